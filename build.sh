@@ -1,0 +1,77 @@
+#!/bin/sh
+# ./build.sh [VERB]: see usage. The parts are scripts in ci/; this file says what belongs to a verb.
+set -eu
+cd "$(dirname "$0")"
+umask 022
+program=build/kachery-resource
+
+usage() {
+    cat <<'USAGE'
+usage: ./build.sh [VERB]
+  build           build/kachery-resource: one static program (the default)
+  demo [FILE]     run its demo on FILE (default: the largest third-party source archive)
+  test [ARG...]   build, lint, unit tests with sanitizers, system tests; ARGs go to pytest
+  bench [WORD]    the benchmarks in tests/bench, or those whose name has WORD
+  lint            compilers' warnings, cppcheck, layers, sizes
+  fuzz [SECONDS]  each target in tests/fuzz for SECONDS (default 60)
+  dist            dist/: the program with its checksum, licence and README as an archive
+  clean           remove what was built
+USAGE
+}
+
+build() {
+    vendor/fetch.sh
+    ci/variant.sh musl
+}
+
+# Debian's python, which has the test packages, not one that happens to stand first in PATH.
+python() {
+    if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$@"; else python3 "$@"; fi
+}
+
+run_tests() {
+    build
+    ci/tools.sh
+    ci/lint.sh
+    ci/unit.sh
+    python -m pytest -q -p no:cacheprovider tests/system "$@"
+}
+
+run_demo() {
+    build
+    if [ $# = 0 ]; then
+        set -- "$(find vendor/cache vendor/src -type f -name '*.orig.tar.*' -o -type f -size +256k |
+            xargs ls -S | head -n 1)"
+    fi
+    exec "$program" demo "$@"
+}
+
+run_bench() {
+    build
+    ci/tools.sh
+    for bench in tests/bench/*"${1:-}"*.py; do
+        [ ! -f "$bench" ] || python "$bench"
+    done
+}
+
+verb=${1:-build}
+[ $# = 0 ] || shift
+case $verb in
+    build | demo | test | bench | lint | fuzz | dist) ci/packages.sh "$verb" ;;
+esac
+case $verb in
+    build) build ;;
+    demo) run_demo "$@" ;;
+    test) run_tests "$@" ;;
+    bench) run_bench "$@" ;;
+    lint) vendor/fetch.sh; ci/lint.sh ;;
+    fuzz) vendor/fetch.sh; ci/fuzz.sh "$@" ;;
+    dist) build; ci/dist.sh ;;
+    clean) rm -rf build dist ;;
+    -h | --help | help) usage ;;
+    *)
+        echo "build: no verb '$verb'" >&2
+        usage >&2
+        exit 2
+        ;;
+esac

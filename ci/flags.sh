@@ -1,0 +1,96 @@
+# Compilers and flags of every variant; sourced from the top folder by the scripts in ci/.
+#   variant_flags NAME   sets dir, cc, third_flags, own_flags and what link needs
+#   link OUT OBJECT...   links a program of the variant
+jobs=${JOBS:-$(nproc 2>/dev/null || echo 2)}
+
+vendor_includes="-isystem vendor/src/bearssl/inc -isystem vendor/src/cjson \
+-isystem vendor/src/libyaml/include -isystem vendor/src/libsodium/src/libsodium/include"
+language="-std=c99 -D_GNU_SOURCE -Isrc $vendor_includes"
+warnings="-Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla -Werror"
+common="-ffunction-sections -fdata-sections -ffile-prefix-map=$(pwd)=."
+
+# Where musl's libc.a and start files are: Debian's folder, an own build's, or a musl system's.
+find_musl() {
+    musl_cc=${MUSL_CC:-musl-gcc}
+    if ! command -v "$musl_cc" >/dev/null 2>&1; then
+        case $(gcc -dumpmachine) in
+            *musl*) musl_cc=gcc ;;
+            *) echo 'build: no musl-gcc here (Debian: package musl-tools)' >&2; exit 1 ;;
+        esac
+    fi
+    for musl in ${MUSL_LIB:-} "/usr/lib/$(uname -m)-linux-musl" /usr/local/musl/lib /usr/lib; do
+        [ ! -f "$musl/rcrt1.o" ] || return 0
+    done
+    echo 'build: no rcrt1.o of musl found: set MUSL_LIB to the folder that has it' >&2
+    exit 1
+}
+
+variant_flags() {
+    variant=$1
+    dir=build/$variant
+    case $variant in
+    musl)
+        find_musl
+        cc=$musl_cc
+        harden="-fPIE -fstack-protector-strong -fstack-clash-protection -fno-plt"
+        common="-O2 -g $harden $common"
+        ;;
+    debug)
+        cc=gcc
+        common="-O1 -g -fno-omit-frame-pointer $common"
+        ;;
+    asan)
+        cc=gcc
+        sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
+        common="-O1 -g -fno-omit-frame-pointer $common"
+        ;;
+    fuzz)
+        cc=$(command -v clang-14 || command -v clang || echo clang)
+        cc=${cc##*/}
+        sanitize="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all"
+        common="-O1 -g -fno-omit-frame-pointer $common"
+        ;;
+    *)
+        echo "build: no variant '$variant': want musl, debug, asan or fuzz" >&2
+        exit 2
+        ;;
+    esac
+    sanitize=${sanitize:-}
+    # Upstream's code is not ours to mend: no warnings, and no UBSan for what is written on purpose.
+    third_flags="-w -D_GNU_SOURCE $common"
+    case $variant in asan | fuzz) third_flags="$third_flags -fsanitize=address" ;; esac
+    own_flags="$language $warnings $common $sanitize"
+}
+
+# musl-gcc -static-pie links dynamically without saying so: name every file of the link ourselves.
+link_musl() {
+    out=$1
+    shift
+    gcc_file() { gcc -print-file-name="$1"; }
+    gcc -nostdlib -static-pie -o "$out" -Wl,-z,relro,-z,now,-z,noexecstack,-z,text \
+        -Wl,--gc-sections,--build-id=none,--no-dynamic-linker,--fatal-warnings \
+        "$musl/rcrt1.o" "$musl/crti.o" "$(gcc_file crtbeginS.o)" \
+        "$@" $dir/libkachery.a $dir/libthird.a \
+        -Wl,--start-group "$musl/libc.a" "$(gcc_file libgcc.a)" "$(gcc_file libgcc_eh.a)" \
+        -Wl,--end-group "$(gcc_file crtendS.o)" "$musl/crtn.o"
+}
+
+link() {
+    if [ "$variant" = musl ]; then
+        link_musl "$@"
+    else
+        out=$1
+        shift
+        $cc $sanitize -Wl,--gc-sections -o "$out" "$@" $dir/libkachery.a $dir/libthird.a ${libs:-}
+    fi
+}
+
+link_program() {
+    if [ "$variant" = musl ]; then
+        link build/kachery-resource.debug "$@"
+        strip -o build/kachery-resource build/kachery-resource.debug
+        ci/check_binary.sh build/kachery-resource
+    else
+        link "$dir/kachery-resource" "$@"
+    fi
+}

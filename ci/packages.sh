@@ -1,0 +1,60 @@
+#!/bin/sh
+# ci/packages.sh VERB: what ./build.sh VERB needs. As root on a Debian-like machine missing packages
+# are installed; elsewhere the ones that are missing are named and the exit status is 1.
+set -eu
+verb=${1:?}
+
+# Package, a command to look for where there is no dpkg (- for none), and the verbs that need it.
+needs() {
+    grep -E "[ ,]($verb|all)(,|\$)" <<LIST
+gcc                gcc          all
+libc6-dev          -            all
+binutils           readelf      all
+musl-tools         musl-gcc     all
+patch              patch        all
+xz-utils           xz           all
+ca-certificates    -            test
+clang              clang        test,lint,fuzz
+libclang-rt-dev    -            fuzz
+llvm               -            fuzz
+cppcheck           cppcheck     test,lint
+libcmocka-dev      -            test,lint
+python3            python3      test,lint,bench
+python3-pytest     -            test
+python3-xdist      -            test
+python3-aiohttp    -            test,bench
+python3-websockets -            test,bench
+python3-botocore   -            test,bench
+nginx-light        nginx        test,bench
+openssl            openssl      test,bench
+curl               curl         test,bench
+wrk                wrk          bench
+hyperfine          hyperfine    bench
+LIST
+}
+
+missing=$(needs | while read -r package command _; do
+    if command -v dpkg-query >/dev/null 2>&1; then
+        case $(dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null || :) in
+            *' installed'*) ;;
+            *) printf '%s ' "$package" ;;
+        esac
+    elif [ "$command" != - ] && ! command -v "$command" >/dev/null 2>&1; then
+        printf '%s ' "$command"
+    fi
+done)
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "build: ./build.sh $verb needs what is missing here: $missing" >&2
+    exit 1
+fi
+echo "build: installing $missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+install() {
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >&2
+}
+install 2>/dev/null || {
+    apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+    install
+}

@@ -1,0 +1,41 @@
+#!/bin/sh
+# ci/unit.sh [WORD]: build and run the unit tests (all, or those whose name has WORD) under
+# AddressSanitizer and UBSan. Each tests/unit/test_*.c is a program of its own, run from the top.
+set -eu
+cd "$(dirname "$0")/.."
+. ci/flags.sh
+ci/variant.sh asan
+variant_flags asan
+out=build/asan/unit
+mkdir -p "$out"
+tests=$(find tests/unit -name "test_*${1:-}*.c" 2>/dev/null | LC_ALL=C sort)
+[ -n "$tests" ] || { echo "unit: no tests/unit/test_*${1:-}*.c"; exit 0; }
+
+# run_one SOURCE: compile the test if something that it was made from is newer, then run it.
+cat > "$out/run_one" <<RUN
+set -u
+source=\$1
+name=\${source##*/}
+program=$out/\${name%.c}
+fresh=true
+for dep in \$source $dir/libkachery.a $dir/libthird.a tests/unit/*.h; do
+    [ ! -f "\$dep" ] || [ "\$program" -nt "\$dep" ] || fresh=false
+done
+\$fresh || $cc $own_flags -Itests/unit $sanitize -Wl,--gc-sections -o "\$program" "\$source" \\
+    $dir/libkachery.a $dir/libthird.a -lcmocka > "\$program.log" 2>&1 ||
+    { echo "FAIL \$source does not compile"; cat "\$program.log"; rm -f "\$program"; exit 1; }
+if timeout 120 "\$program" > "\$program.log" 2>&1; then
+    echo "ok   \$source (\$(grep -c '^\[       OK' "\$program.log") cases)"
+else
+    echo "FAIL \$source (exit \$?)"
+    grep -v -E '^\[( RUN |       OK )' "\$program.log"
+    exit 1
+fi
+RUN
+export ASAN_OPTIONS="abort_on_error=0:detect_leaks=1:${ASAN_OPTIONS:-}"
+export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
+status=0
+printf '%s\n' $tests | xargs -P "$jobs" -n 1 sh "$out/run_one" > "$out/result" || status=1
+cat "$out/result"
+echo "unit: $(grep -c '^ok ' "$out/result" || :) of $(printf '%s\n' $tests | wc -l) test programs passed"
+exit $status

@@ -1,0 +1,75 @@
+#!/bin/sh
+# ci/variant.sh NAME: compile and link one variant of the program; only what is stale is compiled.
+#   musl    build/kachery-resource: static, stripped; build/kachery-resource.debug: with symbols
+#   debug   build/debug/kachery-resource: glibc, no sanitizer, for valgrind and gdb
+#   asan    build/asan/kachery-resource: glibc, AddressSanitizer and UBSan, for the unit tests
+#   fuzz    build/fuzz/: the same with clang's libFuzzer; no program
+# Each also makes <folder>/libkachery.a (all but main) and <folder>/libthird.a.
+set -eu
+cd "$(dirname "$0")/.."
+. ci/flags.sh
+variant=${1:?}
+variant_flags "$variant"
+mkdir -p "$dir/obj" "$dir/third"
+
+# compile FOLDER: compile the lines "source flags" of standard input to FOLDER/<source>.o, and say
+# so with the command $say.
+compile() {
+    while read -r source flags; do
+        object=$1/$source.o
+        mkdir -p "${object%/*}"
+        printf '%s\0' "$say CC $dir $source; $cc $flags -MMD -MP -c -o $object $source"
+    done | xargs -0 -r -P "$jobs" -n 1 sh -c
+}
+
+# True if the object is newer than every file that it was made from.
+is_fresh() {
+    [ -f "$1" ] && [ -f "${1%.o}.d" ] || return 1
+    while read -r line; do
+        for dep in ${line%\\}; do
+            case $dep in *:) continue ;; esac
+            [ "$1" -nt "$dep" ] || return 1
+        done
+    done < "${1%.o}.d"
+}
+
+# unchanged FILE TEXT: true if FILE holds just TEXT.
+unchanged() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+archive() {
+    rm -f "$1"
+    xargs ar rcsD "$1"
+}
+
+third_state="$cc $third_flags
+$(cat vendor/src/*/.stamp ci/third_party.sh vendor/sodium_shim.c | sha256sum)"
+if ! unchanged "$dir/third/state" "$third_state"; then
+    rm -f "$dir/third/state"
+    ci/third_party.sh > "$dir/third/list"
+    echo "CC $dir third party ($(wc -l < "$dir/third/list") files)"
+    say=:
+    sed "s|\$| $third_flags|" "$dir/third/list" | compile "$dir/third"
+    sed "s|^\([^ ]*\).*|$dir/third/\1.o|" "$dir/third/list" | archive "$dir/libthird.a"
+    printf '%s\n' "$third_state" > "$dir/third/state"
+fi
+
+own_state="$cc $own_flags"
+unchanged "$dir/obj/state" "$own_state" || rm -rf "$dir/obj"
+mkdir -p "$dir/obj"
+printf '%s\n' "$own_state" > "$dir/obj/state"
+say=echo
+sources=$(find src -name '*.c' | LC_ALL=C sort)
+for source in $sources; do
+    is_fresh "$dir/obj/$source.o" || printf '%s %s\n' "$source" "$own_flags"
+done > "$dir/obj/stale"
+compile "$dir/obj" < "$dir/obj/stale"
+
+# A source that was removed changes the list without making anything stale.
+if [ -s "$dir/obj/stale" ] || ! unchanged "$dir/obj/sources" "$sources" ||
+    [ ! -f "$dir/libkachery.a" ] || [ "$dir/libthird.a" -nt "$dir/libkachery.a" ]; then
+    rm -f "$dir/obj/sources"
+    printf '%s\n' $sources | grep -v '^src/main\.c$' | sed "s|.*|$dir/obj/&.o|" |
+        archive "$dir/libkachery.a"
+    [ "$variant" = fuzz ] || link_program "$dir/obj/src/main.c.o"
+    printf '%s\n' "$sources" > "$dir/obj/sources"
+fi

@@ -1,0 +1,138 @@
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUF_FIRST_CAP = 256 };
+
+void buf_free(struct buf *b)
+{
+    if (b == NULL)
+        return;
+    free(b->data);
+    *b = (struct buf){0};
+}
+
+void buf_wipe(struct buf *b)
+{
+    if (b == NULL)
+        return;
+    if (b->data != NULL)
+        explicit_bzero(b->data, b->cap);
+    buf_free(b);
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+}
+
+bool buf_reserve(struct buf *b, size_t extra)
+{
+    size_t cap = b->cap == 0 ? BUF_FIRST_CAP : b->cap;
+
+    if (b->failed)
+        return false;
+    if (extra <= b->cap - b->len)
+        return true;
+    if (extra > SIZE_MAX / 4 - b->len) {
+        b->failed = true;
+        return false;
+    }
+    while (cap - b->len < extra)
+        cap *= 2;
+    char *data = realloc(b->data, cap);
+    if (data == NULL) {
+        b->failed = true;
+        return false;
+    }
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+void buf_append(struct buf *b, const void *data, size_t len)
+{
+    if (len == 0 || !buf_reserve(b, len))
+        return;
+    memcpy(b->data + b->len, data, len);
+    b->len += len;
+}
+
+void buf_put(struct buf *b, struct str s)
+{
+    buf_append(b, s.p, s.len);
+}
+
+void buf_puts(struct buf *b, const char *text)
+{
+    buf_append(b, text, strlen(text));
+}
+
+void buf_putc(struct buf *b, char c)
+{
+    buf_append(b, &c, 1);
+}
+
+void buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args, again;
+
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    if (n < 0)
+        b->failed = true;
+    else if (buf_reserve(b, (size_t)n + 1)) {
+        vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
+        b->len += (size_t)n;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    if (n >= b->len) {
+        b->len = 0;
+        return;
+    }
+    if (n == 0)
+        return;
+    memmove(b->data, b->data + n, b->len - n);
+    b->len -= n;
+}
+
+struct str buf_str(const struct buf *b)
+{
+    return (struct str){b->data, b->len};
+}
+
+const char *buf_cstr(struct buf *b)
+{
+    if (!buf_reserve(b, 1))
+        return "";
+    b->data[b->len] = '\0';
+    return b->data;
+}
+
+char *buf_take(struct buf *b)
+{
+    if (!buf_reserve(b, 1)) {
+        buf_free(b);
+        return NULL;
+    }
+    b->data[b->len] = '\0';
+    char *text = b->data;
+    *b = (struct buf){0};
+    return text;
+}
+
+int buf_check(const struct buf *b, struct err *e)
+{
+    return b->failed ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}

@@ -1,0 +1,55 @@
+/*
+ * Growing byte buffers. An append to a buffer whose memory ran out does nothing and leaves
+ * `failed` set, so that a builder checks once at the end.
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* All zeros is a valid empty buffer. `data` is NULL while nothing was ever appended. */
+struct buf {
+    char *data;
+    size_t len, cap;
+    bool failed;
+};
+
+/* Releases the memory; the buffer is empty and usable again. NULL-safe. */
+void buf_free(struct buf *b);
+
+/* Overwrites all of the memory with zeros, then releases it: for secrets. */
+void buf_wipe(struct buf *b);
+
+/* Makes the length 0, keeps the memory, clears `failed`. */
+void buf_clear(struct buf *b);
+
+/* Makes room for `extra` more bytes after data[len]. Returns false (and sets failed) without. */
+bool buf_reserve(struct buf *b, size_t extra);
+
+void buf_append(struct buf *b, const void *data, size_t len);
+void buf_put(struct buf *b, struct str s);
+void buf_puts(struct buf *b, const char *text);
+void buf_putc(struct buf *b, char c);
+void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Removes the first n bytes (at most len) by moving the rest to the front. */
+void buf_consume(struct buf *b, size_t n);
+
+/* Borrows the content until the next change of the buffer. */
+struct str buf_str(const struct buf *b);
+
+/* The content as a C string (a NUL is kept behind it, not counted); "" when empty or failed. */
+const char *buf_cstr(struct buf *b);
+
+/* Hands out the content as a malloc'ed C string (caller frees) and empties the buffer; NULL when
+ * failed. */
+char *buf_take(struct buf *b);
+
+/* 0, or -1 with ERR_FAILED "out of memory" when an append failed. */
+int buf_check(const struct buf *b, struct err *e);
+
+#endif

@@ -1,0 +1,18 @@
+/* The two clocks: deadlines use the first, timestamps and logs the second. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+enum { CLOCK_NEVER_MS = -1 };
+
+/* Milliseconds of CLOCK_BOOTTIME: never jumps, counts suspended time. */
+int64_t clock_now_ms(void);
+
+/* Milliseconds since the Unix epoch, as this host believes. */
+int64_t clock_wall_ms(void);
+
+/* The earlier of two deadlines in ms, either of which may be CLOCK_NEVER_MS. */
+int64_t clock_earlier(int64_t a, int64_t b);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * Errors as data: a code that callers branch on and a message for the user.
+ * This module must not print, exit or allocate.
+ */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+#include <stddef.h>
+
+/* A code exists only where some caller branches on it. */
+enum err_code {
+    ERR_NONE = 0,
+    ERR_FAILED,    /* nothing more specific; exit 1 */
+    ERR_USAGE,     /* wrong arguments; exit 2 */
+    ERR_NOT_FOUND, /* what was asked for is not there; exit 3 */
+    ERR_TIMEOUT,   /* a deadline passed; exit 4 where the command has one */
+    ERR_NETWORK,   /* connection refused, reset, cut or stalled: may be tried again */
+    ERR_REFUSED,   /* the peer answered and said no: trying again does not help */
+    ERR_PROTOCOL,  /* the peer (or a file) is malformed */
+    ERR_TOO_LARGE, /* past one of our limits */
+    ERR_CHANGED    /* bytes do not have the hash that they should have */
+};
+
+enum { ERR_MESSAGE_SIZE = 256 };
+
+struct err {
+    enum err_code code;
+    char msg[ERR_MESSAGE_SIZE];
+};
+
+/*
+ * Sets code and message (printf style, cut at a UTF-8 boundary when too long) and returns -1, so
+ * that callers write `return err_set(e, ...)`. `e` may be NULL.
+ */
+int err_set(struct err *e, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Like err_set with ": " and the text of the errno value `number` appended. */
+int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/*
+ * Puts what the caller was doing and ": " in front of the message; keeps the code. Returns -1.
+ */
+int err_wrap(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * Files as the rest of the program needs them: whole small files, durable atomic writes, paths.
+ * Modes follow PROTOCOL.md §1: 0777/0666 and the umask, never chmod. Errors name the path.
+ */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+/* Creates `path` and the parents that are missing (0777 & ~umask). */
+int fs_make_dirs(const char *path, struct err *e);
+
+/* Creates the parents of a file's path. */
+int fs_make_parents(const char *path, struct err *e);
+
+/* Reads a whole regular file of at most max_bytes into *out (appended). ERR_NOT_FOUND when there
+ * is none, ERR_TOO_LARGE beyond the limit. */
+int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+
+/* Writes all of data to fd, whatever the size of each write(2). */
+int fs_write_all(int fd, struct str data, const char *path, struct err *e);
+
+enum fs_write_flags {
+    FS_DURABLE = 1, /* fsync the file before, the directory after the rename */
+    FS_PRIVATE = 2  /* mode 0600 instead of 0666 & ~umask */
+};
+
+/* Replaces `path` by a file with this content: temporary name `path.tmp.XXXXXXXX` beside it,
+ * written, renamed. On failure nothing is left behind and an old file is untouched. */
+int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e);
+
+/* Creates and opens (O_RDWR|O_CLOEXEC|O_EXCL) a new file `path.tmp.XXXXXXXX`; its name is put in
+ * *temporary (appended). Caller closes, renames or unlinks. */
+int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
+                      struct err *e);
+
+/* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass. */
+int fs_sync_parent(const char *path, struct err *e);
+
+/* Appends `path` made absolute against the working directory; an absolute path verbatim (`..`,
+ * `//`, symlinks kept), a relative one joined and lexically normalised (PROTOCOL.md §2). */
+int fs_absolute_path(const char *path, struct buf *out, struct err *e);
+
+/* mtime in seconds as the Python client computes it: sec + 1e-9 * nsec in double. */
+double fs_mtime(const struct stat *st);
+
+/* Appends text fit for a terminal or a TAB-separated line: control bytes (and DEL) as \xHH. */
+void fs_put_printable(struct buf *out, struct str path);
+
+/* Sets O_NONBLOCK and FD_CLOEXEC as asked. */
+int fs_set_nonblocking(int fd, struct err *e);
+
+#endif

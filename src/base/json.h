@@ -1,0 +1,93 @@
+/*
+ * JSON in (a read-only tree) and JSON out (appended to a buffer). The only owner of cJSON.
+ * Strict: duplicate keys, NUL (also as \u0000), invalid UTF-8, lone surrogates, trailing bytes and
+ * a depth above JSON_MAX_DEPTH are refused.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum { JSON_MAX_DEPTH = 32 };
+
+/* The largest whole number that a double holds exactly, 2^53 - 1. */
+#define JSON_MAX_SAFE_INTEGER INT64_C(9007199254740991)
+
+struct json; /* a value of a parsed document */
+
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+enum json_flags {
+    JSON_STRICT = 0,
+    /* Lone \udc80-\udcff stand for the raw bytes 0x80-0xff (Python's surrogateescape): for paths in
+     * link records. */
+    JSON_SURROGATE_ESCAPE = 1
+};
+
+/* Parses `text`; the caller frees the root with json_free. Everything reachable from the root is
+ * borrowed from it. NULL and ERR_PROTOCOL with the byte offset and cause on malformed text. */
+struct json *json_parse(struct str text, unsigned flags, struct err *e);
+
+/* NULL-safe; only for roots. */
+void json_free(struct json *root);
+
+enum json_type json_type(const struct json *value);
+
+/* The member of an object, or NULL when absent or when `object` is NULL or not an object. */
+const struct json *json_get(const struct json *object, const char *key);
+
+/* Iteration over array elements or object members; NULL at the end. */
+const struct json *json_first(const struct json *container);
+const struct json *json_next(const struct json *value);
+size_t json_count(const struct json *container);
+
+/* The key under which `value` stands in its object. */
+struct str json_key(const struct json *value);
+
+/* Typed reads; false (and *out unchanged) when `value` is NULL or of another type. */
+bool json_str(const struct json *value, struct str *out);
+bool json_bool(const struct json *value, bool *out);
+bool json_number(const struct json *value, double *out);
+
+/* A number without fraction within ±(2^53 - 1); `5.0` counts. */
+bool json_int(const struct json *value, int64_t *out);
+
+/* True when `object` is an object whose keys are all among `allowed` (NULL-terminated list);
+ * otherwise *unknown (if not NULL) is the first key that is not. */
+bool json_only_keys(const struct json *object, const char *const *allowed, struct str *unknown);
+
+/*
+ * Writing. A comma is put where one is needed (it looks at the last byte of the buffer), so a
+ * document is a plain sequence of calls:
+ *     json_open(b, '{'); json_put_str(b, "type", s); json_put_int(b, "size", n); json_close(b, '}');
+ * `key` is NULL inside arrays and for a root value. Strings must be UTF-8: a byte that is not is
+ * written as U+FFFD.
+ */
+void json_open(struct buf *b, char bracket);
+void json_open_member(struct buf *b, const char *key, char bracket);
+void json_close(struct buf *b, char bracket);
+void json_put_str(struct buf *b, const char *key, struct str value);
+void json_put_int(struct buf *b, const char *key, int64_t value);
+void json_put_bool(struct buf *b, const char *key, bool value);
+void json_put_null(struct buf *b, const char *key);
+/* The shortest text that reads back as the same double, with ".0" when it is whole (as Python). */
+void json_put_double(struct buf *b, const char *key, double value);
+/* `text` is already JSON. */
+void json_put_raw(struct buf *b, const char *key, struct str text);
+/* ASCII only: above 0x7e as \uxxxx (pairs beyond the BMP), bytes that are not UTF-8 as
+ * \udc80-\udcff. For link records. */
+void json_put_path(struct buf *b, const char *key, struct str path);
+
+/* Appends a parsed value as compact JSON in member order (whole numbers without fraction). */
+void json_put_value(struct buf *b, const char *key, const struct json *value);
+
+/* Appends the text that signatures cover: keys sorted by bytes at every depth, no white space;
+ * non-ASCII raw (JavaScript) or, with `is_ascii`, everything from 0x7f up as \uxxxx (Python). */
+void json_put_canonical(struct buf *b, const struct json *value, bool is_ascii);
+
+#endif

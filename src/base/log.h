@@ -1,0 +1,27 @@
+/*
+ * The daemon's and the servers' log: one line per event on stderr or in a file,
+ *     2026-11-22T09:15:02.123Z info upload sha1=… bytes=123 ms=45
+ * Only daemon/ and server/ (and their commands) log. What strangers send cannot forge a line:
+ * control bytes are written as \xHH, a line is at most 1000 bytes.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/err.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* Lines below `level` are dropped (default LOG_INFO). */
+void log_set_level(enum log_level level);
+
+/* Appends to `path` (created 0600) instead of stderr. Call again to reopen (SIGHUP). */
+int log_open(const char *path, struct err *e);
+
+/* Sends finished lines (with '\n') to `sink` instead; NULL restores. For the keeper child and for
+ * tests. */
+void log_set_sink(void (*sink)(void *ctx, const char *line, size_t len), void *ctx);
+
+/* printf style. Never blocks on a full pipe for ever: what stderr does not take is dropped. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

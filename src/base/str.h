@@ -1,0 +1,57 @@
+/*
+ * Borrowed byte strings: a pointer and a length, not NUL-terminated. Nothing here allocates.
+ */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct str {
+    const char *p;
+    size_t len;
+};
+
+/* A string literal as a struct str. */
+#define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
+
+/* For printf's "%.*s": STR_ARG(s). */
+#define STR_ARG(s) (int)(s).len, (s).p
+
+/* Borrows a C string; NULL gives the empty string. */
+struct str str_of(const char *text);
+
+bool str_equal(struct str a, struct str b);
+
+/* ASCII case is ignored, whatever the locale. */
+bool str_equal_nocase(struct str a, struct str b);
+
+bool str_starts_with(struct str s, struct str prefix);
+bool str_ends_with(struct str s, struct str suffix);
+
+/* Offset of the first `c`, or s.len when there is none. */
+size_t str_find(struct str s, char c);
+
+/* Bytes [start, end), both clamped to s.len. */
+struct str str_slice(struct str s, size_t start, size_t end);
+
+/* Without leading and trailing spaces and tabs. */
+struct str str_trim(struct str s);
+
+/* Order by bytes (memcmp, then length): <0, 0, >0. */
+int str_compare(struct str a, struct str b);
+
+/*
+ * Reads all of `s` as an unsigned decimal number without sign, space or leading "+".
+ * Returns false when it is empty, has another byte, or exceeds `max`; *out is then unchanged.
+ */
+bool str_to_uint(struct str s, uint64_t max, uint64_t *out);
+
+/* True when `s` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+bool str_is_utf8(struct str s);
+
+/* Equal, in time that depends on the lengths alone: for secrets and MACs. */
+bool str_equal_constant_time(struct str a, struct str b);
+
+#endif

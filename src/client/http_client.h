@@ -1,0 +1,79 @@
+/*
+ * An HTTP/1.1 client: calls as step machines, connections kept and reused per origin. Blocking
+ * callers use http_client_perform. https:// is refused with words until TLS is there.
+ */
+#ifndef CLIENT_HTTP_CLIENT_H
+#define CLIENT_HTTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "proc/pollset.h"
+#include "proto/http_head.h"
+
+enum {
+    HTTP_CLIENT_STALL_MS = 60000,      /* no byte either way */
+    HTTP_CLIENT_MAX_ANSWER = 1 << 20,  /* collected answers */
+    HTTP_CLIENT_MAX_IDLE = 8,          /* connections kept */
+    HTTP_CLIENT_IDLE_MS = 50000        /* for how long */
+};
+
+struct http_client; /* the idle connections */
+struct http_call;   /* one request and its answer */
+
+struct http_client *http_client_new(void);
+void http_client_free(struct http_client *client);
+
+struct http_call_options {
+    struct str method, url;
+    const struct http_header *headers; /* besides Host, Content-Length, User-Agent, Connection */
+    size_t header_count;
+    struct str body; /* whole body in memory; or: */
+    /* The body's source: IO_DONE with the next 1 to … bytes in *chunk, borrowed until the next call;
+     * IO_EOF after body_size bytes; IO_ERR drops the connection at once (the peer must not take what
+     * it got as complete) and the call fails with that error. */
+    enum io (*source)(void *ctx, struct str *chunk, struct err *e);
+    int64_t body_size; /* with source */
+    /* Takes the bytes of a 200 or 206 answer as they come; without it (and for other statuses) the
+     * answer is collected. -1 ends the call with that error. */
+    int (*sink)(void *ctx, const struct http_head *head, struct str chunk, struct err *e);
+    void *ctx;
+    size_t max_answer_bytes; /* 0: HTTP_CLIENT_MAX_ANSWER */
+    int64_t deadline_ms;     /* of the whole call (clock_now_ms()), or CLOCK_NEVER_MS */
+    int64_t stall_ms;        /* 0: HTTP_CLIENT_STALL_MS */
+};
+
+/* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for a
+ * bad URL. */
+struct http_call *http_call_new(struct http_client *client,
+                                const struct http_call_options *options, struct err *e);
+
+/*
+ * IO_DONE: the answer is complete (whatever its status). An answer that comes before all of the
+ * body was sent ends the call too: the rest is not sent and the connection is not reused.
+ * IO_WANT_…: see http_call_poll. IO_ERR: ERR_NETWORK (connect, reset, cut, stall), ERR_TIMEOUT (the
+ * deadline), ERR_PROTOCOL, ERR_TOO_LARGE, or the source's/sink's own. Each names method and URL
+ * without its query.
+ * A reused connection that the server closed before any byte of an answer is replaced by a new one
+ * once, when the source was not called yet.
+ */
+enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e);
+void http_call_poll(const struct http_call *call, struct pollset *set);
+
+/* After IO_DONE, borrowed from the call. */
+const struct http_head *http_call_head(const struct http_call *call);
+struct str http_call_body(const struct http_call *call);
+
+/* Hands the connection back to the client when it is reusable, closes it otherwise. NULL-safe. */
+void http_call_free(struct http_call *call);
+
+/* Runs a call to its end; the caller reads it with http_call_head/body and frees it. NULL on
+ * error. */
+struct http_call *http_client_perform(struct http_client *client,
+                                      const struct http_call_options *options, struct err *e);
+
+#endif

@@ -1,0 +1,204 @@
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct cmd *find_row(const char *name)
+{
+    const struct cmd *row = cmd_table;
+
+    while (row->name != NULL && strcmp(row->name, name) != 0)
+        row++;
+    return row;
+}
+
+static int print_help(const char *name)
+{
+    const struct cmd *row = find_row(name);
+
+    printf("usage: kachery-resource %s%s%s\n\n%s\n", name, *row->usage ? " " : "", row->usage,
+           row->summary);
+    if (row->help != NULL)
+        printf("\n%s", row->help);
+    printf("\n  -q, --quiet          only errors\n"
+           "  -v, --verbose        more detail\n"
+           "  -h, --help           this text\n");
+    return cmd_finish(name, CMD_OK);
+}
+
+__attribute__((format(printf, 2, 3))) static int usage_error(const char *name, const char *format,
+                                                             ...)
+{
+    va_list args;
+
+    fprintf(stderr, "kachery-resource %s: ", name);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nusage: kachery-resource %s %s\n", name, find_row(name)->usage);
+    return CMD_USAGE;
+}
+
+static const struct cmd_option *find_option(const struct cmd_option *options, struct str name,
+                                            char letter)
+{
+    for (const struct cmd_option *o = options; o != NULL && o->name != NULL; o++)
+        if (letter != 0 ? o->letter == letter : str_equal(str_of(o->name), name))
+            return o;
+    return NULL;
+}
+
+static int store_value(const char *name, const struct cmd_option *o, const char *value)
+{
+    uint64_t number;
+
+    if (o->value != NULL) {
+        *o->value = value;
+        return -1;
+    }
+    if (!str_to_uint(str_of(value), (uint64_t)o->max, &number) || (int64_t)number < o->min)
+        return usage_error(name, "--%s \"%s\": want a whole number %lld-%lld", o->name, value,
+                           (long long)o->min, (long long)o->max);
+    *o->number = (int64_t)number;
+    return -1;
+}
+
+/* One option at argv[*i], whose name and attached value (or NULL) are already split. */
+static int take_option(const char *name, int argc, char **argv, int *i,
+                       const struct cmd_option *o, const char *attached)
+{
+    if (o->flag != NULL) {
+        if (attached != NULL)
+            return usage_error(name, "--%s takes no value", o->name);
+        *o->flag = true;
+        return -1;
+    }
+    if (attached == NULL) {
+        if (*i + 1 >= argc)
+            return usage_error(name, "--%s needs a value", o->name);
+        attached = argv[++*i];
+    }
+    return store_value(name, o, attached);
+}
+
+static int take_long(const char *name, int argc, char **argv, int *i, struct cmd_args *args)
+{
+    struct str text = str_of(argv[*i] + 2);
+    size_t end = str_find(text, '=');
+    struct str key = str_slice(text, 0, end);
+    const char *attached = end < text.len ? text.p + end + 1 : NULL;
+    const struct cmd_option *o = find_option(args->options, key, 0);
+
+    if (o == NULL)
+        return usage_error(name, "unknown option --%.*s", STR_ARG(key));
+    return take_option(name, argc, argv, i, o, attached);
+}
+
+static int take_short(const char *name, int argc, char **argv, int *i, struct cmd_args *args)
+{
+    for (const char *p = argv[*i] + 1; *p != '\0'; p++) {
+        const struct cmd_option *o = find_option(args->options, STR(""), *p);
+        if (o == NULL && *p == 'q') {
+            args->is_quiet = true;
+        } else if (o == NULL && *p == 'v') {
+            args->is_verbose = true;
+        } else if (o == NULL) {
+            return usage_error(name, "unknown option -%c", *p);
+        } else if (o->flag != NULL) {
+            *o->flag = true;
+        } else {
+            return take_option(name, argc, argv, i, o, p[1] != '\0' ? p + 1 : NULL);
+        }
+    }
+    return -1;
+}
+
+static bool take_common(const char *arg, struct cmd_args *args)
+{
+    if (strcmp(arg, "--quiet") == 0)
+        args->is_quiet = true;
+    else if (strcmp(arg, "--verbose") == 0)
+        args->is_verbose = true;
+    else
+        return false;
+    return true;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
+int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
+{
+    bool is_operand_only = false;
+    int status = -1, kept = 1;
+
+    if (asks_for_help(argc, argv))
+        return print_help(name);
+    for (int i = 1; i < argc && status < 0; i++) {
+        char *arg = argv[i];
+        if (is_operand_only || arg[0] != '-' || arg[1] == '\0')
+            argv[kept++] = arg;
+        else if (strcmp(arg, "--") == 0)
+            is_operand_only = true;
+        else if (take_common(arg, args))
+            continue;
+        else if (arg[1] == '-')
+            status = take_long(name, argc, argv, &i, args);
+        else
+            status = take_short(name, argc, argv, &i, args);
+    }
+    if (status >= 0)
+        return status;
+    args->operands = (const char **)(argv + 1);
+    args->operand_count = (size_t)(kept - 1);
+    if (args->operand_count < args->min_operands)
+        return usage_error(name, "too few arguments");
+    if (args->operand_count > args->max_operands)
+        return usage_error(name, "unexpected argument \"%s\"", args->operands[args->max_operands]);
+    return -1;
+}
+
+static int exit_status(enum err_code code)
+{
+    switch (code) {
+    case ERR_USAGE:
+        return CMD_USAGE;
+    case ERR_NOT_FOUND:
+        return CMD_NOT_FOUND;
+    default:
+        return CMD_FAILED;
+    }
+}
+
+void cmd_warn(const char *name, const struct err *e)
+{
+    fprintf(stderr, "kachery-resource %s: %s\n", name, e->msg);
+}
+
+int cmd_fail(const char *name, const struct err *e)
+{
+    cmd_warn(name, e);
+    return exit_status(e->code);
+}
+
+void cmd_print(struct str text)
+{
+    fwrite(text.p, 1, text.len, stdout);
+}
+
+int cmd_finish(const char *name, int status)
+{
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return status;
+    fprintf(stderr, "kachery-resource %s: cannot write to standard output: %s\n", name,
+            strerror(errno));
+    return status == CMD_OK ? CMD_FAILED : status;
+}

@@ -1,0 +1,67 @@
+/*
+ * What all commands share: the table's row, options, exit statuses, words on stderr.
+ * A command is `int cmd_NAME(int argc, char **argv)` in src/cmd/NAME.c; argv[0] is its name; the
+ * return value is the exit status.
+ */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* Exit statuses (CLI.md). */
+enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2, CMD_NOT_FOUND = 3, CMD_UNFINISHED = 4 };
+
+struct cmd {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage;   /* the arguments, as CLI.md writes them */
+    const char *summary; /* one line, for the overview */
+    const char *help;    /* what the options do; printed by --help below the usage */
+};
+
+/* The table of main.c; ends with a row without name. */
+extern const struct cmd cmd_table[];
+
+/* One option: long name without "--", optional letter, and where its value goes. */
+struct cmd_option {
+    const char *name;
+    char letter;        /* 0: none */
+    bool *flag;         /* an option without value; or: */
+    const char **value; /* borrowed from argv */
+    int64_t *number;    /* a whole number of at least `min` and at most `max` */
+    int64_t min, max;
+};
+
+struct cmd_args {
+    const struct cmd_option *options; /* ends with a row without name */
+    size_t min_operands, max_operands;
+    bool is_quiet;                    /* -q, --quiet */
+    bool is_verbose;                  /* -v, --verbose */
+    const char **operands;            /* argv's, in order, options taken out */
+    size_t operand_count;
+};
+
+/*
+ * Parses `--opt value`, `--opt=value`, `-x value`, flags, `--` and operands in any order, and the
+ * common -h/--help, -q, -v. Returns -1 to go on; otherwise the exit status to return at once (help
+ * printed: 0; an unknown option, missing value, wrong count: 2, said on stderr with the usage).
+ */
+int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
+
+/* Prints "kachery-resource NAME: message" to stderr and gives the exit status of the code. */
+int cmd_fail(const char *name, const struct err *e);
+
+/* The same for a warning that does not end the command. */
+void cmd_warn(const char *name, const struct err *e);
+
+/* Prints a result to stdout; at the end of every command: flushes and checks stdout, so that a full
+ * disk behind a redirect is an error (CMD_FAILED) and not silence. */
+void cmd_print(struct str text);
+int cmd_finish(const char *name, int status);
+
+#endif

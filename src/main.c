@@ -1,0 +1,48 @@
+/* The command table, and nothing else. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+
+#ifndef KACHERY_RESOURCE_VERSION
+#define KACHERY_RESOURCE_VERSION "0.1.0"
+#endif
+
+/* One row per command: name, function, arguments, summary, help. */
+const struct cmd cmd_table[] = {
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static void print_overview(FILE *out)
+{
+    fprintf(out, "usage: kachery-resource COMMAND [ARGUMENTS]\n\n"
+                 "Shares a lab's files on demand: link them in place, and they are uploaded when\n"
+                 "somebody asks.\n\n");
+    for (const struct cmd *row = cmd_table; row->name != NULL; row++)
+        fprintf(out, "  %-12s %s\n", row->name, row->summary);
+    fprintf(out, "\n`kachery-resource COMMAND --help` tells more.\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc < 2 ? "" : argv[1];
+
+    if (argc < 2) {
+        print_overview(stderr);
+        return CMD_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        print_overview(stdout);
+        return cmd_finish("--help", CMD_OK);
+    }
+    if (strcmp(name, "--version") == 0) {
+        puts("kachery-resource " KACHERY_RESOURCE_VERSION);
+        return cmd_finish(name, CMD_OK);
+    }
+    for (const struct cmd *row = cmd_table; row->name != NULL; row++)
+        if (strcmp(row->name, name) == 0)
+            return row->run(argc - 1, argv + 1);
+    fprintf(stderr, "kachery-resource: unknown command \"%s\" (see kachery-resource --help)\n",
+            name);
+    return CMD_USAGE;
+}

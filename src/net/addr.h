@@ -1,0 +1,43 @@
+/* Socket addresses: literals, listen addresses, order of attempts. No name look-ups (resolve.h). */
+#ifndef NET_ADDR_H
+#define NET_ADDR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum { ADDR_MAX = 16 };
+
+struct addr {
+    struct sockaddr_storage storage;
+    socklen_t len;
+};
+
+struct addr_list {
+    struct addr items[ADDR_MAX];
+    size_t count;
+};
+
+/* An IPv4 or IPv6 literal (no brackets; a %zone is accepted). False when it is a name. */
+bool addr_parse_literal(struct str host, uint16_t port, struct addr *out);
+
+/* Interleaves the families, the first one's family first (RFC 8305 §4). */
+void addr_interleave(struct addr_list *list);
+
+/* Appends "1.2.3.4:80" or "[::1]:80". */
+void addr_put(struct buf *out, const struct addr *a);
+
+uint16_t addr_port(const struct addr *a);
+
+/* Splits "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), "PORT". ERR_USAGE quoting the text. */
+int addr_split_listen(struct str text, struct str *host, uint16_t *port, struct err *e);
+
+/* Opens a listening, non-blocking, close-on-exec TCP socket with SO_REUSEADDR; *bound gets the real
+ * port. The host may be a name (blocking look-up: servers do this before they serve). */
+int addr_listen(struct str listen, int *fd, struct addr *bound, struct err *e);
+
+#endif

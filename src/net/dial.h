@@ -1,0 +1,35 @@
+/*
+ * Connecting to host:port with a deadline: look-up, then all addresses raced with a head start of
+ * 250 ms each (RFC 8305 §5).
+ *     RESOLVE ──► RACE ──► connected
+ */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include "net/resolve.h"
+
+enum { DIAL_STAGGER_MS = 250, DIAL_TIMEOUT_MS = 20000 };
+
+struct dial {
+    struct resolve resolve;
+    bool is_racing;
+    struct addr_list addrs;
+    int fds[ADDR_MAX]; /* -1: not started or failed */
+    size_t started;
+    int64_t next_start_ms, deadline_ms;
+    struct err last; /* the most telling failure so far */
+};
+
+int dial_start(struct dial *d, struct str host, uint16_t port, int64_t deadline_ms, struct err *e);
+
+/* IO_DONE: *fd is a connected, non-blocking, close-on-exec socket (TCP_NODELAY, keep-alive) that
+ * the caller owns. IO_WANT_WRITE/IO_WANT_READ: see dial_poll. IO_ERR: ERR_NETWORK naming
+ * host, port and cause ("connection refused", "no answer within 20 s"). */
+enum io dial_step(struct dial *d, int64_t now_ms, int *fd, struct err *e);
+
+void dial_poll(const struct dial *d, struct pollset *set);
+
+/* Closes everything still open. Safe on zeros and when finished. */
+void dial_cancel(struct dial *d);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * The servers' event loop: epoll over many descriptors, and timers. One per process; callbacks run
+ * to completion and may add and remove anything, also themselves.
+ */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct loop;
+
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
+
+/* Embedded in its owner. Zero before first use. */
+struct loop_fd {
+    int fd;
+    unsigned events; /* as asked */
+    void (*on_ready)(struct loop_fd *source, unsigned events);
+    void *owner;
+    bool is_added;
+};
+
+/* Embedded in its owner. Zero before first use. Kept in a binary heap. */
+struct loop_timer {
+    int64_t at_ms;
+    void (*on_time)(struct loop_timer *timer);
+    void *owner;
+    size_t heap_index; /* 0: not set */
+};
+
+struct loop *loop_new(struct err *e);
+void loop_free(struct loop *loop);
+
+int loop_add(struct loop *loop, struct loop_fd *source, unsigned events, struct err *e);
+void loop_change(struct loop *loop, struct loop_fd *source, unsigned events);
+/* After this no callback for `source` comes, also not for events already fetched: its memory may be
+ * freed. The caller closes the descriptor afterwards. */
+void loop_remove(struct loop *loop, struct loop_fd *source);
+
+/* Sets or moves a timer. */
+int loop_set_timer(struct loop *loop, struct loop_timer *timer, int64_t at_ms);
+void loop_clear_timer(struct loop *loop, struct loop_timer *timer);
+
+/* The time of the current round: clock_now_ms() read once after each wait. */
+int64_t loop_now_ms(const struct loop *loop);
+
+/* Runs until loop_stop. */
+int loop_run(struct loop *loop, struct err *e);
+void loop_stop(struct loop *loop);
+
+#endif

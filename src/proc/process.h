@@ -1,0 +1,52 @@
+/*
+ * Forked helper processes, each with one SOCK_SEQPACKET socket to its parent. Never exec'ed, no
+ * threads, no shared memory.
+ */
+#ifndef PROC_PROCESS_H
+#define PROC_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct process {
+    pid_t pid; /* 0: none */
+    int fd;    /* our end, non-blocking, close-on-exec; -1: none */
+};
+
+struct process_options {
+    const char *name; /* shown by ps, at most 15 bytes */
+    /* The child's life: `fd` is its end (blocking). Its return value is the exit status. */
+    int (*run)(int fd, void *ctx);
+    void *ctx;
+    /* Called first in the child: wipe secrets that it does not need. May be NULL. */
+    void (*forget)(void *ctx);
+    const int *keep_fds; /* descriptors to keep open besides 0-2 and fd */
+    size_t keep_count;
+    size_t address_space_bytes; /* RLIMIT_AS; 0: 128 MiB; SIZE_MAX: no limit */
+};
+
+/*
+ * Forks. The child: closes every other descriptor, resets signal handlers and mask, sets
+ * PDEATHSIG (and checks for the race), core limit 0, address space limit, descriptors raised to
+ * the hard limit; runs; _exit()s without flushing the parent's stdio. */
+int process_start(struct process *p, const struct process_options *options, struct err *e);
+
+/* Closes our end: a child that reads end of file ends by itself. Safe on an empty struct. */
+void process_close(struct process *p);
+
+/* SIGKILL and close. The reaping is process_reap's. */
+void process_kill(struct process *p);
+
+/* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */
+int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx);
+
+/* Blocks the given signals and returns a non-blocking, close-on-exec signalfd for them, or -1. */
+int process_signal_fd(const int *signals, size_t count, struct err *e);
+
+/* Reads one signal number from a signalfd; 0 when there is none left. */
+int process_next_signal(int fd);
+
+#endif

@@ -1,0 +1,51 @@
+/* HTTP/1.1 message bodies (RFC 9112 §6, §7): fixed length, chunked, until close. Sans-I/O. */
+#ifndef PROTO_HTTP_BODY_H
+#define PROTO_HTTP_BODY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "proto/http_head.h"
+
+enum { HTTP_MAX_CHUNK_LINE = 256, HTTP_MAX_TRAILER_BYTES = 4096 };
+
+/*
+ * length: DATA ──► END             until close: DATA ──(EOF)──► END
+ * chunked: SIZE ──► DATA ──► DATA_CRLF ──► SIZE … SIZE(0) ──► TRAILER ──► END
+ */
+struct http_body {
+    enum http_framing framing;
+    unsigned state;
+    uint64_t left;       /* of the body or chunk */
+    uint64_t total;      /* body bytes delivered so far */
+    size_t line_bytes;   /* of the current chunk-size line or of the trailer */
+    unsigned char quiet; /* private to the parser */
+};
+
+void http_body_init(struct http_body *body, enum http_framing framing, int64_t content_length);
+
+/*
+ * Takes from `input` (in place, no copy): *used bytes were consumed, *data is the part of them
+ * that is body content (may be empty while framing is being read).
+ * IO_DONE with body->is complete is told by http_body_is_complete; IO_WANT_READ when input is used
+ * up; IO_ERR (ERR_PROTOCOL) on bad chunk sizes (empty, non-hex, above 2^63, extensions with bare CR
+ * or LF), missing CRLF, oversize lines. Call repeatedly while it returns IO_DONE.
+ */
+enum io http_body_decode(struct http_body *body, struct str input, size_t *used, struct str *data,
+                         struct err *e);
+
+bool http_body_is_complete(const struct http_body *body);
+
+/* The peer closed. 0 when that ends the body properly, -1 ERR_NETWORK "cut after N of M bytes". */
+int http_body_at_eof(struct http_body *body, struct err *e);
+
+/* Chunked encoding: the line before `len` > 0 bytes of data, the CRLF after, and the last chunk. */
+void http_body_put_chunk_head(struct buf *out, size_t len);
+void http_body_put_chunk_tail(struct buf *out);
+void http_body_put_last_chunk(struct buf *out);
+
+#endif

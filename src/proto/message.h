@@ -1,0 +1,105 @@
+/*
+ * The resource proxy's messages (PROTOCOL.md §4), between remote client, proxy and daemon. Strict:
+ * exactly the fields of the protocol. Sans-I/O.
+ */
+#ifndef PROTO_MESSAGE_H
+#define PROTO_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+
+enum { MESSAGE_MAX_BODY_BYTES = 102400, MESSAGE_MAX_ID_BYTES = 128 };
+
+/* Deployed timers fire at once above 2^31 - 1 ms; we cap at a day. */
+enum { MESSAGE_MAX_TIMEOUT_MS = 24 * 3600 * 1000 };
+
+/* Absent numbers of an upload_status. */
+enum { MESSAGE_ABSENT = -1 };
+
+enum upload_state {
+    UPLOAD_NOT_FOUND,
+    UPLOAD_QUEUED,
+    UPLOAD_RUNNING,
+    UPLOAD_COMPLETED,
+    UPLOAD_ERROR
+};
+
+struct upload_status {
+    enum upload_state state;
+    int64_t size, bytes_uploaded;                       /* or MESSAGE_ABSENT */
+    int64_t requested_ms, started_ms, completed_ms;     /* since the epoch, or MESSAGE_ABSENT */
+    struct str error;                                   /* empty when absent */
+};
+
+/* All numbers absent. */
+struct upload_status message_status(enum upload_state state);
+
+/* "not-found", "queued", "running", "completed", "error". */
+const char *message_state_name(enum upload_state state);
+
+enum message_type {
+    MESSAGE_INITIALIZE,
+    MESSAGE_ACKNOWLEDGE,
+    MESSAGE_REQUEST,  /* requestFromClient */
+    MESSAGE_RESPONSE, /* responseToClient */
+    MESSAGE_CANCEL,   /* cancelRequestFromClient */
+    MESSAGE_PING,
+    MESSAGE_UNKNOWN   /* an object whose `type` is another string */
+};
+
+/* Every str is borrowed from `doc`. */
+struct message {
+    struct json *doc;
+    enum message_type type;
+    struct str resource_name, zone, proxy_secret, request_id;
+    bool has_zone, has_request_id; /* has_zone tells the generation */
+    /* REQUEST */
+    struct str uri;
+    bool has_request_timeout;
+    int64_t timeout_ms;         /* T: the proxy's; capped to [0, MESSAGE_MAX_TIMEOUT_MS] */
+    int64_t request_timeout_ms; /* t: the daemon's; same cap; 10,000 when absent */
+    /* RESPONSE */
+    struct upload_status status;
+    bool has_status; /* false: `response` was {} */
+    bool has_error;
+    struct str error;
+};
+
+/*
+ * Parses one message. IO errors: ERR_PROTOCOL naming the field; *m is then unchanged. Fractional
+ * numbers are accepted and truncated. Unknown types give MESSAGE_UNKNOWN, not an error; unknown
+ * fields of known types are an error. On success the caller calls message_deinit.
+ */
+int message_parse(struct message *m, struct str text, struct err *e);
+void message_deinit(struct message *m);
+
+/* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). Same rules. */
+int message_parse_answer(struct message *m, struct str text, struct err *e);
+
+void message_put_initialize(struct buf *out, struct str resource_name, const struct str *zone,
+                            struct str proxy_secret); /* zone NULL: generation 1 */
+void message_put_acknowledge(struct buf *out);
+void message_put_ping(struct buf *out);
+
+struct message_request {
+    struct str resource_name, uri;
+    struct str zone; /* with is_generation2 */
+    bool is_generation2;
+    struct str request_id; /* empty: left out (client to proxy) */
+    int64_t timeout_ms, request_timeout_ms;
+};
+void message_put_request(struct buf *out, const struct message_request *r);
+
+/* Daemon → proxy and proxy → client. With `error` not empty, response is {}. */
+void message_put_response(struct buf *out, struct str request_id,
+                          const struct upload_status *status, struct str error);
+
+/* Only X of the answer: {"type":"fileUpload","status":{…}}. */
+void message_put_status(struct buf *out, const struct upload_status *status);
+
+#endif

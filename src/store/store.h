@@ -1,0 +1,107 @@
+/*
+ * The local store of PROTOCOL.md §2: copies and links, found by hash. Reads and writes the same
+ * files as the Python client.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/sha1.h"
+#include "base/str.h"
+
+enum { STORE_MAX_RECORD_BYTES = 65536 };
+
+struct store {
+    char *dir;      /* absolute */
+    char *key_dir;  /* where private.pem is: differs with KACHERY_CLOUD_USE_SANDBOX=1 */
+};
+
+/* Finds the directory from the environment; does not create it. ERR_FAILED when neither
+ * KACHERY_CLOUD_DIR nor HOME is set. Caller frees with store_deinit. */
+int store_init(struct store *s, struct err *e);
+void store_deinit(struct store *s);
+
+enum store_kind { STORE_COPY, STORE_LINK };
+
+enum store_state {
+    STORE_OK,         /* a copy, or a link whose target's size and mtime match */
+    STORE_TOUCHED,    /* a link whose target differs in mtime only: must be hashed again */
+    STORE_STALE,      /* a link whose target has another size (or, after hashing, another hash) */
+    STORE_MISSING,    /* a link whose target is not there or not a regular file */
+    STORE_UNREADABLE, /* the target or the record exists but access is denied or fails */
+    STORE_DAMAGED,    /* only after hashing: a copy whose bytes are wrong */
+    STORE_ABSENT      /* neither copy nor link */
+};
+
+struct store_entry {
+    enum store_kind kind;
+    enum store_state state;
+    char *path;    /* of the bytes; NULL when absent */
+    int64_t size;  /* as found; the record's when the target is missing */
+    double mtime;  /* of the target, now */
+};
+
+void store_entry_deinit(struct store_entry *entry);
+
+/* "copy"/"link"; "ok", "stale", "damaged", "missing" as CLI.md names states. */
+const char *store_kind_name(enum store_kind kind);
+const char *store_state_name(enum store_state state);
+
+/*
+ * Looks a hash up with stat(2) and the link record alone: reads no data. A copy wins over a link;
+ * a copy of size 0 for a hash that is not the empty file's is damaged. -1 only when the store
+ * itself cannot be read.
+ */
+int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e);
+
+/*
+ * For reading by the local user: like store_lookup, then `location` (raw absolute path, may be
+ * empty; its hash is checked), then the link; a touched link is hashed again and its record
+ * rewritten when the hash still matches. Order: copy, location, link. out->state is STORE_OK, or
+ * says why there is nothing to read.
+ */
+int store_find(const struct store *s, const char *hash, struct str location,
+               struct store_entry *out, struct err *e);
+
+/* Rewrites the link record of `hash` for its target's new mtime: called by whoever has just read
+ * and hashed all of the file. */
+int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
+                       double mtime, struct err *e);
+
+/* Paths, appended: <dir>/sha1/ab/cd/ef/<hash> and <dir>/linked_files/sha1/ab/cd/ef/<hash>. */
+void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);
+void store_put_link_path(const struct store *s, const char *hash, struct buf *out);
+
+/* The result of adding one file. */
+struct store_added {
+    char hash[SHA1_HEX + 1];
+    int64_t size;
+};
+
+/* Hashes `path` (through the hash cache when it is above 1,000,000 bytes) and writes the link
+ * record; `path` is absolute. Not durable by itself: see store_sync. */
+int store_link(const struct store *s, const char *path, struct store_added *out, struct err *e);
+
+/* Copies `path` into the store: FICLONE then hash of the clone, or hash of the bytes written. */
+int store_copy(const struct store *s, const char *path, struct store_added *out, struct err *e);
+
+/* Moves a complete, already hashed file (on the same file system, beside its final place: see
+ * store_open_download) into the store. */
+int store_adopt(const struct store *s, const char *hash, const char *temporary, struct err *e);
+
+/* Creates and opens the temporary file for a download of `hash`, with its parents. */
+int store_open_download(const struct store *s, const char *hash, struct buf *temporary, int *fd,
+                        struct err *e);
+
+/* Makes everything written so far durable (syncfs of the store's file system). */
+int store_sync(const struct store *s, struct err *e);
+
+/* Hashes all of an open file from its current offset; *size is the bytes read. */
+int store_hash_fd(int fd, const char *path, char hash[SHA1_HEX + 1], int64_t *size,
+                  struct err *e);
+
+#endif

@@ -1,0 +1,24 @@
+/* Downloading one object from the zone's bucket: hashed on the way, visible only when right. */
+#ifndef ZONE_DOWNLOAD_H
+#define ZONE_DOWNLOAD_H
+
+#include "store/store.h"
+#include "zone/gateway.h"
+
+struct download_options {
+    const char *hash;
+    struct gateway_file *file; /* found answer: URL, size */
+    void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL */
+    void *ctx;
+};
+
+/* Into the local store; *path (caller frees) is the copy's. ERR_CHANGED and nothing left behind when
+ * the bytes do not have the hash. */
+int download_to_store(struct gateway *g, const struct store *s,
+                      const struct download_options *options, char **path, struct err *e);
+
+/* To `path`, written beside it and renamed; no store copy. */
+int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
+                     struct err *e);
+
+#endif

@@ -1,0 +1,65 @@
+/* Calls of the zone gateway's API (PROTOCOL.md §3), blocking, signed. */
+#ifndef ZONE_GATEWAY_H
+#define ZONE_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "client/http_client.h"
+#include "zone/identity.h"
+
+struct gateway {
+    struct http_client *http; /* borrowed */
+    char *url;                /* without trailing '/' */
+    char *zone;
+    struct identity identity; /* client_id "" : anonymous */
+    int64_t clock_offset_ms;  /* added to our clock in timestamps */
+};
+
+/* From KACHERY_GATEWAY_URL and KACHERY_ZONE (`zone` non-NULL overrides the latter). */
+int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e);
+void gateway_deinit(struct gateway *g);
+
+/* The URL as given in the environment or the default; the zone likewise. Never NULL. */
+const char *gateway_default_url(void);
+const char *gateway_default_zone(void);
+
+struct gateway_file {
+    bool is_found;
+    int64_t size; /* -1: not told */
+    char *url;    /* signed for GET; NULL when not told */
+    char *answer; /* the whole answer as JSON without `url`, members in order */
+};
+void gateway_file_deinit(struct gateway_file *file);
+
+/* Errors of all calls: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
+ * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. */
+int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e);
+
+struct gateway_upload {
+    bool already_exists, already_pending;
+    char *object_key, *url; /* NULL when already_exists */
+};
+void gateway_upload_deinit(struct gateway_upload *upload);
+int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
+                            struct gateway_upload *out, struct err *e);
+int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
+                            const char *object_key, struct err *e);
+
+struct gateway_client {
+    bool is_found;
+    char *owner_id, *label;
+};
+void gateway_client_deinit(struct gateway_client *client);
+int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
+                        struct err *e);
+
+/* *proxy_url (caller frees) without trailing '/'; ERR_NOT_FOUND when the zone has no such
+ * resource. */
+int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e);
+
+/* Appends the link that a user opens to register this client. */
+int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e);
+
+#endif

@@ -1,0 +1,92 @@
+#!/bin/sh
+# ci/layers.sh: what the design and the style forbid and no compiler sees. Prints each offence as
+# file:line: text. The layers are the folders of src, each may include from itself and from those
+# before it.
+set -eu
+cd "$(dirname "$0")/.."
+
+find src tests -type f '(' -name '*.[ch]' -o -name '*.py' ')' ! -path '*/vectors/*' |
+    LC_ALL=C sort | xargs awk -v layers='base proto proc net client store zone daemon server cmd' '
+BEGIN {
+    count = split(layers, a, " ")
+    for (i = 1; i <= count; i++) rank[a[i]] = i
+    # Who may include what of others: header, then the files that own it.
+    owner["cJSON.h"] = "^src/base/json[a-z_0-9]*\\.c$"
+    owner["yaml.h"] = "^src/base/yaml[a-z_0-9]*\\.c$"
+    owner["sodium"] = "^src/base/ed25519\\.c$"
+    owner["bearssl_hash.h"] = "^src/base/"
+    owner["bearssl_hmac.h"] = "^src/base/"
+    owner["bearssl"] = "^src/net/(tls|trust)[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
+    owner["pthread.h"] = owner["threads.h"] = "^no file: processes, not threads$"
+}
+function bad(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; status = 1 }
+function starts(text, head) { return substr(text, 1, length(head)) == head }
+
+# The code of a line: no comments, strings and character constants emptied.
+function code_of(line,    at, end) {
+    if (in_comment) {
+        end = index(line, "*/")
+        if (!end) return ""
+        line = substr(line, end + 2); in_comment = 0
+    }
+    gsub(/"([^"\\]|\\.)*"/, "\"\"", line)
+    gsub(/\047([^\047\\]|\\.)*\047/, "0", line)
+    sub(/\/\/.*/, "", line)
+    while (at = index(line, "/*")) {
+        end = index(substr(line, at + 2), "*/")
+        if (!end) { in_comment = 1; return substr(line, 1, at - 1) }
+        line = substr(line, 1, at - 1) " " substr(line, at + end + 3)
+    }
+    return line
+}
+function owner_of(header,    h) {
+    if (header in owner) return owner[header]
+    for (h in owner) if (starts(header, h) && h !~ /\.h$/) return owner[h]
+    return ""
+}
+function check_include(text,    header, folder, who) {
+    header = text
+    sub(/^[ \t]*#[ \t]*include[ \t]*[<"]/, "", header); sub(/[>"].*/, "", header)
+    who = owner_of(header)
+    if (who != "" && !is_test && FILENAME !~ who)
+        bad("includes " header ", which belongs to " who)
+    if (!(here in rank) || text !~ /"/) return
+    folder = header
+    if (!sub(/\/.*/, "", folder)) bad("includes \"" header "\": want its folder, as in \"" here "/" header "\"")
+    else if (!(folder in rank)) bad("includes " header " of no known layer")
+    else if (rank[folder] > rank[here]) bad(here "/ includes " header " of a higher layer")
+}
+
+FNR == 1 {
+    in_comment = body = 0
+    is_c = FILENAME ~ /\.[ch]$/
+    is_test = FILENAME ~ /^tests\//
+    here = ""
+    if (split(FILENAME, part, "/") > 2) here = part[2]
+    if (!is_test && is_c && here != "" && !(here in rank)) bad("src/" here " is no known layer")
+    prints = is_test || FILENAME ~ /^src\/(cmd|daemon|server)\/|^src\/main\.c$|^src\/base\/(log|progress)\.c$/
+}
+length($0) > 100 { bad("line of " length($0) " columns, want at most 100") }
+/\t/ && !/^[^"]*"/ { bad("tab: indent with four spaces") }
+/[ \t]$/ { bad("white space at the end of the line") }
+FNR == 501 && FILENAME !~ /_table\.[ch]$/ { bad("file of more than 500 lines: split it at a heading") }
+!is_c { next }
+{
+    code = code_of($0)
+    if (code ~ /^[ \t]*#[ \t]*include/) check_include($0)
+    if (code ~ /^\{/) body = FNR
+    if (body && code ~ /^\}/) {
+        if (FNR - body + 1 > 80) bad("function of " FNR - body + 1 " lines, want at most 80")
+        body = 0
+    }
+    if (is_test) next
+    code = " " code
+    if (!prints && code ~ /[^a-z_A-Z0-9>.](v?d?printf|puts|putchar|perror|exit) ?\(|[^a-z_A-Z0-9](stdout|stderr)[^a-z_A-Z0-9]/)
+        bad("prints or exits below cmd/, daemon/ and server/")
+    if (code ~ /[^a-z_A-Z0-9>.](strcpy|strcat|strncpy|v?sprintf|gets|strtok|alloca|system|popen) ?\(/)
+        bad("uses a function that cannot be called safely")
+    if (code ~ /[^a-z_A-Z0-9>.]exec(ve?|vpe?|le?|lp)? ?\(/)
+        bad("executes a program: children are forked only")
+}
+END { exit status }
+'

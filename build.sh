@@ -34,7 +34,8 @@ run_tests() {
     ci/tools.sh
     ci/lint.sh
     ci/unit.sh
-    python -m pytest -q -p no:cacheprovider tests/system "$@"
+    # The tests of one file stay together; -n 0 among the arguments runs one after the other.
+    python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout 120 tests/system "$@"
 }
 
 run_demo() {

@@ -7,7 +7,7 @@ vendor_includes="-isystem vendor/src/bearssl/inc -isystem vendor/src/cjson \
 -isystem vendor/src/libyaml/include -isystem vendor/src/libsodium/src/libsodium/include"
 language="-std=c99 -D_GNU_SOURCE -Isrc $vendor_includes"
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla -Werror"
-common="-ffunction-sections -fdata-sections -ffile-prefix-map=$(pwd)=."
+common="-ffunction-sections -fdata-sections"
 
 # Where musl's libc.a and start files are: Debian's folder, an own build's, or a musl system's.
 find_musl() {

@@ -7,29 +7,30 @@ verb=${1:?}
 # Package, a command to look for where there is no dpkg (- for none), and the verbs that need it.
 needs() {
     grep -E "[ ,]($verb|all)(,|\$)" <<LIST
-gcc                gcc          all
-libc6-dev          -            all
-binutils           readelf      all
-musl-tools         musl-gcc     all
-patch              patch        all
-xz-utils           xz           all
-ca-certificates    -            test
-clang              clang        test,lint,fuzz
-libclang-rt-dev    -            fuzz
-llvm               -            fuzz
-cppcheck           cppcheck     test,lint
-libcmocka-dev      -            test,lint
-python3            python3      test,lint,bench
-python3-pytest     -            test
-python3-xdist      -            test
-python3-aiohttp    -            test,bench
-python3-websockets -            test,bench
-python3-botocore   -            test,bench
-nginx-light        nginx        test,bench
-openssl            openssl      test,bench
-curl               curl         test,bench
-wrk                wrk          bench
-hyperfine          hyperfine    bench
+gcc                    gcc        all
+libc6-dev              -          all
+binutils               readelf    all
+musl-tools             musl-gcc   all
+patch                  patch      all
+xz-utils               xz         all
+ca-certificates        -          test
+clang                  clang      test,lint,fuzz
+libclang-rt-dev        -          fuzz
+llvm                   -          fuzz
+cppcheck               cppcheck   test,lint
+libcmocka-dev          -          test,lint
+python3                python3    test,lint,bench
+python3-pytest         -          test
+python3-pytest-xdist   -          test
+python3-pytest-timeout -          test
+python3-aiohttp        -          test,bench
+python3-websockets     -          test,bench
+python3-botocore       -          test,bench
+nginx-light            nginx      test,bench
+openssl                openssl    test,bench
+curl                   curl       test,bench
+wrk                    wrk        bench
+hyperfine              hyperfine  bench
 LIST
 }
 

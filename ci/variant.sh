@@ -13,12 +13,13 @@ variant_flags "$variant"
 mkdir -p "$dir/obj" "$dir/third"
 
 # compile FOLDER: compile the lines "source flags" of standard input to FOLDER/<source>.o, and say
-# so with the command $say.
+# so with the command $say. Nothing of where this folder lies gets into an object.
 compile() {
     while read -r source flags; do
         object=$1/$source.o
         mkdir -p "${object%/*}"
-        printf '%s\0' "$say CC $dir $source; $cc $flags -MMD -MP -c -o $object $source"
+        printf '%s\0' "$say CC $dir $source
+            $cc $flags -ffile-prefix-map=\"\$PWD\"=. -MMD -MP -c -o $object $source"
     done | xargs -0 -r -P "$jobs" -n 1 sh -c
 }
 

@@ -1,0 +1,182 @@
+"""The program as a file: what it needs, where it runs, and that it can be built again."""
+
+import os
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / "build/kachery-resource"
+OLD_KERNEL = ROOT / "build/tools/old_kernel"
+
+PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
+PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
+DT_NEEDED, DT_TEXTREL, DT_FLAGS, DT_FLAGS_1 = 1, 22, 30, 0x6FFFFFFB
+DF_BIND_NOW, DF_1_NOW, DF_1_PIE = 8, 1, 0x08000000
+
+
+class Elf:
+    """As much of a 64-bit little-endian ELF file as these tests ask about."""
+
+    def __init__(self, path):
+        self.data = data = Path(path).read_bytes()
+        assert data[:6] == b"\x7fELF\x02\x01"
+        self.type, = struct.unpack_from("<H", data, 16)
+        phoff, shoff = struct.unpack_from("<QQ", data, 32)
+        phnum, _, shnum = struct.unpack_from("<HHH", data, 56)
+        self.segments = []
+        for i in range(phnum):
+            kind, flags, offset, _, _, size = struct.unpack_from("<IIQQQQ", data, phoff + 56 * i)
+            self.segments.append((kind, flags, offset, size))
+        self.section_types = [
+            struct.unpack_from("<I", data, shoff + 64 * i + 4)[0] for i in range(shnum)]
+        self.dynamic = []
+        for kind, _, offset, size in self.segments:
+            if kind == PT_DYNAMIC:
+                for at in range(offset, offset + size, 16):
+                    self.dynamic.append(struct.unpack_from("<QQ", data, at))
+
+    def has(self, kind):
+        return any(s[0] == kind for s in self.segments)
+
+    def flags(self, tag):
+        return next((value for t, value in self.dynamic if t == tag), 0)
+
+
+def run(*args, **options):
+    return subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=300, **options)
+
+
+def test_program_needs_nothing():
+    elf = Elf(PROGRAM)
+    assert not elf.has(PT_INTERP)
+    assert DT_NEEDED not in [tag for tag, _ in elf.dynamic]
+
+
+def test_program_is_hardened():
+    elf = Elf(PROGRAM)
+    assert elf.type == 3 and elf.flags(DT_FLAGS_1) & DF_1_PIE
+    assert elf.has(PT_GNU_RELRO)
+    assert elf.flags(DT_FLAGS) & DF_BIND_NOW or elf.flags(DT_FLAGS_1) & DF_1_NOW
+    assert DT_TEXTREL not in [tag for tag, _ in elf.dynamic]
+    stack = [flags for kind, flags, _, _ in elf.segments if kind == PT_GNU_STACK]
+    assert stack == [6], "the stack is readable and writable, not executable"
+    assert not [s for s in elf.segments if s[0] == PT_LOAD and s[1] & 3 == 3]
+
+
+def test_program_is_small_and_stripped():
+    assert PROGRAM.stat().st_size <= 1 << 20
+    assert 2 not in Elf(PROGRAM).section_types, "no symbol table"
+    assert 2 in Elf(ROOT / "build/kachery-resource.debug").section_types
+
+
+def test_debug_file_is_the_same_program():
+    loads = [[(flags, size) for kind, flags, _, size in Elf(path).segments if kind == PT_LOAD]
+             for path in (PROGRAM, ROOT / "build/kachery-resource.debug")]
+    assert loads[0] == loads[1]
+
+
+@pytest.mark.parametrize("bad", ["/bin/sh", "/usr/bin/env"])
+def test_check_refuses_dynamic_programs(bad):
+    result = run(ROOT / "ci/check_binary.sh", bad)
+    assert result.returncode == 1
+    assert "PT_INTERP" in result.stderr and "DT_NEEDED" in result.stderr
+
+
+def test_runs_in_an_empty_root(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("chroot is for root")
+    shutil.copy(PROGRAM, tmp_path / "kachery-resource")
+
+    def enter():
+        os.chroot(tmp_path)
+        os.chdir("/")
+
+    result = run("/kachery-resource", "--version", preexec_fn=enter, env={})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("kachery-resource ")
+
+
+def test_old_kernel_hides_what_is_newer():
+    code = "import os\ntry: os.getrandom(1)\nexcept OSError as e: print(e.errno)"
+    assert run("/usr/bin/python3", "-c", code).stdout == ""
+    assert run(OLD_KERNEL, "/usr/bin/python3", "-c", code).stdout == "38\n"
+
+
+def test_runs_on_kernel_3_10():
+    result = run(OLD_KERNEL, PROGRAM, "--version")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("kachery-resource ")
+
+
+def test_unknown_verb_is_wrong_usage():
+    result = run(ROOT / "build.sh", "bulid")
+    assert result.returncode == 2
+    assert "bulid" in result.stderr and "usage:" in result.stderr
+
+
+# A second folder with the same sources, built there once for all tests below.
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copy") / "somebody's own folder" / ("long" * 20)
+    folder.mkdir(parents=True)
+    for name in ("src", "ci", "vendor", "build.sh"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, symlinks=True,
+                            ignore=shutil.ignore_patterns("cache"))
+        else:
+            shutil.copy2(source, folder / name)
+    environment = dict(os.environ, TZ="Asia/Tokyo", LC_ALL="C.UTF-8", HOME="/nonexistent", JOBS="3")
+    result = run(folder / "ci/variant.sh", "musl", cwd="/", env=environment)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return folder
+
+
+def compiled(folder):
+    """Build once more; the sources that were compiled."""
+    result = run(folder / "ci/variant.sh", "musl", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return [line.split()[-1] for line in result.stdout.splitlines() if line.startswith("CC ")]
+
+
+def test_same_sources_same_bytes(copy):
+    for name in ("build/kachery-resource", "build/kachery-resource.debug"):
+        assert (copy / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_rebuild_compiles_what_changed(copy):
+    assert compiled(copy) == []
+    source = copy / "src/main.c"
+    os.utime(source)
+    assert compiled(copy) == ["src/main.c"]
+    header = copy / "src/base/str.h"
+    header.write_text(header.read_text() + "\n")
+    begun = time.monotonic()
+    stale = compiled(copy)
+    assert time.monotonic() - begun < 20
+    assert "src/base/str.c" in stale
+    assert compiled(copy) == []
+    added = copy / "src/base/added_for_a_test.c"
+    added.write_text("extern int added_for_a_test;\nint added_for_a_test;\n")
+    assert compiled(copy) == ["src/base/added_for_a_test.c"]
+    added.unlink()
+    assert compiled(copy) == []
+    assert (copy / "build/kachery-resource").read_bytes() == PROGRAM.read_bytes()
+
+
+def test_failed_build_leaves_no_fresh_object(copy):
+    source = copy / "src/main.c"
+    good = source.read_bytes()
+    source.write_bytes(good + b"\n#error stop here\n")
+    result = run(copy / "ci/variant.sh", "musl", cwd=copy)
+    assert result.returncode != 0 and "stop here" in result.stderr
+    assert run(copy / "ci/variant.sh", "musl", cwd=copy).returncode != 0
+    source.write_bytes(good)
+    assert compiled(copy) == ["src/main.c"]

@@ -29,13 +29,17 @@ python() {
     if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$@"; else python3 "$@"; fi
 }
 
+# Everything is run even if something fails: one run shows all there is to mend.
 run_tests() {
     build
     ci/tools.sh
-    ci/lint.sh
-    ci/unit.sh
+    failed=
+    ci/lint.sh || failed="$failed lint"
+    ci/unit.sh || failed="$failed unit"
     # The tests of one file stay together; -n 0 among the arguments runs one after the other.
-    python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout 120 tests/system "$@"
+    python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout 120 tests/system "$@" ||
+        failed="$failed system"
+    [ -z "$failed" ] || { echo "test: failed:$failed" >&2; exit 1; }
 }
 
 run_demo() {

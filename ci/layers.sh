@@ -69,7 +69,7 @@ FNR == 1 {
 {
     wide = $0
     gsub(/[\200-\277]/, "", wide)  # the later bytes of a UTF-8 character
-    if (length(wide) > 100) bad("line of " length(wide) " columns, want at most 100")
+    if (is_c && length(wide) > 100) bad("line of " length(wide) " columns, want at most 100")
 }
 /\t/ && !/^[^"]*"/ { bad("tab: indent with four spaces") }
 /[ \t]$/ { bad("white space at the end of the line") }

@@ -64,7 +64,8 @@ bool json_only_keys(const struct json *object, const char *const *allowed, struc
 /*
  * Writing. A comma is put where one is needed (it looks at the last byte of the buffer), so a
  * document is a plain sequence of calls:
- *     json_open(b, '{'); json_put_str(b, "type", s); json_put_int(b, "size", n); json_close(b, '}');
+ *     json_open(b, '{'); json_put_str(b, "type", s); json_put_int(b, "size", n);
+ *     json_close(b, '}');
  * `key` is NULL inside arrays and for a root value. Strings must be UTF-8: a byte that is not is
  * written as U+FFFD.
  */

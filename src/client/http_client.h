@@ -33,9 +33,9 @@ struct http_call_options {
     const struct http_header *headers; /* besides Host, Content-Length, User-Agent, Connection */
     size_t header_count;
     struct str body; /* whole body in memory; or: */
-    /* The body's source: IO_DONE with the next 1 to … bytes in *chunk, borrowed until the next call;
-     * IO_EOF after body_size bytes; IO_ERR drops the connection at once (the peer must not take what
-     * it got as complete) and the call fails with that error. */
+    /* The body's source: IO_DONE with the next 1 to … bytes in *chunk, borrowed until the next
+     * call; IO_EOF after body_size bytes; IO_ERR drops the connection at once (the peer must not
+     * take what it got as complete) and the call fails with that error. */
     enum io (*source)(void *ctx, struct str *chunk, struct err *e);
     int64_t body_size; /* with source */
     /* Takes the bytes of a 200 or 206 answer as they come; without it (and for other statuses) the
@@ -47,8 +47,8 @@ struct http_call_options {
     int64_t stall_ms;        /* 0: HTTP_CLIENT_STALL_MS */
 };
 
-/* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for a
- * bad URL. */
+/* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for
+ * a bad URL. */
 struct http_call *http_call_new(struct http_client *client,
                                 const struct http_call_options *options, struct err *e);
 

@@ -32,7 +32,8 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
                                 struct err *e);
 
 /*
- * IO_DONE: *event; for a message *message is borrowed until the next step. Call again until it wants.
+ * IO_DONE: *event; for a message *message is borrowed until the next step. Call again until it
+ * wants.
  * IO_EOF: the peer closed in an orderly way or just hung up; see ws_client_close_code/reason.
  * IO_ERR: ERR_NETWORK, ERR_TIMEOUT, ERR_REFUSED (no 101; names the status), ERR_PROTOCOL.
  */
@@ -40,7 +41,7 @@ enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event
                        struct str *message, struct err *e);
 void ws_client_poll(const struct ws_client *c, struct pollset *set);
 
-/* Queues a text message (sent by the next steps). -1 ERR_TOO_LARGE when the peer reads too slowly. */
+/* Queues a text, sent by the next steps. -1 ERR_TOO_LARGE when the peer reads too slowly. */
 int ws_client_send(struct ws_client *c, struct str text, struct err *e);
 
 /* Starts the close handshake; steps then end with IO_EOF (or after 2 s in any case). */

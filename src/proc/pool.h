@@ -55,7 +55,7 @@ void pool_abandon(struct pool *pool, uint64_t id);
 size_t pool_jobs(const struct pool *pool);
 size_t pool_workers(const struct pool *pool);
 
-/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step and may submit. */
+/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step, may submit. */
 void pool_poll(const struct pool *pool, struct pollset *set);
 void pool_step(struct pool *pool, int64_t now_ms);
 

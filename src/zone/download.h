@@ -12,8 +12,8 @@ struct download_options {
     void *ctx;
 };
 
-/* Into the local store; *path (caller frees) is the copy's. ERR_CHANGED and nothing left behind when
- * the bytes do not have the hash. */
+/* Into the local store; *path (caller frees) is the copy's. ERR_CHANGED and nothing left behind
+ * when the bytes do not have the hash. */
 int download_to_store(struct gateway *g, const struct store *s,
                       const struct download_options *options, char **path, struct err *e);
 

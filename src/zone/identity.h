@@ -13,8 +13,8 @@ struct identity {
 };
 
 /* From KACHERY_CLOUD_CLIENT_ID and KACHERY_CLOUD_PRIVATE_KEY, else <key_dir>/private.pem and
- * public.pem. ERR_NOT_FOUND when there are no keys (says: run `kachery-resource register`). A public
- * key that does not belong to the private one is an error. */
+ * public.pem. ERR_NOT_FOUND when there are no keys (says: run `kachery-resource register`). A
+ * public key that does not belong to the private one is an error. */
 int identity_load(struct identity *id, const char *key_dir, struct err *e);
 
 /* Loads, or creates the two files (public first; private 0600; never overwrites). */

@@ -12,16 +12,16 @@ struct resource {
     char *zone;
 };
 
-/* `where` is a URL, a bare name (looked up in the zone), or NULL: KACHERY_RESOURCE_URL, ERR_NOT_FOUND
- * when that is unset too. */
+/* `where` is a URL, a bare name (looked up in the zone), or NULL: KACHERY_RESOURCE_URL,
+ * ERR_NOT_FOUND when that is unset too. */
 int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e);
 void resource_deinit(struct resource *r);
 
 /*
  * One request: waits up to timeout_ms for the file to be uploaded, then gives the state. `error` in
- * *out points into *text (caller frees it). ERR_TIMEOUT when the proxy or daemon does not answer (504),
- * ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or proxy's
- * words.
+ * *out points into *text (caller frees it). ERR_TIMEOUT when the proxy or daemon does not answer
+ * (504), ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or
+ * proxy's words.
  */
 int resource_request(struct resource *r, struct http_client *http, const char *hash,
                      int64_t timeout_ms, struct upload_status *out, struct buf *text,

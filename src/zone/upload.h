@@ -13,7 +13,7 @@ struct upload_options {
     const char *hash;
     const char *path; /* for opening; appears in no error text */
     int64_t size;     /* as linked: a file of another size is not uploaded */
-    /* Progress: bytes accepted by the bucket's connection so far; at most every 100 ms. May be NULL. */
+    /* Bytes that the bucket's connection took so far; at most every 100 ms. May be NULL. */
     void (*on_progress)(void *ctx, int64_t bytes);
     /* Returns true to give up (asked between chunks). May be NULL. */
     bool (*is_cancelled)(void *ctx);

@@ -54,7 +54,7 @@ bool json_str(const struct json *value, struct str *out);
 bool json_bool(const struct json *value, bool *out);
 bool json_number(const struct json *value, double *out);
 
-/* A number without fraction within ±(2^53 - 1); `5.0` counts. */
+/* A whole number of at most JSON_MAX_SAFE_INTEGER, or its negative; `5.0` counts. */
 bool json_int(const struct json *value, int64_t *out);
 
 /* True when `object` is an object whose keys are all among `allowed` (NULL-terminated list);

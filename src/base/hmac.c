@@ -1,0 +1,28 @@
+#include "base/hmac.h"
+
+#include <string.h>
+
+#include <bearssl_hash.h>
+#include <bearssl_hmac.h>
+
+void hmac_sha256(struct str key, struct str message, unsigned char out[HMAC_SHA256_SIZE])
+{
+    br_hmac_key_context key_ctx;
+    br_hmac_context ctx;
+
+    br_hmac_key_init(&key_ctx, &br_sha256_vtable, key.p, key.len);
+    br_hmac_init(&ctx, &key_ctx, 0);
+    br_hmac_update(&ctx, message.p, message.len);
+    br_hmac_out(&ctx, out);
+    explicit_bzero(&key_ctx, sizeof key_ctx);
+    explicit_bzero(&ctx, sizeof ctx);
+}
+
+void hmac_sha256_hash(struct str message, unsigned char out[HMAC_SHA256_SIZE])
+{
+    br_sha256_context ctx;
+
+    br_sha256_init(&ctx);
+    br_sha256_update(&ctx, message.p, message.len);
+    br_sha256_out(&ctx, out);
+}

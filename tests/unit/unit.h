@@ -1,0 +1,51 @@
+/* What the unit tests share: cmocka with the headers that it wants, and checks that name a case. */
+#ifndef UNIT_H
+#define UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+
+#define UNIT_COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+/* Fails with the case's name and both texts. */
+#define unit_equal(name, got, want) unit_equal_at(name, got, want, __FILE__, __LINE__)
+#define unit_equal_str(name, got, want) unit_equal_str_at(name, got, want, __FILE__, __LINE__)
+
+/* Fails with the case's name when the claim is false. */
+#define unit_true(name, claim)                                                                     \
+    do {                                                                                           \
+        if (!(claim)) {                                                                            \
+            print_error("case \"%s\": not true: %s\n", name, #claim);                              \
+            _fail(__FILE__, __LINE__);                                                             \
+        }                                                                                          \
+    } while (0)
+
+static inline void unit_equal_at(const char *name, const char *got, const char *want,
+                                 const char *file, int line)
+{
+    if (got != NULL && want != NULL && strcmp(got, want) == 0)
+        return;
+    print_error("case \"%s\":\n  got  %s\n  want %s\n", name, got ? got : "(null)",
+                want ? want : "(null)");
+    _fail(file, line);
+}
+
+static inline void unit_equal_str_at(const char *name, struct str got, struct str want,
+                                     const char *file, int line)
+{
+    if (str_equal(got, want))
+        return;
+    print_error("case \"%s\":\n  got  %.*s (%zu bytes)\n  want %.*s (%zu bytes)\n", name,
+                STR_ARG(got), got.len, STR_ARG(want), want.len);
+    _fail(file, line);
+}
+
+#endif

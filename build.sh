@@ -45,8 +45,7 @@ run_tests() {
 run_demo() {
     build
     if [ $# = 0 ]; then
-        set -- "$(find vendor/cache vendor/src -type f -name '*.orig.tar.*' -o -type f -size +256k |
-            xargs ls -S | head -n 1)"
+        set -- "$(find vendor/cache vendor/src -type f -size +256k -exec ls -S {} + | head -n 1)"
     fi
     exec "$program" demo "$@"
 }

@@ -42,7 +42,7 @@ archive() {
     xargs ar rcsD "$1"
 }
 
-third_state="$cc $third_flags
+third_state="$cc $third_flags $($cc --version | head -n 1)
 $(cat vendor/src/*/.stamp ci/third_party.sh vendor/sodium_shim.c | sha256sum)"
 if ! unchanged "$dir/third/state" "$third_state"; then
     rm -f "$dir/third/state"
@@ -54,7 +54,8 @@ if ! unchanged "$dir/third/state" "$third_state"; then
     printf '%s\n' "$third_state" > "$dir/third/state"
 fi
 
-own_state="$cc $own_flags"
+own_state="$own_flags
+$third_state"
 unchanged "$dir/obj/state" "$own_state" || rm -rf "$dir/obj"
 mkdir -p "$dir/obj"
 printf '%s\n' "$own_state" > "$dir/obj/state"

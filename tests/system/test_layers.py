@@ -1,0 +1,75 @@
+"""ci/layers.sh: each rule finds what breaks it and nothing in what does not."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BAD = {
+    "upward include": ("net/a.c", '#include "client/b.h"\n', "higher layer"),
+    "unknown layer": ("net/a.c", '#include "other/b.h"\n', "no known layer"),
+    "no folder": ("net/a.c", '#include "b.h"\n', "want its folder"),
+    "new folder": ("misc/a.c", "int a;\n", "no known layer"),
+    "cJSON outside json.c": ("store/a.c", "#include <cJSON.h>\n", "belongs to"),
+    "cJSON in a header": ("base/json.h", "#include <cJSON.h>\n", "belongs to"),
+    "yaml outside yaml.c": ("daemon/config.c", "#include <yaml.h>\n", "belongs to"),
+    "sodium outside ed25519.c": ("zone/a.c", "#include <sodium/crypto_sign.h>\n", "belongs to"),
+    "hashing outside base": ("proto/a.c", "#include <bearssl_hash.h>\n", "belongs to"),
+    "TLS engine outside tls.c": ("client/a.c", "#include <bearssl_ssl.h>\n", "belongs to"),
+    "TLS engine in base": ("base/sha1.c", "#include <bearssl.h>\n", "belongs to"),
+    "threads": ("server/a.c", "#include <pthread.h>\n", "belongs to"),
+    "printf": ("store/a.c", 'void f(void) { printf("x"); }\n', "prints or exits"),
+    "stderr": ("net/a.c", 'void f(void) { fprintf(stderr, "x"); }\n', "prints or exits"),
+    "exit": ("proto/a.c", "void f(void) { exit(1); }\n", "prints or exits"),
+    "after a comment": ("proto/a.c", "/* a */ void f(void) { exit(1); }\n", "prints or exits"),
+    "sprintf": ("cmd/a.c", 'void f(char *p) { sprintf(p, "x"); }\n', "cannot be called safely"),
+    "exec": ("proc/a.c", "void f(char **v) { execv(v[0], v); }\n", "executes a program"),
+    "wide line": ("base/a.c", "/* " + "x" * 96 + " */\n", "102 columns"),
+    "tab": ("base/a.c", "void f(void)\n{\n\treturn;\n}\n", "tab"),
+    "trailing space": ("base/a.c", "int a; \n", "white space"),
+    "long function": ("base/a.c", "int f(void)\n{\n" + "    f();\n" * 79 + "}\n", "81 lines"),
+    "long file": ("base/a.c", "int a;\n" * 501, "more than 500"),
+}
+
+GOOD = {
+    "own and lower layers": ("net/a.c", '#include "net/a.h"\n#include "proto/url.h"\n'),
+    "owners": ("base/json.c", "#include <cJSON.h>\n"),
+    "TLS engine": ("net/tls.c", "#include <bearssl.h>\n"),
+    "hashing": ("base/sha1.c", "#include <bearssl_hash.h>\n"),
+    "commands print": ("cmd/a.c", 'void f(void) { printf("x"); exit(1); }\n'),
+    "the log prints": ("base/log.c", 'void f(void) { fprintf(stderr, "x"); }\n'),
+    "only said": ("net/a.c", '/* exit(1)\n * printf() */\nconst char *a = "exit(1)"; // exit(1)\n'),
+    "others' names": ("net/a.c", "int snprintf_f(void); void f(void) { _exit(1); on_exit_f(); }\n"),
+    "wide in bytes": ("base/a.c", "/* " + "…" * 94 + " */\n"),
+    "function of 80 lines": ("base/a.c", "int f(void)\n{\n" + "    f();\n" * 78 + "}\n"),
+    "long table": ("base/roots_table.c", "int a;\n" * 501),
+}
+
+
+def check(tmp_path, name, text):
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "tests").mkdir()
+    shutil.copy2(ROOT / "ci/layers.sh", tmp_path / "ci/layers.sh")
+    path = tmp_path / "src" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return subprocess.run([tmp_path / "ci/layers.sh"], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refuses(tmp_path, case):
+    name, text, complaint = BAD[case]
+    result = check(tmp_path, name, text)
+    assert result.returncode != 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1, result.stdout
+    assert lines[0].startswith(f"src/{name}:") and complaint in lines[0]
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_accepts(tmp_path, case):
+    result = check(tmp_path, *GOOD[case])
+    assert (result.returncode, result.stdout) == (0, "")

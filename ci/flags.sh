@@ -85,12 +85,15 @@ link() {
     fi
 }
 
+# link_program OUT OBJECT...: link, and of a release keep the symbols beside it.
 link_program() {
-    if [ "$variant" = musl ]; then
-        link build/kachery-resource.debug "$@"
-        strip -o build/kachery-resource build/kachery-resource.debug
-        ci/check_binary.sh build/kachery-resource
-    else
-        link "$dir/kachery-resource" "$@"
+    if [ "$variant" != musl ]; then
+        link "$@"
+        return
     fi
+    stripped=$1
+    shift
+    link "$stripped.debug" "$@"
+    strip -o "$stripped" "$stripped.debug"
+    ci/check_binary.sh "$stripped"
 }

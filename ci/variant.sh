@@ -55,7 +55,8 @@ if ! unchanged "$dir/third/state" "$third_state"; then
 fi
 
 own_state="$own_flags
-$third_state"
+$third_state
+$(sha256sum < ci/flags.sh)"
 unchanged "$dir/obj/state" "$own_state" || rm -rf "$dir/obj"
 mkdir -p "$dir/obj"
 printf '%s\n' "$own_state" > "$dir/obj/state"
@@ -66,12 +67,17 @@ for source in $sources; do
 done > "$dir/obj/stale"
 compile "$dir/obj" < "$dir/obj/stale"
 
+case $variant in
+    musl) program=build/kachery-resource ;;
+    fuzz) program=$dir/libkachery.a ;;
+    *) program=$dir/kachery-resource ;;
+esac
 # A source that was removed changes the list without making anything stale.
 if [ -s "$dir/obj/stale" ] || ! unchanged "$dir/obj/sources" "$sources" ||
-    [ ! -f "$dir/libkachery.a" ] || [ "$dir/libthird.a" -nt "$dir/libkachery.a" ]; then
+    [ ! -f "$program" ] || [ "$dir/libthird.a" -nt "$dir/libkachery.a" ]; then
     rm -f "$dir/obj/sources"
     printf '%s\n' $sources | grep -v '^src/main\.c$' | sed "s|.*|$dir/obj/&.o|" |
         archive "$dir/libkachery.a"
-    [ "$variant" = fuzz ] || link_program "$dir/obj/src/main.c.o"
+    [ "$variant" = fuzz ] || link_program "$program" "$dir/obj/src/main.c.o"
     printf '%s\n' "$sources" > "$dir/obj/sources"
 fi

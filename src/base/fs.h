@@ -24,7 +24,7 @@ int fs_make_parents(const char *path, struct err *e);
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e);
 
-/* Writes all of data to fd, whatever the size of each write(2). */
+/* Writes all of data to fd, whatever the size of each write(2); waits where fd would block. */
 int fs_write_all(int fd, struct str data, const char *path, struct err *e);
 
 enum fs_write_flags {
@@ -33,15 +33,18 @@ enum fs_write_flags {
 };
 
 /* Replaces `path` by a file with this content: temporary name `path.tmp.XXXXXXXX` beside it,
- * written, renamed. On failure nothing is left behind and an old file is untouched. */
+ * written, renamed. On failure nothing is left behind and an old file is untouched (but when only
+ * the fsync of the directory failed, the new one may be there). */
 int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e);
 
-/* Creates and opens (O_RDWR|O_CLOEXEC|O_EXCL) a new file `path.tmp.XXXXXXXX`; its name is put in
- * *temporary (appended). Caller closes, renames or unlinks. */
+/* Creates and opens (O_RDWR|O_CLOEXEC|O_EXCL) a new file `path.tmp.XXXXXXXX` (of a base name too
+ * long for that, the end is cut); its name is put in *temporary (appended). Caller closes, renames
+ * or unlinks. */
 int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
                       struct err *e);
 
-/* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass. */
+/* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass, and
+ * so do directories that we may write but not read. */
 int fs_sync_parent(const char *path, struct err *e);
 
 /* Appends `path` made absolute against the working directory; an absolute path verbatim (`..`,
@@ -51,7 +54,8 @@ int fs_absolute_path(const char *path, struct buf *out, struct err *e);
 /* mtime in seconds as the Python client computes it: sec + 1e-9 * nsec in double. */
 double fs_mtime(const struct stat *st);
 
-/* Appends text fit for a terminal or a TAB-separated line: control bytes (and DEL) as \xHH. */
+/* Appends text fit for a terminal or a TAB-separated line: control bytes (C0, DEL, and C1 alone or
+ * as UTF-8) as \xHH. */
 void fs_put_printable(struct buf *out, struct str path);
 
 /* Sets O_NONBLOCK and FD_CLOEXEC as asked. */

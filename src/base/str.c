@@ -92,12 +92,15 @@ bool str_to_uint(struct str s, uint64_t max, uint64_t *out)
     return true;
 }
 
-/* Length of the well-formed sequence at p (RFC 3629 §4), or 0. */
-static size_t utf8_sequence(const unsigned char *p, size_t left)
+/* RFC 3629 §4: the lead byte decides the length and the range of the second byte. */
+size_t str_utf8_sequence(struct str s)
 {
+    const unsigned char *p = (const unsigned char *)s.p;
     unsigned char low = 0x80, high = 0xbf;
     size_t n;
 
+    if (s.len == 0)
+        return 0;
     if (p[0] < 0x80)
         return 1;
     if (p[0] >= 0xc2 && p[0] <= 0xdf) {
@@ -113,7 +116,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
     } else {
         return 0;
     }
-    if (left < n || p[1] < low || p[1] > high)
+    if (s.len < n || p[1] < low || p[1] > high)
         return 0;
     for (size_t i = 2; i < n; i++)
         if ((p[i] & 0xc0) != 0x80)
@@ -123,11 +126,11 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 
 bool str_is_utf8(struct str s)
 {
-    for (size_t i = 0; i < s.len;) {
-        size_t n = utf8_sequence((const unsigned char *)s.p + i, s.len - i);
+    while (s.len > 0) {
+        size_t n = str_utf8_sequence(s);
         if (n == 0)
             return false;
-        i += n;
+        s = str_slice(s, n, s.len);
     }
     return true;
 }

@@ -51,6 +51,9 @@ bool str_to_uint(struct str s, uint64_t max, uint64_t *out);
 /* True when `s` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool str_is_utf8(struct str s);
 
+/* Bytes (1-4) of the well-formed UTF-8 sequence that `s` starts with; 0 when there is none. */
+size_t str_utf8_sequence(struct str s);
+
 /* Equal, in time that depends on the lengths alone: for secrets and MACs. */
 bool str_equal_constant_time(struct str a, struct str b);
 

@@ -1,0 +1,307 @@
+#include "base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/random.h"
+
+enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
+#define FS_TEMPORARY_SUFFIX ".tmp."
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* mkdir that is content with a directory that is there already: a read-only or automounted parent
+ * answers with other errors than EEXIST. */
+static int make_dir(const char *path)
+{
+    if (mkdir(path, 0777) == 0)
+        return 0;
+    int number = errno;
+    if (is_directory(path))
+        return 0;
+    errno = number == EEXIST ? ENOTDIR : number;
+    return -1;
+}
+
+/* The directory part of `path` ("" when it has none) with its slash, and what follows it. */
+static struct str directory_of(struct str path)
+{
+    while (path.len > 0 && path.p[path.len - 1] != '/')
+        path.len--;
+    return path;
+}
+
+static int make_dirs(struct str path, struct err *e)
+{
+    struct buf partial = {0};
+    int status = 0;
+
+    buf_put(&partial, path);
+    if (*buf_cstr(&partial) == '\0' || make_dir(buf_cstr(&partial)) == 0)
+        goto out;
+    buf_clear(&partial);
+    for (size_t i = 0; i < path.len && status == 0; i++) {
+        buf_putc(&partial, path.p[i]);
+        bool is_end = i + 1 == path.len || (path.p[i] != '/' && path.p[i + 1] == '/');
+        if (is_end && make_dir(buf_cstr(&partial)) != 0)
+            status = err_errno(e, ERR_FAILED, errno, "cannot create directory %s",
+                               buf_cstr(&partial));
+    }
+out:
+    if (status == 0)
+        status = buf_check(&partial, e);
+    buf_free(&partial);
+    return status;
+}
+
+int fs_make_dirs(const char *path, struct err *e)
+{
+    return make_dirs(str_of(path), e);
+}
+
+int fs_make_parents(const char *path, struct err *e)
+{
+    return make_dirs(directory_of(str_of(path)), e);
+}
+
+/* Appends what is left to read, up to one byte more than max_bytes. */
+static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    size_t start = out->len;
+
+    for (;;) {
+        if (!buf_reserve(out, 4096))
+            return buf_check(out, e);
+        ssize_t n = read(fd, out->data + out->len, out->cap - out->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot read %s", path);
+        if (n == 0)
+            return 0;
+        out->len += (size_t)n;
+        if (out->len - start > max_bytes)
+            return err_set(e, ERR_TOO_LARGE, "%s: more than %zu bytes", path, max_bytes);
+    }
+}
+
+int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    size_t start = out->len;
+    struct stat st;
+    int status = -1;
+
+    /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        bool is_absent = errno == ENOENT || errno == ENOTDIR;
+        return err_errno(e, is_absent ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot open %s", path);
+    }
+    if (fstat(fd, &st) != 0)
+        err_errno(e, ERR_FAILED, errno, "cannot stat %s", path);
+    else if (!S_ISREG(st.st_mode))
+        err_set(e, ERR_FAILED, "%s: not a regular file", path);
+    else
+        status = read_all(fd, path, max_bytes, out, e);
+    close(fd);
+    if (status != 0)
+        out->len = start;
+    return status;
+}
+
+int fs_write_all(int fd, struct str data, const char *path, struct err *e)
+{
+    while (data.len > 0) {
+        ssize_t n = write(fd, data.p, data.len);
+        if (n > 0) {
+            data = str_slice(data, (size_t)n, data.len);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd p = {.fd = fd, .events = POLLOUT};
+            poll(&p, 1, -1);
+            continue;
+        }
+        return err_errno(e, ERR_FAILED, n == 0 ? EIO : errno, "cannot write %s", path);
+    }
+    return 0;
+}
+
+/* close(2) reports what a network file system or a quota refused only now. */
+static int close_written(int fd, const char *path, struct err *e)
+{
+    if (close(fd) == 0 || errno == EINTR)
+        return 0;
+    return err_errno(e, ERR_FAILED, errno, "cannot write %s", path);
+}
+
+int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e)
+{
+    struct buf temporary = {0};
+    int fd, status = -1;
+
+    if (fs_open_temporary(path, flags & FS_PRIVATE ? 0600 : 0666, &temporary, &fd, e) != 0)
+        goto out;
+    status = fs_write_all(fd, data, path, e);
+    if (status == 0 && flags & FS_DURABLE && fsync(fd) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
+    if (close_written(fd, path, status == 0 ? e : NULL) != 0)
+        status = -1;
+    if (status == 0 && rename(buf_cstr(&temporary), path) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot rename to %s", path);
+    if (status != 0)
+        unlink(buf_cstr(&temporary));
+    else if (flags & FS_DURABLE)
+        status = fs_sync_parent(path, e);
+out:
+    buf_free(&temporary);
+    return status;
+}
+
+static void put_temporary_name(struct str path, struct buf *out)
+{
+    size_t directory = directory_of(path).len;
+    size_t room = NAME_MAX - strlen(FS_TEMPORARY_SUFFIX) - FS_SUFFIX_DIGITS;
+    char suffix[FS_SUFFIX_DIGITS + 1];
+
+    random_hex(suffix, FS_SUFFIX_DIGITS);
+    buf_put(out, str_slice(path, 0, directory + room));
+    buf_puts(out, FS_TEMPORARY_SUFFIX);
+    buf_puts(out, suffix);
+}
+
+int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
+                      struct err *e)
+{
+    size_t start = temporary->len;
+
+    for (int i = 0; i < FS_TRIES; i++) {
+        temporary->len = start;
+        put_temporary_name(str_of(path), temporary);
+        const char *name = buf_cstr(temporary) + start;
+        if (buf_check(temporary, e) != 0)
+            return -1;
+        int opened = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+        if (opened >= 0) {
+            *fd = opened;
+            return 0;
+        }
+        if (errno != EEXIST && errno != EINTR)
+            break;
+    }
+    int number = errno;
+    temporary->len = start;
+    return err_errno(e, number == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot create %s",
+                     path);
+}
+
+int fs_sync_parent(const char *path, struct err *e)
+{
+    struct str directory = directory_of(str_of(path));
+    struct buf name = {0};
+    int status = 0;
+
+    buf_put(&name, directory.len == 0 ? STR(".") : directory);
+    int fd = open(buf_cstr(&name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno != EACCES)
+        status = err_errno(e, ERR_FAILED, errno, "cannot open directory %s", buf_cstr(&name));
+    if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write directory %s to disk",
+                           buf_cstr(&name));
+    if (fd >= 0)
+        close(fd);
+    buf_free(&name);
+    return status;
+}
+
+/* Appends one component to an absolute path that starts at out->data[start]. */
+static void join_component(struct buf *out, size_t start, struct str component)
+{
+    if (component.len == 0 || str_equal(component, STR(".")))
+        return;
+    if (!str_equal(component, STR(".."))) {
+        buf_putc(out, '/');
+        buf_put(out, component);
+        return;
+    }
+    while (out->len > start && out->data[--out->len] != '/')
+        ;
+}
+
+int fs_absolute_path(const char *path, struct buf *out, struct err *e)
+{
+    struct str rest = str_of(path), cwd;
+    size_t start = out->len;
+
+    if (rest.len == 0)
+        return err_set(e, ERR_FAILED, "empty path");
+    if (rest.p[0] == '/') {
+        buf_put(out, rest);
+        return buf_check(out, e);
+    }
+    char *directory = getcwd(NULL, 0);
+    if (directory == NULL)
+        return err_errno(e, ERR_FAILED, errno, "cannot tell the working directory");
+    cwd = str_of(directory);
+    buf_put(out, str_equal(cwd, STR("/")) ? STR("") : cwd);
+    free(directory);
+    while (rest.len > 0 && !out->failed) {
+        size_t end = str_find(rest, '/');
+        join_component(out, start, str_slice(rest, 0, end));
+        rest = str_slice(rest, end + 1, rest.len);
+    }
+    if (out->len == start)
+        buf_putc(out, '/');
+    return buf_check(out, e);
+}
+
+double fs_mtime(const struct stat *st)
+{
+    return (double)st->st_mtim.tv_sec + 1e-9 * (double)st->st_mtim.tv_nsec;
+}
+
+static bool is_control(struct str sequence)
+{
+    unsigned char first = (unsigned char)sequence.p[0];
+
+    if (sequence.len == 2 && first == 0xc2)
+        return (unsigned char)sequence.p[1] < 0xa0;
+    return first < 0x20 || first == 0x7f || (sequence.len == 1 && first >= 0x80 && first < 0xa0);
+}
+
+void fs_put_printable(struct buf *out, struct str path)
+{
+    while (path.len > 0) {
+        size_t n = str_utf8_sequence(path);
+        struct str sequence = str_slice(path, 0, n == 0 ? 1 : n);
+        if (!is_control(sequence))
+            buf_put(out, sequence);
+        else
+            for (size_t i = 0; i < sequence.len; i++)
+                buf_printf(out, "\\x%02x", (unsigned)(unsigned char)sequence.p[i]);
+        path = str_slice(path, sequence.len, path.len);
+    }
+}
+
+int fs_set_nonblocking(int fd, struct err *e)
+{
+    int status_flags = fcntl(fd, F_GETFL), fd_flags = fcntl(fd, F_GETFD);
+
+    if (status_flags < 0 || fd_flags < 0 || fcntl(fd, F_SETFL, status_flags | O_NONBLOCK) != 0 ||
+        fcntl(fd, F_SETFD, fd_flags | FD_CLOEXEC) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot set flags of descriptor %d", fd);
+    return 0;
+}

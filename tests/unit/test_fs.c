@@ -1,0 +1,332 @@
+/* Files and paths, in a temporary folder that every case starts with and that is removed after. */
+#include "unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+static char folder[] = "/tmp/test_fs.XXXXXX";
+
+static int enter(void **state)
+{
+    (void)state;
+    memcpy(strrchr(folder, '.'), ".XXXXXX", sizeof ".XXXXXX");
+    return mkdtemp(folder) == NULL || chdir(folder) != 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    return chdir("/") != 0 || nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0;
+}
+
+static size_t count_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count - 2;
+}
+
+static void assert_content(const char *path, const char *want)
+{
+    struct buf content = {0};
+    struct err e = {0};
+
+    if (fs_read_file(path, 1000, &content, &e) != 0)
+        fail_msg("%s", e.msg);
+    unit_equal(path, buf_cstr(&content), want);
+    buf_free(&content);
+}
+
+static void test_make_dirs(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(fs_make_dirs("a/b/c", &e), 0);
+    assert_int_equal(fs_make_dirs("a/b/c", &e), 0);
+    assert_int_equal(fs_make_dirs("a//b/./d/", &e), 0);
+    assert_int_equal(access("a/b/c", F_OK) | access("a/b/d", F_OK), 0);
+    assert_int_equal(fs_make_parents("x/y/file", &e), 0);
+    assert_int_equal(access("x/y", F_OK), 0);
+    assert_int_not_equal(access("x/y/file", F_OK), 0);
+    assert_int_equal(fs_make_parents("file", &e), 0);
+    assert_int_equal(fs_make_parents("/file", &e), 0);
+    assert_int_equal(fs_write_file("plain", STR(""), 0, &e), 0);
+    assert_int_equal(fs_make_dirs("plain/deeper/still", &e), -1);
+    unit_equal("through a file", e.msg, "cannot create directory plain: Not a directory");
+}
+
+static void test_read_errors(void **state)
+{
+    struct buf out = {0};
+    struct err e = {0};
+
+    (void)state;
+    buf_puts(&out, "kept");
+    assert_int_equal(fs_read_file("none", 10, &out, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    unit_equal("absent", e.msg, "cannot open none: No such file or directory");
+    assert_int_equal(fs_read_file(".", 10, &out, &e), -1);
+    unit_equal("directory", e.msg, ".: not a regular file");
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    assert_int_equal(fs_read_file("fifo", 10, &out, &e), -1);
+    unit_equal("fifo", e.msg, "fifo: not a regular file");
+    assert_int_equal(fs_write_file("eleven", STR("12345678901"), 0, &e), 0);
+    assert_int_equal(fs_read_file("eleven", 10, &out, &e), -1);
+    assert_int_equal(e.code, ERR_TOO_LARGE);
+    unit_equal("limit", e.msg, "eleven: more than 10 bytes");
+    unit_equal("output unchanged", buf_cstr(&out), "kept");
+    assert_int_equal(fs_read_file("eleven", 11, &out, &e), 0);
+    unit_equal("appended", buf_cstr(&out), "kept12345678901");
+    buf_free(&out);
+}
+
+static void test_write_file(void **state)
+{
+    struct err e = {0};
+    struct stat st;
+    mode_t mask = umask(027);
+
+    (void)state;
+    assert_int_equal(fs_write_file("new", STR("one"), FS_DURABLE, &e), 0);
+    assert_content("new", "one");
+    assert_int_equal(stat("new", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    assert_int_equal(fs_write_file("new", STR("two"), FS_PRIVATE | FS_DURABLE, &e), 0);
+    assert_content("new", "two");
+    assert_int_equal(stat("new", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(count_entries("."), 1);
+    assert_int_equal(fs_write_file("no/folder", STR("x"), 0, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    unit_equal("no folder", e.msg, "cannot create no/folder: No such file or directory");
+    umask(mask);
+}
+
+/* Where the rename fails, the temporary goes. */
+static void test_write_over_directory(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(fs_make_dirs("dir/full", &e), 0);
+    assert_int_equal(fs_write_file("dir", STR("x"), FS_DURABLE, &e), -1);
+    unit_equal("over a directory", e.msg, "cannot rename to dir: Is a directory");
+    assert_int_equal(count_entries("."), 1);
+}
+
+/* A file size limit stands for a full disk: the write is cut, then refused. */
+static void test_write_past_limit(void **state)
+{
+    struct rlimit small = {1000, 1000};
+    char data[5000] = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(fs_write_file("kept", STR("old"), 0, &e), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &small);
+        int status = fs_write_file("kept", (struct str){data, sizeof data}, FS_DURABLE, &e);
+        _exit(status == -1 && strcmp(e.msg, "cannot write kept: File too large") == 0 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_content("kept", "old");
+    assert_int_equal(count_entries("."), 1);
+}
+
+/* The base name leaves no room for ".tmp.XXXXXXXX". */
+static void test_long_name(void **state)
+{
+    char name[NAME_MAX + 1];
+    struct err e = {0};
+
+    (void)state;
+    memset(name, 'n', NAME_MAX);
+    name[NAME_MAX] = '\0';
+    assert_int_equal(fs_write_file(name, STR("long"), 0, &e), 0);
+    assert_content(name, "long");
+    assert_int_equal(count_entries("."), 1);
+}
+
+static void test_temporary(void **state)
+{
+    struct buf name = {0};
+    struct err e = {0};
+    int fd = -1;
+
+    (void)state;
+    buf_puts(&name, "before:");
+    assert_int_equal(fs_open_temporary("result", 0600, &name, &fd, &e), 0);
+    assert_true(str_starts_with(buf_str(&name), STR("before:result.tmp.")));
+    assert_int_equal(name.len, strlen("before:result.tmp.01234567"));
+    assert_int_equal(access(buf_cstr(&name) + strlen("before:"), F_OK), 0);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(fs_set_nonblocking(fd, &e), 0);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    close(fd);
+    assert_int_equal(fs_set_nonblocking(fd, &e), -1);
+    buf_free(&name);
+}
+
+/* The reader takes its time: every write is partial, then would block. */
+static void test_write_all_to_pipe(void **state)
+{
+    enum { TOTAL = 1000000 };
+    char *data = calloc(1, TOTAL);
+    struct err e = {0};
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(fs_set_nonblocking(fds[1], &e), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        size_t total = 0;
+        ssize_t n;
+        close(fds[1]);
+        while ((n = read(fds[0], data, 1000)) > 0)
+            total += (size_t)n;
+        _exit(total == TOTAL ? 0 : 1);
+    }
+    close(fds[0]);
+    assert_int_equal(fs_write_all(fds[1], (struct str){data, TOTAL}, "pipe", &e), 0);
+    close(fds[1]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(fs_write_all(fds[1], STR("x"), "the pipe", &e), -1);
+    unit_equal("closed", e.msg, "cannot write the pipe: Bad file descriptor");
+    free(data);
+}
+
+/* `want` of relative paths is what follows the working directory. */
+static const struct path_case {
+    const char *name, *path, *want;
+} path_cases[] = {
+    {"absolute verbatim", "/a//b/../c/.", "/a//b/../c/."},
+    {"plain", "file", "/d/e/file"},
+    {"dot", "./file", "/d/e/file"},
+    {"slashes", "x///y//", "/d/e/x/y"},
+    {"up", "../file", "/d/file"},
+    {"up inside", "x/../y", "/d/e/y"},
+    {"the folder itself", ".", "/d/e"},
+    {"name of dots", ".../..x", "/d/e/.../..x"},
+    {"leading dash", "-file", "/d/e/-file"},
+};
+
+static void test_absolute(void **state)
+{
+    struct buf got = {0}, want = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(fs_make_dirs("d/e", &e) | chdir("d/e"), 0);
+    for (size_t i = 0; i < UNIT_COUNT(path_cases); i++) {
+        const struct path_case *c = &path_cases[i];
+        buf_clear(&want);
+        buf_clear(&got);
+        if (c->path[0] != '/')
+            buf_puts(&want, folder);
+        buf_puts(&want, c->want);
+        unit_true(c->name, fs_absolute_path(c->path, &got, &e) == 0);
+        unit_equal(c->name, buf_cstr(&got), buf_cstr(&want));
+    }
+    buf_clear(&got);
+    assert_int_equal(fs_absolute_path("../../../../../../x", &got, &e), 0);
+    unit_equal("above the root", buf_cstr(&got), "/x");
+    buf_clear(&got);
+    assert_int_equal(fs_absolute_path("../../../../../..", &got, &e), 0);
+    unit_equal("the root", buf_cstr(&got), "/");
+    assert_int_equal(fs_absolute_path("", &got, &e), -1);
+    assert_int_equal(chdir("/"), 0);
+    buf_clear(&got);
+    assert_int_equal(fs_absolute_path("x", &got, &e), 0);
+    unit_equal("in the root", buf_cstr(&got), "/x");
+    buf_free(&got);
+    buf_free(&want);
+}
+
+static void test_mtime(void **state)
+{
+    struct stat st = {0};
+
+    (void)state;
+    st.st_mtim.tv_sec = 1795336612;
+    st.st_mtim.tv_nsec = 300728334;
+    assert_true(fs_mtime(&st) == 1795336612.3007283);
+    st.st_mtim.tv_nsec = 1;
+    assert_true(fs_mtime(&st) == 1795336612.0);
+}
+
+static const struct printable_case {
+    const char *name, *text, *want;
+} printable_cases[] = {
+    {"plain", "/data/a b.nwb", "/data/a b.nwb"},
+    {"tab, newline, escape, DEL", "a\tb\nc\x1b[31m\x7f", "a\\x09b\\x0ac\\x1b[31m\\x7f"},
+    {"UTF-8", "naïve €𝄞", "naïve €𝄞"},
+    {"C1 as UTF-8", "a\xc2\x9b[31m", "a\\xc2\\x9b[31m"},
+    {"C1 alone", "a\x9b[31m", "a\\x9b[31m"},
+    {"Latin-1", "caf\xe9", "caf\xe9"},
+    {"end of a cut sequence", "\xe2\x82", "\xe2\\x82"},
+};
+
+static void test_printable(void **state)
+{
+    struct buf out = {0};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(printable_cases); i++) {
+        buf_clear(&out);
+        fs_put_printable(&out, str_of(printable_cases[i].text));
+        unit_equal(printable_cases[i].name, buf_cstr(&out), printable_cases[i].want);
+    }
+    buf_clear(&out);
+    fs_put_printable(&out, STR("nul\0byte"));
+    unit_equal("NUL", buf_cstr(&out), "nul\\x00byte");
+    buf_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_make_dirs, enter, leave),
+        cmocka_unit_test_setup_teardown(test_read_errors, enter, leave),
+        cmocka_unit_test_setup_teardown(test_write_file, enter, leave),
+        cmocka_unit_test_setup_teardown(test_write_over_directory, enter, leave),
+        cmocka_unit_test_setup_teardown(test_write_past_limit, enter, leave),
+        cmocka_unit_test_setup_teardown(test_long_name, enter, leave),
+        cmocka_unit_test_setup_teardown(test_temporary, enter, leave),
+        cmocka_unit_test_setup_teardown(test_write_all_to_pipe, enter, leave),
+        cmocka_unit_test_setup_teardown(test_absolute, enter, leave),
+        cmocka_unit_test(test_mtime),
+        cmocka_unit_test(test_printable),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

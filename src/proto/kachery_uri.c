@@ -1,0 +1,87 @@
+#include "proto/kachery_uri.h"
+
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/quote.h"
+#include "proto/url.h"
+
+static const struct str prefix = {"sha1://", 7};
+
+static int bad_uri(struct err *e, struct str text, const char *cause)
+{
+    char quoted[QUOTE_SIZE];
+
+    return err_set(e, ERR_USAGE,
+                   "Invalid URI \"%s\": %s: want sha1:// and 40 lower-case hex digits",
+                   quote_str(quoted, text), cause);
+}
+
+/* As the deployed client reads it: the last item of a name wins. */
+static void parse_query(struct kachery_uri *u, struct str query)
+{
+    while (query.len > 0) {
+        struct str item = str_slice(query, 0, str_find(query, '&'));
+        size_t equals = str_find(item, '=');
+        struct str name = str_slice(item, 0, equals);
+        if (str_equal(name, STR("label")))
+            u->label = str_slice(item, equals + 1, item.len);
+        else if (str_equal(name, STR("location")))
+            u->location = str_slice(item, equals + 1, item.len);
+        query = str_slice(query, item.len + 1, query.len);
+    }
+}
+
+int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri_form form,
+                      struct err *e)
+{
+    struct kachery_uri u = {0};
+    size_t question = str_find(text, '?');
+    struct str rest = str_slice(text, 0, question);
+
+    if (!str_starts_with(rest, prefix))
+        return bad_uri(e, text, "not a sha1:// URI");
+    rest = str_slice(rest, prefix.len, rest.len);
+    size_t slash = form == KACHERY_URI_USER ? str_find(rest, '/') : rest.len;
+    struct str hash = str_slice(rest, 0, slash);
+    if (!hex_is_lower(hash, SHA1_HEX))
+        return bad_uri(e, text, "bad hash");
+    memcpy(u.hash, hash.p, SHA1_HEX);
+    if (form == KACHERY_URI_USER)
+        parse_query(&u, str_slice(text, question + 1, text.len));
+    *out = u;
+    return 0;
+}
+
+void kachery_uri_put(struct buf *out, const char *hash, struct str label)
+{
+    buf_put(out, prefix);
+    buf_puts(out, hash);
+    if (label.len > 0) {
+        buf_puts(out, "?label=");
+        url_put_encoded(out, label, "/");
+    }
+}
+
+void kachery_uri_put_object_key(struct buf *out, struct str directory, const char *hash)
+{
+    if (directory.len > 0) {
+        buf_put(out, directory);
+        buf_putc(out, '/');
+    }
+    buf_printf(out, "sha1/%.2s/%.2s/%.2s/%s", hash, hash + 2, hash + 4, hash);
+}
+
+bool kachery_uri_is_name(struct str name)
+{
+    if (name.len == 0 || name.len > KACHERY_URI_MAX_NAME_BYTES || str_equal(name, STR(".")) ||
+        str_equal(name, STR("..")))
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              c == '.' || c == '_' || c == '~' || c == '-'))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,148 @@
+/* Kachery URIs, object keys and names. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "proto/kachery_uri.h"
+
+#define HASH "17a56544527b002eff0fc7ba16070df264d943c0"
+
+static const struct parse_case {
+    const char *name, *text;
+    bool user, daemon; /* accepted in this form */
+    const char *label, *location;
+} parse_cases[] = {
+    {"bare", "sha1://" HASH, true, true, "", ""},
+    {"label", "sha1://" HASH "?label=a%20b.dat", true, true, "a%20b.dat", ""},
+    {"location", "sha1://" HASH "?location=/data/a b%20.dat", true, true, "", "/data/a b%20.dat"},
+    {"both", "sha1://" HASH "?label=l&location=/x=y?z", true, true, "l", "/x=y?z"},
+    {"last item wins", "sha1://" HASH "?label=a&label=b", true, true, "b", ""},
+    {"other items", "sha1://" HASH "?labels=1&x&&=2&label", true, true, "", ""},
+    {"empty query", "sha1://" HASH "?", true, true, "", ""},
+    {"name behind the hash", "sha1://" HASH "/any/name.dat", true, false, "", ""},
+    {"slash behind the hash", "sha1://" HASH "/", true, false, "", ""},
+    {"name and query", "sha1://" HASH "/n?label=l", true, false, "l", ""},
+    {"slash in the query", "sha1://" HASH "?location=/a/b", true, true, "", "/a/b"},
+    {"empty", "", false, false, NULL, NULL},
+    {"scheme only", "sha1://", false, false, NULL, NULL},
+    {"other scheme", "sha256://" HASH, false, false, NULL, NULL},
+    {"upper-case scheme", "SHA1://" HASH, false, false, NULL, NULL},
+    {"no scheme", HASH, false, false, NULL, NULL},
+    {"one slash", "sha1:/" HASH, false, false, NULL, NULL},
+    {"three slashes", "sha1:///" HASH, false, false, NULL, NULL},
+    {"39 digits", "sha1://7a56544527b002eff0fc7ba16070df264d943c0", false, false, NULL, NULL},
+    {"41 digits", "sha1://" HASH "0", false, false, NULL, NULL},
+    {"upper-case digits", "sha1://17A56544527B002EFF0FC7BA16070DF264D943C0", false, false, NULL,
+     NULL},
+    {"not hex", "sha1://g7a56544527b002eff0fc7ba16070df264d943c0", false, false, NULL, NULL},
+    {"dot in the hash", "sha1://17a56544527b002eff0fc7ba16070df264d943.0", false, false, NULL,
+     NULL},
+    {"suffix", "sha1://" HASH ".dat", false, false, NULL, NULL},
+    {"fragment", "sha1://" HASH "#x", false, false, NULL, NULL},
+    {"leading space", " sha1://" HASH, false, false, NULL, NULL},
+    {"trailing newline", "sha1://" HASH "\n", false, false, NULL, NULL},
+    {"label before the hash", "sha1://?label=" HASH, false, false, NULL, NULL},
+};
+
+static void check(const struct parse_case *c, enum kachery_uri_form form, bool want)
+{
+    const char *form_name = form == KACHERY_URI_USER ? "user" : "daemon";
+    struct kachery_uri u;
+    struct err e = {0};
+
+    memset(&u, 0x5a, sizeof u);
+    int result = kachery_uri_parse(&u, str_of(c->text), form, &e);
+    if ((result == 0) != want)
+        fail_msg("%s (%s): %s", c->name, form_name, result == 0 ? "accepted" : e.msg);
+    if (!want) {
+        assert_int_equal(e.code, ERR_USAGE);
+        assert_int_equal(u.hash[0], 0x5a);
+        if (strstr(e.msg, "want sha1:// and 40 lower-case hex digits") == NULL)
+            fail_msg("%s: does not say what is accepted: %s", c->name, e.msg);
+        return;
+    }
+    bool is_user = form == KACHERY_URI_USER;
+    assert_string_equal(u.hash, HASH);
+    if (!str_equal(u.label, str_of(is_user ? c->label : "")))
+        fail_msg("%s (%s): label \"%.*s\"", c->name, form_name, STR_ARG(u.label));
+    if (!str_equal(u.location, str_of(is_user ? c->location : "")))
+        fail_msg("%s (%s): location \"%.*s\"", c->name, form_name, STR_ARG(u.location));
+}
+
+static void test_parse(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof parse_cases / sizeof *parse_cases; i++) {
+        check(&parse_cases[i], KACHERY_URI_USER, parse_cases[i].user);
+        check(&parse_cases[i], KACHERY_URI_DAEMON, parse_cases[i].daemon);
+    }
+}
+
+static void test_put(void **state)
+{
+    static const struct {
+        const char *label, *want;
+    } cases[] = {
+        {"", "sha1://" HASH},
+        {"rec.nwb", "sha1://" HASH "?label=rec.nwb"},
+        {"a b/\xc3\xa4&=?#%~", "sha1://" HASH "?label=a%20b/%C3%A4%26%3D%3F%23%25~"},
+    };
+    struct buf out = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kachery_uri u;
+        buf_clear(&out);
+        kachery_uri_put(&out, HASH, str_of(cases[i].label));
+        assert_string_equal(buf_cstr(&out), cases[i].want);
+        assert_int_equal(kachery_uri_parse(&u, buf_str(&out), KACHERY_URI_USER, NULL), 0);
+    }
+    buf_free(&out);
+}
+
+static void test_object_key(void **state)
+{
+    struct buf out = {0};
+
+    (void)state;
+    kachery_uri_put_object_key(&out, STR(""), HASH);
+    assert_string_equal(buf_cstr(&out), "sha1/17/a5/65/" HASH);
+    buf_clear(&out);
+    kachery_uri_put_object_key(&out, STR("zones/lab"), HASH);
+    assert_string_equal(buf_cstr(&out), "zones/lab/sha1/17/a5/65/" HASH);
+    buf_free(&out);
+}
+
+static void test_names(void **state)
+{
+    static const char *const good[] = {"a", "Lab-1._~", "...", "0"};
+    static const char *const bad[] = {"", ".", "..", "a/b", "a b", "a%20", "\xc3\xa4", "a\n", "a?"};
+    char longest[KACHERY_URI_MAX_NAME_BYTES + 1];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!kachery_uri_is_name(str_of(good[i])))
+            fail_msg("\"%s\" is refused", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (kachery_uri_is_name(str_of(bad[i])))
+            fail_msg("\"%s\" is accepted", bad[i]);
+    memset(longest, 'n', sizeof longest);
+    assert_true(kachery_uri_is_name((struct str){longest, sizeof longest - 1}));
+    assert_false(kachery_uri_is_name((struct str){longest, sizeof longest}));
+    assert_false(kachery_uri_is_name(STR("a\0b")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_put),
+        cmocka_unit_test(test_object_key),
+        cmocka_unit_test(test_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -11,9 +11,10 @@
 
 #include "base/err.h"
 
+/* All zeros is a valid empty struct (a socket to a child is never descriptor 0). */
 struct process {
     pid_t pid; /* 0: none */
-    int fd;    /* our end, non-blocking, close-on-exec; -1: none */
+    int fd;    /* our end, non-blocking, close-on-exec; 0 or -1: none */
 };
 
 struct process_options {
@@ -23,22 +24,35 @@ struct process_options {
     void *ctx;
     /* Called first in the child: wipe secrets that it does not need. May be NULL. */
     void (*forget)(void *ctx);
-    const int *keep_fds; /* descriptors to keep open besides 0-2 and fd */
+    const int *keep_fds; /* descriptors to keep open besides 0-2 and fd; at most PROCESS_MAX_KEPT */
     size_t keep_count;
-    size_t address_space_bytes; /* RLIMIT_AS; 0: 128 MiB; SIZE_MAX: no limit */
+    /* Address space that the child may map besides what is mapped at the fork (RLIMIT_AS);
+     * 0: 128 MiB; SIZE_MAX: no limit. */
+    size_t address_space_bytes;
 };
+
+enum { PROCESS_MAX_KEPT = 16 };
 
 /*
  * Forks. The child: closes every other descriptor, resets signal handlers and mask, sets
- * PDEATHSIG (and checks for the race), core limit 0, address space limit, descriptors raised to
- * the hard limit; runs; _exit()s without flushing the parent's stdio. */
+ * PDEATHSIG (SIGKILL; and checks for the race), core limit 0, address space limit, descriptors
+ * raised to the hard limit; runs; _exit()s without flushing the parent's stdio.
+ * The child ignores SIGINT, SIGTERM, SIGHUP and SIGQUIT: sent to a whole group by a terminal or a
+ * service manager, they are for the parent, which decides when its children end. It also ignores
+ * SIGPIPE (sendfile has no MSG_NOSIGNAL).
+ */
 int process_start(struct process *p, const struct process_options *options, struct err *e);
 
-/* Closes our end: a child that reads end of file ends by itself. Safe on an empty struct. */
+/* Closes our end: a child that reads end of file ends by itself. `pid` stays, for process_kill.
+ * Safe on an empty struct. */
 void process_close(struct process *p);
 
-/* SIGKILL and close. The reaping is process_reap's. */
+/* SIGKILL (never to a number that was reaped, which may be another's by now) and close; empties
+ * the struct. The reaping is process_reap's, or that of the next process_start. */
 void process_kill(struct process *p);
+
+/* True when there is no such child any more; reaps it if it just ended. */
+bool process_has_ended(const struct process *p);
 
 /* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx);

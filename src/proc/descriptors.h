@@ -1,0 +1,15 @@
+/* Closing what a forked child must not hold. Used by process.c alone. */
+#ifndef PROC_DESCRIPTORS_H
+#define PROC_DESCRIPTORS_H
+
+#include <stddef.h>
+
+/* Closes every descriptor above 2 that is not in `kept` (sorted on return): with close_range, on
+ * kernels before 5.9 from /proc/self/fd, without /proc up to RLIMIT_NOFILE. */
+void descriptors_close_others(int *kept, size_t count);
+
+/* The two fallbacks, for the tests: -1 when there is no /proc. */
+int descriptors_close_listed(const int *kept, size_t count);
+void descriptors_close_counted(const int *kept, size_t count);
+
+#endif

@@ -1,0 +1,297 @@
+#include "proc/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc/descriptors.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_SHADOW_MEMORY 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SHADOW_MEMORY 1
+#endif
+#endif
+#ifndef HAS_SHADOW_MEMORY
+#define HAS_SHADOW_MEMORY 0 /* AddressSanitizer reserves terabytes: no limit holds there */
+#endif
+
+enum { DEFAULT_ADDRESS_SPACE = 128 << 20, SOCKET_BUFFER = 256 << 10 };
+
+/*
+ * The children that were not reaped yet: a process number is ours only so long. A discarded child
+ * (closed or killed) is nobody's concern any more and is reaped on the way.
+ */
+struct child {
+    pid_t pid;
+    bool is_discarded;
+};
+
+static struct {
+    struct child *items;
+    size_t count, cap;
+} children;
+
+static struct child *find_child(pid_t pid)
+{
+    for (size_t i = 0; pid > 0 && i < children.count; i++)
+        if (children.items[i].pid == pid)
+            return &children.items[i];
+    return NULL;
+}
+
+static void remove_child(struct child *child)
+{
+    *child = children.items[--children.count];
+}
+
+/* True when the child is gone from the table: it ended, or somebody else waited for it. */
+static bool reap_child(struct child *child)
+{
+    pid_t pid;
+
+    do
+        pid = waitpid(child->pid, NULL, WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    if (pid == 0)
+        return false;
+    remove_child(child);
+    return true;
+}
+
+static void reap_discarded(void)
+{
+    for (size_t i = 0; i < children.count;)
+        if (!children.items[i].is_discarded || !reap_child(&children.items[i]))
+            i++;
+}
+
+static int reserve_child(struct err *e)
+{
+    if (children.count < children.cap)
+        return 0;
+    size_t cap = children.cap == 0 ? 16 : children.cap * 2;
+    struct child *items = realloc(children.items, cap * sizeof *items);
+    if (items == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    children.items = items;
+    children.cap = cap;
+    return 0;
+}
+
+/* Moves a descriptor above 2, should standard input or output be closed in this process. */
+static int above_standard(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return moved;
+}
+
+static int open_pair(int pair[2], struct err *e)
+{
+    int size = SOCKET_BUFFER;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open a socket pair");
+    for (int i = 0; i < 2; i++) {
+        pair[i] = above_standard(pair[i]);
+        setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    }
+    if (pair[0] >= 0 && pair[1] >= 0 && fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0)
+        return 0;
+    err_errno(e, ERR_FAILED, errno, "cannot open a socket pair");
+    for (int i = 0; i < 2; i++)
+        if (pair[i] >= 0)
+            close(pair[i]);
+    return -1;
+}
+
+static void set_limit(int which, rlim_t bytes)
+{
+    struct rlimit limit;
+
+    if (getrlimit(which, &limit) != 0)
+        return;
+    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > bytes)
+        limit.rlim_max = bytes;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(which, &limit);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static rlim_t mapped_bytes(void)
+{
+    char text[64] = {0};
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    return n <= 0 ? 0 : (rlim_t)strtoull(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+static void set_limits(const struct process_options *options)
+{
+    size_t bytes = options->address_space_bytes;
+
+    set_limit(RLIMIT_CORE, 0);
+    raise_descriptor_limit();
+    if (bytes != SIZE_MAX && !HAS_SHADOW_MEMORY)
+        set_limit(RLIMIT_AS, mapped_bytes() + (bytes == 0 ? DEFAULT_ADDRESS_SPACE : bytes));
+}
+
+static void reset_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+    sigset_t none;
+
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void be_child(const struct process_options *options, int fd, pid_t parent)
+{
+    int kept[PROCESS_MAX_KEPT + 1];
+    size_t count = 0;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent)
+        _exit(0); /* it ended before we asked to be told */
+    children.count = 0;
+    reset_signals();
+    if (options->forget != NULL)
+        options->forget(options->ctx);
+    kept[count++] = fd;
+    for (size_t i = 0; i < options->keep_count && i < PROCESS_MAX_KEPT; i++)
+        kept[count++] = options->keep_fds[i];
+    descriptors_close_others(kept, count);
+    set_limits(options);
+    if (options->name != NULL)
+        prctl(PR_SET_NAME, options->name, 0, 0, 0);
+    _exit(options->run(fd, options->ctx));
+}
+
+int process_start(struct process *p, const struct process_options *options, struct err *e)
+{
+    int pair[2];
+    sigset_t all, before;
+    pid_t parent = getpid();
+
+    reap_discarded();
+    if (reserve_child(e) != 0 || open_pair(pair, e) != 0)
+        return -1;
+    /* No handler of ours may run in the child before it is reset. */
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    int number = errno;
+    if (pid == 0)
+        be_child(options, pair[1], parent);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        return err_errno(e, ERR_FAILED, number, "cannot start a process");
+    }
+    children.items[children.count++] = (struct child){.pid = pid};
+    *p = (struct process){.pid = pid, .fd = pair[0]};
+    return 0;
+}
+
+void process_close(struct process *p)
+{
+    struct child *child = find_child(p->pid);
+
+    if (p->fd > 0)
+        close(p->fd);
+    p->fd = -1;
+    if (child != NULL)
+        child->is_discarded = true;
+    reap_discarded();
+}
+
+void process_kill(struct process *p)
+{
+    if (find_child(p->pid) != NULL)
+        kill(p->pid, SIGKILL);
+    process_close(p);
+    p->pid = 0;
+}
+
+bool process_has_ended(const struct process *p)
+{
+    struct child *child = find_child(p->pid);
+
+    return child == NULL || reap_child(child);
+}
+
+int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx)
+{
+    int count = 0, status;
+    pid_t pid;
+
+    for (;;) {
+        pid = waitpid(-1, &status, WNOHANG);
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid <= 0)
+            return count;
+        struct child *child = find_child(pid);
+        if (child != NULL)
+            remove_child(child);
+        if (on_exit != NULL)
+            on_exit(ctx, pid, status);
+        count++;
+    }
+}
+
+int process_signal_fd(const int *signals, size_t count, struct err *e)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < count; i++)
+        sigaddset(&set, signals[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot block signals");
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return fd >= 0 ? fd : err_errno(e, ERR_FAILED, errno, "cannot open a signalfd");
+}
+
+int process_next_signal(int fd)
+{
+    struct signalfd_siginfo info;
+    ssize_t n;
+
+    do
+        n = read(fd, &info, sizeof info);
+    while (n < 0 && errno == EINTR);
+    return n == sizeof info ? (int)info.ssi_signo : 0;
+}

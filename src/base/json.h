@@ -41,7 +41,7 @@ enum json_type json_type(const struct json *value);
 /* The member of an object, or NULL when absent or when `object` is NULL or not an object. */
 const struct json *json_get(const struct json *object, const char *key);
 
-/* Iteration over array elements or object members; NULL at the end. */
+/* Iteration over array elements or object members; NULL at the end. NULL and scalars have none. */
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *value);
 size_t json_count(const struct json *container);
@@ -66,7 +66,8 @@ bool json_only_keys(const struct json *object, const char *const *allowed, struc
  * document is a plain sequence of calls:
  *     json_open(b, '{'); json_put_str(b, "type", s); json_put_int(b, "size", n);
  *     json_close(b, '}');
- * `key` is NULL inside arrays and for a root value. Strings must be UTF-8: a byte that is not is
+ * `key` is NULL inside arrays and for a root value; before a root the buffer must not end with the
+ * last byte of another value (a line end is fine). Strings must be UTF-8: a byte that is not is
  * written as U+FFFD.
  */
 void json_open(struct buf *b, char bracket);
@@ -76,7 +77,9 @@ void json_put_str(struct buf *b, const char *key, struct str value);
 void json_put_int(struct buf *b, const char *key, int64_t value);
 void json_put_bool(struct buf *b, const char *key, bool value);
 void json_put_null(struct buf *b, const char *key);
-/* The shortest text that reads back as the same double, with ".0" when it is whole (as Python). */
+/* The shortest text that reads back as the same double, with ".0" when it is whole: Python's
+ * repr, but that 46 powers of two, from 2^-24 down and 2^89 up, get a digit more. `null` for what
+ * is not finite. */
 void json_put_double(struct buf *b, const char *key, double value);
 /* `text` is already JSON. */
 void json_put_raw(struct buf *b, const char *key, struct str text);
@@ -84,7 +87,7 @@ void json_put_raw(struct buf *b, const char *key, struct str text);
  * \udc80-\udcff. For link records. */
 void json_put_path(struct buf *b, const char *key, struct str path);
 
-/* Appends a parsed value as compact JSON in member order (whole numbers without fraction). */
+/* Appends a parsed value as compact JSON in member order; numbers as JavaScript prints them. */
 void json_put_value(struct buf *b, const char *key, const struct json *value);
 
 /* Appends the text that signatures cover: keys sorted by bytes at every depth, no white space;

@@ -1,0 +1,305 @@
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <cJSON.h>
+
+#include "base/json_check.h"
+
+/*
+ * A document lives in one arena: cJSON's allocations are served from a block that json_check
+ * measured, and freed together. `struct json` is cJSON's item under another name; the root is the
+ * arena's first allocation, so that json_free finds the arena.
+ */
+union cell {
+    double number;
+    void *pointer;
+};
+
+struct arena {
+    struct arena *older; /* blocks that were too small, if the measure was */
+    size_t used, cap;
+    union cell bytes[];
+};
+
+enum { ARENA_ALIGN = sizeof(union cell) };
+
+/* Where cJSON's hooks allocate: they have no argument to say it. */
+static struct arena *arena_now;
+
+static struct arena *arena_new(size_t cap, struct arena *older)
+{
+    struct arena *arena = malloc(sizeof *arena + cap);
+
+    if (arena != NULL) {
+        arena->older = older;
+        arena->used = 0;
+        arena->cap = cap;
+    }
+    return arena;
+}
+
+static void arena_free(struct arena *arena)
+{
+    while (arena != NULL) {
+        struct arena *older = arena->older;
+        free(arena);
+        arena = older;
+    }
+}
+
+static size_t round_up(size_t size)
+{
+    return (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
+static void *arena_allocate(size_t size)
+{
+    size = round_up(size);
+    if (size > arena_now->cap - arena_now->used) {
+        struct arena *arena = arena_new(size + arena_now->cap, arena_now);
+        if (arena == NULL)
+            return NULL;
+        arena_now = arena;
+    }
+    void *p = (char *)arena_now->bytes + arena_now->used;
+    arena_now->used += size;
+    return p;
+}
+
+/* All is freed with the arena. */
+static void arena_ignore(void *p)
+{
+    (void)p;
+}
+
+static const cJSON *item_of(const struct json *value)
+{
+    return (const cJSON *)(const void *)value;
+}
+
+static const struct json *value_of(const cJSON *item)
+{
+    return (const struct json *)(const void *)item;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const cJSON *const *left = a, *const *right = b;
+
+    return strcmp((*left)->string, (*right)->string);
+}
+
+static int duplicate(const cJSON *member, struct err *e)
+{
+    return err_set(e, ERR_PROTOCOL, "malformed JSON: duplicate key \"%.100s\"", member->string);
+}
+
+/* For objects of many members, which a stranger may send: by sorting. */
+static int check_many_keys(const cJSON *object, size_t count, struct err *e)
+{
+    const cJSON **members = malloc(count * sizeof *members);
+    size_t n = 0;
+    int status = 0;
+
+    if (members == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    for (const cJSON *m = object->child; m != NULL; m = m->next)
+        members[n++] = m;
+    qsort(members, count, sizeof *members, compare_keys);
+    for (size_t i = 1; i < count && status == 0; i++)
+        if (compare_keys(&members[i - 1], &members[i]) == 0)
+            status = duplicate(members[i], e);
+    free(members);
+    return status;
+}
+
+static int check_object_keys(const cJSON *object, struct err *e)
+{
+    enum { FEW = 16 };
+    size_t count = json_count(value_of(object));
+
+    if (count > FEW)
+        return check_many_keys(object, count, e);
+    for (const cJSON *m = object->child; m != NULL; m = m->next)
+        for (const cJSON *other = m->next; other != NULL; other = other->next)
+            if (strcmp(m->string, other->string) == 0)
+                return duplicate(m, e);
+    return 0;
+}
+
+/* In `container` and below; the depth was checked before. */
+static int check_keys(const cJSON *container, struct err *e)
+{
+    if (cJSON_IsObject(container) && check_object_keys(container, e) != 0)
+        return -1;
+    for (const cJSON *child = container->child; child != NULL; child = child->next)
+        if (child->child != NULL && check_keys(child, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* `text` was checked: only memory can be missing. */
+static cJSON *parse_into_arena(struct str text, const struct json_measure *measure)
+{
+    size_t per_value = round_up(sizeof(cJSON)) + 3 * ARENA_ALIGN;
+    cJSON_Hooks hooks = {arena_allocate, arena_ignore};
+    struct arena *first = arena_new(measure->values * per_value + measure->text_bytes, NULL);
+
+    if (first == NULL)
+        return NULL;
+    arena_now = first;
+    cJSON_InitHooks(&hooks);
+    cJSON *root = cJSON_ParseWithLength(text.p, text.len);
+    cJSON_InitHooks(NULL);
+    if (root == NULL || (void *)root != (void *)first->bytes) {
+        arena_free(arena_now);
+        return NULL;
+    }
+    /* Later blocks hang behind the first, which json_free finds. */
+    if (arena_now != first) {
+        struct arena *last = arena_now;
+        while (last->older != first)
+            last = last->older;
+        last->older = NULL;
+        first->older = arena_now;
+    }
+    return root;
+}
+
+struct json *json_parse(struct str text, unsigned flags, struct err *e)
+{
+    struct json_measure measure;
+    struct buf rewritten = {0};
+    cJSON *root = NULL;
+
+    if (json_check(text, flags, &measure, &rewritten, e) != 0)
+        goto out;
+    root = parse_into_arena(rewritten.len > 0 ? buf_str(&rewritten) : text, &measure);
+    if (root == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+    } else if (check_keys(root, e) != 0) {
+        json_free((struct json *)(void *)root);
+        root = NULL;
+    }
+out:
+    buf_free(&rewritten);
+    return (struct json *)(void *)root;
+}
+
+void json_free(struct json *root)
+{
+    if (root != NULL)
+        arena_free((struct arena *)(void *)((char *)root - offsetof(struct arena, bytes)));
+}
+
+enum json_type json_type(const struct json *value)
+{
+    switch (item_of(value)->type & 0xff) {
+    case cJSON_False:
+    case cJSON_True:
+        return JSON_BOOL;
+    case cJSON_Number:
+        return JSON_NUMBER;
+    case cJSON_String:
+        return JSON_STRING;
+    case cJSON_Array:
+        return JSON_ARRAY;
+    case cJSON_Object:
+        return JSON_OBJECT;
+    default:
+        return JSON_NULL;
+    }
+}
+
+const struct json *json_get(const struct json *object, const char *key)
+{
+    if (object == NULL || json_type(object) != JSON_OBJECT)
+        return NULL;
+    for (const cJSON *m = item_of(object)->child; m != NULL; m = m->next)
+        if (strcmp(m->string, key) == 0)
+            return value_of(m);
+    return NULL;
+}
+
+const struct json *json_first(const struct json *container)
+{
+    return container == NULL ? NULL : value_of(item_of(container)->child);
+}
+
+const struct json *json_next(const struct json *value)
+{
+    return value_of(item_of(value)->next);
+}
+
+size_t json_count(const struct json *container)
+{
+    size_t count = 0;
+
+    for (const struct json *child = json_first(container); child != NULL; child = json_next(child))
+        count++;
+    return count;
+}
+
+struct str json_key(const struct json *value)
+{
+    return str_of(item_of(value)->string);
+}
+
+bool json_str(const struct json *value, struct str *out)
+{
+    if (value == NULL || json_type(value) != JSON_STRING)
+        return false;
+    *out = str_of(item_of(value)->valuestring);
+    return true;
+}
+
+bool json_bool(const struct json *value, bool *out)
+{
+    if (value == NULL || json_type(value) != JSON_BOOL)
+        return false;
+    *out = cJSON_IsTrue(item_of(value));
+    return true;
+}
+
+bool json_number(const struct json *value, double *out)
+{
+    if (value == NULL || json_type(value) != JSON_NUMBER)
+        return false;
+    *out = item_of(value)->valuedouble;
+    return true;
+}
+
+bool json_int(const struct json *value, int64_t *out)
+{
+    double number;
+
+    if (!json_number(value, &number) || number > (double)JSON_MAX_SAFE_INTEGER ||
+        number < -(double)JSON_MAX_SAFE_INTEGER || number != (double)(int64_t)number)
+        return false;
+    *out = (int64_t)number;
+    return true;
+}
+
+static bool is_among(const char *key, const char *const *allowed)
+{
+    for (; *allowed != NULL; allowed++)
+        if (strcmp(key, *allowed) == 0)
+            return true;
+    return false;
+}
+
+bool json_only_keys(const struct json *object, const char *const *allowed, struct str *unknown)
+{
+    if (object == NULL || json_type(object) != JSON_OBJECT)
+        return false;
+    for (const cJSON *m = item_of(object)->child; m != NULL; m = m->next) {
+        if (is_among(m->string, allowed))
+            continue;
+        if (unknown != NULL)
+            *unknown = str_of(m->string);
+        return false;
+    }
+    return true;
+}

@@ -53,6 +53,15 @@ struct str str_slice(struct str s, size_t start, size_t end)
     return (struct str){s.p == NULL ? NULL : s.p + start, end - start};
 }
 
+struct str str_cut(struct str s, size_t max)
+{
+    if (s.len <= max)
+        return s;
+    while (max > 0 && ((unsigned char)s.p[max] & 0xc0) == 0x80)
+        max--;
+    return (struct str){s.p, max};
+}
+
 struct str str_trim(struct str s)
 {
     while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {

@@ -36,6 +36,9 @@ size_t str_find(struct str s, char c);
 /* Bytes [start, end), both clamped to s.len. */
 struct str str_slice(struct str s, size_t start, size_t end);
 
+/* The first bytes, at most `max`, not cut through the middle of a UTF-8 character. */
+struct str str_cut(struct str s, size_t max);
+
 /* Without leading and trailing spaces and tabs. */
 struct str str_trim(struct str s);
 

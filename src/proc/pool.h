@@ -1,6 +1,6 @@
 /*
  * A pool of worker processes that do numbered jobs. A worker that crashes, is killed or hangs
- * costs its own jobs, never the caller.
+ * costs the job that it was at, never the caller.
  */
 #ifndef PROC_POOL_H
 #define PROC_POOL_H
@@ -15,47 +15,60 @@
 #include "proc/pollset.h"
 #include "proc/process.h"
 
-enum { POOL_MAX_WORKERS = 128 };
+enum { POOL_MAX_WORKERS = 128, POOL_MAX_DEPTH = 1024, POOL_MAX_UNSENT = 64 };
 
 struct pool;
 
 struct pool_options {
-    struct process_options process; /* process.run: reads frames {"id":N,"type":…}, answers */
-    unsigned max_workers;           /* 1 to POOL_MAX_WORKERS; started when needed */
-    unsigned depth;                 /* jobs in flight per worker, 1 for long jobs */
-    int64_t job_timeout_ms;         /* silence after which a job is lost; 0: never */
-    unsigned max_stuck;             /* hung workers left behind (uninterruptible sleep) at most */
-    /* One message of the worker about job `id`. Returns true when it was the job's last. */
+    /* process.run: reads frames {"id":N,"type":…} and answers them with frames that have the id;
+     * it does its jobs in the order in which they came and returns at end of file. */
+    struct process_options process;
+    unsigned max_workers;   /* 1 to POOL_MAX_WORKERS; started when needed */
+    unsigned depth;         /* jobs in flight per worker, 1 for long jobs, to POOL_MAX_DEPTH */
+    int64_t job_timeout_ms; /* silence after which the job in hand is lost; 0: never */
+    unsigned max_stuck;     /* killed workers that do not die (uninterruptible sleep) and are
+                               replaced all the same; further ones count as max_workers */
+    /* One message of the worker about job `id`. Returns true when it was the job's last; the job's
+     * place is free after the return. */
     bool (*on_message)(void *owner, uint64_t id, const struct json *message);
-    /* The worker ended or was silent for too long with this job in hand; `reason` says which. */
+    /* The worker ended or was silent for too long with this job in hand; `reason` says which. Jobs
+     * behind it that were not begun (nothing was heard of them, nothing was told them) are not
+     * lost: the pool gives them to other workers. */
     void (*on_lost)(void *owner, uint64_t id, const char *reason);
     void *owner;
 };
 
 struct pool *pool_new(const struct pool_options *options, struct err *e);
 
-/* Closes all workers' sockets (they end), kills those that do not within a moment. NULL-safe. */
+/* Closes all workers' sockets (they end), kills those that do not within a second. No callbacks.
+ * NULL-safe. */
 void pool_free(struct pool *pool);
 
-/* True when a job would start at once: an idle slot exists or a worker may be started. */
+/* True when a job would start at once: an idle slot exists or a worker may be started. A worker
+ * whose socket is full has no idle slot. */
 bool pool_has_room(const struct pool *pool);
 
 /* Gives a job to the least busy worker, starting one when all are full and the maximum is not
- * reached. `message` is a JSON object with that id. -1 when there is no room or no process can be
- * started; the job is then not taken. */
+ * reached. `message` is a JSON object with that id, which no other job of the pool has. -1 when
+ * there is no room or no process can be started; the job is then not taken. */
 int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e);
 
-/* Sends a further message to the worker that has job `id` (e.g. cancel). */
+/* Sends a further message to the worker that has job `id` (e.g. cancel). -1: ERR_NOT_FOUND when no
+ * worker has it, ERR_TOO_LARGE when POOL_MAX_UNSENT messages wait for that worker already. */
 int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e);
 
-/* Gives a job up: its worker is killed when `id` is its only job, otherwise its later messages are
- * dropped. No callback follows. */
+/* Gives a job up: its worker is killed when it has no other job, otherwise the job's later messages
+ * are dropped. No callback follows. Unknown ids are ignored. */
 void pool_abandon(struct pool *pool, uint64_t id);
 
+/* Jobs for which a callback is still to come. */
 size_t pool_jobs(const struct pool *pool);
+
+/* Workers that take jobs. */
 size_t pool_workers(const struct pool *pool);
 
-/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step, may submit. */
+/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step and may submit,
+ * tell and abandon (but not free). */
 void pool_poll(const struct pool *pool, struct pollset *set);
 void pool_step(struct pool *pool, int64_t now_ms);
 

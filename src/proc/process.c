@@ -237,10 +237,15 @@ void process_close(struct process *p)
     reap_discarded();
 }
 
-void process_kill(struct process *p)
+void process_signal_kill(const struct process *p)
 {
     if (find_child(p->pid) != NULL)
         kill(p->pid, SIGKILL);
+}
+
+void process_kill(struct process *p)
+{
+    process_signal_kill(p);
     process_close(p);
     p->pid = 0;
 }

@@ -51,6 +51,10 @@ void process_close(struct process *p);
  * the struct. The reaping is process_reap's, or that of the next process_start. */
 void process_kill(struct process *p);
 
+/* SIGKILL alone. The socket stays and hangs up when the child is really gone, which is long after
+ * when it sleeps uninterruptibly in a dead file system. */
+void process_signal_kill(const struct process *p);
+
 /* True when there is no such child any more; reaps it if it just ended. */
 bool process_has_ended(const struct process *p);
 

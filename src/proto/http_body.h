@@ -11,7 +11,8 @@
 #include "base/str.h"
 #include "proto/http_head.h"
 
-enum { HTTP_MAX_CHUNK_LINE = 256, HTTP_MAX_TRAILER_BYTES = 4096 };
+/* Extensions are ignored, so their sum is limited too: tiny chunks with long ones are no body. */
+enum { HTTP_MAX_CHUNK_LINE = 256, HTTP_MAX_EXTENSION_BYTES = 16384, HTTP_MAX_TRAILER_BYTES = 4096 };
 
 /*
  * length: DATA ──► END             until close: DATA ──(EOF)──► END
@@ -20,20 +21,22 @@ enum { HTTP_MAX_CHUNK_LINE = 256, HTTP_MAX_TRAILER_BYTES = 4096 };
 struct http_body {
     enum http_framing framing;
     unsigned state;
-    uint64_t left;       /* of the body or chunk */
-    uint64_t total;      /* body bytes delivered so far */
-    size_t line_bytes;   /* of the current chunk-size line or of the trailer */
-    unsigned char quiet; /* private to the parser */
+    uint64_t left;  /* of the body or chunk */
+    uint64_t total; /* body bytes delivered so far */
+    size_t line_bytes, extension_bytes;
 };
 
+/* content_length counts with HTTP_BODY_LENGTH only. */
 void http_body_init(struct http_body *body, enum http_framing framing, int64_t content_length);
 
 /*
- * Takes from `input` (in place, no copy): *used bytes were consumed, *data is the part of them
- * that is body content (may be empty while framing is being read).
- * IO_DONE with body->is complete is told by http_body_is_complete; IO_WANT_READ when input is used
- * up; IO_ERR (ERR_PROTOCOL) on bad chunk sizes (empty, non-hex, above 2^63, extensions with bare CR
- * or LF), missing CRLF, oversize lines. Call repeatedly while it returns IO_DONE.
+ * Takes from `input` (in place, no copy): *used bytes were consumed, whatever is returned; *data is
+ * the part of them that is body content, perhaps empty.
+ * IO_DONE: there is data, or the body is complete (http_body_is_complete; bytes behind it are not
+ * consumed). Call again with the rest until it is. IO_WANT_READ: all of the input was framing.
+ * IO_ERR: ERR_PROTOCOL on bad chunk sizes (empty, non-hex, above 2^63, white space that no ';'
+ * follows), control bytes in extensions, missing CRLF, malformed trailers, anything past its limit.
+ * Trailers are checked and dropped.
  */
 enum io http_body_decode(struct http_body *body, struct str input, size_t *used, struct str *data,
                          struct err *e);

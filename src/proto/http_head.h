@@ -40,7 +40,8 @@ struct http_head {
     size_t size;     /* bytes of the head, with its empty line */
 };
 
-/* Progress of the search for the end of the head, so that byte-wise input stays linear. */
+/* Progress of the search for the end of the head, so that byte-wise input stays linear. All zeros
+ * at the start of every head. */
 struct http_head_parser {
     size_t scanned;
 };
@@ -49,18 +50,25 @@ struct http_head_parser {
  * Looks for a complete head at the start of `input`.
  * IO_DONE: *out is filled, out->size bytes belong to the head.
  * IO_WANT_READ: not complete yet; call again with more (same start).
- * IO_ERR: malformed. `*status` is what a server answers: 400, 414 (target), 431 (size, count),
- * 501 (transfer coding other than chunked), 505 (version). For responses it is 0.
+ * IO_ERR: malformed (ERR_PROTOCOL) or past a limit (ERR_TOO_LARGE); said as early as it is seen.
+ * `*status` is what a server answers: 400, 414 (target), 431 (size, count), 501 (transfer coding
+ * other than chunked), 505 (version). For responses it is 0. After an error no byte that follows
+ * can be trusted: the connection is to be closed.
  * Refused (RFC 9112 §2.2, 3, 5, 6): bare CR or LF, obs-fold, space before the colon, invalid name
- * or value bytes, differing or malformed Content-Length, Content-Length with Transfer-Encoding,
- * chunked not last, missing or repeated Host in HTTP/1.1 requests. Empty lines before a request
- * line (at most one) are skipped.
+ * or value bytes, repeated or malformed Content-Length, Content-Length with Transfer-Encoding,
+ * chunked not last or repeated, Transfer-Encoding in HTTP/1.0, missing or repeated Host in HTTP/1.1
+ * requests, targets that are none of the four forms. Empty lines before a request line (at most
+ * one) are skipped. Answers to HEAD, 1xx, 204 and 304 have no body (§6.3), nor has a 2xx to
+ * CONNECT, whose framing headers are ignored.
  * `request_method` is that of the request which a response answers (HEAD and CONNECT have other
  * framing); ignored for requests.
  */
 enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, struct str input,
                         struct str request_method, struct http_head *out, int *status,
                         struct err *e);
+
+/* The target in origin form: of an absolute one what follows the authority ("/" when empty). */
+struct str http_head_path(const struct http_head *head);
 
 /* The value of the first header of that name (any case), or NULL. */
 const struct str *http_head_get(const struct http_head *head, const char *name);

@@ -1,0 +1,247 @@
+/* Values of single headers: dates (RFC 9110 §5.6.7) and ranges (§14). */
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/http_head.h"
+
+static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+static const char *const long_days[7] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                         "Thursday", "Friday", "Saturday"};
+static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+/* ---- dates ---- */
+
+struct date {
+    int64_t year;
+    unsigned month, day, hour, minute, second; /* month 1-12 */
+};
+
+enum { DAYS_PER_ERA = 146097, YEARS_PER_ERA = 400, EPOCH_OFFSET_DAYS = 719468 };
+
+/* Days since 1970-01-01 in the Gregorian calendar; years begin in March, so that the leap day comes
+ * last. Years from 0 on. */
+static int64_t days_of(const struct date *d)
+{
+    int64_t year = d->year - (d->month <= 2);
+    int64_t month = d->month > 2 ? d->month - 3 : d->month + 9;
+    int64_t day_of_year = (153 * month + 2) / 5 + d->day - 1;
+    int64_t year_of_era = year % YEARS_PER_ERA;
+
+    return year / YEARS_PER_ERA * DAYS_PER_ERA + year_of_era * 365 + year_of_era / 4 -
+           year_of_era / 100 + day_of_year - EPOCH_OFFSET_DAYS;
+}
+
+/* The reverse, for days from 1970 on. */
+static void date_of(int64_t day_number, struct date *d)
+{
+    int64_t day = day_number + EPOCH_OFFSET_DAYS, era = day / DAYS_PER_ERA;
+    int64_t day_of_era = day % DAYS_PER_ERA;
+    int64_t year =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    int64_t month = (5 * day_of_year + 2) / 153;
+
+    d->day = (unsigned)(day_of_year - (153 * month + 2) / 5 + 1);
+    d->month = (unsigned)(month < 10 ? month + 3 : month - 9);
+    d->year = era * YEARS_PER_ERA + year + (d->month <= 2);
+}
+
+void http_head_format_date(int64_t wall_ms, char out[30])
+{
+    static const int64_t last = INT64_C(253402300799); /* 9999-12-31T23:59:59 */
+    int64_t seconds = wall_ms < 0 ? 0 : wall_ms / 1000;
+    struct date d;
+
+    if (seconds > last)
+        seconds = last;
+    int64_t day = seconds / 86400, time = seconds % 86400;
+    date_of(day, &d);
+    snprintf(out, 30, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[(day + 4) % 7], d.day,
+             months[d.month - 1], (unsigned)d.year, (unsigned)(time / 3600),
+             (unsigned)(time / 60 % 60), (unsigned)(time % 60));
+}
+
+/* Reads `count` digits; a leading space stands for 0 where asctime() pads so. */
+static bool take_number(struct str *s, size_t count, bool may_pad, unsigned *out)
+{
+    struct str digits = str_slice(*s, 0, count);
+    uint64_t value;
+
+    if (may_pad && digits.len == 2 && digits.p[0] == ' ')
+        digits = str_slice(digits, 1, 2);
+    if (s->len < count || !str_to_uint(digits, 9999, &value))
+        return false;
+    *out = (unsigned)value;
+    *s = str_slice(*s, count, s->len);
+    return true;
+}
+
+static bool take(struct str *s, const char *text)
+{
+    if (!str_starts_with(*s, str_of(text)))
+        return false;
+    *s = str_slice(*s, strlen(text), s->len);
+    return true;
+}
+
+static bool take_month(struct str *s, unsigned *out)
+{
+    for (unsigned i = 0; i < 12; i++)
+        if (take(s, months[i])) {
+            *out = i + 1;
+            return true;
+        }
+    return false;
+}
+
+static bool take_day_name(struct str *s, bool is_long)
+{
+    for (size_t i = 0; i < 7; i++)
+        if (take(s, is_long ? long_days[i] : days[i]))
+            return true;
+    return false;
+}
+
+static bool take_time(struct str *s, struct date *d)
+{
+    return take_number(s, 2, false, &d->hour) && take(s, ":") &&
+           take_number(s, 2, false, &d->minute) && take(s, ":") &&
+           take_number(s, 2, false, &d->second);
+}
+
+/* Sun, 06 Nov 1994 08:49:37 GMT */
+static bool parse_fixdate(struct str s, struct date *d)
+{
+    unsigned year;
+
+    if (!(take_day_name(&s, false) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
+          take(&s, " ") && take_month(&s, &d->month) && take(&s, " ") &&
+          take_number(&s, 4, false, &year) && take(&s, " ") && take_time(&s, d) &&
+          take(&s, " GMT") && s.len == 0))
+        return false;
+    d->year = year;
+    return true;
+}
+
+/* Sunday, 06-Nov-94 08:49:37 GMT */
+static bool parse_rfc850(struct str s, struct date *d)
+{
+    unsigned year;
+
+    if (!(take_day_name(&s, true) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
+          take(&s, "-") && take_month(&s, &d->month) && take(&s, "-") &&
+          take_number(&s, 2, false, &year) && take(&s, " ") && take_time(&s, d) &&
+          take(&s, " GMT") && s.len == 0))
+        return false;
+    d->year = year + (year >= 70 ? 1900 : 2000);
+    return true;
+}
+
+/* Sun Nov  6 08:49:37 1994 */
+static bool parse_asctime(struct str s, struct date *d)
+{
+    unsigned year;
+
+    if (!(take_day_name(&s, false) && take(&s, " ") && take_month(&s, &d->month) && take(&s, " ") &&
+          take_number(&s, 2, true, &d->day) && take(&s, " ") && take_time(&s, d) && take(&s, " ") &&
+          take_number(&s, 4, false, &year) && s.len == 0))
+        return false;
+    d->year = year;
+    return true;
+}
+
+static bool is_valid(const struct date *d)
+{
+    static const unsigned char lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool is_leap = (d->year % 4 == 0 && d->year % 100 != 0) || d->year % 400 == 0;
+    unsigned last = lengths[d->month - 1] + (d->month == 2 && is_leap);
+
+    /* 60: a leap second. */
+    return d->year >= 1970 && d->day >= 1 && d->day <= last && d->hour < 24 && d->minute < 60 &&
+           d->second <= 60;
+}
+
+int64_t http_head_parse_date(struct str value)
+{
+    struct date d = {0};
+
+    if (!parse_fixdate(value, &d) && !parse_rfc850(value, &d) && !parse_asctime(value, &d))
+        return -1;
+    if (!is_valid(&d))
+        return -1;
+    return (days_of(&d) * 86400 + d.hour * 3600 + d.minute * 60 + d.second) * 1000;
+}
+
+/* ---- ranges ---- */
+
+/* Takes digits; a number too large for an int64_t counts as INT64_MAX. */
+static bool parse_position(struct str s, int64_t *out)
+{
+    uint64_t value = INT64_MAX;
+
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    if (s.len == 0)
+        return false;
+    (void)str_to_uint(s, INT64_MAX, &value);
+    *out = (int64_t)value;
+    return true;
+}
+
+/* "-N": the last N bytes. */
+static int suffix_range(struct str digits, int64_t size, int64_t *start, int64_t *end)
+{
+    int64_t len;
+
+    if (!parse_position(digits, &len))
+        return 0;
+    if (len == 0)
+        return -1;
+    if (size == 0)
+        return 0; /* satisfiable by the whole, empty object; no Content-Range can say so */
+    *start = len < size ? size - len : 0;
+    *end = size;
+    return 1;
+}
+
+int http_head_parse_range(struct str value, int64_t size, int64_t *start, int64_t *end)
+{
+    int64_t first, last = INT64_MAX;
+
+    if (!str_equal_nocase(str_slice(value, 0, 6), STR("bytes=")))
+        return 0;
+    value = str_trim(str_slice(value, 6, value.len));
+    size_t dash = str_find(value, '-');
+    struct str tail = str_slice(value, dash + 1, value.len);
+    if (dash == 0)
+        return suffix_range(tail, size, start, end);
+    if (dash == value.len || !parse_position(str_slice(value, 0, dash), &first) ||
+        (tail.len > 0 && !parse_position(tail, &last)) || last < first)
+        return 0;
+    if (first >= size)
+        return -1;
+    *start = first;
+    *end = last < size ? last + 1 : size;
+    return 1;
+}
+
+bool http_head_parse_content_range(struct str value, int64_t *start, int64_t *end, int64_t *total)
+{
+    size_t slash = str_find(value, '/'), dash = str_find(value, '-');
+    uint64_t first, last, size = 0;
+
+    if (!str_equal_nocase(str_slice(value, 0, 6), STR("bytes ")) || dash > slash)
+        return false;
+    struct str size_text = str_slice(value, slash + 1, value.len);
+    bool is_unknown = str_equal(size_text, STR("*"));
+    if (!str_to_uint(str_slice(value, 6, dash), INT64_MAX, &first) ||
+        !str_to_uint(str_slice(value, dash + 1, slash), INT64_MAX - 1, &last) || last < first ||
+        (!is_unknown && (!str_to_uint(size_text, INT64_MAX, &size) || last >= size)))
+        return false;
+    *start = (int64_t)first;
+    *end = (int64_t)last + 1;
+    *total = is_unknown ? -1 : (int64_t)size;
+    return true;
+}

@@ -52,11 +52,16 @@ const char *store_kind_name(enum store_kind kind);
 const char *store_state_name(enum store_state state);
 
 /*
- * Looks a hash up with stat(2) and the link record alone: reads no data. A copy wins over a link;
- * a copy of size 0 for a hash that is not the empty file's is damaged. -1 only when the store
- * itself cannot be read.
+ * Looks a hash up with stat(2) and the link record alone: reads no data. A copy of size 0 for a
+ * hash that is not the empty file's is damaged. A usable copy wins over a link, a link that is ok
+ * or touched over a copy that is not usable. path is NULL also when the record of a link is there
+ * but cannot be read (STORE_UNREADABLE). -1 only when the store itself cannot be read.
  */
 int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e);
+
+/* The copy alone, or the link alone, in the same way. */
+int store_lookup_kind(const struct store *s, const char *hash, enum store_kind kind,
+                      struct store_entry *out, struct err *e);
 
 /*
  * For reading by the local user: like store_lookup, then `location` (raw absolute path, may be
@@ -68,7 +73,7 @@ int store_find(const struct store *s, const char *hash, struct str location,
                struct store_entry *out, struct err *e);
 
 /* Rewrites the link record of `hash` for its target's new mtime: called by whoever has just read
- * and hashed all of the file. */
+ * and hashed all of the file. Does nothing when the hash was linked to another path meanwhile. */
 int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
                        double mtime, struct err *e);
 
@@ -83,14 +88,16 @@ struct store_added {
 };
 
 /* Hashes `path` (through the hash cache when it is above 1,000,000 bytes) and writes the link
- * record; `path` is absolute. Not durable by itself: see store_sync. */
+ * record; `path` is absolute. Durable when it returns. A file that changes meanwhile is read once
+ * more, then ERR_CHANGED. (Many files: cmd/'s link and store-local go through store/add.h.) */
 int store_link(const struct store *s, const char *path, struct store_added *out, struct err *e);
 
-/* Copies `path` into the store: FICLONE then hash of the clone, or hash of the bytes written. */
+/* Copies `path` into the store: FICLONE then hash of the clone, or hash of the bytes written.
+ * Replaces a copy that is there: it might be damaged. Durable when it returns. */
 int store_copy(const struct store *s, const char *path, struct store_added *out, struct err *e);
 
 /* Moves a complete, already hashed file (on the same file system, beside its final place: see
- * store_open_download) into the store. */
+ * store_open_download) into the store, synced first. The caller removes it on failure. */
 int store_adopt(const struct store *s, const char *hash, const char *temporary, struct err *e);
 
 /* Creates and opens the temporary file for a download of `hash`, with its parents. */

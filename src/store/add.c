@@ -1,0 +1,268 @@
+#include "store/add.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/quote.h"
+#include "store/hash_cache.h"
+#include "store/record.h"
+
+#ifndef FICLONE
+#define FICLONE _IOW(0x94, 9, int) /* linux/fs.h, since 4.5; btrfs answered it before */
+#endif
+
+enum { TRIES = 2, SYNC_EACH_SIZE = 1 << 20 };
+
+/* Appends the name without suffix: of a copy whose hash is not known yet, a place in its tree. */
+static void put_staging_path(const struct store *s, const struct add_staged *staged,
+                             struct buf *out)
+{
+    if (staged->kind == STORE_LINK)
+        store_put_link_path(s, staged->hash, out);
+    else
+        buf_printf(out, "%s/sha1/copy", s->dir);
+}
+
+static void put_final_path(const struct store *s, const struct add_staged *staged,
+                           struct buf *out)
+{
+    if (staged->kind == STORE_LINK)
+        store_put_link_path(s, staged->hash, out);
+    else
+        store_put_copy_path(s, staged->hash, out);
+}
+
+/* Creates the temporary file; its whole name is put in *name, its suffix in staged. */
+static int open_staged(const struct store *s, struct add_staged *staged, struct buf *name, int *fd,
+                       struct err *e)
+{
+    struct buf base = {0};
+    int status = -1;
+
+    put_staging_path(s, staged, &base);
+    const char *path = buf_cstr(&base);
+    if (buf_check(&base, e) != 0)
+        goto out;
+    status = fs_open_temporary(path, 0666, name, fd, e);
+    if (status != 0 && e->code == ERR_NOT_FOUND && fs_make_parents(path, e) == 0)
+        status = fs_open_temporary(path, 0666, name, fd, e);
+    if (status == 0)
+        snprintf(staged->suffix, sizeof staged->suffix, "%s", buf_cstr(name) + base.len);
+out:
+    buf_free(&base);
+    return status;
+}
+
+/* Ends the writing of a temporary file: close(2) reports what a quota or NFS refused only now. */
+static int close_staged(int fd, const char *name, bool is_durable, int status, struct err *e)
+{
+    if (status == 0 && is_durable && fsync(fd) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", name);
+    if (close(fd) != 0 && errno != EINTR && status == 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s", name);
+    if (status != 0)
+        unlink(name);
+    return status;
+}
+
+static bool is_recorded(const char *file, const struct record *r)
+{
+    struct record old = {0};
+    bool is_same = record_read(file, &old, &(struct err){0}) == 0 &&
+                   strcmp(old.path, r->path) == 0 && old.size == r->size &&
+                   old.mtime == r->mtime && strcmp(old.hash, r->hash) == 0;
+
+    record_deinit(&old);
+    return is_same;
+}
+
+static int stage_link(const struct store *s, const char *path, unsigned flags,
+                      const struct hash_watch *watch, struct add_staged *staged, struct err *e)
+{
+    struct buf file = {0}, text = {0}, name = {0};
+    struct hash_result hashed;
+    int fd, status = -1;
+
+    if (hash_file(s, path, HASH_USE_CACHE, watch, &hashed, e) != 0)
+        return -1;
+    memcpy(staged->hash, hashed.hash, sizeof staged->hash);
+    staged->size = hashed.size;
+    struct record r = {.path = (char *)path, .size = hashed.size, .mtime = hashed.mtime};
+    memcpy(r.hash, hashed.hash, sizeof r.hash);
+    store_put_link_path(s, r.hash, &file);
+    record_put(&text, &r);
+    if (buf_cstr(&file), buf_check(&file, e) != 0 || buf_check(&text, e) != 0)
+        goto out;
+    if (is_recorded(buf_cstr(&file), &r)) {
+        status = 0;
+        goto out;
+    }
+    if (open_staged(s, staged, &name, &fd, e) != 0)
+        goto out;
+    status = fs_write_all(fd, buf_str(&text), buf_cstr(&name), e);
+    status = close_staged(fd, buf_cstr(&name), flags & ADD_DURABLE, status, e);
+out:
+    buf_free(&file);
+    buf_free(&text);
+    buf_free(&name);
+    return status;
+}
+
+/* Fills the temporary file and job->hash: a clone shares the source's blocks and is then hashed
+ * itself; otherwise the bytes that are hashed are the bytes that are written. */
+static int copy_once(struct hash_job *job, int to, const struct stat *st, struct err *e)
+{
+    int from = job->from, status;
+
+    if (ftruncate(to, 0) != 0 || lseek(to, 0, SEEK_SET) != 0 || lseek(from, 0, SEEK_SET) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
+    if (ioctl(to, FICLONE, from) == 0) {
+        job->from = to;
+        job->to = -1;
+    } else {
+        job->to = to;
+        job->is_sparse = st->st_blocks < st->st_size / 512;
+    }
+    status = hash_run(job, e);
+    job->from = from;
+    return status;
+}
+
+static int copy_steadily(const struct store *s, const char *path, struct hash_job *job, int to,
+                         struct err *e)
+{
+    for (int i = 0; i < TRIES; i++) {
+        int64_t began_ms = clock_wall_ms();
+        struct stat st;
+        if (fstat(job->from, &st) != 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot stat");
+        if (copy_once(job, to, &st, e) != 0)
+            return -1;
+        if (job->size == st.st_size && hash_is_unchanged(job->from, &st)) {
+            hash_cache_put(s, path, &st, job->hash, began_ms);
+            return 0;
+        }
+    }
+    return err_set(e, ERR_CHANGED, "changed while it was being copied");
+}
+
+static int stage_copy(const struct store *s, const char *path, unsigned flags,
+                      const struct hash_watch *watch, struct add_staged *staged, struct err *e)
+{
+    struct hash_job job = {.to = -1, .watch = watch};
+    struct buf name = {0};
+    struct stat st;
+    int to, status;
+
+    if (hash_open(path, &job.from, &st, e) != 0)
+        return -1;
+    status = open_staged(s, staged, &name, &to, e);
+    if (status == 0) {
+        status = copy_steadily(s, path, &job, to, e);
+        /* A large copy is synced by the process that wrote it, beside the others' work. */
+        bool is_durable = flags & ADD_DURABLE || job.size >= SYNC_EACH_SIZE;
+        status = close_staged(to, buf_cstr(&name), is_durable, status, e);
+    }
+    close(job.from);
+    memcpy(staged->hash, job.hash, sizeof staged->hash);
+    staged->size = job.size;
+    buf_free(&name);
+    return status;
+}
+
+int add_stage(const struct store *s, enum store_kind kind, const char *path, unsigned flags,
+              const struct hash_watch *watch, struct add_staged *out, struct err *e)
+{
+    struct add_staged staged = {.kind = kind};
+    int status = kind == STORE_LINK ? stage_link(s, path, flags, watch, &staged, e)
+                                    : stage_copy(s, path, flags, watch, &staged, e);
+
+    if (status == 0)
+        *out = staged;
+    return status;
+}
+
+/* rename, with the directories of the new name when they are missing. */
+static int rename_into(const char *from, const char *to, struct err *e)
+{
+    if (rename(from, to) == 0)
+        return 0;
+    if (errno == ENOENT && fs_make_parents(to, e) != 0)
+        return -1;
+    return rename(from, to) == 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot rename to %s", to);
+}
+
+int add_publish(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    struct buf from = {0}, to = {0};
+    int status = 0;
+
+    if (staged->suffix[0] == '\0')
+        return 0;
+    put_staging_path(s, staged, &from);
+    buf_puts(&from, staged->suffix);
+    put_final_path(s, staged, &to);
+    const char *temporary = buf_cstr(&from), *final = buf_cstr(&to);
+    if (buf_check(&from, e) != 0 || buf_check(&to, e) != 0)
+        status = -1;
+    if (status == 0)
+        status = rename_into(temporary, final, e);
+    if (status != 0)
+        unlink(temporary);
+    buf_free(&from);
+    buf_free(&to);
+    return status;
+}
+
+void add_discard(const struct store *s, const struct add_staged *staged)
+{
+    struct buf name = {0};
+
+    if (staged->suffix[0] == '\0')
+        return;
+    put_staging_path(s, staged, &name);
+    buf_puts(&name, staged->suffix);
+    unlink(buf_cstr(&name));
+    buf_free(&name);
+}
+
+static int add_one(const struct store *s, enum store_kind kind, const char *path,
+                   struct store_added *out, struct err *e)
+{
+    struct add_staged staged;
+    struct buf final = {0};
+    char quoted[QUOTE_SIZE];
+    int status = -1;
+
+    if (add_stage(s, kind, path, ADD_DURABLE, NULL, &staged, e) != 0 ||
+        add_publish(s, &staged, e) != 0) {
+        err_wrap(e, "%s", quote_str(quoted, str_of(path)));
+        goto out;
+    }
+    put_final_path(s, &staged, &final);
+    if (fs_sync_parent(buf_cstr(&final), e) != 0)
+        goto out;
+    memcpy(out->hash, staged.hash, sizeof out->hash);
+    out->size = staged.size;
+    status = 0;
+out:
+    buf_free(&final);
+    return status;
+}
+
+int store_link(const struct store *s, const char *path, struct store_added *out, struct err *e)
+{
+    return add_one(s, STORE_LINK, path, out, e);
+}
+
+int store_copy(const struct store *s, const char *path, struct store_added *out, struct err *e)
+{
+    return add_one(s, STORE_COPY, path, out, e);
+}

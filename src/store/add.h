@@ -1,0 +1,33 @@
+/*
+ * Adding files in two steps, so that many can be made durable by one sync: each is staged under a
+ * temporary name (in any process), then all are synced, then each is published by a rename.
+ * Errors of staging name the cause alone: callers know the path.
+ */
+#ifndef STORE_ADD_H
+#define STORE_ADD_H
+
+#include "store/hash.h"
+#include "store/store.h"
+
+enum { ADD_SUFFIX_SIZE = 32 };
+
+struct add_staged {
+    enum store_kind kind;
+    char hash[SHA1_HEX + 1];
+    int64_t size;
+    char suffix[ADD_SUFFIX_SIZE]; /* of the temporary name; empty: what is there already is right */
+};
+
+enum add_flags { ADD_DURABLE = 1 /* fsync each: add_sync is then not needed */ };
+
+/* As store_link and store_copy describe. */
+int add_stage(const struct store *s, enum store_kind kind, const char *path, unsigned flags,
+              const struct hash_watch *watch, struct add_staged *out, struct err *e);
+
+/* Gives a staged file its name. When that fails the temporary file is removed. */
+int add_publish(const struct store *s, const struct add_staged *staged, struct err *e);
+
+/* Removes the temporary file instead. */
+void add_discard(const struct store *s, const struct add_staged *staged);
+
+#endif

@@ -1,0 +1,170 @@
+#include "store/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/quote.h"
+#include "store/hash_cache.h"
+
+/* Large enough that system calls do not count beside the hashing, small enough for the CPU's
+ * second cache. */
+enum { CHUNK_SIZE = 512 << 10, TRIES = 2 };
+
+static unsigned char chunk[CHUNK_SIZE];
+
+const char *hash_kind_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return NULL;
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a FIFO";
+    case S_IFSOCK:
+        return "a socket";
+    default:
+        return "a device";
+    }
+}
+
+static int refuse_kind(const struct stat *st, struct err *e)
+{
+    const char *kind = hash_kind_of(st->st_mode);
+
+    return kind == NULL ? 0 : err_set(e, ERR_FAILED, "is %s: want a regular file", kind);
+}
+
+int hash_open(const char *path, int *fd, struct stat *st, struct err *e)
+{
+    const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+
+    /* Asked first: merely opening some devices does something. */
+    if (stat(path, st) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open");
+    if (refuse_kind(st, e) != 0)
+        return -1;
+    int opened = open(path, flags | O_NONBLOCK);
+    if (opened < 0 && errno == EWOULDBLOCK)
+        opened = open(path, flags); /* another program has a lease on it and gives it up now */
+    if (opened < 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open");
+    if (fstat(opened, st) != 0)
+        err_errno(e, ERR_FAILED, errno, "cannot stat");
+    else if (refuse_kind(st, e) == 0) {
+        posix_fadvise(opened, 0, 0, POSIX_FADV_SEQUENTIAL);
+        *fd = opened;
+        return 0;
+    }
+    close(opened);
+    return -1;
+}
+
+bool hash_is_unchanged(int fd, const struct stat *before)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_size == before->st_size &&
+           st.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+           st.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
+static bool is_zero(const unsigned char *data, size_t len)
+{
+    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
+}
+
+static int write_chunk(const struct hash_job *job, size_t len, struct err *e)
+{
+    if (job->to < 0)
+        return 0;
+    if (job->is_sparse && is_zero(chunk, len)) {
+        if (lseek(job->to, (off_t)len, SEEK_CUR) >= 0)
+            return 0;
+        return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
+    }
+    return fs_write_all(job->to, (struct str){(const char *)chunk, len}, "the copy", e);
+}
+
+int hash_run(struct hash_job *job, struct err *e)
+{
+    struct sha1 sha1;
+
+    sha1_init(&sha1);
+    job->size = 0;
+    for (;;) {
+        ssize_t n = read(job->from, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot read");
+        if (n == 0)
+            break;
+        sha1_update(&sha1, chunk, (size_t)n);
+        job->size += n;
+        if (write_chunk(job, (size_t)n, e) != 0)
+            return -1;
+        if (job->watch != NULL && !job->watch->go_on(job->watch->ctx, job->size))
+            return err_set(e, ERR_FAILED, "interrupted");
+    }
+    if (job->to >= 0 && job->is_sparse && ftruncate(job->to, job->size) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
+    sha1_final_hex(&sha1, job->hash);
+    return 0;
+}
+
+/* One attempt; *is_good is false when the file was not the same before and after. */
+static int hash_once(const struct store *s, const char *path, unsigned flags,
+                     struct hash_job *job, bool *is_good, struct stat *st, struct err *e)
+{
+    int64_t began_ms = clock_wall_ms();
+    int status;
+
+    if (hash_open(path, &job->from, st, e) != 0)
+        return -1;
+    *is_good = flags & HASH_USE_CACHE && hash_cache_get(s, path, st, job->hash);
+    if (*is_good) {
+        close(job->from);
+        return 0;
+    }
+    status = hash_run(job, e);
+    *is_good = status == 0 && job->size == st->st_size && hash_is_unchanged(job->from, st);
+    close(job->from);
+    if (*is_good && flags & HASH_USE_CACHE)
+        hash_cache_put(s, path, st, job->hash, began_ms);
+    return status;
+}
+
+int hash_file(const struct store *s, const char *path, unsigned flags,
+              const struct hash_watch *watch, struct hash_result *out, struct err *e)
+{
+    struct hash_job job = {.to = -1, .watch = watch};
+    bool is_good = false;
+    struct stat st;
+
+    for (int i = 0; i < TRIES && !is_good; i++)
+        if (hash_once(s, path, flags, &job, &is_good, &st, e) != 0)
+            return -1;
+    if (!is_good)
+        return err_set(e, ERR_CHANGED, "changed while it was being read");
+    *out = (struct hash_result){.size = st.st_size, .mtime = fs_mtime(&st)};
+    memcpy(out->hash, job.hash, sizeof out->hash);
+    return 0;
+}
+
+int store_hash_fd(int fd, const char *path, char hash[SHA1_HEX + 1], int64_t *size,
+                  struct err *e)
+{
+    struct hash_job job = {.from = fd, .to = -1};
+    char quoted[QUOTE_SIZE];
+
+    if (hash_run(&job, e) != 0)
+        return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
+    memcpy(hash, job.hash, sizeof job.hash);
+    *size = job.size;
+    return 0;
+}

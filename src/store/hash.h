@@ -1,0 +1,58 @@
+/*
+ * Reading files to hash them: opening without blocking, one loop that hashes and may copy, and
+ * noticing that a file changes meanwhile. Errors here name the cause alone: callers know the path.
+ */
+#ifndef STORE_HASH_H
+#define STORE_HASH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "base/sha1.h"
+#include "store/store.h"
+
+/* Told after each chunk how much of the file has been read; false ends the reading. */
+struct hash_watch {
+    bool (*go_on)(void *ctx, int64_t bytes);
+    void *ctx;
+};
+
+struct hash_job {
+    int from;
+    int to;         /* the bytes are also written here; -1: nowhere */
+    bool is_sparse; /* of `to`: leave holes for zeros (its size is then set at the end) */
+    const struct hash_watch *watch; /* may be NULL */
+    char hash[SHA1_HEX + 1];        /* result */
+    int64_t size;                   /* result: bytes read */
+};
+
+/* Reads `from` to its end. */
+int hash_run(struct hash_job *job, struct err *e);
+
+/* Opens a regular file for reading; anything else is refused with its kind, and never waited for
+ * or disturbed (FIFOs, devices). */
+int hash_open(const char *path, int *fd, struct stat *st, struct err *e);
+
+/* True when size and mtime of the open file are still as in `before`. */
+bool hash_is_unchanged(int fd, const struct stat *before);
+
+/* A word for what is no regular file: "a directory", "a FIFO"; NULL for one. */
+const char *hash_kind_of(mode_t mode);
+
+enum hash_flags {
+    HASH_USE_CACHE = 1, /* answer from the hash cache when it knows the file, and tell it */
+};
+
+struct hash_result {
+    char hash[SHA1_HEX + 1];
+    int64_t size;
+    double mtime;
+};
+
+/* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. */
+int hash_file(const struct store *s, const char *path, unsigned flags,
+              const struct hash_watch *watch, struct hash_result *out, struct err *e);
+
+#endif

@@ -1,0 +1,89 @@
+#include "store/record.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "store/store.h"
+
+void record_deinit(struct record *r)
+{
+    free(r->path);
+    *r = (struct record){0};
+}
+
+static bool take_fields(struct record *out, const struct json *root)
+{
+    struct str path, hash;
+    int64_t size;
+    double mtime;
+
+    if (!json_str(json_get(root, "path"), &path) || path.len == 0 || path.p[0] != '/' ||
+        !json_int(json_get(root, "size"), &size) || size < 0 ||
+        !json_number(json_get(root, "mtime"), &mtime) ||
+        !json_str(json_get(root, "sha1"), &hash) || !hex_is_lower(hash, SHA1_HEX))
+        return false;
+    char *copy = strndup(path.p, path.len);
+    if (copy == NULL)
+        return false;
+    *out = (struct record){.path = copy, .size = size, .mtime = mtime};
+    memcpy(out->hash, hash.p, SHA1_HEX);
+    return true;
+}
+
+int record_parse(struct record *out, struct str text, struct err *e)
+{
+    struct json *root = json_parse(text, JSON_SURROGATE_ESCAPE, e);
+    bool is_whole = root != NULL && take_fields(out, root);
+
+    json_free(root);
+    return is_whole ? 0 : err_set(e, ERR_NOT_FOUND, "not a whole record");
+}
+
+int record_read(const char *file, struct record *out, struct err *e)
+{
+    struct buf text = {0};
+    int status = fs_read_file(file, STORE_MAX_RECORD_BYTES, &text, e);
+
+    if (status == 0)
+        status = record_parse(out, buf_str(&text), e);
+    else if (e->code == ERR_TOO_LARGE)
+        e->code = ERR_NOT_FOUND;
+    buf_free(&text);
+    return status;
+}
+
+void record_put(struct buf *out, const struct record *r)
+{
+    struct buf path = {0}, mtime = {0};
+
+    json_put_path(&path, NULL, str_of(r->path));
+    json_put_double(&mtime, NULL, r->mtime);
+    out->failed |= path.failed || mtime.failed;
+    buf_puts(out, "{\"path\": ");
+    buf_put(out, buf_str(&path));
+    buf_printf(out, ", \"size\": %lld, \"mtime\": ", (long long)r->size);
+    buf_put(out, buf_str(&mtime));
+    buf_printf(out, ", \"sha1\": \"%s\"}", r->hash);
+    buf_free(&path);
+    buf_free(&mtime);
+}
+
+int record_write(const char *file, const struct record *r, unsigned flags, struct err *e)
+{
+    struct buf text = {0};
+    int status = -1;
+
+    record_put(&text, r);
+    if (buf_check(&text, e) != 0)
+        goto out;
+    status = fs_write_file(file, buf_str(&text), flags, e);
+    if (status != 0 && e->code == ERR_NOT_FOUND && fs_make_parents(file, e) == 0)
+        status = fs_write_file(file, buf_str(&text), flags, e);
+out:
+    buf_free(&text);
+    return status;
+}

@@ -1,0 +1,119 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/fs.h"
+#include "proto/kachery_uri.h"
+
+/* The value of a variable as an absolute path without trailing slashes; *out is NULL when unset. */
+static int absolute_variable(const char *name, char **out, struct err *e)
+{
+    const char *value = env_get(name);
+    struct buf path = {0};
+
+    *out = NULL;
+    if (value == NULL)
+        return 0;
+    if (fs_absolute_path(value, &path, e) != 0) {
+        buf_free(&path);
+        return err_wrap(e, "%s", name);
+    }
+    while (path.len > 1 && path.data[path.len - 1] == '/')
+        path.len--;
+    *out = buf_take(&path);
+    return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}
+
+static int find_normal_dir(char **out, struct err *e)
+{
+    struct buf path = {0};
+    char *home;
+
+    if (absolute_variable("KACHERY_CLOUD_DIR", out, e) != 0)
+        return -1;
+    if (*out != NULL)
+        return 0;
+    if (absolute_variable("HOME", &home, e) != 0)
+        return -1;
+    if (home == NULL)
+        return err_set(e, ERR_FAILED,
+                       "no place for the local store: set KACHERY_CLOUD_DIR or HOME");
+    buf_printf(&path, "%s/.kachery-cloud", strcmp(home, "/") == 0 ? "" : home);
+    free(home);
+    *out = buf_take(&path);
+    return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}
+
+static int find_data_dir(const char *normal, char **out, struct err *e)
+{
+    const char *sandbox = env_get("KACHERY_CLOUD_USE_SANDBOX");
+
+    if (sandbox != NULL && strcmp(sandbox, "1") == 0) {
+        if (absolute_variable("KACHERY_CLOUD_SANDBOX_DIR", out, e) != 0)
+            return -1;
+        return *out != NULL ? 0 : err_set(e, ERR_FAILED, "KACHERY_CLOUD_USE_SANDBOX is 1, "
+                                          "but KACHERY_CLOUD_SANDBOX_DIR is not set");
+    }
+    *out = strdup(normal);
+    return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}
+
+int store_init(struct store *s, struct err *e)
+{
+    *s = (struct store){0};
+    if (find_normal_dir(&s->key_dir, e) == 0 && find_data_dir(s->key_dir, &s->dir, e) == 0)
+        return 0;
+    store_deinit(s);
+    return -1;
+}
+
+void store_deinit(struct store *s)
+{
+    free(s->dir);
+    free(s->key_dir);
+    *s = (struct store){0};
+}
+
+void store_put_copy_path(const struct store *s, const char *hash, struct buf *out)
+{
+    kachery_uri_put_object_key(out, str_of(s->dir), hash);
+}
+
+void store_put_link_path(const struct store *s, const char *hash, struct buf *out)
+{
+    buf_puts(out, s->dir);
+    kachery_uri_put_object_key(out, STR("/linked_files"), hash);
+}
+
+const char *store_kind_name(enum store_kind kind)
+{
+    return kind == STORE_COPY ? "copy" : "link";
+}
+
+const char *store_state_name(enum store_state state)
+{
+    switch (state) {
+    case STORE_OK:
+        return "ok";
+    case STORE_TOUCHED:
+    case STORE_STALE:
+        return "stale";
+    case STORE_DAMAGED:
+        return "damaged";
+    case STORE_MISSING:
+    case STORE_UNREADABLE:
+    case STORE_ABSENT:
+        break;
+    }
+    return "missing";
+}
+
+void store_entry_deinit(struct store_entry *entry)
+{
+    free(entry->path);
+    *entry = (struct store_entry){0};
+}

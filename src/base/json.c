@@ -170,7 +170,7 @@ static cJSON *parse_into_arena(struct str text, const struct json_measure *measu
 
 struct json *json_parse(struct str text, unsigned flags, struct err *e)
 {
-    struct json_measure measure;
+    struct json_measure measure = {0};
     struct buf rewritten = {0};
     cJSON *root = NULL;
 

@@ -2,7 +2,7 @@
  * The daemon's and the servers' log: one line per event on stderr or in a file,
  *     2026-11-22T09:15:02.123Z info upload sha1=… bytes=123 ms=45
  * Only daemon/ and server/ (and their commands) log. What strangers send cannot forge a line:
- * control bytes are written as \xHH, a line is at most 1000 bytes.
+ * control bytes and what is not UTF-8 are written as \xHH, a line is at most 1000 bytes.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -21,7 +21,8 @@ int log_open(const char *path, struct err *e);
  * tests. */
 void log_set_sink(void (*sink)(void *ctx, const char *line, size_t len), void *ctx);
 
-/* printf style. Never blocks on a full pipe for ever: what stderr does not take is dropped. */
+/* printf style, without '\n'; keeps errno. Does not wait for a full pipe or a stopped terminal:
+ * such lines are dropped and counted, and the count is logged when there is room again. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

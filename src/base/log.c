@@ -1,0 +1,170 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+enum { LOG_LINE_BYTES = 1000 };
+
+struct line {
+    char text[LOG_LINE_BYTES];
+    size_t len;
+};
+
+static enum log_level lowest = LOG_INFO;
+static int file = -1; /* -1: stderr */
+static unsigned long long dropped;
+static void (*sink)(void *ctx, const char *line, size_t len);
+static void *sink_ctx;
+
+void log_set_level(enum log_level level)
+{
+    lowest = level;
+}
+
+int log_open(const char *path, struct err *e)
+{
+    /* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
+    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    int fd = open(path, flags, 0600);
+
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open log %s", path);
+    if (file >= 0)
+        close(file);
+    file = fd;
+    return 0;
+}
+
+void log_set_sink(void (*function)(void *ctx, const char *line, size_t len), void *ctx)
+{
+    sink = function;
+    sink_ctx = ctx;
+}
+
+/*
+ * True when a line can be written without waiting. The mode of stderr is not ours to change: others
+ * share it. They may also fill a pipe between this look and the write, so that some of it is kept
+ * free.
+ */
+static bool has_room(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int cap = fcntl(fd, F_GETPIPE_SZ), used = 0;
+
+    if (poll(&p, 1, 0) != 1 || p.revents != POLLOUT)
+        return false;
+    return cap <= 0 || ioctl(fd, FIONREAD, &used) != 0 || used <= cap - cap / 4;
+}
+
+static bool deliver(const struct line *line)
+{
+    int fd = file >= 0 ? file : STDERR_FILENO;
+    ssize_t n;
+
+    if (sink != NULL) {
+        sink(sink_ctx, line->text, line->len);
+        return true;
+    }
+    if (!has_room(fd))
+        return false;
+    do
+        n = write(fd, line->text, line->len);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)line->len;
+}
+
+/* A UTF-8 sequence that is no control (C0, DEL, C1); the empty one is not UTF-8. */
+static bool is_safe(struct str sequence)
+{
+    const unsigned char *p = (const unsigned char *)sequence.p;
+
+    if (sequence.len == 1)
+        return p[0] >= 0x20 && p[0] != 0x7f;
+    return sequence.len > 2 || (sequence.len == 2 && (p[0] != 0xc2 || p[1] >= 0xa0));
+}
+
+/* Appends what fits of `text` before the line end, bytes that are no printable UTF-8 as \xHH. A
+ * text that does not fit ends in "...". */
+static void put_text(struct line *line, struct str text)
+{
+    const size_t end = sizeof line->text - (sizeof "...\n" - 1);
+    char escaped[5];
+
+    while (text.len > 0) {
+        struct str piece = str_slice(text, 0, str_utf8_sequence(text));
+        if (!is_safe(piece)) {
+            snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)(unsigned char)text.p[0]);
+            piece = (struct str){escaped, 4};
+            text = str_slice(text, 1, text.len);
+        } else {
+            text = str_slice(text, piece.len, text.len);
+        }
+        if (line->len + piece.len > end) {
+            piece = STR("...");
+            text.len = 0;
+        }
+        memcpy(line->text + line->len, piece.p, piece.len);
+        line->len += piece.len;
+    }
+}
+
+static void put_head(struct line *line, enum log_level level)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    int64_t now = clock_wall_ms();
+    time_t seconds = (time_t)(now / 1000);
+    struct tm t;
+
+    gmtime_r(&seconds, &t);
+    line->len = strftime(line->text, sizeof line->text, "%Y-%m-%dT%H:%M:%S", &t);
+    line->len += (size_t)snprintf(line->text + line->len, sizeof line->text - line->len,
+                                  ".%03dZ %s ", (int)(now % 1000), names[level]);
+}
+
+/* Says that lines are missing, as soon as there is room again. */
+static void report_dropped(void)
+{
+    struct line line;
+    char text[64];
+
+    snprintf(text, sizeof text, "log lines dropped=%llu\n", dropped);
+    put_head(&line, LOG_WARN);
+    memcpy(line.text + line.len, text, strlen(text));
+    line.len += strlen(text);
+    if (deliver(&line))
+        dropped = 0;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    int saved = errno;
+    char text[LOG_LINE_BYTES + 1];
+    struct line line;
+    va_list args;
+
+    if (level < lowest)
+        return;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    put_head(&line, level);
+    if (n > 0)
+        put_text(&line, str_of(text));
+    line.text[line.len++] = '\n';
+    if (dropped > 0)
+        report_dropped();
+    if (dropped > 0 || !deliver(&line))
+        dropped++;
+    errno = saved;
+}

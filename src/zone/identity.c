@@ -1,0 +1,377 @@
+#include "zone/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/fs.h"
+#include "base/hex.h"
+#include "base/random.h"
+#include "base/sha1.h"
+
+enum {
+    KEY_SIZE = 32, /* of a seed and of a public key */
+    PEM_MAX_BYTES = 1024,
+    DER_MAX_PREFIX = 16,
+    /* How long a second `register` waits for the first one's other file. */
+    CREATE_WAIT_MS = 5000,
+    CREATE_POLL_MS = 20
+};
+
+/* One of the two files: "-----BEGIN <label>-----", a line of base64, "-----END <label>-----". */
+struct key_file {
+    const char *name, *label;
+    unsigned char prefix[DER_MAX_PREFIX]; /* DER of RFC 8410 before the key's 32 bytes */
+    size_t prefix_len;
+    mode_t mode;
+};
+
+static const struct key_file private_file = {
+    "private.pem",
+    "PRIVATE KEY",
+    {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+     0x20},
+    16,
+    0600};
+static const struct key_file public_file = {
+    "public.pem",
+    "PUBLIC KEY",
+    {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00},
+    12,
+    0666};
+
+void identity_wipe(struct identity *id)
+{
+    explicit_bzero(id, sizeof *id);
+}
+
+static void set_seed(struct identity *id, const unsigned char seed[KEY_SIZE])
+{
+    unsigned char public_key[KEY_SIZE];
+
+    memcpy(id->seed, seed, KEY_SIZE);
+    ed25519_public(seed, public_key);
+    hex_encode(public_key, KEY_SIZE, id->client_id);
+}
+
+static char *key_path(const char *key_dir, const struct key_file *file)
+{
+    struct buf path = {0};
+
+    buf_printf(&path, "%s/%s", key_dir, file->name);
+    return buf_take(&path);
+}
+
+static void put_pem(struct buf *out, const struct key_file *file, const unsigned char *key)
+{
+    unsigned char der[DER_MAX_PREFIX + KEY_SIZE];
+
+    memcpy(der, file->prefix, file->prefix_len);
+    memcpy(der + file->prefix_len, key, KEY_SIZE);
+    buf_printf(out, "-----BEGIN %s-----\n", file->label);
+    base64_put(out, (struct str){(char *)der, file->prefix_len + KEY_SIZE});
+    buf_printf(out, "\n-----END %s-----\n", file->label);
+    explicit_bzero(der, sizeof der);
+}
+
+/* Reads exactly what put_pem writes; the last line feed may be missing. */
+static bool parse_pem(const struct key_file *file, struct str text, unsigned char key[KEY_SIZE])
+{
+    struct buf begin = {0}, end = {0}, der = {0};
+    bool is_right = false;
+
+    buf_printf(&begin, "-----BEGIN %s-----\n", file->label);
+    buf_printf(&end, "\n-----END %s-----", file->label);
+    if (text.len > 0 && text.p[text.len - 1] == '\n')
+        text.len--;
+    if (begin.failed || end.failed || text.len < begin.len + end.len ||
+        !str_starts_with(text, buf_str(&begin)) || !str_ends_with(text, buf_str(&end)))
+        goto out;
+    if (!base64_decode(&der, str_slice(text, begin.len, text.len - end.len)))
+        goto out;
+    if (der.len != file->prefix_len + KEY_SIZE ||
+        memcmp(der.data, file->prefix, file->prefix_len) != 0)
+        goto out;
+    memcpy(key, der.data + file->prefix_len, KEY_SIZE);
+    is_right = true;
+out:
+    buf_free(&begin);
+    buf_free(&end);
+    buf_wipe(&der);
+    return is_right;
+}
+
+/* ERR_NOT_FOUND when there is no such file. */
+static int read_key(const char *key_dir, const struct key_file *file, unsigned char key[KEY_SIZE],
+                    struct err *e)
+{
+    char *path = key_path(key_dir, file);
+    struct buf text = {0};
+    int result = -1;
+
+    if (path == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        goto out;
+    }
+    if (fs_read_file(path, PEM_MAX_BYTES, &text, e) != 0)
+        goto out;
+    if (!parse_pem(file, buf_str(&text), key)) {
+        err_set(e, ERR_PROTOCOL, "%s: not an Ed25519 %s: want the three lines of a PEM file", path,
+                file->label);
+        goto out;
+    }
+    result = 0;
+out:
+    buf_wipe(&text);
+    free(path);
+    return result;
+}
+
+static int load_files(struct identity *id, const char *key_dir, struct err *e)
+{
+    unsigned char seed[KEY_SIZE], key[KEY_SIZE];
+    char digits[2 * KEY_SIZE + 1];
+    struct identity found;
+    struct err why;
+    int result = -1;
+
+    if (read_key(key_dir, &private_file, seed, &why) != 0) {
+        if (why.code == ERR_NOT_FOUND && read_key(key_dir, &public_file, key, NULL) == 0)
+            err_set(e, ERR_FAILED, "%s has public.pem but no private.pem: put the private key back,"
+                    " or move public.pem away and run `kachery-resource register`", key_dir);
+        else if (why.code == ERR_NOT_FOUND)
+            err_set(e, ERR_NOT_FOUND, "no client keys in %s: run `kachery-resource register`",
+                    key_dir);
+        else
+            err_set(e, why.code, "%s", why.msg);
+        goto out;
+    }
+    set_seed(&found, seed);
+    /* The public file alone is no loss: it follows from the private one. */
+    if (read_key(key_dir, &public_file, key, &why) == 0) {
+        hex_encode(key, KEY_SIZE, digits);
+        if (strcmp(digits, found.client_id) != 0) {
+            err_set(e, ERR_FAILED, "%s: public.pem does not belong to private.pem", key_dir);
+            goto out;
+        }
+    } else if (why.code != ERR_NOT_FOUND) {
+        err_set(e, why.code, "%s", why.msg);
+        goto out;
+    }
+    *id = found;
+    result = 0;
+out:
+    explicit_bzero(seed, sizeof seed);
+    identity_wipe(&found);
+    return result;
+}
+
+static int load_environment(struct identity *id, const char *client_id, const char *private_key,
+                            struct err *e)
+{
+    unsigned char seed[KEY_SIZE];
+    struct identity found;
+    int result = -1;
+
+    if (private_key == NULL)
+        return err_set(e, ERR_FAILED,
+                       "KACHERY_CLOUD_CLIENT_ID is set but KACHERY_CLOUD_PRIVATE_KEY is not");
+    if (!hex_decode(str_of(private_key), seed, KEY_SIZE)) {
+        err_set(e, ERR_FAILED, "KACHERY_CLOUD_PRIVATE_KEY: want %d hex digits", 2 * KEY_SIZE);
+        goto out;
+    }
+    set_seed(&found, seed);
+    if (!str_equal_nocase(str_of(client_id), str_of(found.client_id)))
+        err_set(e, ERR_FAILED,
+                "KACHERY_CLOUD_CLIENT_ID \"%s\" does not belong to KACHERY_CLOUD_PRIVATE_KEY",
+                client_id);
+    else {
+        *id = found;
+        result = 0;
+    }
+    identity_wipe(&found);
+out:
+    explicit_bzero(seed, sizeof seed);
+    return result;
+}
+
+int identity_load(struct identity *id, const char *key_dir, struct err *e)
+{
+    const char *client_id = env_get("KACHERY_CLOUD_CLIENT_ID");
+
+    if (client_id != NULL)
+        return load_environment(id, client_id, env_get("KACHERY_CLOUD_PRIVATE_KEY"), e);
+    return load_files(id, key_dir, e);
+}
+
+/* A key file written and synced under a temporary name. */
+struct staged {
+    char *path;
+    struct buf temporary;
+};
+
+static void unstage(struct staged *staged)
+{
+    if (staged->temporary.len > 0)
+        unlink(buf_cstr(&staged->temporary));
+    buf_free(&staged->temporary);
+    free(staged->path);
+}
+
+static int stage(struct staged *staged, const char *key_dir, const struct key_file *file,
+                 const unsigned char *key, struct err *e)
+{
+    struct buf pem = {0};
+    int fd = -1, result = -1;
+
+    put_pem(&pem, file, key);
+    staged->path = key_path(key_dir, file);
+    if (staged->path == NULL || pem.failed) {
+        err_set(e, ERR_FAILED, "out of memory");
+        goto out;
+    }
+    if (fs_open_temporary(staged->path, file->mode, &staged->temporary, &fd, e) != 0 ||
+        fs_write_all(fd, buf_str(&pem), staged->path, e) != 0)
+        goto out;
+    if (fsync(fd) != 0)
+        err_errno(e, ERR_FAILED, errno, "%s", staged->path);
+    else
+        result = 0;
+out:
+    if (fd >= 0)
+        close(fd);
+    buf_wipe(&pem);
+    return result;
+}
+
+/* Gives a staged file its name. ERR_REFUSED when that is taken: a key is never replaced. */
+static int publish(struct staged *staged, struct err *e)
+{
+    int fd;
+
+    if (link(buf_cstr(&staged->temporary), staged->path) == 0)
+        return fs_sync_parent(staged->path, e);
+    if (errno == EEXIST)
+        return err_set(e, ERR_REFUSED, "%s exists already", staged->path);
+    if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP)
+        return err_errno(e, ERR_FAILED, errno, "%s", staged->path);
+    /* No hard links on this file system: take the name first, then fill it. */
+    fd = open(staged->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(e, errno == EEXIST ? ERR_REFUSED : ERR_FAILED, errno, "%s", staged->path);
+    close(fd);
+    if (rename(buf_cstr(&staged->temporary), staged->path) != 0)
+        return err_errno(e, ERR_FAILED, errno, "%s", staged->path);
+    buf_clear(&staged->temporary);
+    return fs_sync_parent(staged->path, e);
+}
+
+/* Another process is just creating the same keys: waits until its second file is there too. */
+static int load_others(struct identity *id, const char *key_dir, struct err *e)
+{
+    int64_t end = clock_now_ms() + CREATE_WAIT_MS;
+
+    while (load_files(id, key_dir, e) != 0) {
+        if (clock_now_ms() >= end)
+            return -1;
+        poll(NULL, 0, CREATE_POLL_MS);
+    }
+    return 0;
+}
+
+static int create_files(struct identity *id, const char *key_dir, struct err *e)
+{
+    struct staged public_key = {0}, private_key = {0};
+    unsigned char seed[KEY_SIZE], key[KEY_SIZE];
+    struct err why = {0};
+    int result = -1;
+
+    random_bytes(seed, KEY_SIZE);
+    ed25519_public(seed, key);
+    if (fs_make_dirs(key_dir, e) != 0 || stage(&public_key, key_dir, &public_file, key, e) != 0 ||
+        stage(&private_key, key_dir, &private_file, seed, e) != 0)
+        goto out;
+    /* Whoever publishes the public file owns the creation; the other one waits for it. */
+    if (publish(&public_key, &why) != 0) {
+        if (why.code == ERR_REFUSED)
+            result = load_others(id, key_dir, e);
+        else
+            err_set(e, why.code, "%s", why.msg);
+        goto out;
+    }
+    if (publish(&private_key, e) != 0) {
+        unlink(public_key.path);
+        goto out;
+    }
+    set_seed(id, seed);
+    result = 0;
+out:
+    unstage(&public_key);
+    unstage(&private_key);
+    explicit_bzero(seed, sizeof seed);
+    return result;
+}
+
+static bool is_missing(const char *key_dir, const struct key_file *file)
+{
+    char *path = key_path(key_dir, file);
+    struct stat st;
+    bool result = path != NULL && stat(path, &st) != 0 && errno == ENOENT;
+
+    free(path);
+    return result;
+}
+
+/* The deployed programs want both files. */
+static int complete_files(const struct identity *id, const char *key_dir, struct err *e)
+{
+    unsigned char key[KEY_SIZE];
+    struct staged public_key = {0};
+    int result = -1;
+
+    ed25519_public(id->seed, key);
+    if (stage(&public_key, key_dir, &public_file, key, e) == 0)
+        result = publish(&public_key, e);
+    unstage(&public_key);
+    return result;
+}
+
+int identity_create(struct identity *id, const char *key_dir, struct err *e)
+{
+    bool is_in_files = env_get("KACHERY_CLOUD_CLIENT_ID") == NULL;
+
+    if (is_in_files && is_missing(key_dir, &private_file))
+        return create_files(id, key_dir, e);
+    if (identity_load(id, key_dir, e) != 0)
+        return -1;
+    return is_in_files && is_missing(key_dir, &public_file) ? complete_files(id, key_dir, e) : 0;
+}
+
+void identity_sign(const struct identity *id, struct str canonical,
+                   char signature[2 * ED25519_SIGNATURE + 1])
+{
+    unsigned char digest[SHA1_SIZE], raw[ED25519_SIGNATURE];
+
+    sha1_of(canonical, digest);
+    ed25519_sign(id->seed, (struct str){(char *)digest, SHA1_SIZE}, raw);
+    hex_encode(raw, ED25519_SIGNATURE, signature);
+}
+
+bool identity_verify(struct str client_id, struct str canonical, struct str signature)
+{
+    unsigned char digest[SHA1_SIZE], raw[ED25519_SIGNATURE], key[ED25519_PUBLIC];
+
+    if (!hex_decode(client_id, key, ED25519_PUBLIC) ||
+        !hex_decode(signature, raw, ED25519_SIGNATURE))
+        return false;
+    sha1_of(canonical, digest);
+    return ed25519_verify(key, (struct str){(char *)digest, SHA1_SIZE}, raw);
+}

@@ -1,0 +1,268 @@
+#include "zone/gateway.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/env.h"
+#include "proto/kachery_uri.h"
+#include "proto/url.h"
+#include "zone/gateway_message.h"
+
+enum { GATEWAY_TIMEOUT_MS = 60000 };
+
+const char *gateway_default_url(void)
+{
+    const char *url = env_get("KACHERY_GATEWAY_URL");
+
+    return url != NULL ? url : "https://kachery-gateway.figurl.org";
+}
+
+const char *gateway_default_zone(void)
+{
+    const char *zone = env_get("KACHERY_ZONE");
+
+    return zone != NULL ? zone : "default";
+}
+
+int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e)
+{
+    struct str text = str_of(gateway_default_url());
+    struct gateway made = {.http = http};
+    struct url url;
+
+    while (str_ends_with(text, STR("/")))
+        text.len--;
+    if (url_parse(&url, text, e) != 0)
+        return err_wrap(e, "KACHERY_GATEWAY_URL");
+    if (url.has_query || url_is_websocket(&url))
+        return err_set(e, ERR_USAGE, "KACHERY_GATEWAY_URL \"%.*s\": want http(s)://host[:port]",
+                       STR_ARG(text));
+    if (zone == NULL)
+        zone = gateway_default_zone();
+    if (!kachery_uri_is_name(str_of(zone)))
+        return err_set(e, ERR_USAGE, "zone \"%s\": want letters, digits and . _ ~ -", zone);
+    made.url = strndup(text.p, text.len);
+    made.zone = strdup(zone);
+    if (made.url == NULL || made.zone == NULL) {
+        gateway_deinit(&made);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    *g = made;
+    return 0;
+}
+
+void gateway_deinit(struct gateway *g)
+{
+    free(g->url);
+    free(g->zone);
+    identity_wipe(&g->identity);
+    *g = (struct gateway){0};
+}
+
+void gateway_file_deinit(struct gateway_file *file)
+{
+    free(file->url);
+    free(file->answer);
+    *file = (struct gateway_file){.size = -1};
+}
+
+void gateway_upload_deinit(struct gateway_upload *upload)
+{
+    free(upload->object_key);
+    free(upload->url);
+    *upload = (struct gateway_upload){0};
+}
+
+void gateway_client_deinit(struct gateway_client *client)
+{
+    free(client->owner_id);
+    free(client->label);
+    *client = (struct gateway_client){0};
+}
+
+/* Puts the gateway's URL (without what may be secret in it) in front of the message. */
+static int wrap(const struct gateway *g, struct err *e)
+{
+    struct buf shown = {0};
+    struct url url;
+
+    if (url_parse(&url, str_of(g->url), NULL) == 0)
+        url_put_redacted(&shown, &url);
+    err_wrap(e, "%s", buf_cstr(&shown));
+    buf_free(&shown);
+    return -1;
+}
+
+/* One signed POST, whatever the status of the answer. NULL on error. */
+static struct http_call *post(struct gateway *g, const struct gateway_payload *payload,
+                              int64_t timestamp_ms, struct err *e)
+{
+    const struct http_header type = {STR("Content-Type"), STR("application/json")};
+    char signature[2 * ED25519_SIGNATURE + 1] = "";
+    struct buf canonical = {0}, body = {0}, url = {0};
+    struct http_call *call = NULL;
+
+    gateway_message_put_payload(&canonical, payload, timestamp_ms);
+    if (g->identity.client_id[0] != '\0')
+        identity_sign(&g->identity, buf_str(&canonical), signature);
+    gateway_message_put_request(&body, buf_str(&canonical), g->identity.client_id, signature);
+    buf_printf(&url, "%s/api/gateway", g->url);
+    if (buf_check(&canonical, e) == 0 && buf_check(&body, e) == 0 && buf_check(&url, e) == 0)
+        call = http_client_perform(g->http,
+                                   &(struct http_call_options){
+                                       .method = STR("POST"),
+                                       .url = buf_str(&url),
+                                       .headers = &type,
+                                       .header_count = 1,
+                                       .body = buf_str(&body),
+                                       .max_answer_bytes = GATEWAY_MAX_ANSWER_BYTES,
+                                       .deadline_ms = clock_now_ms() + GATEWAY_TIMEOUT_MS,
+                                   },
+                                   e);
+    buf_free(&canonical);
+    buf_free(&body);
+    buf_free(&url);
+    return call;
+}
+
+/* Takes the gateway's clock over when a 500 shows that ours may be why it refused. */
+static bool adopt_clock(struct gateway *g, const struct http_head *head)
+{
+    const struct str *date = http_head_get(head, "Date");
+    int64_t skew;
+
+    if (head->status != 500 || date == NULL)
+        return false;
+    skew = gateway_message_skew(http_head_parse_date(*date), clock_wall_ms() + g->clock_offset_ms);
+    g->clock_offset_ms += skew;
+    return skew != 0;
+}
+
+static int refuse(const struct http_call *call, struct err *e)
+{
+    const struct http_head *head = http_call_head(call);
+    const struct str *location = http_head_get(head, "Location");
+
+    if (head->status / 100 == 3 && location != NULL)
+        return err_set(e, ERR_REFUSED, "%d %s to %.*s: correct KACHERY_GATEWAY_URL", head->status,
+                       http_head_reason(head->status), STR_ARG(*location));
+    return gateway_message_refusal(head->status, http_call_body(call), e);
+}
+
+/* Asks and gives the parsed answer (caller frees), or NULL. */
+static struct json *ask(struct gateway *g, struct gateway_payload payload, struct err *e)
+{
+    struct json *answer = NULL;
+    struct http_call *call;
+    bool is_repeated = false;
+
+    payload.zone = g->zone;
+    for (;;) {
+        call = post(g, &payload, clock_wall_ms() + g->clock_offset_ms, e);
+        if (call == NULL)
+            return NULL; /* the message names the URL already */
+        if (is_repeated || !adopt_clock(g, http_call_head(call)))
+            break;
+        is_repeated = true;
+        http_call_free(call);
+    }
+    if (http_call_head(call)->status == 200)
+        answer = gateway_message_parse(http_call_body(call), payload.type, e);
+    else
+        refuse(call, e);
+    http_call_free(call);
+    if (answer == NULL)
+        wrap(g, e);
+    return answer;
+}
+
+int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
+{
+    struct gateway_payload payload = {.type = "findFile", .hash = hash, .size = -1};
+    struct json *answer = ask(g, payload, e);
+    int result;
+
+    if (answer == NULL)
+        return -1;
+    result = gateway_message_read_file(answer, out, e);
+    json_free(answer);
+    return result == 0 ? 0 : wrap(g, e);
+}
+
+int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
+                            struct gateway_upload *out, struct err *e)
+{
+    struct gateway_payload payload = {.type = "initiateFileUpload", .hash = hash, .size = size};
+    struct json *answer = ask(g, payload, e);
+    int result;
+
+    if (answer == NULL)
+        return -1;
+    result = gateway_message_read_upload(answer, out, e);
+    json_free(answer);
+    return result == 0 ? 0 : wrap(g, e);
+}
+
+int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
+                            const char *object_key, struct err *e)
+{
+    struct gateway_payload payload = {
+        .type = "finalizeFileUpload", .hash = hash, .size = size, .object_key = object_key};
+    struct json *answer = ask(g, payload, e);
+
+    if (answer == NULL)
+        return -1;
+    json_free(answer);
+    return 0;
+}
+
+int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
+                        struct err *e)
+{
+    struct gateway_payload payload = {.type = "getClientInfo", .client_id = client_id, .size = -1};
+    struct json *answer = ask(g, payload, e);
+    int result;
+
+    if (answer == NULL)
+        return -1;
+    result = gateway_message_read_client(answer, out, e);
+    json_free(answer);
+    return result == 0 ? 0 : wrap(g, e);
+}
+
+int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
+{
+    struct gateway_payload payload = {
+        .type = "getResourceInfo", .resource_name = name, .size = -1};
+    struct json *answer = ask(g, payload, e);
+    struct err why = {0};
+    int result;
+
+    if (answer == NULL)
+        return -1;
+    result = gateway_message_read_resource(answer, proxy_url, &why);
+    json_free(answer);
+    if (result == 0)
+        return 0;
+    if (why.code == ERR_NOT_FOUND)
+        err_set(e, why.code, "the zone \"%s\" has no resource \"%s\"", g->zone, name);
+    else
+        err_set(e, why.code, "%s", why.msg);
+    return wrap(g, e);
+}
+
+int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e)
+{
+    char signature[2 * ED25519_SIGNATURE + 1];
+    struct buf encoded = {0};
+    int result;
+
+    identity_sign(&g->identity, STR("{\"type\":\"addClient\"}"), signature);
+    url_put_encoded(&encoded, label, "/");
+    buf_printf(out, "%s/registerClient/%s?signature=%s&zone=%s&label=%s", g->url,
+               g->identity.client_id, signature, g->zone, buf_cstr(&encoded));
+    result = buf_check(&encoded, e) == 0 ? buf_check(out, e) : -1;
+    buf_free(&encoded);
+    return result;
+}

@@ -1,0 +1,258 @@
+#include "zone/gateway_message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "proto/http_head.h"
+
+static void put_member(struct buf *out, const char *key, const char *value)
+{
+    if (value != NULL)
+        json_put_str(out, key, str_of(value));
+}
+
+void gateway_message_put_payload(struct buf *out, const struct gateway_payload *payload,
+                                 int64_t timestamp_ms)
+{
+    json_open(out, '{'); /* members in byte order: this is the text that signatures cover */
+    put_member(out, "clientId", payload->client_id);
+    put_member(out, "hash", payload->hash);
+    put_member(out, "hashAlg", payload->hash == NULL ? NULL : "sha1");
+    put_member(out, "objectKey", payload->object_key);
+    put_member(out, "resourceName", payload->resource_name);
+    if (payload->size >= 0)
+        json_put_int(out, "size", payload->size);
+    json_put_int(out, "timestamp", timestamp_ms);
+    put_member(out, "type", payload->type);
+    put_member(out, "zone", payload->zone);
+    json_close(out, '}');
+}
+
+void gateway_message_put_request(struct buf *out, struct str canonical, const char *client_id,
+                                 const char *signature)
+{
+    json_open(out, '{');
+    json_put_raw(out, "payload", canonical);
+    if (*client_id != '\0') {
+        json_put_str(out, "fromClientId", str_of(client_id));
+        json_put_str(out, "signature", str_of(signature));
+    }
+    json_close(out, '}');
+}
+
+struct json *gateway_message_parse(struct str text, const char *type, struct err *e)
+{
+    struct json *answer = json_parse(text, JSON_STRICT, e);
+    struct str said;
+
+    if (answer == NULL) {
+        err_wrap(e, "not a gateway's answer");
+        return NULL;
+    }
+    if (json_str(json_get(answer, "type"), &said) && str_equal(said, str_of(type)))
+        return answer;
+    json_free(answer);
+    err_set(e, ERR_PROTOCOL, "not a gateway's answer: want the type \"%s\"", type);
+    return NULL;
+}
+
+static int bad_field(const char *name, struct err *e)
+{
+    return err_set(e, ERR_PROTOCOL, "the gateway's answer has no proper \"%s\"", name);
+}
+
+/* A copy of a string member: NULL without error when it is absent or null. */
+static int copy_optional(const struct json *object, const char *name, char **out, struct err *e)
+{
+    const struct json *value = json_get(object, name);
+    struct buf copy = {0};
+    struct str text;
+
+    *out = NULL;
+    if (value == NULL || json_type(value) == JSON_NULL)
+        return 0;
+    if (!json_str(value, &text))
+        return bad_field(name, e);
+    buf_put(&copy, text);
+    *out = buf_take(&copy);
+    return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}
+
+static int copy_required(const struct json *object, const char *name, char **out, struct err *e)
+{
+    if (copy_optional(object, name, out, e) != 0)
+        return -1;
+    if (*out != NULL && **out != '\0')
+        return 0;
+    free(*out);
+    *out = NULL;
+    return bad_field(name, e);
+}
+
+static int read_found(const struct json *answer, bool *out, struct err *e)
+{
+    return json_bool(json_get(answer, "found"), out) ? 0 : bad_field("found", e);
+}
+
+/* False unless the member is true; anything but a bool (or nothing, or null) is an error. */
+static int read_optional_bool(const struct json *answer, const char *name, bool *out,
+                              struct err *e)
+{
+    const struct json *value = json_get(answer, name);
+
+    *out = false;
+    if (value == NULL || json_type(value) == JSON_NULL || json_bool(value, out))
+        return 0;
+    return bad_field(name, e);
+}
+
+/* The answer without `url`: it is signed, and nobody should use it directly. */
+static char *without_url(const struct json *answer)
+{
+    struct buf out = {0};
+
+    json_open(&out, '{');
+    for (const struct json *member = json_first(answer); member; member = json_next(member)) {
+        struct str key = json_key(member);
+        char name[64];
+        if (str_equal(key, STR("url")) || key.len >= sizeof name)
+            continue;
+        memcpy(name, key.p, key.len);
+        name[key.len] = '\0';
+        json_put_value(&out, name, member);
+    }
+    json_close(&out, '}');
+    return buf_take(&out);
+}
+
+int gateway_message_read_file(const struct json *answer, struct gateway_file *out, struct err *e)
+{
+    const struct json *size = json_get(answer, "size");
+    struct gateway_file file = {.size = -1};
+
+    if (read_found(answer, &file.is_found, e) != 0)
+        return -1;
+    if (size != NULL && json_type(size) != JSON_NULL &&
+        (!json_int(size, &file.size) || file.size < 0))
+        return bad_field("size", e);
+    if (copy_optional(answer, "url", &file.url, e) != 0)
+        return -1;
+    file.answer = without_url(answer);
+    if (file.answer == NULL) {
+        gateway_file_deinit(&file);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    *out = file;
+    return 0;
+}
+
+/* What we sign back must be ASCII: no two programs agree on the text of anything else. */
+static bool is_object_key(const char *key)
+{
+    size_t len = strlen(key);
+
+    for (size_t i = 0; i < len; i++)
+        if (key[i] < 0x20 || key[i] > 0x7e)
+            return false;
+    return len <= GATEWAY_MAX_KEY_BYTES;
+}
+
+int gateway_message_read_upload(const struct json *answer, struct gateway_upload *out,
+                                struct err *e)
+{
+    struct gateway_upload upload = {0};
+
+    if (read_optional_bool(answer, "alreadyExists", &upload.already_exists, e) != 0 ||
+        read_optional_bool(answer, "alreadyPending", &upload.already_pending, e) != 0)
+        return -1;
+    if (upload.already_exists || upload.already_pending) {
+        *out = upload;
+        return 0;
+    }
+    if (copy_required(answer, "objectKey", &upload.object_key, e) != 0 ||
+        copy_required(answer, "signedUploadUrl", &upload.url, e) != 0) {
+        gateway_upload_deinit(&upload);
+        return -1;
+    }
+    if (!is_object_key(upload.object_key)) {
+        gateway_upload_deinit(&upload);
+        return bad_field("objectKey", e);
+    }
+    *out = upload;
+    return 0;
+}
+
+int gateway_message_read_client(const struct json *answer, struct gateway_client *out,
+                                struct err *e)
+{
+    const struct json *client = json_get(answer, "client");
+    struct gateway_client found = {0};
+
+    if (read_found(answer, &found.is_found, e) != 0)
+        return -1;
+    if (found.is_found && (copy_optional(client, "ownerId", &found.owner_id, e) != 0 ||
+                           copy_optional(client, "label", &found.label, e) != 0)) {
+        gateway_client_deinit(&found);
+        return -1;
+    }
+    *out = found;
+    return 0;
+}
+
+int gateway_message_read_resource(const struct json *answer, char **proxy_url, struct err *e)
+{
+    bool is_found;
+    char *url;
+
+    if (read_found(answer, &is_found, e) != 0)
+        return -1;
+    if (!is_found)
+        return err_set(e, ERR_NOT_FOUND, "no such resource");
+    if (copy_required(json_get(answer, "resource"), "proxyUrl", &url, e) != 0)
+        return -1;
+    for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
+        url[len - 1] = '\0';
+    *proxy_url = url;
+    return 0;
+}
+
+/* Appends the first line of a text answer, fit for a message; nothing of an HTML page. */
+static void put_reason(struct buf *out, struct str text)
+{
+    if (str_starts_with(text, STR("Error: ")))
+        text = str_slice(text, 7, text.len);
+    text = str_trim(str_slice(text, 0, str_find(text, '\n')));
+    /* "Invalid request: {…}" repeats all of our request, with its signature. */
+    if (str_starts_with(text, STR("Invalid request:")))
+        text = STR("Invalid request");
+    if (text.len == 0 || text.p[0] == '<' || text.p[0] == '{' || !str_is_utf8(text))
+        return;
+    fs_put_printable(out, str_cut(text, GATEWAY_MAX_REASON_BYTES));
+}
+
+int gateway_message_refusal(int status, struct str text, struct err *e)
+{
+    struct buf reason = {0};
+    bool may_pass;
+
+    put_reason(&reason, text);
+    may_pass = status == 408 || status == 429 || status > 500 ||
+               (status == 500 && (reason.len == 0 || !str_starts_with(text, STR("Error: "))));
+    if ((status == 400 || status == 500) && reason.len > 0)
+        err_set(e, may_pass ? ERR_NETWORK : ERR_REFUSED, "%s", buf_cstr(&reason));
+    else
+        err_set(e, may_pass ? ERR_NETWORK : ERR_REFUSED, "%d %s%s%s", status,
+                http_head_reason(status), reason.len > 0 ? ": " : "", buf_cstr(&reason));
+    buf_free(&reason);
+    return -1;
+}
+
+int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms)
+{
+    int64_t skew = date_ms - now_ms;
+
+    if (date_ms < 0 || (skew <= GATEWAY_MAX_SKEW_MS && skew >= -GATEWAY_MAX_SKEW_MS))
+        return 0;
+    return skew;
+}

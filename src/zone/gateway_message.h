@@ -1,0 +1,63 @@
+/*
+ * What is said to the zone gateway and what it answers (PROTOCOL.md §3), as bytes. Pure: no
+ * sockets, no clock, no keys.
+ */
+#ifndef ZONE_GATEWAY_MESSAGE_H
+#define ZONE_GATEWAY_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "zone/gateway.h"
+
+enum {
+    GATEWAY_MAX_ANSWER_BYTES = 102400,
+    GATEWAY_MAX_KEY_BYTES = 1024,   /* of an object key: S3's own limit */
+    GATEWAY_MAX_REASON_BYTES = 200, /* of what a refusal's text may add to a message */
+    /* Past this the peer's clock is taken over (its own tolerance is 125 s). */
+    GATEWAY_MAX_SKEW_MS = 60000
+};
+
+/* The fields besides `timestamp`; NULL ones are absent, and `size` when negative. */
+struct gateway_payload {
+    const char *type, *zone;
+    const char *client_id, *hash, *object_key, *resource_name;
+    int64_t size;
+};
+
+/* Appends the payload in canonical form: the text that is signed and sent. `hash` brings
+ * `hashAlg` with it. */
+void gateway_message_put_payload(struct buf *out, const struct gateway_payload *payload,
+                                 int64_t timestamp_ms);
+
+/* Appends the request's body; an empty client_id leaves out the signature too. */
+void gateway_message_put_request(struct buf *out, struct str canonical, const char *client_id,
+                                 const char *signature);
+
+/* Parses a 200 answer to a request of that type. NULL and ERR_PROTOCOL otherwise; caller frees. */
+struct json *gateway_message_parse(struct str text, const char *type, struct err *e);
+
+/* Reads of the answers. Unknown fields are let pass: a newer gateway may add some. */
+int gateway_message_read_file(const struct json *answer, struct gateway_file *out, struct err *e);
+int gateway_message_read_upload(const struct json *answer, struct gateway_upload *out,
+                                struct err *e);
+int gateway_message_read_client(const struct json *answer, struct gateway_client *out,
+                                struct err *e);
+/* *proxy_url (caller frees); ERR_NOT_FOUND when the zone has no such resource. */
+int gateway_message_read_resource(const struct json *answer, char **proxy_url, struct err *e);
+
+/*
+ * Says what an answer that is not 200 means: ERR_REFUSED with the reason after "Error: ", for 400
+ * and 500; ERR_NETWORK for what may pass (408, 429, 5xx without a reason). Returns -1.
+ */
+int gateway_message_refusal(int status, struct str text, struct err *e);
+
+/* The clock difference to take over from a `Date` header (ms since the epoch, -1: none), or 0 when
+ * it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
+int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms);
+
+#endif

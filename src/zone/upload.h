@@ -7,7 +7,14 @@
 
 #include "zone/gateway.h"
 
-enum { UPLOAD_HOLD_BACK_BYTES = 65536, UPLOAD_CHUNK_BYTES = 262144 };
+enum {
+    UPLOAD_HOLD_BACK_BYTES = 65536,
+    UPLOAD_CHUNK_BYTES = 262144,
+    UPLOAD_PROGRESS_MS = 100,
+    /* An older gateway's alreadyPending: asked again that often, for so long. */
+    UPLOAD_PENDING_EVERY_MS = 5000,
+    UPLOAD_PENDING_TOTAL_MS = 60000
+};
 
 struct upload_options {
     const char *hash;
@@ -22,7 +29,8 @@ struct upload_options {
 
 struct upload_result {
     int64_t size;
-    bool already_existed; /* nothing was sent */
+    bool already_existed; /* nothing was sent, and not all of the file was read */
+    double mtime;         /* of the file that was hashed (fs_mtime): for store_refresh_link */
 };
 
 /*

@@ -1,0 +1,115 @@
+#include "zone/bucket.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "proc/pollset.h"
+#include "proto/http_head.h"
+
+struct http_call *bucket_perform(struct http_client *http, const struct http_call_options *options,
+                                 bool (*is_cancelled)(void *ctx), void *ctx, struct err *e)
+{
+    struct http_call *call = http_call_new(http, options, e);
+    struct pollset set = {0};
+    enum io io = IO_ERR;
+
+    while (call != NULL) {
+        if (is_cancelled != NULL && is_cancelled(ctx)) {
+            io = IO_ERR;
+            err_set(e, ERR_FAILED, "cancelled");
+            break;
+        }
+        io = http_call_step(call, clock_now_ms(), e);
+        if (io == IO_DONE || io == IO_ERR)
+            break;
+        pollset_clear(&set);
+        http_call_poll(call, &set);
+        if (is_cancelled != NULL)
+            pollset_wake_at(&set, clock_now_ms() + BUCKET_CANCEL_POLL_MS);
+        if (pollset_wait(&set, e) < 0) {
+            io = IO_ERR;
+            break;
+        }
+    }
+    pollset_free(&set);
+    if (io == IO_DONE)
+        return call;
+    http_call_free(call);
+    return NULL;
+}
+
+/* The text between the first <name> and </name>; empty when there is none. */
+static struct str element(struct str page, const char *name)
+{
+    char open[32], close[32];
+    const char *start, *end;
+
+    snprintf(open, sizeof open, "<%s>", name);
+    snprintf(close, sizeof close, "</%s>", name);
+    start = memmem(page.p, page.len, open, strlen(open));
+    if (start == NULL)
+        return STR("");
+    start += strlen(open);
+    end = memmem(start, page.len - (size_t)(start - page.p), close, strlen(close));
+    return end == NULL ? STR("") : (struct str){start, (size_t)(end - start)};
+}
+
+/* Appends the start of a text, with XML's five entities resolved. */
+static void put_unescaped(struct buf *out, struct str text)
+{
+    static const struct {
+        const char *entity;
+        char byte;
+    } entities[] = {
+        {"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'}, {"&quot;", '"'}, {"&apos;", '\''}};
+    struct buf plain = {0};
+
+    text = str_cut(text, BUCKET_MAX_REASON_BYTES);
+    while (text.len > 0) {
+        size_t used = 1;
+        char byte = *text.p;
+        for (size_t i = 0; i < sizeof entities / sizeof entities[0]; i++)
+            if (str_starts_with(text, str_of(entities[i].entity))) {
+                used = strlen(entities[i].entity);
+                byte = entities[i].byte;
+            }
+        buf_putc(&plain, byte);
+        text = str_slice(text, used, text.len);
+    }
+    fs_put_printable(out, buf_str(&plain));
+    buf_free(&plain);
+}
+
+void bucket_put_reason(struct buf *out, struct str page)
+{
+    struct str code = element(page, "Code"), message = element(page, "Message");
+    struct str line = str_slice(page, 0, str_find(page, '\n'));
+
+    if (!str_is_utf8(page))
+        return;
+    put_unescaped(out, code);
+    if (code.len > 0 && message.len > 0)
+        buf_puts(out, ": ");
+    put_unescaped(out, message);
+    if (code.len == 0 && message.len == 0 && line.len > 0 && str_find(page, '<') == page.len)
+        put_unescaped(out, str_trim(line));
+}
+
+int bucket_refusal(const struct http_call *call, struct err *e)
+{
+    int status = http_call_head(call)->status;
+    enum err_code code = ERR_REFUSED;
+    struct buf reason = {0};
+
+    if (status == 404)
+        code = ERR_NOT_FOUND;
+    else if (status == 408 || status == 429 || status >= 500)
+        code = ERR_NETWORK;
+    bucket_put_reason(&reason, http_call_body(call));
+    err_set(e, code, "the bucket answered %d %s%s%s", status, http_head_reason(status),
+            reason.len > 0 ? ": " : "", buf_cstr(&reason));
+    buf_free(&reason);
+    return -1;
+}

@@ -1,0 +1,139 @@
+#include "zone/upload_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "zone/upload.h"
+
+enum { BUFFER_BYTES = UPLOAD_CHUNK_BYTES + UPLOAD_HOLD_BACK_BYTES };
+
+static int unreadable(int number, struct err *e)
+{
+    return err_errno(e, ERR_FAILED, number, "the file cannot be read");
+}
+
+static int check_stat(struct upload_source *source, struct stat *st, struct err *e)
+{
+    if (fstat(source->fd, st) != 0)
+        return unreadable(errno, e);
+    if (!S_ISREG(st->st_mode))
+        return err_set(e, ERR_CHANGED, "what was linked is no regular file any more");
+    if (st->st_size != source->size)
+        return err_set(e, ERR_CHANGED,
+                       "the file was changed since it was linked: it has %lld bytes, it had %lld",
+                       (long long)st->st_size, (long long)source->size);
+    return 0;
+}
+
+/* Reads some bytes behind data[len]. A short file is an error: fewer came than the size says. */
+static int read_some(struct upload_source *source, struct err *e)
+{
+    size_t room = BUFFER_BYTES - source->len;
+    int64_t left = source->size - source->bytes_read;
+    ssize_t n;
+
+    if ((int64_t)room > left)
+        room = (size_t)left;
+    do
+        n = read(source->fd, source->data + source->len, room);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return unreadable(errno, e);
+    if (n == 0)
+        return err_set(e, ERR_CHANGED, "the file became shorter while it was read");
+    sha1_update(&source->sha1, source->data + source->len, (size_t)n);
+    source->len += (size_t)n;
+    source->bytes_read += n;
+    return 0;
+}
+
+/* All bytes were read: is it still the file that was linked? */
+static int check_hash(struct upload_source *source, struct err *e)
+{
+    char hash[SHA1_HEX + 1];
+    struct stat st;
+
+    if (check_stat(source, &st, e) != 0)
+        return -1;
+    sha1_final_hex(&source->sha1, hash);
+    if (strcmp(hash, source->hash) != 0)
+        return err_set(e, ERR_CHANGED,
+                       "the file was changed since it was linked: its SHA-1 is now %s", hash);
+    source->is_right = true;
+    return 0;
+}
+
+/* Reads until the buffer is full or the file at its end; then says how much may be given out. */
+static int fill(struct upload_source *source, struct err *e)
+{
+    int64_t held_from = source->size - UPLOAD_HOLD_BACK_BYTES;
+    int64_t data_from;
+
+    while (source->bytes_read < source->size && source->len < BUFFER_BYTES)
+        if (read_some(source, e) != 0)
+            return -1;
+    if (source->bytes_read == source->size && !source->is_right && check_hash(source, e) != 0)
+        return -1;
+    data_from = source->bytes_read - (int64_t)source->len; /* the offset of data[0] in the file */
+    if (source->is_right || source->bytes_read <= held_from)
+        source->ready = source->len;
+    else
+        source->ready = held_from > data_from ? (size_t)(held_from - data_from) : 0;
+    return 0;
+}
+
+int upload_source_open(struct upload_source *source, const char *path, const char *hash,
+                       int64_t size, struct err *e)
+{
+    *source = (struct upload_source){.fd = -1, .hash = hash, .size = size};
+    sha1_init(&source->sha1);
+    source->data = malloc(BUFFER_BYTES);
+    if (source->data == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    /* O_NONBLOCK for the open alone: of a FIFO it would wait for a writer. */
+    source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (source->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return err_set(e, ERR_CHANGED, "the file is not there any more");
+    if (source->fd < 0)
+        return unreadable(errno, e);
+    if (check_stat(source, &source->before, e) != 0)
+        return -1;
+    if (fcntl(source->fd, F_SETFL, 0) != 0)
+        return unreadable(errno, e);
+    return fill(source, e);
+}
+
+enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e)
+{
+    for (;;) {
+        if (source->ready > source->out) {
+            *chunk = (struct str){source->data + source->out, source->ready - source->out};
+            source->bytes_given += (int64_t)chunk->len;
+            source->out = source->ready;
+            return IO_DONE;
+        }
+        if (upload_source_is_at_end(source))
+            return IO_EOF;
+        memmove(source->data, source->data + source->out, source->len - source->out);
+        source->len -= source->out;
+        source->out = source->ready = 0;
+        if (fill(source, e) != 0)
+            return IO_ERR;
+    }
+}
+
+bool upload_source_is_at_end(const struct upload_source *source)
+{
+    return source->is_right && source->bytes_given == source->size;
+}
+
+void upload_source_deinit(struct upload_source *source)
+{
+    if (source->data != NULL && source->fd >= 0)
+        close(source->fd);
+    free(source->data);
+    *source = (struct upload_source){.fd = -1};
+}

@@ -1,0 +1,48 @@
+/*
+ * The file of an upload as the body of a PUT: read(2) only, hashed as it is read, and its last
+ * UPLOAD_HOLD_BACK_BYTES given out only when the hash is right. No sockets.
+ */
+#ifndef ZONE_UPLOAD_SOURCE_H
+#define ZONE_UPLOAD_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "base/io.h"
+#include "base/sha1.h"
+#include "base/str.h"
+
+/*
+ *     data: │ given out │ ready │ held back │ free │
+ *           0          out    ready        len
+ */
+struct upload_source {
+    int fd;
+    const char *hash; /* borrowed */
+    int64_t size;
+    struct stat before;
+    struct sha1 sha1;
+    int64_t bytes_read, bytes_given; /* with the chunk that was given last */
+    char *data;
+    size_t out, ready, len;
+    bool is_right; /* all was read, and the hash is right */
+};
+
+/* Opens `path` and reads the first chunk of it. ERR_CHANGED when it is no regular file of `size`
+ * bytes (any more), or already known to have another hash; ERR_FAILED when it cannot be read. No
+ * message names the path. Caller deinits in any case. */
+int upload_source_open(struct upload_source *source, const char *path, const char *hash,
+                       int64_t size, struct err *e);
+
+/* The `source` of a struct http_call_options; ERR_CHANGED when the hash is wrong in the end. */
+enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e);
+
+/* True when all bytes were given out. */
+bool upload_source_is_at_end(const struct upload_source *source);
+
+/* Safe on zeros. */
+void upload_source_deinit(struct upload_source *source);
+
+#endif

@@ -8,7 +8,8 @@
 struct download_options {
     const char *hash;
     struct gateway_file *file; /* found answer: URL, size */
-    void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL */
+    void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL; size -1: unknown */
+    bool (*is_cancelled)(void *ctx); /* true: give up, remove what was written; may be NULL */
     void *ctx;
 };
 
@@ -17,8 +18,13 @@ struct download_options {
 int download_to_store(struct gateway *g, const struct store *s,
                       const struct download_options *options, char **path, struct err *e);
 
-/* To `path`, written beside it and renamed; no store copy. */
+/* To `path`, written beside it and renamed; no store copy. A symbolic link is followed; ERR_USAGE
+ * when something is there that is no regular file. */
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
                      struct err *e);
+
+/* The same from a file of the local store (options->file is not used): hashed on the way. */
+int download_copy(const struct download_options *options, const char *from, const char *path,
+                  struct err *e);
 
 #endif

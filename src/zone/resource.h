@@ -27,4 +27,17 @@ int resource_request(struct resource *r, struct http_client *http, const char *h
                      int64_t timeout_ms, struct upload_status *out, struct buf *text,
                      struct err *e);
 
+struct resource_wait {
+    int64_t every_ms;    /* of one question: how often the state is heard */
+    int64_t deadline_ms; /* of all together (clock_now_ms()), or CLOCK_NEVER_MS */
+    void (*on_status)(void *ctx, const struct upload_status *status); /* may be NULL */
+    void *ctx;
+};
+
+/* Asks again and again while the file is queued or running, until the deadline. *out is the last
+ * answer; else like resource_request. */
+int resource_request_wait(struct resource *r, struct http_client *http, const char *hash,
+                          const struct resource_wait *wait, struct upload_status *out,
+                          struct buf *text, struct err *e);
+
 #endif

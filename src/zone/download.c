@@ -1,0 +1,255 @@
+#include "zone/download.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/sha1.h"
+#include "zone/bucket.h"
+
+enum { COPY_CHUNK_BYTES = 262144 };
+
+/* A file being written under a temporary name: hashed on the way, renamed only when it is right. */
+struct target {
+    const struct download_options *options;
+    const char *shown; /* for messages */
+    struct buf temporary;
+    int fd;
+    struct sha1 sha1;
+    int64_t bytes, size; /* size -1: not told */
+};
+
+static void target_init(struct target *target, const struct download_options *options,
+                        const char *shown, int64_t size)
+{
+    *target = (struct target){.options = options, .shown = shown, .fd = -1, .size = size};
+    sha1_init(&target->sha1);
+}
+
+/* Removes what was written unless it got its final name. */
+static void target_deinit(struct target *target)
+{
+    if (target->fd >= 0)
+        close(target->fd);
+    if (target->temporary.len > 0)
+        unlink(buf_cstr(&target->temporary));
+    buf_free(&target->temporary);
+}
+
+/* A full disk is told before the transfer where the file system can reserve the room. */
+static int target_reserve(struct target *target, struct err *e)
+{
+    if (target->size <= 0 ||
+        fallocate(target->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)target->size) == 0)
+        return 0;
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+        return err_errno(e, ERR_FAILED, errno, "no room for %lld bytes in %s",
+                         (long long)target->size, target->shown);
+    return 0;
+}
+
+static int target_add(struct target *target, struct str chunk, struct err *e)
+{
+    const struct download_options *options = target->options;
+
+    if (fs_write_all(target->fd, chunk, target->shown, e) != 0)
+        return -1;
+    sha1_update(&target->sha1, chunk.p, chunk.len);
+    target->bytes += (int64_t)chunk.len;
+    if (target->size >= 0 && target->bytes > target->size)
+        return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
+                       (long long)target->size);
+    if (options->on_progress != NULL)
+        options->on_progress(options->ctx, target->bytes, target->size);
+    return 0;
+}
+
+static int target_check(struct target *target, struct err *e)
+{
+    char hash[SHA1_HEX + 1];
+
+    sha1_final_hex(&target->sha1, hash);
+    if (strcmp(hash, target->options->hash) != 0)
+        return err_set(e, ERR_CHANGED, "wrong content: %lld bytes with the SHA-1 %s",
+                       (long long)target->bytes, hash);
+    if (fsync(target->fd) != 0)
+        return err_errno(e, ERR_FAILED, errno, "%s", target->shown);
+    return 0;
+}
+
+static int take(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+{
+    if (head->status != 200)
+        return err_set(e, ERR_PROTOCOL, "the bucket answered %d with a part", head->status);
+    return target_add(ctx, chunk, e);
+}
+
+static bool cancelled(void *ctx)
+{
+    const struct download_options *options = ((const struct target *)ctx)->options;
+
+    return options->is_cancelled != NULL && options->is_cancelled(options->ctx);
+}
+
+/* GETs the object into an open target and checks it. */
+static int fetch(struct gateway *g, struct target *target, struct err *e)
+{
+    const struct gateway_file *file = target->options->file;
+    struct http_call_options options = {
+        .method = STR("GET"),
+        .url = str_of(file->url),
+        .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
+        .deadline_ms = CLOCK_NEVER_MS,
+        .sink = take,
+        .ctx = target,
+    };
+    struct http_call *call;
+    int status;
+
+    if (file->url == NULL)
+        return err_set(e, ERR_PROTOCOL, "the zone gave no URL to download from");
+    if (target_reserve(target, e) != 0)
+        return -1;
+    call = bucket_perform(g->http, &options, cancelled, target, e);
+    if (call == NULL)
+        return -1;
+    status = http_call_head(call)->status;
+    if (status != 200)
+        bucket_refusal(call, e);
+    http_call_free(call);
+    return status == 200 ? target_check(target, e) : -1;
+}
+
+int download_to_store(struct gateway *g, const struct store *s,
+                      const struct download_options *options, char **path, struct err *e)
+{
+    struct buf final = {0};
+    struct target target;
+    int result = -1;
+
+    store_put_copy_path(s, options->hash, &final);
+    target_init(&target, options, s->dir, options->file->size);
+    if (buf_check(&final, e) != 0 ||
+        store_open_download(s, options->hash, &target.temporary, &target.fd, e) != 0 ||
+        fetch(g, &target, e) != 0 ||
+        store_adopt(s, options->hash, buf_cstr(&target.temporary), e) != 0 ||
+        fs_sync_parent(buf_cstr(&final), e) != 0)
+        goto out;
+    buf_clear(&target.temporary);
+    *path = buf_take(&final);
+    result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+out:
+    target_deinit(&target);
+    buf_free(&final);
+    return result;
+}
+
+/* Where `path` is written in the end: behind symbolic links. NULL on error; caller frees. */
+static char *final_path(const char *path, struct err *e)
+{
+    struct stat st;
+    char *final;
+
+    if (stat(path, &st) != 0) {
+        final = strdup(path);
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, ERR_USAGE, "%s: not a regular file%s", path,
+                S_ISDIR(st.st_mode) ? " but a directory" : " (`cat` writes to standard output)");
+        return NULL;
+    } else {
+        final = realpath(path, NULL);
+    }
+    if (final == NULL)
+        err_errno(e, ERR_FAILED, errno, "%s", path);
+    return final;
+}
+
+static int target_open_file(struct target *target, const char *final, struct err *e)
+{
+    return fs_open_temporary(final, 0666, &target->temporary, &target->fd, e);
+}
+
+static int target_publish(struct target *target, const char *final, struct err *e)
+{
+    if (rename(buf_cstr(&target->temporary), final) != 0)
+        return err_errno(e, ERR_FAILED, errno, "%s", final);
+    buf_clear(&target->temporary);
+    return fs_sync_parent(final, e);
+}
+
+int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
+                     struct err *e)
+{
+    char *final = final_path(path, e);
+    struct target target;
+    int result = -1;
+
+    target_init(&target, options, path, options->file->size);
+    if (final != NULL && target_open_file(&target, final, e) == 0 && fetch(g, &target, e) == 0)
+        result = target_publish(&target, final, e);
+    target_deinit(&target);
+    free(final);
+    return result;
+}
+
+/* Reads all of fd into an open target. */
+static int copy_bytes(int fd, const char *from, struct target *target, struct err *e)
+{
+    char *data = malloc(COPY_CHUNK_BYTES);
+    ssize_t n = -1;
+
+    if (data == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    for (;;) {
+        n = read(fd, data, COPY_CHUNK_BYTES);
+        if (n < 0 && errno == EINTR && !cancelled(target))
+            continue;
+        if (n <= 0)
+            break;
+        if (cancelled(target)) {
+            err_set(e, ERR_FAILED, "cancelled");
+            break;
+        }
+        if (target_add(target, (struct str){data, (size_t)n}, e) != 0)
+            break;
+    }
+    if (n < 0)
+        err_errno(e, ERR_FAILED, errno, "%s", from);
+    free(data);
+    return n == 0 ? 0 : -1;
+}
+
+int download_copy(const struct download_options *options, const char *from, const char *path,
+                  struct err *e)
+{
+    char *final = final_path(path, e);
+    int fd = -1, result = -1;
+    struct target target;
+
+    target_init(&target, options, path, -1);
+    if (final == NULL)
+        goto out;
+    fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        err_errno(e, ERR_FAILED, errno, "%s", from);
+        goto out;
+    }
+    if (target_open_file(&target, final, e) != 0 || copy_bytes(fd, from, &target, e) != 0)
+        goto out;
+    if (target_check(&target, e) != 0)
+        err_wrap(e, "%s", from);
+    else
+        result = target_publish(&target, final, e);
+out:
+    if (fd >= 0)
+        close(fd);
+    target_deinit(&target);
+    free(final);
+    return result;
+}

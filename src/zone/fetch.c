@@ -1,0 +1,200 @@
+#include "zone/fetch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/env.h"
+#include "zone/download.h"
+#include "zone/resource.h"
+
+/* One file being looked for. */
+struct fetch {
+    struct gateway *gateway;
+    const struct store *store;
+    const struct fetch_options *options;
+    enum fetch_phase phase;
+};
+
+/* What a step came to: FOUND ends the search, ABSENT goes on with the next place. */
+enum fetch_result { FETCH_FOUND, FETCH_ABSENT, FETCH_FAILED };
+
+static void report(struct fetch *fetch, int64_t bytes, int64_t size)
+{
+    if (fetch->options->on_progress != NULL)
+        fetch->options->on_progress(fetch->options->ctx, fetch->phase, bytes, size);
+}
+
+static void on_bytes(void *ctx, int64_t bytes, int64_t size)
+{
+    report(ctx, bytes, size);
+}
+
+static void on_status(void *ctx, const struct upload_status *status)
+{
+    struct fetch *fetch = ctx;
+
+    fetch->phase = status->state == UPLOAD_QUEUED ? FETCH_QUEUED : FETCH_UPLOADING;
+    report(fetch, status->bytes_uploaded < 0 ? 0 : status->bytes_uploaded, status->size);
+}
+
+static bool cancelled(void *ctx)
+{
+    const struct fetch_options *options = ((const struct fetch *)ctx)->options;
+
+    return options->is_cancelled != NULL && options->is_cancelled(options->ctx);
+}
+
+static enum fetch_result copy_path(const char *from, char **path, struct err *e)
+{
+    *path = strdup(from);
+    if (*path != NULL)
+        return FETCH_FOUND;
+    err_set(e, ERR_FAILED, "out of memory");
+    return FETCH_FAILED;
+}
+
+static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
+{
+    const struct fetch_options *options = fetch->options;
+    struct download_options copy = {.hash = options->hash,
+                                    .on_progress = on_bytes,
+                                    .is_cancelled = cancelled,
+                                    .ctx = fetch};
+    enum fetch_result result = FETCH_FAILED;
+    struct store_entry entry = {0};
+
+    fetch->phase = FETCH_COPYING;
+    if (store_find(fetch->store, options->hash, options->location, &entry, e) != 0)
+        return FETCH_FAILED;
+    if (entry.state != STORE_OK)
+        result = FETCH_ABSENT;
+    else if (options->to_file == NULL)
+        result = copy_path(entry.path, path, e);
+    else if (download_copy(&copy, entry.path, options->to_file, e) == 0)
+        result = copy_path(options->to_file, path, e);
+    store_entry_deinit(&entry);
+    return result;
+}
+
+static enum fetch_result download(struct fetch *fetch, struct gateway_file *file, char **path,
+                                  struct err *e)
+{
+    const struct fetch_options *options = fetch->options;
+    struct download_options download_options = {.hash = options->hash,
+                                                .file = file,
+                                                .on_progress = on_bytes,
+                                                .is_cancelled = cancelled,
+                                                .ctx = fetch};
+    struct err why = {0};
+    int result;
+
+    fetch->phase = FETCH_DOWNLOADING;
+    if (options->to_file == NULL)
+        result =
+            download_to_store(fetch->gateway, fetch->store, &download_options, path, &why);
+    else
+        result = download_to_file(fetch->gateway, &download_options, options->to_file, &why);
+    if (result == 0 && options->to_file != NULL)
+        return copy_path(options->to_file, path, e);
+    if (result == 0)
+        return FETCH_FOUND;
+    err_set(e, why.code, "%s", why.msg);
+    /* A gateway may say "found" for a while after the object is gone (PROTOCOL.md §3). */
+    return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
+}
+
+static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct err *e)
+{
+    enum fetch_result result = FETCH_ABSENT;
+    struct gateway_file file = {0};
+
+    if (gateway_find_file(fetch->gateway, fetch->options->hash, &file, e) != 0)
+        return FETCH_FAILED;
+    if (file.is_found)
+        result = download(fetch, &file, path, e);
+    gateway_file_deinit(&file);
+    return result;
+}
+
+/* The daemon said that the file is in the zone now. */
+static enum fetch_result take_uploaded(struct fetch *fetch, const struct resource *resource,
+                                       char **path, struct err *e)
+{
+    enum fetch_result result = look_in_zone(fetch, path, e);
+
+    if (result != FETCH_ABSENT)
+        return result;
+    err_set(e, ERR_FAILED,
+            "resource \"%s\" says that it uploaded the file, but the zone \"%s\" does not have it",
+            resource->name, fetch->gateway->zone);
+    return FETCH_FAILED;
+}
+
+static enum fetch_result ask(struct fetch *fetch, struct resource *resource, char **path,
+                             struct err *e)
+{
+    struct resource_wait wait = {.every_ms = fetch->options->ask_every_ms,
+                                 .deadline_ms = CLOCK_NEVER_MS,
+                                 .on_status = on_status,
+                                 .ctx = fetch};
+    enum fetch_result result = FETCH_FAILED;
+    struct upload_status status;
+    struct buf text = {0};
+
+    if (resource_request_wait(resource, fetch->gateway->http, fetch->options->hash, &wait, &status,
+                              &text, e) != 0) {
+        /* Not connected is not the same as not having the file. */
+        if (e != NULL && e->code == ERR_NOT_FOUND)
+            e->code = ERR_REFUSED;
+    } else if (status.state == UPLOAD_NOT_FOUND) {
+        result = FETCH_ABSENT;
+    } else if (status.state == UPLOAD_ERROR) {
+        err_set(e, ERR_REFUSED, "resource \"%s\": %.*s", resource->name, STR_ARG(status.error));
+    } else {
+        result = take_uploaded(fetch, resource, path, e);
+    }
+    buf_free(&text);
+    return result;
+}
+
+static enum fetch_result look_at_resource(struct fetch *fetch, char **path, struct err *e)
+{
+    const struct fetch_options *options = fetch->options;
+    const char *url = fetch->gateway->url, *zone = fetch->gateway->zone;
+    enum fetch_result result = FETCH_FAILED;
+    struct resource resource = {0};
+
+    if (options->no_request ||
+        (options->resource == NULL && env_get("KACHERY_RESOURCE_URL") == NULL)) {
+        err_set(e, ERR_NOT_FOUND, "not in the local store, not in the zone \"%s\" of %s%s", zone,
+                url,
+                options->no_request ? "" : "; no resource to ask: see KACHERY_RESOURCE_URL");
+        return FETCH_ABSENT;
+    }
+    if (resource_init(&resource, fetch->gateway, options->resource, e) != 0) {
+        if (e != NULL && e->code == ERR_NOT_FOUND)
+            e->code = ERR_FAILED;
+        return FETCH_FAILED;
+    }
+    result = ask(fetch, &resource, path, e);
+    if (result == FETCH_ABSENT)
+        err_set(e, ERR_NOT_FOUND,
+                "not in the local store, not in the zone \"%s\", not at resource \"%s\"", zone,
+                resource.name);
+    resource_deinit(&resource);
+    return result;
+}
+
+int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,
+               char **path, struct err *e)
+{
+    struct fetch fetch = {.gateway = g, .store = s, .options = options};
+    enum fetch_result result = look_in_store(&fetch, path, e);
+
+    if (result == FETCH_ABSENT)
+        result = look_in_zone(&fetch, path, e);
+    if (result == FETCH_ABSENT)
+        result = look_at_resource(&fetch, path, e);
+    return result == FETCH_FOUND ? 0 : -1;
+}

@@ -1,0 +1,34 @@
+/* Getting a file's bytes, wherever they are: local store → zone → ask the resource → download. */
+#ifndef ZONE_FETCH_H
+#define ZONE_FETCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "store/store.h"
+#include "zone/gateway.h"
+
+enum fetch_phase { FETCH_COPYING, FETCH_QUEUED, FETCH_UPLOADING, FETCH_DOWNLOADING };
+
+struct fetch_options {
+    const char *hash;
+    struct str location;  /* of the URI, or empty */
+    const char *resource; /* URL or name; NULL: KACHERY_RESOURCE_URL */
+    bool no_request;      /* do not ask any resource */
+    const char *to_file;  /* NULL: into the local store */
+    int64_t ask_every_ms; /* how often the host's progress is heard */
+    void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
+    bool (*is_cancelled)(void *ctx); /* of copying and downloading */
+    void *ctx;
+};
+
+/*
+ * *path (caller frees) is where the bytes are: the copy's, the linked file's, or `to_file`.
+ * ERR_NOT_FOUND, naming where was looked, when nobody has the file.
+ */
+int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,
+               char **path, struct err *e);
+
+#endif

@@ -1,0 +1,249 @@
+#include "zone/resource.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/fs.h"
+#include "proto/kachery_uri.h"
+#include "proto/url.h"
+
+enum {
+    /* What the proxy gets beyond the daemon's time, and we beyond the proxy's (PROTOCOL.md §4). */
+    RESOURCE_PROXY_GRACE_MS = 5000,
+    RESOURCE_CLIENT_GRACE_MS = 10000,
+    RESOURCE_MAX_REASON_BYTES = 200,
+    /* Between two questions, also when a daemon answers "running" at once. */
+    RESOURCE_MIN_INTERVAL_MS = 1000
+};
+
+static int bad_url(const char *where, struct err *e)
+{
+    return err_set(e, ERR_USAGE,
+                   "resource \"%s\": want its URL http(s)://proxy/r/NAME, or a NAME of the zone",
+                   where);
+}
+
+/* <proxy>/r/<name>: what follows the last '/' is the name. */
+static int init_from_url(struct resource *r, const char *where, struct err *e)
+{
+    struct str text = str_of(where), name;
+    struct buf http = {0};
+    struct url url;
+
+    while (str_ends_with(text, STR("/")))
+        text.len--;
+    if (url_parse(&url, text, e) != 0)
+        return -1;
+    name = url.path;
+    while (str_find(name, '/') < name.len)
+        name = str_slice(name, str_find(name, '/') + 1, name.len);
+    if (url.has_query || !kachery_uri_is_name(name))
+        return bad_url(where, e);
+    url_put_http(&http, &url); /* old configurations have ws:// */
+    r->url = buf_take(&http);
+    r->name = strndup(name.p, name.len);
+    return 0;
+}
+
+static int init_from_name(struct resource *r, struct gateway *g, const char *name, struct err *e)
+{
+    struct buf url = {0}, http = {0};
+    char *proxy_url = NULL;
+    struct url parsed;
+    int result = -1;
+
+    if (!kachery_uri_is_name(str_of(name)))
+        return bad_url(name, e);
+    if (gateway_resource_url(g, name, &proxy_url, e) != 0)
+        return -1;
+    buf_printf(&url, "%s/r/%s", proxy_url, name);
+    if (buf_check(&url, e) != 0)
+        goto out;
+    if (url_parse(&parsed, buf_str(&url), e) != 0) {
+        err_wrap(e, "the zone's proxy URL of resource \"%s\"", name);
+        goto out;
+    }
+    url_put_http(&http, &parsed);
+    r->url = buf_take(&http);
+    r->name = strdup(name);
+    result = 0;
+out:
+    free(proxy_url);
+    buf_free(&url);
+    return result;
+}
+
+int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e)
+{
+    struct resource made = {0};
+    int result;
+
+    if (where == NULL)
+        where = env_get("KACHERY_RESOURCE_URL");
+    if (where == NULL)
+        return err_set(e, ERR_NOT_FOUND,
+                       "no resource to ask: set KACHERY_RESOURCE_URL or give --resource");
+    if (strstr(where, "://") != NULL)
+        result = init_from_url(&made, where, e);
+    else
+        result = init_from_name(&made, g, where, e);
+    if (result != 0)
+        return -1;
+    made.zone = strdup(g->zone);
+    if (made.url == NULL || made.name == NULL || made.zone == NULL) {
+        resource_deinit(&made);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    *r = made;
+    return 0;
+}
+
+void resource_deinit(struct resource *r)
+{
+    free(r->url);
+    free(r->name);
+    free(r->zone);
+    *r = (struct resource){0};
+}
+
+/* Appends the proxy's {"message": …}; false when the answer is no such object. */
+static bool put_message(struct buf *out, struct str body)
+{
+    struct json *answer = json_parse(body, JSON_STRICT, NULL);
+    struct str text;
+    bool is_found = json_str(json_get(answer, "message"), &text);
+
+    if (is_found)
+        fs_put_printable(out, str_cut(text, RESOURCE_MAX_REASON_BYTES));
+    json_free(answer);
+    return is_found;
+}
+
+/* What an answer other than 200 means. */
+static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
+{
+    int status = http_call_head(call)->status;
+    struct buf reason = {0};
+    bool is_proxy = put_message(&reason, http_call_body(call));
+
+    if (status == 504)
+        err_set(e, ERR_TIMEOUT, "resource \"%s\" did not answer in time", r->name);
+    else if (status == 404 && is_proxy)
+        err_set(e, ERR_NOT_FOUND, "resource \"%s\" is not connected to its proxy", r->name);
+    else if (status == 404)
+        err_set(e, ERR_REFUSED, "%s: no resource proxy there (404 Not Found)", r->url);
+    else
+        err_set(e, status == 502 || status == 503 || status == 429 ? ERR_NETWORK : ERR_REFUSED,
+                "resource \"%s\": the proxy answered %d %s%s%s", r->name, status,
+                http_head_reason(status), is_proxy ? ": " : "", buf_cstr(&reason));
+    buf_free(&reason);
+    return -1;
+}
+
+static int read_answer(const struct resource *r, struct str body, struct upload_status *out,
+                       struct buf *text, struct err *e)
+{
+    struct message answer;
+    int result = -1;
+
+    if (message_parse_answer(&answer, body, e) != 0)
+        return err_wrap(e, "resource \"%s\": not a proxy's answer", r->name);
+    if (answer.has_error) {
+        struct buf reason = {0};
+        fs_put_printable(&reason, str_cut(answer.error, RESOURCE_MAX_REASON_BYTES));
+        err_set(e, ERR_REFUSED, "resource \"%s\": %s", r->name, buf_cstr(&reason));
+        buf_free(&reason);
+    } else if (!answer.has_status) {
+        err_set(e, ERR_REFUSED, "resource \"%s\": failed without saying why", r->name);
+    } else {
+        buf_clear(text);
+        buf_put(text, answer.status.error);
+        result = buf_check(text, e);
+    }
+    if (result == 0) {
+        *out = answer.status;
+        out->error = buf_str(text);
+    }
+    message_deinit(&answer);
+    return result;
+}
+
+int resource_request(struct resource *r, struct http_client *http, const char *hash,
+                     int64_t timeout_ms, struct upload_status *out, struct buf *text,
+                     struct err *e)
+{
+    const struct http_header type = {STR("Content-Type"), STR("application/json")};
+    struct buf uri = {0}, body = {0};
+    struct http_call *call = NULL;
+    int result = -1;
+
+    if (timeout_ms > MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS)
+        timeout_ms = MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS;
+    kachery_uri_put(&uri, hash, STR(""));
+    message_put_request(&body, &(struct message_request){
+                                   .resource_name = str_of(r->name),
+                                   .zone = str_of(r->zone),
+                                   .uri = buf_str(&uri),
+                                   .is_generation2 = true,
+                                   .timeout_ms = timeout_ms + RESOURCE_PROXY_GRACE_MS,
+                                   .request_timeout_ms = timeout_ms,
+                               });
+    if (buf_check(&uri, e) != 0 || buf_check(&body, e) != 0)
+        goto out;
+    call = http_client_perform(
+        http,
+        &(struct http_call_options){
+            .method = STR("POST"),
+            .url = str_of(r->url),
+            .headers = &type,
+            .header_count = 1,
+            .body = buf_str(&body),
+            .max_answer_bytes = MESSAGE_MAX_BODY_BYTES,
+            .deadline_ms = clock_now_ms() + timeout_ms + RESOURCE_CLIENT_GRACE_MS,
+            .stall_ms = timeout_ms + RESOURCE_CLIENT_GRACE_MS,
+        },
+        e);
+    if (call == NULL)
+        goto out;
+    result = http_call_head(call)->status == 200
+                 ? read_answer(r, http_call_body(call), out, text, e)
+                 : refuse(r, call, e);
+out:
+    http_call_free(call);
+    buf_free(&uri);
+    buf_free(&body);
+    return result;
+}
+
+static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
+{
+    int64_t left = wait->deadline_ms - now_ms;
+
+    if (wait->deadline_ms == CLOCK_NEVER_MS || left > wait->every_ms)
+        return wait->every_ms;
+    return left > 0 ? left : 0;
+}
+
+int resource_request_wait(struct resource *r, struct http_client *http, const char *hash,
+                          const struct resource_wait *wait, struct upload_status *out,
+                          struct buf *text, struct err *e)
+{
+    for (;;) {
+        int64_t asked_ms = clock_now_ms(), next_ms = asked_ms + RESOURCE_MIN_INTERVAL_MS;
+
+        if (resource_request(r, http, hash, ask_time(wait, asked_ms), out, text, e) != 0)
+            return -1;
+        if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
+            return 0;
+        if (wait->on_status != NULL)
+            wait->on_status(wait->ctx, out);
+        next_ms = clock_earlier(next_ms, wait->deadline_ms);
+        if (clock_now_ms() < next_ms)
+            poll(NULL, 0, (int)(next_ms - clock_now_ms()));
+        if (wait->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= wait->deadline_ms)
+            return 0;
+    }
+}

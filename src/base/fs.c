@@ -208,6 +208,18 @@ int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int 
                      path);
 }
 
+int fs_sync_file(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), status = 0;
+
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open %s", path);
+    if (fsync(fd) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
+    close(fd);
+    return status;
+}
+
 int fs_sync_parent(const char *path, struct err *e)
 {
     struct str directory = directory_of(str_of(path));

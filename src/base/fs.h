@@ -43,6 +43,9 @@ int fs_write_file(const char *path, struct str data, unsigned flags, struct err 
 int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
                       struct err *e);
 
+/* fsync of the file at `path`, whoever wrote it. */
+int fs_sync_file(const char *path, struct err *e);
+
 /* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass, and
  * so do directories that we may write but not read. */
 int fs_sync_parent(const char *path, struct err *e);

@@ -83,8 +83,8 @@ static bool is_recorded(const char *file, const struct record *r)
     return is_same;
 }
 
-static int stage_link(const struct store *s, const char *path, unsigned flags,
-                      const struct hash_watch *watch, struct add_staged *staged, struct err *e)
+static int stage_link(const struct store *s, const char *path, const struct hash_watch *watch,
+                      struct add_staged *staged, struct err *e)
 {
     struct buf file = {0}, text = {0}, name = {0};
     struct hash_result hashed;
@@ -107,7 +107,7 @@ static int stage_link(const struct store *s, const char *path, unsigned flags,
     if (open_staged(s, staged, &name, &fd, e) != 0)
         goto out;
     status = fs_write_all(fd, buf_str(&text), buf_cstr(&name), e);
-    status = close_staged(fd, buf_cstr(&name), flags & ADD_DURABLE, status, e);
+    status = close_staged(fd, buf_cstr(&name), false, status, e);
 out:
     buf_free(&file);
     buf_free(&text);
@@ -153,8 +153,8 @@ static int copy_steadily(const struct store *s, const char *path, struct hash_jo
     return err_set(e, ERR_CHANGED, "changed while it was being copied");
 }
 
-static int stage_copy(const struct store *s, const char *path, unsigned flags,
-                      const struct hash_watch *watch, struct add_staged *staged, struct err *e)
+static int stage_copy(const struct store *s, const char *path, const struct hash_watch *watch,
+                      struct add_staged *staged, struct err *e)
 {
     struct hash_job job = {.to = -1, .watch = watch};
     struct buf name = {0};
@@ -167,8 +167,7 @@ static int stage_copy(const struct store *s, const char *path, unsigned flags,
     if (status == 0) {
         status = copy_steadily(s, path, &job, to, e);
         /* A large copy is synced by the process that wrote it, beside the others' work. */
-        bool is_durable = flags & ADD_DURABLE || job.size >= SYNC_EACH_SIZE;
-        status = close_staged(to, buf_cstr(&name), is_durable, status, e);
+        status = close_staged(to, buf_cstr(&name), job.size >= SYNC_EACH_SIZE, status, e);
     }
     close(job.from);
     memcpy(staged->hash, job.hash, sizeof staged->hash);
@@ -177,12 +176,12 @@ static int stage_copy(const struct store *s, const char *path, unsigned flags,
     return status;
 }
 
-int add_stage(const struct store *s, enum store_kind kind, const char *path, unsigned flags,
+int add_stage(const struct store *s, enum store_kind kind, const char *path,
               const struct hash_watch *watch, struct add_staged *out, struct err *e)
 {
     struct add_staged staged = {.kind = kind};
-    int status = kind == STORE_LINK ? stage_link(s, path, flags, watch, &staged, e)
-                                    : stage_copy(s, path, flags, watch, &staged, e);
+    int status = kind == STORE_LINK ? stage_link(s, path, watch, &staged, e)
+                                    : stage_copy(s, path, watch, &staged, e);
 
     if (status == 0)
         *out = staged;
@@ -199,62 +198,107 @@ static int rename_into(const char *from, const char *to, struct err *e)
     return rename(from, to) == 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot rename to %s", to);
 }
 
+/* The temporary name, or NULL without memory; caller frees. */
+static char *temporary_name(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    struct buf name = {0};
+
+    put_staging_path(s, staged, &name);
+    buf_puts(&name, staged->suffix);
+    char *text = buf_take(&name);
+    if (text == NULL)
+        err_set(e, ERR_FAILED, "out of memory");
+    return text;
+}
+
+static char *final_name(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    struct buf name = {0};
+
+    put_final_path(s, staged, &name);
+    char *text = buf_take(&name);
+    if (text == NULL)
+        err_set(e, ERR_FAILED, "out of memory");
+    return text;
+}
+
+static bool is_there_already(const struct add_staged *staged)
+{
+    return staged->suffix[0] == '\0';
+}
+
+int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    int status = -1;
+
+    if (is_there_already(staged))
+        return 0;
+    char *name = temporary_name(s, staged, e);
+    if (name != NULL)
+        status = fs_sync_file(name, e);
+    free(name);
+    return status;
+}
+
+int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    int status = -1;
+
+    if (is_there_already(staged))
+        return 0;
+    char *name = final_name(s, staged, e);
+    if (name != NULL)
+        status = fs_sync_parent(name, e);
+    free(name);
+    return status;
+}
+
 int add_publish(const struct store *s, const struct add_staged *staged, struct err *e)
 {
-    struct buf from = {0}, to = {0};
-    int status = 0;
+    char *temporary, *final = NULL;
+    int status = -1;
 
-    if (staged->suffix[0] == '\0')
+    if (is_there_already(staged))
         return 0;
-    put_staging_path(s, staged, &from);
-    buf_puts(&from, staged->suffix);
-    put_final_path(s, staged, &to);
-    const char *temporary = buf_cstr(&from), *final = buf_cstr(&to);
-    if (buf_check(&from, e) != 0 || buf_check(&to, e) != 0)
-        status = -1;
-    if (status == 0)
+    temporary = temporary_name(s, staged, e);
+    if (temporary != NULL)
+        final = final_name(s, staged, e);
+    if (final != NULL)
         status = rename_into(temporary, final, e);
-    if (status != 0)
+    if (status != 0 && temporary != NULL)
         unlink(temporary);
-    buf_free(&from);
-    buf_free(&to);
+    free(temporary);
+    free(final);
     return status;
 }
 
 void add_discard(const struct store *s, const struct add_staged *staged)
 {
-    struct buf name = {0};
-
-    if (staged->suffix[0] == '\0')
+    if (is_there_already(staged))
         return;
-    put_staging_path(s, staged, &name);
-    buf_puts(&name, staged->suffix);
-    unlink(buf_cstr(&name));
-    buf_free(&name);
+    char *name = temporary_name(s, staged, NULL);
+    if (name != NULL)
+        unlink(name);
+    free(name);
 }
 
 static int add_one(const struct store *s, enum store_kind kind, const char *path,
                    struct store_added *out, struct err *e)
 {
     struct add_staged staged;
-    struct buf final = {0};
     char quoted[QUOTE_SIZE];
-    int status = -1;
 
-    if (add_stage(s, kind, path, ADD_DURABLE, NULL, &staged, e) != 0 ||
-        add_publish(s, &staged, e) != 0) {
-        err_wrap(e, "%s", quote_str(quoted, str_of(path)));
-        goto out;
+    if (add_stage(s, kind, path, NULL, &staged, e) != 0)
+        return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
+    if (add_sync_staged(s, &staged, e) != 0) {
+        add_discard(s, &staged);
+        return -1;
     }
-    put_final_path(s, &staged, &final);
-    if (fs_sync_parent(buf_cstr(&final), e) != 0)
-        goto out;
+    if (add_publish(s, &staged, e) != 0 || add_sync_published(s, &staged, e) != 0)
+        return -1;
     memcpy(out->hash, staged.hash, sizeof out->hash);
     out->size = staged.size;
-    status = 0;
-out:
-    buf_free(&final);
-    return status;
+    return 0;
 }
 
 int store_link(const struct store *s, const char *path, struct store_added *out, struct err *e)

@@ -18,11 +18,14 @@ struct add_staged {
     char suffix[ADD_SUFFIX_SIZE]; /* of the temporary name; empty: what is there already is right */
 };
 
-enum add_flags { ADD_DURABLE = 1 /* fsync each: add_sync is then not needed */ };
-
-/* As store_link and store_copy describe. */
-int add_stage(const struct store *s, enum store_kind kind, const char *path, unsigned flags,
+/* As store_link and store_copy describe, but for the syncs. */
+int add_stage(const struct store *s, enum store_kind kind, const char *path,
               const struct hash_watch *watch, struct add_staged *out, struct err *e);
+
+/* Makes one staged file durable, or its name after publishing; does nothing for what was there
+ * already. For many files store_sync takes less time. */
+int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e);
+int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e);
 
 /* Gives a staged file its name. When that fails the temporary file is removed. */
 int add_publish(const struct store *s, const struct add_staged *staged, struct err *e);

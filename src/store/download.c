@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -26,19 +25,6 @@ out:
     return status;
 }
 
-static int sync_file(const char *path, struct err *e)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int status = 0;
-
-    if (fd < 0)
-        return err_errno(e, ERR_FAILED, errno, "cannot open %s", path);
-    if (fsync(fd) != 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
-    close(fd);
-    return status;
-}
-
 int store_adopt(const struct store *s, const char *hash, const char *temporary, struct err *e)
 {
     struct buf final = {0};
@@ -46,7 +32,7 @@ int store_adopt(const struct store *s, const char *hash, const char *temporary, 
 
     store_put_copy_path(s, hash, &final);
     const char *path = buf_cstr(&final);
-    if (buf_check(&final, e) != 0 || sync_file(temporary, e) != 0)
+    if (buf_check(&final, e) != 0 || fs_sync_file(temporary, e) != 0)
         goto out;
     if (rename(temporary, path) != 0) {
         err_errno(e, ERR_FAILED, errno, "cannot rename to %s", path);

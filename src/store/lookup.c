@@ -18,18 +18,24 @@ static bool means_missing(int number)
     return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG;
 }
 
-/* STORE_OK, with size and mtime, when `path` is a regular file that may be read. */
-static enum store_state look_at(const char *path, struct store_entry *entry)
+/* Sets entry->state to STORE_OK, with size and mtime, when entry->path is a regular file that may
+ * be read. Returns the errno of stat(2). */
+static int look_at(struct store_entry *entry)
 {
     struct stat st;
 
-    if (stat(path, &st) != 0)
-        return means_missing(errno) ? STORE_MISSING : STORE_UNREADABLE;
+    if (stat(entry->path, &st) != 0) {
+        int number = errno;
+        entry->state = means_missing(number) ? STORE_MISSING : STORE_UNREADABLE;
+        return number;
+    }
+    entry->state = STORE_MISSING;
     if (!S_ISREG(st.st_mode))
-        return STORE_MISSING;
+        return 0;
     entry->size = st.st_size;
     entry->mtime = fs_mtime(&st);
-    return access(path, R_OK) == 0 ? STORE_OK : STORE_UNREADABLE;
+    entry->state = access(entry->path, R_OK) == 0 ? STORE_OK : STORE_UNREADABLE;
+    return 0;
 }
 
 /* STORE_ABSENT when there is no copy. */
@@ -39,19 +45,17 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     struct store_entry entry = {.kind = STORE_COPY};
     char quoted[QUOTE_SIZE];
     struct buf path = {0};
-    struct stat st;
 
     store_put_copy_path(s, hash, &path);
     entry.path = buf_take(&path);
     if (entry.path == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    if (stat(entry.path, &st) != 0 && !means_missing(errno)) {
-        err_errno(e, ERR_FAILED, errno, "cannot read the store %s",
-                  quote_str(quoted, str_of(s->dir)));
+    int number = look_at(&entry);
+    if (number != 0 && entry.state == STORE_UNREADABLE) {
         free(entry.path);
-        return -1;
+        return err_errno(e, ERR_FAILED, number, "cannot read the store %s",
+                         quote_str(quoted, str_of(s->dir)));
     }
-    entry.state = look_at(entry.path, &entry);
     if (entry.state == STORE_OK && entry.size == 0 && strcmp(hash, empty_hash) != 0)
         entry.state = STORE_DAMAGED;
     if (entry.state == STORE_MISSING) {
@@ -62,14 +66,21 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     return 0;
 }
 
-static enum store_state compare(const struct store_entry *entry, const struct record *r)
+void store_check_target(struct store_entry *entry)
 {
-    if (entry->size != r->size)
-        return STORE_STALE;
-    return entry->mtime == r->mtime ? STORE_OK : STORE_TOUCHED;
+    const int64_t size = entry->size;
+    const double mtime = entry->mtime;
+
+    if (entry->state != STORE_UNCHECKED)
+        return;
+    look_at(entry);
+    if (entry->state == STORE_OK && entry->size != size)
+        entry->state = STORE_STALE;
+    else if (entry->state == STORE_OK && entry->mtime != mtime)
+        entry->state = STORE_TOUCHED;
 }
 
-/* STORE_ABSENT when there is no link. */
+/* STORE_ABSENT when there is no link, else STORE_UNCHECKED. */
 static int look_up_link(const struct store *s, const char *hash, struct store_entry *out,
                         struct err *e)
 {
@@ -86,12 +97,11 @@ static int look_up_link(const struct store *s, const char *hash, struct store_en
         if (cause.code != ERR_NOT_FOUND)
             entry.state = STORE_UNREADABLE;
     } else if (strcmp(r.hash, hash) == 0) {
+        entry.state = STORE_UNCHECKED;
         entry.size = r.size;
+        entry.mtime = r.mtime;
         entry.path = r.path;
         r.path = NULL;
-        entry.state = look_at(entry.path, &entry);
-        if (entry.state == STORE_OK)
-            entry.state = compare(&entry, &r);
     }
     *out = entry;
     status = 0;
@@ -101,7 +111,8 @@ out:
     return status;
 }
 
-int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e)
+int store_lookup_record(const struct store *s, const char *hash, struct store_entry *out,
+                        struct err *e)
 {
     struct store_entry copy = {0}, link = {0};
 
@@ -115,18 +126,29 @@ int store_lookup(const struct store *s, const char *hash, struct store_entry *ou
         store_entry_deinit(&copy);
         return -1;
     }
-    /* A copy that cannot be used is worth telling about only when the link cannot either. */
-    bool is_link = copy.state == STORE_ABSENT || link.state == STORE_OK ||
-                   link.state == STORE_TOUCHED;
+    bool is_link = copy.state == STORE_ABSENT || link.state != STORE_ABSENT;
     *out = is_link ? link : copy;
     store_entry_deinit(is_link ? &copy : &link);
+    return 0;
+}
+
+int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e)
+{
+    if (store_lookup_record(s, hash, out, e) != 0)
+        return -1;
+    store_check_target(out);
     return 0;
 }
 
 int store_lookup_kind(const struct store *s, const char *hash, enum store_kind kind,
                       struct store_entry *out, struct err *e)
 {
-    return kind == STORE_COPY ? look_up_copy(s, hash, out, e) : look_up_link(s, hash, out, e);
+    if (kind == STORE_COPY)
+        return look_up_copy(s, hash, out, e);
+    if (look_up_link(s, hash, out, e) != 0)
+        return -1;
+    store_check_target(out);
+    return 0;
 }
 
 /* True, and *out filled, when the file that the user named as the location has this hash. */

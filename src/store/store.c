@@ -107,6 +107,7 @@ const char *store_state_name(enum store_state state)
     case STORE_MISSING:
     case STORE_UNREADABLE:
     case STORE_ABSENT:
+    case STORE_UNCHECKED:
         break;
     }
     return "missing";

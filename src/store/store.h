@@ -34,7 +34,8 @@ enum store_state {
     STORE_MISSING,    /* a link whose target is not there or not a regular file */
     STORE_UNREADABLE, /* the target or the record exists but access is denied or fails */
     STORE_DAMAGED,    /* only after hashing: a copy whose bytes are wrong */
-    STORE_ABSENT      /* neither copy nor link */
+    STORE_ABSENT,     /* neither copy nor link */
+    STORE_UNCHECKED   /* a link whose target was not looked at yet: store_lookup_record */
 };
 
 struct store_entry {
@@ -52,11 +53,19 @@ const char *store_kind_name(enum store_kind kind);
 const char *store_state_name(enum store_state state);
 
 /*
- * Looks a hash up with stat(2) and the link record alone: reads no data. A copy of size 0 for a
- * hash that is not the empty file's is damaged. A usable copy wins over a link, a link that is ok
- * or touched over a copy that is not usable. path is NULL also when the record of a link is there
- * but cannot be read (STORE_UNREADABLE). -1 only when the store itself cannot be read.
+ * Looks a hash up in the store's own files, without touching a link's target (which may be in a
+ * file system that does not answer). A copy of size 0 for a hash that is not the empty file's is
+ * damaged. A usable copy wins over a link, a link over a copy that is not usable. A link is
+ * STORE_UNCHECKED, with path, size and mtime of its record; one whose record is there but cannot
+ * be read is STORE_UNREADABLE, without path. -1 only when the store itself cannot be read.
  */
+int store_lookup_record(const struct store *s, const char *hash, struct store_entry *out,
+                        struct err *e);
+
+/* Looks at the target of an unchecked link with stat(2): sets state, size and mtime. */
+void store_check_target(struct store_entry *entry);
+
+/* Both. Reads no data. */
 int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e);
 
 /* The copy alone, or the link alone, in the same way. */
@@ -76,6 +85,16 @@ int store_find(const struct store *s, const char *hash, struct str location,
  * and hashed all of the file. Does nothing when the hash was linked to another path meanwhile. */
 int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
                        double mtime, struct err *e);
+
+/* Everything in the store: first the copies, then the links, each by hash. */
+struct store_list;
+struct store_list *store_list_open(const struct store *s, struct err *e);
+void store_list_close(struct store_list *list);
+
+/* 1 and the next entry, as store_lookup_kind describes it; 0 at the end; -1 for something that
+ * cannot be read, named by the err: the next call goes on behind it. */
+int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
+                    struct err *e);
 
 /* Paths, appended: <dir>/sha1/ab/cd/ef/<hash> and <dir>/linked_files/sha1/ab/cd/ef/<hash>. */
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);

@@ -85,7 +85,7 @@ static void unchanged_link_writes_nothing(void **state)
     struct err e;
 
     assert_int_equal(store_link(&f->store, path, &added, &e), 0);
-    assert_int_equal(add_stage(&f->store, STORE_LINK, path, 0, NULL, &staged, &e), 0);
+    assert_int_equal(add_stage(&f->store, STORE_LINK, path, NULL, &staged, &e), 0);
     assert_string_equal(staged.suffix, "");
     assert_int_equal(add_publish(&f->store, &staged, &e), 0);
     assert_int_equal(fixture_count(f), 1);
@@ -102,13 +102,13 @@ static void staged_is_not_visible(void **state)
         struct add_staged staged = {0};
         struct store_entry entry = {0};
         struct err e;
-        unit_true(name, add_stage(&f->store, kinds[i], path, 0, NULL, &staged, &e) == 0);
+        unit_true(name, add_stage(&f->store, kinds[i], path, NULL, &staged, &e) == 0);
         unit_true(name, store_lookup_kind(&f->store, hello_hash, kinds[i], &entry, &e) == 0);
         unit_true(name, entry.state == STORE_ABSENT);
         unit_true(name, fixture_count(f) == i + 1);
         add_discard(&f->store, &staged);
         unit_true(name, fixture_count(f) == i);
-        unit_true(name, add_stage(&f->store, kinds[i], path, 0, NULL, &staged, &e) == 0);
+        unit_true(name, add_stage(&f->store, kinds[i], path, NULL, &staged, &e) == 0);
         unit_true(name, add_publish(&f->store, &staged, &e) == 0);
         unit_true(name, store_lookup_kind(&f->store, hello_hash, kinds[i], &entry, &e) == 0);
         unit_true(name, entry.state == STORE_OK);
@@ -273,14 +273,14 @@ static void file_that_changes_while_it_is_read(void **state)
         struct hash_watch watch = {write_meanwhile, &w};
         struct add_staged staged = {0};
         struct err e = {0};
-        unit_true(name, add_stage(&f->store, kinds[i], path, 0, &watch, &staged, &e) == -1);
+        unit_true(name, add_stage(&f->store, kinds[i], path, &watch, &staged, &e) == -1);
         unit_true(name, e.code == ERR_CHANGED);
         unit_true(name, w.done == 2);
         unit_true(name, fixture_count(f) == 0);
 
         fixture_write(f, "data/hello", STR("hello"), 1700000000);
         w = (struct writer){path, 1, 0};
-        unit_true(name, add_stage(&f->store, kinds[i], path, 0, &watch, &staged, &e) == 0);
+        unit_true(name, add_stage(&f->store, kinds[i], path, &watch, &staged, &e) == 0);
         unit_equal(name, staged.hash, "f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0"); /* Hello */
         add_discard(&f->store, &staged);
     }
@@ -301,7 +301,7 @@ static void interrupted_copy_leaves_nothing(void **state)
     struct add_staged staged = {0};
     struct err e = {0};
 
-    assert_int_equal(add_stage(&f->store, STORE_COPY, path, 0, &watch, &staged, &e), -1);
+    assert_int_equal(add_stage(&f->store, STORE_COPY, path, &watch, &staged, &e), -1);
     assert_int_equal(fixture_count(f), 0);
 }
 

@@ -115,6 +115,34 @@ static void links(void **state)
     buf_free(&file);
 }
 
+/* The halves of store_lookup: the first must not touch the target. */
+static void record_first_then_target(void **state)
+{
+    struct fixture *f = *state;
+    const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
+    struct store_entry entry = {0};
+    struct err e;
+
+    put_link(f, hello_hash, "/nowhere/at all", 77, 1.5);
+    assert_int_equal(store_lookup_record(&f->store, hello_hash, &entry, &e), 0);
+    assert_int_equal(entry.state, STORE_UNCHECKED);
+    assert_string_equal(entry.path, "/nowhere/at all");
+    assert_int_equal(entry.size, 77);
+    assert_true(entry.mtime == 1.5);
+    store_check_target(&entry);
+    assert_int_equal(entry.state, STORE_MISSING);
+    assert_int_equal(entry.size, 77);
+    store_entry_deinit(&entry);
+
+    put_link(f, hello_hash, path, 5, mtime_of(path));
+    put_copy(f, hello_hash, "");
+    assert_int_equal(store_lookup_record(&f->store, hello_hash, &entry, &e), 0);
+    assert_int_equal(entry.state, STORE_UNCHECKED);
+    store_check_target(&entry);
+    assert_int_equal(entry.state, STORE_OK);
+    store_entry_deinit(&entry);
+}
+
 static void record_of_another_hash_is_no_link(void **state)
 {
     struct fixture *f = *state;
@@ -243,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(copies),
         WITH_STORE(links),
+        WITH_STORE(record_first_then_target),
         WITH_STORE(record_of_another_hash_is_no_link),
         WITH_STORE(find_hashes_a_touched_link),
         WITH_STORE(find_honours_a_location),

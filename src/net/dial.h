@@ -16,15 +16,18 @@ struct dial {
     struct addr_list addrs;
     int fds[ADDR_MAX]; /* -1: not started or failed */
     size_t started;
-    int64_t next_start_ms, deadline_ms;
-    struct err last; /* the most telling failure so far */
+    int64_t begun_ms, next_start_ms, deadline_ms;
+    int last_errno; /* the most telling failure so far; 0: none */
 };
 
+/* The deadline is of the whole dial, look-up included (clock_now_ms()); CLOCK_NEVER_MS means
+ * DIAL_TIMEOUT_MS from now. -1: host too long, no process for the look-up. */
 int dial_start(struct dial *d, struct str host, uint16_t port, int64_t deadline_ms, struct err *e);
 
 /* IO_DONE: *fd is a connected, non-blocking, close-on-exec socket (TCP_NODELAY, keep-alive) that
  * the caller owns. IO_WANT_WRITE/IO_WANT_READ: see dial_poll. IO_ERR: ERR_NETWORK naming
- * host, port and cause ("connection refused", "no answer within 20 s"). */
+ * host, port and cause ("Connection refused", "no answer within 20 s"); ERR_FAILED when this host
+ * cannot open a socket. */
 enum io dial_step(struct dial *d, int64_t now_ms, int *fd, struct err *e);
 
 void dial_poll(const struct dial *d, struct pollset *set);

@@ -377,8 +377,7 @@ static void callbacks_may_submit_and_abandon(void **state)
     while (w->hints[3] == 0)
         step_once(w);
     assert_int_equal(pool_jobs(w->pool), 0);
-    /* Two jobs of which both are lost with their worker; the first one's callback gives the second
-     * up, which is then not reported. */
+    /* Both jobs are lost with their worker; the first one's callback gives the second up. */
     submit(w, 4, "wait");
     submit(w, 5, "wait");
     assert_int_equal(pool_tell(w->pool, 5, STR("{\"id\":6,\"type\":\"crash\"}"), NULL), 0);

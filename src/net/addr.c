@@ -1,0 +1,259 @@
+#include "net/addr.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LISTEN_BACKLOG = 1024, MAX_HOST_BYTES = 255 };
+
+static void set_v4(struct addr *a, const struct in_addr *ip, uint16_t port)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = *ip};
+
+    memset(a, 0, sizeof *a);
+    memcpy(&a->storage, &sa, sizeof sa);
+    a->len = sizeof sa;
+}
+
+static void set_v6(struct addr *a, const struct in6_addr *ip, uint32_t scope, uint16_t port)
+{
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6,
+                              .sin6_port = htons(port),
+                              .sin6_addr = *ip,
+                              .sin6_scope_id = scope};
+
+    memset(a, 0, sizeof *a);
+    memcpy(&a->storage, &sa, sizeof sa);
+    a->len = sizeof sa;
+}
+
+/* The number of an interface by its name or its digits; 0 when there is none. */
+static uint32_t scope_of(const char *zone)
+{
+    uint64_t number;
+    uint32_t index = if_nametoindex(zone);
+
+    if (index == 0 && str_to_uint(str_of(zone), UINT32_MAX, &number))
+        index = (uint32_t)number;
+    return index;
+}
+
+bool addr_parse_literal(struct str host, uint16_t port, struct addr *out)
+{
+    char text[MAX_HOST_BYTES + 1];
+    struct in_addr v4;
+    struct in6_addr v6;
+    uint32_t scope = 0;
+
+    if (host.len == 0 || host.len > MAX_HOST_BYTES || memchr(host.p, '\0', host.len) != NULL)
+        return false;
+    memcpy(text, host.p, host.len);
+    text[host.len] = '\0';
+    if (inet_pton(AF_INET, text, &v4) == 1) {
+        set_v4(out, &v4, port);
+        return true;
+    }
+    char *zone = strchr(text, '%');
+    if (zone != NULL) {
+        *zone = '\0';
+        scope = scope_of(zone + 1);
+        if (scope == 0)
+            return false;
+    }
+    if (inet_pton(AF_INET6, text, &v6) != 1)
+        return false;
+    set_v6(out, &v6, scope, port);
+    return true;
+}
+
+void addr_interleave(struct addr_list *list)
+{
+    struct addr_list in = *list;
+    size_t next[2] = {0, 0}; /* of the first one's family, of the other */
+    unsigned turn = 0;
+
+    for (size_t n = 0; n < in.count; n++, turn ^= 1) {
+        for (int tries = 0; tries < 2; tries++, turn ^= 1) {
+            size_t *i = &next[turn];
+            while (*i < in.count && (in.items[*i].storage.ss_family !=
+                                     in.items[0].storage.ss_family) != turn)
+                ++*i;
+            if (*i < in.count) {
+                list->items[n] = in.items[(*i)++];
+                break;
+            }
+        }
+    }
+}
+
+void addr_put(struct buf *out, const struct addr *a)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (a->storage.ss_family == AF_INET) {
+        memcpy(&v4, &a->storage, sizeof v4);
+        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+        buf_printf(out, "%s:%u", text, addr_port(a));
+    } else if (a->storage.ss_family == AF_INET6) {
+        memcpy(&v6, &a->storage, sizeof v6);
+        inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+        if (v6.sin6_scope_id != 0)
+            buf_printf(out, "[%s%%%u]:%u", text, (unsigned)v6.sin6_scope_id, addr_port(a));
+        else
+            buf_printf(out, "[%s]:%u", text, addr_port(a));
+    } else {
+        buf_puts(out, text);
+    }
+}
+
+uint16_t addr_port(const struct addr *a)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (a->storage.ss_family == AF_INET) {
+        memcpy(&v4, &a->storage, sizeof v4);
+        return ntohs(v4.sin_port);
+    }
+    if (a->storage.ss_family == AF_INET6) {
+        memcpy(&v6, &a->storage, sizeof v6);
+        return ntohs(v6.sin6_port);
+    }
+    return 0;
+}
+
+/* Cuts "[v6]" or "host" before the port off; false when brackets or colons are wrong. */
+static bool split_host(struct str text, struct str *host, struct str *port)
+{
+    size_t end;
+
+    if (text.len > 0 && text.p[0] == '[') {
+        end = str_find(text, ']');
+        *host = str_slice(text, 1, end);
+        *port = str_slice(text, end + 2, text.len);
+        return end + 1 < text.len && text.p[end + 1] == ':' && host->len > 0;
+    }
+    end = str_find(text, ':');
+    *host = str_slice(text, 0, end);
+    *port = str_slice(text, end + 1, text.len);
+    if (end < text.len)
+        return str_find(*port, ':') == port->len;
+    *port = text;
+    *host = STR("");
+    return true;
+}
+
+int addr_split_listen(struct str text, struct str *host, uint16_t *port, struct err *e)
+{
+    struct str h, p;
+    uint64_t number;
+
+    if (!split_host(text, &h, &p) || !str_to_uint(p, UINT16_MAX, &number) ||
+        h.len > MAX_HOST_BYTES)
+        return err_set(e, ERR_USAGE,
+                       "cannot listen on \"%.*s\": want HOST:PORT, [IPV6]:PORT, :PORT or PORT",
+                       STR_ARG(str_slice(text, 0, 80)));
+    *host = h;
+    *port = (uint16_t)number;
+    return 0;
+}
+
+/* The addresses to try in turn: for an empty host all addresses, IPv6 (which takes IPv4 as well)
+ * first. */
+static int look_up(struct str host, uint16_t port, struct addr_list *out, struct err *e)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    const struct in_addr any = {INADDR_ANY};
+    char name[MAX_HOST_BYTES + 1] = {0};
+
+    out->count = 0;
+    if (host.len == 0) {
+        set_v6(&out->items[out->count++], &in6addr_any, 0, port);
+        set_v4(&out->items[out->count++], &any, port);
+        return 0;
+    }
+    if (addr_parse_literal(host, port, &out->items[0])) {
+        out->count = 1;
+        return 0;
+    }
+    memcpy(name, host.p, host.len);
+    int status = getaddrinfo(name, NULL, &hints, &found);
+    if (status != 0)
+        return err_set(e, ERR_NETWORK, "cannot find the address of %s: %s", name,
+                       gai_strerror(status));
+    for (struct addrinfo *i = found; i != NULL && out->count < ADDR_MAX; i = i->ai_next)
+        addr_take(out, i->ai_addr, i->ai_addrlen, port);
+    freeaddrinfo(found);
+    if (out->count == 0)
+        return err_set(e, ERR_NETWORK, "cannot find the address of %s", name);
+    return 0;
+}
+
+void addr_take(struct addr_list *list, const struct sockaddr *sa, socklen_t len, uint16_t port)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (list->count == ADDR_MAX)
+        return;
+    if (sa->sa_family == AF_INET && len >= sizeof v4) {
+        memcpy(&v4, sa, sizeof v4);
+        set_v4(&list->items[list->count++], &v4.sin_addr, port);
+    } else if (sa->sa_family == AF_INET6 && len >= sizeof v6) {
+        memcpy(&v6, sa, sizeof v6);
+        set_v6(&list->items[list->count++], &v6.sin6_addr, v6.sin6_scope_id, port);
+    }
+}
+
+/* A listening socket on one address, or -1 with errno. */
+static int listen_on(const struct addr *a, bool takes_both)
+{
+    int on = 1, off = 0;
+    int fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->storage.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, takes_both ? &off : &on, sizeof on);
+    if (bind(fd, (const struct sockaddr *)&a->storage, a->len) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0)
+        return fd;
+    int number = errno;
+    close(fd);
+    errno = number;
+    return -1;
+}
+
+int addr_listen(struct str listen_text, int *fd, struct addr *bound, struct err *e)
+{
+    struct addr_list list;
+    struct str host;
+    uint16_t port;
+    int number = 0;
+
+    if (addr_split_listen(listen_text, &host, &port, e) != 0)
+        return -1;
+    if (look_up(host, port, &list, e) != 0)
+        return err_wrap(e, "cannot listen on %.*s", STR_ARG(listen_text));
+    for (size_t i = 0; i < list.count; i++) {
+        int s = listen_on(&list.items[i], host.len == 0);
+        if (s >= 0) {
+            *bound = list.items[i];
+            bound->len = sizeof bound->storage;
+            getsockname(s, (struct sockaddr *)&bound->storage, &bound->len);
+            *fd = s;
+            return 0;
+        }
+        /* Without IPv6 the next one is tried; "in use" says more than "not supported". */
+        if (number == 0 || number == EAFNOSUPPORT || number == EADDRNOTAVAIL)
+            number = errno;
+    }
+    return err_errno(e, ERR_FAILED, number, "cannot listen on %.*s", STR_ARG(listen_text));
+}

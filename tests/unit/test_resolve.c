@@ -1,0 +1,156 @@
+/* Look-ups: literals without a child, names in one, and a child that is silent or dies. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "net/resolve.h"
+#include "proc/frame.h"
+#include "unit.h"
+
+enum { LONG_MS = 60000 };
+
+static enum io run(struct resolve *r, struct addr_list *out, struct err *e)
+{
+    struct pollset set = {0};
+    enum io io;
+
+    while ((io = resolve_step(r, clock_now_ms(), out, e)) == IO_WANT_READ) {
+        pollset_clear(&set);
+        resolve_poll(r, &set);
+        assert_true(set.count == 1 && set.has_deadline);
+        assert_true(pollset_wait(&set, e) >= 0);
+    }
+    pollset_free(&set);
+    return io;
+}
+
+static void no_child_is_left(void)
+{
+    while (waitpid(-1, NULL, 0) > 0)
+        continue;
+    assert_int_equal(errno, ECHILD);
+}
+
+static void literals_need_no_child(void **state)
+{
+    static const char *const cases[] = {"127.0.0.1", "::1"};
+    static const char *const wants[] = {"127.0.0.1:81", "[::1]:81"};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct resolve r;
+        struct addr_list found;
+        struct buf text = {0};
+        struct err e = {0};
+        assert_int_equal(resolve_start(&r, str_of(cases[i]), 81, CLOCK_NEVER_MS, &e), 0);
+        unit_true(cases[i], r.process.pid == 0);
+        unit_true(cases[i], resolve_step(&r, 0, &found, &e) == IO_DONE && found.count == 1);
+        addr_put(&text, &found.items[0]);
+        unit_equal(cases[i], buf_cstr(&text), wants[i]);
+        resolve_cancel(&r);
+        buf_free(&text);
+    }
+}
+
+static void a_name_is_looked_up(void **state)
+{
+    struct resolve r;
+    struct addr_list found = {0};
+    struct err e = {0};
+    bool is_loopback = false;
+
+    (void)state;
+    assert_int_equal(
+        resolve_start(&r, STR("localhost"), 82, clock_now_ms() + LONG_MS, &e), 0);
+    assert_true(r.process.pid > 0);
+    assert_int_equal(run(&r, &found, &e), IO_DONE);
+    for (size_t i = 0; i < found.count; i++) {
+        struct buf text = {0};
+        addr_put(&text, &found.items[i]);
+        is_loopback = is_loopback || str_equal(buf_str(&text), STR("127.0.0.1:82")) ||
+                      str_equal(buf_str(&text), STR("[::1]:82"));
+        buf_free(&text);
+    }
+    assert_true(is_loopback);
+    resolve_cancel(&r);
+    no_child_is_left();
+}
+
+static void failures_name_the_host(void **state)
+{
+    static const struct {
+        const char *name;
+        bool kills_child, is_late;
+        const char *want;
+    } cases[] = {
+        {"the child is killed", true, false,
+         "cannot find the address of x.invalid: the look-up process ended"},
+        {"the time is up", false, true,
+         "cannot find the address of x.invalid: the name servers do not answer"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct resolve r;
+        struct addr_list found = {0};
+        struct err e = {0};
+        int status;
+        int64_t deadline = clock_now_ms() + (cases[i].is_late ? 0 : LONG_MS);
+        assert_int_equal(resolve_start(&r, STR("x.invalid"), 80, deadline, &e), 0);
+        /* Stopped before it can have an answer, or its answer is thrown away. */
+        kill(r.process.pid, SIGSTOP);
+        waitpid(r.process.pid, &status, WUNTRACED);
+        struct buf scrap = {0};
+        while (cases[i].kills_child && frame_receive(r.process.fd, &scrap, NULL, NULL) == IO_DONE)
+            continue;
+        buf_free(&scrap);
+        if (cases[i].kills_child)
+            kill(r.process.pid, SIGKILL);
+        unit_true(cases[i].name, run(&r, &found, &e) == IO_ERR);
+        unit_true(cases[i].name, e.code == ERR_NETWORK);
+        unit_equal(cases[i].name, e.msg, cases[i].want);
+        resolve_cancel(&r);
+        no_child_is_left();
+    }
+}
+
+static void a_cancelled_look_up_leaves_nothing(void **state)
+{
+    struct resolve r, zeros = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(resolve_start(&r, STR("x.invalid"), 80, CLOCK_NEVER_MS, &e), 0);
+    resolve_cancel(&r);
+    resolve_cancel(&r);
+    resolve_cancel(&zeros);
+    no_child_is_left();
+}
+
+static void bad_names_are_refused(void **state)
+{
+    char longest[256];
+    struct resolve r;
+    struct err e = {0};
+
+    (void)state;
+    memset(longest, 'a', sizeof longest);
+    assert_int_equal(resolve_start(&r, (struct str){longest, 256}, 80, CLOCK_NEVER_MS, &e), -1);
+    assert_int_equal(e.code, ERR_USAGE);
+    assert_int_equal(resolve_start(&r, STR(""), 80, CLOCK_NEVER_MS, &e), -1);
+    assert_int_equal(resolve_start(&r, STR("a\0b"), 80, CLOCK_NEVER_MS, &e), -1);
+    resolve_cancel(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(literals_need_no_child),
+        cmocka_unit_test(a_name_is_looked_up),
+        cmocka_unit_test(failures_name_the_host),
+        cmocka_unit_test(a_cancelled_look_up_leaves_nothing),
+        cmocka_unit_test(bad_names_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

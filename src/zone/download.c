@@ -32,6 +32,13 @@ static void target_init(struct target *target, const struct download_options *op
     sha1_init(&target->sha1);
 }
 
+/* Right after the temporary file was opened. */
+static void target_opened(struct target *target)
+{
+    if (target->options->on_temporary != NULL)
+        target->options->on_temporary(target->options->ctx, buf_cstr(&target->temporary));
+}
+
 /* Removes what was written unless it got its final name. */
 static void target_deinit(struct target *target)
 {
@@ -39,6 +46,8 @@ static void target_deinit(struct target *target)
         close(target->fd);
     if (target->temporary.len > 0)
         unlink(buf_cstr(&target->temporary));
+    if (target->options->on_temporary != NULL)
+        target->options->on_temporary(target->options->ctx, NULL);
     buf_free(&target->temporary);
 }
 
@@ -78,8 +87,6 @@ static int target_check(struct target *target, struct err *e)
     if (strcmp(hash, target->options->hash) != 0)
         return err_set(e, ERR_CHANGED, "wrong content: %lld bytes with the SHA-1 %s",
                        (long long)target->bytes, hash);
-    if (fsync(target->fd) != 0)
-        return err_errno(e, ERR_FAILED, errno, "%s", target->shown);
     return 0;
 }
 
@@ -88,13 +95,6 @@ static int take(void *ctx, const struct http_head *head, struct str chunk, struc
     if (head->status != 200)
         return err_set(e, ERR_PROTOCOL, "the bucket answered %d with a part", head->status);
     return target_add(ctx, chunk, e);
-}
-
-static bool cancelled(void *ctx)
-{
-    const struct download_options *options = ((const struct target *)ctx)->options;
-
-    return options->is_cancelled != NULL && options->is_cancelled(options->ctx);
 }
 
 /* GETs the object into an open target and checks it. */
@@ -112,11 +112,12 @@ static int fetch(struct gateway *g, struct target *target, struct err *e)
     struct http_call *call;
     int status;
 
+    target_opened(target);
     if (file->url == NULL)
         return err_set(e, ERR_PROTOCOL, "the zone gave no URL to download from");
     if (target_reserve(target, e) != 0)
         return -1;
-    call = bucket_perform(g->http, &options, cancelled, target, e);
+    call = http_client_perform(g->http, &options, e);
     if (call == NULL)
         return -1;
     status = http_call_head(call)->status;
@@ -138,8 +139,7 @@ int download_to_store(struct gateway *g, const struct store *s,
     if (buf_check(&final, e) != 0 ||
         store_open_download(s, options->hash, &target.temporary, &target.fd, e) != 0 ||
         fetch(g, &target, e) != 0 ||
-        store_adopt(s, options->hash, buf_cstr(&target.temporary), e) != 0 ||
-        fs_sync_parent(buf_cstr(&final), e) != 0)
+        store_adopt(s, options->hash, buf_cstr(&target.temporary), e) != 0)
         goto out;
     buf_clear(&target.temporary);
     *path = buf_take(&final);
@@ -177,7 +177,7 @@ static int target_open_file(struct target *target, const char *final, struct err
 
 static int target_publish(struct target *target, const char *final, struct err *e)
 {
-    if (rename(buf_cstr(&target->temporary), final) != 0)
+    if (fsync(target->fd) != 0 || rename(buf_cstr(&target->temporary), final) != 0)
         return err_errno(e, ERR_FAILED, errno, "%s", final);
     buf_clear(&target->temporary);
     return fs_sync_parent(final, e);
@@ -204,18 +204,15 @@ static int copy_bytes(int fd, const char *from, struct target *target, struct er
     char *data = malloc(COPY_CHUNK_BYTES);
     ssize_t n = -1;
 
+    target_opened(target);
     if (data == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     for (;;) {
         n = read(fd, data, COPY_CHUNK_BYTES);
-        if (n < 0 && errno == EINTR && !cancelled(target))
+        if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        if (cancelled(target)) {
-            err_set(e, ERR_FAILED, "cancelled");
-            break;
-        }
         if (target_add(target, (struct str){data, (size_t)n}, e) != 0)
             break;
     }

@@ -9,7 +9,8 @@ struct download_options {
     const char *hash;
     struct gateway_file *file; /* found answer: URL, size */
     void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL; size -1: unknown */
-    bool (*is_cancelled)(void *ctx); /* true: give up, remove what was written; may be NULL */
+    /* Told the name of the half-written file, then NULL: for signal handlers. May be NULL. */
+    void (*on_temporary)(void *ctx, const char *temporary);
     void *ctx;
 };
 

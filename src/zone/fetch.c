@@ -38,11 +38,12 @@ static void on_status(void *ctx, const struct upload_status *status)
     report(fetch, status->bytes_uploaded < 0 ? 0 : status->bytes_uploaded, status->size);
 }
 
-static bool cancelled(void *ctx)
+static void on_temporary(void *ctx, const char *temporary)
 {
     const struct fetch_options *options = ((const struct fetch *)ctx)->options;
 
-    return options->is_cancelled != NULL && options->is_cancelled(options->ctx);
+    if (options->on_temporary != NULL)
+        options->on_temporary(options->ctx, temporary);
 }
 
 static enum fetch_result copy_path(const char *from, char **path, struct err *e)
@@ -59,7 +60,7 @@ static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct 
     const struct fetch_options *options = fetch->options;
     struct download_options copy = {.hash = options->hash,
                                     .on_progress = on_bytes,
-                                    .is_cancelled = cancelled,
+                                    .on_temporary = on_temporary,
                                     .ctx = fetch};
     enum fetch_result result = FETCH_FAILED;
     struct store_entry entry = {0};
@@ -84,7 +85,7 @@ static enum fetch_result download(struct fetch *fetch, struct gateway_file *file
     struct download_options download_options = {.hash = options->hash,
                                                 .file = file,
                                                 .on_progress = on_bytes,
-                                                .is_cancelled = cancelled,
+                                                .on_temporary = on_temporary,
                                                 .ctx = fetch};
     struct err why = {0};
     int result;
@@ -161,7 +162,7 @@ static enum fetch_result ask(struct fetch *fetch, struct resource *resource, cha
 static enum fetch_result look_at_resource(struct fetch *fetch, char **path, struct err *e)
 {
     const struct fetch_options *options = fetch->options;
-    const char *url = fetch->gateway->url, *zone = fetch->gateway->zone;
+    const char *url = fetch->gateway->shown, *zone = fetch->gateway->zone;
     enum fetch_result result = FETCH_FAILED;
     struct resource resource = {0};
 

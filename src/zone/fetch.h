@@ -20,7 +20,7 @@ struct fetch_options {
     const char *to_file;  /* NULL: into the local store */
     int64_t ask_every_ms; /* how often the host's progress is heard */
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
-    bool (*is_cancelled)(void *ctx); /* of copying and downloading */
+    void (*on_temporary)(void *ctx, const char *temporary); /* as in struct download_options */
     void *ctx;
 };
 

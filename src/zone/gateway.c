@@ -29,6 +29,7 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
 {
     struct str text = str_of(gateway_default_url());
     struct gateway made = {.http = http};
+    struct buf shown = {0};
     struct url url;
 
     while (str_ends_with(text, STR("/")))
@@ -44,7 +45,9 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
         return err_set(e, ERR_USAGE, "zone \"%s\": want letters, digits and . _ ~ -", zone);
     made.url = strndup(text.p, text.len);
     made.zone = strdup(zone);
-    if (made.url == NULL || made.zone == NULL) {
+    url_put_redacted(&shown, &url);
+    made.shown = buf_take(&shown);
+    if (made.url == NULL || made.zone == NULL || made.shown == NULL) {
         gateway_deinit(&made);
         return err_set(e, ERR_FAILED, "out of memory");
     }
@@ -55,6 +58,7 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
 void gateway_deinit(struct gateway *g)
 {
     free(g->url);
+    free(g->shown);
     free(g->zone);
     identity_wipe(&g->identity);
     *g = (struct gateway){0};
@@ -81,17 +85,9 @@ void gateway_client_deinit(struct gateway_client *client)
     *client = (struct gateway_client){0};
 }
 
-/* Puts the gateway's URL (without what may be secret in it) in front of the message. */
 static int wrap(const struct gateway *g, struct err *e)
 {
-    struct buf shown = {0};
-    struct url url;
-
-    if (url_parse(&url, str_of(g->url), NULL) == 0)
-        url_put_redacted(&shown, &url);
-    err_wrap(e, "%s", buf_cstr(&shown));
-    buf_free(&shown);
-    return -1;
+    return err_wrap(e, "%s", g->shown);
 }
 
 /* One signed POST, whatever the status of the answer. NULL on error. */

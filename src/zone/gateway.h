@@ -12,6 +12,7 @@
 struct gateway {
     struct http_client *http; /* borrowed */
     char *url;                /* without trailing '/' */
+    char *shown;              /* the URL without user and password, for messages */
     char *zone;
     struct identity identity; /* client_id "" : anonymous */
     int64_t clock_offset_ms;  /* added to our clock in timestamps */

@@ -20,10 +20,10 @@ static int check_stat(struct upload_source *source, struct stat *st, struct err 
     if (fstat(source->fd, st) != 0)
         return unreadable(errno, e);
     if (!S_ISREG(st->st_mode))
-        return err_set(e, ERR_CHANGED, "what was linked is no regular file any more");
+        return err_set(e, ERR_CHANGED, "it is no regular file any more");
     if (st->st_size != source->size)
         return err_set(e, ERR_CHANGED,
-                       "the file was changed since it was linked: it has %lld bytes, it had %lld",
+                       "the file has changed: it has %lld bytes now, it had %lld",
                        (long long)st->st_size, (long long)source->size);
     return 0;
 }
@@ -60,8 +60,7 @@ static int check_hash(struct upload_source *source, struct err *e)
         return -1;
     sha1_final_hex(&source->sha1, hash);
     if (strcmp(hash, source->hash) != 0)
-        return err_set(e, ERR_CHANGED,
-                       "the file was changed since it was linked: its SHA-1 is now %s", hash);
+        return err_set(e, ERR_CHANGED, "the file has changed: its SHA-1 is %s now", hash);
     source->is_right = true;
     return 0;
 }

@@ -1,0 +1,135 @@
+/* cat: write a file's bytes, or a range of them, to standard output. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/sha1.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/remote.h"
+
+enum { CAT_CHUNK_BYTES = 262144 };
+
+/* [start, end) of the file; end -1: up to its end. */
+struct range {
+    int64_t start, end;
+};
+
+/* Copies the range to standard output, and hashes it. */
+static int copy_range(int fd, const struct range *range, struct sha1 *sha1, struct err *e)
+{
+    char *data = malloc(CAT_CHUNK_BYTES);
+    int64_t at = range->start;
+    int result = -1;
+
+    if (data == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    while (at < range->end) {
+        size_t want = range->end - at < CAT_CHUNK_BYTES ? (size_t)(range->end - at)
+                                                        : (size_t)CAT_CHUNK_BYTES;
+        ssize_t n = pread(fd, data, want, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            err_errno(e, ERR_FAILED, errno, "cannot read");
+            goto out;
+        }
+        if (n == 0) {
+            err_set(e, ERR_CHANGED, "became shorter while it was read");
+            goto out;
+        }
+        sha1_update(sha1, data, (size_t)n);
+        if (fs_write_all(STDOUT_FILENO, (struct str){data, (size_t)n}, "standard output", e) != 0)
+            goto out;
+        at += n;
+    }
+    result = 0;
+out:
+    free(data);
+    return result;
+}
+
+/* Prints the range of an open file; when that is all of it, its hash is checked too. */
+static int print(int fd, const char *hash, struct range range, struct err *e)
+{
+    char found[SHA1_HEX + 1];
+    struct sha1 sha1;
+    struct stat st;
+    bool is_all;
+
+    if (fstat(fd, &st) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot read");
+    if (range.end < 0)
+        range.end = st.st_size > range.start ? st.st_size : range.start;
+    if (range.start > st.st_size || range.end > st.st_size)
+        return err_set(e, ERR_FAILED, "bytes %lld to %lld: the file has %lld",
+                       (long long)range.start, (long long)range.end, (long long)st.st_size);
+    is_all = range.start == 0 && range.end == st.st_size;
+    sha1_init(&sha1);
+    if (copy_range(fd, &range, &sha1, e) != 0)
+        return -1;
+    sha1_final_hex(&sha1, found);
+    if (is_all && strcmp(found, hash) != 0)
+        return err_set(e, ERR_CHANGED, "what was printed is wrong: its SHA-1 is %s", found);
+    return 0;
+}
+
+static int cat(const struct remote_fetch *fetch, struct range range, struct err *e)
+{
+    struct remote remote;
+    char *path = NULL;
+    int fd = -1, result = -1;
+
+    if (remote_open(&remote, "cat", REMOTE_KEYS_IF_THERE, e) != 0)
+        return -1;
+    if (remote_fetch(&remote, fetch, &path, e) != 0) {
+        err_wrap(e, "sha1://%s", fetch->uri.hash);
+        goto out;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        err_errno(e, ERR_FAILED, errno, "%s", path);
+    else if (print(fd, fetch->uri.hash, range, e) != 0)
+        err_wrap(e, "%s", path);
+    else
+        result = 0;
+out:
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    remote_close(&remote);
+    return result;
+}
+
+int cmd_cat(int argc, char **argv)
+{
+    struct remote_fetch fetch = {.resource = NULL};
+    struct range range = {.start = 0, .end = -1};
+    const struct cmd_option options[] = {
+        {.name = "start", .number = &range.start, .max = INT64_MAX},
+        {.name = "end", .number = &range.end, .max = INT64_MAX},
+        {.name = "resource", .value = &fetch.resource},
+        {0},
+    };
+    struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
+    int status = cmd_parse("cat", argc, argv, &args);
+    struct err e;
+
+    if (status >= 0)
+        return status;
+    fetch.is_quiet = args.is_quiet;
+    if (kachery_uri_parse(&fetch.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail("cat", &e);
+    if (range.end >= 0 && range.end < range.start) {
+        err_set(&e, ERR_USAGE, "--end %lld is before --start %lld", (long long)range.end,
+                (long long)range.start);
+        return cmd_fail("cat", &e);
+    }
+    if (cat(&fetch, range, &e) != 0)
+        return cmd_fail("cat", &e);
+    return cmd_finish("cat", CMD_OK);
+}

@@ -1,0 +1,75 @@
+/* info: what the zone knows of a file. */
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/remote.h"
+
+/* The members of the answer, one "name: value" a line. */
+static void put_lines(struct buf *out, const char *answer)
+{
+    struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
+    struct str text;
+
+    for (const struct json *member = json_first(root); member; member = json_next(member)) {
+        fs_put_printable(out, json_key(member));
+        buf_puts(out, ": ");
+        if (json_str(member, &text)) {
+            fs_put_printable(out, text);
+        } else {
+            struct buf value = {0};
+            json_put_value(&value, NULL, member);
+            buf_put(out, buf_str(&value));
+            buf_free(&value);
+        }
+        buf_putc(out, '\n');
+    }
+    json_free(root);
+}
+
+static int info(const struct kachery_uri *uri, bool is_json)
+{
+    struct gateway_file file = {0};
+    struct remote remote;
+    struct buf out = {0};
+    int status = CMD_OK;
+    struct err e;
+
+    if (remote_open(&remote, "info", REMOTE_KEYS_IF_THERE, &e) != 0)
+        return cmd_fail("info", &e);
+    if (gateway_find_file(&remote.gateway, uri->hash, &file, &e) != 0) {
+        remote_close(&remote);
+        return cmd_fail("info", &e);
+    }
+    if (is_json)
+        buf_printf(&out, "%s\n", file.answer);
+    else if (file.is_found)
+        put_lines(&out, file.answer);
+    cmd_print(buf_str(&out));
+    if (!file.is_found) {
+        err_set(&e, ERR_NOT_FOUND, "sha1://%s: not in the zone \"%s\" of %s", uri->hash,
+                remote.gateway.zone, remote.gateway.shown);
+        status = cmd_fail("info", &e);
+    }
+    buf_free(&out);
+    gateway_file_deinit(&file);
+    remote_close(&remote);
+    return cmd_finish("info", status);
+}
+
+int cmd_info(int argc, char **argv)
+{
+    bool is_json = false;
+    const struct cmd_option options[] = {{.name = "json", .flag = &is_json}, {0}};
+    struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
+    int status = cmd_parse("info", argc, argv, &args);
+    struct kachery_uri uri;
+    struct err e;
+
+    if (status >= 0)
+        return status;
+    if (kachery_uri_parse(&uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail("info", &e);
+    return info(&uri, is_json);
+}

@@ -1,0 +1,103 @@
+#include "cmd/remote.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/interrupt.h"
+
+enum { ASK_WATCHED_MS = 2000, ASK_UNWATCHED_MS = 10000 };
+
+static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e)
+{
+    struct err why = {0};
+
+    if (keys == REMOTE_KEYS_LATER ||
+        identity_load(&remote->gateway.identity, remote->store.key_dir, &why) == 0)
+        return 0;
+    if (keys == REMOTE_KEYS_NEEDED)
+        return err_set(e, ERR_FAILED, "%s", why.msg);
+    if (why.code != ERR_NOT_FOUND) {
+        err_wrap(&why, "going on without the client's keys");
+        cmd_warn(remote->name, &why);
+    }
+    return 0;
+}
+
+int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e)
+{
+    *remote = (struct remote){.name = name};
+    if (store_init(&remote->store, e) != 0)
+        return -1;
+    remote->http = http_client_new();
+    if (remote->http == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+    } else if (gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
+               load_keys(remote, keys, e) == 0) {
+        return 0;
+    }
+    remote_close(remote);
+    return -1;
+}
+
+void remote_close(struct remote *remote)
+{
+    gateway_deinit(&remote->gateway);
+    http_client_free(remote->http);
+    store_deinit(&remote->store);
+}
+
+void remote_bar_show(struct remote_bar *bar, const char *what, int64_t bytes, int64_t size)
+{
+    if (bar->progress.what == NULL || strcmp(bar->progress.what, what) != 0) {
+        remote_bar_end(bar);
+        progress_init(&bar->progress, what, bar->is_quiet);
+    }
+    bar->progress.bytes_total = size > 0 ? (uint64_t)size : 0;
+    progress_update(&bar->progress, 0, bytes > 0 ? (uint64_t)bytes : 0);
+}
+
+void remote_bar_end(struct remote_bar *bar)
+{
+    if (bar->progress.what != NULL)
+        progress_clear(&bar->progress);
+}
+
+int64_t remote_ask_every_ms(bool is_quiet)
+{
+    return !is_quiet && isatty(STDERR_FILENO) ? ASK_WATCHED_MS : ASK_UNWATCHED_MS;
+}
+
+static void show_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
+{
+    static const char *const words[] = {
+        [FETCH_COPYING] = "copying",
+        [FETCH_QUEUED] = "queued at the host",
+        [FETCH_UPLOADING] = "the host uploads",
+        [FETCH_DOWNLOADING] = "downloading",
+    };
+
+    remote_bar_show(ctx, words[phase], bytes, size);
+}
+
+int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
+                 struct err *e)
+{
+    struct remote_bar bar = {.is_quiet = fetch->is_quiet};
+    const struct fetch_options options = {
+        .hash = fetch->uri.hash,
+        .location = fetch->uri.location,
+        .resource = fetch->resource,
+        .no_request = fetch->no_request,
+        .to_file = fetch->to_file,
+        .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),
+        .on_progress = show_phase,
+        .on_temporary = interrupt_guard,
+        .ctx = &bar,
+    };
+    int result;
+
+    result = fetch_file(&remote->gateway, &remote->store, &options, path, e);
+    remote_bar_end(&bar);
+    return result;
+}

@@ -1,0 +1,53 @@
+/* What the zone client's commands share: local store, keys, gateway; getting a file with a bar. */
+#ifndef CMD_REMOTE_H
+#define CMD_REMOTE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/progress.h"
+#include "client/http_client.h"
+#include "proto/kachery_uri.h"
+#include "store/store.h"
+#include "zone/fetch.h"
+#include "zone/gateway.h"
+
+struct remote {
+    const char *name; /* of the command */
+    struct store store;
+    struct http_client *http;
+    struct gateway gateway;
+};
+
+enum remote_keys {
+    REMOTE_KEYS_NEEDED,   /* an error without */
+    REMOTE_KEYS_IF_THERE, /* anonymous without; a warning when they cannot be used */
+    REMOTE_KEYS_LATER     /* the command sees to them */
+};
+
+/* On failure there is nothing to close. */
+int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e);
+void remote_close(struct remote *remote);
+
+struct remote_fetch {
+    struct kachery_uri uri;
+    const char *resource, *to_file; /* as in struct fetch_options */
+    bool no_request, is_quiet;
+};
+
+/* fetch_file with a progress bar; Ctrl-C leaves nothing behind. *path is the caller's to free. */
+int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
+                 struct err *e);
+
+/* Shows the bytes of one thing in `what` words; starts anew when `what` changes. */
+struct remote_bar {
+    struct progress progress;
+    bool is_quiet;
+};
+void remote_bar_show(struct remote_bar *bar, const char *what, int64_t bytes, int64_t size);
+void remote_bar_end(struct remote_bar *bar);
+
+/* How often a resource is asked for the state: more often when somebody is watching a bar. */
+int64_t remote_ask_every_ms(bool is_quiet);
+
+#endif

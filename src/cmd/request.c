@@ -1,0 +1,220 @@
+/* request: ask a resource to put a file into the zone, and say how far it is. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/remote.h"
+#include "zone/resource.h"
+
+enum { DEFAULT_TIMEOUT_S = 5, MAX_TIMEOUT_S = 24 * 3600 };
+
+/* What is told in the end. Where the state comes from matters: see `request --json` in --help. */
+struct answer {
+    enum { AT_RESOURCE, IN_STORE, IN_ZONE } where;
+    enum upload_state state;
+    int64_t size, bytes_uploaded; /* MESSAGE_ABSENT: not known */
+    char error[ERR_MESSAGE_SIZE];
+};
+
+struct request {
+    struct kachery_uri uri;
+    const char *resource;
+    int64_t timeout_s; /* -1: not given */
+    bool is_wait, is_json, is_quiet;
+};
+
+static void put_flag(struct buf *out, const char *key, bool is_null, bool value)
+{
+    if (is_null)
+        json_put_null(out, key);
+    else
+        json_put_bool(out, key, value);
+}
+
+static void put_number(struct buf *out, const char *key, int64_t value)
+{
+    if (value < 0)
+        json_put_null(out, key);
+    else
+        json_put_int(out, key, value);
+}
+
+/* The result that the Python client's request_file gives. */
+static void put_json(struct buf *out, const struct answer *answer)
+{
+    bool is_near = answer->where != AT_RESOURCE;
+    enum upload_state state = answer->state;
+
+    json_open(out, '{');
+    json_put_bool(out, "found", state != UPLOAD_NOT_FOUND && state != UPLOAD_ERROR);
+    put_flag(out, "queued", is_near, state == UPLOAD_QUEUED);
+    put_flag(out, "completed", answer->where == IN_STORE, state == UPLOAD_COMPLETED);
+    put_flag(out, "running", is_near, state == UPLOAD_RUNNING);
+    json_put_bool(out, "local", answer->where == IN_STORE);
+    json_put_bool(out, "errored", state == UPLOAD_ERROR);
+    json_put_str(out, "error_message", str_of(answer->error));
+    put_number(out, "size", answer->size);
+    put_number(out, "bytes_uploaded", answer->bytes_uploaded);
+    json_close(out, '}');
+    buf_putc(out, '\n');
+}
+
+static void put_line(struct buf *out, const struct answer *answer)
+{
+    buf_puts(out, answer->where == IN_STORE ? "local" : message_state_name(answer->state));
+    if (answer->state == UPLOAD_RUNNING && answer->size > 0 && answer->bytes_uploaded >= 0)
+        buf_printf(out, " %lld of %lld bytes", (long long)answer->bytes_uploaded,
+                   (long long)answer->size);
+    buf_putc(out, '\n');
+}
+
+static int exit_status(enum upload_state state)
+{
+    switch (state) {
+    case UPLOAD_COMPLETED: return CMD_OK;
+    case UPLOAD_NOT_FOUND: return CMD_NOT_FOUND;
+    case UPLOAD_QUEUED:
+    case UPLOAD_RUNNING: return CMD_UNFINISHED;
+    default: return CMD_FAILED;
+    }
+}
+
+static int tell(const struct request *request, const struct answer *answer)
+{
+    struct buf out = {0};
+
+    if (answer->state == UPLOAD_ERROR) {
+        struct err e;
+        err_set(&e, ERR_FAILED, "sha1://%s: %s", request->uri.hash, answer->error);
+        cmd_warn("request", &e);
+    }
+    if (request->is_json)
+        put_json(&out, answer);
+    else
+        put_line(&out, answer);
+    cmd_print(buf_str(&out));
+    buf_free(&out);
+    return cmd_finish("request", exit_status(answer->state));
+}
+
+static void show_status(void *ctx, const struct upload_status *status)
+{
+    remote_bar_show(ctx, status->state == UPLOAD_QUEUED ? "queued at the host" : "the host uploads",
+                    status->bytes_uploaded, status->size);
+}
+
+/* One question, or with --wait as many as it takes. */
+static int ask_resource(struct remote *remote, const struct request *request, int64_t began_ms,
+                        struct answer *answer, struct err *e)
+{
+    struct remote_bar bar = {.is_quiet = request->is_quiet};
+    struct resource_wait wait = {.every_ms = remote_ask_every_ms(request->is_quiet),
+                                 .deadline_ms = CLOCK_NEVER_MS,
+                                 .on_status = show_status,
+                                 .ctx = &bar};
+    int64_t timeout_s = request->timeout_s < 0 ? DEFAULT_TIMEOUT_S : request->timeout_s;
+    struct resource resource = {0};
+    struct upload_status status;
+    struct buf text = {0};
+    int result;
+
+    if (resource_init(&resource, &remote->gateway, request->resource, e) != 0)
+        return -1;
+    if (request->timeout_s >= 0)
+        wait.deadline_ms = began_ms + 1000 * request->timeout_s;
+    if (request->is_wait)
+        result = resource_request_wait(&resource, remote->http, request->uri.hash, &wait, &status,
+                                       &text, e);
+    else
+        result = resource_request(&resource, remote->http, request->uri.hash, 1000 * timeout_s,
+                                  &status, &text, e);
+    remote_bar_end(&bar);
+    if (result == 0) {
+        answer->state = status.state;
+        answer->size = status.size;
+        answer->bytes_uploaded = status.bytes_uploaded;
+        if (status.state == UPLOAD_ERROR)
+            snprintf(answer->error, sizeof answer->error, "%.*s",
+                     STR_ARG(str_cut(status.error, sizeof answer->error - 1)));
+    }
+    resource_deinit(&resource);
+    buf_free(&text);
+    return result;
+}
+
+/* Looks in the local store, in the zone, and asks the resource. */
+static int find(struct remote *remote, const struct request *request, struct answer *answer,
+                struct err *e)
+{
+    int64_t began_ms = clock_now_ms();
+    struct store_entry entry = {0};
+    struct gateway_file file = {0};
+    bool is_local, is_in_zone;
+
+    *answer = (struct answer){.where = IN_STORE, .state = UPLOAD_COMPLETED, .bytes_uploaded = -1};
+    if (store_find(&remote->store, request->uri.hash, request->uri.location, &entry, e) != 0)
+        return -1;
+    is_local = entry.state == STORE_OK;
+    answer->size = entry.size;
+    store_entry_deinit(&entry);
+    if (is_local)
+        return 0;
+
+    answer->where = IN_ZONE;
+    if (gateway_find_file(&remote->gateway, request->uri.hash, &file, e) != 0)
+        return -1;
+    is_in_zone = file.is_found;
+    answer->size = file.size;
+    gateway_file_deinit(&file);
+    if (is_in_zone)
+        return 0;
+
+    answer->where = AT_RESOURCE;
+    return ask_resource(remote, request, began_ms, answer, e);
+}
+
+static int run(const struct request *request)
+{
+    struct answer answer;
+    struct remote remote;
+    struct err e = {0};
+
+    if (remote_open(&remote, "request", REMOTE_KEYS_IF_THERE, &e) != 0)
+        return cmd_fail("request", &e);
+    if (find(&remote, request, &answer, &e) != 0) {
+        if (e.code == ERR_USAGE) {
+            remote_close(&remote);
+            return cmd_fail("request", &e);
+        }
+        /* Nobody said that the file is not there. */
+        answer = (struct answer){.state = UPLOAD_ERROR, .size = -1, .bytes_uploaded = -1};
+        memcpy(answer.error, e.msg, sizeof answer.error);
+    }
+    remote_close(&remote);
+    return tell(request, &answer);
+}
+
+int cmd_request(int argc, char **argv)
+{
+    struct request request = {.timeout_s = -1};
+    const struct cmd_option options[] = {
+        {.name = "resource", .value = &request.resource},
+        {.name = "timeout", .number = &request.timeout_s, .max = MAX_TIMEOUT_S},
+        {.name = "wait", .flag = &request.is_wait},
+        {.name = "json", .flag = &request.is_json},
+        {0},
+    };
+    struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
+    int status = cmd_parse("request", argc, argv, &args);
+    struct err e;
+
+    if (status >= 0)
+        return status;
+    if (kachery_uri_parse(&request.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail("request", &e);
+    request.is_quiet = args.is_quiet;
+    return run(&request);
+}

@@ -1,0 +1,222 @@
+/* store: upload files to the zone now. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/fs.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/interrupt.h"
+#include "cmd/remote.h"
+#include "cmd/uri_list.h"
+#include "store/add.h"
+#include "store/hash.h"
+#include "store/hash_cache.h"
+#include "zone/upload.h"
+
+struct run {
+    struct remote remote;
+    struct uri_list list;
+    struct remote_bar bar;
+    struct str label;
+    bool cache_locally;
+    const char *folder, *prefix; /* KACHERY_STORE_FILE_DIR, KACHERY_STORE_FILE_PREFIX */
+    const char *what;            /* what is being done to the file, for the bar */
+    int64_t size;                /* of the file in hand, -1: not known yet */
+};
+
+/* A file as it was stored. */
+struct stored {
+    char hash[SHA1_HEX + 1];
+    int64_t size;
+};
+
+static bool show_read(void *ctx, int64_t bytes)
+{
+    struct run *run = ctx;
+
+    remote_bar_show(&run->bar, run->what, bytes, run->size);
+    return true;
+}
+
+static void show_sent(void *ctx, int64_t bytes)
+{
+    show_read(ctx, bytes);
+}
+
+static int upload(struct run *run, const char *path, const struct stored *stored, struct err *e)
+{
+    const struct upload_options options = {.hash = stored->hash,
+                                           .path = path,
+                                           .size = stored->size,
+                                           .on_progress = show_sent,
+                                           .ctx = run};
+    struct upload_result result;
+
+    run->what = "uploading";
+    run->size = stored->size;
+    return upload_file(&run->remote.gateway, &options, &result, e);
+}
+
+/* Keeps a copy in the local store and uploads that: nobody can change it meanwhile. */
+static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
+{
+    const struct hash_watch watch = {show_read, run};
+    const struct store *s = &run->remote.store;
+    struct add_staged staged;
+    struct buf copy = {0};
+    int result = -1;
+
+    run->what = "copying";
+    if (add_stage(s, STORE_COPY, path, ADD_DURABLE, &watch, &staged, e) != 0 ||
+        add_publish(s, &staged, e) != 0)
+        return -1;
+    memcpy(out->hash, staged.hash, sizeof out->hash);
+    out->size = staged.size;
+    store_put_copy_path(s, out->hash, &copy);
+    if (buf_check(&copy, e) == 0)
+        result = upload(run, buf_cstr(&copy), out, e);
+    buf_free(&copy);
+    return result;
+}
+
+static int store_in_place(struct run *run, const char *path, struct stored *out, struct err *e)
+{
+    const struct hash_watch watch = {show_read, run};
+    struct hash_result hashed;
+
+    run->what = "hashing";
+    if (hash_file(&run->remote.store, path, HASH_USE_CACHE, &watch, &hashed, e) != 0)
+        return -1;
+    memcpy(out->hash, hashed.hash, sizeof out->hash);
+    out->size = hashed.size;
+    if (upload(run, path, out, e) == 0)
+        return 0;
+    if (e->code == ERR_CHANGED) /* then the cache may be what is wrong */
+        hash_cache_forget(&run->remote.store, path);
+    return -1;
+}
+
+/* Copies what is open to <temporary>, hashes it, and gives it the name <folder>/sha1/<hash>. */
+static int copy_to_folder(struct run *run, int from, int to, const char *temporary,
+                          struct stored *out, struct err *e)
+{
+    const struct hash_watch watch = {show_read, run};
+    struct hash_job job = {.from = from, .to = to, .watch = &watch};
+    struct buf final = {0};
+    int result = -1;
+
+    run->what = "copying";
+    if (hash_run(&job, e) != 0)
+        return -1;
+    memcpy(out->hash, job.hash, sizeof out->hash);
+    out->size = job.size;
+    buf_printf(&final, "%s/sha1/%s", run->folder, out->hash);
+    if (buf_check(&final, e) != 0)
+        goto out;
+    if (fsync(to) != 0 || rename(temporary, buf_cstr(&final)) != 0)
+        err_errno(e, ERR_FAILED, errno, "%s", buf_cstr(&final));
+    else
+        result = fs_sync_parent(buf_cstr(&final), e);
+out:
+    buf_free(&final);
+    return result;
+}
+
+static int store_in_folder(struct run *run, const char *path, struct stored *out, struct err *e)
+{
+    struct buf base = {0}, temporary = {0};
+    int from = -1, to = -1, result = -1;
+    struct stat st;
+
+    buf_printf(&base, "%s/sha1/incoming", run->folder);
+    if (buf_check(&base, e) != 0 || hash_open(path, &from, &st, e) != 0 ||
+        fs_make_parents(buf_cstr(&base), e) != 0 ||
+        fs_open_temporary(buf_cstr(&base), 0666, &temporary, &to, e) != 0)
+        goto out;
+    interrupt_guard(NULL, buf_cstr(&temporary));
+    run->size = st.st_size;
+    result = copy_to_folder(run, from, to, buf_cstr(&temporary), out, e);
+    if (result != 0)
+        unlink(buf_cstr(&temporary));
+    interrupt_guard(NULL, NULL);
+out:
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    buf_free(&base);
+    buf_free(&temporary);
+    return result;
+}
+
+static void put_uri(const struct run *run, const char *hash, struct buf *out)
+{
+    if (run->folder != NULL && run->prefix != NULL)
+        buf_printf(out, "%s/sha1/%s", run->prefix, hash);
+    else
+        kachery_uri_put(out, hash, run->label);
+}
+
+static void store_one(struct run *run, const char *argument)
+{
+    struct stored stored = {.size = -1};
+    struct buf path = {0}, uri = {0};
+    struct err e = {0};
+    int result = -1;
+
+    run->size = -1;
+    if (fs_absolute_path(argument, &path, &e) == 0) {
+        if (run->folder != NULL)
+            result = store_in_folder(run, buf_cstr(&path), &stored, &e);
+        else if (run->cache_locally)
+            result = store_by_copy(run, buf_cstr(&path), &stored, &e);
+        else
+            result = store_in_place(run, buf_cstr(&path), &stored, &e);
+    }
+    remote_bar_end(&run->bar);
+    put_uri(run, stored.hash, &uri);
+    if (result == 0)
+        result = buf_check(&uri, &e);
+    if (result == 0)
+        uri_list_add(&run->list, buf_cstr(&path), buf_cstr(&uri), stored.size);
+    else
+        uri_list_fail(&run->list, path.len > 0 ? buf_cstr(&path) : argument, &e);
+    buf_free(&path);
+    buf_free(&uri);
+}
+
+int cmd_store(int argc, char **argv)
+{
+    struct run run = {.list.name = "store",
+                      .folder = env_get("KACHERY_STORE_FILE_DIR"),
+                      .prefix = env_get("KACHERY_STORE_FILE_PREFIX")};
+    const char *label = NULL;
+    const struct cmd_option options[] = {
+        {.name = "label", .value = &label},
+        {.name = "cache-locally", .flag = &run.cache_locally},
+        {.name = "json", .flag = &run.list.is_json},
+        {0},
+    };
+    struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = SIZE_MAX};
+    int status = cmd_parse("store", argc, argv, &args);
+    struct err e;
+
+    if (status >= 0)
+        return status;
+    run.label = str_of(label);
+    run.bar.is_quiet = args.is_quiet;
+    if (!str_is_utf8(run.label)) {
+        err_set(&e, ERR_USAGE, "--label: want UTF-8");
+        return cmd_fail("store", &e);
+    }
+    if (run.folder == NULL && remote_open(&run.remote, "store", REMOTE_KEYS_NEEDED, &e) != 0)
+        return cmd_fail("store", &e);
+    for (size_t i = 0; i < args.operand_count; i++)
+        store_one(&run, args.operands[i]);
+    if (run.folder == NULL)
+        remote_close(&run.remote);
+    return uri_list_end(&run.list);
+}

@@ -70,8 +70,13 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
     int result = -1;
 
     run->what = "copying";
-    if (add_stage(s, STORE_COPY, path, ADD_DURABLE, &watch, &staged, e) != 0 ||
-        add_publish(s, &staged, e) != 0)
+    if (add_stage(s, STORE_COPY, path, &watch, &staged, e) != 0)
+        return -1;
+    if (add_sync_staged(s, &staged, e) != 0) {
+        add_discard(s, &staged);
+        return -1;
+    }
+    if (add_publish(s, &staged, e) != 0 || add_sync_published(s, &staged, e) != 0)
         return -1;
     memcpy(out->hash, staged.hash, sizeof out->hash);
     out->size = staged.size;

@@ -14,8 +14,14 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "proto/http_head.h"
+#include "proto/utf8.h"
 
-enum { WS_MAX_MESSAGE_BYTES = 1 << 20, WS_MAX_CONTROL_BYTES = 125, WS_KEY_SIZE = 25 };
+enum {
+    WS_MAX_MESSAGE_BYTES = 1 << 20,
+    WS_MAX_CONTROL_BYTES = 125,
+    WS_MAX_HEAD_BYTES = 14,
+    WS_KEY_SIZE = 25
+};
 
 enum ws_opcode {
     WS_CONTINUATION = 0,
@@ -33,6 +39,7 @@ enum ws_close_code {
     WS_CLOSE_NO_CODE = 1005, /* never sent: the peer's close had no code */
     WS_CLOSE_BAD_DATA = 1007,
     WS_CLOSE_TOO_BIG = 1009,
+    WS_CLOSE_INTERNAL = 1011,
     WS_CLOSE_WRONG_SECRET = 4001, /* ours */
     WS_CLOSE_TAKEN = 4009         /* ours */
 };
@@ -45,20 +52,19 @@ struct ws_event {
     unsigned close_code;   /* CLOSE */
 };
 
+/* Private to the reader. */
 struct ws_reader {
     enum ws_role role; /* of the side that reads: a server wants masked frames, a client unmasked */
     size_t max_message_bytes;
-    struct buf message; /* assembled so far */
-    unsigned char control[WS_MAX_CONTROL_BYTES];
-    size_t control_len;
-    unsigned char head[14];
+    unsigned char head[WS_MAX_HEAD_BYTES]; /* of the frame that is being read */
     size_t head_len;
-    uint64_t frame_left;
-    uint64_t mask_offset;
-    unsigned char mask[4];
-    enum ws_opcode frame_opcode, message_opcode;
-    bool in_frame, is_final, in_message, is_closed, is_delivered;
-    uint32_t utf8_state;
+    bool in_payload;      /* the head is complete */
+    uint64_t length, had; /* bytes of the payload: all, and those read so far */
+    unsigned char control[WS_MAX_CONTROL_BYTES];
+    struct buf message; /* assembled so far */
+    enum ws_opcode message_opcode;
+    struct utf8 utf8;
+    bool in_message, is_delivered, is_over;
 };
 
 /* max_message_bytes: WS_MAX_MESSAGE_BYTES in the product; tests take more. */
@@ -66,10 +72,12 @@ void ws_reader_init(struct ws_reader *r, enum ws_role role, size_t max_message_b
 void ws_reader_deinit(struct ws_reader *r);
 
 /*
- * Consumes from `input` (*used bytes of it) up to the end of one event.
- * IO_DONE: *event is set. IO_WANT_READ: input is used up, no event yet. IO_ERR: a violation;
- * *close_code is what the close frame should carry (1002, 1007, 1009). After a CLOSE event further
- * input is an error.
+ * Consumes from `input` (*used bytes of it, whatever is returned) up to the end of one event.
+ * IO_DONE: *event is set; call again with the rest. IO_WANT_READ: input is used up, no event yet.
+ * IO_ERR: a violation (ERR_PROTOCOL), a message too large (ERR_TOO_LARGE) or no memory; *close_code
+ * is what the close frame should carry (1002, 1007, 1009, 1011). Text is refused at the first byte
+ * that cannot belong to UTF-8, a message as soon as a head announces too much. After a CLOSE event
+ * or an error further input is an error.
  */
 enum io ws_frame_read(struct ws_reader *r, struct str input, size_t *used, struct ws_event *event,
                       unsigned *close_code, struct err *e);
@@ -94,14 +102,17 @@ void ws_frame_make_key(const unsigned char random[16], char key[WS_KEY_SIZE]);
 /* Appends a whole client request head. */
 void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key);
 
-/* Client: checks the server's 101 against our key. ERR_REFUSED with the status otherwise. */
+/* Client: checks the server's 101 against our key. ERR_REFUSED naming the status when it is another;
+ * ERR_PROTOCOL when the 101 is not the answer to our request. */
 int ws_frame_check_response(const struct http_head *head, const char *key, struct err *e);
 
-/* Server: is this a proper upgrade request (GET, HTTP/1.1, version 13, a 16-byte key)? *status is
- * 400 or 426 when not. */
+/* Server: is this a proper upgrade request (GET without a body, HTTP/1.1, version 13, a 16-byte
+ * key)? ERR_PROTOCOL when not; *status is then 426 (answer with `Upgrade: websocket` and
+ * `Sec-WebSocket-Version: 13`) or 400. */
 int ws_frame_check_request(const struct http_head *head, int *status, struct err *e);
 
-/* Server: appends the 101 answer; echoes the first offered sub-protocol, declines extensions. */
+/* Server: appends the 101 answer to a checked request; echoes the first offered sub-protocol,
+ * declines extensions. */
 void ws_frame_put_response(struct buf *out, const struct http_head *request);
 
 #endif

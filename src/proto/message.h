@@ -15,8 +15,9 @@
 
 enum { MESSAGE_MAX_BODY_BYTES = 102400, MESSAGE_MAX_ID_BYTES = 128 };
 
-/* Deployed timers fire at once above 2^31 - 1 ms; we cap at a day. */
-enum { MESSAGE_MAX_TIMEOUT_MS = 24 * 3600 * 1000 };
+/* Deployed timers fire at once above 2^31 - 1 ms; we cap at a day. The default is what generation 1
+ * daemons wait at most. */
+enum { MESSAGE_MAX_TIMEOUT_MS = 24 * 3600 * 1000, MESSAGE_DEFAULT_TIMEOUT_MS = 10000 };
 
 /* Absent numbers of an upload_status. */
 enum { MESSAGE_ABSENT = -1 };
@@ -31,9 +32,9 @@ enum upload_state {
 
 struct upload_status {
     enum upload_state state;
-    int64_t size, bytes_uploaded;                       /* or MESSAGE_ABSENT */
-    int64_t requested_ms, started_ms, completed_ms;     /* since the epoch, or MESSAGE_ABSENT */
-    struct str error;                                   /* empty when absent */
+    int64_t size, bytes_uploaded;                   /* or MESSAGE_ABSENT */
+    int64_t requested_ms, started_ms, completed_ms; /* since the epoch, or MESSAGE_ABSENT */
+    struct str error;                               /* empty when absent */
 };
 
 /* All numbers absent. */
@@ -49,7 +50,7 @@ enum message_type {
     MESSAGE_RESPONSE, /* responseToClient */
     MESSAGE_CANCEL,   /* cancelRequestFromClient */
     MESSAGE_PING,
-    MESSAGE_UNKNOWN   /* an object whose `type` is another string */
+    MESSAGE_UNKNOWN /* an object whose `type` is another string */
 };
 
 /* Every str is borrowed from `doc`. */
@@ -71,14 +72,17 @@ struct message {
 };
 
 /*
- * Parses one message. IO errors: ERR_PROTOCOL naming the field; *m is then unchanged. Fractional
- * numbers are accepted and truncated. Unknown types give MESSAGE_UNKNOWN, not an error; unknown
- * fields of known types are an error. On success the caller calls message_deinit.
+ * Parses one message. ERR_PROTOCOL naming the field that is unknown, missing or of another type, or
+ * what is wrong with the JSON; *m is then unchanged. Fractional numbers are accepted and truncated;
+ * sizes and timestamps below 0 are refused. A REQUEST has both zone and request.timeoutMsec
+ * (generation 2) or neither. Unknown types give MESSAGE_UNKNOWN, not an error. On success the
+ * caller calls message_deinit.
  */
 int message_parse(struct message *m, struct str text, struct err *e);
 void message_deinit(struct message *m);
 
-/* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). Same rules. */
+/* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). The type is always
+ * MESSAGE_RESPONSE; same rules otherwise. */
 int message_parse_answer(struct message *m, struct str text, struct err *e);
 
 void message_put_initialize(struct buf *out, struct str resource_name, const struct str *zone,

@@ -102,8 +102,8 @@ void ws_frame_make_key(const unsigned char random[16], char key[WS_KEY_SIZE]);
 /* Appends a whole client request head. */
 void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key);
 
-/* Client: checks the server's 101 against our key. ERR_REFUSED naming the status when it is another;
- * ERR_PROTOCOL when the 101 is not the answer to our request. */
+/* Client: checks the server's 101 against our key. ERR_REFUSED naming the status when it is not
+ * 101, ERR_PROTOCOL when the 101 is not the answer to our request. */
 int ws_frame_check_response(const struct http_head *head, const char *key, struct err *e);
 
 /* Server: is this a proper upgrade request (GET without a body, HTTP/1.1, version 13, a 16-byte

@@ -1,0 +1,197 @@
+#include "daemon/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/env.h"
+#include "base/fs.h"
+#include "base/yaml.h"
+#include "proto/kachery_uri.h"
+#include "proto/url.h"
+
+static const char *const key_names[CONFIG_KEYS] = {"resourceName", "kacheryZone",
+                                                   "maxConcurrentUploads", "proxyUrl",
+                                                   "proxySecret"};
+
+const char *config_key_name(enum config_key key)
+{
+    return key_names[key];
+}
+
+static void wipe_value(char **value)
+{
+    if (*value != NULL)
+        explicit_bzero(*value, strlen(*value));
+    free(*value);
+    *value = NULL;
+}
+
+void config_deinit(struct config *c)
+{
+    if (c == NULL)
+        return;
+    for (int key = 0; key < CONFIG_KEYS; key++)
+        wipe_value(&c->values[key]);
+    *c = (struct config){0};
+}
+
+/* Control characters would break the file's lines, and proxies die on text that is not UTF-8. */
+static bool is_secret(struct str value)
+{
+    if (value.len == 0 || value.len > CONFIG_MAX_SECRET_BYTES || !str_is_utf8(value))
+        return false;
+    for (size_t i = 0; i < value.len; i++)
+        if ((unsigned char)value.p[i] < 0x20 || value.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static int check_name(enum config_key key, struct str value, struct err *e)
+{
+    if (kachery_uri_is_name(value))
+        return 0;
+    return err_set(e, ERR_USAGE, "%s \"%.*s\": want 1 to 200 of A-Z a-z 0-9 . _ ~ -",
+                   key_names[key], STR_ARG(value));
+}
+
+static int check_uploads(struct str value, int64_t *number, struct err *e)
+{
+    uint64_t n;
+
+    if (!str_to_uint(value, CONFIG_MAX_UPLOADS, &n) || n < 1)
+        return err_set(e, ERR_USAGE, "%s \"%.*s\": want a whole number 1-%d",
+                       key_names[CONFIG_UPLOADS], STR_ARG(value), CONFIG_MAX_UPLOADS);
+    *number = (int64_t)n;
+    return 0;
+}
+
+static int check_proxy(struct str value, struct err *e)
+{
+    struct url url;
+
+    if (url_parse(&url, value, e) != 0)
+        return err_wrap(e, "%s", key_names[CONFIG_PROXY]);
+    if (url.has_query || url.userinfo.len > 0)
+        return err_set(e, ERR_USAGE, "%s: want no user name and no '?' in it",
+                       key_names[CONFIG_PROXY]);
+    return 0;
+}
+
+int config_set(struct config *c, enum config_key key, struct str value, struct err *e)
+{
+    int64_t max_uploads = c->max_uploads;
+    int bad = 0;
+
+    if (key == CONFIG_NAME || key == CONFIG_ZONE)
+        bad = check_name(key, value, e);
+    else if (key == CONFIG_UPLOADS)
+        bad = check_uploads(value, &max_uploads, e);
+    else if (key == CONFIG_PROXY)
+        bad = check_proxy(value, e);
+    else if (!is_secret(value))
+        bad = err_set(e, ERR_USAGE, "%s: want 1 to %d characters, no control characters",
+                      key_names[key], CONFIG_MAX_SECRET_BYTES);
+    if (bad != 0)
+        return -1;
+    while (key == CONFIG_PROXY && value.p[value.len - 1] == '/')
+        value.len--;
+    char *copy = strndup(value.p, value.len);
+    if (copy == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    wipe_value(&c->values[key]);
+    c->values[key] = copy;
+    c->max_uploads = max_uploads;
+    return 0;
+}
+
+static bool is_null(const struct yaml *node)
+{
+    struct str text = yaml_text(node);
+
+    return yaml_is_plain(node) && (text.len == 0 || str_equal(text, STR("~")) ||
+                                   str_equal_nocase(text, STR("null")));
+}
+
+static int read_key(struct config *c, enum config_key key, const struct yaml *node,
+                    const char *name, struct err *e)
+{
+    if (node == NULL || (yaml_type(node) == YAML_SCALAR && is_null(node)))
+        return 0;
+    if (yaml_type(node) != YAML_SCALAR)
+        return err_set(e, ERR_USAGE, "%s:%zu: %s: want one value", name, yaml_line(node),
+                       key_names[key]);
+    if (config_set(c, key, yaml_text(node), e) == 0)
+        return 0;
+    return err_wrap(e, "%s:%zu", name, yaml_line(node));
+}
+
+int config_parse(struct config *c, struct str text, const char *name, struct err *e)
+{
+    struct config read = {0};
+    struct yaml *root = yaml_parse(text, name, e);
+    int result = -1;
+
+    if (root == NULL)
+        return -1;
+    if (yaml_type(root) != YAML_MAPPING) {
+        err_set(e, ERR_USAGE, "%s:%zu: want lines such as \"resourceName: NAME\"", name,
+                yaml_line(root));
+        goto out;
+    }
+    for (int key = 0; key < CONFIG_KEYS; key++)
+        if (read_key(&read, (enum config_key)key, yaml_get(root, key_names[key]), name, e) != 0)
+            goto out;
+    config_deinit(c);
+    *c = read;
+    read = (struct config){0};
+    result = 0;
+out:
+    config_deinit(&read);
+    yaml_free(root);
+    return result;
+}
+
+int config_complete(struct config *c, const char *name, struct err *e)
+{
+    if (c->values[CONFIG_ZONE] == NULL &&
+        config_set(c, CONFIG_ZONE, STR(CONFIG_DEFAULT_ZONE), e) != 0)
+        return -1;
+    if (c->values[CONFIG_UPLOADS] == NULL)
+        c->max_uploads = CONFIG_DEFAULT_UPLOADS;
+    for (int key = 0; key < CONFIG_KEYS; key++)
+        if (c->values[key] == NULL && key != CONFIG_UPLOADS)
+            return err_set(e, ERR_FAILED, "%s: %s is missing: run `kachery-resource init`", name,
+                           key_names[key]);
+    return 0;
+}
+
+int config_load(struct config *c, const char *path, struct err *e)
+{
+    struct buf text = {0};
+    int result = fs_read_file(path, YAML_MAX_BYTES, &text, e);
+
+    if (result == 0)
+        result = config_parse(c, buf_str(&text), path, e);
+    buf_wipe(&text);
+    return result;
+}
+
+int config_check_zone(const struct config *c, struct err *e)
+{
+    const char *zone = env_get("KACHERY_ZONE");
+
+    if (zone == NULL || strcmp(zone, c->values[CONFIG_ZONE]) == 0)
+        return 0;
+    return err_set(e, ERR_FAILED,
+                   "zone mismatch: KACHERY_ZONE is \"%s\", kacheryZone in the config is \"%s\"",
+                   zone, c->values[CONFIG_ZONE]);
+}
+
+void config_put_sibling(const char *path, const char *sibling, struct buf *out)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (slash != NULL)
+        buf_append(out, path, (size_t)(slash + 1 - path));
+    buf_puts(out, sibling);
+}

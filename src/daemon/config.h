@@ -1,0 +1,72 @@
+/*
+ * kachery-resource.yaml: the resource's name, zone, proxy and secret. Read whole and checked value
+ * by value; rewritten line by line, so that unknown keys, comments and unchanged values stay as
+ * they are. Nothing here asks or prints.
+ */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#define CONFIG_DEFAULT_PATH "kachery-resource.yaml"
+#define CONFIG_DEFAULT_ZONE "default"
+
+enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2, CONFIG_MAX_SECRET_BYTES = 1000 };
+
+enum config_key {
+    CONFIG_NAME,    /* resourceName */
+    CONFIG_ZONE,    /* kacheryZone */
+    CONFIG_UPLOADS, /* maxConcurrentUploads */
+    CONFIG_PROXY,   /* proxyUrl */
+    CONFIG_SECRET,  /* proxySecret */
+    CONFIG_KEYS
+};
+
+/* All zeros is a valid empty config. */
+struct config {
+    char *values[CONFIG_KEYS]; /* checked texts; NULL: not given */
+    int64_t max_uploads;       /* the number that values[CONFIG_UPLOADS] is, or the default */
+};
+
+/* Wipes and releases. NULL-safe. */
+void config_deinit(struct config *c);
+
+/* "resourceName", … */
+const char *config_key_name(enum config_key key);
+
+/*
+ * Checks a value and takes a copy; the proxy's URL loses its trailing slashes. ERR_USAGE
+ * `maxConcurrentUploads "two": want a whole number 1-64`; a secret is never quoted.
+ */
+int config_set(struct config *c, enum config_key key, struct str value, struct err *e);
+
+/* Reads a file's text; `name` and the line start every error. What is absent or null stays NULL. */
+int config_parse(struct config *c, struct str text, const char *name, struct err *e);
+
+/* Gives zone and maximum their defaults. ERR_FAILED naming the first other key that is missing, and
+ * the command that writes it. */
+int config_complete(struct config *c, const char *name, struct err *e);
+
+/* Reads a file, complete or not (see config_complete). ERR_NOT_FOUND when there is none. */
+int config_load(struct config *c, const char *path, struct err *e);
+
+/* A KACHERY_ZONE that is set and is another zone: ERR_FAILED naming both. */
+int config_check_zone(const struct config *c, struct err *e);
+
+/* Appends `text` with this config's values in place of its own; ones that it lacks come last. An
+ * error when its layout (a flow mapping, say) cannot be edited by lines. */
+int config_edit(const struct config *c, struct str text, const char *name, struct buf *out,
+                struct err *e);
+
+/* Writes the file (0600, atomic, durable), edited from what is there; follows symbolic links. */
+int config_save(const struct config *c, const char *path, struct err *e);
+
+/* Appends the path of a file beside the config: the lease, the status. */
+void config_put_sibling(const char *path, const char *sibling, struct buf *out);
+
+#endif

@@ -1,0 +1,212 @@
+/* Rewriting a config by lines: what is not ours, or has not changed, stays byte for byte. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/yaml.h"
+#include "daemon/config.h"
+
+/* Words that a YAML reader takes for something other than a string. */
+static const char *const reserved[] = {"true", "false", "null", "yes", "no", "on",
+                                       "off",  "y",     "n",    NULL};
+
+/* True when the text may stand unquoted for a string: a URL or a name that begins with a letter. */
+static bool is_plain(struct str value)
+{
+    static const char extra[] = "._~/-:";
+
+    for (size_t i = 0; reserved[i] != NULL; i++)
+        if (str_equal_nocase(value, str_of(reserved[i])))
+            return false;
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.p[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool is_inner = (c >= '0' && c <= '9') || (c != '\0' && strchr(extra, c) != NULL);
+        if (!is_letter && (i == 0 || !is_inner))
+            return false;
+    }
+    return value.len > 0 && value.p[value.len - 1] != ':';
+}
+
+static void put_value(struct buf *out, enum config_key key, struct str value)
+{
+    if (key == CONFIG_UPLOADS || is_plain(value)) {
+        buf_put(out, value);
+        return;
+    }
+    buf_putc(out, '\'');
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.p[i] == '\'')
+            buf_putc(out, '\'');
+        buf_putc(out, value.p[i]);
+    }
+    buf_putc(out, '\'');
+}
+
+/* The next line with its line end, taken off the front of *rest. */
+static struct str take_line(struct str *rest)
+{
+    size_t end = str_find(*rest, '\n');
+    struct str line = str_slice(*rest, 0, end + 1);
+
+    *rest = str_slice(*rest, line.len, rest->len);
+    return line;
+}
+
+/* Does a line begin with this key, bare or quoted? *value is what follows the colon. */
+static bool is_line_of(struct str line, const char *key, struct str *value)
+{
+    static const char quotes[][2] = {"", "\"", "'"};
+
+    for (size_t i = 0; i < sizeof quotes / sizeof quotes[0]; i++) {
+        struct str quote = str_of(quotes[i]), rest = line;
+        if (!str_starts_with(rest, quote))
+            continue;
+        rest = str_slice(rest, quote.len, rest.len);
+        if (!str_starts_with(rest, str_of(key)))
+            continue;
+        rest = str_slice(rest, strlen(key), rest.len);
+        if (!str_starts_with(rest, quote))
+            continue;
+        rest = str_slice(rest, quote.len, rest.len);
+        while (rest.len > 0 && rest.p[0] == ' ')
+            rest = str_slice(rest, 1, rest.len);
+        if (rest.len == 0 || rest.p[0] != ':')
+            continue;
+        *value = str_slice(rest, 1, rest.len);
+        return true;
+    }
+    return false;
+}
+
+/* Bytes at the front of `rest` that continue a value: indented lines, and blank ones among them. */
+static size_t continuation(struct str rest)
+{
+    size_t used = 0, taken = 0;
+
+    while (rest.len > 0) {
+        struct str line = take_line(&rest), text = str_trim(line);
+        bool is_blank = text.len == 0 || text.p[0] == '\n' || text.p[0] == '\r';
+        used += line.len;
+        if (is_blank)
+            continue;
+        if (line.p[0] != ' ' && line.p[0] != '\t')
+            break;
+        taken = used;
+    }
+    return taken;
+}
+
+/* Writes "key: new" for a line whose old value is replaced; what follows a plain old value on the
+ * line (a comment) stays. */
+static void put_changed(struct buf *out, enum config_key key, const char *old, const char *value,
+                        struct str after_colon)
+{
+    struct str tail = str_trim(after_colon);
+    size_t old_len = old == NULL ? 0 : strlen(old);
+
+    buf_printf(out, "%s: ", config_key_name(key));
+    put_value(out, key, str_of(value));
+    if (old_len > 0 && str_starts_with(tail, str_of(old))) {
+        tail = str_slice(tail, old_len, tail.len);
+        if (tail.len > 0 && strchr(" \t\r\n", tail.p[0]) != NULL) {
+            buf_put(out, tail);
+            return;
+        }
+    }
+    buf_putc(out, '\n');
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static void edit_lines(const struct config *c, const struct config *old, struct str text,
+                       bool seen[CONFIG_KEYS], struct buf *out)
+{
+    while (text.len > 0) {
+        struct str line = take_line(&text), value = {0};
+        int key = 0;
+        while (key < CONFIG_KEYS && !is_line_of(line, config_key_name((enum config_key)key),
+                                                &value))
+            key++;
+        size_t more = key == CONFIG_KEYS ? 0 : continuation(text);
+        if (key < CONFIG_KEYS)
+            seen[key] = true;
+        if (key == CONFIG_KEYS || c->values[key] == NULL ||
+            is_same(old->values[key], c->values[key])) {
+            buf_put(out, line);
+            buf_put(out, str_slice(text, 0, more));
+        } else {
+            put_changed(out, (enum config_key)key, old->values[key], c->values[key],
+                        more > 0 ? (struct str){0} : value);
+        }
+        text = str_slice(text, more, text.len);
+    }
+}
+
+static int check_edited(const struct config *c, struct str text, const char *name, struct err *e)
+{
+    struct config again = {0};
+    bool is_right = config_parse(&again, text, name, NULL) == 0;
+
+    for (int key = 0; key < CONFIG_KEYS; key++)
+        is_right = is_right &&
+                   (c->values[key] == NULL || is_same(again.values[key], c->values[key]));
+    config_deinit(&again);
+    if (is_right)
+        return 0;
+    return err_set(e, ERR_FAILED,
+                   "%s: cannot be edited as it is laid out: want one \"key: value\" a line", name);
+}
+
+int config_edit(const struct config *c, struct str text, const char *name, struct buf *out,
+                struct err *e)
+{
+    struct config old = {0};
+    struct buf made = {0};
+    bool seen[CONFIG_KEYS] = {false};
+    int result = config_parse(&old, text, name, e);
+
+    if (result != 0)
+        goto out;
+    edit_lines(c, &old, text, seen, &made);
+    if (made.len > 0 && made.data[made.len - 1] != '\n')
+        buf_putc(&made, '\n');
+    for (int key = 0; key < CONFIG_KEYS; key++)
+        if (!seen[key] && c->values[key] != NULL)
+            put_changed(&made, (enum config_key)key, NULL, c->values[key], (struct str){0});
+    result = buf_check(&made, e);
+    if (result == 0)
+        result = check_edited(c, buf_str(&made), name, e);
+    if (result == 0)
+        buf_put(out, buf_str(&made));
+out:
+    config_deinit(&old);
+    buf_wipe(&made);
+    return result;
+}
+
+int config_save(const struct config *c, const char *path, struct err *e)
+{
+    struct buf old = {0}, made = {0};
+    struct err missing;
+    char *target = realpath(path, NULL);
+    const char *where = target == NULL ? path : target;
+    int result = -1;
+
+    if (fs_read_file(where, YAML_MAX_BYTES, &old, &missing) != 0 &&
+        missing.code != ERR_NOT_FOUND) {
+        *e = missing;
+        goto out;
+    }
+    if (config_edit(c, buf_str(&old), path, &made, e) == 0)
+        result = fs_write_file(where, buf_str(&made), FS_DURABLE | FS_PRIVATE, e);
+out:
+    buf_wipe(&old);
+    buf_wipe(&made);
+    free(target);
+    return result;
+}

@@ -1,0 +1,49 @@
+/*
+ * Every interval of the daemon in one struct, in milliseconds. The product uses the defaults; tests
+ * shorten single ones with the environment variable KACHERY_RESOURCE_TEST_INTERVALS, a list such as
+ * "ping_ms=200,dead_ms=600". It is no part of the command line: names may change.
+ */
+#ifndef DAEMON_INTERVALS_H
+#define DAEMON_INTERVALS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct intervals {
+    /* the line to the proxy */
+    int64_t connect_ms;     /* dial and handshake together */
+    int64_t acknowledge_ms; /* wait for it so long after `initialize` */
+    int64_t ping_ms;        /* a ping frame that often */
+    int64_t dead_ms;        /* no byte from the proxy for so long: dead */
+    int64_t retry_min_ms;   /* first pause before another attempt */
+    int64_t retry_max_ms;   /* the pauses double up to this */
+    int64_t stable_ms;      /* a session this old makes the next pause the first again */
+    int64_t repeat_log_ms;  /* the same failure is logged again after so long */
+    /* jobs */
+    int64_t lookup_slow_ms;   /* after so long without an answer others take another worker */
+    int64_t lookup_lost_ms;   /* after so long it is answered: storage does not answer */
+    int64_t upload_silent_ms; /* an upload worker without a word for so long is given up */
+    int64_t worker_idle_ms;   /* an upload worker without work leaves after so long */
+    int64_t worker_cpu_ms;    /* ... or, between jobs, after so much processor time */
+    int64_t keep_result_ms;   /* how a job ended, kept for the next to ask if nobody was told */
+    int64_t stop_ms;          /* running uploads may finish in this time after SIGTERM */
+    int64_t close_ms;         /* then the last answers may be sent in this */
+    /* what is written beside the config */
+    int64_t lease_refresh_ms;
+    int64_t lease_stale_ms; /* a lease of another host that old is taken over */
+    int64_t status_ms;      /* at most one status file per so long */
+    /* is this client registered? asked again after so long if not */
+    int64_t registration_ms;
+};
+
+void intervals_init(struct intervals *t);
+
+/* Changes what `text` ("name=milliseconds,…", may be empty) names. ERR_USAGE quoting a bad part. */
+int intervals_parse(struct intervals *t, struct str text, struct err *e);
+
+/* The defaults with KACHERY_RESOURCE_TEST_INTERVALS. */
+int intervals_load(struct intervals *t, struct err *e);
+
+#endif

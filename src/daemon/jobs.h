@@ -1,0 +1,98 @@
+/*
+ * The table of what remote people asked for: one job per hash however many ask, uploads first come
+ * first served. Pure logic: no descriptor, no clock, no process; whoever drives it takes jobs out
+ * (jobs_next_…), reports what came of them, and sends the answers.
+ *
+ *     request ──► LOOKING ──► QUEUED ──► RUNNING ──► ended: every waiter is told
+ *                    └──► not found, failed
+ *
+ * A waiter is told at its own deadline how things stand, or at once when the job ends. A job that
+ * ended is forgotten, so whoever asks again starts anew; only an end that nobody was waiting for is
+ * kept for a while, and told to the next who asks.
+ */
+#ifndef DAEMON_JOBS_H
+#define DAEMON_JOBS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/sha1.h"
+#include "base/str.h"
+#include "proto/message.h"
+
+enum { JOBS_MAX = 16384, JOBS_MAX_WAITERS = 32768 };
+
+struct jobs;
+
+struct jobs_options {
+    unsigned max_running;
+    int64_t keep_result_ms;
+    /* One answer; `status` is borrowed for the call. */
+    void (*answer)(void *owner, struct str request_id, const struct upload_status *status);
+    void *owner;
+};
+
+struct jobs *jobs_new(const struct jobs_options *options);
+
+/* Tells nobody. NULL-safe. */
+void jobs_free(struct jobs *jobs);
+
+/* The time of everything until the next call: clock_now_ms() and clock_wall_ms(). */
+void jobs_set_time(struct jobs *jobs, int64_t now_ms, int64_t wall_ms);
+
+/* Someone asks for `hash` and waits until `deadline_ms`. ERR_TOO_LARGE, with words for the one who
+ * asked, when JOBS_MAX or JOBS_MAX_WAITERS is reached; ERR_FAILED without memory. */
+int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
+                 int64_t deadline_ms, struct err *e);
+
+/* One job, on its way to a worker. The id is never used again. */
+struct jobs_work {
+    uint64_t id; /* below 2^53 */
+    char hash[SHA1_HEX + 1];
+    int64_t size; /* of an upload */
+};
+
+/* The next job that nobody looks up yet; it then counts as given to a worker. */
+bool jobs_next_lookup(struct jobs *jobs, struct jobs_work *out);
+
+/* The next upload while fewer than max_running run; it then runs. */
+bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out);
+
+/* What came of a job. An id that is not in that state (any more) is ignored. */
+void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);
+void jobs_not_found(struct jobs *jobs, uint64_t id);
+void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes);
+void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size);
+/* `reason` is what the waiters are told (cut and cleaned to UTF-8 by the writer of messages). */
+void jobs_failed(struct jobs *jobs, uint64_t id, const char *reason);
+
+/* A worker was lost: the upload is queued again, before all others, under a new id. False when
+ * that happened to it before: it then stays as it is. */
+bool jobs_retry(struct jobs *jobs, uint64_t id);
+
+/* Answers whose deadline has come, forgets results that were kept long enough. */
+void jobs_step(struct jobs *jobs);
+
+/* When jobs_step has to be called; CLOCK_NEVER_MS. */
+int64_t jobs_next_ms(const struct jobs *jobs);
+
+/* The session is gone and with it everybody who waited; the jobs go on. */
+void jobs_forget_waiters(struct jobs *jobs);
+
+/* Fails every job that does not run yet, or, with `also_running`, every job. */
+void jobs_fail_all(struct jobs *jobs, bool also_running, const char *reason);
+
+struct jobs_counts {
+    size_t looking, queued, running, kept, waiters;
+};
+struct jobs_counts jobs_count(const struct jobs *jobs);
+
+/* Walks over the running uploads: *cursor starts at 0. False at the end. */
+struct jobs_running {
+    char hash[SHA1_HEX + 1];
+    int64_t size, bytes_uploaded, started_ms;
+};
+bool jobs_each_running(const struct jobs *jobs, size_t *cursor, struct jobs_running *out);
+
+#endif

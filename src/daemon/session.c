@@ -1,0 +1,317 @@
+#include "daemon/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "client/ws_client.h"
+
+/* Messages taken in one step, so that a flood leaves time for everything else. */
+enum { MESSAGES_PER_STEP = 1024, MAX_DOUBLINGS = 20 };
+
+enum state { WAITING, DIALLING, GREETING, READY, CLOSING, CLOSED };
+
+struct session {
+    struct session_options options;
+    enum state state;
+    struct ws_client *client; /* NULL when WAITING or CLOSED */
+    int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
+    int64_t ready_ms, since_wall_ms;
+    unsigned failures; /* in a row, for the pause */
+    bool has_more;     /* the last step stopped before it had taken all */
+    bool is_choked;    /* the proxy does not read what we send */
+    struct err failure;
+    int64_t failure_logged_ms;
+    struct buf out;
+};
+
+struct session *session_new(const struct session_options *options)
+{
+    struct session *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return NULL;
+    s->options = *options;
+    s->since_wall_ms = clock_wall_ms();
+    return s;
+}
+
+void session_free(struct session *s)
+{
+    if (s == NULL)
+        return;
+    ws_client_free(s->client);
+    buf_wipe(&s->out);
+    free(s);
+}
+
+static void enter(struct session *s, enum state state)
+{
+    s->state = state;
+    s->since_wall_ms = clock_wall_ms();
+}
+
+static const char *value(const struct session *s, enum config_key key)
+{
+    return s->options.config->values[key];
+}
+
+/* 1 s, 2 s, 4 s … 30 s, each up to half as much longer or, at the end, a quarter shorter: many
+ * daemons that lose one proxy must not return in the same instant. */
+static int64_t next_pause_ms(struct session *s)
+{
+    const struct intervals *t = s->options.intervals;
+    int64_t pause_ms = t->retry_min_ms;
+
+    for (unsigned i = 0; i < s->failures && pause_ms < t->retry_max_ms; i++)
+        pause_ms *= 2;
+    if (pause_ms > t->retry_max_ms)
+        pause_ms = t->retry_max_ms;
+    int64_t jitter_ms = (int64_t)random_below((uint64_t)pause_ms / 2 + 1);
+    if (s->failures < MAX_DOUBLINGS)
+        s->failures++;
+    return pause_ms + jitter_ms > t->retry_max_ms ? t->retry_max_ms - jitter_ms / 2
+                                                  : pause_ms + jitter_ms;
+}
+
+/* A proxy that is away for a night must not fill the log with one sentence. */
+static void log_failure(struct session *s, const struct err *failure, int64_t now_ms,
+                        int64_t pause_ms)
+{
+    bool is_repeated = strcmp(failure->msg, s->failure.msg) == 0 &&
+                       now_ms - s->failure_logged_ms < s->options.intervals->repeat_log_ms;
+
+    log_line(is_repeated ? LOG_DEBUG : LOG_WARN, "proxy: %s; trying again in %.1f s",
+             failure->msg, (double)pause_ms / 1000);
+    if (!is_repeated)
+        s->failure_logged_ms = now_ms;
+    s->failure = *failure;
+}
+
+/* Whatever was wrong: from here on there is no line. */
+static void lose(struct session *s, int64_t now_ms, const struct err *failure)
+{
+    bool was_ready = s->state == READY, was_closing = s->state == CLOSING;
+
+    ws_client_free(s->client);
+    s->client = NULL;
+    s->has_more = s->is_choked = false;
+    enter(s, was_closing ? CLOSED : WAITING);
+    if (was_closing)
+        return;
+    if (was_ready && now_ms - s->ready_ms >= s->options.intervals->stable_ms)
+        s->failures = 0;
+    int64_t pause_ms = next_pause_ms(s);
+    s->until_ms = now_ms + pause_ms;
+    log_failure(s, failure, now_ms, pause_ms);
+    if (was_ready)
+        s->options.on_lost(s->options.owner);
+}
+
+static void dial(struct session *s, int64_t now_ms)
+{
+    const struct intervals *t = s->options.intervals;
+    struct err e = {0};
+    const struct ws_client_options options = {.url = str_of(value(s, CONFIG_PROXY)),
+                                              .connect_ms = t->connect_ms,
+                                              .ping_interval_ms = t->ping_ms,
+                                              .dead_after_ms = t->dead_ms};
+
+    enter(s, DIALLING);
+    s->client = ws_client_new(&options, now_ms, &e);
+    if (s->client == NULL)
+        lose(s, now_ms, &e);
+}
+
+/* The protocol's second generation; the first one's `initialize` has no zone. */
+static void greet(struct session *s, int64_t now_ms)
+{
+    struct str zone = str_of(value(s, CONFIG_ZONE));
+    struct err e = {0};
+
+    buf_clear(&s->out);
+    message_put_initialize(&s->out, str_of(value(s, CONFIG_NAME)), &zone,
+                           str_of(value(s, CONFIG_SECRET)));
+    enter(s, GREETING);
+    s->until_ms = now_ms + s->options.intervals->acknowledge_ms;
+    if (buf_check(&s->out, &e) != 0 || ws_client_send(s->client, buf_str(&s->out), &e) != 0)
+        lose(s, now_ms, &e);
+    buf_wipe(&s->out);
+}
+
+static void acknowledged(struct session *s, int64_t now_ms)
+{
+    enter(s, READY);
+    s->ready_ms = now_ms;
+    s->failure = (struct err){0};
+    log_line(LOG_INFO, "acknowledged by the proxy resource=%s zone=%s proxy=%s",
+             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY));
+}
+
+/* A request that cannot be understood is answered if it can be seen whose it is. */
+static void answer_malformed(struct session *s, struct str text, const struct err *cause)
+{
+    struct json *doc = json_parse(text, JSON_STRICT, NULL);
+    struct str type, request_id;
+
+    if (json_str(json_get(doc, "type"), &type) && str_equal(type, STR("requestFromClient")) &&
+        json_str(json_get(doc, "requestId"), &request_id) &&
+        request_id.len <= MESSAGE_MAX_ID_BYTES)
+        session_respond(s, request_id, NULL, str_of(cause->msg));
+    json_free(doc);
+}
+
+static void take_message(struct session *s, struct str text, int64_t now_ms)
+{
+    struct message m;
+    struct err e = {0};
+
+    if (message_parse(&m, text, &e) != 0) {
+        log_line(LOG_DEBUG, "malformed message from the proxy: %s", e.msg);
+        if (s->state == READY)
+            answer_malformed(s, text, &e);
+        return;
+    }
+    if (m.type == MESSAGE_ACKNOWLEDGE && s->state == GREETING)
+        acknowledged(s, now_ms);
+    else if (m.type == MESSAGE_REQUEST && s->state == READY && m.has_request_id)
+        s->options.on_request(s->options.owner, &m);
+    message_deinit(&m);
+}
+
+static void describe_close(const struct session *s, struct err *e)
+{
+    unsigned code = ws_client_close_code(s->client);
+    struct str reason = ws_client_close_reason(s->client);
+
+    if (code == WS_CLOSE_TAKEN)
+        err_set(e, ERR_NETWORK,
+                "resource %s is already connected: does another host or program share it?",
+                value(s, CONFIG_NAME));
+    else if (s->state != READY && reason.len == 0)
+        err_set(e, ERR_NETWORK, "closed without acknowledging resource %s: proxySecret may be "
+                "wrong, or the resource connected elsewhere", value(s, CONFIG_NAME));
+    else if (code >= WS_CLOSE_NO_CODE && code <= 1006 && reason.len == 0)
+        err_set(e, ERR_NETWORK, "the connection was closed");
+    else
+        err_set(e, ERR_NETWORK, "the connection was closed: %u %.*s", code, STR_ARG(reason));
+}
+
+/* The peer closed. -1 when that is for good. */
+static int closed(struct session *s, int64_t now_ms, struct err *e)
+{
+    struct err failure = {0};
+
+    if (s->state != CLOSING && ws_client_close_code(s->client) == WS_CLOSE_WRONG_SECRET)
+        return err_set(e, ERR_REFUSED,
+                       "wrong secret: %s does not accept this proxySecret for resource %s",
+                       value(s, CONFIG_PROXY), value(s, CONFIG_NAME));
+    describe_close(s, &failure);
+    lose(s, now_ms, &failure);
+    return 0;
+}
+
+/* Takes one thing that the line has for us. False when there is no more now. */
+static bool take_one(struct session *s, int64_t now_ms, int *result, struct err *e)
+{
+    enum ws_client_event event;
+    struct str text;
+    struct err failure = {0};
+
+    switch (ws_client_step(s->client, now_ms, &event, &text, &failure)) {
+    case IO_DONE:
+        if (event == WS_CLIENT_OPENED)
+            greet(s, now_ms);
+        else if (s->state != CLOSING)
+            take_message(s, text, now_ms);
+        return s->client != NULL;
+    case IO_WANT_READ:
+    case IO_WANT_WRITE:
+        return false;
+    case IO_EOF:
+        *result = closed(s, now_ms, e);
+        return false;
+    case IO_ERR:
+        lose(s, now_ms, &failure);
+        return false;
+    }
+    return false;
+}
+
+static void check_time(struct session *s, int64_t now_ms)
+{
+    struct err failure = {0};
+
+    if (s->is_choked)
+        err_set(&failure, ERR_NETWORK, "it does not read the answers: the line is dropped");
+    else if (s->state == GREETING && now_ms >= s->until_ms)
+        err_set(&failure, ERR_TIMEOUT, "no acknowledgement within %d s",
+                (int)(s->options.intervals->acknowledge_ms / 1000));
+    else if (s->state == CLOSING && now_ms >= s->until_ms)
+        err_set(&failure, ERR_TIMEOUT, "closed without an answer");
+    if (failure.code != ERR_NONE)
+        lose(s, now_ms, &failure);
+}
+
+int session_step(struct session *s, int64_t now_ms, struct err *e)
+{
+    int result = 0, taken = 0;
+
+    if (s->state == WAITING && now_ms >= s->until_ms)
+        dial(s, now_ms);
+    if (s->client == NULL)
+        return 0;
+    while (taken < MESSAGES_PER_STEP && take_one(s, now_ms, &result, e))
+        taken++;
+    s->has_more = taken == MESSAGES_PER_STEP && s->client != NULL;
+    if (s->client != NULL && result == 0)
+        check_time(s, now_ms);
+    return result;
+}
+
+void session_poll(const struct session *s, struct pollset *set)
+{
+    if (s->client != NULL)
+        ws_client_poll(s->client, set);
+    if (s->state == WAITING || s->state == GREETING || s->state == CLOSING)
+        pollset_wake_at(set, s->until_ms);
+    if (s->has_more || s->is_choked)
+        pollset_wake_at(set, 0);
+}
+
+void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
+                     struct str error)
+{
+    if (s->state != READY || s->is_choked)
+        return;
+    buf_clear(&s->out);
+    message_put_response(&s->out, request_id, status, error);
+    s->is_choked = s->out.failed || ws_client_send(s->client, buf_str(&s->out), NULL) != 0;
+}
+
+void session_close(struct session *s)
+{
+    if (s->state == CLOSING || s->state == CLOSED)
+        return;
+    if (s->client != NULL)
+        ws_client_close(s->client, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
+    s->until_ms = clock_now_ms() + s->options.intervals->close_ms;
+    enter(s, s->client == NULL ? CLOSED : CLOSING);
+}
+
+bool session_is_closed(const struct session *s)
+{
+    return s->state == CLOSED;
+}
+
+struct session_view session_describe(const struct session *s)
+{
+    static const char *const names[] = {[WAITING] = "waiting",     [DIALLING] = "connecting",
+                                        [GREETING] = "connecting", [READY] = "connected",
+                                        [CLOSING] = "closing",     [CLOSED] = "closing"};
+
+    return (struct session_view){names[s->state], s->since_wall_ms, s->failure.msg};
+}

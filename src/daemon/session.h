@@ -1,0 +1,58 @@
+/*
+ * The line to the resource proxy: dials, introduces itself, hands requests on, sends answers, dials
+ * again for ever. Knows nothing of jobs.
+ *
+ *     WAITING ──► DIALLING ──► GREETING ──► READY
+ *        ▲            │ (initialize sent)     │
+ *        └────────────┴───── lost ────────────┘        any ──► CLOSING ──► CLOSED
+ */
+#ifndef DAEMON_SESSION_H
+#define DAEMON_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "daemon/config.h"
+#include "daemon/intervals.h"
+#include "proc/pollset.h"
+#include "proto/message.h"
+
+struct session;
+
+struct session_options {
+    const struct config *config;       /* borrowed, complete */
+    const struct intervals *intervals; /* borrowed */
+    /* A request with an id, which is borrowed for the call. May call session_respond. */
+    void (*on_request)(void *owner, const struct message *request);
+    /* The line is gone: answers to what came over it reach nobody. */
+    void (*on_lost)(void *owner);
+    void *owner;
+};
+
+struct session *session_new(const struct session_options *options);
+void session_free(struct session *s);
+
+/* Sends what is queued and takes what came. -1 when it makes no sense to go on: the proxy says that
+ * the secret is wrong. Everything else is logged and tried again. */
+int session_step(struct session *s, int64_t now_ms, struct err *e);
+void session_poll(const struct session *s, struct pollset *set);
+
+/* Queues one answer: `status`, or with `error` not empty a failure of the request itself. Does
+ * nothing while there is no session. */
+void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
+                     struct str error);
+
+/* Says goodbye once what is queued was sent; steps then come to session_is_closed. */
+void session_close(struct session *s);
+bool session_is_closed(const struct session *s);
+
+/* For the status file. */
+struct session_view {
+    const char *state;   /* "waiting", "connecting", "connected" */
+    int64_t since_ms;    /* wall clock: in this state */
+    const char *failure; /* why the last attempt or session ended; "" */
+};
+struct session_view session_describe(const struct session *s);
+
+#endif

@@ -1,0 +1,198 @@
+#include "daemon/upload_worker.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "daemon/reason.h"
+#include "proc/frame.h"
+#include "store/store.h"
+#include "zone/gateway.h"
+#include "zone/upload.h"
+
+/* Of a limit that this process has, a part: login nodes end processes that reach it. */
+enum { LIMIT_PARTS = 4 };
+
+struct worker {
+    int fd;
+    struct store store;
+    struct http_client *http;
+    struct gateway gateway;
+    int64_t id; /* of the job in hand */
+    char hash[SHA1_HEX + 1];
+    int64_t started_ms;
+    struct buf in, out;
+    bool is_alone; /* the supervisor is gone */
+};
+
+static int open_worker(struct worker *w, const char *zone, struct err *e)
+{
+    if (store_init(&w->store, e) != 0)
+        return -1;
+    w->http = http_client_new();
+    if (w->http == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (gateway_init(&w->gateway, w->http, zone, e) != 0)
+        return -1;
+    return identity_load(&w->gateway.identity, w->store.key_dir, e);
+}
+
+static void close_worker(struct worker *w)
+{
+    gateway_deinit(&w->gateway);
+    http_client_free(w->http);
+    store_deinit(&w->store);
+    buf_free(&w->in);
+    buf_free(&w->out);
+}
+
+static void begin(struct worker *w, const char *type)
+{
+    buf_clear(&w->out);
+    json_open(&w->out, '{');
+    json_put_int(&w->out, "id", w->id);
+    json_put_str(&w->out, "type", str_of(type));
+}
+
+static void send_out(struct worker *w)
+{
+    json_close(&w->out, '}');
+    if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, NULL) != IO_DONE)
+        w->is_alone = true;
+}
+
+static void send_progress(void *ctx, int64_t bytes)
+{
+    struct worker *w = ctx;
+
+    begin(w, "progress");
+    json_put_int(&w->out, "bytes", bytes);
+    send_out(w);
+}
+
+static void send_failed(struct worker *w, const char *reason)
+{
+    begin(w, "failed");
+    json_put_str(&w->out, "hash", str_of(w->hash));
+    json_put_str(&w->out, "reason", str_of(reason));
+    send_out(w);
+}
+
+static void send_completed(struct worker *w, const struct upload_result *result)
+{
+    begin(w, "completed");
+    json_put_str(&w->out, "hash", str_of(w->hash));
+    json_put_int(&w->out, "size", result->size);
+    json_put_bool(&w->out, "existed", result->already_existed);
+    json_put_int(&w->out, "ms", clock_now_ms() - w->started_ms);
+    send_out(w);
+}
+
+/* The supervisor's end of the socket is closed: the upload is for nobody. */
+static bool is_cancelled(void *ctx)
+{
+    struct worker *w = ctx;
+    struct pollfd p = {.fd = w->fd};
+
+    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
+        w->is_alone = true;
+    return w->is_alone;
+}
+
+static int upload(struct worker *w, const struct store_entry *entry, struct upload_result *result,
+                  struct err *e)
+{
+    const struct upload_options options = {.hash = w->hash,
+                                           .path = entry->path,
+                                           .size = entry->size,
+                                           .on_progress = send_progress,
+                                           .is_cancelled = is_cancelled,
+                                           .ctx = w};
+
+    if (upload_file(&w->gateway, &options, result, e) != 0)
+        return -1;
+    /* All of it was read and has the hash, only the time was another: not to be hashed again. */
+    if (entry->state == STORE_TOUCHED && !result->already_existed)
+        store_refresh_link(&w->store, w->hash, entry->path, result->size, result->mtime, NULL);
+    return 0;
+}
+
+static void do_job(struct worker *w)
+{
+    struct store_entry entry = {0};
+    struct upload_result result;
+    struct err e = {0};
+
+    w->started_ms = clock_now_ms();
+    if (store_lookup(&w->store, w->hash, &entry, NULL) != 0) {
+        send_failed(w, REASON_STORE);
+        return;
+    }
+    const char *reason = entry.state == STORE_ABSENT ? "the file is no longer shared"
+                                                     : reason_of_state(entry.state);
+    if (reason != NULL)
+        send_failed(w, reason);
+    else if (upload(w, &entry, &result, &e) == 0)
+        send_completed(w, &result);
+    else
+        send_failed(w, e.msg);
+    store_entry_deinit(&entry);
+}
+
+static bool take_job(struct worker *w)
+{
+    struct json *message = json_parse(buf_str(&w->in), JSON_STRICT, NULL);
+    struct str type, hash;
+    bool is_good = json_int(json_get(message, "id"), &w->id) &&
+                   json_str(json_get(message, "type"), &type) && str_equal(type, STR("upload")) &&
+                   json_str(json_get(message, "hash"), &hash) && hash.len == SHA1_HEX;
+
+    if (is_good) {
+        memcpy(w->hash, hash.p, SHA1_HEX);
+        w->hash[SHA1_HEX] = '\0';
+    }
+    json_free(message);
+    return is_good;
+}
+
+static bool has_time_left(int64_t max_ms)
+{
+    struct rusage used;
+    struct rlimit limit;
+
+    if (getrusage(RUSAGE_SELF, &used) != 0)
+        return true;
+    int64_t ms = (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+                 (int64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < (rlim_t)max_ms / 1000 * LIMIT_PARTS)
+        max_ms = (int64_t)limit.rlim_cur * 1000 / LIMIT_PARTS;
+    return ms < max_ms;
+}
+
+int upload_worker_run(int fd, void *ctx)
+{
+    const struct upload_worker *options = ctx;
+    struct worker w = {.fd = fd};
+    struct err e = {0};
+    int opened = open_worker(&w, options->zone, &e), status = 0;
+
+    while (!w.is_alone && has_time_left(options->max_cpu_ms) &&
+           frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
+        if (!take_job(&w)) {
+            status = 1;
+            break;
+        }
+        if (opened == 0) {
+            do_job(&w);
+            continue;
+        }
+        /* The reason may name files of this host: it is for the log, which is the supervisor's. */
+        send_failed(&w, "the host cannot sign its requests: ask its owner to look at its keys");
+        break;
+    }
+    close_worker(&w);
+    return status;
+}

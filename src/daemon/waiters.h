@@ -1,0 +1,51 @@
+/*
+ * Those who wait for a job, each with a deadline: a heap over all of them, a list per job. Used by
+ * jobs.c alone.
+ */
+#ifndef DAEMON_WAITERS_H
+#define DAEMON_WAITERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct waiter {
+    struct waiter *previous, *next; /* in its list */
+    struct waiter_list *list;
+    size_t heap_index; /* from 1; 0: its deadline has passed */
+    int64_t deadline_ms;
+    size_t id_len;
+    char id[]; /* the request's */
+};
+
+struct waiter_list {
+    struct waiter *first, *last;
+    void *owner;
+};
+
+/* All zeros is empty. */
+struct waiters {
+    struct waiter **heap; /* from index 1 */
+    size_t heap_len, heap_cap;
+    size_t count; /* in all lists */
+};
+
+void waiters_deinit(struct waiters *w);
+
+/* Adds one at the end of a list. False without memory. */
+bool waiters_add(struct waiters *w, struct waiter_list *list, struct str request_id,
+                 int64_t deadline_ms);
+
+/* Removes and frees. */
+void waiters_remove(struct waiters *w, struct waiter *waiter);
+
+/* The earliest whose deadline is at or before now_ms, taken off the heap but not off its list; NULL
+ * when there is none. */
+struct waiter *waiters_take_due(struct waiters *w, int64_t now_ms);
+
+/* CLOCK_NEVER_MS when nobody waits. */
+int64_t waiters_next_ms(const struct waiters *w);
+
+#endif

@@ -1,4 +1,4 @@
-/* Closing what a forked child must not hold. Used by process.c alone. */
+/* Closing what a forked child must not hold: for process.c and the demo's servers. */
 #ifndef PROC_DESCRIPTORS_H
 #define PROC_DESCRIPTORS_H
 

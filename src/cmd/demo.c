@@ -1,0 +1,483 @@
+/*
+ * demo: the whole job on loopback, with the real commands in processes of their own: a hub, a host
+ * that shares one file, and somebody elsewhere who asks for it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/fs.h"
+#include "base/random.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/demo_process.h"
+
+enum {
+    DEMO_RANDOM_BYTES = 8 << 20,
+    DEMO_MAX_OUTPUT = 65536,
+    DEMO_LOG_TAIL_LINES = 20,
+    DEMO_MAX_VARIABLES = 4
+};
+
+/* One of the three parties: its folder, environment and prompt. */
+struct place {
+    const char *prompt;
+    char *directory;
+    char *environment[DEMO_MAX_VARIABLES + 1]; /* "NAME=value"; NULL ends it */
+};
+
+struct demo {
+    struct demo_processes processes;
+    bool is_quiet, is_kept;
+    char *folder;
+    char *file, *copy; /* what is shared, and what came back */
+    struct place hub, host, remote;
+    char *hub_log, *daemon_log, *output_file;
+    char *url, *uri;
+    struct buf output; /* what the last command printed */
+    const char *step;  /* what is being done, for errors */
+    int64_t size;      /* of the file */
+    int64_t took_ms;   /* by the last command */
+};
+
+#define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* printf to a new string; the caller frees. Without memory for it the demo ends here; its processes
+ * are told by the kernel. */
+static char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *text(const char *format, ...)
+{
+    char *out = NULL;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&out, format, args) < 0) {
+        fputs("kachery-resource demo: out of memory\n", stderr);
+        exit(CMD_FAILED);
+    }
+    va_end(args);
+    return out;
+}
+
+static void say(const struct demo *d, const char *line)
+{
+    if (!d->is_quiet)
+        puts(line);
+}
+
+/* A word as a shell wants it. */
+static void put_word(struct buf *b, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-+=./:,@%";
+
+    if (*word != '\0' && strspn(word, plain) == strlen(word)) {
+        buf_puts(b, word);
+        return;
+    }
+    buf_putc(b, '\'');
+    for (; *word != '\0'; word++)
+        if (*word == '\'')
+            buf_puts(b, "'\\''");
+        else
+            buf_putc(b, *word);
+    buf_putc(b, '\'');
+}
+
+/* A command as it would be typed there. */
+static void say_typed(const struct demo *d, const struct place *place, const char *before,
+                      const char *const *words, const char *after)
+{
+    struct buf line = {0}, printable = {0};
+
+    buf_printf(&line, "  %s$ %s", place->prompt, before);
+    for (; *words != NULL; words++) {
+        buf_putc(&line, ' ');
+        put_word(&line, *words);
+    }
+    buf_puts(&line, after);
+    fs_put_printable(&printable, buf_str(&line));
+    say(d, buf_cstr(&printable));
+    buf_free(&line);
+    buf_free(&printable);
+}
+
+/* What somebody sets up first there. */
+static void say_place(const struct demo *d, const struct place *place)
+{
+    say_typed(d, place, "cd", ARGUMENTS(place->directory), "");
+    if (place->environment[0] != NULL)
+        say_typed(d, place, "export", (const char *const *)place->environment, "");
+}
+
+/* What a command printed, and its time; with `bytes` the rate too. */
+static void say_result(const struct demo *d, int64_t bytes)
+{
+    double seconds = (double)d->took_ms / 1000;
+    struct str rest = buf_str(&d->output);
+
+    if (d->is_quiet)
+        return;
+    while (rest.len > 0) {
+        size_t end = str_find(rest, '\n');
+        printf("  %.*s\n", STR_ARG(str_slice(rest, 0, end)));
+        rest = str_slice(rest, end + 1, rest.len);
+    }
+    if (bytes > 0 && d->took_ms > 0)
+        printf("    (%.2f s, %.0f MB/s)\n", seconds, (double)bytes / 1e6 / seconds);
+    else
+        printf("    (%.2f s)\n", seconds);
+}
+
+static struct demo_command command_at(const struct place *place, const char *const *arguments,
+                                      const char *output)
+{
+    return (struct demo_command){place->directory, (const char *const *)place->environment,
+                                 arguments, output};
+}
+
+/* Runs one command there to its end and shows what it printed; it must exit with `want`. */
+static int run(struct demo *d, const struct place *place, const char *const *arguments, int want,
+               int64_t bytes, struct err *e)
+{
+    struct demo_command command = command_at(place, arguments, d->output_file);
+    int64_t started_ms = clock_now_ms();
+    int status;
+
+    d->step = arguments[0];
+    say_typed(d, place, "kachery-resource", arguments, "");
+    if (demo_processes_run(&d->processes, &command, &status, e) != 0)
+        return -1;
+    d->took_ms = clock_now_ms() - started_ms;
+    buf_clear(&d->output);
+    if (fs_read_file(d->output_file, DEMO_MAX_OUTPUT, &d->output, e) != 0)
+        return -1;
+    say_result(d, bytes);
+    if (status != want)
+        return err_set(e, ERR_FAILED, "exit status %d, want %d", status, want);
+    return 0;
+}
+
+/* Starts a server there and waits for `ready` in its log; that line is then d->output. */
+static int serve(struct demo *d, const struct place *place, const char *const *arguments,
+                 const char *log, const char *ready, struct err *e)
+{
+    struct demo_command command = command_at(place, arguments, log);
+    int64_t started_ms = clock_now_ms();
+    char *after = text(" > %s 2>&1 &", strrchr(log, '/') + 1);
+    int status;
+
+    d->step = arguments[0];
+    buf_clear(&d->output);
+    say_typed(d, place, "nohup kachery-resource", arguments, after);
+    free(after);
+    status = demo_processes_serve(&d->processes, arguments[0], &command, ready, &d->output, e);
+    d->took_ms = clock_now_ms() - started_ms;
+    if (status == 0)
+        say_result(d, 0);
+    return status;
+}
+
+/* The three folders; nothing is set from outside but where temporary files go. */
+static int make_folder(struct demo *d, struct err *e)
+{
+    const char *base = env_get("TMPDIR");
+    struct buf path = {0};
+
+    if (fs_absolute_path(base == NULL ? "/tmp" : base, &path, e) != 0)
+        return -1;
+    buf_puts(&path, "/kachery-demo.XXXXXX");
+    char *folder = buf_take(&path);
+    if (folder == NULL || mkdtemp(folder) == NULL) {
+        err_errno(e, ERR_FAILED, errno, "cannot create a folder in %s", base ? base : "/tmp");
+        free(folder);
+        return -1;
+    }
+    d->folder = folder;
+    d->hub = (struct place){.prompt = "hub", .directory = text("%s/hub", folder)};
+    d->host = (struct place){.prompt = "host", .directory = text("%s/host", folder)};
+    d->remote = (struct place){.prompt = "elsewhere", .directory = text("%s/elsewhere", folder)};
+    d->hub_log = text("%s/hub.log", d->hub.directory);
+    d->daemon_log = text("%s/share.log", d->host.directory);
+    d->output_file = text("%s/output", folder);
+    d->copy = text("%s/copy", d->remote.directory);
+    if (fs_make_dirs(d->hub.directory, e) != 0 || fs_make_dirs(d->host.directory, e) != 0)
+        return -1;
+    return fs_make_dirs(d->remote.directory, e);
+}
+
+/* Both sides know the proxy's secret. */
+static int make_secret(const struct demo *d, struct err *e)
+{
+    char secret[33], *path = text("%s/secret", d->folder);
+
+    random_hex(secret, 32);
+    int status = fs_write_file(path, str_of(secret), FS_PRIVATE, e);
+    free(path);
+    return status;
+}
+
+static int make_random_file(struct demo *d, struct err *e)
+{
+    char *data = malloc(DEMO_RANDOM_BYTES);
+
+    if (data == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    random_bytes(data, DEMO_RANDOM_BYTES);
+    d->file = text("%s/random.dat", d->host.directory);
+    int status = fs_write_file(d->file, (struct str){data, DEMO_RANDOM_BYTES}, 0, e);
+    free(data);
+    return status;
+}
+
+/* The file to share, as an absolute path. */
+static int choose_file(struct demo *d, const char *given, struct err *e)
+{
+    struct buf path = {0};
+    struct stat st;
+
+    if (given == NULL) {
+        if (make_random_file(d, e) != 0)
+            return -1;
+    } else {
+        if (fs_absolute_path(given, &path, e) != 0)
+            return -1;
+        d->file = buf_take(&path);
+    }
+    if (d->file == NULL || stat(d->file, &st) != 0)
+        return err_errno(e, ERR_NOT_FOUND, errno, "cannot open %s", given);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_FAILED, "%s: not a regular file", given);
+    d->size = st.st_size;
+    return 0;
+}
+
+/* Once the hub's address is known. */
+static void set_environments(struct demo *d)
+{
+    d->host.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->host.directory);
+    d->host.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
+    d->remote.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->remote.directory);
+    d->remote.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
+    d->remote.environment[2] = text("KACHERY_RESOURCE_URL=%s/r/demo", d->url);
+}
+
+static int start_hub(struct demo *d, struct err *e)
+{
+    static const char ready[] = "listening ";
+
+    say(d, "\nThe hub, a lab's own server: resource proxy and zone on one port");
+    say_place(d, &d->hub);
+    if (serve(d, &d->hub,
+              ARGUMENTS("hub", "--listen", "127.0.0.1:0", "--data", "zone", "--open-registration",
+                        "--secret-file", "../secret"),
+              d->hub_log, ready, e) != 0)
+        return -1;
+    const char *url = strstr(buf_cstr(&d->output), ready) + strlen(ready);
+    d->url = text("%.*s", (int)strcspn(url, " "), url);
+    set_environments(d);
+    return 0;
+}
+
+static int start_host(struct demo *d, struct err *e)
+{
+    say(d, "\nThe host with the file: keys, a config, the file's address, the daemon");
+    say_place(d, &d->host);
+    if (run(d, &d->host, ARGUMENTS("register", "--label", "demo host"), CMD_OK, 0, e) != 0 ||
+        run(d, &d->host,
+            ARGUMENTS("init", "--name", "demo", "--zone", "default", "--max-uploads", "2",
+                      "--proxy-url", d->url, "--proxy-secret-file", "../secret", "--no-input"),
+            CMD_OK, 0, e) != 0 ||
+        run(d, &d->host, ARGUMENTS("link", d->file), CMD_OK, d->size, e) != 0)
+        return -1;
+    struct str line = buf_str(&d->output);
+    d->uri = text("%.*s", STR_ARG(str_slice(line, 0, str_find(line, '\t'))));
+    if (!str_starts_with(str_of(d->uri), STR("sha1://")))
+        return err_set(e, ERR_FAILED, "no URI in its output");
+    return serve(d, &d->host, ARGUMENTS("share"), d->daemon_log, "acknowledged", e);
+}
+
+/* Nobody has uploaded the file so far; it comes because it is asked for. */
+static int fetch(struct demo *d, struct err *e)
+{
+    say(d, "\nElsewhere, with an empty store: not there yet, ask for it, get it");
+    say_place(d, &d->remote);
+    if (run(d, &d->remote, ARGUMENTS("info", d->uri), CMD_NOT_FOUND, 0, e) != 0 ||
+        run(d, &d->remote, ARGUMENTS("request", d->uri, "--wait"), CMD_OK, d->size, e) != 0)
+        return -1;
+    return run(d, &d->remote, ARGUMENTS("load", d->uri, "-o", "copy"), CMD_OK, d->size, e);
+}
+
+/* Reads up to `size` bytes; fewer only at the end of the file. */
+static ssize_t read_block(int fd, char *block, size_t size)
+{
+    size_t have = 0;
+
+    while (have < size) {
+        ssize_t n = read(fd, block + have, size - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        have += (size_t)n;
+    }
+    return (ssize_t)have;
+}
+
+static int compare_open(int a, int b, struct err *e)
+{
+    enum { BLOCK = 65536 };
+    static char left[BLOCK], right[BLOCK];
+    ssize_t n, m;
+
+    do {
+        n = read_block(a, left, BLOCK);
+        m = read_block(b, right, BLOCK);
+        if (n < 0 || m < 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot read");
+        if (n != m || memcmp(left, right, (size_t)n) != 0)
+            return err_set(e, ERR_CHANGED, "the bytes that came back differ");
+    } while (n > 0);
+    return 0;
+}
+
+static int prove(struct demo *d, struct err *e)
+{
+    int status = -1, file, copy;
+
+    d->step = "cmp";
+    say_typed(d, &d->remote, "cmp", ARGUMENTS("copy", d->file), "");
+    file = open(d->file, O_RDONLY | O_CLOEXEC);
+    copy = open(d->copy, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || copy < 0)
+        err_errno(e, ERR_FAILED, errno, "cannot open %s", file < 0 ? d->file : d->copy);
+    else
+        status = compare_open(file, copy, e);
+    if (file >= 0)
+        close(file);
+    if (copy >= 0)
+        close(copy);
+    return status;
+}
+
+static int tell_story(struct demo *d, const char *given, struct err *e)
+{
+    d->step = "prepare";
+    if (make_folder(d, e) != 0 || choose_file(d, given, e) != 0 || make_secret(d, e) != 0)
+        return -1;
+    if (!d->is_quiet)
+        printf("All of this is real, on loopback, in %s\n", d->folder);
+    if (start_hub(d, e) != 0 || start_host(d, e) != 0 || fetch(d, e) != 0 || prove(d, e) != 0)
+        return -1;
+    if (!d->is_quiet)
+        printf("\nThe %lld bytes that came back are those of %s\n", (long long)d->size, d->file);
+    puts(d->uri);
+    if (fflush(stdout) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot write to standard output");
+    return 0;
+}
+
+/* What a user needs to go on by hand. */
+static void say_kept(const struct demo *d)
+{
+    printf("\nHub and daemon run on. To try it by hand:\n");
+    for (size_t i = 0; d->remote.environment[i] != NULL; i++)
+        printf("export %s\n", d->remote.environment[i]);
+    printf("kachery-resource load %s\n", d->uri);
+    printf("\nTo end it:\nkill");
+    for (size_t i = d->processes.server_count; i-- > 0;)
+        printf(" %ld", (long)d->processes.servers[i].pid);
+    printf(" && rm -r %s\n", d->folder);
+}
+
+/* The last lines of a server's log, when something went wrong. */
+static void show_log(const struct demo_server *server)
+{
+    struct buf log = {0};
+    size_t at, lines = 0;
+
+    if (fs_read_file(server->log, 1 << 20, &log, NULL) == 0 && log.len > 0) {
+        for (at = log.len - 1; at > 0; at--)
+            if (log.data[at - 1] == '\n' && ++lines == DEMO_LOG_TAIL_LINES)
+                break;
+        fprintf(stderr, "--- %s:\n%.*s", server->log, (int)(log.len - at), log.data + at);
+    }
+    buf_free(&log);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static void free_place(struct place *place)
+{
+    for (size_t i = 0; i < DEMO_MAX_VARIABLES; i++)
+        free(place->environment[i]);
+    free(place->directory);
+}
+
+static void clean_up(struct demo *d, bool is_failed)
+{
+    if (is_failed || !d->is_kept) {
+        demo_processes_stop(&d->processes);
+        for (size_t i = 0; is_failed && i < d->processes.server_count; i++)
+            show_log(&d->processes.servers[i]);
+        if (d->folder != NULL)
+            nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    demo_processes_deinit(&d->processes);
+    free_place(&d->hub);
+    free_place(&d->host);
+    free_place(&d->remote);
+    free(d->folder);
+    free(d->file);
+    free(d->copy);
+    free(d->hub_log);
+    free(d->daemon_log);
+    free(d->output_file);
+    free(d->url);
+    free(d->uri);
+    buf_free(&d->output);
+}
+
+int cmd_demo(int argc, char **argv)
+{
+    struct demo d = {.step = ""};
+    const struct cmd_option options[] = {
+        {.name = "keep", .flag = &d.is_kept},
+        {0},
+    };
+    struct cmd_args args = {.options = options, .max_operands = 1};
+    int status = cmd_parse("demo", argc, argv, &args);
+    struct err e = {0};
+
+    if (status >= 0)
+        return status;
+    d.is_quiet = args.is_quiet;
+    demo_processes_init(&d.processes);
+    d.processes.outlive_us = d.is_kept;
+    status = CMD_OK;
+    if (tell_story(&d, args.operand_count > 0 ? args.operands[0] : NULL, &e) != 0) {
+        err_wrap(&e, "%s", d.step);
+        cmd_warn("demo", &e);
+        status = CMD_FAILED;
+    } else if (d.is_kept) {
+        say_kept(&d);
+    }
+    clean_up(&d, status != CMD_OK);
+    return cmd_finish("demo", status);
+}

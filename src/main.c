@@ -2,11 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cmd/cmd.h"
-
-#ifndef KACHERY_RESOURCE_VERSION
-#define KACHERY_RESOURCE_VERSION "0.1.0"
-#endif
 
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
@@ -36,7 +33,7 @@ int main(int argc, char **argv)
         return cmd_finish("--help", CMD_OK);
     }
     if (strcmp(name, "--version") == 0) {
-        puts("kachery-resource " KACHERY_RESOURCE_VERSION);
+        puts("kachery-resource " VERSION);
         return cmd_finish(name, CMD_OK);
     }
     for (const struct cmd *row = cmd_table; row->name != NULL; row++)

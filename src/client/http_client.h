@@ -16,16 +16,20 @@
 #include "proto/http_head.h"
 
 enum {
-    HTTP_CLIENT_STALL_MS = 60000,      /* no byte either way */
-    HTTP_CLIENT_MAX_ANSWER = 1 << 20,  /* collected answers */
-    HTTP_CLIENT_MAX_IDLE = 8,          /* connections kept */
-    HTTP_CLIENT_IDLE_MS = 50000        /* for how long */
+    HTTP_CLIENT_STALL_MS = 60000,     /* no byte either way */
+    HTTP_CLIENT_MAX_ANSWER = 1 << 20, /* collected answers */
+    HTTP_CLIENT_MAX_INTERIM = 10,     /* 1xx answers before the final one */
+    HTTP_CLIENT_MAX_IDLE = 8,         /* connections kept */
+    HTTP_CLIENT_IDLE_MS = 50000,      /* for how long */
+    HTTP_CLIENT_SOURCE_IDLE_MS = 3000 /* for how long when the call could not be repeated */
 };
 
 struct http_client; /* the idle connections */
 struct http_call;   /* one request and its answer */
 
 struct http_client *http_client_new(void);
+
+/* Closes the idle connections; after the last call was freed. NULL-safe. */
 void http_client_free(struct http_client *client);
 
 struct http_call_options {
@@ -35,31 +39,37 @@ struct http_call_options {
     struct str body; /* whole body in memory; or: */
     /* The body's source: IO_DONE with the next 1 to … bytes in *chunk, borrowed until the next
      * call; IO_EOF after body_size bytes; IO_ERR drops the connection at once (the peer must not
-     * take what it got as complete) and the call fails with that error. */
+     * take what it got as complete) and the call fails with that error, as it is. It may answer
+     * IO_WANT_READ when it has nothing yet: the call then waits without a stall limit, and whoever
+     * steps it knows when to step again. */
     enum io (*source)(void *ctx, struct str *chunk, struct err *e);
     int64_t body_size; /* with source */
     /* Takes the bytes of a 200 or 206 answer as they come; without it (and for other statuses) the
-     * answer is collected. -1 ends the call with that error. */
+     * answer is collected. -1 ends the call with that error, as it is. */
     int (*sink)(void *ctx, const struct http_head *head, struct str chunk, struct err *e);
     void *ctx;
-    size_t max_answer_bytes; /* 0: HTTP_CLIENT_MAX_ANSWER */
-    int64_t deadline_ms;     /* of the whole call (clock_now_ms()), or CLOCK_NEVER_MS */
-    int64_t stall_ms;        /* 0: HTTP_CLIENT_STALL_MS */
+    /* Of a collected answer; 0: HTTP_CLIENT_MAX_ANSWER. An answer with a status from 300 on is cut
+     * there, others are an error. */
+    size_t max_answer_bytes;
+    int64_t deadline_ms; /* of the whole call (clock_now_ms()), or CLOCK_NEVER_MS */
+    int64_t stall_ms;    /* 0: HTTP_CLIENT_STALL_MS */
 };
 
 /* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for
- * a bad URL. */
+ * a bad URL, one with a user name, and https (see above). */
 struct http_call *http_call_new(struct http_client *client,
                                 const struct http_call_options *options, struct err *e);
 
 /*
- * IO_DONE: the answer is complete (whatever its status). An answer that comes before all of the
- * body was sent ends the call too: the rest is not sent and the connection is not reused.
+ * IO_DONE: the answer is complete (whatever its status; redirections are not followed). An answer
+ * that comes before all of the body was sent ends the call too: the rest is not sent and the
+ * connection is not reused.
  * IO_WANT_…: see http_call_poll. IO_ERR: ERR_NETWORK (connect, reset, cut, stall), ERR_TIMEOUT (the
- * deadline), ERR_PROTOCOL, ERR_TOO_LARGE, or the source's/sink's own. Each names method and URL
- * without its query.
+ * deadline), ERR_PROTOCOL, ERR_TOO_LARGE; each names method and URL without its query. Or the
+ * source's or sink's own.
  * A reused connection that the server closed before any byte of an answer is replaced by a new one
  * once, when the source was not called yet.
+ * One step moves at most a few MiB, so that the caller has its turn.
  */
 enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e);
 void http_call_poll(const struct http_call *call, struct pollset *set);
@@ -68,7 +78,8 @@ void http_call_poll(const struct http_call *call, struct pollset *set);
 const struct http_head *http_call_head(const struct http_call *call);
 struct str http_call_body(const struct http_call *call);
 
-/* Hands the connection back to the client when it is reusable, closes it otherwise. NULL-safe. */
+/* Ends the call; a connection in mid-call is closed. (One that can be used again went back to the
+ * client when the answer was complete.) NULL-safe. */
 void http_call_free(struct http_call *call);
 
 /* Runs a call to its end; the caller reads it with http_call_head/body and frees it. NULL on

@@ -1,0 +1,330 @@
+#include "client/http_call.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "client/http_idle.h"
+#include "proto/url.h"
+
+/* Of method and URL in messages, so that there is room for the cause. */
+enum { MAX_LABEL_BYTES = 120 };
+
+static bool has_method(const struct http_call_options *options, const char *method)
+{
+    return str_equal(options->method, str_of(method));
+}
+
+static int64_t body_size(const struct http_call_options *options)
+{
+    return options->source != NULL ? options->body_size : (int64_t)options->body.len;
+}
+
+static int check_url(const struct url *url, struct err *e)
+{
+    if (url_is_websocket(url))
+        return err_set(e, ERR_USAGE, "%.*s: want http://", STR_ARG(str_cut(url->text, 100)));
+    if (url_is_tls(url)) {
+        struct buf shown = {0};
+        url_put_redacted(&shown, url);
+        err_set(e, ERR_USAGE, "%s: https:// is not supported yet by this build", buf_cstr(&shown));
+        buf_free(&shown);
+        return -1;
+    }
+    if (url->userinfo.len > 0)
+        return err_set(e, ERR_USAGE, "a URL of %.*s has a user name: want one without",
+                       STR_ARG(str_cut(url->host, 100)));
+    return 0;
+}
+
+static void put_label(struct buf *out, struct str method, const struct url *url)
+{
+    struct buf shown = {0};
+
+    url_put_redacted(&shown, url);
+    struct str cut = str_cut(buf_str(&shown), MAX_LABEL_BYTES);
+    buf_printf(out, "%.*s %.*s%s", STR_ARG(method), STR_ARG(cut), cut.len < shown.len ? "…" : "");
+    buf_free(&shown);
+}
+
+static void put_headers(struct buf *out, const struct http_call_options *options)
+{
+    bool has_body = options->source != NULL || options->body.len > 0 ||
+                    has_method(options, "POST") || has_method(options, "PUT") ||
+                    has_method(options, "PATCH");
+    struct buf name = {0};
+
+    http_head_put_header(out, "User-Agent", STR("kachery-resource/" VERSION));
+    for (size_t i = 0; i < options->header_count; i++) {
+        buf_clear(&name);
+        buf_put(&name, options->headers[i].name);
+        http_head_put_header(out, buf_cstr(&name), options->headers[i].value);
+    }
+    if (has_body)
+        http_head_put_length(out, (uint64_t)body_size(options));
+    buf_free(&name);
+}
+
+static int build(struct http_call *call, const struct url *url, struct err *e)
+{
+    struct buf text = {0};
+    int result = -1;
+
+    put_label(&call->label, call->options.method, url);
+    buf_printf(&call->origin, "%.*s:%u", STR_ARG(url->host), url->port);
+    buf_put(&call->host, url->host);
+    buf_put(&call->method, call->options.method);
+    url_put_target(&text, url);
+    http_head_put_request(&call->head_out, call->options.method, buf_str(&text));
+    buf_clear(&text);
+    url_put_host(&text, url);
+    http_head_put_header(&call->head_out, "Host", buf_str(&text));
+    put_headers(&call->head_out, &call->options);
+    http_head_put_end(&call->head_out);
+    buf_cstr(&call->label); /* for its NUL */
+    if (call->label.failed || call->origin.failed || call->host.failed || call->method.failed ||
+        text.failed || call->head_out.failed)
+        err_set(e, ERR_FAILED, "cannot build a request with these headers");
+    else
+        result = 0;
+    buf_free(&text);
+    return result;
+}
+
+struct http_call *http_call_new(struct http_client *client,
+                                const struct http_call_options *options, struct err *e)
+{
+    struct http_call *call;
+    struct url url;
+
+    if (url_parse(&url, options->url, e) != 0 || check_url(&url, e) != 0)
+        return NULL;
+    if (body_size(options) < 0) {
+        err_set(e, ERR_USAGE, "a body of %lld bytes", (long long)options->body_size);
+        return NULL;
+    }
+    call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    call->client = client;
+    call->options = *options;
+    call->port = url.port;
+    call->begun_ms = call->activity_ms = clock_now_ms();
+    if (call->options.max_answer_bytes == 0)
+        call->options.max_answer_bytes = HTTP_CLIENT_MAX_ANSWER;
+    if (call->options.stall_ms == 0)
+        call->options.stall_ms = HTTP_CLIENT_STALL_MS;
+    if (build(call, &url, e) != 0) {
+        http_call_free(call);
+        return NULL;
+    }
+    /* What was copied is not borrowed any more. */
+    call->options.method = call->options.url = STR("");
+    call->options.headers = NULL;
+    http_send_rewind(call);
+    return call;
+}
+
+void http_call_free(struct http_call *call)
+{
+    if (call == NULL)
+        return;
+    dial_cancel(&call->dial);
+    stream_free(call->stream);
+    buf_free(&call->label);
+    buf_free(&call->origin);
+    buf_free(&call->host);
+    buf_free(&call->method);
+    buf_wipe(&call->head_out); /* a header or the target may be a secret */
+    buf_free(&call->head_in);
+    buf_free(&call->answer);
+    free(call->in_data);
+    free(call);
+}
+
+const struct http_head *http_call_head(const struct http_call *call)
+{
+    return &call->head;
+}
+
+struct str http_call_body(const struct http_call *call)
+{
+    return buf_str(&call->answer);
+}
+
+static enum io start_dial(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    int64_t deadline = clock_earlier(call->options.deadline_ms, now_ms + DIAL_TIMEOUT_MS);
+
+    if (dial_start(&call->dial, buf_str(&call->host), call->port, deadline, e) != 0)
+        return IO_ERR;
+    call->state = HTTP_CALL_DIAL;
+    return IO_DONE;
+}
+
+static enum io start(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    int64_t max_idle_ms =
+        call->options.source == NULL ? HTTP_CLIENT_IDLE_MS : HTTP_CLIENT_SOURCE_IDLE_MS;
+
+    call->activity_ms = now_ms;
+    call->stream = http_idle_take(call->client, buf_str(&call->origin), now_ms, max_idle_ms);
+    if (call->stream == NULL)
+        return start_dial(call, now_ms, e);
+    call->is_reused = true;
+    call->state = HTTP_CALL_EXCHANGE;
+    return IO_DONE;
+}
+
+static enum io dial(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    int fd;
+    enum io io = dial_step(&call->dial, now_ms, &fd, e);
+
+    if (io != IO_DONE)
+        return io;
+    call->stream = stream_new(fd);
+    if (call->stream == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return IO_ERR;
+    }
+    call->activity_ms = now_ms;
+    call->state = HTTP_CALL_EXCHANGE;
+    return IO_DONE;
+}
+
+/* The connection ended before there was an answer; e says how. */
+static enum io closed(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    bool is_whole = call->is_sent && call->send_failure.code == ERR_NONE;
+
+    if (call->is_reused && !call->is_retried && !call->has_answer_byte && !call->is_source_used) {
+        call->is_retried = true;
+        stream_free(call->stream);
+        call->stream = NULL;
+        http_send_rewind(call);
+        return start_dial(call, now_ms, e);
+    }
+    if (!is_whole && !call->has_answer_byte)
+        err_set(e, ERR_NETWORK, "the connection was lost after %lld of %lld bytes of the body",
+                (long long)call->body_sent, (long long)body_size(&call->options));
+    return IO_ERR;
+}
+
+static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    enum io out = http_send_step(call, now_ms, e);
+
+    if (out == IO_ERR)
+        return IO_ERR;
+    enum io in = http_receive_head(call, now_ms, e);
+    if (in == IO_EOF)
+        return closed(call, now_ms, e);
+    if (in == IO_DONE)
+        call->state = HTTP_CALL_BODY;
+    return in == IO_WANT_READ && out == IO_WANT_WRITE ? IO_WANT_WRITE : in;
+}
+
+static enum io receive(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    enum io io = http_receive_body(call, now_ms, e);
+
+    if (io != IO_DONE)
+        return io;
+    if (http_receive_is_clean(call)) {
+        http_idle_give(call->client, buf_str(&call->origin), call->stream, now_ms);
+        call->stream = NULL;
+    }
+    call->state = HTTP_CALL_DONE;
+    return IO_DONE;
+}
+
+/* IO_DONE: go on in the state that is set now. */
+static enum io run_state(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    switch (call->state) {
+    case HTTP_CALL_START:
+        return start(call, now_ms, e);
+    case HTTP_CALL_DIAL:
+        return dial(call, now_ms, e);
+    case HTTP_CALL_EXCHANGE:
+        return exchange(call, now_ms, e);
+    case HTTP_CALL_BODY:
+        return receive(call, now_ms, e);
+    case HTTP_CALL_DONE:
+        return IO_DONE;
+    case HTTP_CALL_FAILED:
+        break;
+    }
+    return IO_ERR;
+}
+
+static bool is_too_late(const struct http_call *call, int64_t now_ms)
+{
+    return call->options.deadline_ms != CLOCK_NEVER_MS && now_ms >= call->options.deadline_ms;
+}
+
+static bool is_stalled(const struct http_call *call, int64_t now_ms)
+{
+    return (call->state == HTTP_CALL_EXCHANGE || call->state == HTTP_CALL_BODY) &&
+           !call->is_source_waiting && now_ms - call->activity_ms >= call->options.stall_ms;
+}
+
+static enum io fail(struct http_call *call, struct err *e)
+{
+    if (!call->is_own_failure)
+        err_wrap(&call->failure, "%s", call->label.data);
+    call->state = HTTP_CALL_FAILED;
+    dial_cancel(&call->dial);
+    stream_free(call->stream);
+    call->stream = NULL;
+    return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
+}
+
+enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
+{
+    enum io io;
+
+    if (call->state == HTTP_CALL_FAILED)
+        return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
+    do
+        io = run_state(call, now_ms, &call->failure);
+    while (io == IO_DONE && call->state != HTTP_CALL_DONE);
+    if (io == IO_DONE)
+        return IO_DONE;
+    if (io == IO_ERR && call->state == HTTP_CALL_DIAL && is_too_late(call, now_ms))
+        call->failure.code = ERR_TIMEOUT;
+    if (io != IO_ERR && is_too_late(call, now_ms)) {
+        err_set(&call->failure, ERR_TIMEOUT, "not finished within %lld s",
+                (long long)(call->options.deadline_ms - call->begun_ms + 999) / 1000);
+        io = IO_ERR;
+    } else if (io != IO_ERR && is_stalled(call, now_ms)) {
+        err_set(&call->failure, ERR_NETWORK, "stalled: no byte for %lld s",
+                (long long)call->options.stall_ms / 1000);
+        io = IO_ERR;
+    }
+    return io == IO_ERR ? fail(call, e) : io;
+}
+
+void http_call_poll(const struct http_call *call, struct pollset *set)
+{
+    switch (call->state) {
+    case HTTP_CALL_DIAL:
+        dial_poll(&call->dial, set);
+        break;
+    case HTTP_CALL_EXCHANGE:
+        stream_poll(call->stream, true, !call->is_sent && !call->is_source_waiting, set);
+        break;
+    case HTTP_CALL_BODY:
+        stream_poll(call->stream, true, false, set);
+        break;
+    default:
+        pollset_wake_at(set, clock_now_ms());
+        return;
+    }
+    if (call->state != HTTP_CALL_DIAL && !call->is_source_waiting)
+        pollset_wake_at(set, call->activity_ms + call->options.stall_ms);
+    pollset_wake_at(set, call->options.deadline_ms);
+}

@@ -1,0 +1,79 @@
+/*
+ * The inside of a call, shared by http_call.c (its life), http_send.c and http_receive.c.
+ *     START ──► DIAL ──► EXCHANGE ──► BODY ──► DONE       (START ──► EXCHANGE when reused)
+ *       ▲                   │ closed before any byte of an answer, reused: once
+ *       └───────────────────┘
+ */
+#ifndef CLIENT_HTTP_CALL_H
+#define CLIENT_HTTP_CALL_H
+
+#include "client/http_client.h"
+#include "net/dial.h"
+#include "net/stream.h"
+#include "proto/http_body.h"
+#include "proto/http_head.h"
+
+/* Bytes of one read, and what one step moves at most. */
+enum { HTTP_CALL_READ_BYTES = 256 << 10, HTTP_CALL_STEP_BYTES = 4 << 20 };
+
+enum http_call_state {
+    HTTP_CALL_START,
+    HTTP_CALL_DIAL,
+    HTTP_CALL_EXCHANGE, /* the request goes out; the head of the answer may come any time */
+    HTTP_CALL_BODY,     /* of the answer */
+    HTTP_CALL_DONE,
+    HTTP_CALL_FAILED
+};
+
+struct http_call {
+    struct http_client *client; /* borrowed */
+    struct http_call_options options;
+    struct buf label, origin, host, method, head_out;
+    uint16_t port;
+    int64_t begun_ms, activity_ms;
+    enum http_call_state state;
+    struct err failure;
+    bool is_own_failure; /* the source's or the sink's: told as it is */
+    bool is_reused, is_retried;
+    struct dial dial;
+    struct stream *stream;
+
+    /* out */
+    size_t head_sent;
+    struct str chunk; /* of the body, not sent yet */
+    int64_t body_left; /* not taken from the source yet */
+    int64_t body_sent;
+    bool is_sent, is_source_used, is_source_waiting;
+    struct err send_failure; /* an answer may be there all the same */
+
+    /* in: [in_start, in_end) of in_data is read and not used */
+    char *in_data;
+    size_t in_start, in_end;
+    bool has_answer_byte;
+    unsigned interim;
+    struct http_head_parser parser;
+    struct buf head_in;
+    struct http_head head; /* borrowed from head_in */
+    struct http_body body;
+    struct buf answer;
+    bool is_cut;
+};
+
+/* Sends what the socket takes. IO_DONE: all is sent, or sending failed (send_failure);
+ * IO_WANT_WRITE; IO_WANT_READ: the source has nothing yet; IO_ERR: the source failed. */
+enum io http_send_step(struct http_call *call, int64_t now_ms, struct err *e);
+
+/* Forgets what was sent, for a new connection. */
+void http_send_rewind(struct http_call *call);
+
+/* Reads up to the final head. IO_DONE: call->head; IO_WANT_READ; IO_EOF: closed or reset without a
+ * head, e says how; IO_ERR. */
+enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e);
+
+/* Reads the body. IO_DONE: complete; IO_WANT_READ; IO_ERR. */
+enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e);
+
+/* True when the connection is in a state for another call. */
+bool http_receive_is_clean(const struct http_call *call);
+
+#endif

@@ -1,0 +1,89 @@
+#include "client/http_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "client/http_idle.h"
+
+struct http_client *http_client_new(void)
+{
+    return calloc(1, sizeof(struct http_client));
+}
+
+static void remove_idle(struct http_client *client, size_t i)
+{
+    buf_free(&client->idle[i].origin);
+    client->count--;
+    memmove(&client->idle[i], &client->idle[i + 1],
+            (client->count - i) * sizeof client->idle[0]);
+}
+
+void http_client_free(struct http_client *client)
+{
+    if (client == NULL)
+        return;
+    while (client->count > 0) {
+        stream_free(client->idle[0].stream);
+        remove_idle(client, 0);
+    }
+    free(client);
+}
+
+struct stream *http_idle_take(struct http_client *client, struct str origin, int64_t now_ms,
+                              int64_t max_idle_ms)
+{
+    for (size_t i = client->count; i-- > 0;) {
+        const struct http_idle *idle = &client->idle[i];
+        struct stream *stream = idle->stream;
+        int64_t age_ms = now_ms - idle->since_ms;
+        if (age_ms >= HTTP_CLIENT_IDLE_MS || stream_is_stale(stream)) {
+            stream_free(stream);
+            remove_idle(client, i);
+        } else if (age_ms < max_idle_ms && str_equal(buf_str(&idle->origin), origin)) {
+            remove_idle(client, i);
+            return stream;
+        }
+    }
+    return NULL;
+}
+
+void http_idle_give(struct http_client *client, struct str origin, struct stream *stream,
+                    int64_t now_ms)
+{
+    struct http_idle idle = {.stream = stream, .since_ms = now_ms};
+
+    buf_put(&idle.origin, origin);
+    if (idle.origin.failed) {
+        stream_free(stream);
+        return;
+    }
+    if (client->count == HTTP_CLIENT_MAX_IDLE) {
+        stream_free(client->idle[0].stream);
+        remove_idle(client, 0);
+    }
+    client->idle[client->count++] = idle;
+}
+
+struct http_call *http_client_perform(struct http_client *client,
+                                      const struct http_call_options *options, struct err *e)
+{
+    struct http_call *call = http_call_new(client, options, e);
+    struct pollset set = {0};
+    enum io io = IO_ERR;
+
+    while (call != NULL && (io = http_call_step(call, clock_now_ms(), e)) != IO_ERR &&
+           io != IO_DONE) {
+        pollset_clear(&set);
+        http_call_poll(call, &set);
+        if (pollset_wait(&set, e) < 0) {
+            io = IO_ERR;
+            break;
+        }
+    }
+    pollset_free(&set);
+    if (io == IO_DONE)
+        return call;
+    http_call_free(call);
+    return NULL;
+}

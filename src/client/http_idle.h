@@ -1,0 +1,32 @@
+/* Connections that wait for their next call. Used by http_client.c and http_call*.c alone. */
+#ifndef CLIENT_HTTP_IDLE_H
+#define CLIENT_HTTP_IDLE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "client/http_client.h"
+#include "net/stream.h"
+
+struct http_idle {
+    struct stream *stream;
+    struct buf origin; /* "http://host:port" */
+    int64_t since_ms;
+};
+
+/* Oldest first. */
+struct http_client {
+    struct http_idle idle[HTTP_CLIENT_MAX_IDLE];
+    size_t count;
+};
+
+/* The youngest connection to an origin that is still usable and not older than max_idle_ms, or
+ * NULL. Closes what is stale or too old on the way. */
+struct stream *http_idle_take(struct http_client *client, struct str origin, int64_t now_ms,
+                              int64_t max_idle_ms);
+
+/* Keeps a connection, in place of the oldest when there are HTTP_CLIENT_MAX_IDLE. Takes it over. */
+void http_idle_give(struct http_client *client, struct str origin, struct stream *stream,
+                    int64_t now_ms);
+
+#endif

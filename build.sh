@@ -36,6 +36,7 @@ run_tests() {
     failed=
     ci/lint.sh || failed="$failed lint"
     ci/unit.sh || failed="$failed unit"
+    ci/node.sh || failed="$failed node"
     # The tests of one file stay together; -n 0 among the arguments runs one after the other.
     python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout 120 tests/system "$@" ||
         failed="$failed system"

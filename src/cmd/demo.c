@@ -397,7 +397,7 @@ static void say_kept(const struct demo *d)
     printf("\nTo end it:\nkill");
     for (size_t i = d->processes.server_count; i-- > 0;)
         printf(" %ld", (long)d->processes.servers[i].pid);
-    printf(" && rm -r %s\n", d->folder);
+    printf("\nrm -r %s\n", d->folder);
 }
 
 /* The last lines of a server's log, when something went wrong. */

@@ -1,0 +1,401 @@
+/* The way in of an HTTP connection: reading, parsing, handing requests to their routes. */
+#include "server/http_conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* ---- states, deadlines, interest ---- */
+
+static int64_t state_time(const struct http_conn *conn)
+{
+    const struct http_times *times = &conn->server->options.times;
+
+    switch (conn->state) {
+    case HTTP_CONN_IDLE: return times->idle_ms;
+    case HTTP_CONN_HEAD: return times->head_ms;
+    case HTTP_CONN_COLLECT:
+    case HTTP_CONN_SKIP: return times->body_ms;
+    case HTTP_CONN_STREAM: return times->stall_ms;
+    case HTTP_CONN_LINGER: return times->linger_ms;
+    case HTTP_CONN_WAITING:
+    case HTTP_CONN_SENDING: break;
+    }
+    return CLOCK_NEVER_MS;
+}
+
+void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
+{
+    int64_t time;
+
+    conn->state = state;
+    time = state_time(conn);
+    conn->state_deadline_ms =
+        time == CLOCK_NEVER_MS ? time : loop_now_ms(conn->server->options.loop) + time;
+    if (state == HTTP_CONN_IDLE)
+        conn->parser = (struct http_head_parser){0};
+}
+
+static bool wants_read(const struct http_conn *conn)
+{
+    switch (conn->state) {
+    case HTTP_CONN_WAITING: return conn->in.len < HTTP_SERVER_MAX_INPUT;
+    case HTTP_CONN_SENDING: return false;
+    case HTTP_CONN_LINGER: return true;
+    case HTTP_CONN_IDLE:
+        /* What is left of pipelined requests is fed when the answers are written. */
+        return !conn->must_close && conn->in.len == 0;
+    default: return conn->out.len - conn->out_sent < HTTP_SERVER_MAX_OUTPUT;
+    }
+}
+
+/* Asks the loop for what the state needs. A timer that is early is left alone: it fires, finds
+ * nothing due and is set again, which is cheaper than moving it with every request. */
+void http_conn_update(struct http_conn *conn)
+{
+    struct loop *loop = conn->server->options.loop;
+    int64_t at = clock_earlier(conn->state_deadline_ms, conn->write_deadline_ms);
+    bool is_blocked = conn->write_deadline_ms != CLOCK_NEVER_MS;
+    unsigned events = (wants_read(conn) ? LOOP_READ : 0u) | (is_blocked ? LOOP_WRITE : 0u);
+
+    if (conn->is_dead)
+        return;
+    if (conn->file_left > 0)
+        events |= LOOP_WRITE;
+    if (events != conn->source.events)
+        loop_change(loop, &conn->source, events);
+    if (at != CLOCK_NEVER_MS && (conn->timer.heap_index == 0 || at < conn->timer.at_ms))
+        loop_set_timer(loop, &conn->timer, at);
+}
+
+/* ---- the end ---- */
+
+static void leave_loop(struct http_conn *conn)
+{
+    loop_clear_timer(conn->server->options.loop, &conn->timer);
+    loop_remove(conn->server->options.loop, &conn->source);
+    cork_remove(conn->server->options.cork, &conn->cork);
+    conn->is_dead = true;
+}
+
+static void tell_owner(struct http_conn *conn)
+{
+    void (*on_gone)(void *ctx) = conn->on_gone;
+    void (*on_stream_gone)(void *ctx) = conn->sink.on_gone;
+
+    conn->on_gone = NULL;
+    conn->sink.on_gone = NULL;
+    if (on_gone != NULL)
+        on_gone(conn->gone_ctx);
+    if (on_stream_gone != NULL)
+        on_stream_gone(conn->sink.ctx);
+}
+
+void http_conn_lose(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+
+    if (conn->is_dead)
+        return;
+    leave_loop(conn);
+    close(conn->source.fd);
+    tell_owner(conn);
+    if (!conn->is_feeding)
+        http_server_forget(conn);
+    if (server->options.on_closed != NULL)
+        server->options.on_closed(server->options.owner);
+}
+
+int http_conn_detach(struct http_conn *conn, struct buf *bytes)
+{
+    int fd = conn->source.fd;
+
+    buf_put(bytes, conn->is_feeding ? conn->input : buf_str(&conn->in));
+    leave_loop(conn);
+    conn->is_handling = false;
+    if (!conn->is_feeding)
+        http_server_forget(conn);
+    return fd;
+}
+
+/* ---- one step for each state; false: no further now ---- */
+
+static bool step_head(struct http_conn *conn)
+{
+    struct err e = {0};
+    int status = 400;
+
+    if (conn->must_close || conn->input.len == 0)
+        return false;
+    switch (http_head_parse(&conn->parser, HTTP_REQUEST, conn->input, STR(""),
+                            &conn->server->head, &status, &e)) {
+    case IO_DONE: return http_dispatch_head(conn);
+    case IO_WANT_READ:
+        if (conn->state == HTTP_CONN_IDLE)
+            http_conn_set_state(conn, HTTP_CONN_HEAD);
+        return false;
+    default:
+        conn->is_head_request = false;
+        http_dispatch_refuse(conn, status, e.msg);
+        return true;
+    }
+}
+
+/* The next part of the body's content; false when the input is used up or the body is bad. */
+static bool decode(struct http_conn *conn, struct str *data)
+{
+    struct err e = {0};
+    size_t used = 0;
+    enum io io;
+
+    *data = STR("");
+    if (http_body_is_complete(&conn->body))
+        return true;
+    io = http_body_decode(&conn->body, conn->input, &used, data, &e);
+    http_dispatch_take(conn, used);
+    if (io == IO_ERR) {
+        tell_owner(conn);
+        http_dispatch_refuse(conn, 400, e.msg);
+        return false;
+    }
+    return io == IO_DONE || data->len > 0;
+}
+
+static bool step_collect(struct http_conn *conn)
+{
+    struct str data;
+
+    if (!decode(conn, &data))
+        return false;
+    if (conn->collected.len + data.len > conn->route->max_body_bytes) {
+        http_dispatch_refuse(conn, 413, "request body too large");
+        return true;
+    }
+    buf_put(&conn->collected, data);
+    return http_body_is_complete(&conn->body) ? http_dispatch_collected(conn) : true;
+}
+
+/* Passes a part on. False when it was answered early, as when the disk is full: the rest of the
+ * body is then not wanted. */
+static bool stream_data(struct http_conn *conn, struct str data)
+{
+    struct http_sink sink = conn->sink;
+
+    conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + state_time(conn);
+    sink.on_data(sink.ctx, conn, data);
+    if (conn->is_dead || conn->is_handling)
+        return !conn->is_dead;
+    conn->sink = (struct http_sink){0};
+    http_conn_set_state(conn, HTTP_CONN_IDLE);
+    return false;
+}
+
+static bool step_stream(struct http_conn *conn)
+{
+    struct http_sink sink = conn->sink;
+    struct str data;
+
+    if (!decode(conn, &data) || (data.len > 0 && !stream_data(conn, data)))
+        return false;
+    if (!http_body_is_complete(&conn->body))
+        return true;
+    conn->sink = (struct http_sink){0};
+    conn->has_unread_body = false;
+    http_conn_set_state(conn, HTTP_CONN_IDLE);
+    sink.on_end(sink.ctx, conn);
+    http_dispatch_after(conn);
+    return !conn->is_dead;
+}
+
+static bool step_skip(struct http_conn *conn)
+{
+    struct str data;
+
+    if (!decode(conn, &data))
+        return false;
+    if (http_body_is_complete(&conn->body))
+        http_conn_set_state(conn, HTTP_CONN_IDLE);
+    return true;
+}
+
+static bool step(struct http_conn *conn)
+{
+    switch (conn->state) {
+    case HTTP_CONN_IDLE:
+        if (conn->out.len - conn->out_sent >= HTTP_SERVER_MAX_OUTPUT)
+            return false;
+        return step_head(conn);
+    case HTTP_CONN_HEAD: return step_head(conn);
+    case HTTP_CONN_COLLECT: return step_collect(conn);
+    case HTTP_CONN_STREAM: return step_stream(conn);
+    case HTTP_CONN_SKIP: return step_skip(conn);
+    case HTTP_CONN_LINGER: conn->input.len = 0; return false;
+    case HTTP_CONN_WAITING:
+    case HTTP_CONN_SENDING: break;
+    }
+    return false;
+}
+
+/* Keeps what the steps left over. */
+static void keep_input(struct http_conn *conn)
+{
+    if (conn->must_close && conn->state == HTTP_CONN_IDLE)
+        conn->input.len = 0;
+    if (conn->in.len > 0)
+        buf_consume(&conn->in, conn->in.len - conn->input.len);
+    else
+        buf_put(&conn->in, conn->input);
+    if (conn->in.len == 0)
+        buf_free(&conn->in);
+}
+
+void http_conn_feed(struct http_conn *conn, struct str bytes)
+{
+    if (conn->in.len > 0) {
+        buf_put(&conn->in, bytes);
+        conn->input = buf_str(&conn->in);
+    } else {
+        conn->input = bytes;
+    }
+    conn->is_feeding = true;
+    while (!conn->is_dead && step(conn))
+        continue;
+    conn->is_feeding = false;
+    if (conn->is_dead) {
+        http_server_forget(conn);
+        return;
+    }
+    keep_input(conn);
+    if (conn->in.failed || conn->out.failed)
+        http_conn_lose(conn);
+    else
+        http_conn_update(conn);
+}
+
+void http_conn_go_on(struct http_conn *conn)
+{
+    if (conn->state == HTTP_CONN_SENDING)
+        http_dispatch_skip(conn);
+    if (conn->state == HTTP_CONN_IDLE && conn->must_close) {
+        shutdown(conn->source.fd, SHUT_WR);
+        http_conn_set_state(conn, HTTP_CONN_LINGER);
+    } else if (conn->state == HTTP_CONN_IDLE && conn->in.len > 0) {
+        http_conn_feed(conn, STR(""));
+        return;
+    }
+    http_conn_update(conn);
+}
+
+/* ---- what the loop calls ---- */
+
+static void on_read(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    ssize_t n = read(conn->source.fd, server->scratch, server->options.read_bytes);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0) {
+        http_conn_feed(conn, (struct str){server->scratch, (size_t)n});
+        return;
+    }
+    if (n == 0 && conn->state == HTTP_CONN_IDLE && !http_out_is_empty(conn)) {
+        conn->must_close = true; /* it said all that it had to say: let it read the answer */
+        http_conn_update(conn);
+        return;
+    }
+    http_conn_lose(conn);
+}
+
+static void on_ready(struct loop_fd *source, unsigned events)
+{
+    struct http_conn *conn = source->owner;
+
+    if ((events & LOOP_WRITE) != 0) {
+        if (!http_out_flush(conn))
+            return;
+        if (http_out_is_empty(conn))
+            http_out_cork(conn);
+    }
+    if ((events & LOOP_READ) != 0 && wants_read(conn))
+        on_read(conn);
+    else if ((events & LOOP_HANGUP) != 0)
+        http_conn_lose(conn);
+}
+
+static void on_round_end(struct cork_item *item)
+{
+    struct http_conn *conn = item->owner;
+
+    if (http_out_flush(conn) && http_out_is_empty(conn))
+        http_conn_go_on(conn);
+}
+
+static void on_state_time(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+
+    switch (conn->state) {
+    case HTTP_CONN_IDLE:
+        if (!http_out_is_empty(conn))
+            return;
+        if (server->options.on_idle != NULL && !conn->must_close)
+            server->options.on_idle(conn, server->options.owner);
+        else
+            http_conn_lose(conn);
+        return;
+    case HTTP_CONN_HEAD:
+    case HTTP_CONN_COLLECT:
+    case HTTP_CONN_STREAM:
+    case HTTP_CONN_SKIP:
+        tell_owner(conn);
+        http_dispatch_refuse(conn, 408, "the request was not complete in time");
+        buf_free(&conn->in);
+        http_conn_update(conn);
+        return;
+    default: http_conn_lose(conn);
+    }
+}
+
+static void on_time(struct loop_timer *timer)
+{
+    struct http_conn *conn = timer->owner;
+    int64_t now = loop_now_ms(conn->server->options.loop);
+
+    if (conn->write_deadline_ms != CLOCK_NEVER_MS && now >= conn->write_deadline_ms)
+        http_conn_lose(conn);
+    else if (conn->state_deadline_ms != CLOCK_NEVER_MS && now >= conn->state_deadline_ms)
+        on_state_time(conn);
+    else
+        http_conn_update(conn);
+}
+
+void http_conn_start(struct http_conn *conn)
+{
+    conn->source.on_ready = on_ready;
+    conn->source.owner = conn;
+    conn->timer.on_time = on_time;
+    conn->timer.owner = conn;
+    conn->cork.run = on_round_end;
+    conn->cork.owner = conn;
+    conn->write_deadline_ms = CLOCK_NEVER_MS;
+}
+
+void http_conn_wait(struct http_conn *conn, void (*on_gone)(void *ctx), void *ctx)
+{
+    conn->is_handling = false;
+    conn->on_gone = on_gone;
+    conn->gone_ctx = ctx;
+    http_conn_set_state(conn, HTTP_CONN_WAITING);
+}
+
+void http_conn_stream(struct http_conn *conn, const struct http_sink *sink)
+{
+    conn->sink = *sink;
+    conn->has_unread_body = true;
+    if (conn->input.len == 0 && conn->server->head.expects_continue)
+        http_out_continue(conn);
+    http_conn_set_state(conn, HTTP_CONN_STREAM);
+}

@@ -1,0 +1,212 @@
+/* The way out of an HTTP connection: answers, files, deadlines of slow readers. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "server/http_conn.h"
+
+enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 256 };
+
+bool http_out_is_empty(const struct http_conn *conn)
+{
+    return conn->out_sent == conn->out.len && conn->file_left == 0;
+}
+
+void http_out_cork(struct http_conn *conn)
+{
+    cork_add(conn->server->options.cork, &conn->cork);
+}
+
+static struct str date_now(struct http_server *server)
+{
+    int64_t now = loop_now_ms(server->options.loop);
+
+    if (server->date[0] == '\0' || now - server->date_ms >= DATE_VALID_MS) {
+        http_head_format_date(clock_wall_ms(), server->date);
+        server->date_ms = now;
+    }
+    return str_of(server->date);
+}
+
+/* Whether the connection ends after the answer to the current request. */
+static bool closes_after(const struct http_conn *conn, const struct http_answer *answer)
+{
+    return conn->must_close || answer->must_close || conn->server->is_draining ||
+           conn->has_unread_body;
+}
+
+static bool has_length(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
+static void put_head(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
+{
+    struct buf *out = &conn->out;
+
+    http_head_put_status(out, answer->status);
+    http_head_put_header(out, "Date", date_now(conn->server));
+    if (answer->content_type != NULL)
+        http_head_put_header(out, "Content-Type", str_of(answer->content_type));
+    for (size_t i = 0; i < answer->header_count; i++)
+        http_head_put_header(out, answer->headers[i].name.p, answer->headers[i].value);
+    if (has_length(answer->status))
+        http_head_put_length(out, length);
+    if (conn->must_close)
+        http_head_put_header(out, "Connection", STR("close"));
+    else if (conn->is_http10)
+        http_head_put_header(out, "Connection", STR("keep-alive"));
+    http_head_put_end(out);
+}
+
+/* The head and what every answer changes in the connection's state. */
+static void begin(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
+{
+    if (conn->out_sent == conn->out.len) {
+        buf_clear(&conn->out);
+        conn->out_sent = 0;
+    }
+    conn->is_handling = false;
+    conn->on_gone = NULL;
+    conn->must_close = closes_after(conn, answer);
+    buf_reserve(&conn->out, HEAD_ROOM_BYTES + answer->body.len);
+    put_head(conn, answer, length);
+    http_out_cork(conn);
+}
+
+/* An answer that comes after its handler returned ends the waiting. */
+static void end_waiting(struct http_conn *conn)
+{
+    if (conn->state == HTTP_CONN_WAITING)
+        http_conn_set_state(conn, conn->file_left > 0 ? HTTP_CONN_SENDING : HTTP_CONN_IDLE);
+}
+
+void http_conn_answer(struct http_conn *conn, const struct http_answer *answer)
+{
+    begin(conn, answer, answer->body.len);
+    if (!conn->is_head_request && has_length(answer->status))
+        buf_put(&conn->out, answer->body);
+    end_waiting(conn);
+}
+
+void http_conn_answer_message(struct http_conn *conn, int status, const char *format, ...)
+{
+    char message[MAX_MESSAGE_BYTES];
+    struct buf body = {0};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    json_open(&body, '{');
+    json_put_str(&body, "message", str_of(message));
+    json_close(&body, '}');
+    http_conn_answer(conn, &(struct http_answer){.status = status,
+                                                 .content_type = "application/json; charset=utf-8",
+                                                 .body = buf_str(&body)});
+    buf_free(&body);
+}
+
+void http_conn_answer_file(struct http_conn *conn, const struct http_answer *answer, int fd,
+                           int64_t offset, int64_t length)
+{
+    begin(conn, answer, (uint64_t)length);
+    if (conn->is_head_request || length == 0) {
+        close(fd);
+    } else {
+        conn->file_fd = fd;
+        conn->file_offset = offset;
+        conn->file_left = length;
+    }
+    end_waiting(conn);
+}
+
+void http_out_continue(struct http_conn *conn)
+{
+    buf_puts(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_out_cork(conn);
+}
+
+/* What the last write came to. */
+enum sent { SENT_ALL, SENT_SOME, SENT_FAILED };
+
+static enum sent send_buffer(struct http_conn *conn)
+{
+    int flags = MSG_NOSIGNAL | (conn->file_left > 0 ? MSG_MORE : 0);
+
+    while (conn->out_sent < conn->out.len) {
+        ssize_t n = send(conn->source.fd, conn->out.data + conn->out_sent,
+                         conn->out.len - conn->out_sent, flags);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
+        conn->out_sent += (size_t)n;
+        conn->write_deadline_ms = CLOCK_NEVER_MS;
+    }
+    return SENT_ALL;
+}
+
+/* At most one turn's worth, so that one fast reader does not keep the others waiting. */
+static enum sent send_file(struct http_conn *conn)
+{
+    int64_t budget = HTTP_SERVER_SENDFILE_BYTES;
+
+    while (conn->file_left > 0 && budget > 0) {
+        off_t offset = (off_t)conn->file_offset;
+        size_t want = (size_t)(conn->file_left < budget ? conn->file_left : budget);
+        ssize_t n = sendfile(conn->source.fd, conn->file_fd, &offset, want);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
+        if (n == 0)
+            return SENT_FAILED; /* the file became shorter than the head promised */
+        conn->file_offset += n;
+        conn->file_left -= n;
+        budget -= n;
+        conn->write_deadline_ms = CLOCK_NEVER_MS;
+    }
+    return conn->file_left > 0 ? SENT_SOME : SENT_ALL;
+}
+
+static void release(struct http_conn *conn)
+{
+    conn->out_sent = 0;
+    if (conn->out.cap > HTTP_SERVER_READ_BYTES || conn->state == HTTP_CONN_IDLE)
+        buf_free(&conn->out);
+    else
+        buf_clear(&conn->out);
+    if (conn->file_fd >= 0)
+        close(conn->file_fd);
+    conn->file_fd = -1;
+}
+
+bool http_out_flush(struct http_conn *conn)
+{
+    enum sent sent = conn->out.failed ? SENT_FAILED : send_buffer(conn);
+
+    if (sent == SENT_ALL && conn->file_left > 0)
+        sent = send_file(conn);
+    switch (sent) {
+    case SENT_ALL:
+        release(conn);
+        conn->write_deadline_ms = CLOCK_NEVER_MS;
+        http_conn_update(conn);
+        return true;
+    case SENT_SOME:
+        if (conn->write_deadline_ms == CLOCK_NEVER_MS)
+            conn->write_deadline_ms =
+                loop_now_ms(conn->server->options.loop) + conn->server->options.times.write_ms;
+        http_conn_update(conn);
+        return true;
+    default:
+        http_conn_lose(conn);
+        return false;
+    }
+}

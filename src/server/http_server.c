@@ -1,0 +1,303 @@
+#include "server/http_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "net/addr.h"
+#include "server/http_conn.h"
+
+enum { ACCEPTS_PER_ROUND = 64, ACCEPT_AGAIN_MS = 100 };
+
+struct http_times http_server_times(void)
+{
+    return (struct http_times){.idle_ms = 75000,
+                               .head_ms = 20000,
+                               .body_ms = 30000,
+                               .stall_ms = 60000,
+                               .write_ms = 60000,
+                               .linger_ms = 2000};
+}
+
+/* As many as the descriptors allow, up to the constant. */
+static size_t default_cap(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return HTTP_SERVER_MAX_CONNECTIONS;
+    if (limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < HTTP_SERVER_MAX_CONNECTIONS + HTTP_SERVER_SPARE_FDS)
+        return limit.rlim_cur > 2 * HTTP_SERVER_SPARE_FDS
+                   ? (size_t)limit.rlim_cur - HTTP_SERVER_SPARE_FDS
+                   : (size_t)limit.rlim_cur / 2;
+    return HTTP_SERVER_MAX_CONNECTIONS;
+}
+
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+struct http_server *http_server_new(const struct http_server_options *options, struct err *e)
+{
+    struct http_server *server = calloc(1, sizeof *server);
+
+    if (server == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    server->options = *options;
+    server->listener.fd = -1;
+    server->spare_fd = -1;
+    if (server->options.max_connections == 0)
+        server->options.max_connections = default_cap();
+    if (server->options.read_bytes == 0)
+        server->options.read_bytes = HTTP_SERVER_READ_BYTES;
+    server->scratch = malloc(server->options.read_bytes);
+    if (server->scratch == NULL) {
+        http_server_free(server);
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    return server;
+}
+
+static void stop_listening(struct http_server *server)
+{
+    struct loop *loop = server->options.loop;
+
+    loop_clear_timer(loop, &server->accept_again);
+    if (server->listener.is_added)
+        loop_remove(loop, &server->listener);
+    if (server->listener.fd >= 0)
+        close(server->listener.fd);
+    server->listener.fd = -1;
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
+    server->spare_fd = -1;
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (server == NULL)
+        return;
+    server->is_draining = true;
+    stop_listening(server);
+    while (server->first != NULL)
+        http_conn_lose(server->first);
+    free(server->scratch);
+    free(server);
+}
+
+static struct http_conn *add_connection(struct http_server *server, int fd, struct err *e)
+{
+    struct http_conn *conn = calloc(1, sizeof *conn);
+    int one = 1;
+
+    if (conn == NULL) {
+        close(fd);
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    conn->server = server;
+    conn->source.fd = fd;
+    conn->file_fd = -1;
+    http_conn_start(conn);
+    if (loop_add(server->options.loop, &conn->source, LOOP_READ, e) != 0) {
+        close(fd);
+        free(conn);
+        return NULL;
+    }
+    conn->next = server->first;
+    if (server->first != NULL)
+        server->first->previous = conn;
+    server->first = conn;
+    server->count++;
+    http_conn_set_state(conn, HTTP_CONN_IDLE);
+    return conn;
+}
+
+void http_server_forget(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+
+    if (conn->previous != NULL)
+        conn->previous->next = conn->next;
+    else
+        server->first = conn->next;
+    if (conn->next != NULL)
+        conn->next->previous = conn->previous;
+    if (conn->is_refused)
+        server->refused--;
+    else
+        server->count--;
+    buf_free(&conn->in);
+    buf_free(&conn->out);
+    buf_free(&conn->head_copy);
+    buf_free(&conn->collected);
+    if (conn->file_fd >= 0)
+        close(conn->file_fd);
+    free(conn);
+}
+
+static bool is_full(const struct http_server *server)
+{
+    const struct http_server_options *options = &server->options;
+    size_t elsewhere = options->count_elsewhere == NULL ? 0
+                                                        : options->count_elsewhere(options->owner);
+
+    return server->count + elsewhere >= options->max_connections;
+}
+
+/* Above the cap: says so before it closes, as long as not too many are told at once. */
+static void refuse_connection(struct http_server *server, int fd)
+{
+    struct err e = {0};
+    struct http_conn *conn;
+
+    if (server->refused >= HTTP_SERVER_MAX_REFUSED) {
+        close(fd);
+        return;
+    }
+    conn = add_connection(server, fd, &e);
+    if (conn == NULL)
+        return;
+    if (server->refused == 0)
+        log_line(LOG_WARN, "refusing connections, want at most %zu",
+                 server->options.max_connections);
+    conn->is_refused = true;
+    server->count--;
+    server->refused++;
+    conn->must_close = true;
+    http_conn_answer_message(conn, 503, "too many connections, try again later");
+}
+
+static void accept_later(struct http_server *server)
+{
+    struct loop *loop = server->options.loop;
+
+    loop_change(loop, &server->listener, 0);
+    loop_set_timer(loop, &server->accept_again, loop_now_ms(loop) + ACCEPT_AGAIN_MS);
+}
+
+static void on_accept_again(struct loop_timer *timer)
+{
+    struct http_server *server = timer->owner;
+
+    loop_change(server->options.loop, &server->listener, LOOP_READ);
+}
+
+/* No descriptor is left: the spare one serves to take a connection from the queue and to refuse it,
+ * so that its client is not left hanging. */
+static void out_of_descriptors(struct http_server *server)
+{
+    int fd = -1;
+
+    log_line(LOG_WARN, "no descriptor left for a new connection: %s", strerror(errno));
+    if (server->spare_fd >= 0) {
+        close(server->spare_fd);
+        fd = accept4(server->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                         "Content-Length: 0\r\nConnection: close\r\n\r\n";
+            send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+            shutdown(fd, SHUT_WR);
+            close(fd);
+        }
+        server->spare_fd = open_spare();
+    }
+    accept_later(server);
+}
+
+static void on_connection(struct loop_fd *source, unsigned events)
+{
+    struct http_server *server = source->owner;
+    struct err e = {0};
+
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
+        int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                out_of_descriptors(server);
+            else if (errno == ENOBUFS || errno == ENOMEM)
+                accept_later(server);
+            else if (errno != EAGAIN)
+                continue; /* that client is gone already */
+            return;
+        }
+        if (is_full(server))
+            refuse_connection(server, fd);
+        else if (add_connection(server, fd, &e) == NULL)
+            log_line(LOG_WARN, "cannot serve a connection: %s", e.msg);
+    }
+}
+
+int http_server_listen(struct http_server *server, int fd, struct err *e)
+{
+    server->listener.fd = fd;
+    server->listener.on_ready = on_connection;
+    server->listener.owner = server;
+    server->accept_again.on_time = on_accept_again;
+    server->accept_again.owner = server;
+    server->spare_fd = open_spare();
+    return loop_add(server->options.loop, &server->listener, LOOP_READ, e);
+}
+
+int http_server_adopt(struct http_server *server, int fd, struct str bytes, struct err *e)
+{
+    struct http_conn *conn;
+
+    if (fs_set_nonblocking(fd, e) != 0) {
+        close(fd);
+        return -1;
+    }
+    conn = add_connection(server, fd, e);
+    if (conn == NULL)
+        return -1;
+    if (server->is_draining && bytes.len == 0)
+        http_conn_lose(conn);
+    else
+        http_conn_feed(conn, bytes);
+    return 0;
+}
+
+void http_server_drain(struct http_server *server)
+{
+    struct http_conn *conn, *next;
+
+    server->is_draining = true;
+    stop_listening(server);
+    for (conn = server->first; conn != NULL; conn = next) {
+        next = conn->next;
+        if (conn->state == HTTP_CONN_IDLE && http_out_is_empty(conn))
+            http_conn_lose(conn);
+        else
+            conn->must_close = conn->must_close || conn->state == HTTP_CONN_IDLE;
+    }
+}
+
+size_t http_server_count(const struct http_server *server)
+{
+    return server->count + server->refused;
+}
+
+void http_conn_put_peer(struct http_conn *conn, struct buf *out)
+{
+    struct addr peer = {.len = sizeof peer.storage};
+
+    if (getpeername(conn->source.fd, (struct sockaddr *)&peer.storage, &peer.len) == 0)
+        addr_put(out, &peer);
+    else
+        buf_puts(out, "unknown");
+}

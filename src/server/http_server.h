@@ -1,0 +1,143 @@
+/*
+ * An HTTP/1.1 server on net/loop.h: heads and bodies as they come, keep-alive, pipelined requests
+ * in order, limits and deadlines in every state. A connection can leave the server, to become a
+ * WebSocket or to be handed to another process. It knows nothing of what is served.
+ */
+#ifndef SERVER_HTTP_SERVER_H
+#define SERVER_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "proto/http_head.h"
+#include "server/cork.h"
+
+enum {
+    HTTP_SERVER_MAX_CONNECTIONS = 20000,
+    HTTP_SERVER_SPARE_FDS = 64,            /* kept free below the limit of descriptors */
+    HTTP_SERVER_MAX_REFUSED = 64,          /* connections above the cap that still hear "503" */
+    HTTP_SERVER_READ_BYTES = 32768,        /* per read(2), unless the options say otherwise */
+    HTTP_SERVER_MAX_INPUT = 32768,         /* kept of later requests while one is being answered */
+    HTTP_SERVER_MAX_OUTPUT = 262144,       /* unsent answers after which no more is read */
+    HTTP_SERVER_MAX_SKIPPED_BODY = 131072, /* read and dropped after an early answer */
+    HTTP_SERVER_SENDFILE_BYTES = 1 << 20   /* per turn of a connection */
+};
+
+/* Deadlines in milliseconds; tests shorten them. */
+struct http_times {
+    int64_t idle_ms;   /* between two requests */
+    int64_t head_ms;   /* from a head's first byte to its last */
+    int64_t body_ms;   /* the same for a collected body */
+    int64_t stall_ms;  /* without a byte of a streamed body */
+    int64_t write_ms;  /* without a byte taken by the client */
+    int64_t linger_ms; /* for the client to read the last answer and close */
+};
+
+/* 75 s, 20 s, 30 s, 60 s, 60 s, 2 s. */
+struct http_times http_server_times(void);
+
+struct http_server;
+struct http_conn;
+
+/* Borrowed until the handler returns. */
+struct http_request {
+    const struct http_head *head;
+    struct str path, query; /* of the target; still percent-encoded */
+    struct str body;        /* empty for on_head */
+};
+
+/*
+ * Exactly one of on_request (the body is complete) and on_head (before any body). A handler does
+ * one of: http_conn_answer…, http_conn_wait, and, in on_head alone, http_conn_stream or (if
+ * takes_connection) http_conn_detach. One that does none is answered 500.
+ */
+struct http_route {
+    const char *method;    /* "GET" serves HEAD too; "UPGRADE": a GET with an upgrade; "*" */
+    const char *path;      /* exact, a prefix when it ends with '/', or "*" */
+    size_t max_body_bytes; /* for on_request: 413 beyond */
+    void (*on_request)(struct http_conn *conn, const struct http_request *request, void *owner);
+    void (*on_head)(struct http_conn *conn, const struct http_request *request, void *owner);
+    bool takes_connection; /* called when all earlier answers are written */
+    void *owner;
+};
+
+struct http_server_options {
+    struct loop *loop;
+    struct cork *cork;
+    const struct http_route *routes; /* the first that matches; none: an HTML 404 */
+    size_t route_count;
+    struct http_times times;
+    size_t max_connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS or what the descriptors allow */
+    size_t read_bytes;      /* 0: HTTP_SERVER_READ_BYTES */
+    void (*on_idle)(struct http_conn *conn, void *owner); /* idle_ms passed: instead of closing */
+    void (*on_closed)(void *owner); /* a connection was closed (not: detached) */
+    size_t (*count_elsewhere)(void *owner); /* served by other processes, for the cap */
+    void *owner;
+};
+
+/* The options are copied, the routes stay borrowed. */
+struct http_server *http_server_new(const struct http_server_options *options, struct err *e);
+
+/* Closes every connection and the listening socket. NULL-safe. */
+void http_server_free(struct http_server *server);
+
+/* Accepts on `fd` (a listening, non-blocking socket), which it now owns. */
+int http_server_listen(struct http_server *server, int fd, struct err *e);
+
+/* Takes over a connected socket (closed on failure) of which `bytes` were already read. */
+int http_server_adopt(struct http_server *server, int fd, struct str bytes, struct err *e);
+
+/* Stops accepting, closes idle connections, and the others after their current answer. */
+void http_server_drain(struct http_server *server);
+
+/* How many connections are open. */
+size_t http_server_count(const struct http_server *server);
+
+/* ---- what handlers call ---- */
+
+struct http_answer {
+    int status;
+    const char *content_type; /* NULL: none */
+    struct str body;          /* copied */
+    const struct http_header *headers;
+    size_t header_count;
+    bool must_close;
+};
+
+/* Answers the current request; answers a HEAD with the same head. */
+void http_conn_answer(struct http_conn *conn, const struct http_answer *answer);
+
+/* {"message":"…"}, printf style. */
+void http_conn_answer_message(struct http_conn *conn, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The body is `length` bytes from `offset` of the regular file `fd`, which it now owns. */
+void http_conn_answer_file(struct http_conn *conn, const struct http_answer *answer, int fd,
+                           int64_t offset, int64_t length);
+
+/* The handler will answer later. `on_gone` is called when the client is lost before that: then
+ * `conn` must not be used any more. */
+void http_conn_wait(struct http_conn *conn, void (*on_gone)(void *ctx), void *ctx);
+
+/* Gets the body as it comes. After an answer in on_data the rest is dropped and nothing more is
+ * called; on_end must answer or wait. */
+struct http_sink {
+    void (*on_data)(void *ctx, struct http_conn *conn, struct str data);
+    void (*on_end)(void *ctx, struct http_conn *conn);
+    void (*on_gone)(void *ctx); /* the client left or stalled; `conn` is invalid */
+    void *ctx;
+};
+void http_conn_stream(struct http_conn *conn, const struct http_sink *sink);
+
+/* Takes the connection out of the server: the caller owns the returned descriptor. Appends what was
+ * read of it and not answered, from the first byte of the current request. `conn` is invalid. */
+int http_conn_detach(struct http_conn *conn, struct buf *bytes);
+
+/* Appends "address:port" of the client. */
+void http_conn_put_peer(struct http_conn *conn, struct buf *out);
+
+#endif

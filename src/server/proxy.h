@@ -1,0 +1,60 @@
+/*
+ * The resource proxy (PROTOCOL.md §4): remote clients ask over HTTP, daemons answer over their
+ * WebSockets. It reads no files and keeps nothing on disk.
+ */
+#ifndef SERVER_PROXY_H
+#define SERVER_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "server/cork.h"
+#include "server/http_server.h"
+
+enum {
+    PROXY_MAX_WAITING = 20000,            /* requests, of all resources */
+    PROXY_MAX_WAITING_OF_RESOURCE = 10000,
+    PROXY_MAX_DAEMONS = 10000,
+    PROXY_ROUTES = 3
+};
+
+/* Deadlines in milliseconds; tests shorten them. */
+struct proxy_times {
+    int64_t initialize_ms; /* for a daemon's first message */
+    int64_t takeover_ms;   /* for the pong of a daemon whose name a second one claims */
+    int64_t rejoin_ms;     /* requests of a lost daemon wait so long for it to come back */
+    int64_t ping_ms;       /* between pings */
+    int64_t dead_ms;       /* without a byte from a daemon */
+};
+
+/* 20 s, 5 s, 3 s, 20 s, 60 s. */
+struct proxy_times proxy_default_times(void);
+
+struct proxy;
+
+struct proxy_options {
+    struct loop *loop;
+    struct cork *cork;
+    struct str secret; /* copied, wiped by proxy_free */
+    struct proxy_times times;
+};
+
+struct proxy *proxy_new(const struct proxy_options *options, struct err *e);
+void proxy_free(struct proxy *proxy);
+
+/* GET /probe, POST /r/<resource>, and a WebSocket on any path. */
+void proxy_put_routes(struct proxy *proxy, struct http_route routes[PROXY_ROUTES]);
+
+/* Takes no more requests; daemons are told to go when nobody waits for them any more. */
+void proxy_drain(struct proxy *proxy);
+
+/* True when no daemon is connected and nobody waits. */
+bool proxy_is_empty(const struct proxy *proxy);
+
+/* For a child process: overwrites the secret. */
+void proxy_forget(struct proxy *proxy);
+
+#endif

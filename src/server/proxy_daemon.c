@@ -1,0 +1,315 @@
+/* Daemons on their WebSockets: initialize, takeover of a name, answers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "proto/kachery_uri.h"
+#include "server/proxy_state.h"
+
+/* ---- coming and going ---- */
+
+static const char *name_of(const struct proxy_daemon *daemon)
+{
+    return daemon->resource == NULL ? "" : daemon->resource->name;
+}
+
+static void release(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+
+    loop_clear_timer(proxy->options.loop, &daemon->timer);
+    if (daemon->previous != NULL)
+        daemon->previous->next = daemon->next;
+    else
+        proxy->daemons = daemon->next;
+    if (daemon->next != NULL)
+        daemon->next->previous = daemon->previous;
+    proxy->daemon_count--;
+    free(daemon->zone);
+    free(daemon);
+}
+
+void proxy_daemon_free(struct proxy_daemon *daemon)
+{
+    ws_peer_free(daemon->peer);
+    release(daemon);
+}
+
+/* Says goodbye; what it still says is not listened to. */
+static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reason)
+{
+    log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, reason);
+    loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
+    daemon->resource = NULL;
+    ws_peer_close(daemon->peer, code, code == WS_CLOSE_NO_CODE ? STR("") : str_of(reason));
+}
+
+static void refuse_taken(struct proxy_daemon *daemon, const char *name)
+{
+    struct err e = {0};
+
+    err_set(&e, ERR_REFUSED, "resource %s is already connected", name);
+    refuse(daemon, WS_CLOSE_TAKEN, e.msg);
+}
+
+/* ---- serving a name ---- */
+
+static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource, struct str zone)
+{
+    struct buf text = {0};
+    struct err e = {0};
+
+    if (proxy_resource_set_zone(resource, zone) != 0) {
+        refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
+        proxy_resource_trim(resource);
+        return;
+    }
+    loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
+    resource->daemon = daemon;
+    daemon->resource = resource;
+    message_put_acknowledge(&text);
+    ws_peer_send(daemon->peer, buf_str(&text), &e);
+    buf_free(&text);
+    log_line(LOG_INFO, "daemon connected name=%s zone=%s peer=%s waiting=%zu", resource->name,
+             resource->zone, daemon->address, resource->waiting);
+    proxy_request_send_all(resource);
+}
+
+/* The name's daemon did not answer the ping: it is dropped without a word. */
+static void on_no_pong(struct proxy_daemon *challenger)
+{
+    struct proxy_resource *resource = challenger->resource;
+    struct proxy_daemon *old = resource->daemon;
+
+    log_line(LOG_WARN, "daemon replaced name=%s peer=%s: no answer to a ping", resource->name,
+             old->address);
+    resource->challenger = NULL;
+    resource->daemon = NULL;
+    proxy_daemon_free(old);
+    serve(challenger, resource, str_of(challenger->zone));
+}
+
+static void on_time(struct loop_timer *timer)
+{
+    struct proxy_daemon *daemon = timer->owner;
+
+    if (daemon->resource != NULL)
+        on_no_pong(daemon);
+    else
+        refuse(daemon, WS_CLOSE_PROTOCOL, "no initialize message");
+}
+
+/* The name is taken: its daemon is asked whether it is still there. */
+static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource,
+                      struct str zone)
+{
+    struct loop *loop = daemon->proxy->options.loop;
+
+    daemon->zone = strndup(zone.p, zone.len);
+    if (resource->challenger != NULL || daemon->zone == NULL) {
+        refuse_taken(daemon, resource->name);
+        return;
+    }
+    resource->challenger = daemon;
+    daemon->resource = resource;
+    random_hex(resource->ping, PROXY_PING_BYTES);
+    ws_peer_ping(resource->daemon->peer, str_of(resource->ping));
+    loop_set_timer(loop, &daemon->timer,
+                   loop_now_ms(loop) + daemon->proxy->options.times.takeover_ms);
+}
+
+static void on_pong(void *ctx, struct str payload)
+{
+    struct proxy_daemon *daemon = ctx;
+    struct proxy_resource *resource = daemon->resource;
+    struct proxy_daemon *challenger;
+
+    if (resource == NULL || resource->daemon != daemon || resource->challenger == NULL ||
+        !str_equal(payload, str_of(resource->ping)))
+        return;
+    challenger = resource->challenger;
+    resource->challenger = NULL;
+    refuse_taken(challenger, resource->name);
+}
+
+static void initialize(struct proxy_daemon *daemon, const struct message *m)
+{
+    struct proxy *proxy = daemon->proxy;
+    struct proxy_resource *resource;
+
+    if (!str_equal_constant_time(m->proxy_secret, buf_str(&proxy->secret))) {
+        refuse(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
+    } else if (!m->has_zone) {
+        /* What a proxy of one generation says to a daemon of the other (PROTOCOL.md §4). */
+        refuse(daemon, WS_CLOSE_NO_CODE, "initialize without zone");
+    } else if (!kachery_uri_is_name(m->resource_name) || !kachery_uri_is_name(m->zone)) {
+        refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
+    } else if (proxy->is_draining) {
+        refuse(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
+    } else if ((resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
+        refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
+    } else if (resource->daemon != NULL) {
+        challenge(daemon, resource, m->zone);
+    } else {
+        serve(daemon, resource, m->zone);
+    }
+}
+
+/* ---- what the WebSocket tells ---- */
+
+static bool is_serving(const struct proxy_daemon *daemon)
+{
+    return daemon->resource != NULL && daemon->resource->daemon == daemon;
+}
+
+static void handle_message(struct proxy_daemon *daemon, const struct message *m, struct str text)
+{
+    if (!is_serving(daemon)) {
+        if (m->type == MESSAGE_INITIALIZE && daemon->resource == NULL)
+            initialize(daemon, m);
+        else if (daemon->resource == NULL)
+            refuse(daemon, WS_CLOSE_PROTOCOL, "want an initialize message first");
+        return;
+    }
+    switch (m->type) {
+    case MESSAGE_RESPONSE:
+        if (!proxy_request_answer(daemon->resource, m->request_id, text))
+            log_line(LOG_DEBUG, "answer that nobody waits for resource=%s", name_of(daemon));
+        break;
+    case MESSAGE_PING: break;
+    default: log_line(LOG_DEBUG, "unexpected message ignored resource=%s", name_of(daemon));
+    }
+}
+
+static void on_message(void *ctx, struct str text)
+{
+    struct proxy_daemon *daemon = ctx;
+    struct message m;
+    struct err e = {0};
+
+    if (message_parse(&m, text, &e) != 0) {
+        if (daemon->resource == NULL)
+            refuse(daemon, WS_CLOSE_PROTOCOL, e.msg);
+        else
+            log_line(LOG_WARN, "message ignored resource=%s: %s", name_of(daemon), e.msg);
+        return;
+    }
+    handle_message(daemon, &m, text);
+    message_deinit(&m);
+}
+
+static void on_closed(void *ctx, unsigned code, const char *reason)
+{
+    struct proxy_daemon *daemon = ctx;
+    struct proxy_resource *resource = daemon->resource;
+    struct proxy_daemon *challenger;
+    bool is_leaving = code == WS_CLOSE_NORMAL || code == WS_CLOSE_GOING_AWAY;
+
+    if (resource == NULL) {
+        release(daemon);
+        return;
+    }
+    log_line(LOG_INFO, "daemon disconnected name=%s peer=%s: %s", resource->name, daemon->address,
+             reason);
+    if (resource->challenger == daemon) {
+        resource->challenger = NULL;
+        release(daemon);
+        return;
+    }
+    release(daemon);
+    challenger = resource->challenger;
+    resource->challenger = NULL;
+    if (challenger != NULL) {
+        resource->daemon = NULL;
+        serve(challenger, resource, str_of(challenger->zone));
+    } else {
+        proxy_resource_lose_daemon(resource, !is_leaving);
+    }
+}
+
+/* ---- the HTTP request that becomes a WebSocket ---- */
+
+static struct proxy_daemon *add(struct proxy *proxy)
+{
+    struct proxy_daemon *daemon = calloc(1, sizeof *daemon);
+
+    if (daemon == NULL)
+        return NULL;
+    daemon->proxy = proxy;
+    daemon->timer = (struct loop_timer){.on_time = on_time, .owner = daemon};
+    daemon->next = proxy->daemons;
+    if (proxy->daemons != NULL)
+        proxy->daemons->previous = daemon;
+    proxy->daemons = daemon;
+    proxy->daemon_count++;
+    return daemon;
+}
+
+static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str handshake,
+                      size_t head_size)
+{
+    struct loop *loop = proxy->options.loop;
+    struct proxy_daemon *daemon = add(proxy);
+    struct buf bytes = {0}, address = {0};
+    struct ws_peer_options options = {.loop = loop,
+                                      .cork = proxy->options.cork,
+                                      .ping_interval_ms = proxy->options.times.ping_ms,
+                                      .dead_after_ms = proxy->options.times.dead_ms,
+                                      .on_message = on_message,
+                                      .on_pong = on_pong,
+                                      .on_closed = on_closed,
+                                      .ctx = daemon};
+    struct err e = {0};
+
+    if (daemon == NULL) {
+        http_conn_answer_message(conn, 503, "out of memory");
+        return;
+    }
+    http_conn_put_peer(conn, &address);
+    strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
+    int fd = http_conn_detach(conn, &bytes);
+    daemon->peer = ws_peer_new(&options, fd, handshake,
+                               str_slice(buf_str(&bytes), head_size, bytes.len), &e);
+    if (daemon->peer == NULL) {
+        log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
+        release(daemon);
+    } else {
+        loop_set_timer(loop, &daemon->timer,
+                       loop_now_ms(loop) + proxy->options.times.initialize_ms);
+    }
+    buf_free(&bytes);
+    buf_free(&address);
+}
+
+void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct proxy *proxy = owner;
+    struct buf handshake = {0};
+    struct err e = {0};
+    int status = 400;
+
+    if (proxy->is_draining || proxy->daemon_count >= PROXY_MAX_DAEMONS) {
+        http_conn_answer_message(conn, 503, "no more WebSockets, try again later");
+        return;
+    }
+    if (ws_frame_check_request(request->head, &status, &e) != 0) {
+        struct http_header version = {STR("Sec-WebSocket-Version"), STR("13")};
+        http_conn_answer(conn, &(struct http_answer){.status = status,
+                                                     .content_type = "text/plain; charset=utf-8",
+                                                     .body = str_of(e.msg),
+                                                     .headers = &version,
+                                                     .header_count = 1,
+                                                     .must_close = true});
+        return;
+    }
+    ws_frame_put_response(&handshake, request->head);
+    open_peer(proxy, conn, buf_str(&handshake), request->head->size);
+    buf_free(&handshake);
+}
+
+void proxy_daemon_close_all(struct proxy *proxy)
+{
+    for (struct proxy_daemon *d = proxy->daemons; d != NULL; d = d->next)
+        ws_peer_close(d->peer, WS_CLOSE_GOING_AWAY, STR("the proxy is shutting down"));
+}

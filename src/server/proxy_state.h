@@ -1,0 +1,101 @@
+/* The proxy's tables: shared by proxy.c, proxy_request.c, proxy_resource.c and proxy_daemon.c. */
+#ifndef SERVER_PROXY_STATE_H
+#define SERVER_PROXY_STATE_H
+
+#include "base/buf.h"
+#include "proto/message.h"
+#include "server/proxy.h"
+#include "server/ws_peer.h"
+
+enum {
+    PROXY_NAME_SLOTS = 1024,
+    PROXY_ID_SLOT_DIGITS = 8,
+    PROXY_ID_RANDOM_BYTES = 16,
+    PROXY_ID_SIZE = PROXY_ID_SLOT_DIGITS + 2 * PROXY_ID_RANDOM_BYTES,
+    PROXY_RANDOM_STOCK = 1024,
+    PROXY_PING_BYTES = 16
+};
+
+/* A client that waits for an answer. Its requestId is its slot in hex and 16 random bytes. */
+struct proxy_request {
+    struct proxy *proxy;
+    struct http_conn *conn;
+    struct proxy_resource *resource;
+    struct proxy_request *previous, *next; /* of the resource */
+    struct loop_timer timer;               /* 504 */
+    size_t slot;
+    char id[PROXY_ID_SIZE + 1];
+    int64_t reply_by_ms; /* when the daemon is to answer with the state it has by then */
+    size_t uri_len;
+    char uri[];
+};
+
+/* A name: there while a daemon is connected under it or somebody waits for that daemon. */
+struct proxy_resource {
+    struct proxy *proxy;
+    struct proxy_resource *next; /* in its slot of the name table */
+    char *name, *zone;
+    struct proxy_daemon *daemon;     /* NULL: lost, waiting for it to come back */
+    struct proxy_daemon *challenger; /* claims the name while `daemon` is asked for a pong */
+    char ping[PROXY_PING_BYTES + 1]; /* what that pong has to carry */
+    struct proxy_request *first, *last;
+    size_t waiting;
+    struct loop_timer timer; /* end of the wait for a lost daemon */
+};
+
+/*
+ * One WebSocket: NEW ──initialize──┬──► SERVING
+ *                                  └──► CHALLENGING ──(no pong)──► SERVING
+ * `resource` is NULL while NEW and when it was refused.
+ */
+struct proxy_daemon {
+    struct proxy *proxy;
+    struct ws_peer *peer;
+    struct proxy_resource *resource;
+    struct proxy_daemon *previous, *next;
+    struct loop_timer timer; /* for initialize; for the pong of the daemon it challenges */
+    char *zone;              /* as initialized; CHALLENGING */
+    char address[64];
+};
+
+struct proxy {
+    struct proxy_options options;
+    struct buf secret;
+    bool is_draining;
+    struct proxy_resource *names[PROXY_NAME_SLOTS];
+    struct proxy_daemon *daemons;
+    size_t daemon_count;
+    struct proxy_request **slots;
+    size_t *free_slots;
+    size_t slot_count, free_count, waiting;
+    struct buf text; /* a message being built */
+    unsigned char random[PROXY_RANDOM_STOCK];
+    size_t random_left;
+};
+
+/* proxy_request.c */
+/* A new waiting client of a resource, sent to its daemon. NULL (answered) when it cannot wait. */
+void proxy_request_start(struct proxy_resource *resource, struct http_conn *conn,
+                         const struct message *m);
+/* The daemon of a resource that waits for requests was (re)connected: sends all of them. */
+void proxy_request_send_all(struct proxy_resource *resource);
+/* Answers all of a resource's clients 404. */
+void proxy_request_fail_all(struct proxy_resource *resource);
+/* A daemon's answer: to the client with that id, if it waits for that resource. */
+bool proxy_request_answer(struct proxy_resource *resource, struct str id, struct str text);
+
+/* proxy_resource.c */
+struct proxy_resource *proxy_resource_find(const struct proxy *proxy, struct str name);
+struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name); /* or made */
+int proxy_resource_set_zone(struct proxy_resource *resource, struct str zone);
+/* Its daemon is gone: `may_return` keeps the clients waiting for a moment. */
+void proxy_resource_lose_daemon(struct proxy_resource *resource, bool may_return);
+/* Frees it when neither a daemon nor a client is left. */
+void proxy_resource_trim(struct proxy_resource *resource);
+
+/* proxy_daemon.c */
+void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner);
+void proxy_daemon_close_all(struct proxy *proxy);
+void proxy_daemon_free(struct proxy_daemon *daemon);
+
+#endif

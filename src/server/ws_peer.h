@@ -1,0 +1,61 @@
+/*
+ * The server's end of a WebSocket connection on net/loop.h: messages in and out, pings, the close
+ * handshake, bounded queues. It knows nothing of what the messages mean.
+ */
+#ifndef SERVER_WS_PEER_H
+#define SERVER_WS_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "proto/ws_frame.h"
+#include "server/cork.h"
+
+enum {
+    WS_PEER_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the kernel */
+    WS_PEER_READ_BYTES = 65536,
+    WS_PEER_CLOSE_MS = 2000, /* for the other side's close frame */
+    WS_PEER_LOST = 1006
+};
+
+struct ws_peer;
+
+struct ws_peer_options {
+    struct loop *loop;
+    struct cork *cork;
+    int64_t ping_interval_ms;
+    int64_t dead_after_ms; /* without a byte from the other side */
+    void (*on_message)(void *ctx, struct str message);
+    void (*on_pong)(void *ctx, struct str payload); /* may be NULL */
+    /* The connection is over and the peer already freed: `code` is that of the other side's close
+     * frame, WS_PEER_LOST without one; `reason` is fit for a log. */
+    void (*on_closed)(void *ctx, unsigned code, const char *reason);
+    void *ctx;
+};
+
+/* Takes over `fd`; `handshake` is written first; `early` was already read behind the request.
+ * Callbacks come from the loop only, never from inside this call. NULL on error (fd is closed). */
+struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struct str handshake,
+                            struct str early, struct err *e);
+
+/* Queues a text message; all of a round's messages are written together. ERR_TOO_LARGE when the
+ * other side does not read. */
+int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e);
+
+void ws_peer_ping(struct ws_peer *peer, struct str payload);
+
+/* Starts the close handshake (WS_CLOSE_NO_CODE: an empty close frame); messages that still come are
+ * dropped; on_closed follows. */
+void ws_peer_close(struct ws_peer *peer, unsigned code, struct str reason);
+
+/* Ends it at once; no callback follows. NULL-safe. */
+void ws_peer_free(struct ws_peer *peer);
+
+/* Appends "address:port" of the other side. */
+void ws_peer_put_address(const struct ws_peer *peer, struct buf *out);
+
+#endif

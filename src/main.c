@@ -4,9 +4,34 @@
 
 #include "base/version.h"
 #include "cmd/cmd.h"
+#include "cmd/commands.h"
 
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
+    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F]",
+     "relay requests of remote clients to daemons",
+     "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
+     "  --secret-file F      the secret that daemons must know; else PROXY_SECRET\n"},
+    {"gateway", cmd_gateway,
+     "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration]",
+     "a zone with its bucket in a directory",
+     "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
+     "  --data DIR           the zone's files and objects; created if missing\n"
+     "  --zone NAME          the zone's name (default: default)\n"
+     "  --public-url URL     how clients reach this server (default: the Host that they use)\n"
+     "  --open-registration  whoever opens a registration link is registered, and may upload:\n"
+     "                       for loopback and trusted networks\n"},
+    {"hub", cmd_hub,
+     "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL]\n"
+     "                           [--open-registration]",
+     "proxy and gateway on one port",
+     "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
+     "  --secret-file F      the secret that daemons must know; else PROXY_SECRET\n"
+     "  --data DIR           the zone's files and objects; created if missing\n"
+     "  --zone NAME          the zone's name (default: default)\n"
+     "  --public-url URL     how clients reach this server (default: the Host that they use)\n"
+     "  --open-registration  whoever opens a registration link is registered, and may upload:\n"
+     "                       for loopback and trusted networks\n"},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

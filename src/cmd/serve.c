@@ -1,0 +1,101 @@
+#include "cmd/serve.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "server/hub.h"
+
+struct serve {
+    const char *listen, *secret_file, *data, *zone, *public_url;
+    bool is_open;
+    struct buf listen_text, secret;
+};
+
+/* The first line of the file, or PROXY_SECRET. */
+static int read_secret(struct serve *serve, struct err *e)
+{
+    const char *text = env_get("PROXY_SECRET");
+    struct buf *secret = &serve->secret;
+
+    if (serve->secret_file == NULL && text == NULL)
+        return err_set(e, ERR_USAGE, "no proxy secret: want --secret-file F or PROXY_SECRET");
+    if (serve->secret_file == NULL) {
+        buf_puts(secret, text);
+        return buf_check(secret, e);
+    }
+    if (fs_read_file(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0)
+        return err_wrap(e, "proxy secret");
+    secret->len = str_find(buf_str(secret), '\n');
+    if (secret->len > 0 && secret->data[secret->len - 1] == '\r')
+        secret->len--;
+    if (secret->len == 0)
+        return err_set(e, ERR_FAILED, "%s: want the proxy secret in its first line",
+                       serve->secret_file);
+    return 0;
+}
+
+/* --listen, else all addresses on PORT. */
+static int find_listen(struct serve *serve, struct err *e)
+{
+    const char *port = env_get("PORT");
+
+    if (serve->listen != NULL)
+        return 0;
+    if (port == NULL)
+        return err_set(e, ERR_USAGE, "no address to listen on: want --listen HOST:PORT or PORT");
+    buf_printf(&serve->listen_text, ":%s", port);
+    serve->listen = buf_cstr(&serve->listen_text);
+    return buf_check(&serve->listen_text, e);
+}
+
+static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
+{
+    struct hub_options hub = {.has_proxy = (roles & SERVE_PROXY) != 0,
+                              .has_gateway = (roles & SERVE_GATEWAY) != 0,
+                              .site = {.data_dir = serve->data,
+                                       .zone = serve->zone,
+                                       .public_url = serve->public_url,
+                                       .is_open = serve->is_open}};
+
+    if (hub.has_gateway && serve->data == NULL)
+        return err_set(e, ERR_USAGE, "no data directory: want --data DIR");
+    if (find_listen(serve, e) != 0 || (hub.has_proxy && read_secret(serve, e) != 0))
+        return -1;
+    hub.listen = serve->listen;
+    hub.proxy_secret = buf_str(&serve->secret);
+    return hub_run(&hub, e);
+}
+
+int serve_run(const char *name, int argc, char **argv, unsigned roles)
+{
+    struct serve serve = {0};
+    struct cmd_option all[] = {{.name = "listen", .value = &serve.listen},
+                               {.name = "secret-file", .value = &serve.secret_file},
+                               {.name = "data", .value = &serve.data},
+                               {.name = "zone", .value = &serve.zone},
+                               {.name = "public-url", .value = &serve.public_url},
+                               {.name = "open-registration", .flag = &serve.is_open}};
+    struct cmd_option options[sizeof all / sizeof all[0] + 1] = {{0}};
+    struct cmd_args args = {.options = options};
+    struct err e = {0};
+    size_t count = 0;
+    int status;
+
+    /* listen is everybody's, secret-file the proxy's, the rest the gateway's. */
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (i == 0 || (i == 1 && (roles & SERVE_PROXY) != 0) ||
+            (i > 1 && (roles & SERVE_GATEWAY) != 0))
+            options[count++] = all[i];
+    status = cmd_parse(name, argc, argv, &args);
+    if (status >= 0)
+        return status;
+    log_set_level(args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_ERROR : LOG_INFO);
+    status = serve_hub(&serve, roles, &e) == 0 ? CMD_OK : cmd_fail(name, &e);
+    buf_wipe(&serve.secret);
+    buf_free(&serve.listen_text);
+    return cmd_finish(name, status);
+}

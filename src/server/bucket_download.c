@@ -1,0 +1,148 @@
+/* GET and HEAD of an object or a range of it. An object never changes: its ETag is its hash. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sha1.h"
+#include "server/bucket.h"
+
+enum { MAX_HEADERS = 6, VALUE_BYTES = 96 };
+
+struct download {
+    int fd;
+    int64_t size, start, end;
+    int status;
+    char etag[SHA1_HEX + 3];
+    char modified[30];
+    int64_t modified_ms;
+    char range[VALUE_BYTES];
+};
+
+/* True when the field's list of entity tags has ours, or is "*" (RFC 9110 §13.1). */
+static bool has_etag(struct str list, const char *etag)
+{
+    for (size_t start = 0; start <= list.len;) {
+        struct str rest = str_slice(list, start, list.len);
+        size_t comma = str_find(rest, ',');
+        struct str item = str_trim(str_slice(rest, 0, comma));
+        if (str_starts_with(item, STR("W/")))
+            item = str_slice(item, 2, item.len);
+        if (str_equal(item, STR("*")) || str_equal(item, str_of(etag)))
+            return true;
+        start += comma + 1;
+    }
+    return false;
+}
+
+/* If-Range: the range is wanted only of this very object. */
+static bool is_range_valid(const struct download *d, const struct http_head *head)
+{
+    const struct str *condition = http_head_get(head, "If-Range");
+
+    if (condition == NULL || str_equal(*condition, str_of(d->etag)))
+        return true;
+    return http_head_parse_date(*condition) == d->modified_ms / 1000 * 1000;
+}
+
+static void choose_range(struct download *d, const struct http_head *head)
+{
+    const struct str *range = http_head_get(head, "Range");
+    int found = 0;
+
+    d->status = 200;
+    d->start = 0;
+    d->end = d->size;
+    if (range != NULL && is_range_valid(d, head))
+        found = http_head_parse_range(*range, d->size, &d->start, &d->end);
+    if (found > 0)
+        d->status = 206;
+    else if (found < 0)
+        d->status = 416;
+}
+
+static int open_object(struct download *d, const char *path)
+{
+    struct stat st;
+
+    d->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (d->fd < 0)
+        return -1;
+    if (fstat(d->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(d->fd);
+        errno = ENOENT;
+        return -1;
+    }
+    d->size = (int64_t)st.st_size;
+    d->modified_ms = (int64_t)st.st_mtim.tv_sec * 1000;
+    http_head_format_date(d->modified_ms, d->modified);
+    return 0;
+}
+
+static void answer(struct http_conn *conn, struct download *d)
+{
+    struct http_header headers[MAX_HEADERS] = {
+        {STR("ETag"), str_of(d->etag)},
+        {STR("Last-Modified"), str_of(d->modified)},
+        {STR("Accept-Ranges"), STR("bytes")},
+        {STR("Content-Range"), str_of(d->range)},
+    };
+    struct http_answer a = {.status = d->status,
+                            .content_type = "application/octet-stream",
+                            .headers = headers,
+                            .header_count = d->range[0] == '\0' ? 3 : 4};
+
+    if (d->status == 304 || d->status == 412 || d->status == 416) {
+        close(d->fd);
+        a.content_type = NULL;
+        http_conn_answer(conn, &a);
+    } else {
+        http_conn_answer_file(conn, &a, d->fd, d->start, d->end - d->start);
+    }
+}
+
+static void serve(struct http_conn *conn, const struct http_head *head, struct download *d)
+{
+    const struct str *match = http_head_get(head, "If-Match");
+    const struct str *none_match = http_head_get(head, "If-None-Match");
+    struct buf text = {0};
+
+    choose_range(d, head);
+    if (match != NULL && !has_etag(*match, d->etag))
+        d->status = 412;
+    else if (none_match != NULL && has_etag(*none_match, d->etag))
+        d->status = 304;
+    if (d->status == 206)
+        buf_printf(&text, "bytes %lld-%lld/%lld", (long long)d->start, (long long)d->end - 1,
+                   (long long)d->size);
+    else if (d->status == 416)
+        buf_printf(&text, "bytes */%lld", (long long)d->size);
+    strncat(d->range, buf_cstr(&text), sizeof d->range - 1);
+    buf_free(&text);
+    answer(conn, d);
+}
+
+void bucket_download(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    const struct site *site = owner;
+    struct download d = {0};
+    struct buf decoded = {0}, path = {0};
+    struct signed_url url;
+    struct str hash;
+
+    if (bucket_check_url(site, conn, request, false, &url, &hash, &decoded)) {
+        site_put_object_path(site, url.object_key, &path);
+        d.etag[0] = '"';
+        memcpy(d.etag + 1, hash.p, SHA1_HEX);
+        d.etag[1 + SHA1_HEX] = '"';
+        if (open_object(&d, buf_cstr(&path)) == 0)
+            serve(conn, request->head, &d);
+        else if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+            bucket_answer_error(conn, 404, "NoSuchKey", "The specified key does not exist.");
+        else
+            bucket_answer_error(conn, 500, "InternalError", strerror(errno));
+    }
+    buf_free(&path);
+    buf_free(&decoded);
+}

@@ -1,0 +1,214 @@
+#include "server/bucket_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/random.h"
+
+#define UPLOADS ".hub/uploads"
+
+enum { NAME_DIGITS = 32, ATTEMPTS = 16 };
+
+static int fail(struct err *e, int number, const char *doing)
+{
+    bool is_full = number == ENOSPC || number == EDQUOT || number == EFBIG;
+
+    return err_errno(e, is_full ? ERR_TOO_LARGE : ERR_FAILED, number, "%s", doing);
+}
+
+/* Locks it; false when bucket_file_clean of another process took it for a left-over in between. */
+static bool lock(int fd)
+{
+    struct stat st;
+
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+static int create(struct bucket_file *file, const struct site *site, struct err *e)
+{
+    char name[NAME_DIGITS + 1];
+
+    for (int i = 0; i < ATTEMPTS; i++) {
+        random_hex(name, NAME_DIGITS);
+        buf_clear(&file->temporary);
+        buf_printf(&file->temporary, "%s/%s/%s", site->dir, UPLOADS, name);
+        file->fd = open(buf_cstr(&file->temporary), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file->fd < 0)
+            return fail(e, errno, "cannot make a file for the upload");
+        if (lock(file->fd))
+            return 0;
+        close(file->fd);
+        unlink(buf_cstr(&file->temporary));
+    }
+    return err_set(e, ERR_FAILED, "cannot lock a file for the upload");
+}
+
+/* Refuses before the first byte what cannot fit; what fills the disk meanwhile fails later. */
+static int check_room(int fd, int64_t size, struct err *e)
+{
+    struct statvfs fs;
+
+    if (fstatvfs(fd, &fs) == 0 && (uint64_t)size / fs.f_frsize > fs.f_bavail)
+        return fail(e, ENOSPC, "cannot take the upload");
+    return 0;
+}
+
+int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size,
+                     struct err *e)
+{
+    *file = (struct bucket_file){.fd = -1, .size = size};
+    sha1_init(&file->sha1);
+    if (create(file, site, e) != 0) {
+        buf_free(&file->temporary);
+        return -1;
+    }
+    if (check_room(file->fd, size, e) == 0)
+        return 0;
+    bucket_file_discard(file);
+    return -1;
+}
+
+static int write_all(int fd, struct str data, struct err *e)
+{
+    while (data.len > 0) {
+        ssize_t n = write(fd, data.p, data.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail(e, errno, "cannot write the upload");
+        data = str_slice(data, (size_t)n, data.len);
+    }
+    return 0;
+}
+
+int bucket_file_write(struct bucket_file *file, struct str data, struct err *e)
+{
+    if ((int64_t)data.len > file->size - file->written)
+        return err_set(e, ERR_PROTOCOL, "more than the %lld bytes that were announced",
+                       (long long)file->size);
+    if (write_all(file->fd, data, e) != 0)
+        return -1;
+    sha1_update(&file->sha1, data.p, data.len);
+    file->written += (int64_t)data.len;
+    if (file->written - file->flushed >= BUCKET_FILE_WRITEBACK_BYTES) {
+        /* So that the fsync at the end has little left to do. */
+        sync_file_range(file->fd, file->flushed, file->written - file->flushed,
+                        SYNC_FILE_RANGE_WRITE);
+        file->flushed = file->written;
+    }
+    return 0;
+}
+
+/* The folders of `path`, each new one made durable in its parent. */
+static int make_folders(const char *path, struct err *e)
+{
+    struct buf folder = {0};
+    size_t first_missing = 0, length = strlen(path);
+    int result = 0;
+
+    for (size_t i = length; i > 1 && first_missing == 0; i--) {
+        if (path[i] != '/')
+            continue;
+        buf_clear(&folder);
+        buf_append(&folder, path, i);
+        if (access(buf_cstr(&folder), F_OK) == 0)
+            first_missing = i + 1;
+    }
+    for (size_t i = first_missing; i < length && result == 0; i++) {
+        if (path[i] != '/')
+            continue;
+        buf_clear(&folder);
+        buf_append(&folder, path, i);
+        if (mkdir(buf_cstr(&folder), 0777) != 0 && errno != EEXIST)
+            result = fail(e, errno, "cannot make a folder for the object");
+        else
+            result = fs_sync_parent(buf_cstr(&folder), e);
+    }
+    buf_free(&folder);
+    return result;
+}
+
+static int check(struct bucket_file *file, struct str hash, struct err *e)
+{
+    char digits[SHA1_HEX + 1];
+
+    if (file->written != file->size)
+        return err_set(e, ERR_PROTOCOL, "%lld bytes came, %lld were announced",
+                       (long long)file->written, (long long)file->size);
+    sha1_final_hex(&file->sha1, digits);
+    if (!str_equal(str_of(digits), hash))
+        return err_set(e, ERR_CHANGED, "the bytes have the SHA-1 %s", digits);
+    return 0;
+}
+
+int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash,
+                        struct err *e)
+{
+    int result = -1;
+
+    if (check(file, hash, e) != 0)
+        goto out;
+    if (fsync(file->fd) != 0) {
+        fail(e, errno, "cannot sync the upload");
+        goto out;
+    }
+    if (make_folders(path, e) != 0)
+        goto out;
+    if (rename(buf_cstr(&file->temporary), path) != 0) {
+        fail(e, errno, "cannot rename the upload");
+        goto out;
+    }
+    buf_clear(&file->temporary);
+    result = fs_sync_parent(path, e);
+out:
+    bucket_file_discard(file);
+    return result;
+}
+
+void bucket_file_discard(struct bucket_file *file)
+{
+    if (file->temporary.len > 0)
+        unlink(buf_cstr(&file->temporary));
+    if (file->temporary.cap > 0 && file->fd >= 0)
+        close(file->fd);
+    buf_free(&file->temporary);
+    file->fd = -1;
+}
+
+/* A left-over is one that nobody holds the lock of. */
+static void clean_one(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir, name, 0) == 0)
+        log_line(LOG_INFO, "removed an unfinished upload %s", name);
+    close(fd);
+}
+
+void bucket_file_clean(const char *dir)
+{
+    struct buf path = {0};
+    struct dirent *entry;
+    DIR *folder;
+
+    buf_printf(&path, "%s/%s", dir, UPLOADS);
+    folder = opendir(buf_cstr(&path));
+    buf_free(&path);
+    if (folder == NULL)
+        return;
+    while ((entry = readdir(folder)) != NULL)
+        if (entry->d_name[0] != '.')
+            clean_one(dirfd(folder), entry->d_name);
+    closedir(folder);
+}

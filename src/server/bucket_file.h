@@ -1,0 +1,46 @@
+/*
+ * An object while it is uploaded: written under a temporary name and locked, so that what a killed
+ * process left is told from what is being written; visible under its own name only when size and
+ * SHA-1 are right and everything is on the disk.
+ */
+#ifndef SERVER_BUCKET_FILE_H
+#define SERVER_BUCKET_FILE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/sha1.h"
+#include "server/site.h"
+
+/* After so many bytes the kernel is told to start writing them to the disk. */
+enum { BUCKET_FILE_WRITEBACK_BYTES = 8 << 20 };
+
+/* All zeros, then bucket_file_open. */
+struct bucket_file {
+    int fd;
+    struct buf temporary; /* path */
+    int64_t size;         /* as promised */
+    int64_t written, flushed;
+    struct sha1 sha1;
+};
+
+/* Codes: ERR_TOO_LARGE no room on the disk, ERR_FAILED anything else of ours. */
+int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size,
+                     struct err *e);
+
+/* ERR_PROTOCOL beyond the promised size; else as above. */
+int bucket_file_write(struct bucket_file *file, struct str data, struct err *e);
+
+/* Checks size (ERR_PROTOCOL) and hash (ERR_CHANGED), syncs, renames to `path`, syncs the folder;
+ * closes the file. */
+int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash,
+                        struct err *e);
+
+/* Closes and removes it. Safe on zeros and after bucket_file_publish. */
+void bucket_file_discard(struct bucket_file *file);
+
+/* Removes what ended processes left below `dir`. */
+void bucket_file_clean(const char *dir);
+
+#endif

@@ -1,0 +1,113 @@
+/* PUT of an object: streamed to the disk while it is hashed, visible when it is right. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "server/bucket.h"
+#include "server/bucket_file.h"
+
+struct upload {
+    struct bucket_file file;
+    struct buf path; /* of the object */
+    char hash[SHA1_HEX + 1];
+    int64_t started_ms;
+};
+
+static void release(struct upload *upload)
+{
+    bucket_file_discard(&upload->file);
+    buf_free(&upload->path);
+    free(upload);
+}
+
+static void answer_failure(struct http_conn *conn, const char *hash, const struct err *e)
+{
+    log_line(LOG_WARN, "upload refused sha1=%s: %s", hash, e->msg);
+    switch (e->code) {
+    case ERR_TOO_LARGE: bucket_answer_error(conn, 507, "InsufficientStorage", e->msg); break;
+    case ERR_PROTOCOL: bucket_answer_error(conn, 400, "IncompleteBody", e->msg); break;
+    case ERR_CHANGED: bucket_answer_error(conn, 400, "BadDigest", e->msg); break;
+    default: bucket_answer_error(conn, 500, "InternalError", e->msg);
+    }
+}
+
+static void on_data(void *ctx, struct http_conn *conn, struct str data)
+{
+    struct upload *upload = ctx;
+    struct err e = {0};
+
+    if (bucket_file_write(&upload->file, data, &e) == 0)
+        return;
+    answer_failure(conn, upload->hash, &e);
+    release(upload);
+}
+
+static void on_end(void *ctx, struct http_conn *conn)
+{
+    struct upload *upload = ctx;
+    struct http_header etag = {STR("ETag"), {NULL, 0}};
+    struct buf value = {0};
+    struct err e = {0};
+
+    if (bucket_file_publish(&upload->file, buf_cstr(&upload->path), str_of(upload->hash), &e) !=
+        0) {
+        answer_failure(conn, upload->hash, &e);
+    } else {
+        log_line(LOG_INFO, "object stored sha1=%s bytes=%lld", upload->hash,
+                 (long long)upload->file.size);
+        buf_printf(&value, "\"%s\"", upload->hash);
+        etag.value = buf_str(&value);
+        http_conn_answer(conn, &(struct http_answer){
+                                   .status = 200, .headers = &etag, .header_count = 1});
+        buf_free(&value);
+    }
+    release(upload);
+}
+
+static void on_gone(void *ctx)
+{
+    struct upload *upload = ctx;
+
+    log_line(LOG_INFO, "upload cut sha1=%s bytes=%lld of=%lld", upload->hash,
+             (long long)upload->file.written, (long long)upload->file.size);
+    release(upload);
+}
+
+static void start(const struct site *site, struct http_conn *conn, const struct signed_url *url,
+                  struct str hash)
+{
+    struct upload *upload = calloc(1, sizeof *upload);
+    struct http_sink sink = {
+        .on_data = on_data, .on_end = on_end, .on_gone = on_gone, .ctx = upload};
+    struct err e = {0};
+
+    if (upload == NULL) {
+        bucket_answer_error(conn, 500, "InternalError", "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < hash.len; i++)
+        upload->hash[i] = hash.p[i];
+    site_put_object_path(site, url->object_key, &upload->path);
+    if (bucket_file_open(&upload->file, site, url->size, &e) != 0) {
+        answer_failure(conn, upload->hash, &e);
+        release(upload);
+        return;
+    }
+    http_conn_stream(conn, &sink);
+}
+
+void bucket_upload(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    const struct http_head *head = request->head;
+    struct buf decoded = {0};
+    struct signed_url url;
+    struct str hash;
+
+    if (bucket_check_url(owner, conn, request, true, &url, &hash, &decoded)) {
+        if (head->framing == HTTP_BODY_LENGTH && head->content_length != url.size)
+            bucket_answer_error(conn, 400, "IncompleteBody",
+                                "Content-Length is not the size that the URL was signed for.");
+        else
+            start(owner, conn, &url, hash);
+    }
+    buf_free(&decoded);
+}

@@ -1,0 +1,66 @@
+/*
+ * Worker processes that serve connections which the hub hands to them: whatever touches the disk.
+ * A worker has its own http_server; a connection comes back when it asks for something else or is
+ * idle. Frames either way (proc/frame.h), the connection's descriptor with them:
+ *     {"type":"connection"} LF and the bytes that were read of it      both directions
+ *     {"type":"closed"}                                                worker to hub
+ */
+#ifndef SERVER_CREW_H
+#define SERVER_CREW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "server/http_server.h"
+
+enum {
+    CREW_MAX_WORKERS = 64,
+    CREW_MAX_HANDED_BYTES = 60000, /* read of a connection when it is handed over */
+    CREW_KEEP_MS = 1000,           /* a worker keeps an idle connection so long */
+    CREW_DRAIN_MS = 10000          /* for transfers, when the hub ends */
+};
+
+struct crew;
+
+struct crew_options {
+    struct loop *loop;
+    const char *name; /* shown by ps */
+    unsigned max_workers;
+    int64_t idle_ms; /* workers without a connection leave after so long */
+    /* The worker's life; usually sets up its routes and calls crew_worker_run. */
+    int (*run)(int fd, void *ctx);
+    void (*forget)(void *ctx); /* first thing in a worker: wipe what it must not know */
+    void *ctx;
+    /* A worker gave a connection back; the callee owns `fd`. */
+    void (*on_return)(void *owner, int fd, struct str bytes);
+    void *owner;
+};
+
+struct crew *crew_new(const struct crew_options *options, struct err *e);
+
+/* Kills the workers that are left. NULL-safe. */
+void crew_free(struct crew *crew);
+
+/* An on_head handler (takes_connection, `owner` is the crew): gives the connection to the worker
+ * with the fewest, or to a new one; 503 when none can take it. */
+void crew_give(struct http_conn *conn, const struct http_request *request, void *owner);
+
+/* Tells the workers to finish what they have and to leave. */
+void crew_drain(struct crew *crew);
+
+size_t crew_workers(const struct crew *crew);
+size_t crew_connections(const struct crew *crew);
+
+/* In the worker: serves with these routes until the hub ends or drains; its exit status. `fd` is
+ * the socket to the hub. */
+struct crew_worker_options {
+    const struct http_route *routes;
+    size_t route_count;
+    size_t read_bytes; /* see http_server_options */
+};
+int crew_worker_run(int fd, const struct crew_worker_options *options);
+
+#endif

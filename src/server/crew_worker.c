@@ -1,0 +1,164 @@
+/* The worker's side of a crew. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proc/frame.h"
+#include "server/crew.h"
+#include "server/crew_frame.h"
+
+struct crew_worker {
+    struct loop *loop;
+    struct cork cork;
+    struct http_server *server;
+    struct loop_fd hub;
+    struct loop_timer drain_timer;
+    struct buf frame;
+    bool is_draining;
+};
+
+static void leave_if_empty(struct crew_worker *worker)
+{
+    if (worker->is_draining && http_server_count(worker->server) == 0)
+        loop_stop(worker->loop);
+}
+
+/* Back to the hub: it asked for what is not ours, or for nothing. */
+static void give_back(struct crew_worker *worker, struct http_conn *conn)
+{
+    struct buf bytes = {0};
+    struct err e = {0};
+    int fd = http_conn_detach(conn, &bytes);
+
+    buf_clear(&worker->frame);
+    crew_frame_put(&worker->frame, buf_str(&bytes));
+    if (bytes.len > CREW_MAX_HANDED_BYTES || buf_check(&worker->frame, &e) != 0 ||
+        frame_send(worker->hub.fd, buf_str(&worker->frame), fd, &e) != IO_DONE)
+        frame_send(worker->hub.fd, crew_frame_closed(), -1, &e);
+    close(fd);
+    buf_free(&bytes);
+    leave_if_empty(worker);
+}
+
+static void on_other_request(struct http_conn *conn, const struct http_request *request,
+                             void *owner)
+{
+    (void)request;
+    give_back(owner, conn);
+}
+
+static void on_idle(struct http_conn *conn, void *owner)
+{
+    give_back(owner, conn);
+}
+
+static void on_closed(void *owner)
+{
+    struct crew_worker *worker = owner;
+    struct err e = {0};
+
+    frame_send(worker->hub.fd, crew_frame_closed(), -1, &e);
+    leave_if_empty(worker);
+}
+
+static void on_drain_time(struct loop_timer *timer)
+{
+    struct crew_worker *worker = timer->owner;
+
+    log_line(LOG_WARN, "giving up %zu unfinished transfers", http_server_count(worker->server));
+    loop_stop(worker->loop);
+}
+
+/* The hub is gone or wants us gone: no more connections, and those that are here end. */
+static void drain(struct crew_worker *worker)
+{
+    worker->is_draining = true;
+    loop_remove(worker->loop, &worker->hub);
+    worker->drain_timer = (struct loop_timer){.on_time = on_drain_time, .owner = worker};
+    loop_set_timer(worker->loop, &worker->drain_timer, loop_now_ms(worker->loop) + CREW_DRAIN_MS);
+    http_server_drain(worker->server);
+    leave_if_empty(worker);
+}
+
+static void on_hub(struct loop_fd *source, unsigned events)
+{
+    struct crew_worker *worker = source->owner;
+    struct err e = {0};
+    struct str bytes;
+    int fd = -1;
+
+    (void)events;
+    switch (frame_receive(source->fd, &worker->frame, &fd, &e)) {
+    case IO_DONE:
+        if (fd >= 0 && crew_frame_bytes(buf_str(&worker->frame), &bytes)) {
+            struct buf frame = worker->frame; /* giving back uses the buffer */
+            worker->frame = (struct buf){0};
+            if (http_server_adopt(worker->server, fd, bytes, &e) != 0)
+                frame_send(source->fd, crew_frame_closed(), -1, &e);
+            buf_free(&frame);
+        } else if (fd >= 0) {
+            close(fd);
+        }
+        break;
+    case IO_WANT_READ: break;
+    default: drain(worker);
+    }
+}
+
+/* The worker's routes and, for everything else, the way back. */
+static struct http_route *all_routes(struct crew_worker *worker,
+                                     const struct crew_worker_options *options)
+{
+    struct http_route *routes = calloc(options->route_count + 1, sizeof *routes);
+
+    if (routes == NULL)
+        return NULL;
+    for (size_t i = 0; i < options->route_count; i++)
+        routes[i] = options->routes[i];
+    routes[options->route_count] = (struct http_route){.method = "*",
+                                                       .path = "*",
+                                                       .on_head = on_other_request,
+                                                       .takes_connection = true,
+                                                       .owner = worker};
+    return routes;
+}
+
+int crew_worker_run(int fd, const struct crew_worker_options *options)
+{
+    struct crew_worker worker = {.hub = {.fd = fd, .on_ready = on_hub, .owner = &worker}};
+    struct http_route *routes = all_routes(&worker, options);
+    struct http_server_options server_options = {.cork = &worker.cork,
+                                                 .routes = routes,
+                                                 .route_count = options->route_count + 1,
+                                                 .times = http_server_times(),
+                                                 .read_bytes = options->read_bytes,
+                                                 .on_idle = on_idle,
+                                                 .on_closed = on_closed,
+                                                 .owner = &worker};
+    struct err e = {0};
+    int status = 1;
+
+    worker.loop = loop_new(&e);
+    if (routes == NULL || worker.loop == NULL)
+        goto out;
+    cork_init(&worker.cork, worker.loop);
+    server_options.loop = worker.loop;
+    server_options.times.idle_ms = CREW_KEEP_MS;
+    worker.server = http_server_new(&server_options, &e);
+    if (worker.server == NULL || loop_add(worker.loop, &worker.hub, LOOP_READ, &e) != 0)
+        goto out;
+    status = loop_run(worker.loop, &e) == 0 ? 0 : 1;
+out:
+    if (status != 0)
+        log_line(LOG_ERROR, "worker process: %s", e.msg);
+    worker.is_draining = false; /* nobody is told of what is closed from here on */
+    http_server_free(worker.server);
+    free(routes);
+    buf_free(&worker.frame);
+    if (worker.loop != NULL) {
+        cork_deinit(&worker.cork);
+        loop_free(worker.loop);
+    }
+    return status;
+}

@@ -1,0 +1,23 @@
+/*
+ * The zone gateway's HTTP side, in a process that may wait for the disk:
+ *     POST /api/gateway, GET /registerClient/<id>, GET /client/<id>
+ */
+#ifndef SERVER_GATEWAY_API_H
+#define SERVER_GATEWAY_API_H
+
+#include "server/http_server.h"
+#include "server/site.h"
+
+#define GATEWAY_API_MAX_FILE_BYTES INT64_C(5000000000) /* as the deployed gateway */
+
+enum { GATEWAY_API_ROUTES = 3 };
+
+/* What the gateway's process serves; `site` is borrowed. */
+void gateway_api_put_routes(struct site *site, struct http_route routes[GATEWAY_API_ROUTES]);
+
+/* What one request comes to: status 200 and JSON, or 400 or 500 and text, in *body (appended).
+ * `host` is the Host header's value or NULL. */
+int gateway_api_perform(const struct site *site, struct str request, const struct str *host,
+                        int64_t wall_ms, struct buf *body);
+
+#endif

@@ -1,0 +1,287 @@
+#include "server/hub.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "proc/process.h"
+#include "server/bucket.h"
+#include "server/bucket_file.h"
+#include "server/cork.h"
+#include "server/crew.h"
+#include "server/gateway_api.h"
+#include "server/http_server.h"
+#include "server/proxy.h"
+
+enum { HUB_MAX_ROUTES = 16, DRAIN_LOOK_MS = 20 };
+
+struct hub {
+    struct loop *loop;
+    struct cork cork;
+    struct http_server *server;
+    struct http_route routes[HUB_MAX_ROUTES];
+    size_t route_count;
+    struct proxy *proxy;
+    struct site site;
+    struct crew *gateway, *bucket;
+    struct loop_fd signals;
+    struct loop_timer drain_timer;
+    bool is_draining;
+    int64_t drain_until_ms;
+};
+
+/* ---- the end ---- */
+
+static size_t count_elsewhere(void *owner)
+{
+    const struct hub *hub = owner;
+
+    return hub->gateway == NULL ? 0
+                                : crew_connections(hub->gateway) + crew_connections(hub->bucket);
+}
+
+static bool is_finished(struct hub *hub)
+{
+    return http_server_count(hub->server) == 0 &&
+           (hub->proxy == NULL || proxy_is_empty(hub->proxy)) &&
+           (hub->gateway == NULL ||
+            crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0);
+}
+
+static void on_drain_time(struct loop_timer *timer)
+{
+    struct hub *hub = timer->owner;
+    int64_t now = loop_now_ms(hub->loop);
+
+    if (is_finished(hub)) {
+        loop_stop(hub->loop);
+    } else if (now >= hub->drain_until_ms) {
+        log_line(LOG_WARN, "giving up connections=%zu", http_server_count(hub->server));
+        loop_stop(hub->loop);
+    } else {
+        loop_set_timer(hub->loop, &hub->drain_timer, now + DRAIN_LOOK_MS);
+    }
+}
+
+static void drain(struct hub *hub)
+{
+    if (hub->is_draining) {
+        loop_stop(hub->loop);
+        return;
+    }
+    log_line(LOG_INFO, "stopping connections=%zu", http_server_count(hub->server));
+    hub->is_draining = true;
+    hub->drain_until_ms = loop_now_ms(hub->loop) + HUB_DRAIN_MS;
+    http_server_drain(hub->server);
+    if (hub->proxy != NULL)
+        proxy_drain(hub->proxy);
+    if (hub->gateway != NULL) {
+        crew_drain(hub->gateway);
+        crew_drain(hub->bucket);
+    }
+    hub->drain_timer = (struct loop_timer){.on_time = on_drain_time, .owner = hub};
+    loop_set_timer(hub->loop, &hub->drain_timer, loop_now_ms(hub->loop));
+}
+
+static void on_signal(struct loop_fd *source, unsigned events)
+{
+    struct hub *hub = source->owner;
+    int number;
+
+    (void)events;
+    while ((number = process_next_signal(source->fd)) != 0) {
+        if (number == SIGCHLD)
+            process_reap(NULL, NULL);
+        else
+            drain(hub);
+    }
+}
+
+/* ---- worker processes ---- */
+
+static int run_gateway(int fd, void *ctx)
+{
+    struct hub *hub = ctx;
+    struct http_route routes[GATEWAY_API_ROUTES];
+    struct crew_worker_options options = {.routes = routes, .route_count = GATEWAY_API_ROUTES};
+
+    gateway_api_put_routes(&hub->site, routes);
+    return crew_worker_run(fd, &options);
+}
+
+static int run_bucket(int fd, void *ctx)
+{
+    struct hub *hub = ctx;
+    struct http_route routes[BUCKET_ROUTES];
+    struct crew_worker_options options = {
+        .routes = routes, .route_count = BUCKET_ROUTES, .read_bytes = BUCKET_READ_BYTES};
+
+    bucket_file_clean(hub->site.dir);
+    bucket_put_routes(&hub->site, routes);
+    return crew_worker_run(fd, &options);
+}
+
+static void forget(void *ctx)
+{
+    struct hub *hub = ctx;
+
+    if (hub->proxy != NULL)
+        proxy_forget(hub->proxy);
+}
+
+/* A worker has done what was asked of it: the connection's next request may be for anybody. */
+static void on_return(void *owner, int fd, struct str bytes)
+{
+    struct hub *hub = owner;
+    struct err e = {0};
+
+    if (http_server_adopt(hub->server, fd, bytes, &e) != 0)
+        log_line(LOG_WARN, "a connection was lost: %s", e.msg);
+}
+
+static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_workers,
+                              int (*run)(int fd, void *ctx), struct err *e)
+{
+    struct crew_options options = {.loop = hub->loop,
+                                   .name = name,
+                                   .max_workers = max_workers,
+                                   .idle_ms = HUB_WORKER_IDLE_MS,
+                                   .run = run,
+                                   .forget = forget,
+                                   .ctx = hub,
+                                   .on_return = on_return,
+                                   .owner = hub};
+
+    return crew_new(&options, e);
+}
+
+static void put_crew_route(struct hub *hub, const char *path, struct crew *crew)
+{
+    hub->routes[hub->route_count++] = (struct http_route){
+        .method = "*", .path = path, .on_head = crew_give, .takes_connection = true, .owner = crew};
+}
+
+static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    if (site_open(&hub->site, &options->site, e) != 0)
+        return -1;
+    hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, run_gateway, e);
+    hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, run_bucket, e);
+    if (hub->gateway == NULL || hub->bucket == NULL)
+        return -1;
+    put_crew_route(hub, "/api/gateway", hub->gateway);
+    put_crew_route(hub, "/registerClient/", hub->gateway);
+    put_crew_route(hub, "/client/", hub->gateway);
+    put_crew_route(hub, SIGNED_URL_PATH, hub->bucket);
+    return 0;
+}
+
+/* ---- the start ---- */
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_signals(struct hub *hub, struct err *e)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGCHLD};
+
+    signal(SIGPIPE, SIG_IGN);
+    hub->signals = (struct loop_fd){.fd = process_signal_fd(numbers, 3, e),
+                                    .on_ready = on_signal,
+                                    .owner = hub};
+    return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);
+}
+
+static int open_proxy(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    struct proxy_options proxy_options = {.loop = hub->loop,
+                                          .cork = &hub->cork,
+                                          .secret = options->proxy_secret,
+                                          .times = proxy_default_times()};
+
+    hub->proxy = proxy_new(&proxy_options, e);
+    if (hub->proxy == NULL)
+        return -1;
+    proxy_put_routes(hub->proxy, hub->routes + hub->route_count);
+    hub->route_count += PROXY_ROUTES;
+    return 0;
+}
+
+/* Prints the line that says where, and keeps it for URLs. */
+static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
+{
+    struct buf url = {0};
+    int result = 0;
+
+    buf_puts(&url, "http://");
+    addr_put(&url, bound);
+    if (printf("listening %s\n", buf_cstr(&url)) < 0 || fflush(stdout) != 0)
+        result = err_set(e, ERR_FAILED, "cannot write to standard output");
+    hub->site.listen_url = buf_take(&url);
+    return hub->site.listen_url == NULL ? err_set(e, ERR_FAILED, "out of memory") : result;
+}
+
+static int open_server(struct hub *hub, struct err *e)
+{
+    struct http_server_options options = {.loop = hub->loop,
+                                          .cork = &hub->cork,
+                                          .routes = hub->routes,
+                                          .route_count = hub->route_count,
+                                          .times = http_server_times(),
+                                          .count_elsewhere = count_elsewhere,
+                                          .owner = hub};
+
+    hub->server = http_server_new(&options, e);
+    return hub->server == NULL ? -1 : 0;
+}
+
+static int start(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    struct addr bound;
+    int fd;
+
+    raise_descriptor_limit();
+    hub->loop = loop_new(e);
+    if (hub->loop == NULL)
+        return -1;
+    cork_init(&hub->cork, hub->loop);
+    if (open_signals(hub, e) != 0 || (options->has_gateway && open_gateway(hub, options, e) != 0) ||
+        (options->has_proxy && open_proxy(hub, options, e) != 0) || open_server(hub, e) != 0 ||
+        addr_listen(str_of(options->listen), &fd, &bound, e) != 0 ||
+        http_server_listen(hub->server, fd, e) != 0)
+        return -1;
+    return say_ready(hub, &bound, e);
+}
+
+int hub_run(const struct hub_options *options, struct err *e)
+{
+    struct hub hub = {.signals = {.fd = -1}};
+    int result = start(&hub, options, e);
+
+    if (result == 0)
+        result = loop_run(hub.loop, e);
+    http_server_free(hub.server);
+    proxy_free(hub.proxy);
+    crew_free(hub.gateway);
+    crew_free(hub.bucket);
+    site_close(&hub.site);
+    if (hub.signals.fd >= 0)
+        close(hub.signals.fd);
+    if (hub.loop != NULL) {
+        cork_deinit(&hub.cork);
+        loop_free(hub.loop);
+    }
+    return result;
+}

@@ -1,0 +1,239 @@
+#include "server/site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/hex.h"
+#include "base/random.h"
+#include "proto/kachery_uri.h"
+#include "proto/url.h"
+#include "server/authorization.h"
+#include "server/bucket_file.h"
+
+enum { MAX_HOST_BYTES = 300 };
+
+/* ---- opening ---- */
+
+static int read_key(struct site *site, const char *path, struct err *e)
+{
+    struct buf key = {0};
+    int result = fs_read_file(path, SIGNED_URL_KEY, &key, e);
+
+    if (result == 0 && key.len != SIGNED_URL_KEY)
+        result = err_set(e, ERR_FAILED, "%s: want %d bytes; remove it to have a new one made",
+                         path, SIGNED_URL_KEY);
+    if (result == 0)
+        memcpy(site->url_key, key.data, SIGNED_URL_KEY);
+    buf_wipe(&key);
+    return result;
+}
+
+static int open_key(struct site *site, struct err *e)
+{
+    struct buf path = {0};
+    int result;
+
+    buf_printf(&path, "%s/.hub/url-key", site->dir);
+    result = read_key(site, buf_cstr(&path), e);
+    if (result != 0 && e->code == ERR_NOT_FOUND) {
+        random_bytes(site->url_key, SIGNED_URL_KEY);
+        result = fs_write_file(buf_cstr(&path),
+                               (struct str){(char *)site->url_key, SIGNED_URL_KEY},
+                               FS_DURABLE | FS_PRIVATE, e);
+    }
+    buf_free(&path);
+    return result;
+}
+
+/* Private: what is in there is nobody's object. */
+static int make_private_dir(const struct site *site, const char *name, struct err *e)
+{
+    struct buf path = {0};
+    int result = 0;
+
+    buf_printf(&path, "%s/%s", site->dir, name);
+    if (mkdir(buf_cstr(&path), 0700) != 0 && errno != EEXIST)
+        result = err_errno(e, ERR_FAILED, errno, "cannot make %s", buf_cstr(&path));
+    buf_free(&path);
+    return result;
+}
+
+/* With --open-registration whoever registers may also upload, unless the settings say otherwise. */
+static int open_settings(const struct site *site, struct err *e)
+{
+    struct buf path = {0};
+    int result = 0;
+
+    buf_printf(&path, "%s/settings/authorizationSettings.yaml", site->dir);
+    if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
+        result = fs_make_parents(buf_cstr(&path), e) != 0
+                     ? -1
+                     : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE,
+                                     e);
+    buf_free(&path);
+    return result;
+}
+
+static char *without_slash(const char *url)
+{
+    char *copy = url == NULL ? NULL : strdup(url);
+
+    for (size_t n = copy == NULL ? 0 : strlen(copy); n > 0 && copy[n - 1] == '/'; n--)
+        copy[n - 1] = '\0';
+    return copy;
+}
+
+static int check_options(const struct site_options *options, struct err *e)
+{
+    struct url url;
+
+    if (options->zone != NULL && !kachery_uri_is_name(str_of(options->zone)))
+        return err_set(e, ERR_USAGE, "--zone \"%s\": want letters, digits, . _ ~ -",
+                       options->zone);
+    if (options->public_url != NULL && url_parse(&url, str_of(options->public_url), e) != 0)
+        return err_wrap(e, "--public-url");
+    if (options->public_url != NULL && (url_is_websocket(&url) || url.has_query))
+        return err_set(e, ERR_USAGE, "--public-url \"%s\": want http:// or https:// and no query",
+                       options->public_url);
+    return 0;
+}
+
+int site_open(struct site *site, const struct site_options *options, struct err *e)
+{
+    struct buf dir = {0};
+
+    *site = (struct site){.is_open = options->is_open};
+    if (check_options(options, e) != 0)
+        return -1;
+    if (fs_absolute_path(options->data_dir, &dir, e) != 0) {
+        buf_free(&dir);
+        return -1;
+    }
+    site->dir = buf_take(&dir);
+    site->zone = strdup(options->zone == NULL ? "default" : options->zone);
+    site->public_url = without_slash(options->public_url);
+    if (site->dir == NULL || site->zone == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+    } else if (fs_make_dirs(site->dir, e) == 0 && make_private_dir(site, ".hub", e) == 0 &&
+               make_private_dir(site, ".hub/uploads", e) == 0 && open_key(site, e) == 0 &&
+               (!site->is_open || open_settings(site, e) == 0)) {
+        bucket_file_clean(site->dir);
+        return 0;
+    }
+    site_close(site);
+    return -1;
+}
+
+void site_close(struct site *site)
+{
+    free(site->dir);
+    free(site->zone);
+    free(site->public_url);
+    free(site->listen_url);
+    explicit_bzero(site, sizeof *site);
+}
+
+/* ---- zones, keys, paths ---- */
+
+int site_find_zone(const struct site *site, struct str zone, struct site_zone *out,
+                   struct err *e)
+{
+    if (zone.len > 0 && !str_equal(zone, str_of(site->zone)))
+        return err_set(e, ERR_NOT_FOUND, "Zone not found: %.*s", STR_ARG(zone));
+    *out = (struct site_zone){.name = str_of(site->zone), .directory = STR("")};
+    return 0;
+}
+
+void site_put_path(const struct site *site, const struct site_zone *zone, struct str name,
+                   struct buf *out)
+{
+    buf_puts(out, site->dir);
+    if (zone->directory.len > 0) {
+        buf_putc(out, '/');
+        buf_put(out, zone->directory);
+    }
+    buf_putc(out, '/');
+    buf_put(out, name);
+}
+
+void site_put_object_key(const struct site_zone *zone, const char *hash, struct buf *out)
+{
+    kachery_uri_put_object_key(out, zone->directory, hash);
+}
+
+void site_put_object_path(const struct site *site, struct str object_key, struct buf *out)
+{
+    buf_puts(out, site->dir);
+    buf_putc(out, '/');
+    buf_put(out, object_key);
+}
+
+bool site_is_object_key(struct str key, struct str *hash)
+{
+    static const size_t size = sizeof "sha1/ab/cd/ef/" - 1 + SHA1_HEX;
+    char digits[SHA1_HEX + 1] = {0};
+    struct buf expected = {0};
+    bool is_key;
+
+    if (key.len < size)
+        return false;
+    *hash = str_slice(key, key.len - SHA1_HEX, key.len);
+    if (!hex_is_lower(*hash, SHA1_HEX))
+        return false;
+    memcpy(digits, hash->p, SHA1_HEX);
+    kachery_uri_put_object_key(&expected, STR(""), digits);
+    is_key = str_equal(buf_str(&expected), str_slice(key, key.len - size, key.len)) &&
+             (key.len == size || key.p[key.len - size - 1] == '/') && key.p[0] != '/';
+    buf_free(&expected);
+    return is_key;
+}
+
+/* A Host that can stand in a URL as it is: the signed part of a URL does not cover it, and only who
+ * sent it is told. */
+static bool is_host(struct str host)
+{
+    static const char allowed[] = "-.:[]_~";
+
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != '\0' && strchr(allowed, c) != NULL)))
+            return false;
+    }
+    return host.len > 0 && host.len <= MAX_HOST_BYTES;
+}
+
+void site_put_base_url(const struct site *site, const struct str *host, struct buf *out)
+{
+    if (site->public_url != NULL) {
+        buf_puts(out, site->public_url);
+    } else if (host != NULL && is_host(*host)) {
+        buf_puts(out, "http://");
+        buf_put(out, *host);
+    } else {
+        buf_puts(out, site->listen_url);
+    }
+}
+
+int site_lock(const struct site *site, int *fd, struct err *e)
+{
+    struct buf path = {0};
+    int result = 0;
+
+    buf_printf(&path, "%s/.hub/lock", site->dir);
+    *fd = open(buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0) {
+        result = err_errno(e, ERR_FAILED, errno, "cannot open %s", buf_cstr(&path));
+    } else {
+        while (flock(*fd, LOCK_EX) != 0 && errno == EINTR)
+            continue;
+    }
+    buf_free(&path);
+    return result;
+}

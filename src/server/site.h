@@ -1,0 +1,65 @@
+/*
+ * The directory that a gateway serves (--data), opened once before the hub serves:
+ *     <dir>/sha1/…  clients/  resources/  users/  settings/     as in a deployed zone's bucket
+ *     <dir>/.hub/url-key   0600: signs bucket URLs
+ *     <dir>/.hub/uploads/  uploads that are not complete, each locked (flock) by who writes it
+ *     <dir>/.hub/lock      held while a file of the zone is read and replaced
+ */
+#ifndef SERVER_SITE_H
+#define SERVER_SITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "server/signed_url.h"
+
+struct site_options {
+    const char *data_dir;
+    const char *zone;       /* NULL: "default" */
+    const char *public_url; /* NULL: the Host that a client used */
+    bool is_open;           /* --open-registration */
+};
+
+struct site {
+    char *dir; /* absolute */
+    char *zone;
+    char *public_url; /* without trailing '/'; NULL */
+    char *listen_url; /* for requests without a usable Host; set by the hub */
+    bool is_open;
+    unsigned char url_key[SIGNED_URL_KEY];
+};
+
+/* Creates what is missing and removes what killed uploads left. */
+int site_open(struct site *site, const struct site_options *options, struct err *e);
+void site_close(struct site *site);
+
+/* A zone that the site serves; `zone` empty: the site's own. ERR_NOT_FOUND "Zone not found: Z".
+ * The strings are borrowed from the site. */
+struct site_zone {
+    struct str name;
+    struct str directory; /* before the object keys; empty for none */
+};
+int site_find_zone(const struct site *site, struct str zone, struct site_zone *out,
+                   struct err *e);
+
+/* Appends <dir>/[<directory>/]<name>: the path of a file of the zone. */
+void site_put_path(const struct site *site, const struct site_zone *zone, struct str name,
+                   struct buf *out);
+
+/* Appends the object key of a hash in that zone, and the path of an object key. */
+void site_put_object_key(const struct site_zone *zone, const char *hash, struct buf *out);
+void site_put_object_path(const struct site *site, struct str object_key, struct buf *out);
+
+/* True when `key` is one that site_put_object_key makes; *hash is then its last part. */
+bool site_is_object_key(struct str key, struct str *hash);
+
+/* Appends http://host:port as seen by a client that sent this Host (NULL: none). */
+void site_put_base_url(const struct site *site, const struct str *host, struct buf *out);
+
+/* Waits for the site's lock; close(2) on *fd gives it back. */
+int site_lock(const struct site *site, int *fd, struct err *e);
+
+#endif

@@ -1,0 +1,212 @@
+#include "server/zone_files.h"
+
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/hex.h"
+#include "proto/kachery_uri.h"
+
+enum { CLIENT_ID_DIGITS = 64 };
+
+void zone_files_record_deinit(struct zone_record *record)
+{
+    json_free(record->doc);
+    *record = (struct zone_record){0};
+}
+
+static int read_json(const char *path, size_t max_bytes, struct json **out, struct err *e)
+{
+    struct buf text = {0};
+    int result = fs_read_file(path, max_bytes, &text, e);
+
+    if (result == 0) {
+        *out = json_parse(buf_str(&text), JSON_STRICT, e);
+        if (*out == NULL)
+            result = err_wrap(e, "%s", path);
+    }
+    buf_free(&text);
+    return result;
+}
+
+/* The file `folder`/`name` with its four fields; `name_key` and `text_key` differ. */
+static int read_record(const struct site *site, const struct site_zone *zone, const char *folder,
+                       struct str name, const char *const keys[2], struct zone_record *out,
+                       struct err *e)
+{
+    struct zone_record found = {0};
+    struct buf relative = {0}, path = {0};
+    int result;
+
+    buf_printf(&relative, "%s/%.*s", folder, STR_ARG(name));
+    site_put_path(site, zone, buf_str(&relative), &path);
+    result = read_json(buf_cstr(&path), ZONE_FILES_MAX_BYTES, &found.doc, e);
+    if (result == 0 && (!json_str(json_get(found.doc, keys[0]), &found.name) ||
+                        !json_str(json_get(found.doc, "ownerId"), &found.owner) ||
+                        !json_str(json_get(found.doc, keys[1]), &found.text) ||
+                        !json_int(json_get(found.doc, "timestampCreated"), &found.created_ms))) {
+        result = err_set(e, ERR_PROTOCOL, "%s: want %s, ownerId, timestampCreated, %s",
+                         buf_cstr(&path), keys[0], keys[1]);
+        json_free(found.doc);
+    }
+    if (result == 0)
+        *out = found;
+    buf_free(&relative);
+    buf_free(&path);
+    return result;
+}
+
+int zone_files_client(const struct site *site, const struct site_zone *zone, struct str client_id,
+                      struct zone_record *out, struct err *e)
+{
+    static const char *const keys[2] = {"clientId", "label"};
+
+    if (!hex_is_lower(client_id, CLIENT_ID_DIGITS))
+        return err_set(e, ERR_NOT_FOUND, "no such client");
+    return read_record(site, zone, "clients", client_id, keys, out, e);
+}
+
+int zone_files_resource(const struct site *site, const struct site_zone *zone, struct str name,
+                        struct zone_record *out, struct err *e)
+{
+    static const char *const keys[2] = {"resourceName", "proxyUrl"};
+
+    if (!kachery_uri_is_name(name))
+        return err_set(e, ERR_NOT_FOUND, "no such resource");
+    return read_record(site, zone, "resources", name, keys, out, e);
+}
+
+int zone_files_authorization(const struct site *site, const struct site_zone *zone,
+                             struct authorization *out, struct err *e)
+{
+    static const char name[] = "settings/authorizationSettings.yaml";
+    struct buf path = {0}, text = {0};
+    int result;
+
+    site_put_path(site, zone, str_of(name), &path);
+    result = fs_read_file(buf_cstr(&path), AUTHORIZATION_MAX_BYTES, &text, e);
+    if (result == 0) {
+        result = authorization_parse(out, buf_str(&text), name, e);
+    } else if (e->code == ERR_NOT_FOUND) {
+        *out = authorization_none();
+        result = 0;
+    }
+    buf_free(&path);
+    buf_free(&text);
+    return result;
+}
+
+/* ---- registering ---- */
+
+static int write_file(const char *path, const struct buf *text, struct err *e)
+{
+    if (buf_check(text, e) != 0 || fs_make_parents(path, e) != 0)
+        return -1;
+    return fs_write_file(path, buf_str(text), FS_DURABLE, e);
+}
+
+static void put_client(struct buf *out, const struct zone_record *client)
+{
+    json_open(out, '{');
+    json_put_str(out, "clientId", client->name);
+    json_put_str(out, "ownerId", client->owner);
+    json_put_int(out, "timestampCreated", client->created_ms);
+    json_put_str(out, "label", client->text);
+    json_close(out, '}');
+}
+
+static bool has_string(const struct json *list, struct str value)
+{
+    struct str item;
+
+    for (const struct json *v = json_first(list); v != NULL; v = json_next(v))
+        if (json_str(v, &item) && str_equal(item, value))
+            return true;
+    return false;
+}
+
+static bool is_list(const struct json *value)
+{
+    return value != NULL && json_type(value) == JSON_ARRAY;
+}
+
+/* The user's file with the client added; what else is in it stays. */
+static void put_user(struct buf *out, const struct json *user, struct str client_id)
+{
+    const struct json *ids = json_get(user, "clientIds");
+
+    json_open(out, '{');
+    json_open_member(out, "clientIds", '[');
+    for (const struct json *v = is_list(ids) ? json_first(ids) : NULL; v != NULL;
+         v = json_next(v))
+        json_put_value(out, NULL, v);
+    if (!is_list(ids) || !has_string(ids, client_id))
+        json_put_str(out, NULL, client_id);
+    json_close(out, ']');
+    if (json_get(user, "resourceNames") == NULL) {
+        json_open_member(out, "resourceNames", '[');
+        json_close(out, ']');
+    }
+    for (const struct json *v = user == NULL ? NULL : json_first(user); v != NULL;
+         v = json_next(v))
+        if (!str_equal(json_key(v), STR("clientIds"))) {
+            struct buf key = {0};
+            buf_put(&key, json_key(v));
+            json_put_value(out, buf_cstr(&key), v);
+            buf_free(&key);
+        }
+    json_close(out, '}');
+}
+
+static int add_to_user(const struct site *site, const struct site_zone *zone,
+                       const struct zone_record *client, struct err *e)
+{
+    struct buf relative = {0}, path = {0}, text = {0};
+    struct json *user = NULL;
+    int result;
+
+    buf_printf(&relative, "users/%.*s", STR_ARG(client->owner));
+    site_put_path(site, zone, buf_str(&relative), &path);
+    result = read_json(buf_cstr(&path), ZONE_FILES_MAX_USER_BYTES, &user, e);
+    if (result == 0 || e->code == ERR_NOT_FOUND) {
+        put_user(&text, user, client->name);
+        result = write_file(buf_cstr(&path), &text, e);
+    }
+    json_free(user);
+    buf_free(&relative);
+    buf_free(&path);
+    buf_free(&text);
+    return result;
+}
+
+static int add_locked(const struct site *site, const struct site_zone *zone,
+                      const struct zone_record *client, struct err *e)
+{
+    struct buf relative = {0}, path = {0}, text = {0};
+    int result = 0;
+
+    buf_printf(&relative, "clients/%.*s", STR_ARG(client->name));
+    site_put_path(site, zone, buf_str(&relative), &path);
+    if (access(buf_cstr(&path), F_OK) != 0) {
+        /* The owner's list first: a client that is there is complete. */
+        put_client(&text, client);
+        result = add_to_user(site, zone, client, e);
+        if (result == 0)
+            result = write_file(buf_cstr(&path), &text, e);
+    }
+    buf_free(&relative);
+    buf_free(&path);
+    buf_free(&text);
+    return result;
+}
+
+int zone_files_add_client(const struct site *site, const struct site_zone *zone,
+                          const struct zone_record *client, struct err *e)
+{
+    int fd, result;
+
+    if (site_lock(site, &fd, e) != 0)
+        return -1;
+    result = add_locked(site, zone, client, e);
+    close(fd);
+    return result;
+}

@@ -1,0 +1,36 @@
+/* The small files of a zone: registered clients, resources, users, settings (PROTOCOL.md §3). */
+#ifndef SERVER_ZONE_FILES_H
+#define SERVER_ZONE_FILES_H
+
+#include "base/json.h"
+#include "server/authorization.h"
+#include "server/site.h"
+
+enum { ZONE_FILES_MAX_BYTES = 65536, ZONE_FILES_MAX_USER_BYTES = 1 << 20 };
+
+/* A client or resource; every str is borrowed from `doc`. */
+struct zone_record {
+    struct json *doc;
+    struct str name; /* clientId, resourceName */
+    struct str owner;
+    struct str text; /* label, proxyUrl */
+    int64_t created_ms;
+};
+
+/* ERR_NOT_FOUND when there is none. Keys that we do not know are ignored. Free with
+ * zone_files_record_deinit. */
+int zone_files_client(const struct site *site, const struct site_zone *zone, struct str client_id,
+                      struct zone_record *out, struct err *e);
+int zone_files_resource(const struct site *site, const struct site_zone *zone, struct str name,
+                        struct zone_record *out, struct err *e);
+void zone_files_record_deinit(struct zone_record *record);
+
+/* The settings, or what holds without a file. */
+int zone_files_authorization(const struct site *site, const struct site_zone *zone,
+                             struct authorization *out, struct err *e);
+
+/* Registers a client and adds it to its owner's list; one that is registered stays as it is. */
+int zone_files_add_client(const struct site *site, const struct site_zone *zone,
+                          const struct zone_record *client, struct err *e);
+
+#endif

@@ -8,6 +8,44 @@
 
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
+    {"store", cmd_store, "FILE... [--label L] [--cache-locally] [--json]",
+     "upload files to the zone now",
+     "Prints URI<TAB>path for each file. With KACHERY_STORE_FILE_DIR set, copies to\n"
+     "that folder instead.\n\n"
+     "  --label L            a name to put into the URI (?label=L)\n"
+     "  --cache-locally      keep a copy in the local store too\n"
+     "  --json               [{\"uri\",\"path\",\"size\",\"error\"}]\n"},
+    {"request", cmd_request, "URI [--resource URL|NAME] [--timeout SEC] [--wait] [--json]",
+     "ask a resource to put a file into the zone",
+     "Prints local, completed, running, queued, not-found or error.\n"
+     "Exit status: 0 local or completed, 1 error, 3 not found, 4 queued or running.\n\n"
+     "  --resource URL|NAME  whom to ask (default KACHERY_RESOURCE_URL)\n"
+     "  --timeout SEC        wait at most so long for the upload (default 5; with\n"
+     "                       --wait: no limit)\n"
+     "  --wait               wait until the upload is done\n"
+     "  --json               one object, as request_file of the Python client\n"},
+    {"load", cmd_load, "URI [-o FILE] [--resource URL|NAME] [--no-request]",
+     "print the path of a file, getting it first where it is not here",
+     "Looks in the local store, then in the zone, then asks the resource and waits.\n"
+     "Exit status: 3 when nobody has the file.\n\n"
+     "  -o, --output FILE    write it to FILE, not to the local store\n"
+     "  --resource URL|NAME  whom to ask (default KACHERY_RESOURCE_URL)\n"
+     "  --no-request         do not ask any resource\n"},
+    {"cat", cmd_cat, "URI [--start N] [--end M] [--resource URL|NAME]",
+     "write a file, or a part of it, to standard output",
+     "Gets the whole file into the local store first where it is not here.\n\n"
+     "  --start N            from byte N (the first is 0)\n"
+     "  --end M              up to byte M, which is not printed any more\n"
+     "  --resource URL|NAME  whom to ask (default KACHERY_RESOURCE_URL)\n"},
+    {"info", cmd_info, "URI [--json]", "tell what the zone knows of a file",
+     "Exit status: 3 when the zone does not have it.\n\n"
+     "  --json               the gateway's answer, without the signed URL\n"},
+    {"register", cmd_register, "[--label L] [--no-wait]",
+     "create this client's keys and register it with the zone",
+     "Prints a link to be opened in a browser, waits until the client is registered,\n"
+     "and prints the client ID. Keys that are there are kept.\n\n"
+     "  --label L            what to call this client (default: the host's name)\n"
+     "  --no-wait            do not wait\n"},
     {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F]",
      "relay requests of remote clients to daemons",
      "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
@@ -49,6 +87,7 @@ int main(int argc, char **argv)
 {
     const char *name = argc < 2 ? "" : argv[1];
 
+    cmd_start();
     if (argc < 2) {
         print_overview(stderr);
         return CMD_USAGE;

@@ -1,10 +1,24 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void cmd_start(void)
+{
+    signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes write(2) fails, and is told */
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF)
+            continue;
+        /* The lowest free number is this one. Error messages may vanish, results may not. */
+        if (open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) < 0)
+            open("/", O_RDONLY);
+    }
+}
 
 static const struct cmd *find_row(const char *name)
 {

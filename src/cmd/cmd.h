@@ -46,6 +46,11 @@ struct cmd_args {
     size_t operand_count;
 };
 
+/* Called first of all: opens what is missing of the descriptors 0-2, so that no file or socket of
+ * ours gets the number of a standard output that the caller had closed. Writing there still fails.
+ * And the limit of file sizes is an error, not a death. */
+void cmd_start(void);
+
 /*
  * Parses `--opt value`, `--opt=value`, `-x value`, flags, `--` and operands in any order, and the
  * common -h/--help, -q, -v. Returns -1 to go on; otherwise the exit status to return at once (help

@@ -7,6 +7,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import harness  # noqa: E402
+import zone_double  # noqa: E402
 
 
 @pytest.fixture
@@ -40,3 +41,23 @@ def lab(tmp_path):
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def zone():
+    """A zone and a resource that are not ours; the test fails when it was sent anything wrong."""
+    double = zone_double.ZoneDouble()
+    yield double
+    double.stop()
+    assert double.problems == []
+
+
+@pytest.fixture
+def user(zone, store):
+    """The environment of a user with keys, registered with that zone."""
+    _, env = store
+    env["KACHERY_GATEWAY_URL"] = zone.url
+    zone.opens_registration = True
+    harness.run("register", "--label", "test", env=env, check=0)
+    zone.payloads.clear()
+    return env

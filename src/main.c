@@ -6,8 +6,37 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 
+static const char add_files_help[] =
+    "Prints URI<TAB>path for each file, in the order given.\n\n"
+    "  -r, --recursive      all files below directories, in byte order of their paths; links to\n"
+    "                       files are followed, links to directories are not\n"
+    "      --label L        add ?label=L to the URIs\n"
+    "      --files-from F   read more paths from F (- is standard input), one per line\n"
+    "  -0, --null           these are separated by NUL, not by newlines\n"
+    "      --jobs N         hash in N processes (default: one per core)\n"
+    "      --json           print an array of {uri, path, size, error}\n";
+
+static const char ls_help[] =
+    "States: ok, stale (the file was changed since it was linked), damaged, missing.\n"
+    "Nothing is read but names, sizes and times; verify reads the files.\n\n"
+    "      --json           print an array of {uri, path, size, kind, state}\n";
+
+static const char verify_help[] =
+    "Without URIs: everything. Exit status 1 when something is not as it should be.\n"
+    "A stale link is made good by linking the file again, a damaged copy by storing it again.\n\n"
+    "      --json           print an array of {uri, path, size, kind, state}\n";
+
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
+    {"link", cmd_link,
+     "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
+     "put files into the local store by reference: they stay where they are", add_files_help},
+    {"store-local", cmd_store_local,
+     "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
+     "put files into the local store by copy", add_files_help},
+    {"ls", cmd_ls, "[--json]", "list the local store", ls_help},
+    {"verify", cmd_verify, "[URI...] [--json]",
+     "read what is in the local store and compare its hashes", verify_help},
     {"store", cmd_store, "FILE... [--label L] [--cache-locally] [--json]",
      "upload files to the zone now",
      "Prints URI<TAB>path for each file. With KACHERY_STORE_FILE_DIR set, copies to\n"

@@ -42,26 +42,55 @@ static struct str directory_of(struct str path)
     return path;
 }
 
+/* make_dir of the first `len` bytes of `path`, which is changed for a moment. */
+static int make_prefix(char *path, size_t len)
+{
+    char after = path[len];
+
+    path[len] = '\0';
+    int status = make_dir(path);
+    path[len] = after;
+    return status;
+}
+
+/* The length of `path` without its last component and the slashes before it. */
+static size_t parent_length(const char *path, size_t len)
+{
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    while (len > 0 && path[len - 1] != '/')
+        len--;
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    return len;
+}
+
+/* Most often only the last directories are missing: goes up to one that is there, then down. */
 static int make_dirs(struct str path, struct err *e)
 {
-    struct buf partial = {0};
+    struct buf copy = {0};
+    size_t len = path.len;
     int status = 0;
 
-    buf_put(&partial, path);
-    if (*buf_cstr(&partial) == '\0' || make_dir(buf_cstr(&partial)) == 0)
+    buf_put(&copy, path);
+    buf_putc(&copy, '\0');
+    if (path.len == 0 || buf_check(&copy, e) != 0)
         goto out;
-    buf_clear(&partial);
-    for (size_t i = 0; i < path.len && status == 0; i++) {
-        buf_putc(&partial, path.p[i]);
-        bool is_end = i + 1 == path.len || (path.p[i] != '/' && path.p[i + 1] == '/');
-        if (is_end && make_dir(buf_cstr(&partial)) != 0)
-            status = err_errno(e, ERR_FAILED, errno, "cannot create directory %s",
-                               buf_cstr(&partial));
+    while ((status = make_prefix(copy.data, len)) != 0 && (errno == ENOENT || errno == ENOTDIR) &&
+           parent_length(copy.data, len) > 0)
+        len = parent_length(copy.data, len);
+    while (status == 0 && len < path.len) {
+        while (len < path.len && path.p[len] == '/')
+            len++;
+        while (len < path.len && path.p[len] != '/')
+            len++;
+        status = make_prefix(copy.data, len);
     }
+    if (status != 0)
+        err_errno(e, ERR_FAILED, errno, "cannot create directory %.*s", (int)len, path.p);
 out:
-    if (status == 0)
-        status = buf_check(&partial, e);
-    buf_free(&partial);
+    status = copy.failed ? -1 : status;
+    buf_free(&copy);
     return status;
 }
 

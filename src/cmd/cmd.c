@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/fs.h"
+
 void cmd_start(void)
 {
     signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes write(2) fails, and is told */
@@ -195,6 +198,17 @@ static int exit_status(enum err_code code)
 void cmd_warn(const char *name, const struct err *e)
 {
     fprintf(stderr, "kachery-resource %s: %s\n", name, e->msg);
+}
+
+void cmd_warn_file(const char *name, const char *path, const struct err *e)
+{
+    struct buf line = {0};
+
+    fs_put_printable(&line, str_of(path));
+    buf_puts(&line, ": ");
+    fs_put_printable(&line, str_of(e->msg));
+    fprintf(stderr, "kachery-resource %s: %s\n", name, buf_cstr(&line));
+    buf_free(&line);
 }
 
 int cmd_fail(const char *name, const struct err *e)

@@ -64,6 +64,9 @@ int cmd_fail(const char *name, const struct err *e);
 /* The same for a warning that does not end the command. */
 void cmd_warn(const char *name, const struct err *e);
 
+/* The same about a file, named in full however long its path is; `e` names the cause alone. */
+void cmd_warn_file(const char *name, const char *path, const struct err *e);
+
 /* Prints a result to stdout; at the end of every command: flushes and checks stdout, so that a full
  * disk behind a redirect is an error (CMD_FAILED) and not silence. */
 void cmd_print(struct str text);

@@ -24,7 +24,7 @@ static void print_element(struct uri_list *list, const char *path, const char *u
     else
         json_put_null(&out, "size");
     if (error != NULL)
-        json_put_str(&out, "error", str_of(error));
+        json_put_path(&out, "error", str_of(error));
     else
         json_put_null(&out, "error");
     json_close(&out, '}');
@@ -49,16 +49,10 @@ void uri_list_add(struct uri_list *list, const char *path, const char *uri, int6
 
 void uri_list_fail(struct uri_list *list, const char *path, const struct err *e)
 {
-    struct err told = *e;
-    struct buf shown = {0};
-
-    fs_put_printable(&shown, str_of(path));
-    err_wrap(&told, "%s", buf_cstr(&shown));
-    cmd_warn(list->name, &told);
+    cmd_warn_file(list->name, path, e);
     if (list->is_json)
         print_element(list, path, NULL, -1, e->msg);
     list->has_failed = true;
-    buf_free(&shown);
 }
 
 int uri_list_end(struct uri_list *list)

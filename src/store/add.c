@@ -83,19 +83,15 @@ static bool is_recorded(const char *file, const struct record *r)
     return is_same;
 }
 
-static int stage_link(const struct store *s, const char *path, const struct hash_watch *watch,
-                      struct add_staged *staged, struct err *e)
+/* Writes the record of staged->hash under a temporary name, unless it is there already. */
+static int stage_record(const struct store *s, const char *path, struct add_staged *staged,
+                        struct err *e)
 {
+    struct record r = {.path = (char *)path, .size = staged->size, .mtime = staged->mtime};
     struct buf file = {0}, text = {0}, name = {0};
-    struct hash_result hashed;
     int fd, status = -1;
 
-    if (hash_file(s, path, HASH_USE_CACHE, watch, &hashed, e) != 0)
-        return -1;
-    memcpy(staged->hash, hashed.hash, sizeof staged->hash);
-    staged->size = hashed.size;
-    struct record r = {.path = (char *)path, .size = hashed.size, .mtime = hashed.mtime};
-    memcpy(r.hash, hashed.hash, sizeof r.hash);
+    memcpy(r.hash, staged->hash, sizeof r.hash);
     store_put_link_path(s, r.hash, &file);
     record_put(&text, &r);
     if (buf_cstr(&file), buf_check(&file, e) != 0 || buf_check(&text, e) != 0)
@@ -113,6 +109,19 @@ out:
     buf_free(&text);
     buf_free(&name);
     return status;
+}
+
+static int stage_link(const struct store *s, const char *path, const struct hash_watch *watch,
+                      struct add_staged *staged, struct err *e)
+{
+    struct hash_result hashed;
+
+    if (hash_file(s, path, HASH_USE_CACHE, watch, &hashed, e) != 0)
+        return -1;
+    memcpy(staged->hash, hashed.hash, sizeof staged->hash);
+    staged->size = hashed.size;
+    staged->mtime = hashed.mtime;
+    return stage_record(s, path, staged, e);
 }
 
 /* Fills the temporary file and job->hash: a clone shares the source's blocks and is then hashed
@@ -270,6 +279,12 @@ int add_publish(const struct store *s, const struct add_staged *staged, struct e
     free(temporary);
     free(final);
     return status;
+}
+
+int add_confirm_link(const struct store *s, const char *path, struct add_staged *staged,
+                     struct err *e)
+{
+    return is_there_already(staged) ? stage_record(s, path, staged, e) : 0;
 }
 
 void add_discard(const struct store *s, const struct add_staged *staged)

@@ -15,6 +15,7 @@ struct add_staged {
     enum store_kind kind;
     char hash[SHA1_HEX + 1];
     int64_t size;
+    double mtime; /* of the file that was read */
     char suffix[ADD_SUFFIX_SIZE]; /* of the temporary name; empty: what is there already is right */
 };
 
@@ -29,6 +30,11 @@ int add_sync_published(const struct store *s, const struct add_staged *staged, s
 
 /* Gives a staged file its name. When that fails the temporary file is removed. */
 int add_publish(const struct store *s, const struct add_staged *staged, struct err *e);
+
+/* For a link that was there already when it was staged, before others were published, which may
+ * have replaced it: stages it again if so. The last link wins. */
+int add_confirm_link(const struct store *s, const char *path, struct add_staged *staged,
+                     struct err *e);
 
 /* Removes the temporary file instead. */
 void add_discard(const struct store *s, const struct add_staged *staged);

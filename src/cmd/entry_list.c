@@ -1,0 +1,65 @@
+#include "cmd/entry_list.h"
+
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "cmd/cmd.h"
+#include "proto/kachery_uri.h"
+
+static void put_line(struct buf *out, const char *uri, const struct store_entry *entry)
+{
+    bool is_absent = entry->state == STORE_ABSENT;
+
+    buf_printf(out, "%-7s  %-4s  ", store_state_name(entry->state),
+               is_absent ? "-" : store_kind_name(entry->kind));
+    if (entry->path == NULL)
+        buf_printf(out, "%13s  %s  -\n", "-", uri);
+    else {
+        buf_printf(out, "%13lld  %s  ", (long long)entry->size, uri);
+        fs_put_printable(out, str_of(entry->path));
+        buf_putc(out, '\n');
+    }
+}
+
+static void put_element(struct buf *out, const char *uri, const struct store_entry *entry)
+{
+    buf_putc(out, '{');
+    json_put_str(out, "uri", str_of(uri));
+    if (entry->path == NULL) {
+        json_put_null(out, "path");
+        json_put_null(out, "size");
+    } else {
+        json_put_path(out, "path", str_of(entry->path));
+        json_put_int(out, "size", entry->size);
+    }
+    if (entry->state == STORE_ABSENT)
+        json_put_null(out, "kind");
+    else
+        json_put_str(out, "kind", str_of(store_kind_name(entry->kind)));
+    json_put_str(out, "state", str_of(store_state_name(entry->state)));
+    json_close(out, '}');
+}
+
+void entry_list_add(struct entry_list *list, const char *hash, const struct store_entry *entry)
+{
+    struct buf out = {0}, uri = {0};
+
+    kachery_uri_put(&uri, hash, STR(""));
+    if (list->is_json) {
+        buf_puts(&out, list->is_begun ? ",\n" : "[\n");
+        put_element(&out, buf_cstr(&uri), entry);
+    } else {
+        put_line(&out, buf_cstr(&uri), entry);
+    }
+    list->is_begun = true;
+    cmd_print(buf_str(&out));
+    buf_free(&out);
+    buf_free(&uri);
+}
+
+int entry_list_end(struct entry_list *list, int status)
+{
+    if (list->is_json)
+        cmd_print(list->is_begun ? STR("\n]\n") : STR("[]\n"));
+    return cmd_finish(list->name, status);
+}

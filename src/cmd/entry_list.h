@@ -1,0 +1,23 @@
+/*
+ * What ls and verify print: one line `STATE KIND SIZE URI PATH` per entry of the store, or with
+ * --json one array of {"uri","path","size","kind","state"}. Printed as it comes.
+ */
+#ifndef CMD_ENTRY_LIST_H
+#define CMD_ENTRY_LIST_H
+
+#include <stdbool.h>
+
+#include "store/store.h"
+
+struct entry_list {
+    const char *name; /* of the command */
+    bool is_json, is_begun;
+};
+
+/* An entry that is STORE_ABSENT has only its URI and is "missing". */
+void entry_list_add(struct entry_list *list, const char *hash, const struct store_entry *entry);
+
+/* Ends the output; gives the exit status, which is `status` unless stdout failed. */
+int entry_list_end(struct entry_list *list, int status);
+
+#endif

@@ -1,0 +1,48 @@
+/* ls: what is in the local store, without reading the files. */
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/entry_list.h"
+
+static int list_all(const struct store *s, struct entry_list *list, struct err *e)
+{
+    struct store_list *entries = store_list_open(s, e);
+    int status = CMD_OK, step;
+
+    if (entries == NULL)
+        return cmd_fail("ls", e);
+    do {
+        char hash[SHA1_HEX + 1];
+        struct store_entry entry = {0};
+        step = store_list_next(entries, hash, &entry, e);
+        if (step > 0)
+            entry_list_add(list, hash, &entry);
+        else if (step < 0)
+            status = cmd_fail("ls", e);
+        store_entry_deinit(&entry);
+    } while (step != 0 && !ferror(stdout));
+    store_list_close(entries);
+    return entry_list_end(list, status);
+}
+
+int cmd_ls(int argc, char **argv)
+{
+    struct entry_list list = {.name = "ls"};
+    const struct cmd_option options[] = {
+        {.name = "json", .flag = &list.is_json},
+        {.name = NULL},
+    };
+    struct cmd_args args = {.options = options};
+    struct store s;
+    struct err e;
+
+    int status = cmd_parse("ls", argc, argv, &args);
+    if (status >= 0)
+        return status;
+    if (store_init(&s, &e) != 0)
+        return cmd_fail("ls", &e);
+    status = list_all(&s, &list, &e);
+    store_deinit(&s);
+    return status;
+}

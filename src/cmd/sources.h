@@ -1,0 +1,44 @@
+/*
+ * The files that a user names for link, store-local and their like: arguments, lists of paths
+ * (--files-from, -0) and, with -r, the trees below directories.
+ */
+#ifndef CMD_SOURCES_H
+#define CMD_SOURCES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+
+struct sources_options {
+    const char *const *paths; /* borrowed, read before the list */
+    size_t path_count;
+    const char *list;         /* a file's name, "-" for standard input, or NULL */
+    bool is_nul_separated, is_recursive;
+    const struct stat *skipped; /* a directory to leave out of trees, or NULL */
+};
+
+struct sources;
+
+enum sources_step {
+    SOURCES_FILE,
+    SOURCES_BAD,  /* a path that cannot be used: the err says why, without naming it */
+    SOURCES_WAIT, /* nothing yet: wait until sources_fd is readable */
+    SOURCES_END
+};
+
+struct sources *sources_open(const struct sources_options *options, struct err *e);
+
+/* NULL-safe. */
+void sources_close(struct sources *sources);
+
+/* Goes on; *path (absolute, borrowed until the next call) and *size of a file. */
+enum sources_step sources_next(struct sources *sources, const char **path, int64_t *size,
+                               struct err *e);
+
+/* The descriptor of the list; -1 without. */
+int sources_fd(const struct sources *sources);
+
+#endif

@@ -1,0 +1,248 @@
+/* verify: read everything in the local store, or what some URIs name, and compare the hashes. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/batch_run.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/entry_list.h"
+#include "proto/kachery_uri.h"
+#include "store/hash_cache.h"
+
+enum { LOOK_AHEAD_AT_ONCE = 200, PLACES = 3, STATE_COUNT = STORE_UNCHECKED + 1 };
+
+/* What one URI may name: a copy, a link, a location; or that there is none of them. */
+struct named {
+    char hash[SHA1_HEX + 1];
+    struct store_entry entry;
+};
+
+struct verify {
+    struct store store;
+    struct entry_list list;
+    bool is_quiet, has_failed;
+    uint64_t counts[STATE_COUNT];
+    struct store_list *all, *ahead; /* everything; or: */
+    struct named *named;
+    size_t named_count, next_named;
+};
+
+static void add_named(struct verify *v, const char *hash, const struct store_entry *entry)
+{
+    struct named *n = &v->named[v->named_count++];
+
+    memcpy(n->hash, hash, sizeof n->hash);
+    n->entry = *entry;
+}
+
+static int look_up(struct verify *v, const struct kachery_uri *u, struct err *e)
+{
+    static const enum store_kind kinds[] = {STORE_COPY, STORE_LINK};
+    const struct store_entry absent = {.state = STORE_ABSENT};
+    const size_t before = v->named_count;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct store_entry entry = {0};
+        if (store_lookup_kind(&v->store, u->hash, kinds[i], &entry, e) != 0)
+            return -1;
+        if (entry.state != STORE_ABSENT)
+            add_named(v, u->hash, &entry);
+    }
+    if (u->location.len > 0) {
+        struct store_entry entry = {.kind = STORE_LINK, .state = STORE_OK};
+        entry.path = strndup(u->location.p, u->location.len);
+        add_named(v, u->hash, &entry);
+    }
+    if (v->named_count == before)
+        add_named(v, u->hash, &absent);
+    return 0;
+}
+
+/* All URIs are read before any file is: a wrong one is told at once. */
+static int look_up_all(struct verify *v, const char *const *texts, size_t count, struct err *e)
+{
+    struct kachery_uri u;
+
+    v->named = calloc(count * PLACES, sizeof *v->named);
+    if (v->named == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        if (kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e) != 0)
+            return -1;
+    for (size_t i = 0; i < count; i++) {
+        kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e);
+        if (look_up(v, &u, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The next of the store, telling what cannot be read on the way; false at the end. */
+static bool next_of_all(struct verify *v, struct batch_item *item)
+{
+    struct err e;
+    int step;
+
+    while ((step = store_list_next(v->all, item->wanted_hash, &item->about, &e)) < 0) {
+        cmd_warn("verify", &e);
+        v->has_failed = true;
+    }
+    return step > 0;
+}
+
+static bool next_of_named(struct verify *v, struct batch_item *item)
+{
+    if (v->next_named == v->named_count)
+        return false;
+    struct named *n = &v->named[v->next_named++];
+    memcpy(item->wanted_hash, n->hash, sizeof n->hash);
+    item->about = n->entry;
+    n->entry = (struct store_entry){0};
+    return true;
+}
+
+static bool is_to_be_read(const struct store_entry *entry)
+{
+    return entry->path != NULL && (entry->state == STORE_OK || entry->state == STORE_TOUCHED);
+}
+
+static enum batch_run_step next_entry(void *owner, struct batch_item *item)
+{
+    const struct err nothing_to_read = {ERR_FAILED, ""};
+    struct verify *v = owner;
+
+    if (!(v->all != NULL ? next_of_all(v, item) : next_of_named(v, item)))
+        return BATCH_RUN_END;
+    item->size = item->about.size;
+    if (is_to_be_read(&item->about))
+        item->path = strdup(item->about.path);
+    if (item->path == NULL)
+        batch_item_fail(item, &nothing_to_read);
+    return BATCH_RUN_ITEM;
+}
+
+static bool count_entries(void *owner, uint64_t *files, uint64_t *bytes)
+{
+    struct verify *v = owner;
+
+    for (int i = 0; i < LOOK_AHEAD_AT_ONCE; i++) {
+        char hash[SHA1_HEX + 1];
+        struct store_entry entry = {0};
+        int step = store_list_next(v->ahead, hash, &entry, NULL);
+        if (step > 0) {
+            *files += 1;
+            *bytes += is_to_be_read(&entry) ? (uint64_t)entry.size : 0;
+        }
+        store_entry_deinit(&entry);
+        if (step == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What reading the file said about the entry. */
+static void judge(struct verify *v, struct batch_item *item)
+{
+    struct store_entry *entry = &item->about;
+    struct err e;
+
+    if (item->code != ERR_NONE) {
+        err_set(&e, item->code, "%s", item->error == NULL ? "out of memory" : item->error);
+        cmd_warn_file("verify", entry->path, &e);
+        entry->state = item->code == ERR_CHANGED ? STORE_STALE : STORE_UNREADABLE;
+        return;
+    }
+    entry->size = item->size;
+    if (strcmp(item->hash, item->wanted_hash) != 0) {
+        entry->state = entry->kind == STORE_COPY ? STORE_DAMAGED : STORE_STALE;
+        hash_cache_forget(&v->store, entry->path); /* or linking again would believe it */
+        return;
+    }
+    if (entry->state == STORE_TOUCHED)
+        store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime, &e);
+    entry->state = STORE_OK;
+}
+
+static void tell(void *owner, struct batch_item *item)
+{
+    struct verify *v = owner;
+
+    if (is_to_be_read(&item->about))
+        judge(v, item);
+    v->counts[item->about.state]++;
+    if (!v->is_quiet || v->list.is_json || item->about.state != STORE_OK)
+        entry_list_add(&v->list, item->wanted_hash, &item->about);
+}
+
+static int sum_up(struct verify *v)
+{
+    uint64_t total = 0, stale = v->counts[STORE_STALE] + v->counts[STORE_TOUCHED];
+
+    for (size_t i = 0; i < STATE_COUNT; i++)
+        total += v->counts[i];
+    uint64_t missing = total - v->counts[STORE_OK] - stale - v->counts[STORE_DAMAGED];
+    int status = entry_list_end(
+        &v->list, v->has_failed || total > v->counts[STORE_OK] ? CMD_FAILED : CMD_OK);
+    if (!v->is_quiet)
+        fprintf(stderr, "%llu ok, %llu stale, %llu damaged, %llu missing\n",
+                (unsigned long long)v->counts[STORE_OK], (unsigned long long)stale,
+                (unsigned long long)v->counts[STORE_DAMAGED], (unsigned long long)missing);
+    return status;
+}
+
+static int run(struct verify *v, const struct cmd_args *args, struct err *e)
+{
+    struct batch_run run = {.what = "verifying",
+                            .is_quiet = args->is_quiet,
+                            .store = &v->store,
+                            .work = BATCH_HASH,
+                            .owner = v,
+                            .next = next_entry,
+                            .wait_fd = -1,
+                            .on_result = tell};
+
+    if (args->operand_count > 0) {
+        if (look_up_all(v, args->operands, args->operand_count, e) != 0)
+            return cmd_fail("verify", e);
+    } else {
+        v->all = store_list_open(&v->store, e);
+        v->ahead = v->all == NULL ? NULL : store_list_open(&v->store, e);
+        if (v->ahead == NULL)
+            return cmd_fail("verify", e);
+        run.look_ahead = count_entries;
+    }
+    int status = batch_run(&run, e);
+    if (status < 0)
+        return cmd_fail("verify", e);
+    if (status > 0)
+        batch_run_die(status);
+    return sum_up(v);
+}
+
+int cmd_verify(int argc, char **argv)
+{
+    struct verify v = {.list = {.name = "verify"}};
+    const struct cmd_option options[] = {
+        {.name = "json", .flag = &v.list.is_json},
+        {.name = NULL},
+    };
+    struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
+    struct err e;
+
+    int status = cmd_parse("verify", argc, argv, &args);
+    if (status >= 0)
+        return status;
+    v.is_quiet = args.is_quiet;
+    if (store_init(&v.store, &e) != 0)
+        return cmd_fail("verify", &e);
+    status = run(&v, &args, &e);
+    for (size_t i = 0; i < v.named_count; i++)
+        store_entry_deinit(&v.named[i].entry);
+    free(v.named);
+    store_list_close(v.all);
+    store_list_close(v.ahead);
+    store_deinit(&v.store);
+    return status;
+}

@@ -1,0 +1,348 @@
+#include "store/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "proc/pool.h"
+#include "store/batch_worker.h"
+
+/*
+ *   head                     next                      tail
+ *    │ done, given, waiting…  │ waiting                 │ free
+ *    ▼                        ▼                         ▼
+ *   [D][D][G][D][G][G][W]....[W][W][W]..................
+ * Items go through WAITING, GIVEN (in a group that is one job of the pool) and DONE; those done at
+ * the head are committed together and told. No item before `next` is waiting.
+ */
+
+enum {
+    GROUP_FILES = 64,
+    GROUP_BYTES = 1 << 20,         /* a group of small files takes about a millisecond */
+    GROUP_MESSAGE_BYTES = 32 << 10, /* half a frame: the next path still fits */
+    FSYNC_FILES = 8 /* up to so many are synced one by one: syncfs waits for everybody's data */
+};
+
+struct group {
+    uint64_t id; /* of the pool's job; 0: free */
+    uint64_t first, next, end; /* the items, and the one whose result comes next */
+    int64_t bytes; /* read of that one */
+};
+
+struct batch {
+    struct batch_options options;
+    struct pool *pool;
+    struct batch_item *items; /* BATCH_WINDOW; item n is at n % BATCH_WINDOW */
+    uint64_t head, next, tail;
+    struct group *groups; /* options.jobs */
+    uint64_t last_id;
+    uint64_t bytes_done, files_done;
+    uint64_t ready;         /* items before this are done and wait to be told */
+    int64_t ready_since_ms; /* the oldest of them */
+    bool has_published;
+    struct buf message;
+};
+
+void batch_item_fail(struct batch_item *item, const struct err *e)
+{
+    free(item->error);
+    item->code = e->code == ERR_NONE ? ERR_FAILED : e->code;
+    item->error = strdup(e->msg);
+}
+
+void batch_item_deinit(struct batch_item *item)
+{
+    free(item->path);
+    free(item->error);
+    store_entry_deinit(&item->about);
+    *item = (struct batch_item){0};
+}
+
+static struct batch_item *item_at(const struct batch *b, uint64_t n)
+{
+    return &b->items[n % BATCH_WINDOW];
+}
+
+static struct group *find_group(const struct batch *b, uint64_t id)
+{
+    struct group *g = b->groups;
+
+    while (g < b->groups + b->options.jobs && g->id != id)
+        g++;
+    return g < b->groups + b->options.jobs ? g : NULL;
+}
+
+static void finish_item(struct batch *b, struct batch_item *item)
+{
+    item->progress = BATCH_DONE;
+    if (item->code == ERR_NONE)
+        b->bytes_done += (uint64_t)item->size;
+    b->files_done++;
+}
+
+static bool on_message(void *owner, uint64_t id, const struct json *message)
+{
+    struct batch *b = owner;
+    struct group *g = find_group(b, id);
+    struct batch_item *item = item_at(b, g->next);
+
+    switch (batch_worker_understand(message, item, &g->bytes)) {
+    case BATCH_SAID_BYTES:
+        return false;
+    case BATCH_SAID_NONSENSE:
+        batch_item_fail(item, &(struct err){ERR_FAILED, "the worker process talks nonsense"});
+        break;
+    case BATCH_SAID_RESULT:
+        break;
+    }
+    finish_item(b, item);
+    g->bytes = 0;
+    if (++g->next < g->end)
+        return false;
+    *g = (struct group){0};
+    return true;
+}
+
+/* The file that was in hand is to blame; those behind it are given again. */
+static void on_lost(void *owner, uint64_t id, const char *reason)
+{
+    struct batch *b = owner;
+    struct group *g = find_group(b, id);
+    struct err e;
+
+    err_set(&e, ERR_FAILED, "%s", reason);
+    batch_item_fail(item_at(b, g->next), &e);
+    finish_item(b, item_at(b, g->next));
+    for (uint64_t n = g->next + 1; n < g->end; n++)
+        item_at(b, n)->progress = BATCH_WAITING;
+    if (g->next + 1 < g->end && g->next + 1 < b->next)
+        b->next = g->next + 1;
+    *g = (struct group){0};
+}
+
+struct batch *batch_new(const struct batch_options *options, struct err *e)
+{
+    struct batch *b = calloc(1, sizeof *b);
+
+    if (b != NULL) {
+        b->options = *options;
+        b->items = calloc(BATCH_WINDOW, sizeof *b->items);
+        b->groups = calloc(options->jobs, sizeof *b->groups);
+    }
+    if (b == NULL || b->items == NULL || b->groups == NULL) {
+        batch_free(b);
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    struct pool_options pool = {
+        .process = {.name = "kachery-hash", .run = batch_worker_run, .ctx = &b->options},
+        .max_workers = options->jobs,
+        .depth = 1,
+        .on_message = on_message,
+        .on_lost = on_lost,
+        .owner = b,
+    };
+    b->pool = pool_new(&pool, e);
+    if (b->pool != NULL)
+        return b;
+    batch_free(b);
+    return NULL;
+}
+
+void batch_free(struct batch *b)
+{
+    if (b == NULL)
+        return;
+    pool_free(b->pool);
+    for (; b->head < b->tail; b->head++) {
+        struct batch_item *item = item_at(b, b->head);
+        add_discard(b->options.store, &item->staged);
+        batch_item_deinit(item);
+    }
+    free(b->items);
+    free(b->groups);
+    buf_free(&b->message);
+    free(b);
+}
+
+bool batch_has_room(const struct batch *b)
+{
+    return b->tail - b->head < BATCH_WINDOW;
+}
+
+bool batch_is_empty(const struct batch *b)
+{
+    return b->tail == b->head;
+}
+
+void batch_add(struct batch *b, struct batch_item *item)
+{
+    struct batch_item *place = item_at(b, b->tail++);
+
+    *place = *item;
+    *item = (struct batch_item){0};
+    place->staged = (struct add_staged){
+        .kind = b->options.work == BATCH_COPY ? STORE_COPY : STORE_LINK};
+    place->progress = BATCH_WAITING;
+    if (place->error != NULL)
+        finish_item(b, place);
+}
+
+uint64_t batch_bytes(const struct batch *b)
+{
+    uint64_t bytes = b->bytes_done;
+
+    for (struct group *g = b->groups; g < b->groups + b->options.jobs; g++)
+        bytes += (uint64_t)g->bytes;
+    return bytes;
+}
+
+uint64_t batch_files(const struct batch *b)
+{
+    return b->files_done;
+}
+
+/* Fills the message with neighbours that wait, small ones together. */
+static void form_group(struct batch *b, struct group *g)
+{
+    int64_t bytes = 0;
+
+    buf_clear(&b->message);
+    batch_worker_open_job(&b->message, g->id);
+    while (g->end < b->tail && item_at(b, g->end)->progress == BATCH_WAITING) {
+        struct batch_item *item = item_at(b, g->end);
+        bool is_full = g->end - g->first == GROUP_FILES || bytes + item->size > GROUP_BYTES ||
+                       b->message.len > GROUP_MESSAGE_BYTES;
+        if (g->end > g->first && is_full)
+            break;
+        batch_worker_put_path(&b->message, item->path);
+        bytes += item->size;
+        g->end++;
+    }
+    batch_worker_close_job(&b->message);
+}
+
+/* Gives the pool what waits; few files only when no more are at hand. -1 when nothing is in hand
+ * and nothing can be. */
+static int give(struct batch *b, bool is_more_at_hand, struct err *e)
+{
+    for (;;) {
+        while (b->next < b->tail && item_at(b, b->next)->progress != BATCH_WAITING)
+            b->next++;
+        struct group *g = find_group(b, 0);
+        if (b->next == b->tail || g == NULL || !pool_has_room(b->pool) ||
+            (is_more_at_hand && b->tail - b->next < GROUP_FILES))
+            return 0;
+        *g = (struct group){.id = ++b->last_id, .first = b->next, .next = b->next, .end = b->next};
+        form_group(b, g);
+        if (pool_submit(b->pool, g->id, buf_str(&b->message), e) != 0) {
+            *g = (struct group){0};
+            return pool_jobs(b->pool) > 0 ? 0 : -1;
+        }
+        for (uint64_t n = g->first; n < g->end; n++)
+            item_at(b, n)->progress = BATCH_GIVEN;
+        b->next = g->end;
+    }
+}
+
+static bool is_staged(const struct batch_item *item)
+{
+    return item->staged.suffix[0] != '\0';
+}
+
+static void fail_staged(struct batch *b, struct batch_item *item, const struct err *e)
+{
+    add_discard(b->options.store, &item->staged);
+    item->staged.suffix[0] = '\0';
+    batch_item_fail(item, e);
+}
+
+/* The step of a commit that makes durable: of few files each by itself, of many all at once. */
+static void sync_items(struct batch *b, uint64_t end, size_t staged,
+                       int (*sync_one)(const struct store *s, const struct add_staged *staged,
+                                       struct err *e))
+{
+    const struct store *s = b->options.store;
+    bool is_one_by_one = staged <= FSYNC_FILES;
+    struct err e = {0};
+    int status = is_one_by_one ? 0 : store_sync(s, &e);
+
+    for (uint64_t n = b->head; n < end; n++) {
+        struct batch_item *item = item_at(b, n);
+        if (is_staged(item) && is_one_by_one)
+            status = sync_one(s, &item->staged, &e);
+        if (is_staged(item) && status != 0)
+            fail_staged(b, item, &e);
+    }
+}
+
+/* Gives one file its name. A link that was there already when it was staged may have been replaced
+ * by one that was published since: the last of the input wins. */
+static int publish_one(struct batch *b, struct batch_item *item, struct err *e)
+{
+    const struct store *s = b->options.store;
+
+    if (!is_staged(item)) {
+        if (b->options.work != BATCH_LINK || !b->has_published || item->code != ERR_NONE)
+            return 0;
+        if (add_confirm_link(s, item->path, &item->staged, e) != 0 ||
+            add_sync_staged(s, &item->staged, e) != 0)
+            return -1;
+    }
+    b->has_published = true;
+    return add_publish(s, &item->staged, e);
+}
+
+/* Makes what was staged up to `end` durable, visible, and durably visible. */
+static void publish(struct batch *b, uint64_t end)
+{
+    size_t count = 0;
+    struct err e;
+
+    for (uint64_t n = b->head; n < end; n++)
+        count += is_staged(item_at(b, n));
+    sync_items(b, end, count, add_sync_staged);
+    for (uint64_t n = b->head; n < end; n++) {
+        struct batch_item *item = item_at(b, n);
+        if (publish_one(b, item, &e) != 0)
+            fail_staged(b, item, &e);
+    }
+    sync_items(b, end, count, add_sync_published);
+}
+
+static void commit(struct batch *b, uint64_t end)
+{
+    publish(b, end);
+    for (; b->head < end; b->head++) {
+        struct batch_item *item = item_at(b, b->head);
+        item->staged.suffix[0] = '\0';
+        b->options.on_result(b->options.owner, item);
+        batch_item_deinit(item);
+    }
+}
+
+void batch_poll(const struct batch *b, struct pollset *set)
+{
+    pool_poll(b->pool, set);
+    if (b->ready > b->head)
+        pollset_wake_at(set, b->ready_since_ms + BATCH_COMMIT_MS);
+}
+
+int batch_step(struct batch *b, int64_t now_ms, bool is_more_at_hand, struct err *e)
+{
+    uint64_t ready = b->ready;
+
+    is_more_at_hand = is_more_at_hand && batch_has_room(b);
+    pool_step(b->pool, now_ms);
+    if (give(b, is_more_at_hand, e) != 0)
+        return -1;
+    while (ready < b->tail && item_at(b, ready)->progress == BATCH_DONE)
+        ready++;
+    if (b->ready == b->head)
+        b->ready_since_ms = now_ms;
+    b->ready = ready;
+    if (ready - b->head >= BATCH_WINDOW / 2 || (ready == b->tail && !is_more_at_hand) ||
+        now_ms - b->ready_since_ms >= BATCH_COMMIT_MS)
+        commit(b, ready);
+    return 0;
+}

@@ -1,0 +1,82 @@
+/*
+ * Work on many files with all cores: files are hashed (and copied) by a pool of processes, the
+ * results come back in the order of the input, and what is added to the store is made durable for
+ * many files at once. A result is told when it is durable and visible.
+ */
+#ifndef STORE_BATCH_H
+#define STORE_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proc/pollset.h"
+#include "store/add.h"
+#include "store/store.h"
+
+enum {
+    BATCH_WINDOW = 4096,  /* files that may be in hand, and so the order's memory */
+    BATCH_COMMIT_MS = 500 /* results wait at most so long for others to share a sync */
+};
+
+enum batch_work {
+    BATCH_LINK, /* store_link */
+    BATCH_COPY, /* store_copy */
+    BATCH_HASH  /* read all and hash, whatever the cache says */
+};
+
+struct batch_item {
+    /* From the caller: */
+    char *path;              /* owned; absolute */
+    int64_t size;            /* as far as it is known: tells small work from large. Then the real */
+    struct store_entry about;          /* owned; for the caller's own use with BATCH_HASH */
+    char wanted_hash[SHA1_HEX + 1];    /* likewise */
+    /* The result: */
+    char hash[SHA1_HEX + 1];
+    double mtime; /* of the file that was read (0 for a copy) */
+    enum err_code code; /* ERR_NONE, or: */
+    char *error;        /* the cause, without the path; owned */
+
+    enum { BATCH_WAITING, BATCH_GIVEN, BATCH_DONE } progress; /* the rest is the batch's own */
+    struct add_staged staged;
+};
+
+struct batch_options {
+    const struct store *store;
+    enum batch_work work;
+    unsigned jobs; /* processes at most, 1 to POOL_MAX_WORKERS */
+    void (*on_result)(void *owner, struct batch_item *item);
+    void *owner;
+};
+
+struct batch;
+
+struct batch *batch_new(const struct batch_options *options, struct err *e);
+
+/* Gives up what is in hand: nothing of it becomes visible or is left behind. NULL-safe. */
+void batch_free(struct batch *batch);
+
+/* True when batch_add may be called. */
+bool batch_has_room(const struct batch *batch);
+
+/* Appends a file; everything that the item owns is taken over. With item->error set there is
+ * nothing to do, it is a result that waits for its turn. */
+void batch_add(struct batch *batch, struct batch_item *item);
+
+/* True when every result was told. */
+bool batch_is_empty(const struct batch *batch);
+
+/* Bytes read up to now, and files done. */
+uint64_t batch_bytes(const struct batch *batch);
+uint64_t batch_files(const struct batch *batch);
+
+/* Adds what it waits for; goes on. `is_more_at_hand`: the caller will add files at once, so that
+ * small ones are best given together and results best told together. Callbacks run inside. -1 when
+ * no process can be started. */
+void batch_poll(const struct batch *batch, struct pollset *set);
+int batch_step(struct batch *batch, int64_t now_ms, bool is_more_at_hand, struct err *e);
+
+/* Sets an item's error. */
+void batch_item_fail(struct batch_item *item, const struct err *e);
+void batch_item_deinit(struct batch_item *item);
+
+#endif

@@ -1,0 +1,176 @@
+#include "store/batch_worker.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "proc/frame.h"
+#include "store/hash.h"
+
+struct worker {
+    const struct batch_options *options;
+    int fd;
+    int64_t id; /* of the job */
+    int64_t reported_ms;
+    struct buf out;
+};
+
+/* False when the parent is gone: nobody wants the work. */
+static bool send_out(struct worker *w)
+{
+    return !w->out.failed && frame_send(w->fd, buf_str(&w->out), -1, NULL) == IO_DONE;
+}
+
+static bool parent_is_there(const struct worker *w)
+{
+    struct pollfd p = {.fd = w->fd, .events = 0};
+
+    return poll(&p, 1, 0) == 0 || (p.revents & (POLLHUP | POLLERR)) == 0;
+}
+
+static bool report_bytes(void *ctx, int64_t bytes)
+{
+    struct worker *w = ctx;
+    int64_t now_ms = clock_now_ms();
+
+    if (now_ms - w->reported_ms < BATCH_REPORT_MS)
+        return true;
+    w->reported_ms = now_ms;
+    buf_clear(&w->out);
+    json_open(&w->out, '{');
+    json_put_int(&w->out, "id", w->id);
+    json_put_int(&w->out, "bytes", bytes);
+    json_close(&w->out, '}');
+    return parent_is_there(w) && send_out(w);
+}
+
+static int work_on(struct worker *w, const char *path, struct add_staged *staged, struct err *e)
+{
+    const struct store *s = w->options->store;
+    struct hash_watch watch = {report_bytes, w};
+    struct hash_result hashed;
+
+    if (w->options->work != BATCH_HASH)
+        return add_stage(s, w->options->work == BATCH_LINK ? STORE_LINK : STORE_COPY, path,
+                         &watch, staged, e);
+    if (hash_file(s, path, 0, &watch, &hashed, e) != 0)
+        return -1;
+    memcpy(staged->hash, hashed.hash, sizeof staged->hash);
+    staged->size = hashed.size;
+    staged->mtime = hashed.mtime;
+    return 0;
+}
+
+static bool answer(struct worker *w, struct str path)
+{
+    struct add_staged staged = {0};
+    struct err e = {0};
+    char *name = strndup(path.p, path.len);
+    int status = name == NULL ? err_set(&e, ERR_FAILED, "out of memory")
+                              : work_on(w, name, &staged, &e);
+
+    free(name);
+    buf_clear(&w->out);
+    json_open(&w->out, '{');
+    json_put_int(&w->out, "id", w->id);
+    if (status == 0) {
+        json_put_str(&w->out, "hash", str_of(staged.hash));
+        json_put_int(&w->out, "size", staged.size);
+        json_put_double(&w->out, "mtime", staged.mtime);
+        json_put_str(&w->out, "suffix", str_of(staged.suffix));
+    } else {
+        json_put_int(&w->out, "code", e.code);
+        json_put_path(&w->out, "error", str_of(e.msg));
+    }
+    json_close(&w->out, '}');
+    if (send_out(w))
+        return true;
+    if (status == 0)
+        add_discard(w->options->store, &staged);
+    return false;
+}
+
+static bool do_job(struct worker *w, const struct json *job)
+{
+    const struct json *paths = json_get(job, "paths");
+    struct str path;
+
+    if (!json_int(json_get(job, "id"), &w->id))
+        return false;
+    for (const struct json *p = json_first(paths); p != NULL; p = json_next(p))
+        if (!json_str(p, &path) || !parent_is_there(w) || !answer(w, path))
+            return false;
+    return true;
+}
+
+int batch_worker_run(int fd, void *ctx)
+{
+    struct worker w = {.options = ctx, .fd = fd};
+    struct buf in = {0};
+    bool goes_on = true;
+
+    while (goes_on && frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
+        struct json *job = json_parse(buf_str(&in), JSON_SURROGATE_ESCAPE, NULL);
+        goes_on = job != NULL && do_job(&w, job);
+        json_free(job);
+    }
+    buf_free(&in);
+    buf_free(&w.out);
+    return 0;
+}
+
+void batch_worker_open_job(struct buf *out, uint64_t id)
+{
+    json_open(out, '{');
+    json_put_int(out, "id", (int64_t)id);
+    json_open_member(out, "paths", '[');
+}
+
+void batch_worker_put_path(struct buf *out, const char *path)
+{
+    json_put_path(out, NULL, str_of(path));
+}
+
+void batch_worker_close_job(struct buf *out)
+{
+    json_close(out, ']');
+    json_close(out, '}');
+}
+
+static bool take_result(const struct json *message, struct batch_item *item)
+{
+    struct str hash, suffix;
+
+    if (!json_str(json_get(message, "hash"), &hash) || !hex_is_lower(hash, SHA1_HEX) ||
+        !json_int(json_get(message, "size"), &item->size) ||
+        !json_number(json_get(message, "mtime"), &item->staged.mtime) ||
+        !json_str(json_get(message, "suffix"), &suffix) || suffix.len >= ADD_SUFFIX_SIZE)
+        return false;
+    memcpy(item->hash, hash.p, SHA1_HEX);
+    item->staged.size = item->size;
+    item->mtime = item->staged.mtime;
+    memcpy(item->staged.hash, item->hash, sizeof item->hash);
+    snprintf(item->staged.suffix, sizeof item->staged.suffix, "%.*s", STR_ARG(suffix));
+    return true;
+}
+
+enum batch_said batch_worker_understand(const struct json *message, struct batch_item *item,
+                                        int64_t *bytes)
+{
+    struct str text;
+    int64_t code;
+
+    if (json_int(json_get(message, "bytes"), bytes))
+        return BATCH_SAID_BYTES;
+    if (json_str(json_get(message, "error"), &text) &&
+        json_int(json_get(message, "code"), &code)) {
+        struct err e;
+        err_set(&e, (enum err_code)code, "%.*s", STR_ARG(text));
+        batch_item_fail(item, &e);
+        return BATCH_SAID_RESULT;
+    }
+    return take_result(message, item) ? BATCH_SAID_RESULT : BATCH_SAID_NONSENSE;
+}

@@ -91,8 +91,8 @@ static int build(struct http_call *call, const struct url *url, struct err *e)
     return result;
 }
 
-struct http_call *http_call_new(struct http_client *client,
-                                const struct http_call_options *options, struct err *e)
+struct http_call *http_call_new(struct http_client *client, const struct http_call_options *options,
+                                struct err *e)
 {
     struct http_call *call;
     struct url url;
@@ -245,18 +245,12 @@ static enum io receive(struct http_call *call, int64_t now_ms, struct err *e)
 static enum io run_state(struct http_call *call, int64_t now_ms, struct err *e)
 {
     switch (call->state) {
-    case HTTP_CALL_START:
-        return start(call, now_ms, e);
-    case HTTP_CALL_DIAL:
-        return dial(call, now_ms, e);
-    case HTTP_CALL_EXCHANGE:
-        return exchange(call, now_ms, e);
-    case HTTP_CALL_BODY:
-        return receive(call, now_ms, e);
-    case HTTP_CALL_DONE:
-        return IO_DONE;
-    case HTTP_CALL_FAILED:
-        break;
+    case HTTP_CALL_START: return start(call, now_ms, e);
+    case HTTP_CALL_DIAL: return dial(call, now_ms, e);
+    case HTTP_CALL_EXCHANGE: return exchange(call, now_ms, e);
+    case HTTP_CALL_BODY: return receive(call, now_ms, e);
+    case HTTP_CALL_DONE: return IO_DONE;
+    case HTTP_CALL_FAILED: break;
     }
     return IO_ERR;
 }
@@ -311,18 +305,12 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
 void http_call_poll(const struct http_call *call, struct pollset *set)
 {
     switch (call->state) {
-    case HTTP_CALL_DIAL:
-        dial_poll(&call->dial, set);
-        break;
+    case HTTP_CALL_DIAL: dial_poll(&call->dial, set); break;
     case HTTP_CALL_EXCHANGE:
         stream_poll(call->stream, true, !call->is_sent && !call->is_source_waiting, set);
         break;
-    case HTTP_CALL_BODY:
-        stream_poll(call->stream, true, false, set);
-        break;
-    default:
-        pollset_wake_at(set, clock_now_ms());
-        return;
+    case HTTP_CALL_BODY: stream_poll(call->stream, true, false, set); break;
+    default: pollset_wake_at(set, clock_now_ms()); return;
     }
     if (call->state != HTTP_CALL_DIAL && !call->is_source_waiting)
         pollset_wake_at(set, call->activity_ms + call->options.stall_ms);

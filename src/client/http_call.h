@@ -40,7 +40,7 @@ struct http_call {
 
     /* out */
     size_t head_sent;
-    struct str chunk; /* of the body, not sent yet */
+    struct str chunk;  /* of the body, not sent yet */
     int64_t body_left; /* not taken from the source yet */
     int64_t body_sent;
     bool is_sent, is_source_used, is_source_waiting;

@@ -15,8 +15,7 @@ static void remove_idle(struct http_client *client, size_t i)
 {
     buf_free(&client->idle[i].origin);
     client->count--;
-    memmove(&client->idle[i], &client->idle[i + 1],
-            (client->count - i) * sizeof client->idle[0]);
+    memmove(&client->idle[i], &client->idle[i + 1], (client->count - i) * sizeof client->idle[0]);
 }
 
 void http_client_free(struct http_client *client)

@@ -57,8 +57,8 @@ struct http_call_options {
 
 /* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for
  * a bad URL, one with a user name, and https (see above). */
-struct http_call *http_call_new(struct http_client *client,
-                                const struct http_call_options *options, struct err *e);
+struct http_call *http_call_new(struct http_client *client, const struct http_call_options *options,
+                                struct err *e);
 
 /*
  * IO_DONE: the answer is complete (whatever its status; redirections are not followed). An answer

@@ -76,8 +76,8 @@ enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e)
 
     for (;;) {
         if (call->in_end > call->in_start) {
-            io = http_head_parse(&call->parser, HTTP_RESPONSE, unread(call),
-                                 buf_str(&call->method), &call->head, &status, e);
+            io = http_head_parse(&call->parser, HTTP_RESPONSE, unread(call), buf_str(&call->method),
+                                 &call->head, &status, e);
             if (io == IO_DONE)
                 io = consider_head(call, e);
             else if (io == IO_WANT_READ)

@@ -79,8 +79,8 @@ void addr_interleave(struct addr_list *list)
     for (size_t n = 0; n < in.count; n++, turn ^= 1) {
         for (int tries = 0; tries < 2; tries++, turn ^= 1) {
             size_t *i = &next[turn];
-            while (*i < in.count && (in.items[*i].storage.ss_family !=
-                                     in.items[0].storage.ss_family) != turn)
+            while (*i < in.count &&
+                   (in.items[*i].storage.ss_family != in.items[0].storage.ss_family) != turn)
                 ++*i;
             if (*i < in.count) {
                 list->items[n] = in.items[(*i)++];
@@ -154,8 +154,7 @@ int addr_split_listen(struct str text, struct str *host, uint16_t *port, struct 
     struct str h, p;
     uint64_t number;
 
-    if (!split_host(text, &h, &p) || !str_to_uint(p, UINT16_MAX, &number) ||
-        h.len > MAX_HOST_BYTES)
+    if (!split_host(text, &h, &p) || !str_to_uint(p, UINT16_MAX, &number) || h.len > MAX_HOST_BYTES)
         return err_set(e, ERR_USAGE,
                        "cannot listen on \"%.*s\": want HOST:PORT, [IPV6]:PORT, :PORT or PORT",
                        STR_ARG(str_slice(text, 0, 80)));

@@ -24,19 +24,14 @@ int dial_start(struct dial *d, struct str host, uint16_t port, int64_t deadline_
 static int weight(int number)
 {
     switch (number) {
-    case 0:
-        return 0;
+    case 0: return 0;
     case EAFNOSUPPORT:
     case EADDRNOTAVAIL:
-    case ENETUNREACH:
-        return 1;
+    case ENETUNREACH: return 1;
     case EHOSTUNREACH:
-    case ETIMEDOUT:
-        return 2;
-    case ECONNREFUSED:
-        return 4;
-    default:
-        return 3;
+    case ETIMEDOUT: return 2;
+    case ECONNREFUSED: return 4;
+    default: return 3;
     }
 }
 

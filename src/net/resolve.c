@@ -11,12 +11,9 @@
 static const char *reason_of(int status)
 {
     switch (status) {
-    case EAI_AGAIN:
-        return "the name servers do not answer";
-    case EAI_NONAME:
-        return "no such name";
-    default:
-        return gai_strerror(status);
+    case EAI_AGAIN: return "the name servers do not answer";
+    case EAI_NONAME: return "no such name";
+    default: return gai_strerror(status);
     }
 }
 
@@ -80,8 +77,7 @@ static enum io take_answer(struct resolve *r, struct str text, struct addr_list 
     }
     while (text.len > 0 && r->found.count < ADDR_MAX) {
         size_t end = str_find(text, '\n');
-        if (addr_parse_literal(str_slice(text, 0, end), r->port,
-                               &r->found.items[r->found.count]))
+        if (addr_parse_literal(str_slice(text, 0, end), r->port, &r->found.items[r->found.count]))
             r->found.count++;
         text = str_slice(text, end + 1, text.len);
     }

@@ -27,15 +27,11 @@ static enum io send_failed(int number, struct err *e)
 {
     switch (number) {
     case EAGAIN:
-    case ENOBUFS:
-        return IO_WANT_WRITE;
+    case ENOBUFS: return IO_WANT_WRITE;
     case EPIPE:
     case ECONNRESET:
-    case ENOTCONN:
-        return IO_EOF;
-    default:
-        err_errno(e, ERR_FAILED, number, "cannot send to another process");
-        return IO_ERR;
+    case ENOTCONN: return IO_EOF;
+    default: err_errno(e, ERR_FAILED, number, "cannot send to another process"); return IO_ERR;
     }
 }
 
@@ -47,8 +43,8 @@ enum io frame_send(int fd, struct str message, int pass_fd, struct err *e)
 
     /* An empty frame would read as the end of file. */
     if (message.len == 0 || message.len > FRAME_MAX_BYTES) {
-        err_set(e, ERR_TOO_LARGE, "message of %zu bytes to another process: want 1-%d",
-                message.len, FRAME_MAX_BYTES);
+        err_set(e, ERR_TOO_LARGE, "message of %zu bytes to another process: want 1-%d", message.len,
+                FRAME_MAX_BYTES);
         return IO_ERR;
     }
     if (pass_fd >= 0)

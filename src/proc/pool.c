@@ -129,9 +129,10 @@ static int choose_worker(struct pool *pool, struct pool_worker **out, struct err
         return 0;
     if (startable(pool) > 0)
         return start_worker(pool, out, e);
-    return err_set(e, ERR_FAILED, pool_leavers_stuck(&pool->leavers) > pool->options.max_stuck
-                                      ? "the workers hang in storage that does not answer"
-                                      : "all workers are busy");
+    return err_set(e, ERR_FAILED,
+                   pool_leavers_stuck(&pool->leavers) > pool->options.max_stuck
+                       ? "the workers hang in storage that does not answer"
+                       : "all workers are busy");
 }
 
 static int give(struct pool *pool, struct pool_job *job, struct err *e)
@@ -140,8 +141,7 @@ static int give(struct pool *pool, struct pool_job *job, struct err *e)
 
     /* A worker that ended while it was idle costs nothing: the next one gets the job. */
     do {
-        if (choose_worker(pool, &w, e) != 0 ||
-            pool_worker_send(w, buf_str(&job->message), e) != 0)
+        if (choose_worker(pool, &w, e) != 0 || pool_worker_send(w, buf_str(&job->message), e) != 0)
             return -1;
     } while (w->is_broken);
     if (w->jobs.count == 0)
@@ -168,8 +168,7 @@ int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *
     return 0;
 }
 
-static struct pool_worker *find_worker(const struct pool *pool, uint64_t id,
-                                       struct pool_job **job)
+static struct pool_worker *find_worker(const struct pool *pool, uint64_t id, struct pool_job **job)
 {
     for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++)
         if (w->is_running && (*job = pool_jobs_find(&w->jobs, id)) != NULL)

@@ -15,6 +15,7 @@
 #include "net/addr.h"
 #include "proc/frame.h"
 #include "proc/process.h"
+#include "proto/ws_frame.h"
 #include "unit.h"
 
 enum { PEER_WAIT_MS = 20000, PEER_LOG_BYTES = 60000 };
@@ -30,7 +31,8 @@ enum peer_kind {
     PEER_DRAIN,   /* read until the other side ends */
     PEER_CLOSE,   /* in an orderly way */
     PEER_RESET,   /* RST */
-    PEER_HALF_CLOSE
+    PEER_HALF_CLOSE,
+    PEER_UPGRADE /* read a WebSocket handshake and answer it */
 };
 
 struct peer_step {
@@ -42,6 +44,7 @@ struct peer_step {
 /* The steps of a script. */
 #define PEER_DO(kind) {PEER_##kind, NULL, 0}
 #define PEER_SAY(words) {PEER_SEND, words, 0}
+#define PEER_SAY_BYTES(literal) {PEER_SEND, literal, sizeof(literal) - 1}
 #define PEER_TAKE(bytes) {PEER_READ, NULL, bytes}
 #define PEER_GIVE(bytes) {PEER_FILL, NULL, bytes}
 
@@ -102,12 +105,29 @@ static inline void peer_fill(int fd, size_t count)
         peer_send(fd, data, count < sizeof data ? count : sizeof data, sizeof data);
 }
 
+static inline void peer_upgrade(int fd, struct buf *log, size_t *total)
+{
+    struct http_head_parser parser = {0};
+    struct http_head head;
+    struct buf answer = {0};
+    int status;
+
+    peer_read_head(fd, log, total);
+    if (http_head_parse(&parser, HTTP_REQUEST, buf_str(log), STR(""), &head, &status, NULL) ==
+        IO_DONE) {
+        ws_frame_put_response(&answer, &head);
+        peer_send(fd, answer.data, answer.len, answer.len);
+    }
+    buf_free(&answer);
+}
+
 static inline void peer_do(const struct peer *peer, const struct peer_step *step, int *fd,
                            struct buf *log, size_t *total)
 {
     struct linger now = {1, 0};
     int on = 1;
-    size_t len = step->text == NULL ? 0 : strlen(step->text);
+    /* A text may have NULs in it if its length is told. */
+    size_t len = step->text == NULL || step->count > 0 ? step->count : strlen(step->text);
 
     switch (step->kind) {
     case PEER_ACCEPT:
@@ -133,6 +153,7 @@ static inline void peer_do(const struct peer *peer, const struct peer_step *step
         close(*fd);
         *fd = -1;
         break;
+    case PEER_UPGRADE: peer_upgrade(*fd, log, total); break;
     case PEER_HALF_CLOSE: shutdown(*fd, SHUT_WR); break;
     case PEER_END: break;
     }

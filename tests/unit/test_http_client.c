@@ -1,8 +1,10 @@
 /* HTTP calls against a scripted server: framings, answers at the wrong time, reuse, limits. */
 #include "base/clock.h"
+#include "base/version.h"
 #include "client/http_client.h"
 #include "peer.h"
 
+#define USUAL "Host: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/" VERSION "\r\n"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 /* One call's end: the status, or the error. */
@@ -66,17 +68,17 @@ static void requests_are_exact(void **state)
         const char *want;
     } cases[] = {
         {"get", "GET", "/a?b=c", "", 0,
-         "GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/0.1.0\r\n\r\n"},
+         "GET /a?b=c HTTP/1.1\r\n" USUAL "\r\n"},
         {"no path", "GET", "", "", 0,
-         "GET / HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/0.1.0\r\n\r\n"},
+         "GET / HTTP/1.1\r\n" USUAL "\r\n"},
         {"headers", "GET", "/", "", 2,
-         "GET / HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/0.1.0\r\n"
+         "GET / HTTP/1.1\r\n" USUAL
          "X-One: 1\r\nTwo: \r\n\r\n"},
         {"post", "POST", "/p", "{}", 1,
-         "POST /p HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/0.1.0\r\n"
+         "POST /p HTTP/1.1\r\n" USUAL
          "X-One: 1\r\nContent-Length: 2\r\n\r\n{}"},
         {"empty put", "PUT", "/p", "", 0,
-         "PUT /p HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/0.1.0\r\n"
+         "PUT /p HTTP/1.1\r\n" USUAL
          "Content-Length: 0\r\n\r\n"},
     };
 
@@ -112,17 +114,20 @@ static const struct {
     {"length", "GET", OK, false, 200, "ok"},
     {"empty", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, 200, ""},
     {"chunked", "GET",
-     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: r\r\n\r\n",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: r\r\n\r\n",
      false, 200, "abcde"},
     {"until close", "GET", "HTTP/1.1 200 OK\r\n\r\nall of it", true, 200, "all of it"},
     {"HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\n\r\nold", true, 200, "old"},
     {"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", false, 204, ""},
-    {"not modified", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, 304, ""},
+    {"not modified", "GET",
+     "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, 304, ""},
     {"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", false, 200, ""},
     {"redirection", "GET", "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 4\r\n\r\nover",
      false, 302, "over"},
     {"error page", "GET", "HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\nwhy", false, 500, "why"},
-    {"interim", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK,
+    {"interim", "GET",
+     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK,
      false, 200, "ok"},
 #define INTERIM "HTTP/1.1 102 Processing\r\n\r\n"
 #define INTERIM_10 INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM
@@ -161,7 +166,7 @@ static void answers_of_all_kinds(void **state)
         const struct peer_step script[] = {PEER_DO(ACCEPT),
                                            PEER_DO(HEAD),
                                            {ways[i % 2], answers[n].answer, 0},
-                                           {answers[n].closes ? PEER_HALF_CLOSE : PEER_DRAIN, NULL, 0},
+                                           {answers[n].closes ? PEER_HALF_CLOSE : PEER_DRAIN, 0, 0},
                                            PEER_DO(DRAIN),
                                            PEER_DO(END)};
         struct http_client *client = http_client_new();
@@ -233,7 +238,8 @@ static void reuse(void **state)
                        PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
          {{"GET", 200, ""}, {"GET", 0, "without an answer"}},
          3},
-        {"a new one is not tried again", {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
+        {"a new one is not tried again",
+         {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
          {{"GET", 0, "without an answer"}}, 1},
         {"not after a byte of the answer",
          {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_SAY("H"), PEER_DO(CLOSE), PEER_DO(END)},

@@ -1,0 +1,465 @@
+#include "client/ws_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "net/dial.h"
+#include "net/stream.h"
+#include "proto/http_head.h"
+#include "proto/url.h"
+
+enum { WS_READ_BYTES = 65536, MAX_LABEL_BYTES = 120 };
+
+enum ws_state {
+    WS_STATE_DIAL,
+    WS_STATE_HANDSHAKE,
+    WS_STATE_OPEN,
+    WS_STATE_CLOSING, /* our close frame is queued or sent */
+    WS_STATE_CLOSED,
+    WS_STATE_FAILED
+};
+
+struct ws_client {
+    struct ws_client_options options;
+    enum ws_state state;
+    struct buf label, host;
+    char key[WS_KEY_SIZE];
+    int64_t connect_deadline_ms, heard_ms, next_ping_ms, close_deadline_ms;
+    struct dial dial;
+    struct stream *stream;
+    struct err failure;
+
+    struct buf out; /* from out_sent on it waits for the socket */
+    size_t out_sent;
+
+    struct http_head_parser parser;
+    struct ws_reader reader;
+    char in[WS_READ_BYTES]; /* [in_start, in_end) is read and not used */
+    size_t in_start, in_end;
+
+    unsigned close_code;
+    struct buf close_reason;
+};
+
+static int check_url(const struct url *url, struct err *e)
+{
+    struct buf shown = {0};
+
+    if (url->userinfo.len > 0)
+        return err_set(e, ERR_USAGE, "a URL of %.*s has a user name: want one without",
+                       STR_ARG(str_cut(url->host, 100)));
+    if (!url_is_tls(url))
+        return 0;
+    url_put_redacted(&shown, url);
+    err_set(e, ERR_USAGE, "%s: %.*s:// is not supported yet by this build", buf_cstr(&shown),
+            STR_ARG(url->scheme));
+    buf_free(&shown);
+    return -1;
+}
+
+static int build(struct ws_client *c, const struct url *url, struct err *e)
+{
+    unsigned char random[16];
+    struct buf host = {0}, target = {0}, shown = {0};
+    int result = -1;
+
+    random_bytes(random, sizeof random);
+    ws_frame_make_key(random, c->key);
+    url_put_redacted(&shown, url);
+    buf_put(&c->label, str_cut(buf_str(&shown), MAX_LABEL_BYTES));
+    buf_puts(&c->label, c->label.len < shown.len ? "…" : "");
+    buf_cstr(&c->label); /* for its NUL */
+    buf_put(&c->host, url->host);
+    url_put_host(&host, url);
+    url_put_target(&target, url);
+    ws_frame_put_request(&c->out, buf_str(&host), buf_str(&target), c->key);
+    if (shown.failed || host.failed || target.failed || c->label.failed || c->host.failed ||
+        c->out.failed)
+        err_set(e, ERR_FAILED, "out of memory");
+    else
+        result = 0;
+    buf_free(&host);
+    buf_free(&target);
+    buf_free(&shown);
+    return result;
+}
+
+struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t now_ms,
+                                struct err *e)
+{
+    struct url url;
+    struct ws_client *c;
+
+    if (url_parse(&url, options->url, e) != 0 || check_url(&url, e) != 0)
+        return NULL;
+    c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    c->options = *options;
+    c->options.url = STR("");
+    if (c->options.max_message_bytes == 0)
+        c->options.max_message_bytes = WS_MAX_MESSAGE_BYTES;
+    ws_reader_init(&c->reader, WS_CLIENT, c->options.max_message_bytes);
+    c->close_code = WS_CLIENT_HUNG_UP;
+    c->connect_deadline_ms = now_ms + options->connect_ms;
+    if (build(c, &url, e) == 0 &&
+        dial_start(&c->dial, buf_str(&c->host), url.port, c->connect_deadline_ms, e) == 0)
+        return c;
+    ws_client_free(c);
+    return NULL;
+}
+
+void ws_client_free(struct ws_client *c)
+{
+    if (c == NULL)
+        return;
+    dial_cancel(&c->dial);
+    stream_free(c->stream);
+    ws_reader_deinit(&c->reader);
+    buf_free(&c->label);
+    buf_free(&c->host);
+    buf_wipe(&c->out);
+    buf_free(&c->close_reason);
+    free(c);
+}
+
+size_t ws_client_queued(const struct ws_client *c)
+{
+    return c->out.len - c->out_sent;
+}
+
+unsigned ws_client_close_code(const struct ws_client *c)
+{
+    return c->close_code;
+}
+
+struct str ws_client_close_reason(const struct ws_client *c)
+{
+    return buf_str(&c->close_reason);
+}
+
+/* ---- out ---- */
+
+static void put_frame(struct ws_client *c, enum ws_opcode opcode, struct str payload)
+{
+    unsigned char mask[4];
+
+    random_bytes(mask, sizeof mask);
+    ws_frame_put(&c->out, opcode, payload, mask);
+}
+
+static void put_close(struct ws_client *c, unsigned code, struct str reason)
+{
+    unsigned char mask[4];
+
+    random_bytes(mask, sizeof mask);
+    ws_frame_put_close(&c->out, code, reason, mask);
+}
+
+int ws_client_send(struct ws_client *c, struct str text, struct err *e)
+{
+    if (c->state != WS_STATE_OPEN)
+        return err_set(e, ERR_FAILED, "%s: the connection is not open", c->label.data);
+    if (text.len > WS_CLIENT_MAX_QUEUED_BYTES - WS_MAX_HEAD_BYTES ||
+        ws_client_queued(c) + text.len + WS_MAX_HEAD_BYTES > WS_CLIENT_MAX_QUEUED_BYTES)
+        return err_set(e, ERR_TOO_LARGE, "%s: the proxy reads too slowly: %zu bytes wait",
+                       c->label.data, ws_client_queued(c));
+    if (!buf_reserve(&c->out, text.len + WS_MAX_HEAD_BYTES)) {
+        c->out.failed = false; /* nothing was appended: what is queued is whole */
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    put_frame(c, WS_TEXT, text);
+    return 0;
+}
+
+void ws_client_close(struct ws_client *c, unsigned code, struct str reason)
+{
+    if (c->state < WS_STATE_OPEN) {
+        c->state = WS_STATE_CLOSED;
+        return;
+    }
+    if (c->state != WS_STATE_OPEN)
+        return;
+    put_close(c, code, reason);
+    c->state = WS_STATE_CLOSING;
+    c->close_deadline_ms = clock_now_ms() + WS_CLIENT_CLOSE_MS;
+}
+
+/* Sends what is queued. IO_DONE: all of it; IO_WANT_WRITE; IO_ERR. */
+static enum io flush(struct ws_client *c, struct err *e)
+{
+    size_t n;
+
+    while (c->out_sent < c->out.len) {
+        struct str rest = str_slice(buf_str(&c->out), c->out_sent, SIZE_MAX);
+        enum io io = stream_write(c->stream, rest, &n, e);
+        if (io != IO_DONE) {
+            /* What was sent goes when it is most of it, so that moving costs little. */
+            if (c->out_sent > c->out.len / 2) {
+                buf_consume(&c->out, c->out_sent);
+                c->out_sent = 0;
+            }
+            return io;
+        }
+        c->out_sent += n;
+    }
+    buf_clear(&c->out);
+    c->out_sent = 0;
+    return IO_DONE;
+}
+
+/* ---- in ---- */
+
+static struct str unread(const struct ws_client *c)
+{
+    return (struct str){c->in + c->in_start, c->in_end - c->in_start};
+}
+
+static enum io fill(struct ws_client *c, int64_t now_ms, struct err *e)
+{
+    size_t n;
+
+    if (c->in_start > 0) {
+        memmove(c->in, c->in + c->in_start, c->in_end - c->in_start);
+        c->in_end -= c->in_start;
+        c->in_start = 0;
+    }
+    enum io io = stream_read(c->stream, c->in + c->in_end, sizeof c->in - c->in_end, &n, e);
+    if (io == IO_DONE) {
+        c->in_end += n;
+        c->heard_ms = now_ms;
+    }
+    return io;
+}
+
+static enum io take_close(struct ws_client *c, const struct ws_event *event)
+{
+    c->close_code = event->close_code;
+    buf_clear(&c->close_reason);
+    buf_put(&c->close_reason, event->payload);
+    if (c->state == WS_STATE_OPEN)
+        put_close(c, event->close_code, STR(""));
+    flush(c, NULL); /* our answer, as far as it goes */
+    c->state = WS_STATE_CLOSED;
+    return IO_EOF;
+}
+
+/* One event of the peer. IO_DONE: a message; IO_WANT_READ: go on; IO_EOF; IO_ERR. */
+static enum io take_event(struct ws_client *c, const struct ws_event *event, struct str *message,
+                          struct err *e)
+{
+    switch (event->opcode) {
+    case WS_TEXT:
+    case WS_BINARY:
+        *message = event->payload;
+        return c->state == WS_STATE_OPEN ? IO_DONE : IO_WANT_READ;
+    case WS_PING:
+        if (ws_client_queued(c) > WS_CLIENT_MAX_QUEUED_BYTES) {
+            err_set(e, ERR_NETWORK, "the peer sends pings and does not read");
+            return IO_ERR;
+        }
+        if (c->state == WS_STATE_OPEN)
+            put_frame(c, WS_PONG, event->payload);
+        return IO_WANT_READ;
+    case WS_CLOSE: return take_close(c, event);
+    default: return IO_WANT_READ;
+    }
+}
+
+/* Uses what was read. IO_DONE: a message; IO_WANT_READ: all is used; IO_EOF; IO_ERR. */
+static enum io use(struct ws_client *c, struct str *message, struct err *e)
+{
+    struct ws_event event;
+    unsigned code = WS_CLOSE_PROTOCOL;
+    size_t used;
+
+    for (;;) {
+        enum io io = ws_frame_read(&c->reader, unread(c), &used, &event, &code, e);
+        c->in_start += used;
+        if (io == IO_WANT_READ)
+            return io;
+        if (io == IO_DONE)
+            io = take_event(c, &event, message, e);
+        else if (c->state == WS_STATE_OPEN) {
+            put_close(c, code, STR(""));
+            flush(c, NULL); /* tells the peer why, as far as it goes */
+        }
+        if (io != IO_WANT_READ)
+            return io;
+    }
+}
+
+/* Before each read what is queued goes out. A failed write is told when there is nothing left to
+ * read: the peer's close frame may say why. */
+static enum io exchange(struct ws_client *c, int64_t now_ms, struct str *message, struct err *e)
+{
+    struct err failure;
+
+    for (;;) {
+        enum io in = use(c, message, e), out;
+        if (in != IO_WANT_READ)
+            return in;
+        out = flush(c, &failure);
+        in = fill(c, now_ms, e);
+        if (in == IO_EOF)
+            c->state = WS_STATE_CLOSED;
+        if (in == IO_WANT_READ && out == IO_ERR)
+            return err_set(e, failure.code, "%s", failure.msg), IO_ERR;
+        if (in != IO_DONE)
+            return in == IO_WANT_READ && out == IO_WANT_WRITE ? out : in;
+    }
+}
+
+/* ---- states ---- */
+
+static enum io dial(struct ws_client *c, int64_t now_ms, struct err *e)
+{
+    int fd;
+    enum io io = dial_step(&c->dial, now_ms, &fd, e);
+
+    if (io == IO_ERR && now_ms >= c->connect_deadline_ms)
+        e->code = ERR_TIMEOUT;
+    if (io != IO_DONE)
+        return io;
+    c->stream = stream_new(fd);
+    if (c->stream == NULL)
+        return err_set(e, ERR_FAILED, "out of memory"), IO_ERR;
+    c->state = WS_STATE_HANDSHAKE;
+    return IO_DONE;
+}
+
+static enum io take_head(struct ws_client *c, int64_t now_ms, struct err *e)
+{
+    struct http_head head;
+    int status;
+    enum io io =
+        http_head_parse(&c->parser, HTTP_RESPONSE, unread(c), STR("GET"), &head, &status, e);
+
+    if (io != IO_DONE)
+        return io;
+    if (ws_frame_check_response(&head, c->key, e) != 0)
+        return IO_ERR;
+    c->in_start += head.size;
+    c->state = WS_STATE_OPEN;
+    c->heard_ms = now_ms;
+    c->next_ping_ms = now_ms + c->options.ping_interval_ms;
+    return IO_DONE;
+}
+
+static enum io handshake(struct ws_client *c, int64_t now_ms, struct err *e)
+{
+    enum io in, out = IO_DONE;
+
+    do {
+        out = flush(c, e);
+        if (out == IO_ERR)
+            return out;
+        in = fill(c, now_ms, e);
+        if (in == IO_EOF)
+            return err_set(e, ERR_NETWORK, "closed in the WebSocket handshake"), IO_ERR;
+        if (in != IO_DONE)
+            break;
+        in = take_head(c, now_ms, e);
+        if (in == IO_DONE)
+            return in;
+    } while (in == IO_WANT_READ);
+    if (in != IO_ERR && now_ms >= c->connect_deadline_ms) {
+        err_set(e, ERR_TIMEOUT, "no answer to the WebSocket handshake within %lld s",
+                (long long)(c->options.connect_ms + 999) / 1000);
+        return IO_ERR;
+    }
+    return in == IO_WANT_READ && out == IO_WANT_WRITE ? out : in;
+}
+
+static bool is_dead(const struct ws_client *c, int64_t now_ms)
+{
+    return c->options.dead_after_ms > 0 && now_ms - c->heard_ms >= c->options.dead_after_ms;
+}
+
+static enum io talk(struct ws_client *c, int64_t now_ms, struct str *message, struct err *e)
+{
+    /* Behind a queue that does not move a ping would say nothing. */
+    if (c->options.ping_interval_ms > 0 && now_ms >= c->next_ping_ms) {
+        c->next_ping_ms = now_ms + c->options.ping_interval_ms;
+        if (ws_client_queued(c) == 0)
+            put_frame(c, WS_PING, STR(""));
+    }
+    enum io io = exchange(c, now_ms, message, e);
+    if ((io == IO_WANT_READ || io == IO_WANT_WRITE) && is_dead(c, now_ms)) {
+        err_set(e, ERR_NETWORK, "dead: not a byte for %lld s",
+                (long long)c->options.dead_after_ms / 1000);
+        return IO_ERR;
+    }
+    return io;
+}
+
+/* Whatever ends the connection now is the end that was wanted. */
+static enum io say_goodbye(struct ws_client *c, int64_t now_ms, struct str *message, struct err *e)
+{
+    enum io io = exchange(c, now_ms, message, e);
+
+    if (io == IO_ERR || (io != IO_EOF && now_ms >= c->close_deadline_ms)) {
+        c->state = WS_STATE_CLOSED;
+        return IO_EOF;
+    }
+    return io;
+}
+
+static enum io run_state(struct ws_client *c, int64_t now_ms, enum ws_client_event *event,
+                         struct str *message, struct err *e)
+{
+    enum io io;
+
+    *event = WS_CLIENT_MESSAGE;
+    switch (c->state) {
+    case WS_STATE_DIAL:
+        io = dial(c, now_ms, e);
+        if (io != IO_DONE)
+            return io;
+        /* fall through */
+    case WS_STATE_HANDSHAKE: *event = WS_CLIENT_OPENED; return handshake(c, now_ms, e);
+    case WS_STATE_OPEN: return talk(c, now_ms, message, e);
+    case WS_STATE_CLOSING: return say_goodbye(c, now_ms, message, e);
+    case WS_STATE_CLOSED:
+    case WS_STATE_FAILED: break;
+    }
+    return IO_EOF;
+}
+
+enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event *event,
+                       struct str *message, struct err *e)
+{
+    if (c->state != WS_STATE_FAILED) {
+        enum io io = run_state(c, now_ms, event, message, &c->failure);
+        if (io != IO_ERR)
+            return io;
+        err_wrap(&c->failure, "%s", c->label.data);
+        c->state = WS_STATE_FAILED;
+        dial_cancel(&c->dial);
+    }
+    err_set(e, c->failure.code, "%s", c->failure.msg);
+    return IO_ERR;
+}
+
+void ws_client_poll(const struct ws_client *c, struct pollset *set)
+{
+    bool wants_write = ws_client_queued(c) > 0;
+
+    switch (c->state) {
+    case WS_STATE_DIAL: dial_poll(&c->dial, set); return;
+    case WS_STATE_HANDSHAKE: pollset_wake_at(set, c->connect_deadline_ms); break;
+    case WS_STATE_OPEN:
+        if (c->options.ping_interval_ms > 0)
+            pollset_wake_at(set, c->next_ping_ms);
+        if (c->options.dead_after_ms > 0)
+            pollset_wake_at(set, c->heard_ms + c->options.dead_after_ms);
+        break;
+    case WS_STATE_CLOSING: pollset_wake_at(set, c->close_deadline_ms); break;
+    default: pollset_wake_at(set, clock_now_ms()); return;
+    }
+    stream_poll(c->stream, true, wants_write, set);
+}

@@ -1,0 +1,186 @@
+/* A pool of workers that do as their jobs say, and what it told its owner. */
+#ifndef UNIT_POOL_WATCH_H
+#define UNIT_POOL_WATCH_H
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "proc/frame.h"
+#include "proc/pool.h"
+#include "unit.h"
+
+enum { MAX_ID = 4096, GIVE_UP_MS = 30000, SILENCE_MS = 200, LARGE = 60000 };
+
+struct watcher {
+    struct pool *pool;
+    unsigned answers[MAX_ID], lost[MAX_ID], hints[MAX_ID];
+    int64_t worker[MAX_ID];
+    size_t answered, lost_count;
+    char reason[128];
+    uint64_t submit_next; /* inside of the callbacks; 0: nothing */
+    uint64_t abandon_next;
+};
+
+static inline void say(int fd, int64_t id, bool is_last)
+{
+    struct buf b = {0};
+
+    json_open(&b, '{');
+    json_put_int(&b, "id", id);
+    json_put_int(&b, "pid", getpid());
+    json_put_bool(&b, "last", is_last);
+    json_close(&b, '}');
+    frame_send(fd, buf_str(&b), -1, NULL);
+    buf_free(&b);
+}
+
+static inline void wait_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
+/* A worker that does as its jobs say. */
+static inline int work(int fd, void *ctx)
+{
+    struct buf b = {0};
+    struct str type;
+    int64_t id;
+
+    (void)ctx;
+    while (frame_receive(fd, &b, NULL, NULL) == IO_DONE) {
+        struct json *job = json_parse(buf_str(&b), JSON_STRICT, NULL);
+        if (!json_int(json_get(job, "id"), &id) || !json_str(json_get(job, "type"), &type))
+            return 9;
+        if (str_equal(type, STR("answer")))
+            say(fd, id, true);
+        else if (str_equal(type, STR("two")))
+            say(fd, id, false), say(fd, id, true);
+        else if (str_equal(type, STR("crash")))
+            kill(getpid(), SIGSEGV);
+        else if (str_equal(type, STR("hang")))
+            wait_for_ever();
+        else if (str_equal(type, STR("hint, hang")))
+            say(fd, id, false), wait_for_ever();
+        else if (str_equal(type, STR("stop")))
+            kill(getpid(), SIGSTOP);
+        else if (str_equal(type, STR("nonsense")))
+            frame_send(fd, STR("{\"id\":"), -1, NULL);
+        else if (str_equal(type, STR("cancel")))
+            say(fd, id, true);
+        /* "wait": answered when a "cancel" of the same id comes */
+        json_free(job);
+    }
+    buf_free(&b);
+    return 0;
+}
+
+static inline int submit(struct watcher *w, uint64_t id, const char *type)
+{
+    struct buf b = {0};
+    struct err e = {0};
+
+    json_open(&b, '{');
+    json_put_int(&b, "id", (int64_t)id);
+    json_put_str(&b, "type", str_of(type));
+    json_close(&b, '}');
+    int result = pool_submit(w->pool, id, buf_str(&b), &e);
+    buf_free(&b);
+    return result;
+}
+
+static inline void act(struct watcher *w)
+{
+    uint64_t id = w->submit_next, gone = w->abandon_next;
+
+    w->submit_next = w->abandon_next = 0;
+    if (gone != 0)
+        pool_abandon(w->pool, gone);
+    if (id != 0 && submit(w, id, "answer") != 0)
+        w->submit_next = id;
+}
+
+static inline bool on_message(void *owner, uint64_t id, const struct json *message)
+{
+    struct watcher *w = owner;
+    bool is_last = false;
+
+    json_bool(json_get(message, "last"), &is_last);
+    json_int(json_get(message, "pid"), &w->worker[id]);
+    w->hints[id] += !is_last;
+    w->answers[id] += is_last;
+    w->answered += is_last;
+    act(w);
+    return is_last;
+}
+
+static inline void on_lost(void *owner, uint64_t id, const char *reason)
+{
+    struct watcher *w = owner;
+
+    w->lost[id]++;
+    w->lost_count++;
+    snprintf(w->reason, sizeof w->reason, "%s", reason);
+    act(w);
+}
+
+static inline struct watcher *watch(unsigned workers, unsigned depth, int64_t timeout_ms,
+                             unsigned max_stuck)
+{
+    struct watcher *w = calloc(1, sizeof *w);
+    struct err e = {0};
+    struct pool_options options = {.process = {.name = "test-worker", .run = work},
+                                   .max_workers = workers,
+                                   .depth = depth,
+                                   .job_timeout_ms = timeout_ms,
+                                   .max_stuck = max_stuck,
+                                   .on_message = on_message,
+                                   .on_lost = on_lost,
+                                   .owner = w};
+    w->pool = pool_new(&options, &e);
+    assert_non_null(w->pool);
+    return w;
+}
+
+/* Everything that the pool started must be gone. */
+static inline void end(struct watcher *w)
+{
+    int status;
+
+    pool_free(w->pool);
+    while (waitpid(-1, &status, 0) > 0)
+        continue;
+    free(w);
+}
+
+static inline void step_once(struct watcher *w)
+{
+    struct pollset set = {0};
+    struct err e = {0};
+
+    pool_poll(w->pool, &set);
+    assert_true(set.count > 0 || set.has_deadline);
+    pollset_wake_at(&set, clock_now_ms() + GIVE_UP_MS);
+    assert_true(pollset_wait(&set, &e) >= 0);
+    pool_step(w->pool, clock_now_ms());
+    pollset_free(&set);
+}
+
+/* Steps until as many jobs were answered and lost. */
+static inline void run(struct watcher *w, size_t answered, size_t lost)
+{
+    int64_t end_ms = clock_now_ms() + GIVE_UP_MS;
+
+    while (w->answered < answered || w->lost_count < lost) {
+        step_once(w);
+        assert_true(clock_now_ms() < end_ms);
+    }
+    assert_int_equal(w->answered, answered);
+    assert_int_equal(w->lost_count, lost);
+}
+
+#endif

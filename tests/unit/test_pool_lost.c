@@ -1,0 +1,163 @@
+/* Workers of a pool that crash, hang, talk nonsense, read nothing, are stopped and killed. */
+#include "pool_watch.h"
+
+/* The job at which the worker died is lost, those behind it are done by another. */
+static void only_the_job_in_hand_is_lost(void **state)
+{
+    static const struct {
+        const char *type, *reason;
+    } cases[] = {{"crash", "the worker process ended"},
+                 {"hang", "no answer for 0 s"},
+                 {"stop", "no answer for 0 s"},
+                 {"hint, hang", "no answer for 0 s"},
+                 {"nonsense", "the worker process sent what is no message"}};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct watcher *w = watch(1, 8, SILENCE_MS, 4);
+        submit(w, 1, "answer");
+        submit(w, 2, cases[i].type);
+        for (uint64_t id = 3; id <= 7; id++)
+            submit(w, id, "answer");
+        run(w, 6, 1);
+        unit_equal(cases[i].type, w->reason, cases[i].reason);
+        unit_true(cases[i].type, w->lost[2] == 1 && w->answers[2] == 0);
+        unit_true(cases[i].type, w->worker[1] != w->worker[3] && w->worker[3] == w->worker[7]);
+        unit_true(cases[i].type, pool_jobs(w->pool) == 0);
+        end(w);
+    }
+}
+
+/* Each crash costs its own job and nothing is done twice or for ever. */
+static void crash_after_crash(void **state)
+{
+    struct watcher *w = watch(2, 6, 0, 1);
+
+    (void)state;
+    for (uint64_t id = 1; id <= 12; id++)
+        assert_int_equal(submit(w, id, id % 3 == 0 ? "answer" : "crash"), 0);
+    run(w, 4, 8);
+    for (int id = 1; id <= 12; id++)
+        assert_int_equal(id % 3 == 0 ? w->answers[id] : w->lost[id], 1);
+    end(w);
+}
+
+static void killed_from_outside(void **state)
+{
+    struct watcher *w = watch(1, 2, 0, 1);
+
+    (void)state;
+    submit(w, 1, "hint, hang");
+    submit(w, 2, "answer");
+    while (w->hints[1] == 0)
+        step_once(w);
+    kill((pid_t)w->worker[1], SIGKILL);
+    run(w, 1, 1);
+    assert_int_equal(w->lost[1], 1);
+    assert_int_equal(w->answers[2], 1);
+    assert_true(w->worker[2] != w->worker[1]);
+    end(w);
+}
+
+/* A worker that died while it was idle costs nothing. */
+static void killed_while_idle(void **state)
+{
+    struct watcher *w = watch(1, 1, 0, 1);
+    siginfo_t info;
+
+    (void)state;
+    submit(w, 1, "answer");
+    run(w, 1, 0);
+    kill((pid_t)w->worker[1], SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)w->worker[1], &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(submit(w, 2, "answer"), -1); /* one worker at most, and that one is dead */
+    pool_step(w->pool, clock_now_ms());
+    assert_int_equal(pool_workers(w->pool), 0);
+    assert_int_equal(submit(w, 2, "answer"), 0);
+    run(w, 2, 0);
+    end(w);
+}
+
+/* A worker that reads nothing fills its socket: that is no room, not a wait; and what it never read
+ * is done by others when it was found silent. */
+static void a_full_socket_is_no_room(void **state)
+{
+    struct watcher *w = watch(1, POOL_MAX_DEPTH, SILENCE_MS, 4);
+    struct buf b = {0};
+    uint64_t id = 1;
+
+    (void)state;
+    submit(w, id++, "hang");
+    json_open(&b, '{');
+    json_put_str(&b, "type", STR("answer"));
+    buf_puts(&b, ",\"padding\":\"");
+    for (int i = 0; i < LARGE; i++)
+        buf_putc(&b, '-');
+    buf_putc(&b, '"');
+    size_t len = b.len;
+    while (pool_has_room(w->pool) && id < MAX_ID) {
+        b.len = len;
+        json_put_int(&b, "id", (int64_t)id);
+        json_close(&b, '}');
+        assert_int_equal(pool_submit(w->pool, id++, buf_str(&b), NULL), 0);
+    }
+    assert_true(id > 2 && id < 1000);
+    assert_int_equal(pool_submit(w->pool, id, STR("{}"), NULL), -1);
+    struct err e = {0};
+    unsigned told = 0;
+    while (told < 1000 && pool_tell(w->pool, 1, buf_str(&b), &e) == 0)
+        told++;
+    assert_int_equal(e.code, ERR_TOO_LARGE);
+    assert_true(told <= POOL_MAX_UNSENT);
+    run(w, id - 2, 1);
+    assert_int_equal(w->lost[1], 1);
+    buf_free(&b);
+    end(w);
+}
+
+/* With none to be left behind, a killed worker counts until it is seen to be gone. */
+static void stuck_workers_count_in_the_end(void **state)
+{
+    struct watcher *w = watch(2, 1, 0, 1);
+
+    (void)state;
+    for (uint64_t id = 1; id <= 3; id++) {
+        assert_int_equal(submit(w, id, "hang"), 0);
+        pool_abandon(w->pool, id);
+    }
+    /* Three killed, one of which may be left behind: none of two places is free. */
+    assert_false(pool_has_room(w->pool));
+    assert_int_equal(submit(w, 4, "answer"), -1);
+    while (!pool_has_room(w->pool))
+        step_once(w);
+    assert_int_equal(submit(w, 4, "answer"), 0);
+    run(w, 1, 0);
+    end(w);
+}
+
+/* Freed with workers that hang, are stopped, and write to a socket that nobody reads. */
+static void ends_whatever_its_workers_do(void **state)
+{
+    struct watcher *w = watch(4, 1, 0, 1);
+
+    (void)state;
+    submit(w, 1, "hang");
+    submit(w, 2, "stop");
+    submit(w, 3, "answer");
+    submit(w, 4, "crash");
+    end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_the_job_in_hand_is_lost),
+        cmocka_unit_test(crash_after_crash),
+        cmocka_unit_test(killed_from_outside),
+        cmocka_unit_test(killed_while_idle),
+        cmocka_unit_test(a_full_socket_is_no_room),
+        cmocka_unit_test(stuck_workers_count_in_the_end),
+        cmocka_unit_test(ends_whatever_its_workers_do),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

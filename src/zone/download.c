@@ -156,6 +156,10 @@ static char *final_path(const char *path, struct err *e)
     struct stat st;
     char *final;
 
+    if (*path == '\0') {
+        err_set(e, ERR_USAGE, "the name of the file to write is empty");
+        return NULL;
+    }
     if (stat(path, &st) != 0) {
         final = strdup(path);
     } else if (!S_ISREG(st.st_mode)) {
@@ -170,9 +174,35 @@ static char *final_path(const char *path, struct err *e)
     return final;
 }
 
+int download_check_file(const char *path, struct err *e)
+{
+    char *final = final_path(path, e);
+    char *slash = final == NULL ? NULL : strrchr(final, '/');
+    const char *folder = ".";
+    int result = -1;
+
+    if (final == NULL)
+        return -1;
+    if (slash != NULL) {
+        slash[slash == final ? 1 : 0] = '\0';
+        folder = final;
+    }
+    if (access(folder, W_OK | X_OK) != 0)
+        err_errno(e, ERR_FAILED, errno, "%s: cannot write to the folder %s", path, folder);
+    else
+        result = 0;
+    free(final);
+    return result;
+}
+
 static int target_open_file(struct target *target, const char *final, struct err *e)
 {
-    return fs_open_temporary(final, 0666, &target->temporary, &target->fd, e);
+    struct err why;
+
+    if (fs_open_temporary(final, 0666, &target->temporary, &target->fd, &why) == 0)
+        return 0;
+    /* A folder that is not there is not a file that nobody has. */
+    return err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "%s", why.msg);
 }
 
 static int target_publish(struct target *target, const char *final, struct err *e)

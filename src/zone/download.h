@@ -24,6 +24,9 @@ int download_to_store(struct gateway *g, const struct store *s,
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
                      struct err *e);
 
+/* Whether download_to_file could write `path`, as far as can be told without trying. */
+int download_check_file(const char *path, struct err *e);
+
 /* The same from a file of the local store (options->file is not used): hashed on the way. */
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e);

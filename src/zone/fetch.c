@@ -191,8 +191,12 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
                char **path, struct err *e)
 {
     struct fetch fetch = {.gateway = g, .store = s, .options = options};
-    enum fetch_result result = look_in_store(&fetch, path, e);
+    enum fetch_result result;
 
+    /* Before anybody uploads or waits for anything. */
+    if (options->to_file != NULL && download_check_file(options->to_file, e) != 0)
+        return -1;
+    result = look_in_store(&fetch, path, e);
     if (result == FETCH_ABSENT)
         result = look_in_zone(&fetch, path, e);
     if (result == FETCH_ABSENT)

@@ -70,6 +70,14 @@ def test_load_replaces_nothing_but_files(zone, user, tmp_path, target):
     assert os.path.exists("/dev/null") and not os.path.isfile("/dev/null")
 
 
+@pytest.mark.parametrize("target, status", [("no/such/folder", 1), ("", 2), ("file/x", 1)])
+def test_load_says_at_once_when_it_cannot_write_the_file(zone, user, tmp_path, target, status):
+    zone.objects[sha1(DATA)] = DATA
+    written(tmp_path, "file", b"")
+    done = run("load", f"sha1://{sha1(DATA)}", "-o", target, env=user, cwd=tmp_path, check=status)
+    assert target in text(done.stderr) and zone.payloads == []
+
+
 def test_load_follows_a_symbolic_link(zone, user, tmp_path):
     zone.objects[sha1(DATA)] = DATA
     (tmp_path / "sub").mkdir()

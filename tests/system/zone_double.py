@@ -74,6 +74,10 @@ class ZoneDouble:
         self.url = "http://127.0.0.1:%d" % self.runner.addresses[0][1]
         started.set()
         self.loop.run_forever()
+        tasks = asyncio.all_tasks(self.loop)  # a handler that stalls on purpose, among them
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self.loop.run_until_complete(self.runner.cleanup())
         self.loop.close()
 

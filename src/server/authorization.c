@@ -32,8 +32,8 @@ static int read_bool(const struct yaml *mapping, const char *key, bool *out, con
     if (node == NULL || yaml_bool(node, out))
         return 0;
     char quoted[QUOTE_SIZE];
-    return err_set(e, ERR_PROTOCOL, "%s:%zu: %s \"%s\": want true or false", name,
-                   yaml_line(node), key, quote_str(quoted, yaml_text(node)));
+    return err_set(e, ERR_PROTOCOL, "%s:%zu: %s \"%s\": want true or false", name, yaml_line(node),
+                   key, quote_str(quoted, yaml_text(node)));
 }
 
 static int check_keys(const struct yaml *mapping, const char *const *known, const char *name,
@@ -95,8 +95,7 @@ static int check_document(struct authorization *a, const char *name, struct err 
     return 0;
 }
 
-int authorization_parse(struct authorization *a, struct str text, const char *name,
-                        struct err *e)
+int authorization_parse(struct authorization *a, struct str text, const char *name, struct err *e)
 {
     struct authorization parsed = authorization_none();
 

@@ -21,8 +21,7 @@ struct authorization authorization_none(void);
 
 /* Strict as the deployed readers: unknown keys and wrong types refuse the whole file, naming it
  * (`name`) and the line. Caller frees with authorization_deinit. */
-int authorization_parse(struct authorization *a, struct str text, const char *name,
-                        struct err *e);
+int authorization_parse(struct authorization *a, struct str text, const char *name, struct err *e);
 void authorization_deinit(struct authorization *a);
 
 /* 0, or -1 and ERR_REFUSED in the deployed gateway's words. `user` NULL: nobody known. */

@@ -3,8 +3,7 @@
 #include "base/clock.h"
 #include "server/html.h"
 
-void bucket_answer_error(struct http_conn *conn, int status, const char *code,
-                         const char *message)
+void bucket_answer_error(struct http_conn *conn, int status, const char *code, const char *message)
 {
     struct buf body = {0};
 

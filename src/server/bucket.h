@@ -15,8 +15,7 @@ void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES
 
 /* bucket.c, for bucket_upload.c and bucket_download.c: an answer as S3 words it, and the check of
  * the URL; false when it was answered. */
-void bucket_answer_error(struct http_conn *conn, int status, const char *code,
-                         const char *message);
+void bucket_answer_error(struct http_conn *conn, int status, const char *code, const char *message);
 bool bucket_check_url(const struct site *site, struct http_conn *conn,
                       const struct http_request *request, bool is_put, struct signed_url *url,
                       struct str *hash, struct buf *decoded);

@@ -62,8 +62,7 @@ static int check_room(int fd, int64_t size, struct err *e)
     return 0;
 }
 
-int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size,
-                     struct err *e)
+int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size, struct err *e)
 {
     *file = (struct bucket_file){.fd = -1, .size = size};
     sha1_init(&file->sha1);
@@ -150,8 +149,7 @@ static int check(struct bucket_file *file, struct str hash, struct err *e)
     return 0;
 }
 
-int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash,
-                        struct err *e)
+int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e)
 {
     int result = -1;
 

@@ -34,8 +34,7 @@ int bucket_file_write(struct bucket_file *file, struct str data, struct err *e);
 
 /* Checks size (ERR_PROTOCOL) and hash (ERR_CHANGED), syncs, renames to `path`, syncs the folder;
  * closes the file. */
-int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash,
-                        struct err *e);
+int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e);
 
 /* Closes and removes it. Safe on zeros and after bucket_file_publish. */
 void bucket_file_discard(struct bucket_file *file);

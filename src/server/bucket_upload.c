@@ -56,8 +56,8 @@ static void on_end(void *ctx, struct http_conn *conn)
                  (long long)upload->file.size);
         buf_printf(&value, "\"%s\"", upload->hash);
         etag.value = buf_str(&value);
-        http_conn_answer(conn, &(struct http_answer){
-                                   .status = 200, .headers = &etag, .header_count = 1});
+        http_conn_answer(conn,
+                         &(struct http_answer){.status = 200, .headers = &etag, .header_count = 1});
         buf_free(&value);
     }
     release(upload);

@@ -179,8 +179,8 @@ static struct worker *start_worker(struct crew *crew)
     }
     worker->crew = crew;
     worker->is_used = true;
-    worker->source = (struct loop_fd){
-        .fd = worker->process.fd, .on_ready = on_ready, .owner = worker};
+    worker->source =
+        (struct loop_fd){.fd = worker->process.fd, .on_ready = on_ready, .owner = worker};
     crew->timer.on_time = on_time;
     crew->timer.owner = crew;
     if (loop_add(crew->options.loop, &worker->source, LOOP_READ, &e) != 0) {
@@ -202,8 +202,7 @@ static struct worker *choose(struct crew *crew)
             (best == NULL || worker->connections < best->connections))
             best = worker;
     }
-    if ((best == NULL || best->connections > 0) &&
-        crew_workers(crew) < crew->options.max_workers) {
+    if ((best == NULL || best->connections > 0) && crew_workers(crew) < crew->options.max_workers) {
         struct worker *fresh = start_worker(crew);
         if (fresh != NULL)
             return fresh;

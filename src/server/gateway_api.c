@@ -130,10 +130,8 @@ static int register_client(const struct site *site, const struct http_request *r
                            struct str id, struct site_zone *zone, struct str label, struct err *e)
 {
     struct str signature = STR("");
-    struct zone_record client = {.name = id,
-                                 .owner = STR("local"),
-                                 .text = label,
-                                 .created_ms = clock_wall_ms()};
+    struct zone_record client = {
+        .name = id, .owner = STR("local"), .text = label, .created_ms = clock_wall_ms()};
 
     url_query_get(request->query, STR("signature"), &signature);
     if (!identity_verify(id, STR("{\"type\":\"addClient\"}"), signature))
@@ -165,12 +163,14 @@ static void on_register(struct http_conn *conn, const struct http_request *reque
     url_put_decoded(&label, encoded);
     if (register_client(site, request, id, &zone, buf_str(&label), &e) == 0 &&
         zone_files_client(site, &zone, id, &client, &e) == 0) {
-        log_line(LOG_INFO, "registered client=%.*s label=%.*s", STR_ARG(id),
-                 STR_ARG(client.text));
+        log_line(LOG_INFO, "registered client=%.*s label=%.*s", STR_ARG(id), STR_ARG(client.text));
         answer_client(conn, &zone, &client);
         zone_files_record_deinit(&client);
     } else {
-        answer_page(conn, e.code == ERR_REFUSED ? 403 : e.code == ERR_NOT_FOUND ? 404 : 500,
+        answer_page(conn,
+                    e.code == ERR_REFUSED     ? 403
+                    : e.code == ERR_NOT_FOUND ? 404
+                                              : 500,
                     STR("Not registered"), str_of(e.msg));
     }
     buf_free(&label);
@@ -183,10 +183,8 @@ void gateway_api_put_routes(struct site *site, struct http_route routes[GATEWAY_
                                     .max_body_bytes = GATEWAY_REQUEST_MAX_BYTES,
                                     .on_request = on_call,
                                     .owner = site};
-    routes[1] = (struct http_route){.method = "GET",
-                                    .path = "/registerClient/",
-                                    .on_request = on_register,
-                                    .owner = site};
+    routes[1] = (struct http_route){
+        .method = "GET", .path = "/registerClient/", .on_request = on_register, .owner = site};
     routes[2] = (struct http_route){
         .method = "GET", .path = "/client/", .on_request = on_client, .owner = site};
 }

@@ -25,8 +25,9 @@ static int find_user(const struct gateway_context *ctx, const struct site_zone *
         return 0;
     if (zone_files_client(ctx->site, zone, r->from_client_id, &client, e) != 0) {
         if (e->code == ERR_NOT_FOUND)
-            err_set(e, ERR_REFUSED, "Client not registered. Use kachery-cloud-init to register "
-                                    "this kachery-cloud client.");
+            err_set(e, ERR_REFUSED,
+                    "Client not registered. Use kachery-cloud-init to register "
+                    "this kachery-cloud client.");
         return -1;
     }
     *user = strndup(client.owner.p, client.owner.len);
@@ -87,11 +88,11 @@ static void put_key(const struct site_zone *zone, struct str hash, struct buf *k
 static void put_url(const struct gateway_context *ctx, const char *member, bool is_put,
                     struct str key, int64_t size, struct buf *answer)
 {
-    struct signed_url signed_url = {
-        .is_put = is_put,
-        .object_key = key,
-        .size = is_put ? size : 0,
-        .expires_ms = ctx->wall_ms + (is_put ? SIGNED_URL_PUT_MS : SIGNED_URL_GET_MS)};
+    struct signed_url signed_url = {.is_put = is_put,
+                                    .object_key = key,
+                                    .size = is_put ? size : 0,
+                                    .expires_ms = ctx->wall_ms +
+                                                  (is_put ? SIGNED_URL_PUT_MS : SIGNED_URL_GET_MS)};
     struct buf url = {0};
 
     signed_url_put(&url, ctx->base_url, ctx->site->url_key, &signed_url);
@@ -134,8 +135,8 @@ static int find_file(const struct gateway_context *ctx, const struct site_zone *
     /* Who asks matters only where downloads are not public: an unregistered client may download. */
     if (zone_files_authorization(ctx->site, zone, &settings, e) != 0)
         return -1;
-    found = settings.allow_public_download ? 0
-                                           : authorize(ctx, zone, r, authorization_may_download, e);
+    found =
+        settings.allow_public_download ? 0 : authorize(ctx, zone, r, authorization_may_download, e);
     authorization_deinit(&settings);
     if (found != 0)
         return -1;
@@ -206,8 +207,8 @@ static int finalize(const struct gateway_context *ctx, const struct site_zone *z
     if (!str_equal(buf_str(&key), r->object_key))
         result = err_set(e, ERR_REFUSED, "Unexpected object key: %.*s", STR_ARG(r->object_key));
     else if ((found = object_size(ctx, buf_str(&key), &size, e)) <= 0)
-        result = found < 0 ? -1
-                           : err_set(e, ERR_REFUSED, "Error getting metadata for object: null");
+        result =
+            found < 0 ? -1 : err_set(e, ERR_REFUSED, "Error getting metadata for object: null");
     else if (size != r->size)
         result = err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,
                          (long long)r->size);

@@ -167,8 +167,8 @@ static bool is_signature_right(const struct gateway_request *r, bool is_ascii)
     bool is_right;
 
     json_put_canonical(&canonical, json_get(r->doc, "payload"), is_ascii);
-    is_right = !canonical.failed &&
-               identity_verify(r->from_client_id, buf_str(&canonical), r->signature);
+    is_right =
+        !canonical.failed && identity_verify(r->from_client_id, buf_str(&canonical), r->signature);
     buf_free(&canonical);
     return is_right;
 }

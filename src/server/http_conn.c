@@ -129,8 +129,8 @@ static bool step_head(struct http_conn *conn)
 
     if (conn->must_close || conn->input.len == 0)
         return false;
-    switch (http_head_parse(&conn->parser, HTTP_REQUEST, conn->input, STR(""),
-                            &conn->server->head, &status, &e)) {
+    switch (http_head_parse(&conn->parser, HTTP_REQUEST, conn->input, STR(""), &conn->server->head,
+                            &status, &e)) {
     case IO_DONE: return http_dispatch_head(conn);
     case IO_WANT_READ:
         if (conn->state == HTTP_CONN_IDLE)

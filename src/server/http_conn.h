@@ -41,7 +41,7 @@ struct http_conn {
     bool is_head_request;
     bool is_http10;
     bool has_unread_body; /* an answer now ends the connection */
-    bool is_refused; /* above the cap: not counted */
+    bool is_refused;      /* above the cap: not counted */
 
     struct buf in;    /* bytes kept from one read to the next */
     struct str input; /* while feeding: what is left, in `in` or in the server's scratch */

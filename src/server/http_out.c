@@ -205,8 +205,6 @@ bool http_out_flush(struct http_conn *conn)
                 loop_now_ms(conn->server->options.loop) + conn->server->options.times.write_ms;
         http_conn_update(conn);
         return true;
-    default:
-        http_conn_lose(conn);
-        return false;
+    default: http_conn_lose(conn); return false;
     }
 }

@@ -153,8 +153,8 @@ void http_server_forget(struct http_conn *conn)
 static bool is_full(const struct http_server *server)
 {
     const struct http_server_options *options = &server->options;
-    size_t elsewhere = options->count_elsewhere == NULL ? 0
-                                                        : options->count_elsewhere(options->owner);
+    size_t elsewhere =
+        options->count_elsewhere == NULL ? 0 : options->count_elsewhere(options->owner);
 
     return server->count + elsewhere >= options->max_connections;
 }

@@ -74,7 +74,7 @@ struct http_server_options {
     size_t max_connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS or what the descriptors allow */
     size_t read_bytes;      /* 0: HTTP_SERVER_READ_BYTES */
     void (*on_idle)(struct http_conn *conn, void *owner); /* idle_ms passed: instead of closing */
-    void (*on_closed)(void *owner); /* a connection was closed (not: detached) */
+    void (*on_closed)(void *owner);         /* a connection was closed (not: detached) */
     size_t (*count_elsewhere)(void *owner); /* served by other processes, for the cap */
     void *owner;
 };

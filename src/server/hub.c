@@ -49,8 +49,7 @@ static bool is_finished(struct hub *hub)
 {
     return http_server_count(hub->server) == 0 &&
            (hub->proxy == NULL || proxy_is_empty(hub->proxy)) &&
-           (hub->gateway == NULL ||
-            crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0);
+           (hub->gateway == NULL || crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0);
 }
 
 static void on_drain_time(struct loop_timer *timer)
@@ -198,9 +197,8 @@ static int open_signals(struct hub *hub, struct err *e)
     static const int numbers[] = {SIGTERM, SIGINT, SIGCHLD};
 
     signal(SIGPIPE, SIG_IGN);
-    hub->signals = (struct loop_fd){.fd = process_signal_fd(numbers, 3, e),
-                                    .on_ready = on_signal,
-                                    .owner = hub};
+    hub->signals = (struct loop_fd){
+        .fd = process_signal_fd(numbers, 3, e), .on_ready = on_signal, .owner = hub};
     return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);
 }
 

@@ -15,7 +15,7 @@
 #include "server/http_server.h"
 
 enum {
-    PROXY_MAX_WAITING = 20000,            /* requests, of all resources */
+    PROXY_MAX_WAITING = 20000, /* requests, of all resources */
     PROXY_MAX_WAITING_OF_RESOURCE = 10000,
     PROXY_MAX_DAEMONS = 10000,
     PROXY_ROUTES = 3

@@ -101,8 +101,7 @@ static void on_time(struct loop_timer *timer)
 }
 
 /* The name is taken: its daemon is asked whether it is still there. */
-static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource,
-                      struct str zone)
+static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource, struct str zone)
 {
     struct loop *loop = daemon->proxy->options.loop;
 
@@ -269,8 +268,8 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
     http_conn_put_peer(conn, &address);
     strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
     int fd = http_conn_detach(conn, &bytes);
-    daemon->peer = ws_peer_new(&options, fd, handshake,
-                               str_slice(buf_str(&bytes), head_size, bytes.len), &e);
+    daemon->peer =
+        ws_peer_new(&options, fd, handshake, str_slice(buf_str(&bytes), head_size, bytes.len), &e);
     if (daemon->peer == NULL) {
         log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
         release(daemon);

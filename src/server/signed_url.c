@@ -13,9 +13,8 @@ static void sign(const unsigned char key[SIGNED_URL_KEY], const struct signed_ur
     unsigned char mac[HMAC_SHA256_SIZE];
     struct buf text = {0};
 
-    buf_printf(&text, "%s\n%.*s\n%lld\n%lld", url->is_put ? "PUT" : "GET",
-               STR_ARG(url->object_key), (long long)url->size,
-               (long long)(url->expires_ms / 1000));
+    buf_printf(&text, "%s\n%.*s\n%lld\n%lld", url->is_put ? "PUT" : "GET", STR_ARG(url->object_key),
+               (long long)url->size, (long long)(url->expires_ms / 1000));
     hmac_sha256(secret, buf_str(&text), mac);
     hex_encode(mac, sizeof mac, digits);
     buf_free(&text);

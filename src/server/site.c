@@ -26,8 +26,8 @@ static int read_key(struct site *site, const char *path, struct err *e)
     int result = fs_read_file(path, SIGNED_URL_KEY, &key, e);
 
     if (result == 0 && key.len != SIGNED_URL_KEY)
-        result = err_set(e, ERR_FAILED, "%s: want %d bytes; remove it to have a new one made",
-                         path, SIGNED_URL_KEY);
+        result = err_set(e, ERR_FAILED, "%s: want %d bytes; remove it to have a new one made", path,
+                         SIGNED_URL_KEY);
     if (result == 0)
         memcpy(site->url_key, key.data, SIGNED_URL_KEY);
     buf_wipe(&key);
@@ -43,8 +43,7 @@ static int open_key(struct site *site, struct err *e)
     result = read_key(site, buf_cstr(&path), e);
     if (result != 0 && e->code == ERR_NOT_FOUND) {
         random_bytes(site->url_key, SIGNED_URL_KEY);
-        result = fs_write_file(buf_cstr(&path),
-                               (struct str){(char *)site->url_key, SIGNED_URL_KEY},
+        result = fs_write_file(buf_cstr(&path), (struct str){(char *)site->url_key, SIGNED_URL_KEY},
                                FS_DURABLE | FS_PRIVATE, e);
     }
     buf_free(&path);
@@ -74,8 +73,7 @@ static int open_settings(const struct site *site, struct err *e)
     if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
         result = fs_make_parents(buf_cstr(&path), e) != 0
                      ? -1
-                     : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE,
-                                     e);
+                     : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE, e);
     buf_free(&path);
     return result;
 }
@@ -94,8 +92,7 @@ static int check_options(const struct site_options *options, struct err *e)
     struct url url;
 
     if (options->zone != NULL && !kachery_uri_is_name(str_of(options->zone)))
-        return err_set(e, ERR_USAGE, "--zone \"%s\": want letters, digits, . _ ~ -",
-                       options->zone);
+        return err_set(e, ERR_USAGE, "--zone \"%s\": want letters, digits, . _ ~ -", options->zone);
     if (options->public_url != NULL && url_parse(&url, str_of(options->public_url), e) != 0)
         return err_wrap(e, "--public-url");
     if (options->public_url != NULL && (url_is_websocket(&url) || url.has_query))
@@ -141,8 +138,7 @@ void site_close(struct site *site)
 
 /* ---- zones, keys, paths ---- */
 
-int site_find_zone(const struct site *site, struct str zone, struct site_zone *out,
-                   struct err *e)
+int site_find_zone(const struct site *site, struct str zone, struct site_zone *out, struct err *e)
 {
     if (zone.len > 0 && !str_equal(zone, str_of(site->zone)))
         return err_set(e, ERR_NOT_FOUND, "Zone not found: %.*s", STR_ARG(zone));
@@ -174,6 +170,16 @@ void site_put_object_path(const struct site *site, struct str object_key, struct
     buf_put(out, object_key);
 }
 
+/* No part of it is empty or begins with a dot: nothing outside of `dir`, nothing of .hub. */
+static bool is_plain_directory(struct str directory)
+{
+    for (size_t i = 0; i < directory.len; i++)
+        if ((i == 0 || directory.p[i - 1] == '/') &&
+            (directory.p[i] == '/' || directory.p[i] == '.'))
+            return false;
+    return directory.len == 0 || directory.p[directory.len - 1] == '/';
+}
+
 bool site_is_object_key(struct str key, struct str *hash)
 {
     static const size_t size = sizeof "sha1/ab/cd/ef/" - 1 + SHA1_HEX;
@@ -188,8 +194,8 @@ bool site_is_object_key(struct str key, struct str *hash)
         return false;
     memcpy(digits, hash->p, SHA1_HEX);
     kachery_uri_put_object_key(&expected, STR(""), digits);
-    is_key = str_equal(buf_str(&expected), str_slice(key, key.len - size, key.len)) &&
-             (key.len == size || key.p[key.len - size - 1] == '/') && key.p[0] != '/';
+    is_key = str_ends_with(key, buf_str(&expected)) &&
+             is_plain_directory(str_slice(key, 0, key.len - size));
     buf_free(&expected);
     return is_key;
 }

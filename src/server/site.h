@@ -42,8 +42,7 @@ struct site_zone {
     struct str name;
     struct str directory; /* before the object keys; empty for none */
 };
-int site_find_zone(const struct site *site, struct str zone, struct site_zone *out,
-                   struct err *e);
+int site_find_zone(const struct site *site, struct str zone, struct site_zone *out, struct err *e);
 
 /* Appends <dir>/[<directory>/]<name>: the path of a file of the zone. */
 void site_put_path(const struct site *site, const struct site_zone *zone, struct str name,

@@ -136,8 +136,7 @@ static void put_user(struct buf *out, const struct json *user, struct str client
 
     json_open(out, '{');
     json_open_member(out, "clientIds", '[');
-    for (const struct json *v = is_list(ids) ? json_first(ids) : NULL; v != NULL;
-         v = json_next(v))
+    for (const struct json *v = is_list(ids) ? json_first(ids) : NULL; v != NULL; v = json_next(v))
         json_put_value(out, NULL, v);
     if (!is_list(ids) || !has_string(ids, client_id))
         json_put_str(out, NULL, client_id);
@@ -146,8 +145,7 @@ static void put_user(struct buf *out, const struct json *user, struct str client
         json_open_member(out, "resourceNames", '[');
         json_close(out, ']');
     }
-    for (const struct json *v = user == NULL ? NULL : json_first(user); v != NULL;
-         v = json_next(v))
+    for (const struct json *v = user == NULL ? NULL : json_first(user); v != NULL; v = json_next(v))
         if (!str_equal(json_key(v), STR("clientIds"))) {
             struct buf key = {0};
             buf_put(&key, json_key(v));

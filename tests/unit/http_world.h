@@ -1,0 +1,168 @@
+/* A loop with an http_server and one client at the other end of a socket pair: what the client
+ * sends, in which pieces, and all that it gets. */
+#ifndef UNIT_HTTP_WORLD_H
+#define UNIT_HTTP_WORLD_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/addr.h"
+#include "server/http_server.h"
+#include "unit.h"
+
+enum { WORLD_PATIENCE_MS = 20000, WORLD_SHORT_MS = 20 };
+
+struct http_world {
+    struct loop *loop;
+    struct cork cork;
+    struct http_server *server;
+    struct http_server_options options;
+    struct loop_fd client; /* reads until the end of file, or `stop_after` bytes */
+    struct loop_timer patience, feeder;
+    struct buf got;
+    size_t stop_after;
+    bool is_out_of_patience, is_ended;
+    struct str to_send;
+    size_t piece, first_piece; /* sent in one round; the first may differ */
+    struct http_conn *waiting;
+    int gone, streamed_ends, detached_fd;
+    struct buf streamed, detached;
+};
+
+static inline void world_stop(struct http_world *w)
+{
+    loop_stop(w->loop);
+}
+
+static inline void world_on_patience(struct loop_timer *timer)
+{
+    struct http_world *w = timer->owner;
+
+    w->is_out_of_patience = true;
+    world_stop(w);
+}
+
+static inline void world_on_client(struct loop_fd *source, unsigned events)
+{
+    struct http_world *w = source->owner;
+    char data[4096];
+    ssize_t n = read(source->fd, data, sizeof data);
+
+    (void)events;
+    if (n > 0)
+        buf_append(&w->got, data, (size_t)n);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) {
+        w->is_ended = true;
+        loop_remove(w->loop, source);
+        world_stop(w);
+    }
+    if (w->stop_after > 0 && w->got.len >= w->stop_after)
+        world_stop(w);
+}
+
+/* One piece a round, so that the server sees each alone. */
+static inline void world_on_feed(struct loop_timer *timer)
+{
+    struct http_world *w = timer->owner;
+    size_t n = w->first_piece > 0 ? w->first_piece : w->piece;
+    struct str part = str_slice(w->to_send, 0, n);
+
+    w->first_piece = 0;
+    if (part.len == 0)
+        return;
+    ssize_t sent = send(w->client.fd, part.p, part.len, MSG_NOSIGNAL);
+    if (sent < 0)
+        return;
+    w->to_send = str_slice(w->to_send, (size_t)sent, w->to_send.len);
+    loop_set_timer(w->loop, timer, loop_now_ms(w->loop));
+}
+
+/* Call with options.routes (and times) set. */
+static inline void world_open(struct http_world *w)
+{
+    struct err e = {0};
+    int pair[2];
+
+    w->loop = loop_new(&e);
+    assert_non_null(w->loop);
+    cork_init(&w->cork, w->loop);
+    w->options.loop = w->loop;
+    w->options.cork = &w->cork;
+    w->server = http_server_new(&w->options, &e);
+    assert_non_null(w->server);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    w->client = (struct loop_fd){.fd = pair[0], .on_ready = world_on_client, .owner = w};
+    w->patience = (struct loop_timer){.on_time = world_on_patience, .owner = w};
+    w->feeder = (struct loop_timer){.on_time = world_on_feed, .owner = w};
+    w->detached_fd = -1;
+    assert_int_equal(loop_add(w->loop, &w->client, LOOP_READ, &e), 0);
+    assert_int_equal(http_server_adopt(w->server, pair[1], STR(""), &e), 0);
+}
+
+static inline void world_run(struct http_world *w, const char *name)
+{
+    struct err e = {0};
+
+    w->is_out_of_patience = false;
+    loop_set_timer(w->loop, &w->patience, clock_now_ms() + WORLD_PATIENCE_MS);
+    assert_int_equal(loop_run(w->loop, &e), 0);
+    loop_clear_timer(w->loop, &w->patience);
+    unit_true(name, !w->is_out_of_patience);
+}
+
+/* Sends in pieces of `piece` bytes, the first of `first`, and runs until the server hangs up. */
+static inline void world_talk(struct http_world *w, const char *name, struct str text, size_t first,
+                              size_t piece)
+{
+    w->to_send = text;
+    w->first_piece = first;
+    w->piece = piece;
+    loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop));
+    world_run(w, name);
+}
+
+static inline void world_close(struct http_world *w)
+{
+    if (w->client.is_added)
+        loop_remove(w->loop, &w->client);
+    http_server_free(w->server);
+    close(w->client.fd);
+    if (w->detached_fd >= 0)
+        close(w->detached_fd);
+    cork_deinit(&w->cork);
+    loop_free(w->loop);
+    buf_free(&w->got);
+    buf_free(&w->streamed);
+    buf_free(&w->detached);
+}
+
+/* What of the answers a test looks at: "status body" of each, joined by " | "; {} for an interim
+ * answer. HEAD answers must come last. */
+static inline void world_summary(struct http_world *w, bool is_last_head, struct buf *out)
+{
+    struct str rest = buf_str(&w->got);
+    struct http_head head;
+    int status;
+
+    while (rest.len > 0) {
+        struct http_head_parser parser = {0};
+        if (http_head_parse(&parser, HTTP_RESPONSE, rest, STR("GET"), &head, &status, NULL) !=
+            IO_DONE) {
+            buf_puts(out, " | rubbish");
+            return;
+        }
+        buf_printf(out, "%s%d", out->len > 0 ? " | " : "", head.status);
+        rest = str_slice(rest, head.size, rest.len);
+        size_t length = head.content_length > 0 ? (size_t)head.content_length : 0;
+        if (is_last_head && length > rest.len)
+            length = 0;
+        if (length > 0)
+            buf_printf(out, " %.*s", (int)length, rest.p);
+        rest = str_slice(rest, length, rest.len);
+    }
+}
+
+#endif

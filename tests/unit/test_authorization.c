@@ -1,0 +1,130 @@
+/* Authorization settings: who may do what, and files that are refused. */
+#include "unit.h"
+
+#include "server/authorization.h"
+
+#define USERS                                                                                      \
+    "authorizedUsers:\n"                                                                           \
+    "  - userId: up\n    upload: true\n"                                                           \
+    "  - userId: down\n    download: true\n"                                                       \
+    "  - userId: boss\n    upload: true\n    download: true\n    admin: true\n"                    \
+    "  - userId: none\n    upload: false\n"
+
+static const struct may_case {
+    const char *name, *settings, *user, *upload, *download, *administer; /* NULL: allowed */
+} may_cases[] = {
+    {"no file", NULL, "u", "User u is not authorized.", NULL, "User u is not authorized."},
+    {"nobody", NULL, NULL, "No verified client ID or user ID", NULL,
+     "No verified client ID or user ID"},
+    {"open", "allowPublicUpload: true\nauthorizedUsers: []\n", "u", NULL, NULL,
+     "User u is not authorized."},
+    {"open, nobody", "allowPublicUpload: true\nauthorizedUsers: []\n", NULL,
+     "No verified client ID or user ID", NULL, "No verified client ID or user ID"},
+    {"uploader", "allowPublicUpload: false\n" USERS, "up", NULL, NULL,
+     "User up not authorized to administer this zone."},
+    {"stranger", "allowPublicUpload: false\n" USERS, "u", "User u is not authorized.", NULL,
+     "User u is not authorized."},
+    {"listed", "allowPublicUpload: false\n" USERS, "none",
+     "User none not authorized to upload files.", NULL,
+     "User none not authorized to administer this zone."},
+    {"closed downloads", "allowPublicUpload: false\nallowPublicDownload: false\n" USERS, "up", NULL,
+     "User up not authorized to download files.",
+     "User up not authorized to administer this zone."},
+    {"downloader", "allowPublicUpload: false\nallowPublicDownload: false\n" USERS, "down",
+     "User down not authorized to upload files.", NULL,
+     "User down not authorized to administer this zone."},
+    {"administrator", "allowPublicUpload: false\nallowPublicDownload: false\n" USERS, "boss", NULL,
+     NULL, NULL},
+    {"closed downloads, nobody", "allowPublicUpload: true\nallowPublicDownload: false\n" USERS,
+     NULL, "No verified client ID or user ID", "No verified client ID or user ID",
+     "No verified client ID or user ID"},
+};
+
+static void check_may(const struct may_case *c, const char *what, int result, const struct err *e,
+                      const char *want)
+{
+    char name[128];
+
+    snprintf(name, sizeof name, "%s: %s", c->name, what);
+    unit_true(name, (result == 0) == (want == NULL));
+    if (want != NULL)
+        unit_equal(name, e->msg, want);
+}
+
+static void test_may(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(may_cases); i++) {
+        const struct may_case *c = &may_cases[i];
+        struct authorization a = authorization_none();
+        struct err e = {0};
+        if (c->settings != NULL)
+            unit_true(c->name, authorization_parse(&a, str_of(c->settings), "s.yaml", &e) == 0);
+        check_may(c, "upload", authorization_may_upload(&a, c->user, &e), &e, c->upload);
+        check_may(c, "download", authorization_may_download(&a, c->user, &e), &e, c->download);
+        check_may(c, "administer", authorization_may_administer(&a, c->user, &e), &e,
+                  c->administer);
+        authorization_deinit(&a);
+    }
+}
+
+static const struct refused_case {
+    const char *name, *settings, *error;
+} refused_cases[] = {
+    {"empty", "", "s.yaml:1: allowPublicUpload is missing"},
+    {"a list", "- a\n", "s.yaml:1: want a mapping"},
+    {"no users", "allowPublicUpload: true\n", "s.yaml:1: authorizedUsers: want a list"},
+    {"users not a list", "allowPublicUpload: true\nauthorizedUsers: a\n",
+     "s.yaml:2: authorizedUsers: want a list"},
+    {"unknown key", "allowPublicUpload: true\nauthorizedUsers: []\nmore: 1\n",
+     "s.yaml:3: unknown key \"more\""},
+    {"not a boolean", "allowPublicUpload: 1\nauthorizedUsers: []\n",
+     "s.yaml:1: allowPublicUpload \"1\": want true or false"},
+    {"quoted boolean", "allowPublicUpload: \"true\"\nauthorizedUsers: []\n",
+     "s.yaml:1: allowPublicUpload \"true\": want true or false"},
+    {"user without id", "allowPublicUpload: true\nauthorizedUsers:\n  - upload: true\n",
+     "s.yaml:3: userId is missing"},
+    {"user is text", "allowPublicUpload: true\nauthorizedUsers:\n  - me\n",
+     "s.yaml:3: want userId, upload, download, admin"},
+    {"unknown key of a user",
+     "allowPublicUpload: true\nauthorizedUsers:\n  - userId: u\n    uplaod: true\n",
+     "s.yaml:4: unknown key \"uplaod\""},
+    {"permission is text",
+     "allowPublicUpload: true\nauthorizedUsers:\n  - userId: u\n    upload: maybe\n",
+     "s.yaml:4: upload \"maybe\": want true or false"},
+};
+
+static void test_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(refused_cases); i++) {
+        const struct refused_case *c = &refused_cases[i];
+        struct authorization a = authorization_none();
+        struct err e = {0};
+        unit_true(c->name, authorization_parse(&a, str_of(c->settings), "s.yaml", &e) == -1);
+        unit_equal(c->name, e.msg, c->error);
+        unit_true(c->name, a.doc == NULL);
+    }
+}
+
+static void test_open_settings(void **state)
+{
+    struct authorization a;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(authorization_parse(&a, authorization_open_settings(), "s.yaml", &e), 0);
+    assert_int_equal(authorization_may_upload(&a, "anybody", &e), 0);
+    authorization_deinit(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_may),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_open_settings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

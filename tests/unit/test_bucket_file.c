@@ -1,0 +1,234 @@
+/* An object appears whole and right or not at all; left-overs are removed, others kept. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "server/bucket_file.h"
+
+#define HELLO_HASH "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" /* "hello" */
+#define EMPTY_HASH "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+
+static char folder[64];
+static struct site site;
+
+static int set_up(void **state)
+{
+    struct site_options options = {.data_dir = folder};
+    struct err e = {0};
+
+    (void)state;
+    strcpy(folder, "/tmp/test_bucket_file.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(site_open(&site, &options, &e), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+
+    (void)state;
+    site_close(&site);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[256];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+/* How many files wait in the folder of unfinished uploads. */
+static int count_unfinished(void)
+{
+    char command[160];
+    int count = -1;
+    FILE *out;
+
+    snprintf(command, sizeof command, "find '%s/.hub/uploads' -type f | wc -l", folder);
+    out = popen(command, "r");
+    assert_non_null(out);
+    assert_int_equal(fscanf(out, "%d", &count), 1);
+    pclose(out);
+    return count;
+}
+
+static const struct publish_case {
+    const char *name, *data, *hash;
+    int64_t size;
+    enum err_code write_code, publish_code;
+} publish_cases[] = {
+    {"right", "hello", HELLO_HASH, 5, ERR_NONE, ERR_NONE},
+    {"nothing", "", EMPTY_HASH, 0, ERR_NONE, ERR_NONE},
+    {"wrong hash", "hellO", HELLO_HASH, 5, ERR_NONE, ERR_CHANGED},
+    {"too short", "hell", HELLO_HASH, 5, ERR_NONE, ERR_PROTOCOL},
+    {"too long", "hello!", HELLO_HASH, 5, ERR_PROTOCOL, ERR_NONE},
+};
+
+static void test_publish(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(publish_cases); i++) {
+        const struct publish_case *c = &publish_cases[i];
+        const char *path = path_of("z/sha1/aa/f4/c6/object");
+        struct bucket_file file;
+        struct err e = {0};
+        bool is_right = c->write_code == ERR_NONE && c->publish_code == ERR_NONE;
+        unit_true(c->name, bucket_file_open(&file, &site, c->size, &e) == 0);
+        unit_true(c->name, count_unfinished() == 1);
+        int result = bucket_file_write(&file, str_of(c->data), &e);
+        unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->write_code);
+        if (result == 0) {
+            result = bucket_file_publish(&file, path, str_of(c->hash), &e);
+            unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->publish_code);
+        }
+        bucket_file_discard(&file);
+        unit_true(c->name, count_unfinished() == 0);
+        unit_true(c->name, (access(path, F_OK) == 0) == is_right);
+        unlink(path);
+    }
+}
+
+static void test_replace(void **state)
+{
+    const char *path = path_of("sha1/object");
+    struct bucket_file file;
+    struct err e = {0};
+    struct buf text = {0};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+        assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
+        assert_int_equal(bucket_file_publish(&file, path, STR(HELLO_HASH), &e), 0);
+    }
+    assert_int_equal(fs_read_file(path, 100, &text, &e), 0);
+    unit_equal("content", buf_cstr(&text), "hello");
+    buf_free(&text);
+}
+
+static void test_no_room(void **state)
+{
+    struct bucket_file file;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(bucket_file_open(&file, &site, INT64_C(1) << 60, &e), -1);
+    assert_int_equal(e.code, ERR_TOO_LARGE);
+    assert_int_equal(count_unfinished(), 0);
+}
+
+static void test_clean(void **state)
+{
+    struct bucket_file file;
+    struct err e = {0};
+    int fd;
+
+    (void)state;
+    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+    fd = open(path_of(".hub/uploads/0123456789abcdef"), O_WRONLY | O_CREAT, 0666);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(count_unfinished(), 2);
+    bucket_file_clean(site.dir);
+    assert_int_equal(count_unfinished(), 1);
+    assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
+    assert_int_equal(bucket_file_publish(&file, path_of("sha1/other"), STR(HELLO_HASH), &e), 0);
+}
+
+/* A key that cannot be an object's never becomes a path. */
+static const struct key_case {
+    const char *name, *key;
+    bool is_key;
+} key_cases[] = {
+    {"plain", "sha1/aa/f4/c6/" HELLO_HASH, true},
+    {"in a folder", "a/b/sha1/aa/f4/c6/" HELLO_HASH, true},
+    {"other folders", "sha1/aa/f4/c7/" HELLO_HASH, false},
+    {"settings", "settings/authorizationSettings.yaml", false},
+    {"the signing key", ".hub/url-key", false},
+    {"absolute", "/sha1/aa/f4/c6/" HELLO_HASH, false},
+    {"upper case", "sha1/AA/F4/C6/AAF4C61DDCC5E8A2DABEDE0F3B482CD9AEA9434D", false},
+    {"outside", "../sha1/aa/f4/c6/" HELLO_HASH, false},
+    {"further outside", "a/../../sha1/aa/f4/c6/" HELLO_HASH, false},
+    {"hidden", ".hub/sha1/aa/f4/c6/" HELLO_HASH, false},
+    {"doubled", "a//sha1/aa/f4/c6/" HELLO_HASH, false},
+    {"glued", "xsha1/aa/f4/c6/" HELLO_HASH, false},
+    {"empty", "", false},
+};
+
+static void test_keys(void **state)
+{
+    struct str hash;
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(key_cases); i++)
+        unit_true(key_cases[i].name,
+                  site_is_object_key(str_of(key_cases[i].key), &hash) == key_cases[i].is_key);
+}
+
+static const struct host_case {
+    const char *name, *host, *url;
+} host_cases[] = {
+    {"name", "hub.example:8080", "http://hub.example:8080"},
+    {"v6", "[::1]:80", "http://[::1]:80"},
+    {"none", NULL, "http://listen:1"},
+    {"empty", "", "http://listen:1"},
+    {"path", "evil/x", "http://listen:1"},
+    {"user", "a@b", "http://listen:1"},
+    {"query", "a?b", "http://listen:1"},
+};
+
+static void test_base_url(void **state)
+{
+    (void)state;
+    site.listen_url = strdup("http://listen:1");
+    for (size_t i = 0; i < UNIT_COUNT(host_cases); i++) {
+        struct str host = str_of(host_cases[i].host);
+        struct buf url = {0};
+        site_put_base_url(&site, host_cases[i].host == NULL ? NULL : &host, &url);
+        unit_equal(host_cases[i].name, buf_cstr(&url), host_cases[i].url);
+        buf_free(&url);
+    }
+}
+
+static void test_key_is_kept(void **state)
+{
+    struct site_options options = {.data_dir = folder, .zone = "a zone"};
+    unsigned char key[SIGNED_URL_KEY];
+    struct site again;
+    struct stat st;
+    struct err e = {0};
+
+    (void)state;
+    memcpy(key, site.url_key, sizeof key);
+    assert_int_equal(site_open(&again, &options, &e), -1);
+    assert_int_equal(e.code, ERR_USAGE);
+    options.zone = NULL;
+    assert_int_equal(site_open(&again, &options, &e), 0);
+    assert_memory_equal(key, again.url_key, sizeof key);
+    assert_int_equal(stat(path_of(".hub/url-key"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    site_close(&again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_publish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_replace, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_clean, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_base_url, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_key_is_kept, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

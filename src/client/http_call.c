@@ -140,7 +140,8 @@ void http_call_free(struct http_call *call)
     buf_wipe(&call->head_out); /* a header or the target may be a secret */
     buf_free(&call->head_in);
     buf_free(&call->answer);
-    free(call->in_data);
+    if (call->in_data != NULL)
+        http_idle_give_buffer(call->client, call->in_data);
     free(call);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "client/http_call.h"
 #include "client/http_idle.h"
 
 struct http_client *http_client_new(void)
@@ -26,6 +27,7 @@ void http_client_free(struct http_client *client)
         stream_free(client->idle[0].stream);
         remove_idle(client, 0);
     }
+    free(client->read_buffer);
     free(client);
 }
 
@@ -62,6 +64,22 @@ void http_idle_give(struct http_client *client, struct str origin, struct stream
         remove_idle(client, 0);
     }
     client->idle[client->count++] = idle;
+}
+
+char *http_idle_take_buffer(struct http_client *client)
+{
+    char *buffer = client->read_buffer;
+
+    client->read_buffer = NULL;
+    return buffer != NULL ? buffer : malloc(HTTP_CALL_READ_BYTES);
+}
+
+void http_idle_give_buffer(struct http_client *client, char *buffer)
+{
+    if (client->read_buffer == NULL)
+        client->read_buffer = buffer;
+    else
+        free(buffer);
 }
 
 struct http_call *http_client_perform(struct http_client *client,

@@ -14,10 +14,10 @@ struct http_idle {
     int64_t since_ms;
 };
 
-/* Oldest first. */
 struct http_client {
-    struct http_idle idle[HTTP_CLIENT_MAX_IDLE];
+    struct http_idle idle[HTTP_CLIENT_MAX_IDLE]; /* oldest first */
     size_t count;
+    char *read_buffer; /* of the call that ended last: mapping a new one costs more than a read */
 };
 
 /* The youngest connection to an origin that is still usable and not older than max_idle_ms, or
@@ -28,5 +28,10 @@ struct stream *http_idle_take(struct http_client *client, struct str origin, int
 /* Keeps a connection, in place of the oldest when there are HTTP_CLIENT_MAX_IDLE. Takes it over. */
 void http_idle_give(struct http_client *client, struct str origin, struct stream *stream,
                     int64_t now_ms);
+
+/* A buffer of HTTP_CALL_READ_BYTES for a call, which frees it or gives it back. NULL without
+ * memory. */
+char *http_idle_take_buffer(struct http_client *client);
+void http_idle_give_buffer(struct http_client *client, char *buffer);
 
 #endif

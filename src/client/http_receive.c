@@ -1,7 +1,7 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/http_call.h"
+#include "client/http_idle.h"
 
 static struct str unread(const struct http_call *call)
 {
@@ -13,7 +13,7 @@ static enum io fill(struct http_call *call, int64_t now_ms, struct err *e)
 {
     size_t n, kept = call->in_end - call->in_start;
 
-    if (call->in_data == NULL && (call->in_data = malloc(HTTP_CALL_READ_BYTES)) == NULL) {
+    if (call->in_data == NULL && (call->in_data = http_idle_take_buffer(call->client)) == NULL) {
         err_set(e, ERR_FAILED, "out of memory");
         return IO_ERR;
     }

@@ -1,8 +1,6 @@
-/* Whatever parses is written and parsed again to the same text, and its canonical form is stable. */
-#include <stdint.h>
-#include <stdlib.h>
-
+/* Whatever parses is written and parsed again to the same text; its canonical form is stable. */
 #include "base/json.h"
+#include "fuzz.h"
 
 enum form { PLAIN, JAVASCRIPT, PYTHON };
 

@@ -1,9 +1,8 @@
 /* Whatever parses can be walked; nothing crashes, hangs or leaks. */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/yaml.h"
+#include "fuzz.h"
 
 static void walk(const struct yaml *node, size_t depth)
 {

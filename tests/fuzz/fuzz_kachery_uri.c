@@ -1,0 +1,46 @@
+/* What the daemon accepts the user may type too, and what is put is parsed again. */
+#include <string.h>
+
+#include "base/hex.h"
+#include "fuzz.h"
+#include "proto/kachery_uri.h"
+#include "proto/url.h"
+
+static void check_put(const struct kachery_uri *u, struct str label)
+{
+    struct kachery_uri again;
+    struct buf out = {0}, decoded = {0};
+
+    kachery_uri_put(&out, u->hash, label);
+    require(kachery_uri_parse(&again, buf_str(&out), KACHERY_URI_USER, NULL) == 0);
+    require(strcmp(again.hash, u->hash) == 0 && again.location.len == 0);
+    require(url_put_decoded(&decoded, again.label));
+    require(str_equal(buf_str(&decoded), label));
+    buf_clear(&out);
+    kachery_uri_put_object_key(&out, STR(""), u->hash);
+    require(out.len == 54 && str_ends_with(buf_str(&out), str_of(u->hash)));
+    buf_free(&out);
+    buf_free(&decoded);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str text = {(const char *)data, size};
+    struct kachery_uri user, daemon;
+    struct err e = {0};
+
+    int as_user = kachery_uri_parse(&user, text, KACHERY_URI_USER, &e);
+    require(as_user == 0 || (e.code == ERR_USAGE && str_is_utf8(str_of(e.msg))));
+    if (kachery_uri_parse(&daemon, text, KACHERY_URI_DAEMON, &e) == 0) {
+        require(as_user == 0 && strcmp(user.hash, daemon.hash) == 0);
+        require(daemon.label.len == 0 && daemon.location.len == 0);
+    }
+    if (as_user == 0) {
+        require(hex_is_lower(str_of(user.hash), SHA1_HEX));
+        check_put(&user, user.location);
+        check_put(&user, user.label);
+    }
+    if (kachery_uri_is_name(text))
+        require(str_find(text, '/') == text.len && text.len <= KACHERY_URI_MAX_NAME_BYTES);
+    return 0;
+}

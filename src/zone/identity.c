@@ -9,44 +9,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/hex.h"
 #include "base/random.h"
 #include "base/sha1.h"
+#include "zone/pem.h"
 
 enum {
-    KEY_SIZE = 32, /* of a seed and of a public key */
+    KEY_SIZE = PEM_KEY_SIZE, /* of a seed and of a public key */
     PEM_MAX_BYTES = 1024,
-    DER_MAX_PREFIX = 16,
     /* How long a second `register` waits for the first one's other file. */
     CREATE_WAIT_MS = 5000,
     CREATE_POLL_MS = 20
 };
 
-/* One of the two files: "-----BEGIN <label>-----", a line of base64, "-----END <label>-----". */
+/* One of the two files. */
 struct key_file {
-    const char *name, *label;
-    unsigned char prefix[DER_MAX_PREFIX]; /* DER of RFC 8410 before the key's 32 bytes */
-    size_t prefix_len;
+    const char *name;
+    enum pem_kind kind;
     mode_t mode;
 };
 
-static const struct key_file private_file = {
-    "private.pem",
-    "PRIVATE KEY",
-    {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
-     0x20},
-    16,
-    0600};
-static const struct key_file public_file = {
-    "public.pem",
-    "PUBLIC KEY",
-    {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00},
-    12,
-    0666};
+static const struct key_file private_file = {"private.pem", PEM_PRIVATE, 0600};
+static const struct key_file public_file = {"public.pem", PEM_PUBLIC, 0666};
 
 void identity_wipe(struct identity *id)
 {
@@ -70,45 +57,6 @@ static char *key_path(const char *key_dir, const struct key_file *file)
     return buf_take(&path);
 }
 
-static void put_pem(struct buf *out, const struct key_file *file, const unsigned char *key)
-{
-    unsigned char der[DER_MAX_PREFIX + KEY_SIZE];
-
-    memcpy(der, file->prefix, file->prefix_len);
-    memcpy(der + file->prefix_len, key, KEY_SIZE);
-    buf_printf(out, "-----BEGIN %s-----\n", file->label);
-    base64_put(out, (struct str){(char *)der, file->prefix_len + KEY_SIZE});
-    buf_printf(out, "\n-----END %s-----\n", file->label);
-    explicit_bzero(der, sizeof der);
-}
-
-/* Reads exactly what put_pem writes; the last line feed may be missing. */
-static bool parse_pem(const struct key_file *file, struct str text, unsigned char key[KEY_SIZE])
-{
-    struct buf begin = {0}, end = {0}, der = {0};
-    bool is_right = false;
-
-    buf_printf(&begin, "-----BEGIN %s-----\n", file->label);
-    buf_printf(&end, "\n-----END %s-----", file->label);
-    if (text.len > 0 && text.p[text.len - 1] == '\n')
-        text.len--;
-    if (begin.failed || end.failed || text.len < begin.len + end.len ||
-        !str_starts_with(text, buf_str(&begin)) || !str_ends_with(text, buf_str(&end)))
-        goto out;
-    if (!base64_decode(&der, str_slice(text, begin.len, text.len - end.len)))
-        goto out;
-    if (der.len != file->prefix_len + KEY_SIZE ||
-        memcmp(der.data, file->prefix, file->prefix_len) != 0)
-        goto out;
-    memcpy(key, der.data + file->prefix_len, KEY_SIZE);
-    is_right = true;
-out:
-    buf_free(&begin);
-    buf_free(&end);
-    buf_wipe(&der);
-    return is_right;
-}
-
 /* ERR_NOT_FOUND when there is no such file. */
 static int read_key(const char *key_dir, const struct key_file *file, unsigned char key[KEY_SIZE],
                     struct err *e)
@@ -123,9 +71,9 @@ static int read_key(const char *key_dir, const struct key_file *file, unsigned c
     }
     if (fs_read_file(path, PEM_MAX_BYTES, &text, e) != 0)
         goto out;
-    if (!parse_pem(file, buf_str(&text), key)) {
+    if (!pem_parse(file->kind, buf_str(&text), key)) {
         err_set(e, ERR_PROTOCOL, "%s: not an Ed25519 %s: want the three lines of a PEM file", path,
-                file->label);
+                pem_label(file->kind));
         goto out;
     }
     result = 0;
@@ -232,7 +180,7 @@ static int stage(struct staged *staged, const char *key_dir, const struct key_fi
     struct buf pem = {0};
     int fd = -1, result = -1;
 
-    put_pem(&pem, file, key);
+    pem_put(&pem, file->kind, key);
     staged->path = key_path(key_dir, file);
     if (staged->path == NULL || pem.failed) {
         err_set(e, ERR_FAILED, "out of memory");

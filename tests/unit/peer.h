@@ -170,7 +170,10 @@ static inline int peer_run(int fd, void *ctx)
         peer_do(peer, step, &connection, &log, &total);
     buf_append(&report, &total, sizeof total);
     buf_put(&report, buf_str(&log));
-    return frame_send(fd, buf_str(&report), -1, NULL) == IO_DONE ? 0 : 1;
+    enum io io = frame_send(fd, buf_str(&report), -1, NULL);
+    buf_free(&report);
+    buf_free(&log);
+    return io == IO_DONE ? 0 : 1;
 }
 
 static inline void peer_start(struct peer *peer, const struct peer_step *script)

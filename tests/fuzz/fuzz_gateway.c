@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "zone/bucket.h"
 #include "zone/gateway_message.h"
 

@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "zone/pem.h"
 
 static void check(enum pem_kind kind, struct str text)

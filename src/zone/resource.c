@@ -160,7 +160,7 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
         err_set(e, ERR_REFUSED, "resource \"%s\": failed without saying why", r->name);
     } else {
         buf_clear(text);
-        buf_put(text, answer.status.error);
+        fs_put_printable(text, str_cut(answer.status.error, RESOURCE_MAX_REASON_BYTES));
         result = buf_check(text, e);
     }
     if (result == 0) {

@@ -53,6 +53,7 @@ static int put(struct upload *upload, const char *url, struct err *e)
         .url = str_of(url),
         .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
         .deadline_ms = CLOCK_NEVER_MS,
+        .stall_ms = UPLOAD_STALL_MS,
         .source = next_chunk,
         .body_size = upload->source.size,
         .ctx = upload,

@@ -11,6 +11,7 @@ enum {
     UPLOAD_HOLD_BACK_BYTES = 65536,
     UPLOAD_CHUNK_BYTES = 262144,
     UPLOAD_PROGRESS_MS = 100,
+    UPLOAD_STALL_MS = 120000, /* longer than for others: at the end a bucket may sync to disk */
     /* An older gateway's alreadyPending: asked again that often, for so long. */
     UPLOAD_PENDING_EVERY_MS = 5000,
     UPLOAD_PENDING_TOTAL_MS = 60000

@@ -125,6 +125,7 @@ def test_load_asks_waits_and_downloads(zone, user):
 @pytest.mark.parametrize("states, uploads, status, words", [
     ([{"status": "not-found"}], {}, 3, "not at resource \"lab.res\""),
     ([{"status": "error", "error": "changed since"}], {}, 1, "resource \"lab.res\": changed since"),
+    ([{"status": "error", "error": "\x1b[2J\nÄ" + "x" * 1000}], {}, 1, "resource \"lab.res\": \\x1b[2J\\x0aÄxx"),
     ([{"status": "completed"}], {}, 1, "says that it uploaded the file"),
 ])
 def test_load_fails_with_words(zone, user, states, uploads, status, words):

@@ -103,9 +103,11 @@ static bool next_of_named(struct verify *v, struct batch_item *item)
     return true;
 }
 
+/* Also what cannot be read: the attempt tells why. */
 static bool is_to_be_read(const struct store_entry *entry)
 {
-    return entry->path != NULL && (entry->state == STORE_OK || entry->state == STORE_TOUCHED);
+    return entry->path != NULL && (entry->state == STORE_OK || entry->state == STORE_TOUCHED ||
+                                   entry->state == STORE_UNREADABLE);
 }
 
 static enum batch_run_step next_entry(void *owner, struct batch_item *item)

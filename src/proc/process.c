@@ -165,7 +165,7 @@ static void set_limits(const struct process_options *options)
 
 static void reset_signals(void)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
     sigset_t none;
 
     for (int number = 1; number < NSIG; number++)

@@ -39,7 +39,7 @@ enum { PROCESS_MAX_KEPT = 16 };
  * raised to the hard limit; runs; _exit()s without flushing the parent's stdio.
  * The child ignores SIGINT, SIGTERM, SIGHUP and SIGQUIT: sent to a whole group by a terminal or a
  * service manager, they are for the parent, which decides when its children end. It also ignores
- * SIGPIPE (sendfile has no MSG_NOSIGNAL).
+ * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write fails and is told).
  */
 int process_start(struct process *p, const struct process_options *options, struct err *e);
 

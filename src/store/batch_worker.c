@@ -24,11 +24,12 @@ static bool send_out(struct worker *w)
     return !w->out.failed && frame_send(w->fd, buf_str(&w->out), -1, NULL) == IO_DONE;
 }
 
+/* A parent that lets go shuts its side down and waits a moment. */
 static bool parent_is_there(const struct worker *w)
 {
-    struct pollfd p = {.fd = w->fd, .events = 0};
+    struct pollfd p = {.fd = w->fd, .events = POLLRDHUP};
 
-    return poll(&p, 1, 0) == 0 || (p.revents & (POLLHUP | POLLERR)) == 0;
+    return poll(&p, 1, 0) == 0;
 }
 
 static bool report_bytes(void *ctx, int64_t bytes)

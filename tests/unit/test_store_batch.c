@@ -1,0 +1,198 @@
+/* Many files through the pool: order, errors, durability's steps, and a run that is given up. */
+#include "store_fixture.h"
+
+#include "base/clock.h"
+#include "store/batch.h"
+#include "store/record.h"
+
+struct results {
+    struct buf text;
+    size_t count;
+    uint64_t bytes;
+};
+
+static void note(void *owner, struct batch_item *item)
+{
+    struct results *r = owner;
+    const char *slash = strrchr(item->path, '/');
+
+    buf_printf(&r->text, "%s %.4s %lld\n", slash + 1,
+               item->error != NULL ? item->error : item->hash, (long long)item->size);
+    r->count++;
+    r->bytes += item->error == NULL ? (uint64_t)item->size : 0;
+}
+
+static void add(struct batch *b, const char *path, int64_t size)
+{
+    struct batch_item item = {.path = strdup(path), .size = size};
+
+    batch_add(b, &item);
+}
+
+static void run_to_end(struct batch *b)
+{
+    struct pollset set = {0};
+    struct err e;
+    int64_t deadline_ms = clock_now_ms() + 60000;
+
+    while (!batch_is_empty(b)) {
+        assert_true(clock_now_ms() < deadline_ms);
+        assert_int_equal(batch_step(b, clock_now_ms(), false, &e), 0);
+        if (batch_is_empty(b))
+            break;
+        pollset_clear(&set);
+        batch_poll(b, &set);
+        pollset_wake_at(&set, deadline_ms);
+        assert_true(pollset_wait(&set, &e) >= 0);
+    }
+    pollset_free(&set);
+}
+
+static struct batch *start(struct fixture *f, enum batch_work work, unsigned jobs,
+                           struct results *results)
+{
+    struct batch_options options = {
+        .store = &f->store, .work = work, .jobs = jobs, .on_result = note, .owner = results};
+    struct err e = {0};
+    struct batch *b = batch_new(&options, &e);
+
+    assert_non_null(b);
+    return b;
+}
+
+/* More files than one group or one commit takes, of sizes that make them finish out of order. */
+static void results_come_in_order(void **state)
+{
+    static const enum batch_work works[] = {BATCH_LINK, BATCH_COPY, BATCH_HASH};
+    enum { FILES = 500, LARGE = 3 << 20 };
+    struct fixture *f = *state;
+    char *data = calloc(1, LARGE);
+
+    for (size_t w = 0; w < UNIT_COUNT(works); w++) {
+        struct results results = {0};
+        struct buf want = {0};
+        struct batch *b = start(f, works[w], 3, &results);
+        for (int i = 0; i < FILES; i++) {
+            char name[32];
+            size_t size = i % 50 == 0 ? LARGE - (size_t)i : 1 + (size_t)i;
+            struct store_added hashed;
+            struct err e;
+            snprintf(name, sizeof name, "data/%03d", i);
+            const char *path = fixture_write(f, name, (struct str){data, size}, 1700000000);
+            int fd = open(path, O_RDONLY);
+            assert_int_equal(store_hash_fd(fd, path, hashed.hash, &hashed.size, &e), 0);
+            close(fd);
+            buf_printf(&want, "%03d %.4s %zu\n", i, hashed.hash, size);
+            add(b, path, (int64_t)size);
+        }
+        run_to_end(b);
+        unit_equal("order", buf_cstr(&results.text), buf_cstr(&want));
+        assert_int_equal(results.count, batch_files(b));
+        assert_int_equal(results.bytes, batch_bytes(b));
+        batch_free(b);
+        buf_free(&results.text);
+        buf_free(&want);
+    }
+    free(data);
+}
+
+static void bad_files_do_not_stop_the_others(void **state)
+{
+    struct fixture *f = *state;
+    struct results results = {0};
+    struct batch *b = start(f, BATCH_LINK, 2, &results);
+    struct batch_item known = {.path = strdup("/known/bad")};
+
+    add(b, fixture_write(f, "one", STR("hello"), 1700000000), 5);
+    add(b, fixture_path(f, "none"), 0);
+    batch_item_fail(&known, &(struct err){ERR_FAILED, "told before"});
+    batch_add(b, &known);
+    add(b, fixture_write(f, "two \xff\n", STR("hello!"), 1700000000), 6);
+    run_to_end(b);
+    unit_equal("results", buf_cstr(&results.text),
+               "one aaf4 5\nnone cann 0\nbad told 0\ntwo \xff\n 8f7d 6\n");
+    assert_int_equal(fixture_count(f), 2);
+    batch_free(b);
+    buf_free(&results.text);
+}
+
+/* The same bytes at several paths, some linked before: the last of the input wins. */
+static void last_link_wins(void **state)
+{
+    static const char *const orders[] = {"ab", "ba", "aba", "bab", "abab", "baa"};
+    struct fixture *f = *state;
+    struct buf file = {0};
+    char a[256], b[256];
+
+    snprintf(a, sizeof a, "%s", fixture_write(f, "a", STR("hello"), 1700000000));
+    snprintf(b, sizeof b, "%s", fixture_write(f, "b", STR("hello"), 1700000000));
+    store_put_link_path(&f->store, "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d", &file);
+    for (size_t i = 0; i < UNIT_COUNT(orders); i++) {
+        struct results results = {0};
+        struct record r;
+        struct err e;
+        struct batch *batch = start(f, BATCH_LINK, 2, &results);
+        const char *last = NULL;
+        for (const char *p = orders[i]; *p != '\0'; p++)
+            add(batch, last = *p == 'a' ? a : b, 5);
+        run_to_end(batch);
+        batch_free(batch);
+        buf_free(&results.text);
+        assert_int_equal(record_read(buf_cstr(&file), &r, &e), 0);
+        unit_equal(orders[i], r.path, last);
+        record_deinit(&r);
+        assert_int_equal(fixture_count(f), 1);
+    }
+    buf_free(&file);
+}
+
+/* Given up in the middle: what was staged is put away, what was not told is not visible. */
+static void given_up(void **state)
+{
+    static const enum batch_work works[] = {BATCH_LINK, BATCH_COPY};
+    struct fixture *f = *state;
+
+    for (size_t w = 0; w < UNIT_COUNT(works); w++) {
+        struct results results = {0};
+        struct err e;
+        struct batch *b = start(f, works[w], 2, &results);
+        int64_t deadline_ms = clock_now_ms() + 60000;
+        for (int i = 0; i < 10; i++) {
+            char name[16], text[16];
+            snprintf(name, sizeof name, "f%d", i);
+            snprintf(text, sizeof text, "%zu %d", w, i);
+            add(b, fixture_write(f, name, str_of(text), 1700000000), 5);
+        }
+        const char *large = fixture_path(f, "large");
+        int fd = open(large, O_WRONLY | O_CREAT, 0666);
+        assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0); /* takes ten minutes */
+        close(fd);
+        add(b, large, INT64_C(1) << 40);
+        while (batch_files(b) < 10 || batch_bytes(b) < 1 << 20) {
+            struct pollset set = {0};
+            assert_true(clock_now_ms() < deadline_ms);
+            assert_int_equal(batch_step(b, 0, false, &e), 0);
+            batch_poll(b, &set);
+            pollset_wake_at(&set, clock_now_ms() + 100);
+            assert_true(pollset_wait(&set, &e) >= 0);
+            pollset_free(&set);
+        }
+        assert_int_equal(results.count, 0);
+        batch_free(b);
+        assert_int_equal(fixture_count(f), 0);
+        buf_free(&results.text);
+    }
+}
+
+int main(void)
+{
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(results_come_in_order),
+        WITH_STORE(bad_files_do_not_stop_the_others),
+        WITH_STORE(last_link_wins),
+        WITH_STORE(given_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

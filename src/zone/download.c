@@ -13,7 +13,11 @@
 #include "base/sha1.h"
 #include "zone/bucket.h"
 
-enum { COPY_CHUNK_BYTES = 262144 };
+enum {
+    COPY_CHUNK_BYTES = 262144,
+    /* The disk is set to work after each so many bytes, so that little is left for the last fsync. */
+    WRITE_OUT_BYTES = 8 << 20
+};
 
 /* A file being written under a temporary name: hashed on the way, renamed only when it is right. */
 struct target {
@@ -23,6 +27,7 @@ struct target {
     int fd;
     struct sha1 sha1;
     int64_t bytes, size; /* size -1: not told */
+    int64_t written_out; /* of the bytes, handed to the disk */
 };
 
 static void target_init(struct target *target, const struct download_options *options,
@@ -63,6 +68,17 @@ static int target_reserve(struct target *target, struct err *e)
     return 0;
 }
 
+/* Only a hint: what it cannot do, fsync does in the end. */
+static void target_write_out(struct target *target)
+{
+    int64_t ready = target->bytes - target->written_out;
+
+    if (ready < WRITE_OUT_BYTES)
+        return;
+    sync_file_range(target->fd, target->written_out, ready, SYNC_FILE_RANGE_WRITE);
+    target->written_out = target->bytes;
+}
+
 static int target_add(struct target *target, struct str chunk, struct err *e)
 {
     const struct download_options *options = target->options;
@@ -71,6 +87,7 @@ static int target_add(struct target *target, struct str chunk, struct err *e)
         return -1;
     sha1_update(&target->sha1, chunk.p, chunk.len);
     target->bytes += (int64_t)chunk.len;
+    target_write_out(target);
     if (target->size >= 0 && target->bytes > target->size)
         return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
                        (long long)target->size);

@@ -16,7 +16,7 @@ BEGIN {
     owner["sodium"] = "^src/base/ed25519\\.c$"
     owner["bearssl_hash.h"] = "^src/base/"
     owner["bearssl_hmac.h"] = "^src/base/"
-    owner["bearssl"] = "^src/net/(tls|trust)[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
+    owner["bearssl"] = "^src/net/(tls|cert)[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
     owner["pthread.h"] = owner["threads.h"] = "^no file: processes, not threads$"
 }
 function bad(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; status = 1 }

@@ -1,0 +1,35 @@
+/*
+ * Names in certificates: distinguished names, host names (RFC 6125, RFC 9525), addresses, and name
+ * constraints (RFC 5280 §4.2.1.10). The common name is never looked at.
+ */
+#ifndef NET_CERT_NAME_H
+#define NET_CERT_NAME_H
+
+#include "base/buf.h"
+#include "net/cert.h"
+
+/* Comparisons that the name constraints of one path may cost: a bound on what a peer can make us
+ * do. */
+enum { CERT_NAME_MAX_COMPARISONS = 100000 };
+
+/* Distinguished names (whole SEQUENCEs) that are equal byte for byte or, per attribute, after
+ * folding ASCII case and runs of spaces (RFC 5280 §7.1). */
+bool cert_name_is_equal(struct str a, struct str b);
+
+/* True for a SEQUENCE without content. */
+bool cert_name_is_empty(struct str name);
+
+/* Appends a distinguished name for people: "CN=…, O=…"; control bytes as \xHH, at most 120 bytes.
+ * */
+void cert_name_put(struct buf *out, struct str name);
+
+/* 0 when the certificate is for this host (a name, or an IPv4 or IPv6 literal); -1 ERR_REFUSED
+ * naming the host and the names that the certificate has. */
+int cert_name_check_host(const struct cert *cert, struct str host, struct err *e);
+
+/* 0 when the names of `subject` are within the name constraints of `authority`. *budget is what is
+ * left of CERT_NAME_MAX_COMPARISONS. -1 ERR_REFUSED with the name and the constraint. */
+int cert_name_check_constraints(const struct cert *authority, const struct cert *subject,
+                                unsigned *budget, struct err *e);
+
+#endif

@@ -1,0 +1,277 @@
+#include "net/cert_path.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "net/cert_name.h"
+
+/* The search's state. path[0] is the peer's own certificate; each next one is its issuer. */
+struct search {
+    struct cert sent[CERT_PATH_MAX_SENT];
+    size_t sent_count;
+    const struct cert *path[CERT_PATH_MAX_LENGTH + 1];
+    size_t length;
+    const struct trust *trust;
+    int64_t now_s;
+    unsigned signatures_left, comparisons_left;
+    struct err best; /* the most telling failure: that of the longest path */
+    size_t best_length;
+    bool best_has_root;
+};
+
+/* Keeps the failure that came closest to a valid path. */
+static void note_failure(struct search *s, const struct err *e, bool has_root)
+{
+    if (s->best.code != ERR_NONE && (has_root < s->best_has_root ||
+                                     (has_root == s->best_has_root && s->length <= s->best_length)))
+        return;
+    s->best = *e;
+    s->best_length = s->length;
+    s->best_has_root = has_root;
+}
+
+static void format_day(int64_t seconds, char out[32])
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+        snprintf(out, 32, "an odd date");
+}
+
+static int check_time(const struct cert *c, int64_t now_s, struct err *e)
+{
+    char day[32];
+
+    if (now_s < c->not_before_s) {
+        format_day(c->not_before_s, day);
+        return err_set(e, ERR_REFUSED, "not yet valid: begins %s (is this host's clock right?)",
+                       day);
+    }
+    if (now_s > c->not_after_s) {
+        format_day(c->not_after_s, day);
+        return err_set(e, ERR_REFUSED, "expired since %s", day);
+    }
+    return 0;
+}
+
+static int check_any(const struct cert *c, int64_t now_s, struct err *e)
+{
+    if (c->has_unknown_critical)
+        return err_set(e, ERR_REFUSED, "has a critical extension that is not supported");
+    return check_time(c, now_s, e);
+}
+
+/* A certificate that signs others. A root of version 1 has no extensions to say so. */
+static int check_authority(const struct cert *c, bool is_root, struct err *e)
+{
+    bool is_old_root = is_root && c->version < 3;
+
+    if (!is_old_root && !c->is_ca)
+        return err_set(e, ERR_REFUSED, "is no certificate authority");
+    if (c->has_key_usage && !(c->key_usage & CERT_USAGE_CERT_SIGN))
+        return err_set(e, ERR_REFUSED, "wrong usage: it may not sign certificates");
+    if (c->has_extended_usage && !c->allows_server_auth && !c->allows_any_usage)
+        return err_set(e, ERR_REFUSED, "wrong usage: it may not sign for servers");
+    if (cert_name_is_empty(c->subject))
+        return err_set(e, ERR_REFUSED, "is an authority without a name");
+    return cert_check_key(c, e);
+}
+
+static int check_leaf(const struct cert *c, struct err *e)
+{
+    if (c->has_extended_usage && !c->allows_server_auth)
+        return err_set(e, ERR_REFUSED,
+                       "wrong usage: certificate is not for servers (no serverAuth)");
+    if (c->has_key_usage &&
+        !(c->key_usage &
+          (CERT_USAGE_DIGITAL_SIGNATURE | CERT_USAGE_KEY_ENCIPHERMENT | CERT_USAGE_KEY_AGREEMENT)))
+        return err_set(e, ERR_REFUSED, "wrong usage: its key may not be used for TLS");
+    return cert_check_key(c, e);
+}
+
+static bool is_self_issued(const struct cert *c)
+{
+    return cert_name_is_equal(c->issuer, c->subject);
+}
+
+/* RFC 5280 §6.1.4 (l)-(m): self-issued intermediates do not count. path[at] is the authority. */
+static int check_path_length(const struct search *s, size_t at, struct err *e)
+{
+    int below = 0;
+
+    if (s->path[at]->path_length < 0)
+        return 0;
+    for (size_t i = 1; i < at; i++)
+        below += !is_self_issued(s->path[i]);
+    if (below <= s->path[at]->path_length)
+        return 0;
+    return err_set(e, ERR_REFUSED,
+                   "chain is longer than its authority allows (%d below, %d allowed)", below,
+                   s->path[at]->path_length);
+}
+
+/* RFC 5280 §6.1.3 (b)-(c): all names below, but for self-issued intermediates. */
+static int check_constraints(struct search *s, size_t at, struct err *e)
+{
+    for (size_t i = 0; i < at; i++)
+        if ((i == 0 || !is_self_issued(s->path[i])) &&
+            cert_name_check_constraints(s->path[at], s->path[i], &s->comparisons_left, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* A whole path, root included as path[length - 1]; signatures are already checked. */
+static int check_path(struct search *s, struct err *e)
+{
+    for (size_t at = 0; at < s->length; at++) {
+        const struct cert *c = s->path[at];
+        bool is_root = at == s->length - 1;
+        if (check_any(c, s->now_s, e) != 0 || (at > 0 && check_authority(c, is_root, e) != 0) ||
+            check_path_length(s, at, e) != 0 || check_constraints(s, at, e) != 0) {
+            if (at > 0) {
+                struct buf name = {0};
+                cert_name_put(&name, c->subject);
+                err_wrap(e, "%s %s", is_root ? "root" : "intermediate", buf_cstr(&name));
+                buf_free(&name);
+            }
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool is_in_path(const struct search *s, const struct cert *c)
+{
+    for (size_t i = 0; i < s->length; i++)
+        if (str_equal(s->path[i]->der, c->der))
+            return true;
+    return false;
+}
+
+static bool is_signed_by(struct search *s, const struct cert *c, const struct cert *issuer)
+{
+    struct err e = {0};
+
+    if (s->signatures_left == 0)
+        return false;
+    s->signatures_left--;
+    if (cert_check_signature(c, issuer, &e) == 0)
+        return true;
+    note_failure(s, &e, false);
+    return false;
+}
+
+static bool try_root(struct search *s, const struct cert *root)
+{
+    struct err e = {0};
+
+    s->path[s->length++] = root;
+    bool is_valid = check_path(s, &e) == 0;
+    if (!is_valid)
+        note_failure(s, &e, true);
+    s->length--;
+    return is_valid;
+}
+
+static void note_unknown_issuer(struct search *s, const struct cert *c)
+{
+    struct err e = {0};
+    struct buf name = {0};
+
+    cert_name_put(&name, c->issuer);
+    if (is_self_issued(c))
+        err_set(&e, ERR_REFUSED, "%s is signed by itself and not among the trusted roots",
+                s->length == 1 ? "certificate" : buf_cstr(&name));
+    else
+        err_set(&e, ERR_REFUSED, "unknown issuer %s: not among the trusted roots", buf_cstr(&name));
+    buf_free(&name);
+    note_failure(s, &e, false);
+}
+
+/* Does path[length - 1] lead to a root? Depth first; recursion is bounded by CERT_PATH_MAX_LENGTH.
+ * */
+static bool search_up(struct search *s)
+{
+    const struct cert *last = s->path[s->length - 1];
+    struct cert root;
+    bool has_issuer = false;
+
+    for (size_t i = 0; trust_find(s->trust, last->issuer, &i, &root);) {
+        has_issuer = true;
+        if (str_equal(root.der, last->der))
+            continue;
+        if (is_signed_by(s, last, &root) && try_root(s, &root))
+            return true;
+    }
+    for (size_t i = 1; i < s->sent_count && s->length < CERT_PATH_MAX_LENGTH; i++) {
+        const struct cert *issuer = &s->sent[i];
+        if (is_in_path(s, issuer) || !cert_name_is_equal(issuer->subject, last->issuer))
+            continue;
+        has_issuer = true;
+        if (!is_signed_by(s, last, issuer))
+            continue;
+        s->path[s->length++] = issuer;
+        bool is_found = search_up(s);
+        s->length--;
+        if (is_found)
+            return true;
+    }
+    if (!has_issuer)
+        note_unknown_issuer(s, last);
+    return false;
+}
+
+/* A certificate that is itself among the roots: a lab's self-signed server. */
+static bool is_trusted_itself(const struct search *s)
+{
+    struct cert root;
+
+    for (size_t i = 0; trust_find(s->trust, s->sent[0].subject, &i, &root);)
+        if (str_equal(root.der, s->sent[0].der))
+            return true;
+    return false;
+}
+
+static int parse_sent(struct search *s, const struct str *sent, size_t count, struct err *e)
+{
+    if (count == 0)
+        return err_set(e, ERR_PROTOCOL, "peer sent no certificate");
+    if (count > CERT_PATH_MAX_SENT)
+        return err_set(e, ERR_TOO_LARGE, "peer sent %zu certificates (at most %d)", count,
+                       CERT_PATH_MAX_SENT);
+    if (cert_parse(&s->sent[0], sent[0], e) != 0)
+        return -1;
+    s->sent_count = 1;
+    for (size_t i = 1; i < count; i++)
+        if (cert_parse(&s->sent[s->sent_count], sent[i], NULL) == 0)
+            s->sent_count++;
+    return 0;
+}
+
+int cert_path_verify(const struct str *sent, size_t count, const struct trust *trust,
+                     struct str host, int64_t now_s, struct cert *leaf, struct err *e)
+{
+    struct search s = {.trust = trust,
+                       .now_s = now_s,
+                       .signatures_left = CERT_PATH_MAX_SIGNATURES,
+                       .comparisons_left = CERT_NAME_MAX_COMPARISONS};
+
+    if (parse_sent(&s, sent, count, e) != 0)
+        return -1;
+    s.path[s.length++] = &s.sent[0];
+    if (check_any(&s.sent[0], now_s, e) != 0)
+        return err_wrap(e, "certificate");
+    if (check_leaf(&s.sent[0], e) != 0)
+        return -1;
+    if (!is_trusted_itself(&s) && !search_up(&s)) {
+        if (e != NULL)
+            *e = s.best;
+        return -1;
+    }
+    if (cert_name_check_host(&s.sent[0], host, e) != 0)
+        return -1;
+    *leaf = s.sent[0];
+    return 0;
+}

@@ -1,0 +1,293 @@
+#include "net/trust.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/fs.h"
+#include "net/cert_name.h"
+#include "net/der.h"
+
+static const char *const usual_bundles[] = {
+    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Alpine */
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Red Hat */
+    "/etc/pki/tls/certs/ca-bundle.crt",                  /* older Red Hat */
+    "/etc/ssl/ca-bundle.pem",                            /* SUSE */
+    "/var/lib/ca-certificates/ca-bundle.pem",            /* newer SUSE */
+    "/etc/ssl/cert.pem",                                 /* Alpine */
+    "/etc/ca-certificates/extracted/tls-ca-bundle.pem",  /* Arch */
+};
+
+struct root {
+    size_t offset, len; /* in `der` */
+    struct str subject; /* set when all are read */
+};
+
+struct trust {
+    struct buf der; /* one certificate after the other */
+    struct root *roots;
+    size_t count, cap;
+};
+
+void trust_free(struct trust *t)
+{
+    if (t == NULL)
+        return;
+    buf_free(&t->der);
+    free(t->roots);
+    free(t);
+}
+
+size_t trust_count(const struct trust *t)
+{
+    return t->count;
+}
+
+static int add_root(struct trust *t, size_t offset, struct err *e)
+{
+    if (t->count == TRUST_MAX_ROOTS)
+        return err_set(e, ERR_TOO_LARGE, "more than %d certificates", TRUST_MAX_ROOTS);
+    if (t->count == t->cap) {
+        size_t cap = t->cap == 0 ? 256 : 2 * t->cap;
+        struct root *roots = realloc(t->roots, cap * sizeof *roots);
+        if (roots == NULL)
+            return err_set(e, ERR_FAILED, "out of memory");
+        t->roots = roots;
+        t->cap = cap;
+    }
+    t->roots[t->count++] = (struct root){.offset = offset, .len = t->der.len - offset};
+    return 0;
+}
+
+/* What stands between the lines of a PEM block; white space is dropped. */
+static int add_block(struct trust *t, struct str text, struct buf *scratch, struct err *e)
+{
+    struct str certificate, rest;
+    size_t offset = t->der.len;
+
+    buf_clear(scratch);
+    while (text.len > 0) {
+        size_t n = 0;
+        while (n < text.len && text.p[n] > ' ')
+            n++;
+        buf_append(scratch, text.p, n);
+        text = str_slice(text, n + 1, text.len);
+    }
+    if (!base64_decode(&t->der, buf_str(scratch))) {
+        t->der.len = offset;
+        return buf_check(&t->der, e);
+    }
+    /* OpenSSL's "TRUSTED CERTIFICATE" has more behind the certificate. */
+    rest = str_slice(buf_str(&t->der), offset, t->der.len);
+    if (!der_take_whole(&rest, DER_SEQUENCE, &certificate)) {
+        t->der.len = offset;
+        return 0;
+    }
+    t->der.len = offset + certificate.len;
+    return add_root(t, offset, e);
+}
+
+static size_t find_text(struct str in, struct str part)
+{
+    const char *hit = in.len == 0 ? NULL : memmem(in.p, in.len, part.p, part.len);
+
+    return hit == NULL ? in.len : (size_t)(hit - in.p);
+}
+
+/* Adds every certificate of a PEM text (RFC 7468); what is between the blocks is comment. */
+static int add_pem(struct trust *t, struct str pem, struct err *e)
+{
+    static const struct str begin = {"-----BEGIN ", 11}, end = {"-----END ", 9};
+    struct buf scratch = {0};
+    int result = 0;
+
+    while (result == 0) {
+        pem = str_slice(pem, find_text(pem, begin), pem.len);
+        if (pem.len == 0)
+            break;
+        struct str label = str_slice(pem, begin.len, find_text(pem, STR("\n")));
+        pem = str_slice(pem, begin.len + label.len, pem.len);
+        size_t body = find_text(pem, end);
+        if (str_starts_with(label, STR("CERTIFICATE-----")) ||
+            str_starts_with(label, STR("X509 CERTIFICATE-----")) ||
+            str_starts_with(label, STR("TRUSTED CERTIFICATE-----")))
+            result = add_block(t, str_slice(pem, 0, body), &scratch, e);
+        pem = str_slice(pem, body, pem.len);
+    }
+    buf_free(&scratch);
+    return result;
+}
+
+static int add_file(struct trust *t, const char *path, struct err *e)
+{
+    struct buf text = {0};
+    int result = fs_read_file(path, TRUST_MAX_FILE_BYTES, &text, e);
+
+    if (result == 0)
+        result = add_pem(t, buf_str(&text), e);
+    buf_free(&text);
+    return result;
+}
+
+/* A file that the user named: it must hold something. */
+static int add_named_file(struct trust *t, const char *what, const char *path, struct err *e)
+{
+    size_t before = t->count;
+
+    if (add_file(t, path, e) != 0) {
+        if (e != NULL)
+            e->code = ERR_FAILED; /* not what the caller was looking for */
+        return err_wrap(e, "%s", what);
+    }
+    if (t->count == before)
+        return err_set(e, ERR_FAILED, "%s: %s holds no PEM certificate", what, path);
+    return 0;
+}
+
+static int add_folder(struct trust *t, const char *path, struct err *e)
+{
+    struct buf name = {0};
+    struct dirent *entry;
+    size_t files = 0;
+    int result = 0;
+    DIR *dir = opendir(path);
+
+    if (dir == NULL)
+        return err_errno(e, ERR_FAILED, errno, "SSL_CERT_DIR: %s", path);
+    while (result == 0 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (files++ == TRUST_MAX_DIR_FILES)
+            result = err_set(e, ERR_TOO_LARGE, "SSL_CERT_DIR: %s has more than %d files", path,
+                             TRUST_MAX_DIR_FILES);
+        buf_clear(&name);
+        buf_printf(&name, "%s/%s", path, entry->d_name);
+        struct err ignored; /* sub-folders, dangling links, other people's files */
+        if (result == 0)
+            add_file(t, buf_cstr(&name), &ignored);
+    }
+    closedir(dir);
+    buf_free(&name);
+    return result;
+}
+
+static int add_folders(struct trust *t, const char *list, struct err *e)
+{
+    struct str rest = str_of(list);
+    struct buf path = {0};
+    int result = 0;
+
+    while (result == 0 && rest.len > 0) {
+        struct str one = str_slice(rest, 0, str_find(rest, ':'));
+        rest = str_slice(rest, one.len + 1, rest.len);
+        buf_clear(&path);
+        buf_put(&path, one);
+        if (one.len > 0)
+            result = add_folder(t, buf_cstr(&path), e);
+    }
+    buf_free(&path);
+    return result;
+}
+
+/* The certificates do not move any more: remember where their subjects are. */
+static void index_subjects(struct trust *t)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->count; i++) {
+        struct root *root = &t->roots[i];
+        if (cert_find_subject(str_slice(buf_str(&t->der), root->offset, root->offset + root->len),
+                              &root->subject))
+            t->roots[kept++] = *root;
+    }
+    t->count = kept;
+}
+
+static int add_usual(struct trust *t, struct err *e)
+{
+    struct buf tried = {0};
+
+    for (size_t i = 0; i < sizeof usual_bundles / sizeof *usual_bundles; i++) {
+        struct err ignored;
+        if (access(usual_bundles[i], R_OK) == 0 && add_file(t, usual_bundles[i], &ignored) == 0 &&
+            t->count > 0)
+            break;
+        buf_printf(&tried, "%s%s", i > 0 ? ", " : "", usual_bundles[i]);
+    }
+    if (t->count == 0)
+        err_set(e, ERR_FAILED, "no trusted certificates found: set SSL_CERT_FILE (tried %s)",
+                buf_cstr(&tried));
+    buf_free(&tried);
+    return t->count == 0 ? -1 : 0;
+}
+
+struct trust *trust_load(const char *ca_file, struct err *e)
+{
+    struct trust *t = calloc(1, sizeof *t);
+    const char *file = env_get("SSL_CERT_FILE"), *folders = env_get("SSL_CERT_DIR");
+    int result = 0;
+
+    if (t == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    if (file != NULL)
+        result = add_named_file(t, "SSL_CERT_FILE", file, e);
+    if (result == 0 && folders != NULL)
+        result = add_folders(t, folders, e);
+    if (result == 0 && ca_file != NULL)
+        result = add_named_file(t, "caFile", ca_file, e);
+    if (result == 0 && file == NULL && folders == NULL && ca_file == NULL)
+        result = add_usual(t, e);
+    if (result == 0 && t->count == 0)
+        result = err_set(e, ERR_FAILED, "SSL_CERT_DIR: %s holds no PEM certificate", folders);
+    if (result != 0) {
+        trust_free(t);
+        return NULL;
+    }
+    index_subjects(t);
+    return t;
+}
+
+struct trust *trust_parse(struct str pem, struct err *e)
+{
+    struct trust *t = calloc(1, sizeof *t);
+
+    if (t == NULL || add_pem(t, pem, e) != 0) {
+        trust_free(t);
+        return NULL;
+    }
+    index_subjects(t);
+    return t;
+}
+
+static struct trust *of_process;
+static const char *configured_file;
+
+void trust_use_file(const char *ca_file)
+{
+    configured_file = ca_file;
+}
+
+const struct trust *trust_of_process(struct err *e)
+{
+    if (of_process == NULL)
+        of_process = trust_load(configured_file, e);
+    return of_process;
+}
+
+bool trust_find(const struct trust *t, struct str subject, size_t *position, struct cert *root)
+{
+    while (*position < t->count) {
+        const struct root *r = &t->roots[(*position)++];
+        struct str der = str_slice(buf_str(&t->der), r->offset, r->offset + r->len);
+        if (cert_name_is_equal(r->subject, subject) && cert_parse(root, der, NULL) == 0)
+            return true;
+    }
+    return false;
+}

@@ -6,12 +6,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/*
- * Plain TCP. A TLS engine becomes a second member, made by a second constructor; then reading and
- * writing go through it, and what it wants of the socket goes into stream_poll.
- */
 struct stream {
     int fd;
+    struct tls *tls; /* NULL: plain TCP */
 };
 
 struct stream *stream_new(int fd)
@@ -27,14 +24,20 @@ struct stream *stream_new(int fd)
 
 void stream_free(struct stream *s)
 {
+    struct err ignored;
+
     if (s == NULL)
         return;
+    if (s->tls != NULL)
+        tls_close(s->tls, &ignored);
+    tls_free(s->tls);
     close(s->fd);
     free(s);
 }
 
-enum io stream_read(struct stream *s, void *data, size_t size, size_t *n, struct err *e)
+static enum io read_socket(void *ctx, void *data, size_t size, size_t *n, struct err *e)
 {
+    const struct stream *s = ctx;
     ssize_t got;
 
     do
@@ -52,13 +55,8 @@ enum io stream_read(struct stream *s, void *data, size_t size, size_t *n, struct
     return IO_ERR;
 }
 
-enum io stream_write(struct stream *s, struct str data, size_t *n, struct err *e)
-{
-    return stream_write2(s, data, STR(""), n, e);
-}
-
-enum io stream_write2(struct stream *s, struct str first, struct str second, size_t *n,
-                      struct err *e)
+static enum io write_socket(const struct stream *s, struct str first, struct str second, size_t *n,
+                            struct err *e)
 {
     struct iovec parts[2] = {{(void *)(uintptr_t)first.p, first.len},
                              {(void *)(uintptr_t)second.p, second.len}};
@@ -78,8 +76,74 @@ enum io stream_write2(struct stream *s, struct str first, struct str second, siz
     return IO_ERR;
 }
 
+static enum io write_one(void *ctx, struct str data, size_t *n, struct err *e)
+{
+    return write_socket(ctx, data, STR(""), n, e);
+}
+
+int stream_start_tls(struct stream *s, struct tls_options options, struct err *e)
+{
+    options.transport = (struct tls_transport){s, read_socket, write_one};
+    s->tls = tls_new(&options, e);
+    return s->tls == NULL ? -1 : 0;
+}
+
+enum io stream_handshake(struct stream *s, struct err *e)
+{
+    return s->tls == NULL ? IO_DONE : tls_handshake(s->tls, e);
+}
+
+const struct tls *stream_tls(const struct stream *s)
+{
+    return s->tls;
+}
+
+enum io stream_read(struct stream *s, void *data, size_t size, size_t *n, struct err *e)
+{
+    return s->tls == NULL ? read_socket(s, data, size, n, e) : tls_read(s->tls, data, size, n, e);
+}
+
+enum io stream_write(struct stream *s, struct str data, size_t *n, struct err *e)
+{
+    return stream_write2(s, data, STR(""), n, e);
+}
+
+/* Both parts are staged before anything is written: a head and its body go together. */
+static enum io write_tls(struct tls *tls, struct str first, struct str second, size_t *n,
+                         struct err *e)
+{
+    size_t more = 0;
+    enum io r = IO_DONE;
+
+    *n = 0;
+    if (first.len > 0)
+        r = tls_write(tls, first, n, e);
+    if (r == IO_DONE && *n == first.len && second.len > 0)
+        r = tls_write(tls, second, &more, e);
+    if (r == IO_ERR || tls_flush(tls, e) == IO_ERR)
+        return IO_ERR;
+    *n += more;
+    return *n > 0 ? IO_DONE : r;
+}
+
+enum io stream_write2(struct stream *s, struct str first, struct str second, size_t *n,
+                      struct err *e)
+{
+    return s->tls == NULL ? write_socket(s, first, second, n, e)
+                          : write_tls(s->tls, first, second, n, e);
+}
+
+enum io stream_flush(struct stream *s, struct err *e)
+{
+    return s->tls == NULL ? IO_DONE : tls_flush(s->tls, e);
+}
+
 enum io stream_shutdown(struct stream *s, struct err *e)
 {
+    enum io r = s->tls == NULL ? IO_DONE : tls_close(s->tls, e);
+
+    if (r != IO_DONE)
+        return r;
     if (shutdown(s->fd, SHUT_WR) == 0)
         return IO_DONE;
     err_errno(e, ERR_NETWORK, errno, "cannot end the connection");
@@ -90,7 +154,7 @@ bool stream_is_stale(struct stream *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
 
-    return poll(&p, 1, 0) != 0;
+    return (s->tls != NULL && tls_has_input(s->tls)) || poll(&p, 1, 0) != 0;
 }
 
 int stream_fd(const struct stream *s)
@@ -100,5 +164,9 @@ int stream_fd(const struct stream *s)
 
 void stream_poll(const struct stream *s, bool wants_read, bool wants_write, struct pollset *set)
 {
+    if (s->tls != NULL && tls_has_output(s->tls))
+        wants_write = true;
+    if (s->tls != NULL && wants_read && tls_has_input(s->tls))
+        pollset_wake_at(set, 0);
     pollset_add(set, s->fd, (short)((wants_read ? POLLIN : 0) | (wants_write ? POLLOUT : 0)));
 }

@@ -1,7 +1,4 @@
-/*
- * A connected byte stream: a socket now, TLS over a socket in the same shape (the one place where
- * tls.c comes in). Non-blocking.
- */
+/* A connected byte stream: a socket, or TLS over one. Non-blocking. */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
@@ -11,6 +8,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "net/tls.h"
 #include "proc/pollset.h"
 
 struct stream;
@@ -18,7 +16,16 @@ struct stream;
 /* Takes ownership of `fd`. NULL only without memory (fd is then closed). */
 struct stream *stream_new(int fd);
 
-/* Closes the socket. NULL-safe. */
+/* Puts TLS over the stream; `options->transport` is filled in here. Then stream_handshake. */
+int stream_start_tls(struct stream *s, struct tls_options options, struct err *e);
+
+/* IO_DONE at once without TLS; else as tls_handshake. */
+enum io stream_handshake(struct stream *s, struct err *e);
+
+/* The TLS layer, or NULL: for tls_wants_older_suites and the like. */
+const struct tls *stream_tls(const struct stream *s);
+
+/* Closes the socket, with a close_notify before when TLS is open. NULL-safe. */
 void stream_free(struct stream *s);
 
 /* Reads up to `size` bytes. IO_DONE: 1 to size bytes in *n. IO_WANT_READ, IO_WANT_WRITE (TLS),
@@ -39,7 +46,11 @@ bool stream_is_stale(struct stream *s);
 
 int stream_fd(const struct stream *s);
 
-/* Adds the descriptor with what the last IO_WANT_… of the given kinds needs. */
+/* Writes what TLS has staged; IO_DONE when nothing is left of it. */
+enum io stream_flush(struct stream *s, struct err *e);
+
+/* Adds the descriptor with what the last IO_WANT_… of the given kinds needs; when bytes can be read
+ * without waiting, the set does not wait. */
 void stream_poll(const struct stream *s, bool wants_read, bool wants_write, struct pollset *set);
 
 #endif

@@ -1,0 +1,48 @@
+/* What tls.c, tls_peer.c and tls_setup.c share: the only files that know BearSSL's engine. */
+#ifndef NET_TLS_INTERNAL_H
+#define NET_TLS_INTERNAL_H
+
+#include <bearssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "net/cert_path.h"
+#include "net/trust.h"
+
+/* A peer's whole Certificate message. */
+enum { TLS_MAX_CHAIN_BYTES = 131072 };
+
+/* Collects the peer's certificates for BearSSL and hands them to cert_path_verify. */
+struct tls_peer {
+    const br_x509_class *vtable; /* first: BearSSL casts */
+    struct str host;
+    const struct trust *trust;
+    int64_t now_s;
+    struct buf chain; /* DER, one after the other */
+    size_t ends[CERT_PATH_MAX_SENT];
+    size_t count;
+    struct err failure; /* code ERR_NONE: none */
+    br_x509_pkey key;   /* of the accepted leaf, borrowing from `chain` */
+    unsigned usages;
+};
+
+/* `host` and `trust` stay borrowed. */
+void tls_peer_init(struct tls_peer *peer, struct str host, const struct trust *trust,
+                   int64_t now_s);
+void tls_peer_deinit(struct tls_peer *peer);
+
+/* Versions, suites (AES first where the CPU has it), algorithms, ALPN "http/1.1". */
+void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc);
+
+/* The name for SNI, or NULL for address literals (RFC 6066 §3). */
+const char *tls_server_name(const char *host);
+
+/* Puts words to one of BearSSL's error codes; `is_late`: after the peer showed its certificate.
+ * Returns -1. */
+int tls_describe_error(int code, bool is_late, struct err *e);
+
+const char *tls_suite_name(unsigned suite);
+
+#endif

@@ -1,0 +1,175 @@
+/* The choice of algorithms, and words for BearSSL's codes. */
+#include <string.h>
+
+#include "net/addr.h"
+#include "net/tls_internal.h"
+
+/* In our order of preference, but for the first two pairs, which change places without AES in the
+ * CPU. */
+#define AES128_SUITES                                                                              \
+    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+#define CHACHA_SUITES                                                                              \
+    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+#define OTHER_SUITES                                                                               \
+    BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,          \
+        BR_TLS_ECDHE_ECDSA_WITH_AES_128_CCM, BR_TLS_ECDHE_ECDSA_WITH_AES_256_CCM,                  \
+        BR_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256, BR_TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,      \
+        BR_TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384, BR_TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384,      \
+        BR_TLS_RSA_WITH_AES_128_GCM_SHA256, BR_TLS_RSA_WITH_AES_256_GCM_SHA384,                    \
+        BR_TLS_RSA_WITH_AES_128_CBC_SHA256, BR_TLS_RSA_WITH_AES_256_CBC_SHA256
+
+static const uint16_t aes_first[] = {AES128_SUITES, CHACHA_SUITES, OTHER_SUITES};
+static const uint16_t chacha_first[] = {CHACHA_SUITES, AES128_SUITES, OTHER_SUITES};
+
+/* CBC with SHA-1: for peers that have nothing else, on a second connection. */
+static const uint16_t last_resort[] = {
+    BR_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, BR_TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
+    BR_TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, BR_TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
+    BR_TLS_RSA_WITH_AES_128_CBC_SHA,         BR_TLS_RSA_WITH_AES_256_CBC_SHA,
+};
+
+static const char *protocols[] = {"http/1.1"};
+
+static void set_suites(br_ssl_engine_context *engine, bool offers_sha1_cbc)
+{
+    uint16_t all[sizeof aes_first / 2 + sizeof last_resort / 2];
+    const uint16_t *good = br_aes_x86ni_ctr_get_vtable() != NULL ? aes_first : chacha_first;
+    size_t count = sizeof aes_first / sizeof *aes_first;
+
+    memcpy(all, good, sizeof aes_first);
+    if (offers_sha1_cbc) {
+        memcpy(all + count, last_resort, sizeof last_resort);
+        count += sizeof last_resort / sizeof *last_resort;
+    }
+    br_ssl_engine_set_suites(engine, all, count);
+}
+
+void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
+{
+    br_ssl_engine_context *engine = &client->eng;
+
+    br_ssl_client_zero(client);
+    br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
+    set_suites(engine, offers_sha1_cbc);
+    br_ssl_client_set_default_rsapub(client);
+    br_ssl_engine_set_default_rsavrfy(engine);
+    br_ssl_engine_set_default_ecdsa(engine);
+    br_ssl_engine_set_hash(engine, br_sha1_ID, &br_sha1_vtable); /* HMAC of the last resort */
+    br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
+    br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
+    br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
+    br_ssl_engine_set_prf_sha256(engine, &br_tls12_sha256_prf);
+    br_ssl_engine_set_prf_sha384(engine, &br_tls12_sha384_prf);
+    br_ssl_engine_set_default_aes_gcm(engine);
+    br_ssl_engine_set_default_aes_ccm(engine);
+    br_ssl_engine_set_default_aes_cbc(engine);
+    br_ssl_engine_set_default_chapol(engine);
+    br_ssl_engine_set_protocol_names(engine, protocols, 1);
+    br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
+}
+
+const char *tls_server_name(const char *host)
+{
+    struct addr addr;
+
+    return addr_parse_literal(str_of(host), 0, &addr) ? NULL : host;
+}
+
+static const char *alert_name(int alert)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {{10, "unexpected_message"},
+                 {20, "bad_record_mac"},
+                 {22, "record_overflow"},
+                 {40, "handshake_failure"},
+                 {42, "bad_certificate"},
+                 {43, "unsupported_certificate"},
+                 {44, "certificate_revoked"},
+                 {45, "certificate_expired"},
+                 {46, "certificate_unknown"},
+                 {47, "illegal_parameter"},
+                 {48, "unknown_ca"},
+                 {49, "access_denied"},
+                 {50, "decode_error"},
+                 {51, "decrypt_error"},
+                 {70, "protocol_version"},
+                 {71, "insufficient_security"},
+                 {80, "internal_error"},
+                 {86, "inappropriate_fallback"},
+                 {112, "unrecognized_name"},
+                 {116, "certificate_required"},
+                 {120, "no_application_protocol"}};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].number == alert)
+            return names[i].name;
+    return "unknown";
+}
+
+static int describe_alert(int alert, bool is_late, struct err *e)
+{
+    const char *more = "";
+
+    if (alert == 40 && is_late)
+        more = ": it may want a client certificate";
+    else if (alert == 40 || alert == 71)
+        more = ": no cipher suite in common";
+    else if (alert == 70)
+        more = ": it does not speak TLS 1.2";
+    else if (alert == 112)
+        more = ": it does not know this host name";
+    else if (alert == 42 || alert == 116)
+        more = ": it wants a client certificate";
+    return err_set(e, ERR_REFUSED, "TLS: peer sent alert %d (%s)%s", alert, alert_name(alert),
+                   more);
+}
+
+int tls_describe_error(int code, bool is_late, struct err *e)
+{
+    if (code >= BR_ERR_SEND_FATAL_ALERT)
+        return err_set(e, ERR_PROTOCOL, "TLS: handshake failed (we sent alert %d, %s)",
+                       code - BR_ERR_SEND_FATAL_ALERT, alert_name(code - BR_ERR_SEND_FATAL_ALERT));
+    if (code >= BR_ERR_RECV_FATAL_ALERT)
+        return describe_alert(code - BR_ERR_RECV_FATAL_ALERT, is_late, e);
+    switch (code) {
+    case BR_ERR_UNSUPPORTED_VERSION:
+    case BR_ERR_BAD_VERSION:
+        return err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS 1.2 (or not TLS at all)");
+    case BR_ERR_BAD_LENGTH:
+    case BR_ERR_TOO_LARGE:
+    case BR_ERR_UNKNOWN_TYPE:
+    case BR_ERR_BAD_ALERT:
+        return err_set(e, ERR_PROTOCOL, "TLS: peer does not speak TLS (is this an http port?)");
+    case BR_ERR_BAD_MAC: return err_set(e, ERR_PROTOCOL, "TLS: a record was damaged on its way");
+    case BR_ERR_BAD_SIGNATURE:
+        return err_set(e, ERR_REFUSED, "TLS: peer's handshake signature is wrong");
+    case BR_ERR_WRONG_KEY_USAGE:
+        return err_set(e, ERR_REFUSED,
+                       "TLS: wrong usage: certificate's key may not be used this way");
+    case BR_ERR_NO_CLIENT_AUTH:
+        return err_set(e, ERR_REFUSED, "TLS: peer wants a client certificate");
+    default:
+        return err_set(e, ERR_PROTOCOL, "TLS: handshake or record is malformed (code %d)", code);
+    }
+}
+
+const char *tls_suite_name(unsigned suite)
+{
+    static const struct {
+        unsigned suite;
+        const char *name;
+    } names[] = {
+        {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+        {BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256"},
+        {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-ECDSA-CHACHA20-POLY1305"},
+        {BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305"},
+        {BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "ECDHE-ECDSA-AES256-GCM-SHA384"},
+        {BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "ECDHE-RSA-AES256-GCM-SHA384"}};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].suite == suite)
+            return names[i].name;
+    return "another suite";
+}

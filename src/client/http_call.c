@@ -23,14 +23,8 @@ static int64_t body_size(const struct http_call_options *options)
 static int check_url(const struct url *url, struct err *e)
 {
     if (url_is_websocket(url))
-        return err_set(e, ERR_USAGE, "%.*s: want http://", STR_ARG(str_cut(url->text, 100)));
-    if (url_is_tls(url)) {
-        struct buf shown = {0};
-        url_put_redacted(&shown, url);
-        err_set(e, ERR_USAGE, "%s: https:// is not supported yet by this build", buf_cstr(&shown));
-        buf_free(&shown);
-        return -1;
-    }
+        return err_set(e, ERR_USAGE, "%.*s: want http:// or https://",
+                       STR_ARG(str_cut(url->text, 100)));
     if (url->userinfo.len > 0)
         return err_set(e, ERR_USAGE, "a URL of %.*s has a user name: want one without",
                        STR_ARG(str_cut(url->host, 100)));
@@ -65,30 +59,45 @@ static void put_headers(struct buf *out, const struct http_call_options *options
     buf_free(&name);
 }
 
-static int build(struct http_call *call, const struct url *url, struct err *e)
+/* Origin form, or absolute form for a proxy (RFC 9112 §3.2). */
+static void put_request_line(struct http_call *call, const struct url *url)
 {
+    bool is_absolute = call->proxy.is_used && !url_is_tls(url);
     struct buf text = {0};
-    int result = -1;
 
-    put_label(&call->label, call->options.method, url);
-    buf_printf(&call->origin, "%.*s:%u", STR_ARG(url->host), url->port);
-    buf_put(&call->host, url->host);
-    buf_put(&call->method, call->options.method);
+    if (is_absolute) {
+        buf_puts(&text, "http://");
+        url_put_host(&text, url);
+    }
     url_put_target(&text, url);
     http_head_put_request(&call->head_out, call->options.method, buf_str(&text));
     buf_clear(&text);
     url_put_host(&text, url);
     http_head_put_header(&call->head_out, "Host", buf_str(&text));
+    if (is_absolute && call->proxy.authorization.len > 0)
+        http_head_put_header(&call->head_out, "Proxy-Authorization",
+                             buf_str(&call->proxy.authorization));
+    call->head_out.failed |= text.failed;
+    buf_free(&text);
+}
+
+static int build(struct http_call *call, const struct url *url, struct err *e)
+{
+    if (http_proxy_find(&call->proxy, url, e) != 0)
+        return -1;
+    put_label(&call->label, call->options.method, url);
+    buf_printf(&call->origin, "%s://%.*s:%u", url_is_tls(url) ? "https" : "http",
+               STR_ARG(url->host), url->port);
+    buf_put(&call->url, url->text);
+    buf_put(&call->method, call->options.method);
+    put_request_line(call, url);
     put_headers(&call->head_out, &call->options);
     http_head_put_end(&call->head_out);
     buf_cstr(&call->label); /* for its NUL */
-    if (call->label.failed || call->origin.failed || call->host.failed || call->method.failed ||
-        text.failed || call->head_out.failed)
-        err_set(e, ERR_FAILED, "cannot build a request with these headers");
-    else
-        result = 0;
-    buf_free(&text);
-    return result;
+    if (call->label.failed || call->origin.failed || call->url.failed || call->method.failed ||
+        call->head_out.failed)
+        return err_set(e, ERR_FAILED, "cannot build a request with these headers");
+    return 0;
 }
 
 struct http_call *http_call_new(struct http_client *client, const struct http_call_options *options,
@@ -110,7 +119,6 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
     }
     call->client = client;
     call->options = *options;
-    call->port = url.port;
     call->begun_ms = call->activity_ms = clock_now_ms();
     if (call->options.max_answer_bytes == 0)
         call->options.max_answer_bytes = HTTP_CLIENT_MAX_ANSWER;
@@ -131,11 +139,12 @@ void http_call_free(struct http_call *call)
 {
     if (call == NULL)
         return;
-    dial_cancel(&call->dial);
+    connect_free(call->connect);
     stream_free(call->stream);
+    http_proxy_deinit(&call->proxy);
     buf_free(&call->label);
+    buf_wipe(&call->url); /* its query may be a signature */
     buf_free(&call->origin);
-    buf_free(&call->host);
     buf_free(&call->method);
     buf_wipe(&call->head_out); /* a header or the target may be a secret */
     buf_free(&call->head_in);
@@ -155,14 +164,16 @@ struct str http_call_body(const struct http_call *call)
     return buf_str(&call->answer);
 }
 
-static enum io start_dial(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io start_connect(struct http_call *call, struct err *e)
 {
-    int64_t deadline = clock_earlier(call->options.deadline_ms, now_ms + DIAL_TIMEOUT_MS);
+    struct url url;
 
-    if (dial_start(&call->dial, buf_str(&call->host), call->port, deadline, e) != 0)
+    if (url_parse(&url, buf_str(&call->url), e) != 0)
         return IO_ERR;
-    call->state = HTTP_CALL_DIAL;
-    return IO_DONE;
+    connect_free(call->connect);
+    call->connect = connect_new(&url, &call->proxy, true, call->options.deadline_ms, e);
+    call->state = HTTP_CALL_CONNECT;
+    return call->connect == NULL ? IO_ERR : IO_DONE;
 }
 
 static enum io start(struct http_call *call, int64_t now_ms, struct err *e)
@@ -173,31 +184,27 @@ static enum io start(struct http_call *call, int64_t now_ms, struct err *e)
     call->activity_ms = now_ms;
     call->stream = http_idle_take(call->client, buf_str(&call->origin), now_ms, max_idle_ms);
     if (call->stream == NULL)
-        return start_dial(call, now_ms, e);
+        return start_connect(call, e);
     call->is_reused = true;
     call->state = HTTP_CALL_EXCHANGE;
     return IO_DONE;
 }
 
-static enum io dial(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io connect_up(struct http_call *call, int64_t now_ms, struct err *e)
 {
-    int fd;
-    enum io io = dial_step(&call->dial, now_ms, &fd, e);
+    enum io io = connect_step(call->connect, now_ms, &call->stream, e);
 
     if (io != IO_DONE)
         return io;
-    call->stream = stream_new(fd);
-    if (call->stream == NULL) {
-        err_set(e, ERR_FAILED, "out of memory");
-        return IO_ERR;
-    }
+    connect_free(call->connect);
+    call->connect = NULL;
     call->activity_ms = now_ms;
     call->state = HTTP_CALL_EXCHANGE;
     return IO_DONE;
 }
 
 /* The connection ended before there was an answer; e says how. */
-static enum io closed(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io closed(struct http_call *call, struct err *e)
 {
     bool is_whole = call->is_sent && call->send_failure.code == ERR_NONE;
 
@@ -206,7 +213,7 @@ static enum io closed(struct http_call *call, int64_t now_ms, struct err *e)
         stream_free(call->stream);
         call->stream = NULL;
         http_send_rewind(call);
-        return start_dial(call, now_ms, e);
+        return start_connect(call, e);
     }
     if (!is_whole && !call->has_answer_byte)
         err_set(e, ERR_NETWORK, "the connection was lost after %lld of %lld bytes of the body",
@@ -222,7 +229,7 @@ static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
         return IO_ERR;
     enum io in = http_receive_head(call, now_ms, e);
     if (in == IO_EOF)
-        return closed(call, now_ms, e);
+        return closed(call, e);
     if (in == IO_DONE)
         call->state = HTTP_CALL_BODY;
     return in == IO_WANT_READ && out == IO_WANT_WRITE ? IO_WANT_WRITE : in;
@@ -247,7 +254,7 @@ static enum io run_state(struct http_call *call, int64_t now_ms, struct err *e)
 {
     switch (call->state) {
     case HTTP_CALL_START: return start(call, now_ms, e);
-    case HTTP_CALL_DIAL: return dial(call, now_ms, e);
+    case HTTP_CALL_CONNECT: return connect_up(call, now_ms, e);
     case HTTP_CALL_EXCHANGE: return exchange(call, now_ms, e);
     case HTTP_CALL_BODY: return receive(call, now_ms, e);
     case HTTP_CALL_DONE: return IO_DONE;
@@ -272,7 +279,8 @@ static enum io fail(struct http_call *call, struct err *e)
     if (!call->is_own_failure)
         err_wrap(&call->failure, "%s", call->label.data);
     call->state = HTTP_CALL_FAILED;
-    dial_cancel(&call->dial);
+    connect_free(call->connect);
+    call->connect = NULL;
     stream_free(call->stream);
     call->stream = NULL;
     return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
@@ -289,7 +297,7 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
     while (io == IO_DONE && call->state != HTTP_CALL_DONE);
     if (io == IO_DONE)
         return IO_DONE;
-    if (io == IO_ERR && call->state == HTTP_CALL_DIAL && is_too_late(call, now_ms))
+    if (io == IO_ERR && call->state == HTTP_CALL_CONNECT && is_too_late(call, now_ms))
         call->failure.code = ERR_TIMEOUT;
     if (io != IO_ERR && is_too_late(call, now_ms)) {
         err_set(&call->failure, ERR_TIMEOUT, "not finished within %lld s",
@@ -306,14 +314,14 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
 void http_call_poll(const struct http_call *call, struct pollset *set)
 {
     switch (call->state) {
-    case HTTP_CALL_DIAL: dial_poll(&call->dial, set); break;
+    case HTTP_CALL_CONNECT: connect_poll(call->connect, set); break;
     case HTTP_CALL_EXCHANGE:
         stream_poll(call->stream, true, !call->is_sent && !call->is_source_waiting, set);
         break;
     case HTTP_CALL_BODY: stream_poll(call->stream, true, false, set); break;
     default: pollset_wake_at(set, clock_now_ms()); return;
     }
-    if (call->state != HTTP_CALL_DIAL && !call->is_source_waiting)
+    if (call->state != HTTP_CALL_CONNECT && !call->is_source_waiting)
         pollset_wake_at(set, call->activity_ms + call->options.stall_ms);
     pollset_wake_at(set, call->options.deadline_ms);
 }

@@ -1,14 +1,14 @@
 /*
  * The inside of a call, shared by http_call.c (its life), http_send.c and http_receive.c.
- *     START ──► DIAL ──► EXCHANGE ──► BODY ──► DONE       (START ──► EXCHANGE when reused)
- *       ▲                   │ closed before any byte of an answer, reused: once
- *       └───────────────────┘
+ *     START ──► CONNECT ──► EXCHANGE ──► BODY ──► DONE       (START ──► EXCHANGE when reused)
+ *       ▲                      │ closed before any byte of an answer, reused: once
+ *       └──────────────────────┘
  */
 #ifndef CLIENT_HTTP_CALL_H
 #define CLIENT_HTTP_CALL_H
 
+#include "client/connect.h"
 #include "client/http_client.h"
-#include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http_body.h"
 #include "proto/http_head.h"
@@ -18,7 +18,7 @@ enum { HTTP_CALL_READ_BYTES = 256 << 10, HTTP_CALL_STEP_BYTES = 4 << 20 };
 
 enum http_call_state {
     HTTP_CALL_START,
-    HTTP_CALL_DIAL,
+    HTTP_CALL_CONNECT,
     HTTP_CALL_EXCHANGE, /* the request goes out; the head of the answer may come any time */
     HTTP_CALL_BODY,     /* of the answer */
     HTTP_CALL_DONE,
@@ -28,14 +28,14 @@ enum http_call_state {
 struct http_call {
     struct http_client *client; /* borrowed */
     struct http_call_options options;
-    struct buf label, origin, host, method, head_out;
-    uint16_t port;
+    struct buf label, url, origin, method, head_out;
+    struct http_proxy proxy;
     int64_t begun_ms, activity_ms;
     enum http_call_state state;
     struct err failure;
     bool is_own_failure; /* the source's or the sink's: told as it is */
     bool is_reused, is_retried;
-    struct dial dial;
+    struct connect *connect;
     struct stream *stream;
 
     /* out */

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "net/dial.h"
+#include "client/connect.h"
 #include "net/stream.h"
 #include "proto/http_head.h"
 #include "proto/url.h"
@@ -13,7 +13,7 @@
 enum { WS_READ_BYTES = 65536, MAX_LABEL_BYTES = 120 };
 
 enum ws_state {
-    WS_STATE_DIAL,
+    WS_STATE_CONNECT,
     WS_STATE_HANDSHAKE,
     WS_STATE_OPEN,
     WS_STATE_CLOSING, /* our close frame is queued or sent */
@@ -27,7 +27,7 @@ struct ws_client {
     struct buf label, host;
     char key[WS_KEY_SIZE];
     int64_t connect_deadline_ms, heard_ms, next_ping_ms, close_deadline_ms;
-    struct dial dial;
+    struct connect *connect;
     struct stream *stream;
     struct err failure;
 
@@ -45,18 +45,10 @@ struct ws_client {
 
 static int check_url(const struct url *url, struct err *e)
 {
-    struct buf shown = {0};
-
     if (url->userinfo.len > 0)
         return err_set(e, ERR_USAGE, "a URL of %.*s has a user name: want one without",
                        STR_ARG(str_cut(url->host, 100)));
-    if (!url_is_tls(url))
-        return 0;
-    url_put_redacted(&shown, url);
-    err_set(e, ERR_USAGE, "%s: %.*s:// is not supported yet by this build", buf_cstr(&shown),
-            STR_ARG(url->scheme));
-    buf_free(&shown);
-    return -1;
+    return 0;
 }
 
 static int build(struct ws_client *c, const struct url *url, struct err *e)
@@ -71,12 +63,10 @@ static int build(struct ws_client *c, const struct url *url, struct err *e)
     buf_put(&c->label, str_cut(buf_str(&shown), MAX_LABEL_BYTES));
     buf_puts(&c->label, c->label.len < shown.len ? "…" : "");
     buf_cstr(&c->label); /* for its NUL */
-    buf_put(&c->host, url->host);
     url_put_host(&host, url);
     url_put_target(&target, url);
     ws_frame_put_request(&c->out, buf_str(&host), buf_str(&target), c->key);
-    if (shown.failed || host.failed || target.failed || c->label.failed || c->host.failed ||
-        c->out.failed)
+    if (shown.failed || host.failed || target.failed || c->label.failed || c->out.failed)
         err_set(e, ERR_FAILED, "out of memory");
     else
         result = 0;
@@ -84,6 +74,17 @@ static int build(struct ws_client *c, const struct url *url, struct err *e)
     buf_free(&target);
     buf_free(&shown);
     return result;
+}
+
+static int start_connect(struct ws_client *c, const struct url *url, struct err *e)
+{
+    struct http_proxy proxy;
+
+    if (http_proxy_find(&proxy, url, e) != 0)
+        return -1;
+    c->connect = connect_new(url, &proxy, false, c->connect_deadline_ms, e);
+    http_proxy_deinit(&proxy);
+    return c->connect == NULL ? -1 : 0;
 }
 
 struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t now_ms,
@@ -106,8 +107,7 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
     ws_reader_init(&c->reader, WS_CLIENT, c->options.max_message_bytes);
     c->close_code = WS_CLIENT_HUNG_UP;
     c->connect_deadline_ms = now_ms + options->connect_ms;
-    if (build(c, &url, e) == 0 &&
-        dial_start(&c->dial, buf_str(&c->host), url.port, c->connect_deadline_ms, e) == 0)
+    if (build(c, &url, e) == 0 && start_connect(c, &url, e) == 0)
         return c;
     ws_client_free(c);
     return NULL;
@@ -117,11 +117,10 @@ void ws_client_free(struct ws_client *c)
 {
     if (c == NULL)
         return;
-    dial_cancel(&c->dial);
+    connect_free(c->connect);
     stream_free(c->stream);
     ws_reader_deinit(&c->reader);
     buf_free(&c->label);
-    buf_free(&c->host);
     buf_wipe(&c->out);
     buf_free(&c->close_reason);
     free(c);
@@ -316,18 +315,16 @@ static enum io exchange(struct ws_client *c, int64_t now_ms, struct str *message
 
 /* ---- states ---- */
 
-static enum io dial(struct ws_client *c, int64_t now_ms, struct err *e)
+static enum io connect_up(struct ws_client *c, int64_t now_ms, struct err *e)
 {
-    int fd;
-    enum io io = dial_step(&c->dial, now_ms, &fd, e);
+    enum io io = connect_step(c->connect, now_ms, &c->stream, e);
 
     if (io == IO_ERR && now_ms >= c->connect_deadline_ms)
         e->code = ERR_TIMEOUT;
     if (io != IO_DONE)
         return io;
-    c->stream = stream_new(fd);
-    if (c->stream == NULL)
-        return err_set(e, ERR_FAILED, "out of memory"), IO_ERR;
+    connect_free(c->connect);
+    c->connect = NULL;
     c->state = WS_STATE_HANDSHAKE;
     return IO_DONE;
 }
@@ -416,8 +413,8 @@ static enum io run_state(struct ws_client *c, int64_t now_ms, enum ws_client_eve
 
     *event = WS_CLIENT_MESSAGE;
     switch (c->state) {
-    case WS_STATE_DIAL:
-        io = dial(c, now_ms, e);
+    case WS_STATE_CONNECT:
+        io = connect_up(c, now_ms, e);
         if (io != IO_DONE)
             return io;
         /* fall through */
@@ -439,7 +436,8 @@ enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event
             return io;
         err_wrap(&c->failure, "%s", c->label.data);
         c->state = WS_STATE_FAILED;
-        dial_cancel(&c->dial);
+        connect_free(c->connect);
+        c->connect = NULL;
     }
     err_set(e, c->failure.code, "%s", c->failure.msg);
     return IO_ERR;
@@ -450,7 +448,7 @@ void ws_client_poll(const struct ws_client *c, struct pollset *set)
     bool wants_write = ws_client_queued(c) > 0;
 
     switch (c->state) {
-    case WS_STATE_DIAL: dial_poll(&c->dial, set); return;
+    case WS_STATE_CONNECT: connect_poll(c->connect, set); return;
     case WS_STATE_HANDSHAKE: pollset_wake_at(set, c->connect_deadline_ms); break;
     case WS_STATE_OPEN:
         if (c->options.ping_interval_ms > 0)

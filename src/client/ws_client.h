@@ -1,6 +1,6 @@
 /*
- * A WebSocket client connection as one step machine: dial, handshake, messages, pings, close.
- *     DIAL ──► HANDSHAKE ──► OPEN ──► CLOSING ──► closed
+ * A WebSocket client connection as one step machine: connect, handshake, messages, pings, close.
+ *     CONNECT ──► HANDSHAKE ──► OPEN ──► CLOSING ──► closed
  */
 #ifndef CLIENT_WS_CLIENT_H
 #define CLIENT_WS_CLIENT_H
@@ -24,7 +24,7 @@ struct ws_client;
 
 struct ws_client_options {
     struct str url;           /* ws, wss, http or https; copied */
-    int64_t connect_ms;       /* dial and handshake together */
+    int64_t connect_ms;       /* connect and handshake together */
     int64_t ping_interval_ms; /* a ping frame that often; 0: none */
     int64_t dead_after_ms;    /* no byte from the peer for so long: dead; 0: never */
     size_t max_message_bytes; /* 0: WS_MAX_MESSAGE_BYTES */
@@ -32,7 +32,7 @@ struct ws_client_options {
 
 enum ws_client_event { WS_CLIENT_OPENED, WS_CLIENT_MESSAGE };
 
-/* ERR_USAGE for a bad URL, one with a user name, and TLS, which this build does not have yet. */
+/* ERR_USAGE for a bad URL and for one with a user name; else as connect_new. */
 struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t now_ms,
                                 struct err *e);
 

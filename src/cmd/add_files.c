@@ -15,6 +15,8 @@
 enum { LOOK_AHEAD_AT_ONCE = 200 };
 
 struct add_files {
+    struct store store;
+    struct stat store_dir;
     struct uri_list list;
     struct sources *sources, *ahead;
     const char *label;
@@ -72,16 +74,14 @@ static void tell(void *owner, struct batch_item *item)
 static int run(const char *name, struct add_files *a, struct batch_run *run,
                struct sources_options *options)
 {
-    struct store store;
-    struct stat store_dir;
     struct err e;
     int status = -1;
 
-    if (store_init(&store, &e) != 0)
+    if (store_init(&a->store, &e) != 0)
         return cmd_fail(name, &e);
-    if (stat(store.dir, &store_dir) == 0)
-        options->skipped = &store_dir;
-    run->store = &store;
+    if (stat(a->store.dir, &a->store_dir) == 0)
+        options->skipped = &a->store_dir;
+    run->store = &a->store;
     a->sources = sources_open(options, &e);
     if (a->sources != NULL && options->list == NULL)
         a->ahead = sources_open(options, &e);
@@ -99,7 +99,7 @@ static int run(const char *name, struct add_files *a, struct batch_run *run,
         status = uri_list_end(&a->list);
     sources_close(a->sources);
     sources_close(a->ahead);
-    store_deinit(&store);
+    store_deinit(&a->store);
     return status;
 }
 

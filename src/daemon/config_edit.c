@@ -141,7 +141,7 @@ static void edit_lines(const struct config *c, const struct config *old, struct 
             buf_put(out, str_slice(text, 0, more));
         } else {
             put_changed(out, (enum config_key)key, old->values[key], c->values[key],
-                        more > 0 ? (struct str){0} : value);
+                        more > 0 ? STR("") : value);
         }
         text = str_slice(text, more, text.len);
     }

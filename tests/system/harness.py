@@ -80,7 +80,7 @@ class Process:
         self.lines = {"out": [], "err": []}
         self.queue = queue.Queue()
         self.process = subprocess.Popen([*(program or [BINARY]), *map(str, arguments)], env=env or clean_environment(),
-                                        cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        cwd=cwd, stdin=popen.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, start_new_session=True, **popen)
         self.readers = [threading.Thread(target=self._read, args=(name, pipe), daemon=True)
                         for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr))]

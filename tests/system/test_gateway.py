@@ -1,0 +1,384 @@
+"""The zone gateway's API and registration, asked by an independent client (gateway_client.py)."""
+import concurrent.futures
+import hashlib
+import json
+import signal
+import time
+import urllib.parse
+
+import harness
+import pytest
+from gateway_client import GatewayClient
+
+SIGNATURES = json.loads((harness.VECTORS / "signatures.json").read_text())
+CONVERSATION = json.loads((harness.VECTORS / "gateway_conversation.json").read_text())
+DATA = b"sixteen bytes!!\n"
+DAY_MS = 24 * 3600 * 1000
+OPEN = "allowPublicUpload: true\nauthorizedUsers: []\n"
+
+
+class Zone:
+    """A gateway on a directory that a deployed gateway could have written, and a registered client."""
+
+    def __init__(self, folder, processes, *options, settings=OPEN):
+        self.data, self.keys, self.processes = folder / "data", folder / "keys", processes
+        self.keys.mkdir(parents=True)
+        (self.keys / "private.pem").write_text(SIGNATURES["privatePem"] + "\n")
+        self.write(f"clients/{SIGNATURES['clientId']}",
+                   {"clientId": SIGNATURES["clientId"], "ownerId": "o", "timestampCreated": 1795336673707,
+                    "label": "l"})
+        if settings is not None:
+            self.write("settings/authorizationSettings.yaml", settings)
+        self.start(*options)
+
+    def write(self, name, content):
+        path = self.data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+    def start(self, *options):
+        self.server = self.processes(harness.Server("gateway", "--data", self.data, *options))
+        self.client = GatewayClient(self.server.url, self.keys)
+
+    def anonymous(self, type_, **fields):
+        return self.client.post({"payload": {"type": type_, "timestamp": now(), **fields}})
+
+    def upload(self, data=DATA):
+        digest = harness.sha1(data)
+        status, _, body = harness.http("PUT", self.client.initiate(digest, len(data)), data)
+        assert status == 200, body
+        assert self.client.finalize(digest, len(data))[0] == 200
+        return digest
+
+
+def now():
+    return int(time.time() * 1000)
+
+
+@pytest.fixture
+def zone(tmp_path, processes):
+    return Zone(tmp_path, processes)
+
+
+# ---- the recorded conversation ----
+
+def ours(text, url):
+    """The recorded text with the hash of bytes that we know, and our own URL for the zone's."""
+    return text.replace("b73f2f5122d2c383393751b3afd805d74e079765", harness.sha1(DATA)) \
+        .replace("sha1/b7/3f/2f/", "/".join(["sha1", *(harness.sha1(DATA)[i:i + 2] for i in (0, 2, 4)), ""])) \
+        .replace("https://kachery-gateway.figurl.org", url)
+
+
+def test_recorded_conversation(zone):
+    """Each request of the Python client gets the recorded answer, but for signed URLs and caching."""
+    upload_url, replayed = None, 0
+    for entry in CONVERSATION:
+        if "/r/" in entry["url"]:
+            continue
+        replayed += 1
+        want = json.loads(ours(json.dumps(entry["response"]), zone.server.url))
+        if entry["method"] == "PUT":
+            headers = {k: v for k, v in entry["requestHeaders"].items() if k not in ("Connection", "Content-Length")}
+            status, _, body = harness.http("PUT", upload_url, DATA, headers)
+            assert (status, body) == (200, b"")
+            continue
+        payload = json.loads(ours(json.dumps(entry["json"]["payload"]), zone.server.url))
+        payload["timestamp"] = now()
+        request = zone.client.signed(payload)
+        status, headers, body = harness.http("POST", zone.server.url + "/api/gateway", request)
+        assert status == entry["status"], (payload, body)
+        if status != 200:
+            assert headers["Content-Type"] == "text/plain; charset=utf-8"
+            text = body.decode()
+            if status == 400:
+                assert text.startswith("Invalid request: ") and json.loads(text[17:]) == request
+            else:
+                assert text == want
+            continue
+        got = json.loads(body)
+        for volatile in ("url", "signedUploadUrl", "bucketUri", "cacheHit"):
+            assert (volatile in got) == (volatile in want)
+            for answer in (got, want):
+                if volatile == "signedUploadUrl":
+                    upload_url = got.get(volatile, upload_url)
+        for volatile in ("url", "signedUploadUrl", "bucketUri", "cacheHit"):
+            got.pop(volatile, None)
+            want.pop(volatile, None)
+        assert got == want
+    assert replayed == 12
+
+
+# ---- requests ----
+
+@pytest.mark.parametrize("elapsed, status", [
+    (0, 200), (120_000, 200), (-120_000, 200), (130_000, 500), (-130_000, 500), (DAY_MS, 200), (-DAY_MS, 200),
+    (DAY_MS // 2, 500)])
+def test_timestamps(zone, elapsed, status):
+    request = zone.client.signed({"type": "getZoneInfo", "zoneName": "default", "timestamp": now() - elapsed})
+    got, headers, body = harness.http("POST", zone.server.url + "/api/gateway", request)
+    assert got == status and "Date" in headers, body
+
+
+def test_signatures(zone):
+    status, answer = zone.client.call("findFile", hashAlg="sha1", hash="0" * 40)
+    assert (status, answer) == (200, {"type": "findFile", "found": False})
+    payload = {"type": "findFile", "timestamp": now(), "hashAlg": "sha1", "hash": "0" * 40}
+    wrong = zone.client.signed(payload)
+    wrong["payload"] = {**payload, "hash": "1" * 40}
+    assert zone.client.post(wrong) == (500, "Error: Invalid signature")
+    del wrong["signature"]
+    assert zone.client.post(wrong)[0] == 500
+    assert zone.client.post({"payload": payload})[0] == 200
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_both_canonical_texts(zone, ascii_only):
+    payload = {"type": "getResourceInfo", "resourceName": "é\U0001f600\x7f\u2028", "timestamp": now()}
+    text = json.dumps(payload, separators=(",", ":"), sort_keys=True, ensure_ascii=ascii_only)
+    if ascii_only:
+        text = text.replace("\x7f", "\\u007f")
+    signature = zone.client.key.sign(hashlib.sha1(text.encode()).digest()).hex()
+    request = {"payload": payload, "fromClientId": zone.client.client_id, "signature": signature}
+    assert zone.client.post(request) == (200, {"type": "getResourceInfo", "found": False})
+
+
+@pytest.mark.parametrize("body, headers, status", [
+    (b"{", {"Content-Type": "application/json"}, 400),
+    (b"[]", {"Content-Type": "application/json"}, 400),
+    (b"{}", {"Content-Type": "text/plain"}, 400),
+    (b"\xff", {"Content-Type": "application/json"}, 400),
+    (b" " * 102400, {"Content-Type": "application/json"}, 400),
+    (b" " * 102401, {"Content-Type": "application/json"}, 413)])
+def test_bad_bodies(zone, body, headers, status):
+    got, _, text = harness.http("POST", zone.server.url + "/api/gateway", body, headers)
+    assert got == status
+    if status == 400:
+        assert text.startswith(b"Invalid request: ")
+    assert harness.http("GET", zone.server.url + "/nothing")[0] == 404
+
+
+def test_anonymous(zone):
+    zone.upload()
+    digest = harness.sha1(DATA)
+    status, answer = zone.anonymous("findFile", hashAlg="sha1", hash=digest)
+    assert status == 200 and answer["found"]
+    assert harness.http("GET", answer["url"])[2] == DATA
+    assert zone.anonymous("initiateFileUpload", size=1, hashAlg="sha1", hash=digest) == \
+        (500, "Error: No verified client ID or user ID")
+    assert zone.anonymous("getClientInfo", clientId=zone.client.client_id)[1]["client"]["label"] == "l"
+
+
+def test_unknown_zone(zone):
+    zone.client.zone = "elsewhere"
+    assert zone.client.call("findFile", hashAlg="sha1", hash="0" * 40) == (500, "Error: Zone not found: elsewhere")
+    assert zone.client.call("getClientInfo", clientId=zone.client.client_id)[1] == \
+        {"type": "getClientInfo", "found": False}
+    assert zone.client.call("getZoneInfo", zone=False, zoneName="elsewhere")[1] == \
+        {"type": "getZoneInfo", "found": False}
+
+
+def test_named_zone(tmp_path, processes):
+    zone = Zone(tmp_path, processes, "--zone", "lab.1", "--public-url", "http://hub.example/x/")
+    zone.client.zone = "lab.1"
+    assert zone.client.call("getZoneInfo", zone=False, zoneName="lab.1")[1]["kacheryGatewayUrl"] == \
+        "http://hub.example/x"
+    assert zone.client.initiate("0" * 40, 1).startswith("http://hub.example/x/bucket/sha1/00/00/00/")
+
+
+def test_urls_follow_the_host_header(zone):
+    """A client that reaches us under another name gets URLs with that name."""
+    request = {"payload": {"type": "getZoneInfo", "zoneName": "default", "timestamp": now()}}
+    for host, want in (("other.example:81", "http://other.example:81"), ("[::1]:81", "http://[::1]:81"),
+                       ("", zone.server.url)):
+        _, _, body = harness.http("POST", zone.server.url + "/api/gateway", request, {"Host": host})
+        assert json.loads(body)["kacheryGatewayUrl"] == want
+    for host in ("a b", "x/y", "u@h"):
+        status, _, body = harness.http("POST", zone.server.url + "/api/gateway", request, {"Host": host})
+        assert status == 400 or json.loads(body)["kacheryGatewayUrl"] == zone.server.url
+
+
+# ---- uploads ----
+
+def test_finalize(zone):
+    digest = zone.upload()
+    client = zone.client
+    key = f"sha1/{digest[0:2]}/{digest[2:4]}/{digest[4:6]}/{digest}"
+    assert client.finalize(digest, len(DATA) + 1) == (500, f"Error: Unexpected object size: 16 <> {len(DATA) + 1}")
+    assert client.call("finalizeFileUpload", objectKey="x/" + key, hashAlg="sha1", hash=digest, size=16) == \
+        (500, f"Error: Unexpected object key: x/{key}")
+    assert client.finalize(digest, len(DATA)) == (200, {"type": "finalizeFileUpload"})
+    assert client.call("initiateFileUpload", size=16, hashAlg="sha1", hash=digest) == \
+        (200, {"type": "initiateFileUpload", "alreadyExists": True})
+
+
+def test_unregistered(tmp_path, processes):
+    zone = Zone(tmp_path, processes)
+    (zone.data / "clients" / zone.client.client_id).unlink()
+    want = "Error: Client not registered. Use kachery-cloud-init to register this kachery-cloud client."
+    assert zone.client.call("initiateFileUpload", size=1, hashAlg="sha1", hash="0" * 40) == (500, want)
+    assert zone.client.finalize("0" * 40, 1) == (500, want)
+    assert zone.client.call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 200
+    assert zone.client.call("getClientInfo", clientId=zone.client.client_id)[1]["found"] is False
+
+
+USER = "allowPublicUpload: false\nauthorizedUsers:\n  - userId: o\n"
+
+
+@pytest.mark.parametrize("settings, upload, download, delete", [
+    (None, "User o is not authorized.", None, "User o is not authorized."),
+    (OPEN, None, None, "User o is not authorized."),
+    ("allowPublicUpload: false\nauthorizedUsers: []\n", "User o is not authorized.", None,
+     "User o is not authorized."),
+    (USER, "User o not authorized to upload files.", None, "User o not authorized to administer this zone."),
+    (USER + "    upload: true\n", None, None, "User o not authorized to administer this zone."),
+    (USER + "    admin: true\n", "User o not authorized to upload files.", None, None),
+    ("allowPublicDownload: false\n" + USER, "User o not authorized to upload files.",
+     "User o not authorized to download files.", "User o not authorized to administer this zone."),
+    ("allowPublicDownload: false\n" + USER + "    download: true\n", "User o not authorized to upload files.", None,
+     "User o not authorized to administer this zone."),
+    (OPEN + "typo: 1\n", "settings/authorizationSettings.yaml:3: unknown key \"typo\"",
+     "settings/authorizationSettings.yaml:3: unknown key \"typo\"",
+     "settings/authorizationSettings.yaml:3: unknown key \"typo\""),
+])
+def test_authorization(tmp_path, processes, settings, upload, download, delete):
+    zone = Zone(tmp_path, processes, settings=settings)
+    file = {"hashAlg": "sha1", "hash": "0" * 40}
+    for type_, more, want in (("initiateFileUpload", {"size": 1}, upload), ("findFile", {}, download),
+                              ("deleteFile", {}, delete)):
+        status, answer = zone.client.call(type_, **file, **more)
+        assert (status, answer if want else None) == ((500, f"Error: {want}") if want else (200, None)), answer
+
+
+def test_closed_downloads_need_a_client(tmp_path, processes):
+    zone = Zone(tmp_path, processes, settings="allowPublicDownload: false\n" + OPEN)
+    assert zone.anonymous("findFile", hashAlg="sha1", hash="0" * 40) == \
+        (500, "Error: No verified client ID or user ID")
+
+
+def test_delete(tmp_path, processes):
+    zone = Zone(tmp_path, processes, settings=USER + "    upload: true\n    admin: true\n")
+    digest = zone.upload()
+    file = {"hashAlg": "sha1", "hash": digest}
+    assert zone.client.call("deleteFile", **file) == (200, {"type": "deleteFile", "success": True})
+    assert not harness.object_path(zone.data, digest).exists()
+    assert zone.client.call("findFile", **file)[1]["found"] is False
+    status, answer = zone.client.call("deleteFile", **file)
+    assert status == 200 and answer["success"] is False and answer["error"]
+
+
+# ---- resources and clients ----
+
+def test_resource_info(zone):
+    resource = {"resourceName": "res", "ownerId": "o", "timestampCreated": 5, "proxyUrl": "http://p"}
+    zone.write("resources/res", {**resource, "somethingNewer": True})
+    assert zone.client.call("getResourceInfo", resourceName="res")[1] == \
+        {"type": "getResourceInfo", "found": True, "resource": resource}
+    for name in ("none", "..", "../clients", "a/b", ""):
+        assert zone.client.call("getResourceInfo", resourceName=name)[1]["found"] is False
+    zone.write("resources/broken", "{")
+    assert zone.client.call("getResourceInfo", resourceName="broken")[0] == 500
+
+
+def encoded(query):
+    return urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
+
+
+def register_url(at, client, label="my host/ü", zone="default"):
+    query = {"signature": client.sign({"type": "addClient"}), "zone": zone, "label": label}
+    return f"{at.server.url}/registerClient/{client.client_id}?{encoded(query)}"
+
+
+def new_client(zone, folder):
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    folder.mkdir()
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "private.pem").write_bytes(pem)
+    return GatewayClient(zone.server.url, folder)
+
+
+def test_open_registration(tmp_path, processes):
+    zone = Zone(tmp_path, processes, "--open-registration", settings=None)
+    client = new_client(zone, tmp_path / "new")
+    url = register_url(zone, client)
+    assert harness.http("GET", f"{zone.server.url}/client/{client.client_id}")[0] == 404
+    assert harness.http("GET", url.replace("signature=", "signature=00"))[0] == 403
+    assert harness.http("GET", register_url(zone, client, zone="other"))[0] == 404
+    assert client.call("getClientInfo", clientId=client.client_id)[1]["found"] is False
+    for _ in range(2):
+        status, headers, body = harness.http("GET", url)
+        assert status == 200 and headers["Content-Type"].startswith("text/html")
+        assert client.client_id.encode() in body and "my host/ü".encode() in body
+    status, answer = client.call("getClientInfo", clientId=client.client_id)
+    assert answer["client"]["ownerId"] == "local" and answer["client"]["label"] == "my host/ü"
+    assert abs(answer["client"]["timestampCreated"] - now()) < 60_000
+    assert json.loads((zone.data / "users" / "local").read_text()) == \
+        {"clientIds": [client.client_id], "resourceNames": []}
+    stored = json.loads((zone.data / "clients" / client.client_id).read_text())
+    assert set(stored) == {"clientId", "ownerId", "timestampCreated", "label"}
+    assert client.call("initiateFileUpload", size=1, hashAlg="sha1", hash="0" * 40)[0] == 200
+    assert harness.http("GET", f"{zone.server.url}/client/{client.client_id}")[0] == 200
+
+
+def test_labels_are_escaped(tmp_path, processes):
+    zone = Zone(tmp_path, processes, "--open-registration")
+    client = new_client(zone, tmp_path / "new")
+    body = harness.http("GET", register_url(zone, client, label="<script>&\"x\""))[2]
+    assert b"<script>" not in body and b"&lt;script&gt;&amp;&quot;x&quot;" in body
+    too_long = new_client(zone, tmp_path / "second")
+    assert harness.http("GET", register_url(zone, too_long, label="x" * 201))[0] == 403
+
+
+def test_registrations_at_once(tmp_path, processes):
+    zone = Zone(tmp_path, processes, "--open-registration")
+    zone.write("users/local", {"clientIds": ["x"], "resourceNames": ["r"], "kept": 1})
+    clients = [new_client(zone, tmp_path / str(i)) for i in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda c: harness.http("GET", register_url(zone, c))[0], clients))
+    assert answers == [200] * len(clients)
+    user = json.loads((zone.data / "users" / "local").read_text())
+    assert sorted(user.pop("clientIds")) == sorted(["x", *(c.client_id for c in clients)])
+    assert user == {"resourceNames": ["r"], "kept": 1}
+
+
+def test_closed_registration(zone, tmp_path):
+    client = new_client(zone, tmp_path / "new")
+    status, _, body = harness.http("GET", register_url(zone, client))
+    assert status == 403 and b"Registration is closed" in body
+    assert client.call("getClientInfo", clientId=client.client_id)[1]["found"] is False
+
+
+def test_settings_are_not_touched(tmp_path, processes):
+    settings = "allowPublicUpload: false # ours\nauthorizedUsers: []\n"
+    zone = Zone(tmp_path, processes, "--open-registration", settings=settings)
+    assert (zone.data / "settings/authorizationSettings.yaml").read_text() == settings
+
+
+# ---- the command ----
+
+def test_usage(tmp_path):
+    env = harness.clean_environment()
+    for arguments, part in ((["--listen", "127.0.0.1:0"], b"--data"), (["--data", tmp_path], b"--listen"),
+                            (["--listen", "127.0.0.1:0", "--data", tmp_path, "--zone", "a b"], b"--zone \"a b\""),
+                            (["--listen", "127.0.0.1:0", "--data", tmp_path, "--public-url", "ftp://x"],
+                             b"--public-url")):
+        done = harness.run("gateway", *map(str, arguments), env=env, check=2)
+        assert part in done.stderr, done.stderr
+
+
+def test_data_directory_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = harness.run("gateway", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "file"), check=1)
+    assert b"file" in done.stderr
+
+
+def test_port_in_use(zone):
+    done = harness.run("gateway", "--listen", f"127.0.0.1:{zone.server.port}", "--data", str(zone.data), check=1)
+    assert f"127.0.0.1:{zone.server.port}".encode() in done.stderr
+
+
+def test_stop(zone):
+    zone.upload()
+    zone.server.signal(signal.SIGTERM)
+    assert zone.server.wait() == 0
+    assert harness.descendants(zone.server.pid) == []

@@ -1,0 +1,411 @@
+"""The resource proxy between aiohttp clients and daemons made of aiohttp or websockets."""
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import struct
+
+import aiohttp
+import harness
+import pytest
+import websockets
+
+NAME, ZONE = "res-1", "default"
+NOT_FOUND = {"type": "fileUpload", "status": {"status": "not-found"}}
+URI = "sha1://" + "3" * 40
+
+
+@pytest.fixture
+def proxy(tmp_path, processes):
+    secret = tmp_path / "secret"
+    secret.write_text(harness.SECRET + "\n")
+    return processes(harness.Server("proxy", "--secret-file", secret, "-v"))
+
+
+def asking(name=NAME, zone=ZONE, uri=URI, timeout=20000, **more):
+    return {"type": "requestFromClient", "resourceName": name, "zone": zone, "timeoutMsec": timeout,
+            "request": {"type": "fileUpload", "uri": uri, "timeoutMsec": 5000.0}, **more}
+
+
+def hello(name=NAME, zone=ZONE, secret=harness.SECRET):
+    message = {"type": "initialize", "resourceName": name, "zone": zone, "proxySecret": secret}
+    return {key: value for key, value in message.items() if value is not None}
+
+
+def answer(request, response=None, **more):
+    return {"type": "responseToClient", "requestId": request["requestId"],
+            "response": NOT_FOUND if response is None else response, **more}
+
+
+class World:
+    """Sessions and daemons that are closed at the end of a test."""
+
+    def __init__(self, proxy):
+        self.proxy, self.stack = proxy, contextlib.AsyncExitStack()
+
+    async def __aenter__(self):
+        await self.stack.__aenter__()
+        connector = aiohttp.TCPConnector(limit=0)
+        self.http = await self.stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        return self
+
+    async def __aexit__(self, *error):
+        return await self.stack.__aexit__(*error)
+
+    async def dial(self, **options):
+        return await self.stack.enter_async_context(self.http.ws_connect(self.proxy.url, **options))
+
+    async def daemon(self, *args, autoping=True, **kw):
+        ws = await self.dial(autoping=autoping)
+        await ws.send_json(hello(*args, **kw))
+        assert await ws.receive_json(timeout=harness.DEADLINE_S) == {"type": "acknowledge"}
+        return ws
+
+    async def post(self, body, name=NAME):
+        async with self.http.post(f"{self.proxy.url}/r/{name}", json=body) as got:
+            return got.status, await got.json()
+
+    def asked(self, *args, **kw):
+        body = asking(*args, **kw)
+        return asyncio.create_task(self.post(body, body["resourceName"]))
+
+
+def lively(test):
+    """A test coroutine of a world, as a test."""
+    def run(proxy):
+        async def main():
+            async with World(proxy) as world:
+                await asyncio.wait_for(test(world), harness.DEADLINE_S)
+        asyncio.run(main())
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+async def received(ws):
+    return await ws.receive_json(timeout=harness.DEADLINE_S)
+
+
+async def closed(ws):
+    message = await ws.receive(timeout=harness.DEADLINE_S)
+    assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING), message
+    return ws.close_code, message.extra
+
+
+# ---- HTTP ----
+
+def test_probe(proxy):
+    status, headers, body = harness.http("GET", proxy.url + "/probe")
+    assert (status, body) == (200, b"running.")
+    assert "Date" in headers
+
+
+@pytest.mark.parametrize("method, path", [("POST", "/api"), ("GET", "/"), ("GET", "/r/x"), ("POST", "/probe")])
+def test_routes_that_this_generation_lacks_are_html(proxy, method, path):
+    status, headers, body = harness.http(method, proxy.url + path, b"{}" if method == "POST" else None)
+    assert status == 404 and headers["Content-Type"].startswith("text/html")
+    assert f"Cannot {method} {path}".encode() in body
+
+
+CHECKS = [
+    ("not JSON", b"{", 400, "invalid request"),
+    ("a list", [], 400, "invalid request"),
+    ("one field more", asking(more=1), 400, "invalid request"),
+    ("no zone", {k: v for k, v in asking().items() if k != "zone"}, 400, "invalid request"),
+    ("another type", {**asking(), "type": "ping"}, 400, "invalid request"),
+    ("other name", asking(name="other"), 500, f"Resource name mismatch: other <> {NAME}"),
+    ("other name before absent", asking(name="other", requestId="x"), 500, f"Resource name mismatch: other <> {NAME}"),
+    ("other zone", asking(zone="z"), 500, f"Zone mismatch: z <> {ZONE}"),
+    ("requestId", asking(requestId="x"), 400, "requestId field not allowed"),
+    ("zone before requestId", asking(zone="z", requestId="x"), 500, f"Zone mismatch: z <> {ZONE}"),
+]
+
+
+@lively
+async def test_checks_in_order(world):
+    await world.daemon()
+    for name, body, status, message in CHECKS:
+        data = body if isinstance(body, bytes) else json.dumps(body)
+        async with world.http.post(f"{world.proxy.url}/r/{NAME}", data=data,
+                                   headers={"Content-Type": "application/json"}) as got:
+            assert (got.status, await got.json()) == (status, {"message": message}), name
+    assert await world.post(asking(name="absent"), "absent") == (404, {"message": "resource not found: absent"})
+    assert await world.post(asking(name="absent", zone="z", requestId="x"), "absent") == \
+        (404, {"message": "resource not found: absent"})
+    async with world.http.post(f"{world.proxy.url}/r/{NAME}", data=json.dumps(asking())) as got:
+        assert got.status == 400
+
+
+@lively
+async def test_body_limit(world):
+    daemon = await world.daemon()
+    text = json.dumps(asking())
+    headers = {"Content-Type": "application/json"}
+    for extra, want in ((0, 200), (1, 413)):
+        data = text + " " * (102400 - len(text) + extra)
+        task = asyncio.create_task(world.http.post(f"{world.proxy.url}/r/{NAME}", data=data, headers=headers))
+        if want == 200:
+            await daemon.send_json(answer(await received(daemon)))
+        async with await task as got:
+            assert got.status == want
+
+
+@lively
+async def test_round_trip(world):
+    daemon = await world.daemon()
+    task = world.asked()
+    request = await received(daemon)
+    request_id = request.pop("requestId")
+    assert request.pop("timeoutMsec") <= 20000 and request["request"].pop("timeoutMsec") <= 5000
+    want = asking()
+    del want["timeoutMsec"], want["request"]["timeoutMsec"]
+    assert request == want
+    await daemon.send_json({"type": "responseToClient", "requestId": request_id, "response": NOT_FOUND})
+    assert await task == (200, {"type": "responseToClient", "requestId": request_id, "response": NOT_FOUND})
+    task = world.asked(requestId="")
+    request = await received(daemon)
+    assert request["requestId"] != request_id and len(request["requestId"]) >= 32
+    await daemon.send_json(answer(request, {}, error="disk on fire"))
+    status, got = await task
+    assert status == 200 and got["error"] == "disk on fire" and got["response"] == {}
+
+
+@lively
+async def test_timeout(world):
+    daemon = await world.daemon()
+    task = world.asked(timeout=100.5)
+    request = await received(daemon)
+    assert await task == (504, {"message": "timeout waiting for response"})
+    await daemon.send_json(answer(request))
+    task = world.asked()
+    await daemon.send_json(answer(await received(daemon)))
+    assert (await task)[0] == 200
+
+
+@lively
+async def test_client_that_hangs_up_is_forgotten(world):
+    daemon = await world.daemon()
+    task = world.asked()
+    first = await received(daemon)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(world.proxy.wait_line, "listening")
+    await daemon.send_json(answer(first))
+    task = world.asked()
+    second = await received(daemon)
+    await daemon.send_json(answer(second))
+    assert (await task)[1]["requestId"] == second["requestId"]
+
+
+@lively
+async def test_two_thousand_at_once(world):
+    daemon = await world.daemon()
+    tasks = [world.asked(uri=f"sha1://{i:040x}") for i in range(2000)]
+    requests = [await received(daemon) for _ in tasks]
+    assert len({r["requestId"] for r in requests}) == len(tasks)
+    for request in reversed(requests):
+        status = {"type": "fileUpload", "status": {"status": "queued", "size": int(request["request"]["uri"][7:], 16)}}
+        await daemon.send_json(answer(request, status))
+    for i, task in enumerate(tasks):
+        status, got = await task
+        assert status == 200 and got["response"]["status"]["size"] == i
+
+
+# ---- daemons ----
+
+@lively
+async def test_wrong_secret(world):
+    for secret in ("", harness.SECRET[:-1], harness.SECRET + "x"):
+        ws = await world.dial()
+        await ws.send_json(hello(secret=secret))
+        assert await closed(ws) == (4001, "wrong secret")
+
+
+@lively
+async def test_other_generation_is_closed_without_a_code(world):
+    ws = await world.dial()
+    await ws.send_json(hello(zone=None))
+    assert await closed(ws) == (0, "")  # aiohttp says 0 where there is no code
+
+
+@lively
+async def test_first_message_must_initialize(world):
+    for text in ('{"type":"ping"}', "{", json.dumps(hello(name="a b"))):
+        ws = await world.dial()
+        await ws.send_str(text)
+        assert (await closed(ws))[0] == 1002
+
+
+@lively
+async def test_live_daemon_keeps_its_name(world):
+    first = await world.daemon()
+    task = world.asked()
+    request = await received(first)
+    pump = asyncio.create_task(received(first))  # answers the ping
+    second = await world.dial()
+    await second.send_json(hello())
+    assert await closed(second) == (4009, f"resource {NAME} is already connected")
+    await first.send_json(answer(request))
+    assert (await task)[0] == 200
+    again = world.asked()
+    await first.send_json(answer(await pump))
+    assert (await again)[0] == 200
+
+
+@lively
+async def test_dead_daemon_is_replaced(world):
+    """And who waits for it is answered by its successor."""
+    first = await world.daemon(autoping=False)
+    task = world.asked()
+    old = await received(first)
+    second = await world.dial()
+    await second.send_json(hello())
+    third = await world.dial()
+    await third.send_json(hello())
+    assert await closed(third) == (4009, f"resource {NAME} is already connected")
+    assert await received(second) == {"type": "acknowledge"}
+    request = await received(second)
+    assert request["requestId"] != old["requestId"] and request["request"]["uri"] == URI
+    await second.send_json(answer(request))
+    assert (await task)[1]["requestId"] == request["requestId"]
+
+
+@lively
+async def test_challenger_gets_the_name_of_one_that_leaves(world):
+    first = await world.daemon(autoping=False)
+    second = await world.dial()
+    await second.send_json(hello())
+    await first.receive(timeout=harness.DEADLINE_S)  # the ping, not answered
+    await first.close()
+    assert await received(second) == {"type": "acknowledge"}
+
+
+def reset(ws):
+    """The line is cut without a word."""
+    sock = ws.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    ws._response.connection.transport.abort()
+
+
+@lively
+async def test_lost_daemon_comes_back(world):
+    first = await world.daemon()
+    task = world.asked()
+    old = await received(first)
+    reset(first)
+    await asyncio.to_thread(world.proxy.wait_line, "disconnected")
+    assert await world.post(asking()) == (404, {"message": f"resource not found: {NAME}"})
+    second = await world.daemon()
+    request = await received(second)
+    assert request["requestId"] != old["requestId"]
+    await second.send_json(answer(old))
+    await second.send_json(answer(request))
+    assert (await task)[1]["requestId"] == request["requestId"]
+
+
+@lively
+async def test_lost_daemon_stays_away(world):
+    first = await world.daemon()
+    task = world.asked()
+    await received(first)
+    reset(first)
+    assert await task == (404, {"message": f"resource not found: {NAME}"})
+
+
+@lively
+async def test_leaving_daemon_ends_the_wait_at_once(world):
+    first = await world.daemon()
+    task = world.asked()
+    await received(first)
+    await first.close()
+    assert await task == (404, {"message": f"resource not found: {NAME}"})
+
+
+@lively
+async def test_other_zone_after_coming_back(world):
+    first = await world.daemon()
+    task = world.asked()
+    await received(first)
+    reset(first)
+    await asyncio.to_thread(world.proxy.wait_line, "disconnected")
+    await world.daemon(zone="other")
+    assert await task == (404, {"message": f"resource not found: {NAME}"})
+
+
+@lively
+async def test_answers_for_others_are_ignored(world):
+    daemon, other = await world.daemon(), await world.daemon("other")
+    task = world.asked()
+    request = await received(daemon)
+    for bad in (answer(request), answer({"requestId": "f" * 40}), answer({"requestId": ""})):
+        await other.send_json(bad)
+    guess = request["requestId"][:-1] + ("0" if request["requestId"][-1] != "0" else "1")
+    await daemon.send_json(answer({"requestId": guess}, {"type": "fileUpload", "status": {"status": "error"}}))
+    for junk in ('{"type":"what"}', "{", '{"type":"responseToClient"}', '{"type":"ping"}', json.dumps(hello())):
+        await daemon.send_str(junk)
+    await other.ping()
+    await daemon.send_json(answer(request))
+    await daemon.send_json(answer(request, {"type": "fileUpload", "status": {"status": "error"}}))
+    assert (await task)[1]["response"] == NOT_FOUND
+    task = world.asked("other")
+    await other.send_json(answer(await received(other)))
+
+
+@lively
+async def test_websockets_library(world):
+    """It offers permessage-deflate, which is declined; binary and fragmented messages are taken."""
+    async with websockets.connect(world.proxy.url.replace("http", "ws") + "/any/path?x") as ws:
+        assert ws.extensions == []
+        text = json.dumps(hello())
+        await ws.send([text[:5], text[5:20], text[20:]])
+        assert json.loads(await ws.recv()) == {"type": "acknowledge"}
+        task = world.asked()
+        request = json.loads(await ws.recv())
+        await ws.send(json.dumps(answer(request)).encode())
+        assert (await task)[0] == 200
+        await (await ws.ping())
+
+
+@lively
+async def test_one_mebibyte_and_one(world):
+    daemon = await world.daemon()
+    await daemon.send_str('"' + "x" * ((1 << 20) - 2) + '"')  # ignored, but taken
+    task = world.asked()
+    await daemon.send_json(answer(await received(daemon)))
+    assert (await task)[0] == 200
+    await daemon.send_str('"' + "x" * ((1 << 20) - 1) + '"')
+    assert (await closed(daemon))[0] == 1009
+
+
+def test_drain(proxy):
+    async def main():
+        async with World(proxy) as world:
+            daemon, idle = await world.daemon(), await world.daemon("idle")
+            task = world.asked()
+            request = await received(daemon)
+            proxy.signal(signal.SIGTERM)
+            await asyncio.to_thread(proxy.wait_line, "stopping")
+            await daemon.send_json(answer(request))
+            assert (await task)[0] == 200
+            assert (await closed(idle))[0] == 1001
+            assert (await closed(daemon))[0] == 1001
+    asyncio.run(main())
+    assert proxy.wait() == 0
+
+
+def test_usage(tmp_path):
+    env = harness.clean_environment()
+    for arguments, part in ((["--listen", "127.0.0.1:0"], b"PROXY_SECRET"), ([], b"--listen"),
+                            (["--listen", "127.0.0.1:0", "--data", "x"], b"unknown option --data")):
+        done = harness.run("proxy", *arguments, env=env, check=2)
+        assert part in done.stderr, done.stderr
+    (tmp_path / "empty").write_text("\n")
+    done = harness.run("proxy", "--listen", "127.0.0.1:0", "--secret-file", str(tmp_path / "empty"), env=env, check=1)
+    assert b"empty: want the proxy secret in its first line" in done.stderr
+
+
+def test_environment(processes):
+    env = harness.clean_environment(PROXY_SECRET="s", PORT=harness.free_port())
+    started = processes(harness.Process("proxy", env=env))
+    assert started.wait_line("listening http://").endswith(f":{env['PORT']}")

@@ -159,24 +159,33 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
     return crew_new(&options, e);
 }
 
-static void put_crew_route(struct hub *hub, const char *path, struct crew *crew)
+/* Hands over exactly what the crew's own routes serve: a connection that a worker did not know what
+ * to do with would come back at once. */
+static void put_crew_routes(struct hub *hub, struct crew *crew, const struct http_route *routes,
+                            size_t count)
 {
-    hub->routes[hub->route_count++] = (struct http_route){
-        .method = "*", .path = path, .on_head = crew_give, .takes_connection = true, .owner = crew};
+    for (size_t i = 0; i < count; i++)
+        hub->routes[hub->route_count++] = (struct http_route){.method = routes[i].method,
+                                                              .path = routes[i].path,
+                                                              .on_head = crew_give,
+                                                              .takes_connection = true,
+                                                              .owner = crew};
 }
 
 static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
 {
+    struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
+
     if (site_open(&hub->site, &options->site, e) != 0)
         return -1;
     hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, run_gateway, e);
     hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, run_bucket, e);
     if (hub->gateway == NULL || hub->bucket == NULL)
         return -1;
-    put_crew_route(hub, "/api/gateway", hub->gateway);
-    put_crew_route(hub, "/registerClient/", hub->gateway);
-    put_crew_route(hub, "/client/", hub->gateway);
-    put_crew_route(hub, SIGNED_URL_PATH, hub->bucket);
+    gateway_api_put_routes(&hub->site, gateway);
+    put_crew_routes(hub, hub->gateway, gateway, GATEWAY_API_ROUTES);
+    bucket_put_routes(&hub->site, bucket);
+    put_crew_routes(hub, hub->bucket, bucket, BUCKET_ROUTES);
     return 0;
 }
 

@@ -1,0 +1,401 @@
+"""The hub's own bucket: signed URLs, uploads that appear whole or not at all, ranges."""
+import concurrent.futures
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+
+import harness
+import pytest
+from test_gateway import DATA, Zone
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def zone(tmp_path, processes):
+    return Zone(tmp_path, processes)
+
+
+def visible(zone):
+    """Everything in the data directory that looks like an object or a part of one."""
+    files = [p for p in zone.data.rglob("*") if p.is_file()]
+    return [p for p in files if "sha1" in p.parts or "uploads" in p.parts]
+
+
+def bucket_processes(zone):
+    return [p for p in harness.descendants(zone.server.pid) if harness.process_name(p) == "bucket"]
+
+
+def sign(zone, method, key, expires, size=0):
+    """A signed URL as only the server can make it."""
+    secret = (zone.data / ".hub/url-key").read_bytes()
+    mac = hmac.new(secret, f"{method}\n{key}\n{size}\n{expires}".encode(), hashlib.sha256).hexdigest()
+    more = f"&size={size}" if method == "PUT" else ""
+    return f"{zone.server.url}/bucket/{urllib.parse.quote(key)}?expires={expires}{more}&signature={mac}"
+
+
+def key_of(digest):
+    return f"sha1/{digest[0:2]}/{digest[2:4]}/{digest[4:6]}/{digest}"
+
+
+class Upload:
+    """A PUT whose bytes are sent by hand."""
+
+    def __init__(self, url, size, headers=""):
+        parts = urllib.parse.urlsplit(url)
+        self.sock = socket.create_connection((parts.hostname, parts.port), timeout=harness.DEADLINE_S)
+        length = "" if size is None else f"Content-Length: {size}\r\n"
+        self.sock.sendall(f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: h\r\n{length}{headers}\r\n".encode())
+
+    def send(self, data):
+        self.sock.sendall(data)
+        return self
+
+    def answer(self):
+        response = http.client.HTTPResponse(self.sock, method="PUT")
+        response.begin()
+        return response.status, response.read()
+
+    def close(self):
+        self.sock.close()
+
+
+def started(zone, size):
+    """Waits until some upload has that many bytes on the disk."""
+    def find():
+        return [p for p in (zone.data / ".hub/uploads").iterdir() if p.stat().st_size >= size]
+    harness.until(find, "an upload under way")
+
+
+# ---- round trips ----
+
+@pytest.mark.parametrize("size", [0, 1, 65536, MIB + 1, 20 * MIB])
+def test_round_trip(zone, size):
+    data = os.urandom(size)
+    digest = zone.upload(data)
+    assert harness.object_path(zone.data, digest).read_bytes() == data
+    status, headers, body = harness.http("GET", zone.client.find(digest))
+    assert status == 200 and body == data
+    assert headers["Content-Length"] == str(size) and headers["ETag"] == f'"{digest}"'
+    assert headers["Accept-Ranges"] == "bytes" and headers["Last-Modified"]
+    assert [p.name for p in visible(zone)] == [digest]
+
+
+def test_empty_file_chunked(zone):
+    """As the Python client sends it: no length, one last chunk."""
+    digest = harness.sha1(b"")
+    upload = Upload(zone.client.initiate(digest, 0), None, "Transfer-Encoding: chunked\r\n").send(b"0\r\n\r\n")
+    assert upload.answer()[0] == 200
+    assert zone.client.finalize(digest, 0)[0] == 200
+
+
+def test_chunked_file(zone):
+    url = zone.client.initiate(harness.sha1(DATA), len(DATA))
+    upload = Upload(url, None, "Transfer-Encoding: chunked\r\n")
+    for i in range(len(DATA)):
+        upload.send(b"1\r\n" + DATA[i:i + 1] + b"\r\n")
+    assert upload.send(b"0\r\n\r\n").answer()[0] == 200
+
+
+def test_curl(zone, tmp_path):
+    data = os.urandom(3 * MIB)
+    (tmp_path / "file").write_bytes(data)
+    url = zone.client.initiate(harness.sha1(data), len(data))
+    done = subprocess.run(["curl", "-sS", "-v", "-f", "-T", tmp_path / "file", url], capture_output=True, check=True)
+    assert b"100 Continue" in done.stderr
+    done = subprocess.run(["curl", "-sS", "-f", zone.client.find(harness.sha1(data))], capture_output=True, check=True)
+    assert done.stdout == data
+
+
+def test_one_connection_for_everything(zone):
+    """Calls and transfers go to different processes, which the client does not notice."""
+    link = http.client.HTTPConnection("127.0.0.1", zone.server.port, timeout=harness.DEADLINE_S)
+    for i in range(20):
+        data = os.urandom(1000 + i)
+        digest = harness.sha1(data)
+        payload = {"type": "initiateFileUpload", "size": len(data), "hashAlg": "sha1", "hash": digest,
+                   "timestamp": int(time.time() * 1000)}
+        steps = [("POST", "/api/gateway", json.dumps(zone.client.signed(payload)).encode()), ("PUT", None, data),
+                 ("GET", "/nothing", None), ("GET", "/client/" + zone.client.client_id, None)]
+        target = None
+        for method, path, body in steps:
+            headers = {"Content-Type": "application/json"} if method == "POST" else {}
+            link.request(method, path or target, body, headers)
+            answer = link.getresponse()
+            text = answer.read()
+            assert answer.status == (404 if path == "/nothing" else 200), text
+            if method == "POST":
+                url = urllib.parse.urlsplit(json.loads(text)["signedUploadUrl"])
+                target = f"{url.path}?{url.query}"
+        assert link.sock is not None
+    link.close()
+
+
+def test_pipelined_for_different_processes(zone):
+    digest = zone.upload()
+    url = urllib.parse.urlsplit(zone.client.find(digest))
+    parts = ["/nothing", f"{url.path}?{url.query}", "/client/x", f"{url.path}?{url.query}", "/nothing"]
+    text = "".join(f"GET {p} HTTP/1.1\r\nHost: h\r\n\r\n" for p in parts)
+    with socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S) as sock:
+        sock.sendall(text.encode())
+        sock.shutdown(socket.SHUT_WR)
+        # Half-closed: everything that was asked for is still answered, in order.
+        got = []
+        reader = sock.makefile("rb")
+        for _ in parts:
+            status = int(reader.readline().split()[1])
+            length = 0
+            while (line := reader.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            got.append((status, reader.read(length)))
+    assert [s for s, _ in got] == [404, 200, 404, 200, 404]
+    assert got[1][1] == got[3][1] == DATA
+
+
+# ---- ranges and conditions ----
+
+RANGES = [
+    (["-r", "0-0"], 206, slice(0, 1)), (["-r", "5-9"], 206, slice(5, 10)), (["-r", "15-"], 206, slice(15, None)),
+    (["-r", "-4"], 206, slice(-4, None)), (["-r", "-400"], 206, slice(None)), (["-r", "0-99"], 206, slice(None)),
+    (["-r", "16-"], 416, None), (["-r", "-0"], 416, None), (["-r", "0-1,3-4"], 200, slice(None)),
+    (["-H", "Range: bytes=9-5"], 200, slice(None)), (["-H", "Range: lines=0-1"], 200, slice(None)),
+    (["-H", "Range: bytes=x-"], 200, slice(None)),
+    (["-r", "2-3", "-H", 'If-Range: "{hash}"'], 206, slice(2, 4)),
+    (["-r", "2-3", "-H", 'If-Range: "other"'], 200, slice(None)),
+    (["-H", 'If-None-Match: "{hash}"'], 304, None), (["-H", 'If-None-Match: "x", W/"{hash}"'], 304, None),
+    (["-H", 'If-None-Match: "x"'], 200, slice(None)), (["-H", 'If-Match: "x"'], 412, None),
+    (["-H", 'If-Match: "{hash}"'], 200, slice(None)), (["-H", "If-Match: *"], 200, slice(None)),
+]
+
+
+@pytest.mark.parametrize("options, status, part", RANGES)
+def test_ranges(zone, options, status, part):
+    digest = zone.upload()
+    options = [o.replace("{hash}", digest) for o in options]
+    url = zone.client.find(digest)
+    done = subprocess.run(["curl", "-sS", "-i", *options, url], capture_output=True, check=True)
+    head, _, body = done.stdout.partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0].startswith(f"http/1.1 {status} ")
+    assert body == (DATA[part] if part else b"")
+    if status == 206:
+        start, stop, _ = part.indices(len(DATA))
+        assert f"content-range: bytes {start}-{stop - 1}/{len(DATA)}" in lines
+    elif status == 416:
+        assert f"content-range: bytes */{len(DATA)}" in lines
+    else:
+        assert not any(line.startswith("content-range") for line in lines)
+    head = subprocess.run(["curl", "-sS", "-I", *options, url], capture_output=True, check=True).stdout
+    assert head.decode().lower().split("\r\n")[0] == lines[0]
+
+
+def test_large_range(zone):
+    data = os.urandom(9 * MIB)
+    url = zone.client.find(zone.upload(data))
+    assert harness.http("GET", url, headers={"Range": f"bytes=1-{8 * MIB}"})[2] == data[1:8 * MIB + 1]
+
+
+# ---- URLs that are not good ----
+
+def test_url_errors(zone):
+    digest = zone.upload()
+    key, later, earlier = key_of(digest), int(time.time()) + 100, int(time.time()) - 1
+    good = sign(zone, "GET", key, later)
+    assert harness.http("GET", good)[2] == DATA
+    other = harness.sha1(b"absent")
+    for url, status, code, message in [
+            (sign(zone, "GET", key, earlier), 403, b"AccessDenied", b"Request has expired"),
+            (good.replace("expires=", "expires=1"), 403, b"SignatureDoesNotMatch", b""),
+            (good[:-1] + ("0" if good[-1] != "0" else "1"), 403, b"SignatureDoesNotMatch", b""),
+            (good.split("?")[0], 403, b"SignatureDoesNotMatch", b""),
+            (good.replace(digest, other), 403, b"SignatureDoesNotMatch", b""),
+            (sign(zone, "PUT", key, later, len(DATA)), 403, b"SignatureDoesNotMatch", b""),
+            (sign(zone, "GET", key_of(other), later), 404, b"NoSuchKey", b""),
+            (sign(zone, "GET", ".hub/url-key", later), 404, b"NoSuchKey", b""),
+            (sign(zone, "GET", "settings/authorizationSettings.yaml", later), 404, b"NoSuchKey", b""),
+            (sign(zone, "GET", "../data/" + key, later), 404, b"NoSuchKey", b"")]:
+        got, headers, body = harness.http("GET", url)
+        assert got == status and b"<Code>" + code + b"</Code>" in body and message in body, (url, body)
+        assert headers["Content-Type"] == "application/xml"
+    assert harness.http("PUT", good, DATA)[0] == 403
+    assert harness.http("PUT", sign(zone, "PUT", key, earlier, len(DATA)), DATA)[0] == 403
+    for method in ("DELETE", "POST", "OPTIONS"):
+        assert harness.http(method, good)[0] == 404
+    assert harness.http("GET", zone.server.url + "/api/gateway")[0] == 404
+
+
+# ---- uploads that are not right ----
+
+@pytest.mark.parametrize("sent, announced, status, code", [
+    (DATA[:-1] + b"?", len(DATA), 400, b"BadDigest"),
+    (DATA + b"?", len(DATA) + 1, 400, b"IncompleteBody"),
+    (DATA[:-1], len(DATA) - 1, 400, b"IncompleteBody"),
+    (b"%x\r\n%s\r\n0\r\n\r\n" % (len(DATA) - 1, DATA[:-1]), None, 400, b"IncompleteBody"),
+    (b"%x\r\n%s?\r\n0\r\n\r\n" % (len(DATA) + 1, DATA), None, 400, b"IncompleteBody"),
+    (b"x\r\n", None, 400, b""),
+])
+def test_wrong_bytes(zone, sent, announced, status, code):
+    url = zone.client.initiate(harness.sha1(DATA), len(DATA))
+    upload = Upload(url, announced, "" if announced else "Transfer-Encoding: chunked\r\n").send(sent)
+    got, body = upload.answer()
+    assert got == status and code in body
+    assert visible(zone) == []
+    assert zone.client.call("findFile", hashAlg="sha1", hash=harness.sha1(DATA))[1]["found"] is False
+    zone.upload()
+
+
+def test_cut_upload(zone):
+    data = os.urandom(3 * MIB)
+    digest = harness.sha1(data)
+    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(zone, MIB)
+    assert zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
+    upload.close()
+    zone.server.wait_line("upload cut")
+    harness.until(lambda: visible(zone) == [], "the part removed")
+    zone.upload(data)
+
+
+def test_same_file_twice_at_once(zone):
+    data = os.urandom(2 * MIB)
+    digest = harness.sha1(data)
+    uploads = [Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:MIB]) for _ in range(3)]
+    for upload in uploads:
+        assert upload.send(data[MIB:]).answer()[0] == 200
+    assert [p.name for p in visible(zone)] == [digest]
+
+
+def test_killed_bucket_process(zone):
+    data = os.urandom(3 * MIB)
+    digest = harness.sha1(data)
+    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(zone, MIB)
+    for pid in bucket_processes(zone):
+        os.kill(pid, signal.SIGKILL)
+    assert upload.sock.recv(1) == b""
+    assert zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
+    zone.upload(data)
+    assert [p.name for p in visible(zone)] == [digest]
+
+
+def test_killed_hub(zone):
+    data = os.urandom(3 * MIB)
+    digest = harness.sha1(data)
+    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(zone, MIB)
+    children = harness.descendants(zone.server.pid)
+    zone.server.signal(signal.SIGKILL)
+    zone.server.wait()
+    harness.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), "its processes gone")
+    upload.close()
+    zone.start()
+    assert visible(zone) == []
+    zone.upload(data)
+    assert [p.name for p in visible(zone)] == [digest]
+
+
+def test_stop_finishes_transfers(zone):
+    data = os.urandom(3 * MIB)
+    digest = harness.sha1(data)
+    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(zone, MIB)
+    zone.server.signal(signal.SIGTERM)
+    zone.server.wait_line("stopping")
+    assert upload.send(data[2 * MIB:]).answer()[0] == 200
+    assert zone.server.wait() == 0
+    assert harness.object_path(zone.data, digest).read_bytes() == data
+
+
+def test_full_disk(tmp_path, processes):
+    """A small file system of its own for the data directory, which a large file does not fit."""
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare")
+    zone = Zone(tmp_path, processes)
+    zone.server.stop()
+    script = 'dir=$1; shift; mount -t tmpfs -o size=4m tmpfs "$dir" && cp -r "$dir.kept/." "$dir" && exec "$@"'
+    shutil.copytree(zone.data, f"{zone.data}.kept")
+    zone.server = processes(harness.Server(
+        "gateway", "--data", zone.data,
+        program=["unshare", "-m", "sh", "-c", script, "sh", str(zone.data), harness.BINARY]))
+    zone.client.url = zone.server.url
+    inside = f"/proc/{zone.server.pid}/root{zone.data}"
+
+    def in_uploads():
+        return os.listdir(inside + "/.hub/uploads")
+
+    # Refused before a byte is taken.
+    data = os.urandom(6 * MIB)
+    upload = Upload(zone.client.initiate(harness.sha1(data), len(data)), len(data))
+    status, body = upload.answer()
+    assert status == 507 and b"InsufficientStorage" in body and b"No space left" in body
+    # Each would fit alone: one of them fills the disk.
+    data = [os.urandom(5 * MIB // 2) for _ in range(2)]
+    uploads = [Upload(zone.client.initiate(harness.sha1(d), len(d)), len(d)) for d in data]
+    harness.until(lambda: len(in_uploads()) == 2, "both under way")
+    statuses = []
+    for upload, content in zip(uploads, data):
+        try:
+            upload.send(content)
+        except OSError:
+            pass  # it was refused while we sent
+        statuses.append(upload.answer()[0])
+    assert statuses == [200, 507]
+    assert in_uploads() == []
+    found = [zone.client.call("findFile", hashAlg="sha1", hash=harness.sha1(d))[1]["found"] for d in data]
+    assert found == [True, False]
+    zone.upload()
+
+
+# ---- many and slow clients ----
+
+def test_slow_clients_do_not_stop_others(zone):
+    """More stalled downloads and uploads than there are bucket processes."""
+    data = os.urandom(8 * MIB)
+    url = zone.client.find(zone.upload(data))
+    parts = urllib.parse.urlsplit(url)
+    stalled = []
+    for i in range(40):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", zone.server.port))
+        sock.sendall(f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        assert sock.recv(10)
+        stalled.append(sock)
+        digest = harness.sha1(b"%d" % i)
+        stalled.append(Upload(zone.client.initiate(digest, MIB), MIB).send(b"x" * 1000))
+    assert len(bucket_processes(zone)) == 16
+    assert harness.http("GET", url)[2] == data
+    zone.upload(os.urandom(MIB))
+    for sock in stalled:
+        sock.close()
+    harness.until(lambda: not os.listdir(zone.data / ".hub/uploads"), "cut uploads removed")
+
+
+def test_many_at_once(zone):
+    def one(i):
+        data = os.urandom(4096 + i)
+        digest = zone.upload(data)
+        return harness.http("GET", zone.client.find(digest))[2] == data
+
+    with concurrent.futures.ThreadPoolExecutor(24) as threads:
+        assert all(threads.map(one, range(200)))
+
+
+def test_data_directory_is_shared_with_the_group(tmp_path, processes):
+    zone = Zone(tmp_path, processes)
+    digest = zone.upload()
+    path = harness.object_path(zone.data, digest)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert path.parent.stat().st_mode & 0o777 == 0o777 & ~umask
+    assert (zone.data / ".hub").stat().st_mode & 0o777 == 0o700

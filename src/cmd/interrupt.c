@@ -7,11 +7,15 @@
 #include <unistd.h>
 
 static char guarded[PATH_MAX];
-static volatile sig_atomic_t is_guarded, is_installed;
+static volatile sig_atomic_t is_guarded, is_installed, is_noting, noted;
 
 /* Only what signal-safety(7) allows. The signal is delivered again when this returns. */
 static void remove_and_die(int number)
 {
+    if (is_noting) {
+        noted = number;
+        return;
+    }
     if (is_guarded)
         unlink(guarded);
     signal(number, SIG_DFL);
@@ -27,6 +31,16 @@ static void install(int number)
         sigaction(number, &action, NULL);
 }
 
+static void install_all(void)
+{
+    if (is_installed)
+        return;
+    is_installed = 1;
+    install(SIGINT);
+    install(SIGTERM);
+    install(SIGHUP);
+}
+
 void interrupt_guard(void *ctx, const char *temporary)
 {
     (void)ctx;
@@ -35,10 +49,23 @@ void interrupt_guard(void *ctx, const char *temporary)
         return;
     memcpy(guarded, temporary, strlen(temporary) + 1);
     is_guarded = 1;
-    if (!is_installed) {
-        is_installed = 1;
-        install(SIGINT);
-        install(SIGTERM);
-        install(SIGHUP);
-    }
+    install_all();
+}
+
+void interrupt_note(void)
+{
+    is_noting = 1;
+    install_all();
+}
+
+bool interrupt_came(void)
+{
+    return noted != 0;
+}
+
+void interrupt_act(void)
+{
+    is_noting = 0;
+    if (noted != 0)
+        raise(noted);
 }

@@ -38,7 +38,7 @@ static bool show_read(void *ctx, int64_t bytes)
     struct run *run = ctx;
 
     remote_bar_show(&run->bar, run->what, bytes, run->size);
-    return true;
+    return !interrupt_came();
 }
 
 static void show_sent(void *ctx, int64_t bytes)
@@ -60,16 +60,13 @@ static int upload(struct run *run, const char *path, const struct stored *stored
     return upload_file(&run->remote.gateway, &options, &result, e);
 }
 
-/* Keeps a copy in the local store and uploads that: nobody can change it meanwhile. */
-static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
+/* Makes the copy, or leaves nothing of it. */
+static int add_copy(struct run *run, const char *path, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
     const struct store *s = &run->remote.store;
     struct add_staged staged;
-    struct buf copy = {0};
-    int result = -1;
 
-    run->what = "copying";
     if (add_stage(s, STORE_COPY, path, &watch, &staged, e) != 0)
         return -1;
     if (add_sync_staged(s, &staged, e) != 0) {
@@ -80,8 +77,25 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
         return -1;
     memcpy(out->hash, staged.hash, sizeof out->hash);
     out->size = staged.size;
-    store_put_copy_path(s, out->hash, &copy);
-    if (buf_check(&copy, e) == 0)
+    return 0;
+}
+
+/* Keeps a copy in the local store and uploads that: nobody can change it meanwhile. */
+static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
+{
+    struct buf copy = {0};
+    int result;
+
+    run->what = "copying";
+    interrupt_note();
+    result = add_copy(run, path, out, e);
+    remote_bar_end(&run->bar);
+    interrupt_act();
+    if (result != 0)
+        return -1;
+    store_put_copy_path(&run->remote.store, out->hash, &copy);
+    result = buf_check(&copy, e);
+    if (result == 0)
         result = upload(run, buf_cstr(&copy), out, e);
     buf_free(&copy);
     return result;

@@ -15,7 +15,7 @@
 
 enum {
     COPY_CHUNK_BYTES = 262144,
-    /* The disk is set to work after each so many bytes, so that little is left for the last fsync. */
+    /* The disk is set to work after so many bytes each: little is left for the last fsync. */
     WRITE_OUT_BYTES = 8 << 20
 };
 

@@ -151,8 +151,8 @@ def test_load_into_a_store_that_cannot_be_written(zone, user):
 def test_a_download_that_the_disk_does_not_take_leaves_nothing_behind(zone, user, tmp_path, target, limit):
     zone.objects[sha1(DATA)] = DATA
     (tmp_path / "here").mkdir()
-    done = subprocess.run([harness.BINARY, "load", f"sha1://{sha1(DATA)}", *(["-o", target] if target else [])], env=user,
-                          cwd=tmp_path / "here", capture_output=True, timeout=30,
+    command = [harness.BINARY, "load", f"sha1://{sha1(DATA)}", *(["-o", target] if target else [])]
+    done = subprocess.run(command, env=user, cwd=tmp_path / "here", capture_output=True, timeout=30,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     assert done.returncode == 1 and b"File too large" in done.stderr
     assert files_below(folder_of(user)) == [] and files_below(tmp_path / "here") == []

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -88,6 +89,18 @@ def test_store_cache_locally_keeps_a_copy(zone, user, tmp_path):
     assert copy.read_bytes() == DATA and path.read_bytes() == DATA
     assert files_below(folder_of(user)) == [copy]
     assert zone.objects[sha1(DATA)] == DATA
+
+
+@pytest.mark.parametrize("variables", [{}, {"KACHERY_STORE_FILE_DIR": "out"}])
+def test_a_signal_while_a_copy_is_made_leaves_nothing_behind(zone, user, tmp_path, processes, variables):
+    path = written(tmp_path, "file", b"")
+    os.truncate(path, 2 << 30)
+    storing = processes(harness.Process("store", "--cache-locally", str(path), env={**user, **variables}, cwd=tmp_path))
+    folder = tmp_path / "out" if variables else folder_of(user)
+    harness.until(lambda: files_below(folder), "a part of the copy")
+    storing.signal(signal.SIGINT)
+    assert storing.wait() == -signal.SIGINT
+    assert files_below(folder) == [] and zone.payloads == []
 
 
 @pytest.mark.parametrize("prefix", [None, "https://files.example/lab"])

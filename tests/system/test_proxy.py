@@ -311,6 +311,7 @@ async def test_lost_daemon_stays_away(world):
     await received(first)
     reset(first)
     assert await task == (404, {"message": f"resource not found: {NAME}"})
+    await asyncio.to_thread(world.proxy.wait_line, "resource gone")
 
 
 @lively
@@ -320,6 +321,7 @@ async def test_leaving_daemon_ends_the_wait_at_once(world):
     await received(first)
     await first.close()
     assert await task == (404, {"message": f"resource not found: {NAME}"})
+    assert "resource gone" not in world.proxy.text()
 
 
 @lively
@@ -338,18 +340,19 @@ async def test_answers_for_others_are_ignored(world):
     daemon, other = await world.daemon(), await world.daemon("other")
     task = world.asked()
     request = await received(daemon)
-    for bad in (answer(request), answer({"requestId": "f" * 40}), answer({"requestId": ""})):
-        await other.send_json(bad)
+    wrong = {"type": "fileUpload", "status": {"status": "error"}}
+    for request_id in (request["requestId"], "f" * 40, ""):
+        await other.send_json(answer({"requestId": request_id}, wrong))
     guess = request["requestId"][:-1] + ("0" if request["requestId"][-1] != "0" else "1")
-    await daemon.send_json(answer({"requestId": guess}, {"type": "fileUpload", "status": {"status": "error"}}))
+    await daemon.send_json(answer({"requestId": guess}, wrong))
     for junk in ('{"type":"what"}', "{", '{"type":"responseToClient"}', '{"type":"ping"}', json.dumps(hello())):
         await daemon.send_str(junk)
-    await other.ping()
-    await daemon.send_json(answer(request))
-    await daemon.send_json(answer(request, {"type": "fileUpload", "status": {"status": "error"}}))
-    assert (await task)[1]["response"] == NOT_FOUND
-    task = world.asked("other")
+    task_of_other = world.asked("other")  # its answer comes after all that was sent before it
     await other.send_json(answer(await received(other)))
+    assert (await task_of_other)[0] == 200
+    await daemon.send_json(answer(request))
+    await daemon.send_json(answer(request, wrong))
+    assert (await task)[1]["response"] == NOT_FOUND
 
 
 @lively

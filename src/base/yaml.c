@@ -304,7 +304,9 @@ struct yaml *yaml_parse(struct str text, const char *name, struct err *e)
         return NULL;
     }
     yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)text.p, text.len);
+    /* libyaml takes no NULL, which an empty buffer is. */
+    yaml_parser_set_input_string(&l.parser, (const unsigned char *)(text.len > 0 ? text.p : ""),
+                                 text.len);
     struct yaml *root = load_document(&l);
     yaml_parser_delete(&l.parser);
     return root;

@@ -67,21 +67,25 @@ static bool has_room(int fd)
     return cap <= 0 || ioctl(fd, FIONREAD, &used) != 0 || used <= cap - cap / 4;
 }
 
-static bool deliver(const struct line *line)
+static bool write_line(const char *text, size_t len)
 {
     int fd = file >= 0 ? file : STDERR_FILENO;
     ssize_t n;
 
-    if (sink != NULL) {
-        sink(sink_ctx, line->text, line->len);
-        return true;
-    }
     if (!has_room(fd))
         return false;
     do
-        n = write(fd, line->text, line->len);
+        n = write(fd, text, len);
     while (n < 0 && errno == EINTR);
-    return n == (ssize_t)line->len;
+    return n == (ssize_t)len;
+}
+
+static bool deliver(const struct line *line)
+{
+    if (sink == NULL)
+        return write_line(line->text, line->len);
+    sink(sink_ctx, line->text, line->len);
+    return true;
 }
 
 /* A UTF-8 sequence that is no control (C0, DEL, C1); the empty one is not UTF-8. */
@@ -167,4 +171,12 @@ void log_line(enum log_level level, const char *format, ...)
     if (dropped > 0 || !deliver(&line))
         dropped++;
     errno = saved;
+}
+
+void log_finished(const char *line, size_t len)
+{
+    if (dropped > 0)
+        report_dropped();
+    if (dropped > 0 || !write_line(line, len))
+        dropped++;
 }

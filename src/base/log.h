@@ -7,6 +7,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -20,6 +22,10 @@ int log_open(const char *path, struct err *e);
 /* Sends finished lines (with '\n') to `sink` instead; NULL restores. For the keeper child and for
  * tests. */
 void log_set_sink(void (*sink)(void *ctx, const char *line, size_t len), void *ctx);
+
+/* Writes a finished line (with '\n'), whatever the level and the sink: for the process that writes
+ * the lines of another. */
+void log_finished(const char *line, size_t len);
 
 /* printf style, without '\n'; keeps errno. Does not wait for a full pipe or a stopped terminal:
  * such lines are dropped and counted, and the count is logged when there is room again. */

@@ -166,6 +166,26 @@ static void test_full_pipe(void **state)
     buf_free(&got);
 }
 
+/* Another process's lines go out as they are, past level and sink. */
+static void test_finished(void **state)
+{
+    struct buf got = {0}, sunk = {0};
+    int saved, from;
+
+    (void)state;
+    from = redirect(&saved);
+    log_set_sink(keep, &sunk);
+    log_finished("a line\n", 7);
+    log_set_sink(NULL, NULL);
+    drain(from, &got);
+    restore(saved);
+    close(from);
+    unit_equal("as it is", buf_cstr(&got), "a line\n");
+    assert_int_equal(sunk.len, 0);
+    buf_free(&got);
+    buf_free(&sunk);
+}
+
 /* The reader is gone: no SIGPIPE, no wait. */
 static void test_broken_pipe(void **state)
 {
@@ -225,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),        cmocka_unit_test(test_long),
         cmocka_unit_test(test_levels),      cmocka_unit_test(test_full_pipe),
+        cmocka_unit_test(test_finished),
         cmocka_unit_test(test_broken_pipe), cmocka_unit_test(test_file),
     };
 

@@ -26,8 +26,31 @@ static const char verify_help[] =
     "A stale link is made good by linking the file again, a damaged copy by storing it again.\n\n"
     "      --json           print an array of {uri, path, size, kind, state}\n";
 
+static const char init_help[] =
+    "Asks for what is not given. What the file has already is kept, or offered.\n\n"
+    "      --config FILE             the file (default: ./kachery-resource.yaml)\n"
+    "      --name N                  the resource's name\n"
+    "      --zone Z                  its zone (default: KACHERY_ZONE, else default)\n"
+    "      --max-uploads K           uploads at the same time (default: 2)\n"
+    "      --proxy-url URL           the resource proxy\n"
+    "      --proxy-secret-file F     its secret is the first line of F\n"
+    "      --no-input                never ask\n";
+
+static const char share_help[] =
+    "Runs until SIGTERM or SIGINT; running uploads then have some seconds to finish. Lease and\n"
+    "status are kept beside the config, so that two never share one resource.\n\n"
+    "      --config FILE        the file that `init` wrote (default: ./kachery-resource.yaml)\n"
+    "      --log FILE           log there instead of stderr; SIGHUP opens it anew\n"
+    "      --cron               if the resource is shared already, from any host, end in silence\n";
+
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
+    {"init", cmd_init,
+     "[--config FILE] [--name N] [--zone Z] [--max-uploads K] [--proxy-url URL]\n"
+     "                            [--proxy-secret-file F] [--no-input]",
+     "write kachery-resource.yaml: what is shared, where to", init_help},
+    {"share", cmd_share, "[--config FILE] [--log FILE] [--cron]",
+     "run the daemon: upload linked files when somebody asks", share_help},
     {"link", cmd_link,
      "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
      "put files into the local store by reference: they stay where they are", add_files_help},

@@ -26,7 +26,7 @@ static const struct row {
     ROW(worker_idle_ms, 60000),
     ROW(worker_cpu_ms, 60000),
     ROW(keep_result_ms, 60000),
-    ROW(stop_ms, 8000),
+    ROW(stop_ms, 7000),
     ROW(close_ms, 1000),
     ROW(lease_refresh_ms, 30000),
     ROW(lease_stale_ms, 180000),

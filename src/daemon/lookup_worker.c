@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "daemon/config.h"
 #include "daemon/reason.h"
 #include "proc/frame.h"
 #include "store/store.h"
@@ -94,7 +95,7 @@ int lookup_worker_run(int fd, void *ctx)
     struct worker w = {.fd = fd};
     bool is_good = store_init(&w.store, NULL) == 0;
 
-    (void)ctx;
+    config_forget_secret(ctx);
     while (is_good && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
         is_good = message != NULL && do_frame(&w, message);

@@ -128,7 +128,7 @@ static bool is_stalled(const struct lookups *l, int64_t now_ms)
 
 static void fail(struct lookups *l, struct item *item, const char *reason)
 {
-    l->options.on_failed(l->options.owner, item->id, reason);
+    l->options.on_failed(l->options.owner, item->id, item->hash, reason);
     free(item);
 }
 
@@ -199,7 +199,7 @@ static bool take_value(struct lookups *l, struct item *item, const struct json *
     } else if (json_str(value, &reason) && reason.len < sizeof text) {
         memcpy(text, reason.p, reason.len);
         text[reason.len] = '\0';
-        l->options.on_failed(l->options.owner, item->id, text);
+        l->options.on_failed(l->options.owner, item->id, item->hash, text);
     } else {
         return false;
     }

@@ -36,7 +36,7 @@ struct lookups_options {
     int64_t slow_ms, lost_ms;
     void (*on_found)(void *owner, uint64_t id, int64_t size);
     void (*on_absent)(void *owner, uint64_t id);
-    void (*on_failed)(void *owner, uint64_t id, const char *reason);
+    void (*on_failed)(void *owner, uint64_t id, const char *hash, const char *reason);
     void *owner;
 };
 

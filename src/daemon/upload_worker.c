@@ -72,11 +72,13 @@ static void send_progress(void *ctx, int64_t bytes)
     send_out(w);
 }
 
-static void send_failed(struct worker *w, const char *reason)
+/* `reason` is for the requester, `detail` (may be "") for this host's log alone. */
+static void send_failed(struct worker *w, const char *reason, const char *detail)
 {
     begin(w, "failed");
     json_put_str(&w->out, "hash", str_of(w->hash));
     json_put_str(&w->out, "reason", str_of(reason));
+    json_put_str(&w->out, "detail", str_of(detail));
     send_out(w);
 }
 
@@ -126,18 +128,18 @@ static void do_job(struct worker *w)
     struct err e = {0};
 
     w->started_ms = clock_now_ms();
-    if (store_lookup(&w->store, w->hash, &entry, NULL) != 0) {
-        send_failed(w, REASON_STORE);
+    if (store_lookup(&w->store, w->hash, &entry, &e) != 0) {
+        send_failed(w, REASON_STORE, e.msg);
         return;
     }
     const char *reason = entry.state == STORE_ABSENT ? "the file is no longer shared"
                                                      : reason_of_state(entry.state);
     if (reason != NULL)
-        send_failed(w, reason);
+        send_failed(w, reason, entry.path == NULL ? "" : entry.path);
     else if (upload(w, &entry, &result, &e) == 0)
         send_completed(w, &result);
     else
-        send_failed(w, e.msg);
+        send_failed(w, e.msg, entry.path);
     store_entry_deinit(&entry);
 }
 
@@ -177,8 +179,10 @@ int upload_worker_run(int fd, void *ctx)
     const struct upload_worker *options = ctx;
     struct worker w = {.fd = fd};
     struct err e = {0};
-    int opened = open_worker(&w, options->zone, &e), status = 0;
+    int opened, status = 0;
 
+    config_forget_secret(options->config);
+    opened = open_worker(&w, options->config->values[CONFIG_ZONE], &e);
     while (!w.is_alone && has_time_left(options->max_cpu_ms) &&
            frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         if (!take_job(&w)) {
@@ -189,8 +193,8 @@ int upload_worker_run(int fd, void *ctx)
             do_job(&w);
             continue;
         }
-        /* The reason may name files of this host: it is for the log, which is the supervisor's. */
-        send_failed(&w, "the host cannot sign its requests: ask its owner to look at its keys");
+        send_failed(&w, "the host cannot sign its requests: ask its owner to look at its keys",
+                    e.msg);
         break;
     }
     close_worker(&w);

@@ -4,15 +4,17 @@
  *
  * It gets {"id":N,"type":"upload","hash":H} and answers {"id":N,"type":…} with
  * "progress" (bytes), at most every 100 ms, then "completed" (hash, size, existed, ms) or
- * "failed" (hash, reason: in words for a remote person).
+ * "failed" (hash; reason: in words for a remote person; detail: for this host's log alone).
  */
 #ifndef DAEMON_UPLOAD_WORKER_H
 #define DAEMON_UPLOAD_WORKER_H
 
 #include <stdint.h>
 
+#include "daemon/config.h"
+
 struct upload_worker {
-    const char *zone;
+    struct config *config; /* the worker wipes its secret */
     int64_t max_cpu_ms; /* it ends, between jobs, after so much processor time */
 };
 

@@ -97,10 +97,11 @@ static void on_absent(void *owner, uint64_t id)
     b->count++;
 }
 
-static void on_failed(void *owner, uint64_t id, const char *reason)
+static void on_failed(void *owner, uint64_t id, const char *hash, const char *reason)
 {
     struct bench *b = owner;
 
+    assert_int_equal(strlen(hash), SHA1_HEX);
     buf_printf(&b->heard, "%d:%s ", (int)id, reason);
     b->count++;
 }

@@ -1,0 +1,213 @@
+/* init: asks, or takes from its options, what the config holds; says what comes next. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/fs.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "cmd/prompt.h"
+#include "daemon/config.h"
+#include "store/store.h"
+#include "zone/gateway.h"
+
+enum { SECRET_FILE_MAX = 4096 };
+
+static const struct question {
+    const char *option, *text, *fallback;
+} questions[CONFIG_KEYS] = {
+    [CONFIG_NAME] = {"--name", "Name of the resource (letters, digits, . _ ~ -)", NULL},
+    [CONFIG_ZONE] = {"--zone", "Kachery zone", CONFIG_DEFAULT_ZONE},
+    [CONFIG_UPLOADS] = {"--max-uploads", "Uploads at the same time (1-64)", "2"},
+    [CONFIG_PROXY] = {"--proxy-url", "URL of the resource proxy", NULL},
+    [CONFIG_SECRET] = {"--proxy-secret-file", "Secret of the resource proxy (not shown)", NULL},
+};
+
+struct init {
+    const char *config_path, *secret_file;
+    const char *given[CONFIG_KEYS]; /* from the options; the secret's file is apart */
+    bool no_input;
+    struct config config;
+};
+
+/* The file's first line. */
+static int read_secret(const char *path, struct config *c, struct err *e)
+{
+    struct buf text = {0};
+    int result = fs_read_file(path, SECRET_FILE_MAX, &text, e);
+
+    if (result == 0) {
+        struct str line = str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'));
+        if (str_ends_with(line, STR("\r")))
+            line.len--;
+        result = config_set(c, CONFIG_SECRET, line, e);
+    }
+    buf_wipe(&text);
+    return result == 0 ? 0 : err_wrap(e, "--proxy-secret-file");
+}
+
+static int take_options(struct init *init, struct err *e)
+{
+    for (int key = 0; key < CONFIG_KEYS; key++) {
+        if (init->given[key] == NULL)
+            continue;
+        if (config_set(&init->config, (enum config_key)key, str_of(init->given[key]), e) != 0)
+            return err_wrap(e, "%s", questions[key].option);
+    }
+    return init->secret_file == NULL ? 0 : read_secret(init->secret_file, &init->config, e);
+}
+
+static const char *fallback_of(const struct init *init, enum config_key key)
+{
+    const char *zone = env_get("KACHERY_ZONE");
+
+    if (init->config.values[key] != NULL)
+        return init->config.values[key];
+    return key == CONFIG_ZONE && zone != NULL ? zone : questions[key].fallback;
+}
+
+/* Asks until the answer is good. An empty answer takes what is offered. */
+static int ask(struct init *init, enum config_key key, struct err *e)
+{
+    const char *offered = fallback_of(init, key);
+    bool is_secret = key == CONFIG_SECRET;
+    struct buf answer = {0};
+    int result;
+
+    do {
+        buf_clear(&answer);
+        result = prompt_ask(questions[key].text,
+                            is_secret && offered != NULL ? "keep the present one" : offered,
+                            is_secret, &answer, e);
+        if (result != 0)
+            break;
+        struct str text = answer.len > 0 ? buf_str(&answer) : str_of(offered);
+        result = config_set(&init->config, key, text, e);
+        if (result != 0)
+            fprintf(stderr, "%s\n", e->msg);
+    } while (result != 0);
+    buf_wipe(&answer);
+    return result;
+}
+
+static int complete(struct init *init, bool is_asking, struct err *e)
+{
+    for (int key = 0; key < CONFIG_KEYS; key++) {
+        bool is_given = init->given[key] != NULL ||
+                        (key == CONFIG_SECRET && init->secret_file != NULL);
+        const char *offered = fallback_of(init, (enum config_key)key);
+        if (is_asking && !is_given) {
+            if (ask(init, (enum config_key)key, e) != 0)
+                return -1;
+        } else if (offered == NULL) {
+            return err_set(e, ERR_USAGE, "%s is not known: give %s",
+                           config_key_name((enum config_key)key), questions[key].option);
+        } else if (config_set(&init->config, (enum config_key)key, str_of(offered), e) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Appends the link that registers this host's keys, if it has some, and where the zone is. */
+static void put_links(const struct init *init, struct buf *link, struct buf *site)
+{
+    char host[256] = {0};
+    struct store store = {0};
+    struct gateway g = {0};
+
+    gethostname(host, sizeof host - 1);
+    if (gateway_init(&g, NULL, init->config.values[CONFIG_ZONE], NULL) != 0)
+        return;
+    buf_puts(site, g.shown);
+    if (store_init(&store, NULL) == 0 && identity_load(&g.identity, store.key_dir, NULL) == 0)
+        gateway_put_register_url(&g, str_of(host), link, NULL);
+    gateway_deinit(&g);
+    store_deinit(&store);
+}
+
+static void print_next(const struct init *init)
+{
+    const struct config *c = &init->config;
+    const char *zone = env_get("KACHERY_ZONE");
+    struct buf link = {0}, site = {0};
+
+    put_links(init, &link, &site);
+    fprintf(stderr, "\nWrote %s. Next:\n\n", init->config_path);
+    if (link.len > 0)
+        fprintf(stderr, "  1. If this host is not registered yet, open in a browser:\n     %s\n",
+                buf_cstr(&link));
+    else
+        fprintf(stderr, "  1. kachery-resource register\n"
+                        "     makes this host's keys and shows the link that registers them.\n");
+    fprintf(stderr,
+            "  2. Register the resource on the web site of the zone \"%s\" (%s):\n"
+            "     name %s, proxy URL %s\n"
+            "  3. kachery-resource link FILE...\n"
+            "     kachery-resource share\n",
+            c->values[CONFIG_ZONE], buf_cstr(&site), c->values[CONFIG_NAME],
+            c->values[CONFIG_PROXY]);
+    if (zone != NULL && strcmp(zone, c->values[CONFIG_ZONE]) != 0)
+        fprintf(stderr, "\nKACHERY_ZONE is set to \"%s\": unset it before `share`.\n", zone);
+    buf_free(&link);
+    buf_free(&site);
+}
+
+/* Ctrl-C waits for the moment that it takes, so that no temporary file is left. */
+static int save(const struct init *init, struct err *e)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    int result = config_save(&init->config, init->config_path, e);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+static int run(struct init *init, bool is_quiet)
+{
+    bool is_asking = !init->no_input && isatty(STDIN_FILENO);
+    struct err e = {0};
+
+    if (config_load(&init->config, init->config_path, &e) != 0 && e.code != ERR_NOT_FOUND) {
+        cmd_warn("init", &e);
+        return CMD_FAILED;
+    }
+    if (take_options(init, &e) != 0 || complete(init, is_asking, &e) != 0) {
+        cmd_warn("init", &e);
+        return e.code == ERR_USAGE ? CMD_USAGE : CMD_FAILED;
+    }
+    if (save(init, &e) != 0) {
+        cmd_warn("init", &e);
+        return CMD_FAILED;
+    }
+    if (!is_quiet)
+        print_next(init);
+    return CMD_OK;
+}
+
+int cmd_init(int argc, char **argv)
+{
+    struct init init = {.config_path = CONFIG_DEFAULT_PATH};
+    const struct cmd_option options[] = {
+        {.name = "config", .value = &init.config_path},
+        {.name = "name", .value = &init.given[CONFIG_NAME]},
+        {.name = "zone", .value = &init.given[CONFIG_ZONE]},
+        {.name = "max-uploads", .value = &init.given[CONFIG_UPLOADS]},
+        {.name = "proxy-url", .value = &init.given[CONFIG_PROXY]},
+        {.name = "proxy-secret-file", .value = &init.secret_file},
+        {.name = "no-input", .flag = &init.no_input},
+        {0},
+    };
+    struct cmd_args args = {.options = options};
+    int status = cmd_parse("init", argc, argv, &args);
+
+    if (status >= 0)
+        return status;
+    status = run(&init, args.is_quiet);
+    config_deinit(&init.config);
+    return cmd_finish("init", status);
+}

@@ -1,0 +1,143 @@
+/* share: what has to be right before the daemon runs, then the daemon. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/commands.h"
+#include "daemon/keeper.h"
+#include "daemon/supervisor.h"
+#include "store/store.h"
+#include "zone/identity.h"
+
+struct share {
+    const char *config_path, *log_path;
+    bool is_cron;
+    struct config config;
+    struct intervals intervals;
+    struct lease lease;
+    struct buf status_path, lease_path;
+};
+
+static int load_config(struct share *share, struct err *e)
+{
+    const char *path = share->config_path;
+
+    if (config_load(&share->config, path, e) != 0) {
+        if (e->code == ERR_NOT_FOUND)
+            return err_set(e, ERR_FAILED, "there is no %s: run `kachery-resource init`", path);
+        return -1;
+    }
+    if (config_complete(&share->config, path, e) != 0)
+        return -1;
+    return config_check_zone(&share->config, e);
+}
+
+/* The daemon itself needs no key, its workers do: better said now than at the first request. */
+static int check_keys(struct err *e)
+{
+    struct identity identity;
+    struct store store;
+    int result;
+
+    if (store_init(&store, e) != 0)
+        return -1;
+    result = identity_load(&identity, store.key_dir, e);
+    identity_wipe(&identity);
+    store_deinit(&store);
+    return result;
+}
+
+static int check_log(const char *path, struct err *e)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open log %s", path);
+    close(fd);
+    return 0;
+}
+
+static enum supervisor_hangup hangup_mode(const struct share *share)
+{
+    struct sigaction action;
+
+    if (share->log_path != NULL)
+        return HANGUP_REOPENS_LOG;
+    if (sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        return HANGUP_IGNORED; /* nohup */
+    return HANGUP_STOPS;
+}
+
+static int prepare(struct share *share, struct err *e)
+{
+    if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0 ||
+        check_keys(e) != 0)
+        return -1;
+    if (share->log_path != NULL && check_log(share->log_path, e) != 0)
+        return -1;
+    config_put_sibling(share->config_path, KEEPER_STATUS_FILE, &share->status_path);
+    config_put_sibling(share->config_path, LEASE_FOLDER, &share->lease_path);
+    buf_cstr(&share->status_path);
+    buf_cstr(&share->lease_path);
+    if (buf_check(&share->status_path, e) != 0)
+        return -1;
+    return buf_check(&share->lease_path, e);
+}
+
+static int supervise(struct share *share, struct err *e)
+{
+    const struct supervisor_options options = {.config = &share->config,
+                                               .intervals = &share->intervals,
+                                               .lease = &share->lease,
+                                               .status_path = buf_cstr(&share->status_path),
+                                               .log_path = share->log_path,
+                                               .on_hangup = hangup_mode(share)};
+
+    return supervisor_run(&options, e);
+}
+
+static int run(struct share *share, struct err *e)
+{
+    struct lease_holder other;
+
+    if (prepare(share, e) != 0)
+        return -1;
+    if (lease_take(&share->lease, buf_cstr(&share->lease_path), share->intervals.lease_stale_ms,
+                   &other, e) == 0)
+        return supervise(share, e);
+    return share->is_cron && e->code == ERR_REFUSED ? 0 : -1;
+}
+
+int cmd_share(int argc, char **argv)
+{
+    struct share share = {.config_path = CONFIG_DEFAULT_PATH};
+    const struct cmd_option options[] = {
+        {.name = "config", .value = &share.config_path},
+        {.name = "log", .value = &share.log_path},
+        {.name = "cron", .flag = &share.is_cron},
+        {0},
+    };
+    struct cmd_args args = {.options = options};
+    int status = cmd_parse("share", argc, argv, &args);
+    struct err e = {0};
+
+    if (status >= 0)
+        return status;
+    if (args.is_quiet)
+        log_set_level(LOG_WARN);
+    if (args.is_verbose)
+        log_set_level(LOG_DEBUG);
+    status = CMD_OK;
+    if (run(&share, &e) != 0) {
+        cmd_warn("share", &e);
+        status = CMD_FAILED;
+    }
+    config_deinit(&share.config);
+    lease_deinit(&share.lease);
+    buf_free(&share.status_path);
+    buf_free(&share.lease_path);
+    return cmd_finish("share", status);
+}

@@ -1,0 +1,127 @@
+#include "daemon/keeper_worker.h"
+
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/keeper.h"
+#include "proc/frame.h"
+
+struct worker {
+    int fd;
+    const struct keeper_options *options;
+    int64_t renew_at_ms;
+    struct err trouble; /* the last that was told, so that it is told once */
+    struct buf in, out;
+};
+
+static void tell(struct worker *w, const char *type, const char *key, const char *text)
+{
+    buf_clear(&w->out);
+    json_open(&w->out, '{');
+    json_put_str(&w->out, "type", str_of(type));
+    json_put_str(&w->out, key, str_of(text));
+    json_close(&w->out, '}');
+    frame_send(w->fd, buf_str(&w->out), -1, NULL);
+}
+
+/* A full disk is worth one line, not one a second. */
+static void tell_trouble(struct worker *w, const struct err *trouble)
+{
+    if (strcmp(w->trouble.msg, trouble->msg) == 0)
+        return;
+    w->trouble = *trouble;
+    tell(w, "trouble", "what", trouble->msg);
+}
+
+static void open_log(struct worker *w)
+{
+    struct err e;
+
+    if (w->options->log_path != NULL && log_open(w->options->log_path, &e) != 0)
+        tell_trouble(w, &e);
+}
+
+static void renew(struct worker *w)
+{
+    struct lease_holder other;
+    struct err e = {0};
+
+    w->renew_at_ms = clock_now_ms() + w->options->renew_ms;
+    if (lease_renew(w->options->lease, &other, &e) == 0)
+        return;
+    if (e.code == ERR_REFUSED)
+        tell(w, "lost", "reason", e.msg);
+    else
+        tell_trouble(w, &e);
+}
+
+static void write_status(struct worker *w, struct str text)
+{
+    struct err e;
+
+    if (fs_write_file(w->options->status_path, text, 0, &e) != 0)
+        tell_trouble(w, &e);
+}
+
+/* False at the last message. */
+static bool take_message(struct worker *w, const struct json *message)
+{
+    struct str type, text;
+
+    if (!json_str(json_get(message, "type"), &type))
+        return true;
+    if (str_equal(type, STR("log")) && json_str(json_get(message, "line"), &text))
+        log_finished(text.p, text.len);
+    else if (str_equal(type, STR("status")) && json_str(json_get(message, "text"), &text))
+        write_status(w, text);
+    else if (str_equal(type, STR("reopen")))
+        open_log(w);
+    return !str_equal(type, STR("leave"));
+}
+
+/* The supervisor is there and may have something to say. */
+static bool wait_for_message(struct worker *w)
+{
+    struct pollfd p = {.fd = w->fd, .events = POLLIN};
+
+    for (;;) {
+        int64_t left_ms = w->renew_at_ms - clock_now_ms();
+        if (left_ms <= 0) {
+            renew(w);
+            continue;
+        }
+        int ready = poll(&p, 1, (int)left_ms);
+        if (ready > 0)
+            return frame_receive(w->fd, &w->in, NULL, NULL) == IO_DONE;
+        if (ready < 0)
+            return false;
+    }
+}
+
+int keeper_worker_run(int fd, void *ctx)
+{
+    struct worker w = {.fd = fd, .options = ctx};
+    bool goes_on = true;
+
+    config_forget_secret(w.options->config);
+    log_set_sink(NULL, NULL);
+    open_log(&w);
+    w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
+    while (goes_on && wait_for_message(&w)) {
+        struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
+        goes_on = take_message(&w, message);
+        json_free(message);
+    }
+    /* Asked to leave, or alone: nobody shares the resource any more. */
+    if (lease_release(w.options->lease))
+        unlink(w.options->status_path);
+    buf_free(&w.in);
+    buf_free(&w.out);
+    return 0;
+}

@@ -1,0 +1,331 @@
+#include "daemon/lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/random.h"
+
+enum {
+    MAX_RECORD = 4096,
+    MAX_ATTEMPTS = 8,
+    CLAIM_STALE_MS = 60000 /* whoever created after.TOKEN that long ago has died since */
+};
+
+#define NOBODY "none"
+
+/* "FOLDER/NAME.SUFFIX" (no dot without a suffix); caller frees. */
+static char *path_in(const char *folder, const char *name, const char *suffix)
+{
+    struct buf path = {0};
+
+    buf_printf(&path, "%s/%s%s%s", folder, name, *suffix ? "." : "", suffix);
+    return buf_take(&path);
+}
+
+static void read_text(const char *path, char out[LEASE_TEXT])
+{
+    struct buf text = {0};
+
+    if (fs_read_file(path, LEASE_TEXT - 1, &text, NULL) == 0)
+        snprintf(out, LEASE_TEXT, "%.*s", (int)strcspn(buf_cstr(&text), "\n"), buf_cstr(&text));
+    buf_free(&text);
+}
+
+/* Field 22 of /proc/PID/stat (proc(5)), counted behind the name, which may hold anything. */
+static int64_t process_started(int64_t pid)
+{
+    char path[64], *at;
+    struct buf text = {0};
+    int64_t ticks = 0;
+
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    if (fs_read_file(path, MAX_RECORD, &text, NULL) == 0 &&
+        (at = strrchr(buf_cstr(&text), ')')) != NULL) {
+        for (int field = 2; field < 22 && at != NULL; field++)
+            at = strchr(at + 1, ' ');
+        ticks = at == NULL ? 0 : strtoll(at, NULL, 10);
+    }
+    buf_free(&text);
+    return ticks;
+}
+
+static void describe_self(struct lease_holder *self)
+{
+    ssize_t n;
+
+    *self = (struct lease_holder){.pid = getpid(), .since_ms = clock_wall_ms()};
+    if (gethostname(self->host, sizeof self->host - 1) != 0)
+        snprintf(self->host, sizeof self->host, "unknown host");
+    self->pid_started = process_started(self->pid);
+    read_text("/proc/sys/kernel/random/boot_id", self->boot);
+    n = readlink("/proc/self/ns/pid", self->pid_namespace, sizeof self->pid_namespace - 1);
+    if (n < 0)
+        self->pid_namespace[0] = '\0';
+    random_hex(self->token, LEASE_TOKEN_DIGITS);
+}
+
+static void put_holder(struct buf *out, const struct lease_holder *h)
+{
+    json_open(out, '{');
+    json_put_str(out, "host", str_of(h->host));
+    json_put_int(out, "pid", h->pid);
+    json_put_int(out, "pidStarted", h->pid_started);
+    json_put_str(out, "boot", str_of(h->boot));
+    json_put_str(out, "pidNamespace", str_of(h->pid_namespace));
+    json_put_str(out, "token", str_of(h->token));
+    json_put_int(out, "sinceMs", h->since_ms);
+    json_close(out, '}');
+    buf_putc(out, '\n');
+}
+
+static bool take_text(const struct json *root, const char *key, char *out, size_t size)
+{
+    struct str text;
+
+    if (!json_str(json_get(root, key), &text) || text.len >= size)
+        return false;
+    memcpy(out, text.p, text.len);
+    out[text.len] = '\0';
+    return true;
+}
+
+/* ERR_NOT_FOUND when there is no owner. One that cannot be understood is an owner without a name:
+ * it is judged by its age. */
+static int read_owner(const char *folder, struct lease_holder *out, struct err *e)
+{
+    char *path = path_in(folder, "owner", "");
+    struct buf text = {0};
+    int result =
+        path == NULL ? err_set(e, ERR_FAILED, "out of memory") : fs_read_file(path, MAX_RECORD,
+                                                                              &text, e);
+    struct json *root = result == 0 ? json_parse(buf_str(&text), JSON_STRICT, NULL) : NULL;
+
+    *out = (struct lease_holder){.host = "unknown host"};
+    if (!take_text(root, "host", out->host, sizeof out->host) ||
+        !json_int(json_get(root, "pid"), &out->pid) ||
+        !json_int(json_get(root, "pidStarted"), &out->pid_started) ||
+        !take_text(root, "boot", out->boot, sizeof out->boot) ||
+        !take_text(root, "pidNamespace", out->pid_namespace, sizeof out->pid_namespace) ||
+        !take_text(root, "token", out->token, sizeof out->token) ||
+        strspn(out->token, "0123456789abcdef") != LEASE_TOKEN_DIGITS ||
+        !json_int(json_get(root, "sinceMs"), &out->since_ms))
+        snprintf(out->token, sizeof out->token, "%s", NOBODY);
+    json_free(root);
+    buf_free(&text);
+    free(path);
+    return result;
+}
+
+static int64_t mtime_ms(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+}
+
+/* How long ago a file was written, by the clock of the host that keeps it: a file made now tells
+ * what that clock says. -1 when that cannot be found out. */
+static int64_t age_ms(const char *folder, const char *file)
+{
+    char suffix[17];
+    struct stat then, now;
+    int64_t age = -1;
+
+    random_hex(suffix, sizeof suffix - 1);
+    char *probe = path_in(folder, "probe", suffix);
+    int fd = probe == NULL ? -1 : open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0 && fstat(fd, &now) == 0 && stat(file, &then) == 0)
+        age = mtime_ms(&now) - mtime_ms(&then);
+    if (fd >= 0) {
+        close(fd);
+        unlink(probe);
+    }
+    free(probe);
+    return age;
+}
+
+static bool is_of_this_boot(const struct lease_holder *h)
+{
+    struct lease_holder self;
+
+    describe_self(&self);
+    return h->boot[0] != '\0' && h->pid_namespace[0] != '\0' && strcmp(h->boot, self.boot) == 0 &&
+           strcmp(h->pid_namespace, self.pid_namespace) == 0;
+}
+
+/* Does the holder still hold it? */
+static bool is_alive(const char *folder, const struct lease_holder *h, int64_t stale_ms)
+{
+    if (h->pid > 0 && is_of_this_boot(h)) {
+        int64_t started = process_started(h->pid);
+        return (kill((pid_t)h->pid, 0) == 0 || errno == EPERM) &&
+               (started == 0 || started == h->pid_started);
+    }
+    char *path = path_in(folder, "owner", "");
+    int64_t age = path == NULL ? -1 : age_ms(folder, path);
+    free(path);
+    return age < stale_ms;
+}
+
+static int refuse(const struct lease_holder *other, struct err *e)
+{
+    return err_set(e, ERR_REFUSED, "the resource is already shared by %s (process %lld)",
+                   other->host, (long long)other->pid);
+}
+
+/* Creates after.TOKEN. ERR_REFUSED when another has it in hand. */
+static int open_claim(const char *folder, const char *path, struct err *e)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0)
+            return close(fd);
+        if (errno != EEXIST)
+            return err_errno(e, ERR_FAILED, errno, "cannot create %s", path);
+        if (age_ms(folder, path) < CLAIM_STALE_MS)
+            break;
+        unlink(path);
+    }
+    return err_set(e, ERR_REFUSED, "another process is just starting to share the resource");
+}
+
+static int write_owner(const struct lease *l, struct err *e)
+{
+    char *path = path_in(l->folder, "owner", "");
+    struct buf text = {0};
+
+    put_holder(&text, &l->self);
+    int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory") : buf_check(&text, e);
+    if (result == 0)
+        result = fs_write_file(path, buf_str(&text), 0, e);
+    buf_free(&text);
+    free(path);
+    return result;
+}
+
+/* Becomes the owner after `previous`. ERR_NOT_FOUND: the owner changed meanwhile; look again. */
+static int replace(const struct lease *l, const char *previous, struct err *e)
+{
+    struct lease_holder now;
+    char *path = path_in(l->folder, "after", previous);
+    int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory")
+                              : open_claim(l->folder, path, e);
+
+    if (result != 0)
+        goto out;
+    read_owner(l->folder, &now, NULL);
+    if (strcmp(now.token, previous) != 0)
+        result = err_set(e, ERR_NOT_FOUND, "the lease changed hands");
+    else
+        result = write_owner(l, e);
+    unlink(path);
+out:
+    free(path);
+    return result;
+}
+
+/* One attempt. ERR_NOT_FOUND: something changed meanwhile, try again. */
+static int try_to_take(const struct lease *l, struct lease_holder *other, struct err *e)
+{
+    if (mkdir(l->folder, 0777) != 0 && errno != EEXIST)
+        return err_errno(e, ERR_FAILED, errno, "cannot create %s", l->folder);
+    int result = read_owner(l->folder, other, e);
+    if (result != 0 && e->code != ERR_NOT_FOUND)
+        return -1;
+    if (result == 0 && strcmp(other->token, l->self.token) == 0)
+        return 0;
+    if (result == 0 && is_alive(l->folder, other, l->stale_ms))
+        return refuse(other, e);
+    return replace(l, other->token, e);
+}
+
+static int take(const struct lease *l, struct lease_holder *other, struct err *e)
+{
+    int result = -1;
+
+    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        result = try_to_take(l, other, e);
+        /* ERR_FAILED with the folder gone: its last owner has just removed it. */
+        if (result == 0 || (e->code != ERR_NOT_FOUND && access(l->folder, F_OK) == 0))
+            break;
+    }
+    return result;
+}
+
+int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lease_holder *other,
+               struct err *e)
+{
+    struct err cause = {0};
+
+    *l = (struct lease){.folder = strdup(folder), .stale_ms = stale_ms};
+    if (l->folder == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    describe_self(&l->self);
+    if (take(l, other, &cause) == 0)
+        return 0;
+    if (e != NULL)
+        *e = cause;
+    lease_deinit(l);
+    return -1;
+}
+
+int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e)
+{
+    struct err cause = {0};
+    char *path = path_in(l->folder, "owner", "");
+    int result = -1;
+
+    if (path == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (read_owner(l->folder, other, &cause) != 0) {
+        if (cause.code == ERR_NOT_FOUND)
+            result = take(l, other, &cause);
+    } else if (strcmp(other->token, l->self.token) != 0) {
+        refuse(other, &cause);
+    } else if (utimensat(AT_FDCWD, path, NULL, 0) != 0) {
+        err_errno(&cause, ERR_FAILED, errno, "cannot renew %s", path);
+    } else {
+        result = 0;
+    }
+    if (result != 0 && e != NULL)
+        *e = cause;
+    free(path);
+    return result;
+}
+
+bool lease_release(const struct lease *l)
+{
+    struct lease_holder owner;
+    char *path = path_in(l->folder, "owner", "");
+    bool is_ours = path != NULL && read_owner(l->folder, &owner, NULL) == 0 &&
+                   strcmp(owner.token, l->self.token) == 0;
+
+    if (is_ours) {
+        unlink(path);
+        rmdir(l->folder);
+    }
+    free(path);
+    return is_ours;
+}
+
+void lease_deinit(struct lease *l)
+{
+    free(l->folder);
+    *l = (struct lease){0};
+}
+
+int lease_look(const char *folder, int64_t stale_ms, struct lease_holder *out, struct err *e)
+{
+    if (read_owner(folder, out, e) != 0)
+        return -1;
+    if (is_alive(folder, out, stale_ms))
+        return 0;
+    return err_set(e, ERR_NOT_FOUND, "nobody shares the resource");
+}

@@ -1,0 +1,149 @@
+#include "daemon/registration.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "proc/frame.h"
+#include "store/store.h"
+#include "zone/gateway.h"
+
+enum { MAX_DOUBLINGS = 4, MAX_HOST = 256 };
+
+/* In the child. *link is set when the client is not registered. */
+static int ask(struct gateway *g, const char *key_dir, struct buf *link, struct err *e)
+{
+    struct gateway_client client = {0};
+    char host[MAX_HOST] = {0};
+
+    if (identity_load(&g->identity, key_dir, e) != 0 ||
+        gateway_client_info(g, g->identity.client_id, &client, e) != 0)
+        return -1;
+    bool is_found = client.is_found;
+    gateway_client_deinit(&client);
+    if (is_found)
+        return 0;
+    gethostname(host, sizeof host - 1);
+    return gateway_put_register_url(g, str_of(host), link, e);
+}
+
+static void send_answer(int fd, int result, struct str link, const struct err *e)
+{
+    struct buf out = {0};
+
+    json_open(&out, '{');
+    if (result != 0)
+        json_put_str(&out, "failed", str_of(e->msg));
+    else if (link.len > 0)
+        json_put_str(&out, "link", link);
+    json_close(&out, '}');
+    frame_send(fd, buf_str(&out), -1, NULL);
+    buf_free(&out);
+}
+
+static int run(int fd, void *ctx)
+{
+    const struct registration *r = ctx;
+    struct http_client *http = http_client_new();
+    struct gateway g = {0};
+    struct store store = {0};
+    struct buf link = {0};
+    struct err e = {0};
+    int result = http == NULL ? err_set(&e, ERR_FAILED, "out of memory") : 0;
+
+    config_forget_secret(r->config);
+    if (result == 0)
+        result = store_init(&store, &e);
+    if (result == 0)
+        result = gateway_init(&g, http, r->config->values[CONFIG_ZONE], &e);
+    if (result == 0)
+        result = ask(&g, store.key_dir, &link, &e);
+    send_answer(fd, result, buf_str(&link), &e);
+    buf_free(&link);
+    gateway_deinit(&g);
+    store_deinit(&store);
+    http_client_free(http);
+    return 0;
+}
+
+static void ask_again_later(struct registration *r, int64_t now_ms)
+{
+    process_kill(&r->process);
+    r->is_asking = false;
+    r->next_ms = now_ms + (r->retry_ms << r->attempts);
+    if (r->attempts < MAX_DOUBLINGS)
+        r->attempts++;
+}
+
+static void start(struct registration *r, int64_t now_ms)
+{
+    const struct process_options options = {
+        .name = "kachery-check", .run = run, .ctx = r};
+
+    r->is_asking = true;
+    if (process_start(&r->process, &options, NULL) != 0)
+        ask_again_later(r, now_ms);
+}
+
+static void log_once(struct registration *r, const struct err *what)
+{
+    if (strcmp(r->told.msg, what->msg) != 0)
+        log_line(LOG_WARN, "%s", what->msg);
+    r->told = *what;
+}
+
+static void take_answer(struct registration *r, const struct json *answer)
+{
+    struct str text;
+    struct err what = {0};
+
+    if (json_str(json_get(answer, "failed"), &text)) {
+        err_set(&what, ERR_FAILED, "cannot tell whether this client is registered: %.*s",
+                STR_ARG(text));
+        log_once(r, &what);
+    } else if (json_str(json_get(answer, "link"), &text)) {
+        err_set(&what, ERR_FAILED, "this client is not registered: uploads will be refused "
+                "until you have opened the link that follows and logged in there");
+        if (r->state != REGISTRATION_MISSING)
+            log_line(LOG_WARN, "%s: %.*s", what.msg, STR_ARG(text));
+        r->state = REGISTRATION_MISSING;
+    } else {
+        log_line(LOG_INFO, "this client is registered in zone %s",
+                 r->config->values[CONFIG_ZONE]);
+        r->state = REGISTRATION_DONE;
+    }
+}
+
+void registration_step(struct registration *r, int64_t now_ms)
+{
+    struct buf frame = {0};
+
+    if (r->state != REGISTRATION_DONE && !r->is_asking && now_ms >= r->next_ms)
+        start(r, now_ms);
+    if (!r->is_asking)
+        return;
+    enum io got = frame_receive(r->process.fd, &frame, NULL, NULL);
+    struct json *answer = got == IO_DONE ? json_parse(buf_str(&frame), JSON_STRICT, NULL) : NULL;
+    if (answer != NULL)
+        take_answer(r, answer);
+    if (got != IO_WANT_READ)
+        ask_again_later(r, now_ms);
+    json_free(answer);
+    buf_free(&frame);
+}
+
+void registration_poll(const struct registration *r, struct pollset *set)
+{
+    if (r->is_asking)
+        pollset_add(set, r->process.fd, POLLIN);
+    else if (r->state != REGISTRATION_DONE)
+        pollset_wake_at(set, r->next_ms);
+}
+
+void registration_cancel(struct registration *r)
+{
+    if (r->is_asking)
+        process_kill(&r->process);
+    r->is_asking = false;
+}

@@ -1,0 +1,372 @@
+#include "daemon/supervisor.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/jobs.h"
+#include "daemon/keeper.h"
+#include "daemon/lookup_worker.h"
+#include "daemon/lookups.h"
+#include "daemon/reason.h"
+#include "daemon/registration.h"
+#include "daemon/session.h"
+#include "daemon/status.h"
+#include "daemon/uploads.h"
+#include "proc/process.h"
+#include "proto/kachery_uri.h"
+
+/* The keeper writes its last lines in this time. A proxy that gives up after T gets its answer a
+ * second before, or when half of a shorter T is over. */
+enum { KEEPER_WAIT_MS = 1000, ANSWER_MARGIN_MS = 1000 };
+
+struct supervisor {
+    const struct supervisor_options *options;
+    struct session *session;
+    struct jobs *jobs;
+    struct lookups *lookups;
+    struct uploads *uploads;
+    struct keeper *keeper;
+    struct registration registration;
+    struct pollset set;
+    int signal_fd;
+    int64_t now_ms;
+    bool is_stopping;
+    int64_t stop_at_ms;
+    uint64_t requests;
+    struct buf status, written; /* as it would be now, as it was last given to the keeper */
+    int64_t status_at_ms;
+};
+
+/* --- requests --- */
+
+static const char *value(const struct supervisor *s, enum config_key key)
+{
+    return s->options->config->values[key];
+}
+
+static int check_request(const struct supervisor *s, const struct message *m,
+                         struct kachery_uri *uri, struct err *e)
+{
+    if (!str_equal(m->resource_name, str_of(value(s, CONFIG_NAME))))
+        return err_set(e, ERR_REFUSED, "Resource name mismatch: %.*s <> %s",
+                       STR_ARG(m->resource_name), value(s, CONFIG_NAME));
+    if (m->has_zone && !str_equal(m->zone, str_of(value(s, CONFIG_ZONE))))
+        return err_set(e, ERR_REFUSED, "Zone mismatch: %.*s <> %s", STR_ARG(m->zone),
+                       value(s, CONFIG_ZONE));
+    return kachery_uri_parse(uri, m->uri, KACHERY_URI_DAEMON, e);
+}
+
+static int64_t deadline_of(const struct supervisor *s, const struct message *m)
+{
+    int64_t limit_ms = m->timeout_ms > 2 * ANSWER_MARGIN_MS ? m->timeout_ms - ANSWER_MARGIN_MS
+                                                            : m->timeout_ms / 2;
+
+    return s->now_ms + (m->request_timeout_ms < limit_ms ? m->request_timeout_ms : limit_ms);
+}
+
+static void answer_error(struct supervisor *s, struct str request_id, const char *reason)
+{
+    struct upload_status status = message_status(UPLOAD_ERROR);
+
+    status.error = str_of(reason);
+    session_respond(s->session, request_id, &status, STR(""));
+}
+
+static void on_request(void *owner, const struct message *m)
+{
+    struct supervisor *s = owner;
+    struct kachery_uri uri;
+    struct err e = {0};
+
+    s->requests++;
+    if (check_request(s, m, &uri, &e) != 0)
+        session_respond(s->session, m->request_id, NULL, str_of(e.msg));
+    else if (s->is_stopping)
+        answer_error(s, m->request_id, REASON_STOPPING);
+    else if (jobs_request(s->jobs, uri.hash, m->request_id, deadline_of(s, m), &e) != 0)
+        answer_error(s, m->request_id, e.msg);
+}
+
+static void on_session_lost(void *owner)
+{
+    struct supervisor *s = owner;
+
+    jobs_forget_waiters(s->jobs);
+}
+
+static void on_answer(void *owner, struct str request_id, const struct upload_status *status)
+{
+    struct supervisor *s = owner;
+
+    session_respond(s->session, request_id, status, STR(""));
+}
+
+static void on_found(void *owner, uint64_t id, int64_t size)
+{
+    struct supervisor *s = owner;
+
+    jobs_found(s->jobs, id, size);
+}
+
+static void on_absent(void *owner, uint64_t id)
+{
+    struct supervisor *s = owner;
+
+    jobs_not_found(s->jobs, id);
+}
+
+static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const char *reason)
+{
+    struct supervisor *s = owner;
+
+    log_line(LOG_WARN, "cannot share sha1=%s: %s", hash, reason);
+    jobs_failed(s->jobs, id, reason);
+}
+
+/* --- start and end --- */
+
+static int open_signals(struct supervisor *s, struct err *e)
+{
+    static const int taken[] = {SIGTERM, SIGHUP, SIGCHLD, SIGINT};
+
+    signal(SIGPIPE, SIG_IGN);
+    /* An ignored signal does not reach the signalfd. A shell ignores SIGINT in what it starts in
+     * the background of a script: that is left so. */
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0] && taken[i] != SIGINT; i++)
+        signal(taken[i], SIG_DFL);
+    s->signal_fd = process_signal_fd(taken, sizeof taken / sizeof taken[0], e);
+    return s->signal_fd < 0 ? -1 : 0;
+}
+
+static int open_children(struct supervisor *s, struct err *e)
+{
+    const struct supervisor_options *o = s->options;
+    const struct intervals *t = o->intervals;
+
+    s->lookups = lookups_new(&(struct lookups_options){
+        .process = {.name = "kachery-lookup", .run = lookup_worker_run, .ctx = o->config},
+        .slow_ms = t->lookup_slow_ms,
+        .lost_ms = t->lookup_lost_ms,
+        .on_found = on_found,
+        .on_absent = on_absent,
+        .on_failed = on_lookup_failed,
+        .owner = s});
+    if (s->lookups == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    return lookups_start(s->lookups, clock_now_ms(), e);
+}
+
+static int open_parts(struct supervisor *s, struct err *e)
+{
+    const struct supervisor_options *o = s->options;
+    const struct intervals *t = o->intervals;
+
+    s->jobs = jobs_new(&(struct jobs_options){.max_running = (unsigned)o->config->max_uploads,
+                                              .keep_result_ms = t->keep_result_ms,
+                                              .answer = on_answer,
+                                              .owner = s});
+    s->session = session_new(&(struct session_options){.config = o->config,
+                                                       .intervals = t,
+                                                       .on_request = on_request,
+                                                       .on_lost = on_session_lost,
+                                                       .owner = s});
+    if (s->jobs == NULL || s->session == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    s->uploads = uploads_new(&(struct uploads_options){.jobs = s->jobs,
+                                                       .config = o->config,
+                                                       .intervals = t},
+                             e);
+    s->registration =
+        (struct registration){.config = o->config, .retry_ms = t->registration_ms};
+    return s->uploads == NULL ? -1 : 0;
+}
+
+static int open_supervisor(struct supervisor *s, struct err *e)
+{
+    const struct supervisor_options *o = s->options;
+
+    if (open_signals(s, e) != 0)
+        return -1;
+    s->keeper = keeper_new(&(struct keeper_options){.lease = o->lease,
+                                                    .status_path = o->status_path,
+                                                    .log_path = o->log_path,
+                                                    .renew_ms = o->intervals->lease_refresh_ms,
+                                                    .config = o->config},
+                           e);
+    if (s->keeper == NULL || open_children(s, e) != 0 || open_parts(s, e) != 0)
+        return -1;
+    log_line(LOG_INFO, "sharing resource=%s zone=%s proxy=%s uploads=%d pid=%lld",
+             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
+             (int)o->config->max_uploads, (long long)getpid());
+    return 0;
+}
+
+static void close_supervisor(struct supervisor *s)
+{
+    uploads_free(s->uploads);
+    lookups_free(s->lookups);
+    registration_cancel(&s->registration);
+    session_free(s->session);
+    jobs_free(s->jobs);
+    if (s->keeper == NULL)
+        lease_release(s->options->lease);
+    keeper_free(s->keeper, KEEPER_WAIT_MS);
+    process_reap(NULL, NULL);
+    pollset_free(&s->set);
+    buf_free(&s->status);
+    buf_free(&s->written);
+    if (s->signal_fd >= 0)
+        close(s->signal_fd);
+}
+
+/* --- the loop --- */
+
+/* Asked twice, it does not wait any longer. */
+static void begin_stop(struct supervisor *s, const char *why)
+{
+    log_line(LOG_INFO, "stopping (%s)%s", why, s->is_stopping ? " at once" : "");
+    s->stop_at_ms = s->is_stopping ? s->now_ms
+                                   : s->now_ms + s->options->intervals->stop_ms;
+    s->is_stopping = true;
+    jobs_fail_all(s->jobs, false, REASON_STOPPING);
+    registration_cancel(&s->registration);
+}
+
+static void on_hangup(struct supervisor *s)
+{
+    if (s->options->on_hangup == HANGUP_STOPS)
+        begin_stop(s, "SIGHUP");
+    else if (s->options->on_hangup == HANGUP_REOPENS_LOG)
+        keeper_reopen_log(s->keeper);
+}
+
+static void take_signals(struct supervisor *s)
+{
+    int number;
+
+    while ((number = process_next_signal(s->signal_fd)) != 0) {
+        if (number == SIGCHLD)
+            process_reap(NULL, NULL);
+        else if (number == SIGHUP)
+            on_hangup(s);
+        else
+            begin_stop(s, number == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
+}
+
+/* True when everything is said and done. */
+static bool has_stopped(struct supervisor *s)
+{
+    if (!s->is_stopping)
+        return false;
+    if (jobs_count(s->jobs).running > 0 && s->now_ms < s->stop_at_ms)
+        return false;
+    jobs_fail_all(s->jobs, true, REASON_STOPPING);
+    session_close(s->session);
+    return session_is_closed(s->session);
+}
+
+static void feed(struct supervisor *s)
+{
+    struct jobs_work work;
+    struct err e;
+
+    while (jobs_next_lookup(s->jobs, &work))
+        if (lookups_add(s->lookups, work.id, work.hash, s->now_ms, &e) != 0)
+            jobs_failed(s->jobs, work.id, e.msg);
+    lookups_send(s->lookups, s->now_ms);
+    uploads_feed(s->uploads);
+}
+
+static void put_status(struct supervisor *s, int64_t wall_ms)
+{
+    const struct status_view view = {.config = s->options->config,
+                                     .holder = &s->options->lease->self,
+                                     .jobs = s->jobs,
+                                     .session = session_describe(s->session),
+                                     .totals = uploads_totals(s->uploads),
+                                     .registration = s->registration.state,
+                                     .requests = s->requests,
+                                     .is_stopping = s->is_stopping,
+                                     .now_ms = wall_ms};
+
+    buf_clear(&s->status);
+    status_put(&s->status, &view);
+}
+
+/* At most once in status_ms, and only when something changed: `written` is without the time. */
+static void write_status(struct supervisor *s)
+{
+    if (s->now_ms < s->status_at_ms)
+        return;
+    put_status(s, 0);
+    if (s->status.failed || str_equal(buf_str(&s->status), buf_str(&s->written)))
+        return;
+    struct buf unchanged = s->written;
+    s->written = s->status;
+    s->status = unchanged;
+    put_status(s, clock_wall_ms());
+    s->status_at_ms = s->now_ms + s->options->intervals->status_ms;
+    if (!keeper_write_status(s->keeper, buf_str(&s->status)))
+        buf_clear(&s->written);
+}
+
+static void wait_for_something(struct supervisor *s)
+{
+    pollset_clear(&s->set);
+    pollset_add(&s->set, s->signal_fd, POLLIN);
+    session_poll(s->session, &s->set);
+    lookups_poll(s->lookups, &s->set);
+    uploads_poll(s->uploads, &s->set);
+    keeper_poll(s->keeper, &s->set);
+    if (!s->is_stopping)
+        registration_poll(&s->registration, &s->set);
+    pollset_wake_at(&s->set, jobs_next_ms(s->jobs));
+    if (s->is_stopping)
+        pollset_wake_at(&s->set, s->stop_at_ms);
+    if (s->status_at_ms > s->now_ms)
+        pollset_wake_at(&s->set, s->status_at_ms);
+    pollset_wait(&s->set, NULL);
+    s->now_ms = clock_now_ms();
+    jobs_set_time(s->jobs, s->now_ms, clock_wall_ms());
+}
+
+static int do_round(struct supervisor *s, struct err *e)
+{
+    if ((pollset_events(&s->set, s->signal_fd) & POLLIN) != 0)
+        take_signals(s);
+    if (keeper_step(s->keeper, s->now_ms, e) != 0)
+        return -1;
+    if (!s->is_stopping)
+        registration_step(&s->registration, s->now_ms);
+    lookups_step(s->lookups, s->now_ms);
+    uploads_step(s->uploads, s->now_ms);
+    jobs_step(s->jobs);
+    if (session_step(s->session, s->now_ms, e) != 0)
+        return -1;
+    feed(s);
+    write_status(s);
+    return 0;
+}
+
+int supervisor_run(const struct supervisor_options *options, struct err *e)
+{
+    struct supervisor s = {.options = options, .signal_fd = -1};
+    int result = open_supervisor(&s, e);
+
+    while (result == 0) {
+        wait_for_something(&s);
+        result = do_round(&s, e);
+        if (result == 0 && has_stopped(&s))
+            break;
+    }
+    if (s.keeper != NULL && result == 0)
+        log_line(LOG_INFO, "stopped");
+    else if (s.keeper != NULL && options->log_path != NULL)
+        log_line(LOG_ERROR, "%s", e->msg);
+    close_supervisor(&s);
+    return result;
+}

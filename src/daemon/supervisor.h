@@ -1,0 +1,28 @@
+/*
+ * The daemon: one loop over the session with the proxy, the job table, the lookups, the uploads and
+ * the keeper. After its start it does no file I/O and no name look-ups: children do.
+ */
+#ifndef DAEMON_SUPERVISOR_H
+#define DAEMON_SUPERVISOR_H
+
+#include "base/err.h"
+#include "daemon/config.h"
+#include "daemon/intervals.h"
+#include "daemon/lease.h"
+
+enum supervisor_hangup { HANGUP_STOPS, HANGUP_IGNORED, HANGUP_REOPENS_LOG };
+
+struct supervisor_options {
+    struct config *config; /* complete; children wipe its secret in their memory */
+    const struct intervals *intervals;
+    const struct lease *lease; /* taken */
+    const char *status_path;
+    const char *log_path; /* NULL: standard error */
+    enum supervisor_hangup on_hangup;
+};
+
+/* Runs until SIGTERM or SIGINT: 0. -1 when it makes no sense to go on; the reason is then in a log
+ * that is a file, too. Gives the lease back. */
+int supervisor_run(const struct supervisor_options *options, struct err *e);
+
+#endif

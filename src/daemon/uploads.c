@@ -1,0 +1,176 @@
+#include "daemon/uploads.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/reason.h"
+#include "daemon/upload_worker.h"
+#include "proc/pool.h"
+
+/* Workers in a system call that does not end, beside those that work. */
+enum { MAX_STUCK = 4 };
+
+struct uploads {
+    struct uploads_options options;
+    struct upload_worker worker;
+    struct pool *pool;
+    int64_t idle_since_ms;
+    struct uploads_totals totals;
+    struct buf frame;
+};
+
+static void took_completed(struct uploads *u, uint64_t id, const struct json *message)
+{
+    struct str hash = STR("?");
+    int64_t size = 0, ms = 0;
+    bool existed = false;
+
+    json_str(json_get(message, "hash"), &hash);
+    json_int(json_get(message, "size"), &size);
+    json_int(json_get(message, "ms"), &ms);
+    json_bool(json_get(message, "existed"), &existed);
+    log_line(LOG_INFO, "%s sha1=%.*s bytes=%lld ms=%lld",
+             existed ? "already uploaded" : "uploaded", STR_ARG(hash), (long long)size,
+             (long long)ms);
+    u->totals.completed++;
+    u->totals.bytes += existed ? 0 : (uint64_t)size;
+    jobs_completed(u->options.jobs, id, size);
+}
+
+static void took_failed(struct uploads *u, uint64_t id, const struct json *message)
+{
+    struct str hash = STR("?"), reason = STR(""), detail = STR("");
+    char text[ERR_MESSAGE_SIZE];
+
+    json_str(json_get(message, "hash"), &hash);
+    json_str(json_get(message, "reason"), &reason);
+    json_str(json_get(message, "detail"), &detail);
+    reason = str_slice(reason, 0, sizeof text - 1);
+    memcpy(text, reason.p, reason.len);
+    text[reason.len] = '\0';
+    log_line(LOG_WARN, "upload failed sha1=%.*s: %s%s%.*s", STR_ARG(hash), text,
+             detail.len > 0 ? ": " : "", STR_ARG(detail));
+    u->totals.failed++;
+    jobs_failed(u->options.jobs, id, text);
+}
+
+static bool on_message(void *owner, uint64_t id, const struct json *message)
+{
+    struct uploads *u = owner;
+    struct str type = STR("");
+    int64_t bytes;
+
+    json_str(json_get(message, "type"), &type);
+    if (str_equal(type, STR("completed"))) {
+        took_completed(u, id, message);
+        return true;
+    }
+    if (str_equal(type, STR("failed"))) {
+        took_failed(u, id, message);
+        return true;
+    }
+    if (json_int(json_get(message, "bytes"), &bytes))
+        jobs_progress(u->options.jobs, id, bytes);
+    return false;
+}
+
+static void on_lost(void *owner, uint64_t id, const char *reason)
+{
+    struct uploads *u = owner;
+    bool is_again = jobs_retry(u->options.jobs, id);
+
+    log_line(LOG_WARN, "an upload worker was lost (%s)%s", reason,
+             is_again ? "; its upload starts again" : "");
+    if (is_again)
+        return;
+    u->totals.failed++;
+    jobs_failed(u->options.jobs, id, REASON_CRASHED);
+}
+
+struct uploads *uploads_new(const struct uploads_options *options, struct err *e)
+{
+    struct uploads *u = calloc(1, sizeof *u);
+
+    if (u == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    u->options = *options;
+    u->worker = (struct upload_worker){options->config, options->intervals->worker_cpu_ms};
+    u->pool = pool_new(
+        &(struct pool_options){
+            .process = {.name = "kachery-upload",
+                        .run = upload_worker_run,
+                        .ctx = &u->worker},
+            .max_workers = (unsigned)options->config->max_uploads,
+            .depth = 1,
+            .job_timeout_ms = options->intervals->upload_silent_ms,
+            .max_stuck = MAX_STUCK,
+            .on_message = on_message,
+            .on_lost = on_lost,
+            .owner = u},
+        e);
+    if (u->pool == NULL) {
+        free(u);
+        return NULL;
+    }
+    return u;
+}
+
+void uploads_free(struct uploads *u)
+{
+    if (u == NULL)
+        return;
+    pool_free(u->pool);
+    buf_free(&u->frame);
+    free(u);
+}
+
+static int submit(struct uploads *u, const struct jobs_work *work, struct err *e)
+{
+    buf_clear(&u->frame);
+    json_open(&u->frame, '{');
+    json_put_int(&u->frame, "id", (int64_t)work->id);
+    json_put_str(&u->frame, "type", STR("upload"));
+    json_put_str(&u->frame, "hash", str_of(work->hash));
+    json_close(&u->frame, '}');
+    if (buf_check(&u->frame, e) != 0)
+        return -1;
+    return pool_submit(u->pool, work->id, buf_str(&u->frame), e);
+}
+
+void uploads_feed(struct uploads *u)
+{
+    struct jobs_work work;
+    struct err e = {0};
+
+    while (pool_has_room(u->pool) && jobs_next_upload(u->options.jobs, &work)) {
+        if (submit(u, &work, &e) == 0)
+            continue;
+        log_line(LOG_ERROR, "cannot start an upload sha1=%s: %s", work.hash, e.msg);
+        jobs_failed(u->options.jobs, work.id, REASON_NO_WORKER);
+    }
+}
+
+void uploads_poll(const struct uploads *u, struct pollset *set)
+{
+    pool_poll(u->pool, set);
+    if (pool_workers(u->pool) > 0 && pool_jobs(u->pool) == 0)
+        pollset_wake_at(set, u->idle_since_ms + u->options.intervals->worker_idle_ms);
+}
+
+void uploads_step(struct uploads *u, int64_t now_ms)
+{
+    bool was_busy = pool_jobs(u->pool) > 0;
+
+    pool_step(u->pool, now_ms);
+    if (was_busy || pool_jobs(u->pool) > 0)
+        u->idle_since_ms = now_ms;
+    pool_trim(u->pool, now_ms, u->options.intervals->worker_idle_ms);
+}
+
+struct uploads_totals uploads_totals(const struct uploads *u)
+{
+    return u->totals;
+}

@@ -1,0 +1,42 @@
+/*
+ * The uploads of the job table, in a pool of worker processes. Starts what the table offers, tells
+ * it what came of it.
+ */
+#ifndef DAEMON_UPLOADS_H
+#define DAEMON_UPLOADS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "daemon/config.h"
+#include "daemon/intervals.h"
+#include "daemon/jobs.h"
+#include "proc/pollset.h"
+
+struct uploads;
+
+struct uploads_options {
+    struct jobs *jobs;                 /* borrowed */
+    struct config *config;             /* borrowed; the workers wipe its secret */
+    const struct intervals *intervals; /* borrowed */
+};
+
+/* What was done since the start. */
+struct uploads_totals {
+    uint64_t completed, failed, bytes;
+};
+
+struct uploads *uploads_new(const struct uploads_options *options, struct err *e);
+
+/* Ends the workers, also in mid-upload. Tells the table nothing. NULL-safe. */
+void uploads_free(struct uploads *u);
+
+/* Gives the table's next uploads to workers. */
+void uploads_feed(struct uploads *u);
+
+void uploads_poll(const struct uploads *u, struct pollset *set);
+void uploads_step(struct uploads *u, int64_t now_ms);
+
+struct uploads_totals uploads_totals(const struct uploads *u);
+
+#endif

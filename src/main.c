@@ -122,6 +122,12 @@ const struct cmd cmd_table[] = {
      "  --public-url URL     how clients reach this server (default: the Host that they use)\n"
      "  --open-registration  whoever opens a registration link is registered, and may upload:\n"
      "                       for loopback and trusted networks\n"},
+    {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
+     "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random bytes),\n"
+     "requests and downloads it from a second store, and compares the bytes. All is in a\n"
+     "temporary folder (in TMPDIR, else /tmp; it takes twice the size of FILE), which is\n"
+     "removed at the end. With -q only the URI is printed.\n\n"
+     "  --keep               leave everything running; print how to try it by hand\n"},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

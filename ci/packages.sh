@@ -27,6 +27,7 @@ python3-aiohttp        -          test,bench
 python3-websockets     -          test,bench
 python3-botocore       -          test,bench
 nginx-light            nginx      test,bench
+btrfs-progs            mkfs.btrfs test
 openssl                openssl    test,bench
 curl                   curl       test,bench
 wrk                    wrk        bench

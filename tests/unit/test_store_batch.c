@@ -1,6 +1,8 @@
 /* Many files through the pool: order, errors, durability's steps, and a run that is given up. */
 #include "store_fixture.h"
 
+#include <signal.h>
+
 #include "base/clock.h"
 #include "store/batch.h"
 #include "store/record.h"
@@ -184,6 +186,48 @@ static void given_up(void **state)
     }
 }
 
+static pid_t only_child(void)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/task/%d/children", (int)getpid());
+    char *text = fixture_read(name);
+    assert_non_null(text);
+    pid_t pid = (pid_t)atoi(text);
+    free(text);
+    return pid;
+}
+
+/* A worker that dies costs the file that it was at; those given to it together go on. */
+static void lost_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct results results = {0};
+    struct err e;
+    struct batch *b = start(f, BATCH_LINK, 1, &results);
+
+    add(b, fixture_write(f, "a", STR("hello"), 1700000000), 5);
+    const char *endless = fixture_path(f, "endless");
+    int fd = open(endless, O_WRONLY | O_CREAT, 0666);
+    assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
+    close(fd);
+    add(b, endless, 1); /* grew since it was looked at: small work, as far as is known */
+    add(b, fixture_write(f, "b", STR("hello!"), 1700000000), 6);
+    add(b, fixture_write(f, "c", STR("hello"), 1700000000), 5);
+    while (batch_bytes(b) < 1 << 20) {
+        struct pollset set = {0};
+        assert_int_equal(batch_step(b, clock_now_ms(), false, &e), 0);
+        batch_poll(b, &set);
+        assert_true(pollset_wait(&set, &e) >= 0);
+        pollset_free(&set);
+    }
+    assert_int_equal(kill(only_child(), SIGKILL), 0);
+    run_to_end(b);
+    unit_equal("results", buf_cstr(&results.text),
+               "a aaf4 5\nendless the  1\nb 8f7d 6\nc aaf4 5\n");
+    batch_free(b);
+    buf_free(&results.text);
+}
+
 int main(void)
 {
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -192,6 +236,7 @@ int main(void)
         WITH_STORE(bad_files_do_not_stop_the_others),
         WITH_STORE(last_link_wins),
         WITH_STORE(given_up),
+        WITH_STORE(lost_worker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

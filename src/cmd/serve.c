@@ -1,5 +1,6 @@
 #include "cmd/serve.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -15,18 +16,25 @@ struct serve {
     struct buf listen_text, secret;
 };
 
+/* From the environment, where it is wiped: it would show in /proc/<pid>/environ of every worker. */
+static int take_secret(struct buf *secret, struct err *e)
+{
+    const char *text = env_get("PROXY_SECRET");
+
+    if (text == NULL)
+        return err_set(e, ERR_USAGE, "no proxy secret: want --secret-file F or PROXY_SECRET");
+    buf_puts(secret, text);
+    explicit_bzero((char *)(uintptr_t)text, strlen(text));
+    return buf_check(secret, e);
+}
+
 /* The first line of the file, or PROXY_SECRET. */
 static int read_secret(struct serve *serve, struct err *e)
 {
-    const char *text = env_get("PROXY_SECRET");
     struct buf *secret = &serve->secret;
 
-    if (serve->secret_file == NULL && text == NULL)
-        return err_set(e, ERR_USAGE, "no proxy secret: want --secret-file F or PROXY_SECRET");
-    if (serve->secret_file == NULL) {
-        buf_puts(secret, text);
-        return buf_check(secret, e);
-    }
+    if (serve->secret_file == NULL)
+        return take_secret(secret, e);
     if (fs_read_file(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0)
         return err_wrap(e, "proxy secret");
     secret->len = str_find(buf_str(secret), '\n');
@@ -66,7 +74,7 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
     if (find_listen(serve, e) != 0 || (hub.has_proxy && read_secret(serve, e) != 0))
         return -1;
     hub.listen = serve->listen;
-    hub.proxy_secret = buf_str(&serve->secret);
+    hub.proxy_secret = &serve->secret;
     return hub_run(&hub, e);
 }
 

@@ -215,10 +215,11 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
 {
     struct proxy_options proxy_options = {.loop = hub->loop,
                                           .cork = &hub->cork,
-                                          .secret = options->proxy_secret,
+                                          .secret = buf_str(options->proxy_secret),
                                           .times = proxy_default_times()};
 
     hub->proxy = proxy_new(&proxy_options, e);
+    buf_wipe(options->proxy_secret);
     if (hub->proxy == NULL)
         return -1;
     proxy_put_routes(hub->proxy, hub->routes + hub->route_count);

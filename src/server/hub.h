@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
-#include "base/str.h"
 #include "server/site.h"
 
 enum {
@@ -21,7 +21,7 @@ enum {
 struct hub_options {
     const char *listen; /* HOST:PORT */
     bool has_proxy;
-    struct str proxy_secret;
+    struct buf *proxy_secret; /* wiped as soon as the proxy has it: workers must not */
     bool has_gateway;
     struct site_options site;
 };

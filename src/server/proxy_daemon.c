@@ -155,6 +155,12 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
     }
 }
 
+/* Worker processes are forked from this one: what they must not know is not left lying about. */
+static void wipe(struct str secret)
+{
+    explicit_bzero((char *)(uintptr_t)secret.p, secret.len);
+}
+
 /* ---- what the WebSocket tells ---- */
 
 static bool is_serving(const struct proxy_daemon *daemon)
@@ -195,6 +201,10 @@ static void on_message(void *ctx, struct str text)
         return;
     }
     handle_message(daemon, &m, text);
+    if (m.type == MESSAGE_INITIALIZE) {
+        wipe(m.proxy_secret);
+        wipe(text);
+    }
     message_deinit(&m);
 }
 

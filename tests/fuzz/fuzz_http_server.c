@@ -1,0 +1,152 @@
+/* The HTTP server fed in pieces: it answers or hangs up, and no handler is forgotten. The first byte
+ * starts the row of piece sizes. */
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+#include "proto/http_head.h"
+#include "server/http_server.h"
+
+enum { MAX_BODY = 64, WAIT_MS = 1000 };
+
+struct world {
+    struct loop *loop;
+    struct cork cork;
+    struct http_server *server;
+    struct loop_timer feeder;
+    struct http_conn *waiting;
+    struct str rest;
+    uint32_t seed;
+    int client, streams;
+    size_t quiet_rounds;
+};
+
+static void answer(struct http_conn *conn, struct str body)
+{
+    http_conn_answer(conn, &(struct http_answer){.status = 200, .body = body});
+}
+
+static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    (void)owner;
+    require(request->body.len <= MAX_BODY);
+    answer(conn, request->path);
+}
+
+static void on_gone(void *ctx)
+{
+    ((struct world *)ctx)->waiting = NULL;
+}
+
+static void on_wait(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct world *w = owner;
+
+    (void)request;
+    require(w->waiting == NULL);
+    w->waiting = conn;
+    http_conn_wait(conn, on_gone, w);
+}
+
+static void on_data(void *ctx, struct http_conn *conn, struct str data)
+{
+    struct world *w = ctx;
+
+    require(data.len > 0 && w->streams == 1);
+    if (data.p[0] == '!') {
+        w->streams--;
+        http_conn_answer_message(conn, 507, "full");
+    }
+}
+
+static void on_end(void *ctx, struct http_conn *conn)
+{
+    ((struct world *)ctx)->streams--;
+    answer(conn, STR(""));
+}
+
+static void on_stream_gone(void *ctx)
+{
+    ((struct world *)ctx)->streams--;
+}
+
+static void on_stream(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct world *w = owner;
+    struct http_sink sink = {on_data, on_end, on_stream_gone, w};
+
+    (void)request;
+    require(w->streams == 0);
+    w->streams++;
+    http_conn_stream(conn, &sink);
+}
+
+static void on_detach(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct buf bytes = {0};
+
+    (void)owner;
+    size_t size = request->head->size;
+    int fd = http_conn_detach(conn, &bytes);
+    require(bytes.len >= size);
+    close(fd);
+    buf_free(&bytes);
+}
+
+/* One piece a round; what waits is answered in between. Ends when nothing happens any more. */
+static void on_feed(struct loop_timer *timer)
+{
+    struct world *w = timer->owner;
+    struct http_conn *conn = w->waiting;
+    struct str part = str_slice(w->rest, 0, fuzz_piece(&w->seed));
+    char answers[65536];
+    ssize_t n = recv(w->client, answers, sizeof answers, 0);
+
+    w->waiting = NULL;
+    if (conn != NULL)
+        answer(conn, STR("late"));
+    if (part.len > 0 && send(w->client, part.p, part.len, MSG_NOSIGNAL) < 0)
+        w->rest.len = 0;
+    w->rest = str_slice(w->rest, part.len, w->rest.len);
+    w->quiet_rounds = part.len > 0 || n > 0 || conn != NULL ? 0 : w->quiet_rounds + 1;
+    if (http_server_count(w->server) == 0 || w->quiet_rounds > 3)
+        loop_stop(w->loop);
+    else
+        loop_set_timer(w->loop, timer, loop_now_ms(w->loop));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world w = {.rest = {(const char *)data, size}};
+    struct http_route routes[] = {
+        {"GET", "/wait", 0, on_wait, NULL, false, &w},
+        {"PUT", "/s", 0, NULL, on_stream, false, &w},
+        {"GET", "/detach", 0, NULL, on_detach, true, &w},
+        {"*", "/", MAX_BODY, on_request, NULL, false, &w},
+    };
+    struct http_server_options options = {.cork = &w.cork,
+                                          .routes = routes,
+                                          .route_count = sizeof routes / sizeof routes[0],
+                                          .times = http_server_times(),
+                                          .read_bytes = 256};
+    struct err e = {0};
+    int pair[2];
+
+    w.seed = fuzz_take(&w.rest);
+    w.loop = options.loop = loop_new(&e);
+    cork_init(&w.cork, w.loop);
+    w.server = http_server_new(&options, &e);
+    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    w.client = pair[0];
+    w.feeder = (struct loop_timer){.on_time = on_feed, .owner = &w};
+    require(http_server_adopt(w.server, pair[1], STR(""), &e) == 0);
+    loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop));
+    require(loop_run(w.loop, &e) == 0);
+    http_server_free(w.server);
+    require(w.streams == 0);
+    cork_deinit(&w.cork);
+    loop_free(w.loop);
+    close(w.client);
+    return 0;
+}

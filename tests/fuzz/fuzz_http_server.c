@@ -1,4 +1,4 @@
-/* The HTTP server fed in pieces: it answers or hangs up, and no handler is forgotten. The first byte
+/* The HTTP server fed in pieces: it answers or hangs up and forgets no handler. The first byte
  * starts the row of piece sizes. */
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -26,6 +26,9 @@ python3-pytest-timeout -          test
 python3-aiohttp        -          test,bench
 python3-websockets     -          test,bench
 python3-botocore       -          test,bench
+python3-cryptography   -          test,bench
+iproute2               ip         test
+ethtool                ethtool    test
 nginx-light            nginx      test,bench
 btrfs-progs            mkfs.btrfs test
 openssl                openssl    test,bench

@@ -31,7 +31,7 @@ struct hub {
     struct crew *gateway, *bucket;
     struct loop_fd signals;
     struct loop_timer drain_timer;
-    bool is_draining;
+    bool is_draining, has_given_up;
     int64_t drain_until_ms;
 };
 
@@ -59,12 +59,21 @@ static void on_drain_time(struct loop_timer *timer)
 
     if (is_finished(hub)) {
         loop_stop(hub->loop);
-    } else if (now >= hub->drain_until_ms) {
-        log_line(LOG_WARN, "giving up connections=%zu", http_server_count(hub->server));
-        loop_stop(hub->loop);
-    } else {
-        loop_set_timer(hub->loop, &hub->drain_timer, now + DRAIN_LOOK_MS);
+        return;
     }
+    if (now >= hub->drain_until_ms && hub->has_given_up) {
+        loop_stop(hub->loop);
+        return;
+    }
+    if (now >= hub->drain_until_ms) {
+        log_line(LOG_WARN, "giving up connections=%zu",
+                 http_server_count(hub->server) + count_elsewhere(hub));
+        hub->has_given_up = true;
+        hub->drain_until_ms = now + HUB_GOODBYE_MS;
+        if (hub->proxy != NULL)
+            proxy_give_up(hub->proxy);
+    }
+    loop_set_timer(hub->loop, &hub->drain_timer, now + DRAIN_LOOK_MS);
 }
 
 static void drain(struct hub *hub)

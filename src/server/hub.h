@@ -12,7 +12,8 @@
 #include "server/site.h"
 
 enum {
-    HUB_DRAIN_MS = 12000,    /* for what is in flight after SIGTERM; a second one ends at once */
+    HUB_DRAIN_MS = 10000,    /* for what is in flight after SIGTERM; a second one ends at once */
+    HUB_GOODBYE_MS = 2000,   /* after that, for the last answers */
     HUB_GATEWAY_WORKERS = 4, /* calls are short */
     HUB_BUCKET_WORKERS = 16, /* more transfers than that share a process */
     HUB_WORKER_IDLE_MS = 30000

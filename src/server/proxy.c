@@ -129,6 +129,14 @@ void proxy_drain(struct proxy *proxy)
         proxy_daemon_close_all(proxy);
 }
 
+void proxy_give_up(struct proxy *proxy)
+{
+    for (size_t i = 0; i < PROXY_NAME_SLOTS; i++)
+        for (struct proxy_resource *r = proxy->names[i]; r != NULL; r = r->next)
+            proxy_request_fail_all(r);
+    proxy_daemon_close_all(proxy);
+}
+
 bool proxy_is_empty(const struct proxy *proxy)
 {
     return proxy->daemon_count == 0 && proxy->waiting == 0;

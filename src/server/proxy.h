@@ -18,6 +18,7 @@ enum {
     PROXY_MAX_WAITING = 20000, /* requests, of all resources */
     PROXY_MAX_WAITING_OF_RESOURCE = 10000,
     PROXY_MAX_DAEMONS = 10000,
+    PROXY_MAX_HELLO_BYTES = 8192, /* a message of who has not shown the secret yet */
     PROXY_ROUTES = 3
 };
 
@@ -50,6 +51,9 @@ void proxy_put_routes(struct proxy *proxy, struct http_route routes[PROXY_ROUTES
 
 /* Takes no more requests; daemons are told to go when nobody waits for them any more. */
 void proxy_drain(struct proxy *proxy);
+
+/* Ends the wait of who still waits while draining (404) and every daemon's connection. */
+void proxy_give_up(struct proxy *proxy);
 
 /* True when no daemon is connected and nobody waits. */
 bool proxy_is_empty(const struct proxy *proxy);

@@ -66,6 +66,7 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource, 
         return;
     }
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
+    ws_peer_set_max_message(daemon->peer, WS_MAX_MESSAGE_BYTES);
     resource->daemon = daemon;
     daemon->resource = resource;
     message_put_acknowledge(&text);
@@ -265,6 +266,7 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
                                       .cork = proxy->options.cork,
                                       .ping_interval_ms = proxy->options.times.ping_ms,
                                       .dead_after_ms = proxy->options.times.dead_ms,
+                                      .max_message_bytes = PROXY_MAX_HELLO_BYTES,
                                       .on_message = on_message,
                                       .on_pong = on_pong,
                                       .on_closed = on_closed,

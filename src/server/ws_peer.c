@@ -96,7 +96,7 @@ static bool flush(struct ws_peer *peer)
         peer->out_sent += (size_t)n;
     }
     peer->out_sent = 0;
-    if (peer->out.cap > WS_PEER_READ_BYTES)
+    if (peer->out.cap > WS_PEER_KEEP_BYTES)
         buf_free(&peer->out);
     else
         buf_clear(&peer->out);
@@ -139,6 +139,11 @@ int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e)
         return err_set(e, ERR_TOO_LARGE, "the other side does not read");
     ws_frame_put(&peer->out, WS_TEXT, text, NULL);
     return buf_check(&peer->out, e);
+}
+
+void ws_peer_set_max_message(struct ws_peer *peer, size_t max_message_bytes)
+{
+    peer->reader.max_message_bytes = max_message_bytes;
 }
 
 void ws_peer_ping(struct ws_peer *peer, struct str payload)
@@ -316,7 +321,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
     peer->cork = (struct cork_item){.run = on_first_round, .owner = peer};
     peer->heard_ms = peer->pinged_ms = loop_now_ms(options->loop);
     peer->close_code = WS_PEER_LOST;
-    ws_reader_init(&peer->reader, WS_SERVER, WS_MAX_MESSAGE_BYTES);
+    ws_reader_init(&peer->reader, WS_SERVER, options->max_message_bytes);
     buf_put(&peer->out, handshake);
     buf_put(&peer->early, early);
     if (buf_check(&peer->out, e) != 0 || buf_check(&peer->early, e) != 0 ||

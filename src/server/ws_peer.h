@@ -18,7 +18,8 @@
 enum {
     WS_PEER_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the kernel */
     WS_PEER_READ_BYTES = 65536,
-    WS_PEER_CLOSE_MS = 2000, /* for the other side's close frame */
+    WS_PEER_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is given back */
+    WS_PEER_CLOSE_MS = 2000,    /* for the other side's close frame */
     WS_PEER_LOST = 1006
 };
 
@@ -29,6 +30,7 @@ struct ws_peer_options {
     struct cork *cork;
     int64_t ping_interval_ms;
     int64_t dead_after_ms; /* without a byte from the other side */
+    size_t max_message_bytes;
     void (*on_message)(void *ctx, struct str message);
     void (*on_pong)(void *ctx, struct str payload); /* may be NULL */
     /* The connection is over and the peer already freed: `code` is that of the other side's close
@@ -45,6 +47,9 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
 /* Queues a text message; all of a round's messages are written together. ERR_TOO_LARGE when the
  * other side does not read. */
 int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e);
+
+/* For the messages after the one that is being handled. */
+void ws_peer_set_max_message(struct ws_peer *peer, size_t max_message_bytes);
 
 void ws_peer_ping(struct ws_peer *peer, struct str payload);
 

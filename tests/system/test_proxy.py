@@ -238,6 +238,15 @@ async def test_first_message_must_initialize(world):
 
 
 @lively
+async def test_strangers_say_little(world):
+    for size, code in ((8192, 4001), (8193, 1009)):
+        ws = await world.dial()
+        text = json.dumps(hello(secret=""))
+        await ws.send_str(text + " " * (size - len(text)))
+        assert (await closed(ws))[0] == code
+
+
+@lively
 async def test_live_daemon_keeps_its_name(world):
     first = await world.daemon()
     task = world.asked()
@@ -392,6 +401,20 @@ def test_drain(proxy):
             await daemon.send_json(answer(request))
             assert (await task)[0] == 200
             assert (await closed(idle))[0] == 1001
+            assert (await closed(daemon))[0] == 1001
+    asyncio.run(main())
+    assert proxy.wait() == 0
+
+
+def test_drain_is_bounded(proxy):
+    """A request that no daemon answers does not keep the proxy, and is not left hanging."""
+    async def main():
+        async with World(proxy) as world:
+            daemon = await world.daemon()
+            task = world.asked(timeout=600000)
+            await received(daemon)
+            proxy.signal(signal.SIGTERM)
+            assert await task == (404, {"message": f"resource not found: {NAME}"})
             assert (await closed(daemon))[0] == 1001
     asyncio.run(main())
     assert proxy.wait() == 0

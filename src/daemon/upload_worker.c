@@ -17,6 +17,7 @@ enum { LIMIT_PARTS = 4 };
 
 struct worker {
     int fd;
+    int64_t max_cpu_ms;
     struct store store;
     struct http_client *http;
     struct gateway gateway;
@@ -72,6 +73,29 @@ static void send_progress(void *ctx, int64_t bytes)
     send_out(w);
 }
 
+/* It has used up the processor time that one process should. */
+static bool is_spent(int64_t max_ms)
+{
+    struct rusage used;
+    struct rlimit limit;
+
+    if (getrusage(RUSAGE_SELF, &used) != 0)
+        return false;
+    int64_t ms = (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+                 (int64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < (rlim_t)max_ms / 1000 * LIMIT_PARTS)
+        max_ms = (int64_t)limit.rlim_cur * 1000 / LIMIT_PARTS;
+    return ms >= max_ms;
+}
+
+/* The job's last message. */
+static void send_last(struct worker *w)
+{
+    json_put_bool(&w->out, "isSpent", is_spent(w->max_cpu_ms));
+    send_out(w);
+}
+
 /* `reason` is for the requester, `detail` (may be "") for this host's log alone. */
 static void send_failed(struct worker *w, const char *reason, const char *detail)
 {
@@ -79,7 +103,7 @@ static void send_failed(struct worker *w, const char *reason, const char *detail
     json_put_str(&w->out, "hash", str_of(w->hash));
     json_put_str(&w->out, "reason", str_of(reason));
     json_put_str(&w->out, "detail", str_of(detail));
-    send_out(w);
+    send_last(w);
 }
 
 static void send_completed(struct worker *w, const struct upload_result *result)
@@ -89,7 +113,7 @@ static void send_completed(struct worker *w, const struct upload_result *result)
     json_put_int(&w->out, "size", result->size);
     json_put_bool(&w->out, "existed", result->already_existed);
     json_put_int(&w->out, "ms", clock_now_ms() - w->started_ms);
-    send_out(w);
+    send_last(w);
 }
 
 /* The supervisor's end of the socket is closed: the upload is for nobody. */
@@ -159,32 +183,16 @@ static bool take_job(struct worker *w)
     return is_good;
 }
 
-static bool has_time_left(int64_t max_ms)
-{
-    struct rusage used;
-    struct rlimit limit;
-
-    if (getrusage(RUSAGE_SELF, &used) != 0)
-        return true;
-    int64_t ms = (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
-                 (int64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
-    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < (rlim_t)max_ms / 1000 * LIMIT_PARTS)
-        max_ms = (int64_t)limit.rlim_cur * 1000 / LIMIT_PARTS;
-    return ms < max_ms;
-}
-
 int upload_worker_run(int fd, void *ctx)
 {
     const struct upload_worker *options = ctx;
-    struct worker w = {.fd = fd};
+    struct worker w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms};
     struct err e = {0};
     int opened, status = 0;
 
     config_forget_secret(options->config);
     opened = open_worker(&w, options->config->values[CONFIG_ZONE], &e);
-    while (!w.is_alone && has_time_left(options->max_cpu_ms) &&
-           frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
+    while (!w.is_alone && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         if (!take_job(&w)) {
             status = 1;
             break;

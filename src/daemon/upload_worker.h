@@ -4,7 +4,8 @@
  *
  * It gets {"id":N,"type":"upload","hash":H} and answers {"id":N,"type":…} with
  * "progress" (bytes), at most every 100 ms, then "completed" (hash, size, existed, ms) or
- * "failed" (hash; reason: in words for a remote person; detail: for this host's log alone).
+ * "failed" (hash; reason: in words for a remote person; detail: for this host's log alone); both
+ * with isSpent: it should get no further job.
  */
 #ifndef DAEMON_UPLOAD_WORKER_H
 #define DAEMON_UPLOAD_WORKER_H
@@ -15,7 +16,7 @@
 
 struct upload_worker {
     struct config *config; /* the worker wipes its secret */
-    int64_t max_cpu_ms; /* it ends, between jobs, after so much processor time */
+    int64_t max_cpu_ms; /* after so much processor time it is spent */
 };
 
 /* A process_options.run; `ctx` is a struct upload_worker. */

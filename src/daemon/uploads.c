@@ -59,20 +59,24 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
 {
     struct uploads *u = owner;
     struct str type = STR("");
+    bool is_completed, is_spent = false;
     int64_t bytes;
 
     json_str(json_get(message, "type"), &type);
-    if (str_equal(type, STR("completed"))) {
+    is_completed = str_equal(type, STR("completed"));
+    if (!is_completed && !str_equal(type, STR("failed"))) {
+        if (json_int(json_get(message, "bytes"), &bytes))
+            jobs_progress(u->options.jobs, id, bytes);
+        return false;
+    }
+    if (is_completed)
         took_completed(u, id, message);
-        return true;
-    }
-    if (str_equal(type, STR("failed"))) {
+    else
         took_failed(u, id, message);
-        return true;
-    }
-    if (json_int(json_get(message, "bytes"), &bytes))
-        jobs_progress(u->options.jobs, id, bytes);
-    return false;
+    json_bool(json_get(message, "isSpent"), &is_spent);
+    if (is_spent)
+        pool_abandon(u->pool, id); /* the job is over: this ends its worker */
+    return true;
 }
 
 static void on_lost(void *owner, uint64_t id, const char *reason)

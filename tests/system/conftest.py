@@ -6,7 +6,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import desk as desk_of_a_host  # noqa: E402
 import harness  # noqa: E402
+import proxy_double  # noqa: E402
 import zone_double  # noqa: E402
 
 
@@ -61,3 +63,20 @@ def user(zone, store):
     harness.run("register", "--label", "test", env=env, check=0)
     zone.payloads.clear()
     return env
+
+
+@pytest.fixture
+def proxy():
+    """A proxy that is not ours; the test fails when it was sent anything wrong."""
+    double = proxy_double.ProxyDouble()
+    yield double
+    double.end()
+    assert double.problems == []
+
+
+@pytest.fixture
+def desk(tmp_path, user, zone, proxy, processes):
+    """A host whose daemon is between `proxy` and `zone`; not started yet."""
+    made = desk_of_a_host.Desk(tmp_path, user, proxy, zone, processes)
+    yield made
+    zone.holds_puts = False

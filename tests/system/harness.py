@@ -73,6 +73,13 @@ def process_name(pid):
     return ""
 
 
+def is_running(pid):
+    """There is such a process, and it is no zombie."""
+    with contextlib.suppress(OSError, IndexError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 class Process:
     """A long-running command whose stdout and stderr lines are collected while it runs."""
 

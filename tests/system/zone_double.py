@@ -45,6 +45,7 @@ class ZoneDouble:
         self.now = time.time      # of our clock
         self.download = None      # async (request, bytes) -> response
         self.on_put = None        # called after the first bytes of a PUT came
+        self.holds_puts = False   # nothing more is read of a PUT, nor is it answered, while this is true
         self.put_answer = None    # (status, text) instead of storing
         self.proxy_answer = None  # (status, text or JSON)
         self.is_anonymous = False  # requests without signature are expected
@@ -182,6 +183,8 @@ class ZoneDouble:
                 put["bytes"] += chunk
                 if first and self.on_put:
                     self.on_put()
+                while self.holds_puts:
+                    await asyncio.sleep(0.005)
         except Exception:  # the connection was dropped
             return web.Response(status=400)
         put["complete"] = len(put["bytes"]) == int(request.headers["Content-Length"])

@@ -230,8 +230,10 @@ static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
     enum io in = http_receive_head(call, now_ms, e);
     if (in == IO_EOF)
         return closed(call, e);
-    if (in == IO_DONE)
+    if (in == IO_DONE) {
         call->state = HTTP_CALL_BODY;
+        call->is_source_waiting = false;
+    }
     return in == IO_WANT_READ && out == IO_WANT_WRITE ? IO_WANT_WRITE : in;
 }
 
@@ -271,7 +273,7 @@ static bool is_too_late(const struct http_call *call, int64_t now_ms)
 static bool is_stalled(const struct http_call *call, int64_t now_ms)
 {
     return (call->state == HTTP_CALL_EXCHANGE || call->state == HTTP_CALL_BODY) &&
-           !call->is_source_waiting && now_ms - call->activity_ms >= call->options.stall_ms;
+           now_ms - call->activity_ms >= call->options.stall_ms;
 }
 
 static enum io fail(struct http_call *call, struct err *e)

@@ -23,6 +23,7 @@ enum { PEER_WAIT_MS = 20000, PEER_LOG_BYTES = 60000 };
 enum peer_kind {
     PEER_END,
     PEER_ACCEPT,  /* the next connection; the one before is closed */
+    PEER_NEXT,    /* the next connection; the one before stays open and idle */
     PEER_HEAD,    /* read up to an empty line */
     PEER_READ,    /* read `count` bytes */
     PEER_SEND,    /* text */
@@ -32,6 +33,8 @@ enum peer_kind {
     PEER_CLOSE,   /* in an orderly way */
     PEER_RESET,   /* RST */
     PEER_HALF_CLOSE,
+    PEER_HOLD,   /* do nothing until peer_free */
+    PEER_NOTE,   /* tell the test that the script came so far (peer_wait_note) */
     PEER_UPGRADE /* read a WebSocket handshake and answer it */
 };
 
@@ -53,6 +56,7 @@ struct peer {
     int listener;
     uint16_t port;
     struct process process;
+    int report_fd; /* in the child */
     struct buf log; /* what it received, after peer_finish */
     size_t received;
 };
@@ -131,7 +135,8 @@ static inline void peer_do(const struct peer *peer, const struct peer_step *step
 
     switch (step->kind) {
     case PEER_ACCEPT:
-        if (*fd >= 0)
+    case PEER_NEXT:
+        if (*fd >= 0 && step->kind == PEER_ACCEPT)
             close(*fd);
         *fd = accept(peer->listener, NULL, NULL);
         setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -155,6 +160,10 @@ static inline void peer_do(const struct peer *peer, const struct peer_step *step
         break;
     case PEER_UPGRADE: peer_upgrade(*fd, log, total); break;
     case PEER_HALF_CLOSE: shutdown(*fd, SHUT_WR); break;
+    case PEER_HOLD:
+        for (;;)
+            pause();
+    case PEER_NOTE: frame_send(peer->report_fd, STR("note"), -1, NULL); break;
     case PEER_END: break;
     }
 }
@@ -166,6 +175,7 @@ static inline int peer_run(int fd, void *ctx)
     size_t total = 0;
     int connection = -1;
 
+    peer->report_fd = fd;
     for (const struct peer_step *step = peer->script; step->kind != PEER_END; step++)
         peer_do(peer, step, &connection, &log, &total);
     buf_append(&report, &total, sizeof total);
@@ -190,6 +200,16 @@ static inline void peer_start(struct peer *peer, const struct peer_step *script)
     options.keep_count = 1;
     assert_int_equal(process_start(&peer->process, &options, &e), 0);
     close(peer->listener);
+}
+
+static inline void peer_wait_note(struct peer *peer)
+{
+    struct pollfd p = {.fd = peer->process.fd, .events = POLLIN};
+    struct err e = {0};
+
+    assert_int_equal(poll(&p, 1, PEER_WAIT_MS), 1);
+    assert_int_equal(frame_receive(peer->process.fd, &peer->log, NULL, &e), IO_DONE);
+    unit_equal_str("note", buf_str(&peer->log), STR("note"));
 }
 
 /* Waits for the end of the script and fetches what was received. */

@@ -64,6 +64,8 @@ static inline int work(int fd, void *ctx)
             kill(getpid(), SIGSEGV);
         else if (str_equal(type, STR("hang")))
             wait_for_ever();
+        else if (str_equal(type, STR("hint")))
+            say(fd, id, false);
         else if (str_equal(type, STR("hint, hang")))
             say(fd, id, false), wait_for_ever();
         else if (str_equal(type, STR("stop")))

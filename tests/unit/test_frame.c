@@ -173,6 +173,24 @@ static void two_descriptors_are_refused(void **state)
     close_pair(p);
 }
 
+/* The kernel tells first that the peer left something unread, then what it said. */
+static void last_words_are_heard(void **state)
+{
+    struct pair p = open_pair();
+    struct buf got = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(frame_send(p.b, STR("last words"), -1, &e), IO_DONE);
+    assert_int_equal(frame_send(p.a, STR("never read"), -1, &e), IO_DONE);
+    close(p.b);
+    assert_int_equal(frame_receive(p.a, &got, NULL, &e), IO_DONE);
+    unit_equal_str("what it said last", buf_str(&got), STR("last words"));
+    assert_int_equal(frame_receive(p.a, &got, NULL, &e), IO_EOF);
+    buf_free(&got);
+    close(p.a);
+}
+
 static void the_other_side_is_gone(void **state)
 {
     struct pair p = open_pair();
@@ -201,6 +219,7 @@ int main(void)
         cmocka_unit_test(a_full_socket_takes_nothing_and_goes_on),
         cmocka_unit_test(a_descriptor_goes_along),
         cmocka_unit_test(two_descriptors_are_refused),
+        cmocka_unit_test(last_words_are_heard),
         cmocka_unit_test(the_other_side_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,7 +173,7 @@ static void early_answers(void **state)
          413,
          "big"},
         {"would keep the connection",
-         {PEER_DO(HEAD), PEER_SAY(KEEPING), PEER_DO(DRAIN), PEER_DO(ACCEPT), PEER_DO(HEAD),
+         {PEER_DO(HEAD), PEER_SAY(KEEPING), PEER_DO(NEXT), PEER_DO(HEAD),
           PEER_SAY(OK), PEER_DO(END)},
          403,
          "no"},
@@ -187,7 +187,8 @@ static void early_answers(void **state)
         struct peer_step script[10] = {PEER_DO(ACCEPT)};
         struct source source = {.give = 64 * (int64_t)LARGE, .chunk = LARGE, .data = data};
         struct http_client *client = http_client_new();
-        struct http_call_options options = {.method = STR("PUT")}, second = {0};
+        struct http_call_options options = {.method = STR("PUT")};
+        struct http_call_options second = {.deadline_ms = clock_now_ms() + PEER_WAIT_MS};
         struct peer peer;
         struct err e = {0};
         if (i % 2 == 0) {
@@ -348,12 +349,47 @@ static void silence(void **state)
     expect_late("deadline", part, options, 100000, ERR_TIMEOUT, "not finished within 100 s");
 }
 
+/* A source that has nothing yet is no stall. */
+static void waiting_for_ourselves(void **state)
+{
+    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(DRAIN), PEER_DO(END)};
+    struct source source = {.give = 10, .end = IO_WANT_READ, .waits = true};
+    struct http_client *client = http_client_new();
+    struct http_call_options options = {.source = next_chunk, .body_size = 10, .ctx = &source};
+    struct pollset set = {0};
+    struct peer peer;
+    struct err e = {0};
+
+    (void)state;
+    peer_start(&peer, script);
+    struct http_call *call = new_call(client, &peer, &options);
+    while (source.calls == 0) {
+        assert_true(http_call_step(call, clock_now_ms(), &e) != IO_ERR);
+        pollset_clear(&set);
+        http_call_poll(call, &set);
+        if (source.calls == 0)
+            pollset_wait(&set, &e);
+    }
+    assert_false(set.has_deadline);
+    source.give = 0; /* and still nothing */
+    assert_int_equal(http_call_step(call, clock_now_ms() + 2 * HTTP_CLIENT_STALL_MS, &e),
+                     IO_WANT_READ);
+    assert_true(source.calls >= 2);
+    http_call_free(call);
+    http_client_free(client);
+    pollset_free(&set);
+    peer_free(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sources), cmocka_unit_test(early_answers),
+        cmocka_unit_test(sources),
+        cmocka_unit_test(early_answers),
         cmocka_unit_test(a_server_that_takes_nothing),
-        cmocka_unit_test(sinks),   cmocka_unit_test(silence),
+        cmocka_unit_test(sinks),
+        cmocka_unit_test(silence),
+        cmocka_unit_test(waiting_for_ourselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,25 @@ static void a_message_follows_its_job(void **state)
     end(w);
 }
 
+/* One that does not leave by itself is killed. */
+static void stopped_workers_leave_too(void **state)
+{
+    struct watcher *w = watch(1, 1, 0, 1);
+    int status = 0;
+
+    (void)state;
+    submit(w, 1, "answer");
+    run(w, 1, 0);
+    kill((pid_t)w->worker[1], SIGSTOP);
+    int64_t now = clock_now_ms();
+    pool_trim(w->pool, now, 0);
+    assert_int_equal(pool_workers(w->pool), 0);
+    pool_step(w->pool, now + 60000);
+    assert_int_equal(waitpid((pid_t)w->worker[1], &status, 0), w->worker[1]);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    end(w);
+}
+
 static void idle_workers_leave(void **state)
 {
     struct watcher *w = watch(2, 1, 0, 1);
@@ -199,6 +218,7 @@ int main(void)
         cmocka_unit_test(callbacks_may_submit_and_abandon),
         cmocka_unit_test(a_message_follows_its_job),
         cmocka_unit_test(idle_workers_leave),
+        cmocka_unit_test(stopped_workers_leave_too),
         cmocka_unit_test(no_process_can_be_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

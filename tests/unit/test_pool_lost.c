@@ -42,6 +42,26 @@ static void crash_after_crash(void **state)
     end(w);
 }
 
+/* What a worker was told about, or told of, may have begun: it is not done again by another. */
+static void begun_jobs_are_lost_with_the_first(void **state)
+{
+    struct watcher *w = watch(1, 4, 0, 1);
+
+    (void)state;
+    submit(w, 1, "wait");
+    submit(w, 2, "wait");
+    submit(w, 3, "hint");
+    submit(w, 4, "answer");
+    while (w->hints[3] == 0)
+        step_once(w);
+    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"crash\"}"), NULL), 0);
+    run(w, 1, 3);
+    for (int id = 1; id <= 3; id++)
+        assert_int_equal(w->lost[id], 1);
+    assert_int_equal(w->answers[4], 1);
+    end(w);
+}
+
 static void killed_from_outside(void **state)
 {
     struct watcher *w = watch(1, 2, 0, 1);
@@ -153,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_job_in_hand_is_lost),
         cmocka_unit_test(crash_after_crash),
+        cmocka_unit_test(begun_jobs_are_lost_with_the_first),
         cmocka_unit_test(killed_from_outside),
         cmocka_unit_test(killed_while_idle),
         cmocka_unit_test(a_full_socket_is_no_room),

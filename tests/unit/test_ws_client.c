@@ -258,8 +258,7 @@ static void silence(void **state)
 static void a_peer_that_does_not_read(void **state)
 {
     static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE),
-                                              PEER_TAKE(1), /* then nothing until we say so */
-                                              PEER_DO(END)};
+                                              PEER_TAKE(1), PEER_DO(HOLD), PEER_DO(END)};
     struct peer peer;
     struct err e = {0};
     size_t size = 1 << 20, count = 0;
@@ -276,6 +275,17 @@ static void a_peer_that_does_not_read(void **state)
     assert_int_equal(count, 15);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     assert_true(ws_client_queued(c) <= WS_CLIENT_MAX_QUEUED_BYTES);
+    /* What waits tells as much about the peer as a ping behind it would. */
+    enum ws_client_event event;
+    struct str message;
+    do
+        count = ws_client_queued(c);
+    while (ws_client_step(c, clock_now_ms(), &event, &message, &e) == IO_WANT_WRITE &&
+           ws_client_queued(c) < count);
+    assert_true(count > 0);
+    assert_int_equal(ws_client_step(c, clock_now_ms() + PING_MS, &event, &message, &e),
+                     IO_WANT_WRITE);
+    assert_int_equal(ws_client_queued(c), count);
     ws_client_free(c);
     peer_free(&peer);
     free(bytes);

@@ -135,39 +135,6 @@ static int choose_worker(struct pool *pool, struct pool_worker **out, struct err
                        : "all workers are busy");
 }
 
-static int give(struct pool *pool, struct pool_job *job, struct err *e)
-{
-    struct pool_worker *w;
-
-    /* A worker that ended while it was idle costs nothing: the next one gets the job. */
-    do {
-        if (choose_worker(pool, &w, e) != 0 || pool_worker_send(w, buf_str(&job->message), e) != 0)
-            return -1;
-    } while (w->is_broken);
-    if (w->jobs.count == 0)
-        w->quiet_since_ms = clock_now_ms();
-    pool_jobs_append(&w->jobs, job);
-    return 0;
-}
-
-int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e)
-{
-    if (message.len == 0 || message.len > FRAME_MAX_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "a job of %zu bytes: want 1-%d", message.len,
-                       FRAME_MAX_BYTES);
-    if (!pool_has_room(pool))
-        return err_set(e, ERR_FAILED, "all workers are busy");
-    struct pool_job *job = pool_job_new(id, message);
-    if (job == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
-    if (give(pool, job, e) != 0) {
-        pool_job_free(job);
-        return -1;
-    }
-    pool->job_count++;
-    return 0;
-}
-
 static struct pool_worker *find_worker(const struct pool *pool, uint64_t id, struct pool_job **job)
 {
     for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++)
@@ -219,6 +186,43 @@ static void lose_worker(struct pool *pool, struct pool_worker *w, const char *re
             pool_jobs_append(&pool->waiting, job);
         is_first = false;
     }
+}
+
+static int give(struct pool *pool, struct pool_job *job, struct err *e)
+{
+    struct pool_worker *w;
+
+    for (;;) {
+        if (choose_worker(pool, &w, e) != 0 || pool_worker_send(w, buf_str(&job->message), e) != 0)
+            return -1;
+        if (!w->is_broken)
+            break;
+        /* One that ended while it was idle costs nothing: the next one gets the job. */
+        if (w->jobs.count == 0)
+            lose_worker(pool, w, "ended while idle");
+    }
+    if (w->jobs.count == 0)
+        w->quiet_since_ms = clock_now_ms();
+    pool_jobs_append(&w->jobs, job);
+    return 0;
+}
+
+int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e)
+{
+    if (message.len == 0 || message.len > FRAME_MAX_BYTES)
+        return err_set(e, ERR_TOO_LARGE, "a job of %zu bytes: want 1-%d", message.len,
+                       FRAME_MAX_BYTES);
+    if (!pool_has_room(pool))
+        return err_set(e, ERR_FAILED, "all workers are busy");
+    struct pool_job *job = pool_job_new(id, message);
+    if (job == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (give(pool, job, e) != 0) {
+        pool_job_free(job);
+        return -1;
+    }
+    pool->job_count++;
+    return 0;
 }
 
 static bool abandon_in_list(struct pool *pool, struct pool_jobs *list, uint64_t id)

@@ -172,6 +172,13 @@ static inline void step_once(struct watcher *w)
     pollset_free(&set);
 }
 
+/* A worker may end while jobs are given to it: then there is no room until that was seen. */
+static inline void submit_surely(struct watcher *w, uint64_t id, const char *type)
+{
+    while (submit(w, id, type) != 0)
+        step_once(w);
+}
+
 /* Steps until as many jobs were answered and lost. */
 static inline void run(struct watcher *w, size_t answered, size_t lost)
 {

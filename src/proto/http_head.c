@@ -31,7 +31,7 @@ enum { IS_TOKEN = 1, IS_VALUE = 2, IS_TARGET = 4, IS_HOST = 8 };
 #define TH (IS_VALUE | IS_TARGET | IS_TOKEN | IS_HOST)
 #define VH (IS_VALUE | IS_TARGET | IS_HOST)
 
-/* Beyond RFC 3986 targets may hold any visible ASCII but '#'; a Host is narrower than there: a
+/* Beyond RFC 3986 targets may hold any visible ASCII but '#'; a host is narrower than there: a
  * comma would let two of them look like one. */
 /* clang-format off */
 static const unsigned char byte_class[256] = {
@@ -105,18 +105,42 @@ static int parse_version(struct parse *p, struct str s)
     return 0;
 }
 
+/* "name", "name:port", "[v6]" or "[v6]:port" (RFC 9110 §7.2). */
+static bool is_host(struct str s)
+{
+    bool is_v6 = s.len > 0 && s.p[0] == '[';
+    size_t end = is_v6 ? str_find(s, ']') + 1 : str_find(s, ':');
+    struct str name = str_slice(s, 0, end), port = str_slice(s, end + 1, s.len);
+    uint64_t number;
+
+    return name.len > 0 && end <= s.len && is_all(name, IS_HOST) &&
+           (is_v6 || (str_find(name, '[') == name.len && str_find(name, ']') == name.len)) &&
+           (end == s.len || s.p[end] == ':') &&
+           (port.len == 0 || str_to_uint(port, 65535, &number));
+}
+
 static bool is_absolute_form(struct str target)
 {
     return str_equal_nocase(str_slice(target, 0, 7), STR("http://")) ||
            str_equal_nocase(str_slice(target, 0, 8), STR("https://"));
 }
 
+/* The authority of an absolute-form target. Its path may not be missing where a query follows: the
+ * origin form would have to be made up. */
+static struct str authority_of(struct str target)
+{
+    struct str rest = str_slice(target, str_find(target, ':') + 3, target.len);
+
+    return str_slice(rest, 0, str_find(rest, '/'));
+}
+
 static bool is_target(struct str method, struct str target)
 {
     if (str_equal(method, STR("CONNECT")))
-        return is_all(target, IS_HOST);
-    return target.p[0] == '/' || is_absolute_form(target) ||
-           (str_equal(target, STR("*")) && str_equal(method, STR("OPTIONS")));
+        return is_host(target) && str_find(target, ':') < target.len;
+    if (is_absolute_form(target))
+        return is_host(authority_of(target));
+    return target.p[0] == '/' || (str_equal(target, STR("*")) && str_equal(method, STR("OPTIONS")));
 }
 
 static int parse_request_line(struct parse *p, struct str line)
@@ -131,9 +155,9 @@ static int parse_request_line(struct parse *p, struct str line)
     if (p->out->target.len > HTTP_MAX_TARGET_BYTES)
         return refuse(p, 414, "target too long", (struct str){0});
     if (p->out->target.len == 0 || p->out->target.len == rest.len)
-        return refuse(p, 400, "bad request line", line);
+        return refuse_plain(p, "bad request line");
     if (!is_all(p->out->target, IS_TARGET) || !is_target(p->out->method, p->out->target))
-        return refuse(p, 400, "bad target", p->out->target);
+        return refuse(p, 400, "bad target", str_slice(rest, 0, str_find(rest, '?')));
     return parse_version(p, str_slice(rest, p->out->target.len + 1, rest.len));
 }
 
@@ -216,7 +240,7 @@ static int note_host(struct parse *p, struct str value)
         return 0;
     if (p->facts.hosts++ > 0)
         return refuse_plain(p, "Host twice");
-    return is_all(value, IS_HOST) ? 0 : refuse(p, 400, "bad Host", value);
+    return value.len == 0 || is_host(value) ? 0 : refuse(p, 400, "bad Host", value);
 }
 
 static int note_header(struct parse *p, const struct http_header *h)
@@ -249,7 +273,9 @@ static int parse_header(struct parse *p, struct str line)
 
     if (line.p[0] == ' ' || line.p[0] == '\t')
         return refuse_plain(p, "folded header line");
-    if (colon == line.len || !is_token(h.name))
+    if (colon == line.len)
+        return refuse_plain(p, "header without a colon");
+    if (!is_token(h.name))
         return refuse(p, 400, "bad header name", h.name);
     h.value = str_trim(h.value);
     if (!is_all(h.value, IS_VALUE))
@@ -403,14 +429,11 @@ enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, st
 
 struct str http_head_path(const struct http_head *head)
 {
-    struct str target = head->target;
-
-    if (!is_absolute_form(target))
-        return target;
-    size_t at = str_find(target, ':') + 3;
-    while (at < target.len && target.p[at] != '/' && target.p[at] != '?')
-        at++;
-    return at < target.len ? str_slice(target, at, target.len) : STR("/");
+    if (!is_absolute_form(head->target))
+        return head->target;
+    struct str authority = authority_of(head->target);
+    size_t end = (size_t)(authority.p + authority.len - head->target.p);
+    return end < head->target.len ? str_slice(head->target, end, head->target.len) : STR("/");
 }
 
 const struct str *http_head_get(const struct http_head *head, const char *name)

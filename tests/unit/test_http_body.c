@@ -35,6 +35,11 @@ static const struct body_case {
      "hello!", 0},
     {"trailers", C, "1\r\na\r\n0\r\nX-Y: z \t\xff\r\nContent-Length: 9\r\nE:\r\n\r\nnext", COMPLETE,
      "a", 4},
+    {"digits", C, "9\r\n012345678\r\nF\r\n0123456789abcde\r\nf\r\n0123456789abcde\r\n0\r\n\r\n",
+     COMPLETE, "0123456780123456789abcde0123456789abcde", 0},
+    {"trailer name of all that may be", C, "0\r\n0189AZaz!#$%&'*+-.^_`|~: x\r\n~:\r\n\r\n",
+     COMPLETE, "", 0},
+    {"length 1", HTTP_BODY_LENGTH, 1, "xy", COMPLETE, "x", 1},
     {"cut in size", C, "5", CUT, "", 0},
     {"cut behind size", C, "5\r\n", CUT, "", 0},
     {"cut in data", C, "5\r\nhel", CUT, "hel", 0},
@@ -170,6 +175,8 @@ static void test_limits(void **state)
     assert_int_equal(decode_long("1;", "x", HTTP_MAX_CHUNK_LINE - 4, "\r\na\r\n0\r\n\r\n"),
                      IO_DONE);
     assert_int_equal(decode_long("1;", "x", HTTP_MAX_CHUNK_LINE - 3, "\r\na\r\n0\r\n\r\n"), IO_ERR);
+    assert_int_equal(
+        decode_long("1\r\na\r\n1;", "x", HTTP_MAX_CHUNK_LINE - 4, "\r\na\r\n0\r\n\r\n"), IO_DONE);
     assert_int_equal(decode_long("", "0", HTTP_MAX_CHUNK_LINE - 2, "\r\n\r\n"), IO_DONE);
     assert_int_equal(decode_long("", "0", HTTP_MAX_CHUNK_LINE - 1, "\r\n\r\n"), IO_ERR);
     assert_int_equal(decode_long("0\r\nX:", "x", HTTP_MAX_TRAILER_BYTES - 6, "\r\n\r\n"), IO_DONE);
@@ -178,6 +185,26 @@ static void test_limits(void **state)
     size_t most = HTTP_MAX_EXTENSION_BYTES / 16;
     assert_int_equal(decode_long("", "1;0123456789abcdef\r\na\r\n", most, "0\r\n\r\n"), IO_DONE);
     assert_int_equal(decode_long("", "1;0123456789abcdef\r\na\r\n", most + 1, "0\r\n\r\n"), IO_ERR);
+}
+
+/* An empty body is complete before a byte is read. */
+static void test_empty(void **state)
+{
+    struct http_body body;
+
+    (void)state;
+    http_body_init(&body, HTTP_BODY_NONE, -1);
+    assert_true(http_body_is_complete(&body));
+    http_body_init(&body, HTTP_BODY_LENGTH, 0);
+    assert_true(http_body_is_complete(&body));
+    http_body_init(&body, HTTP_BODY_LENGTH, 1);
+    assert_false(http_body_is_complete(&body));
+    http_body_init(&body, HTTP_BODY_CHUNKED, 0);
+    assert_false(http_body_is_complete(&body));
+    http_body_init(&body, HTTP_BODY_UNTIL_CLOSE, 0);
+    assert_false(http_body_is_complete(&body));
+    assert_int_equal(http_body_at_eof(&body, NULL), 0);
+    assert_true(http_body_is_complete(&body));
 }
 
 static void test_cut_says_how_much(void **state)
@@ -219,9 +246,8 @@ static void test_put(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_cut_says_how_much),
+        cmocka_unit_test(test_cases), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_cut_says_how_much),
         cmocka_unit_test(test_put),
     };
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/http_head.h"
@@ -21,6 +22,7 @@ static void test_parse_date(void **state)
         {"Thu, 01 Jan 1970 00:00:00 GMT", 0},
         {"Tue, 29 Feb 2000 23:59:59 GMT", 951868799},
         {"Sun, 22 Nov 2026 09:15:02 GMT", 1795338902},
+        {"Thursday, 01-Jan-70 00:00:00 GMT", 0},
         {"Wednesday, 01-Jan-69 00:00:00 GMT", 3124224000},
         {"Sat, 31 Dec 2016 23:59:60 GMT", 1483228800},
         {"Fri, 31 Dec 9999 23:59:59 GMT", 253402300799},
@@ -30,6 +32,14 @@ static void test_parse_date(void **state)
         {"Sun, 06 Nov 1994 08:49:37 UTC", -1},
         {"Sun, 06 Nov 1994 08:49:37 +0000", -1},
         {"Sun, 6 Nov 1994 08:49:37 GMT", -1},
+        {"Sun,  6 Nov 1994 08:49:37 GMT", -1},
+        {"Sun, 06 Nov 1994  8:49:37 GMT", -1},
+        {"Sun, 06 Nov 1994 08: 9:37 GMT", -1},
+        {"Sun, 06 Nov 1994 08:49: 7 GMT", -1},
+        {"Sunday,  6-Nov-94 08:49:37 GMT", -1},
+        {"Sunday, 06-Nov- 4 08:49:37 GMT", -1},
+        {"Xyz, 06 Nov 1994 08:49:37 GMT", -1},
+        {"Sun, 06 Xyz 1994 08:49:37 GMT", -1},
         {"sun, 06 Nov 1994 08:49:37 GMT", -1},
         {"Sun, 31 Nov 1994 08:49:37 GMT", -1},
         {"Sun, 29 Feb 1900 08:49:37 GMT", -1},
@@ -51,6 +61,26 @@ static void test_parse_date(void **state)
         if (got != want)
             fail_msg("%s: %lld, want %lld", cases[i].text, (long long)got, (long long)want);
     }
+}
+
+/* The last day of each month of a year without leap day is one, the day behind it is none. */
+static void test_month_lengths(void **state)
+{
+    static const struct {
+        const char *name;
+        int days;
+    } months[] = {{"Jan", 31}, {"Feb", 28}, {"Mar", 31}, {"Apr", 30}, {"May", 31}, {"Jun", 30},
+                  {"Jul", 31}, {"Aug", 31}, {"Sep", 30}, {"Oct", 31}, {"Nov", 30}, {"Dec", 31}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof months / sizeof *months; i++)
+        for (int extra = 0; extra < 2; extra++) {
+            char text[40];
+            snprintf(text, sizeof text, "Sun, %02d %s 2026 12:00:00 GMT", months[i].days + extra,
+                     months[i].name);
+            if ((http_head_parse_date(str_of(text)) == -1) != (extra == 1))
+                fail_msg("%s", text);
+        }
 }
 
 static void test_format_date(void **state)
@@ -159,9 +189,8 @@ static void test_content_range(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_date),
-        cmocka_unit_test(test_format_date),
-        cmocka_unit_test(test_range),
+        cmocka_unit_test(test_parse_date),    cmocka_unit_test(test_month_lengths),
+        cmocka_unit_test(test_format_date),   cmocka_unit_test(test_range),
         cmocka_unit_test(test_content_range),
     };
 

@@ -35,6 +35,7 @@ static const struct read_case {
            "b\x81\x01"
            "c"),
      "T\"a\" B\"b\" T\"c\" "},
+    {"several longer ones", CL, BYTES("\x81\x03one\x01\x02th\x80\x03ree"), "T\"one\" T\"three\" "},
     {"cut in the head", CL, BYTES("\x81"), ""},
     {"cut in the payload", CL, BYTES("\x81\x05hell"), ""},
     {"fragments", CL, BYTES("\x01\x02he\0\x01l\x80\x02lo"), "T\"hello\" "},
@@ -231,8 +232,10 @@ static bool read_piece(struct ws_reader *r, struct str piece, struct buf *told)
         rest = str_slice(rest, used, rest.len);
         if (io == IO_DONE)
             tell(told, &event);
-        if (io == IO_ERR)
+        if (io == IO_ERR) {
             buf_printf(told, "E%u ", close_code);
+            assert_int_equal(e.code, close_code == 1009 ? ERR_TOO_LARGE : ERR_PROTOCOL);
+        }
     } while (io == IO_DONE);
     if (io == IO_WANT_READ)
         assert_int_equal(rest.len, 0);
@@ -278,7 +281,7 @@ static void test_round_trip(void **state)
 
     (void)state;
     for (size_t i = 0; i < 70000; i++)
-        buf_putc(&payload, (char)(i * 7 % 251));
+        buf_putc(&payload, (char)(i * 7 % 127));
     for (size_t i = 0; i < 2 * sizeof lengths / sizeof *lengths; i++) {
         enum ws_role reader = i % 2 == 0 ? WS_SERVER : WS_CLIENT;
         struct str sent = {payload.data, lengths[i / 2]};
@@ -287,7 +290,8 @@ static void test_round_trip(void **state)
         unsigned code = 0;
         size_t used, at = 0;
         buf_clear(&wire);
-        ws_frame_put(&wire, WS_BINARY, sent, reader == WS_SERVER ? mask : NULL);
+        enum ws_opcode opcode = i % 3 == 0 ? WS_TEXT : WS_BINARY;
+        ws_frame_put(&wire, opcode, sent, reader == WS_SERVER ? mask : NULL);
         ws_reader_init(&r, reader, 70000);
         for (size_t end = i % 7; at < wire.len; end += 4099) {
             struct str piece = str_slice(buf_str(&wire), at, end);
@@ -295,7 +299,7 @@ static void test_round_trip(void **state)
             at += used;
             assert_int_equal(io, at == wire.len ? IO_DONE : IO_WANT_READ);
         }
-        assert_int_equal(event.opcode, WS_BINARY);
+        assert_int_equal(event.opcode, opcode);
         if (!str_equal(event.payload, sent))
             fail_msg("%zu bytes differ", sent.len);
         ws_reader_deinit(&r);
@@ -380,6 +384,13 @@ static void test_put_close(void **state)
     buf_clear(&out);
     ws_frame_put_close(&out, 1000, (struct str){reason, sizeof reason}, NULL);
     assert_int_equal(out.len, 2 + 2 + 122);
+    buf_clear(&out);
+    ws_frame_put_close(&out, 1000, (struct str){reason, 122}, NULL);
+    assert_int_equal(out.len, 2 + 2 + 122);
+    memset(reason, 'r', sizeof reason);
+    buf_clear(&out);
+    ws_frame_put_close(&out, 1000, (struct str){reason, sizeof reason}, NULL);
+    assert_int_equal(out.len, 2 + 2 + 123);
     buf_clear(&out);
     ws_frame_put_close(&out, 1000, STR("\xff"), NULL);
     assert_int_equal(out.len, 4);

@@ -120,7 +120,8 @@ static void test_object_key(void **state)
 static void test_names(void **state)
 {
     static const char *const good[] = {"a", "Lab-1._~", "...", "0", "09azAZ"};
-    static const char *const bad[] = {"", ".", "..", "a/b", "/a", "a b", "a%20", "\xc3\xa4", "a\n", "a?"};
+    static const char *const bad[] = {"",    ".",    "..",       "a/b", "/a",
+                                      "a b", "a%20", "\xc3\xa4", "a\n", "a?"};
     char longest[KACHERY_URI_MAX_NAME_BYTES + 1];
 
     (void)state;

@@ -14,7 +14,7 @@ struct upload {
     struct gateway *gateway;
     const struct upload_options *options;
     struct upload_source source;
-    int64_t reported_ms;
+    int64_t taken, reported, reported_ms; /* bytes, and when the latter were told */
 };
 
 static bool is_cancelled(const struct upload_options *options)
@@ -22,27 +22,35 @@ static bool is_cancelled(const struct upload_options *options)
     return options->is_cancelled != NULL && options->is_cancelled(options->ctx);
 }
 
-static bool cancelled(void *ctx)
+/* Tells how far it is, now and then. */
+static void report(struct upload *upload)
 {
-    return is_cancelled(((const struct upload *)ctx)->options);
+    int64_t now_ms = clock_now_ms();
+
+    if (upload->options->on_progress == NULL || upload->reported == upload->taken ||
+        now_ms - upload->reported_ms < UPLOAD_PROGRESS_MS)
+        return;
+    upload->reported_ms = now_ms;
+    upload->reported = upload->taken;
+    upload->options->on_progress(upload->options->ctx, upload->taken);
 }
 
-static void report(struct upload *upload, int64_t bytes)
+/* Asked also while the bucket takes nothing. */
+static bool cancelled(void *ctx)
 {
-    if (upload->options->on_progress != NULL)
-        upload->options->on_progress(upload->options->ctx, bytes);
+    struct upload *upload = ctx;
+
+    report(upload);
+    return is_cancelled(upload->options);
 }
 
 /* The body of the PUT. When it is asked for more, all that it gave before was taken. */
 static enum io next_chunk(void *ctx, struct str *chunk, struct err *e)
 {
     struct upload *upload = ctx;
-    int64_t now_ms = clock_now_ms();
 
-    if (now_ms - upload->reported_ms >= UPLOAD_PROGRESS_MS) {
-        upload->reported_ms = now_ms;
-        report(upload, upload->source.bytes_given);
-    }
+    upload->taken = upload->source.bytes_given;
+    report(upload);
     return upload_source_next(&upload->source, chunk, e);
 }
 
@@ -144,7 +152,9 @@ int upload_file(struct gateway *g, const struct upload_options *options,
     }
     if (put(&upload, target.url, e) != 0)
         goto out;
-    report(&upload, options->size);
+    upload.taken = options->size;
+    upload.reported_ms = 0;
+    report(&upload);
     status = gateway_finalize_upload(g, options->hash, options->size, target.object_key, e);
 out:
     if (status == 0)

@@ -21,7 +21,8 @@ struct upload_options {
     const char *hash;
     const char *path; /* for opening; appears in no error text */
     int64_t size;     /* as linked: a file of another size is not uploaded */
-    /* Bytes that the bucket's connection took so far; at most every 100 ms. May be NULL. */
+    /* Bytes that the bucket's connection took so far, when that changed; at most every 100 ms. May
+     * be NULL. */
     void (*on_progress)(void *ctx, int64_t bytes);
     /* Returns true to give up (asked between chunks). May be NULL. */
     bool (*is_cancelled)(void *ctx);

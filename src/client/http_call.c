@@ -56,6 +56,8 @@ static void put_headers(struct buf *out, const struct http_call_options *options
     }
     if (has_body)
         http_head_put_length(out, (uint64_t)body_size(options));
+    if (options->expect_ms > 0 && body_size(options) > 0)
+        http_head_put_header(out, "Expect", STR("100-continue"));
     buf_free(&name);
 }
 
@@ -124,6 +126,8 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
         call->options.max_answer_bytes = HTTP_CLIENT_MAX_ANSWER;
     if (call->options.stall_ms == 0)
         call->options.stall_ms = HTTP_CLIENT_STALL_MS;
+    if (call->options.answer_ms == 0)
+        call->options.answer_ms = call->options.stall_ms;
     if (build(call, &url, e) != 0) {
         http_call_free(call);
         return NULL;
@@ -162,6 +166,15 @@ const struct http_head *http_call_head(const struct http_call *call)
 struct str http_call_body(const struct http_call *call)
 {
     return buf_str(&call->answer);
+}
+
+int64_t http_call_delivered(const struct http_call *call)
+{
+    int64_t left = call->stream == NULL ? 0 : (int64_t)stream_unacknowledged(call->stream);
+
+    if (call->stream == NULL && call->state != HTTP_CALL_DONE)
+        return 0;
+    return call->body_sent > left ? call->body_sent - left : 0;
 }
 
 static enum io start_connect(struct http_call *call, struct err *e)
@@ -270,10 +283,20 @@ static bool is_too_late(const struct http_call *call, int64_t now_ms)
     return call->options.deadline_ms != CLOCK_NEVER_MS && now_ms >= call->options.deadline_ms;
 }
 
-static bool is_stalled(const struct http_call *call, int64_t now_ms)
+/* How long the server may be silent now. */
+static int64_t patience(const struct http_call *call)
 {
-    return (call->state == HTTP_CALL_EXCHANGE || call->state == HTTP_CALL_BODY) &&
-           now_ms - call->activity_ms >= call->options.stall_ms;
+    bool has_all = call->state == HTTP_CALL_EXCHANGE && call->is_sent && call->unacknowledged == 0;
+
+    return has_all ? call->options.answer_ms : call->options.stall_ms;
+}
+
+static bool is_stalled(struct http_call *call, int64_t now_ms)
+{
+    if (call->state != HTTP_CALL_EXCHANGE && call->state != HTTP_CALL_BODY)
+        return false;
+    http_send_watch(call, now_ms);
+    return now_ms - call->activity_ms >= patience(call);
 }
 
 static enum io fail(struct http_call *call, struct err *e)
@@ -307,10 +330,16 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
         io = IO_ERR;
     } else if (io != IO_ERR && is_stalled(call, now_ms)) {
         err_set(&call->failure, ERR_NETWORK, "stalled: no byte for %lld s",
-                (long long)call->options.stall_ms / 1000);
+                (long long)patience(call) / 1000);
         io = IO_ERR;
     }
     return io == IO_ERR ? fail(call, e) : io;
+}
+
+/* The head is sent, and the server is to say whether it wants the body. */
+static bool awaits_word(const struct http_call *call)
+{
+    return call->is_held && call->body_due_ms != CLOCK_NEVER_MS;
 }
 
 void http_call_poll(const struct http_call *call, struct pollset *set)
@@ -318,12 +347,17 @@ void http_call_poll(const struct http_call *call, struct pollset *set)
     switch (call->state) {
     case HTTP_CALL_CONNECT: connect_poll(call->connect, set); break;
     case HTTP_CALL_EXCHANGE:
-        stream_poll(call->stream, true, !call->is_sent && !call->is_source_waiting, set);
+        stream_poll(call->stream, true,
+                    !call->is_sent && !call->is_source_waiting && !awaits_word(call), set);
+        if (awaits_word(call))
+            pollset_wake_at(set, call->body_due_ms);
+        if (call->unacknowledged > 0)
+            pollset_wake_at(set, clock_now_ms() + HTTP_CALL_WATCH_MS);
         break;
     case HTTP_CALL_BODY: stream_poll(call->stream, true, false, set); break;
     default: pollset_wake_at(set, clock_now_ms()); return;
     }
     if (call->state != HTTP_CALL_CONNECT && !call->is_source_waiting)
-        pollset_wake_at(set, call->activity_ms + call->options.stall_ms);
+        pollset_wake_at(set, call->activity_ms + patience(call));
     pollset_wake_at(set, call->options.deadline_ms);
 }

@@ -13,8 +13,13 @@
 #include "proto/http_body.h"
 #include "proto/http_head.h"
 
-/* Bytes of one read, and what one step moves at most. */
-enum { HTTP_CALL_READ_BYTES = 256 << 10, HTTP_CALL_STEP_BYTES = 4 << 20 };
+/* Bytes of one read, and what one step moves at most; how often it is looked what a server takes of
+ * a body that is in the kernel. */
+enum {
+    HTTP_CALL_READ_BYTES = 256 << 10,
+    HTTP_CALL_STEP_BYTES = 4 << 20,
+    HTTP_CALL_WATCH_MS = 1000
+};
 
 enum http_call_state {
     HTTP_CALL_START,
@@ -44,6 +49,9 @@ struct http_call {
     int64_t body_left; /* not taken from the source yet */
     int64_t body_sent;
     bool is_sent, is_source_used, is_source_waiting;
+    bool is_held;           /* asked by Expect, not answered: until body_due_ms once that is set */
+    int64_t body_due_ms;    /* or CLOCK_NEVER_MS */
+    size_t unacknowledged;  /* of a source's body when all of it is sent */
     struct err send_failure; /* an answer may be there all the same */
 
     /* in: [in_start, in_end) of in_data is read and not used */
@@ -62,6 +70,9 @@ struct http_call {
 /* Sends what the socket takes. IO_DONE: all is sent, or sending failed (send_failure);
  * IO_WANT_WRITE; IO_WANT_READ: the source has nothing yet; IO_ERR: the source failed. */
 enum io http_send_step(struct http_call *call, int64_t now_ms, struct err *e);
+
+/* Looks whether the server's host has taken more of a body that is sent. */
+void http_send_watch(struct http_call *call, int64_t now_ms);
 
 /* Forgets what was sent, for a new connection. */
 void http_send_rewind(struct http_call *call);

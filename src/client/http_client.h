@@ -52,7 +52,13 @@ struct http_call_options {
      * there, others are an error. */
     size_t max_answer_bytes;
     int64_t deadline_ms; /* of the whole call (clock_now_ms()), or CLOCK_NEVER_MS */
-    int64_t stall_ms;    /* 0: HTTP_CLIENT_STALL_MS */
+    int64_t stall_ms;    /* no byte either way for so long; 0: HTTP_CLIENT_STALL_MS */
+    /* No byte of an answer so long after the server's host has all of a source's body; 0: stall_ms.
+     */
+    int64_t answer_ms;
+    /* Send `Expect: 100-continue` (RFC 9110 §10.1.1): the body goes out when the server says so, or
+     * after so long without a word; not at all when it refuses. 0: without asking. */
+    int64_t expect_ms;
 };
 
 /* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for
@@ -73,6 +79,9 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
  */
 enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e);
 void http_call_poll(const struct http_call *call, struct pollset *set);
+
+/* At least so many bytes of the body have reached the server's host. */
+int64_t http_call_delivered(const struct http_call *call);
 
 /* After IO_DONE, borrowed from the call. */
 const struct http_head *http_call_head(const struct http_call *call);

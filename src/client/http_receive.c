@@ -64,6 +64,8 @@ static enum io consider_head(struct http_call *call, struct err *e)
         err_set(e, ERR_PROTOCOL, "more than %d interim answers", HTTP_CLIENT_MAX_INTERIM);
         return IO_ERR;
     }
+    if (call->head.status == 100)
+        call->is_held = false;
     call->in_start += size;
     call->parser = (struct http_head_parser){0};
     return IO_WANT_READ;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -160,6 +161,16 @@ bool stream_is_stale(struct stream *s)
 int stream_fd(const struct stream *s)
 {
     return s->fd;
+}
+
+size_t stream_unacknowledged(const struct stream *s)
+{
+    size_t staged = s->tls == NULL ? 0 : tls_output_bytes(s->tls);
+    int queued = 0;
+
+    if (ioctl(s->fd, TIOCOUTQ, &queued) != 0 || queued < 0)
+        queued = 0;
+    return staged + (size_t)queued;
 }
 
 void stream_poll(const struct stream *s, bool wants_read, bool wants_write, struct pollset *set)

@@ -46,6 +46,10 @@ bool stream_is_stale(struct stream *s);
 
 int stream_fd(const struct stream *s);
 
+/* Bytes that were written and that the peer's host has not acknowledged yet: staged by TLS, or in
+ * the kernel. With TLS they are ciphertext, so rather too many. 0 where the kernel cannot tell. */
+size_t stream_unacknowledged(const struct stream *s);
+
 /* Writes what TLS has staged; IO_DONE when nothing is left of it. */
 enum io stream_flush(struct stream *s, struct err *e);
 

@@ -325,6 +325,14 @@ bool tls_has_output(const struct tls *t)
            (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_SENDREC) != 0;
 }
 
+size_t tls_output_bytes(const struct tls *t)
+{
+    size_t record = 0;
+
+    br_ssl_engine_sendrec_buf(&t->client.eng, &record);
+    return t->out.end - t->out.start + record;
+}
+
 bool tls_has_input(const struct tls *t)
 {
     return !is_empty(&t->in) || (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_RECVAPP) != 0;

@@ -66,8 +66,10 @@ enum io tls_flush(struct tls *t, struct err *e);
 /* Sends close_notify (once); does not wait for the peer's. */
 enum io tls_close(struct tls *t, struct err *e);
 
-/* Ciphertext waits for the transport; plain bytes can be read without it. */
+/* Ciphertext waits for the transport, and how many bytes of it; plain bytes can be read without
+ * the transport. */
 bool tls_has_output(const struct tls *t);
+size_t tls_output_bytes(const struct tls *t);
 bool tls_has_input(const struct tls *t);
 
 /* For tests and logs: the suite's name, and whether the session was resumed. */

@@ -39,9 +39,9 @@ static void test_put(void **state)
     buf_clear(&out);
     http_head_put_status(&out, 299);
     http_head_put_status(&out, 100);
-    http_head_put_length(&out, 1);
+    http_head_put_length(&out, 19);
     assert_string_equal(buf_cstr(&out),
-                        "HTTP/1.1 299 \r\nHTTP/1.1 100 Continue\r\nContent-Length: 1\r\n");
+                        "HTTP/1.1 299 \r\nHTTP/1.1 100 Continue\r\nContent-Length: 19\r\n");
     buf_free(&out);
 }
 

@@ -123,6 +123,9 @@ static const struct bad_case {
     {"IPv4 in brackets", "http://[127.0.0.1]/"},
     {"IPv6 without brackets", "http://::1/"},
     {"host with percent", "http://a%41/"},
+    {"host begins with comma", "http://,b/"},
+    {"user begins with quote", "http://\"u@h/"},
+    {"control byte first", "\x01http://h/"},
     {"host with comma", "http://a,b/"},
     {"backslash before user", "http://good\\@evil/"},
     {"two users", "http://a@b@c/"},
@@ -162,6 +165,57 @@ static void test_nul_and_length(void **state)
     assert_int_equal(url_parse(&u, (struct str){text, URL_MAX_BYTES}, &e), 0);
     assert_int_equal(u.path.len, URL_MAX_BYTES - 8);
     assert_int_equal(url_parse(&u, (struct str){text, URL_MAX_BYTES + 1}, &e), -1);
+}
+
+static void test_host_limits(void **state)
+{
+    char text[300] = "http://";
+    struct err e = {0};
+    struct url u;
+
+    (void)state;
+    memset(text + 7, 'h', 256);
+    assert_int_equal(url_parse(&u, (struct str){text, 7 + 255}, &e), 0);
+    assert_int_equal(url_parse(&u, (struct str){text, 7 + 256}, &e), -1);
+    /* The longest address, then one digit more. */
+    assert_int_equal(
+        url_parse(&u, STR("http://[0000:0000:0000:0000:0000:ffff:255.255.255.255]"), &e), 0);
+    assert_int_equal(
+        url_parse(&u, STR("http://[0000:0000:0000:0000:0000:fffff:255.255.255.255]"), &e), -1);
+}
+
+static void test_port_is_told(void **state)
+{
+    struct url u;
+
+    (void)state;
+    assert_int_equal(url_parse(&u, STR("http://h:80"), NULL), 0);
+    assert_true(u.has_port);
+    assert_int_equal(url_parse(&u, STR("http://h"), NULL), 0);
+    assert_false(u.has_port);
+}
+
+static void test_errors(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"ftp://h/p", "URL \"ftp://h/p\": unknown scheme"},
+        {"http:///p", "URL \"http:///p\": no host"},
+        {"http://a,b/p", "URL \"http://a,b/p\": bad host"},
+        {"http://h:0/p", "URL \"http://h:0/p\": bad port"},
+        {"localhost:80", "URL \"localhost:80\": no scheme"},
+        {"@ftp://h", "URL \"ftp://h\": unknown scheme"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = {0};
+        struct url u;
+        assert_int_equal(url_parse(&u, str_of(cases[i].text), &e), -1);
+        if (!str_starts_with(str_of(e.msg), str_of(cases[i].want)))
+            fail_msg("%s", e.msg);
+    }
 }
 
 static void test_errors_hide_secrets(void **state)
@@ -253,8 +307,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),           cmocka_unit_test(test_bad),
         cmocka_unit_test(test_nul_and_length), cmocka_unit_test(test_errors_hide_secrets),
-        cmocka_unit_test(test_encoding),       cmocka_unit_test(test_decoding),
-        cmocka_unit_test(test_query_get),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_host_limits),
+        cmocka_unit_test(test_port_is_told),   cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_decoding),       cmocka_unit_test(test_query_get),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

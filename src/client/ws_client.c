@@ -10,7 +10,7 @@
 #include "proto/http_head.h"
 #include "proto/url.h"
 
-enum { WS_READ_BYTES = 65536, MAX_LABEL_BYTES = 120 };
+enum { WS_READ_BYTES = 65536, MAX_LABEL_BYTES = 120, MASK_STOCK = 64 };
 
 enum ws_state {
     WS_STATE_CONNECT,
@@ -33,6 +33,8 @@ struct ws_client {
 
     struct buf out; /* from out_sent on it waits for the socket */
     size_t out_sent;
+    unsigned char masks[MASK_STOCK][4];
+    size_t masks_left;
 
     struct http_head_parser parser;
     struct ws_reader reader;
@@ -143,20 +145,24 @@ struct str ws_client_close_reason(const struct ws_client *c)
 
 /* ---- out ---- */
 
+/* Masks are drawn in stock: a system call for each would cost more than the frame. */
+static const unsigned char *next_mask(struct ws_client *c)
+{
+    if (c->masks_left == 0) {
+        random_bytes(c->masks, sizeof c->masks);
+        c->masks_left = MASK_STOCK;
+    }
+    return c->masks[--c->masks_left];
+}
+
 static void put_frame(struct ws_client *c, enum ws_opcode opcode, struct str payload)
 {
-    unsigned char mask[4];
-
-    random_bytes(mask, sizeof mask);
-    ws_frame_put(&c->out, opcode, payload, mask);
+    ws_frame_put(&c->out, opcode, payload, next_mask(c));
 }
 
 static void put_close(struct ws_client *c, unsigned code, struct str reason)
 {
-    unsigned char mask[4];
-
-    random_bytes(mask, sizeof mask);
-    ws_frame_put_close(&c->out, code, reason, mask);
+    ws_frame_put_close(&c->out, code, reason, next_mask(c));
 }
 
 int ws_client_send(struct ws_client *c, struct str text, struct err *e)

@@ -1,6 +1,7 @@
 #include "server/gateway_calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,8 @@
 #include "base/sha1.h"
 #include "server/gateway_api.h"
 #include "server/zone_files.h"
+
+enum { CHUNK_BYTES = 65536 };
 
 /* ---- who asks ---- */
 
@@ -75,6 +78,37 @@ static int object_size(const struct gateway_context *ctx, struct str key, int64_
         *size = (int64_t)st.st_size;
     buf_free(&path);
     return result;
+}
+
+/*
+ * An object whose size is not the one that a client claims: is it the object that is wrong (a disk
+ * lost its end, say) or the claim? Objects that are too large to be hashed in passing count as right.
+ */
+static bool is_damaged(const struct gateway_context *ctx, struct str key, struct str hash)
+{
+    char chunk[CHUNK_BYTES], digits[SHA1_HEX + 1];
+    struct buf path = {0};
+    struct sha1 sha1;
+    int64_t total = 0;
+    ssize_t n = -1;
+    int fd;
+
+    site_put_object_path(ctx->site, key, &path);
+    fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC);
+    sha1_init(&sha1);
+    while (fd >= 0 && total <= GATEWAY_API_MAX_CHECKED_BYTES &&
+           (n = read(fd, chunk, sizeof chunk)) > 0) {
+        sha1_update(&sha1, chunk, (size_t)n);
+        total += n;
+    }
+    if (fd >= 0)
+        close(fd);
+    buf_free(&path);
+    sha1_final_hex(&sha1, digits);
+    if (n != 0 || str_equal(str_of(digits), hash))
+        return false;
+    log_line(LOG_WARN, "damaged object sha1=%.*s bytes=%lld", STR_ARG(hash), (long long)total);
+    return true;
 }
 
 static void put_key(const struct site_zone *zone, struct str hash, struct buf *key)
@@ -170,13 +204,15 @@ static int initiate(const struct gateway_context *ctx, const struct site_zone *z
                     const struct gateway_request *r, struct buf *answer, struct err *e)
 {
     struct buf key = {0};
-    int64_t size;
+    int64_t size = 0;
     int found;
 
     if (check_upload(ctx, zone, r, e) != 0)
         return -1;
     put_key(zone, r->hash, &key);
     found = object_size(ctx, buf_str(&key), &size, e);
+    if (found == 1 && size != r->size && is_damaged(ctx, buf_str(&key), r->hash))
+        found = 0; /* the upload will replace it */
     if (found >= 0) {
         open_answer(r, answer);
         json_put_bool(answer, "alreadyExists", found == 1);
@@ -190,10 +226,22 @@ static int initiate(const struct gateway_context *ctx, const struct site_zone *z
     return found < 0 ? -1 : 0;
 }
 
-/*
- * An object of another size is refused but, other than at the deployed gateway, not deleted: our
- * bucket took it only because its bytes have the hash, so the claim is what is wrong.
- */
+/* The words of the deployed gateway, which also deletes the object: ours does so only when it is the
+ * object that is wrong, or any uploader could delete what others uploaded. */
+static int refuse_size(const struct gateway_context *ctx, struct str key, int64_t size,
+                       const struct gateway_request *r, struct err *e)
+{
+    struct buf path = {0};
+
+    if (is_damaged(ctx, key, r->hash)) {
+        site_put_object_path(ctx->site, key, &path);
+        unlink(buf_cstr(&path));
+        buf_free(&path);
+    }
+    return err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,
+                   (long long)r->size);
+}
+
 static int finalize(const struct gateway_context *ctx, const struct site_zone *zone,
                     const struct gateway_request *r, struct buf *answer, struct err *e)
 {
@@ -209,11 +257,8 @@ static int finalize(const struct gateway_context *ctx, const struct site_zone *z
     else if ((found = object_size(ctx, buf_str(&key), &size, e)) <= 0)
         result =
             found < 0 ? -1 : err_set(e, ERR_REFUSED, "Error getting metadata for object: null");
-    else if (size != r->size)
-        result = err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,
-                         (long long)r->size);
     else
-        result = 0;
+        result = size == r->size ? 0 : refuse_size(ctx, buf_str(&key), size, r, e);
     buf_free(&key);
     if (result != 0)
         return -1;

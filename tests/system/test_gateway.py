@@ -211,6 +211,21 @@ def test_finalize(zone):
         (200, {"type": "initiateFileUpload", "alreadyExists": True})
 
 
+def test_damaged_object_is_replaced(zone):
+    """One that lost its end is uploaded again; a whole one does not give way to a wrong claim."""
+    digest = zone.upload()
+    path = harness.object_path(zone.data, digest)
+    file = {"hashAlg": "sha1", "hash": digest}
+    assert zone.client.call("initiateFileUpload", size=len(DATA) + 1, **file)[1]["alreadyExists"] is True
+    assert path.read_bytes() == DATA
+    path.write_bytes(DATA[:-1])
+    assert zone.client.finalize(digest, len(DATA)) == (500, "Error: Unexpected object size: 15 <> 16")
+    assert not path.exists()
+    path.write_bytes(DATA[:-1])
+    zone.upload()
+    assert path.read_bytes() == DATA
+
+
 def test_unregistered(tmp_path, processes):
     zone = Zone(tmp_path, processes)
     (zone.data / "clients" / zone.client.client_id).unlink()

@@ -184,6 +184,15 @@ static void handle_close(struct ws_peer *peer, const struct ws_event *event)
     cork_add(peer->options.cork, &peer->cork);
 }
 
+/* Who pings and does not read what waits gets no more of it: not every ping needs a pong of its own
+ * (RFC 6455 §5.5.3). */
+static void put_pong(struct ws_peer *peer, struct str payload)
+{
+    make_room(peer);
+    if (peer->out.len - peer->out_sent <= WS_PEER_MAX_PONG_BYTES)
+        ws_frame_put(&peer->out, WS_PONG, payload, NULL);
+}
+
 static void handle_event(struct ws_peer *peer, const struct ws_event *event)
 {
     if (event->opcode == WS_CLOSE) {
@@ -193,8 +202,7 @@ static void handle_event(struct ws_peer *peer, const struct ws_event *event)
     if (peer->state != WS_PEER_OPEN)
         return;
     if (event->opcode == WS_PING) {
-        make_room(peer);
-        ws_frame_put(&peer->out, WS_PONG, event->payload, NULL);
+        put_pong(peer, event->payload);
     } else if (event->opcode == WS_PONG) {
         if (peer->options.on_pong != NULL)
             peer->options.on_pong(peer->options.ctx, event->payload);

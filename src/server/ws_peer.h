@@ -17,6 +17,7 @@
 
 enum {
     WS_PEER_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the kernel */
+    WS_PEER_MAX_PONG_BYTES = 65536, /* with so much unsent, pings are not answered */
     WS_PEER_READ_BYTES = 65536,
     WS_PEER_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is given back */
     WS_PEER_CLOSE_MS = 2000,    /* for the other side's close frame */

@@ -82,7 +82,7 @@ static int object_size(const struct gateway_context *ctx, struct str key, int64_
 
 /*
  * An object whose size is not the one that a client claims: is it the object that is wrong (a disk
- * lost its end, say) or the claim? Objects that are too large to be hashed in passing count as right.
+ * lost its end, say) or the claim? Objects too large to be hashed in passing count as right.
  */
 static bool is_damaged(const struct gateway_context *ctx, struct str key, struct str hash)
 {
@@ -226,8 +226,8 @@ static int initiate(const struct gateway_context *ctx, const struct site_zone *z
     return found < 0 ? -1 : 0;
 }
 
-/* The words of the deployed gateway, which also deletes the object: ours does so only when it is the
- * object that is wrong, or any uploader could delete what others uploaded. */
+/* The words of the deployed gateway, which also deletes the object: ours does so only when it is
+ * the object that is wrong, or any uploader could delete what others uploaded. */
 static int refuse_size(const struct gateway_context *ctx, struct str key, int64_t size,
                        const struct gateway_request *r, struct err *e)
 {

@@ -94,7 +94,7 @@ static int ask(struct init *init, enum config_key key, struct err *e)
 
 static int complete(struct init *init, bool is_asking, struct err *e)
 {
-    for (int key = 0; key < CONFIG_KEYS; key++) {
+    for (int key = 0; key <= CONFIG_SECRET; key++) {
         bool is_given = init->given[key] != NULL ||
                         (key == CONFIG_SECRET && init->secret_file != NULL);
         const char *offered = fallback_of(init, (enum config_key)key);

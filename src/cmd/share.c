@@ -9,8 +9,10 @@
 #include "cmd/commands.h"
 #include "daemon/keeper.h"
 #include "daemon/supervisor.h"
+#include "net/trust.h"
+#include "proto/url.h"
 #include "store/store.h"
-#include "zone/identity.h"
+#include "zone/gateway.h"
 
 struct share {
     const char *config_path, *log_path;
@@ -18,7 +20,7 @@ struct share {
     struct config config;
     struct intervals intervals;
     struct lease lease;
-    struct buf status_path, lease_path;
+    struct buf status_path, lease_path, ca_file;
 };
 
 static int load_config(struct share *share, struct err *e)
@@ -50,6 +52,32 @@ static int check_keys(struct err *e)
     return result;
 }
 
+static bool is_tls(const char *text)
+{
+    struct url url;
+
+    return url_parse(&url, str_of(text), NULL) == 0 && url_is_tls(&url);
+}
+
+/* Once for this process and all its children. A relative caFile lies beside the config. */
+static int load_trust(struct share *share, struct err *e)
+{
+    const char *ca_file = share->config.values[CONFIG_CA_FILE];
+
+    if (ca_file != NULL) {
+        if (ca_file[0] == '/')
+            buf_puts(&share->ca_file, ca_file);
+        else
+            config_put_sibling(share->config_path, ca_file, &share->ca_file);
+        trust_use_file(buf_cstr(&share->ca_file));
+        if (buf_check(&share->ca_file, e) != 0)
+            return -1;
+    }
+    if (!is_tls(share->config.values[CONFIG_PROXY]) && !is_tls(gateway_default_url()))
+        return 0;
+    return trust_of_process(e) == NULL ? -1 : 0;
+}
+
 static int check_log(const char *path, struct err *e)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
@@ -74,7 +102,7 @@ static enum supervisor_hangup hangup_mode(const struct share *share)
 static int prepare(struct share *share, struct err *e)
 {
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0 ||
-        check_keys(e) != 0)
+        check_keys(e) != 0 || load_trust(share, e) != 0)
         return -1;
     if (share->log_path != NULL && check_log(share->log_path, e) != 0)
         return -1;
@@ -139,5 +167,6 @@ int cmd_share(int argc, char **argv)
     lease_deinit(&share.lease);
     buf_free(&share.status_path);
     buf_free(&share.lease_path);
+    buf_free(&share.ca_file);
     return cmd_finish("share", status);
 }

@@ -11,7 +11,7 @@
 
 static const char *const key_names[CONFIG_KEYS] = {"resourceName", "kacheryZone",
                                                    "maxConcurrentUploads", "proxyUrl",
-                                                   "proxySecret"};
+                                                   "proxySecret", "caFile"};
 
 const char *config_key_name(enum config_key key)
 {
@@ -42,9 +42,9 @@ void config_forget_secret(struct config *c)
 }
 
 /* Control characters would break the file's lines, and proxies die on text that is not UTF-8. */
-static bool is_secret(struct str value)
+static bool is_printable(struct str value)
 {
-    if (value.len == 0 || value.len > CONFIG_MAX_SECRET_BYTES || !str_is_utf8(value))
+    if (value.len == 0 || value.len > CONFIG_MAX_TEXT_BYTES || !str_is_utf8(value))
         return false;
     for (size_t i = 0; i < value.len; i++)
         if ((unsigned char)value.p[i] < 0x20 || value.p[i] == 0x7f)
@@ -94,9 +94,9 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
         bad = check_uploads(value, &max_uploads, e);
     else if (key == CONFIG_PROXY)
         bad = check_proxy(value, e);
-    else if (!is_secret(value))
+    else if (!is_printable(value))
         bad = err_set(e, ERR_USAGE, "%s: want 1 to %d characters, no control characters",
-                      key_names[key], CONFIG_MAX_SECRET_BYTES);
+                      key_names[key], CONFIG_MAX_TEXT_BYTES);
     if (bad != 0)
         return -1;
     while (key == CONFIG_PROXY && value.p[value.len - 1] == '/')
@@ -165,7 +165,7 @@ int config_complete(struct config *c, const char *name, struct err *e)
     if (c->values[CONFIG_UPLOADS] == NULL)
         c->max_uploads = CONFIG_DEFAULT_UPLOADS;
     for (int key = 0; key < CONFIG_KEYS; key++)
-        if (c->values[key] == NULL && key != CONFIG_UPLOADS)
+        if (c->values[key] == NULL && key != CONFIG_UPLOADS && key != CONFIG_CA_FILE)
             return err_set(e, ERR_FAILED, "%s: %s is missing: run `kachery-resource init`", name,
                            key_names[key]);
     return 0;

@@ -16,7 +16,7 @@
 #define CONFIG_DEFAULT_PATH "kachery-resource.yaml"
 #define CONFIG_DEFAULT_ZONE "default"
 
-enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2, CONFIG_MAX_SECRET_BYTES = 1000 };
+enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2, CONFIG_MAX_TEXT_BYTES = 1000 };
 
 enum config_key {
     CONFIG_NAME,    /* resourceName */
@@ -24,6 +24,7 @@ enum config_key {
     CONFIG_UPLOADS, /* maxConcurrentUploads */
     CONFIG_PROXY,   /* proxyUrl */
     CONFIG_SECRET,  /* proxySecret */
+    CONFIG_CA_FILE, /* caFile: certificates to trust; may be absent */
     CONFIG_KEYS
 };
 

@@ -20,6 +20,9 @@ struct intervals {
     int64_t retry_min_ms;   /* first pause before another attempt */
     int64_t retry_max_ms;   /* the pauses double up to this */
     int64_t stable_ms;      /* a session this old makes the next pause the first again */
+    int64_t presence_first_ms; /* after so long, ask the proxy whether it knows this resource */
+    int64_t presence_ms;       /* and again that often */
+    int64_t redial_max_ms;     /* the pauses, when it did not, double up to this */
     int64_t repeat_log_ms;  /* the same failure is logged again after so long */
     /* jobs */
     int64_t lookup_slow_ms;   /* after so long without an answer others take another worker */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "client/ws_client.h"
+#include "daemon/presence.h"
 
 /* Messages taken in one step, so that a flood leaves time for everything else. */
 enum { MESSAGES_PER_STEP = 1024, MAX_DOUBLINGS = 20 };
@@ -20,9 +21,12 @@ struct session {
     struct ws_client *client; /* NULL when WAITING or CLOSED */
     int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
     int64_t ready_ms, since_wall_ms;
-    unsigned failures; /* in a row, for the pause */
-    bool has_more;     /* the last step stopped before it had taken all */
-    bool is_choked;    /* the proxy does not read what we send */
+    unsigned failures;  /* in a row, for the pause */
+    unsigned forgotten; /* times in a row that the proxy forgot us, for the pause then */
+    bool is_generation2, was_generation2; /* of this attempt; of what worked before */
+    bool has_more;                        /* the last step stopped before it had taken all */
+    bool is_choked;                       /* the proxy does not read what we send */
+    struct presence *presence;
     struct err failure;
     int64_t failure_logged_ms;
     struct buf out;
@@ -36,7 +40,12 @@ struct session *session_new(const struct session_options *options)
         return NULL;
     s->options = *options;
     s->since_wall_ms = clock_wall_ms();
-    return s;
+    s->is_generation2 = s->was_generation2 = true;
+    s->presence = presence_new(options->config, options->intervals);
+    if (s->presence != NULL)
+        return s;
+    session_free(s);
+    return NULL;
 }
 
 void session_free(struct session *s)
@@ -44,6 +53,7 @@ void session_free(struct session *s)
     if (s == NULL)
         return;
     ws_client_free(s->client);
+    presence_free(s->presence);
     buf_wipe(&s->out);
     free(s);
 }
@@ -61,20 +71,18 @@ static const char *value(const struct session *s, enum config_key key)
 
 /* 1 s, 2 s, 4 s … 30 s, each up to half as much longer or, at the end, a quarter shorter: many
  * daemons that lose one proxy must not return in the same instant. */
-static int64_t next_pause_ms(struct session *s)
+static int64_t next_pause_ms(const struct session *s, unsigned *doublings, int64_t max_ms)
 {
-    const struct intervals *t = s->options.intervals;
-    int64_t pause_ms = t->retry_min_ms;
+    int64_t pause_ms = s->options.intervals->retry_min_ms;
 
-    for (unsigned i = 0; i < s->failures && pause_ms < t->retry_max_ms; i++)
+    for (unsigned i = 0; i < *doublings && pause_ms < max_ms; i++)
         pause_ms *= 2;
-    if (pause_ms > t->retry_max_ms)
-        pause_ms = t->retry_max_ms;
+    if (pause_ms > max_ms)
+        pause_ms = max_ms;
     int64_t jitter_ms = (int64_t)random_below((uint64_t)pause_ms / 2 + 1);
-    if (s->failures < MAX_DOUBLINGS)
-        s->failures++;
-    return pause_ms + jitter_ms > t->retry_max_ms ? t->retry_max_ms - jitter_ms / 2
-                                                  : pause_ms + jitter_ms;
+    if (*doublings < MAX_DOUBLINGS)
+        ++*doublings;
+    return pause_ms + jitter_ms > max_ms ? max_ms - jitter_ms / 2 : pause_ms + jitter_ms;
 }
 
 /* A proxy that is away for a night must not fill the log with one sentence. */
@@ -91,24 +99,60 @@ static void log_failure(struct session *s, const struct err *failure, int64_t no
     s->failure = *failure;
 }
 
-/* Whatever was wrong: from here on there is no line. */
-static void lose(struct session *s, int64_t now_ms, const struct err *failure)
+/* From here on there is no line, for so long. */
+static void drop(struct session *s, int64_t now_ms, int64_t pause_ms)
 {
     bool was_ready = s->state == READY, was_closing = s->state == CLOSING;
 
     ws_client_free(s->client);
     s->client = NULL;
+    presence_stop(s->presence);
     s->has_more = s->is_choked = false;
-    enter(s, was_closing ? CLOSED : WAITING);
-    if (was_closing)
-        return;
-    if (was_ready && now_ms - s->ready_ms >= s->options.intervals->stable_ms)
-        s->failures = 0;
-    int64_t pause_ms = next_pause_ms(s);
     s->until_ms = now_ms + pause_ms;
-    log_failure(s, failure, now_ms, pause_ms);
+    enter(s, was_closing ? CLOSED : WAITING);
     if (was_ready)
         s->options.on_lost(s->options.owner);
+}
+
+/* Whatever was wrong. */
+static void lose(struct session *s, int64_t now_ms, const struct err *failure)
+{
+    const struct intervals *t = s->options.intervals;
+
+    if (s->state == READY && now_ms - s->ready_ms >= t->stable_ms)
+        s->failures = 0;
+    int64_t pause_ms = next_pause_ms(s, &s->failures, t->retry_max_ms);
+    if (s->state != CLOSING)
+        log_failure(s, failure, now_ms, pause_ms);
+    drop(s, now_ms, pause_ms);
+}
+
+/* Closed without a word instead of acknowledged: once with the other generation's greeting, before
+ * that counts as a failure. */
+static void lose_unacknowledged(struct session *s, int64_t now_ms, const struct err *failure)
+{
+    bool is_first = s->is_generation2 == s->was_generation2;
+
+    s->is_generation2 = !s->is_generation2;
+    if (!is_first) {
+        lose(s, now_ms, failure);
+        return;
+    }
+    log_line(LOG_DEBUG, "proxy: %s; trying as generation %d", failure->msg,
+             s->is_generation2 ? 2 : 1);
+    drop(s, now_ms, s->options.intervals->retry_min_ms);
+}
+
+/* Two daemons of one name make a deployed proxy forget them in turn: each pause is longer. */
+static void lose_forgotten(struct session *s, int64_t now_ms)
+{
+    int64_t pause_ms = next_pause_ms(s, &s->forgotten, s->options.intervals->redial_max_ms);
+
+    log_line(LOG_WARN,
+             "proxy: it has forgotten resource %s (does another host or program share it?); "
+             "dialling again in %.1f s",
+             value(s, CONFIG_NAME), (double)pause_ms / 1000);
+    drop(s, now_ms, pause_ms);
 }
 
 static void dial(struct session *s, int64_t now_ms)
@@ -126,14 +170,14 @@ static void dial(struct session *s, int64_t now_ms)
         lose(s, now_ms, &e);
 }
 
-/* The protocol's second generation; the first one's `initialize` has no zone. */
+/* The first generation's `initialize` has no zone. */
 static void greet(struct session *s, int64_t now_ms)
 {
     struct str zone = str_of(value(s, CONFIG_ZONE));
     struct err e = {0};
 
     buf_clear(&s->out);
-    message_put_initialize(&s->out, str_of(value(s, CONFIG_NAME)), &zone,
+    message_put_initialize(&s->out, str_of(value(s, CONFIG_NAME)), s->is_generation2 ? &zone : NULL,
                            str_of(value(s, CONFIG_SECRET)));
     enter(s, GREETING);
     s->until_ms = now_ms + s->options.intervals->acknowledge_ms;
@@ -146,9 +190,12 @@ static void acknowledged(struct session *s, int64_t now_ms)
 {
     enter(s, READY);
     s->ready_ms = now_ms;
+    s->was_generation2 = s->is_generation2;
     s->failure = (struct err){0};
-    log_line(LOG_INFO, "acknowledged by the proxy resource=%s zone=%s proxy=%s",
-             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY));
+    presence_start(s->presence, s->is_generation2, now_ms);
+    log_line(LOG_INFO, "acknowledged by the proxy resource=%s zone=%s proxy=%s generation=%d",
+             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
+             s->is_generation2 ? 2 : 1);
 }
 
 /* A request that cannot be understood is answered if it can be seen whose it is. */
@@ -210,7 +257,11 @@ static int closed(struct session *s, int64_t now_ms, struct err *e)
                        "wrong secret: %s does not accept this proxySecret for resource %s",
                        value(s, CONFIG_PROXY), value(s, CONFIG_NAME));
     describe_close(s, &failure);
-    lose(s, now_ms, &failure);
+    if (s->state == GREETING && ws_client_close_reason(s->client).len == 0 &&
+        ws_client_close_code(s->client) < WS_CLOSE_WRONG_SECRET)
+        lose_unacknowledged(s, now_ms, &failure);
+    else
+        lose(s, now_ms, &failure);
     return 0;
 }
 
@@ -256,6 +307,18 @@ static void check_time(struct session *s, int64_t now_ms)
         lose(s, now_ms, &failure);
 }
 
+static void check_presence(struct session *s, int64_t now_ms)
+{
+    switch (presence_step(s->presence, now_ms)) {
+    case PRESENCE_FORGOTTEN: lose_forgotten(s, now_ms); break;
+    case PRESENCE_KNOWN:
+        if (now_ms - s->ready_ms >= s->options.intervals->presence_ms)
+            s->forgotten = 0;
+        break;
+    case PRESENCE_UNKNOWN: break;
+    }
+}
+
 int session_step(struct session *s, int64_t now_ms, struct err *e)
 {
     int result = 0, taken = 0;
@@ -269,6 +332,8 @@ int session_step(struct session *s, int64_t now_ms, struct err *e)
     s->has_more = taken == MESSAGES_PER_STEP && s->client != NULL;
     if (s->client != NULL && result == 0)
         check_time(s, now_ms);
+    if (s->state == READY && result == 0)
+        check_presence(s, now_ms);
     return result;
 }
 
@@ -276,6 +341,7 @@ void session_poll(const struct session *s, struct pollset *set)
 {
     if (s->client != NULL)
         ws_client_poll(s->client, set);
+    presence_poll(s->presence, set);
     if (s->state == WAITING || s->state == GREETING || s->state == CLOSING)
         pollset_wake_at(set, s->until_ms);
     if (s->has_more || s->is_choked)
@@ -296,6 +362,7 @@ void session_close(struct session *s)
 {
     if (s->state == CLOSING || s->state == CLOSED)
         return;
+    presence_stop(s->presence);
     if (s->client != NULL)
         ws_client_close(s->client, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
     s->until_ms = clock_now_ms() + s->options.intervals->close_ms;

@@ -5,6 +5,10 @@
  *     WAITING ──► DIALLING ──► GREETING ──► READY
  *        ▲            │ (initialize sent)     │
  *        └────────────┴───── lost ────────────┘        any ──► CLOSING ──► CLOSED
+ *
+ * A proxy that closes without an acknowledge and without a code may be of the other generation: the
+ * next attempt speaks that one's, and what was acknowledged is kept. A proxy that has forgotten
+ * this resource (presence.h) is dialled again.
  */
 #ifndef DAEMON_SESSION_H
 #define DAEMON_SESSION_H

@@ -66,9 +66,10 @@ def user(zone, store):
 
 
 @pytest.fixture
-def proxy():
-    """A proxy that is not ours; the test fails when it was sent anything wrong."""
-    double = proxy_double.ProxyDouble()
+def proxy(request):
+    """A proxy that is not ours, of the generation that the test's parameter says (else the second); the test fails when
+    it was sent anything wrong."""
+    double = proxy_double.ProxyDouble(generation=getattr(request, "param", 2))
     yield double
     double.end()
     assert double.problems == []

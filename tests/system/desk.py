@@ -1,5 +1,4 @@
 """A host with files and a daemon, between a zone and a proxy that we did not write."""
-import harness
 from harness import Process, descendants, process_name, run, sha1, until
 from zone_double import object_key, written
 

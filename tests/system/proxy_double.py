@@ -1,11 +1,12 @@
-"""A resource proxy of generation 2 in a thread, on Python's websockets: as strict as the deployed one (it hangs up on
-any message that it does not know), and able to misbehave. Nothing of the program under test is in it."""
+"""A resource proxy of either generation in a thread, on aiohttp: as strict as the deployed one (it hangs up on any
+message that it does not know), and able to misbehave. Nothing of the program under test is in it."""
 import asyncio
 import json
 import threading
 
+import aiohttp
 import harness
-import websockets
+from aiohttp import web
 
 STATUS_FIELDS = {"status", "size", "bytesUploaded", "timestampRequested", "timestampStarted", "timestampCompleted",
                  "error"}
@@ -13,16 +14,18 @@ STATES = {"not-found", "queued", "running", "completed", "error"}
 
 
 class ProxyDouble:
-    """`problems` must be empty in the end. Requests are made with `ask`, which gives a future of the answer."""
+    """`problems` must be empty in the end. Requests are made with `ask`, which gives an Answer to wait for."""
 
-    def __init__(self, name="lab-resource", zone="default", secret=harness.SECRET, port=None):
-        self.name, self.zone, self.secret = name, zone, secret
-        self.port = port or harness.free_port()
-        self.problems, self.answers, self.greetings = [], [], 0
+    def __init__(self, name="lab-resource", zone="default", secret=harness.SECRET, generation=2):
+        self.name, self.zone, self.secret, self.generation = name, zone, secret, generation
+        self.port = harness.free_port()
+        self.problems, self.answers, self.greetings = [], [], []  # of the last: the generations that they spoke
         self.refuse = None        # (code, reason) instead of an acknowledge; (None, "") closes without a code
         self.is_mute = False      # accepts and never acknowledges
+        self.knows_us = True      # what it says over HTTP, whatever is connected
+        self.posted = []          # over HTTP: (path, body)
         self.socket, self.waiting, self.last_id = None, {}, 0
-        self.server = None
+        self.runner = None
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -37,70 +40,74 @@ class ProxyDouble:
 
     def start(self):
         async def listen():
-            self.server = await websockets.serve(self._serve, "127.0.0.1", self.port, compression=None,
-                                                 ping_interval=None, max_queue=None, close_timeout=1)
+            app = web.Application()
+            app.router.add_post("/r/{name}", self._post)
+            app.router.add_post("/api", self._post)
+            app.router.add_get("/{path:.*}", self._serve)
+            self.runner = web.AppRunner(app, handle_signals=False)
+            await self.runner.setup()
+            await web.TCPSite(self.runner, "127.0.0.1", self.port, shutdown_timeout=0.1, reuse_address=True).start()
         self.call(listen())
 
     def stop(self):
         """Hangs up on everybody, as a proxy that is killed."""
         async def close():
             if self.socket:
-                self.socket.transport.abort()
-            self.server.close()
-            await self.server.wait_closed()
-            self.socket, self.server = None, None
-        if self.server:
+                self.socket.peer.abort()
+            await self.runner.cleanup()
+            self.socket, self.runner = None, None
+        if self.runner:
             self.call(close())
 
     def end(self):
         self.stop()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
+        self.loop.close()
 
-    # ---- one connection ----
+    # ---- the daemon's connection ----
 
-    async def _serve(self, socket, path):
-        try:
-            await self._greet(socket)
-        except websockets.ConnectionClosed:
-            pass
-        finally:
-            if self.socket is socket:
-                self.socket = None
+    async def _serve(self, request):
+        socket = web.WebSocketResponse(compress=False, timeout=1)
+        if not socket.can_prepare(request):
+            return web.Response(status=404, text="<html>no such page</html>", content_type="text/html")
+        await socket.prepare(request)
+        socket.peer = request.transport
+        await self._greet(socket)
+        if self.socket is socket:
+            self.socket = None
+        return socket
 
     async def _greet(self, socket):
-        message = json.loads(await socket.recv())
-        self.greetings += 1
+        message = json.loads((await socket.receive()).data)
         want = {"type": "initialize", "resourceName": self.name, "zone": self.zone, "proxySecret": self.secret}
-        if set(message) != set(want):
+        self.greetings.append(2 if "zone" in message else 1)
+        if set(message) | {"zone"} != set(want):
             self.problems.append(f"initialize: {sorted(message)}")
+        if self.generation == 1:
+            del want["zone"]
         if self.refuse or message != want:
             code, reason = self.refuse or (None, "")
-            await (socket.close(code, reason) if code else self._hang_up(socket))
+            await (socket.close(code=code, message=reason.encode()) if code else self._hang_up(socket))
             return
-        if self.is_mute:
-            await socket.wait_closed()
-            return
-        await socket.send(json.dumps({"type": "acknowledge"}))
-        self.socket = socket
-        async for text in socket:
-            if not self._take(text):
+        if not self.is_mute:
+            await socket.send_json({"type": "acknowledge"})
+            self.socket = socket
+        async for message in socket:
+            if message.type != aiohttp.WSMsgType.TEXT or not self._take(message.data):
                 await self._hang_up(socket)
                 return
 
     @staticmethod
     async def _hang_up(socket):
-        """A close frame without a code (websockets would send 1000)."""
-        socket.transport.write(b"\x88\x00")
-        await asyncio.wait([asyncio.create_task(socket.wait_closed())], timeout=1)
-        socket.transport.abort()
+        """A close frame without a code (aiohttp would send 1000)."""
+        socket.peer.write(b"\x88\x00")
+        await socket.receive()
+        socket.peer.close()
 
     def _take(self, text):
-        if not isinstance(text, str):
-            self.problems.append("a binary message")
-            return False
         message = json.loads(text)
-        if message == {"type": "ping"}:
+        if message == {"type": "ping"} and self.generation == 2:
             return True
         problem = self._problem_of(message)
         if problem:
@@ -131,29 +138,52 @@ class ProxyDouble:
             return "numbers of the status"
         return None if (status["status"] == "error") == bool(status.get("error")) else "error text"
 
+    # ---- its HTTP side ----
+
+    async def _post(self, request):
+        body = await request.json()
+        self.posted.append((request.path, body))
+        if request.path != ("/api" if self.generation == 1 else f"/r/{self.name}"):
+            return web.Response(status=404, text="<html>Cannot POST</html>", content_type="text/html")
+        want = self.message(body.get("request", {}).get("uri"))
+        del want["requestId"]
+        if set(body) != set(want) or set(body["request"]) != set(want["request"]):
+            self.problems.append(f"posted: {body}")
+            return web.json_response({"message": "invalid request"}, status=400)
+        if not self.knows_us or self.socket is None:
+            return web.json_response({"message": f"resource not found: {self.name}"}, status=404)
+        self.last_id += 1
+        body["requestId"] = f"http-{self.last_id}"
+        future = self.waiting[body["requestId"]] = self.loop.create_future()
+        await self.socket.send_json(body)
+        return web.json_response(await future)
+
     # ---- for the tests ----
 
     def wait_connected(self, greetings=1):
-        harness.until(lambda: self.socket is not None and self.greetings >= greetings, "the daemon at the proxy")
+        harness.until(lambda: self.socket is not None and len(self.greetings) >= greetings, "the daemon at the proxy")
 
     def send_text(self, text):
-        self.call(self.socket.send(text))
+        self.call(self.socket.send_str(text))
 
     def message(self, uri, t_ms=10000, **changes):
         self.last_id += 1
-        return {"type": "requestFromClient", "requestId": f"id-{self.last_id}", "resourceName": self.name,
-                "zone": self.zone, "timeoutMsec": t_ms + 5000,
-                "request": {"type": "fileUpload", "uri": uri, "timeoutMsec": t_ms}, **changes}
+        message = {"type": "requestFromClient", "requestId": f"id-{self.last_id}", "resourceName": self.name,
+                   "zone": self.zone, "timeoutMsec": t_ms + 5000,
+                   "request": {"type": "fileUpload", "uri": uri, "timeoutMsec": t_ms}, **changes}
+        if self.generation == 1:
+            del message["zone"], message["request"]["timeoutMsec"]
+            message["timeoutMsec"] = t_ms
+        return message
 
     def post(self, *messages):
-        """Sends them back to back; their answers' futures."""
+        """Sends them back to back; their answers."""
         async def send():
             futures = []
             for message in messages:
-                future = self.loop.create_future()
-                self.waiting[message["requestId"]] = future
-                futures.append(future)
-                await self.socket.send(json.dumps(message))
+                futures.append(self.loop.create_future())
+                self.waiting[message["requestId"]] = futures[-1]
+                await self.socket.send_json(message)
             return futures
         return [Answer(self, future) for future in self.call(send())]
 

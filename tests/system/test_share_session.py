@@ -1,15 +1,14 @@
-"""share when things around it fail: the proxy, its workers, its config, its terminal."""
+"""share when things around it fail or differ: the proxy, the workers, TLS."""
 import json
 import os
 import signal
 import socket
-import subprocess
 import threading
-import time
 
-import harness
+import certificates
 import pytest
-from harness import BINARY, Process, descendants, is_running, run, sha1, until
+import tls_servers
+from harness import is_running, sha1, until
 from zone_double import ABSENT, DATA
 
 FAST = "retry_min_ms=20,retry_max_ms=100"
@@ -30,7 +29,7 @@ def test_a_name_that_is_taken_is_said_and_tried_again(desk):
     desk.proxy.refuse = (4009, "resource lab-resource is already connected")
     daemon = desk.share(wait=False, intervals=FAST)
     daemon.wait_line("resource lab-resource is already connected")
-    until(lambda: desk.proxy.greetings >= 3, "further attempts")
+    until(lambda: len(desk.proxy.greetings) >= 3, "further attempts")
     desk.proxy.refuse = None
     daemon.wait_line("acknowledged")
     assert len([line for line in daemon.lines["err"] if "already connected" in line]) == 1
@@ -138,6 +137,78 @@ def test_forms_of_the_proxy_url(desk, url):
     assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
 
 
+# ---- generations, and a proxy that forgets ----
+
+@pytest.mark.parametrize("proxy", [1], indirect=True)
+def test_a_proxy_of_the_first_generation(desk):
+    _, uri = desk.link("file", DATA)
+    daemon = desk.share(intervals=FAST)
+    assert desk.proxy.greetings == [2, 1]
+    assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
+    message = desk.proxy.message(uri)
+    desk.proxy.send_text(json.dumps({"type": "cancelRequestFromClient", "requestId": message["requestId"]}))
+    answer, = desk.proxy.post(message)
+    desk.proxy.send_text(json.dumps({"type": "cancelRequestFromClient", "requestId": message["requestId"]}))
+    assert answer.status()["status"] == "completed"
+    desk.proxy.stop()
+    daemon.wait_line("trying again")
+    desk.proxy.start()
+    desk.proxy.wait_connected(3)
+    assert desk.proxy.greetings == [2, 1, 1]  # what worked is remembered
+
+
+@pytest.mark.parametrize("proxy", [1], indirect=True)
+def test_a_proxy_that_is_replaced_by_one_of_the_second_generation(desk):
+    daemon = desk.share(intervals=FAST)
+    desk.proxy.stop()
+    daemon.wait_line("trying again")
+    desk.proxy.generation = 2
+    desk.proxy.start()
+    daemon.wait_line("generation=2")
+    assert desk.proxy.greetings == [2, 1, 1, 2]
+    assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
+
+
+def test_a_code_says_that_it_is_not_the_generation(desk):
+    desk.proxy.refuse = (4009, "resource lab-resource is already connected")
+    desk.share(wait=False, intervals=FAST)
+    until(lambda: len(desk.proxy.greetings) >= 4, "further attempts")
+    assert set(desk.proxy.greetings) == {2}
+
+
+@pytest.mark.parametrize("proxy", [1, 2], indirect=True)
+def test_a_proxy_that_forgot_the_daemon_is_dialled_again(desk):
+    daemon = desk.share(intervals=FAST + ",presence_first_ms=20,presence_ms=40")
+    path = "/api" if desk.proxy.generation == 1 else "/r/lab-resource"
+    until(lambda: len(desk.proxy.posted) >= 3, "questions at the HTTP side")
+    assert {asked for asked, _ in desk.proxy.posted} == {path}
+    before = len(desk.proxy.greetings)
+    desk.proxy.knows_us = False
+    daemon.wait_line("has forgotten resource lab-resource")
+    desk.proxy.knows_us = True
+    daemon.wait_line("acknowledged", count=2)
+    assert desk.proxy.greetings[before:] == [desk.proxy.generation]
+    assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
+
+
+def test_one_that_is_forgotten_again_and_again_waits_longer(desk):
+    """Two daemons of one name: neither is to dial all the time."""
+    desk.proxy.knows_us = False
+    daemon = desk.share(intervals="retry_min_ms=10,redial_max_ms=200,presence_first_ms=1,presence_ms=40,stable_ms=0")
+    daemon.wait_line("has forgotten", count=6)
+    pauses = [float(line.split("again in ")[1].split()[0]) for line in daemon.lines["err"] if "forgotten" in line]
+    assert all(0 <= pause <= 0.2 for pause in pauses)
+    assert sum(pauses[3:6]) > 3 * sum(pauses[:2])
+
+
+def test_a_proxy_without_an_http_side_is_no_matter(desk):
+    """An HTML 404 is from something else that answers there."""
+    daemon = desk.share("-v", intervals="presence_first_ms=10,presence_ms=20")
+    desk.proxy.generation = 1  # its routes, from now on
+    daemon.wait_line("asked the proxy for this resource: status 404", count=5)
+    assert "forgotten" not in daemon.text() and len(desk.proxy.greetings) == 1
+
+
 # ---- workers ----
 
 def test_kill_9_of_an_upload_worker_in_mid_upload(desk):
@@ -216,190 +287,41 @@ def test_an_unregistered_client_is_told_with_its_link(desk):
     daemon.wait_line("is registered in zone default")
 
 
-# ---- what it is told ----
+# ---- TLS ----
 
-def test_a_config_that_is_not_there(tmp_path):
-    done = run("share", cwd=tmp_path, check=1)
-    assert b"kachery-resource init" in done.stderr
+@pytest.fixture
+def front(desk, processes):
+    """TLS before the proxy and the zone, by a root that only its file knows."""
+    folder = desk.folder / "tls"
+    folder.mkdir()
+    root, _ = tls_servers.lab_root(desk.folder)
+    leaf = certificates.server(root, names=("localhost",), **tls_servers.now())
+    pair = tls_servers.write_pair(folder, "server", [leaf])
+    return processes(tls_servers.Nginx(folder / "nginx", [tls_servers.proxying(*pair, desk.proxy.url),
+                                                          tls_servers.proxying(*pair, desk.zone.url)]))
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"maxConcurrentUploads": "two"}, 'kachery-resource.yaml:3: maxConcurrentUploads "two": want a whole number 1-64'),
-    ({"resourceName": None}, "resourceName is missing"),
-    ({"proxySecret": None}, "proxySecret is missing"),
-    ({"proxyUrl": "ftp://x"}, "kachery-resource.yaml:4: proxyUrl"),
-])
-def test_a_bad_config(desk, changes, words):
-    desk.write_config(**changes)
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_ca_file(desk, front, scheme):
+    """Beside the config, for the line to the proxy and for the workers."""
+    _, uri = desk.link("file", DATA)
+    gateway = f"https://localhost:{front.ports[1]}"
+    desk.write_config(proxyUrl=f"{scheme}://localhost:{front.ports[0]}", caFile="root.pem")
+    daemon = desk.share("-v", KACHERY_GATEWAY_URL=gateway, intervals="presence_first_ms=10")
+    daemon.wait_line("is registered")
+    assert desk.proxy.status(uri)["status"] == "completed"
+    until(lambda: desk.proxy.posted, "a question at the HTTP side")
+
+
+def test_without_the_ca_file_the_proxy_is_not_believed(desk, front):
+    desk.write_config(proxyUrl=f"https://localhost:{front.ports[0]}")
+    daemon = desk.share(wait=False, intervals=FAST)
+    assert "lab root" in daemon.wait_line("trying again")
+    assert desk.proxy.greetings == []
+
+
+def test_a_ca_file_that_is_not_there(desk, front):
+    desk.write_config(proxyUrl=f"https://localhost:{front.ports[0]}", caFile="gone.pem")
     daemon = desk.share(wait=False)
     assert daemon.wait() == 1
-    assert words in daemon.text()
-
-
-def test_another_zone_in_the_environment(desk):
-    daemon = desk.share(wait=False, KACHERY_ZONE="other")
-    assert daemon.wait() == 1
-    assert "zone mismatch" in daemon.text() and '"other"' in daemon.text() and '"default"' in daemon.text()
-    desk.share(KACHERY_ZONE="default")
-
-
-def test_missing_keys(desk, tmp_path):
-    daemon = desk.share(wait=False, KACHERY_CLOUD_DIR=str(tmp_path / "elsewhere"))
-    assert daemon.wait() == 1
-    assert "kachery-resource register" in daemon.text()
-
-
-def test_a_log_that_cannot_be_written(desk):
-    daemon = desk.share("--log", str(desk.folder / "no" / "log"), wait=False)
-    assert daemon.wait() == 1
-    assert "cannot open log" in daemon.text()
-
-
-# ---- alone ----
-
-def test_only_one_shares_a_resource(desk):
-    daemon = desk.share()
-    second = desk.keep(Process("share", "--config", str(desk.config), env=desk.env))
-    assert second.wait() == 1
-    assert f"already shared by {socket.gethostname()} (process {daemon.pid})" in second.text()
-    third = desk.keep(Process("share", "--cron", "--config", str(desk.config), env=desk.env))
-    assert third.wait() == 0 and third.text() == ""
-    assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
-    assert desk.proxy.greetings == 1
-
-
-def foreign_lease(desk, age_s):
-    desk.lease.mkdir()
-    owner = desk.lease / "owner"
-    owner.write_text(json.dumps({"host": "login-7", "pid": 77, "pidStarted": 5, "boot": "b", "pidNamespace": "n",
-                                 "token": "0123456789abcdef" * 2, "sinceMs": 1}))
-    os.utime(owner, (time.time() - age_s,) * 2)
-
-
-def test_a_daemon_on_another_host(desk):
-    foreign_lease(desk, 100)
-    second = desk.share(wait=False)
-    assert second.wait() == 1
-    assert "already shared by login-7 (process 77)" in second.text()
-    third = desk.share("--cron", wait=False)
-    assert third.wait() == 0 and third.text() == ""
-    os.utime(desk.lease / "owner", (time.time() - 1000,) * 2)
-    desk.share("--cron")
-
-
-def test_a_daemon_whose_lease_was_taken_ends(desk):
-    daemon = desk.share(intervals="lease_refresh_ms=20")
-    owner = desk.lease / "owner"
-    foreign = json.loads(owner.read_text())
-    foreign.update(host="login-7", token="f" * 32)
-    owner.write_text(json.dumps(foreign))
-    assert daemon.wait() == 1
-    assert "already shared by login-7" in daemon.text()
-    assert owner.exists()
-
-
-# ---- signals ----
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_running_uploads_may_finish(desk, number):
-    _, uri = desk.link("file", DATA)
-    _, waiting = desk.link("waiting", DATA[1:])
-    desk.write_config(uploads=1)
-    desk.zone.holds_puts = True
-    daemon = desk.share()
-    running = desk.proxy.ask(uri, 20000)
-    desk.uploading(sha1(DATA))
-    queued = desk.proxy.ask(waiting, 20000)
-    desk.proxy.ask(waiting, 0).status()
-    daemon.signal(number)
-    assert "being stopped" in queued.status()["error"]
-    assert "being stopped" in desk.proxy.status(f"sha1://{ABSENT}")["error"]
-    desk.zone.holds_puts = False
-    assert running.status()["status"] == "completed"
-    assert daemon.wait() == 0
-    assert desk.zone.objects == {sha1(DATA): DATA}
-
-
-def test_uploads_that_take_too_long_are_abandoned(desk):
-    _, uri = desk.link("file", DATA)
-    desk.zone.holds_puts = True
-    daemon = desk.share(intervals="stop_ms=100")
-    answer = desk.proxy.ask(uri, 20000)
-    desk.uploading(sha1(DATA))
-    children = descendants(daemon.pid)
-    daemon.signal(signal.SIGTERM)
-    assert "being stopped" in answer.status()["error"]
-    assert daemon.wait(10) == 0
-    until(lambda: not any(is_running(pid) for pid in children), "the end of the children")
-    desk.zone.holds_puts = False
-    assert desk.zone.objects == {} and not desk.lease.exists()
-
-
-def test_a_second_signal_does_not_wait(desk):
-    _, uri = desk.link("file", DATA)
-    desk.zone.holds_puts = True
-    daemon = desk.share(intervals="stop_ms=600000")
-    desk.proxy.ask(uri, 20000)
-    desk.uploading(sha1(DATA))
-    daemon.signal(signal.SIGTERM)
-    daemon.wait_line("stopping (SIGTERM)")
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait() == 0
-
-
-def test_it_can_be_stopped_while_there_is_no_proxy(desk):
-    desk.proxy.stop()
-    daemon = desk.share(wait=False)
-    daemon.wait_line("trying again")
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait() == 0
-
-
-def test_hangup_reopens_the_log(desk):
-    log, old = desk.folder / "log", desk.folder / "log.1"
-    daemon = desk.share("--log", str(log), wait=False)
-    until(lambda: log.exists() and "acknowledged" in log.read_text(), "the log")
-    assert log.stat().st_mode & 0o777 == 0o600
-    log.rename(old)
-    daemon.signal(signal.SIGHUP)
-    until(log.exists, "a new log")
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait() == 0
-    assert log.read_text().splitlines()[-1].endswith("stopped")
-    assert "stopped" not in old.read_text() and daemon.text() == ""
-
-
-def test_hangup_ends_it_in_a_terminal(desk):
-    daemon = desk.share()
-    daemon.signal(signal.SIGHUP)
-    assert daemon.wait() == 0
-    assert "SIGHUP" in daemon.text()
-
-
-def test_hangup_is_ignored_under_nohup(desk):
-    program = ["nohup", BINARY, "share", "--config", str(desk.config)]
-    desk.daemon = daemon = desk.keep(Process(env=desk.env, program=program, cwd=desk.folder))
-    daemon.wait_line("acknowledged")
-    daemon.signal(signal.SIGHUP)
-    assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait() == 0
-
-
-def test_a_stderr_that_nobody_reads_stops_nothing(desk):
-    """A pipe that is full: lines are dropped, requests go on."""
-    read, write = os.pipe()
-    with subprocess.Popen([BINARY, "share", "-v", "--config", str(desk.config)], stderr=write, env=desk.env,
-                          start_new_session=True) as process:
-        os.close(write)
-        try:
-            desk.proxy.wait_connected()
-            path, uri = desk.link("file", DATA)
-            path.unlink()
-            for _ in range(1000):
-                assert desk.proxy.status(uri)["status"] == "error"
-            process.terminate()
-            assert process.wait(harness.DEADLINE_S) == 0
-        finally:
-            process.kill()
-            os.close(read)
+    assert str(desk.folder / "gone.pem") in daemon.text()

@@ -1,0 +1,39 @@
+/*
+ * Does the proxy still know this resource? A deployed proxy may forget a live daemon (PROTOCOL.md
+ * §4): the line stays open, and whoever asks gets a 404. So the daemon asks for a file of its own
+ * over the proxy's HTTP side, as a remote client would, soon after it connected and then now and
+ * then.
+ */
+#ifndef DAEMON_PRESENCE_H
+#define DAEMON_PRESENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/config.h"
+#include "daemon/intervals.h"
+#include "proc/pollset.h"
+
+struct presence;
+
+/* What the last answers say. Other answers than these, and none, say nothing. */
+enum presence_state {
+    PRESENCE_UNKNOWN,
+    PRESENCE_KNOWN,    /* the request came through */
+    PRESENCE_FORGOTTEN /* the proxy said twice in a row that there is no such resource */
+};
+
+/* Both are borrowed. NULL without memory. */
+struct presence *presence_new(const struct config *config, const struct intervals *intervals);
+void presence_free(struct presence *p);
+
+/* The line was acknowledged just now: asks after presence_first_ms, then every presence_ms. */
+void presence_start(struct presence *p, bool is_generation2, int64_t now_ms);
+
+/* The line is gone: asks no more. */
+void presence_stop(struct presence *p);
+
+enum presence_state presence_step(struct presence *p, int64_t now_ms);
+void presence_poll(const struct presence *p, struct pollset *set);
+
+#endif

@@ -16,7 +16,9 @@ enum {
     RESOURCE_CLIENT_GRACE_MS = 10000,
     RESOURCE_MAX_REASON_BYTES = 200,
     /* Between two questions, also when a daemon answers "running" at once. */
-    RESOURCE_MIN_INTERVAL_MS = 1000
+    RESOURCE_MIN_INTERVAL_MS = 1000,
+    /* For so long a resource may be gone that was heard before: its line may be down. */
+    RESOURCE_PATIENCE_MS = 180000
 };
 
 static int bad_url(const char *where, struct err *e)
@@ -227,19 +229,33 @@ static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
     return left > 0 ? left : 0;
 }
 
+/* Is the resource, heard before, perhaps only out of reach for a while? */
+static bool is_passing(const struct err *failure, int64_t heard_ms)
+{
+    return heard_ms != CLOCK_NEVER_MS && clock_now_ms() - heard_ms < RESOURCE_PATIENCE_MS &&
+           (failure->code == ERR_TIMEOUT || failure->code == ERR_NOT_FOUND ||
+            failure->code == ERR_NETWORK);
+}
+
 int resource_request_wait(struct resource *r, struct http_client *http, const char *hash,
                           const struct resource_wait *wait, struct upload_status *out,
                           struct buf *text, struct err *e)
 {
+    int64_t heard_ms = CLOCK_NEVER_MS;
+    struct err failure;
+
     for (;;) {
         int64_t asked_ms = clock_now_ms(), next_ms = asked_ms + RESOURCE_MIN_INTERVAL_MS;
 
-        if (resource_request(r, http, hash, ask_time(wait, asked_ms), out, text, e) != 0)
-            return -1;
-        if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
-            return 0;
-        if (wait->on_status != NULL)
-            wait->on_status(wait->ctx, out);
+        if (resource_request(r, http, hash, ask_time(wait, asked_ms), out, text, &failure) == 0) {
+            heard_ms = clock_now_ms();
+            if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
+                return 0;
+            if (wait->on_status != NULL)
+                wait->on_status(wait->ctx, out);
+        } else if (!is_passing(&failure, heard_ms)) {
+            return err_set(e, failure.code, "%s", failure.msg);
+        }
         next_ms = clock_earlier(next_ms, wait->deadline_ms);
         if (clock_now_ms() < next_ms)
             poll(NULL, 0, (int)(next_ms - clock_now_ms()));

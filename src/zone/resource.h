@@ -34,8 +34,9 @@ struct resource_wait {
     void *ctx;
 };
 
-/* Asks again and again while the file is queued or running, until the deadline. *out is the last
- * answer; else like resource_request. */
+/* Asks again and again while the file is queued or running, until the deadline; a resource that
+ * was heard once may then be out of reach for three minutes. *out is the last answer; else like
+ * resource_request. */
 int resource_request_wait(struct resource *r, struct http_client *http, const char *hash,
                           const struct resource_wait *wait, struct upload_status *out,
                           struct buf *text, struct err *e);

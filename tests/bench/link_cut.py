@@ -35,12 +35,12 @@ def idle(lab):
 
 
 def transfer(lab, what, side):
-    data = lab.add_file(what, 12_000_000)
+    data = lab.add_file(what, 16_000_000)
     if side == "near":
         fetch(lab, data, "first-" + what).wait_ok(120)
     lab.link_between.set(rate_kbit=4000)
     loading = fetch(lab, data, "out-" + what, side=side)
-    threading.Event().wait(4)
+    threading.Event().wait(7)
     back = cut_for_a_while(lab.link_between)
     loading.wait_ok(300)
     check(f"{what}: the waiter has the file", back, sha1((lab.folder / ("out-" + what)).read_bytes()) == sha1(data))

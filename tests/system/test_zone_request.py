@@ -122,6 +122,16 @@ def test_load_asks_waits_and_downloads(zone, user):
     assert len(zone.proxied) == 3
 
 
+def test_load_waits_for_a_resource_that_was_heard_before(zone, user):
+    zone.resource_uploads = {sha1(DATA): DATA}
+    zone.states = [{"status": "running", "size": len(DATA), "bytesUploaded": 100},
+                   (504, {"message": "timeout waiting for response"}), (404, {"message": "resource not found: lab.res"}),
+                   {"status": "completed", "size": len(DATA)}]
+    done = run("load", f"sha1://{sha1(DATA)}", env=asking(user, zone), check=0)
+    assert harness.pathlib.Path(text(done.stdout).strip()).read_bytes() == DATA
+    assert len(zone.proxied) == 4
+
+
 @pytest.mark.parametrize("states, uploads, status, words", [
     ([{"status": "not-found"}], {}, 3, "not at resource \"lab.res\""),
     ([{"status": "error", "error": "changed since"}], {}, 1, "resource \"lab.res\": changed since"),

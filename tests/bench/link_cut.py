@@ -40,7 +40,7 @@ def transfer(lab, what, side):
         fetch(lab, data, "first-" + what).wait_ok(120)
     lab.link_between.set(rate_kbit=4000)
     loading = fetch(lab, data, "out-" + what, side=side)
-    threading.Event().wait(7)
+    threading.Event().wait(14)
     back = cut_for_a_while(lab.link_between)
     loading.wait_ok(300)
     check(f"{what}: the waiter has the file", back, sha1((lab.folder / ("out-" + what)).read_bytes()) == sha1(data))

@@ -64,10 +64,9 @@ static void put_headers(struct buf *out, const struct http_call_options *options
 /* Origin form, or absolute form for a proxy (RFC 9112 §3.2). */
 static void put_request_line(struct http_call *call, const struct url *url)
 {
-    bool is_absolute = call->proxy.is_used && !url_is_tls(url);
     struct buf text = {0};
 
-    if (is_absolute) {
+    if (call->is_absolute) {
         buf_puts(&text, "http://");
         url_put_host(&text, url);
     }
@@ -76,7 +75,7 @@ static void put_request_line(struct http_call *call, const struct url *url)
     buf_clear(&text);
     url_put_host(&text, url);
     http_head_put_header(&call->head_out, "Host", buf_str(&text));
-    if (is_absolute && call->proxy.authorization.len > 0)
+    if (call->is_absolute && call->proxy.authorization.len > 0)
         http_head_put_header(&call->head_out, "Proxy-Authorization",
                              buf_str(&call->proxy.authorization));
     call->head_out.failed |= text.failed;
@@ -87,6 +86,7 @@ static int build(struct http_call *call, const struct url *url, struct err *e)
 {
     if (http_proxy_find(&call->proxy, url, e) != 0)
         return -1;
+    call->is_absolute = call->proxy.is_used && !url_is_tls(url);
     put_label(&call->label, call->options.method, url);
     buf_printf(&call->origin, "%s://%.*s:%u", url_is_tls(url) ? "https" : "http",
                STR_ARG(url->host), url->port);
@@ -189,13 +189,20 @@ static enum io start_connect(struct http_call *call, struct err *e)
     return call->connect == NULL ? IO_ERR : IO_DONE;
 }
 
+/* How long a kept connection may have been idle. One that turns out to be closed is replaced, but
+ * not when its body cannot be sent again. There are HTTP proxies (tinyproxy) that close after every
+ * answer without saying so: through them such a body always gets a new connection. */
+static int64_t max_idle_ms(const struct http_call *call)
+{
+    if (call->options.source == NULL)
+        return HTTP_CLIENT_IDLE_MS;
+    return call->is_absolute ? 0 : HTTP_CLIENT_SOURCE_IDLE_MS;
+}
+
 static enum io start(struct http_call *call, int64_t now_ms, struct err *e)
 {
-    int64_t max_idle_ms =
-        call->options.source == NULL ? HTTP_CLIENT_IDLE_MS : HTTP_CLIENT_SOURCE_IDLE_MS;
-
     call->activity_ms = now_ms;
-    call->stream = http_idle_take(call->client, buf_str(&call->origin), now_ms, max_idle_ms);
+    call->stream = http_idle_take(call->client, buf_str(&call->origin), now_ms, max_idle_ms(call));
     if (call->stream == NULL)
         return start_connect(call, e);
     call->is_reused = true;

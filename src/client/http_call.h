@@ -35,6 +35,7 @@ struct http_call {
     struct http_call_options options;
     struct buf label, url, origin, method, head_out;
     struct http_proxy proxy;
+    bool is_absolute; /* asked of the proxy itself, in absolute form */
     int64_t begun_ms, activity_ms;
     enum http_call_state state;
     struct err failure;

@@ -49,7 +49,8 @@ struct http_call_options {
     int (*sink)(void *ctx, const struct http_head *head, struct str chunk, struct err *e);
     void *ctx;
     /* Of a collected answer; 0: HTTP_CLIENT_MAX_ANSWER. An answer with a status from 300 on is cut
-     * there, others are an error. */
+     * there, others are an error. One with a status from 400 on is also done when the connection
+     * ends in its middle: what is there says why. */
     size_t max_answer_bytes;
     int64_t deadline_ms; /* of the whole call (clock_now_ms()), or CLOCK_NEVER_MS */
     int64_t stall_ms;    /* no byte either way for so long; 0: HTTP_CLIENT_STALL_MS */

@@ -146,6 +146,16 @@ static enum io use_body(struct http_call *call, struct err *e)
     return call->is_cut || http_body_is_complete(&call->body) ? IO_DONE : IO_WANT_READ;
 }
 
+/* The connection ended or broke: is that the end of the body? Who refuses what we are still sending
+ * often resets the connection behind the refusal, whose beginning says enough. */
+static enum io end_of_body(struct http_call *call, enum io io, struct err *e)
+{
+    if (io == IO_EOF && http_body_at_eof(&call->body, e) == 0)
+        return IO_DONE;
+    call->is_cut = call->head.status >= 400 && e->code == ERR_NETWORK;
+    return call->is_cut ? IO_DONE : IO_ERR;
+}
+
 enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e)
 {
     uint64_t start = call->body.total;
@@ -156,8 +166,8 @@ enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e)
         if (io != IO_WANT_READ || call->body.total - start >= HTTP_CALL_STEP_BYTES)
             return io;
         io = fill(call, now_ms, e);
-        if (io == IO_EOF)
-            return http_body_at_eof(&call->body, e) == 0 ? IO_DONE : IO_ERR;
+        if (io == IO_EOF || io == IO_ERR)
+            return end_of_body(call, io, e);
         if (io != IO_DONE)
             return io;
     }

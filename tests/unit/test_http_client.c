@@ -140,6 +140,10 @@ static const struct {
      "the server closed the connection in the head of its answer"},
     {"cut body", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", true, 0,
      "connection cut after 3 of 5 bytes"},
+    {"cut refusal", "GET", "HTTP/1.1 403 No\r\nContent-Length: 500\r\n\r\nbecause", true, 403,
+     "because"},
+    {"cut redirection", "GET", "HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nabc", true, 0,
+     "connection cut after 3 of 5 bytes"},
     {"cut chunks", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true,
      0, "connection cut after 3 bytes of a chunked body"},
     {"bad chunk", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", false, 0,
@@ -307,6 +311,37 @@ static void stale_connections_are_not_used(void **state)
     peer_free(&peer);
 }
 
+/* An HTTP proxy may close behind every answer without saying so: what cannot be sent again goes
+ * over a new connection. */
+static void a_source_gets_a_new_connection_to_a_proxy(void **state)
+{
+    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
+                                              PEER_DO(NEXT),   PEER_DO(HEAD), PEER_TAKE(1),
+                                              PEER_SAY(OK),    PEER_DO(END)};
+    struct http_client *client = http_client_new();
+    struct buf url = {0};
+    struct peer peer;
+
+    (void)state;
+    peer_start(&peer, script);
+    buf_printf(&url, "http://127.0.0.1:%u", peer.port);
+    setenv("http_proxy", buf_cstr(&url), 1);
+    for (int i = 0; i < 2; i++) {
+        struct http_call_options options = {.method = i == 0 ? STR("GET") : STR("PUT"),
+                                            .source = i == 0 ? NULL : one_byte,
+                                            .body_size = 1};
+        struct result r = perform(client, &peer, options, "/x");
+        assert_int_equal(r.status, 200);
+        free_result(&r);
+    }
+    unsetenv("http_proxy");
+    peer_finish(&peer);
+    unit_true("absolute form", strstr(buf_cstr(&peer.log), "PUT http://127.0.0.1:") != NULL);
+    http_client_free(client);
+    buf_free(&url);
+    peer_free(&peer);
+}
+
 static void urls_are_checked(void **state)
 {
     static const struct {
@@ -364,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_exact), cmocka_unit_test(answers_of_all_kinds),
         cmocka_unit_test(reuse),              cmocka_unit_test(stale_connections_are_not_used),
+        cmocka_unit_test(a_source_gets_a_new_connection_to_a_proxy),
         cmocka_unit_test(urls_are_checked),   cmocka_unit_test(nothing_is_injected),
         cmocka_unit_test(nobody_there),
     };

@@ -168,6 +168,10 @@ static void early_answers(void **state)
     } cases[] = {
         {"reads on", {PEER_DO(HEAD), PEER_SAY(REFUSAL), PEER_DO(DRAIN), PEER_DO(END)}, 413, "big"},
         {"closes", {PEER_DO(HEAD), PEER_SAY(REFUSAL), PEER_DO(CLOSE), PEER_DO(END)}, 413, "big"},
+        {"has no length and resets",
+         {PEER_DO(HEAD), PEER_SAY("HTTP/1.0 407 No\r\n\r\nwhy"), PEER_DO(RESET), PEER_DO(END)},
+         407,
+         "why"},
         {"a little later",
          {PEER_DO(HEAD), PEER_TAKE(100000), PEER_SAY(REFUSAL), PEER_DO(CLOSE), PEER_DO(END)},
          413,

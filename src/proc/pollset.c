@@ -6,7 +6,7 @@
 #include "base/clock.h"
 
 /* poll's clock stops while the machine is suspended and ours does not: look again that often. */
-enum { POLLSET_LONGEST_WAIT_MS = 60000, POLLSET_FIRST_CAP = 16 };
+enum { POLLSET_LONGEST_WAIT_MS = 60000, POLLSET_FIRST_CAP = 16, POLLSET_PART_WAIT_MS = 100 };
 
 void pollset_clear(struct pollset *set)
 {
@@ -35,7 +35,7 @@ static bool grow(struct pollset *set)
 
 void pollset_add(struct pollset *set, int fd, short events)
 {
-    if (fd < 0)
+    if (fd < 0 || set->failed)
         return;
     if (set->count == set->cap && !grow(set)) {
         set->failed = true;
@@ -55,20 +55,18 @@ void pollset_wake_at(struct pollset *set, int64_t deadline_ms)
 
 static int timeout_ms(const struct pollset *set)
 {
-    int64_t left;
+    int64_t longest = set->failed ? POLLSET_PART_WAIT_MS : POLLSET_LONGEST_WAIT_MS;
+    int64_t left = set->has_deadline ? set->deadline_ms - clock_now_ms() : longest;
 
-    if (!set->has_deadline)
+    if (!set->has_deadline && !set->failed)
         return -1;
-    left = set->deadline_ms - clock_now_ms();
     if (left <= 0)
         return 0;
-    return left < POLLSET_LONGEST_WAIT_MS ? (int)left : POLLSET_LONGEST_WAIT_MS;
+    return (int)(left < longest ? left : longest);
 }
 
 int pollset_wait(struct pollset *set, struct err *e)
 {
-    if (set->failed)
-        return err_set(e, ERR_FAILED, "out of memory");
     int n = poll(set->fds, set->count, timeout_ms(set));
     if (n >= 0)
         return n;

@@ -18,7 +18,7 @@ struct pollset {
     size_t count, cap;
     bool has_deadline;
     int64_t deadline_ms; /* clock_now_ms() */
-    bool failed;
+    bool failed; /* no memory: the last ones are missing */
 };
 
 /* Empties the set, keeps its memory. */
@@ -32,7 +32,8 @@ void pollset_add(struct pollset *set, int fd, short events);
 void pollset_wake_at(struct pollset *set, int64_t deadline_ms);
 
 /* Waits until something is ready or the deadline passed (or a signal came: that is not an error).
- * Returns how many descriptors are ready, or -1. */
+ * Without memory for all descriptors it waits for the others, and not long. Returns how many
+ * descriptors are ready, or -1. */
 int pollset_wait(struct pollset *set, struct err *e);
 
 /* After pollset_wait: the revents of a descriptor, 0 when it is not ready or not in the set. */

@@ -343,7 +343,7 @@ static void read_ready(struct pool *pool, int64_t now_ms)
     }
     if (count == 0 || pollset_wait(&pool->polled, NULL) <= 0)
         return;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < pool->polled.count; i++) {
         struct pool_worker *w = &pool->workers[pool->polled_workers[i].index];
         short events = pool->polled.fds[i].revents;
         if (!w->is_running || w->serial != pool->polled_workers[i].serial)

@@ -97,6 +97,29 @@ static void a_signal_is_no_error(void **state)
     close(pair[1]);
 }
 
+/* Without memory for more: no error that a loop would turn round, and not a wait for ever. */
+static void waits_with_a_part_of_the_set(void **state)
+{
+    struct pollset set = {0};
+    struct err e = {0};
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    pollset_add(&set, pair[0], POLLIN);
+    set.failed = true;
+    pollset_add(&set, pair[1], POLLIN);
+    assert_int_equal(set.count, 1);
+    assert_int_equal(pollset_wait(&set, &e), 0);
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    assert_int_equal(pollset_wait(&set, &e), 1);
+    pollset_clear(&set);
+    assert_false(set.failed);
+    pollset_free(&set);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void grows(void **state)
 {
     struct pollset set = {0};
@@ -117,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_which_is_ready), cmocka_unit_test(earliest_deadline_wins),
         cmocka_unit_test(waits_for_the_deadline), cmocka_unit_test(a_signal_is_no_error),
+        cmocka_unit_test(waits_with_a_part_of_the_set),
         cmocka_unit_test(grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

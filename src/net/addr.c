@@ -163,6 +163,23 @@ int addr_split_listen(struct str text, struct str *host, uint16_t *port, struct 
     return 0;
 }
 
+/* Other families, and what does not fit, are left out. */
+static void take(struct addr_list *list, const struct sockaddr *sa, socklen_t len, uint16_t port)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (list->count == ADDR_MAX)
+        return;
+    if (sa->sa_family == AF_INET && len >= sizeof v4) {
+        memcpy(&v4, sa, sizeof v4);
+        set_v4(&list->items[list->count++], &v4.sin_addr, port);
+    } else if (sa->sa_family == AF_INET6 && len >= sizeof v6) {
+        memcpy(&v6, sa, sizeof v6);
+        set_v6(&list->items[list->count++], &v6.sin6_addr, v6.sin6_scope_id, port);
+    }
+}
+
 /* The addresses to try in turn: for an empty host all addresses, IPv6 (which takes IPv4 as well)
  * first. */
 static int look_up(struct str host, uint16_t port, struct addr_list *out, struct err *e)
@@ -187,27 +204,11 @@ static int look_up(struct str host, uint16_t port, struct addr_list *out, struct
         return err_set(e, ERR_NETWORK, "cannot find the address of %s: %s", name,
                        gai_strerror(status));
     for (struct addrinfo *i = found; i != NULL && out->count < ADDR_MAX; i = i->ai_next)
-        addr_take(out, i->ai_addr, i->ai_addrlen, port);
+        take(out, i->ai_addr, i->ai_addrlen, port);
     freeaddrinfo(found);
     if (out->count == 0)
         return err_set(e, ERR_NETWORK, "cannot find the address of %s", name);
     return 0;
-}
-
-void addr_take(struct addr_list *list, const struct sockaddr *sa, socklen_t len, uint16_t port)
-{
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-
-    if (list->count == ADDR_MAX)
-        return;
-    if (sa->sa_family == AF_INET && len >= sizeof v4) {
-        memcpy(&v4, sa, sizeof v4);
-        set_v4(&list->items[list->count++], &v4.sin_addr, port);
-    } else if (sa->sa_family == AF_INET6 && len >= sizeof v6) {
-        memcpy(&v6, sa, sizeof v6);
-        set_v6(&list->items[list->count++], &v6.sin6_addr, v6.sin6_scope_id, port);
-    }
 }
 
 /* A listening socket on one address, or -1 with errno. */

@@ -25,9 +25,6 @@ struct addr_list {
 /* An IPv4 or IPv6 literal (no brackets; a %zone is accepted). False when it is a name. */
 bool addr_parse_literal(struct str host, uint16_t port, struct addr *out);
 
-/* Adds what a look-up found, with this port; other families and what does not fit are left out. */
-void addr_take(struct addr_list *list, const struct sockaddr *sa, socklen_t len, uint16_t port);
-
 /* Interleaves the families, the first one's family first (RFC 8305 §4). */
 void addr_interleave(struct addr_list *list);
 

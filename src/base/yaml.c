@@ -293,7 +293,9 @@ fail:
 
 struct yaml *yaml_parse(struct str text, const char *name, struct err *e)
 {
-    struct loader l = {.text = text, .name = name, .e = e};
+    /* Some editors put a byte order mark first, and js-yaml does not mind. */
+    const size_t mark = str_starts_with(text, STR("\xef\xbb\xbf")) ? 3 : 0;
+    struct loader l = {.text = str_slice(text, mark, text.len), .name = name, .e = e};
 
     if (text.len > YAML_MAX_BYTES) {
         err_set(e, ERR_TOO_LARGE, "%s: more than %d bytes", name, YAML_MAX_BYTES);
@@ -305,8 +307,8 @@ struct yaml *yaml_parse(struct str text, const char *name, struct err *e)
     }
     yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
     /* libyaml takes no NULL, which an empty buffer is. */
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)(text.len > 0 ? text.p : ""),
-                                 text.len);
+    yaml_parser_set_input_string(
+        &l.parser, (const unsigned char *)(l.text.len > 0 ? l.text.p : ""), l.text.len);
     struct yaml *root = load_document(&l);
     yaml_parser_delete(&l.parser);
     return root;

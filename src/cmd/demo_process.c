@@ -96,7 +96,9 @@ static int redirect(const char *path, int flags, int to)
 
 static int set_descriptors(const struct demo_command *command, bool is_server)
 {
-    if (redirect("/dev/null", O_RDONLY, STDIN_FILENO) != 0 ||
+    /* An empty root has no devices; a directory gives nothing to read either. */
+    if ((redirect("/dev/null", O_RDONLY, STDIN_FILENO) != 0 &&
+         redirect("/", O_RDONLY, STDIN_FILENO) != 0) ||
         redirect(command->output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, STDOUT_FILENO) != 0)
         return -1;
     return is_server && dup2(STDOUT_FILENO, STDERR_FILENO) < 0 ? -1 : 0;

@@ -143,6 +143,16 @@ static enum sources_step overlong(struct sources *s, struct str start, struct er
     return SOURCES_BAD;
 }
 
+/* A list that is separated by NUL was not said to be, most likely. */
+static enum sources_step has_nul(struct sources *s, struct str line, struct err *e)
+{
+    err_set(e, ERR_FAILED, "a NUL byte in the list: want -0 if that separates the paths");
+    buf_clear(&s->path);
+    buf_put(&s->path, str_slice(line, 0, str_find(line, '\0')));
+    buf_puts(&s->path, "...");
+    return SOURCES_BAD;
+}
+
 /* The next path of the list. SOURCES_WAIT: none yet, or a tree was opened. */
 static enum sources_step next_of_list(struct sources *s, int64_t *size, bool *is_blocked,
                                       struct err *e)
@@ -171,6 +181,8 @@ static enum sources_step next_of_list(struct sources *s, int64_t *size, bool *is
         return SOURCES_WAIT;
     if (end > LIST_MAX_PATH)
         return overlong(s, rest, e);
+    if (memchr(rest.p, '\0', end) != NULL)
+        return has_nul(s, str_slice(rest, 0, end), e);
     char text[LIST_MAX_PATH + 1];
     memcpy(text, rest.p, end);
     text[end] = '\0';

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "proto/http_head.h"
+#include "proto/url.h"
 
 static void put_member(struct buf *out, const char *key, const char *value)
 {
@@ -90,6 +91,14 @@ static int copy_required(const struct json *object, const char *name, char **out
     return bad_field(name, e);
 }
 
+/* What a gateway says wrongly must not be told as if the user had written it. */
+static bool is_url(const char *text)
+{
+    struct url url;
+
+    return url_parse(&url, str_of(text), NULL) == 0;
+}
+
 static int read_found(const struct json *answer, bool *out, struct err *e)
 {
     return json_bool(json_get(answer, "found"), out) ? 0 : bad_field("found", e);
@@ -138,6 +147,10 @@ int gateway_message_read_file(const struct json *answer, struct gateway_file *ou
         return bad_field("size", e);
     if (copy_optional(answer, "url", &file.url, e) != 0)
         return -1;
+    if (file.url != NULL && !is_url(file.url)) {
+        gateway_file_deinit(&file);
+        return bad_field("url", e);
+    }
     file.answer = without_url(answer);
     if (file.answer == NULL) {
         gateway_file_deinit(&file);
@@ -175,9 +188,12 @@ int gateway_message_read_upload(const struct json *answer, struct gateway_upload
         gateway_upload_deinit(&upload);
         return -1;
     }
-    if (!is_object_key(upload.object_key)) {
+    const char *bad = !is_object_key(upload.object_key) ? "objectKey"
+                      : !is_url(upload.url)             ? "signedUploadUrl"
+                                                        : NULL;
+    if (bad != NULL) {
         gateway_upload_deinit(&upload);
-        return bad_field("objectKey", e);
+        return bad_field(bad, e);
     }
     *out = upload;
     return 0;
@@ -211,6 +227,10 @@ int gateway_message_read_resource(const struct json *answer, char **proxy_url, s
         return err_set(e, ERR_NOT_FOUND, "no such resource");
     if (copy_required(json_get(answer, "resource"), "proxyUrl", &url, e) != 0)
         return -1;
+    if (!is_url(url)) {
+        free(url);
+        return bad_field("proxyUrl", e);
+    }
     for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
         url[len - 1] = '\0';
     *proxy_url = url;
@@ -224,7 +244,7 @@ static void put_reason(struct buf *out, struct str text)
         text = str_slice(text, 7, text.len);
     text = str_trim(str_slice(text, 0, str_find(text, '\n')));
     /* "Invalid request: {…}" repeats all of our request, with its signature. */
-    if (str_starts_with(text, STR("Invalid request:")))
+    if (str_starts_with(text, STR("Invalid request:")) && memchr(text.p, '{', text.len) != NULL)
         text = STR("Invalid request");
     if (text.len == 0 || text.p[0] == '<' || text.p[0] == '{' || !str_is_utf8(text))
         return;

@@ -14,6 +14,8 @@ enum {
     /* What the proxy gets beyond the daemon's time, and we beyond the proxy's (PROTOCOL.md §4). */
     RESOURCE_PROXY_GRACE_MS = 5000,
     RESOURCE_CLIENT_GRACE_MS = 10000,
+    /* An answer that is sent at the deadline of all is still heard. */
+    RESOURCE_LAST_GRACE_MS = 1000,
     RESOURCE_MAX_REASON_BYTES = 200,
     /* Between two questions, also when a daemon answers "running" at once. */
     RESOURCE_MIN_INTERVAL_MS = 1000,
@@ -153,7 +155,7 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
 
     if (message_parse_answer(&answer, body, e) != 0)
         return err_wrap(e, "resource \"%s\": not a proxy's answer", r->name);
-    if (answer.has_error) {
+    if (answer.error.len > 0) {
         struct buf reason = {0};
         fs_put_printable(&reason, str_cut(answer.error, RESOURCE_MAX_REASON_BYTES));
         err_set(e, ERR_REFUSED, "resource \"%s\": %s", r->name, buf_cstr(&reason));
@@ -162,6 +164,8 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
         err_set(e, ERR_REFUSED, "resource \"%s\": failed without saying why", r->name);
     } else {
         buf_clear(text);
+        if (answer.status.state == UPLOAD_ERROR && answer.status.error.len == 0)
+            answer.status.error = STR("failed without saying why");
         fs_put_printable(text, str_cut(answer.status.error, RESOURCE_MAX_REASON_BYTES));
         result = buf_check(text, e);
     }
@@ -173,9 +177,10 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
     return result;
 }
 
-int resource_request(struct resource *r, struct http_client *http, const char *hash,
-                     int64_t timeout_ms, struct upload_status *out, struct buf *text,
-                     struct err *e)
+/* One request whose answer is waited for until `deadline_ms`, if its own time is not over before. */
+static int request_until(struct resource *r, struct http_client *http, const char *hash,
+                         int64_t timeout_ms, int64_t deadline_ms, struct upload_status *out,
+                         struct buf *text, struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     struct buf uri = {0}, body = {0};
@@ -204,7 +209,8 @@ int resource_request(struct resource *r, struct http_client *http, const char *h
             .header_count = 1,
             .body = buf_str(&body),
             .max_answer_bytes = MESSAGE_MAX_BODY_BYTES,
-            .deadline_ms = clock_now_ms() + timeout_ms + RESOURCE_CLIENT_GRACE_MS,
+            .deadline_ms = clock_earlier(
+                clock_now_ms() + timeout_ms + RESOURCE_CLIENT_GRACE_MS, deadline_ms),
             .stall_ms = timeout_ms + RESOURCE_CLIENT_GRACE_MS,
         },
         e);
@@ -218,6 +224,13 @@ out:
     buf_free(&uri);
     buf_free(&body);
     return result;
+}
+
+int resource_request(struct resource *r, struct http_client *http, const char *hash,
+                     int64_t timeout_ms, struct upload_status *out, struct buf *text,
+                     struct err *e)
+{
+    return request_until(r, http, hash, timeout_ms, CLOCK_NEVER_MS, out, text, e);
 }
 
 static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
@@ -241,13 +254,17 @@ int resource_request_wait(struct resource *r, struct http_client *http, const ch
                           const struct resource_wait *wait, struct upload_status *out,
                           struct buf *text, struct err *e)
 {
-    int64_t heard_ms = CLOCK_NEVER_MS;
+    int64_t heard_ms = CLOCK_NEVER_MS, last_ms = CLOCK_NEVER_MS;
     struct err failure;
+
+    if (wait->deadline_ms != CLOCK_NEVER_MS)
+        last_ms = wait->deadline_ms + RESOURCE_LAST_GRACE_MS;
 
     for (;;) {
         int64_t asked_ms = clock_now_ms(), next_ms = asked_ms + RESOURCE_MIN_INTERVAL_MS;
 
-        if (resource_request(r, http, hash, ask_time(wait, asked_ms), out, text, &failure) == 0) {
+        if (request_until(r, http, hash, ask_time(wait, asked_ms), last_ms, out, text,
+                          &failure) == 0) {
             heard_ms = clock_now_ms();
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
                 return 0;

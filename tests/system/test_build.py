@@ -88,18 +88,32 @@ def test_check_refuses_dynamic_programs(bad):
     assert "PT_INTERP" in result.stderr and "DT_NEEDED" in result.stderr
 
 
+def run_in_empty_root(folder, *arguments, env=None):
+    shutil.copy(PROGRAM, folder / "kachery-resource")
+
+    def enter():
+        os.chroot(folder)
+        os.chdir("/")
+
+    return run("/kachery-resource", *arguments, preexec_fn=enter, env=env or {})
+
+
 def test_runs_in_an_empty_root(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("chroot is for root")
-    shutil.copy(PROGRAM, tmp_path / "kachery-resource")
-
-    def enter():
-        os.chroot(tmp_path)
-        os.chdir("/")
-
-    result = run("/kachery-resource", "--version", preexec_fn=enter, env={})
+    result = run_in_empty_root(tmp_path, "--version")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("kachery-resource ")
+
+
+def test_does_the_whole_job_in_an_empty_root(tmp_path):
+    """Without /dev and /proc."""
+    if os.geteuid() != 0:
+        pytest.skip("chroot is for root")
+    result = run_in_empty_root(tmp_path, "demo", "-q", env={"TMPDIR": "/"})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("sha1://")
+    assert os.listdir(tmp_path) == ["kachery-resource"]
 
 
 def test_old_kernel_hides_what_is_newer():
@@ -112,6 +126,13 @@ def test_runs_on_kernel_3_10():
     result = run(OLD_KERNEL, PROGRAM, "--version")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("kachery-resource ")
+
+
+def test_does_the_whole_job_on_kernel_3_10(tmp_path):
+    """hub, register, init, link, share, request and load, with all their processes."""
+    result = run(OLD_KERNEL, PROGRAM, "demo", "-q", env={"TMPDIR": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("sha1://")
 
 
 def test_unknown_verb_is_wrong_usage():

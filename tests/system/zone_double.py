@@ -48,6 +48,7 @@ class ZoneDouble:
         self.holds_puts = False   # nothing more is read of a PUT, nor is it answered, while this is true
         self.put_answer = None    # (status, text) instead of storing
         self.proxy_answer = None  # (status, text or JSON)
+        self.is_silent_proxy = False  # takes requests and never answers
         self.is_anonymous = False  # requests without signature are expected
         self.opens_registration = False
         self.bucket_url = None    # another server's, for PUT and GET
@@ -213,6 +214,8 @@ class ZoneDouble:
         self.expect(body["type"] == "requestFromClient" and body["request"]["type"] == "fileUpload", "types")
         self.expect(body["timeoutMsec"] == body["request"]["timeoutMsec"] + 5000, "T = t + 5000")
         self.expect(body["resourceName"] == request.match_info["name"], "resourceName")
+        if self.is_silent_proxy:
+            await asyncio.Event().wait()
         if self.proxy_answer:
             return self.respond(*self.proxy_answer)
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]

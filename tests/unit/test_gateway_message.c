@@ -311,6 +311,8 @@ static const struct {
      "Error getting metadata for object: null", ERR_REFUSED},
     {"echo of the request", 400, "Invalid request: {\"payload\":{},\"signature\":\"ab\"}",
      "Invalid request", ERR_REFUSED},
+    {"words about the request", 400, "Invalid request: want an integer timestamp",
+     "Invalid request: want an integer timestamp", ERR_REFUSED},
     {"one line", 500, "Error: first\nsecond", "first", ERR_REFUSED},
     {"control bytes", 500, "Error: a\x1b[31mb", "a\\x1b[31mb", ERR_REFUSED},
     {"500 without a reason", 500, "", "500 Internal Server Error", ERR_NETWORK},

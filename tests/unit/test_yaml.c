@@ -56,7 +56,7 @@ static const struct good_case {
     {"double-quoted escapes", "a: \"x\\ty\\u00e9\\x41\"\n", "{a='x\tyéA';}"},
     {"document marker, directive", "%YAML 1.2\n---\na: 1\n", "{a=1;}"},
     {"CRLF", "a: 1\r\nb: 2\r\n", "{a=1;b=2;}"},
-    {"BOM", "\xef\xbb\xbf" "a: 1\n", "{a=1;}"},
+    {"BOM", "\xef\xbb\xbf" "a: 1\nb: 2\n", "{a=1;b=2;}"},
     {"UTF-8", "naïve: €𝄞\n", "{naïve=€𝄞;}"},
     {"core tags", "a: !!str 5\nb: !!int \"5\"\nc: ! 5\n", "{a='5';b=5;c='5';}"},
     {"anchor alone", "a: &x 1\n", "{a=1;}"},

@@ -1,0 +1,59 @@
+"""Promises of the command line that a hostile tester found broken or unguarded."""
+import json
+
+import pytest
+from harness import run
+from zone_double import ABSENT, text, written
+
+
+def asking(env, zone):
+    return {**env, "KACHERY_RESOURCE_URL": f"{zone.url}/r/lab.res"}
+
+
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+def test_a_nul_separated_list_without_0_is_an_error(store, tmp_path, verb):
+    """`find -print0 | … --files-from -` must not link the first file and be content."""
+    _, env = store
+    for name in ("a", "b", "c"):
+        written(tmp_path, name, b"data")
+    done = run(verb, "--files-from", "-", "--json", env=env, cwd=tmp_path, stdin=b"a\0b\nc\n", check=1)
+    assert "-0" in text(done.stderr)
+    assert [e["path"] for e in json.loads(done.stdout) if e["uri"]] == [f"{tmp_path}/c"]
+
+
+@pytest.mark.parametrize("verb, answers", [
+    ("load", {"findFile": {"type": "findFile", "found": True, "size": 3, "url": "/bucket/key"}}),
+    ("load", {"findFile": {"type": "findFile", "found": True, "size": 3, "url": "ftp://bucket/key"}}),
+    ("store", {"initiateFileUpload": {"type": "initiateFileUpload", "objectKey": "k", "signedUploadUrl": "key"}}),
+    ("request", {"getResourceInfo": {"type": "getResourceInfo", "found": True, "resource": {
+        "resourceName": "x", "ownerId": "o", "timestampCreated": 1, "proxyUrl": "proxy.example"}}}),
+])
+def test_a_gateways_bad_url_is_not_the_users_wrong_usage(zone, user, tmp_path, verb, answers):
+    zone.answers = {kind: [(200, answer)] for kind, answer in answers.items()}
+    what = str(written(tmp_path, "f", b"abc")) if verb == "store" else f"sha1://{ABSENT}"
+    done = run(verb, what, *(["--resource", "x"] if verb == "request" else []), env=user, check=1)
+    assert "gateway's answer has no proper" in text(done.stderr)
+
+
+def test_words_about_an_invalid_request_reach_the_user_but_no_echo(zone, user):
+    for body, words in (("Invalid request: want a timestamp", "Invalid request: want a timestamp\n"),
+                        ('Invalid request: {"signature":"ab"}', "Invalid request\n")):
+        zone.answers = {"findFile": [(400, body)]}
+        assert text(run("info", f"sha1://{ABSENT}", env=user, check=1).stderr).endswith(words)
+
+
+def test_an_empty_error_is_no_error_and_an_error_without_words_gets_some(zone, user):
+    answer = {"type": "responseToClient", "requestId": "i", "error": "",
+              "response": {"type": "fileUpload", "status": {"status": "not-found"}}}
+    zone.proxy_answer = (200, answer)
+    run("request", f"sha1://{ABSENT}", env=asking(user, zone), check=3)
+    answer["response"]["status"] = {"status": "error"}
+    done = run("request", "--json", f"sha1://{ABSENT}", env=asking(user, zone), check=1)
+    assert json.loads(done.stdout)["error_message"] == "failed without saying why"
+
+
+def test_timeout_bounds_the_whole_call_with_wait(zone, user):
+    """Also when the proxy takes the request and then says nothing."""
+    zone.is_silent_proxy = True
+    done = run("request", "--wait", "--timeout", "0", f"sha1://{ABSENT}", env=asking(user, zone), check=1, timeout=8)
+    assert "not finished within" in text(done.stderr)

@@ -177,7 +177,7 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
     return result;
 }
 
-/* One request whose answer is waited for until `deadline_ms`, if its own time is not over before. */
+/* One request; its answer is waited for until `deadline_ms` at most. */
 static int request_until(struct resource *r, struct http_client *http, const char *hash,
                          int64_t timeout_ms, int64_t deadline_ms, struct upload_status *out,
                          struct buf *text, struct err *e)

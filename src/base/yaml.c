@@ -99,7 +99,8 @@ static bool is_plain_scalar(const yaml_event_t *event)
     return strcmp(tag, "!") != 0 && !str_ends_with(str_of(tag), STR(":str"));
 }
 
-static char *copy(const yaml_char_t *text, size_t len)
+/* Moves a text: files have secrets, of which no copy shall stay behind. */
+static char *move_text(yaml_char_t *text, size_t len)
 {
     char *out = malloc(len + 1);
 
@@ -107,11 +108,12 @@ static char *copy(const yaml_char_t *text, size_t len)
         memcpy(out, text, len);
         out[len] = '\0';
     }
+    explicit_bzero(text, len);
     return out;
 }
 
 /* The node that `event` starts, without children. */
-static struct yaml *new_node(struct loader *l, const yaml_event_t *event)
+static struct yaml *new_node(struct loader *l, yaml_event_t *event)
 {
     size_t line = event->start_mark.line + 1;
     const yaml_char_t *tag = NULL;
@@ -148,7 +150,7 @@ static struct yaml *new_node(struct loader *l, const yaml_event_t *event)
     if (type == YAML_SCALAR) {
         node->is_plain = is_plain_scalar(event);
         node->text_len = event->data.scalar.length;
-        node->text = copy(event->data.scalar.value, node->text_len);
+        node->text = move_text(event->data.scalar.value, node->text_len);
         if (node->text == NULL) {
             out_of_memory(l);
             yaml_free(node);
@@ -291,6 +293,17 @@ fail:
     return NULL;
 }
 
+/* The text as it was read and decoded. */
+static void wipe_parser(yaml_parser_t *parser)
+{
+    if (parser->raw_buffer.start != NULL)
+        explicit_bzero(parser->raw_buffer.start,
+                       (size_t)(parser->raw_buffer.end - parser->raw_buffer.start));
+    if (parser->buffer.start != NULL)
+        explicit_bzero(parser->buffer.start,
+                       (size_t)(parser->buffer.end - parser->buffer.start));
+}
+
 struct yaml *yaml_parse(struct str text, const char *name, struct err *e)
 {
     /* Some editors put a byte order mark first, and js-yaml does not mind. */
@@ -310,6 +323,7 @@ struct yaml *yaml_parse(struct str text, const char *name, struct err *e)
     yaml_parser_set_input_string(
         &l.parser, (const unsigned char *)(l.text.len > 0 ? l.text.p : ""), l.text.len);
     struct yaml *root = load_document(&l);
+    wipe_parser(&l.parser);
     yaml_parser_delete(&l.parser);
     return root;
 }
@@ -320,6 +334,8 @@ void yaml_free(struct yaml *root)
         struct yaml *next = root->next;
         yaml_free(root->first);
         free(root->key);
+        if (root->text != NULL)
+            explicit_bzero(root->text, root->text_len);
         free(root->text);
         free(root);
         root = next;

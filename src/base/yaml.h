@@ -20,7 +20,7 @@ struct yaml; /* a node */
 
 /* Parses `text`; `name` (the file's name as the user gave it) starts every error:
  * "NAME:LINE: cause". NULL on error. An empty document gives an empty mapping. Caller frees the
- * root with yaml_free. */
+ * root with yaml_free, which wipes it: files hold secrets. */
 struct yaml *yaml_parse(struct str text, const char *name, struct err *e);
 
 /* NULL-safe; only for roots. */

@@ -199,3 +199,30 @@ def test_a_stderr_that_nobody_reads_stops_nothing(desk):
         finally:
             process.kill()
             os.close(read)
+
+
+def memory_holds(pid, needle):
+    """Is that text anywhere in what the process can read of itself?"""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            start, end = (int(part, 16) for part in span.split("-"))
+            if rights.startswith("r") and "[v" not in line:
+                memory.seek(start)
+                if needle in memory.read(end - start):
+                    return True
+    return False
+
+
+def test_children_do_not_know_the_secret(desk):
+    _, uri = desk.link("file", DATA)
+    daemon = desk.share()
+    assert desk.proxy.status(uri)["status"] == "completed"
+    secret = desk.proxy.secret.encode()
+    try:
+        assert memory_holds(daemon.pid, secret)
+    except PermissionError as error:
+        pytest.skip(str(error))
+    children = descendants(daemon.pid)
+    assert len(children) == 3
+    assert [pid for pid in children if memory_holds(pid, secret)] == []

@@ -72,10 +72,10 @@ static bool is_line_of(struct str line, const char *key, struct str *value)
         rest = str_slice(rest, quote.len, rest.len);
         while (rest.len > 0 && rest.p[0] == ' ')
             rest = str_slice(rest, 1, rest.len);
-        if (rest.len == 0 || rest.p[0] != ':')
-            continue;
         *value = str_slice(rest, 1, rest.len);
-        return true;
+        if (str_starts_with(rest, STR(":")) &&
+            (value->len == 0 || strchr(" \t\r\n", value->p[0]) != NULL))
+            return true;
     }
     return false;
 }
@@ -147,10 +147,62 @@ static void edit_lines(const struct config *c, const struct config *old, struct 
     }
 }
 
-static int check_edited(const struct config *c, struct str text, const char *name, struct err *e)
+static bool is_ours(struct str key)
+{
+    for (int i = 0; i < CONFIG_KEYS; i++)
+        if (str_equal(key, str_of(config_key_name((enum config_key)i))))
+            return true;
+    return false;
+}
+
+/* Appends what two equal nodes have equal. */
+static void flatten(const struct yaml *node, struct buf *out)
+{
+    buf_printf(out, "%d%d%zu:", (int)yaml_type(node), yaml_is_plain(node), yaml_text(node).len);
+    buf_put(out, yaml_text(node));
+    for (const struct yaml *c = yaml_first(node); c != NULL; c = yaml_next(c)) {
+        buf_printf(out, "(%zu:", yaml_key(c).len);
+        buf_put(out, yaml_key(c));
+        flatten(c, out);
+        buf_putc(out, ')');
+    }
+}
+
+/* Appends everything of a file that is not ours. */
+static void put_others(struct str text, const char *name, struct buf *out)
+{
+    struct yaml *root = yaml_parse(text, name, NULL);
+
+    for (const struct yaml *c = root == NULL ? NULL : yaml_first(root); c != NULL;
+         c = yaml_next(c)) {
+        if (is_ours(yaml_key(c)))
+            continue;
+        buf_put(out, yaml_key(c));
+        flatten(c, out);
+    }
+    yaml_free(root);
+}
+
+static bool has_same_others(struct str old, struct str made, const char *name)
+{
+    struct buf before = {0}, after = {0};
+
+    put_others(old, name, &before);
+    put_others(made, name, &after);
+    bool is_same_text =
+        !before.failed && !after.failed && str_equal(buf_str(&before), buf_str(&after));
+    buf_wipe(&before);
+    buf_wipe(&after);
+    return is_same_text;
+}
+
+/* Lines are not all that YAML is: what was made has to be what was meant. */
+static int check_edited(const struct config *c, struct str old, struct str text, const char *name,
+                        struct err *e)
 {
     struct config again = {0};
-    bool is_right = config_parse(&again, text, name, NULL) == 0;
+    bool is_right = config_parse(&again, text, name, NULL) == 0 &&
+                    has_same_others(old, text, name);
 
     for (int key = 0; key < CONFIG_KEYS; key++)
         is_right = is_right &&
@@ -180,7 +232,7 @@ int config_edit(const struct config *c, struct str text, const char *name, struc
             put_changed(&made, (enum config_key)key, NULL, c->values[key], (struct str){0});
     result = buf_check(&made, e);
     if (result == 0)
-        result = check_edited(c, buf_str(&made), name, e);
+        result = check_edited(c, text, buf_str(&made), name, e);
     if (result == 0)
         buf_put(out, buf_str(&made));
 out:

@@ -31,8 +31,8 @@ static const struct row {
     ROW(keep_result_ms, 60000),
     ROW(stop_ms, 7000),
     ROW(close_ms, 1000),
-    ROW(lease_refresh_ms, 30000),
-    ROW(lease_stale_ms, 180000),
+    ROW(lease_refresh_ms, 60000),
+    ROW(lease_stale_ms, 300000),
     ROW(status_ms, 1000),
     ROW(registration_ms, 60000),
 #undef ROW

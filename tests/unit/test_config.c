@@ -178,6 +178,10 @@ static const struct edit_case {
     {"not plain at the end", "", CONFIG_SECRET, "a:", "proxySecret: 'a:'\n"},
     {"leading space", "", CONFIG_SECRET, " a ", "proxySecret: ' a '\n"},
     {"UTF-8", "", CONFIG_SECRET, "\xc3\xa9\xe2\x82\xac", "proxySecret: '\xc3\xa9\xe2\x82\xac'\n"},
+    {"a longer key", "resourceName:x: 1\nresourceName: a\n", CONFIG_NAME, "b",
+     "resourceName:x: 1\nresourceName: b\n"},
+    {"a line of another value", "x: \"1\nresourceName: 2\"\nresourceName: a\n", CONFIG_NAME, "b",
+     NULL},
     {"flow mapping", "{resourceName: a}\n", CONFIG_NAME, "b", NULL},
     {"after the end mark", "resourceName: a\n...\n", CONFIG_UPLOADS, "4", NULL},
 };

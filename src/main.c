@@ -1,8 +1,9 @@
-/* The command table, and nothing else. */
+/* The tables of commands and of names, and nothing else. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/version.h"
+#include "cmd/cloud.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 
@@ -131,6 +132,28 @@ const struct cmd cmd_table[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+#define LABEL_HELP "  --label TEXT         default: the file's name\n"
+
+/* The Python tools' names, by which this program may be called: symbolic links to it. */
+const struct cmd cmd_cloud_table[] = {
+    {"kachery-cloud-store", cloud_store, "[--cache-locally] [--label TEXT] FILENAME",
+     "upload a file to the zone and print its URI",
+     "  --cache-locally      keep a copy in the local store too\n" LABEL_HELP},
+    {"kachery-cloud-store-local", cloud_store_local, "[--reference] [--label TEXT] FILENAME",
+     "copy a file into the local store and print its URI",
+     "  --reference          store nothing; the URI tells where the file is\n" LABEL_HELP},
+    {"kachery-cloud-link", cloud_link, "[--label TEXT] FILENAME",
+     "put a file into the local store by reference and print its URI", LABEL_HELP},
+    {"kachery-cloud-load", cloud_load, "[--dest TEXT] URI",
+     "print the path of a file, getting it first where it is not here",
+     "  --dest TEXT          copy it there\n"},
+    {"kachery-cloud-load-info", cloud_load_info, "URI", "print what the zone knows of a file",
+     NULL},
+    {"kachery-cloud-cat", cloud_cat, "URI", "write a file to standard output", NULL},
+    {"kachery-cloud-init", cloud_init, "", "create this client's keys and register it", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static void print_overview(FILE *out)
 {
     fprintf(out, "usage: kachery-resource COMMAND [ARGUMENTS]\n\n"
@@ -138,14 +161,27 @@ static void print_overview(FILE *out)
                  "somebody asks.\n\n");
     for (const struct cmd *row = cmd_table; row->name != NULL; row++)
         fprintf(out, "  %-12s %s\n", row->name, row->summary);
-    fprintf(out, "\n`kachery-resource COMMAND --help` tells more.\n");
+    fprintf(out, "\n`kachery-resource COMMAND --help` tells more.\n\n"
+                 "Called by one of these names (symbolic links), it is the Python tool:\n");
+    for (const struct cmd *row = cmd_cloud_table; row->name != NULL; row++)
+        fprintf(out, "  %s\n", row->name);
 }
 
-int main(int argc, char **argv)
+/* The part of `path` behind its last slash. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+static int run_command(int argc, char **argv)
 {
     const char *name = argc < 2 ? "" : argv[1];
+    const struct cmd *row = cmd_find(cmd_table, name);
 
-    cmd_start();
+    if (row->name != NULL)
+        return row->run(argc - 1, argv + 1);
     if (argc < 2) {
         print_overview(stderr);
         return CMD_USAGE;
@@ -158,10 +194,19 @@ int main(int argc, char **argv)
         puts("kachery-resource " VERSION);
         return cmd_finish(name, CMD_OK);
     }
-    for (const struct cmd *row = cmd_table; row->name != NULL; row++)
-        if (strcmp(row->name, name) == 0)
-            return row->run(argc - 1, argv + 1);
     fprintf(stderr, "kachery-resource: unknown command \"%s\" (see kachery-resource --help)\n",
             name);
     return CMD_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *called = argc < 1 ? "" : base_name(argv[0]);
+    const struct cmd *row = cmd_find(cmd_cloud_table, called);
+
+    cmd_start();
+    if (row->name == NULL)
+        return run_command(argc, argv);
+    argv[0] = (char *)row->name;
+    return row->run(argc, argv);
 }

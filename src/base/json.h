@@ -90,6 +90,10 @@ void json_put_path(struct buf *b, const char *key, struct str path);
 /* Appends a parsed value as compact JSON in member order; numbers as JavaScript prints them. */
 void json_put_value(struct buf *b, const char *key, const struct json *value);
 
+/* Appends a parsed value as Python's json.dumps(value, indent=4) writes it, members in order; a
+ * whole number has no ".0", and beyond JSON_MAX_SAFE_INTEGER not all of its digits. */
+void json_put_indented(struct buf *b, const struct json *value);
+
 /* Appends the text that signatures cover: keys sorted by bytes at every depth, no white space;
  * non-ASCII raw (JavaScript) or, with `is_ascii`, everything from 0x7f up as \uxxxx (Python). */
 void json_put_canonical(struct buf *b, const struct json *value, bool is_ascii);

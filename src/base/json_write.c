@@ -322,3 +322,40 @@ void json_put_canonical(struct buf *b, const struct json *value, bool is_ascii)
 {
     put_tree(b, value, is_ascii ? ESCAPE_ASCII : ESCAPE_LEAST, true);
 }
+
+static void put_line(struct buf *b, int depth)
+{
+    buf_putc(b, '\n');
+    for (int i = 0; i < depth; i++)
+        buf_puts(b, "    ");
+}
+
+static void put_indented(struct buf *b, const struct json *value, int depth)
+{
+    bool is_object = json_type(value) == JSON_OBJECT;
+    const struct json *child = json_first(value);
+
+    if (!is_object && json_type(value) != JSON_ARRAY) {
+        put_scalar(b, value, ESCAPE_ASCII);
+        return;
+    }
+    buf_putc(b, is_object ? '{' : '[');
+    for (; child != NULL; child = json_next(child)) {
+        put_line(b, depth + 1);
+        if (is_object) {
+            put_quoted(b, json_key(child), ESCAPE_ASCII, false);
+            buf_puts(b, ": ");
+        }
+        put_indented(b, child, depth + 1);
+        if (json_next(child) != NULL)
+            buf_putc(b, ',');
+    }
+    if (json_first(value) != NULL)
+        put_line(b, depth);
+    buf_putc(b, is_object ? '}' : ']');
+}
+
+void json_put_indented(struct buf *b, const struct json *value)
+{
+    put_indented(b, value, 0);
+}

@@ -5,30 +5,29 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "cmd/actions.h"
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
-#include "cmd/sources.h"
-#include "cmd/uri_list.h"
 #include "proc/pool.h"
 #include "proto/kachery_uri.h"
 
 enum { LOOK_AHEAD_AT_ONCE = 200 };
 
-struct add_files {
+struct run {
     struct store store;
     struct stat store_dir;
     struct uri_list list;
     struct sources *sources, *ahead;
-    const char *label;
+    struct str label;
     struct buf uri;
 };
 
 static enum batch_run_step next_file(void *owner, struct batch_item *item)
 {
-    struct add_files *a = owner;
+    struct run *run = owner;
     struct err e = {0};
     const char *path = "";
-    enum sources_step step = sources_next(a->sources, &path, &item->size, &e);
+    enum sources_step step = sources_next(run->sources, &path, &item->size, &e);
 
     if (step == SOURCES_END || step == SOURCES_WAIT)
         return step == SOURCES_END ? BATCH_RUN_END : BATCH_RUN_WAIT;
@@ -42,12 +41,12 @@ static enum batch_run_step next_file(void *owner, struct batch_item *item)
 
 static bool count_files(void *owner, uint64_t *files, uint64_t *bytes)
 {
-    struct add_files *a = owner;
+    struct run *run = owner;
 
     for (int i = 0; i < LOOK_AHEAD_AT_ONCE; i++) {
         const char *path;
         int64_t size = 0;
-        enum sources_step step = sources_next(a->ahead, &path, &size, NULL);
+        enum sources_step step = sources_next(run->ahead, &path, &size, NULL);
         if (step == SOURCES_END)
             return true;
         *files += 1;
@@ -58,63 +57,89 @@ static bool count_files(void *owner, uint64_t *files, uint64_t *bytes)
 
 static void tell(void *owner, struct batch_item *item)
 {
-    struct add_files *a = owner;
+    struct run *run = owner;
 
     if (item->code != ERR_NONE) {
         struct err e;
         err_set(&e, item->code, "%s", item->error == NULL ? "out of memory" : item->error);
-        uri_list_fail(&a->list, item->path == NULL ? "?" : item->path, &e);
+        uri_list_fail(&run->list, item->path == NULL ? "?" : item->path, &e);
         return;
     }
-    buf_clear(&a->uri);
-    kachery_uri_put(&a->uri, item->hash, str_of(a->label));
-    uri_list_add(&a->list, item->path, buf_cstr(&a->uri), item->size);
+    buf_clear(&run->uri);
+    kachery_uri_put(&run->uri, item->hash, run->label);
+    uri_list_add(&run->list, item->path, buf_cstr(&run->uri), item->size);
 }
 
-static int run(const char *name, struct add_files *a, struct batch_run *run,
-               struct sources_options *options)
+/* Runs the batch to its end. */
+static int run_batch(const char *name, struct run *run, struct batch_run *batch,
+                     const struct sources_options *what)
 {
+    struct sources_options options = *what;
     struct err e;
     int status = -1;
 
-    if (store_init(&a->store, &e) != 0)
+    if (store_init(&run->store, &e) != 0)
         return cmd_fail(name, &e);
-    if (stat(a->store.dir, &a->store_dir) == 0)
-        options->skipped = &a->store_dir;
-    run->store = &a->store;
-    a->sources = sources_open(options, &e);
-    if (a->sources != NULL && options->list == NULL)
-        a->ahead = sources_open(options, &e);
-    if (a->ahead != NULL)
-        run->look_ahead = count_files;
-    if (a->sources != NULL) {
-        run->wait_fd = sources_fd(a->sources);
-        status = batch_run(run, &e);
+    if (stat(run->store.dir, &run->store_dir) == 0)
+        options.skipped = &run->store_dir;
+    batch->store = &run->store;
+    run->sources = sources_open(&options, &e);
+    if (run->sources != NULL && options.list == NULL)
+        run->ahead = sources_open(&options, &e);
+    if (run->ahead != NULL)
+        batch->look_ahead = count_files;
+    if (run->sources != NULL) {
+        batch->wait_fd = sources_fd(run->sources);
+        status = batch_run(batch, &e);
     }
     if (status < 0)
         status = cmd_fail(name, &e);
     else if (status > 0)
         batch_run_die(status);
     else
-        status = uri_list_end(&a->list);
-    sources_close(a->sources);
-    sources_close(a->ahead);
-    store_deinit(&a->store);
+        status = uri_list_end(&run->list);
+    sources_close(run->sources);
+    sources_close(run->ahead);
+    store_deinit(&run->store);
+    return status;
+}
+
+int add_files_run(const struct add_files *what)
+{
+    struct run run = {.list = {.name = what->name, .form = what->form},
+                      .label = str_of(what->label)};
+    struct batch_run batch = {.what = what->work == BATCH_LINK ? "linking" : "storing",
+                              .is_quiet = what->is_quiet,
+                              .work = what->work,
+                              .jobs = what->jobs,
+                              .owner = &run,
+                              .next = next_file,
+                              .on_result = tell};
+    struct err e;
+    int status;
+
+    if (!str_is_utf8(run.label)) {
+        err_set(&e, ERR_USAGE, "--label is not UTF-8");
+        return cmd_fail(what->name, &e);
+    }
+    status = run_batch(what->name, &run, &batch, &what->sources);
+    buf_free(&run.uri);
     return status;
 }
 
 int add_files_command(const char *name, enum batch_work work, int argc, char **argv)
 {
-    struct add_files a = {.list = {.name = name}};
-    struct sources_options sources = {0};
+    struct add_files what = {.name = name, .work = work};
+    struct sources_options *sources = &what.sources;
+    bool is_json = false;
     int64_t jobs = 0;
     const struct cmd_option options[] = {
-        {.name = "recursive", .letter = 'r', .flag = &sources.is_recursive},
-        {.name = "label", .value = &a.label},
-        {.name = "files-from", .value = &sources.list},
-        {.name = "null", .letter = '0', .flag = &sources.is_nul_separated},
+        {.name = "recursive", .letter = 'r', .flag = &sources->is_recursive},
+        {.name = "label", .value = &what.label},
+        {.name = "files-from", .value = &sources->list},
+        {.name = "null", .letter = '0', .flag = &sources->is_nul_separated},
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
-        {.name = "json", .flag = &a.list.is_json},
+        {.name = "json", .flag = &is_json},
         {.name = NULL},
     };
     struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
@@ -123,24 +148,14 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
     int status = cmd_parse(name, argc, argv, &args);
     if (status >= 0)
         return status;
-    if (args.operand_count == 0 && sources.list == NULL) {
+    if (args.operand_count == 0 && sources->list == NULL) {
         err_set(&e, ERR_USAGE, "no file given: want PATH... or --files-from");
         return cmd_fail(name, &e);
     }
-    if (!str_is_utf8(str_of(a.label))) {
-        err_set(&e, ERR_USAGE, "--label is not UTF-8");
-        return cmd_fail(name, &e);
-    }
-    sources.paths = args.operands;
-    sources.path_count = args.operand_count;
-    struct batch_run batch = {.what = work == BATCH_LINK ? "linking" : "storing",
-                              .is_quiet = args.is_quiet,
-                              .work = work,
-                              .jobs = (unsigned)jobs,
-                              .owner = &a,
-                              .next = next_file,
-                              .on_result = tell};
-    status = run(name, &a, &batch, &sources);
-    buf_free(&a.uri);
-    return status;
+    sources->paths = args.operands;
+    sources->path_count = args.operand_count;
+    what.jobs = (unsigned)jobs;
+    what.form = is_json ? URI_LIST_JSON : URI_LIST_PATHS;
+    what.is_quiet = args.is_quiet;
+    return add_files_run(&what);
 }

@@ -8,19 +8,14 @@
 
 #include "base/fs.h"
 #include "base/sha1.h"
+#include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
-#include "cmd/remote.h"
 
 enum { CAT_CHUNK_BYTES = 262144 };
 
-/* [start, end) of the file; end -1: up to its end. */
-struct range {
-    int64_t start, end;
-};
-
 /* Copies the range to standard output, and hashes it. */
-static int copy_range(int fd, const struct range *range, struct sha1 *sha1, struct err *e)
+static int copy_range(int fd, const struct cat_range *range, struct sha1 *sha1, struct err *e)
 {
     char *data = malloc(CAT_CHUNK_BYTES);
     int64_t at = range->start;
@@ -54,7 +49,7 @@ out:
 }
 
 /* Prints the range of an open file; when that is all of it, its hash is checked too. */
-static int print(int fd, const char *hash, struct range range, struct err *e)
+static int print(int fd, const char *hash, struct cat_range range, struct err *e)
 {
     char found[SHA1_HEX + 1];
     struct sha1 sha1;
@@ -78,13 +73,14 @@ static int print(int fd, const char *hash, struct range range, struct err *e)
     return 0;
 }
 
-static int cat(const struct remote_fetch *fetch, struct range range, struct err *e)
+int cat_run(const char *name, const struct remote_fetch *fetch, struct cat_range range,
+            struct err *e)
 {
     struct remote remote;
     char *path = NULL;
     int fd = -1, result = -1;
 
-    if (remote_open(&remote, "cat", REMOTE_KEYS_IF_THERE, e) != 0)
+    if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
         return -1;
     if (remote_fetch(&remote, fetch, &path, e) != 0) {
         err_wrap(e, "sha1://%s", fetch->uri.hash);
@@ -108,7 +104,7 @@ out:
 int cmd_cat(int argc, char **argv)
 {
     struct remote_fetch fetch = {.resource = NULL};
-    struct range range = {.start = 0, .end = -1};
+    struct cat_range range = {.start = 0, .end = -1};
     const struct cmd_option options[] = {
         {.name = "start", .number = &range.start, .max = INT64_MAX},
         {.name = "end", .number = &range.end, .max = INT64_MAX},
@@ -129,7 +125,7 @@ int cmd_cat(int argc, char **argv)
                 (long long)range.start);
         return cmd_fail("cat", &e);
     }
-    if (cat(&fetch, range, &e) != 0)
+    if (cat_run("cat", &fetch, range, &e) != 0)
         return cmd_fail("cat", &e);
     return cmd_finish("cat", CMD_OK);
 }

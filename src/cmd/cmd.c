@@ -23,26 +23,43 @@ void cmd_start(void)
     }
 }
 
+const struct cmd *cmd_find(const struct cmd *table, const char *name)
+{
+    while (table->name != NULL && strcmp(table->name, name) != 0)
+        table++;
+    return table;
+}
+
+static bool is_cloud(const char *name)
+{
+    return cmd_find(cmd_cloud_table, name)->name != NULL;
+}
+
 static const struct cmd *find_row(const char *name)
 {
-    const struct cmd *row = cmd_table;
+    return cmd_find(is_cloud(name) ? cmd_cloud_table : cmd_table, name);
+}
 
-    while (row->name != NULL && strcmp(row->name, name) != 0)
-        row++;
-    return row;
+/* What stands before the name in messages and usages. */
+static const char *program(const char *name)
+{
+    return is_cloud(name) ? "" : "kachery-resource ";
 }
 
 static int print_help(const char *name)
 {
     const struct cmd *row = find_row(name);
 
-    printf("usage: kachery-resource %s%s%s\n\n%s\n", name, *row->usage ? " " : "", row->usage,
+    printf("usage: %s%s%s%s\n\n%s\n", program(name), name, *row->usage ? " " : "", row->usage,
            row->summary);
     if (row->help != NULL)
         printf("\n%s", row->help);
-    printf("\n  -q, --quiet          only errors\n"
-           "  -v, --verbose        more detail\n"
-           "  -h, --help           this text\n");
+    if (is_cloud(name))
+        printf("\n  --help               this text\n");
+    else
+        printf("\n  -q, --quiet          only errors\n"
+               "  -v, --verbose        more detail\n"
+               "  -h, --help           this text\n");
     return cmd_finish(name, CMD_OK);
 }
 
@@ -51,11 +68,11 @@ __attribute__((format(printf, 2, 3))) static int usage_error(const char *name, c
 {
     va_list args;
 
-    fprintf(stderr, "kachery-resource %s: ", name);
+    fprintf(stderr, "%s%s: ", program(name), name);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\nusage: kachery-resource %s %s\n", name, find_row(name)->usage);
+    fprintf(stderr, "\nusage: %s%s %s\n", program(name), name, find_row(name)->usage);
     return CMD_USAGE;
 }
 
@@ -118,9 +135,9 @@ static int take_short(const char *name, int argc, char **argv, int *i, struct cm
 {
     for (const char *p = argv[*i] + 1; *p != '\0'; p++) {
         const struct cmd_option *o = find_option(args->options, STR(""), *p);
-        if (o == NULL && *p == 'q') {
+        if (o == NULL && *p == 'q' && !is_cloud(name)) {
             args->is_quiet = true;
-        } else if (o == NULL && *p == 'v') {
+        } else if (o == NULL && *p == 'v' && !is_cloud(name)) {
             args->is_verbose = true;
         } else if (o == NULL) {
             return usage_error(name, "unknown option -%c", *p);
@@ -144,10 +161,10 @@ static bool take_common(const char *arg, struct cmd_args *args)
     return true;
 }
 
-static bool asks_for_help(int argc, char **argv)
+static bool asks_for_help(const char *name, int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+        if (strcmp(argv[i], "--help") == 0 || (strcmp(argv[i], "-h") == 0 && !is_cloud(name)))
             return true;
     return false;
 }
@@ -157,7 +174,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     bool is_operand_only = false;
     int status = -1, kept = 1;
 
-    if (asks_for_help(argc, argv))
+    if (asks_for_help(name, argc, argv))
         return print_help(name);
     for (int i = 1; i < argc && status < 0; i++) {
         char *arg = argv[i];
@@ -165,7 +182,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
             argv[kept++] = arg;
         else if (strcmp(arg, "--") == 0)
             is_operand_only = true;
-        else if (take_common(arg, args))
+        else if (!is_cloud(name) && take_common(arg, args))
             continue;
         else if (arg[1] == '-')
             status = take_long(name, argc, argv, &i, args);
@@ -197,7 +214,7 @@ static int exit_status(enum err_code code)
 
 void cmd_warn(const char *name, const struct err *e)
 {
-    fprintf(stderr, "kachery-resource %s: %s\n", name, e->msg);
+    fprintf(stderr, "%s%s: %s\n", program(name), name, e->msg);
 }
 
 void cmd_warn_file(const char *name, const char *path, const struct err *e)
@@ -207,14 +224,14 @@ void cmd_warn_file(const char *name, const char *path, const struct err *e)
     fs_put_printable(&line, str_of(path));
     buf_puts(&line, ": ");
     fs_put_printable(&line, str_of(e->msg));
-    fprintf(stderr, "kachery-resource %s: %s\n", name, buf_cstr(&line));
+    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&line));
     buf_free(&line);
 }
 
 int cmd_fail(const char *name, const struct err *e)
 {
     cmd_warn(name, e);
-    return exit_status(e->code);
+    return is_cloud(name) ? (int)CMD_FAILED : exit_status(e->code);
 }
 
 void cmd_print(struct str text)
@@ -226,7 +243,7 @@ int cmd_finish(const char *name, int status)
 {
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
         return status;
-    fprintf(stderr, "kachery-resource %s: cannot write to standard output: %s\n", name,
+    fprintf(stderr, "%s%s: cannot write to standard output: %s\n", program(name), name,
             strerror(errno));
     return status == CMD_OK ? CMD_FAILED : status;
 }

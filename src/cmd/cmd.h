@@ -17,15 +17,19 @@
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2, CMD_NOT_FOUND = 3, CMD_UNFINISHED = 4 };
 
 struct cmd {
-    const char *name;
+    const char *name; /* the first argument, or in cmd_cloud_table the program's */
     int (*run)(int argc, char **argv);
     const char *usage;   /* the arguments, as CLI.md writes them */
     const char *summary; /* one line, for the overview */
     const char *help;    /* what the options do; printed by --help below the usage */
 };
 
-/* The table of main.c; ends with a row without name. */
+/* The tables of main.c; each ends with a row without name. */
 extern const struct cmd cmd_table[];
+
+/* Names of the program itself, with the Python tools' conventions: --help is the only option that
+ * all have, and whatever goes wrong, but for wrong usage, gives CMD_FAILED. */
+extern const struct cmd cmd_cloud_table[];
 
 /* One option: long name without "--", optional letter, and where its value goes. */
 struct cmd_option {
@@ -58,10 +62,14 @@ void cmd_start(void);
  */
 int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
 
-/* Prints "kachery-resource NAME: message" to stderr and gives the exit status of the code. */
+/* Prints "kachery-resource NAME: message" (in cmd_cloud_table: "NAME: message") to stderr and
+ * gives the exit status of the code. */
 int cmd_fail(const char *name, const struct err *e);
 
-/* The same for a warning that does not end the command. */
+/* The row of that name, or the one without name behind all. */
+const struct cmd *cmd_find(const struct cmd *table, const char *name);
+
+/* Like cmd_fail for a warning that does not end the command. */
 void cmd_warn(const char *name, const struct err *e);
 
 /* The same about a file, named in full however long its path is; `e` names the cause alone. */

@@ -2,9 +2,9 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
-#include "cmd/remote.h"
 
 /* The members of the answer, one "name: value" a line. */
 static void put_lines(struct buf *out, const char *answer)
@@ -28,34 +28,46 @@ static void put_lines(struct buf *out, const char *answer)
     json_free(root);
 }
 
-static int info(const struct kachery_uri *uri, bool is_json)
+static void put_indented(struct buf *out, const char *answer)
+{
+    struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
+
+    if (root != NULL)
+        json_put_indented(out, root);
+    else
+        out->failed = true;
+    buf_putc(out, '\n');
+    json_free(root);
+}
+
+int info_run(const char *name, const struct kachery_uri *uri, enum info_form form, struct err *e)
 {
     struct gateway_file file = {0};
     struct remote remote;
     struct buf out = {0};
-    int status = CMD_OK;
-    struct err e;
+    int result = -1;
 
-    if (remote_open(&remote, "info", REMOTE_KEYS_IF_THERE, &e) != 0)
-        return cmd_fail("info", &e);
-    if (gateway_find_file(&remote.gateway, uri->hash, &file, &e) != 0) {
-        remote_close(&remote);
-        return cmd_fail("info", &e);
-    }
-    if (is_json)
+    if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
+        return -1;
+    if (gateway_find_file(&remote.gateway, uri->hash, &file, e) != 0)
+        goto out;
+    if (form == INFO_JSON)
         buf_printf(&out, "%s\n", file.answer);
+    else if (file.is_found && form == INFO_INDENTED)
+        put_indented(&out, file.answer);
     else if (file.is_found)
         put_lines(&out, file.answer);
     cmd_print(buf_str(&out));
-    if (!file.is_found) {
-        err_set(&e, ERR_NOT_FOUND, "sha1://%s: not in the zone \"%s\" of %s", uri->hash,
+    if (file.is_found)
+        result = buf_check(&out, e);
+    else
+        err_set(e, ERR_NOT_FOUND, "sha1://%s: not in the zone \"%s\" of %s", uri->hash,
                 remote.gateway.zone, remote.gateway.shown);
-        status = cmd_fail("info", &e);
-    }
+out:
     buf_free(&out);
     gateway_file_deinit(&file);
     remote_close(&remote);
-    return cmd_finish("info", status);
+    return result;
 }
 
 int cmd_info(int argc, char **argv)
@@ -69,7 +81,9 @@ int cmd_info(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (kachery_uri_parse(&uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
-        return cmd_fail("info", &e);
-    return info(&uri, is_json);
+    status = CMD_OK;
+    if (kachery_uri_parse(&uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0 ||
+        info_run("info", &uri, is_json ? INFO_JSON : INFO_LINES, &e) != 0)
+        status = cmd_fail("info", &e);
+    return cmd_finish("info", status);
 }

@@ -1,30 +1,31 @@
 /* load: print the path of a file's bytes, getting them first where they are not here. */
 #include <stdlib.h>
 
+#include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
-#include "cmd/remote.h"
 
-static int load(const struct remote_fetch *fetch)
+int load_run(const char *name, const struct remote_fetch *fetch, struct err *e)
 {
     struct remote remote;
     struct buf line = {0};
     char *path = NULL;
-    struct err e;
+    int result = -1;
 
-    if (remote_open(&remote, "load", REMOTE_KEYS_IF_THERE, &e) != 0)
-        return cmd_fail("load", &e);
-    if (remote_fetch(&remote, fetch, &path, &e) != 0) {
-        remote_close(&remote);
-        err_wrap(&e, "sha1://%s", fetch->uri.hash);
-        return cmd_fail("load", &e);
+    if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
+        return -1;
+    if (remote_fetch(&remote, fetch, &path, e) != 0) {
+        err_wrap(e, "sha1://%s", fetch->uri.hash);
+        goto out;
     }
     buf_printf(&line, "%s\n", path);
+    result = buf_check(&line, e);
     cmd_print(buf_str(&line));
+out:
     buf_free(&line);
     free(path);
     remote_close(&remote);
-    return cmd_finish("load", CMD_OK);
+    return result;
 }
 
 int cmd_load(int argc, char **argv)
@@ -45,5 +46,7 @@ int cmd_load(int argc, char **argv)
     if (kachery_uri_parse(&fetch.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
         return cmd_fail("load", &e);
     fetch.is_quiet = args.is_quiet;
-    return load(&fetch);
+    if (load_run("load", &fetch, &e) != 0)
+        return cmd_fail("load", &e);
+    return cmd_finish("load", CMD_OK);
 }

@@ -1,4 +1,5 @@
 /* register: create the client's keys, print the registration link, wait until it was used. */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,15 +7,14 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
-#include "cmd/remote.h"
 
 enum {
     POLL_FIRST_MS = 1000, /* growing by as much each time up to */
     POLL_MAX_MS = 5000,
-    VISIT_TIMEOUT_MS = 30000,
-    HOST_NAME_SIZE = 256
+    VISIT_TIMEOUT_MS = 30000
 };
 
 /* A gateway with --open-registration registers whoever opens the link: open it once ourselves. For
@@ -28,92 +28,110 @@ static void visit(struct remote *remote, struct str link)
     http_call_free(http_client_perform(remote->http, &options, NULL));
 }
 
-static int is_registered(struct remote *remote, bool *out, bool is_quiet, struct err *e)
+static int ask(struct remote *remote, struct gateway_client *client, struct err *e)
 {
-    struct gateway_client client = {0};
-    struct buf line = {0};
-
-    if (gateway_client_info(&remote->gateway, remote->gateway.identity.client_id, &client, e) != 0)
-        return -1;
-    *out = client.is_found;
-    if (client.is_found && !is_quiet) {
-        buf_puts(&line, "registered");
-        if (client.owner_id != NULL) {
-            buf_puts(&line, ", owner ");
-            fs_put_printable(&line, str_of(client.owner_id));
-        }
-        if (client.label != NULL) {
-            buf_puts(&line, ", label ");
-            fs_put_printable(&line, str_of(client.label));
-        }
-        fprintf(stderr, "%s\n", buf_cstr(&line));
-    }
-    buf_free(&line);
-    gateway_client_deinit(&client);
-    return 0;
+    gateway_client_deinit(client);
+    return gateway_client_info(&remote->gateway, remote->gateway.identity.client_id, client, e);
 }
 
-/* Asks until the client is registered. A gateway that does not answer now may do so later. */
-static int wait_registered(struct remote *remote, bool is_quiet, struct err *e)
+int register_begin(struct remote *remote, struct str label, struct gateway_client *client,
+                   struct buf *link, struct err *e)
 {
-    bool is_done = false, is_told = false;
+    if (identity_create(&remote->gateway.identity, remote->store.key_dir, e) != 0 ||
+        ask(remote, client, e) != 0)
+        return -1;
+    if (client->is_found)
+        return 0;
+    if (gateway_put_register_url(&remote->gateway, label, link, e) != 0)
+        return -1;
+    visit(remote, buf_str(link));
+    return ask(remote, client, e);
+}
+
+/* True when a line, or the end, came from `input`; what is read of it is dropped. */
+static bool has_entered(int input, int timeout_ms)
+{
+    struct pollfd pollfd = {.fd = input, .events = POLLIN};
+    char text[256];
+    ssize_t n;
+
+    if (poll(&pollfd, 1, timeout_ms) <= 0)
+        return false;
+    n = read(input, text, sizeof text);
+    return n >= 0 ? n == 0 || memchr(text, '\n', (size_t)n) != NULL : errno != EINTR;
+}
+
+/* A gateway that does not answer now may do so later. */
+int register_wait(struct remote *remote, int input, struct gateway_client *client, struct err *e)
+{
+    bool is_last = false, is_told = false;
     int pause_ms = 0;
 
-    while (!is_done) {
+    while (!client->is_found && !is_last) {
         if (pause_ms < POLL_MAX_MS)
             pause_ms += POLL_FIRST_MS;
-        poll(NULL, 0, pause_ms);
-        if (is_registered(remote, &is_done, is_quiet, e) == 0)
+        is_last = has_entered(input, pause_ms);
+        if (ask(remote, client, e) == 0)
             continue;
-        if (e->code != ERR_NETWORK && e->code != ERR_TIMEOUT)
+        if (is_last || (e->code != ERR_NETWORK && e->code != ERR_TIMEOUT))
             return -1;
         if (!is_told)
-            cmd_warn("register", e);
+            cmd_warn(remote->name, e);
         is_told = true;
     }
     return 0;
 }
 
-static int run(struct remote *remote, struct str label, bool no_wait, bool is_quiet,
-               struct err *e)
+struct str register_default_label(char name[REGISTER_LABEL_SIZE])
 {
-    struct buf link = {0};
-    bool is_done;
-    int result = -1;
-
-    if (identity_create(&remote->gateway.identity, remote->store.key_dir, e) != 0 ||
-        is_registered(remote, &is_done, is_quiet, e) != 0)
-        return -1;
-    if (is_done)
-        return 0;
-    if (gateway_put_register_url(&remote->gateway, label, &link, e) != 0)
-        goto out;
-    visit(remote, buf_str(&link));
-    if (is_registered(remote, &is_done, is_quiet, e) != 0)
-        goto out;
-    if (!is_done)
-        fprintf(stderr, "To register with the zone \"%s\", open in a browser:\n\n%s\n\n",
-                remote->gateway.zone, buf_cstr(&link));
-    if (!is_done && !no_wait && !is_quiet)
-        fprintf(stderr, "Waiting until it is registered (Ctrl-C ends the waiting only).\n");
-    result = is_done || no_wait ? 0 : wait_registered(remote, is_quiet, e);
-out:
-    buf_free(&link);
-    return result;
-}
-
-/* The host's name, as the deployed clients do; what is no UTF-8 cannot be a label. */
-static struct str default_label(char name[HOST_NAME_SIZE])
-{
-    name[HOST_NAME_SIZE - 1] = '\0';
-    if (gethostname(name, HOST_NAME_SIZE - 1) != 0 || !str_is_utf8(str_of(name)))
+    name[REGISTER_LABEL_SIZE - 1] = '\0';
+    if (gethostname(name, REGISTER_LABEL_SIZE - 1) != 0 || !str_is_utf8(str_of(name)))
         return STR("client");
     return str_of(name);
 }
 
+static void tell_client(const struct gateway_client *client)
+{
+    struct buf line = {0};
+
+    buf_puts(&line, "registered");
+    if (client->owner_id != NULL) {
+        buf_puts(&line, ", owner ");
+        fs_put_printable(&line, str_of(client->owner_id));
+    }
+    if (client->label != NULL) {
+        buf_puts(&line, ", label ");
+        fs_put_printable(&line, str_of(client->label));
+    }
+    fprintf(stderr, "%s\n", buf_cstr(&line));
+    buf_free(&line);
+}
+
+static int run(struct remote *remote, struct str label, bool no_wait, bool is_quiet,
+               struct err *e)
+{
+    struct gateway_client client = {0};
+    struct buf link = {0};
+    int result = register_begin(remote, label, &client, &link, e);
+
+    if (result == 0 && !client.is_found)
+        fprintf(stderr, "To register with the zone \"%s\", open in a browser:\n\n%s\n\n",
+                remote->gateway.zone, buf_cstr(&link));
+    if (result == 0 && !client.is_found && !no_wait) {
+        if (!is_quiet)
+            fprintf(stderr, "Waiting until it is registered (Ctrl-C ends the waiting only).\n");
+        result = register_wait(remote, -1, &client, e);
+    }
+    if (result == 0 && client.is_found && !is_quiet)
+        tell_client(&client);
+    gateway_client_deinit(&client);
+    buf_free(&link);
+    return result;
+}
+
 int cmd_register(int argc, char **argv)
 {
-    char host_name[HOST_NAME_SIZE];
+    char host_name[REGISTER_LABEL_SIZE];
     const char *label = NULL;
     bool no_wait = false;
     const struct cmd_option options[] = {
@@ -135,7 +153,7 @@ int cmd_register(int argc, char **argv)
     if (remote_open(&remote, "register", REMOTE_KEYS_LATER, &e) != 0)
         return cmd_fail("register", &e);
     status = CMD_OK;
-    if (run(&remote, label != NULL ? str_of(label) : default_label(host_name), no_wait,
+    if (run(&remote, label != NULL ? str_of(label) : register_default_label(host_name), no_wait,
             args.is_quiet, &e) != 0) {
         status = cmd_fail("register", &e);
     } else {

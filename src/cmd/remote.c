@@ -85,11 +85,11 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
 {
     struct remote_bar bar = {.is_quiet = fetch->is_quiet};
     const struct fetch_options options = {
-        .hash = fetch->uri.hash,
-        .location = fetch->uri.location,
+        .uri = &fetch->uri,
         .resource = fetch->resource,
         .no_request = fetch->no_request,
         .to_file = fetch->to_file,
+        .keeps_copy = fetch->keeps_copy,
         .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),
         .on_progress = show_phase,
         .on_temporary = interrupt_guard,

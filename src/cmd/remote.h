@@ -32,7 +32,7 @@ void remote_close(struct remote *remote);
 struct remote_fetch {
     struct kachery_uri uri;
     const char *resource, *to_file; /* as in struct fetch_options */
-    bool no_request, is_quiet;
+    bool keeps_copy, no_request, is_quiet;
 };
 
 /* fetch_file with a progress bar; Ctrl-C leaves nothing behind. *path is the caller's to free. */

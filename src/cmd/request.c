@@ -155,7 +155,7 @@ static int find(struct remote *remote, const struct request *request, struct ans
     bool is_local, is_in_zone;
 
     *answer = (struct answer){.where = IN_STORE, .state = UPLOAD_COMPLETED, .bytes_uploaded = -1};
-    if (store_find(&remote->store, request->uri.hash, request->uri.location, &entry, e) != 0)
+    if (store_find(&remote->store, &request->uri, &entry, e) != 0)
         return -1;
     is_local = entry.state == STORE_OK;
     answer->size = entry.size;

@@ -6,11 +6,10 @@
 
 #include "base/env.h"
 #include "base/fs.h"
+#include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/interrupt.h"
-#include "cmd/remote.h"
-#include "cmd/uri_list.h"
 #include "store/add.h"
 #include "store/hash.h"
 #include "store/hash_cache.h"
@@ -174,7 +173,7 @@ out:
 static void put_uri(const struct run *run, const char *hash, struct buf *out)
 {
     if (run->folder != NULL && run->prefix != NULL)
-        buf_printf(out, "%s/sha1/%s", run->prefix, hash);
+        kachery_uri_put_below(out, str_of(run->prefix), hash, run->label);
     else
         kachery_uri_put(out, hash, run->label);
 }
@@ -207,35 +206,47 @@ static void store_one(struct run *run, const char *argument)
     buf_free(&uri);
 }
 
-int cmd_store(int argc, char **argv)
+int store_run(const struct store_files *what)
 {
-    struct run run = {.list.name = "store",
+    struct run run = {.list = {.name = what->name, .form = what->form},
+                      .bar.is_quiet = what->is_quiet,
+                      .label = str_of(what->label),
+                      .cache_locally = what->cache_locally,
                       .folder = env_get("KACHERY_STORE_FILE_DIR"),
                       .prefix = env_get("KACHERY_STORE_FILE_PREFIX")};
-    const char *label = NULL;
+    struct err e;
+
+    if (!str_is_utf8(run.label)) {
+        err_set(&e, ERR_USAGE, "--label: want UTF-8");
+        return cmd_fail(what->name, &e);
+    }
+    if (run.folder == NULL && remote_open(&run.remote, what->name, REMOTE_KEYS_NEEDED, &e) != 0)
+        return cmd_fail(what->name, &e);
+    for (size_t i = 0; i < what->count; i++)
+        store_one(&run, what->paths[i]);
+    if (run.folder == NULL)
+        remote_close(&run.remote);
+    return uri_list_end(&run.list);
+}
+
+int cmd_store(int argc, char **argv)
+{
+    struct store_files what = {.name = "store"};
+    bool is_json = false;
     const struct cmd_option options[] = {
-        {.name = "label", .value = &label},
-        {.name = "cache-locally", .flag = &run.cache_locally},
-        {.name = "json", .flag = &run.list.is_json},
+        {.name = "label", .value = &what.label},
+        {.name = "cache-locally", .flag = &what.cache_locally},
+        {.name = "json", .flag = &is_json},
         {0},
     };
     struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = SIZE_MAX};
     int status = cmd_parse("store", argc, argv, &args);
-    struct err e;
 
     if (status >= 0)
         return status;
-    run.label = str_of(label);
-    run.bar.is_quiet = args.is_quiet;
-    if (!str_is_utf8(run.label)) {
-        err_set(&e, ERR_USAGE, "--label: want UTF-8");
-        return cmd_fail("store", &e);
-    }
-    if (run.folder == NULL && remote_open(&run.remote, "store", REMOTE_KEYS_NEEDED, &e) != 0)
-        return cmd_fail("store", &e);
-    for (size_t i = 0; i < args.operand_count; i++)
-        store_one(&run, args.operands[i]);
-    if (run.folder == NULL)
-        remote_close(&run.remote);
-    return uri_list_end(&run.list);
+    what.paths = args.operands;
+    what.count = args.operand_count;
+    what.form = is_json ? URI_LIST_JSON : URI_LIST_PATHS;
+    what.is_quiet = args.is_quiet;
+    return store_run(&what);
 }

@@ -36,12 +36,15 @@ void uri_list_add(struct uri_list *list, const char *path, const char *uri, int6
 {
     struct buf line = {0};
 
-    if (list->is_json) {
+    if (list->form == URI_LIST_JSON) {
         print_element(list, path, uri, size, NULL);
         return;
     }
-    buf_printf(&line, "%s\t", uri);
-    fs_put_printable(&line, str_of(path));
+    buf_puts(&line, uri);
+    if (list->form == URI_LIST_PATHS) {
+        buf_putc(&line, '\t');
+        fs_put_printable(&line, str_of(path));
+    }
     buf_putc(&line, '\n');
     cmd_print(buf_str(&line));
     buf_free(&line);
@@ -50,14 +53,14 @@ void uri_list_add(struct uri_list *list, const char *path, const char *uri, int6
 void uri_list_fail(struct uri_list *list, const char *path, const struct err *e)
 {
     cmd_warn_file(list->name, path, e);
-    if (list->is_json)
+    if (list->form == URI_LIST_JSON)
         print_element(list, path, NULL, -1, e->msg);
     list->has_failed = true;
 }
 
 int uri_list_end(struct uri_list *list)
 {
-    if (list->is_json)
+    if (list->form == URI_LIST_JSON)
         cmd_print(list->is_begun ? STR("\n]\n") : STR("[]\n"));
     return cmd_finish(list->name, list->has_failed ? CMD_FAILED : CMD_OK);
 }

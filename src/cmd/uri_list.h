@@ -1,6 +1,5 @@
 /*
- * What link, store-local and store print: one line `URI<TAB>path` per file, or with --json one
- * array of {"uri","path","size","error"}. Printed as it comes; a file that fails is told on stderr
+ * What link, store-local and store print. Printed as it comes; a file that fails is told on stderr
  * and the others go on.
  */
 #ifndef CMD_URI_LIST_H
@@ -11,9 +10,16 @@
 
 #include "base/err.h"
 
+enum uri_list_form {
+    URI_LIST_PATHS, /* one line `URI<TAB>path` per file */
+    URI_LIST_JSON,  /* one array of {"uri","path","size","error"} */
+    URI_LIST_BARE   /* the URI alone, as the Python tools print it */
+};
+
 struct uri_list {
     const char *name; /* of the command */
-    bool is_json, is_begun, has_failed;
+    enum uri_list_form form;
+    bool is_begun, has_failed;
 };
 
 /* Files are added in the order of the input. `path` is absolute. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
@@ -37,6 +38,22 @@ static void add_named(struct verify *v, const char *hash, const struct store_ent
     n->entry = *entry;
 }
 
+/* The file that `location` means, or where one should be; NULL without a location. Caller frees. */
+static char *located(const struct kachery_uri *u)
+{
+    char *path = NULL;
+
+    for (size_t i = 0; i < KACHERY_URI_LOCATIONS; i++) {
+        if (u->locations[i].len == 0)
+            continue;
+        free(path);
+        path = strndup(u->locations[i].p, u->locations[i].len);
+        if (path == NULL || access(path, F_OK) == 0)
+            break;
+    }
+    return path;
+}
+
 static int look_up(struct verify *v, const struct kachery_uri *u, struct err *e)
 {
     static const enum store_kind kinds[] = {STORE_COPY, STORE_LINK};
@@ -50,11 +67,9 @@ static int look_up(struct verify *v, const struct kachery_uri *u, struct err *e)
         if (entry.state != STORE_ABSENT)
             add_named(v, u->hash, &entry);
     }
-    if (u->location.len > 0) {
-        struct store_entry entry = {.kind = STORE_LINK, .state = STORE_OK};
-        entry.path = strndup(u->location.p, u->location.len);
-        add_named(v, u->hash, &entry);
-    }
+    struct store_entry at_location = {.kind = STORE_LINK, .state = STORE_OK, .path = located(u)};
+    if (at_location.path != NULL)
+        add_named(v, u->hash, &at_location);
     if (v->named_count == before)
         add_named(v, u->hash, &absent);
     return 0;

@@ -17,19 +17,36 @@ static int bad_uri(struct err *e, struct str text, const char *cause)
                    quote_str(quoted, text), cause);
 }
 
-/* As the deployed client reads it: the last item of a name wins. */
+static const struct str location_name = {"location=", 9};
+
+/* As the deployed client reads it: up to a second question mark; items with more or less than one
+ * equals sign are none; the last item of a name wins. */
 static void parse_query(struct kachery_uri *u, struct str query)
 {
+    query = str_slice(query, 0, str_find(query, '?'));
     while (query.len > 0) {
         struct str item = str_slice(query, 0, str_find(query, '&'));
         size_t equals = str_find(item, '=');
-        struct str name = str_slice(item, 0, equals);
-        if (str_equal(name, STR("label")))
-            u->label = str_slice(item, equals + 1, item.len);
-        else if (str_equal(name, STR("location")))
-            u->location = str_slice(item, equals + 1, item.len);
+        struct str name = str_slice(item, 0, equals), value = str_slice(item, equals + 1, item.len);
         query = str_slice(query, item.len + 1, query.len);
+        if (equals == item.len || str_find(value, '=') < value.len)
+            continue;
+        if (str_equal(name, STR("label")))
+            u->label = value;
+        else if (str_equal(name, STR("location")))
+            u->locations[0] = value;
     }
+}
+
+/* All behind the first `location=` that begins an item. */
+static struct str whole_location(struct str query)
+{
+    while (query.len > 0) {
+        if (str_starts_with(query, location_name))
+            return str_slice(query, location_name.len, query.len);
+        query = str_slice(query, str_find(query, '&') + 1, query.len);
+    }
+    return STR("");
 }
 
 int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri_form form,
@@ -47,20 +64,44 @@ int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri
     if (!hex_is_lower(hash, SHA1_HEX))
         return bad_uri(e, text, "bad hash");
     memcpy(u.hash, hash.p, SHA1_HEX);
-    if (form == KACHERY_URI_USER)
-        parse_query(&u, str_slice(text, question + 1, text.len));
+    if (form == KACHERY_URI_USER) {
+        struct str query = str_slice(text, question + 1, text.len);
+        parse_query(&u, query);
+        u.locations[1] = whole_location(query);
+        if (str_equal(u.locations[0], u.locations[1]))
+            u.locations[1] = STR("");
+    }
     *out = u;
     return 0;
+}
+
+static void put_label(struct buf *out, struct str label)
+{
+    if (label.len > 0) {
+        buf_puts(out, "?label=");
+        url_put_encoded(out, label, "/");
+    }
 }
 
 void kachery_uri_put(struct buf *out, const char *hash, struct str label)
 {
     buf_put(out, prefix);
     buf_puts(out, hash);
-    if (label.len > 0) {
-        buf_puts(out, "?label=");
-        url_put_encoded(out, label, "/");
-    }
+    put_label(out, label);
+}
+
+void kachery_uri_put_below(struct buf *out, struct str base, const char *hash, struct str label)
+{
+    buf_put(out, base);
+    buf_printf(out, "/sha1/%s", hash);
+    put_label(out, label);
+}
+
+void kachery_uri_put_location(struct buf *out, struct str path)
+{
+    buf_putc(out, str_find(buf_str(out), '?') < out->len ? '&' : '?');
+    buf_put(out, location_name);
+    buf_put(out, path);
 }
 
 void kachery_uri_put_object_key(struct buf *out, struct str directory, const char *hash)

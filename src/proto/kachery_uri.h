@@ -7,12 +7,18 @@
 #include "base/sha1.h"
 #include "base/str.h"
 
-enum { KACHERY_URI_MAX_NAME_BYTES = 200 };
+enum { KACHERY_URI_MAX_NAME_BYTES = 200, KACHERY_URI_LOCATIONS = 2 };
 
 struct kachery_uri {
     char hash[SHA1_HEX + 1];
-    struct str label;    /* raw query value, still percent-encoded; empty when absent */
-    struct str location; /* raw, never decoded; empty when absent */
+    struct str label; /* raw query value, still percent-encoded; empty when absent */
+    /*
+     * What `location` may mean: a raw path, never decoded, in which `&`, `?` and `=` may stand as
+     * they do in the query. The first reading is the Python client's: up to the next `&` or `?`,
+     * none with a further `=`. The second is what was meant where that cuts a path short: up to
+     * the end of the text, which is where kachery_uri_put_location puts it. Empty: no such reading.
+     */
+    struct str locations[KACHERY_URI_LOCATIONS];
 };
 
 enum kachery_uri_form {
@@ -20,13 +26,19 @@ enum kachery_uri_form {
     KACHERY_URI_DAEMON /* exactly sha1://<hash> with an optional query, which is ignored */
 };
 
-/* ERR_USAGE quoting the text and naming what is accepted. label and location borrow from `text`; of
- * repeated query items the last counts. KACHERY_URI_DAEMON leaves both empty. */
+/* ERR_USAGE quoting the text and naming what is accepted. label and locations borrow from `text`;
+ * of repeated query items the last counts. KACHERY_URI_DAEMON leaves them empty. */
 int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri_form form,
                       struct err *e);
 
 /* Appends sha1://<hash>, and ?label=<encoded> when label (raw UTF-8) is not empty. */
 void kachery_uri_put(struct buf *out, const char *hash, struct str label);
+
+/* The same for <base>/sha1/<hash>, where `store` put a file itself (KACHERY_STORE_FILE_PREFIX). */
+void kachery_uri_put_below(struct buf *out, struct str base, const char *hash, struct str label);
+
+/* Appends the query item `location` to the URI, which *out must hold, with nothing before it. */
+void kachery_uri_put_location(struct buf *out, struct str path);
 
 /* Appends [<directory>/]sha1/ab/cd/ef/<hash>; directory may be empty. */
 void kachery_uri_put_object_key(struct buf *out, struct str directory, const char *hash);

@@ -151,7 +151,7 @@ int store_lookup_kind(const struct store *s, const char *hash, enum store_kind k
     return 0;
 }
 
-/* True, and *out filled, when the file that the user named as the location has this hash. */
+/* True, and *out filled, when the file that is named as the location has this hash. */
 static bool is_at_location(const struct store *s, const char *hash, struct str location,
                            struct store_entry *out)
 {
@@ -193,24 +193,26 @@ static void settle_touched(const struct store *s, const char *hash, struct store
         store_refresh_link(s, hash, entry->path, entry->size, entry->mtime, &e);
 }
 
-int store_find(const struct store *s, const char *hash, struct str location,
-               struct store_entry *out, struct err *e)
+int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
+               struct err *e)
 {
-    struct store_entry found = {0};
+    struct store_entry found = {0}, located;
 
-    if (store_lookup(s, hash, &found, e) != 0)
+    if (store_lookup(s, uri->hash, &found, e) != 0)
         return -1;
     if (found.kind == STORE_COPY && found.state == STORE_OK) {
         *out = found;
         return 0;
     }
-    struct store_entry located;
-    if (is_at_location(s, hash, location, &located)) {
-        store_entry_deinit(&found);
-        found = located;
-    } else if (found.state == STORE_TOUCHED) {
-        settle_touched(s, hash, &found);
+    for (size_t i = 0; i < KACHERY_URI_LOCATIONS; i++) {
+        if (is_at_location(s, uri->hash, uri->locations[i], &located)) {
+            store_entry_deinit(&found);
+            *out = located;
+            return 0;
+        }
     }
+    if (found.state == STORE_TOUCHED)
+        settle_touched(s, uri->hash, &found);
     *out = found;
     return 0;
 }

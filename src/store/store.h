@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/sha1.h"
 #include "base/str.h"
+#include "proto/kachery_uri.h"
 
 enum { STORE_MAX_RECORD_BYTES = 65536 };
 
@@ -73,13 +74,13 @@ int store_lookup_kind(const struct store *s, const char *hash, enum store_kind k
                       struct store_entry *out, struct err *e);
 
 /*
- * For reading by the local user: like store_lookup, then `location` (raw absolute path, may be
- * empty; its hash is checked), then the link; a touched link is hashed again and its record
- * rewritten when the hash still matches. Order: copy, location, link. out->state is STORE_OK, or
- * says why there is nothing to read.
+ * For reading by the local user: like store_lookup, then what the URI's `location` may mean (when
+ * it is an absolute path, and only when the file there has the hash), then the link; a touched link
+ * is hashed again and its record rewritten when the hash still matches. Order: copy, location,
+ * link. out->state is STORE_OK, or says why there is nothing to read.
  */
-int store_find(const struct store *s, const char *hash, struct str location,
-               struct store_entry *out, struct err *e);
+int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
+               struct err *e);
 
 /* Rewrites the link record of `hash` for its target's new mtime: called by whoever has just read
  * and hashed all of the file. Does nothing when the hash was linked to another path meanwhile. */

@@ -269,6 +269,15 @@ static int copy_bytes(int fd, const char *from, struct target *target, struct er
     return n == 0 ? 0 : -1;
 }
 
+/* Replacing a file by its own copy would give it another owner, mode and time. */
+static bool is_at(int fd, const char *path)
+{
+    struct stat there, here;
+
+    return stat(path, &there) == 0 && fstat(fd, &here) == 0 && there.st_dev == here.st_dev &&
+           there.st_ino == here.st_ino;
+}
+
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e)
 {
@@ -282,6 +291,10 @@ int download_copy(const struct download_options *options, const char *from, cons
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         err_errno(e, ERR_FAILED, errno, "%s", from);
+        goto out;
+    }
+    if (is_at(fd, final)) {
+        err_set(e, ERR_FAILED, "%s: this is the file itself", path);
         goto out;
     }
     if (target_open_file(&target, final, e) != 0 || copy_bytes(fd, from, &target, e) != 0)

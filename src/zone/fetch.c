@@ -55,25 +55,38 @@ static enum fetch_result copy_path(const char *from, char **path, struct err *e)
     return FETCH_FAILED;
 }
 
+static struct download_options options_of(struct fetch *fetch, struct gateway_file *file)
+{
+    return (struct download_options){.hash = fetch->options->uri->hash,
+                                     .file = file,
+                                     .on_progress = on_bytes,
+                                     .on_temporary = on_temporary,
+                                     .ctx = fetch};
+}
+
+/* What is at `from` is the file: that is the answer, or it is copied to `to_file`. */
+static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **path,
+                                  struct err *e)
+{
+    const char *to_file = fetch->options->to_file;
+    const struct download_options copy = options_of(fetch, NULL);
+
+    if (to_file == NULL)
+        return copy_path(from, path, e);
+    fetch->phase = FETCH_COPYING;
+    return download_copy(&copy, from, to_file, e) == 0 ? copy_path(to_file, path, e)
+                                                       : FETCH_FAILED;
+}
+
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
 {
-    const struct fetch_options *options = fetch->options;
-    struct download_options copy = {.hash = options->hash,
-                                    .on_progress = on_bytes,
-                                    .on_temporary = on_temporary,
-                                    .ctx = fetch};
-    enum fetch_result result = FETCH_FAILED;
+    enum fetch_result result = FETCH_ABSENT;
     struct store_entry entry = {0};
 
-    fetch->phase = FETCH_COPYING;
-    if (store_find(fetch->store, options->hash, options->location, &entry, e) != 0)
+    if (store_find(fetch->store, fetch->options->uri, &entry, e) != 0)
         return FETCH_FAILED;
-    if (entry.state != STORE_OK)
-        result = FETCH_ABSENT;
-    else if (options->to_file == NULL)
-        result = copy_path(entry.path, path, e);
-    else if (download_copy(&copy, entry.path, options->to_file, e) == 0)
-        result = copy_path(options->to_file, path, e);
+    if (entry.state == STORE_OK)
+        result = hand_out(fetch, entry.path, path, e);
     store_entry_deinit(&entry);
     return result;
 }
@@ -82,24 +95,21 @@ static enum fetch_result download(struct fetch *fetch, struct gateway_file *file
                                   struct err *e)
 {
     const struct fetch_options *options = fetch->options;
-    struct download_options download_options = {.hash = options->hash,
-                                                .file = file,
-                                                .on_progress = on_bytes,
-                                                .on_temporary = on_temporary,
-                                                .ctx = fetch};
+    const struct download_options to = options_of(fetch, file);
+    enum fetch_result result = FETCH_FAILED;
+    char *stored = NULL;
     struct err why = {0};
-    int result;
 
     fetch->phase = FETCH_DOWNLOADING;
-    if (options->to_file == NULL)
-        result =
-            download_to_store(fetch->gateway, fetch->store, &download_options, path, &why);
-    else
-        result = download_to_file(fetch->gateway, &download_options, options->to_file, &why);
-    if (result == 0 && options->to_file != NULL)
-        return copy_path(options->to_file, path, e);
-    if (result == 0)
-        return FETCH_FOUND;
+    if (options->to_file == NULL || options->keeps_copy) {
+        if (download_to_store(fetch->gateway, fetch->store, &to, &stored, &why) == 0)
+            result = hand_out(fetch, stored, path, &why);
+    } else if (download_to_file(fetch->gateway, &to, options->to_file, &why) == 0) {
+        result = copy_path(options->to_file, path, &why);
+    }
+    free(stored);
+    if (result == FETCH_FOUND)
+        return result;
     err_set(e, why.code, "%s", why.msg);
     /* A gateway may say "found" for a while after the object is gone (PROTOCOL.md §3). */
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
@@ -110,7 +120,7 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
     enum fetch_result result = FETCH_ABSENT;
     struct gateway_file file = {0};
 
-    if (gateway_find_file(fetch->gateway, fetch->options->hash, &file, e) != 0)
+    if (gateway_find_file(fetch->gateway, fetch->options->uri->hash, &file, e) != 0)
         return FETCH_FAILED;
     if (file.is_found)
         result = download(fetch, &file, path, e);
@@ -143,8 +153,8 @@ static enum fetch_result ask(struct fetch *fetch, struct resource *resource, cha
     struct upload_status status;
     struct buf text = {0};
 
-    if (resource_request_wait(resource, fetch->gateway->http, fetch->options->hash, &wait, &status,
-                              &text, e) != 0) {
+    if (resource_request_wait(resource, fetch->gateway->http, fetch->options->uri->hash, &wait,
+                              &status, &text, e) != 0) {
         /* Not connected is not the same as not having the file. */
         if (e != NULL && e->code == ERR_NOT_FOUND)
             e->code = ERR_REFUSED;

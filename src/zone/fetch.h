@@ -13,11 +13,11 @@
 enum fetch_phase { FETCH_COPYING, FETCH_QUEUED, FETCH_UPLOADING, FETCH_DOWNLOADING };
 
 struct fetch_options {
-    const char *hash;
-    struct str location;  /* of the URI, or empty */
+    const struct kachery_uri *uri;
     const char *resource; /* URL or name; NULL: KACHERY_RESOURCE_URL */
     bool no_request;      /* do not ask any resource */
     const char *to_file;  /* NULL: into the local store */
+    bool keeps_copy;      /* what is downloaded goes into the local store also with to_file */
     int64_t ask_every_ms; /* how often the host's progress is heard */
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
     void (*on_temporary)(void *ctx, const char *temporary); /* as in struct download_options */

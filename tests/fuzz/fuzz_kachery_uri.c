@@ -13,7 +13,8 @@ static void check_put(const struct kachery_uri *u, struct str label)
 
     kachery_uri_put(&out, u->hash, label);
     require(kachery_uri_parse(&again, buf_str(&out), KACHERY_URI_USER, NULL) == 0);
-    require(strcmp(again.hash, u->hash) == 0 && again.location.len == 0);
+    require(strcmp(again.hash, u->hash) == 0);
+    require(again.locations[0].len == 0 && again.locations[1].len == 0);
     require(url_put_decoded(&decoded, again.label));
     require(str_equal(buf_str(&decoded), label));
     buf_clear(&out);
@@ -21,6 +22,19 @@ static void check_put(const struct kachery_uri *u, struct str label)
     require(out.len == 54 && str_ends_with(buf_str(&out), str_of(u->hash)));
     buf_free(&out);
     buf_free(&decoded);
+}
+
+/* Whatever bytes a path has, they come back. */
+static void check_put_location(const struct kachery_uri *u, struct str path)
+{
+    struct kachery_uri again;
+    struct buf out = {0};
+
+    kachery_uri_put(&out, u->hash, u->label);
+    kachery_uri_put_location(&out, path);
+    require(kachery_uri_parse(&again, buf_str(&out), KACHERY_URI_USER, NULL) == 0);
+    require(str_equal(again.locations[again.locations[1].len > 0], path));
+    buf_free(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -33,11 +47,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(as_user == 0 || (e.code == ERR_USAGE && str_is_utf8(str_of(e.msg))));
     if (kachery_uri_parse(&daemon, text, KACHERY_URI_DAEMON, &e) == 0) {
         require(as_user == 0 && strcmp(user.hash, daemon.hash) == 0);
-        require(daemon.label.len == 0 && daemon.location.len == 0);
+        require(daemon.label.len == 0 && daemon.locations[0].len == 0);
+        require(daemon.locations[1].len == 0);
     }
     if (as_user == 0) {
         require(hex_is_lower(str_of(user.hash), SHA1_HEX));
-        check_put(&user, user.location);
+        check_put(&user, user.locations[0]);
+        check_put_location(&user, user.locations[1]);
+        check_put_location(&user, text);
         check_put(&user, user.label);
     }
     if (kachery_uri_is_name(text))

@@ -241,12 +241,45 @@ static void test_recorded(void **state)
     buf_free(&text);
 }
 
+static void test_indented(void **state)
+{
+    static const struct {
+        const char *name, *text, *want; /* NULL: as it stands */
+    } cases[] = {
+        {"scalar", "5", NULL},
+        {"empty object", "{}", NULL},
+        {"empty array", "[]", NULL},
+        {"members in order", "{\"b\":1,\"a\":\"x\"}", "{\n    \"b\": 1,\n    \"a\": \"x\"\n}"},
+        {"nested", "{\"a\":[1,{}],\"b\":{\"c\":null}}",
+         "{\n    \"a\": [\n        1,\n        {}\n    ],\n"
+         "    \"b\": {\n        \"c\": null\n    }\n}"},
+        {"ASCII", "[\"\xc3\xa4\xf0\x9d\x84\x9e\x7f\\n\\\"\"]",
+         "[\n    \"\\u00e4\\ud834\\udd1e\\u007f\\n\\\"\"\n]"},
+        {"key in ASCII", "{\"\xc3\xa4\":true}", "{\n    \"\\u00e4\": true\n}"},
+        {"doubles", "[1.5,1e-7,1e22,-3]",
+         "[\n    1.5,\n    1e-07,\n    1e+22,\n    -3\n]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        const char *want = cases[i].want != NULL ? cases[i].want : cases[i].text;
+        struct json *root = json_parse(str_of(cases[i].text), 0, NULL);
+        struct buf b = {0};
+        unit_true(cases[i].name, root != NULL);
+        json_put_indented(&b, root);
+        unit_equal(cases[i].name, buf_cstr(&b), want);
+        json_free(root);
+        buf_free(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_document),          cmocka_unit_test(test_strings),
         cmocka_unit_test(test_doubles),           cmocka_unit_test(test_doubles_read_back),
         cmocka_unit_test(test_canonical),         cmocka_unit_test(test_recorded),
+        cmocka_unit_test(test_indented),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

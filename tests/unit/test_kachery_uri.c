@@ -13,38 +13,52 @@
 static const struct parse_case {
     const char *name, *text;
     bool user, daemon; /* accepted in this form */
-    const char *label, *location;
+    const char *label, *location, *whole; /* whole: the second reading; NULL for none */
 } parse_cases[] = {
-    {"bare", "sha1://" HASH, true, true, "", ""},
-    {"label", "sha1://" HASH "?label=a%20b.dat", true, true, "a%20b.dat", ""},
-    {"location", "sha1://" HASH "?location=/data/a b%20.dat", true, true, "", "/data/a b%20.dat"},
-    {"both", "sha1://" HASH "?label=l&location=/x=y?z", true, true, "l", "/x=y?z"},
-    {"last item wins", "sha1://" HASH "?label=a&label=b", true, true, "b", ""},
-    {"other items", "sha1://" HASH "?labels=1&x&&=2&label", true, true, "", ""},
-    {"empty query", "sha1://" HASH "?", true, true, "", ""},
-    {"name behind the hash", "sha1://" HASH "/any/name.dat", true, false, "", ""},
-    {"slash behind the hash", "sha1://" HASH "/", true, false, "", ""},
-    {"name and query", "sha1://" HASH "/n?label=l", true, false, "l", ""},
-    {"slash in the query", "sha1://" HASH "?location=/a/b", true, true, "", "/a/b"},
-    {"empty", "", false, false, NULL, NULL},
-    {"scheme only", "sha1://", false, false, NULL, NULL},
-    {"other scheme", "sha256://" HASH, false, false, NULL, NULL},
-    {"upper-case scheme", "SHA1://" HASH, false, false, NULL, NULL},
-    {"no scheme", HASH, false, false, NULL, NULL},
-    {"one slash", "sha1:/" HASH, false, false, NULL, NULL},
-    {"three slashes", "sha1:///" HASH, false, false, NULL, NULL},
-    {"39 digits", "sha1://7a56544527b002eff0fc7ba16070df264d943c0", false, false, NULL, NULL},
-    {"41 digits", "sha1://" HASH "0", false, false, NULL, NULL},
+    {"bare", "sha1://" HASH, true, true, "", "", NULL},
+    {"label", "sha1://" HASH "?label=a%20b.dat", true, true, "a%20b.dat", "", NULL},
+    {"location", "sha1://" HASH "?location=/data/a b%20.dat", true, true, "", "/data/a b%20.dat",
+     NULL},
+    {"both", "sha1://" HASH "?label=l&location=/x", true, true, "l", "/x", NULL},
+    {"location, label", "sha1://" HASH "?location=/x&label=l", true, true, "l", "/x", "/x&label=l"},
+    {"& in the location", "sha1://" HASH "?location=/x&y", true, true, "", "/x", "/x&y"},
+    {"? in the location", "sha1://" HASH "?location=/x?y", true, true, "", "/x", "/x?y"},
+    {"= in the location", "sha1://" HASH "?location=/x=y", true, true, "", "", "/x=y"},
+    {"= behind &", "sha1://" HASH "?location=/x&y=z=", true, true, "", "/x", "/x&y=z="},
+    {"last location", "sha1://" HASH "?location=/x&location=/y", true, true, "", "/y",
+     "/x&location=/y"},
+    {"no location behind ?", "sha1://" HASH "?label=l?&location=/x", true, true, "l", "", "/x"},
+    {"no value", "sha1://" HASH "?location=/x&location&label", true, true, "", "/x",
+     "/x&location&label"},
+    {"odd bytes", "sha1://" HASH "?location=/\xff\n%41 //../", true, true, "",
+     "/\xff\n%41 //../", NULL},
+    {"other name", "sha1://" HASH "?xlocation=/x", true, true, "", "", NULL},
+    {"last item wins", "sha1://" HASH "?label=a&label=b", true, true, "b", "", NULL},
+    {"other items", "sha1://" HASH "?labels=1&x&&=2&label", true, true, "", "", NULL},
+    {"empty query", "sha1://" HASH "?", true, true, "", "", NULL},
+    {"name behind the hash", "sha1://" HASH "/any/name.dat", true, false, "", "", NULL},
+    {"slash behind the hash", "sha1://" HASH "/", true, false, "", "", NULL},
+    {"name and query", "sha1://" HASH "/n?label=l", true, false, "l", "", NULL},
+    {"slash in the query", "sha1://" HASH "?location=/a/b", true, true, "", "/a/b", NULL},
+    {"empty", "", false, false, NULL, NULL, NULL},
+    {"scheme only", "sha1://", false, false, NULL, NULL, NULL},
+    {"other scheme", "sha256://" HASH, false, false, NULL, NULL, NULL},
+    {"upper-case scheme", "SHA1://" HASH, false, false, NULL, NULL, NULL},
+    {"no scheme", HASH, false, false, NULL, NULL, NULL},
+    {"one slash", "sha1:/" HASH, false, false, NULL, NULL, NULL},
+    {"three slashes", "sha1:///" HASH, false, false, NULL, NULL, NULL},
+    {"39 digits", "sha1://7a56544527b002eff0fc7ba16070df264d943c0", false, false, NULL, NULL, NULL},
+    {"41 digits", "sha1://" HASH "0", false, false, NULL, NULL, NULL},
     {"upper-case digits", "sha1://17A56544527B002EFF0FC7BA16070DF264D943C0", false, false, NULL,
-     NULL},
-    {"not hex", "sha1://g7a56544527b002eff0fc7ba16070df264d943c0", false, false, NULL, NULL},
+     NULL, NULL},
+    {"not hex", "sha1://g7a56544527b002eff0fc7ba16070df264d943c0", false, false, NULL, NULL, NULL},
     {"dot in the hash", "sha1://17a56544527b002eff0fc7ba16070df264d943.0", false, false, NULL,
-     NULL},
-    {"suffix", "sha1://" HASH ".dat", false, false, NULL, NULL},
-    {"fragment", "sha1://" HASH "#x", false, false, NULL, NULL},
-    {"leading space", " sha1://" HASH, false, false, NULL, NULL},
-    {"trailing newline", "sha1://" HASH "\n", false, false, NULL, NULL},
-    {"label before the hash", "sha1://?label=" HASH, false, false, NULL, NULL},
+     NULL, NULL},
+    {"suffix", "sha1://" HASH ".dat", false, false, NULL, NULL, NULL},
+    {"fragment", "sha1://" HASH "#x", false, false, NULL, NULL, NULL},
+    {"leading space", " sha1://" HASH, false, false, NULL, NULL, NULL},
+    {"trailing newline", "sha1://" HASH "\n", false, false, NULL, NULL, NULL},
+    {"label before the hash", "sha1://?label=" HASH, false, false, NULL, NULL, NULL},
 };
 
 static void check(const struct parse_case *c, enum kachery_uri_form form, bool want)
@@ -68,8 +82,10 @@ static void check(const struct parse_case *c, enum kachery_uri_form form, bool w
     assert_string_equal(u.hash, HASH);
     if (!str_equal(u.label, str_of(is_user ? c->label : "")))
         fail_msg("%s (%s): label \"%.*s\"", c->name, form_name, STR_ARG(u.label));
-    if (!str_equal(u.location, str_of(is_user ? c->location : "")))
-        fail_msg("%s (%s): location \"%.*s\"", c->name, form_name, STR_ARG(u.location));
+    for (int i = 0; i < KACHERY_URI_LOCATIONS; i++)
+        if (!str_equal(u.locations[i], str_of(is_user ? i == 0 ? c->location : c->whole : "")))
+            fail_msg("%s (%s): location %d \"%.*s\"", c->name, form_name, i,
+                     STR_ARG(u.locations[i]));
 }
 
 static void test_parse(void **state)
@@ -100,6 +116,29 @@ static void test_put(void **state)
         kachery_uri_put(&out, HASH, str_of(cases[i].label));
         assert_string_equal(buf_cstr(&out), cases[i].want);
         assert_int_equal(kachery_uri_parse(&u, buf_str(&out), KACHERY_URI_USER, NULL), 0);
+    }
+    buf_free(&out);
+}
+
+static void test_put_location(void **state)
+{
+    static const struct {
+        const char *label, *want;
+    } cases[] = {
+        {"", "sha1://" HASH "?location=/a b/\xff&?=%20"},
+        {"x?y", "sha1://" HASH "?label=x%3Fy&location=/a b/\xff&?=%20"},
+    };
+    struct buf out = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kachery_uri u;
+        buf_clear(&out);
+        kachery_uri_put(&out, HASH, str_of(cases[i].label));
+        kachery_uri_put_location(&out, STR("/a b/\xff&?=%20"));
+        assert_string_equal(buf_cstr(&out), cases[i].want);
+        assert_int_equal(kachery_uri_parse(&u, buf_str(&out), KACHERY_URI_USER, NULL), 0);
+        assert_true(str_equal(u.locations[1], STR("/a b/\xff&?=%20")));
     }
     buf_free(&out);
 }
@@ -142,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_put),
+        cmocka_unit_test(test_put_location),
         cmocka_unit_test(test_object_key),
         cmocka_unit_test(test_names),
     };

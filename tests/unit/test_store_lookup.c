@@ -54,6 +54,22 @@ static void expect(struct fixture *f, const char *name, const char *hash, enum s
     store_entry_deinit(&entry);
 }
 
+/* store_find of a URI whose location is made of these bytes. */
+static int find(struct fixture *f, const char *location, struct store_entry *out)
+{
+    struct kachery_uri uri;
+    struct buf text = {0};
+    struct err e;
+    int result;
+
+    kachery_uri_put(&text, hello_hash, STR("a label"));
+    kachery_uri_put_location(&text, str_of(location));
+    assert_int_equal(kachery_uri_parse(&uri, buf_str(&text), KACHERY_URI_USER, &e), 0);
+    result = store_find(&f->store, &uri, out, &e);
+    buf_free(&text);
+    return result;
+}
+
 static const char *copy_path(struct fixture *f, const char *hash)
 {
     static char text[256];
@@ -163,17 +179,16 @@ static void find_hashes_a_touched_link(void **state)
     struct fixture *f = *state;
     const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
     struct store_entry entry = {0};
-    struct err e;
 
     put_link(f, hello_hash, path, 5, mtime_of(path) - 1);
-    assert_int_equal(store_find(&f->store, hello_hash, STR(""), &entry, &e), 0);
+    assert_int_equal(find(f, "", &entry), 0);
     assert_int_equal(entry.state, STORE_OK);
     assert_string_equal(entry.path, path);
     store_entry_deinit(&entry);
     expect(f, "the record was rewritten", hello_hash, STORE_LINK, STORE_OK, path);
 
     fixture_write(f, "data/hello", STR("jello"), 1700000001);
-    assert_int_equal(store_find(&f->store, hello_hash, STR(""), &entry, &e), 0);
+    assert_int_equal(find(f, "", &entry), 0);
     assert_int_equal(entry.state, STORE_STALE);
     store_entry_deinit(&entry);
     expect(f, "the record was left", hello_hash, STORE_LINK, STORE_TOUCHED, path);
@@ -182,33 +197,40 @@ static void find_hashes_a_touched_link(void **state)
 static void find_honours_a_location(void **state)
 {
     static const struct {
-        const char *name, *location; /* relative to the fixture; NULL: as it stands */
-        const char *verbatim;
-        bool is_found;
+        const char *name, *location; /* relative to the fixture unless is_verbatim */
+        const char *found;           /* likewise; NULL: none */
+        bool is_verbatim;
     } cases[] = {
-        {"right file", "data/a file", NULL, true},
+        {"right file", "data/a file", "data/a file", false},
         {"other bytes", "data/other", NULL, false},
         {"missing", "data/none", NULL, false},
         {"directory", "data", NULL, false},
         {"not decoded", "data/a%20file", NULL, false},
-        {"relative", NULL, "data/a file", false},
-        {"none", NULL, "", false},
+        {"relative", "data/a file", NULL, true},
+        {"none", "", NULL, true},
+        {"another item behind it", "data/a file&label=x", "data/a file", false},
+        {"another question mark", "data/a file?x", "data/a file", false},
+        {"ampersand", "data/other&b", "data/other&b", false},
+        {"question mark", "data/other?", "data/other?", false},
+        {"equals sign", "data/=", "data/=", false},
+        {"all of them", "data/other&b?c=d&location=/e", "data/other&b?c=d&location=/e", false},
+        {"ends behind the file", "data/other&b&", NULL, false},
     };
     struct fixture *f = *state;
 
-    fixture_write(f, "data/a file", STR("hello"), 1700000000);
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++)
+        if (cases[i].found != NULL)
+            fixture_write(f, cases[i].found, STR("hello"), 1700000000);
     fixture_write(f, "data/other", STR("jello"), 1700000000);
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
-        const char *location = cases[i].location != NULL ? fixture_path(f, cases[i].location)
-                                                         : cases[i].verbatim;
+        const char *location = cases[i].location, *found = cases[i].found;
         struct store_entry entry = {0};
-        struct err e;
-        unit_true(cases[i].name,
-                  store_find(&f->store, hello_hash, str_of(location), &entry, &e) == 0);
-        unit_true(cases[i].name,
-                  entry.state == (cases[i].is_found ? STORE_OK : STORE_ABSENT));
-        if (cases[i].is_found)
-            unit_equal(cases[i].name, entry.path, location);
+        if (!cases[i].is_verbatim)
+            location = fixture_path(f, location);
+        unit_true(cases[i].name, find(f, location, &entry) == 0);
+        unit_true(cases[i].name, entry.state == (found != NULL ? STORE_OK : STORE_ABSENT));
+        if (found != NULL)
+            unit_equal(cases[i].name, entry.path, fixture_path(f, found));
         store_entry_deinit(&entry);
     }
 }

@@ -1,0 +1,274 @@
+#include "cmd/cloud.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "cmd/actions.h"
+#include "cmd/cmd.h"
+#include "store/hash.h"
+
+/* As cmd_parse, for exactly one argument. */
+static int parse(int argc, char **argv, const struct cmd_option *options, const char **argument)
+{
+    struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
+    int status = cmd_parse(argv[0], argc, argv, &args);
+
+    if (status < 0)
+        *argument = args.operands[0];
+    return status;
+}
+
+/* ---- store, store-local, link ---- */
+
+/* Appends the label: the one that was given, else the file's base name. A label is UTF-8, so
+ * whatever of a name is not becomes U+FFFD: it is for people to read, no file is found by it. */
+static void put_label(struct buf *out, const char *given, const char *path)
+{
+    struct str name = str_of(given);
+
+    if (name.len > 0) {
+        buf_put(out, name);
+        return;
+    }
+    for (name = str_of(path); str_find(name, '/') < name.len;)
+        name = str_slice(name, str_find(name, '/') + 1, name.len);
+    while (name.len > 0) {
+        size_t n = str_utf8_sequence(name);
+        buf_put(out, n == 0 ? STR("\xef\xbf\xbd") : str_slice(name, 0, n));
+        name = str_slice(name, n == 0 ? 1 : n, name.len);
+    }
+}
+
+int cloud_store(int argc, char **argv)
+{
+    struct store_files what = {.name = argv[0], .count = 1, .form = URI_LIST_BARE};
+    const char *given = NULL, *path;
+    const struct cmd_option options[] = {
+        {.name = "cache-locally", .flag = &what.cache_locally},
+        {.name = "label", .value = &given},
+        {0},
+    };
+    struct buf label = {0};
+    int status = parse(argc, argv, options, &path);
+
+    if (status >= 0)
+        return status;
+    put_label(&label, given, path);
+    what.paths = &path;
+    what.label = buf_cstr(&label);
+    status = store_run(&what);
+    buf_free(&label);
+    return status;
+}
+
+static int add_one(const char *name, enum batch_work work, const char *path, const char *label)
+{
+    const struct add_files what = {.name = name,
+                                   .work = work,
+                                   .sources = {.paths = &path, .path_count = 1},
+                                   .label = label,
+                                   .jobs = 1,
+                                   .form = URI_LIST_BARE};
+
+    return add_files_run(&what);
+}
+
+int cloud_link(int argc, char **argv)
+{
+    const char *given = NULL, *path;
+    const struct cmd_option options[] = {{.name = "label", .value = &given}, {0}};
+    struct buf label = {0};
+    int status = parse(argc, argv, options, &path);
+
+    if (status >= 0)
+        return status;
+    put_label(&label, given, path);
+    status = add_one(argv[0], BATCH_LINK, path, buf_cstr(&label));
+    buf_free(&label);
+    return status;
+}
+
+static bool show_hashed(void *ctx, int64_t bytes)
+{
+    remote_bar_show(ctx, "hashing", bytes, 0);
+    return true;
+}
+
+/* Appends a URI that tells where the file is; nothing is stored but its hash, in the cache. */
+static int put_reference(struct buf *out, const char *path, struct str label, struct err *e)
+{
+    struct remote_bar bar = {.is_quiet = false};
+    const struct hash_watch watch = {show_hashed, &bar};
+    struct hash_result hashed;
+    struct buf absolute = {0};
+    struct store store;
+    int result = -1;
+
+    if (store_init(&store, e) != 0)
+        return -1;
+    if (fs_absolute_path(path, &absolute, e) == 0 &&
+        hash_file(&store, buf_cstr(&absolute), HASH_USE_CACHE, &watch, &hashed, e) == 0) {
+        kachery_uri_put(out, hashed.hash, label);
+        kachery_uri_put_location(out, buf_str(&absolute));
+        result = buf_check(out, e);
+    }
+    remote_bar_end(&bar);
+    buf_free(&absolute);
+    store_deinit(&store);
+    return result;
+}
+
+static int refer(const char *name, const char *path, struct str label)
+{
+    struct uri_list list = {.name = name, .form = URI_LIST_BARE};
+    struct buf uri = {0};
+    struct err e;
+
+    if (put_reference(&uri, path, label, &e) == 0)
+        uri_list_add(&list, path, buf_cstr(&uri), -1);
+    else
+        uri_list_fail(&list, path, &e);
+    buf_free(&uri);
+    return uri_list_end(&list);
+}
+
+int cloud_store_local(int argc, char **argv)
+{
+    const char *given = NULL, *path;
+    bool is_reference = false;
+    const struct cmd_option options[] = {
+        {.name = "reference", .flag = &is_reference},
+        {.name = "label", .value = &given},
+        {0},
+    };
+    struct buf label = {0};
+    int status = parse(argc, argv, options, &path);
+
+    if (status >= 0)
+        return status;
+    put_label(&label, given, path);
+    status = is_reference ? refer(argv[0], path, buf_str(&label))
+                          : add_one(argv[0], BATCH_COPY, path, buf_cstr(&label));
+    buf_free(&label);
+    return status;
+}
+
+/* ---- load, load-info, cat ---- */
+
+/* A file that nobody has is no error here, and nothing is said of it. */
+static int finish(const char *name, int result, const struct err *e)
+{
+    if (result != 0 && e->code != ERR_NOT_FOUND)
+        return cmd_fail(name, e);
+    return cmd_finish(name, CMD_OK);
+}
+
+int cloud_load(int argc, char **argv)
+{
+    struct remote_fetch fetch = {.keeps_copy = true};
+    const char *to_file = NULL, *uri;
+    const struct cmd_option options[] = {{.name = "dest", .value = &to_file}, {0}};
+    int status = parse(argc, argv, options, &uri);
+    struct err e = {0};
+
+    if (status >= 0)
+        return status;
+    if (kachery_uri_parse(&fetch.uri, str_of(uri), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail(argv[0], &e);
+    if (to_file != NULL && *to_file != '\0')
+        fetch.to_file = to_file;
+    return finish(argv[0], load_run(argv[0], &fetch, &e), &e);
+}
+
+int cloud_load_info(int argc, char **argv)
+{
+    struct kachery_uri uri;
+    const char *text;
+    int status = parse(argc, argv, NULL, &text);
+    struct err e = {0};
+
+    if (status >= 0)
+        return status;
+    if (kachery_uri_parse(&uri, str_of(text), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail(argv[0], &e);
+    return finish(argv[0], info_run(argv[0], &uri, INFO_INDENTED, &e), &e);
+}
+
+int cloud_cat(int argc, char **argv)
+{
+    const struct cat_range all = {.start = 0, .end = -1};
+    struct remote_fetch fetch = {.to_file = NULL};
+    const char *uri;
+    int status = parse(argc, argv, NULL, &uri);
+    struct err e = {0};
+
+    if (status >= 0)
+        return status;
+    if (kachery_uri_parse(&fetch.uri, str_of(uri), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail(argv[0], &e);
+    return finish(argv[0], cat_run(argv[0], &fetch, all, &e), &e);
+}
+
+/* ---- init ---- */
+
+static void print_client(const struct remote *remote, const struct gateway_client *client)
+{
+    struct buf text = {0};
+
+    buf_printf(&text, "Client ID: %s\nLabel: ", remote->gateway.identity.client_id);
+    fs_put_printable(&text, str_of(client->label));
+    buf_puts(&text, "\nOwner: ");
+    fs_put_printable(&text, str_of(client->owner_id));
+    buf_putc(&text, '\n');
+    cmd_print(buf_str(&text));
+    buf_free(&text);
+}
+
+/* Registers the client with the user's help; -1 when that did not happen. */
+static int initialize(struct remote *remote, struct gateway_client *client, struct err *e)
+{
+    char host_name[REGISTER_LABEL_SIZE];
+    struct buf link = {0};
+    int result = register_begin(remote, register_default_label(host_name), client, &link, e);
+
+    if (result == 0 && !client->is_found) {
+        printf("\n%s\n\nOpen this link to register the client, then press Enter here.\n\n",
+               buf_cstr(&link));
+        fflush(stdout);
+        result = register_wait(remote, STDIN_FILENO, client, e);
+    }
+    if (result == 0 && !client->is_found)
+        result = err_set(e, ERR_FAILED, "the client is not registered with the zone \"%s\" of %s",
+                         remote->gateway.zone, remote->gateway.shown);
+    if (result == 0 && link.len > 0)
+        printf("Client initialized successfully.\n");
+    else if (result == 0)
+        printf("This client has already been registered:\n%s/client/%s\n\n", remote->gateway.url,
+               remote->gateway.identity.client_id);
+    buf_free(&link);
+    return result;
+}
+
+int cloud_init(int argc, char **argv)
+{
+    struct cmd_args args = {.options = NULL};
+    int status = cmd_parse(argv[0], argc, argv, &args);
+    struct gateway_client client = {0};
+    struct remote remote;
+    struct err e;
+
+    if (status >= 0)
+        return status;
+    if (remote_open(&remote, argv[0], REMOTE_KEYS_LATER, &e) != 0)
+        return cmd_fail(argv[0], &e);
+    status = CMD_OK;
+    if (initialize(&remote, &client, &e) == 0)
+        print_client(&remote, &client);
+    else
+        status = cmd_fail(argv[0], &e);
+    gateway_client_deinit(&client);
+    remote_close(&remote);
+    return cmd_finish(argv[0], status);
+}

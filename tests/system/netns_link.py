@@ -70,12 +70,15 @@ class Link:
                                f"exit(s.connect_ex(('{self.address_b}', 9)) not in (111, 0))"]).returncode == 0
 
     def set(self, **disturbance):
-        """delay_ms, jitter_ms, loss (0 to 1), dup, rate_kbit; what is not named stays as it was."""
+        """delay_ms, jitter_ms, loss (0 to 1), dup, rate_kbit; what is not named stays as it was. In force on return."""
         now = json.loads(self.control.read_text()) if self.control.exists() else {}
         now.update(disturbance)
         fresh = self.control.with_suffix(".new")
         fresh.write_text(json.dumps(now))
         fresh.rename(self.control)
+        seen = pathlib.Path(f"{self.control}.seen")
+        if self.emulator is not None:
+            harness.until(lambda: seen.exists() and seen.read_text() == json.dumps(now), "the link has taken that in")
 
     def cut(self):
         self.set(loss=1.0)

@@ -35,6 +35,8 @@ static bool is_cloud(const char *name)
     return cmd_find(cmd_cloud_table, name)->name != NULL;
 }
 
+static bool is_verbose;
+
 static const struct cmd *find_row(const char *name)
 {
     return cmd_find(is_cloud(name) ? cmd_cloud_table : cmd_table, name);
@@ -191,6 +193,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     }
     if (status >= 0)
         return status;
+    is_verbose = args->is_verbose;
     args->operands = (const char **)(argv + 1);
     args->operand_count = (size_t)(kept - 1);
     if (args->operand_count < args->min_operands)
@@ -198,6 +201,11 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     if (args->operand_count > args->max_operands)
         return usage_error(name, "unexpected argument \"%s\"", args->operands[args->max_operands]);
     return -1;
+}
+
+bool cmd_is_verbose(void)
+{
+    return is_verbose;
 }
 
 static int exit_status(enum err_code code)

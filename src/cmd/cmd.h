@@ -45,7 +45,7 @@ struct cmd_args {
     const struct cmd_option *options; /* ends with a row without name */
     size_t min_operands, max_operands;
     bool is_quiet;                    /* -q, --quiet */
-    bool is_verbose;                  /* -v, --verbose */
+    bool is_verbose;                  /* -v, --verbose: see cmd_is_verbose */
     const char **operands;            /* argv's, in order, options taken out */
     size_t operand_count;
 };
@@ -61,6 +61,9 @@ void cmd_start(void);
  * printed: 0; an unknown option, missing value, wrong count: 2, said on stderr with the usage).
  */
 int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
+
+/* Whether this process was told -v. */
+bool cmd_is_verbose(void);
 
 /* Prints "kachery-resource NAME: message" (in cmd_cloud_table: "NAME: message") to stderr and
  * gives the exit status of the code. */

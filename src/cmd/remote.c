@@ -24,6 +24,17 @@ static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e
     return 0;
 }
 
+static void show_note(void *ctx, const char *text)
+{
+    struct remote *remote = ctx;
+    struct err note;
+
+    if (remote->bar != NULL)
+        remote_bar_end(remote->bar);
+    err_set(&note, ERR_NONE, "%s", text);
+    cmd_warn(remote->name, &note);
+}
+
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e)
 {
     *remote = (struct remote){.name = name};
@@ -34,6 +45,8 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         err_set(e, ERR_FAILED, "out of memory");
     } else if (gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
                load_keys(remote, keys, e) == 0) {
+        if (cmd_is_verbose())
+            remote->gateway.watch = (struct zone_watch){.on_note = show_note, .ctx = remote};
         return 0;
     }
     remote_close(remote);
@@ -97,7 +110,9 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
     };
     int result;
 
+    remote->bar = &bar;
     result = fetch_file(&remote->gateway, &remote->store, &options, path, e);
+    remote->bar = NULL;
     remote_bar_end(&bar);
     return result;
 }

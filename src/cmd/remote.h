@@ -12,11 +12,14 @@
 #include "zone/fetch.h"
 #include "zone/gateway.h"
 
+struct remote_bar;
+
 struct remote {
     const char *name; /* of the command */
     struct store store;
     struct http_client *http;
     struct gateway gateway;
+    struct remote_bar *bar; /* shown now, or NULL */
 };
 
 enum remote_keys {
@@ -25,7 +28,8 @@ enum remote_keys {
     REMOTE_KEYS_LATER     /* the command sees to them */
 };
 
-/* On failure there is nothing to close. */
+/* `remote` stays where it is until remote_close. With -v, what is tried again and a wrong clock are
+ * told on stderr. On failure there is nothing to close. */
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e);
 void remote_close(struct remote *remote);
 

@@ -222,6 +222,7 @@ int store_run(const struct store_files *what)
     }
     if (run.folder == NULL && remote_open(&run.remote, what->name, REMOTE_KEYS_NEEDED, &e) != 0)
         return cmd_fail(what->name, &e);
+    run.remote.bar = &run.bar;
     for (size_t i = 0; i < what->count; i++)
         store_one(&run, what->paths[i]);
     if (run.folder == NULL)

@@ -2,15 +2,9 @@
 
 #include <stddef.h>
 
-#include "base/env.h"
+#include "base/interval_table.h"
 
-#define MS_MAX ((uint64_t)7 * 24 * 3600 * 1000)
-
-static const struct row {
-    const char *name;
-    size_t offset;
-    int64_t ms;
-} rows[] = {
+static const struct interval_row rows[] = {
 #define ROW(name, ms) {#name, offsetof(struct intervals, name), ms}
     ROW(connect_ms, 30000),
     ROW(acknowledge_ms, 20000),
@@ -38,51 +32,19 @@ static const struct row {
 #undef ROW
 };
 
-enum { ROWS = sizeof rows / sizeof rows[0] };
-
-static int64_t *field(struct intervals *t, const struct row *row)
-{
-    return (int64_t *)(void *)((char *)t + row->offset);
-}
+static const struct interval_table table = {rows, sizeof rows / sizeof rows[0]};
 
 void intervals_init(struct intervals *t)
 {
-    for (size_t i = 0; i < ROWS; i++)
-        *field(t, &rows[i]) = rows[i].ms;
-}
-
-static int set_one(struct intervals *t, struct str part, struct err *e)
-{
-    size_t equals = str_find(part, '=');
-    struct str name = str_slice(part, 0, equals);
-    uint64_t ms;
-
-    for (size_t i = 0; i < ROWS; i++) {
-        if (!str_equal(name, str_of(rows[i].name)))
-            continue;
-        if (!str_to_uint(str_slice(part, equals + 1, part.len), MS_MAX, &ms))
-            break;
-        *field(t, &rows[i]) = (int64_t)ms;
-        return 0;
-    }
-    return err_set(e, ERR_USAGE, "interval \"%.*s\": want NAME=MILLISECONDS", STR_ARG(part));
+    interval_table_init(&table, t);
 }
 
 int intervals_parse(struct intervals *t, struct str text, struct err *e)
 {
-    while (text.len > 0) {
-        size_t end = str_find(text, ',');
-        if (set_one(t, str_slice(text, 0, end), e) != 0)
-            return -1;
-        text = str_slice(text, end + 1, text.len);
-    }
-    return 0;
+    return interval_table_parse(&table, t, text, e);
 }
 
 int intervals_load(struct intervals *t, struct err *e)
 {
-    intervals_init(t);
-    if (intervals_parse(t, str_of(env_get("KACHERY_RESOURCE_TEST_INTERVALS")), e) == 0)
-        return 0;
-    return err_wrap(e, "KACHERY_RESOURCE_TEST_INTERVALS");
+    return interval_table_load(&table, t, "KACHERY_RESOURCE_TEST_INTERVALS", e);
 }

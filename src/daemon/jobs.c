@@ -318,7 +318,7 @@ void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes)
 {
     struct job *job = find_id(jobs, id, RUNNING);
 
-    if (job != NULL && bytes > job->status.bytes_uploaded && bytes <= job->status.size)
+    if (job != NULL && bytes >= 0 && bytes <= job->status.size)
         job->status.bytes_uploaded = bytes;
 }
 

@@ -62,6 +62,7 @@ bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out);
 /* What came of a job. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);
 void jobs_not_found(struct jobs *jobs, uint64_t id);
+/* `bytes` may be less than before: the upload began anew. */
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes);
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size);
 /* `reason` is what the waiters are told (cut and cleaned to UTF-8 by the writer of messages). */

@@ -28,11 +28,14 @@ static int ask(struct gateway *g, const char *key_dir, struct buf *link, struct 
     return gateway_put_register_url(g, str_of(host), link, e);
 }
 
-static void send_answer(int fd, int result, struct str link, const struct err *e)
+static void send_answer(int fd, const struct gateway *g, int result, struct str link,
+                        const struct err *e)
 {
-    struct buf out = {0};
+    struct buf out = {0}, clock = {0};
 
+    gateway_put_clock(g, &clock);
     json_open(&out, '{');
+    json_put_str(&out, "clock", buf_str(&clock));
     if (result != 0)
         json_put_str(&out, "failed", str_of(e->msg));
     else if (link.len > 0)
@@ -40,6 +43,7 @@ static void send_answer(int fd, int result, struct str link, const struct err *e
     json_close(&out, '}');
     frame_send(fd, buf_str(&out), -1, NULL);
     buf_free(&out);
+    buf_free(&clock);
 }
 
 static int run(int fd, void *ctx)
@@ -59,7 +63,7 @@ static int run(int fd, void *ctx)
         result = gateway_init(&g, http, r->config->values[CONFIG_ZONE], &e);
     if (result == 0)
         result = ask(&g, store.key_dir, &link, &e);
-    send_answer(fd, result, buf_str(&link), &e);
+    send_answer(fd, &g, result, buf_str(&link), &e);
     buf_free(&link);
     gateway_deinit(&g);
     store_deinit(&store);
@@ -98,6 +102,8 @@ static void take_answer(struct registration *r, const struct json *answer)
     struct str text;
     struct err what = {0};
 
+    if (json_str(json_get(answer, "clock"), &text) && text.len > 0)
+        log_line(LOG_WARN, "%.*s", STR_ARG(text));
     if (json_str(json_get(answer, "failed"), &text)) {
         err_set(&what, ERR_FAILED, "cannot tell whether this client is registered: %.*s",
                 STR_ARG(text));

@@ -15,6 +15,9 @@
 /* Of a limit that this process has, a part: login nodes end processes that reach it. */
 enum { LIMIT_PARTS = 4 };
 
+/* A link that is silent for a minute or two loses no upload: nobody watches this side. */
+enum { ASKING_LEAST = 3 };
+
 struct worker {
     int fd;
     int64_t max_cpu_ms;
@@ -27,27 +30,6 @@ struct worker {
     struct buf in, out;
     bool is_alone; /* the supervisor is gone */
 };
-
-static int open_worker(struct worker *w, const char *zone, struct err *e)
-{
-    if (store_init(&w->store, e) != 0)
-        return -1;
-    w->http = http_client_new();
-    if (w->http == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
-    if (gateway_init(&w->gateway, w->http, zone, e) != 0)
-        return -1;
-    return identity_load(&w->gateway.identity, w->store.key_dir, e);
-}
-
-static void close_worker(struct worker *w)
-{
-    gateway_deinit(&w->gateway);
-    http_client_free(w->http);
-    store_deinit(&w->store);
-    buf_free(&w->in);
-    buf_free(&w->out);
-}
 
 static void begin(struct worker *w, const char *type)
 {
@@ -96,6 +78,28 @@ static void send_last(struct worker *w)
     send_out(w);
 }
 
+/* For the log of this host. */
+static void send_note(void *ctx, const char *text)
+{
+    struct worker *w = ctx;
+
+    begin(w, "note");
+    json_put_str(&w->out, "hash", str_of(w->hash));
+    json_put_str(&w->out, "text", str_of(text));
+    send_out(w);
+}
+
+/* The supervisor's end of the socket is closed: the upload is for nobody. */
+static bool is_cancelled(void *ctx)
+{
+    struct worker *w = ctx;
+    struct pollfd p = {.fd = w->fd};
+
+    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
+        w->is_alone = true;
+    return w->is_alone;
+}
+
 /* `reason` is for the requester, `detail` (may be "") for this host's log alone. */
 static void send_failed(struct worker *w, const char *reason, const char *detail)
 {
@@ -116,15 +120,27 @@ static void send_completed(struct worker *w, const struct upload_result *result)
     send_last(w);
 }
 
-/* The supervisor's end of the socket is closed: the upload is for nobody. */
-static bool is_cancelled(void *ctx)
+static int open_worker(struct worker *w, const char *zone, struct err *e)
 {
-    struct worker *w = ctx;
-    struct pollfd p = {.fd = w->fd};
+    if (store_init(&w->store, e) != 0)
+        return -1;
+    w->http = http_client_new();
+    if (w->http == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (gateway_init(&w->gateway, w->http, zone, e) != 0)
+        return -1;
+    w->gateway.watch = (struct zone_watch){is_cancelled, send_note, w};
+    w->gateway.patience.asking_least = ASKING_LEAST;
+    return identity_load(&w->gateway.identity, w->store.key_dir, e);
+}
 
-    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
-        w->is_alone = true;
-    return w->is_alone;
+static void close_worker(struct worker *w)
+{
+    gateway_deinit(&w->gateway);
+    http_client_free(w->http);
+    store_deinit(&w->store);
+    buf_free(&w->in);
+    buf_free(&w->out);
 }
 
 static int upload(struct worker *w, const struct store_entry *entry, struct upload_result *result,
@@ -134,7 +150,6 @@ static int upload(struct worker *w, const struct store_entry *entry, struct uplo
                                            .path = entry->path,
                                            .size = entry->size,
                                            .on_progress = send_progress,
-                                           .is_cancelled = is_cancelled,
                                            .ctx = w};
 
     if (upload_file(&w->gateway, &options, result, e) != 0)

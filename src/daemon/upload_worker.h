@@ -3,7 +3,8 @@
  * alone (and the registration check) holds the client's keys.
  *
  * It gets {"id":N,"type":"upload","hash":H} and answers {"id":N,"type":…} with
- * "progress" (bytes), at most every 100 ms, then "completed" (hash, size, existed, ms) or
+ * "progress" (bytes: less than before when it begins anew), at most every 100 ms, and "note" (hash,
+ * text: for the log), then "completed" (hash, size, existed, ms) or
  * "failed" (hash; reason: in words for a remote person; detail: for this host's log alone); both
  * with isSpent: it should get no further job.
  */

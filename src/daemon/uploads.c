@@ -55,6 +55,15 @@ static void took_failed(struct uploads *u, uint64_t id, const struct json *messa
     jobs_failed(u->options.jobs, id, text);
 }
 
+static void log_note(const struct json *message)
+{
+    struct str hash = STR("?"), text = STR("");
+
+    json_str(json_get(message, "hash"), &hash);
+    json_str(json_get(message, "text"), &text);
+    log_line(LOG_WARN, "upload sha1=%.*s: %.*s", STR_ARG(hash), STR_ARG(text));
+}
+
 static bool on_message(void *owner, uint64_t id, const struct json *message)
 {
     struct uploads *u = owner;
@@ -65,7 +74,9 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
     json_str(json_get(message, "type"), &type);
     is_completed = str_equal(type, STR("completed"));
     if (!is_completed && !str_equal(type, STR("failed"))) {
-        if (json_int(json_get(message, "bytes"), &bytes))
+        if (str_equal(type, STR("note")))
+            log_note(message);
+        else if (json_int(json_get(message, "bytes"), &bytes))
             jobs_progress(u->options.jobs, id, bytes);
         return false;
     }

@@ -3,42 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
-#include "proc/pollset.h"
 #include "proto/http_head.h"
-
-struct http_call *bucket_perform(struct http_client *http, const struct http_call_options *options,
-                                 bool (*is_cancelled)(void *ctx), void *ctx, struct err *e)
-{
-    struct http_call *call = http_call_new(http, options, e);
-    struct pollset set = {0};
-    enum io io = IO_ERR;
-
-    while (call != NULL) {
-        if (is_cancelled != NULL && is_cancelled(ctx)) {
-            io = IO_ERR;
-            err_set(e, ERR_FAILED, "cancelled");
-            break;
-        }
-        io = http_call_step(call, clock_now_ms(), e);
-        if (io == IO_DONE || io == IO_ERR)
-            break;
-        pollset_clear(&set);
-        http_call_poll(call, &set);
-        if (is_cancelled != NULL)
-            pollset_wake_at(&set, clock_now_ms() + BUCKET_CANCEL_POLL_MS);
-        if (pollset_wait(&set, e) < 0) {
-            io = IO_ERR;
-            break;
-        }
-    }
-    pollset_free(&set);
-    if (io == IO_DONE)
-        return call;
-    http_call_free(call);
-    return NULL;
-}
 
 /* The text between the first <name> and </name>; empty when there is none. */
 static struct str element(struct str page, const char *name)
@@ -97,19 +63,27 @@ void bucket_put_reason(struct buf *out, struct str page)
         put_unescaped(out, str_trim(line));
 }
 
+enum err_code bucket_error(int status, struct str page)
+{
+    if (status == 404)
+        return ERR_NOT_FOUND;
+    if (status == 408 || status == 429 || status >= 500)
+        return ERR_NETWORK;
+    /* The upload was too slow for it, once. */
+    if (status == 400 && str_equal(element(page, "Code"), STR("RequestTimeout")))
+        return ERR_NETWORK;
+    return ERR_REFUSED;
+}
+
 int bucket_refusal(const struct http_call *call, struct err *e)
 {
     int status = http_call_head(call)->status;
-    enum err_code code = ERR_REFUSED;
+    struct str page = http_call_body(call);
     struct buf reason = {0};
 
-    if (status == 404)
-        code = ERR_NOT_FOUND;
-    else if (status == 408 || status == 429 || status >= 500)
-        code = ERR_NETWORK;
-    bucket_put_reason(&reason, http_call_body(call));
-    err_set(e, code, "the bucket answered %d %s%s%s", status, http_head_reason(status),
-            reason.len > 0 ? ": " : "", buf_cstr(&reason));
+    bucket_put_reason(&reason, page);
+    err_set(e, bucket_error(status, page), "the bucket answered %d %s%s%s", status,
+            http_head_reason(status), reason.len > 0 ? ": " : "", buf_cstr(&reason));
     buf_free(&reason);
     return -1;
 }

@@ -8,8 +8,7 @@
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
 #include "zone/gateway_message.h"
-
-enum { GATEWAY_TIMEOUT_MS = 60000 };
+#include "zone/retry.h"
 
 const char *gateway_default_url(void)
 {
@@ -34,6 +33,8 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
 
     while (str_ends_with(text, STR("/")))
         text.len--;
+    if (patience_load(&made.patience, e) != 0)
+        return -1;
     if (url_parse(&url, text, e) != 0)
         return err_wrap(e, "KACHERY_GATEWAY_URL");
     if (url.has_query || url_is_websocket(&url))
@@ -92,34 +93,55 @@ static int wrap(const struct gateway *g, struct err *e)
 
 /* One signed POST, whatever the status of the answer. NULL on error. */
 static struct http_call *post(struct gateway *g, const struct gateway_payload *payload,
-                              int64_t timestamp_ms, struct err *e)
+                              struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     char signature[2 * ED25519_SIGNATURE + 1] = "";
     struct buf canonical = {0}, body = {0}, url = {0};
     struct http_call *call = NULL;
 
-    gateway_message_put_payload(&canonical, payload, timestamp_ms);
+    gateway_message_put_payload(&canonical, payload, clock_wall_ms() + g->clock_offset_ms);
     if (g->identity.client_id[0] != '\0')
         identity_sign(&g->identity, buf_str(&canonical), signature);
     gateway_message_put_request(&body, buf_str(&canonical), g->identity.client_id, signature);
     buf_printf(&url, "%s/api/gateway", g->url);
     if (buf_check(&canonical, e) == 0 && buf_check(&body, e) == 0 && buf_check(&url, e) == 0)
-        call = http_client_perform(g->http,
-                                   &(struct http_call_options){
-                                       .method = STR("POST"),
-                                       .url = buf_str(&url),
-                                       .headers = &type,
-                                       .header_count = 1,
-                                       .body = buf_str(&body),
-                                       .max_answer_bytes = GATEWAY_MAX_ANSWER_BYTES,
-                                       .deadline_ms = clock_now_ms() + GATEWAY_TIMEOUT_MS,
-                                   },
-                                   e);
+        call = retry_call(g->http,
+                          &(struct http_call_options){
+                              .method = STR("POST"),
+                              .url = buf_str(&url),
+                              .headers = &type,
+                              .header_count = 1,
+                              .body = buf_str(&body),
+                              .max_answer_bytes = GATEWAY_MAX_ANSWER_BYTES,
+                              .deadline_ms = clock_now_ms() + g->patience.call_ms,
+                          },
+                          &g->watch, NULL, e);
     buf_free(&canonical);
     buf_free(&body);
     buf_free(&url);
     return call;
+}
+
+void gateway_put_clock(const struct gateway *g, struct buf *out)
+{
+    int64_t behind_s = g->clock_offset_ms / 1000;
+
+    if (behind_s != 0)
+        buf_printf(out,
+                   "this host's clock is %lld s %s that of %s: requests are signed by that one",
+                   (long long)(behind_s < 0 ? -behind_s : behind_s),
+                   behind_s < 0 ? "ahead of" : "behind", g->shown);
+}
+
+static void tell_clock(const struct gateway *g)
+{
+    struct buf text = {0};
+
+    gateway_put_clock(g, &text);
+    if (g->watch.on_note != NULL && text.len > 0)
+        g->watch.on_note(g->watch.ctx, buf_cstr(&text));
+    buf_free(&text);
 }
 
 /* Takes the gateway's clock over when a 500 shows that ours may be why it refused. */
@@ -132,6 +154,8 @@ static bool adopt_clock(struct gateway *g, const struct http_head *head)
         return false;
     skew = gateway_message_skew(http_head_parse_date(*date), clock_wall_ms() + g->clock_offset_ms);
     g->clock_offset_ms += skew;
+    if (skew != 0)
+        tell_clock(g);
     return skew != 0;
 }
 
@@ -146,30 +170,48 @@ static int refuse(const struct http_call *call, struct err *e)
     return gateway_message_refusal(head->status, http_call_body(call), e);
 }
 
-/* Asks and gives the parsed answer (caller frees), or NULL. */
-static struct json *ask(struct gateway *g, struct gateway_payload payload, struct err *e)
+/* One question and its answer. A wrong clock is corrected once, however often it is asked. */
+static struct json *ask_once(struct gateway *g, const struct gateway_payload *payload,
+                             struct retry *retry, bool *is_corrected, struct err *e)
 {
     struct json *answer = NULL;
-    struct http_call *call;
-    bool is_repeated = false;
+    struct http_call *call = post(g, payload, e);
 
-    payload.zone = g->zone;
-    for (;;) {
-        call = post(g, &payload, clock_wall_ms() + g->clock_offset_ms, e);
-        if (call == NULL)
-            return NULL; /* the message names the URL already */
-        if (is_repeated || !adopt_clock(g, http_call_head(call)))
-            break;
-        is_repeated = true;
+    if (call != NULL && !*is_corrected && adopt_clock(g, http_call_head(call))) {
+        *is_corrected = true;
         http_call_free(call);
+        call = post(g, payload, e);
     }
+    if (call == NULL)
+        return NULL; /* the message names the URL already */
+    retry_hear(retry, http_call_head(call));
     if (http_call_head(call)->status == 200)
-        answer = gateway_message_parse(http_call_body(call), payload.type, e);
+        answer = gateway_message_parse(http_call_body(call), payload->type, e);
     else
         refuse(call, e);
     http_call_free(call);
     if (answer == NULL)
         wrap(g, e);
+    return answer;
+}
+
+/* Asks, again and again for what may pass, and gives the parsed answer (caller frees), or NULL. */
+static struct json *ask(struct gateway *g, struct gateway_payload payload, struct err *e)
+{
+    int64_t total_ms = g->is_patient ? g->patience.working_ms : g->patience.asking_ms;
+    bool is_corrected = false;
+    struct json *answer;
+    struct retry retry;
+    struct err why = {0};
+
+    payload.zone = g->zone;
+    retry_init(&retry, &g->patience, &g->watch, clock_now_ms() + total_ms);
+    retry.least = g->patience.asking_least;
+    do
+        answer = ask_once(g, &payload, &retry, &is_corrected, &why);
+    while (answer == NULL && retry_again(&retry, &why) == 0);
+    if (answer == NULL)
+        err_set(e, why.code, "%s", why.msg);
     return answer;
 }
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "client/http_client.h"
 #include "zone/identity.h"
+#include "zone/patience.h"
 
 struct gateway {
     struct http_client *http; /* borrowed */
@@ -16,6 +17,10 @@ struct gateway {
     char *zone;
     struct identity identity; /* client_id "" : anonymous */
     int64_t clock_offset_ms;  /* added to our clock in timestamps */
+    struct patience patience;
+    /* Set by who opened it, for everything that is done with it: */
+    struct zone_watch watch;
+    bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
 };
 
 /* From KACHERY_GATEWAY_URL and KACHERY_ZONE (`zone` non-NULL overrides the latter). */
@@ -34,8 +39,12 @@ struct gateway_file {
 };
 void gateway_file_deinit(struct gateway_file *file);
 
-/* Errors of all calls: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
- * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. */
+/*
+ * Errors of all calls: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
+ * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. What may pass
+ * (ERR_NETWORK, ERR_TIMEOUT) was repeated before, for patience.asking_ms: every call may be made
+ * again safely. A 500 that may come from our clock is repeated once, by the gateway's clock.
+ */
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e);
 
 struct gateway_upload {
@@ -59,6 +68,9 @@ int gateway_client_info(struct gateway *g, const char *client_id, struct gateway
 /* *proxy_url (caller frees) without trailing '/'; ERR_NOT_FOUND when the zone has no such
  * resource. */
 int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e);
+
+/* Appends how wrong this host's clock is; nothing while the gateway does not mind. */
+void gateway_put_clock(const struct gateway *g, struct buf *out);
 
 /* Appends the link that a user opens to register this client. */
 int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e);

@@ -1,112 +1,138 @@
 #include "zone/upload.h"
 
-#include <poll.h>
-
 #include "base/clock.h"
 #include "base/fs.h"
 #include "zone/bucket.h"
+#include "zone/retry.h"
 #include "zone/upload_source.h"
-
-enum { UPLOAD_CANCEL_POLL_MS = 100 };
 
 /* One upload under way. */
 struct upload {
     struct gateway *gateway;
     const struct upload_options *options;
-    struct upload_source source;
-    int64_t taken, reported, reported_ms; /* bytes, and when the latter were told */
+    struct retry retry;
+    struct gateway_upload target;
+    struct upload_source source; /* of this attempt */
+    int64_t reported_ms;
+    bool is_url_new;      /* of the target: got because the bucket refused the one before */
+    bool is_never_asked; /* the bucket does not understand Expect */
 };
 
-static bool is_cancelled(const struct upload_options *options)
+enum result {
+    RESULT_DONE,
+    RESULT_AGAIN,  /* at once */
+    RESULT_FAILED, /* of the PUT: may be tried again if its error may pass */
+    RESULT_OVER    /* of something else */
+};
+
+static void report(struct upload *upload, int64_t bytes)
 {
-    return options->is_cancelled != NULL && options->is_cancelled(options->ctx);
+    upload->reported_ms = clock_now_ms();
+    if (upload->options->on_progress != NULL)
+        upload->options->on_progress(upload->options->ctx, bytes);
 }
 
-/* Tells how far it is, now and then. */
-static void report(struct upload *upload)
-{
-    int64_t now_ms = clock_now_ms();
-
-    if (upload->options->on_progress == NULL || upload->reported == upload->taken ||
-        now_ms - upload->reported_ms < UPLOAD_PROGRESS_MS)
-        return;
-    upload->reported_ms = now_ms;
-    upload->reported = upload->taken;
-    upload->options->on_progress(upload->options->ctx, upload->taken);
-}
-
-/* Asked also while the bucket takes nothing. */
-static bool cancelled(void *ctx)
+static void on_step(void *ctx, const struct http_call *call)
 {
     struct upload *upload = ctx;
 
-    report(upload);
-    return is_cancelled(upload->options);
+    if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS)
+        report(upload, http_call_delivered(call));
 }
 
-/* The body of the PUT. When it is asked for more, all that it gave before was taken. */
 static enum io next_chunk(void *ctx, struct str *chunk, struct err *e)
 {
-    struct upload *upload = ctx;
-
-    upload->taken = upload->source.bytes_given;
-    report(upload);
-    return upload_source_next(&upload->source, chunk, e);
+    return upload_source_next(&((struct upload *)ctx)->source, chunk, e);
 }
 
-static int put(struct upload *upload, const char *url, struct err *e)
+/* The file from its start: nothing of an earlier attempt is believed. */
+static int open_source(struct upload *upload, struct err *e)
 {
-    struct http_call_options options = {
+    const struct upload_options *options = upload->options;
+
+    upload_source_deinit(&upload->source);
+    return upload_source_open(&upload->source, options->path, options->hash, options->size, e);
+}
+
+static struct http_call *put_once(struct upload *upload, struct err *e)
+{
+    const struct patience *patience = &upload->gateway->patience;
+    bool asks = upload->source.size >= UPLOAD_EXPECT_BYTES && !upload->is_never_asked;
+    const struct http_call_options options = {
         .method = STR("PUT"),
-        .url = str_of(url),
+        .url = str_of(upload->target.url),
         .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
         .deadline_ms = CLOCK_NEVER_MS,
-        .stall_ms = UPLOAD_STALL_MS,
+        .stall_ms = patience->stall_ms,
+        .answer_ms = patience->answer_ms,
+        .expect_ms = asks ? patience->expect_ms : 0,
         .source = next_chunk,
         .body_size = upload->source.size,
         .ctx = upload,
     };
-    struct http_call *call = bucket_perform(upload->gateway->http, &options, cancelled, upload, e);
-    int result = 0;
 
-    if (call == NULL)
-        return -1;
-    if (http_call_head(call)->status != 200)
-        result = bucket_refusal(call, e);
-    else if (!upload_source_is_at_end(&upload->source))
-        result = err_set(e, ERR_PROTOCOL, "the bucket answered 200 after %lld of %lld bytes",
-                         (long long)upload->source.bytes_given, (long long)upload->source.size);
+    return retry_call(upload->gateway->http, &options, &upload->gateway->watch, on_step, e);
+}
+
+/* What an answer other than 200 leads to. */
+static enum result take_refusal(struct upload *upload, const struct http_call *call,
+                                    struct err *e)
+{
+    int status = http_call_head(call)->status;
+
+    bucket_refusal(call, e);
+    if (status == 417 && !upload->is_never_asked) {
+        upload->is_never_asked = true;
+        return RESULT_AGAIN;
+    }
+    if (status == 403 && !upload->is_url_new) {
+        gateway_upload_deinit(&upload->target);
+        upload->is_url_new = true;
+        return RESULT_AGAIN;
+    }
+    if (status != 403)
+        upload->is_url_new = false; /* it was good: when it is refused later, it has expired */
+    return RESULT_FAILED;
+}
+
+static enum result put(struct upload *upload, struct err *e)
+{
+    enum result result = RESULT_DONE;
+    struct http_call *call = put_once(upload, e);
+
+    if (call == NULL) {
+        upload->is_url_new = false;
+        return RESULT_FAILED;
+    }
+    retry_hear(&upload->retry, http_call_head(call));
+    if (http_call_head(call)->status != 200) {
+        result = take_refusal(upload, call, e);
+    } else if (!upload_source_is_at_end(&upload->source)) {
+        err_set(e, ERR_PROTOCOL, "the bucket answered 200 after %lld of %lld bytes",
+                (long long)upload->source.bytes_given, (long long)upload->source.size);
+        result = RESULT_FAILED;
+    }
     http_call_free(call);
     return result;
 }
 
-static int wait_for_other(const struct upload_options *options, int64_t end_ms, struct err *e)
-{
-    while (clock_now_ms() < end_ms) {
-        if (is_cancelled(options))
-            return err_set(e, ERR_FAILED, "cancelled");
-        poll(NULL, 0, UPLOAD_CANCEL_POLL_MS);
-    }
-    return 0;
-}
-
 /* Asks where to put the file, again and again while somebody else is uploading it. */
-static int initiate(struct upload *upload, struct gateway_upload *out, struct err *e)
+static int initiate(struct upload *upload, struct err *e)
 {
     const struct upload_options *options = upload->options;
-    int64_t end_ms = clock_now_ms() + UPLOAD_PENDING_TOTAL_MS;
+    struct gateway *g = upload->gateway;
+    struct gateway_upload *target = &upload->target;
+    int64_t end_ms = clock_now_ms() + g->patience.pending_total_ms;
 
     for (;;) {
-        if (is_cancelled(options))
-            return err_set(e, ERR_FAILED, "cancelled");
-        if (gateway_initiate_upload(upload->gateway, options->hash, options->size, out, e) != 0)
+        if (gateway_initiate_upload(g, options->hash, options->size, target, e) != 0)
             return -1;
-        if (out->already_exists || !out->already_pending)
+        if (target->already_exists || !target->already_pending)
             return 0;
-        gateway_upload_deinit(out);
-        if (clock_now_ms() + UPLOAD_PENDING_EVERY_MS > end_ms)
+        gateway_upload_deinit(target);
+        if (clock_now_ms() + g->patience.pending_every_ms > end_ms)
             return err_set(e, ERR_TIMEOUT, "somebody else's upload of this file does not end");
-        if (wait_for_other(options, clock_now_ms() + UPLOAD_PENDING_EVERY_MS, e) != 0)
+        if (retry_wait(&g->watch, g->patience.pending_every_ms, e) != 0)
             return -1;
     }
 }
@@ -133,33 +159,50 @@ static int check_existing(struct upload *upload, struct err *e)
     return result;
 }
 
+/* From the file's first byte to the bucket's 200, or to the zone's word that it has the file. */
+static enum result attempt(struct upload *upload, struct err *e)
+{
+    enum result result = RESULT_AGAIN;
+
+    while (result == RESULT_AGAIN) {
+        if (open_source(upload, e) != 0 ||
+            (upload->target.url == NULL && initiate(upload, e) != 0))
+            return RESULT_OVER;
+        if (upload->target.already_exists)
+            return check_existing(upload, e) == 0 ? RESULT_DONE : RESULT_OVER;
+        upload->gateway->is_patient = true; /* from now on much may be lost */
+        result = put(upload, e);
+    }
+    return result;
+}
+
 int upload_file(struct gateway *g, const struct upload_options *options,
                 struct upload_result *result, struct err *e)
 {
     struct upload upload = {.gateway = g, .options = options, .source = {.fd = -1}};
-    struct gateway_upload target = {0};
     struct upload_result made = {.size = options->size};
-    int status = -1;
+    bool was_patient = g->is_patient;
+    struct err why = {0};
+    enum result got;
+    int status;
 
-    if (upload_source_open(&upload.source, options->path, options->hash, options->size, e) != 0 ||
-        initiate(&upload, &target, e) != 0)
-        goto out;
+    retry_init(&upload.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
+    while ((got = attempt(&upload, &why)) == RESULT_FAILED && retry_again(&upload.retry, &why) == 0)
+        report(&upload, 0);
+    status = got == RESULT_DONE ? 0 : -1;
     made.mtime = fs_mtime(&upload.source.before);
-    made.already_existed = target.already_exists;
-    if (target.already_exists) {
-        status = check_existing(&upload, e);
-        goto out;
+    made.already_existed = upload.target.already_exists;
+    if (status == 0 && !made.already_existed) {
+        report(&upload, options->size);
+        status = gateway_finalize_upload(g, options->hash, options->size, upload.target.object_key,
+                                         &why);
     }
-    if (put(&upload, target.url, e) != 0)
-        goto out;
-    upload.taken = options->size;
-    upload.reported_ms = 0;
-    report(&upload);
-    status = gateway_finalize_upload(g, options->hash, options->size, target.object_key, e);
-out:
     if (status == 0)
         *result = made;
-    gateway_upload_deinit(&target);
+    else
+        err_set(e, why.code, "%s", why.msg);
+    g->is_patient = was_patient;
+    gateway_upload_deinit(&upload.target);
     upload_source_deinit(&upload.source);
     return status;
 }

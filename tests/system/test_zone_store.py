@@ -25,7 +25,7 @@ def test_store_uploads_and_prints_the_uri(zone, user, tmp_path, size):
     put, = zone.puts
     assert put["key"] == object_key(sha1(data))
     assert put["query"] == "X-Signature=secret-of-put"
-    assert set(put["headers"]) <= {"Host", "Content-Length", "User-Agent", "Connection", "Accept"}
+    assert set(put["headers"]) == {"Host", "Content-Length", "User-Agent"} | ({"Expect"} if size >= 65536 else set())
     assert put["headers"]["Content-Length"] == str(size)
 
 
@@ -125,10 +125,10 @@ def test_store_without_keys_says_how_to_get_some(zone, store, tmp_path):
     (500, "Error: User U not authorized to upload files.", "User U not authorized to upload files."),
     (500, "Error: File too large: 5 > 4", "File too large: 5 > 4"),
     (400, "Invalid request: {\"payload\": 1}", ": Invalid request\n"),
-    (502, "<html>Bad Gateway</html>", "502 Bad Gateway"),
+    (400, "<html>Bad Request</html>", "400 Bad Request"), (404, "<html>Not Found</html>", "404 Not Found"),
     (200, "<html>welcome to the airport</html>", "not a gateway's answer"),
     (200, {"type": "initiateFileUpload"}, "objectKey"),
-    (200, {"type": "initiateFileUpload", "objectKey": "k", "signedUploadUrl": "ftp://x/"}, "ftp://x/"),
+    (200, {"type": "initiateFileUpload", "objectKey": "k", "signedUploadUrl": "ftp://x/"}, "signedUploadUrl"),
     (200, {"type": "findFile", "found": True}, "initiateFileUpload"),
     (200, {"type": "initiateFileUpload", "objectKey": "x" * 200000}, "longer than 102400 bytes"),
 ])
@@ -147,10 +147,10 @@ def test_a_bucket_error_reaches_the_user_without_the_signature(zone, user, tmp_p
     done = run("store", str(written(tmp_path, "file", DATA)), env=user, check=1)
     assert "the bucket answered 403 Forbidden: AccessDenied: Request has expired" in text(done.stderr)
     assert "secret" not in text(done.stderr)
-    assert [p["type"] for p in zone.payloads] == ["initiateFileUpload"]
+    assert [p["type"] for p in zone.payloads] == ["initiateFileUpload"] * 2 and len(zone.puts) == 2
 
 
-@pytest.mark.parametrize("status", [201, 204, 206, 301, 404, 500])
+@pytest.mark.parametrize("status", [201, 204, 206, 301, 404])
 def test_only_200_is_a_success_of_a_put(zone, user, tmp_path, status):
     zone.put_answer = (status, "")
     done = run("store", str(written(tmp_path, "file", DATA)), env=user, check=1)
@@ -264,7 +264,7 @@ def test_upload_to_and_download_from_nginx(zone, user, tmp_path, nginx, size):
     zone.objects[sha1(data)] = data
     run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env=user, check=0)
     assert (tmp_path / "out").read_bytes() == data
-    assert "GET /sha1/" in (root / "access.log").read_text()
+    harness.until(lambda: "GET /sha1/" in (root / "access.log").read_text(), "nginx has written its log")
 
 
 def test_an_upload_that_is_cut_never_appears_in_nginx(zone, user, tmp_path, nginx):

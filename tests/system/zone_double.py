@@ -52,6 +52,7 @@ class ZoneDouble:
         self.is_anonymous = False  # requests without signature are expected
         self.opens_registration = False
         self.bucket_url = None    # another server's, for PUT and GET
+        self.tickets = None       # an iterator: what it gives is added to each signed URL
         self.resource_uploads = {}  # hash: bytes that appear when a resource says completed
         started = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
@@ -118,10 +119,21 @@ class ZoneDouble:
         if not self.is_anonymous:
             self.expect(signature_is_right(body["fromClientId"], payload, body["signature"]), f"signature of {payload}")
         if self.answers.get(kind):
-            return self.respond(*self.answers[kind].pop(0))
+            answer = self.answers[kind].pop(0)
+            if answer == "cut":
+                request.transport.abort()
+                return web.Response()
+            if answer == "silence":
+                await asyncio.sleep(600)
+            if answer != "pass":
+                return self.respond(*answer)
         if abs(payload["timestamp"] - 1000 * self.now()) > 125000:
             return self.respond(500, "Error: Invalid timestamp", self.date())
         return self.respond(*getattr(self, "_" + kind)(payload), self.date())
+
+    def signed(self, key, verb):
+        ticket = f"&ticket={next(self.tickets)}" if self.tickets else ""
+        return f"{self.bucket_url or self.url + '/bucket'}/{key}?X-Signature=secret-of-{verb}{ticket}"
 
     def _findFile(self, payload):
         digest = payload["hash"]
@@ -130,14 +142,14 @@ class ZoneDouble:
         key = object_key(digest)
         return 200, {"type": "findFile", "found": True, "size": len(self.objects[digest]),
                      "bucketUri": "r2://test?region=auto", "objectKey": key,
-                     "url": f"{self.bucket_url or self.url + '/bucket'}/{key}?X-Signature=secret-of-get"}
+                     "url": self.signed(key, "get")}
 
     def _initiateFileUpload(self, payload):
         if payload["hash"] in self.objects:
             return 200, {"type": "initiateFileUpload", "alreadyExists": True}
         key = object_key(payload["hash"])
         return 200, {"type": "initiateFileUpload", "alreadyExists": False, "objectKey": key,
-                     "signedUploadUrl": f"{self.bucket_url or self.url + '/bucket'}/{key}?X-Signature=secret-of-put"}
+                     "signedUploadUrl": self.signed(key, "put")}
 
     def _finalizeFileUpload(self, payload):
         self.expect(payload["objectKey"] == object_key(payload["hash"]), "objectKey")

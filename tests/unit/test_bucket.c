@@ -50,11 +50,40 @@ static void test_long_reason(void **state)
     buf_free(&out);
 }
 
+static void test_kinds(void **state)
+{
+    static const struct {
+        const char *name;
+        int status;
+        const char *page;
+        enum err_code want;
+    } cases[] = {
+        {"gone", 404, "<Code>NoSuchKey</Code>", ERR_NOT_FOUND},
+        {"too slow", 400, "<Error><Code>RequestTimeout</Code></Error>", ERR_NETWORK},
+        {"too slow, they say elsewhere", 400, "<Message>RequestTimeout</Message>", ERR_REFUSED},
+        {"clock", 403, "<Code>RequestTimeTooSkewed</Code>", ERR_REFUSED},
+        {"bad", 400, "", ERR_REFUSED},
+        {"timeout", 408, "", ERR_NETWORK},
+        {"slow down", 429, "", ERR_NETWORK},
+        {"error", 500, "", ERR_NETWORK},
+        {"busy", 503, "<Code>SlowDown</Code>", ERR_NETWORK},
+        {"expired", 403, "<Code>AccessDenied</Code>", ERR_REFUSED},
+        {"redirection", 301, "", ERR_REFUSED},
+        {"created", 201, "", ERR_REFUSED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++)
+        unit_true(cases[i].name,
+                  bucket_error(cases[i].status, str_of(cases[i].page)) == cases[i].want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_long_reason),
+        cmocka_unit_test(test_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

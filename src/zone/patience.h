@@ -1,0 +1,41 @@
+/*
+ * How long and how often the zone client waits and tries again, and what a caller may say and hear
+ * meanwhile. The product uses the defaults; tests change single ones with the environment variable
+ * KACHERY_RESOURCE_TEST_PATIENCE, a list such as "pause_min_ms=10,expect_ms=100".
+ */
+#ifndef ZONE_PATIENCE_H
+#define ZONE_PATIENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct patience {
+    int64_t pause_min_ms;   /* before another attempt; doubled each time, with jitter, up to */
+    int64_t pause_max_ms;
+    int64_t retry_after_ms; /* what a server may ask for at most */
+    int64_t attempts;       /* of a transfer, without getting further */
+    int64_t call_ms;        /* one call of the gateway */
+    int64_t asking_ms;      /* a call and its repetitions */
+    int64_t asking_least;   /* attempts, however long each was silent */
+    int64_t working_ms;     /* like asking_ms, where much is done already */
+    int64_t expect_ms;      /* for the bucket's word before an upload's body is sent */
+    int64_t stall_ms;       /* a transfer without a byte */
+    int64_t answer_ms;      /* the bucket's answer, when it has all: it may sync to disk first */
+    int64_t pending_every_ms; /* an older gateway's alreadyPending is asked again that often */
+    int64_t pending_total_ms; /* for so long */
+};
+
+int patience_load(struct patience *p, struct err *e);
+
+/* What a caller may say and hear during calls that take long. All zeros: nothing. */
+struct zone_watch {
+    /* Returns true to give up with ERR_FAILED "cancelled". Asked often in every wait. */
+    bool (*is_cancelled)(void *ctx);
+    /* What happens meanwhile, in words for a log: another attempt, a wrong clock. */
+    void (*on_note)(void *ctx, const char *text);
+    void *ctx;
+};
+
+#endif

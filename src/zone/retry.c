@@ -1,0 +1,153 @@
+#include "zone/retry.h"
+
+#include <poll.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "proc/pollset.h"
+#include "proto/http_head.h"
+
+/* Doublings that matter: far beyond pause_max_ms. */
+enum { MAX_DOUBLINGS = 20 };
+
+void retry_init(struct retry *r, const struct patience *patience, const struct zone_watch *watch,
+                int64_t until_ms)
+{
+    *r = (struct retry){
+        .patience = patience, .watch = watch, .until_ms = until_ms, .after_ms = -1};
+}
+
+int64_t retry_parse_after(struct str value, int64_t now_ms)
+{
+    uint64_t seconds;
+    int64_t date_ms;
+
+    if (str_to_uint(value, INT64_MAX / 1000, &seconds))
+        return (int64_t)seconds * 1000;
+    date_ms = http_head_parse_date(value);
+    if (date_ms < 0)
+        return -1;
+    return date_ms > now_ms ? date_ms - now_ms : 0;
+}
+
+void retry_hear(struct retry *r, const struct http_head *head)
+{
+    const struct str *after = http_head_get(head, "Retry-After");
+    const struct str *date = http_head_get(head, "Date");
+    int64_t date_ms = date == NULL ? -1 : http_head_parse_date(*date);
+
+    /* A date is of the server's clock, and ours may be wrong. */
+    r->after_ms =
+        after == NULL ? -1 : retry_parse_after(*after, date_ms >= 0 ? date_ms : clock_wall_ms());
+}
+
+void retry_got_further(struct retry *r)
+{
+    r->failures = 0;
+}
+
+int64_t retry_pause_ms(const struct retry *r, uint64_t random)
+{
+    int64_t doublings = r->failures - 1, pause = r->patience->pause_min_ms, after = r->after_ms;
+
+    if (doublings > MAX_DOUBLINGS)
+        doublings = MAX_DOUBLINGS;
+    for (; doublings > 0 && pause < r->patience->pause_max_ms; doublings--)
+        pause *= 2;
+    if (pause > r->patience->pause_max_ms)
+        pause = r->patience->pause_max_ms;
+    /* Half of it is jitter, so that many clients do not come back at once. */
+    pause = pause / 2 + (int64_t)(random % (uint64_t)(pause - pause / 2 + 1));
+    if (after > r->patience->retry_after_ms)
+        after = r->patience->retry_after_ms;
+    return pause > after ? pause : after;
+}
+
+static bool is_cancelled(const struct zone_watch *watch)
+{
+    return watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx);
+}
+
+int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e)
+{
+    int64_t end_ms = clock_now_ms() + pause_ms, left_ms;
+
+    for (;;) {
+        if (is_cancelled(watch))
+            return err_set(e, ERR_FAILED, "cancelled");
+        left_ms = end_ms - clock_now_ms();
+        if (left_ms <= 0)
+            return 0;
+        poll(NULL, 0, left_ms < RETRY_CANCEL_POLL_MS ? (int)left_ms : RETRY_CANCEL_POLL_MS);
+    }
+}
+
+static void tell(const struct zone_watch *watch, const struct err *e, int64_t pause_ms)
+{
+    struct buf text = {0};
+
+    if (watch->on_note == NULL)
+        return;
+    buf_printf(&text, "%s; again in %lld.%lld s", e->msg, (long long)pause_ms / 1000,
+               (long long)pause_ms % 1000 / 100);
+    watch->on_note(watch->ctx, buf_cstr(&text));
+    buf_free(&text);
+}
+
+int retry_again(struct retry *r, struct err *e)
+{
+    int64_t pause_ms;
+    bool is_enough;
+
+    if (e->code != ERR_NETWORK && e->code != ERR_TIMEOUT)
+        return -1;
+    r->attempts++;
+    r->failures++;
+    pause_ms = retry_pause_ms(r, random_below(UINT32_MAX));
+    if (r->until_ms == CLOCK_NEVER_MS)
+        is_enough = r->failures >= r->patience->attempts;
+    else
+        is_enough = r->attempts >= r->least && clock_now_ms() + pause_ms > r->until_ms;
+    if (is_enough)
+        return r->attempts == 1 ? -1 : err_wrap(e, "after %lld attempts", (long long)r->attempts);
+    tell(r->watch, e, pause_ms);
+    r->after_ms = -1;
+    return retry_wait(r->watch, pause_ms, e);
+}
+
+struct http_call *retry_call(struct http_client *http, const struct http_call_options *options,
+                             const struct zone_watch *watch,
+                             void (*on_step)(void *ctx, const struct http_call *call),
+                             struct err *e)
+{
+    struct http_call *call = http_call_new(http, options, e);
+    struct pollset set = {0};
+    enum io io = IO_ERR;
+
+    while (call != NULL) {
+        if (is_cancelled(watch)) {
+            io = IO_ERR;
+            err_set(e, ERR_FAILED, "cancelled");
+            break;
+        }
+        io = http_call_step(call, clock_now_ms(), e);
+        if (on_step != NULL)
+            on_step(options->ctx, call);
+        if (io == IO_DONE || io == IO_ERR)
+            break;
+        pollset_clear(&set);
+        http_call_poll(call, &set);
+        if (watch->is_cancelled != NULL || on_step != NULL)
+            pollset_wake_at(&set, clock_now_ms() + RETRY_CANCEL_POLL_MS);
+        if (pollset_wait(&set, e) < 0) {
+            io = IO_ERR;
+            break;
+        }
+    }
+    pollset_free(&set);
+    if (io == IO_DONE)
+        return call;
+    http_call_free(call);
+    return NULL;
+}

@@ -1,0 +1,60 @@
+/*
+ * Trying again: what may pass is repeated after a pause that grows, never for ever, and every wait
+ * can be cancelled. Also the one way in which the zone client runs a call.
+ */
+#ifndef ZONE_RETRY_H
+#define ZONE_RETRY_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "client/http_client.h"
+#include "zone/patience.h"
+
+/* How often is_cancelled is asked at least. */
+enum { RETRY_CANCEL_POLL_MS = 100 };
+
+struct retry {
+    const struct patience *patience;
+    const struct zone_watch *watch;
+    int64_t until_ms; /* no attempt begins later (clock_now_ms()), or CLOCK_NEVER_MS */
+    int64_t least;    /* attempts to make, even later than that */
+    int64_t attempts; /* failed ones, all together */
+    int64_t failures; /* the same since it last got further */
+    int64_t after_ms; /* what the last answer asked for; -1: nothing */
+};
+
+/* Both are borrowed. Without end time patience->attempts is the limit. */
+void retry_init(struct retry *r, const struct patience *patience, const struct zone_watch *watch,
+                int64_t until_ms);
+
+/* Remembers the Retry-After of an answer for the next pause. */
+void retry_hear(struct retry *r, const struct http_head *head);
+
+/* The attempt got further than all before: the pauses begin anew. */
+void retry_got_further(struct retry *r);
+
+/*
+ * After a failed attempt, which *e tells. 0 after the pause: try again. -1: it is not to be
+ * repeated (only ERR_NETWORK and ERR_TIMEOUT may pass), or it was enough (*e then says how often),
+ * or *e is "cancelled".
+ */
+int retry_again(struct retry *r, struct err *e);
+
+/* The length of the next pause; `random` is any number. */
+int64_t retry_pause_ms(const struct retry *r, uint64_t random);
+
+/* A Retry-After value in ms from `now_ms` (wall time, of the sender if known); 0 for a time that is
+ * over, -1 when it is neither seconds nor a date. */
+int64_t retry_parse_after(struct str value, int64_t now_ms);
+
+/* Waits; -1 with ERR_FAILED "cancelled". */
+int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e);
+
+/* Like http_client_perform, but gives up with ERR_FAILED "cancelled" soon after is_cancelled says
+ * so. on_step (may be NULL) is called in every step and gets the options' ctx. */
+struct http_call *retry_call(struct http_client *http, const struct http_call_options *options,
+                             const struct zone_watch *watch,
+                             void (*on_step)(void *ctx, const struct http_call *call),
+                             struct err *e);
+
+#endif

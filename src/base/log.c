@@ -127,13 +127,14 @@ static void put_head(struct line *line, enum log_level level)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     int64_t now = clock_wall_ms();
-    time_t seconds = (time_t)(now / 1000);
+    int ms = (int)((now % 1000 + 1000) % 1000); /* a clock may stand before 1970 */
+    time_t seconds = (time_t)((now - ms) / 1000);
     struct tm t;
 
     gmtime_r(&seconds, &t);
     line->len = strftime(line->text, sizeof line->text, "%Y-%m-%dT%H:%M:%S", &t);
     line->len += (size_t)snprintf(line->text + line->len, sizeof line->text - line->len,
-                                  ".%03dZ %s ", (int)(now % 1000), names[level]);
+                                  ".%03dZ %s ", ms, names[level]);
 }
 
 /* Says that lines are missing, as soon as there is room again. */

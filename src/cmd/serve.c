@@ -35,8 +35,10 @@ static int read_secret(struct serve *serve, struct err *e)
 
     if (serve->secret_file == NULL)
         return take_secret(secret, e);
-    if (fs_read_file(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0)
+    if (fs_read_file(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0) {
+        e->code = ERR_FAILED; /* "not found" is what clients are told of shared files */
         return err_wrap(e, "proxy secret");
+    }
     secret->len = str_find(buf_str(secret), '\n');
     if (secret->len > 0 && secret->data[secret->len - 1] == '\r')
         secret->len--;
@@ -69,7 +71,7 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
                                        .public_url = serve->public_url,
                                        .is_open = serve->is_open}};
 
-    if (hub.has_gateway && serve->data == NULL)
+    if (hub.has_gateway && (serve->data == NULL || *serve->data == '\0'))
         return err_set(e, ERR_USAGE, "no data directory: want --data DIR");
     if (find_listen(serve, e) != 0 || (hub.has_proxy && read_secret(serve, e) != 0))
         return -1;

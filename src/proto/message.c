@@ -404,9 +404,10 @@ void message_put_request(struct buf *out, const struct message_request *r)
     json_close(out, '}');
 }
 
+/* Absent, or the time of a clock that stands before 1970, which every reader refuses. */
 static void put_count(struct buf *out, const char *key, int64_t count)
 {
-    if (count != MESSAGE_ABSENT)
+    if (count >= 0)
         json_put_int(out, key, count);
 }
 

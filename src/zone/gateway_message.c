@@ -24,7 +24,8 @@ void gateway_message_put_payload(struct buf *out, const struct gateway_payload *
     put_member(out, "resourceName", payload->resource_name);
     if (payload->size >= 0)
         json_put_int(out, "size", payload->size);
-    json_put_int(out, "timestamp", timestamp_ms);
+    /* Before 1970 is refused as malformed, without the Date by which a clock is corrected. */
+    json_put_int(out, "timestamp", timestamp_ms < 0 ? 0 : timestamp_ms);
     put_member(out, "type", payload->type);
     put_member(out, "zone", payload->zone);
     json_close(out, '}');

@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from harness import run
+from harness import clean_environment, run
 from zone_double import ABSENT, text, written
 
 
@@ -57,3 +57,10 @@ def test_timeout_bounds_the_whole_call_with_wait(zone, user):
     zone.is_silent_proxy = True
     done = run("request", "--wait", "--timeout", "0", f"sha1://{ABSENT}", env=asking(user, zone), check=1, timeout=8)
     assert "not finished within" in text(done.stderr)
+
+
+@pytest.mark.parametrize("options, status", [
+    (["proxy", "--secret-file", "/nonexistent"], 1), (["hub", "--data", "d", "--secret-file", "/nonexistent"], 1),
+    (["gateway", "--data", ""], 2)])
+def test_exit_3_is_for_files_that_nobody_has(tmp_path, options, status):
+    run(*options, "--listen", "127.0.0.1:0", env=clean_environment(HOME=tmp_path), cwd=tmp_path, check=status)

@@ -98,6 +98,17 @@ static void test_recorded_requests(void **state)
     json_free(keys);
 }
 
+static void test_clock_before_1970(void **state)
+{
+    const struct gateway_payload payload = {.type = "findFile", .size = -1};
+    struct buf out = {0};
+
+    (void)state;
+    gateway_message_put_payload(&out, &payload, -1);
+    assert_string_equal(buf_cstr(&out), "{\"timestamp\":0,\"type\":\"findFile\"}");
+    buf_free(&out);
+}
+
 static void test_anonymous(void **state)
 {
     struct buf out = {0};
@@ -382,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recorded_requests), cmocka_unit_test(test_anonymous),
+        cmocka_unit_test(test_clock_before_1970),
         cmocka_unit_test(test_recorded_answers),  cmocka_unit_test(test_answers),
         cmocka_unit_test(test_proxy_url),         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_reason),       cmocka_unit_test(test_skew),

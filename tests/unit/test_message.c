@@ -355,6 +355,7 @@ static void test_put(void **state)
     status.size = 16;
     status.bytes_uploaded = 0;
     status.requested_ms = INT64_C(1795337120782);
+    status.started_ms = -205000000000; /* a clock before 1970: not said, it would be refused */
     message_put_response(&out, STR("i"), &status, STR(""));
     expect_put(&out, "{\"type\":\"responseToClient\",\"requestId\":\"i\",\"response\":{\"type\":"
                      "\"fileUpload\",\"status\":{\"status\":\"running\",\"size\":16,"

@@ -30,6 +30,7 @@ python3-cryptography   -          test,bench
 iproute2               ip         test
 ethtool                ethtool    test
 nginx-light            nginx      test,bench
+chromium               chromium   test
 tinyproxy              tinyproxy  test
 btrfs-progs            mkfs.btrfs test
 openssl                openssl    test,bench

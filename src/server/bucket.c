@@ -1,6 +1,7 @@
 #include "server/bucket.h"
 
 #include "base/clock.h"
+#include "server/cors.h"
 #include "server/html.h"
 
 void bucket_answer_error(struct http_conn *conn, int status, const char *code, const char *message)
@@ -40,8 +41,15 @@ bool bucket_check_url(const struct site *site, struct http_conn *conn,
 
 void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES])
 {
-    routes[0] = (struct http_route){
-        .method = "PUT", .path = SIGNED_URL_PATH, .on_head = bucket_upload, .owner = site};
-    routes[1] = (struct http_route){
-        .method = "GET", .path = SIGNED_URL_PATH, .on_head = bucket_download, .owner = site};
+    routes[0] = (struct http_route){.method = "PUT",
+                                    .path = SIGNED_URL_PATH,
+                                    .on_head = bucket_upload,
+                                    .is_public = true,
+                                    .owner = site};
+    routes[1] = (struct http_route){.method = "GET",
+                                    .path = SIGNED_URL_PATH,
+                                    .on_head = bucket_download,
+                                    .is_public = true,
+                                    .owner = site};
+    routes[2] = cors_route(SIGNED_URL_PATH);
 }

@@ -8,7 +8,7 @@
 #include "server/http_server.h"
 #include "server/site.h"
 
-enum { BUCKET_ROUTES = 2, BUCKET_READ_BYTES = 262144 };
+enum { BUCKET_ROUTES = 3, BUCKET_READ_BYTES = 262144 };
 
 /* What the bucket's process serves; `site` is borrowed. */
 void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES]);

@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "proto/url.h"
+#include "server/cors.h"
 #include "server/gateway_calls.h"
 #include "server/gateway_request.h"
 #include "server/html.h"
@@ -182,9 +183,11 @@ void gateway_api_put_routes(struct site *site, struct http_route routes[GATEWAY_
                                     .path = "/api/gateway",
                                     .max_body_bytes = GATEWAY_REQUEST_MAX_BYTES,
                                     .on_request = on_call,
+                                    .is_public = true,
                                     .owner = site};
     routes[1] = (struct http_route){
         .method = "GET", .path = "/registerClient/", .on_request = on_register, .owner = site};
     routes[2] = (struct http_route){
         .method = "GET", .path = "/client/", .on_request = on_client, .owner = site};
+    routes[3] = cors_route("/api/gateway");
 }

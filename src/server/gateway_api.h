@@ -11,7 +11,7 @@
 #define GATEWAY_API_MAX_FILE_BYTES INT64_C(5000000000) /* as the deployed gateway */
 
 enum {
-    GATEWAY_API_ROUTES = 3,
+    GATEWAY_API_ROUTES = 4,
     GATEWAY_API_MAX_CHECKED_BYTES = 256 << 20 /* of an object that is hashed during a call */
 };
 

@@ -8,9 +8,10 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "server/cors.h"
 #include "server/http_conn.h"
 
-enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 256 };
+enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384 };
 
 bool http_out_is_empty(const struct http_conn *conn)
 {
@@ -51,6 +52,10 @@ static void put_head(struct http_conn *conn, const struct http_answer *answer, u
 
     http_head_put_status(out, answer->status);
     http_head_put_header(out, "Date", date_now(conn->server));
+    if (conn->route != NULL && conn->route->is_public) {
+        http_head_put_header(out, "Access-Control-Allow-Origin", STR("*"));
+        http_head_put_header(out, "Access-Control-Expose-Headers", STR(CORS_EXPOSED));
+    }
     if (answer->content_type != NULL)
         http_head_put_header(out, "Content-Type", str_of(answer->content_type));
     for (size_t i = 0; i < answer->header_count; i++)

@@ -62,6 +62,7 @@ struct http_route {
     void (*on_request)(struct http_conn *conn, const struct http_request *request, void *owner);
     void (*on_head)(struct http_conn *conn, const struct http_request *request, void *owner);
     bool takes_connection; /* called when all earlier answers are written */
+    bool is_public;        /* web pages of any origin may read the answers: cors.h */
     void *owner;
 };
 

@@ -178,6 +178,7 @@ static void put_crew_routes(struct hub *hub, struct crew *crew, const struct htt
                                                               .path = routes[i].path,
                                                               .on_head = crew_give,
                                                               .takes_connection = true,
+                                                              .is_public = routes[i].is_public,
                                                               .owner = crew};
 }
 

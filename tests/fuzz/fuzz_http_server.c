@@ -120,10 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w = {.rest = {(const char *)data, size}};
     struct http_route routes[] = {
-        {"GET", "/wait", 0, on_wait, NULL, false, &w},
-        {"PUT", "/s", 0, NULL, on_stream, false, &w},
-        {"GET", "/detach", 0, NULL, on_detach, true, &w},
-        {"*", "/", MAX_BODY, on_request, NULL, false, &w},
+        {"GET", "/wait", 0, on_wait, NULL, false, false, &w},
+        {"PUT", "/s", 0, NULL, on_stream, false, false, &w},
+        {"GET", "/detach", 0, NULL, on_detach, true, false, &w},
+        {"*", "/", MAX_BODY, on_request, NULL, false, false, &w},
     };
     struct http_server_options options = {.cork = &w.cork,
                                           .routes = routes,

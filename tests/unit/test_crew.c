@@ -41,9 +41,9 @@ static void on_suicide(struct http_conn *conn, const struct http_request *reques
 }
 
 static const struct http_route worker_routes[] = {
-    {"POST", "/worker", 100000, on_worker, NULL, false, NULL},
-    {"GET", "/pid", 0, on_pid, NULL, false, NULL},
-    {"GET", "/suicide", 0, on_suicide, NULL, false, NULL},
+    {"POST", "/worker", 100000, on_worker, NULL, false, false, NULL},
+    {"GET", "/pid", 0, on_pid, NULL, false, false, NULL},
+    {"GET", "/suicide", 0, on_suicide, NULL, false, false, NULL},
 };
 
 static int run_worker(int fd, void *ctx)
@@ -80,10 +80,10 @@ static void on_return(void *owner, int fd, struct str bytes)
 }
 
 static const struct http_route hub_routes[] = {
-    {"GET", "/hub", 0, on_hub, NULL, false, NULL},
-    {"POST", "/worker", 0, NULL, give, true, NULL},
-    {"GET", "/pid", 0, NULL, give, true, NULL},
-    {"GET", "/suicide", 0, NULL, give, true, NULL},
+    {"GET", "/hub", 0, on_hub, NULL, false, false, NULL},
+    {"POST", "/worker", 0, NULL, give, true, false, NULL},
+    {"GET", "/pid", 0, NULL, give, true, false, NULL},
+    {"GET", "/suicide", 0, NULL, give, true, false, NULL},
 };
 
 static void open_hub(struct http_world *w, unsigned max_workers, int64_t idle_ms)

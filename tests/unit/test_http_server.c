@@ -111,13 +111,13 @@ static void on_file(struct http_conn *conn, const struct http_request *request, 
 }
 
 static struct http_route routes[] = {
-    {"GET", "/hello", 0, on_hello, NULL, false, NULL},
-    {"POST", "/echo/", MAX_BODY, on_echo, NULL, false, NULL},
-    {"*", "/early", 0, NULL, on_early, false, NULL},
-    {"GET", "/wait", 0, on_wait, NULL, false, NULL},
-    {"PUT", "/stream", 0, NULL, on_stream, false, NULL},
-    {"GET", "/detach", 0, NULL, on_detach, true, NULL},
-    {"GET", "/file", 0, NULL, on_file, false, NULL},
+    {"GET", "/hello", 0, on_hello, NULL, false, false, NULL},
+    {"POST", "/echo/", MAX_BODY, on_echo, NULL, false, false, NULL},
+    {"*", "/early", 0, NULL, on_early, false, false, NULL},
+    {"GET", "/wait", 0, on_wait, NULL, false, false, NULL},
+    {"PUT", "/stream", 0, NULL, on_stream, false, false, NULL},
+    {"GET", "/detach", 0, NULL, on_detach, true, false, NULL},
+    {"GET", "/file", 0, NULL, on_file, false, false, NULL},
 };
 
 static void open_world(struct http_world *w)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
 
@@ -15,7 +16,8 @@ static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e
     if (keys == REMOTE_KEYS_LATER ||
         identity_load(&remote->gateway.identity, remote->store.key_dir, &why) == 0)
         return 0;
-    if (keys == REMOTE_KEYS_NEEDED)
+    /* Whoever sets keys means them: not to be anonymous instead. */
+    if (keys == REMOTE_KEYS_NEEDED || env_get("KACHERY_CLOUD_CLIENT_ID") != NULL)
         return err_set(e, ERR_FAILED, "%s", why.msg);
     if (why.code != ERR_NOT_FOUND) {
         err_wrap(&why, "going on without the client's keys");

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/env.h"
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
@@ -37,9 +38,25 @@ static void show_note(void *ctx, const char *text)
     cmd_warn(remote->name, &note);
 }
 
+bool remote_is_late(const struct remote *remote)
+{
+    return remote->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= remote->deadline_ms;
+}
+
+static bool is_late(void *ctx)
+{
+    return remote_is_late(ctx);
+}
+
+void remote_set_deadline(struct remote *remote, int64_t deadline_ms)
+{
+    remote->deadline_ms = deadline_ms;
+    remote->gateway.watch.is_cancelled = is_late;
+}
+
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e)
 {
-    *remote = (struct remote){.name = name};
+    *remote = (struct remote){.name = name, .deadline_ms = CLOCK_NEVER_MS};
     if (store_init(&remote->store, e) != 0)
         return -1;
     remote->http = http_client_new();
@@ -47,8 +64,8 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         err_set(e, ERR_FAILED, "out of memory");
     } else if (gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
                load_keys(remote, keys, e) == 0) {
-        if (cmd_is_verbose())
-            remote->gateway.watch = (struct zone_watch){.on_note = show_note, .ctx = remote};
+        remote->gateway.watch =
+            (struct zone_watch){.on_note = cmd_is_verbose() ? show_note : NULL, .ctx = remote};
         return 0;
     }
     remote_close(remote);

@@ -49,8 +49,8 @@ class ZoneDouble:
         self.holds_puts = False   # nothing more is read of a PUT, nor is it answered, while this is true
         self.put_answer = None    # (status, text) instead of storing
         self.proxy_answer = None  # (status, text or JSON)
-        self.is_silent_proxy = False  # takes requests and never answers
         self.generation = 2       # of the resource proxy
+        self.is_silent_proxy = self.is_silent_gateway = False  # takes requests and never answers
         self.is_anonymous = False  # requests without signature are expected
         self.opens_registration = False
         self.bucket_url = None    # another server's, for PUT and GET
@@ -115,6 +115,8 @@ class ZoneDouble:
         payload = body.get("payload", {})
         kind = payload.get("type")
         self.payloads.append(payload)
+        if self.is_silent_gateway:
+            await asyncio.Event().wait()
         want = {"payload"} if self.is_anonymous else {"payload", "fromClientId", "signature"}
         self.expect(set(body) == want, f"fields of the body: {sorted(body)}")
         self.expect(set(payload) == FIELDS.get(kind, set()) | {"type", "timestamp"}, f"fields: {payload}")

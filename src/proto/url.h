@@ -46,6 +46,10 @@ void url_put_target(struct buf *out, const struct url *u);
 /* Appends for messages: scheme, host, port and path; a query (it may be signed) as "?…". */
 void url_put_redacted(struct buf *out, const struct url *u);
 
+/* Appends what a reference (a Location header) means relative to a URL: RFC 3986 §5.2. The base's
+ * user and password are not carried over, fragments are dropped. The result is to be parsed. */
+void url_resolve(struct buf *out, const struct url *base, struct str reference);
+
 /* Percent-encodes all but unreserved characters and the bytes of `keep`; upper-case hex. */
 void url_put_encoded(struct buf *out, struct str raw, const char *keep);
 

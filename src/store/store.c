@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,6 +88,19 @@ void store_put_link_path(const struct store *s, const char *hash, struct buf *ou
 {
     buf_puts(out, s->dir);
     kachery_uri_put_object_key(out, STR("/linked_files"), hash);
+}
+
+int store_sync(const struct store *s, struct err *e)
+{
+    int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int status = 0;
+
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open %s", s->dir);
+    if (syncfs(fd) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", s->dir);
+    close(fd);
+    return status;
 }
 
 const char *store_kind_name(enum store_kind kind)

@@ -116,14 +116,6 @@ int store_link(const struct store *s, const char *path, struct store_added *out,
  * Replaces a copy that is there: it might be damaged. Durable when it returns. */
 int store_copy(const struct store *s, const char *path, struct store_added *out, struct err *e);
 
-/* Moves a complete, already hashed file (on the same file system, beside its final place: see
- * store_open_download) into the store, synced first. The caller removes it on failure. */
-int store_adopt(const struct store *s, const char *hash, const char *temporary, struct err *e);
-
-/* Creates and opens the temporary file for a download of `hash`, with its parents. */
-int store_open_download(const struct store *s, const char *hash, struct buf *temporary, int *fd,
-                        struct err *e);
-
 /* Makes everything written so far durable (syncfs of the store's file system). */
 int store_sync(const struct store *s, struct err *e);
 

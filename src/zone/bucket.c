@@ -14,7 +14,8 @@ static struct str element(struct str page, const char *name)
 
     snprintf(open, sizeof open, "<%s>", name);
     snprintf(close, sizeof close, "</%s>", name);
-    start = memmem(page.p, page.len, open, strlen(open));
+    /* (No answer at all is a null pointer.) */
+    start = page.len == 0 ? NULL : memmem(page.p, page.len, open, strlen(open));
     if (start == NULL)
         return STR("");
     start += strlen(open);

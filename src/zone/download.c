@@ -2,167 +2,75 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
-#include "base/sha1.h"
-#include "zone/bucket.h"
+#include "zone/bucket_get.h"
+#include "zone/part.h"
 
-enum {
-    COPY_CHUNK_BYTES = 262144,
-    /* The disk is set to work after so many bytes each: little is left for the last fsync. */
-    WRITE_OUT_BYTES = 8 << 20
-};
+enum { COPY_CHUNK_BYTES = 262144 };
 
-/* A file being written under a temporary name: hashed on the way, renamed only when it is right. */
-struct target {
-    const struct download_options *options;
-    const char *shown; /* for messages */
-    struct buf temporary;
-    int fd;
-    struct sha1 sha1;
-    int64_t bytes, size; /* size -1: not told */
-    int64_t written_out; /* of the bytes, handed to the disk */
-};
-
-static void target_init(struct target *target, const struct download_options *options,
-                        const char *shown, int64_t size)
+static void on_bytes(void *ctx, int64_t bytes)
 {
-    *target = (struct target){.options = options, .shown = shown, .fd = -1, .size = size};
-    sha1_init(&target->sha1);
-}
+    const struct download_options *options = ctx;
+    int64_t size = options->file == NULL ? -1 : options->file->size;
 
-/* Right after the temporary file was opened. */
-static void target_opened(struct target *target)
-{
-    if (target->options->on_temporary != NULL)
-        target->options->on_temporary(target->options->ctx, buf_cstr(&target->temporary));
-}
-
-/* Removes what was written unless it got its final name. */
-static void target_deinit(struct target *target)
-{
-    if (target->fd >= 0)
-        close(target->fd);
-    if (target->temporary.len > 0)
-        unlink(buf_cstr(&target->temporary));
-    if (target->options->on_temporary != NULL)
-        target->options->on_temporary(target->options->ctx, NULL);
-    buf_free(&target->temporary);
-}
-
-/* A full disk is told before the transfer where the file system can reserve the room. */
-static int target_reserve(struct target *target, struct err *e)
-{
-    if (target->size <= 0 ||
-        fallocate(target->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)target->size) == 0)
-        return 0;
-    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
-        return err_errno(e, ERR_FAILED, errno, "no room for %lld bytes in %s",
-                         (long long)target->size, target->shown);
-    return 0;
-}
-
-/* Only a hint: what it cannot do, fsync does in the end. */
-static void target_write_out(struct target *target)
-{
-    int64_t ready = target->bytes - target->written_out;
-
-    if (ready < WRITE_OUT_BYTES)
-        return;
-    sync_file_range(target->fd, target->written_out, ready, SYNC_FILE_RANGE_WRITE);
-    target->written_out = target->bytes;
-}
-
-static int target_add(struct target *target, struct str chunk, struct err *e)
-{
-    const struct download_options *options = target->options;
-
-    if (fs_write_all(target->fd, chunk, target->shown, e) != 0)
-        return -1;
-    sha1_update(&target->sha1, chunk.p, chunk.len);
-    target->bytes += (int64_t)chunk.len;
-    target_write_out(target);
-    if (target->size >= 0 && target->bytes > target->size)
-        return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
-                       (long long)target->size);
     if (options->on_progress != NULL)
-        options->on_progress(options->ctx, target->bytes, target->size);
-    return 0;
+        options->on_progress(options->ctx, bytes, size);
 }
 
-static int target_check(struct target *target, struct err *e)
+static void on_temporary(void *ctx, const char *temporary)
 {
-    char hash[SHA1_HEX + 1];
+    const struct download_options *options = ctx;
 
-    sha1_final_hex(&target->sha1, hash);
-    if (strcmp(hash, target->options->hash) != 0)
-        return err_set(e, ERR_CHANGED, "wrong content: %lld bytes with the SHA-1 %s",
-                       (long long)target->bytes, hash);
-    return 0;
+    if (options->on_temporary != NULL)
+        options->on_temporary(options->ctx, temporary);
 }
 
-static int take(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+static struct part_options part_for(const struct download_options *options, const char *final,
+                                    const char *shown)
 {
-    if (head->status != 200)
-        return err_set(e, ERR_PROTOCOL, "the bucket answered %d with a part", head->status);
-    return target_add(ctx, chunk, e);
+    return (struct part_options){.final = final,
+                                 .hash = options->hash,
+                                 .shown = shown,
+                                 .size = options->file == NULL ? -1 : options->file->size,
+                                 .is_once = options->file == NULL,
+                                 .on_temporary = on_temporary,
+                                 .on_bytes = on_bytes,
+                                 .ctx = (void *)(uintptr_t)options};
 }
 
-/* GETs the object into an open target and checks it. */
-static int fetch(struct gateway *g, struct target *target, struct err *e)
+/* GETs the object to its final place, whose folder exists. */
+static int fetch(struct gateway *g, const struct download_options *options, const char *final,
+                 const char *shown, struct err *e)
 {
-    const struct gateway_file *file = target->options->file;
-    struct http_call_options options = {
-        .method = STR("GET"),
-        .url = str_of(file->url),
-        .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
-        .deadline_ms = CLOCK_NEVER_MS,
-        .sink = take,
-        .ctx = target,
-    };
-    struct http_call *call;
-    int status;
+    const struct part_options part_options = part_for(options, final, shown);
+    struct part part;
+    int result = -1;
 
-    target_opened(target);
-    if (file->url == NULL)
-        return err_set(e, ERR_PROTOCOL, "the zone gave no URL to download from");
-    if (target_reserve(target, e) != 0)
-        return -1;
-    call = http_client_perform(g->http, &options, e);
-    if (call == NULL)
-        return -1;
-    status = http_call_head(call)->status;
-    if (status != 200)
-        bucket_refusal(call, e);
-    http_call_free(call);
-    return status == 200 ? target_check(target, e) : -1;
+    if (part_open(&part, &part_options, e) == 0 && part_check_room(&part, e) == 0 &&
+        bucket_get(g, options->file, &part, e) == 0)
+        result = part_publish(&part, e);
+    part_close(&part);
+    return result;
 }
 
 int download_to_store(struct gateway *g, const struct store *s,
                       const struct download_options *options, char **path, struct err *e)
 {
     struct buf final = {0};
-    struct target target;
     int result = -1;
 
     store_put_copy_path(s, options->hash, &final);
-    target_init(&target, options, s->dir, options->file->size);
-    if (buf_check(&final, e) != 0 ||
-        store_open_download(s, options->hash, &target.temporary, &target.fd, e) != 0 ||
-        fetch(g, &target, e) != 0 ||
-        store_adopt(s, options->hash, buf_cstr(&target.temporary), e) != 0)
-        goto out;
-    buf_clear(&target.temporary);
-    *path = buf_take(&final);
-    result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
-out:
-    target_deinit(&target);
+    if (buf_check(&final, e) == 0 && fs_make_parents(buf_cstr(&final), e) == 0)
+        result = fetch(g, options, buf_cstr(&final), s->dir, e);
+    if (result == 0) {
+        *path = buf_take(&final);
+        result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+    }
     buf_free(&final);
     return result;
 }
@@ -212,101 +120,74 @@ int download_check_file(const char *path, struct err *e)
     return result;
 }
 
-static int target_open_file(struct target *target, const char *final, struct err *e)
-{
-    struct err why;
-
-    if (fs_open_temporary(final, 0666, &target->temporary, &target->fd, &why) == 0)
-        return 0;
-    /* A folder that is not there is not a file that nobody has. */
-    return err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "%s", why.msg);
-}
-
-static int target_publish(struct target *target, const char *final, struct err *e)
-{
-    if (fsync(target->fd) != 0 || rename(buf_cstr(&target->temporary), final) != 0)
-        return err_errno(e, ERR_FAILED, errno, "%s", final);
-    buf_clear(&target->temporary);
-    return fs_sync_parent(final, e);
-}
-
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
                      struct err *e)
 {
     char *final = final_path(path, e);
-    struct target target;
-    int result = -1;
+    int result = final == NULL ? -1 : fetch(g, options, final, path, e);
 
-    target_init(&target, options, path, options->file->size);
-    if (final != NULL && target_open_file(&target, final, e) == 0 && fetch(g, &target, e) == 0)
-        result = target_publish(&target, final, e);
-    target_deinit(&target);
     free(final);
     return result;
 }
 
-/* Reads all of fd into an open target. */
-static int copy_bytes(int fd, const char *from, struct target *target, struct err *e)
+/* Reads all of fd into an open part. */
+static int copy_bytes(int fd, const char *from, struct part *part, struct err *e)
 {
     char *data = malloc(COPY_CHUNK_BYTES);
     ssize_t n = -1;
 
-    target_opened(target);
     if (data == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     for (;;) {
         n = read(fd, data, COPY_CHUNK_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0)
+            err_errno(e, ERR_FAILED, errno, "%s", from);
         if (n <= 0)
             break;
-        if (target_add(target, (struct str){data, (size_t)n}, e) != 0)
+        if (part_add(part, (struct str){data, (size_t)n}, e) != 0)
             break;
     }
-    if (n < 0)
-        err_errno(e, ERR_FAILED, errno, "%s", from);
     free(data);
     return n == 0 ? 0 : -1;
 }
 
-/* Replacing a file by its own copy would give it another owner, mode and time. */
-static bool is_at(int fd, const char *path)
+/* Copies what is open to its final place, if it has the hash. */
+static int copy(const struct part_options *options, int fd, const char *from, struct err *e)
 {
-    struct stat there, here;
+    char hash[SHA1_HEX + 1];
+    struct part part;
+    int result = -1;
 
-    return stat(path, &there) == 0 && fstat(fd, &here) == 0 && there.st_dev == here.st_dev &&
-           there.st_ino == here.st_ino;
+    if (part_open(&part, options, e) != 0 || copy_bytes(fd, from, &part, e) != 0)
+        goto out;
+    if (part_is_right(&part, hash))
+        result = part_publish(&part, e);
+    else
+        err_set(e, ERR_CHANGED, "%s: wrong content: %lld bytes with the SHA-1 %s", from,
+                (long long)part.bytes, hash);
+out:
+    part_close(&part);
+    return result;
 }
 
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e)
 {
     char *final = final_path(path, e);
+    struct part_options part_options = part_for(options, final, path);
     int fd = -1, result = -1;
-    struct target target;
 
-    target_init(&target, options, path, -1);
     if (final == NULL)
-        goto out;
+        return -1;
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
+    if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", from);
-        goto out;
-    }
-    if (is_at(fd, final)) {
-        err_set(e, ERR_FAILED, "%s: this is the file itself", path);
-        goto out;
-    }
-    if (target_open_file(&target, final, e) != 0 || copy_bytes(fd, from, &target, e) != 0)
-        goto out;
-    if (target_check(&target, e) != 0)
-        err_wrap(e, "%s", from);
     else
-        result = target_publish(&target, final, e);
-out:
+        result = copy(&part_options, fd, from, e);
     if (fd >= 0)
         close(fd);
-    target_deinit(&target);
     free(final);
     return result;
 }

@@ -1,4 +1,7 @@
-/* Downloading one object from the zone's bucket: hashed on the way, visible only when right. */
+/*
+ * Downloading one object from the zone's bucket: hashed on the way, visible only when right. What
+ * came of one that was interrupted is kept beside its place as <hash>.part, for the next run.
+ */
 #ifndef ZONE_DOWNLOAD_H
 #define ZONE_DOWNLOAD_H
 
@@ -9,13 +12,14 @@ struct download_options {
     const char *hash;
     struct gateway_file *file; /* found answer: URL, size */
     void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL; size -1: unknown */
-    /* Told the name of the half-written file, then NULL: for signal handlers. May be NULL. */
+    /* Told the name of a file that no later run can use, then NULL: for signal handlers. May be
+     * NULL. */
     void (*on_temporary)(void *ctx, const char *temporary);
     void *ctx;
 };
 
 /* Into the local store; *path (caller frees) is the copy's. ERR_CHANGED and nothing left behind
- * when the bytes do not have the hash. */
+ * when the bytes do not have the hash, nor when they cannot be written. */
 int download_to_store(struct gateway *g, const struct store *s,
                       const struct download_options *options, char **path, struct err *e);
 
@@ -27,7 +31,7 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
 /* Whether download_to_file could write `path`, as far as can be told without trying. */
 int download_check_file(const char *path, struct err *e);
 
-/* The same from a file of the local store (options->file is not used): hashed on the way. */
+/* The same from a file of the local store (options->file is NULL): hashed on the way. */
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e);
 

@@ -132,8 +132,13 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
 static enum fetch_result take_uploaded(struct fetch *fetch, const struct resource *resource,
                                        char **path, struct err *e)
 {
-    enum fetch_result result = look_in_zone(fetch, path, e);
+    struct gateway *g = fetch->gateway;
+    bool was_patient = g->is_patient;
+    enum fetch_result result;
 
+    g->is_patient = true; /* the host's work is not given up for a gateway that is away */
+    result = look_in_zone(fetch, path, e);
+    g->is_patient = was_patient;
     if (result != FETCH_ABSENT)
         return result;
     err_set(e, ERR_FAILED,

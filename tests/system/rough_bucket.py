@@ -96,10 +96,9 @@ class Line:
             return await self.say(416, s3_error("InvalidRange"), Content_Range=f"bytes */{len(data)}")
         if found:
             more.setdefault("Content_Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        fields = {"Content-Length": len(data) - start, "ETag": etag,
-                  **{k.replace("_", "-"): v for k, v in more.items() if v is not None}}
+        fields = {"Content-Length": len(data) - start, "ETag": etag, **{k.replace("_", "-"): v for k, v in more.items()}}
         await self.send(f"HTTP/1.1 {206 if found else 200} OK\r\n".encode() +
-                        "".join(f"{k}: {v}\r\n" for k, v in fields.items()).encode() + b"\r\n")
+                        "".join(f"{k}: {v}\r\n" for k, v in fields.items() if v is not None).encode() + b"\r\n")
         await self.send(data[start:] if upto is None else data[start:start + upto])
         self.bucket.sent.append(len(data) - start if upto is None else min(upto, len(data) - start))
 
@@ -107,11 +106,11 @@ class Line:
 class RoughBucket:
     """`acts` are coroutines of a Line, one for each request in turn; the last goes on for ever if it is `always`."""
 
-    def __init__(self, receive_buffer=None):
+    def __init__(self, receive_buffer=None, tls=None):
         self.acts, self.always = [], None
         self.requests, self.objects, self.sent = [], {}, []
         self.failures = []
-        self.receive_buffer = receive_buffer
+        self.receive_buffer, self.tls = receive_buffer, tls
         started = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self.thread.start()
@@ -125,8 +124,9 @@ class RoughBucket:
         if self.receive_buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         listener.bind(("127.0.0.1", 0))
-        server = self.loop.run_until_complete(asyncio.start_server(self._connection, sock=listener, limit=65536))
-        self.url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        server = self.loop.run_until_complete(
+            asyncio.start_server(self._connection, sock=listener, limit=65536, ssl=self.tls))
+        self.url = "%s://localhost:%d" % ("https" if self.tls else "http", listener.getsockname()[1])
         started.set()
         self.loop.run_forever()
         server.close()

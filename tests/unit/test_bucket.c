@@ -34,6 +34,17 @@ static void test_reasons(void **state)
     }
 }
 
+static void test_no_page(void **state)
+{
+    struct buf out = {0};
+
+    (void)state;
+    bucket_put_reason(&out, (struct str){NULL, 0});
+    assert_int_equal(out.len, 0);
+    assert_int_equal(bucket_error(400, (struct str){NULL, 0}), ERR_REFUSED);
+    buf_free(&out);
+}
+
 static void test_long_reason(void **state)
 {
     struct buf page = {0}, out = {0};
@@ -82,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_no_page),
         cmocka_unit_test(test_long_reason),
         cmocka_unit_test(test_kinds),
     };

@@ -1,0 +1,246 @@
+#include "zone/part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+enum {
+    READ_BYTES = 262144,
+    /* The disk is set to work after so many bytes each: little is left for the last fsync. */
+    WRITE_OUT_BYTES = 8 << 20,
+    /* Others may remove or publish the file between our looks at it: then once more. */
+    OPEN_TRIES = 3
+};
+
+static void tell_temporary(const struct part *p, const char *temporary)
+{
+    if (p->options.on_temporary != NULL)
+        p->options.on_temporary(p->options.ctx, temporary);
+}
+
+static void tell_bytes(const struct part *p)
+{
+    if (p->options.on_bytes != NULL)
+        p->options.on_bytes(p->options.ctx, p->bytes);
+}
+
+static void put_stable_name(const struct part *p, struct buf *out)
+{
+    const char *final = p->options.final, *slash = strrchr(final, '/');
+
+    if (slash != NULL)
+        buf_append(out, final, (size_t)(slash - final) + 1);
+    buf_printf(out, "%s.part", p->options.hash);
+}
+
+/* Of our own user alone: in a shared folder a stranger could change it behind our back. */
+static bool is_ours(int fd, bool is_new, struct stat *st)
+{
+    return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_nlink == 1 &&
+           (is_new || st->st_uid == geteuid());
+}
+
+/* The name may have been given to another file before we had the lock. */
+static bool is_still_there(const char *path, const struct stat *st)
+{
+    struct stat now;
+
+    return lstat(path, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+/* 1: open and locked. 0: look again. -1: not for us. */
+static int try_stable(const char *path, bool must_be_new, int *out)
+{
+    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, result = -1;
+    bool is_new = must_be_new;
+    struct stat st;
+    int fd = must_be_new ? -1 : open(path, flags);
+
+    if (fd < 0 && (must_be_new || errno == ENOENT)) {
+        is_new = true;
+        fd = open(path, flags | O_CREAT | O_EXCL, 0666);
+        if (fd < 0)
+            return errno == EEXIST && !must_be_new ? 0 : -1;
+    }
+    if (fd < 0)
+        return -1;
+    if (is_ours(fd, is_new, &st) && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        result = is_still_there(path, &st);
+    if (result == 1)
+        *out = fd;
+    else
+        close(fd);
+    return result;
+}
+
+static bool open_stable(struct part *p, bool must_be_new)
+{
+    struct buf path = {0};
+    int result = 0;
+
+    put_stable_name(p, &path);
+    if (!path.failed && !p->options.is_once)
+        for (int tries = 0; tries < OPEN_TRIES && result == 0; tries++)
+            result = try_stable(buf_cstr(&path), must_be_new, &p->fd);
+    if (result == 1) {
+        p->path = path;
+        p->is_kept = true;
+        return true;
+    }
+    buf_free(&path);
+    return false;
+}
+
+static int open_new(struct part *p, bool must_be_new, struct err *e)
+{
+    struct err why;
+
+    p->bytes = p->written_out = 0;
+    sha1_init(&p->sha1);
+    if (!open_stable(p, must_be_new) &&
+        fs_open_temporary(p->options.final, 0666, &p->path, &p->fd, &why) != 0) {
+        /* A folder that is not there is not a file that nobody has. */
+        return err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "%s", why.msg);
+    }
+    return 0;
+}
+
+/* Hashes what is there. False when it cannot be read. */
+static bool read_all(struct part *p)
+{
+    char *data = malloc(READ_BYTES);
+    ssize_t n = -1;
+
+    while (data != NULL) {
+        n = read(p->fd, data, READ_BYTES);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        sha1_update(&p->sha1, data, (size_t)n);
+        p->bytes += n;
+        tell_bytes(p);
+    }
+    free(data);
+    p->written_out = p->bytes;
+    return n == 0;
+}
+
+int part_open(struct part *p, const struct part_options *options, struct err *e)
+{
+    struct stat st;
+
+    *p = (struct part){.options = *options, .fd = -1};
+    if (open_new(p, false, e) != 0)
+        return -1;
+    if (fstat(p->fd, &st) != 0 || (options->size >= 0 && st.st_size > options->size) ||
+        !read_all(p))
+        return part_restart(p, e);
+    if (p->bytes == 0)
+        tell_temporary(p, buf_cstr(&p->path));
+    return 0;
+}
+
+/* Lets go of the file; the lock is held until it is removed. */
+static void remove_file(struct part *p)
+{
+    if (p->path.len > 0)
+        unlink(buf_cstr(&p->path));
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+    buf_free(&p->path);
+}
+
+int part_restart(struct part *p, struct err *e)
+{
+    remove_file(p);
+    p->is_kept = false;
+    if (open_new(p, true, e) != 0)
+        return -1;
+    tell_temporary(p, buf_cstr(&p->path));
+    tell_bytes(p);
+    return 0;
+}
+
+int part_check_room(struct part *p, struct err *e)
+{
+    int64_t size = p->options.size;
+    int error = 0;
+
+    if (size <= p->bytes)
+        return 0;
+    if (fallocate(p->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0)
+        error = errno;
+    /* Given back: a download that is interrupted must not hold room for what it never got. */
+    if (ftruncate(p->fd, (off_t)p->bytes) != 0)
+        return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
+    if (error != ENOSPC && error != EDQUOT && error != EFBIG)
+        return 0;
+    return err_errno(e, ERR_FAILED, error, "no room for %lld bytes in %s", (long long)size,
+                     p->options.shown);
+}
+
+/* Only a hint: what it cannot do, fsync does in the end. */
+static void write_out(struct part *p)
+{
+    int64_t ready = p->bytes - p->written_out;
+
+    if (ready < WRITE_OUT_BYTES)
+        return;
+    sync_file_range(p->fd, p->written_out, ready, SYNC_FILE_RANGE_WRITE);
+    p->written_out = p->bytes;
+}
+
+int part_add(struct part *p, struct str chunk, struct err *e)
+{
+    int64_t size = p->options.size;
+
+    if (size >= 0 && (int64_t)chunk.len > size - p->bytes)
+        return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
+                       (long long)size);
+    if (fs_write_all(p->fd, chunk, p->options.shown, e) != 0) {
+        p->is_spoilt = true;
+        return -1;
+    }
+    if (p->is_kept && p->bytes == 0)
+        tell_temporary(p, NULL);
+    sha1_update(&p->sha1, chunk.p, chunk.len);
+    p->bytes += (int64_t)chunk.len;
+    write_out(p);
+    tell_bytes(p);
+    return 0;
+}
+
+bool part_is_right(const struct part *p, char found[SHA1_HEX + 1])
+{
+    struct sha1 sha1 = p->sha1;
+
+    sha1_final_hex(&sha1, found);
+    return strcmp(found, p->options.hash) == 0;
+}
+
+int part_publish(struct part *p, struct err *e)
+{
+    if (fsync(p->fd) != 0 || rename(buf_cstr(&p->path), p->options.final) != 0) {
+        p->is_spoilt = true;
+        return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
+    }
+    buf_free(&p->path);
+    return fs_sync_parent(p->options.final, e);
+}
+
+void part_close(struct part *p)
+{
+    if (p->is_kept && !p->is_spoilt && p->bytes > 0)
+        buf_free(&p->path);
+    remove_file(p);
+    tell_temporary(p, NULL);
+}

@@ -1,0 +1,65 @@
+/*
+ * The file of a download before it is complete: <hash>.part beside its final place (the Python
+ * client ignores such names), locked by who writes it, kept when the download is interrupted, and
+ * never trusted but for the hash of all that is in it.
+ * While another process holds it, or when it is not our user's, a temporary file of our own.
+ */
+#ifndef ZONE_PART_H
+#define ZONE_PART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/sha1.h"
+#include "base/str.h"
+
+struct part_options {
+    const char *final; /* the path in the end; its folder exists */
+    const char *hash;
+    const char *shown; /* for messages: what is written */
+    int64_t size;      /* -1: not known */
+    bool is_once;      /* nothing to go on with: a temporary file in any case */
+    /* Told the name of a file that is worth nothing, then NULL: for signal handlers. May be NULL.
+     */
+    void (*on_temporary)(void *ctx, const char *temporary);
+    void (*on_bytes)(void *ctx, int64_t bytes); /* what is there and hashed; may be NULL */
+    void *ctx;
+};
+
+struct part {
+    struct part_options options;
+    struct buf path;
+    int fd;
+    bool is_kept;   /* has the stable name, and our lock */
+    bool is_spoilt; /* not to be kept after all */
+    struct sha1 sha1;
+    int64_t bytes; /* in the file, all of them hashed */
+    int64_t written_out;
+};
+
+/* Opens and hashes what is there of an earlier time. What `options` points to is borrowed. Caller
+ * closes in any case. */
+int part_open(struct part *p, const struct part_options *options, struct err *e);
+
+/* From zero, in a new file: whoever still has the old one open does not disturb. */
+int part_restart(struct part *p, struct err *e);
+
+/* A full disk is told before the transfer where the file system can tell. */
+int part_check_room(struct part *p, struct err *e);
+
+/* ERR_CHANGED when there are more bytes than there should be. */
+int part_add(struct part *p, struct str chunk, struct err *e);
+
+/* True when the bytes have the hash; `found` is what they have. */
+bool part_is_right(const struct part *p, char found[SHA1_HEX + 1]);
+
+/* Syncs it and gives it its final name, with the folder synced. */
+int part_publish(struct part *p, struct err *e);
+
+/* Removes what was not published, unless a later run can go on with it. Safe on a part that could
+ * not be opened. */
+void part_close(struct part *p);
+
+#endif

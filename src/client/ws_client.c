@@ -24,6 +24,7 @@ enum ws_state {
 struct ws_client {
     struct ws_client_options options;
     enum ws_state state;
+    bool is_marked;
     struct buf label, host;
     char key[WS_KEY_SIZE];
     int64_t connect_deadline_ms, heard_ms, next_ping_ms, close_deadline_ms;
@@ -126,6 +127,11 @@ void ws_client_free(struct ws_client *c)
     buf_wipe(&c->out);
     buf_free(&c->close_reason);
     free(c);
+}
+
+bool ws_client_is_marked(const struct ws_client *c)
+{
+    return c->is_marked;
 }
 
 size_t ws_client_queued(const struct ws_client *c)
@@ -346,6 +352,7 @@ static enum io take_head(struct ws_client *c, int64_t now_ms, struct err *e)
         return io;
     if (ws_frame_check_response(&head, c->key, e) != 0)
         return IO_ERR;
+    c->is_marked = c->options.mark != NULL && http_head_get(&head, c->options.mark) != NULL;
     c->in_start += head.size;
     c->state = WS_STATE_OPEN;
     c->heard_ms = now_ms;

@@ -28,6 +28,7 @@ struct ws_client_options {
     int64_t ping_interval_ms; /* a ping frame that often; 0: none */
     int64_t dead_after_ms;    /* no byte from the peer for so long: dead; 0: never */
     size_t max_message_bytes; /* 0: WS_MAX_MESSAGE_BYTES */
+    const char *mark;         /* a header of the server's 101 to look for, or NULL; static */
 };
 
 enum ws_client_event { WS_CLIENT_OPENED, WS_CLIENT_MESSAGE };
@@ -61,6 +62,9 @@ void ws_client_close(struct ws_client *c, unsigned code, struct str reason);
  * a close. */
 unsigned ws_client_close_code(const struct ws_client *c);
 struct str ws_client_close_reason(const struct ws_client *c);
+
+/* The server's 101 had the header that the options name. */
+bool ws_client_is_marked(const struct ws_client *c);
 
 /* Bytes queued and not yet taken by the kernel. */
 size_t ws_client_queued(const struct ws_client *c);

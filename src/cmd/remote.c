@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/env.h"
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
 
@@ -15,7 +17,8 @@ static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e
     if (keys == REMOTE_KEYS_LATER ||
         identity_load(&remote->gateway.identity, remote->store.key_dir, &why) == 0)
         return 0;
-    if (keys == REMOTE_KEYS_NEEDED)
+    /* Whoever sets keys means them: not to be anonymous instead. */
+    if (keys == REMOTE_KEYS_NEEDED || env_get("KACHERY_CLOUD_CLIENT_ID") != NULL)
         return err_set(e, ERR_FAILED, "%s", why.msg);
     if (why.code != ERR_NOT_FOUND) {
         err_wrap(&why, "going on without the client's keys");
@@ -35,9 +38,25 @@ static void show_note(void *ctx, const char *text)
     cmd_warn(remote->name, &note);
 }
 
+bool remote_is_late(const struct remote *remote)
+{
+    return remote->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= remote->deadline_ms;
+}
+
+static bool is_late(void *ctx)
+{
+    return remote_is_late(ctx);
+}
+
+void remote_set_deadline(struct remote *remote, int64_t deadline_ms)
+{
+    remote->deadline_ms = deadline_ms;
+    remote->gateway.watch.is_cancelled = is_late;
+}
+
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e)
 {
-    *remote = (struct remote){.name = name};
+    *remote = (struct remote){.name = name, .deadline_ms = CLOCK_NEVER_MS};
     if (store_init(&remote->store, e) != 0)
         return -1;
     remote->http = http_client_new();
@@ -45,8 +64,8 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         err_set(e, ERR_FAILED, "out of memory");
     } else if (gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
                load_keys(remote, keys, e) == 0) {
-        if (cmd_is_verbose())
-            remote->gateway.watch = (struct zone_watch){.on_note = show_note, .ctx = remote};
+        remote->gateway.watch =
+            (struct zone_watch){.on_note = cmd_is_verbose() ? show_note : NULL, .ctx = remote};
         return 0;
     }
     remote_close(remote);

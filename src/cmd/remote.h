@@ -3,6 +3,7 @@
 #define CMD_REMOTE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/progress.h"
@@ -20,6 +21,7 @@ struct remote {
     struct http_client *http;
     struct gateway gateway;
     struct remote_bar *bar; /* shown now, or NULL */
+    int64_t deadline_ms;    /* or CLOCK_NEVER_MS */
 };
 
 enum remote_keys {
@@ -39,7 +41,7 @@ struct remote_fetch {
     bool keeps_copy, no_request, is_quiet;
 };
 
-/* fetch_file with a progress bar; Ctrl-C leaves nothing behind but what the next run can go on with.
+/* fetch_file with a progress bar; Ctrl-C leaves nothing behind that no later run can go on with.
  * *path is the caller's to free. */
 int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
                  struct err *e);
@@ -51,6 +53,11 @@ struct remote_bar {
 };
 void remote_bar_show(struct remote_bar *bar, const char *what, int64_t bytes, int64_t size);
 void remote_bar_end(struct remote_bar *bar);
+
+/* Calls of the gateway are given up at that time (clock_now_ms()). What fails when remote_is_late
+ * failed because of it. */
+void remote_set_deadline(struct remote *remote, int64_t deadline_ms);
+bool remote_is_late(const struct remote *remote);
 
 /* How often a resource is asked for the state: more often when somebody is watching a bar. */
 int64_t remote_ask_every_ms(bool is_quiet);

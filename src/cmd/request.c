@@ -9,7 +9,11 @@
 #include "cmd/remote.h"
 #include "zone/resource.h"
 
-enum { DEFAULT_TIMEOUT_S = 5, MAX_TIMEOUT_S = 24 * 3600 };
+enum {
+    DEFAULT_TIMEOUT_S = 5,
+    MAX_TIMEOUT_S = 24 * 3600,
+    LAST_GRACE_MS = 1000 /* with --wait: an answer that comes with the end is still taken */
+};
 
 /* What is told in the end. Where the state comes from matters: see `request --json` in --help. */
 struct answer {
@@ -184,7 +188,12 @@ static int run(const struct request *request)
 
     if (remote_open(&remote, "request", REMOTE_KEYS_IF_THERE, &e) != 0)
         return cmd_fail("request", &e);
+    if (request->is_wait && request->timeout_s >= 0)
+        remote_set_deadline(&remote,
+                            clock_now_ms() + 1000 * request->timeout_s + LAST_GRACE_MS);
     if (find(&remote, request, &answer, &e) != 0) {
+        if (remote_is_late(&remote))
+            err_set(&e, ERR_TIMEOUT, "no answer within %lld s", (long long)request->timeout_s);
         if (e.code == ERR_USAGE) {
             remote_close(&remote);
             return cmd_fail("request", &e);

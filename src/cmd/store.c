@@ -118,17 +118,19 @@ static int store_in_place(struct run *run, const char *path, struct stored *out,
 }
 
 /* Copies what is open to <temporary>, hashes it, and gives it the name <folder>/sha1/<hash>. */
-static int copy_to_folder(struct run *run, int from, int to, const char *temporary,
-                          struct stored *out, struct err *e)
+static int copy_to_folder(struct run *run, int from, const struct stat *st, int to,
+                          const char *temporary, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
-    struct hash_job job = {.from = from, .to = to, .watch = &watch};
+    struct hash_job job = {.from = from, .to = to, .as_opened = st, .watch = &watch};
     struct buf final = {0};
     int result = -1;
 
     run->what = "copying";
     if (hash_run(&job, e) != 0)
         return -1;
+    if (job.size != st->st_size)
+        return err_set(e, ERR_CHANGED, "changed while it was being copied");
     memcpy(out->hash, job.hash, sizeof out->hash);
     out->size = job.size;
     buf_printf(&final, "%s/sha1/%s", run->folder, out->hash);
@@ -156,7 +158,7 @@ static int store_in_folder(struct run *run, const char *path, struct stored *out
         goto out;
     interrupt_guard(NULL, buf_cstr(&temporary));
     run->size = st.st_size;
-    result = copy_to_folder(run, from, to, buf_cstr(&temporary), out, e);
+    result = copy_to_folder(run, from, &st, to, buf_cstr(&temporary), out, e);
     if (result != 0)
         unlink(buf_cstr(&temporary));
     interrupt_guard(NULL, NULL);

@@ -162,7 +162,8 @@ static void dial(struct session *s, int64_t now_ms)
     const struct ws_client_options options = {.url = str_of(value(s, CONFIG_PROXY)),
                                               .connect_ms = t->connect_ms,
                                               .ping_interval_ms = t->ping_ms,
-                                              .dead_after_ms = t->dead_ms};
+                                              .dead_after_ms = t->dead_ms,
+                                              .mark = MESSAGE_GENERATIONS_HEADER};
 
     enter(s, DIALLING);
     s->client = ws_client_new(&options, now_ms, &e);
@@ -170,12 +171,14 @@ static void dial(struct session *s, int64_t now_ms)
         lose(s, now_ms, &e);
 }
 
-/* The first generation's `initialize` has no zone. */
+/* The first generation's `initialize` has no zone. Who knows both is never taken for the first, not
+ * even after it was restarted while it was being greeted. */
 static void greet(struct session *s, int64_t now_ms)
 {
     struct str zone = str_of(value(s, CONFIG_ZONE));
     struct err e = {0};
 
+    s->is_generation2 = s->is_generation2 || ws_client_is_marked(s->client);
     buf_clear(&s->out);
     message_put_initialize(&s->out, str_of(value(s, CONFIG_NAME)), s->is_generation2 ? &zone : NULL,
                            str_of(value(s, CONFIG_SECRET)));
@@ -258,7 +261,8 @@ static int closed(struct session *s, int64_t now_ms, struct err *e)
                        value(s, CONFIG_PROXY), value(s, CONFIG_NAME));
     describe_close(s, &failure);
     if (s->state == GREETING && ws_client_close_reason(s->client).len == 0 &&
-        ws_client_close_code(s->client) < WS_CLOSE_WRONG_SECRET)
+        ws_client_close_code(s->client) < WS_CLOSE_WRONG_SECRET &&
+        !ws_client_is_marked(s->client))
         lose_unacknowledged(s, now_ms, &failure);
     else
         lose(s, now_ms, &failure);

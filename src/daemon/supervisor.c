@@ -18,9 +18,8 @@
 #include "proc/process.h"
 #include "proto/kachery_uri.h"
 
-/* The keeper writes its last lines in this time. A proxy that gives up after T gets its answer a
- * second before, or when half of a shorter T is over. */
-enum { KEEPER_WAIT_MS = 1000, ANSWER_MARGIN_MS = 1000 };
+/* The keeper writes its last lines in this time. */
+enum { KEEPER_WAIT_MS = 1000 };
 
 struct supervisor {
     const struct supervisor_options *options;
@@ -59,14 +58,6 @@ static int check_request(const struct supervisor *s, const struct message *m,
     return kachery_uri_parse(uri, m->uri, KACHERY_URI_DAEMON, e);
 }
 
-static int64_t deadline_of(const struct supervisor *s, const struct message *m)
-{
-    int64_t limit_ms = m->timeout_ms > 2 * ANSWER_MARGIN_MS ? m->timeout_ms - ANSWER_MARGIN_MS
-                                                            : m->timeout_ms / 2;
-
-    return s->now_ms + (m->request_timeout_ms < limit_ms ? m->request_timeout_ms : limit_ms);
-}
-
 static void answer_error(struct supervisor *s, struct str request_id, const char *reason)
 {
     struct upload_status status = message_status(UPLOAD_ERROR);
@@ -86,7 +77,8 @@ static void on_request(void *owner, const struct message *m)
         session_respond(s->session, m->request_id, NULL, str_of(e.msg));
     else if (s->is_stopping)
         answer_error(s, m->request_id, REASON_STOPPING);
-    else if (jobs_request(s->jobs, uri.hash, m->request_id, deadline_of(s, m), &e) != 0)
+    else if (jobs_request(s->jobs, uri.hash, m->request_id, s->now_ms + message_patience_ms(m),
+                          &e) != 0)
         answer_error(s, m->request_id, e.msg);
 }
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/env.h"
 #include "base/fs.h"
+#include "base/hex.h"
 #include "net/cert_name.h"
 #include "net/der.h"
 
@@ -149,30 +150,57 @@ static int add_named_file(struct trust *t, const char *what, const char *path, s
     return 0;
 }
 
-static int add_folder(struct trust *t, const char *path, struct err *e)
+/* xxxxxxxx.n: the names by which OpenSSL finds a subject's certificates in a folder. */
+static bool is_hash_name(const char *name)
+{
+    struct str text = str_of(name);
+    uint64_t number;
+
+    return text.len > 9 && hex_is_lower(str_slice(text, 0, 8), 8) && text.p[8] == '.' &&
+           str_to_uint(str_slice(text, 9, text.len), TRUST_MAX_ROOTS, &number);
+}
+
+/* Reads the files of an open folder, or of them those with hash names; *files counts them. Their
+ * faults are passed over: sub-folders, dangling links, other people's files. */
+static int add_entries(struct trust *t, DIR *dir, const char *path, bool only_hashed, size_t *files,
+                       struct err *e)
 {
     struct buf name = {0};
     struct dirent *entry;
-    size_t files = 0;
     int result = 0;
+
+    *files = 0;
+    rewinddir(dir);
+    while (result == 0 && (entry = readdir(dir)) != NULL) {
+        struct err ignored;
+        if (entry->d_name[0] == '.' || (only_hashed && !is_hash_name(entry->d_name)))
+            continue;
+        buf_clear(&name);
+        buf_printf(&name, "%s/%s", path, entry->d_name);
+        if ((*files)++ == TRUST_MAX_DIR_FILES)
+            result = err_set(e, ERR_TOO_LARGE, "SSL_CERT_DIR: %s has more than %d files", path,
+                             TRUST_MAX_DIR_FILES);
+        else
+            add_file(t, buf_cstr(&name), &ignored);
+    }
+    buf_free(&name);
+    return result;
+}
+
+/* A folder that OpenSSL's rehash has seen holds each certificate under several names: those that
+ * OpenSSL would look at are enough. */
+static int add_folder(struct trust *t, const char *path, struct err *e)
+{
+    size_t files;
+    int result;
     DIR *dir = opendir(path);
 
     if (dir == NULL)
         return err_errno(e, ERR_FAILED, errno, "SSL_CERT_DIR: %s", path);
-    while (result == 0 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] == '.')
-            continue;
-        if (files++ == TRUST_MAX_DIR_FILES)
-            result = err_set(e, ERR_TOO_LARGE, "SSL_CERT_DIR: %s has more than %d files", path,
-                             TRUST_MAX_DIR_FILES);
-        buf_clear(&name);
-        buf_printf(&name, "%s/%s", path, entry->d_name);
-        struct err ignored; /* sub-folders, dangling links, other people's files */
-        if (result == 0)
-            add_file(t, buf_cstr(&name), &ignored);
-    }
+    result = add_entries(t, dir, path, true, &files, e);
+    if (result == 0 && files == 0)
+        result = add_entries(t, dir, path, false, &files, e);
     closedir(dir);
-    buf_free(&name);
     return result;
 }
 

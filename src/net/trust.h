@@ -13,10 +13,11 @@ enum { TRUST_MAX_FILE_BYTES = 16 << 20, TRUST_MAX_ROOTS = 20000, TRUST_MAX_DIR_F
 struct trust;
 
 /*
- * Reads SSL_CERT_FILE, SSL_CERT_DIR (files in it, several folders separated by ':') and `ca_file`
- * (NULL: none), all that are given; when none is, the first bundle that exists of the usual paths
- * of Debian, Red Hat, SUSE, Alpine and Arch. ERR_FAILED when nothing was found, listing what was
- * tried, or when a file that was named cannot be read or holds no certificate. Caller frees.
+ * Reads SSL_CERT_FILE, SSL_CERT_DIR (several folders separated by ':'; in each the files with
+ * OpenSSL's hash names, or all where there are none) and `ca_file` (NULL: none), all that are
+ * given; when none is, the first bundle that exists of the usual paths of Debian, Red Hat, SUSE,
+ * Alpine and Arch. ERR_FAILED when nothing was found, listing what was tried, or when a file that
+ * was named cannot be read or holds no certificate. Caller frees.
  */
 struct trust *trust_load(const char *ca_file, struct err *e);
 

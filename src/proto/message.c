@@ -355,6 +355,15 @@ void message_deinit(struct message *m)
     *m = (struct message){0};
 }
 
+int64_t message_patience_ms(const struct message *m)
+{
+    int64_t limit_ms = m->timeout_ms > 2 * MESSAGE_ANSWER_MARGIN_MS
+                           ? m->timeout_ms - MESSAGE_ANSWER_MARGIN_MS
+                           : m->timeout_ms / 2;
+
+    return m->request_timeout_ms < limit_ms ? m->request_timeout_ms : limit_ms;
+}
+
 /* ---- messages out ---- */
 
 static void open_message(struct buf *out, const char *type)

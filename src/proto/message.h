@@ -19,6 +19,13 @@ enum { MESSAGE_MAX_BODY_BYTES = 102400, MESSAGE_MAX_ID_BYTES = 128 };
  * daemons wait at most. */
 enum { MESSAGE_MAX_TIMEOUT_MS = 24 * 3600 * 1000, MESSAGE_DEFAULT_TIMEOUT_MS = 10000 };
 
+/* An answer is to be on its way so long before T, or when half of a shorter T is over. */
+enum { MESSAGE_ANSWER_MARGIN_MS = 1000 };
+
+/* In the 101 of a proxy that knows both generations, which ours does and no deployed one: a daemon
+ * then need not try them. */
+#define MESSAGE_GENERATIONS_HEADER "Kachery-Generations"
+
 /* Absent numbers of an upload_status. */
 enum { MESSAGE_ABSENT = -1 };
 
@@ -80,6 +87,10 @@ struct message {
  */
 int message_parse(struct message *m, struct str text, struct err *e);
 void message_deinit(struct message *m);
+
+/* How long a daemon may wait with its answer to this REQUEST: t, and less where T leaves no room to
+ * be heard in time (all of generation 1's). */
+int64_t message_patience_ms(const struct message *m);
 
 /* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). The type is always
  * MESSAGE_RESPONSE; same rules otherwise. */

@@ -112,7 +112,8 @@ int ws_frame_check_response(const struct http_head *head, const char *key, struc
 int ws_frame_check_request(const struct http_head *head, int *status, struct err *e);
 
 /* Server: appends the 101 answer to a checked request; echoes the first offered sub-protocol,
- * declines extensions. */
-void ws_frame_put_response(struct buf *out, const struct http_head *request);
+ * declines extensions. `more` (may be NULL) is one header of the caller's own. */
+void ws_frame_put_response(struct buf *out, const struct http_head *request,
+                           const struct http_header *more);
 
 #endif

@@ -120,7 +120,8 @@ int ws_frame_check_request(const struct http_head *head, int *status, struct err
     return 0;
 }
 
-void ws_frame_put_response(struct buf *out, const struct http_head *request)
+void ws_frame_put_response(struct buf *out, const struct http_head *request,
+                           const struct http_header *more)
 {
     const struct str *key = http_head_get(request, "Sec-WebSocket-Key");
     const struct str *offered = http_head_get(request, "Sec-WebSocket-Protocol");
@@ -134,6 +135,8 @@ void ws_frame_put_response(struct buf *out, const struct http_head *request)
     if (offered != NULL)
         http_head_put_header(out, "Sec-WebSocket-Protocol",
                              str_trim(str_slice(*offered, 0, str_find(*offered, ','))));
+    if (more != NULL)
+        http_head_put_header(out, more->name.p, more->value);
     http_head_put_end(out);
     out->failed = out->failed || accept.failed;
     buf_free(&accept);

@@ -106,14 +106,14 @@ static int find_zone(const struct site *site, struct str query, struct site_zone
     struct str name = STR("");
 
     url_query_get(query, STR("zone"), &name);
-    return site_find_zone(site, name, zone, e);
+    return zone_files_zone(site, name, zone, e);
 }
 
 static void on_client(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     const struct site *site = owner;
     struct zone_record client;
-    struct site_zone zone;
+    struct site_zone zone = {0};
     struct err e = {0};
     struct str id;
 
@@ -125,6 +125,7 @@ static void on_client(struct http_conn *conn, const struct http_request *request
     } else {
         answer_page(conn, 404, STR("Unknown client"), STR("No such client is registered here."));
     }
+    zone_files_zone_deinit(&zone);
 }
 
 static int register_client(const struct site *site, const struct http_request *request,
@@ -152,7 +153,7 @@ static void on_register(struct http_conn *conn, const struct http_request *reque
     const struct site *site = owner;
     struct buf label = {0};
     struct zone_record client;
-    struct site_zone zone;
+    struct site_zone zone = {0};
     struct err e = {0};
     struct str id, encoded = STR("");
 
@@ -174,6 +175,7 @@ static void on_register(struct http_conn *conn, const struct http_request *reque
                                               : 500,
                     STR("Not registered"), str_of(e.msg));
     }
+    zone_files_zone_deinit(&zone);
     buf_free(&label);
 }
 

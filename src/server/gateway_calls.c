@@ -319,32 +319,37 @@ static int get_info(const struct gateway_context *ctx, const struct gateway_requ
 {
     bool is_client = r->call == GATEWAY_CLIENT_INFO;
     struct zone_record record = {0};
-    struct site_zone zone;
-    int result = site_find_zone(ctx->site, r->zone, &zone, e);
+    struct site_zone zone = {0};
+    int result = zone_files_zone(ctx->site, r->zone, &zone, e);
 
     if (result == 0)
         result = is_client ? zone_files_client(ctx->site, &zone, r->client_id, &record, e)
                            : zone_files_resource(ctx->site, &zone, r->resource_name, &record, e);
-    if (result != 0 && e->code != ERR_NOT_FOUND)
-        return -1;
-    open_answer(r, answer);
-    if (result != 0)
-        json_put_bool(answer, "found", false);
-    else if (is_client)
-        put_record("client", "clientId", "label", &record, answer);
-    else
-        put_record("resource", "resourceName", "proxyUrl", &record, answer);
-    json_close(answer, '}');
+    if (result == 0 || e->code == ERR_NOT_FOUND) {
+        open_answer(r, answer);
+        if (result != 0)
+            json_put_bool(answer, "found", false);
+        else if (is_client)
+            put_record("client", "clientId", "label", &record, answer);
+        else
+            put_record("resource", "resourceName", "proxyUrl", &record, answer);
+        json_close(answer, '}');
+        result = 0;
+    }
     zone_files_record_deinit(&record);
-    return 0;
+    zone_files_zone_deinit(&zone);
+    return result;
 }
 
 static int get_zone_info(const struct gateway_context *ctx, const struct gateway_request *r,
                          struct buf *answer, struct err *e)
 {
-    struct site_zone zone;
-    bool is_found = site_find_zone(ctx->site, r->zone_name, &zone, e) == 0;
+    struct site_zone zone = {0};
+    bool is_found = zone_files_zone(ctx->site, r->zone_name, &zone, e) == 0;
 
+    zone_files_zone_deinit(&zone);
+    if (!is_found && e->code != ERR_NOT_FOUND)
+        return -1;
     open_answer(r, answer);
     json_put_bool(answer, "found", is_found);
     if (is_found)
@@ -357,17 +362,20 @@ int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_re
                       struct buf *answer, struct err *e)
 {
     struct site_zone zone;
+    int result;
 
     if (r->call == GATEWAY_ZONE_INFO)
         return get_zone_info(ctx, r, answer, e);
     if (r->call == GATEWAY_CLIENT_INFO || r->call == GATEWAY_RESOURCE_INFO)
         return get_info(ctx, r, answer, e);
-    if (site_find_zone(ctx->site, r->zone, &zone, e) != 0)
+    if (zone_files_zone(ctx->site, r->zone, &zone, e) != 0)
         return -1;
     switch (r->call) {
-    case GATEWAY_FIND_FILE: return find_file(ctx, &zone, r, answer, e);
-    case GATEWAY_INITIATE_UPLOAD: return initiate(ctx, &zone, r, answer, e);
-    case GATEWAY_FINALIZE_UPLOAD: return finalize(ctx, &zone, r, answer, e);
-    default: return delete_file(ctx, &zone, r, answer, e);
+    case GATEWAY_FIND_FILE: result = find_file(ctx, &zone, r, answer, e); break;
+    case GATEWAY_INITIATE_UPLOAD: result = initiate(ctx, &zone, r, answer, e); break;
+    case GATEWAY_FINALIZE_UPLOAD: result = finalize(ctx, &zone, r, answer, e); break;
+    default: result = delete_file(ctx, &zone, r, answer, e);
     }
+    zone_files_zone_deinit(&zone);
+    return result;
 }

@@ -60,25 +60,20 @@ static void on_probe(struct http_conn *conn, const struct http_request *request,
                                                  .body = STR("running.")});
 }
 
-/* The protocol's checks, in its order and words; then the client waits. */
-static void check(struct proxy *proxy, struct http_conn *conn, struct str name,
-                  const struct message *m)
+/* A client in one zone and a daemon in another. Whoever is of generation 1 does not say where. */
+static bool is_other_zone(const struct proxy_resource *resource, const struct message *m)
 {
-    struct proxy_resource *resource;
+    return m->has_zone && resource->is_generation2 && !str_equal(m->zone, str_of(resource->zone));
+}
 
-    if (m->type != MESSAGE_REQUEST || !m->has_zone || !m->has_request_timeout) {
-        http_conn_answer_message(conn, 400, "invalid request");
-        return;
-    }
-    if (!str_equal(m->resource_name, name)) {
-        http_conn_answer_message(conn, 500, "Resource name mismatch: %.*s <> %.*s",
-                                 STR_ARG(m->resource_name), STR_ARG(name));
-        return;
-    }
-    resource = proxy_resource_find(proxy, name);
+/* The protocol's checks, in its order and words; then the client waits. */
+static void check(struct proxy *proxy, struct http_conn *conn, const struct message *m)
+{
+    struct proxy_resource *resource = proxy_resource_find(proxy, m->resource_name);
+
     if (resource == NULL || resource->daemon == NULL)
-        http_conn_answer_message(conn, 404, "resource not found: %.*s", STR_ARG(name));
-    else if (!str_equal(m->zone, str_of(resource->zone)))
+        http_conn_answer_message(conn, 404, "resource not found: %.*s", STR_ARG(m->resource_name));
+    else if (is_other_zone(resource, m))
         http_conn_answer_message(conn, 500, "Zone mismatch: %.*s <> %s", STR_ARG(m->zone),
                                  resource->zone);
     else if (m->has_request_id && m->request_id.len > 0)
@@ -89,20 +84,46 @@ static void check(struct proxy *proxy, struct http_conn *conn, struct str name,
         proxy_request_start(resource, conn, m);
 }
 
-static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
+/* A request of that generation; else it is answered. */
+static bool parse(struct http_conn *conn, const struct http_request *request, bool is_generation2,
+                  struct message *m)
 {
-    struct str prefix = STR("/r/");
-    struct message m;
-
     if (!http_head_is_content_type(request->head, "application/json")) {
         http_conn_answer_message(conn, 400, "want Content-Type: application/json");
-        return;
+        return false;
     }
-    if (message_parse(&m, request->body, NULL) != 0) {
-        http_conn_answer_message(conn, 400, "invalid request");
-        return;
+    if (message_parse(m, request->body, NULL) == 0) {
+        if (m->type == MESSAGE_REQUEST && m->has_zone == is_generation2)
+            return true;
+        message_deinit(m);
     }
-    check(owner, conn, str_slice(request->path, prefix.len, request->path.len), &m);
+    http_conn_answer_message(conn, 400, "invalid request");
+    return false;
+}
+
+static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct str name = str_slice(request->path, STR("/r/").len, request->path.len);
+    struct message m;
+
+    if (!parse(conn, request, true, &m))
+        return;
+    if (str_equal(m.resource_name, name))
+        check(owner, conn, &m);
+    else
+        http_conn_answer_message(conn, 500, "Resource name mismatch: %.*s <> %.*s",
+                                 STR_ARG(m.resource_name), STR_ARG(name));
+    message_deinit(&m);
+}
+
+static void on_generation1_request(struct http_conn *conn, const struct http_request *request,
+                                   void *owner)
+{
+    struct message m;
+
+    if (!parse(conn, request, false, &m))
+        return;
+    check(owner, conn, &m);
     message_deinit(&m);
 }
 
@@ -115,7 +136,12 @@ void proxy_put_routes(struct proxy *proxy, struct http_route routes[PROXY_ROUTES
                                     .max_body_bytes = MESSAGE_MAX_BODY_BYTES,
                                     .on_request = on_request,
                                     .owner = proxy};
-    routes[2] = (struct http_route){.method = "UPGRADE",
+    routes[2] = (struct http_route){.method = "POST",
+                                    .path = "/api",
+                                    .max_body_bytes = MESSAGE_MAX_BODY_BYTES,
+                                    .on_request = on_generation1_request,
+                                    .owner = proxy};
+    routes[3] = (struct http_route){.method = "UPGRADE",
                                     .path = "*",
                                     .on_head = proxy_daemon_upgrade,
                                     .takes_connection = true,

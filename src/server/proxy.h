@@ -19,7 +19,7 @@ enum {
     PROXY_MAX_WAITING_OF_RESOURCE = 10000,
     PROXY_MAX_DAEMONS = 10000,
     PROXY_MAX_HELLO_BYTES = 8192, /* a message of who has not shown the secret yet */
-    PROXY_ROUTES = 3
+    PROXY_ROUTES = 4
 };
 
 /* Deadlines in milliseconds; tests shorten them. */
@@ -46,7 +46,7 @@ struct proxy_options {
 struct proxy *proxy_new(const struct proxy_options *options, struct err *e);
 void proxy_free(struct proxy *proxy);
 
-/* GET /probe, POST /r/<resource>, and a WebSocket on any path. */
+/* GET /probe, POST /r/<resource> and (generation 1) /api, and a WebSocket on any path. */
 void proxy_put_routes(struct proxy *proxy, struct http_route routes[PROXY_ROUTES]);
 
 /* Takes no more requests; daemons are told to go when nobody waits for them any more. */

@@ -42,7 +42,7 @@ static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reaso
     log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, reason);
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
     daemon->resource = NULL;
-    ws_peer_close(daemon->peer, code, code == WS_CLOSE_NO_CODE ? STR("") : str_of(reason));
+    ws_peer_close(daemon->peer, code, str_of(reason));
 }
 
 static void refuse_taken(struct proxy_daemon *daemon, const char *name)
@@ -55,12 +55,12 @@ static void refuse_taken(struct proxy_daemon *daemon, const char *name)
 
 /* ---- serving a name ---- */
 
-static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource, struct str zone)
+static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
 {
     struct buf text = {0};
     struct err e = {0};
 
-    if (proxy_resource_set_zone(resource, zone) != 0) {
+    if (proxy_resource_set_zone(resource, daemon->zone) != 0) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
         proxy_resource_trim(resource);
         return;
@@ -72,8 +72,9 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource, 
     message_put_acknowledge(&text);
     ws_peer_send(daemon->peer, buf_str(&text), &e);
     buf_free(&text);
-    log_line(LOG_INFO, "daemon connected name=%s zone=%s peer=%s waiting=%zu", resource->name,
-             resource->zone, daemon->address, resource->waiting);
+    log_line(LOG_INFO, "daemon connected name=%s zone=%s generation=%d peer=%s waiting=%zu",
+             resource->name, daemon->zone == NULL ? "" : daemon->zone, daemon->zone == NULL ? 1 : 2,
+             daemon->address, resource->waiting);
     proxy_request_send_all(resource);
 }
 
@@ -88,7 +89,7 @@ static void on_no_pong(struct proxy_daemon *challenger)
     resource->challenger = NULL;
     resource->daemon = NULL;
     proxy_daemon_free(old);
-    serve(challenger, resource, str_of(challenger->zone));
+    serve(challenger, resource);
 }
 
 static void on_time(struct loop_timer *timer)
@@ -102,12 +103,11 @@ static void on_time(struct loop_timer *timer)
 }
 
 /* The name is taken: its daemon is asked whether it is still there. */
-static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource, struct str zone)
+static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource)
 {
     struct loop *loop = daemon->proxy->options.loop;
 
-    daemon->zone = strndup(zone.p, zone.len);
-    if (resource->challenger != NULL || daemon->zone == NULL) {
+    if (resource->challenger != NULL) {
         refuse_taken(daemon, resource->name);
         return;
     }
@@ -133,6 +133,14 @@ static void on_pong(void *ctx, struct str payload)
     refuse_taken(challenger, resource->name);
 }
 
+/* Generation 1 names no zone. */
+static bool take_zone(struct proxy_daemon *daemon, const struct message *m)
+{
+    if (m->has_zone)
+        daemon->zone = strndup(m->zone.p, m->zone.len);
+    return !m->has_zone || daemon->zone != NULL;
+}
+
 static void initialize(struct proxy_daemon *daemon, const struct message *m)
 {
     struct proxy *proxy = daemon->proxy;
@@ -140,19 +148,18 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
 
     if (!str_equal_constant_time(m->proxy_secret, buf_str(&proxy->secret))) {
         refuse(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
-    } else if (!m->has_zone) {
-        /* What a proxy of one generation says to a daemon of the other (PROTOCOL.md §4). */
-        refuse(daemon, WS_CLOSE_NO_CODE, "initialize without zone");
-    } else if (!kachery_uri_is_name(m->resource_name) || !kachery_uri_is_name(m->zone)) {
+    } else if (!kachery_uri_is_name(m->resource_name) ||
+               (m->has_zone && !kachery_uri_is_name(m->zone))) {
         refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
     } else if (proxy->is_draining) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
-    } else if ((resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
+    } else if (!take_zone(daemon, m) ||
+               (resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
     } else if (resource->daemon != NULL) {
-        challenge(daemon, resource, m->zone);
+        challenge(daemon, resource);
     } else {
-        serve(daemon, resource, m->zone);
+        serve(daemon, resource);
     }
 }
 
@@ -232,7 +239,7 @@ static void on_closed(void *ctx, unsigned code, const char *reason)
     resource->challenger = NULL;
     if (challenger != NULL) {
         resource->daemon = NULL;
-        serve(challenger, resource, str_of(challenger->zone));
+        serve(challenger, resource);
     } else {
         proxy_resource_lose_daemon(resource, !is_leaving);
     }
@@ -295,6 +302,7 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
 
 void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner)
 {
+    const struct http_header generations = {STR(MESSAGE_GENERATIONS_HEADER), STR("1, 2")};
     struct proxy *proxy = owner;
     struct buf handshake = {0};
     struct err e = {0};
@@ -314,7 +322,7 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
                                                      .must_close = true});
         return;
     }
-    ws_frame_put_response(&handshake, request->head);
+    ws_frame_put_response(&handshake, request->head, &generations);
     open_peer(proxy, conn, buf_str(&handshake), request->head->size);
     buf_free(&handshake);
 }

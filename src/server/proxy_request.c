@@ -129,12 +129,14 @@ static int64_t left_of(const struct proxy_request *request, int64_t at_ms)
 static int send_to_daemon(struct proxy_request *request, struct err *e)
 {
     struct proxy *proxy = request->proxy;
+    bool is_older_daemon = request->is_generation2 && !request->resource->is_generation2;
+    int64_t until_ms = is_older_daemon ? request->reply_by_ms : request->timer.at_ms;
     struct message_request m = {.resource_name = str_of(request->resource->name),
                                 .uri = {request->uri, request->uri_len},
                                 .zone = str_of(request->resource->zone),
-                                .is_generation2 = true,
+                                .is_generation2 = request->resource->is_generation2,
                                 .request_id = str_of(request->id),
-                                .timeout_ms = left_of(request, request->timer.at_ms),
+                                .timeout_ms = left_of(request, until_ms),
                                 .request_timeout_ms = left_of(request, request->reply_by_ms)};
 
     buf_clear(&proxy->text);
@@ -161,7 +163,9 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     request->conn = conn;
     request->resource = resource;
     request->timer = (struct loop_timer){.on_time = on_time, .owner = request};
-    request->reply_by_ms = loop_now_ms(loop) + m->request_timeout_ms;
+    request->is_generation2 = m->has_zone;
+    request->reply_by_ms =
+        loop_now_ms(loop) + (m->has_zone ? m->request_timeout_ms : message_patience_ms(m));
     request->uri_len = m->uri.len;
     if (m->uri.len > 0)
         memcpy(request->uri, m->uri.p, m->uri.len);

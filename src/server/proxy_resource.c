@@ -64,13 +64,14 @@ struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name)
     return resource;
 }
 
-int proxy_resource_set_zone(struct proxy_resource *resource, struct str zone)
+int proxy_resource_set_zone(struct proxy_resource *resource, const char *zone)
 {
     char *copy;
 
-    if (str_equal(str_of(resource->zone), zone))
+    resource->is_generation2 = zone != NULL;
+    if (zone == NULL || strcmp(resource->zone, zone) == 0)
         return 0;
-    copy = strndup(zone.p, zone.len);
+    copy = strdup(zone);
     if (copy == NULL)
         return -1;
     /* Who waits asked for this name in the other zone. */

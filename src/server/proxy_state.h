@@ -16,7 +16,15 @@ enum {
     PROXY_PING_BYTES = 16
 };
 
-/* A client that waits for an answer. Its requestId is its slot in hex and 16 random bytes. */
+/*
+ * A client that waits for an answer. Its requestId is its slot in hex and 16 random bytes. Client
+ * and daemon may be of different generations (PROTOCOL.md §4):
+ *     client  daemon  is sent
+ *       2       2     zone, t and T as the client sent them
+ *       2       1     neither zone nor t; T is the client's t, which was all that T meant then
+ *       1       2     the daemon's zone; t at most 10 s and less than T
+ *       1       1     T as the client sent it
+ */
 struct proxy_request {
     struct proxy *proxy;
     struct http_conn *conn;
@@ -25,6 +33,7 @@ struct proxy_request {
     struct loop_timer timer;               /* 504 */
     size_t slot;
     char id[PROXY_ID_SIZE + 1];
+    bool is_generation2; /* the client */
     int64_t reply_by_ms; /* when the daemon is to answer with the state it has by then */
     size_t uri_len;
     char uri[];
@@ -35,6 +44,7 @@ struct proxy_resource {
     struct proxy *proxy;
     struct proxy_resource *next; /* in its slot of the name table */
     char *name, *zone;
+    bool is_generation2; /* the daemon; one of the first does not tell its zone */
     struct proxy_daemon *daemon;     /* NULL: lost, waiting for it to come back */
     struct proxy_daemon *challenger; /* claims the name while `daemon` is asked for a pong */
     char ping[PROXY_PING_BYTES + 1]; /* what that pong has to carry */
@@ -54,7 +64,7 @@ struct proxy_daemon {
     struct proxy_resource *resource;
     struct proxy_daemon *previous, *next;
     struct loop_timer timer; /* for initialize; for the pong of the daemon it challenges */
-    char *zone;              /* as initialized; CHALLENGING */
+    char *zone;              /* as initialized, NULL: generation 1; CHALLENGING */
     char address[64];
 };
 
@@ -87,7 +97,8 @@ bool proxy_request_answer(struct proxy_resource *resource, struct str id, struct
 /* proxy_resource.c */
 struct proxy_resource *proxy_resource_find(const struct proxy *proxy, struct str name);
 struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name); /* or made */
-int proxy_resource_set_zone(struct proxy_resource *resource, struct str zone);
+/* As its daemon initialized; NULL: generation 1. */
+int proxy_resource_set_zone(struct proxy_resource *resource, const char *zone);
 /* Its daemon is gone: `may_return` keeps the clients waiting for a moment. */
 void proxy_resource_lose_daemon(struct proxy_resource *resource, bool may_return);
 /* Frees it when neither a daemon nor a client is left. */

@@ -63,19 +63,26 @@ static int make_private_dir(const struct site *site, const char *name, struct er
     return result;
 }
 
-/* With --open-registration whoever registers may also upload, unless the settings say otherwise. */
-static int open_settings(const struct site *site, struct err *e)
+int site_open_settings(const struct site *site, const struct site_zone *zone, struct err *e)
 {
     struct buf path = {0};
     int result = 0;
 
-    buf_printf(&path, "%s/settings/authorizationSettings.yaml", site->dir);
+    site_put_path(site, zone, STR("settings/authorizationSettings.yaml"), &path);
     if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
         result = fs_make_parents(buf_cstr(&path), e) != 0
                      ? -1
                      : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE, e);
     buf_free(&path);
     return result;
+}
+
+/* The settings of the zone that is there from the start. */
+static int open_own_settings(const struct site *site, struct err *e)
+{
+    const struct site_zone own = site_own_zone(site);
+
+    return site->is_open ? site_open_settings(site, &own, e) : 0;
 }
 
 static char *without_slash(const char *url)
@@ -119,7 +126,7 @@ int site_open(struct site *site, const struct site_options *options, struct err 
         err_set(e, ERR_FAILED, "out of memory");
     } else if (fs_make_dirs(site->dir, e) == 0 && make_private_dir(site, ".hub", e) == 0 &&
                make_private_dir(site, ".hub/uploads", e) == 0 && open_key(site, e) == 0 &&
-               (!site->is_open || open_settings(site, e) == 0)) {
+               open_own_settings(site, e) == 0) {
         bucket_file_clean(site->dir);
         return 0;
     }
@@ -138,12 +145,9 @@ void site_close(struct site *site)
 
 /* ---- zones, keys, paths ---- */
 
-int site_find_zone(const struct site *site, struct str zone, struct site_zone *out, struct err *e)
+struct site_zone site_own_zone(const struct site *site)
 {
-    if (zone.len > 0 && !str_equal(zone, str_of(site->zone)))
-        return err_set(e, ERR_NOT_FOUND, "Zone not found: %.*s", STR_ARG(zone));
-    *out = (struct site_zone){.name = str_of(site->zone), .directory = STR("")};
-    return 0;
+    return (struct site_zone){.name = str_of(site->zone), .directory = STR("")};
 }
 
 void site_put_path(const struct site *site, const struct site_zone *zone, struct str name,
@@ -170,14 +174,14 @@ void site_put_object_path(const struct site *site, struct str object_key, struct
     buf_put(out, object_key);
 }
 
-/* No part of it is empty or begins with a dot: nothing outside of `dir`, nothing of .hub. */
-static bool is_plain_directory(struct str directory)
+/* Nothing outside of `dir`, nothing of .hub. */
+bool site_is_directory(struct str directory)
 {
     for (size_t i = 0; i < directory.len; i++)
         if ((i == 0 || directory.p[i - 1] == '/') &&
             (directory.p[i] == '/' || directory.p[i] == '.'))
             return false;
-    return directory.len == 0 || directory.p[directory.len - 1] == '/';
+    return directory.len == 0 || directory.p[directory.len - 1] != '/';
 }
 
 bool site_is_object_key(struct str key, struct str *hash)
@@ -185,6 +189,7 @@ bool site_is_object_key(struct str key, struct str *hash)
     static const size_t size = sizeof "sha1/ab/cd/ef/" - 1 + SHA1_HEX;
     char digits[SHA1_HEX + 1] = {0};
     struct buf expected = {0};
+    struct str directory;
     bool is_key;
 
     if (key.len < size)
@@ -194,8 +199,11 @@ bool site_is_object_key(struct str key, struct str *hash)
         return false;
     memcpy(digits, hash->p, SHA1_HEX);
     kachery_uri_put_object_key(&expected, STR(""), digits);
+    directory = str_slice(key, 0, key.len - size);
     is_key = str_ends_with(key, buf_str(&expected)) &&
-             is_plain_directory(str_slice(key, 0, key.len - size));
+             (directory.len == 0 ||
+              (str_ends_with(directory, STR("/")) && directory.len > 1 &&
+               site_is_directory(str_slice(directory, 0, directory.len - 1))));
     buf_free(&expected);
     return is_key;
 }

@@ -1,6 +1,7 @@
 /*
  * The directory that a gateway serves (--data), opened once before the hub serves:
  *     <dir>/sha1/…  clients/  resources/  users/  settings/     as in a deployed zone's bucket
+ *     <dir>/registered-zones/<zone>   more zones, each in a folder below <dir>
  *     <dir>/.hub/url-key   0600: signs bucket URLs
  *     <dir>/.hub/uploads/  uploads that are not complete, each locked (flock) by who writes it
  *     <dir>/.hub/lock      held while a file of the zone is read and replaced
@@ -15,6 +16,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "server/signed_url.h"
+
+struct json;
 
 struct site_options {
     const char *data_dir;
@@ -36,13 +39,22 @@ struct site {
 int site_open(struct site *site, const struct site_options *options, struct err *e);
 void site_close(struct site *site);
 
-/* A zone that the site serves; `zone` empty: the site's own. ERR_NOT_FOUND "Zone not found: Z".
- * The strings are borrowed from the site. */
+/* A zone that the site serves: zone_files.h finds it. */
 struct site_zone {
     struct str name;
     struct str directory; /* before the object keys; empty for none */
+    struct json *doc;     /* owns what the strings borrow, or NULL */
 };
-int site_find_zone(const struct site *site, struct str zone, struct site_zone *out, struct err *e);
+
+/* The zone that has all of <dir>. Its strings are the site's. */
+struct site_zone site_own_zone(const struct site *site);
+
+/* True when a zone may have this directory: parts that are neither empty nor begin with a dot. */
+bool site_is_directory(struct str directory);
+
+/* With --open-registration whoever registers may also upload: settings that say so, unless the zone
+ * has some. */
+int site_open_settings(const struct site *site, const struct site_zone *zone, struct err *e);
 
 /* Appends <dir>/[<directory>/]<name>: the path of a file of the zone. */
 void site_put_path(const struct site *site, const struct site_zone *zone, struct str name,

@@ -28,6 +28,72 @@ static int read_json(const char *path, size_t max_bytes, struct json **out, stru
     return result;
 }
 
+/* ---- zones ---- */
+
+/* The bucket's name is one of a deployed gateway's configuration: there, `default` is the bucket
+ * that has registered-zones/. */
+static bool is_own_bucket(const struct site *site, struct str bucket)
+{
+    return str_equal(bucket, STR("default")) || str_equal(bucket, str_of(site->zone));
+}
+
+static int check_zone(const struct site *site, struct site_zone *zone, struct err *e)
+{
+    struct str owner = STR(""), bucket = STR("");
+
+    json_str(json_get(zone->doc, "ownerId"), &owner);
+    json_str(json_get(zone->doc, "bucketName"), &bucket);
+    if (owner.len == 0)
+        return err_set(e, ERR_PROTOCOL, "No ownerId for zone: %.*s", STR_ARG(zone->name));
+    if (bucket.len == 0)
+        return err_set(e, ERR_PROTOCOL, "No bucketName for zone: %.*s", STR_ARG(zone->name));
+    if (!is_own_bucket(site, bucket))
+        return err_set(e, ERR_NOT_FOUND, "Zone not found: %.*s (it is in another bucket)",
+                       STR_ARG(zone->name));
+    json_str(json_get(zone->doc, "directory"), &zone->directory);
+    if (str_ends_with(zone->directory, STR("/")))
+        zone->directory.len--;
+    if (!site_is_directory(zone->directory) ||
+        zone->directory.len > ZONE_FILES_MAX_DIRECTORY_BYTES)
+        return err_set(e, ERR_PROTOCOL, "Bad directory for zone: %.*s", STR_ARG(zone->name));
+    return 0;
+}
+
+int zone_files_zone(const struct site *site, struct str name, struct site_zone *out, struct err *e)
+{
+    struct site_zone zone = site_own_zone(site);
+    struct buf relative = {0}, path = {0};
+    int result = 0;
+
+    if (name.len > 0 && !str_equal(name, zone.name)) {
+        buf_printf(&relative, "registered-zones/%.*s", STR_ARG(name));
+        site_put_path(site, &zone, buf_str(&relative), &path);
+        zone.name = name;
+        result = kachery_uri_is_name(name)
+                     ? read_json(buf_cstr(&path), ZONE_FILES_MAX_BYTES, &zone.doc, e)
+                     : err_set(e, ERR_NOT_FOUND, "no such zone");
+        if (result == 0)
+            result = check_zone(site, &zone, e);
+        else if (e->code == ERR_NOT_FOUND)
+            err_set(e, ERR_NOT_FOUND, "Zone not found: %.*s", STR_ARG(name));
+    }
+    if (result == 0)
+        *out = zone;
+    else
+        json_free(zone.doc);
+    buf_free(&relative);
+    buf_free(&path);
+    return result;
+}
+
+void zone_files_zone_deinit(struct site_zone *zone)
+{
+    json_free(zone->doc);
+    *zone = (struct site_zone){0};
+}
+
+/* ---- reading ---- */
+
 /* The file `folder`/`name` with its four fields; `name_key` and `text_key` differ. */
 static int read_record(const struct site *site, const struct site_zone *zone, const char *folder,
                        struct str name, const char *const keys[2], struct zone_record *out,
@@ -187,7 +253,9 @@ static int add_locked(const struct site *site, const struct site_zone *zone,
     if (access(buf_cstr(&path), F_OK) != 0) {
         /* The owner's list first: a client that is there is complete. */
         put_client(&text, client);
-        result = add_to_user(site, zone, client, e);
+        result = site->is_open ? site_open_settings(site, zone, e) : 0;
+        if (result == 0)
+            result = add_to_user(site, zone, client, e);
         if (result == 0)
             result = write_file(buf_cstr(&path), &text, e);
     }

@@ -1,4 +1,5 @@
-/* The small files of a zone: registered clients, resources, users, settings (PROTOCOL.md §3). */
+/* The small files of zones: the zones themselves, registered clients, resources, users, settings
+ * (PROTOCOL.md §3). What a deployed gateway wrote is read, and the reverse. */
 #ifndef SERVER_ZONE_FILES_H
 #define SERVER_ZONE_FILES_H
 
@@ -6,7 +7,21 @@
 #include "server/authorization.h"
 #include "server/site.h"
 
-enum { ZONE_FILES_MAX_BYTES = 65536, ZONE_FILES_MAX_USER_BYTES = 1 << 20 };
+enum {
+    ZONE_FILES_MAX_BYTES = 65536,
+    ZONE_FILES_MAX_USER_BYTES = 1 << 20,
+    ZONE_FILES_MAX_DIRECTORY_BYTES = 512
+};
+
+/*
+ * The zone of that name; empty: the site's own. Another one is what registered-zones/<name> says
+ * ({"zone","ownerId","bucketName","directory"}): its bucket must be the site's, which is called
+ * `default` or as its own zone. ERR_NOT_FOUND "Zone not found: Z". Free with
+ * zone_files_zone_deinit; `name` is borrowed, too.
+ */
+int zone_files_zone(const struct site *site, struct str name, struct site_zone *out,
+                    struct err *e);
+void zone_files_zone_deinit(struct site_zone *zone);
 
 /* A client or resource; every str is borrowed from `doc`. */
 struct zone_record {
@@ -29,7 +44,8 @@ void zone_files_record_deinit(struct zone_record *record);
 int zone_files_authorization(const struct site *site, const struct site_zone *zone,
                              struct authorization *out, struct err *e);
 
-/* Registers a client and adds it to its owner's list; one that is registered stays as it is. */
+/* Registers a client and adds it to its owner's list; one that is registered stays as it is. Where
+ * registration is open, a zone without settings gets open ones. */
 int zone_files_add_client(const struct site *site, const struct site_zone *zone,
                           const struct zone_record *client, struct err *e);
 

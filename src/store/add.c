@@ -139,6 +139,7 @@ static int copy_once(struct hash_job *job, int to, const struct stat *st, struct
         job->to = to;
         job->is_sparse = st->st_blocks < st->st_size / 512;
     }
+    job->as_opened = st;
     status = hash_run(job, e);
     job->from = from;
     return status;

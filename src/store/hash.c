@@ -106,6 +106,8 @@ int hash_run(struct hash_job *job, struct err *e)
             break;
         sha1_update(&sha1, chunk, (size_t)n);
         job->size += n;
+        if (job->as_opened != NULL && job->size > job->as_opened->st_size)
+            break;
         if (write_chunk(job, (size_t)n, e) != 0)
             return -1;
         if (job->watch != NULL && !job->watch->go_on(job->watch->ctx, job->size))
@@ -131,6 +133,7 @@ static int hash_once(const struct store *s, const char *path, unsigned flags,
         close(job->from);
         return 0;
     }
+    job->as_opened = st;
     status = hash_run(job, e);
     *is_good = status == 0 && job->size == st->st_size && hash_is_unchanged(job->from, st);
     close(job->from);

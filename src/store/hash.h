@@ -23,6 +23,9 @@ struct hash_job {
     int from;
     int to;         /* the bytes are also written here; -1: nowhere */
     bool is_sparse; /* of `to`: leave holes for zeros (its size is then set at the end) */
+    /* Reading stops when there is more than this told: what grows without end is not read without
+     * end. NULL: no such bound. */
+    const struct stat *as_opened;
     const struct hash_watch *watch; /* may be NULL */
     char hash[SHA1_HEX + 1];        /* result */
     int64_t size;                   /* result: bytes read */

@@ -11,7 +11,7 @@ static const struct interval_row rows[] = {
     ROW(retry_after_ms, 120000),
     ROW(attempts, 10),
     ROW(call_ms, 60000),
-    ROW(asking_ms, 10000),
+    ROW(asking_ms, 4000),
     ROW(asking_least, 1),
     ROW(working_ms, 300000),
     ROW(expect_ms, 1000),

@@ -30,6 +30,21 @@ static int bad_url(const char *where, struct err *e)
                    where);
 }
 
+/* From <proxy>/r/<name> as it is now in r->url. False without memory. */
+static bool find_api_url(struct resource *r)
+{
+    struct str url = str_of(r->url), name = str_of(r->name);
+    struct buf api = {0};
+
+    url.len -= name.len;
+    if (!str_ends_with(url, STR("/r/")))
+        return true;
+    buf_put(&api, str_slice(url, 0, url.len - STR("r/").len));
+    buf_puts(&api, "api");
+    r->api_url = buf_take(&api);
+    return r->api_url != NULL;
+}
+
 /* <proxy>/r/<name>: what follows the last '/' is the name. */
 static int init_from_url(struct resource *r, const char *where, struct err *e)
 {
@@ -97,7 +112,7 @@ int resource_init(struct resource *r, struct gateway *g, const char *where, stru
     if (result != 0)
         return -1;
     made.zone = strdup(g->zone);
-    if (made.url == NULL || made.name == NULL || made.zone == NULL) {
+    if (made.url == NULL || made.name == NULL || made.zone == NULL || !find_api_url(&made)) {
         resource_deinit(&made);
         return err_set(e, ERR_FAILED, "out of memory");
     }
@@ -108,6 +123,7 @@ int resource_init(struct resource *r, struct gateway *g, const char *where, stru
 void resource_deinit(struct resource *r)
 {
     free(r->url);
+    free(r->api_url);
     free(r->name);
     free(r->zone);
     *r = (struct resource){0};
@@ -177,52 +193,97 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
     return result;
 }
 
-/* One request; its answer is waited for until `deadline_ms` at most. */
-static int request_until(struct resource *r, struct http_client *http, const char *hash,
-                         int64_t timeout_ms, int64_t deadline_ms, struct upload_status *out,
-                         struct buf *text, struct err *e)
+/* The daemon has up to timeout_ms for it, its answer is waited for until deadline_ms. */
+struct question {
+    const char *hash;
+    int64_t timeout_ms, deadline_ms;
+};
+
+/* The daemon's time. One of generation 1 takes up to 10 s, whatever it is told: to stop listening
+ * before that would be to miss its answer. */
+static int64_t wait_of(const struct resource *r, int64_t timeout_ms)
+{
+    if (r->is_generation1 && timeout_ms < MESSAGE_DEFAULT_TIMEOUT_MS)
+        return MESSAGE_DEFAULT_TIMEOUT_MS;
+    if (timeout_ms > MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS)
+        return MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS;
+    return timeout_ms;
+}
+
+/* Asks a proxy of the generation that r->is_generation1 tells. NULL without an answer. */
+static struct http_call *ask(const struct resource *r, struct http_client *http,
+                             const struct question *q, struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
+    int64_t wait_ms = wait_of(r, q->timeout_ms);
+    int64_t grace_ms = wait_ms + RESOURCE_CLIENT_GRACE_MS;
     struct buf uri = {0}, body = {0};
+    struct http_call_options options = {
+        .method = STR("POST"),
+        .url = str_of(r->is_generation1 ? r->api_url : r->url),
+        .headers = &type,
+        .header_count = 1,
+        .max_answer_bytes = MESSAGE_MAX_BODY_BYTES,
+        .deadline_ms = clock_earlier(clock_now_ms() + grace_ms, q->deadline_ms),
+        .stall_ms = grace_ms,
+    };
     struct http_call *call = NULL;
-    int result = -1;
 
-    if (timeout_ms > MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS)
-        timeout_ms = MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS;
-    kachery_uri_put(&uri, hash, STR(""));
+    kachery_uri_put(&uri, q->hash, STR(""));
     message_put_request(&body, &(struct message_request){
                                    .resource_name = str_of(r->name),
                                    .zone = str_of(r->zone),
                                    .uri = buf_str(&uri),
-                                   .is_generation2 = true,
-                                   .timeout_ms = timeout_ms + RESOURCE_PROXY_GRACE_MS,
-                                   .request_timeout_ms = timeout_ms,
+                                   .is_generation2 = !r->is_generation1,
+                                   .timeout_ms = wait_ms + RESOURCE_PROXY_GRACE_MS,
+                                   .request_timeout_ms = wait_ms,
                                });
-    if (buf_check(&uri, e) != 0 || buf_check(&body, e) != 0)
-        goto out;
-    call = http_client_perform(
-        http,
-        &(struct http_call_options){
-            .method = STR("POST"),
-            .url = str_of(r->url),
-            .headers = &type,
-            .header_count = 1,
-            .body = buf_str(&body),
-            .max_answer_bytes = MESSAGE_MAX_BODY_BYTES,
-            .deadline_ms = clock_earlier(
-                clock_now_ms() + timeout_ms + RESOURCE_CLIENT_GRACE_MS, deadline_ms),
-            .stall_ms = timeout_ms + RESOURCE_CLIENT_GRACE_MS,
-        },
-        e);
+    options.body = buf_str(&body);
+    if (buf_check(&uri, e) == 0 && buf_check(&body, e) == 0)
+        call = http_client_perform(http, &options, e);
+    buf_free(&uri);
+    buf_free(&body);
+    return call;
+}
+
+/* A 404 that is no JSON: this proxy does not know the route of this generation. */
+static bool lacks_route(const struct http_call *call)
+{
+    struct json *doc;
+
+    if (call == NULL || http_call_head(call)->status != 404)
+        return false;
+    doc = json_parse(http_call_body(call), JSON_STRICT, NULL);
+    json_free(doc);
+    return doc == NULL;
+}
+
+/* Asks as what is known of the proxy's generation, and where that is wrong as the other one, which
+ * is then remembered. */
+static struct http_call *ask_either(struct resource *r, struct http_client *http,
+                                    const struct question *q, struct err *e)
+{
+    struct http_call *call = ask(r, http, q, e);
+
+    if (r->api_url == NULL || !lacks_route(call))
+        return call;
+    http_call_free(call);
+    r->is_generation1 = !r->is_generation1;
+    return ask(r, http, q, e);
+}
+
+static int request_once(struct resource *r, struct http_client *http, const struct question *q,
+                        struct upload_status *out, struct buf *text, struct err *e)
+{
+    struct http_call *call = ask_either(r, http, q, e);
+    int result;
+
     if (call == NULL)
-        goto out;
+        return -1;
     result = http_call_head(call)->status == 200
                  ? read_answer(r, http_call_body(call), out, text, e)
                  : refuse(r, call, e);
-out:
     http_call_free(call);
-    buf_free(&uri);
-    buf_free(&body);
     return result;
 }
 
@@ -230,7 +291,9 @@ int resource_request(struct resource *r, struct http_client *http, const char *h
                      int64_t timeout_ms, struct upload_status *out, struct buf *text,
                      struct err *e)
 {
-    return request_until(r, http, hash, timeout_ms, CLOCK_NEVER_MS, out, text, e);
+    const struct question q = {hash, timeout_ms, CLOCK_NEVER_MS};
+
+    return request_once(r, http, &q, out, text, e);
 }
 
 static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
@@ -263,8 +326,9 @@ int resource_request_wait(struct resource *r, struct http_client *http, const ch
     for (;;) {
         int64_t asked_ms = clock_now_ms(), next_ms = asked_ms + RESOURCE_MIN_INTERVAL_MS;
 
-        if (request_until(r, http, hash, ask_time(wait, asked_ms), last_ms, out, text,
-                          &failure) == 0) {
+        const struct question q = {hash, ask_time(wait, asked_ms), last_ms};
+
+        if (request_once(r, http, &q, out, text, &failure) == 0) {
             heard_ms = clock_now_ms();
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
                 return 0;

@@ -1,4 +1,5 @@
-/* Asking a resource for a file through its proxy (PROTOCOL.md §4, generation 2), blocking. */
+/* Asking a resource for a file through its proxy (PROTOCOL.md §4), which may be of either
+ * generation; blocking. */
 #ifndef ZONE_RESOURCE_H
 #define ZONE_RESOURCE_H
 
@@ -7,9 +8,11 @@
 #include "zone/gateway.h"
 
 struct resource {
-    char *url;  /* <proxy>/r/<name> */
+    char *url;     /* <proxy>/r/<name> */
+    char *api_url; /* <proxy>/api, where generation 1 is asked; NULL: `url` is of another form */
     char *name;
     char *zone;
+    bool is_generation1; /* what the proxy was found to be */
 };
 
 /* `where` is a URL, a bare name (looked up in the zone), or NULL: KACHERY_RESOURCE_URL,
@@ -18,8 +21,9 @@ int resource_init(struct resource *r, struct gateway *g, const char *where, stru
 void resource_deinit(struct resource *r);
 
 /*
- * One request: waits up to timeout_ms for the file to be uploaded, then gives the state. `error` in
- * *out points into *text (caller frees it). ERR_TIMEOUT when the proxy or daemon does not answer
+ * One request: waits up to timeout_ms for the file to be uploaded (where the proxy is of generation
+ * 1, up to 10 s in any case), then gives the state. `error` in *out points into *text (caller frees
+ * it). ERR_TIMEOUT when the proxy or daemon does not answer
  * (504), ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or
  * proxy's words.
  */

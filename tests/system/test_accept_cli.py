@@ -52,11 +52,13 @@ def test_an_empty_error_is_no_error_and_an_error_without_words_gets_some(zone, u
     assert json.loads(done.stdout)["error_message"] == "failed without saying why"
 
 
-def test_timeout_bounds_the_whole_call_with_wait(zone, user):
-    """Also when the proxy takes the request and then says nothing."""
-    zone.is_silent_proxy = True
-    done = run("request", "--wait", "--timeout", "0", f"sha1://{ABSENT}", env=asking(user, zone), check=1, timeout=8)
-    assert "not finished within" in text(done.stderr)
+@pytest.mark.parametrize("silent", ["is_silent_proxy", "is_silent_gateway"])
+def test_timeout_bounds_the_whole_call_with_wait(zone, user, silent):
+    """Also when somebody takes the request and then says nothing."""
+    setattr(zone, silent, True)
+    done = run("request", "--wait", "--timeout", "0", "--json", f"sha1://{ABSENT}", env=asking(user, zone), check=1,
+               timeout=8)
+    assert json.loads(done.stdout)["error_message"] == "no answer within 0 s"
 
 
 @pytest.mark.parametrize("options, status", [
@@ -64,3 +66,13 @@ def test_timeout_bounds_the_whole_call_with_wait(zone, user):
     (["gateway", "--data", ""], 2)])
 def test_exit_3_is_for_files_that_nobody_has(tmp_path, options, status):
     run(*options, "--listen", "127.0.0.1:0", env=clean_environment(HOME=tmp_path), cwd=tmp_path, check=status)
+
+
+@pytest.mark.parametrize("verb", ["info", "load", "request", "store", "register"])
+def test_a_client_id_without_its_key_is_an_error(zone, user, tmp_path, verb):
+    """And not a reason to go on without any."""
+    env = {**asking(user, zone), "KACHERY_CLOUD_CLIENT_ID": "ab" * 32}
+    what = {"register": [], "store": [str(written(tmp_path, "f", b"abc"))]}.get(verb, [f"sha1://{ABSENT}"])
+    done = run(verb, *what, env=env, check=1)
+    assert "KACHERY_CLOUD_PRIVATE_KEY" in text(done.stderr)
+    assert zone.payloads == []

@@ -166,11 +166,11 @@ def test_a_connection_that_is_cut_in_the_handshake(tmp_path, processes):
     import threading
     with socket.create_server(("127.0.0.1", 0)) as listener:
         def hang_up():
-            peer, _ = listener.accept()
-            peer.recv(1000)
-            peer.close()
+            while True:  # it is tried again
+                peer, _ = listener.accept()
+                peer.recv(1000)
+                peer.close()
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
         said = gateway_error(tmp_path, listener.getsockname()[1])
-        thread.join(harness.DEADLINE_S)
     assert "during the TLS handshake" in said

@@ -85,6 +85,35 @@ def test_both_shapes_of_the_answer_are_understood(zone, user):
         assert zone.proxied[-1] == recorded["json"]
 
 
+def test_a_proxy_of_generation_1_is_recognised_and_remembered(zone, user):
+    """By a 404 that is not JSON."""
+    zone.generation = 1
+    zone.states = [{"status": "queued"}, {"status": "running", "size": 9, "bytesUploaded": 1}, {"status": "completed"}]
+    run("request", "--wait", f"sha1://{ABSENT}", env=asking(user, zone), check=0)
+    assert zone.paths == ["/r/lab.res", "/api", "/api", "/api"]
+    assert all(body["resourceName"] == "lab.res" and body["timeoutMsec"] >= 15000 for body in zone.proxied)
+
+
+def test_a_proxy_of_generation_1_by_name(zone, user):
+    zone.generation = 1
+    zone.resources["lab.res"] = zone.url
+    zone.states = [{"status": "not-found"}]
+    run("request", f"sha1://{ABSENT}", "--resource", "lab.res", env=user, check=3)
+    assert zone.paths == ["/r/lab.res", "/api"]
+
+
+def test_a_resource_that_is_not_connected_is_not_asked_for_as_generation_1(zone, user):
+    zone.proxy_answer = (404, {"message": "resource not found: lab.res"})
+    run("request", f"sha1://{ABSENT}", env=asking(user, zone), check=1)
+    assert zone.paths == ["/r/lab.res"]
+
+
+def test_a_url_without_r_has_no_generation_1(zone, user):
+    zone.generation = 1
+    done = run("request", f"sha1://{ABSENT}", "--resource", f"{zone.url}/api/gateway/x", env=user, check=1)
+    assert "no resource proxy there" in text(done.stderr) and zone.paths == []
+
+
 def test_request_wait_asks_until_it_is_done(zone, user):
     zone.states = [{"status": "queued"}, {"status": "running", "size": 9, "bytesUploaded": 1}, {"status": "completed"}]
     done = run("request", "--wait", f"sha1://{ABSENT}", env=asking(user, zone), check=0)

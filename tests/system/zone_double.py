@@ -40,6 +40,7 @@ class ZoneDouble:
     def __init__(self):
         self.problems, self.payloads, self.proxied, self.puts, self.visits = [], [], [], [], []
         self.objects, self.clients, self.resources = {}, {}, {}
+        self.paths = []           # of what was posted to the resource proxy
         self.answers = {}         # type: list of (status, text or JSON, headers) to give first
         self.states = []          # of the resource: one per request, the last one stays
         self.now = time.time      # of our clock
@@ -48,7 +49,8 @@ class ZoneDouble:
         self.holds_puts = False   # nothing more is read of a PUT, nor is it answered, while this is true
         self.put_answer = None    # (status, text) instead of storing
         self.proxy_answer = None  # (status, text or JSON)
-        self.is_silent_proxy = False  # takes requests and never answers
+        self.generation = 2       # of the resource proxy
+        self.is_silent_proxy = self.is_silent_gateway = False  # takes requests and never answers
         self.is_anonymous = False  # requests without signature are expected
         self.opens_registration = False
         self.bucket_url = None    # another server's, for PUT and GET
@@ -70,6 +72,7 @@ class ZoneDouble:
         app.router.add_put("/bucket/{key:.*}", self._put)
         app.router.add_get("/bucket/{key:.*}", self._get)
         app.router.add_post("/r/{name}", self._proxy)
+        app.router.add_post("/api", self._proxy)
         self.runner = web.AppRunner(app, handle_signals=False)
         self.loop.run_until_complete(self.runner.setup())
         site = web.TCPSite(self.runner, "127.0.0.1", 0, shutdown_timeout=0.1)
@@ -112,6 +115,8 @@ class ZoneDouble:
         payload = body.get("payload", {})
         kind = payload.get("type")
         self.payloads.append(payload)
+        if self.is_silent_gateway:
+            await asyncio.Event().wait()
         want = {"payload"} if self.is_anonymous else {"payload", "fromClientId", "signature"}
         self.expect(set(body) == want, f"fields of the body: {sorted(body)}")
         self.expect(set(payload) == FIELDS.get(kind, set()) | {"type", "timestamp"}, f"fields: {payload}")
@@ -220,12 +225,18 @@ class ZoneDouble:
     async def _proxy(self, request):
         self.expect(request.headers.get("Content-Type") == "application/json", "Content-Type of a request")
         body = json.loads(await request.read())
+        self.paths.append(request.path)
+        if (request.path == "/api") != (self.generation == 1):
+            return self.respond(404, f"<html>Cannot POST {request.path}</html>")
         self.proxied.append(body)
-        self.expect(set(body) == {"type", "resourceName", "zone", "request", "timeoutMsec"}, f"request: {body}")
-        self.expect(set(body["request"]) == {"type", "uri", "timeoutMsec"}, f"request: {body}")
+        second = self.generation == 2
+        self.expect(set(body) == {"type", "resourceName", "request", "timeoutMsec"} | ({"zone"} if second else set()),
+                    f"request: {body}")
+        self.expect(set(body["request"]) == {"type", "uri"} | ({"timeoutMsec"} if second else set()), f"request: {body}")
         self.expect(body["type"] == "requestFromClient" and body["request"]["type"] == "fileUpload", "types")
-        self.expect(body["timeoutMsec"] == body["request"]["timeoutMsec"] + 5000, "T = t + 5000")
-        self.expect(body["resourceName"] == request.match_info["name"], "resourceName")
+        if second:
+            self.expect(body["timeoutMsec"] == body["request"]["timeoutMsec"] + 5000, "T = t + 5000")
+            self.expect(body["resourceName"] == request.match_info["name"], "resourceName")
         if self.is_silent_proxy:
             await asyncio.Event().wait()
         if self.proxy_answer:

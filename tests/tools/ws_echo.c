@@ -134,7 +134,7 @@ static int handle_head(struct connection *c, struct err *e)
     if (io == IO_ERR || (!is_server && ws_frame_check_response(&head, c->key, e) != 0))
         return -1;
     if (is_server)
-        ws_frame_put_response(&c->out, &head);
+        ws_frame_put_response(&c->out, &head, NULL);
     buf_consume(&c->in, head.size);
     c->state = STATE_OPEN;
     return 0;

@@ -113,13 +113,14 @@ static inline void peer_upgrade(int fd, struct buf *log, size_t *total)
 {
     struct http_head_parser parser = {0};
     struct http_head head;
+    struct http_header mark = {STR("X-Mark"), STR("1")};
     struct buf answer = {0};
     int status;
 
     peer_read_head(fd, log, total);
     if (http_head_parse(&parser, HTTP_REQUEST, buf_str(log), STR(""), &head, &status, NULL) ==
         IO_DONE) {
-        ws_frame_put_response(&answer, &head);
+        ws_frame_put_response(&answer, &head, &mark);
         peer_send(fd, answer.data, answer.len, answer.len);
     }
     buf_free(&answer);

@@ -310,6 +310,30 @@ static void test_request_id_limit(void **state)
     buf_free(&text);
 }
 
+static const struct patience_case {
+    const char *name;
+    int64_t timeout_ms, request_timeout_ms, want_ms;
+} patience_cases[] = {
+    {"t", 10000, 5000, 5000},
+    {"T leaves no room", 5000, 5000, 4000},
+    {"T is short", 1000, 5000, 500},
+    {"T is nothing", 0, 5000, 0},
+    {"generation 1: 10 s", 60000, MESSAGE_DEFAULT_TIMEOUT_MS, 10000},
+    {"generation 1: less than T", 10000, MESSAGE_DEFAULT_TIMEOUT_MS, 9000},
+};
+
+static void test_patience(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof patience_cases / sizeof *patience_cases; i++) {
+        const struct patience_case *c = &patience_cases[i];
+        struct message m = {.timeout_ms = c->timeout_ms,
+                            .request_timeout_ms = c->request_timeout_ms};
+        if (message_patience_ms(&m) != c->want_ms)
+            fail_msg("%s: %lld", c->name, (long long)message_patience_ms(&m));
+    }
+}
+
 static void expect_put(struct buf *out, const char *want)
 {
     struct message m;
@@ -392,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_parse_answer),
         cmocka_unit_test(test_request_id_limit),
+        cmocka_unit_test(test_patience),
         cmocka_unit_test(test_put),
         cmocka_unit_test(test_put_status),
     };

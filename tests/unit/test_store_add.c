@@ -331,6 +331,41 @@ static void modes_follow_the_umask(void **state)
     buf_free(&file);
 }
 
+/* A file that somebody writes to as fast as it is read. */
+struct growing {
+    const char *path;
+    int calls;
+};
+
+static bool grow(void *ctx, int64_t bytes)
+{
+    struct growing *g = ctx;
+    static const char more[1 << 20];
+    int fd = open(g->path, O_WRONLY | O_APPEND);
+
+    (void)bytes;
+    assert_int_equal(write(fd, more, sizeof more), sizeof more);
+    close(fd);
+    return ++g->calls < 50;
+}
+
+static void what_grows_without_end_is_not_read_without_end(void **state)
+{
+    struct fixture *f = *state;
+    struct add_staged staged;
+    struct err e = {0};
+
+    for (enum store_kind kind = STORE_COPY; kind <= STORE_LINK; kind++) {
+        const char *path = fixture_write(f, store_kind_name(kind), STR("x"), 1700000000);
+        struct growing g = {.path = path};
+        const struct hash_watch watch = {grow, &g};
+        grow(&g, 0);
+        assert_int_equal(add_stage(&f->store, kind, path, &watch, &staged, &e), -1);
+        unit_true(store_kind_name(kind), e.code == ERR_CHANGED);
+    }
+    assert_int_equal(fixture_count(f), 0);
+}
+
 int main(void)
 {
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -343,6 +378,7 @@ int main(void)
         WITH_STORE(copy_heals_a_damaged_one),
         WITH_STORE(odd_files_are_refused_by_name),
         WITH_STORE(file_that_changes_while_it_is_read),
+        WITH_STORE(what_grows_without_end_is_not_read_without_end),
         WITH_STORE(interrupted_copy_leaves_nothing),
         WITH_STORE(modes_follow_the_umask),
     };

@@ -5,12 +5,14 @@
 
 enum { CONNECT_MS = 10000, PING_MS = 20000, DEAD_MS = 60000 };
 
-static struct ws_client *open_client(const struct peer *peer, size_t max_message)
+static struct ws_client *open_marked(const struct peer *peer, size_t max_message,
+                                     const char *mark)
 {
     struct ws_client_options options = {.connect_ms = CONNECT_MS,
                                         .ping_interval_ms = PING_MS,
                                         .dead_after_ms = DEAD_MS,
-                                        .max_message_bytes = max_message};
+                                        .max_message_bytes = max_message,
+                                        .mark = mark};
     struct buf url = {0};
     struct err e = {0};
 
@@ -20,6 +22,11 @@ static struct ws_client *open_client(const struct peer *peer, size_t max_message
     assert_non_null(c);
     buf_free(&url);
     return c;
+}
+
+static struct ws_client *open_client(const struct peer *peer, size_t max_message)
+{
+    return open_marked(peer, max_message, NULL);
 }
 
 static void wait_for(struct ws_client *c)
@@ -386,6 +393,28 @@ static void closed_before_it_was_open(void **state)
     peer_free(&peer);
 }
 
+/* The peer's 101 has an X-Mark. */
+static void the_mark_is_found(void **state)
+{
+    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE), DRAIN};
+    static const struct {
+        const char *mark;
+        bool want;
+    } cases[] = {{"x-mark", true}, {"X-Other", false}, {NULL, false}};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct peer peer;
+        peer_start(&peer, script);
+        struct ws_client *c = open_marked(&peer, 0, cases[i].mark);
+        assert_false(ws_client_is_marked(c));
+        expect_open(c);
+        assert_int_equal(ws_client_is_marked(c), cases[i].want);
+        ws_client_free(c);
+        peer_free(&peer);
+    }
+}
+
 static void urls_are_checked(void **state)
 {
     static const struct {
@@ -410,6 +439,7 @@ int main(void)
         cmocka_unit_test(silence),                   cmocka_unit_test(a_peer_that_does_not_read),
         cmocka_unit_test(large_messages),            cmocka_unit_test(we_close),
         cmocka_unit_test(closed_before_it_was_open), cmocka_unit_test(urls_are_checked),
+        cmocka_unit_test(the_mark_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

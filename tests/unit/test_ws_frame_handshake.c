@@ -88,12 +88,13 @@ static void test_check_request(void **state)
 
 static void test_put_response(void **state)
 {
+    struct http_header more = {STR("More"), STR("of it")};
     struct http_head head;
     struct buf out = {0};
 
     (void)state;
     parse(&head, HTTP_REQUEST, REQUEST("GET", UPGRADE VERSION KEY_LINE));
-    ws_frame_put_response(&out, &head);
+    ws_frame_put_response(&out, &head, NULL);
     assert_string_equal(buf_cstr(&out), "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE
                                         "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n");
     buf_clear(&out);
@@ -101,7 +102,8 @@ static void test_put_response(void **state)
           REQUEST("GET",
                   UPGRADE VERSION KEY_LINE "Sec-WebSocket-Protocol: chat , other\r\n"
                                            "Sec-WebSocket-Extensions: permessage-deflate\r\n"));
-    ws_frame_put_response(&out, &head);
+    ws_frame_put_response(&out, &head, &more);
+    assert_non_null(strstr(buf_cstr(&out), "\r\nMore: of it\r\n\r\n"));
     assert_non_null(strstr(buf_cstr(&out), "\r\nSec-WebSocket-Protocol: chat\r\n"));
     assert_null(strstr(buf_cstr(&out), "Extensions"));
     buf_free(&out);
@@ -160,7 +162,7 @@ static void test_both_ends(void **state)
     assert_true(str_equal(request.target, STR("/r?x")));
     assert_true(str_equal(*http_head_get(&request, "Host"), STR("h:80")));
     assert_int_equal(ws_frame_check_request(&request, &status, &e), 0);
-    ws_frame_put_response(&answered, &request);
+    ws_frame_put_response(&answered, &request, NULL);
     parse(&response, HTTP_RESPONSE, buf_cstr(&answered));
     assert_int_equal(ws_frame_check_response(&response, key, &e), 0);
     buf_free(&sent);

@@ -244,7 +244,8 @@ int cmd_fail(const char *name, const struct err *e)
 
 void cmd_print(struct str text)
 {
-    fwrite(text.p, 1, text.len, stdout);
+    if (text.len > 0) /* an empty one may have no address */
+        fwrite(text.p, 1, text.len, stdout);
 }
 
 int cmd_finish(const char *name, int status)

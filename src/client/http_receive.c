@@ -173,9 +173,16 @@ enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e)
     }
 }
 
+/* Servers that refuse before they have read the body may never read from that connection again,
+ * even when all of the body is on its way (aiohttp is one). */
+static bool may_have_refused_unread(const struct http_call *call)
+{
+    return call->options.source != NULL && call->head.status >= 300;
+}
+
 bool http_receive_is_clean(const struct http_call *call)
 {
-    return call->is_sent && call->send_failure.code == ERR_NONE && !call->is_cut &&
-           call->head.is_keep_alive && call->head.framing != HTTP_BODY_UNTIL_CLOSE &&
-           call->in_start == call->in_end;
+    return call->is_sent && !may_have_refused_unread(call) &&
+           call->send_failure.code == ERR_NONE && !call->is_cut && call->head.is_keep_alive &&
+           call->head.framing != HTTP_BODY_UNTIL_CLOSE && call->in_start == call->in_end;
 }

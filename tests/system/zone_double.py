@@ -48,6 +48,7 @@ class ZoneDouble:
         self.on_put = None        # called after the first bytes of a PUT came
         self.holds_puts = False   # nothing more is read of a PUT, nor is it answered, while this is true
         self.put_answer = None    # (status, text) instead of storing
+        self.put_delay_s = 0      # before that answer
         self.proxy_answer = None  # (status, text or JSON)
         self.generation = 2       # of the resource proxy
         self.is_silent_proxy = self.is_silent_gateway = False  # takes requests and never answers
@@ -194,6 +195,7 @@ class ZoneDouble:
                "bytes": b"", "complete": False}
         self.puts.append(put)
         if self.put_answer:
+            await asyncio.sleep(self.put_delay_s)
             return self.respond(*self.put_answer)
         try:
             async for chunk in request.content.iter_any():

@@ -52,6 +52,15 @@ static int check_keys(struct err *e)
     return result;
 }
 
+static int check_gateway(const struct share *share, struct err *e)
+{
+    struct gateway g = {0};
+    int result = gateway_init(&g, NULL, share->config.values[CONFIG_ZONE], e);
+
+    gateway_deinit(&g);
+    return result;
+}
+
 static bool is_tls(const char *text)
 {
     struct url url;
@@ -102,7 +111,7 @@ static enum supervisor_hangup hangup_mode(const struct share *share)
 static int prepare(struct share *share, struct err *e)
 {
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0 ||
-        check_keys(e) != 0 || load_trust(share, e) != 0)
+        check_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
         return -1;
     if (share->log_path != NULL && check_log(share->log_path, e) != 0)
         return -1;

@@ -23,7 +23,7 @@ static const struct interval_row rows[] = {
     ROW(worker_idle_ms, 60000),
     ROW(worker_cpu_ms, 60000),
     ROW(keep_result_ms, 60000),
-    ROW(stop_ms, 7000),
+    ROW(stop_ms, 6000), /* then close_ms and the ends of the children: 10 s in all */
     ROW(close_ms, 1000),
     ROW(lease_refresh_ms, 60000),
     ROW(lease_stale_ms, 300000),

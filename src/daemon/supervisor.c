@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -133,6 +134,17 @@ static int open_signals(struct supervisor *s, struct err *e)
     return s->signal_fd < 0 ? -1 : 0;
 }
 
+/* The soft limit kills with SIGXCPU what could go on up to the hard one. */
+static void raise_cpu_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_CPU, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_CPU, &limit);
+}
+
 static int open_children(struct supervisor *s, struct err *e)
 {
     const struct supervisor_options *o = s->options;
@@ -180,6 +192,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
 {
     const struct supervisor_options *o = s->options;
 
+    raise_cpu_limit();
     if (open_signals(s, e) != 0)
         return -1;
     s->keeper = keeper_new(&(struct keeper_options){.lease = o->lease,
@@ -317,7 +330,7 @@ static void wait_for_something(struct supervisor *s)
     if (!s->is_stopping)
         registration_poll(&s->registration, &s->set);
     pollset_wake_at(&s->set, jobs_next_ms(s->jobs));
-    if (s->is_stopping)
+    if (s->is_stopping && s->stop_at_ms > s->now_ms)
         pollset_wake_at(&s->set, s->stop_at_ms);
     if (s->status_at_ms > s->now_ms)
         pollset_wake_at(&s->set, s->status_at_ms);

@@ -1,0 +1,73 @@
+"""The daemon as somebody finds it who did not write it: limits of the host, ends in bad company, wrong settings."""
+import os
+import pathlib
+import resource
+import signal
+import time
+
+import pytest
+from harness import descendants, sha1, until
+from zone_double import DATA
+
+
+def cpu_s(pid):
+    """The processor time that the process itself has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_bucket_that_refuses_without_reading(desk):
+    """aiohttp never reads again from a connection on which it answered before it had read the body."""
+    desk.zone.put_answer = (403, "<Error><Code>AccessDenied</Code></Error>")
+    desk.zone.put_delay_s = 0.05  # all of the body is sent
+    desk.share()
+    for number in range(4):
+        _, uri = desk.link(f"refused-{number}", os.urandom(200000))
+        assert "AccessDenied" in desk.proxy.status(uri, 20000)["error"]
+    desk.zone.put_answer = None
+    _, uri = desk.link("file", DATA)
+    assert desk.proxy.status(uri, 20000)["status"] == "completed"
+
+
+def test_the_soft_cpu_limit_of_a_login_node(desk):
+    """It would end the daemon, after weeks or after a busy hour, where the hard one lets it go on."""
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (1000, before[1]))
+    try:
+        daemon = desk.share()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, before)
+    limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
+    line = next(line for line in limits.splitlines() if line.startswith("Max cpu time"))
+    soft, hard = line.split()[3:5]
+    assert soft == hard
+
+
+def test_the_end_costs_no_processor_time(desk):
+    """Uploads are abandoned and the proxy does not say goodbye: that is waited for, not asked for in a circle."""
+    _, uri = desk.link("file", DATA)
+    desk.zone.holds_puts = True
+    daemon = desk.share(intervals="stop_ms=100,close_ms=2000")
+    desk.proxy.ask(uri, 20000)
+    desk.uploading(sha1(DATA))
+    desk.proxy.loop.call_soon_threadsafe(time.sleep, 2.5)
+    before = cpu_s(daemon.pid)
+    daemon.signal(signal.SIGTERM)
+    used = [before]
+
+    def has_ended():
+        if daemon.process.poll() is not None:
+            return True
+        used.append(cpu_s(daemon.pid))
+        return False
+    until(has_ended, "the end")
+    assert daemon.wait() == 0
+    assert used[-1] - before < 0.5
+
+
+@pytest.mark.parametrize("url", ["/no/scheme", "ftp://gateway.example", "ws://gateway.example"])
+def test_a_gateway_url_that_cannot_be(desk, url):
+    daemon = desk.share(wait=False, KACHERY_GATEWAY_URL=url)
+    assert daemon.wait() == 1
+    assert "KACHERY_GATEWAY_URL" in daemon.text() and url in daemon.text()
+    assert not desk.lease.exists() and descendants(daemon.pid) == []

@@ -3,8 +3,8 @@
 
 #include "daemon/intervals.h"
 
-/* SIGTERM: 10 s in all, whatever the proxy and the workers do. After the two intervals come the last
- * moments of the upload workers and of the keeper, a second each. */
+/* SIGTERM: 10 s in all, whatever the proxy and the workers do. After the two intervals come the
+ * last moments of the upload workers and of the keeper, a second each. */
 static void test_end(void **state)
 {
     struct intervals t;

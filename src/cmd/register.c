@@ -14,18 +14,32 @@
 enum {
     POLL_FIRST_MS = 1000, /* growing by as much each time up to */
     POLL_MAX_MS = 5000,
-    VISIT_TIMEOUT_MS = 30000
+    VISIT_TIMEOUT_MS = 30000,
+    MAX_LABEL_BYTES = 200 /* a gateway refuses more, which only the browser would tell */
 };
 
 /* A gateway with --open-registration registers whoever opens the link: open it once ourselves. For
- * any other gateway that is a page that nobody looks at, whatever it answers. */
-static void visit(struct remote *remote, struct str link)
+ * any other gateway that is a page that nobody looks at. The status, 0 without an answer. */
+static int visit(struct remote *remote, struct str link)
 {
     struct http_call_options options = {.method = STR("GET"),
                                         .url = link,
                                         .deadline_ms = clock_now_ms() + VISIT_TIMEOUT_MS};
+    struct http_call *call = http_client_perform(remote->http, &options, NULL);
+    int status = call == NULL ? 0 : http_call_head(call)->status;
 
-    http_call_free(http_client_perform(remote->http, &options, NULL));
+    http_call_free(call);
+    return status;
+}
+
+/* The link may be of no use to anybody: another zone, closed registration. */
+static void warn_of_refusal(const struct remote *remote, int status)
+{
+    struct err e;
+
+    err_set(&e, ERR_REFUSED, "zone \"%s\": %s answered the link below with %d %s",
+            remote->gateway.zone, remote->gateway.shown, status, http_head_reason(status));
+    cmd_warn(remote->name, &e);
 }
 
 static int ask(struct remote *remote, struct gateway_client *client, struct err *e)
@@ -44,8 +58,12 @@ int register_begin(struct remote *remote, struct str label, struct gateway_clien
         return 0;
     if (gateway_put_register_url(&remote->gateway, label, link, e) != 0)
         return -1;
-    visit(remote, buf_str(link));
-    return ask(remote, client, e);
+    int status = visit(remote, buf_str(link));
+    if (ask(remote, client, e) != 0)
+        return -1;
+    if (!client->is_found && status >= 400)
+        warn_of_refusal(remote, status);
+    return 0;
 }
 
 /* True when a line, or the end, came from `input`; what is read of it is dropped. */
@@ -146,8 +164,8 @@ int cmd_register(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (label != NULL && !str_is_utf8(str_of(label))) {
-        err_set(&e, ERR_USAGE, "--label: want UTF-8");
+    if (label != NULL && (!str_is_utf8(str_of(label)) || strlen(label) > MAX_LABEL_BYTES)) {
+        err_set(&e, ERR_USAGE, "--label: want UTF-8, at most %d bytes", MAX_LABEL_BYTES);
         return cmd_fail("register", &e);
     }
     if (remote_open(&remote, "register", REMOTE_KEYS_LATER, &e) != 0)

@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from harness import clean_environment, run
+from harness import Server, clean_environment, run
 from zone_double import ABSENT, text, written
 
 
@@ -76,3 +76,13 @@ def test_a_client_id_without_its_key_is_an_error(zone, user, tmp_path, verb):
     done = run(verb, *what, env=env, check=1)
     assert "KACHERY_CLOUD_PRIVATE_KEY" in text(done.stderr)
     assert zone.payloads == []
+
+
+def test_register_says_that_its_link_is_refused(tmp_path, processes):
+    """Instead of waiting for a registration that cannot come without a word."""
+    hub = processes(Server("gateway", "--data", str(tmp_path / "zone"), "--open-registration"))
+    env = clean_environment(HOME=tmp_path, KACHERY_GATEWAY_URL=hub.url)
+    done = run("register", "--no-wait", env={**env, "KACHERY_ZONE": "elsewhere"}, check=0)
+    assert 'zone "elsewhere"' in text(done.stderr) and "404 Not Found" in text(done.stderr)
+    done = run("register", "--label", "x" * 201, env=env, check=2)
+    assert "at most 200 bytes" in text(done.stderr)

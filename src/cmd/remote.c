@@ -64,8 +64,10 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         err_set(e, ERR_FAILED, "out of memory");
     } else if (gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
                load_keys(remote, keys, e) == 0) {
+        /* Somebody who waits at a terminal wants to know why. */
+        bool is_told = cmd_is_verbose() || isatty(STDERR_FILENO);
         remote->gateway.watch =
-            (struct zone_watch){.on_note = cmd_is_verbose() ? show_note : NULL, .ctx = remote};
+            (struct zone_watch){.on_note = is_told ? show_note : NULL, .ctx = remote};
         return 0;
     }
     remote_close(remote);

@@ -10,6 +10,7 @@ static const struct interval_row rows[] = {
     ROW(pause_max_ms, 30000),
     ROW(retry_after_ms, 120000),
     ROW(attempts, 10),
+    ROW(lost_ms, 300000),
     ROW(call_ms, 60000),
     ROW(asking_ms, 4000),
     ROW(asking_least, 1),

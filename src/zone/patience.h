@@ -15,7 +15,8 @@ struct patience {
     int64_t pause_min_ms;   /* before another attempt; doubled each time, with jitter, up to */
     int64_t pause_max_ms;
     int64_t retry_after_ms; /* what a server may ask for at most */
-    int64_t attempts;       /* of a transfer, without getting further */
+    int64_t attempts;       /* of a transfer, without getting further, at least */
+    int64_t lost_ms;        /* and for so long: a line that is down comes back */
     int64_t call_ms;        /* one call of the gateway */
     int64_t asking_ms;      /* a call and its repetitions */
     int64_t asking_least;   /* attempts, however long each was silent */

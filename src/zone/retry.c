@@ -14,8 +14,11 @@ enum { MAX_DOUBLINGS = 20 };
 void retry_init(struct retry *r, const struct patience *patience, const struct zone_watch *watch,
                 int64_t until_ms)
 {
-    *r = (struct retry){
-        .patience = patience, .watch = watch, .until_ms = until_ms, .after_ms = -1};
+    *r = (struct retry){.patience = patience,
+                        .watch = watch,
+                        .until_ms = until_ms,
+                        .further_ms = clock_now_ms(),
+                        .after_ms = -1};
 }
 
 int64_t retry_parse_after(struct str value, int64_t now_ms)
@@ -45,6 +48,7 @@ void retry_hear(struct retry *r, const struct http_head *head)
 void retry_got_further(struct retry *r)
 {
     r->failures = 0;
+    r->further_ms = clock_now_ms();
 }
 
 int64_t retry_pause_ms(const struct retry *r, uint64_t random)
@@ -106,7 +110,8 @@ int retry_again(struct retry *r, struct err *e)
     r->failures++;
     pause_ms = retry_pause_ms(r, random_below(UINT32_MAX));
     if (r->until_ms == CLOCK_NEVER_MS)
-        is_enough = r->failures >= r->patience->attempts;
+        is_enough = r->failures >= r->patience->attempts &&
+                    clock_now_ms() - r->further_ms >= r->patience->lost_ms;
     else
         is_enough = r->attempts >= r->least && clock_now_ms() + pause_ms > r->until_ms;
     if (is_enough)

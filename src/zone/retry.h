@@ -16,14 +16,15 @@ enum { RETRY_CANCEL_POLL_MS = 100 };
 struct retry {
     const struct patience *patience;
     const struct zone_watch *watch;
-    int64_t until_ms; /* no attempt begins later (clock_now_ms()), or CLOCK_NEVER_MS */
-    int64_t least;    /* attempts to make, even later than that */
-    int64_t attempts; /* failed ones, all together */
-    int64_t failures; /* the same since it last got further */
-    int64_t after_ms; /* what the last answer asked for; -1: nothing */
+    int64_t until_ms;   /* no attempt begins later (clock_now_ms()), or CLOCK_NEVER_MS */
+    int64_t least;      /* attempts to make, even later than that */
+    int64_t attempts;   /* failed ones, all together */
+    int64_t failures;   /* the same since it last got further */
+    int64_t further_ms; /* when that was (clock_now_ms()) */
+    int64_t after_ms;   /* what the last answer asked for; -1: nothing */
 };
 
-/* Both are borrowed. Without end time patience->attempts is the limit. */
+/* Both are borrowed. Without end time the limits are patience->attempts and lost_ms, both. */
 void retry_init(struct retry *r, const struct patience *patience, const struct zone_watch *watch,
                 int64_t until_ms);
 

@@ -25,7 +25,7 @@ def clean_environment(**extra):
            if not k.startswith("KACHERY_") and k.lower() not in
            ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "proxy_secret", "port", "ssl_cert_file", "ssl_cert_dir")}
     env["LC_ALL"] = "C.UTF-8"
-    env["KACHERY_RESOURCE_TEST_PATIENCE"] = "pause_min_ms=10,pause_max_ms=50"  # between attempts
+    env["KACHERY_RESOURCE_TEST_PATIENCE"] = "pause_min_ms=10,pause_max_ms=50,lost_ms=0"  # between attempts
     env.update({k: str(v) for k, v in extra.items() if v is not None})
     return env
 

@@ -46,7 +46,7 @@ class Target:
         return ["load", f"sha1://{HASH}", *(["-o", self.name] if self.name else [])]
 
     def load(self, check=0, patience=None, options=(), **env):
-        env = {**self.user, **env, **({"KACHERY_RESOURCE_TEST_PATIENCE": patience} if patience else {})}
+        env = {**self.user, **env, **({"KACHERY_RESOURCE_TEST_PATIENCE": patience + ",lost_ms=0"} if patience else {})}
         return run(*self.command, *options, env=env, cwd=self.here, check=check)
 
     def is_right(self):

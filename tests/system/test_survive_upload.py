@@ -27,7 +27,7 @@ def kinds(zone):
 
 
 def store(user, tmp_path, data=DATA, check=0, patience=None, options=()):
-    env = {**user, "KACHERY_RESOURCE_TEST_PATIENCE": patience} if patience else user
+    env = {**user, "KACHERY_RESOURCE_TEST_PATIENCE": patience + ",lost_ms=0"} if patience else user
     return run("store", *options, str(written(tmp_path, "file", data)), env=env, check=check)
 
 
@@ -155,7 +155,7 @@ def test_the_bucket_says_when_to_come_back(zone, user, tmp_path, bucket, process
     async def busy(line):
         await line.say(429, s3_error("SlowDown"), Retry_After=value, Date="Sun, 06 Nov 2033 08:49:37 GMT")
     bucket.acts = [busy]
-    env = {**user, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_min_ms=10,pause_max_ms=20,retry_after_ms=4000"}
+    env = {**user, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_min_ms=10,pause_max_ms=20,retry_after_ms=4000,lost_ms=0"}
     storing = processes(harness.Process("store", "-v", str(written(tmp_path, "file", DATA)), env=env))
     assert f"; again in {pause} s" in storing.wait_line("; again in ")
     if pause == "0.0":
@@ -294,7 +294,7 @@ def stalled(zone, bucket):
 @pytest.mark.parametrize("wait", [in_pause, held, at_the_gateway, pending, stalled])
 def test_every_wait_ends_when_the_daemon_does(zone, user, bucket, desk, proxy, wait):
     patience, line = wait(zone, bucket)
-    daemon = desk.share(KACHERY_RESOURCE_TEST_PATIENCE=patience)
+    daemon = desk.share(KACHERY_RESOURCE_TEST_PATIENCE=patience + ",lost_ms=0")
     _, uri = desk.link("file", DATA)
     proxy.ask(uri, 100)
     worker, = desk.worker("kachery-upload")

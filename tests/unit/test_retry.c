@@ -211,10 +211,34 @@ static void intervals_can_be_changed(void **state)
     assert_int_equal(p.stall_ms, 60000);
 }
 
+/* A line that is down for a while does not use the attempts up: both limits must be reached. */
+static void a_lost_line_is_waited_for(void **state)
+{
+    static const struct patience short_pauses = {.attempts = 2, .lost_ms = 60000};
+    static const struct zone_watch watch = {0};
+    struct retry r;
+    struct err e;
+
+    (void)state;
+    retry_init(&r, &short_pauses, &watch, CLOCK_NEVER_MS);
+    for (int i = 0; i < 20; i++) {
+        err_set(&e, ERR_NETWORK, "lost");
+        assert_int_equal(retry_again(&r, &e), 0);
+    }
+    r.further_ms -= 60000;
+    err_set(&e, ERR_NETWORK, "lost");
+    assert_int_equal(retry_again(&r, &e), -1);
+    unit_equal("said", e.msg, "after 21 attempts: lost");
+    retry_got_further(&r);
+    err_set(&e, ERR_NETWORK, "lost");
+    assert_int_equal(retry_again(&r, &e), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pauses),
+        cmocka_unit_test(a_lost_line_is_waited_for),
         cmocka_unit_test(no_pause_at_all),
         cmocka_unit_test(retry_after),
         cmocka_unit_test(the_senders_clock_counts),

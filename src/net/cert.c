@@ -1,5 +1,7 @@
 #include "net/cert.h"
 
+#include <limits.h>
+
 #include "net/der.h"
 
 /* Object identifiers' contents. */
@@ -8,6 +10,7 @@
 #define OID_EXTENSION   STR("\x55\x1d")
 #define OID_ANY_USAGE   STR("\x55\x1d\x25\x00")
 #define OID_SERVER_AUTH STR("\x2b\x06\x01\x05\x05\x07\x03\x01")
+#define OID_ISSUER_INFO STR("\x2b\x06\x01\x05\x05\x07\x01\x01") /* authorityInfoAccess */
 
 /* Last byte of id-ce (2.5.29.n). */
 enum {
@@ -132,9 +135,9 @@ static bool parse_basic_constraints(struct cert *c, struct str value)
     if (der_take(&content, DER_BOOLEAN, &item) && !der_boolean(item, &c->is_ca))
         return false;
     if (der_take(&content, DER_INTEGER, &item)) {
-        if (!der_uint(item, 1000, &length))
+        if (!der_uint(item, UINT32_MAX, &length))
             return false;
-        c->path_length = (int)length;
+        c->path_length = length < INT_MAX ? (int)length : INT_MAX;
     }
     return content.len == 0;
 }
@@ -168,16 +171,30 @@ static bool parse_extended_usage(struct cert *c, struct str value)
     return true;
 }
 
+/* A SEQUENCE of one or more items. */
+static bool parse_list(struct str value, struct str *list)
+{
+    struct der_item item;
+    struct str rest;
+
+    if (!der_take(&value, DER_SEQUENCE, list) || value.len > 0 || list->len == 0)
+        return false;
+    for (rest = *list; rest.len > 0;)
+        if (!der_next(&rest, &item))
+            return false;
+    return true;
+}
+
 static bool parse_alt_names(struct cert *c, struct str value)
 {
     c->has_alt_names = true;
-    return der_take(&value, DER_SEQUENCE, &c->alt_names) && value.len == 0 && c->alt_names.len > 0;
+    return parse_list(value, &c->alt_names);
 }
 
 static bool parse_name_constraints(struct cert *c, struct str value)
 {
-    return der_take(&value, DER_SEQUENCE, &c->constraints) && value.len == 0 &&
-           c->constraints.len > 0;
+    c->has_constraints = true;
+    return parse_list(value, &c->constraints);
 }
 
 /* Policies are not our concern: nothing is required of them, so their extensions may be critical.
@@ -186,6 +203,8 @@ static bool parse_extension(struct cert *c, struct str oid, bool is_critical, st
 {
     int number = -1;
 
+    if (str_equal(oid, OID_ISSUER_INFO) && !parse_list(value, &value))
+        return false;
     if (oid.len == 3 && str_starts_with(oid, OID_EXTENSION))
         number = (unsigned char)oid.p[2];
     switch (number) {

@@ -51,7 +51,8 @@ struct cert {
     bool has_extended_usage, allows_server_auth, allows_any_usage;
     bool has_alt_names;
     struct str alt_names;   /* content of the GeneralNames SEQUENCE */
-    struct str constraints; /* content of the NameConstraints SEQUENCE; empty when absent */
+    bool has_constraints;
+    struct str constraints; /* content of the NameConstraints SEQUENCE */
     bool has_unknown_critical;
 };
 
@@ -65,7 +66,8 @@ bool cert_find_subject(struct str der, struct str *subject);
  * cause: weak or unknown algorithm, weak key, wrong signature. */
 int cert_check_signature(const struct cert *cert, const struct cert *issuer, struct err *e);
 
-/* 0 for a key that is good enough: RSA of 2048 to 4096 bits, P-256, P-384, P-521. */
+/* 0 for a key that is good enough: RSA of 2048 to 4096 bits with an odd exponent from 3 on, P-256,
+ * P-384, P-521. */
 int cert_check_key(const struct cert *cert, struct err *e);
 
 #endif

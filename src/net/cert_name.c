@@ -7,16 +7,7 @@
 #include "net/addr.h"
 #include "net/der.h"
 
-enum { MAX_SHOWN_BYTES = 120, MAX_NAME_BYTES = 253 };
-
-/* GeneralName tags, RFC 5280 §4.2.1.6. */
-enum {
-    GENERAL_EMAIL = DER_CONTEXT + 1,
-    GENERAL_DNS = DER_CONTEXT + 2,
-    GENERAL_DIRECTORY = DER_CONTEXT_CONSTRUCTED + 4,
-    GENERAL_URI = DER_CONTEXT + 6,
-    GENERAL_IP = DER_CONTEXT + 7
-};
+enum { MAX_SHOWN_BYTES = 120 };
 
 static char fold(char c)
 {
@@ -86,8 +77,7 @@ static bool is_rdn_equal(struct str a, struct str b)
     return a.len == b.len;
 }
 
-/* True when the RDNs of `prefix` are the first ones of `name`; both are contents of SEQUENCEs. */
-static bool is_name_prefix(struct str prefix, struct str name)
+bool cert_name_is_prefix(struct str prefix, struct str name)
 {
     struct str rdn_a, rdn_b;
 
@@ -115,7 +105,7 @@ bool cert_name_is_equal(struct str a, struct str b)
     if (str_equal(a, b))
         return true;
     return der_take(&a, DER_SEQUENCE, &in_a) && der_take(&b, DER_SEQUENCE, &in_b) &&
-           count_items(in_a) == count_items(in_b) && is_name_prefix(in_a, in_b);
+           count_items(in_a) == count_items(in_b) && cert_name_is_prefix(in_a, in_b);
 }
 
 bool cert_name_is_empty(struct str name)
@@ -195,16 +185,26 @@ static bool parse_address(struct str host, unsigned char bytes[16], struct str *
     return true;
 }
 
-static void put_shown_name(struct buf *out, const struct der_item *name)
+void cert_name_put_general(struct buf *out, const struct der_item *name)
 {
     char text[INET6_ADDRSTRLEN];
+    int family = name->value.len == 4 ? AF_INET : AF_INET6;
 
-    if (name->tag == GENERAL_DNS)
-        fs_put_printable(out, name->value);
-    else if (name->value.len == 4)
-        buf_puts(out, inet_ntop(AF_INET, name->value.p, text, sizeof text));
-    else if (name->value.len == 16)
-        buf_puts(out, inet_ntop(AF_INET6, name->value.p, text, sizeof text));
+    switch (name->tag) {
+    case CERT_NAME_DIRECTORY: cert_name_put(out, name->value); break;
+    case CERT_NAME_DNS:
+    case CERT_NAME_EMAIL:
+    case CERT_NAME_URI:
+        fs_put_printable(out, str_slice(name->value, 0, MAX_SHOWN_BYTES));
+        break;
+    case CERT_NAME_IP:
+        if (name->value.len == 4 || name->value.len == 16)
+            buf_puts(out, inet_ntop(family, name->value.p, text, sizeof text));
+        else
+            buf_printf(out, "(an address of %zu bytes)", name->value.len);
+        break;
+    default: buf_puts(out, "of another kind");
+    }
 }
 
 static int refuse_host(const struct cert *cert, struct str host, struct err *e)
@@ -214,14 +214,14 @@ static int refuse_host(const struct cert *cert, struct str host, struct err *e)
     struct buf shown = {0};
 
     while (der_next(&names, &name)) {
-        if (name.tag != GENERAL_DNS && name.tag != GENERAL_IP)
+        if (name.tag != CERT_NAME_DNS && name.tag != CERT_NAME_IP)
             continue;
         if (shown.len > MAX_SHOWN_BYTES) {
             buf_puts(&shown, ", …");
             break;
         }
         buf_puts(&shown, shown.len > 0 ? ", " : "");
-        put_shown_name(&shown, &name);
+        cert_name_put_general(&shown, &name);
     }
     err_set(e, ERR_REFUSED, "certificate is not for %.*s but for %s", STR_ARG(host),
             shown.len > 0 ? buf_cstr(&shown) : "no host at all (it has no subjectAltName)");
@@ -239,147 +239,10 @@ int cert_name_check_host(const struct cert *cert, struct str host, struct err *e
     if (str_ends_with(host, STR(".")))
         host.len--;
     while (der_next(&names, &name)) {
-        if (is_address && name.tag == GENERAL_IP && str_equal(name.value, address))
+        if (is_address && name.tag == CERT_NAME_IP && str_equal(name.value, address))
             return 0;
-        if (!is_address && name.tag == GENERAL_DNS && is_host_match(name.value, host))
+        if (!is_address && name.tag == CERT_NAME_DNS && is_host_match(name.value, host))
             return 0;
     }
     return refuse_host(cert, host, e);
-}
-
-/* Is `name` (a DNS name, perhaps a wildcard) inside the subtree? A leading dot leaves the apex out.
- * */
-static bool is_dns_within(struct str subtree, struct str name)
-{
-    if (subtree.len == 0)
-        return true;
-    if (str_starts_with(subtree, STR(".")))
-        return name.len > subtree.len &&
-               str_equal_nocase(str_slice(name, name.len - subtree.len, name.len), subtree);
-    if (name.len == subtree.len)
-        return str_equal_nocase(name, subtree);
-    return name.len > subtree.len && name.p[name.len - subtree.len - 1] == '.' &&
-           str_equal_nocase(str_slice(name, name.len - subtree.len, name.len), subtree);
-}
-
-/* Could a wildcard name stand for something inside the subtree? *.example.com covers a.example.com.
- * */
-static bool is_dns_touching(struct str subtree, struct str name)
-{
-    if (is_dns_within(subtree, name))
-        return true;
-    if (!str_starts_with(name, STR("*.")))
-        return false;
-    size_t label = str_find(subtree, '.');
-    return label < subtree.len &&
-           str_equal_nocase(str_slice(subtree, label, subtree.len), str_slice(name, 1, name.len));
-}
-
-/* Constraint: address and mask, 8 or 32 bytes. */
-static bool is_address_within(struct str subtree, struct str address)
-{
-    if (subtree.len != 2 * address.len)
-        return false;
-    for (size_t i = 0; i < address.len; i++)
-        if ((address.p[i] ^ subtree.p[i]) & subtree.p[address.len + i])
-            return false;
-    return true;
-}
-
-static bool is_directory_within(struct str subtree, struct str name)
-{
-    struct str prefix, content;
-
-    return der_take(&subtree, DER_SEQUENCE, &prefix) && der_take(&name, DER_SEQUENCE, &content) &&
-           is_name_prefix(prefix, content);
-}
-
-/* -1: the constraint is malformed or of a kind that we cannot judge, though it applies. */
-static int is_within(const struct der_item *subtree, const struct der_item *name, bool is_exclusion)
-{
-    switch (subtree->tag) {
-    case GENERAL_DNS:
-        return is_exclusion ? is_dns_touching(subtree->value, name->value)
-                            : is_dns_within(subtree->value, name->value);
-    case GENERAL_IP:
-        if (subtree->value.len != 8 && subtree->value.len != 32)
-            return -1;
-        return is_address_within(subtree->value, name->value);
-    case GENERAL_DIRECTORY: return is_directory_within(subtree->value, name->value);
-    default: return -1;
-    }
-}
-
-struct verdict {
-    bool is_constrained, is_permitted, is_excluded, is_unknown;
-};
-
-/* Judges one name against one list of subtrees. */
-static bool judge(struct str list, const struct der_item *name, bool is_exclusion, unsigned *budget,
-                  struct verdict *v)
-{
-    struct str subtree;
-    struct der_item base;
-
-    while (list.len > 0) {
-        if (*budget == 0 || !der_take(&list, DER_SEQUENCE, &subtree) ||
-            !der_next(&subtree, &base) || subtree.len > 0) /* minimum and maximum must be absent */
-            return false;
-        --*budget;
-        if (base.tag != name->tag)
-            continue;
-        int within = is_within(&base, name, is_exclusion);
-        v->is_unknown |= within < 0;
-        if (is_exclusion) {
-            v->is_excluded |= within > 0;
-        } else {
-            v->is_constrained = true;
-            v->is_permitted |= within > 0;
-        }
-    }
-    return true;
-}
-
-static int check_name(const struct cert *authority, const struct der_item *name, unsigned *budget,
-                      struct err *e)
-{
-    struct str in = authority->constraints, permitted = {0}, excluded = {0};
-    struct verdict v = {0};
-    struct buf shown = {0};
-
-    der_take(&in, DER_CONTEXT_CONSTRUCTED + 0, &permitted);
-    der_take(&in, DER_CONTEXT_CONSTRUCTED + 1, &excluded);
-    if (in.len > 0 || !judge(permitted, name, false, budget, &v) ||
-        !judge(excluded, name, true, budget, &v))
-        return err_set(e, ERR_REFUSED, "issuer's name constraints are malformed or too many");
-    if (!v.is_unknown && !v.is_excluded && (v.is_permitted || !v.is_constrained))
-        return 0;
-    if (name->tag == GENERAL_DIRECTORY)
-        cert_name_put(&shown, name->value);
-    else
-        put_shown_name(&shown, name);
-    err_set(e, ERR_REFUSED, "name %s is %s its issuer's name constraints",
-            shown.len > 0 ? buf_cstr(&shown) : "of another kind",
-            v.is_unknown ? "not to be judged by" : "outside of");
-    buf_free(&shown);
-    return -1;
-}
-
-int cert_name_check_constraints(const struct cert *authority, const struct cert *subject,
-                                unsigned *budget, struct err *e)
-{
-    struct str names = subject->alt_names;
-    struct der_item name = {GENERAL_DIRECTORY, subject->subject, subject->subject};
-
-    if (authority->constraints.len == 0)
-        return 0;
-    if (!cert_name_is_empty(subject->subject) && check_name(authority, &name, budget, e) != 0)
-        return -1;
-    while (names.len > 0) {
-        if (!der_next(&names, &name))
-            return err_set(e, ERR_REFUSED, "malformed subjectAltName");
-        if (check_name(authority, &name, budget, e) != 0)
-            return -1;
-    }
-    return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "net/cert.h"
+#include "net/der.h"
 
 /* Comparisons that the name constraints of one path may cost: a bound on what a peer can make us
  * do. */
@@ -16,6 +17,9 @@ enum { CERT_NAME_MAX_COMPARISONS = 100000 };
  * folding ASCII case and runs of spaces (RFC 5280 §7.1). */
 bool cert_name_is_equal(struct str a, struct str b);
 
+/* True when the RDNs of `prefix` are the first ones of `name`; both are contents of SEQUENCEs. */
+bool cert_name_is_prefix(struct str prefix, struct str name);
+
 /* True for a SEQUENCE without content. */
 bool cert_name_is_empty(struct str name);
 
@@ -23,12 +27,25 @@ bool cert_name_is_empty(struct str name);
  * */
 void cert_name_put(struct buf *out, struct str name);
 
+/* GeneralName tags, RFC 5280 §4.2.1.6. */
+enum {
+    CERT_NAME_EMAIL = DER_CONTEXT + 1,
+    CERT_NAME_DNS = DER_CONTEXT + 2,
+    CERT_NAME_DIRECTORY = DER_CONTEXT_CONSTRUCTED + 4,
+    CERT_NAME_URI = DER_CONTEXT + 6,
+    CERT_NAME_IP = DER_CONTEXT + 7
+};
+
+/* Appends one GeneralName for people. */
+void cert_name_put_general(struct buf *out, const struct der_item *name);
+
 /* 0 when the certificate is for this host (a name, or an IPv4 or IPv6 literal); -1 ERR_REFUSED
  * naming the host and the names that the certificate has. */
 int cert_name_check_host(const struct cert *cert, struct str host, struct err *e);
 
 /* 0 when the names of `subject` are within the name constraints of `authority`. *budget is what is
- * left of CERT_NAME_MAX_COMPARISONS. -1 ERR_REFUSED with the name and the constraint. */
+ * left of CERT_NAME_MAX_COMPARISONS. -1 ERR_REFUSED with the name; also for a name that cannot be
+ * judged though there are constraints for its kind, and for constraints that are malformed. */
 int cert_name_check_constraints(const struct cert *authority, const struct cert *subject,
                                 unsigned *budget, struct err *e);
 

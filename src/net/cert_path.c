@@ -6,15 +6,23 @@
 
 #include "net/cert_name.h"
 
+/* Steps of one round of the search: a bound on what a peer's certificates can make us do. */
+enum { MAX_STEPS = 5000 };
+
+enum verdict { UNKNOWN, SIGNED, NOT_SIGNED, NO_ISSUER };
+
 /* The search's state. path[0] is the peer's own certificate; each next one is its issuer. */
 struct search {
     struct cert sent[CERT_PATH_MAX_SENT];
     size_t sent_count;
+    unsigned char signed_by[CERT_PATH_MAX_SENT][CERT_PATH_MAX_SENT]; /* enum verdict */
+    unsigned char signed_by_root[CERT_PATH_MAX_SENT];
     const struct cert *path[CERT_PATH_MAX_LENGTH + 1];
     size_t length;
     const struct trust *trust;
     int64_t now_s;
-    unsigned signatures_left, comparisons_left;
+    bool is_explaining;
+    unsigned signatures_left, comparisons_left, steps_left;
     struct err best; /* the most telling failure: that of the longest path */
     size_t best_length;
     bool best_has_root;
@@ -84,6 +92,9 @@ static int check_leaf(const struct cert *c, struct err *e)
     if (c->has_extended_usage && !c->allows_server_auth)
         return err_set(e, ERR_REFUSED,
                        "wrong usage: certificate is not for servers (no serverAuth)");
+    if (c->has_constraints && !c->is_ca)
+        return err_set(e, ERR_REFUSED,
+                       "wrong usage: certificate of a server has name constraints of its own");
     if (c->has_key_usage &&
         !(c->key_usage &
           (CERT_USAGE_DIGITAL_SIGNATURE | CERT_USAGE_KEY_ENCIPHERMENT | CERT_USAGE_KEY_AGREEMENT)))
@@ -122,23 +133,30 @@ static int check_constraints(struct search *s, size_t at, struct err *e)
     return 0;
 }
 
-/* A whole path, root included as path[length - 1]; signatures are already checked. */
+/* path[at] with all that is below it; its signature on path[at - 1] is already checked. */
+static int check_link(struct search *s, size_t at, bool is_root, struct err *e)
+{
+    const struct cert *c = s->path[at];
+    struct buf name = {0};
+
+    if (check_any(c, s->now_s, e) == 0 && (at == 0 || check_authority(c, is_root, e) == 0) &&
+        check_path_length(s, at, e) == 0 && check_constraints(s, at, e) == 0)
+        return 0;
+    if (at > 0) {
+        cert_name_put(&name, c->subject);
+        err_wrap(e, "%s %s", is_root ? "root" : "intermediate", buf_cstr(&name));
+        buf_free(&name);
+    }
+    return -1;
+}
+
+/* A whole path, root included as path[length - 1]. When searching, what is below the root was
+ * checked on the way. */
 static int check_path(struct search *s, struct err *e)
 {
-    for (size_t at = 0; at < s->length; at++) {
-        const struct cert *c = s->path[at];
-        bool is_root = at == s->length - 1;
-        if (check_any(c, s->now_s, e) != 0 || (at > 0 && check_authority(c, is_root, e) != 0) ||
-            check_path_length(s, at, e) != 0 || check_constraints(s, at, e) != 0) {
-            if (at > 0) {
-                struct buf name = {0};
-                cert_name_put(&name, c->subject);
-                err_wrap(e, "%s %s", is_root ? "root" : "intermediate", buf_cstr(&name));
-                buf_free(&name);
-            }
+    for (size_t at = s->is_explaining ? 0 : s->length - 1; at < s->length; at++)
+        if (check_link(s, at, at == s->length - 1, e) != 0)
             return -1;
-        }
-    }
     return 0;
 }
 
@@ -161,6 +179,16 @@ static bool is_signed_by(struct search *s, const struct cert *c, const struct ce
         return true;
     note_failure(s, &e, false);
     return false;
+}
+
+/* The same for two that were sent: each pair is computed once, on however many paths it lies. */
+static bool is_signed_by_sent(struct search *s, const struct cert *c, const struct cert *issuer)
+{
+    unsigned char *known = &s->signed_by[c - s->sent][issuer - s->sent];
+
+    if (*known == UNKNOWN)
+        *known = is_signed_by(s, c, issuer) ? SIGNED : NOT_SIGNED;
+    return *known == SIGNED;
 }
 
 static bool try_root(struct search *s, const struct cert *root)
@@ -190,36 +218,74 @@ static void note_unknown_issuer(struct search *s, const struct cert *c)
     note_failure(s, &e, false);
 }
 
+/* Does a root end the path? What is remembered is that none can. */
+static bool search_roots(struct search *s)
+{
+    const struct cert *last = s->path[s->length - 1];
+    unsigned char *known = &s->signed_by_root[last - s->sent];
+    struct cert root;
+
+    if (*known == NO_ISSUER || *known == NOT_SIGNED)
+        return false;
+    *known = NO_ISSUER;
+    for (size_t i = 0; trust_find(s->trust, last->issuer, &i, &root);) {
+        bool is_signed = !str_equal(root.der, last->der) && is_signed_by(s, last, &root);
+        if (is_signed || *known != SIGNED)
+            *known = is_signed ? SIGNED : NOT_SIGNED;
+        if (is_signed && try_root(s, &root))
+            return true;
+    }
+    return false;
+}
+
 /* Does path[length - 1] lead to a root? Depth first; recursion is bounded by CERT_PATH_MAX_LENGTH.
- * */
+ * While searching, unusable certificates are left out; while explaining, they are gone through to
+ * see whether they alone are what is wrong. */
 static bool search_up(struct search *s)
 {
     const struct cert *last = s->path[s->length - 1];
-    struct cert root;
-    bool has_issuer = false;
+    struct err ignored;
 
-    for (size_t i = 0; trust_find(s->trust, last->issuer, &i, &root);) {
-        has_issuer = true;
-        if (str_equal(root.der, last->der))
-            continue;
-        if (is_signed_by(s, last, &root) && try_root(s, &root))
-            return true;
-    }
+    if (s->steps_left == 0)
+        return false;
+    s->steps_left--;
+    if (search_roots(s))
+        return true;
+    bool has_issuer = s->signed_by_root[last - s->sent] != NO_ISSUER;
     for (size_t i = 1; i < s->sent_count && s->length < CERT_PATH_MAX_LENGTH; i++) {
         const struct cert *issuer = &s->sent[i];
-        if (is_in_path(s, issuer) || !cert_name_is_equal(issuer->subject, last->issuer))
+        if (!cert_name_is_equal(issuer->subject, last->issuer) || is_in_path(s, issuer))
             continue;
         has_issuer = true;
-        if (!is_signed_by(s, last, issuer))
+        if (!is_signed_by_sent(s, last, issuer))
             continue;
         s->path[s->length++] = issuer;
-        bool is_found = search_up(s);
+        bool is_found = (s->is_explaining || check_link(s, s->length - 1, false, &ignored) == 0) &&
+                        search_up(s);
         s->length--;
         if (is_found)
             return true;
     }
     if (!has_issuer)
         note_unknown_issuer(s, last);
+    return false;
+}
+
+/* Two rounds: the first finds a good path if there is one, the second the reason why not. */
+static bool search_path(struct search *s, struct err *e)
+{
+    for (int round = 0; round < 2; round++) {
+        s->is_explaining = round == 1;
+        s->steps_left = MAX_STEPS;
+        s->comparisons_left = CERT_NAME_MAX_COMPARISONS;
+        if (search_up(s))
+            return true;
+    }
+    if (s->best.code == ERR_NONE)
+        err_set(e, ERR_REFUSED, "no way to a trusted root was found among %zu certificates",
+                s->sent_count);
+    else if (e != NULL)
+        *e = s->best;
     return false;
 }
 
@@ -255,8 +321,7 @@ int cert_path_verify(const struct str *sent, size_t count, const struct trust *t
 {
     struct search s = {.trust = trust,
                        .now_s = now_s,
-                       .signatures_left = CERT_PATH_MAX_SIGNATURES,
-                       .comparisons_left = CERT_NAME_MAX_COMPARISONS};
+                       .signatures_left = CERT_PATH_MAX_SIGNATURES};
 
     if (parse_sent(&s, sent, count, e) != 0)
         return -1;
@@ -265,11 +330,8 @@ int cert_path_verify(const struct str *sent, size_t count, const struct trust *t
         return err_wrap(e, "certificate");
     if (check_leaf(&s.sent[0], e) != 0)
         return -1;
-    if (!is_trusted_itself(&s) && !search_up(&s)) {
-        if (e != NULL)
-            *e = s.best;
+    if (!is_trusted_itself(&s) && !search_path(&s, e))
         return -1;
-    }
     if (cert_name_check_host(&s.sent[0], host, e) != 0)
         return -1;
     *leaf = s.sent[0];

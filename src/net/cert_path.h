@@ -9,7 +9,7 @@
 #include "net/trust.h"
 
 enum {
-    CERT_PATH_MAX_SENT = 16,       /* certificates that a peer may send */
+    CERT_PATH_MAX_SENT = 64,       /* certificates that a peer may send */
     CERT_PATH_MAX_LENGTH = 10,     /* of a path, without the root */
     CERT_PATH_MAX_SIGNATURES = 100 /* checked for one peer */
 };

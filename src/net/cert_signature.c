@@ -71,6 +71,9 @@ int cert_check_key(const struct cert *cert, struct err *e)
                        "public key of an unsupported kind (RSA, P-256, P-384 and P-521 are known)");
     if (cert->key_kind != CERT_KEY_RSA)
         return 0;
+    struct str exponent = cert->rsa_exponent;
+    if ((exponent.p[exponent.len - 1] & 1) == 0 || (exponent.len == 1 && exponent.p[0] == 1))
+        return err_set(e, ERR_REFUSED, "weak key: RSA with an even exponent or with 1");
     size_t bits = bit_length(cert->rsa_modulus);
     if (bits < CERT_MIN_RSA_BITS)
         return err_set(e, ERR_REFUSED, "weak key: RSA with %zu bits (at least %d)", bits,

@@ -117,6 +117,12 @@ static int64_t days_since_epoch(int64_t year, int64_t month, int64_t day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+static int64_t days_of_month(int64_t year, int64_t month)
+{
+    return days_since_epoch(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) -
+           days_since_epoch(year, month, 1);
+}
+
 static bool two_digits(struct str text, size_t at, int64_t min, int64_t max, int64_t *out)
 {
     uint64_t value;
@@ -147,7 +153,7 @@ bool der_time(const struct der_item *item, int64_t *seconds)
         return false;
     if (item->tag == DER_UTC_TIME)
         century = year >= 50 ? 19 : 20;
-    *seconds = days_since_epoch(century * 100 + year, month, day) * 86400 + hour * 3600 +
-               minute * 60 + second;
-    return true;
+    year += century * 100;
+    *seconds = days_since_epoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    return day <= days_of_month(year, month);
 }

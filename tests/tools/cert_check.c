@@ -1,7 +1,7 @@
 /*
- * cert_check ROOTS.pem CHAIN.pem HOST SECONDS: is the chain (the server's certificate first) good
- * for a TLS server called HOST at that time (since the epoch)? Prints "ok" or the refusal; exit 0
- * or 1.
+ * cert_check (ROOTS.pem CHAIN.pem HOST SECONDS)...: is the chain (the server's certificate first)
+ * good for a TLS server called HOST at that time (since the epoch)? Prints "ok" or the refusal, a
+ * line for each; exit 0 or, when one was refused, 1.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "net/cert_path.h"
 
-enum { MAX_FILE = 1 << 24, MAX_CHAIN = 64 };
+enum { MAX_FILE = 1 << 24, MAX_CHAIN = 256 };
 
 /* The certificates of a PEM file, as a server would send them. */
 static size_t read_chain(const char *path, struct buf *der, struct str *out)
@@ -41,7 +41,7 @@ static size_t read_chain(const char *path, struct buf *der, struct str *out)
     return count;
 }
 
-int main(int argc, char **argv)
+static bool check(char **argv)
 {
     struct buf roots = {0}, der = {0};
     struct str chain[MAX_CHAIN];
@@ -50,17 +50,26 @@ int main(int argc, char **argv)
     struct err e = {0};
     int result = -1;
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: cert_check ROOTS.pem CHAIN.pem HOST SECONDS\n");
-        return 2;
-    }
-    size_t count = read_chain(argv[2], &der, chain);
-    if (fs_read_file(argv[1], MAX_FILE, &roots, &e) == 0 &&
+    size_t count = read_chain(argv[1], &der, chain);
+    if (fs_read_file(argv[0], MAX_FILE, &roots, &e) == 0 &&
         (trust = trust_parse(buf_str(&roots), &e)) != NULL)
-        result = cert_path_verify(chain, count, trust, str_of(argv[3]), atoll(argv[4]), &leaf, &e);
+        result = cert_path_verify(chain, count, trust, str_of(argv[2]), atoll(argv[3]), &leaf, &e);
     puts(result == 0 ? "ok" : e.msg);
     trust_free(trust);
     buf_free(&roots);
     buf_free(&der);
-    return result == 0 ? 0 : 1;
+    return result == 0;
+}
+
+int main(int argc, char **argv)
+{
+    bool is_good = true;
+
+    if (argc < 5 || argc % 4 != 1) {
+        fprintf(stderr, "usage: cert_check (ROOTS.pem CHAIN.pem HOST SECONDS)...\n");
+        return 2;
+    }
+    for (int i = 1; i < argc; i += 4)
+        is_good &= check(argv + i);
+    return is_good ? 0 : 1;
 }

@@ -31,6 +31,8 @@ static void inspect(struct str der)
     cert_name_put(&name, c.subject);
     cert_name_check_host(&c, STR("host.example"), &e);
     cert_check_signature(&c, &c, &e);
+    unsigned budget = CERT_NAME_MAX_COMPARISONS;
+    cert_name_check_constraints(&c, &c, &budget, &e);
     if (!cert_name_is_equal(c.subject, c.subject))
         abort();
     buf_free(&name);

@@ -245,8 +245,12 @@ static int start_a_child_and_say_its_pid(int fd, void *ctx)
     struct buf b = {0};
 
     (void)ctx;
-    if (process_start(&p, &echo, NULL) != 0)
+    /* Its answer shows that it has begun: before that there is nothing to die of. */
+    if (process_start(&p, &echo, NULL) != 0 ||
+        frame_send(p.fd, STR("ready"), -1, NULL) != IO_DONE)
         return 1;
+    receive_text(p.fd, &b);
+    buf_clear(&b);
     buf_printf(&b, "%ld", (long)p.pid);
     frame_send(fd, buf_str(&b), -1, NULL);
     buf_free(&b);
@@ -269,13 +273,14 @@ static void children_die_with_their_parent(void **state)
     pid_t middle = p.pid, grandchild = (pid_t)atol(buf_cstr(&got));
     /* Stopped, it cannot read the end of file: only PDEATHSIG is left. */
     kill(grandchild, SIGSTOP);
-    process_kill(&p);
+    kill(middle, SIGKILL);
     int status = wait_status(middle);
     assert_true(WIFSIGNALED(status));
     status = wait_status(grandchild);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGKILL);
     prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+    process_close(&p);
     buf_free(&got);
 }
 

@@ -172,6 +172,15 @@ out:
     return result;
 }
 
+/* Replacing a file by its own copy would give it another owner, mode and time. */
+static bool is_at(int fd, const char *path)
+{
+    struct stat there, here;
+
+    return stat(path, &there) == 0 && fstat(fd, &here) == 0 && there.st_dev == here.st_dev &&
+           there.st_ino == here.st_ino;
+}
+
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e)
 {
@@ -184,6 +193,8 @@ int download_copy(const struct download_options *options, const char *from, cons
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", from);
+    else if (is_at(fd, final))
+        err_set(e, ERR_FAILED, "%s: this is the file itself", path);
     else
         result = copy(&part_options, fd, from, e);
     if (fd >= 0)

@@ -44,6 +44,26 @@ static const char share_help[] =
     "      --log FILE           log there instead of stderr; SIGHUP opens it anew\n"
     "      --cron               if the resource is shared already, from any host, end in silence\n";
 
+#define LISTEN_HELP                                                                                \
+    "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
+#define SECRET_HELP "  --secret-file F      the secret that daemons must know; else PROXY_SECRET\n"
+#define GATEWAY_HELP                                                                               \
+    "  --data DIR           the zone's files and objects; created if missing\n"                    \
+    "  --zone NAME          the zone's name (default: default)\n"                                  \
+    "  --public-url URL     how clients reach this server (default: the Host that they use)\n"     \
+    "  --open-registration  whoever opens a registration link is registered, and may upload:\n"    \
+    "                       for loopback and trusted networks\n"
+#define LIMITS_HELP                                                                                \
+    "\nWho comes beyond a limit is told 503:\n\n"                                                 \
+    "  --max-connections N  at the same time (default: 20000, less where descriptors are few)\n"   \
+    "  --max-per-address N  of them, of one client address or IPv6 /64 (default: 16000: behind\n"  \
+    "                       NAT or a TLS front, many clients have one address)\n"
+#define PROXY_LIMITS_HELP                                                                          \
+    LIMITS_HELP                                                                                    \
+    "  --max-waiting N      requests that wait for daemons (default: 20000)\n"                     \
+    "  --max-per-resource N of them, for one resource (default: 10000)\n"                          \
+    "  --max-resources N    connected daemons (default: 10000)\n"
+
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
     {"init", cmd_init,
@@ -99,30 +119,17 @@ const struct cmd cmd_table[] = {
      "and prints the client ID. Keys that are there are kept.\n\n"
      "  --label L            what to call this client (default: the host's name)\n"
      "  --no-wait            do not wait\n"},
-    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F]",
-     "relay requests of remote clients to daemons",
-     "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
-     "  --secret-file F      the secret that daemons must know; else PROXY_SECRET\n"},
+    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F] [--max-…]",
+     "relay requests of remote clients to daemons", LISTEN_HELP SECRET_HELP PROXY_LIMITS_HELP},
     {"gateway", cmd_gateway,
-     "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration]",
-     "a zone with its bucket in a directory",
-     "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
-     "  --data DIR           the zone's files and objects; created if missing\n"
-     "  --zone NAME          the zone's name (default: default)\n"
-     "  --public-url URL     how clients reach this server (default: the Host that they use)\n"
-     "  --open-registration  whoever opens a registration link is registered, and may upload:\n"
-     "                       for loopback and trusted networks\n"},
+     "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration]\n"
+     "                               [--max-…]",
+     "a zone with its bucket in a directory", LISTEN_HELP GATEWAY_HELP LIMITS_HELP},
     {"hub", cmd_hub,
      "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL]\n"
-     "                           [--open-registration]",
+     "                           [--open-registration] [--max-…]",
      "proxy and gateway on one port",
-     "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
-     "  --secret-file F      the secret that daemons must know; else PROXY_SECRET\n"
-     "  --data DIR           the zone's files and objects; created if missing\n"
-     "  --zone NAME          the zone's name (default: default)\n"
-     "  --public-url URL     how clients reach this server (default: the Host that they use)\n"
-     "  --open-registration  whoever opens a registration link is registered, and may upload:\n"
-     "                       for loopback and trusted networks\n"},
+     LISTEN_HELP SECRET_HELP GATEWAY_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
      "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random bytes),\n"
      "requests and downloads it from a second store, and compares the bytes. All is in a\n"

@@ -10,9 +10,18 @@
 #include "cmd/cmd.h"
 #include "server/hub.h"
 
+enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY };
+
+/* An option that takes a whole number of connections, requests or daemons. */
+#define COUNT(option, target)                                                                      \
+    {                                                                                              \
+        .name = option, .number = target, .min = 1, .max = SERVE_MAX_COUNT                         \
+    }
+
 struct serve {
     const char *listen, *secret_file, *data, *zone, *public_url;
     bool is_open;
+    int64_t max_connections, max_per_address, max_waiting, max_per_resource, max_resources;
     struct buf listen_text, secret;
 };
 
@@ -69,7 +78,12 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
                               .site = {.data_dir = serve->data,
                                        .zone = serve->zone,
                                        .public_url = serve->public_url,
-                                       .is_open = serve->is_open}};
+                                       .is_open = serve->is_open},
+                              .limits = {.connections = (size_t)serve->max_connections,
+                                         .per_address = (size_t)serve->max_per_address,
+                                         .proxy = {.waiting = (size_t)serve->max_waiting,
+                                                   .per_resource = (size_t)serve->max_per_resource,
+                                                   .resources = (size_t)serve->max_resources}}};
 
     if (hub.has_gateway && (serve->data == NULL || *serve->data == '\0'))
         return err_set(e, ERR_USAGE, "no data directory: want --data DIR");
@@ -82,24 +96,36 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
 
 int serve_run(const char *name, int argc, char **argv, unsigned roles)
 {
-    struct serve serve = {0};
-    struct cmd_option all[] = {{.name = "listen", .value = &serve.listen},
-                               {.name = "secret-file", .value = &serve.secret_file},
-                               {.name = "data", .value = &serve.data},
-                               {.name = "zone", .value = &serve.zone},
-                               {.name = "public-url", .value = &serve.public_url},
-                               {.name = "open-registration", .flag = &serve.is_open}};
+    const struct proxy_limits limits = proxy_default_limits();
+    struct serve serve = {.max_per_address = HUB_MAX_PER_ADDRESS,
+                          .max_waiting = (int64_t)limits.waiting,
+                          .max_per_resource = (int64_t)limits.per_resource,
+                          .max_resources = (int64_t)limits.resources};
+    const struct {
+        unsigned roles; /* that have the option */
+        struct cmd_option option;
+    } all[] = {
+        {EVERY_ROLE, {.name = "listen", .value = &serve.listen}},
+        {EVERY_ROLE, COUNT("max-connections", &serve.max_connections)},
+        {EVERY_ROLE, COUNT("max-per-address", &serve.max_per_address)},
+        {SERVE_PROXY, {.name = "secret-file", .value = &serve.secret_file}},
+        {SERVE_PROXY, COUNT("max-waiting", &serve.max_waiting)},
+        {SERVE_PROXY, COUNT("max-per-resource", &serve.max_per_resource)},
+        {SERVE_PROXY, COUNT("max-resources", &serve.max_resources)},
+        {SERVE_GATEWAY, {.name = "data", .value = &serve.data}},
+        {SERVE_GATEWAY, {.name = "zone", .value = &serve.zone}},
+        {SERVE_GATEWAY, {.name = "public-url", .value = &serve.public_url}},
+        {SERVE_GATEWAY, {.name = "open-registration", .flag = &serve.is_open}},
+    };
     struct cmd_option options[sizeof all / sizeof all[0] + 1] = {{0}};
     struct cmd_args args = {.options = options};
     struct err e = {0};
     size_t count = 0;
     int status;
 
-    /* listen is everybody's, secret-file the proxy's, the rest the gateway's. */
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (i == 0 || (i == 1 && (roles & SERVE_PROXY) != 0) ||
-            (i > 1 && (roles & SERVE_GATEWAY) != 0))
-            options[count++] = all[i];
+        if ((all[i].roles & roles) != 0)
+            options[count++] = all[i].option;
     status = cmd_parse(name, argc, argv, &args);
     if (status >= 0)
         return status;

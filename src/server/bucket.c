@@ -39,6 +39,19 @@ bool bucket_check_url(const struct site *site, struct http_conn *conn,
     return false;
 }
 
+bool bucket_admits(const struct site *site, struct http_conn *conn,
+                   const struct http_request *request)
+{
+    bool is_put = str_equal(request->head->method, STR("PUT"));
+    struct buf decoded = {0};
+    struct signed_url url;
+    struct str hash;
+    bool admits = bucket_check_url(site, conn, request, is_put, &url, &hash, &decoded);
+
+    buf_free(&decoded);
+    return admits;
+}
+
 void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES])
 {
     routes[0] = (struct http_route){.method = "PUT",

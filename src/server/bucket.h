@@ -13,6 +13,11 @@ enum { BUCKET_ROUTES = 3, BUCKET_READ_BYTES = 262144 };
 /* What the bucket's process serves; `site` is borrowed. */
 void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES]);
 
+/* For who hands connections to the bucket's process: may this request be handed on? Else it was
+ * answered. Touches no disk. */
+bool bucket_admits(const struct site *site, struct http_conn *conn,
+                   const struct http_request *request);
+
 /* bucket.c, for bucket_upload.c and bucket_download.c: an answer as S3 words it, and the check of
  * the URL; false when it was answered. */
 void bucket_answer_error(struct http_conn *conn, int status, const char *code, const char *message);

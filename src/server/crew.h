@@ -2,8 +2,11 @@
  * Worker processes that serve connections which the hub hands to them: whatever touches the disk.
  * A worker has its own http_server; a connection comes back when it asks for something else or is
  * idle. Frames either way (proc/frame.h), the connection's descriptor with them:
- *     {"type":"connection"} LF and the bytes that were read of it      both directions
- *     {"type":"closed"}                                                worker to hub
+ *     {"type":"connection","id":N} LF and the bytes that were read of it      both directions
+ *     {"type":"closed","id":N}                                                worker to hub
+ *     {"type":"ping","id":0}, {"type":"pong","id":0}                          to and fro
+ * A worker that does not answer pings is stuck, as in a data directory that hangs: it gets no more
+ * connections, and another may take its place.
  */
 #ifndef SERVER_CREW_H
 #define SERVER_CREW_H
@@ -18,6 +21,7 @@
 
 enum {
     CREW_MAX_WORKERS = 64,
+    CREW_MAX_STUCK = 16,           /* that others have replaced */
     CREW_MAX_HANDED_BYTES = 60000, /* read of a connection when it is handed over */
     CREW_KEEP_MS = 1000,           /* a worker keeps an idle connection so long */
     CREW_DRAIN_MS = 10000          /* for transfers, when the hub ends */
@@ -29,13 +33,18 @@ struct crew_options {
     struct loop *loop;
     const char *name; /* shown by ps */
     unsigned max_workers;
-    int64_t idle_ms; /* workers without a connection leave after so long */
+    int64_t idle_ms;  /* workers without a connection leave after so long */
+    int64_t ping_ms;  /* those with one are asked that often whether they are there */
+    int64_t stuck_ms; /* without an answer for so long: stuck */
+    int64_t kill_ms;  /* stuck for so long: killed, so that its clients know */
     /* The worker's life; usually sets up its routes and calls crew_worker_run. */
     int (*run)(int fd, void *ctx);
     void (*forget)(void *ctx); /* first thing in a worker: wipe what it must not know */
     void *ctx;
-    /* A worker gave a connection back; the callee owns `fd`. */
-    void (*on_return)(void *owner, int fd, struct str bytes);
+    /* A worker gave a connection back; the callee owns `fd`. `tag` is the connection's, as the
+     * hub's http_server knew it. */
+    void (*on_return)(void *owner, int fd, struct str bytes, uint64_t tag);
+    void (*on_closed)(void *owner, uint64_t tag); /* a worker closed one, or ended; may be NULL */
     void *owner;
 };
 
@@ -51,7 +60,8 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
 /* Tells the workers to finish what they have and to leave. */
 void crew_drain(struct crew *crew);
 
-size_t crew_workers(const struct crew *crew);
+size_t crew_workers(const struct crew *crew); /* with those that are stuck */
+size_t crew_stuck(const struct crew *crew);
 size_t crew_connections(const struct crew *crew);
 
 /* In the worker: serves with these routes until the hub ends or drains; its exit status. `fd` is
@@ -59,7 +69,8 @@ size_t crew_connections(const struct crew *crew);
 struct crew_worker_options {
     const struct http_route *routes;
     size_t route_count;
-    size_t read_bytes; /* see http_server_options */
+    struct http_times times; /* idle_ms is CREW_KEEP_MS whatever this says */
+    size_t read_bytes;       /* see http_server_options */
 };
 int crew_worker_run(int fd, const struct crew_worker_options *options);
 

@@ -2,25 +2,34 @@
 
 #include <poll.h>
 
-#define CONNECTION STR("{\"type\":\"connection\"}\n")
+static const char *const heads[] = {
+    [CREW_FRAME_CONNECTION] = "{\"type\":\"connection\",\"id\":",
+    [CREW_FRAME_CLOSED] = "{\"type\":\"closed\",\"id\":",
+    [CREW_FRAME_PING] = "{\"type\":\"ping\",\"id\":",
+    [CREW_FRAME_PONG] = "{\"type\":\"pong\",\"id\":",
+};
 
-void crew_frame_put(struct buf *out, struct str bytes)
+void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes)
 {
-    buf_put(out, CONNECTION);
-    buf_put(out, bytes);
+    buf_printf(out, "%s%llu}", heads[type], (unsigned long long)id);
+    if (type == CREW_FRAME_CONNECTION) {
+        buf_putc(out, '\n');
+        buf_put(out, bytes);
+    }
 }
 
-bool crew_frame_bytes(struct str frame, struct str *bytes)
+bool crew_frame_parse(struct str frame, enum crew_frame *type, uint64_t *id, struct str *bytes)
 {
-    if (!str_starts_with(frame, CONNECTION))
-        return false;
-    *bytes = str_slice(frame, CONNECTION.len, frame.len);
-    return true;
-}
-
-struct str crew_frame_closed(void)
-{
-    return STR("{\"type\":\"closed\"}");
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        struct str head = str_of(heads[i]), rest = str_slice(frame, head.len, frame.len);
+        size_t end = str_find(rest, '}');
+        if (!str_starts_with(frame, head))
+            continue;
+        *type = (enum crew_frame)i;
+        *bytes = str_slice(rest, end + 2, rest.len);
+        return end < rest.len && str_to_uint(str_slice(rest, 0, end), UINT64_MAX, id);
+    }
+    return false;
 }
 
 bool crew_frame_is_writable(int fd)

@@ -3,17 +3,18 @@
 #define SERVER_CREW_FRAME_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/str.h"
 
-/* Appends a connection's frame: the type, then the bytes that were read of it. */
-void crew_frame_put(struct buf *out, struct str bytes);
+enum crew_frame { CREW_FRAME_CONNECTION, CREW_FRAME_CLOSED, CREW_FRAME_PING, CREW_FRAME_PONG };
 
-/* The bytes of such a frame, borrowed from it; false when it is another. */
-bool crew_frame_bytes(struct str frame, struct str *bytes);
+/* Appends {"type":T,"id":N} and, of a connection, LF and the bytes that were read of it. */
+void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes);
 
-struct str crew_frame_closed(void);
+/* False when it is no such frame; *bytes is borrowed from it. */
+bool crew_frame_parse(struct str frame, enum crew_frame *type, uint64_t *id, struct str *bytes);
 
 /* True when a frame would be taken at once. */
 bool crew_frame_is_writable(int fd);

@@ -24,18 +24,31 @@ static void leave_if_empty(struct crew_worker *worker)
         loop_stop(worker->loop);
 }
 
+static enum io tell(struct crew_worker *worker, enum crew_frame type, uint64_t id)
+{
+    struct buf frame = {0};
+    struct err e = {0};
+    enum io io;
+
+    crew_frame_put(&frame, type, id, STR(""));
+    io = frame.failed ? IO_ERR : frame_send(worker->hub.fd, buf_str(&frame), -1, &e);
+    buf_free(&frame);
+    return io;
+}
+
 /* Back to the hub: it asked for what is not ours, or for nothing. */
 static void give_back(struct crew_worker *worker, struct http_conn *conn)
 {
+    uint64_t id = http_conn_tag(conn);
     struct buf bytes = {0};
     struct err e = {0};
     int fd = http_conn_detach(conn, &bytes);
 
     buf_clear(&worker->frame);
-    crew_frame_put(&worker->frame, buf_str(&bytes));
+    crew_frame_put(&worker->frame, CREW_FRAME_CONNECTION, id, buf_str(&bytes));
     if (bytes.len > CREW_MAX_HANDED_BYTES || buf_check(&worker->frame, &e) != 0 ||
         frame_send(worker->hub.fd, buf_str(&worker->frame), fd, &e) != IO_DONE)
-        frame_send(worker->hub.fd, crew_frame_closed(), -1, &e);
+        tell(worker, CREW_FRAME_CLOSED, id);
     close(fd);
     buf_free(&bytes);
     leave_if_empty(worker);
@@ -53,12 +66,11 @@ static void on_idle(struct http_conn *conn, void *owner)
     give_back(owner, conn);
 }
 
-static void on_closed(void *owner)
+static void on_closed(void *owner, uint64_t id)
 {
     struct crew_worker *worker = owner;
-    struct err e = {0};
 
-    frame_send(worker->hub.fd, crew_frame_closed(), -1, &e);
+    tell(worker, CREW_FRAME_CLOSED, id);
     leave_if_empty(worker);
 }
 
@@ -81,29 +93,46 @@ static void drain(struct crew_worker *worker)
     leave_if_empty(worker);
 }
 
+static void adopt(struct crew_worker *worker, int fd, struct str bytes, uint64_t id)
+{
+    struct err e = {0};
+
+    if (fd < 0 || http_server_adopt(worker->server, fd, bytes, id, &e) != 0)
+        tell(worker, CREW_FRAME_CLOSED, id);
+}
+
+static void take_frame(struct crew_worker *worker, struct str frame, int fd)
+{
+    enum crew_frame type;
+    struct str bytes;
+    uint64_t id;
+
+    if (!crew_frame_parse(frame, &type, &id, &bytes)) {
+        if (fd >= 0)
+            close(fd);
+    } else if (type == CREW_FRAME_CONNECTION) {
+        adopt(worker, fd, bytes, id);
+    } else if (type == CREW_FRAME_PING) {
+        tell(worker, CREW_FRAME_PONG, 0);
+    }
+}
+
 static void on_hub(struct loop_fd *source, unsigned events)
 {
     struct crew_worker *worker = source->owner;
+    struct buf frame = worker->frame; /* giving a connection back uses the other one */
     struct err e = {0};
-    struct str bytes;
     int fd = -1;
 
     (void)events;
-    switch (frame_receive(source->fd, &worker->frame, &fd, &e)) {
-    case IO_DONE:
-        if (fd >= 0 && crew_frame_bytes(buf_str(&worker->frame), &bytes)) {
-            struct buf frame = worker->frame; /* giving back uses the buffer */
-            worker->frame = (struct buf){0};
-            if (http_server_adopt(worker->server, fd, bytes, &e) != 0)
-                frame_send(source->fd, crew_frame_closed(), -1, &e);
-            buf_free(&frame);
-        } else if (fd >= 0) {
-            close(fd);
-        }
-        break;
+    worker->frame = (struct buf){0};
+    switch (frame_receive(source->fd, &frame, &fd, &e)) {
+    case IO_DONE: take_frame(worker, buf_str(&frame), fd); break;
     case IO_WANT_READ: break;
     default: drain(worker);
     }
+    buf_free(&worker->frame);
+    worker->frame = frame;
 }
 
 /* The worker's routes and, for everything else, the way back. */
@@ -131,7 +160,7 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
     struct http_server_options server_options = {.cork = &worker.cork,
                                                  .routes = routes,
                                                  .route_count = options->route_count + 1,
-                                                 .times = http_server_times(),
+                                                 .times = options->times,
                                                  .read_bytes = options->read_bytes,
                                                  .on_idle = on_idle,
                                                  .on_closed = on_closed,

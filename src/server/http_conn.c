@@ -96,6 +96,7 @@ static void tell_owner(struct http_conn *conn)
 void http_conn_lose(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
+    uint64_t tag = conn->tag;
 
     if (conn->is_dead)
         return;
@@ -105,7 +106,7 @@ void http_conn_lose(struct http_conn *conn)
     if (!conn->is_feeding)
         http_server_forget(conn);
     if (server->options.on_closed != NULL)
-        server->options.on_closed(server->options.owner);
+        server->options.on_closed(server->options.owner, tag);
 }
 
 int http_conn_detach(struct http_conn *conn, struct buf *bytes)

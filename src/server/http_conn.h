@@ -32,6 +32,7 @@ struct http_conn {
     struct loop_timer timer;
     struct cork_item cork;
     int64_t state_deadline_ms, write_deadline_ms;
+    uint64_t tag;
 
     enum http_conn_state state;
     bool is_feeding;  /* on the stack of http_conn_feed, which frees it when is_dead */

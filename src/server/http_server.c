@@ -159,8 +159,8 @@ static bool is_full(const struct http_server *server)
     return server->count + elsewhere >= options->max_connections;
 }
 
-/* Above the cap: says so before it closes, as long as not too many are told at once. */
-static void refuse_connection(struct http_server *server, int fd)
+/* Above a cap: says so before it closes, as long as not too many are told at once. */
+static void refuse_connection(struct http_server *server, int fd, const char *reason)
 {
     struct err e = {0};
     struct http_conn *conn;
@@ -173,13 +173,37 @@ static void refuse_connection(struct http_server *server, int fd)
     if (conn == NULL)
         return;
     if (server->refused == 0)
-        log_line(LOG_WARN, "refusing connections, want at most %zu",
-                 server->options.max_connections);
+        log_line(LOG_WARN, "refusing connections: %s", reason);
     conn->is_refused = true;
     server->count--;
     server->refused++;
     conn->must_close = true;
-    http_conn_answer_message(conn, 503, "too many connections, try again later");
+    http_conn_answer_message(conn, 503, "%s, try again later", reason);
+}
+
+static void take_connection(struct http_server *server, int fd, const struct addr *peer)
+{
+    const struct http_server_options *options = &server->options;
+    struct http_conn *conn;
+    struct err e = {0};
+    uint64_t tag = 0;
+
+    if (is_full(server)) {
+        refuse_connection(server, fd, "too many connections");
+        return;
+    }
+    if (options->on_accepted != NULL && !options->on_accepted(options->owner, peer, &tag)) {
+        refuse_connection(server, fd, "too many connections from this address");
+        return;
+    }
+    conn = add_connection(server, fd, &e);
+    if (conn != NULL) {
+        conn->tag = tag;
+        return;
+    }
+    log_line(LOG_WARN, "cannot serve a connection: %s", e.msg);
+    if (options->on_closed != NULL)
+        options->on_closed(options->owner, tag);
 }
 
 static void accept_later(struct http_server *server)
@@ -222,11 +246,12 @@ static void out_of_descriptors(struct http_server *server)
 static void on_connection(struct loop_fd *source, unsigned events)
 {
     struct http_server *server = source->owner;
-    struct err e = {0};
 
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-        int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct addr peer = {.len = sizeof peer.storage};
+        int fd = accept4(source->fd, (struct sockaddr *)&peer.storage, &peer.len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE)
                 out_of_descriptors(server);
@@ -236,10 +261,7 @@ static void on_connection(struct loop_fd *source, unsigned events)
                 continue; /* that client is gone already */
             return;
         }
-        if (is_full(server))
-            refuse_connection(server, fd);
-        else if (add_connection(server, fd, &e) == NULL)
-            log_line(LOG_WARN, "cannot serve a connection: %s", e.msg);
+        take_connection(server, fd, &peer);
     }
 }
 
@@ -254,7 +276,8 @@ int http_server_listen(struct http_server *server, int fd, struct err *e)
     return loop_add(server->options.loop, &server->listener, LOOP_READ, e);
 }
 
-int http_server_adopt(struct http_server *server, int fd, struct str bytes, struct err *e)
+int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
+                      struct err *e)
 {
     struct http_conn *conn;
 
@@ -265,6 +288,7 @@ int http_server_adopt(struct http_server *server, int fd, struct str bytes, stru
     conn = add_connection(server, fd, e);
     if (conn == NULL)
         return -1;
+    conn->tag = tag;
     if (server->is_draining && bytes.len == 0)
         http_conn_lose(conn);
     else
@@ -290,6 +314,11 @@ void http_server_drain(struct http_server *server)
 size_t http_server_count(const struct http_server *server)
 {
     return server->count + server->refused;
+}
+
+uint64_t http_conn_tag(const struct http_conn *conn)
+{
+    return conn->tag;
 }
 
 void http_conn_put_peer(struct http_conn *conn, struct buf *out)

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "net/addr.h"
 #include "net/loop.h"
 #include "proto/http_head.h"
 #include "server/cork.h"
@@ -75,7 +76,10 @@ struct http_server_options {
     size_t max_connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS or what the descriptors allow */
     size_t read_bytes;      /* 0: HTTP_SERVER_READ_BYTES */
     void (*on_idle)(struct http_conn *conn, void *owner); /* idle_ms passed: instead of closing */
-    void (*on_closed)(void *owner);         /* a connection was closed (not: detached) */
+    /* A client was accepted: what to know it by, *tag (0 until then); false refuses it. NULL: all
+     * are served. */
+    bool (*on_accepted)(void *owner, const struct addr *peer, uint64_t *tag);
+    void (*on_closed)(void *owner, uint64_t tag); /* a connection was closed (not: detached) */
     size_t (*count_elsewhere)(void *owner); /* served by other processes, for the cap */
     void *owner;
 };
@@ -90,7 +94,8 @@ void http_server_free(struct http_server *server);
 int http_server_listen(struct http_server *server, int fd, struct err *e);
 
 /* Takes over a connected socket (closed on failure) of which `bytes` were already read. */
-int http_server_adopt(struct http_server *server, int fd, struct str bytes, struct err *e);
+int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
+                      struct err *e);
 
 /* Stops accepting, closes idle connections, and the others after their current answer. */
 void http_server_drain(struct http_server *server);
@@ -137,6 +142,9 @@ void http_conn_stream(struct http_conn *conn, const struct http_sink *sink);
 /* Takes the connection out of the server: the caller owns the returned descriptor. Appends what was
  * read of it and not answered, from the first byte of the current request. `conn` is invalid. */
 int http_conn_detach(struct http_conn *conn, struct buf *bytes);
+
+/* As on_accepted or http_server_adopt gave it. */
+uint64_t http_conn_tag(const struct http_conn *conn);
 
 /* Appends "address:port" of the client. */
 void http_conn_put_peer(struct http_conn *conn, struct buf *out);

@@ -17,6 +17,7 @@
 #include "server/gateway_api.h"
 #include "server/http_server.h"
 #include "server/proxy.h"
+#include "server/tally.h"
 
 enum { HUB_MAX_ROUTES = 16, DRAIN_LOOK_MS = 20 };
 
@@ -29,6 +30,8 @@ struct hub {
     struct proxy *proxy;
     struct site site;
     struct crew *gateway, *bucket;
+    struct tally *tally;
+    struct hub_times times;
     struct loop_fd signals;
     struct loop_timer drain_timer;
     bool is_draining, has_given_up;
@@ -40,9 +43,29 @@ struct hub {
 static size_t count_elsewhere(void *owner)
 {
     const struct hub *hub = owner;
+    size_t count = hub->proxy == NULL ? 0 : proxy_daemons(hub->proxy);
 
-    return hub->gateway == NULL ? 0
-                                : crew_connections(hub->gateway) + crew_connections(hub->bucket);
+    if (hub->gateway != NULL)
+        count += crew_connections(hub->gateway) + crew_connections(hub->bucket);
+    return count;
+}
+
+/* ---- who has how many ---- */
+
+static bool on_accepted(void *owner, const struct addr *peer, uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    *tag = tally_enter(hub->tally, peer);
+    return *tag != 0;
+}
+
+/* Wherever a connection was closed: in the hub, in a worker, as a daemon's WebSocket. */
+static void on_closed(void *owner, uint64_t tag)
+{
+    struct hub *hub = owner;
+
+    tally_leave(hub->tally, tag);
 }
 
 static bool is_finished(struct hub *hub)
@@ -116,7 +139,8 @@ static int run_gateway(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[GATEWAY_API_ROUTES];
-    struct crew_worker_options options = {.routes = routes, .route_count = GATEWAY_API_ROUTES};
+    struct crew_worker_options options = {
+        .routes = routes, .route_count = GATEWAY_API_ROUTES, .times = hub->times.http};
 
     gateway_api_put_routes(&hub->site, routes);
     return crew_worker_run(fd, &options);
@@ -126,8 +150,10 @@ static int run_bucket(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[BUCKET_ROUTES];
-    struct crew_worker_options options = {
-        .routes = routes, .route_count = BUCKET_ROUTES, .read_bytes = BUCKET_READ_BYTES};
+    struct crew_worker_options options = {.routes = routes,
+                                          .route_count = BUCKET_ROUTES,
+                                          .times = hub->times.http,
+                                          .read_bytes = BUCKET_READ_BYTES};
 
     bucket_file_clean(hub->site.dir);
     bucket_put_routes(&hub->site, routes);
@@ -143,13 +169,15 @@ static void forget(void *ctx)
 }
 
 /* A worker has done what was asked of it: the connection's next request may be for anybody. */
-static void on_return(void *owner, int fd, struct str bytes)
+static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
 {
     struct hub *hub = owner;
     struct err e = {0};
 
-    if (http_server_adopt(hub->server, fd, bytes, &e) != 0)
-        log_line(LOG_WARN, "a connection was lost: %s", e.msg);
+    if (http_server_adopt(hub->server, fd, bytes, tag, &e) == 0)
+        return;
+    log_line(LOG_WARN, "a connection was lost: %s", e.msg);
+    on_closed(hub, tag);
 }
 
 static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_workers,
@@ -158,28 +186,45 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
     struct crew_options options = {.loop = hub->loop,
                                    .name = name,
                                    .max_workers = max_workers,
-                                   .idle_ms = HUB_WORKER_IDLE_MS,
+                                   .idle_ms = hub->times.worker_idle_ms,
+                                   .ping_ms = hub->times.worker_ping_ms,
+                                   .stuck_ms = hub->times.worker_stuck_ms,
+                                   .kill_ms = hub->times.worker_kill_ms,
                                    .run = run,
                                    .forget = forget,
                                    .ctx = hub,
                                    .on_return = on_return,
+                                   .on_closed = on_closed,
                                    .owner = hub};
 
     return crew_new(&options, e);
 }
 
 /* Hands over exactly what the crew's own routes serve: a connection that a worker did not know what
- * to do with would come back at once. */
-static void put_crew_routes(struct hub *hub, struct crew *crew, const struct http_route *routes,
-                            size_t count)
+ * to do with would come back at once. Preflights, which know nothing of the site, stay here. */
+static void put_crew_routes(struct hub *hub, const struct http_route *routes, size_t count,
+                            void (*give)(struct http_conn *, const struct http_request *, void *),
+                            void *owner)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         hub->routes[hub->route_count++] = (struct http_route){.method = routes[i].method,
                                                               .path = routes[i].path,
-                                                              .on_head = crew_give,
+                                                              .on_head = give,
                                                               .takes_connection = true,
                                                               .is_public = routes[i].is_public,
-                                                              .owner = crew};
+                                                              .owner = owner};
+        if (routes[i].owner == NULL)
+            hub->routes[hub->route_count - 1] = routes[i];
+    }
+}
+
+/* Only who has a signed URL starts a process or takes one's time. */
+static void give_to_bucket(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct hub *hub = owner;
+
+    if (bucket_admits(&hub->site, conn, request))
+        crew_give(conn, request, hub->bucket);
 }
 
 static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
@@ -193,9 +238,9 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
     if (hub->gateway == NULL || hub->bucket == NULL)
         return -1;
     gateway_api_put_routes(&hub->site, gateway);
-    put_crew_routes(hub, hub->gateway, gateway, GATEWAY_API_ROUTES);
+    put_crew_routes(hub, gateway, GATEWAY_API_ROUTES, crew_give, hub->gateway);
     bucket_put_routes(&hub->site, bucket);
-    put_crew_routes(hub, hub->bucket, bucket, BUCKET_ROUTES);
+    put_crew_routes(hub, bucket, BUCKET_ROUTES, give_to_bucket, hub);
     return 0;
 }
 
@@ -226,7 +271,10 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
     struct proxy_options proxy_options = {.loop = hub->loop,
                                           .cork = &hub->cork,
                                           .secret = buf_str(options->proxy_secret),
-                                          .times = proxy_default_times()};
+                                          .times = hub->times.proxy,
+                                          .limits = options->limits.proxy,
+                                          .on_closed = on_closed,
+                                          .owner = hub};
 
     hub->proxy = proxy_new(&proxy_options, e);
     buf_wipe(options->proxy_secret);
@@ -251,16 +299,22 @@ static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
     return hub->site.listen_url == NULL ? err_set(e, ERR_FAILED, "out of memory") : result;
 }
 
-static int open_server(struct hub *hub, struct err *e)
+static int open_server(struct hub *hub, const struct hub_limits *limits, struct err *e)
 {
     struct http_server_options options = {.loop = hub->loop,
                                           .cork = &hub->cork,
                                           .routes = hub->routes,
                                           .route_count = hub->route_count,
-                                          .times = http_server_times(),
+                                          .times = hub->times.http,
+                                          .max_connections = limits->connections,
+                                          .on_accepted = on_accepted,
+                                          .on_closed = on_closed,
                                           .count_elsewhere = count_elsewhere,
                                           .owner = hub};
 
+    hub->tally = tally_new(limits->per_address, e);
+    if (hub->tally == NULL)
+        return -1;
     hub->server = http_server_new(&options, e);
     return hub->server == NULL ? -1 : 0;
 }
@@ -270,13 +324,16 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
     struct addr bound;
     int fd;
 
+    if (hub_times_load(&hub->times, e) != 0)
+        return -1;
     raise_descriptor_limit();
     hub->loop = loop_new(e);
     if (hub->loop == NULL)
         return -1;
     cork_init(&hub->cork, hub->loop);
     if (open_signals(hub, e) != 0 || (options->has_gateway && open_gateway(hub, options, e) != 0) ||
-        (options->has_proxy && open_proxy(hub, options, e) != 0) || open_server(hub, e) != 0 ||
+        (options->has_proxy && open_proxy(hub, options, e) != 0) ||
+        open_server(hub, &options->limits, e) != 0 ||
         addr_listen(str_of(options->listen), &fd, &bound, e) != 0 ||
         http_server_listen(hub->server, fd, e) != 0)
         return -1;
@@ -295,6 +352,7 @@ int hub_run(const struct hub_options *options, struct err *e)
     crew_free(hub.gateway);
     crew_free(hub.bucket);
     site_close(&hub.site);
+    tally_free(hub.tally);
     if (hub.signals.fd >= 0)
         close(hub.signals.fd);
     if (hub.loop != NULL) {

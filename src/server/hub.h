@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "server/http_server.h"
+#include "server/proxy.h"
 #include "server/site.h"
 
 enum {
@@ -16,7 +18,26 @@ enum {
     HUB_GOODBYE_MS = 2000,   /* after that, for the last answers */
     HUB_GATEWAY_WORKERS = 4, /* calls are short */
     HUB_BUCKET_WORKERS = 16, /* more transfers than that share a process */
-    HUB_WORKER_IDLE_MS = 30000
+    HUB_MAX_PER_ADDRESS = 16000 /* of 20,000: a lab behind one address, and still others */
+};
+
+/* Tests shorten intervals by it: "name=milliseconds,…". */
+#define HUB_TIMES_VARIABLE "KACHERY_RESOURCE_TEST_HUB_INTERVALS"
+
+/* Every interval of the servers. */
+struct hub_times {
+    struct http_times http;
+    struct proxy_times proxy;
+    int64_t worker_idle_ms, worker_ping_ms, worker_stuck_ms, worker_kill_ms; /* crew.h */
+};
+
+/* The defaults, with what the environment changes. */
+int hub_times_load(struct hub_times *times, struct err *e);
+
+struct hub_limits {
+    size_t connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS, or what the descriptors allow */
+    size_t per_address; /* of them, of one client address */
+    struct proxy_limits proxy;
 };
 
 struct hub_options {
@@ -25,6 +46,7 @@ struct hub_options {
     struct buf *proxy_secret; /* wiped as soon as the proxy has it: workers must not */
     bool has_gateway;
     struct site_options site;
+    struct hub_limits limits;
 };
 
 /* Serves until SIGTERM or SIGINT: 0. Prints the one "listening" line to standard output. */

@@ -14,6 +14,11 @@ struct proxy_times proxy_default_times(void)
                                 .dead_ms = 60000};
 }
 
+struct proxy_limits proxy_default_limits(void)
+{
+    return (struct proxy_limits){.waiting = 20000, .per_resource = 10000, .resources = 10000};
+}
+
 struct proxy *proxy_new(const struct proxy_options *options, struct err *e)
 {
     struct proxy *proxy = calloc(1, sizeof *proxy);
@@ -161,6 +166,11 @@ void proxy_give_up(struct proxy *proxy)
         for (struct proxy_resource *r = proxy->names[i]; r != NULL; r = r->next)
             proxy_request_fail_all(r);
     proxy_daemon_close_all(proxy);
+}
+
+size_t proxy_daemons(const struct proxy *proxy)
+{
+    return proxy->daemon_count;
 }
 
 bool proxy_is_empty(const struct proxy *proxy)

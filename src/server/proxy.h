@@ -15,9 +15,6 @@
 #include "server/http_server.h"
 
 enum {
-    PROXY_MAX_WAITING = 20000, /* requests, of all resources */
-    PROXY_MAX_WAITING_OF_RESOURCE = 10000,
-    PROXY_MAX_DAEMONS = 10000,
     PROXY_MAX_HELLO_BYTES = 8192, /* a message of who has not shown the secret yet */
     PROXY_ROUTES = 4
 };
@@ -34,6 +31,16 @@ struct proxy_times {
 /* 20 s, 5 s, 3 s, 20 s, 60 s. */
 struct proxy_times proxy_default_times(void);
 
+/* Beyond them clients hear 503 and daemons are not let in. */
+struct proxy_limits {
+    size_t waiting;      /* requests, of all resources */
+    size_t per_resource; /* of one resource */
+    size_t resources;    /* connected daemons */
+};
+
+/* 20,000, 10,000, 10,000. */
+struct proxy_limits proxy_default_limits(void);
+
 struct proxy;
 
 struct proxy_options {
@@ -41,6 +48,10 @@ struct proxy_options {
     struct cork *cork;
     struct str secret; /* copied, wiped by proxy_free */
     struct proxy_times times;
+    struct proxy_limits limits;
+    /* A daemon's connection, which was an http_server's with that tag, is closed. May be NULL. */
+    void (*on_closed)(void *owner, uint64_t tag);
+    void *owner;
 };
 
 struct proxy *proxy_new(const struct proxy_options *options, struct err *e);
@@ -54,6 +65,8 @@ void proxy_drain(struct proxy *proxy);
 
 /* Ends the wait of who still waits while draining (404) and every daemon's connection. */
 void proxy_give_up(struct proxy *proxy);
+
+size_t proxy_daemons(const struct proxy *proxy);
 
 /* True when no daemon is connected and nobody waits. */
 bool proxy_is_empty(const struct proxy *proxy);

@@ -26,6 +26,8 @@ static void release(struct proxy_daemon *daemon)
     if (daemon->next != NULL)
         daemon->next->previous = daemon->previous;
     proxy->daemon_count--;
+    if (proxy->options.on_closed != NULL)
+        proxy->options.on_closed(proxy->options.owner, daemon->tag);
     free(daemon->zone);
     free(daemon);
 }
@@ -286,6 +288,7 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
     }
     http_conn_put_peer(conn, &address);
     strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
+    daemon->tag = http_conn_tag(conn);
     int fd = http_conn_detach(conn, &bytes);
     daemon->peer =
         ws_peer_new(&options, fd, handshake, str_slice(buf_str(&bytes), head_size, bytes.len), &e);
@@ -308,7 +311,7 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
     struct err e = {0};
     int status = 400;
 
-    if (proxy->is_draining || proxy->daemon_count >= PROXY_MAX_DAEMONS) {
+    if (proxy->is_draining || proxy->daemon_count >= proxy->options.limits.resources) {
         http_conn_answer_message(conn, 503, "no more WebSockets, try again later");
         return;
     }

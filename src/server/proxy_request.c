@@ -18,8 +18,8 @@ static bool grow(struct proxy *proxy)
     struct proxy_request **slots;
     size_t *free_slots;
 
-    if (count > PROXY_MAX_WAITING)
-        count = PROXY_MAX_WAITING;
+    if (count > proxy->options.limits.waiting)
+        count = proxy->options.limits.waiting;
     if (count == proxy->slot_count)
         return false;
     slots = realloc(proxy->slots, count * sizeof *slots);
@@ -153,7 +153,7 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     struct loop *loop = proxy->options.loop;
     struct proxy_request *request;
 
-    if (resource->waiting >= PROXY_MAX_WAITING_OF_RESOURCE ||
+    if (resource->waiting >= proxy->options.limits.per_resource ||
         (proxy->free_count == 0 && !grow(proxy)))
         return NULL;
     request = calloc(1, sizeof *request + m->uri.len);

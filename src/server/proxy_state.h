@@ -66,6 +66,7 @@ struct proxy_daemon {
     struct loop_timer timer; /* for initialize; for the pong of the daemon it challenges */
     char *zone;              /* as initialized, NULL: generation 1; CHALLENGING */
     char address[64];
+    uint64_t tag; /* of the http_server's connection that it was */
 };
 
 struct proxy {

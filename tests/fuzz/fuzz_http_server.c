@@ -140,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
     w.client = pair[0];
     w.feeder = (struct loop_timer){.on_time = on_feed, .owner = &w};
-    require(http_server_adopt(w.server, pair[1], STR(""), &e) == 0);
+    require(http_server_adopt(w.server, pair[1], STR(""), 0, &e) == 0);
     loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop));
     require(loop_run(w.loop, &e) == 0);
     http_server_free(w.server);

@@ -13,7 +13,7 @@
 #include "server/http_server.h"
 #include "unit.h"
 
-enum { WORLD_PATIENCE_MS = 20000, WORLD_SHORT_MS = 20 };
+enum { WORLD_PATIENCE_MS = 20000, WORLD_SHORT_MS = 20, WORLD_TAG = 77 };
 
 struct http_world {
     struct loop *loop;
@@ -99,7 +99,7 @@ static inline void world_open(struct http_world *w)
     w->feeder = (struct loop_timer){.on_time = world_on_feed, .owner = w};
     w->detached_fd = -1;
     assert_int_equal(loop_add(w->loop, &w->client, LOOP_READ, &e), 0);
-    assert_int_equal(http_server_adopt(w->server, pair[1], STR(""), &e), 0);
+    assert_int_equal(http_server_adopt(w->server, pair[1], STR(""), WORLD_TAG, &e), 0);
 }
 
 static inline void world_run(struct http_world *w, const char *name)

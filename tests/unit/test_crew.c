@@ -1,6 +1,7 @@
 /* Connections that go to a worker process and come back. */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "http_world.h"
@@ -8,6 +9,7 @@
 #include "server/crew.h"
 
 static struct crew *crew;
+static pid_t *stuck_pid; /* shared with the workers */
 
 /* ---- the worker ---- */
 
@@ -40,16 +42,26 @@ static void on_suicide(struct http_conn *conn, const struct http_request *reques
     raise(SIGKILL);
 }
 
+/* As if it waited for a disk that does not answer. */
+static void on_stuck(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    on_pid(conn, request, owner);
+    *stuck_pid = getpid();
+    raise(SIGSTOP);
+}
+
 static const struct http_route worker_routes[] = {
     {"POST", "/worker", 100000, on_worker, NULL, false, false, NULL},
     {"GET", "/pid", 0, on_pid, NULL, false, false, NULL},
     {"GET", "/suicide", 0, on_suicide, NULL, false, false, NULL},
+    {"GET", "/stuck", 0, on_stuck, NULL, false, false, NULL},
 };
 
 static int run_worker(int fd, void *ctx)
 {
     struct crew_worker_options options = {.routes = worker_routes,
-                                          .route_count = UNIT_COUNT(worker_routes)};
+                                          .route_count = UNIT_COUNT(worker_routes),
+                                          .times = http_server_times()};
 
     (void)ctx;
     return crew_worker_run(fd, &options);
@@ -70,13 +82,23 @@ static void give(struct http_conn *conn, const struct http_request *request, voi
     crew_give(conn, request, crew);
 }
 
-static void on_return(void *owner, int fd, struct str bytes)
+static int closed; /* connections that the crew said are closed */
+
+static void on_closed(void *owner, uint64_t tag)
+{
+    (void)owner;
+    assert_int_equal(tag, WORLD_TAG);
+    closed++;
+}
+
+static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
 {
     struct http_world *w = owner;
     struct err e = {0};
 
     w->gone++; /* counts those that came back */
-    assert_int_equal(http_server_adopt(w->server, fd, bytes, &e), 0);
+    assert_int_equal(tag, WORLD_TAG);
+    assert_int_equal(http_server_adopt(w->server, fd, bytes, tag, &e), 0);
 }
 
 static const struct http_route hub_routes[] = {
@@ -84,7 +106,10 @@ static const struct http_route hub_routes[] = {
     {"POST", "/worker", 0, NULL, give, true, false, NULL},
     {"GET", "/pid", 0, NULL, give, true, false, NULL},
     {"GET", "/suicide", 0, NULL, give, true, false, NULL},
+    {"GET", "/stuck", 0, NULL, give, true, false, NULL},
 };
+
+static int64_t ping_ms = 60000, stuck_ms = 60000, kill_ms = 60000;
 
 static void open_hub(struct http_world *w, unsigned max_workers, int64_t idle_ms)
 {
@@ -93,6 +118,10 @@ static void open_hub(struct http_world *w, unsigned max_workers, int64_t idle_ms
                                    .idle_ms = idle_ms,
                                    .run = run_worker,
                                    .on_return = on_return,
+                                   .on_closed = on_closed,
+                                   .ping_ms = ping_ms,
+                                   .stuck_ms = stuck_ms,
+                                   .kill_ms = kill_ms,
                                    .owner = w};
     struct err e = {0};
 
@@ -100,6 +129,7 @@ static void open_hub(struct http_world *w, unsigned max_workers, int64_t idle_ms
     w->options.route_count = UNIT_COUNT(hub_routes);
     w->options.times = http_server_times();
     world_open(w);
+    closed = 0;
     options.loop = w->loop;
     crew = crew_new(&options, &e);
     assert_non_null(crew);
@@ -166,6 +196,7 @@ static void check_talk(const struct talk_case *c, size_t first, size_t piece)
     unit_true(c->name, w.gone == c->returns);
     hang_up(&w); /* so that nobody lingers for us */
     run_until(&w, crew_connections(crew) == 0);
+    unit_true(c->name, closed <= 1);
     unit_true(c->name, crew_workers(crew) == 1);
     close_hub(&w);
     buf_free(&summary);
@@ -227,6 +258,7 @@ static void test_worker_dies(void **state)
     assert_int_equal(w.got.len, 0);
     run_until(&w, crew_workers(crew) == 0);
     assert_int_equal(crew_connections(crew), 0);
+    assert_int_equal(closed, 1);
     close_hub(&w);
 
     w = (struct http_world){0};
@@ -236,6 +268,63 @@ static void test_worker_dies(void **state)
     unit_equal("answer", buf_cstr(&summary), "200 worker ");
     close_hub(&w);
     buf_free(&summary);
+}
+
+/* Another client than the one before, who is left to wait. */
+static int next_client(struct http_world *w)
+{
+    struct err e = {0};
+    int pair[2], before = w->client.fd;
+
+    loop_remove(w->loop, &w->client);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    w->client.fd = pair[0];
+    assert_int_equal(loop_add(w->loop, &w->client, LOOP_READ, &e), 0);
+    assert_int_equal(http_server_adopt(w->server, pair[1], STR(""), WORLD_TAG, &e), 0);
+    return before;
+}
+
+/* One that waits for its disk keeps nobody else from being served, and serves again afterwards. */
+static void test_stuck_worker_is_replaced(void **state)
+{
+    struct str text = STR("GET /stuck" H "\r\n");
+    struct http_world w = {0};
+    struct buf summary = {0};
+
+    (void)state;
+    ping_ms = 1;
+    stuck_ms = 10;
+    open_hub(&w, 1, 60000);
+    assert_int_equal(send(w.client.fd, text.p, text.len, 0), (int)text.len);
+    run_until(&w, crew_stuck(crew) == 1);
+    int before = next_client(&w);
+    world_talk(&w, "meanwhile", STR("POST /worker" H CLOSE "Content-Length: 1\r\n\r\na"), 0, 500);
+    world_summary(&w, false, &summary);
+    unit_equal("meanwhile", buf_cstr(&summary), "200 worker a");
+    assert_int_equal(crew_workers(crew), 2);
+    assert_int_equal(closed, 0);
+    kill(*stuck_pid, SIGCONT);
+    run_until(&w, crew_stuck(crew) == 0);
+    close(before);
+    run_until(&w, closed > 0);
+    close_hub(&w);
+    buf_free(&summary);
+}
+
+/* Its clients then know, and its place is free. */
+static void test_stuck_worker_is_killed(void **state)
+{
+    struct http_world w = {0};
+
+    (void)state;
+    ping_ms = 1;
+    stuck_ms = kill_ms = 10;
+    open_hub(&w, 1, 60000);
+    world_talk(&w, "stuck", STR("GET /stuck" H "\r\n"), 0, 500);
+    assert_int_equal(w.got.len, 0);
+    run_until(&w, crew_workers(crew) == 0);
+    assert_int_equal(closed, 1);
+    close_hub(&w);
 }
 
 static void test_drain(void **state)
@@ -260,11 +349,15 @@ static void test_drain(void **state)
 
 int main(void)
 {
+    stuck_pid = mmap(NULL, sizeof *stuck_pid, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                     -1, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_talk),
         cmocka_unit_test(test_idle_connection_comes_back),
         cmocka_unit_test(test_idle_worker_leaves),
         cmocka_unit_test(test_worker_dies),
+        cmocka_unit_test(test_stuck_worker_is_replaced),
+        cmocka_unit_test(test_stuck_worker_is_killed),
         cmocka_unit_test(test_drain),
     };
 

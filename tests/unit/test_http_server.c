@@ -357,8 +357,9 @@ static void test_slow(void **state)
     }
 }
 
-static void on_all_closed(void *owner)
+static void on_all_closed(void *owner, uint64_t tag)
 {
+    assert_int_equal(tag, WORLD_TAG);
     world_stop(owner);
 }
 
@@ -366,8 +367,8 @@ static void on_all_closed(void *owner)
  * dropped. */
 static void test_slow_reader(void **state)
 {
-    struct http_world w = {0};
     struct str text = STR("GET /hello" H "\r\n");
+    struct http_world w = {0};
     struct buf flood = {0};
 
     (void)state;
@@ -389,36 +390,7 @@ static void test_slow_reader(void **state)
     buf_free(&flood);
 }
 
-/* ---- the cap, leaving, the end ---- */
-
-static void test_cap(void **state)
-{
-    struct http_world w = {0};
-    struct err e = {0};
-    struct addr bound;
-    struct buf summary = {0};
-    int fd, second;
-
-    (void)state;
-    w.options.max_connections = 1;
-    open_world(&w);
-    assert_int_equal(addr_listen(STR("127.0.0.1:0"), &fd, &bound, &e), 0);
-    assert_int_equal(http_server_listen(w.server, fd, &e), 0);
-    second = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(second, (struct sockaddr *)&bound.storage, bound.len), 0);
-    fcntl(second, F_SETFL, O_NONBLOCK);
-    loop_remove(w.loop, &w.client);
-    close(w.client.fd);
-    /* The first is only closed when the loop runs: the second comes while it counts. */
-    w.client.fd = second;
-    assert_int_equal(loop_add(w.loop, &w.client, LOOP_READ, &e), 0);
-    world_run(&w, "cap");
-    world_summary(&w, false, &summary);
-    unit_equal("second", buf_cstr(&summary),
-               "503 {\"message\":\"too many connections, try again later\"}");
-    world_close(&w);
-    buf_free(&summary);
-}
+/* ---- leaving, the end ---- */
 
 static void test_detach(void **state)
 {
@@ -490,8 +462,7 @@ int main(void)
         cmocka_unit_test(test_no_continue), cmocka_unit_test(test_late_answer),
         cmocka_unit_test(test_client_gone), cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_slow),        cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_cap),         cmocka_unit_test(test_detach),
-        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_detach),      cmocka_unit_test(test_drain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

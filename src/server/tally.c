@@ -1,0 +1,137 @@
+#include "server/tally.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+
+enum { SLOTS = 4096, KEY_BYTES = 16, NETWORK_BYTES = 8, FIRST_ENTRIES = 64 };
+
+/* One address. Entries are named by their index + 1; 0 ends a chain. */
+struct entry {
+    unsigned char key[KEY_BYTES];
+    size_t count;
+    uint64_t next; /* in its slot, or of the free ones */
+};
+
+struct tally {
+    size_t max_each;
+    uint64_t seed; /* so that nobody can aim at one slot */
+    uint64_t slots[SLOTS];
+    struct entry *entries;
+    size_t entry_count;
+    uint64_t first_free;
+};
+
+struct tally *tally_new(size_t max_each, struct err *e)
+{
+    struct tally *t = calloc(1, sizeof *t);
+
+    if (t == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    t->max_each = max_each;
+    random_bytes(&t->seed, sizeof t->seed);
+    return t;
+}
+
+void tally_free(struct tally *t)
+{
+    if (t == NULL)
+        return;
+    free(t->entries);
+    free(t);
+}
+
+/* IPv4 as the IPv6 address that it is mapped to, which is how a socket for both shows it. */
+static void make_key(const struct addr *peer, unsigned char key[KEY_BYTES])
+{
+    static const unsigned char mapped[KEY_BYTES - 4] = {[10] = 0xff, [11] = 0xff};
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&peer->storage;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&peer->storage;
+
+    memset(key, 0, KEY_BYTES);
+    if (peer->storage.ss_family == AF_INET) {
+        memcpy(key, mapped, sizeof mapped);
+        memcpy(key + sizeof mapped, &in->sin_addr, 4);
+    } else if (peer->storage.ss_family == AF_INET6) {
+        bool is_mapped = memcmp(&in6->sin6_addr, mapped, sizeof mapped) == 0;
+        memcpy(key, &in6->sin6_addr, is_mapped ? KEY_BYTES : NETWORK_BYTES);
+    }
+}
+
+/* FNV-1a from a secret start. */
+static uint64_t *slot_of(struct tally *t, const unsigned char key[KEY_BYTES])
+{
+    uint64_t h = t->seed;
+
+    for (size_t i = 0; i < KEY_BYTES; i++)
+        h = (h ^ key[i]) * UINT64_C(1099511628211);
+    return &t->slots[(h >> 32) % SLOTS];
+}
+
+static int grow(struct tally *t)
+{
+    size_t count = t->entry_count == 0 ? FIRST_ENTRIES : 2 * t->entry_count;
+    struct entry *entries = realloc(t->entries, count * sizeof *entries);
+
+    if (entries == NULL)
+        return -1;
+    for (size_t i = t->entry_count; i < count; i++)
+        entries[i] = (struct entry){.next = i + 1 < count ? i + 2 : 0};
+    t->first_free = t->entry_count + 1;
+    t->entries = entries;
+    t->entry_count = count;
+    return 0;
+}
+
+static uint64_t add(struct tally *t, const unsigned char key[KEY_BYTES])
+{
+    uint64_t *slot = slot_of(t, key), place;
+
+    if (t->first_free == 0 && grow(t) != 0)
+        return 0;
+    place = t->first_free;
+    struct entry *entry = &t->entries[place - 1];
+    t->first_free = entry->next;
+    memcpy(entry->key, key, KEY_BYTES);
+    entry->count = 1;
+    entry->next = *slot;
+    *slot = place;
+    return place;
+}
+
+uint64_t tally_enter(struct tally *t, const struct addr *peer)
+{
+    unsigned char key[KEY_BYTES];
+    uint64_t place;
+
+    make_key(peer, key);
+    place = *slot_of(t, key);
+    while (place != 0 && memcmp(t->entries[place - 1].key, key, KEY_BYTES) != 0)
+        place = t->entries[place - 1].next;
+    if (place == 0)
+        return t->max_each == 0 ? 0 : add(t, key);
+    if (t->entries[place - 1].count >= t->max_each)
+        return 0;
+    t->entries[place - 1].count++;
+    return place;
+}
+
+void tally_leave(struct tally *t, uint64_t place)
+{
+    struct entry *entry = place == 0 ? NULL : &t->entries[place - 1];
+    uint64_t *link;
+
+    if (entry == NULL || --entry->count > 0)
+        return;
+    link = slot_of(t, entry->key);
+    while (*link != place)
+        link = &t->entries[*link - 1].next;
+    *link = entry->next;
+    entry->next = t->first_free;
+    t->first_free = place;
+}

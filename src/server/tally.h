@@ -1,0 +1,26 @@
+/*
+ * How many connections each client address has, so that one address cannot have them all. An IPv6
+ * address counts as its /64, which is what one customer has.
+ */
+#ifndef SERVER_TALLY_H
+#define SERVER_TALLY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "net/addr.h"
+
+struct tally;
+
+struct tally *tally_new(size_t max_each, struct err *e);
+void tally_free(struct tally *t);
+
+/* One connection more of that address. 0 when it has as many as it may (or there is no memory);
+ * else what tally_leave wants. Addresses of other families count as one. */
+uint64_t tally_enter(struct tally *t, const struct addr *peer);
+
+/* 0 is nobody. */
+void tally_leave(struct tally *t, uint64_t place);
+
+#endif

@@ -132,7 +132,7 @@ def test_a_link_that_is_cut_in_mid_download(far_lab):
     fetch(far_lab, data, "first").wait_ok()
     far_lab.link_between.set(rate_kbit=4000)
     loading = fetch(far_lab, data, "out", side="near")
-    harness.until(lambda: any(p.stat().st_size > 100_000 for p in far_lab.folder.glob("out*")), "some of it arrived")
+    harness.until(lambda: any(p.stat().st_size > 100_000 for p in far_lab.folder.glob("*.part")), "some of it arrived")
     far_lab.link_between.cut()
     assert loading.process.poll() is None
     threading.Timer(8, far_lab.link_between.mend, kwargs={"rate_kbit": 0}).start()

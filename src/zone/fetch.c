@@ -74,8 +74,10 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
     if (to_file == NULL)
         return copy_path(from, path, e);
     fetch->phase = FETCH_COPYING;
-    return download_copy(&copy, from, to_file, e) == 0 ? copy_path(to_file, path, e)
-                                                       : FETCH_FAILED;
+    if (download_copy(&copy, from, to_file, e) == 0)
+        return copy_path(to_file, path, e);
+    /* Bytes that went bad here may be right elsewhere. */
+    return e->code == ERR_CHANGED ? FETCH_ABSENT : FETCH_FAILED;
 }
 
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
@@ -207,14 +209,19 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
 {
     struct fetch fetch = {.gateway = g, .store = s, .options = options};
     enum fetch_result result;
+    struct err here = {0};
 
     /* Before anybody uploads or waits for anything. */
     if (options->to_file != NULL && download_check_file(options->to_file, e) != 0)
         return -1;
-    result = look_in_store(&fetch, path, e);
+    result = look_in_store(&fetch, path, &here);
+    if (result == FETCH_FAILED)
+        err_set(e, here.code, "%s", here.msg);
     if (result == FETCH_ABSENT)
         result = look_in_zone(&fetch, path, e);
     if (result == FETCH_ABSENT)
         result = look_at_resource(&fetch, path, e);
+    if (result == FETCH_ABSENT && here.code != ERR_NONE)
+        err_set(e, here.code, "%s", here.msg);
     return result == FETCH_FOUND ? 0 : -1;
 }

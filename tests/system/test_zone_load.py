@@ -54,10 +54,18 @@ def test_load_to_a_file_from_the_local_store(zone, user, tmp_path):
     zone.payloads.clear()
     run("load", f"sha1://{sha1(DATA)}", "-o", str(tmp_path / "out"), env=user, check=0)
     assert (tmp_path / "out").read_bytes() == DATA and zone.payloads == []
+    assert path.exists()
+
+
+def test_load_to_a_file_looks_elsewhere_when_the_local_copy_went_bad(zone, user, tmp_path):
+    zone.objects[sha1(DATA)] = DATA
+    run("load", f"sha1://{sha1(DATA)}", env=user, check=0)
     flip(harness.object_path(folder_of(user), sha1(DATA)), 5)
+    run("load", f"sha1://{sha1(DATA)}", "-o", str(tmp_path / "out"), env=user, check=0)
+    assert (tmp_path / "out").read_bytes() == DATA
+    zone.objects.clear()
     done = run("load", f"sha1://{sha1(DATA)}", "-o", str(tmp_path / "bad"), env=user, check=1)
     assert "wrong content" in text(done.stderr) and not (tmp_path / "bad").exists()
-    assert path.exists()
 
 
 @pytest.mark.parametrize("target", ["folder", "fifo", "/dev/null", "/dev/full"])

@@ -16,6 +16,7 @@ enum err_code {
     ERR_TIMEOUT,   /* a deadline passed; exit 4 where the command has one */
     ERR_NETWORK,   /* connection refused, reset, cut or stalled: may be tried again */
     ERR_REFUSED,   /* the peer answered and said no: trying again does not help */
+    ERR_TAKEN,     /* somebody else has it, and is alive */
     ERR_PROTOCOL,  /* the peer (or a file) is malformed */
     ERR_TOO_LARGE, /* past one of our limits */
     ERR_CHANGED    /* bytes do not have the hash that they should have */

@@ -17,6 +17,7 @@
 struct share {
     const char *config_path, *log_path;
     bool is_cron;
+    enum log_level log_level;
     struct config config;
     struct intervals intervals;
     struct lease lease;
@@ -131,7 +132,9 @@ static int supervise(struct share *share, struct err *e)
                                                .lease = &share->lease,
                                                .status_path = buf_cstr(&share->status_path),
                                                .log_path = share->log_path,
-                                               .on_hangup = hangup_mode(share)};
+                                               .on_hangup = hangup_mode(share),
+                                               .yields = share->is_cron,
+                                               .log_level = share->log_level};
 
     return supervisor_run(&options, e);
 }
@@ -143,9 +146,10 @@ static int run(struct share *share, struct err *e)
     if (prepare(share, e) != 0)
         return -1;
     if (lease_take(&share->lease, buf_cstr(&share->lease_path), share->intervals.lease_stale_ms,
-                   &other, e) == 0)
-        return supervise(share, e);
-    return share->is_cron && e->code == ERR_REFUSED ? 0 : -1;
+                   &other, e) == 0 &&
+        supervise(share, e) == 0)
+        return 0;
+    return share->is_cron && e->code == ERR_TAKEN ? 0 : -1;
 }
 
 int cmd_share(int argc, char **argv)
@@ -163,10 +167,8 @@ int cmd_share(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (args.is_quiet)
-        log_set_level(LOG_WARN);
-    if (args.is_verbose)
-        log_set_level(LOG_DEBUG);
+    share.log_level = args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_WARN : LOG_INFO;
+    log_set_level(share.log_level);
     status = CMD_OK;
     if (run(&share, &e) != 0) {
         cmd_warn("share", &e);

@@ -55,7 +55,7 @@ static void renew(struct worker *w)
     w->renew_at_ms = clock_now_ms() + w->options->renew_ms;
     if (lease_renew(w->options->lease, &other, &e) == 0)
         return;
-    if (e.code == ERR_REFUSED)
+    if (e.code == ERR_TAKEN)
         tell(w, "lost", "reason", e.msg);
     else
         tell_trouble(w, &e);

@@ -176,11 +176,11 @@ static bool is_alive(const char *folder, const struct lease_holder *h, int64_t s
 
 static int refuse(const struct lease_holder *other, struct err *e)
 {
-    return err_set(e, ERR_REFUSED, "the resource is already shared by %s (process %lld)",
+    return err_set(e, ERR_TAKEN, "the resource is already shared by %s (process %lld)",
                    other->host, (long long)other->pid);
 }
 
-/* Creates after.TOKEN. ERR_REFUSED when another has it in hand. */
+/* Creates after.TOKEN. ERR_TAKEN when another has it in hand. */
 static int open_claim(const char *folder, const char *path, struct err *e)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -193,7 +193,7 @@ static int open_claim(const char *folder, const char *path, struct err *e)
             break;
         unlink(path);
     }
-    return err_set(e, ERR_REFUSED, "another process is just starting to share the resource");
+    return err_set(e, ERR_TAKEN, "another process is just starting to share the resource");
 }
 
 static int write_owner(const struct lease *l, struct err *e)

@@ -38,12 +38,12 @@ struct lease {
     int64_t stale_ms;
 };
 
-/* Takes the lease for this process. ERR_REFUSED when it is held: *other and the message say by
+/* Takes the lease for this process. ERR_TAKEN when it is held: *other and the message say by
  * whom. On success the caller ends with lease_release and lease_deinit. */
 int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lease_holder *other,
                struct err *e);
 
-/* Renews it, from this process or a child. ERR_REFUSED: it is *other's now (this process was away
+/* Renews it, from this process or a child. ERR_TAKEN: it is *other's now (this process was away
  * for too long). Any other error is trouble with the storage: try again. A lease that somebody
  * deleted is written anew. */
 int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e);

@@ -196,6 +196,9 @@ static void acknowledged(struct session *s, int64_t now_ms)
     s->was_generation2 = s->is_generation2;
     s->failure = (struct err){0};
     presence_start(s->presence, s->is_generation2, now_ms);
+    s->options.yields = false;
+    if (s->options.on_ready != NULL)
+        s->options.on_ready(s->options.owner);
     log_line(LOG_INFO, "acknowledged by the proxy resource=%s zone=%s proxy=%s generation=%d",
              value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
              s->is_generation2 ? 2 : 1);
@@ -260,6 +263,8 @@ static int closed(struct session *s, int64_t now_ms, struct err *e)
                        "wrong secret: %s does not accept this proxySecret for resource %s",
                        value(s, CONFIG_PROXY), value(s, CONFIG_NAME));
     describe_close(s, &failure);
+    if (s->options.yields && ws_client_close_code(s->client) == WS_CLOSE_TAKEN)
+        return err_set(e, ERR_TAKEN, "%s", failure.msg);
     if (s->state == GREETING && ws_client_close_reason(s->client).len == 0 &&
         ws_client_close_code(s->client) < WS_CLOSE_WRONG_SECRET &&
         !ws_client_is_marked(s->client))

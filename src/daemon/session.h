@@ -31,6 +31,10 @@ struct session_options {
     void (*on_request)(void *owner, const struct message *request);
     /* The line is gone: answers to what came over it reach nobody. */
     void (*on_lost)(void *owner);
+    /* The proxy is about to be said to have acknowledged. May be NULL. */
+    void (*on_ready)(void *owner);
+    /* Gives up (ERR_TAKEN) when the proxy says that the name is taken before it was ever ours. */
+    bool yields;
     void *owner;
 };
 
@@ -38,7 +42,7 @@ struct session *session_new(const struct session_options *options);
 void session_free(struct session *s);
 
 /* Sends what is queued and takes what came. -1 when it makes no sense to go on: the proxy says that
- * the secret is wrong. Everything else is logged and tried again. */
+ * the secret is wrong, or options.yields. Everything else is logged and tried again. */
 int session_step(struct session *s, int64_t now_ms, struct err *e);
 void session_poll(const struct session *s, struct pollset *set);
 

@@ -33,7 +33,7 @@ struct supervisor {
     struct pollset set;
     int signal_fd;
     int64_t now_ms;
-    bool is_stopping;
+    bool is_stopping, is_hushed;
     int64_t stop_at_ms;
     uint64_t requests;
     struct buf status, written; /* as it would be now, as it was last given to the keeper */
@@ -81,6 +81,24 @@ static void on_request(void *owner, const struct message *m)
     else if (jobs_request(s->jobs, uri.hash, m->request_id, s->now_ms + message_patience_ms(m),
                           &e) != 0)
         answer_error(s, m->request_id, e.msg);
+}
+
+static void log_start(const struct supervisor *s)
+{
+    log_line(LOG_INFO, "sharing resource=%s zone=%s proxy=%s uploads=%d pid=%lld",
+             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
+             (int)s->options->config->max_uploads, (long long)getpid());
+}
+
+static void on_session_ready(void *owner)
+{
+    struct supervisor *s = owner;
+
+    if (!s->is_hushed)
+        return;
+    s->is_hushed = false;
+    log_set_level(s->options->log_level);
+    log_start(s);
 }
 
 static void on_session_lost(void *owner)
@@ -176,6 +194,8 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .intervals = t,
                                                        .on_request = on_request,
                                                        .on_lost = on_session_lost,
+                                                       .on_ready = on_session_ready,
+                                                       .yields = o->yields,
                                                        .owner = s});
     if (s->jobs == NULL || s->session == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
@@ -193,6 +213,9 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     const struct supervisor_options *o = s->options;
 
     raise_cpu_limit();
+    s->is_hushed = o->yields && o->log_level == LOG_INFO;
+    if (s->is_hushed)
+        log_set_level(LOG_WARN);
     if (open_signals(s, e) != 0)
         return -1;
     s->keeper = keeper_new(&(struct keeper_options){.lease = o->lease,
@@ -203,9 +226,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                            e);
     if (s->keeper == NULL || open_children(s, e) != 0 || open_parts(s, e) != 0)
         return -1;
-    log_line(LOG_INFO, "sharing resource=%s zone=%s proxy=%s uploads=%d pid=%lld",
-             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
-             (int)o->config->max_uploads, (long long)getpid());
+    log_start(s);
     return 0;
 }
 
@@ -370,7 +391,7 @@ int supervisor_run(const struct supervisor_options *options, struct err *e)
     }
     if (s.keeper != NULL && result == 0)
         log_line(LOG_INFO, "stopped");
-    else if (s.keeper != NULL && options->log_path != NULL)
+    else if (s.keeper != NULL && options->log_path != NULL && e->code != ERR_TAKEN)
         log_line(LOG_ERROR, "%s", e->msg);
     close_supervisor(&s);
     return result;

@@ -5,7 +5,10 @@
 #ifndef DAEMON_SUPERVISOR_H
 #define DAEMON_SUPERVISOR_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
+#include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/intervals.h"
 #include "daemon/lease.h"
@@ -19,6 +22,10 @@ struct supervisor_options {
     const char *status_path;
     const char *log_path; /* NULL: standard error */
     enum supervisor_hangup on_hangup;
+    /* Ends (ERR_TAKEN) when the proxy says that another daemon has the name; until it has it, only
+     * warnings are logged. */
+    bool yields;
+    enum log_level log_level; /* from then on */
 };
 
 /* Runs until SIGTERM or SIGINT: 0. -1 when it makes no sense to go on; the reason is then in a log

@@ -71,3 +71,28 @@ def test_a_gateway_url_that_cannot_be(desk, url):
     assert daemon.wait() == 1
     assert "KACHERY_GATEWAY_URL" in daemon.text() and url in daemon.text()
     assert not desk.lease.exists() and descendants(daemon.pid) == []
+
+
+TAKEN = (4009, "resource lab-resource is already connected")
+
+
+def test_cron_where_the_lease_of_the_other_host_is_not_seen(desk):
+    """Only the proxy can tell then; it is asked again when cron starts it again."""
+    desk.proxy.refuse = TAKEN
+    daemon = desk.share("--cron", wait=False)
+    assert daemon.wait() == 0 and daemon.text() == ""
+    assert not desk.lease.exists() and not desk.status_file.exists()
+    log = desk.folder / "log"
+    assert desk.share("--cron", "--log", str(log), wait=False).wait() == 0
+    assert log.read_text() == ""
+
+
+def test_cron_stays_when_it_had_the_name(desk):
+    daemon = desk.share("--cron", intervals="retry_min_ms=10")
+    assert "sharing resource" in daemon.text()
+    desk.proxy.refuse = TAKEN
+    desk.proxy.stop()
+    desk.proxy.start()
+    daemon.wait_line("already connected")
+    desk.proxy.refuse = None
+    daemon.wait_line("acknowledged", 2)

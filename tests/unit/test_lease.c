@@ -77,7 +77,7 @@ static void test_take_and_release(void **state)
     assert_int_equal(lease_look(b->folder, STALE_MS, &other, &e), 0);
     assert_int_equal(other.pid, getpid());
     assert_int_equal(take(b, &second, &other, &e), -1);
-    assert_int_equal(e.code, ERR_REFUSED);
+    assert_int_equal(e.code, ERR_TAKEN);
     gethostname(host, sizeof host);
     snprintf(want, sizeof want, "the resource is already shared by %s (process %d)", host,
              (int)getpid());
@@ -122,7 +122,7 @@ static void test_holder_of_another_host(void **state)
 
     put_foreign(b, foreign, STALE_MS - 20000);
     assert_int_equal(take(b, &l, &other, &e), -1);
-    assert_int_equal(e.code, ERR_REFUSED);
+    assert_int_equal(e.code, ERR_TAKEN);
     unit_equal("names it", e.msg, "the resource is already shared by elsewhere (process 77)");
     put_foreign(b, foreign, STALE_MS + 20000);
     assert_int_equal(take(b, &l, &other, &e), 0);
@@ -142,7 +142,7 @@ static void test_unreadable_owner(void **state)
 
     for (size_t i = 0; i < UNIT_COUNT(texts); i++) {
         put_foreign(b, texts[i], 1000);
-        unit_true(texts[i], take(b, &l, &other, &e) != 0 && e.code == ERR_REFUSED);
+        unit_true(texts[i], take(b, &l, &other, &e) != 0 && e.code == ERR_TAKEN);
         put_foreign(b, texts[i], STALE_MS + 20000);
         unit_true(texts[i], take(b, &l, &other, &e) == 0);
         lease_release(&l);
@@ -161,7 +161,7 @@ static void test_lost(void **state)
     assert_int_equal(take(b, &l, &other, &e), 0);
     put_foreign(b, foreign, 0);
     assert_int_equal(lease_renew(&l, &other, &e), -1);
-    assert_int_equal(e.code, ERR_REFUSED);
+    assert_int_equal(e.code, ERR_TAKEN);
     unit_equal("who", other.host, "elsewhere");
     lease_release(&l);
     assert_int_equal(access(b->owner, F_OK), 0);
@@ -217,7 +217,7 @@ static void test_left_over_claim(void **state)
     snprintf(claim, sizeof claim, "%s/after.none", b->folder);
     close(open(claim, O_WRONLY | O_CREAT, 0666));
     assert_int_equal(take(b, &l, &other, &e), -1);
-    assert_int_equal(e.code, ERR_REFUSED);
+    assert_int_equal(e.code, ERR_TAKEN);
     assert_int_equal(utimensat(AT_FDCWD, claim, old, 0), 0);
     assert_int_equal(take(b, &l, &other, &e), 0);
     lease_release(&l);
@@ -247,7 +247,7 @@ static void test_race(void **state)
                 if (read(start[0], &byte, 1) != 0)
                     _exit(9);
                 int result = take(b, &l, &other, &e);
-                if (result != 0 && e.code != ERR_REFUSED)
+                if (result != 0 && e.code != ERR_TAKEN)
                     _exit(2);
                 if (result != 0)
                     _exit(1);

@@ -38,17 +38,34 @@ void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
         conn->parser = (struct http_head_parser){0};
 }
 
+/* All together hold more than they may: who holds more than a little is to make room. */
+static bool is_too_much(const struct http_conn *conn)
+{
+    return conn->server->held > conn->server->options.max_held &&
+           conn->held > HTTP_SERVER_SMALL_HELD;
+}
+
 static bool wants_read(const struct http_conn *conn)
 {
     switch (conn->state) {
-    case HTTP_CONN_WAITING: return conn->in.len < HTTP_SERVER_MAX_INPUT;
+    case HTTP_CONN_WAITING: return conn->in.len < HTTP_SERVER_MAX_INPUT && !is_too_much(conn);
     case HTTP_CONN_SENDING: return false;
     case HTTP_CONN_LINGER: return true;
     case HTTP_CONN_IDLE:
         /* What is left of pipelined requests is fed when the answers are written. */
         return !conn->must_close && conn->in.len == 0;
-    default: return conn->out.len - conn->out_sent < HTTP_SERVER_MAX_OUTPUT;
+    default:
+        return conn->out.len - conn->out_sent < HTTP_SERVER_MAX_OUTPUT &&
+               (conn->out.len == conn->out_sent || !is_too_much(conn));
     }
+}
+
+static void account(struct http_conn *conn)
+{
+    size_t held = conn->in.cap + conn->head_copy.cap + conn->collected.cap + conn->out.cap;
+
+    conn->server->held = conn->server->held - conn->held + held;
+    conn->held = held;
 }
 
 /* Asks the loop for what the state needs. A timer that is early is left alone: it fires, finds
@@ -62,6 +79,7 @@ void http_conn_update(struct http_conn *conn)
 
     if (conn->is_dead)
         return;
+    account(conn);
     if (conn->file_left > 0)
         events |= LOOP_WRITE;
     if (events != conn->source.events)
@@ -225,7 +243,8 @@ static bool step(struct http_conn *conn)
 {
     switch (conn->state) {
     case HTTP_CONN_IDLE:
-        if (conn->out.len - conn->out_sent >= HTTP_SERVER_MAX_OUTPUT)
+        if (conn->out.len - conn->out_sent >= HTTP_SERVER_MAX_OUTPUT ||
+            (conn->out.len > conn->out_sent && is_too_much(conn)))
             return false;
         return step_head(conn);
     case HTTP_CONN_HEAD: return step_head(conn);
@@ -252,6 +271,16 @@ static void keep_input(struct http_conn *conn)
         buf_free(&conn->in);
 }
 
+/* A request that is not complete, and will not be. */
+static void give_up(struct http_conn *conn, int status, const char *reason)
+{
+    tell_owner(conn);
+    http_dispatch_refuse(conn, status, reason);
+    buf_free(&conn->in);
+    buf_free(&conn->collected);
+    http_conn_update(conn);
+}
+
 void http_conn_feed(struct http_conn *conn, struct str bytes)
 {
     if (conn->in.len > 0) {
@@ -269,10 +298,13 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
         return;
     }
     keep_input(conn);
-    if (conn->in.failed || conn->out.failed)
+    if (conn->in.failed || conn->out.failed) {
         http_conn_lose(conn);
-    else
-        http_conn_update(conn);
+        return;
+    }
+    http_conn_update(conn);
+    if ((conn->state == HTTP_CONN_HEAD || conn->state == HTTP_CONN_COLLECT) && is_too_much(conn))
+        give_up(conn, 503, "too much is being sent, try again later");
 }
 
 void http_conn_go_on(struct http_conn *conn)
@@ -351,10 +383,7 @@ static void on_state_time(struct http_conn *conn)
     case HTTP_CONN_COLLECT:
     case HTTP_CONN_STREAM:
     case HTTP_CONN_SKIP:
-        tell_owner(conn);
-        http_dispatch_refuse(conn, 408, "the request was not complete in time");
-        buf_free(&conn->in);
-        http_conn_update(conn);
+        give_up(conn, 408, "the request was not complete in time");
         return;
     default: http_conn_lose(conn);
     }

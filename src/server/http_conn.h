@@ -57,6 +57,7 @@ struct http_conn {
 
     struct buf out;
     size_t out_sent;
+    size_t held; /* in all these buffers, as counted in the server's */
     int file_fd; /* -1: none */
     int64_t file_offset, file_left;
 };
@@ -69,6 +70,7 @@ struct http_server {
     bool is_draining;
     struct http_conn *first;
     size_t count, refused;
+    size_t held; /* bytes in the buffers of all connections */
     struct http_head head; /* of the request that is being handled */
     char date[30];
     int64_t date_ms; /* of the loop's clock */

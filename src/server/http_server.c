@@ -62,6 +62,8 @@ struct http_server *http_server_new(const struct http_server_options *options, s
         server->options.max_connections = default_cap();
     if (server->options.read_bytes == 0)
         server->options.read_bytes = HTTP_SERVER_READ_BYTES;
+    if (server->options.max_held == 0)
+        server->options.max_held = HTTP_SERVER_MAX_HELD;
     server->scratch = malloc(server->options.read_bytes);
     if (server->scratch == NULL) {
         http_server_free(server);
@@ -141,6 +143,7 @@ void http_server_forget(struct http_conn *conn)
         server->refused--;
     else
         server->count--;
+    server->held -= conn->held;
     buf_free(&conn->in);
     buf_free(&conn->out);
     buf_free(&conn->head_copy);

@@ -24,6 +24,8 @@ enum {
     HTTP_SERVER_READ_BYTES = 32768,        /* per read(2), unless the options say otherwise */
     HTTP_SERVER_MAX_INPUT = 32768,         /* kept of later requests while one is being answered */
     HTTP_SERVER_MAX_OUTPUT = 262144,       /* unsent answers after which no more is read */
+    HTTP_SERVER_MAX_HELD = 256 << 20,      /* buffers of all connections together */
+    HTTP_SERVER_SMALL_HELD = 8192,         /* of one: not refused for what the others hold */
     HTTP_SERVER_MAX_SKIPPED_BODY = 131072, /* read and dropped after an early answer */
     HTTP_SERVER_SENDFILE_BYTES = 1 << 20   /* per turn of a connection */
 };
@@ -75,6 +77,7 @@ struct http_server_options {
     struct http_times times;
     size_t max_connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS or what the descriptors allow */
     size_t read_bytes;      /* 0: HTTP_SERVER_READ_BYTES */
+    size_t max_held;        /* 0: HTTP_SERVER_MAX_HELD */
     void (*on_idle)(struct http_conn *conn, void *owner); /* idle_ms passed: instead of closing */
     /* A client was accepted: what to know it by, *tag (0 until then); false refuses it. NULL: all
      * are served. */

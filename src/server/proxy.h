@@ -15,7 +15,8 @@
 #include "server/http_server.h"
 
 enum {
-    PROXY_MAX_HELLO_BYTES = 8192, /* a message of who has not shown the secret yet */
+    PROXY_MAX_HELLO_BYTES = 8192,      /* a message of who has not shown the secret yet */
+    PROXY_MAX_WAITING_BYTES = 64 << 20, /* URIs of all waiting requests; a usual one has 50 */
     PROXY_ROUTES = 4
 };
 

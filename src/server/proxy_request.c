@@ -90,6 +90,7 @@ static void forget(struct proxy_request *request)
         resource->last = request->previous;
     resource->waiting--;
     proxy->waiting--;
+    proxy->waiting_bytes -= request->uri_len;
     proxy->slots[request->slot] = NULL;
     proxy->free_slots[proxy->free_count++] = request->slot;
     free(request);
@@ -154,6 +155,7 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     struct proxy_request *request;
 
     if (resource->waiting >= proxy->options.limits.per_resource ||
+        proxy->waiting_bytes + m->uri.len > PROXY_MAX_WAITING_BYTES ||
         (proxy->free_count == 0 && !grow(proxy)))
         return NULL;
     request = calloc(1, sizeof *request + m->uri.len);
@@ -184,6 +186,7 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     resource->last = request;
     resource->waiting++;
     proxy->waiting++;
+    proxy->waiting_bytes += request->uri_len;
     return request;
 }
 

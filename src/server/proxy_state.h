@@ -78,7 +78,7 @@ struct proxy {
     size_t daemon_count;
     struct proxy_request **slots;
     size_t *free_slots;
-    size_t slot_count, free_count, waiting;
+    size_t slot_count, free_count, waiting, waiting_bytes;
     struct buf text; /* a message being built */
     unsigned char random[PROXY_RANDOM_STOCK];
     size_t random_left;

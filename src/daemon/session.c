@@ -250,7 +250,8 @@ static void describe_close(const struct session *s, struct err *e)
     else if (code >= WS_CLOSE_NO_CODE && code <= 1006 && reason.len == 0)
         err_set(e, ERR_NETWORK, "the connection was closed");
     else
-        err_set(e, ERR_NETWORK, "the connection was closed: %u %.*s", code, STR_ARG(reason));
+        err_set(e, ERR_NETWORK, "the connection was closed: %u%s%.*s", code,
+                reason.len > 0 ? " " : "", STR_ARG(reason));
 }
 
 /* The peer closed. -1 when that is for good. */

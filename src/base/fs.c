@@ -125,21 +125,27 @@ static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out,
     }
 }
 
-int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+static bool is_readable_kind(mode_t mode, bool takes_pipes)
+{
+    return S_ISREG(mode) || (takes_pipes && S_ISFIFO(mode));
+}
+
+static int read_whole(const char *path, bool takes_pipes, size_t max_bytes, struct buf *out,
+                      struct err *e)
 {
     size_t start = out->len;
     struct stat st;
     int status = -1;
 
-    /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    /* O_NONBLOCK: opening a FIFO must not wait for its writer, unless that is wanted. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK));
     if (fd < 0) {
         bool is_absent = errno == ENOENT || errno == ENOTDIR;
         return err_errno(e, is_absent ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot open %s", path);
     }
     if (fstat(fd, &st) != 0)
         err_errno(e, ERR_FAILED, errno, "cannot stat %s", path);
-    else if (!S_ISREG(st.st_mode))
+    else if (!is_readable_kind(st.st_mode, takes_pipes))
         err_set(e, ERR_FAILED, "%s: not a regular file", path);
     else
         status = read_all(fd, path, max_bytes, out, e);
@@ -147,6 +153,16 @@ int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err
     if (status != 0)
         out->len = start;
     return status;
+}
+
+int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    return read_whole(path, false, max_bytes, out, e);
+}
+
+int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    return read_whole(path, true, max_bytes, out, e);
 }
 
 int fs_write_all(int fd, struct str data, const char *path, struct err *e)

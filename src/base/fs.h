@@ -24,6 +24,10 @@ int fs_make_parents(const char *path, struct err *e);
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e);
 
+/* The same, but a pipe is read too, and waited for: what a user names may be one, such as a shell's
+ * <(command). */
+int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+
 /* Writes all of data to fd, whatever the size of each write(2); waits where fd would block. */
 int fs_write_all(int fd, struct str data, const char *path, struct err *e);
 

@@ -36,7 +36,7 @@ struct init {
 static int read_secret(const char *path, struct config *c, struct err *e)
 {
     struct buf text = {0};
-    int result = fs_read_file(path, SECRET_FILE_MAX, &text, e);
+    int result = fs_read_pipe(path, SECRET_FILE_MAX, &text, e);
 
     if (result == 0) {
         struct str line = str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'));

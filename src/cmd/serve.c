@@ -44,7 +44,7 @@ static int read_secret(struct serve *serve, struct err *e)
 
     if (serve->secret_file == NULL)
         return take_secret(secret, e);
-    if (fs_read_file(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0) {
+    if (fs_read_pipe(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0) {
         e->code = ERR_FAILED; /* "not found" is what clients are told of shared files */
         return err_wrap(e, "proxy secret");
     }

@@ -1,6 +1,8 @@
 """Promises of the command line that a hostile tester found broken or unguarded."""
 import json
+import subprocess
 
+import harness
 import pytest
 from harness import Server, clean_environment, run
 from zone_double import ABSENT, text, written
@@ -86,3 +88,10 @@ def test_register_says_that_its_link_is_refused(tmp_path, processes):
     assert 'zone "elsewhere"' in text(done.stderr) and "404 Not Found" in text(done.stderr)
     done = run("register", "--label", "x" * 201, env=env, check=2)
     assert "at most 200 bytes" in text(done.stderr)
+
+
+def test_a_secret_may_come_from_a_shells_pipe(tmp_path):
+    """A password manager's output, that is never in a file."""
+    script = f'"{harness.BINARY}" init --no-input --name n --proxy-url http://p --proxy-secret-file <(echo the secret)'
+    subprocess.run(["bash", "-c", script], env=clean_environment(HOME=tmp_path), cwd=tmp_path, timeout=30, check=True)
+    assert "the secret" in (tmp_path / "kachery-resource.yaml").read_text()

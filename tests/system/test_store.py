@@ -216,7 +216,7 @@ def test_one_bad_file_does_not_stop_the_others(store, tmp_path):
     results = {os.path.basename(e["path"]): e for e in json.loads(done.stdout)}
     assert list(results) == ["a", "dangling", "fifo", "loop", "socket", "z"]
     assert results["z"]["uri"] == f"sha1://{sha1(b'')}" and results["z"]["size"] == 0
-    for name, cause in (("fifo", "is a FIFO"), ("loop", "loop"), ("dangling", "No such file"),
+    for name, cause in (("fifo", "is a FIFO"), ("loop", "ymbolic link"), ("dangling", "No such file"),
                         ("socket", "is a socket")):
         assert results[name]["uri"] is None and cause in results[name]["error"]
         assert f"kachery-resource link: {d}/{name}: ".encode() in done.stderr

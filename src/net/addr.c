@@ -257,3 +257,10 @@ int addr_listen(struct str listen_text, int *fd, struct addr *bound, struct err 
     }
     return err_errno(e, ERR_FAILED, number, "cannot listen on %.*s", STR_ARG(listen_text));
 }
+
+void addr_drop_unsent(int fd)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}

@@ -389,13 +389,20 @@ static void on_state_time(struct http_conn *conn)
     }
 }
 
+/* It does not take what waits for it. */
+static void lose_unsent(struct http_conn *conn)
+{
+    addr_drop_unsent(conn->source.fd);
+    http_conn_lose(conn);
+}
+
 static void on_time(struct loop_timer *timer)
 {
     struct http_conn *conn = timer->owner;
     int64_t now = loop_now_ms(conn->server->options.loop);
 
     if (conn->write_deadline_ms != CLOCK_NEVER_MS && now >= conn->write_deadline_ms)
-        http_conn_lose(conn);
+        lose_unsent(conn);
     else if (conn->state_deadline_ms != CLOCK_NEVER_MS && now >= conn->state_deadline_ms)
         on_state_time(conn);
     else

@@ -202,6 +202,7 @@ static void take_connection(struct http_server *server, int fd, const struct add
     conn = add_connection(server, fd, &e);
     if (conn != NULL) {
         conn->tag = tag;
+        http_conn_update(conn); /* its time runs, also when nothing ever comes */
         return;
     }
     log_line(LOG_WARN, "cannot serve a connection: %s", e.msg);

@@ -289,6 +289,7 @@ static void on_time(struct loop_timer *timer)
     if (peer->state != WS_PEER_OPEN) {
         end(peer, "closed");
     } else if (now - peer->heard_ms >= peer->options.dead_after_ms) {
+        addr_drop_unsent(peer->source.fd);
         end(peer, "no answer to pings");
     } else {
         if (now - peer->pinged_ms >= peer->options.ping_interval_ms) {

@@ -40,7 +40,7 @@ int addr_split_listen(struct str text, struct str *host, uint16_t *port, struct 
  * port. The host may be a name (blocking look-up: servers do this before they serve). */
 int addr_listen(struct str listen, int *fd, struct addr *bound, struct err *e);
 
-/* For a peer that is given up: close(2) then drops what is not sent, which the kernel else keeps for
+/* For a peer that is given up: close(2) then drops what is not sent. The kernel would keep it for
  * minutes. */
 void addr_drop_unsent(int fd);
 

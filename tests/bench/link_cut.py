@@ -16,6 +16,13 @@ from test_bad_networks import FarLab, fetch  # noqa: E402
 CUT_S = 90
 
 
+class PatientLab(FarLab):
+    """With the product's own patience, not the tests' short one."""
+
+    def environment(self, store, **extra):
+        return super().environment(store, **{"KACHERY_RESOURCE_TEST_PATIENCE": "", **extra})
+
+
 def cut_for_a_while(link):
     link.cut()
     time.sleep(CUT_S)
@@ -51,7 +58,7 @@ if reason:
     sys.exit(f"link_cut: {reason}")
 with bench.scratch() as scratch:
     link = netns_link.Link(scratch)
-    lab = FarLab(scratch, link)
+    lab = PatientLab(scratch, link)
     try:
         lab.start()
         idle(lab)

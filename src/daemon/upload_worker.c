@@ -160,6 +160,19 @@ static int upload(struct worker *w, const struct store_entry *entry, struct uplo
     return 0;
 }
 
+/* A file that turns out not to be what was shared: what to do about it is said as well. */
+static void send_refusal(struct worker *w, const struct store_entry *entry, const struct err *e)
+{
+    struct err reason = {0};
+
+    if (e->code == ERR_CHANGED)
+        err_set(&reason, e->code, "%s: ask its owner to %s it again", e->msg,
+                entry->kind == STORE_COPY ? "store" : "link");
+    else
+        reason = *e;
+    send_failed(w, reason.msg, entry->path);
+}
+
 static void do_job(struct worker *w)
 {
     struct store_entry entry = {0};
@@ -178,7 +191,7 @@ static void do_job(struct worker *w)
     else if (upload(w, &entry, &result, &e) == 0)
         send_completed(w, &result);
     else
-        send_failed(w, e.msg, entry.path);
+        send_refusal(w, &entry, &e);
     store_entry_deinit(&entry);
 }
 

@@ -6,8 +6,8 @@ import signal
 import time
 
 import pytest
-from harness import descendants, sha1, until
-from zone_double import DATA
+from harness import descendants, object_path, run, sha1, until
+from zone_double import DATA, flip, folder_of, written
 
 
 def cpu_s(pid):
@@ -71,6 +71,18 @@ def test_a_gateway_url_that_cannot_be(desk, url):
     assert daemon.wait() == 1
     assert "KACHERY_GATEWAY_URL" in daemon.text() and url in daemon.text()
     assert not desk.lease.exists() and descendants(daemon.pid) == []
+
+
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+def test_what_to_ask_for_when_the_hash_is_wrong(desk, verb):
+    """Of the right size, so that only reading it tells."""
+    path = written(desk.folder, "file", DATA)
+    run(verb, str(path), env=desk.env, check=0)
+    flip(path if verb == "link" else object_path(folder_of(desk.env), sha1(DATA)), 5)
+    desk.share()
+    error = desk.proxy.status(f"sha1://{sha1(DATA)}")["error"]
+    assert error.endswith(f"ask its owner to {verb.partition('-')[0]} it again") and "its SHA-1 is" in error
+    assert str(desk.folder) not in error
 
 
 TAKEN = (4009, "resource lab-resource is already connected")

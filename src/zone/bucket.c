@@ -68,7 +68,8 @@ enum err_code bucket_error(int status, struct str page)
 {
     if (status == 404)
         return ERR_NOT_FOUND;
-    if (status == 408 || status == 429 || status >= 500)
+    /* 507, a full disk: it does not pass while somebody waits, who should hear of it. */
+    if (status == 408 || status == 429 || (status >= 500 && status != 507))
         return ERR_NETWORK;
     /* The upload was too slow for it, once. */
     if (status == 400 && str_equal(element(page, "Code"), STR("RequestTimeout")))

@@ -73,6 +73,14 @@ def test_a_gateway_url_that_cannot_be(desk, url):
     assert not desk.lease.exists() and descendants(daemon.pid) == []
 
 
+def test_a_full_disk_at_the_bucket_is_told_at_once(desk):
+    """Not after minutes of attempts, in which the requester would see that it is running."""
+    _, uri = desk.link("file", DATA)
+    desk.zone.put_answer = (507, "<Error><Message>No space left on device</Message></Error>")
+    desk.share(KACHERY_RESOURCE_TEST_PATIENCE="pause_min_ms=600000,pause_max_ms=600000")
+    assert "No space left on device" in desk.proxy.status(uri, 20000)["error"]
+
+
 @pytest.mark.parametrize("verb", ["link", "store-local"])
 def test_what_to_ask_for_when_the_hash_is_wrong(desk, verb):
     """Of the right size, so that only reading it tells."""

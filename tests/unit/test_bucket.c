@@ -80,6 +80,7 @@ static void test_kinds(void **state)
         {"busy", 503, "<Code>SlowDown</Code>", ERR_NETWORK},
         {"expired", 403, "<Code>AccessDenied</Code>", ERR_REFUSED},
         {"redirection", 301, "", ERR_REFUSED},
+        {"full disk", 507, "", ERR_REFUSED},
         {"created", 201, "", ERR_REFUSED},
     };
 

@@ -40,7 +40,18 @@ hyperfine              hyperfine  bench
 LIST
 }
 
-missing=$(needs | while read -r package command _; do
+# What only some tests want: without it they are skipped, and say so.
+wants() {
+    [ "$verb" != test ] || cat <<LIST
+ceph-mon      ceph-mon
+ceph-osd      ceph-osd
+radosgw       radosgw
+ceph-base     -
+ceph-common   ceph
+LIST
+}
+
+missing_of() { "$1" | while read -r package command _; do
     if command -v dpkg-query >/dev/null 2>&1; then
         case $(dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null || :) in
             *' installed'*) ;;
@@ -49,19 +60,26 @@ missing=$(needs | while read -r package command _; do
     elif [ "$command" != - ] && ! command -v "$command" >/dev/null 2>&1; then
         printf '%s ' "$command"
     fi
-done)
-[ -n "$missing" ] || exit 0
+done; }
+missing=$(missing_of needs)
+wanted=$(missing_of wants)
+[ -n "$missing$wanted" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    [ -z "$wanted" ] || echo "build: tests are skipped without $wanted" >&2
+    [ -n "$missing" ] || exit 0
     echo "build: ./build.sh $verb needs what is missing here: $missing" >&2
     exit 1
 fi
-echo "build: installing $missing" >&2
+echo "build: installing $missing$wanted" >&2
 export DEBIAN_FRONTEND=noninteractive
 install() {
-    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >&2
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >&2
 }
-install 2>/dev/null || {
+install $missing $wanted 2>/dev/null || {
     apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
-    install
+    install $missing $wanted || {
+        echo "build: tests are skipped without $wanted" >&2
+        [ -z "$missing" ] || install $missing
+    }
 }

@@ -7,6 +7,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 import bench  # noqa: E402
 import crowd  # noqa: E402
 import harness  # noqa: E402
+import soak  # noqa: E402
 
 RESOURCES, WAITING = 2000, 10000
 
@@ -33,5 +34,5 @@ with bench.scratch() as scratch, bench.lab(scratch) as made:
     crowd.read_answers(sockets)
     for sock in [*sockets, *(peer.sock for peer in peers.values())]:
         sock.close()
-    hub.wait_line("daemon disconnected", count=RESOURCES)
+    harness.until(lambda: soak.descriptors(hub.pid) < 20, "all connections closed")
     tell("when all have gone", bench.tree_kib(hub.pid))

@@ -9,7 +9,7 @@
 #include "net/dial.h"
 #include "proto/http_head.h"
 
-enum { MAX_SHOWN_ANSWER = 100 };
+enum { MAX_SHOWN_ANSWER = 100, MAX_TRIES = 2 /* further ones */ };
 
 enum connect_state { CONNECT_DIAL, CONNECT_TUNNEL, CONNECT_SHAKE };
 
@@ -18,6 +18,7 @@ struct connect {
     struct buf host; /* of the URL */
     uint16_t port;
     bool is_tls, is_tunnelled, offers_sha1_cbc;
+    int tries;
     struct http_proxy proxy;
     const struct trust *trust;
     int64_t begun_ms, deadline_ms;
@@ -204,15 +205,19 @@ static enum io step_tunnel(struct connect *c, struct err *e)
     return read_answer(c, e);
 }
 
-/* IO_DONE when it is open; `state` is CONNECT_DIAL again when a second try was begun. */
+/* IO_DONE when it is open; `state` is CONNECT_DIAL again when another try was begun. */
 static enum io step_shake(struct connect *c, struct err *e)
 {
     enum io io = stream_handshake(c->stream, e);
+    const struct tls *tls = stream_tls(c->stream);
 
-    if (io != IO_ERR || c->offers_sha1_cbc || !c->is_tls ||
-        !tls_wants_older_suites(stream_tls(c->stream)))
+    if (io != IO_ERR || tls == NULL || c->tries == MAX_TRIES)
         return io;
-    c->offers_sha1_cbc = true;
+    if (!c->offers_sha1_cbc && tls_wants_older_suites(tls))
+        c->offers_sha1_cbc = true;
+    else if (!tls_refused_session(tls))
+        return io;
+    c->tries++;
     stream_free(c->stream);
     c->stream = NULL;
     return start_dial(c, e) == 0 ? IO_DONE : IO_ERR;

@@ -1,8 +1,8 @@
 /*
  * From a URL to a connected stream: names, raced addresses, an HTTP proxy's tunnel, TLS.
  *     DIAL ──► TUNNEL ──► SHAKE ──► connected
- *       ▲   (wss, https, ws    │ no cipher suite in common: once more, with those of last resort
- *       └── through a proxy) ──┘
+ *       ▲   (wss, https, ws    │ no cipher suite in common: once more, with those of last resort;
+ *       └── through a proxy) ──┘ a session that the peer will not resume: once more, without it
  */
 #ifndef CLIENT_CONNECT_H
 #define CLIENT_CONNECT_H

@@ -1,6 +1,6 @@
 /*
  * An HTTP/1.1 client: calls as step machines, connections kept and reused per origin. Blocking
- * callers use http_client_perform. https:// is refused with words until TLS is there.
+ * callers use http_client_perform.
  */
 #ifndef CLIENT_HTTP_CLIENT_H
 #define CLIENT_HTTP_CLIENT_H
@@ -63,7 +63,7 @@ struct http_call_options {
 };
 
 /* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for
- * a bad URL, one with a user name, and https (see above). */
+ * a bad URL and one with a user name. */
 struct http_call *http_call_new(struct http_client *client, const struct http_call_options *options,
                                 struct err *e);
 

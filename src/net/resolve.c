@@ -26,14 +26,31 @@ static void put_literal(struct buf *out, const struct addrinfo *found)
         buf_printf(out, "%s\n", host);
 }
 
+/* musl compares names in /etc/hosts byte by byte: nobody writes them there in upper case, nor with
+ * the final dot of an absolute name. */
+static int find_addresses(const char *host, struct addrinfo **found)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    char name[sizeof((struct resolve *)0)->host];
+    size_t len = strlen(host);
+
+    for (size_t i = 0; i <= len; i++)
+        name[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] + ('a' - 'A')) : host[i];
+    int status = getaddrinfo(name, NULL, &hints, found);
+    if (status != EAI_NONAME || len < 2 || name[len - 1] != '.')
+        return status;
+    name[len - 1] = '\0';
+    return getaddrinfo(name, NULL, &hints, found);
+}
+
 static int look_up(int fd, void *ctx)
 {
     const struct resolve *r = ctx;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    struct addrinfo *found = NULL;
     struct buf answer = {0};
     size_t count = 0;
 
-    int status = getaddrinfo(r->host, NULL, &hints, &found);
+    int status = find_addresses(r->host, &found);
     for (struct addrinfo *i = found; status == 0 && i != NULL && count < ADDR_MAX; i = i->ai_next)
         if (i->ai_family == AF_INET || i->ai_family == AF_INET6) {
             put_literal(&answer, i);

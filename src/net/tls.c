@@ -26,6 +26,8 @@ struct tls {
     bool is_open, is_resumed, has_closed;
     unsigned char offered_id[32]; /* of the session that we asked for */
     size_t offered_id_len;
+    char first[40]; /* bytes that came from the peer */
+    size_t first_len;
 };
 
 /* Sessions of this process, for resumption (RFC 5246 §7.3); the oldest is replaced. */
@@ -72,9 +74,14 @@ static bool begin(struct tls *t, const struct tls_options *options)
 {
     br_ssl_engine_context *engine = &t->client.eng;
     unsigned char entropy[32];
+    char name[sizeof t->host];
     size_t known = find_session(t);
 
-    tls_setup_client(&t->client, options->offers_sha1_cbc);
+    /* A session's suite must be among those that are offered. */
+    tls_setup_client(&t->client,
+                     options->offers_sha1_cbc ||
+                         (known < TLS_MAX_SESSIONS &&
+                          tls_suite_is_older(sessions[known].parameters.cipher_suite)));
     br_ssl_engine_set_x509(engine, &t->peer.vtable);
     br_ssl_engine_set_buffers_bidi(engine, t->records, BR_SSL_BUFSIZE_INPUT,
                                    t->records + BR_SSL_BUFSIZE_INPUT, BR_SSL_BUFSIZE_OUTPUT);
@@ -86,7 +93,8 @@ static bool begin(struct tls *t, const struct tls_options *options)
         t->offered_id_len = sessions[known].parameters.session_id_len;
         memcpy(t->offered_id, sessions[known].parameters.session_id, t->offered_id_len);
     }
-    return br_ssl_client_reset(&t->client, tls_server_name(t->host), known < TLS_MAX_SESSIONS) == 1;
+    return br_ssl_client_reset(&t->client, tls_server_name(t->host, name),
+                               known < TLS_MAX_SESSIONS) == 1;
 }
 
 struct tls *tls_new(const struct tls_options *options, struct err *e)
@@ -159,6 +167,17 @@ static enum io write_staged(struct tls *t, struct err *e)
     return IO_DONE;
 }
 
+/* Keeps the first bytes of all, for words about a peer that speaks something else. */
+static void note_first(struct tls *t)
+{
+    size_t len = t->in.end - t->in.start;
+
+    if (len > sizeof t->first - t->first_len)
+        len = sizeof t->first - t->first_len;
+    memcpy(t->first + t->first_len, t->in.data + t->in.start, len);
+    t->first_len += len;
+}
+
 /* Feeds the engine from the stage, filling that from the transport when it is empty. */
 static enum io read_record(struct tls *t, struct err *e)
 {
@@ -176,6 +195,7 @@ static enum io read_record(struct tls *t, struct err *e)
             return r;
         t->in.start = 0;
         t->in.end = n;
+        note_first(t);
     }
     unsigned char *room = br_ssl_engine_recvrec_buf(&t->client.eng, &len);
     if (len > t->in.end - t->in.start)
@@ -190,6 +210,9 @@ static enum io read_record(struct tls *t, struct err *e)
 static enum io report_end(struct tls *t, struct err *e)
 {
     int code = br_ssl_engine_last_error(&t->client.eng);
+    enum tls_stage stage = t->is_open           ? TLS_OPEN
+                           : t->peer.count > 0 ? TLS_CERTIFIED
+                                               : TLS_BEGUN;
 
     if (code == BR_ERR_OK)
         return IO_EOF;
@@ -197,7 +220,7 @@ static enum io report_end(struct tls *t, struct err *e)
     if (t->peer.failure.code != ERR_NONE && e != NULL)
         *e = t->peer.failure;
     else
-        tls_describe_error(code, t->peer.count > 0, e);
+        tls_describe_error(code, stage, (struct str){t->first, t->first_len}, e);
     return IO_ERR;
 }
 
@@ -258,6 +281,12 @@ bool tls_wants_older_suites(const struct tls *t)
     return !t->is_open && t->peer.count == 0 &&
            (code == BR_ERR_RECV_FATAL_ALERT + ALERT_HANDSHAKE_FAILURE ||
             code == BR_ERR_RECV_FATAL_ALERT + ALERT_INSUFFICIENT_SECURITY);
+}
+
+bool tls_refused_session(const struct tls *t)
+{
+    return !t->is_open && t->offered_id_len > 0 && t->peer.count == 0 &&
+           br_ssl_engine_last_error(&t->client.eng) != BR_ERR_OK;
 }
 
 enum io tls_read(struct tls *t, void *data, size_t size, size_t *n, struct err *e)

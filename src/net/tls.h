@@ -52,6 +52,10 @@ enum io tls_handshake(struct tls *t, struct err *e);
  * that a new connection with offers_sha1_cbc may succeed. */
 bool tls_wants_older_suites(const struct tls *t);
 
+/* After a failed handshake: a session was to be resumed, and the peer would have none of it. It is
+ * forgotten: a new connection may succeed. */
+bool tls_refused_session(const struct tls *t);
+
 /* As stream_read. IO_EOF only after the peer's close_notify: a connection that ends without one was
  * cut, and that is ERR_NETWORK. */
 enum io tls_read(struct tls *t, void *data, size_t size, size_t *n, struct err *e);

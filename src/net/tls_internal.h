@@ -36,12 +36,18 @@ void tls_peer_deinit(struct tls_peer *peer);
 /* Versions, suites (AES first where the CPU has it), algorithms, ALPN "http/1.1". */
 void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc);
 
-/* The name for SNI, or NULL for address literals (RFC 6066 §3). */
-const char *tls_server_name(const char *host);
+/* Is it one of the suites of last resort? */
+bool tls_suite_is_older(unsigned suite);
 
-/* Puts words to one of BearSSL's error codes; `is_late`: after the peer showed its certificate.
+/* The name for SNI (RFC 6066 §3: without a final dot) in `room`, or NULL for address literals. */
+const char *tls_server_name(const char *host, char room[256]);
+
+/* How far a connection came. */
+enum tls_stage { TLS_BEGUN, TLS_CERTIFIED /* the peer showed its certificate */, TLS_OPEN };
+
+/* Puts words to one of BearSSL's error codes; `first` are the first bytes that came from the peer.
  * Returns -1. */
-int tls_describe_error(int code, bool is_late, struct err *e);
+int tls_describe_error(int code, enum tls_stage stage, struct str first, struct err *e);
 
 const char *tls_suite_name(unsigned suite);
 

@@ -30,6 +30,14 @@ static const uint16_t last_resort[] = {
 
 static const char *protocols[] = {"http/1.1"};
 
+bool tls_suite_is_older(unsigned suite)
+{
+    for (size_t i = 0; i < sizeof last_resort / sizeof *last_resort; i++)
+        if (last_resort[i] == suite)
+            return true;
+    return false;
+}
+
 static void set_suites(br_ssl_engine_context *engine, bool offers_sha1_cbc)
 {
     uint16_t all[sizeof aes_first / 2 + sizeof last_resort / 2];
@@ -68,11 +76,18 @@ void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
     br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
 }
 
-const char *tls_server_name(const char *host)
+const char *tls_server_name(const char *host, char room[256])
 {
+    struct str name = str_of(host);
     struct addr addr;
 
-    return addr_parse_literal(str_of(host), 0, &addr) ? NULL : host;
+    if (addr_parse_literal(name, 0, &addr))
+        return NULL;
+    if (str_ends_with(name, STR(".")))
+        name.len--;
+    memcpy(room, name.p, name.len);
+    room[name.len] = '\0';
+    return room;
 }
 
 static const char *alert_name(int alert)
@@ -108,41 +123,87 @@ static const char *alert_name(int alert)
     return "unknown";
 }
 
-static int describe_alert(int alert, bool is_late, struct err *e)
+static const char *explain_alert(int alert, enum tls_stage stage)
 {
-    const char *more = "";
-
-    if (alert == 40 && is_late)
-        more = ": it may want a client certificate";
-    else if (alert == 40 || alert == 71)
-        more = ": no cipher suite in common";
-    else if (alert == 70)
-        more = ": it does not speak TLS 1.2";
-    else if (alert == 112)
-        more = ": it does not know this host name";
-    else if (alert == 42 || alert == 116)
-        more = ": it wants a client certificate";
-    return err_set(e, ERR_REFUSED, "TLS: peer sent alert %d (%s)%s", alert, alert_name(alert),
-                   more);
+    switch (alert) {
+    case 40:
+        return stage == TLS_OPEN        ? ": it may want to renegotiate"
+               : stage == TLS_CERTIFIED ? ": it may want a client certificate"
+                                        : ": no cipher suite in common";
+    case 42:
+    case 116: return ": it wants a client certificate";
+    case 70: return ": it does not speak TLS 1.2";
+    case 71: return ": no cipher suite in common";
+    case 112: return ": it does not know this host name";
+    case 120: return ": it does not speak HTTP/1.1";
+    default: return "";
+    }
 }
 
-int tls_describe_error(int code, bool is_late, struct err *e)
+static int describe_alert(int alert, enum tls_stage stage, struct err *e)
+{
+    /* What was open and damaged on its way is not the peer's refusal. */
+    enum err_code code = stage == TLS_OPEN && alert == 20 ? ERR_NETWORK : ERR_REFUSED;
+
+    return err_set(e, code, "TLS: peer sent alert %d (%s)%s", alert, alert_name(alert),
+                   explain_alert(alert, stage));
+}
+
+static int describe_malformed(int code, struct err *e)
+{
+    return err_set(e, ERR_PROTOCOL, "TLS: handshake or record is malformed (code %d)", code);
+}
+
+static bool is_text(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* What came is no record of ours. Records begin with their type (21 and 22 are first) and a version
+ * of 3.something. */
+static int describe_stranger(int code, enum tls_stage stage, struct str first, struct err *e)
+{
+    struct str line = str_slice(first, 0, str_find(first, '\r'));
+    bool is_version = code == BR_ERR_UNSUPPORTED_VERSION || code == BR_ERR_BAD_VERSION;
+    struct buf shown = {0};
+
+    if (stage == TLS_OPEN)
+        return err_set(e, ERR_NETWORK, "TLS: what came is no TLS record (damaged on its way?)");
+    if (first.len > 1 && (first.p[0] == 21 || first.p[0] == 22) && first.p[1] == 3) {
+        if (is_version)
+            return err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS 1.2 but an older version");
+        return describe_malformed(code, e);
+    }
+    line = str_slice(line, 0, str_find(line, '\n'));
+    if (is_text(line))
+        buf_put(&shown, line);
+    err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS%s%s%s",
+            shown.len > 0 ? ": it says " : "", buf_cstr(&shown),
+            str_starts_with(line, STR("HTTP/")) ? " (is this an http port?)" : "");
+    buf_free(&shown);
+    return -1;
+}
+
+int tls_describe_error(int code, enum tls_stage stage, struct str first, struct err *e)
 {
     if (code >= BR_ERR_SEND_FATAL_ALERT)
         return err_set(e, ERR_PROTOCOL, "TLS: handshake failed (we sent alert %d, %s)",
                        code - BR_ERR_SEND_FATAL_ALERT, alert_name(code - BR_ERR_SEND_FATAL_ALERT));
     if (code >= BR_ERR_RECV_FATAL_ALERT)
-        return describe_alert(code - BR_ERR_RECV_FATAL_ALERT, is_late, e);
+        return describe_alert(code - BR_ERR_RECV_FATAL_ALERT, stage, e);
     switch (code) {
     case BR_ERR_UNSUPPORTED_VERSION:
     case BR_ERR_BAD_VERSION:
-        return err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS 1.2 (or not TLS at all)");
     case BR_ERR_BAD_LENGTH:
     case BR_ERR_TOO_LARGE:
     case BR_ERR_UNKNOWN_TYPE:
-    case BR_ERR_BAD_ALERT:
-        return err_set(e, ERR_PROTOCOL, "TLS: peer does not speak TLS (is this an http port?)");
-    case BR_ERR_BAD_MAC: return err_set(e, ERR_PROTOCOL, "TLS: a record was damaged on its way");
+    case BR_ERR_BAD_ALERT: return describe_stranger(code, stage, first, e);
+    case BR_ERR_BAD_MAC:
+        return err_set(e, stage == TLS_OPEN ? ERR_NETWORK : ERR_PROTOCOL,
+                       "TLS: a record was damaged on its way");
     case BR_ERR_BAD_SIGNATURE:
         return err_set(e, ERR_REFUSED, "TLS: peer's handshake signature is wrong");
     case BR_ERR_WRONG_KEY_USAGE:
@@ -150,8 +211,7 @@ int tls_describe_error(int code, bool is_late, struct err *e)
                        "TLS: wrong usage: certificate's key may not be used this way");
     case BR_ERR_NO_CLIENT_AUTH:
         return err_set(e, ERR_REFUSED, "TLS: peer wants a client certificate");
-    default:
-        return err_set(e, ERR_PROTOCOL, "TLS: handshake or record is malformed (code %d)", code);
+    default: return describe_malformed(code, e);
     }
 }
 

@@ -137,17 +137,17 @@ static const struct {
      "opened closed 1006 \"\"", ""},
     {"reset", {PEER_SAY_BYTES("\x81\x02hi"), PEER_TAKE(8), PEER_DO(RESET), PEER_DO(END)},
      "opened \"hi\" error 5", "text:hi "},
-    {"a masked frame", {PEER_SAY_BYTES("\x81\x81wxyza"), DRAIN}, "opened error 7", "close: 1002 "},
-    {"no UTF-8", {PEER_SAY_BYTES("\x81\x01\xff"), DRAIN}, "opened error 7", "close: 1007 "},
-    {"too long", {PEER_SAY_BYTES("\x81\x7e\x04\x01"), DRAIN}, "opened error 8", "close: 1009 "},
+    {"a masked frame", {PEER_SAY_BYTES("\x81\x81wxyza"), DRAIN}, "opened error 8", "close: 1002 "},
+    {"no UTF-8", {PEER_SAY_BYTES("\x81\x01\xff"), DRAIN}, "opened error 8", "close: 1007 "},
+    {"too long", {PEER_SAY_BYTES("\x81\x7e\x04\x01"), DRAIN}, "opened error 9", "close: 1009 "},
 };
 
 static void talks_end_as_they_should(void **state)
 {
     (void)state;
     assert_int_equal(ERR_NETWORK, 5);
-    assert_int_equal(ERR_PROTOCOL, 7);
-    assert_int_equal(ERR_TOO_LARGE, 8);
+    assert_int_equal(ERR_PROTOCOL, 8);
+    assert_int_equal(ERR_TOO_LARGE, 9);
     for (size_t i = 0; i < 2 * UNIT_COUNT(talks); i++) {
         const char *name = talks[i / 2].name;
         struct peer_step script[16] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE)};

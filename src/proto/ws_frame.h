@@ -40,6 +40,7 @@ enum ws_close_code {
     WS_CLOSE_BAD_DATA = 1007,
     WS_CLOSE_TOO_BIG = 1009,
     WS_CLOSE_INTERNAL = 1011,
+    WS_CLOSE_TRY_LATER = 1013,
     WS_CLOSE_WRONG_SECRET = 4001, /* ours */
     WS_CLOSE_TAKEN = 4009         /* ours */
 };

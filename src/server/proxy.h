@@ -16,7 +16,7 @@
 
 enum {
     PROXY_MAX_HELLO_BYTES = 8192,      /* a message of who has not shown the secret yet */
-    PROXY_MAX_WAITING_BYTES = 64 << 20, /* URIs of all waiting requests; a usual one has 50 */
+    PROXY_MAX_KEPT_URI = 2048,         /* a request with a longer one does not outlive its daemon */
     PROXY_ROUTES = 4
 };
 
@@ -36,7 +36,7 @@ struct proxy_times proxy_default_times(void);
 struct proxy_limits {
     size_t waiting;      /* requests, of all resources */
     size_t per_resource; /* of one resource */
-    size_t resources;    /* connected daemons */
+    size_t resources;    /* daemons that have shown the secret */
 };
 
 /* 20,000, 10,000, 10,000. */

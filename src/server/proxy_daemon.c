@@ -26,6 +26,7 @@ static void release(struct proxy_daemon *daemon)
     if (daemon->next != NULL)
         daemon->next->previous = daemon->previous;
     proxy->daemon_count--;
+    proxy->serving -= daemon->is_known;
     if (proxy->options.on_closed != NULL)
         proxy->options.on_closed(proxy->options.owner, daemon->tag);
     free(daemon->zone);
@@ -155,13 +156,18 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
         refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
     } else if (proxy->is_draining) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
+    } else if (proxy->serving >= proxy->options.limits.resources) {
+        refuse(daemon, WS_CLOSE_TRY_LATER, "too many resources, try again later");
     } else if (!take_zone(daemon, m) ||
                (resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
-    } else if (resource->daemon != NULL) {
-        challenge(daemon, resource);
     } else {
-        serve(daemon, resource);
+        daemon->is_known = true;
+        proxy->serving++;
+        if (resource->daemon != NULL)
+            challenge(daemon, resource);
+        else
+            serve(daemon, resource);
     }
 }
 
@@ -311,8 +317,8 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
     struct err e = {0};
     int status = 400;
 
-    if (proxy->is_draining || proxy->daemon_count >= proxy->options.limits.resources) {
-        http_conn_answer_message(conn, 503, "no more WebSockets, try again later");
+    if (proxy->is_draining) {
+        http_conn_answer_message(conn, 503, "the proxy is shutting down");
         return;
     }
     if (ws_frame_check_request(request->head, &status, &e) != 0) {

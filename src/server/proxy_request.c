@@ -90,7 +90,6 @@ static void forget(struct proxy_request *request)
         resource->last = request->previous;
     resource->waiting--;
     proxy->waiting--;
-    proxy->waiting_bytes -= request->uri_len;
     proxy->slots[request->slot] = NULL;
     proxy->free_slots[proxy->free_count++] = request->slot;
     free(request);
@@ -127,13 +126,13 @@ static int64_t left_of(const struct proxy_request *request, int64_t at_ms)
     return left > 0 ? left : 0;
 }
 
-static int send_to_daemon(struct proxy_request *request, struct err *e)
+static int send_to_daemon(struct proxy_request *request, struct str uri, struct err *e)
 {
     struct proxy *proxy = request->proxy;
     bool is_older_daemon = request->is_generation2 && !request->resource->is_generation2;
     int64_t until_ms = is_older_daemon ? request->reply_by_ms : request->timer.at_ms;
     struct message_request m = {.resource_name = str_of(request->resource->name),
-                                .uri = {request->uri, request->uri_len},
+                                .uri = uri,
                                 .zone = str_of(request->resource->zone),
                                 .is_generation2 = request->resource->is_generation2,
                                 .request_id = str_of(request->id),
@@ -153,12 +152,12 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     struct proxy *proxy = resource->proxy;
     struct loop *loop = proxy->options.loop;
     struct proxy_request *request;
+    size_t uri_len = m->uri.len <= PROXY_MAX_KEPT_URI ? m->uri.len : 0;
 
     if (resource->waiting >= proxy->options.limits.per_resource ||
-        proxy->waiting_bytes + m->uri.len > PROXY_MAX_WAITING_BYTES ||
         (proxy->free_count == 0 && !grow(proxy)))
         return NULL;
-    request = calloc(1, sizeof *request + m->uri.len);
+    request = calloc(1, sizeof *request + uri_len);
     if (request == NULL)
         return NULL;
     request->proxy = proxy;
@@ -168,9 +167,9 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     request->is_generation2 = m->has_zone;
     request->reply_by_ms =
         loop_now_ms(loop) + (m->has_zone ? m->request_timeout_ms : message_patience_ms(m));
-    request->uri_len = m->uri.len;
-    if (m->uri.len > 0)
-        memcpy(request->uri, m->uri.p, m->uri.len);
+    request->uri_len = uri_len;
+    if (uri_len > 0)
+        memcpy(request->uri, m->uri.p, uri_len);
     if (loop_set_timer(loop, &request->timer, loop_now_ms(loop) + m->timeout_ms) != 0) {
         free(request);
         return NULL;
@@ -186,7 +185,6 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     resource->last = request;
     resource->waiting++;
     proxy->waiting++;
-    proxy->waiting_bytes += request->uri_len;
     return request;
 }
 
@@ -200,7 +198,7 @@ void proxy_request_start(struct proxy_resource *resource, struct http_conn *conn
         http_conn_answer_message(conn, 503, "too many waiting requests, try again later");
         return;
     }
-    if (send_to_daemon(request, &e) != 0) {
+    if (send_to_daemon(request, m->uri, &e) != 0) {
         forget(request);
         http_conn_answer_message(conn, 503, "resource %s: %s", resource->name, e.msg);
         return;
@@ -215,10 +213,13 @@ void proxy_request_send_all(struct proxy_resource *resource)
 
     loop_clear_timer(resource->proxy->options.loop, &resource->timer);
     for (request = resource->first; request != NULL; request = next) {
+        struct http_conn *conn = request->conn;
         next = request->next;
         make_id(resource->proxy, request);
-        if (send_to_daemon(request, &e) != 0) {
-            struct http_conn *conn = request->conn;
+        if (request->uri_len == 0) {
+            forget(request);
+            http_conn_answer_message(conn, 404, "resource not found: %s", resource->name);
+        } else if (send_to_daemon(request, (struct str){request->uri, request->uri_len}, &e) != 0) {
             forget(request);
             http_conn_answer_message(conn, 503, "resource %s: %s", resource->name, e.msg);
         }

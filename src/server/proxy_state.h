@@ -35,7 +35,7 @@ struct proxy_request {
     char id[PROXY_ID_SIZE + 1];
     bool is_generation2; /* the client */
     int64_t reply_by_ms; /* when the daemon is to answer with the state it has by then */
-    size_t uri_len;
+    size_t uri_len; /* 0: too long to be kept */
     char uri[];
 };
 
@@ -66,7 +66,8 @@ struct proxy_daemon {
     struct loop_timer timer; /* for initialize; for the pong of the daemon it challenges */
     char *zone;              /* as initialized, NULL: generation 1; CHALLENGING */
     char address[64];
-    uint64_t tag; /* of the http_server's connection that it was */
+    uint64_t tag;  /* of the http_server's connection that it was */
+    bool is_known; /* has shown the secret: counts as one of the resources */
 };
 
 struct proxy {
@@ -78,7 +79,7 @@ struct proxy {
     size_t daemon_count;
     struct proxy_request **slots;
     size_t *free_slots;
-    size_t slot_count, free_count, waiting, waiting_bytes;
+    size_t slot_count, free_count, waiting, serving;
     struct buf text; /* a message being built */
     unsigned char random[PROXY_RANDOM_STOCK];
     size_t random_left;

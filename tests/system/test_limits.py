@@ -144,10 +144,12 @@ def test_daemons(processes, tmp_path):
     async def test(world):
         first = await world.daemon("first")
         await world.daemon("second")
-        async with world.http.get(server.url, headers={
-                "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}) as got:
-            assert got.status == 503 and "no more WebSockets" in await got.text()
+        strangers = [await world.dial() for _ in range(5)]  # who count only as connections
+        third = await world.dial()
+        await third.send_json(hello("third"))
+        assert await closed(third) == (1013, "too many resources, try again later")
+        await strangers[0].send_json(hello("third", secret="x"))
+        assert (await closed(strangers[0]))[0] == 4001
         task = world.asked("first")
         await first.send_json(answer(await received(first)))
         assert (await task)[0] == 200

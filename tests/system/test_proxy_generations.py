@@ -1,4 +1,5 @@
-"""Clients and daemons of both generations at our proxy, in every pair: what is sent to whom, field by field."""
+"""Clients and daemons of both generations at our proxy, in every pair: what is sent to whom, field by field; and what
+becomes of requests when their daemon changes."""
 import asyncio
 import json
 
@@ -85,3 +86,21 @@ async def test_a_dead_daemon_is_replaced_by_one_of_another_generation(world):
     assert "zone" not in request
     await second.send_json(answer(request))
     assert (await task)[0] == 200
+
+
+@pytest.mark.parametrize("length, status", [(2048, 200), (2049, 404)])
+@lively
+async def test_only_short_requests_outlive_their_daemon(world, length, status):
+    """A stranger cannot make the proxy keep much: longer URIs, which no client of ours sends, are not kept."""
+    uri = URI + "?label=" + "x" * (length - len(URI) - len("?label="))
+    first = await world.daemon()
+    task = world.asked(uri=uri)
+    assert (await received(first))["request"]["uri"] == uri
+    reset(first)
+    await asyncio.to_thread(world.proxy.wait_line, "disconnected")
+    second = await world.daemon()
+    if status == 200:
+        request = await received(second)
+        assert request["request"]["uri"] == uri
+        await second.send_json(answer(request))
+    assert (await task)[0] == status

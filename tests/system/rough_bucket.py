@@ -99,8 +99,9 @@ class Line:
         fields = {"Content-Length": len(data) - start, "ETag": etag, **{k.replace("_", "-"): v for k, v in more.items()}}
         await self.send(f"HTTP/1.1 {206 if found else 200} OK\r\n".encode() +
                         "".join(f"{k}: {v}\r\n" for k, v in fields.items() if v is not None).encode() + b"\r\n")
-        await self.send(data[start:] if upto is None else data[start:start + upto])
+        # Noted before: who has all of it goes on at once.
         self.bucket.sent.append(len(data) - start if upto is None else min(upto, len(data) - start))
+        await self.send(data[start:] if upto is None else data[start:start + upto])
 
 
 class RoughBucket:

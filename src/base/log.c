@@ -88,14 +88,17 @@ static bool deliver(const struct line *line)
     return true;
 }
 
-/* A UTF-8 sequence that is no control (C0, DEL, C1); the empty one is not UTF-8. */
+/* A UTF-8 sequence that is no control (C0, DEL, C1) and no other line end (U+2028, U+2029); the
+ * empty one is not UTF-8. */
 static bool is_safe(struct str sequence)
 {
     const unsigned char *p = (const unsigned char *)sequence.p;
 
     if (sequence.len == 1)
         return p[0] >= 0x20 && p[0] != 0x7f;
-    return sequence.len > 2 || (sequence.len == 2 && (p[0] != 0xc2 || p[1] >= 0xa0));
+    if (sequence.len == 2)
+        return p[0] != 0xc2 || p[1] >= 0xa0;
+    return sequence.len > 2 && (memcmp(p, "\xe2\x80", 2) != 0 || (p[2] & 0xfe) != 0xa8);
 }
 
 /* Appends what fits of `text` before the line end, bytes that are no printable UTF-8 as \xHH. A

@@ -173,6 +173,11 @@ def http(method, url, body=None, headers=None, timeout=DEADLINE_S):
         return answer.code, answer.headers, answer.read()
 
 
+def is_sanitized():
+    """Whether the program keeps what was freed, as AddressSanitizer does: its memory then says nothing."""
+    return b"__asan_init" in pathlib.Path(BINARY).read_bytes()
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

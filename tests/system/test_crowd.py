@@ -24,7 +24,7 @@ def test_crowd(tmp_path, processes):
     sockets = crowd.waiting(hub.port, "res-7", WAITING)
     body = crowd.asking("res-7")
     harness.until(lambda: harness.http("POST", hub.url + "/r/res-7", body)[0] == 503, "all wait")
-    assert resident_mib(hub.pid) < 40
+    assert resident_mib(hub.pid) < 40 or harness.is_sanitized()
     # Everybody else is served meanwhile, and then they are.
     other = crowd.waiting(hub.port, "res-8", 1)
     crowd.serve(peers["res-8"], 1)
@@ -52,4 +52,4 @@ def test_spoilt_requests(tmp_path, processes):
     before, used = soak.resident_kib(hub.pid), soak.descriptors(hub.pid)
     assert soak.run(hub, 4000, seed + 1, share=0.1) > 200
     harness.until(lambda: soak.descriptors(hub.pid) == used, "all connections closed")
-    assert soak.resident_kib(hub.pid) < before + 1024
+    assert soak.resident_kib(hub.pid) < before + 1024 or harness.is_sanitized()

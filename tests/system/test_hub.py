@@ -1,7 +1,6 @@
 """Proxy and gateway on one port; what the worker processes know; limits of descriptors."""
 import asyncio
 import os
-import pathlib
 import re
 import resource
 import socket
@@ -62,7 +61,7 @@ def memory(pid):
 
 
 def test_workers_do_not_know_the_proxy_secret(tmp_path, processes):
-    if b"__asan_init" in pathlib.Path(harness.BINARY).read_bytes():
+    if harness.is_sanitized():
         pytest.skip("AddressSanitizer keeps what was freed")
     for env in (None, harness.clean_environment(PROXY_SECRET=harness.SECRET)):
         zone = Zone(tmp_path / str(bool(env)), processes)

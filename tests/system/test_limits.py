@@ -281,7 +281,7 @@ def test_a_daemon_that_never_reads(processes, tmp_path):
             assert len(tasks) < 1000
         status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
         resident = int(status.split("VmRSS:")[1].split()[0])
-        assert resident < 120 * 1024, resident
+        assert resident < 120 * 1024 or harness.is_sanitized(), resident
         task = world.asked("other")
         await other.send_json(answer(await received(other)))
         assert (await task)[0] == 200

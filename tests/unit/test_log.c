@@ -37,6 +37,8 @@ static const struct text_case {
      "info a\\x0a2026-01-01T00:00:00.000Z info b\n"},
     {"carriage return, escape", "\r\x1b[2K\x7f", "info \\x0d\\x1b[2K\\x7f\n"},
     {"C1 as UTF-8", "\xc2\x9b", "info \\xc2\\x9b\n"},
+    {"line separator", "a\xe2\x80\xa8" "b", "info a\\xe2\\x80\\xa8b\n"},
+    {"dashes before it", "\xe2\x80\xa7", "info \xe2\x80\xa7\n"},
     {"not UTF-8", "caf\xe9 \xe2\x82", "info caf\\xe9 \\xe2\\x82\n"},
     {"empty", "", "info \n"},
 };

@@ -1,0 +1,65 @@
+"""What strangers send cannot look like a line of the hub's log."""
+import asyncio
+import re
+import urllib.parse
+
+import harness
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gateway_client import GatewayClient
+from test_proxy import World, answer, closed, hello, received
+
+FORGED = "2026-01-01T00:00:00.000Z error FORGED"
+TEXTS = [f"\n{FORGED}", f"\r\n{FORGED}", f"\x85{FORGED}", f"\u2028{FORGED}", f"\x1b[2K\r{FORGED}", "\x7f\x9b2J" + FORGED]
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error) [^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
+
+
+def new_client(hub, folder):
+    folder.mkdir()
+    (folder / "private.pem").write_bytes(Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return GatewayClient(hub.url, folder)
+
+
+async def converse(hub, text):
+    async with World(hub) as world:
+        for message in (hello(name=text), hello(zone=text), hello(secret=text), {text: 1}, {**hello(), text: 1},
+                        {"type": text}, {**hello(), "type": text}):
+            ws = await world.dial()
+            await ws.send_json(message)
+            await closed(ws)
+        daemon = await world.daemon("one")
+        await daemon.send_json({"type": text})
+        await daemon.send_json({**answer({"requestId": text}), text: 1})
+        task = world.asked("one", uri=text)
+        await daemon.send_json(answer(await received(daemon), {}, error=text))
+        assert (await task)[0] == 200
+        await world.post({text: text}, urllib.parse.quote(text))
+        await daemon.close(code=4000, message=text[:20].encode())
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_forged_lines(tmp_path, processes, text):
+    (tmp_path / "secret").write_text(harness.SECRET)
+    hub = processes(harness.Server("hub", "--data", tmp_path / "zone", "--secret-file", tmp_path / "secret",
+                                   "--open-registration", "-v"))
+    asyncio.run(converse(hub, text))
+    client = new_client(hub, tmp_path / "keys")
+    signature = client.sign({"type": "addClient"})
+    label = urllib.parse.quote(text)
+    status, _, _ = harness.http(
+        "GET", f"{hub.url}/registerClient/{client.client_id}?signature={signature}&zone=default&label={label}")
+    assert status == 200
+    client.post({"payload": {"type": text, "timestamp": 1}})
+    client.call("getResourceInfo", resourceName=text)
+    client.zone = text
+    assert client.call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 500
+    client.post({"payload": {"type": "findFile", "timestamp": 1, text: 1}, "fromClientId": text, "signature": text})
+    harness.http("GET", hub.url + "/" + urllib.parse.quote(text), headers={"Host": "h", "X": "y"})
+    hub.wait_line("registered client=")
+    hub.stop()
+    assert len(hub.lines["err"]) > 10
+    for line in hub.lines["err"]:
+        assert LINE.match(line), line
+        assert not line.startswith(FORGED)

@@ -14,6 +14,10 @@ NAME = "lab.res"
 NOT_FOUND = {"type": "fileUpload", "status": {"status": "not-found"}}
 
 
+class Again(Exception):
+    """Raised by a script that wants the daemon's next connection."""
+
+
 class WireProxy:
     """Runs one coroutine function per connection; its result or error is what `talk` gives."""
 
@@ -43,6 +47,8 @@ class WireProxy:
             if self.greetings[-1] != self.generation or len(self.greetings) <= self.slams:
                 return  # closes with 1000, no reason
             done.set_result(await script(socket))
+        except Again:
+            return
         except BaseException as error:
             if not done.done():
                 done.set_exception(error)
@@ -168,6 +174,27 @@ def test_messages_that_it_does_not_know(converse):
         return await answers(socket, 1)
     got, _, _ = converse(script)
     assert got == {"id-1": NOT_FOUND}
+
+
+def test_messages_as_long_as_they_may_be(converse):
+    """1 MiB is read, one byte more ends the line; the daemon dials again and goes on."""
+    lines = []
+
+    async def script(socket):
+        await acknowledge(socket)
+        lines.append(socket)
+        if len(lines) == 1:
+            text = json.dumps(request(1))
+            await socket.send(text + " " * ((1 << 20) - len(text)))
+            assert await answers(socket, 1) == {"id-1": NOT_FOUND}
+            await socket.send(" " * ((1 << 20) + 1))
+            await socket.wait_closed()
+            assert socket.close_code == 1009
+            raise Again
+        await socket.send(json.dumps(request(2)))
+        return await answers(socket, 1)
+    got, _, _ = converse(script)
+    assert got == {"id-2": NOT_FOUND}
 
 
 def test_a_request_with_one_field_more_is_answered_with_an_error(converse):

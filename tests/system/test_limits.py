@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 
@@ -238,6 +239,30 @@ def test_config_file(tmp_path):
         done = harness.run("share", "--config", config,
                            env=harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store"), check=1)
         assert words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("path, limit, status", [(f"/r/{NAME}", 102400, 404), ("/api/gateway", 102400, 400)])
+def test_bodies(processes, tmp_path, path, limit, status):
+    server = start(processes, tmp_path)
+    text = json.dumps(asking()).encode()
+    for extra, want in ((0, status), (1, 413)):
+        body = text + b" " * (limit - len(text) + extra)
+        assert harness.http("POST", server.url + path, body, HEADERS)[0] == want
+        with connect(server) as sock:  # the same without saying so in advance
+            sock.sendall(b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+                         b"\r\n%x\r\n%s\r\n0\r\n\r\n" % (path.encode(), len(body), body))
+            assert sock.recv(65536).startswith(b"HTTP/1.1 %d " % want)
+    probe(server)
+
+
+def test_descriptors_are_raised(processes, tmp_path):
+    """To what the administrator allows, whatever the shell's own limit is."""
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    server = start(processes, tmp_path, preexec_fn=few)
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(connect(server)) for _ in range(200)]
+        assert all(map(is_served, crowd))
 
 
 # ---- WebSockets ----

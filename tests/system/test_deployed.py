@@ -140,9 +140,9 @@ def test_what_our_proxy_sends_to_a_daemon(world, client, daemon):
     """Just the fields of its generation (it checks them), and times that let it answer before the client gives up."""
     world.start_proxy(OURS)
     world.start_daemon(daemon)
-    for timeout_ms, most_ms in ((5000.0, 5000), (60000, 60000)):
+    for count, (timeout_ms, most_ms) in enumerate(((5000.0, 5000), (60000, 60000)), 1):
         request_file(client, world.proxy.url, NAME, f"sha1://{ABSENT}", timeout_ms)
-        asked = world.daemon.asked()[-1]
+        asked = world.daemon.asked(count)
         sent_t = asked["request"].get("timeoutMsec", asked["timeoutMsec"])
         assert asked["resourceName"] == NAME and asked["request"]["uri"] == f"sha1://{ABSENT}"
         if client == 1 and daemon == 2:
@@ -170,7 +170,7 @@ def test_zones(world):
     assert post_of_client(2, world.proxy.url, NAME, world.uri, 1000, zone="other") == \
         (500, {"message": "Zone mismatch: other <> aind"})
     assert request_file(1, world.proxy.url, NAME, f"sha1://{ABSENT}") == {"status": "not-found"}
-    assert world.daemon.asked()[-1]["zone"] == "aind"
+    assert world.daemon.asked(1)["zone"] == "aind"
     world.start_daemon(1, name="older")
     for zone in ("aind", "other"):
         assert request_file(2, world.proxy.url, "older", f"sha1://{ABSENT}", zone=zone) == {"status": "not-found"}

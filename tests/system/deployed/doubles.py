@@ -41,9 +41,9 @@ class Daemon(NodeProcess):
         if wait:
             self.wait_line("acknowledged")
 
-    def asked(self):
-        """The requests that reached it."""
-        return [json.loads(line[6:]) for line in self.lines["out"] if line.startswith("asked ")]
+    def asked(self, count):
+        """The count-th request that reached it."""
+        return json.loads(self.wait_line("asked ", count)[6:])
 
 
 def request_of_client(generation, name, uri, timeout_ms, zone="default", **more):

@@ -22,7 +22,7 @@ enum err_code {
     ERR_CHANGED    /* bytes do not have the hash that they should have */
 };
 
-enum { ERR_MESSAGE_SIZE = 256 };
+enum { ERR_MESSAGE_SIZE = 512 };
 
 struct err {
     enum err_code code;

@@ -104,6 +104,7 @@ static size_t find_text(struct str in, struct str part)
 static int add_pem(struct trust *t, struct str pem, struct err *e)
 {
     static const struct str begin = {"-----BEGIN ", 11}, end = {"-----END ", 9};
+    static const struct str line = {"-----", 5};
     struct buf scratch = {0};
     int result = 0;
 
@@ -113,10 +114,12 @@ static int add_pem(struct trust *t, struct str pem, struct err *e)
             break;
         struct str label = str_slice(pem, begin.len, find_text(pem, STR("\n")));
         pem = str_slice(pem, begin.len + label.len, pem.len);
-        size_t body = find_text(pem, end);
-        if (str_starts_with(label, STR("CERTIFICATE-----")) ||
-            str_starts_with(label, STR("X509 CERTIFICATE-----")) ||
-            str_starts_with(label, STR("TRUSTED CERTIFICATE-----")))
+        /* One without an end is passed over: another may begin before the next end. */
+        size_t body = find_text(pem, line);
+        bool is_whole = str_starts_with(str_slice(pem, body, pem.len), end);
+        if (is_whole && (str_starts_with(label, STR("CERTIFICATE-----")) ||
+                         str_starts_with(label, STR("X509 CERTIFICATE-----")) ||
+                         str_starts_with(label, STR("TRUSTED CERTIFICATE-----"))))
             result = add_block(t, str_slice(pem, 0, body), &scratch, e);
         pem = str_slice(pem, body, pem.len);
     }

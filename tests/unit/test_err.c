@@ -30,7 +30,7 @@ static void test_messages(void **state)
 static void test_cut(void **state)
 {
     static const char *const units[] = {"x", "é", "€", "𝄞"};
-    char text[600];
+    char text[ERR_MESSAGE_SIZE + 100];
     struct err e = {0};
 
     (void)state;
@@ -38,7 +38,7 @@ static void test_cut(void **state)
         for (size_t shift = 0; shift < 5; shift++) {
             memset(text, '-', shift);
             text[shift] = '\0';
-            while (strlen(text) < 500)
+            while (strlen(text) < ERR_MESSAGE_SIZE)
                 memcpy(text + strlen(text), units[i], strlen(units[i]) + 1);
             err_set(&e, ERR_FAILED, "%s", text);
             unit_true(units[i], str_is_utf8(str_of(e.msg)));

@@ -1,0 +1,153 @@
+"""Where trusted roots come from: the variables, the config's caFile, and the usual places of every distribution, each in a
+mount namespace of its own in which /etc and /var/lib are empty but for what the test puts there."""
+import os
+import shlex
+import subprocess
+
+import certificates
+import harness
+import odd_tls
+import pytest
+import tls_servers
+from harness import clean_environment, run
+
+USUAL = [
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem", "/var/lib/ca-certificates/ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ca-certificates/extracted/tls-ca-bundle.pem",
+]
+ANSWER = b'{"type":"findFile","found":false}'
+needs_namespaces = pytest.mark.skipif(subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode != 0,
+                                      reason="no mount namespaces here")
+
+
+@pytest.fixture
+def world(tmp_path, processes):
+    """A server behind a root of the test's own, and that root's file."""
+    top, bundle = tls_servers.lab_root(tmp_path)
+    pem, key = tls_servers.write_pair(tmp_path, "server", [certificates.server(top, ["localhost"], **tls_servers.now())])
+    peer = processes(odd_tls.TlsPeer(pem, key, lambda s: odd_tls.read_request(s) and s.sendall(odd_tls.answer(ANSWER))))
+    return tmp_path, bundle, peer.port
+
+
+def environment(world, **more):
+    return clean_environment(HOME=world[0], KACHERY_GATEWAY_URL=f"https://localhost:{world[2]}", **more)
+
+
+def ask(world, **env):
+    done = run("info", "sha1://" + "0" * 40, env=environment(world, **env))
+    return done.returncode, done.stderr.decode()
+
+
+def ask_elsewhere(world, prepare):
+    """The same on a host whose /etc and /var/lib hold what the shell commands `prepare` make."""
+    script = f"""set -e; mount -t tmpfs none /etc; mount -t tmpfs none /var/lib; echo 127.0.0.1 localhost > /etc/hosts
+{prepare}
+exec {shlex.quote(harness.BINARY)} info sha1://{"0" * 40}"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+    return done.returncode, done.stderr.decode()
+
+
+def put(bundle, path):
+    return f"mkdir -p {os.path.dirname(path)}; cp {bundle} {path}\n"
+
+
+@needs_namespaces
+@pytest.mark.parametrize("path", USUAL)
+def test_the_usual_places(world, path):
+    assert ask_elsewhere(world, put(world[1], path))[0] == 3
+
+
+@needs_namespaces
+def test_none_of_the_usual_places(world):
+    status, said = ask_elsewhere(world, "")
+    assert status == 1 and "no trusted certificates found: set SSL_CERT_FILE" in said
+    assert all(path in said for path in USUAL), said
+
+
+@needs_namespaces
+@pytest.mark.parametrize("spoiler", ["echo > {0}", "echo 'no certificate' > {0}", "mkdir {0}", "ln -s /nowhere {0}", "printf -- '-----BEGIN CERTIFICATE-----\\n' > {0}"])
+def test_a_place_that_holds_nothing_is_passed_over(world, spoiler):
+    prepare = "mkdir -p /etc/ssl/certs; " + spoiler.format(USUAL[0]) + "\n" + put(world[1], USUAL[3])
+    assert ask_elsewhere(world, prepare)[0] == 3
+    status, said = ask_elsewhere(world, "mkdir -p /etc/ssl/certs; " + spoiler.format(USUAL[0]))
+    assert status == 1 and "no trusted certificates found" in said
+
+
+def pem_of(count, number=0):
+    return "".join(certificates.root(f"root {number}.{i}", kind="p256", number="many", **tls_servers.now()).pem() for i in range(count))
+
+
+FORMS = {
+    "as it is": lambda pem: pem,
+    "with comments": lambda pem: "# Lab root\nsubject=CN = lab root\n" + pem + "\n=====\n" + pem_of(2),
+    "with Windows' line ends": lambda pem: pem.replace("\n", "\r\n"),
+    "with spaces and tabs": lambda pem: pem.replace("\n", " \t\n"),
+    "without a final newline": lambda pem: pem.rstrip("\n"),
+    "behind a mark of byte order": lambda pem: "\ufeff" + pem,
+    "behind a broken one": lambda pem: "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n" + pem,
+    "behind one that is cut": lambda pem: pem_of(1)[:200] + "\n" + pem,
+    "behind a key": lambda pem: certificates.root(**tls_servers.now()).key_pem() + pem,
+    "behind a request": lambda pem: "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n" + pem,
+    "as OpenSSL's trusted certificate": lambda pem: subprocess.run(
+        ["openssl", "x509", "-trustout", "-addtrust", "serverAuth"], input=pem, stdout=subprocess.PIPE, text=True, check=True).stdout,
+    "last of 300": lambda pem: pem_of(300) + pem, "twice": lambda pem: pem + pem,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_a_bundle(world, form):
+    (world[0] / "form.pem").write_text(FORMS[form](world[1].read_text()))
+    assert ask(world, SSL_CERT_FILE=world[0] / "form.pem")[0] == 3
+
+
+@pytest.mark.parametrize("content, words", [
+    ("", "form.pem holds no PEM certificate"), ("MIIB", "form.pem holds no PEM certificate"),
+    ("-----BEGIN CERTIFICATE-----\n", "form.pem holds no PEM certificate"), (pem_of(1), "unknown issuer CN=lab root: not among the trusted roots"),
+])
+def test_bundles_that_do_not_help(world, content, words):
+    (world[0] / "form.pem").write_text(content)
+    status, said = ask(world, SSL_CERT_FILE=world[0] / "form.pem")
+    assert status == 1 and words in said
+
+
+def test_what_is_given_counts_together_and_nothing_else(world):
+    folder, bundle, _ = world
+    for name in ("one", "two", "empty"):
+        (folder / name).mkdir()
+    (folder / "two" / "lab.crt").write_text(bundle.read_text())
+    (folder / "one" / "other.pem").write_text(pem_of(1))
+    (folder / "other.pem").write_text(pem_of(3))
+    both = f"{folder}/one:{folder}/two"
+    assert ask(world, SSL_CERT_DIR=folder / "two")[0] == 3
+    assert ask(world, SSL_CERT_DIR=both)[0] == 3
+    assert ask(world, SSL_CERT_DIR=f":{folder}/two:")[0] == 3
+    assert ask(world, SSL_CERT_DIR=both, SSL_CERT_FILE=folder / "other.pem")[0] == 3
+    assert ask(world, SSL_CERT_DIR=folder / "one", SSL_CERT_FILE=bundle)[0] == 3
+    assert "not among the trusted roots" in ask(world, SSL_CERT_DIR=folder / "one")[1]
+    assert "holds no PEM certificate" in ask(world, SSL_CERT_DIR=folder / "empty")[1]
+    assert ask(world, SSL_CERT_FILE="", SSL_CERT_DIR=folder / "two")[0] == 3
+    assert "cannot open" in ask(world, SSL_CERT_FILE=folder / "nowhere", SSL_CERT_DIR=folder / "two")[1]
+
+
+def test_thousands_of_roots(world):
+    folder, bundle, _ = world
+    (folder / "many.pem").write_text(pem_of(40) * 100 + bundle.read_text())
+    assert ask(world, SSL_CERT_FILE=folder / "many.pem")[0] == 3
+    (folder / "too-many.pem").write_text(pem_of(1) * 20001)
+    assert "more than 20000 certificates" in ask(world, SSL_CERT_FILE=folder / "too-many.pem")[1]
+
+
+def test_the_config_s_ca_file(world, processes):
+    """Relative to the config's folder; with words when it is wrong; the lookups of the gateway use it too."""
+    folder, bundle, port = world
+    config = folder / "kachery-resource.yaml"
+    text = f"resourceName: r\nkacheryZone: default\nproxyUrl: https://localhost:{port}\nproxySecret: secret\ncaFile: "
+    run("register", "--no-wait", env=environment(world, SSL_CERT_FILE=bundle))
+    for name, words in (("root.pem", "WebSocket refused: 200 OK"), ("nowhere.pem", "caFile: cannot open"), ("other.pem", "not among the trusted roots")):
+        (folder / "other.pem").write_text(pem_of(1))
+        config.write_text(text + name + "\n")
+        config.chmod(0o600)
+        daemon = processes(harness.Process("share", "--config", config, env=environment(world), cwd="/"))
+        daemon.wait_line(words)
+        daemon.stop()
+        assert name == "root.pem" or "WebSocket" not in daemon.text()

@@ -48,6 +48,7 @@ ceph-osd      ceph-osd
 radosgw       radosgw
 ceph-base     -
 ceph-common   ceph
+squid         squid
 LIST
 }
 

@@ -17,6 +17,7 @@ struct connect {
     enum connect_state state;
     struct buf host; /* of the URL */
     uint16_t port;
+    char endpoint[ADDR_MAX_ENDPOINT]; /* both */
     bool is_tls, is_tunnelled, offers_sha1_cbc;
     int tries;
     struct http_proxy proxy;
@@ -43,18 +44,12 @@ static int start_dial(struct connect *c, struct err *e)
 /* RFC 9110 §9.3.6. */
 static void put_connect_request(struct connect *c)
 {
-    struct buf target = {0};
-    bool is_ipv6 = str_find(buf_str(&c->host), ':') < c->host.len;
-
-    buf_printf(&target, is_ipv6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(buf_str(&c->host)), c->port);
-    http_head_put_request(&c->request, STR("CONNECT"), buf_str(&target));
-    http_head_put_header(&c->request, "Host", buf_str(&target));
+    http_head_put_request(&c->request, STR("CONNECT"), str_of(c->endpoint));
+    http_head_put_header(&c->request, "Host", str_of(c->endpoint));
     http_head_put_header(&c->request, "User-Agent", STR("kachery-resource/" VERSION));
     if (c->proxy.authorization.len > 0)
         http_head_put_header(&c->request, "Proxy-Authorization", buf_str(&c->proxy.authorization));
     http_head_put_end(&c->request);
-    c->request.failed |= target.failed;
-    buf_free(&target);
 }
 
 struct connect *connect_new(const struct url *url, const struct http_proxy *proxy,
@@ -72,6 +67,7 @@ struct connect *connect_new(const struct url *url, const struct http_proxy *prox
     c->is_tls = url_is_tls(url);
     c->is_tunnelled = proxy->is_used && (c->is_tls || !for_requests);
     buf_put(&c->host, url->host);
+    addr_format_endpoint(url->host, url->port, c->endpoint);
     c->proxy = *proxy;
     c->proxy.authorization = (struct buf){0};
     buf_put(&c->proxy.authorization, buf_str(&proxy->authorization));
@@ -132,20 +128,37 @@ static enum io step_dial(struct connect *c, int64_t now_ms, struct err *e)
     return start_tls(c, e) == 0 ? IO_DONE : IO_ERR;
 }
 
-/* The status line and the first line of the page, so that the user sees who said no, and why. */
+/* Of a page: its title; of plain text its first line. */
+static struct str words_of(struct str page)
+{
+    size_t start = 0, end;
+
+    page = str_trim(page);
+    if (!str_starts_with(page, STR("<")))
+        return str_trim(str_slice(page, 0, str_find(page, '\n')));
+    while (start < page.len &&
+           !str_equal_nocase(str_slice(page, start, start + 7), STR("<title>")))
+        start++;
+    page = str_slice(page, start + 7, page.len);
+    for (end = 0; end < page.len && page.p[end] != '<' && page.p[end] != '\n'; end++)
+        continue;
+    return str_trim(str_slice(page, 0, end));
+}
+
+/* The status line and what the page says, so that the user sees who said no, and why. */
 static enum io refuse(const struct connect *c, const struct http_head *head, struct err *e)
 {
     struct str page = str_slice(buf_str(&c->answer), head->size, SIZE_MAX);
-    struct str line = str_trim(str_cut(str_slice(page, 0, str_find(page, '\n')), MAX_SHOWN_ANSWER));
+    const struct str *of_squid = http_head_get(head, "X-Squid-Error"); /* its page says less */
+    struct str line = str_cut(of_squid != NULL ? *of_squid : words_of(page), MAX_SHOWN_ANSWER);
     struct buf shown = {0};
 
     if (str_is_utf8(line))
         fs_put_printable(&shown, line);
     err_set(e, head->status >= 500 && head->status != 501 ? ERR_NETWORK : ERR_REFUSED,
-            "HTTP proxy %s:%u refuses a connection to %.*s:%u: %d %.*s%s%s%s", c->proxy.host,
-            c->proxy.port, STR_ARG(buf_str(&c->host)), c->port, head->status,
-            STR_ARG(str_cut(head->reason, MAX_SHOWN_ANSWER)), shown.len > 0 ? ": " : "",
-            buf_cstr(&shown),
+            "HTTP proxy %s refuses a connection to %s: %d %.*s%s%s%s", c->proxy.endpoint,
+            c->endpoint, head->status, STR_ARG(str_cut(head->reason, MAX_SHOWN_ANSWER)),
+            shown.len > 0 ? ": " : "", buf_cstr(&shown),
             head->status == 407 ? " (put user:password@ into the proxy's URL)" : "");
     buf_free(&shown);
     return IO_ERR;
@@ -161,13 +174,13 @@ static enum io read_answer(struct connect *c, struct err *e)
         enum io io = http_head_parse(&c->parser, HTTP_RESPONSE, buf_str(&c->answer), STR("CONNECT"),
                                      &head, &status, e);
         if (io == IO_ERR)
-            return err_wrap(e, "HTTP proxy %s:%u", c->proxy.host, c->proxy.port), IO_ERR;
+            return err_wrap(e, "HTTP proxy %s", c->proxy.endpoint), IO_ERR;
         if (io == IO_DONE && head.status / 100 != 1) {
             if (head.status / 100 != 2)
                 return refuse(c, &head, e);
             if (c->answer.len > head.size)
-                return err_set(e, ERR_PROTOCOL, "HTTP proxy %s:%u sends data of its own",
-                               c->proxy.host, c->proxy.port),
+                return err_set(e, ERR_PROTOCOL, "HTTP proxy %s sends data of its own",
+                               c->proxy.endpoint),
                        IO_ERR;
             return start_tls(c, e) == 0 ? IO_DONE : IO_ERR;
         }
@@ -177,14 +190,12 @@ static enum io read_answer(struct connect *c, struct err *e)
             continue;
         }
         if (c->answer.len >= CONNECT_MAX_ANSWER || !buf_reserve(&c->answer, CONNECT_MAX_ANSWER))
-            return err_set(e, ERR_TOO_LARGE, "HTTP proxy %s:%u answers too much", c->proxy.host,
-                           c->proxy.port),
+            return err_set(e, ERR_TOO_LARGE, "HTTP proxy %s answers too much", c->proxy.endpoint),
                    IO_ERR;
         io = stream_read(c->stream, c->answer.data + c->answer.len,
                          CONNECT_MAX_ANSWER - c->answer.len, &n, e);
         if (io == IO_EOF)
-            return err_set(e, ERR_NETWORK, "HTTP proxy %s:%u hung up", c->proxy.host,
-                           c->proxy.port),
+            return err_set(e, ERR_NETWORK, "HTTP proxy %s hung up", c->proxy.endpoint),
                    IO_ERR;
         if (io != IO_DONE)
             return io;
@@ -223,9 +234,17 @@ static enum io step_shake(struct connect *c, struct err *e)
     return start_dial(c, e) == 0 ? IO_DONE : IO_ERR;
 }
 
-static const char *phase(const struct connect *c)
+/* Too late: who is silent? */
+static enum io give_up(const struct connect *c, struct err *e)
 {
-    return c->state == CONNECT_TUNNEL ? "the HTTP proxy does not answer" : "TLS handshake stalled";
+    long long seconds = (long long)(c->deadline_ms - c->begun_ms + 999) / 1000;
+
+    if (c->state == CONNECT_TUNNEL)
+        err_set(e, ERR_NETWORK, "HTTP proxy %s: no answer within %lld s", c->proxy.endpoint,
+                seconds);
+    else
+        err_set(e, ERR_NETWORK, "TLS handshake stalled: no answer within %lld s", seconds);
+    return IO_ERR;
 }
 
 enum io connect_step(struct connect *c, int64_t now_ms, struct stream **stream, struct err *e)
@@ -244,9 +263,7 @@ enum io connect_step(struct connect *c, int64_t now_ms, struct stream **stream, 
         }
     }
     if (io != IO_ERR && c->state != CONNECT_DIAL && now_ms >= c->deadline_ms)
-        return err_set(e, ERR_NETWORK, "%s: no answer within %lld s", phase(c),
-                       (long long)(c->deadline_ms - c->begun_ms + 999) / 1000),
-               IO_ERR;
+        return give_up(c, e);
     return io;
 }
 

@@ -308,6 +308,9 @@ static bool is_stalled(struct http_call *call, int64_t now_ms)
 
 static enum io fail(struct http_call *call, struct err *e)
 {
+    /* Connected to it; what was said before names it already. */
+    if (!call->is_own_failure && call->is_absolute && call->stream != NULL)
+        err_wrap(&call->failure, "HTTP proxy %s", call->proxy.endpoint);
     if (!call->is_own_failure)
         err_wrap(&call->failure, "%s", call->label.data);
     call->state = HTTP_CALL_FAILED;

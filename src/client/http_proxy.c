@@ -5,7 +5,6 @@
 
 #include "base/base64.h"
 #include "base/env.h"
-#include "net/addr.h"
 
 enum { DEFAULT_PORT = 80, BARE_PORT = 3128 };
 
@@ -52,6 +51,8 @@ static bool is_domain_match(struct str item, struct str host)
         item = str_slice(item, 1, item.len);
     if (str_starts_with(item, STR(".")))
         item = str_slice(item, 1, item.len);
+    if (str_ends_with(item, STR(".")))
+        item.len--;
     if (item.len == 0 || host.len < item.len)
         return false;
     if (!str_equal_nocase(str_slice(host, host.len - item.len, host.len), item))
@@ -170,6 +171,7 @@ static int parse_value(struct http_proxy *out, struct str value, struct err *e)
     } else {
         memcpy(out->host, url.host.p, url.host.len);
         out->port = url.has_port ? url.port : has_scheme ? DEFAULT_PORT : BARE_PORT;
+        addr_format_endpoint(url.host, out->port, out->endpoint);
         out->is_used = true;
         result = take_credentials(out, url.userinfo, e);
     }

@@ -11,12 +11,14 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "net/addr.h"
 #include "proto/url.h"
 
 struct http_proxy {
     bool is_used;
     char host[256];
     uint16_t port;
+    char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
     struct buf authorization; /* "Basic …", empty without credentials; a secret */
 };
 

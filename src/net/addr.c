@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -110,6 +111,14 @@ void addr_put(struct buf *out, const struct addr *a)
     } else {
         buf_puts(out, text);
     }
+}
+
+void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT])
+{
+    bool is_v6 = str_find(host, ':') < host.len;
+
+    host = str_cut(host, MAX_HOST_BYTES);
+    snprintf(out, ADDR_MAX_ENDPOINT, is_v6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(host), port);
 }
 
 uint16_t addr_port(const struct addr *a)

@@ -31,6 +31,10 @@ void addr_interleave(struct addr_list *list);
 /* Appends "1.2.3.4:80" or "[::1]:80". */
 void addr_put(struct buf *out, const struct addr *a);
 
+/* The same of a name or literal: at most ADDR_MAX_ENDPOINT bytes, what does not fit is cut. */
+enum { ADDR_MAX_ENDPOINT = 264 };
+void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT]);
+
 uint16_t addr_port(const struct addr *a);
 
 /* Splits "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), "PORT". ERR_USAGE quoting the text. */

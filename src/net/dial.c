@@ -61,8 +61,7 @@ static int start_attempt(struct dial *d, int64_t now_ms, struct err *e)
     d->next_start_ms = now_ms + DIAL_STAGGER_MS;
     d->fds[i] = socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (d->fds[i] < 0 && is_out_of_resources(errno))
-        return err_errno(e, ERR_FAILED, errno, "cannot connect to %s:%u", d->resolve.host,
-                         d->resolve.port);
+        return err_errno(e, ERR_FAILED, errno, "cannot connect to %s", d->resolve.endpoint);
     if (d->fds[i] < 0) {
         note_failure(d, i, errno, now_ms);
         return 0;
@@ -129,15 +128,14 @@ static bool has_attempt(const struct dial *d)
 
 static enum io fail(struct dial *d, struct err *e)
 {
-    const char *host = d->resolve.host;
-    unsigned port = d->resolve.port;
+    const char *endpoint = d->resolve.endpoint;
 
     /* A refusal by one address tells more than the silence of another. */
     if (has_attempt(d) && weight(d->last_errno) < weight(ECONNREFUSED))
-        err_set(e, ERR_NETWORK, "cannot connect to %s:%u: no answer within %lld s", host, port,
+        err_set(e, ERR_NETWORK, "cannot connect to %s: no answer within %lld s", endpoint,
                 (long long)(d->deadline_ms - d->begun_ms + 999) / 1000);
     else
-        err_errno(e, ERR_NETWORK, d->last_errno, "cannot connect to %s:%u", host, port);
+        err_errno(e, ERR_NETWORK, d->last_errno, "cannot connect to %s", endpoint);
     dial_cancel(d);
     return IO_ERR;
 }

@@ -72,6 +72,7 @@ int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t dea
                        sizeof r->host - 1);
     memcpy(r->host, host.p, host.len);
     r->port = port;
+    addr_format_endpoint(host, port, r->endpoint);
     r->deadline_ms = deadline_ms;
     if (addr_parse_literal(host, port, &r->found.items[0])) {
         r->found.count = 1;

@@ -19,6 +19,7 @@ struct resolve {
     int64_t deadline_ms;
     char host[256];
     uint16_t port;
+    char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
 };
 
 /* Starts; 0 or -1 (host too long, no process). */

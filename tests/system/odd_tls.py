@@ -49,8 +49,10 @@ class Listener:
             threading.Thread(target=self._one, args=(connection,), daemon=True).start()
 
     def _one(self, connection):
-        with contextlib.suppress(OSError, EOFError, ValueError):
+        try:
             self.handle(connection)
+        except (OSError, EOFError, ValueError):
+            connection.close()
 
     def stop(self):
         with contextlib.suppress(OSError):

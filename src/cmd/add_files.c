@@ -58,16 +58,19 @@ static bool count_files(void *owner, uint64_t *files, uint64_t *bytes)
 static void tell(void *owner, struct batch_item *item)
 {
     struct run *run = owner;
+    struct err e;
 
     if (item->code != ERR_NONE) {
-        struct err e;
         err_set(&e, item->code, "%s", item->error == NULL ? "out of memory" : item->error);
         uri_list_fail(&run->list, item->path == NULL ? "?" : item->path, &e);
         return;
     }
     buf_clear(&run->uri);
     kachery_uri_put(&run->uri, item->hash, run->label);
-    uri_list_add(&run->list, item->path, buf_cstr(&run->uri), item->size);
+    if (buf_cstr(&run->uri), buf_check(&run->uri, &e) != 0)
+        uri_list_fail(&run->list, item->path, &e);
+    else
+        uri_list_add(&run->list, item->path, buf_cstr(&run->uri), item->size);
 }
 
 /* Runs the batch to its end. */

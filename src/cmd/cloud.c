@@ -222,7 +222,7 @@ static void print_client(const struct remote *remote, const struct gateway_clien
     buf_puts(&text, "\nOwner: ");
     fs_put_printable(&text, str_of(client->owner_id));
     buf_putc(&text, '\n');
-    cmd_print(buf_str(&text));
+    cmd_print_buf(&text);
     buf_free(&text);
 }
 

@@ -242,14 +242,28 @@ int cmd_fail(const char *name, const struct err *e)
     return is_cloud(name) ? (int)CMD_FAILED : exit_status(e->code);
 }
 
+static bool is_result_lost;
+
 void cmd_print(struct str text)
 {
     if (text.len > 0) /* an empty one may have no address */
         fwrite(text.p, 1, text.len, stdout);
 }
 
+void cmd_print_buf(const struct buf *text)
+{
+    if (text->failed)
+        is_result_lost = true;
+    else
+        cmd_print(buf_str(text));
+}
+
 int cmd_finish(const char *name, int status)
 {
+    if (is_result_lost) {
+        fprintf(stderr, "%s%s: out of memory for a result\n", program(name), name);
+        status = status == CMD_OK ? CMD_FAILED : status;
+    }
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
         return status;
     fprintf(stderr, "%s%s: cannot write to standard output: %s\n", program(name), name,

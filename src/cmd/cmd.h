@@ -16,6 +16,8 @@
 /* Exit statuses (CLI.md). */
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2, CMD_NOT_FOUND = 3, CMD_UNFINISHED = 4 };
 
+struct buf;
+
 struct cmd {
     const char *name; /* the first argument, or in cmd_cloud_table the program's */
     int (*run)(int argc, char **argv);
@@ -81,6 +83,8 @@ void cmd_warn_file(const char *name, const char *path, const struct err *e);
 /* Prints a result to stdout; at the end of every command: flushes and checks stdout, so that a full
  * disk behind a redirect is an error (CMD_FAILED) and not silence. */
 void cmd_print(struct str text);
+/* One that is incomplete for want of memory is not printed, and cmd_finish says so. */
+void cmd_print_buf(const struct buf *text);
 int cmd_finish(const char *name, int status);
 
 #endif

@@ -52,7 +52,8 @@ void entry_list_add(struct entry_list *list, const char *hash, const struct stor
         put_line(&out, buf_cstr(&uri), entry);
     }
     list->is_begun = true;
-    cmd_print(buf_str(&out));
+    out.failed |= uri.failed;
+    cmd_print_buf(&out);
     buf_free(&out);
     buf_free(&uri);
 }

@@ -12,6 +12,7 @@ static void put_lines(struct buf *out, const char *answer)
     struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
     struct str text;
 
+    out->failed |= root == NULL;
     for (const struct json *member = json_first(root); member; member = json_next(member)) {
         fs_put_printable(out, json_key(member));
         buf_puts(out, ": ");
@@ -20,6 +21,7 @@ static void put_lines(struct buf *out, const char *answer)
         } else {
             struct buf value = {0};
             json_put_value(&value, NULL, member);
+            out->failed |= value.failed;
             buf_put(out, buf_str(&value));
             buf_free(&value);
         }
@@ -57,7 +59,7 @@ int info_run(const char *name, const struct kachery_uri *uri, enum info_form for
         put_indented(&out, file.answer);
     else if (file.is_found)
         put_lines(&out, file.answer);
-    cmd_print(buf_str(&out));
+    cmd_print_buf(&out);
     if (file.is_found)
         result = buf_check(&out, e);
     else

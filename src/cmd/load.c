@@ -20,7 +20,7 @@ int load_run(const char *name, const struct remote_fetch *fetch, struct err *e)
     }
     buf_printf(&line, "%s\n", path);
     result = buf_check(&line, e);
-    cmd_print(buf_str(&line));
+    cmd_print_buf(&line);
 out:
     buf_free(&line);
     free(path);

@@ -5,6 +5,17 @@
 #include "cmd/commands.h"
 #include "cmd/entry_list.h"
 
+/* The list has no word for it, so it is said beside the list. */
+static void warn_if_unreadable(const char *hash, const struct store_entry *entry)
+{
+    struct err e;
+
+    if (entry->state != STORE_UNREADABLE)
+        return;
+    err_set(&e, ERR_FAILED, "cannot be looked at now");
+    cmd_warn_file("ls", entry->path != NULL ? entry->path : hash, &e);
+}
+
 static int list_all(const struct store *s, struct entry_list *list, struct err *e)
 {
     struct store_list *entries = store_list_open(s, e);
@@ -16,10 +27,12 @@ static int list_all(const struct store *s, struct entry_list *list, struct err *
         char hash[SHA1_HEX + 1];
         struct store_entry entry = {0};
         step = store_list_next(entries, hash, &entry, e);
-        if (step > 0)
+        if (step > 0) {
+            warn_if_unreadable(hash, &entry);
             entry_list_add(list, hash, &entry);
-        else if (step < 0)
+        } else if (step < 0) {
             status = cmd_fail("ls", e);
+        }
         store_entry_deinit(&entry);
     } while (step != 0 && !ferror(stdout));
     store_list_close(entries);

@@ -99,7 +99,7 @@ static int tell(const struct request *request, const struct answer *answer)
         put_json(&out, answer);
     else
         put_line(&out, answer);
-    cmd_print(buf_str(&out));
+    cmd_print_buf(&out);
     buf_free(&out);
     return cmd_finish("request", exit_status(answer->state));
 }

@@ -28,7 +28,7 @@ static void print_element(struct uri_list *list, const char *path, const char *u
     else
         json_put_null(&out, "error");
     json_close(&out, '}');
-    cmd_print(buf_str(&out));
+    cmd_print_buf(&out);
     buf_free(&out);
 }
 
@@ -46,7 +46,7 @@ void uri_list_add(struct uri_list *list, const char *path, const char *uri, int6
         fs_put_printable(&line, str_of(path));
     }
     buf_putc(&line, '\n');
-    cmd_print(buf_str(&line));
+    cmd_print_buf(&line);
     buf_free(&line);
 }
 

@@ -263,6 +263,16 @@ int add_sync_published(const struct store *s, const struct add_staged *staged, s
     return status;
 }
 
+void add_discard(const struct store *s, const struct add_staged *staged)
+{
+    if (is_there_already(staged))
+        return;
+    char *name = temporary_name(s, staged, NULL);
+    if (name != NULL)
+        unlink(name);
+    free(name);
+}
+
 int add_publish(const struct store *s, const struct add_staged *staged, struct err *e)
 {
     char *temporary, *final = NULL;
@@ -275,10 +285,10 @@ int add_publish(const struct store *s, const struct add_staged *staged, struct e
         final = final_name(s, staged, e);
     if (final != NULL)
         status = rename_into(temporary, final, e);
-    if (status != 0 && temporary != NULL)
-        unlink(temporary);
     free(temporary);
     free(final);
+    if (status != 0)
+        add_discard(s, staged);
     return status;
 }
 
@@ -286,16 +296,6 @@ int add_confirm_link(const struct store *s, const char *path, struct add_staged 
                      struct err *e)
 {
     return is_there_already(staged) ? stage_record(s, path, staged, e) : 0;
-}
-
-void add_discard(const struct store *s, const struct add_staged *staged)
-{
-    if (is_there_already(staged))
-        return;
-    char *name = temporary_name(s, staged, NULL);
-    if (name != NULL)
-        unlink(name);
-    free(name);
 }
 
 static int add_one(const struct store *s, enum store_kind kind, const char *path,

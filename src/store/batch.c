@@ -17,7 +17,7 @@
  */
 
 enum {
-    GROUP_FILES = 64,
+    GROUP_FILES = BATCH_WORKER_PATHS,
     GROUP_BYTES = 1 << 20,         /* a group of small files takes about a millisecond */
     GROUP_MESSAGE_BYTES = 32 << 10, /* half a frame: the next path still fits */
     FSYNC_FILES = 8 /* up to so many are synced one by one: syncfs waits for everybody's data */

@@ -16,6 +16,9 @@ struct worker {
     int64_t id; /* of the job */
     int64_t reported_ms;
     struct buf out;
+    /* Of this job. A parent that lets go may not have read of all of them. */
+    struct add_staged staged[BATCH_WORKER_PATHS];
+    size_t staged_count;
 };
 
 /* False when the parent is gone: nobody wants the work. */
@@ -87,11 +90,9 @@ static bool answer(struct worker *w, struct str path)
         json_put_path(&w->out, "error", str_of(e.msg));
     }
     json_close(&w->out, '}');
-    if (send_out(w))
-        return true;
     if (status == 0)
-        add_discard(w->options->store, &staged);
-    return false;
+        w->staged[w->staged_count++] = staged;
+    return send_out(w);
 }
 
 static bool do_job(struct worker *w, const struct json *job)
@@ -99,12 +100,21 @@ static bool do_job(struct worker *w, const struct json *job)
     const struct json *paths = json_get(job, "paths");
     struct str path;
 
-    if (!json_int(json_get(job, "id"), &w->id))
+    if (!json_int(json_get(job, "id"), &w->id) || json_count(paths) > BATCH_WORKER_PATHS)
         return false;
+    w->staged_count = 0;
     for (const struct json *p = json_first(paths); p != NULL; p = json_next(p))
         if (!json_str(p, &path) || !parent_is_there(w) || !answer(w, path))
             return false;
     return true;
+}
+
+/* The next job, or the end, comes when all results of the last were read; an end that comes before
+ * leaves temporary files of which only we know. Those that were published have lost that name. */
+static void discard_staged(struct worker *w)
+{
+    for (size_t i = 0; i < w->staged_count; i++)
+        add_discard(w->options->store, &w->staged[i]);
 }
 
 int batch_worker_run(int fd, void *ctx)
@@ -118,6 +128,7 @@ int batch_worker_run(int fd, void *ctx)
         goes_on = job != NULL && do_job(&w, job);
         json_free(job);
     }
+    discard_staged(&w);
     buf_free(&in);
     buf_free(&w.out);
     return 0;

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "store/batch.h"
 
-enum { BATCH_REPORT_MS = 100 };
+enum { BATCH_REPORT_MS = 100, BATCH_WORKER_PATHS = 64 /* of one job */ };
 
 /* process_options.run; ctx is the batch's options. */
 int batch_worker_run(int fd, void *ctx);

@@ -27,11 +27,13 @@ static int open_tree(struct store_list *list, struct err *e)
     buf_printf(&path, "%s/%s/", list->store->dir, root);
     list->root_len = path.len;
     const char *name = buf_cstr(&path);
-    if (buf_check(&path, e) != 0 || (stat(name, &st) != 0 && errno != ENOENT)) {
-        status = path.failed ? -1 : err_errno(e, ERR_FAILED, errno, "cannot read %s", name);
+    if (buf_check(&path, e) != 0) {
+        status = -1;
     } else if (stat(name, &st) == 0) {
         list->tree = tree_open(name, NULL, e);
         status = list->tree == NULL ? -1 : 0;
+    } else if (errno != ENOENT) {
+        status = err_errno(e, ERR_FAILED, errno, "cannot read %s", name);
     }
     buf_free(&path);
     return status;

@@ -1,6 +1,5 @@
 #include "store/record.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +14,7 @@ void record_deinit(struct record *r)
     *r = (struct record){0};
 }
 
-static bool take_fields(struct record *out, const struct json *root)
+static int take_fields(struct record *out, const struct json *root, struct err *e)
 {
     struct str path, hash;
     int64_t size;
@@ -25,22 +24,25 @@ static bool take_fields(struct record *out, const struct json *root)
         !json_int(json_get(root, "size"), &size) || size < 0 ||
         !json_number(json_get(root, "mtime"), &mtime) ||
         !json_str(json_get(root, "sha1"), &hash) || !hex_is_lower(hash, SHA1_HEX))
-        return false;
+        return err_set(e, ERR_NOT_FOUND, "not a whole record");
     char *copy = strndup(path.p, path.len);
     if (copy == NULL)
-        return false;
+        return err_set(e, ERR_FAILED, "out of memory");
     *out = (struct record){.path = copy, .size = size, .mtime = mtime};
     memcpy(out->hash, hash.p, SHA1_HEX);
-    return true;
+    return 0;
 }
 
 int record_parse(struct record *out, struct str text, struct err *e)
 {
-    struct json *root = json_parse(text, JSON_SURROGATE_ESCAPE, e);
-    bool is_whole = root != NULL && take_fields(out, root);
+    struct err cause = {0};
+    struct json *root = json_parse(text, JSON_SURROGATE_ESCAPE, &cause);
 
+    if (root == NULL && cause.code != ERR_PROTOCOL)
+        return err_set(e, cause.code, "%s", cause.msg);
+    int status = take_fields(out, root, e);
     json_free(root);
-    return is_whole ? 0 : err_set(e, ERR_NOT_FOUND, "not a whole record");
+    return status;
 }
 
 int record_read(const char *file, struct record *out, struct err *e)

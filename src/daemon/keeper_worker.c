@@ -1,5 +1,6 @@
 #include "daemon/keeper_worker.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -85,8 +86,8 @@ static bool take_message(struct worker *w, const struct json *message)
     return !str_equal(type, STR("leave"));
 }
 
-/* The supervisor is there and may have something to say. */
-static bool wait_for_message(struct worker *w)
+/* IO_EOF when the supervisor is gone. */
+static enum io wait_for_message(struct worker *w)
 {
     struct pollfd p = {.fd = w->fd, .events = POLLIN};
 
@@ -98,28 +99,30 @@ static bool wait_for_message(struct worker *w)
         }
         int ready = poll(&p, 1, (int)left_ms);
         if (ready > 0)
-            return frame_receive(w->fd, &w->in, NULL, NULL) == IO_DONE;
-        if (ready < 0)
-            return false;
+            return frame_receive(w->fd, &w->in, NULL, NULL);
+        if (ready < 0 && errno != EINTR)
+            return IO_ERR;
     }
 }
 
 int keeper_worker_run(int fd, void *ctx)
 {
     struct worker w = {.fd = fd, .options = ctx};
-    bool goes_on = true;
+    enum io got = IO_DONE;
+    bool is_over = false;
 
     config_forget_secret(w.options->config);
     log_set_sink(NULL, NULL);
     open_log(&w);
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
-    while (goes_on && wait_for_message(&w)) {
+    while (!is_over && (got = wait_for_message(&w)) == IO_DONE) {
         struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
-        goes_on = take_message(&w, message);
+        is_over = !take_message(&w, message);
         json_free(message);
     }
-    /* Asked to leave, or alone: nobody shares the resource any more. */
-    if (lease_release(w.options->lease))
+    /* Asked to leave, or alone: nobody shares the resource any more. After an error of ours the
+     * supervisor goes on with another keeper. */
+    if ((is_over || got == IO_EOF) && lease_release(w.options->lease))
         unlink(w.options->status_path);
     buf_free(&w.in);
     buf_free(&w.out);

@@ -104,11 +104,14 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
 {
     char *path = path_in(folder, "owner", "");
     struct buf text = {0};
+    struct err cause = {0};
     int result =
         path == NULL ? err_set(e, ERR_FAILED, "out of memory") : fs_read_file(path, MAX_RECORD,
                                                                               &text, e);
-    struct json *root = result == 0 ? json_parse(buf_str(&text), JSON_STRICT, NULL) : NULL;
+    struct json *root = result == 0 ? json_parse(buf_str(&text), JSON_STRICT, &cause) : NULL;
 
+    if (cause.code == ERR_FAILED)
+        result = err_set(e, ERR_FAILED, "cannot read %s: %s", path, cause.msg);
     *out = (struct lease_holder){.host = "unknown host"};
     if (!take_text(root, "host", out->host, sizeof out->host) ||
         !json_int(json_get(root, "pid"), &out->pid) ||
@@ -166,7 +169,7 @@ static bool is_alive(const char *folder, const struct lease_holder *h, int64_t s
     if (h->pid > 0 && is_of_this_boot(h)) {
         int64_t started = process_started(h->pid);
         return (kill((pid_t)h->pid, 0) == 0 || errno == EPERM) &&
-               (started == 0 || started == h->pid_started);
+               (started == 0 || h->pid_started == 0 || started == h->pid_started);
     }
     char *path = path_in(folder, "owner", "");
     int64_t age = path == NULL ? -1 : age_ms(folder, path);
@@ -185,8 +188,10 @@ static int open_claim(const char *folder, const char *path, struct err *e)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0)
-            return close(fd);
+        if (fd >= 0) {
+            close(fd); /* nothing was written */
+            return 0;
+        }
         if (errno != EEXIST)
             return err_errno(e, ERR_FAILED, errno, "cannot create %s", path);
         if (age_ms(folder, path) < CLAIM_STALE_MS)

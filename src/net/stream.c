@@ -74,6 +74,8 @@ static enum io write_socket(const struct stream *s, struct str first, struct str
     if (errno == EAGAIN)
         return IO_WANT_WRITE;
     err_errno(e, ERR_NETWORK, errno, "cannot send");
+    /* Who did not get all of a request, for whatever reason, shall not be waited for. */
+    shutdown(s->fd, SHUT_WR);
     return IO_ERR;
 }
 

@@ -393,7 +393,8 @@ static void hand_over(struct worker *worker, struct http_conn *conn)
 
     buf_clear(&crew->frame);
     crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, buf_str(&bytes));
-    if (bytes.len <= CREW_MAX_HANDED_BYTES && buf_check(&crew->frame, &e) == 0)
+    if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES &&
+        buf_check(&crew->frame, &e) == 0)
         io = frame_send(worker->process.fd, buf_str(&crew->frame), fd, &e);
     close(fd);
     buf_free(&bytes);

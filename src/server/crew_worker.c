@@ -46,7 +46,7 @@ static void give_back(struct crew_worker *worker, struct http_conn *conn)
 
     buf_clear(&worker->frame);
     crew_frame_put(&worker->frame, CREW_FRAME_CONNECTION, id, buf_str(&bytes));
-    if (bytes.len > CREW_MAX_HANDED_BYTES || buf_check(&worker->frame, &e) != 0 ||
+    if (bytes.failed || bytes.len > CREW_MAX_HANDED_BYTES || buf_check(&worker->frame, &e) != 0 ||
         frame_send(worker->hub.fd, buf_str(&worker->frame), fd, &e) != IO_DONE)
         tell(worker, CREW_FRAME_CLOSED, id);
     close(fd);

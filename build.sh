@@ -10,7 +10,8 @@ usage() {
 usage: ./build.sh [VERB]
   build           build/kachery-resource: one static program (the default)
   demo [FILE]     run its demo on FILE (default: the largest third-party source archive)
-  test [ARG...]   build, lint, unit tests with sanitizers, system tests; ARGs go to pytest
+  test [ARG...]   build, lint, unit tests with sanitizers, system tests; ARGs go to pytest;
+                  with --sanitized or --coverage first, the system tests run such a program
   bench [WORD]    the benchmarks in tests/bench, or those whose name has WORD
   lint            compilers' warnings, cppcheck, layers, sizes
   fuzz [SECONDS]  each target in tests/fuzz for SECONDS (default 60)
@@ -32,7 +33,19 @@ python() {
 # Everything is run even if something fails: one run shows all there is to mend.
 run_tests() {
     build
+    case ${1:-} in
+        --sanitized) variant=asan ;;
+        --coverage) variant=coverage ;;
+        *) variant= ;;
+    esac
+    if [ -n "$variant" ]; then
+        shift
+        ci/variant.sh "$variant"
+        find build/coverage -name '*.gcda' -delete 2>/dev/null || :
+        export UNIT_VARIANT="$variant" KACHERY_RESOURCE_BINARY="$PWD/build/$variant/kachery-resource"
+    fi
     ci/tools.sh
+    ci/faults.sh
     failed=
     ci/lint.sh || failed="$failed lint"
     ci/unit.sh || failed="$failed unit"
@@ -40,6 +53,7 @@ run_tests() {
     # The tests of one file stay together; -n 0 among the arguments runs one after the other.
     python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout 120 tests/system "$@" ||
         failed="$failed system"
+    [ "$variant" != coverage ] || python ci/coverage.py
     [ -z "$failed" ] || { echo "test: failed:$failed" >&2; exit 1; }
 }
 

@@ -44,6 +44,12 @@ variant_flags() {
         sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
         common="-O1 -g -fno-omit-frame-pointer $common"
         ;;
+    coverage)
+        cc=gcc
+        common="-O0 -g $common"
+        counted=--coverage
+        libs=-lm
+        ;;
     fuzz)
         cc=$(command -v clang-14 || command -v clang || echo clang)
         cc=${cc##*/}
@@ -51,7 +57,7 @@ variant_flags() {
         common="-O1 -g -fno-omit-frame-pointer $common"
         ;;
     *)
-        echo "build: no variant '$variant': want musl, debug, asan or fuzz" >&2
+        echo "build: no variant '$variant': want musl, debug, asan, coverage or fuzz" >&2
         exit 2
         ;;
     esac
@@ -59,7 +65,7 @@ variant_flags() {
     # Upstream's code is not ours to mend: no warnings, and no UBSan for what is written on purpose.
     third_flags="-w -D_GNU_SOURCE $common"
     case $variant in asan | fuzz) third_flags="$third_flags -fsanitize=address" ;; esac
-    own_flags="$language $warnings $common $sanitize"
+    own_flags="$language $warnings $common $sanitize ${counted:-}"
 }
 
 # musl-gcc -static-pie links dynamically without saying so: name every file of the link ourselves.
@@ -81,12 +87,17 @@ link() {
     else
         out=$1
         shift
-        $cc $sanitize -Wl,--gc-sections -o "$out" "$@" $dir/libkachery.a $dir/libthird.a ${libs:-}
+        $cc $sanitize ${counted:-} -Wl,--gc-sections -o "$out" "$@" $dir/libkachery.a $dir/libthird.a ${libs:-}
     fi
 }
 
 # link_program OUT OBJECT...: link, and of a release keep the symbols beside it.
 link_program() {
+    if [ "$variant" = coverage ]; then
+        $cc -O1 -c -o "$dir/exit.o" tests/coverage/exit.c
+        link "$@" "$dir/exit.o" -Wl,--wrap=_exit
+        return
+    fi
     if [ "$variant" != musl ]; then
         link "$@"
         return

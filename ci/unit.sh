@@ -1,12 +1,12 @@
 #!/bin/sh
 # ci/unit.sh [WORD]: build and run the unit tests (all, or those whose name has WORD) under
-# AddressSanitizer and UBSan. Each tests/unit/test_*.c is a program of its own, run from the top.
+# AddressSanitizer and UBSan (or as UNIT_VARIANT says). Each tests/unit/test_*.c is a program of its own, run from the top.
 set -eu
 cd "$(dirname "$0")/.."
 . ci/flags.sh
-ci/variant.sh asan
-variant_flags asan
-out=build/asan/unit
+ci/variant.sh "${UNIT_VARIANT:-asan}"
+variant_flags "${UNIT_VARIANT:-asan}"
+out=$dir/unit
 mkdir -p "$out"
 tests=$(find tests/unit -name "test_*.c" 2>/dev/null | grep -e "${1:-}" | LC_ALL=C sort)
 [ -n "$tests" ] || { echo "unit: no test program in tests/unit has '${1:-}' in its name"; exit 0; }
@@ -28,8 +28,8 @@ fresh=true
 for dep in \$source $dir/libkachery.a $dir/libthird.a tests/unit/*.h; do
     [ ! -f "\$dep" ] || [ "\$program" -nt "\$dep" ] || fresh=false
 done
-\$fresh || $cc $own_flags -Itests/unit $sanitize -Wl,--gc-sections -o "\$program" "\$source" \\
-    $dir/libkachery.a $dir/libthird.a -lcmocka > "\$program.log" 2>&1 ||
+\$fresh || $cc $own_flags -Itests/unit $sanitize ${counted:-} -Wl,--gc-sections -o "\$program" "\$source" \\
+    $dir/libkachery.a $dir/libthird.a -lcmocka ${libs:-} > "\$program.log" 2>&1 ||
     { echo "FAIL \$source does not compile"; cat "\$program.log"; rm -f "\$program"; exit 1; }
 if timeout 120 $fixed "\$program" > "\$program.log" 2>&1; then
     echo "ok   \$source (\$(grep -c '^\[       OK' "\$program.log") cases)"

@@ -3,6 +3,7 @@
 #   musl    build/kachery-resource: static, stripped; build/kachery-resource.debug: with symbols
 #   debug   build/debug/kachery-resource: glibc, no sanitizer, for valgrind and gdb
 #   asan    build/asan/kachery-resource: glibc, AddressSanitizer and UBSan, for the unit tests
+#   coverage build/coverage/kachery-resource: counts the branches that it takes, see ci/coverage.py
 #   fuzz    build/fuzz/: the same with clang's libFuzzer; no program
 # Each also makes <folder>/libkachery.a (all but main) and <folder>/libthird.a.
 set -eu

@@ -12,6 +12,10 @@ import proxy_double  # noqa: E402
 import zone_double  # noqa: E402
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all-faults", action="store_true", help="test_faults.py takes every failure, for an hour or so")
+
+
 @pytest.fixture
 def store(tmp_path):
     """An empty local store and the environment of its user."""

@@ -1,17 +1,24 @@
 #include "net/resolve.h"
 
 #include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "proc/frame.h"
 
-/* The child's answer: a literal a line, or '!' and a reason. */
+#define SILENCE "the name servers do not answer, or fail"
+
+/* A child's question, and its answer: a literal a line, or '!' and a reason. */
+struct question {
+    const char *host;
+    int family;
+};
 
 static const char *reason_of(int status)
 {
     switch (status) {
-    case EAI_AGAIN: return "the name servers do not answer";
+    case EAI_AGAIN: return SILENCE;
     case EAI_NONAME: return "no such name";
     default: return gai_strerror(status);
     }
@@ -28,16 +35,18 @@ static void put_literal(struct buf *out, const struct addrinfo *found)
 
 /* musl compares names in /etc/hosts byte by byte: nobody writes them there in upper case, nor with
  * the final dot of an absolute name. */
-static int find_addresses(const char *host, struct addrinfo **found)
+static int find_addresses(const struct question *q, struct addrinfo **found)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {.ai_family = q->family, .ai_socktype = SOCK_STREAM};
     char name[sizeof((struct resolve *)0)->host];
-    size_t len = strlen(host);
+    size_t len = strlen(q->host);
 
-    for (size_t i = 0; i <= len; i++)
-        name[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] + ('a' - 'A')) : host[i];
+    for (size_t i = 0; i <= len; i++) {
+        char c = q->host[i];
+        name[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    }
     int status = getaddrinfo(name, NULL, &hints, found);
-    if (status != EAI_NONAME || len < 2 || name[len - 1] != '.')
+    if (status == 0 || len < 2 || name[len - 1] != '.')
         return status;
     name[len - 1] = '\0';
     return getaddrinfo(name, NULL, &hints, found);
@@ -45,12 +54,11 @@ static int find_addresses(const char *host, struct addrinfo **found)
 
 static int look_up(int fd, void *ctx)
 {
-    const struct resolve *r = ctx;
     struct addrinfo *found = NULL;
     struct buf answer = {0};
     size_t count = 0;
 
-    int status = find_addresses(r->host, &found);
+    int status = find_addresses(ctx, &found);
     for (struct addrinfo *i = found; status == 0 && i != NULL && count < ADDR_MAX; i = i->ai_next)
         if (i->ai_family == AF_INET || i->ai_family == AF_INET6) {
             put_literal(&answer, i);
@@ -61,11 +69,17 @@ static int look_up(int fd, void *ctx)
     return frame_send(fd, buf_str(&answer), -1, NULL) == IO_DONE ? 0 : 1;
 }
 
+static int start_child(const struct resolve *r, int family, struct process *process, struct err *e)
+{
+    struct question question = {r->host, family};
+    const struct process_options options = {.name = "resolver", .run = look_up, .ctx = &question};
+
+    return process_start(process, &options, e);
+}
+
 int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t deadline_ms,
                   struct err *e)
 {
-    struct process_options options = {.name = "resolver", .run = look_up, .ctx = r};
-
     memset(r, 0, sizeof *r);
     if (host.len == 0 || host.len >= sizeof r->host || memchr(host.p, '\0', host.len) != NULL)
         return err_set(e, ERR_USAGE, "host name of %zu bytes: want 1-%zu", host.len,
@@ -79,19 +93,20 @@ int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t dea
         r->is_found = true;
         return 0;
     }
-    if (process_start(&r->process, &options, e) != 0)
+    r->second_ms = clock_now_ms() + RESOLVE_SECOND_MS;
+    if (start_child(r, AF_UNSPEC, &r->process, e) != 0)
         return err_wrap(e, "cannot find the address of %s", r->host);
     return 0;
 }
 
-/* What the child found, or its reason. */
-static enum io take_answer(struct resolve *r, struct str text, struct addr_list *out, struct err *e)
+/* What a child found. False: *reason says why it found nothing. */
+static bool take_answer(struct resolve *r, struct str text, struct str *reason)
 {
     r->found.count = 0;
-    if (text.len > 0 && text.p[0] == '!') {
-        err_set(e, ERR_NETWORK, "cannot find the address of %s: %.*s", r->host,
-                STR_ARG(str_slice(text, 1, text.len)));
-        return IO_ERR;
+    *reason = STR("no address");
+    if (str_starts_with(text, STR("!"))) {
+        *reason = str_slice(text, 1, text.len);
+        return false;
     }
     while (text.len > 0 && r->found.count < ADDR_MAX) {
         size_t end = str_find(text, '\n');
@@ -99,56 +114,92 @@ static enum io take_answer(struct resolve *r, struct str text, struct addr_list 
             r->found.count++;
         text = str_slice(text, end + 1, text.len);
     }
-    if (r->found.count == 0) {
-        err_set(e, ERR_NETWORK, "cannot find the address of %s", r->host);
-        return IO_ERR;
-    }
-    r->is_found = true;
-    *out = r->found;
-    return IO_DONE;
+    r->is_found = r->found.count > 0;
+    return r->is_found;
 }
 
 static enum io fail(struct resolve *r, const char *reason, struct err *e)
 {
-    process_kill(&r->process);
+    resolve_cancel(r);
     err_set(e, ERR_NETWORK, "cannot find the address of %s: %s", r->host, reason);
     return IO_ERR;
 }
 
-enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
+/* Has a child something to say? IO_EOF: it ended without a word. IO_ERR: it found nothing. */
+static enum io hear(struct resolve *r, struct process *process, char *reason)
 {
     struct buf answer = {0};
-    enum io io;
+    struct str why;
+    enum io io = process->fd > 0 ? frame_receive(process->fd, &answer, NULL, NULL) : IO_EOF;
 
-    if (r->is_found) {
-        *out = r->found;
-        return IO_DONE;
-    }
-    io = r->process.fd > 0 ? frame_receive(r->process.fd, &answer, NULL, NULL) : IO_EOF;
-    if (io == IO_WANT_READ) {
-        if (r->deadline_ms != CLOCK_NEVER_MS && now_ms >= r->deadline_ms)
-            io = fail(r, "the name servers do not answer", e);
-    } else if (io == IO_DONE) {
-        process_close(&r->process);
-        io = take_answer(r, buf_str(&answer), out, e);
-    } else {
-        io = fail(r, "the look-up process ended", e);
+    if (io == IO_ERR)
+        io = IO_EOF;
+    if (io != IO_WANT_READ)
+        process_close(process);
+    if (io == IO_DONE && !take_answer(r, buf_str(&answer), &why)) {
+        snprintf(reason, sizeof r->reason, "%.*s", STR_ARG(why));
+        io = IO_ERR;
     }
     buf_free(&answer);
     return io;
 }
 
+static void hear_second(struct resolve *r, int64_t now_ms)
+{
+    char ignored[sizeof r->reason];
+    enum io io;
+
+    if (!r->has_second && (r->has_failed || now_ms >= r->second_ms)) {
+        r->has_second = true;
+        r->has_second_failed = start_child(r, AF_INET, &r->second, NULL) != 0;
+    }
+    if (!r->has_second || r->has_second_failed)
+        return;
+    io = hear(r, &r->second, ignored);
+    r->has_second_failed = io == IO_EOF || io == IO_ERR;
+}
+
+enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
+{
+    enum io io = IO_ERR;
+
+    if (!r->is_found && !r->has_failed) {
+        io = hear(r, &r->process, r->reason);
+        if (io == IO_EOF)
+            return fail(r, "the look-up process ended", e);
+        r->has_failed = io == IO_ERR;
+    }
+    if (!r->is_found)
+        hear_second(r, now_ms);
+    if (r->is_found) {
+        *out = r->found;
+        resolve_cancel(r);
+        return IO_DONE;
+    }
+    if (r->has_failed && r->has_second_failed)
+        return fail(r, r->reason, e);
+    if (r->deadline_ms != CLOCK_NEVER_MS && now_ms >= r->deadline_ms)
+        return fail(r, r->has_failed ? r->reason : SILENCE, e);
+    return IO_WANT_READ;
+}
+
 void resolve_poll(const struct resolve *r, struct pollset *set)
 {
-    if (r->is_found || r->process.fd <= 0) {
+    if (r->is_found || (r->process.fd <= 0 && r->second.fd <= 0)) {
         pollset_wake_at(set, clock_now_ms());
         return;
     }
-    pollset_add(set, r->process.fd, POLLIN);
+    if (r->process.fd > 0)
+        pollset_add(set, r->process.fd, POLLIN);
+    if (r->second.fd > 0)
+        pollset_add(set, r->second.fd, POLLIN);
+    if (!r->has_second)
+        pollset_wake_at(set, r->second_ms);
     pollset_wake_at(set, r->deadline_ms);
 }
 
 void resolve_cancel(struct resolve *r)
 {
     process_kill(&r->process);
+    process_kill(&r->second);
 }

@@ -1,6 +1,10 @@
 /*
  * Name look-ups with a deadline: getaddrinfo in a child process, since musl's blocks for seconds
  * when name servers are silent. Literals are answered at once, without a child.
+ *
+ * musl's look-up of all addresses fails as a whole when the question for IPv6 addresses alone is
+ * not answered, or answered with an error, as some firewalls and name servers do. So a second child
+ * asks for IPv4 addresses alone when the first has failed or takes long.
  */
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H
@@ -12,11 +16,14 @@
 #include "proc/pollset.h"
 #include "proc/process.h"
 
+enum { RESOLVE_SECOND_MS = 300 }; /* when the second child begins */
+
 struct resolve {
-    struct process process;
+    struct process process, second;
     struct addr_list found;
-    bool is_found;
-    int64_t deadline_ms;
+    bool is_found, has_failed, has_second, has_second_failed;
+    int64_t second_ms, deadline_ms; /* clock_now_ms() */
+    char reason[96];                /* of the first child's failure */
     char host[256];
     uint16_t port;
     char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
@@ -27,7 +34,7 @@ int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t dea
                   struct err *e);
 
 /* IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ. IO_ERR: ERR_NETWORK "cannot find the
- * address of HOST: …" or "name servers do not answer". */
+ * address of HOST: …" with the reason. */
 enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e);
 
 void resolve_poll(const struct resolve *r, struct pollset *set);

@@ -33,9 +33,9 @@ def without_notify(stream):
 class Listener:
     """Each connection is handled in a thread of its own: `handle(socket)`. `accepted` counts them."""
 
-    def __init__(self, handle):
+    def __init__(self, handle, host="127.0.0.1"):
         self.handle, self.accepted, self.kept = handle, 0, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
 

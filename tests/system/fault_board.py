@@ -2,6 +2,7 @@
 import collections
 import mmap
 import os
+import re
 import struct
 import subprocess
 
@@ -11,6 +12,8 @@ PROGRAM = harness.ROOT / "build" / "asan" / "kachery-resource-faults"
 HEAD, PLACE = struct.Struct("<4I2Q2I"), struct.Struct("<Q2I16s14I")
 MAX_PLACES = 8192
 NOTE, AT_PLACE, AT_CALL = 0, 1, 2
+
+KILLED = re.compile(r"(==\d+==Unable to get registers from thread \d+\.\n)+")
 
 Place = collections.namedtuple("Place", "hash function calls kinds frames")
 
@@ -80,8 +83,9 @@ class Board:
         return f"{place.function} in way {kind}: {way}"
 
     def reports(self):
-        """What the sanitizers wrote."""
-        return "\n".join(path.read_text(errors="replace")[:6000] for path in sorted(self.folder.glob("sanitizer.*")))
+        """What the sanitizers wrote. A worker that is killed while its leaks are looked for has none of its own to tell."""
+        texts = [path.read_text(errors="replace")[:6000] for path in sorted(self.folder.glob("sanitizer.*"))]
+        return "\n".join(text for text in texts if not KILLED.fullmatch(text))
 
     def forget_reports(self):
         for path in self.folder.glob("sanitizer.*"):

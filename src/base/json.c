@@ -6,6 +6,7 @@
 #include <cJSON.h>
 
 #include "base/json_check.h"
+#include "base/quote.h"
 
 /*
  * A document lives in one arena: cJSON's allocations are served from a block that json_check
@@ -93,7 +94,10 @@ static int compare_keys(const void *a, const void *b)
 
 static int duplicate(const cJSON *member, struct err *e)
 {
-    return err_set(e, ERR_PROTOCOL, "malformed JSON: duplicate key \"%.100s\"", member->string);
+    char quoted[QUOTE_SIZE];
+
+    return err_set(e, ERR_PROTOCOL, "malformed JSON: duplicate key \"%s\"",
+                   quote_str(quoted, str_of(member->string)));
 }
 
 /* For objects of many members, which a stranger may send: by sorting. */

@@ -5,6 +5,8 @@
 
 #include <yaml.h>
 
+#include "base/quote.h"
+
 enum { YAML_MAX_DEPTH = 16, YAML_MAX_NODES = 10000 };
 
 struct yaml {
@@ -166,10 +168,12 @@ static struct yaml *load_node(struct loader *l, int depth, bool *is_end);
 static int set_key(const struct loader *l, const struct yaml *mapping, struct yaml *key,
                    struct yaml *child)
 {
+    char quoted[QUOTE_SIZE];
+
     for (const struct yaml *other = mapping->first; other != NULL; other = other->next)
         if (str_equal(yaml_key(other), yaml_text(key)))
-            return err_set(l->e, ERR_PROTOCOL, "%s:%zu: duplicate key \"%.100s\"", l->name,
-                           key->line, key->text);
+            return err_set(l->e, ERR_PROTOCOL, "%s:%zu: duplicate key \"%s\"", l->name,
+                           key->line, quote_str(quoted, yaml_text(key)));
     child->key = key->text;
     child->key_len = key->text_len;
     child->line = key->line;

@@ -101,6 +101,7 @@ static const struct bad_case {
     {"Latin-1 key", "{\"caf\xe9\":1}", " at byte 5: not UTF-8"},
     {"duplicate key", "{\"a\":1,\"b\":2,\"a\":3}", ": duplicate key \"a\""},
     {"duplicate key, escaped", "[{\"a\":1,\"\\u0061\":3}]", ": duplicate key \"a\""},
+    {"duplicate key, line ends", "{\"\\n\":1,\"\\n\":3}", ": duplicate key \"\\x0a\""},
     {"duplicate key, deep", "{\"x\":[[{\"k\":{\"\":1,\"\":1}}]]}", ": duplicate key \"\""},
 };
 

@@ -89,6 +89,7 @@ static const struct bad_case {
     const char *name, *text, *want;
 } bad_cases[] = {
     {"duplicate key", "a: 1\nb: 2\n'a': 3\n", "f.yaml:3: duplicate key \"a\""},
+    {"duplicate key, line ends", "\"\\n\": 1\n\"\\n\": 3\n", "f.yaml:2: duplicate key \"\\x0a\""},
     {"duplicate key, deep", "x:\n  - a: 1\n    a: 2\n", "f.yaml:3: duplicate key \"a\""},
     {"alias", "a: &x 1\nb: *x\n", "f.yaml:2: aliases are not supported"},
     {"tag", "a: 1\nb: !!js/function 'x'\n",

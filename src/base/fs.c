@@ -353,6 +353,15 @@ void fs_put_printable(struct buf *out, struct str path)
     }
 }
 
+void fs_put_open_path(int fd, struct buf *out)
+{
+    char link[sizeof "/proc/self/fd/" + 10], path[PATH_MAX];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path);
+    buf_put(out, n > 0 ? (struct str){path, (size_t)n} : STR("a file"));
+}
+
 int fs_set_nonblocking(int fd, struct err *e)
 {
     int status_flags = fcntl(fd, F_GETFL), fd_flags = fcntl(fd, F_GETFD);

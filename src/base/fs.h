@@ -65,6 +65,9 @@ double fs_mtime(const struct stat *st);
  * as UTF-8) as \xHH. */
 void fs_put_printable(struct buf *out, struct str path);
 
+/* Appends the path of an open file as the kernel tells it, "a file" where /proc does not. */
+void fs_put_open_path(int fd, struct buf *out);
+
 /* Sets O_NONBLOCK and FD_CLOEXEC as asked. */
 int fs_set_nonblocking(int fd, struct err *e);
 

@@ -20,20 +20,46 @@ struct download {
     char range[VALUE_BYTES];
 };
 
-/* True when the field's list of entity tags has ours, or is "*" (RFC 9110 §13.1). */
-static bool has_etag(struct str list, const char *etag)
+/* True when the field's list of entity tags has ours, or is "*". Weak ones are just as good where
+ * the weak comparison is the one to be made (RFC 9110 §8.8.3.2). */
+static bool has_etag(struct str list, const char *etag, bool is_weak_enough)
 {
     for (size_t start = 0; start <= list.len;) {
         struct str rest = str_slice(list, start, list.len);
         size_t comma = str_find(rest, ',');
         struct str item = str_trim(str_slice(rest, 0, comma));
-        if (str_starts_with(item, STR("W/")))
+        if (is_weak_enough && str_starts_with(item, STR("W/")))
             item = str_slice(item, 2, item.len);
         if (str_equal(item, STR("*")) || str_equal(item, str_of(etag)))
             return true;
         start += comma + 1;
     }
     return false;
+}
+
+/* The date in that header; -1 without one that can be read, which is then ignored. */
+static int64_t date_in(const struct http_head *head, const char *name)
+{
+    const struct str *value = http_head_get(head, name);
+
+    return value == NULL ? -1 : http_head_parse_date(*value);
+}
+
+/* 412 or 304 when a condition says so, else 0 (RFC 9110 §13.2.2): tags count more than dates. */
+static int judge_conditions(const struct download *d, const struct http_head *head)
+{
+    const struct str *match = http_head_get(head, "If-Match");
+    const struct str *none_match = http_head_get(head, "If-None-Match");
+    int64_t unmodified_ms = date_in(head, "If-Unmodified-Since");
+    int64_t modified_ms = date_in(head, "If-Modified-Since");
+
+    if (match != NULL ? !has_etag(*match, d->etag, false)
+                      : unmodified_ms >= 0 && d->modified_ms > unmodified_ms)
+        return 412;
+    if (none_match != NULL ? has_etag(*none_match, d->etag, true)
+                           : modified_ms >= 0 && d->modified_ms <= modified_ms)
+        return 304;
+    return 0;
 }
 
 /* If-Range: the range is wanted only of this very object. */
@@ -43,7 +69,7 @@ static bool is_range_valid(const struct download *d, const struct http_head *hea
 
     if (condition == NULL || str_equal(*condition, str_of(d->etag)))
         return true;
-    return http_head_parse_date(*condition) == d->modified_ms / 1000 * 1000;
+    return http_head_parse_date(*condition) == d->modified_ms;
 }
 
 static void choose_range(struct download *d, const struct http_head *head)
@@ -104,15 +130,12 @@ static void answer(struct http_conn *conn, struct download *d)
 
 static void serve(struct http_conn *conn, const struct http_head *head, struct download *d)
 {
-    const struct str *match = http_head_get(head, "If-Match");
-    const struct str *none_match = http_head_get(head, "If-None-Match");
+    int condition = judge_conditions(d, head);
     struct buf text = {0};
 
     choose_range(d, head);
-    if (match != NULL && !has_etag(*match, d->etag))
-        d->status = 412;
-    else if (none_match != NULL && has_etag(*none_match, d->etag))
-        d->status = 304;
+    if (condition != 0)
+        d->status = condition;
     if (d->status == 206)
         buf_printf(&text, "bytes %lld-%lld/%lld", (long long)d->start, (long long)d->end - 1,
                    (long long)d->size);

@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -25,12 +26,22 @@ static int fail(struct err *e, int number, const char *doing)
     return err_errno(e, is_full ? ERR_TOO_LARGE : ERR_FAILED, number, "%s", doing);
 }
 
-/* Locks it; false when bucket_file_clean of another process took it for a left-over in between. */
-static bool lock(int fd)
+/* Some file systems have no locks (NFS without lockd, Lustre mounted without them). */
+enum lock { LOCK_TAKEN, LOCK_OF_ANOTHER, LOCK_UNKNOWN };
+
+static enum lock try_lock(int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return LOCK_TAKEN;
+    return errno == EWOULDBLOCK ? LOCK_OF_ANOTHER : LOCK_UNKNOWN;
+}
+
+/* False when bucket_file_clean of another process took it for a left-over in between. */
+static bool is_ours(int fd)
 {
     struct stat st;
 
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+    return try_lock(fd) != LOCK_OF_ANOTHER && fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
 static int create(struct bucket_file *file, const struct site *site, struct err *e)
@@ -44,7 +55,7 @@ static int create(struct bucket_file *file, const struct site *site, struct err 
         file->fd = open(buf_cstr(&file->temporary), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file->fd < 0)
             return fail(e, errno, "cannot make a file for the upload");
-        if (lock(file->fd))
+        if (is_ours(file->fd))
             return 0;
         close(file->fd);
         unlink(buf_cstr(&file->temporary));
@@ -52,12 +63,14 @@ static int create(struct bucket_file *file, const struct site *site, struct err 
     return err_set(e, ERR_FAILED, "cannot lock a file for the upload");
 }
 
-/* Refuses before the first byte what cannot fit; what fills the disk meanwhile fails later. */
+/* Refuses before the first byte what cannot fit; what fills the disk meanwhile fails later. A file
+ * system that does not know its size (many in user space) says 0 blocks. */
 static int check_room(int fd, int64_t size, struct err *e)
 {
     struct statvfs fs;
 
-    if (fstatvfs(fd, &fs) == 0 && (uint64_t)size / fs.f_frsize > fs.f_bavail)
+    if (fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_frsize > 0 &&
+        (uint64_t)size / fs.f_frsize > fs.f_bavail)
         return fail(e, ENOSPC, "cannot take the upload");
     return 0;
 }
@@ -182,14 +195,24 @@ void bucket_file_discard(struct bucket_file *file)
     file->fd = -1;
 }
 
-/* A left-over is one that nobody holds the lock of. */
+/* One that nobody holds the lock of; where there are no locks, one that is as it is for long. */
+static bool is_left_over(int fd)
+{
+    enum lock lock = try_lock(fd);
+    struct stat st;
+
+    return lock == LOCK_TAKEN ||
+           (lock == LOCK_UNKNOWN && fstat(fd, &st) == 0 &&
+            clock_wall_ms() / 1000 - (int64_t)st.st_mtim.tv_sec > BUCKET_FILE_LEFT_OVER_S);
+}
+
 static void clean_one(int dir, const char *name)
 {
     int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir, name, 0) == 0)
+    if (is_left_over(fd) && unlinkat(dir, name, 0) == 0)
         log_line(LOG_INFO, "removed an unfinished upload %s", name);
     close(fd);
 }

@@ -1,7 +1,7 @@
 /*
  * An object while it is uploaded: written under a temporary name and locked, so that what a killed
- * process left is told from what is being written; visible under its own name only when size and
- * SHA-1 are right and everything is on the disk.
+ * process left is told from what is being written (where files cannot be locked, by its age);
+ * visible under its own name only when size and SHA-1 are right and everything is on the disk.
  */
 #ifndef SERVER_BUCKET_FILE_H
 #define SERVER_BUCKET_FILE_H
@@ -13,8 +13,10 @@
 #include "base/sha1.h"
 #include "server/site.h"
 
-/* After so many bytes the kernel is told to start writing them to the disk. */
-enum { BUCKET_FILE_WRITEBACK_BYTES = 8 << 20 };
+enum {
+    BUCKET_FILE_WRITEBACK_BYTES = 8 << 20, /* the kernel is told to start writing so many */
+    BUCKET_FILE_LEFT_OVER_S = 24 * 3600    /* without locks: unwritten for so long, nobody's */
+};
 
 /* All zeros, then bucket_file_open. */
 struct bucket_file {

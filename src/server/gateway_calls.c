@@ -59,7 +59,8 @@ static int authorize(const struct gateway_context *ctx, const struct site_zone *
 
 /* ---- objects ---- */
 
-/* 1 and the size, 0 when there is no such object, -1. */
+/* 1 and the size, 0 when there is no such object, -1. A symbolic link is none: the bucket does not
+ * follow it either, and an upload replaces it. */
 static int object_size(const struct gateway_context *ctx, struct str key, int64_t *size,
                        struct err *e)
 {
@@ -68,7 +69,7 @@ static int object_size(const struct gateway_context *ctx, struct str key, int64_
     int result = 1;
 
     site_put_object_path(ctx->site, key, &path);
-    if (stat(buf_cstr(&path), &st) != 0)
+    if (lstat(buf_cstr(&path), &st) != 0)
         result = errno == ENOENT || errno == ENOTDIR
                      ? 0
                      : err_errno(e, ERR_FAILED, errno, "cannot look at an object");
@@ -94,7 +95,7 @@ static bool is_damaged(const struct gateway_context *ctx, struct str key, struct
     int fd;
 
     site_put_object_path(ctx->site, key, &path);
-    fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC);
+    fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     sha1_init(&sha1);
     while (fd >= 0 && total <= GATEWAY_API_MAX_CHECKED_BYTES &&
            (n = read(fd, chunk, sizeof chunk)) > 0) {

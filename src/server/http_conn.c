@@ -314,7 +314,8 @@ void http_conn_go_on(struct http_conn *conn)
     if (conn->state == HTTP_CONN_IDLE && conn->must_close) {
         shutdown(conn->source.fd, SHUT_WR);
         http_conn_set_state(conn, HTTP_CONN_LINGER);
-    } else if (conn->state == HTTP_CONN_IDLE && conn->in.len > 0) {
+    } else if ((conn->state == HTTP_CONN_IDLE || conn->state == HTTP_CONN_SKIP) &&
+               conn->in.len > 0) {
         http_conn_feed(conn, STR(""));
         return;
     }

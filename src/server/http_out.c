@@ -2,16 +2,19 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "server/cors.h"
 #include "server/http_conn.h"
 
-enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384 };
+enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384, COPY_BYTES = 65536 };
 
 bool http_out_is_empty(const struct http_conn *conn)
 {
@@ -157,21 +160,62 @@ static enum sent send_buffer(struct http_conn *conn)
     return SENT_ALL;
 }
 
+/* sendfile(2) by way of our memory, for file systems that have no such thing. *is_read tells a file
+ * that could not be read from a client that is gone. */
+static ssize_t copy_file(struct http_conn *conn, size_t want, bool *is_read)
+{
+    char chunk[COPY_BYTES];
+    ssize_t n = pread(conn->file_fd, chunk, want < sizeof chunk ? want : sizeof chunk,
+                      (off_t)conn->file_offset);
+
+    *is_read = n > 0 || (n < 0 && errno == EINTR);
+    return n <= 0 ? n : send(conn->source.fd, chunk, (size_t)n, MSG_NOSIGNAL);
+}
+
+static bool is_file_error(int number)
+{
+    return number == EIO || number == ESTALE || number == EUCLEAN || number == EBADMSG;
+}
+
+static ssize_t send_part(struct http_conn *conn, size_t want, bool *is_read)
+{
+    off_t offset = (off_t)conn->file_offset;
+    ssize_t n = sendfile(conn->source.fd, conn->file_fd, &offset, want);
+
+    if (n < 0 && (errno == EINVAL || errno == ENOSYS))
+        return copy_file(conn, want, is_read);
+    *is_read = n > 0 || (n < 0 && !is_file_error(errno));
+    return n;
+}
+
+/* The client can only be told by cutting its connection; who runs the server reads why. */
+static enum sent cannot_read(const struct http_conn *conn, ssize_t n)
+{
+    const char *cause = n == 0 ? "it became shorter" : strerror(errno);
+    struct buf path = {0};
+
+    fs_put_open_path(conn->file_fd, &path);
+    log_line(LOG_ERROR, "cannot read %s at %lld: %s", buf_cstr(&path),
+             (long long)conn->file_offset, cause);
+    buf_free(&path);
+    return SENT_FAILED;
+}
+
 /* At most one turn's worth, so that one fast reader does not keep the others waiting. */
 static enum sent send_file(struct http_conn *conn)
 {
     int64_t budget = HTTP_SERVER_SENDFILE_BYTES;
+    bool is_read;
 
     while (conn->file_left > 0 && budget > 0) {
-        off_t offset = (off_t)conn->file_offset;
         size_t want = (size_t)(conn->file_left < budget ? conn->file_left : budget);
-        ssize_t n = sendfile(conn->source.fd, conn->file_fd, &offset, want);
+        ssize_t n = send_part(conn, want, &is_read);
+        if (!is_read)
+            return cannot_read(conn, n);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
-        if (n == 0)
-            return SENT_FAILED; /* the file became shorter than the head promised */
         conn->file_offset += n;
         conn->file_left -= n;
         budget -= n;

@@ -322,12 +322,14 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
         return;
     }
     if (ws_frame_check_request(request->head, &status, &e) != 0) {
-        struct http_header version = {STR("Sec-WebSocket-Version"), STR("13")};
+        const struct http_header wanted[] = {{STR("Connection"), STR("Upgrade")},
+                                             {STR("Upgrade"), STR("websocket")},
+                                             {STR("Sec-WebSocket-Version"), STR("13")}};
         http_conn_answer(conn, &(struct http_answer){.status = status,
                                                      .content_type = "text/plain; charset=utf-8",
                                                      .body = str_of(e.msg),
-                                                     .headers = &version,
-                                                     .header_count = 1,
+                                                     .headers = wanted,
+                                                     .header_count = 3,
                                                      .must_close = true});
         return;
     }

@@ -164,6 +164,7 @@ def test_pipelined_for_different_processes(zone):
 
 # ---- ranges and conditions ----
 
+EARLIER, LATER = "Thu, 01 Jan 2015 00:00:00 GMT", "Thu, 01 Jan 2099 00:00:00 GMT"
 RANGES = [
     (["-r", "0-0"], 206, slice(0, 1)), (["-r", "5-9"], 206, slice(5, 10)), (["-r", "15-"], 206, slice(15, None)),
     (["-r", "-4"], 206, slice(-4, None)), (["-r", "-400"], 206, slice(None)), (["-r", "0-99"], 206, slice(None)),
@@ -175,6 +176,12 @@ RANGES = [
     (["-H", 'If-None-Match: "{hash}"'], 304, None), (["-H", 'If-None-Match: "x", W/"{hash}"'], 304, None),
     (["-H", 'If-None-Match: "x"'], 200, slice(None)), (["-H", 'If-Match: "x"'], 412, None),
     (["-H", 'If-Match: "{hash}"'], 200, slice(None)), (["-H", "If-Match: *"], 200, slice(None)),
+    (["-H", 'If-Match: W/"{hash}"'], 412, None),
+    (["-H", f"If-Modified-Since: {LATER}"], 304, None), (["-H", f"If-Modified-Since: {EARLIER}"], 200, slice(None)),
+    (["-H", f"If-Unmodified-Since: {LATER}"], 200, slice(None)), (["-H", f"If-Unmodified-Since: {EARLIER}"], 412, None),
+    (["-H", "If-Modified-Since: tomorrow"], 200, slice(None)),
+    (["-H", 'If-None-Match: "x"', "-H", f"If-Modified-Since: {LATER}"], 200, slice(None)),
+    (["-H", 'If-Match: "{hash}"', "-H", f"If-Unmodified-Since: {EARLIER}"], 200, slice(None)),
 ]
 
 
@@ -203,6 +210,25 @@ def test_large_range(zone):
     data = os.urandom(9 * MIB)
     url = zone.client.find(zone.upload(data))
     assert harness.http("GET", url, headers={"Range": f"bytes=1-{8 * MIB}"})[2] == data[1:8 * MIB + 1]
+
+
+# ---- what is no file of its own ----
+
+def test_symbolic_links_are_no_objects(zone, tmp_path):
+    """Neither found nor served, and an upload takes their place; folders may be links."""
+    digest = zone.upload()
+    path = harness.object_path(zone.data, digest)
+    url = zone.client.find(digest)
+    (tmp_path / "elsewhere").write_bytes(DATA)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    assert harness.http("GET", url)[0] == 404
+    assert zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
+    assert zone.upload() == digest
+    assert path.is_file() and not path.is_symlink()
+    (zone.data / "sha1").rename(tmp_path / "large disk")
+    (zone.data / "sha1").symlink_to(tmp_path / "large disk")
+    assert harness.http("GET", zone.client.find(digest))[2] == DATA
 
 
 # ---- URLs that are not good ----

@@ -1,6 +1,7 @@
 """The resource proxy between aiohttp clients and daemons made of aiohttp or websockets."""
 import asyncio
 import contextlib
+import http.client
 import inspect
 import json
 import signal
@@ -236,6 +237,16 @@ async def test_wrong_secret(world):
         ws = await world.dial()
         await ws.send_json(hello(secret=secret))
         assert await closed(ws) == (4001, "wrong secret")
+
+
+def test_another_version_hears_which_one_is_spoken(proxy):
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=harness.DEADLINE_S)
+    connection.request("GET", "/", headers={"Upgrade": "websocket", "Connection": "Upgrade",
+                                            "Sec-WebSocket-Version": "8"})
+    got = connection.getresponse()
+    assert got.status == 426 and got.headers["Upgrade"] == "websocket" and got.headers["Sec-WebSocket-Version"] == "13"
+    assert set(got.headers.get_all("Connection")) == {"Upgrade", "close"}
+    connection.close()
 
 
 @lively

@@ -1,9 +1,13 @@
 /* An object appears whole and right or not at all; left-overs are removed, others kept. */
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -14,6 +18,25 @@
 
 static char folder[64];
 static struct site site;
+static bool has_locks = true, is_size_unknown;
+
+/* In the place of the library's. */
+int flock(int fd, int operation)
+{
+    if (has_locks)
+        return (int)syscall(SYS_flock, fd, operation);
+    errno = ENOLCK;
+    return -1;
+}
+
+int fstatvfs(int fd, struct statvfs *out)
+{
+    (void)fd;
+    *out = (struct statvfs){.f_bsize = 4096, .f_frsize = 4096, .f_blocks = 1000, .f_bavail = 1000};
+    if (is_size_unknown)
+        *out = (struct statvfs){0};
+    return 0;
+}
 
 static int set_up(void **state)
 {
@@ -125,6 +148,40 @@ static void test_no_room(void **state)
     assert_int_equal(count_unfinished(), 0);
 }
 
+/* A file system in user space may say nothing at all of its size. */
+static void test_unknown_room(void **state)
+{
+    struct bucket_file file;
+    struct err e = {0};
+
+    (void)state;
+    is_size_unknown = true;
+    assert_int_equal(bucket_file_open(&file, &site, INT64_C(1) << 40, &e), 0);
+    is_size_unknown = false;
+    bucket_file_discard(&file);
+}
+
+/* Where files cannot be locked uploads are taken, and only what is old is a left-over. */
+static void test_no_locks(void **state)
+{
+    const struct timespec long_ago[2] = {{1000000000, 0}, {1000000000, 0}};
+    struct bucket_file file;
+    struct err e = {0};
+
+    (void)state;
+    has_locks = false;
+    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+    bucket_file_clean(site.dir);
+    assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
+    assert_int_equal(bucket_file_publish(&file, path_of("sha1/object"), STR(HELLO_HASH), &e), 0);
+    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+    assert_int_equal(futimens(file.fd, long_ago), 0);
+    bucket_file_clean(site.dir);
+    assert_int_equal(count_unfinished(), 0);
+    bucket_file_discard(&file);
+    has_locks = true;
+}
+
 static void test_clean(void **state)
 {
     struct bucket_file file;
@@ -224,6 +281,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_publish, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_replace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unknown_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_locks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_base_url, set_up, tear_down),

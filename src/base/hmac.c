@@ -17,12 +17,3 @@ void hmac_sha256(struct str key, struct str message, unsigned char out[HMAC_SHA2
     explicit_bzero(&key_ctx, sizeof key_ctx);
     explicit_bzero(&ctx, sizeof ctx);
 }
-
-void hmac_sha256_hash(struct str message, unsigned char out[HMAC_SHA256_SIZE])
-{
-    br_sha256_context ctx;
-
-    br_sha256_init(&ctx);
-    br_sha256_update(&ctx, message.p, message.len);
-    br_sha256_out(&ctx, out);
-}

@@ -1,4 +1,4 @@
-/* HMAC-SHA-256 (RFC 2104, FIPS 180-4) and SHA-256, from BearSSL. */
+/* HMAC-SHA-256 (RFC 2104, FIPS 180-4), from BearSSL. */
 #ifndef BASE_HMAC_H
 #define BASE_HMAC_H
 
@@ -7,6 +7,5 @@
 enum { HMAC_SHA256_SIZE = 32 };
 
 void hmac_sha256(struct str key, struct str message, unsigned char out[HMAC_SHA256_SIZE]);
-void hmac_sha256_hash(struct str message, unsigned char out[HMAC_SHA256_SIZE]);
 
 #endif

@@ -117,11 +117,6 @@ void sha1_of(struct str data, unsigned char out[SHA1_SIZE])
     sha1_final(&h, out);
 }
 
-const char *sha1_implementation(void)
-{
-    return uses_cpu() ? "sha-ni" : "portable";
-}
-
 void sha1_allow_cpu(bool is_allowed)
 {
     may_use_cpu = is_allowed;

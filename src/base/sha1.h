@@ -32,9 +32,6 @@ void sha1_final_hex(struct sha1 *h, char out[SHA1_HEX + 1]);
 /* One-shot. */
 void sha1_of(struct str data, unsigned char out[SHA1_SIZE]);
 
-/* "sha-ni" or "portable": which code runs. */
-const char *sha1_implementation(void);
-
 /* For tests: false forces the portable code. */
 void sha1_allow_cpu(bool is_allowed);
 

@@ -325,12 +325,3 @@ void lease_deinit(struct lease *l)
     free(l->folder);
     *l = (struct lease){0};
 }
-
-int lease_look(const char *folder, int64_t stale_ms, struct lease_holder *out, struct err *e)
-{
-    if (read_owner(folder, out, e) != 0)
-        return -1;
-    if (is_alive(folder, out, stale_ms))
-        return 0;
-    return err_set(e, ERR_NOT_FOUND, "nobody shares the resource");
-}

@@ -52,7 +52,4 @@ int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e
 bool lease_release(const struct lease *l);
 void lease_deinit(struct lease *l);
 
-/* Who holds it: 0 when somebody does, ERR_NOT_FOUND when nobody does or whoever did has gone. */
-int lease_look(const char *folder, int64_t stale_ms, struct lease_holder *out, struct err *e);
-
 #endif

@@ -136,33 +136,11 @@ enum io stream_write2(struct stream *s, struct str first, struct str second, siz
                           : write_tls(s->tls, first, second, n, e);
 }
 
-enum io stream_flush(struct stream *s, struct err *e)
-{
-    return s->tls == NULL ? IO_DONE : tls_flush(s->tls, e);
-}
-
-enum io stream_shutdown(struct stream *s, struct err *e)
-{
-    enum io r = s->tls == NULL ? IO_DONE : tls_close(s->tls, e);
-
-    if (r != IO_DONE)
-        return r;
-    if (shutdown(s->fd, SHUT_WR) == 0)
-        return IO_DONE;
-    err_errno(e, ERR_NETWORK, errno, "cannot end the connection");
-    return IO_ERR;
-}
-
 bool stream_is_stale(struct stream *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
 
     return (s->tls != NULL && tls_has_input(s->tls)) || poll(&p, 1, 0) != 0;
-}
-
-int stream_fd(const struct stream *s)
-{
-    return s->fd;
 }
 
 size_t stream_unacknowledged(const struct stream *s)

@@ -38,20 +38,12 @@ enum io stream_write(struct stream *s, struct str data, size_t *n, struct err *e
 enum io stream_write2(struct stream *s, struct str first, struct str second, size_t *n,
                       struct err *e);
 
-/* Says that no more will be written (FIN; close_notify). */
-enum io stream_shutdown(struct stream *s, struct err *e);
-
 /* True when the peer has closed or sent something while nothing is expected: not reusable. */
 bool stream_is_stale(struct stream *s);
-
-int stream_fd(const struct stream *s);
 
 /* Bytes that were written and that the peer's host has not acknowledged yet: staged by TLS, or in
  * the kernel. With TLS they are ciphertext, so rather too many. 0 where the kernel cannot tell. */
 size_t stream_unacknowledged(const struct stream *s);
-
-/* Writes what TLS has staged; IO_DONE when nothing is left of it. */
-enum io stream_flush(struct stream *s, struct err *e);
 
 /* Adds the descriptor with what the last IO_WANT_… of the given kinds needs; when bytes can be read
  * without waiting, the set does not wait. */

@@ -1,7 +1,5 @@
 #include "proto/http_body.h"
 
-#include <stdio.h>
-
 enum state {
     STATE_DATA,    /* of the body or of a chunk */
     STATE_DATA_CR, /* the CRLF behind a chunk's data */
@@ -205,21 +203,4 @@ int http_body_at_eof(struct http_body *body, struct err *e)
         return err_set(e, ERR_NETWORK, "connection cut after %llu of %llu bytes", total,
                        total + left);
     return err_set(e, ERR_NETWORK, "connection cut after %llu bytes of a chunked body", total);
-}
-
-/* ---- writing ---- */
-
-void http_body_put_chunk_head(struct buf *out, size_t len)
-{
-    buf_printf(out, "%zx\r\n", len);
-}
-
-void http_body_put_chunk_tail(struct buf *out)
-{
-    buf_puts(out, "\r\n");
-}
-
-void http_body_put_last_chunk(struct buf *out)
-{
-    buf_puts(out, "0\r\n\r\n");
 }

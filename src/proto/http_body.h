@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
@@ -45,10 +44,5 @@ bool http_body_is_complete(const struct http_body *body);
 
 /* The peer closed. 0 when that ends the body properly, -1 ERR_NETWORK "cut after N of M bytes". */
 int http_body_at_eof(struct http_body *body, struct err *e);
-
-/* Chunked encoding: the line before `len` > 0 bytes of data, the CRLF after, and the last chunk. */
-void http_body_put_chunk_head(struct buf *out, size_t len);
-void http_body_put_chunk_tail(struct buf *out);
-void http_body_put_last_chunk(struct buf *out);
 
 #endif

@@ -389,12 +389,6 @@ void message_put_acknowledge(struct buf *out)
     json_close(out, '}');
 }
 
-void message_put_ping(struct buf *out)
-{
-    open_message(out, "ping");
-    json_close(out, '}');
-}
-
 void message_put_request(struct buf *out, const struct message_request *r)
 {
     open_message(out, "requestFromClient");
@@ -420,7 +414,7 @@ static void put_count(struct buf *out, const char *key, int64_t count)
         json_put_int(out, key, count);
 }
 
-/* The members of X. */
+/* The members of X, which is {"type":"fileUpload","status":{…}}. */
 static void put_status_members(struct buf *out, const struct upload_status *status)
 {
     json_put_str(out, "type", STR("fileUpload"));
@@ -447,12 +441,5 @@ void message_put_response(struct buf *out, struct str request_id,
     json_close(out, '}');
     if (error.len > 0)
         json_put_str(out, "error", error);
-    json_close(out, '}');
-}
-
-void message_put_status(struct buf *out, const struct upload_status *status)
-{
-    json_open(out, '{');
-    put_status_members(out, status);
     json_close(out, '}');
 }

@@ -99,7 +99,6 @@ int message_parse_answer(struct message *m, struct str text, struct err *e);
 void message_put_initialize(struct buf *out, struct str resource_name, const struct str *zone,
                             struct str proxy_secret); /* zone NULL: generation 1 */
 void message_put_acknowledge(struct buf *out);
-void message_put_ping(struct buf *out);
 
 struct message_request {
     struct str resource_name, uri;
@@ -113,8 +112,5 @@ void message_put_request(struct buf *out, const struct message_request *r);
 /* Daemon → proxy and proxy → client. With `error` not empty, response is {}. */
 void message_put_response(struct buf *out, struct str request_id,
                           const struct upload_status *status, struct str error);
-
-/* Only X of the answer: {"type":"fileUpload","status":{…}}. */
-void message_put_status(struct buf *out, const struct upload_status *status);
 
 #endif

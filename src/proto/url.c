@@ -170,20 +170,10 @@ bool url_is_websocket(const struct url *u)
 
 /* ---- writing ---- */
 
-static void put_with_scheme(struct buf *out, const struct url *u, const char *scheme)
-{
-    buf_puts(out, scheme);
-    buf_put(out, str_slice(u->text, u->scheme.len, u->text.len));
-}
-
-void url_put_websocket(struct buf *out, const struct url *u)
-{
-    put_with_scheme(out, u, url_is_tls(u) ? "wss" : "ws");
-}
-
 void url_put_http(struct buf *out, const struct url *u)
 {
-    put_with_scheme(out, u, url_is_tls(u) ? "https" : "http");
+    buf_puts(out, url_is_tls(u) ? "https" : "http");
+    buf_put(out, str_slice(u->text, u->scheme.len, u->text.len));
 }
 
 void url_put_host(struct buf *out, const struct url *u)

@@ -33,8 +33,7 @@ int url_parse(struct url *out, struct str text, struct err *e);
 bool url_is_tls(const struct url *u);       /* https, wss */
 bool url_is_websocket(const struct url *u); /* ws, wss */
 
-/* Appends the text with http→ws, https→wss (and to_http: the reverse). */
-void url_put_websocket(struct buf *out, const struct url *u);
+/* Appends the text with the scheme of HTTP: ws→http, wss→https. */
 void url_put_http(struct buf *out, const struct url *u);
 
 /* Appends "host", "[v6]" and ":port" when not the scheme's default: the Host header's value. */

@@ -307,7 +307,8 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
         give_up(conn, 503, "too much is being sent, try again later");
 }
 
-void http_conn_go_on(struct http_conn *conn)
+/* Everything is written. */
+static void go_on(struct http_conn *conn)
 {
     if (conn->state == HTTP_CONN_SENDING)
         http_dispatch_skip(conn);
@@ -364,7 +365,7 @@ static void on_round_end(struct cork_item *item)
     struct http_conn *conn = item->owner;
 
     if (http_out_flush(conn) && http_out_is_empty(conn))
-        http_conn_go_on(conn);
+        go_on(conn);
 }
 
 static void on_state_time(struct http_conn *conn)

@@ -1,4 +1,5 @@
-/* One connection of an http_server: shared by http_server.c, http_conn.c and http_out.c alone. */
+/* One connection of an http_server: shared by http_server.c, http_conn.c, http_dispatch.c and
+ * http_out.c alone. */
 #ifndef SERVER_HTTP_CONN_H
 #define SERVER_HTTP_CONN_H
 
@@ -84,7 +85,6 @@ void http_server_forget(struct http_conn *conn); /* out of the list, memory free
 void http_conn_start(struct http_conn *conn);
 void http_conn_set_state(struct http_conn *conn, enum http_conn_state state);
 void http_conn_feed(struct http_conn *conn, struct str bytes); /* may free it */
-void http_conn_go_on(struct http_conn *conn);                  /* everything is written */
 void http_conn_update(struct http_conn *conn);                 /* interest and timer */
 void http_conn_lose(struct http_conn *conn); /* closes at once and tells who waits */
 

@@ -86,7 +86,7 @@ struct proxy {
 };
 
 /* proxy_request.c */
-/* A new waiting client of a resource, sent to its daemon. NULL (answered) when it cannot wait. */
+/* A client's request to a resource: is sent to its daemon, and waits; or is answered 503. */
 void proxy_request_start(struct proxy_resource *resource, struct http_conn *conn,
                          const struct message *m);
 /* The daemon of a resource that waits for requests was (re)connected: sends all of them. */

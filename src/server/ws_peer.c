@@ -342,13 +342,3 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
     cork_add(options->cork, &peer->cork);
     return peer;
 }
-
-void ws_peer_put_address(const struct ws_peer *peer, struct buf *out)
-{
-    struct addr a = {.len = sizeof a.storage};
-
-    if (getpeername(peer->source.fd, (struct sockaddr *)&a.storage, &a.len) == 0)
-        addr_put(out, &a);
-    else
-        buf_puts(out, "unknown");
-}

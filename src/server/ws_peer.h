@@ -61,7 +61,4 @@ void ws_peer_close(struct ws_peer *peer, unsigned code, struct str reason);
 /* Ends it at once; no callback follows. NULL-safe. */
 void ws_peer_free(struct ws_peer *peer);
 
-/* Appends "address:port" of the other side. */
-void ws_peer_put_address(const struct ws_peer *peer, struct buf *out);
-
 #endif

@@ -17,7 +17,7 @@ const char *gateway_default_url(void)
     return url != NULL ? url : "https://kachery-gateway.figurl.org";
 }
 
-const char *gateway_default_zone(void)
+static const char *default_zone(void)
 {
     const char *zone = env_get("KACHERY_ZONE");
 
@@ -41,7 +41,7 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
         return err_set(e, ERR_USAGE, "KACHERY_GATEWAY_URL \"%.*s\": want http(s)://host[:port]",
                        STR_ARG(text));
     if (zone == NULL)
-        zone = gateway_default_zone();
+        zone = default_zone();
     if (!kachery_uri_is_name(str_of(zone)))
         return err_set(e, ERR_USAGE, "zone \"%s\": want letters, digits and . _ ~ -", zone);
     made.url = strndup(text.p, text.len);

@@ -27,9 +27,8 @@ struct gateway {
 int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e);
 void gateway_deinit(struct gateway *g);
 
-/* The URL as given in the environment or the default; the zone likewise. Never NULL. */
+/* The URL as given in the environment, or the default; never NULL. */
 const char *gateway_default_url(void);
-const char *gateway_default_zone(void);
 
 struct gateway_file {
     bool is_found;

@@ -18,7 +18,7 @@ static void put_again(struct buf *out, const struct message *m)
                                m->proxy_secret);
         break;
     case MESSAGE_ACKNOWLEDGE: message_put_acknowledge(out); break;
-    case MESSAGE_PING: message_put_ping(out); break;
+    case MESSAGE_PING: buf_puts(out, "{\"type\":\"ping\"}"); break;
     case MESSAGE_REQUEST: message_put_request(out, &r); break;
     case MESSAGE_RESPONSE:
         /* Only a failure is without status. */

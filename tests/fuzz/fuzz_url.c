@@ -31,8 +31,6 @@ static void check_url(const struct url *u, struct str text)
 
     require(u->host.len > 0 && u->port > 0 && u->text.len <= text.len);
     require(is_inside(u->host, text) && is_inside(u->target, text) && is_inside(u->query, text));
-    url_put_websocket(&out, u);
-    require_same(u, &out);
     url_put_http(&out, u);
     require_same(u, &out);
     /* From the parts. */

@@ -221,34 +221,11 @@ static void test_cut_says_how_much(void **state)
     assert_string_equal(e.msg, "connection cut after 3 of 5000000000 bytes");
 }
 
-/* What is put is what is decoded. */
-static void test_put(void **state)
-{
-    struct buf out = {0}, data = {0};
-    struct http_body body;
-    struct err e = {0};
-    enum io io;
-
-    (void)state;
-    http_body_put_chunk_head(&out, 26);
-    buf_puts(&out, "abcdefghijklmnopqrstuvwxyz");
-    http_body_put_chunk_tail(&out);
-    http_body_put_last_chunk(&out);
-    assert_string_equal(buf_cstr(&out), "1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n");
-    http_body_init(&body, HTTP_BODY_CHUNKED, -1);
-    assert_int_equal(decode_piece(&body, buf_str(&out), &data, &io, &e), out.len);
-    assert_true(http_body_is_complete(&body));
-    assert_int_equal(data.len, 26);
-    buf_free(&out);
-    buf_free(&data);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_empty), cmocka_unit_test(test_cut_says_how_much),
-        cmocka_unit_test(test_put),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

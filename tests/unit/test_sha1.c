@@ -117,14 +117,12 @@ static void implementations_agree(void **state)
     for (size_t i = 0; i < SIZE + 16; i++)
         data[i] = (unsigned char)((i * i * 2654435761U) >> 11);
     sha1_allow_cpu(true);
-    assert_string_equal(sha1_implementation(), sha1_ni_is_present() ? "sha-ni" : "portable");
     for (size_t len = 0; len <= SIZE; len += len < 300 ? 1 : 4999) {
         unsigned char with_cpu[SHA1_SIZE], portable[SHA1_SIZE];
         struct str s = {(const char *)data + len % 16, len}; /* at every alignment */
         sha1_allow_cpu(true);
         sha1_of(s, with_cpu);
         sha1_allow_cpu(false);
-        assert_string_equal(sha1_implementation(), "portable");
         sha1_of(s, portable);
         assert_memory_equal(with_cpu, portable, SHA1_SIZE);
     }

@@ -31,7 +31,6 @@ static struct ends open_ends(void)
     ends.stream = stream_new(accepted);
     ends.peer = fd;
     assert_non_null(ends.stream);
-    assert_int_equal(stream_fd(ends.stream), accepted);
     return ends;
 }
 
@@ -110,10 +109,9 @@ static void writes_two_parts_at_once(void **state)
         unit_true(cases[i].want, stream_write2(ends.stream, str_of(cases[i].first),
                                                str_of(cases[i].second), &n, &e) == IO_DONE);
         unit_true(cases[i].want, n == strlen(cases[i].want));
-        assert_int_equal(stream_shutdown(ends.stream, &e), IO_DONE);
+        stream_free(ends.stream);
         ssize_t got = recv(ends.peer, data, sizeof data, MSG_WAITALL);
         unit_equal_str(cases[i].want, ((struct str){data, (size_t)got}), str_of(cases[i].want));
-        stream_free(ends.stream);
         close(ends.peer);
     }
 }

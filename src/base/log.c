@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_limit.h"
 #include "base/str.h"
 
 enum { LOG_LINE_BYTES = 1000 };
@@ -140,18 +141,57 @@ static void put_head(struct line *line, enum log_level level)
                                   ".%03dZ %s ", ms, names[level]);
 }
 
+/* Writes it, or counts it as dropped. */
+static void finish(struct line *line)
+{
+    line->text[line->len++] = '\n';
+    if (dropped > 0 || !deliver(line))
+        dropped++;
+}
+
 /* Says that lines are missing, as soon as there is room again. */
 static void report_dropped(void)
 {
     struct line line;
     char text[64];
 
-    snprintf(text, sizeof text, "log lines dropped=%llu\n", dropped);
+    snprintf(text, sizeof text, "log lines dropped=%llu", dropped);
     put_head(&line, LOG_WARN);
-    memcpy(line.text + line.len, text, strlen(text));
-    line.len += strlen(text);
+    put_text(&line, str_of(text));
+    line.text[line.len++] = '\n';
     if (deliver(&line))
         dropped = 0;
+}
+
+/* A format as one reads it: "refused … client=…". */
+static void put_kind(struct line *line, const char *format)
+{
+    while (*format != '\0') {
+        size_t plain = strcspn(format, "%");
+        put_text(line, (struct str){format, plain});
+        format += plain;
+        if (*format == '\0')
+            return;
+        put_text(line, STR("…"));
+        format += 1 + strcspn(format + 1, "diuxcsfg%");
+        format += *format != '\0';
+    }
+}
+
+static void report_left_out(int64_t now_ms, bool is_end)
+{
+    struct line line;
+    const char *format;
+    char text[64];
+    uint64_t count;
+
+    while (log_limit_report(now_ms, is_end, &format, &count)) {
+        snprintf(text, sizeof text, "log lines left out=%llu: ", (unsigned long long)count);
+        put_head(&line, LOG_WARN);
+        put_text(&line, str_of(text));
+        put_kind(&line, format);
+        finish(&line);
+    }
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -163,18 +203,30 @@ void log_line(enum log_level level, const char *format, ...)
 
     if (level < lowest)
         return;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    put_head(&line, level);
-    if (n > 0)
-        put_text(&line, str_of(text));
-    line.text[line.len++] = '\n';
+    int64_t now_ms = clock_now_ms();
     if (dropped > 0)
         report_dropped();
-    if (dropped > 0 || !deliver(&line))
-        dropped++;
+    if (log_limit_admits(format, now_ms)) {
+        va_start(args, format);
+        int n = vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        put_head(&line, level);
+        if (n > 0)
+            put_text(&line, str_of(text));
+        finish(&line);
+    }
+    report_left_out(now_ms, false);
     errno = saved;
+}
+
+void log_share_limits(void)
+{
+    log_limit_share();
+}
+
+void log_end(void)
+{
+    report_left_out(clock_now_ms(), true);
 }
 
 void log_finished(const char *line, size_t len)

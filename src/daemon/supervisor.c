@@ -389,6 +389,7 @@ int supervisor_run(const struct supervisor_options *options, struct err *e)
         if (result == 0 && has_stopped(&s))
             break;
     }
+    log_end();
     if (s.keeper != NULL && result == 0)
         log_line(LOG_INFO, "stopped");
     else if (s.keeper != NULL && options->log_path != NULL && e->code != ERR_TAKEN)

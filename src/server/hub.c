@@ -327,6 +327,7 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
     if (hub_times_load(&hub->times, e) != 0)
         return -1;
     raise_descriptor_limit();
+    log_share_limits();
     hub->loop = loop_new(e);
     if (hub->loop == NULL)
         return -1;
@@ -347,6 +348,7 @@ int hub_run(const struct hub_options *options, struct err *e)
 
     if (result == 0)
         result = loop_run(hub.loop, e);
+    log_end();
     http_server_free(hub.server);
     proxy_free(hub.proxy);
     crew_free(hub.gateway);

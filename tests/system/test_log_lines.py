@@ -1,6 +1,9 @@
-"""What strangers send cannot look like a line of the hub's log."""
+"""What strangers send cannot look like a line of the log, and cannot fill a disk with lines."""
 import asyncio
+import http.client
+import json
 import re
+import threading
 import urllib.parse
 
 import harness
@@ -63,3 +66,66 @@ def test_forged_lines(tmp_path, processes, text):
     for line in hub.lines["err"]:
         assert LINE.match(line), line
         assert not line.startswith(FORGED)
+
+
+BURST, MORE = 1000, 600
+
+
+def written_and_known(lines, part, kind):
+    """How many lines have `part`; with those that were left out of its kind."""
+    reports = [re.search(r"warn log lines left out=(\d+): (.*)", line) for line in lines]
+    written = sum(part in line for line in lines)
+    return written, written + sum(int(found[1]) for found in reports if found and found[2] == kind)
+
+
+def test_a_flood_of_refusals(tmp_path, processes):
+    """From all worker processes together so many lines are written; each of the others is counted."""
+    (tmp_path / "secret").write_text(harness.SECRET)
+    hub = processes(harness.Server("hub", "--data", tmp_path / "zone", "--secret-file", tmp_path / "secret"))
+    client = new_client(hub, tmp_path / "keys")
+    threads, each = 4, (BURST + MORE) // 4
+    body = json.dumps(client.signed({"type": "findFile", "timestamp": 1, "hashAlg": "sha1", "hash": "0" * 40,
+                                     "zone": "default"}))
+
+    def flood():
+        connection = http.client.HTTPConnection("127.0.0.1", hub.port)
+        for _ in range(each):
+            connection.request("POST", "/api/gateway", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert answer.status == 500 and b"timestamp" in answer.read()
+        connection.close()
+        done.append(True)
+    done, crowd = [], [threading.Thread(target=flood) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert len(done) == threads
+    workers = len(harness.descendants(hub.pid))
+    hub.stop()
+    written, known = written_and_known(hub.lines["err"], "refused findFile client=", "refused … client=…: …")
+    assert workers > 1
+    assert known == threads * each
+    assert BURST - workers <= written < BURST + MORE // 2
+
+
+def test_a_flood_of_requests_for_files_that_are_gone(desk):
+    """Each is answered, and costs the daemon a look; not a line of the log."""
+    count, rounds = 40, (BURST + MORE) // 40
+    paths = [desk.folder / f"file{i}" for i in range(count)]
+    for i, path in enumerate(paths):
+        path.write_text(str(i))
+    harness.run("link", *paths, env=desk.env, check=0)
+    for path in paths:
+        path.unlink()
+    desk.share()
+    for _ in range(rounds):
+        messages = [desk.proxy.message(f"sha1://{harness.sha1(str(i).encode())}") for i in range(count)]
+        for answered in desk.proxy.post(*messages):
+            assert "no longer where" in answered.status()["error"]
+    desk.daemon.signal(15)
+    assert desk.daemon.wait() == 0
+    written, known = written_and_known(desk.daemon.lines["err"], "warn cannot share sha1=", "cannot share sha1=…: …")
+    assert known == count * rounds
+    assert BURST <= written < BURST + MORE // 2
+    assert desk.daemon.lines["err"][-1].endswith("info stopped")

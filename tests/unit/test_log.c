@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 
 static void keep(void *ctx, const char *line, size_t len)
 {
@@ -102,6 +103,44 @@ static void test_levels(void **state)
     log_line(LOG_WARN, "hidden");
     assert_int_equal(lines.len, 0);
     log_set_level(LOG_INFO);
+    log_set_sink(NULL, NULL);
+    buf_free(&lines);
+}
+
+/* How often `part` is in the lines, and the sum of the numbers behind it, if there are any. */
+static size_t count_parts(struct buf *lines, const char *part, unsigned long long *sum)
+{
+    size_t count = 0;
+
+    for (const char *at = buf_cstr(lines); (at = strstr(at, part)) != NULL; count++) {
+        at += strlen(part);
+        *sum += strtoull(at, NULL, 10);
+    }
+    return count;
+}
+
+/* More of one kind than anybody wants to read: the rest is counted, and said at once. */
+static void test_too_many(void **state)
+{
+    enum { LINES = LOG_LIMIT_BURST + 500 };
+    unsigned long long first = 0, sum = 0, none = 0;
+    struct buf lines = {0};
+
+    (void)state;
+    log_set_sink(keep, &lines);
+    for (int i = 0; i < LINES; i++)
+        log_line(LOG_INFO, "refused %.*s (%05zu, %lld%%) by=%s", 3, "you", (size_t)i, 1LL, "me");
+    assert_int_equal(count_parts(&lines, "warn log lines left out=", &first), 1);
+    assert_int_equal(first, 1);
+    assert_non_null(strstr(buf_cstr(&lines), "left out=1: refused … (…, ……) by=…\n"));
+    log_line(LOG_INFO, "another kind");
+    assert_non_null(strstr(buf_cstr(&lines), "info another kind\n"));
+    log_end();
+    log_end();
+    assert_int_equal(count_parts(&lines, "warn log lines left out=", &sum), 2);
+    size_t written = count_parts(&lines, "info refused you (", &none);
+    assert_int_equal(written + sum, LINES);
+    assert_in_range(written, LOG_LIMIT_BURST, LOG_LIMIT_BURST + 60); /* a busy minute at most */
     log_set_sink(NULL, NULL);
     buf_free(&lines);
 }
@@ -247,7 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),        cmocka_unit_test(test_long),
         cmocka_unit_test(test_levels),      cmocka_unit_test(test_full_pipe),
-        cmocka_unit_test(test_finished),
+        cmocka_unit_test(test_finished),    cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_broken_pipe), cmocka_unit_test(test_file),
     };
 

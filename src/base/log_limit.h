@@ -1,0 +1,29 @@
+/*
+ * How many lines of a kind the log takes: some can be caused by strangers as often as they like,
+ * who must not fill a disk by it. A kind is a format. Each may have LOG_LIMIT_BURST lines at once,
+ * then one every LOG_LIMIT_EVERY_MS; the others are counted. For base/log.c alone.
+ */
+#ifndef BASE_LOG_LIMIT_H
+#define BASE_LOG_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    LOG_LIMIT_BURST = 1000,
+    LOG_LIMIT_EVERY_MS = 1000,
+    LOG_LIMIT_REPORT_MS = 60000, /* between two reports of what was left out of a kind */
+    LOG_LIMIT_KINDS = 128        /* more formats than there are; beyond, all are one kind */
+};
+
+/* Processes that are forked from here on count together with this one. */
+void log_limit_share(void);
+
+/* A line of that format, a literal, is to be written: false when there were too many. */
+bool log_limit_admits(const char *format, int64_t now_ms);
+
+/* The next kind of which lines were left out since its last report, and how many; its turn has come
+ * (at once for the first one, or `is_end`). False when there is none. */
+bool log_limit_report(int64_t now_ms, bool is_end, const char **format, uint64_t *count);
+
+#endif

@@ -133,25 +133,47 @@ static int64_t mtime_ms(const struct stat *st)
     return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
 }
 
-/* How long ago a file was written, by the clock of the host that keeps it: a file made now tells
- * what that clock says. -1 when that cannot be found out. */
-static int64_t age_ms(const char *folder, const char *file)
+/* By the clock of the host that keeps the folder: a file made now tells what that clock says. */
+static int stat_now(const char *folder, struct stat *now, struct err *e)
 {
     char suffix[17];
-    struct stat then, now;
-    int64_t age = -1;
+    int result = -1;
 
     random_hex(suffix, sizeof suffix - 1);
     char *probe = path_in(folder, "probe", suffix);
-    int fd = probe == NULL ? -1 : open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0 && fstat(fd, &now) == 0 && stat(file, &then) == 0)
-        age = mtime_ms(&now) - mtime_ms(&then);
+    if (probe == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0 || fstat(fd, now) != 0)
+        err_errno(e, ERR_FAILED, errno, "cannot tell the time at %s", folder);
+    else
+        result = 0;
     if (fd >= 0) {
         close(fd);
         unlink(probe);
     }
     free(probe);
-    return age;
+    return result;
+}
+
+/* How long ago a file was written. One from the future, that is from before the clock was set
+ * back, is of now from now on: nobody waits until that time comes. ERR_NOT_FOUND: it is gone. */
+static int age_ms(const char *folder, const char *file, int64_t *age, struct err *e)
+{
+    struct stat then, now;
+
+    if (stat_now(folder, &now, e) != 0)
+        return -1;
+    if (stat(file, &then) != 0)
+        return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno,
+                         "cannot look at %s", file);
+    *age = mtime_ms(&now) - mtime_ms(&then);
+    if (*age >= 0)
+        return 0;
+    *age = 0;
+    return utimensat(AT_FDCWD, file, NULL, 0) == 0
+               ? 0
+               : err_errno(e, ERR_FAILED, errno, "cannot renew %s", file);
 }
 
 static bool is_of_this_boot(const struct lease_holder *h)
@@ -163,18 +185,33 @@ static bool is_of_this_boot(const struct lease_holder *h)
            strcmp(h->pid_namespace, self.pid_namespace) == 0;
 }
 
-/* Does the holder still hold it? */
-static bool is_alive(const char *folder, const struct lease_holder *h, int64_t stale_ms)
+static bool is_running(const struct lease_holder *h)
 {
+    int64_t started = process_started(h->pid);
+
+    return (kill((pid_t)h->pid, 0) == 0 || errno == EPERM) &&
+           (started == 0 || h->pid_started == 0 || started == h->pid_started);
+}
+
+/* Does the holder still hold it? ERR_NOT_FOUND: the owner is gone. */
+static int judge(const char *folder, const struct lease_holder *h, int64_t stale_ms,
+                 bool *is_alive, struct err *e)
+{
+    char *path;
+    int64_t age;
+    int result;
+
     if (h->pid > 0 && is_of_this_boot(h)) {
-        int64_t started = process_started(h->pid);
-        return (kill((pid_t)h->pid, 0) == 0 || errno == EPERM) &&
-               (started == 0 || h->pid_started == 0 || started == h->pid_started);
+        *is_alive = is_running(h);
+        return 0;
     }
-    char *path = path_in(folder, "owner", "");
-    int64_t age = path == NULL ? -1 : age_ms(folder, path);
+    path = path_in(folder, "owner", "");
+    result = path == NULL ? err_set(e, ERR_FAILED, "out of memory")
+                          : age_ms(folder, path, &age, e);
+    if (result == 0)
+        *is_alive = age < stale_ms;
     free(path);
-    return age < stale_ms;
+    return result;
 }
 
 static int refuse(const struct lease_holder *other, struct err *e)
@@ -186,6 +223,8 @@ static int refuse(const struct lease_holder *other, struct err *e)
 /* Creates after.TOKEN. ERR_TAKEN when another has it in hand. */
 static int open_claim(const char *folder, const char *path, struct err *e)
 {
+    int64_t age;
+
     for (int attempt = 0; attempt < 2; attempt++) {
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0) {
@@ -194,7 +233,9 @@ static int open_claim(const char *folder, const char *path, struct err *e)
         }
         if (errno != EEXIST)
             return err_errno(e, ERR_FAILED, errno, "cannot create %s", path);
-        if (age_ms(folder, path) < CLAIM_STALE_MS)
+        if (age_ms(folder, path, &age, e) != 0)
+            return -1;
+        if (age < CLAIM_STALE_MS)
             break;
         unlink(path);
     }
@@ -239,6 +280,8 @@ out:
 /* One attempt. ERR_NOT_FOUND: something changed meanwhile, try again. */
 static int try_to_take(const struct lease *l, struct lease_holder *other, struct err *e)
 {
+    bool is_alive = false;
+
     if (mkdir(l->folder, 0777) != 0 && errno != EEXIST)
         return err_errno(e, ERR_FAILED, errno, "cannot create %s", l->folder);
     int result = read_owner(l->folder, other, e);
@@ -246,7 +289,9 @@ static int try_to_take(const struct lease *l, struct lease_holder *other, struct
         return -1;
     if (result == 0 && strcmp(other->token, l->self.token) == 0)
         return 0;
-    if (result == 0 && is_alive(l->folder, other, l->stale_ms))
+    if (result == 0 && judge(l->folder, other, l->stale_ms, &is_alive, e) != 0)
+        return -1;
+    if (is_alive)
         return refuse(other, e);
     return replace(l, other->token, e);
 }

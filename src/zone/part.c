@@ -71,8 +71,12 @@ static int try_stable(const char *path, bool must_be_new, int *out)
     }
     if (fd < 0)
         return -1;
-    if (is_ours(fd, is_new, &st) && flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (!is_ours(fd, is_new, &st))
+        result = -1;
+    else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         result = is_still_there(path, &st);
+    else if (is_new && errno != EWOULDBLOCK)
+        unlink(path); /* no locks in this file system (Lustre, NFS): nobody else has it either */
     if (result == 1)
         *out = fd;
     else

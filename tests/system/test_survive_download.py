@@ -6,9 +6,11 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 
 import harness
 import pytest
+import without_call
 from harness import run, sha1
 from loading import DATA, FEW, HALF, HASH, KEY, OTHER, asked, bucket, cut, finds, target  # noqa: F401 (fixtures)
 from rough_bucket import s3_error
@@ -346,6 +348,13 @@ def test_many_at_once(zone, target, bucket, processes):
     bucket.acts = [cut, cut, cut]
     loads = [processes(harness.Process(*target.command, env=target.user, cwd=target.here)) for _ in range(8)]
     assert [load.wait() for load in loads] == [0] * 8
+    assert target.is_right()
+
+
+def test_a_file_system_without_locks_keeps_no_parts(target, bucket):
+    """Nobody could tell then whose a part is; but there is no litter either."""
+    command = [sys.executable, without_call.__file__, str(without_call.FLOCK), harness.BINARY, *target.command]
+    subprocess.run(command, env=target.user, cwd=target.here, check=True, timeout=harness.DEADLINE_S)
     assert target.is_right()
 
 

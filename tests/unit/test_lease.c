@@ -125,6 +125,45 @@ static void test_holder_of_another_host(void **state)
     lease_deinit(&l);
 }
 
+/* A time to come, from before a clock was set back, keeps nobody waiting until it comes. */
+static void test_lease_from_the_future(void **state)
+{
+    struct bench *b = *state;
+    struct lease l;
+    struct lease_holder other;
+    struct stat st;
+    struct err e = {0};
+
+    put_foreign(b, foreign, -(int64_t)365 * 24 * 3600 * 1000);
+    assert_int_equal(take(b, &l, &other, &e), -1);
+    assert_int_equal(e.code, ERR_TAKEN); /* it may be alive, and renew it */
+    assert_int_equal(stat(b->owner, &st), 0);
+    assert_true(st.st_mtim.tv_sec <= clock_wall_ms() / 1000 + 1);
+}
+
+/* Then nobody can tell whether the other is alive (a full quota, say): no reason to be silent. */
+static void test_folder_that_takes_no_files(void **state)
+{
+    struct bench *b = *state;
+    struct lease l;
+    struct lease_holder other;
+    struct err e = {0};
+    int status;
+
+    put_foreign(b, foreign, 1000);
+    assert_int_equal(chmod(b->top, 0755), 0);
+    assert_int_equal(chmod(b->folder, 0555), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit((getuid() != 0 || setuid(65534) == 0) && take(b, &l, &other, &e) != 0 &&
+                      e.code == ERR_FAILED && strstr(e.msg, "Permission denied") != NULL
+                  ? 0
+                  : 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(chmod(b->folder, 0755), 0);
+    assert_int_equal(status, 0);
+}
+
 /* A record that was cut or is another program's is judged by its age alone. */
 static void test_unreadable_owner(void **state)
 {
@@ -204,7 +243,9 @@ static void test_left_over_claim(void **state)
 {
     struct bench *b = *state;
     struct timespec old[2] = {{1000, 0}, {1000, 0}};
+    struct timespec to_come[2] = {{4000000000, 0}, {4000000000, 0}};
     char claim[160];
+    struct stat st;
     struct lease l;
     struct lease_holder other;
     struct err e = {0};
@@ -214,6 +255,10 @@ static void test_left_over_claim(void **state)
     close(open(claim, O_WRONLY | O_CREAT, 0666));
     assert_int_equal(take(b, &l, &other, &e), -1);
     assert_int_equal(e.code, ERR_TAKEN);
+    assert_int_equal(utimensat(AT_FDCWD, claim, to_come, 0), 0);
+    assert_int_equal(take(b, &l, &other, &e), -1);
+    assert_int_equal(stat(claim, &st), 0);
+    assert_true(st.st_mtim.tv_sec <= clock_wall_ms() / 1000 + 1);
     assert_int_equal(utimensat(AT_FDCWD, claim, old, 0), 0);
     assert_int_equal(take(b, &l, &other, &e), 0);
     lease_release(&l);
@@ -280,6 +325,8 @@ int main(void)
         CASE(test_take_and_release),
         CASE(test_dead_holder_of_this_host),
         CASE(test_holder_of_another_host),
+        CASE(test_lease_from_the_future),
+        CASE(test_folder_that_takes_no_files),
         CASE(test_unreadable_owner),
         CASE(test_lost),
         CASE(test_deleted_by_hand),

@@ -239,6 +239,16 @@ static bool step_skip(struct http_conn *conn)
     return true;
 }
 
+/* While it still sends what was refused it has not read why: hung up on now, it would hear of a
+ * reset instead. */
+static void step_linger(struct http_conn *conn)
+{
+    if (conn->input.len > 0)
+        conn->state_deadline_ms = clock_earlier(
+            loop_now_ms(conn->server->options.loop) + state_time(conn), conn->linger_end_ms);
+    conn->input.len = 0;
+}
+
 static bool step(struct http_conn *conn)
 {
     switch (conn->state) {
@@ -251,7 +261,7 @@ static bool step(struct http_conn *conn)
     case HTTP_CONN_COLLECT: return step_collect(conn);
     case HTTP_CONN_STREAM: return step_stream(conn);
     case HTTP_CONN_SKIP: return step_skip(conn);
-    case HTTP_CONN_LINGER: conn->input.len = 0; return false;
+    case HTTP_CONN_LINGER: step_linger(conn); return false;
     case HTTP_CONN_WAITING:
     case HTTP_CONN_SENDING: break;
     }
@@ -310,11 +320,14 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
 /* Everything is written. */
 static void go_on(struct http_conn *conn)
 {
+    const struct http_server *server = conn->server;
+
     if (conn->state == HTTP_CONN_SENDING)
         http_dispatch_skip(conn);
     if (conn->state == HTTP_CONN_IDLE && conn->must_close) {
         shutdown(conn->source.fd, SHUT_WR);
         http_conn_set_state(conn, HTTP_CONN_LINGER);
+        conn->linger_end_ms = loop_now_ms(server->options.loop) + server->options.times.stall_ms;
     } else if ((conn->state == HTTP_CONN_IDLE || conn->state == HTTP_CONN_SKIP) &&
                conn->in.len > 0) {
         http_conn_feed(conn, STR(""));
@@ -325,10 +338,23 @@ static void go_on(struct http_conn *conn)
 
 /* ---- what the loop calls ---- */
 
+/* Much at once of a long body, but little of what follows it: that may be another's to serve. */
+static size_t read_size(const struct http_conn *conn)
+{
+    const struct http_body *body = &conn->body;
+    size_t most = conn->server->options.read_bytes, size = HTTP_SERVER_READ_BYTES;
+
+    if (conn->state == HTTP_CONN_WAITING)
+        size = HTTP_SERVER_MAX_INPUT - conn->in.len;
+    else if (conn->state == HTTP_CONN_STREAM && body->framing == HTTP_BODY_LENGTH)
+        size = body->left < most ? (size_t)body->left + size : most;
+    return size < most ? size : most;
+}
+
 static void on_read(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    ssize_t n = read(conn->source.fd, server->scratch, server->options.read_bytes);
+    ssize_t n = read(conn->source.fd, server->scratch, read_size(conn));
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;

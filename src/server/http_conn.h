@@ -33,6 +33,7 @@ struct http_conn {
     struct loop_timer timer;
     struct cork_item cork;
     int64_t state_deadline_ms, write_deadline_ms;
+    int64_t linger_end_ms; /* LINGER: whatever it still sends */
     uint64_t tag;
 
     enum http_conn_state state;

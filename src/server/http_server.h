@@ -35,9 +35,9 @@ struct http_times {
     int64_t idle_ms;   /* between two requests */
     int64_t head_ms;   /* from a head's first byte to its last */
     int64_t body_ms;   /* the same for a collected body */
-    int64_t stall_ms;  /* without a byte of a streamed body */
+    int64_t stall_ms;  /* without a byte of a streamed body; with bytes of one that was refused */
     int64_t write_ms;  /* without a byte taken by the client */
-    int64_t linger_ms; /* for the client to read the last answer and close */
+    int64_t linger_ms; /* for the client to read the last answer and close, if it sends no more */
 };
 
 /* 75 s, 20 s, 30 s, 60 s, 60 s, 2 s. */

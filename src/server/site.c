@@ -34,17 +34,26 @@ static int read_key(struct site *site, const char *path, struct err *e)
     return result;
 }
 
+static int make_key(struct site *site, const char *path, struct err *e)
+{
+    random_bytes(site->url_key, SIGNED_URL_KEY);
+    return fs_write_file(path, (struct str){(char *)site->url_key, SIGNED_URL_KEY},
+                         FS_DURABLE | FS_PRIVATE, e);
+}
+
+/* Two that start at once on a new directory are to have the same. */
 static int open_key(struct site *site, struct err *e)
 {
     struct buf path = {0};
-    int result;
+    int lock, result;
 
     buf_printf(&path, "%s/.hub/url-key", site->dir);
     result = read_key(site, buf_cstr(&path), e);
-    if (result != 0 && e->code == ERR_NOT_FOUND) {
-        random_bytes(site->url_key, SIGNED_URL_KEY);
-        result = fs_write_file(buf_cstr(&path), (struct str){(char *)site->url_key, SIGNED_URL_KEY},
-                               FS_DURABLE | FS_PRIVATE, e);
+    if (result != 0 && e->code == ERR_NOT_FOUND && site_lock(site, &lock, e) == 0) {
+        result = read_key(site, buf_cstr(&path), e);
+        if (result != 0 && e->code == ERR_NOT_FOUND)
+            result = make_key(site, buf_cstr(&path), e);
+        close(lock);
     }
     buf_free(&path);
     return result;

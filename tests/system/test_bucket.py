@@ -6,6 +6,7 @@ import hmac
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -160,6 +161,18 @@ def test_pipelined_for_different_processes(zone):
             got.append((status, reader.read(length)))
     assert [s for s, _ in got] == [404, 200, 404, 200, 404]
     assert got[1][1] == got[3][1] == DATA
+
+
+def test_a_long_upload_behind_a_call(zone):
+    """What follows an upload may be another process's to serve, however much of it has come already."""
+    small, large = os.urandom(50000), os.urandom(200000)
+    paths = [zone.client.initiate(harness.sha1(d), len(d)).removeprefix(zone.server.url) for d in (small, large)]
+    puts = [f"PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+            for path, data in zip(paths, (small, large))]
+    with socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S) as sock:
+        sock.sendall(puts[0] + b"GET /client/x HTTP/1.1\r\nHost: h\r\n\r\n" + puts[1] + b"GET /nothing HTTP/1.0\r\n\r\n")
+        got = sock.makefile("rb").read()
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"404", b"200", b"404"]
 
 
 # ---- ranges and conditions ----

@@ -147,6 +147,19 @@ def test_an_upload_that_drips_goes_on(zone):
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_refusal_is_heard_by_who_sends_all_before_it_reads(tmp_path, processes):
+    """As the Python client does: hung up on while it sends, it would tell of a reset, not of what is wrong."""
+    server = processes(harness.Server("gateway", "--data", tmp_path / "data", env=harness.clean_environment(
+        KACHERY_RESOURCE_TEST_HUB_INTERVALS="linger_ms=300")))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=harness.DEADLINE_S) as sock:
+        sock.sendall(head("PUT", "/bucket/x", "Content-Length: 9999999"))
+        tick = threading.Event()
+        for _ in range(60):
+            sock.sendall(b"x" * 10000)
+            tick.wait(0.02)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 403 ")
+
+
 def never_reading(port, data):
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -275,6 +276,42 @@ static void test_key_is_kept(void **state)
     site_close(&again);
 }
 
+/* Whoever signs a URL, the other one takes it. */
+static void test_two_that_start_at_once(void **state)
+{
+    enum { SITES = 8 };
+    unsigned char keys[SITES][SIGNED_URL_KEY];
+    int ends[2], gate[2];
+
+    (void)state;
+    assert_int_equal(unlink(path_of(".hub/url-key")), 0);
+    assert_int_equal(pipe(ends) | pipe(gate), 0);
+    for (int i = 0; i < SITES; i++) {
+        if (fork() != 0)
+            continue;
+        struct site_options options = {.data_dir = folder};
+        struct site own;
+        struct err e = {0};
+        char go;
+        close(gate[1]);
+        if (read(gate[0], &go, 1) == 0 && site_open(&own, &options, &e) == 0 &&
+            write(ends[1], own.url_key, SIGNED_URL_KEY) == SIGNED_URL_KEY)
+            _exit(0);
+        _exit(1);
+    }
+    close(gate[1]);
+    for (int i = 0; i < SITES; i++) {
+        int status;
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+        assert_int_equal(read(ends[0], keys[i], SIGNED_URL_KEY), SIGNED_URL_KEY);
+        assert_memory_equal(keys[i], keys[0], SIGNED_URL_KEY);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    close(gate[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_base_url, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_key_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_two_that_start_at_once, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,7 @@ void bucket_download(struct http_conn *conn, const struct http_request *request,
     struct buf decoded = {0}, path = {0};
     struct signed_url url;
     struct str hash;
+    struct err e = {0};
 
     if (bucket_check_url(site, conn, request, false, &url, &hash, &decoded)) {
         site_put_object_path(site, url.object_key, &path);
@@ -161,10 +162,12 @@ void bucket_download(struct http_conn *conn, const struct http_request *request,
         d.etag[1 + SHA1_HEX] = '"';
         if (open_object(&d, buf_cstr(&path)) == 0)
             serve(conn, request->head, &d);
-        else if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
-            bucket_answer_error(conn, 404, "NoSuchKey", "The specified key does not exist.");
-        else
+        else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
             bucket_answer_error(conn, 500, "InternalError", strerror(errno));
+        else if (site_check(site, &e) != 0)
+            bucket_answer_error(conn, 500, "InternalError", e.msg);
+        else
+            bucket_answer_error(conn, 404, "NoSuchKey", "The specified key does not exist.");
     }
     buf_free(&path);
     buf_free(&decoded);

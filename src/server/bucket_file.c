@@ -175,7 +175,9 @@ int bucket_file_publish(struct bucket_file *file, const char *path, struct str h
     if (make_folders(path, e) != 0)
         goto out;
     if (rename(buf_cstr(&file->temporary), path) != 0) {
-        fail(e, errno, "cannot rename the upload");
+        bool is_split = errno == EXDEV;
+        fail(e, errno,
+             is_split ? "the data directory is not one file system" : "cannot rename the upload");
         goto out;
     }
     buf_clear(&file->temporary);

@@ -25,6 +25,8 @@ static int run(const struct site *site, const struct gateway_request *r, const s
     site_put_base_url(site, host, &base);
     ctx.base_url = buf_str(&base);
     if (result == 0)
+        result = site_check(site, e);
+    if (result == 0)
         result = gateway_calls_run(&ctx, r, body, e);
     buf_free(&base);
     return result;

@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/hex.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
@@ -36,6 +37,7 @@ static int read_key(struct site *site, const char *path, struct err *e)
 
 static int make_key(struct site *site, const char *path, struct err *e)
 {
+    log_line(LOG_INFO, "new data directory %s", site->dir);
     random_bytes(site->url_key, SIGNED_URL_KEY);
     return fs_write_file(path, (struct str){(char *)site->url_key, SIGNED_URL_KEY},
                          FS_DURABLE | FS_PRIVATE, e);
@@ -150,6 +152,18 @@ void site_close(struct site *site)
     free(site->public_url);
     free(site->listen_url);
     explicit_bzero(site, sizeof *site);
+}
+
+int site_check(const struct site *site, struct err *e)
+{
+    struct buf path = {0};
+    int result = 0;
+
+    buf_printf(&path, "%s/.hub", site->dir);
+    if (access(buf_cstr(&path), F_OK) != 0)
+        result = err_errno(e, ERR_FAILED, errno, "the data directory is not as it was: .hub");
+    buf_free(&path);
+    return result;
 }
 
 /* ---- zones, keys, paths ---- */

@@ -39,6 +39,9 @@ struct site {
 int site_open(struct site *site, const struct site_options *options, struct err *e);
 void site_close(struct site *site);
 
+/* -1 when all of it is gone: a disk that is not mounted is no zone without files. */
+int site_check(const struct site *site, struct err *e);
+
 /* A zone that the site serves: zone_files.h finds it. */
 struct site_zone {
     struct str name;

@@ -387,6 +387,23 @@ def test_data_directory_that_cannot_be(tmp_path):
     assert b"file" in done.stderr
 
 
+def test_a_data_directory_that_is_gone_is_no_empty_one(zone):
+    """As when its disk is not mounted: nobody is told that a file or a client is not there."""
+    digest = zone.upload()
+    url = zone.client.find(digest)
+    kept = zone.data.rename(zone.data.with_name("elsewhere"))
+    zone.data.mkdir()
+    for type_, fields in (("findFile", {"hashAlg": "sha1", "hash": digest}), ("getResourceInfo", {"resourceName": "r"}),
+                          ("initiateFileUpload", {"hashAlg": "sha1", "hash": "a" * 40, "size": 1})):
+        status, words = zone.client.call(type_, **fields)
+        assert status == 500 and words.startswith("Error: the data directory is not as it was"), words
+    assert harness.http("GET", url)[0] == 500
+    assert list(zone.data.iterdir()) == []
+    zone.data.rmdir()
+    kept.rename(zone.data)
+    assert harness.http("GET", zone.client.find(digest))[2] == DATA
+
+
 def test_port_in_use(zone):
     done = harness.run("gateway", "--listen", f"127.0.0.1:{zone.server.port}", "--data", str(zone.data), check=1)
     assert f"127.0.0.1:{zone.server.port}".encode() in done.stderr

@@ -183,6 +183,31 @@ static void test_no_locks(void **state)
     has_locks = true;
 }
 
+/* A disk of its own for the objects cannot be served: the words say what is wrong. */
+static void test_another_file_system(void **state)
+{
+    char other[] = "/dev/shm/test_bucket_file.XXXXXX";
+    struct bucket_file file;
+    struct stat here, there;
+    struct buf path = {0};
+    struct err e = {0};
+
+    (void)state;
+    if (mkdtemp(other) == NULL)
+        skip();
+    assert_int_equal(stat(folder, &here) | stat(other, &there), 0);
+    buf_printf(&path, "%s/object", other);
+    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+    assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
+    if (here.st_dev != there.st_dev) {
+        assert_int_equal(bucket_file_publish(&file, buf_cstr(&path), STR(HELLO_HASH), &e), -1);
+        unit_true("words", strstr(e.msg, "is not one file system") != NULL);
+    }
+    bucket_file_discard(&file);
+    assert_int_equal(rmdir(other), 0);
+    buf_free(&path);
+}
+
 static void test_clean(void **state)
 {
     struct bucket_file file;
@@ -320,6 +345,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_locks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_file_system, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_base_url, set_up, tear_down),

@@ -11,6 +11,9 @@
 /* Workers in a system call that does not end, beside those that work. */
 enum { MAX_STUCK = 4 };
 
+/* Of the workers: what else this host does goes before their hashing. */
+enum { NICENESS = 5 };
+
 struct uploads {
     struct uploads_options options;
     struct upload_worker worker;
@@ -117,7 +120,8 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
         &(struct pool_options){
             .process = {.name = "kachery-upload",
                         .run = upload_worker_run,
-                        .ctx = &u->worker},
+                        .ctx = &u->worker,
+                        .niceness = NICENESS},
             .max_workers = (unsigned)options->config->max_uploads,
             .depth = 1,
             .job_timeout_ms = options->intervals->upload_silent_ms,

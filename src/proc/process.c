@@ -193,6 +193,8 @@ static void be_child(const struct process_options *options, int fd, pid_t parent
         kept[count++] = options->keep_fds[i];
     descriptors_close_others(kept, count);
     set_limits(options);
+    if (options->niceness != 0)
+        setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + options->niceness);
     if (options->name != NULL)
         prctl(PR_SET_NAME, options->name, 0, 0, 0);
     _exit(options->run(fd, options->ctx));

@@ -29,6 +29,7 @@ struct process_options {
     /* Address space that the child may map besides what is mapped at the fork (RLIMIT_AS);
      * 0: 128 MiB; SIZE_MAX: no limit. */
     size_t address_space_bytes;
+    int niceness; /* more than the parent's: who works hard leaves the processor to who answers */
 };
 
 enum { PROCESS_MAX_KEPT = 16 };

@@ -120,33 +120,49 @@ int bucket_file_write(struct bucket_file *file, struct str data, struct err *e)
     return 0;
 }
 
-/* The folders of `path`, each new one made durable in its parent. */
-static int make_folders(const char *path, struct err *e)
+/* How much of `path` is there: the length of the longest part that is a folder. */
+static size_t find_existing(const char *path)
 {
     struct buf folder = {0};
-    size_t first_missing = 0, length = strlen(path);
+    size_t i = strlen(path);
+    bool is_there = false;
+
+    while (i > 1 && !is_there) {
+        i--;
+        if (path[i] != '/')
+            continue;
+        buf_clear(&folder);
+        buf_append(&folder, path, i);
+        is_there = access(buf_cstr(&folder), F_OK) == 0;
+    }
+    buf_free(&folder);
+    return i;
+}
+
+/* Acts on each folder of `path` beyond its first `existing` bytes, the outermost first. */
+static int for_new_folders(const char *path, size_t existing,
+                           int (*act)(const char *folder, struct err *e), struct err *e)
+{
+    struct buf folder = {0};
+    size_t length = strlen(path);
     int result = 0;
 
-    for (size_t i = length; i > 1 && first_missing == 0; i--) {
+    for (size_t i = existing + 1; i < length && result == 0; i++) {
         if (path[i] != '/')
             continue;
         buf_clear(&folder);
         buf_append(&folder, path, i);
-        if (access(buf_cstr(&folder), F_OK) == 0)
-            first_missing = i + 1;
-    }
-    for (size_t i = first_missing; i < length && result == 0; i++) {
-        if (path[i] != '/')
-            continue;
-        buf_clear(&folder);
-        buf_append(&folder, path, i);
-        if (mkdir(buf_cstr(&folder), 0777) != 0 && errno != EEXIST)
-            result = fail(e, errno, "cannot make a folder for the object");
-        else
-            result = fs_sync_parent(buf_cstr(&folder), e);
+        result = act(buf_cstr(&folder), e);
     }
     buf_free(&folder);
     return result;
+}
+
+static int make_folder(const char *folder, struct err *e)
+{
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return fail(e, errno, "cannot make a folder for the object");
+    return 0;
 }
 
 static int check(struct bucket_file *file, struct str hash, struct err *e)
@@ -164,15 +180,18 @@ static int check(struct bucket_file *file, struct str hash, struct err *e)
 
 int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e)
 {
+    size_t existing = find_existing(path);
     int result = -1;
 
-    if (check(file, hash, e) != 0)
+    /* The folders come before the first fsync, so that one transaction of the file system holds
+     * them all: the fsyncs of their parents then find nothing left to write. */
+    if (check(file, hash, e) != 0 || for_new_folders(path, existing, make_folder, e) != 0)
         goto out;
     if (fsync(file->fd) != 0) {
         fail(e, errno, "cannot sync the upload");
         goto out;
     }
-    if (make_folders(path, e) != 0)
+    if (for_new_folders(path, existing, fs_sync_parent, e) != 0)
         goto out;
     if (rename(buf_cstr(&file->temporary), path) != 0) {
         bool is_split = errno == EXDEV;

@@ -319,6 +319,7 @@ static struct worker *start_worker(struct crew *crew)
     struct process_options options = {.name = crew->options.name,
                                       .run = crew->options.run,
                                       .forget = crew->options.forget,
+                                      .niceness = crew->options.niceness,
                                       .ctx = crew->options.ctx};
     struct worker *worker = crew->workers;
     struct err e = {0};

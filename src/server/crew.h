@@ -37,6 +37,7 @@ struct crew_options {
     int64_t ping_ms;  /* those with one are asked that often whether they are there */
     int64_t stuck_ms; /* without an answer for so long: stuck */
     int64_t kill_ms;  /* stuck for so long: killed, so that its clients know */
+    int niceness;     /* of the workers, see process_options */
     /* The worker's life; usually sets up its routes and calls crew_worker_run. */
     int (*run)(int fd, void *ctx);
     void (*forget)(void *ctx); /* first thing in a worker: wipe what it must not know */

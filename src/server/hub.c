@@ -180,7 +180,7 @@ static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
     on_closed(hub, tag);
 }
 
-static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_workers,
+static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_workers, int niceness,
                               int (*run)(int fd, void *ctx), struct err *e)
 {
     struct crew_options options = {.loop = hub->loop,
@@ -190,6 +190,7 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
                                    .ping_ms = hub->times.worker_ping_ms,
                                    .stuck_ms = hub->times.worker_stuck_ms,
                                    .kill_ms = hub->times.worker_kill_ms,
+                                   .niceness = niceness,
                                    .run = run,
                                    .forget = forget,
                                    .ctx = hub,
@@ -233,8 +234,8 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
 
     if (site_open(&hub->site, &options->site, e) != 0)
         return -1;
-    hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, run_gateway, e);
-    hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, run_bucket, e);
+    hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, 0, run_gateway, e);
+    hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, HUB_BUCKET_NICENESS, run_bucket, e);
     if (hub->gateway == NULL || hub->bucket == NULL)
         return -1;
     gateway_api_put_routes(&hub->site, gateway);

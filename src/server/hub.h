@@ -18,6 +18,7 @@ enum {
     HUB_GOODBYE_MS = 2000,   /* after that, for the last answers */
     HUB_GATEWAY_WORKERS = 4, /* calls are short */
     HUB_BUCKET_WORKERS = 16, /* more transfers than that share a process */
+    HUB_BUCKET_NICENESS = 5, /* hashing steps back behind answering */
     HUB_MAX_PER_ADDRESS = 16000 /* of 20,000: a lab behind one address, and still others */
 };
 

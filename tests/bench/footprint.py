@@ -20,8 +20,10 @@ def memory(lab, daemon, folder):
     python.stdout.readline()
     python_kib = bench.proportional_set_kib([python.pid])
     python.communicate(b"")
-    bench.report("idle daemon, all its processes", bench.tree_kib(daemon.pid), python_kib, "KiB", "an idle python3 with websockets", False)
-    bench.report("idle hub, all its processes", bench.tree_kib(lab.hub.pid), nginx_kib, "KiB", "an idle nginx with one worker", False)
+    bench.report("idle daemon, all its processes", bench.tree_kib(daemon.pid), python_kib, "KiB",
+                 "an idle python3 with websockets", False, wanted=5 * 1024)
+    bench.report("idle hub, all its processes", bench.tree_kib(lab.hub.pid), nginx_kib, "KiB", "an idle nginx with one worker",
+                 False, wanted=3 * 1024)
 
     paths = []
     for i in range(4):
@@ -37,7 +39,8 @@ def memory(lab, daemon, folder):
         hub_kib = max(hub_kib, bench.tree_kib(lab.hub.pid))
         threads[0].join(0.02)
     bench.report("daemon, most while 4 files are uploaded", daemon_kib, python_kib, "KiB", "an idle python3 with websockets", False)
-    bench.report("hub, most while 4 files are uploaded", hub_kib, nginx_kib, "KiB", "an idle nginx with one worker", False)
+    bench.report("hub, most while 4 files are uploaded", hub_kib, nginx_kib, "KiB", "an idle nginx with one worker",
+                 False, wanted=3 * 1024)
 
 
 def start(lab):
@@ -53,7 +56,8 @@ def start(lab):
     def python():
         return 1000 * bench.timed(["/usr/bin/python3", "-c", "import websockets"])
 
-    bench.report("start until acknowledged", *bench.interleaved(ours, python), "ms", "python3 -c 'import websockets'", False)
+    bench.report("start until acknowledged", *bench.interleaved(ours, python), "ms",
+                 "python3 -c 'import websockets'", False, wanted=20)
 
 
 with bench.scratch() as scratch, bench.lab(scratch) as made:

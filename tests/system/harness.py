@@ -81,6 +81,12 @@ def is_running(pid):
     return False
 
 
+def steps_back(pid, other):
+    """The processor is rather for the other process."""
+    own, others = (os.getpriority(os.PRIO_PROCESS, each) for each in (pid, other))
+    return own > others or own == 19  # there is nothing beyond
+
+
 class Process:
     """A long-running command whose stdout and stderr lines are collected while it runs."""
 

@@ -314,6 +314,13 @@ def test_same_file_twice_at_once(zone):
     assert [p.name for p in visible(zone)] == [digest]
 
 
+def test_hashing_steps_back_behind_answering(zone):
+    upload = Upload(zone.client.initiate(harness.sha1(DATA), len(DATA)), len(DATA)).send(DATA[:1])
+    started(zone, 1)
+    assert all(harness.steps_back(pid, zone.server.pid) for pid in bucket_processes(zone))
+    upload.close()
+
+
 def test_killed_bucket_process(zone):
     data = os.urandom(3 * MIB)
     digest = harness.sha1(data)

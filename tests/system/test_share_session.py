@@ -8,7 +8,7 @@ import threading
 import certificates
 import pytest
 import tls_servers
-from harness import is_running, sha1, until
+from harness import is_running, sha1, steps_back, until
 from zone_double import ABSENT, DATA
 
 FAST = "retry_min_ms=20,retry_max_ms=100"
@@ -67,6 +67,7 @@ def test_an_upload_survives_a_restart_of_the_proxy(desk):
     desk.proxy.ask(uri, 20000)
     desk.uploading(sha1(DATA))
     worker, = desk.worker("kachery-upload")
+    assert steps_back(worker, desk.daemon.pid)
     desk.proxy.stop()
     daemon.wait_line("trying again")
     desk.proxy.start()

@@ -15,7 +15,7 @@
 #include "proc/process.h"
 #include "unit.h"
 
-enum { WAIT_MS = 20000 };
+enum { WAIT_MS = 20000, NICENESS = 3, NICEST = 19 };
 
 static void receive_text(int fd, struct buf *out)
 {
@@ -64,7 +64,7 @@ static int describe(int fd, void *ctx)
     struct rlimit core, files;
     char name[16] = {0};
     sigset_t mask;
-    int death = 0;
+    int death = 0, nice = getpriority(PRIO_PROCESS, (id_t)getppid()) + NICENESS;
 
     getrlimit(RLIMIT_CORE, &core);
     getrlimit(RLIMIT_NOFILE, &files);
@@ -75,7 +75,8 @@ static int describe(int fd, void *ctx)
                is_open(open_fds[0]), is_open(open_fds[1]), is_open(0), core.rlim_max == 0,
                files.rlim_cur == files.rlim_max, is_default(SIGUSR1), is_default(SIGTERM),
                sigismember(&mask, SIGUSR1));
-    buf_printf(&b, " death=%d name=%s secret=%d", death, name, open_fds[2]);
+    buf_printf(&b, " death=%d name=%s secret=%d nice=%d", death, name, open_fds[2],
+               getpriority(PRIO_PROCESS, 0) == (nice < NICEST ? nice : NICEST));
     frame_send(fd, buf_str(&b), -1, NULL);
     buf_free(&b);
     return 7;
@@ -99,7 +100,8 @@ static void child_is_clean(void **state)
                                       .ctx = fds,
                                       .forget = forget_secret,
                                       .keep_fds = fds,
-                                      .keep_count = 1};
+                                      .keep_count = 1,
+                                      .niceness = NICENESS};
     struct process p = {0};
     struct buf got = {0};
     struct err e = {0};
@@ -114,7 +116,7 @@ static void child_is_clean(void **state)
     receive_text(p.fd, &got);
     unit_equal("child", buf_cstr(&got),
                "kept=1 foreign=0 stdin=1 core=1 files=1 usr1=1 term=0 blocked=0 death=9"
-               " name=kachery-test secret=0");
+               " name=kachery-test secret=0 nice=1");
     assert_int_equal(fds[2], 42);
     assert_true((fcntl(p.fd, F_GETFD) & FD_CLOEXEC) != 0);
     assert_true((fcntl(p.fd, F_GETFL) & O_NONBLOCK) != 0);

@@ -62,10 +62,24 @@ def interleaved(*functions, runs=None):
     return [statistics.median(kept) for kept in values]
 
 
-def report(what, ours, theirs, unit, tool, higher_is_better=True):
+def verdict(value, wanted, higher_is_better):
+    """What was wanted, and whether it was reached."""
+    if wanted is None:
+        return ""
+    is_met = value >= wanted if higher_is_better else value <= wanted
+    return f"  wanted {'>=' if higher_is_better else '<='} {wanted:,g}: {'yes' if is_met else 'NO'}"
+
+
+def report(what, ours, theirs, unit, tool, higher_is_better=True, wanted=None):
     ratio = ours / theirs if theirs else float("nan")
     better = ratio if higher_is_better else 1 / ratio if ratio else float("nan")
-    print(f"{what:<44} {ours:>12,.1f} {unit:<8} {tool}: {theirs:,.1f} {unit}  ratio {better:.2f}", flush=True)
+    print(f"{what:<44} {ours:>12,.1f} {unit:<8} {tool}: {theirs:,.1f} {unit}  ratio {better:.2f}"
+          f"{verdict(ours, wanted, higher_is_better)}", flush=True)
+
+
+def tell(what, value, unit, remark="", wanted=None):
+    """A figure that has nothing to stand beside; small is good."""
+    print(f"{what:<44} {value:>12,.2f} {unit:<8} {remark}{verdict(value, wanted, False)}".rstrip(), flush=True)
 
 
 def proportional_set_kib(pids):

@@ -1,6 +1,7 @@
 """TLS in front of the servers under test: nginx as a lab would run it, and openssl s_server for odd peers."""
 import contextlib
 import os
+import re
 import subprocess
 
 import certificates
@@ -28,9 +29,8 @@ class Nginx(harness.Process):
         (folder / "nginx.conf").write_text(f"""
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; user root; {main}
 events {{ worker_connections 1024; }}
-http {{ access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p;
+http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   {http}
   {blocks} }}""")
         super().__init__("-p", folder, "-c", folder / "nginx.conf", program=[NGINX])
@@ -46,13 +46,19 @@ http {{ access_log off; client_max_body_size 0; client_body_temp_path {folder}/b
         return False
 
 
+def location_of_the_readme(upstream):
+    """What README.md tells to write into nginx's configuration, for that server behind it."""
+    text = (harness.ROOT / "README.md").read_text()
+    block = re.search(r"^    location / \{\n.*?^    \}\n", text, re.MULTILINE | re.DOTALL).group()
+    assert "http://127.0.0.1:8080" in block
+    return block.replace("http://127.0.0.1:8080", upstream)
+
+
 def proxying(pem, key, upstream, more=""):
     """A server block with TLS 1.2 that hands everything on, WebSockets too."""
     return f"""listen LISTEN ssl; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2;
   ssl_session_cache shared:s:1m; {more}
-  location / {{ proxy_pass {upstream}; proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off;
-    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
-    proxy_set_header Host $http_host; proxy_read_timeout 600s; }}"""
+  {location_of_the_readme(upstream)}"""
 
 
 class Openssl(harness.Process):

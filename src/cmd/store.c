@@ -59,39 +59,23 @@ static int upload(struct run *run, const char *path, const struct stored *stored
     return upload_file(&run->remote.gateway, &options, &result, e);
 }
 
-/* Makes the copy, or leaves nothing of it. */
-static int add_copy(struct run *run, const char *path, struct stored *out, struct err *e)
-{
-    const struct hash_watch watch = {show_read, run};
-    const struct store *s = &run->remote.store;
-    struct add_staged staged;
-
-    if (add_stage(s, STORE_COPY, path, &watch, &staged, e) != 0)
-        return -1;
-    if (add_sync_staged(s, &staged, e) != 0) {
-        add_discard(s, &staged);
-        return -1;
-    }
-    if (add_publish(s, &staged, e) != 0 || add_sync_published(s, &staged, e) != 0)
-        return -1;
-    memcpy(out->hash, staged.hash, sizeof out->hash);
-    out->size = staged.size;
-    return 0;
-}
-
 /* Keeps a copy in the local store and uploads that: nobody can change it meanwhile. */
 static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
 {
+    const struct hash_watch watch = {show_read, run};
+    struct add_staged added;
     struct buf copy = {0};
     int result;
 
     run->what = "copying";
     interrupt_note();
-    result = add_copy(run, path, out, e);
+    result = add_file(&run->remote.store, STORE_COPY, path, &watch, &added, e);
     remote_bar_end(&run->bar);
     interrupt_act();
     if (result != 0)
         return -1;
+    memcpy(out->hash, added.hash, sizeof out->hash);
+    out->size = added.size;
     store_put_copy_path(&run->remote.store, out->hash, &copy);
     result = buf_check(&copy, e);
     if (result == 0)

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/quote.h"
 #include "store/hash_cache.h"
 #include "store/record.h"
 
@@ -298,31 +297,19 @@ int add_confirm_link(const struct store *s, const char *path, struct add_staged 
     return is_there_already(staged) ? stage_record(s, path, staged, e) : 0;
 }
 
-static int add_one(const struct store *s, enum store_kind kind, const char *path,
-                   struct store_added *out, struct err *e)
+int add_file(const struct store *s, enum store_kind kind, const char *path,
+             const struct hash_watch *watch, struct add_staged *out, struct err *e)
 {
     struct add_staged staged;
-    char quoted[QUOTE_SIZE];
 
-    if (add_stage(s, kind, path, NULL, &staged, e) != 0)
-        return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
+    if (add_stage(s, kind, path, watch, &staged, e) != 0)
+        return -1;
     if (add_sync_staged(s, &staged, e) != 0) {
         add_discard(s, &staged);
         return -1;
     }
     if (add_publish(s, &staged, e) != 0 || add_sync_published(s, &staged, e) != 0)
         return -1;
-    memcpy(out->hash, staged.hash, sizeof out->hash);
-    out->size = staged.size;
+    *out = staged;
     return 0;
-}
-
-int store_link(const struct store *s, const char *path, struct store_added *out, struct err *e)
-{
-    return add_one(s, STORE_LINK, path, out, e);
-}
-
-int store_copy(const struct store *s, const char *path, struct store_added *out, struct err *e)
-{
-    return add_one(s, STORE_COPY, path, out, e);
 }

@@ -1,7 +1,7 @@
 /*
  * Adding files in two steps, so that many can be made durable by one sync: each is staged under a
  * temporary name (in any process), then all are synced, then each is published by a rename.
- * Errors of staging name the cause alone: callers know the path.
+ * Errors about the file name the cause alone: callers know the path.
  */
 #ifndef STORE_ADD_H
 #define STORE_ADD_H
@@ -19,7 +19,17 @@ struct add_staged {
     char suffix[ADD_SUFFIX_SIZE]; /* of the temporary name; empty: what is there already is right */
 };
 
-/* As store_link and store_copy describe, but for the syncs. */
+/*
+ * All of it for one file: durable and visible when it returns, or nothing is left. A link: `path`,
+ * which is absolute, is hashed (through the hash cache when it is above 1,000,000 bytes) and its
+ * record written. A copy: FICLONE and the hash of the clone, or the hash of the bytes written; it
+ * replaces one that is there, which might be damaged. A file that changes meanwhile is read once
+ * more, then ERR_CHANGED. `watch` may be NULL.
+ */
+int add_file(const struct store *s, enum store_kind kind, const char *path,
+             const struct hash_watch *watch, struct add_staged *out, struct err *e);
+
+/* The first step alone. */
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
               const struct hash_watch *watch, struct add_staged *out, struct err *e);
 

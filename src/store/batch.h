@@ -19,8 +19,8 @@ enum {
 };
 
 enum batch_work {
-    BATCH_LINK, /* store_link */
-    BATCH_COPY, /* store_copy */
+    BATCH_LINK, /* as add_file: a link */
+    BATCH_COPY, /* a copy */
     BATCH_HASH  /* read all and hash, whatever the cache says */
 };
 

@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/quote.h"
 #include "store/hash_cache.h"
 
 /* Large enough that system calls do not count beside the hashing, small enough for the CPU's
@@ -156,18 +155,5 @@ int hash_file(const struct store *s, const char *path, unsigned flags,
         return err_set(e, ERR_CHANGED, "changed while it was being read");
     *out = (struct hash_result){.size = st.st_size, .mtime = fs_mtime(&st)};
     memcpy(out->hash, job.hash, sizeof out->hash);
-    return 0;
-}
-
-int store_hash_fd(int fd, const char *path, char hash[SHA1_HEX + 1], int64_t *size,
-                  struct err *e)
-{
-    struct hash_job job = {.from = fd, .to = -1};
-    char quoted[QUOTE_SIZE];
-
-    if (hash_run(&job, e) != 0)
-        return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
-    memcpy(hash, job.hash, sizeof job.hash);
-    *size = job.size;
     return 0;
 }

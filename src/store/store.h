@@ -49,7 +49,7 @@ struct store_entry {
 
 void store_entry_deinit(struct store_entry *entry);
 
-/* "copy"/"link"; "ok", "stale", "damaged", "missing" as CLI.md names states. */
+/* "copy"/"link"; "ok", "stale", "damaged", "missing": all else is one of the four to a user. */
 const char *store_kind_name(enum store_kind kind);
 const char *store_state_name(enum store_state state);
 
@@ -101,26 +101,7 @@ int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct sto
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);
 void store_put_link_path(const struct store *s, const char *hash, struct buf *out);
 
-/* The result of adding one file. */
-struct store_added {
-    char hash[SHA1_HEX + 1];
-    int64_t size;
-};
-
-/* Hashes `path` (through the hash cache when it is above 1,000,000 bytes) and writes the link
- * record; `path` is absolute. Durable when it returns. A file that changes meanwhile is read once
- * more, then ERR_CHANGED. (Many files: cmd/'s link and store-local go through store/add.h.) */
-int store_link(const struct store *s, const char *path, struct store_added *out, struct err *e);
-
-/* Copies `path` into the store: FICLONE then hash of the clone, or hash of the bytes written.
- * Replaces a copy that is there: it might be damaged. Durable when it returns. */
-int store_copy(const struct store *s, const char *path, struct store_added *out, struct err *e);
-
 /* Makes everything written so far durable (syncfs of the store's file system). */
 int store_sync(const struct store *s, struct err *e);
-
-/* Hashes all of an open file from its current offset; *size is the bytes read. */
-int store_hash_fd(int fd, const char *path, char hash[SHA1_HEX + 1], int64_t *size,
-                  struct err *e);
 
 #endif

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "store/batch.h"
 #include "store/record.h"
 
@@ -77,14 +78,13 @@ static void results_come_in_order(void **state)
         for (int i = 0; i < FILES; i++) {
             char name[32];
             size_t size = i % 50 == 0 ? LARGE - (size_t)i : 1 + (size_t)i;
-            struct store_added hashed;
-            struct err e;
+            unsigned char digest[SHA1_SIZE];
+            char hash[SHA1_HEX + 1];
             snprintf(name, sizeof name, "data/%03d", i);
             const char *path = fixture_write(f, name, (struct str){data, size}, 1700000000);
-            int fd = open(path, O_RDONLY);
-            assert_int_equal(store_hash_fd(fd, path, hashed.hash, &hashed.size, &e), 0);
-            close(fd);
-            buf_printf(&want, "%03d %.4s %zu\n", i, hashed.hash, size);
+            sha1_of((struct str){data, size}, digest);
+            hex_encode(digest, SHA1_SIZE, hash);
+            buf_printf(&want, "%03d %.4s %zu\n", i, hash, size);
             add(b, path, (int64_t)size);
         }
         run_to_end(b);

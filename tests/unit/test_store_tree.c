@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "store/add.h"
 #include "store/record.h"
 #include "store/tree.h"
 
@@ -112,7 +113,7 @@ static void content_of_the_store(void **state)
 {
     struct fixture *f = *state;
     struct buf text = {0};
-    struct store_added added;
+    struct add_staged added;
     struct err e = {0};
     char hash[SHA1_HEX + 1];
 
@@ -131,7 +132,7 @@ static void content_of_the_store(void **state)
     put_copy(f, "sha1/copy.tmp.12345678");
     put_copy(f, "linked_files/sha1/00/00/00/0000000000000000000000000000000000000000");
     const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
-    assert_int_equal(store_link(&f->store, path, &added, &e), 0);
+    assert_int_equal(add_file(&f->store, STORE_LINK, path, NULL, &added, &e), 0);
 
     struct store_list *list = store_list_open(&f->store, &e);
     assert_non_null(list);

@@ -34,16 +34,6 @@ static const struct interval_row rows[] = {
 
 static const struct interval_table table = {rows, sizeof rows / sizeof rows[0]};
 
-void intervals_init(struct intervals *t)
-{
-    interval_table_init(&table, t);
-}
-
-int intervals_parse(struct intervals *t, struct str text, struct err *e)
-{
-    return interval_table_parse(&table, t, text, e);
-}
-
 int intervals_load(struct intervals *t, struct err *e)
 {
     return interval_table_load(&table, t, "KACHERY_RESOURCE_TEST_INTERVALS", e);

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/str.h"
 
 struct intervals {
     /* the line to the proxy */
@@ -41,12 +40,7 @@ struct intervals {
     int64_t registration_ms;
 };
 
-void intervals_init(struct intervals *t);
-
-/* Changes what `text` ("name=milliseconds,…", may be empty) names. ERR_USAGE quoting a bad part. */
-int intervals_parse(struct intervals *t, struct str text, struct err *e);
-
-/* The defaults with KACHERY_RESOURCE_TEST_INTERVALS. */
+/* The defaults, with what KACHERY_RESOURCE_TEST_INTERVALS changes. ERR_USAGE quoting a bad part. */
 int intervals_load(struct intervals *t, struct err *e);
 
 #endif

@@ -197,8 +197,7 @@ static bool parse_name_constraints(struct cert *c, struct str value)
     return parse_list(value, &c->constraints);
 }
 
-/* Policies are not our concern: nothing is required of them, so their extensions may be critical.
- * */
+/* Policies are not our concern: nothing is required of them; their extensions may be critical. */
 static bool parse_extension(struct cert *c, struct str oid, bool is_critical, struct str value)
 {
     int number = -1;

@@ -23,8 +23,7 @@ bool cert_name_is_prefix(struct str prefix, struct str name);
 /* True for a SEQUENCE without content. */
 bool cert_name_is_empty(struct str name);
 
-/* Appends a distinguished name for people: "CN=…, O=…"; control bytes as \xHH, at most 120 bytes.
- * */
+/* Appends a distinguished name for people: "CN=…, O=…"; at most 120 bytes, controls as \xHH. */
 void cert_name_put(struct buf *out, struct str name);
 
 /* GeneralName tags, RFC 5280 §4.2.1.6. */

@@ -43,8 +43,7 @@ static bool is_dns_within(struct str subtree, struct str name)
     return subtree.p[0] == '.' || name.p[name.len - subtree.len - 1] == '.';
 }
 
-/* Could a wildcard name stand for something inside the subtree? *.example.com covers a.example.com.
- * */
+/* Could a wildcard stand for something inside the subtree? *.example.com covers a.example.com. */
 static bool is_dns_touching(struct str subtree, struct str name)
 {
     size_t label = str_find(subtree, '.');

@@ -367,11 +367,6 @@ bool tls_has_input(const struct tls *t)
     return !is_empty(&t->in) || (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_RECVAPP) != 0;
 }
 
-const char *tls_suite(const struct tls *t)
-{
-    return tls_suite_name(t->client.eng.session.cipher_suite);
-}
-
 bool tls_is_resumed(const struct tls *t)
 {
     return t->is_resumed;

@@ -76,8 +76,7 @@ bool tls_has_output(const struct tls *t);
 size_t tls_output_bytes(const struct tls *t);
 bool tls_has_input(const struct tls *t);
 
-/* For tests and logs: the suite's name, and whether the session was resumed. */
-const char *tls_suite(const struct tls *t);
+/* For tests: whether the session was resumed. */
 bool tls_is_resumed(const struct tls *t);
 
 #endif

@@ -49,6 +49,4 @@ enum tls_stage { TLS_BEGUN, TLS_CERTIFIED /* the peer showed its certificate */,
  * Returns -1. */
 int tls_describe_error(int code, enum tls_stage stage, struct str first, struct err *e);
 
-const char *tls_suite_name(unsigned suite);
-
 #endif

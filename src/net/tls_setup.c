@@ -214,22 +214,3 @@ int tls_describe_error(int code, enum tls_stage stage, struct str first, struct 
     default: return describe_malformed(code, e);
     }
 }
-
-const char *tls_suite_name(unsigned suite)
-{
-    static const struct {
-        unsigned suite;
-        const char *name;
-    } names[] = {
-        {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE-ECDSA-AES128-GCM-SHA256"},
-        {BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256"},
-        {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-ECDSA-CHACHA20-POLY1305"},
-        {BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305"},
-        {BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "ECDHE-ECDSA-AES256-GCM-SHA384"},
-        {BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "ECDHE-RSA-AES256-GCM-SHA384"}};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].suite == suite)
-            return names[i].name;
-    return "another suite";
-}

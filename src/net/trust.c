@@ -44,11 +44,6 @@ void trust_free(struct trust *t)
     free(t);
 }
 
-size_t trust_count(const struct trust *t)
-{
-    return t->count;
-}
-
 static int add_root(struct trust *t, size_t offset, struct err *e)
 {
     if (t->count == TRUST_MAX_ROOTS)

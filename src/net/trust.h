@@ -21,7 +21,7 @@ struct trust;
  */
 struct trust *trust_load(const char *ca_file, struct err *e);
 
-/* From PEM text: for tests and for certificates in memory. */
+/* The same from PEM text: for tests. */
 struct trust *trust_parse(struct str pem, struct err *e);
 
 void trust_free(struct trust *trust);
@@ -33,8 +33,6 @@ void trust_free(struct trust *trust);
  */
 const struct trust *trust_of_process(struct err *e);
 void trust_use_file(const char *ca_file);
-
-size_t trust_count(const struct trust *trust);
 
 /* Steps through the roots with that subject: *position begins at 0. The decoded root borrows from
  * `trust`. False when there is no more; roots that cannot be decoded are passed over. */

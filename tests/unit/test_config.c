@@ -7,7 +7,6 @@
 
 #include "base/fs.h"
 #include "daemon/config.h"
-#include "daemon/intervals.h"
 
 static const char full[] = "resourceName: rig-1\n"
                            "kacheryZone: lab\n"
@@ -283,36 +282,6 @@ static void test_siblings(void **state)
     }
 }
 
-static const struct read_case interval_cases[] = {
-    {"none", "", NULL},
-    {"two", "ping_ms=5,stop_ms=0", NULL},
-    {"unknown", "ping=5", "interval \"ping=5\": want NAME=MILLISECONDS"},
-    {"no number", "ping_ms=x", "interval \"ping_ms=x\": want NAME=MILLISECONDS"},
-    {"no value", "ping_ms", "interval \"ping_ms\": want NAME=MILLISECONDS"},
-    {"too long", "ping_ms=604800001", "interval \"ping_ms=604800001\": want NAME=MILLISECONDS"},
-};
-
-static void test_intervals(void **state)
-{
-    struct intervals t;
-
-    (void)state;
-    for (size_t i = 0; i < UNIT_COUNT(interval_cases); i++) {
-        const struct read_case *c = &interval_cases[i];
-        struct err e = {0};
-        intervals_init(&t);
-        int result = intervals_parse(&t, str_of(c->text), &e);
-        unit_true(c->name, (result == 0) == (c->want == NULL));
-        if (c->want != NULL)
-            unit_equal(c->name, e.msg, c->want);
-    }
-    intervals_init(&t);
-    assert_int_equal(t.ping_ms, 20000);
-    assert_int_equal(intervals_parse(&t, STR("ping_ms=7"), NULL), 0);
-    assert_int_equal(t.ping_ms, 7);
-    assert_int_equal(t.dead_ms, 60000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,7 +294,6 @@ int main(void)
         cmocka_unit_test(test_every_character),
         cmocka_unit_test(test_save),
         cmocka_unit_test(test_siblings),
-        cmocka_unit_test(test_intervals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,66 +19,56 @@ static void trim_partial_utf8(char *text, size_t len)
         text[start - 1] = '\0';
 }
 
-static void format_message(char *out, const char *format, va_list args)
+/* Puts the formatted text and what follows it into e->msg, which may be what follows; what does not
+ * fit is cut. */
+static void put_message(struct err *e, const char *separator, const char *behind,
+                        const char *format, va_list args)
 {
-    int n = vsnprintf(out, ERR_MESSAGE_SIZE, format, args);
-
-    if (n >= ERR_MESSAGE_SIZE)
-        trim_partial_utf8(out, strlen(out));
-}
-
-/* Appends in place; what does not fit is cut. */
-static void append(char *msg, const char *separator, const char *text)
-{
+    char msg[ERR_MESSAGE_SIZE];
+    int n = vsnprintf(msg, sizeof msg, format, args);
     size_t len = strlen(msg);
 
-    int n = snprintf(msg + len, ERR_MESSAGE_SIZE - len, "%s%s", separator, text);
-    if (n >= (int)(ERR_MESSAGE_SIZE - len))
+    if (n < (int)sizeof msg)
+        n += snprintf(msg + len, sizeof msg - len, "%s%s", separator, behind);
+    if (n >= (int)sizeof msg)
         trim_partial_utf8(msg, strlen(msg));
+    memcpy(e->msg, msg, sizeof msg);
 }
 
 int err_set(struct err *e, enum err_code code, const char *format, ...)
 {
-    char msg[ERR_MESSAGE_SIZE];
     va_list args;
 
     if (e == NULL)
         return -1;
     va_start(args, format);
-    format_message(msg, format, args);
+    put_message(e, "", "", format, args);
     va_end(args);
     e->code = code;
-    memcpy(e->msg, msg, sizeof msg);
     return -1;
 }
 
 int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
 {
-    char msg[ERR_MESSAGE_SIZE];
     va_list args;
 
     if (e == NULL)
         return -1;
     va_start(args, format);
-    format_message(msg, format, args);
+    put_message(e, ": ", strerror(number), format, args);
     va_end(args);
-    append(msg, ": ", strerror(number));
     e->code = code;
-    memcpy(e->msg, msg, sizeof msg);
     return -1;
 }
 
 int err_wrap(struct err *e, const char *format, ...)
 {
-    char msg[ERR_MESSAGE_SIZE];
     va_list args;
 
     if (e == NULL)
         return -1;
     va_start(args, format);
-    format_message(msg, format, args);
+    put_message(e, ": ", e->msg, format, args);
     va_end(args);
-    append(msg, ": ", e->msg);
-    memcpy(e->msg, msg, sizeof msg);
     return -1;
 }

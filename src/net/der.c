@@ -1,5 +1,7 @@
 #include "net/der.h"
 
+#include "base/calendar.h"
+
 bool der_next(struct str *in, struct der_item *item)
 {
     const unsigned char *p = (const unsigned char *)in->p;
@@ -107,36 +109,21 @@ bool der_bytes_of_bits(struct str content, struct str *out)
     return true;
 }
 
-/* Days from 1970-01-01 to a date of the proleptic Gregorian calendar (month 1-12, day 1-31). */
-static int64_t days_since_epoch(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    int64_t era = year / 400, of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-static int64_t days_of_month(int64_t year, int64_t month)
-{
-    return days_since_epoch(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) -
-           days_since_epoch(year, month, 1);
-}
-
-static bool two_digits(struct str text, size_t at, int64_t min, int64_t max, int64_t *out)
+static bool two_digits(struct str text, size_t at, int min, int max, int *out)
 {
     uint64_t value;
 
     if (!str_to_uint(str_slice(text, at, at + 2), 99, &value))
         return false;
-    *out = (int64_t)value;
+    *out = (int)value;
     return *out >= min && *out <= max;
 }
 
 bool der_time(const struct der_item *item, int64_t *seconds)
 {
-    int64_t century = 0, year, month, day, hour, minute, second;
+    int century = 0, year, month, day, hour, minute, second;
     struct str text = item->value;
+    int64_t days;
     size_t at = 0;
 
     if (item->tag == DER_GENERALIZED_TIME && text.len == 15) {
@@ -153,7 +140,8 @@ bool der_time(const struct der_item *item, int64_t *seconds)
         return false;
     if (item->tag == DER_UTC_TIME)
         century = year >= 50 ? 19 : 20;
-    year += century * 100;
-    *seconds = days_since_epoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-    return day <= days_of_month(year, month);
+    if (!calendar_days(century * 100 + year, month, day, &days))
+        return false;
+    *seconds = days * CALENDAR_DAY_S + hour * 3600 + minute * 60 + second;
+    return true;
 }

@@ -1,7 +1,8 @@
 /* Values of single headers: dates (RFC 9110 §5.6.7) and ranges (§14). */
-#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/calendar.h"
 #include "proto/http_head.h"
 
 static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -13,53 +14,19 @@ static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 /* ---- dates ---- */
 
 struct date {
-    int64_t year;
-    unsigned month, day, hour, minute, second; /* month 1-12 */
+    unsigned year, month, day, hour, minute, second; /* month 1-12 */
 };
-
-enum { DAYS_PER_ERA = 146097, YEARS_PER_ERA = 400, EPOCH_OFFSET_DAYS = 719468 };
-
-/* Days since 1970-01-01 in the Gregorian calendar; years begin in March, so that the leap day comes
- * last. Years from 0 on. */
-static int64_t days_of(const struct date *d)
-{
-    int64_t year = d->year - (d->month <= 2);
-    int64_t month = d->month > 2 ? d->month - 3 : d->month + 9;
-    int64_t day_of_year = (153 * month + 2) / 5 + d->day - 1;
-    int64_t year_of_era = year % YEARS_PER_ERA;
-
-    return year / YEARS_PER_ERA * DAYS_PER_ERA + year_of_era * 365 + year_of_era / 4 -
-           year_of_era / 100 + day_of_year - EPOCH_OFFSET_DAYS;
-}
-
-/* The reverse, for days from 1970 on. */
-static void date_of(int64_t day_number, struct date *d)
-{
-    int64_t day = day_number + EPOCH_OFFSET_DAYS, era = day / DAYS_PER_ERA;
-    int64_t day_of_era = day % DAYS_PER_ERA;
-    int64_t year =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * day_of_year + 2) / 153;
-
-    d->day = (unsigned)(day_of_year - (153 * month + 2) / 5 + 1);
-    d->month = (unsigned)(month < 10 ? month + 3 : month - 9);
-    d->year = era * YEARS_PER_ERA + year + (d->month <= 2);
-}
 
 void http_head_format_date(int64_t wall_ms, char out[30])
 {
     static const int64_t last = INT64_C(253402300799); /* 9999-12-31T23:59:59 */
-    int64_t seconds = wall_ms < 0 ? 0 : wall_ms / 1000;
-    struct date d;
+    time_t seconds = wall_ms < 0 ? 0 : (time_t)(wall_ms / 1000);
+    struct tm t;
 
     if (seconds > last)
         seconds = last;
-    int64_t day = seconds / 86400, time = seconds % 86400;
-    date_of(day, &d);
-    snprintf(out, 30, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[(day + 4) % 7], d.day,
-             months[d.month - 1], (unsigned)d.year, (unsigned)(time / 3600),
-             (unsigned)(time / 60 % 60), (unsigned)(time % 60));
+    gmtime_r(&seconds, &t);
+    strftime(out, 30, "%a, %d %b %Y %H:%M:%S GMT", &t); /* the locale is never set: it is C */
 }
 
 /* Reads `count` digits; a leading space stands for 0 where asctime() pads so. */
@@ -113,64 +80,44 @@ static bool take_time(struct str *s, struct date *d)
 /* Sun, 06 Nov 1994 08:49:37 GMT */
 static bool parse_fixdate(struct str s, struct date *d)
 {
-    unsigned year;
-
-    if (!(take_day_name(&s, false) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
-          take(&s, " ") && take_month(&s, &d->month) && take(&s, " ") &&
-          take_number(&s, 4, false, &year) && take(&s, " ") && take_time(&s, d) &&
-          take(&s, " GMT") && s.len == 0))
-        return false;
-    d->year = year;
-    return true;
+    return take_day_name(&s, false) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
+           take(&s, " ") && take_month(&s, &d->month) && take(&s, " ") &&
+           take_number(&s, 4, false, &d->year) && take(&s, " ") && take_time(&s, d) &&
+           take(&s, " GMT") && s.len == 0;
 }
 
 /* Sunday, 06-Nov-94 08:49:37 GMT */
 static bool parse_rfc850(struct str s, struct date *d)
 {
-    unsigned year;
-
     if (!(take_day_name(&s, true) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
           take(&s, "-") && take_month(&s, &d->month) && take(&s, "-") &&
-          take_number(&s, 2, false, &year) && take(&s, " ") && take_time(&s, d) &&
+          take_number(&s, 2, false, &d->year) && take(&s, " ") && take_time(&s, d) &&
           take(&s, " GMT") && s.len == 0))
         return false;
-    d->year = year + (year >= 70 ? 1900 : 2000);
+    d->year += d->year >= 70 ? 1900 : 2000;
     return true;
 }
 
 /* Sun Nov  6 08:49:37 1994 */
 static bool parse_asctime(struct str s, struct date *d)
 {
-    unsigned year;
-
-    if (!(take_day_name(&s, false) && take(&s, " ") && take_month(&s, &d->month) && take(&s, " ") &&
-          take_number(&s, 2, true, &d->day) && take(&s, " ") && take_time(&s, d) && take(&s, " ") &&
-          take_number(&s, 4, false, &year) && s.len == 0))
-        return false;
-    d->year = year;
-    return true;
-}
-
-static bool is_valid(const struct date *d)
-{
-    static const unsigned char lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool is_leap = (d->year % 4 == 0 && d->year % 100 != 0) || d->year % 400 == 0;
-    unsigned last = lengths[d->month - 1] + (d->month == 2 && is_leap);
-
-    /* 60: a leap second. */
-    return d->year >= 1970 && d->day >= 1 && d->day <= last && d->hour < 24 && d->minute < 60 &&
-           d->second <= 60;
+    return take_day_name(&s, false) && take(&s, " ") && take_month(&s, &d->month) &&
+           take(&s, " ") && take_number(&s, 2, true, &d->day) && take(&s, " ") &&
+           take_time(&s, d) && take(&s, " ") && take_number(&s, 4, false, &d->year) && s.len == 0;
 }
 
 int64_t http_head_parse_date(struct str value)
 {
     struct date d = {0};
+    int64_t day;
 
     if (!parse_fixdate(value, &d) && !parse_rfc850(value, &d) && !parse_asctime(value, &d))
         return -1;
-    if (!is_valid(&d))
+    /* 60: a leap second. */
+    if (d.year < 1970 || d.hour > 23 || d.minute > 59 || d.second > 60 ||
+        !calendar_days((int)d.year, (int)d.month, (int)d.day, &day))
         return -1;
-    return (days_of(&d) * 86400 + d.hour * 3600 + d.minute * 60 + d.second) * 1000;
+    return (day * CALENDAR_DAY_S + d.hour * 3600 + d.minute * 60 + d.second) * 1000;
 }
 
 /* ---- ranges ---- */

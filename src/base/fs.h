@@ -68,7 +68,7 @@ void fs_put_printable(struct buf *out, struct str path);
 /* Appends the path of an open file as the kernel tells it, "a file" where /proc does not. */
 void fs_put_open_path(int fd, struct buf *out);
 
-/* Sets O_NONBLOCK and FD_CLOEXEC as asked. */
+/* Sets O_NONBLOCK and FD_CLOEXEC. */
 int fs_set_nonblocking(int fd, struct err *e);
 
 #endif

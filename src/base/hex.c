@@ -11,7 +11,7 @@ void hex_encode(const unsigned char *data, size_t len, char *out)
     out[2 * len] = '\0';
 }
 
-static int digit_value(char c)
+int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -27,7 +27,7 @@ bool hex_decode(struct str digits, unsigned char *out, size_t len)
     if (digits.len != 2 * len)
         return false;
     for (size_t i = 0; i < len; i++) {
-        int high = digit_value(digits.p[2 * i]), low = digit_value(digits.p[2 * i + 1]);
+        int high = hex_digit(digits.p[2 * i]), low = hex_digit(digits.p[2 * i + 1]);
         if (high < 0 || low < 0)
             return false;
         out[i] = (unsigned char)(high << 4 | low);

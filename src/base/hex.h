@@ -1,4 +1,4 @@
-/* Lower-case hexadecimal. */
+/* Hexadecimal: written in lower case, read in either. */
 #ifndef BASE_HEX_H
 #define BASE_HEX_H
 
@@ -6,6 +6,9 @@
 #include <stddef.h>
 
 #include "base/str.h"
+
+/* The value of a digit of either case, or -1. */
+int hex_digit(char c);
 
 /* Writes 2 * len digits and a NUL to out[2 * len + 1]. */
 void hex_encode(const unsigned char *data, size_t len, char *out);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 
 struct checker {
@@ -105,13 +106,10 @@ static int hex4(const struct checker *c, size_t at)
     int value = 0;
 
     for (size_t i = at; i < at + 4; i++) {
-        int b = i < c->text.len ? (unsigned char)c->text.p[i] : -1;
-        if (b >= '0' && b <= '9')
-            value = value * 16 + b - '0';
-        else if ((b | 32) >= 'a' && (b | 32) <= 'f')
-            value = value * 16 + (b | 32) - 'a' + 10;
-        else
+        int digit = i < c->text.len ? hex_digit(c->text.p[i]) : -1;
+        if (digit < 0)
             return -1;
+        value = value * 16 + digit;
     }
     return value;
 }

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log_limit.h"
-#include "base/str.h"
+#include "base/quote.h"
 
 enum { LOG_LINE_BYTES = 1000 };
 
@@ -33,14 +33,29 @@ void log_set_level(enum log_level level)
     lowest = level;
 }
 
-int log_open(const char *path, struct err *e)
+/* The descriptor, or -1. */
+static int open_file(const char *path, struct err *e)
 {
     /* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
     int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     int fd = open(path, flags, 0600);
 
+    return fd >= 0 ? fd : err_errno(e, ERR_FAILED, errno, "cannot open log %s", path);
+}
+
+int log_check(const char *path, struct err *e)
+{
+    int fd = open_file(path, e);
+
+    return fd < 0 ? -1 : close(fd);
+}
+
+int log_open(const char *path, struct err *e)
+{
+    int fd = open_file(path, e);
+
     if (fd < 0)
-        return err_errno(e, ERR_FAILED, errno, "cannot open log %s", path);
+        return -1;
     if (file >= 0)
         close(file);
     file = fd;
@@ -89,20 +104,7 @@ static bool deliver(const struct line *line)
     return true;
 }
 
-/* A UTF-8 sequence that is no control (C0, DEL, C1) and no other line end (U+2028, U+2029); the
- * empty one is not UTF-8. */
-static bool is_safe(struct str sequence)
-{
-    const unsigned char *p = (const unsigned char *)sequence.p;
-
-    if (sequence.len == 1)
-        return p[0] >= 0x20 && p[0] != 0x7f;
-    if (sequence.len == 2)
-        return p[0] != 0xc2 || p[1] >= 0xa0;
-    return sequence.len > 2 && (memcmp(p, "\xe2\x80", 2) != 0 || (p[2] & 0xfe) != 0xa8);
-}
-
-/* Appends what fits of `text` before the line end, bytes that are no printable UTF-8 as \xHH. A
+/* Appends what fits of `text` before the line end, bytes that are not plain as \xHH. A
  * text that does not fit ends in "...". */
 static void put_text(struct line *line, struct str text)
 {
@@ -110,8 +112,8 @@ static void put_text(struct line *line, struct str text)
     char escaped[5];
 
     while (text.len > 0) {
-        struct str piece = str_slice(text, 0, str_utf8_sequence(text));
-        if (!is_safe(piece)) {
+        struct str piece = str_slice(text, 0, quote_plain_bytes(text));
+        if (piece.len == 0) {
             snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)(unsigned char)text.p[0]);
             piece = (struct str){escaped, 4};
             text = str_slice(text, 1, text.len);

@@ -21,6 +21,9 @@ void log_set_level(enum log_level level);
 /* Appends to `path` (created 0600) instead of stderr. Call again to reopen (SIGHUP). */
 int log_open(const char *path, struct err *e);
 
+/* Whether log_open could; creates the file when it is missing. */
+int log_check(const char *path, struct err *e);
+
 /* Sends finished lines (with '\n') to `sink` instead; NULL restores. For the keeper child and for
  * tests. */
 void log_set_sink(void (*sink)(void *ctx, const char *line, size_t len), void *ctx);

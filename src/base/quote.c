@@ -5,18 +5,17 @@
 
 static const char ellipsis[] = "...";
 
-/* Bytes of the character at the start of `text` that may be shown as it is, or 0. */
-static size_t shown_bytes(struct str text)
+size_t quote_plain_bytes(struct str text)
 {
-    unsigned char first = (unsigned char)text.p[0];
-    size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    const unsigned char *p = (const unsigned char *)text.p;
+    size_t len = str_utf8_sequence(text);
 
-    if (first < ' ' || first == 0x7f)
-        return 0;
-    /* U+0080 to U+009f are control characters too. */
-    if (first == 0xc2 && text.len > 1 && (unsigned char)text.p[1] < 0xa0)
-        return 0;
-    return text.len >= len && str_is_utf8(str_slice(text, 0, len)) ? len : 0;
+    switch (len) {
+    case 1: return p[0] >= 0x20 && p[0] != 0x7f ? 1 : 0;
+    case 2: return p[0] != 0xc2 || p[1] >= 0xa0 ? 2 : 0;
+    case 3: return memcmp(p, "\xe2\x80", 2) != 0 || (p[2] & 0xfe) != 0xa8 ? 3 : 0;
+    default: return len;
+    }
 }
 
 const char *quote_str(char out[QUOTE_SIZE], struct str text)
@@ -26,7 +25,7 @@ const char *quote_str(char out[QUOTE_SIZE], struct str text)
     for (size_t i = 0; i < text.len;) {
         char escaped[5];
         struct str piece = str_slice(text, i, text.len);
-        size_t shown = shown_bytes(piece);
+        size_t shown = quote_plain_bytes(piece);
         i += shown == 0 ? 1 : shown;
         if (shown == 0)
             snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)(unsigned char)piece.p[0]);

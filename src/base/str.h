@@ -24,7 +24,10 @@ struct str str_of(const char *text);
 
 bool str_equal(struct str a, struct str b);
 
-/* ASCII case is ignored, whatever the locale. */
+/* Of an ASCII capital its small letter, whatever the locale; else the same byte. */
+char str_lower(char c);
+
+/* ASCII case is ignored. */
 bool str_equal_nocase(struct str a, struct str b);
 
 bool str_starts_with(struct str s, struct str prefix);

@@ -7,9 +7,6 @@
 #include "client/http_idle.h"
 #include "proto/url.h"
 
-/* Of method and URL in messages, so that there is room for the cause. */
-enum { MAX_LABEL_BYTES = 120 };
-
 static bool has_method(const struct http_call_options *options, const char *method)
 {
     return str_equal(options->method, str_of(method));
@@ -29,16 +26,6 @@ static int check_url(const struct url *url, struct err *e)
         return err_set(e, ERR_USAGE, "a URL of %.*s has a user name: want one without",
                        STR_ARG(str_cut(url->host, 100)));
     return 0;
-}
-
-static void put_label(struct buf *out, struct str method, const struct url *url)
-{
-    struct buf shown = {0};
-
-    url_put_redacted(&shown, url);
-    struct str cut = str_cut(buf_str(&shown), MAX_LABEL_BYTES);
-    buf_printf(out, "%.*s %.*s%s", STR_ARG(method), STR_ARG(cut), cut.len < shown.len ? "…" : "");
-    buf_free(&shown);
 }
 
 static void put_headers(struct buf *out, const struct http_call_options *options)
@@ -87,7 +74,8 @@ static int build(struct http_call *call, const struct url *url, struct err *e)
     if (http_proxy_find(&call->proxy, url, e) != 0)
         return -1;
     call->is_absolute = call->proxy.is_used && !url_is_tls(url);
-    put_label(&call->label, call->options.method, url);
+    buf_printf(&call->label, "%.*s ", STR_ARG(call->options.method));
+    url_put_label(&call->label, url);
     buf_printf(&call->origin, "%s://%.*s:%u", url_is_tls(url) ? "https" : "http",
                STR_ARG(url->host), url->port);
     buf_put(&call->url, url->text);

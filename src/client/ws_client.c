@@ -10,7 +10,7 @@
 #include "proto/http_head.h"
 #include "proto/url.h"
 
-enum { WS_READ_BYTES = 65536, MAX_LABEL_BYTES = 120, MASK_STOCK = 64 };
+enum { WS_READ_BYTES = 65536, MASK_STOCK = 64 };
 
 enum ws_state {
     WS_STATE_CONNECT,
@@ -57,25 +57,22 @@ static int check_url(const struct url *url, struct err *e)
 static int build(struct ws_client *c, const struct url *url, struct err *e)
 {
     unsigned char random[16];
-    struct buf host = {0}, target = {0}, shown = {0};
+    struct buf host = {0}, target = {0};
     int result = -1;
 
     random_bytes(random, sizeof random);
     ws_frame_make_key(random, c->key);
-    url_put_redacted(&shown, url);
-    buf_put(&c->label, str_cut(buf_str(&shown), MAX_LABEL_BYTES));
-    buf_puts(&c->label, c->label.len < shown.len ? "…" : "");
+    url_put_label(&c->label, url);
     buf_cstr(&c->label); /* for its NUL */
     url_put_host(&host, url);
     url_put_target(&target, url);
     ws_frame_put_request(&c->out, buf_str(&host), buf_str(&target), c->key);
-    if (shown.failed || host.failed || target.failed || c->label.failed || c->out.failed)
+    if (host.failed || target.failed || c->label.failed || c->out.failed)
         err_set(e, ERR_FAILED, "out of memory");
     else
         result = 0;
     buf_free(&host);
     buf_free(&target);
-    buf_free(&shown);
     return result;
 }
 
@@ -108,7 +105,7 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
     if (c->options.max_message_bytes == 0)
         c->options.max_message_bytes = WS_MAX_MESSAGE_BYTES;
     ws_reader_init(&c->reader, WS_CLIENT, c->options.max_message_bytes);
-    c->close_code = WS_CLIENT_HUNG_UP;
+    c->close_code = WS_CLOSE_ABNORMAL;
     c->connect_deadline_ms = now_ms + options->connect_ms;
     if (build(c, &url, e) == 0 && start_connect(c, &url, e) == 0)
         return c;
@@ -177,7 +174,7 @@ int ws_client_send(struct ws_client *c, struct str text, struct err *e)
         return err_set(e, ERR_FAILED, "%s: the connection is not open", c->label.data);
     if (text.len > WS_CLIENT_MAX_QUEUED_BYTES - WS_MAX_HEAD_BYTES ||
         ws_client_queued(c) + text.len + WS_MAX_HEAD_BYTES > WS_CLIENT_MAX_QUEUED_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "%s: the proxy reads too slowly: %zu bytes wait",
+        return err_set(e, ERR_TOO_LARGE, "%s: the peer reads too slowly: %zu bytes wait",
                        c->label.data, ws_client_queued(c));
     if (!buf_reserve(&c->out, text.len + WS_MAX_HEAD_BYTES)) {
         c->out.failed = false; /* nothing was appended: what is queued is whole */

@@ -16,8 +16,7 @@
 
 enum {
     WS_CLIENT_MAX_QUEUED_BYTES = 16 << 20,
-    WS_CLIENT_CLOSE_MS = 2000, /* from our close frame to the end in any case */
-    WS_CLIENT_HUNG_UP = 1006   /* as a close code: there was no close frame */
+    WS_CLIENT_CLOSE_MS = 2000 /* from our close frame to the end in any case */
 };
 
 struct ws_client;
@@ -58,7 +57,7 @@ int ws_client_send(struct ws_client *c, struct str text, struct err *e);
 /* Starts the close handshake; steps then end with IO_EOF (after WS_CLIENT_CLOSE_MS in any case). */
 void ws_client_close(struct ws_client *c, unsigned code, struct str reason);
 
-/* After IO_EOF: WS_CLOSE_NO_CODE when the peer gave none, WS_CLIENT_HUNG_UP when it hung up without
+/* After IO_EOF: WS_CLOSE_NO_CODE when the peer gave none, WS_CLOSE_ABNORMAL when it hung up without
  * a close. */
 unsigned ws_client_close_code(const struct ws_client *c);
 struct str ws_client_close_reason(const struct ws_client *c);

@@ -1,8 +1,5 @@
 /* share: what has to be right before the daemon runs, then the daemon. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/cmd.h"
@@ -88,16 +85,6 @@ static int load_trust(struct share *share, struct err *e)
     return trust_of_process(e) == NULL ? -1 : 0;
 }
 
-static int check_log(const char *path, struct err *e)
-{
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-
-    if (fd < 0)
-        return err_errno(e, ERR_FAILED, errno, "cannot open log %s", path);
-    close(fd);
-    return 0;
-}
-
 static enum supervisor_hangup hangup_mode(const struct share *share)
 {
     struct sigaction action;
@@ -114,7 +101,7 @@ static int prepare(struct share *share, struct err *e)
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0 ||
         check_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
         return -1;
-    if (share->log_path != NULL && check_log(share->log_path, e) != 0)
+    if (share->log_path != NULL && log_check(share->log_path, e) != 0)
         return -1;
     config_put_sibling(share->config_path, KEEPER_STATUS_FILE, &share->status_path);
     config_put_sibling(share->config_path, LEASE_FOLDER, &share->lease_path);

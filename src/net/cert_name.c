@@ -9,11 +9,6 @@
 
 enum { MAX_SHOWN_BYTES = 120 };
 
-static char fold(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 static struct str trim_spaces(struct str s)
 {
     while (s.len > 0 && s.p[0] == ' ')
@@ -31,7 +26,7 @@ static bool is_text_equal(struct str a, struct str b)
     a = trim_spaces(a);
     b = trim_spaces(b);
     while (i < a.len && k < b.len) {
-        if (fold(a.p[i]) != fold(b.p[k]))
+        if (str_lower(a.p[i]) != str_lower(b.p[k]))
             return false;
         if (a.p[i] == ' ') {
             while (i + 1 < a.len && a.p[i + 1] == ' ')

@@ -41,10 +41,8 @@ static int find_addresses(const struct question *q, struct addrinfo **found)
     char name[sizeof((struct resolve *)0)->host];
     size_t len = strlen(q->host);
 
-    for (size_t i = 0; i <= len; i++) {
-        char c = q->host[i];
-        name[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-    }
+    for (size_t i = 0; i <= len; i++)
+        name[i] = str_lower(q->host[i]);
     int status = getaddrinfo(name, NULL, &hints, found);
     if (status == 0 || len < 2 || name[len - 1] != '.')
         return status;

@@ -1,5 +1,7 @@
 #include "proto/http_body.h"
 
+#include "base/hex.h"
+
 enum state {
     STATE_DATA,    /* of the body or of a chunk */
     STATE_DATA_CR, /* the CRLF behind a chunk's data */
@@ -36,15 +38,6 @@ bool http_body_is_complete(const struct http_body *body)
 static int bad_chunk(struct err *e, const char *cause)
 {
     return err_set(e, ERR_PROTOCOL, "malformed chunked body: %s", cause);
-}
-
-static int digit_value(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
-        return (c | 0x20) - 'a' + 10;
-    return -1;
 }
 
 /* HTAB, SP, VCHAR and obs-text: what may stand in extensions and field values. */
@@ -86,7 +79,7 @@ static int after_digit(struct http_body *body, unsigned char c, struct err *e)
     else if (body->state == STATE_BLANK)
         return bad_chunk(e, "bad chunk size");
     else
-        return add_digit(body, digit_value(c), e);
+        return add_digit(body, hex_digit((char)c), e);
     return 0;
 }
 
@@ -139,7 +132,7 @@ static int framing_byte(struct http_body *body, unsigned char c, struct err *e)
     switch ((enum state)body->state) {
     case STATE_DATA_CR: return expect_byte(body, c, '\r', STATE_DATA_LF, e);
     case STATE_DATA_LF: body->line_bytes = 0; return expect_byte(body, c, '\n', STATE_SIZE, e);
-    case STATE_SIZE: return add_digit(body, digit_value(c), e);
+    case STATE_SIZE: return add_digit(body, hex_digit((char)c), e);
     case STATE_BLANK:
         if (c == '\r')
             return bad_chunk(e, "bad chunk size");

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/quote.h"
 
 static const char accepted[] = "want http://HOST[:PORT][/PATH] or https://, ws://, wss://";
@@ -204,6 +205,19 @@ void url_put_redacted(struct buf *out, const struct url *u)
         buf_puts(out, "?\xe2\x80\xa6"); /* an ellipsis */
 }
 
+void url_put_label(struct buf *out, const struct url *u)
+{
+    struct buf whole = {0};
+
+    url_put_redacted(&whole, u);
+    struct str cut = str_cut(buf_str(&whole), URL_MAX_LABEL_BYTES);
+    buf_put(out, cut);
+    if (cut.len < whole.len)
+        buf_puts(out, "\xe2\x80\xa6");
+    out->failed |= whole.failed;
+    buf_free(&whole);
+}
+
 /* ---- percent-encoding ---- */
 
 void url_put_encoded(struct buf *out, struct str raw, const char *keep)
@@ -221,15 +235,6 @@ void url_put_encoded(struct buf *out, struct str raw, const char *keep)
     }
 }
 
-static int digit_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
-        return (c | 0x20) - 'a' + 10;
-    return -1;
-}
-
 bool url_put_decoded(struct buf *out, struct str encoded)
 {
     size_t before = out->len;
@@ -239,8 +244,8 @@ bool url_put_decoded(struct buf *out, struct str encoded)
             buf_putc(out, encoded.p[i]);
             continue;
         }
-        int high = i + 2 < encoded.len ? digit_value(encoded.p[i + 1]) : -1;
-        int low = i + 2 < encoded.len ? digit_value(encoded.p[i + 2]) : -1;
+        int high = i + 2 < encoded.len ? hex_digit(encoded.p[i + 1]) : -1;
+        int low = i + 2 < encoded.len ? hex_digit(encoded.p[i + 2]) : -1;
         if (high < 0 || low < 0) {
             out->len = before;
             return false;

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { URL_MAX_BYTES = 8192 };
+enum { URL_MAX_BYTES = 8192, URL_MAX_LABEL_BYTES = 120 };
 
 /* Borrowed from the text that was parsed. */
 struct url {
@@ -44,6 +44,9 @@ void url_put_target(struct buf *out, const struct url *u);
 
 /* Appends for messages: scheme, host, port and path; a query (it may be signed) as "?…". */
 void url_put_redacted(struct buf *out, const struct url *u);
+
+/* The same, at most URL_MAX_LABEL_BYTES of it, so that there is room for a message's cause. */
+void url_put_label(struct buf *out, const struct url *u);
 
 /* Appends what a reference (a Location header) means relative to a URL: RFC 3986 §5.2. The base's
  * user and password are not carried over, fragments are dropped. The result is to be parsed. */

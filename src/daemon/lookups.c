@@ -1,6 +1,5 @@
 #include "daemon/lookups.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,8 +165,7 @@ static void kill_worker(struct lookups *l, struct worker *w)
     prepend_all(&l->queue, &w->items);
     w->unsent = NULL;
     w->state = DYING;
-    if (!process_has_ended(&w->process))
-        kill(w->process.pid, SIGKILL);
+    process_signal_kill(&w->process);
 }
 
 /* The worker ended by itself. What it was at is tried once more, in case it was not to blame. One

@@ -247,7 +247,7 @@ static void describe_close(const struct session *s, struct err *e)
     else if (s->state != READY && reason.len == 0)
         err_set(e, ERR_NETWORK, "closed without acknowledging resource %s: proxySecret may be "
                 "wrong, or the resource connected elsewhere", value(s, CONFIG_NAME));
-    else if (code >= WS_CLOSE_NO_CODE && code <= 1006 && reason.len == 0)
+    else if ((code == WS_CLOSE_NO_CODE || code == WS_CLOSE_ABNORMAL) && reason.len == 0)
         err_set(e, ERR_NETWORK, "the connection was closed");
     else
         err_set(e, ERR_NETWORK, "the connection was closed: %u%s%.*s", code,

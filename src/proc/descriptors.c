@@ -14,6 +14,16 @@
 
 enum { FIRST_FOREIGN = 3, MOST_COUNTED = 1 << 20 /* the kernel's default fs.nr_open */ };
 
+void descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static bool is_kept(int fd, const int *kept, size_t count)
 {
     for (size_t i = 0; i < count; i++)

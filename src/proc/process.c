@@ -131,16 +131,6 @@ static void set_limit(int which, rlim_t bytes)
     setrlimit(which, &limit);
 }
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static rlim_t mapped_bytes(void)
 {
     char text[64] = {0};
@@ -158,7 +148,7 @@ static void set_limits(const struct process_options *options)
     size_t bytes = options->address_space_bytes;
 
     set_limit(RLIMIT_CORE, 0);
-    raise_descriptor_limit();
+    descriptors_raise_limit();
     if (bytes != SIZE_MAX && !HAS_SHADOW_MEMORY)
         set_limit(RLIMIT_AS, mapped_bytes() + (bytes == 0 ? DEFAULT_ADDRESS_SPACE : bytes));
 }
@@ -250,13 +240,6 @@ void process_kill(struct process *p)
     process_signal_kill(p);
     process_close(p);
     p->pid = 0;
-}
-
-bool process_has_ended(const struct process *p)
-{
-    struct child *child = find_child(p->pid);
-
-    return child == NULL || reap_child(child);
 }
 
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx)

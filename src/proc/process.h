@@ -56,9 +56,6 @@ void process_kill(struct process *p);
  * when it sleeps uninterruptibly in a dead file system. */
 void process_signal_kill(const struct process *p);
 
-/* True when there is no such child any more; reaps it if it just ended. */
-bool process_has_ended(const struct process *p);
-
 /* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx);
 

@@ -36,7 +36,8 @@ enum ws_close_code {
     WS_CLOSE_NORMAL = 1000,
     WS_CLOSE_GOING_AWAY = 1001,
     WS_CLOSE_PROTOCOL = 1002,
-    WS_CLOSE_NO_CODE = 1005, /* never sent: the peer's close had no code */
+    WS_CLOSE_NO_CODE = 1005,  /* never sent: the peer's close had no code */
+    WS_CLOSE_ABNORMAL = 1006, /* never sent: there was no close frame */
     WS_CLOSE_BAD_DATA = 1007,
     WS_CLOSE_TOO_BIG = 1009,
     WS_CLOSE_INTERNAL = 1011,

@@ -11,7 +11,7 @@
 #include "server/zone_files.h"
 #include "zone/identity.h"
 
-enum { MAX_LABEL_BYTES = 200, CLIENT_ID_DIGITS = 64 };
+enum { MAX_LABEL_BYTES = 200 };
 
 /* ---- POST /api/gateway ---- */
 
@@ -99,7 +99,7 @@ static void answer_client(struct http_conn *conn, const struct site_zone *zone,
 static bool client_id_of(struct str path, struct str prefix, struct str *id)
 {
     *id = str_slice(path, prefix.len, path.len);
-    return hex_is_lower(*id, CLIENT_ID_DIGITS);
+    return hex_is_lower(*id, IDENTITY_CLIENT_ID_DIGITS);
 }
 
 static int find_zone(const struct site *site, struct str query, struct site_zone *zone,

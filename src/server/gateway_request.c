@@ -4,7 +4,7 @@
 #include "base/sha1.h"
 #include "zone/identity.h"
 
-enum { MAX_FIELDS = 8, CLIENT_ID_DIGITS = 64, SIGNATURE_DIGITS = 128 };
+enum { MAX_FIELDS = 8 };
 
 enum field_kind { TEXT, NUMBER, HASH_ALGORITHM, HASH, CLIENT_ID, END };
 
@@ -72,7 +72,7 @@ static bool read_field(struct gateway_request *r, const struct field *field,
     case NUMBER: return json_int(value, number) && *number >= 0;
     case HASH_ALGORITHM: return json_str(value, &algorithm) && str_equal(algorithm, STR("sha1"));
     case HASH: return json_str(value, text) && hex_is_lower(*text, SHA1_HEX);
-    case CLIENT_ID: return json_str(value, text) && hex_is_lower(*text, CLIENT_ID_DIGITS);
+    case CLIENT_ID: return json_str(value, text) && hex_is_lower(*text, IDENTITY_CLIENT_ID_DIGITS);
     case END: break;
     }
     return false;
@@ -125,8 +125,9 @@ static bool read_envelope(struct gateway_request *r)
            read_optional(json_get(r->doc, "signature"), &r->signature) &&
            read_optional(json_get(r->doc, "githubUserId"), &ignored) &&
            read_optional(json_get(r->doc, "githubAccessToken"), &ignored) &&
-           (r->from_client_id.len == 0 || hex_is_lower(r->from_client_id, CLIENT_ID_DIGITS)) &&
-           (r->signature.len == 0 || r->signature.len == SIGNATURE_DIGITS) &&
+           (r->from_client_id.len == 0 ||
+            hex_is_lower(r->from_client_id, IDENTITY_CLIENT_ID_DIGITS)) &&
+           (r->signature.len == 0 || r->signature.len == IDENTITY_SIGNATURE_DIGITS) &&
            read_payload(r, json_get(r->doc, "payload"));
 }
 

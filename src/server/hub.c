@@ -2,13 +2,13 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "proc/descriptors.h"
 #include "proc/process.h"
 #include "server/bucket.h"
 #include "server/bucket_file.h"
@@ -38,7 +38,7 @@ struct hub {
     int64_t drain_until_ms;
 };
 
-/* ---- the end ---- */
+/* ---- who has how many ---- */
 
 static size_t count_elsewhere(void *owner)
 {
@@ -49,8 +49,6 @@ static size_t count_elsewhere(void *owner)
         count += crew_connections(hub->gateway) + crew_connections(hub->bucket);
     return count;
 }
-
-/* ---- who has how many ---- */
 
 static bool on_accepted(void *owner, const struct addr *peer, uint64_t *tag)
 {
@@ -67,6 +65,8 @@ static void on_closed(void *owner, uint64_t tag)
 
     tally_leave(hub->tally, tag);
 }
+
+/* ---- the end ---- */
 
 static bool is_finished(struct hub *hub)
 {
@@ -247,16 +247,6 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
 
 /* ---- the start ---- */
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int open_signals(struct hub *hub, struct err *e)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGCHLD};
@@ -327,7 +317,7 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
 
     if (hub_times_load(&hub->times, e) != 0)
         return -1;
-    raise_descriptor_limit();
+    descriptors_raise_limit();
     log_share_limits();
     hub->loop = loop_new(e);
     if (hub->loop == NULL)

@@ -329,7 +329,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
     peer->timer = (struct loop_timer){.on_time = on_time, .owner = peer};
     peer->cork = (struct cork_item){.run = on_first_round, .owner = peer};
     peer->heard_ms = peer->pinged_ms = loop_now_ms(options->loop);
-    peer->close_code = WS_PEER_LOST;
+    peer->close_code = WS_CLOSE_ABNORMAL;
     ws_reader_init(&peer->reader, WS_SERVER, options->max_message_bytes);
     buf_put(&peer->out, handshake);
     buf_put(&peer->early, early);

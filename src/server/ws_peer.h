@@ -20,8 +20,7 @@ enum {
     WS_PEER_MAX_PONG_BYTES = 65536, /* with so much unsent, pings are not answered */
     WS_PEER_READ_BYTES = 65536,
     WS_PEER_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is given back */
-    WS_PEER_CLOSE_MS = 2000,    /* for the other side's close frame */
-    WS_PEER_LOST = 1006
+    WS_PEER_CLOSE_MS = 2000     /* for the other side's close frame */
 };
 
 struct ws_peer;
@@ -35,7 +34,7 @@ struct ws_peer_options {
     void (*on_message)(void *ctx, struct str message);
     void (*on_pong)(void *ctx, struct str payload); /* may be NULL */
     /* The connection is over and the peer already freed: `code` is that of the other side's close
-     * frame, WS_PEER_LOST without one; `reason` is fit for a log. */
+     * frame, WS_CLOSE_ABNORMAL without one; `reason` is fit for a log. */
     void (*on_closed)(void *ctx, unsigned code, const char *reason);
     void *ctx;
 };

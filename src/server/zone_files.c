@@ -5,8 +5,7 @@
 #include "base/fs.h"
 #include "base/hex.h"
 #include "proto/kachery_uri.h"
-
-enum { CLIENT_ID_DIGITS = 64 };
+#include "zone/identity.h"
 
 void zone_files_record_deinit(struct zone_record *record)
 {
@@ -126,7 +125,7 @@ int zone_files_client(const struct site *site, const struct site_zone *zone, str
 {
     static const char *const keys[2] = {"clientId", "label"};
 
-    if (!hex_is_lower(client_id, CLIENT_ID_DIGITS))
+    if (!hex_is_lower(client_id, IDENTITY_CLIENT_ID_DIGITS))
         return err_set(e, ERR_NOT_FOUND, "no such client");
     return read_record(site, zone, "clients", client_id, keys, out, e);
 }

@@ -96,7 +96,7 @@ static struct http_call *post(struct gateway *g, const struct gateway_payload *p
                               struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
-    char signature[2 * ED25519_SIGNATURE + 1] = "";
+    char signature[IDENTITY_SIGNATURE_DIGITS + 1] = "";
     struct buf canonical = {0}, body = {0}, url = {0};
     struct http_call *call = NULL;
 
@@ -292,7 +292,7 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
 
 int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e)
 {
-    char signature[2 * ED25519_SIGNATURE + 1];
+    char signature[IDENTITY_SIGNATURE_DIGITS + 1];
     struct buf encoded = {0};
     int result;
 

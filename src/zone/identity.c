@@ -304,7 +304,7 @@ int identity_create(struct identity *id, const char *key_dir, struct err *e)
 }
 
 void identity_sign(const struct identity *id, struct str canonical,
-                   char signature[2 * ED25519_SIGNATURE + 1])
+                   char signature[IDENTITY_SIGNATURE_DIGITS + 1])
 {
     unsigned char digest[SHA1_SIZE], raw[ED25519_SIGNATURE];
 

@@ -7,9 +7,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
+enum {
+    IDENTITY_CLIENT_ID_DIGITS = 2 * ED25519_PUBLIC, /* the public key in hex */
+    IDENTITY_SIGNATURE_DIGITS = 2 * ED25519_SIGNATURE
+};
+
 struct identity {
     unsigned char seed[ED25519_SEED];
-    char client_id[2 * ED25519_PUBLIC + 1];
+    char client_id[IDENTITY_CLIENT_ID_DIGITS + 1];
 };
 
 /* From KACHERY_CLOUD_CLIENT_ID and KACHERY_CLOUD_PRIVATE_KEY, else <key_dir>/private.pem and
@@ -22,7 +27,7 @@ int identity_create(struct identity *id, const char *key_dir, struct err *e);
 
 /* SHA-1 of the canonical text, Ed25519 over its 20 bytes, 128 hex digits and a NUL. */
 void identity_sign(const struct identity *id, struct str canonical,
-                   char signature[2 * ED25519_SIGNATURE + 1]);
+                   char signature[IDENTITY_SIGNATURE_DIGITS + 1]);
 
 /* Verifies such a signature; false also for malformed hex. */
 bool identity_verify(struct str client_id, struct str canonical, struct str signature);

@@ -339,9 +339,9 @@ static void we_close(void **state)
         /* a head of 2 and a mask of 4 bytes, code and "done" */
         {"answered", {PEER_TAKE(12), PEER_SAY_BYTES("\x81\x02no\x88\x02\x03\xe9"), DRAIN}, false,
          1001},
-        {"hung up", {PEER_TAKE(12), PEER_DO(CLOSE), PEER_DO(END)}, false, WS_CLIENT_HUNG_UP},
-        {"reset", {PEER_TAKE(12), PEER_DO(RESET), PEER_DO(END)}, false, WS_CLIENT_HUNG_UP},
-        {"silent", {DRAIN}, true, WS_CLIENT_HUNG_UP},
+        {"hung up", {PEER_TAKE(12), PEER_DO(CLOSE), PEER_DO(END)}, false, WS_CLOSE_ABNORMAL},
+        {"reset", {PEER_TAKE(12), PEER_DO(RESET), PEER_DO(END)}, false, WS_CLOSE_ABNORMAL},
+        {"silent", {DRAIN}, true, WS_CLOSE_ABNORMAL},
     };
 
     (void)state;

@@ -242,7 +242,7 @@ static void test_violations(void **state)
         loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop));
         run(&w, c->name); /* until it hangs up by itself, since this client never says close */
         unit_equal(c->name, buf_cstr(&w.heard), c->heard);
-        unit_true(c->name, w.is_closed && w.closed_code == WS_PEER_LOST);
+        unit_true(c->name, w.is_closed && w.closed_code == WS_CLOSE_ABNORMAL);
         unit_true(c->name, w.messages.len == 0);
         close_world(&w);
     }
@@ -317,7 +317,7 @@ static void test_hang_up(void **state)
     shutdown(w.client.fd, SHUT_WR);
     run(&w, "hang up");
     assert_true(w.is_closed);
-    assert_int_equal(w.closed_code, WS_PEER_LOST);
+    assert_int_equal(w.closed_code, WS_CLOSE_ABNORMAL);
     unit_equal("reason", w.closed_reason, "hung up");
     close_world(&w);
 }

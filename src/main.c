@@ -7,74 +7,140 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 
+/* What the options do: at column 29, as the common ones of cmd.c, and no line above 80 columns. */
 static const char add_files_help[] =
-    "Prints URI<TAB>path for each file, in the order given.\n\n"
-    "  -r, --recursive      all files below directories, in byte order of their paths; links to\n"
-    "                       files are followed, links to directories are not\n"
-    "      --label L        add ?label=L to the URIs\n"
-    "      --files-from F   read more paths from F (- is standard input), one per line\n"
-    "  -0, --null           these are separated by NUL, not by newlines\n"
-    "      --jobs N         hash in N processes (default: one per core)\n"
-    "      --json           print an array of {uri, path, size, error}\n";
+    "Prints URI<TAB>path for each file, in the order given. A file that fails is\n"
+    "told, the others go on, and the exit status is 1.\n\n"
+    "  -r, --recursive            all files below directories, in byte order of their\n"
+    "                             paths; links to files are followed, links to\n"
+    "                             directories are not\n"
+    "      --label L              add ?label=L to the URIs\n"
+    "      --files-from F         read more paths from F (- is standard input), one\n"
+    "                             per line\n"
+    "  -0, --null                 these are separated by NUL, not by newlines\n"
+    "      --jobs N               hash in N processes (default: one per core)\n"
+    "      --json                 print an array of {uri, path, size, error}\n";
 
 static const char ls_help[] =
     "States: ok, stale (the file was changed since it was linked), damaged, missing.\n"
     "Nothing is read but names, sizes and times; verify reads the files.\n\n"
-    "      --json           print an array of {uri, path, size, kind, state}\n";
+    "      --json                 print an array of {uri, path, size, kind, state}\n";
 
 static const char verify_help[] =
     "Without URIs: everything. Exit status 1 when something is not as it should be.\n"
-    "A stale link is made good by linking the file again, a damaged copy by storing it again.\n\n"
-    "      --json           print an array of {uri, path, size, kind, state}\n";
+    "A stale link is made good by linking the file again, a damaged copy by storing\n"
+    "it again.\n\n"
+    "      --json                 print an array of {uri, path, size, kind, state}\n";
 
 static const char init_help[] =
     "Asks for what is not given. What the file has already is kept, or offered.\n\n"
-    "      --config FILE             the file (default: ./kachery-resource.yaml)\n"
-    "      --name N                  the resource's name\n"
-    "      --zone Z                  its zone (default: KACHERY_ZONE, else default)\n"
-    "      --max-uploads K           uploads at the same time (default: 2)\n"
-    "      --proxy-url URL           the resource proxy\n"
-    "      --proxy-secret-file F     its secret is the first line of F\n"
-    "      --no-input                never ask\n";
+    "      --config FILE          the file (default: ./kachery-resource.yaml)\n"
+    "      --name N               the resource's name\n"
+    "      --zone Z               its zone (default: KACHERY_ZONE, else default)\n"
+    "      --max-uploads K        uploads at the same time (default: 2)\n"
+    "      --proxy-url URL        the resource proxy\n"
+    "      --proxy-secret-file F  its secret is the first line of F\n"
+    "      --no-input             never ask\n";
 
 static const char share_help[] =
-    "Runs until SIGTERM or SIGINT; running uploads then have some seconds to finish. Lease and\n"
-    "status are kept beside the config, so that two never share one resource.\n\n"
-    "      --config FILE        the file that `init` wrote (default: ./kachery-resource.yaml)\n"
-    "      --log FILE           log there instead of stderr; SIGHUP opens it anew\n"
-    "      --cron               if the resource is shared already, from any host, end in silence\n";
+    "Runs until SIGTERM or SIGINT; running uploads then have some seconds to finish.\n"
+    "Lease and status are kept beside the config, so that two never share one\n"
+    "resource.\n\n"
+    "      --config FILE          the file that `init` wrote\n"
+    "                             (default: ./kachery-resource.yaml)\n"
+    "      --log FILE             log there instead of stderr; SIGHUP opens it anew\n"
+    "      --cron                 if the resource is shared already, from any host,\n"
+    "                             end in silence with exit status 0\n";
+
+static const char store_help[] =
+    "Prints URI<TAB>path for each file. A file that fails is told, the others go on,\n"
+    "and the exit status is 1. With KACHERY_STORE_FILE_DIR set, copies to that folder\n"
+    "instead.\n\n"
+    "      --label L              add ?label=L to the URIs\n"
+    "      --cache-locally        keep a copy in the local store too\n"
+    "      --json                 print an array of {uri, path, size, error}\n";
+
+#define RESOURCE_HELP                                                                              \
+    "      --resource URL|NAME    whom to ask (default: KACHERY_RESOURCE_URL)\n"
+
+static const char request_help[] =
+    "Prints local, completed, running, queued, not-found or error.\n"
+    "Exit status: 0 local or completed, 1 error, 3 not found, 4 queued or running.\n\n"
+    RESOURCE_HELP
+    "      --timeout SEC          wait at most so long for the upload (default: 5;\n"
+    "                             with --wait: no limit)\n"
+    "      --wait                 wait until the upload is done\n"
+    "      --json                 one object, as request_file of the Python client\n";
+
+static const char load_help[] =
+    "Looks in the local store, then in the zone, then asks the resource and waits.\n"
+    "Exit status: 3 when nobody has the file.\n\n"
+    "  -o, --output FILE          write it to FILE, not to the local store\n"
+    RESOURCE_HELP
+    "      --no-request           do not ask any resource\n";
+
+static const char cat_help[] =
+    "Gets the whole file into the local store first where it is not here.\n"
+    "Exit status: 3 when nobody has the file.\n\n"
+    "      --start N              from byte N (the first is 0)\n"
+    "      --end M                up to byte M, which is not printed any more\n"
+    RESOURCE_HELP;
+
+static const char info_help[] =
+    "Exit status: 3 when the zone does not have it.\n\n"
+    "      --json                 the gateway's answer, without the signed URL\n";
+
+static const char register_help[] =
+    "Prints a link to be opened in a browser, waits until the client is registered,\n"
+    "and prints the client ID. Keys that are there are kept.\n\n"
+    "      --label L              what to call this client (default: the host's name)\n"
+    "      --no-wait              do not wait\n";
 
 #define LISTEN_HELP                                                                                \
-    "  --listen HOST:PORT   where to listen (port 0: any free one); else all addresses on PORT\n"
-#define SECRET_HELP "  --secret-file F      the secret that daemons must know; else PROXY_SECRET\n"
+    "      --listen HOST:PORT     where to listen (port 0: any free one); else all\n"              \
+    "                             addresses on the port that PORT names\n"
+#define SECRET_HELP                                                                                \
+    "      --secret-file F        the secret that daemons must know is the first line\n"           \
+    "                             of F; else PROXY_SECRET\n"
 #define GATEWAY_HELP                                                                               \
-    "  --data DIR           the zone's files and objects; created if missing\n"                    \
-    "  --zone NAME          the zone's name (default: default)\n"                                  \
-    "  --public-url URL     how clients reach this server (default: the Host that they use)\n"     \
-    "  --open-registration  whoever opens a registration link is registered, and may upload:\n"    \
-    "                       for loopback and trusted networks\n"
+    "      --data DIR             the zone's files and objects; created if missing\n"              \
+    "      --zone NAME            the zone's name (default: default)\n"                            \
+    "      --public-url URL       how clients reach this server (default: the Host\n"              \
+    "                             that they use)\n"                                                \
+    "      --open-registration    whoever opens a registration link is registered,\n"              \
+    "                             and may upload: for loopback and trusted networks\n"
 #define LIMITS_HELP                                                                                \
-    "\nWho comes beyond a limit is told 503:\n\n"                                                 \
-    "  --max-connections N  at the same time (default: 20000, less where descriptors are few)\n"   \
-    "  --max-per-address N  of them, of one client address or IPv6 /64 (default: 16000: behind\n"  \
-    "                       NAT or a TLS front, many clients have one address)\n"
+    "\nLIMITS, beyond which who comes is told 503:\n\n"                                           \
+    "      --max-connections N    at the same time (default: 20000, fewer where\n"                 \
+    "                             descriptors are few)\n"                                          \
+    "      --max-per-address N    of them, of one client address or IPv6 /64\n"                    \
+    "                             (default: 16000: behind NAT or a TLS front, many\n"              \
+    "                             clients have one address)\n"
 #define PROXY_LIMITS_HELP                                                                          \
     LIMITS_HELP                                                                                    \
-    "  --max-waiting N      requests that wait for daemons (default: 20000)\n"                     \
-    "  --max-per-resource N of them, for one resource (default: 10000)\n"                          \
-    "  --max-resources N    connected daemons (default: 10000)\n"
+    "      --max-waiting N        requests that wait for daemons (default: 20000)\n"               \
+    "      --max-per-resource N   of them, for one resource (default: 10000)\n"                    \
+    "      --max-resources N      connected daemons (default: 10000)\n"
+
+static const char demo_help[] =
+    "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random\n"
+    "bytes), requests and downloads it from a second store, and compares the bytes.\n"
+    "All is in a temporary folder (in TMPDIR, else /tmp; it takes twice the size of\n"
+    "FILE), which is removed at the end. With -q only the URI is printed.\n\n"
+    "      --keep                 leave everything running; print how to try it by\n"
+    "                             hand\n";
 
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
     {"init", cmd_init,
-     "[--config FILE] [--name N] [--zone Z] [--max-uploads K] [--proxy-url URL]\n"
-     "                            [--proxy-secret-file F] [--no-input]",
+     "[--config FILE] [--name N] [--zone Z] [--max-uploads K] [--proxy-url URL] "
+     "[--proxy-secret-file F] [--no-input]",
      "write kachery-resource.yaml: what is shared, where to", init_help},
     {"share", cmd_share, "[--config FILE] [--log FILE] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
     {"link", cmd_link,
      "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
-     "put files into the local store by reference: they stay where they are", add_files_help},
+     "put files into the local store by reference: they stay in place", add_files_help},
     {"store-local", cmd_store_local,
      "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
      "put files into the local store by copy", add_files_help},
@@ -82,78 +148,47 @@ const struct cmd cmd_table[] = {
     {"verify", cmd_verify, "[URI...] [--json]",
      "read what is in the local store and compare its hashes", verify_help},
     {"store", cmd_store, "FILE... [--label L] [--cache-locally] [--json]",
-     "upload files to the zone now",
-     "Prints URI<TAB>path for each file. With KACHERY_STORE_FILE_DIR set, copies to\n"
-     "that folder instead.\n\n"
-     "  --label L            a name to put into the URI (?label=L)\n"
-     "  --cache-locally      keep a copy in the local store too\n"
-     "  --json               [{\"uri\",\"path\",\"size\",\"error\"}]\n"},
+     "upload files to the zone now", store_help},
     {"request", cmd_request, "URI [--resource URL|NAME] [--timeout SEC] [--wait] [--json]",
-     "ask a resource to put a file into the zone",
-     "Prints local, completed, running, queued, not-found or error.\n"
-     "Exit status: 0 local or completed, 1 error, 3 not found, 4 queued or running.\n\n"
-     "  --resource URL|NAME  whom to ask (default KACHERY_RESOURCE_URL)\n"
-     "  --timeout SEC        wait at most so long for the upload (default 5; with\n"
-     "                       --wait: no limit)\n"
-     "  --wait               wait until the upload is done\n"
-     "  --json               one object, as request_file of the Python client\n"},
+     "ask a resource to put a file into the zone", request_help},
     {"load", cmd_load, "URI [-o FILE] [--resource URL|NAME] [--no-request]",
-     "print the path of a file, getting it first where it is not here",
-     "Looks in the local store, then in the zone, then asks the resource and waits.\n"
-     "Exit status: 3 when nobody has the file.\n\n"
-     "  -o, --output FILE    write it to FILE, not to the local store\n"
-     "  --resource URL|NAME  whom to ask (default KACHERY_RESOURCE_URL)\n"
-     "  --no-request         do not ask any resource\n"},
+     "print the path of a file, getting it first where it is not here", load_help},
     {"cat", cmd_cat, "URI [--start N] [--end M] [--resource URL|NAME]",
-     "write a file, or a part of it, to standard output",
-     "Gets the whole file into the local store first where it is not here.\n\n"
-     "  --start N            from byte N (the first is 0)\n"
-     "  --end M              up to byte M, which is not printed any more\n"
-     "  --resource URL|NAME  whom to ask (default KACHERY_RESOURCE_URL)\n"},
-    {"info", cmd_info, "URI [--json]", "tell what the zone knows of a file",
-     "Exit status: 3 when the zone does not have it.\n\n"
-     "  --json               the gateway's answer, without the signed URL\n"},
+     "write a file, or a part of it, to standard output", cat_help},
+    {"info", cmd_info, "URI [--json]", "tell what the zone knows of a file", info_help},
     {"register", cmd_register, "[--label L] [--no-wait]",
-     "create this client's keys and register it with the zone",
-     "Prints a link to be opened in a browser, waits until the client is registered,\n"
-     "and prints the client ID. Keys that are there are kept.\n\n"
-     "  --label L            what to call this client (default: the host's name)\n"
-     "  --no-wait            do not wait\n"},
-    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F] [--max-…]",
+     "create this client's keys and register it with the zone", register_help},
+    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F] [LIMITS]",
      "relay requests of remote clients to daemons", LISTEN_HELP SECRET_HELP PROXY_LIMITS_HELP},
     {"gateway", cmd_gateway,
-     "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration]\n"
-     "                               [--max-…]",
+     "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration] "
+     "[LIMITS]",
      "a zone with its bucket in a directory", LISTEN_HELP GATEWAY_HELP LIMITS_HELP},
     {"hub", cmd_hub,
-     "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL]\n"
-     "                           [--open-registration] [--max-…]",
+     "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL] "
+     "[--open-registration] [LIMITS]",
      "proxy and gateway on one port",
      LISTEN_HELP SECRET_HELP GATEWAY_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
-     "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random bytes),\n"
-     "requests and downloads it from a second store, and compares the bytes. All is in a\n"
-     "temporary folder (in TMPDIR, else /tmp; it takes twice the size of FILE), which is\n"
-     "removed at the end. With -q only the URI is printed.\n\n"
-     "  --keep               leave everything running; print how to try it by hand\n"},
+     demo_help},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-#define LABEL_HELP "  --label TEXT         default: the file's name\n"
+#define LABEL_HELP "      --label TEXT           default: the file's name\n"
 
 /* The Python tools' names, by which this program may be called: symbolic links to it. */
 const struct cmd cmd_cloud_table[] = {
     {"kachery-cloud-store", cloud_store, "[--cache-locally] [--label TEXT] FILENAME",
      "upload a file to the zone and print its URI",
-     "  --cache-locally      keep a copy in the local store too\n" LABEL_HELP},
+     "      --cache-locally        keep a copy in the local store too\n" LABEL_HELP},
     {"kachery-cloud-store-local", cloud_store_local, "[--reference] [--label TEXT] FILENAME",
      "copy a file into the local store and print its URI",
-     "  --reference          store nothing; the URI tells where the file is\n" LABEL_HELP},
+     "      --reference            store nothing; the URI tells where the file is\n" LABEL_HELP},
     {"kachery-cloud-link", cloud_link, "[--label TEXT] FILENAME",
      "put a file into the local store by reference and print its URI", LABEL_HELP},
     {"kachery-cloud-load", cloud_load, "[--dest TEXT] URI",
      "print the path of a file, getting it first where it is not here",
-     "  --dest TEXT          copy it there\n"},
+     "      --dest TEXT            copy it there\n"},
     {"kachery-cloud-load-info", cloud_load_info, "URI", "print what the zone knows of a file",
      NULL},
     {"kachery-cloud-cat", cloud_cat, "URI", "write a file to standard output", NULL},
@@ -168,7 +203,9 @@ static void print_overview(FILE *out)
                  "somebody asks.\n\n");
     for (const struct cmd *row = cmd_table; row->name != NULL; row++)
         fprintf(out, "  %-12s %s\n", row->name, row->summary);
-    fprintf(out, "\n`kachery-resource COMMAND --help` tells more.\n\n"
+    fprintf(out, "\n`kachery-resource COMMAND --help` tells more.\n"
+                 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not finished in\n"
+                 "time.\n\n"
                  "Called by one of these names (symbolic links), it is the Python tool:\n");
     for (const struct cmd *row = cmd_cloud_table; row->name != NULL; row++)
         fprintf(out, "  %s\n", row->name);

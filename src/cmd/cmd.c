@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "base/fs.h"
 
+enum { MAX_COLUMNS = 80 }; /* of a usage */
+
 void cmd_start(void)
 {
     signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes write(2) fails, and is told */
@@ -48,20 +50,37 @@ static const char *program(const char *name)
     return is_cloud(name) ? "" : "kachery-resource ";
 }
 
+/* "usage: ", the name and its arguments, broken between them where a line would be too long. */
+static void print_usage(FILE *out, const char *name)
+{
+    struct str rest = str_of(find_row(name)->usage);
+    int indent = fprintf(out, "usage: %s%s", program(name), name), column = indent;
+
+    while (rest.len > 0) {
+        size_t end = rest.p[0] == '[' ? str_find(rest, ']') + 1 : str_find(rest, ' ');
+        struct str word = str_slice(rest, 0, end);
+        if (column + 1 + (int)word.len > MAX_COLUMNS)
+            column = fprintf(out, "\n%*s", indent, "") - 1;
+        column += fprintf(out, " %.*s", STR_ARG(word));
+        rest = str_slice(rest, end + 1, rest.len);
+    }
+    fputc('\n', out);
+}
+
 static int print_help(const char *name)
 {
     const struct cmd *row = find_row(name);
 
-    printf("usage: %s%s%s%s\n\n%s\n", program(name), name, *row->usage ? " " : "", row->usage,
-           row->summary);
+    print_usage(stdout, name);
+    printf("\n%s\n", row->summary);
     if (row->help != NULL)
         printf("\n%s", row->help);
     if (is_cloud(name))
-        printf("\n  --help               this text\n");
+        printf("\n      --help                 this text\n");
     else
-        printf("\n  -q, --quiet          only errors\n"
-               "  -v, --verbose        more detail\n"
-               "  -h, --help           this text\n");
+        printf("\n  -q, --quiet                only errors\n"
+               "  -v, --verbose              more detail\n"
+               "  -h, --help                 this text\n");
     return cmd_finish(name, CMD_OK);
 }
 
@@ -74,7 +93,8 @@ __attribute__((format(printf, 2, 3))) static int usage_error(const char *name, c
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\nusage: %s%s %s\n", program(name), name, find_row(name)->usage);
+    fputc('\n', stderr);
+    print_usage(stderr, name);
     return CMD_USAGE;
 }
 

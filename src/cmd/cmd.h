@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Exit statuses (CLI.md). */
+/* Exit statuses: done, failed, wrong usage, not found, not finished in time. */
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2, CMD_NOT_FOUND = 3, CMD_UNFINISHED = 4 };
 
 struct buf;
@@ -21,9 +21,9 @@ struct buf;
 struct cmd {
     const char *name; /* the first argument, or in cmd_cloud_table the program's */
     int (*run)(int argc, char **argv);
-    const char *usage;   /* the arguments, as CLI.md writes them */
+    const char *usage;   /* the arguments, on one line */
     const char *summary; /* one line, for the overview */
-    const char *help;    /* what the options do; printed by --help below the usage */
+    const char *help;    /* what the options do; printed by --help below the summary */
 };
 
 /* The tables of main.c; each ends with a row without name. */

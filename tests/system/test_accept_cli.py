@@ -1,5 +1,6 @@
 """Promises of the command line that a hostile tester found broken or unguarded."""
 import json
+import re
 import subprocess
 
 import harness
@@ -95,3 +96,19 @@ def test_a_secret_may_come_from_a_shells_pipe(tmp_path):
     script = f'"{harness.BINARY}" init --no-input --name n --proxy-url http://p --proxy-secret-file <(echo the secret)'
     subprocess.run(["bash", "-c", script], env=clean_environment(HOME=tmp_path), cwd=tmp_path, timeout=30, check=True)
     assert "the secret" in (tmp_path / "kachery-resource.yaml").read_text()
+
+
+def test_help_fits_a_terminal_and_looks_alike():
+    overview = text(run("--help", check=0).stdout)
+    commands = re.findall(r"^  ([a-z-]+) {2,}\S", overview, re.M)
+    assert len(commands) == 16
+    for command in commands:
+        help_text = text(run(command, "--help", check=0).stdout)
+        assert not [line for line in (overview + help_text).splitlines() if len(line) > 80], command
+        options = [line for line in help_text.splitlines() if re.match(r" +-", line)]
+        assert all(re.match(r"  (-[a-z0], |    )--[a-z-]+", line) and line[28] == " " and line[29] != " "
+                   for line in options), command
+        # Every option of the usage is explained, and the usage names all that are, but for the common ones.
+        usage = help_text[:help_text.index("\n\n")]
+        explained = {word for line in options for word in re.findall(r"^ +(-[a-z0])?,? *(--[a-z-]+)", line)[0] if word}
+        assert set(re.findall(r"(?<=[ \[])--?[a-z0-9-]+", usage)) <= explained, command

@@ -1,4 +1,4 @@
-/* The text of the status file: how the daemon does, for `status` on any host. */
+/* The text of the status file: how the daemon does, for whoever looks, on any host. */
 #ifndef DAEMON_STATUS_H
 #define DAEMON_STATUS_H
 

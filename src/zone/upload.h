@@ -1,8 +1,8 @@
 /*
- * Uploading one file to the zone exactly as DESIGN.md says: first chunk before any connection,
- * initiate, PUT with the last 64 KiB held back until the hash is right, finalize. What may pass is
- * tried again: each attempt opens, reads and hashes the file anew, so that what was sent is what
- * was hashed.
+ * Uploading one file to the zone: first chunk before any connection (tapes and slow disks are
+ * waited for here), initiate, PUT with the last 64 KiB held back until the hash is right, finalize.
+ * What may pass is tried again: each attempt opens, reads and hashes the file anew, so that what
+ * was sent is what was hashed.
  */
 #ifndef ZONE_UPLOAD_H
 #define ZONE_UPLOAD_H

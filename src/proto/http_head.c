@@ -446,6 +446,15 @@ const struct str *http_head_get(const struct http_head *head, const char *name)
     return NULL;
 }
 
+const struct str *http_head_redirection(const struct http_head *head)
+{
+    int status = head->status;
+
+    if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308)
+        return NULL;
+    return http_head_get(head, "Location");
+}
+
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token)
 {
     struct str wanted = str_of(name), element;

@@ -76,6 +76,9 @@ const struct str *http_head_get(const struct http_head *head, const char *name);
 /* True when a comma-separated header field of that name holds the token (any case). */
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
 
+/* Where a redirection (301, 302, 303, 307, 308) leads: its Location header, or NULL. */
+const struct str *http_head_redirection(const struct http_head *head);
+
 /* The standard reason phrase, "" for an unknown status. */
 const char *http_head_reason(int status);
 

@@ -57,8 +57,12 @@ static bool is_accepted(const struct http_head *head, const char *key)
 
 int ws_frame_check_response(const struct http_head *head, const char *key, struct err *e)
 {
+    const struct str *location = http_head_redirection(head);
     const char *cause = NULL;
 
+    if (location != NULL)
+        return err_set(e, ERR_REFUSED, "WebSocket refused: %d %s to %.*s: correct the URL",
+                       head->status, http_head_reason(head->status), STR_ARG(*location));
     if (head->status != 101)
         return err_set(e, ERR_REFUSED, "WebSocket refused: %d %s", head->status,
                        http_head_reason(head->status));

@@ -161,19 +161,14 @@ static int follow(struct getting *get, const struct http_head *head, struct str 
     return -1;
 }
 
-static bool is_redirection(int status)
-{
-    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
-
 /* Asks, and follows redirections. The answer is another one, or NULL. */
 static struct http_call *ask_along(struct getting *get, struct err *e)
 {
     for (int hops = 0;; hops++) {
         struct http_call *call = ask(get, e);
         const struct http_head *head = call == NULL ? NULL : http_call_head(call);
-        const struct str *location = head == NULL ? NULL : http_head_get(head, "Location");
-        if (location == NULL || !is_redirection(head->status))
+        const struct str *location = head == NULL ? NULL : http_head_redirection(head);
+        if (location == NULL)
             return call;
         int result = hops < BUCKET_GET_MAX_REDIRECTS
                          ? follow(get, head, *location, e)

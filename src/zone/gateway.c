@@ -162,9 +162,9 @@ static bool adopt_clock(struct gateway *g, const struct http_head *head)
 static int refuse(const struct http_call *call, struct err *e)
 {
     const struct http_head *head = http_call_head(call);
-    const struct str *location = http_head_get(head, "Location");
+    const struct str *location = http_head_redirection(head);
 
-    if (head->status / 100 == 3 && location != NULL)
+    if (location != NULL)
         return err_set(e, ERR_REFUSED, "%d %s to %.*s: correct KACHERY_GATEWAY_URL", head->status,
                        http_head_reason(head->status), STR_ARG(*location));
     return gateway_message_refusal(head->status, http_call_body(call), e);

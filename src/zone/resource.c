@@ -145,11 +145,15 @@ static bool put_message(struct buf *out, struct str body)
 /* What an answer other than 200 means. */
 static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
 {
+    const struct str *location = http_head_redirection(http_call_head(call));
     int status = http_call_head(call)->status;
     struct buf reason = {0};
     bool is_proxy = put_message(&reason, http_call_body(call));
 
-    if (status == 504)
+    if (location != NULL)
+        err_set(e, ERR_REFUSED, "%s: %d %s to %.*s: correct the resource's URL", r->url, status,
+                http_head_reason(status), STR_ARG(*location));
+    else if (status == 504)
         err_set(e, ERR_TIMEOUT, "resource \"%s\" did not answer in time", r->name);
     else if (status == 404 && is_proxy)
         err_set(e, ERR_NOT_FOUND, "resource \"%s\" is not connected to its proxy", r->name);

@@ -1,9 +1,12 @@
-"""Downloads that are sent elsewhere: to https alone, and not for ever."""
+"""Downloads that are sent elsewhere: to https alone, and not for ever. Questions are not sent elsewhere: the user is told."""
+import http.server
 import ssl
+import threading
 
 import certificates
 import pytest
 import tls_servers
+from harness import run
 from loading import DATA, HALF, KEY, asked, bucket, cut, target  # noqa: F401 (fixtures)
 from rough_bucket import RoughBucket
 from zone_double import files_below, text
@@ -86,3 +89,45 @@ def test_a_redirection_without_a_location_is_an_answer(zone, target, bucket):
     bucket.acts = [lambda line: line.say(302)]
     done = target.load(check=1)
     assert "the bucket answered 302 Found" in text(done.stderr)
+
+
+# ---- gateways and proxies ----
+
+class Front(http.server.BaseHTTPRequestHandler):
+    """Sends everybody to https, as web servers do where TLS was switched on."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(301)
+        self.send_header("Location", f"https://lab.example{self.path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def front():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_where_a_gateway_sends_us_is_told(user, front):
+    done = run("info", f"sha1://{'0' * 40}", env={**user, "KACHERY_GATEWAY_URL": front}, check=1)
+    assert "301 Moved Permanently to https://lab.example/api/gateway: correct KACHERY_GATEWAY_URL" in text(done.stderr)
+
+
+def test_where_a_proxy_sends_a_client_is_told(user, front):
+    done = run("load", f"sha1://{'0' * 40}", "--resource", f"{front}/r/lab", env=user, check=1)
+    assert f"{front}/r/lab: 301 Moved Permanently to https://lab.example/r/lab: correct the resource's URL" in text(done.stderr)
+
+
+def test_where_a_proxy_sends_the_daemon_is_told(desk, front):
+    desk.write_config(proxyUrl=front)
+    desk.share(wait=False).wait_line("301 Moved Permanently to https://lab.example/: correct the URL")

@@ -30,8 +30,13 @@ static void pass_result(void *owner, struct batch_item *item)
     run->on_result(run->owner, item);
 }
 
-/* True when more could be fed at once. */
-static bool feed(struct loop *l)
+/* True when feeding goes on at once: there are more files, and room for them. */
+static bool has_more(const struct loop *l)
+{
+    return !l->is_ended && !l->is_waiting && batch_has_room(l->batch);
+}
+
+static void feed(struct loop *l)
 {
     l->is_waiting = false;
     for (int i = 0; i < FEED_AT_ONCE && batch_has_room(l->batch); i++) {
@@ -40,10 +45,9 @@ static bool feed(struct loop *l)
         l->is_ended = step == BATCH_RUN_END;
         l->is_waiting = step == BATCH_RUN_WAIT;
         if (step != BATCH_RUN_ITEM)
-            return false;
+            return;
         batch_add(l->batch, &item);
     }
-    return batch_has_room(l->batch);
 }
 
 static void show(struct loop *l)
@@ -63,14 +67,15 @@ static void show(struct loop *l)
     progress_update(&run->progress, batch_files(l->batch), batch_bytes(l->batch));
 }
 
-static int wait_for_work(struct loop *l, struct pollset *set, bool is_more, struct err *e)
+static int wait_for_work(struct loop *l, struct pollset *set, struct err *e)
 {
     pollset_clear(set);
     batch_poll(l->batch, set);
     pollset_add(set, l->signal_fd, POLLIN);
     if (l->is_waiting)
         pollset_add(set, l->run->wait_fd, POLLIN);
-    if (is_more || (l->run->progress.is_shown && !l->is_counted))
+    /* The batch may have made room just now, and have nothing left in hand. */
+    if (has_more(l) || (l->run->progress.is_shown && !l->is_counted))
         pollset_wake_at(set, clock_now_ms());
     return pollset_wait(set, e) < 0 ? -1 : 0;
 }
@@ -81,8 +86,9 @@ static int run_loop(struct loop *l, struct err *e)
     int status = 0;
 
     for (;;) {
-        bool is_more = !l->is_ended && feed(l);
-        if (batch_step(l->batch, clock_now_ms(), is_more, e) != 0) {
+        if (!l->is_ended)
+            feed(l);
+        if (batch_step(l->batch, clock_now_ms(), has_more(l), e) != 0) {
             status = -1;
             break;
         }
@@ -90,7 +96,7 @@ static int run_loop(struct loop *l, struct err *e)
         if (ferror(stdout) || (l->is_ended && batch_is_empty(l->batch)))
             break;
         show(l);
-        if (wait_for_work(l, &set, is_more, e) != 0) {
+        if (wait_for_work(l, &set, e) != 0) {
             status = -1;
             break;
         }

@@ -45,6 +45,22 @@ def test_worker_that_is_killed_costs_one_file(store, tmp_path, processes, verb):
     run("verify", env=env, check=0)
 
 
+def test_a_slow_file_before_thousands_of_others(store, tmp_path, processes):
+    """One worker is at it while the other does all that may be in hand: nothing is left then to wait for, but there is
+    more to do."""
+    folder, env = store
+    window, names = 4096, [f"{i:05}" for i in range(5000)]
+    slow = sparse(put(str(tmp_path / "t" / "!slow")), 1 << 40)
+    for name in names:
+        put(str(tmp_path / "t" / name), b"same")
+    child = processes(harness.Process("link", "-r", "--jobs", "2", str(tmp_path / "t"), env=env))
+    staged = harness.object_path(folder, harness.sha1(b"same"), "linked_files/sha1").parent
+    harness.until(lambda: staged.is_dir() and len(list(staged.iterdir())) == window - 1, "all that may be in hand")
+    os.truncate(slow, 0)
+    assert child.wait() == 0
+    assert [line.rsplit("/", 1)[1] for line in child.lines["out"]] == ["!slow", *names]
+
+
 def open_files(pid):
     names = []
     try:

@@ -6,12 +6,13 @@
 
 #include "base/str.h"
 
-enum { ED25519_SEED = 32, ED25519_PUBLIC = 32, ED25519_SIGNATURE = 64 };
+enum { ED25519_SEED = 32, ED25519_PUBLIC = 32, ED25519_PAIR = 64, ED25519_SIGNATURE = 64 };
 
-/* The public key of a private seed (the 32 bytes in a PKCS#8 file). */
-void ed25519_public(const unsigned char seed[ED25519_SEED], unsigned char out[ED25519_PUBLIC]);
+/* The private seed (the 32 bytes in a PKCS#8 file) and behind it its public key. All is secret. */
+void ed25519_pair(const unsigned char seed[ED25519_SEED], unsigned char out[ED25519_PAIR]);
 
-void ed25519_sign(const unsigned char seed[ED25519_SEED], struct str message,
+/* `pair` is from ed25519_pair: a signature with another public key would give the seed away. */
+void ed25519_sign(const unsigned char pair[ED25519_PAIR], struct str message,
                   unsigned char out[ED25519_SIGNATURE]);
 
 /* False also for malformed or small-order keys. */

@@ -110,7 +110,7 @@ static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out,
     size_t start = out->len;
 
     for (;;) {
-        if (!buf_reserve(out, 4096))
+        if (!buf_reserve(out, 1))
             return buf_check(out, e);
         ssize_t n = read(fd, out->data + out->len, out->cap - out->len);
         if (n < 0 && errno == EINTR)
@@ -147,8 +147,11 @@ static int read_whole(const char *path, bool takes_pipes, size_t max_bytes, stru
         err_errno(e, ERR_FAILED, errno, "cannot stat %s", path);
     else if (!is_readable_kind(st.st_mode, takes_pipes))
         err_set(e, ERR_FAILED, "%s: not a regular file", path);
-    else
+    else {
+        /* Room for what there seems to be, and one more byte to see the end in. */
+        buf_reserve(out, 1 + ((uintmax_t)st.st_size < max_bytes ? (size_t)st.st_size : max_bytes));
         status = read_all(fd, path, max_bytes, out, e);
+    }
     close(fd);
     if (status != 0)
         out->len = start;

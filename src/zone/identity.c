@@ -40,13 +40,15 @@ void identity_wipe(struct identity *id)
     explicit_bzero(id, sizeof *id);
 }
 
+static const unsigned char *public_key(const struct identity *id)
+{
+    return id->pair + ED25519_SEED;
+}
+
 static void set_seed(struct identity *id, const unsigned char seed[KEY_SIZE])
 {
-    unsigned char public_key[KEY_SIZE];
-
-    memcpy(id->seed, seed, KEY_SIZE);
-    ed25519_public(seed, public_key);
-    hex_encode(public_key, KEY_SIZE, id->client_id);
+    ed25519_pair(seed, id->pair);
+    hex_encode(public_key(id), KEY_SIZE, id->client_id);
 }
 
 static char *key_path(const char *key_dir, const struct key_file *file)
@@ -237,33 +239,36 @@ static int load_others(struct identity *id, const char *key_dir, struct err *e)
 
 static int create_files(struct identity *id, const char *key_dir, struct err *e)
 {
-    struct staged public_key = {0}, private_key = {0};
-    unsigned char seed[KEY_SIZE], key[KEY_SIZE];
+    struct staged first = {0}, second = {0};
+    unsigned char seed[KEY_SIZE];
+    struct identity made;
     struct err why = {0};
     int result = -1;
 
     random_bytes(seed, KEY_SIZE);
-    ed25519_public(seed, key);
-    if (fs_make_dirs(key_dir, e) != 0 || stage(&public_key, key_dir, &public_file, key, e) != 0 ||
-        stage(&private_key, key_dir, &private_file, seed, e) != 0)
+    set_seed(&made, seed);
+    if (fs_make_dirs(key_dir, e) != 0 ||
+        stage(&first, key_dir, &public_file, public_key(&made), e) != 0 ||
+        stage(&second, key_dir, &private_file, seed, e) != 0)
         goto out;
     /* Whoever publishes the public file owns the creation; the other one waits for it. */
-    if (publish(&public_key, &why) != 0) {
+    if (publish(&first, &why) != 0) {
         if (why.code == ERR_REFUSED)
             result = load_others(id, key_dir, e);
         else
             err_set(e, why.code, "%s", why.msg);
         goto out;
     }
-    if (publish(&private_key, e) != 0) {
-        unlink(public_key.path);
+    if (publish(&second, e) != 0) {
+        unlink(first.path);
         goto out;
     }
-    set_seed(id, seed);
+    *id = made;
     result = 0;
 out:
-    unstage(&public_key);
-    unstage(&private_key);
+    unstage(&first);
+    unstage(&second);
+    identity_wipe(&made);
     explicit_bzero(seed, sizeof seed);
     return result;
 }
@@ -281,14 +286,12 @@ static bool is_missing(const char *key_dir, const struct key_file *file)
 /* The deployed programs want both files. */
 static int complete_files(const struct identity *id, const char *key_dir, struct err *e)
 {
-    unsigned char key[KEY_SIZE];
-    struct staged public_key = {0};
+    struct staged staged = {0};
     int result = -1;
 
-    ed25519_public(id->seed, key);
-    if (stage(&public_key, key_dir, &public_file, key, e) == 0)
-        result = publish(&public_key, e);
-    unstage(&public_key);
+    if (stage(&staged, key_dir, &public_file, public_key(id), e) == 0)
+        result = publish(&staged, e);
+    unstage(&staged);
     return result;
 }
 
@@ -309,7 +312,7 @@ void identity_sign(const struct identity *id, struct str canonical,
     unsigned char digest[SHA1_SIZE], raw[ED25519_SIGNATURE];
 
     sha1_of(canonical, digest);
-    ed25519_sign(id->seed, (struct str){(char *)digest, SHA1_SIZE}, raw);
+    ed25519_sign(id->pair, (struct str){(char *)digest, SHA1_SIZE}, raw);
     hex_encode(raw, ED25519_SIGNATURE, signature);
 }
 

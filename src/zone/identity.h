@@ -13,7 +13,7 @@ enum {
 };
 
 struct identity {
-    unsigned char seed[ED25519_SEED];
+    unsigned char pair[ED25519_PAIR];
     char client_id[IDENTITY_CLIENT_ID_DIGITS + 1];
 };
 

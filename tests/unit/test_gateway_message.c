@@ -58,12 +58,14 @@ static void test_recorded_requests(void **state)
 {
     struct json *keys = read_vectors("tests/vectors/signatures.json");
     size_t compared = 0;
+    unsigned char bytes[ED25519_SEED];
     struct identity id;
     struct str seed;
 
     (void)state;
     assert_true(json_str(json_get(keys, "privateKeyHex"), &seed));
-    assert_true(hex_decode(seed, id.seed, sizeof id.seed));
+    assert_true(hex_decode(seed, bytes, sizeof bytes));
+    ed25519_pair(bytes, id.pair);
     for (const struct json *one = json_first(conversation); one; one = json_next(one)) {
         const struct json *body = json_get(one, "json");
         const struct json *recorded = json_get(body, "payload");

@@ -196,7 +196,7 @@ static struct str text_of(const struct json *object, const char *key)
     return text;
 }
 
-static void check_signed(const struct json *item, const unsigned char *seed)
+static void check_signed(const struct json *item, const unsigned char *pair)
 {
     unsigned char hash[SHA1_SIZE], signature[ED25519_SIGNATURE];
     char hex[2 * ED25519_SIGNATURE + 1];
@@ -211,7 +211,7 @@ static void check_signed(const struct json *item, const unsigned char *seed)
     sha1_of(buf_str(&b), hash);
     hex_encode(hash, sizeof hash, hex);
     unit_equal_str("hash", str_of(hex), text_of(item, "sha1"));
-    ed25519_sign(seed, (struct str){(char *)hash, sizeof hash}, signature);
+    ed25519_sign(pair, (struct str){(char *)hash, sizeof hash}, signature);
     hex_encode(signature, sizeof signature, hex);
     unit_equal_str("signature", str_of(hex), text_of(item, "signature"));
     buf_free(&b);
@@ -220,7 +220,7 @@ static void check_signed(const struct json *item, const unsigned char *seed)
 /* What the deployed client signed: text, hash and signature. */
 static void test_recorded(void **state)
 {
-    unsigned char seed[ED25519_SEED], public[ED25519_PUBLIC];
+    unsigned char seed[ED25519_SEED], pair[ED25519_PAIR];
     char hex[2 * ED25519_PUBLIC + 1];
     struct buf text = {0};
     struct err e = {0};
@@ -230,13 +230,13 @@ static void test_recorded(void **state)
     struct json *root = json_parse(buf_str(&text), 0, &e);
     assert_non_null(root);
     assert_true(hex_decode(text_of(root, "privateKeyHex"), seed, sizeof seed));
-    ed25519_public(seed, public);
-    hex_encode(public, sizeof public, hex);
+    ed25519_pair(seed, pair);
+    hex_encode(pair + ED25519_SEED, ED25519_PUBLIC, hex);
     unit_equal_str("client", str_of(hex), text_of(root, "clientId"));
     const struct json *items = json_get(root, "signed");
     assert_true(json_count(items) >= 6);
     for (const struct json *item = json_first(items); item != NULL; item = json_next(item))
-        check_signed(item, seed);
+        check_signed(item, pair);
     json_free(root);
     buf_free(&text);
 }

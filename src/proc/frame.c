@@ -97,7 +97,8 @@ static ssize_t receive(int fd, struct msghdr *m)
     }
 }
 
-static enum io received(struct msghdr *m, ssize_t n, struct buf *out, struct err *e)
+/* A descriptor for which our table has no room is lost alone: the frame counts. */
+static enum io received(struct msghdr *m, ssize_t n, int taken, struct buf *out, struct err *e)
 {
     if (n < 0 && errno == EAGAIN)
         return IO_WANT_READ;
@@ -110,7 +111,7 @@ static enum io received(struct msghdr *m, ssize_t n, struct buf *out, struct err
                 FRAME_MAX_BYTES);
         return IO_ERR;
     }
-    if ((m->msg_flags & MSG_CTRUNC) != 0) {
+    if ((m->msg_flags & MSG_CTRUNC) != 0 && taken >= 0) {
         err_set(e, ERR_FAILED, "descriptors from another process did not arrive as sent");
         return IO_ERR;
     }
@@ -136,7 +137,7 @@ enum io frame_receive(int fd, struct buf *out, int *passed_fd, struct err *e)
                        .msg_controllen = sizeof control.bytes};
     ssize_t n = receive(fd, &m);
     int taken = n < 0 ? -1 : take_descriptor(&m);
-    enum io result = received(&m, n, out, e);
+    enum io result = received(&m, n, taken, out, e);
     if (result == IO_DONE && passed_fd != NULL)
         *passed_fd = taken;
     else if (taken >= 0)

@@ -16,8 +16,9 @@ enum { FRAME_MAX_BYTES = 65536 };
  * IO_DONE, IO_WANT_WRITE (non-blocking and full), IO_EOF (the other side is gone), IO_ERR. */
 enum io frame_send(int fd, struct str message, int pass_fd, struct err *e);
 
-/* Receives one frame into *out (replaced). *passed_fd gets a descriptor (close-on-exec) or -1; may
- * be NULL: one that comes is closed. IO_DONE, IO_WANT_READ, IO_EOF, IO_ERR. */
+/* Receives one frame into *out (replaced). *passed_fd gets a descriptor (close-on-exec) or -1, also
+ * when there was one and this process has no room for more; may be NULL: one that comes is closed.
+ * IO_DONE, IO_WANT_READ, IO_EOF, IO_ERR. */
 enum io frame_receive(int fd, struct buf *out, int *passed_fd, struct err *e);
 
 #endif

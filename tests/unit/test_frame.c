@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -211,6 +212,32 @@ static void the_other_side_is_gone(void **state)
     buf_free(&got);
 }
 
+/* Who has as many descriptors open as may be still hears the others out. */
+static void a_full_table_costs_the_descriptor_alone(void **state)
+{
+    struct pair p = open_pair();
+    struct rlimit before, none = {0};
+    struct buf got = {0};
+    struct err e = {0};
+    int passed = 77;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    assert_int_equal(frame_send(p.a, STR("with one"), p.b, &e), IO_DONE);
+    assert_int_equal(frame_send(p.a, STR("without"), -1, &e), IO_DONE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum io io = frame_receive(p.b, &got, &passed, &e);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(io, IO_DONE);
+    unit_equal_str("the frame", buf_str(&got), STR("with one"));
+    assert_int_equal(passed, -1);
+    assert_int_equal(frame_receive(p.b, &got, &passed, &e), IO_DONE);
+    unit_equal_str("the next", buf_str(&got), STR("without"));
+    buf_free(&got);
+    close_pair(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_full_socket_takes_nothing_and_goes_on),
         cmocka_unit_test(a_descriptor_goes_along),
         cmocka_unit_test(two_descriptors_are_refused),
+        cmocka_unit_test(a_full_table_costs_the_descriptor_alone),
         cmocka_unit_test(last_words_are_heard),
         cmocka_unit_test(the_other_side_is_gone),
     };

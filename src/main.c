@@ -29,7 +29,7 @@ static const char ls_help[] =
 static const char verify_help[] =
     "Without URIs: everything. Exit status 1 when something is not as it should be.\n"
     "A stale link is made good by linking the file again, a damaged copy by storing\n"
-    "it again.\n\n"
+    "it again, or by removing it and loading it again.\n\n"
     "      --json                 print an array of {uri, path, size, kind, state}\n";
 
 static const char init_help[] =

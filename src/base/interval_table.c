@@ -7,12 +7,6 @@ static int64_t *field(void *t, const struct interval_row *row)
     return (int64_t *)(void *)((char *)t + row->offset);
 }
 
-void interval_table_init(const struct interval_table *table, void *t)
-{
-    for (size_t i = 0; i < table->count; i++)
-        *field(t, &table->rows[i]) = table->rows[i].ms;
-}
-
 static int set_one(const struct interval_table *table, void *t, struct str part, struct err *e)
 {
     size_t equals = str_find(part, '=');
@@ -45,7 +39,8 @@ int interval_table_parse(const struct interval_table *table, void *t, struct str
 int interval_table_load(const struct interval_table *table, void *t, const char *variable,
                         struct err *e)
 {
-    interval_table_init(table, t);
+    for (size_t i = 0; i < table->count; i++)
+        *field(t, &table->rows[i]) = table->rows[i].ms;
     if (interval_table_parse(table, t, str_of(env_get(variable)), e) == 0)
         return 0;
     return err_wrap(e, "%s", variable);

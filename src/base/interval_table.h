@@ -25,10 +25,8 @@ struct interval_table {
     size_t count;
 };
 
-/* Sets the defaults in the struct at `t`. */
-void interval_table_init(const struct interval_table *table, void *t);
-
-/* Changes what `text` names, which may be empty. ERR_USAGE quoting a bad part. */
+/* Changes in the struct at `t` what `text` names, which may be empty. ERR_USAGE quoting a bad
+ * part. */
 int interval_table_parse(const struct interval_table *table, void *t, struct str text,
                          struct err *e);
 

@@ -122,7 +122,7 @@ int add_files_run(const struct add_files *what)
     int status;
 
     if (!str_is_utf8(run.label)) {
-        err_set(&e, ERR_USAGE, "--label is not UTF-8");
+        err_set(&e, ERR_USAGE, "--label: want UTF-8");
         return cmd_fail(what->name, &e);
     }
     status = run_batch(what->name, &run, &batch, &what->sources);

@@ -19,36 +19,27 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/demo_process.h"
+#include "cmd/demo_story.h"
 
 enum {
     DEMO_RANDOM_BYTES = 8 << 20,
     DEMO_MAX_OUTPUT = 65536,
-    DEMO_LOG_TAIL_LINES = 20,
-    DEMO_MAX_VARIABLES = 4
-};
-
-/* One of the three parties: its folder, environment and prompt. */
-struct place {
-    const char *prompt;
-    char *directory;
-    char *environment[DEMO_MAX_VARIABLES + 1]; /* "NAME=value"; NULL ends it */
+    DEMO_LOG_TAIL_LINES = 20
 };
 
 struct demo {
     struct demo_processes processes;
-    bool is_quiet, is_kept;
+    struct demo_story story;
+    bool is_kept;
     char *folder;
     char *file, *copy; /* what is shared, and what came back */
-    struct place hub, host, remote;
+    struct demo_place hub, host, remote;
     char *hub_log, *daemon_log, *output_file;
     char *url, *uri;
     struct buf output; /* what the last command printed */
     const char *step;  /* what is being done, for errors */
     int64_t size;      /* of the file */
-    int64_t took_ms;   /* by the last command */
 };
-
-#define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* printf to a new string; the caller frees. Without memory for it the demo ends here; its processes
  * are told by the kernel. */
@@ -67,77 +58,7 @@ static char *text(const char *format, ...)
     return out;
 }
 
-static void say(const struct demo *d, const char *line)
-{
-    if (!d->is_quiet)
-        puts(line);
-}
-
-/* A word as a shell wants it. */
-static void put_word(struct buf *b, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_-+=./:,@%";
-
-    if (*word != '\0' && strspn(word, plain) == strlen(word)) {
-        buf_puts(b, word);
-        return;
-    }
-    buf_putc(b, '\'');
-    for (; *word != '\0'; word++)
-        if (*word == '\'')
-            buf_puts(b, "'\\''");
-        else
-            buf_putc(b, *word);
-    buf_putc(b, '\'');
-}
-
-/* A command as it would be typed there. */
-static void say_typed(const struct demo *d, const struct place *place, const char *before,
-                      const char *const *words, const char *after)
-{
-    struct buf line = {0}, printable = {0};
-
-    buf_printf(&line, "  %s$ %s", place->prompt, before);
-    for (; *words != NULL; words++) {
-        buf_putc(&line, ' ');
-        put_word(&line, *words);
-    }
-    buf_puts(&line, after);
-    fs_put_printable(&printable, buf_str(&line));
-    say(d, buf_cstr(&printable));
-    buf_free(&line);
-    buf_free(&printable);
-}
-
-/* What somebody sets up first there. */
-static void say_place(const struct demo *d, const struct place *place)
-{
-    say_typed(d, place, "cd", ARGUMENTS(place->directory), "");
-    if (place->environment[0] != NULL)
-        say_typed(d, place, "export", (const char *const *)place->environment, "");
-}
-
-/* What a command printed, and its time; with `bytes` the rate too. */
-static void say_result(const struct demo *d, int64_t bytes)
-{
-    double seconds = (double)d->took_ms / 1000;
-    struct str rest = buf_str(&d->output);
-
-    if (d->is_quiet)
-        return;
-    while (rest.len > 0) {
-        size_t end = str_find(rest, '\n');
-        printf("  %.*s\n", STR_ARG(str_slice(rest, 0, end)));
-        rest = str_slice(rest, end + 1, rest.len);
-    }
-    if (bytes > 0 && d->took_ms > 0)
-        printf("    (%.2f s, %.0f MB/s)\n", seconds, (double)bytes / 1e6 / seconds);
-    else
-        printf("    (%.2f s)\n", seconds);
-}
-
-static struct demo_command command_at(const struct place *place, const char *const *arguments,
+static struct demo_command command_at(const struct demo_place *place, const char *const *arguments,
                                       const char *output)
 {
     return (struct demo_command){place->directory, (const char *const *)place->environment,
@@ -145,29 +66,29 @@ static struct demo_command command_at(const struct place *place, const char *con
 }
 
 /* Runs one command there to its end and shows what it printed; it must exit with `want`. */
-static int run(struct demo *d, const struct place *place, const char *const *arguments, int want,
-               int64_t bytes, struct err *e)
+static int run(struct demo *d, const struct demo_place *place, const char *const *arguments,
+               int want, int64_t bytes, struct err *e)
 {
     struct demo_command command = command_at(place, arguments, d->output_file);
     int64_t started_ms = clock_now_ms();
     int status;
 
     d->step = arguments[0];
-    say_typed(d, place, "kachery-resource", arguments, "");
+    demo_story_typed(&d->story, place, "kachery-resource", arguments, "");
     if (demo_processes_run(&d->processes, &command, &status, e) != 0)
         return -1;
-    d->took_ms = clock_now_ms() - started_ms;
+    int64_t took_ms = clock_now_ms() - started_ms;
     buf_clear(&d->output);
     if (fs_read_file(d->output_file, DEMO_MAX_OUTPUT, &d->output, e) != 0)
         return -1;
-    say_result(d, bytes);
+    demo_story_result(&d->story, buf_str(&d->output), took_ms, bytes);
     if (status != want)
         return err_set(e, ERR_FAILED, "exit status %d, want %d", status, want);
     return 0;
 }
 
 /* Starts a server there and waits for `ready` in its log; that line is then d->output. */
-static int serve(struct demo *d, const struct place *place, const char *const *arguments,
+static int serve(struct demo *d, const struct demo_place *place, const char *const *arguments,
                  const char *log, const char *ready, struct err *e)
 {
     struct demo_command command = command_at(place, arguments, log);
@@ -177,12 +98,11 @@ static int serve(struct demo *d, const struct place *place, const char *const *a
 
     d->step = arguments[0];
     buf_clear(&d->output);
-    say_typed(d, place, "nohup kachery-resource", arguments, after);
+    demo_story_typed(&d->story, place, "nohup kachery-resource", arguments, after);
     free(after);
     status = demo_processes_serve(&d->processes, arguments[0], &command, ready, &d->output, e);
-    d->took_ms = clock_now_ms() - started_ms;
     if (status == 0)
-        say_result(d, 0);
+        demo_story_result(&d->story, buf_str(&d->output), clock_now_ms() - started_ms, 0);
     return status;
 }
 
@@ -202,9 +122,10 @@ static int make_folder(struct demo *d, struct err *e)
         return -1;
     }
     d->folder = folder;
-    d->hub = (struct place){.prompt = "hub", .directory = text("%s/hub", folder)};
-    d->host = (struct place){.prompt = "host", .directory = text("%s/host", folder)};
-    d->remote = (struct place){.prompt = "elsewhere", .directory = text("%s/elsewhere", folder)};
+    d->hub = (struct demo_place){.prompt = "hub", .directory = text("%s/hub", folder)};
+    d->host = (struct demo_place){.prompt = "host", .directory = text("%s/host", folder)};
+    d->remote =
+        (struct demo_place){.prompt = "elsewhere", .directory = text("%s/elsewhere", folder)};
     d->hub_log = text("%s/hub.log", d->hub.directory);
     d->daemon_log = text("%s/share.log", d->host.directory);
     d->output_file = text("%s/output", folder);
@@ -274,8 +195,9 @@ static int start_hub(struct demo *d, struct err *e)
 {
     static const char ready[] = "listening ";
 
-    say(d, "\nThe hub, a lab's own server: resource proxy and zone on one port");
-    say_place(d, &d->hub);
+    demo_story_line(&d->story,
+                    "\nThe hub, a lab's own server: resource proxy and zone on one port");
+    demo_story_place(&d->story, &d->hub);
     if (serve(d, &d->hub,
               ARGUMENTS("hub", "--listen", "127.0.0.1:0", "--data", "zone", "--open-registration",
                         "--secret-file", "../secret"),
@@ -289,8 +211,9 @@ static int start_hub(struct demo *d, struct err *e)
 
 static int start_host(struct demo *d, struct err *e)
 {
-    say(d, "\nThe host with the file: keys, a config, the file's address, the daemon");
-    say_place(d, &d->host);
+    demo_story_line(&d->story,
+                    "\nThe host with the file: keys, a config, the file's address, the daemon");
+    demo_story_place(&d->story, &d->host);
     if (run(d, &d->host, ARGUMENTS("register", "--label", "demo host"), CMD_OK, 0, e) != 0 ||
         run(d, &d->host,
             ARGUMENTS("init", "--name", "demo", "--zone", "default", "--max-uploads", "2",
@@ -308,8 +231,9 @@ static int start_host(struct demo *d, struct err *e)
 /* Nobody has uploaded the file so far; it comes because it is asked for. */
 static int fetch(struct demo *d, struct err *e)
 {
-    say(d, "\nElsewhere, with an empty store: not there yet, ask for it, get it");
-    say_place(d, &d->remote);
+    demo_story_line(&d->story,
+                    "\nElsewhere, with an empty store: not there yet, ask for it, get it");
+    demo_story_place(&d->story, &d->remote);
     if (run(d, &d->remote, ARGUMENTS("info", d->uri), CMD_NOT_FOUND, 0, e) != 0 ||
         run(d, &d->remote, ARGUMENTS("request", d->uri, "--wait"), CMD_OK, d->size, e) != 0)
         return -1;
@@ -356,7 +280,7 @@ static int prove(struct demo *d, struct err *e)
     int status = -1, file, copy;
 
     d->step = "cmp";
-    say_typed(d, &d->remote, "cmp", ARGUMENTS("copy", d->file), "");
+    demo_story_typed(&d->story, &d->remote, "cmp", ARGUMENTS("copy", d->file), "");
     file = open(d->file, O_RDONLY | O_CLOEXEC);
     copy = open(d->copy, O_RDONLY | O_CLOEXEC);
     if (file < 0 || copy < 0)
@@ -375,11 +299,11 @@ static int tell_story(struct demo *d, const char *given, struct err *e)
     d->step = "prepare";
     if (make_folder(d, e) != 0 || choose_file(d, given, e) != 0 || make_secret(d, e) != 0)
         return -1;
-    if (!d->is_quiet)
+    if (!d->story.is_quiet)
         printf("All of this is real, on loopback, in %s\n", d->folder);
     if (start_hub(d, e) != 0 || start_host(d, e) != 0 || fetch(d, e) != 0 || prove(d, e) != 0)
         return -1;
-    if (!d->is_quiet)
+    if (!d->story.is_quiet)
         printf("\nThe %lld bytes that came back are those of %s\n", (long long)d->size, d->file);
     puts(d->uri);
     if (fflush(stdout) != 0)
@@ -423,7 +347,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-static void free_place(struct place *place)
+static void free_place(struct demo_place *place)
 {
     for (size_t i = 0; i < DEMO_MAX_VARIABLES; i++)
         free(place->environment[i]);
@@ -467,7 +391,7 @@ int cmd_demo(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    d.is_quiet = args.is_quiet;
+    d.story.is_quiet = args.is_quiet;
     demo_processes_init(&d.processes);
     d.processes.outlive_us = d.is_kept;
     status = CMD_OK;

@@ -76,7 +76,7 @@ static int load_trust(struct share *share, struct err *e)
             buf_puts(&share->ca_file, ca_file);
         else
             config_put_sibling(share->config_path, ca_file, &share->ca_file);
-        trust_use_file(buf_cstr(&share->ca_file));
+        trust_use_file(config_key_name(CONFIG_CA_FILE), buf_cstr(&share->ca_file));
         if (buf_check(&share->ca_file, e) != 0)
             return -1;
     }

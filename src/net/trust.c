@@ -252,7 +252,12 @@ static int add_usual(struct trust *t, struct err *e)
     return t->count == 0 ? -1 : 0;
 }
 
-struct trust *trust_load(const char *ca_file, struct err *e)
+/* One file more: trust_use_file. */
+static struct {
+    const char *what, *path;
+} extra;
+
+static struct trust *load(struct err *e)
 {
     struct trust *t = calloc(1, sizeof *t);
     const char *file = env_get("SSL_CERT_FILE"), *folders = env_get("SSL_CERT_DIR");
@@ -266,9 +271,9 @@ struct trust *trust_load(const char *ca_file, struct err *e)
         result = add_named_file(t, "SSL_CERT_FILE", file, e);
     if (result == 0 && folders != NULL)
         result = add_folders(t, folders, e);
-    if (result == 0 && ca_file != NULL)
-        result = add_named_file(t, "caFile", ca_file, e);
-    if (result == 0 && file == NULL && folders == NULL && ca_file == NULL)
+    if (result == 0 && extra.path != NULL)
+        result = add_named_file(t, extra.what, extra.path, e);
+    if (result == 0 && file == NULL && folders == NULL && extra.path == NULL)
         result = add_usual(t, e);
     if (result == 0 && t->count == 0)
         result = err_set(e, ERR_FAILED, "SSL_CERT_DIR: %s holds no PEM certificate", folders);
@@ -293,17 +298,17 @@ struct trust *trust_parse(struct str pem, struct err *e)
 }
 
 static struct trust *of_process;
-static const char *configured_file;
 
-void trust_use_file(const char *ca_file)
+void trust_use_file(const char *what, const char *path)
 {
-    configured_file = ca_file;
+    extra.what = what;
+    extra.path = path;
 }
 
 const struct trust *trust_of_process(struct err *e)
 {
     if (of_process == NULL)
-        of_process = trust_load(configured_file, e);
+        of_process = load(e);
     return of_process;
 }
 

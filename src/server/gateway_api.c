@@ -32,8 +32,10 @@ static int run(const struct site *site, const struct gateway_request *r, const s
     return result;
 }
 
-int gateway_api_perform(const struct site *site, struct str request, const struct str *host,
-                        int64_t wall_ms, struct buf *body)
+/* What one request comes to: status 200 and JSON, or 400 or 500 and text, in *body (appended).
+ * `host` is the Host header's value or NULL. */
+static int perform(const struct site *site, struct str request, const struct str *host,
+                   int64_t wall_ms, struct buf *body)
 {
     struct gateway_request r;
     struct err e = {0};
@@ -58,8 +60,8 @@ static void on_call(struct http_conn *conn, const struct http_request *request, 
     int status = 400;
 
     if (http_head_is_content_type(request->head, "application/json"))
-        status = gateway_api_perform(owner, request->body, http_head_get(request->head, "Host"),
-                                     clock_wall_ms(), &body);
+        status = perform(owner, request->body, http_head_get(request->head, "Host"),
+                         clock_wall_ms(), &body);
     else
         buf_puts(&body, "Invalid request: want Content-Type: application/json");
     http_conn_answer(conn, &(struct http_answer){

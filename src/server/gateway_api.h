@@ -18,9 +18,4 @@ enum {
 /* What the gateway's process serves; `site` is borrowed. */
 void gateway_api_put_routes(struct site *site, struct http_route routes[GATEWAY_API_ROUTES]);
 
-/* What one request comes to: status 200 and JSON, or 400 or 500 and text, in *body (appended).
- * `host` is the Host header's value or NULL. */
-int gateway_api_perform(const struct site *site, struct str request, const struct str *host,
-                        int64_t wall_ms, struct buf *body);
-
 #endif

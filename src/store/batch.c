@@ -50,7 +50,7 @@ void batch_item_fail(struct batch_item *item, const struct err *e)
     item->error = strdup(e->msg);
 }
 
-void batch_item_deinit(struct batch_item *item)
+static void deinit_item(struct batch_item *item)
 {
     free(item->path);
     free(item->error);
@@ -157,7 +157,7 @@ void batch_free(struct batch *b)
     for (; b->head < b->tail; b->head++) {
         struct batch_item *item = item_at(b, b->head);
         add_discard(b->options.store, &item->staged);
-        batch_item_deinit(item);
+        deinit_item(item);
     }
     free(b->items);
     free(b->groups);
@@ -317,7 +317,7 @@ static void commit(struct batch *b, uint64_t end)
         struct batch_item *item = item_at(b, b->head);
         item->staged.suffix[0] = '\0';
         b->options.on_result(b->options.owner, item);
-        batch_item_deinit(item);
+        deinit_item(item);
     }
 }
 

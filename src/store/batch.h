@@ -77,6 +77,5 @@ int batch_step(struct batch *batch, int64_t now_ms, bool is_more_at_hand, struct
 
 /* Sets an item's error. */
 void batch_item_fail(struct batch_item *item, const struct err *e);
-void batch_item_deinit(struct batch_item *item);
 
 #endif

@@ -82,22 +82,33 @@ void http_idle_give_buffer(struct http_client *client, char *buffer)
         free(buffer);
 }
 
+/* One look and one step; waits when there is nothing else to do. IO_DONE: the call is complete. */
+static enum io advance(struct http_call *call, const struct http_client_watch *watch,
+                       struct pollset *set, struct err *e)
+{
+    enum io io = IO_ERR;
+
+    if (watch == NULL || watch->look(watch->ctx, call, e) == 0)
+        io = http_call_step(call, clock_now_ms(), e);
+    if (io == IO_DONE || io == IO_ERR)
+        return io;
+    pollset_clear(set);
+    http_call_poll(call, set);
+    if (watch != NULL)
+        pollset_wake_at(set, clock_now_ms() + watch->every_ms);
+    return pollset_wait(set, e) < 0 ? IO_ERR : io;
+}
+
 struct http_call *http_client_perform(struct http_client *client,
-                                      const struct http_call_options *options, struct err *e)
+                                      const struct http_call_options *options,
+                                      const struct http_client_watch *watch, struct err *e)
 {
     struct http_call *call = http_call_new(client, options, e);
     struct pollset set = {0};
-    enum io io = IO_ERR;
+    enum io io = call == NULL ? IO_ERR : IO_WANT_WRITE;
 
-    while (call != NULL && (io = http_call_step(call, clock_now_ms(), e)) != IO_ERR &&
-           io != IO_DONE) {
-        pollset_clear(&set);
-        http_call_poll(call, &set);
-        if (pollset_wait(&set, e) < 0) {
-            io = IO_ERR;
-            break;
-        }
-    }
+    while (io != IO_DONE && io != IO_ERR)
+        io = advance(call, watch, &set, e);
     pollset_free(&set);
     if (io == IO_DONE)
         return call;

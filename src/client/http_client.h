@@ -92,9 +92,18 @@ struct str http_call_body(const struct http_call *call);
  * client when the answer was complete.) NULL-safe. */
 void http_call_free(struct http_call *call);
 
-/* Runs a call to its end; the caller reads it with http_call_head/body and frees it. NULL on
- * error. */
+/* Looks in on a call that http_client_perform runs: before each step, and at least so often. -1
+ * ends the call with that error. */
+struct http_client_watch {
+    int (*look)(void *ctx, const struct http_call *call, struct err *e);
+    void *ctx;
+    int64_t every_ms;
+};
+
+/* Runs a call to its end; the caller reads it with http_call_head/body and frees it. `watch` may be
+ * NULL. NULL on error. */
 struct http_call *http_client_perform(struct http_client *client,
-                                      const struct http_call_options *options, struct err *e);
+                                      const struct http_call_options *options,
+                                      const struct http_client_watch *watch, struct err *e);
 
 #endif

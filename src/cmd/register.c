@@ -25,7 +25,7 @@ static int visit(struct remote *remote, struct str link)
     struct http_call_options options = {.method = STR("GET"),
                                         .url = link,
                                         .deadline_ms = clock_now_ms() + VISIT_TIMEOUT_MS};
-    struct http_call *call = http_client_perform(remote->http, &options, NULL);
+    struct http_call *call = http_client_perform(remote->http, &options, NULL, NULL);
     int status = call == NULL ? 0 : http_call_head(call)->status;
 
     http_call_free(call);

@@ -244,7 +244,7 @@ static struct http_call *ask(const struct resource *r, struct http_client *http,
                                });
     options.body = buf_str(&body);
     if (buf_check(&uri, e) == 0 && buf_check(&body, e) == 0)
-        call = http_client_perform(http, &options, e);
+        call = http_client_perform(http, &options, NULL, e);
     buf_free(&uri);
     buf_free(&body);
     return call;

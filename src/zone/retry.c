@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "proc/pollset.h"
 #include "proto/http_head.h"
 
 /* Doublings that matter: far beyond pause_max_ms. */
@@ -121,38 +120,32 @@ int retry_again(struct retry *r, struct err *e)
     return retry_wait(r->watch, pause_ms, e);
 }
 
+/* What is looked at while a call runs. */
+struct look {
+    const struct zone_watch *watch;
+    void (*on_step)(void *ctx, const struct http_call *call);
+    void *ctx;
+};
+
+static int look(void *ctx, const struct http_call *call, struct err *e)
+{
+    const struct look *l = ctx;
+
+    if (is_cancelled(l->watch))
+        return err_set(e, ERR_FAILED, "cancelled");
+    if (l->on_step != NULL)
+        l->on_step(l->ctx, call);
+    return 0;
+}
+
 struct http_call *retry_call(struct http_client *http, const struct http_call_options *options,
                              const struct zone_watch *watch,
                              void (*on_step)(void *ctx, const struct http_call *call),
                              struct err *e)
 {
-    struct http_call *call = http_call_new(http, options, e);
-    struct pollset set = {0};
-    enum io io = IO_ERR;
+    struct look l = {watch, on_step, options->ctx};
+    const struct http_client_watch looking = {look, &l, RETRY_CANCEL_POLL_MS};
+    bool is_needed = watch->is_cancelled != NULL || on_step != NULL;
 
-    while (call != NULL) {
-        if (is_cancelled(watch)) {
-            io = IO_ERR;
-            err_set(e, ERR_FAILED, "cancelled");
-            break;
-        }
-        io = http_call_step(call, clock_now_ms(), e);
-        if (on_step != NULL)
-            on_step(options->ctx, call);
-        if (io == IO_DONE || io == IO_ERR)
-            break;
-        pollset_clear(&set);
-        http_call_poll(call, &set);
-        if (watch->is_cancelled != NULL || on_step != NULL)
-            pollset_wake_at(&set, clock_now_ms() + RETRY_CANCEL_POLL_MS);
-        if (pollset_wait(&set, e) < 0) {
-            io = IO_ERR;
-            break;
-        }
-    }
-    pollset_free(&set);
-    if (io == IO_DONE)
-        return call;
-    http_call_free(call);
-    return NULL;
+    return http_client_perform(http, options, is_needed ? &looking : NULL, e);
 }

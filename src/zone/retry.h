@@ -52,7 +52,7 @@ int64_t retry_parse_after(struct str value, int64_t now_ms);
 int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e);
 
 /* Like http_client_perform, but gives up with ERR_FAILED "cancelled" soon after is_cancelled says
- * so. on_step (may be NULL) is called in every step and gets the options' ctx. */
+ * so. on_step (may be NULL) is called before every step and gets the options' ctx. */
 struct http_call *retry_call(struct http_client *http, const struct http_call_options *options,
                              const struct zone_watch *watch,
                              void (*on_step)(void *ctx, const struct http_call *call),

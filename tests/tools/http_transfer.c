@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     struct http_client *client = http_client_new();
     double start = seconds();
     for (uint64_t i = 0; i < calls; i++) {
-        struct http_call *call = http_client_perform(client, &options, &e);
+        struct http_call *call = http_client_perform(client, &options, NULL, &e);
         if (call == NULL)
             break;
         status = http_call_head(call)->status;

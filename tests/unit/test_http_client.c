@@ -31,7 +31,7 @@ static struct result perform(struct http_client *client, const struct peer *peer
         options.method = STR("GET");
     if (options.deadline_ms == 0)
         options.deadline_ms = clock_now_ms() + PEER_WAIT_MS;
-    struct http_call *call = http_client_perform(client, &options, &r.e);
+    struct http_call *call = http_client_perform(client, &options, NULL, &r.e);
     if (call != NULL) {
         r.status = http_call_head(call)->status;
         buf_put(&r.body, http_call_body(call));

@@ -19,7 +19,7 @@ import bench  # noqa: E402
 import harness  # noqa: E402
 
 SIZE, FILES = int(os.environ.get("PROBE_BYTES", str(4 << 30))), 4
-RATE, GIVE_UP_S = 500, 10
+RATE, GIVE_UP_S = 1000, 10
 REQUEST = b"GET /probe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 

@@ -31,7 +31,8 @@ def scratch():
 
 
 def random_file(path, size):
-    """`size` bytes that no compression and no sparse trick can shorten, in the page cache."""
+    """`size` bytes that no compression and no sparse trick can shorten, in the page cache, and old: what was written
+    within the last two seconds gets no place in the hash cache, and would be read again by whoever comes next."""
     with open(path, "wb") as out:
         while size > 0:
             chunk = os.urandom(min(size, 8 << 20))
@@ -40,6 +41,7 @@ def random_file(path, size):
     with open(path, "rb", buffering=0) as back:
         while back.read(8 << 20):
             pass
+    os.utime(path, (1_700_000_000, 1_700_000_000))
     return path
 
 

@@ -114,8 +114,11 @@ static const char register_help[] =
     "      --max-connections N    at the same time (default: 20000, fewer where\n"                 \
     "                             descriptors are few)\n"                                          \
     "      --max-per-address N    of them, of one client address or IPv6 /64\n"                    \
-    "                             (default: 16000: behind NAT or a TLS front, many\n"              \
-    "                             clients have one address)\n"
+    "                             (default: 16000: behind NAT, many clients have one\n"            \
+    "                             address)\n"                                                      \
+    "      --trusted-proxy A      address (ADDRESS/BITS; several with commas) of a\n"              \
+    "                             reverse proxy in front of this server: what it\n"                \
+    "                             says in X-Forwarded-For is believed\n"
 #define PROXY_LIMITS_HELP                                                                          \
     LIMITS_HELP                                                                                    \
     "      --max-waiting N        requests that wait for daemons (default: 20000)\n"               \

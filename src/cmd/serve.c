@@ -19,7 +19,7 @@ enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY };
     }
 
 struct serve {
-    const char *listen, *secret_file, *data, *zone, *public_url;
+    const char *listen, *secret_file, *data, *zone, *public_url, *trusted_proxy;
     bool is_open;
     int64_t max_connections, max_per_address, max_waiting, max_per_resource, max_resources;
     struct buf listen_text, secret;
@@ -87,6 +87,9 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
 
     if (hub.has_gateway && (serve->data == NULL || *serve->data == '\0'))
         return err_set(e, ERR_USAGE, "no data directory: want --data DIR");
+    if (serve->trusted_proxy != NULL &&
+        trusted_parse(&hub.trusted, str_of(serve->trusted_proxy), e) != 0)
+        return err_wrap(e, "--trusted-proxy");
     if (find_listen(serve, e) != 0 || (hub.has_proxy && read_secret(serve, e) != 0))
         return -1;
     hub.listen = serve->listen;
@@ -108,6 +111,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
         {EVERY_ROLE, {.name = "listen", .value = &serve.listen}},
         {EVERY_ROLE, COUNT("max-connections", &serve.max_connections)},
         {EVERY_ROLE, COUNT("max-per-address", &serve.max_per_address)},
+        {EVERY_ROLE, {.name = "trusted-proxy", .value = &serve.trusted_proxy}},
         {SERVE_PROXY, {.name = "secret-file", .value = &serve.secret_file}},
         {SERVE_PROXY, COUNT("max-waiting", &serve.max_waiting)},
         {SERVE_PROXY, COUNT("max-per-resource", &serve.max_per_resource)},

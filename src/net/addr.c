@@ -121,6 +121,32 @@ void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDP
     snprintf(out, ADDR_MAX_ENDPOINT, is_v6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(host), port);
 }
 
+static const unsigned char mapped[ADDR_MAPPED_BYTES] = {[10] = 0xff, [11] = 0xff};
+
+bool addr_to_v6(const struct addr *a, unsigned char out[ADDR_V6_BYTES])
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    memset(out, 0, ADDR_V6_BYTES);
+    if (a->storage.ss_family == AF_INET) {
+        memcpy(&v4, &a->storage, sizeof v4);
+        memcpy(out, mapped, sizeof mapped);
+        memcpy(out + sizeof mapped, &v4.sin_addr, sizeof v4.sin_addr);
+        return true;
+    }
+    if (a->storage.ss_family != AF_INET6)
+        return false;
+    memcpy(&v6, &a->storage, sizeof v6);
+    memcpy(out, &v6.sin6_addr, ADDR_V6_BYTES);
+    return true;
+}
+
+bool addr_is_mapped(const unsigned char address[ADDR_V6_BYTES])
+{
+    return memcmp(address, mapped, sizeof mapped) == 0;
+}
+
 uint16_t addr_port(const struct addr *a)
 {
     struct sockaddr_in v4;

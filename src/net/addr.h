@@ -35,6 +35,14 @@ void addr_put(struct buf *out, const struct addr *a);
 enum { ADDR_MAX_ENDPOINT = 264 };
 void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT]);
 
+/* The bytes of an IPv6 address; of an IPv4 one, those that it is mapped to (RFC 4291 §2.5.5.2),
+ * which is how a socket for both shows it. False for other families: all zeros. */
+enum { ADDR_V6_BYTES = 16, ADDR_MAPPED_BYTES = 12 };
+bool addr_to_v6(const struct addr *a, unsigned char out[ADDR_V6_BYTES]);
+
+/* Whether such bytes are of an IPv4 address. */
+bool addr_is_mapped(const unsigned char address[ADDR_V6_BYTES]);
+
 uint16_t addr_port(const struct addr *a);
 
 /* Splits "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), "PORT". ERR_USAGE quoting the text. */

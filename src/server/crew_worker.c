@@ -66,6 +66,12 @@ static void on_idle(struct http_conn *conn, void *owner)
     give_back(owner, conn);
 }
 
+static void on_answered(void *owner, struct http_conn *conn, uint64_t *id)
+{
+    (void)id;
+    give_back(owner, conn);
+}
+
 static void on_closed(void *owner, uint64_t id)
 {
     struct crew_worker *worker = owner;
@@ -163,6 +169,8 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
                                                  .times = options->times,
                                                  .read_bytes = options->read_bytes,
                                                  .on_idle = on_idle,
+                                                 .on_answered =
+                                                     options->returns_each ? on_answered : NULL,
                                                  .on_closed = on_closed,
                                                  .owner = &worker};
     struct err e = {0};

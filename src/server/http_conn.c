@@ -321,6 +321,7 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
 static void go_on(struct http_conn *conn)
 {
     const struct http_server *server = conn->server;
+    const struct http_server_options *options = &server->options;
 
     if (conn->state == HTTP_CONN_SENDING)
         http_dispatch_skip(conn);
@@ -334,6 +335,8 @@ static void go_on(struct http_conn *conn)
         return;
     }
     http_conn_update(conn);
+    if (conn->state == HTTP_CONN_IDLE && options->on_answered != NULL)
+        options->on_answered(options->owner, conn, &conn->tag);
 }
 
 /* ---- what the loop calls ---- */

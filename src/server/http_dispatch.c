@@ -184,6 +184,13 @@ static bool handle_body(struct http_conn *conn, struct http_request *request)
     return handle_request(conn, request);
 }
 
+static bool is_admitted(struct http_conn *conn, const struct http_head *head)
+{
+    const struct http_server_options *options = &conn->server->options;
+
+    return options->on_head == NULL || options->on_head(options->owner, conn, head, &conn->tag);
+}
+
 bool http_dispatch_head(struct http_conn *conn)
 {
     const struct http_head *head = &conn->server->head;
@@ -193,6 +200,10 @@ bool http_dispatch_head(struct http_conn *conn)
     conn->route = find_route(conn->server, head, request.path);
     conn->is_head_request = str_equal(head->method, STR("HEAD"));
     conn->is_http10 = head->minor_version == 0;
+    if (!is_admitted(conn, head)) {
+        http_dispatch_refuse(conn, 503, "too many connections from this address, try again later");
+        return true;
+    }
     if (!head->is_keep_alive)
         conn->must_close = true;
     if (conn->route == NULL || conn->route->on_head != NULL)

@@ -325,11 +325,20 @@ uint64_t http_conn_tag(const struct http_conn *conn)
     return conn->tag;
 }
 
+bool http_conn_peer(const struct http_conn *conn, struct addr *out)
+{
+    *out = (struct addr){.len = sizeof out->storage};
+    return getpeername(conn->source.fd, (struct sockaddr *)&out->storage, &out->len) == 0;
+}
+
 void http_conn_put_peer(struct http_conn *conn, struct buf *out)
 {
-    struct addr peer = {.len = sizeof peer.storage};
+    const struct http_server_options *options = &conn->server->options;
+    struct addr peer;
 
-    if (getpeername(conn->source.fd, (struct sockaddr *)&peer.storage, &peer.len) == 0)
+    if (options->put_peer != NULL && options->put_peer(options->owner, conn->tag, out))
+        return;
+    if (http_conn_peer(conn, &peer))
         addr_put(out, &peer);
     else
         buf_puts(out, "unknown");

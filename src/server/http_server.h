@@ -82,6 +82,13 @@ struct http_server_options {
     /* A client was accepted: what to know it by, *tag (0 until then); false refuses it. NULL: all
      * are served. */
     bool (*on_accepted)(void *owner, const struct addr *peer, uint64_t *tag);
+    /* A request's head came; false refuses it, and ends the connection. NULL: all are served. */
+    bool (*on_head)(void *owner, const struct http_conn *conn, const struct http_head *head,
+                    uint64_t *tag);
+    /* All is answered and no more was read: the connection may be detached. May be NULL. */
+    void (*on_answered)(void *owner, struct http_conn *conn, uint64_t *tag);
+    /* Appends the client's address when the tag knows better than the socket. May be NULL. */
+    bool (*put_peer)(void *owner, uint64_t tag, struct buf *out);
     void (*on_closed)(void *owner, uint64_t tag); /* a connection was closed (not: detached) */
     size_t (*count_elsewhere)(void *owner); /* served by other processes, for the cap */
     void *owner;
@@ -149,7 +156,10 @@ int http_conn_detach(struct http_conn *conn, struct buf *bytes);
 /* As on_accepted or http_server_adopt gave it. */
 uint64_t http_conn_tag(const struct http_conn *conn);
 
-/* Appends "address:port" of the client. */
+/* Where it comes from. False when that is not known any more. */
+bool http_conn_peer(const struct http_conn *conn, struct addr *out);
+
+/* Appends "address:port" of the client, or what put_peer says. */
 void http_conn_put_peer(struct http_conn *conn, struct buf *out);
 
 #endif

@@ -16,8 +16,8 @@
 #include "server/crew.h"
 #include "server/gateway_api.h"
 #include "server/http_server.h"
+#include "server/origin.h"
 #include "server/proxy.h"
-#include "server/tally.h"
 
 enum { HUB_MAX_ROUTES = 16, DRAIN_LOOK_MS = 20 };
 
@@ -30,7 +30,8 @@ struct hub {
     struct proxy *proxy;
     struct site site;
     struct crew *gateway, *bucket;
-    struct tally *tally;
+    struct trusted trusted;
+    struct origins *origins;
     struct hub_times times;
     struct loop_fd signals;
     struct loop_timer drain_timer;
@@ -54,8 +55,30 @@ static bool on_accepted(void *owner, const struct addr *peer, uint64_t *tag)
 {
     struct hub *hub = owner;
 
-    *tag = tally_enter(hub->tally, peer);
-    return *tag != 0;
+    return origins_accepted(hub->origins, peer, tag);
+}
+
+static bool on_head(void *owner, const struct http_conn *conn, const struct http_head *head,
+                    uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    return origins_head(hub->origins, conn, head, tag);
+}
+
+static void on_answered(void *owner, struct http_conn *conn, uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    (void)conn;
+    origins_answered(hub->origins, tag);
+}
+
+static bool put_peer(void *owner, uint64_t tag, struct buf *out)
+{
+    const struct hub *hub = owner;
+
+    return origins_put_peer(hub->origins, tag, out);
 }
 
 /* Wherever a connection was closed: in the hub, in a worker, as a daemon's WebSocket. */
@@ -63,7 +86,7 @@ static void on_closed(void *owner, uint64_t tag)
 {
     struct hub *hub = owner;
 
-    tally_leave(hub->tally, tag);
+    origins_closed(hub->origins, tag);
 }
 
 /* ---- the end ---- */
@@ -140,7 +163,10 @@ static int run_gateway(int fd, void *ctx)
     struct hub *hub = ctx;
     struct http_route routes[GATEWAY_API_ROUTES];
     struct crew_worker_options options = {
-        .routes = routes, .route_count = GATEWAY_API_ROUTES, .times = hub->times.http};
+        .routes = routes,
+        .route_count = GATEWAY_API_ROUTES,
+        .times = hub->times.http,
+        .returns_each = hub->trusted.count > 0};
 
     gateway_api_put_routes(&hub->site, routes);
     return crew_worker_run(fd, &options);
@@ -153,7 +179,8 @@ static int run_bucket(int fd, void *ctx)
     struct crew_worker_options options = {.routes = routes,
                                           .route_count = BUCKET_ROUTES,
                                           .times = hub->times.http,
-                                          .read_bytes = BUCKET_READ_BYTES};
+                                          .read_bytes = BUCKET_READ_BYTES,
+                                          .returns_each = hub->trusted.count > 0};
 
     bucket_file_clean(hub->site.dir);
     bucket_put_routes(&hub->site, routes);
@@ -174,6 +201,8 @@ static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
     struct hub *hub = owner;
     struct err e = {0};
 
+    if (bytes.len == 0)
+        origins_answered(hub->origins, &tag);
     if (http_server_adopt(hub->server, fd, bytes, tag, &e) == 0)
         return;
     log_line(LOG_WARN, "a connection was lost: %s", e.msg);
@@ -299,12 +328,15 @@ static int open_server(struct hub *hub, const struct hub_limits *limits, struct 
                                           .times = hub->times.http,
                                           .max_connections = limits->connections,
                                           .on_accepted = on_accepted,
+                                          .on_head = on_head,
+                                          .on_answered = on_answered,
+                                          .put_peer = put_peer,
                                           .on_closed = on_closed,
                                           .count_elsewhere = count_elsewhere,
                                           .owner = hub};
 
-    hub->tally = tally_new(limits->per_address, e);
-    if (hub->tally == NULL)
+    hub->origins = origins_new(limits->per_address, &hub->trusted, e);
+    if (hub->origins == NULL)
         return -1;
     hub->server = http_server_new(&options, e);
     return hub->server == NULL ? -1 : 0;
@@ -334,7 +366,7 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
 
 int hub_run(const struct hub_options *options, struct err *e)
 {
-    struct hub hub = {.signals = {.fd = -1}};
+    struct hub hub = {.signals = {.fd = -1}, .trusted = options->trusted};
     int result = start(&hub, options, e);
 
     if (result == 0)
@@ -345,7 +377,7 @@ int hub_run(const struct hub_options *options, struct err *e)
     crew_free(hub.gateway);
     crew_free(hub.bucket);
     site_close(&hub.site);
-    tally_free(hub.tally);
+    origins_free(hub.origins);
     if (hub.signals.fd >= 0)
         close(hub.signals.fd);
     if (hub.loop != NULL) {

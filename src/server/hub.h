@@ -12,6 +12,7 @@
 #include "server/http_server.h"
 #include "server/proxy.h"
 #include "server/site.h"
+#include "server/trusted.h"
 
 enum {
     HUB_DRAIN_MS = 10000,    /* for what is in flight after SIGTERM; a second one ends at once */
@@ -48,6 +49,7 @@ struct hub_options {
     bool has_gateway;
     struct site_options site;
     struct hub_limits limits;
+    struct trusted trusted;
 };
 
 /* Serves until SIGTERM or SIGINT: 0. Prints the one "listening" line to standard output. */

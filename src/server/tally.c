@@ -1,13 +1,13 @@
 #include "server/tally.h"
 
-#include <netinet/in.h>
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/random.h"
 
-enum { SLOTS = 4096, KEY_BYTES = 16, NETWORK_BYTES = 8, FIRST_ENTRIES = 64 };
+enum { SLOTS = 4096, KEY_BYTES = ADDR_V6_BYTES, NETWORK_BYTES = 8, FIRST_ENTRIES = 64 };
 
 /* One address. Entries are named by their index + 1; 0 ends a chain. */
 struct entry {
@@ -46,21 +46,11 @@ void tally_free(struct tally *t)
     free(t);
 }
 
-/* IPv4 as the IPv6 address that it is mapped to, which is how a socket for both shows it. */
 static void make_key(const struct addr *peer, unsigned char key[KEY_BYTES])
 {
-    static const unsigned char mapped[KEY_BYTES - 4] = {[10] = 0xff, [11] = 0xff};
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&peer->storage;
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&peer->storage;
-
-    memset(key, 0, KEY_BYTES);
-    if (peer->storage.ss_family == AF_INET) {
-        memcpy(key, mapped, sizeof mapped);
-        memcpy(key + sizeof mapped, &in->sin_addr, 4);
-    } else if (peer->storage.ss_family == AF_INET6) {
-        bool is_mapped = memcmp(&in6->sin6_addr, mapped, sizeof mapped) == 0;
-        memcpy(key, &in6->sin6_addr, is_mapped ? KEY_BYTES : NETWORK_BYTES);
-    }
+    addr_to_v6(peer, key);
+    if (!addr_is_mapped(key))
+        memset(key + NETWORK_BYTES, 0, KEY_BYTES - NETWORK_BYTES);
 }
 
 /* FNV-1a from a secret start. */
@@ -134,4 +124,14 @@ void tally_leave(struct tally *t, uint64_t place)
     *link = entry->next;
     entry->next = t->first_free;
     t->first_free = place;
+}
+
+void tally_put_address(const struct tally *t, uint64_t place, struct buf *out)
+{
+    const unsigned char *key = t->entries[place - 1].key;
+    bool is_v4 = addr_is_mapped(key);
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? key + ADDR_MAPPED_BYTES : key, text, sizeof text);
+    buf_printf(out, is_v4 ? "%s" : "%s/64", text);
 }

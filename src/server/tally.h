@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "net/addr.h"
 
@@ -22,5 +23,8 @@ uint64_t tally_enter(struct tally *t, const struct addr *peer);
 
 /* 0 is nobody. */
 void tally_leave(struct tally *t, uint64_t place);
+
+/* Appends the address that a place is of: "1.2.3.4" or "2001:db8::/64". */
+void tally_put_address(const struct tally *t, uint64_t place, struct buf *out);
 
 #endif

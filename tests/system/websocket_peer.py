@@ -81,9 +81,9 @@ def read_head(sock):
     return head.decode(), rest
 
 
-def connect(port, deadline_s=30, path="/"):
+def connect(port, deadline_s=30, path="/", source=None):
     """A client that is through with the handshake."""
-    sock = socket.create_connection(("127.0.0.1", port), timeout=deadline_s)
+    sock = socket.create_connection(("127.0.0.1", port), timeout=deadline_s, source_address=source and (source, 0))
     key = base64.b64encode(os.urandom(16))
     sock.sendall(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                  b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n" % (path.encode(), port, key))

@@ -74,9 +74,35 @@ static void test_many(void **state)
     tally_free(NULL);
 }
 
+static const struct put_case {
+    const char *address, *want;
+} put_cases[] = {
+    {"1.2.3.4", "1.2.3.4"},
+    {"::ffff:1.2.3.4", "1.2.3.4"},
+    {"2001:db8:1:2:3::9", "2001:db8:1:2::/64"},
+};
+
+static void test_put_address(void **state)
+{
+    struct err e = {0};
+    struct tally *t = tally_new(2, &e);
+    struct buf out = {0};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(put_cases); i++) {
+        struct addr a = address(put_cases[i].address);
+        buf_clear(&out);
+        tally_put_address(t, tally_enter(t, &a), &out);
+        unit_equal(put_cases[i].address, buf_cstr(&out), put_cases[i].want);
+    }
+    tally_free(t);
+    buf_free(&out);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pairs), cmocka_unit_test(test_many)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pairs), cmocka_unit_test(test_many),
+                                       cmocka_unit_test(test_put_address)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,79 @@
+#include "server/origin.h"
+
+#include <stdlib.h>
+
+#include "server/tally.h"
+
+/* A tag is a place of the tally; with this bit, the place changes with each request. */
+#define FORWARDED (UINT64_C(1) << 63)
+
+struct origins {
+    const struct trusted *trusted;
+    struct tally *tally;
+};
+
+struct origins *origins_new(size_t max_each, const struct trusted *trusted, struct err *e)
+{
+    struct origins *o = calloc(1, sizeof *o);
+
+    if (o == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    o->trusted = trusted;
+    o->tally = tally_new(max_each, e);
+    if (o->tally != NULL)
+        return o;
+    free(o);
+    return NULL;
+}
+
+void origins_free(struct origins *o)
+{
+    if (o == NULL)
+        return;
+    tally_free(o->tally);
+    free(o);
+}
+
+bool origins_accepted(struct origins *o, const struct addr *peer, uint64_t *tag)
+{
+    *tag = trusted_has(o->trusted, peer) ? FORWARDED : tally_enter(o->tally, peer);
+    return *tag != 0;
+}
+
+void origins_answered(struct origins *o, uint64_t *tag)
+{
+    if ((*tag & FORWARDED) == 0)
+        return;
+    tally_leave(o->tally, *tag & ~FORWARDED);
+    *tag = FORWARDED;
+}
+
+bool origins_head(struct origins *o, const struct http_conn *conn, const struct http_head *head,
+                  uint64_t *tag)
+{
+    struct addr client;
+    uint64_t place;
+
+    origins_answered(o, tag);
+    if ((*tag & FORWARDED) == 0 || !http_conn_peer(conn, &client))
+        return true;
+    trusted_find_client(o->trusted, head, &client);
+    place = tally_enter(o->tally, &client);
+    *tag |= place;
+    return place != 0;
+}
+
+bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out)
+{
+    if ((tag & FORWARDED) == 0 || tag == FORWARDED)
+        return false;
+    tally_put_address(o->tally, tag & ~FORWARDED, out);
+    return true;
+}
+
+void origins_closed(struct origins *o, uint64_t tag)
+{
+    tally_leave(o->tally, tag & ~FORWARDED);
+}

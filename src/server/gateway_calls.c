@@ -83,9 +83,11 @@ static int object_size(const struct gateway_context *ctx, struct str key, int64_
 
 /*
  * An object whose size is not the one that a client claims: is it the object that is wrong (a disk
- * lost its end, say) or the claim? Objects too large to be hashed in passing count as right.
+ * lost its end, say) or the claim? Objects too large to be hashed in passing count as right. *seen
+ * tells which file it was: meanwhile an upload may have replaced it.
  */
-static bool is_damaged(const struct gateway_context *ctx, struct str key, struct str hash)
+static bool is_damaged(const struct gateway_context *ctx, struct str key, struct str hash,
+                       struct stat *seen)
 {
     char chunk[CHUNK_BYTES], digits[SHA1_HEX + 1];
     struct buf path = {0};
@@ -96,6 +98,10 @@ static bool is_damaged(const struct gateway_context *ctx, struct str key, struct
 
     site_put_object_path(ctx->site, key, &path);
     fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && fstat(fd, seen) != 0) {
+        close(fd);
+        fd = -1;
+    }
     sha1_init(&sha1);
     while (fd >= 0 && total <= GATEWAY_API_MAX_CHECKED_BYTES &&
            (n = read(fd, chunk, sizeof chunk)) > 0) {
@@ -205,6 +211,7 @@ static int initiate(const struct gateway_context *ctx, const struct site_zone *z
                     const struct gateway_request *r, struct buf *answer, struct err *e)
 {
     struct buf key = {0};
+    struct stat seen;
     int64_t size = 0;
     int found;
 
@@ -212,7 +219,7 @@ static int initiate(const struct gateway_context *ctx, const struct site_zone *z
         return -1;
     put_key(zone, r->hash, &key);
     found = object_size(ctx, buf_str(&key), &size, e);
-    if (found == 1 && size != r->size && is_damaged(ctx, buf_str(&key), r->hash))
+    if (found == 1 && size != r->size && is_damaged(ctx, buf_str(&key), r->hash, &seen))
         found = 0; /* the upload will replace it */
     if (found >= 0) {
         open_answer(r, answer);
@@ -233,10 +240,13 @@ static int refuse_size(const struct gateway_context *ctx, struct str key, int64_
                        const struct gateway_request *r, struct err *e)
 {
     struct buf path = {0};
+    struct stat seen, now;
 
-    if (is_damaged(ctx, key, r->hash)) {
+    if (is_damaged(ctx, key, r->hash, &seen)) {
         site_put_object_path(ctx->site, key, &path);
-        unlink(buf_cstr(&path));
+        if (lstat(buf_cstr(&path), &now) == 0 && now.st_ino == seen.st_ino &&
+            now.st_dev == seen.st_dev)
+            unlink(buf_cstr(&path));
         buf_free(&path);
     }
     return err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,

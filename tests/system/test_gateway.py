@@ -1,7 +1,9 @@
 """The zone gateway's API and registration, asked by an independent client (gateway_client.py)."""
 import concurrent.futures
+import contextlib
 import hashlib
 import json
+import os
 import signal
 import time
 import urllib.parse
@@ -223,6 +225,30 @@ def test_damaged_object_is_replaced(zone):
     assert not path.exists()
     path.write_bytes(DATA[:-1])
     zone.upload()
+    assert path.read_bytes() == DATA
+
+
+def test_a_damaged_object_that_is_replaced_while_it_is_looked_at(zone):
+    """What is deleted is the damaged one, not the good one that came in its place."""
+    digest = harness.sha1(DATA)
+    url = zone.client.initiate(digest, len(DATA))
+    path = harness.object_path(zone.data, digest)
+    path.parent.mkdir(parents=True)
+    with open(path, "wb") as file:
+        file.truncate(250 << 20)
+
+    def is_looked_at():
+        for pid in harness.descendants(zone.server.pid):
+            with contextlib.suppress(OSError):
+                for fd in os.listdir(f"/proc/{pid}/fd"):
+                    if os.readlink(f"/proc/{pid}/fd/{fd}") == str(path):
+                        return True
+        return False
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        refused = pool.submit(zone.client.finalize, digest, len(DATA))
+        harness.until(lambda: is_looked_at() or refused.done(), "the damaged object is hashed")
+        assert harness.http("PUT", url, DATA)[0] == 200
+        assert refused.result() == (500, f"Error: Unexpected object size: {250 << 20} <> {len(DATA)}")
     assert path.read_bytes() == DATA
 
 

@@ -96,12 +96,10 @@ static enum supervisor_hangup hangup_mode(const struct share *share)
     return HANGUP_STOPS;
 }
 
-static int prepare(struct share *share, struct err *e)
+/* What is read beside the config, and where the lease is. */
+static int read_config(struct share *share, struct err *e)
 {
-    if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0 ||
-        check_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
-        return -1;
-    if (share->log_path != NULL && log_check(share->log_path, e) != 0)
+    if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0)
         return -1;
     config_put_sibling(share->config_path, KEEPER_STATUS_FILE, &share->status_path);
     config_put_sibling(share->config_path, LEASE_FOLDER, &share->lease_path);
@@ -110,6 +108,14 @@ static int prepare(struct share *share, struct err *e)
     if (buf_check(&share->status_path, e) != 0)
         return -1;
     return buf_check(&share->lease_path, e);
+}
+
+/* What is read elsewhere, and may hang there. */
+static int prepare(struct share *share, struct err *e)
+{
+    if (check_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
+        return -1;
+    return share->log_path == NULL ? 0 : log_check(share->log_path, e);
 }
 
 static int supervise(struct share *share, struct err *e)
@@ -126,17 +132,23 @@ static int supervise(struct share *share, struct err *e)
     return supervisor_run(&options, e);
 }
 
+/* The lease comes first: while the storage of the keys or the log hangs, cron's attempts end at
+ * the lease of the one that shares, instead of hanging too, one more every few minutes. */
 static int run(struct share *share, struct err *e)
 {
     struct lease_holder other;
+    int result = read_config(share, e);
 
-    if (prepare(share, e) != 0)
-        return -1;
-    if (lease_take(&share->lease, buf_cstr(&share->lease_path), share->intervals.lease_stale_ms,
-                   &other, e) == 0 &&
-        supervise(share, e) == 0)
-        return 0;
-    return share->is_cron && e->code == ERR_TAKEN ? 0 : -1;
+    if (result != 0 || lease_take(&share->lease, buf_cstr(&share->lease_path),
+                                  share->intervals.lease_stale_ms, &other, e) != 0) {
+        result = -1;
+    } else if (prepare(share, e) != 0) {
+        lease_release(&share->lease);
+        result = -1;
+    } else {
+        result = supervise(share, e);
+    }
+    return share->is_cron && result != 0 && e->code == ERR_TAKEN ? 0 : result;
 }
 
 int cmd_share(int argc, char **argv)

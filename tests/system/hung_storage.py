@@ -17,7 +17,10 @@ def _serve(fd, end, asked):
     poll.register(fd, select.POLLIN)
     poll.register(end, select.POLLIN)
     while not any(ready == end for ready, _ in poll.poll()):
-        request = os.read(fd, 1 << 17)
+        try:
+            request = os.read(fd, 1 << 17)
+        except OSError:  # unmounted, and nobody waits
+            break
         _, kind, unique = struct.unpack_from("<IIQ", request)
         if kind == FUSE_INIT:
             readahead, = struct.unpack_from("<I", request, 48)

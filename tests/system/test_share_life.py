@@ -7,9 +7,10 @@ import subprocess
 import time
 
 import harness
+import hung_storage
 import pytest
 from harness import BINARY, Process, descendants, is_running, run, sha1, until
-from zone_double import ABSENT, DATA
+from zone_double import ABSENT, DATA, folder_of
 
 
 # ---- what it is told ----
@@ -81,6 +82,14 @@ def test_a_daemon_on_another_host(desk):
     assert third.wait() == 0 and third.text() == ""
     os.utime(desk.lease / "owner", (time.time() - 1000,) * 2)
     desk.share("--cron")
+
+
+def test_cron_while_the_storage_of_the_keys_hangs(desk):
+    """Else one more process would hang there every few minutes, until the host takes no more."""
+    desk.share()
+    with hung_storage.hung(folder_of(desk.env)):
+        second = desk.share("--cron", wait=False)
+        assert second.wait() == 0 and second.text() == ""
 
 
 def test_a_daemon_whose_lease_was_taken_ends(desk):

@@ -3,7 +3,8 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
+
+from loop_thread import LoopThread
 
 
 class Cut:
@@ -18,28 +19,13 @@ class Cut:
 class CuttingProxy:
     def __init__(self, port):
         self.target, self.cuts, self.passed = port, [], []  # of each connection: bytes passed {"up", "down"}
-        started = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
-        self.thread.start()
-        assert started.wait(10)
-
-    def _run(self, started):
-        self.loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self.loop)
-        server = self.loop.run_until_complete(asyncio.start_server(self._connection, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
-        started.set()
-        self.loop.run_forever()
-        server.close()
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self.loop.close()
+        self.thread = LoopThread()
+        self.server = self.thread.call(asyncio.start_server(self._connection, "127.0.0.1", 0))
+        self.port = self.server.sockets[0].getsockname()[1]
 
     def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.loop.call_soon_threadsafe(self.server.close)
+        self.thread.end()
 
     async def _connection(self, reader, writer):
         cut = self.cuts.pop(0) if self.cuts else Cut()

@@ -140,16 +140,6 @@ def server(issuer, names=("host.example",), extensions=SERVER_USAGES, **more):
     return make(issuer, subject, (*extensions, alt_names(*general)) if general else extensions, **more)
 
 
-def subject_of(certificate):
-    """The DER of a certificates.Certificate's subject."""
-    return certificate.certificate.subject.public_bytes()
-
-
-def wrap(certificate):
-    """A certificates.Certificate as one of ours, to issue with."""
-    return Der(subject_of(certificate), certificate.key, certificate.certificate.public_bytes(serialization.Encoding.DER))
-
-
 def _count():
     number = 0
     while True:

@@ -2,21 +2,22 @@
 message that it does not know), and able to misbehave. Nothing of the program under test is in it."""
 import asyncio
 import json
-import threading
 
 import aiohttp
 import harness
 from aiohttp import web
+from loop_thread import LoopThread
 
 STATUS_FIELDS = {"status", "size", "bytesUploaded", "timestampRequested", "timestampStarted", "timestampCompleted",
                  "error"}
 STATES = {"not-found", "queued", "running", "completed", "error"}
 
 
-class ProxyDouble:
+class ProxyDouble(LoopThread):
     """`problems` must be empty in the end. Requests are made with `ask`, which gives an Answer to wait for."""
 
     def __init__(self, name="lab-resource", zone="default", secret=harness.SECRET, generation=2):
+        super().__init__()
         self.name, self.zone, self.secret, self.generation = name, zone, secret, generation
         self.port = harness.free_port()
         self.problems, self.answers, self.greetings = [], [], []  # of the last: the generations that they spoke
@@ -26,17 +27,11 @@ class ProxyDouble:
         self.posted = []          # over HTTP: (path, body)
         self.socket, self.waiting, self.last_id = None, {}, 0
         self.runner = None
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
         self.start()
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"
-
-    def call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(harness.DEADLINE_S)
 
     def start(self):
         async def listen():
@@ -61,9 +56,7 @@ class ProxyDouble:
 
     def end(self):
         self.stop()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-        self.loop.close()
+        super().end()
 
     # ---- the daemon's connection ----
 

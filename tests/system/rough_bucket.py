@@ -7,7 +7,8 @@ import hashlib
 import re
 import socket
 import struct
-import threading
+
+from loop_thread import LoopThread
 
 
 def s3_error(code, message="why"):
@@ -112,39 +113,26 @@ class RoughBucket:
         self.requests, self.objects, self.sent = [], {}, []
         self.failures = []
         self.receive_buffer, self.tls = receive_buffer, tls
-        started = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
-        self.thread.start()
-        assert started.wait(10)
+        self.thread = LoopThread()
+        self.thread.call(self._open())
 
-    def _run(self, started):
-        self.loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self.loop)
+    async def _open(self):
         self.released = asyncio.Event()
         listener = socket.socket()
         if self.receive_buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         listener.bind(("127.0.0.1", 0))
-        server = self.loop.run_until_complete(
-            asyncio.start_server(self._connection, sock=listener, limit=65536, ssl=self.tls))
+        self.server = await asyncio.start_server(self._connection, sock=listener, limit=65536, ssl=self.tls)
         self.url = "%s://localhost:%d" % ("https" if self.tls else "http", listener.getsockname()[1])
-        started.set()
-        self.loop.run_forever()
-        server.close()
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self.loop.close()
 
     def release(self):
         """Ends all silence."""
-        self.loop.call_soon_threadsafe(self.released.set)
+        self.thread.loop.call_soon_threadsafe(self.released.set)
 
     def stop(self):
         self.release()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.loop.call_soon_threadsafe(self.server.close)
+        self.thread.end()
 
     async def _connection(self, reader, writer):
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, OSError):

@@ -2,12 +2,12 @@
 Python's websockets and has no HTTP side."""
 import asyncio
 import json
-import threading
 
 import harness
 import pytest
 import websockets
 from harness import Process, run, sha1
+from loop_thread import LoopThread
 from zone_double import ABSENT, DATA, written
 
 NAME = "lab.res"
@@ -18,14 +18,12 @@ class Again(Exception):
     """Raised by a script that wants the daemon's next connection."""
 
 
-class WireProxy:
+class WireProxy(LoopThread):
     """Runs one coroutine function per connection; its result or error is what `talk` gives."""
 
     def __init__(self, generation=2, headers=None):
+        super().__init__()
         self.generation, self.headers = generation, headers
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
         self.script = None
         self.greetings, self.slams = [], 0  # the generations that it was greeted in; how many to slam the door on
         self.server = self.call(self._listen())
@@ -35,9 +33,6 @@ class WireProxy:
         # compression="deflate" offers and accepts permessage-deflate, as Node's ws does
         return await websockets.serve(self._serve, "127.0.0.1", 0, compression="deflate", max_size=None,
                                       extra_headers=lambda path, headers: self.headers if self.greetings else None)
-
-    def call(self, coroutine, deadline_s=harness.DEADLINE_S):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(deadline_s)
 
     async def _serve(self, socket):
         script, done = self.script
@@ -65,10 +60,7 @@ class WireProxy:
         async def close():
             self.server.close()
             await self.server.wait_closed()
-        self.call(close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-        self.loop.close()
+        self.end(close())
 
 
 @pytest.fixture

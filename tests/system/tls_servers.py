@@ -87,7 +87,3 @@ def now():
     import datetime
     today = datetime.datetime.utcnow()
     return {"begins": today - datetime.timedelta(days=1), "ends": today + datetime.timedelta(days=30)}
-
-
-def openssl_version():
-    return subprocess.run(["openssl", "version"], stdout=subprocess.PIPE, text=True).stdout

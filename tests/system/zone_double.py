@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import json
 import pathlib
-import threading
 import time
 
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from loop_thread import LoopThread
 
 FIELDS = {
     "findFile": {"hashAlg", "hash", "zone"},
@@ -57,16 +57,12 @@ class ZoneDouble:
         self.bucket_url = None    # another server's, for PUT and GET
         self.tickets = None       # an iterator: what it gives is added to each signed URL
         self.resource_uploads = {}  # hash: bytes that appear when a resource says completed
-        started = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
-        self.thread.start()
-        assert started.wait(10)
+        self.thread = LoopThread()
+        self.thread.call(self._open())
 
     # ---- the server's thread ----
 
-    def _run(self, started):
-        self.loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self.loop)
+    async def _open(self):
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/api/gateway", self._gateway)
         app.router.add_get("/registerClient/{client}", self._visit)
@@ -75,22 +71,12 @@ class ZoneDouble:
         app.router.add_post("/r/{name}", self._proxy)
         app.router.add_post("/api", self._proxy)
         self.runner = web.AppRunner(app, handle_signals=False)
-        self.loop.run_until_complete(self.runner.setup())
-        site = web.TCPSite(self.runner, "127.0.0.1", 0, shutdown_timeout=0.1)
-        self.loop.run_until_complete(site.start())
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0, shutdown_timeout=0.1).start()
         self.url = "http://127.0.0.1:%d" % self.runner.addresses[0][1]
-        started.set()
-        self.loop.run_forever()
-        tasks = asyncio.all_tasks(self.loop)  # a handler that stalls on purpose, among them
-        for task in tasks:
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self.loop.run_until_complete(self.runner.cleanup())
-        self.loop.close()
 
     def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.end(self.runner.cleanup())
 
     def expect(self, claim, what):
         if not claim:

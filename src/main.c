@@ -109,16 +109,17 @@ static const char register_help[] =
     "                             that they use)\n"                                                \
     "      --open-registration    whoever opens a registration link is registered,\n"              \
     "                             and may upload: for loopback and trusted networks\n"
+#define TRUSTED_HELP                                                                               \
+    "      --trusted-proxy A      address (ADDRESS/BITS; several with commas) of a\n"              \
+    "                             reverse proxy in front of this server: what it\n"                \
+    "                             says in X-Forwarded-For is believed\n"
 #define LIMITS_HELP                                                                                \
     "\nLIMITS, beyond which who comes is told 503:\n\n"                                           \
     "      --max-connections N    at the same time (default: 20000, fewer where\n"                 \
     "                             descriptors are few)\n"                                          \
     "      --max-per-address N    of them, of one client address or IPv6 /64\n"                    \
     "                             (default: 16000: behind NAT, many clients have one\n"            \
-    "                             address)\n"                                                      \
-    "      --trusted-proxy A      address (ADDRESS/BITS; several with commas) of a\n"              \
-    "                             reverse proxy in front of this server: what it\n"                \
-    "                             says in X-Forwarded-For is believed\n"
+    "                             address)\n"
 #define PROXY_LIMITS_HELP                                                                          \
     LIMITS_HELP                                                                                    \
     "      --max-waiting N        requests that wait for daemons (default: 20000)\n"               \
@@ -161,17 +162,18 @@ const struct cmd cmd_table[] = {
     {"info", cmd_info, "URI [--json]", "tell what the zone knows of a file", info_help},
     {"register", cmd_register, "[--label L] [--no-wait]",
      "create this client's keys and register it with the zone", register_help},
-    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F] [LIMITS]",
-     "relay requests of remote clients to daemons", LISTEN_HELP SECRET_HELP PROXY_LIMITS_HELP},
+    {"proxy", cmd_proxy, "--listen HOST:PORT [--secret-file F] [--trusted-proxy A] [LIMITS]",
+     "relay requests of remote clients to daemons",
+     LISTEN_HELP SECRET_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
     {"gateway", cmd_gateway,
      "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration] "
-     "[LIMITS]",
-     "a zone with its bucket in a directory", LISTEN_HELP GATEWAY_HELP LIMITS_HELP},
+     "[--trusted-proxy A] [LIMITS]",
+     "a zone with its bucket in a directory", LISTEN_HELP GATEWAY_HELP TRUSTED_HELP LIMITS_HELP},
     {"hub", cmd_hub,
      "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL] "
-     "[--open-registration] [LIMITS]",
+     "[--open-registration] [--trusted-proxy A] [LIMITS]",
      "proxy and gateway on one port",
-     LISTEN_HELP SECRET_HELP GATEWAY_HELP PROXY_LIMITS_HELP},
+     LISTEN_HELP SECRET_HELP GATEWAY_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
      demo_help},
     {NULL, NULL, NULL, NULL, NULL},

@@ -189,6 +189,25 @@ def test_messages_as_long_as_they_may_be(converse):
     assert got == {"id-2": NOT_FOUND}
 
 
+def nested(depth):
+    return json.loads("[" * depth + "]" * depth)
+
+
+def test_requests_as_deep_and_with_ids_as_long_as_they_may_be(converse):
+    """32 levels are read, and then what is wrong is said; of 33, or of an id of 129 bytes, nothing can be answered."""
+    async def script(socket):
+        await acknowledge(socket)
+        await socket.send(json.dumps({**request(1), "requestId": "i" * 129}))
+        await socket.send(json.dumps({**request(2), "more": nested(32)}))
+        await socket.send(json.dumps({**request(3), "requestId": "i" * 128}))
+        assert await answers(socket, 1) == {"i" * 128: NOT_FOUND}
+        await socket.send(json.dumps({**request(4), "more": nested(31)}))
+        return json.loads(await socket.recv())
+    got, daemon, _ = converse(script)
+    assert got["requestId"] == "id-4" and got["response"] == {} and "more" in got["error"]
+    daemon.wait_line("deep")
+
+
 def test_a_request_with_one_field_more_is_answered_with_an_error(converse):
     async def script(socket):
         await acknowledge(socket)

@@ -1,5 +1,7 @@
-"""Clients that send a lot and read nothing, against the real hub: its memory does not follow, others are served."""
+"""Clients that send a lot and read nothing, against the real hub, and such a proxy, against the daemon: their memory does
+not follow, and they go on."""
 import contextlib
+import json
 import pathlib
 import re
 import socket
@@ -7,7 +9,7 @@ import socket
 import harness
 import pytest
 import websocket_peer
-from websocket_peer import PING, TEXT, frame
+from websocket_peer import PING, PONG, TEXT, frame
 
 MIB = 1 << 20
 GROWTH_MIB = 8
@@ -39,7 +41,7 @@ def plain(hub):
 FLOODS = {
     "pings": (web_socket, b"", frame(PING, b"x" * 125, mask=MASK) * 500),
     "empty fragments": (web_socket, frame(TEXT, b"", fin=False, mask=MASK), frame(0, b"", fin=False, mask=MASK) * 9000),
-    "pongs": (web_socket, b"", frame(10, b"x" * 125, mask=MASK) * 500),
+    "pongs": (web_socket, b"", frame(PONG, b"x" * 125, mask=MASK) * 500),
     "requests": (plain, b"", GET * 2000),
     "requests to a route that is not there": (plain, b"", GET.replace(b"/probe", b"/" + b"x" * 1000) * 60),
     "bytes of an endless chunk": (plain, b"POST /r/x HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
@@ -65,3 +67,86 @@ def test_flood(hub, name):
         assert harness.http("GET", hub.url + "/probe")[0] == 200
         # AddressSanitizer keeps what was freed.
         assert harness.is_sanitized() or resident_mib(hub.pid) - before < GROWTH_MIB
+
+
+# ---- the daemon ----
+
+NAME = "lab.res"
+# 16 MiB of answers that wait (in a buffer that doubles), 16,384 jobs, 32,768 waiters
+DAEMON_GROWTH_MIB = 56
+
+
+def request(digest, request_id="r"):
+    return {"type": "requestFromClient", "requestId": request_id, "resourceName": NAME, "zone": "default",
+            "timeoutMsec": 90000, "request": {"type": "fileUpload", "uri": f"sha1://{digest}", "timeoutMsec": 80000}}
+
+
+def message(fields):
+    return frame(TEXT, json.dumps(fields).encode())
+
+
+# What is sent again and again; whether that ends the connection (else all of it is taken).
+PROXY_FLOODS = {
+    "pings": (frame(PING, b"x" * 125) * 500, True),
+    "pongs": (frame(PONG, b"x" * 125) * 500, False),
+    "requests for what is not there": (b"".join(message(request(f"{i:040x}")) for i in range(5000)), True),
+    "requests for one hash": (message(request("a" * 40)) * 5000, True),
+    "requests that are none": (message({"type": "requestFromClient", "requestId": "r", "more": "x" * 100}) * 5000, True),
+    "cancels": (message({"type": "cancelRequestFromClient", "requestId": "r"}) * 5000, False),
+    "messages of nobody's": (message({"type": "x", "text": "y" * 100000}) * 5, False),
+    "the largest messages": (frame(TEXT, b"x" * MIB), False),
+    "empty fragments": (frame(TEXT, b"", fin=False) + frame(0, b"", fin=False) * 5000 + frame(0, b""), False),
+}
+
+
+@pytest.fixture
+def daemon_and_listener(tmp_path, user, processes):
+    """`greeted()` is the daemon's next connection, acknowledged."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = tmp_path / "kachery-resource.yaml"
+    config.write_text(f"resourceName: {NAME}\nproxySecret: s\nproxyUrl: ws://127.0.0.1:{listener.getsockname()[1]}\n")
+    config.chmod(0o600)
+    daemon = processes(harness.Process("share", "--config", config, env={
+        **user, "KACHERY_RESOURCE_TEST_INTERVALS": "retry_min_ms=10,retry_max_ms=20,presence_first_ms=600000"}))
+
+    def greeted():
+        peer, _ = websocket_peer.accept(listener)
+        assert json.loads(peer.receive()[1])["type"] == "initialize"
+        peer.sock.sendall(message({"type": "acknowledge"}))
+        return peer
+    with listener:
+        yield daemon, greeted
+
+
+def is_answered(peer):
+    """One request, behind all that was sent before."""
+    peer.sock.sendall(message(request("f" * 40, "last")))
+    while True:
+        opcode, payload = peer.receive()
+        if opcode == TEXT and json.loads(payload)["requestId"] == "last":
+            return json.loads(payload)["response"] == {"type": "fileUpload", "status": {"status": "not-found"}}
+
+
+@pytest.mark.parametrize("name", PROXY_FLOODS)
+def test_a_proxy_that_floods_the_daemon(daemon_and_listener, name):
+    piece, is_dropped = PROXY_FLOODS[name]
+    daemon, greeted = daemon_and_listener
+    peer = greeted()
+    assert is_answered(peer)
+    before = resident_mib(daemon.pid)
+    peer.sock.settimeout(harness.DEADLINE_S)
+    try:
+        for _ in range(FLOOD_MIB * MIB // len(piece) + 1):
+            peer.sock.sendall(piece)
+        is_open = True
+    except OSError:
+        is_open = False
+    assert harness.is_sanitized() or resident_mib(daemon.pid) - before < DAEMON_GROWTH_MIB
+    assert is_open != is_dropped
+    if is_dropped:
+        peer.sock.close()
+        daemon.wait_line("trying again")
+        peer = greeted()
+    assert is_answered(peer)
+    harness.until(lambda: harness.is_sanitized() or resident_mib(daemon.pid) - before < DAEMON_GROWTH_MIB / 2,
+                  "what it held is given back")

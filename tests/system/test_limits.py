@@ -11,6 +11,7 @@ import socket
 import harness
 import pytest
 import websocket_peer
+from test_gateway import Zone
 from test_proxy import NAME, World, answer, asking, closed, hello, received
 
 HEADERS = {"Content-Type": "application/json"}
@@ -283,6 +284,62 @@ def test_messages_of_a_daemon(processes, tmp_path):
         await other.send_json(answer(await received(other)))
         assert (await task)[0] == 200
     lively(server, test)
+
+
+def test_names_of_a_daemon(processes, tmp_path):
+    """200 bytes, of the resource and of the zone."""
+    async def test(world):
+        for size in (200, 201):
+            for fields in ({"name": "n" * size}, {"name": f"other{size}", "zone": "z" * size}):
+                ws = await world.dial()
+                await ws.send_json(hello(**fields))
+                if size == 200:
+                    assert await received(ws) == {"type": "acknowledge"}
+                else:
+                    assert await closed(ws) == (1002, "invalid resourceName or zone")
+        task = world.asked("n" * 200)
+        await asyncio.sleep(0)
+        assert (await world.post(asking("n" * 201), "n" * 201))[0] == 404
+        task.cancel()
+    lively(start(processes, tmp_path), test)
+
+
+def test_depth_of_a_daemons_answer(processes, tmp_path):
+    """33 levels are not read, 32 are and then are not what is wanted, as the log says; the client goes on waiting."""
+    server = start(processes, tmp_path)
+
+    async def test(world):
+        daemon = await world.daemon()
+        task = world.asked()
+        request = await received(daemon)
+        text = json.dumps(answer(request, "DEEP"))
+        for depth in (32, 33):
+            await daemon.send_str(text.replace('"DEEP"', nested(depth - 1)))
+        ignored = await asyncio.to_thread(server.wait_line, "message ignored"), \
+            await asyncio.to_thread(server.wait_line, "message ignored", 2)
+        assert ["deep" in line for line in ignored] == [False, True], ignored
+        await daemon.send_json(answer(request))
+        assert (await task)[0] == 200
+    lively(server, test)
+
+
+def test_size_of_a_file(processes, tmp_path):
+    zone = Zone(tmp_path, processes)
+    assert zone.client.initiate("a" * 40, 5_000_000_000)
+    assert zone.client.call("initiateFileUpload", size=5_000_000_001, hashAlg="sha1", hash="a" * 40) == \
+        (500, "Error: File too large: 5000000001 > 5000000000")
+    zone.upload()
+
+
+def test_files_of_the_zone(processes, tmp_path):
+    """64 KiB of a client's record are read; one byte more is no record."""
+    zone = Zone(tmp_path, processes)
+    record = zone.data / "clients" / zone.client.client_id
+    text = record.read_text()
+    for size, words in ((65536, None), (65537, "more than 65536 bytes"), (65536, None)):
+        record.write_text(text + " " * (size - len(text)))
+        status, got = zone.client.call("initiateFileUpload", size=1, hashAlg="sha1", hash="b" * 40)
+        assert (status == 200) == (words is None) and (words is None or words in got), got
 
 
 def test_a_daemon_that_never_reads(processes, tmp_path):

@@ -11,6 +11,7 @@
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "store/hash_cache.h"
 
 enum { CAT_CHUNK_BYTES = 262144 };
 
@@ -89,10 +90,12 @@ int cat_run(const char *name, const struct remote_fetch *fetch, struct cat_range
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", path);
-    else if (print(fd, fetch->uri.hash, range, e) != 0)
-        err_wrap(e, "%s", path);
     else
-        result = 0;
+        result = print(fd, fetch->uri.hash, range, e);
+    if (fd >= 0 && result != 0) {
+        hash_cache_forget(&remote.store, path); /* linking again must not believe it */
+        err_wrap(e, "%s", path);
+    }
 out:
     if (fd >= 0)
         close(fd);

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "daemon/reason.h"
 #include "proc/frame.h"
+#include "store/hash_cache.h"
 #include "store/store.h"
 #include "zone/gateway.h"
 #include "zone/upload.h"
@@ -160,16 +161,17 @@ static int upload(struct worker *w, const struct store_entry *entry, struct uplo
     return 0;
 }
 
-/* A file that turns out not to be what was shared: what to do about it is said as well. */
+/* A file that turns out not to be what was shared: what to do about it is said as well. It may
+ * have its old size and time: then linking it again would believe the cache. */
 static void send_refusal(struct worker *w, const struct store_entry *entry, const struct err *e)
 {
-    struct err reason = {0};
+    struct err reason = *e;
 
-    if (e->code == ERR_CHANGED)
+    if (e->code == ERR_CHANGED) {
+        hash_cache_forget(&w->store, entry->path);
         err_set(&reason, e->code, "%s: ask its owner to %s it again", e->msg,
                 entry->kind == STORE_COPY ? "store" : "link");
-    else
-        reason = *e;
+    }
     send_failed(w, reason.msg, entry->path);
 }
 

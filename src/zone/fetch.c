@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/env.h"
+#include "store/hash_cache.h"
 #include "zone/download.h"
 #include "zone/resource.h"
 
@@ -76,8 +77,11 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
     fetch->phase = FETCH_COPYING;
     if (download_copy(&copy, from, to_file, e) == 0)
         return copy_path(to_file, path, e);
+    if (e->code != ERR_CHANGED)
+        return FETCH_FAILED;
     /* Bytes that went bad here may be right elsewhere. */
-    return e->code == ERR_CHANGED ? FETCH_ABSENT : FETCH_FAILED;
+    hash_cache_forget(fetch->store, from);
+    return FETCH_ABSENT;
 }
 
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)

@@ -33,6 +33,10 @@ class Desk:
         run("link", str(path), env=self.env, check=0)
         return path, f"sha1://{sha1(data)}"
 
+    def link_again(self, path):
+        """The URI that is printed."""
+        return run("link", str(path), env=self.env, check=0).stdout.decode().split("\t")[0]
+
     def worker(self, name, count=1):
         """The process ids of the daemon's children of that name, once there are so many."""
         def find():

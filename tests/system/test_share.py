@@ -8,7 +8,7 @@ import harness
 import hung_storage
 import pytest
 from harness import descendants, is_running, process_name, run, sha1, until
-from zone_double import ABSENT, DATA, written
+from zone_double import ABSENT, DATA, flip, written
 
 TEXT_OF_A_PATH = "/"  # no reason that a remote person reads has one
 
@@ -168,6 +168,19 @@ def test_a_byte_flipped_before_the_upload_is_never_published(desk):
     status = desk.proxy.status(uri)
     assert status["status"] == "error" and TEXT_OF_A_PATH not in status["error"]
     assert desk.zone.objects == {}
+
+
+def test_linking_again_helps_though_size_and_time_are_the_old_ones(desk):
+    """As the requester is told to ask for; the hash cache would answer with the old hash."""
+    path, before = desk.link("large", DATA * 2)  # large enough for the cache
+    os.utime(path, (1_600_000_000,) * 2)  # and old enough
+    desk.link_again(path)
+    flip(path, 5)
+    os.utime(path, (1_600_000_000,) * 2)
+    desk.share()
+    assert "ask its owner to link it again" in desk.proxy.status(before)["error"]
+    assert desk.link_again(path) == f"sha1://{sha1(path.read_bytes())}" != before
+    assert desk.proxy.status(desk.link_again(path))["status"] == "completed"
 
 
 def test_a_byte_flipped_during_the_upload_is_never_published(desk):

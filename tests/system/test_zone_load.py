@@ -195,6 +195,19 @@ def test_cat_tells_when_a_copy_is_damaged(zone, user):
     assert "SHA-1" in text(done.stderr)
 
 
+@pytest.mark.parametrize("command", [["cat"], ["load", "-o", "out"]], ids=["cat", "load"])
+def test_linking_again_helps_after_a_change_that_kept_size_and_time(user, tmp_path, command):
+    def link():
+        os.utime(path, (1_600_000_000,) * 2)  # old enough for the hash cache
+        return text(run("link", str(path), env=user, check=0).stdout).split("\t")[0]
+    path = written(tmp_path, "large", DATA * 2)
+    before = link()
+    flip(path, 5)
+    assert link() == before  # nobody knows yet
+    run(*command, before, env=user, cwd=tmp_path, check=None)
+    assert link() == f"sha1://{sha1(path.read_bytes())}" != before
+
+
 def test_cat_into_a_pipe_that_closes_dies_quietly(zone, user):
     data = os.urandom(1 << 20) * 8
     zone.objects[sha1(data)] = data

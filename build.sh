@@ -4,6 +4,8 @@ set -eu
 cd "$(dirname "$0")"
 umask 022
 program=build/kachery-resource
+valgrind_tests='share zone_store zone_request zone_load tls'
+fixed=
 
 usage() {
     cat <<'USAGE'
@@ -11,7 +13,7 @@ usage: ./build.sh [VERB]
   build           build/kachery-resource: one static program (the default)
   demo [FILE]     run its demo on FILE (default: the largest third-party source archive)
   test [ARG...]   build, lint, unit tests with sanitizers, system tests; ARGs go to pytest;
-                  with --sanitized or --coverage first, the system tests run such a program
+                  with --sanitized, --valgrind or --coverage first, the system tests run such a program
   bench [WORD]    the benchmarks in tests/bench, or those whose name has WORD
   lint            compilers' warnings, cppcheck, layers, sizes
   fuzz [SECONDS]  each target in tests/fuzz for SECONDS (default 60)
@@ -27,32 +29,54 @@ build() {
 
 # Debian's python, which has the test packages, not one that happens to stand first in PATH.
 python() {
-    if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$@"; else python3 "$@"; fi
+    if [ -x /usr/bin/python3 ]; then $fixed /usr/bin/python3 "$@"; else $fixed python3 "$@"; fi
+}
+
+# use_program VARIANT: the system tests run this one; what its processes tell is in build/reports/.
+use_program() {
+    ci/variant.sh "$1"
+    rm -rf build/reports
+    mkdir -p build/reports
+    export KACHERY_RESOURCE_BINARY="$PWD/build/$1/kachery-resource"
+    log="log_path=$PWD/build/reports/sanitizer"
+    case $1 in
+        asan)
+            export ASAN_OPTIONS="detect_leaks=1:$log" UBSAN_OPTIONS="print_stacktrace=1:$log"
+            # Where mappings lie at more random addresses than it expects, it dies now and then.
+            ! setarch -R true 2>/dev/null || fixed='setarch -R'
+            ;;
+        coverage)
+            find build/coverage -name '*.gcda' -delete
+            export UNIT_VARIANT=coverage
+            ;;
+        debug) # slow: a part of the tests that goes through all of the program, with patience
+            export KACHERY_RESOURCE_BINARY="$PWD/ci/valgrind.sh" KACHERY_TEST_DEADLINE=300
+            timeout=1800
+            tests=$(for name in $valgrind_tests; do echo "tests/system/test_$name.py"; done)
+            ;;
+    esac
 }
 
 # Everything is run even if something fails: one run shows all there is to mend.
 run_tests() {
     build
+    failed=
+    ci/lint.sh || failed="$failed lint"
+    ci/node.sh || failed="$failed node"
+    variant= tests=tests/system timeout=120
     case ${1:-} in
         --sanitized) variant=asan ;;
         --coverage) variant=coverage ;;
-        *) variant= ;;
+        --valgrind) variant=debug ;;
     esac
-    if [ -n "$variant" ]; then
-        shift
-        ci/variant.sh "$variant"
-        find build/coverage -name '*.gcda' -delete 2>/dev/null || :
-        export UNIT_VARIANT="$variant" KACHERY_RESOURCE_BINARY="$PWD/build/$variant/kachery-resource"
-    fi
+    [ -z "$variant" ] || { shift; use_program "$variant"; }
+    ci/unit.sh || failed="$failed unit"
     ci/tools.sh
     ci/faults.sh
-    failed=
-    ci/lint.sh || failed="$failed lint"
-    ci/unit.sh || failed="$failed unit"
-    ci/node.sh || failed="$failed node"
     # The tests of one file stay together; -n 0 among the arguments runs one after the other.
-    python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout 120 tests/system "$@" ||
+    python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout "$timeout" $tests "$@" ||
         failed="$failed system"
+    [ -z "$variant" ] || ci/reports.sh || failed="$failed reports"
     [ "$variant" != coverage ] || python ci/coverage.py
     [ -z "$failed" ] || { echo "test: failed:$failed" >&2; exit 1; }
 }

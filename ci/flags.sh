@@ -42,13 +42,16 @@ variant_flags() {
     asan)
         cc=gcc
         sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
+        exit_flags=-O1
+        libs="$dir/exit.o -Wl,--wrap=_exit"
         common="-O1 -g -fno-omit-frame-pointer $common"
         ;;
     coverage)
         cc=gcc
         common="-O0 -g $common"
         counted=--coverage
-        libs=-lm
+        exit_flags='-O1 -DCOUNTED'
+        libs="$dir/exit.o -Wl,--wrap=_exit -lm"
         ;;
     fuzz)
         cc=$(command -v clang-14 || command -v clang || echo clang)
@@ -93,11 +96,6 @@ link() {
 
 # link_program OUT OBJECT...: link, and of a release keep the symbols beside it.
 link_program() {
-    if [ "$variant" = coverage ]; then
-        $cc -O1 -c -o "$dir/exit.o" tests/coverage/exit.c
-        link "$@" "$dir/exit.o" -Wl,--wrap=_exit
-        return
-    fi
     if [ "$variant" != musl ]; then
         link "$@"
         return

@@ -35,6 +35,7 @@ tinyproxy              tinyproxy  test
 btrfs-progs            mkfs.btrfs test
 openssl                openssl    test,bench
 curl                   curl       test,bench
+valgrind               valgrind   test
 wrk                    wrk        bench
 hyperfine              hyperfine  bench
 LIST

@@ -61,6 +61,7 @@ $(sha256sum < ci/flags.sh)"
 unchanged "$dir/obj/state" "$own_state" || rm -rf "$dir/obj"
 mkdir -p "$dir/obj"
 printf '%s\n' "$own_state" > "$dir/obj/state"
+[ -z "${exit_flags:-}" ] || $cc $exit_flags -c -o "$dir/exit.o" tests/faults/exit.c
 say=echo
 sources=$(find src -name '*.c' | LC_ALL=C sort)
 for source in $sources; do

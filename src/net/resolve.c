@@ -64,7 +64,11 @@ static int look_up(int fd, void *ctx)
         }
     if (answer.len == 0)
         buf_printf(&answer, "!%s", reason_of(status == 0 ? EAI_NONAME : status));
-    return frame_send(fd, buf_str(&answer), -1, NULL) == IO_DONE ? 0 : 1;
+    enum io sent = frame_send(fd, buf_str(&answer), -1, NULL);
+    buf_free(&answer);
+    if (found != NULL)
+        freeaddrinfo(found);
+    return sent == IO_DONE ? 0 : 1;
 }
 
 static int start_child(const struct resolve *r, int family, struct process *process, struct err *e)

@@ -187,7 +187,9 @@ static void be_child(const struct process_options *options, int fd, pid_t parent
         setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + options->niceness);
     if (options->name != NULL)
         prctl(PR_SET_NAME, options->name, 0, 0, 0);
-    _exit(options->run(fd, options->ctx));
+    int status = options->run(fd, options->ctx);
+    close(fd);
+    _exit(status);
 }
 
 int process_start(struct process *p, const struct process_options *options, struct err *e)

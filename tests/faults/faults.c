@@ -47,7 +47,6 @@ struct board {
 
 extern char __executable_start[], etext[];
 extern void *__libc_stack_end;
-void __lsan_do_leak_check(void) __attribute__((weak));
 
 int __real_open(const char *path, int flags, ...);
 int __real_close(int fd);
@@ -240,7 +239,7 @@ WRAP_TRANSFER(recvmsg, (int fd, struct msghdr *m, int f), (fd, m, f), (fd, m, f)
 WRAP_TRANSFER(sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f), (fd, m, f), fd, 2, f,
               EINTR, ECONNRESET, ENOBUFS, EAGAIN)
 
-WRAP(fsync, (int fd), (fd), -1, EIO, EINTR)
+WRAP(fsync, (int fd), (fd), -1, EIO, EINTR, ENOSPC)
 WRAP(syncfs, (int fd), (fd), -1, EIO)
 WRAP(rename, (const char *a, const char *b), (a, b), -1, EIO, ENOSPC)
 WRAP(link, (const char *a, const char *b), (a, b), -1, EIO, EPERM, EMLINK)
@@ -251,6 +250,7 @@ WRAP(rmdir, (const char *a), (a), -1, EBUSY)
 WRAP(mkdir, (const char *a, mode_t m), (a, m), -1, ENOSPC, EIO, EACCES)
 WRAP_NULL(char *, mkdtemp, (char *a), (a), ENOSPC)
 WRAP(stat, (const char *a, struct stat *s), (a, s), -1, EIO, EACCES)
+WRAP(lstat, (const char *a, struct stat *s), (a, s), -1, EIO)
 WRAP(fstat, (int fd, struct stat *s), (fd, s), -1, EIO, ESTALE)
 WRAP(fstatat, (int fd, const char *a, struct stat *s, int f), (fd, a, s, f), -1, EIO)
 WRAP(fstatvfs, (int fd, struct statvfs *s), (fd, s), -1, EIO)
@@ -384,14 +384,4 @@ long __wrap_syscall(long number, ...)
     if (fault("syscall", FAILURES(ENOSYS, EINTR), -1, 0) != 0)
         return -1;
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-/* Worker processes end here: what they lost is told as well. */
-void __real__exit(int status) __attribute__((noreturn));
-void __wrap__exit(int status) __attribute__((noreturn));
-void __wrap__exit(int status)
-{
-    if (__lsan_do_leak_check != NULL)
-        __lsan_do_leak_check();
-    __real__exit(status);
 }

@@ -1,4 +1,5 @@
 """Fixtures of the system tests: see harness.py."""
+import contextlib
 import pathlib
 import sys
 
@@ -9,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import desk as desk_of_a_host  # noqa: E402
 import harness  # noqa: E402
 import proxy_double  # noqa: E402
+import tls_servers  # noqa: E402
 import zone_double  # noqa: E402
 
 
@@ -36,10 +38,8 @@ def processes():
         process.stop()
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """A hub with registered clients, no daemon yet."""
-    made = harness.Lab(tmp_path)
+@contextlib.contextmanager
+def running(made):
     try:
         made.start_hub()
         made.register()
@@ -47,6 +47,20 @@ def lab(tmp_path):
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A hub with registered clients, no daemon yet."""
+    with running(harness.Lab(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def tls_lab(tmp_path):
+    """The same behind nginx with TLS."""
+    with running(tls_servers.TlsLab(tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture

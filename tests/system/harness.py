@@ -15,7 +15,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors"
-BINARY = os.environ.get("KACHERY_RESOURCE_BINARY", str(ROOT / "build" / "kachery-resource"))
+RELEASE = str(ROOT / "build" / "kachery-resource")
+BINARY = os.environ.get("KACHERY_RESOURCE_BINARY", RELEASE)
 DEADLINE_S = float(os.environ.get("KACHERY_TEST_DEADLINE", "30"))
 
 
@@ -179,9 +180,15 @@ def http(method, url, body=None, headers=None, timeout=DEADLINE_S):
         return answer.code, answer.headers, answer.read()
 
 
+def is_release():
+    """Whether it is the program with musl; the variants for tests have glibc, whose look-ups and words differ."""
+    return BINARY == RELEASE
+
+
 def is_sanitized():
-    """Whether the program keeps what was freed, as AddressSanitizer does: its memory then says nothing."""
-    return b"__asan_init" in pathlib.Path(BINARY).read_bytes()
+    """Whether the program keeps what was freed, as AddressSanitizer and valgrind do: its memory then says nothing."""
+    program = pathlib.Path(BINARY).read_bytes()
+    return b"__asan_init" in program or b"exec valgrind" in program
 
 
 def free_port():
@@ -216,9 +223,13 @@ class Lab:
         self.data = self.folder / "zone"
         self.hub = None
 
+    @property
+    def url(self):
+        """Where the others find the hub."""
+        return self.hub.url if self.hub else "http://127.0.0.1:9"
+
     def environment(self, store, **extra):
-        return clean_environment(HOME=self.folder, KACHERY_CLOUD_DIR=store,
-                                 KACHERY_GATEWAY_URL=self.hub.url if self.hub else "http://127.0.0.1:9", **extra)
+        return clean_environment(HOME=self.folder, KACHERY_CLOUD_DIR=store, KACHERY_GATEWAY_URL=self.url, **extra)
 
     @property
     def host(self):
@@ -226,7 +237,7 @@ class Lab:
 
     @property
     def remote(self):
-        return self.environment(self.remote_store, KACHERY_RESOURCE_URL=f"{self.hub.url}/r/{self.name}")
+        return self.environment(self.remote_store, KACHERY_RESOURCE_URL=f"{self.url}/r/{self.name}")
 
     def start_hub(self, listen="127.0.0.1:0", *options):
         self.hub = self.keep(Server("hub", "--data", str(self.data), "--open-registration", "--secret-file",
@@ -240,7 +251,7 @@ class Lab:
 
     def write_config(self, proxy_url=None, max_uploads=2, secret=SECRET):
         self.config.write_text(f"resourceName: {self.name}\nkacheryZone: default\nmaxConcurrentUploads: {max_uploads}\n"
-                               f"proxyUrl: {proxy_url or self.hub.url}\nproxySecret: {secret}\n")
+                               f"proxyUrl: {proxy_url or self.url}\nproxySecret: {secret}\n")
         self.config.chmod(0o600)
 
     def share(self, *options, env=None, wait=True):

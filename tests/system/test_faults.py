@@ -28,11 +28,11 @@ def board(tmp_path):
     return Board(folder)
 
 
-def drawn(request, faults):
+def drawn(request, faults, count=DRAWN):
     """All, or a sample that is the same whenever the program is."""
-    if request.config.getoption("--all-faults") or len(faults) <= DRAWN:
+    if request.config.getoption("--all-faults") or len(faults) <= count:
         return faults
-    return random.Random(0).sample(faults, DRAWN)
+    return random.Random(0).sample(faults, count)
 
 
 def tell(wrong):

@@ -2,6 +2,7 @@
 while one call after the other fails in them: each costs at most the request that it hit."""
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -82,18 +83,43 @@ CLIENT_COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", CLIENT_COMMANDS)
-def test_a_client_command_with_every_failure(board, lab, request, name):
-    command, is_in_zone = CLIENT_COMMANDS[name]
-    desk = ClientDesk(board, lab, is_in_zone)
-    command = [word.format(desk.folder) for word in command]
+def with_every_failure(desk, command, request, count=DRAWN):
     reference, faults = desk.reference(command)
+    faults = drawn(request, faults, count)
     fired = 0
-    for place, kind in drawn(request, faults):
-        board.arm(place, kind)
+    for place, kind in faults:
+        desk.board.arm(place, kind)
         fired += desk.check(command, reference)
     tell(desk.wrong)
-    assert fired > 0.8 * len(drawn(request, faults))
+    assert fired > 0.8 * len(faults)
+
+
+def client(board, lab, name):
+    command, is_in_zone = CLIENT_COMMANDS[name]
+    desk = ClientDesk(board, lab, is_in_zone)
+    return desk, [word.format(desk.folder) for word in command]
+
+
+@pytest.mark.parametrize("name", CLIENT_COMMANDS)
+def test_a_client_command_with_every_failure(board, lab, request, name):
+    with_every_failure(*client(board, lab, name), request)
+
+
+@pytest.mark.parametrize("name", ["store", "load to a file"])
+def test_a_client_command_over_tls_with_every_failure(board, tls_lab, request, name):
+    with_every_failure(*client(board, tls_lab, name), request, DRAWN // 2)
+
+
+class NewUserDesk(Desk):
+    """A user without keys; those that are made then are a pair, or the zone would refuse them."""
+
+    def same(self, output, reference):
+        return re.fullmatch(b"[0-9a-f]{64}\n", output) is not None
+
+
+def test_a_new_users_registration_with_every_failure(board, lab, request):
+    desk = NewUserDesk(board, lab.folder / "desk", lab.environment(lab.folder / "desk" / "store"))
+    with_every_failure(desk, ["register", "--label", "new"], request, DRAWN // 2)
 
 
 # ---- the daemon and the hub ----
@@ -174,13 +200,13 @@ class Session:
         if status != 0 or self.board.reports():
             self.wrong.append(f"exit {status} at the end\n{self.board.reports()}")
 
-    def run_on(self, request, start):
+    def run_on(self, request, start, count=DRAWN):
         """All failures that can happen while requests are served, in one life."""
         start()
         self.board.note()
         for _ in range(3):
             self.one_request()
-        faults = drawn(request, self.board.faults())
+        faults = drawn(request, self.board.faults(), count)
         fired = 0
         for place, kind in faults:
             fired += self.with_a_failure(place, kind)
@@ -191,14 +217,20 @@ class Session:
         return fired / len(faults)
 
 
-def test_the_daemon_runs_on_with_every_failure(board, lab, request):
-    session = Session(board, lab)
-
+def daemon_runs_on(session, request, count=DRAWN):
     def start():
         session.start_daemon().wait_line("acknowledged")
-    share = session.run_on(request, start)
+    share = session.run_on(request, start, count)
     tell(session.wrong)
     assert share > 0.5
+
+
+def test_the_daemon_runs_on_with_every_failure(board, lab, request):
+    daemon_runs_on(Session(board, lab), request)
+
+
+def test_the_daemon_runs_on_over_tls_with_every_failure(board, tls_lab, request):
+    daemon_runs_on(Session(board, tls_lab), request, DRAWN // 2)
 
 
 def test_the_hub_runs_on_with_every_failure(board, lab, request):

@@ -11,51 +11,23 @@ from harness import clean_environment, object_path, run, sha1
 DAYS = datetime.timedelta(days=1)
 
 
-@pytest.fixture
-def front(tmp_path):
-    """A lab whose hub is behind nginx with TLS; lab.tls_url is where."""
-    made = harness.Lab(tmp_path)
-    try:
-        top, made.bundle = tls_servers.lab_root(tmp_path)
-        middle = certificates.intermediate(top, "lab intermediate", **tls_servers.now())
-        leaf = certificates.server(middle, ["localhost", "127.0.0.1"], kind="rsa2048", **tls_servers.now())
-        pem, key = tls_servers.write_pair(tmp_path, "front", [leaf, middle])
-        port = harness.free_port()
-        made.tls_url = f"https://localhost:{port}"
-        made.start_hub("127.0.0.1:0", "--public-url", made.tls_url)
-        made.keep(tls_servers.Nginx(tmp_path / "nginx", [tls_servers.proxying(pem, key, made.hub.url)], ports=[port]))
-        for store in (made.host_store, made.remote_store):
-            run("register", "--label", "test", env=over_tls(made, store), check=0)
-        yield made
-    finally:
-        made.stop()
-
-
-def over_tls(lab, store, **more):
-    return clean_environment(HOME=lab.folder, KACHERY_CLOUD_DIR=store, KACHERY_GATEWAY_URL=lab.tls_url,
-                             SSL_CERT_FILE=lab.bundle, **more)
-
-
-def test_the_whole_job(front):
+def test_the_whole_job(tls_lab):
     data = bytes(range(256)) * 20000
-    path = front.folder / "recording.dat"
+    path, out = tls_lab.folder / "recording.dat", tls_lab.folder / "out.dat"
     path.write_bytes(data)
-    host, remote = over_tls(front, front.host_store), over_tls(front, front.remote_store)
-    front.write_config(proxy_url=front.tls_url.replace("https", "wss"))
-    uri = run("link", path, env=host, check=0).stdout.decode().split("\t")[0]
-    front.share(env=host)
-    out = front.folder / "out.dat"
-    remote["KACHERY_RESOURCE_URL"] = f"{front.tls_url}/r/{front.name}"
-    run("load", uri, "-o", out, env=remote, check=0)
+    tls_lab.write_config(proxy_url=tls_lab.url.replace("https", "wss"))
+    uri, = tls_lab.link(path)
+    tls_lab.share()
+    run("load", uri, "-o", out, env=tls_lab.remote, check=0)
     assert out.read_bytes() == data
-    assert object_path(front.data, sha1(data)).read_bytes() == data
+    assert object_path(tls_lab.data, sha1(data)).read_bytes() == data
 
 
-def test_store_and_cat(front):
-    path = front.folder / "a.txt"
+def test_store_and_cat(tls_lab):
+    path = tls_lab.folder / "a.txt"
     path.write_text("over TLS\n")
-    uri = run("store", path, env=over_tls(front, front.host_store), check=0).stdout.decode().split("\t")[0]
-    assert run("cat", uri, env=over_tls(front, front.remote_store), check=0).stdout == b"over TLS\n"
+    uri = run("store", path, env=tls_lab.host, check=0).stdout.decode().split("\t")[0]
+    assert run("cat", uri, env=tls_lab.remote, check=0).stdout == b"over TLS\n"
 
 
 def bad_certificates():

@@ -87,3 +87,27 @@ def now():
     import datetime
     today = datetime.datetime.utcnow()
     return {"begins": today - datetime.timedelta(days=1), "ends": today + datetime.timedelta(days=30)}
+
+
+class TlsLab(harness.Lab):
+    """A lab whose hub is behind nginx with TLS."""
+
+    def __init__(self, folder, **more):
+        super().__init__(folder, **more)
+        self.port = harness.free_port()
+        top, self.bundle = lab_root(self.folder)
+        middle = certificates.intermediate(top, "lab intermediate", **now())
+        leaf = certificates.server(middle, ["localhost", "127.0.0.1"], kind="rsa2048", **now())
+        self.pair = write_pair(self.folder, "front", [leaf, middle])
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.port}"
+
+    def environment(self, store, **extra):
+        return super().environment(store, SSL_CERT_FILE=self.bundle, **extra)
+
+    def start_hub(self, listen="127.0.0.1:0", *options):
+        hub = super().start_hub(listen, "--public-url", self.url, *options)
+        self.keep(Nginx(self.folder / "nginx", [proxying(*self.pair, hub.url)], ports=[self.port]))
+        return hub

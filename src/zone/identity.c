@@ -202,13 +202,14 @@ out:
     return result;
 }
 
-/* Gives a staged file its name. ERR_REFUSED when that is taken: a key is never replaced. */
+/* Gives a staged file its name, or leaves nothing there. ERR_REFUSED when that is taken: a key is
+ * never replaced. The directory is not on the disk yet. */
 static int publish(struct staged *staged, struct err *e)
 {
     int fd;
 
     if (link(buf_cstr(&staged->temporary), staged->path) == 0)
-        return fs_sync_parent(staged->path, e);
+        return 0;
     if (errno == EEXIST)
         return err_set(e, ERR_REFUSED, "%s exists already", staged->path);
     if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP)
@@ -218,10 +219,13 @@ static int publish(struct staged *staged, struct err *e)
     if (fd < 0)
         return err_errno(e, errno == EEXIST ? ERR_REFUSED : ERR_FAILED, errno, "%s", staged->path);
     close(fd);
-    if (rename(buf_cstr(&staged->temporary), staged->path) != 0)
-        return err_errno(e, ERR_FAILED, errno, "%s", staged->path);
+    if (rename(buf_cstr(&staged->temporary), staged->path) != 0) {
+        err_errno(e, ERR_FAILED, errno, "%s", staged->path);
+        unlink(staged->path);
+        return -1;
+    }
     buf_clear(&staged->temporary);
-    return fs_sync_parent(staged->path, e);
+    return 0;
 }
 
 /* Another process is just creating the same keys: waits until its second file is there too. */
@@ -263,6 +267,8 @@ static int create_files(struct identity *id, const char *key_dir, struct err *e)
         unlink(first.path);
         goto out;
     }
+    if (fs_sync_parent(second.path, e) != 0)
+        goto out;
     *id = made;
     result = 0;
 out:
@@ -289,8 +295,8 @@ static int complete_files(const struct identity *id, const char *key_dir, struct
     struct staged staged = {0};
     int result = -1;
 
-    if (stage(&staged, key_dir, &public_file, public_key(id), e) == 0)
-        result = publish(&staged, e);
+    if (stage(&staged, key_dir, &public_file, public_key(id), e) == 0 && publish(&staged, e) == 0)
+        result = fs_sync_parent(staged.path, e);
     unstage(&staged);
     return result;
 }

@@ -119,7 +119,7 @@ class NewUserDesk(Desk):
 
 def test_a_new_users_registration_with_every_failure(board, lab, request):
     desk = NewUserDesk(board, lab.folder / "desk", lab.environment(lab.folder / "desk" / "store"))
-    with_every_failure(desk, ["register", "--label", "new"], request, DRAWN // 2)
+    with_every_failure(desk, ["register", "--no-wait", "--label", "new"], request, DRAWN // 2)
 
 
 # ---- the daemon and the hub ----

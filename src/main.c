@@ -29,11 +29,13 @@ static const char ls_help[] =
 static const char verify_help[] =
     "Without URIs: everything. Exit status 1 when something is not as it should be.\n"
     "A stale link is made good by linking the file again, a damaged copy by storing\n"
-    "it again, or by removing it and loading it again.\n\n"
+    "it again, or by removing it and loading it again. Without URIs it also removes\n"
+    "what killed processes left in the store, when it is old.\n\n"
     "      --json                 print an array of {uri, path, size, kind, state}\n";
 
 static const char init_help[] =
-    "Asks for what is not given. What the file has already is kept, or offered.\n\n"
+    "Asks for what is not given; a pipe may bring the answers, one a line. What the\n"
+    "file has already is kept, or offered.\n\n"
     "      --config FILE          the file (default: ./kachery-resource.yaml)\n"
     "      --name N               the resource's name\n"
     "      --zone Z               its zone (default: KACHERY_ZONE, else default)\n"
@@ -67,7 +69,7 @@ static const char request_help[] =
     "Prints local, completed, running, queued, not-found or error.\n"
     "Exit status: 0 local or completed, 1 error, 3 not found, 4 queued or running.\n\n"
     RESOURCE_HELP
-    "      --timeout SEC          wait at most so long for the upload (default: 5;\n"
+    "      --timeout SEC          wait at most so long, such as 2 or 0.5 (default: 5;\n"
     "                             with --wait: no limit)\n"
     "      --wait                 wait until the upload is done\n"
     "      --json                 one object, as request_file of the Python client\n";
@@ -83,7 +85,8 @@ static const char cat_help[] =
     "Gets the whole file into the local store first where it is not here.\n"
     "Exit status: 3 when nobody has the file.\n\n"
     "      --start N              from byte N (the first is 0)\n"
-    "      --end M                up to byte M, which is not printed any more\n"
+    "      --end M                up to byte M, which is not printed any more, or to\n"
+    "                             the end\n"
     RESOURCE_HELP;
 
 static const char info_help[] =

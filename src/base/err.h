@@ -19,7 +19,8 @@ enum err_code {
     ERR_TAKEN,     /* somebody else has it, and is alive */
     ERR_PROTOCOL,  /* the peer (or a file) is malformed */
     ERR_TOO_LARGE, /* past one of our limits */
-    ERR_CHANGED    /* bytes do not have the hash that they should have */
+    ERR_CHANGED,   /* bytes do not have the hash that they should have */
+    ERR_NO_HOST    /* the name servers say that there is no such host: a wrong URL, most likely */
 };
 
 enum { ERR_MESSAGE_SIZE = 512 };

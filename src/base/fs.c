@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/random.h"
 
 enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
@@ -254,6 +255,41 @@ int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int 
     temporary->len = start;
     return err_errno(e, number == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot create %s",
                      path);
+}
+
+bool fs_is_temporary(struct str name)
+{
+    size_t suffix = strlen(FS_TEMPORARY_SUFFIX) + FS_SUFFIX_DIGITS;
+
+    if (name.len < suffix)
+        return false;
+    name = str_slice(name, name.len - suffix, name.len);
+    return str_starts_with(name, STR(FS_TEMPORARY_SUFFIX)) &&
+           hex_is_lower(str_slice(name, strlen(FS_TEMPORARY_SUFFIX), suffix), FS_SUFFIX_DIGITS);
+}
+
+int64_t fs_mtime_ms(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+}
+
+int fs_time_beside(const char *path, int64_t *now_ms, struct err *e)
+{
+    struct buf name = {0};
+    struct stat st;
+    int fd, result = fs_open_temporary(path, 0666, &name, &fd, e);
+
+    if (result == 0) {
+        result = fstat(fd, &st);
+        if (result == 0)
+            *now_ms = fs_mtime_ms(&st);
+        else
+            err_errno(e, ERR_FAILED, errno, "cannot stat %s", buf_cstr(&name));
+        close(fd);
+        unlink(buf_cstr(&name));
+    }
+    buf_free(&name);
+    return result;
 }
 
 int fs_sync_file(const char *path, struct err *e)

@@ -47,6 +47,16 @@ int fs_write_file(const char *path, struct str data, unsigned flags, struct err 
 int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
                       struct err *e);
 
+/* Whether a name is one that fs_open_temporary gives. */
+bool fs_is_temporary(struct str name);
+
+/* What the clock of the file system says, which may be another host's: of a temporary file that is
+ * made beside `path` and removed. */
+int fs_time_beside(const char *path, int64_t *now_ms, struct err *e);
+
+/* When a file was written. */
+int64_t fs_mtime_ms(const struct stat *st);
+
 /* fsync of the file at `path`, whoever wrote it. */
 int fs_sync_file(const char *path, struct err *e);
 

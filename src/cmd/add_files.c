@@ -83,6 +83,7 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
 
     if (store_init(&run->store, &e) != 0)
         return cmd_fail(name, &e);
+    store_tidy(&run->store);
     if (stat(run->store.dir, &run->store_dir) == 0)
         options.skipped = &run->store_dir;
     batch->store = &run->store;
@@ -155,6 +156,7 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
         err_set(&e, ERR_USAGE, "no file given: want PATH... or --files-from");
         return cmd_fail(name, &e);
     }
+    sources->for_trees = "-r";
     sources->paths = args.operands;
     sources->path_count = args.operand_count;
     what.jobs = (unsigned)jobs;

@@ -59,11 +59,11 @@ static int print(int fd, const char *hash, struct cat_range range, struct err *e
 
     if (fstat(fd, &st) != 0)
         return err_errno(e, ERR_FAILED, errno, "cannot read");
-    if (range.end < 0)
-        range.end = st.st_size > range.start ? st.st_size : range.start;
-    if (range.start > st.st_size || range.end > st.st_size)
-        return err_set(e, ERR_FAILED, "bytes %lld to %lld: the file has %lld",
-                       (long long)range.start, (long long)range.end, (long long)st.st_size);
+    if (range.start > st.st_size)
+        return err_set(e, ERR_FAILED, "--start %lld: the file has %lld bytes",
+                       (long long)range.start, (long long)st.st_size);
+    if (range.end < 0 || range.end > st.st_size) /* as far as there is something, as with HTTP */
+        range.end = st.st_size;
     is_all = range.start == 0 && range.end == st.st_size;
     sha1_init(&sha1);
     if (copy_range(fd, &range, &sha1, e) != 0)

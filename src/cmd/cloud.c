@@ -65,9 +65,13 @@ int cloud_store(int argc, char **argv)
 
 static int add_one(const char *name, enum batch_work work, const char *path, const char *label)
 {
+    const char *trees = work == BATCH_LINK ? "kachery-resource link -r"
+                                           : "kachery-resource store-local -r";
     const struct add_files what = {.name = name,
                                    .work = work,
-                                   .sources = {.paths = &path, .path_count = 1},
+                                   .sources = {.paths = &path,
+                                               .path_count = 1,
+                                               .for_trees = trees},
                                    .label = label,
                                    .jobs = 1,
                                    .form = URI_LIST_BARE};

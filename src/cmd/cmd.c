@@ -107,6 +107,26 @@ static const struct cmd_option *find_option(const struct cmd_option *options, st
     return NULL;
 }
 
+/* "2", "2.5", ".5": what is below a millisecond counts for nothing. */
+static bool read_seconds(struct str text, int64_t max, int64_t *ms)
+{
+    size_t dot = str_find(text, '.');
+    struct str whole = str_slice(text, 0, dot), decimals = str_slice(text, dot + 1, text.len);
+    uint64_t seconds = 0, digit;
+    int64_t fraction = 0, unit = 100;
+
+    if ((whole.len == 0 && decimals.len == 0) || (dot < text.len && decimals.len == 0) ||
+        (whole.len > 0 && !str_to_uint(whole, (uint64_t)max, &seconds)))
+        return false;
+    for (; decimals.len > 0; decimals = str_slice(decimals, 1, decimals.len), unit /= 10) {
+        if (!str_to_uint(str_slice(decimals, 0, 1), 9, &digit))
+            return false;
+        fraction += unit * (int64_t)digit;
+    }
+    *ms = (int64_t)seconds * 1000 + fraction;
+    return *ms <= max * 1000;
+}
+
 static int store_value(const char *name, const struct cmd_option *o, const char *value)
 {
     uint64_t number;
@@ -114,6 +134,12 @@ static int store_value(const char *name, const struct cmd_option *o, const char 
     if (o->value != NULL) {
         *o->value = value;
         return -1;
+    }
+    if (o->ms != NULL) {
+        if (read_seconds(str_of(value), o->max, o->ms))
+            return -1;
+        return usage_error(name, "--%s \"%s\": want seconds, such as 5 or 0.5, up to %lld",
+                           o->name, value, (long long)o->max);
     }
     if (!str_to_uint(str_of(value), (uint64_t)o->max, &number) || (int64_t)number < o->min)
         return usage_error(name, "--%s \"%s\": want a whole number %lld-%lld", o->name, value,

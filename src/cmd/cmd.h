@@ -40,6 +40,7 @@ struct cmd_option {
     bool *flag;         /* an option without value; or: */
     const char **value; /* borrowed from argv */
     int64_t *number;    /* a whole number of at least `min` and at most `max` */
+    int64_t *ms;        /* seconds, perhaps with decimals, of at most `max` seconds */
     int64_t min, max;
 };
 

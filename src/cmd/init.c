@@ -28,7 +28,7 @@ static const struct question {
 struct init {
     const char *config_path, *secret_file;
     const char *given[CONFIG_KEYS]; /* from the options; the secret's file is apart */
-    bool no_input;
+    bool no_input, has_terminal;
     struct config config;
 };
 
@@ -68,7 +68,8 @@ static const char *fallback_of(const struct init *init, enum config_key key)
     return key == CONFIG_ZONE && zone != NULL ? zone : questions[key].fallback;
 }
 
-/* Asks until the answer is good. An empty answer takes what is offered. */
+/* Asks until the answer is good; a pipe has one answer for each question. An empty answer takes
+ * what is offered. ERR_NOT_FOUND: there are no more answers. */
 static int ask(struct init *init, enum config_key key, struct err *e)
 {
     const char *offered = fallback_of(init, key);
@@ -85,28 +86,55 @@ static int ask(struct init *init, enum config_key key, struct err *e)
             break;
         struct str text = answer.len > 0 ? buf_str(&answer) : str_of(offered);
         result = config_set(&init->config, key, text, e);
-        if (result != 0)
+        if (result != 0 && init->has_terminal)
             fprintf(stderr, "%s\n", e->msg);
-    } while (result != 0);
+    } while (result != 0 && init->has_terminal);
     buf_wipe(&answer);
     return result;
 }
 
-static int complete(struct init *init, bool is_asking, struct err *e)
+static bool is_given(const struct init *init, enum config_key key)
 {
-    for (int key = 0; key <= CONFIG_SECRET; key++) {
-        bool is_given = init->given[key] != NULL ||
-                        (key == CONFIG_SECRET && init->secret_file != NULL);
-        const char *offered = fallback_of(init, (enum config_key)key);
-        if (is_asking && !is_given) {
-            if (ask(init, (enum config_key)key, e) != 0)
+    return init->given[key] != NULL || (key == CONFIG_SECRET && init->secret_file != NULL);
+}
+
+/* What is offered, or the error that names the option. */
+static int take_fallback(struct init *init, enum config_key key, struct err *e)
+{
+    const char *offered = fallback_of(init, key);
+
+    if (offered == NULL)
+        return err_set(e, ERR_USAGE, "%s is not known: give %s", config_key_name(key),
+                       questions[key].option);
+    return config_set(&init->config, key, str_of(offered), e);
+}
+
+/* Somebody is there; or something cannot be known without the answers that a pipe may bring. A
+ * script that gives everything waits for no input. */
+static bool is_asking(const struct init *init)
+{
+    bool is_known = true;
+
+    for (int key = 0; key <= CONFIG_SECRET; key++)
+        is_known = is_known && fallback_of(init, (enum config_key)key) != NULL;
+    return !init->no_input && (init->has_terminal || !is_known);
+}
+
+static int complete(struct init *init, struct err *e)
+{
+    bool asks = is_asking(init);
+
+    for (int i = 0; i <= CONFIG_SECRET; i++) {
+        enum config_key key = (enum config_key)i;
+        int result = -1;
+        if (asks && !is_given(init, key)) {
+            result = ask(init, key, e);
+            if (result != 0 && (init->has_terminal || e->code != ERR_NOT_FOUND))
                 return -1;
-        } else if (offered == NULL) {
-            return err_set(e, ERR_USAGE, "%s is not known: give %s",
-                           config_key_name((enum config_key)key), questions[key].option);
-        } else if (config_set(&init->config, (enum config_key)key, str_of(offered), e) != 0) {
-            return -1;
+            asks = result == 0;
         }
+        if (result != 0 && take_fallback(init, key, e) != 0)
+            return -1;
     }
     return 0;
 }
@@ -169,14 +197,14 @@ static int save(const struct init *init, struct err *e)
 
 static int run(struct init *init, bool is_quiet)
 {
-    bool is_asking = !init->no_input && isatty(STDIN_FILENO);
     struct err e = {0};
 
+    init->has_terminal = isatty(STDIN_FILENO);
     if (config_load(&init->config, init->config_path, &e) != 0 && e.code != ERR_NOT_FOUND) {
         cmd_warn("init", &e);
         return CMD_FAILED;
     }
-    if (take_options(init, &e) != 0 || complete(init, is_asking, &e) != 0) {
+    if (take_options(init, &e) != 0 || complete(init, &e) != 0) {
         cmd_warn("init", &e);
         return e.code == ERR_USAGE ? CMD_USAGE : CMD_FAILED;
     }

@@ -34,9 +34,9 @@ static int read_line(struct buf *answer, struct err *e)
             continue;
         if (n < 0)
             return err_errno(e, ERR_FAILED, errno, "cannot read the answer");
-        if (n == 0)
-            return err_set(e, ERR_FAILED, "the input ended before all was answered");
-        if (c == '\n')
+        if (n == 0 && answer->len == 0)
+            return err_set(e, ERR_NOT_FOUND, "the input ended before all was answered");
+        if (n == 0 || c == '\n')
             return buf_check(answer, e);
         if (answer->len >= PROMPT_MAX_BYTES)
             return err_set(e, ERR_TOO_LARGE, "an answer of more than %d bytes", PROMPT_MAX_BYTES);
@@ -77,8 +77,11 @@ static int ask_hidden(const char *text, const char *offered, struct buf *answer,
 int prompt_ask(const char *text, const char *offered, bool is_secret, struct buf *answer,
                struct err *e)
 {
-    if (is_secret)
+    if (is_secret && isatty(STDIN_FILENO))
         return ask_hidden(text, offered, answer, e);
     print_question(text, offered);
-    return read_line(answer, e);
+    int result = read_line(answer, e);
+    if (!isatty(STDIN_FILENO))
+        fputc('\n', stderr);
+    return result;
 }

@@ -1,4 +1,5 @@
-/* Questions on a terminal. A secret is not echoed; a signal gives the terminal back as it was. */
+/* Questions, on a terminal or answered by a pipe. A terminal does not echo a secret; a signal gives
+ * it back as it was. */
 #ifndef CMD_PROMPT_H
 #define CMD_PROMPT_H
 
@@ -10,7 +11,7 @@
 enum { PROMPT_MAX_BYTES = 4096 };
 
 /* Prints "text [offered]: " to stderr (offered may be NULL) and reads a line of stdin into *answer,
- * without its end. ERR_FAILED at the end of the input. */
+ * without its end. ERR_NOT_FOUND at the end of the input. */
 int prompt_ask(const char *text, const char *offered, bool is_secret, struct buf *answer,
                struct err *e);
 

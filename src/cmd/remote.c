@@ -48,6 +48,13 @@ static bool is_late(void *ctx)
     return remote_is_late(ctx);
 }
 
+void remote_set_waiting(struct remote *remote, bool is_quiet)
+{
+    remote->gateway.is_waited_for = true;
+    if (!is_quiet)
+        remote->gateway.watch.on_note = show_note;
+}
+
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms)
 {
     remote->deadline_ms = deadline_ms;
@@ -132,6 +139,7 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
     int result;
 
     remote->bar = &bar;
+    remote_set_waiting(remote, fetch->is_quiet);
     result = fetch_file(&remote->gateway, &remote->store, &options, path, e);
     remote->bar = NULL;
     remote_bar_end(&bar);

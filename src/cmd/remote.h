@@ -54,6 +54,9 @@ struct remote_bar {
 void remote_bar_show(struct remote_bar *bar, const char *what, int64_t bytes, int64_t size);
 void remote_bar_end(struct remote_bar *bar);
 
+/* The user waits anyway: what does not answer is asked for a while, and that is said. */
+void remote_set_waiting(struct remote *remote, bool is_quiet);
+
 /* Calls of the gateway are given up at that time (clock_now_ms()). What fails when remote_is_late
  * failed because of it. */
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms);

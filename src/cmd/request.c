@@ -10,7 +10,7 @@
 #include "zone/resource.h"
 
 enum {
-    DEFAULT_TIMEOUT_S = 5,
+    DEFAULT_TIMEOUT_MS = 5000,
     MAX_TIMEOUT_S = 24 * 3600,
     LAST_GRACE_MS = 1000 /* with --wait: an answer that comes with the end is still taken */
 };
@@ -26,7 +26,7 @@ struct answer {
 struct request {
     struct kachery_uri uri;
     const char *resource;
-    int64_t timeout_s; /* -1: not given */
+    int64_t timeout_ms; /* -1: not given */
     bool is_wait, is_json, is_quiet;
 };
 
@@ -117,9 +117,10 @@ static int ask_resource(struct remote *remote, const struct request *request, in
     struct remote_bar bar = {.is_quiet = request->is_quiet};
     struct resource_wait wait = {.every_ms = remote_ask_every_ms(request->is_quiet),
                                  .deadline_ms = CLOCK_NEVER_MS,
+                                 .gateway = &remote->gateway,
                                  .on_status = show_status,
                                  .ctx = &bar};
-    int64_t timeout_s = request->timeout_s < 0 ? DEFAULT_TIMEOUT_S : request->timeout_s;
+    int64_t timeout_ms = request->timeout_ms < 0 ? DEFAULT_TIMEOUT_MS : request->timeout_ms;
     struct resource resource = {0};
     struct upload_status status;
     struct buf text = {0};
@@ -127,13 +128,12 @@ static int ask_resource(struct remote *remote, const struct request *request, in
 
     if (resource_init(&resource, &remote->gateway, request->resource, e) != 0)
         return -1;
-    if (request->timeout_s >= 0)
-        wait.deadline_ms = began_ms + 1000 * request->timeout_s;
+    if (request->timeout_ms >= 0)
+        wait.deadline_ms = began_ms + request->timeout_ms;
     if (request->is_wait)
-        result = resource_request_wait(&resource, remote->http, request->uri.hash, &wait, &status,
-                                       &text, e);
+        result = resource_request_wait(&resource, request->uri.hash, &wait, &status, &text, e);
     else
-        result = resource_request(&resource, remote->http, request->uri.hash, 1000 * timeout_s,
+        result = resource_request(&resource, remote->http, request->uri.hash, timeout_ms,
                                   &status, &text, e);
     remote_bar_end(&bar);
     if (result == 0) {
@@ -188,12 +188,14 @@ static int run(const struct request *request)
 
     if (remote_open(&remote, "request", REMOTE_KEYS_IF_THERE, &e) != 0)
         return cmd_fail("request", &e);
-    if (request->is_wait && request->timeout_s >= 0)
-        remote_set_deadline(&remote,
-                            clock_now_ms() + 1000 * request->timeout_s + LAST_GRACE_MS);
+    if (request->is_wait)
+        remote_set_waiting(&remote, request->is_quiet);
+    if (request->is_wait && request->timeout_ms >= 0)
+        remote_set_deadline(&remote, clock_now_ms() + request->timeout_ms + LAST_GRACE_MS);
     if (find(&remote, request, &answer, &e) != 0) {
         if (remote_is_late(&remote))
-            err_set(&e, ERR_TIMEOUT, "no answer within %lld s", (long long)request->timeout_s);
+            err_set(&e, ERR_TIMEOUT, "no answer within %g s",
+                    (double)request->timeout_ms / 1000);
         if (e.code == ERR_USAGE) {
             remote_close(&remote);
             return cmd_fail("request", &e);
@@ -208,10 +210,10 @@ static int run(const struct request *request)
 
 int cmd_request(int argc, char **argv)
 {
-    struct request request = {.timeout_s = -1};
+    struct request request = {.timeout_ms = -1};
     const struct cmd_option options[] = {
         {.name = "resource", .value = &request.resource},
-        {.name = "timeout", .number = &request.timeout_s, .max = MAX_TIMEOUT_S},
+        {.name = "timeout", .ms = &request.timeout_ms, .max = MAX_TIMEOUT_S},
         {.name = "wait", .flag = &request.is_wait},
         {.name = "json", .flag = &request.is_json},
         {0},

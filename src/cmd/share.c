@@ -1,7 +1,9 @@
 /* share: what has to be right before the daemon runs, then the daemon. */
 #include <signal.h>
+#include <string.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "daemon/keeper.h"
@@ -31,6 +33,9 @@ static int load_config(struct share *share, struct err *e)
         return -1;
     }
     if (config_complete(&share->config, path, e) != 0)
+        return -1;
+    char *secret = share->config.values[CONFIG_SECRET];
+    if (secret_add(secret, strlen(secret), e) != 0)
         return -1;
     return config_check_zone(&share->config, e);
 }
@@ -173,6 +178,7 @@ int cmd_share(int argc, char **argv)
         cmd_warn("share", &e);
         status = CMD_FAILED;
     }
+    secret_remove(share.config.values[CONFIG_SECRET]);
     config_deinit(&share.config);
     lease_deinit(&share.lease);
     buf_free(&share.status_path);

@@ -84,8 +84,11 @@ static enum sources_step look_at(struct sources *s, int64_t *size, struct err *e
     }
     kind = hash_kind_of(st.st_mode);
     if (kind != NULL) {
-        err_set(e, ERR_FAILED, "is %s: want a regular file%s", kind,
-                S_ISDIR(st.st_mode) ? ", or -r for all files below it" : "");
+        if (!S_ISDIR(st.st_mode))
+            err_set(e, ERR_FAILED, "is %s: want a regular file", kind);
+        else
+            err_set(e, ERR_FAILED, "is %s: want a regular file, or %s for all files below it", kind,
+                    s->options.for_trees);
         return SOURCES_BAD;
     }
     *size = st.st_size;

@@ -17,6 +17,7 @@ struct sources_options {
     size_t path_count;
     const char *list;         /* a file's name, "-" for standard input, or NULL */
     bool is_nul_separated, is_recursive;
+    const char *for_trees; /* what to use for a directory instead: for the error about it */
     const struct stat *skipped; /* a directory to leave out of trees, or NULL */
 };
 

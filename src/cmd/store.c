@@ -6,6 +6,7 @@
 
 #include "base/env.h"
 #include "base/fs.h"
+#include "base/leftover.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
@@ -68,6 +69,7 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
     int result;
 
     run->what = "copying";
+    store_tidy(&run->remote.store);
     interrupt_note();
     result = add_file(&run->remote.store, STORE_COPY, path, &watch, &added, e);
     remote_bar_end(&run->bar);
@@ -135,11 +137,15 @@ static int store_in_folder(struct run *run, const char *path, struct stored *out
     int from = -1, to = -1, result = -1;
     struct stat st;
 
-    buf_printf(&base, "%s/sha1/incoming", run->folder);
-    if (buf_check(&base, e) != 0 || hash_open(path, &from, &st, e) != 0 ||
-        fs_make_parents(buf_cstr(&base), e) != 0 ||
-        fs_open_temporary(buf_cstr(&base), 0666, &temporary, &to, e) != 0)
+    /* A folder of their own: that of the files may hold very many. */
+    buf_printf(&base, "%s/sha1/.incoming/file", run->folder);
+    if (buf_cstr(&base), buf_check(&base, e) != 0 || hash_open(path, &from, &st, e) != 0 ||
+        fs_make_parents(buf_cstr(&base), e) != 0)
         goto out;
+    leftover_clean(buf_cstr(&base));
+    if (fs_open_temporary(buf_cstr(&base), 0666, &temporary, &to, e) != 0)
+        goto out;
+    leftover_hold(to);
     interrupt_guard(NULL, buf_cstr(&temporary));
     run->size = st.st_size;
     result = copy_to_folder(run, from, &st, to, buf_cstr(&temporary), out, e);

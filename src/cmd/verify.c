@@ -229,6 +229,7 @@ static int run(struct verify *v, const struct cmd_args *args, struct err *e)
         if (v->ahead == NULL)
             return cmd_fail("verify", e);
         run.look_ahead = count_entries;
+        store_list_tidy(v->all);
     }
     int status = batch_run(&run, e);
     if (status < 0)

@@ -35,12 +35,6 @@ void config_deinit(struct config *c)
     *c = (struct config){0};
 }
 
-void config_forget_secret(struct config *c)
-{
-    if (c != NULL && c->values[CONFIG_SECRET] != NULL)
-        explicit_bzero(c->values[CONFIG_SECRET], strlen(c->values[CONFIG_SECRET]));
-}
-
 /* Control characters would break the file's lines, and proxies die on text that is not UTF-8. */
 static bool is_printable(struct str value)
 {

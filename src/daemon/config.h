@@ -37,9 +37,6 @@ struct config {
 /* Wipes and releases. NULL-safe. */
 void config_deinit(struct config *c);
 
-/* Overwrites the proxy's secret: for children, which do not need it. NULL-safe. */
-void config_forget_secret(struct config *c);
-
 /* "resourceName", … */
 const char *config_key_name(enum config_key key);
 

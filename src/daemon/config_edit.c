@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/leftover.h"
 #include "base/yaml.h"
 #include "daemon/config.h"
 
@@ -254,6 +255,7 @@ int config_save(const struct config *c, const char *path, struct err *e)
         *e = missing;
         goto out;
     }
+    leftover_clean(where);
     if (config_edit(c, buf_str(&old), path, &made, e) == 0)
         result = fs_write_file(where, buf_str(&made), FS_DURABLE | FS_PRIVATE, e);
 out:

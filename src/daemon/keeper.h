@@ -11,7 +11,6 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "daemon/config.h"
 #include "daemon/lease.h"
 #include "proc/pollset.h"
 
@@ -24,7 +23,6 @@ struct keeper_options {
     const char *status_path;   /* borrowed */
     const char *log_path;      /* borrowed; NULL: standard error */
     int64_t renew_ms;
-    struct config *config; /* borrowed; the child wipes its secret */
 };
 
 /* Starts the child. From here on log_line reaches it. */

@@ -9,14 +9,18 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/leftover.h"
 #include "base/log.h"
 #include "daemon/keeper.h"
 #include "proc/frame.h"
+#include "store/store.h"
+
+enum { TIDY_MS = 24 * 3600 * 1000 };
 
 struct worker {
     int fd;
     const struct keeper_options *options;
-    int64_t renew_at_ms;
+    int64_t renew_at_ms, tidy_at_ms;
     struct err trouble; /* the last that was told, so that it is told once */
     struct buf in, out;
 };
@@ -46,6 +50,18 @@ static void open_log(struct worker *w)
 
     if (w->options->log_path != NULL && log_open(w->options->log_path, &e) != 0)
         tell_trouble(w, &e);
+}
+
+/* What killed processes left, of ours and in the local store. */
+static void tidy(struct worker *w)
+{
+    struct store store;
+
+    w->tidy_at_ms = clock_now_ms() + TIDY_MS;
+    leftover_clean(w->options->status_path);
+    if (store_init(&store, NULL) == 0)
+        store_tidy(&store);
+    store_deinit(&store);
 }
 
 static void renew(struct worker *w)
@@ -95,6 +111,8 @@ static enum io wait_for_message(struct worker *w)
         int64_t left_ms = w->renew_at_ms - clock_now_ms();
         if (left_ms <= 0) {
             renew(w);
+            if (clock_now_ms() >= w->tidy_at_ms)
+                tidy(w);
             continue;
         }
         int ready = poll(&p, 1, (int)left_ms);
@@ -111,10 +129,10 @@ int keeper_worker_run(int fd, void *ctx)
     enum io got = IO_DONE;
     bool is_over = false;
 
-    config_forget_secret(w.options->config);
     log_set_sink(NULL, NULL);
     open_log(&w);
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
+    tidy(&w);
     while (!is_over && (got = wait_for_message(&w)) == IO_DONE) {
         struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
         is_over = !take_message(&w, message);

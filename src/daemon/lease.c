@@ -1,5 +1,6 @@
 #include "daemon/lease.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/leftover.h"
 #include "base/random.h"
 
 enum {
@@ -128,46 +130,24 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
     return result;
 }
 
-static int64_t mtime_ms(const struct stat *st)
-{
-    return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
-}
-
-/* By the clock of the host that keeps the folder: a file made now tells what that clock says. */
-static int stat_now(const char *folder, struct stat *now, struct err *e)
-{
-    char suffix[17];
-    int result = -1;
-
-    random_hex(suffix, sizeof suffix - 1);
-    char *probe = path_in(folder, "probe", suffix);
-    if (probe == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
-    int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 || fstat(fd, now) != 0)
-        err_errno(e, ERR_FAILED, errno, "cannot tell the time at %s", folder);
-    else
-        result = 0;
-    if (fd >= 0) {
-        close(fd);
-        unlink(probe);
-    }
-    free(probe);
-    return result;
-}
-
-/* How long ago a file was written. One from the future, that is from before the clock was set
- * back, is of now from now on: nobody waits until that time comes. ERR_NOT_FOUND: it is gone. */
+/* How long ago a file was written, by the clock of the host that keeps the folder. One from the
+ * future, that is from before the clock was set back, is of now from now on: nobody waits until
+ * that time comes. ERR_NOT_FOUND: it is gone. */
 static int age_ms(const char *folder, const char *file, int64_t *age, struct err *e)
 {
-    struct stat then, now;
+    char *probe = path_in(folder, "probe", "");
+    struct stat then;
+    int64_t now_ms;
+    int result = probe == NULL ? err_set(e, ERR_FAILED, "out of memory")
+                               : fs_time_beside(probe, &now_ms, e);
 
-    if (stat_now(folder, &now, e) != 0)
+    free(probe);
+    if (result != 0)
         return -1;
     if (stat(file, &then) != 0)
         return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno,
                          "cannot look at %s", file);
-    *age = mtime_ms(&now) - mtime_ms(&then);
+    *age = now_ms - fs_mtime_ms(&then);
     if (*age >= 0)
         return 0;
     *age = 0;
@@ -309,6 +289,25 @@ static int take(const struct lease *l, struct lease_holder *other, struct err *e
     return result;
 }
 
+/* Removes what killed processes left in the folder, which is all ours. */
+static void clean(const char *folder)
+{
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct str name = str_of(entry->d_name);
+        if (!str_starts_with(name, STR("after.")) && !fs_is_temporary(name))
+            continue;
+        char *path = path_in(folder, entry->d_name, "");
+        if (path != NULL)
+            leftover_remove(path, LEFTOVER_SECONDS);
+        free(path);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lease_holder *other,
                struct err *e)
 {
@@ -318,8 +317,10 @@ int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lea
     if (l->folder == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     describe_self(&l->self);
-    if (take(l, other, &cause) == 0)
+    if (take(l, other, &cause) == 0) {
+        clean(folder);
         return 0;
+    }
     if (e != NULL)
         *e = cause;
     lease_deinit(l);

@@ -5,7 +5,7 @@
 #ifndef DAEMON_LOOKUP_WORKER_H
 #define DAEMON_LOOKUP_WORKER_H
 
-/* A process_options.run; `ctx` is the struct config, whose secret the worker wipes. */
+/* A process_options.run; `ctx` is not used. */
 int lookup_worker_run(int fd, void *ctx);
 
 #endif

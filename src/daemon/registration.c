@@ -56,7 +56,6 @@ static int run(int fd, void *ctx)
     struct err e = {0};
     int result = http == NULL ? err_set(&e, ERR_FAILED, "out of memory") : 0;
 
-    config_forget_secret(r->config);
     if (result == 0)
         result = store_init(&store, &e);
     if (result == 0)

@@ -16,7 +16,7 @@
 enum registration_state { REGISTRATION_UNKNOWN, REGISTRATION_DONE, REGISTRATION_MISSING };
 
 struct registration {
-    struct config *config; /* borrowed; the child wipes its secret */
+    const struct config *config; /* borrowed */
     int64_t retry_ms;      /* the first pause; they double up to 16 times that */
     /* private */
     struct process process;

@@ -169,7 +169,7 @@ static int open_children(struct supervisor *s, struct err *e)
     const struct intervals *t = o->intervals;
 
     s->lookups = lookups_new(&(struct lookups_options){
-        .process = {.name = "kachery-lookup", .run = lookup_worker_run, .ctx = o->config},
+        .process = {.name = "kachery-lookup", .run = lookup_worker_run},
         .slow_ms = t->lookup_slow_ms,
         .lost_ms = t->lookup_lost_ms,
         .on_found = on_found,
@@ -221,8 +221,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->keeper = keeper_new(&(struct keeper_options){.lease = o->lease,
                                                     .status_path = o->status_path,
                                                     .log_path = o->log_path,
-                                                    .renew_ms = o->intervals->lease_refresh_ms,
-                                                    .config = o->config},
+                                                    .renew_ms = o->intervals->lease_refresh_ms},
                            e);
     if (s->keeper == NULL || open_children(s, e) != 0 || open_parts(s, e) != 0)
         return -1;

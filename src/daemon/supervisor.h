@@ -16,7 +16,7 @@
 enum supervisor_hangup { HANGUP_STOPS, HANGUP_IGNORED, HANGUP_REOPENS_LOG };
 
 struct supervisor_options {
-    struct config *config; /* complete; children wipe its secret in their memory */
+    const struct config *config; /* complete */
     const struct intervals *intervals;
     const struct lease *lease; /* taken */
     const char *status_path;

@@ -220,7 +220,6 @@ int upload_worker_run(int fd, void *ctx)
     struct err e = {0};
     int opened, status = 0;
 
-    config_forget_secret(options->config);
     opened = open_worker(&w, options->config->values[CONFIG_ZONE], &e);
     while (!w.is_alone && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         if (!take_job(&w)) {

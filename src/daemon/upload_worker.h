@@ -16,7 +16,7 @@
 #include "daemon/config.h"
 
 struct upload_worker {
-    struct config *config; /* the worker wipes its secret */
+    const struct config *config;
     int64_t max_cpu_ms; /* after so much processor time it is spent */
 };
 

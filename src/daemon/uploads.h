@@ -17,7 +17,7 @@ struct uploads;
 
 struct uploads_options {
     struct jobs *jobs;                 /* borrowed */
-    struct config *config;             /* borrowed; the workers wipe its secret */
+    const struct config *config;       /* borrowed */
     const struct intervals *intervals; /* borrowed */
 };
 

@@ -8,6 +8,7 @@
 #include "proc/frame.h"
 
 #define SILENCE "the name servers do not answer, or fail"
+#define NO_SUCH_NAME "no such name"
 
 /* A child's question, and its answer: a literal a line, or '!' and a reason. */
 struct question {
@@ -19,7 +20,7 @@ static const char *reason_of(int status)
 {
     switch (status) {
     case EAI_AGAIN: return SILENCE;
-    case EAI_NONAME: return "no such name";
+    case EAI_NONAME: return NO_SUCH_NAME;
     default: return gai_strerror(status);
     }
 }
@@ -122,8 +123,10 @@ static bool take_answer(struct resolve *r, struct str text, struct str *reason)
 
 static enum io fail(struct resolve *r, const char *reason, struct err *e)
 {
+    enum err_code code = strcmp(reason, NO_SUCH_NAME) == 0 ? ERR_NO_HOST : ERR_NETWORK;
+
     resolve_cancel(r);
-    err_set(e, ERR_NETWORK, "cannot find the address of %s: %s", r->host, reason);
+    err_set(e, code, "cannot find the address of %s: %s", r->host, reason);
     return IO_ERR;
 }
 

@@ -33,8 +33,9 @@ struct resolve {
 int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t deadline_ms,
                   struct err *e);
 
-/* IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ. IO_ERR: ERR_NETWORK "cannot find the
- * address of HOST: …" with the reason. */
+/* IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ. IO_ERR: "cannot find the
+ * address of HOST: …" with the reason; ERR_NO_HOST when the name servers say that there is none,
+ * else ERR_NETWORK. */
 enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e);
 
 void resolve_poll(const struct resolve *r, struct pollset *set);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "proc/descriptors.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -176,8 +177,7 @@ static void be_child(const struct process_options *options, int fd, pid_t parent
         _exit(0); /* it ended before we asked to be told */
     children.count = 0;
     reset_signals();
-    if (options->forget != NULL)
-        options->forget(options->ctx);
+    secret_wipe_all();
     kept[count++] = fd;
     for (size_t i = 0; i < options->keep_count && i < PROCESS_MAX_KEPT; i++)
         kept[count++] = options->keep_fds[i];

@@ -22,8 +22,6 @@ struct process_options {
     /* The child's life: `fd` is its end (blocking). Its return value is the exit status. */
     int (*run)(int fd, void *ctx);
     void *ctx;
-    /* Called first in the child: wipe secrets that it does not need. May be NULL. */
-    void (*forget)(void *ctx);
     const int *keep_fds; /* descriptors to keep open besides 0-2 and fd; at most PROCESS_MAX_KEPT */
     size_t keep_count;
     /* Address space that the child may map besides what is mapped at the fork (RLIMIT_AS);
@@ -35,9 +33,9 @@ struct process_options {
 enum { PROCESS_MAX_KEPT = 16 };
 
 /*
- * Forks. The child: closes every other descriptor, resets signal handlers and mask, sets
- * PDEATHSIG (SIGKILL; and checks for the race), core limit 0, address space limit, descriptors
- * raised to the hard limit; runs; _exit()s without flushing the parent's stdio.
+ * Forks. The child: overwrites what secret.h knows, closes every other descriptor, resets signal
+ * handlers and mask, sets PDEATHSIG (SIGKILL; and checks for the race), core limit 0, address space
+ * limit, descriptors raised to the hard limit; runs; _exit()s without flushing the parent's stdio.
  * The child ignores SIGINT, SIGTERM, SIGHUP and SIGQUIT: sent to a whole group by a terminal or a
  * service manager, they are for the parent, which decides when its children end. It also ignores
  * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write fails and is told).

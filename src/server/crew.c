@@ -318,7 +318,6 @@ static struct worker *start_worker(struct crew *crew)
 {
     struct process_options options = {.name = crew->options.name,
                                       .run = crew->options.run,
-                                      .forget = crew->options.forget,
                                       .niceness = crew->options.niceness,
                                       .ctx = crew->options.ctx};
     struct worker *worker = crew->workers;

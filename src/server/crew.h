@@ -40,7 +40,6 @@ struct crew_options {
     int niceness;     /* of the workers, see process_options */
     /* The worker's life; usually sets up its routes and calls crew_worker_run. */
     int (*run)(int fd, void *ctx);
-    void (*forget)(void *ctx); /* first thing in a worker: wipe what it must not know */
     void *ctx;
     /* A worker gave a connection back; the callee owns `fd`. `tag` is the connection's, as the
      * hub's http_server knew it. */

@@ -187,14 +187,6 @@ static int run_bucket(int fd, void *ctx)
     return crew_worker_run(fd, &options);
 }
 
-static void forget(void *ctx)
-{
-    struct hub *hub = ctx;
-
-    if (hub->proxy != NULL)
-        proxy_forget(hub->proxy);
-}
-
 /* A worker has done what was asked of it: the connection's next request may be for anybody. */
 static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
 {
@@ -221,7 +213,6 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
                                    .kill_ms = hub->times.worker_kill_ms,
                                    .niceness = niceness,
                                    .run = run,
-                                   .forget = forget,
                                    .ctx = hub,
                                    .on_return = on_return,
                                    .on_closed = on_closed,

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/secret.h"
 #include "proto/message.h"
 #include "server/proxy_state.h"
 
@@ -29,7 +30,9 @@ struct proxy *proxy_new(const struct proxy_options *options, struct err *e)
     }
     proxy->options = *options;
     buf_put(&proxy->secret, options->secret);
-    if (buf_check(&proxy->secret, e) != 0) {
+    if (buf_check(&proxy->secret, e) != 0 ||
+        secret_add(proxy->secret.data, proxy->secret.len, e) != 0) {
+        buf_wipe(&proxy->secret);
         free(proxy);
         return NULL;
     }
@@ -49,6 +52,7 @@ void proxy_free(struct proxy *proxy)
         if (resource != NULL && resource->daemon == daemon)
             proxy_resource_lose_daemon(resource, false);
     }
+    secret_remove(proxy->secret.data);
     buf_wipe(&proxy->secret);
     buf_free(&proxy->text);
     free(proxy->slots);
@@ -176,9 +180,4 @@ size_t proxy_daemons(const struct proxy *proxy)
 bool proxy_is_empty(const struct proxy *proxy)
 {
     return proxy->daemon_count == 0 && proxy->waiting == 0;
-}
-
-void proxy_forget(struct proxy *proxy)
-{
-    buf_wipe(&proxy->secret);
 }

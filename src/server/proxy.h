@@ -72,7 +72,4 @@ size_t proxy_daemons(const struct proxy *proxy);
 /* True when no daemon is connected and nobody waits. */
 bool proxy_is_empty(const struct proxy *proxy);
 
-/* For a child process: overwrites the secret. */
-void proxy_forget(struct proxy *proxy);
-
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/leftover.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -50,6 +51,7 @@ static int open_key(struct site *site, struct err *e)
     int lock, result;
 
     buf_printf(&path, "%s/.hub/url-key", site->dir);
+    leftover_clean(buf_cstr(&path));
     result = read_key(site, buf_cstr(&path), e);
     if (result != 0 && e->code == ERR_NOT_FOUND && site_lock(site, &lock, e) == 0) {
         result = read_key(site, buf_cstr(&path), e);
@@ -80,6 +82,7 @@ int site_open_settings(const struct site *site, const struct site_zone *zone, st
     int result = 0;
 
     site_put_path(site, zone, STR("settings/authorizationSettings.yaml"), &path);
+    leftover_clean(buf_cstr(&path));
     if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
         result = fs_make_parents(buf_cstr(&path), e) != 0
                      ? -1

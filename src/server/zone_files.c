@@ -1,9 +1,11 @@
 #include "server/zone_files.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/hex.h"
+#include "base/leftover.h"
 #include "proto/kachery_uri.h"
 #include "zone/identity.h"
 
@@ -162,10 +164,22 @@ int zone_files_authorization(const struct site *site, const struct site_zone *zo
 
 /* ---- registering ---- */
 
+/* One that was not written to its end is tried again by its client, not by us: any name. */
+static void clean_folder_of(const char *path)
+{
+    struct buf folder = {0};
+
+    buf_append(&folder, path, (size_t)(strrchr(path, '/') + 1 - path));
+    if (!folder.failed)
+        leftover_clean(buf_cstr(&folder));
+    buf_free(&folder);
+}
+
 static int write_file(const char *path, const struct buf *text, struct err *e)
 {
     if (buf_check(text, e) != 0 || fs_make_parents(path, e) != 0)
         return -1;
+    clean_folder_of(path);
     return fs_write_file(path, buf_str(text), FS_DURABLE, e);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/leftover.h"
 #include "store/hash_cache.h"
 #include "store/record.h"
 
@@ -18,16 +19,6 @@
 #endif
 
 enum { TRIES = 2, SYNC_EACH_SIZE = 1 << 20 };
-
-/* Appends the name without suffix: of a copy whose hash is not known yet, a place in its tree. */
-static void put_staging_path(const struct store *s, const struct add_staged *staged,
-                             struct buf *out)
-{
-    if (staged->kind == STORE_LINK)
-        store_put_link_path(s, staged->hash, out);
-    else
-        buf_printf(out, "%s/sha1/copy", s->dir);
-}
 
 static void put_final_path(const struct store *s, const struct add_staged *staged,
                            struct buf *out)
@@ -45,7 +36,7 @@ static int open_staged(const struct store *s, struct add_staged *staged, struct 
     struct buf base = {0};
     int status = -1;
 
-    put_staging_path(s, staged, &base);
+    store_put_staging_path(s, staged->kind, &base);
     const char *path = buf_cstr(&base);
     if (buf_check(&base, e) != 0)
         goto out;
@@ -174,6 +165,7 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
         return -1;
     status = open_staged(s, staged, &name, &to, e);
     if (status == 0) {
+        leftover_hold(to);
         status = copy_steadily(s, path, &job, to, e);
         /* A large copy is synced by the process that wrote it, beside the others' work. */
         status = close_staged(to, buf_cstr(&name), job.size >= SYNC_EACH_SIZE, status, e);
@@ -212,7 +204,7 @@ static char *temporary_name(const struct store *s, const struct add_staged *stag
 {
     struct buf name = {0};
 
-    put_staging_path(s, staged, &name);
+    store_put_staging_path(s, staged->kind, &name);
     buf_puts(&name, staged->suffix);
     char *text = buf_take(&name);
     if (text == NULL)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/hex.h"
+#include "base/leftover.h"
 #include "base/quote.h"
 #include "store/store.h"
 #include "store/tree.h"
@@ -13,6 +14,7 @@ struct store_list {
     const struct store *store;
     enum store_kind kind;
     struct tree *tree; /* NULL: this kind's tree is not there */
+    bool is_tidying;
     size_t root_len;
 };
 
@@ -77,6 +79,32 @@ static bool is_object(const char *path, char hash[SHA1_HEX + 1])
     return true;
 }
 
+void store_list_tidy(struct store_list *list)
+{
+    struct buf path = {0};
+
+    list->is_tidying = true;
+    store_tidy(list->store);
+    buf_printf(&path, "%s/mutables/@compute_sha1_cache/", list->store->dir);
+    leftover_clean(buf_cstr(&path));
+    buf_free(&path);
+}
+
+/* A file that is no object: <hash>.tmp.XXXXXXXX or <hash>.part is what was to become one. */
+static void tidy_one(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct str name = str_of(slash == NULL ? path : slash + 1);
+    struct str rest = str_slice(name, SHA1_HEX, name.len);
+
+    if (!hex_is_lower(str_slice(name, 0, SHA1_HEX), SHA1_HEX))
+        return;
+    if (str_starts_with(rest, STR(".tmp.")))
+        leftover_remove(path, LEFTOVER_SECONDS);
+    else if (str_equal(rest, STR(".part")))
+        leftover_remove(path, LEFTOVER_RESUMED_SECONDS);
+}
+
 /* 1 and the next hash of this tree, 0 at its end, -1 for what cannot be read. */
 static int next_object(struct store_list *list, char hash[SHA1_HEX + 1], struct err *e)
 {
@@ -93,6 +121,8 @@ static int next_object(struct store_list *list, char hash[SHA1_HEX + 1], struct 
             return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
         if (is_named)
             return 1;
+        if (list->is_tidying)
+            tidy_one(path);
     }
     tree_close(list->tree);
     list->tree = NULL;

@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "base/fs.h"
+#include "base/leftover.h"
 #include "proto/kachery_uri.h"
 
 /* The value of a variable as an absolute path without trailing slashes; *out is NULL when unset. */
@@ -88,6 +89,23 @@ void store_put_link_path(const struct store *s, const char *hash, struct buf *ou
 {
     buf_puts(out, s->dir);
     kachery_uri_put_object_key(out, STR("/linked_files"), hash);
+}
+
+void store_put_staging_path(const struct store *s, enum store_kind kind, struct buf *out)
+{
+    buf_printf(out, "%s/%s", s->dir, kind == STORE_COPY ? "sha1/copy" : "linked_files/sha1/link");
+}
+
+void store_tidy(const struct store *s)
+{
+    static const enum store_kind kinds[] = {STORE_COPY, STORE_LINK};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct buf path = {0};
+        store_put_staging_path(s, kinds[i], &path);
+        leftover_clean(buf_cstr(&path));
+        buf_free(&path);
+    }
 }
 
 int store_sync(const struct store *s, struct err *e)

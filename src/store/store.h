@@ -92,6 +92,9 @@ struct store_list;
 struct store_list *store_list_open(const struct store *s, struct err *e);
 void store_list_close(struct store_list *list);
 
+/* From now on removes what killed processes left, as it comes by, and in the hash cache. */
+void store_list_tidy(struct store_list *list);
+
 /* 1 and the next entry, as store_lookup_kind describes it; 0 at the end; -1 for something that
  * cannot be read, named by the err: the next call goes on behind it. */
 int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
@@ -100,6 +103,12 @@ int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct sto
 /* Paths, appended: <dir>/sha1/ab/cd/ef/<hash> and <dir>/linked_files/sha1/ab/cd/ef/<hash>. */
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);
 void store_put_link_path(const struct store *s, const char *hash, struct buf *out);
+
+/* <dir>/sha1/copy or <dir>/linked_files/sha1/link: what is added is first written beside that. */
+void store_put_staging_path(const struct store *s, enum store_kind kind, struct buf *out);
+
+/* Removes what killed processes left there. Best effort, and quick: whoever adds calls it. */
+void store_tidy(const struct store *s);
 
 /* Makes everything written so far durable (syncfs of the store's file system). */
 int store_sync(const struct store *s, struct err *e);

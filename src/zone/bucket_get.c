@@ -133,6 +133,13 @@ static struct http_call *ask(struct getting *get, struct err *e)
     return call;
 }
 
+/* Bytes are taken for their hash, wherever they come from. But what was asked for in secret is not
+ * told in the open. */
+static bool may_lead_to(const struct url *from, const struct url *to)
+{
+    return !url_is_websocket(to) && to->userinfo.len == 0 && (url_is_tls(to) || !url_is_tls(from));
+}
+
 /* Where a redirection leads, into get->url. */
 static int follow(struct getting *get, const struct http_head *head, struct str location,
                   struct err *e)
@@ -145,7 +152,7 @@ static int follow(struct getting *get, const struct http_head *head, struct str 
         return -1;
     url_resolve(&target, &base, location);
     is_url = url_parse(&url, buf_str(&target), NULL) == 0;
-    if (is_url && url_is_tls(&url) && !url_is_websocket(&url) && url.userinfo.len == 0) {
+    if (is_url && may_lead_to(&base, &url)) {
         buf_wipe(&get->url);
         get->url = target;
         return 0;
@@ -153,9 +160,10 @@ static int follow(struct getting *get, const struct http_head *head, struct str 
     if (is_url)
         url_put_redacted(&shown, &url);
     else
-        buf_puts(&shown, "what is no https:// URL");
-    err_set(e, ERR_REFUSED, "the bucket answered %d %s to %s: only https:// is followed",
-            head->status, http_head_reason(head->status), buf_cstr(&shown));
+        buf_puts(&shown, "what is no URL");
+    err_set(e, ERR_REFUSED, "the bucket answered %d %s to %s: only https://%s is followed",
+            head->status, http_head_reason(head->status), buf_cstr(&shown),
+            url_is_tls(&base) ? "" : " or http://");
     buf_wipe(&target);
     buf_free(&shown);
     return -1;

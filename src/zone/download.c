@@ -37,7 +37,6 @@ static struct part_options part_for(const struct download_options *options, cons
                                  .hash = options->hash,
                                  .shown = shown,
                                  .size = options->file == NULL ? -1 : options->file->size,
-                                 .is_once = options->file == NULL,
                                  .on_temporary = on_temporary,
                                  .on_bytes = on_bytes,
                                  .ctx = (void *)(uintptr_t)options};
@@ -130,7 +129,7 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
     return result;
 }
 
-/* Reads all of fd into an open part. */
+/* Reads what is missing from fd into an open part. */
 static int copy_bytes(int fd, const char *from, struct part *part, struct err *e)
 {
     char *data = malloc(COPY_CHUNK_BYTES);
@@ -139,7 +138,7 @@ static int copy_bytes(int fd, const char *from, struct part *part, struct err *e
     if (data == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     for (;;) {
-        n = read(fd, data, COPY_CHUNK_BYTES);
+        n = pread(fd, data, COPY_CHUNK_BYTES, (off_t)part->bytes);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -153,21 +152,28 @@ static int copy_bytes(int fd, const char *from, struct part *part, struct err *e
     return n == 0 ? 0 : -1;
 }
 
-/* Copies what is open to its final place, if it has the hash. */
+/* Copies what is open to its final place, if it has the hash. What an earlier time left is gone on
+ * with, unless it turns out to be wrong. */
 static int copy(const struct part_options *options, int fd, const char *from, struct err *e)
 {
     char hash[SHA1_HEX + 1];
+    bool is_continued;
     struct part part;
-    int result = -1;
+    int result = part_open(&part, options, e);
 
-    if (part_open(&part, options, e) != 0 || copy_bytes(fd, from, &part, e) != 0)
-        goto out;
-    if (part_is_right(&part, hash))
+    while (result == 0) {
+        is_continued = part.bytes > 0;
+        result = copy_bytes(fd, from, &part, e);
+        if (result != 0 || part_is_right(&part, hash))
+            break;
+        result = is_continued ? part_restart(&part, e)
+                              : err_set(e, ERR_CHANGED,
+                                        "%s: wrong content: %lld bytes with the SHA-1 %s", from,
+                                        (long long)part.bytes, hash);
+        part.is_spoilt = result != 0;
+    }
+    if (result == 0)
         result = part_publish(&part, e);
-    else
-        err_set(e, ERR_CHANGED, "%s: wrong content: %lld bytes with the SHA-1 %s", from,
-                (long long)part.bytes, hash);
-out:
     part_close(&part);
     return result;
 }

@@ -158,14 +158,14 @@ static enum fetch_result ask(struct fetch *fetch, struct resource *resource, cha
 {
     struct resource_wait wait = {.every_ms = fetch->options->ask_every_ms,
                                  .deadline_ms = CLOCK_NEVER_MS,
+                                 .gateway = fetch->gateway,
                                  .on_status = on_status,
                                  .ctx = fetch};
     enum fetch_result result = FETCH_FAILED;
     struct upload_status status;
     struct buf text = {0};
 
-    if (resource_request_wait(resource, fetch->gateway->http, fetch->options->uri->hash, &wait,
-                              &status, &text, e) != 0) {
+    if (resource_request_wait(resource, fetch->options->uri->hash, &wait, &status, &text, e) != 0) {
         /* Not connected is not the same as not having the file. */
         if (e != NULL && e->code == ERR_NOT_FOUND)
             e->code = ERR_REFUSED;

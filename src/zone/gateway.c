@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/env.h"
+#include "base/secret.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
 #include "zone/gateway_message.h"
@@ -53,7 +54,10 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
         return err_set(e, ERR_FAILED, "out of memory");
     }
     *g = made;
-    return 0;
+    if (secret_add(g->identity.pair, sizeof g->identity.pair, e) == 0)
+        return 0;
+    gateway_deinit(g);
+    return -1;
 }
 
 void gateway_deinit(struct gateway *g)
@@ -61,6 +65,7 @@ void gateway_deinit(struct gateway *g)
     free(g->url);
     free(g->shown);
     free(g->zone);
+    secret_remove(g->identity.pair);
     identity_wipe(&g->identity);
     *g = (struct gateway){0};
 }
@@ -195,18 +200,25 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
     return answer;
 }
 
+static int64_t total_ms(const struct gateway *g)
+{
+    if (g->is_patient)
+        return g->patience.working_ms;
+    return g->is_waited_for ? g->patience.waiting_ms : g->patience.asking_ms;
+}
+
 /* Asks, again and again for what may pass, and gives the parsed answer (caller frees), or NULL. */
 static struct json *ask(struct gateway *g, struct gateway_payload payload, struct err *e)
 {
-    int64_t total_ms = g->is_patient ? g->patience.working_ms : g->patience.asking_ms;
     bool is_corrected = false;
     struct json *answer;
     struct retry retry;
     struct err why = {0};
 
     payload.zone = g->zone;
-    retry_init(&retry, &g->patience, &g->watch, clock_now_ms() + total_ms);
+    retry_init(&retry, &g->patience, &g->watch, clock_now_ms() + total_ms(g));
     retry.least = g->patience.asking_least;
+    retry.is_known = g->is_patient || retry.least > 1;
     do
         answer = ask_once(g, &payload, &retry, &is_corrected, &why);
     while (answer == NULL && retry_again(&retry, &why) == 0);

@@ -20,6 +20,7 @@ struct gateway {
     struct patience patience;
     /* Set by who opened it, for everything that is done with it: */
     struct zone_watch watch;
+    bool is_waited_for; /* for patience.waiting_ms */
     bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
 };
 

@@ -13,6 +13,7 @@
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/hex.h"
+#include "base/leftover.h"
 #include "base/random.h"
 #include "base/sha1.h"
 #include "zone/pem.h"
@@ -188,6 +189,7 @@ static int stage(struct staged *staged, const char *key_dir, const struct key_fi
         err_set(e, ERR_FAILED, "out of memory");
         goto out;
     }
+    leftover_clean(staged->path);
     if (fs_open_temporary(staged->path, file->mode, &staged->temporary, &fd, e) != 0 ||
         fs_write_all(fd, buf_str(&pem), staged->path, e) != 0)
         goto out;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/leftover.h"
 
 enum {
     READ_BYTES = 262144,
@@ -90,7 +91,7 @@ static bool open_stable(struct part *p, bool must_be_new)
     int result = 0;
 
     put_stable_name(p, &path);
-    if (!path.failed && !p->options.is_once)
+    if (!path.failed)
         for (int tries = 0; tries < OPEN_TRIES && result == 0; tries++)
             result = try_stable(buf_cstr(&path), must_be_new, &p->fd);
     if (result == 1) {
@@ -113,6 +114,8 @@ static int open_new(struct part *p, bool must_be_new, struct err *e)
         /* A folder that is not there is not a file that nobody has. */
         return err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "%s", why.msg);
     }
+    if (!p->is_kept)
+        leftover_hold(p->fd);
     return 0;
 }
 

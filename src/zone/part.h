@@ -20,7 +20,6 @@ struct part_options {
     const char *hash;
     const char *shown; /* for messages: what is written */
     int64_t size;      /* -1: not known */
-    bool is_once;      /* nothing to go on with: a temporary file in any case */
     /* Told the name of a file that is worth nothing, then NULL: for signal handlers. May be NULL.
      */
     void (*on_temporary)(void *ctx, const char *temporary);

@@ -13,6 +13,7 @@ static const struct interval_row rows[] = {
     ROW(lost_ms, 300000),
     ROW(call_ms, 60000),
     ROW(asking_ms, 4000),
+    ROW(waiting_ms, 30000),
     ROW(asking_least, 1),
     ROW(working_ms, 300000),
     ROW(expect_ms, 1000),

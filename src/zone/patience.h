@@ -19,6 +19,7 @@ struct patience {
     int64_t lost_ms;        /* and for so long: a line that is down comes back */
     int64_t call_ms;        /* one call of the gateway */
     int64_t asking_ms;      /* a call and its repetitions */
+    int64_t waiting_ms;     /* the same where the user waits anyway: a server that starts again */
     int64_t asking_least;   /* attempts, however long each was silent */
     int64_t working_ms;     /* like asking_ms, where much is done already */
     int64_t expect_ms;      /* for the bucket's word before an upload's body is sent */

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
+#include "zone/retry.h"
 
 enum {
     /* What the proxy gets beyond the daemon's time, and we beyond the proxy's (PROTOCOL.md §4). */
@@ -309,42 +310,69 @@ static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
     return left > 0 ? left : 0;
 }
 
-/* Is the resource, heard before, perhaps only out of reach for a while? */
-static bool is_passing(const struct err *failure, int64_t heard_ms)
+/* A failure that may pass: the proxy is away, or just back, and the daemon is not there yet. */
+static int ask_again(struct retry *retry, bool was_heard, struct err *failure)
 {
-    return heard_ms != CLOCK_NEVER_MS && clock_now_ms() - heard_ms < RESOURCE_PATIENCE_MS &&
-           (failure->code == ERR_TIMEOUT || failure->code == ERR_NOT_FOUND ||
-            failure->code == ERR_NETWORK);
+    bool is_back = failure->code == ERR_NOT_FOUND && (was_heard || retry->attempts > 0);
+
+    if (is_back)
+        failure->code = ERR_NETWORK;
+    int result = retry_again(retry, failure);
+    if (is_back && result != 0)
+        failure->code = ERR_NOT_FOUND;
+    return result;
 }
 
-int resource_request_wait(struct resource *r, struct http_client *http, const char *hash,
-                          const struct resource_wait *wait, struct upload_status *out,
-                          struct buf *text, struct err *e)
+/* Until the next question. */
+static void pause_from(int64_t asked_ms, int64_t deadline_ms)
 {
-    int64_t heard_ms = CLOCK_NEVER_MS, last_ms = CLOCK_NEVER_MS;
+    int64_t next_ms = clock_earlier(asked_ms + RESOURCE_MIN_INTERVAL_MS, deadline_ms);
+    int64_t left_ms = next_ms - clock_now_ms();
+
+    if (left_ms > 0)
+        poll(NULL, 0, (int)left_ms);
+}
+
+static void be_patient(struct retry *retry, const struct resource_wait *wait, int64_t ms)
+{
+    retry_init(retry, &wait->gateway->patience, &wait->gateway->watch,
+               clock_earlier(clock_now_ms() + ms, wait->deadline_ms));
+}
+
+static bool is_over(const struct resource_wait *wait)
+{
+    return wait->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= wait->deadline_ms;
+}
+
+int resource_request_wait(struct resource *r, const char *hash, const struct resource_wait *wait,
+                          struct upload_status *out, struct buf *text, struct err *e)
+{
+    int64_t last_ms = CLOCK_NEVER_MS;
+    bool was_heard = false;
     struct err failure;
+    struct retry retry;
 
     if (wait->deadline_ms != CLOCK_NEVER_MS)
         last_ms = wait->deadline_ms + RESOURCE_LAST_GRACE_MS;
-
+    be_patient(&retry, wait, wait->gateway->patience.waiting_ms);
     for (;;) {
-        int64_t asked_ms = clock_now_ms(), next_ms = asked_ms + RESOURCE_MIN_INTERVAL_MS;
-
+        int64_t asked_ms = clock_now_ms();
         const struct question q = {hash, ask_time(wait, asked_ms), last_ms};
-
-        if (request_once(r, http, &q, out, text, &failure) == 0) {
-            heard_ms = clock_now_ms();
+        if (request_once(r, wait->gateway->http, &q, out, text, &failure) == 0) {
+            was_heard = true;
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
                 return 0;
             if (wait->on_status != NULL)
                 wait->on_status(wait->ctx, out);
-        } else if (!is_passing(&failure, heard_ms)) {
+            pause_from(asked_ms, wait->deadline_ms);
+            be_patient(&retry, wait, RESOURCE_PATIENCE_MS);
+            retry.is_known = true;
+        } else if (ask_again(&retry, was_heard, &failure) != 0) {
+            if (was_heard && retry.until_ms == wait->deadline_ms && failure.code != ERR_REFUSED)
+                return 0;
             return err_set(e, failure.code, "%s", failure.msg);
         }
-        next_ms = clock_earlier(next_ms, wait->deadline_ms);
-        if (clock_now_ms() < next_ms)
-            poll(NULL, 0, (int)(next_ms - clock_now_ms()));
-        if (wait->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= wait->deadline_ms)
+        if (was_heard && is_over(wait))
             return 0;
     }
 }

@@ -34,15 +34,15 @@ int resource_request(struct resource *r, struct http_client *http, const char *h
 struct resource_wait {
     int64_t every_ms;    /* of one question: how often the state is heard */
     int64_t deadline_ms; /* of all together (clock_now_ms()), or CLOCK_NEVER_MS */
+    const struct gateway *gateway; /* its http, patience and watch are used */
     void (*on_status)(void *ctx, const struct upload_status *status); /* may be NULL */
     void *ctx;
 };
 
-/* Asks again and again while the file is queued or running, until the deadline; a resource that
- * was heard once may then be out of reach for three minutes. *out is the last answer; else like
- * resource_request. */
-int resource_request_wait(struct resource *r, struct http_client *http, const char *hash,
-                          const struct resource_wait *wait, struct upload_status *out,
-                          struct buf *text, struct err *e);
+/* Asks again and again while the file is queued or running, until the deadline. A proxy that does
+ * not answer is asked for patience.waiting_ms, one where the resource was heard for three minutes.
+ * *out is the last answer; else like resource_request. */
+int resource_request_wait(struct resource *r, const char *hash, const struct resource_wait *wait,
+                          struct upload_status *out, struct buf *text, struct err *e);
 
 #endif

@@ -16,6 +16,7 @@ void retry_init(struct retry *r, const struct patience *patience, const struct z
     *r = (struct retry){.patience = patience,
                         .watch = watch,
                         .until_ms = until_ms,
+                        .is_known = until_ms == CLOCK_NEVER_MS,
                         .further_ms = clock_now_ms(),
                         .after_ms = -1};
 }
@@ -98,12 +99,17 @@ static void tell(const struct zone_watch *watch, const struct err *e, int64_t pa
     buf_free(&text);
 }
 
+static bool may_pass(const struct retry *r, enum err_code code)
+{
+    return code == ERR_NETWORK || code == ERR_TIMEOUT || (code == ERR_NO_HOST && r->is_known);
+}
+
 int retry_again(struct retry *r, struct err *e)
 {
     int64_t pause_ms;
     bool is_enough;
 
-    if (e->code != ERR_NETWORK && e->code != ERR_TIMEOUT)
+    if (!may_pass(r, e->code))
         return -1;
     r->attempts++;
     r->failures++;

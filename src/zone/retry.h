@@ -18,6 +18,7 @@ struct retry {
     const struct zone_watch *watch;
     int64_t until_ms;   /* no attempt begins later (clock_now_ms()), or CLOCK_NEVER_MS */
     int64_t least;      /* attempts to make, even later than that */
+    bool is_known;      /* the host was heard before: that it has no address may pass too */
     int64_t attempts;   /* failed ones, all together */
     int64_t failures;   /* the same since it last got further */
     int64_t further_ms; /* when that was (clock_now_ms()) */
@@ -36,8 +37,8 @@ void retry_got_further(struct retry *r);
 
 /*
  * After a failed attempt, which *e tells. 0 after the pause: try again. -1: it is not to be
- * repeated (only ERR_NETWORK and ERR_TIMEOUT may pass), or it was enough (*e then says how often),
- * or *e is "cancelled".
+ * repeated (only ERR_NETWORK and ERR_TIMEOUT may pass, ERR_NO_HOST if is_known), or it was enough
+ * (*e then says how often), or *e is "cancelled".
  */
 int retry_again(struct retry *r, struct err *e);
 

@@ -26,7 +26,7 @@ def clean_environment(**extra):
            if not k.startswith("KACHERY_") and k.lower() not in
            ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "proxy_secret", "port", "ssl_cert_file", "ssl_cert_dir")}
     env["LC_ALL"] = "C.UTF-8"
-    env["KACHERY_RESOURCE_TEST_PATIENCE"] = "pause_min_ms=10,pause_max_ms=50,lost_ms=0"  # between attempts
+    env["KACHERY_RESOURCE_TEST_PATIENCE"] = "pause_min_ms=10,pause_max_ms=50,lost_ms=0,waiting_ms=1000"  # between attempts
     env.update({k: str(v) for k, v in extra.items() if v is not None})
     return env
 
@@ -73,6 +73,19 @@ def process_name(pid):
     with contextlib.suppress(OSError):
         return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
+
+
+def memory_holds(pid, needle):
+    """Is that text anywhere in what the process can read of itself?"""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            start, end = (int(part, 16) for part in span.split("-"))
+            if rights.startswith("r") and "[v" not in line:
+                memory.seek(start)
+                if needle in memory.read(end - start):
+                    return True
+    return False
 
 
 def is_running(pid):

@@ -1,10 +1,12 @@
 """Files and listings for the tests of the local store."""
 import json
 import os
+import time
 
 from harness import run, sha1
 
 OLD = 1_700_000_000
+DAY = 24 * 3600
 
 
 def put(path, data=b"", mtime=OLD):
@@ -46,3 +48,11 @@ def sparse(path, size):
         f.truncate(size)
     os.utime(path, (OLD, OLD))
     return str(path)
+
+
+def left(path, age_s):
+    """A file that was last written so long ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half of it")
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path

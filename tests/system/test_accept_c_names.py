@@ -1,5 +1,6 @@
 """Names: servers that are silent, fail or lie about IPv6, /etc/hosts, addresses where nobody is, and a daemon that goes on
 while no name can be found. Each test has a network of its own (isolation.py)."""
+import base64
 import json
 import threading
 import time
@@ -8,9 +9,10 @@ import harness
 import isolation
 import odd_tls
 import pytest
-from harness import clean_environment, run
+from harness import clean_environment, memory_holds, run
 from isolation import NameServer, add_silent_network, isolated, write_etc
 from odd_tls import answer, read_request
+from zone_double import folder_of
 
 pytestmark = pytest.mark.skipif(isolation.why_not() is not None, reason=str(isolation.why_not()))
 
@@ -93,6 +95,18 @@ def test_a_dead_name_server_beside_a_good_one(tmp_path):
 
 
 @isolated
+def test_a_name_that_nobody_has_is_not_waited_for(tmp_path):
+    server = use_name_server(tmp_path, lambda name, kind: "no such name")
+    for variable in ("KACHERY_GATEWAY_URL", "KACHERY_RESOURCE_URL"):
+        server.asked.clear()
+        env = clean_environment(HOME=tmp_path, KACHERY_GATEWAY_URL=f"http://127.0.0.1:{gateway().port}")
+        env = {**env, variable: "http://host.test/r/name", "KACHERY_RESOURCE_TEST_PATIENCE": ""}
+        said = run("load", "sha1://" + "0" * 40, env=env, check=1).stderr.decode()
+        assert NO_NAME in said and "again in" not in said and "attempts" not in said
+        assert set(server.asked) == {("host.test", "A"), ("host.test", "AAAA")} and len(server.asked) <= 3
+
+
+@isolated
 def test_hosts_file_and_literals_need_no_name_server(tmp_path):
     add_silent_network()
     write_etc(tmp_path, "resolv.conf", "nameserver 10.99.0.53\n")
@@ -150,6 +164,33 @@ def asked(lab, uri):
     status, _, text = harness.http("POST", f"{lab.hub.url}/r/{lab.name}", body)
     assert status == 200, text
     return json.loads(text)["response"]["status"]["status"], time.monotonic() - start
+
+
+@isolated
+def test_whoever_looks_for_a_name_has_no_secret(tmp_path):
+    """Neither the proxy's in the daemon's child, nor the user's key in the child of a command."""
+    if harness.is_sanitized():
+        return  # AddressSanitizer keeps what was freed
+    use_name_server(tmp_path, lambda name, kind: "silence")
+    lab = harness.Lab(tmp_path)
+    try:
+        lab.start_hub()
+        lab.register()
+        lab.write_config(proxy_url="http://hub.test:1")
+        secret = harness.SECRET.encode()
+        daemon = lab.keep(harness.Process("share", "--config", lab.config, env={**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": SHORT}))
+        child, = harness.until(lambda: resolvers(daemon), "the child that looks for the name")[:1]
+        assert memory_holds(daemon.pid, secret) and not memory_holds(child, secret)
+        seed = base64.b64decode((folder_of(lab.host) / "private.pem").read_text().splitlines()[1])[-32:]
+        info = lab.keep(harness.Process("info", "sha1://" + "0" * 40, env={**lab.host, "KACHERY_GATEWAY_URL": "http://hub.test:1"}))
+        child, = harness.until(lambda: resolvers(info), "the child that looks for the name")[:1]
+        assert memory_holds(info.pid, seed) and not memory_holds(child, seed)
+    finally:
+        lab.stop()
+
+
+def resolvers(process):
+    return [pid for pid in harness.descendants(process.pid) if harness.process_name(pid) == "resolver"]
 
 
 @isolated

@@ -143,6 +143,30 @@ def test_a_bad_value_in_the_file_is_named_with_its_line(tmp_path, env):
     assert path.read_text() == "resourceName: a\n\nmaxConcurrentUploads: two\n"
 
 
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_answers_may_come_from_a_pipe(tmp_path, env, end):
+    """As the deployed program takes them: one a line, the secret last; an empty line takes what is offered."""
+    answers = f"rig-1\nlab\n3\nhttps://proxy.example.org/\n{SECRET}{end}"
+    done = run("init", cwd=tmp_path, env=env, stdin=answers.encode(), check=0)
+    assert (tmp_path / FILE).read_text() == WRITTEN and SECRET.encode() not in done.stderr
+    done = run("init", "--name=rig-2", cwd=tmp_path, env=env, stdin=b"unread\n", check=0)
+    assert (tmp_path / FILE).read_text() == WRITTEN.replace("rig-1", "rig-2")
+    (tmp_path / FILE).unlink()
+    run("init", "--name=rig-1", cwd=tmp_path, env=env, stdin=f"\n\nhttp://h\n{SECRET}".encode(), check=0)
+    assert "kacheryZone: default\nmaxConcurrentUploads: 2\nproxyUrl: http://h\n" in (tmp_path / FILE).read_text()
+
+
+@pytest.mark.parametrize("answers, words", [
+    (b"", "resourceName is not known: give --name"), (b"rig-1\nlab\n", "proxyUrl is not known: give --proxy-url"),
+    (b"rig-1\nlab\n\nhttp://h\n", "proxySecret is not known: give --proxy-secret-file"),
+    (b"my rig\nrig\n", 'resourceName "my rig": want'), (b"\nrig\n", 'resourceName "": want'),
+    (b"r" * 5000 + b"\n", "an answer of more than 4096 bytes")])
+def test_answers_of_a_pipe_that_are_not_enough(tmp_path, env, answers, words):
+    done = run("init", cwd=tmp_path, env=env, stdin=answers)
+    assert done.returncode in (1, 2) and words in done.stderr.decode()
+    assert not (tmp_path / FILE).exists()
+
+
 def test_the_zone_of_the_environment_is_offered(tmp_path, env):
     run("init", *flags(tmp_path, zone=None), "--no-input", cwd=tmp_path, env={**env, "KACHERY_ZONE": "envzone"}, check=0)
     assert "kacheryZone: envzone\n" in (tmp_path / FILE).read_text()
@@ -202,7 +226,6 @@ def test_what_the_file_has_is_offered(tmp_path, env, terminal):
 @pytest.mark.parametrize("key", ["\x03", signal.SIGTERM])
 def test_an_interrupt_at_the_secret(tmp_path, terminal, key):
     t = terminal(*flags(tmp_path, **{"proxy-secret-file": None}))
-    assert t.echoes()
     t.expect("Secret of the resource proxy")
     assert not t.echoes()
     t.type("half a sec")

@@ -9,7 +9,8 @@ import time
 import harness
 import hung_storage
 import pytest
-from harness import BINARY, Process, descendants, is_running, run, sha1, until
+from harness import BINARY, Process, descendants, is_running, memory_holds, run, sha1, until
+from store_files import DAY, left
 from zone_double import ABSENT, DATA, folder_of
 
 
@@ -210,17 +211,15 @@ def test_a_stderr_that_nobody_reads_stops_nothing(desk):
             os.close(read)
 
 
-def memory_holds(pid, needle):
-    """Is that text anywhere in what the process can read of itself?"""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
-        for line in maps:
-            span, rights = line.split()[:2]
-            start, end = (int(part, 16) for part in span.split("-"))
-            if rights.startswith("r") and "[v" not in line:
-                memory.seek(start)
-                if needle in memory.read(end - start):
-                    return True
-    return False
+def test_what_killed_daemons_left_is_removed(desk):
+    store = folder_of(desk.env)
+    old = [left(path, 2 * DAY) for path in (
+        desk.lease / "probe.tmp.01234567", desk.lease / "owner.tmp.01234567", desk.lease / ("after." + "0" * 32),
+        desk.status_file.parent / (desk.status_file.name + ".tmp.01234567"), store / "sha1" / "copy.tmp.01234567")]
+    kept = [left(desk.lease / ("after." + "1" * 32), DAY - 60), left(desk.folder / "data.tmp.01234567", 2 * DAY)]
+    desk.share()
+    until(lambda: not any(path.exists() for path in old), "the left-overs are gone")
+    assert all(path.exists() for path in kept)
 
 
 def test_children_do_not_know_the_secret(desk):

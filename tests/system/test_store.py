@@ -1,17 +1,20 @@
 """The local store: link, store-local, ls, verify; read and written as the Python client does it."""
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
 import harness
 from harness import VECTORS, object_path, run, sha1
-from store_files import OLD, cache_file, lines, listing, put, python_record
+from store_files import DAY, OLD, cache_file, left, left_overs, lines, listing, put, python_record, sparse
 
 OLD_KERNEL = harness.ROOT / "build" / "tools" / "old_kernel"
 NOBODY = 65534
@@ -344,3 +347,60 @@ def test_works_as_on_an_old_kernel(store, tmp_path):
         assert done.returncode == 0, done
     assert {e["state"] for e in listing(env)} == {"ok"}
     assert len(listing(env)) == 2
+
+
+# ---- what killed processes left ----
+
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+def test_adding_removes_what_killed_processes_left(store, tmp_path, verb):
+    folder, env = store
+    places = folder / "sha1", folder / "linked_files" / "sha1"
+    old = [left(places[0] / "copy.tmp.01234567", DAY + 60), left(places[1] / "link.tmp.89abcdef", 30 * DAY)]
+    held = left(places[0] / "copy.tmp.00000000", 2 * DAY)
+    kept = [held, left(places[0] / "copy.tmp.11111111", DAY - 60), left(places[0] / "copy.tmp.1234567g", 2 * DAY),
+            left(places[0] / "other.tmp.01234567", 2 * DAY), left(places[0] / ("a" * 40), 2 * DAY)]
+    (places[0] / "copy.tmp.22222222").symlink_to(put(str(tmp_path / "other"), b"other"))
+    path = put(str(tmp_path / "file"), b"bytes")
+    with open(held, "rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        run(verb, path, env=env, check=0)
+        assert [p for p in old if p.exists()] == [] and all(p.exists() for p in kept)
+    run(verb, path, env=env, check=0)
+    assert not held.exists() and os.path.islink(places[0] / "copy.tmp.22222222")
+    assert listing(env, verb="verify")[0]["state"] == "ok"
+
+
+def test_a_copy_that_is_being_made_is_held(store, tmp_path, processes):
+    """Its source may hang for days."""
+    folder, env = store
+    storing = processes(harness.Process("store-local", "--jobs=1", sparse(tmp_path / "large", 4 << 30), env=env))
+    held = harness.until(lambda: left_overs(folder), "a temporary file")
+    pids = harness.descendants(storing.pid)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    os.utime(held[0], (OLD, OLD))
+    run("link", put(str(tmp_path / "file"), b"bytes"), env=env, check=0)
+    assert left_overs(folder) == held
+    storing.signal(signal.SIGKILL)
+    storing.wait()
+    for pid in pids:
+        harness.until(lambda: not harness.is_running(pid), "the end of the copying process")
+    os.utime(held[0], (OLD, OLD))
+    run("link", put(str(tmp_path / "file"), b"bytes"), env=env, check=0)
+    assert left_overs(folder) == []
+
+
+def test_verify_removes_what_is_deep_in_the_store(store, tmp_path):
+    folder, env = store
+    run("link", put(str(tmp_path / "file"), b"bytes"), env=env, check=0)
+    digest = "0123456789" * 4
+    copy, link = (harness.object_path(folder, digest, tree) for tree in ("sha1", "linked_files/sha1"))
+    cache = cache_file(folder, "/some/file")
+    old = [left(copy.parent / f"{digest}.part", 8 * DAY), left(copy.parent / f"{digest}.tmp.abcdefgh", 2 * DAY),
+           left(link.parent / f"{digest}.tmp.01234567", 2 * DAY), left(cache.parent / f"{cache.name}.tmp.01234567", 2 * DAY)]
+    kept = [left(copy.parent / ("1" * 40 + ".part"), 6 * DAY), left(copy.parent / f"{digest}.tmp.01234567", DAY - 60),
+            left(copy.parent / "notes.part", 99 * DAY), left(cache, 99 * DAY)]
+    assert [entry["state"] for entry in listing(env)] == ["ok"]
+    assert all(p.exists() for p in old), "ls changes nothing"
+    assert [entry["state"] for entry in listing(env, verb="verify")] == ["ok"]
+    assert [p for p in old if p.exists()] == [] and all(p.exists() for p in kept)

@@ -1,4 +1,4 @@
-"""Downloads that are sent elsewhere: to https alone, and not for ever. Questions are not sent elsewhere: the user is told."""
+"""Downloads that are sent elsewhere: not from https to http, and not for ever. Questions are not sent elsewhere: the user is told."""
 import http.server
 import ssl
 import threading
@@ -66,10 +66,24 @@ def test_a_redirection_is_asked_for_again_after_a_cut(zone, target, bucket, secu
     assert target.is_right() and asked(secure) == [(0, False), (HALF, True)] and asked(bucket) == [(0, False), (HALF, True)]
 
 
+def test_a_redirection_within_http_is_followed(zone, target, bucket):
+    other = RoughBucket()
+    try:
+        other.objects[KEY] = DATA
+        bucket.acts = [to("/elsewhere"), to(f"{other.url}/{KEY}?other=secret")]
+        target.load()
+        get, = other.gets
+        assert target.is_right() and [get.target for get in bucket.gets][1:] == ["/elsewhere"]
+        assert get.target == f"/{KEY}?other=secret" and set(get.headers) == {"host", "user-agent"}
+    finally:
+        other.stop()
+    assert other.failures == []
+
+
 @pytest.mark.parametrize("location, words", [
-    ("http://localhost:1/x?secret", "302 Found to http://localhost:1/x?…: only https:// is followed"),
-    ("/x", "only https:// is followed"), ("ftp://localhost/x", "no https:// URL"), ("ws://localhost/x", "ws://localhost"),
-    ("wss://localhost/x", "wss://localhost"), ("https://", "no https:// URL"), ("https://me:pw@localhost:1/x", "302 Found to https://localhost:1/x:")])
+    ("ftp://localhost/x", "no URL: only https:// or http:// is followed"), ("ws://localhost/x?secret", "302 Found to ws://localhost/x?…: only"),
+    ("wss://localhost/x", "wss://localhost"), ("https://", "no URL"), ("https://me:pw@localhost:1/x", "302 Found to https://localhost:1/x:"),
+    ("http://me:pw@localhost:1/x", "302 Found to http://localhost:1/x:")])
 def test_other_redirections_are_not_followed(zone, target, bucket, location, words):
     bucket.acts = [to(location)]
     done = target.load(check=1)

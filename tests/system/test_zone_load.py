@@ -173,14 +173,15 @@ def test_info_is_the_answer_without_the_url(zone, user):
 @pytest.mark.parametrize("options, start, end", [
     ([], 0, None), (["--start", "5"], 5, None), (["--end", "7"], 0, 7),
     (["--start", "5", "--end", "300000"], 5, 300000),
-    (["--start", "5", "--end=5"], 5, 5), (["--start", "768000"], 768000, None), (["--end", "768000"], 0, None)])
+    (["--start", "5", "--end=5"], 5, 5), (["--start", "768000"], 768000, None), (["--end", "768000"], 0, None),
+    (["--end", "768001"], 0, None), (["--start", "767990", "--end", "9999999"], 767990, None)])
 def test_cat_prints_the_range(zone, user, options, start, end):
     zone.objects[sha1(DATA)] = DATA
     assert run("cat", f"sha1://{sha1(DATA)}", *options, env=user, check=0).stdout == DATA[start:end]
 
 
 @pytest.mark.parametrize("options, status", [
-    (["--start", "768001"], 1), (["--end", "768001"], 1), (["--start", "5", "--end", "4"], 2), (["--start", "-1"], 2),
+    (["--start", "768001"], 1), (["--start", "768001", "--end", "768002"], 1), (["--start", "5", "--end", "4"], 2), (["--start", "-1"], 2),
     (["--start", "x"], 2), (["--end", ""], 2)])
 def test_cat_refuses_other_ranges(zone, user, options, status):
     zone.objects[sha1(DATA)] = DATA

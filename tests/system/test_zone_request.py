@@ -126,6 +126,19 @@ def test_request_wait_ends_with_its_timeout(zone, user):
     assert text(done.stdout) == "running 1 of 9 bytes\n"
 
 
+@pytest.mark.parametrize("given, ms", [("0.25", 250), ("1.5", 1500), (".5", 500), ("2", 2000), ("1.2345", 1234), ("0", 0)])
+def test_a_timeout_may_have_decimals(zone, user, given, ms):
+    zone.states = [{"status": "not-found"}]
+    run("request", f"--timeout={given}", f"sha1://{ABSENT}", env=asking(user, zone), check=3)
+    assert zone.proxied[0]["request"]["timeoutMsec"] == ms
+
+
+@pytest.mark.parametrize("given", ["", ".", "1.", "-1", "1,5", "1.5s", "1e3", "86400.001", "86401", "nan"])
+def test_other_timeouts_are_refused(zone, user, given):
+    done = run("request", f"--timeout={given}", f"sha1://{ABSENT}", env=asking(user, zone), check=2)
+    assert f'--timeout "{given}": want seconds' in text(done.stderr) and zone.proxied == []
+
+
 @pytest.mark.parametrize("where", ["lab res", "http://proxy.example/", "http://proxy.example", "ftp://x/r/n",
                                    "http://proxy.example/r/a%20b", "http://proxy.example/r/x?y=1"])
 def test_request_refuses_a_bad_resource(zone, user, where):
@@ -159,6 +172,47 @@ def test_load_waits_for_a_resource_that_was_heard_before(zone, user):
     done = run("load", f"sha1://{sha1(DATA)}", env=asking(user, zone), check=0)
     assert harness.pathlib.Path(text(done.stdout).strip()).read_bytes() == DATA
     assert len(zone.proxied) == 4
+
+
+@pytest.mark.parametrize("command", [["load"], ["request", "--wait"]])
+def test_who_waits_anyway_waits_for_a_hub_that_starts_again(lab, command):
+    """Neither its gateway nor its proxy answers, then it is back before the daemon is."""
+    (lab.folder / "file").write_bytes(DATA)
+    uri, = lab.link(lab.folder / "file")
+    env, listen = lab.remote, lab.hub.url.removeprefix("http://")
+    lab.hub.stop()
+    waiting = lab.keep(harness.Process(*command, uri, env={**env, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_max_ms=200"}))
+    assert "cannot connect" in waiting.wait_line("again in")
+    lab.start_hub(listen)
+    lab.share()
+    assert waiting.wait() == 0
+
+
+def test_a_proxy_that_comes_back_before_its_daemon(lab, processes):
+    """The gateway is there all the time; the proxy has a port of its own."""
+    port = harness.free_port()
+    env = {**lab.remote, "KACHERY_RESOURCE_URL": f"http://127.0.0.1:{port}/r/{lab.name}"}
+    waiting = lab.keep(harness.Process("load", f"sha1://{ABSENT}", env={**env, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_max_ms=100"}))
+    waiting.wait_line("Connection refused; again in")
+    lab.keep(harness.Server("proxy", "--secret-file", str(lab.secret_file), listen=f"127.0.0.1:{port}"))
+    waiting.wait_line("is not connected to its proxy; again in")
+    lab.write_config(proxy_url=f"http://127.0.0.1:{port}")
+    lab.share()
+    assert waiting.wait() == 3
+    assert f'not at resource "{lab.name}"' in waiting.text()
+
+
+@pytest.mark.parametrize("command, status", [(["load"], 1), (["cat"], 1), (["request", "--wait"], 1)])
+def test_a_proxy_that_stays_away_is_given_up(zone, user, command, status):
+    port = harness.free_port()
+    env = {**asking(user, zone), "KACHERY_RESOURCE_URL": f"http://127.0.0.1:{port}/r/lab.res",
+           "KACHERY_RESOURCE_TEST_PATIENCE": "pause_min_ms=10,pause_max_ms=50,waiting_ms=200"}
+    done = run(*command, f"sha1://{ABSENT}", env=env, check=status)
+    assert "; again in" in text(done.stderr) and " attempts: POST " in text(done.stderr)
+    done = run(*command, "-q", f"sha1://{ABSENT}", env=env, check=status)
+    assert "; again in" not in text(done.stderr)
+    done = run("request", f"sha1://{ABSENT}", env=env, check=1)
+    assert "again in" not in text(done.stderr) and "attempts" not in text(done.stderr)
 
 
 @pytest.mark.parametrize("states, uploads, status, words", [

@@ -10,6 +10,7 @@ import threading
 import harness
 import pytest
 from harness import run, sha1
+from store_files import DAY, left
 from zone_double import DATA, files_below, flip, folder_of, object_key, text, written
 
 
@@ -113,6 +114,14 @@ def test_store_into_a_folder_uploads_nothing(tmp_path, prefix):
     assert text(done.stdout) == f"{uri}\t{path}\n"
     assert files_below(tmp_path / "out") == [tmp_path / "out" / "sha1" / sha1(DATA)]
     assert (tmp_path / "out" / "sha1" / sha1(DATA)).read_bytes() == DATA
+
+
+def test_what_a_killed_store_left_in_the_folder_is_removed(tmp_path):
+    env = harness.clean_environment(HOME=tmp_path, KACHERY_STORE_FILE_DIR=tmp_path / "out")
+    old = left(tmp_path / "out" / "sha1" / ".incoming" / "file.tmp.01234567", 2 * DAY)
+    young = left(old.parent / "file.tmp.11111111", DAY - 60)
+    run("store", str(written(tmp_path, "file", DATA)), env=env, check=0)
+    assert files_below(tmp_path / "out") == [young, tmp_path / "out" / "sha1" / sha1(DATA)]
 
 
 def test_store_without_keys_says_how_to_get_some(zone, store, tmp_path):

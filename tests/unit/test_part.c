@@ -201,26 +201,6 @@ static void restart_takes_a_new_file(void **state)
     expect_file(final, "hello");
 }
 
-static void a_copy_does_not_go_on(void **state)
-{
-    struct part_options options = usual;
-    struct part p;
-    struct err e;
-
-    (void)state;
-    open_part(&p);
-    add(&p, "hel");
-    part_close(&p);
-    options.is_once = true;
-    assert_int_equal(part_open(&p, &options, &e), 0);
-    assert_false(p.is_kept);
-    assert_int_equal(p.bytes, 0);
-    add(&p, "hel");
-    part_close(&p);
-    assert_int_equal(count_files(), 1);
-    expect_file(stable, "hel");
-}
-
 static void a_folder_that_is_not_there(void **state)
 {
     struct part_options options = usual;
@@ -263,7 +243,6 @@ int main(void)
         IN_FOLDER(too_much_is_refused),
         IN_FOLDER(only_one_at_a_time),
         IN_FOLDER(restart_takes_a_new_file),
-        IN_FOLDER(a_copy_does_not_go_on),
         IN_FOLDER(a_folder_that_is_not_there),
     };
 

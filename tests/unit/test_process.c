@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "proc/descriptors.h"
 #include "proc/frame.h"
+#include "base/secret.h"
 #include "proc/process.h"
 #include "unit.h"
 
@@ -82,11 +84,6 @@ static int describe(int fd, void *ctx)
     return 7;
 }
 
-static void forget_secret(void *ctx)
-{
-    ((int *)ctx)[2] = 0;
-}
-
 static void on_signal(int number)
 {
     (void)number;
@@ -98,7 +95,6 @@ static void child_is_clean(void **state)
     struct process_options options = {.name = "kachery-test",
                                       .run = describe,
                                       .ctx = fds,
-                                      .forget = forget_secret,
                                       .keep_fds = fds,
                                       .keep_count = 1,
                                       .niceness = NICENESS};
@@ -112,12 +108,14 @@ static void child_is_clean(void **state)
     sigaddset(&usr1, SIGUSR1);
     sigprocmask(SIG_BLOCK, &usr1, NULL);
     signal(SIGUSR1, on_signal);
+    assert_int_equal(secret_add(&fds[2], sizeof fds[2], &e), 0);
     assert_int_equal(process_start(&p, &options, &e), 0);
     receive_text(p.fd, &got);
     unit_equal("child", buf_cstr(&got),
                "kept=1 foreign=0 stdin=1 core=1 files=1 usr1=1 term=0 blocked=0 death=9"
                " name=kachery-test secret=0 nice=1");
     assert_int_equal(fds[2], 42);
+    secret_remove(&fds[2]);
     assert_true((fcntl(p.fd, F_GETFD) & FD_CLOEXEC) != 0);
     assert_true((fcntl(p.fd, F_GETFL) & O_NONBLOCK) != 0);
     wait_for_hangup(p.fd);

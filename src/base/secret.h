@@ -1,0 +1,21 @@
+/*
+ * Where this process keeps secrets for long: a forked child needs none of them (what it needs, it
+ * reads itself) and overwrites them all before it does anything.
+ */
+#ifndef BASE_SECRET_H
+#define BASE_SECRET_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* The bytes stay where they are until secret_remove, which comes before they are freed. */
+int secret_add(void *bytes, size_t len, struct err *e);
+
+/* Ignores what was not added. Overwrites nothing. */
+void secret_remove(const void *bytes);
+
+/* Overwrites every one, and knows none any more: in a child. */
+void secret_wipe_all(void);
+
+#endif

@@ -19,6 +19,7 @@ static const struct interval_row rows[] = {
     ROW(repeat_log_ms, 600000),
     ROW(lookup_slow_ms, 250),
     ROW(lookup_lost_ms, 5000),
+    ROW(upload_recall_ms, 5000),
     ROW(upload_silent_ms, 1800000), /* a file on tape may take long to come */
     ROW(worker_idle_ms, 60000),
     ROW(worker_cpu_ms, 60000),

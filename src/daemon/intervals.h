@@ -26,6 +26,7 @@ struct intervals {
     /* jobs */
     int64_t lookup_slow_ms;   /* after so long without an answer others take another worker */
     int64_t lookup_lost_ms;   /* after so long it is answered: storage does not answer */
+    int64_t upload_recall_ms; /* whose first bytes take longer makes room for others */
     int64_t upload_silent_ms; /* an upload worker without a word for so long is given up */
     int64_t worker_idle_ms;   /* an upload worker without work leaves after so long */
     int64_t worker_cpu_ms;    /* ... or, between jobs, after so much processor time */

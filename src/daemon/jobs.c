@@ -9,13 +9,16 @@
 
 enum { SLOTS = 65536, BUCKETS = 4096, FIRST_SLOTS = 64, MAX_REASON_BYTES = 512 };
 
-enum state { WANTED, LOOKING, QUEUED, RUNNING, KEPT, STATES };
+/* From RUNNING to READY: with a worker. */
+enum state { WANTED, LOOKING, QUEUED, RUNNING, RECALLED, READY, KEPT, STATES };
 
 struct job {
     struct job *previous, *next; /* among those of the same state, first come first */
     struct job *next_in_bucket;
     enum state state;
     bool was_retried;
+    bool has_begun;         /* the first bytes are read */
+    int64_t recalled_at_ms; /* without them */
     uint64_t id; /* serial * SLOTS + slot */
     char hash[SHA1_HEX + 1];
     struct upload_status status; /* what waiters are told; status.error is `reason` */
@@ -86,6 +89,16 @@ static struct job *find_id(const struct jobs *jobs, uint64_t id, enum state stat
     struct job *job = slot < jobs->slot_cap ? jobs->slots[slot] : NULL;
 
     return job != NULL && job->id == id && job->state == state ? job : NULL;
+}
+
+/* One that is with a worker. */
+static struct job *find_given(const struct jobs *jobs, uint64_t id)
+{
+    struct job *job = NULL;
+
+    for (int state = RUNNING; state <= READY && job == NULL; state++)
+        job = find_id(jobs, id, (enum state)state);
+    return job;
 }
 
 static void leave_list(struct jobs *jobs, struct job *job)
@@ -263,11 +276,48 @@ bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out)
     if (job == NULL || jobs->lists[RUNNING].count >= jobs->options.max_running)
         return false;
     move_to(jobs, job, RUNNING);
+    job->has_begun = false;
+    job->recalled_at_ms = jobs->now_ms + jobs->options.recall_ms;
     job->status.state = UPLOAD_RUNNING;
     job->status.started_ms = jobs->wall_ms;
     job->status.bytes_uploaded = 0;
     fill_work(job, out);
     return true;
+}
+
+bool jobs_begun(struct jobs *jobs, uint64_t id)
+{
+    struct job *job = find_given(jobs, id);
+
+    if (job != NULL && job->state == RECALLED)
+        move_to(jobs, job, READY);
+    if (job != NULL)
+        job->has_begun = true;
+    return job != NULL && job->state == RUNNING;
+}
+
+bool jobs_next_ready(struct jobs *jobs, uint64_t *id)
+{
+    struct job *job = jobs->lists[READY].first;
+
+    if (job == NULL || jobs->lists[RUNNING].count >= jobs->options.max_running)
+        return false;
+    move_to(jobs, job, RUNNING);
+    *id = job->id;
+    return true;
+}
+
+/* The next whose first bytes are late, if it may be recalled. */
+static struct job *next_recall(const struct jobs *jobs)
+{
+    struct job *next = NULL;
+
+    if (jobs->lists[RECALLED].count + jobs->lists[READY].count >= JOBS_MAX_RECALLED)
+        return NULL;
+    for (struct job *job = jobs->lists[RUNNING].first; job != NULL; job = job->next)
+        if (!job->has_begun && (next == NULL || job->recalled_at_ms < next->recalled_at_ms))
+            next = job;
+    return next;
 }
 
 /* Those whose time was up while the answer was still being looked for. */
@@ -316,7 +366,7 @@ void jobs_not_found(struct jobs *jobs, uint64_t id)
 
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes)
 {
-    struct job *job = find_id(jobs, id, RUNNING);
+    struct job *job = find_given(jobs, id);
 
     if (job != NULL && bytes >= 0 && bytes <= job->status.size)
         job->status.bytes_uploaded = bytes;
@@ -336,7 +386,7 @@ static void end_job(struct jobs *jobs, struct job *job, enum upload_state state)
 
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size)
 {
-    struct job *job = find_id(jobs, id, RUNNING);
+    struct job *job = find_given(jobs, id);
 
     if (job == NULL)
         return;
@@ -357,14 +407,14 @@ void jobs_failed(struct jobs *jobs, uint64_t id, const char *reason)
     struct job *job = find_id(jobs, id, LOOKING);
 
     if (job == NULL)
-        job = find_id(jobs, id, RUNNING);
+        job = find_given(jobs, id);
     if (job != NULL)
         fail_job(jobs, job, reason);
 }
 
 bool jobs_retry(struct jobs *jobs, uint64_t id)
 {
-    struct job *job = find_id(jobs, id, RUNNING);
+    struct job *job = find_given(jobs, id);
 
     if (job == NULL || job->was_retried)
         return false;
@@ -381,9 +431,11 @@ void jobs_step(struct jobs *jobs)
 {
     struct waiter *waiter;
 
+    for (struct job *job; (job = next_recall(jobs)) != NULL && job->recalled_at_ms <= jobs->now_ms;)
+        move_to(jobs, job, RECALLED);
     while ((waiter = waiters_take_due(&jobs->waiters, jobs->now_ms)) != NULL) {
         struct job *job = waiter->list->owner;
-        if (job->state == QUEUED || job->state == RUNNING)
+        if (job->state >= QUEUED && job->state <= READY)
             answer_waiter(jobs, job, waiter);
     }
     while (jobs->lists[KEPT].first != NULL &&
@@ -393,10 +445,12 @@ void jobs_step(struct jobs *jobs)
 
 int64_t jobs_next_ms(const struct jobs *jobs)
 {
-    const struct job *kept = jobs->lists[KEPT].first;
+    const struct job *kept = jobs->lists[KEPT].first, *recalled = next_recall(jobs);
+    int64_t next_ms = waiters_next_ms(&jobs->waiters);
 
-    return clock_earlier(waiters_next_ms(&jobs->waiters),
-                         kept == NULL ? CLOCK_NEVER_MS : kept->kept_until_ms);
+    if (kept != NULL)
+        next_ms = clock_earlier(next_ms, kept->kept_until_ms);
+    return recalled == NULL ? next_ms : clock_earlier(next_ms, recalled->recalled_at_ms);
 }
 
 void jobs_forget_waiters(struct jobs *jobs)
@@ -409,7 +463,7 @@ void jobs_forget_waiters(struct jobs *jobs)
 
 void jobs_fail_all(struct jobs *jobs, bool also_running, const char *reason)
 {
-    for (int state = WANTED; state <= (also_running ? RUNNING : QUEUED); state++)
+    for (int state = WANTED; state <= (also_running ? READY : QUEUED); state++)
         while (jobs->lists[state].first != NULL)
             fail_job(jobs, jobs->lists[state].first, reason);
 }
@@ -419,7 +473,8 @@ struct jobs_counts jobs_count(const struct jobs *jobs)
     return (struct jobs_counts){
         .looking = jobs->lists[WANTED].count + jobs->lists[LOOKING].count,
         .queued = jobs->lists[QUEUED].count,
-        .running = jobs->lists[RUNNING].count,
+        .running = jobs->lists[RUNNING].count + jobs->lists[RECALLED].count +
+                   jobs->lists[READY].count,
         .kept = jobs->lists[KEPT].count,
         .waiters = jobs->waiters.count,
     };
@@ -427,10 +482,12 @@ struct jobs_counts jobs_count(const struct jobs *jobs)
 
 bool jobs_each_running(const struct jobs *jobs, size_t *cursor, struct jobs_running *out)
 {
-    const struct job *job = jobs->lists[RUNNING].first;
+    const struct job *job = NULL;
+    size_t before = *cursor;
 
-    for (size_t i = 0; i < *cursor && job != NULL; i++)
-        job = job->next;
+    for (int state = RUNNING; state <= READY && job == NULL; state++)
+        for (job = jobs->lists[state].first; job != NULL && before > 0; before--)
+            job = job->next;
     if (job == NULL)
         return false;
     ++*cursor;

@@ -4,8 +4,13 @@
  * (jobs_next_…), reports what came of them, and sends the answers.
  *
  *     request ──► LOOKING ──► QUEUED ──► RUNNING ──► ended: every waiter is told
- *                    └──► not found, failed
+ *                    └──► not found, failed │ ▲
+ *                                           ▼ │
+ *                                   RECALLED, READY
  *
+ * An upload whose file's first bytes do not come for a while (tape, a dead server) is recalled, and
+ * makes room for another one; when they came, it waits for room. Of such there are few: their
+ * workers are processes that wait too.
  * A waiter is told at its own deadline how things stand, or at once when the job ends. A job that
  * ended is forgotten, so whoever asks again starts anew; only an end that nobody was waiting for is
  * kept for a while, and told to the next who asks.
@@ -21,12 +26,13 @@
 #include "base/str.h"
 #include "proto/message.h"
 
-enum { JOBS_MAX = 16384, JOBS_MAX_WAITERS = 32768 };
+enum { JOBS_MAX = 16384, JOBS_MAX_WAITERS = 32768, JOBS_MAX_RECALLED = 8 };
 
 struct jobs;
 
 struct jobs_options {
-    unsigned max_running;
+    unsigned max_running; /* at most JOBS_MAX_RECALLED more are with workers */
+    int64_t recall_ms;    /* from the start to the first bytes */
     int64_t keep_result_ms;
     /* One answer; `status` is borrowed for the call. */
     void (*answer)(void *owner, struct str request_id, const struct upload_status *status);
@@ -58,6 +64,12 @@ bool jobs_next_lookup(struct jobs *jobs, struct jobs_work *out);
 
 /* The next upload while fewer than max_running run; it then runs. */
 bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out);
+
+/* The first bytes of an upload's file are read. True: it may go on. False: it must wait. */
+bool jobs_begun(struct jobs *jobs, uint64_t id);
+
+/* The next that waited and may go on now. Asked before jobs_next_upload. */
+bool jobs_next_ready(struct jobs *jobs, uint64_t *id);
 
 /* What came of a job. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);

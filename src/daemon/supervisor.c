@@ -187,6 +187,7 @@ static int open_parts(struct supervisor *s, struct err *e)
     const struct intervals *t = o->intervals;
 
     s->jobs = jobs_new(&(struct jobs_options){.max_running = (unsigned)o->config->max_uploads,
+                                              .recall_ms = t->upload_recall_ms,
                                               .keep_result_ms = t->keep_result_ms,
                                               .answer = on_answer,
                                               .owner = s});

@@ -1,5 +1,6 @@
 #include "daemon/upload_worker.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -18,6 +19,9 @@ enum { LIMIT_PARTS = 4 };
 
 /* A link that is silent for a minute or two loses no upload: nobody watches this side. */
 enum { ASKING_LEAST = 3 };
+
+/* Whoever waits for its turn is not taken for dead. */
+enum { STILL_HERE_MS = 60000 };
 
 struct worker {
     int fd;
@@ -121,6 +125,26 @@ static void send_completed(struct worker *w, const struct upload_result *result)
     send_last(w);
 }
 
+/* The first bytes are here: the supervisor says when the upload may go on. */
+static int wait_for_turn(void *ctx, struct err *e)
+{
+    struct worker *w = ctx;
+    struct pollfd p = {.fd = w->fd, .events = POLLIN};
+
+    begin(w, "begun");
+    send_out(w);
+    while (!w->is_alone) {
+        int ready = poll(&p, 1, STILL_HERE_MS);
+        if (ready == 0)
+            send_progress(w, 0);
+        else if (ready > 0 && frame_receive(w->fd, &w->in, NULL, NULL) == IO_DONE)
+            return 0;
+        else if (ready > 0 || errno != EINTR)
+            w->is_alone = true;
+    }
+    return err_set(e, ERR_FAILED, "cancelled");
+}
+
 static int open_worker(struct worker *w, const char *zone, struct err *e)
 {
     if (store_init(&w->store, e) != 0)
@@ -150,6 +174,7 @@ static int upload(struct worker *w, const struct store_entry *entry, struct uplo
     const struct upload_options options = {.hash = w->hash,
                                            .path = entry->path,
                                            .size = entry->size,
+                                           .on_begun = wait_for_turn,
                                            .on_progress = send_progress,
                                            .ctx = w};
 

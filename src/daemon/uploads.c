@@ -58,6 +58,18 @@ static void took_failed(struct uploads *u, uint64_t id, const struct json *messa
     jobs_failed(u->options.jobs, id, text);
 }
 
+static void tell_to_go_on(struct uploads *u, uint64_t id)
+{
+    buf_clear(&u->frame);
+    json_open(&u->frame, '{');
+    json_put_int(&u->frame, "id", (int64_t)id);
+    json_put_str(&u->frame, "type", STR("go"));
+    json_close(&u->frame, '}');
+    /* A worker that cannot be told is being lost. */
+    if (!u->frame.failed)
+        pool_tell(u->pool, id, buf_str(&u->frame), NULL);
+}
+
 static void log_note(const struct json *message)
 {
     struct str hash = STR("?"), text = STR("");
@@ -79,6 +91,8 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
     if (!is_completed && !str_equal(type, STR("failed"))) {
         if (str_equal(type, STR("note")))
             log_note(message);
+        else if (str_equal(type, STR("begun")) && jobs_begun(u->options.jobs, id))
+            tell_to_go_on(u, id);
         else if (json_int(json_get(message, "bytes"), &bytes))
             jobs_progress(u->options.jobs, id, bytes);
         return false;
@@ -122,7 +136,7 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
                         .run = upload_worker_run,
                         .ctx = &u->worker,
                         .niceness = NICENESS},
-            .max_workers = (unsigned)options->config->max_uploads,
+            .max_workers = (unsigned)options->config->max_uploads + JOBS_MAX_RECALLED,
             .depth = 1,
             .job_timeout_ms = options->intervals->upload_silent_ms,
             .max_stuck = MAX_STUCK,
@@ -163,7 +177,10 @@ void uploads_feed(struct uploads *u)
 {
     struct jobs_work work;
     struct err e = {0};
+    uint64_t id;
 
+    while (jobs_next_ready(u->options.jobs, &id))
+        tell_to_go_on(u, id);
     while (pool_has_room(u->pool) && jobs_next_upload(u->options.jobs, &work)) {
         if (submit(u, &work, &e) == 0)
             continue;

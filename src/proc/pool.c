@@ -81,7 +81,7 @@ static size_t startable(const struct pool *pool)
 
 static bool is_idle_slot(const struct pool *pool, const struct pool_worker *w)
 {
-    return w->is_running && !w->is_broken && w->unsent.len == 0 &&
+    return w->is_running && !w->is_broken && w->unsent == NULL &&
            w->jobs.count < pool->options.depth;
 }
 
@@ -143,9 +143,24 @@ static struct pool_worker *find_worker(const struct pool *pool, uint64_t id, str
     return NULL;
 }
 
+int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
+{
+    struct pool_job *job;
+    struct pool_worker *w = find_worker(pool, id, &job);
+
+    if (w == NULL || job->is_abandoned)
+        return err_set(e, ERR_NOT_FOUND, "no worker has job %" PRIu64, id);
+    if (message.len == 0 || message.len > FRAME_MAX_BYTES || w->unsent_count >= POOL_MAX_UNSENT)
+        return err_set(e, ERR_TOO_LARGE, "the worker of job %" PRIu64 " takes no message", id);
+    if (pool_worker_send(w, message, e) != 0)
+        return -1;
+    job->has_begun = true;
+    return 0;
+}
+
 static void empty_place(struct pool *pool, struct pool_worker *w)
 {
-    buf_free(&w->unsent);
+    pool_worker_free_unsent(w);
     *w = (struct pool_worker){.serial = w->serial};
     pool->running--;
 }
@@ -324,7 +339,7 @@ static void read_ready(struct pool *pool, int64_t now_ms)
             continue;
         pool->polled_workers[count++] = (struct polled_worker){i, w->serial};
         pollset_add(&pool->polled, w->process.fd,
-                    (short)(POLLIN | (w->unsent.len > 0 ? POLLOUT : 0)));
+                    (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
     }
     if (count == 0 || pollset_wait(&pool->polled, NULL) <= 0)
         return;
@@ -411,7 +426,7 @@ void pool_poll(const struct pool *pool, struct pollset *set)
         if (!w->is_running)
             continue;
         is_due = is_due || w->is_broken;
-        pollset_add(set, w->process.fd, (short)(POLLIN | (w->unsent.len > 0 ? POLLOUT : 0)));
+        pollset_add(set, w->process.fd, (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
         if (pool->options.job_timeout_ms > 0 && w->jobs.count > 0)
             pollset_wake_at(set, w->quiet_since_ms + pool->options.job_timeout_ms);
     }

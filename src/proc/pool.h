@@ -15,7 +15,7 @@
 #include "proc/pollset.h"
 #include "proc/process.h"
 
-enum { POOL_MAX_WORKERS = 128, POOL_MAX_DEPTH = 1024 };
+enum { POOL_MAX_WORKERS = 128, POOL_MAX_DEPTH = 1024, POOL_MAX_UNSENT = 64 };
 
 struct pool;
 
@@ -32,8 +32,8 @@ struct pool_options {
      * place is free after the return. */
     bool (*on_message)(void *owner, uint64_t id, const struct json *message);
     /* The worker ended or was silent for too long with this job in hand; `reason` says which. Jobs
-     * behind it of which nothing was heard are not lost: the pool gives them to other
-     * workers. */
+     * behind it that were not begun (nothing was heard of them, nothing was told them) are not
+     * lost: the pool gives them to other workers. */
     void (*on_lost)(void *owner, uint64_t id, const char *reason);
     void *owner;
 };
@@ -53,6 +53,10 @@ bool pool_has_room(const struct pool *pool);
  * there is no room or no process can be started; the job is then not taken. */
 int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e);
 
+/* Sends a further message to the worker that has job `id` (e.g. cancel). -1: ERR_NOT_FOUND when no
+ * worker has it, ERR_TOO_LARGE when POOL_MAX_UNSENT messages wait for that worker already. */
+int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e);
+
 /* Gives a job up: its worker is killed when it has no other job, otherwise the job's later messages
  * are dropped. No callback follows. Unknown ids are ignored. */
 void pool_abandon(struct pool *pool, uint64_t id);
@@ -63,8 +67,8 @@ size_t pool_jobs(const struct pool *pool);
 /* Workers that take jobs. */
 size_t pool_workers(const struct pool *pool);
 
-/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step and may submit
- * and abandon (but not free). */
+/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step and may submit,
+ * tell and abandon (but not free). */
 void pool_poll(const struct pool *pool, struct pollset *set);
 void pool_step(struct pool *pool, int64_t now_ms);
 

@@ -73,6 +73,25 @@ void pool_job_free(struct pool_job *job)
     free(job);
 }
 
+static int queue(struct pool_worker *w, struct str text, struct err *e)
+{
+    struct pool_unsent **end = &w->unsent;
+    struct pool_unsent *item = calloc(1, sizeof *item);
+
+    if (item == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    buf_put(&item->text, text);
+    if (buf_check(&item->text, e) != 0) {
+        free(item);
+        return -1;
+    }
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = item;
+    w->unsent_count++;
+    return 0;
+}
+
 /* True when the frame went out, or nothing ever will. */
 static bool is_sent(struct pool_worker *w, struct str text)
 {
@@ -85,19 +104,31 @@ static bool is_sent(struct pool_worker *w, struct str text)
 
 int pool_worker_send(struct pool_worker *w, struct str text, struct err *e)
 {
-    if (is_sent(w, text))
+    if (w->unsent == NULL && is_sent(w, text))
         return 0;
-    buf_put(&w->unsent, text);
-    if (buf_check(&w->unsent, e) == 0)
-        return 0;
-    buf_free(&w->unsent);
-    return -1;
+    return queue(w, text, e);
+}
+
+static void drop_first_unsent(struct pool_worker *w)
+{
+    struct pool_unsent *item = w->unsent;
+
+    w->unsent = item->next;
+    w->unsent_count--;
+    buf_free(&item->text);
+    free(item);
 }
 
 void pool_worker_flush(struct pool_worker *w)
 {
-    if (w->unsent.len > 0 && is_sent(w, buf_str(&w->unsent)))
-        buf_free(&w->unsent);
+    while (w->unsent != NULL && is_sent(w, buf_str(&w->unsent->text)))
+        drop_first_unsent(w);
+}
+
+void pool_worker_free_unsent(struct pool_worker *w)
+{
+    while (w->unsent != NULL)
+        drop_first_unsent(w);
 }
 
 bool pool_worker_is_useless(const struct pool_worker *w)

@@ -10,7 +10,7 @@ struct pool_job {
     uint64_t id;
     struct pool_job *next;
     struct buf message;
-    bool has_begun;    /* something was heard of it: never done twice */
+    bool has_begun;    /* something was heard of it or told to it: never done twice */
     bool is_abandoned; /* its messages are dropped; it keeps its place */
     const char *lost;  /* in the list of lost jobs: why */
     int64_t waiting_since_ms;
@@ -30,23 +30,32 @@ void pool_jobs_free(struct pool_jobs *list);
 struct pool_job *pool_job_new(uint64_t id, struct str message);
 void pool_job_free(struct pool_job *job);
 
+/* A frame that the socket did not take yet. */
+struct pool_unsent {
+    struct pool_unsent *next;
+    struct buf text;
+};
+
 struct pool_worker {
     bool is_running;
     bool is_broken;  /* it takes nothing more: lost at the next step */
     uint64_t serial; /* differs for every process that ever had this place */
     struct process process;
     struct pool_jobs jobs;
-    struct buf unsent; /* a frame that the socket did not take yet; it gets no other before */
+    struct pool_unsent *unsent;
+    size_t unsent_count;
     int64_t quiet_since_ms; /* last heard of, or given its first job */
     int64_t idle_since_ms;
 };
 
-/* Sends a frame, or keeps it until the socket takes it, while none is kept. -1 without memory. A
- * worker that is found gone is broken then: it did not get the frame. */
+/* Sends a frame, or queues it behind those that wait. -1 without memory. A worker that is found
+ * gone is broken then: it did not get the frame. */
 int pool_worker_send(struct pool_worker *w, struct str text, struct err *e);
 
-/* Sends the frame that waits, if the socket takes it now. */
+/* Sends what waits, as far as the socket takes it. */
 void pool_worker_flush(struct pool_worker *w);
+
+void pool_worker_free_unsent(struct pool_worker *w);
 
 /* True when every job that it has was abandoned. */
 bool pool_worker_is_useless(const struct pool_worker *w);

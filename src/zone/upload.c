@@ -15,6 +15,7 @@ struct upload {
     struct upload_source source; /* of this attempt */
     int64_t reported_ms;
     bool is_url_new;      /* of the target: got because the bucket refused the one before */
+    bool has_begun;      /* on_begun was called */
     bool is_never_asked; /* the bucket does not understand Expect */
 };
 
@@ -159,13 +160,21 @@ static int check_existing(struct upload *upload, struct err *e)
     return result;
 }
 
+static int begin(struct upload *upload, struct err *e)
+{
+    if (upload->has_begun || upload->options->on_begun == NULL)
+        return 0;
+    upload->has_begun = true;
+    return upload->options->on_begun(upload->options->ctx, e);
+}
+
 /* From the file's first byte to the bucket's 200, or to the zone's word that it has the file. */
 static enum result attempt(struct upload *upload, struct err *e)
 {
     enum result result = RESULT_AGAIN;
 
     while (result == RESULT_AGAIN) {
-        if (open_source(upload, e) != 0 ||
+        if (open_source(upload, e) != 0 || begin(upload, e) != 0 ||
             (upload->target.url == NULL && initiate(upload, e) != 0))
             return RESULT_OVER;
         if (upload->target.already_exists)

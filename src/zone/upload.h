@@ -20,6 +20,9 @@ struct upload_options {
     const char *hash;
     const char *path; /* for opening; appears in no error text */
     int64_t size;     /* as linked: a file of another size is not uploaded */
+    /* Called once, when the first bytes are read and before anybody is asked where to put them:
+     * returns when the upload may go on, or -1 to give it up. May be NULL. */
+    int (*on_begun)(void *ctx, struct err *e);
     /* Bytes that the bucket's host has; at most every 100 ms. Less than before when the upload
      * begins anew. May be NULL. */
     void (*on_progress)(void *ctx, int64_t bytes);

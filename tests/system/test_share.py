@@ -7,6 +7,7 @@ import re
 import harness
 import hung_storage
 import pytest
+import slow_storage
 from harness import descendants, is_running, process_name, run, sha1, until
 from zone_double import ABSENT, DATA, flip, written
 
@@ -301,6 +302,31 @@ def test_files_on_dead_storage_stop_nobody_else(desk):
         assert names.count("kachery-lookup") <= 5
         desk.daemon.signal(15)
         assert desk.daemon.wait() == 0
+
+
+def test_files_on_tape_hold_nobody_up(desk):
+    """Three files whose first bytes do not come, two places: others are uploaded meanwhile, one by one all of them
+    when the tape is there."""
+    folder = desk.folder / "tape"
+    folder.mkdir()
+    late = {desk.link(f"tape/{i}", b"%d" % i * 400000)[1]: b"%d" % i * 400000 for i in range(3)}
+    others = [desk.link(f"file{i}", DATA[i:])[1] for i in range(3)]
+    with slow_storage.on_tape(folder) as tape:
+        desk.share(intervals="upload_recall_ms=100,worker_idle_ms=100")
+        waiting = [desk.proxy.ask(uri) for uri in late]
+        until(lambda: tape.reads() == 3, "all three are asked for")
+        for uri in others:
+            assert desk.proxy.status(uri)["status"] == "completed"
+        assert desk.proxy.status(next(iter(late)), 0)["status"] == "running"
+        desk.zone.holds_puts = True
+        tape.let_out()
+        until(lambda: len(desk.zone.puts) >= 5, "two of the late ones are sent")
+        assert desk.proxy.status(f"sha1://{ABSENT}")["status"] == "not-found"
+        assert len(desk.zone.puts) == 5, "the third waits for its turn"
+        desk.zone.holds_puts = False
+        for answer, data in zip(waiting, late.values()):
+            assert answer.status()["status"] == "completed"
+            assert desk.zone.objects[sha1(data)] == data
 
 
 def test_idle_workers_leave(desk):

@@ -72,7 +72,9 @@ static inline int work(int fd, void *ctx)
             kill(getpid(), SIGSTOP);
         else if (str_equal(type, STR("nonsense")))
             frame_send(fd, STR("{\"id\":"), -1, NULL);
-        /* "wait" is never answered. */
+        else if (str_equal(type, STR("cancel")))
+            say(fd, id, true);
+        /* "wait": answered when a "cancel" of the same id comes */
         json_free(job);
     }
     buf_free(&b);

@@ -7,13 +7,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "daemon/jobs.h"
-#include "daemon/waiters.h"
 
 static const char A[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 static const char B[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 static const char C[] = "cccccccccccccccccccccccccccccccccccccccc";
 
-enum { WALL = 1000000, KEEP_MS = 60000 };
+enum { WALL = 1000000, KEEP_MS = 60000, RECALL_MS = 5000, LATE = 1000000 };
 
 struct bench {
     struct jobs *jobs;
@@ -36,7 +35,11 @@ static int set_up(void **state)
     struct bench *b = calloc(1, sizeof *b);
 
     b->jobs = jobs_new(&(struct jobs_options){
-        .max_running = 2, .keep_result_ms = KEEP_MS, .answer = on_answer, .owner = b});
+        .max_running = 2,
+        .recall_ms = RECALL_MS,
+        .keep_result_ms = KEEP_MS,
+        .answer = on_answer,
+        .owner = b});
     jobs_set_time(b->jobs, 0, WALL);
     *state = b;
     return b->jobs == NULL;
@@ -241,6 +244,7 @@ static void test_uploads_survive_a_reconnect(void **state)
     uint64_t id = run(b, A, "old", 1000);
 
     jobs_forget_waiters(b->jobs);
+    assert_true(jobs_begun(b->jobs, id));
     assert_int_equal(jobs_next_ms(b->jobs), CLOCK_NEVER_MS);
     jobs_progress(b->jobs, id, 60);
     ask(b, A, "new", 2000);
@@ -366,40 +370,82 @@ static void test_timestamps(void **state)
     assert_false(jobs_each_running(b->jobs, &cursor, &running));
 }
 
-/* The heap against a plain search, with removals in the middle. */
-static void test_waiters_heap(void **state)
-{
-    struct waiters w = {0};
-    struct waiter_list lists[3] = {{0}};
-    uint32_t random = 1;
-    int64_t last = 0;
-    size_t taken = 0;
+static const char *const others[] = {
+    "0000000000000000000000000000000000000000", "1111111111111111111111111111111111111111",
+    "2222222222222222222222222222222222222222", "3333333333333333333333333333333333333333",
+    "4444444444444444444444444444444444444444", "5555555555555555555555555555555555555555",
+    "6666666666666666666666666666666666666666", "7777777777777777777777777777777777777777",
+    "8888888888888888888888888888888888888888", "9999999999999999999999999999999999999999",
+};
 
-    (void)state;
-    assert_int_equal(waiters_next_ms(&w), CLOCK_NEVER_MS);
-    for (int i = 0; i < 2000; i++) {
-        random = random * 1664525 + 1013904223;
-        assert_true(waiters_add(&w, &lists[random >> 8 & 1], STR("id"), (random >> 16) % 997));
-        if (i % 3 == 0)
-            waiters_remove(&w, lists[i & 1].first != NULL ? lists[i & 1].first
-                                                          : lists[!(i & 1)].last);
+/* A file whose first bytes do not come holds no place; when they come it waits for one. */
+static void test_late_first_bytes(void **state)
+{
+    struct bench *b = *state;
+    uint64_t late = run(b, A, "a", LATE), early = run(b, B, "b", LATE), id;
+
+    assert_true(jobs_begun(b->jobs, early));
+    ask(b, C, "c", LATE);
+    jobs_found(b->jobs, looked_up(b, C), 100);
+    assert_int_equal(jobs_next_ms(b->jobs), RECALL_MS);
+    at(b, RECALL_MS - 1);
+    assert_false(is_upload_offered(b));
+    at(b, RECALL_MS);
+    assert_int_equal(jobs_next_ms(b->jobs), LATE);
+    uint64_t third = uploading(b, C);
+    assert_int_equal(jobs_count(b->jobs).running, 3);
+    assert_true(jobs_begun(b->jobs, third));
+
+    assert_false(jobs_begun(b->jobs, late));
+    assert_false(jobs_next_ready(b->jobs, &id));
+    ask(b, others[0], "d", LATE);
+    jobs_found(b->jobs, looked_up(b, others[0]), 100);
+    jobs_completed(b->jobs, early, 100);
+    expect(b, "the early one", "b completed 100/100;");
+    assert_true(jobs_next_ready(b->jobs, &id));
+    assert_int_equal(id, late);
+    assert_false(is_upload_offered(b)); /* all places are taken again */
+    jobs_progress(b->jobs, late, 50);
+    jobs_completed(b->jobs, late, 100);
+    expect(b, "the late one", "a completed 100/100;");
+    uploading(b, others[0]);
+}
+
+static void test_few_are_recalled(void **state)
+{
+    struct bench *b = *state;
+    struct jobs_running running;
+    uint64_t ids[10];
+    size_t cursor = 0, count = 0;
+
+    for (int i = 0; i < 10; i++) {
+        ids[i] = run(b, others[i], "x", i == 9 ? 77777 : LATE);
+        if (i % 2 == 1)
+            at(b, (i + 1) * RECALL_MS);
     }
-    size_t left = w.count;
-    for (struct waiter *due; (due = waiters_take_due(&w, 500)) != NULL; taken++) {
-        assert_true(due->deadline_ms >= last && due->deadline_ms <= 500);
-        last = due->deadline_ms;
-        waiters_remove(&w, due);
-    }
-    assert_true(waiters_next_ms(&w) > 500 && taken > 100);
-    for (int i = 0; i < 2; i++)
-        while (lists[i].first != NULL) {
-            assert_true(lists[i].first->deadline_ms > 500);
-            waiters_remove(&w, lists[i].first);
-            taken++;
-        }
-    assert_int_equal(taken, left);
-    assert_int_equal(w.count, 0);
-    waiters_deinit(&w);
+    assert_int_equal(JOBS_MAX_RECALLED, 8);
+    assert_int_equal(jobs_next_ms(b->jobs), 77777);
+    ask(b, A, "a", LATE);
+    jobs_found(b->jobs, looked_up(b, A), 100);
+    at(b, 70000);
+    assert_false(is_upload_offered(b));
+    while (jobs_each_running(b->jobs, &cursor, &running))
+        count++;
+    assert_int_equal(count, 10);
+    at(b, 77777);
+    expect(b, "deadline", "x running 0/100;");
+
+    /* Whatever becomes of them, they are found. */
+    jobs_progress(b->jobs, ids[0], 7);
+    assert_true(jobs_retry(b->jobs, ids[0]));
+    jobs_failed(b->jobs, ids[1], "bad");
+    expect(b, "failed", "x error 0/100 bad;");
+    assert_false(jobs_begun(b->jobs, ids[1]));
+    at(b, 77778); /* two places among the recalled: the two that run go there */
+    uploading(b, others[0]);
+    uploading(b, A);
+    jobs_fail_all(b->jobs, true, "stopping");
+    assert_int_equal(b->answers, 11);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -421,7 +467,8 @@ int main(void)
         CASE(test_fail_all),
         CASE(test_stale_and_foreign_ids),
         CASE(test_timestamps),
-        cmocka_unit_test(test_waiters_heap),
+        CASE(test_late_first_bytes),
+        CASE(test_few_are_recalled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

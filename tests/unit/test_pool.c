@@ -122,15 +122,27 @@ static void callbacks_may_submit_and_abandon(void **state)
         step_once(w);
     assert_int_equal(pool_jobs(w->pool), 0);
     /* Both jobs are lost with their worker; the first one's callback gives the second up. */
-    submit(w, 4, "hint");
-    submit(w, 5, "hint, hang");
-    while (w->hints[5] == 0)
-        step_once(w);
+    submit(w, 4, "wait");
+    submit(w, 5, "wait");
+    assert_int_equal(pool_tell(w->pool, 5, STR("{\"id\":6,\"type\":\"crash\"}"), NULL), 0);
     w->abandon_next = 5;
-    kill((pid_t)w->worker[5], SIGKILL);
     run(w, 3, 2);
     assert_int_equal(w->lost[5], 0);
     assert_int_equal(pool_jobs(w->pool), 0);
+    end(w);
+}
+
+static void a_message_follows_its_job(void **state)
+{
+    struct watcher *w = watch(1, 2, 0, 1);
+    struct err e = {0};
+
+    (void)state;
+    submit(w, 1, "wait");
+    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"cancel\"}"), &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    assert_int_equal(pool_tell(w->pool, 1, STR("{\"id\":1,\"type\":\"cancel\"}"), &e), 0);
+    run(w, 1, 0);
     end(w);
 }
 
@@ -204,6 +216,7 @@ int main(void)
         cmocka_unit_test(abandoned_jobs_say_nothing),
         cmocka_unit_test(abandoned_behind_another),
         cmocka_unit_test(callbacks_may_submit_and_abandon),
+        cmocka_unit_test(a_message_follows_its_job),
         cmocka_unit_test(idle_workers_leave),
         cmocka_unit_test(stopped_workers_leave_too),
         cmocka_unit_test(no_process_can_be_started),

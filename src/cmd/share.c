@@ -145,6 +145,7 @@ static int run(struct share *share, struct err *e)
     int result = read_config(share, e);
 
     if (result != 0 || lease_take(&share->lease, buf_cstr(&share->lease_path),
+                                  share->config.values[CONFIG_NAME],
                                   share->intervals.lease_stale_ms, &other, e) != 0) {
         result = -1;
     } else if (prepare(share, e) != 0) {

@@ -78,6 +78,7 @@ static void describe_self(struct lease_holder *self)
 static void put_holder(struct buf *out, const struct lease_holder *h)
 {
     json_open(out, '{');
+    json_put_str(out, "resource", str_of(h->resource));
     json_put_str(out, "host", str_of(h->host));
     json_put_int(out, "pid", h->pid);
     json_put_int(out, "pidStarted", h->pid_started);
@@ -115,6 +116,7 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
     if (cause.code == ERR_FAILED)
         result = err_set(e, ERR_FAILED, "cannot read %s: %s", path, cause.msg);
     *out = (struct lease_holder){.host = "unknown host"};
+    take_text(root, "resource", out->resource, sizeof out->resource);
     if (!take_text(root, "host", out->host, sizeof out->host) ||
         !json_int(json_get(root, "pid"), &out->pid) ||
         !json_int(json_get(root, "pidStarted"), &out->pid_started) ||
@@ -200,6 +202,20 @@ static int refuse(const struct lease_holder *other, struct err *e)
                    other->host, (long long)other->pid);
 }
 
+/* Two configs in one folder: the other resource is shared, ours is not. */
+static int refuse_folder(const struct lease_holder *other, struct err *e)
+{
+    return err_set(e, ERR_FAILED,
+                   "resource %s is shared from this folder, by %s (process %lld): each resource "
+                   "wants a folder of its own for its config",
+                   other->resource, other->host, (long long)other->pid);
+}
+
+static bool is_for_another(const struct lease *l, const struct lease_holder *other)
+{
+    return other->resource[0] != '\0' && strcmp(other->resource, l->self.resource) != 0;
+}
+
 /* Creates after.TOKEN. ERR_TAKEN when another has it in hand. */
 static int open_claim(const char *folder, const char *path, struct err *e)
 {
@@ -272,7 +288,7 @@ static int try_to_take(const struct lease *l, struct lease_holder *other, struct
     if (result == 0 && judge(l->folder, other, l->stale_ms, &is_alive, e) != 0)
         return -1;
     if (is_alive)
-        return refuse(other, e);
+        return is_for_another(l, other) ? refuse_folder(other, e) : refuse(other, e);
     return replace(l, other->token, e);
 }
 
@@ -308,8 +324,8 @@ static void clean(const char *folder)
         closedir(dir);
 }
 
-int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lease_holder *other,
-               struct err *e)
+int lease_take(struct lease *l, const char *folder, const char *resource, int64_t stale_ms,
+               struct lease_holder *other, struct err *e)
 {
     struct err cause = {0};
 
@@ -317,6 +333,7 @@ int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lea
     if (l->folder == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     describe_self(&l->self);
+    snprintf(l->self.resource, sizeof l->self.resource, "%s", resource);
     if (take(l, other, &cause) == 0) {
         clean(folder);
         return 0;

@@ -23,6 +23,7 @@
 enum { LEASE_TOKEN_DIGITS = 32, LEASE_TEXT = 256 };
 
 struct lease_holder {
+    char resource[LEASE_TEXT];   /* "" when not known */
     char host[LEASE_TEXT];
     int64_t pid;
     int64_t pid_started;         /* clock ticks after boot, from /proc: numbers are used again */
@@ -38,10 +39,11 @@ struct lease {
     int64_t stale_ms;
 };
 
-/* Takes the lease for this process. ERR_TAKEN when it is held: *other and the message say by
- * whom. On success the caller ends with lease_release and lease_deinit. */
-int lease_take(struct lease *l, const char *folder, int64_t stale_ms, struct lease_holder *other,
-               struct err *e);
+/* Takes the lease of that resource for this process. ERR_TAKEN when it is held: *other and the
+ * message say by whom. ERR_FAILED when it is held for another resource: one folder has one lease.
+ * On success the caller ends with lease_release and lease_deinit. */
+int lease_take(struct lease *l, const char *folder, const char *resource, int64_t stale_ms,
+               struct lease_holder *other, struct err *e);
 
 /* Renews it, from this process or a child. ERR_TAKEN: it is *other's now (this process was away
  * for too long). Any other error is trouble with the storage: try again. A lease that somebody

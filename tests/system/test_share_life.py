@@ -66,6 +66,16 @@ def test_only_one_shares_a_resource(desk):
     assert len(desk.proxy.greetings) == 1
 
 
+def test_two_resources_want_two_folders(desk):
+    """There is one lease beside a config: --cron must not be content with the other resource's."""
+    daemon = desk.share()
+    other = desk.config.with_name("other.yaml")
+    other.write_text(desk.config.read_text().replace(desk.proxy.name, "other-resource"))
+    done = run("share", "--cron", "--config", str(other), env=desk.env, check=1)
+    assert f"resource {desk.proxy.name} is shared from this folder, by {socket.gethostname()} (process {daemon.pid})" in \
+        done.stderr.decode()
+
+
 def foreign_lease(desk, age_s):
     desk.lease.mkdir()
     owner = desk.lease / "owner"

@@ -44,7 +44,7 @@ static int tear_down(void **state)
 
 static int take(struct bench *b, struct lease *l, struct lease_holder *other, struct err *e)
 {
-    return lease_take(l, b->folder, STALE_MS, other, e);
+    return lease_take(l, b->folder, "lab", STALE_MS, other, e);
 }
 
 /* A lease of another host, renewed `age_ms` ago. */

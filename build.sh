@@ -53,6 +53,9 @@ use_program() {
             export KACHERY_RESOURCE_BINARY="$PWD/ci/valgrind.sh" KACHERY_TEST_DEADLINE=300
             timeout=1800
             tests=$(for name in $valgrind_tests; do echo "tests/system/test_$name.py"; done)
+            # Signals end processes without their closing anything; a full disk or no standard
+            # output is more than valgrind's own log bears.
+            export PYTEST_ADDOPTS="-k 'not signal and not pipe and not disk_does and not closed_st'"
             ;;
     esac
 }

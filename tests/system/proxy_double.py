@@ -8,6 +8,8 @@ import harness
 from aiohttp import web
 from loop_thread import LoopThread
 
+WAIT_MS = int(1000 * harness.DEADLINE_S / 3)
+
 STATUS_FIELDS = {"status", "size", "bytesUploaded", "timestampRequested", "timestampStarted", "timestampCompleted",
                  "error"}
 STATES = {"not-found", "queued", "running", "completed", "error"}
@@ -159,7 +161,7 @@ class ProxyDouble(LoopThread):
     def send_text(self, text):
         self.call(self.socket.send_str(text))
 
-    def message(self, uri, t_ms=10000, **changes):
+    def message(self, uri, t_ms=WAIT_MS, **changes):
         self.last_id += 1
         message = {"type": "requestFromClient", "requestId": f"id-{self.last_id}", "resourceName": self.name,
                    "zone": self.zone, "timeoutMsec": t_ms + 5000,
@@ -180,10 +182,10 @@ class ProxyDouble(LoopThread):
             return futures
         return [Answer(self, future) for future in self.call(send())]
 
-    def ask(self, uri, t_ms=10000, **changes):
+    def ask(self, uri, t_ms=WAIT_MS, **changes):
         return self.post(self.message(uri, t_ms, **changes))[0]
 
-    def status(self, uri, t_ms=10000):
+    def status(self, uri, t_ms=WAIT_MS):
         """Asks and waits: the status."""
         return self.ask(uri, t_ms).status()
 

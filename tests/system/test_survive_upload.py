@@ -365,3 +365,32 @@ def test_a_clock_that_is_near_enough_is_left_alone(zone, user, offset_s, calls):
     zone.answers["findFile"] = [(500, "Error: no", zone.date())] * 2
     run("info", "sha1://" + sha1(DATA), env=user, check=1)
     assert len(zone.payloads) == calls
+
+
+# ---- answers that cannot be ----
+
+def test_a_success_before_the_last_byte_is_none(zone, user, tmp_path, bucket):
+    async def hasty(line):
+        await line.go_on()
+        await line.take(1000)
+        await line.say(200)
+    bucket.acts = [hasty]
+    done = store(user, tmp_path, bytes(24 << 20), check=1)  # more than the kernels hold
+    assert "the bucket answered 200 after " in text(done.stderr)
+    assert "fina" not in kinds(zone)
+
+
+def test_somebody_elses_upload_is_waited_for(zone, user, tmp_path, bucket):
+    pending = 200, {"type": "initiateFileUpload", "alreadyExists": False, "alreadyPending": True}
+    zone.answers["initiateFileUpload"] = [pending] * 2
+    store(user, tmp_path, patience="pending_every_ms=10")
+    assert kinds(zone) == ["init", "init", "init", "fina"] and is_there(bucket)
+    zone.answers["initiateFileUpload"] = [pending] * 1000
+    done = store(user, tmp_path, check=1, patience="pending_every_ms=10,pending_total_ms=100")
+    assert "somebody else's upload of this file does not end" in text(done.stderr) and len(bucket.puts) == 1
+
+
+def test_what_the_zone_has_and_does_not_find_is_not_stored(zone, user, tmp_path, bucket):
+    zone.answers["initiateFileUpload"] = [(200, {"type": "initiateFileUpload", "alreadyExists": True})]
+    done = store(user, tmp_path, check=1)
+    assert "the zone has the file and does not find it" in text(done.stderr) and bucket.puts == []

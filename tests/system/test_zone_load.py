@@ -268,3 +268,24 @@ def test_a_bar_on_a_terminal_only(zone, user):
     assert b"downloading" in seen and b"%" in seen
     zone.download = None
     assert run("load", f"sha1://{sha1(DATA)}", "-o", "/dev/stdout", env=user, check=2).stdout == b""
+
+
+def test_a_gateway_that_has_moved_is_not_followed(zone, user):
+    zone.answers["findFile"] = [(301, "", {"Location": "http://elsewhere.example/"})]
+    done = run("info", f"sha1://{ABSENT}", env=user, check=1)
+    assert "301 Moved Permanently to http://elsewhere.example/: correct KACHERY_GATEWAY_URL" in text(done.stderr)
+
+
+def test_a_file_that_is_found_without_a_url_is_told(zone, user):
+    zone.answers["findFile"] = [(200, {"type": "findFile", "found": True, "size": 3})] * 9
+    for verb in (["load", "--no-request"], ["cat"]):
+        done = run(*verb, f"sha1://{ABSENT}", env=user, check=1)
+        assert "the zone gave no URL to download from" in text(done.stderr)
+
+
+@pytest.mark.parametrize("name, words", [("", "the name of the file to write is empty"), (".", "directory")])
+def test_load_into_no_file_is_refused(zone, user, tmp_path, name, words):
+    (tmp_path / "here").mkdir()
+    zone.objects[sha1(DATA)] = DATA
+    done = run("load", f"sha1://{sha1(DATA)}", "-o", name, env=user, cwd=tmp_path / "here", check=2)
+    assert words in text(done.stderr) and files_below(tmp_path / "here") == []

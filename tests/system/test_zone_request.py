@@ -146,6 +146,17 @@ def test_request_refuses_a_bad_resource(zone, user, where):
     assert where in text(done.stderr)
 
 
+def test_without_a_resource_nobody_is_asked(zone, user):
+    done = run("request", f"sha1://{ABSENT}", env=user, check=1)
+    assert "no resource to ask: set KACHERY_RESOURCE_URL or give --resource" in text(done.stderr) and zone.proxied == []
+
+
+def test_a_resource_with_a_proxy_url_that_is_none(zone, user):
+    zone.resources["odd"] = "ftp://proxy.example"
+    done = run("request", f"sha1://{ABSENT}", "--resource", "odd", env=user, check=1)
+    assert 'the gateway\'s answer has no proper "proxyUrl"' in text(done.stderr)
+
+
 def test_a_resource_by_name_is_looked_up_in_the_zone(zone, user):
     zone.resources["lab.res"] = zone.url.replace("http:", "ws:") + "/"
     zone.states = [{"status": "not-found"}]

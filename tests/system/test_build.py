@@ -4,7 +4,6 @@ import os
 import shutil
 import struct
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -179,9 +178,7 @@ def test_rebuild_compiles_what_changed(copy):
     assert compiled(copy) == ["src/main.c"]
     header = copy / "src/base/str.h"
     header.write_text(header.read_text() + "\n")
-    begun = time.monotonic()
     stale = compiled(copy)
-    assert time.monotonic() - begun < 20
     assert "src/base/str.c" in stale
     assert compiled(copy) == []
     added = copy / "src/base/added_for_a_test.c"

@@ -1,6 +1,9 @@
 """The whole job over https and wss, and what is said when TLS cannot be had."""
+import contextlib
 import datetime
 import shutil
+import socket
+import threading
 
 import certificates
 import harness
@@ -134,15 +137,16 @@ def test_trust_in_a_folder(tmp_path, processes, pair):
 
 
 def test_a_connection_that_is_cut_in_the_handshake(tmp_path, processes):
-    import socket
-    import threading
     with socket.create_server(("127.0.0.1", 0)) as listener:
         def hang_up():
-            while True:  # it is tried again
-                peer, _ = listener.accept()
-                peer.recv(1000)
-                peer.close()
+            with contextlib.suppress(OSError):  # until the listener is shut down
+                while True:  # it is tried again
+                    peer, _ = listener.accept()
+                    peer.recv(1000)
+                    peer.close()
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
         said = gateway_error(tmp_path, listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
     assert "during the TLS handshake" in said

@@ -263,7 +263,8 @@ def start_with_a_failure(session, start, ready, use, place, kind):
             victim.process.terminate()
             assert victim.wait() == 0, "exit %d" % victim.process.returncode
         except AssertionError:
-            if victim.process.poll() != 1 or len(victim.text()) < 10:
+            # wait() has read all that it said
+            if victim.process.poll() is None or victim.wait() != 1 or len(victim.text()) < 10:
                 raise
         assert not session.board.reports()
     except (AssertionError, subprocess.TimeoutExpired) as wrong:

@@ -8,6 +8,7 @@ import socket
 import aiohttp
 import harness
 import pytest
+from store_files import DAY, left
 from test_bucket import bucket_processes
 from test_gateway import Zone
 from test_proxy import World, answer, asking, received
@@ -126,3 +127,18 @@ def test_no_descriptor_at_all(tmp_path, processes):
         assert b"running." in sock.recv(65536)
         sock.close()
     harness.until(lambda: harness.http("GET", zone.server.url + "/probe")[0] == 200, "service again")
+
+
+def test_what_a_killed_hub_left_is_removed(tmp_path):
+    """At its start, and by the next registration."""
+    lab = harness.Lab(tmp_path)
+    at_start = [left(lab.data / name, 2 * DAY) for name in (".hub/url-key.tmp.01234567", "settings/authorizationSettings.yaml.tmp.01234567")]
+    client = left(lab.data / "clients" / ("0" * 64 + ".tmp.01234567"), 2 * DAY)
+    kept = left(lab.data / "clients" / ("0" * 64 + ".tmp.11111111"), DAY - 60)
+    try:
+        lab.start_hub()
+        assert not any(path.exists() for path in at_start) and client.exists()
+        lab.register()
+        assert not client.exists() and kept.exists()
+    finally:
+        lab.stop()

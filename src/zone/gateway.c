@@ -224,6 +224,8 @@ static struct json *ask(struct gateway *g, struct gateway_payload payload, struc
     while (answer == NULL && retry_again(&retry, &why) == 0);
     if (answer == NULL)
         err_set(e, why.code, "%s", why.msg);
+    else if (retry.attempts > 0)
+        g->was_away = true;
     return answer;
 }
 

@@ -22,6 +22,7 @@ struct gateway {
     struct zone_watch watch;
     bool is_waited_for; /* for patience.waiting_ms */
     bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
+    bool was_away;   /* set when it answered only after it had been asked again */
 };
 
 /* From KACHERY_GATEWAY_URL and KACHERY_ZONE (`zone` non-NULL overrides the latter). */

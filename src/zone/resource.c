@@ -310,10 +310,11 @@ static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
     return left > 0 ? left : 0;
 }
 
-/* A failure that may pass: the proxy is away, or just back, and the daemon is not there yet. */
-static int ask_again(struct retry *retry, bool was_heard, struct err *failure)
+/* A failure that may pass: the proxy is away, or just back (as the gateway that was away, often on
+ * the same host), and the daemon is not there yet. */
+static int ask_again(struct retry *retry, bool was_there, struct err *failure)
 {
-    bool is_back = failure->code == ERR_NOT_FOUND && (was_heard || retry->attempts > 0);
+    bool is_back = failure->code == ERR_NOT_FOUND && (was_there || retry->attempts > 0);
 
     if (is_back)
         failure->code = ERR_NETWORK;
@@ -367,7 +368,7 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
             pause_from(asked_ms, wait->deadline_ms);
             be_patient(&retry, wait, RESOURCE_PATIENCE_MS);
             retry.is_known = true;
-        } else if (ask_again(&retry, was_heard, &failure) != 0) {
+        } else if (ask_again(&retry, was_heard || wait->gateway->was_away, &failure) != 0) {
             if (was_heard && retry.until_ms == wait->deadline_ms && failure.code != ERR_REFUSED)
                 return 0;
             return err_set(e, failure.code, "%s", failure.msg);

@@ -192,9 +192,10 @@ def test_who_waits_anyway_waits_for_a_hub_that_starts_again(lab, command):
     uri, = lab.link(lab.folder / "file")
     env, listen = lab.remote, lab.hub.url.removeprefix("http://")
     lab.hub.stop()
-    waiting = lab.keep(harness.Process(*command, uri, env={**env, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_max_ms=200"}))
+    waiting = lab.keep(harness.Process(*command, uri, env={**env, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_max_ms=200,waiting_ms=300000"}))
     assert "cannot connect" in waiting.wait_line("again in")
     lab.start_hub(listen)
+    waiting.wait_line("is not connected to its proxy; again in")
     lab.share()
     assert waiting.wait() == 0
 

@@ -73,7 +73,6 @@ FNR == 1 {
 }
 /\t/ && !/^[^"]*"/ { bad("tab: indent with four spaces") }
 /[ \t]$/ { bad("white space at the end of the line") }
-FNR == 501 && FILENAME !~ /_table\.[ch]$/ { bad("file of more than 500 lines: split it at a heading") }
 !is_c { next }
 {
     code = code_of($0)

@@ -455,18 +455,22 @@ const struct str *http_head_redirection(const struct http_head *head)
     return http_head_get(head, "Location");
 }
 
+bool http_head_list_has(struct str list, const char *token)
+{
+    struct str element;
+
+    while (next_element(&list, &element))
+        if (str_equal_nocase(element, str_of(token)))
+            return true;
+    return false;
+}
+
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token)
 {
-    struct str wanted = str_of(name), element;
-
-    for (size_t i = 0; i < head->header_count; i++) {
-        struct str list = head->headers[i].value;
-        if (!str_equal_nocase(head->headers[i].name, wanted))
-            continue;
-        while (next_element(&list, &element))
-            if (str_equal_nocase(element, str_of(token)))
-                return true;
-    }
+    for (size_t i = 0; i < head->header_count; i++)
+        if (str_equal_nocase(head->headers[i].name, str_of(name)) &&
+            http_head_list_has(head->headers[i].value, token))
+            return true;
     return false;
 }
 

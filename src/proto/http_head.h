@@ -73,6 +73,9 @@ struct str http_head_path(const struct http_head *head);
 /* The value of the first header of that name (any case), or NULL. */
 const struct str *http_head_get(const struct http_head *head, const char *name);
 
+/* True when the comma-separated list holds the token (any case). */
+bool http_head_list_has(struct str list, const char *token);
+
 /* True when a comma-separated header field of that name holds the token (any case). */
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
 

@@ -5,12 +5,14 @@
 #ifndef SERVER_CORS_H
 #define SERVER_CORS_H
 
+#include "proto/extensions.h"
 #include "server/http_server.h"
 
 enum { CORS_MAX_REQUESTED_BYTES = 2048 };
 
 /* What a page may read of every answer of a public route. */
-#define CORS_EXPOSED "Accept-Ranges, Content-Length, Content-Range, Date, ETag"
+#define CORS_EXPOSED                                                                               \
+    "Accept-Ranges, Content-Length, Content-Range, Date, ETag, " EXTENSIONS_HEADER
 
 /* The route that answers the preflights of the public routes at `path`. */
 struct http_route cors_route(const char *path);

@@ -71,6 +71,7 @@ struct crew_worker_options {
     size_t route_count;
     struct http_times times; /* idle_ms is CREW_KEEP_MS whatever this says */
     size_t read_bytes;       /* see http_server_options */
+    const char *extensions;  /* see http_server_options */
     bool returns_each;       /* a connection goes back after each request: the next is another's */
 };
 int crew_worker_run(int fd, const struct crew_worker_options *options);

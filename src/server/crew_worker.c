@@ -168,6 +168,7 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
                                                  .route_count = options->route_count + 1,
                                                  .times = options->times,
                                                  .read_bytes = options->read_bytes,
+                                                 .extensions = options->extensions,
                                                  .on_idle = on_idle,
                                                  .on_answered =
                                                      options->returns_each ? on_answered : NULL,

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "proto/extensions.h"
 #include "server/cors.h"
 #include "server/http_conn.h"
 
@@ -59,6 +60,8 @@ static void put_head(struct http_conn *conn, const struct http_answer *answer, u
         http_head_put_header(out, "Access-Control-Allow-Origin", STR("*"));
         http_head_put_header(out, "Access-Control-Expose-Headers", STR(CORS_EXPOSED));
     }
+    if (conn->server->options.extensions != NULL)
+        http_head_put_header(out, EXTENSIONS_HEADER, str_of(conn->server->options.extensions));
     if (answer->content_type != NULL)
         http_head_put_header(out, "Content-Type", str_of(answer->content_type));
     for (size_t i = 0; i < answer->header_count; i++)

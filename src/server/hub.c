@@ -10,6 +10,7 @@
 #include "net/loop.h"
 #include "proc/descriptors.h"
 #include "proc/process.h"
+#include "proto/extensions.h"
 #include "server/bucket.h"
 #include "server/bucket_file.h"
 #include "server/cork.h"
@@ -30,6 +31,7 @@ struct hub {
     struct proxy *proxy;
     struct site site;
     struct crew *gateway, *bucket;
+    const char *extensions; /* what its gateway announces; NULL without one */
     struct trusted trusted;
     struct origins *origins;
     struct hub_times times;
@@ -166,6 +168,7 @@ static int run_gateway(int fd, void *ctx)
         .routes = routes,
         .route_count = GATEWAY_API_ROUTES,
         .times = hub->times.http,
+        .extensions = hub->extensions,
         .returns_each = hub->trusted.count > 0};
 
     gateway_api_put_routes(&hub->site, routes);
@@ -180,6 +183,7 @@ static int run_bucket(int fd, void *ctx)
                                           .route_count = BUCKET_ROUTES,
                                           .times = hub->times.http,
                                           .read_bytes = BUCKET_READ_BYTES,
+                                          .extensions = hub->extensions,
                                           .returns_each = hub->trusted.count > 0};
 
     bucket_file_clean(hub->site.dir);
@@ -252,6 +256,7 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
 {
     struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
 
+    hub->extensions = EXTENSIONS_REGISTER;
     if (site_open(&hub->site, &options->site, e) != 0)
         return -1;
     hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, 0, run_gateway, e);
@@ -318,6 +323,7 @@ static int open_server(struct hub *hub, const struct hub_limits *limits, struct 
                                           .route_count = hub->route_count,
                                           .times = hub->times.http,
                                           .max_connections = limits->connections,
+                                          .extensions = hub->extensions,
                                           .on_accepted = on_accepted,
                                           .on_head = on_head,
                                           .on_answered = on_answered,

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/secret.h"
+#include "proto/extensions.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
 #include "zone/gateway_message.h"
@@ -67,6 +68,7 @@ void gateway_deinit(struct gateway *g)
     free(g->zone);
     secret_remove(g->identity.pair);
     identity_wipe(&g->identity);
+    buf_free(&g->extensions);
     *g = (struct gateway){0};
 }
 
@@ -89,6 +91,27 @@ void gateway_client_deinit(struct gateway_client *client)
     free(client->owner_id);
     free(client->label);
     *client = (struct gateway_client){0};
+}
+
+bool gateway_has_answered(const struct gateway *g)
+{
+    return g->has_answered;
+}
+
+bool gateway_has_announced(const struct gateway *g, const char *name)
+{
+    return extensions_has(buf_str(&g->extensions), name);
+}
+
+/* An answer came. What a gateway announces may change when another version of it is started; an
+ * answer that is not its own takes nothing back. */
+static void hear(struct gateway *g, const struct http_head *head, bool is_its_own)
+{
+    if (extensions_read(head, &g->extensions))
+        is_its_own = true;
+    else if (is_its_own)
+        buf_clear(&g->extensions);
+    g->has_answered = g->has_answered || is_its_own;
 }
 
 static int wrap(const struct gateway *g, struct err *e)
@@ -194,6 +217,9 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
         answer = gateway_message_parse(http_call_body(call), payload->type, e);
     else
         refuse(call, e);
+    hear(g, http_call_head(call),
+         answer != NULL ||
+             gateway_message_is_refusal(http_call_head(call)->status, http_call_body(call)));
     http_call_free(call);
     if (answer == NULL)
         wrap(g, e);

@@ -22,6 +22,8 @@ struct gateway {
     struct zone_watch watch;
     bool is_waited_for; /* for patience.waiting_ms */
     bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
+    bool has_answered; /* see gateway_has_answered */
+    struct buf extensions; /* the names that it announced */
     bool was_away;   /* set when it answered only after it had been asked again */
 };
 
@@ -31,6 +33,13 @@ void gateway_deinit(struct gateway *g);
 
 /* The URL as given in the environment, or the default; never NULL. */
 const char *gateway_default_url(void);
+
+/* True when an answer of the gateway itself has come: not that of a proxy or front before it. */
+bool gateway_has_answered(const struct gateway *g);
+
+/* True when the gateway announced the extension (EXTENSIONS.md §1) with an answer: only then may it
+ * be used. Of a gateway that has answered and announced nothing, it is a deployed one. */
+bool gateway_has_announced(const struct gateway *g, const char *name);
 
 struct gateway_file {
     bool is_found;

@@ -269,6 +269,12 @@ int gateway_message_refusal(int status, struct str text, struct err *e)
     return -1;
 }
 
+bool gateway_message_is_refusal(int status, struct str text)
+{
+    return (status == 500 && str_starts_with(text, STR("Error: "))) ||
+           (status == 400 && str_starts_with(text, STR("Invalid request")));
+}
+
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms)
 {
     int64_t skew = date_ms - now_ms;

@@ -56,6 +56,9 @@ int gateway_message_read_resource(const struct json *answer, char **proxy_url, s
  */
 int gateway_message_refusal(int status, struct str text, struct err *e);
 
+/* True when it is a gateway that refuses in this way, not something before it. */
+bool gateway_message_is_refusal(int status, struct str text);
+
 /* The clock difference to take over from a `Date` header (ms since the epoch, -1: none), or 0 when
  * it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms);

@@ -15,7 +15,7 @@ CHROMIUM_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic
                   "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 DATA = bytes((i * 7 + i // 256) % 256 for i in range(300_000))
 ORIGIN = {"Origin": "https://www.figurl.org"}
-EXPOSED = {"accept-ranges", "content-length", "content-range", "date", "etag"}
+EXPOSED = {"accept-ranges", "content-length", "content-range", "date", "etag", "kachery-extensions"}
 
 
 def find_file(digest, zone="default"):

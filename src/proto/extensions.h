@@ -1,0 +1,26 @@
+/*
+ * What our programs announce beyond the deployed protocol (EXTENSIONS.md §1): a server names it in
+ * a header of every answer, a client uses only what it has seen there. Pure.
+ */
+#ifndef PROTO_EXTENSIONS_H
+#define PROTO_EXTENSIONS_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "proto/http_head.h"
+
+#define EXTENSIONS_HEADER "Kachery-Extensions"
+
+/* A registration link may be POSTed, with the header Kachery-Register: 1. */
+#define EXTENSIONS_REGISTER "register"
+
+/* Replaces *names by those that the head announces ("" when it announces none). False when the
+ * head has no such header; *names is then as it was. */
+bool extensions_read(const struct http_head *head, struct buf *names);
+
+/* True when the list that extensions_read made has the name (any case). */
+bool extensions_has(struct str names, const char *name);
+
+#endif

@@ -11,7 +11,10 @@ static const struct interval_row rows[] = {
     ROW(ping_ms, 20000),
     ROW(dead_ms, 60000),
     ROW(retry_min_ms, 1000),
-    ROW(retry_max_ms, 30000),
+    ROW(short_outage_ms, 60000),
+    ROW(retry_short_ms, 4000),
+    ROW(connect_short_ms, 5000),
+    ROW(retry_max_ms, 25000), /* with the time that connecting takes, less than 30 s */
     ROW(stable_ms, 10000),
     ROW(presence_first_ms, 5000),
     ROW(presence_ms, 300000),
@@ -21,6 +24,7 @@ static const struct interval_row rows[] = {
     ROW(lookup_lost_ms, 5000),
     ROW(upload_recall_ms, 5000),
     ROW(upload_silent_ms, 1800000), /* a file on tape may take long to come */
+    ROW(upload_stopped_ms, 120000),
     ROW(worker_idle_ms, 60000),
     ROW(worker_cpu_ms, 60000),
     ROW(keep_result_ms, 60000),

@@ -17,8 +17,11 @@ struct intervals {
     int64_t ping_ms;        /* a ping frame that often */
     int64_t dead_ms;        /* no byte from the proxy for so long: dead */
     int64_t retry_min_ms;   /* first pause before another attempt */
-    int64_t retry_max_ms;   /* the pauses double up to this */
-    int64_t stable_ms;      /* a session this old makes the next pause the first again */
+    int64_t short_outage_ms; /* in the first so long of an outage ... */
+    int64_t retry_short_ms;   /* ... the pauses double up to this only, */
+    int64_t connect_short_ms; /* and who was connected before gives up an attempt so soon */
+    int64_t retry_max_ms;   /* later, the pauses double up to this */
+    int64_t stable_ms;      /* a session this old ends an outage: pauses start anew */
     int64_t presence_first_ms; /* after so long, ask the proxy whether it knows this resource */
     int64_t presence_ms;       /* and again that often */
     int64_t redial_max_ms;     /* the pauses, when it did not, double up to this */
@@ -28,6 +31,7 @@ struct intervals {
     int64_t lookup_lost_ms;   /* after so long it is answered: storage does not answer */
     int64_t upload_recall_ms; /* whose first bytes take longer makes room for others */
     int64_t upload_silent_ms; /* an upload worker without a word for so long is given up */
+    int64_t upload_stopped_ms; /* one that is stopped by a signal for so long is given up */
     int64_t worker_idle_ms;   /* an upload worker without work leaves after so long */
     int64_t worker_cpu_ms;    /* ... or, between jobs, after so much processor time */
     int64_t keep_result_ms;   /* how a job ended, kept for the next to ask if nobody was told */

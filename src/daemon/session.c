@@ -21,6 +21,8 @@ struct session {
     struct ws_client *client; /* NULL when WAITING or CLOSED */
     int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
     int64_t ready_ms, since_wall_ms;
+    int64_t dialled_ms;   /* when the latest attempt began */
+    int64_t out_since_ms; /* the proxy is out of reach since then; 0: it is not */
     unsigned failures;  /* in a row, for the pause */
     unsigned forgotten; /* times in a row that the proxy forgot us, for the pause then */
     bool is_generation2, was_generation2; /* of this attempt; of what worked before */
@@ -114,14 +116,42 @@ static void drop(struct session *s, int64_t now_ms, int64_t pause_ms)
         s->options.on_lost(s->options.owner);
 }
 
+/* Most outages are restarts: attempts stay close together while one may be. */
+static bool is_short_outage(const struct session *s, int64_t now_ms)
+{
+    return s->out_since_ms == 0 ||
+           now_ms - s->out_since_ms < s->options.intervals->short_outage_ms;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The pause before the next attempt counts from the start of the one that failed: one that waited
+ * for an answer has waited. */
+static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
+{
+    const struct intervals *t = s->options.intervals;
+    int64_t max_ms = is_short_outage(s, now_ms) ? smaller(t->retry_short_ms, t->retry_max_ms)
+                                                : t->retry_max_ms;
+    int64_t pause_ms = next_pause_ms(s, &s->failures, max_ms);
+    int64_t spent_ms = s->state == DIALLING || s->state == GREETING ? now_ms - s->dialled_ms : 0;
+    int64_t least_ms = smaller(t->retry_min_ms, pause_ms);
+
+    return pause_ms - spent_ms > least_ms ? pause_ms - spent_ms : least_ms;
+}
+
 /* Whatever was wrong. */
 static void lose(struct session *s, int64_t now_ms, const struct err *failure)
 {
-    const struct intervals *t = s->options.intervals;
-
-    if (s->state == READY && now_ms - s->ready_ms >= t->stable_ms)
+    if (s->state == READY && now_ms - s->ready_ms >= s->options.intervals->stable_ms) {
         s->failures = 0;
-    int64_t pause_ms = next_pause_ms(s, &s->failures, t->retry_max_ms);
+        s->out_since_ms = 0;
+    }
+    if (s->out_since_ms == 0)
+        s->out_since_ms = now_ms;
+    int64_t pause_ms = pause_after_failure_ms(s, now_ms);
     if (s->state != CLOSING)
         log_failure(s, failure, now_ms, pause_ms);
     drop(s, now_ms, pause_ms);
@@ -158,14 +188,19 @@ static void lose_forgotten(struct session *s, int64_t now_ms)
 static void dial(struct session *s, int64_t now_ms)
 {
     const struct intervals *t = s->options.intervals;
+    /* SYNs to a host that is being started are lost, and the kernel repeats them ever later. */
+    bool is_hasty = s->ready_ms != 0 && s->out_since_ms != 0 && is_short_outage(s, now_ms);
     struct err e = {0};
     const struct ws_client_options options = {.url = str_of(value(s, CONFIG_PROXY)),
-                                              .connect_ms = t->connect_ms,
+                                              .connect_ms = is_hasty ? smaller(t->connect_short_ms,
+                                                                               t->connect_ms)
+                                                                     : t->connect_ms,
                                               .ping_interval_ms = t->ping_ms,
                                               .dead_after_ms = t->dead_ms,
                                               .mark = MESSAGE_GENERATIONS_HEADER};
 
     enter(s, DIALLING);
+    s->dialled_ms = now_ms;
     s->client = ws_client_new(&options, now_ms, &e);
     if (s->client == NULL)
         lose(s, now_ms, &e);

@@ -139,6 +139,7 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
             .max_workers = (unsigned)options->config->max_uploads + JOBS_MAX_RECALLED,
             .depth = 1,
             .job_timeout_ms = options->intervals->upload_silent_ms,
+            .stopped_ms = options->intervals->upload_stopped_ms,
             .max_stuck = MAX_STUCK,
             .on_message = on_message,
             .on_lost = on_lost,

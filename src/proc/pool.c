@@ -19,6 +19,10 @@
 /* How many frames one worker may bring in one step, that others get their turn. */
 enum { MAX_FRAMES_PER_STEP = 64 };
 
+/* A worker is lost when as many looks in a row find it stopped. Time alone would not do: after all
+ * processes were stopped together, this one may be continued first. */
+enum { STOPPED_LOOKS = 4 };
+
 /* Which worker stands at an index of `polled`. */
 struct polled_worker {
     unsigned index;
@@ -201,8 +205,11 @@ static int give(struct pool *pool, struct pool_job *job, struct err *e)
         if (w->jobs.count == 0)
             lose_worker(pool, w, "ended while idle");
     }
-    if (w->jobs.count == 0)
+    if (w->jobs.count == 0) {
         w->quiet_since_ms = clock_now_ms();
+        w->look_at_ms = w->quiet_since_ms + pool->options.stopped_ms / STOPPED_LOOKS;
+        w->stopped_looks = 0;
+    }
     pool_jobs_append(&w->jobs, job);
     return 0;
 }
@@ -361,6 +368,21 @@ static bool is_silent(const struct pool *pool, const struct pool_worker *w, int6
            now_ms - w->quiet_since_ms >= pool->options.job_timeout_ms;
 }
 
+static bool is_watched_for_stops(const struct pool *pool, const struct pool_worker *w)
+{
+    return pool->options.stopped_ms > 0 && w->is_running && w->jobs.count > 0;
+}
+
+/* Looks when it is time to; true when the worker was stopped for too long. */
+static bool is_stopped_for_long(const struct pool *pool, struct pool_worker *w, int64_t now_ms)
+{
+    if (!is_watched_for_stops(pool, w) || now_ms < w->look_at_ms)
+        return false;
+    w->look_at_ms = now_ms + pool->options.stopped_ms / STOPPED_LOOKS;
+    w->stopped_looks = process_is_stopped(&w->process) ? w->stopped_looks + 1 : 0;
+    return w->stopped_looks >= STOPPED_LOOKS;
+}
+
 static void lose_silent_and_broken(struct pool *pool, int64_t now_ms)
 {
     for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++) {
@@ -368,6 +390,8 @@ static void lose_silent_and_broken(struct pool *pool, int64_t now_ms)
             lose_worker(pool, w, "the worker process cannot be reached");
         else if (w->is_running && is_silent(pool, w, now_ms))
             lose_worker(pool, w, pool->silence);
+        else if (is_stopped_for_long(pool, w, now_ms))
+            lose_worker(pool, w, "the worker process was stopped by a signal and not continued");
     }
 }
 
@@ -429,6 +453,8 @@ void pool_poll(const struct pool *pool, struct pollset *set)
         pollset_add(set, w->process.fd, (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
         if (pool->options.job_timeout_ms > 0 && w->jobs.count > 0)
             pollset_wake_at(set, w->quiet_since_ms + pool->options.job_timeout_ms);
+        if (is_watched_for_stops(pool, w))
+            pollset_wake_at(set, w->look_at_ms);
     }
     pool_leavers_poll(&pool->leavers, set);
     if (pool->waiting.count > 0 && pool->running == 0)

@@ -26,6 +26,8 @@ struct pool_options {
     unsigned max_workers;   /* 1 to POOL_MAX_WORKERS; started when needed */
     unsigned depth;         /* jobs in flight per worker, 1 for long jobs, to POOL_MAX_DEPTH */
     int64_t job_timeout_ms; /* silence after which the job in hand is lost; 0: never */
+    int64_t stopped_ms;     /* a worker that is stopped by a signal for about so long, with a job in
+                               hand, is lost; 0: never */
     unsigned max_stuck;     /* killed workers that do not die (uninterruptible sleep) and are
                                replaced all the same; further ones count as max_workers */
     /* One message of the worker about job `id`. Returns true when it was the job's last; the job's

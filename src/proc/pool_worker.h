@@ -46,6 +46,8 @@ struct pool_worker {
     size_t unsent_count;
     int64_t quiet_since_ms; /* last heard of, or given its first job */
     int64_t idle_since_ms;
+    int64_t look_at_ms;     /* when it is next looked at whether the process is stopped */
+    unsigned stopped_looks; /* in a row that found it stopped */
 };
 
 /* Sends a frame, or queues it behind those that wait. -1 without memory. A worker that is found

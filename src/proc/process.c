@@ -244,6 +244,14 @@ void process_kill(struct process *p)
     p->pid = 0;
 }
 
+bool process_is_stopped(const struct process *p)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    return p->pid > 0 && waitid(P_PID, (id_t)p->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == p->pid;
+}
+
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx)
 {
     int count = 0, status;

@@ -54,6 +54,10 @@ void process_kill(struct process *p);
  * when it sleeps uninterruptibly in a dead file system. */
 void process_signal_kill(const struct process *p);
 
+/* True while the child is stopped by a signal (SIGSTOP, SIGTSTP, a debugger): POSIX waitid with
+ * WSTOPPED, whose result stays there for others. */
+bool process_is_stopped(const struct process *p);
+
 /* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx);
 

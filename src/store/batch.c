@@ -20,7 +20,8 @@ enum {
     GROUP_FILES = BATCH_WORKER_PATHS,
     GROUP_BYTES = 1 << 20,         /* a group of small files takes about a millisecond */
     GROUP_MESSAGE_BYTES = 32 << 10, /* half a frame: the next path still fits */
-    FSYNC_FILES = 8 /* up to so many are synced one by one: syncfs waits for everybody's data */
+    FSYNC_FILES = 8, /* up to so many are synced one by one: syncfs waits for everybody's data */
+    STOPPED_MS = 120000 /* a worker that somebody stops for so long is replaced */
 };
 
 struct group {
@@ -138,6 +139,7 @@ struct batch *batch_new(const struct batch_options *options, struct err *e)
         .process = {.name = "kachery-hash", .run = batch_worker_run, .ctx = &b->options},
         .max_workers = options->jobs,
         .depth = 1,
+        .stopped_ms = STOPPED_MS,
         .on_message = on_message,
         .on_lost = on_lost,
         .owner = b,

@@ -31,7 +31,6 @@ BAD = {
     "tab": ("base/a.c", "void f(void)\n{\n\treturn;\n}\n", "tab"),
     "trailing space": ("base/a.c", "int a; \n", "white space"),
     "long function": ("base/a.c", "int f(void)\n{\n" + "    f();\n" * 79 + "}\n", "81 lines"),
-    "long file": ("base/a.c", "int a;\n" * 501, "more than 500"),
 }
 
 GOOD = {

@@ -130,22 +130,28 @@ static inline void on_lost(void *owner, uint64_t id, const char *reason)
     act(w);
 }
 
-static inline struct watcher *watch(unsigned workers, unsigned depth, int64_t timeout_ms,
-                             unsigned max_stuck)
+/* The rest of the options is the watcher's. */
+static inline struct watcher *watch_with(struct pool_options options)
 {
     struct watcher *w = calloc(1, sizeof *w);
     struct err e = {0};
-    struct pool_options options = {.process = {.name = "test-worker", .run = work},
-                                   .max_workers = workers,
-                                   .depth = depth,
-                                   .job_timeout_ms = timeout_ms,
-                                   .max_stuck = max_stuck,
-                                   .on_message = on_message,
-                                   .on_lost = on_lost,
-                                   .owner = w};
+
+    options.process = (struct process_options){.name = "test-worker", .run = work};
+    options.on_message = on_message;
+    options.on_lost = on_lost;
+    options.owner = w;
     w->pool = pool_new(&options, &e);
     assert_non_null(w->pool);
     return w;
+}
+
+static inline struct watcher *watch(unsigned workers, unsigned depth, int64_t timeout_ms,
+                             unsigned max_stuck)
+{
+    return watch_with((struct pool_options){.max_workers = workers,
+                                            .depth = depth,
+                                            .job_timeout_ms = timeout_ms,
+                                            .max_stuck = max_stuck});
 }
 
 /* Everything that the pool started must be gone. */

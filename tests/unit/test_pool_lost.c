@@ -165,6 +165,42 @@ static void ends_whatever_its_workers_do(void **state)
     end(w);
 }
 
+/* However long a worker may be silent: one that is stopped by a signal is lost before. */
+static void a_stopped_worker_is_lost(void **state)
+{
+    struct watcher *w =
+        watch_with((struct pool_options){.max_workers = 1, .depth = 2, .stopped_ms = SILENCE_MS});
+
+    (void)state;
+    submit(w, 1, "stop");
+    submit(w, 2, "answer");
+    run(w, 1, 1);
+    assert_int_equal(w->lost[1], 1);
+    assert_string_equal(w->reason,
+                        "the worker process was stopped by a signal and not continued");
+    end(w);
+}
+
+/* One that is continued in time is not lost, and looks before that do not count later. */
+static void a_continued_worker_is_not_lost(void **state)
+{
+    struct watcher *w =
+        watch_with((struct pool_options){.max_workers = 1, .depth = 1, .stopped_ms = SILENCE_MS});
+    siginfo_t info = {.si_pid = 0};
+
+    (void)state;
+    submit(w, 1, "stop");
+    assert_int_equal(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT), 0);
+    for (int look = 0; look < 2; look++)
+        step_once(w);
+    kill(info.si_pid, SIGCONT);
+    assert_int_equal(waitid(P_PID, (id_t)info.si_pid, &info, WCONTINUED), 0);
+    for (int look = 0; look < 8; look++)
+        step_once(w);
+    assert_int_equal(w->lost_count, 0);
+    end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +211,8 @@ int main(void)
         cmocka_unit_test(killed_while_idle),
         cmocka_unit_test(a_full_socket_is_no_room),
         cmocka_unit_test(stuck_workers_count_in_the_end),
+        cmocka_unit_test(a_stopped_worker_is_lost),
+        cmocka_unit_test(a_continued_worker_is_not_lost),
         cmocka_unit_test(ends_whatever_its_workers_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,9 @@
 
 #include "net/cert_name.h"
 
+/* For a root that is not known. */
+#define CURE " (SSL_CERT_FILE names a file of those to trust; a daemon's config, caFile)"
+
 /* Steps of one round of the search: a bound on what a peer's certificates can make us do. */
 enum { MAX_STEPS = 5000 };
 
@@ -50,25 +53,30 @@ static void format_day(int64_t seconds, char out[32])
 
 static int check_time(const struct cert *c, int64_t now_s, struct err *e)
 {
-    char day[32];
+    char day[32], now[32];
 
+    format_day(now_s, now);
     if (now_s < c->not_before_s) {
         format_day(c->not_before_s, day);
-        return err_set(e, ERR_REFUSED, "not yet valid: begins %s (is this host's clock right?)",
-                       day);
+        return err_set(e, ERR_REFUSED, "not yet valid: begins %s, and this host's clock says %s",
+                       day, now);
     }
     if (now_s > c->not_after_s) {
         format_day(c->not_after_s, day);
-        return err_set(e, ERR_REFUSED, "expired since %s", day);
+        return err_set(e, ERR_REFUSED, "expired since %s, and this host's clock says %s", day, now);
     }
     return 0;
 }
 
-static int check_any(const struct cert *c, int64_t now_s, struct err *e)
+static int check_any(const struct search *s, const struct cert *c, struct err *e)
 {
+    if (trust_rejects(s->trust, c->der))
+        return err_set(e, ERR_REFUSED,
+                       "is marked as not to be trusted for servers (by the trust settings of a "
+                       "TRUSTED CERTIFICATE among the trusted roots)");
     if (c->has_unknown_critical)
         return err_set(e, ERR_REFUSED, "has a critical extension that is not supported");
-    return check_time(c, now_s, e);
+    return check_time(c, s->now_s, e);
 }
 
 /* A certificate that signs others. A root of version 1 has no extensions to say so. */
@@ -139,7 +147,7 @@ static int check_link(struct search *s, size_t at, bool is_root, struct err *e)
     const struct cert *c = s->path[at];
     struct buf name = {0};
 
-    if (check_any(c, s->now_s, e) == 0 && (at == 0 || check_authority(c, is_root, e) == 0) &&
+    if (check_any(s, c, e) == 0 && (at == 0 || check_authority(c, is_root, e) == 0) &&
         check_path_length(s, at, e) == 0 && check_constraints(s, at, e) == 0)
         return 0;
     if (at > 0) {
@@ -210,10 +218,11 @@ static void note_unknown_issuer(struct search *s, const struct cert *c)
 
     cert_name_put(&name, c->issuer);
     if (is_self_issued(c))
-        err_set(&e, ERR_REFUSED, "%s is signed by itself and not among the trusted roots",
+        err_set(&e, ERR_REFUSED, "%s is signed by itself and not among the trusted roots" CURE,
                 s->length == 1 ? "certificate" : buf_cstr(&name));
     else
-        err_set(&e, ERR_REFUSED, "unknown issuer %s: not among the trusted roots", buf_cstr(&name));
+        err_set(&e, ERR_REFUSED, "unknown issuer %s: not among the trusted roots" CURE,
+                buf_cstr(&name));
     buf_free(&name);
     note_failure(s, &e, false);
 }
@@ -319,14 +328,12 @@ static int parse_sent(struct search *s, const struct str *sent, size_t count, st
 int cert_path_verify(const struct str *sent, size_t count, const struct trust *trust,
                      struct str host, int64_t now_s, struct cert *leaf, struct err *e)
 {
-    struct search s = {.trust = trust,
-                       .now_s = now_s,
-                       .signatures_left = CERT_PATH_MAX_SIGNATURES};
+    struct search s = {.trust = trust, .now_s = now_s, .signatures_left = CERT_PATH_MAX_SIGNATURES};
 
     if (parse_sent(&s, sent, count, e) != 0)
         return -1;
     s.path[s.length++] = &s.sent[0];
-    if (check_any(&s.sent[0], now_s, e) != 0)
+    if (check_any(&s, &s.sent[0], e) != 0)
         return err_wrap(e, "certificate");
     if (check_leaf(&s.sent[0], e) != 0)
         return -1;

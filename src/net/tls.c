@@ -5,9 +5,13 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "net/tls_flood.h"
 #include "net/tls_internal.h"
 
 enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INSUFFICIENT_SECURITY = 71 };
+
+/* Of the engine's `reneg`: the ServerHello came without renegotiation_info (RFC 5746). */
+enum { SECURE_RENEGOTIATION_MISSING = 1 };
 
 /* One direction's ciphertext between the engine and the transport: data[start, end) is waiting. */
 struct stage {
@@ -21,6 +25,7 @@ struct tls {
     struct tls_transport transport;
     unsigned char records[BR_SSL_BUFSIZE_BIDI];
     struct stage in, out;
+    struct tls_flood flood;
     char host[256];
     uint16_t port;
     bool is_open, is_resumed, has_closed;
@@ -78,10 +83,9 @@ static bool begin(struct tls *t, const struct tls_options *options)
     size_t known = find_session(t);
 
     /* A session's suite must be among those that are offered. */
-    tls_setup_client(&t->client,
-                     options->offers_sha1_cbc ||
-                         (known < TLS_MAX_SESSIONS &&
-                          tls_suite_is_older(sessions[known].parameters.cipher_suite)));
+    tls_setup_client(&t->client, options->offers_sha1_cbc ||
+                                     (known < TLS_MAX_SESSIONS &&
+                                      tls_suite_is_older(sessions[known].parameters.cipher_suite)));
     br_ssl_engine_set_x509(engine, &t->peer.vtable);
     br_ssl_engine_set_buffers_bidi(engine, t->records, BR_SSL_BUFSIZE_INPUT,
                                    t->records + BR_SSL_BUFSIZE_INPUT, BR_SSL_BUFSIZE_OUTPUT);
@@ -93,8 +97,11 @@ static bool begin(struct tls *t, const struct tls_options *options)
         t->offered_id_len = sessions[known].parameters.session_id_len;
         memcpy(t->offered_id, sessions[known].parameters.session_id, t->offered_id_len);
     }
-    return br_ssl_client_reset(&t->client, tls_server_name(t->host, name),
-                               known < TLS_MAX_SESSIONS) == 1;
+    if (br_ssl_client_reset(&t->client, tls_server_name(t->host, name), known < TLS_MAX_SESSIONS) !=
+        1)
+        return false;
+    tls_setup_mac(&t->client);
+    return true;
 }
 
 struct tls *tls_new(const struct tls_options *options, struct err *e)
@@ -200,9 +207,14 @@ static enum io read_record(struct tls *t, struct err *e)
     unsigned char *room = br_ssl_engine_recvrec_buf(&t->client.eng, &len);
     if (len > t->in.end - t->in.start)
         len = t->in.end - t->in.start;
-    memcpy(room, t->in.data + t->in.start, len);
+    struct str record = {(char *)t->in.data + t->in.start, len};
+    if (tls_flood_note(&t->flood, record, e) != 0)
+        return IO_ERR;
+    memcpy(room, record.p, len);
     t->in.start += len;
     br_ssl_engine_recvrec_ack(&t->client.eng, len);
+    if (t->client.eng.reneg == SECURE_RENEGOTIATION_MISSING && !t->is_open)
+        return tls_describe_error(BR_ERR_BAD_SECRENEG, TLS_BEGUN, STR(""), e), IO_ERR;
     return IO_DONE;
 }
 
@@ -210,9 +222,7 @@ static enum io read_record(struct tls *t, struct err *e)
 static enum io report_end(struct tls *t, struct err *e)
 {
     int code = br_ssl_engine_last_error(&t->client.eng);
-    enum tls_stage stage = t->is_open           ? TLS_OPEN
-                           : t->peer.count > 0 ? TLS_CERTIFIED
-                                               : TLS_BEGUN;
+    enum tls_stage stage = t->is_open ? TLS_OPEN : t->peer.count > 0 ? TLS_CERTIFIED : TLS_BEGUN;
 
     if (code == BR_ERR_OK)
         return IO_EOF;
@@ -267,6 +277,7 @@ enum io tls_handshake(struct tls *t, struct err *e)
     if (r != IO_DONE || t->is_open)
         return r;
     t->is_open = true;
+    tls_flood_reset(&t->flood);
     t->is_resumed = t->offered_id_len > 0 &&
                     t->offered_id_len == t->client.eng.session.session_id_len &&
                     memcmp(t->offered_id, t->client.eng.session.session_id, t->offered_id_len) == 0;
@@ -301,6 +312,7 @@ enum io tls_read(struct tls *t, void *data, size_t size, size_t *n, struct err *
         len = size;
     memcpy(data, plain, len);
     br_ssl_engine_recvapp_ack(&t->client.eng, len);
+    tls_flood_reset(&t->flood);
     *n = len;
     return IO_DONE;
 }

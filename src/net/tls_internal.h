@@ -33,8 +33,13 @@ void tls_peer_init(struct tls_peer *peer, struct str host, const struct trust *t
                    int64_t now_s);
 void tls_peer_deinit(struct tls_peer *peer);
 
-/* Versions, suites (AES first where the CPU has it), algorithms, ALPN "http/1.1". */
+/* Versions, suites (AES first where the CPU has it), algorithms, ALPN "http/1.1". SHA-1 is in no
+ * signature. */
 void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc);
+
+/* What records need and a signature may not use: after br_ssl_client_reset, which writes the
+ * ClientHello and names in it every hash that the engine then has. */
+void tls_setup_mac(br_ssl_client_context *client);
 
 /* Is it one of the suites of last resort? */
 bool tls_suite_is_older(unsigned suite);

@@ -52,6 +52,23 @@ static void set_suites(br_ssl_engine_context *engine, bool offers_sha1_cbc)
     br_ssl_engine_set_suites(engine, all, count);
 }
 
+/* BearSSL takes a signature with any hash that the engine has, offered or not. */
+static uint32_t verify_rsa(const unsigned char *signature, size_t len, const unsigned char *oid,
+                           size_t hash_len, const br_rsa_public_key *key, unsigned char *hash)
+{
+    return hash_len < br_sha256_SIZE
+               ? 0
+               : br_rsa_pkcs1_vrfy_get_default()(signature, len, oid, hash_len, key, hash);
+}
+
+static uint32_t verify_ecdsa(const br_ec_impl *curves, const void *hash, size_t hash_len,
+                             const br_ec_public_key *key, const void *signature, size_t len)
+{
+    return hash_len < br_sha256_SIZE
+               ? 0
+               : br_ecdsa_vrfy_asn1_get_default()(curves, hash, hash_len, key, signature, len);
+}
+
 void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
 {
     br_ssl_engine_context *engine = &client->eng;
@@ -60,9 +77,9 @@ void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
     br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
     set_suites(engine, offers_sha1_cbc);
     br_ssl_client_set_default_rsapub(client);
-    br_ssl_engine_set_default_rsavrfy(engine);
-    br_ssl_engine_set_default_ecdsa(engine);
-    br_ssl_engine_set_hash(engine, br_sha1_ID, &br_sha1_vtable); /* HMAC of the last resort */
+    br_ssl_engine_set_default_ecdsa(engine); /* the curves, too */
+    br_ssl_engine_set_rsavrfy(engine, verify_rsa);
+    br_ssl_engine_set_ecdsa(engine, verify_ecdsa);
     br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
     br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
     br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
@@ -73,7 +90,12 @@ void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
     br_ssl_engine_set_default_aes_cbc(engine);
     br_ssl_engine_set_default_chapol(engine);
     br_ssl_engine_set_protocol_names(engine, protocols, 1);
-    br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
+    br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION | BR_OPT_FAIL_ON_ALPN_MISMATCH);
+}
+
+void tls_setup_mac(br_ssl_client_context *client)
+{
+    br_ssl_engine_set_hash(&client->eng, br_sha1_ID, &br_sha1_vtable);
 }
 
 const char *tls_server_name(const char *host, char room[256])
@@ -123,17 +145,23 @@ static const char *alert_name(int alert)
     return "unknown";
 }
 
+#define CURE " allow TLS 1.2 there (nginx: ssl_protocols TLSv1.2 TLSv1.3)"
+#define NOTHING_IN_COMMON                                                                          \
+    ": no cipher suite in common, or it wants TLS 1.3 alone or extended_master_secret, which "     \
+    "this "                                                                                        \
+    "program does not speak:" CURE
+
 static const char *explain_alert(int alert, enum tls_stage stage)
 {
     switch (alert) {
     case 40:
         return stage == TLS_OPEN        ? ": it may want to renegotiate"
                : stage == TLS_CERTIFIED ? ": it may want a client certificate"
-                                        : ": no cipher suite in common";
+                                        : NOTHING_IN_COMMON;
     case 42:
     case 116: return ": it wants a client certificate";
-    case 70: return ": it does not speak TLS 1.2";
-    case 71: return ": no cipher suite in common";
+    case 70: return ": it does not speak TLS 1.2; if it allows TLS 1.3 alone," CURE;
+    case 71: return NOTHING_IN_COMMON;
     case 112: return ": it does not know this host name";
     case 120: return ": it does not speak HTTP/1.1";
     default: return "";
@@ -180,8 +208,8 @@ static int describe_stranger(int code, enum tls_stage stage, struct str first, s
     line = str_slice(line, 0, str_find(line, '\n'));
     if (is_text(line))
         buf_put(&shown, line);
-    err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS%s%s%s",
-            shown.len > 0 ? ": it says " : "", buf_cstr(&shown),
+    err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS%s%s%s", shown.len > 0 ? ": it says " : "",
+            buf_cstr(&shown),
             str_starts_with(line, STR("HTTP/")) ? " (is this an http port?)" : "");
     buf_free(&shown);
     return -1;
@@ -205,7 +233,22 @@ int tls_describe_error(int code, enum tls_stage stage, struct str first, struct 
         return err_set(e, stage == TLS_OPEN ? ERR_NETWORK : ERR_PROTOCOL,
                        "TLS: a record was damaged on its way");
     case BR_ERR_BAD_SIGNATURE:
-        return err_set(e, ERR_REFUSED, "TLS: peer's handshake signature is wrong");
+        return err_set(e, ERR_REFUSED,
+                       "TLS: peer's handshake signature is wrong, or made with SHA-1");
+    case BR_ERR_INVALID_ALGORITHM:
+        return err_set(e, ERR_REFUSED,
+                       "TLS: peer signs its key exchange with an algorithm that was not offered "
+                       "(MD5, SHA-1?), or on another curve");
+    case BR_ERR_BAD_SECRENEG:
+        return err_set(e, ERR_REFUSED,
+                       "TLS: peer does not support secure renegotiation (RFC 5746: "
+                       "renegotiation_info): its TLS library is too old, or set to be unsafe");
+    case BR_ERR_EXTRA_EXTENSION:
+        return err_set(e, ERR_PROTOCOL, "TLS: peer answers an extension that was not offered");
+    case BR_ERR_UNEXPECTED:
+        return err_set(e, ERR_PROTOCOL,
+                       "TLS: peer sends what was not asked for: an ALPN protocol that was not "
+                       "offered, or a message out of turn");
     case BR_ERR_WRONG_KEY_USAGE:
         return err_set(e, ERR_REFUSED,
                        "TLS: wrong usage: certificate's key may not be used this way");

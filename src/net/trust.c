@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -24,15 +25,22 @@ static const char *const usual_bundles[] = {
     "/etc/ca-certificates/extracted/tls-ca-bundle.pem",  /* Arch */
 };
 
+/* Object identifiers' contents, as cert.c has them for certificates. */
+#define OID_ANY_USAGE   STR("\x55\x1d\x25\x00")
+#define OID_SERVER_AUTH STR("\x2b\x06\x01\x05\x05\x07\x03\x01")
+
 struct root {
     size_t offset, len; /* in `der` */
     struct str subject; /* set when all are read */
+    bool is_rejected;   /* by the trust settings beside it */
 };
 
 struct trust {
     struct buf der; /* one certificate after the other */
     struct root *roots;
     size_t count, cap;
+    struct str *rejected; /* whole certificates, sorted */
+    size_t rejected_count;
 };
 
 void trust_free(struct trust *t)
@@ -41,10 +49,11 @@ void trust_free(struct trust *t)
         return;
     buf_free(&t->der);
     free(t->roots);
+    free(t->rejected);
     free(t);
 }
 
-static int add_root(struct trust *t, size_t offset, struct err *e)
+static int add_root(struct trust *t, size_t offset, bool is_rejected, struct err *e)
 {
     if (t->count == TRUST_MAX_ROOTS)
         return err_set(e, ERR_TOO_LARGE, "more than %d certificates", TRUST_MAX_ROOTS);
@@ -56,12 +65,54 @@ static int add_root(struct trust *t, size_t offset, struct err *e)
         t->roots = roots;
         t->cap = cap;
     }
-    t->roots[t->count++] = (struct root){.offset = offset, .len = t->der.len - offset};
+    t->roots[t->count++] =
+        (struct root){.offset = offset, .len = t->der.len - offset, .is_rejected = is_rejected};
     return 0;
 }
 
-/* What stands between the lines of a PEM block; white space is dropped. */
-static int add_block(struct trust *t, struct str text, struct buf *scratch, struct err *e)
+/* Does a list of object identifiers name TLS servers? False when it is malformed, too. */
+static bool names_servers(struct str list, bool *is_malformed)
+{
+    struct str oid;
+
+    while (list.len > 0) {
+        if (!der_take(&list, DER_OID, &oid)) {
+            *is_malformed = true;
+            return false;
+        }
+        if (str_equal(oid, OID_SERVER_AUTH) || str_equal(oid, OID_ANY_USAGE))
+            return true;
+    }
+    return false;
+}
+
+/* OpenSSL's X509_CERT_AUX: SEQUENCE { trust SEQUENCE OF OID OPTIONAL, reject [0] IMPLICIT SEQUENCE
+ * OF OID OPTIONAL, … }. True when it forbids the certificate for TLS servers, or is malformed. */
+static bool is_rejected_by(struct str settings)
+{
+    struct str content;
+    struct der_item item;
+    bool is_malformed = false, is_rejected = false;
+
+    if (settings.len == 0)
+        return false;
+    if (!der_take(&settings, DER_SEQUENCE, &content) || settings.len > 0)
+        return true;
+    while (content.len > 0) {
+        if (!der_next(&content, &item))
+            return true;
+        if (item.tag == DER_SEQUENCE)
+            is_rejected |= !names_servers(item.value, &is_malformed);
+        else if (item.tag == DER_CONTEXT_CONSTRUCTED)
+            is_rejected |= names_servers(item.value, &is_malformed);
+    }
+    return is_rejected || is_malformed;
+}
+
+/* What stands between the lines of a PEM block; white space is dropped. `has_settings`: behind the
+ * certificate stands what it may be used for. */
+static int add_block(struct trust *t, struct str text, bool has_settings, struct buf *scratch,
+                     struct err *e)
 {
     struct str certificate, rest;
     size_t offset = t->der.len;
@@ -78,14 +129,14 @@ static int add_block(struct trust *t, struct str text, struct buf *scratch, stru
         t->der.len = offset;
         return buf_check(&t->der, e);
     }
-    /* OpenSSL's "TRUSTED CERTIFICATE" has more behind the certificate. */
     rest = str_slice(buf_str(&t->der), offset, t->der.len);
     if (!der_take_whole(&rest, DER_SEQUENCE, &certificate)) {
         t->der.len = offset;
         return 0;
     }
+    bool is_rejected = has_settings && is_rejected_by(rest);
     t->der.len = offset + certificate.len;
-    return add_root(t, offset, e);
+    return add_root(t, offset, is_rejected, e);
 }
 
 static size_t find_text(struct str in, struct str part)
@@ -112,10 +163,10 @@ static int add_pem(struct trust *t, struct str pem, struct err *e)
         /* One without an end is passed over: another may begin before the next end. */
         size_t body = find_text(pem, line);
         bool is_whole = str_starts_with(str_slice(pem, body, pem.len), end);
-        if (is_whole && (str_starts_with(label, STR("CERTIFICATE-----")) ||
-                         str_starts_with(label, STR("X509 CERTIFICATE-----")) ||
-                         str_starts_with(label, STR("TRUSTED CERTIFICATE-----"))))
-            result = add_block(t, str_slice(pem, 0, body), &scratch, e);
+        bool has_settings = str_starts_with(label, STR("TRUSTED CERTIFICATE-----"));
+        if (is_whole && (has_settings || str_starts_with(label, STR("CERTIFICATE-----")) ||
+                         str_starts_with(label, STR("X509 CERTIFICATE-----"))))
+            result = add_block(t, str_slice(pem, 0, body), has_settings, &scratch, e);
         pem = str_slice(pem, body, pem.len);
     }
     buf_free(&scratch);
@@ -176,8 +227,8 @@ static int add_entries(struct trust *t, DIR *dir, const char *path, bool only_ha
         buf_clear(&name);
         buf_printf(&name, "%s/%s", path, entry->d_name);
         if ((*files)++ == TRUST_MAX_DIR_FILES)
-            result = err_set(e, ERR_TOO_LARGE, "SSL_CERT_DIR: %s has more than %d files", path,
-                             TRUST_MAX_DIR_FILES);
+            result =
+                err_set(e, ERR_TOO_LARGE, "%s has more than %d files", path, TRUST_MAX_DIR_FILES);
         else
             add_file(t, buf_cstr(&name), &ignored);
     }
@@ -187,19 +238,26 @@ static int add_entries(struct trust *t, DIR *dir, const char *path, bool only_ha
 
 /* A folder that OpenSSL's rehash has seen holds each certificate under several names: those that
  * OpenSSL would look at are enough. */
-static int add_folder(struct trust *t, const char *path, struct err *e)
+static int add_folder(struct trust *t, const char *what, const char *path, struct err *e)
 {
     size_t files;
     int result;
     DIR *dir = opendir(path);
 
     if (dir == NULL)
-        return err_errno(e, ERR_FAILED, errno, "SSL_CERT_DIR: %s", path);
+        return err_errno(e, ERR_FAILED, errno, "%s: %s", what, path);
     result = add_entries(t, dir, path, true, &files, e);
     if (result == 0 && files == 0)
         result = add_entries(t, dir, path, false, &files, e);
     closedir(dir);
-    return result;
+    return result == 0 ? 0 : err_wrap(e, "%s", what);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int add_folders(struct trust *t, const char *list, struct err *e)
@@ -214,10 +272,41 @@ static int add_folders(struct trust *t, const char *list, struct err *e)
         buf_clear(&path);
         buf_put(&path, one);
         if (one.len > 0)
-            result = add_folder(t, buf_cstr(&path), e);
+            result = add_folder(t, "SSL_CERT_DIR", buf_cstr(&path), e);
     }
     buf_free(&path);
     return result;
+}
+
+static struct str der_of(const struct trust *t, const struct root *root)
+{
+    return str_slice(buf_str(&t->der), root->offset, root->offset + root->len);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct str *x = a, *y = b;
+
+    return str_compare(*x, *y);
+}
+
+/* A rejection holds wherever else the certificate stands, so they are looked up by content. */
+static int index_rejected(struct trust *t, struct err *e)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < t->count; i++)
+        count += t->roots[i].is_rejected;
+    if (count == 0)
+        return 0;
+    t->rejected = calloc(count, sizeof *t->rejected);
+    if (t->rejected == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    for (size_t i = 0; i < t->count; i++)
+        if (t->roots[i].is_rejected)
+            t->rejected[t->rejected_count++] = der_of(t, &t->roots[i]);
+    qsort(t->rejected, count, sizeof *t->rejected, compare);
+    return 0;
 }
 
 /* The certificates do not move any more: remember where their subjects are. */
@@ -227,11 +316,19 @@ static void index_subjects(struct trust *t)
 
     for (size_t i = 0; i < t->count; i++) {
         struct root *root = &t->roots[i];
-        if (cert_find_subject(str_slice(buf_str(&t->der), root->offset, root->offset + root->len),
-                              &root->subject))
+        if (cert_find_subject(der_of(t, root), &root->subject))
             t->roots[kept++] = *root;
     }
     t->count = kept;
+}
+
+/* All are read. -1: out of memory. */
+static int finish(struct trust *t, struct err *e)
+{
+    if (index_rejected(t, e) != 0)
+        return -1;
+    index_subjects(t);
+    return 0;
 }
 
 static int add_usual(struct trust *t, struct err *e)
@@ -257,10 +354,38 @@ static struct {
     const char *what, *path;
 } extra;
 
+/* The variable that names a bundle, and its value; NULL when none does. curl's and Python's come
+ * behind OpenSSL's. */
+static const char *find_bundle(const char **what)
+{
+    static const char *const names[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        *what = names[i];
+        if (env_get(names[i]) != NULL)
+            return env_get(names[i]);
+    }
+    return NULL;
+}
+
+/* Python's requests take a folder, too. */
+static int add_bundle(struct trust *t, const char *what, const char *path, struct err *e)
+{
+    size_t before = t->count;
+
+    if (!is_folder(path))
+        return add_named_file(t, what, path, e);
+    if (add_folder(t, what, path, e) != 0)
+        return -1;
+    if (t->count == before)
+        return err_set(e, ERR_FAILED, "%s: %s holds no PEM certificate", what, path);
+    return 0;
+}
+
 static struct trust *load(struct err *e)
 {
     struct trust *t = calloc(1, sizeof *t);
-    const char *file = env_get("SSL_CERT_FILE"), *folders = env_get("SSL_CERT_DIR");
+    const char *what, *file = find_bundle(&what), *folders = env_get("SSL_CERT_DIR");
     int result = 0;
 
     if (t == NULL) {
@@ -268,7 +393,7 @@ static struct trust *load(struct err *e)
         return NULL;
     }
     if (file != NULL)
-        result = add_named_file(t, "SSL_CERT_FILE", file, e);
+        result = add_bundle(t, what, file, e);
     if (result == 0 && folders != NULL)
         result = add_folders(t, folders, e);
     if (result == 0 && extra.path != NULL)
@@ -277,11 +402,12 @@ static struct trust *load(struct err *e)
         result = add_usual(t, e);
     if (result == 0 && t->count == 0)
         result = err_set(e, ERR_FAILED, "SSL_CERT_DIR: %s holds no PEM certificate", folders);
+    if (result == 0)
+        result = finish(t, e);
     if (result != 0) {
         trust_free(t);
         return NULL;
     }
-    index_subjects(t);
     return t;
 }
 
@@ -289,11 +415,10 @@ struct trust *trust_parse(struct str pem, struct err *e)
 {
     struct trust *t = calloc(1, sizeof *t);
 
-    if (t == NULL || add_pem(t, pem, e) != 0) {
+    if (t == NULL || add_pem(t, pem, e) != 0 || finish(t, e) != 0) {
         trust_free(t);
         return NULL;
     }
-    index_subjects(t);
     return t;
 }
 
@@ -316,9 +441,15 @@ bool trust_find(const struct trust *t, struct str subject, size_t *position, str
 {
     while (*position < t->count) {
         const struct root *r = &t->roots[(*position)++];
-        struct str der = str_slice(buf_str(&t->der), r->offset, r->offset + r->len);
+        struct str der = der_of(t, r);
         if (cert_name_is_equal(r->subject, subject) && cert_parse(root, der, NULL) == 0)
             return true;
     }
     return false;
+}
+
+bool trust_rejects(const struct trust *t, struct str der)
+{
+    return t->rejected_count > 0 &&
+           bsearch(&der, t->rejected, t->rejected_count, sizeof der, compare) != NULL;
 }

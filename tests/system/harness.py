@@ -24,7 +24,8 @@ def clean_environment(**extra):
     """The environment of a user with none of our variables set."""
     env = {k: v for k, v in os.environ.items()
            if not k.startswith("KACHERY_") and k.lower() not in
-           ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "proxy_secret", "port", "ssl_cert_file", "ssl_cert_dir")}
+           ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "proxy_secret", "port", "ssl_cert_file", "ssl_cert_dir",
+                               "curl_ca_bundle", "requests_ca_bundle")}
     env["LC_ALL"] = "C.UTF-8"
     env["KACHERY_RESOURCE_TEST_PATIENCE"] = "pause_min_ms=10,pause_max_ms=50,lost_ms=0,waiting_ms=1000"  # between attempts
     env.update({k: str(v) for k, v in extra.items() if v is not None})

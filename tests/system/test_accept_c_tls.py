@@ -158,7 +158,7 @@ STRANGERS = {
     bytes(100): "TLS: peer does not speak TLS\n",
     b"\x80\x2e\x01\x00\x02" + bytes(44): "TLS: peer does not speak TLS\n",
     b"\xff\xfe\xfd" * 30: "TLS: peer does not speak TLS\n",
-    b"\x16\x03\x01\x00\x04\x0e\0\0\0": "TLS: ", b"\x16\x03\x03\xff\xff": "record is malformed", b"\x17\x03\x03\x00\x02ab": "record is malformed",
+    b"\x16\x03\x01\x00\x04\x0e\0\0\0": "TLS: ", b"\x16\x03\x03\xff\xff": "record is malformed", b"\x17\x03\x03\x00\x02ab": "a message out of turn",
 }
 ALERTS = {
     40: "alert 40 (handshake_failure): no cipher suite in common", 42: "alert 42 (bad_certificate): it wants a client certificate",

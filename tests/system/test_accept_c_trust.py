@@ -1,7 +1,9 @@
 """Where trusted roots come from: the variables, the config's caFile, and the usual places of every distribution, each in a
 mount namespace of its own in which /etc and /var/lib are empty but for what the test puts there."""
+import base64
 import os
 import shlex
+import ssl
 import subprocess
 
 import certificates
@@ -127,6 +129,107 @@ def test_what_is_given_counts_together_and_nothing_else(world):
     assert "holds no PEM certificate" in ask(world, SSL_CERT_DIR=folder / "empty")[1]
     assert ask(world, SSL_CERT_FILE="", SSL_CERT_DIR=folder / "two")[0] == 3
     assert "cannot open" in ask(world, SSL_CERT_FILE=folder / "nowhere", SSL_CERT_DIR=folder / "two")[1]
+
+
+def marked(pem, *options):
+    """OpenSSL's TRUSTED CERTIFICATE with those settings."""
+    return subprocess.run(["openssl", "x509", "-trustout", *options], input=pem, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def hand_made(pem, settings):
+    """The same with settings that OpenSSL would not write."""
+    return "-----BEGIN TRUSTED CERTIFICATE-----\n" + base64.encodebytes(ssl.PEM_cert_to_DER_cert(pem) + settings).decode() \
+        + "-----END TRUSTED CERTIFICATE-----\n"
+
+
+def items(tag, *objects):
+    body = b"".join(bytes([6, len(o)]) + o for o in objects)
+    return bytes([tag, len(body)]) + body
+
+
+def settings(*content):
+    body = b"".join(content)
+    return bytes([0x30, len(body)]) + body
+
+
+SERVER, ANY, EMAIL = bytes.fromhex("2b06010505070301"), bytes.fromhex("551d2500"), bytes.fromhex("2b06010505070304")
+MARKS = {
+    # the root's settings, is it trusted for servers?
+    "no settings": (lambda pem: marked(pem), True), "an alias": (lambda pem: marked(pem, "-setalias", "the lab"), True),
+    "trust serverAuth": (lambda pem: marked(pem, "-addtrust", "serverAuth"), True),
+    "trust e-mail and serverAuth": (lambda pem: marked(pem, "-addtrust", "emailProtection", "-addtrust", "serverAuth"), True),
+    "trust anything": (lambda pem: marked(pem, "-addtrust", "anyExtendedKeyUsage"), True),
+    "trust e-mail": (lambda pem: marked(pem, "-addtrust", "emailProtection"), False),
+    "trust clientAuth": (lambda pem: marked(pem, "-addtrust", "clientAuth", "-setalias", "the lab"), False),
+    "reject serverAuth": (lambda pem: marked(pem, "-addreject", "serverAuth"), False),
+    "reject anything": (lambda pem: marked(pem, "-addreject", "anyExtendedKeyUsage"), False),
+    "reject e-mail": (lambda pem: marked(pem, "-addreject", "emailProtection"), True),
+    "reject e-mail and serverAuth": (lambda pem: marked(pem, "-addreject", "emailProtection", "-addreject", "serverAuth"), False),
+    "trust and reject serverAuth": (lambda pem: marked(pem, "-addtrust", "serverAuth", "-addreject", "serverAuth"), False),
+    "trust serverAuth, reject e-mail": (lambda pem: marked(pem, "-addtrust", "serverAuth", "-addreject", "emailProtection"), True),
+    "an empty trust list": (lambda pem: hand_made(pem, settings(items(0x30))), False),
+    "an empty reject list": (lambda pem: hand_made(pem, settings(items(0xa0))), True),
+    "empty settings": (lambda pem: hand_made(pem, settings()), True),
+    "trust by hand": (lambda pem: hand_made(pem, settings(items(0x30, EMAIL, SERVER), items(0xa0, EMAIL))), True),
+    "reject anything by hand": (lambda pem: hand_made(pem, settings(items(0x30, SERVER), items(0xa0, ANY))), False),
+    "settings that are cut": (lambda pem: hand_made(pem, settings(items(0x30, SERVER))[:-1]), False),
+    "settings with more behind": (lambda pem: hand_made(pem, settings(items(0x30, SERVER)) + b"\0\0"), False),
+    "a list of something else": (lambda pem: hand_made(pem, settings(b"\x30\x03\x02\x01\x05")), False),
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("more", ["", "before", "behind", "folder"])
+def test_trust_settings_of_a_root(world, mark, more):
+    """As OpenSSL: and a rejection holds where the root stands elsewhere without settings."""
+    folder, bundle, _ = world
+    make, is_trusted = MARKS[mark]
+    plain, text = bundle.read_text(), make(bundle.read_text())
+    (folder / "marked.pem").write_text({"": text, "before": plain + text, "behind": text + plain, "folder": text}[more])
+    (folder / "others").mkdir()
+    (folder / "others" / "root.pem").write_text(plain)
+    status, said = ask(world, SSL_CERT_FILE=folder / "marked.pem", SSL_CERT_DIR=folder / "others" if more == "folder" else None)
+    assert (status == 3) == is_trusted, said
+    assert is_trusted or "root CN=lab root: is marked as not to be trusted for servers" in said
+
+
+@pytest.mark.parametrize("which", ["server", "middle"])
+def test_trust_settings_of_what_is_below_a_root(tmp_path, processes, which):
+    """A server or an intermediate that is rejected one by one, while its root is trusted."""
+    top, bundle = tls_servers.lab_root(tmp_path)
+    middle = certificates.intermediate(top, "lab middle", **tls_servers.now())
+    server = certificates.server(middle, ["localhost"], **tls_servers.now())
+    pem, key = tls_servers.write_pair(tmp_path, "server", [server, middle])
+    peer = processes(odd_tls.TlsPeer(pem, key, lambda s: odd_tls.read_request(s) and s.sendall(odd_tls.answer(ANSWER))))
+    here = (tmp_path, bundle, peer.port)
+    assert ask(here, SSL_CERT_FILE=bundle)[0] == 3
+    rejected = marked({"server": server, "middle": middle}[which].pem(), "-addreject", "serverAuth")
+    (tmp_path / "both.pem").write_text(bundle.read_text() + rejected)
+    status, said = ask(here, SSL_CERT_FILE=tmp_path / "both.pem")
+    assert status == 1 and "is marked as not to be trusted for servers" in said
+    assert ("intermediate CN=lab middle: is" if which == "middle" else "certificate: is") in said
+
+
+def test_variables_of_curl_and_of_python(world):
+    """Behind SSL_CERT_FILE, in that order; Python's may name a folder."""
+    folder, bundle, _ = world
+    (folder / "other.pem").write_text(pem_of(1))
+    (folder / "folder").mkdir()
+    (folder / "folder" / "lab.pem").write_text(bundle.read_text())
+    (folder / "empty").mkdir()
+    other, nowhere = folder / "other.pem", folder / "nowhere.pem"
+    for good in (dict(CURL_CA_BUNDLE=bundle), dict(REQUESTS_CA_BUNDLE=bundle), dict(REQUESTS_CA_BUNDLE=folder / "folder"),
+                 dict(CURL_CA_BUNDLE=folder / "folder"), dict(SSL_CERT_FILE=bundle, CURL_CA_BUNDLE=other, REQUESTS_CA_BUNDLE=nowhere),
+                 dict(CURL_CA_BUNDLE=bundle, REQUESTS_CA_BUNDLE=other), dict(SSL_CERT_FILE="", CURL_CA_BUNDLE="", REQUESTS_CA_BUNDLE=bundle),
+                 dict(CURL_CA_BUNDLE=other, SSL_CERT_DIR=folder / "folder")):
+        assert ask(world, **good)[0] == 3, good
+    for bad, words in ((dict(SSL_CERT_FILE=other, CURL_CA_BUNDLE=bundle), "not among the trusted roots (SSL_CERT_FILE names"),
+                       (dict(CURL_CA_BUNDLE=other, REQUESTS_CA_BUNDLE=bundle), "not among the trusted roots (SSL_CERT_FILE names"),
+                       (dict(CURL_CA_BUNDLE=nowhere, REQUESTS_CA_BUNDLE=bundle), "CURL_CA_BUNDLE: cannot open"),
+                       (dict(REQUESTS_CA_BUNDLE=nowhere), "REQUESTS_CA_BUNDLE: cannot open"),
+                       (dict(REQUESTS_CA_BUNDLE=folder / "empty"), "REQUESTS_CA_BUNDLE: ")):
+        status, said = ask(world, **bad)
+        assert status == 1 and words in said, (bad, said)
 
 
 def test_thousands_of_roots(world):

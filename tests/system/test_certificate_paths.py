@@ -201,4 +201,5 @@ def test_a_long_list_and_a_too_long_one(tmp_path):
 def test_the_name_of_an_unknown_issuer(tmp_path):
     top = root(name("quiet root", organisation="A Lab"))
     said = check(tmp_path, [root()], [server(top)])
-    assert said == "unknown issuer O=A Lab, CN=quiet root: not among the trusted roots"
+    assert said == ("unknown issuer O=A Lab, CN=quiet root: not among the trusted roots (SSL_CERT_FILE names a file of those to trust; "
+                    "a daemon's config, caFile)")

@@ -32,6 +32,7 @@ static enum batch_run_step next_file(void *owner, struct batch_item *item)
     if (step == SOURCES_END || step == SOURCES_WAIT)
         return step == SOURCES_END ? BATCH_RUN_END : BATCH_RUN_WAIT;
     item->path = strdup(path);
+    item->follow = *sources_follow(run->sources);
     if (item->path == NULL)
         err_set(&e, ERR_FAILED, "out of memory");
     if (step == SOURCES_BAD || item->path == NULL)

@@ -105,6 +105,7 @@ static int put_reference(struct buf *out, const char *path, struct str label, st
 {
     struct remote_bar bar = {.is_quiet = false};
     const struct hash_watch watch = {show_hashed, &bar};
+    const struct hash_options options = {.flags = HASH_USE_CACHE, .watch = &watch};
     struct hash_result hashed;
     struct buf absolute = {0};
     struct store store;
@@ -113,7 +114,7 @@ static int put_reference(struct buf *out, const char *path, struct str label, st
     if (store_init(&store, e) != 0)
         return -1;
     if (fs_absolute_path(path, &absolute, e) == 0 &&
-        hash_file(&store, buf_cstr(&absolute), HASH_USE_CACHE, &watch, &hashed, e) == 0) {
+        hash_file(&store, buf_cstr(&absolute), &options, &hashed, e) == 0) {
         kachery_uri_put(out, hashed.hash, label);
         kachery_uri_put_location(out, buf_str(&absolute));
         result = buf_check(out, e);

@@ -20,6 +20,7 @@ struct sources {
     struct sources_options options;
     size_t next_path;
     struct tree *tree; /* of the directory in hand */
+    struct follow follow; /* of the path in hand */
     struct buf path;
     int list_fd; /* -1: none, or at its end */
     bool is_list_ended, is_overlong;
@@ -63,9 +64,36 @@ void sources_close(struct sources *s)
     free(s);
 }
 
+const struct follow *sources_follow(const struct sources *s)
+{
+    return &s->follow;
+}
+
 int sources_fd(const struct sources *s)
 {
     return s->list_fd;
+}
+
+static int look_up(const struct follow *follow, const char *path, struct stat *st, struct err *e)
+{
+    struct follow_place place;
+
+    if (follow->kind == FOLLOW_ALL)
+        return stat(path, st) == 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot open");
+    if (follow_find(follow, path, &place, e) != 0)
+        return -1;
+    close(place.dir);
+    *st = place.st;
+    return 0;
+}
+
+static enum sources_step enter_tree(struct sources *s, const char *path, struct err *e)
+{
+    const struct tree_options options = {.skipped = s->options.skipped,
+                                         .is_listed = s->follow.kind == FOLLOW_LISTED};
+
+    s->tree = tree_open(path, &options, e);
+    return s->tree == NULL ? SOURCES_BAD : SOURCES_WAIT;
 }
 
 /* What stands at s->path. SOURCES_WAIT: a tree, now open. */
@@ -74,14 +102,10 @@ static enum sources_step look_at(struct sources *s, int64_t *size, struct err *e
     const char *path = buf_cstr(&s->path), *kind;
     struct stat st;
 
-    if (stat(path, &st) != 0) {
-        err_errno(e, ERR_FAILED, errno, "cannot open");
+    if (look_up(&s->follow, path, &st, e) != 0)
         return SOURCES_BAD;
-    }
-    if (S_ISDIR(st.st_mode) && s->options.is_recursive) {
-        s->tree = tree_open(path, s->options.skipped, e);
-        return s->tree == NULL ? SOURCES_BAD : SOURCES_WAIT;
-    }
+    if (S_ISDIR(st.st_mode) && s->options.is_recursive)
+        return enter_tree(s, path, e);
     kind = hash_kind_of(st.st_mode);
     if (kind != NULL) {
         if (!S_ISDIR(st.st_mode))
@@ -95,9 +119,10 @@ static enum sources_step look_at(struct sources *s, int64_t *size, struct err *e
     return SOURCES_FILE;
 }
 
-static enum sources_step take_path(struct sources *s, const char *text, int64_t *size,
-                                   struct err *e)
+static enum sources_step take_path(struct sources *s, const char *text, enum follow_kind kind,
+                                   int64_t *size, struct err *e)
 {
+    s->follow = (struct follow){.kind = kind};
     buf_clear(&s->path);
     if (fs_absolute_path(text, &s->path, e) != 0) {
         buf_clear(&s->path);
@@ -189,7 +214,7 @@ static enum sources_step next_of_list(struct sources *s, int64_t *size, bool *is
     char text[LIST_MAX_PATH + 1];
     memcpy(text, rest.p, end);
     text[end] = '\0';
-    return take_path(s, text, size, e);
+    return take_path(s, text, FOLLOW_LISTED, size, e);
 }
 
 static enum sources_step next_of_tree(struct sources *s, const char **path, int64_t *size,
@@ -197,6 +222,7 @@ static enum sources_step next_of_tree(struct sources *s, const char **path, int6
 {
     switch (tree_next(s->tree, path, size, e)) {
     case TREE_FILE:
+        s->follow = *tree_follow(s->tree);
         return SOURCES_FILE;
     case TREE_BAD:
         return SOURCES_BAD;
@@ -222,7 +248,7 @@ enum sources_step sources_next(struct sources *s, const char **path, int64_t *si
             continue;
         }
         if (s->next_path < s->options.path_count)
-            step = take_path(s, s->options.paths[s->next_path++], size, e);
+            step = take_path(s, s->options.paths[s->next_path++], FOLLOW_ALL, size, e);
         else
             step = next_of_list(s, size, &is_blocked, e);
     }

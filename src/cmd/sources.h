@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "store/follow.h"
 
 struct sources_options {
     const char *const *paths; /* borrowed, read before the list */
@@ -38,6 +39,9 @@ void sources_close(struct sources *sources);
 /* Goes on; *path (absolute, borrowed until the next call) and *size of a file. */
 enum sources_step sources_next(struct sources *sources, const char **path, int64_t *size,
                                struct err *e);
+
+/* How the file that sources_next told of last is to be opened. */
+const struct follow *sources_follow(const struct sources *sources);
 
 /* The descriptor of the list; -1 without. */
 int sources_fd(const struct sources *sources);

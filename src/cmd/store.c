@@ -64,6 +64,7 @@ static int upload(struct run *run, const char *path, const struct stored *stored
 static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
+    const struct hash_options options = {.watch = &watch};
     struct add_staged added;
     struct buf copy = {0};
     int result;
@@ -71,7 +72,7 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
     run->what = "copying";
     store_tidy(&run->remote.store);
     interrupt_note();
-    result = add_file(&run->remote.store, STORE_COPY, path, &watch, &added, e);
+    result = add_file(&run->remote.store, STORE_COPY, path, &options, &added, e);
     remote_bar_end(&run->bar);
     interrupt_act();
     if (result != 0)
@@ -89,10 +90,11 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
 static int store_in_place(struct run *run, const char *path, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
+    const struct hash_options options = {.flags = HASH_USE_CACHE, .watch = &watch};
     struct hash_result hashed;
 
     run->what = "hashing";
-    if (hash_file(&run->remote.store, path, HASH_USE_CACHE, &watch, &hashed, e) != 0)
+    if (hash_file(&run->remote.store, path, &options, &hashed, e) != 0)
         return -1;
     memcpy(out->hash, hashed.hash, sizeof out->hash);
     out->size = hashed.size;
@@ -139,7 +141,7 @@ static int store_in_folder(struct run *run, const char *path, struct stored *out
 
     /* A folder of their own: that of the files may hold very many. */
     buf_printf(&base, "%s/sha1/.incoming/file", run->folder);
-    if (buf_cstr(&base), buf_check(&base, e) != 0 || hash_open(path, &from, &st, e) != 0 ||
+    if (buf_cstr(&base), buf_check(&base, e) != 0 || hash_open(path, NULL, &from, &st, e) != 0 ||
         fs_make_parents(buf_cstr(&base), e) != 0)
         goto out;
     leftover_clean(buf_cstr(&base));

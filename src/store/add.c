@@ -101,12 +101,12 @@ out:
     return status;
 }
 
-static int stage_link(const struct store *s, const char *path, const struct hash_watch *watch,
+static int stage_link(const struct store *s, const char *path, const struct hash_options *options,
                       struct add_staged *staged, struct err *e)
 {
     struct hash_result hashed;
 
-    if (hash_file(s, path, HASH_USE_CACHE, watch, &hashed, e) != 0)
+    if (hash_file(s, path, options, &hashed, e) != 0)
         return -1;
     memcpy(staged->hash, hashed.hash, sizeof staged->hash);
     staged->size = hashed.size;
@@ -153,15 +153,15 @@ static int copy_steadily(const struct store *s, const char *path, struct hash_jo
     return err_set(e, ERR_CHANGED, "changed while it was being copied");
 }
 
-static int stage_copy(const struct store *s, const char *path, const struct hash_watch *watch,
+static int stage_copy(const struct store *s, const char *path, const struct hash_options *options,
                       struct add_staged *staged, struct err *e)
 {
-    struct hash_job job = {.to = -1, .watch = watch};
+    struct hash_job job = {.to = -1, .watch = options->watch};
     struct buf name = {0};
     struct stat st;
     int to, status;
 
-    if (hash_open(path, &job.from, &st, e) != 0)
+    if (hash_open(path, options->follow, &job.from, &st, e) != 0)
         return -1;
     status = open_staged(s, staged, &name, &to, e);
     if (status == 0) {
@@ -178,11 +178,14 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
 }
 
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
-              const struct hash_watch *watch, struct add_staged *out, struct err *e)
+              const struct hash_options *options, struct add_staged *out, struct err *e)
 {
+    struct hash_options reading = options == NULL ? (struct hash_options){0} : *options;
     struct add_staged staged = {.kind = kind};
-    int status = kind == STORE_LINK ? stage_link(s, path, watch, &staged, e)
-                                    : stage_copy(s, path, watch, &staged, e);
+
+    reading.flags = HASH_USE_CACHE;
+    int status = kind == STORE_LINK ? stage_link(s, path, &reading, &staged, e)
+                                    : stage_copy(s, path, &reading, &staged, e);
 
     if (status == 0)
         *out = staged;
@@ -290,11 +293,11 @@ int add_confirm_link(const struct store *s, const char *path, struct add_staged 
 }
 
 int add_file(const struct store *s, enum store_kind kind, const char *path,
-             const struct hash_watch *watch, struct add_staged *out, struct err *e)
+             const struct hash_options *options, struct add_staged *out, struct err *e)
 {
     struct add_staged staged;
 
-    if (add_stage(s, kind, path, watch, &staged, e) != 0)
+    if (add_stage(s, kind, path, options, &staged, e) != 0)
         return -1;
     if (add_sync_staged(s, &staged, e) != 0) {
         add_discard(s, &staged);

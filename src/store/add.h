@@ -24,14 +24,14 @@ struct add_staged {
  * which is absolute, is hashed (through the hash cache when it is above 1,000,000 bytes) and its
  * record written. A copy: FICLONE and the hash of the clone, or the hash of the bytes written; it
  * replaces one that is there, which might be damaged. A file that changes meanwhile is read once
- * more, then ERR_CHANGED. `watch` may be NULL.
+ * more, then ERR_CHANGED. `options` may be NULL; its flags do not count.
  */
 int add_file(const struct store *s, enum store_kind kind, const char *path,
-             const struct hash_watch *watch, struct add_staged *out, struct err *e);
+             const struct hash_options *options, struct add_staged *out, struct err *e);
 
 /* The first step alone. */
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
-              const struct hash_watch *watch, struct add_staged *out, struct err *e);
+              const struct hash_options *options, struct add_staged *out, struct err *e);
 
 /* Makes one staged file durable, or its name after publishing; does nothing for what was there
  * already. For many files store_sync takes less time. */

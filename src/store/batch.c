@@ -210,11 +210,12 @@ static void form_group(struct batch *b, struct group *g)
     int64_t bytes = 0;
 
     buf_clear(&b->message);
-    batch_worker_open_job(&b->message, g->id);
+    batch_worker_open_job(&b->message, g->id, &item_at(b, g->first)->follow);
     while (g->end < b->tail && item_at(b, g->end)->progress == BATCH_WAITING) {
         struct batch_item *item = item_at(b, g->end);
         bool is_full = g->end - g->first == GROUP_FILES || bytes + item->size > GROUP_BYTES ||
-                       b->message.len > GROUP_MESSAGE_BYTES;
+                       b->message.len > GROUP_MESSAGE_BYTES ||
+                       !follow_is_equal(&item->follow, &item_at(b, g->first)->follow);
         if (g->end > g->first && is_full)
             break;
         batch_worker_put_path(&b->message, item->path);

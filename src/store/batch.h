@@ -27,6 +27,7 @@ enum batch_work {
 struct batch_item {
     /* From the caller: */
     char *path;              /* owned; absolute */
+    struct follow follow;    /* how it is opened */
     int64_t size;            /* as far as it is known: tells small work from large. Then the real */
     struct store_entry about;          /* owned; for the caller's own use with BATCH_HASH */
     char wanted_hash[SHA1_HEX + 1];    /* likewise */

@@ -14,6 +14,7 @@ struct worker {
     const struct batch_options *options;
     int fd;
     int64_t id; /* of the job */
+    struct follow follow;
     int64_t reported_ms;
     struct buf out;
     /* Of this job. A parent that lets go may not have read of all of them. */
@@ -54,13 +55,14 @@ static bool report_bytes(void *ctx, int64_t bytes)
 static int work_on(struct worker *w, const char *path, struct add_staged *staged, struct err *e)
 {
     const struct store *s = w->options->store;
-    struct hash_watch watch = {report_bytes, w};
+    const struct hash_watch watch = {report_bytes, w};
+    const struct hash_options options = {.watch = &watch, .follow = &w->follow};
     struct hash_result hashed;
 
     if (w->options->work != BATCH_HASH)
         return add_stage(s, w->options->work == BATCH_LINK ? STORE_LINK : STORE_COPY, path,
-                         &watch, staged, e);
-    if (hash_file(s, path, 0, &watch, &hashed, e) != 0)
+                         &options, staged, e);
+    if (hash_file(s, path, &options, &hashed, e) != 0)
         return -1;
     memcpy(staged->hash, hashed.hash, sizeof staged->hash);
     staged->size = hashed.size;
@@ -95,12 +97,41 @@ static bool answer(struct worker *w, struct str path)
     return send_out(w);
 }
 
+/* Numbers that a JSON number cannot hold are written as text. */
+static bool take_number(const struct json *value, uint64_t *out)
+{
+    struct str text;
+
+    return json_str(value, &text) && str_to_uint(text, UINT64_MAX, out);
+}
+
+static bool take_follow(const struct json *value, struct follow *out)
+{
+    const struct json *kind, *root_len, *device;
+    int64_t number, len;
+
+    if (json_count(value) != 4)
+        return false;
+    kind = json_first(value);
+    root_len = json_next(kind);
+    device = json_next(root_len);
+    if (!json_int(kind, &number) || !json_int(root_len, &len) ||
+        !take_number(device, &out->root_device) ||
+        !take_number(json_next(device), &out->root_inode))
+        return false;
+    out->kind = (enum follow_kind)number;
+    out->root_len = (size_t)len;
+    return true;
+}
+
 static bool do_job(struct worker *w, const struct json *job)
 {
     const struct json *paths = json_get(job, "paths");
     struct str path;
 
-    if (!json_int(json_get(job, "id"), &w->id) || json_count(paths) > BATCH_WORKER_PATHS)
+    if (!json_int(json_get(job, "id"), &w->id) ||
+        !take_follow(json_get(job, "follow"), &w->follow) ||
+        json_count(paths) > BATCH_WORKER_PATHS)
         return false;
     w->staged_count = 0;
     for (const struct json *p = json_first(paths); p != NULL; p = json_next(p))
@@ -134,10 +165,24 @@ int batch_worker_run(int fd, void *ctx)
     return 0;
 }
 
-void batch_worker_open_job(struct buf *out, uint64_t id)
+static void put_number(struct buf *out, uint64_t number)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    json_put_str(out, NULL, str_of(text));
+}
+
+void batch_worker_open_job(struct buf *out, uint64_t id, const struct follow *follow)
 {
     json_open(out, '{');
     json_put_int(out, "id", (int64_t)id);
+    json_open_member(out, "follow", '[');
+    json_put_int(out, NULL, follow->kind);
+    json_put_int(out, NULL, (int64_t)follow->root_len);
+    put_number(out, follow->root_device);
+    put_number(out, follow->root_inode);
+    json_close(out, ']');
     json_open_member(out, "paths", '[');
 }
 

@@ -11,8 +11,8 @@ enum { BATCH_REPORT_MS = 100, BATCH_WORKER_PATHS = 64 /* of one job */ };
 /* process_options.run; ctx is the batch's options. */
 int batch_worker_run(int fd, void *ctx);
 
-/* Appends to a job's paths: {"id":N,"paths":[…]}. */
-void batch_worker_open_job(struct buf *out, uint64_t id);
+/* Appends to a job's paths: {"id":N,"follow":[…],"paths":[…]}. */
+void batch_worker_open_job(struct buf *out, uint64_t id, const struct follow *follow);
 void batch_worker_put_path(struct buf *out, const char *path);
 void batch_worker_close_job(struct buf *out);
 

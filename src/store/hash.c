@@ -38,18 +38,15 @@ static int refuse_kind(const struct stat *st, struct err *e)
     return kind == NULL ? 0 : err_set(e, ERR_FAILED, "is %s: want a regular file", kind);
 }
 
-int hash_open(const char *path, int *fd, struct stat *st, struct err *e)
+/* Opens what has this name, and is a regular file, it is hoped. */
+static int open_name(int dir, const char *name, int more_flags, int *fd, struct stat *st,
+                     struct err *e)
 {
-    const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+    const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | more_flags;
+    int opened = openat(dir, name, flags | O_NONBLOCK);
 
-    /* Asked first: merely opening some devices does something. */
-    if (stat(path, st) != 0)
-        return err_errno(e, ERR_FAILED, errno, "cannot open");
-    if (refuse_kind(st, e) != 0)
-        return -1;
-    int opened = open(path, flags | O_NONBLOCK);
-    if (opened < 0 && errno == EWOULDBLOCK)
-        opened = open(path, flags); /* another program has a lease on it and gives it up now */
+    if (opened < 0 && errno == EWOULDBLOCK) /* another program has a lease, and gives it up now */
+        opened = openat(dir, name, flags);
     if (opened < 0)
         return err_errno(e, ERR_FAILED, errno, "cannot open");
     if (fstat(opened, st) != 0)
@@ -61,6 +58,26 @@ int hash_open(const char *path, int *fd, struct stat *st, struct err *e)
     }
     close(opened);
     return -1;
+}
+
+int hash_open(const char *path, const struct follow *follow, int *fd, struct stat *st,
+              struct err *e)
+{
+    struct follow_place place;
+
+    /* Asked first: merely opening some devices does something. */
+    if (follow == NULL || follow->kind == FOLLOW_ALL) {
+        if (stat(path, st) != 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot open");
+        return refuse_kind(st, e) != 0 ? -1 : open_name(AT_FDCWD, path, 0, fd, st, e);
+    }
+    if (follow_find(follow, path, &place, e) != 0)
+        return -1;
+    int status = refuse_kind(&place.st, e);
+    if (status == 0)
+        status = open_name(place.dir, place.name, O_NOFOLLOW, fd, st, e);
+    close(place.dir);
+    return status;
 }
 
 bool hash_is_unchanged(int fd, const struct stat *before)
@@ -119,15 +136,15 @@ int hash_run(struct hash_job *job, struct err *e)
 }
 
 /* One attempt; *is_good is false when the file was not the same before and after. */
-static int hash_once(const struct store *s, const char *path, unsigned flags,
-                     struct hash_job *job, bool *is_good, struct stat *st, struct err *e)
+static int hash_once(const struct store *s, const char *path, const struct hash_options *options,
+                     struct hash_job *job, struct stat *st, bool *is_good, struct err *e)
 {
     int64_t began_ms = clock_wall_ms();
     int status;
 
-    if (hash_open(path, &job->from, st, e) != 0)
+    if (hash_open(path, options->follow, &job->from, st, e) != 0)
         return -1;
-    *is_good = flags & HASH_USE_CACHE && hash_cache_get(s, path, st, job->hash);
+    *is_good = options->flags & HASH_USE_CACHE && hash_cache_get(s, path, st, job->hash);
     if (*is_good) {
         close(job->from);
         return 0;
@@ -136,24 +153,31 @@ static int hash_once(const struct store *s, const char *path, unsigned flags,
     status = hash_run(job, e);
     *is_good = status == 0 && job->size == st->st_size && hash_is_unchanged(job->from, st);
     close(job->from);
-    if (*is_good && flags & HASH_USE_CACHE)
+    if (*is_good && options->flags & HASH_USE_CACHE)
         hash_cache_put(s, path, st, job->hash, began_ms);
     return status;
 }
 
-int hash_file(const struct store *s, const char *path, unsigned flags,
-              const struct hash_watch *watch, struct hash_result *out, struct err *e)
+int hash_file(const struct store *s, const char *path, const struct hash_options *options,
+              struct hash_result *out, struct err *e)
 {
-    struct hash_job job = {.to = -1, .watch = watch};
+    static const struct hash_options defaults = {0};
+    struct hash_job job = {.to = -1};
     bool is_good = false;
     struct stat st;
 
+    if (options == NULL)
+        options = &defaults;
+    job.watch = options->watch;
     for (int i = 0; i < TRIES && !is_good; i++)
-        if (hash_once(s, path, flags, &job, &is_good, &st, e) != 0)
+        if (hash_once(s, path, options, &job, &st, &is_good, e) != 0)
             return -1;
     if (!is_good)
         return err_set(e, ERR_CHANGED, "changed while it was being read");
-    *out = (struct hash_result){.size = st.st_size, .mtime = fs_mtime(&st)};
+    *out = (struct hash_result){.size = st.st_size,
+                                .mtime = fs_mtime(&st),
+                                .inode = (uint64_t)st.st_ino,
+                                .owner = st.st_uid};
     memcpy(out->hash, job.hash, sizeof out->hash);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/sha1.h"
+#include "store/follow.h"
 #include "store/store.h"
 
 /* Told after each chunk how much of the file has been read; false ends the reading. */
@@ -35,8 +36,9 @@ struct hash_job {
 int hash_run(struct hash_job *job, struct err *e);
 
 /* Opens a regular file for reading; anything else is refused with its kind, and never waited for
- * or disturbed (FIFOs, devices). */
-int hash_open(const char *path, int *fd, struct stat *st, struct err *e);
+ * or disturbed (FIFOs, devices). `follow` NULL: as FOLLOW_ALL. */
+int hash_open(const char *path, const struct follow *follow, int *fd, struct stat *st,
+              struct err *e);
 
 /* True when size and mtime of the open file are still as in `before`. */
 bool hash_is_unchanged(int fd, const struct stat *before);
@@ -48,14 +50,23 @@ enum hash_flags {
     HASH_USE_CACHE = 1, /* answer from the hash cache when it knows the file, and tell it */
 };
 
+struct hash_options {
+    unsigned flags;
+    const struct hash_watch *watch;  /* may be NULL */
+    const struct follow *follow;     /* may be NULL: as FOLLOW_ALL */
+};
+
 struct hash_result {
     char hash[SHA1_HEX + 1];
     int64_t size;
     double mtime;
+    uint64_t inode; /* of the file that was open */
+    uid_t owner;
 };
 
-/* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. */
-int hash_file(const struct store *s, const char *path, unsigned flags,
-              const struct hash_watch *watch, struct hash_result *out, struct err *e);
+/* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. `options` may be
+ * NULL. */
+int hash_file(const struct store *s, const char *path, const struct hash_options *options,
+              struct hash_result *out, struct err *e);
 
 #endif

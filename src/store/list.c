@@ -1,4 +1,5 @@
-/* Walking the store: what is named like an object, in a place that fits its name. */
+/* Walking the store: what is named like an object, in a place that fits its name. Others write
+ * there meanwhile: nothing else is looked at, and what is gone when its turn comes is left out. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,54 +16,18 @@ struct store_list {
     enum store_kind kind;
     struct tree *tree; /* NULL: this kind's tree is not there */
     bool is_tidying;
-    size_t root_len;
+    struct buf root; /* of that tree, with its slash */
 };
 
-/* Begins with the objects of list->kind. */
-static int open_tree(struct store_list *list, struct err *e)
+/* True for "ab", "ab/cd" and "ab/cd/ef". */
+static bool is_branch(struct str path)
 {
-    const char *root = list->kind == STORE_COPY ? "sha1" : "linked_files/sha1";
-    struct buf path = {0};
-    struct stat st;
-    int status = 0;
+    bool is_pair = hex_is_lower(str_slice(path, 0, 2), 2);
 
-    buf_printf(&path, "%s/%s/", list->store->dir, root);
-    list->root_len = path.len;
-    const char *name = buf_cstr(&path);
-    if (buf_check(&path, e) != 0) {
-        status = -1;
-    } else if (stat(name, &st) == 0) {
-        list->tree = tree_open(name, NULL, e);
-        status = list->tree == NULL ? -1 : 0;
-    } else if (errno != ENOENT) {
-        status = err_errno(e, ERR_FAILED, errno, "cannot read %s", name);
-    }
-    buf_free(&path);
-    return status;
-}
-
-struct store_list *store_list_open(const struct store *s, struct err *e)
-{
-    struct store_list *list = calloc(1, sizeof *list);
-
-    if (list == NULL) {
-        err_set(e, ERR_FAILED, "out of memory");
-        return NULL;
-    }
-    list->store = s;
-    list->kind = STORE_COPY;
-    if (open_tree(list, e) == 0)
-        return list;
-    free(list);
-    return NULL;
-}
-
-void store_list_close(struct store_list *list)
-{
-    if (list == NULL)
-        return;
-    tree_close(list->tree);
-    free(list);
+    if (path.len > 2)
+        return is_pair && path.p[2] == '/' && path.len <= 8 &&
+               is_branch(str_slice(path, 3, path.len));
+    return is_pair;
 }
 
 /* True for "ab/cd/ef/<hash>" with the hash's own first digits; the hash is then copied. */
@@ -79,6 +44,85 @@ static bool is_object(const char *path, char hash[SHA1_HEX + 1])
     return true;
 }
 
+/* A file that is no object: <hash>.tmp.XXXXXXXX or <hash>.part is what was to become one. */
+static void tidy_one(struct store_list *list, const char *below)
+{
+    const char *slash = strrchr(below, '/');
+    struct str name = str_of(slash == NULL ? below : slash + 1);
+    struct str rest = str_slice(name, SHA1_HEX, name.len);
+    const size_t root_len = list->root.len;
+
+    if (!hex_is_lower(str_slice(name, 0, SHA1_HEX), SHA1_HEX))
+        return;
+    buf_puts(&list->root, below);
+    if (list->root.failed)
+        return;
+    if (str_starts_with(rest, STR(".tmp.")))
+        leftover_remove(buf_cstr(&list->root), LEFTOVER_SECONDS);
+    else if (str_equal(rest, STR(".part")))
+        leftover_remove(buf_cstr(&list->root), LEFTOVER_RESUMED_SECONDS);
+    list->root.len = root_len;
+}
+
+/* tree_options.takes */
+static bool takes(void *owner, const char *path, bool is_directory)
+{
+    struct store_list *list = owner;
+    char hash[SHA1_HEX + 1];
+
+    if (is_directory)
+        return is_branch(str_of(path));
+    if (is_object(path, hash))
+        return true;
+    if (list->is_tidying)
+        tidy_one(list, path);
+    return false;
+}
+
+/* Begins with the objects of list->kind. */
+static int open_tree(struct store_list *list, struct err *e)
+{
+    const char *root = list->kind == STORE_COPY ? "sha1" : "linked_files/sha1";
+    const struct tree_options options = {
+        .takes = takes, .owner = list, .is_names_only = true, .is_lenient = true};
+    struct stat st;
+
+    buf_clear(&list->root);
+    buf_printf(&list->root, "%s/%s/", list->store->dir, root);
+    const char *name = buf_cstr(&list->root);
+    if (buf_check(&list->root, e) != 0)
+        return -1;
+    if (stat(name, &st) != 0)
+        return errno == ENOENT ? 0 : err_errno(e, ERR_FAILED, errno, "cannot read %s", name);
+    list->tree = tree_open(name, &options, e);
+    return list->tree == NULL ? -1 : 0;
+}
+
+struct store_list *store_list_open(const struct store *s, struct err *e)
+{
+    struct store_list *list = calloc(1, sizeof *list);
+
+    if (list == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    list->store = s;
+    list->kind = STORE_COPY;
+    if (open_tree(list, e) == 0)
+        return list;
+    store_list_close(list);
+    return NULL;
+}
+
+void store_list_close(struct store_list *list)
+{
+    if (list == NULL)
+        return;
+    tree_close(list->tree);
+    buf_free(&list->root);
+    free(list);
+}
+
 void store_list_tidy(struct store_list *list)
 {
     struct buf path = {0};
@@ -90,21 +134,6 @@ void store_list_tidy(struct store_list *list)
     buf_free(&path);
 }
 
-/* A file that is no object: <hash>.tmp.XXXXXXXX or <hash>.part is what was to become one. */
-static void tidy_one(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    struct str name = str_of(slash == NULL ? path : slash + 1);
-    struct str rest = str_slice(name, SHA1_HEX, name.len);
-
-    if (!hex_is_lower(str_slice(name, 0, SHA1_HEX), SHA1_HEX))
-        return;
-    if (str_starts_with(rest, STR(".tmp.")))
-        leftover_remove(path, LEFTOVER_SECONDS);
-    else if (str_equal(rest, STR(".part")))
-        leftover_remove(path, LEFTOVER_RESUMED_SECONDS);
-}
-
 /* 1 and the next hash of this tree, 0 at its end, -1 for what cannot be read. */
 static int next_object(struct store_list *list, char hash[SHA1_HEX + 1], struct err *e)
 {
@@ -114,15 +143,12 @@ static int next_object(struct store_list *list, char hash[SHA1_HEX + 1], struct 
 
     while (list->tree != NULL) {
         enum tree_step step = tree_next(list->tree, &path, &size, e);
-        if (step == TREE_END)
-            break;
-        bool is_named = is_object(path + list->root_len, hash);
         if (step == TREE_BAD)
             return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
-        if (is_named)
+        if (step == TREE_END)
+            break;
+        if (is_object(path + list->root.len, hash))
             return 1;
-        if (list->is_tidying)
-            tidy_one(path);
     }
     tree_close(list->tree);
     list->tree = NULL;

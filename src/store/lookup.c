@@ -11,6 +11,7 @@
 #include "store/record.h"
 #include "store/store.h"
 
+static const struct hash_options cached = {.flags = HASH_USE_CACHE};
 static const char empty_hash[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 static bool means_missing(int number)
@@ -162,7 +163,7 @@ static bool is_at_location(const struct store *s, const char *hash, struct str l
         memchr(location.p, '\0', location.len) != NULL)
         return false;
     path = strndup(location.p, location.len);
-    if (path == NULL || hash_file(s, path, HASH_USE_CACHE, NULL, &result, NULL) != 0 ||
+    if (path == NULL || hash_file(s, path, &cached, &result, NULL) != 0 ||
         strcmp(result.hash, hash) != 0) {
         free(path);
         return false;
@@ -181,7 +182,7 @@ static void settle_touched(const struct store *s, const char *hash, struct store
     struct hash_result result;
     struct err e = {0};
 
-    if (hash_file(s, entry->path, HASH_USE_CACHE, NULL, &result, &e) != 0) {
+    if (hash_file(s, entry->path, &cached, &result, &e) != 0) {
         entry->state = e.code == ERR_CHANGED ? STORE_STALE : STORE_UNREADABLE;
         return;
     }

@@ -270,16 +270,17 @@ static void file_that_changes_while_it_is_read(void **state)
         const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
         struct writer w = {path, 100, 0};
         struct hash_watch watch = {write_meanwhile, &w};
+    const struct hash_options watched = {.watch = &watch};
         struct add_staged staged = {0};
         struct err e = {0};
-        unit_true(name, add_stage(&f->store, kinds[i], path, &watch, &staged, &e) == -1);
+        unit_true(name, add_stage(&f->store, kinds[i], path, &watched, &staged, &e) == -1);
         unit_true(name, e.code == ERR_CHANGED);
         unit_true(name, w.done == 2);
         unit_true(name, fixture_count(f) == 0);
 
         fixture_write(f, "data/hello", STR("hello"), 1700000000);
         w = (struct writer){path, 1, 0};
-        unit_true(name, add_stage(&f->store, kinds[i], path, &watch, &staged, &e) == 0);
+        unit_true(name, add_stage(&f->store, kinds[i], path, &watched, &staged, &e) == 0);
         unit_equal(name, staged.hash, "f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0"); /* Hello */
         add_discard(&f->store, &staged);
     }
@@ -297,10 +298,11 @@ static void interrupted_copy_leaves_nothing(void **state)
     struct fixture *f = *state;
     const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
     struct hash_watch watch = {give_up, NULL};
+    const struct hash_options watched = {.watch = &watch};
     struct add_staged staged = {0};
     struct err e = {0};
 
-    assert_int_equal(add_stage(&f->store, STORE_COPY, path, &watch, &staged, &e), -1);
+    assert_int_equal(add_stage(&f->store, STORE_COPY, path, &watched, &staged, &e), -1);
     assert_int_equal(fixture_count(f), 0);
 }
 
@@ -358,8 +360,9 @@ static void what_grows_without_end_is_not_read_without_end(void **state)
         const char *path = fixture_write(f, store_kind_name(kind), STR("x"), 1700000000);
         struct growing g = {.path = path};
         const struct hash_watch watch = {grow, &g};
+    const struct hash_options watched = {.watch = &watch};
         grow(&g, 0);
-        assert_int_equal(add_stage(&f->store, kind, path, &watch, &staged, &e), -1);
+        assert_int_equal(add_stage(&f->store, kind, path, &watched, &staged, &e), -1);
         unit_true(store_kind_name(kind), e.code == ERR_CHANGED);
     }
     assert_int_equal(fixture_count(f), 0);

@@ -13,7 +13,7 @@ static const char hello_hash[] = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"; /* 
 static char *walk(const char *root, const char *below, const struct stat *skipped)
 {
     struct err e = {0};
-    struct tree *tree = tree_open(below, skipped, &e);
+    struct tree *tree = tree_open(below, &(struct tree_options){.skipped = skipped}, &e);
     struct buf text = {0};
     enum tree_step step;
     const char *path;

@@ -10,6 +10,7 @@
 #include "cmd/commands.h"
 #include "cmd/entry_list.h"
 #include "proto/kachery_uri.h"
+#include "store/hash.h"
 #include "store/hash_cache.h"
 
 enum { LOOK_AHEAD_AT_ONCE = 200, PLACES = 3, STATE_COUNT = STORE_UNCHECKED + 1 };
@@ -159,6 +160,54 @@ static bool count_entries(void *owner, uint64_t *files, uint64_t *bytes)
     return false;
 }
 
+static void read_again(struct verify *v, struct batch_item *item)
+{
+    struct hash_result hashed;
+    struct err e = {0};
+
+    if (hash_file(&v->store, item->about.path, NULL, &hashed, &e) != 0) {
+        batch_item_fail(item, &e);
+        return;
+    }
+    memcpy(item->hash, hashed.hash, sizeof item->hash);
+    item->size = hashed.size;
+    item->mtime = hashed.mtime;
+    item->code = ERR_NONE;
+}
+
+/* Others change the store while it is read. For an entry of it that was not as it should be: false
+ * when there is no such entry any more. One that another one has replaced is read now, and a target
+ * that is gone is missing, as if all had been so before. */
+static bool look_again(struct verify *v, struct batch_item *item)
+{
+    struct store_entry *old = &item->about, now = {0};
+    char *path = old->path;
+
+    if (v->all == NULL || store_lookup_kind(&v->store, item->wanted_hash, old->kind, &now,
+                                            &(struct err){0}) != 0)
+        return true;
+    bool is_absent = now.state == STORE_ABSENT;
+    bool is_replaced = !is_absent && now.path != NULL &&
+                       (strcmp(now.path, path) != 0 ||
+                        (now.kind == STORE_COPY &&
+                         (now.size != old->size || now.mtime != old->mtime)));
+    bool is_missing = now.state == STORE_MISSING;
+    if (is_replaced || is_missing) {
+        struct store_entry swapped = *old;
+        *old = now;
+        now = swapped;
+    }
+    store_entry_deinit(&now);
+    if (is_replaced && is_to_be_read(old))
+        read_again(v, item);
+    return !is_absent;
+}
+
+static bool is_as_wanted(const struct batch_item *item)
+{
+    return item->code == ERR_NONE && strcmp(item->hash, item->wanted_hash) == 0;
+}
+
 /* What reading the file said about the entry. */
 static void judge(struct verify *v, struct batch_item *item)
 {
@@ -186,6 +235,8 @@ static void tell(void *owner, struct batch_item *item)
 {
     struct verify *v = owner;
 
+    if (is_to_be_read(&item->about) && !is_as_wanted(item) && !look_again(v, item))
+        return;
     if (is_to_be_read(&item->about))
         judge(v, item);
     v->counts[item->about.state]++;

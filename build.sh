@@ -5,6 +5,7 @@ cd "$(dirname "$0")"
 umask 022
 program=build/kachery-resource
 valgrind_tests='share zone_store zone_request zone_load tls'
+fast_tests='demo share zone_store zone_load proxy bucket store init'
 fixed=
 
 usage() {
@@ -13,8 +14,10 @@ usage: ./build.sh [VERB]
   build           build/kachery-resource: one static program (the default)
   demo [FILE]     run its demo on FILE (default: the largest third-party source archive)
   test [ARG...]   build, lint, unit tests with sanitizers, system tests; ARGs go to pytest;
-                  with --sanitized, --valgrind or --coverage first, the system tests run such a program
+                  with --sanitized, --valgrind or --coverage first, the system tests run such a program;
+                  with --fast first, unit tests and a choice of system tests, for the time between commits
   bench [WORD]    the benchmarks in tests/bench, or those whose name has WORD
+  bench --against BINARY [WORD]   this build beside another one, in pairs
   lint            compilers' warnings, cppcheck, layers, sizes
   fuzz [SECONDS]  each target in tests/fuzz for SECONDS (default 60)
   dist            dist/: the program with its checksum, licence and README as an archive
@@ -60,8 +63,18 @@ use_program() {
     esac
 }
 
+run_fast_tests() {
+    build
+    ci/unit.sh
+    ci/tools.sh
+    ci/faults.sh
+    python -m pytest -q -p no:cacheprovider -n 2 --dist load --timeout 60 \
+        $(for name in $fast_tests; do echo "tests/system/test_$name.py"; done) "$@"
+}
+
 # Everything is run even if something fails: one run shows all there is to mend.
 run_tests() {
+    [ "${1:-}" != --fast ] || { shift; run_fast_tests "$@"; return; }
     build
     failed=
     ci/lint.sh || failed="$failed lint"
@@ -95,6 +108,7 @@ run_demo() {
 run_bench() {
     build
     ci/tools.sh
+    [ "${1:-}" != --against ] || { shift; python tests/bench/lib/against.py "$@"; return; }
     for bench in tests/bench/*"${1:-}"*.py; do
         [ ! -f "$bench" ] || python "$bench"
     done

@@ -120,10 +120,11 @@ static const char register_help[] =
 #define LIMITS_HELP                                                                                \
     "\nLIMITS, beyond which who comes is told 503:\n\n"                                           \
     "      --max-connections N    at the same time (default: 20000, fewer where\n"                 \
-    "                             descriptors are few)\n"                                          \
+    "                             descriptors are few); when it is full, the longest\n"            \
+    "                             idle one is closed for who comes\n"                              \
     "      --max-per-address N    of them, of one client address or IPv6 /64\n"                    \
     "                             (default: 16000: behind NAT, many clients have one\n"            \
-    "                             address)\n"
+    "                             address); daemons that know the secret do not count\n"
 #define PROXY_LIMITS_HELP                                                                          \
     LIMITS_HELP                                                                                    \
     "      --max-waiting N        requests that wait for daemons (default: 20000)\n"               \

@@ -15,9 +15,9 @@
 
 enum { MESSAGE_MAX_BODY_BYTES = 102400, MESSAGE_MAX_ID_BYTES = 128 };
 
-/* Deployed timers fire at once above 2^31 - 1 ms; we cap at a day. The default is what generation 1
- * daemons wait at most. */
-enum { MESSAGE_MAX_TIMEOUT_MS = 24 * 3600 * 1000, MESSAGE_DEFAULT_TIMEOUT_MS = 10000 };
+/* Both timeouts of a request are silently lowered to the first: a request that waits occupies a
+ * place of its resource. The second is what generation 1 daemons wait at most. */
+enum { MESSAGE_MAX_TIMEOUT_MS = 300 * 1000, MESSAGE_DEFAULT_TIMEOUT_MS = 10000 };
 
 /* An answer is to be on its way so long before T, or when half of a shorter T is over. */
 enum { MESSAGE_ANSWER_MARGIN_MS = 1000 };

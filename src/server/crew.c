@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "proc/frame.h"
 #include "proc/process.h"
@@ -33,6 +34,9 @@ struct handed {
     struct worker *worker; /* NULL: free */
     uint64_t tag;
     size_t next_free;
+    size_t older, newer; /* ids, in the order of since_ms */
+    int64_t since_ms;
+    bool is_asked; /* for its end */
 };
 
 struct crew {
@@ -42,6 +46,7 @@ struct crew {
     struct loop_timer ping_timer; /* and for stuck ones */
     struct handed *handed;
     size_t handed_count, first_free; /* ids start at 1; 0: none */
+    size_t oldest, newest, asked;
     struct buf frame;
     bool is_draining;
 };
@@ -109,10 +114,39 @@ size_t crew_connections(const struct crew *crew)
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++)
         count += crew->workers[i].connections;
-    return count;
+    return count - crew->asked;
 }
 
 /* ---- what is handed out ---- */
+
+static void put_newest(struct crew *crew, size_t id)
+{
+    struct handed *handed = &crew->handed[id - 1];
+
+    handed->since_ms = loop_now_ms(crew->options.loop);
+    handed->older = crew->newest;
+    handed->newer = 0;
+    if (crew->newest != 0)
+        crew->handed[crew->newest - 1].newer = id;
+    else
+        crew->oldest = id;
+    crew->newest = id;
+}
+
+static void take_out(struct crew *crew, size_t id)
+{
+    const struct handed *handed = &crew->handed[id - 1];
+
+    if (handed->older != 0)
+        crew->handed[handed->older - 1].newer = handed->newer;
+    else
+        crew->oldest = handed->newer;
+    if (handed->newer != 0)
+        crew->handed[handed->newer - 1].older = handed->older;
+    else
+        crew->newest = handed->older;
+    crew->asked -= handed->is_asked;
+}
 
 static bool grow(struct crew *crew)
 {
@@ -137,6 +171,7 @@ static size_t take_id(struct crew *crew, struct worker *worker, uint64_t tag)
 
     crew->first_free = handed->next_free;
     *handed = (struct handed){.worker = worker, .tag = tag};
+    put_newest(crew, id);
     worker->connections++;
     return id;
 }
@@ -150,6 +185,7 @@ static bool give_id(struct worker *worker, uint64_t id, uint64_t *tag)
     if (handed == NULL || handed->worker != worker)
         return false;
     *tag = handed->tag;
+    take_out(crew, (size_t)id);
     *handed = (struct handed){.next_free = crew->first_free};
     crew->first_free = (size_t)id;
     worker->connections--;
@@ -257,6 +293,18 @@ static void take_pong(struct worker *worker)
 
 /* ---- what workers say ---- */
 
+/* It is busy: others have their turn before it is asked for again. */
+static void keep(struct worker *worker, uint64_t id)
+{
+    struct crew *crew = worker->crew;
+
+    if (id - 1 >= crew->handed_count || crew->handed[id - 1].worker != worker)
+        return;
+    take_out(crew, (size_t)id);
+    crew->handed[id - 1].is_asked = false;
+    put_newest(crew, (size_t)id);
+}
+
 static void on_lost(struct worker *worker)
 {
     struct crew *crew = worker->crew;
@@ -281,6 +329,8 @@ static void handle_frame(struct worker *worker, struct str frame, int fd)
     if (crew_frame_parse(frame, &type, &id, &bytes)) {
         if (type == CREW_FRAME_PONG) {
             take_pong(worker);
+        } else if (type == CREW_FRAME_KEPT) {
+            keep(worker, id);
         } else if (give_id(worker, id, &tag)) {
             if (type == CREW_FRAME_CONNECTION && fd >= 0) {
                 crew->options.on_return(crew->options.owner, fd, bytes, tag);
@@ -418,6 +468,47 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
         http_conn_answer_message(conn, 503, "busy, try again later");
     else
         hand_over(worker, conn);
+}
+
+/* The one that is asked for next: 0 when there is none. */
+static size_t find_oldest(const struct crew *crew)
+{
+    size_t id = crew->oldest;
+
+    while (id != 0 && crew->handed[id - 1].is_asked)
+        id = crew->handed[id - 1].newer;
+    return crew->asked < CREW_MAX_ASKED ? id : 0;
+}
+
+int64_t crew_oldest_ms(const struct crew *crew)
+{
+    size_t id = find_oldest(crew);
+
+    return id == 0 ? CLOCK_NEVER_MS : crew->handed[id - 1].since_ms;
+}
+
+bool crew_ask_for_oldest(struct crew *crew)
+{
+    size_t id = find_oldest(crew);
+    struct handed *handed = id == 0 ? NULL : &crew->handed[id - 1];
+    struct buf frame = {0};
+    bool is_sent = false;
+
+    if (handed == NULL)
+        return false;
+    crew_frame_put(&frame, CREW_FRAME_DROP, id, STR(""));
+    if (!frame.failed && crew_frame_is_writable(handed->worker->process.fd))
+        is_sent =
+            frame_send(handed->worker->process.fd, buf_str(&frame), -1, NULL) == IO_DONE;
+    buf_free(&frame);
+    if (is_sent) {
+        handed->is_asked = true;
+        crew->asked++;
+    } else {
+        take_out(crew, id); /* its worker is stuck: others have their turn */
+        put_newest(crew, id);
+    }
+    return is_sent;
 }
 
 void crew_drain(struct crew *crew)

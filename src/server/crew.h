@@ -5,6 +5,7 @@
  *     {"type":"connection","id":N} LF and the bytes that were read of it      both directions
  *     {"type":"closed","id":N}                                                worker to hub
  *     {"type":"ping","id":0}, {"type":"pong","id":0}                          to and fro
+ *     {"type":"drop","id":N}, answered by "closed", or "kept" when it is busy  to and fro
  * A worker that does not answer pings is stuck, as in a data directory that hangs: it gets no more
  * connections, and another may take its place.
  */
@@ -24,6 +25,7 @@ enum {
     CREW_MAX_STUCK = 16,           /* that others have replaced */
     CREW_MAX_HANDED_BYTES = 60000, /* read of a connection when it is handed over */
     CREW_KEEP_MS = 1000,           /* a worker keeps an idle connection so long */
+    CREW_MAX_ASKED = 32,           /* connections that workers are to close, not answered yet */
     CREW_DRAIN_MS = 10000          /* for transfers, when the hub ends */
 };
 
@@ -59,6 +61,14 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
 
 /* Tells the workers to finish what they have and to leave. */
 void crew_drain(struct crew *crew);
+
+/* When the connection was handed over (or last said to be busy) that a worker has had for longest.
+ * CLOCK_NEVER_MS when there is none, or too many were already asked for. */
+int64_t crew_oldest_ms(const struct crew *crew);
+
+/* Asks for that one to be closed if nothing is owed to it. It does not count any more until the
+ * worker has answered. */
+bool crew_ask_for_oldest(struct crew *crew);
 
 size_t crew_workers(const struct crew *crew); /* with those that are stuck */
 size_t crew_stuck(const struct crew *crew);

@@ -7,6 +7,8 @@ static const char *const heads[] = {
     [CREW_FRAME_CLOSED] = "{\"type\":\"closed\",\"id\":",
     [CREW_FRAME_PING] = "{\"type\":\"ping\",\"id\":",
     [CREW_FRAME_PONG] = "{\"type\":\"pong\",\"id\":",
+    [CREW_FRAME_DROP] = "{\"type\":\"drop\",\"id\":",
+    [CREW_FRAME_KEPT] = "{\"type\":\"kept\",\"id\":",
 };
 
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes)

@@ -8,7 +8,14 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum crew_frame { CREW_FRAME_CONNECTION, CREW_FRAME_CLOSED, CREW_FRAME_PING, CREW_FRAME_PONG };
+enum crew_frame {
+    CREW_FRAME_CONNECTION,
+    CREW_FRAME_CLOSED,
+    CREW_FRAME_PING,
+    CREW_FRAME_PONG,
+    CREW_FRAME_DROP,
+    CREW_FRAME_KEPT
+};
 
 /* Appends {"type":T,"id":N} and, of a connection, LF and the bytes that were read of it. */
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes);

@@ -118,6 +118,9 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
             close(fd);
     } else if (type == CREW_FRAME_CONNECTION) {
         adopt(worker, fd, bytes, id);
+    } else if (type == CREW_FRAME_DROP) {
+        if (!http_server_drop_tagged(worker->server, id))
+            tell(worker, CREW_FRAME_KEPT, id);
     } else if (type == CREW_FRAME_PING) {
         tell(worker, CREW_FRAME_PONG, 0);
     }

@@ -36,6 +36,7 @@ void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
         time == CLOCK_NEVER_MS ? time : loop_now_ms(conn->server->options.loop) + time;
     if (state == HTTP_CONN_IDLE)
         conn->parser = (struct http_head_parser){0};
+    http_room_touch(conn);
 }
 
 /* All together hold more than they may: who holds more than a little is to make room. */
@@ -80,6 +81,7 @@ void http_conn_update(struct http_conn *conn)
     if (conn->is_dead)
         return;
     account(conn);
+    http_room_update(conn);
     if (conn->file_left > 0)
         events |= LOOP_WRITE;
     if (events != conn->source.events)
@@ -95,6 +97,7 @@ static void leave_loop(struct http_conn *conn)
     loop_clear_timer(conn->server->options.loop, &conn->timer);
     loop_remove(conn->server->options.loop, &conn->source);
     cork_remove(conn->server->options.cork, &conn->cork);
+    http_room_leave(conn);
     conn->is_dead = true;
 }
 
@@ -203,6 +206,7 @@ static bool stream_data(struct http_conn *conn, struct str data)
     struct http_sink sink = conn->sink;
 
     conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + state_time(conn);
+    http_room_touch(conn);
     sink.on_data(sink.ctx, conn, data);
     if (conn->is_dead || conn->is_handling)
         return !conn->is_dead;
@@ -253,6 +257,7 @@ static bool step(struct http_conn *conn)
 {
     switch (conn->state) {
     case HTTP_CONN_IDLE:
+        account(conn);
         if (conn->out.len - conn->out_sent >= HTTP_SERVER_MAX_OUTPUT ||
             (conn->out.len > conn->out_sent && is_too_much(conn)))
             return false;
@@ -348,13 +353,15 @@ static size_t read_size(const struct http_conn *conn)
     size_t most = conn->server->options.read_bytes, size = HTTP_SERVER_READ_BYTES;
 
     if (conn->state == HTTP_CONN_WAITING)
-        size = HTTP_SERVER_MAX_INPUT - conn->in.len;
+        size = conn->server->held > conn->server->options.max_held
+                   ? HTTP_SERVER_SMALL_HELD
+                   : HTTP_SERVER_MAX_INPUT - conn->in.len;
     else if (conn->state == HTTP_CONN_STREAM && body->framing == HTTP_BODY_LENGTH)
         size = body->left < most ? (size_t)body->left + size : most;
     return size < most ? size : most;
 }
 
-static void on_read(struct http_conn *conn)
+void http_conn_read(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
     ssize_t n = read(conn->source.fd, server->scratch, read_size(conn));
@@ -384,7 +391,7 @@ static void on_ready(struct loop_fd *source, unsigned events)
             http_out_cork(conn);
     }
     if ((events & LOOP_READ) != 0 && wants_read(conn))
-        on_read(conn);
+        http_conn_read(conn);
     else if ((events & LOOP_HANGUP) != 0)
         http_conn_lose(conn);
 }
@@ -420,11 +427,18 @@ static void on_state_time(struct http_conn *conn)
     }
 }
 
-/* It does not take what waits for it. */
-static void lose_unsent(struct http_conn *conn)
+void http_conn_lose_unsent(struct http_conn *conn)
 {
     addr_drop_unsent(conn->source.fd);
     http_conn_lose(conn);
+}
+
+void http_conn_refuse_waiting(struct http_conn *conn, const char *reason)
+{
+    tell_owner(conn);
+    http_dispatch_refuse(conn, 503, reason);
+    buf_free(&conn->in);
+    http_conn_update(conn);
 }
 
 static void on_time(struct loop_timer *timer)
@@ -433,7 +447,7 @@ static void on_time(struct loop_timer *timer)
     int64_t now = loop_now_ms(conn->server->options.loop);
 
     if (conn->write_deadline_ms != CLOCK_NEVER_MS && now >= conn->write_deadline_ms)
-        lose_unsent(conn);
+        http_conn_lose_unsent(conn);
     else if (conn->state_deadline_ms != CLOCK_NEVER_MS && now >= conn->state_deadline_ms)
         on_state_time(conn);
     else

@@ -29,6 +29,9 @@ enum http_conn_state {
 struct http_conn {
     struct http_server *server;
     struct http_conn *previous, *next;
+    struct http_conn *idle_previous, *idle_next; /* those that may go when it is full */
+    int64_t idle_since_ms; /* when it last moved on: a new state, bytes of a transfer */
+    bool is_idle;          /* in that list */
     struct loop_fd source;
     struct loop_timer timer;
     struct cork_item cork;
@@ -71,6 +74,7 @@ struct http_server {
     int spare_fd; /* given up for a moment when descriptors run out */
     bool is_draining;
     struct http_conn *first;
+    struct http_conn *idle_first, *idle_last; /* the longest idle one first */
     size_t count, refused;
     size_t held; /* bytes in the buffers of all connections */
     struct http_head head; /* of the request that is being handled */
@@ -87,7 +91,20 @@ void http_conn_start(struct http_conn *conn);
 void http_conn_set_state(struct http_conn *conn, enum http_conn_state state);
 void http_conn_feed(struct http_conn *conn, struct str bytes); /* may free it */
 void http_conn_update(struct http_conn *conn);                 /* interest and timer */
+void http_conn_read(struct http_conn *conn);                   /* what came; may free it */
 void http_conn_lose(struct http_conn *conn); /* closes at once and tells who waits */
+
+/* What waits for it is thrown away, as the client does not take it. */
+void http_conn_lose_unsent(struct http_conn *conn);
+/* Its request waits and will not be answered by who was asked: 503, then the end. */
+void http_conn_refuse_waiting(struct http_conn *conn, const char *reason);
+
+/* http_room.c: the list of idle connections. */
+void http_room_update(struct http_conn *conn); /* in or out, as its state says */
+void http_room_touch(struct http_conn *conn);  /* it moved on */
+void http_room_leave(struct http_conn *conn);
+/* While all together hold too much, closes others that do not read what they asked for. */
+void http_room_limit_held(struct http_conn *blocked);
 
 /* http_dispatch.c: the first two return false when feeding cannot go on. */
 bool http_dispatch_head(struct http_conn *conn);      /* server->head was parsed from input */

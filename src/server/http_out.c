@@ -146,6 +146,13 @@ void http_out_continue(struct http_conn *conn)
 /* What the last write came to. */
 enum sent { SENT_ALL, SENT_SOME, SENT_FAILED };
 
+/* The client took some. */
+static void note_progress(struct http_conn *conn)
+{
+    conn->write_deadline_ms = CLOCK_NEVER_MS;
+    http_room_touch(conn);
+}
+
 static enum sent send_buffer(struct http_conn *conn)
 {
     int flags = MSG_NOSIGNAL | (conn->file_left > 0 ? MSG_MORE : 0);
@@ -158,7 +165,7 @@ static enum sent send_buffer(struct http_conn *conn)
         if (n < 0)
             return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
         conn->out_sent += (size_t)n;
-        conn->write_deadline_ms = CLOCK_NEVER_MS;
+        note_progress(conn);
     }
     return SENT_ALL;
 }
@@ -222,7 +229,7 @@ static enum sent send_file(struct http_conn *conn)
         conn->file_offset += n;
         conn->file_left -= n;
         budget -= n;
-        conn->write_deadline_ms = CLOCK_NEVER_MS;
+        note_progress(conn);
     }
     return conn->file_left > 0 ? SENT_SOME : SENT_ALL;
 }
@@ -256,6 +263,7 @@ bool http_out_flush(struct http_conn *conn)
             conn->write_deadline_ms =
                 loop_now_ms(conn->server->options.loop) + conn->server->options.times.write_ms;
         http_conn_update(conn);
+        http_room_limit_held(conn);
         return true;
     default: http_conn_lose(conn); return false;
     }

@@ -103,7 +103,7 @@ void http_server_free(struct http_server *server)
 static struct http_conn *add_connection(struct http_server *server, int fd, struct err *e)
 {
     struct http_conn *conn = calloc(1, sizeof *conn);
-    int one = 1;
+    int one = 1, unsent = HTTP_SERVER_UNSENT_BYTES;
 
     if (conn == NULL) {
         close(fd);
@@ -111,6 +111,7 @@ static struct http_conn *add_connection(struct http_server *server, int fd, stru
         return NULL;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     conn->server = server;
     conn->source.fd = fd;
     conn->file_fd = -1;
@@ -133,6 +134,7 @@ void http_server_forget(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
 
+    http_room_leave(conn);
     if (conn->previous != NULL)
         conn->previous->next = conn->next;
     else
@@ -153,13 +155,25 @@ void http_server_forget(struct http_conn *conn)
     free(conn);
 }
 
-static bool is_full(const struct http_server *server)
+/* Here and elsewhere. */
+static size_t count_all(const struct http_server *server)
 {
     const struct http_server_options *options = &server->options;
-    size_t elsewhere =
-        options->count_elsewhere == NULL ? 0 : options->count_elsewhere(options->owner);
 
-    return server->count + elsewhere >= options->max_connections;
+    return server->count +
+           (options->count_elsewhere == NULL ? 0 : options->count_elsewhere(options->owner));
+}
+
+size_t http_server_max_connections(const struct http_server *server)
+{
+    return server->options.max_connections;
+}
+
+size_t http_server_excess(const struct http_server *server)
+{
+    size_t count = count_all(server), most = server->options.max_connections;
+
+    return count > most ? count - most : 0;
 }
 
 /* Above a cap: says so before it closes, as long as not too many are told at once. */
@@ -191,12 +205,18 @@ static void take_connection(struct http_server *server, int fd, const struct add
     struct err e = {0};
     uint64_t tag = 0;
 
-    if (is_full(server)) {
+    if (options->make_room == NULL && count_all(server) >= options->max_connections) {
         refuse_connection(server, fd, "too many connections");
         return;
     }
     if (options->on_accepted != NULL && !options->on_accepted(options->owner, peer, &tag)) {
         refuse_connection(server, fd, "too many connections from this address");
+        return;
+    }
+    if (count_all(server) >= options->max_connections && !options->make_room(options->owner, tag)) {
+        refuse_connection(server, fd, "too many connections");
+        if (options->on_closed != NULL)
+            options->on_closed(options->owner, tag);
         return;
     }
     conn = add_connection(server, fd, &e);

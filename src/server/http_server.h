@@ -23,9 +23,11 @@ enum {
     HTTP_SERVER_MAX_REFUSED = 64,          /* connections above the cap that still hear "503" */
     HTTP_SERVER_READ_BYTES = 32768,        /* per read(2), unless the options say otherwise */
     HTTP_SERVER_MAX_INPUT = 32768,         /* kept of later requests while one is being answered */
-    HTTP_SERVER_MAX_OUTPUT = 262144,       /* unsent answers after which no more is read */
-    HTTP_SERVER_MAX_HELD = 256 << 20,      /* buffers of all connections together */
+    HTTP_SERVER_MAX_OUTPUT = 32768,        /* unsent answers after which no more is read */
+    HTTP_SERVER_MAX_HELD = 64 << 20,       /* buffers of all connections together */
     HTTP_SERVER_SMALL_HELD = 8192,         /* of one: not refused for what the others hold */
+    HTTP_SERVER_UNSENT_BYTES = 131072,     /* that the kernel takes beyond what is on its way */
+    HTTP_SERVER_STANDSTILL_MS = 5000,      /* a transfer that stood still so long is idle */
     HTTP_SERVER_MAX_SKIPPED_BODY = 131072, /* read and dropped after an early answer */
     HTTP_SERVER_SENDFILE_BYTES = 1 << 20   /* per turn of a connection */
 };
@@ -92,6 +94,8 @@ struct http_server_options {
     bool (*put_peer)(void *owner, uint64_t tag, struct buf *out);
     void (*on_closed)(void *owner, uint64_t tag); /* a connection was closed (not: detached) */
     size_t (*count_elsewhere)(void *owner); /* served by other processes, for the cap */
+    /* It is full, and a connection with that tag came: false refuses it. NULL: always refused. */
+    bool (*make_room)(void *owner, uint64_t tag);
     void *owner;
 };
 
@@ -113,6 +117,32 @@ void http_server_drain(struct http_server *server);
 
 /* How many connections are open. */
 size_t http_server_count(const struct http_server *server);
+
+size_t http_server_max_connections(const struct http_server *server);
+
+/* How many there are above that, here and elsewhere. */
+size_t http_server_excess(const struct http_server *server);
+
+/* ---- making room ---- */
+
+/*
+ * A connection is idle while nothing is owed to it: between two requests, with a part of a head or
+ * of a body, with answers that it does not read. Since when is the longest idle one so (by the time
+ * at which its head began, not by its last byte)? CLOCK_NEVER_MS when there is none.
+ */
+int64_t http_server_idle_since(struct http_server *server);
+
+/* Closes the one that http_server_idle_since found. */
+void http_server_drop_idle(struct http_server *server);
+
+/* Closes the connection with that tag, if it is idle. */
+bool http_server_drop_tagged(struct http_server *server, uint64_t tag);
+
+/* Answers 503 to the newest connection that waits and whose tag matches, and closes it. False when
+ * there is none. */
+bool http_server_end_waiting(struct http_server *server,
+                             bool (*matches)(void *ctx, uint64_t tag), void *ctx,
+                             const char *reason);
 
 /* ---- what handlers call ---- */
 

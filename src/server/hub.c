@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/addr.h"
 #include "net/loop.h"
@@ -89,6 +90,65 @@ static void on_closed(void *owner, uint64_t tag)
     struct hub *hub = owner;
 
     origins_closed(hub->origins, tag);
+}
+
+static void on_known(void *owner, uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    origins_release(hub->origins, tag);
+}
+
+/* ---- when it is full ---- */
+
+static bool is_at(void *ctx, uint64_t tag)
+{
+    return origins_place(tag) == *(const uint64_t *)ctx;
+}
+
+static bool end_above_part(struct hub *hub, uint64_t tag)
+{
+    uint64_t place =
+        origins_above_part(hub->origins, tag, http_server_max_connections(hub->server));
+
+    return place != 0 && http_server_end_waiting(hub->server, is_at, &place,
+                                                 "too many connections from this address");
+}
+
+static struct crew *older_crew(const struct hub *hub)
+{
+    int64_t gateway_ms, bucket_ms;
+
+    if (hub->gateway == NULL || http_server_excess(hub->server) >= CREW_MAX_ASKED)
+        return NULL;
+    gateway_ms = crew_oldest_ms(hub->gateway);
+    bucket_ms = crew_oldest_ms(hub->bucket);
+    return clock_earlier(gateway_ms, bucket_ms) == gateway_ms ? hub->gateway : hub->bucket;
+}
+
+/* The longest idle connection goes, wherever it is: in this process, as a WebSocket that has not
+ * shown the secret, in a worker (which is asked). Only when there is none is it looked at whose
+ * connections they are. */
+static bool make_room(void *owner, uint64_t tag)
+{
+    struct hub *hub = owner;
+    struct crew *crew = older_crew(hub);
+    int64_t here_ms = http_server_idle_since(hub->server);
+    int64_t stranger_ms = hub->proxy == NULL ? CLOCK_NEVER_MS : proxy_stranger_since(hub->proxy);
+    int64_t crew_ms = crew == NULL ? CLOCK_NEVER_MS : crew_oldest_ms(crew);
+    int64_t first_ms = clock_earlier(clock_earlier(here_ms, stranger_ms), crew_ms);
+
+    if (first_ms == CLOCK_NEVER_MS)
+        return end_above_part(hub, tag);
+    if (first_ms == crew_ms && crew_ask_for_oldest(crew))
+        return true;
+    if (stranger_ms != CLOCK_NEVER_MS && clock_earlier(here_ms, stranger_ms) == stranger_ms)
+        proxy_drop_stranger(hub->proxy);
+    else if (here_ms != CLOCK_NEVER_MS)
+        http_server_drop_idle(hub->server);
+    else
+        return end_above_part(hub, tag);
+    return true;
 }
 
 /* ---- the end ---- */
@@ -290,6 +350,7 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
                                           .times = hub->times.proxy,
                                           .limits = options->limits.proxy,
                                           .on_closed = on_closed,
+                                          .on_known = on_known,
                                           .owner = hub};
 
     hub->proxy = proxy_new(&proxy_options, e);
@@ -330,6 +391,7 @@ static int open_server(struct hub *hub, const struct hub_limits *limits, struct 
                                           .put_peer = put_peer,
                                           .on_closed = on_closed,
                                           .count_elsewhere = count_elsewhere,
+                                          .make_room = make_room,
                                           .owner = hub};
 
     hub->origins = origins_new(limits->per_address, &hub->trusted, e);

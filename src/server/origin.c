@@ -73,6 +73,29 @@ bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out)
     return true;
 }
 
+uint64_t origins_place(uint64_t tag)
+{
+    return tag & ~FORWARDED;
+}
+
+uint64_t origins_above_part(const struct origins *o, uint64_t tag, size_t places)
+{
+    size_t addresses = tally_addresses(o->tally);
+    size_t part = addresses == 0 ? places : places / addresses;
+    uint64_t largest;
+
+    if (tally_count(o->tally, origins_place(tag)) > (part == 0 ? 1 : part))
+        return 0;
+    largest = tally_largest(o->tally);
+    return tally_count(o->tally, largest) > part ? largest : 0;
+}
+
+void origins_release(struct origins *o, uint64_t *tag)
+{
+    tally_leave(o->tally, origins_place(*tag));
+    *tag &= FORWARDED;
+}
+
 void origins_closed(struct origins *o, uint64_t tag)
 {
     tally_leave(o->tally, tag & ~FORWARDED);

@@ -25,6 +25,17 @@ bool origins_head(struct origins *o, const struct http_conn *conn, const struct 
 void origins_answered(struct origins *o, uint64_t *tag);
 bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out);
 
+/* What two tags of one address have in common; 0: none that is known. */
+uint64_t origins_place(uint64_t tag);
+
+/* The address with the most connections, if it has more than its part of `places` (all the same for
+ * each address that has any) while the one of `tag` has no more than its own. Else 0. */
+uint64_t origins_above_part(const struct origins *o, uint64_t tag, size_t places);
+
+/* The connection is known by more than its address now (a daemon by its name): the address has one
+ * less. */
+void origins_release(struct origins *o, uint64_t *tag);
+
 /* The connection is closed, wherever it was. */
 void origins_closed(struct origins *o, uint64_t tag);
 

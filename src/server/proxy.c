@@ -57,6 +57,7 @@ void proxy_free(struct proxy *proxy)
     buf_free(&proxy->text);
     free(proxy->slots);
     free(proxy->free_slots);
+    shares_deinit(&proxy->shares);
     free(proxy);
 }
 

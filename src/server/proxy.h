@@ -52,6 +52,8 @@ struct proxy_options {
     struct proxy_limits limits;
     /* A daemon's connection, which was an http_server's with that tag, is closed. May be NULL. */
     void (*on_closed)(void *owner, uint64_t tag);
+    /* A daemon showed the secret: its connection is known by its name from now on. May be NULL. */
+    void (*on_known)(void *owner, uint64_t *tag);
     void *owner;
 };
 
@@ -68,6 +70,13 @@ void proxy_drain(struct proxy *proxy);
 void proxy_give_up(struct proxy *proxy);
 
 size_t proxy_daemons(const struct proxy *proxy);
+
+/* Since when the WebSocket is open that has not shown the secret for longest; CLOCK_NEVER_MS when
+ * there is none. */
+int64_t proxy_stranger_since(const struct proxy *proxy);
+
+/* Ends that one at once. */
+void proxy_drop_stranger(struct proxy *proxy);
 
 /* True when no daemon is connected and nobody waits. */
 bool proxy_is_empty(const struct proxy *proxy);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "proto/kachery_uri.h"
@@ -14,9 +15,40 @@ static const char *name_of(const struct proxy_daemon *daemon)
     return daemon->resource == NULL ? "" : daemon->resource->name;
 }
 
+static void add_stranger(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+
+    daemon->since_ms = loop_now_ms(proxy->options.loop);
+    daemon->older = proxy->newest_stranger;
+    if (daemon->older != NULL)
+        daemon->older->newer = daemon;
+    else
+        proxy->oldest_stranger = daemon;
+    proxy->newest_stranger = daemon;
+}
+
+static void remove_stranger(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+
+    if (daemon->older != NULL)
+        daemon->older->newer = daemon->newer;
+    else
+        proxy->oldest_stranger = daemon->newer;
+    if (daemon->newer != NULL)
+        daemon->newer->older = daemon->older;
+    else
+        proxy->newest_stranger = daemon->older;
+    daemon->older = daemon->newer = NULL;
+}
+
 static void release(struct proxy_daemon *daemon)
 {
     struct proxy *proxy = daemon->proxy;
+
+    if (!daemon->is_known)
+        remove_stranger(daemon);
 
     loop_clear_timer(proxy->options.loop, &daemon->timer);
     if (daemon->previous != NULL)
@@ -144,6 +176,18 @@ static bool take_zone(struct proxy_daemon *daemon, const struct message *m)
     return !m->has_zone || daemon->zone != NULL;
 }
 
+/* From here on it counts by its name, of which there is one. */
+static void become_known(struct proxy_daemon *daemon)
+{
+    const struct proxy_options *options = &daemon->proxy->options;
+
+    remove_stranger(daemon);
+    daemon->is_known = true;
+    daemon->proxy->serving++;
+    if (options->on_known != NULL)
+        options->on_known(options->owner, &daemon->tag);
+}
+
 static void initialize(struct proxy_daemon *daemon, const struct message *m)
 {
     struct proxy *proxy = daemon->proxy;
@@ -162,8 +206,7 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
                (resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
     } else {
-        daemon->is_known = true;
-        proxy->serving++;
+        become_known(daemon);
         if (resource->daemon != NULL)
             challenge(daemon, resource);
         else
@@ -268,6 +311,7 @@ static struct proxy_daemon *add(struct proxy *proxy)
         proxy->daemons->previous = daemon;
     proxy->daemons = daemon;
     proxy->daemon_count++;
+    add_stranger(daemon);
     return daemon;
 }
 
@@ -336,6 +380,17 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
     ws_frame_put_response(&handshake, request->head, &generations);
     open_peer(proxy, conn, buf_str(&handshake), request->head->size);
     buf_free(&handshake);
+}
+
+int64_t proxy_stranger_since(const struct proxy *proxy)
+{
+    return proxy->oldest_stranger == NULL ? CLOCK_NEVER_MS : proxy->oldest_stranger->since_ms;
+}
+
+void proxy_drop_stranger(struct proxy *proxy)
+{
+    if (proxy->oldest_stranger != NULL)
+        proxy_daemon_free(proxy->oldest_stranger);
 }
 
 void proxy_daemon_close_all(struct proxy *proxy)

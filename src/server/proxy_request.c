@@ -6,6 +6,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "server/origin.h"
 #include "server/proxy_state.h"
 
 enum { FIRST_SLOTS = 64 };
@@ -90,6 +91,8 @@ static void forget(struct proxy_request *request)
         resource->last = request->previous;
     resource->waiting--;
     proxy->waiting--;
+    shares_leave(&resource->shares, request->place);
+    shares_leave(&proxy->shares, request->place);
     proxy->slots[request->slot] = NULL;
     proxy->free_slots[proxy->free_count++] = request->slot;
     free(request);
@@ -131,12 +134,15 @@ static int send_to_daemon(struct proxy_request *request, struct str uri, struct 
     struct proxy *proxy = request->proxy;
     bool is_older_daemon = request->is_generation2 && !request->resource->is_generation2;
     int64_t until_ms = is_older_daemon ? request->reply_by_ms : request->timer.at_ms;
+    int64_t timeout_ms = left_of(request, until_ms);
     struct message_request m = {.resource_name = str_of(request->resource->name),
                                 .uri = uri,
                                 .zone = str_of(request->resource->zone),
                                 .is_generation2 = request->resource->is_generation2,
                                 .request_id = str_of(request->id),
-                                .timeout_ms = left_of(request, until_ms),
+                                .timeout_ms = timeout_ms < MESSAGE_MAX_TIMEOUT_MS
+                                                    ? timeout_ms
+                                                    : MESSAGE_MAX_TIMEOUT_MS,
                                 .request_timeout_ms = left_of(request, request->reply_by_ms)};
 
     buf_clear(&proxy->text);
@@ -146,6 +152,74 @@ static int send_to_daemon(struct proxy_request *request, struct str uri, struct 
     return ws_peer_send(request->resource->daemon->peer, buf_str(&proxy->text), e);
 }
 
+/* ---- one address does not have all places ---- */
+
+/* The newest request of that address, in one resource or (NULL) in all, is answered 503. */
+static void end_newest(struct proxy *proxy, struct proxy_resource *resource, uint64_t place)
+{
+    struct proxy_request *request = resource == NULL ? NULL : resource->last;
+    struct http_conn *conn;
+
+    while (request != NULL && request->place != place)
+        request = request->previous;
+    for (size_t i = 0; resource == NULL && i < proxy->slot_count; i++) {
+        struct proxy_request *other = proxy->slots[i];
+        if (other != NULL && other->place == place &&
+            (request == NULL || other->number > request->number))
+            request = other;
+    }
+    if (request == NULL)
+        return;
+    conn = request->conn;
+    resource = request->resource;
+    log_line(LOG_DEBUG, "request refused resource=%s: its address has too many", resource->name);
+    forget(request);
+    http_conn_answer_message(conn, 503, "too many waiting requests, try again later");
+    proxy_resource_trim(resource);
+}
+
+/* When all places are taken, of a resource or of all, the address with more than its part loses
+ * one to an address with less. */
+static bool make_room(struct proxy_resource *resource, uint64_t place)
+{
+    struct proxy *proxy = resource->proxy;
+    const struct proxy_limits *limits = &proxy->options.limits;
+    uint64_t above;
+
+    if (resource->waiting >= limits->per_resource) {
+        above = shares_above_part(&resource->shares, place, limits->per_resource);
+        if (above == 0)
+            return false;
+        end_newest(proxy, resource, above);
+    }
+    if (proxy->waiting >= limits->waiting) {
+        above = shares_above_part(&proxy->shares, place, limits->waiting);
+        if (above == 0)
+            return false;
+        end_newest(proxy, NULL, above);
+    }
+    return true;
+}
+
+static int enter_shares(struct proxy_resource *resource, uint64_t place)
+{
+    if (shares_enter(&resource->shares, place) != 0)
+        return -1;
+    if (shares_enter(&resource->proxy->shares, place) == 0)
+        return 0;
+    shares_leave(&resource->shares, place);
+    return -1;
+}
+
+/* A daemon that was told the longest t answers when it is over: T, also lowered, is then to be a
+ * little longer. */
+static int64_t patience_of(const struct message *m)
+{
+    if (m->timeout_ms < MESSAGE_MAX_TIMEOUT_MS || m->request_timeout_ms < MESSAGE_MAX_TIMEOUT_MS)
+        return m->timeout_ms;
+    return MESSAGE_MAX_TIMEOUT_MS + MESSAGE_ANSWER_MARGIN_MS;
+}
+
 static struct proxy_request *add(struct proxy_resource *resource, struct http_conn *conn,
                                  const struct message *m)
 {
@@ -153,9 +227,9 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     struct loop *loop = proxy->options.loop;
     struct proxy_request *request;
     size_t uri_len = m->uri.len <= PROXY_MAX_KEPT_URI ? m->uri.len : 0;
+    uint64_t place = origins_place(http_conn_tag(conn));
 
-    if (resource->waiting >= proxy->options.limits.per_resource ||
-        (proxy->free_count == 0 && !grow(proxy)))
+    if (!make_room(resource, place) || (proxy->free_count == 0 && !grow(proxy)))
         return NULL;
     request = calloc(1, sizeof *request + uri_len);
     if (request == NULL)
@@ -170,10 +244,14 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     request->uri_len = uri_len;
     if (uri_len > 0)
         memcpy(request->uri, m->uri.p, uri_len);
-    if (loop_set_timer(loop, &request->timer, loop_now_ms(loop) + m->timeout_ms) != 0) {
+    if (loop_set_timer(loop, &request->timer, loop_now_ms(loop) + patience_of(m)) != 0 ||
+        enter_shares(resource, place) != 0) {
+        loop_clear_timer(loop, &request->timer);
         free(request);
         return NULL;
     }
+    request->place = place;
+    request->number = ++proxy->last_number;
     request->slot = proxy->free_slots[--proxy->free_count];
     proxy->slots[request->slot] = request;
     make_id(proxy, request);

@@ -38,6 +38,7 @@ static void release(struct proxy_resource *resource)
 {
     free(resource->name);
     free(resource->zone);
+    shares_deinit(&resource->shares);
     free(resource);
 }
 

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "proto/message.h"
 #include "server/proxy.h"
+#include "server/shares.h"
 #include "server/ws_peer.h"
 
 enum {
@@ -32,6 +33,8 @@ struct proxy_request {
     struct proxy_request *previous, *next; /* of the resource */
     struct loop_timer timer;               /* 504 */
     size_t slot;
+    uint64_t number; /* in the order of coming */
+    uint64_t place; /* of the client's address (origin.h) */
     char id[PROXY_ID_SIZE + 1];
     bool is_generation2; /* the client */
     int64_t reply_by_ms; /* when the daemon is to answer with the state it has by then */
@@ -50,19 +53,23 @@ struct proxy_resource {
     char ping[PROXY_PING_BYTES + 1]; /* what that pong has to carry */
     struct proxy_request *first, *last;
     size_t waiting;
+    struct shares shares; /* of those that wait, by address */
     struct loop_timer timer; /* end of the wait for a lost daemon */
 };
 
 /*
  * One WebSocket: NEW ──initialize──┬──► SERVING
  *                                  └──► CHALLENGING ──(no pong)──► SERVING
- * `resource` is NULL while NEW and when it was refused.
+ * `resource` is NULL while NEW and when it was refused. Until it has shown the secret it is a
+ * stranger, the first to go when there are too many connections.
  */
 struct proxy_daemon {
     struct proxy *proxy;
     struct ws_peer *peer;
     struct proxy_resource *resource;
     struct proxy_daemon *previous, *next;
+    struct proxy_daemon *older, *newer; /* among the strangers */
+    int64_t since_ms;
     struct loop_timer timer; /* for initialize; for the pong of the daemon it challenges */
     char *zone;              /* as initialized, NULL: generation 1; CHALLENGING */
     char address[64];
@@ -76,10 +83,13 @@ struct proxy {
     bool is_draining;
     struct proxy_resource *names[PROXY_NAME_SLOTS];
     struct proxy_daemon *daemons;
+    struct proxy_daemon *oldest_stranger, *newest_stranger;
     size_t daemon_count;
     struct proxy_request **slots;
     size_t *free_slots;
     size_t slot_count, free_count, waiting, serving;
+    struct shares shares; /* of all that wait, by address */
+    uint64_t last_number;
     struct buf text; /* a message being built */
     unsigned char random[PROXY_RANDOM_STOCK];
     size_t random_left;

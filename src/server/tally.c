@@ -21,7 +21,7 @@ struct tally {
     uint64_t seed; /* so that nobody can aim at one slot */
     uint64_t slots[SLOTS];
     struct entry *entries;
-    size_t entry_count;
+    size_t entry_count, used_count;
     uint64_t first_free;
 };
 
@@ -89,6 +89,7 @@ static uint64_t add(struct tally *t, const unsigned char key[KEY_BYTES])
     t->first_free = entry->next;
     memcpy(entry->key, key, KEY_BYTES);
     entry->count = 1;
+    t->used_count++;
     entry->next = *slot;
     *slot = place;
     return place;
@@ -122,8 +123,29 @@ void tally_leave(struct tally *t, uint64_t place)
     while (*link != place)
         link = &t->entries[*link - 1].next;
     *link = entry->next;
+    t->used_count--;
     entry->next = t->first_free;
     t->first_free = place;
+}
+
+size_t tally_count(const struct tally *t, uint64_t place)
+{
+    return place == 0 ? 0 : t->entries[place - 1].count;
+}
+
+size_t tally_addresses(const struct tally *t)
+{
+    return t->used_count;
+}
+
+uint64_t tally_largest(const struct tally *t)
+{
+    uint64_t largest = 0;
+
+    for (uint64_t place = 1; place <= t->entry_count; place++)
+        if (t->entries[place - 1].count > tally_count(t, largest))
+            largest = place;
+    return largest;
 }
 
 void tally_put_address(const struct tally *t, uint64_t place, struct buf *out)

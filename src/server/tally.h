@@ -24,6 +24,15 @@ uint64_t tally_enter(struct tally *t, const struct addr *peer);
 /* 0 is nobody. */
 void tally_leave(struct tally *t, uint64_t place);
 
+/* How many connections the address of a place has. 0: none. */
+size_t tally_count(const struct tally *t, uint64_t place);
+
+/* How many addresses have one. */
+size_t tally_addresses(const struct tally *t);
+
+/* The place with the most, 0 when there is none. Looks at all of them. */
+uint64_t tally_largest(const struct tally *t);
+
 /* Appends the address that a place is of: "1.2.3.4" or "2001:db8::/64". */
 void tally_put_address(const struct tally *t, uint64_t place, struct buf *out);
 

@@ -292,13 +292,32 @@ static int request_once(struct resource *r, struct http_client *http, const stru
     return result;
 }
 
+/* Until the next question. */
+static void pause_from(int64_t asked_ms, int64_t deadline_ms)
+{
+    int64_t next_ms = clock_earlier(asked_ms + RESOURCE_MIN_INTERVAL_MS, deadline_ms);
+    int64_t left_ms = next_ms - clock_now_ms();
+
+    if (left_ms > 0)
+        poll(NULL, 0, (int)left_ms);
+}
+
 int resource_request(struct resource *r, struct http_client *http, const char *hash,
                      int64_t timeout_ms, struct upload_status *out, struct buf *text,
                      struct err *e)
 {
-    const struct question q = {hash, timeout_ms, CLOCK_NEVER_MS};
+    int64_t until_ms = clock_now_ms() + timeout_ms;
+    struct question q = {hash, timeout_ms, CLOCK_NEVER_MS};
 
-    return request_once(r, http, &q, out, text, e);
+    /* A proxy lets nobody wait for more than MESSAGE_MAX_TIMEOUT_MS at a time. */
+    while (request_once(r, http, &q, out, text, e) == 0) {
+        q.timeout_ms = until_ms - clock_now_ms();
+        if ((out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING) ||
+            timeout_ms <= MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS || q.timeout_ms <= 0)
+            return 0;
+        pause_from(clock_now_ms(), until_ms);
+    }
+    return -1;
 }
 
 static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
@@ -322,16 +341,6 @@ static int ask_again(struct retry *retry, bool was_there, struct err *failure)
     if (is_back && result != 0)
         failure->code = ERR_NOT_FOUND;
     return result;
-}
-
-/* Until the next question. */
-static void pause_from(int64_t asked_ms, int64_t deadline_ms)
-{
-    int64_t next_ms = clock_earlier(asked_ms + RESOURCE_MIN_INTERVAL_MS, deadline_ms);
-    int64_t left_ms = next_ms - clock_now_ms();
-
-    if (left_ms > 0)
-        poll(NULL, 0, (int)left_ms);
 }
 
 static void be_patient(struct retry *retry, const struct resource_wait *wait, int64_t ms)

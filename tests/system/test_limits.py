@@ -59,27 +59,47 @@ def is_served(sock):
 
 @pytest.mark.parametrize("verb", ["proxy", "gateway", "hub"])
 def test_connections(processes, tmp_path, verb):
+    """The longest idle one makes room (test_fairness.py has the rest)."""
     server = start(processes, tmp_path, "--max-connections", "3", verb=verb)
     with contextlib.ExitStack() as stack:
         kept = [stack.enter_context(connect(server)) for _ in range(3)]
-        fourth = stack.enter_context(connect(server))
-        text = read_all(fourth)
-        assert text.startswith(b"HTTP/1.1 503 ") and b"too many connections, try again later" in text
         for sock in kept:
             sock.sendall(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n")
             assert sock.recv(65536).startswith(b"HTTP/1.1 404 ")
-        kept[0].close()
-        harness.until(lambda: harness.http("GET", server.url + "/nothing")[0] == 404, "a free place")
+        fourth = stack.enter_context(connect(server))
+        assert read_all(kept[0]) == b""
+        for sock in [*kept[1:], fourth]:
+            sock.sendall(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert sock.recv(65536).startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("verb", ["proxy", "hub"])
+def test_connections_that_are_owed_an_answer(processes, tmp_path, verb):
+    server = start(processes, tmp_path, "--max-connections", "3", verb=verb)
+
+    async def test(world):
+        daemon = await world.daemon()
+        tasks = [world.asked() for _ in range(2)]
+        requests = [await received(daemon) for _ in tasks]
+        above = await asyncio.to_thread(connect, server)
+        text = await asyncio.to_thread(read_all, above)
+        assert text.startswith(b"HTTP/1.1 503 ") and b"too many connections, try again later" in text
+        for request in requests:
+            await daemon.send_json(answer(request))
+        assert [(await task)[0] for task in tasks] == [200] * 2
+        above = await asyncio.to_thread(connect, server)
+        assert await asyncio.to_thread(is_served, above)
+    lively(server, test)
 
 
 def test_connections_of_one_address(processes, tmp_path):
-    """Idle, as a daemon's WebSocket, and in a worker process: all are counted, until they end."""
+    """Idle, as a WebSocket of which nobody knows whose it is, and in a worker process: all are counted, until they
+    end. (A daemon that has shown the secret counts by its name.)"""
     server = start(processes, tmp_path, "--max-per-address", "3")
 
     async def test(world):
-        daemon = await world.dial()
-        await daemon.send_json(hello())
-        assert await received(daemon) == {"type": "acknowledge"}
+        await world.daemon()
+        await world.dial()
         idle = await asyncio.to_thread(connect, server)
         in_worker = await asyncio.to_thread(connect, server)
         in_worker.sendall(b"POST /api/gateway HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n123")

@@ -101,15 +101,20 @@ def test_calls_of_the_gateway(processes, tmp_path):
         assert front.probe(A) == (200, b"running.")
 
 
-def test_daemons_count_and_are_named(processes, tmp_path):
+def test_daemons_are_named_and_count_until_they_are_known(processes, tmp_path):
     front = Front(processes, tmp_path, "--max-per-address", "1", *TRUSTED)
-    for _ in range(2):
+    for round_ in range(2):
         daemon = websocket_peer.connect(front.port, source=A)
-        daemon.sock.sendall(daemon.frame(websocket_peer.TEXT, json.dumps(hello()).encode()))
-        assert daemon.receive()[0] == websocket_peer.TEXT
         assert front.probe(A) == REFUSED
         assert front.probe(B) == (200, b"running.")
+        daemon.sock.sendall(daemon.frame(websocket_peer.TEXT, json.dumps(hello()).encode()))
+        assert daemon.receive()[0] == websocket_peer.TEXT
+        assert front.probe(A) == (200, b"running.")
         daemon.sock.close()
+        front.hub.wait_line("daemon disconnected", count=round_ + 1)
+        stranger = websocket_peer.connect(front.port, source=A)
+        assert front.probe(A) == REFUSED
+        stranger.sock.close()
         harness.until(lambda: front.probe(A)[0] == 200, "its place is free")
     assert f"peer={A} " in front.hub.wait_line("daemon connected", count=2)
 
@@ -121,7 +126,7 @@ def test_nobody_else_is_believed(processes, tmp_path, options):
 
     async def test(world):
         daemon = await world.daemon()
-        waiting = [await in_thread(front.ask, A, "X-Forwarded-For: 1.2.3.4") for _ in range(2)]
+        waiting = [await in_thread(front.ask, A, "X-Forwarded-For: 1.2.3.4") for _ in range(3)]
         for _ in waiting:
             await received(daemon)
         assert await in_thread(front.probe, B, "X-Forwarded-For: 5.6.7.8") == REFUSED

@@ -99,7 +99,7 @@ static const struct parse_case {
     {"timeouts are capped",
      "{\"type\":\"requestFromClient\",\"resourceName\":\"r\",\"zone\":\"z\",\"request\":{\"type\":"
      "\"fileUpload\",\"uri\":\"u\",\"timeoutMsec\":-5},\"timeoutMsec\":1e308}",
-     "request name=r uri=u T=86400000 t=0 zone=z"},
+     "request name=r uri=u T=300000 t=0 zone=z"},
     {"zone without request.timeoutMsec",
      "{\"type\":\"requestFromClient\",\"resourceName\":\"r\",\"zone\":\"z\",\"request\":{\"type\":"
      "\"fileUpload\",\"uri\":\"u\"},\"timeoutMsec\":1}",

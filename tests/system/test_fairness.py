@@ -1,0 +1,268 @@
+"""Nobody keeps everybody else out: connections, waiting places, memory, with lowered limits and real sockets. The clients'
+addresses are those of 127.0.0.0/8."""
+import contextlib
+import json
+import pathlib
+import re
+import socket
+import time
+
+import harness
+import pytest
+import websocket_peer
+from test_limits import connect, is_served, read_all, start
+from test_proxy import NAME, answer, asking, hello
+
+HONEST = "127.0.0.9"
+GET = b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+def greeted(server, name=NAME):
+    """A daemon on a raw WebSocket, acknowledged."""
+    peer = websocket_peer.connect(server.port)
+    peer.sock.sendall(peer.frame(websocket_peer.TEXT, json.dumps(hello(name)).encode()))
+    assert peer.receive() == (websocket_peer.TEXT, b'{"type":"acknowledge"}')
+    return peer
+
+
+def ask(server, source, name=NAME, timeout=60000, lines=b""):
+    """A client that asks and waits: its socket."""
+    body = json.dumps(asking(name, timeout=timeout)).encode()
+    sock = connect(server, source=source)
+    sock.sendall(b"POST /r/%s HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s"
+                 % (name.encode(), lines, len(body), body))
+    return sock
+
+
+def next_request(peer):
+    while True:
+        opcode, payload = peer.receive()
+        if opcode == websocket_peer.TEXT:
+            return json.loads(payload)
+
+
+def reply(peer, request):
+    peer.sock.sendall(peer.frame(websocket_peer.TEXT, json.dumps(answer(request)).encode()))
+
+
+def is_open(sock):
+    sock.setblocking(False)
+    try:
+        return sock.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.settimeout(harness.DEADLINE_S)
+
+
+def web_socket(server, source):
+    sock = connect(server, source=source)
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    assert b" 101 " in sock.recv(65536)
+    return sock
+
+
+def sent(text):
+    def occupy(server, source):
+        sock = connect(server, source=source)
+        sock.sendall(text)
+        return sock
+    return occupy
+
+
+CALL = b"POST /api/gateway HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
+ASK = b"POST /r/x HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+
+# What somebody does who wants to keep others out.
+OCCUPATIONS = {
+    "nothing": lambda server, source: connect(server, source=source),
+    "half a head": sent(b"GET /probe HTTP/1.1\r\nHo"),
+    "half a body": sent(ASK),
+    "half a body in a worker": sent(CALL + b"{"),
+    "no body in a worker": sent(CALL),
+    "between two requests": lambda server, source: kept_alive(server, source),
+    "WebSockets without initialize": web_socket,
+    "refused and not gone": sent(b"rubbish\r\n\r\n"),
+}
+
+
+def kept_alive(server, source):
+    sock = connect(server, source=source)
+    assert is_served(sock)
+    return sock
+
+
+@pytest.mark.parametrize("name", OCCUPATIONS)
+def test_idle_connections_keep_nobody_out(processes, tmp_path, name):
+    """Whatever two addresses do with their connections that is not waiting for an answer."""
+    server = start(processes, tmp_path, "--max-connections", "40")
+    daemon = greeted(server)
+    with contextlib.ExitStack() as stack:
+        waiting = stack.enter_context(ask(server, HONEST))
+        request = next_request(daemon)
+        crowd = [stack.enter_context(OCCUPATIONS[name](server, f"127.0.0.{2 + i % 2}")) for i in range(60)]
+        for _ in range(5):
+            with connect(server, source=HONEST) as sock:
+                assert is_served(sock)
+        assert crowd
+        # Who is owed an answer, and the daemon, were never idle.
+        reply(daemon, request)
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
+        again = stack.enter_context(ask(server, HONEST))
+        reply(daemon, next_request(daemon))
+        assert again.recv(65536).startswith(b"HTTP/1.1 200 ")
+    daemon.sock.close()
+
+
+def test_the_longest_idle_one_goes(processes, tmp_path):
+    server = start(processes, tmp_path, "--max-connections", "4", verb="proxy")
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for _ in range(4):
+            socks.append(stack.enter_context(kept_alive(server, None)))
+            time.sleep(0.01)
+        assert is_served(socks[0])  # now the second is the oldest
+        time.sleep(0.01)
+        socks[2].sendall(GET[:10])  # half a head counts from its begin
+        assert harness.http("GET", server.url + "/probe")[0] == 200
+        for gone, left in ((1, (0, 2, 3)), (3, (0, 2)), (0, (2,)), (2, ())):
+            fresh = stack.enter_context(kept_alive(server, None))
+            if gone != 1:
+                assert read_all(socks[gone]) == b""
+            assert all(is_open(socks[i]) for i in left) and is_open(fresh)
+            time.sleep(0.01)
+
+
+def test_a_slow_head_does_not_stay_young(processes, tmp_path):
+    """A byte now and then does not make a half-sent head younger."""
+    server = start(processes, tmp_path, "--max-connections", "3", verb="proxy")
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(connect(server))
+        slow.sendall(b"GET /pr")
+        time.sleep(0.02)
+        others = [stack.enter_context(kept_alive(server, None)) for _ in range(2)]
+        slow.sendall(b"o")
+        time.sleep(0.02)
+        slow.sendall(b"b")
+        time.sleep(0.02)
+        fresh = stack.enter_context(connect(server))
+        assert is_served(fresh)
+        assert read_all(slow) == b""
+        assert all(map(is_served, others))
+
+
+def test_waiting_clients_of_two_addresses_keep_nobody_out(processes, tmp_path):
+    """None is idle: then the address with more than its part loses its newest."""
+    server = start(processes, tmp_path, "--max-connections", "21")
+    daemon = greeted(server)
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(ask(server, f"127.0.0.{2 + i % 2}")) for i in range(20)]
+        requests = [next_request(daemon) for _ in crowd]
+        # One of those who have them all hears that it has too many.
+        above = stack.enter_context(connect(server, source="127.0.0.2"))
+        assert b"503" in read_all(above)
+        with ask(server, HONEST) as honest:
+            reply(daemon, next_request(daemon))
+            assert honest.recv(65536).startswith(b"HTTP/1.1 200 ")
+        refused = [i for i, sock in enumerate(crowd) if sock is not None and ended(sock)]
+        assert len(refused) == 1 and refused[0] >= 18, refused  # one of the two newest
+        for i, request in enumerate(requests):
+            if i not in refused:
+                reply(daemon, request)
+                assert crowd[i].recv(65536).startswith(b"HTTP/1.1 200 ")
+    daemon.sock.close()
+
+
+def ended(sock):
+    """Was it answered 503?"""
+    sock.settimeout(0.1)
+    try:
+        return b" 503 " in sock.recv(65536)
+    except TimeoutError:
+        return False
+    finally:
+        sock.settimeout(harness.DEADLINE_S)
+
+
+@pytest.mark.parametrize("options", [("--max-per-resource", "6"), ("--max-waiting", "6")])
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_one_address_does_not_have_all_waiting_places(processes, tmp_path, options, forwarded):
+    server = start(processes, tmp_path, *options, *(("--trusted-proxy", "127.0.0.1") if forwarded else ()))
+    daemon = greeted(server)
+
+    def asked(last):
+        if forwarded:
+            return ask(server, None, lines=b"X-Forwarded-For: 2001:db8::1:%d:%d\r\n" % (last, last))
+        return ask(server, f"127.0.0.{last}")
+
+    def asked_by_honest():
+        return ask(server, None, lines=b"X-Forwarded-For: 2001:db8:0:5::1\r\n") if forwarded else ask(server, HONEST)
+
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(asked(2 if not forwarded else 2 + i)) for i in range(6)]
+        requests = [next_request(daemon) for _ in crowd]
+        above = stack.enter_context(asked(2))
+        assert b"503" in above.recv(65536)
+        for _ in range(3):  # half of them
+            stack.enter_context(asked_by_honest())
+            requests.append(next_request(daemon))
+        honest = stack.enter_context(asked_by_honest())
+        assert b"503" in honest.recv(65536)
+        assert [ended(sock) for sock in crowd] == [False] * 3 + [True] * 3
+        for request in requests:
+            reply(daemon, request)
+        assert all(b" 200 " in sock.recv(65536) for sock in crowd[:3])
+    daemon.sock.close()
+
+
+def test_a_daemon_does_not_count_for_its_address(processes, tmp_path):
+    """It counts by its name: a lab behind one address has many."""
+    server = start(processes, tmp_path, "--max-per-address", "2")
+    daemons = [greeted(server, f"res-{i}") for i in range(6)]
+    with connect(server) as one, connect(server) as two, connect(server) as three:
+        assert is_served(one) and is_served(two)
+        assert b"from this address" in read_all(three)
+    for daemon in daemons:
+        daemon.sock.close()
+
+
+@pytest.mark.parametrize("timeout, want", [(86400000, 300000), (300001, 300000), (299999, 299999)])
+def test_waiting_is_capped(processes, tmp_path, timeout, want):
+    """T and t, silently."""
+    server = start(processes, tmp_path, verb="proxy")
+    daemon = greeted(server)
+    body = {**asking(timeout=timeout)}
+    body["request"]["timeoutMsec"] = timeout
+    text = json.dumps(body).encode()
+    with connect(server) as sock:
+        sock.sendall(b"POST /r/%s HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                     % (NAME.encode(), len(text), text))
+        request = next_request(daemon)
+        assert want - 100 <= request["timeoutMsec"] <= want
+        assert want - 100 <= request["request"]["timeoutMsec"] <= want
+        reply(daemon, request)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+    daemon.sock.close()
+
+
+def resident_mib(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+
+def test_clients_that_do_not_read(processes, tmp_path):
+    """Each may leave a little unread, all together not more than 64 MiB; others are served meanwhile."""
+    server = start(processes, tmp_path, "--max-connections", "2000")
+    flood = GET.replace(b"/probe", b"/" + b"x" * 900) * 400
+    with contextlib.ExitStack() as stack:
+        for i in range(1200):
+            sock = stack.enter_context(connect(server, source=f"127.0.0.{2 + i % 3}"))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                sock.sendall(flood)
+        assert harness.http("GET", server.url + "/probe")[0] == 200
+        assert harness.is_sanitized() or resident_mib(server.pid) < 90, resident_mib(server.pid)

@@ -77,8 +77,18 @@ static const char request_help[] =
 
 static const char load_help[] =
     "Looks in the local store, then in the zone, then asks the resource and waits.\n"
-    "Exit status: 3 when nobody has the file.\n\n"
+    "Of two or more URIs, or with --files-from, it prints URI<TAB>path for each, in\n"
+    "the order given. One that fails is reported, the others go on, and the exit\n"
+    "status is 1.\n"
+    "Exit status: 3 when nobody has the file, or any of those that failed.\n\n"
     "  -o, --output FILE          write it to FILE, not to the local store\n"
+    "  -d, --directory DIR        write files into DIR (made if missing), called by\n"
+    "                             their labels, else by their hashes; two of one\n"
+    "                             name: name.ext, name-2.ext. What has that name\n"
+    "                             already is replaced\n"
+    "      --files-from F         read more URIs from F (- is standard input), one\n"
+    "                             per line; what `link` prints will do\n"
+    "      --jobs N               get N files at the same time (default: 4)\n"
     RESOURCE_HELP
     "      --no-request           do not ask any resource\n";
 
@@ -160,8 +170,10 @@ const struct cmd cmd_table[] = {
      "upload files to the zone now", store_help},
     {"request", cmd_request, "URI [--resource URL|NAME] [--timeout SEC] [--wait] [--json]",
      "ask a resource to put a file into the zone", request_help},
-    {"load", cmd_load, "URI [-o FILE] [--resource URL|NAME] [--no-request]",
-     "print the path of a file, getting it first where it is not here", load_help},
+    {"load", cmd_load,
+     "URI... [-o FILE | -d DIR] [--files-from FILE|-] [--jobs N] [--resource URL|NAME] "
+     "[--no-request]",
+     "print where files are, getting first what is not here", load_help},
     {"cat", cmd_cat, "URI [--start N] [--end M] [--resource URL|NAME]",
      "write a file, or a part of it, to standard output", cat_help},
     {"info", cmd_info, "URI [--json]", "tell what the zone knows of a file", info_help},

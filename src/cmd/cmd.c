@@ -84,8 +84,7 @@ static int print_help(const char *name)
     return cmd_finish(name, CMD_OK);
 }
 
-__attribute__((format(printf, 2, 3))) static int usage_error(const char *name, const char *format,
-                                                             ...)
+int cmd_usage_error(const char *name, const char *format, ...)
 {
     va_list args;
 
@@ -138,11 +137,11 @@ static int store_value(const char *name, const struct cmd_option *o, const char 
     if (o->ms != NULL) {
         if (read_seconds(str_of(value), o->max, o->ms))
             return -1;
-        return usage_error(name, "--%s \"%s\": want seconds, such as 5 or 0.5, up to %lld",
+        return cmd_usage_error(name, "--%s \"%s\": want seconds, such as 5 or 0.5, up to %lld",
                            o->name, value, (long long)o->max);
     }
     if (!str_to_uint(str_of(value), (uint64_t)o->max, &number) || (int64_t)number < o->min)
-        return usage_error(name, "--%s \"%s\": want a whole number %lld-%lld", o->name, value,
+        return cmd_usage_error(name, "--%s \"%s\": want a whole number %lld-%lld", o->name, value,
                            (long long)o->min, (long long)o->max);
     *o->number = (int64_t)number;
     return -1;
@@ -154,13 +153,13 @@ static int take_option(const char *name, int argc, char **argv, int *i,
 {
     if (o->flag != NULL) {
         if (attached != NULL)
-            return usage_error(name, "--%s takes no value", o->name);
+            return cmd_usage_error(name, "--%s takes no value", o->name);
         *o->flag = true;
         return -1;
     }
     if (attached == NULL) {
         if (*i + 1 >= argc)
-            return usage_error(name, "--%s needs a value", o->name);
+            return cmd_usage_error(name, "--%s needs a value", o->name);
         attached = argv[++*i];
     }
     return store_value(name, o, attached);
@@ -175,7 +174,7 @@ static int take_long(const char *name, int argc, char **argv, int *i, struct cmd
     const struct cmd_option *o = find_option(args->options, key, 0);
 
     if (o == NULL)
-        return usage_error(name, "unknown option --%.*s", STR_ARG(key));
+        return cmd_usage_error(name, "unknown option --%.*s", STR_ARG(key));
     return take_option(name, argc, argv, i, o, attached);
 }
 
@@ -188,7 +187,7 @@ static int take_short(const char *name, int argc, char **argv, int *i, struct cm
         } else if (o == NULL && *p == 'v' && !is_cloud(name)) {
             args->is_verbose = true;
         } else if (o == NULL) {
-            return usage_error(name, "unknown option -%c", *p);
+            return cmd_usage_error(name, "unknown option -%c", *p);
         } else if (o->flag != NULL) {
             *o->flag = true;
         } else {
@@ -243,9 +242,10 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     args->operands = (const char **)(argv + 1);
     args->operand_count = (size_t)(kept - 1);
     if (args->operand_count < args->min_operands)
-        return usage_error(name, "too few arguments");
+        return cmd_usage_error(name, "too few arguments");
     if (args->operand_count > args->max_operands)
-        return usage_error(name, "unexpected argument \"%s\"", args->operands[args->max_operands]);
+        return cmd_usage_error(name, "unexpected argument \"%s\"",
+                               args->operands[args->max_operands]);
     return -1;
 }
 

@@ -65,6 +65,10 @@ void cmd_start(void);
  */
 int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
 
+/* Wrong usage that the parser cannot know of: as above, CMD_USAGE. */
+int cmd_usage_error(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Whether this process was told -v. */
 bool cmd_is_verbose(void);
 

@@ -1,9 +1,14 @@
-/* load: print the path of a file's bytes, getting them first where they are not here. */
+/* load: print the paths of files' bytes, getting them first where they are not here. */
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "cmd/load_list.h"
+#include "proc/pool.h"
 
 int load_run(const char *name, const struct remote_fetch *fetch, struct err *e)
 {
@@ -28,25 +33,80 @@ out:
     return result;
 }
 
+/* What -o and -d cannot mean. */
+static int check_usage(const char *to_file, const char *folder, bool is_list, struct err *e)
+{
+    struct stat st, out;
+
+    if (to_file != NULL && folder != NULL)
+        return err_set(e, ERR_USAGE, "-o names a file, -d a folder for files: want one of them");
+    if (to_file == NULL)
+        return 0;
+    if (is_list)
+        return err_set(e, ERR_USAGE, "-o %s: -o is for one URI: for several, -d DIR", to_file);
+    if (strcmp(to_file, "-") == 0)
+        return err_set(e, ERR_USAGE,
+                       "-o -: `kachery-resource cat URI` writes to standard output (a file of "
+                       "that name: -o ./-)");
+    if (stat(to_file, &st) == 0 && S_ISREG(st.st_mode) && fstat(STDOUT_FILENO, &out) == 0 &&
+        st.st_dev == out.st_dev && st.st_ino == out.st_ino)
+        return err_set(e, ERR_USAGE,
+                       "-o %s: is standard output, where the path is printed: `kachery-resource "
+                       "cat URI` writes the file there",
+                       to_file);
+    return 0;
+}
+
+static int load_one(const char *text, struct remote_fetch *fetch)
+{
+    struct err e;
+
+    if (kachery_uri_parse(&fetch->uri, str_of(text), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail("load", &e);
+    if (load_run("load", fetch, &e) != 0)
+        return cmd_fail("load", &e);
+    return cmd_finish("load", CMD_OK);
+}
+
 int cmd_load(int argc, char **argv)
 {
     struct remote_fetch fetch = {.resource = NULL};
+    struct load_list_options list = {.name = "load"};
+    struct kachery_uri uri;
+    int64_t jobs = 0;
     const struct cmd_option options[] = {
         {.name = "output", .letter = 'o', .value = &fetch.to_file},
+        {.name = "directory", .letter = 'd', .value = &list.folder},
+        {.name = "files-from", .value = &list.list},
+        {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
         {.name = "resource", .value = &fetch.resource},
         {.name = "no-request", .flag = &fetch.no_request},
         {0},
     };
-    struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
+    struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
     int status = cmd_parse("load", argc, argv, &args);
+    bool is_list = list.list != NULL || args.operand_count > 1;
     struct err e;
 
     if (status >= 0)
         return status;
-    if (kachery_uri_parse(&fetch.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
-        return cmd_fail("load", &e);
+    if (list.list == NULL && args.operand_count == 0)
+        err_set(&e, ERR_USAGE, "no URI: want one or more, or --files-from");
+    else if (check_usage(fetch.to_file, list.folder, is_list, &e) == 0)
+        e.code = ERR_NONE;
+    if (e.code != ERR_NONE)
+        return cmd_usage_error("load", "%s", e.msg);
     fetch.is_quiet = args.is_quiet;
-    if (load_run("load", &fetch, &e) != 0)
+    if (!is_list && list.folder == NULL)
+        return load_one(args.operands[0], &fetch);
+    if (!is_list && kachery_uri_parse(&uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
         return cmd_fail("load", &e);
-    return cmd_finish("load", CMD_OK);
+    list.uris = args.operands;
+    list.count = args.operand_count;
+    list.resource = fetch.resource;
+    list.jobs = (unsigned)jobs;
+    list.no_request = fetch.no_request;
+    list.is_quiet = args.is_quiet;
+    list.is_bare = !is_list;
+    return load_list_run(&list);
 }

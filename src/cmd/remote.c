@@ -20,7 +20,7 @@ static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e
     /* Whoever sets keys means them: not to be anonymous instead. */
     if (keys == REMOTE_KEYS_NEEDED || env_get("KACHERY_CLOUD_CLIENT_ID") != NULL)
         return err_set(e, ERR_FAILED, "%s", why.msg);
-    if (why.code != ERR_NOT_FOUND) {
+    if (why.code != ERR_NOT_FOUND && keys != REMOTE_KEYS_SILENTLY) {
         err_wrap(&why, "going on without the client's keys");
         cmd_warn(remote->name, &why);
     }
@@ -32,6 +32,10 @@ static void show_note(void *ctx, const char *text)
     struct remote *remote = ctx;
     struct err note;
 
+    if (remote->hooks.on_note != NULL) {
+        remote->hooks.on_note(remote->hooks.ctx, text);
+        return;
+    }
     if (remote->bar != NULL)
         remote_bar_end(remote->bar);
     err_set(&note, ERR_NONE, "%s", text);
@@ -43,9 +47,12 @@ bool remote_is_late(const struct remote *remote)
     return remote->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= remote->deadline_ms;
 }
 
-static bool is_late(void *ctx)
+static bool is_given_up(void *ctx)
 {
-    return remote_is_late(ctx);
+    const struct remote *remote = ctx;
+
+    return remote_is_late(remote) || (remote->hooks.is_given_up != NULL &&
+                                      remote->hooks.is_given_up(remote->hooks.ctx));
 }
 
 void remote_set_waiting(struct remote *remote, bool is_quiet)
@@ -58,7 +65,13 @@ void remote_set_waiting(struct remote *remote, bool is_quiet)
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms)
 {
     remote->deadline_ms = deadline_ms;
-    remote->gateway.watch.is_cancelled = is_late;
+    remote->gateway.watch.is_cancelled = is_given_up;
+}
+
+void remote_set_hooks(struct remote *remote, struct remote_hooks hooks)
+{
+    remote->hooks = hooks;
+    remote->gateway.watch.is_cancelled = is_given_up;
 }
 
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e)
@@ -112,13 +125,28 @@ int64_t remote_ask_every_ms(bool is_quiet)
 static void show_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
 {
     static const char *const words[] = {
+        [FETCH_CHECKING] = "checking",
         [FETCH_COPYING] = "copying",
         [FETCH_QUEUED] = "queued at the host",
         [FETCH_UPLOADING] = "the host uploads",
         [FETCH_DOWNLOADING] = "downloading",
     };
 
-    remote_bar_show(ctx, words[phase], bytes, size);
+    struct remote *remote = ctx;
+
+    if (remote->hooks.on_progress != NULL)
+        remote->hooks.on_progress(remote->hooks.ctx, phase, bytes, size);
+    else
+        remote_bar_show(remote->bar, words[phase], bytes, size);
+}
+
+/* A worker is ended by its parent, and cleans up itself. */
+static void guard_temporary(void *ctx, const char *temporary)
+{
+    const struct remote *remote = ctx;
+
+    if (remote->hooks.is_given_up == NULL)
+        interrupt_guard(NULL, temporary);
 }
 
 int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
@@ -130,11 +158,13 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
         .resource = fetch->resource,
         .no_request = fetch->no_request,
         .to_file = fetch->to_file,
+        .is_in_folder = fetch->is_in_folder,
+        .known_at = fetch->known_at,
         .keeps_copy = fetch->keeps_copy,
         .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),
         .on_progress = show_phase,
-        .on_temporary = interrupt_guard,
-        .ctx = &bar,
+        .on_temporary = guard_temporary,
+        .ctx = remote,
     };
     int result;
 

@@ -15,6 +15,14 @@
 
 struct remote_bar;
 
+/* For who shows nothing itself but passes on what happens. */
+struct remote_hooks {
+    void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
+    void (*on_note)(void *ctx, const char *text);
+    bool (*is_given_up)(void *ctx); /* asked often in every wait */
+    void *ctx;
+};
+
 struct remote {
     const char *name; /* of the command */
     struct store store;
@@ -22,11 +30,13 @@ struct remote {
     struct gateway gateway;
     struct remote_bar *bar; /* shown now, or NULL */
     int64_t deadline_ms;    /* or CLOCK_NEVER_MS */
+    struct remote_hooks hooks; /* all zeros: none */
 };
 
 enum remote_keys {
     REMOTE_KEYS_NEEDED,   /* an error without */
     REMOTE_KEYS_IF_THERE, /* anonymous without; a warning when they cannot be used */
+    REMOTE_KEYS_SILENTLY, /* the same without the warning: somebody else gave it */
     REMOTE_KEYS_LATER     /* the command sees to them */
 };
 
@@ -35,10 +45,13 @@ enum remote_keys {
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e);
 void remote_close(struct remote *remote);
 
+/* Instead of a bar and words on stderr. Before anything is done with it. */
+void remote_set_hooks(struct remote *remote, struct remote_hooks hooks);
+
 struct remote_fetch {
     struct kachery_uri uri;
-    const char *resource, *to_file; /* as in struct fetch_options */
-    bool keeps_copy, no_request, is_quiet;
+    const char *resource, *to_file, *known_at; /* as in struct fetch_options */
+    bool is_in_folder, keeps_copy, no_request, is_quiet;
 };
 
 /* fetch_file with a progress bar; Ctrl-C leaves nothing behind that no later run can go on with.

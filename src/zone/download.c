@@ -74,8 +74,9 @@ int download_to_store(struct gateway *g, const struct store *s,
     return result;
 }
 
-/* Where `path` is written in the end: behind symbolic links. NULL on error; caller frees. */
-static char *final_path(const char *path, struct err *e)
+/* Where `path` is written in the end: behind symbolic links, unless those are replaced. NULL on
+ * error; caller frees. */
+static char *final_path(const char *path, bool replaces_links, struct err *e)
 {
     struct stat st;
     char *final;
@@ -84,7 +85,7 @@ static char *final_path(const char *path, struct err *e)
         err_set(e, ERR_USAGE, "the name of the file to write is empty");
         return NULL;
     }
-    if (stat(path, &st) != 0) {
+    if ((replaces_links ? lstat : stat)(path, &st) != 0 || S_ISLNK(st.st_mode)) {
         final = strdup(path);
     } else if (!S_ISREG(st.st_mode)) {
         err_set(e, ERR_USAGE, "%s: not a regular file%s", path,
@@ -98,9 +99,9 @@ static char *final_path(const char *path, struct err *e)
     return final;
 }
 
-int download_check_file(const char *path, struct err *e)
+int download_check_file(const char *path, bool replaces_links, struct err *e)
 {
-    char *final = final_path(path, e);
+    char *final = final_path(path, replaces_links, e);
     char *slash = final == NULL ? NULL : strrchr(final, '/');
     const char *folder = ".";
     int result = -1;
@@ -122,7 +123,7 @@ int download_check_file(const char *path, struct err *e)
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
                      struct err *e)
 {
-    char *final = final_path(path, e);
+    char *final = final_path(path, options->replaces_links, e);
     int result = final == NULL ? -1 : fetch(g, options, final, path, e);
 
     free(final);
@@ -190,7 +191,7 @@ static bool is_at(int fd, const char *path)
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e)
 {
-    char *final = final_path(path, e);
+    char *final = final_path(path, options->replaces_links, e);
     struct part_options part_options = part_for(options, final, path);
     int fd = -1, result = -1;
 

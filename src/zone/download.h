@@ -11,6 +11,7 @@
 struct download_options {
     const char *hash;
     struct gateway_file *file; /* found answer: URL, size */
+    bool replaces_links;       /* a symbolic link at the path is replaced, not followed */
     void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL; size -1: unknown */
     /* Told the name of a file that no later run can use, then NULL: for signal handlers. May be
      * NULL. */
@@ -29,7 +30,7 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
                      struct err *e);
 
 /* Whether download_to_file could write `path`, as far as can be told without trying. */
-int download_check_file(const char *path, struct err *e);
+int download_check_file(const char *path, bool replaces_links, struct err *e);
 
 /* The same from a file of the local store (options->file is NULL): hashed on the way. */
 int download_copy(const struct download_options *options, const char *from, const char *path,

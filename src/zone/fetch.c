@@ -2,9 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/env.h"
+#include "store/hash.h"
 #include "store/hash_cache.h"
 #include "zone/download.h"
 #include "zone/resource.h"
@@ -60,9 +62,36 @@ static struct download_options options_of(struct fetch *fetch, struct gateway_fi
 {
     return (struct download_options){.hash = fetch->options->uri->hash,
                                      .file = file,
+                                     .replaces_links = fetch->options->is_in_folder,
                                      .on_progress = on_bytes,
                                      .on_temporary = on_temporary,
                                      .ctx = fetch};
+}
+
+static bool on_checked(void *ctx, int64_t bytes)
+{
+    struct fetch *fetch = ctx;
+    const struct zone_watch *watch = &fetch->gateway->watch;
+
+    report(fetch, bytes, -1);
+    return watch->is_cancelled == NULL || !watch->is_cancelled(watch->ctx);
+}
+
+/* Whether to_file is the file already; one of another size (-1: not known) is not read. */
+static bool is_right_already(struct fetch *fetch, int64_t size)
+{
+    const struct fetch_options *options = fetch->options;
+    const struct hash_watch watch = {on_checked, fetch};
+    const struct hash_options how = {.watch = &watch};
+    struct hash_result found;
+    struct stat st;
+
+    if (!options->is_in_folder || options->to_file == NULL || lstat(options->to_file, &st) != 0 ||
+        !S_ISREG(st.st_mode) || (size >= 0 && st.st_size != size))
+        return false;
+    fetch->phase = FETCH_CHECKING;
+    return hash_file(fetch->store, options->to_file, &how, &found, NULL) == 0 &&
+           strcmp(found.hash, options->uri->hash) == 0;
 }
 
 /* What is at `from` is the file: that is the answer, or it is copied to `to_file`. */
@@ -71,9 +100,12 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
 {
     const char *to_file = fetch->options->to_file;
     const struct download_options copy = options_of(fetch, NULL);
+    struct stat st;
 
     if (to_file == NULL)
         return copy_path(from, path, e);
+    if (stat(from, &st) == 0 && is_right_already(fetch, st.st_size))
+        return copy_path(to_file, path, e);
     fetch->phase = FETCH_COPYING;
     if (download_copy(&copy, from, to_file, e) == 0)
         return copy_path(to_file, path, e);
@@ -106,6 +138,8 @@ static enum fetch_result download(struct fetch *fetch, struct gateway_file *file
     char *stored = NULL;
     struct err why = {0};
 
+    if (is_right_already(fetch, file->size))
+        return copy_path(options->to_file, path, e);
     fetch->phase = FETCH_DOWNLOADING;
     if (options->to_file == NULL || options->keeps_copy) {
         if (download_to_store(fetch->gateway, fetch->store, &to, &stored, &why) == 0)
@@ -216,11 +250,15 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
     struct err here = {0};
 
     /* Before anybody uploads or waits for anything. */
-    if (options->to_file != NULL && download_check_file(options->to_file, e) != 0)
+    if (options->to_file != NULL &&
+        download_check_file(options->to_file, options->is_in_folder, e) != 0)
         return -1;
     result = look_in_store(&fetch, path, &here);
     if (result == FETCH_FAILED)
         err_set(e, here.code, "%s", here.msg);
+    if (result == FETCH_ABSENT && options->known_at != NULL &&
+        hand_out(&fetch, options->known_at, path, &here) == FETCH_FOUND)
+        return 0;
     if (result == FETCH_ABSENT)
         result = look_in_zone(&fetch, path, e);
     if (result == FETCH_ABSENT)

@@ -10,13 +10,23 @@
 #include "store/store.h"
 #include "zone/gateway.h"
 
-enum fetch_phase { FETCH_COPYING, FETCH_QUEUED, FETCH_UPLOADING, FETCH_DOWNLOADING };
+enum fetch_phase {
+    FETCH_CHECKING, /* a file that is there already */
+    FETCH_COPYING,
+    FETCH_QUEUED,
+    FETCH_UPLOADING,
+    FETCH_DOWNLOADING
+};
 
 struct fetch_options {
     const struct kachery_uri *uri;
     const char *resource; /* URL or name; NULL: KACHERY_RESOURCE_URL */
     bool no_request;      /* do not ask any resource */
     const char *to_file;  /* NULL: into the local store */
+    /* The user named only the folder of to_file: a symbolic link there is replaced, not followed,
+     * and a file that is the right one already is kept. */
+    bool is_in_folder;
+    const char *known_at; /* where the file was a moment ago, or NULL: looked at before the zone */
     bool keeps_copy;      /* what is downloaded goes into the local store also with to_file */
     int64_t ask_every_ms; /* how often the host's progress is heard */
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);

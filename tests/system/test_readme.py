@@ -106,7 +106,7 @@ def test_everything_that_is_shown_can_be_typed(place, processes):
     shown = reader.types(blocks("## Elsewhere")[0].replace("--end 4096", "--end 4096 > first"), place / "elsewhere")
     data = (place / "data/session1/rec.nwb").read_bytes()
     assert (place / "elsewhere/rec.nwb").read_bytes() == data and (place / "elsewhere/first").read_bytes() == data[:4096]
-    assert shown.lines["out"] == ["rec.nwb", "completed"]
+    assert shown.lines["out"] == ["rec.nwb", "completed", *[f"{uri}\there/{uri[7:]}"] * 2]
 
     reader.types(blocks("### As the Python tools")[0], place)
     tool = reader.types(f"kachery-cloud-load {uri}", place / "elsewhere",

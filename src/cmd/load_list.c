@@ -1,0 +1,512 @@
+#include "cmd/load_list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "cmd/batch_run.h"
+#include "cmd/cmd.h"
+#include "cmd/load_names.h"
+#include "cmd/load_worker.h"
+#include "cmd/remote.h"
+#include "proc/pool.h"
+#include "proc/pollset.h"
+
+enum { READ_BYTES = 65536 };
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+struct load_list {
+    const struct load_list_options *options;
+    struct load_job job;
+    struct load_entry *entries;
+    size_t count, cap;
+    size_t next_job, next_line; /* the first entries that may be in no job yet, not printed yet */
+    void *by_text, *by_hash;    /* trees of struct place */
+    struct load_names names;
+    struct pool *pool;
+    struct buf frame;
+    struct remote_bar bar;
+    size_t jobs_left, jobs_total, jobs_sized;
+    int64_t bytes, size; /* of all entries */
+    size_t failed, not_found;
+};
+
+/* The last entry of a text or of a hash. */
+struct place {
+    char *key;
+    size_t index;
+};
+
+/* ---- reading what is wanted ---- */
+
+static int compare_places(const void *a, const void *b)
+{
+    return strcmp(((const struct place *)a)->key, ((const struct place *)b)->key);
+}
+
+static void free_place(void *node)
+{
+    struct place *place = node;
+
+    free(place->key);
+    free(place);
+}
+
+/* The place of that key, made with LOAD_NONE; NULL without memory. */
+static struct place *find_place(void **tree, const char *key)
+{
+    struct place wanted = {.key = (char *)(uintptr_t)key}, *made;
+    struct place **found = tfind(&wanted, tree, compare_places);
+
+    if (found != NULL)
+        return *found;
+    made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    made->key = strdup(key);
+    made->index = LOAD_NONE;
+    if (made->key != NULL && tsearch(made, tree, compare_places) != NULL)
+        return made;
+    free_place(made);
+    return NULL;
+}
+
+static struct load_entry *add_entry(struct load_list *l, struct str text)
+{
+    if (l->count == l->cap) {
+        size_t cap = l->cap == 0 ? 64 : l->cap * 2;
+        struct load_entry *entries = realloc(l->entries, cap * sizeof *entries);
+        if (entries == NULL)
+            return NULL;
+        l->entries = entries;
+        l->cap = cap;
+    }
+    struct load_entry *entry = &l->entries[l->count];
+    *entry = (struct load_entry){.twin = LOAD_NONE, .next = LOAD_NONE, .size = -1};
+    entry->text = strndup(text.p, text.len);
+    if (entry->text == NULL)
+        return NULL;
+    l->count++;
+    return entry;
+}
+
+static void fail_entry(struct load_list *l, struct load_entry *entry, const struct err *e)
+{
+    entry->is_done = true;
+    entry->code = e->code;
+    cmd_warn_file(l->options->name, entry->text, e);
+}
+
+/* The file's path, in the folder. */
+static int name_file(struct load_list *l, struct load_entry *entry, struct err *e)
+{
+    struct buf wanted = {0}, path = {0};
+    int result;
+
+    load_names_put(&wanted, entry->uri.label, entry->uri.hash);
+    buf_printf(&path, "%s%s", l->options->folder,
+               str_ends_with(str_of(l->options->folder), STR("/")) ? "" : "/");
+    result = buf_check(&wanted, e);
+    if (result == 0)
+        result = load_names_take(&l->names, buf_str(&wanted), entry->uri.hash, &path, e);
+    if (result == 0)
+        entry->to_file = buf_take(&path);
+    buf_free(&wanted);
+    buf_free(&path);
+    return result;
+}
+
+/* Puts the entry behind the others of its hash, which one job gets. */
+static int join_job(struct load_list *l, size_t index, struct err *e)
+{
+    struct place *place = find_place(&l->by_hash, l->entries[index].uri.hash);
+
+    if (place == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (place->index == LOAD_NONE) {
+        l->jobs_total++;
+        l->entries[index].is_first = true;
+    } else {
+        l->entries[place->index].next = index;
+    }
+    place->index = index;
+    return 0;
+}
+
+/* -1 only without memory: a text that is no URI is an entry that failed. */
+static int add_text(struct load_list *l, struct str text, struct err *e)
+{
+    struct load_entry *entry = add_entry(l, text);
+    size_t index = l->count - 1;
+    struct place *place;
+    struct err why;
+
+    if (entry == NULL)
+        return err_set(e, ERR_FAILED, "out of memory for the list of URIs");
+    if (kachery_uri_parse(&entry->uri, str_of(entry->text), KACHERY_URI_USER, &why) != 0) {
+        fail_entry(l, entry, &why);
+        entry->code = ERR_FAILED;
+        return 0;
+    }
+    place = find_place(&l->by_text, entry->text);
+    if (place == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (place->index != LOAD_NONE) {
+        entry->twin = place->index;
+        return 0;
+    }
+    place->index = index;
+    if (l->options->folder != NULL && name_file(l, entry, e) != 0)
+        return -1;
+    return join_job(l, index, e);
+}
+
+/* The URI of a line, which may be one that `link` printed: URI<TAB>path. */
+static struct str uri_of_line(struct str line)
+{
+    line = str_trim(str_slice(line, 0, str_find(line, '\t')));
+    if (str_ends_with(line, STR("\r")))
+        line.len--;
+    return str_trim(line);
+}
+
+static int add_lines(struct load_list *l, struct str rest, struct err *e)
+{
+    if (str_starts_with(rest, STR("\xef\xbb\xbf"))) /* of a Windows editor */
+        rest = str_slice(rest, 3, rest.len);
+    while (rest.len > 0) {
+        struct str line = str_slice(rest, 0, str_find(rest, '\n'));
+        struct str uri = uri_of_line(line);
+        rest = str_slice(rest, line.len + 1, rest.len);
+        if (uri.len == 0 || uri.p[0] == '#')
+            continue;
+        if (memchr(uri.p, '\0', uri.len) != NULL)
+            return err_set(e, ERR_FAILED, "a NUL byte in the list: want one URI a line");
+        if (add_text(l, uri, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_stdin(struct buf *out, struct err *e)
+{
+    ssize_t n = 1;
+
+    while (n != 0 && out->len <= LOAD_LIST_MAX_BYTES) {
+        if (!buf_reserve(out, READ_BYTES))
+            return buf_check(out, e);
+        n = read(STDIN_FILENO, out->data + out->len, READ_BYTES);
+        if (n < 0 && errno != EINTR)
+            return err_errno(e, ERR_FAILED, errno, "standard input");
+        out->len += n > 0 ? (size_t)n : 0;
+    }
+    if (out->len > LOAD_LIST_MAX_BYTES)
+        return err_set(e, ERR_TOO_LARGE, "standard input: more than %d bytes",
+                       (int)LOAD_LIST_MAX_BYTES);
+    return 0;
+}
+
+static int read_list(struct load_list *l, struct err *e)
+{
+    const char *list = l->options->list;
+    struct buf text = {0};
+    int result = strcmp(list, "-") == 0 ? read_stdin(&text, e)
+                                        : fs_read_pipe(list, LOAD_LIST_MAX_BYTES, &text, e);
+
+    if (result == 0)
+        result = add_lines(l, buf_str(&text), e);
+    buf_free(&text);
+    if (result == 0)
+        return 0;
+    e->code = ERR_FAILED; /* a list that is not there is no file that nobody has */
+    return err_wrap(e, "--files-from");
+}
+
+static int read_all(struct load_list *l, struct err *e)
+{
+    const struct load_list_options *o = l->options;
+
+    for (size_t i = 0; i < o->count; i++)
+        if (add_text(l, str_of(o->uris[i]), e) != 0)
+            return -1;
+    if (o->list != NULL && read_list(l, e) != 0)
+        return -1;
+    l->jobs_left = l->jobs_total;
+    return 0;
+}
+
+/* ---- getting it ---- */
+
+static void print_line(const struct load_list *l, const struct load_entry *entry)
+{
+    struct buf line = {0};
+
+    if (!l->options->is_bare) {
+        fs_put_printable(&line, str_of(entry->text));
+        buf_putc(&line, '\t');
+        fs_put_printable(&line, str_of(entry->path));
+    } else {
+        buf_puts(&line, entry->path);
+    }
+    buf_putc(&line, '\n');
+    cmd_print_buf(&line);
+    buf_free(&line);
+}
+
+/* What is done, up to the first that is not. */
+static void print_lines(struct load_list *l)
+{
+    for (; l->next_line < l->count; l->next_line++) {
+        const struct load_entry *entry = &l->entries[l->next_line];
+        const struct load_entry *result =
+            entry->twin == LOAD_NONE ? entry : &l->entries[entry->twin];
+        if (!result->is_done)
+            break;
+        l->failed += result->code != ERR_NONE;
+        l->not_found += result->code == ERR_NOT_FOUND;
+        if (result->code != ERR_NONE)
+            continue;
+        remote_bar_end(&l->bar);
+        print_line(l, result);
+    }
+    fflush(stdout); /* somebody may be reading along */
+}
+
+static void take_result(struct load_list *l, size_t index, const struct json *message)
+{
+    struct load_entry *entry = &l->entries[index];
+    struct str path, text = STR("");
+    int64_t code = ERR_FAILED;
+    struct err e;
+
+    if (json_str(json_get(message, "path"), &path)) {
+        entry->path = strndup(path.p, path.len);
+        entry->is_done = true;
+        entry->code = entry->path == NULL ? ERR_FAILED : ERR_NONE;
+        return;
+    }
+    json_int(json_get(message, "code"), &code);
+    json_str(json_get(message, "error"), &text);
+    err_set(&e, (enum err_code)code, "%.*s", STR_ARG(text));
+    remote_bar_end(&l->bar);
+    fail_entry(l, entry, &e);
+}
+
+static void take_progress(struct load_list *l, struct load_entry *entry,
+                          const struct json *message)
+{
+    int64_t bytes = 0, size = -1;
+
+    json_int(json_get(message, "bytes"), &bytes);
+    json_int(json_get(message, "size"), &size);
+    if (size >= 0 && entry->size < 0) {
+        l->jobs_sized++;
+        entry->size = size;
+        l->size += size;
+    }
+    l->bytes += bytes - entry->bytes;
+    entry->bytes = bytes;
+}
+
+static void end_job(struct load_list *l, size_t index)
+{
+    struct load_entry *entry = &l->entries[index];
+
+    l->jobs_left--;
+    if (entry->size < 0)
+        l->jobs_sized++;
+    for (size_t i = index; i != LOAD_NONE; i = l->entries[i].next)
+        l->entries[i].is_done = true;
+}
+
+static bool on_message(void *owner, uint64_t id, const struct json *message)
+{
+    struct load_list *l = owner;
+    struct str text;
+    int64_t number;
+    bool is_end = false;
+    struct err note;
+
+    json_bool(json_get(message, "end"), &is_end);
+    if (is_end)
+        end_job(l, (size_t)id);
+    else if (json_int(json_get(message, "entry"), &number) && number >= 0 &&
+             (uint64_t)number < l->count)
+        take_result(l, (size_t)number, message);
+    else if (json_int(json_get(message, "what"), &number))
+        take_progress(l, &l->entries[id], message);
+    if (json_str(json_get(message, "note"), &text)) {
+        remote_bar_end(&l->bar);
+        err_set(&note, ERR_NONE, "%.*s", STR_ARG(text));
+        cmd_warn_file(l->options->name, l->entries[id].text, &note);
+    }
+    return is_end;
+}
+
+static void on_lost(void *owner, uint64_t id, const char *reason)
+{
+    struct load_list *l = owner;
+    struct err e;
+
+    err_set(&e, ERR_FAILED, "the process that was getting it is lost: %s", reason);
+    remote_bar_end(&l->bar);
+    for (size_t i = (size_t)id; i != LOAD_NONE; i = l->entries[i].next)
+        if (!l->entries[i].is_done && l->entries[i].twin == LOAD_NONE)
+            fail_entry(l, &l->entries[i], &e);
+    end_job(l, (size_t)id);
+}
+
+static int open_pool(struct load_list *l, struct err *e)
+{
+    unsigned jobs = l->options->jobs == 0 ? LOAD_LIST_DEFAULT_JOBS : l->options->jobs;
+    struct pool_options pool = {
+        .process = {.name = "kachery-load", .run = load_worker_run, .ctx = &l->job},
+        .max_workers = jobs,
+        .depth = 1,
+        .on_message = on_message,
+        .on_lost = on_lost,
+        .owner = l,
+    };
+
+    l->job = (struct load_job){.name = l->options->name,
+                               .entries = l->entries,
+                               .resource = l->options->resource,
+                               .no_request = l->options->no_request,
+                               .is_quiet = l->options->is_quiet};
+    l->pool = pool_new(&pool, e);
+    return l->pool == NULL ? -1 : 0;
+}
+
+static int feed(struct load_list *l, struct err *e)
+{
+    for (; l->next_job < l->count && pool_has_room(l->pool); l->next_job++) {
+        if (!l->entries[l->next_job].is_first)
+            continue;
+        buf_clear(&l->frame);
+        json_open(&l->frame, '{');
+        json_put_int(&l->frame, "id", (int64_t)l->next_job);
+        json_close(&l->frame, '}');
+        if (buf_check(&l->frame, e) != 0 ||
+            pool_submit(l->pool, l->next_job, buf_str(&l->frame), e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void show(struct load_list *l)
+{
+    bool is_sized = l->jobs_sized == l->jobs_total && l->size > 0;
+
+    l->bar.progress.files_total = l->jobs_total;
+    l->bar.progress.files = l->jobs_total - l->jobs_left;
+    remote_bar_show(&l->bar, "loading", l->bytes, is_sized ? l->size : 0);
+}
+
+/* 0: to the end. -1: it cannot go on. Else the number of a signal. */
+static int run_loop(struct load_list *l, int signal_fd, struct err *e)
+{
+    struct pollset set = {0};
+    int status = 0;
+
+    while (status == 0) {
+        status = feed(l, e);
+        print_lines(l);
+        if (status != 0 || l->jobs_left == 0 || ferror(stdout))
+            break;
+        show(l);
+        pollset_clear(&set);
+        pool_poll(l->pool, &set);
+        pollset_add(&set, signal_fd, POLLIN);
+        status = pollset_wait(&set, e) < 0 ? -1 : process_next_signal(signal_fd);
+        pool_step(l->pool, clock_now_ms());
+    }
+    pollset_free(&set);
+    return status;
+}
+
+static int run(struct load_list *l, struct err *e)
+{
+    int signal_fd, status = -1;
+
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error of stdout, seen in the loop */
+    signal_fd = process_signal_fd(ending_signals, sizeof ending_signals / sizeof(int), e);
+    if (signal_fd < 0)
+        return -1;
+    if (open_pool(l, e) == 0)
+        status = run_loop(l, signal_fd, e);
+    remote_bar_end(&l->bar);
+    pool_free(l->pool);
+    close(signal_fd);
+    return status;
+}
+
+/* What all would fail of fails once; the workers open their own. */
+static int check_remote(const char *name, struct err *e)
+{
+    struct remote remote;
+
+    if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
+        return -1;
+    remote_close(&remote);
+    return 0;
+}
+
+static int check_folder(const char *folder, struct err *e)
+{
+    struct stat st;
+
+    if (*folder == '\0')
+        return err_set(e, ERR_USAGE, "-d: the name of the folder is empty");
+    if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
+        return err_set(e, ERR_USAGE, "-d %s: is there, and no folder", folder);
+    return fs_make_dirs(folder, e);
+}
+
+static void free_list(struct load_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->entries[i].text);
+        free(l->entries[i].to_file);
+        free(l->entries[i].path);
+    }
+    free(l->entries);
+    tdestroy(l->by_text, free_place);
+    tdestroy(l->by_hash, free_place);
+    load_names_free(&l->names);
+    buf_free(&l->frame);
+}
+
+static int exit_status(const struct load_list *l)
+{
+    if (l->failed == 0)
+        return CMD_OK;
+    return l->failed == l->not_found ? CMD_NOT_FOUND : CMD_FAILED;
+}
+
+int load_list_run(const struct load_list_options *options)
+{
+    struct load_list l = {.options = options, .bar.is_quiet = options->is_quiet};
+    struct err e;
+    int result = -1, status = CMD_FAILED;
+
+    if ((options->folder == NULL || check_folder(options->folder, &e) == 0) &&
+        check_remote(options->name, &e) == 0 && read_all(&l, &e) == 0)
+        result = run(&l, &e);
+    if (result < 0)
+        status = cmd_fail(options->name, &e);
+    else if (result == 0)
+        status = exit_status(&l);
+    free_list(&l);
+    status = cmd_finish(options->name, status);
+    if (result > 0)
+        batch_run_die(result);
+    return status;
+}

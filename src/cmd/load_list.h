@@ -1,0 +1,28 @@
+/*
+ * `load` of several URIs: worker processes get them, one line URI<TAB>path is printed for each in
+ * the order given. One that fails is reported, the others go on.
+ */
+#ifndef CMD_LOAD_LIST_H
+#define CMD_LOAD_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { LOAD_LIST_MAX_BYTES = 256 << 20, LOAD_LIST_DEFAULT_JOBS = 4 };
+
+struct load_list_options {
+    const char *name; /* of the command */
+    const char *const *uris;
+    size_t count;
+    const char *list;   /* more of them, one a line: a file, "-" for standard input, or NULL */
+    const char *folder; /* files go there, called by their labels; NULL: the local store */
+    const char *resource; /* or NULL */
+    unsigned jobs;        /* 0: LOAD_LIST_DEFAULT_JOBS */
+    bool no_request, is_quiet;
+    bool is_bare; /* there is one URI, and the path alone is printed */
+};
+
+/* Gives the exit status: 1 when one failed, 3 when all that failed were not found. */
+int load_list_run(const struct load_list_options *options);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * A process of `load` that gets files: forked by a pool, reads numbered jobs, answers each with
+ * its results. It writes files and asks the network; it prints nothing.
+ */
+#ifndef CMD_LOAD_WORKER_H
+#define CMD_LOAD_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proto/kachery_uri.h"
+
+enum { LOAD_WORKER_REPORT_MS = 100 };
+
+/* One URI of the call. */
+struct load_entry {
+    char *text; /* as given */
+    struct kachery_uri uri; /* borrows from text */
+    char *to_file;          /* NULL: the local store */
+    size_t twin;            /* an earlier entry whose result is this one's too, or LOAD_NONE */
+    bool is_first;          /* of its hash */
+    size_t next;            /* the next entry of the same hash, which the same job gets */
+    bool is_done;
+    enum err_code code;
+    char *path; /* when it is done, and got */
+    int64_t bytes, size;
+};
+
+#define LOAD_NONE SIZE_MAX
+
+/*
+ * What the workers need, complete before the first is forked. A job is the index of the first entry
+ * of a hash: {"id":INDEX}. Messages: {"id","what","bytes","size"} now and then, {"id","note"},
+ * {"id","entry","path"} or {"id","entry","code","error"} for each entry, {"id","end":true} at last.
+ */
+struct load_job {
+    const char *name; /* of the command */
+    struct load_entry *entries;
+    const char *resource; /* or NULL */
+    bool no_request, is_quiet;
+};
+
+/* process.run of the pool, with a struct load_job. */
+int load_worker_run(int fd, void *ctx);
+
+#endif

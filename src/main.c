@@ -17,8 +17,9 @@ static const char add_files_help[] =
     "                             the file's owner, or lead to a file in the tree\n"
     "      --label L              add ?label=L to the URIs\n"
     "      --files-from F         read more paths from F (- is standard input), one\n"
-    "                             per line\n"
-    "  -0, --null                 these are separated by NUL, not by newlines\n"
+    "                             per line (Windows line ends are taken off)\n"
+    "  -0, --null                 these are separated by NUL, not by newlines, and\n"
+    "                             taken byte for byte\n"
     "      --jobs N               hash in N processes (default: one per core)\n"
     "      --json                 print an array of {uri, path, size, error}\n";
 

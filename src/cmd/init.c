@@ -5,15 +5,13 @@
 #include <unistd.h>
 
 #include "base/env.h"
-#include "base/fs.h"
+#include "base/text_file.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/prompt.h"
 #include "daemon/config.h"
 #include "store/store.h"
 #include "zone/gateway.h"
-
-enum { SECRET_FILE_MAX = 4096 };
 
 static const struct question {
     const char *option, *text, *fallback;
@@ -36,14 +34,10 @@ struct init {
 static int read_secret(const char *path, struct config *c, struct err *e)
 {
     struct buf text = {0};
-    int result = fs_read_pipe(path, SECRET_FILE_MAX, &text, e);
+    int result = text_file_read_secret(path, &text, e);
 
-    if (result == 0) {
-        struct str line = str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'));
-        if (str_ends_with(line, STR("\r")))
-            line.len--;
-        result = config_set(c, CONFIG_SECRET, line, e);
-    }
+    if (result == 0)
+        result = config_set(c, CONFIG_SECRET, buf_str(&text), e);
     buf_wipe(&text);
     return result == 0 ? 0 : err_wrap(e, "--proxy-secret-file");
 }

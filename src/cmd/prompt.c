@@ -7,6 +7,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/text_file.h"
+
 static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 enum { DEADLY = sizeof deadly / sizeof deadly[0] };
@@ -23,6 +25,17 @@ static void give_back(int number)
     raise(number);
 }
 
+/* A pipe may bring what a Windows editor wrote. */
+static int finish_line(struct buf *answer, struct err *e)
+{
+    size_t mark = text_file_mark(buf_str(answer));
+
+    if (answer->len > 0 && answer->data[answer->len - 1] == '\r')
+        answer->len--;
+    buf_consume(answer, mark);
+    return buf_check(answer, e);
+}
+
 /* A byte at a time: what follows the line is not ours. */
 static int read_line(struct buf *answer, struct err *e)
 {
@@ -37,7 +50,7 @@ static int read_line(struct buf *answer, struct err *e)
         if (n == 0 && answer->len == 0)
             return err_set(e, ERR_NOT_FOUND, "the input ended before all was answered");
         if (n == 0 || c == '\n')
-            return buf_check(answer, e);
+            return finish_line(answer, e);
         if (answer->len >= PROMPT_MAX_BYTES)
             return err_set(e, ERR_TOO_LARGE, "an answer of more than %d bytes", PROMPT_MAX_BYTES);
         buf_putc(answer, c);

@@ -5,8 +5,8 @@
 
 #include "base/buf.h"
 #include "base/env.h"
-#include "base/fs.h"
 #include "base/log.h"
+#include "base/text_file.h"
 #include "cmd/cmd.h"
 #include "server/hub.h"
 
@@ -34,7 +34,12 @@ static int take_secret(struct buf *secret, struct err *e)
         return err_set(e, ERR_USAGE, "no proxy secret: want --secret-file F or PROXY_SECRET");
     buf_puts(secret, text);
     explicit_bzero((char *)(uintptr_t)text, strlen(text));
-    return buf_check(secret, e);
+    if (buf_check(secret, e) != 0)
+        return -1;
+    if (text_file_check_secret(buf_str(secret), e) == 0)
+        return 0;
+    e->code = ERR_FAILED;
+    return err_wrap(e, "PROXY_SECRET");
 }
 
 /* The first line of the file, or PROXY_SECRET. */
@@ -44,17 +49,10 @@ static int read_secret(struct serve *serve, struct err *e)
 
     if (serve->secret_file == NULL)
         return take_secret(secret, e);
-    if (fs_read_pipe(serve->secret_file, SERVE_MAX_SECRET_BYTES, secret, e) != 0) {
-        e->code = ERR_FAILED; /* "not found" is what clients are told of shared files */
-        return err_wrap(e, "proxy secret");
-    }
-    secret->len = str_find(buf_str(secret), '\n');
-    if (secret->len > 0 && secret->data[secret->len - 1] == '\r')
-        secret->len--;
-    if (secret->len == 0)
-        return err_set(e, ERR_FAILED, "%s: want the proxy secret in its first line",
-                       serve->secret_file);
-    return 0;
+    if (text_file_read_secret(serve->secret_file, secret, e) == 0)
+        return 0;
+    e->code = ERR_FAILED; /* "not found" is what clients are told of shared files */
+    return err_wrap(e, "proxy secret");
 }
 
 /* --listen, else all addresses on PORT. */

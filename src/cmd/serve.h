@@ -4,7 +4,7 @@
 
 enum serve_roles { SERVE_PROXY = 1, SERVE_GATEWAY = 2 };
 
-enum { SERVE_MAX_SECRET_BYTES = 4096, SERVE_MAX_COUNT = 1000000 };
+enum { SERVE_MAX_COUNT = 1000000 };
 
 /* Parses the options of those roles and serves; the exit status. */
 int serve_run(const char *name, int argc, char **argv, unsigned roles);

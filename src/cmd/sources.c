@@ -1,20 +1,20 @@
 #include "cmd/sources.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/oddity.h"
 #include "base/str.h"
+#include "base/text_lines.h"
 #include "store/hash.h"
 #include "store/tree.h"
 
-enum { LIST_CHUNK = 65536, LIST_MAX_PATH = PATH_MAX };
+enum { LIST_MAX_PATH = PATH_MAX };
 
 struct sources {
     struct sources_options options;
@@ -22,10 +22,7 @@ struct sources {
     struct tree *tree; /* of the directory in hand */
     struct follow follow; /* of the path in hand */
     struct buf path;
-    int list_fd; /* -1: none, or at its end */
-    bool is_list_ended, is_overlong;
-    struct buf list;
-    size_t list_used; /* bytes of `list` that were taken */
+    struct text_lines list;
 };
 
 struct sources *sources_open(const struct sources_options *options, struct err *e)
@@ -37,17 +34,11 @@ struct sources *sources_open(const struct sources_options *options, struct err *
         return NULL;
     }
     s->options = *options;
-    s->list_fd = -1;
-    s->is_list_ended = options->list == NULL;
-    if (options->list == NULL)
+    s->list = (struct text_lines){.fd = -1, .is_ended = true};
+    if (options->list == NULL || text_lines_open(&s->list, options->list,
+                                                 options->is_nul_separated, LIST_MAX_PATH, e) == 0)
         return s;
-    if (strcmp(options->list, "-") == 0)
-        s->list_fd = STDIN_FILENO;
-    else
-        s->list_fd = open(options->list, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (s->list_fd >= 0)
-        return s;
-    err_errno(e, ERR_FAILED, errno, "--files-from %s", options->list);
+    err_wrap(e, "--files-from");
     sources_close(s);
     return NULL;
 }
@@ -56,11 +47,9 @@ void sources_close(struct sources *s)
 {
     if (s == NULL)
         return;
-    if (s->list_fd > STDIN_FILENO)
-        close(s->list_fd);
+    text_lines_close(&s->list);
     tree_close(s->tree);
     buf_free(&s->path);
-    buf_free(&s->list);
     free(s);
 }
 
@@ -71,7 +60,7 @@ const struct follow *sources_follow(const struct sources *s)
 
 int sources_fd(const struct sources *s)
 {
-    return s->list_fd;
+    return s->list.fd;
 }
 
 static int look_up(const struct follow *follow, const char *path, struct stat *st, struct err *e)
@@ -132,89 +121,42 @@ static enum sources_step take_path(struct sources *s, const char *text, enum fol
     return look_at(s, size, e);
 }
 
-static enum sources_step bad_list(struct sources *s, struct err *e)
+/* What most likely is wrong with an entry of the list that names nothing. */
+static void explain_entry(struct str text, struct err *e)
 {
-    err_errno(e, ERR_FAILED, errno, "cannot read the list");
-    buf_clear(&s->path);
-    buf_puts(&s->path, s->options.list);
-    s->is_list_ended = true;
-    return SOURCES_BAD;
-}
+    char odd[ODDITY_SIZE];
 
-/* Reads more of the list, if that does not block. SOURCES_FILE: something was read. */
-static enum sources_step read_list(struct sources *s, struct err *e)
-{
-    struct pollfd p = {.fd = s->list_fd, .events = POLLIN};
-
-    buf_consume(&s->list, s->list_used);
-    s->list_used = 0;
-    if (poll(&p, 1, 0) == 0)
-        return SOURCES_WAIT;
-    if (!buf_reserve(&s->list, LIST_CHUNK))
-        return bad_list(s, e);
-    ssize_t n = read(s->list_fd, s->list.data + s->list.len, LIST_CHUNK);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return SOURCES_WAIT;
-    if (n < 0)
-        return bad_list(s, e);
-    s->list.len += (size_t)n;
-    s->is_list_ended = n == 0;
-    return SOURCES_FILE;
-}
-
-static enum sources_step overlong(struct sources *s, struct str start, struct err *e)
-{
-    err_set(e, ERR_FAILED, "a path of more than %d bytes in the list", LIST_MAX_PATH);
-    buf_clear(&s->path);
-    buf_put(&s->path, str_slice(start, 0, 100));
-    buf_puts(&s->path, "...");
-    return SOURCES_BAD;
-}
-
-/* A list that is separated by NUL was not said to be, most likely. */
-static enum sources_step has_nul(struct sources *s, struct str line, struct err *e)
-{
-    err_set(e, ERR_FAILED, "a NUL byte in the list: want -0 if that separates the paths");
-    buf_clear(&s->path);
-    buf_put(&s->path, str_slice(line, 0, str_find(line, '\0')));
-    buf_puts(&s->path, "...");
-    return SOURCES_BAD;
+    if (oddity_find(text, ODDITY_TILDE, odd))
+        err_wrap(e, "the entry %s", odd);
 }
 
 /* The next path of the list. SOURCES_WAIT: none yet, or a tree was opened. */
 static enum sources_step next_of_list(struct sources *s, int64_t *size, bool *is_blocked,
                                       struct err *e)
 {
-    struct str rest = str_slice(buf_str(&s->list), s->list_used, s->list.len);
-    size_t end = str_find(rest, s->options.is_nul_separated ? '\0' : '\n');
-    bool is_whole = end < rest.len || (s->is_list_ended && rest.len > 0);
-
-    if (!is_whole && rest.len > LIST_MAX_PATH) {
-        bool was_overlong = s->is_overlong;
-        s->is_overlong = true;
-        s->list_used = s->list.len;
-        return was_overlong ? SOURCES_WAIT : overlong(s, rest, e);
-    }
-    if (!is_whole && s->is_list_ended)
-        return SOURCES_END;
-    if (!is_whole) {
-        enum sources_step step = read_list(s, e);
-        *is_blocked = step == SOURCES_WAIT;
-        return step == SOURCES_FILE ? SOURCES_WAIT : step;
-    }
-    bool is_tail = s->is_overlong;
-    s->is_overlong = false;
-    s->list_used += end + (end < rest.len);
-    if (end == 0 || is_tail)
-        return SOURCES_WAIT;
-    if (end > LIST_MAX_PATH)
-        return overlong(s, rest, e);
-    if (memchr(rest.p, '\0', end) != NULL)
-        return has_nul(s, str_slice(rest, 0, end), e);
     char text[LIST_MAX_PATH + 1];
-    memcpy(text, rest.p, end);
-    text[end] = '\0';
-    return take_path(s, text, FOLLOW_LISTED, size, e);
+    struct str entry = {0};
+
+    switch (text_lines_next(&s->list, &entry, e)) {
+    case TEXT_LINES_END:
+        return SOURCES_END;
+    case TEXT_LINES_WAIT:
+        *is_blocked = true;
+        return SOURCES_WAIT;
+    case TEXT_LINES_BAD:
+        buf_clear(&s->path);
+        buf_put(&s->path, entry.len == 0 ? str_of(s->options.list) : entry);
+        buf_puts(&s->path, entry.len == 0 ? "" : "...");
+        return SOURCES_BAD;
+    case TEXT_LINES_ENTRY:
+        break;
+    }
+    memcpy(text, entry.p, entry.len);
+    text[entry.len] = '\0';
+    enum sources_step step = take_path(s, text, FOLLOW_LISTED, size, e);
+    if (step == SOURCES_BAD && !s->options.is_nul_separated)
+        explain_entry(str_of(text), e);
+    return step;
 }
 
 static enum sources_step next_of_tree(struct sources *s, const char **path, int64_t *size,

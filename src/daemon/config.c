@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/env.h"
-#include "base/fs.h"
+#include "base/text_file.h"
 #include "base/yaml.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
@@ -91,6 +91,8 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
     else if (!is_printable(value))
         bad = err_set(e, ERR_USAGE, "%s: want 1 to %d characters, no control characters",
                       key_names[key], CONFIG_MAX_TEXT_BYTES);
+    else if (key == CONFIG_SECRET && text_file_check_secret(value, e) != 0)
+        bad = err_wrap(e, "%s", key_names[key]);
     if (bad != 0)
         return -1;
     while (key == CONFIG_PROXY && value.p[value.len - 1] == '/')
@@ -168,7 +170,7 @@ int config_complete(struct config *c, const char *name, struct err *e)
 int config_load(struct config *c, const char *path, struct err *e)
 {
     struct buf text = {0};
-    int result = fs_read_file(path, YAML_MAX_BYTES, &text, e);
+    int result = text_file_read(path, YAML_MAX_BYTES, &text, e);
 
     if (result == 0)
         result = config_parse(c, buf_str(&text), path, e);

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/leftover.h"
+#include "base/text_file.h"
 #include "base/yaml.h"
 #include "daemon/config.h"
 
@@ -127,6 +128,10 @@ static bool is_same(const char *a, const char *b)
 static void edit_lines(const struct config *c, const struct config *old, struct str text,
                        bool seen[CONFIG_KEYS], struct buf *out)
 {
+    size_t mark = text_file_mark(text);
+
+    buf_put(out, str_slice(text, 0, mark));
+    text = str_slice(text, mark, text.len);
     while (text.len > 0) {
         struct str line = take_line(&text), value = {0};
         int key = 0;

@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/hex.h"
 #include "base/leftover.h"
+#include "base/text_file.h"
 #include "proto/kachery_uri.h"
 #include "zone/identity.h"
 
@@ -15,10 +16,22 @@ void zone_files_record_deinit(struct zone_record *record)
     *record = (struct zone_record){0};
 }
 
+/* People edit these files too. */
+static int read_text(const char *path, size_t max_bytes, struct buf *text, struct err *e)
+{
+    struct err why = {0};
+
+    if (fs_read_file(path, max_bytes, text, e) != 0)
+        return -1;
+    if (text_file_tidy(text, 0, &why) == 0)
+        return 0;
+    return err_set(e, ERR_PROTOCOL, "%s %s", path, why.msg);
+}
+
 static int read_json(const char *path, size_t max_bytes, struct json **out, struct err *e)
 {
     struct buf text = {0};
-    int result = fs_read_file(path, max_bytes, &text, e);
+    int result = read_text(path, max_bytes, &text, e);
 
     if (result == 0) {
         *out = json_parse(buf_str(&text), JSON_STRICT, e);
@@ -150,7 +163,7 @@ int zone_files_authorization(const struct site *site, const struct site_zone *zo
     int result;
 
     site_put_path(site, zone, str_of(name), &path);
-    result = fs_read_file(buf_cstr(&path), AUTHORIZATION_MAX_BYTES, &text, e);
+    result = read_text(buf_cstr(&path), AUTHORIZATION_MAX_BYTES, &text, e);
     if (result == 0) {
         result = authorization_parse(out, buf_str(&text), name, e);
     } else if (e->code == ERR_NOT_FOUND) {

@@ -16,6 +16,7 @@
 #include "base/leftover.h"
 #include "base/random.h"
 #include "base/sha1.h"
+#include "base/text_file.h"
 #include "zone/pem.h"
 
 enum {
@@ -74,7 +75,7 @@ static int read_key(const char *key_dir, const struct key_file *file, unsigned c
     }
     if (fs_read_file(path, PEM_MAX_BYTES, &text, e) != 0)
         goto out;
-    if (!pem_parse(file->kind, buf_str(&text), key)) {
+    if (text_file_tidy(&text, 0, NULL) != 0 || !pem_parse(file->kind, buf_str(&text), key)) {
         err_set(e, ERR_PROTOCOL, "%s: not an Ed25519 %s: want the three lines of a PEM file", path,
                 pem_label(file->kind));
         goto out;

@@ -1,0 +1,30 @@
+/*
+ * What a person does not see, or not mean, in a text that a shell, an editor or a web page has
+ * passed on: quotes and blanks around it, carriage returns, invisible characters, a leading "~".
+ * Says what there is, never the text itself: it may be a secret.
+ */
+#ifndef BASE_ODDITY_H
+#define BASE_ODDITY_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+
+enum { ODDITY_SIZE = 64 };
+
+enum oddity_kinds {
+    ODDITY_TILDE = 1,  /* look for a leading "~" too: paths */
+    ODDITY_INSIDE = 2, /* and for control and invisible characters inside: what is no path */
+};
+
+/*
+ * True, and what is odd as the end of a sentence ("is in quotes", "ends with a carriage return"),
+ * when there is something. `kinds` adds to what is always looked for: a carriage return anywhere,
+ * quotes around the text, blanks and invisible characters at its ends.
+ */
+bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE]);
+
+/* What most likely was meant: the text without those; a leading "~" stays. */
+struct str oddity_strip(struct str text);
+
+#endif

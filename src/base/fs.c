@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cause.h"
 #include "base/hex.h"
+#include "base/newfile.h"
 #include "base/random.h"
 
 enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
@@ -87,8 +89,12 @@ static int make_dirs(struct str path, struct err *e)
             len++;
         status = make_prefix(copy.data, len);
     }
-    if (status != 0)
+    if (status != 0 && (errno == EACCES || errno == EPERM)) {
+        copy.data[len] = '\0';
+        cause_create(e, errno, copy.data, NULL);
+    } else if (status != 0) {
         err_errno(e, ERR_FAILED, errno, "cannot create directory %.*s", (int)len, path.p);
+    }
 out:
     status = copy.failed ? -1 : status;
     buf_free(&copy);
@@ -197,13 +203,26 @@ static int close_written(int fd, const char *path, struct err *e)
     return err_errno(e, ERR_FAILED, errno, "cannot write %s", path);
 }
 
-int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e)
+/* How a file is to be: `mode` whatever the umask, or 0; the root that it lies below, or NULL. */
+struct shape {
+    unsigned flags;
+    mode_t mode;
+    const char *root;
+};
+
+static int write_file(const char *path, struct str data, const struct shape *shape, struct err *e)
 {
     struct buf temporary = {0};
+    const unsigned flags = shape->flags;
+    bool is_private = (flags & FS_PRIVATE) != 0 || shape->mode != 0;
     int fd, status = -1;
 
-    if (fs_open_temporary(path, flags & FS_PRIVATE ? 0600 : 0666, &temporary, &fd, e) != 0)
+    if (fs_open_temporary(path, is_private ? 0600 : 0666, &temporary, &fd, e) != 0)
         goto out;
+    if (shape->mode != 0 && shape->mode != 0600)
+        (void)!fchmod(fd, shape->mode); /* some file systems have no modes */
+    if ((flags & FS_PRIVATE) == 0)
+        newfile_adopt(shape->root, fd);
     status = fs_write_all(fd, data, path, e);
     if (status == 0 && flags & FS_DURABLE && fsync(fd) != 0)
         status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
@@ -218,6 +237,23 @@ int fs_write_file(const char *path, struct str data, unsigned flags, struct err 
 out:
     buf_free(&temporary);
     return status;
+}
+
+int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e)
+{
+    return write_file(path, data, &(struct shape){.flags = flags}, e);
+}
+
+int fs_write_file_mode(const char *path, struct str data, unsigned flags, mode_t mode,
+                       struct err *e)
+{
+    return write_file(path, data, &(struct shape){.flags = flags, .mode = mode}, e);
+}
+
+int fs_write_file_below(const char *root, const char *path, struct str data, unsigned flags,
+                        struct err *e)
+{
+    return write_file(path, data, &(struct shape){.flags = flags, .root = root}, e);
 }
 
 static void put_temporary_name(struct str path, struct buf *out)
@@ -253,8 +289,7 @@ int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int 
     }
     int number = errno;
     temporary->len = start;
-    return err_errno(e, number == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot create %s",
-                     path);
+    return cause_create(e, number, path, NULL);
 }
 
 bool fs_is_temporary(struct str name)

@@ -1,6 +1,7 @@
 /*
  * Files as the rest of the program needs them: whole small files, durable atomic writes, paths.
- * Modes follow PROTOCOL.md §1: 0777/0666 and the umask, never chmod. Errors name the path.
+ * Modes are 0777/0666 and the umask, never chmod; newfile.h has those of places that are shared.
+ * Errors name the path.
  */
 #ifndef BASE_FS_H
 #define BASE_FS_H
@@ -40,6 +41,14 @@ enum fs_write_flags {
  * written, renamed. On failure nothing is left behind and an old file is untouched (but when only
  * the fsync of the directory failed, the new one may be there). */
 int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e);
+
+/* The same with this mode, whatever the umask. */
+int fs_write_file_mode(const char *path, struct str data, unsigned flags, mode_t mode,
+                       struct err *e);
+
+/* The same for a file below the root of a shared place, whose group bits it takes (newfile.h). */
+int fs_write_file_below(const char *root, const char *path, struct str data, unsigned flags,
+                        struct err *e);
 
 /* Creates and opens (O_RDWR|O_CLOEXEC|O_EXCL) a new file `path.tmp.XXXXXXXX` (of a base name too
  * long for that, the end is cut); its name is put in *temporary (appended). Caller closes, renames

@@ -18,7 +18,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* Lines below `level` are dropped (default LOG_INFO). */
 void log_set_level(enum log_level level);
 
-/* Appends to `path` (created 0600) instead of stderr. Call again to reopen (SIGHUP). */
+/* Appends to `path` instead of stderr; creates it 0600, in a setgid folder 0660: it names hashes.
+ * Call again to reopen (SIGHUP). */
 int log_open(const char *path, struct err *e);
 
 /* Whether log_open could; creates the file when it is missing. */

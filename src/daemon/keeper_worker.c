@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/leftover.h"
 #include "base/log.h"
+#include "base/newfile.h"
 #include "daemon/keeper.h"
 #include "proc/frame.h"
 #include "store/store.h"
@@ -80,9 +81,12 @@ static void renew(struct worker *w)
 
 static void write_status(struct worker *w, struct str text)
 {
+    const char *path = w->options->status_path;
+    /* It names what is uploaded: a hash is the key to its file. */
+    mode_t mode = newfile_is_in_group_folder(path) ? 0660 : 0600;
     struct err e;
 
-    if (fs_write_file(w->options->status_path, text, 0, &e) != 0)
+    if (fs_write_file_mode(path, text, 0, mode, &e) != 0)
         tell_trouble(w, &e);
 }
 

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/random.h"
 
 enum {
@@ -224,6 +225,7 @@ static int open_claim(const char *folder, const char *path, struct err *e)
     for (int attempt = 0; attempt < 2; attempt++) {
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0) {
+            newfile_adopt(folder, fd);
             close(fd); /* nothing was written */
             return 0;
         }
@@ -246,7 +248,8 @@ static int write_owner(const struct lease *l, struct err *e)
     put_holder(&text, &l->self);
     int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory") : buf_check(&text, e);
     if (result == 0)
-        result = fs_write_file(path, buf_str(&text), 0, e);
+        result = fs_write_file_mode(path, buf_str(&text), 0,
+                                    newfile_is_in_group_folder(path) ? 0664 : 0644, e);
     buf_free(&text);
     free(path);
     return result;
@@ -273,13 +276,21 @@ out:
     return result;
 }
 
+/* Names no hash, so all may read it; in a folder of a group, each of its members may take over. */
+static int make_folder(const char *folder, struct err *e)
+{
+    mode_t mode = newfile_is_in_group_folder(folder) ? 02775 : 0755;
+
+    return newfile_make_dir(folder, mode, e);
+}
+
 /* One attempt. ERR_NOT_FOUND: something changed meanwhile, try again. */
 static int try_to_take(const struct lease *l, struct lease_holder *other, struct err *e)
 {
     bool is_alive = false;
 
-    if (mkdir(l->folder, 0777) != 0 && errno != EEXIST)
-        return err_errno(e, ERR_FAILED, errno, "cannot create %s", l->folder);
+    if (make_folder(l->folder, e) != 0)
+        return -1;
     int result = read_owner(l->folder, other, e);
     if (result != 0 && e->code != ERR_NOT_FOUND)
         return -1;

@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -76,6 +77,12 @@ static int make_private_dir(const struct site *site, const char *name, struct er
     return result;
 }
 
+/* Objects are named by their hashes, which are the keys to them. */
+static int make_data_dir(const char *dir, struct err *e)
+{
+    return newfile_make_root(dir, !newfile_is_in_group_folder(dir), e);
+}
+
 int site_open_settings(const struct site *site, const struct site_zone *zone, struct err *e)
 {
     struct buf path = {0};
@@ -138,7 +145,7 @@ int site_open(struct site *site, const struct site_options *options, struct err 
     site->public_url = without_slash(options->public_url);
     if (site->dir == NULL || site->zone == NULL) {
         err_set(e, ERR_FAILED, "out of memory");
-    } else if (fs_make_dirs(site->dir, e) == 0 && make_private_dir(site, ".hub", e) == 0 &&
+    } else if (make_data_dir(site->dir, e) == 0 && make_private_dir(site, ".hub", e) == 0 &&
                make_private_dir(site, ".hub/uploads", e) == 0 && open_key(site, e) == 0 &&
                open_own_settings(site, e) == 0) {
         bucket_file_clean(site->dir);

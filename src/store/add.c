@@ -40,9 +40,7 @@ static int open_staged(const struct store *s, struct add_staged *staged, struct 
     const char *path = buf_cstr(&base);
     if (buf_check(&base, e) != 0)
         goto out;
-    status = fs_open_temporary(path, 0666, name, fd, e);
-    if (status != 0 && e->code == ERR_NOT_FOUND && fs_make_parents(path, e) == 0)
-        status = fs_open_temporary(path, 0666, name, fd, e);
+    status = store_open_temporary(s, path, name, fd, e);
     if (status == 0)
         snprintf(staged->suffix, sizeof staged->suffix, "%s", buf_cstr(name) + base.len);
 out:
@@ -193,11 +191,11 @@ int add_stage(const struct store *s, enum store_kind kind, const char *path,
 }
 
 /* rename, with the directories of the new name when they are missing. */
-static int rename_into(const char *from, const char *to, struct err *e)
+static int rename_into(const struct store *s, const char *from, const char *to, struct err *e)
 {
     if (rename(from, to) == 0)
         return 0;
-    if (errno == ENOENT && fs_make_parents(to, e) != 0)
+    if (errno == ENOENT && store_make_parents(s, to, e) != 0)
         return -1;
     return rename(from, to) == 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot rename to %s", to);
 }
@@ -278,7 +276,7 @@ int add_publish(const struct store *s, const struct add_staged *staged, struct e
     if (temporary != NULL)
         final = final_name(s, staged, e);
     if (final != NULL)
-        status = rename_into(temporary, final, e);
+        status = rename_into(s, temporary, final, e);
     free(temporary);
     free(final);
     if (status != 0)

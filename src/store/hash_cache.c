@@ -51,7 +51,7 @@ void hash_cache_put(const struct store *s, const char *path, const struct stat *
     memcpy(r.hash, hash, sizeof r.hash);
     hash_cache_put_path(s, path, &file);
     if (!file.failed)
-        record_write(buf_cstr(&file), &r, 0, &ignored);
+        record_write(s, buf_cstr(&file), &r, 0, &ignored);
     buf_free(&file);
 }
 

@@ -232,7 +232,7 @@ int store_refresh_link(const struct store *s, const char *hash, const char *path
     if (strcmp(r.path, path) != 0 || r.size != size || r.mtime == mtime)
         goto out; /* linked elsewhere meanwhile, which wins, or refreshed already */
     r.mtime = mtime;
-    status = record_write(buf_cstr(&file), &r, 0, e);
+    status = record_write(s, buf_cstr(&file), &r, 0, e);
 out:
     record_deinit(&r);
     buf_free(&file);

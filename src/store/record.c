@@ -74,18 +74,15 @@ void record_put(struct buf *out, const struct record *r)
     buf_free(&mtime);
 }
 
-int record_write(const char *file, const struct record *r, unsigned flags, struct err *e)
+int record_write(const struct store *s, const char *file, const struct record *r, unsigned flags,
+                 struct err *e)
 {
     struct buf text = {0};
     int status = -1;
 
     record_put(&text, r);
-    if (buf_check(&text, e) != 0)
-        goto out;
-    status = fs_write_file(file, buf_str(&text), flags, e);
-    if (status != 0 && e->code == ERR_NOT_FOUND && fs_make_parents(file, e) == 0)
-        status = fs_write_file(file, buf_str(&text), flags, e);
-out:
+    if (buf_check(&text, e) == 0)
+        status = store_write_file(s, file, buf_str(&text), flags, e);
     buf_free(&text);
     return status;
 }

@@ -30,7 +30,10 @@ int record_parse(struct record *out, struct str text, struct err *e);
 /* Appends the text, byte for byte as Python's json.dumps makes it. */
 void record_put(struct buf *out, const struct record *r);
 
-/* Replaces `file`, making its parents; `flags` are those of fs_write_file. */
-int record_write(const char *file, const struct record *r, unsigned flags, struct err *e);
+struct store;
+
+/* Replaces `file`, which is in the store, making its parents; `flags` as for fs_write_file. */
+int record_write(const struct store *s, const char *file, const struct record *r, unsigned flags,
+                 struct err *e);
 
 #endif

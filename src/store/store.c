@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cause.h"
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/leftover.h"
+#include "base/newfile.h"
 #include "proto/kachery_uri.h"
 
 /* The value of a variable as an absolute path without trailing slashes; *out is NULL when unset. */
@@ -78,6 +80,76 @@ void store_deinit(struct store *s)
     free(s->dir);
     free(s->key_dir);
     *s = (struct store){0};
+}
+
+/* The place that nobody chose: private, whoever's home it is in. */
+static bool is_default_place(const char *dir)
+{
+    static const char name[] = "/.kachery-cloud";
+    char *home = NULL;
+    bool result = false;
+
+    if (absolute_variable("HOME", &home, NULL) == 0 && home != NULL) {
+        size_t len = strcmp(home, "/") == 0 ? 0 : strlen(home);
+        result = strncmp(dir, home, len) == 0 && strcmp(dir + len, name) == 0;
+    }
+    free(home);
+    return result;
+}
+
+int store_make_folder(const char *dir, struct err *e)
+{
+    return newfile_make_root(dir, is_default_place(dir), e);
+}
+
+/* What its owner can do to share the whole store, where that is what it fails for. */
+static int explain(const struct store *s, const char *path, struct err *e)
+{
+    struct stat st;
+
+    if (e != NULL && stat(s->dir, &st) == 0 && cause_is_denied(path))
+        cause_create(e, EACCES, path, s->dir);
+    return -1;
+}
+
+int store_make_parents(const struct store *s, const char *path, struct err *e)
+{
+    if (store_make_folder(s->dir, e) != 0 || newfile_make_parents(s->dir, path, e) != 0)
+        return explain(s, path, e);
+    return 0;
+}
+
+int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
+                         struct err *e)
+{
+    struct err why = {0};
+    int status = fs_open_temporary(path, 0666, temporary, fd, &why);
+
+    if (status != 0 && why.code != ERR_NOT_FOUND) {
+        err_set(e, why.code, "%s", why.msg);
+        return explain(s, path, e);
+    }
+    if (status != 0 && (store_make_parents(s, path, e) != 0 ||
+                        fs_open_temporary(path, 0666, temporary, fd, e) != 0))
+        return -1;
+    newfile_adopt(s->dir, *fd);
+    return 0;
+}
+
+int store_write_file(const struct store *s, const char *path, struct str data, unsigned flags,
+                     struct err *e)
+{
+    struct err why = {0};
+
+    if (fs_write_file_below(s->dir, path, data, flags, &why) == 0)
+        return 0;
+    if (why.code != ERR_NOT_FOUND) {
+        err_set(e, why.code, "%s", why.msg);
+        return explain(s, path, e);
+    }
+    return store_make_parents(s, path, e) == 0
+               ? fs_write_file_below(s->dir, path, data, flags, e)
+               : -1;
 }
 
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out)

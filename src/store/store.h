@@ -26,6 +26,21 @@ struct store {
 int store_init(struct store *s, struct err *e);
 void store_deinit(struct store *s);
 
+/* Creates a store's directory (of copies and links, or of keys) if there is none, with the modes of
+ * PROTOCOL.md §1. */
+int store_make_folder(const char *dir, struct err *e);
+
+/*
+ * Whatever is written into the store goes through these: the store and the missing directories of
+ * `path`; a temporary file beside `path`, as fs_open_temporary; a whole file, as fs_write_file.
+ * New ones take the group bits of the store's directory.
+ */
+int store_make_parents(const struct store *s, const char *path, struct err *e);
+int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
+                         struct err *e);
+int store_write_file(const struct store *s, const char *path, struct str data, unsigned flags,
+                     struct err *e);
+
 enum store_kind { STORE_COPY, STORE_LINK };
 
 enum store_state {

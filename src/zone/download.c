@@ -44,12 +44,13 @@ static struct part_options part_for(const struct download_options *options, cons
 
 /* GETs the object to its final place, whose folder exists. */
 static int fetch(struct gateway *g, const struct download_options *options, const char *final,
-                 const char *shown, struct err *e)
+                 const char *root, const char *shown, struct err *e)
 {
-    const struct part_options part_options = part_for(options, final, shown);
+    struct part_options part_options = part_for(options, final, shown);
     struct part part;
     int result = -1;
 
+    part_options.root = root;
     if (part_open(&part, &part_options, e) == 0 && part_check_room(&part, e) == 0 &&
         bucket_get(g, options->file, &part, e) == 0)
         result = part_publish(&part, e);
@@ -64,8 +65,8 @@ int download_to_store(struct gateway *g, const struct store *s,
     int result = -1;
 
     store_put_copy_path(s, options->hash, &final);
-    if (buf_check(&final, e) == 0 && fs_make_parents(buf_cstr(&final), e) == 0)
-        result = fetch(g, options, buf_cstr(&final), s->dir, e);
+    if (buf_check(&final, e) == 0 && store_make_parents(s, buf_cstr(&final), e) == 0)
+        result = fetch(g, options, buf_cstr(&final), s->dir, s->dir, e);
     if (result == 0) {
         *path = buf_take(&final);
         result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
@@ -124,7 +125,7 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
                      struct err *e)
 {
     char *final = final_path(path, options->replaces_links, e);
-    int result = final == NULL ? -1 : fetch(g, options, final, path, e);
+    int result = final == NULL ? -1 : fetch(g, options, final, NULL, path, e);
 
     free(final);
     return result;

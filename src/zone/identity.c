@@ -14,9 +14,11 @@
 #include "base/fs.h"
 #include "base/hex.h"
 #include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/random.h"
 #include "base/sha1.h"
 #include "base/text_file.h"
+#include "store/store.h"
 #include "zone/pem.h"
 
 enum {
@@ -194,6 +196,8 @@ static int stage(struct staged *staged, const char *key_dir, const struct key_fi
     if (fs_open_temporary(staged->path, file->mode, &staged->temporary, &fd, e) != 0 ||
         fs_write_all(fd, buf_str(&pem), staged->path, e) != 0)
         goto out;
+    if (file->kind == PEM_PUBLIC)
+        newfile_adopt(key_dir, fd);
     if (fsync(fd) != 0)
         err_errno(e, ERR_FAILED, errno, "%s", staged->path);
     else
@@ -254,7 +258,7 @@ static int create_files(struct identity *id, const char *key_dir, struct err *e)
 
     random_bytes(seed, KEY_SIZE);
     set_seed(&made, seed);
-    if (fs_make_dirs(key_dir, e) != 0 ||
+    if (store_make_folder(key_dir, e) != 0 ||
         stage(&first, key_dir, &public_file, public_key(&made), e) != 0 ||
         stage(&second, key_dir, &private_file, seed, e) != 0)
         goto out;

@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "base/leftover.h"
+#include "base/newfile.h"
 
 enum {
     READ_BYTES = 262144,
@@ -114,6 +115,7 @@ static int open_new(struct part *p, bool must_be_new, struct err *e)
         /* A folder that is not there is not a file that nobody has. */
         return err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "%s", why.msg);
     }
+    newfile_adopt(p->options.root, p->fd);
     if (!p->is_kept)
         leftover_hold(p->fd);
     return 0;

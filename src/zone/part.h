@@ -20,6 +20,7 @@ struct part_options {
     const char *hash;
     const char *shown; /* for messages: what is written */
     int64_t size;      /* -1: not known */
+    const char *root;  /* of the store that it is for, or NULL: see newfile.h */
     /* Told the name of a file that is worth nothing, then NULL: for signal handlers. May be NULL.
      */
     void (*on_temporary)(void *ctx, const char *temporary);

@@ -111,7 +111,7 @@ static const struct {
     {"with last line feed", "private.pem", B, K, E "\n", true},
     {"two last line feeds", "private.pem", B, K, E "\n\n", false},
     {"carriage returns", "private.pem", "-----BEGIN PRIVATE KEY-----\r\n", K,
-     "\r\n-----END PRIVATE KEY-----\r\n", false},
+     "\r\n-----END PRIVATE KEY-----\r\n", true},
     {"empty", "private.pem", "", "", "", false},
     {"cut", "private.pem", B, K, "\n-----END PRIVATE", false},
     {"no body", "private.pem", B, "", E, false},
@@ -220,7 +220,7 @@ static void test_create(void **state)
     assert_int_equal(stat(path_of("private.pem"), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(stat(path_of("public.pem"), &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0644);
+    assert_int_equal(st.st_mode & 07777, 0600); /* the folder is 0700 */
     read_file("private.pem", &private_pem);
     read_file("public.pem", &public_pem);
     assert_int_equal(identity_load(&id, dir, &e), 0);

@@ -306,8 +306,8 @@ static void interrupted_copy_leaves_nothing(void **state)
     assert_int_equal(fixture_count(f), 0);
 }
 
-/* Shared stores: the umask alone decides, and SGID directories hand their group on. */
-static void modes_follow_the_umask(void **state)
+/* Shared stores: the store's group bits decide, not the umask. */
+static void modes_follow_the_root(void **state)
 {
     struct fixture *f = *state;
     const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
@@ -319,7 +319,7 @@ static void modes_follow_the_umask(void **state)
 
     assert_int_equal(mkdir(f->store.dir, 0777), 0);
     assert_int_equal(chmod(f->store.dir, 02770), 0);
-    mode_t before = umask(0007);
+    mode_t before = umask(0077);
     assert_int_equal(add_file(&f->store, STORE_LINK, path, NULL, &added, &e), 0);
     assert_int_equal(add_file(&f->store, STORE_COPY, path, NULL, &added, &e), 0);
     umask(before);
@@ -382,7 +382,7 @@ int main(void)
         WITH_STORE(file_that_changes_while_it_is_read),
         WITH_STORE(what_grows_without_end_is_not_read_without_end),
         WITH_STORE(interrupted_copy_leaves_nothing),
-        WITH_STORE(modes_follow_the_umask),
+        WITH_STORE(modes_follow_the_root),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

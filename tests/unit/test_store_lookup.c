@@ -27,7 +27,7 @@ static void put_link(struct fixture *f, const char *hash, const char *path, int6
 
     memcpy(r.hash, hash, sizeof r.hash);
     store_put_link_path(&f->store, hash, &file);
-    assert_int_equal(record_write(buf_cstr(&file), &r, 0, &e), 0);
+    assert_int_equal(record_write(&f->store, buf_cstr(&file), &r, 0, &e), 0);
     buf_free(&file);
 }
 
@@ -169,7 +169,7 @@ static void record_of_another_hash_is_no_link(void **state)
 
     memcpy(r.hash, hello_hash, sizeof r.hash);
     store_put_link_path(&f->store, empty_hash, &file);
-    assert_int_equal(record_write(buf_cstr(&file), &r, 0, &e), 0);
+    assert_int_equal(record_write(&f->store, buf_cstr(&file), &r, 0, &e), 0);
     expect(f, "another hash inside", empty_hash, STORE_LINK, STORE_ABSENT, NULL);
     buf_free(&file);
 }

@@ -134,7 +134,7 @@ static const struct {
      "!the list is UTF-16 text: save it as UTF-8 (Windows' Notepad calls UTF-16 \"Unicode\")|"},
     {"UTF-16 without a mark", BYTES("a\0b\0\n\0"), false,
      "!a NUL byte in the list: want -0 if that separates the paths, or UTF-8 if this is UTF-16|"
-     "!a NUL byte in the list: want -0 if that separates the paths|"},
+     "!a NUL byte in the list: want -0 if that separates the paths, or UTF-8 if this is UTF-16|"},
     {"overlong", BYTES("123456789\r\n12345678\r\n"), false,
      "!more than 8 bytes in one entry of the list|12345678|"},
     {"empty", BYTES(""), false, ""},

@@ -1,0 +1,156 @@
+#include "base/cause.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+enum { NAME_SIZE = 48, WORDS_SIZE = 400 };
+
+static void put_user(char out[NAME_SIZE], uid_t uid)
+{
+    const struct passwd *user = getpwuid(uid);
+
+    if (user != NULL)
+        snprintf(out, NAME_SIZE, "%s", user->pw_name);
+    else
+        snprintf(out, NAME_SIZE, "%lu", (unsigned long)uid);
+}
+
+static void put_group(char out[NAME_SIZE], gid_t gid)
+{
+    const struct group *group = getgrgid(gid);
+
+    if (group != NULL)
+        snprintf(out, NAME_SIZE, "%s", group->gr_name);
+    else
+        snprintf(out, NAME_SIZE, "%lu", (unsigned long)gid);
+}
+
+static bool is_in_group(gid_t gid)
+{
+    gid_t groups[256];
+    int count = getgroups((int)(sizeof groups / sizeof groups[0]), groups);
+
+    for (int i = 0; i < count; i++)
+        if (groups[i] == gid)
+            return true;
+    return gid == getegid();
+}
+
+/* Cuts the last component off; false when there is none left. "." for a relative path. */
+static bool cut_component(struct buf *path)
+{
+    size_t len = path->len;
+
+    while (len > 1 && path->data[len - 1] == '/')
+        len--;
+    while (len > 0 && path->data[len - 1] != '/')
+        len--;
+    while (len > 1 && path->data[len - 1] == '/')
+        len--;
+    if (len == path->len || (path->len == 1 && path->data[0] == '.'))
+        return false;
+    path->len = len;
+    if (len == 0)
+        buf_putc(path, '.');
+    return true;
+}
+
+/* The deepest of the names above `path` that can be looked at. */
+static bool find_directory(const char *path, struct buf *out, struct stat *st)
+{
+    buf_puts(out, path);
+    if (out->failed || out->len == 0)
+        return false;
+    while (cut_component(out))
+        if (stat(buf_cstr(out), st) == 0)
+            return true;
+    return false;
+}
+
+/* "it belongs to alice, group lab, mode 2755" */
+static void put_owner(char *out, size_t size, const struct stat *st)
+{
+    char user[NAME_SIZE], group[NAME_SIZE];
+
+    put_user(user, st->st_uid);
+    put_group(group, st->st_gid);
+    snprintf(out, size, "it belongs to user %s, group %s, mode %04o", user, group,
+             (unsigned)(st->st_mode & 07777));
+}
+
+/* Who can do what about a directory that we may not write, or not even enter. */
+static void put_cure(char *out, size_t size, const struct stat *st, const char *dir,
+                     const char *root)
+{
+    const char *whole = root != NULL ? root : dir, *all = root != NULL ? "-R " : "";
+    mode_t wanted = root != NULL || access(dir, X_OK) == 0 ? S_IWGRP | S_IXGRP : S_IXGRP;
+    char group[NAME_SIZE];
+
+    put_group(group, st->st_gid);
+    if (st->st_uid == geteuid())
+        snprintf(out, size, "chmod u+rwx %s", dir);
+    else if ((st->st_mode & wanted) == wanted)
+        snprintf(out, size, "only members of group %s may write there: become one, and log in anew",
+                 group);
+    else if (is_in_group(st->st_gid))
+        snprintf(out, size, "its owner can let group %s in: chmod %sg+rwX %s", group, all, whole);
+    else
+        snprintf(out, size, "its owner can share it: chgrp %sGROUP %s; chmod %sg+rwX %s", all,
+                 whole, all, whole);
+}
+
+static int denied(struct err *e, int number, const char *path, const char *root)
+{
+    char owner[3 * NAME_SIZE], cure[WORDS_SIZE];
+    struct buf dir = {0};
+    struct stat st;
+
+    if (!find_directory(path, &dir, &st) || !S_ISDIR(st.st_mode)) {
+        err_errno(e, ERR_FAILED, number, "cannot create %s", path);
+    } else if (access(buf_cstr(&dir), W_OK | X_OK) == 0) { /* so says NFS, or somebody cured it */
+        err_errno(e, ERR_FAILED, number, "cannot create a file in %s", buf_cstr(&dir));
+    } else {
+        put_owner(owner, sizeof owner, &st);
+        put_cure(cure, sizeof cure, &st, buf_cstr(&dir), root);
+        err_set(e, ERR_FAILED, "cannot create a file in %s: %s: %s; %s", buf_cstr(&dir),
+                strerror(number), owner, cure);
+    }
+    buf_free(&dir);
+    return -1;
+}
+
+bool cause_is_denied(const char *path)
+{
+    struct buf dir = {0};
+    struct stat st;
+    bool result = find_directory(path, &dir, &st) && S_ISDIR(st.st_mode) &&
+                  access(buf_cstr(&dir), W_OK | X_OK) != 0 && errno == EACCES;
+
+    buf_free(&dir);
+    return result;
+}
+
+int cause_create(struct err *e, int number, const char *path, const char *root)
+{
+    if (number == EACCES || number == EPERM)
+        return denied(e, number, path, root);
+    return cause_path(e, number == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot create",
+                      path);
+}
+
+int cause_path(struct err *e, enum err_code code, int number, const char *doing, const char *path)
+{
+    return err_errno(e, code, number, "%s %s", doing, path);
+}

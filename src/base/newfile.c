@@ -1,0 +1,181 @@
+#include "base/newfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fs.h"
+
+enum { GROUP_BITS = 070, OTHER_BITS = 07, ALL_BITS = 07777 };
+
+static mode_t umask_of_process(void)
+{
+    mode_t mask = umask(0);
+
+    umask(mask);
+    return mask;
+}
+
+/* Directories under `mode`, group bits and all, at the moment when they appear: who comes at that
+ * moment must not be refused. */
+static int make_dir_exactly(const char *path, mode_t mode)
+{
+    mode_t mask = umask(0);
+    int result = mkdir(path, mode & 0777);
+    int number = errno;
+
+    umask(mask);
+    errno = number;
+    return result;
+}
+
+/* What `mode` and the group should be, and are not yet, of something that is our own and new. */
+static void settle(int fd, mode_t mode, gid_t group)
+{
+    mode_t fallback = umask_of_process();
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || st.st_uid != geteuid())
+        return;
+    /* Another group than the root's gets no more than the umask gives to any. */
+    if (st.st_gid != group && fchown(fd, (uid_t)-1, group) != 0)
+        mode &= ~(mode_t)S_ISGID & ~(fallback & GROUP_BITS);
+    if ((st.st_mode & ALL_BITS) != mode)
+        (void)!fchmod(fd, mode);
+}
+
+static void settle_dir(const char *path, mode_t mode, gid_t group)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    settle(fd, mode, group);
+    close(fd);
+}
+
+/* The same, and the group that the kernel gave it. */
+static void settle_mode(const char *path, mode_t mode)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0)
+        settle_dir(path, mode, st.st_gid);
+}
+
+/* The directory that holds `path`; NULL without memory, caller frees. */
+static char *parent_of(const char *path)
+{
+    size_t len = strlen(path);
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    while (len > 0 && path[len - 1] != '/')
+        len--;
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    return len == 0 ? strdup(".") : strndup(path, len);
+}
+
+bool newfile_is_in_group_folder(const char *path)
+{
+    char *parent = parent_of(path);
+    struct stat st;
+    bool result = parent != NULL && stat(parent, &st) == 0 && (st.st_mode & S_ISGID) != 0;
+
+    free(parent);
+    return result;
+}
+
+int newfile_make_root(const char *root, bool is_private, struct err *e)
+{
+    char *parent = parent_of(root);
+    struct stat st;
+    int result = -1;
+
+    if (stat(root, &st) == 0 && S_ISDIR(st.st_mode)) {
+        result = 0;
+        goto out;
+    }
+    if (parent == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        goto out;
+    }
+    if (fs_make_dirs(parent, e) != 0 || stat(parent, &st) != 0)
+        goto out;
+    bool is_shared = !is_private && (st.st_mode & S_ISGID) != 0;
+    mode_t mode = is_private ? 0700 : is_shared ? 02770 : 0777 & ~umask_of_process();
+    if (make_dir_exactly(root, mode) == 0) {
+        if (is_private || is_shared)
+            settle_dir(root, mode, is_private ? getegid() : st.st_gid);
+        result = 0;
+    } else {
+        result = fs_make_dirs(root, e); /* content with what another has made, else the error */
+    }
+out:
+    free(parent);
+    return result;
+}
+
+int newfile_make_dir(const char *path, mode_t mode, struct err *e)
+{
+    if (make_dir_exactly(path, mode) == 0)
+        settle_mode(path, mode);
+    else if (errno != EEXIST)
+        return err_errno(e, ERR_FAILED, errno, "cannot create directory %s", path);
+    return 0;
+}
+
+static mode_t dir_mode(const struct stat *root)
+{
+    mode_t rest = 0777 & ~umask_of_process() & root->st_mode;
+
+    return 0700 | (root->st_mode & (S_ISGID | GROUP_BITS)) | (rest & OTHER_BITS);
+}
+
+int newfile_make_parents(const char *root, const char *path, struct err *e)
+{
+    size_t len = strlen(root), end = len;
+    struct buf part = {0};
+    struct stat st;
+    int result = 0;
+
+    if (strncmp(path, root, len) != 0 || stat(root, &st) != 0)
+        return fs_make_parents(path, e);
+    for (;;) {
+        end += strspn(path + end, "/");
+        end += strcspn(path + end, "/");
+        if (path[end] == '\0')
+            break;
+        buf_clear(&part);
+        buf_append(&part, path, end);
+        const char *dir = buf_cstr(&part);
+        if (buf_check(&part, e) != 0) {
+            result = -1;
+            break;
+        }
+        if (make_dir_exactly(dir, dir_mode(&st)) == 0) {
+            settle_dir(dir, dir_mode(&st), st.st_gid);
+        } else if (fs_make_dirs(dir, e) != 0) { /* is it there already? */
+            result = -1;
+            break;
+        }
+    }
+    buf_free(&part);
+    return result;
+}
+
+void newfile_adopt(const char *root, int fd)
+{
+    struct stat above, st;
+
+    if (root == NULL || stat(root, &above) != 0 || fstat(fd, &st) != 0)
+        return;
+    settle(fd, (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & 0666) |
+                   (st.st_mode & above.st_mode & OTHER_BITS & 0666),
+           above.st_gid);
+}

@@ -1,0 +1,34 @@
+/*
+ * Modes of what is created in a place that several people may share (PROTOCOL.md §1): the place's
+ * root decides, not the umask of whoever comes first. What exists is never changed.
+ */
+#ifndef BASE_NEWFILE_H
+#define BASE_NEWFILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/*
+ * Creates the directory `root` if there is none, and its missing parents (0777 & ~umask): 0700 when
+ * it is private, else 2770 in a setgid directory whatever the umask, else 0777 & ~umask.
+ */
+int newfile_make_root(const char *root, bool is_private, struct err *e);
+
+/* Creates one directory with exactly this mode, if there is none of this name. */
+int newfile_make_dir(const char *path, mode_t mode, struct err *e);
+
+/* Creates the missing directories of a file's path below `root`, which exists: with the root's
+ * group and its group bits, and for others no more than the root and the umask allow. */
+int newfile_make_parents(const char *root, const char *path, struct err *e);
+
+/* Gives a file that was just created below `root` the root's group and its group bits without x,
+ * for others no more than before and than the root allows. Best effort: some file systems have no
+ * modes. Does nothing when root is NULL. */
+void newfile_adopt(const char *root, int fd);
+
+/* True when the directory that holds `path` is setgid: its files are its group's. */
+bool newfile_is_in_group_folder(const char *path);
+
+#endif

@@ -90,6 +90,8 @@ static const char load_help[] =
     "      --files-from F         read more URIs from F (- is standard input), one\n"
     "                             per line; what `link` prints will do\n"
     "      --jobs N               get N files at the same time (default: 4)\n"
+    "      --max-size BYTES       download no more than that (default: what the zone\n"
+    "                             or the bucket says, else 5000000000)\n"
     RESOURCE_HELP
     "      --no-request           do not ask any resource\n";
 
@@ -172,8 +174,8 @@ const struct cmd cmd_table[] = {
     {"request", cmd_request, "URI [--resource URL|NAME] [--timeout SEC] [--wait] [--json]",
      "ask a resource to put a file into the zone", request_help},
     {"load", cmd_load,
-     "URI... [-o FILE | -d DIR] [--files-from FILE|-] [--jobs N] [--resource URL|NAME] "
-     "[--no-request]",
+     "URI... [-o FILE | -d DIR] [--files-from FILE|-] [--jobs N] [--max-size BYTES] "
+     "[--resource URL|NAME] [--no-request]",
      "print where files are, getting first what is not here", load_help},
     {"cat", cmd_cat, "URI [--start N] [--end M] [--resource URL|NAME]",
      "write a file, or a part of it, to standard output", cat_help},

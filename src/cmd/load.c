@@ -81,6 +81,7 @@ int cmd_load(int argc, char **argv)
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
         {.name = "resource", .value = &fetch.resource},
         {.name = "no-request", .flag = &fetch.no_request},
+        {.name = "max-size", .number = &fetch.max_bytes, .min = 1, .max = INT64_MAX},
         {0},
     };
     struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
@@ -105,6 +106,7 @@ int cmd_load(int argc, char **argv)
     list.count = args.operand_count;
     list.resource = fetch.resource;
     list.jobs = (unsigned)jobs;
+    list.max_bytes = fetch.max_bytes;
     list.no_request = fetch.no_request;
     list.is_quiet = args.is_quiet;
     list.is_bare = !is_list;

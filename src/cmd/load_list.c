@@ -300,8 +300,7 @@ static void take_result(struct load_list *l, size_t index, const struct json *me
     fail_entry(l, entry, &e);
 }
 
-static void take_progress(struct load_list *l, struct load_entry *entry,
-                          const struct json *message)
+static void take_progress(struct load_list *l, struct load_entry *entry, const struct json *message)
 {
     int64_t bytes = 0, size = -1;
 
@@ -379,6 +378,7 @@ static int open_pool(struct load_list *l, struct err *e)
     l->job = (struct load_job){.name = l->options->name,
                                .entries = l->entries,
                                .resource = l->options->resource,
+                               .max_bytes = l->options->max_bytes,
                                .no_request = l->options->no_request,
                                .is_quiet = l->options->is_quiet};
     l->pool = pool_new(&pool, e);

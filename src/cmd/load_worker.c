@@ -79,6 +79,7 @@ static void get_entry(struct worker *w, size_t index, char **known_at)
                                        .to_file = entry->to_file,
                                        .known_at = *known_at,
                                        .is_in_folder = true,
+                                       .max_bytes = w->job->max_bytes,
                                        .no_request = w->job->no_request,
                                        .is_quiet = w->job->is_quiet};
     struct err e = w->why;

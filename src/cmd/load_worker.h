@@ -16,7 +16,7 @@ enum { LOAD_WORKER_REPORT_MS = 100 };
 
 /* One URI of the call. */
 struct load_entry {
-    char *text; /* as given */
+    char *text;             /* as given */
     struct kachery_uri uri; /* borrows from text */
     char *to_file;          /* NULL: the local store */
     size_t twin;            /* an earlier entry whose result is this one's too, or LOAD_NONE */
@@ -39,6 +39,7 @@ struct load_job {
     const char *name; /* of the command */
     struct load_entry *entries;
     const char *resource; /* or NULL */
+    int64_t max_bytes;    /* of each; as in struct remote_fetch */
     bool no_request, is_quiet;
 };
 

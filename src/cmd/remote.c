@@ -161,6 +161,7 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
         .is_in_folder = fetch->is_in_folder,
         .known_at = fetch->known_at,
         .keeps_copy = fetch->keeps_copy,
+        .max_bytes = fetch->max_bytes,
         .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),
         .on_progress = show_phase,
         .on_temporary = guard_temporary,

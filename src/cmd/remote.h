@@ -51,6 +51,7 @@ void remote_set_hooks(struct remote *remote, struct remote_hooks hooks);
 struct remote_fetch {
     struct kachery_uri uri;
     const char *resource, *to_file, *known_at; /* as in struct fetch_options */
+    int64_t max_bytes; /* the same */
     bool is_in_folder, keeps_copy, no_request, is_quiet;
 };
 

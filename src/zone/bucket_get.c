@@ -76,7 +76,7 @@ static int begin_part(struct getting *get, const struct http_head *head, struct 
     if (etag.len > 0 && get->etag.len > 0 && !str_equal(etag, buf_str(&get->etag)))
         return other_object(get, "a part of another object", e);
     get->is_continued = true;
-    return 0;
+    return part_announce(get->part, total, e);
 }
 
 /* The head is here, and the body begins. */
@@ -89,7 +89,12 @@ static int begin(struct getting *get, const struct http_head *head, struct err *
     buf_clear(&get->etag);
     buf_put(&get->etag, strong_etag(head));
     get->is_continued = false;
-    return get->part->bytes > 0 ? part_restart(get->part, e) : 0;
+    if (part_announce(get->part, head->framing == HTTP_BODY_LENGTH ? head->content_length : -1,
+                      e) != 0)
+        return -1;
+    if (get->part->bytes > 0 && part_restart(get->part, e) != 0)
+        return -1;
+    return get->part->options.size < 0 ? part_check_room(get->part, e) : 0;
 }
 
 static int take(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
@@ -313,8 +318,7 @@ static int check(const struct part *part, struct err *e)
                    (long long)part->bytes, hash);
 }
 
-int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *part,
-               struct err *e)
+int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *part, struct err *e)
 {
     struct getting get = {
         .gateway = g, .part = part, .furthest = part->bytes, .is_continued = part->bytes > 0};

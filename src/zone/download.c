@@ -37,6 +37,7 @@ static struct part_options part_for(const struct download_options *options, cons
                                  .hash = options->hash,
                                  .shown = shown,
                                  .size = options->file == NULL ? -1 : options->file->size,
+                                 .max_bytes = options->max_bytes,
                                  .on_temporary = on_temporary,
                                  .on_bytes = on_bytes,
                                  .ctx = (void *)(uintptr_t)options};
@@ -168,10 +169,10 @@ static int copy(const struct part_options *options, int fd, const char *from, st
         result = copy_bytes(fd, from, &part, e);
         if (result != 0 || part_is_right(&part, hash))
             break;
-        result = is_continued ? part_restart(&part, e)
-                              : err_set(e, ERR_CHANGED,
-                                        "%s: wrong content: %lld bytes with the SHA-1 %s", from,
-                                        (long long)part.bytes, hash);
+        result = is_continued
+                     ? part_restart(&part, e)
+                     : err_set(e, ERR_CHANGED, "%s: wrong content: %lld bytes with the SHA-1 %s",
+                               from, (long long)part.bytes, hash);
         part.is_spoilt = result != 0;
     }
     if (result == 0)
@@ -196,6 +197,7 @@ int download_copy(const struct download_options *options, const char *from, cons
     struct part_options part_options = part_for(options, final, path);
     int fd = -1, result = -1;
 
+    part_options.max_bytes = INT64_MAX; /* it is here already, however large */
     if (final == NULL)
         return -1;
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);

@@ -12,6 +12,7 @@ struct download_options {
     const char *hash;
     struct gateway_file *file; /* found answer: URL, size */
     bool replaces_links;       /* a symbolic link at the path is replaced, not followed */
+    int64_t max_bytes;         /* as in struct part_options */
     void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL; size -1: unknown */
     /* Told the name of a file that no later run can use, then NULL: for signal handlers. May be
      * NULL. */

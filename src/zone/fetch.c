@@ -63,6 +63,7 @@ static struct download_options options_of(struct fetch *fetch, struct gateway_fi
     return (struct download_options){.hash = fetch->options->uri->hash,
                                      .file = file,
                                      .replaces_links = fetch->options->is_in_folder,
+                                     .max_bytes = fetch->options->max_bytes,
                                      .on_progress = on_bytes,
                                      .on_temporary = on_temporary,
                                      .ctx = fetch};

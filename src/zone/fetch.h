@@ -22,6 +22,7 @@ struct fetch_options {
     const struct kachery_uri *uri;
     const char *resource; /* URL or name; NULL: KACHERY_RESOURCE_URL */
     bool no_request;      /* do not ask any resource */
+    int64_t max_bytes;    /* of a download; as in struct part_options */
     const char *to_file;  /* NULL: into the local store */
     /* The user named only the folder of to_file: a symbolic link there is replaced, not followed,
      * and a file that is the right one already is kept. */

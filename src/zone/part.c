@@ -142,15 +142,28 @@ static bool read_all(struct part *p)
     return n == 0;
 }
 
+int part_announce(struct part *p, int64_t bytes, struct err *e)
+{
+    int64_t size = p->options.size >= 0 ? p->options.size : bytes, max = p->options.max_bytes;
+
+    p->expected = size;
+    p->limit = size >= 0 ? size : max > 0 ? max : PART_MAX_BYTES;
+    if (max == 0 || size <= max)
+        return 0;
+    return err_set(e, ERR_TOO_LARGE, "%lld bytes are more than the limit (--max-size) of %lld",
+                   (long long)size, (long long)max);
+}
+
 int part_open(struct part *p, const struct part_options *options, struct err *e)
 {
     struct stat st;
 
     *p = (struct part){.options = *options, .fd = -1};
+    if (part_announce(p, -1, e) != 0)
+        return -1;
     if (open_new(p, false, e) != 0)
         return -1;
-    if (fstat(p->fd, &st) != 0 || (options->size >= 0 && st.st_size > options->size) ||
-        !read_all(p))
+    if (fstat(p->fd, &st) != 0 || st.st_size > p->limit || !read_all(p))
         return part_restart(p, e);
     if (p->bytes == 0)
         tell_temporary(p, buf_cstr(&p->path));
@@ -181,7 +194,7 @@ int part_restart(struct part *p, struct err *e)
 
 int part_check_room(struct part *p, struct err *e)
 {
-    int64_t size = p->options.size;
+    int64_t size = p->expected;
     int error = 0;
 
     if (size <= p->bytes)
@@ -208,13 +221,22 @@ static void write_out(struct part *p)
     p->written_out = p->bytes;
 }
 
+static int refuse_more(struct part *p, struct err *e)
+{
+    if (p->options.size >= 0)
+        return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
+                       (long long)p->options.size);
+    p->is_spoilt = true;
+    return err_set(e, ERR_TOO_LARGE,
+                   "more than %lld bytes, and nobody said how many there are (--max-size BYTES "
+                   "allows more)",
+                   (long long)p->limit);
+}
+
 int part_add(struct part *p, struct str chunk, struct err *e)
 {
-    int64_t size = p->options.size;
-
-    if (size >= 0 && (int64_t)chunk.len > size - p->bytes)
-        return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
-                       (long long)size);
+    if ((int64_t)chunk.len > p->limit - p->bytes)
+        return refuse_more(p, e);
     if (fs_write_all(p->fd, chunk, p->options.shown, e) != 0) {
         p->is_spoilt = true;
         return -1;

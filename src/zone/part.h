@@ -15,12 +15,16 @@
 #include "base/sha1.h"
 #include "base/str.h"
 
+/* Of a file whose size nobody names: what deployed zones take (PROTOCOL.md §3). */
+#define PART_MAX_BYTES INT64_C(5000000000)
+
 struct part_options {
     const char *final; /* the path in the end; its folder exists */
     const char *hash;
     const char *shown; /* for messages: what is written */
     int64_t size;      /* -1: not known */
     const char *root;  /* of the store that it is for, or NULL: see newfile.h */
+    int64_t max_bytes; /* what the user allows; 0: any size that is known, else PART_MAX_BYTES */
     /* Told the name of a file that is worth nothing, then NULL: for signal handlers. May be NULL.
      */
     void (*on_temporary)(void *ctx, const char *temporary);
@@ -35,7 +39,9 @@ struct part {
     bool is_kept;   /* has the stable name, and our lock */
     bool is_spoilt; /* not to be kept after all */
     struct sha1 sha1;
-    int64_t bytes; /* in the file, all of them hashed */
+    int64_t bytes;    /* in the file, all of them hashed */
+    int64_t expected; /* the size, or what part_announce heard; -1: nobody says */
+    int64_t limit;    /* no more than that */
     int64_t written_out;
 };
 
@@ -49,7 +55,12 @@ int part_restart(struct part *p, struct err *e);
 /* A full disk is told before the transfer where the file system can tell. */
 int part_check_room(struct part *p, struct err *e);
 
-/* ERR_CHANGED when there are more bytes than there should be. */
+/* The sender says that there are so many in all (-1: it does not). Sizes that were not known are
+ * taken over. ERR_TOO_LARGE when the user does not want so many. */
+int part_announce(struct part *p, int64_t bytes, struct err *e);
+
+/* ERR_CHANGED when there are more bytes than there should be, ERR_TOO_LARGE when nobody said how
+ * many there are and it is enough. */
 int part_add(struct part *p, struct str chunk, struct err *e);
 
 /* True when the bytes have the hash; `found` is what they have. */

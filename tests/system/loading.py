@@ -47,7 +47,7 @@ class Target:
 
     def load(self, check=0, patience=None, options=(), **env):
         env = {**self.user, **env, **({"KACHERY_RESOURCE_TEST_PATIENCE": patience + ",lost_ms=0"} if patience else {})}
-        return run(*self.command, *options, env=env, cwd=self.here, check=check)
+        return run(*self.command, *map(str, options), env=env, cwd=self.here, check=check)
 
     def is_right(self):
         return files_below(self.folder) == [self.final] and self.final.read_bytes() == DATA

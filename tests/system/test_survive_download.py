@@ -188,6 +188,86 @@ def test_an_object_that_became_shorter_is_got_anew(zone, target, bucket):
     assert target.is_right() and asked(bucket) == [(0, False), (HALF, True), (0, False)]
 
 
+# ---- nobody says how much it is ----
+
+async def endless(line, framing="until close", data=DATA):
+    """More and more, as long as somebody takes it; line.bucket.sent notes it."""
+    head = {"until close": "Connection: close", "chunked": "Transfer-Encoding: chunked"}[framing]
+    await line.send(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode())
+    for _ in range(4000):
+        await line.send(b"%x\r\n%s\r\n" % (len(data), data) if framing == "chunked" else data)
+        line.bucket.sent.append(len(data))
+    await line.close()
+
+
+def without_size(zone, **more):
+    """findFile does not tell the size, however often it is asked."""
+    plain = zone._findFile
+    zone._findFile = lambda payload: (200, {**{k: v for k, v in plain(payload)[1].items() if k != "size"}, **more})
+
+
+@pytest.mark.parametrize("framing", ["until close", "chunked"])
+@pytest.mark.parametrize("size", [None, len(DATA)])
+def test_a_bucket_that_sends_for_ever(zone, target, bucket, framing, size):
+    """By findFile's size when there is one, else by --max-size; what came is of no use."""
+    bucket.always = lambda line: endless(line, framing)
+    if size is None:
+        without_size(zone)
+    done = target.load(check=1, options=["--max-size", 3 * len(DATA) // 2])
+    assert (f"more than the {len(DATA)} bytes that it should have" if size else
+            f"more than {3 * len(DATA) // 2} bytes, and nobody said how many there are (--max-size BYTES allows more)") in text(done.stderr)
+    assert sum(bucket.sent) < 40 * len(DATA) and files_below(target.folder) == []
+
+
+@pytest.mark.parametrize("framing", ["length", "until close", "chunked"])
+def test_what_nobody_gave_a_size(zone, target, bucket, framing):
+    async def answer(line):
+        head = {"length": f"Content-Length: {len(DATA)}", "until close": "Connection: close", "chunked": "Transfer-Encoding: chunked"}[framing]
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(DATA), DATA) if framing == "chunked" else DATA
+        await line.send(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
+        await line.close()
+    bucket.always = answer
+    without_size(zone)
+    target.load(options=["--max-size", len(DATA)])
+    assert target.is_right()
+
+
+@pytest.mark.parametrize("who", ["findFile", "Content-Length"])
+def test_a_file_that_is_larger_than_the_user_wants(zone, target, bucket, who):
+    """Refused before the first byte is kept."""
+    if who == "Content-Length":
+        without_size(zone)
+    done = target.load(check=1, options=["--max-size", len(DATA) - 1])
+    assert f"{len(DATA)} bytes are more than the limit (--max-size) of {len(DATA) - 1}" in text(done.stderr)
+    assert files_below(target.folder) == [] and len(bucket.gets) == (0 if who == "findFile" else 1)
+    target.load(options=["--max-size", len(DATA)])
+    assert target.is_right()
+
+
+def test_the_limit_is_for_each_of_several(zone, user, bucket, tmp_path):
+    uris = [f"sha1://{HASH}", f"sha1://{HASH}?label=other"]
+    done = run("load", *uris, "-d", tmp_path / "new", "--max-size", str(len(DATA) - 1), env=user, check=1)
+    assert text(done.stderr).count(f"{len(DATA)} bytes are more than the limit (--max-size) of {len(DATA) - 1}") == 2
+    run("load", *uris, "-d", tmp_path / "new", "--max-size", str(len(DATA)), env=user, check=0)
+    assert (tmp_path / "new" / "other").read_bytes() == DATA
+
+
+def test_a_length_that_no_disk_has(zone, target, bucket):
+    """Told before the transfer, also where only the bucket names it."""
+    async def huge(line):
+        await line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n" + DATA)
+    bucket.always = huge
+    without_size(zone)
+    done = target.load(check=1)
+    assert "no room for 9000000000000000000 bytes" in text(done.stderr) and len(bucket.gets) == 1
+    assert files_below(target.folder) == []
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1k", "", "9223372036854775808"])
+def test_a_limit_that_is_none(user, value):
+    assert b"max-size" in run("load", f"sha1://{HASH}", "--max-size", value, env=user, check=2).stderr
+
+
 def test_an_empty_object_where_there_was_one(zone, target, bucket):
     bucket.acts = [cut, lambda line: line.say(200)]
     done = target.load(check=1)

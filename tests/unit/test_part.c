@@ -140,6 +140,38 @@ static void too_much_is_refused(void **state)
     expect_file(stable, "hel");
 }
 
+static void limits(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t size, max, announced, limit; /* -1: refused */
+    } cases[] = {
+        {"of the zone", 5, 0, 9, 5},
+        {"of the bucket", -1, 0, 9, 9},
+        {"a large one of the bucket", -1, 0, 6000000000, 6000000000},
+        {"of nobody", -1, 0, -1, 5000000000},
+        {"of the user", -1, 7, -1, 7},
+        {"of the user, larger", -1, 6000000000, -1, 6000000000},
+        {"of the zone, below the user's", 5, 7, -1, 5},
+        {"of the bucket, above the user's", -1, 7, 9, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct part_options options = usual;
+        struct part p;
+        struct err e = {0};
+        options.size = cases[i].size;
+        options.max_bytes = cases[i].max;
+        assert_int_equal(part_open(&p, &options, &e), 0);
+        int result = part_announce(&p, cases[i].announced, &e);
+        unit_true(cases[i].name, result == (cases[i].limit < 0 ? -1 : 0));
+        unit_true(cases[i].name, result != 0 || p.limit == cases[i].limit);
+        unit_true(cases[i].name, result == 0 || e.code == ERR_TOO_LARGE);
+        part_close(&p);
+    }
+}
+
 static void only_one_at_a_time(void **state)
 {
     struct part first, second, third;
@@ -241,6 +273,7 @@ int main(void)
         IN_FOLDER(goes_on),
         IN_FOLDER(what_is_worth_nothing_goes),
         IN_FOLDER(too_much_is_refused),
+        IN_FOLDER(limits),
         IN_FOLDER(only_one_at_a_time),
         IN_FOLDER(restart_takes_a_new_file),
         IN_FOLDER(a_folder_that_is_not_there),

@@ -108,10 +108,13 @@ static const char info_help[] =
     "      --json                 the gateway's answer, without the signed URL\n";
 
 static const char register_help[] =
-    "Prints a link to be opened in a browser, waits until the client is registered,\n"
-    "and prints the client ID. Keys that are there are kept.\n\n"
+    "Registers this user's keys with the zone, at once where a hub of this program\n"
+    "lets everybody (--open-registration). Elsewhere prints a link to be opened in a\n"
+    "browser and waits until that is done. Prints the client ID. Keys that are there\n"
+    "are kept.\n\n"
     "      --label L              what to call this client (default: the host's name)\n"
-    "      --no-wait              do not wait\n";
+    "      --no-wait              do not wait\n\n"
+    "Exit status: 1 when the gateway refuses, with what it says.\n";
 
 #define LISTEN_HELP                                                                                \
     "      --listen HOST:PORT     where to listen (port 0: any free one); else all\n"              \
@@ -124,8 +127,8 @@ static const char register_help[] =
     "      --zone NAME            the zone's name (default: default)\n"                            \
     "      --public-url URL       how clients reach this server (default: the Host\n"              \
     "                             that they use)\n"                                                \
-    "      --open-registration    whoever opens a registration link is registered,\n"              \
-    "                             and may upload: for loopback and trusted networks\n"
+    "      --open-registration    who has a registration link may register by it, and\n"           \
+    "                             upload: for loopback and trusted networks\n"
 #define TRUSTED_HELP                                                                               \
     "      --trusted-proxy A      address (ADDRESS/BITS; several with commas) of a\n"              \
     "                             reverse proxy in front of this server: what it\n"                \

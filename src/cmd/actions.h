@@ -59,11 +59,14 @@ enum info_form {
  * INFO_JSON prints its answer. */
 int info_run(const char *name, const struct kachery_uri *uri, enum info_form form, struct err *e);
 
-/* register, in two parts. The first makes keys where there are none; *client is then found, or
- * *link is what a user must open. The second asks until the client is found; somebody's Enter at
- * `input` (-1: none), or its end, makes it ask at once and for the last time. Caller deinits. */
+/* register, in two parts. The first makes keys where there are none, and registers them if the
+ * gateway can be asked for that; *client is then found, or *link is what a user must open. After an
+ * error, *link is for later, if it is not empty: register_tell_refused writes it to standard error.
+ * The second asks until the client is found; somebody's Enter at `input` (-1: none), or its end,
+ * makes it ask at once and for the last time. Caller deinits. */
 int register_begin(struct remote *remote, struct str label, struct gateway_client *client,
                    struct buf *link, struct err *e);
+void register_tell_refused(struct str link);
 int register_wait(struct remote *remote, int input, struct gateway_client *client, struct err *e);
 
 /* The host's name, as the deployed clients do; what is no UTF-8 cannot be a label. */

@@ -244,6 +244,8 @@ static int initialize(struct remote *remote, struct gateway_client *client, stru
         fflush(stdout);
         result = register_wait(remote, STDIN_FILENO, client, e);
     }
+    if (result != 0)
+        register_tell_refused(buf_str(&link));
     if (result == 0 && !client->is_found)
         result = err_set(e, ERR_FAILED, "the client is not registered with the zone \"%s\" of %s",
                          remote->gateway.zone, remote->gateway.shown);

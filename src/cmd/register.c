@@ -1,51 +1,43 @@
-/* register: create the client's keys, print the registration link, wait until it was used. */
+/* register: create the client's keys, use the registration link or print it and wait until it was
+ * used. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "proto/extensions.h"
 
 enum {
     POLL_FIRST_MS = 1000, /* growing by as much each time up to */
     POLL_MAX_MS = 5000,
-    VISIT_TIMEOUT_MS = 30000,
     MAX_LABEL_BYTES = 200 /* a gateway refuses more, which only the browser would tell */
 };
-
-/* A gateway with --open-registration registers whoever opens the link: open it once ourselves. For
- * any other gateway that is a page that nobody looks at. The status, 0 without an answer. */
-static int visit(struct remote *remote, struct str link)
-{
-    struct http_call_options options = {.method = STR("GET"),
-                                        .url = link,
-                                        .deadline_ms = clock_now_ms() + VISIT_TIMEOUT_MS};
-    struct http_call *call = http_client_perform(remote->http, &options, NULL, NULL);
-    int status = call == NULL ? 0 : http_call_head(call)->status;
-
-    http_call_free(call);
-    return status;
-}
-
-/* The link may be of no use to anybody: another zone, closed registration. */
-static void warn_of_refusal(const struct remote *remote, int status)
-{
-    struct err e;
-
-    err_set(&e, ERR_REFUSED, "zone \"%s\": %s answered the link below with %d %s",
-            remote->gateway.zone, remote->gateway.shown, status, http_head_reason(status));
-    cmd_warn(remote->name, &e);
-}
 
 static int ask(struct remote *remote, struct gateway_client *client, struct err *e)
 {
     gateway_client_deinit(client);
     return gateway_client_info(&remote->gateway, remote->gateway.identity.client_id, client, e);
+}
+
+/* By its link, at a gateway that can be asked for it: as a user does with the page's button. */
+static int use_link(struct remote *remote, struct buf *link, struct gateway_client *client,
+                    struct err *e)
+{
+    int status;
+
+    if (gateway_register(&remote->gateway, buf_str(link), &status, e) == 0)
+        return ask(remote, client, e);
+    err_wrap(e, "zone \"%s\"", remote->gateway.zone);
+    if (e->code == ERR_NOT_FOUND)
+        e->code = ERR_FAILED; /* it is no file that was looked for */
+    if (status != 403 && status != 421)
+        buf_clear(link);
+    return -1;
 }
 
 int register_begin(struct remote *remote, struct str label, struct gateway_client *client,
@@ -58,12 +50,22 @@ int register_begin(struct remote *remote, struct str label, struct gateway_clien
         return 0;
     if (gateway_put_register_url(&remote->gateway, label, link, e) != 0)
         return -1;
-    int status = visit(remote, buf_str(link));
-    if (ask(remote, client, e) != 0)
-        return -1;
-    if (!client->is_found && status >= 400)
-        warn_of_refusal(remote, status);
-    return 0;
+    if (gateway_has_announced(&remote->gateway, EXTENSIONS_REGISTER))
+        return use_link(remote, link, client, e);
+    if (gateway_check_zone(&remote->gateway, e) == 0)
+        return 0;
+    buf_clear(link);
+    return -1;
+}
+
+void register_tell_refused(struct str link)
+{
+    if (link.len > 0)
+        fprintf(stderr,
+                "When it is possible, run this again, or open in a browser:\n\n%.*s\n\n"
+                "or, on a host without one:\n\n"
+                "curl -X POST -H '" EXTENSIONS_REGISTER_HEADER ": 1' '%.*s'\n\n",
+                STR_ARG(link), STR_ARG(link));
 }
 
 /* True when a line, or the end, came from `input`; what is read of it is dropped. */
@@ -140,6 +142,8 @@ static int run(struct remote *remote, struct str label, bool no_wait, bool is_qu
             fprintf(stderr, "Waiting until it is registered (Ctrl-C ends the waiting only).\n");
         result = register_wait(remote, -1, &client, e);
     }
+    if (result != 0)
+        register_tell_refused(buf_str(&link));
     if (result == 0 && client.is_found && !is_quiet)
         tell_client(&client);
     gateway_client_deinit(&client);

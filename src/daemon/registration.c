@@ -1,7 +1,6 @@
 #include "daemon/registration.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -9,26 +8,22 @@
 #include "store/store.h"
 #include "zone/gateway.h"
 
-enum { MAX_DOUBLINGS = 4, MAX_HOST = 256 };
+enum { MAX_DOUBLINGS = 4 };
 
-/* In the child. *link is set when the client is not registered. */
-static int ask(struct gateway *g, const char *key_dir, struct buf *link, struct err *e)
+/* In the child. */
+static int ask(struct gateway *g, const char *key_dir, bool *is_found, struct err *e)
 {
     struct gateway_client client = {0};
-    char host[MAX_HOST] = {0};
 
     if (identity_load(&g->identity, key_dir, e) != 0 ||
         gateway_client_info(g, g->identity.client_id, &client, e) != 0)
         return -1;
-    bool is_found = client.is_found;
+    *is_found = client.is_found;
     gateway_client_deinit(&client);
-    if (is_found)
-        return 0;
-    gethostname(host, sizeof host - 1);
-    return gateway_put_register_url(g, str_of(host), link, e);
+    return *is_found ? 0 : gateway_check_zone(g, e);
 }
 
-static void send_answer(int fd, const struct gateway *g, int result, struct str link,
+static void send_answer(int fd, const struct gateway *g, int result, bool is_found,
                         const struct err *e)
 {
     struct buf out = {0}, clock = {0};
@@ -38,8 +33,8 @@ static void send_answer(int fd, const struct gateway *g, int result, struct str 
     json_put_str(&out, "clock", buf_str(&clock));
     if (result != 0)
         json_put_str(&out, "failed", str_of(e->msg));
-    else if (link.len > 0)
-        json_put_str(&out, "link", link);
+    else
+        json_put_bool(&out, "found", is_found);
     json_close(&out, '}');
     frame_send(fd, buf_str(&out), -1, NULL);
     buf_free(&out);
@@ -52,7 +47,7 @@ static int run(int fd, void *ctx)
     struct http_client *http = http_client_new();
     struct gateway g = {0};
     struct store store = {0};
-    struct buf link = {0};
+    bool is_found = false;
     struct err e = {0};
     int result = http == NULL ? err_set(&e, ERR_FAILED, "out of memory") : 0;
 
@@ -61,9 +56,8 @@ static int run(int fd, void *ctx)
     if (result == 0)
         result = gateway_init(&g, http, r->config->values[CONFIG_ZONE], &e);
     if (result == 0)
-        result = ask(&g, store.key_dir, &link, &e);
-    send_answer(fd, &g, result, buf_str(&link), &e);
-    buf_free(&link);
+        result = ask(&g, store.key_dir, &is_found, &e);
+    send_answer(fd, &g, result, is_found, &e);
     gateway_deinit(&g);
     store_deinit(&store);
     http_client_free(http);
@@ -100,6 +94,7 @@ static void take_answer(struct registration *r, const struct json *answer)
 {
     struct str text;
     struct err what = {0};
+    bool is_found;
 
     if (json_str(json_get(answer, "clock"), &text) && text.len > 0)
         log_line(LOG_WARN, "%.*s", STR_ARG(text));
@@ -107,11 +102,13 @@ static void take_answer(struct registration *r, const struct json *answer)
         err_set(&what, ERR_FAILED, "cannot tell whether this client is registered: %.*s",
                 STR_ARG(text));
         log_once(r, &what);
-    } else if (json_str(json_get(answer, "link"), &text)) {
-        err_set(&what, ERR_FAILED, "this client is not registered: uploads will be refused "
-                "until you have opened the link that follows and logged in there");
+    } else if (json_bool(json_get(answer, "found"), &is_found) && !is_found) {
+        /* Not the link: its signature is for the owner of the keys, logs are for more people. */
         if (r->state != REGISTRATION_MISSING)
-            log_line(LOG_WARN, "%s: %.*s", what.msg, STR_ARG(text));
+            log_line(LOG_WARN,
+                     "this client is not registered in zone %s: uploads will be refused until "
+                     "`kachery-resource register` has been run here, with the same environment",
+                     r->config->values[CONFIG_ZONE]);
         r->state = REGISTRATION_MISSING;
     } else {
         log_line(LOG_INFO, "this client is registered in zone %s",

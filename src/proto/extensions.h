@@ -15,6 +15,7 @@
 
 /* A registration link may be POSTed, with the header Kachery-Register: 1. */
 #define EXTENSIONS_REGISTER "register"
+#define EXTENSIONS_REGISTER_HEADER "Kachery-Register"
 
 /* Replaces *names by those that the head announces ("" when it announces none). False when the
  * head has no such header; *names is then as it was. */

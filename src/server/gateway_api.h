@@ -1,17 +1,18 @@
 /*
  * The zone gateway's HTTP side, in a process that may wait for the disk:
- *     POST /api/gateway, GET /registerClient/<id>, GET /client/<id>
+ *     POST /api/gateway; the pages of client_pages.h
  */
 #ifndef SERVER_GATEWAY_API_H
 #define SERVER_GATEWAY_API_H
 
+#include "server/client_pages.h"
 #include "server/http_server.h"
 #include "server/site.h"
 
 #define GATEWAY_API_MAX_FILE_BYTES INT64_C(5000000000) /* as the deployed gateway */
 
 enum {
-    GATEWAY_API_ROUTES = 4,
+    GATEWAY_API_ROUTES = 2 + CLIENT_PAGES_ROUTES,
     GATEWAY_API_MAX_CHECKED_BYTES = 256 << 20 /* of an object that is hashed during a call */
 };
 

@@ -13,13 +13,37 @@ void html_put(struct buf *out, struct str text)
     }
 }
 
-void html_put_page(struct buf *out, struct str title, struct str paragraph)
+void html_open(struct buf *out, struct str title)
 {
     buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>");
     html_put(out, title);
     buf_puts(out, "</title>\n</head>\n<body>\n<h1>");
     html_put(out, title);
-    buf_puts(out, "</h1>\n<p>");
-    html_put(out, paragraph);
-    buf_puts(out, "</p>\n</body>\n</html>\n");
+    buf_puts(out, "</h1>\n");
+}
+
+void html_put_paragraph(struct buf *out, struct str text)
+{
+    buf_puts(out, "<p>");
+    html_put(out, text);
+    buf_puts(out, "</p>\n");
+}
+
+void html_put_lines(struct buf *out, struct str text)
+{
+    buf_puts(out, "<pre>");
+    html_put(out, text);
+    buf_puts(out, "</pre>\n");
+}
+
+void html_close(struct buf *out)
+{
+    buf_puts(out, "</body>\n</html>\n");
+}
+
+void html_put_page(struct buf *out, struct str title, struct str paragraph)
+{
+    html_open(out, title);
+    html_put_paragraph(out, paragraph);
+    html_close(out);
 }

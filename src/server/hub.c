@@ -21,7 +21,7 @@
 #include "server/origin.h"
 #include "server/proxy.h"
 
-enum { HUB_MAX_ROUTES = 16, DRAIN_LOOK_MS = 20 };
+enum { HUB_MAX_ROUTES = 32, DRAIN_LOOK_MS = 20 };
 
 struct hub {
     struct loop *loop;

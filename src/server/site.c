@@ -83,12 +83,17 @@ static int make_data_dir(const char *dir, struct err *e)
     return newfile_make_root(dir, !newfile_is_in_group_folder(dir), e);
 }
 
-int site_open_settings(const struct site *site, const struct site_zone *zone, struct err *e)
+/* With --open-registration whoever registers may also upload: the site's own zone gets settings
+ * that say so, unless it has some. Only here, at the start: no request makes a zone public. */
+static int open_own_settings(const struct site *site, struct err *e)
 {
+    const struct site_zone own = site_own_zone(site);
     struct buf path = {0};
     int result = 0;
 
-    site_put_path(site, zone, STR("settings/authorizationSettings.yaml"), &path);
+    if (!site->is_open)
+        return 0;
+    site_put_path(site, &own, STR("settings/authorizationSettings.yaml"), &path);
     leftover_clean(buf_cstr(&path));
     if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
         result = fs_make_parents(buf_cstr(&path), e) != 0
@@ -96,14 +101,6 @@ int site_open_settings(const struct site *site, const struct site_zone *zone, st
                      : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE, e);
     buf_free(&path);
     return result;
-}
-
-/* The settings of the zone that is there from the start. */
-static int open_own_settings(const struct site *site, struct err *e)
-{
-    const struct site_zone own = site_own_zone(site);
-
-    return site->is_open ? site_open_settings(site, &own, e) : 0;
 }
 
 static char *without_slash(const char *url)
@@ -256,16 +253,41 @@ static bool is_host(struct str host)
     return host.len > 0 && host.len <= MAX_HOST_BYTES;
 }
 
-void site_put_base_url(const struct site *site, const struct str *host, struct buf *out)
+/* What a front says of its own connection to the client is believed as Host is: the answer only
+ * goes to who said it. */
+static const char *scheme_of(const struct http_head *head)
 {
+    const struct str *proto = http_head_get(head, "X-Forwarded-Proto");
+
+    return proto != NULL && str_equal_nocase(*proto, STR("https")) ? "https://" : "http://";
+}
+
+void site_put_base_url(const struct site *site, const struct http_head *head, struct buf *out)
+{
+    const struct str *host = http_head_get(head, "Host");
+
     if (site->public_url != NULL) {
         buf_puts(out, site->public_url);
     } else if (host != NULL && is_host(*host)) {
-        buf_puts(out, "http://");
+        buf_puts(out, scheme_of(head));
         buf_put(out, *host);
     } else {
         buf_puts(out, site->listen_url);
     }
+}
+
+void site_put_public_error(const struct site *site, const struct err *e, struct buf *out)
+{
+    size_t len = strlen(site->dir);
+    const char *text = e->msg, *found;
+
+    while ((found = strstr(text, site->dir)) != NULL) {
+        buf_append(out, text, (size_t)(found - text));
+        text = found + len + (found[len] == '/');
+        if (found[len] != '/')
+            buf_puts(out, "the data directory");
+    }
+    buf_puts(out, text);
 }
 
 int site_lock(const struct site *site, int *fd, struct err *e)

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "proto/http_head.h"
 #include "server/signed_url.h"
 
 struct json;
@@ -55,10 +56,6 @@ struct site_zone site_own_zone(const struct site *site);
 /* True when a zone may have this directory: parts that are neither empty nor begin with a dot. */
 bool site_is_directory(struct str directory);
 
-/* With --open-registration whoever registers may also upload: settings that say so, unless the zone
- * has some. */
-int site_open_settings(const struct site *site, const struct site_zone *zone, struct err *e);
-
 /* Appends <dir>/[<directory>/]<name>: the path of a file of the zone. */
 void site_put_path(const struct site *site, const struct site_zone *zone, struct str name,
                    struct buf *out);
@@ -70,8 +67,11 @@ void site_put_object_path(const struct site *site, struct str object_key, struct
 /* True when `key` is one that site_put_object_key makes; *hash is then its last part. */
 bool site_is_object_key(struct str key, struct str *hash);
 
-/* Appends http://host:port as seen by a client that sent this Host (NULL: none). */
-void site_put_base_url(const struct site *site, const struct str *host, struct buf *out);
+/* Appends the public URL, else http(s)://host:port as seen by the client that sent this head. */
+void site_put_base_url(const struct site *site, const struct http_head *head, struct buf *out);
+
+/* Appends an error's text without the data directory's path: fit for strangers. */
+void site_put_public_error(const struct site *site, const struct err *e, struct buf *out);
 
 /* Waits for the site's lock; close(2) on *fd gives it back. */
 int site_lock(const struct site *site, int *fd, struct err *e);

@@ -206,68 +206,6 @@ static void put_client(struct buf *out, const struct zone_record *client)
     json_close(out, '}');
 }
 
-static bool has_string(const struct json *list, struct str value)
-{
-    struct str item;
-
-    for (const struct json *v = json_first(list); v != NULL; v = json_next(v))
-        if (json_str(v, &item) && str_equal(item, value))
-            return true;
-    return false;
-}
-
-static bool is_list(const struct json *value)
-{
-    return value != NULL && json_type(value) == JSON_ARRAY;
-}
-
-/* The user's file with the client added; what else is in it stays. */
-static void put_user(struct buf *out, const struct json *user, struct str client_id)
-{
-    const struct json *ids = json_get(user, "clientIds");
-
-    json_open(out, '{');
-    json_open_member(out, "clientIds", '[');
-    for (const struct json *v = is_list(ids) ? json_first(ids) : NULL; v != NULL; v = json_next(v))
-        json_put_value(out, NULL, v);
-    if (!is_list(ids) || !has_string(ids, client_id))
-        json_put_str(out, NULL, client_id);
-    json_close(out, ']');
-    if (json_get(user, "resourceNames") == NULL) {
-        json_open_member(out, "resourceNames", '[');
-        json_close(out, ']');
-    }
-    for (const struct json *v = user == NULL ? NULL : json_first(user); v != NULL; v = json_next(v))
-        if (!str_equal(json_key(v), STR("clientIds"))) {
-            struct buf key = {0};
-            buf_put(&key, json_key(v));
-            json_put_value(out, buf_cstr(&key), v);
-            buf_free(&key);
-        }
-    json_close(out, '}');
-}
-
-static int add_to_user(const struct site *site, const struct site_zone *zone,
-                       const struct zone_record *client, struct err *e)
-{
-    struct buf relative = {0}, path = {0}, text = {0};
-    struct json *user = NULL;
-    int result;
-
-    buf_printf(&relative, "users/%.*s", STR_ARG(client->owner));
-    site_put_path(site, zone, buf_str(&relative), &path);
-    result = read_json(buf_cstr(&path), ZONE_FILES_MAX_USER_BYTES, &user, e);
-    if (result == 0 || e->code == ERR_NOT_FOUND) {
-        put_user(&text, user, client->name);
-        result = write_file(buf_cstr(&path), &text, e);
-    }
-    json_free(user);
-    buf_free(&relative);
-    buf_free(&path);
-    buf_free(&text);
-    return result;
-}
-
 static int add_locked(const struct site *site, const struct site_zone *zone,
                       const struct zone_record *client, struct err *e)
 {
@@ -277,13 +215,8 @@ static int add_locked(const struct site *site, const struct site_zone *zone,
     buf_printf(&relative, "clients/%.*s", STR_ARG(client->name));
     site_put_path(site, zone, buf_str(&relative), &path);
     if (access(buf_cstr(&path), F_OK) != 0) {
-        /* The owner's list first: a client that is there is complete. */
         put_client(&text, client);
-        result = site->is_open ? site_open_settings(site, zone, e) : 0;
-        if (result == 0)
-            result = add_to_user(site, zone, client, e);
-        if (result == 0)
-            result = write_file(buf_cstr(&path), &text, e);
+        result = write_file(buf_cstr(&path), &text, e);
     }
     buf_free(&relative);
     buf_free(&path);

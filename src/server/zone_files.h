@@ -1,4 +1,4 @@
-/* The small files of zones: the zones themselves, registered clients, resources, users, settings
+/* The small files of zones: the zones themselves, registered clients, resources, settings
  * (PROTOCOL.md §3). What a deployed gateway wrote is read, and the reverse. */
 #ifndef SERVER_ZONE_FILES_H
 #define SERVER_ZONE_FILES_H
@@ -9,7 +9,6 @@
 
 enum {
     ZONE_FILES_MAX_BYTES = 65536,
-    ZONE_FILES_MAX_USER_BYTES = 1 << 20,
     ZONE_FILES_MAX_DIRECTORY_BYTES = 512
 };
 
@@ -44,8 +43,8 @@ void zone_files_record_deinit(struct zone_record *record);
 int zone_files_authorization(const struct site *site, const struct site_zone *zone,
                              struct authorization *out, struct err *e);
 
-/* Registers a client and adds it to its owner's list; one that is registered stays as it is. Where
- * registration is open, a zone without settings gets open ones. */
+/* Registers a client; one that is registered stays as it is. Nothing else is written: clients/<id>
+ * is all that the zone knows of it, so that there is no number of clients at which it ends. */
 int zone_files_add_client(const struct site *site, const struct site_zone *zone,
                           const struct zone_record *client, struct err *e);
 

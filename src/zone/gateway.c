@@ -255,6 +255,33 @@ static struct json *ask(struct gateway *g, struct gateway_payload payload, struc
     return answer;
 }
 
+int gateway_check_zone(struct gateway *g, struct err *e)
+{
+    static const char nothing[] = "0000000000000000000000000000000000000000";
+    const struct gateway_payload payload = {.type = "findFile", .hash = nothing, .size = -1};
+    struct err why = {0};
+    struct json *answer = ask(g, payload, &why);
+
+    json_free(answer);
+    if (answer != NULL || why.code != ERR_REFUSED ||
+        gateway_message_is_about_client(str_of(why.msg)))
+        return 0;
+    return err_set(e, ERR_REFUSED, "zone \"%s\": %s", g->zone, why.msg);
+}
+
+/* As ask(), but a refusal for want of registration is looked into: of a zone that it does not have
+ * a gateway may say so too. */
+static struct json *ask_as_client(struct gateway *g, struct gateway_payload payload, struct err *e)
+{
+    struct json *answer = ask(g, payload, e);
+    struct err zone;
+
+    if (answer == NULL && e->code == ERR_REFUSED && strstr(e->msg, "not registered") != NULL &&
+        gateway_check_zone(g, &zone) != 0)
+        *e = zone;
+    return answer;
+}
+
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "findFile", .hash = hash, .size = -1};
@@ -272,7 +299,7 @@ int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
                             struct gateway_upload *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "initiateFileUpload", .hash = hash, .size = size};
-    struct json *answer = ask(g, payload, e);
+    struct json *answer = ask_as_client(g, payload, e);
     int result;
 
     if (answer == NULL)
@@ -287,7 +314,7 @@ int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
 {
     struct gateway_payload payload = {
         .type = "finalizeFileUpload", .hash = hash, .size = size, .object_key = object_key};
-    struct json *answer = ask(g, payload, e);
+    struct json *answer = ask_as_client(g, payload, e);
 
     if (answer == NULL)
         return -1;
@@ -323,6 +350,8 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
     json_free(answer);
     if (result == 0)
         return 0;
+    if (why.code == ERR_NOT_FOUND && gateway_check_zone(g, e) != 0)
+        return -1;
     if (why.code == ERR_NOT_FOUND)
         err_set(e, why.code, "the zone \"%s\" has no resource \"%s\"", g->zone, name);
     else
@@ -343,4 +372,27 @@ int gateway_put_register_url(struct gateway *g, struct str label, struct buf *ou
     result = buf_check(&encoded, e) == 0 ? buf_check(out, e) : -1;
     buf_free(&encoded);
     return result;
+}
+
+int gateway_register(struct gateway *g, struct str link, int *status, struct err *e)
+{
+    const struct http_header header = {STR(EXTENSIONS_REGISTER_HEADER), STR("1")};
+    const struct http_call_options options = {
+        .method = STR("POST"),
+        .url = link,
+        .headers = &header,
+        .header_count = 1,
+        .max_answer_bytes = GATEWAY_MAX_ANSWER_BYTES,
+        .deadline_ms = clock_now_ms() + g->patience.call_ms,
+    };
+    struct http_call *call = retry_call(g->http, &options, &g->watch, NULL, e);
+    int result = -1;
+
+    *status = call == NULL ? 0 : http_call_head(call)->status;
+    if (*status == 200)
+        result = 0;
+    else if (call != NULL)
+        refuse(call, e);
+    http_call_free(call);
+    return result == 0 || call == NULL ? result : wrap(g, e);
 }

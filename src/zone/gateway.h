@@ -85,4 +85,12 @@ void gateway_put_clock(const struct gateway *g, struct buf *out);
 /* Appends the link that a user opens to register this client. */
 int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e);
 
+/* Registers this client by that link; only with a gateway that announced EXTENSIONS_REGISTER. An
+ * error says what its page says; *status is its status, 0 without an answer. */
+int gateway_register(struct gateway *g, struct str link, int *status, struct err *e);
+
+/* Both find…Info and "not registered" can come of a zone that the gateway does not have: -1 with
+ * ERR_REFUSED that says so, 0 when it has the zone or when that cannot be told. */
+int gateway_check_zone(struct gateway *g, struct err *e);
+
 #endif

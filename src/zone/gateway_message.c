@@ -238,6 +238,27 @@ int gateway_message_read_resource(const struct json *answer, char **proxy_url, s
     return 0;
 }
 
+bool gateway_message_is_about_client(struct str reason)
+{
+    static const char *const words[] = {"not registered", "authorized", "No verified client",
+                                        "Invalid signature"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (memmem(reason.p, reason.len, words[i], strlen(words[i])) != NULL)
+            return true;
+    return false;
+}
+
+/* The deployed words name what users of the Python tools have; and what a zone is called where. */
+static const char *advice_for(struct str reason)
+{
+    if (memmem(reason.p, reason.len, "kachery-cloud-init", 18) != NULL)
+        return " (here: kachery-resource register)";
+    if (str_starts_with(reason, STR("Zone not found:")))
+        return " (see KACHERY_ZONE; for share, kacheryZone in its config)";
+    return "";
+}
+
 /* Appends the first line of a text answer, fit for a message; nothing of an HTML page. */
 static void put_reason(struct buf *out, struct str text)
 {
@@ -250,6 +271,7 @@ static void put_reason(struct buf *out, struct str text)
     if (text.len == 0 || text.p[0] == '<' || text.p[0] == '{' || !str_is_utf8(text))
         return;
     fs_put_printable(out, str_cut(text, GATEWAY_MAX_REASON_BYTES));
+    buf_puts(out, advice_for(text));
 }
 
 int gateway_message_refusal(int status, struct str text, struct err *e)

@@ -59,6 +59,10 @@ int gateway_message_refusal(int status, struct str text, struct err *e);
 /* True when it is a gateway that refuses in this way, not something before it. */
 bool gateway_message_is_refusal(int status, struct str text);
 
+/* True when a refusal's reason is about who asks (its registration, rights or signature): then the
+ * gateway has the zone. */
+bool gateway_message_is_about_client(struct str reason);
+
 /* The clock difference to take over from a `Date` header (ms since the epoch, -1: none), or 0 when
  * it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms);

@@ -85,7 +85,7 @@ def test_register_says_that_its_link_is_refused(tmp_path, processes):
     """Instead of waiting for a registration that cannot come without a word."""
     hub = processes(Server("gateway", "--data", str(tmp_path / "zone"), "--open-registration"))
     env = clean_environment(HOME=tmp_path, KACHERY_GATEWAY_URL=hub.url)
-    done = run("register", "--no-wait", env={**env, "KACHERY_ZONE": "elsewhere"}, check=0)
+    done = run("register", "--no-wait", env={**env, "KACHERY_ZONE": "elsewhere"}, check=1)
     assert 'zone "elsewhere"' in text(done.stderr) and "404 Not Found" in text(done.stderr)
     done = run("register", "--label", "x" * 201, env=env, check=2)
     assert "at most 200 bytes" in text(done.stderr)

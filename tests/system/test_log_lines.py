@@ -52,7 +52,8 @@ def test_forged_lines(tmp_path, processes, text):
     signature = client.sign({"type": "addClient"})
     label = urllib.parse.quote(text)
     status, _, _ = harness.http(
-        "GET", f"{hub.url}/registerClient/{client.client_id}?signature={signature}&zone=default&label={label}")
+        "POST", f"{hub.url}/registerClient/{client.client_id}?signature={signature}&zone=default&label={label}",
+        headers={"Kachery-Register": "1"})
     assert status == 200
     client.post({"payload": {"type": text, "timestamp": 1}})
     client.call("getResourceInfo", resourceName=text)
@@ -66,6 +67,7 @@ def test_forged_lines(tmp_path, processes, text):
     for line in hub.lines["err"]:
         assert LINE.match(line), line
         assert not line.startswith(FORGED)
+        assert signature not in line
 
 
 BURST, MORE = 1000, 600

@@ -278,14 +278,15 @@ def test_an_unreachable_gateway_is_told_and_the_daemon_goes_on(desk):
     assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
 
 
-def test_an_unregistered_client_is_told_with_its_link(desk):
+def test_an_unregistered_client_is_told_what_to_run(desk):
     client, registered = desk.zone.clients.popitem()
     daemon = desk.share(intervals="registration_ms=20")
     line = daemon.wait_line("not registered")
-    assert f"{desk.zone.url}/registerClient/{client}?signature=" in line
+    assert "in zone default" in line and "`kachery-resource register`" in line
     assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
     desk.zone.clients[client] = registered
     daemon.wait_line("is registered in zone default")
+    assert "signature=" not in daemon.text() and "registerClient" not in daemon.text()
 
 
 # ---- TLS ----

@@ -9,7 +9,7 @@ from harness import VECTORS, run, sha1
 from zone_double import ABSENT, DATA, files_below, folder_of, text, written
 
 
-def test_register_makes_keys_visits_the_link_and_prints_the_id(zone, store):
+def test_register_makes_keys_uses_the_link_and_prints_the_id(zone, store):
     folder, env = store
     zone.opens_registration = True
     done = run("register", "--label", "Lab Ä/1 &x", env={**env, "KACHERY_GATEWAY_URL": zone.url + "/"}, check=0)

@@ -6,7 +6,7 @@ import harness
 import pytest
 from gateway_client import GatewayClient
 from harness import run, sha1
-from test_gateway import DATA, OPEN, SIGNATURES, USER, Zone, new_client, register_url
+from test_gateway import DATA, OPEN, SIGNATURES, USER, Zone, new_client, registered
 
 LAB = {"zone": "lab", "ownerId": "github|somebody", "bucketName": "default", "directory": "zones/lab"}
 CLIENT = SIGNATURES["clientId"]
@@ -185,25 +185,24 @@ def test_open_registration_writes_what_a_deployed_gateway_reads(tmp_path, proces
     before = tree(at)
     client = new_client(at, tmp_path / "new")
     client.zone = name
-    assert harness.http("GET", register_url(at, client, zone=name))[0] == 200
+    assert registered(at, client, zone=name)[0] == 200
     after = tree(at)
     assert {n: after[n] for n in before} == before, "settings of others' making stay, too"
     assert is_client(json.loads(after[f"{directory}clients/{client.client_id}"]))
-    assert json.loads(after[f"{directory}users/local"]) == {"clientIds": [client.client_id], "resourceNames": []}
-    settings = f"{directory}settings/authorizationSettings.yaml"
-    if name != "lab":
-        assert after[settings].decode() == "allowPublicUpload: true\nallowPublicDownload: true\nauthorizedUsers: []\n"
-    assert set(after) - set(before) <= {f"{directory}clients/{client.client_id}", f"{directory}users/local", settings}
+    assert before["settings/authorizationSettings.yaml"].decode() == \
+        "allowPublicUpload: true\nallowPublicDownload: true\nauthorizedUsers: []\n"
+    assert set(after) - set(before) == {f"{directory}clients/{client.client_id}"}
     status, answer = client.call("initiateFileUpload", size=1, hashAlg="sha1", hash="0" * 40)
-    assert (status, answer if name == "lab" else None) == \
-        ((500, "Error: User local is not authorized.") if name == "lab" else (200, None))
-    assert harness.http("GET", register_url(at, client, zone="none"))[0] == 404
+    assert (status, answer if name != "default" else None) == \
+        ((500, "Error: User local is not authorized.") if name != "default" else (200, None))
+    assert registered(at, client, zone="none")[0] == 404
 
 
 def test_commands_in_another_zone(tmp_path, processes):
     """register, store and load of one user in a zone of a hub that has several."""
     at = Zone(tmp_path, processes, "--open-registration", settings=USER)
     deployed(at)
+    at.write("zones/old/settings/authorizationSettings.yaml", OPEN)
     path = tmp_path / "file"
     path.write_bytes(DATA)
     env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store", KACHERY_ZONE="old",

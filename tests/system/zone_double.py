@@ -53,7 +53,8 @@ class ZoneDouble:
         self.generation = 2       # of the resource proxy
         self.is_silent_proxy = self.is_silent_gateway = False  # takes requests and never answers
         self.is_anonymous = False  # requests without signature are expected
-        self.opens_registration = False
+        self.opens_registration = False  # announces that links may be POSTed, and registers by them
+        self.refusal = None       # (status, text) of such a POST instead
         self.bucket_url = None    # another server's, for PUT and GET
         self.tickets = None       # an iterator: what it gives is added to each signed URL
         self.resource_uploads = {}  # hash: bytes that appear when a resource says completed
@@ -66,6 +67,7 @@ class ZoneDouble:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/api/gateway", self._gateway)
         app.router.add_get("/registerClient/{client}", self._visit)
+        app.router.add_post("/registerClient/{client}", self._register)
         app.router.add_put("/bucket/{key:.*}", self._put)
         app.router.add_get("/bucket/{key:.*}", self._get)
         app.router.add_post("/r/{name}", self._proxy)
@@ -83,7 +85,8 @@ class ZoneDouble:
             self.problems.append(what)
 
     def date(self):
-        return {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(self.now()))}
+        more = {"Kachery-Extensions": "something, register"} if self.opens_registration or self.refusal else {}
+        return {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(self.now())), **more}
 
     @staticmethod
     def respond(status, body, headers=None):
@@ -166,13 +169,21 @@ class ZoneDouble:
                                             "timestampCreated": 1, "proxyUrl": url}} if url else answer
 
     async def _visit(self, request):
+        self.expect(False, "the link is for a browser: a GET of it does nothing")
+        return web.Response(text="<html>a page</html>", content_type="text/html")
+
+    async def _register(self, request):
         client = request.match_info["client"]
         self.visits.append(dict(request.query))
+        self.expect(self.opens_registration or self.refusal, "a POST of the link, which was not announced")
+        self.expect(request.headers.get("Kachery-Register") == "1", "Kachery-Register")
+        self.expect(await request.read() == b"", "a body")
         self.expect(signature_is_right(client, {"type": "addClient"}, request.query["signature"]), "addClient")
-        if self.opens_registration:
-            self.clients[client] = {"clientId": client, "ownerId": "local", "timestampCreated": 1,
-                                    "label": request.query["label"]}
-        return web.Response(text="<html>a page</html>", content_type="text/html")
+        if self.refusal:
+            return self.respond(*self.refusal)
+        self.clients[client] = {"clientId": client, "ownerId": "local", "timestampCreated": 1,
+                                "label": request.query["label"]}
+        return web.Response(text="registered")
 
     # ---- bucket ----
 

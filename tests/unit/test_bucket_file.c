@@ -257,7 +257,7 @@ static void test_keys(void **state)
 }
 
 static const struct host_case {
-    const char *name, *host, *url;
+    const char *name, *host, *url, *proto;
 } host_cases[] = {
     {"name", "hub.example:8080", "http://hub.example:8080"},
     {"v6", "[::1]:80", "http://[::1]:80"},
@@ -266,6 +266,9 @@ static const struct host_case {
     {"path", "evil/x", "http://listen:1"},
     {"user", "a@b", "http://listen:1"},
     {"query", "a?b", "http://listen:1"},
+    {"behind TLS", "hub.example", "https://hub.example", "HTTPS"},
+    {"behind a front without", "hub.example", "http://hub.example", "http"},
+    {"no scheme", "hub.example", "http://hub.example", "javascript"},
 };
 
 static void test_base_url(void **state)
@@ -273,12 +276,30 @@ static void test_base_url(void **state)
     (void)state;
     site.listen_url = strdup("http://listen:1");
     for (size_t i = 0; i < UNIT_COUNT(host_cases); i++) {
-        struct str host = str_of(host_cases[i].host);
+        const struct host_case *c = &host_cases[i];
+        struct http_head head = {.headers = {{STR("Host"), str_of(c->host)},
+                                             {STR("X-Forwarded-Proto"), str_of(c->proto)}}};
         struct buf url = {0};
-        site_put_base_url(&site, host_cases[i].host == NULL ? NULL : &host, &url);
+        head.header_count = c->host == NULL ? 0 : c->proto == NULL ? 1 : 2;
+        site_put_base_url(&site, &head, &url);
         unit_equal(host_cases[i].name, buf_cstr(&url), host_cases[i].url);
         buf_free(&url);
     }
+}
+
+/* Strangers are not told where the data lies. */
+static void test_public_error(void **state)
+{
+    struct buf want = {0}, got = {0};
+    struct err e;
+
+    (void)state;
+    err_set(&e, ERR_FAILED, "cannot open %s/clients/x: %s, %sother", site.dir, site.dir, site.dir);
+    site_put_public_error(&site, &e, &got);
+    buf_puts(&want, "cannot open clients/x: the data directory, the data directoryother");
+    unit_equal("path", buf_cstr(&got), buf_cstr(&want));
+    buf_free(&got);
+    buf_free(&want);
 }
 
 static void test_key_is_kept(void **state)
@@ -349,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_base_url, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_public_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_key_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_that_start_at_once, set_up, tear_down),
     };

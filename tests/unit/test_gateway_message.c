@@ -319,7 +319,10 @@ static const struct {
     enum err_code code;
 } refusals[] = {
     {"reason", 500, "Error: Client not registered. Use kachery-cloud-init to register.",
-     "Client not registered. Use kachery-cloud-init to register.", ERR_REFUSED},
+     "Client not registered. Use kachery-cloud-init to register. (here: kachery-resource register)",
+     ERR_REFUSED},
+    {"zone", 500, "Error: Zone not found: x",
+     "Zone not found: x (see KACHERY_ZONE; for share, kacheryZone in its config)", ERR_REFUSED},
     {"recorded", 500, "Error: Error getting metadata for object: null",
      "Error getting metadata for object: null", ERR_REFUSED},
     {"echo of the request", 400, "Invalid request: {\"payload\":{},\"signature\":\"ab\"}",

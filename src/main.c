@@ -15,7 +15,14 @@ static const char add_files_help[] =
     "                             paths; links to directories are not followed, and\n"
     "                             links to files only if they are yours, root's, of\n"
     "                             the file's owner, or lead to a file in the tree\n"
+    "      --exclude GLOB         leave out what matches; may be given several times.\n"
+    "                             *.tmp: files and directories of such a name at any\n"
+    "                             depth; raw/*.tmp, /raw: such a path below the\n"
+    "                             directory (/raw: or whole path); cache/: only\n"
+    "                             directories. * and ? stop at /, ** does not; [a-z]\n"
+    "                             and \\ as in a shell. What is left out is not read\n"
     "      --label L              add ?label=L to the URIs\n"
+    "      --label-names          add each file's name as label\n"
     "      --files-from F         read more paths from F (- is standard input), one\n"
     "                             per line (Windows line ends are taken off)\n"
     "  -0, --null                 these are separated by NUL, not by newlines, and\n"
@@ -164,10 +171,12 @@ const struct cmd cmd_table[] = {
     {"share", cmd_share, "[--config FILE] [--log FILE] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
     {"link", cmd_link,
-     "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
+     "PATH... [-r] [--exclude GLOB]... [--label L | --label-names] [--files-from FILE|-] [-0] "
+     "[--jobs N] [--json]",
      "put files into the local store by reference: they stay in place", add_files_help},
     {"store-local", cmd_store_local,
-     "PATH... [-r] [--label L] [--files-from FILE|-] [-0] [--jobs N] [--json]",
+     "PATH... [-r] [--exclude GLOB]... [--label L | --label-names] [--files-from FILE|-] [-0] "
+     "[--jobs N] [--json]",
      "put files into the local store by copy", add_files_help},
     {"ls", cmd_ls, "[--json]", "list the local store", ls_help},
     {"verify", cmd_verify, "[URI...] [--json]",

@@ -20,6 +20,7 @@ struct add_files {
     struct sources_options sources;
     enum batch_work work;
     const char *label; /* NULL: none */
+    bool is_labelled_by_name; /* each by its file's base name */
     unsigned jobs;     /* 0: one per core */
     enum uri_list_form form;
     bool is_quiet;

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/glob.h"
 #include "cmd/actions.h"
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
+#include "cmd/label.h"
 #include "proc/pool.h"
 #include "proto/kachery_uri.h"
 
@@ -19,7 +21,8 @@ struct run {
     struct uri_list list;
     struct sources *sources, *ahead;
     struct str label;
-    struct buf uri;
+    bool is_labelled_by_name;
+    struct buf uri, name;
 };
 
 static enum batch_run_step next_file(void *owner, struct batch_item *item)
@@ -67,7 +70,12 @@ static void tell(void *owner, struct batch_item *item)
         return;
     }
     buf_clear(&run->uri);
-    kachery_uri_put(&run->uri, item->hash, run->label);
+    buf_clear(&run->name);
+    if (run->is_labelled_by_name)
+        label_put_base_name(&run->name, item->path);
+    kachery_uri_put(&run->uri, item->hash,
+                    run->is_labelled_by_name ? buf_str(&run->name) : run->label);
+    run->uri.failed |= run->name.failed;
     if (buf_cstr(&run->uri), buf_check(&run->uri, &e) != 0)
         uri_list_fail(&run->list, item->path, &e);
     else
@@ -112,7 +120,8 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
 int add_files_run(const struct add_files *what)
 {
     struct run run = {.list = {.name = what->name, .form = what->form},
-                      .label = str_of(what->label)};
+                      .label = str_of(what->label),
+                      .is_labelled_by_name = what->is_labelled_by_name};
     struct batch_run batch = {.what = what->work == BATCH_LINK ? "linking" : "storing",
                               .is_quiet = what->is_quiet,
                               .work = what->work,
@@ -129,18 +138,37 @@ int add_files_run(const struct add_files *what)
     }
     status = run_batch(what->name, &run, &batch, &what->sources);
     buf_free(&run.uri);
+    buf_free(&run.name);
     return status;
+}
+
+/* What cmd_parse cannot see. */
+static int check(const struct add_files *what, const struct cmd_args *args, struct err *e)
+{
+    const struct sources_options *sources = &what->sources;
+
+    if (args->operand_count == 0 && sources->list == NULL)
+        return err_set(e, ERR_USAGE, "no file given: want PATH... or --files-from");
+    if (what->label != NULL && what->is_labelled_by_name)
+        return err_set(e, ERR_USAGE, "want --label or --label-names, not both");
+    for (size_t i = 0; i < sources->excluded_count; i++)
+        if (glob_check(sources->excluded[i], e) != 0)
+            return err_wrap(e, "--exclude");
+    return 0;
 }
 
 int add_files_command(const char *name, enum batch_work work, int argc, char **argv)
 {
     struct add_files what = {.name = name, .work = work};
     struct sources_options *sources = &what.sources;
+    struct cmd_values excluded = {0};
     bool is_json = false;
     int64_t jobs = 0;
     const struct cmd_option options[] = {
         {.name = "recursive", .letter = 'r', .flag = &sources->is_recursive},
+        {.name = "exclude", .values = &excluded},
         {.name = "label", .value = &what.label},
+        {.name = "label-names", .flag = &what.is_labelled_by_name},
         {.name = "files-from", .value = &sources->list},
         {.name = "null", .letter = '0', .flag = &sources->is_nul_separated},
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
@@ -152,16 +180,17 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
 
     int status = cmd_parse(name, argc, argv, &args);
     if (status >= 0)
-        return status;
-    if (args.operand_count == 0 && sources->list == NULL) {
-        err_set(&e, ERR_USAGE, "no file given: want PATH... or --files-from");
-        return cmd_fail(name, &e);
-    }
+        goto out;
     sources->for_trees = "-r";
     sources->paths = args.operands;
     sources->path_count = args.operand_count;
+    sources->excluded = excluded.items;
+    sources->excluded_count = excluded.count;
     what.jobs = (unsigned)jobs;
     what.form = is_json ? URI_LIST_JSON : URI_LIST_PATHS;
     what.is_quiet = args.is_quiet;
-    return add_files_run(&what);
+    status = check(&what, &args, &e) != 0 ? cmd_fail(name, &e) : add_files_run(&what);
+out:
+    free(excluded.items);
+    return status;
 }

@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
+#include "cmd/label.h"
 #include "store/hash.h"
 
 /* As cmd_parse, for exactly one argument. */
@@ -22,23 +23,13 @@ static int parse(int argc, char **argv, const struct cmd_option *options, const 
 
 /* ---- store, store-local, link ---- */
 
-/* Appends the label: the one that was given, else the file's base name. A label is UTF-8, so
- * whatever of a name is not becomes U+FFFD: it is for people to read, no file is found by it. */
+/* Appends the label: the one that was given, else the file's base name. */
 static void put_label(struct buf *out, const char *given, const char *path)
 {
-    struct str name = str_of(given);
-
-    if (name.len > 0) {
-        buf_put(out, name);
-        return;
-    }
-    for (name = str_of(path); str_find(name, '/') < name.len;)
-        name = str_slice(name, str_find(name, '/') + 1, name.len);
-    while (name.len > 0) {
-        size_t n = str_utf8_sequence(name);
-        buf_put(out, n == 0 ? STR("\xef\xbf\xbd") : str_slice(name, 0, n));
-        name = str_slice(name, n == 0 ? 1 : n, name.len);
-    }
+    if (given != NULL && given[0] != '\0')
+        buf_puts(out, given);
+    else
+        label_put_base_name(out, path);
 }
 
 int cloud_store(int argc, char **argv)

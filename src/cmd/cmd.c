@@ -57,7 +57,8 @@ static void print_usage(FILE *out, const char *name)
     int indent = fprintf(out, "usage: %s%s", program(name), name), column = indent;
 
     while (rest.len > 0) {
-        size_t end = rest.p[0] == '[' ? str_find(rest, ']') + 1 : str_find(rest, ' ');
+        size_t bracket = rest.p[0] == '[' ? str_find(rest, ']') : 0;
+        size_t end = bracket + str_find(str_slice(rest, bracket, rest.len), ' ');
         struct str word = str_slice(rest, 0, end);
         if (column + 1 + (int)word.len > MAX_COLUMNS)
             column = fprintf(out, "\n%*s", indent, "") - 1;
@@ -126,10 +127,26 @@ static bool read_seconds(struct str text, int64_t max, int64_t *ms)
     return *ms <= max * 1000;
 }
 
+static int add_value(const char *name, struct cmd_values *values, const char *value)
+{
+    const char **items = realloc(values->items, (values->count + 1) * sizeof *items);
+    struct err e;
+
+    if (items == NULL) {
+        err_set(&e, ERR_FAILED, "out of memory");
+        return cmd_fail(name, &e);
+    }
+    values->items = items;
+    values->items[values->count++] = value;
+    return -1;
+}
+
 static int store_value(const char *name, const struct cmd_option *o, const char *value)
 {
     uint64_t number;
 
+    if (o->values != NULL)
+        return add_value(name, o->values, value);
     if (o->value != NULL) {
         *o->value = value;
         return -1;

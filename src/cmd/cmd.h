@@ -33,12 +33,19 @@ extern const struct cmd cmd_table[];
  * all have, and whatever goes wrong, but for wrong usage, gives CMD_FAILED. */
 extern const struct cmd cmd_cloud_table[];
 
+/* The values of an option that may stand several times. */
+struct cmd_values {
+    const char **items; /* borrowed from argv; the array is freed by the caller */
+    size_t count;
+};
+
 /* One option: long name without "--", optional letter, and where its value goes. */
 struct cmd_option {
     const char *name;
     char letter;        /* 0: none */
     bool *flag;         /* an option without value; or: */
     const char **value; /* borrowed from argv */
+    struct cmd_values *values; /* likewise, all of them */
     int64_t *number;    /* a whole number of at least `min` and at most `max` */
     int64_t *ms;        /* seconds, perhaps with decimals, of at most `max` seconds */
     int64_t min, max;

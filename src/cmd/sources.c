@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/glob.h"
 #include "base/oddity.h"
 #include "base/str.h"
 #include "base/text_lines.h"
@@ -21,6 +22,7 @@ struct sources {
     size_t next_path;
     struct tree *tree; /* of the directory in hand */
     struct follow follow; /* of the path in hand */
+    struct buf whole;     /* a path of the tree, made absolute */
     struct buf path;
     struct text_lines list;
 };
@@ -50,6 +52,7 @@ void sources_close(struct sources *s)
     text_lines_close(&s->list);
     tree_close(s->tree);
     buf_free(&s->path);
+    buf_free(&s->whole);
     free(s);
 }
 
@@ -76,23 +79,74 @@ static int look_up(const struct follow *follow, const char *path, struct stat *s
     return 0;
 }
 
+/* tree_options.takes: s->path names the tree's root. */
+static bool takes(void *owner, const char *path, bool is_directory)
+{
+    struct sources *s = owner;
+
+    for (size_t i = 0; i < s->options.excluded_count; i++) {
+        const char *pattern = s->options.excluded[i];
+        if (glob_excludes(pattern, path, is_directory))
+            return false;
+        if (pattern[0] != '/')
+            continue;
+        buf_clear(&s->whole);
+        buf_printf(&s->whole, "%s/%s", buf_cstr(&s->path), path);
+        const char *whole = buf_cstr(&s->whole);
+        if (glob_excludes(pattern, whole + strspn(whole, "/"), is_directory))
+            return false;
+    }
+    return true;
+}
+
+/* What the user named in these words is left out too; but "." and ".." are no names. */
+static bool is_left_out(const struct sources *s, const char *text, bool is_directory)
+{
+    const bool is_absolute = text[0] == '/';
+    struct buf name = {0};
+    bool is_out = false;
+
+    while (strncmp(text, "./", 2) == 0 || text[0] == '/')
+        text += text[0] == '/' ? 1 : 2;
+    buf_puts(&name, text);
+    while (name.len > 0 && name.data[name.len - 1] == '/')
+        name.len--;
+    const char *plain = buf_cstr(&name), *slash = strrchr(plain, '/');
+    const char *base = slash == NULL ? plain : slash + 1;
+    bool is_name = !name.failed && base[0] != '\0' && strcmp(base, ".") != 0 &&
+                   strcmp(base, "..") != 0;
+    for (size_t i = 0; is_name && !is_out && i < s->options.excluded_count; i++) {
+        const char *pattern = s->options.excluded[i];
+        bool is_for_base = pattern[0] != '/' && is_absolute;
+        is_out = glob_excludes(pattern, is_for_base ? base : plain, is_directory);
+    }
+    buf_free(&name);
+    return is_out;
+}
+
 static enum sources_step enter_tree(struct sources *s, const char *path, struct err *e)
 {
     const struct tree_options options = {.skipped = s->options.skipped,
+                                         .takes = s->options.excluded_count > 0 ? takes : NULL,
+                                         .owner = s,
                                          .is_listed = s->follow.kind == FOLLOW_LISTED};
 
     s->tree = tree_open(path, &options, e);
     return s->tree == NULL ? SOURCES_BAD : SOURCES_WAIT;
 }
 
-/* What stands at s->path. SOURCES_WAIT: a tree, now open. */
-static enum sources_step look_at(struct sources *s, int64_t *size, struct err *e)
+/* What stands at s->path, which was named as `text`. SOURCES_WAIT: a tree, now open, or nothing
+ * that is wanted. */
+static enum sources_step look_at(struct sources *s, const char *text, int64_t *size,
+                                 struct err *e)
 {
     const char *path = buf_cstr(&s->path), *kind;
     struct stat st;
 
     if (look_up(&s->follow, path, &st, e) != 0)
         return SOURCES_BAD;
+    if (is_left_out(s, text, S_ISDIR(st.st_mode)))
+        return SOURCES_WAIT;
     if (S_ISDIR(st.st_mode) && s->options.is_recursive)
         return enter_tree(s, path, e);
     kind = hash_kind_of(st.st_mode);
@@ -118,7 +172,7 @@ static enum sources_step take_path(struct sources *s, const char *text, enum fol
         buf_puts(&s->path, text);
         return SOURCES_BAD;
     }
-    return look_at(s, size, e);
+    return look_at(s, text, size, e);
 }
 
 /* What most likely is wrong with an entry of the list that names nothing. */

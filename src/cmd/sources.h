@@ -18,6 +18,10 @@ struct sources_options {
     size_t path_count;
     const char *list;         /* a file's name, "-" for standard input, or NULL */
     bool is_nul_separated, is_recursive;
+    /* Patterns (glob_excludes) of what is left out: in a tree for paths below it (one that begins
+     * with '/' also for whole paths), else for what was named, as it was. */
+    const char *const *excluded;
+    size_t excluded_count;
     const char *for_trees; /* what to use for a directory instead: for the error about it */
     const struct stat *skipped; /* a directory to leave out of trees, or NULL */
 };

@@ -207,3 +207,91 @@ def test_a_record_and_its_target_that_go_while_verify_reads(store, tmp_path):
     assert set(states.values()) == {"ok", "missing"}
     assert errors.splitlines() == [b"6 ok, 0 stale, 0 damaged, 1 missing"]
     assert child.returncode == 1
+
+
+# ---- what is left out, and labels ----
+
+TREE = ["a.nwb", "a.tmp", "cache/x", "raw/b.tmp", "raw/c.log", "raw/deep/d.log", "raw/deep/cache/y", ".git/config"]
+
+
+def linked_below(verb, *arguments, env, cwd):
+    done = run(verb, *arguments, "--json", env=env, cwd=cwd, check=0)
+    return sorted(os.path.relpath(e["path"], cwd / "t") for e in json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+@pytest.mark.parametrize("patterns, left", [
+    (["*.tmp"], ["a.tmp", "raw/b.tmp"]),
+    (["cache"], ["cache/x", "raw/deep/cache/y"]),
+    (["cache/", ".*"], ["cache/x", "raw/deep/cache/y", ".git/config"]),
+    (["a.nwb/"], []),
+    (["/cache"], ["cache/x"]),
+    (["raw/*.log"], ["raw/c.log"]),
+    (["raw/**/*.log"], ["raw/c.log", "raw/deep/d.log"]),
+    (["raw/deep"], ["raw/deep/d.log", "raw/deep/cache/y"]),
+    (["[ac].{nwb,log}", "?.[!tn]*"], ["raw/c.log", "raw/deep/d.log"]),
+])
+def test_exclude(store, tmp_path, verb, patterns, left):
+    _, env = store
+    for name in TREE:
+        put(str(tmp_path / "t" / name), name.encode())
+    options = [word for p in patterns for word in ("--exclude", p)]
+    want = sorted(set(TREE) - set(left))
+    assert linked_below(verb, "-r", "t", *options, env=env, cwd=tmp_path) == want
+    assert linked_below(verb, "-r", *options, str(tmp_path / "t") + "//", env=env, cwd=tmp_path) == want
+
+
+def test_exclude_by_a_whole_path_and_of_what_is_named(store, tmp_path):
+    _, env = store
+    for name in TREE:
+        put(str(tmp_path / "t" / name), name.encode())
+    t = str(tmp_path / "t")
+    assert linked_below("link", "-r", t, "--exclude", f"{t}/raw/", "--exclude=.git", env=env, cwd=tmp_path) == \
+        ["a.nwb", "a.tmp", "cache/x"]
+    assert linked_below("link", "-r", ".", "--exclude=.*", env=env, cwd=tmp_path / "t") != []
+    names = ["./t/a.nwb", "t/a.tmp", "t/raw", f"{t}/raw/b.tmp", "t/cache/"]
+    options = ["--exclude=*.tmp", "--exclude=cache/", "--exclude=*.log"]
+    assert linked_below("link", "-r", *options, *names, env=env, cwd=tmp_path) == \
+        ["a.nwb"]
+    done = run("link", "-r", *options, "--files-from", "-", "--json", env=env, cwd=tmp_path, check=0,
+               stdin="\n".join(names).encode())
+    assert [os.path.basename(e["path"]) for e in json.loads(done.stdout)] == ["a.nwb"]
+
+
+@needs_users
+def test_excluded_directories_are_not_read(store, tmp_path):
+    _, env = store
+    put(str(tmp_path / "t" / "shut" / "x"))
+    put(str(tmp_path / "t" / "a"))
+    (tmp_path / "t" / "dangling").symlink_to("nothing")
+    os.mkfifo(tmp_path / "t" / "fifo")
+    for parent in (tmp_path, *tmp_path.parents):
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    (tmp_path / "t" / "shut").chmod(0)
+    (tmp_path / "kc").mkdir(mode=0o777)
+    (tmp_path / "kc").chmod(0o777)
+    words = ["link", "-r", str(tmp_path / "t"), "--exclude=dangling", "--exclude=fifo"]
+    for exclude, status in (["--exclude", "shut/"], 0), ([], 1):
+        done = subprocess.run([harness.BINARY, *words, *exclude], user=STRANGER, group=STRANGER, extra_groups=[],
+                              env={**env, "KACHERY_CLOUD_DIR": str(tmp_path / "kc")}, capture_output=True,
+                              timeout=harness.DEADLINE_S)
+        assert (done.returncode, len(lines(done))) == (status, 1), done.stderr
+
+
+def test_patterns_that_cannot_be_meant(store, tmp_path):
+    _, env = store
+    for pattern in ("", "/", "[a", "[[:alpha:]]", "./x", "../x"):
+        done = run("link", "-r", str(tmp_path), "--exclude", pattern, env=env, check=2)
+        assert f'--exclude: "{pattern}": want '.encode() in done.stderr
+
+
+def test_labels_from_names(store, tmp_path):
+    _, env = store
+    put(str(tmp_path / "t" / "ä b.nwb"), b"1")
+    put(str(tmp_path / "t" / "sub" / "caf\udce9"), b"2")
+    for verb in ("link", "store-local"):
+        done = run(verb, "-r", str(tmp_path / "t"), "--label-names", env=env, check=0)
+        assert sorted(uri for uri, _ in lines(done)) == sorted([
+            f"sha1://{sha1(b'1')}?label=%C3%A4%20b.nwb", f"sha1://{sha1(b'2')}?label=caf%EF%BF%BD"])
+        run(verb, "--label-names", "--label", "x", str(tmp_path), env=env, check=2)

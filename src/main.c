@@ -103,7 +103,8 @@ static const char load_help[] =
     "      --no-request           do not ask any resource\n";
 
 static const char cat_help[] =
-    "Gets the whole file into the local store first where it is not here.\n"
+    "Gets the whole file into the local store first where it is not here. Of a part\n"
+    "it gets only that part, keeps nothing, and warns that a part cannot be checked.\n"
     "Exit status: 3 when nobody has the file.\n\n"
     "      --start N              from byte N (the first is 0)\n"
     "      --end M                up to byte M, which is not printed any more, or to\n"

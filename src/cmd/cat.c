@@ -74,31 +74,64 @@ static int print(int fd, const char *hash, struct cat_range range, struct err *e
     return 0;
 }
 
-int cat_run(const char *name, const struct remote_fetch *fetch, struct cat_range range,
+static int write_out(void *ctx, struct str chunk, struct err *e)
+{
+    bool *is_written = ctx;
+
+    *is_written = true;
+    return fs_write_all(STDOUT_FILENO, chunk, "standard output", e);
+}
+
+/* The hash is of all bytes: who wants certainty gets them all. */
+static void warn_unproven(const char *name, const char *hash)
+{
+    struct err warning;
+
+    err_set(&warning, ERR_NONE,
+            "sha1://%s: this part came from the zone and could not be checked: only a whole file "
+            "can be (`load` gets it)",
+            hash);
+    cmd_warn(name, &warning);
+}
+
+/* Prints what is at `path`. */
+static int print_file(const struct remote *remote, const char *path, const char *hash,
+                      struct cat_range range, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), result;
+
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "%s", path);
+    result = print(fd, hash, range, e);
+    close(fd);
+    if (result == 0)
+        return 0;
+    hash_cache_forget(&remote->store, path); /* linking again must not believe it */
+    return err_wrap(e, "%s", path);
+}
+
+int cat_run(const char *name, const struct remote_fetch *options, struct cat_range range,
             struct err *e)
 {
+    bool is_part = range.start > 0 || range.end >= 0, is_written = false;
+    const struct bucket_range part = {
+        .start = range.start, .end = range.end, .sink = write_out, .ctx = &is_written};
+    struct remote_fetch fetch = *options;
     struct remote remote;
     char *path = NULL;
-    int fd = -1, result = -1;
+    int result;
 
     if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
         return -1;
-    if (remote_fetch(&remote, fetch, &path, e) != 0) {
-        err_wrap(e, "sha1://%s", fetch->uri.hash);
-        goto out;
-    }
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        err_errno(e, ERR_FAILED, errno, "%s", path);
-    else
-        result = print(fd, fetch->uri.hash, range, e);
-    if (fd >= 0 && result != 0) {
-        hash_cache_forget(&remote.store, path); /* linking again must not believe it */
-        err_wrap(e, "%s", path);
-    }
-out:
-    if (fd >= 0)
-        close(fd);
+    fetch.range = is_part ? &part : NULL;
+    fetch.has_no_bar = is_part && isatty(STDOUT_FILENO);
+    result = remote_fetch(&remote, &fetch, &path, e);
+    if (result != 0)
+        err_wrap(e, "sha1://%s", fetch.uri.hash);
+    else if (path != NULL)
+        result = print_file(&remote, path, fetch.uri.hash, range, e);
+    if (is_written && !fetch.is_quiet)
+        warn_unproven(name, fetch.uri.hash);
     free(path);
     remote_close(&remote);
     return result;

@@ -134,7 +134,9 @@ static void show_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t
 
     struct remote *remote = ctx;
 
-    if (remote->hooks.on_progress != NULL)
+    if (remote->has_no_bar && phase == FETCH_DOWNLOADING)
+        remote_bar_end(remote->bar);
+    else if (remote->hooks.on_progress != NULL)
         remote->hooks.on_progress(remote->hooks.ctx, phase, bytes, size);
     else
         remote_bar_show(remote->bar, words[phase], bytes, size);
@@ -160,6 +162,7 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
         .to_file = fetch->to_file,
         .is_in_folder = fetch->is_in_folder,
         .known_at = fetch->known_at,
+        .range = fetch->range,
         .keeps_copy = fetch->keeps_copy,
         .max_bytes = fetch->max_bytes,
         .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),
@@ -170,6 +173,7 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
     int result;
 
     remote->bar = &bar;
+    remote->has_no_bar = fetch->has_no_bar;
     remote_set_waiting(remote, fetch->is_quiet);
     result = fetch_file(&remote->gateway, &remote->store, &options, path, e);
     remote->bar = NULL;

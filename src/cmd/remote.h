@@ -29,6 +29,7 @@ struct remote {
     struct http_client *http;
     struct gateway gateway;
     struct remote_bar *bar; /* shown now, or NULL */
+    bool has_no_bar;        /* while something is downloaded */
     int64_t deadline_ms;    /* or CLOCK_NEVER_MS */
     struct remote_hooks hooks; /* all zeros: none */
 };
@@ -52,7 +53,9 @@ struct remote_fetch {
     struct kachery_uri uri;
     const char *resource, *to_file, *known_at; /* as in struct fetch_options */
     int64_t max_bytes; /* the same */
+    const struct bucket_range *range;
     bool is_in_folder, keeps_copy, no_request, is_quiet;
+    bool has_no_bar; /* while a range comes: standard output is the terminal too */
 };
 
 /* fetch_file with a progress bar; Ctrl-C leaves nothing behind that no later run can go on with.

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "proto/http_head.h"
+#include "proto/url.h"
 
 /* The text between the first <name> and </name>; empty when there is none. */
 static struct str element(struct str page, const char *name)
@@ -87,5 +88,49 @@ int bucket_refusal(const struct http_call *call, struct err *e)
     err_set(e, bucket_error(status, page), "the bucket answered %d %s%s%s", status,
             http_head_reason(status), reason.len > 0 ? ": " : "", buf_cstr(&reason));
     buf_free(&reason);
+    return -1;
+}
+
+/* Only a strong one tells that two objects are the same byte for byte (RFC 9110 §8.8.3). */
+struct str bucket_strong_etag(const struct http_head *head)
+{
+    const struct str *etag = http_head_get(head, "ETag");
+
+    bool is_strong =
+        etag != NULL && str_starts_with(*etag, STR("\"")) && etag->len <= BUCKET_MAX_ETAG_BYTES;
+
+    return is_strong ? *etag : STR("");
+}
+
+static bool may_lead_to(const struct url *from, const struct url *to)
+{
+    return !url_is_websocket(to) && to->userinfo.len == 0 && (url_is_tls(to) || !url_is_tls(from));
+}
+
+int bucket_follow(struct buf *url_text, const struct http_head *head, struct str location,
+                  struct err *e)
+{
+    struct buf target = {0}, shown = {0};
+    struct url base, url;
+    bool is_url;
+
+    if (url_parse(&base, buf_str(url_text), e) != 0)
+        return -1;
+    url_resolve(&target, &base, location);
+    is_url = url_parse(&url, buf_str(&target), NULL) == 0;
+    if (is_url && may_lead_to(&base, &url)) {
+        buf_wipe(url_text);
+        *url_text = target;
+        return 0;
+    }
+    if (is_url)
+        url_put_redacted(&shown, &url);
+    else
+        buf_puts(&shown, "what is no URL");
+    err_set(e, ERR_REFUSED, "the bucket answered %d %s to %s: only https://%s is followed",
+            head->status, http_head_reason(head->status), buf_cstr(&shown),
+            url_is_tls(&base) ? "" : " or http://");
+    buf_wipe(&target);
+    buf_free(&shown);
     return -1;
 }

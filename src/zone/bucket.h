@@ -12,7 +12,8 @@
 
 enum {
     BUCKET_MAX_REFUSAL_BYTES = 65536, /* of an error page */
-    BUCKET_MAX_REASON_BYTES = 160     /* of it in a message */
+    BUCKET_MAX_REASON_BYTES = 160,    /* of it in a message */
+    BUCKET_MAX_ETAG_BYTES = 256
 };
 
 /*
@@ -28,5 +29,16 @@ enum err_code bucket_error(int status, struct str page);
 /* Appends "CODE: MESSAGE" of S3's XML error document, or a plain text's first line; nothing of any
  * other page. Fit for a message. */
 void bucket_put_reason(struct buf *out, struct str page);
+
+/* The answer's entity tag if it is strong, else empty; borrowed from the head. */
+struct str bucket_strong_etag(const struct http_head *head);
+
+/*
+ * Replaces *url_text by where a redirection leads. Bytes are taken for their hash, wherever they
+ * come from; but what was asked for in secret is not told in the open: from https:// to https://
+ * alone.
+ */
+int bucket_follow(struct buf *url_text, const struct http_head *head, struct str location,
+                  struct err *e);
 
 #endif

@@ -8,8 +8,6 @@
 #include "zone/bucket.h"
 #include "zone/retry.h"
 
-enum { MAX_ETAG_BYTES = 256 };
-
 /*
  * What the server answers to a request for the bytes from N on:
  *     206, the same object from N on ──► they are added
@@ -48,21 +46,10 @@ static int other_object(struct getting *get, const char *what, struct err *e)
     return err_set(e, ERR_PROTOCOL, "the bucket answered 206 with %s", what);
 }
 
-/* Only a strong one tells that two objects are the same byte for byte (RFC 9110 §8.8.3). */
-static struct str strong_etag(const struct http_head *head)
-{
-    const struct str *etag = http_head_get(head, "ETag");
-
-    bool is_strong =
-        etag != NULL && str_starts_with(*etag, STR("\"")) && etag->len <= MAX_ETAG_BYTES;
-
-    return is_strong ? *etag : STR("");
-}
-
 static int begin_part(struct getting *get, const struct http_head *head, struct err *e)
 {
     const struct str *range = http_head_get(head, "Content-Range");
-    struct str etag = strong_etag(head);
+    struct str etag = bucket_strong_etag(head);
     int64_t start, total, size = get->part->options.size;
 
     if (get->from == 0)
@@ -87,7 +74,7 @@ static int begin(struct getting *get, const struct http_head *head, struct err *
     if (head->status == 206)
         return begin_part(get, head, e);
     buf_clear(&get->etag);
-    buf_put(&get->etag, strong_etag(head));
+    buf_put(&get->etag, bucket_strong_etag(head));
     get->is_continued = false;
     if (part_announce(get->part, head->framing == HTTP_BODY_LENGTH ? head->content_length : -1,
                       e) != 0)
@@ -138,42 +125,6 @@ static struct http_call *ask(struct getting *get, struct err *e)
     return call;
 }
 
-/* Bytes are taken for their hash, wherever they come from. But what was asked for in secret is not
- * told in the open. */
-static bool may_lead_to(const struct url *from, const struct url *to)
-{
-    return !url_is_websocket(to) && to->userinfo.len == 0 && (url_is_tls(to) || !url_is_tls(from));
-}
-
-/* Where a redirection leads, into get->url. */
-static int follow(struct getting *get, const struct http_head *head, struct str location,
-                  struct err *e)
-{
-    struct buf target = {0}, shown = {0};
-    struct url base, url;
-    bool is_url;
-
-    if (url_parse(&base, buf_str(&get->url), e) != 0)
-        return -1;
-    url_resolve(&target, &base, location);
-    is_url = url_parse(&url, buf_str(&target), NULL) == 0;
-    if (is_url && may_lead_to(&base, &url)) {
-        buf_wipe(&get->url);
-        get->url = target;
-        return 0;
-    }
-    if (is_url)
-        url_put_redacted(&shown, &url);
-    else
-        buf_puts(&shown, "what is no URL");
-    err_set(e, ERR_REFUSED, "the bucket answered %d %s to %s: only https://%s is followed",
-            head->status, http_head_reason(head->status), buf_cstr(&shown),
-            url_is_tls(&base) ? "" : " or http://");
-    buf_wipe(&target);
-    buf_free(&shown);
-    return -1;
-}
-
 /* Asks, and follows redirections. The answer is another one, or NULL. */
 static struct http_call *ask_along(struct getting *get, struct err *e)
 {
@@ -184,7 +135,7 @@ static struct http_call *ask_along(struct getting *get, struct err *e)
         if (location == NULL)
             return call;
         int result = hops < BUCKET_GET_MAX_REDIRECTS
-                         ? follow(get, head, *location, e)
+                         ? bucket_follow(&get->url, head, *location, e)
                          : err_set(e, ERR_REFUSED, "the bucket redirects more than %d times",
                                    BUCKET_GET_MAX_REDIRECTS);
         http_call_free(call);

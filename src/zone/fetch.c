@@ -130,6 +130,26 @@ static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct 
     return result;
 }
 
+static bool is_all(const struct bucket_range *range, int64_t size)
+{
+    return range->start == 0 && (range->end < 0 || (size >= 0 && range->end >= size));
+}
+
+static enum fetch_result give_range(struct fetch *fetch, const struct gateway_file *file,
+                                    struct err *e)
+{
+    struct bucket_range range = *fetch->options->range;
+    struct err why = {0};
+
+    range.on_bytes = on_bytes;
+    range.on_bytes_ctx = fetch;
+    fetch->phase = FETCH_DOWNLOADING;
+    if (bucket_range_get(fetch->gateway, fetch->options->uri->hash, file, &range, &why) == 0)
+        return FETCH_FOUND;
+    err_set(e, why.code, "%s", why.msg);
+    return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
+}
+
 static enum fetch_result download(struct fetch *fetch, struct gateway_file *file, char **path,
                                   struct err *e)
 {
@@ -139,6 +159,10 @@ static enum fetch_result download(struct fetch *fetch, struct gateway_file *file
     char *stored = NULL;
     struct err why = {0};
 
+    if (options->range != NULL && !is_all(options->range, file->size)) {
+        *path = NULL;
+        return give_range(fetch, file, e);
+    }
     if (is_right_already(fetch, file->size))
         return copy_path(options->to_file, path, e);
     fetch->phase = FETCH_DOWNLOADING;

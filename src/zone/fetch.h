@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "store/store.h"
+#include "zone/bucket_range.h"
 #include "zone/gateway.h"
 
 enum fetch_phase {
@@ -29,6 +30,9 @@ struct fetch_options {
     bool is_in_folder;
     const char *known_at; /* where the file was a moment ago, or NULL: looked at before the zone */
     bool keeps_copy;      /* what is downloaded goes into the local store also with to_file */
+    /* Only this part of the file is wanted, and nothing is stored; NULL: all. Where the file is
+     * here or the part is all of it, the caller takes the part from *path. */
+    const struct bucket_range *range;
     int64_t ask_every_ms; /* how often the host's progress is heard */
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
     void (*on_temporary)(void *ctx, const char *temporary); /* as in struct download_options */
@@ -36,7 +40,8 @@ struct fetch_options {
 };
 
 /*
- * *path (caller frees) is where the bytes are: the copy's, the linked file's, or `to_file`.
+ * *path (caller frees) is where the bytes are: the copy's, the linked file's, or `to_file`; NULL
+ * when options->range took them.
  * ERR_NOT_FOUND, naming where was looked, when nobody has the file.
  */
 int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,

@@ -5,10 +5,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/sha1.h"
 #include "server/bucket.h"
+#include "server/check_asker.h"
+#include "server/checked.h"
 
-enum { MAX_HEADERS = 6, VALUE_BYTES = 96 };
+enum {
+    MAX_HEADERS = 6,
+    VALUE_BYTES = 96,
+    BELIEVED_AGE_S = 7 * 86400, /* since an object was checked */
+    DOUBTED_AGE_S = 600
+};
 
 struct download {
     int fd;
@@ -18,6 +26,7 @@ struct download {
     char modified[30];
     int64_t modified_ms;
     char range[VALUE_BYTES];
+    struct stat st;
 };
 
 /* True when the field's list of entity tags has ours, or is "*". Weak ones are just as good where
@@ -88,20 +97,24 @@ static void choose_range(struct download *d, const struct http_head *head)
         d->status = 416;
 }
 
-static int open_object(struct download *d, const char *path)
+/* One that is known to be damaged is as good as not there. */
+static int open_object(struct download *d, const struct site *site, struct str key)
 {
-    struct stat st;
+    struct buf path = {0};
 
-    d->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    site_put_object_path(site, key, &path);
+    d->fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    buf_free(&path);
     if (d->fd < 0)
         return -1;
-    if (fstat(d->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(d->fd, &d->st) != 0 || !S_ISREG(d->st.st_mode) ||
+        checked_is_damaged(site, key, &d->st)) {
         close(d->fd);
         errno = ENOENT;
         return -1;
     }
-    d->size = (int64_t)st.st_size;
-    d->modified_ms = (int64_t)st.st_mtim.tv_sec * 1000;
+    d->size = (int64_t)d->st.st_size;
+    d->modified_ms = (int64_t)d->st.st_mtim.tv_sec * 1000;
     http_head_format_date(d->modified_ms, d->modified);
     return 0;
 }
@@ -146,22 +159,52 @@ static void serve(struct http_conn *conn, const struct http_head *head, struct d
     answer(conn, d);
 }
 
+/*
+ * The reader of a whole object can tell whether it is damaged, but cannot tell us: so we read what
+ * was not checked for long, too, while the kernel has it. A reader that believes no cache
+ * (a browser's reload, a client that found a wrong hash) need not wait so long.
+ */
+static bool wants_check(const struct download *d, const struct site *site, struct str key,
+                        const struct http_head *head)
+{
+    const struct str *range = http_head_get(head, "Range");
+    const struct str *control = http_head_get(head, "Cache-Control");
+    int64_t checked_s = 0, age_s;
+    bool is_doubted = control != NULL && str_equal_nocase(str_trim(*control), STR("no-cache"));
+
+    if (site->asker == NULL || !str_equal(head->method, STR("GET")) ||
+        (range != NULL && !is_doubted) ||
+        checked_get(site, key, &d->st, &checked_s) == CHECKED_DAMAGED)
+        return false;
+    age_s = clock_wall_ms() / 1000 - checked_s;
+    return age_s < 0 || age_s >= (is_doubted ? DOUBTED_AGE_S : BELIEVED_AGE_S);
+}
+
+static void ask_for_check(const struct site *site, struct str key, int64_t size)
+{
+    const struct check_request request = {STR("-"), size, key};
+
+    check_asker_ask(site->asker, &request, NULL);
+}
+
 void bucket_download(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     const struct site *site = owner;
     struct download d = {0};
-    struct buf decoded = {0}, path = {0};
+    struct buf decoded = {0};
     struct signed_url url;
     struct str hash;
     struct err e = {0};
 
     if (bucket_check_url(site, conn, request, false, &url, &hash, &decoded)) {
-        site_put_object_path(site, url.object_key, &path);
         d.etag[0] = '"';
         memcpy(d.etag + 1, hash.p, SHA1_HEX);
         d.etag[1 + SHA1_HEX] = '"';
-        if (open_object(&d, buf_cstr(&path)) == 0)
+        if (open_object(&d, site, url.object_key) == 0) {
+            if (wants_check(&d, site, url.object_key, request->head))
+                ask_for_check(site, url.object_key, d.size);
             serve(conn, request->head, &d);
+        }
         else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
             bucket_answer_error(conn, 500, "InternalError", strerror(errno));
         else if (site_check(site, &e) != 0)
@@ -169,6 +212,5 @@ void bucket_download(struct http_conn *conn, const struct http_request *request,
         else
             bucket_answer_error(conn, 404, "NoSuchKey", "The specified key does not exist.");
     }
-    buf_free(&path);
     buf_free(&decoded);
 }

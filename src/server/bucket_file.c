@@ -187,7 +187,7 @@ int bucket_file_publish(struct bucket_file *file, const char *path, struct str h
      * them all: the fsyncs of their parents then find nothing left to write. */
     if (check(file, hash, e) != 0 || for_new_folders(path, existing, make_folder, e) != 0)
         goto out;
-    if (fsync(file->fd) != 0) {
+    if (fsync(file->fd) != 0 || fstat(file->fd, &file->published) != 0) {
         fail(e, errno, "cannot sync the upload");
         goto out;
     }

@@ -7,6 +7,7 @@
 #define SERVER_BUCKET_FILE_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -25,6 +26,7 @@ struct bucket_file {
     int64_t size;         /* as promised */
     int64_t written, flushed;
     struct sha1 sha1;
+    struct stat published; /* as bucket_file_publish left it */
 };
 
 /* Codes: ERR_TOO_LARGE no room on the disk, ERR_FAILED anything else of ours. */

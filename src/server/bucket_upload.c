@@ -4,10 +4,12 @@
 #include "base/log.h"
 #include "server/bucket.h"
 #include "server/bucket_file.h"
+#include "server/checked.h"
 
 struct upload {
     struct bucket_file file;
-    struct buf path; /* of the object */
+    const struct site *site;
+    struct buf key, path; /* of the object */
     char hash[SHA1_HEX + 1];
     int64_t started_ms;
 };
@@ -15,6 +17,7 @@ struct upload {
 static void release(struct upload *upload)
 {
     bucket_file_discard(&upload->file);
+    buf_free(&upload->key);
     buf_free(&upload->path);
     free(upload);
 }
@@ -52,6 +55,7 @@ static void on_end(void *ctx, struct http_conn *conn)
         0) {
         answer_failure(conn, upload->hash, &e);
     } else {
+        checked_put(upload->site, buf_str(&upload->key), &upload->file.published, CHECKED_GOOD);
         log_line(LOG_INFO, "object stored sha1=%s bytes=%lld", upload->hash,
                  (long long)upload->file.size);
         buf_printf(&value, "\"%s\"", upload->hash);
@@ -86,6 +90,8 @@ static void start(const struct site *site, struct http_conn *conn, const struct 
     }
     for (size_t i = 0; i < hash.len; i++)
         upload->hash[i] = hash.p[i];
+    upload->site = site;
+    buf_put(&upload->key, url->object_key);
     site_put_object_path(site, url->object_key, &upload->path);
     if (bucket_file_open(&upload->file, site, url->size, &e) != 0) {
         answer_failure(conn, upload->hash, &e);

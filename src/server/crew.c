@@ -21,6 +21,7 @@ enum { FIRST_HANDED = 64 };
  */
 struct worker {
     struct crew *crew;
+    uint64_t serial; /* differs for every process that ever had this place */
     struct process process;
     struct loop_fd source;
     size_t connections;
@@ -48,6 +49,7 @@ struct crew {
     size_t handed_count, first_free; /* ids start at 1; 0: none */
     size_t oldest, newest, asked;
     struct buf frame;
+    uint64_t last_serial;
     bool is_draining;
 };
 
@@ -331,6 +333,9 @@ static void handle_frame(struct worker *worker, struct str frame, int fd)
             take_pong(worker);
         } else if (type == CREW_FRAME_KEPT) {
             keep(worker, id);
+        } else if (type == CREW_FRAME_CHECK) {
+            if (crew->options.on_check != NULL)
+                crew->options.on_check(crew->options.owner, worker->serial, id, bytes);
         } else if (give_id(worker, id, &tag)) {
             if (type == CREW_FRAME_CONNECTION && fd >= 0) {
                 crew->options.on_return(crew->options.owner, fd, bytes, tag);
@@ -362,6 +367,17 @@ static void on_ready(struct loop_fd *source, unsigned events)
     crew->frame = frame;
 }
 
+void crew_checked(struct crew *crew, uint64_t worker, uint64_t id)
+{
+    struct buf frame = {0};
+
+    crew_frame_put(&frame, CREW_FRAME_CHECKED, id, STR(""));
+    for (size_t i = 0; i < CREW_MAX_WORKERS && !frame.failed; i++)
+        if (crew->workers[i].is_used && crew->workers[i].serial == worker)
+            frame_send(crew->workers[i].process.fd, buf_str(&frame), -1, NULL);
+    buf_free(&frame);
+}
+
 /* ---- handing over ---- */
 
 static struct worker *start_worker(struct crew *crew)
@@ -380,6 +396,7 @@ static struct worker *start_worker(struct crew *crew)
         return NULL;
     }
     worker->crew = crew;
+    worker->serial = ++crew->last_serial;
     worker->is_used = true;
     worker->source =
         (struct loop_fd){.fd = worker->process.fd, .on_ready = on_ready, .owner = worker};

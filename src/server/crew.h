@@ -6,6 +6,7 @@
  *     {"type":"closed","id":N}                                                worker to hub
  *     {"type":"ping","id":0}, {"type":"pong","id":0}                          to and fro
  *     {"type":"drop","id":N}, answered by "closed", or "kept" when it is busy  to and fro
+ *     {"type":"check","id":N} LF and what (check_asker.h), {"type":"checked","id":N}   to and fro
  * A worker that does not answer pings is stuck, as in a data directory that hangs: it gets no more
  * connections, and another may take its place.
  */
@@ -18,6 +19,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "net/loop.h"
+#include "server/check_asker.h"
 #include "server/http_server.h"
 
 enum {
@@ -47,6 +49,8 @@ struct crew_options {
      * hub's http_server knew it. */
     void (*on_return)(void *owner, int fd, struct str bytes, uint64_t tag);
     void (*on_closed)(void *owner, uint64_t tag); /* a worker closed one, or ended; may be NULL */
+    /* A worker wants an object checked; crew_checked answers unless `id` is 0. May be NULL. */
+    void (*on_check)(void *owner, uint64_t worker, uint64_t id, struct str bytes);
     void *owner;
 };
 
@@ -70,6 +74,9 @@ int64_t crew_oldest_ms(const struct crew *crew);
  * worker has answered. */
 bool crew_ask_for_oldest(struct crew *crew);
 
+/* Answers on_check. A worker that is gone, or takes nothing, hears nothing. */
+void crew_checked(struct crew *crew, uint64_t worker, uint64_t id);
+
 size_t crew_workers(const struct crew *crew); /* with those that are stuck */
 size_t crew_stuck(const struct crew *crew);
 size_t crew_connections(const struct crew *crew);
@@ -82,6 +89,7 @@ struct crew_worker_options {
     struct http_times times; /* idle_ms is CREW_KEEP_MS whatever this says */
     size_t read_bytes;       /* see http_server_options */
     const char *extensions;  /* see http_server_options */
+    struct check_asker *asker; /* gets the way to the hub; may be NULL */
     bool returns_each;       /* a connection goes back after each request: the next is another's */
 };
 int crew_worker_run(int fd, const struct crew_worker_options *options);

@@ -9,12 +9,14 @@ static const char *const heads[] = {
     [CREW_FRAME_PONG] = "{\"type\":\"pong\",\"id\":",
     [CREW_FRAME_DROP] = "{\"type\":\"drop\",\"id\":",
     [CREW_FRAME_KEPT] = "{\"type\":\"kept\",\"id\":",
+    [CREW_FRAME_CHECK] = "{\"type\":\"check\",\"id\":",
+    [CREW_FRAME_CHECKED] = "{\"type\":\"checked\",\"id\":",
 };
 
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes)
 {
     buf_printf(out, "%s%llu}", heads[type], (unsigned long long)id);
-    if (type == CREW_FRAME_CONNECTION) {
+    if (type == CREW_FRAME_CONNECTION || type == CREW_FRAME_CHECK) {
         buf_putc(out, '\n');
         buf_put(out, bytes);
     }

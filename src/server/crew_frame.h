@@ -14,10 +14,12 @@ enum crew_frame {
     CREW_FRAME_PING,
     CREW_FRAME_PONG,
     CREW_FRAME_DROP,
-    CREW_FRAME_KEPT
+    CREW_FRAME_KEPT,
+    CREW_FRAME_CHECK,  /* worker to hub: check_asker.h */
+    CREW_FRAME_CHECKED /* and back */
 };
 
-/* Appends {"type":T,"id":N} and, of a connection, LF and the bytes that were read of it. */
+/* Appends {"type":T,"id":N} and, of a connection or a check, LF and the bytes. */
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes);
 
 /* False when it is no such frame; *bytes is borrowed from it. */

@@ -15,6 +15,7 @@ struct crew_worker {
     struct loop_fd hub;
     struct loop_timer drain_timer;
     struct buf frame;
+    struct check_asker *asker;
     bool is_draining;
 };
 
@@ -123,6 +124,8 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
             tell(worker, CREW_FRAME_KEPT, id);
     } else if (type == CREW_FRAME_PING) {
         tell(worker, CREW_FRAME_PONG, 0);
+    } else if (type == CREW_FRAME_CHECKED && worker->asker != NULL) {
+        check_asker_answered(worker->asker, id);
     }
 }
 
@@ -180,6 +183,9 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
     struct err e = {0};
     int status = 1;
 
+    worker.asker = options->asker;
+    if (worker.asker != NULL)
+        worker.asker->fd = fd;
     worker.loop = loop_new(&e);
     if (routes == NULL || worker.loop == NULL)
         goto out;

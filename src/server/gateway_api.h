@@ -11,10 +11,7 @@
 
 #define GATEWAY_API_MAX_FILE_BYTES INT64_C(5000000000) /* as the deployed gateway */
 
-enum {
-    GATEWAY_API_ROUTES = 2 + CLIENT_PAGES_ROUTES,
-    GATEWAY_API_MAX_CHECKED_BYTES = 256 << 20 /* of an object that is hashed during a call */
-};
+enum { GATEWAY_API_ROUTES = 2 + CLIENT_PAGES_ROUTES };
 
 /* What the gateway's process serves; `site` is borrowed. */
 void gateway_api_put_routes(struct site *site, struct http_route routes[GATEWAY_API_ROUTES]);

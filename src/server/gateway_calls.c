@@ -1,7 +1,6 @@
 #include "server/gateway_calls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,10 +9,11 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/sha1.h"
+#include "server/check_asker.h"
+#include "server/check_queue.h"
 #include "server/gateway_api.h"
+#include "server/object.h"
 #include "server/zone_files.h"
-
-enum { CHUNK_BYTES = 65536 };
 
 /* ---- who asks ---- */
 
@@ -61,61 +61,71 @@ static int authorize(const struct gateway_context *ctx, const struct site_zone *
 
 /* 1 and the size, 0 when there is no such object, -1. A symbolic link is none: the bucket does not
  * follow it either, and an upload replaces it. */
-static int object_size(const struct gateway_context *ctx, struct str key, int64_t *size,
-                       struct err *e)
+static int look_at_object(const struct gateway_context *ctx, struct str key, struct stat *st,
+                          struct err *e)
 {
     struct buf path = {0};
-    struct stat st;
     int result = 1;
 
     site_put_object_path(ctx->site, key, &path);
-    if (lstat(buf_cstr(&path), &st) != 0)
+    if (lstat(buf_cstr(&path), st) != 0)
         result = errno == ENOENT || errno == ENOTDIR
                      ? 0
                      : err_errno(e, ERR_FAILED, errno, "cannot look at an object");
-    else if (!S_ISREG(st.st_mode))
+    else if (!S_ISREG(st->st_mode))
         result = 0;
-    else
-        *size = (int64_t)st.st_size;
     buf_free(&path);
     return result;
 }
 
-/*
- * An object whose size is not the one that a client claims: is it the object that is wrong (a disk
- * lost its end, say) or the claim? Objects too large to be hashed in passing count as right. *seen
- * tells which file it was: meanwhile an upload may have replaced it.
- */
-static bool is_damaged(const struct gateway_context *ctx, struct str key, struct str hash,
-                       struct stat *seen)
-{
-    char chunk[CHUNK_BYTES], digits[SHA1_HEX + 1];
-    struct buf path = {0};
-    struct sha1 sha1;
-    int64_t total = 0;
-    ssize_t n = -1;
-    int fd;
+enum upload_case {
+    UPLOAD_FAILED = -1, /* *e says why */
+    UPLOAD_ABSENT,
+    UPLOAD_DAMAGED, /* there, but known not to have its hash */
+    UPLOAD_THERE,   /* of the size that the client claims */
+    UPLOAD_OTHER_SIZE,
+    UPLOAD_WAIT /* to be asked again when it was checked */
+};
 
-    site_put_object_path(ctx->site, key, &path);
-    fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && fstat(fd, seen) != 0) {
-        close(fd);
-        fd = -1;
-    }
-    sha1_init(&sha1);
-    while (fd >= 0 && total <= GATEWAY_API_MAX_CHECKED_BYTES &&
-           (n = read(fd, chunk, sizeof chunk)) > 0) {
-        sha1_update(&sha1, chunk, (size_t)n);
-        total += n;
-    }
-    if (fd >= 0)
-        close(fd);
-    buf_free(&path);
-    sha1_final_hex(&sha1, digits);
-    if (n != 0 || str_equal(str_of(digits), hash))
+/*
+ * An object that nobody has checked as it is now may be damaged: a small one is checked before the
+ * client is answered, a large one counts as good and is checked meanwhile. Nothing is read here.
+ */
+static bool waits_for_check(const struct gateway_context *ctx, const struct gateway_request *r,
+                            struct str key, int64_t size)
+{
+    const struct check_request request = {r->from_client_id, size, key};
+
+    if (ctx->check == NULL || ctx->site->asker == NULL)
         return false;
-    log_line(LOG_WARN, "damaged object sha1=%.*s bytes=%lld", STR_ARG(hash), (long long)total);
+    if (size >= CHECK_LARGE_BYTES) {
+        check_asker_ask(ctx->site->asker, &request, NULL);
+        return false;
+    }
+    buf_put(&ctx->check->key, key);
+    ctx->check->size_bytes = size;
     return true;
+}
+
+static enum upload_case judge_upload(const struct gateway_context *ctx,
+                                     const struct gateway_request *r, struct str key,
+                                     int64_t *size, struct err *e)
+{
+    struct stat st;
+    int found = look_at_object(ctx, key, &st, e);
+
+    if (found <= 0)
+        return found < 0 ? UPLOAD_FAILED : UPLOAD_ABSENT;
+    *size = (int64_t)st.st_size;
+    switch (checked_get(ctx->site, key, &st, NULL)) {
+    case CHECKED_DAMAGED: return UPLOAD_DAMAGED;
+    case CHECKED_UNKNOWN:
+        if (waits_for_check(ctx, r, key, *size))
+            return UPLOAD_WAIT;
+        break;
+    case CHECKED_GOOD: break;
+    }
+    return *size == r->size ? UPLOAD_THERE : UPLOAD_OTHER_SIZE;
 }
 
 static void put_key(const struct site_zone *zone, struct str hash, struct buf *key)
@@ -170,7 +180,7 @@ static int find_file(const struct gateway_context *ctx, const struct site_zone *
 {
     struct authorization settings;
     struct buf key = {0};
-    int64_t size = 0;
+    struct stat st;
     int found;
 
     /* Who asks matters only where downloads are not public: an unregistered client may download. */
@@ -182,11 +192,14 @@ static int find_file(const struct gateway_context *ctx, const struct site_zone *
     if (found != 0)
         return -1;
     put_key(zone, r->hash, &key);
-    found = object_size(ctx, buf_str(&key), &size, e);
+    found = look_at_object(ctx, buf_str(&key), &st, e);
+    /* What is known to be damaged would only fail there: as it is, the zone does not have it. */
+    if (found == 1 && checked_is_damaged(ctx->site, buf_str(&key), &st))
+        found = 0;
     if (found >= 0) {
         open_answer(r, answer);
         if (found == 1)
-            put_found(ctx, buf_str(&key), size, answer);
+            put_found(ctx, buf_str(&key), (int64_t)st.st_size, answer);
         else
             json_put_bool(answer, "found", false);
         json_close(answer, '}');
@@ -207,76 +220,90 @@ static int check_upload(const struct gateway_context *ctx, const struct site_zon
     return authorize(ctx, zone, r, authorization_may_upload, e);
 }
 
+/* The words of the deployed gateway, which also deletes the object: then any uploader could delete
+ * what others uploaded. */
+static int refuse_size(const struct gateway_request *r, int64_t size, struct err *e)
+{
+    return err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,
+                   (long long)r->size);
+}
+
+static void put_initiated(const struct gateway_context *ctx, const struct gateway_request *r,
+                          struct str key, bool exists, struct buf *answer)
+{
+    open_answer(r, answer);
+    json_put_bool(answer, "alreadyExists", exists);
+    if (!exists) {
+        json_put_str(answer, "objectKey", key);
+        put_url(ctx, "signedUploadUrl", true, key, r->size, answer);
+    }
+    json_close(answer, '}');
+}
+
 static int initiate(const struct gateway_context *ctx, const struct site_zone *zone,
                     const struct gateway_request *r, struct buf *answer, struct err *e)
 {
     struct buf key = {0};
-    struct stat seen;
     int64_t size = 0;
-    int found;
+    int result = 0;
 
     if (check_upload(ctx, zone, r, e) != 0)
         return -1;
     put_key(zone, r->hash, &key);
-    found = object_size(ctx, buf_str(&key), &size, e);
-    if (found == 1 && size != r->size && is_damaged(ctx, buf_str(&key), r->hash, &seen))
-        found = 0; /* the upload will replace it */
-    if (found >= 0) {
-        open_answer(r, answer);
-        json_put_bool(answer, "alreadyExists", found == 1);
-        if (found == 0) {
-            json_put_str(answer, "objectKey", buf_str(&key));
-            put_url(ctx, "signedUploadUrl", true, buf_str(&key), r->size, answer);
-        }
-        json_close(answer, '}');
+    switch (judge_upload(ctx, r, buf_str(&key), &size, e)) {
+    case UPLOAD_FAILED: result = -1; break;
+    case UPLOAD_WAIT: result = GATEWAY_CALLS_WAIT; break;
+    case UPLOAD_ABSENT:
+    case UPLOAD_DAMAGED: put_initiated(ctx, r, buf_str(&key), false, answer); break;
+    case UPLOAD_THERE: put_initiated(ctx, r, buf_str(&key), true, answer); break;
+    case UPLOAD_OTHER_SIZE: result = refuse_size(r, size, e); break;
     }
     buf_free(&key);
-    return found < 0 ? -1 : 0;
+    return result;
 }
 
-/* The words of the deployed gateway, which also deletes the object: ours does so only when it is
- * the object that is wrong, or any uploader could delete what others uploaded. */
-static int refuse_size(const struct gateway_context *ctx, struct str key, int64_t size,
-                       const struct gateway_request *r, struct err *e)
+static int judge_finalize(const struct gateway_context *ctx, const struct gateway_request *r,
+                          struct str key, struct err *e)
 {
-    struct buf path = {0};
-    struct stat seen, now;
+    int64_t size = 0, removed;
+    bool is_kept;
 
-    if (is_damaged(ctx, key, r->hash, &seen)) {
-        site_put_object_path(ctx->site, key, &path);
-        if (lstat(buf_cstr(&path), &now) == 0 && now.st_ino == seen.st_ino &&
-            now.st_dev == seen.st_dev)
-            unlink(buf_cstr(&path));
-        buf_free(&path);
+    if (!str_equal(key, r->object_key))
+        return err_set(e, ERR_REFUSED, "Unexpected object key: %.*s", STR_ARG(r->object_key));
+    switch (judge_upload(ctx, r, key, &size, e)) {
+    case UPLOAD_FAILED: return -1;
+    case UPLOAD_WAIT: return GATEWAY_CALLS_WAIT;
+    case UPLOAD_ABSENT:
+        return err_set(e, ERR_REFUSED, "Error getting metadata for object: null");
+    case UPLOAD_DAMAGED:
+        if (size == r->size)
+            return err_set(e, ERR_REFUSED, "The object is damaged: upload it again");
+        /* As deployed, the object goes; a good one that comes in its place now stays. */
+        object_remove(ctx->site, key, &removed, &is_kept, NULL);
+        return refuse_size(r, size, e);
+    case UPLOAD_OTHER_SIZE: return refuse_size(r, size, e);
+    case UPLOAD_THERE: break;
     }
-    return err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,
-                   (long long)r->size);
+    return 0;
 }
 
 static int finalize(const struct gateway_context *ctx, const struct site_zone *zone,
                     const struct gateway_request *r, struct buf *answer, struct err *e)
 {
     struct buf key = {0};
-    int64_t size = 0;
-    int result, found;
+    int result;
 
     if (check_upload(ctx, zone, r, e) != 0)
         return -1;
     put_key(zone, r->hash, &key);
-    if (!str_equal(buf_str(&key), r->object_key))
-        result = err_set(e, ERR_REFUSED, "Unexpected object key: %.*s", STR_ARG(r->object_key));
-    else if ((found = object_size(ctx, buf_str(&key), &size, e)) <= 0)
-        result =
-            found < 0 ? -1 : err_set(e, ERR_REFUSED, "Error getting metadata for object: null");
-    else
-        result = size == r->size ? 0 : refuse_size(ctx, buf_str(&key), size, r, e);
+    result = judge_finalize(ctx, r, buf_str(&key), e);
     buf_free(&key);
     if (result != 0)
-        return -1;
+        return result;
     open_answer(r, answer);
     json_close(answer, '}');
     log_line(LOG_INFO, "uploaded sha1=%.*s bytes=%lld client=%.*s", STR_ARG(r->hash),
-             (long long)size, STR_ARG(r->from_client_id));
+             (long long)r->size, STR_ARG(r->from_client_id));
     return 0;
 }
 
@@ -295,8 +322,9 @@ static int delete_file(const struct gateway_context *ctx, const struct site_zone
         is_missing = errno == ENOENT || errno == ENOTDIR;
         if (!is_missing)
             result = err_errno(e, ERR_FAILED, errno, "cannot delete the object");
-    } else if (fs_sync_parent(buf_cstr(&path), e) != 0) {
-        result = -1;
+    } else {
+        checked_forget(ctx->site, buf_str(&key));
+        result = fs_sync_parent(buf_cstr(&path), e);
     }
     buf_free(&key);
     buf_free(&path);

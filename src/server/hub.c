@@ -14,6 +14,7 @@
 #include "proto/extensions.h"
 #include "server/bucket.h"
 #include "server/bucket_file.h"
+#include "server/check_queue.h"
 #include "server/cork.h"
 #include "server/crew.h"
 #include "server/gateway_api.h"
@@ -33,6 +34,7 @@ struct hub {
     struct site site;
     struct crew *gateway, *bucket;
     const char *extensions; /* what its gateway announces; NULL without one */
+    struct check_queue *checks;
     struct trusted trusted;
     struct origins *origins;
     struct hub_times times;
@@ -224,13 +226,16 @@ static int run_gateway(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[GATEWAY_API_ROUTES];
+    struct check_asker asker = {.fd = fd};
     struct crew_worker_options options = {
         .routes = routes,
         .route_count = GATEWAY_API_ROUTES,
         .times = hub->times.http,
         .extensions = hub->extensions,
+        .asker = &asker,
         .returns_each = hub->trusted.count > 0};
 
+    hub->site.asker = &asker;
     gateway_api_put_routes(&hub->site, routes);
     return crew_worker_run(fd, &options);
 }
@@ -239,7 +244,9 @@ static int run_bucket(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[BUCKET_ROUTES];
+    struct check_asker asker = {.fd = fd};
     struct crew_worker_options options = {.routes = routes,
+                                          .asker = &asker,
                                           .route_count = BUCKET_ROUTES,
                                           .times = hub->times.http,
                                           .read_bytes = BUCKET_READ_BYTES,
@@ -247,8 +254,24 @@ static int run_bucket(int fd, void *ctx)
                                           .returns_each = hub->trusted.count > 0};
 
     bucket_file_clean(hub->site.dir);
+    hub->site.asker = &asker;
     bucket_put_routes(&hub->site, routes);
     return crew_worker_run(fd, &options);
+}
+
+static void on_check(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct hub *hub = owner;
+
+    check_queue_ask(hub->checks, worker, id, bytes);
+}
+
+/* The bucket's workers wait for no check. */
+static void on_checked(void *owner, uint64_t worker, uint64_t id)
+{
+    struct hub *hub = owner;
+
+    crew_checked(hub->gateway, worker, id);
 }
 
 /* A worker has done what was asked of it: the connection's next request may be for anybody. */
@@ -280,6 +303,7 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
                                    .ctx = hub,
                                    .on_return = on_return,
                                    .on_closed = on_closed,
+                                   .on_check = on_check,
                                    .owner = hub};
 
     return crew_new(&options, e);
@@ -314,6 +338,12 @@ static void give_to_bucket(struct http_conn *conn, const struct http_request *re
 
 static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
 {
+    const struct check_queue_options checks = {.loop = hub->loop,
+                                               .site = &hub->site,
+                                               .wait_ms = hub->times.check_wait_ms,
+                                               .stuck_ms = hub->times.check_stuck_ms,
+                                               .on_checked = on_checked,
+                                               .owner = hub};
     struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
 
     hub->extensions = EXTENSIONS_REGISTER;
@@ -321,7 +351,8 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
         return -1;
     hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, 0, run_gateway, e);
     hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, HUB_BUCKET_NICENESS, run_bucket, e);
-    if (hub->gateway == NULL || hub->bucket == NULL)
+    hub->checks = check_queue_new(&checks, e);
+    if (hub->gateway == NULL || hub->bucket == NULL || hub->checks == NULL)
         return -1;
     gateway_api_put_routes(&hub->site, gateway);
     put_crew_routes(hub, gateway, GATEWAY_API_ROUTES, crew_give, hub->gateway);
@@ -435,6 +466,7 @@ int hub_run(const struct hub_options *options, struct err *e)
     proxy_free(hub.proxy);
     crew_free(hub.gateway);
     crew_free(hub.bucket);
+    check_queue_free(hub.checks);
     site_close(&hub.site);
     origins_free(hub.origins);
     if (hub.signals.fd >= 0)

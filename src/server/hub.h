@@ -31,6 +31,7 @@ struct hub_times {
     struct http_times http;
     struct proxy_times proxy;
     int64_t worker_idle_ms, worker_ping_ms, worker_stuck_ms, worker_kill_ms; /* crew.h */
+    int64_t check_wait_ms, check_stuck_ms;                                /* check_queue.h */
 };
 
 /* The defaults, with what the environment changes. */

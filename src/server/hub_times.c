@@ -23,6 +23,8 @@ static const struct interval_row rows[] = {
     ROW(worker_ping_ms, worker_ping_ms),
     ROW(worker_stuck_ms, worker_stuck_ms),
     ROW(worker_kill_ms, worker_kill_ms),
+    ROW(check_wait_ms, check_wait_ms),
+    ROW(check_stuck_ms, check_stuck_ms),
 #undef ROW
 };
 
@@ -35,7 +37,9 @@ int hub_times_load(struct hub_times *times, struct err *e)
                                 .worker_idle_ms = 30000,
                                 .worker_ping_ms = 1000,
                                 .worker_stuck_ms = 5000,
-                                .worker_kill_ms = 300000};
+                                .worker_kill_ms = 300000,
+                                .check_wait_ms = 20000,
+                                .check_stuck_ms = 60000};
     if (interval_table_parse(&table, times, str_of(env_get(HUB_TIMES_VARIABLE)), e) == 0)
         return 0;
     return err_wrap(e, HUB_TIMES_VARIABLE);

@@ -83,6 +83,23 @@ static int make_data_dir(const char *dir, struct err *e)
     return newfile_make_root(dir, !newfile_is_in_group_folder(dir), e);
 }
 
+static int make_state_dirs(const struct site *site, struct err *e)
+{
+    struct buf path = {0};
+
+    if (make_private_dir(site, SITE_ASIDE, e) != 0 ||
+        make_private_dir(site, SITE_CHECKED, e) != 0 ||
+        make_private_dir(site, SITE_DAMAGED, e) != 0)
+        return -1;
+    buf_printf(&path, "%s/" SITE_ASIDE "/", site->dir);
+    leftover_clean(buf_cstr(&path));
+    buf_clear(&path);
+    buf_printf(&path, "%s/" SITE_DAMAGED "/", site->dir);
+    leftover_clean(buf_cstr(&path));
+    buf_free(&path);
+    return 0;
+}
+
 /* With --open-registration whoever registers may also upload: the site's own zone gets settings
  * that say so, unless it has some. Only here, at the start: no request makes a zone public. */
 static int open_own_settings(const struct site *site, struct err *e)
@@ -143,8 +160,8 @@ int site_open(struct site *site, const struct site_options *options, struct err 
     if (site->dir == NULL || site->zone == NULL) {
         err_set(e, ERR_FAILED, "out of memory");
     } else if (make_data_dir(site->dir, e) == 0 && make_private_dir(site, ".hub", e) == 0 &&
-               make_private_dir(site, ".hub/uploads", e) == 0 && open_key(site, e) == 0 &&
-               open_own_settings(site, e) == 0) {
+               make_private_dir(site, ".hub/uploads", e) == 0 && make_state_dirs(site, e) == 0 &&
+               open_key(site, e) == 0 && open_own_settings(site, e) == 0) {
         bucket_file_clean(site->dir);
         return 0;
     }

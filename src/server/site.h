@@ -4,6 +4,8 @@
  *     <dir>/registered-zones/<zone>   more zones, each in a folder below <dir>
  *     <dir>/.hub/url-key   0600: signs bucket URLs
  *     <dir>/.hub/uploads/  uploads that are not complete, each locked (flock) by who writes it
+ *     <dir>/.hub/aside/    objects that are about to be removed
+ *     <dir>/.hub/checked/, .hub/damaged/   what is known of objects (checked.h)
  *     <dir>/.hub/lock      held while a file of the zone is read and replaced
  */
 #ifndef SERVER_SITE_H
@@ -19,6 +21,11 @@
 #include "server/signed_url.h"
 
 struct json;
+struct check_asker;
+
+#define SITE_ASIDE   ".hub/aside"
+#define SITE_CHECKED ".hub/checked"
+#define SITE_DAMAGED ".hub/damaged"
 
 struct site_options {
     const char *data_dir;
@@ -34,6 +41,7 @@ struct site {
     char *listen_url; /* for requests without a usable Host; set by the hub */
     bool is_open;
     unsigned char url_key[SIGNED_URL_KEY];
+    struct check_asker *asker; /* in a worker process: how to have objects checked; else NULL */
 };
 
 /* Creates what is missing and removes what killed uploads left. */

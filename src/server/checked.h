@@ -1,0 +1,43 @@
+/*
+ * What is known of the objects of a folder: which were read and had their hash, and which had not.
+ * A file is known as it was (inode, size, mtime); another in its place is not known. All processes
+ * that work in the folder share this, and it stays when they end:
+ *     <dir>/.hub/checked/<xx>      good ones: 64-byte records by the first byte of an identifier of
+ *                                  the object key, one a key; read whole, so it is the kernel that
+ *                                  keeps them in memory
+ *     <dir>/.hub/damaged/<id>      one small text file for each damaged object
+ * A record that is lost costs another reading and nothing else: failures are no errors.
+ */
+#ifndef SERVER_CHECKED_H
+#define SERVER_CHECKED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/sha1.h"
+#include "base/str.h"
+#include "server/site.h"
+
+enum checked { CHECKED_UNKNOWN, CHECKED_GOOD, CHECKED_DAMAGED };
+
+/* A name for an object key that fits into a file name: the key's own SHA-1 in hex. */
+void checked_id(struct str key, char id[SHA1_HEX + 1]);
+
+/* What is known of the object `key` if it is the file of `st`. *checked_s (may be NULL) gets when a
+ * good one was read, in seconds since the epoch. */
+enum checked checked_get(const struct site *site, struct str key, const struct stat *st,
+                         int64_t *checked_s);
+
+/* Whether it is known to be damaged: one look-up of a file that mostly does not exist. */
+bool checked_is_damaged(const struct site *site, struct str key, const struct stat *st);
+
+/* Remembers what a reading found, in place of what was known of the key. CHECKED_UNKNOWN is not
+ * remembered. */
+void checked_put(const struct site *site, struct str key, const struct stat *st,
+                 enum checked state);
+
+/* The object is gone: so is all that is known of it. */
+void checked_forget(const struct site *site, struct str key);
+
+#endif

@@ -1,0 +1,243 @@
+"""What one client may make a gateway read, and what becomes of objects that do not have their hash."""
+import concurrent.futures
+import contextlib
+import hashlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import harness
+import pytest
+from test_bucket import key_of
+from test_gateway import DATA, SIGNATURES, Zone
+from gateway_client import GatewayClient
+
+MIB = 1 << 20
+LARGE = 256 * MIB
+
+
+@pytest.fixture
+def zone(tmp_path, processes):
+    return Zone(tmp_path, processes)
+
+
+def put_object(zone, content, digest=None):
+    """An object that did not come through the gateway."""
+    digest = digest or harness.sha1(content)
+    path = harness.object_path(zone.data, digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return digest, path
+
+
+def put_zeros(zone, size, digest=None):
+    """A large object of zeros, which needs no room."""
+    if digest is None:
+        hasher = hashlib.sha1()
+        for _ in range(size // MIB):
+            hasher.update(bytes(MIB))
+        digest = hasher.hexdigest()
+    path = harness.object_path(zone.data, digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.truncate(size)
+    return digest, path
+
+
+def initiate(zone, digest, size):
+    return zone.client.call("initiateFileUpload", size=size, hashAlg="sha1", hash=digest)
+
+
+def is_found(zone, digest):
+    return zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"]
+
+
+def bytes_read(zone):
+    """By all processes of the server that are there."""
+    total = 0
+    for pid in [zone.server.pid, *harness.descendants(zone.server.pid)]:
+        with contextlib.suppress(OSError):
+            text = pathlib.Path(f"/proc/{pid}/io").read_text()
+            total += int(text.split("rchar: ")[1].split()[0])
+    return total
+
+
+def change_one_byte(path, keep_mtime=True):
+    before = path.stat()
+    with open(path, "r+b") as file:
+        byte = file.read(1)
+        file.seek(0)
+        file.write(bytes([byte[0] ^ 1]))
+    if keep_mtime:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+ALREADY = (200, {"type": "initiateFileUpload", "alreadyExists": True})
+
+
+# ---- what may be read for one client ----
+
+def test_wrong_sizes_keep_nobody_waiting(zone):
+    """80 connections that claim another size of a large object, while another client looks for a file."""
+    digest, _ = put_zeros(zone, LARGE)
+    small = zone.upload()
+    end = time.monotonic() + 3
+
+    def claim(_):
+        count = 0
+        while time.monotonic() < end:
+            assert initiate(zone, digest, 5) == (500, f"Error: Unexpected object size: {LARGE} <> 5")
+            assert zone.client.finalize(digest, 6) == (500, f"Error: Unexpected object size: {LARGE} <> 6")
+            count += 2
+        return count
+    with concurrent.futures.ThreadPoolExecutor(80) as pool:
+        claims = [pool.submit(claim, i) for i in range(80)]
+        slowest, asked = 0, 0
+        while time.monotonic() < end:
+            began = time.monotonic()
+            assert is_found(zone, small)
+            slowest = max(slowest, time.monotonic() - began)
+            asked += 1
+        assert sum(c.result() for c in claims) > 80
+    assert slowest < 3, f"{asked} calls"  # 27 s when each claim was hashed
+
+
+def test_an_object_is_read_once(zone):
+    """Whatever is claimed of it, however often, also by the next server; and again when it has changed."""
+    digest, path = put_object(zone, os.urandom(8 * MIB))
+    assert initiate(zone, digest, 8 * MIB) == ALREADY
+    read = bytes_read(zone)
+    for size in (8 * MIB, 7, 8 * MIB):
+        assert initiate(zone, digest, size)[0] == (200 if size > 7 else 500)
+        assert zone.client.finalize(digest, size)[0] == (200 if size > 7 else 500)
+    assert bytes_read(zone) - read < MIB
+    zone.server.stop()
+    zone.start()
+    assert initiate(zone, digest, 8 * MIB) == ALREADY
+    assert bytes_read(zone) < 7 * MIB
+    os.utime(path)
+    assert initiate(zone, digest, 8 * MIB) == ALREADY
+    assert bytes_read(zone) > 8 * MIB
+
+
+def test_what_was_received_was_read(zone):
+    digest = zone.upload(os.urandom(8 * MIB))
+    read = bytes_read(zone)
+    assert initiate(zone, digest, 8 * MIB) == ALREADY
+    assert bytes_read(zone) - read < MIB
+
+
+def test_large_ones_are_there_at_once_and_read_meanwhile(zone):
+    size = 1 << 30
+    digest, _ = put_zeros(zone, size, "0" * 40)
+    began = time.monotonic()
+    assert initiate(zone, digest, size) == ALREADY
+    assert zone.client.finalize(digest, size)[0] == 200
+    assert time.monotonic() - began < 1
+    zone.server.wait_line("damaged object")
+    harness.until(lambda: not is_found(zone, digest), "the damage known")
+    assert initiate(zone, digest, size)[1]["signedUploadUrl"]
+
+
+def test_many_unchecked_objects_of_one_client(zone):
+    """They wait for each other, but another client's only for one of them; a large one for none."""
+    objects = [put_object(zone, os.urandom(MIB)) for _ in range(40)]
+    put_zeros(zone, 2 << 30, "1" * 40)
+    assert initiate(zone, "1" * 40, 2 << 30) == ALREADY
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda o: initiate(zone, o[0], MIB), objects))
+    assert answers == [ALREADY] * 40
+
+
+def test_a_check_that_hangs_keeps_nobody_for_long(tmp_path, processes):
+    zone = Zone(tmp_path, processes)
+    zone.server.stop()
+    zone.server = processes(harness.Server(
+        "gateway", "--data", zone.data,
+        env=harness.clean_environment(KACHERY_RESOURCE_TEST_HUB_INTERVALS="check_wait_ms=500,check_stuck_ms=3000")))
+    zone.client.url = zone.server.url
+    digest, _ = put_object(zone, DATA)
+    put_object(zone, b"other")
+    assert initiate(zone, harness.sha1(b"other"), 5) == ALREADY
+    [checker] = [p for p in harness.descendants(zone.server.pid) if harness.process_name(p) == "check small"]
+    os.kill(checker, signal.SIGSTOP)
+    assert initiate(zone, digest, len(DATA)) == ALREADY
+    zone.server.wait_line("check small process stuck")
+    assert initiate(zone, digest, len(DATA)) == ALREADY
+
+
+def test_a_killed_checker(zone):
+    digest, _ = put_zeros(zone, 2 << 30, "0" * 40)
+    assert initiate(zone, digest, 2 << 30) == ALREADY
+
+    def checkers():
+        return [p for p in harness.descendants(zone.server.pid) if harness.process_name(p) == "check large"]
+    harness.until(checkers, "the check begun")
+    os.kill(checkers()[0], signal.SIGKILL)
+    zone.server.wait_line("check large process ended")
+    assert initiate(zone, digest, 2 << 30) == ALREADY
+    zone.server.wait_line("damaged object")
+
+
+# ---- damage ----
+
+@pytest.mark.parametrize("how", ["other bytes", "shorter", "longer", "empty"])
+def test_damage_is_repaired_by_the_next_upload(zone, how):
+    content = os.urandom(100000)
+    digest = zone.upload(content)
+    path = harness.object_path(zone.data, digest)
+    path.write_bytes({"other bytes": bytes(100000), "shorter": content[:-1], "longer": content + b"x",
+                      "empty": b""}[how])
+    status, answer = initiate(zone, digest, len(content))
+    assert status == 200 and not answer["alreadyExists"] and answer["signedUploadUrl"], answer
+    assert not is_found(zone, digest)
+    assert zone.upload(content) == digest
+    assert is_found(zone, digest) and path.read_bytes() == content
+    assert initiate(zone, digest, len(content)) == ALREADY
+    assert list((zone.data / ".hub/damaged").iterdir()) == []
+
+
+def test_a_whole_download_finds_damage(zone):
+    """Of what was not checked as it is; the reader sees the wrong hash and asks again."""
+    content = os.urandom(100000)
+    digest = zone.upload(content)
+    url = zone.client.find(digest)
+    change_one_byte(harness.object_path(zone.data, digest), keep_mtime=False)
+    assert harness.http("HEAD", url)[0] == 200
+    assert harness.http("GET", url, headers={"Range": "bytes=0-9"})[0] == 206
+    assert is_found(zone, digest)
+    status, _, body = harness.http("GET", url)
+    assert status == 200 and harness.sha1(body) != digest
+    harness.until(lambda: not is_found(zone, digest), "the damage found")
+    assert harness.http("GET", url)[0] == 404
+    zone.upload(content)
+    assert harness.http("GET", url)[2] == content
+
+
+def test_a_reader_may_doubt(zone):
+    """Rot that leaves the time as it was: a reader that believes no cache makes the bucket look again."""
+    digest = zone.upload(os.urandom(100000))
+    url = zone.client.find(digest)
+    path = harness.object_path(zone.data, digest)
+    change_one_byte(path)
+    assert harness.http("GET", url, headers={"Cache-Control": "no-cache"})[0] == 200
+    time.sleep(1)
+    assert is_found(zone, digest)  # it was read when it came, just now
+    assert initiate(zone, digest, 100000) == ALREADY
+    # As if that had been long ago.
+    for records in (zone.data / ".hub/checked").iterdir():
+        records.unlink()
+    assert harness.http("GET", url, headers={"Cache-Control": "no-cache", "Range": "bytes=0-0"})[0] == 206
+    harness.until(lambda: not is_found(zone, digest), "the damage found")
+
+
+def test_nothing_below_hub_is_served(zone):
+    digest = zone.upload()
+    key = key_of(digest)
+    for target in ("/.hub/url-key", "/bucket/.hub/url-key", "/bucket/%2ehub/url-key", "/bucket//.hub/url-key",
+                   f"/bucket/{key}/../../../../../.hub/url-key", "/bucket/../.hub/url-key", "/f/.hub/url-key"):
+        status = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--path-as-is",
+                                 zone.server.url + target], capture_output=True, check=True).stdout
+        assert status in (b"403", b"404"), target

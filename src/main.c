@@ -129,7 +129,8 @@ static const char register_help[] =
     "                             addresses on the port that PORT names\n"
 #define SECRET_HELP                                                                                \
     "      --secret-file F        the secret that daemons must know is the first line\n"           \
-    "                             of F; else PROXY_SECRET\n"
+    "                             of F, which is made (32 random characters) if there\n"           \
+    "                             is none; else PROXY_SECRET\n"
 #define GATEWAY_HELP                                                                               \
     "      --data DIR             the zone's files and objects; created if missing\n"              \
     "      --zone NAME            the zone's name (default: default)\n"                            \

@@ -148,7 +148,7 @@ bool str_equal_constant_time(struct str a, struct str b)
 {
     volatile unsigned char differ = a.len != b.len;
 
-    for (size_t i = 0; i < a.len && i < b.len; i++)
-        differ |= (unsigned char)(a.p[i] ^ b.p[i]);
+    for (size_t i = 0; i < a.len && b.len > 0; i++)
+        differ |= (unsigned char)(a.p[i] ^ b.p[i < b.len ? i : 0]);
     return differ == 0;
 }

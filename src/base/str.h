@@ -60,7 +60,8 @@ bool str_is_utf8(struct str s);
 /* Bytes (1-4) of the well-formed UTF-8 sequence that `s` starts with; 0 when there is none. */
 size_t str_utf8_sequence(struct str s);
 
-/* Equal, in time that depends on the lengths alone: for secrets and MACs. */
+/* Equal, in time that depends on the length of `a`, which may be a stranger's, alone: for secrets
+ * and MACs. */
 bool str_equal_constant_time(struct str a, struct str b);
 
 #endif

@@ -1,6 +1,7 @@
 #include "cmd/serve.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "base/text_file.h"
 #include "cmd/cmd.h"
+#include "cmd/new_secret.h"
 #include "server/hub.h"
 
 enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY };
@@ -42,6 +44,37 @@ static int take_secret(struct buf *secret, struct err *e)
     return err_wrap(e, "PROXY_SECRET");
 }
 
+/* Says so on standard error, with -q too: it is to be given to the daemons. */
+static int make_secret(const char *path, struct err *e)
+{
+    bool was_made;
+
+    if (new_secret_make(path, &was_made, e) != 0)
+        return err_wrap(e, "proxy secret");
+    if (was_made)
+        fprintf(stderr,
+                "made a new proxy secret: %d random characters in %s, which only its owner can "
+                "read; each daemon's `init` asks for it\n",
+                NEW_SECRET_CHARACTERS, path);
+    return 0;
+}
+
+static void warn_of_short_secret(const struct serve *serve)
+{
+    const char *cure = serve->secret_file == NULL
+                           ? "start once with --secret-file and a new file name"
+                           : "remove that file, and a good one is made at the next start";
+    size_t count = 0;
+
+    for (size_t i = 0; i < serve->secret.len; i++) /* of UTF-8 */
+        count += (serve->secret.data[i] & 0xc0) != 0x80;
+    if (count < NEW_SECRET_MIN_CHARACTERS)
+        log_line(LOG_WARN,
+                 "the proxy secret has only %zu characters and can be guessed: want at least %d; "
+                 "%s (then tell it to the daemons)",
+                 count, NEW_SECRET_MIN_CHARACTERS, cure);
+}
+
 /* The first line of the file, or PROXY_SECRET. */
 static int read_secret(struct serve *serve, struct err *e)
 {
@@ -49,6 +82,8 @@ static int read_secret(struct serve *serve, struct err *e)
 
     if (serve->secret_file == NULL)
         return take_secret(secret, e);
+    if (make_secret(serve->secret_file, e) != 0)
+        return -1;
     if (text_file_read_secret(serve->secret_file, secret, e) == 0)
         return 0;
     e->code = ERR_FAILED; /* "not found" is what clients are told of shared files */
@@ -90,6 +125,8 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
         return err_wrap(e, "--trusted-proxy");
     if (find_listen(serve, e) != 0 || (hub.has_proxy && read_secret(serve, e) != 0))
         return -1;
+    if (hub.has_proxy)
+        warn_of_short_secret(serve);
     hub.listen = serve->listen;
     hub.proxy_secret = &serve->secret;
     return hub_run(&hub, e);

@@ -101,6 +101,13 @@ static void on_known(void *owner, uint64_t *tag)
     origins_release(hub->origins, tag);
 }
 
+static void put_address(void *owner, uint64_t tag, struct buf *out)
+{
+    const struct hub *hub = owner;
+
+    origins_put_address(hub->origins, tag, out);
+}
+
 /* ---- when it is full ---- */
 
 static bool is_at(void *ctx, uint64_t tag)
@@ -382,6 +389,7 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
                                           .limits = options->limits.proxy,
                                           .on_closed = on_closed,
                                           .on_known = on_known,
+                                          .put_address = put_address,
                                           .owner = hub};
 
     hub->proxy = proxy_new(&proxy_options, e);

@@ -19,6 +19,7 @@ static const struct interval_row rows[] = {
     ROW(rejoin_ms, proxy.rejoin_ms),
     ROW(ping_ms, proxy.ping_ms),
     ROW(dead_ms, proxy.dead_ms),
+    ROW(wrong_ms, proxy.wrong_ms),
     ROW(worker_idle_ms, worker_idle_ms),
     ROW(worker_ping_ms, worker_ping_ms),
     ROW(worker_stuck_ms, worker_stuck_ms),

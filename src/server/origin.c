@@ -73,6 +73,12 @@ bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out)
     return true;
 }
 
+void origins_put_address(const struct origins *o, uint64_t tag, struct buf *out)
+{
+    if (origins_place(tag) != 0)
+        tally_put_address(o->tally, origins_place(tag), out);
+}
+
 uint64_t origins_place(uint64_t tag)
 {
     return tag & ~FORWARDED;

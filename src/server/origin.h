@@ -25,6 +25,9 @@ bool origins_head(struct origins *o, const struct http_conn *conn, const struct 
 void origins_answered(struct origins *o, uint64_t *tag);
 bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out);
 
+/* Appends the address of that tag as tally_put_address does, nothing when it is not known. */
+void origins_put_address(const struct origins *o, uint64_t tag, struct buf *out);
+
 /* What two tags of one address have in common; 0: none that is known. */
 uint64_t origins_place(uint64_t tag);
 

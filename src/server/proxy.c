@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "base/secret.h"
 #include "proto/message.h"
 #include "server/proxy_state.h"
@@ -12,7 +13,8 @@ struct proxy_times proxy_default_times(void)
                                 .takeover_ms = 5000,
                                 .rejoin_ms = 3000,
                                 .ping_ms = 20000,
-                                .dead_ms = 60000};
+                                .dead_ms = 60000,
+                                .wrong_ms = 1000};
 }
 
 struct proxy_limits proxy_default_limits(void)
@@ -29,6 +31,7 @@ struct proxy *proxy_new(const struct proxy_options *options, struct err *e)
         return NULL;
     }
     proxy->options = *options;
+    random_bytes(&proxy->brake.seed, sizeof proxy->brake.seed);
     buf_put(&proxy->secret, options->secret);
     if (buf_check(&proxy->secret, e) != 0 ||
         secret_add(proxy->secret.data, proxy->secret.len, e) != 0) {

@@ -27,9 +27,10 @@ struct proxy_times {
     int64_t rejoin_ms;     /* requests of a lost daemon wait so long for it to come back */
     int64_t ping_ms;       /* between pings */
     int64_t dead_ms;       /* without a byte from a daemon */
+    int64_t wrong_ms;      /* between the answers to wrong secrets of one address */
 };
 
-/* 20 s, 5 s, 3 s, 20 s, 60 s. */
+/* 20 s, 5 s, 3 s, 20 s, 60 s, 1 s. */
 struct proxy_times proxy_default_times(void);
 
 /* Beyond them clients hear 503 and daemons are not let in. */
@@ -54,6 +55,9 @@ struct proxy_options {
     void (*on_closed)(void *owner, uint64_t tag);
     /* A daemon showed the secret: its connection is known by its name from now on. May be NULL. */
     void (*on_known)(void *owner, uint64_t *tag);
+    /* Appends the address that a connection with that tag is of, without a port. NULL: all are of
+     * one. */
+    void (*put_address)(void *owner, uint64_t tag, struct buf *out);
     void *owner;
 };
 

@@ -71,13 +71,18 @@ void proxy_daemon_free(struct proxy_daemon *daemon)
     release(daemon);
 }
 
-/* Says goodbye; what it still says is not listened to. */
-static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reason)
+/* What it still says is not listened to. */
+static void say_goodbye(struct proxy_daemon *daemon, unsigned code, const char *reason)
 {
-    log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, reason);
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
     daemon->resource = NULL;
     ws_peer_close(daemon->peer, code, str_of(reason));
+}
+
+static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reason)
+{
+    log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, reason);
+    say_goodbye(daemon, code, reason);
 }
 
 static void refuse_taken(struct proxy_daemon *daemon, const char *name)
@@ -133,6 +138,8 @@ static void on_time(struct loop_timer *timer)
 
     if (daemon->resource != NULL)
         on_no_pong(daemon);
+    else if (daemon->is_wrong)
+        say_goodbye(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
     else
         refuse(daemon, WS_CLOSE_PROTOCOL, "no initialize message");
 }
@@ -176,6 +183,24 @@ static bool take_zone(struct proxy_daemon *daemon, const struct message *m)
     return !m->has_zone || daemon->zone != NULL;
 }
 
+/* Who guesses hears one answer a second, whatever it does at the same time; a right secret is never
+ * kept waiting, also from the same address (NAT). The log has it at once. */
+static void refuse_wrong_secret(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+    int64_t now_ms = loop_now_ms(proxy->options.loop);
+    struct buf address = {0};
+
+    if (proxy->options.put_address != NULL)
+        proxy->options.put_address(proxy->options.owner, daemon->tag, &address);
+    log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, "wrong secret");
+    daemon->is_wrong = true;
+    loop_set_timer(proxy->options.loop, &daemon->timer,
+                   now_ms + brake_wrong(&proxy->brake, buf_str(&address),
+                                        proxy->options.times.wrong_ms, now_ms));
+    buf_free(&address);
+}
+
 /* From here on it counts by its name, of which there is one. */
 static void become_known(struct proxy_daemon *daemon)
 {
@@ -194,7 +219,7 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
     struct proxy_resource *resource;
 
     if (!str_equal_constant_time(m->proxy_secret, buf_str(&proxy->secret))) {
-        refuse(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
+        refuse_wrong_secret(daemon);
     } else if (!kachery_uri_is_name(m->resource_name) ||
                (m->has_zone && !kachery_uri_is_name(m->zone))) {
         refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
@@ -252,6 +277,8 @@ static void on_message(void *ctx, struct str text)
     struct message m;
     struct err e = {0};
 
+    if (daemon->is_wrong)
+        return;
     if (message_parse(&m, text, &e) != 0) {
         if (daemon->resource == NULL)
             refuse(daemon, WS_CLOSE_PROTOCOL, e.msg);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "proto/message.h"
+#include "server/brake.h"
 #include "server/proxy.h"
 #include "server/shares.h"
 #include "server/ws_peer.h"
@@ -74,6 +75,7 @@ struct proxy_daemon {
     char *zone;              /* as initialized, NULL: generation 1; CHALLENGING */
     char address[64];
     uint64_t tag;  /* of the http_server's connection that it was */
+    bool is_wrong; /* has shown another secret, and hears of it when `timer` fires */
     bool is_known; /* has shown the secret: counts as one of the resources */
 };
 
@@ -90,6 +92,7 @@ struct proxy {
     size_t slot_count, free_count, waiting, serving;
     struct shares shares; /* of all that wait, by address */
     uint64_t last_number;
+    struct brake brake; /* for wrong secrets */
     struct buf text; /* a message being built */
     unsigned char random[PROXY_RANDOM_STOCK];
     size_t random_left;

@@ -65,7 +65,7 @@ def test_timeout_bounds_the_whole_call_with_wait(zone, user, silent):
 
 
 @pytest.mark.parametrize("options, status", [
-    (["proxy", "--secret-file", "/nonexistent"], 1), (["hub", "--data", "d", "--secret-file", "/nonexistent"], 1),
+    (["proxy", "--secret-file", "/none/such"], 1), (["hub", "--data", "d", "--secret-file", "/none/such"], 1),
     (["gateway", "--data", ""], 2)])
 def test_exit_3_is_for_files_that_nobody_has(tmp_path, options, status):
     run(*options, "--listen", "127.0.0.1:0", env=clean_environment(HOME=tmp_path), cwd=tmp_path, check=status)

@@ -14,7 +14,7 @@ from test_gateway import Zone
 from test_proxy import hello
 
 CROWD = 10
-SHORT = "idle_ms=300,head_ms=300,body_ms=300,stall_ms=300,write_ms=300,linger_ms=300,initialize_ms=300,ping_ms=100,dead_ms=400"
+SHORT = "idle_ms=300,head_ms=300,body_ms=300,stall_ms=300,write_ms=300,linger_ms=300,initialize_ms=300,ping_ms=100,dead_ms=400,wrong_ms=0"
 LARGE = os.urandom(1 << 20) * 16
 
 

@@ -33,13 +33,16 @@ static const char add_files_help[] =
 static const char ls_help[] =
     "States: ok, stale (the file was changed since it was linked), damaged, missing.\n"
     "Nothing is read but names, sizes and times; verify reads the files.\n\n"
+    "Prints state, kind, size, manifest (- as yet), URI and path, separated by tabs,\n"
+    "in aligned columns on a terminal. What is not known is -.\n\n"
     "      --json                 print an array of {uri, path, size, kind, state}\n";
 
 static const char verify_help[] =
     "Without URIs: everything. Exit status 1 when something is not as it should be.\n"
     "A stale link is made good by linking the file again, a damaged copy by storing\n"
     "it again, or by removing it and loading it again. Without URIs it also removes\n"
-    "what killed processes left in the store, when it is old.\n\n"
+    "what killed processes left in the store, when it is old. Prints what ls prints;\n"
+    "with -q only those that are not ok.\n\n"
     "      --json                 print an array of {uri, path, size, kind, state}\n";
 
 static const char init_help[] =

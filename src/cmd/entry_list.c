@@ -1,24 +1,29 @@
 #include "cmd/entry_list.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "cmd/cmd.h"
 #include "proto/kachery_uri.h"
 
+/* What is not known, or not there, is "-". */
 static void put_line(struct buf *out, const char *uri, const struct store_entry *entry)
 {
-    bool is_absent = entry->state == STORE_ABSENT;
+    const char *state = store_state_name(entry->state);
+    const char *kind = entry->state == STORE_ABSENT ? "-" : store_kind_name(entry->kind);
+    char size[24] = "-";
 
-    buf_printf(out, "%-7s  %-4s  ", store_state_name(entry->state),
-               is_absent ? "-" : store_kind_name(entry->kind));
-    if (entry->path == NULL)
-        buf_printf(out, "%13s  %s  -\n", "-", uri);
-    else {
-        buf_printf(out, "%13lld  %s  ", (long long)entry->size, uri);
-        fs_put_printable(out, str_of(entry->path));
-        buf_putc(out, '\n');
-    }
+    if (entry->path != NULL)
+        snprintf(size, sizeof size, "%lld", (long long)entry->size);
+    if (isatty(STDOUT_FILENO))
+        buf_printf(out, "%-7s  %-4s  %15s  %-3s  %s  ", state, kind, size, "-", uri);
+    else
+        buf_printf(out, "%s\t%s\t%s\t%s\t%s\t", state, kind, size, "-", uri);
+    fs_put_printable(out, str_of(entry->path == NULL ? "-" : entry->path));
+    buf_putc(out, '\n');
 }
 
 static void put_element(struct buf *out, const char *uri, const struct store_entry *entry)

@@ -240,7 +240,7 @@ static void tell(void *owner, struct batch_item *item)
     if (is_to_be_read(&item->about))
         judge(v, item);
     v->counts[item->about.state]++;
-    if (!v->is_quiet || v->list.is_json || item->about.state != STORE_OK)
+    if (!v->is_quiet || item->about.state != STORE_OK)
         entry_list_add(&v->list, item->wanted_hash, &item->about);
 }
 

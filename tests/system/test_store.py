@@ -1,8 +1,10 @@
 """The local store: link, store-local, ls, verify; read and written as the Python client does it."""
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -404,3 +406,46 @@ def test_verify_removes_what_is_deep_in_the_store(store, tmp_path):
     assert all(p.exists() for p in old), "ls changes nothing"
     assert [entry["state"] for entry in listing(env, verb="verify")] == ["ok"]
     assert [p for p in old if p.exists()] == [] and all(p.exists() for p in kept)
+
+
+def test_columns_that_cut_can_take(store, tmp_path):
+    """Six fields a line, whatever the names; on a terminal they are aligned."""
+    folder, env = store
+    names = {"ok": b"1", "tab\tnew\nline": b"22", "gone": b"333", "large": b"x" * 1_000_001}
+    paths = {name: put(str(tmp_path / name), data) for name, data in names.items()}
+    run("link", *paths.values(), env=env, check=0)
+    run("store-local", paths["ok"], env=env, check=0)
+    os.unlink(paths["gone"])
+    record = object_path(folder, "0" * 40, "linked_files/sha1")
+    record.mkdir(parents=True)  # a record that cannot be read
+    record = object_path(folder, sha1(b"y"), "linked_files/sha1")
+    put(str(record), b"")
+    shown = {paths[n].replace("\t", "\\x09").replace("\n", "\\x0a"): data for n, data in names.items()}
+    want = sorted((["ok", "missing"][data == b"333"], "link", str(len(data)), "-", f"sha1://{sha1(data)}", path)
+                  for path, data in shown.items())
+    copy = object_path(folder, sha1(b"1"))
+    want = sorted([*want, ("ok", "copy", "1", "-", f"sha1://{sha1(b'1')}", str(copy))])
+    for verb, status in ("ls", 0), ("verify", 1):
+        done = run(verb, env=env, check=status)
+        assert sorted(tuple(line.split("\t")) for line in done.stdout.decode().splitlines()) == want
+    bad = run("verify", "-q", env=env, check=1)
+    assert bad.stderr == b""
+    assert [line.split("\t")[0] for line in bad.stdout.decode().splitlines()] == ["missing"]
+    assert [e["state"] for e in json.loads(run("verify", "-q", "--json", env=env, check=1).stdout)] == ["missing"]
+    absent = "sha1://" + "0" * 40
+    os.rmdir(object_path(folder, "0" * 40, "linked_files/sha1"))
+    assert run("verify", absent, env=env, check=1).stdout == f"missing\t-\t-\t-\t{absent}\t-\n".encode()
+
+    master, slave = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0) as reader:
+        child = subprocess.Popen([harness.BINARY, "ls"], env=env, stdout=slave, stderr=subprocess.DEVNULL)
+        os.close(slave)
+        screen = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := reader.read(65536):
+                screen += piece
+        assert child.wait(timeout=harness.DEADLINE_S) == 0
+    rows = screen.decode().splitlines()
+    assert len(rows) == 5 and "\t" not in screen.decode()
+    assert len({row.index("sha1://") for row in rows}) == 1
+    assert {len(row.split()) for row in rows} == {6}

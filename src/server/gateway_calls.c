@@ -13,6 +13,7 @@
 #include "server/check_queue.h"
 #include "server/gateway_api.h"
 #include "server/object.h"
+#include "server/roster.h"
 #include "server/zone_files.h"
 
 /* ---- who asks ---- */
@@ -353,6 +354,23 @@ static void put_record(const char *member, const char *name_key, const char *tex
     json_close(answer, '}');
 }
 
+/* A registered record wins; else a daemon that is connected to this server under the name. */
+static int find_resource(const struct gateway_context *ctx, const struct site_zone *zone,
+                         struct str name, struct zone_record *record, struct err *e)
+{
+    bool is_own = str_equal(zone->name, str_of(ctx->site->zone));
+
+    if (zone_files_resource(ctx->site, zone, name, record, e) == 0)
+        return 0;
+    if (e->code != ERR_NOT_FOUND || ctx->site->online == NULL ||
+        !roster_find(ctx->site->online, name, zone->name, is_own, &record->created_ms))
+        return -1;
+    record->name = name;
+    record->owner = STR("local");
+    record->text = ctx->base_url;
+    return 0;
+}
+
 static int get_info(const struct gateway_context *ctx, const struct gateway_request *r,
                     struct buf *answer, struct err *e)
 {
@@ -363,7 +381,7 @@ static int get_info(const struct gateway_context *ctx, const struct gateway_requ
 
     if (result == 0)
         result = is_client ? zone_files_client(ctx->site, &zone, r->client_id, &record, e)
-                           : zone_files_resource(ctx->site, &zone, r->resource_name, &record, e);
+                           : find_resource(ctx, &zone, r->resource_name, &record, e);
     if (result == 0 || e->code == ERR_NOT_FOUND) {
         open_answer(r, answer);
         if (result != 0)

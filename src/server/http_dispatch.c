@@ -32,8 +32,12 @@ static const struct http_route *find_route(const struct http_server *server,
 static struct http_request split_target(const struct http_head *head)
 {
     struct str target = http_head_path(head);
-    size_t question = str_find(target, '?');
+    size_t question;
 
+    /* As of a base URL that ends with '/', to which a client of ours or others' adds "/path". */
+    while (str_starts_with(target, STR("//")))
+        target = str_slice(target, 1, target.len);
+    question = str_find(target, '?');
     return (struct http_request){.head = head,
                                  .path = str_slice(target, 0, question),
                                  .query = str_slice(target, question + 1, target.len)};

@@ -21,6 +21,7 @@
 #include "server/http_server.h"
 #include "server/origin.h"
 #include "server/proxy.h"
+#include "server/roster.h"
 
 enum { HUB_MAX_ROUTES = 32, DRAIN_LOOK_MS = 20 };
 
@@ -31,6 +32,7 @@ struct hub {
     struct http_route routes[HUB_MAX_ROUTES];
     size_t route_count;
     struct proxy *proxy;
+    struct roster *roster; /* of the proxy's daemons, for the gateway; NULL without one of them */
     struct site site;
     struct crew *gateway, *bucket;
     const char *extensions; /* what its gateway announces; NULL without one */
@@ -361,6 +363,10 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
     hub->checks = check_queue_new(&checks, e);
     if (hub->gateway == NULL || hub->bucket == NULL || hub->checks == NULL)
         return -1;
+    if (options->has_proxy &&
+        (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)
+        return -1;
+    hub->site.online = hub->roster;
     gateway_api_put_routes(&hub->site, gateway);
     put_crew_routes(hub, gateway, GATEWAY_API_ROUTES, crew_give, hub->gateway);
     bucket_put_routes(&hub->site, bucket);
@@ -380,6 +386,22 @@ static int open_signals(struct hub *hub, struct err *e)
     return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);
 }
 
+static void on_online(void *owner, const char *name, const char *zone)
+{
+    struct hub *hub = owner;
+
+    if (hub->roster != NULL)
+        roster_put(hub->roster, str_of(name), str_of(zone), clock_wall_ms());
+}
+
+static void on_offline(void *owner, const char *name)
+{
+    struct hub *hub = owner;
+
+    if (hub->roster != NULL)
+        roster_remove(hub->roster, str_of(name));
+}
+
 static int open_proxy(struct hub *hub, const struct hub_options *options, struct err *e)
 {
     struct proxy_options proxy_options = {.loop = hub->loop,
@@ -390,6 +412,8 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
                                           .on_closed = on_closed,
                                           .on_known = on_known,
                                           .put_address = put_address,
+                                          .on_online = on_online,
+                                          .on_offline = on_offline,
                                           .owner = hub};
 
     hub->proxy = proxy_new(&proxy_options, e);
@@ -476,6 +500,7 @@ int hub_run(const struct hub_options *options, struct err *e)
     crew_free(hub.bucket);
     check_queue_free(hub.checks);
     site_close(&hub.site);
+    roster_free(hub.roster);
     origins_free(hub.origins);
     if (hub.signals.fd >= 0)
         close(hub.signals.fd);

@@ -114,13 +114,27 @@ static bool parse(struct http_conn *conn, const struct http_request *request, bo
     return false;
 }
 
+/* The last part of the path that is not empty: a resource URL may end with '/'. */
+static struct str name_in(struct str path)
+{
+    struct str name;
+
+    while (str_ends_with(path, STR("/")))
+        path.len--;
+    for (name = path; str_find(name, '/') < name.len;)
+        name = str_slice(name, str_find(name, '/') + 1, name.len);
+    return name;
+}
+
 static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
 {
-    struct str name = str_slice(request->path, STR("/r/").len, request->path.len);
+    struct str name = name_in(str_slice(request->path, STR("/r/").len, request->path.len));
     struct message m;
 
     if (!parse(conn, request, true, &m))
         return;
+    if (m.resource_name.len == 0) /* what the Python client makes of such a URL */
+        m.resource_name = name;
     if (str_equal(m.resource_name, name))
         check(owner, conn, &m);
     else

@@ -58,6 +58,9 @@ struct proxy_options {
     /* Appends the address that a connection with that tag is of, without a port. NULL: all are of
      * one. */
     void (*put_address)(void *owner, uint64_t tag, struct buf *out);
+    /* A daemon serves that name now (zone NULL: generation 1); none does any more. May be NULL. */
+    void (*on_online)(void *owner, const char *name, const char *zone);
+    void (*on_offline)(void *owner, const char *name);
     void *owner;
 };
 

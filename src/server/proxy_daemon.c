@@ -109,6 +109,9 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
     ws_peer_set_max_message(daemon->peer, WS_MAX_MESSAGE_BYTES);
     resource->daemon = daemon;
     daemon->resource = resource;
+    if (daemon->proxy->options.on_online != NULL)
+        daemon->proxy->options.on_online(daemon->proxy->options.owner, resource->name,
+                                         daemon->zone);
     message_put_acknowledge(&text);
     ws_peer_send(daemon->peer, buf_str(&text), &e);
     buf_free(&text);

@@ -87,6 +87,8 @@ void proxy_resource_lose_daemon(struct proxy_resource *resource, bool may_return
     struct loop *loop = resource->proxy->options.loop;
 
     resource->daemon = NULL;
+    if (resource->proxy->options.on_offline != NULL)
+        resource->proxy->options.on_offline(resource->proxy->options.owner, resource->name);
     if (resource->waiting > 0 && may_return && !resource->proxy->is_draining) {
         loop_set_timer(loop, &resource->timer,
                        loop_now_ms(loop) + resource->proxy->options.times.rejoin_ms);

@@ -26,6 +26,7 @@ struct check_asker;
 #define SITE_ASIDE   ".hub/aside"
 #define SITE_CHECKED ".hub/checked"
 #define SITE_DAMAGED ".hub/damaged"
+struct roster;
 
 struct site_options {
     const char *data_dir;
@@ -40,6 +41,7 @@ struct site {
     char *public_url; /* without trailing '/'; NULL */
     char *listen_url; /* for requests without a usable Host; set by the hub */
     bool is_open;
+    const struct roster *online; /* the daemons that are connected to this server; NULL: no proxy */
     unsigned char url_key[SIGNED_URL_KEY];
     struct check_asker *asker; /* in a worker process: how to have objects checked; else NULL */
 };

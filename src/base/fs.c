@@ -137,15 +137,20 @@ static bool is_readable_kind(mode_t mode, bool takes_pipes)
     return S_ISREG(mode) || (takes_pipes && S_ISFIFO(mode));
 }
 
-static int read_whole(const char *path, bool takes_pipes, size_t max_bytes, struct buf *out,
-                      struct err *e)
+/* What read_whole takes beside a regular file at the very name. */
+enum { TAKES_PIPES = 1, TAKES_LINKS = 2 };
+
+static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct buf *out,
+                      struct stat *st_out, struct err *e)
 {
+    bool takes_pipes = (takes & TAKES_PIPES) != 0;
     size_t start = out->len;
     struct stat st;
     int status = -1;
 
     /* O_NONBLOCK: opening a FIFO must not wait for its writer, unless that is wanted. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK) |
+                            (takes & TAKES_LINKS ? 0 : O_NOFOLLOW));
     if (fd < 0) {
         bool is_absent = errno == ENOENT || errno == ENOTDIR;
         return err_errno(e, is_absent ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot open %s", path);
@@ -162,17 +167,25 @@ static int read_whole(const char *path, bool takes_pipes, size_t max_bytes, stru
     close(fd);
     if (status != 0)
         out->len = start;
+    else if (st_out != NULL)
+        *st_out = st;
     return status;
 }
 
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e)
 {
-    return read_whole(path, false, max_bytes, out, e);
+    return read_whole(path, TAKES_LINKS, max_bytes, out, NULL, e);
 }
 
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e)
 {
-    return read_whole(path, true, max_bytes, out, e);
+    return read_whole(path, TAKES_LINKS | TAKES_PIPES, max_bytes, out, NULL, e);
+}
+
+int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out,
+                 struct stat *st, struct err *e)
+{
+    return read_whole(path, follows ? TAKES_LINKS : 0, max_bytes, out, st, e);
 }
 
 int fs_write_all(int fd, struct str data, const char *path, struct err *e)

@@ -29,6 +29,11 @@ int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err
  * <(command). */
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e);
 
+/* Like fs_read_file; *st is what fstat(2) says of the file that was read. Without `follows`, a
+ * symbolic link is an error. */
+int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out,
+                 struct stat *st, struct err *e);
+
 /* Writes all of data to fd, whatever the size of each write(2); waits where fd would block. */
 int fs_write_all(int fd, struct str data, const char *path, struct err *e);
 

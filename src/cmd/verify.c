@@ -13,7 +13,7 @@
 #include "store/hash.h"
 #include "store/hash_cache.h"
 
-enum { LOOK_AHEAD_AT_ONCE = 200, PLACES = 3, STATE_COUNT = STORE_UNCHECKED + 1 };
+enum { LOOK_AHEAD_AT_ONCE = 200, STATE_COUNT = STORE_UNCHECKED + 1 };
 
 /* What one URI may name: a copy, a link, a location; or that there is none of them. */
 struct named {
@@ -28,15 +28,49 @@ struct verify {
     uint64_t counts[STATE_COUNT];
     struct store_list *all, *ahead; /* everything; or: */
     struct named *named;
-    size_t named_count, next_named;
+    size_t named_count, named_cap, next_named;
 };
 
-static void add_named(struct verify *v, const char *hash, const struct store_entry *entry)
+/* Takes the entry over, also when it fails. */
+static int add_named(struct verify *v, const char *hash, struct store_entry *entry, struct err *e)
 {
+    if (v->named_count == v->named_cap) {
+        size_t cap = v->named_cap == 0 ? 16 : 2 * v->named_cap;
+        struct named *named = realloc(v->named, cap * sizeof *named);
+        if (named == NULL) {
+            store_entry_deinit(entry);
+            return err_set(e, ERR_FAILED, "out of memory");
+        }
+        v->named = named;
+        v->named_cap = cap;
+    }
     struct named *n = &v->named[v->named_count++];
-
     memcpy(n->hash, hash, sizeof n->hash);
     n->entry = *entry;
+    *entry = (struct store_entry){0};
+    return 0;
+}
+
+/* The copy, and each path of the link. */
+static int add_stored(struct verify *v, const char *hash, struct err *e)
+{
+    struct store_entry copy = {0}, *paths;
+    size_t count;
+    int status = 0;
+
+    if (store_lookup_kind(&v->store, hash, STORE_COPY, &copy, e) != 0)
+        return -1;
+    if (copy.state != STORE_ABSENT && add_named(v, hash, &copy, e) != 0)
+        return -1;
+    if (store_lookup_paths(&v->store, hash, &paths, &count, e) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (status == 0)
+            status = add_named(v, hash, &paths[i], e);
+        else
+            store_entry_deinit(&paths[i]);
+    free(paths);
+    return status;
 }
 
 /* The file that `location` means, or where one should be; NULL without a location. Caller frees. */
@@ -57,23 +91,15 @@ static char *located(const struct kachery_uri *u)
 
 static int look_up(struct verify *v, const struct kachery_uri *u, struct err *e)
 {
-    static const enum store_kind kinds[] = {STORE_COPY, STORE_LINK};
-    const struct store_entry absent = {.state = STORE_ABSENT};
+    struct store_entry absent = {.state = STORE_ABSENT};
     const size_t before = v->named_count;
 
-    for (size_t i = 0; i < 2; i++) {
-        struct store_entry entry = {0};
-        if (store_lookup_kind(&v->store, u->hash, kinds[i], &entry, e) != 0)
-            return -1;
-        if (entry.state != STORE_ABSENT)
-            add_named(v, u->hash, &entry);
-    }
+    if (add_stored(v, u->hash, e) != 0)
+        return -1;
     struct store_entry at_location = {.kind = STORE_LINK, .state = STORE_OK, .path = located(u)};
-    if (at_location.path != NULL)
-        add_named(v, u->hash, &at_location);
-    if (v->named_count == before)
-        add_named(v, u->hash, &absent);
-    return 0;
+    if (at_location.path != NULL && add_named(v, u->hash, &at_location, e) != 0)
+        return -1;
+    return v->named_count == before ? add_named(v, u->hash, &absent, e) : 0;
 }
 
 /* All URIs are read before any file is: a wrong one is told at once. */
@@ -81,9 +107,6 @@ static int look_up_all(struct verify *v, const char *const *texts, size_t count,
 {
     struct kachery_uri u;
 
-    v->named = calloc(count * PLACES, sizeof *v->named);
-    if (v->named == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
     for (size_t i = 0; i < count; i++)
         if (kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e) != 0)
             return -1;
@@ -172,7 +195,32 @@ static void read_again(struct verify *v, struct batch_item *item)
     memcpy(item->hash, hashed.hash, sizeof item->hash);
     item->size = hashed.size;
     item->mtime = hashed.mtime;
+    item->id = hashed.id;
     item->code = ERR_NONE;
+}
+
+/* What the store has now at an entry's path, else first of its hash. */
+static int look_up_again(struct verify *v, const struct batch_item *item, struct store_entry *out)
+{
+    const struct store_entry *old = &item->about;
+    struct store_entry *paths;
+    size_t count, same = 0;
+
+    if (old->kind == STORE_COPY)
+        return store_lookup_kind(&v->store, item->wanted_hash, STORE_COPY, out, NULL);
+    if (store_lookup_paths(&v->store, item->wanted_hash, &paths, &count, NULL) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (paths[i].path != NULL && strcmp(paths[i].path, old->path) == 0)
+            same = i;
+    *out = (struct store_entry){.state = STORE_ABSENT};
+    for (size_t i = 0; i < count; i++)
+        if (i == same)
+            *out = paths[i];
+        else
+            store_entry_deinit(&paths[i]);
+    free(paths);
+    return 0;
 }
 
 /* Others change the store while it is read. For an entry of it that was not as it should be: false
@@ -183,8 +231,7 @@ static bool look_again(struct verify *v, struct batch_item *item)
     struct store_entry *old = &item->about, now = {0};
     char *path = old->path;
 
-    if (v->all == NULL || store_lookup_kind(&v->store, item->wanted_hash, old->kind, &now,
-                                            &(struct err){0}) != 0)
+    if (v->all == NULL || look_up_again(v, item, &now) != 0)
         return true;
     bool is_absent = now.state == STORE_ABSENT;
     bool is_replaced = !is_absent && now.path != NULL &&
@@ -226,8 +273,9 @@ static void judge(struct verify *v, struct batch_item *item)
         hash_cache_forget(&v->store, entry->path); /* or linking again would believe it */
         return;
     }
-    if (entry->state == STORE_TOUCHED)
-        store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime, &e);
+    if (entry->state == STORE_TOUCHED || entry->is_other_file)
+        store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime,
+                           &item->id, &e);
     entry->state = STORE_OK;
 }
 

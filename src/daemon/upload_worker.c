@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "daemon/reason.h"
 #include "proc/frame.h"
@@ -168,21 +169,51 @@ static void close_worker(struct worker *w)
     buf_free(&w->out);
 }
 
-static int upload(struct worker *w, const struct store_entry *entry, struct upload_result *result,
-                  struct err *e)
+/* One try at one of the paths that the hash has. */
+struct try {
+    struct worker *w;
+    const struct store_entry *entry;
+};
+
+static int on_opened(void *ctx, int fd, const struct stat *st, bool *must_prove, struct err *e)
 {
+    const struct try *try = ctx;
+
+    return store_check_open(try->entry, fd, st, must_prove, e);
+}
+
+static int on_begun(void *ctx, struct err *e)
+{
+    return wait_for_turn(((struct try *)ctx)->w, e);
+}
+
+static void on_progress(void *ctx, int64_t bytes)
+{
+    send_progress(((struct try *)ctx)->w, bytes);
+}
+
+static int upload(struct worker *w, const struct store_entry *entry, bool has_begun,
+                  struct upload_result *result, struct err *e)
+{
+    struct try try = {w, entry};
     const struct upload_options options = {.hash = w->hash,
                                            .path = entry->path,
                                            .size = entry->size,
-                                           .on_begun = wait_for_turn,
-                                           .on_progress = send_progress,
-                                           .ctx = w};
+                                           .on_opened = on_opened,
+                                           .on_begun = has_begun ? NULL : on_begun,
+                                           .on_progress = on_progress,
+                                           .ctx = &try};
 
     if (upload_file(&w->gateway, &options, result, e) != 0)
         return -1;
-    /* All of it was read and has the hash, only the time was another: not to be hashed again. */
-    if (entry->state == STORE_TOUCHED && !result->already_existed)
-        store_refresh_link(&w->store, w->hash, entry->path, result->size, result->mtime, NULL);
+    /* All of it was read and has the hash, only the time or the file was another: not to be hashed
+     * again. */
+    if ((entry->state == STORE_TOUCHED || entry->is_other_file) &&
+        (result->was_proven || !result->already_existed)) {
+        const struct file_id id = file_id_of(&result->file);
+        store_refresh_link(&w->store, w->hash, entry->path, result->size,
+                           fs_mtime(&result->file), &id, NULL);
+    }
     return 0;
 }
 
@@ -192,18 +223,38 @@ static void send_refusal(struct worker *w, const struct store_entry *entry, cons
 {
     struct err reason = *e;
 
-    if (e->code == ERR_CHANGED) {
-        hash_cache_forget(&w->store, entry->path);
+    if (e->code == ERR_CHANGED)
         err_set(&reason, e->code, "%s: ask its owner to %s it again", e->msg,
                 entry->kind == STORE_COPY ? "store" : "link");
-    }
     send_failed(w, reason.msg, entry->path);
+}
+
+/* The file at one path after the other, until one is what was shared. */
+static void upload_one_of(struct worker *w, struct store_entry *entry)
+{
+    struct upload_result result;
+    bool has_begun = false;
+
+    for (;;) {
+        struct err e = {0};
+        if (upload(w, entry, has_begun, &result, &e) == 0) {
+            send_completed(w, &result);
+            return;
+        }
+        if (e.code == ERR_CHANGED)
+            hash_cache_forget(&w->store, entry->path);
+        if (e.code != ERR_CHANGED || !store_next_target(entry)) {
+            send_refusal(w, entry, &e);
+            return;
+        }
+        has_begun = true;
+        send_note(w, e.msg);
+    }
 }
 
 static void do_job(struct worker *w)
 {
     struct store_entry entry = {0};
-    struct upload_result result;
     struct err e = {0};
 
     w->started_ms = clock_now_ms();
@@ -215,10 +266,8 @@ static void do_job(struct worker *w)
                                                      : reason_of_state(entry.state);
     if (reason != NULL)
         send_failed(w, reason, entry.path == NULL ? "" : entry.path);
-    else if (upload(w, &entry, &result, &e) == 0)
-        send_completed(w, &result);
     else
-        send_refusal(w, &entry, &e);
+        upload_one_of(w, &entry);
     store_entry_deinit(&entry);
 }
 

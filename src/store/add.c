@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "store/hash_cache.h"
+#include "store/link.h"
 #include "store/record.h"
 
 #ifndef FICLONE
@@ -109,6 +110,7 @@ static int stage_link(const struct store *s, const char *path, const struct hash
     memcpy(staged->hash, hashed.hash, sizeof staged->hash);
     staged->size = hashed.size;
     staged->mtime = hashed.mtime;
+    staged->id = hashed.id;
     return stage_record(s, path, staged, e);
 }
 
@@ -248,6 +250,8 @@ int add_sync_published(const struct store *s, const struct add_staged *staged, s
 
     if (is_there_already(staged))
         return 0;
+    if (staged->kind == STORE_LINK && link_sync(s, staged->hash, e) != 0)
+        return -1;
     char *name = final_name(s, staged, e);
     if (name != NULL)
         status = fs_sync_parent(name, e);
@@ -265,20 +269,36 @@ void add_discard(const struct store *s, const struct add_staged *staged)
     free(name);
 }
 
-int add_publish(const struct store *s, const struct add_staged *staged, struct err *e)
+static int publish_copy(const struct store *s, const struct add_staged *staged,
+                        const char *temporary, struct err *e)
 {
-    char *temporary, *final = NULL;
+    char *final = final_name(s, staged, e);
+    int status = final == NULL ? -1 : rename_into(s, temporary, final, e);
+
+    free(final);
+    return status;
+}
+
+static int publish_link(const struct store *s, const char *path, const struct add_staged *staged,
+                        const char *temporary, struct err *e)
+{
+    const struct link_made made = {path, staged->size, staged->mtime, staged->id};
+
+    return link_publish(s, staged->hash, &made, temporary, e);
+}
+
+int add_publish(const struct store *s, const char *path, const struct add_staged *staged,
+                struct err *e)
+{
     int status = -1;
 
     if (is_there_already(staged))
-        return 0;
-    temporary = temporary_name(s, staged, e);
+        return staged->kind == STORE_LINK ? publish_link(s, path, staged, NULL, e) : 0;
+    char *temporary = temporary_name(s, staged, e);
     if (temporary != NULL)
-        final = final_name(s, staged, e);
-    if (final != NULL)
-        status = rename_into(s, temporary, final, e);
+        status = staged->kind == STORE_LINK ? publish_link(s, path, staged, temporary, e)
+                                            : publish_copy(s, staged, temporary, e);
     free(temporary);
-    free(final);
     if (status != 0)
         add_discard(s, staged);
     return status;
@@ -301,7 +321,7 @@ int add_file(const struct store *s, enum store_kind kind, const char *path,
         add_discard(s, &staged);
         return -1;
     }
-    if (add_publish(s, &staged, e) != 0 || add_sync_published(s, &staged, e) != 0)
+    if (add_publish(s, path, &staged, e) != 0 || add_sync_published(s, &staged, e) != 0)
         return -1;
     *out = staged;
     return 0;

@@ -16,6 +16,7 @@ struct add_staged {
     char hash[SHA1_HEX + 1];
     int64_t size;
     double mtime; /* of the file that was read */
+    struct file_id id; /* likewise, of a link */
     char suffix[ADD_SUFFIX_SIZE]; /* of the temporary name; empty: what is there already is right */
 };
 
@@ -38,8 +39,10 @@ int add_stage(const struct store *s, enum store_kind kind, const char *path,
 int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e);
 int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e);
 
-/* Gives a staged file its name. When that fails the temporary file is removed. */
-int add_publish(const struct store *s, const struct add_staged *staged, struct err *e);
+/* Gives a staged file its name, and remembers the path of a link. When that fails the temporary
+ * file is removed. */
+int add_publish(const struct store *s, const char *path, const struct add_staged *staged,
+                struct err *e);
 
 /* For a link that was there already when it was staged, before others were published, which may
  * have replaced it: stages it again if so. The last link wins. */

@@ -286,14 +286,14 @@ static int publish_one(struct batch *b, struct batch_item *item, struct err *e)
     const struct store *s = b->options.store;
 
     if (!is_staged(item)) {
-        if (b->options.work != BATCH_LINK || !b->has_published || item->code != ERR_NONE)
+        if (b->options.work != BATCH_LINK || item->code != ERR_NONE)
             return 0;
-        if (add_confirm_link(s, item->path, &item->staged, e) != 0 ||
-            add_sync_staged(s, &item->staged, e) != 0)
+        if (b->has_published && (add_confirm_link(s, item->path, &item->staged, e) != 0 ||
+                                 add_sync_staged(s, &item->staged, e) != 0))
             return -1;
     }
-    b->has_published = true;
-    return add_publish(s, &item->staged, e);
+    b->has_published = b->has_published || is_staged(item);
+    return add_publish(s, item->path, &item->staged, e);
 }
 
 /* Makes what was staged up to `end` durable, visible, and durably visible. */

@@ -34,6 +34,7 @@ struct batch_item {
     /* The result: */
     char hash[SHA1_HEX + 1];
     double mtime; /* of the file that was read (0 for a copy) */
+    struct file_id id; /* likewise */
     enum err_code code; /* ERR_NONE, or: */
     char *error;        /* the cause, without the path; owned */
 

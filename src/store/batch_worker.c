@@ -67,7 +67,18 @@ static int work_on(struct worker *w, const char *path, struct add_staged *staged
     memcpy(staged->hash, hashed.hash, sizeof staged->hash);
     staged->size = hashed.size;
     staged->mtime = hashed.mtime;
+    staged->id = hashed.id;
     return 0;
+}
+
+/* As text: not every JSON number of 64 bits survives. */
+static void put_id(struct buf *out, const struct file_id *id)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "%llu %llu %lu", (unsigned long long)id->device,
+             (unsigned long long)id->inode, (unsigned long)id->owner);
+    json_put_str(out, "file", str_of(text));
 }
 
 static bool answer(struct worker *w, struct str path)
@@ -87,6 +98,7 @@ static bool answer(struct worker *w, struct str path)
         json_put_int(&w->out, "size", staged.size);
         json_put_double(&w->out, "mtime", staged.mtime);
         json_put_str(&w->out, "suffix", str_of(staged.suffix));
+        put_id(&w->out, &staged.id);
     } else {
         json_put_int(&w->out, "code", e.code);
         json_put_path(&w->out, "error", str_of(e.msg));
@@ -197,6 +209,22 @@ void batch_worker_close_job(struct buf *out)
     json_close(out, '}');
 }
 
+static bool take_id(const struct json *message, struct file_id *id)
+{
+    unsigned long long device, inode;
+    unsigned long owner;
+    struct str text;
+    char copy[64];
+
+    if (!json_str(json_get(message, "file"), &text) || text.len >= sizeof copy)
+        return false;
+    snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
+    if (sscanf(copy, "%llu %llu %lu", &device, &inode, &owner) != 3)
+        return false;
+    *id = (struct file_id){device, inode, (uint32_t)owner};
+    return true;
+}
+
 static bool take_result(const struct json *message, struct batch_item *item)
 {
     struct str hash, suffix;
@@ -204,8 +232,10 @@ static bool take_result(const struct json *message, struct batch_item *item)
     if (!json_str(json_get(message, "hash"), &hash) || !hex_is_lower(hash, SHA1_HEX) ||
         !json_int(json_get(message, "size"), &item->size) ||
         !json_number(json_get(message, "mtime"), &item->staged.mtime) ||
-        !json_str(json_get(message, "suffix"), &suffix) || suffix.len >= ADD_SUFFIX_SIZE)
+        !json_str(json_get(message, "suffix"), &suffix) || suffix.len >= ADD_SUFFIX_SIZE ||
+        !take_id(message, &item->id))
         return false;
+    item->staged.id = item->id;
     memcpy(item->hash, hash.p, SHA1_HEX);
     item->staged.size = item->size;
     item->mtime = item->staged.mtime;

@@ -174,10 +174,8 @@ int hash_file(const struct store *s, const char *path, const struct hash_options
             return -1;
     if (!is_good)
         return err_set(e, ERR_CHANGED, "changed while it was being read");
-    *out = (struct hash_result){.size = st.st_size,
-                                .mtime = fs_mtime(&st),
-                                .inode = (uint64_t)st.st_ino,
-                                .owner = st.st_uid};
+    *out = (struct hash_result){
+        .size = st.st_size, .mtime = fs_mtime(&st), .id = file_id_of(&st)};
     memcpy(out->hash, job.hash, sizeof out->hash);
     return 0;
 }

@@ -60,8 +60,7 @@ struct hash_result {
     char hash[SHA1_HEX + 1];
     int64_t size;
     double mtime;
-    uint64_t inode; /* of the file that was open */
-    uid_t owner;
+    struct file_id id;
 };
 
 /* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. `options` may be

@@ -17,6 +17,9 @@ struct store_list {
     struct tree *tree; /* NULL: this kind's tree is not there */
     bool is_tidying;
     struct buf root; /* of that tree, with its slash */
+    char hash[SHA1_HEX + 1];     /* of the object that it is at, and what is left to tell of it: */
+    struct store_entry *entries;
+    size_t count, next;
 };
 
 /* True for "ab", "ab/cd" and "ab/cd/ef". */
@@ -44,7 +47,8 @@ static bool is_object(const char *path, char hash[SHA1_HEX + 1])
     return true;
 }
 
-/* A file that is no object: <hash>.tmp.XXXXXXXX or <hash>.part is what was to become one. */
+/* A file that is no object: <hash>.tmp.XXXXXXXX, <hash>.paths.tmp.XXXXXXXX or <hash>.part is what
+ * was to become one. */
 static void tidy_one(struct store_list *list, const char *below)
 {
     const char *slash = strrchr(below, '/');
@@ -57,7 +61,7 @@ static void tidy_one(struct store_list *list, const char *below)
     buf_puts(&list->root, below);
     if (list->root.failed)
         return;
-    if (str_starts_with(rest, STR(".tmp.")))
+    if (str_starts_with(rest, STR(".tmp.")) || str_starts_with(rest, STR(".paths.tmp.")))
         leftover_remove(buf_cstr(&list->root), LEFTOVER_SECONDS);
     else if (str_equal(rest, STR(".part")))
         leftover_remove(buf_cstr(&list->root), LEFTOVER_RESUMED_SECONDS);
@@ -114,11 +118,21 @@ struct store_list *store_list_open(const struct store *s, struct err *e)
     return NULL;
 }
 
+static void drop_entries(struct store_list *list)
+{
+    while (list->next < list->count)
+        store_entry_deinit(&list->entries[list->next++]);
+    free(list->entries);
+    list->entries = NULL;
+    list->count = list->next = 0;
+}
+
 void store_list_close(struct store_list *list)
 {
     if (list == NULL)
         return;
     tree_close(list->tree);
+    drop_entries(list);
     buf_free(&list->root);
     free(list);
 }
@@ -155,20 +169,46 @@ static int next_object(struct store_list *list, char hash[SHA1_HEX + 1], struct 
     return 0;
 }
 
+/* The next of the paths of the link that the list is at. */
+static bool next_path(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out)
+{
+    if (list->next == list->count)
+        return false;
+    memcpy(hash, list->hash, sizeof list->hash);
+    *out = list->entries[list->next];
+    list->entries[list->next++] = (struct store_entry){0};
+    return true;
+}
+
+/* What there is of an object that the list has come to. */
+static int look_up_object(struct store_list *list, const char *hash, struct err *e)
+{
+    drop_entries(list);
+    memcpy(list->hash, hash, sizeof list->hash);
+    if (list->kind == STORE_LINK)
+        return store_lookup_paths(list->store, hash, &list->entries, &list->count, e);
+    list->entries = calloc(1, sizeof *list->entries);
+    if (list->entries == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (store_lookup_kind(list->store, hash, list->kind, list->entries, e) != 0)
+        return -1;
+    /* Absent: removed meanwhile. */
+    list->count = list->entries->state != STORE_ABSENT;
+    return 0;
+}
+
 int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
                     struct err *e)
 {
-    for (;;) {
-        int status = next_object(list, hash, e);
+    char found[SHA1_HEX + 1];
+
+    while (!next_path(list, hash, out)) {
+        int status = next_object(list, found, e);
         if (status < 0)
             return -1;
         if (status > 0) {
-            if (store_lookup_kind(list->store, hash, list->kind, out, e) != 0)
+            if (look_up_object(list, found, e) != 0)
                 return -1;
-            /* Absent: removed meanwhile, or a record that somebody is writing. */
-            if (out->state != STORE_ABSENT)
-                return 1;
-            store_entry_deinit(out);
         } else if (list->kind == STORE_LINK) {
             return 0;
         } else {
@@ -177,4 +217,5 @@ int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct sto
                 return -1;
         }
     }
+    return 1;
 }

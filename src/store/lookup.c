@@ -1,5 +1,6 @@
 /* Finding what the store has for a hash. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,7 +9,7 @@
 #include "base/fs.h"
 #include "base/quote.h"
 #include "store/hash.h"
-#include "store/record.h"
+#include "store/link.h"
 #include "store/store.h"
 
 static const struct hash_options cached = {.flags = HASH_USE_CACHE};
@@ -19,44 +20,57 @@ static bool means_missing(int number)
     return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG;
 }
 
-/* Sets entry->state to STORE_OK, with size and mtime, when entry->path is a regular file that may
- * be read. Returns the errno of stat(2). */
-static int look_at(struct store_entry *entry)
+/* Opens what is at a path to be looked at: -1 and errno, or a descriptor that reads nothing. */
+static int open_to_look(const char *path, int flags, struct stat *st)
 {
-    struct stat st;
+    int fd = open(path, O_PATH | O_CLOEXEC | flags);
 
-    if (stat(entry->path, &st) != 0) {
-        int number = errno;
-        entry->state = means_missing(number) ? STORE_MISSING : STORE_UNREADABLE;
-        return number;
-    }
-    entry->state = STORE_MISSING;
-    if (!S_ISREG(st.st_mode))
-        return 0;
-    entry->size = st.st_size;
-    entry->mtime = fs_mtime(&st);
-    entry->state = access(entry->path, R_OK) == 0 ? STORE_OK : STORE_UNREADABLE;
-    return 0;
+    if (fd < 0 || fstat(fd, st) == 0)
+        return fd;
+    int number = errno;
+    close(fd);
+    errno = number;
+    return -1;
 }
 
-/* STORE_ABSENT when there is no copy. */
+/* Sets entry->state to STORE_OK, with size and mtime, when entry->path is a regular file that may
+ * be read. */
+static void take_stat(struct store_entry *entry, const struct stat *st)
+{
+    entry->state = STORE_MISSING;
+    if (!S_ISREG(st->st_mode))
+        return;
+    entry->size = st->st_size;
+    entry->mtime = fs_mtime(st);
+    entry->state = access(entry->path, R_OK) == 0 ? STORE_OK : STORE_UNREADABLE;
+}
+
+/* STORE_ABSENT when there is no copy. One that is a symbolic link is none. */
 static int look_up_copy(const struct store *s, const char *hash, struct store_entry *out,
                         struct err *e)
 {
     struct store_entry entry = {.kind = STORE_COPY};
     char quoted[QUOTE_SIZE];
     struct buf path = {0};
+    struct stat st;
 
     store_put_copy_path(s, hash, &path);
     entry.path = buf_take(&path);
     if (entry.path == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    int number = look_at(&entry);
-    if (number != 0 && entry.state == STORE_UNREADABLE) {
+    int fd = open_to_look(entry.path, O_NOFOLLOW, &st);
+    if (fd < 0 && !means_missing(errno)) {
+        int number = errno;
         free(entry.path);
         return err_errno(e, ERR_FAILED, number, "cannot read the store %s",
                          quote_str(quoted, str_of(s->dir)));
     }
+    if (fd < 0)
+        entry.state = STORE_MISSING;
+    else
+        take_stat(&entry, &st);
+    if (fd >= 0)
+        close(fd);
     if (entry.state == STORE_OK && entry.size == 0 && strcmp(hash, empty_hash) != 0)
         entry.state = STORE_DAMAGED;
     if (entry.state == STORE_MISSING) {
@@ -67,18 +81,130 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     return 0;
 }
 
+/* What is at a remembered path now: entry->path is set. */
+static void look_at_path(const struct link_path *path, struct store_entry *entry)
+{
+    struct stat st;
+    int fd = open_to_look(entry->path, 0, &st);
+
+    entry->size = path->size;
+    entry->is_other_file = false;
+    if (fd < 0) {
+        entry->state = means_missing(errno) ? STORE_MISSING : STORE_UNREADABLE;
+        return;
+    }
+    take_stat(entry, &st);
+    if (entry->state == STORE_OK && entry->size != path->size)
+        entry->state = STORE_STALE;
+    else if (entry->state == STORE_OK && entry->mtime != path->mtime)
+        entry->state = STORE_TOUCHED;
+    else if (entry->state == STORE_OK)
+        entry->is_other_file = link_is_other(path, fd, &st);
+    close(fd);
+}
+
+/* Of two paths of a link, the one with the lower rank is read. */
+static int rank_of(const struct store_entry *entry)
+{
+    if (entry->state == STORE_OK)
+        return entry->is_other_file ? 1 : 0;
+    return entry->state == STORE_TOUCHED ? 2 : 3;
+}
+
+/* Puts the better of both into *best; the other's path is freed. */
+static void keep_better(struct store_entry *best, struct store_entry *other)
+{
+    struct store_entry kept = *best;
+
+    if (kept.path == NULL || rank_of(other) < rank_of(&kept)) {
+        *best = *other;
+        *other = kept;
+    }
+    free(other->path);
+    *other = (struct store_entry){0};
+}
+
+/* The best of the paths that were not given up; NULL path: there is none (or no memory). */
+static struct store_entry look_at_all(const struct link *link)
+{
+    struct store_entry best = {0};
+
+    for (size_t i = 0; i < link->count; i++) {
+        if (link->paths[i].is_given_up)
+            continue;
+        struct store_entry entry = {.kind = STORE_LINK, .path = strdup(link->paths[i].path)};
+        if (entry.path == NULL)
+            continue;
+        look_at_path(&link->paths[i], &entry);
+        keep_better(&best, &entry);
+        if (rank_of(&best) == 0)
+            break;
+    }
+    return best;
+}
+
+/* Moves what was found of one path into the entry of the link. */
+static void take_found(struct store_entry *entry, struct store_entry *found)
+{
+    free(entry->path);
+    found->link = entry->link;
+    *entry = *found;
+}
+
 void store_check_target(struct store_entry *entry)
 {
-    const int64_t size = entry->size;
-    const double mtime = entry->mtime;
-
     if (entry->state != STORE_UNCHECKED)
         return;
-    look_at(entry);
-    if (entry->state == STORE_OK && entry->size != size)
-        entry->state = STORE_STALE;
-    else if (entry->state == STORE_OK && entry->mtime != mtime)
-        entry->state = STORE_TOUCHED;
+    struct store_entry found = look_at_all(entry->link);
+    if (found.path == NULL)
+        entry->state = STORE_UNREADABLE;
+    else
+        take_found(entry, &found);
+}
+
+bool store_next_target(struct store_entry *entry)
+{
+    struct link *link = entry->link;
+
+    if (link == NULL)
+        return false;
+    for (size_t i = 0; i < link->count; i++)
+        if (strcmp(link->paths[i].path, entry->path) == 0)
+            link->paths[i].is_given_up = true;
+    struct store_entry found = look_at_all(link);
+    if (found.path == NULL || rank_of(&found) == 3) {
+        free(found.path);
+        return false;
+    }
+    take_found(entry, &found);
+    return true;
+}
+
+static const struct link_path *path_of(const struct store_entry *entry)
+{
+    for (size_t i = 0; entry->link != NULL && i < entry->link->count; i++)
+        if (strcmp(entry->link->paths[i].path, entry->path) == 0)
+            return &entry->link->paths[i];
+    return NULL;
+}
+
+/* Whether an open file stands at the path itself, not behind a symbolic link. */
+static bool is_at(const char *path, const struct stat *opened)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && st.st_dev == opened->st_dev && st.st_ino == opened->st_ino;
+}
+
+int store_check_open(const struct store_entry *entry, int fd, const struct stat *st,
+                     bool *must_prove, struct err *e)
+{
+    const struct link_path *path = path_of(entry);
+
+    if (entry->kind == STORE_COPY && !is_at(entry->path, st))
+        return err_set(e, ERR_CHANGED, "the stored copy was replaced");
+    *must_prove = path != NULL && (fs_mtime(st) != path->mtime || link_is_other(path, fd, st));
+    return 0;
 }
 
 /* STORE_ABSENT when there is no link, else STORE_UNCHECKED. */
@@ -87,29 +213,23 @@ static int look_up_link(const struct store *s, const char *hash, struct store_en
 {
     struct store_entry entry = {.kind = STORE_LINK, .state = STORE_ABSENT};
     struct err cause = {0};
-    struct record r = {0};
-    struct buf file = {0};
-    int status = -1;
 
-    store_put_link_path(s, hash, &file);
-    if (buf_cstr(&file), buf_check(&file, e) != 0)
-        goto out;
-    if (record_read(buf_cstr(&file), &r, &cause) != 0) {
+    if (link_read(s, hash, &entry.link, &cause) != 0) {
         if (cause.code != ERR_NOT_FOUND)
             entry.state = STORE_UNREADABLE;
-    } else if (strcmp(r.hash, hash) == 0) {
+    } else {
+        const struct link_path *named = &entry.link->paths[0];
         entry.state = STORE_UNCHECKED;
-        entry.size = r.size;
-        entry.mtime = r.mtime;
-        entry.path = r.path;
-        r.path = NULL;
+        entry.size = named->size;
+        entry.mtime = named->mtime;
+        entry.path = strdup(named->path);
+        if (entry.path == NULL) {
+            store_entry_deinit(&entry);
+            return err_set(e, ERR_FAILED, "out of memory");
+        }
     }
     *out = entry;
-    status = 0;
-out:
-    record_deinit(&r);
-    buf_free(&file);
-    return status;
+    return 0;
 }
 
 int store_lookup_record(const struct store *s, const char *hash, struct store_entry *out,
@@ -152,6 +272,33 @@ int store_lookup_kind(const struct store *s, const char *hash, enum store_kind k
     return 0;
 }
 
+int store_lookup_paths(const struct store *s, const char *hash, struct store_entry **out,
+                       size_t *count, struct err *e)
+{
+    struct store_entry whole = {0};
+
+    *out = NULL;
+    *count = 0;
+    if (look_up_link(s, hash, &whole, e) != 0)
+        return -1;
+    if (whole.state == STORE_ABSENT)
+        return 0;
+    size_t wanted = whole.link == NULL ? 1 : whole.link->count;
+    struct store_entry *entries = calloc(wanted, sizeof *entries);
+    for (size_t i = 0; entries != NULL && whole.link != NULL && i < wanted; i++) {
+        entries[i] = (struct store_entry){.kind = STORE_LINK, .state = STORE_UNREADABLE,
+                                          .path = strdup(whole.link->paths[i].path)};
+        if (entries[i].path != NULL)
+            look_at_path(&whole.link->paths[i], &entries[i]);
+    }
+    if (entries != NULL && whole.link == NULL)
+        entries[0] = (struct store_entry){.kind = STORE_LINK, .state = STORE_UNREADABLE};
+    store_entry_deinit(&whole);
+    *out = entries;
+    *count = entries == NULL ? 0 : wanted;
+    return entries == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}
+
 /* True, and *out filled, when the file that is named as the location has this hash. */
 static bool is_at_location(const struct store *s, const char *hash, struct str location,
                            struct store_entry *out)
@@ -191,7 +338,7 @@ static void settle_touched(const struct store *s, const char *hash, struct store
     entry->state = strcmp(result.hash, hash) == 0 ? STORE_OK : STORE_STALE;
     /* Not being able to write in somebody else's store does not keep the file from being read. */
     if (entry->state == STORE_OK)
-        store_refresh_link(s, hash, entry->path, entry->size, entry->mtime, &e);
+        store_refresh_link(s, hash, entry->path, entry->size, entry->mtime, &result.id, &e);
 }
 
 int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
@@ -212,29 +359,11 @@ int store_find(const struct store *s, const struct kachery_uri *uri, struct stor
             return 0;
         }
     }
-    if (found.state == STORE_TOUCHED)
+    while (found.state == STORE_TOUCHED) {
         settle_touched(s, uri->hash, &found);
+        if (found.state == STORE_OK || !store_next_target(&found))
+            break;
+    }
     *out = found;
     return 0;
-}
-
-int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
-                       double mtime, struct err *e)
-{
-    struct buf file = {0};
-    struct record r = {0};
-    int status = -1;
-
-    store_put_link_path(s, hash, &file);
-    if (buf_cstr(&file), buf_check(&file, e) != 0 || record_read(buf_cstr(&file), &r, e) != 0)
-        goto out;
-    status = 0;
-    if (strcmp(r.path, path) != 0 || r.size != size || r.mtime == mtime)
-        goto out; /* linked elsewhere meanwhile, which wins, or refreshed already */
-    r.mtime = mtime;
-    status = record_write(s, buf_cstr(&file), &r, 0, e);
-out:
-    record_deinit(&r);
-    buf_free(&file);
-    return status;
 }

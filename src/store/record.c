@@ -47,8 +47,14 @@ int record_parse(struct record *out, struct str text, struct err *e)
 
 int record_read(const char *file, struct record *out, struct err *e)
 {
+    return record_read_stat(file, true, out, NULL, e);
+}
+
+int record_read_stat(const char *file, bool follows, struct record *out, struct stat *st,
+                     struct err *e)
+{
     struct buf text = {0};
-    int status = fs_read_file(file, STORE_MAX_RECORD_BYTES, &text, e);
+    int status = fs_read_stat(file, follows, STORE_MAX_RECORD_BYTES, &text, st, e);
 
     if (status == 0)
         status = record_parse(out, buf_str(&text), e);

@@ -5,7 +5,9 @@
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -23,6 +25,11 @@ void record_deinit(struct record *r);
 /* Reads `file`. ERR_NOT_FOUND when it is not there, and when it is no whole record: another client
  * may be writing it in place. Caller frees with record_deinit. */
 int record_read(const char *file, struct record *out, struct err *e);
+
+/* The same; *st (may be NULL) is what fstat(2) says of it. Without `follows`, a symbolic link is an
+ * error. */
+int record_read_stat(const char *file, bool follows, struct record *out, struct stat *st,
+                     struct err *e);
 
 /* Takes the text of a record apart; ERR_NOT_FOUND as above. For record_read and tests. */
 int record_parse(struct record *out, struct str text, struct err *e);

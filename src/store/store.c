@@ -12,6 +12,7 @@
 #include "base/leftover.h"
 #include "base/newfile.h"
 #include "proto/kachery_uri.h"
+#include "store/link.h"
 
 /* The value of a variable as an absolute path without trailing slashes; *out is NULL when unset. */
 static int absolute_variable(const char *name, char **out, struct err *e)
@@ -220,5 +221,6 @@ const char *store_state_name(enum store_state state)
 void store_entry_deinit(struct store_entry *entry)
 {
     free(entry->path);
+    link_free(entry->link);
     *entry = (struct store_entry){0};
 }

@@ -13,6 +13,7 @@
 #include "base/sha1.h"
 #include "base/str.h"
 #include "proto/kachery_uri.h"
+#include "store/file_id.h"
 
 enum { STORE_MAX_RECORD_BYTES = 65536 };
 
@@ -60,6 +61,10 @@ struct store_entry {
     char *path;    /* of the bytes; NULL when absent */
     int64_t size;  /* as found; the record's when the target is missing */
     double mtime;  /* of the target, now */
+    /* Size and mtime are right, but it is not the file that was linked (another inode, owner or
+     * resolved path): it is hashed before a byte of it leaves the host. */
+    bool is_other_file;
+    struct link *link; /* of a link: all paths that are remembered; owned */
 };
 
 void store_entry_deinit(struct store_entry *entry);
@@ -78,8 +83,17 @@ const char *store_state_name(enum store_state state);
 int store_lookup_record(const struct store *s, const char *hash, struct store_entry *out,
                         struct err *e);
 
-/* Looks at the target of an unchecked link with stat(2): sets state, size and mtime. */
+/*
+ * Looks at the target of an unchecked link with stat(2): sets state, path, size and mtime. Of
+ * several remembered paths it takes the first, the record's before the newer ones before the older,
+ * that may be read as it is, else the first whose file must be hashed again; when there is none,
+ * the record's says why.
+ */
 void store_check_target(struct store_entry *entry);
+
+/* Its path turned out not to have the hash: goes on to the next of the remembered paths that may be
+ * read. False, and the entry is unchanged, when there is none. */
+bool store_next_target(struct store_entry *entry);
 
 /* Both. Reads no data. */
 int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e);
@@ -87,6 +101,16 @@ int store_lookup(const struct store *s, const char *hash, struct store_entry *ou
 /* The copy alone, or the link alone, in the same way. */
 int store_lookup_kind(const struct store *s, const char *hash, enum store_kind kind,
                       struct store_entry *out, struct err *e);
+
+/* Asked of the file that was opened at the entry's path, of which bytes are to leave the host:
+ * *must_prove when all of it is to be hashed before. ERR_CHANGED when it must not be read. */
+int store_check_open(const struct store_entry *entry, int fd, const struct stat *st,
+                     bool *must_prove, struct err *e);
+
+/* Each remembered path of a link as an entry of its own, the record's first, then the newest first;
+ * none where there is no link. Caller deinits each and frees the array. */
+int store_lookup_paths(const struct store *s, const char *hash, struct store_entry **out,
+                       size_t *count, struct err *e);
 
 /*
  * For reading by the local user: like store_lookup, then what the URI's `location` may mean (when
@@ -97,10 +121,11 @@ int store_lookup_kind(const struct store *s, const char *hash, enum store_kind k
 int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
                struct err *e);
 
-/* Rewrites the link record of `hash` for its target's new mtime: called by whoever has just read
- * and hashed all of the file. Does nothing when the hash was linked to another path meanwhile. */
+/* Rewrites what the link of `hash` says of one of its paths, whose file is `id` now and has a new
+ * mtime: called after all of the file was read and hashed. Does nothing when the path is not
+ * remembered any more. */
 int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
-                       double mtime, struct err *e);
+                       double mtime, const struct file_id *id, struct err *e);
 
 /* Everything in the store: first the copies, then the links, each by hash. */
 struct store_list;
@@ -110,7 +135,8 @@ void store_list_close(struct store_list *list);
 /* From now on removes what killed processes left, as it comes by, and in the hash cache. */
 void store_list_tidy(struct store_list *list);
 
-/* 1 and the next entry, as store_lookup_kind describes it; 0 at the end; -1 for something that
+/* 1 and the next entry, as store_lookup_kind describes it (of a link one for each remembered path,
+ * as store_lookup_paths does); 0 at the end; -1 for something that
  * cannot be read, named by the err: the next call goes on behind it. */
 int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
                     struct err *e);

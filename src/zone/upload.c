@@ -1,7 +1,6 @@
 #include "zone/upload.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "zone/bucket.h"
 #include "zone/retry.h"
 #include "zone/upload_source.h"
@@ -17,6 +16,8 @@ struct upload {
     bool is_url_new;      /* of the target: got because the bucket refused the one before */
     bool has_begun;      /* on_begun was called */
     bool is_never_asked; /* the bucket does not understand Expect */
+    bool was_proven;     /* all of `source` was hashed before it was sent */
+    struct stat proven;  /* the file that was */
 };
 
 enum result {
@@ -168,13 +169,73 @@ static int begin(struct upload *upload, struct err *e)
     return upload->options->on_begun(upload->options->ctx, e);
 }
 
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Says while a file is hashed that this goes on; ends when the upload is for nobody. */
+static int show_reading(void *ctx, struct err *e)
+{
+    struct upload *upload = ctx;
+    const struct zone_watch *watch = &upload->gateway->watch;
+
+    if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS) {
+        report(upload, 0);
+        if (watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx))
+            return err_set(e, ERR_FAILED, "cancelled");
+    }
+    return 0;
+}
+
+/* Asks whether the open file may be sent as it is read. */
+static int ask_about(struct upload *upload, bool *must_prove, struct err *e)
+{
+    const struct upload_options *options = upload->options;
+    const struct upload_source *source = &upload->source;
+
+    *must_prove = false;
+    if (options->on_opened == NULL)
+        return 0;
+    return options->on_opened(options->ctx, source->fd, &source->before, must_prove, e);
+}
+
+/* Of another file than the one that was linked, nothing leaves before its hash is known. */
+static int prove(struct upload *upload, struct err *e)
+{
+    struct upload_source *source = &upload->source;
+
+    if (upload->was_proven && is_same_file(&upload->proven, &source->before))
+        return 0;
+    upload->was_proven = false;
+    if (upload_source_prove(source, show_reading, upload, e) != 0)
+        return -1;
+    upload->was_proven = true;
+    upload->proven = source->before;
+    return 0;
+}
+
+/* Opens the file and reads its first bytes, waits for the turn, and makes sure that it may be
+ * sent. */
+static int prepare(struct upload *upload, struct err *e)
+{
+    bool must_prove;
+
+    if (open_source(upload, e) != 0 || ask_about(upload, &must_prove, e) != 0 ||
+        begin(upload, e) != 0)
+        return -1;
+    return must_prove ? prove(upload, e) : 0;
+}
+
 /* From the file's first byte to the bucket's 200, or to the zone's word that it has the file. */
 static enum result attempt(struct upload *upload, struct err *e)
 {
     enum result result = RESULT_AGAIN;
 
     while (result == RESULT_AGAIN) {
-        if (open_source(upload, e) != 0 || begin(upload, e) != 0 ||
+        if (prepare(upload, e) != 0 ||
             (upload->target.url == NULL && initiate(upload, e) != 0))
             return RESULT_OVER;
         if (upload->target.already_exists)
@@ -199,7 +260,8 @@ int upload_file(struct gateway *g, const struct upload_options *options,
     while ((got = attempt(&upload, &why)) == RESULT_FAILED && retry_again(&upload.retry, &why) == 0)
         report(&upload, 0);
     status = got == RESULT_DONE ? 0 : -1;
-    made.mtime = fs_mtime(&upload.source.before);
+    made.file = upload.source.before;
+    made.was_proven = upload.was_proven;
     made.already_existed = upload.target.already_exists;
     if (status == 0 && !made.already_existed) {
         report(&upload, options->size);

@@ -1,11 +1,14 @@
 /*
  * Uploading one file to the zone: first chunk before any connection (tapes and slow disks are
  * waited for here), initiate, PUT with the last 64 KiB held back until the hash is right, finalize.
+ * A file that may not be what was linked is first hashed as a whole.
  * What may pass is tried again: each attempt opens, reads and hashes the file anew, so that what
  * was sent is what was hashed.
  */
 #ifndef ZONE_UPLOAD_H
 #define ZONE_UPLOAD_H
+
+#include <sys/stat.h>
 
 #include "zone/gateway.h"
 
@@ -20,6 +23,10 @@ struct upload_options {
     const char *hash;
     const char *path; /* for opening; appears in no error text */
     int64_t size;     /* as linked: a file of another size is not uploaded */
+    /* Called with each file that was opened, before a byte of it leaves: *must_prove makes all of
+     * it be read and hashed before anybody is asked where to put it; -1 refuses it. NULL: nothing
+     * is asked. */
+    int (*on_opened)(void *ctx, int fd, const struct stat *st, bool *must_prove, struct err *e);
     /* Called once, when the first bytes are read and before anybody is asked where to put them:
      * returns when the upload may go on, or -1 to give it up. May be NULL. */
     int (*on_begun)(void *ctx, struct err *e);
@@ -32,7 +39,8 @@ struct upload_options {
 struct upload_result {
     int64_t size;
     bool already_existed; /* nothing was sent, and not all of the file was read */
-    double mtime;         /* of the file that was hashed (fs_mtime): for store_refresh_link */
+    struct stat file;     /* the file that was read: for store_refresh_link */
+    bool was_proven;      /* all of it was read, also when nothing was sent */
 };
 
 /*

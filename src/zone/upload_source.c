@@ -51,16 +51,23 @@ static int read_some(struct upload_source *source, struct err *e)
 }
 
 /* All bytes were read: is it still the file that was linked? */
-static int check_hash(struct upload_source *source, struct err *e)
+static int compare_hash(struct upload_source *source, struct sha1 *sha1, struct err *e)
 {
     char hash[SHA1_HEX + 1];
     struct stat st;
 
     if (check_stat(source, &st, e) != 0)
         return -1;
-    sha1_final_hex(&source->sha1, hash);
+    sha1_final_hex(sha1, hash);
     if (strcmp(hash, source->hash) != 0)
         return err_set(e, ERR_CHANGED, "the file has changed: its SHA-1 is %s now", hash);
+    return 0;
+}
+
+static int check_hash(struct upload_source *source, struct err *e)
+{
+    if (compare_hash(source, &source->sha1, e) != 0)
+        return -1;
     source->is_right = true;
     return 0;
 }
@@ -103,6 +110,38 @@ int upload_source_open(struct upload_source *source, const char *path, const cha
     if (fcntl(source->fd, F_SETFL, 0) != 0)
         return unreadable(errno, e);
     return fill(source, e);
+}
+
+int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx, struct err *e),
+                        void *ctx, struct err *e)
+{
+    char *data;
+    struct sha1 sha1;
+    int64_t at = 0;
+    int status = 0;
+
+    if (source->is_right)
+        return 0; /* it is so short that it was read already */
+    data = malloc(UPLOAD_CHUNK_BYTES);
+    if (data == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    sha1_init(&sha1);
+    while (status == 0 && at < source->size) {
+        ssize_t n = pread(source->fd, data, UPLOAD_CHUNK_BYTES, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            status = unreadable(errno, e);
+        else if (n == 0)
+            status = err_set(e, ERR_CHANGED, "the file became shorter while it was read");
+        else {
+            sha1_update(&sha1, data, (size_t)n);
+            at += n;
+            status = on_chunk(ctx, e);
+        }
+    }
+    free(data);
+    return status == 0 ? compare_hash(source, &sha1, e) : -1;
 }
 
 enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e)

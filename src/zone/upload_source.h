@@ -36,6 +36,11 @@ struct upload_source {
 int upload_source_open(struct upload_source *source, const char *path, const char *hash,
                        int64_t size, struct err *e);
 
+/* Reads and hashes the whole open file; what was read of it already stays to be given out.
+ * ERR_CHANGED when it has another hash. `on_chunk` is called now and then, and ends it with -1. */
+int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx, struct err *e),
+                        void *ctx, struct err *e);
+
 /* The `source` of a struct http_call_options; ERR_CHANGED when the hash is wrong in the end. */
 enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e);
 

@@ -7,6 +7,7 @@
 #include "base/hex.h"
 #include "store/add.h"
 #include "store/hash_cache.h"
+#include "store/link.h"
 #include "store/record.h"
 
 static const char hello_hash[] = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"; /* "hello" */
@@ -28,7 +29,7 @@ static void link_writes_a_record(void **state)
                       "\"sha1\": \"%s\"}", path, hello_hash);
     unit_equal("record", text, buf_cstr(&want));
     free(text);
-    assert_int_equal(fixture_count(f), 1);
+    assert_int_equal(fixture_count(f), 2); /* and its paths */
 
     const char *other = fixture_write(f, "data/other", STR("hello"), 1700000001);
     assert_int_equal(add_file(&f->store, STORE_LINK, other, NULL, &added, &e), 0);
@@ -36,7 +37,7 @@ static void link_writes_a_record(void **state)
     assert_int_equal(record_read(buf_cstr(&file), &r, &e), 0);
     unit_equal("the last link wins", r.path, other);
     record_deinit(&r);
-    assert_int_equal(fixture_count(f), 1);
+    assert_int_equal(fixture_count(f), 2);
     buf_free(&file);
     buf_free(&want);
 }
@@ -87,8 +88,15 @@ static void unchanged_link_writes_nothing(void **state)
     assert_int_equal(add_file(&f->store, STORE_LINK, path, NULL, &added, &e), 0);
     assert_int_equal(add_stage(&f->store, STORE_LINK, path, NULL, &staged, &e), 0);
     assert_string_equal(staged.suffix, "");
-    assert_int_equal(add_publish(&f->store, &staged, &e), 0);
-    assert_int_equal(fixture_count(f), 1);
+    struct buf paths = {0};
+    struct stat before, after;
+    link_put_paths_path(&f->store, hello_hash, &paths);
+    assert_int_equal(stat(buf_cstr(&paths), &before), 0);
+    assert_int_equal(add_publish(&f->store, path, &staged, &e), 0);
+    assert_int_equal(stat(buf_cstr(&paths), &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_int_equal(fixture_count(f), 2);
+    buf_free(&paths);
 }
 
 static void staged_is_not_visible(void **state)
@@ -105,11 +113,11 @@ static void staged_is_not_visible(void **state)
         unit_true(name, add_stage(&f->store, kinds[i], path, NULL, &staged, &e) == 0);
         unit_true(name, store_lookup_kind(&f->store, hello_hash, kinds[i], &entry, &e) == 0);
         unit_true(name, entry.state == STORE_ABSENT);
-        unit_true(name, fixture_count(f) == i + 1);
+        unit_true(name, fixture_count(f) == 2 * i + 1);
         add_discard(&f->store, &staged);
-        unit_true(name, fixture_count(f) == i);
+        unit_true(name, fixture_count(f) == 2 * i);
         unit_true(name, add_stage(&f->store, kinds[i], path, NULL, &staged, &e) == 0);
-        unit_true(name, add_publish(&f->store, &staged, &e) == 0);
+        unit_true(name, add_publish(&f->store, path, &staged, &e) == 0);
         unit_true(name, store_lookup_kind(&f->store, hello_hash, kinds[i], &entry, &e) == 0);
         unit_true(name, entry.state == STORE_OK);
         store_entry_deinit(&entry);

@@ -239,13 +239,17 @@ static void refresh_leaves_a_newer_link(void **state)
 {
     struct fixture *f = *state;
     const char *path = fixture_write(f, "data/hello", STR("hello"), 1700000000);
+    struct file_id id;
+    struct stat st;
     struct err e;
 
+    assert_int_equal(stat(path, &st), 0);
+    id = file_id_of(&st);
     put_link(f, hello_hash, path, 5, 1);
-    assert_int_equal(store_refresh_link(&f->store, hello_hash, "/elsewhere", 5, 2, &e), 0);
+    assert_int_equal(store_refresh_link(&f->store, hello_hash, "/elsewhere", 5, 2, &id, &e), 0);
     expect(f, "not rewritten", hello_hash, STORE_LINK, STORE_TOUCHED, path);
     assert_int_equal(
-        store_refresh_link(&f->store, hello_hash, path, 5, mtime_of(path), &e), 0);
+        store_refresh_link(&f->store, hello_hash, path, 5, mtime_of(path), &id, &e), 0);
     expect(f, "rewritten", hello_hash, STORE_LINK, STORE_OK, path);
 }
 

@@ -1,0 +1,388 @@
+#include "store/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/paths.h"
+#include "store/record.h"
+
+/* How long another process is waited for: one that holds the lock for ever delays, and stops
+ * nobody. */
+enum { LOCK_TRIES = 400, LOCK_TOTAL = 10 * LOCK_TRIES, LOCK_PAUSE_MS = 5 };
+
+/* Record and paths of a hash, to be changed. */
+struct pair {
+    const struct store *store;
+    const char *hash;
+    struct buf record_file, paths_file;
+    int lock; /* the directory that they are in, or -1 */
+    struct buf lock_file; /* where directories cannot be locked (NFS); empty: not ours */
+    bool has_record;
+    struct record record;
+    struct paths paths;
+};
+
+void link_put_paths_path(const struct store *s, const char *hash, struct buf *out)
+{
+    store_put_link_path(s, hash, out);
+    buf_puts(out, ".paths");
+}
+
+/* --- reading --- */
+
+static void free_path(struct link_path *path)
+{
+    free(path->path);
+    free(path->resolved);
+}
+
+void link_free(struct link *link)
+{
+    if (link == NULL)
+        return;
+    for (size_t i = 0; i < link->count; i++)
+        free_path(&link->paths[i]);
+    free(link->paths);
+    free(link);
+}
+
+/* Moves a remembered path to the link's. */
+static void add_path(struct link *link, struct paths_entry *entry, int64_t size)
+{
+    link->paths[link->count++] = (struct link_path){.path = entry->path,
+                                                    .size = size,
+                                                    .mtime = entry->mtime,
+                                                    .resolved = entry->resolved,
+                                                    .inode = entry->inode,
+                                                    .owner = entry->owner};
+    *entry = (struct paths_entry){0};
+}
+
+/* Takes over what record and paths own. */
+static struct link *make_link(struct record *r, struct paths *p)
+{
+    struct link *link = calloc(1, sizeof *link);
+
+    if (link == NULL || (link->paths = calloc(p->count + 1, sizeof *link->paths)) == NULL) {
+        free(link);
+        return NULL;
+    }
+    struct paths_entry first = {.path = r->path, .mtime = r->mtime};
+    struct paths_entry *named = paths_find(p, r->path);
+    if (named != NULL) {
+        first.resolved = named->resolved;
+        first.inode = named->inode;
+        first.owner = named->owner;
+        named->resolved = NULL;
+        paths_forget(p, r->path);
+    }
+    r->path = NULL;
+    add_path(link, &first, r->size);
+    for (size_t i = p->count; i > 0; i--)
+        add_path(link, &p->items[i - 1], p->size);
+    return link;
+}
+
+/* What does not name the record's path is of an earlier record. */
+static void read_paths_of(const struct record *r, const char *file, struct paths *out,
+                          struct stat *st)
+{
+    if (paths_read(file, r->hash, out, st, NULL) != 0)
+        return;
+    if (out->size != r->size || paths_find(out, r->path) == NULL)
+        paths_deinit(out);
+}
+
+int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
+{
+    struct buf file = {0}, beside = {0};
+    struct record r = {0};
+    struct paths p = {0};
+    struct err why = {0};
+    struct stat st;
+    int status = -1;
+
+    store_put_link_path(s, hash, &file);
+    link_put_paths_path(s, hash, &beside);
+    buf_cstr(&file);
+    buf_cstr(&beside);
+    if (buf_check(&file, e) != 0 || buf_check(&beside, e) != 0)
+        goto out;
+    if (record_read_stat(buf_cstr(&file), true, &r, &st, &why) != 0) {
+        err_set(e, why.code, "%s", why.msg);
+    } else if (strcmp(r.hash, hash) != 0) {
+        err_set(e, ERR_NOT_FOUND, "another hash's record");
+    } else {
+        read_paths_of(&r, buf_cstr(&beside), &p, &st);
+        *out = make_link(&r, &p);
+        status = *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+    }
+out:
+    record_deinit(&r);
+    paths_deinit(&p);
+    buf_free(&file);
+    buf_free(&beside);
+    return status;
+}
+
+bool link_is_other(const struct link_path *path, int fd, const struct stat *st)
+{
+    struct buf resolved = {0};
+    bool is_other = false;
+
+    if (path->resolved == NULL)
+        return false;
+    file_id_put_resolved(fd, &resolved);
+    is_other = path->inode != (uint64_t)st->st_ino || path->owner != (uint32_t)st->st_uid ||
+               strcmp(buf_cstr(&resolved), path->resolved) != 0;
+    buf_free(&resolved);
+    return is_other;
+}
+
+/* --- changing --- */
+
+/* Locks the directory of `file`. *is_possible: the file system has such locks. */
+static int lock_directory(const char *file, bool *is_possible)
+{
+    struct buf directory = {0};
+    const char *slash = strrchr(file, '/');
+    int fd;
+
+    *is_possible = true;
+    buf_append(&directory, file, (size_t)(slash - file));
+    fd = open(buf_cstr(&directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    buf_free(&directory);
+    for (int tries = 0; fd >= 0 && tries < LOCK_TRIES; tries++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return fd;
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            *is_possible = false;
+            break;
+        }
+        poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* The lock for file systems without locks: a file that is there while it is held. One that stays
+ * the same all the time was left by a killed process. */
+static void lock_by_file(struct buf *name)
+{
+    struct stat first = {0}, now = {0};
+
+    for (int total = 0, same = 0; total < LOCK_TOTAL; total++) {
+        int fd = open(buf_cstr(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) {
+            close(fd);
+            return;
+        }
+        if (errno != EEXIST)
+            break;
+        bool is_same = lstat(buf_cstr(name), &now) == 0 && now.st_ino == first.st_ino &&
+                       now.st_ctim.tv_sec == first.st_ctim.tv_sec &&
+                       now.st_ctim.tv_nsec == first.st_ctim.tv_nsec;
+        first = now;
+        same = is_same ? same + 1 : 0;
+        if (same == LOCK_TRIES)
+            unlink(buf_cstr(name));
+        else
+            poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    buf_clear(name);
+}
+
+static void lock_pair(struct pair *pair)
+{
+    bool is_possible;
+
+    pair->lock = lock_directory(buf_cstr(&pair->record_file), &is_possible);
+    if (is_possible)
+        return;
+    buf_put(&pair->lock_file, buf_str(&pair->paths_file));
+    buf_puts(&pair->lock_file, ".tmp.lock");
+    if (buf_cstr(&pair->lock_file), buf_check(&pair->lock_file, NULL) == 0)
+        lock_by_file(&pair->lock_file);
+}
+
+static void forget_pair(struct pair *pair)
+{
+    record_deinit(&pair->record);
+    paths_deinit(&pair->paths);
+}
+
+static void close_pair(struct pair *pair)
+{
+    forget_pair(pair);
+    if (pair->lock_file.len > 0)
+        unlink(buf_cstr(&pair->lock_file));
+    buf_free(&pair->lock_file);
+    buf_free(&pair->record_file);
+    buf_free(&pair->paths_file);
+    if (pair->lock >= 0)
+        close(pair->lock);
+}
+
+/* Reads what is there. A record whose path is not remembered was written by another program: it
+ * is the newest. Paths without a record are of a link that is no more. */
+static int read_pair(struct pair *pair, struct err *e)
+{
+    struct err why = {0};
+    struct stat st;
+
+    forget_pair(pair);
+    pair->has_record = record_read(buf_cstr(&pair->record_file), &pair->record, &why) == 0 &&
+                       strcmp(pair->record.hash, pair->hash) == 0;
+    if (!pair->has_record)
+        return why.code == ERR_NONE || why.code == ERR_NOT_FOUND
+                   ? 0
+                   : err_set(e, why.code, "%s", why.msg);
+    if (paths_read(buf_cstr(&pair->paths_file), pair->hash, &pair->paths, &st, NULL) == 0 &&
+        pair->paths.size != pair->record.size)
+        paths_deinit(&pair->paths);
+    pair->paths.size = pair->record.size;
+    if (paths_find(&pair->paths, pair->record.path) != NULL)
+        return 0;
+    const struct paths_entry named = {.path = pair->record.path, .mtime = pair->record.mtime};
+    return paths_remember(&pair->paths, &named, e);
+}
+
+static int open_pair(struct pair *pair, struct err *e)
+{
+    store_put_link_path(pair->store, pair->hash, &pair->record_file);
+    link_put_paths_path(pair->store, pair->hash, &pair->paths_file);
+    buf_cstr(&pair->record_file);
+    buf_cstr(&pair->paths_file);
+    if (buf_check(&pair->record_file, e) != 0 || buf_check(&pair->paths_file, e) != 0)
+        return -1;
+    lock_pair(pair);
+    return read_pair(pair, e);
+}
+
+/* The resolved path of the file that was hashed; empty when another file is there now. */
+static void resolve(const struct link_made *made, struct buf *out)
+{
+    struct stat st;
+    int fd = open(made->path, O_PATH | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && file_id_is(&made->id, &st))
+        file_id_put_resolved(fd, out);
+    close(fd);
+}
+
+static bool is_remembered(const struct pair *pair, const struct paths_entry *entry)
+{
+    const struct paths_entry *old = paths_find(&pair->paths, entry->path);
+
+    return old != NULL && old == &pair->paths.items[pair->paths.count - 1] &&
+           old->mtime == entry->mtime && old->inode == entry->inode &&
+           old->owner == entry->owner && old->resolved != NULL &&
+           strcmp(old->resolved, entry->resolved) == 0;
+}
+
+static int remember(struct pair *pair, const struct paths_entry *entry, int64_t size,
+                    struct err *e)
+{
+    if (pair->paths.count > 0 && is_remembered(pair, entry))
+        return 0;
+    pair->paths.size = size;
+    if (paths_remember(&pair->paths, entry, e) != 0)
+        return -1;
+    return paths_write(pair->store, buf_cstr(&pair->paths_file), pair->hash, &pair->paths, e);
+}
+
+static int rename_record(const struct pair *pair, const char *temporary, struct err *e)
+{
+    const char *file = pair->record_file.data;
+
+    if (rename(temporary, file) == 0)
+        return 0;
+    return err_errno(e, ERR_FAILED, errno, "cannot rename to %s", file);
+}
+
+int link_publish(const struct store *s, const char *hash, const struct link_made *made,
+                 const char *temporary, struct err *e)
+{
+    struct pair pair = {.store = s, .hash = hash, .lock = -1};
+    struct buf resolved = {0}, record = {0};
+    struct err why = {0};
+    int status;
+
+    resolve(made, &resolved);
+    struct paths_entry entry = {.path = (char *)made->path,
+                                .mtime = made->mtime,
+                                .resolved = (char *)buf_cstr(&resolved),
+                                .inode = made->id.inode,
+                                .owner = made->id.owner};
+    store_put_link_path(s, hash, &record);
+    buf_cstr(&record);
+    status = buf_check(&record, &why);
+    if (status == 0 && temporary != NULL)
+        status = store_make_parents(s, buf_cstr(&record), &why);
+    if (status == 0)
+        status = open_pair(&pair, &why);
+    if (status == 0)
+        status = remember(&pair, &entry, made->size, &why);
+    if (status == 0 && temporary != NULL)
+        status = rename_record(&pair, temporary, &why);
+    close_pair(&pair);
+    buf_free(&resolved);
+    buf_free(&record);
+    return status == 0 || temporary == NULL ? 0 : err_set(e, why.code, "%s", why.msg);
+}
+
+int link_sync(const struct store *s, const char *hash, struct err *e)
+{
+    struct buf file = {0};
+    int status;
+
+    link_put_paths_path(s, hash, &file);
+    buf_cstr(&file);
+    status = buf_check(&file, e);
+    if (status == 0)
+        status = fs_sync_file(buf_cstr(&file), e);
+    buf_free(&file);
+    return status;
+}
+
+int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
+                       double mtime, const struct file_id *id, struct err *e)
+{
+    const struct link_made made = {path, size, mtime, *id};
+    struct pair pair = {.store = s, .hash = hash, .lock = -1};
+    struct buf resolved = {0};
+    struct err why = {0};
+    int status = open_pair(&pair, &why);
+
+    struct paths_entry *old = status == 0 ? paths_find(&pair.paths, path) : NULL;
+    if (status != 0 || old == NULL || pair.record.size != size)
+        goto out; /* linked elsewhere meanwhile, which wins */
+    resolve(&made, &resolved);
+    free(old->resolved);
+    old->resolved = buf_take(&resolved);
+    if (old->resolved == NULL)
+        old->resolved = strdup("");
+    old->mtime = mtime;
+    old->inode = id->inode;
+    old->owner = id->owner;
+    if (old->resolved != NULL)
+        status = paths_write(s, buf_cstr(&pair.paths_file), hash, &pair.paths, &why);
+    if (status == 0 && strcmp(pair.record.path, path) == 0 && pair.record.mtime != mtime) {
+        pair.record.mtime = mtime;
+        status = record_write(s, buf_cstr(&pair.record_file), &pair.record, 0, &why);
+    }
+out:
+    close_pair(&pair);
+    buf_free(&resolved);
+    return status == 0 ? 0 : err_set(e, why.code, "%s", why.msg);
+}

@@ -1,0 +1,60 @@
+/*
+ * One link of the store: its record (PROTOCOL.md §2), which names the last path, and what is
+ * remembered of all paths beside it (paths.h). Reads and writes both; looks at no target.
+ */
+#ifndef STORE_LINK_H
+#define STORE_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/file_id.h"
+#include "store/store.h"
+
+struct link_path {
+    char *path;
+    int64_t size;
+    double mtime;
+    char *resolved; /* NULL: which file it was is not known */
+    uint64_t inode;
+    uint32_t owner;
+    bool is_given_up; /* it was tried: see store_next_target */
+};
+
+struct link {
+    struct link_path *paths; /* the record's, then the others, the newest first */
+    size_t count;
+};
+
+/* ERR_NOT_FOUND when there is no link (or a record that somebody is writing), else what keeps it
+ * from being read. What is beside the record counts only if it names the record's path. Caller
+ * frees with link_free. */
+int link_read(const struct store *s, const char *hash, struct link **out, struct err *e);
+
+/* NULL-safe. */
+void link_free(struct link *link);
+
+/* Whether the open file is not the one that was linked: false where that is not known. */
+bool link_is_other(const struct link_path *path, int fd, const struct stat *st);
+
+/* What a path was when it was hashed. */
+struct link_made {
+    const char *path; /* absolute */
+    int64_t size;
+    double mtime;
+    struct file_id id;
+};
+
+/* Remembers a path as the newest of its hash, then renames `temporary` to the record's name. NULL:
+ * the record is there already; then nothing that fails is an error. */
+int link_publish(const struct store *s, const char *hash, const struct link_made *made,
+                 const char *temporary, struct err *e);
+
+/* Makes durable what is remembered beside a record. */
+int link_sync(const struct store *s, const char *hash, struct err *e);
+
+/* Appends <dir>/linked_files/sha1/ab/cd/ef/<hash>.paths. */
+void link_put_paths_path(const struct store *s, const char *hash, struct buf *out);
+
+#endif

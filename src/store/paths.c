@@ -1,0 +1,218 @@
+#include "store/paths.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/sha1.h"
+#include "store/store.h"
+
+void paths_entry_deinit(struct paths_entry *entry)
+{
+    free(entry->path);
+    free(entry->resolved);
+    *entry = (struct paths_entry){0};
+}
+
+void paths_deinit(struct paths *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        paths_entry_deinit(&p->items[i]);
+    free(p->items);
+    *p = (struct paths){0};
+}
+
+static int not_whole(struct err *e)
+{
+    return err_set(e, ERR_NOT_FOUND, "not a whole list of paths");
+}
+
+/* A copy of an absolute path; false without one or without memory. */
+static bool take_path(const struct json *value, char **out)
+{
+    struct str text;
+
+    if (!json_str(value, &text) || text.len == 0 || text.p[0] != '/')
+        return false;
+    *out = strndup(text.p, text.len);
+    return *out != NULL;
+}
+
+static bool take_identity(struct paths_entry *entry, const struct json *object)
+{
+    int64_t owner;
+    struct str inode, resolved;
+
+    if (json_get(object, "resolved") == NULL)
+        return true;
+    if (!json_str(json_get(object, "inode"), &inode) ||
+        !str_to_uint(inode, UINT64_MAX, &entry->inode) ||
+        !json_int(json_get(object, "owner"), &owner) || owner < 0 || owner > UINT32_MAX ||
+        !json_str(json_get(object, "resolved"), &resolved))
+        return false;
+    entry->owner = (uint32_t)owner;
+    entry->resolved = strndup(resolved.p, resolved.len);
+    return entry->resolved != NULL;
+}
+
+static bool take_entry(struct paths_entry *entry, const struct json *object)
+{
+    return take_path(json_get(object, "path"), &entry->path) &&
+           json_number(json_get(object, "mtime"), &entry->mtime) && take_identity(entry, object);
+}
+
+static int take_entries(struct paths *p, const struct json *array, struct err *e)
+{
+    size_t count = json_count(array);
+
+    if (json_type(array) != JSON_ARRAY || count == 0 || count > PATHS_MAX)
+        return not_whole(e);
+    p->items = calloc(count, sizeof *p->items);
+    if (p->items == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    for (const struct json *v = json_first(array); v != NULL; v = json_next(v))
+        if (!take_entry(&p->items[p->count++], v))
+            return not_whole(e);
+    return 0;
+}
+
+int paths_parse(struct str text, const char *hash, struct paths *out, struct err *e)
+{
+    struct err cause = {0};
+    struct json *root = json_parse(text, JSON_SURROGATE_ESCAPE, &cause);
+    const struct json *array = json_get(root, "paths");
+    struct paths p = {0};
+    struct str named;
+    int status = -1;
+
+    if (root == NULL && cause.code != ERR_PROTOCOL)
+        return err_set(e, cause.code, "%s", cause.msg);
+    if (array == NULL || !json_str(json_get(root, "sha1"), &named) ||
+        !str_equal(named, str_of(hash)) || !json_int(json_get(root, "size"), &p.size) ||
+        p.size < 0)
+        not_whole(e);
+    else
+        status = take_entries(&p, array, e);
+    json_free(root);
+    if (status == 0)
+        *out = p;
+    else
+        paths_deinit(&p);
+    return status;
+}
+
+int paths_read(const char *file, const char *hash, struct paths *out, struct stat *st,
+               struct err *e)
+{
+    struct buf text = {0};
+    int status = fs_read_stat(file, false, PATHS_MAX_BYTES, &text, st, e);
+
+    if (status == 0)
+        status = paths_parse(buf_str(&text), hash, out, e);
+    else if (e != NULL)
+        e->code = ERR_NOT_FOUND;
+    buf_free(&text);
+    return status;
+}
+
+static void put_entry(struct buf *out, const struct paths_entry *entry)
+{
+    char inode[24];
+
+    json_open(out, '{');
+    json_put_path(out, "path", str_of(entry->path));
+    json_put_double(out, "mtime", entry->mtime);
+    if (entry->resolved != NULL) {
+        snprintf(inode, sizeof inode, "%llu", (unsigned long long)entry->inode);
+        json_put_path(out, "resolved", str_of(entry->resolved));
+        json_put_str(out, "inode", str_of(inode));
+        json_put_int(out, "owner", entry->owner);
+    }
+    json_close(out, '}');
+}
+
+void paths_put(struct buf *out, const struct paths *p, const char *hash)
+{
+    json_open(out, '{');
+    json_put_str(out, "sha1", str_of(hash));
+    json_put_int(out, "size", p->size);
+    json_open_member(out, "paths", '[');
+    for (size_t i = 0; i < p->count; i++)
+        put_entry(out, &p->items[i]);
+    json_close(out, ']');
+    json_close(out, '}');
+}
+
+static void remove_at(struct paths *p, size_t i)
+{
+    paths_entry_deinit(&p->items[i]);
+    p->count--;
+    memmove(&p->items[i], &p->items[i + 1], (p->count - i) * sizeof *p->items);
+}
+
+int paths_write(const struct store *s, const char *file, const char *hash, struct paths *p,
+                struct err *e)
+{
+    struct buf text = {0};
+    int status;
+
+    paths_put(&text, p, hash);
+    while (!text.failed && text.len > PATHS_MAX_BYTES && p->count > 1) {
+        remove_at(p, 0);
+        buf_clear(&text);
+        paths_put(&text, p, hash);
+    }
+    status = buf_check(&text, e);
+    if (status == 0)
+        status = store_write_file(s, file, buf_str(&text), 0, e);
+    buf_free(&text);
+    return status;
+}
+
+struct paths_entry *paths_find(const struct paths *p, const char *path)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (strcmp(p->items[i].path, path) == 0)
+            return &p->items[i];
+    return NULL;
+}
+
+static bool copy_entry(struct paths_entry *to, const struct paths_entry *from)
+{
+    *to = *from;
+    to->path = strdup(from->path);
+    to->resolved = from->resolved == NULL ? NULL : strdup(from->resolved);
+    if (to->path != NULL && (to->resolved != NULL || from->resolved == NULL))
+        return true;
+    paths_entry_deinit(to);
+    return false;
+}
+
+int paths_remember(struct paths *p, const struct paths_entry *entry, struct err *e)
+{
+    struct paths_entry added;
+    struct paths_entry *items = realloc(p->items, (p->count + 1) * sizeof *items);
+
+    if (items != NULL)
+        p->items = items;
+    if (items == NULL || !copy_entry(&added, entry))
+        return err_set(e, ERR_FAILED, "out of memory");
+    paths_forget(p, entry->path);
+    while (p->count >= PATHS_MAX)
+        remove_at(p, 0);
+    p->items[p->count++] = added;
+    return 0;
+}
+
+bool paths_forget(struct paths *p, const char *path)
+{
+    struct paths_entry *entry = paths_find(p, path);
+
+    if (entry == NULL)
+        return false;
+    remove_at(p, (size_t)(entry - p->items));
+    return true;
+}

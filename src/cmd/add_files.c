@@ -169,7 +169,7 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
         {.name = "exclude", .values = &excluded},
         {.name = "label", .value = &what.label},
         {.name = "label-names", .flag = &what.is_labelled_by_name},
-        {.name = "files-from", .value = &sources->list},
+        {.name = "files-from", .value = &sources->list, .is_path = true},
         {.name = "null", .letter = '0', .flag = &sources->is_nul_separated},
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
         {.name = "json", .flag = &is_json},

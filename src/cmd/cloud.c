@@ -165,7 +165,7 @@ int cloud_load(int argc, char **argv)
 {
     struct remote_fetch fetch = {.keeps_copy = true};
     const char *to_file = NULL, *uri;
-    const struct cmd_option options[] = {{.name = "dest", .value = &to_file}, {0}};
+    const struct cmd_option options[] = {{.name = "dest", .value = &to_file, .is_path = true}, {0}};
     int status = parse(argc, argv, options, &uri);
     struct err e = {0};
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/setting.h"
 
 enum { MAX_COLUMNS = 80 }; /* of a usage */
 
@@ -141,6 +142,16 @@ static int add_value(const char *name, struct cmd_values *values, const char *va
     return -1;
 }
 
+/* A shell does not expand the "~" of --opt=~/file either. */
+static int check_path(const char *name, const struct cmd_option *o, const char *value)
+{
+    char what[64];
+    struct err e;
+
+    snprintf(what, sizeof what, "--%s", o->name);
+    return setting_check_path(what, str_of(value), &e) == 0 ? -1 : cmd_fail(name, &e);
+}
+
 static int store_value(const char *name, const struct cmd_option *o, const char *value)
 {
     uint64_t number;
@@ -149,7 +160,7 @@ static int store_value(const char *name, const struct cmd_option *o, const char 
         return add_value(name, o->values, value);
     if (o->value != NULL) {
         *o->value = value;
-        return -1;
+        return o->is_path ? check_path(name, o, value) : -1;
     }
     if (o->ms != NULL) {
         if (read_seconds(str_of(value), o->max, o->ms))
@@ -233,6 +244,11 @@ static bool asks_for_help(const char *name, int argc, char **argv)
     return false;
 }
 
+static void warn_of_typo(void *ctx, const struct err *warning)
+{
+    cmd_warn(ctx, warning);
+}
+
 int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
 {
     bool is_operand_only = false;
@@ -256,6 +272,8 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     if (status >= 0)
         return status;
     is_verbose = args->is_verbose;
+    if (!args->is_quiet && strcmp(name, "share") != 0) /* which logs them, or is silent for cron */
+        setting_report_typos(warn_of_typo, (void *)(uintptr_t)name);
     args->operands = (const char **)(argv + 1);
     args->operand_count = (size_t)(kept - 1);
     if (args->operand_count < args->min_operands)

@@ -46,6 +46,7 @@ struct cmd_option {
     bool *flag;         /* an option without value; or: */
     const char **value; /* borrowed from argv */
     struct cmd_values *values; /* likewise, all of them */
+    bool is_path;       /* of a file: checked by setting_check_path */
     int64_t *number;    /* a whole number of at least `min` and at most `max` */
     int64_t *ms;        /* seconds, perhaps with decimals, of at most `max` seconds */
     int64_t min, max;

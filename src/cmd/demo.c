@@ -12,10 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cause.h"
 #include "base/clock.h"
-#include "base/env.h"
 #include "base/fs.h"
 #include "base/random.h"
+#include "base/setting.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/demo_process.h"
@@ -109,15 +110,17 @@ static int serve(struct demo *d, const struct demo_place *place, const char *con
 /* The three folders; nothing is set from outside but where temporary files go. */
 static int make_folder(struct demo *d, struct err *e)
 {
-    const char *base = env_get("TMPDIR");
     struct buf path = {0};
+    char *base;
 
-    if (fs_absolute_path(base == NULL ? "/tmp" : base, &path, e) != 0)
+    if (setting_path("TMPDIR", &base, e) != 0)
         return -1;
+    buf_puts(&path, base == NULL ? "/tmp" : base);
+    free(base);
     buf_puts(&path, "/kachery-demo.XXXXXX");
     char *folder = buf_take(&path);
     if (folder == NULL || mkdtemp(folder) == NULL) {
-        err_errno(e, ERR_FAILED, errno, "cannot create a folder in %s", base ? base : "/tmp");
+        cause_create(e, errno, folder == NULL ? "/tmp" : folder, NULL);
         free(folder);
         return -1;
     }

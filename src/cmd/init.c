@@ -215,12 +215,12 @@ int cmd_init(int argc, char **argv)
 {
     struct init init = {.config_path = CONFIG_DEFAULT_PATH};
     const struct cmd_option options[] = {
-        {.name = "config", .value = &init.config_path},
+        {.name = "config", .value = &init.config_path, .is_path = true},
         {.name = "name", .value = &init.given[CONFIG_NAME]},
         {.name = "zone", .value = &init.given[CONFIG_ZONE]},
         {.name = "max-uploads", .value = &init.given[CONFIG_UPLOADS]},
         {.name = "proxy-url", .value = &init.given[CONFIG_PROXY]},
-        {.name = "proxy-secret-file", .value = &init.secret_file},
+        {.name = "proxy-secret-file", .value = &init.secret_file, .is_path = true},
         {.name = "no-input", .flag = &init.no_input},
         {0},
     };

@@ -75,9 +75,9 @@ int cmd_load(int argc, char **argv)
     struct kachery_uri uri;
     int64_t jobs = 0;
     const struct cmd_option options[] = {
-        {.name = "output", .letter = 'o', .value = &fetch.to_file},
-        {.name = "directory", .letter = 'd', .value = &list.folder},
-        {.name = "files-from", .value = &list.list},
+        {.name = "output", .letter = 'o', .value = &fetch.to_file, .is_path = true},
+        {.name = "directory", .letter = 'd', .value = &list.folder, .is_path = true},
+        {.name = "files-from", .value = &list.list, .is_path = true},
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
         {.name = "resource", .value = &fetch.resource},
         {.name = "no-request", .flag = &fetch.no_request},

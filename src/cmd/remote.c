@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "base/env.h"
+#include "base/quote.h"
+#include "base/setting.h"
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
 
@@ -74,10 +76,27 @@ void remote_set_hooks(struct remote *remote, struct remote_hooks hooks)
     remote->gateway.watch.is_cancelled = is_given_up;
 }
 
+/* Before anybody is asked for anything. */
+static int check_resource(struct err *e)
+{
+    static const char variable[] = "KACHERY_RESOURCE_URL";
+    char quoted[QUOTE_SIZE];
+    const char *where;
+
+    if (setting_text(variable, &where, e) != 0)
+        return -1;
+    if (where != NULL && strchr(where, '/') != NULL && strstr(where, "://") == NULL)
+        return err_set(e, ERR_FAILED,
+                       "%s \"%s\": no scheme: want https://HOST/r/NAME, http://HOST/r/NAME, or the "
+                       "resource's name alone",
+                       variable, quote_str(quoted, str_of(where)));
+    return 0;
+}
+
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e)
 {
     *remote = (struct remote){.name = name, .deadline_ms = CLOCK_NEVER_MS};
-    if (store_init(&remote->store, e) != 0)
+    if (check_resource(e) != 0 || store_init(&remote->store, e) != 0)
         return -1;
     remote->http = http_client_new();
     if (remote->http == NULL) {

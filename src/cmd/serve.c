@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/env.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "base/text_file.h"
 #include "cmd/cmd.h"
 #include "cmd/new_secret.h"
@@ -99,6 +100,11 @@ static int find_listen(struct serve *serve, struct err *e)
         return 0;
     if (port == NULL)
         return err_set(e, ERR_USAGE, "no address to listen on: want --listen HOST:PORT or PORT");
+    uint64_t number;
+    char quoted[QUOTE_SIZE];
+    if (!str_to_uint(str_of(port), 65535, &number))
+        return err_set(e, ERR_FAILED, "PORT \"%s\": want a whole number 0-65535",
+                       quote_str(quoted, str_of(port)));
     buf_printf(&serve->listen_text, ":%s", port);
     serve->listen = buf_cstr(&serve->listen_text);
     return buf_check(&serve->listen_text, e);
@@ -147,11 +153,11 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
         {EVERY_ROLE, COUNT("max-connections", &serve.max_connections)},
         {EVERY_ROLE, COUNT("max-per-address", &serve.max_per_address)},
         {EVERY_ROLE, {.name = "trusted-proxy", .value = &serve.trusted_proxy}},
-        {SERVE_PROXY, {.name = "secret-file", .value = &serve.secret_file}},
+        {SERVE_PROXY, {.name = "secret-file", .value = &serve.secret_file, .is_path = true}},
         {SERVE_PROXY, COUNT("max-waiting", &serve.max_waiting)},
         {SERVE_PROXY, COUNT("max-per-resource", &serve.max_per_resource)},
         {SERVE_PROXY, COUNT("max-resources", &serve.max_resources)},
-        {SERVE_GATEWAY, {.name = "data", .value = &serve.data}},
+        {SERVE_GATEWAY, {.name = "data", .value = &serve.data, .is_path = true}},
         {SERVE_GATEWAY, {.name = "zone", .value = &serve.zone}},
         {SERVE_GATEWAY, {.name = "public-url", .value = &serve.public_url}},
         {SERVE_GATEWAY, {.name = "open-registration", .flag = &serve.is_open}},

@@ -1,9 +1,13 @@
 /* share: what has to be right before the daemon runs, then the daemon. */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/env.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "base/secret.h"
+#include "base/setting.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "daemon/keeper.h"
@@ -115,6 +119,30 @@ static int read_config(struct share *share, struct err *e)
     return buf_check(&share->lease_path, e);
 }
 
+static void log_typo(void *ctx, const struct err *warning)
+{
+    (void)ctx;
+    log_line(LOG_WARN, "%s", warning->msg);
+}
+
+/* What a daemon that was started in another folder would understand differently. */
+static void log_settings(void)
+{
+    static const char *const paths[] = {"KACHERY_CLOUD_DIR", "KACHERY_CLOUD_SANDBOX_DIR",
+                                        "SSL_CERT_FILE"};
+    char quoted[QUOTE_SIZE];
+
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        const char *value = env_get(paths[i]);
+        char *path = NULL;
+        if (value != NULL && value[0] != '/' && setting_path(paths[i], &path, NULL) == 0)
+            log_line(LOG_INFO, "%s is relative: \"%s\" is taken for %s", paths[i],
+                     quote_str(quoted, str_of(value)), path);
+        free(path);
+    }
+    setting_report_typos(log_typo, NULL);
+}
+
 /* What is read elsewhere, and may hang there. */
 static int prepare(struct share *share, struct err *e)
 {
@@ -132,7 +160,8 @@ static int supervise(struct share *share, struct err *e)
                                                .log_path = share->log_path,
                                                .on_hangup = hangup_mode(share),
                                                .yields = share->is_cron,
-                                               .log_level = share->log_level};
+                                               .log_level = share->log_level,
+                                               .log_more = log_settings};
 
     return supervisor_run(&options, e);
 }
@@ -161,8 +190,8 @@ int cmd_share(int argc, char **argv)
 {
     struct share share = {.config_path = CONFIG_DEFAULT_PATH};
     const struct cmd_option options[] = {
-        {.name = "config", .value = &share.config_path},
-        {.name = "log", .value = &share.log_path},
+        {.name = "config", .value = &share.config_path, .is_path = true},
+        {.name = "log", .value = &share.log_path, .is_path = true},
         {.name = "cron", .flag = &share.is_cron},
         {0},
     };

@@ -1,10 +1,11 @@
 /* store: upload files to the zone now. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/env.h"
+#include "base/setting.h"
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
@@ -208,11 +209,16 @@ int store_run(const struct store_files *what)
     struct run run = {.list = {.name = what->name, .form = what->form},
                       .bar.is_quiet = what->is_quiet,
                       .label = str_of(what->label),
-                      .cache_locally = what->cache_locally,
-                      .folder = env_get("KACHERY_STORE_FILE_DIR"),
-                      .prefix = env_get("KACHERY_STORE_FILE_PREFIX")};
+                      .cache_locally = what->cache_locally};
     struct err e;
 
+    char *folder;
+
+    if (setting_path("KACHERY_STORE_FILE_DIR", &folder, &e) != 0)
+        return cmd_fail(what->name, &e);
+    run.folder = folder;
+    if (setting_text("KACHERY_STORE_FILE_PREFIX", &run.prefix, &e) != 0)
+        return cmd_fail(what->name, &e);
     if (!str_is_utf8(run.label)) {
         err_set(&e, ERR_USAGE, "--label: want UTF-8");
         return cmd_fail(what->name, &e);
@@ -224,6 +230,7 @@ int store_run(const struct store_files *what)
         store_one(&run, what->paths[i]);
     if (run.folder == NULL)
         remote_close(&run.remote);
+    free(folder);
     return uri_list_end(&run.list);
 }
 

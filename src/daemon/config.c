@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env.h"
+#include "base/quote.h"
+#include "base/setting.h"
 #include "base/text_file.h"
 #include "base/yaml.h"
 #include "proto/kachery_uri.h"
@@ -48,10 +49,14 @@ static bool is_printable(struct str value)
 
 static int check_name(enum config_key key, struct str value, struct err *e)
 {
+    char quoted[QUOTE_SIZE];
+
     if (kachery_uri_is_name(value))
         return 0;
-    return err_set(e, ERR_USAGE, "%s \"%.*s\": want 1 to 200 of A-Z a-z 0-9 . _ ~ -",
-                   key_names[key], STR_ARG(value));
+    if (setting_check_text(key_names[key], value, e) != 0)
+        return -1;
+    return err_set(e, ERR_USAGE, "%s \"%s\": want 1 to 200 of A-Z a-z 0-9 . _ ~ -", key_names[key],
+                   quote_str(quoted, value));
 }
 
 static int check_uploads(struct str value, int64_t *number, struct err *e)
@@ -69,6 +74,8 @@ static int check_proxy(struct str value, struct err *e)
 {
     struct url url;
 
+    if (setting_check_text(key_names[CONFIG_PROXY], value, e) != 0)
+        return -1;
     if (url_parse(&url, value, e) != 0)
         return err_wrap(e, "%s", key_names[CONFIG_PROXY]);
     if (url.has_query || url.userinfo.len > 0)
@@ -91,6 +98,8 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
     else if (!is_printable(value))
         bad = err_set(e, ERR_USAGE, "%s: want 1 to %d characters, no control characters",
                       key_names[key], CONFIG_MAX_TEXT_BYTES);
+    else if (key == CONFIG_CA_FILE)
+        bad = setting_check_path(key_names[key], value, e);
     else if (key == CONFIG_SECRET && text_file_check_secret(value, e) != 0)
         bad = err_wrap(e, "%s", key_names[key]);
     if (bad != 0)
@@ -180,8 +189,10 @@ int config_load(struct config *c, const char *path, struct err *e)
 
 int config_check_zone(const struct config *c, struct err *e)
 {
-    const char *zone = env_get("KACHERY_ZONE");
+    const char *zone;
 
+    if (setting_text("KACHERY_ZONE", &zone, e) != 0)
+        return -1;
     if (zone == NULL || strcmp(zone, c->values[CONFIG_ZONE]) == 0)
         return 0;
     return err_set(e, ERR_FAILED,

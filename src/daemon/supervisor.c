@@ -88,6 +88,8 @@ static void log_start(const struct supervisor *s)
     log_line(LOG_INFO, "sharing resource=%s zone=%s proxy=%s uploads=%d pid=%lld",
              value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
              (int)s->options->config->max_uploads, (long long)getpid());
+    if (s->options->log_more != NULL)
+        s->options->log_more();
 }
 
 static void on_session_ready(void *owner)

@@ -26,6 +26,7 @@ struct supervisor_options {
      * warnings are logged. */
     bool yields;
     enum log_level log_level; /* from then on */
+    void (*log_more)(void);   /* called behind the line that says what is shared; may be NULL */
 };
 
 /* Runs until SIGTERM or SIGINT: 0. -1 when it makes no sense to go on; the reason is then in a log

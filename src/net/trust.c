@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/hex.h"
+#include "base/setting.h"
 #include "net/cert_name.h"
 #include "net/der.h"
 
@@ -272,6 +273,8 @@ static int add_folders(struct trust *t, const char *list, struct err *e)
         buf_clear(&path);
         buf_put(&path, one);
         if (one.len > 0)
+            result = setting_check_path("SSL_CERT_DIR", one, e);
+        if (result == 0 && one.len > 0)
             result = add_folder(t, "SSL_CERT_DIR", buf_cstr(&path), e);
     }
     buf_free(&path);
@@ -392,8 +395,11 @@ static struct trust *load(struct err *e)
         err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
-    if (file != NULL)
-        result = add_bundle(t, what, file, e);
+    if (file != NULL) {
+        result = setting_check_path(what, str_of(file), e);
+        if (result == 0)
+            result = add_bundle(t, what, file, e);
+    }
     if (result == 0 && folders != NULL)
         result = add_folders(t, folders, e);
     if (result == 0 && extra.path != NULL)

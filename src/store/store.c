@@ -11,38 +11,21 @@
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "base/quote.h"
+#include "base/setting.h"
 #include "proto/kachery_uri.h"
 #include "store/link.h"
-
-/* The value of a variable as an absolute path without trailing slashes; *out is NULL when unset. */
-static int absolute_variable(const char *name, char **out, struct err *e)
-{
-    const char *value = env_get(name);
-    struct buf path = {0};
-
-    *out = NULL;
-    if (value == NULL)
-        return 0;
-    if (fs_absolute_path(value, &path, e) != 0) {
-        buf_free(&path);
-        return err_wrap(e, "%s", name);
-    }
-    while (path.len > 1 && path.data[path.len - 1] == '/')
-        path.len--;
-    *out = buf_take(&path);
-    return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
-}
 
 static int find_normal_dir(char **out, struct err *e)
 {
     struct buf path = {0};
     char *home;
 
-    if (absolute_variable("KACHERY_CLOUD_DIR", out, e) != 0)
+    if (setting_path("KACHERY_CLOUD_DIR", out, e) != 0)
         return -1;
     if (*out != NULL)
         return 0;
-    if (absolute_variable("HOME", &home, e) != 0)
+    if (setting_path("HOME", &home, e) != 0)
         return -1;
     if (home == NULL)
         return err_set(e, ERR_FAILED,
@@ -53,12 +36,33 @@ static int find_normal_dir(char **out, struct err *e)
     return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
+/* The Python client takes all but "1" for no. */
+static int is_sandboxed(bool *out, struct err *e)
+{
+    static const char *const no[] = {"0", "false", "no", "off"};
+    const char *value = env_get("KACHERY_CLOUD_USE_SANDBOX");
+    char quoted[QUOTE_SIZE];
+
+    *out = value != NULL && strcmp(value, "1") == 0;
+    if (value == NULL || *out)
+        return 0;
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        if (str_equal_nocase(str_of(value), str_of(no[i])))
+            return 0;
+    return err_set(e, ERR_FAILED,
+                   "KACHERY_CLOUD_USE_SANDBOX \"%s\": want 1 for KACHERY_CLOUD_SANDBOX_DIR, 0 for "
+                   "the normal store (the Python client takes all but 1 for 0)",
+                   quote_str(quoted, str_of(value)));
+}
+
 static int find_data_dir(const char *normal, char **out, struct err *e)
 {
-    const char *sandbox = env_get("KACHERY_CLOUD_USE_SANDBOX");
+    bool has_sandbox;
 
-    if (sandbox != NULL && strcmp(sandbox, "1") == 0) {
-        if (absolute_variable("KACHERY_CLOUD_SANDBOX_DIR", out, e) != 0)
+    if (is_sandboxed(&has_sandbox, e) != 0)
+        return -1;
+    if (has_sandbox) {
+        if (setting_path("KACHERY_CLOUD_SANDBOX_DIR", out, e) != 0)
             return -1;
         return *out != NULL ? 0 : err_set(e, ERR_FAILED, "KACHERY_CLOUD_USE_SANDBOX is 1, "
                                           "but KACHERY_CLOUD_SANDBOX_DIR is not set");
@@ -90,7 +94,7 @@ static bool is_default_place(const char *dir)
     char *home = NULL;
     bool result = false;
 
-    if (absolute_variable("HOME", &home, NULL) == 0 && home != NULL) {
+    if (setting_path("HOME", &home, NULL) == 0 && home != NULL) {
         size_t len = strcmp(home, "/") == 0 ? 0 : strlen(home);
         result = strncmp(dir, home, len) == 0 && strcmp(dir + len, name) == 0;
     }

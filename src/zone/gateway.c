@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/secret.h"
+#include "base/setting.h"
 #include "proto/extensions.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
@@ -33,19 +34,27 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
     struct buf shown = {0};
     struct url url;
 
+    const char *env_zone;
+
+    if (setting_check_text("KACHERY_GATEWAY_URL", text, e) != 0 ||
+        setting_text("KACHERY_ZONE", &env_zone, e) != 0)
+        return -1;
     while (str_ends_with(text, STR("/")))
         text.len--;
     if (patience_load(&made.patience, e) != 0)
         return -1;
-    if (url_parse(&url, text, e) != 0)
+    if (url_parse(&url, text, e) != 0) {
+        if (e != NULL)
+            e->code = ERR_FAILED; /* a setting, not an argument */
         return err_wrap(e, "KACHERY_GATEWAY_URL");
+    }
     if (url.has_query || url_is_websocket(&url))
-        return err_set(e, ERR_USAGE, "KACHERY_GATEWAY_URL \"%.*s\": want http(s)://host[:port]",
+        return err_set(e, ERR_FAILED, "KACHERY_GATEWAY_URL \"%.*s\": want http(s)://host[:port]",
                        STR_ARG(text));
     if (zone == NULL)
         zone = default_zone();
     if (!kachery_uri_is_name(str_of(zone)))
-        return err_set(e, ERR_USAGE, "zone \"%s\": want letters, digits and . _ ~ -", zone);
+        return err_set(e, ERR_FAILED, "zone \"%s\": want letters, digits and . _ ~ -", zone);
     made.url = strndup(text.p, text.len);
     made.zone = strdup(zone);
     url_put_redacted(&shown, &url);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/env.h"
+#include "base/setting.h"
 #include "base/fs.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
@@ -103,6 +104,8 @@ int resource_init(struct resource *r, struct gateway *g, const char *where, stru
 
     if (where == NULL)
         where = env_get("KACHERY_RESOURCE_URL");
+    if (where != NULL && setting_check_text("the resource", str_of(where), e) != 0)
+        return -1;
     if (where == NULL)
         return err_set(e, ERR_NOT_FOUND,
                        "no resource to ask: set KACHERY_RESOURCE_URL or give --resource");

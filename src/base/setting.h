@@ -1,0 +1,32 @@
+/*
+ * Settings of the environment, of options and of configs, refused (ERR_FAILED) where they silently
+ * mean something else than their user thinks: quotes, blanks and carriage returns that a shell or
+ * an editor did not take off, a "~" that only a shell expands. The Python client takes them
+ * literally, so that neither reading is safe to guess. An empty variable counts as unset.
+ */
+#ifndef BASE_SETTING_H
+#define BASE_SETTING_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* A path in a variable, made absolute, without trailing slashes; *out is NULL when it is unset.
+ * Caller frees. */
+int setting_path(const char *variable, char **out, struct err *e);
+
+/* Any other text in a variable, borrowed; *out is NULL when it is unset. */
+int setting_text(const char *variable, const char **out, struct err *e);
+
+/* Checks the value of an option or a config key that names a file; `what` starts the error. */
+int setting_check_path(const char *what, struct str value, struct err *e);
+
+/* The same for any other text. One that may hold a password is not quoted. */
+int setting_check_text(const char *what, struct str value, struct err *e);
+
+/*
+ * The variables that are set, start with KACHERY_, and are none that anybody reads, but look like
+ * one: `report` receives a warning for each.
+ */
+void setting_report_typos(void (*report)(void *ctx, const struct err *warning), void *ctx);
+
+#endif

@@ -8,10 +8,9 @@
 #include "base/text_file.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "cmd/next_steps.h"
 #include "cmd/prompt.h"
 #include "daemon/config.h"
-#include "store/store.h"
-#include "zone/gateway.h"
 
 static const struct question {
     const char *option, *text, *fallback;
@@ -133,50 +132,6 @@ static int complete(struct init *init, struct err *e)
     return 0;
 }
 
-/* Appends the link that registers this host's keys, if it has some, and where the zone is. */
-static void put_links(const struct init *init, struct buf *link, struct buf *site)
-{
-    char host[256] = {0};
-    struct store store = {0};
-    struct gateway g = {0};
-
-    gethostname(host, sizeof host - 1);
-    if (gateway_init(&g, NULL, init->config.values[CONFIG_ZONE], NULL) != 0)
-        return;
-    buf_puts(site, g.shown);
-    if (store_init(&store, NULL) == 0 && identity_load(&g.identity, store.key_dir, NULL) == 0)
-        gateway_put_register_url(&g, str_of(host), link, NULL);
-    gateway_deinit(&g);
-    store_deinit(&store);
-}
-
-static void print_next(const struct init *init)
-{
-    const struct config *c = &init->config;
-    const char *zone = env_get("KACHERY_ZONE");
-    struct buf link = {0}, site = {0};
-
-    put_links(init, &link, &site);
-    fprintf(stderr, "\nWrote %s. Next:\n\n", init->config_path);
-    if (link.len > 0)
-        fprintf(stderr, "  1. If this host is not registered yet, open in a browser:\n     %s\n",
-                buf_cstr(&link));
-    else
-        fprintf(stderr, "  1. kachery-resource register\n"
-                        "     makes this host's keys and shows the link that registers them.\n");
-    fprintf(stderr,
-            "  2. Register the resource on the web site of the zone \"%s\" (%s):\n"
-            "     name %s, proxy URL %s\n"
-            "  3. kachery-resource link FILE...\n"
-            "     kachery-resource share\n",
-            c->values[CONFIG_ZONE], buf_cstr(&site), c->values[CONFIG_NAME],
-            c->values[CONFIG_PROXY]);
-    if (zone != NULL && strcmp(zone, c->values[CONFIG_ZONE]) != 0)
-        fprintf(stderr, "\nKACHERY_ZONE is set to \"%s\": unset it before `share`.\n", zone);
-    buf_free(&link);
-    buf_free(&site);
-}
-
 /* Ctrl-C waits for the moment that it takes, so that no temporary file is left. */
 static int save(const struct init *init, struct err *e)
 {
@@ -207,7 +162,7 @@ static int run(struct init *init, bool is_quiet)
         return CMD_FAILED;
     }
     if (!is_quiet)
-        print_next(init);
+        next_steps_print(&init->config, init->config_path);
     return CMD_OK;
 }
 

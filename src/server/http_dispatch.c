@@ -17,7 +17,9 @@ static bool route_matches(const struct http_route *route, const struct http_head
     }
     if (str_equal(want, STR("*")))
         return true;
-    return str_ends_with(want, STR("/")) ? str_starts_with(path, want) : str_equal(path, want);
+    if (want.len > 1 && str_ends_with(want, STR("/")))
+        return str_starts_with(path, want);
+    return str_equal(path, want);
 }
 
 static const struct http_route *find_route(const struct http_server *server,

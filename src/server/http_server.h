@@ -62,7 +62,7 @@ struct http_request {
  */
 struct http_route {
     const char *method;    /* "GET" serves HEAD too; "UPGRADE": a GET with an upgrade; "*" */
-    const char *path;      /* exact, a prefix when it ends with '/', or "*" */
+    const char *path;      /* exact (as "/"), a prefix when it ends with '/', or "*" */
     size_t max_body_bytes; /* for on_request: 413 beyond */
     void (*on_request)(struct http_conn *conn, const struct http_request *request, void *owner);
     void (*on_head)(struct http_conn *conn, const struct http_request *request, void *owner);

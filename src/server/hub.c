@@ -17,6 +17,7 @@
 #include "server/check_queue.h"
 #include "server/cork.h"
 #include "server/crew.h"
+#include "server/front_page.h"
 #include "server/gateway_api.h"
 #include "server/http_server.h"
 #include "server/origin.h"
@@ -31,6 +32,7 @@ struct hub {
     struct http_server *server;
     struct http_route routes[HUB_MAX_ROUTES];
     size_t route_count;
+    struct front_page front;
     struct proxy *proxy;
     struct roster *roster; /* of the proxy's daemons, for the gateway; NULL without one of them */
     struct site site;
@@ -439,6 +441,15 @@ static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
     return hub->site.listen_url == NULL ? err_set(e, ERR_FAILED, "out of memory") : result;
 }
 
+/* After the proxy's, so that a daemon may dial this path, too. */
+static void open_front_page(struct hub *hub, const struct hub_options *options)
+{
+    hub->front = (struct front_page){.has_proxy = options->has_proxy,
+                                     .has_gateway = options->has_gateway,
+                                     .site = &hub->site};
+    hub->routes[hub->route_count++] = front_page_route(&hub->front);
+}
+
 static int open_server(struct hub *hub, const struct hub_limits *limits, struct err *e)
 {
     struct http_server_options options = {.loop = hub->loop,
@@ -478,8 +489,10 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
         return -1;
     cork_init(&hub->cork, hub->loop);
     if (open_signals(hub, e) != 0 || (options->has_gateway && open_gateway(hub, options, e) != 0) ||
-        (options->has_proxy && open_proxy(hub, options, e) != 0) ||
-        open_server(hub, &options->limits, e) != 0 ||
+        (options->has_proxy && open_proxy(hub, options, e) != 0))
+        return -1;
+    open_front_page(hub, options);
+    if (open_server(hub, &options->limits, e) != 0 ||
         addr_listen(str_of(options->listen), &fd, &bound, e) != 0 ||
         http_server_listen(hub->server, fd, e) != 0)
         return -1;

@@ -249,6 +249,8 @@ def test_the_end_of_input(tmp_path, terminal):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_host_with_keys_is_shown_its_link(tmp_path, user):
+def test_a_host_with_keys_is_shown_its_link_where_it_is_not_registered(tmp_path, zone, user):
+    zone.opens_registration = False
+    zone.clients.clear()
     done = run("init", *flags(tmp_path, zone="default"), "--no-input", cwd=tmp_path, env=user, check=0)
     assert f"{user['KACHERY_GATEWAY_URL']}/registerClient/" in done.stderr.decode()

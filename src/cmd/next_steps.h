@@ -1,0 +1,11 @@
+/* What is left to do after `init`, in words: steps that are done, or that nobody needs, are left
+ * out. Asks the gateway where that tells more, for a few seconds at most. */
+#ifndef CMD_NEXT_STEPS_H
+#define CMD_NEXT_STEPS_H
+
+#include "daemon/config.h"
+
+/* Writes them to standard error. */
+void next_steps_print(const struct config *config, const char *config_path);
+
+#endif

@@ -159,6 +159,31 @@ static const char register_help[] =
     "      --max-per-resource N   of them, for one resource (default: 10000)\n"                    \
     "      --max-resources N      connected daemons (default: 10000)\n"
 
+#define OBJECTS_HELP                                                                               \
+    "\nBeside it, or beside a hub, in the same directory (see their --help):\n\n"                  \
+    "  gateway verify             read the objects and compare their hashes\n"                     \
+    "  gateway rm                 take objects out\n"
+
+static const char gateway_verify_help[] =
+    "Without URIs: all objects of the directory, or of one zone. It steps back behind\n"
+    "what else the machine does, and may be ended at any moment: the next run goes on\n"
+    "behind the last object that it printed. A hub that runs learns at once what is\n"
+    "found: a damaged object is not found any more, and the next upload replaces it.\n"
+    "Prints ok, damaged or missing<TAB>size<TAB>object key for each; with -q only\n"
+    "those that are not ok. Exit status: 1 when one is damaged or cannot be read,\n"
+    "else 3 when one that was named is missing.\n\n"
+    "      --data DIR             the directory of the gateway or hub\n"
+    "      --zone NAME            the zone (default: of URIs the directory's own, else\n"
+    "                             all)\n";
+
+static const char gateway_rm_help[] =
+    "Takes objects out of the directory of a gateway or hub that may be running.\n"
+    "Prints ok, damaged or missing<TAB>size<TAB>object key for each. If a good upload\n"
+    "replaces a damaged object at that moment, it stays. Exit status: 3 when none of\n"
+    "them was there.\n\n"
+    "      --data DIR             the directory of the gateway or hub\n"
+    "      --zone NAME            the zone (default: the directory's own)\n";
+
 static const char demo_help[] =
     "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random\n"
     "bytes), requests and downloads it from a second store, and compares the bytes.\n"
@@ -205,7 +230,8 @@ const struct cmd cmd_table[] = {
     {"gateway", cmd_gateway,
      "--listen HOST:PORT --data DIR [--zone NAME] [--public-url URL] [--open-registration] "
      "[--trusted-proxy A] [LIMITS]",
-     "a zone with its bucket in a directory", LISTEN_HELP GATEWAY_HELP TRUSTED_HELP LIMITS_HELP},
+     "a zone with its bucket in a directory",
+     LISTEN_HELP GATEWAY_HELP TRUSTED_HELP LIMITS_HELP OBJECTS_HELP},
     {"hub", cmd_hub,
      "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL] "
      "[--open-registration] [--trusted-proxy A] [LIMITS]",
@@ -213,6 +239,14 @@ const struct cmd cmd_table[] = {
      LISTEN_HELP SECRET_HELP GATEWAY_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
      demo_help},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct cmd cmd_sub_table[] = {
+    {"gateway verify", cmd_gateway_verify, "[URI...] --data DIR [--zone NAME]",
+     "read the objects of a gateway's directory and compare their hashes", gateway_verify_help},
+    {"gateway rm", cmd_gateway_rm, "URI... --data DIR [--zone NAME]",
+     "take objects out of a gateway's directory", gateway_rm_help},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -42,7 +42,11 @@ static bool is_verbose;
 
 static const struct cmd *find_row(const char *name)
 {
-    return cmd_find(is_cloud(name) ? cmd_cloud_table : cmd_table, name);
+    const struct cmd *table = is_cloud(name)            ? cmd_cloud_table
+                              : strchr(name, ' ') != NULL ? cmd_sub_table
+                                                          : cmd_table;
+
+    return cmd_find(table, name);
 }
 
 /* What stands before the name in messages and usages. */

@@ -29,6 +29,9 @@ struct cmd {
 /* The tables of main.c; each ends with a row without name. */
 extern const struct cmd cmd_table[];
 
+/* Commands of two words, "gateway verify": the first word's command runs them. */
+extern const struct cmd cmd_sub_table[];
+
 /* Names of the program itself, with the Python tools' conventions: --help is the only option that
  * all have, and whatever goes wrong, but for wrong usage, gives CMD_FAILED. */
 extern const struct cmd cmd_cloud_table[];

@@ -16,6 +16,8 @@ int cmd_info(int argc, char **argv);
 int cmd_register(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
 int cmd_gateway(int argc, char **argv);
+int cmd_gateway_verify(int argc, char **argv);
+int cmd_gateway_rm(int argc, char **argv);
 int cmd_hub(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 

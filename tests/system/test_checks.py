@@ -241,3 +241,132 @@ def test_nothing_below_hub_is_served(zone):
         status = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--path-as-is",
                                  zone.server.url + target], capture_output=True, check=True).stdout
         assert status in (b"403", b"404"), target
+
+
+# ---- gateway verify, gateway rm ----
+
+def tool(zone, word, *arguments, check=None):
+    done = harness.run("gateway", word, *arguments, "--data", zone.data, check=check)
+    lines = [tuple(line.split("\t")) for line in done.stdout.decode().splitlines()]
+    return done.returncode, lines
+
+
+def test_verify_beside_a_server(zone):
+    good, rotten, cut = (zone.upload(os.urandom(size)) for size in (1000, 2000, 3000))
+    assert tool(zone, "verify") == (0, sorted([("ok", "1000", key_of(good)), ("ok", "2000", key_of(rotten)),
+                                               ("ok", "3000", key_of(cut))], key=lambda line: line[2]))
+    change_one_byte(harness.object_path(zone.data, rotten))
+    os.truncate(harness.object_path(zone.data, cut), 10)
+    assert is_found(zone, rotten)
+    status, lines = tool(zone, "verify")
+    assert status == 1
+    assert set(lines) == {("ok", "1000", key_of(good)), ("damaged", "2000", key_of(rotten)),
+                          ("damaged", "10", key_of(cut))}
+    assert [is_found(zone, d) for d in (good, rotten, cut)] == [True, False, False]
+    for digest, size in ((rotten, 2000), (cut, 3000)):
+        assert initiate(zone, digest, size)[1]["signedUploadUrl"]
+    assert tool(zone, "verify", "-q") == (1, [line for line in lines if line[0] != "ok"])
+    assert tool(zone, "verify", f"sha1://{good}") == (0, [("ok", "1000", key_of(good))])
+    none = "0" * 40
+    assert tool(zone, "verify", f"sha1://{none}", f"sha1://{good}?label=x") == \
+        (3, [("missing", "-", key_of(none)), ("ok", "1000", key_of(good))])
+    # Restored by hand, with the old times.
+    harness.object_path(zone.data, cut).unlink()
+    change_one_byte(harness.object_path(zone.data, rotten))
+    assert tool(zone, "verify")[0] == 0
+    assert is_found(zone, rotten)
+
+
+def test_verify_goes_on_where_it_ended(zone):
+    """Killed at any moment; each object is printed once in the end, and one that was damaged counts to the end."""
+    digests = sorted(zone.upload(os.urandom(MIB + i)) for i in range(30))
+    change_one_byte(harness.object_path(zone.data, digests[0]))
+    seen = []
+    for _ in range(3):
+        process = subprocess.Popen([harness.BINARY, "gateway", "verify", "--data", zone.data], stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, env=harness.clean_environment())
+        seen += [process.stdout.readline() for _ in range(4)]
+        process.send_signal(signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        # What it printed before it was killed is there, too.
+        seen += process.stdout.read().splitlines(keepends=True)
+    done = harness.run("gateway", "verify", "--data", zone.data)
+    assert done.returncode == 1 and b"going on behind sha1/" in done.stderr
+    seen += done.stdout.splitlines(keepends=True)
+    keys = [line.decode().split()[2] for line in seen]
+    # The last one of each run may have been printed and not yet noted.
+    assert sorted(set(keys)) == [key_of(d) for d in digests] and len(keys) <= len(digests) + 3
+    assert b"29 ok, 1 damaged" in done.stderr
+    change_one_byte(harness.object_path(zone.data, digests[0]))
+    status, lines = tool(zone, "verify")
+    assert status == 0 and len(lines) == 30
+
+
+def test_one_verify_at_a_time(zone):
+    put_zeros(zone, 2 << 30, "0" * 40)
+    first = subprocess.Popen([harness.BINARY, "gateway", "verify", "--data", zone.data], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env=harness.clean_environment())
+    harness.until(lambda: (zone.data / ".hub/verify").exists(), "the first at work")
+    time.sleep(0.2)
+    done = harness.run("gateway", "verify", "--data", zone.data)
+    first.kill()
+    first.wait()
+    assert done.returncode == 1 and b"another `gateway verify` is at work" in done.stderr
+
+
+def test_rm(zone):
+    good, other = zone.upload(), zone.upload(b"other")
+    assert tool(zone, "rm", f"sha1://{good}") == (0, [("ok", "16", key_of(good))])
+    assert [is_found(zone, d) for d in (good, other)] == [False, True]
+    assert not harness.object_path(zone.data, good).exists()
+    assert tool(zone, "rm", f"sha1://{good}") == (3, [("missing", "-", key_of(good))])
+    harness.object_path(zone.data, other).write_bytes(b"OTHER")
+    assert tool(zone, "verify")[0] == 1
+    assert tool(zone, "rm", f"sha1://{other}") == (0, [("damaged", "5", key_of(other))])
+    assert list((zone.data / ".hub/damaged").iterdir()) == []
+    zone.upload()
+    assert tool(zone, "rm", f"sha1://{good}", "sha1://x")[0] == 2
+    assert is_found(zone, good)  # a wrong URI is said before anything is removed
+
+
+def test_zones_of_a_folder(zone):
+    own = zone.upload()
+    zone.write("registered-zones/more", {"zone": "more", "ownerId": "o", "bucketName": "default",
+                                         "directory": "zones/more"})
+    path = zone.data / "zones/more" / key_of(own)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    keys = [key_of(own), "zones/more/" + key_of(own)]
+    assert tool(zone, "verify") == (1, [("ok", "16", keys[0]), ("damaged", "7", keys[1])])
+    assert tool(zone, "verify", "--zone", "more") == (1, [("damaged", "7", keys[1])])
+    assert tool(zone, "verify", "--zone", "default") == (0, [("ok", "16", keys[0])])
+    assert tool(zone, "rm", f"sha1://{own}", "--zone", "more") == (0, [("damaged", "7", keys[1])])
+    assert is_found(zone, own) and not path.exists()
+
+
+def test_no_folder_is_made(tmp_path):
+    for folder in (tmp_path / "nothing", tmp_path):
+        for words in (["verify"], ["rm", "sha1://" + "0" * 40]):
+            done = harness.run("gateway", *words, "--data", folder)
+            assert done.returncode == 1 and b"no folder of a hub" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert harness.run("gateway", "verify").returncode == 2
+    assert harness.run("gateway", "rm", "--data", tmp_path).returncode == 2
+    assert b"gateway verify" in harness.run("gateway", "--help", check=0).stdout
+
+
+def test_root_leaves_what_a_server_of_another_user_can_read(zone):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    digest, path = put_object(zone, b"damaged", "0" * 40)
+    zone.server.stop()
+    for folder, _, files in os.walk(zone.data):
+        for name in [".", *files]:
+            os.chown(os.path.join(folder, name), 65534, 65534)
+    for parent in zone.data.parents:
+        if parent.stat().st_mode & 1 == 0:
+            os.chmod(parent, parent.stat().st_mode | 0o11)
+    assert tool(zone, "verify") == (1, [("damaged", "7", key_of(digest))])
+    owners = {p.stat().st_uid for p in (zone.data / ".hub").rglob("*")}
+    assert owners == {65534}

@@ -1,0 +1,275 @@
+/*
+ * gateway verify: read the objects of a hub's folder and compare their hashes, beside a hub that
+ * may be running and that learns what is found (server/checked.h). Of a whole bucket the state is
+ * kept in .hub/verify after each object, so that the next run goes on where one was ended.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "cmd/commands.h"
+#include "cmd/gateway_folder.h"
+#include "server/bucket_walk.h"
+
+enum {
+    STATE_BYTES = 8192,
+    NICENESS = 19,
+    IO_CLASS_IDLE = 3 << 13, /* ioprio_set(2) */
+    IO_OF_PROCESS = 1,
+    BREATH_BYTES = 64 << 20,
+    MAX_REST_MS = 2000
+};
+
+static const char name[] = "gateway verify";
+
+struct gateway_verify {
+    struct gateway_folder folder;
+    bool is_quiet, is_partial; /* URIs were named */
+    int state_fd;              /* -1: nothing is kept */
+    struct buf scope, after;   /* --zone, and the key behind which to go on */
+    int64_t ok, damaged, missing, failed;
+    struct progress progress;
+    int64_t bytes_before, bytes_rested, rested_ms;
+};
+
+/* ---- slowly ---- */
+
+/* What else the machine does goes before. */
+static void step_back(void)
+{
+    setpriority(PRIO_PROCESS, 0, NICENESS);
+    syscall(SYS_ioprio_set, IO_OF_PROCESS, 0, IO_CLASS_IDLE);
+}
+
+/* After each part of a large amount as long a rest as the part took: disks that know no priorities
+ * are half free. */
+static bool go_on(void *ctx, int64_t bytes)
+{
+    struct gateway_verify *v = ctx;
+    int64_t total = v->bytes_before + bytes, spent;
+
+    progress_update(&v->progress, (uint64_t)(v->ok + v->damaged), (uint64_t)total);
+    if (total - v->bytes_rested >= BREATH_BYTES) {
+        spent = clock_now_ms() - v->rested_ms;
+        spent = spent < 0 ? 0 : spent < MAX_REST_MS ? spent : MAX_REST_MS;
+        nanosleep(&(struct timespec){spent / 1000, spent % 1000 * 1000000}, NULL);
+        v->bytes_rested = total;
+        v->rested_ms = clock_now_ms();
+    }
+    return true;
+}
+
+/* ---- where the last run ended ---- */
+
+static void read_state(struct gateway_verify *v, struct str text)
+{
+    struct json *doc = json_parse(text, JSON_STRICT, NULL);
+    struct str after, scope = STR("");
+    int64_t ok, damaged, failed;
+
+    if (json_str(json_get(doc, "after"), &after) && json_str(json_get(doc, "zone"), &scope) &&
+        json_int(json_get(doc, "ok"), &ok) && json_int(json_get(doc, "damaged"), &damaged) &&
+        json_int(json_get(doc, "failed"), &failed) && str_equal(scope, buf_str(&v->scope))) {
+        buf_put(&v->after, after);
+        v->ok = ok;
+        v->damaged = damaged;
+        v->failed = failed;
+        if (!v->is_quiet)
+            fprintf(stderr, "going on behind %.*s (%lld ok, %lld damaged so far; without "
+                            ".hub/verify it begins anew)\n", STR_ARG(after), (long long)ok,
+                    (long long)damaged);
+    }
+    json_free(doc);
+}
+
+static int open_state(struct gateway_verify *v, struct err *e)
+{
+    char text[STATE_BYTES];
+    struct buf path = {0};
+    int result = 0;
+    ssize_t n;
+
+    buf_printf(&path, "%s/.hub/verify", v->folder.site.dir);
+    v->state_fd = open(buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (v->state_fd < 0)
+        result = err_errno(e, ERR_FAILED, errno, "cannot open %s", buf_cstr(&path));
+    else if (flock(v->state_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        result = err_set(e, ERR_FAILED, "%s: another `gateway verify` is at work", buf_cstr(&path));
+    else if ((n = pread(v->state_fd, text, sizeof text, 0)) > 0)
+        read_state(v, (struct str){text, (size_t)n});
+    buf_free(&path);
+    return result;
+}
+
+/* One write in place, padded: whoever is killed leaves the old state or the new one. */
+static void keep_state(struct gateway_verify *v, struct str after)
+{
+    struct buf text = {0};
+
+    if (v->state_fd < 0)
+        return;
+    json_open(&text, '{');
+    json_put_str(&text, "after", after);
+    json_put_str(&text, "zone", buf_str(&v->scope));
+    json_put_int(&text, "ok", v->ok);
+    json_put_int(&text, "damaged", v->damaged);
+    json_put_int(&text, "failed", v->failed);
+    json_put_int(&text, "wallMs", clock_wall_ms());
+    json_close(&text, '}');
+    while (text.len < STATE_BYTES && !text.failed)
+        buf_putc(&text, ' ');
+    if (!text.failed && text.len == STATE_BYTES)
+        (void)!pwrite(v->state_fd, text.data, STATE_BYTES, 0);
+    buf_free(&text);
+}
+
+/* The next run begins anew. */
+static void forget_state(const struct gateway_verify *v)
+{
+    if (v->state_fd >= 0)
+        (void)!ftruncate(v->state_fd, 0);
+}
+
+/* ---- objects ---- */
+
+static void count(struct gateway_verify *v, enum object_state state, const struct err *e,
+                  struct str key)
+{
+    v->ok += state == OBJECT_OK;
+    v->damaged += state == OBJECT_DAMAGED;
+    v->missing += state == OBJECT_MISSING;
+    if (state == OBJECT_UNKNOWN) {
+        struct err named = *e;
+        err_wrap(&named, "%.*s", STR_ARG(key));
+        cmd_warn(name, &named);
+        v->failed++;
+    }
+}
+
+/* Of a whole bucket, what goes while it is read was never there. */
+static bool check(void *ctx, struct str key)
+{
+    struct gateway_verify *v = ctx;
+    const struct hash_watch watch = {go_on, v};
+    struct err e = {0};
+    int64_t size;
+    enum object_state state = object_check(&v->folder.site, key, -1, &watch, &size, &e);
+
+    v->bytes_before += size;
+    progress_clear(&v->progress);
+    count(v, state, &e, key);
+    if (state != OBJECT_UNKNOWN && (state != OBJECT_MISSING || v->is_partial) &&
+        (state != OBJECT_OK || !v->is_quiet)) {
+        gateway_folder_print(state, size, key);
+        fflush(stdout);
+    }
+    keep_state(v, key);
+    return ferror(stdout) == 0;
+}
+
+static void on_error(void *ctx, const struct err *e)
+{
+    struct gateway_verify *v = ctx;
+
+    progress_clear(&v->progress);
+    cmd_warn(name, e);
+    v->failed++;
+}
+
+static int check_all(struct gateway_verify *v, struct err *e)
+{
+    struct bucket_walk walk = {.site = &v->folder.site,
+                               .zone = v->folder.zone_name == NULL ? NULL : &v->folder.zone,
+                               .on_object = check,
+                               .on_error = on_error,
+                               .ctx = v};
+    int result;
+
+    buf_puts(&v->scope, v->folder.zone_name == NULL ? "" : v->folder.zone_name);
+    if (open_state(v, e) != 0)
+        return -1;
+    walk.after = buf_str(&v->after);
+    result = bucket_walk(&walk, e);
+    if (result == 0)
+        forget_state(v);
+    return result < 0 ? -1 : 0;
+}
+
+/* All URIs are read before any object is: a wrong one is told at once. */
+static int check_named(struct gateway_verify *v, const struct cmd_args *args, struct err *e)
+{
+    struct buf key = {0};
+    int result = 0;
+
+    v->is_partial = true;
+    for (int is_real = 0; is_real < 2 && result == 0; is_real++)
+        for (size_t i = 0; i < args->operand_count && result == 0; i++) {
+            buf_clear(&key);
+            result = gateway_folder_put_key(&v->folder, args->operands[i], &key, e);
+            if (result == 0 && is_real)
+                check(v, buf_str(&key));
+        }
+    buf_free(&key);
+    return result;
+}
+
+static int sum_up(const struct gateway_verify *v)
+{
+    if (!v->is_quiet) {
+        fprintf(stderr, "%lld ok, %lld damaged", (long long)v->ok, (long long)v->damaged);
+        if (v->is_partial)
+            fprintf(stderr, ", %lld missing", (long long)v->missing);
+        fputc('\n', stderr);
+    }
+    if (v->damaged > 0 || v->failed > 0)
+        return CMD_FAILED;
+    return v->is_partial && v->missing > 0 ? CMD_NOT_FOUND : CMD_OK;
+}
+
+static int run(struct gateway_verify *v, const struct cmd_args *args)
+{
+    struct err e = {0};
+    int result;
+
+    if (gateway_folder_open(&v->folder, &e) != 0)
+        return cmd_fail(name, &e);
+    step_back();
+    progress_init(&v->progress, "verifying", v->is_quiet);
+    v->rested_ms = clock_now_ms();
+    result = args->operand_count > 0 ? check_named(v, args, &e) : check_all(v, &e);
+    progress_clear(&v->progress);
+    gateway_folder_close(&v->folder);
+    return result == 0 ? sum_up(v) : cmd_fail(name, &e);
+}
+
+int cmd_gateway_verify(int argc, char **argv)
+{
+    struct gateway_verify v = {.state_fd = -1};
+    const struct cmd_option options[] = {
+        {.name = "data", .value = &v.folder.data},
+        {.name = "zone", .value = &v.folder.zone_name},
+        {.name = NULL},
+    };
+    struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
+    int status = cmd_parse(name, argc, argv, &args);
+
+    if (status >= 0)
+        return status;
+    v.is_quiet = args.is_quiet;
+    status = run(&v, &args);
+    if (v.state_fd >= 0)
+        close(v.state_fd);
+    buf_free(&v.scope);
+    buf_free(&v.after);
+    return cmd_finish(name, status);
+}

@@ -47,6 +47,8 @@ step clang syntax "$(command -v clang-14 || echo clang)"
 step headers headers
 step cppcheck run_cppcheck
 step layers ci/layers.sh
+step cycles "$(command -v /usr/bin/python3 || echo python3)" ci/cycles.py
+step calls ci/calls.sh
 step shell shell_syntax
 step python python_syntax
 [ $status != 0 ] || echo 'lint: ok'

@@ -1,10 +1,14 @@
 /*
- * System calls and allocations that fail once: linked into the program with --wrap (ci/faults.sh),
+ * System calls and allocations that fail: linked into the program with --wrap (ci/faults.sh),
  * told what to do by tests/system/fault_board.py through a file that all its processes share.
  * A place is a call with the calls that led to it; at each place, each failure that can happen
  * there for real is possible: EAGAIN only where nothing blocks, short transfers only on streams.
  */
 #include <dirent.h>
+#include <ftw.h>
+#include <grp.h>
+#include <pwd.h>
+#include <search.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -36,12 +40,19 @@ struct place {
     uint32_t frames[MAX_FRAMES]; /* return addresses, from the start of the program */
 };
 
-/* The file. mode 0: only note the places; 1: fail at `hash` in way `kind`, the nth time that it is
- * passed; 2: fail at the nth call of all, in one of the ways that are possible there. */
+enum {
+    MODE_NOTE,           /* only note the places */
+    MODE_PLACE,          /* fail once at `hash` in way `kind`, the nth time that it is passed */
+    MODE_CALL,           /* fail once at the nth call of all, in one of the ways possible there */
+    MODE_PLACE_ALWAYS,   /* fail at `hash` in way `kind` at every pass */
+    MODE_NTH_ALLOCATION, /* every nth allocation of all processes together fails */
+};
+
+/* The file. `fired` counts the failures. */
 struct board {
     uint32_t mode, kind, nth, fired;
     uint64_t hash, fired_hash;
-    uint32_t fired_kind, calls;
+    uint32_t fired_kind, calls, allocations, unused;
     struct place places[MAX_PLACES];
 };
 
@@ -137,11 +148,45 @@ static void cut(int fd)
         __real_shutdown(fd, SHUT_RDWR);
 }
 
+static bool is_allocation(const struct place *p)
+{
+    static const char *const names[] = {"malloc", "calloc", "realloc", "strdup", "strndup",
+                                        "vasprintf", "tsearch"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(p->function, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool is_due(const struct place *p, uint32_t call, uint32_t pass)
 {
-    if (board->mode == 1)
-        return p->hash == board->hash && pass == board->nth;
-    return board->mode == 2 && call == board->nth;
+    switch (board->mode) {
+    case MODE_PLACE: return p->hash == board->hash && pass == board->nth;
+    case MODE_CALL: return call == board->nth;
+    case MODE_PLACE_ALWAYS: return p->hash == board->hash;
+    case MODE_NTH_ALLOCATION:
+        return is_allocation(p) && __atomic_add_fetch(&board->allocations, 1, __ATOMIC_SEQ_CST) %
+                                           board->nth == 0;
+    }
+    return false;
+}
+
+/* True when this failure may happen: a mode that fails once lets one process win. What only asks
+ * for another try is no failure that lasts. */
+static bool fires(int failure)
+{
+    uint32_t none = 0;
+
+    if (board->mode == MODE_PLACE_ALWAYS &&
+        (failure == EINTR || failure == EAGAIN || failure == SHORT))
+        return false;
+
+    if (board->mode == MODE_PLACE || board->mode == MODE_CALL)
+        return __atomic_compare_exchange_n(&board->fired, &none, 1, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&board->fired, 1, __ATOMIC_SEQ_CST);
+    return true;
 }
 
 /* The failure that this call has, 0 for none. `failures` ends with 0. */
@@ -149,7 +194,7 @@ static __attribute__((noinline)) int fault(const char *function, const int *fail
                                            int flags)
 {
     int saved = errno, possible[16] = {0};
-    uint32_t kinds = 0, count = 0, none = 0;
+    uint32_t kinds = 0, count = 0;
 
     open_board();
     struct place *p = board == NULL ? NULL : find_place(function, __builtin_frame_address(0));
@@ -165,10 +210,9 @@ static __attribute__((noinline)) int fault(const char *function, const int *fail
     uint32_t pass = __atomic_add_fetch(&p->calls, 1, __ATOMIC_SEQ_CST);
     if (count == 0 || !is_due(p, call, pass))
         goto none;
-    uint32_t kind = board->mode == 1 ? board->kind : (uint32_t)possible[board->kind % count];
-    if ((kinds & 1u << kind) == 0 ||
-        !__atomic_compare_exchange_n(&board->fired, &none, 1, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST))
+    bool is_chosen = board->mode == MODE_PLACE || board->mode == MODE_PLACE_ALWAYS;
+    uint32_t kind = is_chosen ? board->kind : (uint32_t)possible[board->kind % count];
+    if ((kinds & 1u << kind) == 0 || !fires(failures[kind]))
         goto none;
     board->fired_hash = p->hash;
     board->fired_kind = kind;
@@ -220,6 +264,11 @@ WRAP_NULL(char *, getcwd, (char *to, size_t n), (to, n), ENOMEM, EACCES)
 WRAP_NULL(DIR *, opendir, (const char *s), (s), ENOMEM, EMFILE, EIO)
 WRAP_NULL(DIR *, fdopendir, (int fd), (fd), ENOMEM)
 WRAP_NULL(struct dirent *, readdir, (DIR *d), (d), EIO)
+WRAP_NULL(struct group *, getgrgid, (gid_t id), (id), EIO)
+WRAP_NULL(struct passwd *, getpwuid, (uid_t id), (id), EIO)
+WRAP_NULL(void *, tsearch,
+          (const void *key, void **root, int (*compare)(const void *, const void *)),
+          (key, root, compare), ENOMEM)
 WRAP(vasprintf, (char **to, const char *f, va_list a), (to, f, a), -1, ENOMEM)
 
 WRAP_TRANSFER(read, (int fd, void *p, size_t n), (fd, p, n), (fd, p, 1), fd, n, 0, EINTR, EIO,
@@ -260,6 +309,16 @@ WRAP(ftruncate, (int fd, off_t n), (fd, n), -1, EIO, EINTR)
 WRAP(fallocate, (int fd, int m, off_t a, off_t n), (fd, m, a, n), -1, EOPNOTSUPP, ENOSPC, EINTR)
 WRAP(utimensat, (int fd, const char *a, const struct timespec *t, int f), (fd, a, t, f), -1, EPERM)
 WRAP_VALUE(ssize_t, -1, readlink, (const char *a, char *p, size_t n), (a, p, n), -1, EIO)
+WRAP_VALUE(ssize_t, -1, readlinkat, (int fd, const char *a, char *p, size_t n), (fd, a, p, n), -1,
+           EIO)
+WRAP(chdir, (const char *a), (a), -1, EACCES)
+WRAP(dup2, (int a, int b), (a, b), -1, EMFILE, EINTR)
+WRAP(fchmod, (int fd, mode_t m), (fd, m), -1, EPERM, EIO)
+WRAP(fchown, (int fd, uid_t u, gid_t g), (fd, u, g), -1, EPERM, EIO)
+WRAP(nftw, (const char *a, __nftw_func_t call, int n, int f), (a, call, n, f), -1, EIO, ENOMEM)
+WRAP_VALUE(int, EIO, posix_fadvise, (int fd, off_t a, off_t n, int advice), (fd, a, n, advice), -1,
+           EIO)
+WRAP(sync_file_range, (int fd, off64_t a, off64_t n, unsigned f), (fd, a, n, f), -1, EIO, ENOSPC)
 WRAP_VALUE(off_t, -1, lseek, (int fd, off_t n, int from), (fd, n, from), -1, EIO)
 WRAP_VALUE(int, EOF, fflush, (FILE *f), (f), -1, ENOSPC)
 
@@ -284,6 +343,8 @@ WRAP_VALUE(int, EAI_MEMORY, getaddrinfo,
            (h, s, a, to), -1, ENOMEM)
 WRAP_VALUE(pid_t, -1, fork, (void), (), -1, EAGAIN, ENOMEM)
 WRAP_VALUE(pid_t, -1, waitpid, (pid_t p, int *s, int f), (p, s, f), -1, EINTR)
+WRAP(waitid, (idtype_t w, id_t id, siginfo_t *i, int f), (w, id, i, f), -1, EINTR)
+WRAP_VALUE(pid_t, -1, setsid, (void), (), -1, EPERM)
 WRAP(signalfd, (int fd, const sigset_t *s, int f), (fd, s, f), -1, EMFILE)
 WRAP(setrlimit, (int w, const struct rlimit *l), (w, l), -1, EPERM)
 WRAP(getrlimit, (int w, struct rlimit *l), (w, l), -1, EPERM)

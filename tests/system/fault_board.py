@@ -9,9 +9,9 @@ import subprocess
 import harness
 
 PROGRAM = harness.ROOT / "build" / "asan" / "kachery-resource-faults"
-HEAD, PLACE = struct.Struct("<4I2Q2I"), struct.Struct("<Q2I16s14I")
+HEAD, PLACE = struct.Struct("<4I2Q4I"), struct.Struct("<Q2I16s14I")
 MAX_PLACES = 8192
-NOTE, AT_PLACE, AT_CALL = 0, 1, 2
+NOTE, AT_PLACE, AT_CALL, AT_PLACE_ALWAYS, EVERY_NTH_ALLOCATION = range(5)
 
 KILLED = re.compile(r"(==\d+==Unable to get registers from thread \d+\.\n)+")
 
@@ -36,11 +36,11 @@ class Board:
 
     def _set(self, mode, kind=0, nth=0, place=0):
         """Forgets what was counted and arms."""
-        HEAD.pack_into(self.map, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        HEAD.pack_into(self.map, 0, *[0] * 10)
         for at in range(HEAD.size, len(self.map), PLACE.size):
             if self.map[at:at + 8] != bytes(8):
                 self.map[at + 8:at + 12] = bytes(4)
-        HEAD.pack_into(self.map, 0, mode, kind, nth, 0, place, 0, 0, 0)
+        HEAD.pack_into(self.map, 0, mode, kind, nth, 0, place, 0, 0, 0, 0, 0)
 
     def note(self):
         self._set(NOTE)
@@ -48,12 +48,20 @@ class Board:
     def arm(self, place, kind, nth=1):
         self._set(AT_PLACE, kind, nth, place.hash)
 
+    def arm_always(self, place, kind):
+        """At every pass, in every process."""
+        self._set(AT_PLACE_ALWAYS, kind, 0, place.hash)
+
+    def arm_allocations(self, nth):
+        """Every nth allocation of all processes together."""
+        self._set(EVERY_NTH_ALLOCATION, 0, nth)
+
     def arm_call(self, nth, kind):
         self._set(AT_CALL, kind, nth)
 
     def fired(self):
         """(hash of the place, kind) of what failed, None when nothing did."""
-        _, _, _, fired, _, place, kind, _ = HEAD.unpack_from(self.map, 0)
+        _, _, _, fired, _, place, kind, *_ = HEAD.unpack_from(self.map, 0)
         return (place, kind) if fired else None
 
     def calls(self):

@@ -1,6 +1,8 @@
 #include "base/progress.h"
 
 #include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,8 +11,21 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/interval_table.h"
 
-enum { REDRAW_MS = 100, BAR_CELLS = 20, DEFAULT_COLUMNS = 80 };
+enum { BAR_CELLS = 20, DEFAULT_COLUMNS = 80, PREFIX_SIZE = 80 };
+
+static const struct interval_row rows[] = {
+#define ROW(name, ms) {#name, offsetof(struct progress_times, name), ms}
+    ROW(redraw_ms, 100),
+    ROW(tick_ms, 500),
+    ROW(line_ms, 60000),
+#undef ROW
+};
+
+static const struct interval_table table = {rows, sizeof rows / sizeof rows[0]};
+
+static char prefix[PREFIX_SIZE] = "kachery-resource";
 
 /* How much of its history the rate remembers. */
 static const double RATE_SECONDS = 5;
@@ -33,13 +48,32 @@ static bool put_terminal(struct str text)
            write(STDERR_FILENO, text.p, text.len) >= 0;
 }
 
+void progress_set_prefix(const char *program, const char *command)
+{
+    snprintf(prefix, sizeof prefix, "%s%s", program, command);
+}
+
 void progress_init(struct progress *p, const char *what, bool is_quiet)
 {
     const char *terminal = getenv("TERM");
+    int64_t now_ms = clock_now_ms();
 
-    *p = (struct progress){.what = what, .rate = -1, .drawn_ms = clock_now_ms()};
-    p->is_shown = !is_quiet && isatty(STDERR_FILENO) &&
-                  (terminal == NULL || strcmp(terminal, "dumb") != 0);
+    *p = (struct progress){.what = what, .rate = -1, .began_ms = now_ms, .drawn_ms = now_ms};
+    interval_table_load(&table, &p->times, "KACHERY_RESOURCE_TEST_PROGRESS", NULL);
+    if (is_quiet)
+        p->mode = PROGRESS_SILENT;
+    else if (isatty(STDERR_FILENO) && (terminal == NULL || strcmp(terminal, "dumb") != 0))
+        p->mode = PROGRESS_BAR;
+    else
+        p->mode = PROGRESS_LINES;
+}
+
+void progress_begin_part(struct progress *p, const char *what)
+{
+    p->what = what;
+    p->rate = -1;
+    p->began_ms = clock_now_ms();
+    p->files = p->files_total = p->bytes = p->bytes_total = p->drawn_bytes = 0;
 }
 
 struct unit {
@@ -90,6 +124,14 @@ static void put_rate(struct buf *b, const struct progress *p)
     buf_printf(b, " %s/s", unit->name);
 }
 
+static void put_time(struct buf *b, unsigned seconds)
+{
+    if (seconds >= 3600)
+        buf_printf(b, "%u:%02u:%02u", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    else
+        buf_printf(b, "%u:%02u", seconds / 60, seconds % 60);
+}
+
 static void put_eta(struct buf *b, const struct progress *p)
 {
     if (p->rate < 1 || p->bytes_total <= p->bytes)
@@ -97,11 +139,19 @@ static void put_eta(struct buf *b, const struct progress *p)
     double seconds = (double)(p->bytes_total - p->bytes) / p->rate;
     if (seconds > 359999)
         return;
-    unsigned left = (unsigned)(seconds + 0.5);
-    if (left >= 3600)
-        buf_printf(b, "  ETA %u:%02u:%02u", left / 3600, left / 60 % 60, left % 60);
-    else
-        buf_printf(b, "  ETA %u:%02u", left / 60, left % 60);
+    buf_puts(b, p->mode == PROGRESS_LINES ? "  " : "  ETA ");
+    put_time(b, (unsigned)(seconds + 0.5));
+    if (p->mode == PROGRESS_LINES)
+        buf_puts(b, " left");
+}
+
+/* Of what only waits. */
+static void put_elapsed(struct buf *b, const struct progress *p, int64_t now_ms)
+{
+    if (p->bytes > 0 || p->files > 0)
+        return;
+    buf_puts(b, "  ");
+    put_time(b, (unsigned)((now_ms - p->began_ms) / 1000));
 }
 
 /* What part is done, in 0 to 1: by bytes when their sum is known, else by files; -1: unknown. */
@@ -157,19 +207,37 @@ static void cut(struct buf *b, size_t columns)
     b->len = at;
 }
 
+static void put_percent(struct buf *b, double fraction)
+{
+    if (fraction >= 0)
+        buf_printf(b, " %3d%%", (int)(fraction * 100));
+}
+
+/* Counts, bytes, rate and times. Work of which nothing is known but that it waits has no bytes. */
+static void put_facts(struct buf *b, const struct progress *p, int64_t now_ms)
+{
+    bool is_waiting = p->bytes == 0 && p->bytes_total == 0 && p->files_total == 0;
+
+    put_counts(b, p);
+    if (!is_waiting) {
+        put_bytes(b, p);
+        put_rate(b, p);
+        put_eta(b, p);
+    }
+    put_elapsed(b, p, now_ms);
+}
+
 /* The line without control sequences; the bar only where it fits. */
-static void put_line(struct buf *b, const struct progress *p, size_t columns)
+static void put_line(struct buf *b, struct progress *p, size_t columns, int64_t now_ms)
 {
     double fraction = fraction_of(p);
     struct buf facts = {0};
 
-    put_counts(&facts, p);
-    put_bytes(&facts, p);
-    put_rate(&facts, p);
-    put_eta(&facts, p);
+    put_facts(&facts, p, now_ms);
+    buf_putc(b, "|/-\\"[p->turns++ % 4]);
+    buf_putc(b, ' ');
     fs_put_printable(b, str_of(p->what));
-    if (fraction >= 0)
-        buf_printf(b, " %3d%%", (int)(fraction * 100));
+    put_percent(b, fraction);
     size_t bar = BAR_CELLS + sizeof " []" - 1;
     if (fraction >= 0 && count_columns(buf_str(b)) + bar + facts.len <= columns)
         put_bar(b, fraction);
@@ -178,12 +246,12 @@ static void put_line(struct buf *b, const struct progress *p, size_t columns)
     cut(b, columns);
 }
 
-static void draw(struct progress *p)
+static void draw(struct progress *p, int64_t now_ms)
 {
     struct buf line = {0}, text = {0};
 
     /* The last column stays free: terminals differ in when they wrap. */
-    put_line(&line, p, terminal_columns() - 1);
+    put_line(&line, p, terminal_columns() - 1, now_ms);
     buf_puts(&text, "\r");
     buf_put(&text, buf_str(&line));
     buf_puts(&text, "\x1b[K");
@@ -193,7 +261,22 @@ static void draw(struct progress *p)
     buf_free(&text);
 }
 
-/* Exponential smoothing: what lies RATE_SECONDS back counts for about a third. */
+/* A line for a log: of the time since the last one. */
+static void print_line(const struct progress *p, int64_t now_ms)
+{
+    struct buf line = {0};
+
+    buf_printf(&line, "%s: ", prefix);
+    fs_put_printable(&line, str_of(p->what));
+    put_percent(&line, fraction_of(p));
+    put_facts(&line, p, now_ms);
+    buf_putc(&line, '\n');
+    if (!line.failed)
+        fs_write_all(STDERR_FILENO, buf_str(&line), "standard error", NULL);
+    buf_free(&line);
+}
+
+/* On a terminal exponential smoothing: what lies RATE_SECONDS back counts for about a third. */
 static void measure_rate(struct progress *p, int64_t now_ms)
 {
     double seconds = (double)(now_ms - p->drawn_ms) / 1000;
@@ -201,7 +284,7 @@ static void measure_rate(struct progress *p, int64_t now_ms)
     if (p->bytes < p->drawn_bytes || seconds <= 0)
         return;
     double rate = (double)(p->bytes - p->drawn_bytes) / seconds;
-    double weight = p->rate < 0 ? 1 : seconds / (RATE_SECONDS + seconds);
+    double weight = p->mode == PROGRESS_LINES ? 1 : seconds / (RATE_SECONDS + seconds);
     p->rate = p->rate < 0 ? rate : p->rate + weight * (rate - p->rate);
 }
 
@@ -209,15 +292,32 @@ void progress_update(struct progress *p, uint64_t files, uint64_t bytes)
 {
     p->files = files;
     p->bytes = bytes;
-    if (!p->is_shown)
+    progress_tick(p);
+}
+
+void progress_tick(struct progress *p)
+{
+    int64_t now_ms;
+
+    if (p->mode == PROGRESS_SILENT)
         return;
-    int64_t now_ms = clock_now_ms();
-    if (now_ms - p->drawn_ms < REDRAW_MS)
+    now_ms = clock_now_ms();
+    if (now_ms - p->drawn_ms < (p->mode == PROGRESS_BAR ? p->times.redraw_ms : p->times.line_ms))
         return;
     measure_rate(p, now_ms);
     p->drawn_ms = now_ms;
-    p->drawn_bytes = bytes;
-    draw(p);
+    p->drawn_bytes = p->bytes;
+    if (p->mode == PROGRESS_BAR)
+        draw(p, now_ms);
+    else
+        print_line(p, now_ms);
+}
+
+int64_t progress_due_ms(const struct progress *p)
+{
+    if (p->mode == PROGRESS_SILENT)
+        return CLOCK_NEVER_MS;
+    return p->drawn_ms + (p->mode == PROGRESS_BAR ? p->times.tick_ms : p->times.line_ms);
 }
 
 void progress_clear(struct progress *p)

@@ -54,7 +54,7 @@ static void show(struct loop *l)
 {
     struct batch_run *run = l->run;
 
-    if (!run->progress.is_shown)
+    if (run->progress.mode == PROGRESS_SILENT)
         return;
     if (!l->is_counted) {
         l->is_counted = run->look_ahead == NULL ||
@@ -75,8 +75,9 @@ static int wait_for_work(struct loop *l, struct pollset *set, struct err *e)
     if (l->is_waiting)
         pollset_add(set, l->run->wait_fd, POLLIN);
     /* The batch may have made room just now, and have nothing left in hand. */
-    if (has_more(l) || (l->run->progress.is_shown && !l->is_counted))
+    if (has_more(l) || (l->run->progress.mode != PROGRESS_SILENT && !l->is_counted))
         pollset_wake_at(set, clock_now_ms());
+    pollset_wake_at(set, progress_due_ms(&l->run->progress));
     return pollset_wait(set, e) < 0 ? -1 : 0;
 }
 

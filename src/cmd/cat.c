@@ -16,7 +16,8 @@
 enum { CAT_CHUNK_BYTES = 262144 };
 
 /* Copies the range to standard output, and hashes it. */
-static int copy_range(int fd, const struct cat_range *range, struct sha1 *sha1, struct err *e)
+static int copy_range(int fd, const struct cat_range *range, struct sha1 *sha1,
+                      struct remote_bar *bar, struct err *e)
 {
     char *data = malloc(CAT_CHUNK_BYTES);
     int64_t at = range->start;
@@ -42,6 +43,7 @@ static int copy_range(int fd, const struct cat_range *range, struct sha1 *sha1, 
         if (fs_write_all(STDOUT_FILENO, (struct str){data, (size_t)n}, "standard output", e) != 0)
             goto out;
         at += n;
+        remote_bar_show(bar, "printing", at - range->start, range->end - range->start);
     }
     result = 0;
 out:
@@ -50,8 +52,10 @@ out:
 }
 
 /* Prints the range of an open file; when that is all of it, its hash is checked too. */
-static int print(int fd, const char *hash, struct cat_range range, struct err *e)
+static int print(int fd, const char *hash, struct cat_range range, bool is_quiet, struct err *e)
 {
+    /* A bar would stand between the bytes, or in the pager that reads them. */
+    struct remote_bar bar = {.is_quiet = is_quiet || isatty(STDERR_FILENO)};
     char found[SHA1_HEX + 1];
     struct sha1 sha1;
     struct stat st;
@@ -66,7 +70,7 @@ static int print(int fd, const char *hash, struct cat_range range, struct err *e
         range.end = st.st_size;
     is_all = range.start == 0 && range.end == st.st_size;
     sha1_init(&sha1);
-    if (copy_range(fd, &range, &sha1, e) != 0)
+    if (copy_range(fd, &range, &sha1, &bar, e) != 0)
         return -1;
     sha1_final_hex(&sha1, found);
     if (is_all && strcmp(found, hash) != 0)
@@ -95,14 +99,14 @@ static void warn_unproven(const char *name, const char *hash)
 }
 
 /* Prints what is at `path`. */
-static int print_file(const struct remote *remote, const char *path, const char *hash,
-                      struct cat_range range, struct err *e)
+static int print_file(const struct remote *remote, const char *path,
+                      const struct remote_fetch *fetch, struct cat_range range, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC), result;
 
     if (fd < 0)
         return err_errno(e, ERR_FAILED, errno, "%s", path);
-    result = print(fd, hash, range, e);
+    result = print(fd, fetch->uri.hash, range, fetch->is_quiet, e);
     close(fd);
     if (result == 0)
         return 0;
@@ -129,7 +133,7 @@ int cat_run(const char *name, const struct remote_fetch *options, struct cat_ran
     if (result != 0)
         err_wrap(e, "sha1://%s", fetch.uri.hash);
     else if (path != NULL)
-        result = print_file(&remote, path, fetch.uri.hash, range, e);
+        result = print_file(&remote, path, &fetch, range, e);
     if (is_written && !fetch.is_quiet)
         warn_unproven(name, fetch.uri.hash);
     free(path);

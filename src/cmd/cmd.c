@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/progress.h"
 #include "base/setting.h"
 
 enum { MAX_COLUMNS = 80 }; /* of a usage */
@@ -278,6 +279,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     is_verbose = args->is_verbose;
     if (!args->is_quiet && strcmp(name, "share") != 0) /* which logs them, or is silent for cron */
         setting_report_typos(warn_of_typo, (void *)(uintptr_t)name);
+    progress_set_prefix(program(name), name);
     args->operands = (const char **)(argv + 1);
     args->operand_count = (size_t)(kept - 1);
     if (args->operand_count < args->min_operands)

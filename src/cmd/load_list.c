@@ -23,6 +23,11 @@ enum { READ_BYTES = 65536 };
 
 static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
+/* Of some jobs: how many there are, and of how many the size is known. */
+struct sum {
+    int64_t jobs, bytes, size, sized;
+};
+
 struct load_list {
     const struct load_list_options *options;
     struct load_job job;
@@ -34,8 +39,9 @@ struct load_list {
     struct pool *pool;
     struct buf frame;
     struct remote_bar bar;
-    size_t jobs_left, jobs_total, jobs_sized;
-    int64_t bytes, size; /* of all entries */
+    size_t jobs_left, jobs_total;
+    int64_t jobs_small;       /* that ended without a word */
+    struct sum here, at_host; /* here also of jobs that ended */
     size_t failed, not_found;
 };
 
@@ -300,19 +306,34 @@ static void take_result(struct load_list *l, size_t index, const struct json *me
     fail_entry(l, entry, &e);
 }
 
-static void take_progress(struct load_list *l, struct load_entry *entry, const struct json *message)
+/* What comes here and what the host does are not the same bytes. */
+static bool is_at_host(const struct load_entry *entry)
 {
-    int64_t bytes = 0, size = -1;
+    return entry->phase < FETCH_CHECKING;
+}
 
-    json_int(json_get(message, "bytes"), &bytes);
-    json_int(json_get(message, "size"), &size);
-    if (size >= 0 && entry->size < 0) {
-        l->jobs_sized++;
-        entry->size = size;
-        l->size += size;
-    }
-    l->bytes += bytes - entry->bytes;
-    entry->bytes = bytes;
+/* Takes what the job has told into the sums, or out of them. */
+static void count_job(struct load_list *l, const struct load_entry *entry, int sign)
+{
+    struct sum *sum = is_at_host(entry) ? &l->at_host : &l->here;
+
+    sum->jobs += sign;
+    sum->bytes += sign * entry->bytes;
+    sum->size += entry->size < 0 ? 0 : sign * entry->size;
+    sum->sized += entry->size < 0 ? 0 : sign;
+}
+
+static void take_progress(struct load_list *l, struct load_entry *entry, int64_t phase,
+                          const struct json *message)
+{
+    if (entry->is_begun)
+        count_job(l, entry, -1);
+    entry->is_begun = true;
+    entry->phase = (enum fetch_phase)phase;
+    entry->size = -1;
+    json_int(json_get(message, "bytes"), &entry->bytes);
+    json_int(json_get(message, "size"), &entry->size);
+    count_job(l, entry, 1);
 }
 
 static void end_job(struct load_list *l, size_t index)
@@ -320,8 +341,10 @@ static void end_job(struct load_list *l, size_t index)
     struct load_entry *entry = &l->entries[index];
 
     l->jobs_left--;
-    if (entry->size < 0)
-        l->jobs_sized++;
+    if (!entry->is_begun || is_at_host(entry) || entry->size < 0)
+        l->jobs_small++;
+    if (entry->is_begun && is_at_host(entry))
+        count_job(l, entry, -1);
     for (size_t i = index; i != LOAD_NONE; i = l->entries[i].next)
         l->entries[i].is_done = true;
 }
@@ -341,7 +364,7 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
              (uint64_t)number < l->count)
         take_result(l, (size_t)number, message);
     else if (json_int(json_get(message, "what"), &number))
-        take_progress(l, &l->entries[id], message);
+        take_progress(l, &l->entries[id], number, message);
     if (json_str(json_get(message, "note"), &text)) {
         remote_bar_end(&l->bar);
         err_set(&note, ERR_NONE, "%.*s", STR_ARG(text));
@@ -401,13 +424,19 @@ static int feed(struct load_list *l, struct err *e)
     return 0;
 }
 
+/* The bytes that come; while there are none, those that the hosts upload; else that it waits. */
 static void show(struct load_list *l)
 {
-    bool is_sized = l->jobs_sized == l->jobs_total && l->size > 0;
+    bool is_coming = l->here.jobs > 0 || l->at_host.bytes == 0;
+    const struct sum *sum = is_coming ? &l->here : &l->at_host;
+    bool is_sized = is_coming ? sum->sized + l->jobs_small == (int64_t)l->jobs_total
+                              : sum->sized == sum->jobs;
 
+    remote_bar_show(&l->bar,
+                    !is_coming ? "the host uploads" : l->here.jobs > 0 ? "loading" : "waiting",
+                    sum->bytes, is_sized ? sum->size : 0);
     l->bar.progress.files_total = l->jobs_total;
     l->bar.progress.files = l->jobs_total - l->jobs_left;
-    remote_bar_show(&l->bar, "loading", l->bytes, is_sized ? l->size : 0);
 }
 
 /* 0: to the end. -1: it cannot go on. Else the number of a signal. */
@@ -425,6 +454,7 @@ static int run_loop(struct load_list *l, int signal_fd, struct err *e)
         pollset_clear(&set);
         pool_poll(l->pool, &set);
         pollset_add(&set, signal_fd, POLLIN);
+        pollset_wake_at(&set, progress_due_ms(&l->bar.progress));
         status = pollset_wait(&set, e) < 0 ? -1 : process_next_signal(signal_fd);
         pool_step(l->pool, clock_now_ms());
     }

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "proto/kachery_uri.h"
+#include "zone/fetch.h"
 
 enum { LOAD_WORKER_REPORT_MS = 100 };
 
@@ -25,6 +26,9 @@ struct load_entry {
     bool is_done;
     enum err_code code;
     char *path; /* when it is done, and got */
+    /* Of a hash's first: what its job was heard to be at. */
+    bool is_begun;
+    enum fetch_phase phase;
     int64_t bytes, size;
 };
 

@@ -10,7 +10,7 @@
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
 
-enum { ASK_WATCHED_MS = 2000, ASK_UNWATCHED_MS = 10000 };
+enum { ASK_WATCHED_MS = 1000, ASK_UNWATCHED_MS = 10000 };
 
 static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e)
 {
@@ -49,10 +49,13 @@ bool remote_is_late(const struct remote *remote)
     return remote->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= remote->deadline_ms;
 }
 
+/* Asked often in every wait: the bar moves too. */
 static bool is_given_up(void *ctx)
 {
     const struct remote *remote = ctx;
 
+    if (remote->bar != NULL && remote->bar->progress.what != NULL)
+        progress_tick(&remote->bar->progress);
     return remote_is_late(remote) || (remote->hooks.is_given_up != NULL &&
                                       remote->hooks.is_given_up(remote->hooks.ctx));
 }
@@ -60,20 +63,17 @@ static bool is_given_up(void *ctx)
 void remote_set_waiting(struct remote *remote, bool is_quiet)
 {
     remote->gateway.is_waited_for = true;
-    if (!is_quiet)
-        remote->gateway.watch.on_note = show_note;
+    remote->gateway.watch.on_note = is_quiet && !cmd_is_verbose() ? NULL : show_note;
 }
 
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms)
 {
     remote->deadline_ms = deadline_ms;
-    remote->gateway.watch.is_cancelled = is_given_up;
 }
 
 void remote_set_hooks(struct remote *remote, struct remote_hooks hooks)
 {
     remote->hooks = hooks;
-    remote->gateway.watch.is_cancelled = is_given_up;
 }
 
 /* Before anybody is asked for anything. */
@@ -106,7 +106,9 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         /* Somebody who waits at a terminal wants to know why. */
         bool is_told = cmd_is_verbose() || isatty(STDERR_FILENO);
         remote->gateway.watch =
-            (struct zone_watch){.on_note = is_told ? show_note : NULL, .ctx = remote};
+            (struct zone_watch){.is_cancelled = is_given_up,
+                                .on_note = is_told ? show_note : NULL,
+                                .ctx = remote};
         return 0;
     }
     remote_close(remote);
@@ -122,10 +124,10 @@ void remote_close(struct remote *remote)
 
 void remote_bar_show(struct remote_bar *bar, const char *what, int64_t bytes, int64_t size)
 {
-    if (bar->progress.what == NULL || strcmp(bar->progress.what, what) != 0) {
-        remote_bar_end(bar);
+    if (bar->progress.what == NULL)
         progress_init(&bar->progress, what, bar->is_quiet);
-    }
+    else if (strcmp(bar->progress.what, what) != 0)
+        progress_begin_part(&bar->progress, what);
     bar->progress.bytes_total = size > 0 ? (uint64_t)size : 0;
     progress_update(&bar->progress, 0, bytes > 0 ? (uint64_t)bytes : 0);
 }
@@ -144,6 +146,8 @@ int64_t remote_ask_every_ms(bool is_quiet)
 static void show_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
 {
     static const char *const words[] = {
+        [FETCH_ASKING_ZONE] = "asking the zone",
+        [FETCH_ASKING_RESOURCE] = "asking the resource",
         [FETCH_CHECKING] = "checking",
         [FETCH_COPYING] = "copying",
         [FETCH_QUEUED] = "queued at the host",

@@ -63,7 +63,7 @@ struct remote_fetch {
 int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
                  struct err *e);
 
-/* Shows the bytes of one thing in `what` words; starts anew when `what` changes. */
+/* Shows the bytes of one thing in `what` words; the counters begin anew when `what` changes. */
 struct remote_bar {
     struct progress progress;
     bool is_quiet;

@@ -106,7 +106,10 @@ static int tell(const struct request *request, const struct answer *answer)
 
 static void show_status(void *ctx, const struct upload_status *status)
 {
-    remote_bar_show(ctx, status->state == UPLOAD_QUEUED ? "queued at the host" : "the host uploads",
+    struct remote *remote = ctx;
+
+    remote_bar_show(remote->bar,
+                    status->state == UPLOAD_QUEUED ? "queued at the host" : "the host uploads",
                     status->bytes_uploaded, status->size);
 }
 
@@ -114,18 +117,18 @@ static void show_status(void *ctx, const struct upload_status *status)
 static int ask_resource(struct remote *remote, const struct request *request, int64_t began_ms,
                         struct answer *answer, struct err *e)
 {
-    struct remote_bar bar = {.is_quiet = request->is_quiet};
     struct resource_wait wait = {.every_ms = remote_ask_every_ms(request->is_quiet),
                                  .deadline_ms = CLOCK_NEVER_MS,
                                  .gateway = &remote->gateway,
                                  .on_status = show_status,
-                                 .ctx = &bar};
+                                 .ctx = remote};
     int64_t timeout_ms = request->timeout_ms < 0 ? DEFAULT_TIMEOUT_MS : request->timeout_ms;
     struct resource resource = {0};
     struct upload_status status;
     struct buf text = {0};
     int result;
 
+    remote_bar_show(remote->bar, "asking the resource", 0, 0);
     if (resource_init(&resource, &remote->gateway, request->resource, e) != 0)
         return -1;
     if (request->timeout_ms >= 0)
@@ -133,9 +136,8 @@ static int ask_resource(struct remote *remote, const struct request *request, in
     if (request->is_wait)
         result = resource_request_wait(&resource, request->uri.hash, &wait, &status, &text, e);
     else
-        result = resource_request(&resource, remote->http, request->uri.hash, timeout_ms,
+        result = resource_request(&resource, &remote->gateway, request->uri.hash, timeout_ms,
                                   &status, &text, e);
-    remote_bar_end(&bar);
     if (result == 0) {
         answer->state = status.state;
         answer->size = status.size;
@@ -168,6 +170,7 @@ static int find(struct remote *remote, const struct request *request, struct ans
         return 0;
 
     answer->where = IN_ZONE;
+    remote_bar_show(remote->bar, "asking the zone", 0, 0);
     if (gateway_find_file(&remote->gateway, request->uri.hash, &file, e) != 0)
         return -1;
     is_in_zone = file.is_found;
@@ -182,9 +185,11 @@ static int find(struct remote *remote, const struct request *request, struct ans
 
 static int run(const struct request *request)
 {
+    struct remote_bar bar = {.is_quiet = request->is_quiet};
     struct answer answer;
     struct remote remote;
     struct err e = {0};
+    int result;
 
     if (remote_open(&remote, "request", REMOTE_KEYS_IF_THERE, &e) != 0)
         return cmd_fail("request", &e);
@@ -192,7 +197,10 @@ static int run(const struct request *request)
         remote_set_waiting(&remote, request->is_quiet);
     if (request->is_wait && request->timeout_ms >= 0)
         remote_set_deadline(&remote, clock_now_ms() + request->timeout_ms + LAST_GRACE_MS);
-    if (find(&remote, request, &answer, &e) != 0) {
+    remote.bar = &bar;
+    result = find(&remote, request, &answer, &e);
+    remote_bar_end(&bar);
+    if (result != 0) {
         if (remote_is_late(&remote))
             err_set(&e, ERR_TIMEOUT, "no answer within %g s",
                     (double)request->timeout_ms / 1000);

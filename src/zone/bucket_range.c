@@ -105,7 +105,7 @@ static int take(void *ctx, const struct http_head *head, struct str chunk, struc
         return -1;
     skipped = r->at - r->here < (int64_t)chunk.len ? r->at - r->here : (int64_t)chunk.len;
     r->here += (int64_t)chunk.len;
-    if (r->size < 0 && r->here > PART_MAX_BYTES)
+    if (r->size < 0 && r->until < 0 && r->here > PART_MAX_BYTES)
         return err_set(e, ERR_TOO_LARGE, "more than %lld bytes, and nobody said how many there are",
                        (long long)PART_MAX_BYTES);
     chunk = str_slice(chunk, (size_t)skipped, chunk.len);

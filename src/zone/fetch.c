@@ -185,6 +185,8 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
     enum fetch_result result = FETCH_ABSENT;
     struct gateway_file file = {0};
 
+    fetch->phase = FETCH_ASKING_ZONE;
+    report(fetch, 0, -1);
     if (gateway_find_file(fetch->gateway, fetch->options->uri->hash, &file, e) != 0)
         return FETCH_FAILED;
     if (file.is_found)
@@ -253,6 +255,8 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
                 options->no_request ? "" : "; no resource to ask: see KACHERY_RESOURCE_URL");
         return FETCH_ABSENT;
     }
+    fetch->phase = FETCH_ASKING_RESOURCE;
+    report(fetch, 0, -1);
     if (resource_init(&resource, fetch->gateway, options->resource, e) != 0) {
         if (e != NULL && e->code == ERR_NOT_FOUND)
             e->code = ERR_FAILED;

@@ -12,10 +12,12 @@
 #include "zone/gateway.h"
 
 enum fetch_phase {
-    FETCH_CHECKING, /* a file that is there already */
-    FETCH_COPYING,
+    FETCH_ASKING_ZONE,
+    FETCH_ASKING_RESOURCE,
     FETCH_QUEUED,
     FETCH_UPLOADING,
+    FETCH_CHECKING, /* a file that is there already; from here on the bytes are here */
+    FETCH_COPYING,
     FETCH_DOWNLOADING
 };
 

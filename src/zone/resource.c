@@ -1,6 +1,5 @@
 #include "zone/resource.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,6 +202,7 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
 
 /* The daemon has up to timeout_ms for it, its answer is waited for until deadline_ms. */
 struct question {
+    const struct gateway *gateway; /* its HTTP client is used, its watch asked meanwhile */
     const char *hash;
     int64_t timeout_ms, deadline_ms;
 };
@@ -219,8 +219,7 @@ static int64_t wait_of(const struct resource *r, int64_t timeout_ms)
 }
 
 /* Asks a proxy of the generation that r->is_generation1 tells. NULL without an answer. */
-static struct http_call *ask(const struct resource *r, struct http_client *http,
-                             const struct question *q, struct err *e)
+static struct http_call *ask(const struct resource *r, const struct question *q, struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     int64_t wait_ms = wait_of(r, q->timeout_ms);
@@ -248,7 +247,7 @@ static struct http_call *ask(const struct resource *r, struct http_client *http,
                                });
     options.body = buf_str(&body);
     if (buf_check(&uri, e) == 0 && buf_check(&body, e) == 0)
-        call = http_client_perform(http, &options, NULL, e);
+        call = retry_call(q->gateway->http, &options, &q->gateway->watch, NULL, e);
     buf_free(&uri);
     buf_free(&body);
     return call;
@@ -268,22 +267,21 @@ static bool lacks_route(const struct http_call *call)
 
 /* Asks as what is known of the proxy's generation, and where that is wrong as the other one, which
  * is then remembered. */
-static struct http_call *ask_either(struct resource *r, struct http_client *http,
-                                    const struct question *q, struct err *e)
+static struct http_call *ask_either(struct resource *r, const struct question *q, struct err *e)
 {
-    struct http_call *call = ask(r, http, q, e);
+    struct http_call *call = ask(r, q, e);
 
     if (r->api_url == NULL || !lacks_route(call))
         return call;
     http_call_free(call);
     r->is_generation1 = !r->is_generation1;
-    return ask(r, http, q, e);
+    return ask(r, q, e);
 }
 
-static int request_once(struct resource *r, struct http_client *http, const struct question *q,
-                        struct upload_status *out, struct buf *text, struct err *e)
+static int request_once(struct resource *r, const struct question *q, struct upload_status *out,
+                        struct buf *text, struct err *e)
 {
-    struct http_call *call = ask_either(r, http, q, e);
+    struct http_call *call = ask_either(r, q, e);
     int result;
 
     if (call == NULL)
@@ -296,31 +294,19 @@ static int request_once(struct resource *r, struct http_client *http, const stru
 }
 
 /* Until the next question. */
-static void pause_from(int64_t asked_ms, int64_t deadline_ms)
+static int pause_from(int64_t asked_ms, const struct resource_wait *wait, struct err *e)
 {
-    int64_t next_ms = clock_earlier(asked_ms + RESOURCE_MIN_INTERVAL_MS, deadline_ms);
-    int64_t left_ms = next_ms - clock_now_ms();
+    int64_t next_ms = clock_earlier(asked_ms + RESOURCE_MIN_INTERVAL_MS, wait->deadline_ms);
 
-    if (left_ms > 0)
-        poll(NULL, 0, (int)left_ms);
+    return retry_wait(&wait->gateway->watch, next_ms - clock_now_ms(), e);
 }
 
-int resource_request(struct resource *r, struct http_client *http, const char *hash,
-                     int64_t timeout_ms, struct upload_status *out, struct buf *text,
-                     struct err *e)
+int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
+                     struct upload_status *out, struct buf *text, struct err *e)
 {
-    int64_t until_ms = clock_now_ms() + timeout_ms;
-    struct question q = {hash, timeout_ms, CLOCK_NEVER_MS};
+    const struct question q = {g, hash, timeout_ms, CLOCK_NEVER_MS};
 
-    /* A proxy lets nobody wait for more than MESSAGE_MAX_TIMEOUT_MS at a time. */
-    while (request_once(r, http, &q, out, text, e) == 0) {
-        q.timeout_ms = until_ms - clock_now_ms();
-        if ((out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING) ||
-            timeout_ms <= MESSAGE_MAX_TIMEOUT_MS - RESOURCE_PROXY_GRACE_MS || q.timeout_ms <= 0)
-            return 0;
-        pause_from(clock_now_ms(), until_ms);
-    }
-    return -1;
+    return request_once(r, &q, out, text, e);
 }
 
 static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
@@ -370,14 +356,15 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
     be_patient(&retry, wait, wait->gateway->patience.waiting_ms);
     for (;;) {
         int64_t asked_ms = clock_now_ms();
-        const struct question q = {hash, ask_time(wait, asked_ms), last_ms};
-        if (request_once(r, wait->gateway->http, &q, out, text, &failure) == 0) {
+        const struct question q = {wait->gateway, hash, ask_time(wait, asked_ms), last_ms};
+        if (request_once(r, &q, out, text, &failure) == 0) {
             was_heard = true;
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
                 return 0;
             if (wait->on_status != NULL)
                 wait->on_status(wait->ctx, out);
-            pause_from(asked_ms, wait->deadline_ms);
+            if (pause_from(asked_ms, wait, e) != 0)
+                return -1;
             be_patient(&retry, wait, RESOURCE_PATIENCE_MS);
             retry.is_known = true;
         } else if (ask_again(&retry, was_heard || wait->gateway->was_away, &failure) != 0) {

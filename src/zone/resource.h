@@ -27,9 +27,8 @@ void resource_deinit(struct resource *r);
  * (504), ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or
  * proxy's words.
  */
-int resource_request(struct resource *r, struct http_client *http, const char *hash,
-                     int64_t timeout_ms, struct upload_status *out, struct buf *text,
-                     struct err *e);
+int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
+                     struct upload_status *out, struct buf *text, struct err *e);
 
 struct resource_wait {
     int64_t every_ms;    /* of one question: how often the state is heard */

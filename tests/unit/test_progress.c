@@ -76,17 +76,17 @@ static const struct line_case {
     const char *want; /* up to the rate, which depends on the clock */
 } line_cases[] = {
     {"one file", "loading", 120, 1000000, 0, 0, 450, 900,
-     "\rloading  50% [##########..........]  450/900 B"},
+     " loading  50% [##########..........]  450/900 B"},
     {"one file, units", "loading", 120, 1000000, 0, 0, 1250000000, 5000000000,
-     "\rloading  25% [#####...............]  1.2/5.0 GB"},
+     " loading  25% [#####...............]  1.2/5.0 GB"},
     {"many files", "linking", 120, 1000000, 3, 10, 123456789, 0,
-     "\rlinking  30% [######..............]  3/10 files  123 MB"},
-    {"no sums", "linking", 120, 1000000, 3, 0, 4200, 0, "\rlinking  3 files  4.2 kB"},
-    {"nothing yet", "loading", 120, 1000000, 0, 0, 0, 0, "\rloading  0 B"},
+     " linking  30% [######..............]  3/10 files  123 MB"},
+    {"no sums", "linking", 120, 1000000, 3, 0, 4200, 0, " linking  3 files  4.2 kB"},
+    {"nothing yet", "loading", 120, 1000000, 0, 0, 0, 0, " loading  0:00"},
     {"more than all", "loading", 120, 1000000, 0, 0, 2000, 1000,
-     "\rloading 100% [####################]  2.0/1.0 kB"},
-    {"no room for the bar", "loading", 40, 1000000, 0, 0, 450, 900, "\rloading  50%  450/900 B"},
-    {"name from elsewhere", "a\nb", 120, 1000000, 0, 0, 1, 0, "\ra\\x0ab  1 B"},
+     " loading 100% [####################]  2.0/1.0 kB"},
+    {"no room for the bar", "loading", 40, 1000000, 0, 0, 450, 900, " loading  50%  450/900 B"},
+    {"name from elsewhere", "a\nb", 120, 1000000, 0, 0, 1, 0, " a\\x0ab  1 B"},
 };
 
 static void test_lines(void **state)
@@ -104,7 +104,8 @@ static void test_lines(void **state)
         update_after(&p, c->after_ms, c->files, c->bytes);
         shown(&out);
         unit_true(c->name, str_ends_with(buf_str(&out), STR("\x1b[K")));
-        unit_equal_str(c->name, str_slice(buf_str(&out), 0, strlen(c->want)), str_of(c->want));
+        unit_true(c->name, out.len > 3 && out.data[0] == '\r' && strchr("|/-\\", out.data[1]));
+        unit_equal_str(c->name, str_slice(buf_str(&out), 2, 2 + strlen(c->want)), str_of(c->want));
         ON_TERMINAL(progress_clear(&p));
         unit_equal(c->name, shown(&out), "\r\x1b[K");
         ON_TERMINAL(progress_clear(&p));
@@ -132,6 +133,63 @@ static void test_rate(void **state)
     update_after(&p, 200, 0, 100001000);
     assert_non_null(strstr(shown(&out), "  ETA 5:"));
     buf_free(&out);
+}
+
+/* Not on a terminal: whole lines, a minute apart, with the rate of that minute. */
+static void test_log_lines(void **state)
+{
+    int pipes[2], was = slave;
+    struct buf out = {0};
+    struct progress p;
+    char data[512];
+
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    slave = pipes[1];
+    progress_set_prefix("kachery-resource ", "load");
+    ON_TERMINAL(progress_init(&p, "downloading", false));
+    p.bytes_total = 400000000;
+    update_after(&p, 59000, 0, 60000000);
+    update_after(&p, 1000, 0, 120000000);
+    assert_true(progress_due_ms(&p) >= p.drawn_ms + 60000);
+    ON_TERMINAL(progress_begin_part(&p, "queued at the host"));
+    update_after(&p, 30000, 0, 0);
+    p.began_ms -= 61000;
+    update_after(&p, 30000, 0, 0);
+    ON_TERMINAL(progress_clear(&p));
+    close(pipes[1]);
+    slave = was;
+    for (ssize_t n; (n = read(pipes[0], data, sizeof data)) > 0;)
+        buf_append(&out, data, (size_t)n);
+    close(pipes[0]);
+    unit_equal("lines", buf_cstr(&out),
+               "kachery-resource load: downloading  30%  120/400 MB  2.0 MB/s  2:20 left\n"
+               "kachery-resource load: queued at the host  1:01\n");
+    buf_free(&out);
+}
+
+/* Something moves each time, though nothing else does; and it is asked for often enough. */
+static void test_moves(void **state)
+{
+    struct buf out = {0}, before = {0};
+    struct progress p;
+
+    (void)state;
+    set_columns(80);
+    ON_TERMINAL(progress_init(&p, "x", false));
+    for (int i = 0; i < 5; i++) {
+        assert_true(progress_due_ms(&p) <= p.drawn_ms + 1000);
+        p.drawn_ms -= 100;
+        ON_TERMINAL(progress_tick(&p));
+        shown(&out);
+        assert_true(out.len > 0 && !str_equal(buf_str(&out), buf_str(&before)));
+        buf_clear(&before);
+        buf_put(&before, buf_str(&out));
+    }
+    ON_TERMINAL(progress_init(&p, "x", true));
+    assert_int_equal(progress_due_ms(&p), -1);
+    buf_free(&out);
+    buf_free(&before);
 }
 
 /* Never as wide as the terminal, whatever the name and the width. */
@@ -208,6 +266,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lines, open_terminal, close_terminal),
         cmocka_unit_test_setup_teardown(test_rate, open_terminal, close_terminal),
+        cmocka_unit_test_setup_teardown(test_log_lines, open_terminal, close_terminal),
+        cmocka_unit_test_setup_teardown(test_moves, open_terminal, close_terminal),
         cmocka_unit_test_setup_teardown(test_width, open_terminal, close_terminal),
         cmocka_unit_test_setup_teardown(test_seldom, open_terminal, close_terminal),
         cmocka_unit_test_setup_teardown(test_silent, open_terminal, close_terminal),

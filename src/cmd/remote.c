@@ -108,6 +108,7 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         remote->gateway.watch =
             (struct zone_watch){.is_cancelled = is_given_up,
                                 .on_note = is_told ? show_note : NULL,
+                                .on_warning = show_note,
                                 .ctx = remote};
         return 0;
     }

@@ -95,6 +95,16 @@ static void send_note(void *ctx, const char *text)
     send_out(w);
 }
 
+/* The same, but of no file: the supervisor logs it once, whichever worker comes upon it. */
+static void send_warning(void *ctx, const char *text)
+{
+    struct worker *w = ctx;
+
+    begin(w, "warning");
+    json_put_str(&w->out, "text", str_of(text));
+    send_out(w);
+}
+
 /* The supervisor's end of the socket is closed: the upload is for nobody. */
 static bool is_cancelled(void *ctx)
 {
@@ -155,7 +165,8 @@ static int open_worker(struct worker *w, const char *zone, struct err *e)
         return err_set(e, ERR_FAILED, "out of memory");
     if (gateway_init(&w->gateway, w->http, zone, e) != 0)
         return -1;
-    w->gateway.watch = (struct zone_watch){is_cancelled, send_note, w};
+    w->gateway.watch = (struct zone_watch){
+        .is_cancelled = is_cancelled, .on_note = send_note, .on_warning = send_warning, .ctx = w};
     w->gateway.patience.asking_least = ASKING_LEAST;
     return identity_load(&w->gateway.identity, w->store.key_dir, e);
 }

@@ -21,6 +21,7 @@ struct uploads {
     int64_t idle_since_ms;
     struct uploads_totals totals;
     struct buf frame;
+    struct buf warned; /* the last warning of a worker */
 };
 
 static void took_completed(struct uploads *u, uint64_t id, const struct json *message)
@@ -79,6 +80,17 @@ static void log_note(const struct json *message)
     log_line(LOG_WARN, "upload sha1=%.*s: %.*s", STR_ARG(hash), STR_ARG(text));
 }
 
+static void log_warning_once(struct uploads *u, const struct json *message)
+{
+    struct str text;
+
+    if (!json_str(json_get(message, "text"), &text) || str_equal(text, buf_str(&u->warned)))
+        return;
+    buf_clear(&u->warned);
+    buf_put(&u->warned, text);
+    log_line(LOG_WARN, "%.*s", STR_ARG(text));
+}
+
 static bool on_message(void *owner, uint64_t id, const struct json *message)
 {
     struct uploads *u = owner;
@@ -91,6 +103,8 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
     if (!is_completed && !str_equal(type, STR("failed"))) {
         if (str_equal(type, STR("note")))
             log_note(message);
+        else if (str_equal(type, STR("warning")))
+            log_warning_once(u, message);
         else if (str_equal(type, STR("begun")) && jobs_begun(u->options.jobs, id))
             tell_to_go_on(u, id);
         else if (json_int(json_get(message, "bytes"), &bytes))
@@ -158,6 +172,7 @@ void uploads_free(struct uploads *u)
         return;
     pool_free(u->pool);
     buf_free(&u->frame);
+    buf_free(&u->warned);
     free(u);
 }
 

@@ -291,6 +291,31 @@ static struct json *ask_as_client(struct gateway *g, struct gateway_payload payl
     return answer;
 }
 
+/* A URL of an answer, or NULL: by TLS if that is how the gateway is reached. Who listens on
+ * the line would see what the signed URL gives, and many fronts do not take plain HTTP at all. */
+static void use_tls(struct gateway *g, char **url)
+{
+    struct buf secure = {0};
+    char *made;
+
+    if (*url != NULL &&
+        gateway_message_put_secure_url(str_of(*url), str_of(g->url), &secure) &&
+        (made = buf_take(&secure)) != NULL) {
+        free(*url);
+        *url = made;
+        if (!g->has_warned && g->watch.on_warning != NULL) {
+            struct err text;
+            err_set(&text, ERR_NONE,
+                    "%s gives http:// URLs of itself: it has to be started with --public-url %s "
+                    "(https:// is used instead)",
+                    g->shown, g->shown);
+            g->watch.on_warning(g->watch.ctx, text.msg);
+        }
+        g->has_warned = true;
+    }
+    buf_free(&secure);
+}
+
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "findFile", .hash = hash, .size = -1};
@@ -301,6 +326,8 @@ int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *
         return -1;
     result = gateway_message_read_file(answer, out, e);
     json_free(answer);
+    if (result == 0)
+        use_tls(g, &out->url);
     return result == 0 ? 0 : wrap(g, e);
 }
 
@@ -315,6 +342,8 @@ int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
         return -1;
     result = gateway_message_read_upload(answer, out, e);
     json_free(answer);
+    if (result == 0)
+        use_tls(g, &out->url);
     return result == 0 ? 0 : wrap(g, e);
 }
 
@@ -357,8 +386,10 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
         return -1;
     result = gateway_message_read_resource(answer, proxy_url, &why);
     json_free(answer);
-    if (result == 0)
+    if (result == 0) {
+        use_tls(g, proxy_url);
         return 0;
+    }
     if (why.code == ERR_NOT_FOUND && gateway_check_zone(g, e) != 0)
         return -1;
     if (why.code == ERR_NOT_FOUND)

@@ -24,6 +24,7 @@ struct gateway {
     bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
     bool has_answered; /* see gateway_has_answered */
     struct buf extensions; /* the names that it announced */
+    bool has_warned; /* that the gateway gives http:// URLs for its https:// */
     bool was_away;   /* set when it answered only after it had been asked again */
 };
 

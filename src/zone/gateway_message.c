@@ -297,6 +297,21 @@ bool gateway_message_is_refusal(int status, struct str text)
            (status == 400 && str_starts_with(text, STR("Invalid request")));
 }
 
+bool gateway_message_put_secure_url(struct str url, struct str gateway_url, struct buf *out)
+{
+    struct url given, gateway;
+
+    if (url_parse(&given, url, NULL) != 0 || url_parse(&gateway, gateway_url, NULL) != 0 ||
+        url_is_tls(&given) || url_is_websocket(&given) || !url_is_tls(&gateway) ||
+        !str_equal_nocase(given.host, gateway.host) || given.userinfo.len > 0 ||
+        (given.has_port && given.port != gateway.port))
+        return false;
+    buf_puts(out, "https://");
+    url_put_host(out, &gateway);
+    buf_put(out, given.target);
+    return true;
+}
+
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms)
 {
     int64_t skew = date_ms - now_ms;

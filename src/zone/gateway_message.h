@@ -63,6 +63,13 @@ bool gateway_message_is_refusal(int status, struct str text);
  * gateway has the zone. */
 bool gateway_message_is_about_client(struct str reason);
 
+/*
+ * A URL that a gateway made of the Host that it was asked by, not knowing that TLS ends before it
+ * (no --public-url): http:// to the host of an https:// gateway, at its port or none. True when it
+ * is one; then *out (appended to) is what was meant, at the gateway's own scheme and port.
+ */
+bool gateway_message_put_secure_url(struct str url, struct str gateway_url, struct buf *out);
+
 /* The clock difference to take over from a `Date` header (ms since the epoch, -1: none), or 0 when
  * it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms);

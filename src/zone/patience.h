@@ -38,6 +38,8 @@ struct zone_watch {
     /* What happens meanwhile, in words for a log: another attempt, a wrong clock. */
     void (*on_note)(void *ctx, const char *text);
     void *ctx;
+    /* What somebody has to mend although it went well this time; each at most once. */
+    void (*on_warning)(void *ctx, const char *text);
 };
 
 #endif

@@ -394,13 +394,48 @@ static int group_teardown(void **state)
     return 0;
 }
 
+static const struct secure_case {
+    const char *name, *gateway, *url, *want; /* NULL: left as it is */
+} secure_cases[] = {
+    {"default ports", "https://h", "http://h/bucket/k?x=1", "https://h/bucket/k?x=1"},
+    {"one port", "https://h:8443", "http://h:8443/b", "https://h:8443/b"},
+    {"a front that passes no port on", "https://h:8443", "http://h/b", "https://h:8443/b"},
+    {"port told", "https://h", "http://h:443/b", "https://h/b"},
+    {"case", "https://Host.example", "http://hOST.example/b", "https://Host.example/b"},
+    {"v6", "https://[::1]:9", "http://[::1]:9/b", "https://[::1]:9/b"},
+    {"base path", "https://h/zone", "http://h/zone/b", "https://h/zone/b"},
+    {"nothing behind", "https://h", "http://h", "https://h"},
+    {"https already", "https://h", "https://h/b", NULL},
+    {"plain gateway", "http://h", "http://h/b", NULL},
+    {"another host", "https://h", "http://h.example/b", NULL},
+    {"another port: a server of its own", "https://h", "http://h:9000/b", NULL},
+    {"another port of a port", "https://h:8443", "http://h:443/b", NULL},
+    {"user", "https://h", "http://u@h/b", NULL},
+    {"websocket", "https://h", "ws://h/b", NULL},
+    {"no URL", "https://h", "h/b", NULL},
+};
+
+static void test_secure_url(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(secure_cases); i++) {
+        const struct secure_case *c = &secure_cases[i];
+        struct buf out = {0};
+        bool is_one = gateway_message_put_secure_url(str_of(c->url), str_of(c->gateway), &out);
+        unit_true(c->name, is_one == (c->want != NULL));
+        unit_equal(c->name, buf_cstr(&out), c->want == NULL ? "" : c->want);
+        buf_free(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recorded_requests), cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_clock_before_1970),
         cmocka_unit_test(test_recorded_answers),  cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_proxy_url),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_proxy_url),         cmocka_unit_test(test_secure_url),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_reason),       cmocka_unit_test(test_skew),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -65,13 +65,28 @@ static int check_word(struct checker *c, struct str word)
     return 0;
 }
 
-/* Without an exponent, so few digits cannot exceed a double. */
-static bool is_finite(struct str number)
+/* The double that it stands for. False without memory. */
+static bool read_number(struct str number, double *out)
 {
-    char text[JSON_MAX_NUMBER_BYTES + 1] = {0};
+    char few[JSON_MAX_NUMBER_BYTES + 1] = {0};
+    char *text = number.len < sizeof few ? few : malloc(number.len + 1);
 
+    if (text == NULL)
+        return false;
     memcpy(text, number.p, number.len);
-    return isfinite(strtod(text, NULL));
+    text[number.len] = '\0';
+    *out = strtod(text, NULL);
+    if (text != few)
+        free(text);
+    return true;
+}
+
+/* Puts a short text of the same double in the place of a long number at [start, c->at). */
+static void shorten(struct checker *c, size_t start, double number)
+{
+    buf_put(c->rewritten, str_slice(c->text, c->rewritten_to, start));
+    buf_printf(c->rewritten, "%.17g", number);
+    c->rewritten_to = c->at;
 }
 
 static int check_number(struct checker *c)
@@ -92,11 +107,18 @@ static int check_number(struct checker *c)
             return fail(c, "want a digit of the exponent");
     }
     struct str number = str_slice(c->text, start, c->at);
-    if (number.len > JSON_MAX_NUMBER_BYTES)
-        return fail_at(c, start, "number of more than 63 characters");
-    if (has_exponent && !is_finite(number))
-        return fail_at(c, start, "number out of range");
+    bool is_long = number.len > JSON_MAX_NUMBER_BYTES;
+    double value = 0;
     c->measure->text_bytes += number.len;
+    /* Without an exponent, few digits cannot exceed a double. */
+    if (!has_exponent && !is_long)
+        return 0;
+    if (!read_number(number, &value))
+        return err_set(c->e, ERR_FAILED, "out of memory");
+    if (!isfinite(value))
+        return fail_at(c, start, "number out of range");
+    if (is_long)
+        shorten(c, start, value);
     return 0;
 }
 

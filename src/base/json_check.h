@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Numbers are read through a buffer of 64 bytes. */
+/* cJSON reads numbers through a buffer of 64 bytes: longer ones are rewritten. */
 enum { JSON_MAX_NUMBER_BYTES = 63 };
 
 struct json_measure {
@@ -18,9 +18,10 @@ struct json_measure {
 };
 
 /*
- * Checks all of `text`; ERR_PROTOCOL with byte offset and cause. With JSON_SURROGATE_ESCAPE, when
- * the text has lone \udc80-\udcff, *rewritten (empty before) receives the text with raw bytes in
- * their place; otherwise it stays empty.
+ * Checks all of `text`; ERR_PROTOCOL with byte offset and cause. Where it has what cJSON cannot
+ * read, *rewritten (empty before) receives it with something else in the place of that: raw bytes
+ * for lone \udc80-\udcff (with JSON_SURROGATE_ESCAPE), short numbers for long ones; otherwise it
+ * stays empty.
  */
 int json_check(struct str text, unsigned flags, struct json_measure *measure,
                struct buf *rewritten, struct err *e);

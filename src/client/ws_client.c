@@ -295,6 +295,7 @@ static enum io use(struct ws_client *c, struct str *message, struct err *e)
         else if (c->state == WS_STATE_OPEN) {
             put_close(c, code, STR(""));
             flush(c, NULL); /* tells the peer why, as far as it goes */
+            stream_end(c->stream);
         }
         if (io != IO_WANT_READ)
             return io;

@@ -10,7 +10,10 @@
 struct stream {
     int fd;
     struct tls *tls; /* NULL: plain TCP */
+    bool is_ended;   /* our side */
 };
+
+enum { MAX_DROPPED_BYTES = 1 << 20 };
 
 struct stream *stream_new(int fd)
 {
@@ -23,6 +26,26 @@ struct stream *stream_new(int fd)
     return s;
 }
 
+/* With something unread, closing would send a reset, which may overtake what we sent. */
+static void drop_input(const struct stream *s)
+{
+    char data[4096];
+    ssize_t n = 1;
+
+    for (size_t dropped = 0; n > 0 && dropped < MAX_DROPPED_BYTES; dropped += (size_t)n)
+        n = recv(s->fd, data, sizeof data, MSG_DONTWAIT);
+}
+
+void stream_end(struct stream *s)
+{
+    struct err ignored;
+
+    if (s->tls != NULL)
+        tls_close(s->tls, &ignored);
+    shutdown(s->fd, SHUT_WR);
+    s->is_ended = true;
+}
+
 void stream_free(struct stream *s)
 {
     struct err ignored;
@@ -32,6 +55,8 @@ void stream_free(struct stream *s)
     if (s->tls != NULL)
         tls_close(s->tls, &ignored);
     tls_free(s->tls);
+    if (s->is_ended)
+        drop_input(s);
     close(s->fd);
     free(s);
 }

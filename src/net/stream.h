@@ -25,6 +25,10 @@ enum io stream_handshake(struct stream *s, struct err *e);
 /* The TLS layer, or NULL: for tls_wants_older_suites and the like. */
 const struct tls *stream_tls(const struct stream *s);
 
+/* Ends our side at once: a close_notify where TLS is open, then FIN. What the peer still sends is
+ * dropped when the stream is freed. */
+void stream_end(struct stream *s);
+
 /* Closes the socket, with a close_notify before when TLS is open. NULL-safe. */
 void stream_free(struct stream *s);
 

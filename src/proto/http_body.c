@@ -8,8 +8,15 @@ enum state {
     STATE_DATA_LF,
     STATE_SIZE,      /* the first digit of a chunk size */
     STATE_DIGITS,    /* more digits, or what ends them */
-    STATE_BLANK,     /* white space before ';' */
-    STATE_EXTENSION, /* skipped */
+    STATE_BLANK,      /* white space before ';' */
+    STATE_EXTENSION,  /* behind ';' */
+    STATE_EXT_NAME,   /* a token */
+    STATE_EXT_BLANK,  /* white space behind it */
+    STATE_EXT_EQUALS, /* behind '=' */
+    STATE_EXT_TOKEN,  /* its value */
+    STATE_EXT_QUOTED, /* or inside quotes */
+    STATE_EXT_ESCAPE, /* behind a backslash there */
+    STATE_EXT_END,    /* behind the closing quote */
     STATE_SIZE_LF,
     STATE_TRAILER, /* the first byte of a trailer line */
     STATE_NAME,
@@ -83,13 +90,54 @@ static int after_digit(struct http_body *body, unsigned char c, struct err *e)
     return 0;
 }
 
+/* The byte behind a whole extension. */
+static enum state after_extension(unsigned char c)
+{
+    return c == '\r'               ? STATE_SIZE_LF
+           : c == ';'              ? STATE_EXTENSION
+           : c == ' ' || c == '\t' ? STATE_BLANK
+                                   : STATE_END;
+}
+
+/* One byte more of a name, or what may follow it. */
+static enum state after_name(unsigned char c)
+{
+    return is_token(c)             ? STATE_EXT_NAME
+           : c == '='              ? STATE_EXT_EQUALS
+           : c == ' ' || c == '\t' ? STATE_EXT_BLANK
+                                   : after_extension(c);
+}
+
+/* *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 §7.1.1. STATE_END: this
+ * byte cannot stand there. */
+static enum state next_of_extension(enum state state, unsigned char c)
+{
+    bool is_blank = c == ' ' || c == '\t';
+
+    switch (state) {
+    case STATE_EXTENSION: return is_blank ? state : is_token(c) ? STATE_EXT_NAME : STATE_END;
+    case STATE_EXT_NAME: return after_name(c);
+    case STATE_EXT_BLANK:
+        return is_blank ? state : c == '=' || c == ';' ? after_name(c) : STATE_END;
+    case STATE_EXT_EQUALS:
+        return is_blank ? state : c == '"' ? STATE_EXT_QUOTED : is_token(c) ? STATE_EXT_TOKEN
+                                                                           : STATE_END;
+    case STATE_EXT_TOKEN: return is_token(c) ? state : after_extension(c);
+    case STATE_EXT_QUOTED:
+        return c == '"' ? STATE_EXT_END : c == '\\' ? STATE_EXT_ESCAPE
+                                       : is_text(c) ? state
+                                                    : STATE_END;
+    case STATE_EXT_ESCAPE: return is_text(c) ? STATE_EXT_QUOTED : STATE_END;
+    default: return after_extension(c);
+    }
+}
+
 static int extension_byte(struct http_body *body, unsigned char c, struct err *e)
 {
-    if (c == '\r')
-        body->state = STATE_SIZE_LF;
-    else if (!is_text(c))
+    body->state = next_of_extension((enum state)body->state, c);
+    if (body->state == STATE_END)
         return bad_chunk(e, "bad chunk extension");
-    else if (++body->extension_bytes > HTTP_MAX_EXTENSION_BYTES)
+    if (body->state != STATE_SIZE_LF && ++body->extension_bytes > HTTP_MAX_EXTENSION_BYTES)
         return bad_chunk(e, "too many chunk extensions");
     return 0;
 }
@@ -138,7 +186,14 @@ static int framing_byte(struct http_body *body, unsigned char c, struct err *e)
             return bad_chunk(e, "bad chunk size");
         return after_digit(body, c, e);
     case STATE_DIGITS: return after_digit(body, c, e);
-    case STATE_EXTENSION: return extension_byte(body, c, e);
+    case STATE_EXTENSION:
+    case STATE_EXT_NAME:
+    case STATE_EXT_BLANK:
+    case STATE_EXT_EQUALS:
+    case STATE_EXT_TOKEN:
+    case STATE_EXT_QUOTED:
+    case STATE_EXT_ESCAPE:
+    case STATE_EXT_END: return extension_byte(body, c, e);
     case STATE_SIZE_LF:
         body->line_bytes = 0;
         return expect_byte(body, c, '\n', body->left > 0 ? STATE_DATA : STATE_TRAILER, e);

@@ -34,8 +34,8 @@ void http_body_init(struct http_body *body, enum http_framing framing, int64_t c
  * IO_DONE: there is data, or the body is complete (http_body_is_complete; bytes behind it are not
  * consumed). Call again with the rest until it is. IO_WANT_READ: all of the input was framing.
  * IO_ERR: ERR_PROTOCOL on bad chunk sizes (empty, non-hex, above 2^63, white space that no ';'
- * follows), control bytes in extensions, missing CRLF, malformed trailers, anything past its limit.
- * Trailers are checked and dropped.
+ * follows), extensions outside the grammar, missing CRLF, malformed trailers, anything past its
+ * limit. Trailers are checked and dropped.
  */
 enum io http_body_decode(struct http_body *body, struct str input, size_t *used, struct str *data,
                          struct err *e);

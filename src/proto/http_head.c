@@ -125,12 +125,12 @@ static bool is_absolute_form(struct str target)
            str_equal_nocase(str_slice(target, 0, 8), STR("https://"));
 }
 
-/* The authority of an absolute-form target. Its path may not be missing where a query follows: the
- * origin form would have to be made up. */
+/* The authority of an absolute-form target: its path may be empty. */
 static struct str authority_of(struct str target)
 {
     struct str rest = str_slice(target, str_find(target, ':') + 3, target.len);
 
+    rest = str_slice(rest, 0, str_find(rest, '?'));
     return str_slice(rest, 0, str_find(rest, '/'));
 }
 

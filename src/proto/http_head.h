@@ -57,9 +57,9 @@ struct http_head_parser {
  * Refused (RFC 9112 §2.2, 3, 5, 6): bare CR or LF, obs-fold, space before the colon, invalid name
  * or value bytes, repeated or malformed Content-Length, Content-Length with Transfer-Encoding,
  * chunked not last or repeated, Transfer-Encoding in HTTP/1.0, missing or repeated Host in HTTP/1.1
- * requests, a Host that is none, targets that are none of the four forms (or absolute with a query
- * but no path). One empty line before a request line is skipped. Answers to HEAD, 1xx, 204 and 304
- * have no body (§6.3), nor has a 2xx to CONNECT, whose framing headers are ignored.
+ * requests, a Host that is none, targets that are none of the four forms. One empty line before a
+ * request line is skipped. Answers to HEAD, 1xx, 204 and 304 have no body (§6.3), nor has a 2xx to
+ * CONNECT, whose framing headers are ignored.
  * `request_method` is that of the request which a response answers (HEAD and CONNECT have other
  * framing); ignored for requests.
  */
@@ -67,7 +67,8 @@ enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, st
                         struct str request_method, struct http_head *out, int *status,
                         struct err *e);
 
-/* The target in origin form: of an absolute one what follows the authority ("/" when empty). */
+/* The target in origin form: of an absolute one what follows the authority ("/" when empty; a query
+ * alone has no "/" before it). */
 struct str http_head_path(const struct http_head *head);
 
 /* The value of the first header of that name (any case), or NULL. */

@@ -1,7 +1,24 @@
 /* Which route a request goes to, and what follows from how the route dealt with it. */
+#include "base/json.h"
 #include "base/log.h"
 #include "server/html.h"
 #include "server/http_conn.h"
+
+enum { MAX_SHOWN_METHOD = 40 };
+
+/* Any other upgrade is not for us: the request is served as it is (RFC 9110 §7.8). */
+static bool is_web_socket(const struct http_head *head)
+{
+    return head->is_upgrade && http_head_has_token(head, "Upgrade", "websocket");
+}
+
+static bool path_matches(struct str want, struct str path)
+{
+    if (str_equal(want, STR("*")))
+        return true;
+    return str_ends_with(want, STR("/")) && want.len > 1 ? str_starts_with(path, want)
+                                                         : str_equal(path, want);
+}
 
 static bool route_matches(const struct http_route *route, const struct http_head *head,
                           struct str path)
@@ -9,26 +26,30 @@ static bool route_matches(const struct http_route *route, const struct http_head
     struct str method = str_of(route->method), want = str_of(route->path);
 
     if (str_equal(method, STR("UPGRADE"))) {
-        if (!head->is_upgrade)
+        if (!is_web_socket(head))
             return false;
     } else if (!str_equal(method, STR("*")) && !str_equal(method, head->method) &&
                !(str_equal(method, STR("GET")) && str_equal(head->method, STR("HEAD")))) {
         return false;
     }
-    if (str_equal(want, STR("*")))
-        return true;
-    if (want.len > 1 && str_ends_with(want, STR("/")))
-        return str_starts_with(path, want);
-    return str_equal(path, want);
+    return path_matches(want, path);
 }
 
+/* For a WebSocket a route of its own goes before others: daemons dial any path. */
 static const struct http_route *find_route(const struct http_server *server,
                                            const struct http_head *head, struct str path)
 {
-    for (size_t i = 0; i < server->options.route_count; i++)
-        if (route_matches(&server->options.routes[i], head, path))
-            return &server->options.routes[i];
-    return NULL;
+    const struct http_route *routes = server->options.routes, *found = NULL;
+
+    for (size_t i = 0; i < server->options.route_count; i++) {
+        if (!route_matches(&routes[i], head, path))
+            continue;
+        if (str_equal(str_of(routes[i].method), STR("UPGRADE")))
+            return &routes[i];
+        if (found == NULL)
+            found = &routes[i];
+    }
+    return found;
 }
 
 static struct http_request split_target(const struct http_head *head)
@@ -41,13 +62,80 @@ static struct http_request split_target(const struct http_head *head)
         target = str_slice(target, 1, target.len);
     question = str_find(target, '?');
     return (struct http_request){.head = head,
-                                 .path = str_slice(target, 0, question),
+                                 .path = question == 0 ? STR("/") : str_slice(target, 0, question),
                                  .query = str_slice(target, question + 1, target.len)};
+}
+
+/* ---- requests that no route serves ---- */
+
+static bool is_known_method(struct str method)
+{
+    static const char *const known[] = {"GET",     "HEAD",    "POST",  "PUT",    "DELETE",
+                                        "OPTIONS", "CONNECT", "TRACE", "PATCH"};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (str_equal(method, str_of(known[i])))
+            return true;
+    return false;
+}
+
+static void add_method(struct buf *list, const char *method)
+{
+    struct http_head head = {.headers = {{STR("Allow"), buf_str(list)}}, .header_count = 1};
+
+    if (!http_head_has_token(&head, "Allow", method))
+        buf_printf(list, "%s%s", list->len > 0 ? ", " : "", method);
+}
+
+/* Appends what the routes at that path serve (with "*" or an authority for a path, any): nothing
+ * when there are none. *any is one of them. */
+static void put_methods(const struct http_server *server, const struct http_request *request,
+                        struct buf *list, const struct http_route **any)
+{
+    bool is_whole_server = request->path.p[0] != '/';
+
+    for (size_t i = 0; i < server->options.route_count; i++) {
+        const struct http_route *route = &server->options.routes[i];
+        struct str method = str_of(route->method);
+        if (str_equal(str_of(route->path), STR("*")) || str_equal(method, STR("*")) ||
+            str_equal(method, STR("UPGRADE")) ||
+            (!is_whole_server && !path_matches(str_of(route->path), request->path)))
+            continue;
+        *any = route;
+        add_method(list, route->method);
+        if (str_equal(method, STR("GET")))
+            add_method(list, "HEAD");
+    }
+    if (list->len > 0)
+        add_method(list, "OPTIONS");
+}
+
+/* A route is there, but not for this method (RFC 9110 §15.5.6); OPTIONS asks just for that. */
+static void answer_no_method(struct http_conn *conn, const struct http_request *request,
+                             struct str allowed)
+{
+    const struct http_header allow = {STR("Allow"), allowed};
+    struct buf text = {0}, body = {0};
+    struct http_answer answer = {.status = 204, .headers = &allow, .header_count = 1};
+
+    if (!str_equal(request->head->method, STR("OPTIONS"))) {
+        buf_printf(&text, "method %.*s is not allowed here: want one of %.*s",
+                   STR_ARG(request->head->method), STR_ARG(allowed));
+        json_open(&body, '{');
+        json_put_str(&body, "message", buf_str(&text));
+        json_close(&body, '}');
+        answer.status = 405;
+        answer.content_type = "application/json; charset=utf-8";
+        answer.body = buf_str(&body);
+    }
+    http_conn_answer(conn, &answer);
+    buf_free(&text);
+    buf_free(&body);
 }
 
 /* As HTML, which is how clients tell a route that a proxy lacks from a resource that it lacks
  * (PROTOCOL.md §4). */
-static void answer_no_route(struct http_conn *conn, const struct http_request *request)
+static void answer_not_found(struct http_conn *conn, const struct http_request *request)
 {
     struct buf text = {0}, body = {0};
 
@@ -61,6 +149,21 @@ static void answer_no_route(struct http_conn *conn, const struct http_request *r
                                                  .body = buf_str(&body)});
     buf_free(&text);
     buf_free(&body);
+}
+
+static void answer_no_route(struct http_conn *conn, const struct http_request *request)
+{
+    struct buf allowed = {0};
+
+    put_methods(conn->server, request, &allowed, &conn->route);
+    if (!is_known_method(request->head->method))
+        http_conn_answer_message(conn, 501, "method %.*s is not known here",
+                                 STR_ARG(str_cut(request->head->method, MAX_SHOWN_METHOD)));
+    else if (allowed.len > 0)
+        answer_no_method(conn, request, buf_str(&allowed));
+    else
+        answer_not_found(conn, request);
+    buf_free(&allowed);
 }
 
 /* A request that is not HTTP or breaks a limit: the answer, then the end. */

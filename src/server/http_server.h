@@ -61,8 +61,8 @@ struct http_request {
  * takes_connection) http_conn_detach. One that does none is answered 500.
  */
 struct http_route {
-    const char *method;    /* "GET" serves HEAD too; "UPGRADE": a GET with an upgrade; "*" */
-    const char *path;      /* exact (as "/"), a prefix when it ends with '/', or "*" */
+    const char *method;    /* "GET" serves HEAD too; "UPGRADE": a WebSocket, before others; "*" */
+    const char *path;      /* exact, a prefix when it ends with '/' (not "/"), or "*" */
     size_t max_body_bytes; /* for on_request: 413 beyond */
     void (*on_request)(struct http_conn *conn, const struct http_request *request, void *owner);
     void (*on_head)(struct http_conn *conn, const struct http_request *request, void *owner);
@@ -74,7 +74,9 @@ struct http_route {
 struct http_server_options {
     struct loop *loop;
     struct cork *cork;
-    const struct http_route *routes; /* the first that matches; none: an HTML 404 */
+    /* The first that matches. None: an HTML 404; 405 if there is one for other methods (OPTIONS:
+     * 204 with these), 501 if nobody has such a method. */
+    const struct http_route *routes;
     size_t route_count;
     struct http_times times;
     size_t max_connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS or what the descriptors allow */

@@ -9,8 +9,10 @@
 #include "net/addr.h"
 
 /*
- * OPEN ──(our close, or a violation)──► CLOSING ──(their close, end, or 2 s)──► freed
+ * OPEN ──(our close, or a violation*)─► CLOSING ──(their close, end, or 2 s)──► freed
  *   └───────(their close: answered)───► LAST_WORDS ──(written)──────────────► freed
+ * * The end of our side is then sent at once (RFC 6455 §7.1.7); what comes until theirs is dropped,
+ *   so that no reset overtakes the close frame.
  */
 enum ws_peer_state { WS_PEER_OPEN, WS_PEER_CLOSING, WS_PEER_LAST_WORDS };
 
@@ -27,7 +29,8 @@ struct ws_peer {
     struct buf early; /* read with the request, not yet looked at */
     struct buf out;
     size_t out_sent;
-    bool is_deaf;        /* what still comes cannot be read as frames */
+    bool is_deaf;        /* what still comes cannot be read as frames: our side ends at once */
+    bool is_ended;       /* our side */
     unsigned close_code; /* the other side's */
     struct err reason;   /* why it ends, once that is known */
 };
@@ -110,6 +113,8 @@ static void flush_or_end(struct ws_peer *peer)
         end(peer, "connection lost");
     else if (peer->state == WS_PEER_LAST_WORDS && peer->out.len == 0)
         end(peer, "closed");
+    else if (peer->is_deaf && !peer->is_ended && peer->out.len == 0)
+        peer->is_ended = shutdown(peer->source.fd, SHUT_WR) == 0;
 }
 
 static void on_round_end(struct cork_item *item)

@@ -269,8 +269,8 @@ def test_url_errors(zone):
     assert harness.http("PUT", good, DATA)[0] == 403
     assert harness.http("PUT", sign(zone, "PUT", key, earlier, len(DATA)), DATA)[0] == 403
     for method in ("DELETE", "POST", "PATCH"):
-        assert harness.http(method, good)[0] == 404
-    assert harness.http("GET", zone.server.url + "/api/gateway")[0] == 404
+        assert harness.http(method, good)[0] == 405
+    assert harness.http("GET", zone.server.url + "/api/gateway")[0] == 405
 
 
 # ---- uploads that are not right ----

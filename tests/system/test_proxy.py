@@ -115,12 +115,48 @@ def test_probe(proxy):
     assert "Date" in headers
 
 
-@pytest.mark.parametrize("method, path", [("POST", "/api/x"), ("GET", "/"), ("GET", "/r/x"), ("POST", "/probe"),
-                                          ("GET", "/api")])
+@pytest.mark.parametrize("method, path", [("POST", "/api/x"), ("GET", "/"), ("GET", "/rx"), ("POST", "/probe/"),
+                                          ("GET", "/api/gateway"), ("OPTIONS", "/none")])
 def test_routes_that_are_not_there_are_html(proxy, method, path):
     status, headers, body = harness.http(method, proxy.url + path, b"{}" if method == "POST" else None)
     assert status == 404 and headers["Content-Type"].startswith("text/html")
     assert f"Cannot {method} {path}".encode() in body
+
+
+@pytest.mark.parametrize("method, path, status, allow", [
+    ("GET", "/r/x", 405, "POST, OPTIONS"), ("HEAD", "/r/x", 405, "POST, OPTIONS"), ("DELETE", "/r/x", 405, "POST, OPTIONS"),
+    ("POST", "/probe", 405, "GET, HEAD, OPTIONS"), ("PATCH", "/probe", 405, "GET, HEAD, OPTIONS"),
+    ("TRACE", "/probe", 405, "GET, HEAD, OPTIONS"), ("GET", "/api", 405, "POST, OPTIONS"),
+    ("HEAD", "/probe", 200, None), ("OPTIONS", "/probe", 204, "GET, HEAD, OPTIONS"),
+    ("OPTIONS", "/r/x", 204, "POST, OPTIONS"), ("BREW", "/probe", 501, None), ("BREW", "/none", 501, None),
+    ("get", "/probe", 501, None), ("Post", "/r/x", 501, None), ("PROPFIND", "/", 501, None)])
+def test_methods(proxy, method, path, status, allow):
+    got, headers, body = harness.http(method, proxy.url + path)
+    assert got == status and headers["Allow"] == allow
+    if status >= 400 and method != "HEAD":
+        assert list(json.loads(body)) == ["message"]
+
+
+@pytest.mark.parametrize("method, path", [("POST", "/r/x"), ("POST", "/api")])
+def test_a_route_that_is_not_served_here_stays_html(tmp_path, processes, method, path):
+    """What tells the generation of a proxy."""
+    gateway = processes(harness.Server("gateway", "--data", tmp_path / "zone"))
+    status, headers, body = harness.http(method, gateway.url + path, b"{}")
+    assert status == 404 and headers["Content-Type"].startswith("text/html") and f"Cannot POST {path}".encode() in body
+
+
+@pytest.mark.parametrize("lines", ["Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+                                   "Connection: upgrade\r\nUpgrade: TLS/1.0\r\n", "Connection: upgrade\r\n",
+                                   "Connection: upgrade\r\nUpgrade: websockets\r\n", "Upgrade: websocket\r\n"])
+def test_other_upgrades_are_ignored(proxy, lines):
+    text = f"GET /probe HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode()
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=harness.DEADLINE_S) as sock:
+        for _ in range(2):
+            sock.sendall(text)
+            got = sock.recv(65536)
+            assert got.startswith(b"HTTP/1.1 200 ") and got.endswith(b"running.")
+        sock.sendall(text.replace(b"/probe", b"/none"))
+        assert sock.recv(65536).startswith(b"HTTP/1.1 404 ")
 
 
 CHECKS = [

@@ -110,7 +110,26 @@ static void on_file(struct http_conn *conn, const struct http_request *request, 
     http_conn_answer_file(conn, &(struct http_answer){.status = 206}, dup(fd), 2, 5);
 }
 
+static void on_root(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct buf text = {0};
+
+    (void)owner;
+    buf_printf(&text, "root?%.*s", STR_ARG(request->query));
+    answer_text(conn, buf_str(&text));
+    buf_free(&text);
+}
+
+static void on_socket(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    (void)request;
+    (void)owner;
+    http_conn_answer(conn, &(struct http_answer){.status = 403, .body = STR("socket")});
+}
+
 static struct http_route routes[] = {
+    {"GET", "/", 0, on_root, NULL, false, false, NULL},
+    {"UPGRADE", "*", 0, on_socket, NULL, false, false, NULL},
     {"GET", "/hello", 0, on_hello, NULL, false, false, NULL},
     {"POST", "/echo/", MAX_BODY, on_echo, NULL, false, false, NULL},
     {"*", "/early", 0, NULL, on_early, false, false, NULL},
@@ -143,6 +162,37 @@ static const struct talk_case {
     {"get", "GET /hello" H CLOSE "\r\n", "200 hello", false},
     {"head", "HEAD /hello" H CLOSE "\r\n", "200", true},
     {"absolute form", "GET http://x/hello" H CLOSE "\r\n", "200 hello", false},
+    {"absolute form, query without path", "GET http://h?x" H CLOSE "\r\n", "200 root?x", false},
+    {"unknown method", "BREW /hello" H CLOSE "\r\n",
+     "501 {\"message\":\"method BREW is not known here\"}", false},
+    {"method in small letters", "get /hello" H CLOSE "\r\n",
+     "501 {\"message\":\"method get is not known here\"}", false},
+    {"unknown method, unknown path, then more", "BREW /nothing" H "\r\nGET /hello" H CLOSE "\r\n",
+     "501 {\"message\":\"method BREW is not known here\"} | 200 hello", false},
+    {"method of another route", "PUT /hello" H CLOSE "\r\n",
+     "405 {\"message\":\"method PUT is not allowed here: want one of GET, HEAD, OPTIONS\"}", false},
+    {"method of another route, with a body",
+     "DELETE /echo/x" H "Content-Length: 3\r\n\r\nabcGET /hello" H CLOSE "\r\n",
+     "405 {\"message\":\"method DELETE is not allowed here: want one of POST, OPTIONS\"} | "
+     "200 hello",
+     false},
+    {"head where there is no get", "HEAD /echo/x" H CLOSE "\r\n", "405", true},
+    {"options", "OPTIONS /hello" H CLOSE "\r\n", "204", false},
+    {"options of the server", "OPTIONS *" H CLOSE "\r\n", "204", false},
+    {"connect", "CONNECT h:1" H CLOSE "\r\n",
+     "405 {\"message\":\"method CONNECT is not allowed here: want one of GET, HEAD, POST, PUT, "
+     "OPTIONS\"}",
+     false},
+    {"upgrade to something else",
+     "GET /hello" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+     "HTTP2-Settings: AAMAAABk\r\n\r\nGET /hello" H CLOSE "\r\n",
+     "200 hello | 200 hello", false},
+    {"upgrade to something else of a body",
+     "POST /echo/" H CLOSE "Connection: upgrade\r\nUpgrade: TLS/1.0\r\nContent-Length: 1\r\n\r\nx",
+     "200 /echo/?=x", false},
+    {"websocket goes before other routes",
+     "GET /hello" H CLOSE "Connection: upgrade\r\nUpgrade: foo, WebSocket\r\n\r\n", "403 socket",
+     false},
     {"http/1.0", "GET /hello HTTP/1.0\r\n\r\n", "200 hello", false},
     {"query", "POST /echo/a?b=c" H CLOSE "Content-Length: 2\r\n\r\nhi", "200 /echo/a?b=c=hi",
      false},

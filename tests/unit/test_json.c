@@ -6,6 +6,9 @@
 #include "base/json.h"
 
 /* `want` is the document written again, compact. */
+#define TEN     "0000000000"
+#define SEVENTY TEN TEN TEN TEN TEN TEN TEN
+
 static const struct good_case {
     const char *name, *text, *want;
     unsigned flags;
@@ -18,6 +21,13 @@ static const struct good_case {
      "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\"", "\"\\\"\\\\/\\b\\f\\n\\r\\tAé\"", 0},
     {"surrogate pair", "\"\\ud834\\udd1e\\uD834\\uDD1E\"", "\"𝄞𝄞\"", 0},
     {"raw UTF-8, DEL", "\"é€𝄞\x7f\"", "\"é€𝄞\x7f\"", 0},
+    {"number of 63 characters", "1" TEN TEN TEN TEN TEN TEN "00", "1e+62", 0},
+    {"number of 64 characters", "1" TEN TEN TEN TEN TEN TEN "000", "1e+63", 0},
+    {"long fraction", "{\"a\":0.1" SEVENTY ",\"b\": -12.5" SEVENTY " }",
+     "{\"a\":0.1,\"b\":-12.5}", 0},
+    {"long and whole", "[1," "5." SEVENTY ",\"x\",7" SEVENTY "e-70]",
+     "[1,5,\"x\",7]", 0},
+    {"long and small", "1" SEVENTY "e-400", "0", 0},
     {"whole numbers", "[0,-0,5.0,1e3,-7,9007199254740991]", "[0,0,5,1000,-7,9007199254740991]", 0},
     {"fractions", "[0.5,1e-7,1E+30,-2.25e-3,1e21,123456789012345678]",
      "[0.5,1e-7,1e+30,-0.00225,1e+21,123456789012345680]", 0},
@@ -81,8 +91,10 @@ static const struct bad_case {
     {"hexadecimal", "0x10", " at byte 1: something follows the value"},
     {"infinite", "[1e999]", " at byte 1: number out of range"},
     {"infinite, negative", "-1e400", " at byte 0: number out of range"},
-    {"long number", "1234567890123456789012345678901234567890123456789012345678901234",
-     " at byte 0: number of more than 63 characters"},
+    {"long and infinite",
+     "[1" SEVENTY SEVENTY SEVENTY SEVENTY SEVENTY "]",
+     " at byte 1: number out of range"},
+    {"long and broken", "[0." SEVENTY "x]", " at byte 73: want ',' or ']'"},
     {"open string", "\"abc", " at byte 4: it ends too early"},
     {"open string after backslash", "\"abc\\", " at byte 5: it ends too early"},
     {"unknown escape", "\"\\x41\"", " at byte 2: unknown escape"},

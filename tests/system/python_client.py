@@ -21,19 +21,23 @@ def _written(path, record):
 
 
 class PythonClient(GatewayClient):
-    """`env` is the environment that a program of the user would see."""
+    """`env` is the environment that a program of the user would see. Every call is signed, also of those that an
+    anonymous client may make; the gateway's URL and the resource's are taken as they stand, slashes at the end and all."""
 
     def __init__(self, env):
-        super().__init__(env["KACHERY_GATEWAY_URL"], env["KACHERY_CLOUD_DIR"], env.get("KACHERY_ZONE", "default"))
-        self.dir, self.resource = str(env["KACHERY_CLOUD_DIR"]), env.get("KACHERY_RESOURCE_URL")
-
-    def _place(self, kind, digest):
-        return str(harness.object_path(self.dir, digest, kind))
+        self.url, self.zone = env["KACHERY_GATEWAY_URL"], env.get("KACHERY_ZONE", "default")
+        self.dir, self.resource = str(env["KACHERY_CLOUD_DIR"]), env.get("KACHERY_RESOURCE_URL") or None
 
     def asked(self, type_, **fields):
+        if not os.path.exists(f"{self.dir}/private.pem"):
+            raise RuntimeError("Client keys not found. Use kachery-cloud-init to register this client.")
+        super().__init__(self.url, self.dir, self.zone)
         status, answer = self.call(type_, **fields)
         assert status == 200, answer
         return answer
+
+    def _place(self, kind, digest):
+        return str(harness.object_path(self.dir, digest, kind))
 
     # ---- the local store ----
 
@@ -111,23 +115,31 @@ class PythonClient(GatewayClient):
         assert status == 200
 
     def load_file_info(self, uri):
-        answer = self.asked("findFile", hashAlg="sha1", hash=uri.split("?")[0].split("/")[2])
-        return answer if answer["found"] else None
+        """What the zone says of the file; but where a resource is set that has it, the path to which it was loaded."""
+        return self._from_zone(uri, is_info=True)
 
     def load_file(self, uri):
-        path = self.load_file_local(uri)
-        while path is None:
-            info = self.load_file_info(uri)
-            if info is not None:
-                return self._download(uri.split("?")[0].split("/")[2], info["url"])
-            result = self.request_file(uri, 5)
-            if result["errored"]:
-                raise RuntimeError(result["error_message"])
-            if not result["found"]:
+        return self.load_file_local(uri) or self._from_zone(uri, is_info=False)
+
+    def _from_zone(self, uri, is_info):
+        digest = uri.split("?")[0].split("/")[2]
+        answer = self.asked("findFile", hashAlg="sha1", hash=digest)
+        if not answer["found"]:
+            return self._from_resource(uri) if self.resource else None
+        if is_info:
+            return {name: value for name, value in answer.items() if name != "url"}
+        return self._download(digest, answer["url"])
+
+    def _from_resource(self, uri):
+        while True:
+            got = self._ask_resource(self.resource, uri, 5)
+            if got["errored"]:
+                raise RuntimeError(got["error_message"])
+            if not got["found"]:
                 return None
-            if not result["completed"]:
-                time.sleep(4)
-        return path
+            if got["completed"]:
+                return self._from_zone(uri, is_info=False)
+            time.sleep(4)
 
     def _download(self, digest, url):
         status, _, data = harness.http("GET", url, headers={"Accept-Encoding": "gzip, deflate"})
@@ -141,25 +153,29 @@ class PythonClient(GatewayClient):
 
     # ---- the resource ----
 
-    def request_file(self, uri, timeout_sec):
+    def request_file(self, uri, timeout_sec, resource_url=None):
         result = {"found": True, "queued": None, "completed": None, "running": None, "local": False,
                   "errored": False, "error_message": "", "size": None, "bytes_uploaded": None}
         path = self.load_file_local(uri)
         if path is not None:
             return {**result, "local": True, "size": os.path.getsize(path)}
         info = self.load_file_info(uri)
-        if info is not None:
+        if info is not None and info["found"]:  # a TypeError where it is a path
             return {**result, "completed": True, "size": info["size"]}
-        status, _, body = harness.http("POST", self.resource, {
-            "type": "requestFromClient", "resourceName": self.resource.split("/")[-1], "zone": self.zone,
+        return {**result, **self._ask_resource(resource_url or self.resource, uri, timeout_sec)}
+
+    def _ask_resource(self, url, uri, timeout_sec):
+        status, _, body = harness.http("POST", url, {
+            "type": "requestFromClient", "resourceName": url.split("/")[-1], "zone": self.zone,
             "request": {"type": "fileUpload", "uri": uri.split("?")[0], "timeoutMsec": timeout_sec * 1000},
             "timeoutMsec": timeout_sec * 1000 + 5000})
-        assert status == 200, body
+        if status != 200:
+            raise RuntimeError(f"Error in requestFromClient: ({status}): {body.decode()}")
         answer = json.loads(body)
         assert answer["type"] == "responseToClient" and not answer.get("error", ""), answer
         assert answer["response"]["type"] == "fileUpload"
         got = answer["response"]["status"]
-        return {**result, "found": got["status"] in ("queued", "running", "completed"),
+        return {"found": got["status"] in ("queued", "running", "completed"),
                 **{name: got["status"] == name for name in ("queued", "completed", "running")},
                 "errored": got["status"] == "error", "error_message": got.get("error", ""),
                 "size": got.get("size"), "bytes_uploaded": got.get("bytesUploaded")}

@@ -14,7 +14,8 @@ SIZES = [0, 1, 1_000_000, 1_000_001, 3 << 20]
 def shared(lab):
     """A lab whose host shares, and Python clients at both ends."""
     lab.share()
-    lab.python, lab.python_at_host = PythonClient(lab.remote), PythonClient(lab.host)
+    lab.python, lab.python_at_host = PythonClient(lab.environment(lab.remote_store)), PythonClient(lab.host)
+    lab.resource = lab.remote["KACHERY_RESOURCE_URL"]
     return lab
 
 
@@ -28,7 +29,7 @@ def test_request_and_load_what_the_host_shares(shared, tmp_path, linked_by):
         data = data_of(size, 1)
         path = put(str(tmp_path / "data" / f"file {size}"), data)
         uri = shared.link(path)[0] if linked_by == "us" else shared.python_at_host.link_file(path)
-        got = shared.python.request_file(f"{uri}?label=x", 10.0)
+        got = shared.python.request_file(f"{uri}?label=x", 10.0, shared.resource)
         assert got["found"] and got["completed"] and not got["queued"] and not got["running"], got
         assert got["size"] == got["bytes_uploaded"] == size and got["errored"] is False
         got = shared.python.request_file(uri, 10)
@@ -76,15 +77,47 @@ def test_one_store_for_both(shared, tmp_path):
 
 
 def test_what_cannot_be_had(shared, tmp_path):
-    absent = shared.python.request_file("sha1://" + "0" * 40, 5)
+    absent = shared.python.request_file("sha1://" + "0" * 40, 5, shared.resource)
     assert [absent[k] for k in ("found", "queued", "completed", "running", "errored")] == [False] * 5
     assert shared.python.load_file("sha1://" + "0" * 40) is None
     path = put(str(tmp_path / "data" / "secret name"), b"before")
     uri = shared.link(path)[0]
     put(path, b"after!")
-    got = shared.python.request_file(uri, 5)
+    got = shared.python.request_file(uri, 5, shared.resource)
     assert got["errored"] and not got["found"] and sha1(b"after!") in got["error_message"]
     os.unlink(path)
     with pytest.raises(RuntimeError, match="no longer where it was") as gone:
-        shared.python.load_file(uri)
+        PythonClient(shared.remote).load_file(uri)
     assert "secret name" not in got["error_message"] + str(gone.value)
+
+
+def test_with_the_resource_in_the_environment(shared, tmp_path):
+    """load_file asks the resource; request_file gets all of the file, and then falls over it, once."""
+    data = data_of(1_000_001, 5)
+    uri, second = shared.link(put(str(tmp_path / "one"), data), put(str(tmp_path / "two"), data + b"2"))
+    python = PythonClient(shared.remote)
+    with open(python.load_file(uri), "rb") as f:
+        assert f.read() == data
+    with pytest.raises(TypeError):
+        python.request_file(second, 10)
+    assert os.path.getsize(object_path(shared.remote_store, sha1(data + b"2"))) == len(data) + 1
+    assert python.request_file(second, 10)["local"]
+    assert python.request_file("sha1://" + "0" * 40, 5)["found"] is False
+
+
+def test_keys_are_needed_even_to_download(shared, tmp_path):
+    uri, = shared.link(put(str(tmp_path / "file"), b"for those with keys"))
+    env = {**shared.remote, "KACHERY_CLOUD_DIR": str(tmp_path / "store")}
+    with pytest.raises(RuntimeError, match="Client keys not found"):
+        PythonClient(env).load_file(uri)
+    run("register", env=env, check=0)
+    with open(PythonClient(env).load_file(uri), "rb") as f:
+        assert f.read() == b"for those with keys"
+
+
+def test_slashes_at_the_end_change_nothing(shared, tmp_path):
+    uri, = shared.link(put(str(tmp_path / "file"), b"behind slashes"))
+    env = {**shared.remote, "KACHERY_GATEWAY_URL": shared.url + "/", "KACHERY_RESOURCE_URL": shared.resource + "/"}
+    with open(PythonClient(env).load_file(uri), "rb") as f:
+        assert f.read() == b"behind slashes"
+    assert run("cat", uri, env={**env, "KACHERY_CLOUD_DIR": str(tmp_path / "other")}, check=0).stdout == b"behind slashes"

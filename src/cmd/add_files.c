@@ -10,6 +10,7 @@
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
 #include "cmd/label.h"
+#include "cmd/large_files.h"
 #include "proc/pool.h"
 #include "proto/kachery_uri.h"
 
@@ -23,6 +24,7 @@ struct run {
     struct str label;
     bool is_labelled_by_name;
     struct buf uri, name;
+    struct large_files large;
 };
 
 static enum batch_run_step next_file(void *owner, struct batch_item *item)
@@ -80,6 +82,8 @@ static void tell(void *owner, struct batch_item *item)
         uri_list_fail(&run->list, item->path, &e);
     else
         uri_list_add(&run->list, item->path, buf_cstr(&run->uri), item->size);
+    if (item->code == ERR_NONE && item->path != NULL)
+        large_files_note(&run->large, item->path, item->size);
 }
 
 /* Runs the batch to its end. */
@@ -111,6 +115,8 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
         batch_run_die(status);
     else
         status = uri_list_end(&run->list);
+    if (!batch->is_quiet)
+        large_files_warn(&run->large, name, &run->store);
     sources_close(run->sources);
     sources_close(run->ahead);
     store_deinit(&run->store);
@@ -139,6 +145,7 @@ int add_files_run(const struct add_files *what)
     status = run_batch(what->name, &run, &batch, &what->sources);
     buf_free(&run.uri);
     buf_free(&run.name);
+    large_files_deinit(&run.large);
     return status;
 }
 

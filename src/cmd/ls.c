@@ -4,6 +4,7 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/entry_list.h"
+#include "cmd/large_files.h"
 
 /* The list has no word for it, so it is said beside the list. */
 static void warn_if_unreadable(const char *hash, const struct store_entry *entry)
@@ -16,7 +17,8 @@ static void warn_if_unreadable(const char *hash, const struct store_entry *entry
     cmd_warn_file("ls", entry->path != NULL ? entry->path : hash, &e);
 }
 
-static int list_all(const struct store *s, struct entry_list *list, struct err *e)
+static int list_all(const struct store *s, struct entry_list *list, struct large_files *large,
+                    struct err *e)
 {
     struct store_list *entries = store_list_open(s, e);
     int status = CMD_OK, step;
@@ -29,6 +31,8 @@ static int list_all(const struct store *s, struct entry_list *list, struct err *
         step = store_list_next(entries, hash, &entry, e);
         if (step > 0) {
             warn_if_unreadable(hash, &entry);
+            if (entry.path != NULL)
+                large_files_note(large, entry.path, entry.size);
             entry_list_add(list, hash, &entry);
         } else if (step < 0) {
             status = cmd_fail("ls", e);
@@ -42,6 +46,7 @@ static int list_all(const struct store *s, struct entry_list *list, struct err *
 int cmd_ls(int argc, char **argv)
 {
     struct entry_list list = {.name = "ls"};
+    struct large_files large = {0};
     const struct cmd_option options[] = {
         {.name = "json", .flag = &list.is_json},
         {.name = NULL},
@@ -55,7 +60,10 @@ int cmd_ls(int argc, char **argv)
         return status;
     if (store_init(&s, &e) != 0)
         return cmd_fail("ls", &e);
-    status = list_all(&s, &list, &e);
+    status = list_all(&s, &list, &large, &e);
+    if (!args.is_quiet)
+        large_files_warn(&large, "ls", &s);
+    large_files_deinit(&large);
     store_deinit(&s);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "base/setting.h"
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
+#include "zone/gateway_memory.h"
 
 enum { ASK_WATCHED_MS = 1000, ASK_UNWATCHED_MS = 10000 };
 
@@ -118,6 +119,8 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
 
 void remote_close(struct remote *remote)
 {
+    if (remote->store.dir != NULL)
+        gateway_memory_keep(&remote->store, &remote->gateway);
     gateway_deinit(&remote->gateway);
     http_client_free(remote->http);
     store_deinit(&remote->store);

@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/remote.h"
+#include "zone/gateway_memory.h"
 #include "zone/resource.h"
 
 enum {
@@ -66,6 +67,13 @@ static void put_json(struct buf *out, const struct answer *answer)
     buf_putc(out, '\n');
 }
 
+/* While a resource is asked. */
+struct asking {
+    struct remote *remote;
+    const char *hash;
+    bool is_warned; /* that the file is too large for the gateway */
+};
+
 static void put_line(struct buf *out, const struct answer *answer)
 {
     buf_puts(out, answer->where == IN_STORE ? "local" : message_state_name(answer->state));
@@ -104,11 +112,37 @@ static int tell(const struct request *request, const struct answer *answer)
     return cmd_finish("request", exit_status(answer->state));
 }
 
+/* Deployed hosts find out only at the end that the gateway does not take so much. */
+static void warn_of_size(struct asking *asking, int64_t size)
+{
+    struct err e;
+
+    if (asking->is_warned || gateway_check_size(&asking->remote->gateway, size, &e) == 0)
+        return;
+    asking->is_warned = true;
+    remote_bar_end(asking->remote->bar);
+    err_wrap(&e, "sha1://%s", asking->hash);
+    cmd_warn("request", &e);
+}
+
+/* What a deployed host says of it names no cure. */
+static void add_cure(const struct gateway *g, struct answer *answer)
+{
+    static const char cure[] =
+        ": a hub of your own (kachery-resource hub) has no limit but its disk";
+    size_t len = strlen(answer->error);
+
+    if (gateway_is_deployed(g) && strstr(answer->error, "File too large") != NULL &&
+        strstr(answer->error, cure) == NULL && len + sizeof cure <= sizeof answer->error)
+        memcpy(answer->error + len, cure, sizeof cure);
+}
+
 static void show_status(void *ctx, const struct upload_status *status)
 {
-    struct remote *remote = ctx;
+    struct asking *asking = ctx;
 
-    remote_bar_show(remote->bar,
+    warn_of_size(asking, status->size);
+    remote_bar_show(asking->remote->bar,
                     status->state == UPLOAD_QUEUED ? "queued at the host" : "the host uploads",
                     status->bytes_uploaded, status->size);
 }
@@ -117,11 +151,12 @@ static void show_status(void *ctx, const struct upload_status *status)
 static int ask_resource(struct remote *remote, const struct request *request, int64_t began_ms,
                         struct answer *answer, struct err *e)
 {
+    struct asking asking = {.remote = remote, .hash = request->uri.hash};
     struct resource_wait wait = {.every_ms = remote_ask_every_ms(request->is_quiet),
                                  .deadline_ms = CLOCK_NEVER_MS,
                                  .gateway = &remote->gateway,
                                  .on_status = show_status,
-                                 .ctx = remote};
+                                 .ctx = &asking};
     int64_t timeout_ms = request->timeout_ms < 0 ? DEFAULT_TIMEOUT_MS : request->timeout_ms;
     struct resource resource = {0};
     struct upload_status status;
@@ -142,9 +177,13 @@ static int ask_resource(struct remote *remote, const struct request *request, in
         answer->state = status.state;
         answer->size = status.size;
         answer->bytes_uploaded = status.bytes_uploaded;
-        if (status.state == UPLOAD_ERROR)
+        if (status.state == UPLOAD_ERROR) {
             snprintf(answer->error, sizeof answer->error, "%.*s",
                      STR_ARG(str_cut(status.error, sizeof answer->error - 1)));
+            add_cure(&remote->gateway, answer);
+        } else {
+            warn_of_size(&asking, status.size);
+        }
     }
     resource_deinit(&resource);
     buf_free(&text);

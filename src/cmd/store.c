@@ -16,6 +16,7 @@
 #include "store/add.h"
 #include "store/hash.h"
 #include "store/hash_cache.h"
+#include "zone/gateway_memory.h"
 #include "zone/upload.h"
 
 struct run {
@@ -176,6 +177,33 @@ static void put_uri(const struct run *run, const char *hash, struct buf *out)
         kachery_uri_put(out, hash, run->label);
 }
 
+/* Said before the file is read, for that may take long. A gateway that has not been heard yet is
+ * asked for this client, which the upload needs it to know anyway. */
+static int check_size(struct run *run, const char *path, struct err *e)
+{
+    struct gateway *g = &run->remote.gateway;
+    struct gateway_client client = {0};
+    struct err ignored = {0};
+    struct stat st;
+
+    if (run->folder != NULL || stat(path, &st) != 0 || st.st_size <= GATEWAY_DEPLOYED_MAX_BYTES)
+        return 0;
+    if (!gateway_has_answered(g) &&
+        gateway_client_info(g, g->identity.client_id, &client, &ignored) == 0)
+        gateway_client_deinit(&client);
+    return gateway_check_size(g, st.st_size, e);
+}
+
+static int store_any(struct run *run, const char *path, struct stored *out, struct err *e)
+{
+    if (check_size(run, path, e) != 0)
+        return -1;
+    if (run->folder != NULL)
+        return store_in_folder(run, path, out, e);
+    return run->cache_locally ? store_by_copy(run, path, out, e)
+                              : store_in_place(run, path, out, e);
+}
+
 static void store_one(struct run *run, const char *argument)
 {
     struct stored stored = {.size = -1};
@@ -184,14 +212,8 @@ static void store_one(struct run *run, const char *argument)
     int result = -1;
 
     run->size = -1;
-    if (fs_absolute_path(argument, &path, &e) == 0) {
-        if (run->folder != NULL)
-            result = store_in_folder(run, buf_cstr(&path), &stored, &e);
-        else if (run->cache_locally)
-            result = store_by_copy(run, buf_cstr(&path), &stored, &e);
-        else
-            result = store_in_place(run, buf_cstr(&path), &stored, &e);
-    }
+    if (fs_absolute_path(argument, &path, &e) == 0)
+        result = store_any(run, buf_cstr(&path), &stored, &e);
     remote_bar_end(&run->bar);
     put_uri(run, stored.hash, &uri);
     if (result == 0)

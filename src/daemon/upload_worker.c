@@ -13,6 +13,7 @@
 #include "store/hash_cache.h"
 #include "store/store.h"
 #include "zone/gateway.h"
+#include "zone/gateway_memory.h"
 #include "zone/upload.h"
 
 /* Of a limit that this process has, a part: login nodes end processes that reach it. */
@@ -313,6 +314,7 @@ int upload_worker_run(int fd, void *ctx)
         }
         if (opened == 0) {
             do_job(&w);
+            gateway_memory_keep(&w.store, &w.gateway);
             continue;
         }
         send_failed(&w, "the host cannot sign its requests: ask its owner to look at its keys",

@@ -9,8 +9,6 @@
 #include "server/http_server.h"
 #include "server/site.h"
 
-#define GATEWAY_API_MAX_FILE_BYTES INT64_C(5000000000) /* as the deployed gateway */
-
 enum { GATEWAY_API_ROUTES = 2 + CLIENT_PAGES_ROUTES };
 
 /* What the gateway's process serves; `site` is borrowed. */

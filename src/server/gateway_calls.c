@@ -215,9 +215,6 @@ static int check_upload(const struct gateway_context *ctx, const struct site_zon
 {
     if (r->from_client_id.len == 0)
         return err_set(e, ERR_REFUSED, "No verified client ID or user ID");
-    if (r->size > GATEWAY_API_MAX_FILE_BYTES)
-        return err_set(e, ERR_REFUSED, "File too large: %lld > %lld", (long long)r->size,
-                       (long long)GATEWAY_API_MAX_FILE_BYTES);
     return authorize(ctx, zone, r, authorization_may_upload, e);
 }
 

@@ -27,30 +27,47 @@ static const char *default_zone(void)
     return zone != NULL ? zone : "default";
 }
 
-int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e)
+/* The URL without trailing slashes, and taken apart. */
+static int parse_default_url(struct str *text, struct url *url, struct err *e)
 {
-    struct str text = str_of(gateway_default_url());
-    struct gateway made = {.http = http};
-    struct buf shown = {0};
-    struct url url;
-
-    const char *env_zone;
-
-    if (setting_check_text("KACHERY_GATEWAY_URL", text, e) != 0 ||
-        setting_text("KACHERY_ZONE", &env_zone, e) != 0)
+    *text = str_of(gateway_default_url());
+    if (setting_check_text("KACHERY_GATEWAY_URL", *text, e) != 0)
         return -1;
-    while (str_ends_with(text, STR("/")))
-        text.len--;
-    if (patience_load(&made.patience, e) != 0)
-        return -1;
-    if (url_parse(&url, text, e) != 0) {
+    while (str_ends_with(*text, STR("/")))
+        text->len--;
+    if (url_parse(url, *text, e) != 0) {
         if (e != NULL)
             e->code = ERR_FAILED; /* a setting, not an argument */
         return err_wrap(e, "KACHERY_GATEWAY_URL");
     }
-    if (url.has_query || url_is_websocket(&url))
+    if (url->has_query || url_is_websocket(url))
         return err_set(e, ERR_FAILED, "KACHERY_GATEWAY_URL \"%.*s\": want http(s)://host[:port]",
-                       STR_ARG(text));
+                       STR_ARG(*text));
+    return 0;
+}
+
+int gateway_put_default_shown(struct buf *out, struct err *e)
+{
+    struct str text;
+    struct url url;
+
+    if (parse_default_url(&text, &url, e) != 0)
+        return -1;
+    url_put_redacted(out, &url);
+    return buf_check(out, e);
+}
+
+int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e)
+{
+    struct gateway made = {.http = http};
+    struct buf shown = {0};
+    const char *env_zone;
+    struct str text;
+    struct url url;
+
+    if (parse_default_url(&text, &url, e) != 0 ||
+        setting_text("KACHERY_ZONE", &env_zone, e) != 0 || patience_load(&made.patience, e) != 0)
+        return -1;
     if (zone == NULL)
         zone = default_zone();
     if (!kachery_uri_is_name(str_of(zone)))

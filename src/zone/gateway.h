@@ -35,6 +35,10 @@ void gateway_deinit(struct gateway *g);
 /* The URL as given in the environment, or the default; never NULL. */
 const char *gateway_default_url(void);
 
+/* Appends that URL as messages show it: without user, password and trailing '/'. ERR_USAGE when it
+ * is none. */
+int gateway_put_default_shown(struct buf *out, struct err *e);
+
 /* True when an answer of the gateway itself has come: not that of a proxy or front before it. */
 bool gateway_has_answered(const struct gateway *g);
 

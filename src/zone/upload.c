@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "zone/bucket.h"
+#include "zone/gateway_memory.h"
 #include "zone/retry.h"
 #include "zone/upload_source.h"
 
@@ -118,6 +119,17 @@ static enum result put(struct upload *upload, struct err *e)
     return result;
 }
 
+/* To the gateway's refusal of what is too large for it: what to do. */
+static int explain_size(const struct upload *upload, struct err *e)
+{
+    const struct err refusal = *e;
+    struct err size = {0};
+
+    if (gateway_check_size(upload->gateway, upload->options->size, &size) != 0)
+        err_set(e, ERR_REFUSED, "%s: %s", refusal.msg, size.msg);
+    return -1;
+}
+
 /* Asks where to put the file, again and again while somebody else is uploading it. */
 static int initiate(struct upload *upload, struct err *e)
 {
@@ -128,7 +140,7 @@ static int initiate(struct upload *upload, struct err *e)
 
     for (;;) {
         if (gateway_initiate_upload(g, options->hash, options->size, target, e) != 0)
-            return -1;
+            return e->code != ERR_REFUSED ? -1 : explain_size(upload, e);
         if (target->already_exists || !target->already_pending)
             return 0;
         gateway_upload_deinit(target);

@@ -50,6 +50,9 @@ struct cat_range {
 int cat_run(const char *name, const struct remote_fetch *fetch, struct cat_range range,
             struct err *e);
 
+/* Writes a file that is no part of any store, as it is. */
+int cat_path(const char *path, struct err *e);
+
 enum info_form {
     INFO_LINES,   /* one "name: value" a member */
     INFO_JSON,    /* on one line */

@@ -11,6 +11,7 @@
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "store/hash.h"
 #include "store/hash_cache.h"
 
 enum { CAT_CHUNK_BYTES = 262144 };
@@ -112,6 +113,25 @@ static int print_file(const struct remote *remote, const char *path,
         return 0;
     hash_cache_forget(&remote->store, path); /* linking again must not believe it */
     return err_wrap(e, "%s", path);
+}
+
+int cat_path(const char *path, struct err *e)
+{
+    struct remote_bar bar = {.is_quiet = isatty(STDERR_FILENO)};
+    struct cat_range all = {.start = 0};
+    int fd = -1, result = -1;
+    struct sha1 sha1;
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return err_set(e, ERR_NOT_FOUND, "%s: not there", path);
+    if (hash_open(path, NULL, &fd, &st, e) == 0) {
+        all.end = st.st_size;
+        sha1_init(&sha1);
+        result = copy_range(fd, &all, &sha1, &bar, e);
+        close(fd);
+    }
+    return result == 0 ? 0 : err_wrap(e, "%s", path);
 }
 
 int cat_run(const char *name, const struct remote_fetch *options, struct cat_range range,

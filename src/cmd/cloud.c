@@ -1,14 +1,20 @@
 #include "cmd/cloud.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/quote.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
+#include "cmd/interrupt.h"
 #include "cmd/label.h"
+#include "proto/url.h"
 #include "store/hash.h"
+#include "zone/download.h"
 
 /* As cmd_parse, for exactly one argument. */
 static int parse(int argc, char **argv, const struct cmd_option *options, const char **argument)
@@ -130,6 +136,60 @@ static int refer(const char *name, const char *path, struct str label)
     return uri_list_end(&list);
 }
 
+static int store_path_locally(const char *name, const char *path, struct str label,
+                              bool is_reference)
+{
+    struct buf text = {0};
+    int status;
+
+    if (is_reference)
+        return refer(name, path, label);
+    buf_put(&text, label);
+    status = add_one(name, BATCH_COPY, path, buf_cstr(&text));
+    buf_free(&text);
+    return status;
+}
+
+/* The URI's own label, decoded; the Python client has none for one without but its hash. */
+static void put_uri_label(struct buf *out, const struct kachery_uri *uri)
+{
+    if (uri->label.len == 0 || !url_put_decoded(out, uri->label) || !str_is_utf8(buf_str(out))) {
+        buf_clear(out);
+        buf_puts(out, uri->hash);
+    }
+}
+
+/* store-local of a URI: of the file that it names, got first where it is not here. */
+static int store_uri_locally(const char *name, const char *text, const char *given,
+                             bool is_reference)
+{
+    struct remote_fetch fetch = {.keeps_copy = true};
+    struct buf label = {0};
+    struct remote remote;
+    char *path = NULL;
+    struct err e;
+    int status, result = -1;
+
+    if (kachery_uri_parse(&fetch.uri, str_of(text), KACHERY_URI_USER, &e) != 0)
+        return cmd_fail(name, &e);
+    if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, &e) == 0) {
+        result = remote_fetch(&remote, &fetch, &path, &e);
+        remote_close(&remote);
+    }
+    if (result != 0) {
+        err_wrap(&e, "%s", text);
+        return cmd_fail(name, &e);
+    }
+    if (str_of(given).len > 0)
+        buf_puts(&label, given);
+    else
+        put_uri_label(&label, &fetch.uri);
+    status = store_path_locally(name, path, buf_str(&label), is_reference);
+    buf_free(&label);
+    free(path);
+    return status;
+}
+
 int cloud_store_local(int argc, char **argv)
 {
     const char *given = NULL, *path;
@@ -144,9 +204,10 @@ int cloud_store_local(int argc, char **argv)
 
     if (status >= 0)
         return status;
+    if (str_starts_with(str_of(path), STR("sha1://")))
+        return store_uri_locally(argv[0], path, given, is_reference);
     put_label(&label, given, path);
-    status = is_reference ? refer(argv[0], path, buf_str(&label))
-                          : add_one(argv[0], BATCH_COPY, path, buf_cstr(&label));
+    status = store_path_locally(argv[0], path, buf_str(&label), is_reference);
     buf_free(&label);
     return status;
 }
@@ -161,21 +222,97 @@ static int finish(const char *name, int result, const struct err *e)
     return cmd_finish(name, CMD_OK);
 }
 
+/* What an argument is to the Python client's load_file. */
+enum argument {
+    ARGUMENT_URI,
+    ARGUMENT_PATH,      /* an absolute one: the file is there or not */
+    ARGUMENT_ELSEWHERE, /* what that client gets from elsewhere, and we do not */
+    ARGUMENT_NOTHING    /* which nobody has */
+};
+
+static enum argument kind_of(const char *text)
+{
+    static const char *const elsewhere[] = {"gh://", "zenodo://", "zenodo-sandbox://", "http://",
+                                            "https://"};
+
+    if (str_starts_with(str_of(text), STR("sha1://")))
+        return ARGUMENT_URI;
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        if (str_starts_with(str_of(text), str_of(elsewhere[i])))
+            return ARGUMENT_ELSEWHERE;
+    return *text == '/' ? ARGUMENT_PATH : ARGUMENT_NOTHING;
+}
+
+/* Says that we get files of sha1:// URIs alone; -1. */
+static int unsupported(const char *text, struct err *e)
+{
+    char quoted[QUOTE_SIZE];
+
+    return err_set(e, ERR_FAILED,
+                   "\"%s\" is not supported: want sha1:// and 40 lower-case hex digits",
+                   quote_str(quoted, str_of(text)));
+}
+
+/* Copies a file that has no URI to `to_file`. */
+static int copy_path(const char *path, const char *to_file, struct err *e)
+{
+    struct hash_result hashed;
+    struct store store;
+    int result;
+
+    if (store_init(&store, e) != 0)
+        return -1;
+    result = hash_file(&store, path, NULL, &hashed, e);
+    store_deinit(&store);
+    if (result != 0)
+        return err_wrap(e, "%s", path);
+    const struct download_options copy = {.hash = hashed.hash, .on_temporary = interrupt_guard};
+    return download_copy(&copy, path, to_file, e);
+}
+
+/* load of a path: it is the answer, if something is there. */
+static int load_path(const char *path, const char *to_file, struct err *e)
+{
+    struct stat st;
+    struct buf line = {0};
+
+    if (stat(path, &st) != 0)
+        return err_set(e, ERR_NOT_FOUND, "%s: not there", path);
+    if (to_file != NULL && copy_path(path, to_file, e) != 0)
+        return -1;
+    buf_printf(&line, "%s\n", to_file != NULL ? to_file : path);
+    cmd_print_buf(&line);
+    buf_free(&line);
+    return 0;
+}
+
+static int load(const char *name, const char *text, const char *to_file, struct err *e)
+{
+    struct remote_fetch fetch = {.keeps_copy = true, .to_file = to_file};
+
+    switch (kind_of(text)) {
+    case ARGUMENT_PATH: return load_path(text, to_file, e);
+    case ARGUMENT_ELSEWHERE: return unsupported(text, e);
+    case ARGUMENT_NOTHING: return err_set(e, ERR_NOT_FOUND, "no URI");
+    default: break;
+    }
+    if (kachery_uri_parse(&fetch.uri, str_of(text), KACHERY_URI_USER, e) != 0)
+        return -1;
+    return load_run(name, &fetch, e);
+}
+
 int cloud_load(int argc, char **argv)
 {
-    struct remote_fetch fetch = {.keeps_copy = true};
-    const char *to_file = NULL, *uri;
-    const struct cmd_option options[] = {{.name = "dest", .value = &to_file, .is_path = true}, {0}};
-    int status = parse(argc, argv, options, &uri);
+    const char *to_file = NULL, *text;
+    const struct cmd_option options[] = {{.name = "dest", .value = &to_file}, {0}};
+    int status = parse(argc, argv, options, &text);
     struct err e = {0};
 
     if (status >= 0)
         return status;
-    if (kachery_uri_parse(&fetch.uri, str_of(uri), KACHERY_URI_USER, &e) != 0)
-        return cmd_fail(argv[0], &e);
-    if (to_file != NULL && *to_file != '\0')
-        fetch.to_file = to_file;
-    return finish(argv[0], load_run(argv[0], &fetch, &e), &e);
+    if (to_file != NULL && *to_file == '\0')
+        to_file = NULL;
+    return finish(argv[0], load(argv[0], text, to_file, &e), &e);
 }
 
 int cloud_load_info(int argc, char **argv)
@@ -192,19 +329,31 @@ int cloud_load_info(int argc, char **argv)
     return finish(argv[0], info_run(argv[0], &uri, INFO_INDENTED, &e), &e);
 }
 
-int cloud_cat(int argc, char **argv)
+static int cat(const char *name, const char *text, struct err *e)
 {
     const struct cat_range all = {.start = 0, .end = -1};
     struct remote_fetch fetch = {.to_file = NULL};
-    const char *uri;
-    int status = parse(argc, argv, NULL, &uri);
+
+    switch (kind_of(text)) {
+    case ARGUMENT_PATH: return cat_path(text, e);
+    case ARGUMENT_ELSEWHERE: return unsupported(text, e);
+    case ARGUMENT_NOTHING: return err_set(e, ERR_NOT_FOUND, "no URI");
+    default: break;
+    }
+    if (kachery_uri_parse(&fetch.uri, str_of(text), KACHERY_URI_USER, e) != 0)
+        return -1;
+    return cat_run(name, &fetch, all, e);
+}
+
+int cloud_cat(int argc, char **argv)
+{
+    const char *text;
+    int status = parse(argc, argv, NULL, &text);
     struct err e = {0};
 
     if (status >= 0)
         return status;
-    if (kachery_uri_parse(&fetch.uri, str_of(uri), KACHERY_URI_USER, &e) != 0)
-        return cmd_fail(argv[0], &e);
-    return finish(argv[0], cat_run(argv[0], &fetch, all, &e), &e);
+    return finish(argv[0], cat(argv[0], text, &e), &e);
 }
 
 /* ---- init ---- */

@@ -159,7 +159,6 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
         return err_set(e, ERR_FAILED, "out of memory for the list of URIs");
     if (kachery_uri_parse(&entry->uri, str_of(entry->text), KACHERY_URI_USER, &why) != 0) {
         fail_entry(l, entry, &why);
-        entry->code = ERR_FAILED;
         return 0;
     }
     place = find_place(&l->by_text, entry->text);

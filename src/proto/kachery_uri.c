@@ -12,7 +12,7 @@ static int bad_uri(struct err *e, struct str text, const char *cause)
 {
     char quoted[QUOTE_SIZE];
 
-    return err_set(e, ERR_USAGE,
+    return err_set(e, ERR_FAILED,
                    "Invalid URI \"%s\": %s: want sha1:// and 40 lower-case hex digits",
                    quote_str(quoted, text), cause);
 }
@@ -59,8 +59,7 @@ int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri
     if (!str_starts_with(rest, prefix))
         return bad_uri(e, text, "not a sha1:// URI");
     rest = str_slice(rest, prefix.len, rest.len);
-    size_t slash = form == KACHERY_URI_USER ? str_find(rest, '/') : rest.len;
-    struct str hash = str_slice(rest, 0, slash);
+    struct str hash = str_slice(rest, 0, str_find(rest, '/'));
     if (!hex_is_lower(hash, SHA1_HEX))
         return bad_uri(e, text, "bad hash");
     memcpy(u.hash, hash.p, SHA1_HEX);

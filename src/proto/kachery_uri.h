@@ -22,11 +22,12 @@ struct kachery_uri {
 };
 
 enum kachery_uri_form {
-    KACHERY_URI_USER,  /* also sha1://<hash>/any/name and any query items */
-    KACHERY_URI_DAEMON /* exactly sha1://<hash> with an optional query, which is ignored */
+    /* Both also take sha1://<hash>/any/name, as the Python client does. */
+    KACHERY_URI_USER,
+    KACHERY_URI_DAEMON /* the query is ignored */
 };
 
-/* ERR_USAGE quoting the text and naming what is accepted. label and locations borrow from `text`;
+/* ERR_FAILED quoting the text and naming what is accepted. label and locations borrow from `text`;
  * of repeated query items the last counts. KACHERY_URI_DAEMON leaves them empty. */
 int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri_form form,
                       struct err *e);

@@ -318,12 +318,79 @@ def test_what_nobody_has_is_silence_and_0(tool, zone, user, name):
 
 @pytest.mark.parametrize("name", ["load", "load-info", "cat"])
 @pytest.mark.parametrize("uri, variables", [
-    ("x", {}), ("", {}), ("sha1://" + "0" * 39, {}), ("sha1://" + "A" * 40, {}), ("/etc/passwd", {}),
+    ("sha1://" + "0" * 39, {}), ("sha1://" + "A" * 40, {}), ("sha1://", {}),
     (f"sha1://{ABSENT}", {"KACHERY_GATEWAY_URL": "http://127.0.0.1:9"}),
     (f"sha1://{ABSENT}", {"KACHERY_GATEWAY_URL": "nonsense"}), (f"sha1://{ABSENT}", {"KACHERY_ZONE": "a/b"})])
 def test_other_errors_are_1(tool, zone, user, name, uri, variables):
     done = tool(name, uri, env={**user, **variables}, check=1)
     assert done.stdout == b"" and text(done.stderr).startswith(f"kachery-cloud-{name}: ")
+
+
+@pytest.mark.parametrize("argument", ["x", "", "sha1:x", "md5://" + ABSENT, "ipfs://Qm", "SHA1://" + ABSENT, "/none/there",
+                                      "rec.nwb", "./rec.nwb", "file:///etc/passwd"])
+@pytest.mark.parametrize("name", ["load", "cat"])
+def test_what_is_neither_a_uri_nor_a_path_is_silence_and_0(tool, zone, user, tmp_path, name, argument):
+    written(tmp_path, "rec.nwb", DATA)
+    done = tool(name, argument, env=user, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == (b"", b"") and zone.payloads == []
+    done = harness.run(name, argument, env=user, cwd=tmp_path, check=1)
+    assert done.stdout == b"" and "sha1://" in text(done.stderr)
+
+
+@pytest.mark.parametrize("uri", ["gh://o/r/b/f", "zenodo://1/f", "zenodo-sandbox://1/f", "http://h/f", "https://h/f"])
+@pytest.mark.parametrize("name", ["load", "cat", "load-info"])
+def test_what_only_python_gets_is_1_in_words(tool, zone, user, name, uri):
+    done = tool(name, uri, env=user, check=1)
+    assert done.stdout == b"" and uri in text(done.stderr) and "sha1://" in text(done.stderr) and zone.payloads == []
+
+
+@pytest.mark.parametrize("argument", ["x", "", "md5://" + ABSENT, "/etc/passwd"])
+def test_there_is_information_of_uris_alone(tool, zone, user, argument):
+    assert "sha1://" in text(tool("load-info", argument, env=user, check=1).stderr)
+
+
+def test_a_path_is_its_own_answer(tool, zone, user, tmp_path):
+    path = str(written(tmp_path, "a b\n", DATA))
+    assert tool("load", path, env=user).stdout == path.encode() + b"\n"
+    assert tool("load", str(tmp_path), env=user).stdout == f"{tmp_path}\n".encode()
+    assert tool("cat", path, env=user).stdout == DATA
+    assert text(tool("load", path, "--dest", "out", env=user, cwd=tmp_path).stdout) == "out\n"
+    assert (tmp_path / "out").read_bytes() == DATA and files_below(folder_of(user)) == [] and zone.payloads == []
+    for name, *arguments in (("cat", str(tmp_path)), ("load", str(tmp_path), "--dest", "x"), ("load", path, "--dest", path)):
+        done = tool(name, *arguments, env=user, cwd=tmp_path, check=1)
+        assert done.stdout == b"" and str(tmp_path) in text(done.stderr)
+    assert (tmp_path / "a b\n").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("kept", ["copy", "link", "zone"])
+def test_store_local_of_a_uri_prints_it_again(tool, zone, user, tmp_path, kept):
+    digest, path = sha1(DATA), str(written(tmp_path, "f", DATA))
+    if kept == "zone":
+        zone.objects[digest] = DATA
+    else:
+        tool("link" if kept == "link" else "store-local", path, env=user)
+    assert text(tool("store-local", f"sha1://{digest}", env=user, cwd=tmp_path).stdout) == f"sha1://{digest}?label={digest}\n"
+    for uri, options in ((f"sha1://{digest}?label=a%20b", []), (f"sha1://{digest}/x?label=c", ["--label", "a b"])):
+        assert text(tool("store-local", uri, *options, env=user).stdout) == f"sha1://{digest}?label=a%20b\n"
+    copy = harness.object_path(folder_of(user), digest)
+    assert copy.read_bytes() == DATA and (tmp_path / "f").read_bytes() == DATA
+    assert text(tool("store-local", "--reference", f"sha1://{digest}", env=user).stdout).endswith(f"&location={copy}\n")
+
+
+def test_store_local_of_a_uri_that_nobody_has_is_1(tool, zone, user, tmp_path):
+    for uri in (f"sha1://{ABSENT}", "sha1://x"):
+        done = tool("store-local", uri, env=user, cwd=tmp_path, check=1)
+        assert done.stdout == b"" and uri in text(done.stderr)
+
+
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_slashes_behind_urls_change_nothing(tool, zone, user, slashes):
+    env = {**user, "KACHERY_GATEWAY_URL": zone.url + slashes, "KACHERY_RESOURCE_URL": f"{zone.url}/r/lab{slashes}"}
+    zone.states, zone.resource_uploads = [{"status": "completed"}], {sha1(DATA): DATA}
+    done = tool("load", f"sha1://{sha1(DATA)}", env=env)
+    assert text(done.stdout) == f"{harness.object_path(folder_of(user), sha1(DATA))}\n"
+    assert zone.proxied[0]["resourceName"] == "lab"
+    harness.run("request", f"sha1://{'1' * 40}", "--resource", f"{zone.url}/r/lab{slashes}", env=env, check=0)
 
 
 def test_load_asks_the_resource(tool, zone, user):

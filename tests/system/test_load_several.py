@@ -178,7 +178,7 @@ def test_3_is_only_when_all_that_failed_were_not_found(full, user):
     ([], "no URI"), ([*URIS[:2], "-o", "x"], "-d DIR"), (["--files-from", "-", "-o", "x"], "-d DIR"),
     ([URIS[0], "-o", "x", "-d", "y"], "want one of them"), ([URIS[0], "--jobs", "0"], "1-128"),
     ([URIS[0], "--jobs", "-1"], "1-128"), ([URIS[0], "--jobs=129"], "1-128"), ([URIS[0], "-d", ""], "empty"),
-    ([URIS[0], "-d", "file"], "no folder"), ([URIS[0], "-d"], "needs a value"), (["x", "-d", "y"], "Invalid URI"),
+    ([URIS[0], "-d", "file"], "no folder"), ([URIS[0], "-d"], "needs a value"),
     ([URIS[0], "-o", "-"], "cat URI"), ([URIS[0], "-o-"], "cat URI"), ([URIS[0], "--output=-"], "cat URI"),
 ])
 def test_wrong_usage_does_nothing(full, user, tmp_path, arguments, words):
@@ -186,6 +186,11 @@ def test_wrong_usage_does_nothing(full, user, tmp_path, arguments, words):
     done = run("load", *arguments, env=user, cwd=tmp_path, check=2)
     assert words in text(done.stderr) and done.stdout == b"" and full.payloads == []
     assert not (tmp_path / "x").exists() and not (tmp_path / "-").exists() and not (tmp_path / "y").exists()
+
+
+def test_what_is_no_uri_is_1_and_makes_no_folder(full, user, tmp_path):
+    assert "Invalid URI" in text(run("load", "x", "-d", "y", env=user, cwd=tmp_path, check=1).stderr)
+    assert not (tmp_path / "y").exists() and full.payloads == []
 
 
 def test_standard_output_is_not_the_file(full, user, tmp_path):

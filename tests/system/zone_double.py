@@ -258,7 +258,7 @@ def folder_of(env):
 
 
 def files_below(folder):
-    return sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file() and p.suffix != ".pem")
+    return sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file() and p.suffix not in (".pem", ".paths"))
 
 
 def written(folder, name, data):

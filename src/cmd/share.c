@@ -36,7 +36,8 @@ static int load_config(struct share *share, struct err *e)
             return err_set(e, ERR_FAILED, "there is no %s: run `kachery-resource init`", path);
         return -1;
     }
-    if (config_complete(&share->config, path, e) != 0)
+    if (config_complete(&share->config, path, e) != 0 ||
+        config_resolve_users(&share->config, path, e) != 0)
         return -1;
     char *secret = share->config.values[CONFIG_SECRET];
     if (secret_add(secret, strlen(secret), e) != 0)

@@ -1,7 +1,11 @@
 #include "daemon/config.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/quote.h"
 #include "base/setting.h"
@@ -13,6 +17,8 @@
 static const char *const key_names[CONFIG_KEYS] = {"resourceName", "kacheryZone",
                                                    "maxConcurrentUploads", "proxyUrl",
                                                    "proxySecret", "caFile"};
+
+#define RECORDS_OF "recordsOf"
 
 const char *config_key_name(enum config_key key)
 {
@@ -33,6 +39,10 @@ void config_deinit(struct config *c)
         return;
     for (int key = 0; key < CONFIG_KEYS; key++)
         wipe_value(&c->values[key]);
+    for (size_t i = 0; i < c->user_count; i++)
+        free(c->users[i]);
+    free(c->users);
+    free(c->user_ids);
     *c = (struct config){0};
 }
 
@@ -136,6 +146,42 @@ static int read_key(struct config *c, enum config_key key, const struct yaml *no
     return err_wrap(e, "%s:%zu", name, yaml_line(node));
 }
 
+static int add_user(struct config *c, const struct yaml *node, const char *name, struct err *e)
+{
+    char **users;
+
+    if (yaml_type(node) != YAML_SCALAR || is_null(node) || !is_printable(yaml_text(node)) ||
+        c->user_count == CONFIG_MAX_USERS)
+        return err_set(e, ERR_USAGE, "%s:%zu: " RECORDS_OF ": want names or numbers of users, "
+                       "at most %d, such as [alice, 1002]", name, yaml_line(node),
+                       CONFIG_MAX_USERS);
+    users = realloc(c->users, (c->user_count + 1) * sizeof *users);
+    if (users == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    c->users = users;
+    c->users[c->user_count] = strndup(yaml_text(node).p, yaml_text(node).len);
+    if (c->users[c->user_count] == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    c->user_count++;
+    return 0;
+}
+
+/* recordsOf: a list, or one user. */
+static int read_users(struct config *c, const struct yaml *node, const char *name, struct err *e)
+{
+    if (node == NULL || (yaml_type(node) == YAML_SCALAR && is_null(node)))
+        return 0;
+    if (yaml_type(node) == YAML_SCALAR)
+        return add_user(c, node, name, e);
+    if (yaml_type(node) != YAML_SEQUENCE)
+        return err_set(e, ERR_USAGE, "%s:%zu: " RECORDS_OF ": want a list of users", name,
+                       yaml_line(node));
+    for (const struct yaml *user = yaml_first(node); user != NULL; user = yaml_next(user))
+        if (add_user(c, user, name, e) != 0)
+            return -1;
+    return 0;
+}
+
 int config_parse(struct config *c, struct str text, const char *name, struct err *e)
 {
     struct config read = {0};
@@ -152,6 +198,8 @@ int config_parse(struct config *c, struct str text, const char *name, struct err
     for (int key = 0; key < CONFIG_KEYS; key++)
         if (read_key(&read, (enum config_key)key, yaml_get(root, key_names[key]), name, e) != 0)
             goto out;
+    if (read_users(&read, yaml_get(root, RECORDS_OF), name, e) != 0)
+        goto out;
     config_deinit(c);
     *c = read;
     read = (struct config){0};
@@ -185,6 +233,64 @@ int config_load(struct config *c, const char *path, struct err *e)
         result = config_parse(c, buf_str(&text), path, e);
     buf_wipe(&text);
     return result;
+}
+
+/* Somebody who can write the config could make his own records count. */
+static int check_writers(const char *path, struct err *e)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot stat %s", path);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return err_set(e, ERR_FAILED,
+                       "%s: " RECORDS_OF " does not count in a file of user %lu: want one that "
+                       "belongs to the user who runs `share`, or to root",
+                       path, (unsigned long)st.st_uid);
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return err_set(e, ERR_FAILED,
+                       "%s: " RECORDS_OF " does not count in a file that others can write "
+                       "(mode %04o): run `chmod go-w %s`",
+                       path, (unsigned)(st.st_mode & 07777), path);
+    return 0;
+}
+
+static int find_user(const char *name, uint32_t *id, struct err *e)
+{
+    uint64_t number;
+
+    if (str_to_uint(str_of(name), UINT32_MAX - 1, &number)) {
+        *id = (uint32_t)number;
+        return 0;
+    }
+    const struct passwd *user = getpwnam(name);
+    if (user == NULL)
+        return err_set(e, ERR_USAGE,
+                       RECORDS_OF " \"%s\": this host knows no user of that name (users who are "
+                       "not in /etc/passwd are given by number: `id -u %s`)", name, name);
+    *id = (uint32_t)user->pw_uid;
+    return 0;
+}
+
+int config_resolve_users(struct config *c, const char *path, struct err *e)
+{
+    if (c->user_count == 0)
+        return 0;
+    if (check_writers(path, e) != 0)
+        return -1;
+    free(c->user_ids);
+    c->user_ids = calloc(c->user_count, sizeof *c->user_ids);
+    if (c->user_ids == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    for (size_t i = 0; i < c->user_count; i++)
+        if (find_user(c->users[i], &c->user_ids[i], e) != 0)
+            return err_wrap(e, "%s", path);
+    return 0;
+}
+
+struct vouchers config_vouchers(const struct config *c)
+{
+    return (struct vouchers){c->user_ids, c->user_ids == NULL ? 0 : c->user_count};
 }
 
 int config_check_zone(const struct config *c, struct err *e)

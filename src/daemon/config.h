@@ -12,11 +12,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "store/voucher.h"
 
 #define CONFIG_DEFAULT_PATH "kachery-resource.yaml"
 #define CONFIG_DEFAULT_ZONE "default"
 
-enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2, CONFIG_MAX_TEXT_BYTES = 1000 };
+enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2, CONFIG_MAX_TEXT_BYTES = 1000,
+       CONFIG_MAX_USERS = 1000 };
 
 enum config_key {
     CONFIG_NAME,    /* resourceName */
@@ -32,6 +34,10 @@ enum config_key {
 struct config {
     char *values[CONFIG_KEYS]; /* checked texts; NULL: not given */
     int64_t max_uploads;       /* the number that values[CONFIG_UPLOADS] is, or the default */
+    /* recordsOf: users whose records count whatever they name; those of config_resolve_users. */
+    char **users;
+    uint32_t *user_ids;
+    size_t user_count;
 };
 
 /* Wipes and releases. NULL-safe. */
@@ -55,6 +61,13 @@ int config_complete(struct config *c, const char *name, struct err *e);
 
 /* Reads a file, complete or not (see config_complete). ERR_NOT_FOUND when there is none. */
 int config_load(struct config *c, const char *path, struct err *e);
+
+/* Finds the users of recordsOf. An error names one that this host does not know, or says that the
+ * file could have been written by somebody who is to be kept from just that. */
+int config_resolve_users(struct config *c, const char *path, struct err *e);
+
+/* Whose records count when files leave the host; borrows. */
+struct vouchers config_vouchers(const struct config *c);
 
 /* A KACHERY_ZONE that is set and is another zone: ERR_FAILED naming both. */
 int config_check_zone(const struct config *c, struct err *e);

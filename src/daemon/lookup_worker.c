@@ -8,6 +8,9 @@
 #include "proc/frame.h"
 #include "store/store.h"
 
+/* Bytes that are no UTF-8 take three each. */
+enum { MAX_NOTE_BYTES = (ERR_MESSAGE_SIZE - 1) / 3 };
+
 struct worker {
     int fd;
     struct store store;
@@ -43,12 +46,17 @@ static void put_entry(struct worker *w, const struct store_entry *entry)
 {
     const char *reason = reason_of_state(entry->state);
 
-    if (reason != NULL)
+    if (reason != NULL) {
         json_put_str(&w->out, NULL, str_of(reason));
-    else if (entry->state == STORE_ABSENT)
+    } else if (entry->state == STORE_ABSENT && entry->refusal != NULL) {
+        json_open_member(&w->out, NULL, '[');
+        json_put_str(&w->out, NULL, str_cut(str_of(entry->refusal), MAX_NOTE_BYTES));
+        json_close(&w->out, ']');
+    } else if (entry->state == STORE_ABSENT) {
         json_put_null(&w->out, NULL);
-    else
+    } else {
         json_put_int(&w->out, NULL, entry->size);
+    }
 }
 
 /* A link's target may be on storage that hangs: what is known is said before it is touched. */
@@ -95,7 +103,7 @@ int lookup_worker_run(int fd, void *ctx)
     struct worker w = {.fd = fd};
     bool is_good = store_init(&w.store, NULL) == 0;
 
-    (void)ctx;
+    w.store.vouchers = ctx;
     while (is_good && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
         is_good = message != NULL && do_frame(&w, message);

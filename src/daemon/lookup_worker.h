@@ -5,7 +5,7 @@
 #ifndef DAEMON_LOOKUP_WORKER_H
 #define DAEMON_LOOKUP_WORKER_H
 
-/* A process_options.run; `ctx` is not used. */
+/* A process_options.run; `ctx` is a struct vouchers. */
 int lookup_worker_run(int fd, void *ctx);
 
 #endif

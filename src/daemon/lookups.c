@@ -183,20 +183,31 @@ static void lose_worker(struct lookups *l, struct worker *w, int64_t now_ms)
     *w = (struct worker){0};
 }
 
+/* A C string of a text that is not too long. */
+static bool take_text(const struct json *value, char text[ERR_MESSAGE_SIZE])
+{
+    struct str s;
+
+    if (!json_str(value, &s) || s.len >= ERR_MESSAGE_SIZE)
+        return false;
+    memcpy(text, s.p, s.len);
+    text[s.len] = '\0';
+    return true;
+}
+
 /* Hands one answer to the owner. False when it is none. */
 static bool take_value(struct lookups *l, struct item *item, const struct json *value)
 {
     int64_t size;
-    struct str reason;
     char text[ERR_MESSAGE_SIZE];
 
     if (json_type(value) == JSON_NULL) {
-        l->options.on_absent(l->options.owner, item->id);
+        l->options.on_absent(l->options.owner, item->id, item->hash, NULL);
+    } else if (json_type(value) == JSON_ARRAY && take_text(json_first(value), text)) {
+        l->options.on_absent(l->options.owner, item->id, item->hash, text);
     } else if (json_int(value, &size)) {
         l->options.on_found(l->options.owner, item->id, size);
-    } else if (json_str(value, &reason) && reason.len < sizeof text) {
-        memcpy(text, reason.p, reason.len);
-        text[reason.len] = '\0';
+    } else if (take_text(value, text)) {
         l->options.on_failed(l->options.owner, item->id, item->hash, text);
     } else {
         return false;

@@ -30,12 +30,14 @@ struct lookups_options {
     /*
      * process.run: gets frames {"first":N,"hashes":["…",…]} and answers in order with frames
      * {"first":N,"found":[…]}, each for some of them: null is not there, a number the size, a text
-     * why the file cannot be had. It sends all it has before it touches storage that may hang.
+     * why the file cannot be had, a text in an array why what is there does not count. It sends all
+     * it has before it touches storage that may hang.
      */
     struct process_options process;
     int64_t slow_ms, lost_ms;
     void (*on_found)(void *owner, uint64_t id, int64_t size);
-    void (*on_absent)(void *owner, uint64_t id);
+    /* `note` is for the host's log alone, and often NULL. */
+    void (*on_absent)(void *owner, uint64_t id, const char *hash, const char *note);
     void (*on_failed)(void *owner, uint64_t id, const char *hash, const char *reason);
     void *owner;
 };

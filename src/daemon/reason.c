@@ -1,6 +1,10 @@
 #include "daemon/reason.h"
 
+#include <ctype.h>
 #include <stddef.h>
+#include <string.h>
+
+#include "base/env.h"
 
 const char *reason_of_state(enum store_state state)
 {
@@ -20,4 +24,37 @@ const char *reason_of_state(enum store_state state)
         break;
     }
     return NULL;
+}
+
+/* A '/' that is not part of a URL or a word begins the path of a file. */
+static bool names_a_path(const char *text)
+{
+    for (const char *p = strchr(text, '/'); p != NULL; p = strchr(p + 1, '/'))
+        if (p == text || (!isalnum((unsigned char)p[-1]) && strchr(":/.-_~%]", p[-1]) == NULL))
+            return true;
+    return false;
+}
+
+/* What an error of the network says may then be what stands in the host's network. */
+static bool is_behind_proxy(void)
+{
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "http_proxy",
+                                        "HTTP_PROXY",  "all_proxy",   "ALL_PROXY"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (env_get(names[i]) != NULL)
+            return true;
+    return false;
+}
+
+const char *reason_of_error(const struct err *e, enum store_kind kind)
+{
+    if (e->code == ERR_CHANGED)
+        return reason_of_state(kind == STORE_COPY ? STORE_DAMAGED : STORE_STALE);
+    if (e->code == ERR_NOT_FOUND)
+        return REASON_GONE;
+    if (names_a_path(e->msg) || strstr(e->msg, "signature=") != NULL ||
+        (e->code != ERR_REFUSED && e->code != ERR_FAILED && is_behind_proxy()))
+        return REASON_ZONE;
+    return e->msg;
 }

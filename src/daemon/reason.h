@@ -1,9 +1,12 @@
 /*
- * Why a file cannot be had, in words for a remote person: what to ask for, and no path of the host.
+ * Why a file cannot be had, in words for a remote person: what to ask for, and nothing that he was
+ * never given: no path of the host, no hash or size of what a file is now, no name of a proxy in
+ * the host's network. The host's log has all that.
  */
 #ifndef DAEMON_REASON_H
 #define DAEMON_REASON_H
 
+#include "base/err.h"
 #include "store/store.h"
 
 #define REASON_SILENT "the host's storage does not answer: ask again later"
@@ -11,6 +14,13 @@
 #define REASON_STORE "the host's store cannot be read: ask its owner to check it"
 #define REASON_CRASHED "the host failed twice while at it: ask its owner to look at the log"
 #define REASON_STOPPING "the resource is being stopped: ask again later"
+
+#define REASON_GONE "the file is no longer shared"
+#define REASON_ZONE "the host cannot upload the file: ask its owner to look at the log"
+
+/* Of an upload that failed: what the zone said, in its words, else as little as helps. Borrows from
+ * `e`, whose code is ERR_NOT_FOUND for a file that must not be given away. */
+const char *reason_of_error(const struct err *e, enum store_kind kind);
 
 /* NULL for a state in which the file may be read. Absent files have no reason either. */
 const char *reason_of_state(enum store_state state);

@@ -29,6 +29,7 @@ struct supervisor {
     struct lookups *lookups;
     struct uploads *uploads;
     struct keeper *keeper;
+    struct vouchers vouchers;
     struct registration registration;
     struct pollset set;
     int signal_fd;
@@ -124,10 +125,12 @@ static void on_found(void *owner, uint64_t id, int64_t size)
     jobs_found(s->jobs, id, size);
 }
 
-static void on_absent(void *owner, uint64_t id)
+static void on_absent(void *owner, uint64_t id, const char *hash, const char *note)
 {
     struct supervisor *s = owner;
 
+    if (note != NULL)
+        log_line(LOG_WARN, "not shared sha1=%s: %s", hash, note);
     jobs_not_found(s->jobs, id);
 }
 
@@ -170,8 +173,10 @@ static int open_children(struct supervisor *s, struct err *e)
     const struct supervisor_options *o = s->options;
     const struct intervals *t = o->intervals;
 
+    s->vouchers = config_vouchers(o->config);
     s->lookups = lookups_new(&(struct lookups_options){
-        .process = {.name = "kachery-lookup", .run = lookup_worker_run},
+        .process = {.name = "kachery-lookup", .run = lookup_worker_run,
+                    .ctx = &s->vouchers},
         .slow_ms = t->lookup_slow_ms,
         .lost_ms = t->lookup_lost_ms,
         .on_found = on_found,

@@ -29,6 +29,7 @@ struct worker {
     int fd;
     int64_t max_cpu_ms;
     struct store store;
+    struct vouchers vouchers;
     struct http_client *http;
     struct gateway gateway;
     int64_t id; /* of the job in hand */
@@ -157,14 +158,16 @@ static int wait_for_turn(void *ctx, struct err *e)
     return err_set(e, ERR_FAILED, "cancelled");
 }
 
-static int open_worker(struct worker *w, const char *zone, struct err *e)
+static int open_worker(struct worker *w, const struct config *config, struct err *e)
 {
+    w->vouchers = config_vouchers(config);
     if (store_init(&w->store, e) != 0)
         return -1;
+    w->store.vouchers = &w->vouchers;
     w->http = http_client_new();
     if (w->http == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    if (gateway_init(&w->gateway, w->http, zone, e) != 0)
+    if (gateway_init(&w->gateway, w->http, config->values[CONFIG_ZONE], e) != 0)
         return -1;
     w->gateway.watch = (struct zone_watch){
         .is_cancelled = is_cancelled, .on_note = send_note, .on_warning = send_warning, .ctx = w};
@@ -185,13 +188,16 @@ static void close_worker(struct worker *w)
 struct try {
     struct worker *w;
     const struct store_entry *entry;
+    bool is_refused; /* what was opened must not be given away */
 };
 
 static int on_opened(void *ctx, int fd, const struct stat *st, bool *must_prove, struct err *e)
 {
-    const struct try *try = ctx;
+    struct try *try = ctx;
+    int status = store_check_open(try->entry, fd, st, must_prove, e);
 
-    return store_check_open(try->entry, fd, st, must_prove, e);
+    try->is_refused = status != 0;
+    return status;
 }
 
 static int on_begun(void *ctx, struct err *e)
@@ -207,7 +213,7 @@ static void on_progress(void *ctx, int64_t bytes)
 static int upload(struct worker *w, const struct store_entry *entry, bool has_begun,
                   struct upload_result *result, struct err *e)
 {
-    struct try try = {w, entry};
+    struct try try = {.w = w, .entry = entry};
     const struct upload_options options = {.hash = w->hash,
                                            .path = entry->path,
                                            .size = entry->size,
@@ -216,8 +222,11 @@ static int upload(struct worker *w, const struct store_entry *entry, bool has_be
                                            .on_progress = on_progress,
                                            .ctx = &try};
 
-    if (upload_file(&w->gateway, &options, result, e) != 0)
+    if (upload_file(&w->gateway, &options, result, e) != 0) {
+        if (try.is_refused)
+            e->code = ERR_NOT_FOUND;
         return -1;
+    }
     /* All of it was read and has the hash, only the time or the file was another: not to be hashed
      * again. */
     if ((entry->state == STORE_TOUCHED || entry->is_other_file) &&
@@ -229,16 +238,17 @@ static int upload(struct worker *w, const struct store_entry *entry, bool has_be
     return 0;
 }
 
-/* A file that turns out not to be what was shared: what to do about it is said as well. It may
- * have its old size and time: then linking it again would believe the cache. */
+/* What went wrong, and with which file, is for this host's log. */
 static void send_refusal(struct worker *w, const struct store_entry *entry, const struct err *e)
 {
-    struct err reason = *e;
+    const char *reason = reason_of_error(e, entry->kind);
+    struct buf detail = {0};
 
-    if (e->code == ERR_CHANGED)
-        err_set(&reason, e->code, "%s: ask its owner to %s it again", e->msg,
-                entry->kind == STORE_COPY ? "store" : "link");
-    send_failed(w, reason.msg, entry->path);
+    buf_puts(&detail, entry->path);
+    if (reason != e->msg)
+        buf_printf(&detail, ": %s", e->msg);
+    send_failed(w, reason, buf_cstr(&detail));
+    buf_free(&detail);
 }
 
 /* The file at one path after the other, until one is what was shared. */
@@ -253,9 +263,10 @@ static void upload_one_of(struct worker *w, struct store_entry *entry)
             send_completed(w, &result);
             return;
         }
+        /* It may have its old size and time: then linking it again would believe the cache. */
         if (e.code == ERR_CHANGED)
             hash_cache_forget(&w->store, entry->path);
-        if (e.code != ERR_CHANGED || !store_next_target(entry)) {
+        if ((e.code != ERR_CHANGED && e.code != ERR_NOT_FOUND) || !store_next_target(entry)) {
             send_refusal(w, entry, &e);
             return;
         }
@@ -274,10 +285,12 @@ static void do_job(struct worker *w)
         send_failed(w, REASON_STORE, e.msg);
         return;
     }
-    const char *reason = entry.state == STORE_ABSENT ? "the file is no longer shared"
-                                                     : reason_of_state(entry.state);
+    const char *reason =
+        entry.state == STORE_ABSENT ? REASON_GONE : reason_of_state(entry.state);
     if (reason != NULL)
-        send_failed(w, reason, entry.path == NULL ? "" : entry.path);
+        send_failed(w, reason, entry.refusal != NULL ? entry.refusal
+                               : entry.path != NULL  ? entry.path
+                                                     : "");
     else
         upload_one_of(w, &entry);
     store_entry_deinit(&entry);
@@ -306,7 +319,7 @@ int upload_worker_run(int fd, void *ctx)
     struct err e = {0};
     int opened, status = 0;
 
-    opened = open_worker(&w, options->config->values[CONFIG_ZONE], &e);
+    opened = open_worker(&w, options->config, &e);
     while (!w.is_alone && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         if (!take_job(&w)) {
             status = 1;

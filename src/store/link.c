@@ -54,19 +54,33 @@ void link_free(struct link *link)
 }
 
 /* Moves a remembered path to the link's. */
-static void add_path(struct link *link, struct paths_entry *entry, int64_t size)
+static void add_path(struct link *link, struct paths_entry *entry, int64_t size, uid_t writer)
 {
     link->paths[link->count++] = (struct link_path){.path = entry->path,
                                                     .size = size,
                                                     .mtime = entry->mtime,
                                                     .resolved = entry->resolved,
                                                     .inode = entry->inode,
-                                                    .owner = entry->owner};
+                                                    .owner = entry->owner,
+                                                    .writer = writer};
     *entry = (struct paths_entry){0};
 }
 
+/* Who wrote the two files. */
+struct writers {
+    uid_t record, paths;
+};
+
+/* Whether what is beside the record may say which file the record's path was. */
+static bool may_describe(const struct link *link, const struct writers *w)
+{
+    return !link->is_asked || w->paths == w->record ||
+           voucher_is_own(link->store->vouchers, w->paths);
+}
+
 /* Takes over what record and paths own. */
-static struct link *make_link(struct record *r, struct paths *p)
+static struct link *make_link(const struct store *s, struct record *r, struct paths *p,
+                              const struct writers *w, bool is_asked)
 {
     struct link *link = calloc(1, sizeof *link);
 
@@ -74,6 +88,8 @@ static struct link *make_link(struct record *r, struct paths *p)
         free(link);
         return NULL;
     }
+    link->store = s;
+    link->is_asked = is_asked;
     struct paths_entry first = {.path = r->path, .mtime = r->mtime};
     struct paths_entry *named = paths_find(p, r->path);
     if (named != NULL) {
@@ -84,9 +100,10 @@ static struct link *make_link(struct record *r, struct paths *p)
         paths_forget(p, r->path);
     }
     r->path = NULL;
-    add_path(link, &first, r->size);
+    add_path(link, &first, r->size, w->record);
+    link->paths[0].is_doubtful = named != NULL && !may_describe(link, w);
     for (size_t i = p->count; i > 0; i--)
-        add_path(link, &p->items[i - 1], p->size);
+        add_path(link, &p->items[i - 1], p->size, w->paths);
     return link;
 }
 
@@ -100,13 +117,32 @@ static void read_paths_of(const struct record *r, const char *file, struct paths
         paths_deinit(out);
 }
 
+/* The record. In a shared place it must be no symbolic link: that could be to somebody else's. */
+static int read_record(const char *file, const char *hash, enum voucher_place place,
+                       struct record *out, struct stat *st, struct err *e)
+{
+    struct err why = {0};
+    struct stat named;
+
+    if (lstat(file, &named) == 0 && S_ISLNK(named.st_mode) && place != VOUCHER_PRIVATE)
+        return err_set(e, ERR_REFUSED, "the record is a symbolic link");
+    if (record_read_stat(file, place == VOUCHER_PRIVATE, out, st, &why) != 0)
+        return err_set(e, why.code, "%s", why.msg);
+    if (strcmp(out->hash, hash) != 0)
+        return err_set(e, ERR_NOT_FOUND, "another hash's record");
+    if (place == VOUCHER_LED_AWAY)
+        return err_set(e, ERR_REFUSED,
+                       "a symbolic link of another user is on the way to the record");
+    return 0;
+}
+
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
 {
     struct buf file = {0}, beside = {0};
+    enum voucher_place place = VOUCHER_PRIVATE;
     struct record r = {0};
     struct paths p = {0};
-    struct err why = {0};
-    struct stat st;
+    struct stat st, st_paths = {0};
     int status = -1;
 
     store_put_link_path(s, hash, &file);
@@ -115,13 +151,13 @@ int link_read(const struct store *s, const char *hash, struct link **out, struct
     buf_cstr(&beside);
     if (buf_check(&file, e) != 0 || buf_check(&beside, e) != 0)
         goto out;
-    if (record_read_stat(buf_cstr(&file), true, &r, &st, &why) != 0) {
-        err_set(e, why.code, "%s", why.msg);
-    } else if (strcmp(r.hash, hash) != 0) {
-        err_set(e, ERR_NOT_FOUND, "another hash's record");
-    } else {
-        read_paths_of(&r, buf_cstr(&beside), &p, &st);
-        *out = make_link(&r, &p);
+    if (s->vouchers != NULL && access(buf_cstr(&file), F_OK) == 0)
+        place = voucher_place(s, buf_cstr(&file));
+    status = read_record(buf_cstr(&file), hash, place, &r, &st, e);
+    if (status == 0) {
+        read_paths_of(&r, buf_cstr(&beside), &p, &st_paths);
+        const struct writers writers = {st.st_uid, st_paths.st_uid};
+        *out = make_link(s, &r, &p, &writers, place != VOUCHER_PRIVATE);
         status = *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
     }
 out:
@@ -132,13 +168,27 @@ out:
     return status;
 }
 
+bool link_counts(const struct link *link, const struct link_path *path, int fd,
+                 const struct stat *file, struct err *why)
+{
+    if (!link->is_asked)
+        return true;
+    if (file != NULL)
+        return voucher_counts(link->store, path->writer, fd, file, why);
+    if (voucher_is_own(link->store->vouchers, path->writer))
+        return true;
+    err_set(why, ERR_REFUSED, "user %lu wrote that this file is shared, and it cannot be looked at",
+            (unsigned long)path->writer);
+    return false;
+}
+
 bool link_is_other(const struct link_path *path, int fd, const struct stat *st)
 {
     struct buf resolved = {0};
     bool is_other = false;
 
-    if (path->resolved == NULL)
-        return false;
+    if (path->resolved == NULL || path->is_doubtful)
+        return path->is_doubtful;
     file_id_put_resolved(fd, &resolved);
     is_other = path->inode != (uint64_t)st->st_ino || path->owner != (uint32_t)st->st_uid ||
                strcmp(buf_cstr(&resolved), path->resolved) != 0;

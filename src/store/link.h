@@ -19,21 +19,30 @@ struct link_path {
     char *resolved; /* NULL: which file it was is not known */
     uint64_t inode;
     uint32_t owner;
-    bool is_given_up; /* it was tried: see store_next_target */
+    uid_t writer;        /* of the file that names it */
+    bool is_doubtful;    /* somebody else wrote which file it was */
+    bool is_given_up;    /* it was tried: see store_next_target */
 };
 
 struct link {
-    struct link_path *paths; /* the record's, then the others, the newest first */
+    const struct store *store; /* borrowed */
+    bool is_asked;             /* whether each writer's word counts is to be asked */
+    struct link_path *paths;   /* the record's, then the others, the newest first */
     size_t count;
 };
 
-/* ERR_NOT_FOUND when there is no link (or a record that somebody is writing), else what keeps it
- * from being read. What is beside the record counts only if it names the record's path. Caller
- * frees with link_free. */
+/* ERR_NOT_FOUND when there is no link (or a record that somebody is writing), ERR_REFUSED when it
+ * does not count, whatever it says, else what keeps it from being read. What is beside the record
+ * counts only if it names the record's path. Caller frees with link_free. */
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e);
 
 /* NULL-safe. */
 void link_free(struct link *link);
+
+/* Whether the word of whoever wrote of this path counts for the open file; `file` NULL: there is
+ * none. The err says why not, for the host's log. */
+bool link_counts(const struct link *link, const struct link_path *path, int fd,
+                 const struct stat *file, struct err *why);
 
 /* Whether the open file is not the one that was linked: false where that is not known. */
 bool link_is_other(const struct link_path *path, int fd, const struct stat *st);

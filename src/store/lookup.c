@@ -45,6 +45,41 @@ static void take_stat(struct store_entry *entry, const struct stat *st)
     entry->state = access(entry->path, R_OK) == 0 ? STORE_OK : STORE_UNREADABLE;
 }
 
+/* Makes it absent, for this reason: "PATH: REASON". */
+static void refuse(struct store_entry *entry, const struct err *why)
+{
+    struct buf text = {0};
+
+    buf_printf(&text, "%s: %s", entry->path, why->msg);
+    free(entry->path);
+    free(entry->refusal);
+    *entry = (struct store_entry){.kind = entry->kind,
+                                  .state = STORE_ABSENT,
+                                  .link = entry->link,
+                                  .refusal = buf_take(&text)};
+    if (entry->refusal == NULL)
+        entry->refusal = strdup("it does not count");
+}
+
+/* A copy may be another user's way to name a file of somebody else: by a hard link to it, or by a
+ * symbolic link on its way. */
+static bool copy_counts(const struct store *s, const char *path, int fd, const struct stat *st,
+                        struct err *why)
+{
+    enum voucher_place place = s->vouchers == NULL ? VOUCHER_PRIVATE : voucher_place(s, path);
+
+    if (place == VOUCHER_PRIVATE)
+        return true;
+    if (place == VOUCHER_LED_AWAY)
+        return err_set(why, ERR_REFUSED, "a symbolic link of another user is on the way") == 0;
+    if (st->st_nlink < 2 || voucher_is_open(s, fd, st))
+        return true;
+    return err_set(why, ERR_REFUSED,
+                   "the stored copy is a file that has other names too, and only user %lu may read "
+                   "it: another user may have linked it here",
+                   (unsigned long)st->st_uid) == 0;
+}
+
 /* STORE_ABSENT when there is no copy. One that is a symbolic link is none. */
 static int look_up_copy(const struct store *s, const char *hash, struct store_entry *out,
                         struct err *e)
@@ -52,6 +87,7 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     struct store_entry entry = {.kind = STORE_COPY};
     char quoted[QUOTE_SIZE];
     struct buf path = {0};
+    struct err why = {0};
     struct stat st;
 
     store_put_copy_path(s, hash, &path);
@@ -67,10 +103,16 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     }
     if (fd < 0)
         entry.state = STORE_MISSING;
-    else
+    else if (copy_counts(s, entry.path, fd, &st, &why))
         take_stat(&entry, &st);
+    else
+        refuse(&entry, &why);
     if (fd >= 0)
         close(fd);
+    if (entry.state == STORE_ABSENT) {
+        *out = entry;
+        return 0;
+    }
     if (entry.state == STORE_OK && entry.size == 0 && strcmp(hash, empty_hash) != 0)
         entry.state = STORE_DAMAGED;
     if (entry.state == STORE_MISSING) {
@@ -82,18 +124,23 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
 }
 
 /* What is at a remembered path now: entry->path is set. */
-static void look_at_path(const struct link_path *path, struct store_entry *entry)
+static void look_at_path(const struct link *link, const struct link_path *path,
+                         struct store_entry *entry)
 {
+    struct err why = {0};
     struct stat st;
     int fd = open_to_look(entry->path, 0, &st);
 
     entry->size = path->size;
     entry->is_other_file = false;
-    if (fd < 0) {
+    if (fd < 0)
         entry->state = means_missing(errno) ? STORE_MISSING : STORE_UNREADABLE;
+    else
+        take_stat(entry, &st);
+    if (!link_counts(link, path, fd, fd < 0 || !S_ISREG(st.st_mode) ? NULL : &st, &why))
+        refuse(entry, &why);
+    if (fd < 0)
         return;
-    }
-    take_stat(entry, &st);
     if (entry->state == STORE_OK && entry->size != path->size)
         entry->state = STORE_STALE;
     else if (entry->state == STORE_OK && entry->mtime != path->mtime)
@@ -103,12 +150,16 @@ static void look_at_path(const struct link_path *path, struct store_entry *entry
     close(fd);
 }
 
+enum { UNUSABLE = 3, REFUSED = 4 };
+
 /* Of two paths of a link, the one with the lower rank is read. */
 static int rank_of(const struct store_entry *entry)
 {
     if (entry->state == STORE_OK)
         return entry->is_other_file ? 1 : 0;
-    return entry->state == STORE_TOUCHED ? 2 : 3;
+    if (entry->state == STORE_ABSENT)
+        return REFUSED;
+    return entry->state == STORE_TOUCHED ? 2 : UNUSABLE;
 }
 
 /* Puts the better of both into *best; the other's path is freed. */
@@ -116,26 +167,26 @@ static void keep_better(struct store_entry *best, struct store_entry *other)
 {
     struct store_entry kept = *best;
 
-    if (kept.path == NULL || rank_of(other) < rank_of(&kept)) {
+    if (rank_of(other) < rank_of(&kept) || (kept.path == NULL && kept.refusal == NULL)) {
         *best = *other;
         *other = kept;
     }
-    free(other->path);
-    *other = (struct store_entry){0};
+    store_entry_deinit(other);
 }
 
-/* The best of the paths that were not given up; NULL path: there is none (or no memory). */
+/* The best of the paths that were not given up; absent: there is none, or none that counts. */
 static struct store_entry look_at_all(const struct link *link)
 {
-    struct store_entry best = {0};
+    struct store_entry best = {.kind = STORE_LINK, .state = STORE_ABSENT};
 
     for (size_t i = 0; i < link->count; i++) {
         if (link->paths[i].is_given_up)
             continue;
         struct store_entry entry = {.kind = STORE_LINK, .path = strdup(link->paths[i].path)};
         if (entry.path == NULL)
-            continue;
-        look_at_path(&link->paths[i], &entry);
+            entry.state = STORE_UNREADABLE;
+        else
+            look_at_path(link, &link->paths[i], &entry);
         keep_better(&best, &entry);
         if (rank_of(&best) == 0)
             break;
@@ -147,6 +198,10 @@ static struct store_entry look_at_all(const struct link *link)
 static void take_found(struct store_entry *entry, struct store_entry *found)
 {
     free(entry->path);
+    if (found->refusal == NULL)
+        found->refusal = entry->refusal;
+    else
+        free(entry->refusal);
     found->link = entry->link;
     *entry = *found;
 }
@@ -156,10 +211,7 @@ void store_check_target(struct store_entry *entry)
     if (entry->state != STORE_UNCHECKED)
         return;
     struct store_entry found = look_at_all(entry->link);
-    if (found.path == NULL)
-        entry->state = STORE_UNREADABLE;
-    else
-        take_found(entry, &found);
+    take_found(entry, &found);
 }
 
 bool store_next_target(struct store_entry *entry)
@@ -172,8 +224,8 @@ bool store_next_target(struct store_entry *entry)
         if (strcmp(link->paths[i].path, entry->path) == 0)
             link->paths[i].is_given_up = true;
     struct store_entry found = look_at_all(link);
-    if (found.path == NULL || rank_of(&found) == 3) {
-        free(found.path);
+    if (rank_of(&found) >= UNUSABLE) {
+        store_entry_deinit(&found);
         return false;
     }
     take_found(entry, &found);
@@ -203,6 +255,8 @@ int store_check_open(const struct store_entry *entry, int fd, const struct stat 
 
     if (entry->kind == STORE_COPY && !is_at(entry->path, st))
         return err_set(e, ERR_CHANGED, "the stored copy was replaced");
+    if (path != NULL && !link_counts(entry->link, path, fd, st, e))
+        return -1;
     *must_prove = path != NULL && (fs_mtime(st) != path->mtime || link_is_other(path, fd, st));
     return 0;
 }
@@ -215,7 +269,9 @@ static int look_up_link(const struct store *s, const char *hash, struct store_en
     struct err cause = {0};
 
     if (link_read(s, hash, &entry.link, &cause) != 0) {
-        if (cause.code != ERR_NOT_FOUND)
+        if (cause.code == ERR_REFUSED)
+            entry.refusal = strdup(cause.msg);
+        else if (cause.code != ERR_NOT_FOUND)
             entry.state = STORE_UNREADABLE;
     } else {
         const struct link_path *named = &entry.link->paths[0];
@@ -248,6 +304,10 @@ int store_lookup_record(const struct store *s, const char *hash, struct store_en
         return -1;
     }
     bool is_link = copy.state == STORE_ABSENT || link.state != STORE_ABSENT;
+    if (is_link && link.refusal == NULL) {
+        link.refusal = copy.refusal;
+        copy.refusal = NULL;
+    }
     *out = is_link ? link : copy;
     store_entry_deinit(is_link ? &copy : &link);
     return 0;
@@ -289,7 +349,7 @@ int store_lookup_paths(const struct store *s, const char *hash, struct store_ent
         entries[i] = (struct store_entry){.kind = STORE_LINK, .state = STORE_UNREADABLE,
                                           .path = strdup(whole.link->paths[i].path)};
         if (entries[i].path != NULL)
-            look_at_path(&whole.link->paths[i], &entries[i]);
+            look_at_path(whole.link, &whole.link->paths[i], &entries[i]);
     }
     if (entries != NULL && whole.link == NULL)
         entries[0] = (struct store_entry){.kind = STORE_LINK, .state = STORE_UNREADABLE};

@@ -226,5 +226,6 @@ void store_entry_deinit(struct store_entry *entry)
 {
     free(entry->path);
     link_free(entry->link);
+    free(entry->refusal);
     *entry = (struct store_entry){0};
 }

@@ -14,12 +14,16 @@
 #include "base/str.h"
 #include "proto/kachery_uri.h"
 #include "store/file_id.h"
+#include "store/voucher.h"
 
 enum { STORE_MAX_RECORD_BYTES = 65536 };
 
 struct store {
     char *dir;      /* absolute */
     char *key_dir;  /* where private.pem is: differs with KACHERY_CLOUD_USE_SANDBOX=1 */
+    /* Whose records count when files leave the host; borrowed. NULL: they are for the local user,
+     * whom the kernel keeps from what is not his, and nothing is asked. */
+    const struct vouchers *vouchers;
 };
 
 /* Finds the directory from the environment; does not create it. ERR_FAILED when neither
@@ -65,6 +69,7 @@ struct store_entry {
      * resolved path): it is hashed before a byte of it leaves the host. */
     bool is_other_file;
     struct link *link; /* of a link: all paths that are remembered; owned */
+    char *refusal;     /* STORE_ABSENT: there is something that does not count, and why; owned */
 };
 
 void store_entry_deinit(struct store_entry *entry);

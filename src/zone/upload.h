@@ -45,8 +45,8 @@ struct upload_result {
 
 /*
  * ERR_CHANGED: the file is not (any more) what was linked; ERR_REFUSED: the zone said no, with its
- * reason; ERR_NETWORK; ERR_FAILED (unreadable, cancelled). Messages are fit for a remote person: no
- * path.
+ * reason; ERR_NETWORK; ERR_FAILED (unreadable, cancelled). Messages are for the user of this host:
+ * they may tell what the file is now.
  */
 int upload_file(struct gateway *g, const struct upload_options *options,
                 struct upload_result *result, struct err *e);

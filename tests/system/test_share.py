@@ -173,6 +173,35 @@ def test_a_byte_flipped_before_the_upload_is_never_published(desk):
     assert desk.zone.objects == {}
 
 
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize("change", ["same size", "longer", "touched"])
+def test_what_a_file_is_now_is_for_the_log_alone(desk, verb, size, change):
+    """Its hash would tell what was never shared: a short content is guessed at once."""
+    before, now = b"a" * size, b"b" * (size + (10000001 if change == "longer" else 0))
+    path = written(desk.folder, "file", before)
+    run(verb, str(path), env=desk.env, check=0)
+    if verb == "store-local":
+        path = harness.object_path(desk.env["KACHERY_CLOUD_DIR"], sha1(before))
+    stat = path.stat()
+    path.write_bytes(now)
+    if change != "touched":
+        os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+    desk.share()
+    message = json.dumps(desk.proxy.ask(f"sha1://{sha1(before)}").message())
+    assert "ask its owner to" in message and sha1(now) not in message and str(path) not in message and str(desk.folder) not in message
+    if change == "same size":
+        assert sha1(now) in desk.daemon.wait_line("upload failed")
+
+
+def test_what_stands_in_the_hosts_network_is_for_the_log_alone(desk):
+    _, uri = desk.link("file", DATA)
+    desk.share(http_proxy="http://inner-proxy.invalid:3128", KACHERY_GATEWAY_URL="http://gateway.example")
+    error = desk.proxy.status(uri)["error"]
+    assert "inner-proxy" not in error and "look at the log" in error
+    assert "inner-proxy" in desk.daemon.wait_line("upload failed")
+
+
 def test_linking_again_helps_though_size_and_time_are_the_old_ones(desk):
     """As the requester is told to ask for; the hash cache would answer with the old hash."""
     path, before = desk.link("large", DATA * 2)  # large enough for the cache

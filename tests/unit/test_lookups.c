@@ -89,11 +89,12 @@ static void on_found(void *owner, uint64_t id, int64_t size)
     b->count++;
 }
 
-static void on_absent(void *owner, uint64_t id)
+static void on_absent(void *owner, uint64_t id, const char *hash, const char *note)
 {
     struct bench *b = owner;
 
-    buf_printf(&b->heard, "%d:absent ", (int)id);
+    (void)hash;
+    buf_printf(&b->heard, note == NULL ? "%d:absent " : "%d:absent(%s) ", (int)id, note);
     b->count++;
 }
 

@@ -1,0 +1,205 @@
+#include "store/voucher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "store/file_id.h"
+#include "store/store.h"
+
+/* POSIX ACLs as the kernel hands them out (linux/posix_acl_xattr.h), little endian. */
+enum { ACL_HEAD = 4, ACL_ENTRY = 8, ACL_GROUP = 0x04, ACL_MASK = 0x10, ACL_MAX_BYTES = 4096 };
+
+static bool is_ours(uid_t owner)
+{
+    return owner == geteuid() || owner == 0;
+}
+
+static bool is_written_by_others(const struct stat *directory)
+{
+    return (directory->st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+           (geteuid() == 0 && directory->st_uid != 0);
+}
+
+/* The next component of a path below the store's root, or false at the last, the file's name. */
+static bool next_directory(const char **path, char name[NAME_MAX + 1])
+{
+    const char *start = *path + strspn(*path, "/");
+    size_t len = strcspn(start, "/");
+
+    *path = start + len;
+    if (**path == '\0' || len > NAME_MAX)
+        return false;
+    memcpy(name, start, len);
+    name[len] = '\0';
+    return true;
+}
+
+/* Goes on from an open directory of the store into one below it. -1 when there is none. */
+static int enter(int dir, const char *name, const struct stat *root, struct stat *st,
+                 enum voucher_place *place)
+{
+    int fd;
+
+    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) != 0)
+        return -1;
+    if (S_ISLNK(st->st_mode) && !is_ours(st->st_uid) && st->st_uid != root->st_uid)
+        *place = VOUCHER_LED_AWAY;
+    fd = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, st) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+enum voucher_place voucher_place(const struct store *s, const char *file)
+{
+    enum voucher_place place = VOUCHER_PRIVATE;
+    const char *below = file + strlen(s->dir);
+    char name[NAME_MAX + 1];
+    struct stat root, st;
+    int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0 || fstat(dir, &root) != 0) {
+        if (dir >= 0)
+            close(dir);
+        return VOUCHER_SHARED;
+    }
+    st = root;
+    for (;;) {
+        if (place == VOUCHER_PRIVATE && is_written_by_others(&st))
+            place = VOUCHER_SHARED;
+        if (!next_directory(&below, name))
+            break;
+        int next = enter(dir, name, &root, &st, &place);
+        close(dir);
+        dir = next;
+        if (dir < 0)
+            return place == VOUCHER_PRIVATE ? VOUCHER_SHARED : place;
+    }
+    close(dir);
+    return place;
+}
+
+bool voucher_is_own(const struct vouchers *t, uid_t writer)
+{
+    for (size_t i = 0; t != NULL && i < t->count; i++)
+        if (t->owners[i] == (uint32_t)writer)
+            return true;
+    return is_ours(writer);
+}
+
+static unsigned number_at(const unsigned char *p)
+{
+    return p[0] | (unsigned)p[1] << 8;
+}
+
+/* What the owning group may do. With an ACL the mode's group bits are those of its mask. */
+static mode_t group_bits(int fd, const struct stat *st)
+{
+    char name[sizeof "/proc/self/fd/" + 10];
+    unsigned char acl[ACL_MAX_BYTES];
+    mode_t bits = (st->st_mode >> 3) & 07, mask = 07;
+
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    ssize_t n = getxattr(name, "system.posix_acl_access", acl, sizeof acl);
+    if (n < 0 && errno == ERANGE)
+        return 0;
+    for (ssize_t at = ACL_HEAD; at + ACL_ENTRY <= n; at += ACL_ENTRY) {
+        unsigned tag = number_at(acl + at), allowed = number_at(acl + at + 2);
+        if (tag == ACL_GROUP)
+            bits = allowed & 07;
+        else if (tag == ACL_MASK)
+            mask = allowed & 07;
+    }
+    return bits & mask;
+}
+
+/* For whom a file is asked about: everybody, or the members of a group. */
+struct audience {
+    bool is_group;
+    gid_t group;
+};
+
+static bool may(const struct audience *a, int fd, const struct stat *st, mode_t bit)
+{
+    if (a->is_group && st->st_gid == a->group)
+        return (group_bits(fd, st) & bit) != 0;
+    return (st->st_mode & bit) != 0;
+}
+
+/* Whether the audience gets to an open file by its resolved path, on which nothing moves. */
+static bool can_reach(const struct audience *a, int file, const struct stat *st)
+{
+    struct buf resolved = {0};
+    char name[NAME_MAX + 1];
+    struct stat at;
+    bool is_open = true;
+
+    file_id_put_resolved(file, &resolved);
+    const char *rest = buf_cstr(&resolved);
+    int dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (dir >= 0 && is_open) {
+        is_open = fstat(dir, &at) == 0 && may(a, dir, &at, S_IXOTH);
+        if (!is_open || !next_directory(&rest, name))
+            break;
+        int next = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        close(dir);
+        dir = next;
+    }
+    const char *last = strrchr(buf_cstr(&resolved), '/');
+    is_open = is_open && dir >= 0 && last != NULL &&
+              fstatat(dir, last + 1, &at, AT_SYMLINK_NOFOLLOW) == 0 && at.st_dev == st->st_dev &&
+              at.st_ino == st->st_ino;
+    if (dir >= 0)
+        close(dir);
+    buf_free(&resolved);
+    return is_open;
+}
+
+static bool group_of(const struct store *s, struct audience *out)
+{
+    struct stat st;
+
+    if (stat(s->dir, &st) != 0)
+        return false;
+    *out = (struct audience){true, st.st_gid};
+    return true;
+}
+
+bool voucher_is_open(const struct store *s, int fd, const struct stat *file)
+{
+    const struct audience all = {0};
+    struct audience group;
+
+    return may(&all, fd, file, S_IROTH) ||
+           (group_of(s, &group) && file->st_gid == group.group && may(&group, fd, file, S_IROTH));
+}
+
+static bool can_read(const struct audience *a, int fd, const struct stat *file)
+{
+    return (!a->is_group || file->st_gid == a->group) && may(a, fd, file, S_IROTH) &&
+           can_reach(a, fd, file);
+}
+
+bool voucher_counts(const struct store *s, uid_t writer, int fd, const struct stat *file,
+                  struct err *why)
+{
+    const struct audience all = {0};
+    struct audience group;
+
+    if (voucher_is_own(s->vouchers, writer) || writer == file->st_uid || can_read(&all, fd, file) ||
+        (group_of(s, &group) && can_read(&group, fd, file)))
+        return true;
+    err_set(why, ERR_REFUSED,
+            "user %lu wrote that this file is shared, it belongs to user %lu, and neither "
+            "everybody nor the store's group may read it: if that user's word is to count, name "
+            "the user under recordsOf in the config",
+            (unsigned long)writer, (unsigned long)file->st_uid);
+    return false;
+}

@@ -44,23 +44,53 @@ static bool is_ours(int fd)
     return try_lock(fd) != LOCK_OF_ANOTHER && fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
+/* 1: made and ours; 0: taken (or taken away at once); -1: not possible. */
+static int create_named(struct bucket_file *file, const struct site *site, const char *name,
+                        struct err *e)
+{
+    buf_clear(&file->temporary);
+    buf_printf(&file->temporary, "%s/%s/%s", site->dir, UPLOADS, name);
+    file->fd = open(buf_cstr(&file->temporary), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd < 0)
+        return errno == EEXIST ? 0 : fail(e, errno, "cannot make a file for the upload");
+    if (is_ours(file->fd))
+        return 1;
+    close(file->fd);
+    unlink(buf_cstr(&file->temporary));
+    return 0;
+}
+
 static int create(struct bucket_file *file, const struct site *site, struct err *e)
 {
     char name[NAME_DIGITS + 1];
+    int made = 0;
 
-    for (int i = 0; i < ATTEMPTS; i++) {
+    for (int i = 0; i < ATTEMPTS && made == 0; i++) {
         random_hex(name, NAME_DIGITS);
-        buf_clear(&file->temporary);
-        buf_printf(&file->temporary, "%s/%s/%s", site->dir, UPLOADS, name);
-        file->fd = open(buf_cstr(&file->temporary), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file->fd < 0)
-            return fail(e, errno, "cannot make a file for the upload");
-        if (is_ours(file->fd))
-            return 0;
-        close(file->fd);
-        unlink(buf_cstr(&file->temporary));
+        made = create_named(file, site, name, e);
     }
-    return err_set(e, ERR_FAILED, "cannot lock a file for the upload");
+    if (made == 0)
+        return err_set(e, ERR_FAILED, "cannot lock a file for the upload");
+    return made > 0 ? 0 : -1;
+}
+
+/* The places of a name are numbered. */
+static int create_shared(struct bucket_file *file, const struct site *site, const char *name,
+                         struct err *e)
+{
+    struct buf numbered = {0};
+    int made = 0;
+
+    for (int i = 0; i < BUCKET_FILE_MAX_SHARED && made == 0; i++) {
+        buf_clear(&numbered);
+        buf_printf(&numbered, "%s.%d", name, i);
+        made = create_named(file, site, buf_cstr(&numbered), e);
+    }
+    buf_free(&numbered);
+    if (made == 0)
+        return err_set(e, ERR_TAKEN, "it is being uploaded %d times at once already",
+                       BUCKET_FILE_MAX_SHARED);
+    return made > 0 ? 0 : -1;
 }
 
 /* Refuses before the first byte what cannot fit; what fills the disk meanwhile fails later. A file
@@ -75,11 +105,19 @@ static int check_room(int fd, int64_t size, struct err *e)
     return 0;
 }
 
-int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size, struct err *e)
+void bucket_file_open_dry(struct bucket_file *file, int64_t size)
+{
+    *file = (struct bucket_file){.fd = -1, .is_dry = true, .size = size};
+    sha1_init(&file->sha1);
+}
+
+/* `name` is NULL for one of its own. */
+static int open_file(struct bucket_file *file, const struct site *site, const char *name,
+                     int64_t size, struct err *e)
 {
     *file = (struct bucket_file){.fd = -1, .size = size};
     sha1_init(&file->sha1);
-    if (create(file, site, e) != 0) {
+    if ((name == NULL ? create(file, site, e) : create_shared(file, site, name, e)) != 0) {
         buf_free(&file->temporary);
         return -1;
     }
@@ -87,6 +125,17 @@ int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t 
         return 0;
     bucket_file_discard(file);
     return -1;
+}
+
+int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size, struct err *e)
+{
+    return open_file(file, site, NULL, size, e);
+}
+
+int bucket_file_open_shared(struct bucket_file *file, const struct site *site, const char *name,
+                            int64_t size, struct err *e)
+{
+    return open_file(file, site, name, size, e);
 }
 
 static int write_all(int fd, struct str data, struct err *e)
@@ -107,11 +156,11 @@ int bucket_file_write(struct bucket_file *file, struct str data, struct err *e)
     if ((int64_t)data.len > file->size - file->written)
         return err_set(e, ERR_PROTOCOL, "more than the %lld bytes that were announced",
                        (long long)file->size);
-    if (write_all(file->fd, data, e) != 0)
+    if (!file->is_dry && write_all(file->fd, data, e) != 0)
         return -1;
     sha1_update(&file->sha1, data.p, data.len);
     file->written += (int64_t)data.len;
-    if (file->written - file->flushed >= BUCKET_FILE_WRITEBACK_BYTES) {
+    if (!file->is_dry && file->written - file->flushed >= BUCKET_FILE_WRITEBACK_BYTES) {
         /* So that the fsync at the end has little left to do. */
         sync_file_range(file->fd, file->flushed, file->written - file->flushed,
                         SYNC_FILE_RANGE_WRITE);
@@ -180,8 +229,12 @@ static int check(struct bucket_file *file, struct str hash, struct err *e)
 
 int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e)
 {
-    size_t existing = find_existing(path);
+    size_t existing;
     int result = -1;
+
+    if (file->is_dry)
+        return check(file, hash, e);
+    existing = find_existing(path);
 
     /* The folders come before the first fsync, so that one transaction of the file system holds
      * them all: the fsyncs of their parents then find nothing left to write. */

@@ -6,6 +6,7 @@
 #ifndef SERVER_BUCKET_FILE_H
 #define SERVER_BUCKET_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -15,13 +16,15 @@
 #include "server/site.h"
 
 enum {
+    BUCKET_FILE_MAX_SHARED = 8, /* uploads at once under one name: a client's of one object */
     BUCKET_FILE_WRITEBACK_BYTES = 8 << 20, /* the kernel is told to start writing so many */
     BUCKET_FILE_LEFT_OVER_S = 24 * 3600    /* without locks: unwritten for so long, nobody's */
 };
 
-/* All zeros, then bucket_file_open. */
+/* All zeros, then bucket_file_open or bucket_file_open_dry. */
 struct bucket_file {
     int fd;
+    bool is_dry;
     struct buf temporary; /* path */
     int64_t size;         /* as promised */
     int64_t written, flushed;
@@ -32,6 +35,15 @@ struct bucket_file {
 /* Codes: ERR_TOO_LARGE no room on the disk, ERR_FAILED anything else of ours. */
 int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size,
                      struct err *e);
+
+/* The same for one of a few at once: ERR_TAKEN when there are BUCKET_FILE_MAX_SHARED of that name,
+ * in all processes, already. */
+int bucket_file_open_shared(struct bucket_file *file, const struct site *site, const char *name,
+                            int64_t size, struct err *e);
+
+/* For bytes that are there already: they are hashed and written nowhere, and bucket_file_publish
+ * only says whether they are right. */
+void bucket_file_open_dry(struct bucket_file *file, int64_t size);
 
 /* ERR_PROTOCOL beyond the promised size; else as above. */
 int bucket_file_write(struct bucket_file *file, struct str data, struct err *e);

@@ -1,5 +1,6 @@
 /* PUT of an object: streamed to the disk while it is hashed, visible when it is right. */
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "server/bucket.h"
@@ -29,6 +30,7 @@ static void answer_failure(struct http_conn *conn, const char *hash, const struc
     case ERR_TOO_LARGE: bucket_answer_error(conn, 507, "InsufficientStorage", e->msg); break;
     case ERR_PROTOCOL: bucket_answer_error(conn, 400, "IncompleteBody", e->msg); break;
     case ERR_CHANGED: bucket_answer_error(conn, 400, "BadDigest", e->msg); break;
+    case ERR_TAKEN: bucket_answer_error(conn, 503, "SlowDown", e->msg); break;
     default: bucket_answer_error(conn, 500, "InternalError", e->msg);
     }
 }
@@ -44,6 +46,31 @@ static void on_data(void *ctx, struct http_conn *conn, struct str data)
     release(upload);
 }
 
+/* Whether the object is there, whole and right. */
+static bool is_there(struct upload *upload)
+{
+    struct stat st;
+
+    return lstat(buf_cstr(&upload->path), &st) == 0 && S_ISREG(st.st_mode) &&
+           (int64_t)st.st_size == upload->file.size &&
+           checked_get(upload->site, buf_str(&upload->key), &st, NULL) == CHECKED_GOOD;
+}
+
+/* What was there while its bytes came may be gone by now. */
+static int publish(struct upload *upload, struct err *e)
+{
+    bool is_dry = upload->file.is_dry;
+
+    if (bucket_file_publish(&upload->file, buf_cstr(&upload->path), str_of(upload->hash), e) != 0)
+        return -1;
+    if (is_dry)
+        return is_there(upload) ? 0 : err_set(e, ERR_TAKEN, "the object went meanwhile: once more");
+    checked_put(upload->site, buf_str(&upload->key), &upload->file.published, CHECKED_GOOD);
+    log_line(LOG_INFO, "object stored sha1=%s bytes=%lld", upload->hash,
+             (long long)upload->file.size);
+    return 0;
+}
+
 static void on_end(void *ctx, struct http_conn *conn)
 {
     struct upload *upload = ctx;
@@ -51,13 +78,9 @@ static void on_end(void *ctx, struct http_conn *conn)
     struct buf value = {0};
     struct err e = {0};
 
-    if (bucket_file_publish(&upload->file, buf_cstr(&upload->path), str_of(upload->hash), &e) !=
-        0) {
+    if (publish(upload, &e) != 0) {
         answer_failure(conn, upload->hash, &e);
     } else {
-        checked_put(upload->site, buf_str(&upload->key), &upload->file.published, CHECKED_GOOD);
-        log_line(LOG_INFO, "object stored sha1=%s bytes=%lld", upload->hash,
-                 (long long)upload->file.size);
         buf_printf(&value, "\"%s\"", upload->hash);
         etag.value = buf_str(&value);
         http_conn_answer(conn,
@@ -74,6 +97,23 @@ static void on_gone(void *ctx)
     log_line(LOG_INFO, "upload cut sha1=%s bytes=%lld of=%lld", upload->hash,
              (long long)upload->file.written, (long long)upload->file.size);
     release(upload);
+}
+
+/* A place of the client's for this object; none for bytes that are there already. */
+static int open_file(struct upload *upload, const struct signed_url *url, struct err *e)
+{
+    char id[SHA1_HEX + 1];
+    struct buf name = {0};
+
+    upload->file.size = url->size;
+    if (is_there(upload)) {
+        bucket_file_open_dry(&upload->file, url->size);
+        return 0;
+    }
+    buf_printf(&name, "%.*s\n%.*s", STR_ARG(url->object_key), STR_ARG(url->client));
+    checked_id(buf_str(&name), id);
+    buf_free(&name);
+    return bucket_file_open_shared(&upload->file, upload->site, id, url->size, e);
 }
 
 static void start(const struct site *site, struct http_conn *conn, const struct signed_url *url,
@@ -93,7 +133,7 @@ static void start(const struct site *site, struct http_conn *conn, const struct 
     upload->site = site;
     buf_put(&upload->key, url->object_key);
     site_put_object_path(site, url->object_key, &upload->path);
-    if (bucket_file_open(&upload->file, site, url->size, &e) != 0) {
+    if (open_file(upload, url, &e) != 0) {
         answer_failure(conn, upload->hash, &e);
         release(upload);
         return;

@@ -31,6 +31,7 @@ struct job {
 struct lane {
     struct check_queue *queue;
     const char *name; /* of its process */
+    int niceness;
     struct process process;
     struct loop_fd source;
     struct job *running, *first;
@@ -152,7 +153,7 @@ static int start_process(struct lane *lane, struct err *e)
     const struct check_queue_options *options = &lane->queue->options;
     const struct process_options process = {.name = lane->name,
                                             .run = check_worker_run,
-                                            .niceness = CHECK_NICENESS,
+                                            .niceness = lane->niceness,
                                             .ctx = options->site};
 
     if (process_start(&lane->process, &process, e) != 0)
@@ -292,7 +293,10 @@ static void on_time(struct loop_timer *timer)
 
 struct check_queue *check_queue_new(const struct check_queue_options *options, struct err *e)
 {
-    static const char *const names[LANES] = {"check small", "check large"};
+    static const struct {
+        const char *name;
+        int niceness;
+    } lanes[LANES] = {{"check small", CHECK_SMALL_NICENESS}, {"check large", CHECK_LARGE_NICENESS}};
     struct check_queue *queue = calloc(1, sizeof *queue);
 
     if (queue == NULL) {
@@ -302,7 +306,8 @@ struct check_queue *check_queue_new(const struct check_queue_options *options, s
     queue->options = *options;
     queue->timer = (struct loop_timer){.on_time = on_time, .owner = queue};
     for (size_t i = 0; i < LANES; i++)
-        queue->lanes[i] = (struct lane){.queue = queue, .name = names[i]};
+        queue->lanes[i] = (struct lane){
+            .queue = queue, .name = lanes[i].name, .niceness = lanes[i].niceness};
     return queue;
 }
 

@@ -12,9 +12,10 @@
 
 enum {
     CHECK_LARGE_BYTES = 64 << 20, /* from here on nobody waits */
-    CHECK_MAX_QUEUED = 4096,      /* in a lane */
-    CHECK_MAX_PER_CLIENT = 256,   /* of them */
-    CHECK_NICENESS = 10
+    CHECK_MAX_QUEUED = 1024,      /* in a lane */
+    CHECK_MAX_PER_CLIENT = 64,    /* of them */
+    CHECK_SMALL_NICENESS = 5,     /* as the bucket's processes: somebody waits */
+    CHECK_LARGE_NICENESS = 10
 };
 
 struct check_queue;

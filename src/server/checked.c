@@ -69,7 +69,7 @@ static void put_path(const struct site *site, const char *folder, const char *na
 /* Opens the file of the key's records; -1 when there is none. */
 static int open_records(const struct site *site, const char *id, int flags)
 {
-    char name[3] = {id[0], id[1], '\0'};
+    char name[4] = {id[0], id[1], id[2], '\0'};
     struct buf path = {0};
     int fd;
 

@@ -2,9 +2,9 @@
  * What is known of the objects of a folder: which were read and had their hash, and which had not.
  * A file is known as it was (inode, size, mtime); another in its place is not known. All processes
  * that work in the folder share this, and it stays when they end:
- *     <dir>/.hub/checked/<xx>      good ones: 64-byte records by the first byte of an identifier of
- *                                  the object key, one a key; read whole, so it is the kernel that
- *                                  keeps them in memory
+ *     <dir>/.hub/checked/<xxx>     good ones: 64-byte records, one for each object key, in files by
+ *                                  the first digits of checked_id; each look-up reads one of these
+ *                                  files, so it is the kernel that keeps them in memory
  *     <dir>/.hub/damaged/<id>      one small text file for each damaged object
  * A record that is lost costs another reading and nothing else: failures are no errors.
  */

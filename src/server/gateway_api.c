@@ -12,6 +12,9 @@
 
 /* ---- POST /api/gateway ---- */
 
+/* Calls with more than this, which no client needs, do not wait: all that wait are kept. */
+enum { MAX_WAITING_BYTES = 4096 };
+
 /* A call whose answer waits until an object was checked; then it is run again. */
 struct waiting_call {
     struct check_wait wait;
@@ -139,7 +142,8 @@ static void on_call(struct http_conn *conn, const struct http_request *request, 
         buf_puts(&body, "Error: out of memory");
         status = 500;
     } else {
-        status = perform(owner, request->body, buf_str(&call->base_url), call, &body);
+        status = perform(owner, request->body, buf_str(&call->base_url),
+                         request->body.len <= MAX_WAITING_BYTES ? call : NULL, &body);
     }
     if (status == 0) {
         http_conn_wait(conn, on_caller_gone, call);

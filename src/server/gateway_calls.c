@@ -16,6 +16,8 @@
 #include "server/roster.h"
 #include "server/zone_files.h"
 
+enum { CLIENT_DIGITS = 16 }; /* of a client ID, in a signed URL */
+
 /* ---- who asks ---- */
 
 /* The owner of the client that signed, or NULL in *user (caller frees) when nobody did. */
@@ -137,12 +139,16 @@ static void put_key(const struct site_zone *zone, struct str hash, struct buf *k
     site_put_object_key(zone, digits, key);
 }
 
-static void put_url(const struct gateway_context *ctx, const char *member, bool is_put,
-                    struct str key, int64_t size, struct buf *answer)
+/* One to PUT names its client, so that what many use at once is told from what one uses. */
+static void put_url(const struct gateway_context *ctx, const char *member,
+                    const struct gateway_request *r, struct str key, struct buf *answer)
 {
+    bool is_put = r->call == GATEWAY_INITIATE_UPLOAD;
     struct signed_url signed_url = {.is_put = is_put,
                                     .object_key = key,
-                                    .size = is_put ? size : 0,
+                                    .size = is_put ? r->size : 0,
+                                    .client = str_slice(r->from_client_id, 0,
+                                                        is_put ? CLIENT_DIGITS : 0),
                                     .expires_ms = ctx->wall_ms +
                                                   (is_put ? SIGNED_URL_PUT_MS : SIGNED_URL_GET_MS)};
     struct buf url = {0};
@@ -160,8 +166,8 @@ static void open_answer(const struct gateway_request *r, struct buf *answer)
 
 /* ---- calls ---- */
 
-static void put_found(const struct gateway_context *ctx, struct str key, int64_t size,
-                      struct buf *answer)
+static void put_found(const struct gateway_context *ctx, const struct gateway_request *r,
+                      struct str key, int64_t size, struct buf *answer)
 {
     struct buf bucket = {0};
 
@@ -171,7 +177,7 @@ static void put_found(const struct gateway_context *ctx, struct str key, int64_t
     json_put_int(answer, "size", size);
     json_put_str(answer, "bucketUri", buf_str(&bucket));
     json_put_str(answer, "objectKey", key);
-    put_url(ctx, "url", false, key, size, answer);
+    put_url(ctx, "url", r, key, answer);
     json_put_bool(answer, "cacheHit", false);
     buf_free(&bucket);
 }
@@ -200,7 +206,7 @@ static int find_file(const struct gateway_context *ctx, const struct site_zone *
     if (found >= 0) {
         open_answer(r, answer);
         if (found == 1)
-            put_found(ctx, buf_str(&key), (int64_t)st.st_size, answer);
+            put_found(ctx, r, buf_str(&key), (int64_t)st.st_size, answer);
         else
             json_put_bool(answer, "found", false);
         json_close(answer, '}');
@@ -233,7 +239,7 @@ static void put_initiated(const struct gateway_context *ctx, const struct gatewa
     json_put_bool(answer, "alreadyExists", exists);
     if (!exists) {
         json_put_str(answer, "objectKey", key);
-        put_url(ctx, "signedUploadUrl", true, key, r->size, answer);
+        put_url(ctx, "signedUploadUrl", r, key, answer);
     }
     json_close(answer, '}');
 }

@@ -15,6 +15,8 @@ static void sign(const unsigned char key[SIGNED_URL_KEY], const struct signed_ur
 
     buf_printf(&text, "%s\n%.*s\n%lld\n%lld", url->is_put ? "PUT" : "GET", STR_ARG(url->object_key),
                (long long)url->size, (long long)(url->expires_ms / 1000));
+    if (url->client.len > 0)
+        buf_printf(&text, "\n%.*s", STR_ARG(url->client));
     hmac_sha256(secret, buf_str(&text), mac);
     hex_encode(mac, sizeof mac, digits);
     buf_free(&text);
@@ -32,6 +34,8 @@ void signed_url_put(struct buf *out, struct str base, const unsigned char key[SI
     buf_printf(out, "?expires=%lld", (long long)(url->expires_ms / 1000));
     if (url->is_put)
         buf_printf(out, "&size=%lld", (long long)url->size);
+    if (url->client.len > 0)
+        buf_printf(out, "&client=%.*s", STR_ARG(url->client));
     buf_printf(out, "&signature=%s", digits);
 }
 
@@ -66,6 +70,8 @@ enum signed_url_state signed_url_check(struct signed_url *url, struct str path, 
         !url_query_get(query, STR("signature"), &signature) ||
         (is_put && !get_number(query, STR("size"), &found.size)))
         return SIGNED_URL_BAD;
+    if (is_put)
+        url_query_get(query, STR("client"), &found.client);
     found.object_key = buf_str(decoded);
     found.expires_ms = expires_s * 1000;
     sign(key, &found, digits);

@@ -1,7 +1,7 @@
 /*
  * URLs of the hub's own bucket that carry a permission: one method, one object, one size, until a
  * time. HMAC-SHA-256 with a key that only the gateway and bucket processes have.
- *     <base>/bucket/<object key>?expires=<s>[&size=<bytes>]&signature=<hex>
+ *     <base>/bucket/<object key>?expires=<s>[&size=<bytes>][&client=<name>]&signature=<hex>
  */
 #ifndef SERVER_SIGNED_URL_H
 #define SERVER_SIGNED_URL_H
@@ -25,6 +25,7 @@ struct signed_url {
     bool is_put; /* else GET and HEAD */
     struct str object_key;
     int64_t size; /* PUT: of the object */
+    struct str client; /* PUT: who may use it; empty: it does not say */
     int64_t expires_ms;
 };
 
@@ -36,7 +37,7 @@ enum signed_url_state { SIGNED_URL_OK, SIGNED_URL_EXPIRED, SIGNED_URL_BAD };
 
 /*
  * Checks the path and query of a request. On SIGNED_URL_OK *url is filled; its object_key is then
- * in *decoded (appended to; caller frees).
+ * in *decoded (appended to; caller frees), its client in `query`.
  */
 enum signed_url_state signed_url_check(struct signed_url *url, struct str path, struct str query,
                                        bool is_put, const unsigned char key[SIGNED_URL_KEY],

@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -10,9 +11,8 @@ import time
 
 import harness
 import pytest
-from test_bucket import key_of
-from test_gateway import DATA, SIGNATURES, Zone
-from gateway_client import GatewayClient
+from test_bucket import Upload, key_of, sign
+from test_gateway import DATA, Zone
 
 MIB = 1 << 20
 LARGE = 256 * MIB
@@ -130,7 +130,7 @@ def test_what_was_received_was_read(zone):
 
 
 def test_large_ones_are_there_at_once_and_read_meanwhile(zone):
-    size = 1 << 30
+    size = 512 * MIB
     digest, _ = put_zeros(zone, size, "0" * 40)
     began = time.monotonic()
     assert initiate(zone, digest, size) == ALREADY
@@ -169,15 +169,16 @@ def test_a_check_that_hangs_keeps_nobody_for_long(tmp_path, processes):
 
 
 def test_a_killed_checker(zone):
-    digest, _ = put_zeros(zone, 2 << 30, "0" * 40)
-    assert initiate(zone, digest, 2 << 30) == ALREADY
+    size = 512 * MIB
+    digest, _ = put_zeros(zone, size, "0" * 40)
+    assert initiate(zone, digest, size) == ALREADY
 
     def checkers():
         return [p for p in harness.descendants(zone.server.pid) if harness.process_name(p) == "check large"]
     harness.until(checkers, "the check begun")
     os.kill(checkers()[0], signal.SIGKILL)
     zone.server.wait_line("check large process ended")
-    assert initiate(zone, digest, 2 << 30) == ALREADY
+    assert initiate(zone, digest, size) == ALREADY
     zone.server.wait_line("damaged object")
 
 
@@ -370,3 +371,90 @@ def test_root_leaves_what_a_server_of_another_user_can_read(zone):
     assert tool(zone, "verify") == (1, [("damaged", "7", key_of(digest))])
     owners = {p.stat().st_uid for p in (zone.data / ".hub").rglob("*")}
     assert owners == {65534}
+
+
+# ---- what one signed URL may cost ----
+
+def test_a_url_that_is_used_many_times_at_once(zone):
+    """A few of one client take room; the others hear so, and another client is not kept out."""
+    data = os.urandom(3 * MIB)
+    digest = harness.sha1(data)
+    url = zone.client.initiate(digest, len(data))
+    uploads = [Upload(url, len(data)).send(data[:MIB]) for _ in range(8)]
+    harness.until(lambda: len(list((zone.data / ".hub/uploads").iterdir())) == 8, "eight under way")
+    for _ in range(20):
+        late = Upload(url, len(data))
+        status, body = late.answer()
+        assert status == 503 and b"SlowDown" in body
+    assert len(list((zone.data / ".hub/uploads").iterdir())) == 8
+    other = sign(zone, "PUT", key_of(digest), int(time.time()) + 100, len(data))
+    assert harness.http("PUT", other, data)[0] == 200
+    for upload in uploads[1:]:
+        upload.close()
+    harness.until(lambda: len(list((zone.data / ".hub/uploads").iterdir())) == 1, "seven gone")
+    assert uploads[0].send(data[MIB:]).answer()[0] == 200
+    assert harness.object_path(zone.data, digest).read_bytes() == data
+
+
+def test_what_is_there_is_not_written_again(zone):
+    data = os.urandom(MIB)
+    digest = harness.sha1(data)
+    url = zone.client.initiate(digest, len(data))
+    assert harness.http("PUT", url, data)[0] == 200
+    before = harness.object_path(zone.data, digest).stat()
+    upload = Upload(url, len(data)).send(data[:-1])
+    time.sleep(0.2)
+    assert list((zone.data / ".hub/uploads").iterdir()) == []
+    assert upload.send(data[-1:]).answer()[0] == 200
+    status, _, body = harness.http("PUT", url, data[:-1] + bytes([data[-1] ^ 1]))
+    assert status == 400 and b"BadDigest" in body
+    after = harness.object_path(zone.data, digest).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    # It goes while the same bytes come: that is said.
+    upload = Upload(url, len(data)).send(data[:-1])
+    time.sleep(0.2)
+    harness.object_path(zone.data, digest).unlink()
+    assert upload.send(data[-1:]).answer()[0] == 503
+    assert harness.http("PUT", url, data)[0] == 200
+
+
+def test_the_client_of_a_url_is_signed(zone):
+    url = zone.client.initiate(harness.sha1(DATA), len(DATA))
+    assert f"&client={zone.client.client_id[:16]}&" in url
+    for wrong in (url.replace("&client=", "&client=0"), url.replace(f"&client={zone.client.client_id[:16]}", "")):
+        assert harness.http("PUT", wrong, DATA)[0] == 403
+    assert harness.http("PUT", url, DATA)[0] == 200
+
+
+def test_stalled_uploads_keep_nobody_waiting(zone):
+    """Of many objects, each with a file that is not complete."""
+    small = zone.upload()
+    uploads = []
+    for i in range(300):
+        data = b"%06d" % i
+        uploads.append(Upload(zone.client.initiate(harness.sha1(data), 6), 6).send(data[:3]))
+    began = time.monotonic()
+    for _ in range(20):
+        assert is_found(zone, small)
+    assert harness.http("GET", zone.client.find(small))[2] == DATA
+    assert time.monotonic() - began < 5
+    for i, upload in enumerate(uploads):
+        if i % 2:
+            upload.close()
+    for i, upload in enumerate(uploads):
+        if i % 2 == 0:
+            assert upload.send((b"%06d" % i)[3:]).answer()[0] == 200
+    harness.until(lambda: list((zone.data / ".hub/uploads").iterdir()) == [], "nothing left")
+
+
+def test_calls_that_wait_keep_little(zone):
+    """A call as large as it may be does not wait for a check: all that wait are kept in memory."""
+    size = 60 * MIB
+    digest, _ = put_zeros(zone, size, "0" * 40)
+    payload = {"type": "initiateFileUpload", "size": size, "hashAlg": "sha1", "hash": digest, "zone": "default",
+               "timestamp": int(time.time() * 1000)}
+    body = json.dumps(zone.client.signed(payload)).encode()
+    status, _, text = harness.http("POST", zone.server.url + "/api/gateway", body + b" " * (100000 - len(body)),
+                                   {"Content-Type": "application/json"})
+    assert (status, json.loads(text)) == ALREADY
+    assert not initiate(zone, digest, size)[1]["alreadyExists"]

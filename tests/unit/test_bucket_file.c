@@ -138,6 +138,49 @@ static void test_replace(void **state)
     buf_free(&text);
 }
 
+/* A few at once under one name, also of other processes; their places come back. */
+static void test_shared(void **state)
+{
+    struct bucket_file files[BUCKET_FILE_MAX_SHARED], other;
+    struct err e = {0};
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < BUCKET_FILE_MAX_SHARED; i++)
+            assert_int_equal(bucket_file_open_shared(&files[i], &site, "name", 5, &e), 0);
+        assert_int_equal(bucket_file_open_shared(&other, &site, "name", 5, &e), -1);
+        assert_int_equal(e.code, ERR_TAKEN);
+        assert_int_equal(bucket_file_open_shared(&other, &site, "another", 5, &e), 0);
+        bucket_file_discard(&other);
+        bucket_file_discard(&files[3]);
+        assert_int_equal(bucket_file_open_shared(&files[3], &site, "name", 5, &e), 0);
+        for (int i = 0; i < BUCKET_FILE_MAX_SHARED; i++)
+            bucket_file_discard(&files[i]);
+        assert_int_equal(count_unfinished(), 0);
+    }
+}
+
+/* Checked as others are, and written nowhere. */
+static void test_dry(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(publish_cases); i++) {
+        const struct publish_case *c = &publish_cases[i];
+        const char *path = path_of("sha1/dry");
+        struct bucket_file file;
+        struct err e = {0};
+        bucket_file_open_dry(&file, c->size);
+        int result = bucket_file_write(&file, str_of(c->data), &e);
+        unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->write_code);
+        if (result == 0) {
+            result = bucket_file_publish(&file, path, str_of(c->hash), &e);
+            unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->publish_code);
+        }
+        bucket_file_discard(&file);
+        unit_true(c->name, count_unfinished() == 0 && access(path, F_OK) != 0);
+    }
+}
+
 static void test_no_room(void **state)
 {
     struct bucket_file file;
@@ -259,13 +302,13 @@ static void test_keys(void **state)
 static const struct host_case {
     const char *name, *host, *url, *proto;
 } host_cases[] = {
-    {"name", "hub.example:8080", "http://hub.example:8080"},
-    {"v6", "[::1]:80", "http://[::1]:80"},
-    {"none", NULL, "http://listen:1"},
-    {"empty", "", "http://listen:1"},
-    {"path", "evil/x", "http://listen:1"},
-    {"user", "a@b", "http://listen:1"},
-    {"query", "a?b", "http://listen:1"},
+    {"name", "hub.example:8080", "http://hub.example:8080", NULL},
+    {"v6", "[::1]:80", "http://[::1]:80", NULL},
+    {"none", NULL, "http://listen:1", NULL},
+    {"empty", "", "http://listen:1", NULL},
+    {"path", "evil/x", "http://listen:1", NULL},
+    {"user", "a@b", "http://listen:1", NULL},
+    {"query", "a?b", "http://listen:1", NULL},
     {"behind TLS", "hub.example", "https://hub.example", "HTTPS"},
     {"behind a front without", "hub.example", "http://hub.example", "http"},
     {"no scheme", "hub.example", "http://hub.example", "javascript"},
@@ -363,6 +406,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_publish, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_replace, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_locks, set_up, tear_down),

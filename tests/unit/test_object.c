@@ -152,7 +152,7 @@ static void test_records(void **state)
     }
     char id[SHA1_HEX + 1];
     checked_id(STR(KEY), id);
-    snprintf(path, sizeof path, "%s/.hub/checked/%.2s", folder, id);
+    snprintf(path, sizeof path, "%s/.hub/checked/%.3s", folder, id);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_size, 64);
     for (off_t at = 20; at < 56; at++) {

@@ -14,6 +14,7 @@ static struct signed_url make(bool is_put)
     return (struct signed_url){.is_put = is_put,
                                .object_key = STR("a b/sha1/ab/cd/ef/abcdef"),
                                .size = is_put ? 1234 : 0,
+                               .client = is_put ? STR("0123abcd") : STR(""),
                                .expires_ms = (int64_t)NOW_MS * 1000};
 }
 
@@ -44,6 +45,7 @@ static void test_round_trip(void **state)
         assert_int_equal(check(buf_str(&text), is_put, key, url.expires_ms - 1, &found, &decoded),
                          SIGNED_URL_OK);
         unit_equal_str("key", found.object_key, url.object_key);
+        unit_equal_str("client", found.client, url.client);
         assert_true(found.size == url.size && found.expires_ms == url.expires_ms);
         assert_int_equal(check(buf_str(&text), is_put, key, url.expires_ms, &found, &decoded),
                          SIGNED_URL_EXPIRED);

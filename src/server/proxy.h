@@ -16,6 +16,7 @@
 
 enum {
     PROXY_MAX_HELLO_BYTES = 8192,      /* a message of who has not shown the secret yet */
+    PROXY_MAX_SENDS = 4,               /* of one request, each time its daemon was lost before */
     PROXY_MAX_KEPT_URI = 2048,         /* a request with a longer one does not outlive its daemon */
     PROXY_ROUTES = 4
 };

@@ -356,6 +356,7 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
                                       .ping_interval_ms = proxy->options.times.ping_ms,
                                       .dead_after_ms = proxy->options.times.dead_ms,
                                       .max_message_bytes = PROXY_MAX_HELLO_BYTES,
+                                      .all_queued = &proxy->queued,
                                       .on_message = on_message,
                                       .on_pong = on_pong,
                                       .on_closed = on_closed,

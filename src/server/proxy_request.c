@@ -145,6 +145,7 @@ static int send_to_daemon(struct proxy_request *request, struct str uri, struct 
                                                     : MESSAGE_MAX_TIMEOUT_MS,
                                 .request_timeout_ms = left_of(request, request->reply_by_ms)};
 
+    request->sends++;
     buf_clear(&proxy->text);
     message_put_request(&proxy->text, &m);
     if (buf_check(&proxy->text, e) != 0)
@@ -297,6 +298,10 @@ void proxy_request_send_all(struct proxy_resource *resource)
         if (request->uri_len == 0) {
             forget(request);
             http_conn_answer_message(conn, 404, "resource not found: %s", resource->name);
+        } else if (request->sends >= PROXY_MAX_SENDS) {
+            forget(request);
+            http_conn_answer_message(conn, 503, "resource %s was lost %d times before it answered",
+                                     resource->name, PROXY_MAX_SENDS);
         } else if (send_to_daemon(request, (struct str){request->uri, request->uri_len}, &e) != 0) {
             forget(request);
             http_conn_answer_message(conn, 503, "resource %s: %s", resource->name, e.msg);

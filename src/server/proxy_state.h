@@ -34,6 +34,7 @@ struct proxy_request {
     struct proxy_request *previous, *next; /* of the resource */
     struct loop_timer timer;               /* 504 */
     size_t slot;
+    unsigned sends;  /* how many daemons got it */
     uint64_t number; /* in the order of coming */
     uint64_t place; /* of the client's address (origin.h) */
     char id[PROXY_ID_SIZE + 1];
@@ -92,6 +93,7 @@ struct proxy {
     size_t slot_count, free_count, waiting, serving;
     struct shares shares; /* of all that wait, by address */
     uint64_t last_number;
+    size_t queued;      /* for all daemons, not taken by the kernel yet */
     struct brake brake; /* for wrong secrets */
     struct buf text; /* a message being built */
     unsigned char random[PROXY_RANDOM_STOCK];

@@ -25,6 +25,8 @@ struct ws_peer {
     bool is_busy, is_freed; /* in a callback; freed meanwhile */
     bool is_write_blocked;
     int64_t heard_ms, pinged_ms, close_at_ms;
+    int64_t taken_ms; /* when the kernel last took something, or nothing waited */
+    size_t counted;   /* in *all_queued */
     struct ws_reader reader;
     struct buf early; /* read with the request, not yet looked at */
     struct buf out;
@@ -35,11 +37,20 @@ struct ws_peer {
     struct err reason;   /* why it ends, once that is known */
 };
 
+static void count_queued(struct ws_peer *peer)
+{
+    if (peer->options.all_queued == NULL)
+        return;
+    *peer->options.all_queued += peer->out.cap - peer->counted;
+    peer->counted = peer->out.cap;
+}
+
 static void release(struct ws_peer *peer)
 {
     ws_reader_deinit(&peer->reader);
     buf_free(&peer->early);
     buf_free(&peer->out);
+    count_queued(peer);
     free(peer);
 }
 
@@ -97,12 +108,14 @@ static bool flush(struct ws_peer *peer)
             return true;
         }
         peer->out_sent += (size_t)n;
+        peer->taken_ms = loop_now_ms(peer->options.loop);
     }
     peer->out_sent = 0;
     if (peer->out.cap > WS_PEER_KEEP_BYTES)
         buf_free(&peer->out);
     else
         buf_clear(&peer->out);
+    count_queued(peer);
     update(peer);
     return true;
 }
@@ -132,7 +145,19 @@ static void make_room(struct ws_peer *peer)
         buf_consume(&peer->out, peer->out_sent);
         peer->out_sent = 0;
     }
+    if (peer->out.len == peer->out_sent)
+        peer->taken_ms = loop_now_ms(peer->options.loop);
     cork_add(peer->options.cork, &peer->cork);
+}
+
+/* It has queued too much; or all have, and it more than a little. */
+static bool is_too_much(const struct ws_peer *peer, size_t more)
+{
+    size_t queued = peer->out.len - peer->out_sent + more;
+
+    return queued > WS_PEER_MAX_QUEUED_BYTES ||
+           (queued > WS_PEER_SMALL_BYTES && peer->options.all_queued != NULL &&
+            *peer->options.all_queued > WS_PEER_MAX_ALL_BYTES);
 }
 
 int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e)
@@ -140,9 +165,10 @@ int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e)
     if (peer->state != WS_PEER_OPEN)
         return err_set(e, ERR_FAILED, "the connection is closing");
     make_room(peer);
-    if (peer->out.len - peer->out_sent + text.len > WS_PEER_MAX_QUEUED_BYTES)
+    if (is_too_much(peer, text.len))
         return err_set(e, ERR_TOO_LARGE, "the other side does not read");
     ws_frame_put(&peer->out, WS_TEXT, text, NULL);
+    count_queued(peer);
     return buf_check(&peer->out, e);
 }
 
@@ -296,6 +322,9 @@ static void on_time(struct loop_timer *timer)
     } else if (now - peer->heard_ms >= peer->options.dead_after_ms) {
         addr_drop_unsent(peer->source.fd);
         end(peer, "no answer to pings");
+    } else if (peer->is_write_blocked && now - peer->taken_ms >= peer->options.dead_after_ms) {
+        addr_drop_unsent(peer->source.fd);
+        end(peer, "it does not read");
     } else {
         if (now - peer->pinged_ms >= peer->options.ping_interval_ms) {
             peer->pinged_ms = now;
@@ -333,7 +362,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
     peer->source = (struct loop_fd){.fd = fd, .on_ready = on_ready, .owner = peer};
     peer->timer = (struct loop_timer){.on_time = on_time, .owner = peer};
     peer->cork = (struct cork_item){.run = on_first_round, .owner = peer};
-    peer->heard_ms = peer->pinged_ms = loop_now_ms(options->loop);
+    peer->heard_ms = peer->pinged_ms = peer->taken_ms = loop_now_ms(options->loop);
     peer->close_code = WS_CLOSE_ABNORMAL;
     ws_reader_init(&peer->reader, WS_SERVER, options->max_message_bytes);
     buf_put(&peer->out, handshake);

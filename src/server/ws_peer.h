@@ -17,6 +17,8 @@
 
 enum {
     WS_PEER_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the kernel */
+    WS_PEER_MAX_ALL_BYTES = 64 << 20,    /* the same of all peers that share a count */
+    WS_PEER_SMALL_BYTES = 65536, /* of one: not refused for what the others have queued */
     WS_PEER_MAX_PONG_BYTES = 65536, /* with so much unsent, pings are not answered */
     WS_PEER_READ_BYTES = 65536,
     WS_PEER_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is given back */
@@ -29,8 +31,9 @@ struct ws_peer_options {
     struct loop *loop;
     struct cork *cork;
     int64_t ping_interval_ms;
-    int64_t dead_after_ms; /* without a byte from the other side */
+    int64_t dead_after_ms; /* without a byte from the other side, or taken by it while some wait */
     size_t max_message_bytes;
+    size_t *all_queued; /* what all peers together have queued; NULL: not counted */
     void (*on_message)(void *ctx, struct str message);
     void (*on_pong)(void *ctx, struct str payload); /* may be NULL */
     /* The connection is over and the peer already freed: `code` is that of the other side's close

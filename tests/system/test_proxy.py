@@ -115,7 +115,7 @@ def test_probe(proxy):
     assert "Date" in headers
 
 
-@pytest.mark.parametrize("method, path", [("POST", "/api/x"), ("GET", "/"), ("GET", "/rx"), ("POST", "/probe/"),
+@pytest.mark.parametrize("method, path", [("POST", "/api/x"), ("GET", "/x"), ("GET", "/rx"), ("POST", "/probe/"),
                                           ("GET", "/api/gateway"), ("OPTIONS", "/none")])
 def test_routes_that_are_not_there_are_html(proxy, method, path):
     status, headers, body = harness.http(method, proxy.url + path, b"{}" if method == "POST" else None)

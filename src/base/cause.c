@@ -67,6 +67,21 @@ static bool cut_component(struct buf *path)
     return true;
 }
 
+/* A directory that is held open (place.h) by its own name. */
+static void show_held(struct buf *dir)
+{
+    char real[PATH_MAX];
+    ssize_t n;
+
+    if (!str_starts_with(buf_str(dir), STR("/proc/self/fd/")))
+        return;
+    n = readlink(buf_cstr(dir), real, sizeof real);
+    if (n <= 0 || real[0] != '/')
+        return;
+    buf_clear(dir);
+    buf_append(dir, real, (size_t)n);
+}
+
 /* The deepest of the names above `path` that can be looked at. */
 static bool find_directory(const char *path, struct buf *out, struct stat *st)
 {
@@ -74,8 +89,10 @@ static bool find_directory(const char *path, struct buf *out, struct stat *st)
     if (out->failed || out->len == 0)
         return false;
     while (cut_component(out))
-        if (stat(buf_cstr(out), st) == 0)
+        if (stat(buf_cstr(out), st) == 0) {
+            show_held(out);
             return true;
+        }
     return false;
 }
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log_limit.h"
 #include "base/newfile.h"
+#include "base/place.h"
 #include "base/quote.h"
 
 enum { LOG_LINE_BYTES = 1000 };
@@ -39,14 +40,12 @@ void log_set_level(enum log_level level)
 static int open_file(const char *path, struct err *e)
 {
     /* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
-    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    int fd = open(path, flags | O_EXCL, 0600);
+    int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd;
+    mode_t mode = newfile_is_in_group_folder(path) ? 0660 : 0600;
 
-    if (fd >= 0 && newfile_is_in_group_folder(path))
-        (void)!fchmod(fd, 0660);
-    else if (fd < 0 && errno == EEXIST)
-        fd = open(path, flags, 0600);
-    return fd >= 0 ? fd : err_errno(e, ERR_FAILED, errno, "cannot open log %s", path);
+    if (place_open_file(path, flags, mode, &fd, e) == 0)
+        return fd;
+    return err_wrap(e, "cannot open log %s", path);
 }
 
 int log_check(const char *path, struct err *e)

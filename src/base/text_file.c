@@ -1,9 +1,13 @@
 #include "base/text_file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/oddity.h"
+#include "base/place.h"
 
 static const struct mark {
     struct str bytes;
@@ -110,13 +114,25 @@ int text_file_check_secret(struct str secret, struct err *e)
                    odd);
 }
 
+/* Where everybody may write, a stranger's file could choose our secret. */
+static int check_owner(const char *path, struct err *e)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC), result;
+
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot open %s", path);
+    result = place_check_open(fd, path, e);
+    close(fd);
+    return result;
+}
+
 int text_file_read_secret(const char *path, struct buf *out, struct err *e)
 {
     struct buf text = {0};
     struct err why = {0};
     int result = -1;
 
-    if (text_file_read(path, TEXT_SECRET_FILE_BYTES, &text, e) != 0)
+    if (text_file_read(path, TEXT_SECRET_FILE_BYTES, &text, e) != 0 || check_owner(path, e) != 0)
         goto out;
     struct str line = str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'));
     if (line.len == 0)

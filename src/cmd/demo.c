@@ -15,6 +15,7 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/place.h"
 #include "base/random.h"
 #include "base/setting.h"
 #include "cmd/cmd.h"
@@ -117,6 +118,10 @@ static int make_folder(struct demo *d, struct err *e)
         return -1;
     buf_puts(&path, base == NULL ? "/tmp" : base);
     free(base);
+    if (place_check(buf_cstr(&path), e) != 0) {
+        buf_free(&path);
+        return -1;
+    }
     buf_puts(&path, "/kachery-demo.XXXXXX");
     char *folder = buf_take(&path);
     if (folder == NULL || mkdtemp(folder) == NULL) {

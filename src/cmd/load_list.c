@@ -18,6 +18,7 @@
 #include "cmd/remote.h"
 #include "proc/pool.h"
 #include "proc/pollset.h"
+#include "zone/download.h"
 
 enum { READ_BYTES = 65536 };
 
@@ -496,7 +497,7 @@ static int check_folder(const char *folder, struct err *e)
         return err_set(e, ERR_USAGE, "-d: the name of the folder is empty");
     if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(e, ERR_USAGE, "-d %s: is there, and no folder", folder);
-    return fs_make_dirs(folder, e);
+    return download_check_folder(folder, e) == 0 ? fs_make_dirs(folder, e) : -1;
 }
 
 static void free_list(struct load_list *l)

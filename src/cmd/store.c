@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "base/place.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
@@ -145,7 +146,7 @@ static int store_in_folder(struct run *run, const char *path, struct stored *out
     /* A folder of their own: that of the files may hold very many. */
     buf_printf(&base, "%s/sha1/.incoming/file", run->folder);
     if (buf_cstr(&base), buf_check(&base, e) != 0 || hash_open(path, NULL, &from, &st, e) != 0 ||
-        newfile_make_root(run->folder, false, e) != 0 ||
+        place_check(buf_cstr(&base), e) != 0 || newfile_make_root(run->folder, false, e) != 0 ||
         newfile_make_parents(run->folder, buf_cstr(&base), e) != 0)
         goto out;
     leftover_clean(buf_cstr(&base));

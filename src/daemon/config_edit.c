@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/leftover.h"
+#include "base/place.h"
 #include "base/text_file.h"
 #include "base/yaml.h"
 #include "daemon/config.h"
@@ -251,10 +252,12 @@ int config_save(const struct config *c, const char *path, struct err *e)
 {
     struct buf old = {0}, made = {0};
     struct err missing;
-    char *target = realpath(path, NULL);
-    const char *where = target == NULL ? path : target;
+    struct place place;
     int result = -1;
 
+    if (place_find(path, true, &place, e) != 0)
+        return -1;
+    const char *where = place.path;
     if (fs_read_file(where, YAML_MAX_BYTES, &old, &missing) != 0 &&
         missing.code != ERR_NOT_FOUND) {
         *e = missing;
@@ -262,10 +265,11 @@ int config_save(const struct config *c, const char *path, struct err *e)
     }
     leftover_clean(where);
     if (config_edit(c, buf_str(&old), path, &made, e) == 0)
-        result = fs_write_file(where, buf_str(&made), FS_DURABLE | FS_PRIVATE, e);
+        result = place_tell(&place, path,
+                            fs_write_file(where, buf_str(&made), FS_DURABLE | FS_PRIVATE, e), e);
 out:
     buf_wipe(&old);
     buf_wipe(&made);
-    free(target);
+    place_close(&place);
     return result;
 }

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "base/place.h"
 #include "base/random.h"
 
 enum {
@@ -281,6 +282,8 @@ static int make_folder(const char *folder, struct err *e)
 {
     mode_t mode = newfile_is_in_group_folder(folder) ? 02775 : 0755;
 
+    if (place_check(folder, e) != 0)
+        return -1;
     return newfile_make_dir(folder, mode, e);
 }
 

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "base/place.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -64,6 +65,25 @@ static int open_key(struct site *site, struct err *e)
     return result;
 }
 
+/* It may have been there, or a link to it: made by us, by root, or by whose data it is. */
+static int check_private_dir(const struct site *site, const char *path, struct err *e)
+{
+    struct stat link, st, data;
+
+    if (lstat(path, &link) != 0 || stat(path, &st) != 0 || stat(site->dir, &data) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot look at %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(e, ERR_FAILED, "%s is no directory", path);
+    const uid_t owners[] = {link.st_uid, st.st_uid};
+    for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++)
+        if (owners[i] != geteuid() && owners[i] != 0 && owners[i] != data.st_uid)
+            return err_set(e, ERR_FAILED,
+                           "%s belongs to user %lu, who could read and change what the server keeps "
+                           "there: remove it, or use another --data",
+                           path, (unsigned long)owners[i]);
+    return 0;
+}
+
 /* Private: what is in there is nobody's object. */
 static int make_private_dir(const struct site *site, const char *name, struct err *e)
 {
@@ -73,6 +93,8 @@ static int make_private_dir(const struct site *site, const char *name, struct er
     buf_printf(&path, "%s/%s", site->dir, name);
     if (mkdir(buf_cstr(&path), 0700) != 0 && errno != EEXIST)
         result = err_errno(e, ERR_FAILED, errno, "cannot make %s", buf_cstr(&path));
+    else
+        result = check_private_dir(site, buf_cstr(&path), e);
     buf_free(&path);
     return result;
 }
@@ -80,6 +102,8 @@ static int make_private_dir(const struct site *site, const char *name, struct er
 /* Objects are named by their hashes, which are the keys to them. */
 static int make_data_dir(const char *dir, struct err *e)
 {
+    if (place_check(dir, e) != 0)
+        return -1;
     return newfile_make_root(dir, !newfile_is_in_group_folder(dir), e);
 }
 

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "base/place.h"
 #include "base/quote.h"
 #include "base/setting.h"
 #include "proto/kachery_uri.h"
@@ -104,6 +105,8 @@ static bool is_default_place(const char *dir)
 
 int store_make_folder(const char *dir, struct err *e)
 {
+    if (place_check(dir, e) != 0)
+        return -1;
     return newfile_make_root(dir, is_default_place(dir), e);
 }
 

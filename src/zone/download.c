@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/place.h"
 #include "zone/bucket_get.h"
 #include "zone/part.h"
 
@@ -76,59 +77,71 @@ int download_to_store(struct gateway *g, const struct store *s,
     return result;
 }
 
-/* Where `path` is written in the end: behind symbolic links, unless those are replaced. NULL on
- * error; caller frees. */
-static char *final_path(const char *path, bool replaces_links, struct err *e)
+/* Where `path` is written in the end: behind symbolic links, unless those are replaced, or lead
+ * nowhere. Caller closes. */
+static int find_final(const char *path, bool replaces_links, struct place *out, struct err *e)
 {
-    struct stat st;
-    char *final;
+    struct err why = {0};
 
-    if (*path == '\0') {
-        err_set(e, ERR_USAGE, "the name of the file to write is empty");
-        return NULL;
+    out->dir = -1;
+    if (*path == '\0')
+        return err_set(e, ERR_USAGE, "the name of the file to write is empty");
+    int status = place_find(path, !replaces_links, out, &why);
+    if (status == 0 ? out->was_link && !out->is_there : why.code == ERR_NOT_FOUND) {
+        place_close(out);
+        status = place_find(path, false, out, &why);
     }
-    if ((replaces_links ? lstat : stat)(path, &st) != 0 || S_ISLNK(st.st_mode)) {
-        final = strdup(path);
-    } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_USAGE, "%s: not a regular file%s", path,
-                S_ISDIR(st.st_mode) ? " but a directory" : " (`cat` writes to standard output)");
-        return NULL;
-    } else {
-        final = realpath(path, NULL);
-    }
-    if (final == NULL)
-        err_errno(e, ERR_FAILED, errno, "%s", path);
-    return final;
+    if (status != 0 && why.code == ERR_NOT_FOUND)
+        return err_errno(e, ERR_FAILED, ENOENT, "%s: cannot write to the folder %.*s", path,
+                         (int)(strrchr(path, '/') == NULL ? 0 : strrchr(path, '/') - path), path);
+    if (status != 0)
+        return err_set(e, ERR_FAILED, "%s", why.msg);
+    if (!out->is_there || S_ISREG(out->st.st_mode) || S_ISLNK(out->st.st_mode))
+        return 0;
+    err_set(e, ERR_USAGE, "%s: not a regular file%s", path,
+            S_ISDIR(out->st.st_mode) ? " but a directory" : " (`cat` writes to standard output)");
+    place_close(out);
+    return -1;
 }
 
 int download_check_file(const char *path, bool replaces_links, struct err *e)
 {
-    char *final = final_path(path, replaces_links, e);
-    char *slash = final == NULL ? NULL : strrchr(final, '/');
-    const char *folder = ".";
+    struct place place;
+    struct buf folder = {0};
     int result = -1;
 
-    if (final == NULL)
+    if (find_final(path, replaces_links, &place, e) != 0)
         return -1;
-    if (slash != NULL) {
-        slash[slash == final ? 1 : 0] = '\0';
-        folder = final;
-    }
-    if (access(folder, W_OK | X_OK) != 0)
-        err_errno(e, ERR_FAILED, errno, "%s: cannot write to the folder %s", path, folder);
-    else
+    char *slash = strrchr(place.path, '/');
+    if (slash != NULL)
+        slash[1] = '\0';
+    if (access(slash == NULL ? "." : place.path, W_OK | X_OK) == 0) {
         result = 0;
-    free(final);
+    } else {
+        int number = errno;
+        fs_put_open_path(place.dir, &folder);
+        err_errno(e, ERR_FAILED, number, "%s: cannot write to the folder %s", path,
+                  buf_cstr(&folder));
+    }
+    buf_free(&folder);
+    place_close(&place);
     return result;
+}
+
+int download_check_folder(const char *folder, struct err *e)
+{
+    return place_check(folder, e);
 }
 
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
                      struct err *e)
 {
-    char *final = final_path(path, options->replaces_links, e);
-    int result = final == NULL ? -1 : fetch(g, options, final, NULL, path, e);
+    struct place place;
+    int result = -1;
 
-    free(final);
+    if (find_final(path, options->replaces_links, &place, e) == 0)
+        result = place_tell(&place, path, fetch(g, options, place.path, NULL, path, e), e);
+    place_close(&place);
     return result;
 }
 
@@ -193,22 +206,23 @@ static bool is_at(int fd, const char *path)
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e)
 {
-    char *final = final_path(path, options->replaces_links, e);
-    struct part_options part_options = part_for(options, final, path);
+    struct part_options part_options;
     int fd = -1, result = -1;
+    struct place place;
 
-    part_options.max_bytes = INT64_MAX; /* it is here already, however large */
-    if (final == NULL)
+    if (find_final(path, options->replaces_links, &place, e) != 0)
         return -1;
+    part_options = part_for(options, place.path, path);
+    part_options.max_bytes = INT64_MAX; /* it is here already, however large */
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", from);
-    else if (is_at(fd, final))
+    else if (is_at(fd, place.path))
         err_set(e, ERR_FAILED, "%s: this is the file itself", path);
     else
-        result = copy(&part_options, fd, from, e);
+        result = place_tell(&place, path, copy(&part_options, fd, from, e), e);
     if (fd >= 0)
         close(fd);
-    free(final);
+    place_close(&place);
     return result;
 }

@@ -33,6 +33,9 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
 /* Whether download_to_file could write `path`, as far as can be told without trying. */
 int download_check_file(const char *path, bool replaces_links, struct err *e);
 
+/* Refuses a folder behind a link that a stranger may have made: see place.h. */
+int download_check_folder(const char *folder, struct err *e);
+
 /* The same from a file of the local store (options->file is NULL): hashed on the way. */
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e);

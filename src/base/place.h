@@ -1,0 +1,54 @@
+/*
+ * Where to write when others can write there too: finds the directory and name that a path leads
+ * to, holding each directory on the way, and refuses what a stranger may have put there to have
+ * another file of ours overwritten. The kernel does so only where protected_symlinks and its like
+ * are on. Creates nothing.
+ */
+#ifndef BASE_PLACE_H
+#define BASE_PLACE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+
+struct place {
+    int dir; /* the directory, open as O_PATH; -1: none */
+    char name[NAME_MAX + 1];
+    /* Names the file in that very directory, whatever the path leads to meanwhile; without /proc,
+     * the path as it was given. As long as the place is open, and in this process. */
+    char path[PATH_MAX];
+    bool is_there, was_link; /* something has the name; the path's last name is a symbolic link */
+    bool is_magic;           /* one of /proc's, which only the kernel can follow */
+    struct stat st;          /* of what is there; no link, unless links are not followed */
+};
+
+/*
+ * Finds the place of a path. A symbolic link of another user (not root) is refused in a directory
+ * that everybody may write (a sticky one, most often); elsewhere the last one must belong to the
+ * owner of what it leads to. ERR_NOT_FOUND when a directory is missing. Caller closes.
+ */
+int place_find(const char *path, bool follows_last, struct place *out, struct err *e);
+
+/* Safe on a place that was not found, with dir -1. */
+void place_close(struct place *place);
+
+/* Returns `status`; in the error of something that was done with place->path, that is replaced by
+ * the path as it was given. */
+int place_tell(const struct place *place, const char *path, int status, struct err *e);
+
+/* Only looks; what is not there yet is no error. */
+int place_check(const char *path, struct err *e);
+
+/*
+ * Opens a file to write into it as it is, or creates it with exactly this mode: open(2). What
+ * is there already in a directory that everybody may write must be our own (or the directory's
+ * owner's) and have no other name, as with the kernel's protected_regular and protected_fifos.
+ */
+int place_open_file(const char *path, int flags, mode_t mode, int *fd, struct err *e);
+
+/* Refuses, in the same way, a file that is open for reading and decides what we trust. */
+int place_check_open(int fd, const char *path, struct err *e);
+
+#endif

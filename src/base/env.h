@@ -5,4 +5,12 @@
 /* The value, borrowed from the environment, or NULL when it is unset or empty. */
 const char *env_get(const char *name);
 
+/* Overwrites the value where it stands, which is also what /proc/PID/environ shows of this process;
+ * the variable is empty then. */
+void env_wipe(const char *name);
+
+/* In a process that neither signs nor asks servers: wipes the private key, the proxy's secret, and
+ * HTTP proxies' URLs that have a password. */
+void env_wipe_secrets(void);
+
 #endif

@@ -390,7 +390,8 @@ static int open_pool(struct load_list *l, struct err *e)
 {
     unsigned jobs = l->options->jobs == 0 ? LOAD_LIST_DEFAULT_JOBS : l->options->jobs;
     struct pool_options pool = {
-        .process = {.name = "kachery-load", .run = load_worker_run, .ctx = &l->job},
+        .process = {.name = "kachery-load", .run = load_worker_run, .ctx = &l->job,
+                    .asks_servers = true},
         .max_workers = jobs,
         .depth = 1,
         .on_message = on_message,

@@ -36,7 +36,7 @@ static int take_secret(struct buf *secret, struct err *e)
     if (text == NULL)
         return err_set(e, ERR_USAGE, "no proxy secret: want --secret-file F or PROXY_SECRET");
     buf_puts(secret, text);
-    explicit_bzero((char *)(uintptr_t)text, strlen(text));
+    env_wipe("PROXY_SECRET");
     if (buf_check(secret, e) != 0)
         return -1;
     if (text_file_check_secret(buf_str(secret), e) == 0)
@@ -174,6 +174,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
     status = cmd_parse(name, argc, argv, &args);
     if (status >= 0)
         return status;
+    env_wipe("KACHERY_CLOUD_PRIVATE_KEY"); /* a server signs nothing with it */
     log_set_level(args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_ERROR : LOG_INFO);
     status = serve_hub(&serve, roles, &e) == 0 ? CMD_OK : cmd_fail(name, &e);
     buf_wipe(&serve.secret);

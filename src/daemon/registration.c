@@ -76,7 +76,7 @@ static void ask_again_later(struct registration *r, int64_t now_ms)
 static void start(struct registration *r, int64_t now_ms)
 {
     const struct process_options options = {
-        .name = "kachery-check", .run = run, .ctx = r};
+        .name = "kachery-check", .run = run, .ctx = r, .asks_servers = true};
 
     r->is_asking = true;
     if (process_start(&r->process, &options, NULL) != 0)

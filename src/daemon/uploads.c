@@ -149,6 +149,7 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
             .process = {.name = "kachery-upload",
                         .run = upload_worker_run,
                         .ctx = &u->worker,
+                        .asks_servers = true,
                         .niceness = NICENESS},
             .max_workers = (unsigned)options->config->max_uploads + JOBS_MAX_RECALLED,
             .depth = 1,

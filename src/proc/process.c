@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/secret.h"
 #include "proc/descriptors.h"
 
@@ -178,6 +179,10 @@ static void be_child(const struct process_options *options, int fd, pid_t parent
     children.count = 0;
     reset_signals();
     secret_wipe_all();
+    if (options->asks_servers)
+        env_wipe("PROXY_SECRET");
+    else
+        env_wipe_secrets();
     kept[count++] = fd;
     for (size_t i = 0; i < options->keep_count && i < PROCESS_MAX_KEPT; i++)
         kept[count++] = options->keep_fds[i];

@@ -27,15 +27,19 @@ struct process_options {
     /* Address space that the child may map besides what is mapped at the fork (RLIMIT_AS);
      * 0: 128 MiB; SIZE_MAX: no limit. */
     size_t address_space_bytes;
+    /* It signs, or reaches servers through HTTP proxies: it keeps the environment's private key and
+     * proxies' passwords, which others lose (env_wipe_secrets). */
+    bool asks_servers;
     int niceness; /* more than the parent's: who works hard leaves the processor to who answers */
 };
 
 enum { PROCESS_MAX_KEPT = 16 };
 
 /*
- * Forks. The child: overwrites what secret.h knows, closes every other descriptor, resets signal
- * handlers and mask, sets PDEATHSIG (SIGKILL; and checks for the race), core limit 0, address space
- * limit, descriptors raised to the hard limit; runs; _exit()s without flushing the parent's stdio.
+ * Forks. The child: overwrites what secret.h knows and the secrets of the environment, closes every
+ * other descriptor, resets signal handlers and mask, sets PDEATHSIG (SIGKILL; and checks for the
+ * race), core limit 0, address space limit, descriptors raised to the hard limit; runs; _exit()s
+ * without flushing the parent's stdio.
  * The child ignores SIGINT, SIGTERM, SIGHUP and SIGQUIT: sent to a whole group by a terminal or a
  * service manager, they are for the parent, which decides when its children end. It also ignores
  * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write fails and is told).

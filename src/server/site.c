@@ -78,8 +78,8 @@ static int check_private_dir(const struct site *site, const char *path, struct e
     for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++)
         if (owners[i] != geteuid() && owners[i] != 0 && owners[i] != data.st_uid)
             return err_set(e, ERR_FAILED,
-                           "%s belongs to user %lu, who could read and change what the server keeps "
-                           "there: remove it, or use another --data",
+                           "%s belongs to user %lu, who could read and change what the server "
+                           "keeps there: remove it, or use another --data",
                            path, (unsigned long)owners[i]);
     return 0;
 }

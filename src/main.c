@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/quote.h"
 #include "base/version.h"
 #include "cmd/cloud.h"
 #include "cmd/cmd.h"
@@ -298,6 +299,7 @@ static const char *base_name(const char *path)
 static int run_command(int argc, char **argv)
 {
     const char *name = argc < 2 ? "" : argv[1];
+    char quoted[QUOTE_SIZE];
     const struct cmd *row = cmd_find(cmd_table, name);
 
     if (row->name != NULL)
@@ -315,7 +317,7 @@ static int run_command(int argc, char **argv)
         return cmd_finish(name, CMD_OK);
     }
     fprintf(stderr, "kachery-resource: unknown command \"%s\" (see kachery-resource --help)\n",
-            name);
+            quote_str(quoted, str_of(name)));
     return CMD_USAGE;
 }
 

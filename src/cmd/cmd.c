@@ -93,15 +93,31 @@ static int print_help(const char *name)
 
 int cmd_usage_error(const char *name, const char *format, ...)
 {
+    char text[ERR_MESSAGE_SIZE];
+    struct buf line = {0};
     va_list args;
 
-    fprintf(stderr, "%s%s: ", program(name), name);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    fs_put_printable(&line, str_of(text)); /* it may quote what was given */
+    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&line));
     print_usage(stderr, name);
+    buf_free(&line);
     return CMD_USAGE;
+}
+
+/* What must be given: the first word of the usage outside of brackets. */
+static int too_few(const char *name)
+{
+    struct str rest = str_of(find_row(name)->usage), word;
+
+    do {
+        size_t end = rest.p[0] == '[' ? str_find(rest, ']') + 1 : str_find(rest, ' ');
+        word = str_slice(rest, 0, end);
+        rest = str_slice(rest, end + 1, rest.len);
+    } while (rest.len > 0 && word.p[0] == '[');
+    return cmd_usage_error(name, "too few arguments: want %.*s", STR_ARG(word));
 }
 
 static const struct cmd_option *find_option(const struct cmd_option *options, struct str name,
@@ -283,7 +299,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     args->operands = (const char **)(argv + 1);
     args->operand_count = (size_t)(kept - 1);
     if (args->operand_count < args->min_operands)
-        return cmd_usage_error(name, "too few arguments");
+        return too_few(name);
     if (args->operand_count > args->max_operands)
         return cmd_usage_error(name, "unexpected argument \"%s\"",
                                args->operands[args->max_operands]);

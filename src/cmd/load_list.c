@@ -202,20 +202,21 @@ static int add_lines(struct load_list *l, struct str rest, struct err *e)
     return 0;
 }
 
-static int read_stdin(struct buf *out, struct err *e)
+/* All of what is open, whatever kind of file it is. */
+static int read_fd(int fd, struct buf *out, struct err *e)
 {
     ssize_t n = 1;
 
     while (n != 0 && out->len <= LOAD_LIST_MAX_BYTES) {
         if (!buf_reserve(out, READ_BYTES))
             return buf_check(out, e);
-        n = read(STDIN_FILENO, out->data + out->len, READ_BYTES);
+        n = read(fd, out->data + out->len, READ_BYTES);
         if (n < 0 && errno != EINTR)
-            return err_errno(e, ERR_FAILED, errno, "standard input");
+            return err_errno(e, ERR_FAILED, errno, "cannot read the list");
         out->len += n > 0 ? (size_t)n : 0;
     }
     if (out->len > LOAD_LIST_MAX_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "standard input: more than %d bytes",
+        return err_set(e, ERR_TOO_LARGE, "the list has more than %d bytes",
                        (int)LOAD_LIST_MAX_BYTES);
     return 0;
 }
@@ -223,17 +224,20 @@ static int read_stdin(struct buf *out, struct err *e)
 static int read_list(struct load_list *l, struct err *e)
 {
     const char *list = l->options->list;
+    int result, fd = STDIN_FILENO;
     struct buf text = {0};
-    int result = strcmp(list, "-") == 0 ? read_stdin(&text, e)
-                                        : fs_read_pipe(list, LOAD_LIST_MAX_BYTES, &text, e);
 
+    if (strcmp(list, "-") != 0)
+        fd = open(list, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return err_errno(e, ERR_FAILED, errno, "--files-from \"%s\"", list);
+    result = read_fd(fd, &text, e);
     if (result == 0)
         result = add_lines(l, buf_str(&text), e);
+    if (fd != STDIN_FILENO)
+        close(fd);
     buf_free(&text);
-    if (result == 0)
-        return 0;
-    e->code = ERR_FAILED; /* a list that is not there is no file that nobody has */
-    return err_wrap(e, "--files-from");
+    return result == 0 ? 0 : err_wrap(e, "--files-from \"%s\"", list);
 }
 
 static int read_all(struct load_list *l, struct err *e)

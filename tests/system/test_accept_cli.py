@@ -1,4 +1,5 @@
 """Promises of the command line that a hostile tester found broken or unguarded."""
+import hashlib
 import json
 import re
 import subprocess
@@ -96,6 +97,37 @@ def test_a_secret_may_come_from_a_shells_pipe(tmp_path):
     script = f'"{harness.BINARY}" init --no-input --name n --proxy-url http://p --proxy-secret-file <(echo the secret)'
     subprocess.run(["bash", "-c", script], env=clean_environment(HOME=tmp_path), cwd=tmp_path, timeout=30, check=True)
     assert "the secret" in (tmp_path / "kachery-resource.yaml").read_text()
+
+
+@pytest.mark.parametrize("arguments, want", [
+    (["cat"], "want URI"), (["link"], "PATH"), (["store"], "want FILE..."), (["info", "--json"], "want URI"),
+    (["request", "--timeout", "1"], "want URI"), (["load"], "want one or more")])
+def test_what_is_missing_is_named(store, arguments, want):
+    done = run(*arguments, env=store[1])
+    assert done.returncode in (0, 2) and done.stdout == b""
+    assert done.returncode == 0 or want in text(done.stderr).splitlines()[0]
+
+
+@pytest.mark.parametrize("arguments", [["\x1b[31m"], ["load", "--\x1b[31m"], ["link", "--jobs", "\x1b[31m"], ["ls", "\x1b[31m"],
+                                       ["cat", "\x1b[31m"], ["load", "--jobs", "1\n2"]])
+def test_usage_errors_show_what_was_given_without_its_control_bytes(store, arguments):
+    done = run(*arguments, env=store[1])
+    assert done.returncode in (1, 2) and b"\x1b" not in done.stderr and "\\x" in text(done.stderr)
+
+
+@pytest.mark.parametrize("verb", [["load"], ["cat"], ["cat", "--end", "5"], ["ls"], ["info"], ["--help"], ["load", "--help"],
+                                  ["--version"]])
+@pytest.mark.parametrize("how", [">/dev/full", ">&-", ">&- 2>&-", "<&- >/dev/full", "2>/dev/full >/dev/full"])
+def test_output_that_cannot_be_written_is_1(zone, user, tmp_path, verb, how):
+    digest = hashlib.sha1(b"some data").hexdigest()
+    zone.objects[digest] = b"some data"
+    uri = [f"sha1://{digest}"] if verb[0] in ("load", "cat", "info") and "--help" not in verb else []
+    if verb == ["ls"]:
+        run("link", str(written(tmp_path, "f", b"x")), env=user, check=0)
+    done = subprocess.run(["sh", "-c", f'"$0" "$@" {how}', harness.BINARY, *verb, *uri], env=user,
+                          stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
+    assert done.returncode == 1, done.stderr
+    assert "2>" in how or b"standard output" in done.stderr
 
 
 def test_help_fits_a_terminal_and_looks_alike():

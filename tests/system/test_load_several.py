@@ -81,6 +81,9 @@ def test_arguments_come_before_the_list_and_one_of_a_list_is_a_line_too(full, us
 
 
 def test_a_list_that_is_none(full, user, tmp_path):
+    assert run("load", "--files-from", "/dev/null", env=user, check=0).stdout == b""
+    for name in ("", str(tmp_path)):
+        assert f'--files-from "{name}"' in text(run("load", "--files-from", name, env=user, check=1).stderr)
     assert "--files-from" in text(run("load", "--files-from", tmp_path / "none", env=user, check=1).stderr)
     assert "NUL" in text(run("load", "--files-from=-", stdin=URIS[0].encode() + b"\0" + URIS[1].encode(), env=user,
                              check=1).stderr)

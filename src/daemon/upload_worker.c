@@ -14,6 +14,7 @@
 #include "store/store.h"
 #include "zone/gateway.h"
 #include "zone/gateway_memory.h"
+#include "zone/gateway_message.h"
 #include "zone/upload.h"
 
 /* Of a limit that this process has, a part: login nodes end processes that reach it. */
@@ -242,13 +243,18 @@ static int upload(struct worker *w, const struct store_entry *entry, bool has_be
 static void send_refusal(struct worker *w, const struct store_entry *entry, const struct err *e)
 {
     const char *reason = reason_of_error(e, entry->kind);
-    struct buf detail = {0};
+    struct buf detail = {0}, told = {0};
 
     buf_puts(&detail, entry->path);
     if (reason != e->msg)
         buf_printf(&detail, ": %s", e->msg);
-    send_failed(w, reason, buf_cstr(&detail));
+    /* Who asks is told whose registration and rights it is about. */
+    if (e->code == ERR_REFUSED && gateway_message_is_about_client(str_of(reason)))
+        buf_puts(&told, "the file's host may not upload: ");
+    buf_puts(&told, reason);
+    send_failed(w, buf_cstr(&told), buf_cstr(&detail));
     buf_free(&detail);
+    buf_free(&told);
 }
 
 /* The file at one path after the other, until one is what was shared. */

@@ -238,25 +238,30 @@ int gateway_message_read_resource(const struct json *answer, char **proxy_url, s
     return 0;
 }
 
+static bool has_words(struct str text, const char *words)
+{
+    return text.len > 0 && memmem(text.p, text.len, words, strlen(words)) != NULL;
+}
+
 bool gateway_message_is_about_client(struct str reason)
 {
     static const char *const words[] = {"not registered", "authorized", "No verified client",
                                         "Invalid signature"};
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (memmem(reason.p, reason.len, words[i], strlen(words[i])) != NULL)
+        if (has_words(reason, words[i]))
             return true;
     return false;
 }
 
-/* The deployed words name what users of the Python tools have; and what a zone is called where. */
-static const char *advice_for(struct str reason)
+void gateway_message_put_advice(struct buf *out, struct str reason, bool is_elsewhere)
 {
-    if (memmem(reason.p, reason.len, "kachery-cloud-init", 18) != NULL)
-        return " (here: kachery-resource register)";
-    if (str_starts_with(reason, STR("Zone not found:")))
-        return " (see KACHERY_ZONE; for share, kacheryZone in its config)";
-    return "";
+    if (has_words(reason, "kachery-cloud-init") && !has_words(reason, "kachery-resource register"))
+        buf_puts(out, is_elsewhere ? " (on the host that shares the file; or there: "
+                                     "kachery-resource register)"
+                                   : " (or: kachery-resource register)");
+    else if (str_starts_with(reason, STR("Zone not found:")))
+        buf_puts(out, " (see KACHERY_ZONE; for share, kacheryZone in its config)");
 }
 
 /* Appends the first line of a text answer, fit for a message; nothing of an HTML page. */
@@ -271,7 +276,7 @@ static void put_reason(struct buf *out, struct str text)
     if (text.len == 0 || text.p[0] == '<' || text.p[0] == '{' || !str_is_utf8(text))
         return;
     fs_put_printable(out, str_cut(text, GATEWAY_MAX_REASON_BYTES));
-    buf_puts(out, advice_for(text));
+    gateway_message_put_advice(out, text, false);
 }
 
 int gateway_message_refusal(int status, struct str text, struct err *e)

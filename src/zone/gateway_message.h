@@ -70,6 +70,10 @@ bool gateway_message_is_about_client(struct str reason);
  */
 bool gateway_message_put_secure_url(struct str url, struct str gateway_url, struct buf *out);
 
+/* Appends what a gateway's deployed words leave out: the command that this user has, and which
+ * variable. `is_elsewhere`: a resource's daemon passed the reason on, so its host has to act. */
+void gateway_message_put_advice(struct buf *out, struct str reason, bool is_elsewhere);
+
 /* The clock difference to take over from a `Date` header (ms since the epoch, -1: none), or 0 when
  * it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms);

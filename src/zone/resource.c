@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
+#include "zone/gateway_message.h"
 #include "zone/retry.h"
 
 enum {
@@ -145,6 +146,13 @@ static bool put_message(struct buf *out, struct str body)
     return is_found;
 }
 
+/* Why a daemon failed; often that is what its gateway said to it. */
+static void put_reason(struct buf *out, struct str reason)
+{
+    fs_put_printable(out, str_cut(reason, RESOURCE_MAX_REASON_BYTES));
+    gateway_message_put_advice(out, reason, true);
+}
+
 /* What an answer other than 200 means. */
 static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
 {
@@ -180,7 +188,7 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
         return err_wrap(e, "resource \"%s\": not a proxy's answer", r->name);
     if (answer.error.len > 0) {
         struct buf reason = {0};
-        fs_put_printable(&reason, str_cut(answer.error, RESOURCE_MAX_REASON_BYTES));
+        put_reason(&reason, answer.error);
         err_set(e, ERR_REFUSED, "resource \"%s\": %s", r->name, buf_cstr(&reason));
         buf_free(&reason);
     } else if (!answer.has_status) {
@@ -189,7 +197,7 @@ static int read_answer(const struct resource *r, struct str body, struct upload_
         buf_clear(text);
         if (answer.status.state == UPLOAD_ERROR && answer.status.error.len == 0)
             answer.status.error = STR("failed without saying why");
-        fs_put_printable(text, str_cut(answer.status.error, RESOURCE_MAX_REASON_BYTES));
+        put_reason(text, answer.status.error);
         result = buf_check(text, e);
     }
     if (result == 0) {

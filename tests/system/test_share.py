@@ -242,6 +242,8 @@ def test_what_the_zone_refuses_is_told_in_its_words(desk, reason):
     desk.share()
     status = desk.proxy.status(uri)
     assert status["status"] == "error" and reason in status["error"]
+    assert ("kachery-resource register" in status["error"]) == ("kachery-cloud-init" in reason)
+    assert ("the file's host may not upload" in status["error"]) == ("too large" not in reason)
     assert desk.proxy.status(uri)["status"] == "completed"  # asked again, it is tried again
 
 

@@ -319,7 +319,7 @@ static const struct {
     enum err_code code;
 } refusals[] = {
     {"reason", 500, "Error: Client not registered. Use kachery-cloud-init to register.",
-     "Client not registered. Use kachery-cloud-init to register. (here: kachery-resource register)",
+     "Client not registered. Use kachery-cloud-init to register. (or: kachery-resource register)",
      ERR_REFUSED},
     {"zone", 500, "Error: Zone not found: x",
      "Zone not found: x (see KACHERY_ZONE; for share, kacheryZone in its config)", ERR_REFUSED},

@@ -119,10 +119,15 @@ static bool is_host(struct str s)
            (port.len == 0 || str_to_uint(port, 65535, &number));
 }
 
+/* Of the schemes that are served here (a WebSocket's client may name its own). */
 static bool is_absolute_form(struct str target)
 {
-    return str_equal_nocase(str_slice(target, 0, 7), STR("http://")) ||
-           str_equal_nocase(str_slice(target, 0, 8), STR("https://"));
+    struct str scheme = str_slice(target, 0, str_find(target, ':'));
+    struct str behind = str_slice(target, scheme.len, scheme.len + 3);
+
+    return str_equal(behind, STR("://")) &&
+           (str_equal_nocase(scheme, STR("http")) || str_equal_nocase(scheme, STR("https")) ||
+            str_equal_nocase(scheme, STR("ws")) || str_equal_nocase(scheme, STR("wss")));
 }
 
 /* The authority of an absolute-form target: its path may be empty. */

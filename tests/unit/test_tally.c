@@ -74,6 +74,33 @@ static void test_many(void **state)
     tally_free(NULL);
 }
 
+static void test_counts(void **state)
+{
+    struct err e = {0};
+    struct tally *t = tally_new(10, &e);
+    struct addr few = address("1.2.3.4"), many = address("2001:db8::1");
+    uint64_t places[3];
+
+    (void)state;
+    assert_int_equal(tally_largest(t), 0);
+    assert_int_equal(tally_addresses(t), 0);
+    assert_int_equal(tally_count(t, 0), 0);
+    places[0] = tally_enter(t, &few);
+    places[1] = tally_enter(t, &many);
+    places[2] = tally_enter(t, &many);
+    assert_int_equal(tally_addresses(t), 2);
+    assert_int_equal(tally_count(t, places[0]), 1);
+    assert_int_equal(tally_count(t, places[2]), 2);
+    assert_true(tally_largest(t) == places[1]);
+    tally_leave(t, places[1]);
+    tally_leave(t, places[2]);
+    assert_int_equal(tally_addresses(t), 1);
+    assert_true(tally_largest(t) == places[0]);
+    tally_leave(t, places[0]);
+    assert_int_equal(tally_largest(t), 0);
+    tally_free(t);
+}
+
 static const struct put_case {
     const char *address, *want;
 } put_cases[] = {
@@ -102,6 +129,7 @@ static void test_put_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pairs), cmocka_unit_test(test_many),
+                                       cmocka_unit_test(test_counts),
                                        cmocka_unit_test(test_put_address)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@ import json
 import os
 
 import pytest
-from harness import object_path, run, sha1
+from harness import http, object_path, run, sha1
 from python_client import PythonClient
 from store_files import put
 
@@ -121,3 +121,15 @@ def test_slashes_at_the_end_change_nothing(shared, tmp_path):
     with open(PythonClient(env).load_file(uri), "rb") as f:
         assert f.read() == b"behind slashes"
     assert run("cat", uri, env={**env, "KACHERY_CLOUD_DIR": str(tmp_path / "other")}, check=0).stdout == b"behind slashes"
+
+
+@pytest.mark.parametrize("tail", ["/any/name", "/", "/x?label=a/b", "?label=x"])
+def test_the_daemon_takes_a_name_behind_the_hash(shared, tmp_path, tail):
+    data = data_of(5000, 77)
+    path = tmp_path / "named"
+    path.write_bytes(data)
+    uri, = shared.link(path)
+    status, _, body = http("POST", f"{shared.url}/r/{shared.name}", {
+        "type": "requestFromClient", "resourceName": shared.name, "zone": "default",
+        "request": {"type": "fileUpload", "uri": uri + tail, "timeoutMsec": 10000}, "timeoutMsec": 15000})
+    assert status == 200 and json.loads(body)["response"]["status"]["status"] == "completed", body

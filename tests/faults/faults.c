@@ -277,6 +277,8 @@ WRAP_TRANSFER(pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), (fd,
               0, EINTR, EIO, SHORT)
 WRAP_TRANSFER(write, (int fd, const void *p, size_t n), (fd, p, n), (fd, p, n / 2), fd, n, 0,
               EINTR, ENOSPC, EIO, EAGAIN, SHORT)
+WRAP_TRANSFER(pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at),
+              (fd, p, n / 2, at), fd, n, 0, EINTR, EIO, ENOSPC)
 WRAP_TRANSFER(recv, (int fd, void *p, size_t n, int f), (fd, p, n, f), (fd, p, 1, f), fd, n, f,
               EINTR, ECONNRESET, EAGAIN, SHORT)
 WRAP_TRANSFER(send, (int fd, const void *p, size_t n, int f), (fd, p, n, f), (fd, p, n / 2, f), fd,
@@ -348,6 +350,9 @@ WRAP_VALUE(pid_t, -1, setsid, (void), (), -1, EPERM)
 WRAP(signalfd, (int fd, const sigset_t *s, int f), (fd, s, f), -1, EMFILE)
 WRAP(setrlimit, (int w, const struct rlimit *l), (w, l), -1, EPERM)
 WRAP(getrlimit, (int w, struct rlimit *l), (w, l), -1, EPERM)
+WRAP(setgroups, (size_t n, const gid_t *list), (n, list), -1, EPERM)
+WRAP(setgid, (gid_t id), (id), -1, EPERM)
+WRAP(setuid, (uid_t id), (id), -1, EPERM, EAGAIN)
 WRAP(gethostname, (char *to, size_t n), (to, n), -1, EPERM)
 
 /* Only adding can fail for want of something. */

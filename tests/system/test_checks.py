@@ -458,3 +458,39 @@ def test_calls_that_wait_keep_little(zone):
                                    {"Content-Type": "application/json"})
     assert (status, json.loads(text)) == ALREADY
     assert not initiate(zone, digest, size)[1]["alreadyExists"]
+
+
+FLOODS = {
+    "zones": lambda zone, i: zone.anonymous("getZoneInfo", zoneName=f"z{i}")[0] == 200,
+    "resources": lambda zone, i: zone.anonymous("getResourceInfo", resourceName=f"r{i}")[0] == 200,
+    "files": lambda zone, i: zone.anonymous("findFile", hashAlg="sha1", hash=f"{i:040x}")[0] == 200,
+    "finalize without PUT": lambda zone, i: zone.client.finalize(f"{i:040x}", 5)[0] == 500,
+    "HEAD": lambda zone, i: harness.http("HEAD", zone.flooded)[0] == 200,
+    "ranges": lambda zone, i: harness.http("GET", zone.flooded, headers={"Range": f"bytes={i % 16}-{i % 16}"})[0] == 206,
+    "wrong bytes": lambda zone, i: harness.http("PUT", zone.wrong, b"x" * MIB)[0] in (400, 503),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_floods_keep_nobody_waiting(zone, flood):
+    """As fast as 16 connections can ask; nothing of it is left."""
+    small = zone.upload()
+    zone.flooded, zone.wrong = zone.client.find(small), zone.client.initiate("0" * 40, MIB)
+    end = time.monotonic() + 1.5
+
+    def ask(first):
+        i = first
+        while time.monotonic() < end:
+            assert FLOODS[flood](zone, i)
+            i += 16
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        asking = [pool.submit(ask, i) for i in range(16)]
+        slowest = 0
+        while time.monotonic() < end:
+            began = time.monotonic()
+            assert is_found(zone, small)
+            slowest = max(slowest, time.monotonic() - began)
+        for a in asking:
+            a.result()
+    assert slowest < 1.5
+    assert list((zone.data / ".hub/uploads").iterdir()) == []

@@ -46,6 +46,14 @@ static const char verify_help[] =
     "with -q only those that are not ok.\n\n"
     "      --json                 print an array of {uri, path, size, kind, state}\n";
 
+static const char unlink_help[] =
+    "A URI: its link (all paths), its stored copy, and what is beside them. A PATH:\n"
+    "that path alone; other paths with the same content stay shared, and the first\n"
+    "of them takes its place. The files themselves are never touched.\n"
+    "Prints URI<TAB>path for each that was removed.\n"
+    "Exit status: 3 when nothing of it is in the local store.\n\n"
+    "      --json                 print an array of {uri, path, kind, error}\n";
+
 static const char init_help[] =
     "Asks for what is not given; a pipe may bring the answers, one a line. What the\n"
     "file has already is kept, or offered.\n\n"
@@ -212,6 +220,8 @@ const struct cmd cmd_table[] = {
     {"ls", cmd_ls, "[--json]", "list the local store", ls_help},
     {"verify", cmd_verify, "[URI...] [--json]",
      "read what is in the local store and compare its hashes", verify_help},
+    {"unlink", cmd_unlink, "URI|PATH... [--json]",
+     "stop sharing files: remove links and stored copies", unlink_help},
     {"store", cmd_store, "FILE... [--label L] [--cache-locally] [--json]",
      "upload files to the zone now", store_help},
     {"request", cmd_request, "URI [--resource URL|NAME] [--timeout SEC] [--wait] [--json]",

@@ -7,6 +7,7 @@ int cmd_share(int argc, char **argv);
 int cmd_link(int argc, char **argv);
 int cmd_store_local(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
+int cmd_unlink(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_request(int argc, char **argv);

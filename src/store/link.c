@@ -391,6 +391,80 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
     return status == 0 || temporary == NULL ? 0 : err_set(e, why.code, "%s", why.msg);
 }
 
+static int remove_file(const char *path, struct err *e)
+{
+    if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return err_errno(e, ERR_FAILED, errno, "cannot remove %s", path);
+}
+
+/* The record first: without it the other counts for nothing. */
+static int remove_pair(struct pair *pair, struct err *e)
+{
+    if (remove_file(buf_cstr(&pair->record_file), e) != 0)
+        return -1;
+    return remove_file(buf_cstr(&pair->paths_file), e);
+}
+
+/* Paths that did not count beside the record must not begin to when its own path is forgotten. */
+static void drop_ignored(struct pair *pair)
+{
+    struct paths p = {0};
+    struct stat st;
+    bool counts = paths_read(buf_cstr(&pair->paths_file), pair->hash, &p, &st, NULL) == 0 &&
+                  p.size == pair->record.size && paths_find(&p, pair->record.path) != NULL;
+
+    paths_deinit(&p);
+    while (!counts && pair->paths.count > 1)
+        paths_forget(&pair->paths, pair->paths.items[0].path);
+}
+
+static int forget_path(struct pair *pair, const char *path, struct err *e)
+{
+    drop_ignored(pair);
+    if (!paths_forget(&pair->paths, path))
+        return 0;
+    if (pair->paths.count == 0)
+        return remove_pair(pair, e);
+    if (strcmp(pair->record.path, path) == 0) {
+        const struct paths_entry *last = &pair->paths.items[pair->paths.count - 1];
+        char *copy = strdup(last->path);
+        if (copy == NULL)
+            return err_set(e, ERR_FAILED, "out of memory");
+        free(pair->record.path);
+        pair->record.path = copy;
+        pair->record.mtime = last->mtime;
+        if (record_write(pair->store, buf_cstr(&pair->record_file), &pair->record, 0, e) != 0)
+            return -1;
+    }
+    return paths_write(pair->store, buf_cstr(&pair->paths_file), pair->hash, &pair->paths, e);
+}
+
+int link_forget(const struct store *s, const char *hash, const char *path, struct err *e)
+{
+    struct pair pair = {.store = s, .hash = hash, .lock = -1};
+    int status = open_pair(&pair, e);
+
+    if (status == 0 && pair.has_record)
+        status = forget_path(&pair, path, e);
+    close_pair(&pair);
+    return status;
+}
+
+int link_remove(const struct store *s, const char *hash, struct err *e)
+{
+    struct pair pair = {.store = s, .hash = hash, .lock = -1};
+    struct err unreadable;
+    int status = open_pair(&pair, &unreadable);
+
+    (void)status; /* what cannot be read can be removed */
+    status = pair.record_file.failed || pair.paths_file.failed
+                 ? err_set(e, ERR_FAILED, "out of memory")
+                 : remove_pair(&pair, e);
+    close_pair(&pair);
+    return status;
+}
+
 int link_sync(const struct store *s, const char *hash, struct err *e)
 {
     struct buf file = {0};

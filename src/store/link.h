@@ -60,6 +60,13 @@ struct link_made {
 int link_publish(const struct store *s, const char *hash, const struct link_made *made,
                  const char *temporary, struct err *e);
 
+/* Forgets one path of a hash; the record then names the newest of those that remain, or is removed
+ * with what is beside it. Nothing is an error that was not there. */
+int link_forget(const struct store *s, const char *hash, const char *path, struct err *e);
+
+/* Removes the whole link. */
+int link_remove(const struct store *s, const char *hash, struct err *e);
+
 /* Makes durable what is remembered beside a record. */
 int link_sync(const struct store *s, const char *hash, struct err *e);
 

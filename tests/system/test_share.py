@@ -196,7 +196,7 @@ def test_what_a_file_is_now_is_for_the_log_alone(desk, verb, size, change):
 
 def test_what_stands_in_the_hosts_network_is_for_the_log_alone(desk):
     _, uri = desk.link("file", DATA)
-    desk.share(http_proxy="http://inner-proxy.invalid:3128", KACHERY_GATEWAY_URL="http://gateway.example")
+    desk.share(http_proxy="http://inner-proxy.invalid:3128", no_proxy="127.0.0.1", KACHERY_GATEWAY_URL="http://gateway.example")
     error = desk.proxy.status(uri)["error"]
     assert "inner-proxy" not in error and "look at the log" in error
     assert "inner-proxy" in desk.daemon.wait_line("upload failed")

@@ -71,14 +71,21 @@ static int work_on(struct worker *w, const char *path, struct add_staged *staged
     return 0;
 }
 
-/* As text: not every JSON number of 64 bits survives. */
+static void put_number(struct buf *out, uint64_t number)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    json_put_str(out, NULL, str_of(text));
+}
+
 static void put_id(struct buf *out, const struct file_id *id)
 {
-    char text[64];
-
-    snprintf(text, sizeof text, "%llu %llu %lu", (unsigned long long)id->device,
-             (unsigned long long)id->inode, (unsigned long)id->owner);
-    json_put_str(out, "file", str_of(text));
+    json_open_member(out, "file", '[');
+    put_number(out, id->device);
+    put_number(out, id->inode);
+    put_number(out, id->owner);
+    json_close(out, ']');
 }
 
 static bool answer(struct worker *w, struct str path)
@@ -177,14 +184,6 @@ int batch_worker_run(int fd, void *ctx)
     return 0;
 }
 
-static void put_number(struct buf *out, uint64_t number)
-{
-    char text[24];
-
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    json_put_str(out, NULL, str_of(text));
-}
-
 void batch_worker_open_job(struct buf *out, uint64_t id, const struct follow *follow)
 {
     json_open(out, '{');
@@ -209,19 +208,18 @@ void batch_worker_close_job(struct buf *out)
     json_close(out, '}');
 }
 
-static bool take_id(const struct json *message, struct file_id *id)
+static bool take_id(const struct json *value, struct file_id *id)
 {
-    unsigned long long device, inode;
-    unsigned long owner;
-    struct str text;
-    char copy[64];
+    const struct json *inode, *device = json_first(value);
+    uint64_t owner;
 
-    if (!json_str(json_get(message, "file"), &text) || text.len >= sizeof copy)
+    if (json_count(value) != 3)
         return false;
-    snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
-    if (sscanf(copy, "%llu %llu %lu", &device, &inode, &owner) != 3)
+    inode = json_next(device);
+    if (!take_number(device, &id->device) || !take_number(inode, &id->inode) ||
+        !take_number(json_next(inode), &owner))
         return false;
-    *id = (struct file_id){device, inode, (uint32_t)owner};
+    id->owner = (uint32_t)owner;
     return true;
 }
 
@@ -233,7 +231,7 @@ static bool take_result(const struct json *message, struct batch_item *item)
         !json_int(json_get(message, "size"), &item->size) ||
         !json_number(json_get(message, "mtime"), &item->staged.mtime) ||
         !json_str(json_get(message, "suffix"), &suffix) || suffix.len >= ADD_SUFFIX_SIZE ||
-        !take_id(message, &item->id))
+        !take_id(json_get(message, "file"), &item->id))
         return false;
     item->staged.id = item->id;
     memcpy(item->hash, hash.p, SHA1_HEX);

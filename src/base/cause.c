@@ -17,6 +17,32 @@
 
 enum { NAME_SIZE = 48, WORDS_SIZE = 400 };
 
+static const struct hint {
+    int number;
+    const char *text;
+} hints[] = {
+    {EMFILE, ": raise the limit of open files (ulimit -n)"},
+    {ENFILE, ": the whole machine has too many files open"},
+    {ENOSPC, ": free some room on that file system (df -h; df -i for the number of files)"},
+    {EDQUOT, ": your quota or your group's on that file system is used up (quota -s)"},
+    {EROFS, ": that file system cannot be written now; use another place (for the local store "
+            "KACHERY_CLOUD_DIR)"},
+    {EFBIG, ": a limit of the size of files (ulimit -f), or the file system's own"},
+    {ESTALE, ": the file server has lost it, most likely replaced or mounted anew: try again, or "
+             "leave the folder and enter it again"},
+    {EIO, ": the storage failed, see the kernel's log (dmesg)"},
+    {ENAMETOOLONG, ": a name may have 255 bytes, a path 4095"},
+    {ELOOP, ": symbolic links that lead in a circle"},
+};
+
+const char *cause_hint(int number)
+{
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (hints[i].number == number)
+            return hints[i].text;
+    return "";
+}
+
 static void put_user(char out[NAME_SIZE], uid_t uid)
 {
     const struct passwd *user = getpwuid(uid);
@@ -126,6 +152,53 @@ static void put_cure(char *out, size_t size, const struct stat *st, const char *
     else
         snprintf(out, size, "its owner can share it: chgrp %sGROUP %s; chmod %sg+rwX %s", all,
                  whole, all, whole);
+}
+
+/* The first directory on the way that may not be entered; false when there is none. */
+static bool find_barrier(const char *path, struct buf *out, struct stat *st)
+{
+    for (const char *end = strchr(path + 1, '/'); end != NULL; end = strchr(end + 1, '/')) {
+        buf_clear(out);
+        buf_append(out, path, (size_t)(end - path));
+        if (stat(buf_cstr(out), st) == 0 && S_ISDIR(st->st_mode) &&
+            access(buf_cstr(out), X_OK) != 0 && errno == EACCES)
+            return true;
+    }
+    return false;
+}
+
+static void append(struct err *e, const char *format, const char *what, const char *more)
+{
+    const struct err told = *e;
+    char text[ERR_MESSAGE_SIZE];
+
+    snprintf(text, sizeof text, format, what, more);
+    err_set(e, told.code, "%s: %s", told.msg, text);
+}
+
+void cause_explain(const char *path, struct err *e)
+{
+    char owner[3 * NAME_SIZE], target[PATH_MAX];
+    struct buf dir = {0};
+    struct stat st;
+    ssize_t n;
+
+    if (e == NULL || *path == '\0')
+        return;
+    if (stat(path, &st) == 0) {
+        if (access(path, R_OK) != 0 && errno == EACCES) {
+            put_owner(owner, sizeof owner, &st);
+            append(e, "%s%s", owner, "");
+        }
+    } else if (errno == EACCES && find_barrier(path, &dir, &st)) {
+        put_owner(owner, sizeof owner, &st);
+        append(e, "%s may not be entered: %s", buf_cstr(&dir), owner);
+    } else if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
+               (n = readlink(path, target, sizeof target - 1)) > 0) {
+        target[n] = '\0';
+        append(e, "a symbolic link to %s, which is not there%s", target, "");
+    }
+    buf_free(&dir);
 }
 
 static int denied(struct err *e, int number, const char *path, const char *root)

@@ -9,6 +9,15 @@
 
 #include "base/err.h"
 
+/* What helps against an errno, whatever it was for: ": …", to stand behind its text, or "". */
+const char *cause_hint(int number);
+
+/*
+ * Adds to an error about opening `path` what can be seen now: that it is a symbolic link, and which
+ * file that leads to and is missing; which directory on the way may not be entered; whose it is.
+ */
+void cause_explain(const char *path, struct err *e);
+
 /*
  * "cannot create a file in DIR: …": sets the error for a file or directory that could not be
  * created or renamed to `path`, and returns -1. Names the directory that is there, never `path`

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cause.h"
+
 /* Removes a multi-byte sequence that the end of the buffer cut in two. */
 static void trim_partial_utf8(char *text, size_t len)
 {
@@ -48,6 +50,15 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
     return -1;
 }
 
+/* All of it or nothing: half a cure is none. */
+static void append_hint(struct err *e, const char *hint)
+{
+    size_t len = strlen(e->msg);
+
+    if (len + strlen(hint) < sizeof e->msg)
+        memcpy(e->msg + len, hint, strlen(hint) + 1);
+}
+
 int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
 {
     va_list args;
@@ -57,6 +68,7 @@ int err_errno(struct err *e, enum err_code code, int number, const char *format,
     va_start(args, format);
     put_message(e, ": ", strerror(number), format, args);
     va_end(args);
+    append_hint(e, cause_hint(number));
     e->code = code;
     return -1;
 }

@@ -1,6 +1,9 @@
 #include "cmd/uri_list.h"
 
+#include <string.h>
+
 #include "base/buf.h"
+#include "base/cause.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "cmd/cmd.h"
@@ -50,8 +53,20 @@ void uri_list_add(struct uri_list *list, const char *path, const char *uri, int6
     buf_free(&line);
 }
 
-void uri_list_fail(struct uri_list *list, const char *path, const struct err *e)
+/* The user may know what strangers must not: whose a file is, and where a link leads. */
+static struct err explained(const char *path, const struct err *e)
 {
+    struct err told = *e;
+
+    if (path[0] == '/' && strstr(e->msg, "cannot ") != NULL)
+        cause_explain(path, &told);
+    return told;
+}
+
+void uri_list_fail(struct uri_list *list, const char *path, const struct err *cause)
+{
+    const struct err told = explained(path, cause), *e = &told;
+
     cmd_warn_file(list->name, path, e);
     if (list->form == URI_LIST_JSON)
         print_element(list, path, NULL, -1, e->msg);

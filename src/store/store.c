@@ -107,7 +107,13 @@ int store_make_folder(const char *dir, struct err *e)
 {
     if (place_check(dir, e) != 0)
         return -1;
-    return newfile_make_root(dir, is_default_place(dir), e);
+    if (newfile_make_root(dir, is_default_place(dir), e) == 0)
+        return 0;
+    if (e != NULL && is_default_place(dir) && strstr(e->msg, "KACHERY_CLOUD_DIR") == NULL) {
+        const struct err told = *e;
+        err_set(e, told.code, "%s. For a store elsewhere set KACHERY_CLOUD_DIR", told.msg);
+    }
+    return -1;
 }
 
 /* What its owner can do to share the whole store, where that is what it fails for. */

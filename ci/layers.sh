@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 find src tests -type f '(' -name '*.[ch]' -o -name '*.py' ')' ! -path '*/vectors/*' |
-    LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto proc net client store zone daemon server cmd' '
+    LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto loop proc net client store zone daemon server cmd' '
 BEGIN {
     count = split(layers, a, " ")
     for (i = 1; i <= count; i++) rank[a[i]] = i

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "cmd/cmd.h"
+#include "loop/loop.h"
 #include "proc/descriptors.h"
 
 enum {
@@ -160,6 +161,8 @@ static int start(const struct demo_processes *p, const struct demo_command *comm
     fflush(stdout);
     fflush(stderr);
     *pid = fork();
+    if (*pid == 0)
+        loop_after_fork();
     if (*pid == 0)
         be_child(p, command, is_server, parent);
     return *pid > 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot start a process");

@@ -16,6 +16,7 @@
 
 #include "base/env.h"
 #include "base/secret.h"
+#include "loop/loop.h"
 #include "proc/descriptors.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -211,8 +212,10 @@ int process_start(struct process *p, const struct process_options *options, stru
     sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
     int number = errno;
-    if (pid == 0)
+    if (pid == 0) {
+        loop_after_fork();
         be_child(options, pair[1], parent);
+    }
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(pair[1]);
     if (pid < 0) {

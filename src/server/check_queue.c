@@ -146,7 +146,7 @@ static void close_process(struct lane *lane)
     lane->process = (struct process){0};
 }
 
-static void on_ready(struct loop_fd *source, unsigned events);
+static void on_ready(void *owner);
 
 static int start_process(struct lane *lane, struct err *e)
 {
@@ -158,7 +158,7 @@ static int start_process(struct lane *lane, struct err *e)
 
     if (process_start(&lane->process, &process, e) != 0)
         return -1;
-    lane->source = (struct loop_fd){.fd = lane->process.fd, .on_ready = on_ready, .owner = lane};
+    lane->source = (struct loop_fd){.fd = lane->process.fd, .call = on_ready, .owner = lane};
     if (loop_add(options->loop, &lane->source, LOOP_READ, e) == 0)
         return 0;
     close_process(lane);
@@ -210,16 +210,15 @@ static void run_next(struct lane *lane)
     }
 }
 
-static void on_ready(struct loop_fd *source, unsigned events)
+static void on_ready(void *owner)
 {
-    struct lane *lane = source->owner;
+    struct lane *lane = owner;
     struct buf frame = {0};
     enum crew_frame type;
     struct str rest;
     uint64_t id;
 
-    (void)events;
-    switch (frame_receive(source->fd, &frame, NULL, NULL)) {
+    switch (frame_receive(lane->source.fd, &frame, NULL, NULL)) {
     case IO_DONE:
         lane->heard_ms = loop_now_ms(lane->queue->options.loop);
         if (crew_frame_parse(buf_str(&frame), &type, &id, &rest) && type == CREW_FRAME_CHECKED &&
@@ -274,13 +273,13 @@ static void set_timer(struct check_queue *queue)
 {
     struct loop *loop = queue->options.loop;
 
-    if (queue->timer.heap_index == 0)
+    if (loop_timer_at_ms(&queue->timer) == CLOCK_NEVER_MS)
         loop_set_timer(loop, &queue->timer, loop_now_ms(loop) + TICK_MS);
 }
 
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct check_queue *queue = timer->owner;
+    struct check_queue *queue = owner;
     bool is_busy = false;
 
     for (size_t i = 0; i < LANES; i++)
@@ -304,7 +303,7 @@ struct check_queue *check_queue_new(const struct check_queue_options *options, s
         return NULL;
     }
     queue->options = *options;
-    queue->timer = (struct loop_timer){.on_time = on_time, .owner = queue};
+    queue->timer = (struct loop_timer){.call = on_time, .owner = queue};
     for (size_t i = 0; i < LANES; i++)
         queue->lanes[i] = (struct lane){
             .queue = queue, .name = lanes[i].name, .niceness = lanes[i].niceness};

@@ -7,7 +7,7 @@
 #ifndef SERVER_CHECK_QUEUE_H
 #define SERVER_CHECK_QUEUE_H
 
-#include "net/loop.h"
+#include "loop/loop.h"
 #include "server/check_asker.h"
 
 enum {

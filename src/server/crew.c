@@ -207,13 +207,13 @@ static void set_timer(struct crew *crew)
 {
     struct loop *loop = crew->options.loop;
 
-    if (crew->timer.heap_index == 0)
+    if (loop_timer_at_ms(&crew->timer) == CLOCK_NEVER_MS)
         loop_set_timer(loop, &crew->timer, loop_now_ms(loop) + crew->options.idle_ms / 2);
 }
 
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct crew *crew = timer->owner;
+    struct crew *crew = owner;
     int64_t now = loop_now_ms(crew->options.loop);
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
@@ -232,7 +232,7 @@ static void set_ping_timer(struct crew *crew)
 {
     struct loop *loop = crew->options.loop;
 
-    if (crew->ping_timer.heap_index == 0)
+    if (loop_timer_at_ms(&crew->ping_timer) == CLOCK_NEVER_MS)
         loop_set_timer(loop, &crew->ping_timer, loop_now_ms(loop) + crew->options.ping_ms);
 }
 
@@ -268,9 +268,9 @@ static void check(struct worker *worker, int64_t now)
 }
 
 /* Workers without connections are left to sleep. */
-static void on_ping_time(struct loop_timer *timer)
+static void on_ping_time(void *owner)
 {
-    struct crew *crew = timer->owner;
+    struct crew *crew = owner;
     bool is_anybody_busy = false;
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
@@ -348,17 +348,16 @@ static void handle_frame(struct worker *worker, struct str frame, int fd)
         close(fd);
 }
 
-static void on_ready(struct loop_fd *source, unsigned events)
+static void on_ready(void *owner)
 {
-    struct worker *worker = source->owner;
+    struct worker *worker = owner;
     struct crew *crew = worker->crew;
     struct buf frame = crew->frame;
     struct err e = {0};
     int fd = -1;
 
-    (void)events;
     crew->frame = (struct buf){0}; /* a callback may hand over another connection */
-    switch (frame_receive(source->fd, &frame, &fd, &e)) {
+    switch (frame_receive(worker->source.fd, &frame, &fd, &e)) {
     case IO_DONE: handle_frame(worker, buf_str(&frame), fd); break;
     case IO_WANT_READ: break;
     default: on_lost(worker);
@@ -399,9 +398,9 @@ static struct worker *start_worker(struct crew *crew)
     worker->serial = ++crew->last_serial;
     worker->is_used = true;
     worker->source =
-        (struct loop_fd){.fd = worker->process.fd, .on_ready = on_ready, .owner = worker};
-    crew->timer.on_time = on_time;
-    crew->ping_timer.on_time = on_ping_time;
+        (struct loop_fd){.fd = worker->process.fd, .call = on_ready, .owner = worker};
+    crew->timer.call = on_time;
+    crew->ping_timer.call = on_ping_time;
     crew->timer.owner = crew->ping_timer.owner = crew;
     if (loop_add(crew->options.loop, &worker->source, LOOP_READ, &e) != 0) {
         dismiss(worker);

@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "net/loop.h"
+#include "loop/loop.h"
 #include "server/check_asker.h"
 #include "server/http_server.h"
 

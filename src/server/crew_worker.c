@@ -10,7 +10,6 @@
 
 struct crew_worker {
     struct loop *loop;
-    struct cork cork;
     struct http_server *server;
     struct loop_fd hub;
     struct loop_timer drain_timer;
@@ -81,9 +80,9 @@ static void on_closed(void *owner, uint64_t id)
     leave_if_empty(worker);
 }
 
-static void on_drain_time(struct loop_timer *timer)
+static void on_drain_time(void *owner)
 {
-    struct crew_worker *worker = timer->owner;
+    struct crew_worker *worker = owner;
 
     log_line(LOG_WARN, "giving up %zu unfinished transfers", http_server_count(worker->server));
     loop_stop(worker->loop);
@@ -94,7 +93,7 @@ static void drain(struct crew_worker *worker)
 {
     worker->is_draining = true;
     loop_remove(worker->loop, &worker->hub);
-    worker->drain_timer = (struct loop_timer){.on_time = on_drain_time, .owner = worker};
+    worker->drain_timer = (struct loop_timer){.call = on_drain_time, .owner = worker};
     loop_set_timer(worker->loop, &worker->drain_timer, loop_now_ms(worker->loop) + CREW_DRAIN_MS);
     http_server_drain(worker->server);
     leave_if_empty(worker);
@@ -129,16 +128,15 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
     }
 }
 
-static void on_hub(struct loop_fd *source, unsigned events)
+static void on_hub(void *owner)
 {
-    struct crew_worker *worker = source->owner;
+    struct crew_worker *worker = owner;
     struct buf frame = worker->frame; /* giving a connection back uses the other one */
     struct err e = {0};
     int fd = -1;
 
-    (void)events;
     worker->frame = (struct buf){0};
-    switch (frame_receive(source->fd, &frame, &fd, &e)) {
+    switch (frame_receive(worker->hub.fd, &frame, &fd, &e)) {
     case IO_DONE: take_frame(worker, buf_str(&frame), fd); break;
     case IO_WANT_READ: break;
     default: drain(worker);
@@ -167,10 +165,9 @@ static struct http_route *all_routes(struct crew_worker *worker,
 
 int crew_worker_run(int fd, const struct crew_worker_options *options)
 {
-    struct crew_worker worker = {.hub = {.fd = fd, .on_ready = on_hub, .owner = &worker}};
+    struct crew_worker worker = {.hub = {.fd = fd, .call = on_hub, .owner = &worker}};
     struct http_route *routes = all_routes(&worker, options);
-    struct http_server_options server_options = {.cork = &worker.cork,
-                                                 .routes = routes,
+    struct http_server_options server_options = {.routes = routes,
                                                  .route_count = options->route_count + 1,
                                                  .times = options->times,
                                                  .read_bytes = options->read_bytes,
@@ -186,10 +183,9 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
     worker.asker = options->asker;
     if (worker.asker != NULL)
         worker.asker->fd = fd;
-    worker.loop = loop_new(&e);
+    worker.loop = loop_new(NULL, &e);
     if (routes == NULL || worker.loop == NULL)
         goto out;
-    cork_init(&worker.cork, worker.loop);
     server_options.loop = worker.loop;
     server_options.times.idle_ms = CREW_KEEP_MS;
     worker.server = http_server_new(&server_options, &e);
@@ -204,7 +200,6 @@ out:
     free(routes);
     buf_free(&worker.frame);
     if (worker.loop != NULL) {
-        cork_deinit(&worker.cork);
         loop_free(worker.loop);
     }
     return status;

@@ -75,6 +75,7 @@ void http_conn_update(struct http_conn *conn)
 {
     struct loop *loop = conn->server->options.loop;
     int64_t at = clock_earlier(conn->state_deadline_ms, conn->write_deadline_ms);
+    int64_t set_to = loop_timer_at_ms(&conn->timer);
     bool is_blocked = conn->write_deadline_ms != CLOCK_NEVER_MS;
     unsigned events = (wants_read(conn) ? LOOP_READ : 0u) | (is_blocked ? LOOP_WRITE : 0u);
 
@@ -84,9 +85,9 @@ void http_conn_update(struct http_conn *conn)
     http_room_update(conn);
     if (conn->file_left > 0)
         events |= LOOP_WRITE;
-    if (events != conn->source.events)
+    if (events != conn->source.wanted)
         loop_change(loop, &conn->source, events);
-    if (at != CLOCK_NEVER_MS && (conn->timer.heap_index == 0 || at < conn->timer.at_ms))
+    if (at != CLOCK_NEVER_MS && (set_to == CLOCK_NEVER_MS || at < set_to))
         loop_set_timer(loop, &conn->timer, at);
 }
 
@@ -96,7 +97,7 @@ static void leave_loop(struct http_conn *conn)
 {
     loop_clear_timer(conn->server->options.loop, &conn->timer);
     loop_remove(conn->server->options.loop, &conn->source);
-    cork_remove(conn->server->options.cork, &conn->cork);
+    loop_undefer(conn->server->options.loop, &conn->flush);
     http_room_leave(conn);
     conn->is_dead = true;
 }
@@ -380,15 +381,16 @@ void http_conn_read(struct http_conn *conn)
     http_conn_lose(conn);
 }
 
-static void on_ready(struct loop_fd *source, unsigned events)
+static void on_ready(void *owner)
 {
-    struct http_conn *conn = source->owner;
+    struct http_conn *conn = owner;
+    unsigned events = conn->source.ready;
 
     if ((events & LOOP_WRITE) != 0) {
         if (!http_out_flush(conn))
             return;
         if (http_out_is_empty(conn))
-            http_out_cork(conn);
+            http_out_flush_later(conn);
     }
     if ((events & LOOP_READ) != 0 && wants_read(conn))
         http_conn_read(conn);
@@ -396,9 +398,9 @@ static void on_ready(struct loop_fd *source, unsigned events)
         http_conn_lose(conn);
 }
 
-static void on_round_end(struct cork_item *item)
+static void on_round_end(void *owner)
 {
-    struct http_conn *conn = item->owner;
+    struct http_conn *conn = owner;
 
     if (http_out_flush(conn) && http_out_is_empty(conn))
         go_on(conn);
@@ -441,9 +443,9 @@ void http_conn_refuse_waiting(struct http_conn *conn, const char *reason)
     http_conn_update(conn);
 }
 
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct http_conn *conn = timer->owner;
+    struct http_conn *conn = owner;
     int64_t now = loop_now_ms(conn->server->options.loop);
 
     if (conn->write_deadline_ms != CLOCK_NEVER_MS && now >= conn->write_deadline_ms)
@@ -456,12 +458,12 @@ static void on_time(struct loop_timer *timer)
 
 void http_conn_start(struct http_conn *conn)
 {
-    conn->source.on_ready = on_ready;
+    conn->source.call = on_ready;
     conn->source.owner = conn;
-    conn->timer.on_time = on_time;
+    conn->timer.call = on_time;
     conn->timer.owner = conn;
-    conn->cork.run = on_round_end;
-    conn->cork.owner = conn;
+    conn->flush.call = on_round_end;
+    conn->flush.owner = conn;
     conn->write_deadline_ms = CLOCK_NEVER_MS;
 }
 

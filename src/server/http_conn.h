@@ -34,7 +34,7 @@ struct http_conn {
     bool is_idle;          /* in that list */
     struct loop_fd source;
     struct loop_timer timer;
-    struct cork_item cork;
+    struct loop_call flush; /* at the end of the round */
     int64_t state_deadline_ms, write_deadline_ms;
     int64_t linger_end_ms; /* LINGER: whatever it still sends */
     uint64_t tag;
@@ -119,7 +119,7 @@ void http_dispatch_skip(struct http_conn *conn);
 
 /* http_out.c */
 bool http_out_is_empty(const struct http_conn *conn);
-void http_out_cork(struct http_conn *conn);
+void http_out_flush_later(struct http_conn *conn);
 void http_out_continue(struct http_conn *conn);
 /* Writes what it can. False when the connection was lost (`conn` may be freed). */
 bool http_out_flush(struct http_conn *conn);

@@ -22,9 +22,9 @@ bool http_out_is_empty(const struct http_conn *conn)
     return conn->out_sent == conn->out.len && conn->file_left == 0;
 }
 
-void http_out_cork(struct http_conn *conn)
+void http_out_flush_later(struct http_conn *conn)
 {
-    cork_add(conn->server->options.cork, &conn->cork);
+    loop_defer(conn->server->options.loop, &conn->flush);
 }
 
 static struct str date_now(struct http_server *server)
@@ -87,7 +87,7 @@ static void begin(struct http_conn *conn, const struct http_answer *answer, uint
     conn->must_close = closes_after(conn, answer);
     buf_reserve(&conn->out, HEAD_ROOM_BYTES + answer->body.len);
     put_head(conn, answer, length);
-    http_out_cork(conn);
+    http_out_flush_later(conn);
 }
 
 /* An answer that comes after its handler returned ends the waiting. */
@@ -140,7 +140,7 @@ void http_conn_answer_file(struct http_conn *conn, const struct http_answer *ans
 void http_out_continue(struct http_conn *conn)
 {
     buf_puts(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
-    http_out_cork(conn);
+    http_out_flush_later(conn);
 }
 
 /* What the last write came to. */

@@ -238,9 +238,9 @@ static void accept_later(struct http_server *server)
     loop_set_timer(loop, &server->accept_again, loop_now_ms(loop) + ACCEPT_AGAIN_MS);
 }
 
-static void on_accept_again(struct loop_timer *timer)
+static void on_accept_again(void *owner)
 {
-    struct http_server *server = timer->owner;
+    struct http_server *server = owner;
 
     loop_change(server->options.loop, &server->listener, LOOP_READ);
 }
@@ -267,14 +267,13 @@ static void out_of_descriptors(struct http_server *server)
     accept_later(server);
 }
 
-static void on_connection(struct loop_fd *source, unsigned events)
+static void on_connection(void *owner)
 {
-    struct http_server *server = source->owner;
+    struct http_server *server = owner;
 
-    (void)events;
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
         struct addr peer = {.len = sizeof peer.storage};
-        int fd = accept4(source->fd, (struct sockaddr *)&peer.storage, &peer.len,
+        int fd = accept4(server->listener.fd, (struct sockaddr *)&peer.storage, &peer.len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE)
@@ -292,9 +291,9 @@ static void on_connection(struct loop_fd *source, unsigned events)
 int http_server_listen(struct http_server *server, int fd, struct err *e)
 {
     server->listener.fd = fd;
-    server->listener.on_ready = on_connection;
+    server->listener.call = on_connection;
     server->listener.owner = server;
-    server->accept_again.on_time = on_accept_again;
+    server->accept_again.call = on_accept_again;
     server->accept_again.owner = server;
     server->spare_fd = open_spare();
     return loop_add(server->options.loop, &server->listener, LOOP_READ, e);

@@ -1,5 +1,5 @@
 /*
- * An HTTP/1.1 server on net/loop.h: heads and bodies as they come, keep-alive, pipelined requests
+ * An HTTP/1.1 server on loop/loop.h: heads and bodies as they come, keep-alive, pipelined requests
  * in order, limits and deadlines in every state. A connection can leave the server, to become a
  * WebSocket or to be handed to another process. It knows nothing of what is served.
  */
@@ -12,10 +12,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "loop/loop.h"
 #include "net/addr.h"
-#include "net/loop.h"
 #include "proto/http_head.h"
-#include "server/cork.h"
 
 enum {
     HTTP_SERVER_MAX_CONNECTIONS = 20000,
@@ -73,7 +72,6 @@ struct http_route {
 
 struct http_server_options {
     struct loop *loop;
-    struct cork *cork;
     /* The first that matches. None: an HTML 404; 405 if there is one for other methods (OPTIONS:
      * 204 with these), 501 if nobody has such a method. */
     const struct http_route *routes;

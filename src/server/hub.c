@@ -7,15 +7,14 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "loop/loop.h"
 #include "net/addr.h"
-#include "net/loop.h"
 #include "proc/descriptors.h"
 #include "proc/process.h"
 #include "proto/extensions.h"
 #include "server/bucket.h"
 #include "server/bucket_file.h"
 #include "server/check_queue.h"
-#include "server/cork.h"
 #include "server/crew.h"
 #include "server/front_page.h"
 #include "server/gateway_api.h"
@@ -24,11 +23,14 @@
 #include "server/proxy.h"
 #include "server/roster.h"
 
-enum { HUB_MAX_ROUTES = 32, DRAIN_LOOK_MS = 20 };
+enum {
+    HUB_MAX_ROUTES = 32,
+    DRAIN_LOOK_MS = 20,
+    CALL_LIMIT_MS = 5000 /* the main loop blocks nowhere; a busy machine may take its time */
+};
 
 struct hub {
     struct loop *loop;
-    struct cork cork;
     struct http_server *server;
     struct http_route routes[HUB_MAX_ROUTES];
     size_t route_count;
@@ -173,9 +175,9 @@ static bool is_finished(struct hub *hub)
            (hub->gateway == NULL || crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0);
 }
 
-static void on_drain_time(struct loop_timer *timer)
+static void on_drain_time(void *owner)
 {
-    struct hub *hub = timer->owner;
+    struct hub *hub = owner;
     int64_t now = loop_now_ms(hub->loop);
 
     if (is_finished(hub)) {
@@ -213,17 +215,16 @@ static void drain(struct hub *hub)
         crew_drain(hub->gateway);
         crew_drain(hub->bucket);
     }
-    hub->drain_timer = (struct loop_timer){.on_time = on_drain_time, .owner = hub};
+    hub->drain_timer = (struct loop_timer){.call = on_drain_time, .owner = hub};
     loop_set_timer(hub->loop, &hub->drain_timer, loop_now_ms(hub->loop));
 }
 
-static void on_signal(struct loop_fd *source, unsigned events)
+static void on_signal(void *owner)
 {
-    struct hub *hub = source->owner;
+    struct hub *hub = owner;
     int number;
 
-    (void)events;
-    while ((number = process_next_signal(source->fd)) != 0) {
+    while ((number = process_next_signal(hub->signals.fd)) != 0) {
         if (number == SIGCHLD)
             process_reap(NULL, NULL);
         else
@@ -384,7 +385,7 @@ static int open_signals(struct hub *hub, struct err *e)
 
     signal(SIGPIPE, SIG_IGN);
     hub->signals = (struct loop_fd){
-        .fd = process_signal_fd(numbers, 3, e), .on_ready = on_signal, .owner = hub};
+        .fd = process_signal_fd(numbers, 3, e), .call = on_signal, .owner = hub};
     return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);
 }
 
@@ -407,7 +408,6 @@ static void on_offline(void *owner, const char *name)
 static int open_proxy(struct hub *hub, const struct hub_options *options, struct err *e)
 {
     struct proxy_options proxy_options = {.loop = hub->loop,
-                                          .cork = &hub->cork,
                                           .secret = buf_str(options->proxy_secret),
                                           .times = hub->times.proxy,
                                           .limits = options->limits.proxy,
@@ -453,7 +453,6 @@ static void open_front_page(struct hub *hub, const struct hub_options *options)
 static int open_server(struct hub *hub, const struct hub_limits *limits, struct err *e)
 {
     struct http_server_options options = {.loop = hub->loop,
-                                          .cork = &hub->cork,
                                           .routes = hub->routes,
                                           .route_count = hub->route_count,
                                           .times = hub->times.http,
@@ -484,10 +483,10 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
         return -1;
     descriptors_raise_limit();
     log_share_limits();
-    hub->loop = loop_new(e);
+    hub->loop = loop_new(NULL, e);
     if (hub->loop == NULL)
         return -1;
-    cork_init(&hub->cork, hub->loop);
+    loop_limit_calls(hub->loop, CALL_LIMIT_MS);
     if (open_signals(hub, e) != 0 || (options->has_gateway && open_gateway(hub, options, e) != 0) ||
         (options->has_proxy && open_proxy(hub, options, e) != 0))
         return -1;
@@ -518,7 +517,6 @@ int hub_run(const struct hub_options *options, struct err *e)
     if (hub.signals.fd >= 0)
         close(hub.signals.fd);
     if (hub.loop != NULL) {
-        cork_deinit(&hub.cork);
         loop_free(hub.loop);
     }
     return result;

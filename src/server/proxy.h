@@ -10,8 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "net/loop.h"
-#include "server/cork.h"
+#include "loop/loop.h"
 #include "server/http_server.h"
 
 enum {
@@ -48,7 +47,6 @@ struct proxy;
 
 struct proxy_options {
     struct loop *loop;
-    struct cork *cork;
     struct str secret; /* copied, wiped by proxy_free */
     struct proxy_times times;
     struct proxy_limits limits;

@@ -135,9 +135,9 @@ static void on_no_pong(struct proxy_daemon *challenger)
     serve(challenger, resource);
 }
 
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct proxy_daemon *daemon = timer->owner;
+    struct proxy_daemon *daemon = owner;
 
     if (daemon->resource != NULL)
         on_no_pong(daemon);
@@ -335,7 +335,7 @@ static struct proxy_daemon *add(struct proxy *proxy)
     if (daemon == NULL)
         return NULL;
     daemon->proxy = proxy;
-    daemon->timer = (struct loop_timer){.on_time = on_time, .owner = daemon};
+    daemon->timer = (struct loop_timer){.call = on_time, .owner = daemon};
     daemon->next = proxy->daemons;
     if (proxy->daemons != NULL)
         proxy->daemons->previous = daemon;
@@ -352,7 +352,6 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
     struct proxy_daemon *daemon = add(proxy);
     struct buf bytes = {0}, address = {0};
     struct ws_peer_options options = {.loop = loop,
-                                      .cork = proxy->options.cork,
                                       .ping_interval_ms = proxy->options.times.ping_ms,
                                       .dead_after_ms = proxy->options.times.dead_ms,
                                       .max_message_bytes = PROXY_MAX_HELLO_BYTES,

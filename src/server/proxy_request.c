@@ -110,9 +110,9 @@ static void on_gone(void *ctx)
     proxy_resource_trim(resource);
 }
 
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct proxy_request *request = timer->owner;
+    struct proxy_request *request = owner;
     struct proxy_resource *resource = request->resource;
     struct http_conn *conn = request->conn;
 
@@ -133,7 +133,7 @@ static int send_to_daemon(struct proxy_request *request, struct str uri, struct 
 {
     struct proxy *proxy = request->proxy;
     bool is_older_daemon = request->is_generation2 && !request->resource->is_generation2;
-    int64_t until_ms = is_older_daemon ? request->reply_by_ms : request->timer.at_ms;
+    int64_t until_ms = is_older_daemon ? request->reply_by_ms : loop_timer_at_ms(&request->timer);
     int64_t timeout_ms = left_of(request, until_ms);
     struct message_request m = {.resource_name = str_of(request->resource->name),
                                 .uri = uri,
@@ -238,19 +238,18 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     request->proxy = proxy;
     request->conn = conn;
     request->resource = resource;
-    request->timer = (struct loop_timer){.on_time = on_time, .owner = request};
+    request->timer = (struct loop_timer){.call = on_time, .owner = request};
     request->is_generation2 = m->has_zone;
     request->reply_by_ms =
         loop_now_ms(loop) + (m->has_zone ? m->request_timeout_ms : message_patience_ms(m));
     request->uri_len = uri_len;
     if (uri_len > 0)
         memcpy(request->uri, m->uri.p, uri_len);
-    if (loop_set_timer(loop, &request->timer, loop_now_ms(loop) + patience_of(m)) != 0 ||
-        enter_shares(resource, place) != 0) {
-        loop_clear_timer(loop, &request->timer);
+    if (enter_shares(resource, place) != 0) {
         free(request);
         return NULL;
     }
+    loop_set_timer(loop, &request->timer, loop_now_ms(loop) + patience_of(m));
     request->place = place;
     request->number = ++proxy->last_number;
     request->slot = proxy->free_slots[--proxy->free_count];

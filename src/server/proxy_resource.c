@@ -25,9 +25,9 @@ struct proxy_resource *proxy_resource_find(const struct proxy *proxy, struct str
 }
 
 /* The lost daemon did not come back in time. */
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct proxy_resource *resource = timer->owner;
+    struct proxy_resource *resource = owner;
 
     log_line(LOG_INFO, "resource gone name=%s waiting=%zu", resource->name, resource->waiting);
     proxy_request_fail_all(resource);
@@ -59,7 +59,7 @@ struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name)
         return NULL;
     }
     resource->proxy = proxy;
-    resource->timer = (struct loop_timer){.on_time = on_time, .owner = resource};
+    resource->timer = (struct loop_timer){.call = on_time, .owner = resource};
     resource->next = proxy->names[slot];
     proxy->names[slot] = resource;
     return resource;

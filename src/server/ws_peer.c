@@ -20,7 +20,7 @@ struct ws_peer {
     struct ws_peer_options options;
     struct loop_fd source;
     struct loop_timer timer;
-    struct cork_item cork;
+    struct loop_call flush; /* at the end of the round */
     enum ws_peer_state state;
     bool is_busy, is_freed; /* in a callback; freed meanwhile */
     bool is_write_blocked;
@@ -58,7 +58,7 @@ void ws_peer_free(struct ws_peer *peer)
 {
     if (peer == NULL || peer->is_freed)
         return;
-    cork_remove(peer->options.cork, &peer->cork);
+    loop_undefer(peer->options.loop, &peer->flush);
     loop_clear_timer(peer->options.loop, &peer->timer);
     if (peer->source.is_added)
         loop_remove(peer->options.loop, &peer->source);
@@ -85,7 +85,7 @@ static void update(struct ws_peer *peer)
 {
     unsigned events = LOOP_READ | (peer->is_write_blocked ? LOOP_WRITE : 0u);
 
-    if (events != peer->source.events)
+    if (events != peer->source.wanted)
         loop_change(peer->options.loop, &peer->source, events);
 }
 
@@ -130,9 +130,9 @@ static void flush_or_end(struct ws_peer *peer)
         peer->is_ended = shutdown(peer->source.fd, SHUT_WR) == 0;
 }
 
-static void on_round_end(struct cork_item *item)
+static void on_round_end(void *owner)
 {
-    struct ws_peer *peer = item->owner;
+    struct ws_peer *peer = owner;
 
     if (!peer->is_write_blocked)
         flush_or_end(peer);
@@ -147,7 +147,7 @@ static void make_room(struct ws_peer *peer)
     }
     if (peer->out.len == peer->out_sent)
         peer->taken_ms = loop_now_ms(peer->options.loop);
-    cork_add(peer->options.cork, &peer->cork);
+    loop_defer(peer->options.loop, &peer->flush);
 }
 
 /* It has queued too much; or all have, and it more than a little. */
@@ -212,7 +212,7 @@ static void handle_close(struct ws_peer *peer, const struct ws_event *event)
     peer->state = WS_PEER_LAST_WORDS;
     peer->close_at_ms = loop_now_ms(peer->options.loop) + WS_PEER_CLOSE_MS;
     loop_set_timer(peer->options.loop, &peer->timer, peer->close_at_ms);
-    cork_add(peer->options.cork, &peer->cork);
+    loop_defer(peer->options.loop, &peer->flush);
 }
 
 /* Who pings and does not read what waits gets no more of it: not every ping needs a pong of its own
@@ -291,13 +291,14 @@ static void on_read(struct ws_peer *peer)
     feed(peer, (struct str){data, (size_t)n});
 }
 
-static void on_ready(struct loop_fd *source, unsigned events)
+static void on_ready(void *owner)
 {
-    struct ws_peer *peer = source->owner;
+    struct ws_peer *peer = owner;
+    unsigned events = peer->source.ready;
 
     if ((events & LOOP_WRITE) != 0) {
         peer->is_write_blocked = false;
-        cork_add(peer->options.cork, &peer->cork);
+        loop_defer(peer->options.loop, &peer->flush);
     }
     if ((events & (LOOP_READ | LOOP_HANGUP)) != 0)
         on_read(peer);
@@ -312,9 +313,9 @@ static void set_timer(struct ws_peer *peer)
                                  peer->heard_ms + peer->options.dead_after_ms));
 }
 
-static void on_time(struct loop_timer *timer)
+static void on_time(void *owner)
 {
-    struct ws_peer *peer = timer->owner;
+    struct ws_peer *peer = owner;
     int64_t now = loop_now_ms(peer->options.loop);
 
     if (peer->state != WS_PEER_OPEN) {
@@ -335,14 +336,14 @@ static void on_time(struct loop_timer *timer)
 }
 
 /* What came with the handshake is looked at in the loop, when the owner knows the peer. */
-static void on_first_round(struct cork_item *item)
+static void on_first_round(void *owner)
 {
-    struct ws_peer *peer = item->owner;
+    struct ws_peer *peer = owner;
     struct buf early = peer->early;
 
     peer->early = (struct buf){0};
-    peer->cork.run = on_round_end;
-    cork_add(peer->options.cork, &peer->cork);
+    peer->flush.call = on_round_end;
+    loop_defer(peer->options.loop, &peer->flush);
     if (early.len > 0)
         feed(peer, buf_str(&early));
     buf_free(&early);
@@ -359,9 +360,9 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
         return NULL;
     }
     peer->options = *options;
-    peer->source = (struct loop_fd){.fd = fd, .on_ready = on_ready, .owner = peer};
-    peer->timer = (struct loop_timer){.on_time = on_time, .owner = peer};
-    peer->cork = (struct cork_item){.run = on_first_round, .owner = peer};
+    peer->source = (struct loop_fd){.fd = fd, .call = on_ready, .owner = peer};
+    peer->timer = (struct loop_timer){.call = on_time, .owner = peer};
+    peer->flush = (struct loop_call){.call = on_first_round, .owner = peer};
     peer->heard_ms = peer->pinged_ms = peer->taken_ms = loop_now_ms(options->loop);
     peer->close_code = WS_CLOSE_ABNORMAL;
     ws_reader_init(&peer->reader, WS_SERVER, options->max_message_bytes);
@@ -373,6 +374,6 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
         return NULL;
     }
     set_timer(peer);
-    cork_add(options->cork, &peer->cork);
+    loop_defer(options->loop, &peer->flush);
     return peer;
 }

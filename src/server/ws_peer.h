@@ -1,5 +1,5 @@
 /*
- * The server's end of a WebSocket connection on net/loop.h: messages in and out, pings, the close
+ * The server's end of a WebSocket connection on loop/loop.h: messages in and out, pings, the close
  * handshake, bounded queues. It knows nothing of what the messages mean.
  */
 #ifndef SERVER_WS_PEER_H
@@ -11,9 +11,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "net/loop.h"
+#include "loop/loop.h"
 #include "proto/ws_frame.h"
-#include "server/cork.h"
 
 enum {
     WS_PEER_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the kernel */
@@ -29,7 +28,6 @@ struct ws_peer;
 
 struct ws_peer_options {
     struct loop *loop;
-    struct cork *cork;
     int64_t ping_interval_ms;
     int64_t dead_after_ms; /* without a byte from the other side, or taken by it while some wait */
     size_t max_message_bytes;

@@ -12,7 +12,6 @@ enum { MAX_BODY = 64, WAIT_MS = 1000 };
 
 struct world {
     struct loop *loop;
-    struct cork cork;
     struct http_server *server;
     struct loop_timer feeder;
     struct http_conn *waiting;
@@ -95,9 +94,9 @@ static void on_detach(struct http_conn *conn, const struct http_request *request
 }
 
 /* One piece a round; what waits is answered in between. Ends when nothing happens any more. */
-static void on_feed(struct loop_timer *timer)
+static void on_feed(void *owner)
 {
-    struct world *w = timer->owner;
+    struct world *w = owner;
     struct http_conn *conn = w->waiting;
     struct str part = str_slice(w->rest, 0, fuzz_piece(&w->seed));
     char answers[65536];
@@ -113,7 +112,7 @@ static void on_feed(struct loop_timer *timer)
     if (http_server_count(w->server) == 0 || w->quiet_rounds > 3)
         loop_stop(w->loop);
     else
-        loop_set_timer(w->loop, timer, loop_now_ms(w->loop));
+        loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -125,8 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {"GET", "/detach", 0, NULL, on_detach, true, false, &w},
         {"*", "/", MAX_BODY, on_request, NULL, false, false, &w},
     };
-    struct http_server_options options = {.cork = &w.cork,
-                                          .routes = routes,
+    struct http_server_options options = {.routes = routes,
                                           .route_count = sizeof routes / sizeof routes[0],
                                           .times = http_server_times(),
                                           .read_bytes = 256};
@@ -134,18 +132,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int pair[2];
 
     w.seed = fuzz_take(&w.rest);
-    w.loop = options.loop = loop_new(&e);
-    cork_init(&w.cork, w.loop);
+    w.loop = options.loop = loop_new(NULL, &e);
     w.server = http_server_new(&options, &e);
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
     w.client = pair[0];
-    w.feeder = (struct loop_timer){.on_time = on_feed, .owner = &w};
+    w.feeder = (struct loop_timer){.call = on_feed, .owner = &w};
     require(http_server_adopt(w.server, pair[1], STR(""), 0, &e) == 0);
     loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop));
     require(loop_run(w.loop, &e) == 0);
     http_server_free(w.server);
     require(w.streams == 0);
-    cork_deinit(&w.cork);
     loop_free(w.loop);
     close(w.client);
     return 0;

@@ -17,7 +17,6 @@ enum { WORLD_PATIENCE_MS = 20000, WORLD_SHORT_MS = 20, WORLD_TAG = 77 };
 
 struct http_world {
     struct loop *loop;
-    struct cork cork;
     struct http_server *server;
     struct http_server_options options;
     struct loop_fd client; /* reads until the end of file, or `stop_after` bytes */
@@ -37,26 +36,25 @@ static inline void world_stop(struct http_world *w)
     loop_stop(w->loop);
 }
 
-static inline void world_on_patience(struct loop_timer *timer)
+static inline void world_on_patience(void *owner)
 {
-    struct http_world *w = timer->owner;
+    struct http_world *w = owner;
 
     w->is_out_of_patience = true;
     world_stop(w);
 }
 
-static inline void world_on_client(struct loop_fd *source, unsigned events)
+static inline void world_on_client(void *owner)
 {
-    struct http_world *w = source->owner;
+    struct http_world *w = owner;
     char data[4096];
-    ssize_t n = read(source->fd, data, sizeof data);
+    ssize_t n = read(w->client.fd, data, sizeof data);
 
-    (void)events;
     if (n > 0)
         buf_append(&w->got, data, (size_t)n);
     if (n == 0 || (n < 0 && errno != EAGAIN)) {
         w->is_ended = true;
-        loop_remove(w->loop, source);
+        loop_remove(w->loop, &w->client);
         world_stop(w);
     }
     if (w->stop_after > 0 && w->got.len >= w->stop_after)
@@ -64,9 +62,9 @@ static inline void world_on_client(struct loop_fd *source, unsigned events)
 }
 
 /* One piece a round, so that the server sees each alone. */
-static inline void world_on_feed(struct loop_timer *timer)
+static inline void world_on_feed(void *owner)
 {
-    struct http_world *w = timer->owner;
+    struct http_world *w = owner;
     size_t n = w->first_piece > 0 ? w->first_piece : w->piece;
     struct str part = str_slice(w->to_send, 0, n);
 
@@ -77,7 +75,7 @@ static inline void world_on_feed(struct loop_timer *timer)
     if (sent < 0)
         return;
     w->to_send = str_slice(w->to_send, (size_t)sent, w->to_send.len);
-    loop_set_timer(w->loop, timer, loop_now_ms(w->loop));
+    loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop));
 }
 
 /* Call with options.routes (and times) set. */
@@ -86,17 +84,15 @@ static inline void world_open(struct http_world *w)
     struct err e = {0};
     int pair[2];
 
-    w->loop = loop_new(&e);
+    w->loop = loop_new(NULL, &e);
     assert_non_null(w->loop);
-    cork_init(&w->cork, w->loop);
     w->options.loop = w->loop;
-    w->options.cork = &w->cork;
     w->server = http_server_new(&w->options, &e);
     assert_non_null(w->server);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    w->client = (struct loop_fd){.fd = pair[0], .on_ready = world_on_client, .owner = w};
-    w->patience = (struct loop_timer){.on_time = world_on_patience, .owner = w};
-    w->feeder = (struct loop_timer){.on_time = world_on_feed, .owner = w};
+    w->client = (struct loop_fd){.fd = pair[0], .call = world_on_client, .owner = w};
+    w->patience = (struct loop_timer){.call = world_on_patience, .owner = w};
+    w->feeder = (struct loop_timer){.call = world_on_feed, .owner = w};
     w->detached_fd = -1;
     assert_int_equal(loop_add(w->loop, &w->client, LOOP_READ, &e), 0);
     assert_int_equal(http_server_adopt(w->server, pair[1], STR(""), WORLD_TAG, &e), 0);
@@ -132,7 +128,6 @@ static inline void world_close(struct http_world *w)
     close(w->client.fd);
     if (w->detached_fd >= 0)
         close(w->detached_fd);
-    cork_deinit(&w->cork);
     loop_free(w->loop);
     buf_free(&w->got);
     buf_free(&w->streamed);

@@ -144,7 +144,7 @@ static void close_hub(struct http_world *w)
 /* Runs the loop until the claim holds. */
 #define run_until(w, claim)                                                                        \
     do {                                                                                           \
-        struct loop_timer tick = {.on_time = on_tick, .owner = (w)};                               \
+        struct loop_timer tick = {.call = on_tick, .owner = (w)};                               \
         for (int turns = 0; !(claim); turns++) {                                                   \
             assert_true(turns < WORLD_PATIENCE_MS);                                                \
             loop_set_timer((w)->loop, &tick, clock_now_ms() + 1);                                  \
@@ -152,9 +152,9 @@ static void close_hub(struct http_world *w)
         }                                                                                          \
     } while (0)
 
-static void on_tick(struct loop_timer *timer)
+static void on_tick(void *owner)
 {
-    world_stop(timer->owner);
+    world_stop(owner);
 }
 
 static void hang_up(struct http_world *w)

@@ -55,9 +55,9 @@ static void on_wait(struct http_conn *conn, const struct http_request *request, 
 }
 
 /* Answers what waits from outside of its handler, as a daemon's message does. */
-static void on_release(struct loop_timer *timer)
+static void on_release(void *owner)
 {
-    struct http_world *w = timer->owner;
+    struct http_world *w = owner;
 
     if (w->waiting != NULL)
         answer_text(w->waiting, STR("late"));
@@ -320,7 +320,7 @@ static void test_no_continue(void **state)
 static void test_late_answer(void **state)
 {
     struct http_world w = {0};
-    struct loop_timer release = {.on_time = on_release, .owner = &w};
+    struct loop_timer release = {.call = on_release, .owner = &w};
     struct buf summary = {0};
 
     (void)state;
@@ -474,9 +474,9 @@ static void test_detach(void **state)
     buf_free(&all);
 }
 
-static void on_drain(struct loop_timer *timer)
+static void on_drain(void *owner)
 {
-    struct http_world *w = timer->owner;
+    struct http_world *w = owner;
 
     http_server_drain(w->server);
 }
@@ -484,8 +484,8 @@ static void on_drain(struct loop_timer *timer)
 static void test_drain(void **state)
 {
     struct http_world w = {0};
-    struct loop_timer drain = {.on_time = on_drain, .owner = &w};
-    struct loop_timer release = {.on_time = on_release, .owner = &w};
+    struct loop_timer drain = {.call = on_drain, .owner = &w};
+    struct loop_timer release = {.call = on_release, .owner = &w};
     struct buf summary = {0};
 
     (void)state;
@@ -500,7 +500,6 @@ static void test_drain(void **state)
     w = (struct http_world){0};
     open_world(&w);
     drain.owner = &w;
-    drain.heap_index = 0;
     loop_set_timer(w.loop, &drain, clock_now_ms());
     world_run(&w, "idle ones are closed at once");
     assert_int_equal(w.got.len, 0);

@@ -1,10 +1,14 @@
 /* The event loop: what is told, removal in mid-round, the order of timers. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/loop.h"
+#include "loop/loop.h"
 #include "unit.h"
 
 enum { MANY = 500 };
@@ -38,27 +42,27 @@ static void close_end(struct end *end)
         close(end->peer);
 }
 
-static void note_and_stop(struct loop_fd *source, unsigned events)
+static void note_and_stop(void *owner)
 {
-    struct end *end = source->owner;
+    struct end *end = owner;
 
-    end->seen = events;
+    end->seen = end->source.ready;
     end->calls++;
     loop_stop(end->loop);
 }
 
-static void on_stop(struct loop_timer *timer)
+static void on_stop(void *owner)
 {
-    loop_stop(timer->owner);
+    loop_stop(owner);
 }
 
 /* One round, or until the deadline when nothing happens. */
 static void run_briefly(struct loop *loop)
 {
-    struct loop_timer timer = {.on_time = on_stop, .owner = loop};
+    struct loop_timer timer = {.call = on_stop, .owner = loop};
     struct err e = {0};
 
-    assert_int_equal(loop_set_timer(loop, &timer, clock_now_ms() + 20), 0);
+    loop_set_timer(loop, &timer, clock_now_ms() + 20);
     assert_int_equal(loop_run(loop, &e), 0);
     loop_clear_timer(loop, &timer);
 }
@@ -80,13 +84,13 @@ static void what_is_told(void **state)
         {"half closed, asked", LOOP_HANGUP, false, true, false, LOOP_HANGUP},
         {"closed, asked for nothing", 0, false, false, true, LOOP_HANGUP},
     };
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
         struct end end;
         open_end(&end, loop, cases[i].asked);
-        end.source.on_ready = note_and_stop;
+        end.source.call = note_and_stop;
         if (cases[i].has_bytes)
             assert_int_equal(write(end.peer, "x", 1), 1);
         if (cases[i].is_half_closed)
@@ -104,12 +108,12 @@ static void what_is_told(void **state)
 
 static void events_can_be_changed(void **state)
 {
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
     struct end end;
 
     (void)state;
     open_end(&end, loop, LOOP_READ | LOOP_WRITE);
-    end.source.on_ready = note_and_stop;
+    end.source.call = note_and_stop;
     loop_change(loop, &end.source, 0);
     run_briefly(loop);
     assert_int_equal(end.calls, 0);
@@ -126,11 +130,10 @@ static void events_can_be_changed(void **state)
 }
 
 /* Frees another source whose event was fetched in the same round. */
-static void remove_victim(struct loop_fd *source, unsigned events)
+static void remove_victim(void *owner)
 {
-    struct end *end = source->owner, *victim = end->victim;
+    struct end *end = owner, *victim = end->victim;
 
-    (void)events;
     end->calls++;
     if (victim == NULL)
         return;
@@ -139,18 +142,18 @@ static void remove_victim(struct loop_fd *source, unsigned events)
     close_end(victim);
     memset(victim, 0x5a, sizeof *victim);
     free(victim);
-    loop_remove(end->loop, source);
+    loop_remove(end->loop, &end->source);
 }
 
 static void removed_in_mid_round(void **state)
 {
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
     struct end *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
 
     (void)state;
     open_end(a, loop, LOOP_READ);
     open_end(b, loop, LOOP_READ);
-    a->source.on_ready = b->source.on_ready = remove_victim;
+    a->source.call = b->source.call = remove_victim;
     struct end *const ends[] = {a, b};
     for (int i = 0; i < 2; i++) {
         ends[i]->victim = ends[1 - i];
@@ -171,7 +174,7 @@ static void removed_in_mid_round(void **state)
 
 static void a_descriptor_that_cannot_be_watched(void **state)
 {
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
     struct loop_fd source = {.fd = -1};
     struct err e = {0};
 
@@ -186,19 +189,19 @@ static void a_descriptor_that_cannot_be_watched(void **state)
 struct alarm {
     struct loop_timer timer;
     struct loop *loop;
-    int64_t *last_ms;
+    int64_t at_ms, *last_ms;
     unsigned *count;
     bool is_cleared;
 };
 
-static void note_time(struct loop_timer *timer)
+static void note_time(void *owner)
 {
-    struct alarm *alarm = timer->owner;
+    struct alarm *alarm = owner;
 
     assert_false(alarm->is_cleared);
-    assert_int_equal(timer->heap_index, 0);
-    assert_true(timer->at_ms >= *alarm->last_ms);
-    *alarm->last_ms = timer->at_ms;
+    assert_int_equal(loop_timer_at_ms(&alarm->timer), CLOCK_NEVER_MS);
+    assert_true(alarm->at_ms >= *alarm->last_ms);
+    *alarm->last_ms = alarm->at_ms;
     if (--*alarm->count == 0)
         loop_stop(alarm->loop);
 }
@@ -206,7 +209,7 @@ static void note_time(struct loop_timer *timer)
 /* Set, moved and cleared in a scrambled order, timers run once each in the order of their times. */
 static void timers_run_in_order(void **state)
 {
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
     struct alarm *alarms = calloc(MANY, sizeof *alarms);
     int64_t last = 0, base = clock_now_ms() - 10000;
     unsigned count = MANY, random = 12345;
@@ -215,13 +218,17 @@ static void timers_run_in_order(void **state)
     for (int i = 0; i < MANY; i++) {
         random = random * 1103515245 + 12345;
         alarms[i] = (struct alarm){.loop = loop, .last_ms = &last, .count = &count};
-        alarms[i].timer = (struct loop_timer){.on_time = note_time, .owner = &alarms[i]};
-        assert_int_equal(loop_set_timer(loop, &alarms[i].timer, base + (random >> 16) % 5000), 0);
+        alarms[i].timer = (struct loop_timer){.call = note_time, .owner = &alarms[i]};
+        alarms[i].at_ms = base + (random >> 16) % 5000;
+        loop_set_timer(loop, &alarms[i].timer, alarms[i].at_ms);
+        assert_int_equal(loop_timer_at_ms(&alarms[i].timer), alarms[i].at_ms);
     }
     for (int i = 0; i < MANY; i++) {
         random = random * 1103515245 + 12345;
-        if (i % 3 == 0)
-            loop_set_timer(loop, &alarms[i].timer, base + (random >> 16) % 5000);
+        if (i % 3 == 0) {
+            alarms[i].at_ms = base + (random >> 16) % 5000;
+            loop_set_timer(loop, &alarms[i].timer, alarms[i].at_ms);
+        }
         if (i % 7 == 0) {
             if (i % 2 == 0)
                 loop_clear_timer(loop, &alarms[i].timer);
@@ -238,18 +245,17 @@ static void timers_run_in_order(void **state)
     loop_free(loop);
 }
 
-static void set_end_of_round(struct loop_fd *source, unsigned events)
+static void set_end_of_round(void *owner)
 {
-    struct end *end = source->owner;
+    struct end *end = owner;
 
-    (void)events;
     end->calls++;
     loop_set_timer(end->loop, end->timer, loop_now_ms(end->loop));
 }
 
-static void end_of_round(struct loop_timer *timer)
+static void end_of_round(void *owner)
 {
-    struct end *ends = timer->owner;
+    struct end *ends = owner;
 
     /* Both descriptors were told before. */
     assert_int_equal(ends[0].calls, 1);
@@ -259,14 +265,14 @@ static void end_of_round(struct loop_timer *timer)
 
 static void timers_run_at_the_end_of_a_round(void **state)
 {
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
     struct end ends[2];
-    struct loop_timer timer = {.on_time = end_of_round, .owner = ends};
+    struct loop_timer timer = {.call = end_of_round, .owner = ends};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
         open_end(&ends[i], loop, LOOP_WRITE);
-        ends[i].source.on_ready = set_end_of_round;
+        ends[i].source.call = set_end_of_round;
         ends[i].timer = &timer;
     }
     assert_int_equal(loop_run(loop, NULL), 0);
@@ -277,33 +283,250 @@ static void timers_run_at_the_end_of_a_round(void **state)
 
 struct again {
     struct loop *loop;
+    struct loop_timer timer;
     unsigned turns;
 };
 
-static void set_again(struct loop_timer *timer)
+static void set_again(void *owner)
 {
-    struct again *again = timer->owner;
+    struct again *again = owner;
 
     again->turns++;
-    loop_set_timer(again->loop, timer, 0);
+    loop_set_timer(again->loop, &again->timer, 0);
 }
 
 /* A timer that is always due does not keep the descriptors from their turn. */
 static void an_eager_timer_starves_nobody(void **state)
 {
-    struct loop *loop = loop_new(NULL);
+    struct loop *loop = loop_new(NULL, NULL);
     struct again again = {.loop = loop};
-    struct loop_timer timer = {.on_time = set_again, .owner = &again};
     struct end end;
 
     (void)state;
     open_end(&end, loop, LOOP_WRITE);
-    end.source.on_ready = note_and_stop;
-    loop_set_timer(loop, &timer, 0);
+    end.source.call = note_and_stop;
+    again.timer = (struct loop_timer){.call = set_again, .owner = &again};
+    loop_set_timer(loop, &again.timer, 0);
     assert_int_equal(loop_run(loop, NULL), 0);
     assert_int_equal(end.calls, 1);
     close_end(&end);
     loop_free(loop);
+}
+
+/* ---- deferred calls ---- */
+
+struct note {
+    struct loop *loop;
+    struct loop_call call, *then; /* deferred by our call */
+    struct loop_timer *timer;     /* set by our call, to now */
+    char *text;
+    char letter;
+};
+
+static void write_note(void *owner)
+{
+    struct note *note = owner;
+
+    note->text[strlen(note->text)] = note->letter;
+    if (note->then != NULL)
+        loop_defer(note->loop, note->then);
+    if (note->timer != NULL)
+        loop_set_timer(note->loop, note->timer, loop_now_ms(note->loop));
+    note->timer = NULL;
+    if (note->letter == 'Z')
+        loop_stop(note->loop);
+}
+
+/* In order of registration, each once; one that is deferred by another runs in the same round, a
+ * timer that is set by one runs in the next. */
+static void deferred_calls(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    char text[32] = "";
+    struct note notes[5];
+    const char letters[] = "ABCDZ";
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        notes[i] = (struct note){.loop = loop, .text = text, .letter = letters[i]};
+        notes[i].call = (struct loop_call){.call = write_note, .owner = &notes[i]};
+    }
+    struct loop_timer timer = {.call = write_note, .owner = &notes[4]};
+    for (int i = 0; i < 3; i++)
+        loop_defer(loop, &notes[i].call);
+    loop_defer(loop, &notes[0].call);
+    loop_undefer(loop, &notes[1].call);
+    loop_undefer(loop, &notes[1].call);
+    notes[0].then = &notes[3].call;
+    notes[0].timer = &timer;
+    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_string_equal(text, "ACDZ");
+    loop_free(loop);
+}
+
+/* Taken out by one that runs before it, first and last of the list. */
+static void undefer_within(void *owner)
+{
+    struct note *note = owner;
+
+    note->text[strlen(note->text)] = note->letter;
+    loop_undefer(note->loop, note->then);
+    loop_stop(note->loop);
+}
+
+static void a_deferred_call_is_taken_out_by_another(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    char text[32] = "";
+    struct note first = {.loop = loop, .text = text, .letter = 'a'};
+    struct note second = {.loop = loop, .text = text, .letter = 'b'};
+
+    (void)state;
+    first.call = (struct loop_call){.call = undefer_within, .owner = &first};
+    second.call = (struct loop_call){.call = write_note, .owner = &second};
+    first.then = &second.call;
+    loop_defer(loop, &first.call);
+    loop_defer(loop, &second.call);
+    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_string_equal(text, "a");
+    loop_free(loop);
+}
+
+/* ---- what epoll refuses, the clock, waiting inside, forks ---- */
+
+static bool has_calls(void *owner)
+{
+    return ((struct end *)owner)->calls >= 3;
+}
+
+static void count_call(void *owner)
+{
+    ((struct end *)owner)->calls++;
+}
+
+static void files_are_always_ready(void **state)
+{
+    static const char *const paths[] = {"/dev/null", "/proc/self/exe"};
+    struct loop *loop = loop_new(NULL, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(paths); i++) {
+        struct end end = {.loop = loop}, idle = {.loop = loop};
+        end.source = (struct loop_fd){
+            .fd = open(paths[i], O_RDONLY), .call = count_call, .owner = &end};
+        idle.source = (struct loop_fd){
+            .fd = open(paths[i], O_RDONLY), .call = count_call, .owner = &idle};
+        unit_true(paths[i], loop_add(loop, &end.source, LOOP_READ, NULL) == 0);
+        unit_true(paths[i], loop_add(loop, &idle.source, 0, NULL) == 0);
+        unit_true(paths[i], loop_run_until(loop, has_calls, &end, NULL) == 0);
+        unit_true(paths[i], end.source.ready == LOOP_READ);
+        unit_true(paths[i], idle.calls == 0);
+        loop_remove(loop, &end.source);
+        loop_remove(loop, &idle.source);
+        close(end.source.fd);
+        close(idle.source.fd);
+    }
+    loop_free(loop);
+}
+
+static void a_clock_that_jumps(void **state)
+{
+    struct loop_clock clock = {.jumps = true, .now_ms = 1000};
+    struct loop *loop = loop_new(&clock, NULL);
+    struct loop_timer timer = {.call = on_stop, .owner = loop};
+
+    (void)state;
+    assert_int_equal(loop_now_ms(loop), 1000);
+    loop_set_timer(loop, &timer, 1000 + 86400000);
+    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_now_ms(loop), 1000 + 86400000);
+    loop_free(loop);
+}
+
+/* A child that removes what it inherited changes nothing for its parent. */
+static void a_child_leaves_its_parents_loop_alone(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    struct end end;
+    int status;
+
+    (void)state;
+    open_end(&end, loop, LOOP_WRITE);
+    end.source.call = note_and_stop;
+    pid_t child = fork();
+    if (child == 0) {
+        loop_after_fork();
+        loop_remove(loop, &end.source);
+        struct loop *own = loop_new(NULL, NULL);
+        _exit(own != NULL && loop_add(own, &end.source, LOOP_WRITE, NULL) == 0 &&
+                      loop_run_until(own, has_calls, &(struct end){.calls = 3}, NULL) == 0
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    run_briefly(loop);
+    assert_int_equal(end.seen, LOOP_WRITE);
+    close_end(&end);
+    loop_free(loop);
+}
+
+/* Sanitized builds abort; the exit status of the child tells. */
+static void wait_inside(void *owner)
+{
+    struct err e = {0};
+
+    _exit(loop_run_until(owner, has_calls, &(struct end){0}, &e) == -1 && e.msg[0] != '\0' ? 7 : 8);
+}
+
+static int status_of_child(void (*call)(void *owner), int64_t limit_ms)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct loop *loop = loop_new(NULL, NULL);
+        struct loop_call deferred = {.call = call, .owner = loop};
+        signal(SIGABRT, SIG_DFL);
+        loop_limit_calls(loop, limit_ms);
+        loop_defer(loop, &deferred);
+        loop_run(loop, NULL);
+        _exit(9);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void a_callback_must_not_wait(void **state)
+{
+    int status = status_of_child(wait_inside, 0);
+
+    (void)state;
+#if defined __SANITIZE_ADDRESS__
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+#else
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+#endif
+}
+
+static void nap(void *owner)
+{
+    usleep(50000);
+    loop_stop(owner);
+}
+
+/* In sanitized builds alone. */
+static void a_callback_must_not_take_long(void **state)
+{
+    int within = status_of_child(nap, 60000), above = status_of_child(nap, 10);
+
+    (void)state;
+    assert_true(WIFEXITED(within) && WEXITSTATUS(within) == 9);
+#if defined __SANITIZE_ADDRESS__
+    assert_true(WIFSIGNALED(above) && WTERMSIG(above) == SIGABRT);
+#else
+    assert_true(WIFEXITED(above) && WEXITSTATUS(above) == 9);
+#endif
 }
 
 int main(void)
@@ -316,6 +539,13 @@ int main(void)
         cmocka_unit_test(timers_run_in_order),
         cmocka_unit_test(timers_run_at_the_end_of_a_round),
         cmocka_unit_test(an_eager_timer_starves_nobody),
+        cmocka_unit_test(deferred_calls),
+        cmocka_unit_test(a_deferred_call_is_taken_out_by_another),
+        cmocka_unit_test(files_are_always_ready),
+        cmocka_unit_test(a_clock_that_jumps),
+        cmocka_unit_test(a_child_leaves_its_parents_loop_alone),
+        cmocka_unit_test(a_callback_must_not_wait),
+        cmocka_unit_test(a_callback_must_not_take_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,6 @@
 #include "base/secret.h"
 #include "proc/descriptors.h"
 #include "proc/frame.h"
-#include "base/secret.h"
 #include "proc/process.h"
 #include "unit.h"
 

@@ -12,7 +12,6 @@ static const unsigned char mask[4] = {1, 2, 3, 4};
 
 struct world {
     struct loop *loop;
-    struct cork cork;
     struct ws_peer *peer;
     struct loop_fd client;
     struct loop_timer patience, feeder;
@@ -75,20 +74,19 @@ static void note(struct world *w, const struct ws_event *event)
         loop_stop(w->loop);
 }
 
-static void on_client(struct loop_fd *source, unsigned events)
+static void on_client(void *owner)
 {
-    struct world *w = source->owner;
+    struct world *w = owner;
     char data[4096];
-    ssize_t n = read(source->fd, data, sizeof data);
+    ssize_t n = read(w->client.fd, data, sizeof data);
     struct str input = {data, n > 0 ? (size_t)n : 0};
     struct ws_event event;
     struct err e = {0};
     unsigned code;
     size_t used;
 
-    (void)events;
     if (n <= 0) {
-        loop_remove(w->loop, source);
+        loop_remove(w->loop, &w->client);
         loop_stop(w->loop);
         return;
     }
@@ -98,21 +96,21 @@ static void on_client(struct loop_fd *source, unsigned events)
     }
 }
 
-static void on_feed(struct loop_timer *timer)
+static void on_feed(void *owner)
 {
-    struct world *w = timer->owner;
+    struct world *w = owner;
     struct str part = str_slice(w->to_send, 0, w->first_piece > 0 ? w->first_piece : w->piece);
 
     w->first_piece = 0;
     if (part.len == 0 || send(w->client.fd, part.p, part.len, MSG_NOSIGNAL) < 0)
         return;
     w->to_send = str_slice(w->to_send, part.len, w->to_send.len);
-    loop_set_timer(w->loop, timer, loop_now_ms(w->loop));
+    loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop));
 }
 
-static void on_patience(struct loop_timer *timer)
+static void on_patience(void *owner)
 {
-    struct world *w = timer->owner;
+    struct world *w = owner;
 
     w->is_out_of_patience = true;
     loop_stop(w->loop);
@@ -123,12 +121,10 @@ static void open_world(struct world *w, struct ws_peer_options options, struct s
     struct err e = {0};
     int pair[2];
 
-    w->loop = loop_new(&e);
+    w->loop = loop_new(NULL, &e);
     assert_non_null(w->loop);
-    cork_init(&w->cork, w->loop);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     options.loop = w->loop;
-    options.cork = &w->cork;
     options.on_message = on_message;
     options.on_pong = on_pong;
     options.on_closed = on_closed;
@@ -139,9 +135,9 @@ static void open_world(struct world *w, struct ws_peer_options options, struct s
         options.dead_after_ms = LONG_MS;
     if (options.max_message_bytes == 0)
         options.max_message_bytes = 1000;
-    w->client = (struct loop_fd){.fd = pair[0], .on_ready = on_client, .owner = w};
-    w->feeder = (struct loop_timer){.on_time = on_feed, .owner = w};
-    w->patience = (struct loop_timer){.on_time = on_patience, .owner = w};
+    w->client = (struct loop_fd){.fd = pair[0], .call = on_client, .owner = w};
+    w->feeder = (struct loop_timer){.call = on_feed, .owner = w};
+    w->patience = (struct loop_timer){.call = on_patience, .owner = w};
     ws_reader_init(&w->reader, WS_CLIENT, 1 << 20);
     if (!w->is_deaf)
         assert_int_equal(loop_add(w->loop, &w->client, LOOP_READ, &e), 0);
@@ -165,7 +161,6 @@ static void close_world(struct world *w)
     if (w->client.is_added)
         loop_remove(w->loop, &w->client);
     close(w->client.fd);
-    cork_deinit(&w->cork);
     loop_free(w->loop);
     ws_reader_deinit(&w->reader);
     buf_free(&w->heard);

@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/version.h"
+#include "client/http_answer.h"
 #include "net/dial.h"
 #include "proto/http_head.h"
 
-enum { MAX_SHOWN_ANSWER = 100, MAX_TRIES = 2 /* further ones */ };
+enum { MAX_TRIES = 2 /* further ones */ };
 
 enum connect_state { CONNECT_DIAL, CONNECT_TUNNEL, CONNECT_SHAKE };
 
@@ -128,39 +128,20 @@ static enum io step_dial(struct connect *c, int64_t now_ms, struct err *e)
     return start_tls(c, e) == 0 ? IO_DONE : IO_ERR;
 }
 
-/* Of a page: its title; of plain text its first line. */
-static struct str words_of(struct str page)
-{
-    size_t start = 0, end;
-
-    page = str_trim(page);
-    if (!str_starts_with(page, STR("<")))
-        return str_trim(str_slice(page, 0, str_find(page, '\n')));
-    while (start < page.len &&
-           !str_equal_nocase(str_slice(page, start, start + 7), STR("<title>")))
-        start++;
-    page = str_slice(page, start + 7, page.len);
-    for (end = 0; end < page.len && page.p[end] != '<' && page.p[end] != '\n'; end++)
-        continue;
-    return str_trim(str_slice(page, 0, end));
-}
-
 /* The status line and what the page says, so that the user sees who said no, and why. */
 static enum io refuse(const struct connect *c, const struct http_head *head, struct err *e)
 {
     struct str page = str_slice(buf_str(&c->answer), head->size, SIZE_MAX);
-    const struct str *of_squid = http_head_get(head, "X-Squid-Error"); /* its page says less */
-    struct str line = str_cut(of_squid != NULL ? *of_squid : words_of(page), MAX_SHOWN_ANSWER);
-    struct buf shown = {0};
+    bool is_led_away = http_head_redirection(head) != NULL || head->status == 511;
+    struct buf words = {0};
 
-    if (str_is_utf8(line))
-        fs_put_printable(&shown, line);
+    http_answer_put_words(&words, head, page);
     err_set(e, head->status >= 500 && head->status != 501 ? ERR_NETWORK : ERR_REFUSED,
-            "HTTP proxy %s refuses a connection to %s: %d %.*s%s%s%s", c->proxy.endpoint,
-            c->endpoint, head->status, STR_ARG(str_cut(head->reason, MAX_SHOWN_ANSWER)),
-            shown.len > 0 ? ": " : "", buf_cstr(&shown),
-            head->status == 407 ? " (put user:password@ into the proxy's URL)" : "");
-    buf_free(&shown);
+            "HTTP proxy %s refuses a connection to %s: %d %.*s%s%s%s%s", c->proxy.endpoint,
+            c->endpoint, head->status, STR_ARG(http_answer_reason(head)), words.len > 0 ? ": " : "",
+            buf_cstr(&words), http_answer_proxy_cure(head->status, c->proxy.authorization.len > 0),
+            is_led_away ? ": " HTTP_ANSWER_LOG_IN : "");
+    buf_free(&words);
     return IO_ERR;
 }
 
@@ -195,8 +176,7 @@ static enum io read_answer(struct connect *c, struct err *e)
         io = stream_read(c->stream, c->answer.data + c->answer.len,
                          CONNECT_MAX_ANSWER - c->answer.len, &n, e);
         if (io == IO_EOF)
-            return err_set(e, ERR_NETWORK, "HTTP proxy %s hung up", c->proxy.endpoint),
-                   IO_ERR;
+            return err_set(e, ERR_NETWORK, "HTTP proxy %s hung up", c->proxy.endpoint), IO_ERR;
         if (io != IO_DONE)
             return io;
         c->answer.len += n;

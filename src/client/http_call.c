@@ -156,6 +156,18 @@ struct str http_call_body(const struct http_call *call)
     return buf_str(&call->answer);
 }
 
+struct http_answer http_call_answer(const struct http_call *call, const char *service,
+                                    const char *setting)
+{
+    return (struct http_answer){.head = &call->head,
+                                .body = buf_str(&call->answer),
+                                .url = buf_str(&call->url),
+                                .proxy = call->is_absolute ? call->proxy.endpoint : NULL,
+                                .has_credentials = call->proxy.authorization.len > 0,
+                                .service = service,
+                                .setting = setting};
+}
+
 int64_t http_call_delivered(const struct http_call *call)
 {
     int64_t left = call->stream == NULL ? 0 : (int64_t)stream_unacknowledged(call->stream);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "client/http_answer.h"
 #include "proc/pollset.h"
 #include "proto/http_head.h"
 
@@ -87,6 +88,10 @@ int64_t http_call_delivered(const struct http_call *call);
 /* After IO_DONE, borrowed from the call. */
 const struct http_head *http_call_head(const struct http_call *call);
 struct str http_call_body(const struct http_call *call);
+
+/* Who gave it, for http_answer.h; borrowed from the call. `service` and `setting` as there. */
+struct http_answer http_call_answer(const struct http_call *call, const char *service,
+                                    const char *setting);
 
 /* Ends the call; a connection in mid-call is closed. (One that can be used again went back to the
  * client when the answer was complete.) NULL-safe. */

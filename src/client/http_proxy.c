@@ -134,6 +134,27 @@ static const char *find_variable(const struct url *url, const char **name)
     return NULL;
 }
 
+#define WANT "want http://[user:password@]host[:port]"
+#define ENCODING                                                                                   \
+    " (in user and password @ : / ? # % and others are percent-encoded: @ is %40, : is %3A, % is " \
+    "%25)"
+
+/* What cannot be used, in words that show nothing of the value: it may hold a password. */
+static int refuse_value(struct str value, struct err *e)
+{
+    bool may_have_password = str_find(value, '@') < value.len;
+
+    if (str_equal_nocase(str_slice(value, 0, 5), STR("socks")))
+        return err_set(e, ERR_USAGE,
+                       "SOCKS proxies are not supported: " WANT
+                       " of an HTTP proxy; no_proxy names hosts to reach directly");
+    if (str_equal_nocase(str_slice(value, 0, 8), STR("https://")))
+        return err_set(e, ERR_USAGE,
+                       "a proxy that is spoken to in TLS is not supported: " WANT "%s",
+                       may_have_password ? ENCODING : "");
+    return err_set(e, ERR_USAGE, WANT "%s", may_have_password ? ENCODING : "");
+}
+
 static int take_credentials(struct http_proxy *out, struct str userinfo, struct err *e)
 {
     struct buf plain = {0};
@@ -142,7 +163,8 @@ static int take_credentials(struct http_proxy *out, struct str userinfo, struct 
     if (userinfo.len == 0)
         return 0;
     if (!url_put_decoded(&plain, userinfo)) {
-        result = err_set(e, ERR_USAGE, "user name or password is not percent-encoded");
+        result = err_set(e, ERR_USAGE, "user name or password is not percent-encoded: " WANT "%s",
+                         ENCODING);
     } else {
         if (str_find(userinfo, ':') == userinfo.len)
             buf_putc(&plain, ':');
@@ -152,6 +174,14 @@ static int take_credentials(struct http_proxy *out, struct str userinfo, struct 
     }
     buf_wipe(&plain);
     return result;
+}
+
+/* "#" and what follows, which is no part of a URL's text, with an '@' in it. */
+static bool has_fragment(struct str text)
+{
+    struct str rest = str_slice(text, str_find(text, '#'), text.len);
+
+    return str_find(rest, '@') < rest.len;
 }
 
 static int parse_value(struct http_proxy *out, struct str value, struct err *e)
@@ -166,8 +196,10 @@ static int parse_value(struct http_proxy *out, struct str value, struct err *e)
         buf_puts(&text, "http://");
     buf_put(&text, value);
     if (buf_check(&text, e) != 0 || url_parse(&url, buf_str(&text), &cause) != 0 ||
-        !str_equal_nocase(url.scheme, STR("http")) || url.host.len >= sizeof out->host) {
-        err_set(e, ERR_USAGE, "want http://[user:password@]host[:port]");
+        !str_equal_nocase(url.scheme, STR("http")) || url.host.len >= sizeof out->host ||
+        str_find(url.target, '@') < url.target.len || has_fragment(buf_str(&text))) {
+        /* (An '@' behind the host: a password with a '/', '?' or '#' in it.) */
+        refuse_value(value, e);
     } else {
         memcpy(out->host, url.host.p, url.host.len);
         out->port = url.has_port ? url.port : has_scheme ? DEFAULT_PORT : BARE_PORT;
@@ -188,7 +220,7 @@ int http_proxy_find(struct http_proxy *out, const struct url *url, struct err *e
     if (excluded == NULL)
         excluded = env_get("NO_PROXY");
     if (value != NULL && !http_proxy_is_excluded(str_of(excluded), url->host, url->port) &&
-        parse_value(&found, str_of(value), e) != 0) {
+        parse_value(&found, str_trim(str_of(value)), e) != 0) {
         http_proxy_deinit(&found);
         return err_wrap(e, "%s", name);
     }

@@ -31,6 +31,11 @@ static enum io fill(struct http_call *call, int64_t now_ms, struct err *e)
     return io;
 }
 
+static bool is_plain(const struct http_call *call)
+{
+    return stream_tls(call->stream) == NULL;
+}
+
 /* Keeps the bytes of the final head and prepares for its body. */
 static enum io take_head(struct http_call *call, size_t size, struct err *e)
 {
@@ -84,6 +89,8 @@ enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e)
                 io = consider_head(call, e);
             else if (io == IO_WANT_READ)
                 io = IO_EOF; /* all of it was looked at */
+            else if (is_plain(call) && http_answer_is_tls_record(unread(call)))
+                err_set(e, ERR_PROTOCOL, "the server answers in TLS: use https:// for this port");
             if (io == IO_DONE || io == IO_ERR)
                 return io;
             if (io == IO_WANT_READ)
@@ -91,8 +98,12 @@ enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e)
         }
         io = fill(call, now_ms, e);
         if (io == IO_EOF)
-            err_set(e, ERR_NETWORK, "the server closed the connection %s",
-                    call->has_answer_byte ? "in the head of its answer" : "without an answer");
+            err_set(e, ERR_NETWORK, "the server closed the connection %s%s",
+                    call->has_answer_byte ? "in the head of its answer" : "without an answer",
+                    call->has_answer_byte || call->is_reused || !is_plain(call) ||
+                            call->proxy.is_used
+                        ? ""
+                        : " (is this a TLS port? then use https://)");
         if (io == IO_ERR && e != NULL && e->code == ERR_NETWORK)
             return IO_EOF;
         if (io != IO_DONE)
@@ -182,7 +193,7 @@ static bool may_have_refused_unread(const struct http_call *call)
 
 bool http_receive_is_clean(const struct http_call *call)
 {
-    return call->is_sent && !may_have_refused_unread(call) &&
-           call->send_failure.code == ERR_NONE && !call->is_cut && call->head.is_keep_alive &&
+    return call->is_sent && !may_have_refused_unread(call) && call->send_failure.code == ERR_NONE &&
+           !call->is_cut && call->head.is_keep_alive &&
            call->head.framing != HTTP_BODY_UNTIL_CLOSE && call->in_start == call->in_end;
 }

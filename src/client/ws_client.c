@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/connect.h"
+#include "client/http_answer.h"
 #include "net/stream.h"
 #include "proto/http_head.h"
 #include "proto/url.h"
@@ -25,7 +26,7 @@ struct ws_client {
     struct ws_client_options options;
     enum ws_state state;
     bool is_marked;
-    struct buf label, host;
+    struct buf label, url;
     char key[WS_KEY_SIZE];
     int64_t connect_deadline_ms, heard_ms, next_ping_ms, close_deadline_ms;
     struct connect *connect;
@@ -65,9 +66,10 @@ static int build(struct ws_client *c, const struct url *url, struct err *e)
     url_put_label(&c->label, url);
     buf_cstr(&c->label); /* for its NUL */
     url_put_host(&host, url);
+    buf_put(&c->url, url->text);
     url_put_target(&target, url);
     ws_frame_put_request(&c->out, buf_str(&host), buf_str(&target), c->key);
-    if (host.failed || target.failed || c->label.failed || c->out.failed)
+    if (host.failed || target.failed || c->url.failed || c->label.failed || c->out.failed)
         err_set(e, ERR_FAILED, "out of memory");
     else
         result = 0;
@@ -121,6 +123,7 @@ void ws_client_free(struct ws_client *c)
     stream_free(c->stream);
     ws_reader_deinit(&c->reader);
     buf_free(&c->label);
+    buf_wipe(&c->url);
     buf_wipe(&c->out);
     buf_free(&c->close_reason);
     free(c);
@@ -339,6 +342,20 @@ static enum io connect_up(struct ws_client *c, int64_t now_ms, struct err *e)
     return IO_DONE;
 }
 
+/* The answer is none of a WebSocket's: whose is it? What came of its body comes with the head. */
+static enum io refuse(const struct ws_client *c, const struct http_head *head, struct err *e)
+{
+    const struct http_answer answer = {.head = head,
+                                       .body = str_slice(unread(c), head->size, SIZE_MAX),
+                                       .url = buf_str(&c->url),
+                                       .service = "resource proxy",
+                                       .setting = "the URL"};
+
+    if (head->status != 101 && http_answer_explain(&answer, e))
+        err_wrap(e, "WebSocket refused");
+    return IO_ERR;
+}
+
 static enum io take_head(struct ws_client *c, int64_t now_ms, struct err *e)
 {
     struct http_head head;
@@ -346,10 +363,12 @@ static enum io take_head(struct ws_client *c, int64_t now_ms, struct err *e)
     enum io io =
         http_head_parse(&c->parser, HTTP_RESPONSE, unread(c), STR("GET"), &head, &status, e);
 
+    if (io == IO_ERR && stream_tls(c->stream) == NULL && http_answer_is_tls_record(unread(c)))
+        err_set(e, ERR_PROTOCOL, "the server answers in TLS: use wss:// (https://) for this port");
     if (io != IO_DONE)
         return io;
     if (ws_frame_check_response(&head, c->key, e) != 0)
-        return IO_ERR;
+        return refuse(c, &head, e);
     c->is_marked = c->options.mark != NULL && http_head_get(&head, c->options.mark) != NULL;
     c->in_start += head.size;
     c->state = WS_STATE_OPEN;
@@ -368,7 +387,11 @@ static enum io handshake(struct ws_client *c, int64_t now_ms, struct err *e)
             return out;
         in = fill(c, now_ms, e);
         if (in == IO_EOF)
-            return err_set(e, ERR_NETWORK, "closed in the WebSocket handshake"), IO_ERR;
+            return err_set(e, ERR_NETWORK, "closed in the WebSocket handshake%s",
+                           c->in_end == 0 && stream_tls(c->stream) == NULL
+                               ? " (is this a TLS port? then use wss:// or https://)"
+                               : ""),
+                   IO_ERR;
         if (in != IO_DONE)
             break;
         in = take_head(c, now_ms, e);

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "proc/frame.h"
 
-#define SILENCE "the name servers do not answer, or fail"
+#define SILENCE      "the name servers do not answer, or fail"
 #define NO_SUCH_NAME "no such name"
 
 /* A child's question, and its answer: a literal a line, or '!' and a reason. */
@@ -121,12 +121,19 @@ static bool take_answer(struct resolve *r, struct str text, struct str *reason)
     return r->is_found;
 }
 
+/* A name that is not there is misspelt, or of another network; name servers that are silent are
+ * this host's trouble. */
 static enum io fail(struct resolve *r, const char *reason, struct err *e)
 {
-    enum err_code code = strcmp(reason, NO_SUCH_NAME) == 0 ? ERR_NO_HOST : ERR_NETWORK;
+    bool is_no_name = strcmp(reason, NO_SUCH_NAME) == 0;
+    bool is_silence = strcmp(reason, SILENCE) == 0;
 
     resolve_cancel(r);
-    err_set(e, code, "cannot find the address of %s: %s", r->host, reason);
+    err_set(e, is_no_name ? ERR_NO_HOST : ERR_NETWORK, "cannot find the address of %s: %s%s",
+            r->host, reason,
+            is_no_name   ? " (is it spelled right, and known in this network?)"
+            : is_silence ? " (is this host connected? /etc/resolv.conf names them)"
+                         : "");
     return IO_ERR;
 }
 

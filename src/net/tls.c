@@ -195,7 +195,10 @@ static enum io read_record(struct tls *t, struct err *e)
         if (r == IO_EOF) {
             err_set(e, ERR_NETWORK,
                     t->is_open ? "connection cut (TLS ended without close_notify)"
-                               : "connection closed during the TLS handshake");
+                    : t->first_len > 0
+                        ? "connection closed during the TLS handshake"
+                        : "connection closed during the TLS handshake (is this a port of plain "
+                          "HTTP? then use http://)");
             return IO_ERR;
         }
         if (r != IO_DONE)

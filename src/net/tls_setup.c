@@ -210,7 +210,7 @@ static int describe_stranger(int code, enum tls_stage stage, struct str first, s
         buf_put(&shown, line);
     err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS%s%s%s", shown.len > 0 ? ": it says " : "",
             buf_cstr(&shown),
-            str_starts_with(line, STR("HTTP/")) ? " (is this an http port?)" : "");
+            str_starts_with(line, STR("HTTP/")) ? " (is this an http port? then use http://)" : "");
     buf_free(&shown);
     return -1;
 }

@@ -175,7 +175,7 @@ static int parse_status_line(struct parse *p, struct str line)
         return -1;
     /* Many servers leave out the space before an empty reason. */
     if (line.len < 12 || line.p[8] != ' ' || (line.len > 12 && line.p[12] != ' ') ||
-        !str_to_uint(code, 599, &status) || status < 100)
+        !str_to_uint(code, 999, &status) || status < 100)
         return refuse(p, 400, "bad status line", line);
     p->out->status = (int)status;
     p->out->reason = str_slice(line, 13, line.len);
@@ -211,15 +211,23 @@ static void note_connection(struct facts *f, struct str list)
     }
 }
 
+/* In an answer it may stand more than once, in one field or in several, as long as it is the same
+ * (RFC 9112 §6.3); a request that has two is how one is smuggled. */
 static int note_length(struct parse *p, struct str value)
 {
+    struct str list = value, element;
     uint64_t length;
 
-    if (p->facts.lengths++ > 0)
-        return refuse_plain(p, "Content-Length twice");
-    if (!str_to_uint(value, INT64_MAX, &length))
-        return refuse(p, 400, "bad Content-Length", value);
-    p->facts.length = (int64_t)length;
+    while (next_element(&list, &element)) {
+        if (!str_to_uint(element, INT64_MAX, &length))
+            return refuse(p, 400, "bad Content-Length", value);
+        if (p->facts.lengths > 0 && p->kind == HTTP_REQUEST)
+            return refuse_plain(p, "Content-Length twice");
+        if (p->facts.lengths > 0 && p->facts.length != (int64_t)length)
+            return refuse(p, 400, "two different values of Content-Length", value);
+        p->facts.lengths++;
+        p->facts.length = (int64_t)length;
+    }
     return 0;
 }
 
@@ -363,6 +371,21 @@ static int parse_lines(struct parse *p, struct str text)
     return judge(p);
 }
 
+/* RFC 9112 §5.2: each line end that white space follows becomes spaces, in place. Not behind the
+ * status line: white space there is refused. */
+static void unfold(char *text, size_t len)
+{
+    bool is_in_header = false;
+
+    for (size_t i = 0; i + 2 < len; i++) {
+        if (text[i] != '\r' || text[i + 1] != '\n')
+            continue;
+        if (is_in_header && (text[i + 2] == ' ' || text[i + 2] == '\t'))
+            text[i] = text[i + 1] = ' ';
+        is_in_header = true;
+    }
+}
+
 static int check_first_byte(struct parse *p, struct str input)
 {
     bool is_request = p->kind == HTTP_REQUEST;
@@ -427,6 +450,8 @@ enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, st
     out->header_count = 0;
     out->expects_continue = false;
     out->size = end;
+    if (kind == HTTP_RESPONSE)
+        unfold((char *)(uintptr_t)input.p, end);
     return parse_lines(&p, str_slice(input, start, end - 2)) == 0 ? IO_DONE : IO_ERR;
 }
 

@@ -27,7 +27,7 @@ struct http_header {
 /* Borrowed from the bytes that were parsed: valid while those are. */
 struct http_head {
     struct str method, target; /* requests */
-    int status;                /* responses, 100-599 */
+    int status;                /* responses, 100-999; above 599 as 5xx (RFC 9110 §15) */
     struct str reason;
     int minor_version; /* 0 or 1 */
     struct http_header headers[HTTP_MAX_HEADERS];
@@ -54,8 +54,11 @@ struct http_head_parser {
  * `*status` is what a server answers: 400, 414 (target), 431 (size, count), 501 (transfer coding
  * other than chunked), 505 (version). For responses it is 0. After an error no byte that follows
  * can be trusted: the connection is to be closed.
- * Refused (RFC 9112 §2.2, 3, 5, 6): bare CR or LF, obs-fold, space before the colon, invalid name
- * or value bytes, repeated or malformed Content-Length, Content-Length with Transfer-Encoding,
+ * The bytes of a response are to be writable: obs-fold becomes spaces in place (§5.2). There the
+ * same Content-Length may stand several times.
+ * Refused (RFC 9112 §2.2, 3, 5, 6): bare CR or LF, obs-fold in requests and behind a status line,
+ * space before the colon, invalid name or value bytes, malformed, different or (in requests)
+ * repeated Content-Length, Content-Length with Transfer-Encoding,
  * chunked not last or repeated, Transfer-Encoding in HTTP/1.0, missing or repeated Host in HTTP/1.1
  * requests, a Host that is none, targets that are none of the four forms. One empty line before a
  * request line is skipped. Answers to HEAD, 1xx, 204 and 304 have no body (§6.3), nor has a 2xx to
@@ -83,7 +86,7 @@ bool http_head_has_token(const struct http_head *head, const char *name, const c
 /* Where a redirection (301, 302, 303, 307, 308) leads: its Location header, or NULL. */
 const struct str *http_head_redirection(const struct http_head *head);
 
-/* The standard reason phrase, "" for an unknown status. */
+/* The standard reason phrase; "Server Error" above 599, "" for another unknown status. */
 const char *http_head_reason(int status);
 
 /* Appends "METHOD target HTTP/1.1\r\n" / "HTTP/1.1 status reason\r\n", "name: value\r\n", "\r\n".

@@ -81,14 +81,21 @@ enum err_code bucket_error(int status, struct str page)
 int bucket_refusal(const struct http_call *call, struct err *e)
 {
     int status = http_call_head(call)->status;
+    const struct http_answer answer = http_call_answer(call, "bucket", NULL);
     struct str page = http_call_body(call);
     struct buf reason = {0};
+    struct err who = {0};
 
+    if (element(page, "Code").len == 0 && http_answer_explain(&answer, &who))
+        return err_set(e, who.code, "%s%s",
+                       str_starts_with(str_of(who.msg), STR("HTTP proxy")) ? ""
+                                                                           : "the bucket answered ",
+                       who.msg);
     bucket_put_reason(&reason, page);
     err_set(e, bucket_error(status, page), "the bucket answered %d %s%s%s", status,
             http_head_reason(status), reason.len > 0 ? ": " : "", buf_cstr(&reason));
     buf_free(&reason);
-    return -1;
+    return element(page, "Code").len > 0 ? -1 : http_answer_name_proxy(&answer, e);
 }
 
 /* Only a strong one tells that two objects are the same byte for byte (RFC 9110 §8.8.3). */
@@ -127,10 +134,22 @@ int bucket_follow(struct buf *url_text, const struct http_head *head, struct str
         url_put_redacted(&shown, &url);
     else
         buf_puts(&shown, "what is no URL");
-    err_set(e, ERR_REFUSED, "the bucket answered %d %s to %s: only https://%s is followed",
+    err_set(e, ERR_REFUSED, "the bucket answered %d %s to %s: only https://%s is followed%s",
             head->status, http_head_reason(head->status), buf_cstr(&shown),
-            url_is_tls(&base) ? "" : " or http://");
+            url_is_tls(&base) ? "" : " or http://",
+            is_url && !str_equal_nocase(url.host, base.host) ? ", unless " HTTP_ANSWER_LOG_IN : "");
     buf_wipe(&target);
     buf_free(&shown);
     return -1;
+}
+
+int bucket_check_page(const struct http_head *head, int64_t size, bool has_part, struct err *e)
+{
+    bool has_length = head->framing == HTTP_BODY_LENGTH;
+
+    if (head->status != 200 || size < 0 || !http_head_is_content_type(head, "text/html") ||
+        (has_length ? head->content_length == size : !has_part))
+        return 0;
+    return err_set(e, ERR_REFUSED, "instead of the %lld bytes " HTTP_ANSWER_LOG_IN,
+                   (long long)size);
 }

@@ -26,6 +26,7 @@ struct getting {
     int64_t furthest;
     bool is_url_new;   /* the one before was refused, and this one is not proven */
     bool is_continued; /* the part is not of one answer */
+    bool is_page;      /* the answer said that it is HTML */
     bool is_whole_only;
     /* of one request */
     int64_t from, until; /* the range that is asked for, and that is given */
@@ -73,6 +74,9 @@ static int begin(struct getting *get, const struct http_head *head, struct err *
     get->is_url_new = false;
     if (head->status == 206)
         return begin_part(get, head, e);
+    get->is_page = http_head_is_content_type(head, "text/html");
+    if (bucket_check_page(head, get->part->options.size, get->part->bytes > 0, e) != 0)
+        return -1;
     buf_clear(&get->etag);
     buf_put(&get->etag, bucket_strong_etag(head));
     get->is_continued = false;
@@ -308,6 +312,8 @@ int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *
     } while (result != 0 && may_be_older(&get, &why));
     if (result != 0 && why.code == ERR_CHANGED)
         part->is_spoilt = true;
+    if (result != 0 && why.code == ERR_CHANGED && get.is_page)
+        err_wrap(&why, HTTP_ANSWER_LOG_IN " What came is HTML");
     if (result != 0)
         err_set(e, why.code, "%s", why.msg);
     g->is_patient = was_patient;

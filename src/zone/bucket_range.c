@@ -82,6 +82,8 @@ static int begin(struct reading *r, const struct http_head *head, struct err *e)
         r->is_other = true;
         return err_set(e, ERR_PROTOCOL, "the bucket answered 206 with another range");
     }
+    if (bucket_check_page(head, r->size, r->at > r->range->start, e) != 0)
+        return -1;
     if (head->status == 200 && head->framing == HTTP_BODY_LENGTH)
         total = (int64_t)head->content_length;
     return take_size(r, total, e) != 0 ? -1 : take_etag(r, head, e);

@@ -213,15 +213,30 @@ static bool adopt_clock(struct gateway *g, const struct http_head *head)
     return skew != 0;
 }
 
+/* What is no gateway's answer: whose is it, and what does it say? */
 static int refuse(const struct http_call *call, struct err *e)
 {
-    const struct http_head *head = http_call_head(call);
-    const struct str *location = http_head_redirection(head);
+    const struct http_answer answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
+    int status = http_call_head(call)->status;
 
-    if (location != NULL)
-        return err_set(e, ERR_REFUSED, "%d %s to %.*s: correct KACHERY_GATEWAY_URL", head->status,
-                       http_head_reason(head->status), STR_ARG(*location));
-    return gateway_message_refusal(head->status, http_call_body(call), e);
+    if (!gateway_message_is_refusal(status, answer.body) && http_answer_explain(&answer, e))
+        return -1;
+    gateway_message_refusal(status, answer.body, e);
+    if (gateway_message_is_refusal(status, answer.body))
+        return -1;
+    if (answer.proxy != NULL && (status == 400 || status == 500))
+        err_wrap(e, "%d %s", status, http_head_reason(status));
+    return http_answer_name_proxy(&answer, e);
+}
+
+static struct json *parse(const struct http_call *call, const char *type, struct err *e)
+{
+    const struct http_answer answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
+    struct json *parsed = gateway_message_parse(answer.body, type, e);
+
+    if (parsed == NULL && !http_answer_explain(&answer, e))
+        http_answer_name_proxy(&answer, e);
+    return parsed;
 }
 
 /* One question and its answer. A wrong clock is corrected once, however often it is asked. */
@@ -240,7 +255,7 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
         return NULL; /* the message names the URL already */
     retry_hear(retry, http_call_head(call));
     if (http_call_head(call)->status == 200)
-        answer = gateway_message_parse(http_call_body(call), payload->type, e);
+        answer = parse(call, payload->type, e);
     else
         refuse(call, e);
     hear(g, http_call_head(call),
@@ -393,8 +408,7 @@ int gateway_client_info(struct gateway *g, const char *client_id, struct gateway
 
 int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
 {
-    struct gateway_payload payload = {
-        .type = "getResourceInfo", .resource_name = name, .size = -1};
+    struct gateway_payload payload = {.type = "getResourceInfo", .resource_name = name, .size = -1};
     struct json *answer = ask(g, payload, e);
     struct err why = {0};
     int result;

@@ -153,18 +153,22 @@ static void put_reason(struct buf *out, struct str reason)
     gateway_message_put_advice(out, reason, true);
 }
 
+static struct http_answer about(const struct http_call *call)
+{
+    return http_call_answer(call, "resource proxy", "the resource's URL");
+}
+
 /* What an answer other than 200 means. */
 static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
 {
-    const struct str *location = http_head_redirection(http_call_head(call));
+    const struct http_answer answer = about(call);
     int status = http_call_head(call)->status;
     struct buf reason = {0};
     bool is_proxy = put_message(&reason, http_call_body(call));
 
-    if (location != NULL)
-        err_set(e, ERR_REFUSED, "%s: %d %s to %.*s: correct the resource's URL", r->url, status,
-                http_head_reason(status), STR_ARG(*location));
-    else if (status == 504)
+    if (!is_proxy && http_answer_explain(&answer, e))
+        return err_wrap(e, "%s", r->url);
+    if (status == 504)
         err_set(e, ERR_TIMEOUT, "resource \"%s\" did not answer in time", r->name);
     else if (status == 404 && is_proxy)
         err_set(e, ERR_NOT_FOUND, "resource \"%s\" is not connected to its proxy", r->name);
@@ -175,17 +179,22 @@ static int refuse(const struct resource *r, const struct http_call *call, struct
                 "resource \"%s\": the proxy answered %d %s%s%s", r->name, status,
                 http_head_reason(status), is_proxy ? ": " : "", buf_cstr(&reason));
     buf_free(&reason);
-    return -1;
+    return is_proxy ? -1 : http_answer_name_proxy(&answer, e);
 }
 
-static int read_answer(const struct resource *r, struct str body, struct upload_status *out,
-                       struct buf *text, struct err *e)
+static int read_answer(const struct resource *r, const struct http_call *call,
+                       struct upload_status *out, struct buf *text, struct err *e)
 {
+    const struct http_answer who = about(call);
     struct message answer;
     int result = -1;
 
-    if (message_parse_answer(&answer, body, e) != 0)
+    if (message_parse_answer(&answer, who.body, e) != 0) {
+        if (http_answer_explain(&who, e))
+            return err_wrap(e, "%s", r->url);
+        http_answer_name_proxy(&who, e);
         return err_wrap(e, "resource \"%s\": not a proxy's answer", r->name);
+    }
     if (answer.error.len > 0) {
         struct buf reason = {0};
         put_reason(&reason, answer.error);
@@ -294,9 +303,8 @@ static int request_once(struct resource *r, const struct question *q, struct upl
 
     if (call == NULL)
         return -1;
-    result = http_call_head(call)->status == 200
-                 ? read_answer(r, http_call_body(call), out, text, e)
-                 : refuse(r, call, e);
+    result = http_call_head(call)->status == 200 ? read_answer(r, call, out, text, e)
+                                                 : refuse(r, call, e);
     http_call_free(call);
     return result;
 }

@@ -14,7 +14,7 @@ struct upload {
     struct gateway_upload target;
     struct upload_source source; /* of this attempt */
     int64_t reported_ms;
-    bool is_url_new;      /* of the target: got because the bucket refused the one before */
+    bool is_url_new;     /* of the target: got because the bucket refused the one before */
     bool has_begun;      /* on_begun was called */
     bool is_never_asked; /* the bucket does not understand Expect */
     bool was_proven;     /* all of `source` was hashed before it was sent */
@@ -78,8 +78,7 @@ static struct http_call *put_once(struct upload *upload, struct err *e)
 }
 
 /* What an answer other than 200 leads to. */
-static enum result take_refusal(struct upload *upload, const struct http_call *call,
-                                    struct err *e)
+static enum result take_refusal(struct upload *upload, const struct http_call *call, struct err *e)
 {
     int status = http_call_head(call)->status;
 
@@ -108,8 +107,11 @@ static enum result put(struct upload *upload, struct err *e)
         return RESULT_FAILED;
     }
     retry_hear(&upload->retry, http_call_head(call));
+    const struct http_answer answer = http_call_answer(call, "bucket", NULL);
     if (http_call_head(call)->status != 200) {
         result = take_refusal(upload, call, e);
+    } else if (http_answer_is_page(&answer) && http_answer_explain(&answer, e)) {
+        result = RESULT_FAILED;
     } else if (!upload_source_is_at_end(&upload->source)) {
         err_set(e, ERR_PROTOCOL, "the bucket answered 200 after %lld of %lld bytes",
                 (long long)upload->source.bytes_given, (long long)upload->source.size);
@@ -166,9 +168,9 @@ static int check_existing(struct upload *upload, struct err *e)
     if (!file.is_found)
         result = err_set(e, ERR_PROTOCOL, "the zone has the file and does not find it");
     else if (file.size >= 0 && file.size != options->size)
-        result = err_set(e, ERR_REFUSED,
-                         "the zone has %lld bytes under this hash, the file has %lld",
-                         (long long)file.size, (long long)options->size);
+        result =
+            err_set(e, ERR_REFUSED, "the zone has %lld bytes under this hash, the file has %lld",
+                    (long long)file.size, (long long)options->size);
     gateway_file_deinit(&file);
     return result;
 }

@@ -175,11 +175,11 @@ def test_values_that_are_no_proxy(world, value):
 ANSWERS = {
     # what the proxy says to CONNECT, what the user reads
     "login": (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 14\r\n\r\nLog in please.",
-              "refuses a connection to localhost:1: 407 Proxy Authentication Required: Log in please. (put user:password@ into the proxy's URL)"),
+              "refuses a connection to localhost:1: 407 Proxy Authentication Required: Log in please. (it does not take the user name and password of "),
     "policy": (b"HTTP/1.1 403 Forbidden\r\n\r\n<!DOCTYPE html>\n<html><head>\n<TITLE>Blocked by the lab</TITLE>", "403 Forbidden: Blocked by the lab"),
-    "a page without a title": (b"HTTP/1.1 403 Forbidden\r\n\r\n<html><body>no</body></html>", "refuses a connection to localhost:1: 403 Forbidden\n"),
+    "a page without a title": (b"HTTP/1.1 403 Forbidden\r\n\r\n<html><body>no</body></html>", "refuses a connection to localhost:1: 403 Forbidden (it does not allow"),
     "squid": (b"HTTP/1.1 403 Forbidden\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\n\r\n<html>", "403 Forbidden: ERR_ACCESS_DENIED 0"),
-    "captive": (b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\n\r\n", "refuses a connection to localhost:1: 302 Found"),
+    "captive": (b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\n\r\n", "302 Found: a web page answered: is there a log-in in this network?"),
     "gateway": (b"HTTP/1.0 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"), "no reason": (b"HTTP/1.1 503\r\n\r\n", "refuses a connection to localhost:1: 503"),
     "no HTTP": (b"220 smtp\r\n\r\n", "malformed HTTP answer: this is not HTTP"), "nothing": (b"", "hung up"), "half a head": (b"HTTP/1.1 200 OK\r\n", "hung up"),
     "its own data": (b"HTTP/1.1 200 OK\r\n\r\nhello", "sends data of its own"), "a long head": (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20000, "larger than 16 KiB"),

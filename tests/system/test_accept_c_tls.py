@@ -152,7 +152,7 @@ def test_what_is_cut_or_damaged_once_is_asked_again(world, processes):
 # ---- before anything is said ----
 
 STRANGERS = {
-    b"HTTP/1.1 400 Bad Request\r\n\r\n": "TLS: peer does not speak TLS: it says HTTP/1.1 400 Bad Request (is this an http port?)",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n": "TLS: peer does not speak TLS: it says HTTP/1.1 400 Bad Request (is this an http port? then use http://)",
     b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n": "TLS: peer does not speak TLS: it says SSH-2.0-OpenSSH_9.2p1 Debian",
     b"220 mail.example ESMTP\r\n": "TLS: peer does not speak TLS: it says 220 mail.example ESMTP",
     bytes(100): "TLS: peer does not speak TLS\n",

@@ -67,6 +67,31 @@ def test_answers(user, name):
         assert status == 3 or words in text(done.stderr), done.stderr
 
 
+LENGTH = len(BODY)
+UNUSUAL = {
+    # the head, and what is said of it (None: the body is taken)
+    "a length twice": (f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\nContent-Length: {LENGTH}\r\n", None),
+    "a list of one length": (f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}, {LENGTH}\r\n", None),
+    "two lengths": (f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\nContent-Length: {LENGTH + 1}\r\n", "two different values of Content-Length"),
+    "a list of two lengths": (f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}, {LENGTH - 1}\r\n", "two different values of Content-Length"),
+    "a folded header": (f"HTTP/1.1 200 OK\r\nX-Long: a\r\n  b\r\n\tc\r\nContent-Length:\r\n {LENGTH}\r\n", None),
+    "a fold behind the status line": (f"HTTP/1.1 200 OK\r\n X: a\r\nContent-Length: {LENGTH}\r\n", "folded header line"),
+    "a folded redirection": ("HTTP/1.1 302 Found\r\nLocation:\r\n http://127.0.0.1/r/res\r\nContent-Length: 0\r\n", "302 Found to http://127.0.0.1/r/res"),
+    "600": (f"HTTP/1.1 600 Odd\r\nContent-Length: {LENGTH}\r\n", "the proxy answered 600 Server Error"),
+    "999": (f"HTTP/1.1 999\r\nContent-Length: {LENGTH}\r\n", "the proxy answered 999 Server Error"),
+    "99": (f"HTTP/1.1 099 Odd\r\nContent-Length: {LENGTH}\r\n", "bad status line"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_unusual_heads(user, case):
+    head, words = UNUSUAL[case]
+    server = Server((head + "\r\n" + BODY).encode())
+    done = run("request", f"sha1://{ABSENT}", "--resource", server.url, env=user, check=1 if words else 3)
+    server.stop()
+    assert words is None or words in text(done.stderr), done.stderr
+
+
 @pytest.mark.parametrize("depth, words", [(32, "want an object"), (33, "deep")])
 def test_depth(user, depth, words):
     server = Server(answer(body="[" * depth + "]" * depth).encode())

@@ -134,5 +134,5 @@ def test_a_proxy_that_is_not_there_is_named(plain):
 def test_a_bad_proxy_is_named_without_its_password(plain):
     done = run("info", "sha1://" + "0" * 40, check=2,
                env=environment(plain, plain.remote_store, http_proxy="socks5://me:sesame@127.0.0.1:1"))
-    assert b"http_proxy: want http://[user:password@]host[:port]" in done.stderr
+    assert b"http_proxy: SOCKS proxies are not supported: want http://[user:password@]host[:port]" in done.stderr
     assert b"sesame" not in done.stderr

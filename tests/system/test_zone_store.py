@@ -135,7 +135,7 @@ def test_store_without_keys_says_how_to_get_some(zone, store, tmp_path):
     (500, "Error: File too large: 5 > 4", "File too large: 5 > 4"),
     (400, "Invalid request: {\"payload\": 1}", ": Invalid request\n"),
     (400, "<html>Bad Request</html>", "400 Bad Request"), (404, "<html>Not Found</html>", "404 Not Found"),
-    (200, "<html>welcome to the airport</html>", "not a gateway's answer"),
+    (200, "<html>welcome to the airport</html>", "a web page answered: is there a log-in in this network? If not, correct KACHERY_GATEWAY_URL"),
     (200, {"type": "initiateFileUpload"}, "objectKey"),
     (200, {"type": "initiateFileUpload", "objectKey": "k", "signedUploadUrl": "ftp://x/"}, "signedUploadUrl"),
     (200, {"type": "findFile", "found": True}, "initiateFileUpload"),

@@ -208,13 +208,32 @@ static const struct head_case {
      "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", -1, 0, 0, 0, 0},
     {"answer with two lengths", "GET",
      "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", -1, 0, 0, 0, 0},
+    {"answer with one length twice", "GET",
+     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", GOOD, HTTP_BODY_LENGTH, 3,
+     KEEP, 2},
+    {"answer with a length list", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3, 3,3\r\n\r\n", GOOD,
+     HTTP_BODY_LENGTH, 3, KEEP, 1},
+    {"answer with a list of two lengths", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\n",
+     -1, 0, 0, 0, 0},
+    {"answer with a list and another length", "GET",
+     "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\nContent-Length: 4\r\n\r\n", -1, 0, 0, 0, 0},
+    {"answer with an empty length in a list", "GET",
+     "HTTP/1.1 200 OK\r\nContent-Length: 3,\r\n\r\n", -1, 0, 0, 0, 0},
+    {"answer with no length in a list", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3, x\r\n\r\n",
+     -1, 0, 0, 0, 0},
+    {"answer with one length twice and coding", "GET",
+     "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\nTransfer-Encoding: chunked\r\n\r\n", -1, 0, 0, 0,
+     0},
     {"answer with other coding", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", -1, 0,
      0, 0, 0},
     {"answer in HTTP/1.0 with coding", "GET",
      "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", -1, 0, 0, 0, 0},
     {"answer begins with empty line", "GET", "\r\nHTTP/1.1 200 OK\r\n\r\n", -1, 0, 0, 0, 0},
     {"status 99", "GET", "HTTP/1.1 099 x\r\n\r\n", -1, 0, 0, 0, 0},
-    {"status 600", "GET", "HTTP/1.1 600 x\r\n\r\n", -1, 0, 0, 0, 0},
+    {"status 600", "GET", "HTTP/1.1 600 x\r\n\r\n", GOOD, HTTP_BODY_UNTIL_CLOSE, -1, CLOSE, 0},
+    {"status 999", "GET", "HTTP/1.1 999\r\nContent-Length: 3\r\n\r\n", GOOD, HTTP_BODY_LENGTH, 3,
+     KEEP, 1},
+    {"status 0", "GET", "HTTP/1.1 000 x\r\n\r\n", -1, 0, 0, 0, 0},
     {"status of 4 digits", "GET", "HTTP/1.1 2000 x\r\n\r\n", -1, 0, 0, 0, 0},
     {"status of 4 digits, no reason", "GET", "HTTP/1.1 2000\r\n\r\n", -1, 0, 0, 0, 0},
     {"status of 2 digits", "GET", "HTTP/1.1 20 x\r\n\r\n", -1, 0, 0, 0, 0},
@@ -222,7 +241,22 @@ static const struct head_case {
     {"answer in HTTP/2", "GET", "HTTP/2.0 200 OK\r\n\r\n", -1, 0, 0, 0, 0},
     {"control byte in reason", "GET", "HTTP/1.1 200 O\x01K\r\n\r\n", -1, 0, 0, 0, 0},
     {"not an answer", "GET", "SSH-2.0-OpenSSH\r\n", -1, 0, 0, 0, 0},
-    {"folded answer", "GET", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", -1, 0, 0, 0, 0},
+    {"folded answer", "GET", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 3\r\n\r\n", GOOD,
+     HTTP_BODY_LENGTH, 3, KEEP, 2},
+    {"answer folded with tabs, often", "GET",
+     "HTTP/1.1 200 OK\r\nContent-Length:\r\n\t3\r\n \r\n\t\r\n\r\n", GOOD, HTTP_BODY_LENGTH, 3,
+     KEEP, 1},
+    {"a folded length list", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3,\r\n 3\r\n\r\n", GOOD,
+     HTTP_BODY_LENGTH, 3, KEEP, 1},
+    {"a length that is folded apart", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n 3\r\n\r\n",
+     -1, 0, 0, 0, 0},
+    {"a folded coding", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n", GOOD,
+     HTTP_BODY_CHUNKED, -1, KEEP, 1},
+    {"a length hidden in a fold", "GET", "HTTP/1.1 200 OK\r\nX: a\r\n Content-Length: 3\r\n\r\n",
+     GOOD, HTTP_BODY_UNTIL_CLOSE, -1, CLOSE, 1},
+    {"a name that is folded", "GET", "HTTP/1.1 200 OK\r\nA: b\r\nX\r\n : a\r\n\r\n", -1, 0, 0, 0,
+     0},
+    {"a fold behind the status line", "GET", "HTTP/1.1 200 OK\r\n X: a\r\n\r\n", -1, 0, 0, 0, 0},
     {"answer with bare LF", "GET", "HTTP/1.1 200 OK\nContent-Length: 3\n\n", -1, 0, 0, 0, 0},
 };
 
@@ -331,6 +365,20 @@ static void test_parts(void **state)
     assert_int_equal(parse(HTTP_RESPONSE, text, &h, &status), IO_DONE);
     assert_int_equal(h.status, 206);
     assert_true(str_equal(h.reason, STR("Some Content")));
+}
+
+static void test_folds_become_spaces(void **state)
+{
+    char text[] =
+        "HTTP/1.1 302 Found\r\nLocation:\r\n\thttp://h/\r\nX: a\r\n \r\n  b\r\n\r\nY: c\r\n d";
+    struct http_head h;
+    int status;
+
+    (void)state;
+    assert_int_equal(parse(HTTP_RESPONSE, str_of(text), &h, &status), IO_DONE);
+    assert_true(str_equal(*http_head_redirection(&h), STR("http://h/")));
+    assert_true(str_equal(*http_head_get(&h, "X"), STR("a       b")));
+    assert_string_equal(text + h.size, "Y: c\r\n d"); /* what follows is untouched */
 }
 
 static void test_nul(void **state)
@@ -490,8 +538,13 @@ static void test_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),  cmocka_unit_test(test_parts),  cmocka_unit_test(test_nul),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_errors), cmocka_unit_test(test_path),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_folds_become_spaces),
+        cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_path),
         cmocka_unit_test(test_lists),
     };
 

@@ -81,7 +81,8 @@ static void test_reasons(void **state)
     assert_string_equal(http_head_reason(431), "Request Header Fields Too Large");
     assert_string_equal(http_head_reason(507), "Insufficient Storage");
     assert_string_equal(http_head_reason(99), "");
-    assert_string_equal(http_head_reason(600), "");
+    assert_string_equal(http_head_reason(407), "Proxy Authentication Required");
+    assert_string_equal(http_head_reason(600), "Server Error");
 }
 
 int main(void)

@@ -87,7 +87,8 @@ static void failures_name_the_host(void **state)
         {"the child is killed", true, false,
          "cannot find the address of x.invalid: the look-up process ended"},
         {"the time is up", false, true,
-         "cannot find the address of x.invalid: the name servers do not answer, or fail"},
+         "cannot find the address of x.invalid: the name servers do not answer, or fail "
+         "(is this host connected? /etc/resolv.conf names them)"},
     };
 
     (void)state;

@@ -33,7 +33,7 @@ variant_flags() {
         find_musl
         cc=$musl_cc
         harden="-fPIE -fstack-protector-strong -fstack-clash-protection -fno-plt"
-        common="-O2 -g $harden $common"
+        common="-O2 -g -fno-asynchronous-unwind-tables -fno-unwind-tables $harden $common"
         ;;
     debug)
         cc=gcc

@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/quote.h"
 #include "base/progress.h"
 #include "base/setting.h"
 
@@ -43,7 +45,7 @@ static bool is_verbose;
 
 static const struct cmd *find_row(const char *name)
 {
-    const struct cmd *table = is_cloud(name)            ? cmd_cloud_table
+    const struct cmd *table = is_cloud(name)              ? cmd_cloud_table
                               : strchr(name, ' ') != NULL ? cmd_sub_table
                                                           : cmd_table;
 
@@ -187,18 +189,18 @@ static int store_value(const char *name, const struct cmd_option *o, const char 
         if (read_seconds(str_of(value), o->max, o->ms))
             return -1;
         return cmd_usage_error(name, "--%s \"%s\": want seconds, such as 5 or 0.5, up to %lld",
-                           o->name, value, (long long)o->max);
+                               o->name, value, (long long)o->max);
     }
     if (!str_to_uint(str_of(value), (uint64_t)o->max, &number) || (int64_t)number < o->min)
         return cmd_usage_error(name, "--%s \"%s\": want a whole number %lld-%lld", o->name, value,
-                           (long long)o->min, (long long)o->max);
+                               (long long)o->min, (long long)o->max);
     *o->number = (int64_t)number;
     return -1;
 }
 
 /* One option at argv[*i], whose name and attached value (or NULL) are already split. */
-static int take_option(const char *name, int argc, char **argv, int *i,
-                       const struct cmd_option *o, const char *attached)
+static int take_option(const char *name, int argc, char **argv, int *i, const struct cmd_option *o,
+                       const char *attached)
 {
     if (o->flag != NULL) {
         if (attached != NULL)
@@ -314,29 +316,32 @@ bool cmd_is_verbose(void)
 static int exit_status(enum err_code code)
 {
     switch (code) {
-    case ERR_USAGE:
-        return CMD_USAGE;
-    case ERR_NOT_FOUND:
-        return CMD_NOT_FOUND;
-    default:
-        return CMD_FAILED;
+    case ERR_USAGE: return CMD_USAGE;
+    case ERR_NOT_FOUND: return CMD_NOT_FOUND;
+    default: return CMD_FAILED;
     }
 }
 
 void cmd_warn(const char *name, const struct err *e)
 {
-    fprintf(stderr, "%s%s: %s\n", program(name), name, e->msg);
+    struct buf text = {0};
+
+    quote_put_upright(&text, str_of(e->msg));
+    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&text));
+    buf_free(&text);
 }
 
 void cmd_warn_file(const char *name, const char *path, const struct err *e)
 {
-    struct buf line = {0};
+    struct buf line = {0}, text = {0};
 
     fs_put_printable(&line, str_of(path));
     buf_puts(&line, ": ");
     fs_put_printable(&line, str_of(e->msg));
-    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&line));
+    quote_put_upright(&text, buf_str(&line));
+    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&text));
     buf_free(&line);
+    buf_free(&text);
 }
 
 int cmd_fail(const char *name, const struct err *e)
@@ -349,8 +354,15 @@ static bool is_result_lost;
 
 void cmd_print(struct str text)
 {
+    struct buf upright = {0};
+
+    if (isatty(STDOUT_FILENO)) {
+        quote_put_upright(&upright, text);
+        text = upright.failed ? text : buf_str(&upright);
+    }
     if (text.len > 0) /* an empty one may have no address */
         fwrite(text.p, 1, text.len, stdout);
+    buf_free(&upright);
 }
 
 void cmd_print_buf(const struct buf *text)

@@ -65,8 +65,8 @@ int gateway_init(struct gateway *g, struct http_client *http, const char *zone, 
     struct str text;
     struct url url;
 
-    if (parse_default_url(&text, &url, e) != 0 ||
-        setting_text("KACHERY_ZONE", &env_zone, e) != 0 || patience_load(&made.patience, e) != 0)
+    if (parse_default_url(&text, &url, e) != 0 || setting_text("KACHERY_ZONE", &env_zone, e) != 0 ||
+        patience_load(&made.patience, e) != 0)
         return -1;
     if (zone == NULL)
         zone = default_zone();
@@ -198,6 +198,11 @@ static void tell_clock(const struct gateway *g)
     buf_free(&text);
 }
 
+static bool is_too_far(int64_t offset_ms)
+{
+    return offset_ms > GATEWAY_MAX_CORRECTION_MS || offset_ms < -GATEWAY_MAX_CORRECTION_MS;
+}
+
 /* Takes the gateway's clock over when a 500 shows that ours may be why it refused. */
 static bool adopt_clock(struct gateway *g, const struct http_head *head)
 {
@@ -207,10 +212,30 @@ static bool adopt_clock(struct gateway *g, const struct http_head *head)
     if (head->status != 500 || date == NULL)
         return false;
     skew = gateway_message_skew(http_head_parse_date(*date), clock_wall_ms() + g->clock_offset_ms);
+    if (skew == 0 || is_too_far(g->clock_offset_ms + skew))
+        return false;
     g->clock_offset_ms += skew;
-    if (skew != 0)
-        tell_clock(g);
-    return skew != 0;
+    tell_clock(g);
+    return true;
+}
+
+/* A 500 whose Date is too far from ours: the reason may be just that. */
+static void blame_clock(const struct http_head *head, struct err *e)
+{
+    const struct str *date = http_head_get(head, "Date");
+    int64_t there_ms = date == NULL ? -1 : http_head_parse_date(*date), here_ms = clock_wall_ms();
+    char here[30], there[30];
+    struct err why = *e;
+
+    if (head->status != 500 || there_ms < 0 || !is_too_far(there_ms - here_ms))
+        return;
+    http_head_format_date(here_ms, here);
+    http_head_format_date(there_ms, there);
+    err_set(
+        e, ERR_REFUSED,
+        "%s (this host's clock says %s, the gateway's %s: requests are signed for at most a day "
+        "of difference: set the clock that is wrong)",
+        why.msg, here, there);
 }
 
 /* What is no gateway's answer: whose is it, and what does it say? */
@@ -256,8 +281,8 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
     retry_hear(retry, http_call_head(call));
     if (http_call_head(call)->status == 200)
         answer = parse(call, payload->type, e);
-    else
-        refuse(call, e);
+    else if (refuse(call, e) != 0)
+        blame_clock(http_call_head(call), e);
     hear(g, http_call_head(call),
          answer != NULL ||
              gateway_message_is_refusal(http_call_head(call)->status, http_call_body(call)));
@@ -330,8 +355,7 @@ static void use_tls(struct gateway *g, char **url)
     struct buf secure = {0};
     char *made;
 
-    if (*url != NULL &&
-        gateway_message_put_secure_url(str_of(*url), str_of(g->url), &secure) &&
+    if (*url != NULL && gateway_message_put_secure_url(str_of(*url), str_of(g->url), &secure) &&
         (made = buf_take(&secure)) != NULL) {
         free(*url);
         *url = made;

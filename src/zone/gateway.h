@@ -16,7 +16,7 @@ struct gateway {
     char *shown;              /* the URL without user and password, for messages */
     char *zone;
     struct identity identity; /* client_id "" : anonymous */
-    int64_t clock_offset_ms;  /* added to our clock in timestamps */
+    int64_t clock_offset_ms;  /* added to our clock in timestamps; a day and 125 s at most */
     struct patience patience;
     /* Set by who opened it, for everything that is done with it: */
     struct zone_watch watch;

@@ -19,7 +19,10 @@ enum {
     GATEWAY_MAX_KEY_BYTES = 1024,   /* of an object key: S3's own limit */
     GATEWAY_MAX_REASON_BYTES = 200, /* of what a refusal's text may add to a message */
     /* Past this the peer's clock is taken over (its own tolerance is 125 s). */
-    GATEWAY_MAX_SKEW_MS = 60000
+    GATEWAY_MAX_SKEW_MS = 60000,
+    /* And no further: gateways take a day more or less (PROTOCOL.md §3), and one that asks for
+     * another date asks for signatures that others may use then. */
+    GATEWAY_MAX_CORRECTION_MS = 24 * 3600000 + 125000
 };
 
 /* The fields besides `timestamp`; NULL ones are absent, and `size` when negative. */

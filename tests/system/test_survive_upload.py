@@ -1,8 +1,10 @@
 """Uploads through a bucket and a gateway that fail in every way that passes, and in some that do not."""
+import email.utils
 import itertools
 import os
 import re
 import signal
+import time
 
 import harness
 import pytest
@@ -365,6 +367,35 @@ def test_a_clock_that_is_near_enough_is_left_alone(zone, user, offset_s, calls):
     zone.answers["findFile"] = [(500, "Error: no", zone.date())] * 2
     run("info", "sha1://" + sha1(DATA), env=user, check=1)
     assert len(zone.payloads) == calls
+
+
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize("offset_s, is_far", [(DAY + 60, False), (-DAY - 60, False), (DAY + 200, True), (-DAY - 200, True), (400 * DAY, True), (-400 * DAY, True)])
+def test_a_clock_that_is_too_far_off_is_not_followed(zone, user, offset_s, is_far):
+    """Nothing is signed for another day; both clocks are named, beside what the gateway said."""
+    here = zone.now
+    zone.now = lambda: here() + offset_s
+    done = run("info", "sha1://" + sha1(DATA), env=user, check=1 if is_far else 3)
+    assert all(abs(p["timestamp"] - 1000 * here()) < 1000 * (DAY + 126) for p in zone.payloads)
+    assert len(zone.payloads) == (1 if is_far else 2)
+    if is_far:
+        dates = [email.utils.formatdate(t, usegmt=True)[:22] for t in (here(), zone.now())]
+        assert "Invalid timestamp (this host's clock says" in text(done.stderr) and all(date in text(done.stderr) for date in dates), done.stderr
+
+
+def test_a_clock_that_goes_further_and_further_is_not_followed(user, zone, desk):
+    """Not step by step either: a daemon lives long."""
+    here, gone = time.time, [0]
+
+    def run_away():
+        gone[0] += 20 * 3600
+        return here() + gone[0]
+    zone.now = run_away
+    daemon = desk.share(wait=False, intervals="")
+    daemon.wait_line("requests are signed for at most a day of difference")
+    assert all(abs(p["timestamp"] - 1000 * here()) < 1000 * (DAY + 126) for p in zone.payloads)
 
 
 # ---- answers that cannot be ----

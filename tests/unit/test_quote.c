@@ -24,6 +24,16 @@ static void test_escapes(void **state)
         {"not UTF-8", {"\xff\xc3", 2}, "\\xff\\xc3"},
         {"cut character", {"\xe2\x82", 2}, "\\xe2\\x82"},
         {"surrogate", {"\xed\xa0\x80", 3}, "\\xed\\xa0\\x80"},
+        {"overrides and isolates",
+         {"a\xe2\x80\xae"
+          "b\xe2\x81\xa6"
+          "c\xe2\x80\x8f\xd8\x9c",
+          14},
+         "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6"
+         "c\\xe2\\x80\\x8f\\xd8\\x9c"},
+        {"their neighbours",
+         {"\xe2\x80\x8d\xe2\x80\xaf\xe2\x81\xa5\xd8\x9d", 11},
+         "\xe2\x80\x8d\xe2\x80\xaf\xe2\x81\xa5\xd8\x9d"},
         {"C1 control", {"\xc2\x9b[2J", 5}, "\\xc2\\x9b[2J"},
     };
     char out[QUOTE_SIZE];

@@ -3,7 +3,7 @@
 # or is larger than it may be.
 set -eu
 file=${1:?}
-max_bytes=1048576
+max_bytes=2097152
 status=0
 
 bad() { echo "$file: $*" >&2; status=1; }

@@ -31,6 +31,7 @@ void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
     int64_t time;
 
     conn->state = state;
+    conn->is_paused = false;
     time = state_time(conn);
     conn->state_deadline_ms =
         time == CLOCK_NEVER_MS ? time : loop_now_ms(conn->server->options.loop) + time;
@@ -48,6 +49,8 @@ static bool is_too_much(const struct http_conn *conn)
 
 static bool wants_read(const struct http_conn *conn)
 {
+    if (conn->is_paused)
+        return false;
     switch (conn->state) {
     case HTTP_CONN_WAITING: return conn->in.len < HTTP_SERVER_MAX_INPUT && !is_too_much(conn);
     case HTTP_CONN_SENDING: return false;
@@ -83,7 +86,7 @@ void http_conn_update(struct http_conn *conn)
         return;
     account(conn);
     http_room_update(conn);
-    if (conn->file_left > 0)
+    if (conn->file_left > 0 || (conn->made_left > 0 && !conn->is_dry))
         events |= LOOP_WRITE;
     if (events != conn->source.wanted)
         loop_change(loop, &conn->source, events);
@@ -109,6 +112,7 @@ static void tell_owner(struct http_conn *conn)
 
     conn->on_gone = NULL;
     conn->sink.on_gone = NULL;
+    http_out_end_source(conn, false);
     if (on_gone != NULL)
         on_gone(conn->gone_ctx);
     if (on_stream_gone != NULL)
@@ -223,7 +227,7 @@ static bool step_stream(struct http_conn *conn)
 
     if (!decode(conn, &data) || (data.len > 0 && !stream_data(conn, data)))
         return false;
-    if (!http_body_is_complete(&conn->body))
+    if (conn->is_paused || !http_body_is_complete(&conn->body))
         return true;
     conn->sink = (struct http_sink){0};
     conn->has_unread_body = false;
@@ -265,7 +269,7 @@ static bool step(struct http_conn *conn)
         return step_head(conn);
     case HTTP_CONN_HEAD: return step_head(conn);
     case HTTP_CONN_COLLECT: return step_collect(conn);
-    case HTTP_CONN_STREAM: return step_stream(conn);
+    case HTTP_CONN_STREAM: return !conn->is_paused && step_stream(conn);
     case HTTP_CONN_SKIP: return step_skip(conn);
     case HTTP_CONN_LINGER: step_linger(conn); return false;
     case HTTP_CONN_WAITING:
@@ -335,8 +339,9 @@ static void go_on(struct http_conn *conn)
         shutdown(conn->source.fd, SHUT_WR);
         http_conn_set_state(conn, HTTP_CONN_LINGER);
         conn->linger_end_ms = loop_now_ms(server->options.loop) + server->options.times.stall_ms;
-    } else if ((conn->state == HTTP_CONN_IDLE || conn->state == HTTP_CONN_SKIP) &&
-               conn->in.len > 0) {
+    } else if (((conn->state == HTTP_CONN_IDLE || conn->state == HTTP_CONN_SKIP) &&
+                conn->in.len > 0) ||
+               (conn->state == HTTP_CONN_STREAM && !conn->is_paused)) {
         http_conn_feed(conn, STR(""));
         return;
     }
@@ -482,4 +487,21 @@ void http_conn_stream(struct http_conn *conn, const struct http_sink *sink)
     if (conn->input.len == 0 && conn->server->head.expects_continue)
         http_out_continue(conn);
     http_conn_set_state(conn, HTTP_CONN_STREAM);
+}
+
+void http_conn_pause_body(struct http_conn *conn)
+{
+    conn->is_paused = true;
+    conn->state_deadline_ms = CLOCK_NEVER_MS;
+    http_conn_update(conn);
+}
+
+void http_conn_resume_body(struct http_conn *conn)
+{
+    if (!conn->is_paused)
+        return;
+    conn->is_paused = false;
+    conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + state_time(conn);
+    http_conn_update(conn);
+    http_out_flush_later(conn); /* what was read before is fed at the end of the round */
 }

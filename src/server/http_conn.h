@@ -11,7 +11,8 @@
  *        ▼                                                               │
  *      IDLE ──► HEAD ──┬──► COLLECT ──► on_request ──┬──► WAITING ───────┤
  *                      ├──► STREAM  ──► on_end ──────┤                   │
- *                      ├──► on_head ─────────────────┼──► SENDING (file)─┤
+ *                      ├──► on_head ─────────────────┼──► SENDING (file, │
+ *                      │                             │    made body) ────┤
  *                      └──► SKIP (answered early) ───┴───────────────────┘
  * must_close: when everything is written ──► LINGER ──► closed
  */
@@ -65,6 +66,10 @@ struct http_conn {
     size_t held; /* in all these buffers, as counted in the server's */
     int file_fd; /* -1: none */
     int64_t file_offset, file_left;
+    struct http_source source_of_body; /* while made_left is not 0 */
+    int64_t made_left;
+    bool is_dry;    /* the source has nothing now */
+    bool is_paused; /* STREAM: the sink wants no more now */
 };
 
 struct http_server {
@@ -119,6 +124,8 @@ void http_dispatch_skip(struct http_conn *conn);
 
 /* http_out.c */
 bool http_out_is_empty(const struct http_conn *conn);
+bool http_out_has_body(const struct http_conn *conn); /* a file or a made body is not all sent */
+void http_out_end_source(struct http_conn *conn, bool is_whole); /* if there is one */
 void http_out_flush_later(struct http_conn *conn);
 void http_out_continue(struct http_conn *conn);
 /* Writes what it can. False when the connection was lost (`conn` may be freed). */

@@ -202,7 +202,7 @@ void http_dispatch_after(struct http_conn *conn)
         log_line(LOG_ERROR, "route %s left a request without an answer", conn->route->path);
         http_conn_answer_message(conn, 500, "internal error");
     }
-    if (conn->file_left > 0)
+    if (http_out_has_body(conn))
         http_conn_set_state(conn, HTTP_CONN_SENDING);
     else
         http_dispatch_skip(conn);

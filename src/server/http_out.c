@@ -19,7 +19,23 @@ enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384, COP
 
 bool http_out_is_empty(const struct http_conn *conn)
 {
-    return conn->out_sent == conn->out.len && conn->file_left == 0;
+    return conn->out_sent == conn->out.len && !http_out_has_body(conn);
+}
+
+bool http_out_has_body(const struct http_conn *conn)
+{
+    return conn->file_left > 0 || conn->made_left > 0;
+}
+
+void http_out_end_source(struct http_conn *conn, bool is_whole)
+{
+    struct http_source source = conn->source_of_body;
+
+    conn->source_of_body = (struct http_source){0};
+    conn->made_left = 0;
+    conn->is_dry = false;
+    if (source.on_end != NULL)
+        source.on_end(source.ctx, is_whole);
 }
 
 void http_out_flush_later(struct http_conn *conn)
@@ -94,7 +110,7 @@ static void begin(struct http_conn *conn, const struct http_answer *answer, uint
 static void end_waiting(struct http_conn *conn)
 {
     if (conn->state == HTTP_CONN_WAITING)
-        http_conn_set_state(conn, conn->file_left > 0 ? HTTP_CONN_SENDING : HTTP_CONN_IDLE);
+        http_conn_set_state(conn, http_out_has_body(conn) ? HTTP_CONN_SENDING : HTTP_CONN_IDLE);
 }
 
 void http_conn_answer(struct http_conn *conn, const struct http_answer *answer)
@@ -137,6 +153,24 @@ void http_conn_answer_file(struct http_conn *conn, const struct http_answer *ans
     end_waiting(conn);
 }
 
+void http_conn_answer_made(struct http_conn *conn, const struct http_answer *answer,
+                           int64_t length, const struct http_source *source)
+{
+    begin(conn, answer, (uint64_t)length);
+    conn->source_of_body = *source;
+    if (conn->is_head_request || length == 0)
+        http_out_end_source(conn, true);
+    else
+        conn->made_left = length;
+    end_waiting(conn);
+}
+
+void http_conn_resume_answer(struct http_conn *conn)
+{
+    conn->is_dry = false;
+    http_out_flush_later(conn);
+}
+
 void http_out_continue(struct http_conn *conn)
 {
     buf_puts(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -144,7 +178,7 @@ void http_out_continue(struct http_conn *conn)
 }
 
 /* What the last write came to. */
-enum sent { SENT_ALL, SENT_SOME, SENT_FAILED };
+enum sent { SENT_ALL, SENT_SOME, SENT_DRY, SENT_FAILED };
 
 /* The client took some. */
 static void note_progress(struct http_conn *conn)
@@ -234,6 +268,43 @@ static enum sent send_file(struct http_conn *conn)
     return conn->file_left > 0 ? SENT_SOME : SENT_ALL;
 }
 
+/* Makes a part of the body in the empty buffer. False when the source failed. */
+static bool make_part(struct http_conn *conn)
+{
+    const struct http_source *source = &conn->source_of_body;
+    size_t room = conn->made_left < HTTP_SERVER_MADE_BYTES ? (size_t)conn->made_left
+                                                           : HTTP_SERVER_MADE_BYTES;
+
+    buf_clear(&conn->out);
+    conn->out_sent = 0;
+    if (!source->make(source->ctx, conn, &conn->out, room) || conn->out.failed ||
+        conn->out.len > room)
+        return false;
+    conn->is_dry = conn->out.len == 0;
+    conn->made_left -= (int64_t)conn->out.len;
+    return true;
+}
+
+/* As much as the client takes, at most one turn's worth. */
+static enum sent send_made(struct http_conn *conn)
+{
+    enum sent sent = SENT_ALL;
+    int64_t least_left = conn->made_left - HTTP_SERVER_SENDFILE_BYTES;
+
+    while (sent == SENT_ALL && conn->made_left > 0) {
+        if (conn->made_left <= least_left)
+            return SENT_SOME;
+        if (conn->is_dry)
+            return SENT_DRY;
+        if (!make_part(conn))
+            return SENT_FAILED;
+        if (conn->made_left == 0)
+            http_out_end_source(conn, true);
+        sent = send_buffer(conn);
+    }
+    return sent;
+}
+
 static void release(struct http_conn *conn)
 {
     conn->out_sent = 0;
@@ -252,7 +323,15 @@ bool http_out_flush(struct http_conn *conn)
 
     if (sent == SENT_ALL && conn->file_left > 0)
         sent = send_file(conn);
+    if (sent == SENT_ALL && conn->made_left > 0)
+        sent = send_made(conn);
     switch (sent) {
+    case SENT_DRY:
+        buf_free(&conn->out);
+        conn->out_sent = 0;
+        conn->write_deadline_ms = CLOCK_NEVER_MS;
+        http_conn_update(conn);
+        return true;
     case SENT_ALL:
         release(conn);
         conn->write_deadline_ms = CLOCK_NEVER_MS;

@@ -54,7 +54,8 @@ void http_room_touch(struct http_conn *conn)
 
 void http_room_update(struct http_conn *conn)
 {
-    bool may_go = conn->state != HTTP_CONN_WAITING && !conn->is_refused && !conn->is_dead;
+    bool is_owed = conn->state == HTTP_CONN_WAITING || conn->is_dry || conn->is_paused;
+    bool may_go = !is_owed && !conn->is_refused && !conn->is_dead;
 
     if (may_go && !conn->is_idle)
         put_last(conn);

@@ -28,7 +28,8 @@ enum {
     HTTP_SERVER_UNSENT_BYTES = 131072,     /* that the kernel takes beyond what is on its way */
     HTTP_SERVER_STANDSTILL_MS = 5000,      /* a transfer that stood still so long is idle */
     HTTP_SERVER_MAX_SKIPPED_BODY = 131072, /* read and dropped after an early answer */
-    HTTP_SERVER_SENDFILE_BYTES = 1 << 20   /* per turn of a connection */
+    HTTP_SERVER_SENDFILE_BYTES = 1 << 20,  /* per turn of a connection */
+    HTTP_SERVER_MADE_BYTES = 32768         /* of a body that is made, per call */
 };
 
 /* Deadlines in milliseconds; tests shorten them. */
@@ -166,6 +167,25 @@ void http_conn_answer_message(struct http_conn *conn, int status, const char *fo
 void http_conn_answer_file(struct http_conn *conn, const struct http_answer *answer, int fd,
                            int64_t offset, int64_t length);
 
+/* A body that is made as the client takes it. */
+struct http_source {
+    /* Appends up to `room` bytes to *out, at most HTTP_SERVER_MADE_BYTES; none: there is nothing
+     * now, and http_conn_resume_answer is called when there is. False: the body cannot be
+     * completed, which the client learns by a connection that is cut. `conn` stays valid inside. */
+    bool (*make)(void *ctx, struct http_conn *conn, struct buf *out, size_t room);
+    /* The last call: all of it was made (`is_whole`), or the client left, or `make` failed. */
+    void (*on_end)(void *ctx, bool is_whole);
+    void *ctx;
+};
+
+/* The body is `length` bytes from the source. For a HEAD, and for 0 bytes, on_end is called before
+ * this returns. */
+void http_conn_answer_made(struct http_conn *conn, const struct http_answer *answer,
+                           int64_t length, const struct http_source *source);
+
+/* The source that had nothing has something, or has failed. `conn` is valid until on_end. */
+void http_conn_resume_answer(struct http_conn *conn);
+
 /* The handler will answer later. `on_gone` is called when the client is lost before that: then
  * `conn` must not be used any more. */
 void http_conn_wait(struct http_conn *conn, void (*on_gone)(void *ctx), void *ctx);
@@ -179,6 +199,11 @@ struct http_sink {
     void *ctx;
 };
 void http_conn_stream(struct http_conn *conn, const struct http_sink *sink);
+
+/* Reads no more of the body, so that the client stops sending it, until http_conn_resume_body. No
+ * call of the sink but on_gone comes meanwhile, and nothing is too late. For on_data and later. */
+void http_conn_pause_body(struct http_conn *conn);
+void http_conn_resume_body(struct http_conn *conn);
 
 /* Takes the connection out of the server: the caller owns the returned descriptor. Appends what was
  * read of it and not answered, from the first byte of the current request. `conn` is invalid. */

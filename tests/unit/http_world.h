@@ -72,8 +72,10 @@ static inline void world_on_feed(void *owner)
     if (part.len == 0)
         return;
     ssize_t sent = send(w->client.fd, part.p, part.len, MSG_NOSIGNAL);
-    if (sent < 0)
+    if (sent < 0 && errno != EAGAIN)
         return;
+    if (sent < 0)
+        sent = 0; /* the server reads nothing now */
     w->to_send = str_slice(w->to_send, (size_t)sent, w->to_send.len);
     loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop));
 }

@@ -1,0 +1,388 @@
+/* Bodies that stream through a server: made as the client takes them, and paused as they come. What
+ * a connection holds is bounded however slow the other side is. */
+#include "http_world.h"
+#include "server/http_conn.h"
+
+#define H " HTTP/1.1\r\nHost: h\r\n"
+
+enum { PERIOD = 4093, BOUND = 256 << 10, GIB = 1 << 30, SLOW_ROUNDS = 200 };
+
+static char pattern[2 * 65536 + PERIOD]; /* byte i is that of every place i modulo PERIOD */
+
+static void make_pattern(void)
+{
+    for (size_t i = 0; i < sizeof pattern; i++)
+        pattern[i] = (char)(i % PERIOD * 7 + 3);
+}
+
+/* The route's body, and what became of it. */
+static struct body {
+    int64_t length, made;
+    int64_t fails_at, dries_every; /* 0: never */
+    size_t most_held;
+    unsigned calls, ends, dry;
+    bool is_whole, was_dry;
+    struct http_conn *conn;
+    struct loop *loop;
+    struct loop_timer again;
+} body;
+
+static void note_held(struct http_conn *conn)
+{
+    if (conn->server->held > body.most_held)
+        body.most_held = conn->server->held;
+}
+
+static void on_again(void *owner)
+{
+    (void)owner;
+    body.was_dry = true;
+    http_conn_resume_answer(body.conn);
+}
+
+static bool make(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+{
+    (void)ctx;
+    body.calls++;
+    note_held(conn);
+    assert_true(room > 0 && room <= HTTP_SERVER_MADE_BYTES);
+    if (body.fails_at > 0 && body.made >= body.fails_at)
+        return false;
+    if (body.dries_every > 0 && body.made / body.dries_every > body.dry && !body.was_dry) {
+        loop_set_timer(body.loop, &body.again, loop_now_ms(body.loop) + 1);
+        return true;
+    }
+    body.dry += body.was_dry;
+    body.was_dry = false;
+    buf_append(out, pattern + body.made % PERIOD, room);
+    body.made += (int64_t)room;
+    return true;
+}
+
+static void on_end(void *ctx, bool is_whole)
+{
+    (void)ctx;
+    body.ends++;
+    body.is_whole = is_whole;
+}
+
+static void on_made(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    const struct http_source source = {make, on_end, NULL};
+
+    (void)request;
+    (void)owner;
+    body.conn = conn;
+    http_conn_answer_made(conn, &(struct http_answer){.status = 200}, body.length, &source);
+}
+
+/* ---- a body that comes, and is paused after each part ---- */
+
+static struct sink {
+    int64_t got;
+    size_t most_held;
+    unsigned parts, ends, gone;
+    bool is_wrong;
+    struct http_conn *conn;
+    struct loop *loop;
+    struct loop_timer again;
+} sink;
+
+static void on_sink_again(void *owner)
+{
+    (void)owner;
+    http_conn_resume_body(sink.conn);
+}
+
+static void on_data(void *ctx, struct http_conn *conn, struct str data)
+{
+    (void)ctx;
+    for (size_t done = 0; done < data.len;) {
+        size_t n = data.len - done < 65536 ? data.len - done : 65536;
+        sink.is_wrong |= memcmp(data.p + done, pattern + sink.got % PERIOD, n) != 0;
+        sink.got += (int64_t)n;
+        done += n;
+    }
+    sink.parts++;
+    if (conn->server->held > sink.most_held)
+        sink.most_held = conn->server->held;
+    sink.conn = conn;
+    http_conn_pause_body(conn);
+    loop_set_timer(sink.loop, &sink.again, loop_now_ms(sink.loop));
+}
+
+static void on_sink_end(void *ctx, struct http_conn *conn)
+{
+    (void)ctx;
+    sink.ends++;
+    http_conn_answer(conn, &(struct http_answer){.status = 201, .body = STR("taken")});
+}
+
+static void on_sink_gone(void *ctx)
+{
+    (void)ctx;
+    sink.gone++;
+    loop_clear_timer(sink.loop, &sink.again);
+}
+
+static void on_put(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    const struct http_sink to = {on_data, on_sink_end, on_sink_gone, NULL};
+
+    (void)request;
+    (void)owner;
+    http_conn_stream(conn, &to);
+}
+
+static void on_hello(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    (void)request;
+    (void)owner;
+    http_conn_answer(conn, &(struct http_answer){.status = 200, .body = STR("hello")});
+}
+
+static const struct http_route routes[] = {
+    {"GET", "/made", 0, NULL, on_made, false, false, NULL},
+    {"PUT", "/put", 0, NULL, on_put, false, false, NULL},
+    {"GET", "/hello", 0, on_hello, NULL, false, false, NULL},
+};
+
+static void open_with(struct http_world *w, struct body wanted)
+{
+    *w = (struct http_world){.options = {.routes = routes,
+                                         .route_count = UNIT_COUNT(routes),
+                                         .times = http_server_times()}};
+    world_open(w);
+    body = wanted;
+    body.loop = sink.loop = w->loop;
+    body.again = (struct loop_timer){.call = on_again};
+    sink.again = (struct loop_timer){.call = on_sink_again};
+}
+
+/* Where the body begins in what the client got. */
+static size_t head_size(struct http_world *w)
+{
+    struct http_head_parser parser = {0};
+    struct http_head head;
+    int status;
+
+    assert_int_equal(http_head_parse(&parser, HTTP_RESPONSE, buf_str(&w->got), STR("GET"), &head,
+                                     &status, NULL),
+                     IO_DONE);
+    return head.size;
+}
+
+static void check_body(const char *name, struct http_world *w, size_t length)
+{
+    size_t at = head_size(w);
+
+    unit_true(name, w->got.len == at + length);
+    for (size_t done = 0; done < length;) {
+        size_t n = length - done < 65536 ? length - done : 65536;
+        unit_true(name, memcmp(w->got.data + at + done, pattern + done % PERIOD, n) == 0);
+        done += n;
+    }
+}
+
+/* ---- the slow reader of a long body: the client is not of the world, but reads by hand ---- */
+
+static struct reader {
+    struct http_world *w;
+    struct loop_timer turn;
+    int64_t got;
+    size_t head_left;
+    unsigned rounds;
+    bool is_wrong;
+} reader;
+
+/* Reads nothing for a while, then a little now and then, then all. */
+static void on_turn(void *owner)
+{
+    char data[65536];
+    ssize_t n = 1;
+
+    (void)owner;
+    loop_set_timer(reader.w->loop, &reader.turn, loop_now_ms(reader.w->loop));
+    if (reader.rounds++ < SLOW_ROUNDS && reader.rounds % 20 != 0)
+        return;
+    while (n > 0 && (n = recv(reader.w->client.fd, data, sizeof data, 0)) > 0) {
+        char *p = data;
+        if (reader.got == 0 && reader.head_left == 0) {
+            struct http_head_parser parser = {0};
+            struct http_head head;
+            int status;
+            assert_int_equal(http_head_parse(&parser, HTTP_RESPONSE, (struct str){data, (size_t)n},
+                                             STR("GET"), &head, &status, NULL),
+                             IO_DONE);
+            assert_int_equal(head.content_length, GIB);
+            reader.head_left = head.size;
+            p += head.size;
+        }
+        size_t len = (size_t)(data + n - p);
+        reader.is_wrong |= memcmp(p, pattern + reader.got % PERIOD, len) != 0;
+        reader.got += (int64_t)len;
+        if (reader.rounds < SLOW_ROUNDS)
+            break;
+    }
+    if (n == 0 || reader.got == GIB)
+        loop_stop(reader.w->loop);
+}
+
+static void a_gigabyte_for_a_slow_reader(void **state)
+{
+    struct http_world w;
+    const char request[] = "GET /made" H "\r\n";
+
+    (void)state;
+    open_with(&w, (struct body){.length = GIB});
+    loop_remove(w.loop, &w.client);
+    reader = (struct reader){.w = &w, .turn = {.call = on_turn}};
+    assert_int_equal(send(w.client.fd, request, sizeof request - 1, 0), sizeof request - 1);
+    loop_set_timer(w.loop, &reader.turn, loop_now_ms(w.loop));
+    world_run(&w, "1 GiB");
+    assert_true(reader.got == GIB && !reader.is_wrong);
+    assert_true(body.made == GIB && body.ends == 1 && body.is_whole);
+    assert_true(body.most_held <= BOUND);
+    world_close(&w);
+}
+
+/* ---- its other ends ---- */
+
+static void made_bodies(void **state)
+{
+    static const struct {
+        const char *name, *method;
+        int64_t length, fails_at, dries_every;
+        bool is_whole;
+        size_t got; /* of the body */
+    } cases[] = {
+        {"short", "GET", 10, 0, 0, true, 10},
+        {"empty", "GET", 0, 0, 0, true, 0},
+        {"only the head", "HEAD", 1000000, 0, 0, true, 0},
+        {"one part", "GET", HTTP_SERVER_MADE_BYTES, 0, 0, true, HTTP_SERVER_MADE_BYTES},
+        {"many parts", "GET", 3000001, 0, 0, true, 3000001},
+        {"a source that has nothing now and then", "GET", 400000, 0, 50000, true, 400000},
+        {"a source that fails at once", "GET", 1000, 1, 0, true, 1000},
+        {"a source that fails later", "GET", 1000000, 100000, 0, false, 131072},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct http_world w;
+        struct buf request = {0};
+        open_with(&w, (struct body){.length = cases[i].length,
+                                    .fails_at = cases[i].fails_at,
+                                    .dries_every = cases[i].dries_every});
+        buf_printf(&request, "%s /made" H "Connection: close\r\n\r\n", cases[i].method);
+        world_talk(&w, cases[i].name, buf_str(&request), 0, 1000);
+        unit_true(cases[i].name, body.ends == 1 && body.is_whole == cases[i].is_whole);
+        unit_true(cases[i].name, body.most_held <= BOUND);
+        check_body(cases[i].name, &w, cases[i].got);
+        world_close(&w);
+        buf_free(&request);
+    }
+}
+
+/* The connection serves what was sent behind, when the body is out. */
+static void a_request_behind_it(void **state)
+{
+    struct http_world w;
+
+    (void)state;
+    open_with(&w, (struct body){.length = 100000, .dries_every = 30000});
+    world_talk(&w, "pipelined",
+               STR("GET /made" H "\r\nGET /hello" H "Connection: close\r\n\r\n"), 0, 1000);
+    assert_true(body.ends == 1 && body.is_whole);
+    assert_true(w.got.len > 100000 && memcmp(w.got.data + w.got.len - 5, "hello", 5) == 0);
+    world_close(&w);
+}
+
+static void on_hang_up(void *owner)
+{
+    struct http_world *w = owner;
+
+    shutdown(w->client.fd, SHUT_RDWR);
+    loop_set_timer(w->loop, &w->feeder, CLOCK_NEVER_MS);
+    if (body.ends > 0 || sink.gone > 0)
+        loop_stop(w->loop);
+    else
+        loop_set_timer(w->loop, &w->patience, loop_now_ms(w->loop) + 1);
+}
+
+/* Whoever makes the body is told once, also when the server ends. */
+static void a_client_that_leaves(void **state)
+{
+    struct http_world w;
+    const char request[] = "GET /made" H "\r\n";
+
+    (void)state;
+    for (int is_server_ended = 0; is_server_ended < 2; is_server_ended++) {
+        open_with(&w, (struct body){.length = GIB});
+        loop_remove(w.loop, &w.client);
+        assert_int_equal(send(w.client.fd, request, sizeof request - 1, 0), sizeof request - 1);
+        struct loop_timer stop = {.call = on_hang_up, .owner = &w};
+        w.patience.call = on_hang_up;
+        loop_set_timer(w.loop, &stop, loop_now_ms(w.loop) + 20);
+        if (is_server_ended) {
+            body.ends = 1; /* the timer ends the loop alone */
+            assert_int_equal(loop_run(w.loop, NULL), 0);
+            body.ends = 0;
+        } else {
+            assert_int_equal(loop_run(w.loop, NULL), 0);
+            assert_int_equal(body.ends, 1);
+        }
+        loop_clear_timer(w.loop, &w.patience);
+        world_close(&w);
+        assert_true(body.ends == 1 && !body.is_whole);
+    }
+}
+
+/* A sink that takes one part a round: what the connection holds does not grow, the body arrives
+ * whole, and so does the request behind it. */
+static void a_body_that_is_paused(void **state)
+{
+    static const struct {
+        const char *name, *framing;
+        bool is_chunked;
+    } cases[] = {{"by its length", "Content-Length: 3000000\r\n", false},
+                 {"chunked", "Transfer-Encoding: chunked\r\n", true}};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct http_world w;
+        struct buf request = {0}, summary = {0};
+        sink = (struct sink){0};
+        open_with(&w, (struct body){0});
+        buf_printf(&request, "PUT /put" H "%s\r\n", cases[i].framing);
+        for (size_t done = 0; done < 3000000; done += 50000) {
+            if (cases[i].is_chunked)
+                buf_printf(&request, "%x\r\n", 50000);
+            buf_append(&request, pattern + done % PERIOD, 50000);
+            if (cases[i].is_chunked)
+                buf_puts(&request, "\r\n");
+        }
+        buf_puts(&request, cases[i].is_chunked ? "0\r\n\r\n" : "");
+        buf_puts(&request, "GET /hello" H "Connection: close\r\n\r\n");
+        world_talk(&w, cases[i].name, buf_str(&request), 0, 1 << 20);
+        unit_true(cases[i].name, sink.got == 3000000 && !sink.is_wrong && sink.ends == 1);
+        unit_true(cases[i].name, sink.parts > 20 && sink.most_held <= BOUND);
+        world_summary(&w, false, &summary);
+        unit_equal(cases[i].name, buf_cstr(&summary), "201 taken | 200 hello");
+        world_close(&w);
+        buf_free(&request);
+        buf_free(&summary);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_gigabyte_for_a_slow_reader),
+        cmocka_unit_test(made_bodies),
+        cmocka_unit_test(a_request_behind_it),
+        cmocka_unit_test(a_client_that_leaves),
+        cmocka_unit_test(a_body_that_is_paused),
+    };
+    make_pattern();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -47,6 +47,17 @@ static int open_spare(void)
     return open("/", O_RDONLY | O_CLOEXEC); /* there also where /dev is not */
 }
 
+/* A quarter of what this process may map, where that is less. */
+static size_t default_max_held(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur / 4 > HTTP_SERVER_MAX_HELD)
+        return HTTP_SERVER_MAX_HELD;
+    return (size_t)limit.rlim_cur / 4;
+}
+
 struct http_server *http_server_new(const struct http_server_options *options, struct err *e)
 {
     struct http_server *server = calloc(1, sizeof *server);
@@ -63,7 +74,7 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     if (server->options.read_bytes == 0)
         server->options.read_bytes = HTTP_SERVER_READ_BYTES;
     if (server->options.max_held == 0)
-        server->options.max_held = HTTP_SERVER_MAX_HELD;
+        server->options.max_held = default_max_held();
     server->scratch = malloc(server->options.read_bytes);
     if (server->scratch == NULL) {
         http_server_free(server);

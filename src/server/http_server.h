@@ -80,7 +80,7 @@ struct http_server_options {
     struct http_times times;
     size_t max_connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS or what the descriptors allow */
     size_t read_bytes;      /* 0: HTTP_SERVER_READ_BYTES */
-    size_t max_held;        /* 0: HTTP_SERVER_MAX_HELD */
+    size_t max_held;        /* 0: HTTP_SERVER_MAX_HELD, at most a quarter of RLIMIT_AS */
     const char *extensions;  /* announced with every answer (EXTENSIONS.md §1); NULL: none */
     void (*on_idle)(struct http_conn *conn, void *owner); /* idle_ms passed: instead of closing */
     /* A client was accepted: what to know it by, *tag (0 until then); false refuses it. NULL: all

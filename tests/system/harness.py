@@ -53,21 +53,40 @@ def until(condition, what, deadline_s=DEADLINE_S):
         time.sleep(0.01)
 
 
+class Pid(int):
+    """A process's number, which another may have after its end, and when the process was started."""
+    started = None
+
+
+def process_fields(pid):
+    """What /proc/PID/stat says after the name: state, parent, …; none when there is no such process, or only a zombie."""
+    with contextlib.suppress(OSError):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if fields and fields[0] not in "ZX":
+            return fields
+    return None
+
+
 def descendants(pid):
-    """The process ids below `pid`, at any depth."""
+    """The process ids (Pid) below `pid`, at any depth."""
     children = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if fields[0] != "Z":
-                    children.setdefault(int(fields[1]), []).append(int(entry.name))
+    for entry in os.listdir("/proc"):
+        fields = process_fields(entry) if entry.isdigit() else None
+        if fields:
+            child = Pid(entry)
+            child.started = fields[19]
+            children.setdefault(int(fields[1]), []).append(child)
     found, todo = [], [pid]
     while todo:
         below = children.get(todo.pop(), [])
         found += below
         todo += below
     return found
+
+
+def parent_of(pid):
+    fields = process_fields(pid)
+    return fields and int(fields[1])
 
 
 def process_name(pid):
@@ -90,10 +109,9 @@ def memory_holds(pid, needle):
 
 
 def is_running(pid):
-    """There is such a process, and it is no zombie."""
-    with contextlib.suppress(OSError, IndexError):
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
+    """There is that process (for a Pid: no later one of its number), and it is no zombie."""
+    fields = process_fields(pid)
+    return fields is not None and getattr(pid, "started", None) in (None, fields[19])
 
 
 def steps_back(pid, other):

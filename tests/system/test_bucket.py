@@ -343,7 +343,7 @@ def test_killed_hub(zone):
     children = harness.descendants(zone.server.pid)
     zone.server.signal(signal.SIGKILL)
     zone.server.wait()
-    harness.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), "its processes gone")
+    harness.until(lambda: not any(map(harness.is_running, children)), "its processes gone")
     upload.close()
     zone.start()
     assert visible(zone) == []

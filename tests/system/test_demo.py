@@ -122,8 +122,9 @@ def test_server_dies(place, large):
     demo = harness.Process("demo", str(large), env=environment(place))
     try:
         demo.wait_line("listening http://")
-        hub = [pid for pid in processes_in(place) if os.readlink(f"/proc/{pid}/cwd").endswith("/hub")]
-        os.kill(min(hub), signal.SIGKILL)
+        children = [pid for pid in processes_in(place) if harness.parent_of(pid) == demo.pid]
+        hub, = [pid for pid in children if os.readlink(f"/proc/{pid}/cwd").endswith("/hub")]
+        os.kill(hub, signal.SIGKILL)
         assert demo.wait() == 1
         assert "hub was ended by signal 9" in demo.text()
         assert "hub.log:" in demo.text()

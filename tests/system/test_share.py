@@ -308,7 +308,7 @@ def test_a_lookup_that_hangs_stops_nobody_else(desk):
     assert not stuck.is_there()
     status = stuck.status()
     assert status["status"] == "error" and "storage does not answer" in status["error"]
-    until(lambda: first not in descendants(desk.daemon.pid), "the end of the hanging worker")
+    until(lambda: not is_running(first), "the end of the hanging worker")
     assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
 
 

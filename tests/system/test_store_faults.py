@@ -89,7 +89,7 @@ def test_killed_copy_is_never_visible(store, tmp_path, processes):
     workers = harness.descendants(child.pid)
     child.signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    harness.until(lambda: not any(os.path.exists(f"/proc/{p}/exe") for p in workers), "the workers are gone")
+    harness.until(lambda: not any(map(harness.is_running, workers)), "the workers are gone")
     assert listing(env) == []
     small = put(str(tmp_path / "small"), b"small")
     run("store-local", small, env=env, check=0)

@@ -157,11 +157,8 @@ static inline struct watcher *watch(unsigned workers, unsigned depth, int64_t ti
 /* Everything that the pool started must be gone. */
 static inline void end(struct watcher *w)
 {
-    int status;
-
     pool_free(w->pool);
-    while (waitpid(-1, &status, 0) > 0)
-        continue;
+    unit_wait_for_children(NULL);
     free(w);
 }
 

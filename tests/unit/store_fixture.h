@@ -48,6 +48,7 @@ static inline int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
 
+    unit_wait_for_children(state);
     nftw(f->dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     store_deinit(&f->store);
     free(f);

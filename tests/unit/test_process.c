@@ -360,17 +360,19 @@ static void no_descriptor_left_is_an_error(void **state)
     assert_int_equal(p.pid, 0);
 }
 
+#define CASE(test) cmocka_unit_test_teardown(test, unit_wait_for_children)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(child_is_clean),
-        cmocka_unit_test(ends_at_end_of_file),
-        cmocka_unit_test(kill_reaches_a_stopped_child),
-        cmocka_unit_test(discarded_children_are_reaped_by_the_next_start),
-        cmocka_unit_test(children_die_with_their_parent),
-        cmocka_unit_test(every_way_to_close_closes_the_same),
-        cmocka_unit_test(signals_come_through_a_descriptor),
-        cmocka_unit_test(no_descriptor_left_is_an_error),
+        CASE(child_is_clean),
+        CASE(ends_at_end_of_file),
+        CASE(kill_reaches_a_stopped_child),
+        CASE(discarded_children_are_reaped_by_the_next_start),
+        CASE(children_die_with_their_parent),
+        CASE(every_way_to_close_closes_the_same),
+        CASE(signals_come_through_a_descriptor),
+        CASE(no_descriptor_left_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

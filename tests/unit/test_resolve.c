@@ -27,8 +27,7 @@ static enum io run(struct resolve *r, struct addr_list *out, struct err *e)
 
 static void no_child_is_left(void)
 {
-    while (waitpid(-1, NULL, 0) > 0)
-        continue;
+    unit_wait_for_children(NULL);
     assert_int_equal(errno, ECHILD);
 }
 

@@ -186,13 +186,17 @@ static void given_up(void **state)
     }
 }
 
+/* The one child of this process: there is no other, not even one that is only to be waited for. */
 static pid_t only_child(void)
 {
-    char name[64];
+    char name[64], want[16];
+
     snprintf(name, sizeof name, "/proc/self/task/%d/children", (int)getpid());
     char *text = fixture_read(name);
     assert_non_null(text);
     pid_t pid = (pid_t)atoi(text);
+    snprintf(want, sizeof want, "%d ", (int)pid);
+    unit_equal("the only child", text, want);
     free(text);
     return pid;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -46,6 +47,16 @@ static inline void unit_equal_str_at(const char *name, struct str got, struct st
     print_error("case \"%s\":\n  got  %.*s (%zu bytes)\n  want %.*s (%zu bytes)\n", name,
                 STR_ARG(got), got.len, STR_ARG(want), want.len);
     _fail(file, line);
+}
+
+/* Waits until no child is left, living or not yet waited for: the next test would find it among its
+ * own. A teardown. */
+static inline int unit_wait_for_children(void **state)
+{
+    (void)state;
+    while (waitpid(-1, NULL, 0) > 0)
+        continue;
+    return 0;
 }
 
 #endif

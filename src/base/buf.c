@@ -73,6 +73,12 @@ void buf_puts(struct buf *b, const char *text)
     buf_append(b, text, strlen(text));
 }
 
+void buf_put_buf(struct buf *b, const struct buf *other)
+{
+    b->failed |= other->failed;
+    buf_put(b, buf_str(other));
+}
+
 void buf_putc(struct buf *b, char c)
 {
     buf_append(b, &c, 1);
@@ -118,6 +124,17 @@ const char *buf_cstr(struct buf *b)
         return "";
     b->data[b->len] = '\0';
     return b->data;
+}
+
+const char *buf_path(struct buf *b, struct err *e)
+{
+    const char *path = buf_cstr(b);
+
+    if (buf_check(b, e) != 0)
+        return NULL;
+    if (b->len == 0)
+        err_set(e, ERR_FAILED, "empty path");
+    return b->len == 0 ? NULL : path;
 }
 
 char *buf_take(struct buf *b)

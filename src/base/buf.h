@@ -33,6 +33,10 @@ bool buf_reserve(struct buf *b, size_t extra);
 void buf_append(struct buf *b, const void *data, size_t len);
 void buf_put(struct buf *b, struct str s);
 void buf_puts(struct buf *b, const char *text);
+
+/* Appends what another buffer holds; what failed there has failed here. */
+void buf_put_buf(struct buf *b, const struct buf *other);
+
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -45,11 +49,16 @@ struct str buf_str(const struct buf *b);
 /* The content as a C string (a NUL is kept behind it, not counted); "" when empty or failed. */
 const char *buf_cstr(struct buf *b);
 
+/* The content as a path, borrowed as above; NULL with the err set when an append failed, and when
+ * it is empty: "" is the path of nothing, and looking for it finds nothing. Every path that is made
+ * in a buffer goes through here. What takes a path from elsewhere fails on NULL. */
+const char *buf_path(struct buf *b, struct err *e) ERR_CHECKED;
+
 /* Hands out the content as a malloc'ed C string (caller frees) and empties the buffer; NULL when
  * failed. */
 char *buf_take(struct buf *b);
 
 /* 0, or -1 with ERR_FAILED "out of memory" when an append failed. */
-int buf_check(const struct buf *b, struct err *e);
+int buf_check(const struct buf *b, struct err *e) ERR_CHECKED;
 
 #endif

@@ -101,7 +101,8 @@ static void show_held(struct buf *dir)
 
     if (!str_starts_with(buf_str(dir), STR("/proc/self/fd/")))
         return;
-    n = readlink(buf_cstr(dir), real, sizeof real);
+    const char *link = buf_path(dir, NULL);
+    n = link == NULL ? -1 : readlink(link, real, sizeof real);
     if (n <= 0 || real[0] != '/')
         return;
     buf_clear(dir);
@@ -114,11 +115,13 @@ static bool find_directory(const char *path, struct buf *out, struct stat *st)
     buf_puts(out, path);
     if (out->failed || out->len == 0)
         return false;
-    while (cut_component(out))
-        if (stat(buf_cstr(out), st) == 0) {
+    while (cut_component(out)) {
+        const char *above = buf_path(out, NULL);
+        if (above != NULL && stat(above, st) == 0) {
             show_held(out);
             return true;
         }
+    }
     return false;
 }
 
@@ -160,8 +163,9 @@ static bool find_barrier(const char *path, struct buf *out, struct stat *st)
     for (const char *end = strchr(path + 1, '/'); end != NULL; end = strchr(end + 1, '/')) {
         buf_clear(out);
         buf_append(out, path, (size_t)(end - path));
-        if (stat(buf_cstr(out), st) == 0 && S_ISDIR(st->st_mode) &&
-            access(buf_cstr(out), X_OK) != 0 && errno == EACCES)
+        const char *dir = buf_path(out, NULL);
+        if (dir != NULL && stat(dir, st) == 0 && S_ISDIR(st->st_mode) &&
+            access(dir, X_OK) != 0 && errno == EACCES)
             return true;
     }
     return false;
@@ -207,14 +211,16 @@ static int denied(struct err *e, int number, const char *path, const char *root)
     struct buf dir = {0};
     struct stat st;
 
-    if (!find_directory(path, &dir, &st) || !S_ISDIR(st.st_mode)) {
+    bool is_found = find_directory(path, &dir, &st) && S_ISDIR(st.st_mode);
+    const char *above = is_found ? buf_path(&dir, NULL) : NULL;
+    if (above == NULL) {
         err_errno(e, ERR_FAILED, number, "cannot create %s", path);
-    } else if (access(buf_cstr(&dir), W_OK | X_OK) == 0) { /* so says NFS, or somebody cured it */
-        err_errno(e, ERR_FAILED, number, "cannot create a file in %s", buf_cstr(&dir));
+    } else if (access(above, W_OK | X_OK) == 0) { /* so says NFS, or somebody cured it */
+        err_errno(e, ERR_FAILED, number, "cannot create a file in %s", above);
     } else {
         put_owner(owner, sizeof owner, &st);
-        put_cure(cure, sizeof cure, &st, buf_cstr(&dir), root);
-        err_set(e, ERR_FAILED, "cannot create a file in %s: %s: %s; %s", buf_cstr(&dir),
+        put_cure(cure, sizeof cure, &st, above, root);
+        err_set(e, ERR_FAILED, "cannot create a file in %s: %s: %s; %s", above,
                 strerror(number), owner, cure);
     }
     buf_free(&dir);
@@ -225,8 +231,9 @@ bool cause_is_denied(const char *path)
 {
     struct buf dir = {0};
     struct stat st;
-    bool result = find_directory(path, &dir, &st) && S_ISDIR(st.st_mode) &&
-                  access(buf_cstr(&dir), W_OK | X_OK) != 0 && errno == EACCES;
+    bool is_found = find_directory(path, &dir, &st) && S_ISDIR(st.st_mode);
+    const char *above = is_found ? buf_path(&dir, NULL) : NULL;
+    bool result = above != NULL && access(above, W_OK | X_OK) != 0 && errno == EACCES;
 
     buf_free(&dir);
     return result;

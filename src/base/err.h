@@ -25,6 +25,10 @@ enum err_code {
 
 enum { ERR_MESSAGE_SIZE = 512 };
 
+/* Behind the declaration of a function that can fail: a caller that does not look is an error. What
+ * may fail without harm is called as `(void)!f(...)`, and a comment says why it may. */
+#define ERR_CHECKED __attribute__((warn_unused_result))
+
 struct err {
     enum err_code code;
     char msg[ERR_MESSAGE_SIZE];

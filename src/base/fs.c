@@ -15,6 +15,13 @@
 #include "base/random.h"
 
 enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
+
+/* The path that buf_path could not give, which has mostly set the err already. */
+static int fail_without_path(struct err *e)
+{
+    return e != NULL && e->code != ERR_NONE ? -1 : err_set(e, ERR_FAILED, "out of memory");
+}
+
 #define FS_TEMPORARY_SUFFIX ".tmp."
 
 static bool is_directory(const char *path)
@@ -103,12 +110,12 @@ out:
 
 int fs_make_dirs(const char *path, struct err *e)
 {
-    return make_dirs(str_of(path), e);
+    return path == NULL ? fail_without_path(e) : make_dirs(str_of(path), e);
 }
 
 int fs_make_parents(const char *path, struct err *e)
 {
-    return make_dirs(directory_of(str_of(path)), e);
+    return path == NULL ? fail_without_path(e) : make_dirs(directory_of(str_of(path)), e);
 }
 
 /* Appends what is left to read, up to one byte more than max_bytes. */
@@ -148,6 +155,8 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     struct stat st;
     int status = -1;
 
+    if (path == NULL)
+        return fail_without_path(e);
     /* O_NONBLOCK: opening a FIFO must not wait for its writer, unless that is wanted. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK) |
                             (takes & TAKES_LINKS ? 0 : O_NOFOLLOW));
@@ -230,6 +239,8 @@ static int write_file(const char *path, struct str data, const struct shape *sha
     bool is_private = (flags & FS_PRIVATE) != 0 || shape->mode != 0;
     int fd, status = -1;
 
+    if (path == NULL)
+        return fail_without_path(e);
     if (fs_open_temporary(path, is_private ? 0600 : 0666, &temporary, &fd, e) != 0)
         goto out;
     if (shape->mode != 0 && shape->mode != 0600)
@@ -241,11 +252,14 @@ static int write_file(const char *path, struct str data, const struct shape *sha
         status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
     if (close_written(fd, path, status == 0 ? e : NULL) != 0)
         status = -1;
-    if (status == 0 && rename(buf_cstr(&temporary), path) != 0)
+    const char *written = buf_path(&temporary, e);
+    if (written == NULL)
+        status = -1;
+    if (status == 0 && rename(written, path) != 0)
         status = err_errno(e, ERR_FAILED, errno, "cannot rename to %s", path);
-    if (status != 0)
-        unlink(buf_cstr(&temporary));
-    else if (flags & FS_DURABLE)
+    if (status != 0 && written != NULL)
+        unlink(written);
+    else if (status == 0 && flags & FS_DURABLE)
         status = fs_sync_parent(path, e);
 out:
     buf_free(&temporary);
@@ -286,13 +300,17 @@ int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int 
 {
     size_t start = temporary->len;
 
+    if (path == NULL)
+        return fail_without_path(e);
     for (int i = 0; i < FS_TRIES; i++) {
         temporary->len = start;
         put_temporary_name(str_of(path), temporary);
-        const char *name = buf_cstr(temporary) + start;
-        if (buf_check(temporary, e) != 0)
+        const char *name = buf_path(temporary, e);
+        if (name == NULL) {
+            temporary->len = start;
             return -1;
-        int opened = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+        }
+        int opened = open(name + start, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
         if (opened >= 0) {
             *fd = opened;
             return 0;
@@ -328,13 +346,15 @@ int fs_time_beside(const char *path, int64_t *now_ms, struct err *e)
     int fd, result = fs_open_temporary(path, 0666, &name, &fd, e);
 
     if (result == 0) {
-        result = fstat(fd, &st);
+        const char *made = buf_path(&name, e);
+        result = made == NULL ? -1 : fstat(fd, &st);
         if (result == 0)
             *now_ms = fs_mtime_ms(&st);
-        else
-            err_errno(e, ERR_FAILED, errno, "cannot stat %s", buf_cstr(&name));
+        else if (made != NULL)
+            err_errno(e, ERR_FAILED, errno, "cannot stat %s", made);
         close(fd);
-        unlink(buf_cstr(&name));
+        if (made != NULL)
+            unlink(made);
     }
     buf_free(&name);
     return result;
@@ -342,8 +362,11 @@ int fs_time_beside(const char *path, int64_t *now_ms, struct err *e)
 
 int fs_sync_file(const char *path, struct err *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), status = 0;
+    int fd, status = 0;
 
+    if (path == NULL)
+        return fail_without_path(e);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return err_errno(e, ERR_FAILED, errno, "cannot open %s", path);
     if (fsync(fd) != 0)
@@ -354,17 +377,20 @@ int fs_sync_file(const char *path, struct err *e)
 
 int fs_sync_parent(const char *path, struct err *e)
 {
-    struct str directory = directory_of(str_of(path));
     struct buf name = {0};
-    int status = 0;
+    int fd = -1, status = 0;
 
+    if (path == NULL)
+        return fail_without_path(e);
+    struct str directory = directory_of(str_of(path));
     buf_put(&name, directory.len == 0 ? STR(".") : directory);
-    int fd = open(buf_cstr(&name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno != EACCES)
-        status = err_errno(e, ERR_FAILED, errno, "cannot open directory %s", buf_cstr(&name));
+    const char *synced = buf_path(&name, e);
+    if (synced == NULL)
+        status = -1;
+    else if ((fd = open(synced, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 && errno != EACCES)
+        status = err_errno(e, ERR_FAILED, errno, "cannot open directory %s", synced);
     if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write directory %s to disk",
-                           buf_cstr(&name));
+        status = err_errno(e, ERR_FAILED, errno, "cannot write directory %s to disk", synced);
     if (fd >= 0)
         close(fd);
     buf_free(&name);
@@ -387,9 +413,12 @@ static void join_component(struct buf *out, size_t start, struct str component)
 
 int fs_absolute_path(const char *path, struct buf *out, struct err *e)
 {
-    struct str rest = str_of(path), cwd;
+    struct str rest, cwd;
     size_t start = out->len;
 
+    if (path == NULL)
+        return fail_without_path(e);
+    rest = str_of(path);
     if (rest.len == 0)
         return err_set(e, ERR_FAILED, "empty path");
     if (rest.p[0] == '/') {

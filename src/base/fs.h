@@ -1,7 +1,8 @@
 /*
  * Files as the rest of the program needs them: whole small files, durable atomic writes, paths.
  * Modes are 0777/0666 and the umask, never chmod; newfile.h has those of places that are shared.
- * Errors name the path.
+ * Errors name the path. A path that is NULL, which is what
+ * buf_path gives without memory, fails everywhere.
  */
 #ifndef BASE_FS_H
 #define BASE_FS_H
@@ -16,26 +17,26 @@
 #include "base/str.h"
 
 /* Creates `path` and the parents that are missing (0777 & ~umask). */
-int fs_make_dirs(const char *path, struct err *e);
+int fs_make_dirs(const char *path, struct err *e) ERR_CHECKED;
 
 /* Creates the parents of a file's path. */
-int fs_make_parents(const char *path, struct err *e);
+int fs_make_parents(const char *path, struct err *e) ERR_CHECKED;
 
 /* Reads a whole regular file of at most max_bytes into *out (appended). ERR_NOT_FOUND when there
  * is none, ERR_TOO_LARGE beyond the limit. */
-int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* The same, but a pipe is read too, and waited for: what a user names may be one, such as a shell's
  * <(command). */
-int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* Like fs_read_file; *st is what fstat(2) says of the file that was read. Without `follows`, a
  * symbolic link is an error. */
 int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out,
-                 struct stat *st, struct err *e);
+                 struct stat *st, struct err *e) ERR_CHECKED;
 
 /* Writes all of data to fd, whatever the size of each write(2); waits where fd would block. */
-int fs_write_all(int fd, struct str data, const char *path, struct err *e);
+int fs_write_all(int fd, struct str data, const char *path, struct err *e) ERR_CHECKED;
 
 enum fs_write_flags {
     FS_DURABLE = 1, /* fsync the file before, the directory after the rename */
@@ -45,42 +46,42 @@ enum fs_write_flags {
 /* Replaces `path` by a file with this content: temporary name `path.tmp.XXXXXXXX` beside it,
  * written, renamed. On failure nothing is left behind and an old file is untouched (but when only
  * the fsync of the directory failed, the new one may be there). */
-int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e);
+int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e) ERR_CHECKED;
 
 /* The same with this mode, whatever the umask. */
 int fs_write_file_mode(const char *path, struct str data, unsigned flags, mode_t mode,
-                       struct err *e);
+                       struct err *e) ERR_CHECKED;
 
 /* The same for a file below the root of a shared place, whose group bits it takes (newfile.h). */
 int fs_write_file_below(const char *root, const char *path, struct str data, unsigned flags,
-                        struct err *e);
+                        struct err *e) ERR_CHECKED;
 
 /* Creates and opens (O_RDWR|O_CLOEXEC|O_EXCL) a new file `path.tmp.XXXXXXXX` (of a base name too
- * long for that, the end is cut); its name is put in *temporary (appended). Caller closes, renames
+ * long for that, the end is cut); its name, with a NUL behind, is put in *temporary (appended). Caller closes, renames
  * or unlinks. */
 int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
-                      struct err *e);
+                      struct err *e) ERR_CHECKED;
 
 /* Whether a name is one that fs_open_temporary gives. */
 bool fs_is_temporary(struct str name);
 
 /* What the clock of the file system says, which may be another host's: of a temporary file that is
  * made beside `path` and removed. */
-int fs_time_beside(const char *path, int64_t *now_ms, struct err *e);
+int fs_time_beside(const char *path, int64_t *now_ms, struct err *e) ERR_CHECKED;
 
 /* When a file was written. */
 int64_t fs_mtime_ms(const struct stat *st);
 
 /* fsync of the file at `path`, whoever wrote it. */
-int fs_sync_file(const char *path, struct err *e);
+int fs_sync_file(const char *path, struct err *e) ERR_CHECKED;
 
 /* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass, and
  * so do directories that we may write but not read. */
-int fs_sync_parent(const char *path, struct err *e);
+int fs_sync_parent(const char *path, struct err *e) ERR_CHECKED;
 
 /* Appends `path` made absolute against the working directory; an absolute path verbatim (`..`,
  * `//`, symlinks kept), a relative one joined and lexically normalised (PROTOCOL.md §2). */
-int fs_absolute_path(const char *path, struct buf *out, struct err *e);
+int fs_absolute_path(const char *path, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* mtime in seconds as the Python client computes it: sec + 1e-9 * nsec in double. */
 double fs_mtime(const struct stat *st);
@@ -93,6 +94,6 @@ void fs_put_printable(struct buf *out, struct str path);
 void fs_put_open_path(int fd, struct buf *out);
 
 /* Sets O_NONBLOCK and FD_CLOEXEC. */
-int fs_set_nonblocking(int fd, struct err *e);
+int fs_set_nonblocking(int fd, struct err *e) ERR_CHECKED;
 
 #endif

@@ -23,6 +23,6 @@ bool glob_matches(const char *pattern, const char *path);
 bool glob_excludes(const char *pattern, const char *path, bool is_directory);
 
 /* ERR_USAGE for a pattern that could never leave anything out. */
-int glob_check(const char *pattern, struct err *e);
+int glob_check(const char *pattern, struct err *e) ERR_CHECKED;
 
 #endif

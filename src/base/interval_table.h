@@ -28,10 +28,10 @@ struct interval_table {
 /* Changes in the struct at `t` what `text` names, which may be empty. ERR_USAGE quoting a bad
  * part. */
 int interval_table_parse(const struct interval_table *table, void *t, struct str text,
-                         struct err *e);
+                         struct err *e) ERR_CHECKED;
 
 /* The defaults, with the changes that an environment variable names. */
 int interval_table_load(const struct interval_table *table, void *t, const char *variable,
-                        struct err *e);
+                        struct err *e) ERR_CHECKED;
 
 #endif

@@ -74,6 +74,8 @@ void json_open(struct buf *b, char bracket);
 void json_open_member(struct buf *b, const char *key, char bracket);
 void json_close(struct buf *b, char bracket);
 void json_put_str(struct buf *b, const char *key, struct str value);
+/* What a buffer holds, as a string; what failed there has failed here. */
+void json_put_buf(struct buf *b, const char *key, const struct buf *value);
 void json_put_int(struct buf *b, const char *key, int64_t value);
 void json_put_bool(struct buf *b, const char *key, bool value);
 void json_put_null(struct buf *b, const char *key);

@@ -24,6 +24,6 @@ struct json_measure {
  * stays empty.
  */
 int json_check(struct str text, unsigned flags, struct json_measure *measure,
-               struct buf *rewritten, struct err *e);
+               struct buf *rewritten, struct err *e) ERR_CHECKED;
 
 #endif

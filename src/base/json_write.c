@@ -128,6 +128,12 @@ void json_put_str(struct buf *b, const char *key, struct str value)
     put_quoted(b, value, ESCAPE_LEAST, false);
 }
 
+void json_put_buf(struct buf *b, const char *key, const struct buf *value)
+{
+    b->failed |= value->failed;
+    json_put_str(b, key, buf_str(value));
+}
+
 void json_put_path(struct buf *b, const char *key, struct str path)
 {
     start_value(b, key);

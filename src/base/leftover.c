@@ -42,7 +42,7 @@ void leftover_remove(const char *path, int seconds)
     struct stat st;
     int64_t now_ms;
 
-    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+    if (path == NULL || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
         clock_wall_ms() - fs_mtime_ms(&st) < 1000LL * seconds)
         return;
     /* So says our clock, which may be wrong. */
@@ -52,23 +52,26 @@ void leftover_remove(const char *path, int seconds)
 
 void leftover_clean(const char *path)
 {
-    struct str whole = str_of(path), base = whole;
+    struct str whole = str_of(path == NULL ? "" : path), base = whole;
     struct buf name = {0};
     struct dirent *entry;
 
+    if (path == NULL)
+        return;
     while (base.len > 0 && memchr(base.p, '/', base.len) != NULL)
         base = str_slice(base, 1, base.len);
     size_t folder = whole.len - base.len;
     buf_put(&name, folder == 0 ? STR("./") : str_slice(whole, 0, folder));
     folder = name.len;
-    DIR *dir = opendir(buf_cstr(&name));
+    const char *listed = buf_path(&name, NULL);
+    DIR *dir = listed == NULL ? NULL : opendir(listed);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         struct str found = str_of(entry->d_name);
         if (!fs_is_temporary(found) || !str_starts_with(found, base))
             continue;
         name.len = folder;
         buf_put(&name, found);
-        leftover_remove(buf_cstr(&name), LEFTOVER_SECONDS);
+        leftover_remove(buf_path(&name, NULL), LEFTOVER_SECONDS);
     }
     if (dir != NULL)
         closedir(dir);

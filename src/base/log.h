@@ -20,10 +20,10 @@ void log_set_level(enum log_level level);
 
 /* Appends to `path` instead of stderr; creates it 0600, in a setgid folder 0660: it names hashes.
  * Call again to reopen (SIGHUP). */
-int log_open(const char *path, struct err *e);
+int log_open(const char *path, struct err *e) ERR_CHECKED;
 
 /* Whether log_open could; creates the file when it is missing. */
-int log_check(const char *path, struct err *e);
+int log_check(const char *path, struct err *e) ERR_CHECKED;
 
 /* Sends finished lines (with '\n') to `sink` instead; NULL restores. For the keeper child and for
  * tests. */

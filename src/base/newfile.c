@@ -83,7 +83,7 @@ static char *parent_of(const char *path)
 
 bool newfile_is_in_group_folder(const char *path)
 {
-    char *parent = parent_of(path);
+    char *parent = path == NULL ? NULL : parent_of(path);
     struct stat st;
     bool result = parent != NULL && stat(parent, &st) == 0 && (st.st_mode & S_ISGID) != 0;
 
@@ -105,8 +105,12 @@ int newfile_make_root(const char *root, bool is_private, struct err *e)
         err_set(e, ERR_FAILED, "out of memory");
         goto out;
     }
-    if (fs_make_dirs(parent, e) != 0 || stat(parent, &st) != 0)
+    if (fs_make_dirs(parent, e) != 0)
         goto out;
+    if (stat(parent, &st) != 0) {
+        err_errno(e, ERR_FAILED, errno, "cannot look at %s", parent);
+        goto out;
+    }
     bool is_shared = !is_private && (st.st_mode & S_ISGID) != 0;
     mode_t mode = is_private ? 0700 : is_shared ? 02770 : 0777 & ~umask_of_process();
     if (make_dir_exactly(root, mode) == 0) {
@@ -144,7 +148,7 @@ int newfile_make_parents(const char *root, const char *path, struct err *e)
     struct stat st;
     int result = 0;
 
-    if (strncmp(path, root, len) != 0 || stat(root, &st) != 0)
+    if (path == NULL || strncmp(path, root, len) != 0 || stat(root, &st) != 0)
         return fs_make_parents(path, e);
     for (;;) {
         end += strspn(path + end, "/");
@@ -153,8 +157,8 @@ int newfile_make_parents(const char *root, const char *path, struct err *e)
             break;
         buf_clear(&part);
         buf_append(&part, path, end);
-        const char *dir = buf_cstr(&part);
-        if (buf_check(&part, e) != 0) {
+        const char *dir = buf_path(&part, e);
+        if (dir == NULL) {
             result = -1;
             break;
         }

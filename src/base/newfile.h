@@ -14,14 +14,14 @@
  * Creates the directory `root` if there is none, and its missing parents (0777 & ~umask): 0700 when
  * it is private, else 2770 in a setgid directory whatever the umask, else 0777 & ~umask.
  */
-int newfile_make_root(const char *root, bool is_private, struct err *e);
+int newfile_make_root(const char *root, bool is_private, struct err *e) ERR_CHECKED;
 
 /* Creates one directory with exactly this mode, if there is none of this name. */
-int newfile_make_dir(const char *path, mode_t mode, struct err *e);
+int newfile_make_dir(const char *path, mode_t mode, struct err *e) ERR_CHECKED;
 
 /* Creates the missing directories of a file's path below `root`, which exists: with the root's
  * group and its group bits, and for others no more than the root and the umask allow. */
-int newfile_make_parents(const char *root, const char *path, struct err *e);
+int newfile_make_parents(const char *root, const char *path, struct err *e) ERR_CHECKED;
 
 /* Gives a file that was just created below `root` the root's group and its group bits without x,
  * for others no more than before and than the root allows. Best effort: some file systems have no

@@ -91,10 +91,11 @@ static int follow_link(struct walk *w, const char *name, bool is_last, struct er
         text[n] = '\0';
         buf_puts(&rest, text);
         buf_putc(&rest, '/');
-        buf_put(&rest, buf_str(&w->rest));
+        buf_put_buf(&rest, &w->rest);
         if (is_last)
             rest.len--;
         buf_free(&w->rest);
+        buf_cstr(&rest);
         w->rest = rest;
         status = buf_check(&rest, e);
         if (status == 0 && text[0] == '/')
@@ -105,7 +106,8 @@ static int follow_link(struct walk *w, const char *name, bool is_last, struct er
     return status;
 }
 
-/* Takes the next name off the rest; false when it does not fit. *is_last: nothing follows. */
+/* Takes the next name off the rest, which has room for its NUL (place_find, follow_link); false
+ * when it does not fit. *is_last: nothing follows. */
 static bool take_name(struct walk *w, char name[NAME_MAX + 1], bool *is_last)
 {
     const char *start = buf_cstr(&w->rest);
@@ -142,6 +144,8 @@ static int step(struct walk *w, bool follows_last, struct place *place, struct e
             return -1;
         memcpy(place->name, ".", sizeof ".");
         place->is_there = fstat(w->dir, &place->st) == 0;
+        if (!place->is_there)
+            return cause_path(e, ERR_FAILED, errno, "cannot look at", w->path);
         return is_last ? 0 : 1;
     }
     place->is_there = fstatat(w->dir, place->name, &place->st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -198,9 +202,12 @@ int place_find(const char *path, bool follows_last, struct place *out, struct er
     int status = 1;
 
     *out = found;
+    if (path == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
     if (strlen(path) >= PATH_MAX)
         return cause_path(e, ERR_FAILED, ENAMETOOLONG, "cannot open", path);
     buf_puts(&w.rest, path);
+    buf_cstr(&w.rest);
     if (buf_check(&w.rest, e) != 0 ||
         replace_dir(&w, open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC), e) != 0)
         status = -1;

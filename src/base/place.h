@@ -29,26 +29,26 @@ struct place {
  * that everybody may write (a sticky one, most often); elsewhere the last one must belong to the
  * owner of what it leads to. ERR_NOT_FOUND when a directory is missing. Caller closes.
  */
-int place_find(const char *path, bool follows_last, struct place *out, struct err *e);
+int place_find(const char *path, bool follows_last, struct place *out, struct err *e) ERR_CHECKED;
 
 /* Safe on a place that was not found, with dir -1. */
 void place_close(struct place *place);
 
 /* Returns `status`; in the error of something that was done with place->path, that is replaced by
  * the path as it was given. */
-int place_tell(const struct place *place, const char *path, int status, struct err *e);
+int place_tell(const struct place *place, const char *path, int status, struct err *e) ERR_CHECKED;
 
 /* Only looks; what is not there yet is no error. */
-int place_check(const char *path, struct err *e);
+int place_check(const char *path, struct err *e) ERR_CHECKED;
 
 /*
  * Opens a file to write into it as it is, or creates it with exactly this mode: open(2). What
  * is there already in a directory that everybody may write must be our own (or the directory's
  * owner's) and have no other name, as with the kernel's protected_regular and protected_fifos.
  */
-int place_open_file(const char *path, int flags, mode_t mode, int *fd, struct err *e);
+int place_open_file(const char *path, int flags, mode_t mode, int *fd, struct err *e) ERR_CHECKED;
 
 /* Refuses, in the same way, a file that is open for reading and decides what we trust. */
-int place_check_open(int fd, const char *path, struct err *e);
+int place_check_open(int fd, const char *path, struct err *e) ERR_CHECKED;
 
 #endif

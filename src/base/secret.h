@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 /* The bytes stay where they are until secret_remove, which comes before they are freed. */
-int secret_add(void *bytes, size_t len, struct err *e);
+int secret_add(void *bytes, size_t len, struct err *e) ERR_CHECKED;
 
 /* Ignores what was not added. Overwrites nothing. */
 void secret_remove(const void *bytes);

@@ -67,7 +67,7 @@ int setting_check_path(const char *what, struct str value, struct err *e)
         return 0;
     put_meant(&first, value);
     buf_put(&text, value);
-    fs_absolute_path(buf_cstr(&text), &second, NULL);
+    (void)!fs_absolute_path(buf_path(&text, NULL), &second, NULL); /* its failure shows as "" */
     err_set(e, ERR_FAILED,
             "%s \"%s\" %s: is it %s, or, as the Python client takes it, \"%s\"? Write it in full",
             what, quote_str(shown, value), odd, quote_str(meant, buf_str(&first)),

@@ -12,16 +12,16 @@
 
 /* A path in a variable, made absolute, without trailing slashes; *out is NULL when it is unset.
  * Caller frees. */
-int setting_path(const char *variable, char **out, struct err *e);
+int setting_path(const char *variable, char **out, struct err *e) ERR_CHECKED;
 
 /* Any other text in a variable, borrowed; *out is NULL when it is unset. */
-int setting_text(const char *variable, const char **out, struct err *e);
+int setting_text(const char *variable, const char **out, struct err *e) ERR_CHECKED;
 
 /* Checks the value of an option or a config key that names a file; `what` starts the error. */
-int setting_check_path(const char *what, struct str value, struct err *e);
+int setting_check_path(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
 /* The same for any other text. One that may hold a password is not quoted. */
-int setting_check_text(const char *what, struct str value, struct err *e);
+int setting_check_text(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
 /*
  * The variables that are set, start with KACHERY_, and are none that anybody reads, but look like

@@ -20,11 +20,11 @@ enum {
 
 /* Reads a whole file (a pipe too, and waits for it) of at most max_bytes as such a text; appends.
  * ERR_NOT_FOUND when there is none, ERR_TOO_LARGE, ERR_FAILED naming the encoding. */
-int text_file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+int text_file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* Makes such a text of what was read elsewhere: in place, from byte `start` on. The error is about
  * the text, without a name. */
-int text_file_tidy(struct buf *text, size_t start, struct err *e);
+int text_file_tidy(struct buf *text, size_t start, struct err *e) ERR_CHECKED;
 
 /* "UTF-16 text" or "UTF-32 text" by its byte order mark, else NULL. */
 const char *text_file_foreign(struct str text);
@@ -34,10 +34,10 @@ size_t text_file_mark(struct str text);
 
 /* Appends the secret in a file's first line. An empty one, and one that text_file_check_secret
  * refuses, is an error that names the file, never the secret. Caller wipes. */
-int text_file_read_secret(const char *path, struct buf *out, struct err *e);
+int text_file_read_secret(const char *path, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* Refuses (ERR_USAGE) what the two ends of a secret could understand differently: quotes, blanks or
  * invisible characters around it, control characters, more than TEXT_SECRET_BYTES, no UTF-8. */
-int text_file_check_secret(struct str secret, struct err *e);
+int text_file_check_secret(struct str secret, struct err *e) ERR_CHECKED;
 
 #endif

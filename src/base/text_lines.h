@@ -30,7 +30,7 @@ enum text_lines_step {
 
 /* Opens `path` ("-": standard input). */
 int text_lines_open(struct text_lines *l, const char *path, bool is_nul_separated,
-                    size_t max_bytes, struct err *e);
+                    size_t max_bytes, struct err *e) ERR_CHECKED;
 
 /* Safe on all zeros with fd -1, and twice. Standard input stays open. */
 void text_lines_close(struct text_lines *l);

@@ -94,7 +94,7 @@ int new_secret_make(const char *path, bool *was_made, struct err *e)
     close(fd);
     unlink(buf_cstr(&temporary));
     buf_free(&temporary);
-    if (result == 0 && *was_made)
-        fs_sync_parent(path, NULL);
+    if (result == 0 && *was_made) /* if it is lost in a crash, the next start makes another */
+        (void)!fs_sync_parent(path, NULL);
     return result;
 }

@@ -273,9 +273,9 @@ static void judge(struct verify *v, struct batch_item *item)
         hash_cache_forget(&v->store, entry->path); /* or linking again would believe it */
         return;
     }
-    if (entry->state == STORE_TOUCHED || entry->is_other_file)
-        store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime,
-                           &item->id, &e);
+    if (entry->state == STORE_TOUCHED || entry->is_other_file) /* else it is hashed again next time */
+        (void)!store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime,
+                                  &item->id, &e);
     entry->state = STORE_OK;
 }
 

@@ -233,8 +233,8 @@ static int upload(struct worker *w, const struct store_entry *entry, bool has_be
     if ((entry->state == STORE_TOUCHED || entry->is_other_file) &&
         (result->was_proven || !result->already_existed)) {
         const struct file_id id = file_id_of(&result->file);
-        store_refresh_link(&w->store, w->hash, entry->path, result->size,
-                           fs_mtime(&result->file), &id, NULL);
+        (void)!store_refresh_link(&w->store, w->hash, entry->path, result->size,
+                                  fs_mtime(&result->file), &id, NULL);
     }
     return 0;
 }

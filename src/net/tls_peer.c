@@ -85,9 +85,7 @@ static unsigned end_chain(const br_x509_class **ctx)
     struct cert leaf;
     size_t start = 0;
 
-    if (peer->failure.code == ERR_NONE)
-        buf_check(&peer->chain, &peer->failure);
-    if (peer->failure.code != ERR_NONE)
+    if (peer->failure.code != ERR_NONE || buf_check(&peer->chain, &peer->failure) != 0)
         return BR_ERR_X509_LIMIT_EXCEEDED;
     for (size_t i = 0; i < peer->count; i++) {
         sent[i] = str_slice(buf_str(&peer->chain), start, peer->ends[i]);

@@ -126,10 +126,8 @@ enum io frame_receive(int fd, struct buf *out, int *passed_fd, struct err *e)
     if (passed_fd != NULL)
         *passed_fd = -1;
     buf_clear(out);
-    if (!buf_reserve(out, FRAME_MAX_BYTES)) {
-        buf_check(out, e);
-        return IO_ERR;
-    }
+    if (!buf_reserve(out, FRAME_MAX_BYTES))
+        return buf_check(out, e) != 0 ? IO_ERR : IO_DONE;
     struct iovec part = {out->data, FRAME_MAX_BYTES};
     struct msghdr m = {.msg_iov = &part,
                        .msg_iovlen = 1,

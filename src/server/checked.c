@@ -203,7 +203,9 @@ static void mark_damaged(const struct site *site, struct str key, const struct s
 
     put_mark_path(site, key, &path);
     put_mark(&text, key, st);
-    fs_write_file(buf_cstr(&path), buf_str(&text), FS_DURABLE | FS_PRIVATE, NULL);
+    /* Without the mark it is found again by the next who reads it. */
+    if (!text.failed)
+        (void)!fs_write_file(buf_path(&path, NULL), buf_str(&text), FS_DURABLE | FS_PRIVATE, NULL);
     buf_free(&path);
     buf_free(&text);
 }

@@ -38,12 +38,12 @@ static int open_staged(const struct store *s, struct add_staged *staged, struct 
     int status = -1;
 
     store_put_staging_path(s, staged->kind, &base);
-    const char *path = buf_cstr(&base);
-    if (buf_check(&base, e) != 0)
+    const char *path = buf_path(&base, e);
+    if (path == NULL)
         goto out;
     status = store_open_temporary(s, path, name, fd, e);
-    if (status == 0)
-        snprintf(staged->suffix, sizeof staged->suffix, "%s", buf_cstr(name) + base.len);
+    if (status == 0) /* fs_open_temporary left its NUL behind it */
+        snprintf(staged->suffix, sizeof staged->suffix, "%s", name->data + base.len);
 out:
     buf_free(&base);
     return status;
@@ -83,16 +83,17 @@ static int stage_record(const struct store *s, const char *path, struct add_stag
     memcpy(r.hash, staged->hash, sizeof r.hash);
     store_put_link_path(s, r.hash, &file);
     record_put(&text, &r);
-    if (buf_cstr(&file), buf_check(&file, e) != 0 || buf_check(&text, e) != 0)
+    const char *recorded = buf_path(&file, e);
+    if (recorded == NULL || buf_check(&text, e) != 0)
         goto out;
-    if (is_recorded(buf_cstr(&file), &r)) {
+    if (is_recorded(recorded, &r)) {
         status = 0;
         goto out;
     }
     if (open_staged(s, staged, &name, &fd, e) != 0)
         goto out;
-    status = fs_write_all(fd, buf_str(&text), buf_cstr(&name), e);
-    status = close_staged(fd, buf_cstr(&name), false, status, e);
+    status = fs_write_all(fd, buf_str(&text), name.data, e);
+    status = close_staged(fd, name.data, false, status, e);
 out:
     buf_free(&file);
     buf_free(&text);
@@ -168,7 +169,7 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
         leftover_hold(to);
         status = copy_steadily(s, path, &job, to, e);
         /* A large copy is synced by the process that wrote it, beside the others' work. */
-        status = close_staged(to, buf_cstr(&name), job.size >= SYNC_EACH_SIZE, status, e);
+        status = close_staged(to, name.data, job.size >= SYNC_EACH_SIZE, status, e);
     }
     close(job.from);
     memcpy(staged->hash, job.hash, sizeof staged->hash);

@@ -28,26 +28,29 @@ struct add_staged {
  * more, then ERR_CHANGED. `options` may be NULL; its flags do not count.
  */
 int add_file(const struct store *s, enum store_kind kind, const char *path,
-             const struct hash_options *options, struct add_staged *out, struct err *e);
+             const struct hash_options *options, struct add_staged *out, struct err *e) ERR_CHECKED;
 
 /* The first step alone. */
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
-              const struct hash_options *options, struct add_staged *out, struct err *e);
+              const struct hash_options *options, struct add_staged *out, struct err *e)
+    ERR_CHECKED;
 
 /* Makes one staged file durable, or its name after publishing; does nothing for what was there
  * already. For many files store_sync takes less time. */
-int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e);
-int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e);
+int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e)
+    ERR_CHECKED;
+int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e)
+    ERR_CHECKED;
 
 /* Gives a staged file its name, and remembers the path of a link. When that fails the temporary
  * file is removed. */
 int add_publish(const struct store *s, const char *path, const struct add_staged *staged,
-                struct err *e);
+                struct err *e) ERR_CHECKED;
 
 /* For a link that was there already when it was staged, before others were published, which may
  * have replaced it: stages it again if so. The last link wins. */
 int add_confirm_link(const struct store *s, const char *path, struct add_staged *staged,
-                     struct err *e);
+                     struct err *e) ERR_CHECKED;
 
 /* Removes the temporary file instead. */
 void add_discard(const struct store *s, const struct add_staged *staged);

@@ -75,7 +75,8 @@ uint64_t batch_files(const struct batch *batch);
  * small ones are best given together and results best told together. Callbacks run inside. -1 when
  * no process can be started. */
 void batch_poll(const struct batch *batch, struct pollset *set);
-int batch_step(struct batch *batch, int64_t now_ms, bool is_more_at_hand, struct err *e);
+int batch_step(struct batch *batch, int64_t now_ms, bool is_more_at_hand, struct err *e)
+    ERR_CHECKED;
 
 /* Sets an item's error. */
 void batch_item_fail(struct batch_item *item, const struct err *e);

@@ -45,10 +45,10 @@ struct follow_place {
 /* Finds the file or directory of a path. Caller closes place->dir. The err names the cause alone;
  * a refused link is ERR_REFUSED. */
 int follow_find(const struct follow *f, const char *path, struct follow_place *place,
-                struct err *e);
+                struct err *e) ERR_CHECKED;
 
 /* The same for a name in a directory of a tree (kind FOLLOW_TREE) that is open as `dir`. */
 int follow_find_at(const struct follow *f, int dir, const char *name, struct follow_place *place,
-                   struct err *e);
+                   struct err *e) ERR_CHECKED;
 
 #endif

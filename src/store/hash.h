@@ -33,12 +33,12 @@ struct hash_job {
 };
 
 /* Reads `from` to its end. */
-int hash_run(struct hash_job *job, struct err *e);
+int hash_run(struct hash_job *job, struct err *e) ERR_CHECKED;
 
 /* Opens a regular file for reading; anything else is refused with its kind, and never waited for
  * or disturbed (FIFOs, devices). `follow` NULL: as FOLLOW_ALL. */
 int hash_open(const char *path, const struct follow *follow, int *fd, struct stat *st,
-              struct err *e);
+              struct err *e) ERR_CHECKED;
 
 /* True when size and mtime of the open file are still as in `before`. */
 bool hash_is_unchanged(int fd, const struct stat *before);
@@ -66,6 +66,6 @@ struct hash_result {
 /* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. `options` may be
  * NULL. */
 int hash_file(const struct store *s, const char *path, const struct hash_options *options,
-              struct hash_result *out, struct err *e);
+              struct hash_result *out, struct err *e) ERR_CHECKED;
 
 #endif

@@ -37,8 +37,9 @@ bool hash_cache_get(const struct store *s, const char *path, const struct stat *
     if (st->st_size < HASH_CACHE_MIN_SIZE)
         return false;
     hash_cache_put_path(s, path, &file);
-    if (!file.failed && record_read_stat(buf_cstr(&file), true, &r, &written, &ignored) == 0) {
-        is_valid = is_believed(s, buf_cstr(&file), written.st_uid, st) &&
+    const char *name = buf_path(&file, NULL);
+    if (record_read_stat(name, true, &r, &written, &ignored) == 0) {
+        is_valid = is_believed(s, name, written.st_uid, st) &&
                    strcmp(r.path, path) == 0 && r.size == st->st_size &&
                    r.mtime == fs_mtime(st);
         if (is_valid)
@@ -61,8 +62,8 @@ void hash_cache_put(const struct store *s, const char *path, const struct stat *
         return;
     memcpy(r.hash, hash, sizeof r.hash);
     hash_cache_put_path(s, path, &file);
-    if (!file.failed)
-        record_write(s, buf_cstr(&file), &r, 0, &ignored);
+    /* Without it the file is hashed again. */
+    (void)!record_write(s, buf_path(&file, NULL), &r, 0, &ignored);
     buf_free(&file);
 }
 
@@ -71,7 +72,8 @@ void hash_cache_forget(const struct store *s, const char *path)
     struct buf file = {0};
 
     hash_cache_put_path(s, path, &file);
-    if (!file.failed)
-        unlink(buf_cstr(&file));
+    const char *name = buf_path(&file, NULL);
+    if (name != NULL)
+        unlink(name);
     buf_free(&file);
 }

@@ -22,6 +22,7 @@ struct pair {
     const struct store *store;
     const char *hash;
     struct buf record_file, paths_file;
+    const char *record_name, *paths_name; /* in those; NULL without memory */
     int lock; /* the directory that they are in, or -1 */
     struct buf lock_file; /* where directories cannot be locked (NFS); empty: not ours */
     bool has_record;
@@ -108,13 +109,16 @@ static struct link *make_link(const struct store *s, struct record *r, struct pa
 }
 
 /* What does not name the record's path is of an earlier record. */
-static void read_paths_of(const struct record *r, const char *file, struct paths *out,
-                          struct stat *st)
+static int read_paths_of(const struct record *r, const char *file, struct paths *out,
+                         struct stat *st, struct err *e)
 {
-    if (paths_read(file, r->hash, out, st, NULL) != 0)
-        return;
+    struct err why = {0};
+
+    if (paths_read(file, r->hash, out, st, &why) != 0)
+        return why.code == ERR_NOT_FOUND ? 0 : err_set(e, why.code, "%s", why.msg);
     if (out->size != r->size || paths_find(out, r->path) == NULL)
         paths_deinit(out);
+    return 0;
 }
 
 /* The record. In a shared place it must be no symbolic link: that could be to somebody else's. */
@@ -136,6 +140,21 @@ static int read_record(const char *file, const char *hash, enum voucher_place pl
     return 0;
 }
 
+/* Where the record of a link is; only what is there has a place to be asked of. */
+static int find_place(const struct store *s, const char *file, enum voucher_place *out,
+                      struct err *e)
+{
+    *out = VOUCHER_PRIVATE;
+    if (s->vouchers == NULL)
+        return 0;
+    if (access(file, F_OK) == 0)
+        *out = voucher_place(s, file);
+    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        return err_errno(e, ERR_FAILED, errno, "cannot look at %s", file);
+    return *out == VOUCHER_UNKNOWN ? err_set(e, ERR_FAILED, "cannot look at the way to %s", file)
+                                   : 0;
+}
+
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
 {
     struct buf file = {0}, beside = {0};
@@ -147,15 +166,13 @@ int link_read(const struct store *s, const char *hash, struct link **out, struct
 
     store_put_link_path(s, hash, &file);
     link_put_paths_path(s, hash, &beside);
-    buf_cstr(&file);
-    buf_cstr(&beside);
-    if (buf_check(&file, e) != 0 || buf_check(&beside, e) != 0)
+    const char *name = buf_path(&file, e);
+    if (name == NULL || find_place(s, name, &place, e) != 0)
         goto out;
-    if (s->vouchers != NULL && access(buf_cstr(&file), F_OK) == 0)
-        place = voucher_place(s, buf_cstr(&file));
-    status = read_record(buf_cstr(&file), hash, place, &r, &st, e);
+    status = read_record(name, hash, place, &r, &st, e);
+    if (status == 0)
+        status = read_paths_of(&r, buf_path(&beside, e), &p, &st_paths, e);
     if (status == 0) {
-        read_paths_of(&r, buf_cstr(&beside), &p, &st_paths);
         const struct writers writers = {st.st_uid, st_paths.st_uid};
         *out = make_link(s, &r, &p, &writers, place != VOUCHER_PRIVATE);
         status = *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
@@ -191,7 +208,7 @@ bool link_is_other(const struct link_path *path, int fd, const struct stat *st)
         return path->is_doubtful;
     file_id_put_resolved(fd, &resolved);
     is_other = path->inode != (uint64_t)st->st_ino || path->owner != (uint32_t)st->st_uid ||
-               strcmp(buf_cstr(&resolved), path->resolved) != 0;
+               strcmp(buf_cstr(&resolved), path->resolved) != 0; /* "" where it is not known */
     buf_free(&resolved);
     return is_other;
 }
@@ -207,7 +224,8 @@ static int lock_directory(const char *file, bool *is_possible)
 
     *is_possible = true;
     buf_append(&directory, file, (size_t)(slash - file));
-    fd = open(buf_cstr(&directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *name = buf_path(&directory, NULL);
+    fd = name == NULL ? -1 : open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     buf_free(&directory);
     for (int tries = 0; fd >= 0 && tries < LOCK_TRIES; tries++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -227,23 +245,24 @@ static int lock_directory(const char *file, bool *is_possible)
  * the same all the time was left by a killed process. */
 static void lock_by_file(struct buf *name)
 {
+    const char *file = buf_path(name, NULL);
     struct stat first = {0}, now = {0};
 
-    for (int total = 0, same = 0; total < LOCK_TOTAL; total++) {
-        int fd = open(buf_cstr(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    for (int total = 0, same = 0; file != NULL && total < LOCK_TOTAL; total++) {
+        int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0) {
             close(fd);
             return;
         }
         if (errno != EEXIST)
             break;
-        bool is_same = lstat(buf_cstr(name), &now) == 0 && now.st_ino == first.st_ino &&
+        bool is_same = lstat(file, &now) == 0 && now.st_ino == first.st_ino &&
                        now.st_ctim.tv_sec == first.st_ctim.tv_sec &&
                        now.st_ctim.tv_nsec == first.st_ctim.tv_nsec;
         first = now;
         same = is_same ? same + 1 : 0;
         if (same == LOCK_TRIES)
-            unlink(buf_cstr(name));
+            unlink(file);
         else
             poll(NULL, 0, LOCK_PAUSE_MS);
     }
@@ -254,13 +273,12 @@ static void lock_pair(struct pair *pair)
 {
     bool is_possible;
 
-    pair->lock = lock_directory(buf_cstr(&pair->record_file), &is_possible);
+    pair->lock = lock_directory(pair->record_name, &is_possible);
     if (is_possible)
         return;
-    buf_put(&pair->lock_file, buf_str(&pair->paths_file));
+    buf_puts(&pair->lock_file, pair->paths_name);
     buf_puts(&pair->lock_file, ".tmp.lock");
-    if (buf_cstr(&pair->lock_file), buf_check(&pair->lock_file, NULL) == 0)
-        lock_by_file(&pair->lock_file);
+    lock_by_file(&pair->lock_file);
 }
 
 static void forget_pair(struct pair *pair)
@@ -272,8 +290,9 @@ static void forget_pair(struct pair *pair)
 static void close_pair(struct pair *pair)
 {
     forget_pair(pair);
-    if (pair->lock_file.len > 0)
-        unlink(buf_cstr(&pair->lock_file));
+    const char *lock_name = buf_path(&pair->lock_file, NULL);
+    if (lock_name != NULL)
+        unlink(lock_name);
     buf_free(&pair->lock_file);
     buf_free(&pair->record_file);
     buf_free(&pair->paths_file);
@@ -289,15 +308,18 @@ static int read_pair(struct pair *pair, struct err *e)
     struct stat st;
 
     forget_pair(pair);
-    pair->has_record = record_read(buf_cstr(&pair->record_file), &pair->record, &why) == 0 &&
+    pair->has_record = record_read(pair->record_name, &pair->record, &why) == 0 &&
                        strcmp(pair->record.hash, pair->hash) == 0;
     if (!pair->has_record)
         return why.code == ERR_NONE || why.code == ERR_NOT_FOUND
                    ? 0
                    : err_set(e, why.code, "%s", why.msg);
-    if (paths_read(buf_cstr(&pair->paths_file), pair->hash, &pair->paths, &st, NULL) == 0 &&
-        pair->paths.size != pair->record.size)
+    if (paths_read(pair->paths_name, pair->hash, &pair->paths, &st, &why) != 0) {
+        if (why.code != ERR_NOT_FOUND) /* else what cannot be read now would be written over */
+            return err_set(e, why.code, "%s", why.msg);
+    } else if (pair->paths.size != pair->record.size) {
         paths_deinit(&pair->paths);
+    }
     pair->paths.size = pair->record.size;
     if (paths_find(&pair->paths, pair->record.path) != NULL)
         return 0;
@@ -309,9 +331,9 @@ static int open_pair(struct pair *pair, struct err *e)
 {
     store_put_link_path(pair->store, pair->hash, &pair->record_file);
     link_put_paths_path(pair->store, pair->hash, &pair->paths_file);
-    buf_cstr(&pair->record_file);
-    buf_cstr(&pair->paths_file);
-    if (buf_check(&pair->record_file, e) != 0 || buf_check(&pair->paths_file, e) != 0)
+    pair->record_name = buf_path(&pair->record_file, e);
+    pair->paths_name = buf_path(&pair->paths_file, e);
+    if (pair->record_name == NULL || pair->paths_name == NULL)
         return -1;
     lock_pair(pair);
     return read_pair(pair, e);
@@ -348,12 +370,12 @@ static int remember(struct pair *pair, const struct paths_entry *entry, int64_t 
     pair->paths.size = size;
     if (paths_remember(&pair->paths, entry, e) != 0)
         return -1;
-    return paths_write(pair->store, buf_cstr(&pair->paths_file), pair->hash, &pair->paths, e);
+    return paths_write(pair->store, pair->paths_name, pair->hash, &pair->paths, e);
 }
 
 static int rename_record(const struct pair *pair, const char *temporary, struct err *e)
 {
-    const char *file = pair->record_file.data;
+    const char *file = pair->record_name;
 
     if (rename(temporary, file) == 0)
         return 0;
@@ -375,10 +397,9 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
                                 .inode = made->id.inode,
                                 .owner = made->id.owner};
     store_put_link_path(s, hash, &record);
-    buf_cstr(&record);
-    status = buf_check(&record, &why);
+    status = buf_check(&resolved, &why);
     if (status == 0 && temporary != NULL)
-        status = store_make_parents(s, buf_cstr(&record), &why);
+        status = store_make_parents(s, buf_path(&record, &why), &why);
     if (status == 0)
         status = open_pair(&pair, &why);
     if (status == 0)
@@ -401,9 +422,9 @@ static int remove_file(const char *path, struct err *e)
 /* The record first: without it the other counts for nothing. */
 static int remove_pair(struct pair *pair, struct err *e)
 {
-    if (remove_file(buf_cstr(&pair->record_file), e) != 0)
+    if (remove_file(pair->record_name, e) != 0)
         return -1;
-    return remove_file(buf_cstr(&pair->paths_file), e);
+    return remove_file(pair->paths_name, e);
 }
 
 /* Paths that did not count beside the record must not begin to when its own path is forgotten. */
@@ -411,7 +432,7 @@ static void drop_ignored(struct pair *pair)
 {
     struct paths p = {0};
     struct stat st;
-    bool counts = paths_read(buf_cstr(&pair->paths_file), pair->hash, &p, &st, NULL) == 0 &&
+    bool counts = paths_read(pair->paths_name, pair->hash, &p, &st, NULL) == 0 &&
                   p.size == pair->record.size && paths_find(&p, pair->record.path) != NULL;
 
     paths_deinit(&p);
@@ -434,10 +455,10 @@ static int forget_path(struct pair *pair, const char *path, struct err *e)
         free(pair->record.path);
         pair->record.path = copy;
         pair->record.mtime = last->mtime;
-        if (record_write(pair->store, buf_cstr(&pair->record_file), &pair->record, 0, e) != 0)
+        if (record_write(pair->store, pair->record_name, &pair->record, 0, e) != 0)
             return -1;
     }
-    return paths_write(pair->store, buf_cstr(&pair->paths_file), pair->hash, &pair->paths, e);
+    return paths_write(pair->store, pair->paths_name, pair->hash, &pair->paths, e);
 }
 
 int link_forget(const struct store *s, const char *hash, const char *path, struct err *e)
@@ -458,7 +479,7 @@ int link_remove(const struct store *s, const char *hash, struct err *e)
     int status = open_pair(&pair, &unreadable);
 
     (void)status; /* what cannot be read can be removed */
-    status = pair.record_file.failed || pair.paths_file.failed
+    status = pair.record_name == NULL || pair.paths_name == NULL
                  ? err_set(e, ERR_FAILED, "out of memory")
                  : remove_pair(&pair, e);
     close_pair(&pair);
@@ -471,10 +492,7 @@ int link_sync(const struct store *s, const char *hash, struct err *e)
     int status;
 
     link_put_paths_path(s, hash, &file);
-    buf_cstr(&file);
-    status = buf_check(&file, e);
-    if (status == 0)
-        status = fs_sync_file(buf_cstr(&file), e);
+    status = fs_sync_file(buf_path(&file, e), e);
     buf_free(&file);
     return status;
 }
@@ -492,18 +510,20 @@ int store_refresh_link(const struct store *s, const char *hash, const char *path
     if (status != 0 || old == NULL || pair.record.size != size)
         goto out; /* linked elsewhere meanwhile, which wins */
     resolve(&made, &resolved);
+    char *text = buf_take(&resolved);
+    if (text == NULL) {
+        status = err_set(&why, ERR_FAILED, "out of memory");
+        goto out;
+    }
     free(old->resolved);
-    old->resolved = buf_take(&resolved);
-    if (old->resolved == NULL)
-        old->resolved = strdup("");
+    old->resolved = text;
     old->mtime = mtime;
     old->inode = id->inode;
     old->owner = id->owner;
-    if (old->resolved != NULL)
-        status = paths_write(s, buf_cstr(&pair.paths_file), hash, &pair.paths, &why);
+    status = paths_write(s, pair.paths_name, hash, &pair.paths, &why);
     if (status == 0 && strcmp(pair.record.path, path) == 0 && pair.record.mtime != mtime) {
         pair.record.mtime = mtime;
-        status = record_write(s, buf_cstr(&pair.record_file), &pair.record, 0, &why);
+        status = record_write(s, pair.record_name, &pair.record, 0, &why);
     }
 out:
     close_pair(&pair);

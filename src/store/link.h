@@ -34,7 +34,8 @@ struct link {
 /* ERR_NOT_FOUND when there is no link (or a record that somebody is writing), ERR_REFUSED when it
  * does not count, whatever it says, else what keeps it from being read. What is beside the record
  * counts only if it names the record's path. Caller frees with link_free. */
-int link_read(const struct store *s, const char *hash, struct link **out, struct err *e);
+int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
+    ERR_CHECKED;
 
 /* NULL-safe. */
 void link_free(struct link *link);
@@ -58,17 +59,18 @@ struct link_made {
 /* Remembers a path as the newest of its hash, then renames `temporary` to the record's name. NULL:
  * the record is there already; then nothing that fails is an error. */
 int link_publish(const struct store *s, const char *hash, const struct link_made *made,
-                 const char *temporary, struct err *e);
+                 const char *temporary, struct err *e) ERR_CHECKED;
 
 /* Forgets one path of a hash; the record then names the newest of those that remain, or is removed
  * with what is beside it. Nothing is an error that was not there. */
-int link_forget(const struct store *s, const char *hash, const char *path, struct err *e);
+int link_forget(const struct store *s, const char *hash, const char *path, struct err *e)
+    ERR_CHECKED;
 
 /* Removes the whole link. */
-int link_remove(const struct store *s, const char *hash, struct err *e);
+int link_remove(const struct store *s, const char *hash, struct err *e) ERR_CHECKED;
 
 /* Makes durable what is remembered beside a record. */
-int link_sync(const struct store *s, const char *hash, struct err *e);
+int link_sync(const struct store *s, const char *hash, struct err *e) ERR_CHECKED;
 
 /* Appends <dir>/linked_files/sha1/ab/cd/ef/<hash>.paths. */
 void link_put_paths_path(const struct store *s, const char *hash, struct buf *out);

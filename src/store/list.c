@@ -59,12 +59,12 @@ static void tidy_one(struct store_list *list, const char *below)
     if (!hex_is_lower(str_slice(name, 0, SHA1_HEX), SHA1_HEX))
         return;
     buf_puts(&list->root, below);
-    if (list->root.failed)
-        return;
+    const char *path = buf_path(&list->root, NULL);
     if (str_starts_with(rest, STR(".tmp.")) || str_starts_with(rest, STR(".paths.tmp.")))
-        leftover_remove(buf_cstr(&list->root), LEFTOVER_SECONDS);
+        leftover_remove(path, LEFTOVER_SECONDS);
     else if (str_equal(rest, STR(".part")))
-        leftover_remove(buf_cstr(&list->root), LEFTOVER_RESUMED_SECONDS);
+        leftover_remove(path, LEFTOVER_RESUMED_SECONDS);
+    list->root.failed = false;
     list->root.len = root_len;
 }
 
@@ -93,8 +93,8 @@ static int open_tree(struct store_list *list, struct err *e)
 
     buf_clear(&list->root);
     buf_printf(&list->root, "%s/%s/", list->store->dir, root);
-    const char *name = buf_cstr(&list->root);
-    if (buf_check(&list->root, e) != 0)
+    const char *name = buf_path(&list->root, e);
+    if (name == NULL)
         return -1;
     if (stat(name, &st) != 0)
         return errno == ENOENT ? 0 : err_errno(e, ERR_FAILED, errno, "cannot read %s", name);
@@ -144,7 +144,7 @@ void store_list_tidy(struct store_list *list)
     list->is_tidying = true;
     store_tidy(list->store);
     buf_printf(&path, "%s/mutables/@compute_sha1_cache/", list->store->dir);
-    leftover_clean(buf_cstr(&path));
+    leftover_clean(buf_path(&path, NULL));
     buf_free(&path);
 }
 

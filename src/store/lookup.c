@@ -61,6 +61,15 @@ static void refuse(struct store_entry *entry, const struct err *why)
         entry->refusal = strdup("it does not count");
 }
 
+/* What may not count is absent; what cannot be looked at is not. */
+static void reject(struct store_entry *entry, const struct err *why)
+{
+    if (why->code == ERR_REFUSED)
+        refuse(entry, why);
+    else
+        entry->state = STORE_UNREADABLE;
+}
+
 /* A copy may be another user's way to name a file of somebody else: by a hard link to it, or by a
  * symbolic link on its way. */
 static bool copy_counts(const struct store *s, const char *path, int fd, const struct stat *st,
@@ -70,6 +79,8 @@ static bool copy_counts(const struct store *s, const char *path, int fd, const s
 
     if (place == VOUCHER_PRIVATE)
         return true;
+    if (place == VOUCHER_UNKNOWN)
+        return err_set(why, ERR_FAILED, "the way to it cannot be looked at") == 0;
     if (place == VOUCHER_LED_AWAY)
         return err_set(why, ERR_REFUSED, "a symbolic link of another user is on the way") == 0;
     if (st->st_nlink < 2 || voucher_is_open(s, fd, st))
@@ -106,7 +117,7 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     else if (copy_counts(s, entry.path, fd, &st, &why))
         take_stat(&entry, &st);
     else
-        refuse(&entry, &why);
+        reject(&entry, &why);
     if (fd >= 0)
         close(fd);
     if (entry.state == STORE_ABSENT) {
@@ -138,7 +149,7 @@ static void look_at_path(const struct link *link, const struct link_path *path,
     else
         take_stat(entry, &st);
     if (!link_counts(link, path, fd, fd < 0 || !S_ISREG(st.st_mode) ? NULL : &st, &why))
-        refuse(entry, &why);
+        reject(entry, &why);
     if (fd < 0)
         return;
     if (entry->state == STORE_OK && entry->size != path->size)
@@ -359,28 +370,45 @@ int store_lookup_paths(const struct store *s, const char *hash, struct store_ent
     return entries == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
-/* True, and *out filled, when the file that is named as the location has this hash. */
-static bool is_at_location(const struct store *s, const char *hash, struct str location,
-                           struct store_entry *out)
+/* A file that can be read could not be: it may well be what is looked for. */
+static bool is_within_reach(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return !means_missing(errno) && errno != EACCES;
+    return S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+}
+
+/* 1, and *out filled, when the file that is named as the location has this hash; -1 when it is
+ * there and cannot be hashed. */
+static int is_at_location(const struct store *s, const char *hash, struct str location,
+                          struct store_entry *out, struct err *e)
 {
     struct hash_result result;
+    struct err why = {0};
     char *path;
 
     if (location.len == 0 || location.p[0] != '/' ||
         memchr(location.p, '\0', location.len) != NULL)
-        return false;
+        return 0;
     path = strndup(location.p, location.len);
-    if (path == NULL || hash_file(s, path, &cached, &result, NULL) != 0 ||
-        strcmp(result.hash, hash) != 0) {
+    if (path == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    int status = hash_file(s, path, &cached, &result, &why);
+    if (status != 0 || strcmp(result.hash, hash) != 0) {
+        bool is_doubtful = status != 0 && why.code != ERR_CHANGED && is_within_reach(path);
+        if (is_doubtful)
+            err_set(e, why.code, "%s: %s", path, why.msg);
         free(path);
-        return false;
+        return is_doubtful ? -1 : 0;
     }
     *out = (struct store_entry){.kind = STORE_LINK,
                                 .state = STORE_OK,
                                 .path = path,
                                 .size = result.size,
                                 .mtime = result.mtime};
-    return true;
+    return 1;
 }
 
 /* Hashes the target of a touched link again; its state is then known. */
@@ -398,7 +426,7 @@ static void settle_touched(const struct store *s, const char *hash, struct store
     entry->state = strcmp(result.hash, hash) == 0 ? STORE_OK : STORE_STALE;
     /* Not being able to write in somebody else's store does not keep the file from being read. */
     if (entry->state == STORE_OK)
-        store_refresh_link(s, hash, entry->path, entry->size, entry->mtime, &result.id, &e);
+        (void)!store_refresh_link(s, hash, entry->path, entry->size, entry->mtime, &result.id, &e);
 }
 
 int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
@@ -413,11 +441,13 @@ int store_find(const struct store *s, const struct kachery_uri *uri, struct stor
         return 0;
     }
     for (size_t i = 0; i < KACHERY_URI_LOCATIONS; i++) {
-        if (is_at_location(s, uri->hash, uri->locations[i], &located)) {
-            store_entry_deinit(&found);
+        int status = is_at_location(s, uri->hash, uri->locations[i], &located, e);
+        if (status == 0)
+            continue;
+        store_entry_deinit(&found);
+        if (status > 0)
             *out = located;
-            return 0;
-        }
+        return status > 0 ? 0 : -1;
     }
     while (found.state == STORE_TOUCHED) {
         settle_touched(s, uri->hash, &found);

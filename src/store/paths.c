@@ -1,8 +1,10 @@
 #include "store/paths.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/hex.h"
@@ -30,38 +32,44 @@ static int not_whole(struct err *e)
     return err_set(e, ERR_NOT_FOUND, "not a whole list of paths");
 }
 
-/* A copy of an absolute path; false without one or without memory. */
-static bool take_path(const struct json *value, char **out)
+static int take_text(struct str text, char **out, struct err *e)
+{
+    *out = strndup(text.p, text.len);
+    return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+}
+
+/* A copy of an absolute path. */
+static int take_path(const struct json *value, char **out, struct err *e)
 {
     struct str text;
 
     if (!json_str(value, &text) || text.len == 0 || text.p[0] != '/')
-        return false;
-    *out = strndup(text.p, text.len);
-    return *out != NULL;
+        return not_whole(e);
+    return take_text(text, out, e);
 }
 
-static bool take_identity(struct paths_entry *entry, const struct json *object)
+static int take_identity(struct paths_entry *entry, const struct json *object, struct err *e)
 {
     int64_t owner;
     struct str inode, resolved;
 
     if (json_get(object, "resolved") == NULL)
-        return true;
+        return 0;
     if (!json_str(json_get(object, "inode"), &inode) ||
         !str_to_uint(inode, UINT64_MAX, &entry->inode) ||
         !json_int(json_get(object, "owner"), &owner) || owner < 0 || owner > UINT32_MAX ||
         !json_str(json_get(object, "resolved"), &resolved))
-        return false;
+        return not_whole(e);
     entry->owner = (uint32_t)owner;
-    entry->resolved = strndup(resolved.p, resolved.len);
-    return entry->resolved != NULL;
+    return take_text(resolved, &entry->resolved, e);
 }
 
-static bool take_entry(struct paths_entry *entry, const struct json *object)
+static int take_entry(struct paths_entry *entry, const struct json *object, struct err *e)
 {
-    return take_path(json_get(object, "path"), &entry->path) &&
-           json_number(json_get(object, "mtime"), &entry->mtime) && take_identity(entry, object);
+    if (take_path(json_get(object, "path"), &entry->path, e) != 0)
+        return -1;
+    return json_number(json_get(object, "mtime"), &entry->mtime) ? take_identity(entry, object, e)
+                                                                 : not_whole(e);
 }
 
 static int take_entries(struct paths *p, const struct json *array, struct err *e)
@@ -74,8 +82,8 @@ static int take_entries(struct paths *p, const struct json *array, struct err *e
     if (p->items == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     for (const struct json *v = json_first(array); v != NULL; v = json_next(v))
-        if (!take_entry(&p->items[p->count++], v))
-            return not_whole(e);
+        if (take_entry(&p->items[p->count++], v, e) != 0)
+            return -1;
     return 0;
 }
 
@@ -104,18 +112,28 @@ int paths_parse(struct str text, const char *hash, struct paths *out, struct err
     return status;
 }
 
+/* What stands there is nothing that we may read as a list: it counts as none. */
+static bool is_unusable(const char *file)
+{
+    struct stat st;
+
+    return lstat(file, &st) == 0 &&
+           (!S_ISREG(st.st_mode) || (access(file, R_OK) != 0 && errno == EACCES));
+}
+
 int paths_read(const char *file, const char *hash, struct paths *out, struct stat *st,
                struct err *e)
 {
     struct buf text = {0};
-    int status = fs_read_stat(file, false, PATHS_MAX_BYTES, &text, st, e);
+    struct err why = {0};
+    int status = fs_read_stat(file, false, PATHS_MAX_BYTES, &text, st, &why);
 
     if (status == 0)
-        status = paths_parse(buf_str(&text), hash, out, e);
-    else if (e != NULL)
-        e->code = ERR_NOT_FOUND;
+        status = paths_parse(buf_str(&text), hash, out, &why);
+    else if (why.code == ERR_TOO_LARGE || (file != NULL && is_unusable(file)))
+        why.code = ERR_NOT_FOUND;
     buf_free(&text);
-    return status;
+    return status == 0 ? 0 : err_set(e, why.code, "%s", why.msg);
 }
 
 static void put_entry(struct buf *out, const struct paths_entry *entry)

@@ -43,10 +43,10 @@ void paths_entry_deinit(struct paths_entry *entry);
 /* Reads the file beside a hash's record; *st is what fstat(2) says of it. ERR_NOT_FOUND when it is
  * not there, no regular file, too large or not whole: it then counts as missing. */
 int paths_read(const char *file, const char *hash, struct paths *out, struct stat *st,
-               struct err *e);
+               struct err *e) ERR_CHECKED;
 
 /* Takes the text apart; ERR_NOT_FOUND when it is no such file or another hash's. */
-int paths_parse(struct str text, const char *hash, struct paths *out, struct err *e);
+int paths_parse(struct str text, const char *hash, struct paths *out, struct err *e) ERR_CHECKED;
 
 /* Appends the text. */
 void paths_put(struct buf *out, const struct paths *p, const char *hash);
@@ -55,13 +55,13 @@ struct store;
 
 /* Replaces the file, which is in the store. Forgets the oldest when it would be too large. */
 int paths_write(const struct store *s, const char *file, const char *hash, struct paths *p,
-                struct err *e);
+                struct err *e) ERR_CHECKED;
 
 /* NULL when it is not remembered. */
 struct paths_entry *paths_find(const struct paths *p, const char *path);
 
 /* Makes it the newest, and the only one of its path; copies it. -1 without memory. */
-int paths_remember(struct paths *p, const struct paths_entry *entry, struct err *e);
+int paths_remember(struct paths *p, const struct paths_entry *entry, struct err *e) ERR_CHECKED;
 
 /* False when it was not remembered. */
 bool paths_forget(struct paths *p, const char *path);

@@ -54,6 +54,9 @@ int record_read_stat(const char *file, bool follows, struct record *out, struct 
                      struct err *e)
 {
     struct buf text = {0};
+    struct err none;
+    if (e == NULL)
+        e = &none;
     int status = fs_read_stat(file, follows, STORE_MAX_RECORD_BYTES, &text, st, e);
 
     if (status == 0)
@@ -70,11 +73,10 @@ void record_put(struct buf *out, const struct record *r)
 
     json_put_path(&path, NULL, str_of(r->path));
     json_put_double(&mtime, NULL, r->mtime);
-    out->failed |= path.failed || mtime.failed;
     buf_puts(out, "{\"path\": ");
-    buf_put(out, buf_str(&path));
+    buf_put_buf(out, &path);
     buf_printf(out, ", \"size\": %lld, \"mtime\": ", (long long)r->size);
-    buf_put(out, buf_str(&mtime));
+    buf_put_buf(out, &mtime);
     buf_printf(out, ", \"sha1\": \"%s\"}", r->hash);
     buf_free(&path);
     buf_free(&mtime);

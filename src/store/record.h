@@ -24,15 +24,15 @@ void record_deinit(struct record *r);
 
 /* Reads `file`. ERR_NOT_FOUND when it is not there, and when it is no whole record: another client
  * may be writing it in place. Caller frees with record_deinit. */
-int record_read(const char *file, struct record *out, struct err *e);
+int record_read(const char *file, struct record *out, struct err *e) ERR_CHECKED;
 
 /* The same; *st (may be NULL) is what fstat(2) says of it. Without `follows`, a symbolic link is an
  * error. */
 int record_read_stat(const char *file, bool follows, struct record *out, struct stat *st,
-                     struct err *e);
+                     struct err *e) ERR_CHECKED;
 
 /* Takes the text of a record apart; ERR_NOT_FOUND as above. For record_read and tests. */
-int record_parse(struct record *out, struct str text, struct err *e);
+int record_parse(struct record *out, struct str text, struct err *e) ERR_CHECKED;
 
 /* Appends the text, byte for byte as Python's json.dumps makes it. */
 void record_put(struct buf *out, const struct record *r);
@@ -41,6 +41,6 @@ struct store;
 
 /* Replaces `file`, which is in the store, making its parents; `flags` as for fs_write_file. */
 int record_write(const struct store *s, const char *file, const struct record *r, unsigned flags,
-                 struct err *e);
+                 struct err *e) ERR_CHECKED;
 
 #endif

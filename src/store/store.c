@@ -89,27 +89,32 @@ void store_deinit(struct store *s)
 }
 
 /* The place that nobody chose: private, whoever's home it is in. */
-static bool is_default_place(const char *dir)
+static int is_default_place(const char *dir, bool *out, struct err *e)
 {
     static const char name[] = "/.kachery-cloud";
+    struct err odd = {0};
     char *home = NULL;
-    bool result = false;
 
-    if (setting_path("HOME", &home, NULL) == 0 && home != NULL) {
+    *out = false;
+    if (setting_path("HOME", &home, &odd) != 0 && env_get("KACHERY_CLOUD_DIR") == NULL)
+        return err_set(e, odd.code, "%s", odd.msg);
+    if (home != NULL) {
         size_t len = strcmp(home, "/") == 0 ? 0 : strlen(home);
-        result = strncmp(dir, home, len) == 0 && strcmp(dir + len, name) == 0;
+        *out = strncmp(dir, home, len) == 0 && strcmp(dir + len, name) == 0;
     }
     free(home);
-    return result;
+    return 0;
 }
 
 int store_make_folder(const char *dir, struct err *e)
 {
-    if (place_check(dir, e) != 0)
+    bool is_default;
+
+    if (is_default_place(dir, &is_default, e) != 0 || place_check(dir, e) != 0)
         return -1;
-    if (newfile_make_root(dir, is_default_place(dir), e) == 0)
+    if (newfile_make_root(dir, is_default, e) == 0)
         return 0;
-    if (e != NULL && is_default_place(dir) && strstr(e->msg, "KACHERY_CLOUD_DIR") == NULL) {
+    if (e != NULL && is_default && strstr(e->msg, "KACHERY_CLOUD_DIR") == NULL) {
         const struct err told = *e;
         err_set(e, told.code, "%s. For a store elsewhere set KACHERY_CLOUD_DIR", told.msg);
     }
@@ -189,7 +194,7 @@ void store_tidy(const struct store *s)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct buf path = {0};
         store_put_staging_path(s, kinds[i], &path);
-        leftover_clean(buf_cstr(&path));
+        leftover_clean(buf_path(&path, NULL));
         buf_free(&path);
     }
 }

@@ -28,23 +28,23 @@ struct store {
 
 /* Finds the directory from the environment; does not create it. ERR_FAILED when neither
  * KACHERY_CLOUD_DIR nor HOME is set. Caller frees with store_deinit. */
-int store_init(struct store *s, struct err *e);
+int store_init(struct store *s, struct err *e) ERR_CHECKED;
 void store_deinit(struct store *s);
 
 /* Creates a store's directory (of copies and links, or of keys) if there is none, with the modes of
  * PROTOCOL.md §1. */
-int store_make_folder(const char *dir, struct err *e);
+int store_make_folder(const char *dir, struct err *e) ERR_CHECKED;
 
 /*
  * Whatever is written into the store goes through these: the store and the missing directories of
  * `path`; a temporary file beside `path`, as fs_open_temporary; a whole file, as fs_write_file.
  * New ones take the group bits of the store's directory.
  */
-int store_make_parents(const struct store *s, const char *path, struct err *e);
+int store_make_parents(const struct store *s, const char *path, struct err *e) ERR_CHECKED;
 int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
-                         struct err *e);
+                         struct err *e) ERR_CHECKED;
 int store_write_file(const struct store *s, const char *path, struct str data, unsigned flags,
-                     struct err *e);
+                     struct err *e) ERR_CHECKED;
 
 enum store_kind { STORE_COPY, STORE_LINK };
 
@@ -86,7 +86,7 @@ const char *store_state_name(enum store_state state);
  * be read is STORE_UNREADABLE, without path. -1 only when the store itself cannot be read.
  */
 int store_lookup_record(const struct store *s, const char *hash, struct store_entry *out,
-                        struct err *e);
+                        struct err *e) ERR_CHECKED;
 
 /*
  * Looks at the target of an unchecked link with stat(2): sets state, path, size and mtime. Of
@@ -101,21 +101,22 @@ void store_check_target(struct store_entry *entry);
 bool store_next_target(struct store_entry *entry);
 
 /* Both. Reads no data. */
-int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e);
+int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e)
+    ERR_CHECKED;
 
 /* The copy alone, or the link alone, in the same way. */
 int store_lookup_kind(const struct store *s, const char *hash, enum store_kind kind,
-                      struct store_entry *out, struct err *e);
+                      struct store_entry *out, struct err *e) ERR_CHECKED;
 
 /* Asked of the file that was opened at the entry's path, of which bytes are to leave the host:
  * *must_prove when all of it is to be hashed before. ERR_CHANGED when it must not be read. */
 int store_check_open(const struct store_entry *entry, int fd, const struct stat *st,
-                     bool *must_prove, struct err *e);
+                     bool *must_prove, struct err *e) ERR_CHECKED;
 
 /* Each remembered path of a link as an entry of its own, the record's first, then the newest first;
  * none where there is no link. Caller deinits each and frees the array. */
 int store_lookup_paths(const struct store *s, const char *hash, struct store_entry **out,
-                       size_t *count, struct err *e);
+                       size_t *count, struct err *e) ERR_CHECKED;
 
 /*
  * For reading by the local user: like store_lookup, then what the URI's `location` may mean (when
@@ -124,13 +125,13 @@ int store_lookup_paths(const struct store *s, const char *hash, struct store_ent
  * link. out->state is STORE_OK, or says why there is nothing to read.
  */
 int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
-               struct err *e);
+               struct err *e) ERR_CHECKED;
 
 /* Rewrites what the link of `hash` says of one of its paths, whose file is `id` now and has a new
  * mtime: called after all of the file was read and hashed. Does nothing when the path is not
  * remembered any more. */
 int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
-                       double mtime, const struct file_id *id, struct err *e);
+                       double mtime, const struct file_id *id, struct err *e) ERR_CHECKED;
 
 /* Everything in the store: first the copies, then the links, each by hash. */
 struct store_list;
@@ -144,7 +145,7 @@ void store_list_tidy(struct store_list *list);
  * as store_lookup_paths does); 0 at the end; -1 for something that
  * cannot be read, named by the err: the next call goes on behind it. */
 int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
-                    struct err *e);
+                    struct err *e) ERR_CHECKED;
 
 /* Paths, appended: <dir>/sha1/ab/cd/ef/<hash> and <dir>/linked_files/sha1/ab/cd/ef/<hash>. */
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);
@@ -157,6 +158,6 @@ void store_put_staging_path(const struct store *s, enum store_kind kind, struct 
 void store_tidy(const struct store *s);
 
 /* Makes everything written so far durable (syncfs of the store's file system). */
-int store_sync(const struct store *s, struct err *e);
+int store_sync(const struct store *s, struct err *e) ERR_CHECKED;
 
 #endif

@@ -97,13 +97,16 @@ static int by_path(const void *a, const void *b)
     return p - q;
 }
 
-static bool is_directory(int dir, const struct dirent *entry)
+/* The first byte of the stored name; 0 for one that cannot be looked at. */
+static char kind_of(int dir, const struct dirent *entry)
 {
     struct stat st;
 
     if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_DIR;
-    return fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+        return entry->d_type == DT_DIR ? NAME_DIRECTORY : NAME_FILE;
+    if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? NAME_FILE : 0;
+    return S_ISDIR(st.st_mode) ? NAME_DIRECTORY : NAME_FILE;
 }
 
 static int read_names(DIR *dir, struct buf *names, size_t *count, struct err *e)
@@ -113,7 +116,10 @@ static int read_names(DIR *dir, struct buf *names, size_t *count, struct err *e)
     while (errno = 0, (entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        buf_putc(names, is_directory(dirfd(dir), entry) ? NAME_DIRECTORY : NAME_FILE);
+        char kind = kind_of(dirfd(dir), entry);
+        if (kind == 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot look at %s", entry->d_name);
+        buf_putc(names, kind);
         buf_append(names, entry->d_name, strlen(entry->d_name) + 1);
         ++*count;
     }
@@ -203,13 +209,13 @@ static bool is_skipped(const struct tree *tree, const struct stat *st)
     return skipped != NULL && st->st_dev == skipped->st_dev && st->st_ino == skipped->st_ino;
 }
 
-/* Whether the name at tree->path, below the root, is wanted. */
-static bool is_taken(struct tree *tree, char type)
+/* Whether the name at tree->path, which is `path`, is wanted. */
+static bool is_taken(struct tree *tree, const char *path, char type)
 {
     const struct tree_options *o = &tree->options;
 
-    return o->takes == NULL || o->takes(o->owner, buf_cstr(&tree->path) + tree->follow.root_len,
-                                        type == NAME_DIRECTORY);
+    return o->takes == NULL ||
+           o->takes(o->owner, path + tree->follow.root_len, type == NAME_DIRECTORY);
 }
 
 static int open_listed_root(const char *path, struct err *e)
@@ -287,7 +293,10 @@ static int enter(struct tree *tree, struct err *e)
 
     if (tree->path.len >= PATH_MAX)
         return err_errno(e, ERR_FAILED, ENAMETOOLONG, "cannot read the directory");
-    level.fd = open_directory(tree, buf_cstr(&tree->path), &number, e);
+    const char *path = buf_path(&tree->path, e);
+    level.fd = path == NULL ? -1 : open_directory(tree, path, &number, e);
+    if (path == NULL)
+        return -1;
     if (level.fd < 0)
         return tree->options.is_lenient && is_gone(number) ? 0 : -1;
     if (tree->path.data[tree->path.len - 1] != '/')
@@ -326,7 +335,7 @@ static bool look_at_link(struct tree *tree, const char *name, struct stat *st, s
 static bool look_at_file(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
 {
     const struct level *level = &tree->levels[tree->depth - 1];
-    const char *name = buf_cstr(&tree->path) + level->path_len, *kind;
+    const char *name = tree->path.data + level->path_len, *kind; /* advance put its NUL there */
     struct stat st;
 
     *step = TREE_BAD;
@@ -375,9 +384,12 @@ static bool advance(struct tree *tree, int64_t *size, enum tree_step *step, stru
     *step = TREE_BAD;
     if (type == 0)
         return pop_level(tree, e) != 0;
-    if (buf_check(&tree->path, e) != 0)
+    const char *path = buf_path(&tree->path, e);
+    if (path == NULL) {
+        tree->path.failed = false; /* the next name may fit */
         return true;
-    if (!is_taken(tree, type))
+    }
+    if (!is_taken(tree, path, type))
         return false;
     if (type == NAME_DIRECTORY)
         return enter(tree, e) != 0;

@@ -40,6 +40,11 @@ static bool next_directory(const char **path, char name[NAME_MAX + 1])
     return true;
 }
 
+static bool is_gone(int number)
+{
+    return number == ENOENT || number == ENOTDIR;
+}
+
 /* Goes on from an open directory of the store into one below it. -1 when there is none. */
 static int enter(int dir, const char *name, const struct stat *root, struct stat *st,
                  enum voucher_place *place)
@@ -53,7 +58,9 @@ static int enter(int dir, const char *name, const struct stat *root, struct stat
     fd = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, st) == 0)
         return fd;
+    int number = errno;
     close(fd);
+    errno = number;
     return -1;
 }
 
@@ -68,7 +75,7 @@ enum voucher_place voucher_place(const struct store *s, const char *file)
     if (dir < 0 || fstat(dir, &root) != 0) {
         if (dir >= 0)
             close(dir);
-        return VOUCHER_SHARED;
+        return VOUCHER_UNKNOWN;
     }
     st = root;
     for (;;) {
@@ -76,11 +83,13 @@ enum voucher_place voucher_place(const struct store *s, const char *file)
             place = VOUCHER_SHARED;
         if (!next_directory(&below, name))
             break;
-        int next = enter(dir, name, &root, &st, &place);
+        int next = enter(dir, name, &root, &st, &place), number = errno;
         close(dir);
         dir = next;
+        if (dir < 0 && place == VOUCHER_PRIVATE)
+            return is_gone(number) ? VOUCHER_SHARED : VOUCHER_UNKNOWN;
         if (dir < 0)
-            return place == VOUCHER_PRIVATE ? VOUCHER_SHARED : place;
+            return place == VOUCHER_SHARED && !is_gone(number) ? VOUCHER_UNKNOWN : place;
     }
     close(dir);
     return place;
@@ -133,8 +142,9 @@ static bool may(const struct audience *a, int fd, const struct stat *st, mode_t 
     return (st->st_mode & bit) != 0;
 }
 
-/* Whether the audience gets to an open file by its resolved path, on which nothing moves. */
-static bool can_reach(const struct audience *a, int file, const struct stat *st)
+/* Whether the audience gets to an open file by its resolved path, on which nothing moves.
+ * *is_unsure becomes true when the way could not be looked at. */
+static bool can_reach(const struct audience *a, int file, const struct stat *st, bool *is_unsure)
 {
     struct buf resolved = {0};
     char name[NAME_MAX + 1];
@@ -142,23 +152,29 @@ static bool can_reach(const struct audience *a, int file, const struct stat *st)
     bool is_open = true;
 
     file_id_put_resolved(file, &resolved);
-    const char *rest = buf_cstr(&resolved);
-    int dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const char *whole = buf_path(&resolved, NULL), *rest = whole;
+    int number = whole == NULL ? ENOMEM : 0;
+    int dir = whole == NULL ? -1 : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     while (dir >= 0 && is_open) {
-        is_open = fstat(dir, &at) == 0 && may(a, dir, &at, S_IXOTH);
+        if (fstat(dir, &at) != 0)
+            number = errno;
+        is_open = number == 0 && may(a, dir, &at, S_IXOTH);
         if (!is_open || !next_directory(&rest, name))
             break;
         int next = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        number = next < 0 ? errno : 0;
         close(dir);
         dir = next;
     }
-    const char *last = strrchr(buf_cstr(&resolved), '/');
-    is_open = is_open && dir >= 0 && last != NULL &&
-              fstatat(dir, last + 1, &at, AT_SYMLINK_NOFOLLOW) == 0 && at.st_dev == st->st_dev &&
+    const char *last = whole == NULL ? NULL : strrchr(whole, '/');
+    if (is_open && dir >= 0 && last != NULL && fstatat(dir, last + 1, &at, AT_SYMLINK_NOFOLLOW) != 0)
+        number = errno;
+    is_open = is_open && dir >= 0 && last != NULL && number == 0 && at.st_dev == st->st_dev &&
               at.st_ino == st->st_ino;
     if (dir >= 0)
         close(dir);
     buf_free(&resolved);
+    *is_unsure |= number != 0 && !is_gone(number) && number != EACCES && number != ELOOP;
     return is_open;
 }
 
@@ -181,10 +197,10 @@ bool voucher_is_open(const struct store *s, int fd, const struct stat *file)
            (group_of(s, &group) && file->st_gid == group.group && may(&group, fd, file, S_IROTH));
 }
 
-static bool can_read(const struct audience *a, int fd, const struct stat *file)
+static bool can_read(const struct audience *a, int fd, const struct stat *file, bool *is_unsure)
 {
     return (!a->is_group || file->st_gid == a->group) && may(a, fd, file, S_IROTH) &&
-           can_reach(a, fd, file);
+           can_reach(a, fd, file, is_unsure);
 }
 
 bool voucher_counts(const struct store *s, uid_t writer, int fd, const struct stat *file,
@@ -192,10 +208,16 @@ bool voucher_counts(const struct store *s, uid_t writer, int fd, const struct st
 {
     const struct audience all = {0};
     struct audience group;
+    bool is_unsure = false;
 
-    if (voucher_is_own(s->vouchers, writer) || writer == file->st_uid || can_read(&all, fd, file) ||
-        (group_of(s, &group) && can_read(&group, fd, file)))
+    if (voucher_is_own(s->vouchers, writer) || writer == file->st_uid ||
+        can_read(&all, fd, file, &is_unsure))
         return true;
+    bool has_group = group_of(s, &group);
+    if (has_group && can_read(&group, fd, file, &is_unsure))
+        return true;
+    if (is_unsure || !has_group)
+        return err_set(why, ERR_FAILED, "it cannot be seen who may read the file") == 0;
     err_set(why, ERR_REFUSED,
             "user %lu wrote that this file is shared, it belongs to user %lu, and neither "
             "everybody nor the store's group may read it: if that user's word is to count, name "

@@ -11,27 +11,25 @@ bool gateway_is_deployed(const struct gateway *g)
     return gateway_has_answered(g) && g->extensions.len == 0;
 }
 
-/* Appends the name of the directory that says so of a URL. One that is too long for a name is not
- * remembered. */
-static int put_path(const struct store *s, struct str shown, struct buf *out)
+/* Appends the name of the directory that says so of a URL, and returns it; NULL without memory. One
+ * that is too long for a name is not remembered. */
+static const char *put_path(const struct store *s, struct str shown, struct buf *out)
 {
     buf_printf(out, "%s/deployed-gateways/", s->dir);
     url_put_encoded(out, shown, "");
     buf_puts(out, "/");
-    return buf_cstr(out), out->failed ? -1 : 0;
+    return buf_path(out, NULL);
 }
 
 void gateway_memory_keep(const struct store *s, const struct gateway *g)
 {
     struct buf path = {0};
-    struct err ignored = {0};
+    const char *name = gateway_has_answered(g) ? put_path(s, str_of(g->shown), &path) : NULL;
 
-    if (gateway_has_answered(g) && put_path(s, str_of(g->shown), &path) == 0) {
-        if (!gateway_is_deployed(g))
-            rmdir(buf_cstr(&path));
-        else if (access(s->dir, F_OK) == 0 && access(buf_cstr(&path), F_OK) != 0)
-            newfile_make_parents(s->dir, buf_cstr(&path), &ignored);
-    }
+    if (name != NULL && !gateway_is_deployed(g))
+        rmdir(name);
+    else if (name != NULL && access(s->dir, F_OK) == 0 && access(name, F_OK) != 0)
+        (void)!newfile_make_parents(s->dir, name, NULL); /* it is only a hint for the next time */
     buf_free(&path);
 }
 
@@ -39,12 +37,13 @@ bool gateway_memory_is_deployed(const struct store *s, struct buf *shown)
 {
     struct buf url = {0}, path = {0};
     struct err ignored = {0};
-    bool is_deployed = gateway_put_default_shown(&url, &ignored) == 0 &&
-                       put_path(s, buf_str(&url), &path) == 0 &&
-                       access(buf_cstr(&path), F_OK) == 0;
+    const char *name = NULL;
 
+    if (gateway_put_default_shown(&url, &ignored) == 0)
+        name = put_path(s, buf_str(&url), &path);
+    bool is_deployed = name != NULL && access(name, F_OK) == 0;
     if (is_deployed)
-        buf_put(shown, buf_str(&url));
+        buf_put_buf(shown, &url);
     buf_free(&url);
     buf_free(&path);
     return is_deployed;

@@ -97,6 +97,42 @@ static void test_failure(void **state)
     assert_null(b.data);
 }
 
+/* What is not the whole path is none, and neither is nothing. */
+static void test_path(void **state)
+{
+    struct buf b = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_null(buf_path(&b, &e));
+    unit_equal("empty", e.msg, "empty path");
+    buf_puts(&b, "/a/b");
+    unit_equal("whole", buf_path(&b, &e), "/a/b");
+    assert_int_equal(b.len, 4);
+    assert_false(buf_reserve(&b, SIZE_MAX - 1));
+    assert_null(buf_path(&b, &e));
+    unit_equal("failed", e.msg, "out of memory");
+    assert_null(buf_path(&b, NULL));
+    buf_free(&b);
+}
+
+/* A value that is not whole makes what it is put into not whole. */
+static void test_put_buf(void **state)
+{
+    struct buf b = {0}, value = {0};
+
+    (void)state;
+    buf_puts(&value, "cd");
+    buf_puts(&b, "ab");
+    buf_put_buf(&b, &value);
+    unit_equal("both", buf_cstr(&b), "abcd");
+    value.failed = true;
+    buf_put_buf(&b, &value);
+    assert_true(b.failed);
+    buf_free(&b);
+    buf_free(&value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +140,8 @@ int main(void)
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_put_buf),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,33 @@ static void test_read_errors(void **state)
     buf_free(&out);
 }
 
+/* What buf_path gives without memory fails, and is never taken for what is not there. */
+static void test_no_path(void **state)
+{
+    struct buf out = {0};
+    struct err e = {0}, mine = {0};
+    struct stat st;
+    int64_t now_ms;
+    int fd;
+
+    (void)state;
+    assert_int_equal(fs_read_file(NULL, 10, &out, &e), -1);
+    assert_int_equal(e.code, ERR_FAILED);
+    unit_equal("cause", e.msg, "out of memory");
+    err_set(&mine, ERR_TOO_LARGE, "the caller's own");
+    assert_int_equal(fs_read_stat(NULL, true, 10, &out, &st, &mine), -1);
+    unit_equal("kept", mine.msg, "the caller's own");
+    assert_int_equal(fs_write_file(NULL, STR("x"), FS_DURABLE, NULL), -1);
+    assert_int_equal(fs_make_dirs(NULL, NULL), -1);
+    assert_int_equal(fs_make_parents(NULL, NULL), -1);
+    assert_int_equal(fs_open_temporary(NULL, 0600, &out, &fd, NULL), -1);
+    assert_int_equal(fs_time_beside(NULL, &now_ms, NULL), -1);
+    assert_int_equal(fs_sync_file(NULL, NULL), -1);
+    assert_int_equal(fs_sync_parent(NULL, NULL), -1);
+    assert_int_equal(fs_absolute_path(NULL, &out, NULL), -1);
+    assert_int_equal(out.len, 0);
+}
+
 static void test_write_file(void **state)
 {
     struct err e = {0};
@@ -317,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_make_dirs, enter, leave),
         cmocka_unit_test_setup_teardown(test_read_errors, enter, leave),
+        cmocka_unit_test(test_no_path),
         cmocka_unit_test_setup_teardown(test_write_file, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_over_directory, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_past_limit, enter, leave),

@@ -57,8 +57,8 @@ int fs_write_file_below(const char *root, const char *path, struct str data, uns
                         struct err *e) ERR_CHECKED;
 
 /* Creates and opens (O_RDWR|O_CLOEXEC|O_EXCL) a new file `path.tmp.XXXXXXXX` (of a base name too
- * long for that, the end is cut); its name, with a NUL behind, is put in *temporary (appended). Caller closes, renames
- * or unlinks. */
+ * long for that, the end is cut); its name, with a NUL behind, is put in *temporary
+ * (appended). Caller closes, renames or unlinks. */
 int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
                       struct err *e) ERR_CHECKED;
 

@@ -273,7 +273,8 @@ static void judge(struct verify *v, struct batch_item *item)
         hash_cache_forget(&v->store, entry->path); /* or linking again would believe it */
         return;
     }
-    if (entry->state == STORE_TOUCHED || entry->is_other_file) /* else it is hashed again next time */
+    /* If it cannot be remembered, it is hashed again next time. */
+    if (entry->state == STORE_TOUCHED || entry->is_other_file)
         (void)!store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime,
                                   &item->id, &e);
     entry->state = STORE_OK;

@@ -167,7 +167,8 @@ static bool can_reach(const struct audience *a, int file, const struct stat *st,
         dir = next;
     }
     const char *last = whole == NULL ? NULL : strrchr(whole, '/');
-    if (is_open && dir >= 0 && last != NULL && fstatat(dir, last + 1, &at, AT_SYMLINK_NOFOLLOW) != 0)
+    if (is_open && dir >= 0 && last != NULL &&
+        fstatat(dir, last + 1, &at, AT_SYMLINK_NOFOLLOW) != 0)
         number = errno;
     is_open = is_open && dir >= 0 && last != NULL && number == 0 && at.st_dev == st->st_dev &&
               at.st_ino == st->st_ino;

@@ -36,8 +36,8 @@ bool voucher_is_own(const struct vouchers *t, uid_t writer);
 /*
  * Whether the word of `writer` counts for a file that is open (O_PATH is enough): it is an own
  * one's or the file's owner's; or everybody may read the file (o+r, and o+x on each directory of
- * its resolved path); or the group of the store may. The err says why not, for the host's log: ERR_REFUSED, or
- * ERR_FAILED where it could not be looked at.
+ * its resolved path); or the group of the store may. The err says why not, for the host's log:
+ * ERR_REFUSED, or ERR_FAILED where it could not be looked at.
  */
 bool voucher_counts(const struct store *s, uid_t writer, int fd, const struct stat *file,
                   struct err *why);

@@ -9,7 +9,7 @@ harmless='
 memory and text: _GLOBAL_OFFSET_TABLE_ __errno_location __stack_chk_fail abort atoi bsearch
   explicit_bzero free memchr memcmp memcpy memmem memmove memset qsort strchr strcmp strcspn
   strerror strlen strncat strncmp strrchr strsignal strspn strstr strtod strtoll strtoull strtok_r
-  strnlen strcasecmp strncasecmp isatty snprintf vsnprintf tdestroy tfind tdelete twalk lfind
+  strnlen strcasecmp strncasecmp isalnum toupper isatty snprintf vsnprintf tdestroy tfind tdelete twalk lfind
 text for the user, whose end is looked at once (cmd_finish): ferror fprintf fputc fputs fwrite
   printf putchar puts stderr stdout stdin vfprintf fileno
 addresses: freeaddrinfo gai_strerror getnameinfo htonl htons if_nametoindex in6addr_any
@@ -18,7 +18,7 @@ time: clock_gettime gmtime_r localtime_r nanosleep strftime timegm tzset
 who and where: environ getegid geteuid getgid getuid getenv getpid getppid getpriority getrusage
   sysconf umask getgroups
 processes and signals: _exit exit kill raise setpriority prctl sigaction sigaddset sigdelset
-  sigemptyset sigfillset signal sigprocmask sigtimedwait nice
+  sigemptyset sigfillset signal sigprocmask sigtimedwait nice sched_yield
 best effort: closedir dirfd mmap munmap rewinddir tcgetattr tcsetattr
 '
 variant_flags musl

@@ -137,6 +137,11 @@ const char *buf_path(struct buf *b, struct err *e)
     return b->len == 0 ? NULL : path;
 }
 
+int buf_no_path(struct err *e)
+{
+    return e != NULL && e->code != ERR_NONE ? -1 : err_set(e, ERR_FAILED, "out of memory");
+}
+
 char *buf_take(struct buf *b)
 {
     if (!buf_reserve(b, 1)) {

@@ -54,6 +54,9 @@ const char *buf_cstr(struct buf *b);
  * in a buffer goes through here. What takes a path from elsewhere fails on NULL. */
 const char *buf_path(struct buf *b, struct err *e) ERR_CHECKED;
 
+/* -1, for a function that was given NULL for a path: buf_path has mostly set the err already. */
+int buf_no_path(struct err *e);
+
 /* Hands out the content as a malloc'ed C string (caller frees) and empties the buffer; NULL when
  * failed. */
 char *buf_take(struct buf *b);

@@ -9,9 +9,6 @@
 
 #include "base/err.h"
 
-/* What helps against an errno, whatever it was for: ": …", to stand behind its text, or "". */
-const char *cause_hint(int number);
-
 /*
  * Adds to an error about opening `path` what can be seen now: that it is a symbolic link, and which
  * file that leads to and is missing; which directory on the way may not be entered; whose it is.

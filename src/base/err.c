@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cause.h"
+#include "base/hint.h"
 
 /* Removes a multi-byte sequence that the end of the buffer cut in two. */
 static void trim_partial_utf8(char *text, size_t len)
@@ -68,7 +68,7 @@ int err_errno(struct err *e, enum err_code code, int number, const char *format,
     va_start(args, format);
     put_message(e, ": ", strerror(number), format, args);
     va_end(args);
-    append_hint(e, cause_hint(number));
+    append_hint(e, hint_of(number));
     e->code = code;
     return -1;
 }

@@ -42,7 +42,7 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Like err_set with ": " and the text of the errno value `number` appended, and what helps where
- * that is known (cause.h). */
+ * that is known (hint.h). */
 int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -10,113 +10,14 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/dirs.h"
 #include "base/hex.h"
 #include "base/newfile.h"
 #include "base/random.h"
 
 enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
 
-/* The path that buf_path could not give, which has mostly set the err already. */
-static int fail_without_path(struct err *e)
-{
-    return e != NULL && e->code != ERR_NONE ? -1 : err_set(e, ERR_FAILED, "out of memory");
-}
-
 #define FS_TEMPORARY_SUFFIX ".tmp."
-
-static bool is_directory(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* mkdir that is content with a directory that is there already: a read-only or automounted parent
- * answers with other errors than EEXIST. */
-static int make_dir(const char *path)
-{
-    if (mkdir(path, 0777) == 0)
-        return 0;
-    int number = errno;
-    if (is_directory(path))
-        return 0;
-    errno = number == EEXIST ? ENOTDIR : number;
-    return -1;
-}
-
-/* The directory part of `path` ("" when it has none) with its slash, and what follows it. */
-static struct str directory_of(struct str path)
-{
-    while (path.len > 0 && path.p[path.len - 1] != '/')
-        path.len--;
-    return path;
-}
-
-/* make_dir of the first `len` bytes of `path`, which is changed for a moment. */
-static int make_prefix(char *path, size_t len)
-{
-    char after = path[len];
-
-    path[len] = '\0';
-    int status = make_dir(path);
-    path[len] = after;
-    return status;
-}
-
-/* The length of `path` without its last component and the slashes before it. */
-static size_t parent_length(const char *path, size_t len)
-{
-    while (len > 0 && path[len - 1] == '/')
-        len--;
-    while (len > 0 && path[len - 1] != '/')
-        len--;
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    return len;
-}
-
-/* Most often only the last directories are missing: goes up to one that is there, then down. */
-static int make_dirs(struct str path, struct err *e)
-{
-    struct buf copy = {0};
-    size_t len = path.len;
-    int status = 0;
-
-    buf_put(&copy, path);
-    buf_putc(&copy, '\0');
-    if (path.len == 0 || buf_check(&copy, e) != 0)
-        goto out;
-    while ((status = make_prefix(copy.data, len)) != 0 && (errno == ENOENT || errno == ENOTDIR) &&
-           parent_length(copy.data, len) > 0)
-        len = parent_length(copy.data, len);
-    while (status == 0 && len < path.len) {
-        while (len < path.len && path.p[len] == '/')
-            len++;
-        while (len < path.len && path.p[len] != '/')
-            len++;
-        status = make_prefix(copy.data, len);
-    }
-    if (status != 0 && (errno == EACCES || errno == EPERM)) {
-        copy.data[len] = '\0';
-        cause_create(e, errno, copy.data, NULL);
-    } else if (status != 0) {
-        err_errno(e, ERR_FAILED, errno, "cannot create directory %.*s", (int)len, path.p);
-    }
-out:
-    status = copy.failed ? -1 : status;
-    buf_free(&copy);
-    return status;
-}
-
-int fs_make_dirs(const char *path, struct err *e)
-{
-    return path == NULL ? fail_without_path(e) : make_dirs(str_of(path), e);
-}
-
-int fs_make_parents(const char *path, struct err *e)
-{
-    return path == NULL ? fail_without_path(e) : make_dirs(directory_of(str_of(path)), e);
-}
 
 /* Appends what is left to read, up to one byte more than max_bytes. */
 static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out, struct err *e)
@@ -156,7 +57,7 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     int status = -1;
 
     if (path == NULL)
-        return fail_without_path(e);
+        return buf_no_path(e);
     /* O_NONBLOCK: opening a FIFO must not wait for its writer, unless that is wanted. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK) |
                             (takes & TAKES_LINKS ? 0 : O_NOFOLLOW));
@@ -240,7 +141,7 @@ static int write_file(const char *path, struct str data, const struct shape *sha
     int fd, status = -1;
 
     if (path == NULL)
-        return fail_without_path(e);
+        return buf_no_path(e);
     if (fs_open_temporary(path, is_private ? 0600 : 0666, &temporary, &fd, e) != 0)
         goto out;
     if (shape->mode != 0 && shape->mode != 0600)
@@ -285,7 +186,7 @@ int fs_write_file_below(const char *root, const char *path, struct str data, uns
 
 static void put_temporary_name(struct str path, struct buf *out)
 {
-    size_t directory = directory_of(path).len;
+    size_t directory = dirs_above(path).len;
     size_t room = NAME_MAX - strlen(FS_TEMPORARY_SUFFIX) - FS_SUFFIX_DIGITS;
     char suffix[FS_SUFFIX_DIGITS + 1];
 
@@ -301,7 +202,7 @@ int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int 
     size_t start = temporary->len;
 
     if (path == NULL)
-        return fail_without_path(e);
+        return buf_no_path(e);
     for (int i = 0; i < FS_TRIES; i++) {
         temporary->len = start;
         put_temporary_name(str_of(path), temporary);
@@ -365,7 +266,7 @@ int fs_sync_file(const char *path, struct err *e)
     int fd, status = 0;
 
     if (path == NULL)
-        return fail_without_path(e);
+        return buf_no_path(e);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return err_errno(e, ERR_FAILED, errno, "cannot open %s", path);
@@ -381,8 +282,8 @@ int fs_sync_parent(const char *path, struct err *e)
     int fd = -1, status = 0;
 
     if (path == NULL)
-        return fail_without_path(e);
-    struct str directory = directory_of(str_of(path));
+        return buf_no_path(e);
+    struct str directory = dirs_above(str_of(path));
     buf_put(&name, directory.len == 0 ? STR(".") : directory);
     const char *synced = buf_path(&name, e);
     if (synced == NULL)
@@ -417,7 +318,7 @@ int fs_absolute_path(const char *path, struct buf *out, struct err *e)
     size_t start = out->len;
 
     if (path == NULL)
-        return fail_without_path(e);
+        return buf_no_path(e);
     rest = str_of(path);
     if (rest.len == 0)
         return err_set(e, ERR_FAILED, "empty path");

@@ -16,12 +16,6 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Creates `path` and the parents that are missing (0777 & ~umask). */
-int fs_make_dirs(const char *path, struct err *e) ERR_CHECKED;
-
-/* Creates the parents of a file's path. */
-int fs_make_parents(const char *path, struct err *e) ERR_CHECKED;
-
 /* Reads a whole regular file of at most max_bytes into *out (appended). ERR_NOT_FOUND when there
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/fs.h"
+#include "base/dirs.h"
 
 enum { GROUP_BITS = 070, OTHER_BITS = 07, ALL_BITS = 07777 };
 
@@ -105,7 +105,7 @@ int newfile_make_root(const char *root, bool is_private, struct err *e)
         err_set(e, ERR_FAILED, "out of memory");
         goto out;
     }
-    if (fs_make_dirs(parent, e) != 0)
+    if (dirs_make(parent, e) != 0)
         goto out;
     if (stat(parent, &st) != 0) {
         err_errno(e, ERR_FAILED, errno, "cannot look at %s", parent);
@@ -118,7 +118,7 @@ int newfile_make_root(const char *root, bool is_private, struct err *e)
             settle_dir(root, mode, is_private ? getegid() : st.st_gid);
         result = 0;
     } else {
-        result = fs_make_dirs(root, e); /* content with what another has made, else the error */
+        result = dirs_make(root, e); /* content with what another has made, else the error */
     }
 out:
     free(parent);
@@ -149,7 +149,7 @@ int newfile_make_parents(const char *root, const char *path, struct err *e)
     int result = 0;
 
     if (path == NULL || strncmp(path, root, len) != 0 || stat(root, &st) != 0)
-        return fs_make_parents(path, e);
+        return dirs_make_parents(path, e);
     for (;;) {
         end += strspn(path + end, "/");
         end += strcspn(path + end, "/");
@@ -164,7 +164,7 @@ int newfile_make_parents(const char *root, const char *path, struct err *e)
         }
         if (make_dir_exactly(dir, dir_mode(&st)) == 0) {
             settle_dir(dir, dir_mode(&st), st.st_gid);
-        } else if (fs_make_dirs(dir, e) != 0) { /* is it there already? */
+        } else if (dirs_make(dir, e) != 0) { /* is it there already? */
             result = -1;
             break;
         }

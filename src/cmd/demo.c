@@ -14,6 +14,7 @@
 
 #include "base/cause.h"
 #include "base/clock.h"
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "base/place.h"
 #include "base/random.h"
@@ -138,9 +139,9 @@ static int make_folder(struct demo *d, struct err *e)
     d->daemon_log = text("%s/share.log", d->host.directory);
     d->output_file = text("%s/output", folder);
     d->copy = text("%s/copy", d->remote.directory);
-    if (fs_make_dirs(d->hub.directory, e) != 0 || fs_make_dirs(d->host.directory, e) != 0)
+    if (dirs_make(d->hub.directory, e) != 0 || dirs_make(d->host.directory, e) != 0)
         return -1;
-    return fs_make_dirs(d->remote.directory, e);
+    return dirs_make(d->remote.directory, e);
 }
 
 /* Both sides know the proxy's secret. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
@@ -502,7 +503,7 @@ static int check_folder(const char *folder, struct err *e)
         return err_set(e, ERR_USAGE, "-d: the name of the folder is empty");
     if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(e, ERR_USAGE, "-d %s: is there, and no folder", folder);
-    return download_check_folder(folder, e) == 0 ? fs_make_dirs(folder, e) : -1;
+    return download_check_folder(folder, e) == 0 ? dirs_make(folder, e) : -1;
 }
 
 static void free_list(struct load_list *l)

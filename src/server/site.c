@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
@@ -137,7 +138,7 @@ static int open_own_settings(const struct site *site, struct err *e)
     site_put_path(site, &own, STR("settings/authorizationSettings.yaml"), &path);
     leftover_clean(buf_cstr(&path));
     if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
-        result = fs_make_parents(buf_cstr(&path), e) != 0
+        result = dirs_make_parents(buf_cstr(&path), e) != 0
                      ? -1
                      : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE, e);
     buf_free(&path);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "base/hex.h"
 #include "base/leftover.h"
@@ -190,7 +191,7 @@ static void clean_folder_of(const char *path)
 
 static int write_file(const char *path, const struct buf *text, struct err *e)
 {
-    if (buf_check(text, e) != 0 || fs_make_parents(path, e) != 0)
+    if (buf_check(text, e) != 0 || dirs_make_parents(path, e) != 0)
         return -1;
     clean_folder_of(path);
     return fs_write_file(path, buf_str(text), FS_DURABLE, e);

@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/hex.h"
 #include "store/record.h"
+#include "store/voucher.h"
 
 void hash_cache_put_path(const struct store *s, const char *path, struct buf *out)
 {

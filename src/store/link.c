@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "store/paths.h"
 #include "store/record.h"
+#include "store/voucher.h"
 
 /* How long another process is waited for: one that holds the lock for ever delays, and stops
  * nobody. */

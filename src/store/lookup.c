@@ -11,6 +11,7 @@
 #include "store/hash.h"
 #include "store/link.h"
 #include "store/store.h"
+#include "store/voucher.h"
 
 static const struct hash_options cached = {.flags = HASH_USE_CACHE};
 static const char empty_hash[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
@@ -456,4 +457,38 @@ int store_find(const struct store *s, const struct kachery_uri *uri, struct stor
     }
     *out = found;
     return 0;
+}
+
+/* ---- entries ---- */
+
+const char *store_kind_name(enum store_kind kind)
+{
+    return kind == STORE_COPY ? "copy" : "link";
+}
+
+const char *store_state_name(enum store_state state)
+{
+    switch (state) {
+    case STORE_OK:
+        return "ok";
+    case STORE_TOUCHED:
+    case STORE_STALE:
+        return "stale";
+    case STORE_DAMAGED:
+        return "damaged";
+    case STORE_MISSING:
+    case STORE_UNREADABLE:
+    case STORE_ABSENT:
+    case STORE_UNCHECKED:
+        break;
+    }
+    return "missing";
+}
+
+void store_entry_deinit(struct store_entry *entry)
+{
+    free(entry->path);
+    link_free(entry->link);
+    free(entry->refusal);
+    *entry = (struct store_entry){0};
 }

@@ -15,7 +15,6 @@
 #include "base/quote.h"
 #include "base/setting.h"
 #include "proto/kachery_uri.h"
-#include "store/link.h"
 
 static int find_normal_dir(char **out, struct err *e)
 {
@@ -210,36 +209,4 @@ int store_sync(const struct store *s, struct err *e)
         status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", s->dir);
     close(fd);
     return status;
-}
-
-const char *store_kind_name(enum store_kind kind)
-{
-    return kind == STORE_COPY ? "copy" : "link";
-}
-
-const char *store_state_name(enum store_state state)
-{
-    switch (state) {
-    case STORE_OK:
-        return "ok";
-    case STORE_TOUCHED:
-    case STORE_STALE:
-        return "stale";
-    case STORE_DAMAGED:
-        return "damaged";
-    case STORE_MISSING:
-    case STORE_UNREADABLE:
-    case STORE_ABSENT:
-    case STORE_UNCHECKED:
-        break;
-    }
-    return "missing";
-}
-
-void store_entry_deinit(struct store_entry *entry)
-{
-    free(entry->path);
-    link_free(entry->link);
-    free(entry->refusal);
-    *entry = (struct store_entry){0};
 }

@@ -14,9 +14,10 @@
 #include "base/str.h"
 #include "proto/kachery_uri.h"
 #include "store/file_id.h"
-#include "store/voucher.h"
 
 enum { STORE_MAX_RECORD_BYTES = 65536 };
+
+struct vouchers;
 
 struct store {
     char *dir;      /* absolute */

@@ -26,8 +26,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { MAX_PLACES = 8192, MAX_FRAMES = 14, SHORT = 10000 };
@@ -266,6 +268,7 @@ WRAP_NULL(DIR *, fdopendir, (int fd), (fd), ENOMEM)
 WRAP_NULL(struct dirent *, readdir, (DIR *d), (d), EIO)
 WRAP_NULL(struct group *, getgrgid, (gid_t id), (id), EIO)
 WRAP_NULL(struct passwd *, getpwuid, (uid_t id), (id), EIO)
+WRAP_NULL(struct passwd *, getpwnam, (const char *name), (name), EIO)
 WRAP_NULL(void *, tsearch,
           (const void *key, void **root, int (*compare)(const void *, const void *)),
           (key, root, compare), ENOMEM)
@@ -305,6 +308,7 @@ WRAP(lstat, (const char *a, struct stat *s), (a, s), -1, EIO)
 WRAP(fstat, (int fd, struct stat *s), (fd, s), -1, EIO, ESTALE)
 WRAP(fstatat, (int fd, const char *a, struct stat *s, int f), (fd, a, s, f), -1, EIO)
 WRAP(fstatvfs, (int fd, struct statvfs *s), (fd, s), -1, EIO)
+WRAP(fstatfs, (int fd, struct statfs *s), (fd, s), -1, EIO, ESTALE)
 WRAP(access, (const char *a, int m), (a, m), -1, EIO)
 WRAP(flock, (int fd, int op), (fd, op), -1, EINTR, ENOLCK)
 WRAP(ftruncate, (int fd, off_t n), (fd, n), -1, EIO, EINTR)
@@ -313,6 +317,8 @@ WRAP(utimensat, (int fd, const char *a, const struct timespec *t, int f), (fd, a
 WRAP_VALUE(ssize_t, -1, readlink, (const char *a, char *p, size_t n), (a, p, n), -1, EIO)
 WRAP_VALUE(ssize_t, -1, readlinkat, (int fd, const char *a, char *p, size_t n), (fd, a, p, n), -1,
            EIO)
+WRAP_VALUE(ssize_t, -1, getxattr, (const char *a, const char *name, void *p, size_t n),
+           (a, name, p, n), -1, EIO, ENOTSUP)
 WRAP(chdir, (const char *a), (a), -1, EACCES)
 WRAP(dup2, (int a, int b), (a, b), -1, EMFILE, EINTR)
 WRAP(fchmod, (int fd, mode_t m), (fd, m), -1, EPERM, EIO)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "store/store.h"
 #include "unit.h"
@@ -75,7 +76,7 @@ static inline const char *fixture_write(const struct fixture *f, const char *nam
                                 {.tv_sec = mtime_s, .tv_nsec = 123456789}};
     struct err e;
 
-    assert_int_equal(fs_make_parents(path, &e), 0);
+    assert_int_equal(dirs_make_parents(path, &e), 0);
     assert_int_equal(fs_write_file(path, content, 0, &e), 0);
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     return path;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/fs.h"
 
 static char folder[] = "/tmp/test_fs.XXXXXX";
@@ -64,17 +65,17 @@ static void test_make_dirs(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(fs_make_dirs("a/b/c", &e), 0);
-    assert_int_equal(fs_make_dirs("a/b/c", &e), 0);
-    assert_int_equal(fs_make_dirs("a//b/./d/", &e), 0);
+    assert_int_equal(dirs_make("a/b/c", &e), 0);
+    assert_int_equal(dirs_make("a/b/c", &e), 0);
+    assert_int_equal(dirs_make("a//b/./d/", &e), 0);
     assert_int_equal(access("a/b/c", F_OK) | access("a/b/d", F_OK), 0);
-    assert_int_equal(fs_make_parents("x/y/file", &e), 0);
+    assert_int_equal(dirs_make_parents("x/y/file", &e), 0);
     assert_int_equal(access("x/y", F_OK), 0);
     assert_int_not_equal(access("x/y/file", F_OK), 0);
-    assert_int_equal(fs_make_parents("file", &e), 0);
-    assert_int_equal(fs_make_parents("/file", &e), 0);
+    assert_int_equal(dirs_make_parents("file", &e), 0);
+    assert_int_equal(dirs_make_parents("/file", &e), 0);
     assert_int_equal(fs_write_file("plain", STR(""), 0, &e), 0);
-    assert_int_equal(fs_make_dirs("plain/deeper/still", &e), -1);
+    assert_int_equal(dirs_make("plain/deeper/still", &e), -1);
     unit_equal("through a file", e.msg, "cannot create directory plain: Not a directory");
 }
 
@@ -120,8 +121,8 @@ static void test_no_path(void **state)
     assert_int_equal(fs_read_stat(NULL, true, 10, &out, &st, &mine), -1);
     unit_equal("kept", mine.msg, "the caller's own");
     assert_int_equal(fs_write_file(NULL, STR("x"), FS_DURABLE, NULL), -1);
-    assert_int_equal(fs_make_dirs(NULL, NULL), -1);
-    assert_int_equal(fs_make_parents(NULL, NULL), -1);
+    assert_int_equal(dirs_make(NULL, NULL), -1);
+    assert_int_equal(dirs_make_parents(NULL, NULL), -1);
     assert_int_equal(fs_open_temporary(NULL, 0600, &out, &fd, NULL), -1);
     assert_int_equal(fs_time_beside(NULL, &now_ms, NULL), -1);
     assert_int_equal(fs_sync_file(NULL, NULL), -1);
@@ -158,7 +159,7 @@ static void test_write_over_directory(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(fs_make_dirs("dir/full", &e), 0);
+    assert_int_equal(dirs_make("dir/full", &e), 0);
     assert_int_equal(fs_write_file("dir", STR("x"), FS_DURABLE, &e), -1);
     unit_equal("over a directory", e.msg, "cannot rename to dir: Is a directory");
     assert_int_equal(count_entries("."), 1);
@@ -273,7 +274,7 @@ static void test_absolute(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(fs_make_dirs("d/e", &e) | chdir("d/e"), 0);
+    assert_int_equal(dirs_make("d/e", &e) | chdir("d/e"), 0);
     for (size_t i = 0; i < UNIT_COUNT(path_cases); i++) {
         const struct path_case *c = &path_cases[i];
         buf_clear(&want);

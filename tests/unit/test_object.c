@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "server/bucket_walk.h"
 #include "server/object.h"
@@ -27,7 +28,7 @@ static void write_object(const char *key, const char *text)
     struct err e = {0};
 
     snprintf(path, sizeof path, "%s/%s", folder, key);
-    assert_int_equal(fs_make_parents(path, &e), 0);
+    assert_int_equal(dirs_make_parents(path, &e), 0);
     assert_int_equal(fs_write_file(path, str_of(text), 0, &e), 0);
 }
 

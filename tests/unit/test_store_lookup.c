@@ -1,6 +1,7 @@
 /* What the store says of a hash: states of copies and links, environment, reading by the user. */
 #include "store_fixture.h"
 
+#include "base/dirs.h"
 #include "base/fs.h"
 #include "store/record.h"
 
@@ -13,7 +14,7 @@ static void put_copy(struct fixture *f, const char *hash, const char *content)
     struct err e;
 
     store_put_copy_path(&f->store, hash, &path);
-    assert_int_equal(fs_make_parents(buf_cstr(&path), &e), 0);
+    assert_int_equal(dirs_make_parents(buf_cstr(&path), &e), 0);
     assert_int_equal(fs_write_file(buf_cstr(&path), str_of(content), 0, &e), 0);
     buf_free(&path);
 }

@@ -1,0 +1,20 @@
+/*
+ * Directories that are to be there, with those above them: 0777 and the umask, never chmod.
+ * newfile.h has the modes of places that are shared.
+ */
+#ifndef BASE_DIRS_H
+#define BASE_DIRS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* Creates `path` and the parents that are missing (0777 & ~umask). */
+int dirs_make(const char *path, struct err *e) ERR_CHECKED;
+
+/* Creates the parents of a file's path. */
+int dirs_make_parents(const char *path, struct err *e) ERR_CHECKED;
+
+/* The directory part of `path` ("" when it has none) with its slash; borrowed from it. */
+struct str dirs_above(struct str path);
+
+#endif

@@ -57,7 +57,7 @@ def check_store(store):
                     assert sha1(file.read()) == name
     for folder, _, names in os.walk(store / "linked_files" / "sha1"):
         for name in names:
-            if ".tmp." not in name:
+            if ".tmp." not in name and not name.endswith(".paths"):
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     record = json.load(file)
                 with open(record["path"], "rb") as file:

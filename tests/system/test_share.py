@@ -264,7 +264,6 @@ def test_an_end_that_nobody_heard_is_told_to_the_next_who_asks(desk):
     ({"resourceName": "other"}, "Resource name mismatch"),
     ({"zone": "other"}, "Zone mismatch"),
     ({"request": {"type": "fileUpload", "uri": "sha1://xyz", "timeoutMsec": 1}}, "sha1://"),
-    ({"request": {"type": "fileUpload", "uri": f"sha1://{ABSENT}/name", "timeoutMsec": 1}}, "sha1://"),
     ({"request": {"type": "other", "uri": f"sha1://{ABSENT}", "timeoutMsec": 1}}, "type"),
     ({"extra": 1}, "extra"),
     ({"timeoutMsec": "5"}, "timeoutMsec"),

@@ -95,8 +95,8 @@ def test_gateway_down(store, tmp_path):
 
 
 @pytest.mark.parametrize("variable, value, status", [
-    ("KACHERY_GATEWAY_URL", "gateway.example", 2), ("KACHERY_GATEWAY_URL", "ftp://x", 2),
-    ("KACHERY_GATEWAY_URL", "http://x/?q=1", 2), ("KACHERY_ZONE", "no zone", 2), ("KACHERY_ZONE", "a/b", 2)])
+    ("KACHERY_GATEWAY_URL", "gateway.example", 1), ("KACHERY_GATEWAY_URL", "ftp://x", 1),
+    ("KACHERY_GATEWAY_URL", "http://x/?q=1", 1), ("KACHERY_ZONE", "no zone", 1), ("KACHERY_ZONE", "a/b", 1)])
 def test_bad_environment_is_named(store, variable, value, status):
     folder, env = store
     done = run("info", f"sha1://{ABSENT}", env={**env, variable: value}, check=status)

@@ -379,7 +379,7 @@ static bool is_stopped_for_long(const struct pool *pool, struct pool_worker *w, 
     if (!is_watched_for_stops(pool, w) || now_ms < w->look_at_ms)
         return false;
     w->look_at_ms = now_ms + pool->options.stopped_ms / STOPPED_LOOKS;
-    w->stopped_looks = process_is_stopped(&w->process) ? w->stopped_looks + 1 : 0;
+    w->stopped_looks = process_stop_signal(&w->process) != 0 ? w->stopped_looks + 1 : 0;
     return w->stopped_looks >= STOPPED_LOOKS;
 }
 

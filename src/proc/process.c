@@ -36,17 +36,19 @@ enum { DEFAULT_ADDRESS_SPACE = 128 << 20, SOCKET_BUFFER = 256 << 10 };
  * The children that were not reaped yet: a process number is ours only so long. A discarded child
  * (closed or killed) is nobody's concern any more and is reaped on the way.
  */
-struct child {
+struct known {
     pid_t pid;
     bool is_discarded;
+    void (*on_end)(void *owner, int wait_status); /* NULL: nobody asks */
+    void *owner;
 };
 
 static struct {
-    struct child *items;
+    struct known *items;
     size_t count, cap;
 } children;
 
-static struct child *find_child(pid_t pid)
+static struct known *find_child(pid_t pid)
 {
     for (size_t i = 0; pid > 0 && i < children.count; i++)
         if (children.items[i].pid == pid)
@@ -54,13 +56,13 @@ static struct child *find_child(pid_t pid)
     return NULL;
 }
 
-static void remove_child(struct child *child)
+static void remove_child(struct known *child)
 {
     *child = children.items[--children.count];
 }
 
 /* True when the child is gone from the table: it ended, or somebody else waited for it. */
-static bool reap_child(struct child *child)
+static bool reap_child(struct known *child)
 {
     pid_t pid;
 
@@ -85,7 +87,7 @@ static int reserve_child(struct err *e)
     if (children.count < children.cap)
         return 0;
     size_t cap = children.cap == 0 ? 16 : children.cap * 2;
-    struct child *items = realloc(children.items, cap * sizeof *items);
+    struct known *items = realloc(children.items, cap * sizeof *items);
     if (items == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     children.items = items;
@@ -222,20 +224,20 @@ int process_start(struct process *p, const struct process_options *options, stru
         close(pair[0]);
         return err_errno(e, ERR_FAILED, number, "cannot start a process");
     }
-    children.items[children.count++] = (struct child){.pid = pid};
+    children.items[children.count++] = (struct known){.pid = pid};
     *p = (struct process){.pid = pid, .fd = pair[0]};
     return 0;
 }
 
 void process_close(struct process *p)
 {
-    struct child *child = find_child(p->pid);
+    struct known *child = find_child(p->pid);
 
     if (p->fd > 0)
         close(p->fd);
     p->fd = -1;
     if (child != NULL)
-        child->is_discarded = true;
+        *child = (struct known){.pid = child->pid, .is_discarded = true};
     reap_discarded();
 }
 
@@ -252,12 +254,40 @@ void process_kill(struct process *p)
     p->pid = 0;
 }
 
-bool process_is_stopped(const struct process *p)
+int process_stop_signal(const struct process *p)
 {
     siginfo_t info = {.si_pid = 0};
+    bool is_stopped = p->pid > 0 &&
+                      waitid(P_PID, (id_t)p->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+                      info.si_pid == p->pid;
 
-    return p->pid > 0 && waitid(P_PID, (id_t)p->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == p->pid;
+    return is_stopped ? info.si_status : 0;
+}
+
+void process_watch(const struct process *p, void (*on_end)(void *owner, int wait_status),
+                   void *owner)
+{
+    struct known *child = find_child(p->pid);
+
+    if (child == NULL)
+        return;
+    child->on_end = on_end;
+    child->owner = owner;
+}
+
+bool process_get_status(const struct process *p, int *wait_status)
+{
+    struct known *child = find_child(p->pid);
+    pid_t pid;
+
+    if (child == NULL)
+        return false;
+    do
+        pid = waitpid(p->pid, wait_status, WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    if (pid != 0)
+        remove_child(child);
+    return pid > 0;
 }
 
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx)
@@ -271,9 +301,13 @@ int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *c
             continue;
         if (pid <= 0)
             return count;
-        struct child *child = find_child(pid);
-        if (child != NULL)
-            remove_child(child);
+        struct known *found = find_child(pid), child = {0};
+        if (found != NULL) {
+            child = *found;
+            remove_child(found);
+        }
+        if (child.on_end != NULL)
+            child.on_end(child.owner, status);
         if (on_exit != NULL)
             on_exit(ctx, pid, status);
         count++;

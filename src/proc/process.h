@@ -58,9 +58,18 @@ void process_kill(struct process *p);
  * when it sleeps uninterruptibly in a dead file system. */
 void process_signal_kill(const struct process *p);
 
-/* True while the child is stopped by a signal (SIGSTOP, SIGTSTP, a debugger): POSIX waitid with
- * WSTOPPED, whose result stays there for others. */
-bool process_is_stopped(const struct process *p);
+/* The signal (SIGSTOP, SIGTSTP, a debugger's) by which the child is stopped; 0: it is not. POSIX
+ * waitid with WSTOPPED, whose result stays there for others. */
+int process_stop_signal(const struct process *p);
+
+/* `on_end` is called, once, by the process_reap that reaps this child, with its wait status; NULL:
+ * not any more. process_close and process_kill end it, too. */
+void process_watch(const struct process *p, void (*on_end)(void *owner, int wait_status),
+                   void *owner);
+
+/* True when the child has ended and *wait_status says how; it is then reaped, and on_end will not
+ * be called. False while it runs, and when others have waited for it. */
+bool process_get_status(const struct process *p, int *wait_status);
 
 /* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx);

@@ -2,32 +2,27 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proc/child.h"
 #include "proc/frame.h"
-#include "proc/process.h"
 #include "server/crew_frame.h"
 
-enum { FIRST_HANDED = 64 };
+enum { FIRST_HANDED = 64, HAND_OVER_TRIES = 3 };
 
-/*
- * READY ──(no pong for stuck_ms)──► STUCK ──(kill_ms)──► killed: gone when its socket hangs up,
- *   ▲                                 │                  which a dead file system may delay
- *   └─────────────(pong)──────────────┘
- */
+/* A worker that leaves ends its transfers within CREW_DRAIN_MS. */
+enum { LEAVE_MS = 2 * CREW_DRAIN_MS };
+
 struct worker {
     struct crew *crew;
     uint64_t serial; /* differs for every process that ever had this place */
-    struct process process;
-    struct loop_fd source;
+    struct child *child; /* NULL: the place is free */
     size_t connections;
     int64_t idle_since_ms;
-    int64_t asked_ms; /* when the ping was sent that it has not answered; 0: none */
-    bool is_used, is_leaving, is_stuck, is_killed;
+    bool is_leaving;
 };
 
 /* A connection that a worker has, by its id. */
@@ -43,12 +38,11 @@ struct handed {
 struct crew {
     struct crew_options options;
     struct worker workers[CREW_MAX_WORKERS];
-    struct loop_timer timer;      /* looks for idle workers */
-    struct loop_timer ping_timer; /* and for stuck ones */
+    struct loop_timer timer; /* looks for idle workers */
     struct handed *handed;
     size_t handed_count, first_free; /* ids start at 1; 0: none */
     size_t oldest, newest, asked;
-    struct buf frame;
+    struct buf frame, ping;
     uint64_t last_serial;
     bool is_draining;
 };
@@ -62,17 +56,14 @@ struct crew *crew_new(const struct crew_options *options, struct err *e)
         return NULL;
     }
     crew->options = *options;
+    crew_frame_put(&crew->ping, CREW_FRAME_PING, 0, STR(""));
+    if (buf_check(&crew->ping, e) != 0) {
+        crew_free(crew);
+        return NULL;
+    }
     if (crew->options.max_workers > CREW_MAX_WORKERS)
         crew->options.max_workers = CREW_MAX_WORKERS;
     return crew;
-}
-
-static void dismiss(struct worker *worker)
-{
-    if (worker->source.is_added)
-        loop_remove(worker->crew->options.loop, &worker->source);
-    process_close(&worker->process);
-    *worker = (struct worker){0};
 }
 
 void crew_free(struct crew *crew)
@@ -80,14 +71,10 @@ void crew_free(struct crew *crew)
     if (crew == NULL)
         return;
     loop_clear_timer(crew->options.loop, &crew->timer);
-    loop_clear_timer(crew->options.loop, &crew->ping_timer);
-    for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
-        if (!crew->workers[i].is_used)
-            continue;
-        process_signal_kill(&crew->workers[i].process);
-        dismiss(&crew->workers[i]);
-    }
+    for (size_t i = 0; i < CREW_MAX_WORKERS; i++)
+        child_free(crew->workers[i].child);
     buf_free(&crew->frame);
+    buf_free(&crew->ping);
     free(crew->handed);
     free(crew);
 }
@@ -97,7 +84,7 @@ size_t crew_workers(const struct crew *crew)
     size_t count = 0;
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++)
-        count += crew->workers[i].is_used;
+        count += crew->workers[i].child != NULL;
     return count;
 }
 
@@ -106,7 +93,7 @@ size_t crew_stuck(const struct crew *crew)
     size_t count = 0;
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++)
-        count += crew->workers[i].is_used && crew->workers[i].is_stuck;
+        count += crew->workers[i].child != NULL && child_is_stuck(crew->workers[i].child);
     return count;
 }
 
@@ -175,6 +162,7 @@ static size_t take_id(struct crew *crew, struct worker *worker, uint64_t tag)
     *handed = (struct handed){.worker = worker, .tag = tag};
     put_newest(crew, id);
     worker->connections++;
+    child_watch(worker->child, true);
     return id;
 }
 
@@ -191,6 +179,7 @@ static bool give_id(struct worker *worker, uint64_t id, uint64_t *tag)
     *handed = (struct handed){.next_free = crew->first_free};
     crew->first_free = (size_t)id;
     worker->connections--;
+    child_watch(worker->child, worker->connections > 0 && !worker->is_leaving);
     worker->idle_since_ms = loop_now_ms(crew->options.loop);
     return true;
 }
@@ -218,79 +207,15 @@ static void on_time(void *owner)
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
         struct worker *worker = &crew->workers[i];
-        if (worker->is_used && worker->connections == 0 && worker->asked_ms == 0 &&
-            now - worker->idle_since_ms >= crew->options.idle_ms)
-            dismiss(worker);
+        if (worker->child == NULL || worker->is_leaving || worker->connections > 0 ||
+            child_owes_answer(worker->child) ||
+            now - worker->idle_since_ms < crew->options.idle_ms)
+            continue;
+        worker->is_leaving = true;
+        child_leave(worker->child, now + LEAVE_MS);
     }
     if (crew_workers(crew) > 0)
         set_timer(crew);
-}
-
-/* ---- stuck workers are replaced ---- */
-
-static void set_ping_timer(struct crew *crew)
-{
-    struct loop *loop = crew->options.loop;
-
-    if (loop_timer_at_ms(&crew->ping_timer) == CLOCK_NEVER_MS)
-        loop_set_timer(loop, &crew->ping_timer, loop_now_ms(loop) + crew->options.ping_ms);
-}
-
-static void ping(struct worker *worker, int64_t now)
-{
-    struct buf frame = {0};
-
-    crew_frame_put(&frame, CREW_FRAME_PING, 0, STR(""));
-    if (!frame.failed && crew_frame_is_writable(worker->process.fd) &&
-        frame_send(worker->process.fd, buf_str(&frame), -1, NULL) == IO_DONE)
-        worker->asked_ms = now;
-    buf_free(&frame);
-}
-
-static void check(struct worker *worker, int64_t now)
-{
-    const struct crew_options *options = &worker->crew->options;
-    int64_t silent_ms = worker->asked_ms == 0 ? 0 : now - worker->asked_ms;
-
-    if (worker->asked_ms == 0)
-        ping(worker, now);
-    if (silent_ms >= options->stuck_ms && !worker->is_stuck) {
-        log_line(LOG_WARN, "%s process stuck: the data directory does not answer connections=%zu",
-                 options->name, worker->connections);
-        worker->is_stuck = true;
-    }
-    if (silent_ms >= options->stuck_ms + options->kill_ms && !worker->is_killed) {
-        log_line(LOG_WARN, "%s process killed: stuck for %lld s connections=%zu", options->name,
-                 (long long)(silent_ms / 1000), worker->connections);
-        worker->is_killed = true;
-        process_signal_kill(&worker->process);
-    }
-}
-
-/* Workers without connections are left to sleep. */
-static void on_ping_time(void *owner)
-{
-    struct crew *crew = owner;
-    bool is_anybody_busy = false;
-
-    for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
-        struct worker *worker = &crew->workers[i];
-        if (!worker->is_used || (worker->connections == 0 && worker->asked_ms == 0))
-            continue;
-        is_anybody_busy = true;
-        check(worker, loop_now_ms(crew->options.loop));
-    }
-    if (is_anybody_busy)
-        set_ping_timer(crew);
-}
-
-static void take_pong(struct worker *worker)
-{
-    worker->asked_ms = 0;
-    if (worker->is_stuck && !worker->is_killed) {
-        log_line(LOG_INFO, "%s process answers again", worker->crew->options.name);
-        worker->is_stuck = false;
-    }
 }
 
 /* ---- what workers say ---- */
@@ -307,63 +232,85 @@ static void keep(struct worker *worker, uint64_t id)
     put_newest(crew, (size_t)id);
 }
 
-static void on_lost(struct worker *worker)
+/* What a killed worker's end brought was told when it was killed. */
+static void tell_end(const struct worker *worker, const char *words)
+{
+    bool is_expected = worker->is_leaving && child_ended_well(worker->child);
+
+    if (!is_expected && !child_was_killed(worker->child))
+        log_line(LOG_WARN, "%s process %s connections=%zu", worker->crew->options.name, words,
+                 worker->connections);
+}
+
+static void on_ended(struct worker *worker, const char *words)
 {
     struct crew *crew = worker->crew;
     uint64_t tag;
 
-    if (worker->connections > 0)
-        log_line(LOG_WARN, "%s process ended connections=%zu", crew->options.name,
-                 worker->connections);
+    tell_end(worker, words);
     for (size_t id = 1; id <= crew->handed_count && worker->connections > 0; id++)
         if (give_id(worker, id, &tag))
             tell_closed(crew, tag);
-    dismiss(worker);
+    *worker = (struct worker){0};
 }
 
-static void handle_frame(struct worker *worker, struct str frame, int fd)
+static void on_event(void *owner, enum child_event event, const char *words)
+{
+    struct worker *worker = owner;
+    const char *name = worker->crew->options.name;
+
+    switch (event) {
+    case CHILD_STUCK:
+        log_line(LOG_WARN, "%s process stuck: %s; does the data directory answer? connections=%zu",
+                 name, words, worker->connections);
+        break;
+    case CHILD_ANSWERS: log_line(LOG_INFO, "%s process %s", name, words); break;
+    case CHILD_KILLED:
+        log_line(LOG_WARN, "%s process %s connections=%zu", name, words, worker->connections);
+        break;
+    case CHILD_ENDED: on_ended(worker, words);
+    }
+}
+
+/* False when no worker says so. Takes fd when it is a connection's. */
+static bool handle_frame(struct worker *worker, struct str frame, int *fd)
 {
     struct crew *crew = worker->crew;
     enum crew_frame type;
     struct str bytes;
     uint64_t id, tag;
 
-    if (crew_frame_parse(frame, &type, &id, &bytes)) {
-        if (type == CREW_FRAME_PONG) {
-            take_pong(worker);
-        } else if (type == CREW_FRAME_KEPT) {
-            keep(worker, id);
-        } else if (type == CREW_FRAME_CHECK) {
-            if (crew->options.on_check != NULL)
-                crew->options.on_check(crew->options.owner, worker->serial, id, bytes);
-        } else if (give_id(worker, id, &tag)) {
-            if (type == CREW_FRAME_CONNECTION && fd >= 0) {
-                crew->options.on_return(crew->options.owner, fd, bytes, tag);
-                return;
-            }
-            tell_closed(crew, tag);
-        }
+    if (!crew_frame_parse(frame, &type, &id, &bytes))
+        return false;
+    switch (type) {
+    case CREW_FRAME_PONG: return true;
+    case CREW_FRAME_KEPT: keep(worker, id); return true;
+    case CREW_FRAME_CHECK:
+        if (crew->options.on_check != NULL)
+            crew->options.on_check(crew->options.owner, worker->serial, id, bytes);
+        return true;
+    case CREW_FRAME_CONNECTION:
+    case CREW_FRAME_CLOSED: break;
+    default: return false;
     }
-    if (fd >= 0)
-        close(fd);
+    if (!give_id(worker, id, &tag))
+        return true;
+    if (type == CREW_FRAME_CLOSED || *fd < 0) {
+        tell_closed(crew, tag);
+        return true;
+    }
+    crew->options.on_return(crew->options.owner, *fd, bytes, tag);
+    *fd = -1;
+    return true;
 }
 
-static void on_ready(void *owner)
+static bool on_frame(void *owner, struct str frame, int fd)
 {
-    struct worker *worker = owner;
-    struct crew *crew = worker->crew;
-    struct buf frame = crew->frame;
-    struct err e = {0};
-    int fd = -1;
+    bool is_message = handle_frame(owner, frame, &fd);
 
-    crew->frame = (struct buf){0}; /* a callback may hand over another connection */
-    switch (frame_receive(worker->source.fd, &frame, &fd, &e)) {
-    case IO_DONE: handle_frame(worker, buf_str(&frame), fd); break;
-    case IO_WANT_READ: break;
-    default: on_lost(worker);
-    }
-    buf_free(&crew->frame);
-    crew->frame = frame;
+    if (fd >= 0)
+        close(fd);
+    return is_message;
 }
 
 void crew_checked(struct crew *crew, uint64_t worker, uint64_t id)
@@ -372,8 +319,8 @@ void crew_checked(struct crew *crew, uint64_t worker, uint64_t id)
 
     crew_frame_put(&frame, CREW_FRAME_CHECKED, id, STR(""));
     for (size_t i = 0; i < CREW_MAX_WORKERS && !frame.failed; i++)
-        if (crew->workers[i].is_used && crew->workers[i].serial == worker)
-            frame_send(crew->workers[i].process.fd, buf_str(&frame), -1, NULL);
+        if (crew->workers[i].child != NULL && crew->workers[i].serial == worker)
+            child_send(crew->workers[i].child, buf_str(&frame), -1, NULL);
     buf_free(&frame);
 }
 
@@ -381,50 +328,58 @@ void crew_checked(struct crew *crew, uint64_t worker, uint64_t id)
 
 static struct worker *start_worker(struct crew *crew)
 {
-    struct process_options options = {.name = crew->options.name,
-                                      .run = crew->options.run,
-                                      .niceness = crew->options.niceness,
-                                      .ctx = crew->options.ctx};
+    const struct crew_options *options = &crew->options;
     struct worker *worker = crew->workers;
     struct err e = {0};
 
-    while (worker->is_used)
+    while (worker->child != NULL)
         worker++;
-    if (process_start(&worker->process, &options, &e) != 0) {
-        log_line(LOG_WARN, "%s: %s", crew->options.name, e.msg);
+    struct child_options child = {.loop = options->loop,
+                                  .process = {.name = options->name,
+                                              .run = options->run,
+                                              .niceness = options->niceness,
+                                              .ctx = options->ctx},
+                                  .policy = {.ping_ms = options->ping_ms,
+                                             .stuck_ms = options->stuck_ms,
+                                             .kill_ms = options->kill_ms},
+                                  .ping = buf_str(&crew->ping),
+                                  .on_frame = on_frame,
+                                  .on_event = on_event,
+                                  .owner = worker};
+    *worker = (struct worker){.crew = crew,
+                              .serial = ++crew->last_serial,
+                              .idle_since_ms = loop_now_ms(options->loop),
+                              .child = child_start(&child, &e)};
+    if (worker->child == NULL) {
+        log_line(LOG_WARN, "%s: %s", options->name, e.msg);
         return NULL;
     }
-    worker->crew = crew;
-    worker->serial = ++crew->last_serial;
-    worker->is_used = true;
-    worker->source =
-        (struct loop_fd){.fd = worker->process.fd, .call = on_ready, .owner = worker};
     crew->timer.call = on_time;
-    crew->ping_timer.call = on_ping_time;
-    crew->timer.owner = crew->ping_timer.owner = crew;
-    if (loop_add(crew->options.loop, &worker->source, LOOP_READ, &e) != 0) {
-        dismiss(worker);
-        return NULL;
-    }
+    crew->timer.owner = crew;
     set_timer(crew);
     return worker;
 }
 
-/* Whether another worker may be started: stuck ones do not count, as long as they are not many. */
+/* Whether another worker may be started: those that take no more do not count, nor do stuck ones,
+ * as long as they are not many. */
 static bool has_room(const struct crew *crew)
 {
-    size_t count = crew_workers(crew), stuck = crew_stuck(crew);
+    size_t working = 0, stuck = crew_stuck(crew);
 
+    for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
+        const struct child *child = crew->workers[i].child;
+        working += child != NULL && child_takes_messages(child) && !child_is_stuck(child);
+    }
     if (stuck > CREW_MAX_STUCK)
-        stuck = CREW_MAX_STUCK;
-    return count - stuck < crew->options.max_workers && count < CREW_MAX_WORKERS;
+        working += stuck - CREW_MAX_STUCK;
+    return working < crew->options.max_workers && crew_workers(crew) < CREW_MAX_WORKERS;
 }
 
 /* One that owes an answer may be about to be found stuck. */
 static bool is_better(const struct worker *a, const struct worker *b)
 {
-    if ((a->asked_ms == 0) != (b->asked_ms == 0))
-        return a->asked_ms == 0;
+    if (child_owes_answer(a->child) != child_owes_answer(b->child))
+        return child_owes_answer(b->child);
     return a->connections < b->connections;
 }
 
@@ -435,8 +390,8 @@ static struct worker *choose(struct crew *crew)
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
         struct worker *worker = &crew->workers[i];
-        if (worker->is_used && !worker->is_leaving && !worker->is_stuck &&
-            (best == NULL || is_better(worker, best)))
+        if (worker->child != NULL && child_takes_at_once(worker->child) &&
+            !child_is_stuck(worker->child) && (best == NULL || is_better(worker, best)))
             best = worker;
     }
     if ((best == NULL || best->connections > 0) && has_room(crew)) {
@@ -447,29 +402,41 @@ static struct worker *choose(struct crew *crew)
     return best;
 }
 
+static int send_connection(struct worker *worker, int fd, struct str bytes, uint64_t tag,
+                           struct err *e)
+{
+    struct crew *crew = worker->crew;
+    size_t id = take_id(crew, worker, tag);
+
+    buf_clear(&crew->frame);
+    crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, bytes);
+    if (buf_check(&crew->frame, e) == 0 &&
+        child_send(worker->child, buf_str(&crew->frame), fd, e) == 0)
+        return 0;
+    give_id(worker, id, &tag);
+    return -1;
+}
+
+/* A worker may be found gone now: then another gets it. */
 static void hand_over(struct worker *worker, struct http_conn *conn)
 {
     struct crew *crew = worker->crew;
     uint64_t tag = http_conn_tag(conn);
-    size_t id = take_id(crew, worker, tag);
     struct buf bytes = {0};
     struct err e = {0};
-    enum io io = IO_ERR;
-    int fd = http_conn_detach(conn, &bytes);
+    int fd = http_conn_detach(conn, &bytes), result = -1;
 
-    buf_clear(&crew->frame);
-    crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, buf_str(&bytes));
-    if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES &&
-        buf_check(&crew->frame, &e) == 0)
-        io = frame_send(worker->process.fd, buf_str(&crew->frame), fd, &e);
+    if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES)
+        for (int i = 0; i < HAND_OVER_TRIES && worker != NULL && result != 0; i++) {
+            result = send_connection(worker, fd, buf_str(&bytes), tag, &e);
+            worker = result == 0 ? NULL : choose(crew);
+        }
     close(fd);
     buf_free(&bytes);
-    set_ping_timer(crew);
-    if (io == IO_DONE)
+    if (result == 0)
         return;
     log_line(LOG_WARN, "%s: a connection could not be handed over: %s", crew->options.name, e.msg);
-    if (give_id(worker, id, &tag))
-        tell_closed(crew, tag);
+    tell_closed(crew, tag);
 }
 
 /* Says in advance that the connection is about to go, since the frame needs its descriptor. */
@@ -479,8 +446,7 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
     struct worker *worker = crew->is_draining ? NULL : choose(crew);
 
     (void)request;
-    if (worker == NULL || !crew_frame_is_writable(worker->process.fd) ||
-        (crew->first_free == 0 && !grow(crew)))
+    if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
         http_conn_answer_message(conn, 503, "busy, try again later");
     else
         hand_over(worker, conn);
@@ -513,9 +479,8 @@ bool crew_ask_for_oldest(struct crew *crew)
     if (handed == NULL)
         return false;
     crew_frame_put(&frame, CREW_FRAME_DROP, id, STR(""));
-    if (!frame.failed && crew_frame_is_writable(handed->worker->process.fd))
-        is_sent =
-            frame_send(handed->worker->process.fd, buf_str(&frame), -1, NULL) == IO_DONE;
+    is_sent = !frame.failed && child_takes_at_once(handed->worker->child) &&
+              child_send(handed->worker->child, buf_str(&frame), -1, NULL) == 0;
     buf_free(&frame);
     if (is_sent) {
         handed->is_asked = true;
@@ -531,9 +496,10 @@ void crew_drain(struct crew *crew)
 {
     crew->is_draining = true;
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
-        if (!crew->workers[i].is_used)
+        struct worker *worker = &crew->workers[i];
+        if (worker->child == NULL || worker->is_leaving)
             continue;
-        crew->workers[i].is_leaving = true;
-        shutdown(crew->workers[i].process.fd, SHUT_WR);
+        worker->is_leaving = true;
+        child_leave(worker->child, CLOCK_NEVER_MS);
     }
 }

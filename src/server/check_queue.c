@@ -2,11 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "proc/frame.h"
-#include "proc/process.h"
+#include "proc/child.h"
 #include "server/check_worker.h"
 #include "server/crew_frame.h"
 
@@ -32,13 +32,12 @@ struct lane {
     struct check_queue *queue;
     const char *name; /* of its process */
     int niceness;
-    struct process process;
-    struct loop_fd source;
+    struct child *child; /* NULL: none */
     struct job *running, *first;
     size_t count; /* queued */
     uint64_t turn;
     uint64_t last_id;
-    int64_t heard_ms; /* of the process, or since when it has nothing to do */
+    int64_t idle_since_ms;
     int64_t rest_until_ms; /* after one that was stuck: the next would be, too */
 };
 
@@ -138,47 +137,49 @@ static struct job *add_job(struct lane *lane, const struct check_request *reques
 
 /* ---- the process of a lane ---- */
 
-static void close_process(struct lane *lane)
+static void end_process(struct lane *lane)
 {
-    if (lane->source.is_added)
-        loop_remove(lane->queue->options.loop, &lane->source);
-    process_close(&lane->process);
-    lane->process = (struct process){0};
+    child_free(lane->child);
+    lane->child = NULL;
 }
 
-static void on_ready(void *owner);
+static bool on_frame(void *owner, struct str frame, int fd);
+static void on_event(void *owner, enum child_event event, const char *words);
 
 static int start_process(struct lane *lane, struct err *e)
 {
     const struct check_queue_options *options = &lane->queue->options;
-    const struct process_options process = {.name = lane->name,
-                                            .run = check_worker_run,
-                                            .niceness = lane->niceness,
-                                            .ctx = options->site};
+    const struct child_options child = {
+        .loop = options->loop,
+        .process = {.name = lane->name,
+                    .run = check_worker_run,
+                    .niceness = lane->niceness,
+                    .ctx = options->site},
+        .policy = {.stuck_ms = options->stuck_ms, .kill_ms = CLOCK_NEVER_MS},
+        .on_frame = on_frame,
+        .on_event = on_event,
+        .owner = lane};
 
-    if (process_start(&lane->process, &process, e) != 0)
-        return -1;
-    lane->source = (struct loop_fd){.fd = lane->process.fd, .call = on_ready, .owner = lane};
-    if (loop_add(options->loop, &lane->source, LOOP_READ, e) == 0)
-        return 0;
-    close_process(lane);
-    return -1;
+    lane->child = child_start(&child, e);
+    return lane->child == NULL ? -1 : 0;
 }
 
+/* One that was found gone meanwhile costs no job. */
 static int send_job(struct lane *lane, const struct job *job, struct err *e)
 {
     struct buf frame = {0};
-    int result = 0;
+    int result = -1;
 
-    if (lane->process.fd <= 0 && start_process(lane, e) != 0)
+    if (lane->child != NULL && !child_takes_messages(lane->child))
+        end_process(lane);
+    if (lane->child == NULL && start_process(lane, e) != 0)
         return -1;
     crew_frame_put(&frame, CREW_FRAME_CHECK, ++lane->last_id,
                    (struct str){job->key, job->key_len});
-    if (buf_check(&frame, e) != 0 ||
-        frame_send(lane->process.fd, buf_str(&frame), -1, e) != IO_DONE)
-        result = -1;
+    if (buf_check(&frame, e) == 0)
+        result = child_send(lane->child, buf_str(&frame), -1, e);
     buf_free(&frame);
-    lane->heard_ms = loop_now_ms(lane->queue->options.loop);
+    child_watch(lane->child, true);
     return result;
 }
 
@@ -187,6 +188,9 @@ static void finish(struct lane *lane)
     struct job *job = lane->running;
 
     lane->running = NULL;
+    lane->idle_since_ms = loop_now_ms(lane->queue->options.loop);
+    if (lane->child != NULL)
+        child_watch(lane->child, false);
     if (job != NULL)
         answer_due(lane->queue, job, CLOCK_NEVER_MS);
     free_job(job);
@@ -205,46 +209,36 @@ static void run_next(struct lane *lane)
         if (send_job(lane, job, &e) == 0)
             return;
         log_line(LOG_WARN, "%s: %s", lane->name, e.msg);
-        close_process(lane);
+        end_process(lane);
         finish(lane);
     }
 }
 
-static void on_ready(void *owner)
+/* PONG: it still reads. */
+static bool on_frame(void *owner, struct str frame, int fd)
 {
     struct lane *lane = owner;
-    struct buf frame = {0};
     enum crew_frame type;
     struct str rest;
     uint64_t id;
 
-    switch (frame_receive(lane->source.fd, &frame, NULL, NULL)) {
-    case IO_DONE:
-        lane->heard_ms = loop_now_ms(lane->queue->options.loop);
-        if (crew_frame_parse(buf_str(&frame), &type, &id, &rest) && type == CREW_FRAME_CHECKED &&
-            id == lane->last_id)
-            finish(lane);
-        break;
-    case IO_WANT_READ: break;
-    default:
-        log_line(LOG_WARN, "%s process ended", lane->name);
-        close_process(lane);
-        finish(lane);
-    }
-    buf_free(&frame);
+    if (fd >= 0)
+        close(fd);
+    if (!crew_frame_parse(frame, &type, &id, &rest) ||
+        (type != CREW_FRAME_CHECKED && type != CREW_FRAME_PONG))
+        return false;
+    if (type != CREW_FRAME_CHECKED || id != lane->last_id)
+        return true;
+    finish(lane);
     run_next(lane);
+    return true;
 }
 
-/* ---- time ---- */
-
 /* One that hangs in a dead file system is let go; so is everything that waits for it. */
-static void give_up(struct lane *lane, int64_t now)
+static void give_up(struct lane *lane)
 {
-    log_line(LOG_WARN, "%s process stuck: the data directory does not answer", lane->name);
-    if (lane->source.is_added)
-        loop_remove(lane->queue->options.loop, &lane->source);
-    process_kill(&lane->process);
-    lane->rest_until_ms = now + REST_MS;
+    end_process(lane);
+    lane->rest_until_ms = loop_now_ms(lane->queue->options.loop) + REST_MS;
     finish(lane);
     while (lane->first != NULL) {
         lane->running = lane->first;
@@ -254,19 +248,35 @@ static void give_up(struct lane *lane, int64_t now)
     lane->count = 0;
 }
 
+static void on_event(void *owner, enum child_event event, const char *words)
+{
+    struct lane *lane = owner;
+
+    if (event == CHILD_ANSWERS)
+        return;
+    if (event == CHILD_STUCK) {
+        log_line(LOG_WARN, "%s process stuck: %s; does the data directory answer?", lane->name,
+                 words);
+        give_up(lane);
+        return;
+    }
+    log_line(LOG_WARN, "%s process %s", lane->name, words);
+    end_process(lane);
+    finish(lane);
+    run_next(lane);
+}
+
+/* ---- time ---- */
+
 static bool look_after(struct lane *lane, int64_t now)
 {
-    const struct check_queue_options *options = &lane->queue->options;
-
-    if (lane->running != NULL && now - lane->heard_ms >= options->stuck_ms)
-        give_up(lane, now);
     if (lane->running != NULL)
         answer_due(lane->queue, lane->running, now);
     for (struct job *job = lane->first; job != NULL; job = job->next)
         answer_due(lane->queue, job, now);
-    if (lane->running == NULL && lane->process.fd > 0 && now - lane->heard_ms >= IDLE_MS)
-        close_process(lane);
-    return lane->running != NULL || lane->process.fd > 0;
+    if (lane->running == NULL && lane->child != NULL && now - lane->idle_since_ms >= IDLE_MS)
+        end_process(lane);
+    return lane->running != NULL || lane->child != NULL;
 }
 
 static void set_timer(struct check_queue *queue)
@@ -317,8 +327,7 @@ void check_queue_free(struct check_queue *queue)
     loop_clear_timer(queue->options.loop, &queue->timer);
     for (size_t i = 0; i < LANES; i++) {
         struct lane *lane = &queue->lanes[i];
-        process_signal_kill(&lane->process);
-        close_process(lane);
+        end_process(lane);
         free_job(lane->running);
         while (lane->first != NULL) {
             struct job *job = lane->first;

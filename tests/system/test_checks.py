@@ -177,7 +177,7 @@ def test_a_killed_checker(zone):
         return [p for p in harness.descendants(zone.server.pid) if harness.process_name(p) == "check large"]
     harness.until(checkers, "the check begun")
     os.kill(checkers()[0], signal.SIGKILL)
-    zone.server.wait_line("check large process ended")
+    zone.server.wait_line("check large process killed by SIGKILL: out of memory, or a limit of this host?")
     assert initiate(zone, digest, size) == ALREADY
     zone.server.wait_line("damaged object")
 

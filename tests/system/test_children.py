@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import os
+import resource
 import signal
 import socket
 
@@ -9,6 +10,7 @@ import harness
 import hung_storage
 import pytest
 from test_bucket import Upload
+from test_checks import ALREADY, initiate, put_zeros
 from test_hung_data import QUICK, gateway_call, started
 
 OF_OTHERS = "killed by SIGKILL: out of memory, or a limit of this host?"
@@ -92,4 +94,30 @@ def test_in_a_dead_file_system(tmp_path, processes):
         call.result()
     harness.until(lambda: not harness.is_running(pid), "its end")
     assert gateway_call(zone) == 400
+    assert "memory" not in zone.server.text()
+
+
+LIMITS = {(1, 2): "killed by SIGXCPU: the limit of processor time of this host", (1, 1): OF_OTHERS}
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+def test_a_limit_of_processor_time(tmp_path, processes, limit):
+    """Of a login node: at its soft limit SIGXCPU comes, at the hard one SIGKILL."""
+    zone = started(tmp_path, processes, "")
+    size = 64 << 30
+    digest, _ = put_zeros(zone, size, "0" * 40)
+    assert initiate(zone, digest, size) == ALREADY
+    resource.prlimit(the_process(zone, "check large"), resource.RLIMIT_CPU, limit)
+    zone.server.wait_line(f"check large process {LIMITS[limit]}")
+
+
+def test_a_stopped_checker(tmp_path, processes):
+    zone = started(tmp_path, processes, "check_wait_ms=100,check_stuck_ms=500")
+    size = 64 << 30
+    digest, _ = put_zeros(zone, size, "0" * 40)
+    assert initiate(zone, digest, size) == ALREADY
+    pid = the_process(zone, "check large")
+    os.kill(pid, signal.SIGSTOP)
+    assert "stopped by SIGSTOP" in zone.server.wait_line("check large process stuck")
+    harness.until(lambda: not harness.is_running(pid), "its end")
     assert "memory" not in zone.server.text()

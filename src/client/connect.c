@@ -135,6 +135,8 @@ static enum io refuse(const struct connect *c, const struct http_head *head, str
     bool is_led_away = http_head_redirection(head) != NULL || head->status == 511;
     struct buf words = {0};
 
+    if (head->framing == HTTP_BODY_CHUNKED) /* its first line is the chunk's size */
+        page = str_slice(page, str_find(page, '\n') + 1, page.len);
     http_answer_put_words(&words, head, page);
     err_set(e, head->status >= 500 && head->status != 501 ? ERR_NETWORK : ERR_REFUSED,
             "HTTP proxy %s refuses a connection to %s: %d %.*s%s%s%s%s", c->proxy.endpoint,
@@ -142,6 +144,17 @@ static enum io refuse(const struct connect *c, const struct http_head *head, str
             buf_cstr(&words), http_answer_proxy_cure(head->status, c->proxy.authorization.len > 0),
             is_led_away ? ": " HTTP_ANSWER_LOG_IN : "");
     buf_free(&words);
+    return IO_ERR;
+}
+
+/* No server behind the proxy has had a word to answer yet. */
+static enum io refuse_data(const struct connect *c, const struct http_head *head, struct err *e)
+{
+    const struct http_answer answer = {
+        .head = head, .body = str_slice(buf_str(&c->answer), head->size, SIZE_MAX)};
+
+    err_set(e, ERR_PROTOCOL, "HTTP proxy %s sends data of its own%s", c->proxy.endpoint,
+            http_answer_is_page(&answer) ? ": " HTTP_ANSWER_LOG_IN : "");
     return IO_ERR;
 }
 
@@ -160,9 +173,7 @@ static enum io read_answer(struct connect *c, struct err *e)
             if (head.status / 100 != 2)
                 return refuse(c, &head, e);
             if (c->answer.len > head.size)
-                return err_set(e, ERR_PROTOCOL, "HTTP proxy %s sends data of its own",
-                               c->proxy.endpoint),
-                       IO_ERR;
+                return refuse_data(c, &head, e);
             return start_tls(c, e) == 0 ? IO_DONE : IO_ERR;
         }
         if (io == IO_DONE) { /* 1xx: the final answer follows */

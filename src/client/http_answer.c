@@ -30,12 +30,26 @@ static struct str beginning(struct str page)
     return page;
 }
 
+/* As browsers tell it (MIME Sniffing §7.1), and what else log-in pages begin with. XML is none: so
+ * buckets speak. */
+static bool looks_like_page(struct str body)
+{
+    static const char *const tags[] = {"<!doctype html", "<html",  "<head", "<body", "<script",
+                                       "<meta",          "<title", "<style", "<iframe", "<!--",
+                                       "<center",        "<h1",    "<table", "<div", "<p>"};
+    struct str start = beginning(body);
+
+    if (str_starts_with(body, STR("\xff\xfe<")) || str_starts_with(body, STR("\xfe\xff\0<")))
+        return true; /* UTF-16, in which no service of ours speaks */
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (str_equal_nocase(str_slice(start, 0, strlen(tags[i])), str_of(tags[i])))
+            return true;
+    return false;
+}
+
 bool http_answer_is_page(const struct http_answer *a)
 {
-    struct str start = beginning(a->body);
-
-    if (a->body.len > 0 && (str_equal_nocase(str_slice(start, 0, 14), STR("<!doctype html")) ||
-                            str_equal_nocase(str_slice(start, 0, 5), STR("<html"))))
+    if (a->body.len > 0 && looks_like_page(a->body))
         return true;
     /* Some buckets call an empty body HTML. */
     return a->head->content_length != 0 &&
@@ -129,13 +143,16 @@ static bool is_of_proxy(const struct http_answer *a)
 static bool blame_proxy(const struct http_answer *a, struct err *e)
 {
     int status = a->head->status;
+    bool is_log_in = status == STATUS_LOG_IN || status / 100 == 3 ||
+                     (status / 100 == 2 && http_answer_is_page(a));
     struct buf words = {0};
 
     http_answer_put_words(&words, a->head, a->body);
     err_set(e, status >= 500 && status != 501 ? ERR_NETWORK : ERR_REFUSED,
-            "HTTP proxy %s answered %d %.*s%s%s%s", a->proxy, status,
+            "HTTP proxy %s answered %d %.*s%s%s%s%s", a->proxy, status,
             STR_ARG(http_answer_reason(a->head)), words.len > 0 ? ": " : "", buf_cstr(&words),
-            http_answer_proxy_cure(status, a->has_credentials));
+            http_answer_proxy_cure(status, a->has_credentials),
+            is_log_in ? ": " HTTP_ANSWER_LOG_IN : "");
     buf_free(&words);
     return true;
 }
@@ -171,6 +188,7 @@ static bool blame_redirection(const struct http_answer *a, struct str location, 
             : a->setting != NULL ? ", unless "
                                  : ": ",
             is_elsewhere ? HTTP_ANSWER_LOG_IN : "");
+    http_answer_name_proxy(a, e);
     buf_wipe(&target);
     buf_free(&shown);
     return true;
@@ -185,6 +203,7 @@ static bool blame_page(const struct http_answer *a, struct err *e)
             http_head_reason(a->head->status), title.len > 0 ? " (\"" : "", buf_cstr(&title),
             title.len > 0 ? "\")" : "", a->setting != NULL ? " If not, correct " : "",
             a->setting != NULL ? a->setting : "");
+    http_answer_name_proxy(a, e);
     buf_free(&title);
     return true;
 }
@@ -205,6 +224,22 @@ static bool is_of_tls_port(const struct http_answer *a)
     return false;
 }
 
+/* A web server without such a service. */
+static bool blame_url(const struct http_answer *a, struct err *e)
+{
+    struct buf words = {0};
+    bool is_page = http_answer_is_page(a);
+
+    if (!is_page)
+        http_answer_put_words(&words, a->head, a->body);
+    err_set(e, ERR_REFUSED, "%d %s%s%s: no %s there%s: correct %s", a->head->status,
+            http_head_reason(a->head->status), words.len > 0 ? ": " : "", buf_cstr(&words),
+            a->service, is_page ? ", but a web page" : "", a->setting);
+    http_answer_name_proxy(a, e);
+    buf_free(&words);
+    return true;
+}
+
 bool http_answer_explain(const struct http_answer *a, struct err *e)
 {
     const struct str *location = http_head_redirection(a->head);
@@ -215,6 +250,13 @@ bool http_answer_explain(const struct http_answer *a, struct err *e)
         return blame_proxy(a, e);
     if (location != NULL)
         return blame_redirection(a, *location, e);
+    if (status == 407) {
+        err_set(e, ERR_REFUSED,
+                "407 %s: an HTTP proxy that no variable names is on the way: set http_proxy and "
+                "https_proxy to its URL, with user:password@ in it",
+                http_head_reason(status));
+        return true;
+    }
     if (status == STATUS_LOG_IN || (status / 100 == 2 && http_answer_is_page(a)))
         return blame_page(a, e);
     if (is_of_tls_port(a)) {
@@ -222,12 +264,11 @@ bool http_answer_explain(const struct http_answer *a, struct err *e)
                 http_head_reason(status), setting);
         return true;
     }
-    if ((status == 404 || status == 405) && a->setting != NULL && http_answer_is_page(a)) {
-        err_set(e, ERR_REFUSED, "%d %s: no %s there, but a web page: correct %s", status,
-                http_head_reason(status), a->service, setting);
-        return true;
-    }
-    return false;
+    if (a->setting == NULL || status / 100 != 4)
+        return false;
+    if (status == 404 || status == 405)
+        return blame_url(a, e);
+    return http_answer_is_page(a) && blame_page(a, e);
 }
 
 int http_answer_name_proxy(const struct http_answer *a, struct err *e)

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "client/http_answer.h"
 #include "client/http_call.h"
 #include "client/http_idle.h"
 
@@ -116,19 +117,26 @@ static bool is_for_sink(const struct http_call *call)
     return call->options.sink != NULL && (call->head.status == 200 || call->head.status == 206);
 }
 
+/* What is asked for does not come: of a page that says why, the beginning is enough. */
+static bool is_no_success(const struct http_call *call)
+{
+    const struct http_answer answer = {.head = &call->head, .body = buf_str(&call->answer)};
+
+    return call->head.status >= 300 || call->options.sink != NULL || http_answer_is_page(&answer);
+}
+
 static int collect(struct http_call *call, struct str data, struct err *e)
 {
     size_t max = call->options.max_answer_bytes;
+    bool is_too_long = data.len > max - call->answer.len;
 
-    if (data.len > max - call->answer.len) {
-        /* The beginning of a page that says why is enough. */
-        call->is_cut = call->head.status >= 300;
-        if (!call->is_cut)
-            return err_set(e, ERR_TOO_LARGE, "the answer is longer than %zu bytes", max);
-        data.len = max - call->answer.len;
-    }
-    buf_put(&call->answer, data);
-    return buf_check(&call->answer, e);
+    buf_put(&call->answer, str_slice(data, 0, is_too_long ? max - call->answer.len : data.len));
+    if (buf_check(&call->answer, e) != 0)
+        return -1;
+    call->is_cut = is_too_long && is_no_success(call);
+    if (is_too_long && !call->is_cut)
+        return err_set(e, ERR_TOO_LARGE, "the answer is longer than %zu bytes", max);
+    return 0;
 }
 
 /* Decodes what was read. IO_DONE: complete; IO_WANT_READ: all used. */
@@ -163,7 +171,7 @@ static enum io end_of_body(struct http_call *call, enum io io, struct err *e)
 {
     if (io == IO_EOF && http_body_at_eof(&call->body, e) == 0)
         return IO_DONE;
-    call->is_cut = call->head.status >= 400 && e->code == ERR_NETWORK;
+    call->is_cut = !is_for_sink(call) && is_no_success(call) && e->code == ERR_NETWORK;
     return call->is_cut ? IO_DONE : IO_ERR;
 }
 

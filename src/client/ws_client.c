@@ -349,7 +349,7 @@ static enum io refuse(const struct ws_client *c, const struct http_head *head, s
                                        .body = str_slice(unread(c), head->size, SIZE_MAX),
                                        .url = buf_str(&c->url),
                                        .service = "resource proxy",
-                                       .setting = "the URL"};
+                                       .setting = "the URL (proxyUrl)"};
 
     if (head->status != 101 && http_answer_explain(&answer, e))
         err_wrap(e, "WebSocket refused");

@@ -59,7 +59,11 @@ const char *http_head_reason(int status)
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].status == status)
             return reasons[i].reason;
-    return status > 599 ? "Server Error" : "";
+    /* Else what its first digit means (RFC 9110 §15); statuses above 599 count as 5xx. */
+    return status >= 500   ? "Server Error"
+           : status >= 400 ? "Client Error"
+           : status >= 300 ? "Redirection"
+                           : "";
 }
 
 /* Whatever is put into a head stays within its line. */

@@ -67,6 +67,22 @@ static int take_etag(struct reading *r, const struct http_head *head, struct err
     return buf_check(&r->etag, e);
 }
 
+/* Nothing that comes can be checked: what is likely no part of the file is not taken for one. */
+static int check_kind(const struct reading *r, const struct http_head *head, int64_t total,
+                      struct err *e)
+{
+    const struct str *encoding = http_head_get(head, "Content-Encoding");
+
+    if (r->size < 0 && head->status == 200 && http_head_is_content_type(head, "text/html"))
+        return err_set(e, ERR_REFUSED, "instead of a part of the file " HTTP_ANSWER_LOG_IN);
+    if (encoding == NULL || str_equal_nocase(str_trim(*encoding), STR("identity")) ||
+        (total >= 0 && total == r->size))
+        return 0;
+    return err_set(e, ERR_PROTOCOL,
+                   "the bucket sends it in Content-Encoding %.*s, of which no part can be taken",
+                   STR_ARG(str_cut(*encoding, 20)));
+}
+
 static int begin(struct reading *r, const struct http_head *head, struct err *e)
 {
     const struct str *range = http_head_get(head, "Content-Range");
@@ -86,6 +102,8 @@ static int begin(struct reading *r, const struct http_head *head, struct err *e)
         return -1;
     if (head->status == 200 && head->framing == HTTP_BODY_LENGTH)
         total = (int64_t)head->content_length;
+    if (check_kind(r, head, total, e) != 0)
+        return -1;
     return take_size(r, total, e) != 0 ? -1 : take_etag(r, head, e);
 }
 

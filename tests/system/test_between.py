@@ -136,6 +136,17 @@ PORTALS = {
     "307": http(b"307 Temporary Redirect", b"", b"Location: https://portal.example:8443/"),
     "303 with a page": page(b"303 See Other", b"Location: //portal.example/"),
     "200 with HTML and no length": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE,
+    "HTML with 403": page(b"403 Forbidden"), "HTML with 401": page(b"401 Unauthorized", b"WWW-Authenticate: Basic realm=x"),
+    "HTML with 451": page(b"451 Unavailable For Legal Reasons"),
+    "long HTML": http(b"200 OK", PAGE + b" " * 300000, b"Content-Type: text/html"), "long HTML with 403": http(b"403 x", PAGE + b" " * 300000, b"Content-Type: text/html"),
+    "long HTML by its looks": http(b"200 OK", PAGE + b" " * 300000),
+    "long HTML in chunks": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s%s\r\n0\r\n\r\n"
+                           % (len(PAGE) + 300000, PAGE, b" " * 300000),
+    "HTML that breaks": page().replace(b"Content-Length: ", b"Content-Length: 9"),
+    "302 that breaks": b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\nContent-Length: 500\r\n\r\n<html>",
+    "UTF-16 by its looks": http(b"200 OK", b"\xff\xfe" + PAGE.decode().encode("utf-16-le")),
+    "a script by its looks": http(b"200 OK", b"\n<script>location='http://portal.example/'</script>"),
+    "a meta by its looks": http(b"200 OK", b"<META http-equiv=refresh content='0; url=http://portal.example/'>", b"Content-Type: text/plain"),
 }
 
 
@@ -160,6 +171,30 @@ def test_a_log_in_page_where_the_daemon_connects(desk, processes, portal):
     desk.write_config(proxyUrl=f"http://127.0.0.1:{saying(processes, PORTALS[portal])}")
     line = desk.share(wait=False).wait_line("WebSocket refused: ")
     assert LOG_IN in line and "the URL" in line and "sesame" not in line, line
+
+
+@pytest.mark.parametrize("portal", ["HTML", "HTML with 403", "302", "511", "long HTML"])
+@pytest.mark.parametrize("mark", [[], [b"Server: squid/5.7"]])
+def test_a_log_in_page_behind_a_proxy_names_both(world, processes, portal, mark):  # noqa: F811
+    answer = PORTALS[portal].replace(b"\r\nConnection: close", b"".join(b"\r\n" + m for m in mark) + b"\r\nConnection: close")
+    port = saying(processes, answer)
+    said = ask(world, "http", "gateway.example", 80, http_proxy=f"http://127.0.0.1:{port}")[1]
+    assert f"HTTP proxy 127.0.0.1:{port}" in said and (LOG_IN in said or (mark and "403" in portal)), said
+
+
+@pytest.mark.parametrize("answer, words", [(page(), ""), (page(b"511 x"), "511 x: Campus Log-in: "), (
+    b"HTTP/1.1 511 x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(PAGE), PAGE), "511 x: Campus Log-in: ")])
+def test_a_log_in_page_instead_of_a_tunnel(world, processes, answer, words):  # noqa: F811
+    port = saying(processes, answer)
+    said = ask(world, "https", "gateway.example", 443, https_proxy=f"http://127.0.0.1:{port}")[1]
+    assert f"HTTP proxy 127.0.0.1:{port}" in said and words + LOG_IN in said, said
+
+
+def test_a_proxy_on_the_way_that_nobody_set(world, user, processes):  # noqa: F811
+    port = saying(processes, page(b"407 Proxy Authentication Required", b"Proxy-Authenticate: NTLM"))
+    words = "an HTTP proxy that no variable names is on the way: set http_proxy and https_proxy"
+    assert words in ask(world, "http", port=port)[1]
+    assert words in text(run("load", f"sha1://{'0' * 40}", "--resource", f"http://127.0.0.1:{port}/r/lab", env=user, check=1).stderr)
 
 
 def test_redirections_within_a_host_are_no_log_in(world, processes):  # noqa: F811
@@ -223,6 +258,20 @@ def test_a_web_server_is_no_service(world, desk, user, processes, status):  # no
     assert f"{status.decode()}: no resource proxy there, but a web page: correct the resource's URL" in said, said
     desk.write_config(proxyUrl=f"http://127.0.0.1:{port}")
     desk.share(wait=False).wait_line(f"WebSocket refused: {status.decode()}: no resource proxy there, but a web page: correct the URL")
+
+
+@pytest.mark.parametrize("answer, words", [(http(b"404 Not Found", b"404 page not found", b"Content-Type: text/plain"), "404 Not Found: 404 page not found: "),
+                                           (http(b"404 Not Found"), "404 Not Found: "), (http(b"405 Method Not Allowed"), "405 Method Not Allowed: ")])
+def test_a_server_without_a_page_is_no_gateway(world, desk, processes, answer, words):  # noqa: F811
+    port = saying(processes, answer)
+    assert f"{words}no gateway there: correct KACHERY_GATEWAY_URL" in ask(world, "http", port=port)[1]
+    desk.write_config(proxyUrl=f"http://127.0.0.1:{port}")
+    desk.share(wait=False).wait_line(f"WebSocket refused: {words}no resource proxy there: correct the URL (proxyUrl)")
+
+
+def test_a_status_that_nobody_knows(world, processes):  # noqa: F811
+    assert ": 418 Client Error" in ask(world, "http", port=saying(processes, http(b"418 ")))[1]
+    assert ": 310 Redirection" in ask(world, "http", port=saying(processes, http(b"310")))[1]
 
 
 @pytest.fixture(scope="module")

@@ -218,3 +218,44 @@ def test_no_bar_between_the_bytes_on_a_terminal(zone, user, bucket):
             break
     os.close(master)
     assert done.returncode == 0 and b"downloading" not in shown
+
+
+@pytest.mark.parametrize("size", [True, False])
+def test_a_log_in_page_is_no_part(zone, user, bucket, size):
+    """Also where nobody says how long the file is."""
+    if not size:
+        size_is_not_told(zone)
+
+    async def portal(line):
+        await line.say(200, b"<html><title>Log-in</title>", Content_Type="text/html")
+    bucket.always = portal
+    done = cat(user, "--end", "16", check=1)
+    assert done.stdout == b"" and "a web page answered: is there a log-in in this network?" in text(done.stderr)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_what_is_encoded_on_its_way_is_no_part(zone, user, bucket, encoding):
+    """Nothing would notice that these are other bytes. Where the length is that of the object, its bytes came as they are."""
+    async def encoded(line):
+        await line.send(f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".encode())
+    bucket.always = encoded
+    done = cat(user, "--end", "3", check=1)
+    assert done.stdout == b"" and f"Content-Encoding {encoding}, of which no part can be taken" in text(done.stderr)
+
+    async def stored(line):
+        await line.serve(Content_Encoding=encoding)
+    bucket.always = stored
+    assert cat(user, "--end", "3").stdout == DATA[:3]
+
+
+def test_a_bucket_that_sends_for_ever_when_nobody_knows_the_size(zone, user, bucket):
+    size_is_not_told(zone)
+    zeros = b"\0" * (1 << 24)
+
+    async def endless(line):
+        await line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            await line.send(b"%x\r\n%b\r\n" % (len(zeros), zeros))
+    bucket.always = endless
+    done = cat(user, "--start", "6000000000", check=1)
+    assert done.stdout == b"" and "more than 5000000000 bytes, and nobody said how many there are" in text(done.stderr)

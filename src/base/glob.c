@@ -161,22 +161,16 @@ static struct str without_slashes(const char *pattern)
 bool glob_excludes(const char *pattern, const char *path, bool is_directory)
 {
     struct str text = without_slashes(pattern);
-    struct buf plain = {0};
+    char whole[GLOB_MAX_BYTES + 1];
     const char *base = strrchr(path, '/');
-    bool is_excluded = false;
 
-    if (text.len < strlen(pattern) && !is_directory)
+    if ((text.len < strlen(pattern) && !is_directory) || text.len >= sizeof whole)
         return false;
-    buf_put(&plain, text);
-    const char *whole = buf_cstr(&plain);
-    if (plain.failed)
-        is_excluded = false;
-    else if (strchr(whole, '/') == NULL)
-        is_excluded = glob_matches(whole, base == NULL ? path : base + 1);
-    else
-        is_excluded = glob_matches(whole[0] == '/' ? whole + 1 : whole, path);
-    buf_free(&plain);
-    return is_excluded;
+    memcpy(whole, text.p, text.len);
+    whole[text.len] = '\0';
+    if (strchr(whole, '/') == NULL)
+        return glob_matches(whole, base == NULL ? path : base + 1);
+    return glob_matches(whole[0] == '/' ? whole + 1 : whole, path);
 }
 
 int glob_check(const char *pattern, struct err *e)
@@ -184,6 +178,9 @@ int glob_check(const char *pattern, struct err *e)
     if (without_slashes(pattern).len == 0)
         return err_set(e, ERR_USAGE, "\"%s\": want a pattern, such as *.tmp, cache/ or raw/*.log",
                        pattern);
+    if (strlen(pattern) > GLOB_MAX_BYTES)
+        return err_set(e, ERR_USAGE, "\"%.40s...\": want a pattern of at most %d bytes", pattern,
+                       GLOB_MAX_BYTES);
     if (strncmp(pattern, "./", 2) == 0 || strncmp(pattern, "../", 3) == 0)
         return err_set(e, ERR_USAGE, "\"%s\": want a path that begins below the directory",
                        pattern);

@@ -11,6 +11,8 @@
 
 #include "base/err.h"
 
+enum { GLOB_MAX_BYTES = 4095 }; /* of a pattern: a path has no more */
+
 /* Whether all of `path` matches. Takes time in the order of both lengths multiplied. */
 bool glob_matches(const char *pattern, const char *path);
 

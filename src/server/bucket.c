@@ -14,7 +14,7 @@ void bucket_answer_error(struct http_conn *conn, int status, const char *code, c
     buf_puts(&body, "</Message></Error>");
     http_conn_answer(conn, &(struct http_answer){.status = status,
                                                  .content_type = "application/xml",
-                                                 .body = buf_str(&body)});
+                                                 .made = &body});
     buf_free(&body);
 }
 
@@ -25,6 +25,9 @@ bool bucket_check_url(const struct site *site, struct http_conn *conn,
     switch (signed_url_check(url, request->path, request->query, is_put, site->url_key,
                              clock_wall_ms(), decoded)) {
     case SIGNED_URL_OK: break;
+    case SIGNED_URL_UNKNOWN:
+        bucket_answer_error(conn, 500, "InternalError", "out of memory");
+        return false;
     case SIGNED_URL_EXPIRED:
         bucket_answer_error(conn, 403, "AccessDenied", "Request has expired");
         return false;

@@ -1,6 +1,7 @@
 /* GET and HEAD of an object or a range of it. An object never changes: its ETag is its hash. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,20 +98,34 @@ static void choose_range(struct download *d, const struct http_head *head)
         d->status = 416;
 }
 
-/* One that is known to be damaged is as good as not there. */
-static int open_object(struct download *d, const struct site *site, struct str key)
+static int fail_to_open(struct err *e, int number)
+{
+    bool is_absent = number == ENOENT || number == ENOTDIR || number == ELOOP;
+
+    return err_set(e, is_absent ? ERR_NOT_FOUND : ERR_FAILED, "%s", strerror(number));
+}
+
+/* One that is known to be damaged is as good as not there (ERR_NOT_FOUND). */
+static int open_object(struct download *d, const struct site *site, struct str key, struct err *e)
 {
     struct buf path = {0};
+    const char *name;
+    int judged = 0;
 
     site_put_object_path(site, key, &path);
-    d->fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    name = buf_path(&path, e);
+    d->fd = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (name != NULL && d->fd < 0)
+        fail_to_open(e, errno);
     buf_free(&path);
     if (d->fd < 0)
         return -1;
-    if (fstat(d->fd, &d->st) != 0 || !S_ISREG(d->st.st_mode) ||
-        checked_is_damaged(site, key, &d->st)) {
+    if (fstat(d->fd, &d->st) != 0)
+        judged = fail_to_open(e, errno);
+    else if (!S_ISREG(d->st.st_mode) || (judged = checked_is_damaged(site, key, &d->st, e)) > 0)
+        judged = fail_to_open(e, ENOENT);
+    if (judged != 0) {
         close(d->fd);
-        errno = ENOENT;
         return -1;
     }
     d->size = (int64_t)d->st.st_size;
@@ -144,18 +159,15 @@ static void answer(struct http_conn *conn, struct download *d)
 static void serve(struct http_conn *conn, const struct http_head *head, struct download *d)
 {
     int condition = judge_conditions(d, head);
-    struct buf text = {0};
 
     choose_range(d, head);
     if (condition != 0)
         d->status = condition;
     if (d->status == 206)
-        buf_printf(&text, "bytes %lld-%lld/%lld", (long long)d->start, (long long)d->end - 1,
-                   (long long)d->size);
+        snprintf(d->range, sizeof d->range, "bytes %lld-%lld/%lld", (long long)d->start,
+                 (long long)d->end - 1, (long long)d->size);
     else if (d->status == 416)
-        buf_printf(&text, "bytes */%lld", (long long)d->size);
-    strncat(d->range, buf_cstr(&text), sizeof d->range - 1);
-    buf_free(&text);
+        snprintf(d->range, sizeof d->range, "bytes */%lld", (long long)d->size);
     answer(conn, d);
 }
 
@@ -174,7 +186,7 @@ static bool wants_check(const struct download *d, const struct site *site, struc
 
     if (site->asker == NULL || !str_equal(head->method, STR("GET")) ||
         (range != NULL && !is_doubted) ||
-        checked_get(site, key, &d->st, &checked_s) == CHECKED_DAMAGED)
+        checked_get(site, key, &d->st, &checked_s, NULL) == CHECKED_DAMAGED)
         return false;
     age_s = clock_wall_ms() / 1000 - checked_s;
     return age_s < 0 || age_s >= (is_doubted ? DOUBTED_AGE_S : BELIEVED_AGE_S);
@@ -200,13 +212,13 @@ void bucket_download(struct http_conn *conn, const struct http_request *request,
         d.etag[0] = '"';
         memcpy(d.etag + 1, hash.p, SHA1_HEX);
         d.etag[1 + SHA1_HEX] = '"';
-        if (open_object(&d, site, url.object_key) == 0) {
+        if (open_object(&d, site, url.object_key, &e) == 0) {
             if (wants_check(&d, site, url.object_key, request->head))
                 ask_for_check(site, url.object_key, d.size);
             serve(conn, request->head, &d);
         }
-        else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-            bucket_answer_error(conn, 500, "InternalError", strerror(errno));
+        else if (e.code != ERR_NOT_FOUND)
+            bucket_answer_error(conn, 500, "InternalError", e.msg);
         else if (site_check(site, &e) != 0)
             bucket_answer_error(conn, 500, "InternalError", e.msg);
         else

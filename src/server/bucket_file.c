@@ -50,13 +50,16 @@ static int create_named(struct bucket_file *file, const struct site *site, const
 {
     buf_clear(&file->temporary);
     buf_printf(&file->temporary, "%s/%s/%s", site->dir, UPLOADS, name);
-    file->fd = open(buf_cstr(&file->temporary), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const char *path = buf_path(&file->temporary, e);
+    if (path == NULL)
+        return -1;
+    file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0)
         return errno == EEXIST ? 0 : fail(e, errno, "cannot make a file for the upload");
     if (is_ours(file->fd))
         return 1;
     close(file->fd);
-    unlink(buf_cstr(&file->temporary));
+    unlink(path);
     return 0;
 }
 
@@ -84,7 +87,8 @@ static int create_shared(struct bucket_file *file, const struct site *site, cons
     for (int i = 0; i < BUCKET_FILE_MAX_SHARED && made == 0; i++) {
         buf_clear(&numbered);
         buf_printf(&numbered, "%s.%d", name, i);
-        made = create_named(file, site, buf_cstr(&numbered), e);
+        const char *place = buf_path(&numbered, e);
+        made = place == NULL ? -1 : create_named(file, site, place, e);
     }
     buf_free(&numbered);
     if (made == 0)
@@ -182,7 +186,8 @@ static size_t find_existing(const char *path)
             continue;
         buf_clear(&folder);
         buf_append(&folder, path, i);
-        is_there = access(buf_cstr(&folder), F_OK) == 0;
+        const char *above = buf_path(&folder, NULL);
+        is_there = above != NULL && access(above, F_OK) == 0;
     }
     buf_free(&folder);
     return i;
@@ -201,7 +206,8 @@ static int for_new_folders(const char *path, size_t existing,
             continue;
         buf_clear(&folder);
         buf_append(&folder, path, i);
-        result = act(buf_cstr(&folder), e);
+        const char *name = buf_path(&folder, e);
+        result = name == NULL ? -1 : act(name, e);
     }
     buf_free(&folder);
     return result;
@@ -232,6 +238,8 @@ int bucket_file_publish(struct bucket_file *file, const char *path, struct str h
     size_t existing;
     int result = -1;
 
+    if (path == NULL)
+        goto out;
     if (file->is_dry)
         return check(file, hash, e);
     existing = find_existing(path);
@@ -246,7 +254,7 @@ int bucket_file_publish(struct bucket_file *file, const char *path, struct str h
     }
     if (for_new_folders(path, existing, fs_sync_parent, e) != 0)
         goto out;
-    if (rename(buf_cstr(&file->temporary), path) != 0) {
+    if (rename(file->temporary.data, path) != 0) { /* create_named left its NUL */
         bool is_split = errno == EXDEV;
         fail(e, errno,
              is_split ? "the data directory is not one file system" : "cannot rename the upload");
@@ -261,8 +269,9 @@ out:
 
 void bucket_file_discard(struct bucket_file *file)
 {
-    if (file->temporary.len > 0)
-        unlink(buf_cstr(&file->temporary));
+    const char *left = buf_path(&file->temporary, NULL);
+    if (left != NULL)
+        unlink(left);
     if (file->temporary.cap > 0 && file->fd >= 0)
         close(file->fd);
     buf_free(&file->temporary);
@@ -298,7 +307,8 @@ void bucket_file_clean(const char *dir)
     DIR *folder;
 
     buf_printf(&path, "%s/%s", dir, UPLOADS);
-    folder = opendir(buf_cstr(&path));
+    const char *name = buf_path(&path, NULL);
+    folder = name == NULL ? NULL : opendir(name);
     buf_free(&path);
     if (folder == NULL)
         return;

@@ -1,4 +1,5 @@
 /* PUT of an object: streamed to the disk while it is hashed, visible when it is right. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -46,14 +47,15 @@ static void on_data(void *ctx, struct http_conn *conn, struct str data)
     release(upload);
 }
 
-/* Whether the object is there, whole and right. */
+/* Whether the object is there, whole and right, as far as can be seen: else its bytes are taken. */
 static bool is_there(struct upload *upload)
 {
+    const char *path = buf_path(&upload->path, NULL);
     struct stat st;
 
-    return lstat(buf_cstr(&upload->path), &st) == 0 && S_ISREG(st.st_mode) &&
+    return path != NULL && lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
            (int64_t)st.st_size == upload->file.size &&
-           checked_get(upload->site, buf_str(&upload->key), &st, NULL) == CHECKED_GOOD;
+           checked_get(upload->site, buf_str(&upload->key), &st, NULL, NULL) == CHECKED_GOOD;
 }
 
 /* What was there while its bytes came may be gone by now. */
@@ -61,7 +63,9 @@ static int publish(struct upload *upload, struct err *e)
 {
     bool is_dry = upload->file.is_dry;
 
-    if (bucket_file_publish(&upload->file, buf_cstr(&upload->path), str_of(upload->hash), e) != 0)
+    const char *path = buf_path(&upload->path, e);
+
+    if (bucket_file_publish(&upload->file, path, str_of(upload->hash), e) != 0)
         return -1;
     if (is_dry)
         return is_there(upload) ? 0 : err_set(e, ERR_TAKEN, "the object went meanwhile: once more");
@@ -75,17 +79,16 @@ static void on_end(void *ctx, struct http_conn *conn)
 {
     struct upload *upload = ctx;
     struct http_header etag = {STR("ETag"), {NULL, 0}};
-    struct buf value = {0};
+    char value[SHA1_HEX + 3];
     struct err e = {0};
 
     if (publish(upload, &e) != 0) {
         answer_failure(conn, upload->hash, &e);
     } else {
-        buf_printf(&value, "\"%s\"", upload->hash);
-        etag.value = buf_str(&value);
+        snprintf(value, sizeof value, "\"%s\"", upload->hash);
+        etag.value = str_of(value);
         http_conn_answer(conn,
                          &(struct http_answer){.status = 200, .headers = &etag, .header_count = 1});
-        buf_free(&value);
     }
     release(upload);
 }
@@ -112,8 +115,11 @@ static int open_file(struct upload *upload, const struct signed_url *url, struct
     }
     buf_printf(&name, "%.*s\n%.*s", STR_ARG(url->object_key), STR_ARG(url->client));
     checked_id(buf_str(&name), id);
+    int result = buf_check(&name, e);
     buf_free(&name);
-    return bucket_file_open_shared(&upload->file, upload->site, id, url->size, e);
+    if (result == 0)
+        result = bucket_file_open_shared(&upload->file, upload->site, id, url->size, e);
+    return result;
 }
 
 static void start(const struct site *site, struct http_conn *conn, const struct signed_url *url,
@@ -133,7 +139,7 @@ static void start(const struct site *site, struct http_conn *conn, const struct 
     upload->site = site;
     buf_put(&upload->key, url->object_key);
     site_put_object_path(site, url->object_key, &upload->path);
-    if (open_file(upload, url, &e) != 0) {
+    if (buf_check(&upload->key, &e) != 0 || open_file(upload, url, &e) != 0) {
         answer_failure(conn, upload->hash, &e);
         release(upload);
         return;

@@ -59,10 +59,12 @@ static void names_sort(struct names *names)
 /* The names in a folder, sorted; a folder that is not there has none. */
 static int read_folder(const char *path, struct names *names, struct err *e)
 {
-    DIR *folder = opendir(path);
+    DIR *folder = path == NULL ? NULL : opendir(path);
     struct dirent *entry;
     int result = 0;
 
+    if (path == NULL)
+        return -1;
     if (folder == NULL)
         return errno == ENOENT || errno == ENOTDIR
                    ? 0
@@ -99,6 +101,10 @@ static int walk_entry(const struct bucket_walk *walk, struct buf *key, struct st
         if (!hex_is_lower(name, PAIR_DIGITS))
             return 0;
         buf_putc(key, '/');
+        if (key->failed) {
+            walk->on_error(walk->ctx, &(struct err){ERR_FAILED, "out of memory"});
+            return 0;
+        }
         return is_before(buf_str(key), walk->after)
                    ? 0
                    : walk_folder(walk, buf_str(key), level + 1);
@@ -116,12 +122,16 @@ static int walk_folder(const struct bucket_walk *walk, struct str prefix, int le
     int result = 0;
 
     site_put_object_path(walk->site, prefix, &path);
-    if (read_folder(buf_cstr(&path), &names, &e) != 0)
+    if (read_folder(buf_path(&path, &e), &names, &e) != 0)
         walk->on_error(walk->ctx, &e);
     for (size_t i = 0; i < names.count && result == 0; i++) {
         buf_clear(&key);
         buf_put(&key, prefix);
         buf_puts(&key, names.items[i]);
+        if (buf_check(&key, &e) != 0) {
+            walk->on_error(walk->ctx, &e);
+            continue;
+        }
         result = walk_entry(walk, &key, str_of(names.items[i]), level);
     }
     names_free(&names);
@@ -141,6 +151,7 @@ static void add_prefix(struct names *prefixes, const struct site_zone *zone)
         buf_printf(&prefix, "%.*s/", STR_ARG(zone->directory));
     buf_puts(&prefix, "sha1/");
     names_add(prefixes, buf_str(&prefix));
+    prefixes->failed |= prefix.failed;
     buf_free(&prefix);
 }
 
@@ -150,16 +161,18 @@ static int find_prefixes(const struct bucket_walk *walk, struct names *prefixes,
     struct names zones = {NULL, 0, 0, false};
     struct buf path = {0};
     struct site_zone zone;
-    struct err ignored = {0}; /* of a zone that is in another bucket, say */
+    struct err why = {0};
     int result;
 
     add_prefix(prefixes, &own);
     site_put_path(walk->site, &own, STR("registered-zones"), &path);
-    result = read_folder(buf_cstr(&path), &zones, e);
+    result = read_folder(buf_path(&path, e), &zones, e);
     for (size_t i = 0; i < zones.count; i++)
-        if (zone_files_zone(walk->site, str_of(zones.items[i]), &zone, &ignored) == 0) {
+        if (zone_files_zone(walk->site, str_of(zones.items[i]), &zone, &why) == 0) {
             add_prefix(prefixes, &zone);
             zone_files_zone_deinit(&zone);
+        } else if (why.code != ERR_NOT_FOUND && why.code != ERR_PROTOCOL) {
+            walk->on_error(walk->ctx, &why); /* else it is in another bucket, say, or broken */
         }
     names_sort(prefixes);
     names_free(&zones);

@@ -71,15 +71,18 @@ static int open_records(const struct site *site, const char *id, int flags)
 {
     char name[4] = {id[0], id[1], id[2], '\0'};
     struct buf path = {0};
+    const char *file;
     int fd;
 
     put_path(site, SITE_CHECKED, name, &path);
-    fd = open(buf_cstr(&path), flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    file = buf_path(&path, NULL);
+    fd = file == NULL ? -1 : open(file, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
     buf_free(&path);
     return fd;
 }
 
-/* The key's record and where it stands; *free_at is where a new one may be written. */
+/* The key's record and where it stands; *free_at is where a new one may be written, -1 where it
+ * cannot be seen. */
 static bool find_record(int fd, struct str key, struct record *found, off_t *at, off_t *free_at)
 {
     struct record records[AT_ONCE];
@@ -102,7 +105,7 @@ static bool find_record(int fd, struct str key, struct record *found, off_t *at,
         }
         offset += (off_t)(count * sizeof *records);
     }
-    if (*free_at < 0)
+    if (*free_at < 0 && n >= 0)
         *free_at = offset;
     return false;
 }
@@ -125,9 +128,9 @@ static void write_record(const struct site *site, struct str key, const struct r
     while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
         continue;
     is_found = find_record(fd, key, &old, &at, &free_at);
-    if (record != NULL)
+    if (record != NULL && (is_found || free_at >= 0))
         (void)!pwrite(fd, record, sizeof *record, is_found ? at : free_at);
-    else if (is_found && (only == NULL || is_file_of(&old, only)))
+    else if (record == NULL && is_found && (only == NULL || is_file_of(&old, only)))
         (void)!pwrite(fd, &empty, sizeof empty, at);
     close(fd);
 }
@@ -181,16 +184,20 @@ static void put_mark_path(const struct site *site, struct str key, struct buf *o
     put_path(site, SITE_DAMAGED, id, out);
 }
 
-bool checked_is_damaged(const struct site *site, struct str key, const struct stat *st)
+int checked_is_damaged(const struct site *site, struct str key, const struct stat *st,
+                       struct err *e)
 {
     struct buf path = {0}, text = {0}, want = {0};
-    bool is_damaged = false;
+    struct err why = {0};
+    int is_damaged = 0;
 
     put_mark_path(site, key, &path);
-    if (fs_read_file(buf_cstr(&path), MAX_TEXT_BYTES, &text, NULL) == 0) {
-        put_mark(&want, key, st);
+    put_mark(&want, key, st);
+    if (buf_check(&want, &why) != 0 ||
+        fs_read_file(buf_path(&path, &why), MAX_TEXT_BYTES, &text, &why) != 0)
+        is_damaged = why.code == ERR_NOT_FOUND ? 0 : err_set(e, why.code, "%s", why.msg);
+    else
         is_damaged = str_equal(buf_str(&text), buf_str(&want));
-    }
     buf_free(&path);
     buf_free(&text);
     buf_free(&want);
@@ -215,17 +222,21 @@ static void unmark(const struct site *site, struct str key)
     struct buf path = {0};
 
     put_mark_path(site, key, &path);
-    unlink(buf_cstr(&path));
+    const char *mark = buf_path(&path, NULL);
+    if (mark != NULL)
+        unlink(mark);
     buf_free(&path);
 }
 
 /* ---- both ---- */
 
 enum checked checked_get(const struct site *site, struct str key, const struct stat *st,
-                         int64_t *checked_s)
+                         int64_t *checked_s, struct err *e)
 {
-    if (checked_is_damaged(site, key, st))
-        return CHECKED_DAMAGED;
+    int is_damaged = checked_is_damaged(site, key, st, e);
+
+    if (is_damaged != 0)
+        return is_damaged > 0 ? CHECKED_DAMAGED : CHECKED_FAILED;
     return is_good(site, key, st, checked_s) ? CHECKED_GOOD : CHECKED_UNKNOWN;
 }
 

@@ -6,7 +6,8 @@
  *                                  the first digits of checked_id; each look-up reads one of these
  *                                  files, so it is the kernel that keeps them in memory
  *     <dir>/.hub/damaged/<id>      one small text file for each damaged object
- * A record that is lost costs another reading and nothing else: failures are no errors.
+ * A record that is lost costs another reading and nothing else: failures are no errors, but of the
+ * look for a mark of damage.
  */
 #ifndef SERVER_CHECKED_H
 #define SERVER_CHECKED_H
@@ -19,7 +20,12 @@
 #include "base/str.h"
 #include "server/site.h"
 
-enum checked { CHECKED_UNKNOWN, CHECKED_GOOD, CHECKED_DAMAGED };
+enum checked {
+    CHECKED_UNKNOWN,
+    CHECKED_GOOD,
+    CHECKED_DAMAGED,
+    CHECKED_FAILED /* it cannot be looked whether it is damaged */
+};
 
 /* A name for an object key that fits into a file name: the key's own SHA-1 in hex. */
 void checked_id(struct str key, char id[SHA1_HEX + 1]);
@@ -27,13 +33,14 @@ void checked_id(struct str key, char id[SHA1_HEX + 1]);
 /* What is known of the object `key` if it is the file of `st`. *checked_s (may be NULL) gets when a
  * good one was read, in seconds since the epoch. */
 enum checked checked_get(const struct site *site, struct str key, const struct stat *st,
-                         int64_t *checked_s);
+                         int64_t *checked_s, struct err *e);
 
-/* Whether it is known to be damaged: one look-up of a file that mostly does not exist. */
-bool checked_is_damaged(const struct site *site, struct str key, const struct stat *st);
+/* 1 when it is known to be damaged, else 0: one look-up of a file that mostly does not exist. -1
+ * when that fails. */
+int checked_is_damaged(const struct site *site, struct str key, const struct stat *st,
+                       struct err *e);
 
-/* Remembers what a reading found, in place of what was known of the key. CHECKED_UNKNOWN is not
- * remembered. */
+/* Remembers what a reading found, in place of what was known of the key: good or damaged. */
 void checked_put(const struct site *site, struct str key, const struct stat *st,
                  enum checked state);
 

@@ -43,7 +43,7 @@ static bool wants_text(const struct http_head *head)
 
 /* Nothing frames, keeps, guesses at or scripts these pages, and none tells another where it came
  * from: the link is in the address. */
-static void answer(struct http_conn *conn, int status, const char *type, struct str body)
+static void answer(struct http_conn *conn, int status, const char *type, const struct buf *body)
 {
     const struct http_header headers[] = {
         {STR("Cache-Control"), STR("no-store")},
@@ -56,7 +56,7 @@ static void answer(struct http_conn *conn, int status, const char *type, struct 
 
     http_conn_answer(conn, &(struct http_answer){.status = status,
                                                  .content_type = type,
-                                                 .body = body,
+                                                 .made = body,
                                                  .headers = headers,
                                                  .header_count =
                                                      sizeof headers / sizeof headers[0]});
@@ -70,10 +70,10 @@ static void answer_page(struct http_conn *conn, const struct http_request *reque
     if (wants_text(request->head)) {
         buf_put(&body, text);
         buf_putc(&body, '\n');
-        answer(conn, status, "text/plain; charset=utf-8", buf_str(&body));
+        answer(conn, status, "text/plain; charset=utf-8", &body);
     } else {
         html_put_page(&body, title, text);
-        answer(conn, status, "text/html; charset=utf-8", buf_str(&body));
+        answer(conn, status, "text/html; charset=utf-8", &body);
     }
     buf_free(&body);
 }
@@ -95,11 +95,15 @@ static void answer_client(struct http_conn *conn, const struct http_request *req
                           const struct site_zone *zone, const struct zone_record *client)
 {
     struct buf text = {0};
+    struct err e = {0};
 
     buf_printf(&text, "Client %.*s (%.*s) is registered in zone %.*s. Its owner is %.*s.",
                STR_ARG(client->name), STR_ARG(client->text), STR_ARG(zone->name),
                STR_ARG(client->owner));
-    answer_page(conn, request, 200, STR("Registered client"), buf_str(&text));
+    if (buf_check(&text, &e) != 0)
+        answer_error(conn, request, 500, STR("Unknown"), &e);
+    else
+        answer_page(conn, request, 200, STR("Registered client"), buf_str(&text));
     buf_free(&text);
 }
 
@@ -160,6 +164,8 @@ static int check_link(const struct site *site, const struct link *link, struct s
         return err_set(e, ERR_REFUSED,
                        "Registration is closed: ask who runs this gateway to start it with "
                        "--open-registration.");
+    if (buf_check(&link->label, e) != 0)
+        return -1;
     if (link->label.len > CLIENT_PAGES_MAX_LABEL_BYTES || !str_is_utf8(buf_str(&link->label)))
         return err_set(e, ERR_REFUSED, "The label is not UTF-8 or longer than %d bytes.",
                        CLIENT_PAGES_MAX_LABEL_BYTES);
@@ -196,6 +202,7 @@ static void put_button(struct buf *out, const struct site *site, const struct li
 
     put_about(&about, link);
     buf_puts(out, "<form method=\"post\">\n<input type=\"hidden\" name=\"token\" value=\"");
+    out->failed |= about.failed;
     page_token_put(out, site->url_key, buf_str(&about), clock_wall_ms());
     buf_puts(out, "\">\n<button type=\"submit\">Register this client</button>\n</form>\n");
     buf_free(&about);
@@ -215,13 +222,15 @@ static void answer_button(struct http_conn *conn, const struct http_request *req
                       "what the zone's settings let it. Go on only if it is yours.",
                STR_ARG(link->id), STR_ARG(buf_str(&link->label)), STR_ARG(zone->name));
     html_put_paragraph(&body, buf_str(&text));
+    body.failed |= text.failed;
     put_button(&body, site, link);
     html_put_paragraph(&body, STR("The same on a host without a browser:"));
     buf_clear(&text);
     put_curl(&text, site, request);
     html_put_lines(&body, buf_str(&text));
     html_close(&body);
-    answer(conn, status, "text/html; charset=utf-8", buf_str(&body));
+    body.failed |= text.failed;
+    answer(conn, status, "text/html; charset=utf-8", &body);
     buf_free(&body);
     buf_free(&text);
 }
@@ -239,18 +248,23 @@ static bool check_host(struct http_conn *conn, const struct http_request *reques
     return false;
 }
 
-static bool is_meant(const struct http_request *request, const struct site *site,
-                     const struct link *link)
+/* 1 or 0; -1 without memory. */
+static int is_meant(const struct http_request *request, const struct site *site,
+                    const struct link *link, struct err *e)
 {
     struct str token = STR("");
     struct buf about = {0};
-    bool is_valid;
+    int is_valid;
 
     if (sends_header(request->head))
-        return true;
+        return 1;
     url_query_get(request->body, STR("token"), &token);
     put_about(&about, link);
-    is_valid = page_token_check(token, site->url_key, buf_str(&about), clock_wall_ms());
+    is_valid = about.failed ? -1
+                            : page_token_check(token, site->url_key, buf_str(&about),
+                                               clock_wall_ms());
+    if (is_valid < 0)
+        err_set(e, ERR_FAILED, "out of memory");
     buf_free(&about);
     return is_valid;
 }
@@ -279,6 +293,7 @@ static void on_link(struct http_conn *conn, const struct http_request *request,
     struct link link = {0};
     struct err e = {0};
     bool is_there;
+    int meant;
 
     if (!check_host(conn, request, site))
         return;
@@ -290,9 +305,9 @@ static void on_link(struct http_conn *conn, const struct http_request *request,
         answer_client(conn, request, &zone, &client);
     else if (!is_post)
         answer_button(conn, request, site, &link, &zone, 200);
-    else if (!is_meant(request, site, &link))
+    else if ((meant = is_meant(request, site, &link, &e)) == 0)
         answer_button(conn, request, site, &link, &zone, 403);
-    else if (add_client(site, &zone, &link, &client, &e) != 0)
+    else if (meant < 0 || add_client(site, &zone, &link, &client, &e) != 0)
         answer_error(conn, request, 500, STR("Not registered"), &e);
     else
         answer_client(conn, request, &zone, &client);

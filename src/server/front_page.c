@@ -64,6 +64,7 @@ static void put_text(const struct front_page *page, const struct http_request *r
     else
         buf_puts(out, "\nThen `kachery-resource store FILE` and `kachery-resource load sha1://...` "
                       "there.\n");
+    out->failed |= base.failed;
     if (page->has_proxy)
         buf_puts(out, "\nGET /probe answers \"running.\" while it does.\n");
     buf_free(&base);
@@ -89,12 +90,13 @@ static void on_front(struct http_conn *conn, const struct http_request *request,
         html_open(&body, buf_str(&title));
         html_put_lines(&body, buf_str(&text));
         html_close(&body);
+        body.failed |= text.failed || title.failed;
     }
     http_conn_answer(conn, &(struct http_answer){
                                .status = 200,
                                .content_type = is_html ? "text/html; charset=utf-8"
                                                        : "text/plain; charset=utf-8",
-                               .body = is_html ? buf_str(&body) : buf_str(&text),
+                               .made = is_html ? &body : &text,
                                .headers = headers,
                                .header_count = sizeof headers / sizeof headers[0]});
     buf_free(&text);

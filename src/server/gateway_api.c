@@ -56,7 +56,7 @@ static int perform(const struct site *site, struct str request, struct str base_
     int result, status = 200;
 
     if (gateway_request_parse(&r, request, body) != 0)
-        return 400;
+        return body->failed ? 500 : 400;
     result = run(site, &r, base_url, call == NULL ? NULL : &check, body, &e);
     if (result == GATEWAY_CALLS_WAIT && ask_for_check(call, &r, &check) == 0)
         status = 0;
@@ -81,7 +81,7 @@ static void answer_call(struct http_conn *conn, int status, const struct buf *bo
                                .status = status,
                                .content_type = status == 200 ? "application/json; charset=utf-8"
                                                              : "text/plain; charset=utf-8",
-                               .body = buf_str(body)});
+                               .made = body});
 }
 
 static void free_call(struct waiting_call *call)

@@ -68,10 +68,14 @@ static int look_at_object(const struct gateway_context *ctx, struct str key, str
                           struct err *e)
 {
     struct buf path = {0};
+    const char *name;
     int result = 1;
 
     site_put_object_path(ctx->site, key, &path);
-    if (lstat(buf_cstr(&path), st) != 0)
+    name = buf_path(&path, e);
+    if (name == NULL)
+        result = -1;
+    else if (lstat(name, st) != 0)
         result = errno == ENOENT || errno == ENOTDIR
                      ? 0
                      : err_errno(e, ERR_FAILED, errno, "cannot look at an object");
@@ -120,7 +124,8 @@ static enum upload_case judge_upload(const struct gateway_context *ctx,
     if (found <= 0)
         return found < 0 ? UPLOAD_FAILED : UPLOAD_ABSENT;
     *size = (int64_t)st.st_size;
-    switch (checked_get(ctx->site, key, &st, NULL)) {
+    switch (checked_get(ctx->site, key, &st, NULL, e)) {
+    case CHECKED_FAILED: return UPLOAD_FAILED;
     case CHECKED_DAMAGED: return UPLOAD_DAMAGED;
     case CHECKED_UNKNOWN:
         if (waits_for_check(ctx, r, key, *size))
@@ -131,12 +136,13 @@ static enum upload_case judge_upload(const struct gateway_context *ctx,
     return *size == r->size ? UPLOAD_THERE : UPLOAD_OTHER_SIZE;
 }
 
-static void put_key(const struct site_zone *zone, struct str hash, struct buf *key)
+static int put_key(const struct site_zone *zone, struct str hash, struct buf *key, struct err *e)
 {
     char digits[SHA1_HEX + 1] = {0};
 
     memcpy(digits, hash.p, SHA1_HEX);
     site_put_object_key(zone, digits, key);
+    return buf_check(key, e);
 }
 
 /* One to PUT names its client, so that what many use at once is told from what one uses. */
@@ -154,7 +160,7 @@ static void put_url(const struct gateway_context *ctx, const char *member,
     struct buf url = {0};
 
     signed_url_put(&url, ctx->base_url, ctx->site->url_key, &signed_url);
-    json_put_str(answer, member, buf_str(&url));
+    json_put_buf(answer, member, &url);
     buf_free(&url);
 }
 
@@ -175,7 +181,7 @@ static void put_found(const struct gateway_context *ctx, const struct gateway_re
     buf_puts(&bucket, "/bucket");
     json_put_bool(answer, "found", true);
     json_put_int(answer, "size", size);
-    json_put_str(answer, "bucketUri", buf_str(&bucket));
+    json_put_buf(answer, "bucketUri", &bucket);
     json_put_str(answer, "objectKey", key);
     put_url(ctx, "url", r, key, answer);
     json_put_bool(answer, "cacheHit", false);
@@ -198,11 +204,14 @@ static int find_file(const struct gateway_context *ctx, const struct site_zone *
     authorization_deinit(&settings);
     if (found != 0)
         return -1;
-    put_key(zone, r->hash, &key);
-    found = look_at_object(ctx, buf_str(&key), &st, e);
-    /* What is known to be damaged would only fail there: as it is, the zone does not have it. */
-    if (found == 1 && checked_is_damaged(ctx->site, buf_str(&key), &st))
-        found = 0;
+    found = put_key(zone, r->hash, &key, e);
+    if (found == 0)
+        found = look_at_object(ctx, buf_str(&key), &st, e);
+    if (found == 1) {
+        int is_damaged = checked_is_damaged(ctx->site, buf_str(&key), &st, e);
+        /* It would only fail there: as it is, the zone does not have it. */
+        found = is_damaged < 0 ? -1 : !is_damaged;
+    }
     if (found >= 0) {
         open_answer(r, answer);
         if (found == 1)
@@ -253,7 +262,10 @@ static int initiate(const struct gateway_context *ctx, const struct site_zone *z
 
     if (check_upload(ctx, zone, r, e) != 0)
         return -1;
-    put_key(zone, r->hash, &key);
+    if (put_key(zone, r->hash, &key, e) != 0) {
+        buf_free(&key);
+        return -1;
+    }
     switch (judge_upload(ctx, r, buf_str(&key), &size, e)) {
     case UPLOAD_FAILED: result = -1; break;
     case UPLOAD_WAIT: result = GATEWAY_CALLS_WAIT; break;
@@ -299,8 +311,9 @@ static int finalize(const struct gateway_context *ctx, const struct site_zone *z
 
     if (check_upload(ctx, zone, r, e) != 0)
         return -1;
-    put_key(zone, r->hash, &key);
-    result = judge_finalize(ctx, r, buf_str(&key), e);
+    result = put_key(zone, r->hash, &key, e);
+    if (result == 0)
+        result = judge_finalize(ctx, r, buf_str(&key), e);
     buf_free(&key);
     if (result != 0)
         return result;
@@ -320,15 +333,18 @@ static int delete_file(const struct gateway_context *ctx, const struct site_zone
 
     if (authorize(ctx, zone, r, authorization_may_administer, e) != 0)
         return -1;
-    put_key(zone, r->hash, &key);
-    site_put_object_path(ctx->site, buf_str(&key), &path);
-    if (unlink(buf_cstr(&path)) != 0) {
+    if (put_key(zone, r->hash, &key, e) == 0)
+        site_put_object_path(ctx->site, buf_str(&key), &path);
+    const char *name = key.failed ? NULL : buf_path(&path, e);
+    if (name == NULL) {
+        result = -1;
+    } else if (unlink(name) != 0) {
         is_missing = errno == ENOENT || errno == ENOTDIR;
         if (!is_missing)
             result = err_errno(e, ERR_FAILED, errno, "cannot delete the object");
     } else {
         checked_forget(ctx->site, buf_str(&key));
-        result = fs_sync_parent(buf_cstr(&path), e);
+        result = fs_sync_parent(name, e);
     }
     buf_free(&key);
     buf_free(&path);
@@ -418,8 +434,8 @@ static int get_zone_info(const struct gateway_context *ctx, const struct gateway
     return 0;
 }
 
-int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_request *r,
-                      struct buf *answer, struct err *e)
+static int run(const struct gateway_context *ctx, const struct gateway_request *r,
+               struct buf *answer, struct err *e)
 {
     struct site_zone zone;
     int result;
@@ -438,4 +454,12 @@ int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_re
     }
     zone_files_zone_deinit(&zone);
     return result;
+}
+
+int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_request *r,
+                      struct buf *answer, struct err *e)
+{
+    int result = run(ctx, r, answer, e);
+
+    return result == 0 ? buf_check(answer, e) : result;
 }

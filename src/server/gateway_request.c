@@ -137,6 +137,10 @@ int gateway_request_parse(struct gateway_request *r, struct str text, struct buf
     struct err e = {0};
 
     parsed.doc = json_parse(text, JSON_STRICT, &e);
+    if (parsed.doc == NULL && e.code != ERR_PROTOCOL) { /* the request may well be right */
+        refusal->failed = true;
+        return -1;
+    }
     if (parsed.doc == NULL) {
         buf_printf(refusal, "Invalid request: %s", e.msg);
         return -1;
@@ -162,14 +166,16 @@ static bool is_near(int64_t elapsed, int64_t of)
     return elapsed >= of - GATEWAY_REQUEST_WINDOW_MS && elapsed <= of + GATEWAY_REQUEST_WINDOW_MS;
 }
 
-static bool is_signature_right(const struct gateway_request *r, bool is_ascii)
+/* 1 or 0; -1 without memory. */
+static int is_signature_right(const struct gateway_request *r, bool is_ascii, struct err *e)
 {
     struct buf canonical = {0};
-    bool is_right;
+    int is_right;
 
     json_put_canonical(&canonical, json_get(r->doc, "payload"), is_ascii);
-    is_right =
-        !canonical.failed && identity_verify(r->from_client_id, buf_str(&canonical), r->signature);
+    is_right = buf_check(&canonical, e);
+    if (is_right == 0)
+        is_right = identity_verify(r->from_client_id, buf_str(&canonical), r->signature);
     buf_free(&canonical);
     return is_right;
 }
@@ -186,7 +192,10 @@ int gateway_request_verify(const struct gateway_request *r, int64_t wall_ms, str
         return 0;
     if (r->signature.len == 0)
         return err_set(e, ERR_REFUSED, "No signature provided with fromClientId");
-    if (!is_signature_right(r, false) && !is_signature_right(r, true))
+    int is_right = is_signature_right(r, false, e);
+    if (is_right == 0)
+        is_right = is_signature_right(r, true, e);
+    if (is_right == 0)
         return err_set(e, ERR_REFUSED, "Invalid signature");
-    return 0;
+    return is_right < 0 ? -1 : 0;
 }

@@ -140,6 +140,7 @@ int http_conn_detach(struct http_conn *conn, struct buf *bytes)
     int fd = conn->source.fd;
 
     buf_put(bytes, conn->is_feeding ? conn->input : buf_str(&conn->in));
+    bytes->failed |= conn->in.failed;
     leave_loop(conn);
     conn->is_handling = false;
     if (!conn->is_feeding)
@@ -287,7 +288,7 @@ static void keep_input(struct http_conn *conn)
         buf_consume(&conn->in, conn->in.len - conn->input.len);
     else
         buf_put(&conn->in, conn->input);
-    if (conn->in.len == 0)
+    if (conn->in.len == 0 && !conn->in.failed)
         buf_free(&conn->in);
 }
 

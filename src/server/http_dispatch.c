@@ -122,11 +122,11 @@ static void answer_no_method(struct http_conn *conn, const struct http_request *
         buf_printf(&text, "method %.*s is not allowed here: want one of %.*s",
                    STR_ARG(request->head->method), STR_ARG(allowed));
         json_open(&body, '{');
-        json_put_str(&body, "message", buf_str(&text));
+        json_put_buf(&body, "message", &text);
         json_close(&body, '}');
         answer.status = 405;
         answer.content_type = "application/json; charset=utf-8";
-        answer.body = buf_str(&body);
+        answer.made = &body;
     }
     http_conn_answer(conn, &answer);
     buf_free(&text);
@@ -144,9 +144,10 @@ static void answer_not_found(struct http_conn *conn, const struct http_request *
     buf_putc(&text, ' ');
     buf_put(&text, request->path);
     html_put_page(&body, STR("Error"), buf_str(&text));
+    body.failed |= text.failed;
     http_conn_answer(conn, &(struct http_answer){.status = 404,
                                                  .content_type = "text/html; charset=utf-8",
-                                                 .body = buf_str(&body)});
+                                                 .made = &body});
     buf_free(&text);
     buf_free(&body);
 }
@@ -156,7 +157,9 @@ static void answer_no_route(struct http_conn *conn, const struct http_request *r
     struct buf allowed = {0};
 
     put_methods(conn->server, request, &allowed, &conn->route);
-    if (!is_known_method(request->head->method))
+    if (allowed.failed)
+        http_conn_answer_message(conn, 500, "out of memory");
+    else if (!is_known_method(request->head->method))
         http_conn_answer_message(conn, 501, "method %.*s is not known here",
                                  STR_ARG(str_cut(request->head->method, MAX_SHOWN_METHOD)));
     else if (allowed.len > 0)

@@ -113,11 +113,24 @@ static void end_waiting(struct http_conn *conn)
         http_conn_set_state(conn, http_out_has_body(conn) ? HTTP_CONN_SENDING : HTTP_CONN_IDLE);
 }
 
-void http_conn_answer(struct http_conn *conn, const struct http_answer *answer)
+/* The headers of an answer that could not be made may be of what it was to say: none stay. */
+static struct http_answer answer_of_want(void)
 {
-    begin(conn, answer, answer->body.len);
-    if (!conn->is_head_request && has_length(answer->status))
-        buf_put(&conn->out, answer->body);
+    return (struct http_answer){.status = 500,
+                                .content_type = "text/plain; charset=utf-8",
+                                .body = STR("Error: out of memory")};
+}
+
+void http_conn_answer(struct http_conn *conn, const struct http_answer *given)
+{
+    bool is_made = given->made == NULL || !given->made->failed;
+    struct http_answer answer = is_made ? *given : answer_of_want();
+
+    if (is_made && given->made != NULL)
+        answer.body = buf_str(given->made);
+    begin(conn, &answer, answer.body.len);
+    if (!conn->is_head_request && has_length(answer.status))
+        buf_put(&conn->out, answer.body);
     end_waiting(conn);
 }
 
@@ -135,7 +148,7 @@ void http_conn_answer_message(struct http_conn *conn, int status, const char *fo
     json_close(&body, '}');
     http_conn_answer(conn, &(struct http_answer){.status = status,
                                                  .content_type = "application/json; charset=utf-8",
-                                                 .body = buf_str(&body)});
+                                                 .made = &body});
     buf_free(&body);
 }
 

@@ -151,6 +151,8 @@ struct http_answer {
     int status;
     const char *content_type; /* NULL: none */
     struct str body;          /* copied */
+    const struct buf *made;   /* a body that was made in a buffer, instead; copied. One that failed,
+                                 for want of memory, makes the whole answer a 500. */
     const struct http_header *headers;
     size_t header_count;
     bool must_close;

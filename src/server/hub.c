@@ -435,10 +435,12 @@ static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
 
     buf_puts(&url, "http://");
     addr_put(&url, bound);
-    if (printf("listening %s\n", buf_cstr(&url)) < 0 || fflush(stdout) != 0)
-        result = err_set(e, ERR_FAILED, "cannot write to standard output");
     hub->site.listen_url = buf_take(&url);
-    return hub->site.listen_url == NULL ? err_set(e, ERR_FAILED, "out of memory") : result;
+    if (hub->site.listen_url == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (printf("listening %s\n", hub->site.listen_url) < 0 || fflush(stdout) != 0)
+        result = err_set(e, ERR_FAILED, "cannot write to standard output");
+    return result;
 }
 
 /* After the proxy's, so that a daemon may dial this path, too. */

@@ -35,10 +35,11 @@ static int open_file(const char *path, struct stat *st)
 
     if (fd < 0)
         return -1;
-    if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+    int number = fstat(fd, st) != 0 ? errno : ENOENT;
+    if (number == ENOENT && S_ISREG(st->st_mode))
         return fd;
     close(fd);
-    errno = ENOENT;
+    errno = number;
     return -1;
 }
 
@@ -86,7 +87,7 @@ static bool is_known_good(const struct site *site, struct str key, const struct 
 {
     int64_t checked_s;
 
-    return believed_s >= 0 && checked_get(site, key, st, &checked_s) == CHECKED_GOOD &&
+    return believed_s >= 0 && checked_get(site, key, st, &checked_s, NULL) == CHECKED_GOOD &&
            llabs(clock_wall_ms() / 1000 - checked_s) <= believed_s;
 }
 
@@ -96,15 +97,19 @@ enum object_state object_check(const struct site *site, struct str key, int64_t 
     enum object_state state;
     struct buf path = {0};
     struct stat st;
+    const char *name;
     int fd;
 
     *size_bytes = 0;
     site_put_object_path(site, key, &path);
-    fd = open_file(buf_cstr(&path), &st);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
+    name = buf_path(&path, e);
+    fd = name == NULL ? -1 : open_file(name, &st);
+    if (name == NULL) {
+        state = OBJECT_UNKNOWN;
+    } else if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
         state = OBJECT_MISSING;
     } else if (fd < 0) {
-        err_errno(e, ERR_FAILED, errno, "cannot open %s", buf_cstr(&path));
+        err_errno(e, ERR_FAILED, errno, "cannot open %s", name);
         state = OBJECT_UNKNOWN;
     } else {
         *size_bytes = (int64_t)st.st_size;
@@ -133,7 +138,11 @@ static enum object_state judge_aside(const struct site *site, struct str key, co
     struct stat st;
     int fd = open_file(aside, &st);
 
-    if (fd >= 0 && !is_same_file(&st, damaged)) {
+    if (fd < 0) { /* it is not known to be bad */
+        *is_kept = link(aside, path) == 0 || errno == EEXIST;
+        return OBJECT_OK;
+    }
+    if (!is_same_file(&st, damaged)) {
         leftover_hold(fd);
         state = is_known_good(site, key, &st, INT64_MAX)
                     ? OBJECT_OK
@@ -143,8 +152,7 @@ static enum object_state judge_aside(const struct site *site, struct str key, co
         if (state == OBJECT_OK && (link(aside, path) == 0 || errno == EEXIST))
             *is_kept = true;
     }
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return state;
 }
 
@@ -158,12 +166,15 @@ static enum object_state remove_damaged(const struct site *site, struct str key,
     /* A name as fs_open_temporary gives: site_open removes it if this process is killed. */
     random_hex(digits, ASIDE_DIGITS);
     buf_printf(&aside, "%s/" SITE_ASIDE "/%.*s.tmp.%s", site->dir, STR_ARG(hash_of(key)), digits);
-    if (rename(path, buf_cstr(&aside)) == 0) {
-        state = judge_aside(site, key, path, buf_cstr(&aside), damaged, is_kept);
+    const char *away = buf_path(&aside, e);
+    if (away == NULL) {
+        state = OBJECT_UNKNOWN;
+    } else if (rename(path, away) == 0) {
+        state = judge_aside(site, key, path, away, damaged, is_kept);
         if (state != OBJECT_OK || *is_kept) {
-            unlink(buf_cstr(&aside));
+            unlink(away);
         } else {
-            err_set(e, ERR_FAILED, "cannot put %s back: it is now %s", path, buf_cstr(&aside));
+            err_set(e, ERR_FAILED, "cannot put %s back: it is now %s", path, away);
             state = OBJECT_UNKNOWN;
         }
     } else if (errno != ENOENT) {
@@ -194,18 +205,22 @@ enum object_state object_remove(const struct site *site, struct str key, int64_t
     *is_kept = false;
     *size_bytes = 0;
     site_put_object_path(site, key, &path);
-    if (lstat(buf_cstr(&path), &st) == 0) {
+    const char *name = buf_path(&path, e);
+    if (name == NULL) {
+        state = OBJECT_UNKNOWN;
+    } else if (lstat(name, &st) == 0) {
+        int is_damaged = checked_is_damaged(site, key, &st, e);
         *size_bytes = (int64_t)st.st_size;
-        state = checked_is_damaged(site, key, &st)
-                    ? remove_damaged(site, key, buf_cstr(&path), &st, is_kept, e)
-                    : remove_any(buf_cstr(&path), e);
+        state = is_damaged < 0   ? OBJECT_UNKNOWN
+                : is_damaged > 0 ? remove_damaged(site, key, name, &st, is_kept, e)
+                                 : remove_any(name, e);
     } else if (errno != ENOENT && errno != ENOTDIR) {
-        err_errno(e, ERR_FAILED, errno, "cannot look at %s", buf_cstr(&path));
+        err_errno(e, ERR_FAILED, errno, "cannot look at %s", name);
         state = OBJECT_UNKNOWN;
     }
     if ((state == OBJECT_OK || state == OBJECT_DAMAGED) && !*is_kept) {
         checked_forget(site, key);
-        if (fs_sync_parent(buf_cstr(&path), e) != 0)
+        if (fs_sync_parent(name, e) != 0)
             state = OBJECT_UNKNOWN;
     }
     buf_free(&path);

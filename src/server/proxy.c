@@ -101,14 +101,19 @@ static void check(struct proxy *proxy, struct http_conn *conn, const struct mess
 static bool parse(struct http_conn *conn, const struct http_request *request, bool is_generation2,
                   struct message *m)
 {
+    struct err e = {0};
+
     if (!http_head_is_content_type(request->head, "application/json")) {
         http_conn_answer_message(conn, 400, "want Content-Type: application/json");
         return false;
     }
-    if (message_parse(m, request->body, NULL) == 0) {
+    if (message_parse(m, request->body, &e) == 0) {
         if (m->type == MESSAGE_REQUEST && m->has_zone == is_generation2)
             return true;
         message_deinit(m);
+    } else if (e.code == ERR_FAILED) { /* the request may well be right */
+        http_conn_answer_message(conn, 500, "%s", e.msg);
+        return false;
     }
     http_conn_answer_message(conn, 400, "invalid request");
     return false;

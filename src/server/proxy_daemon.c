@@ -1,6 +1,7 @@
 /* Daemons on their WebSockets: initialize, takeover of a name, answers. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -370,8 +371,11 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
     strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
     daemon->tag = http_conn_tag(conn);
     int fd = http_conn_detach(conn, &bytes);
-    daemon->peer =
-        ws_peer_new(&options, fd, handshake, str_slice(buf_str(&bytes), head_size, bytes.len), &e);
+    if (buf_check(&bytes, &e) == 0)
+        daemon->peer = ws_peer_new(&options, fd, handshake,
+                                   str_slice(buf_str(&bytes), head_size, bytes.len), &e);
+    else
+        close(fd);
     if (daemon->peer == NULL) {
         log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
         release(daemon);
@@ -408,7 +412,10 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
         return;
     }
     ws_frame_put_response(&handshake, request->head, &generations);
-    open_peer(proxy, conn, buf_str(&handshake), request->head->size);
+    if (handshake.failed)
+        http_conn_answer_message(conn, 503, "out of memory");
+    else
+        open_peer(proxy, conn, buf_str(&handshake), request->head->size);
     buf_free(&handshake);
 }
 

@@ -5,8 +5,9 @@
 #include "base/json.h"
 #include "proto/url.h"
 
-/* What the signature covers. No field can hold a line feed: keys with one are not signed. */
-static void sign(const unsigned char key[SIGNED_URL_KEY], const struct signed_url *url,
+/* What the signature covers. No field can hold a line feed: keys with one are not signed. False
+ * without memory: less than all of it is never signed. */
+static bool sign(const unsigned char key[SIGNED_URL_KEY], const struct signed_url *url,
                  char digits[2 * HMAC_SHA256_SIZE + 1])
 {
     struct str secret = {(const char *)key, SIGNED_URL_KEY};
@@ -17,9 +18,13 @@ static void sign(const unsigned char key[SIGNED_URL_KEY], const struct signed_ur
                (long long)url->size, (long long)(url->expires_ms / 1000));
     if (url->client.len > 0)
         buf_printf(&text, "\n%.*s", STR_ARG(url->client));
-    hmac_sha256(secret, buf_str(&text), mac);
-    hex_encode(mac, sizeof mac, digits);
+    bool is_whole = !text.failed;
+    if (is_whole) {
+        hmac_sha256(secret, buf_str(&text), mac);
+        hex_encode(mac, sizeof mac, digits);
+    }
     buf_free(&text);
+    return is_whole;
 }
 
 void signed_url_put(struct buf *out, struct str base, const unsigned char key[SIGNED_URL_KEY],
@@ -27,7 +32,10 @@ void signed_url_put(struct buf *out, struct str base, const unsigned char key[SI
 {
     char digits[2 * HMAC_SHA256_SIZE + 1];
 
-    sign(key, url, digits);
+    if (!sign(key, url, digits)) {
+        out->failed = true;
+        return;
+    }
     buf_put(out, base);
     buf_puts(out, SIGNED_URL_PATH);
     url_put_encoded(out, url->object_key, "/");
@@ -61,8 +69,11 @@ enum signed_url_state signed_url_check(struct signed_url *url, struct str path, 
     int64_t expires_s;
 
     if (!str_starts_with(path, prefix) ||
-        !url_put_decoded(decoded, str_slice(path, prefix.len, path.len)) ||
-        decoded->len > SIGNED_URL_MAX_KEY_BYTES ||
+        !url_put_decoded(decoded, str_slice(path, prefix.len, path.len)))
+        return decoded->failed ? SIGNED_URL_UNKNOWN : SIGNED_URL_BAD;
+    if (decoded->failed)
+        return SIGNED_URL_UNKNOWN;
+    if (decoded->len > SIGNED_URL_MAX_KEY_BYTES ||
         str_find(buf_str(decoded), '\n') < decoded->len ||
         str_find(buf_str(decoded), '\0') < decoded->len ||
         !get_number(query, STR("expires"), &expires_s) ||
@@ -74,7 +85,8 @@ enum signed_url_state signed_url_check(struct signed_url *url, struct str path, 
         url_query_get(query, STR("client"), &found.client);
     found.object_key = buf_str(decoded);
     found.expires_ms = expires_s * 1000;
-    sign(key, &found, digits);
+    if (!sign(key, &found, digits))
+        return SIGNED_URL_UNKNOWN;
     if (!str_equal_constant_time(signature, str_of(digits)))
         return SIGNED_URL_BAD;
     if (wall_ms >= found.expires_ms)

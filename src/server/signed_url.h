@@ -29,11 +29,16 @@ struct signed_url {
     int64_t expires_ms;
 };
 
-/* Appends the URL; `base` is http://host:port without a trailing '/'. */
+/* Appends the URL, or makes `out` fail; `base` is http://host:port without a trailing '/'. */
 void signed_url_put(struct buf *out, struct str base, const unsigned char key[SIGNED_URL_KEY],
                     const struct signed_url *url);
 
-enum signed_url_state { SIGNED_URL_OK, SIGNED_URL_EXPIRED, SIGNED_URL_BAD };
+enum signed_url_state {
+    SIGNED_URL_OK,
+    SIGNED_URL_EXPIRED,
+    SIGNED_URL_BAD,
+    SIGNED_URL_UNKNOWN /* without memory */
+};
 
 /*
  * Checks the path and query of a request. On SIGNED_URL_OK *url is filled; its object_key is then

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -54,12 +55,13 @@ static int open_key(struct site *site, struct err *e)
     int lock, result;
 
     buf_printf(&path, "%s/.hub/url-key", site->dir);
-    leftover_clean(buf_cstr(&path));
-    result = read_key(site, buf_cstr(&path), e);
+    const char *name = buf_path(&path, e);
+    leftover_clean(name);
+    result = read_key(site, name, e);
     if (result != 0 && e->code == ERR_NOT_FOUND && site_lock(site, &lock, e) == 0) {
-        result = read_key(site, buf_cstr(&path), e);
+        result = read_key(site, name, e);
         if (result != 0 && e->code == ERR_NOT_FOUND)
-            result = make_key(site, buf_cstr(&path), e);
+            result = make_key(site, name, e);
         close(lock);
     }
     buf_free(&path);
@@ -92,10 +94,13 @@ static int make_private_dir(const struct site *site, const char *name, struct er
     int result = 0;
 
     buf_printf(&path, "%s/%s", site->dir, name);
-    if (mkdir(buf_cstr(&path), 0700) != 0 && errno != EEXIST)
-        result = err_errno(e, ERR_FAILED, errno, "cannot make %s", buf_cstr(&path));
+    const char *made = buf_path(&path, e);
+    if (made == NULL)
+        result = -1;
+    else if (mkdir(made, 0700) != 0 && errno != EEXIST)
+        result = err_errno(e, ERR_FAILED, errno, "cannot make %s", made);
     else
-        result = check_private_dir(site, buf_cstr(&path), e);
+        result = check_private_dir(site, made, e);
     buf_free(&path);
     return result;
 }
@@ -117,10 +122,10 @@ static int make_state_dirs(const struct site *site, struct err *e)
         make_private_dir(site, SITE_DAMAGED, e) != 0)
         return -1;
     buf_printf(&path, "%s/" SITE_ASIDE "/", site->dir);
-    leftover_clean(buf_cstr(&path));
+    leftover_clean(buf_path(&path, NULL));
     buf_clear(&path);
     buf_printf(&path, "%s/" SITE_DAMAGED "/", site->dir);
-    leftover_clean(buf_cstr(&path));
+    leftover_clean(buf_path(&path, NULL));
     buf_free(&path);
     return 0;
 }
@@ -136,11 +141,14 @@ static int open_own_settings(const struct site *site, struct err *e)
     if (!site->is_open)
         return 0;
     site_put_path(site, &own, STR("settings/authorizationSettings.yaml"), &path);
-    leftover_clean(buf_cstr(&path));
-    if (access(buf_cstr(&path), F_OK) != 0 && errno == ENOENT)
-        result = dirs_make_parents(buf_cstr(&path), e) != 0
+    const char *settings = buf_path(&path, e);
+    leftover_clean(settings);
+    if (settings == NULL)
+        result = -1;
+    else if (access(settings, F_OK) != 0 && errno == ENOENT)
+        result = dirs_make_parents(settings, e) != 0
                      ? -1
-                     : fs_write_file(buf_cstr(&path), authorization_open_settings(), FS_DURABLE, e);
+                     : fs_write_file(settings, authorization_open_settings(), FS_DURABLE, e);
     buf_free(&path);
     return result;
 }
@@ -182,7 +190,8 @@ int site_open(struct site *site, const struct site_options *options, struct err 
     site->dir = buf_take(&dir);
     site->zone = strdup(options->zone == NULL ? "default" : options->zone);
     site->public_url = without_slash(options->public_url);
-    if (site->dir == NULL || site->zone == NULL) {
+    if (site->dir == NULL || site->zone == NULL ||
+        (site->public_url == NULL && options->public_url != NULL)) {
         err_set(e, ERR_FAILED, "out of memory");
     } else if (make_data_dir(site->dir, e) == 0 && make_private_dir(site, ".hub", e) == 0 &&
                make_private_dir(site, ".hub/uploads", e) == 0 && make_state_dirs(site, e) == 0 &&
@@ -209,7 +218,10 @@ int site_check(const struct site *site, struct err *e)
     int result = 0;
 
     buf_printf(&path, "%s/.hub", site->dir);
-    if (access(buf_cstr(&path), F_OK) != 0)
+    const char *hub = buf_path(&path, e);
+    if (hub == NULL)
+        result = -1;
+    else if (access(hub, F_OK) != 0)
         result = err_errno(e, ERR_FAILED, errno, "the data directory is not as it was: .hub");
     buf_free(&path);
     return result;
@@ -258,26 +270,23 @@ bool site_is_directory(struct str directory)
 
 bool site_is_object_key(struct str key, struct str *hash)
 {
-    static const size_t size = sizeof "sha1/ab/cd/ef/" - 1 + SHA1_HEX;
-    char digits[SHA1_HEX + 1] = {0};
-    struct buf expected = {0};
+    enum { KEY_SIZE = sizeof "sha1/ab/cd/ef/" + SHA1_HEX };
+    static const size_t size = KEY_SIZE - 1;
+    char expected[KEY_SIZE];
     struct str directory;
-    bool is_key;
 
     if (key.len < size)
         return false;
     *hash = str_slice(key, key.len - SHA1_HEX, key.len);
     if (!hex_is_lower(*hash, SHA1_HEX))
         return false;
-    memcpy(digits, hash->p, SHA1_HEX);
-    kachery_uri_put_object_key(&expected, STR(""), digits);
+    snprintf(expected, sizeof expected, "sha1/%.2s/%.2s/%.2s/%.*s", hash->p, hash->p + 2,
+             hash->p + 4, SHA1_HEX, hash->p);
     directory = str_slice(key, 0, key.len - size);
-    is_key = str_ends_with(key, buf_str(&expected)) &&
-             (directory.len == 0 ||
-              (str_ends_with(directory, STR("/")) && directory.len > 1 &&
-               site_is_directory(str_slice(directory, 0, directory.len - 1))));
-    buf_free(&expected);
-    return is_key;
+    return str_ends_with(key, str_of(expected)) &&
+           (directory.len == 0 ||
+            (str_ends_with(directory, STR("/")) && directory.len > 1 &&
+             site_is_directory(str_slice(directory, 0, directory.len - 1))));
 }
 
 /* A Host that can stand in a URL as it is: the signed part of a URL does not cover it, and only who
@@ -338,9 +347,12 @@ int site_lock(const struct site *site, int *fd, struct err *e)
     int result = 0;
 
     buf_printf(&path, "%s/.hub/lock", site->dir);
-    *fd = open(buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*fd < 0) {
-        result = err_errno(e, ERR_FAILED, errno, "cannot open %s", buf_cstr(&path));
+    const char *name = buf_path(&path, e);
+    *fd = name == NULL ? -1 : open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (name == NULL) {
+        result = -1;
+    } else if (*fd < 0) {
+        result = err_errno(e, ERR_FAILED, errno, "cannot open %s", name);
     } else {
         while (flock(*fd, LOCK_EX) != 0 && errno == EINTR)
             continue;

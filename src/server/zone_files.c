@@ -1,5 +1,6 @@
 #include "server/zone_files.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,15 +78,15 @@ static int check_zone(const struct site *site, struct site_zone *zone, struct er
 int zone_files_zone(const struct site *site, struct str name, struct site_zone *out, struct err *e)
 {
     struct site_zone zone = site_own_zone(site);
-    struct buf relative = {0}, path = {0};
+    struct buf path = {0};
     int result = 0;
 
     if (name.len > 0 && !str_equal(name, zone.name)) {
-        buf_printf(&relative, "registered-zones/%.*s", STR_ARG(name));
-        site_put_path(site, &zone, buf_str(&relative), &path);
+        site_put_path(site, &zone, STR("registered-zones/"), &path);
+        buf_put(&path, name);
         zone.name = name;
         result = kachery_uri_is_name(name)
-                     ? read_json(buf_cstr(&path), ZONE_FILES_MAX_BYTES, &zone.doc, e)
+                     ? read_json(buf_path(&path, e), ZONE_FILES_MAX_BYTES, &zone.doc, e)
                      : err_set(e, ERR_NOT_FOUND, "no such zone");
         if (result == 0)
             result = check_zone(site, &zone, e);
@@ -96,7 +97,6 @@ int zone_files_zone(const struct site *site, struct str name, struct site_zone *
         *out = zone;
     else
         json_free(zone.doc);
-    buf_free(&relative);
     buf_free(&path);
     return result;
 }
@@ -109,29 +109,29 @@ void zone_files_zone_deinit(struct site_zone *zone)
 
 /* ---- reading ---- */
 
-/* The file `folder`/`name` with its four fields; `name_key` and `text_key` differ. */
+/* The file `name` of `folder`, which ends with '/', with its four fields; `name_key` and
+ * `text_key` differ. */
 static int read_record(const struct site *site, const struct site_zone *zone, const char *folder,
                        struct str name, const char *const keys[2], struct zone_record *out,
                        struct err *e)
 {
     struct zone_record found = {0};
-    struct buf relative = {0}, path = {0};
+    struct buf path = {0};
     int result;
 
-    buf_printf(&relative, "%s/%.*s", folder, STR_ARG(name));
-    site_put_path(site, zone, buf_str(&relative), &path);
-    result = read_json(buf_cstr(&path), ZONE_FILES_MAX_BYTES, &found.doc, e);
+    site_put_path(site, zone, str_of(folder), &path);
+    buf_put(&path, name);
+    result = read_json(buf_path(&path, e), ZONE_FILES_MAX_BYTES, &found.doc, e);
     if (result == 0 && (!json_str(json_get(found.doc, keys[0]), &found.name) ||
                         !json_str(json_get(found.doc, "ownerId"), &found.owner) ||
                         !json_str(json_get(found.doc, keys[1]), &found.text) ||
                         !json_int(json_get(found.doc, "timestampCreated"), &found.created_ms))) {
         result = err_set(e, ERR_PROTOCOL, "%s: want %s, ownerId, timestampCreated, %s",
-                         buf_cstr(&path), keys[0], keys[1]);
+                         path.data, keys[0], keys[1]);
         json_free(found.doc);
     }
     if (result == 0)
         *out = found;
-    buf_free(&relative);
     buf_free(&path);
     return result;
 }
@@ -143,7 +143,7 @@ int zone_files_client(const struct site *site, const struct site_zone *zone, str
 
     if (!hex_is_lower(client_id, IDENTITY_CLIENT_ID_DIGITS))
         return err_set(e, ERR_NOT_FOUND, "no such client");
-    return read_record(site, zone, "clients", client_id, keys, out, e);
+    return read_record(site, zone, "clients/", client_id, keys, out, e);
 }
 
 int zone_files_resource(const struct site *site, const struct site_zone *zone, struct str name,
@@ -153,7 +153,7 @@ int zone_files_resource(const struct site *site, const struct site_zone *zone, s
 
     if (!kachery_uri_is_name(name))
         return err_set(e, ERR_NOT_FOUND, "no such resource");
-    return read_record(site, zone, "resources", name, keys, out, e);
+    return read_record(site, zone, "resources/", name, keys, out, e);
 }
 
 int zone_files_authorization(const struct site *site, const struct site_zone *zone,
@@ -164,7 +164,7 @@ int zone_files_authorization(const struct site *site, const struct site_zone *zo
     int result;
 
     site_put_path(site, zone, str_of(name), &path);
-    result = read_text(buf_cstr(&path), AUTHORIZATION_MAX_BYTES, &text, e);
+    result = read_text(buf_path(&path, e), AUTHORIZATION_MAX_BYTES, &text, e);
     if (result == 0) {
         result = authorization_parse(out, buf_str(&text), name, e);
     } else if (e->code == ERR_NOT_FOUND) {
@@ -184,8 +184,7 @@ static void clean_folder_of(const char *path)
     struct buf folder = {0};
 
     buf_append(&folder, path, (size_t)(strrchr(path, '/') + 1 - path));
-    if (!folder.failed)
-        leftover_clean(buf_cstr(&folder));
+    leftover_clean(buf_path(&folder, NULL));
     buf_free(&folder);
 }
 
@@ -210,16 +209,21 @@ static void put_client(struct buf *out, const struct zone_record *client)
 static int add_locked(const struct site *site, const struct site_zone *zone,
                       const struct zone_record *client, struct err *e)
 {
-    struct buf relative = {0}, path = {0}, text = {0};
+    struct buf path = {0}, text = {0};
+    const char *name;
     int result = 0;
 
-    buf_printf(&relative, "clients/%.*s", STR_ARG(client->name));
-    site_put_path(site, zone, buf_str(&relative), &path);
-    if (access(buf_cstr(&path), F_OK) != 0) {
+    site_put_path(site, zone, STR("clients/"), &path);
+    buf_put(&path, client->name);
+    name = buf_path(&path, e);
+    if (name == NULL) {
+        result = -1;
+    } else if (access(name, F_OK) != 0 && errno != ENOENT && errno != ENOTDIR) {
+        result = err_errno(e, ERR_FAILED, errno, "cannot look at %s", name);
+    } else if (access(name, F_OK) != 0) {
         put_client(&text, client);
-        result = write_file(buf_cstr(&path), &text, e);
+        result = write_file(name, &text, e);
     }
-    buf_free(&relative);
     buf_free(&path);
     buf_free(&text);
     return result;

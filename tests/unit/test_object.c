@@ -96,7 +96,7 @@ static enum checked known(void)
 
     snprintf(path, sizeof path, "%s/%s", folder, KEY);
     assert_int_equal(stat(path, &st), 0);
-    return checked_get(&site, STR(KEY), &st, NULL);
+    return checked_get(&site, STR(KEY), &st, NULL, NULL);
 }
 
 static void test_states(void **state)

@@ -78,10 +78,11 @@ static void tell(void *owner, struct batch_item *item)
     kachery_uri_put(&run->uri, item->hash,
                     run->is_labelled_by_name ? buf_str(&run->name) : run->label);
     run->uri.failed |= run->name.failed;
-    if (buf_cstr(&run->uri), buf_check(&run->uri, &e) != 0)
+    const char *address = buf_path(&run->uri, &e);
+    if (address == NULL)
         uri_list_fail(&run->list, item->path, &e);
     else
-        uri_list_add(&run->list, item->path, buf_cstr(&run->uri), item->size);
+        uri_list_add(&run->list, item->path, address, item->size);
     if (item->code == ERR_NONE && item->path != NULL)
         large_files_note(&run->large, item->path, item->size);
 }

@@ -29,6 +29,14 @@ static int parse(int argc, char **argv, const struct cmd_option *options, const 
 
 /* ---- store, store-local, link ---- */
 
+static int fail_without_memory(const char *name)
+{
+    struct err e;
+
+    err_set(&e, ERR_FAILED, "out of memory");
+    return cmd_fail(name, &e);
+}
+
 /* Appends the label: the one that was given, else the file's base name. */
 static void put_label(struct buf *out, const char *given, const char *path)
 {
@@ -55,7 +63,7 @@ int cloud_store(int argc, char **argv)
     put_label(&label, given, path);
     what.paths = &path;
     what.label = buf_cstr(&label);
-    status = store_run(&what);
+    status = label.failed ? fail_without_memory(argv[0]) : store_run(&what);
     buf_free(&label);
     return status;
 }
@@ -86,7 +94,8 @@ int cloud_link(int argc, char **argv)
     if (status >= 0)
         return status;
     put_label(&label, given, path);
-    status = add_one(argv[0], BATCH_LINK, path, buf_cstr(&label));
+    const char *text = buf_cstr(&label);
+    status = label.failed ? fail_without_memory(argv[0]) : add_one(argv[0], BATCH_LINK, path, text);
     buf_free(&label);
     return status;
 }
@@ -111,7 +120,7 @@ static int put_reference(struct buf *out, const char *path, struct str label, st
     if (store_init(&store, e) != 0)
         return -1;
     if (fs_absolute_path(path, &absolute, e) == 0 &&
-        hash_file(&store, buf_cstr(&absolute), &options, &hashed, e) == 0) {
+        hash_file(&store, buf_path(&absolute, e), &options, &hashed, e) == 0) {
         kachery_uri_put(out, hashed.hash, label);
         kachery_uri_put_location(out, buf_str(&absolute));
         result = buf_check(out, e);
@@ -128,8 +137,9 @@ static int refer(const char *name, const char *path, struct str label)
     struct buf uri = {0};
     struct err e;
 
-    if (put_reference(&uri, path, label, &e) == 0)
-        uri_list_add(&list, path, buf_cstr(&uri), -1);
+    const char *text = put_reference(&uri, path, label, &e) == 0 ? buf_path(&uri, &e) : NULL;
+    if (text != NULL)
+        uri_list_add(&list, path, text, -1);
     else
         uri_list_fail(&list, path, &e);
     buf_free(&uri);
@@ -145,7 +155,8 @@ static int store_path_locally(const char *name, const char *path, struct str lab
     if (is_reference)
         return refer(name, path, label);
     buf_put(&text, label);
-    status = add_one(name, BATCH_COPY, path, buf_cstr(&text));
+    const char *given = buf_cstr(&text);
+    status = text.failed ? fail_without_memory(name) : add_one(name, BATCH_COPY, path, given);
     buf_free(&text);
     return status;
 }
@@ -184,7 +195,8 @@ static int store_uri_locally(const char *name, const char *text, const char *giv
         buf_puts(&label, given);
     else
         put_uri_label(&label, &fetch.uri);
-    status = store_path_locally(name, path, buf_str(&label), is_reference);
+    status = label.failed ? fail_without_memory(name)
+                          : store_path_locally(name, path, buf_str(&label), is_reference);
     buf_free(&label);
     free(path);
     return status;
@@ -207,7 +219,8 @@ int cloud_store_local(int argc, char **argv)
     if (str_starts_with(str_of(path), STR("sha1://")))
         return store_uri_locally(argv[0], path, given, is_reference);
     put_label(&label, given, path);
-    status = store_path_locally(argv[0], path, buf_str(&label), is_reference);
+    status = label.failed ? fail_without_memory(argv[0])
+                          : store_path_locally(argv[0], path, buf_str(&label), is_reference);
     buf_free(&label);
     return status;
 }

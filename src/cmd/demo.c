@@ -119,7 +119,7 @@ static int make_folder(struct demo *d, struct err *e)
         return -1;
     buf_puts(&path, base == NULL ? "/tmp" : base);
     free(base);
-    if (place_check(buf_cstr(&path), e) != 0) {
+    if (place_check(buf_path(&path, e), e) != 0) {
         buf_free(&path);
         return -1;
     }

@@ -8,13 +8,20 @@
 #include "base/log.h"
 #include "proto/kachery_uri.h"
 
-static int look(const char *data, const char *name, struct stat *st)
+/* ERR_NOT_FOUND when it is not there. */
+static int look(const char *data, const char *name, struct stat *st, struct err *e)
 {
     struct buf path = {0};
-    int result;
+    const char *file;
+    int result = 0;
 
     buf_printf(&path, "%s/%s", data, name);
-    result = stat(buf_cstr(&path), st);
+    file = buf_path(&path, e);
+    if (file == NULL)
+        result = -1;
+    else if (stat(file, st) != 0)
+        result = err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno, "--data %s",
+                           data);
     buf_free(&path);
     return result;
 }
@@ -31,16 +38,18 @@ static int become_owner(const struct stat *st, struct err *e)
 /* A typing error is not to become a new folder in which all is well. */
 static int check_folder(const char *data, struct err *e)
 {
+    struct err why = {0};
     struct stat st;
 
     if (data == NULL || *data == '\0')
         return err_set(e, ERR_USAGE, "no data directory: want --data DIR");
-    if (look(data, ".hub", &st) == 0 || look(data, "sha1", &st) == 0)
+    if (look(data, ".hub", &st, &why) == 0 ||
+        (why.code == ERR_NOT_FOUND && look(data, "sha1", &st, &why) == 0))
         return become_owner(&st, e);
-    if (errno == ENOENT)
+    if (why.code == ERR_NOT_FOUND)
         return err_set(e, ERR_FAILED, "--data %s: no folder of a hub: there is neither .hub nor "
                                       "sha1 in it", data);
-    return err_errno(e, ERR_FAILED, errno, "--data %s", data);
+    return err_set(e, why.code, "%s", why.msg);
 }
 
 int gateway_folder_open(struct gateway_folder *folder, struct err *e)
@@ -72,8 +81,10 @@ int gateway_folder_put_key(const struct gateway_folder *folder, const char *uri,
 {
     struct kachery_uri parsed;
 
-    if (kachery_uri_parse(&parsed, str_of(uri), KACHERY_URI_USER, e) != 0)
-        return -1;
+    struct err why = {0};
+
+    if (kachery_uri_parse(&parsed, str_of(uri), KACHERY_URI_USER, &why) != 0)
+        return err_set(e, ERR_USAGE, "%s", why.msg);
     site_put_object_key(&folder->zone, parsed.hash, out);
     return buf_check(out, e);
 }

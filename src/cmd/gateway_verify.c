@@ -100,11 +100,14 @@ static int open_state(struct gateway_verify *v, struct err *e)
     ssize_t n;
 
     buf_printf(&path, "%s/.hub/verify", v->folder.site.dir);
-    v->state_fd = open(buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (v->state_fd < 0)
-        result = err_errno(e, ERR_FAILED, errno, "cannot open %s", buf_cstr(&path));
+    const char *file = buf_path(&path, e);
+    v->state_fd = file == NULL ? -1 : open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file == NULL)
+        result = -1;
+    else if (v->state_fd < 0)
+        result = err_errno(e, ERR_FAILED, errno, "cannot open %s", file);
     else if (flock(v->state_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        result = err_set(e, ERR_FAILED, "%s: another `gateway verify` is at work", buf_cstr(&path));
+        result = err_set(e, ERR_FAILED, "%s: another `gateway verify` is at work", file);
     else if ((n = pread(v->state_fd, text, sizeof text, 0)) > 0)
         read_state(v, (struct str){text, (size_t)n});
     buf_free(&path);
@@ -120,7 +123,7 @@ static void keep_state(struct gateway_verify *v, struct str after)
         return;
     json_open(&text, '{');
     json_put_str(&text, "after", after);
-    json_put_str(&text, "zone", buf_str(&v->scope));
+    json_put_buf(&text, "zone", &v->scope);
     json_put_int(&text, "ok", v->ok);
     json_put_int(&text, "damaged", v->damaged);
     json_put_int(&text, "failed", v->failed);
@@ -196,7 +199,7 @@ static int check_all(struct gateway_verify *v, struct err *e)
     int result;
 
     buf_puts(&v->scope, v->folder.zone_name == NULL ? "" : v->folder.zone_name);
-    if (open_state(v, e) != 0)
+    if (buf_check(&v->scope, e) != 0 || open_state(v, e) != 0 || buf_check(&v->after, e) != 0)
         return -1;
     walk.after = buf_str(&v->after);
     result = bucket_walk(&walk, e);

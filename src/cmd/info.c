@@ -21,8 +21,7 @@ static void put_lines(struct buf *out, const char *answer)
         } else {
             struct buf value = {0};
             json_put_value(&value, NULL, member);
-            out->failed |= value.failed;
-            buf_put(out, buf_str(&value));
+            buf_put_buf(out, &value);
             buf_free(&value);
         }
         buf_putc(out, '\n');

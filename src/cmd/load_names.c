@@ -133,11 +133,11 @@ static void free_taken(void *node)
 /* The entry of that name, made for this hash if there is none. NULL without memory. */
 static struct taken *claim(struct load_names *names, struct buf *name, const char *hash)
 {
-    struct taken key = {.name = (char *)(uintptr_t)buf_cstr(name)}, *made;
-    struct taken **found = tfind(&key, &names->root, compare);
+    struct taken key = {.name = (char *)(uintptr_t)buf_path(name, NULL)}, *made;
 
-    if (name->failed)
+    if (key.name == NULL)
         return NULL;
+    struct taken **found = tfind(&key, &names->root, compare);
     if (found != NULL)
         return *found;
     made = calloc(1, sizeof *made);

@@ -90,9 +90,9 @@ int new_secret_make(const char *path, bool *was_made, struct err *e)
         buf_free(&temporary);
         return cannot_make(path, e);
     }
-    result = write_secret(fd, buf_cstr(&temporary), path, was_made, e);
+    result = write_secret(fd, temporary.data, path, was_made, e); /* with its NUL */
     close(fd);
-    unlink(buf_cstr(&temporary));
+    unlink(temporary.data);
     buf_free(&temporary);
     if (result == 0 && *was_made) /* if it is lost in a crash, the next start makes another */
         (void)!fs_sync_parent(path, NULL);

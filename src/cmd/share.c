@@ -86,9 +86,10 @@ static int load_trust(struct share *share, struct err *e)
             buf_puts(&share->ca_file, ca_file);
         else
             config_put_sibling(share->config_path, ca_file, &share->ca_file);
-        trust_use_file(config_key_name(CONFIG_CA_FILE), buf_cstr(&share->ca_file));
-        if (buf_check(&share->ca_file, e) != 0)
+        const char *path = buf_path(&share->ca_file, e);
+        if (path == NULL)
             return -1;
+        trust_use_file(config_key_name(CONFIG_CA_FILE), path);
     }
     if (!is_tls(share->config.values[CONFIG_PROXY]) && !is_tls(gateway_default_url()))
         return 0;
@@ -113,11 +114,8 @@ static int read_config(struct share *share, struct err *e)
         return -1;
     config_put_sibling(share->config_path, KEEPER_STATUS_FILE, &share->status_path);
     config_put_sibling(share->config_path, LEASE_FOLDER, &share->lease_path);
-    buf_cstr(&share->status_path);
-    buf_cstr(&share->lease_path);
-    if (buf_check(&share->status_path, e) != 0)
-        return -1;
-    return buf_check(&share->lease_path, e);
+    return buf_path(&share->status_path, e) == NULL || buf_path(&share->lease_path, e) == NULL ? -1
+                                                                                               : 0;
 }
 
 static void log_typo(void *ctx, const struct err *warning)
@@ -157,7 +155,7 @@ static int supervise(struct share *share, struct err *e)
     const struct supervisor_options options = {.config = &share->config,
                                                .intervals = &share->intervals,
                                                .lease = &share->lease,
-                                               .status_path = buf_cstr(&share->status_path),
+                                               .status_path = share->status_path.data,
                                                .log_path = share->log_path,
                                                .on_hangup = hangup_mode(share),
                                                .yields = share->is_cron,
@@ -174,7 +172,7 @@ static int run(struct share *share, struct err *e)
     struct lease_holder other;
     int result = read_config(share, e);
 
-    if (result != 0 || lease_take(&share->lease, buf_cstr(&share->lease_path),
+    if (result != 0 || lease_take(&share->lease, buf_path(&share->lease_path, e),
                                   share->config.values[CONFIG_NAME],
                                   share->intervals.lease_stale_ms, &other, e) != 0) {
         result = -1;

@@ -91,16 +91,21 @@ static bool takes(void *owner, const char *path, bool is_directory)
         if (pattern[0] != '/')
             continue;
         buf_clear(&s->whole);
-        buf_printf(&s->whole, "%s/%s", buf_cstr(&s->path), path);
-        const char *whole = buf_cstr(&s->whole);
+        buf_put_buf(&s->whole, &s->path);
+        buf_printf(&s->whole, "/%s", path);
+        const char *whole = buf_path(&s->whole, NULL);
+        if (whole == NULL)
+            return true; /* next_of_tree sees that it failed */
         if (glob_excludes(pattern, whole + strspn(whole, "/"), is_directory))
             return false;
     }
     return true;
 }
 
-/* What the user named in these words is left out too; but "." and ".." are no names. */
-static bool is_left_out(const struct sources *s, const char *text, bool is_directory)
+/* 1 when what the user named in these words is left out too, else 0; -1 without memory. But "." and
+ * ".." are no names. */
+static int is_left_out(const struct sources *s, const char *text, bool is_directory,
+                       struct err *e)
 {
     const bool is_absolute = text[0] == '/';
     struct buf name = {0};
@@ -113,15 +118,15 @@ static bool is_left_out(const struct sources *s, const char *text, bool is_direc
         name.len--;
     const char *plain = buf_cstr(&name), *slash = strrchr(plain, '/');
     const char *base = slash == NULL ? plain : slash + 1;
-    bool is_name = !name.failed && base[0] != '\0' && strcmp(base, ".") != 0 &&
-                   strcmp(base, "..") != 0;
+    int result = buf_check(&name, e);
+    bool is_name = base[0] != '\0' && strcmp(base, ".") != 0 && strcmp(base, "..") != 0;
     for (size_t i = 0; is_name && !is_out && i < s->options.excluded_count; i++) {
         const char *pattern = s->options.excluded[i];
         bool is_for_base = pattern[0] != '/' && is_absolute;
         is_out = glob_excludes(pattern, is_for_base ? base : plain, is_directory);
     }
     buf_free(&name);
-    return is_out;
+    return result != 0 ? -1 : is_out;
 }
 
 static enum sources_step enter_tree(struct sources *s, const char *path, struct err *e)
@@ -140,13 +145,14 @@ static enum sources_step enter_tree(struct sources *s, const char *path, struct 
 static enum sources_step look_at(struct sources *s, const char *text, int64_t *size,
                                  struct err *e)
 {
-    const char *path = buf_cstr(&s->path), *kind;
+    const char *path = buf_path(&s->path, e), *kind;
     struct stat st;
 
-    if (look_up(&s->follow, path, &st, e) != 0)
+    if (path == NULL || look_up(&s->follow, path, &st, e) != 0)
         return SOURCES_BAD;
-    if (is_left_out(s, text, S_ISDIR(st.st_mode)))
-        return SOURCES_WAIT;
+    int is_out = is_left_out(s, text, S_ISDIR(st.st_mode), e);
+    if (is_out != 0)
+        return is_out < 0 ? SOURCES_BAD : SOURCES_WAIT;
     if (S_ISDIR(st.st_mode) && s->options.is_recursive)
         return enter_tree(s, path, e);
     kind = hash_kind_of(st.st_mode);
@@ -216,7 +222,12 @@ static enum sources_step next_of_list(struct sources *s, int64_t *size, bool *is
 static enum sources_step next_of_tree(struct sources *s, const char **path, int64_t *size,
                                       struct err *e)
 {
-    switch (tree_next(s->tree, path, size, e)) {
+    enum tree_step step = tree_next(s->tree, path, size, e);
+    if (buf_check(&s->whole, e) != 0) { /* it cannot be told what is excluded */
+        buf_clear(&s->whole);
+        return SOURCES_BAD;
+    }
+    switch (step) {
     case TREE_FILE:
         s->follow = *tree_follow(s->tree);
         return SOURCES_FILE;

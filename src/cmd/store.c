@@ -84,9 +84,8 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
     memcpy(out->hash, added.hash, sizeof out->hash);
     out->size = added.size;
     store_put_copy_path(&run->remote.store, out->hash, &copy);
-    result = buf_check(&copy, e);
-    if (result == 0)
-        result = upload(run, buf_cstr(&copy), out, e);
+    const char *kept = buf_path(&copy, e);
+    result = kept == NULL ? -1 : upload(run, kept, out, e);
     buf_free(&copy);
     return result;
 }
@@ -126,12 +125,13 @@ static int copy_to_folder(struct run *run, int from, const struct stat *st, int 
     memcpy(out->hash, job.hash, sizeof out->hash);
     out->size = job.size;
     buf_printf(&final, "%s/sha1/%s", run->folder, out->hash);
-    if (buf_check(&final, e) != 0)
+    const char *named = buf_path(&final, e);
+    if (named == NULL)
         goto out;
-    if (fsync(to) != 0 || rename(temporary, buf_cstr(&final)) != 0)
-        err_errno(e, ERR_FAILED, errno, "%s", buf_cstr(&final));
+    if (fsync(to) != 0 || rename(temporary, named) != 0)
+        err_errno(e, ERR_FAILED, errno, "%s", named);
     else
-        result = fs_sync_parent(buf_cstr(&final), e);
+        result = fs_sync_parent(named, e);
 out:
     buf_free(&final);
     return result;
@@ -145,20 +145,21 @@ static int store_in_folder(struct run *run, const char *path, struct stored *out
 
     /* A folder of their own: that of the files may hold very many. */
     buf_printf(&base, "%s/sha1/.incoming/file", run->folder);
-    if (buf_cstr(&base), buf_check(&base, e) != 0 || hash_open(path, NULL, &from, &st, e) != 0 ||
-        place_check(buf_cstr(&base), e) != 0 || newfile_make_root(run->folder, false, e) != 0 ||
-        newfile_make_parents(run->folder, buf_cstr(&base), e) != 0)
+    const char *incoming = buf_path(&base, e);
+    if (incoming == NULL || hash_open(path, NULL, &from, &st, e) != 0 ||
+        place_check(incoming, e) != 0 || newfile_make_root(run->folder, false, e) != 0 ||
+        newfile_make_parents(run->folder, incoming, e) != 0)
         goto out;
-    leftover_clean(buf_cstr(&base));
-    if (fs_open_temporary(buf_cstr(&base), 0666, &temporary, &to, e) != 0)
+    leftover_clean(incoming);
+    if (fs_open_temporary(incoming, 0666, &temporary, &to, e) != 0)
         goto out;
     newfile_adopt(run->folder, to);
     leftover_hold(to);
-    interrupt_guard(NULL, buf_cstr(&temporary));
+    interrupt_guard(NULL, temporary.data); /* fs_open_temporary left its NUL */
     run->size = st.st_size;
-    result = copy_to_folder(run, from, &st, to, buf_cstr(&temporary), out, e);
+    result = copy_to_folder(run, from, &st, to, temporary.data, out, e);
     if (result != 0)
-        unlink(buf_cstr(&temporary));
+        unlink(temporary.data);
     interrupt_guard(NULL, NULL);
 out:
     if (from >= 0)
@@ -213,16 +214,16 @@ static void store_one(struct run *run, const char *argument)
     int result = -1;
 
     run->size = -1;
-    if (fs_absolute_path(argument, &path, &e) == 0)
-        result = store_any(run, buf_cstr(&path), &stored, &e);
+    const char *named = fs_absolute_path(argument, &path, &e) == 0 ? buf_path(&path, &e) : NULL;
+    if (named != NULL)
+        result = store_any(run, named, &stored, &e);
     remote_bar_end(&run->bar);
     put_uri(run, stored.hash, &uri);
-    if (result == 0)
-        result = buf_check(&uri, &e);
-    if (result == 0)
-        uri_list_add(&run->list, buf_cstr(&path), buf_cstr(&uri), stored.size);
+    const char *address = result == 0 ? buf_path(&uri, &e) : NULL;
+    if (address != NULL)
+        uri_list_add(&run->list, named, address, stored.size);
     else
-        uri_list_fail(&run->list, path.len > 0 ? buf_cstr(&path) : argument, &e);
+        uri_list_fail(&run->list, named != NULL ? named : argument, &e);
     buf_free(&path);
     buf_free(&uri);
 }

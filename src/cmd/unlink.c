@@ -88,8 +88,8 @@ static void fail_named(struct removal *r, const struct named *n, const struct er
 static int remove_file(struct buf *name, const char *suffix, struct err *e)
 {
     buf_puts(name, suffix);
-    const char *path = buf_cstr(name);
-    if (buf_check(name, e) != 0)
+    const char *path = buf_path(name, e);
+    if (path == NULL)
         return -1;
     if (unlink(path) == 0)
         return 1;

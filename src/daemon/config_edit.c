@@ -241,7 +241,7 @@ int config_edit(const struct config *c, struct str text, const char *name, struc
     if (result == 0)
         result = check_edited(c, text, buf_str(&made), name, e);
     if (result == 0)
-        buf_put(out, buf_str(&made));
+        buf_put_buf(out, &made);
 out:
     config_deinit(&old);
     buf_wipe(&made);
@@ -264,7 +264,7 @@ int config_save(const struct config *c, const char *path, struct err *e)
         goto out;
     }
     leftover_clean(where);
-    if (config_edit(c, buf_str(&old), path, &made, e) == 0)
+    if (config_edit(c, buf_str(&old), path, &made, e) == 0 && buf_check(&made, e) == 0)
         result = place_tell(&place, path,
                             fs_write_file(where, buf_str(&made), FS_DURABLE | FS_PRIVATE, e), e);
 out:

@@ -33,7 +33,8 @@ static void tell(struct worker *w, const char *type, const char *key, const char
     json_put_str(&w->out, "type", str_of(type));
     json_put_str(&w->out, key, str_of(text));
     json_close(&w->out, '}');
-    frame_send(w->fd, buf_str(&w->out), -1, NULL);
+    if (!w->out.failed)
+        frame_send(w->fd, buf_str(&w->out), -1, NULL);
 }
 
 /* A full disk is worth one line, not one a second. */

@@ -40,7 +40,8 @@ static void read_text(const char *path, char out[LEASE_TEXT])
     struct buf text = {0};
 
     if (fs_read_file(path, LEASE_TEXT - 1, &text, NULL) == 0)
-        snprintf(out, LEASE_TEXT, "%.*s", (int)strcspn(buf_cstr(&text), "\n"), buf_cstr(&text));
+        snprintf(out, LEASE_TEXT, "%.*s",
+                 STR_ARG(str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'))));
     buf_free(&text);
 }
 
@@ -266,8 +267,10 @@ static int replace(const struct lease *l, const char *previous, struct err *e)
 
     if (result != 0)
         goto out;
-    read_owner(l->folder, &now, NULL);
-    if (strcmp(now.token, previous) != 0)
+    struct err why = {0};
+    if (read_owner(l->folder, &now, &why) != 0 && why.code != ERR_NOT_FOUND)
+        result = err_set(e, why.code, "%s", why.msg);
+    else if (strcmp(now.token, previous) != 0)
         result = err_set(e, ERR_NOT_FOUND, "the lease changed hands");
     else
         result = write_owner(l, e);
@@ -343,7 +346,7 @@ int lease_take(struct lease *l, const char *folder, const char *resource, int64_
 {
     struct err cause = {0};
 
-    *l = (struct lease){.folder = strdup(folder), .stale_ms = stale_ms};
+    *l = (struct lease){.folder = folder == NULL ? NULL : strdup(folder), .stale_ms = stale_ms};
     if (l->folder == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     describe_self(&l->self);

@@ -30,13 +30,14 @@ static void send_answer(int fd, const struct gateway *g, int result, bool is_fou
 
     gateway_put_clock(g, &clock);
     json_open(&out, '{');
-    json_put_str(&out, "clock", buf_str(&clock));
+    json_put_buf(&out, "clock", &clock);
     if (result != 0)
         json_put_str(&out, "failed", str_of(e->msg));
     else
         json_put_bool(&out, "found", is_found);
     json_close(&out, '}');
-    frame_send(fd, buf_str(&out), -1, NULL);
+    if (!out.failed) /* without an answer it is asked again */
+        frame_send(fd, buf_str(&out), -1, NULL);
     buf_free(&out);
     buf_free(&clock);
 }
@@ -102,7 +103,9 @@ static void take_answer(struct registration *r, const struct json *answer)
         err_set(&what, ERR_FAILED, "cannot tell whether this client is registered: %.*s",
                 STR_ARG(text));
         log_once(r, &what);
-    } else if (json_bool(json_get(answer, "found"), &is_found) && !is_found) {
+    } else if (!json_bool(json_get(answer, "found"), &is_found)) {
+        return;
+    } else if (!is_found) {
         /* Not the link: its signature is for the owner of the keys, logs are for more people. */
         if (r->state != REGISTRATION_MISSING)
             log_line(LOG_WARN,

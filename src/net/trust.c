@@ -231,7 +231,7 @@ static int add_entries(struct trust *t, DIR *dir, const char *path, bool only_ha
             result =
                 err_set(e, ERR_TOO_LARGE, "%s has more than %d files", path, TRUST_MAX_DIR_FILES);
         else
-            add_file(t, buf_cstr(&name), &ignored);
+            add_file(t, buf_path(&name, NULL), &ignored);
     }
     buf_free(&name);
     return result;
@@ -243,8 +243,10 @@ static int add_folder(struct trust *t, const char *what, const char *path, struc
 {
     size_t files;
     int result;
-    DIR *dir = opendir(path);
+    DIR *dir = path == NULL ? NULL : opendir(path);
 
+    if (path == NULL)
+        return -1;
     if (dir == NULL)
         return err_errno(e, ERR_FAILED, errno, "%s: %s", what, path);
     result = add_entries(t, dir, path, true, &files, e);
@@ -275,7 +277,7 @@ static int add_folders(struct trust *t, const char *list, struct err *e)
         if (one.len > 0)
             result = setting_check_path("SSL_CERT_DIR", one, e);
         if (result == 0 && one.len > 0)
-            result = add_folder(t, "SSL_CERT_DIR", buf_cstr(&path), e);
+            result = add_folder(t, "SSL_CERT_DIR", buf_path(&path, e), e);
     }
     buf_free(&path);
     return result;

@@ -67,8 +67,9 @@ int download_to_store(struct gateway *g, const struct store *s,
     int result = -1;
 
     store_put_copy_path(s, options->hash, &final);
-    if (buf_check(&final, e) == 0 && store_make_parents(s, buf_cstr(&final), e) == 0)
-        result = fetch(g, options, buf_cstr(&final), s->dir, s->dir, e);
+    const char *name = buf_path(&final, e);
+    if (name != NULL && store_make_parents(s, name, e) == 0)
+        result = fetch(g, options, name, s->dir, s->dir, e);
     if (result == 0) {
         *path = buf_take(&final);
         result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
@@ -84,6 +85,8 @@ static int find_final(const char *path, bool replaces_links, struct place *out, 
     struct err why = {0};
 
     out->dir = -1;
+    if (path == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
     if (*path == '\0')
         return err_set(e, ERR_USAGE, "the name of the file to write is empty");
     int status = place_find(path, !replaces_links, out, &why);

@@ -350,13 +350,14 @@ static struct json *ask_as_client(struct gateway *g, struct gateway_payload payl
 
 /* A URL of an answer, or NULL: by TLS if that is how the gateway is reached. Who listens on
  * the line would see what the signed URL gives, and many fronts do not take plain HTTP at all. */
-static void use_tls(struct gateway *g, char **url)
+static int use_tls(struct gateway *g, char **url, struct err *e)
 {
     struct buf secure = {0};
-    char *made;
+    int result = 0;
 
-    if (*url != NULL && gateway_message_put_secure_url(str_of(*url), str_of(g->url), &secure) &&
-        (made = buf_take(&secure)) != NULL) {
+    if (*url != NULL && gateway_message_put_secure_url(str_of(*url), str_of(g->url), &secure)) {
+        char *made = buf_take(&secure);
+        result = made == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
         free(*url);
         *url = made;
         if (!g->has_warned && g->watch.on_warning != NULL) {
@@ -370,6 +371,7 @@ static void use_tls(struct gateway *g, char **url)
         g->has_warned = true;
     }
     buf_free(&secure);
+    return result;
 }
 
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
@@ -382,8 +384,10 @@ int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *
         return -1;
     result = gateway_message_read_file(answer, out, e);
     json_free(answer);
-    if (result == 0)
-        use_tls(g, &out->url);
+    if (result == 0 && use_tls(g, &out->url, e) != 0) {
+        gateway_file_deinit(out);
+        result = -1;
+    }
     return result == 0 ? 0 : wrap(g, e);
 }
 
@@ -398,8 +402,10 @@ int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
         return -1;
     result = gateway_message_read_upload(answer, out, e);
     json_free(answer);
-    if (result == 0)
-        use_tls(g, &out->url);
+    if (result == 0 && use_tls(g, &out->url, e) != 0) {
+        gateway_upload_deinit(out);
+        result = -1;
+    }
     return result == 0 ? 0 : wrap(g, e);
 }
 
@@ -441,10 +447,8 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
         return -1;
     result = gateway_message_read_resource(answer, proxy_url, &why);
     json_free(answer);
-    if (result == 0) {
-        use_tls(g, proxy_url);
-        return 0;
-    }
+    if (result == 0)
+        return use_tls(g, proxy_url, e) == 0 ? 0 : wrap(g, e);
     if (why.code == ERR_NOT_FOUND && gateway_check_zone(g, e) != 0)
         return -1;
     if (why.code == ERR_NOT_FOUND)

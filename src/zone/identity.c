@@ -175,7 +175,7 @@ struct staged {
 static void unstage(struct staged *staged)
 {
     if (staged->temporary.len > 0)
-        unlink(buf_cstr(&staged->temporary));
+        unlink(staged->temporary.data); /* fs_open_temporary left its NUL */
     buf_free(&staged->temporary);
     free(staged->path);
 }
@@ -215,7 +215,7 @@ static int publish(struct staged *staged, struct err *e)
 {
     int fd;
 
-    if (link(buf_cstr(&staged->temporary), staged->path) == 0)
+    if (link(staged->temporary.data, staged->path) == 0)
         return 0;
     if (errno == EEXIST)
         return err_set(e, ERR_REFUSED, "%s exists already", staged->path);
@@ -226,7 +226,7 @@ static int publish(struct staged *staged, struct err *e)
     if (fd < 0)
         return err_errno(e, errno == EEXIST ? ERR_REFUSED : ERR_FAILED, errno, "%s", staged->path);
     close(fd);
-    if (rename(buf_cstr(&staged->temporary), staged->path) != 0) {
+    if (rename(staged->temporary.data, staged->path) != 0) {
         err_errno(e, ERR_FAILED, errno, "%s", staged->path);
         unlink(staged->path);
         return -1;

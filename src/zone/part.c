@@ -92,9 +92,9 @@ static bool open_stable(struct part *p, bool must_be_new)
     int result = 0;
 
     put_stable_name(p, &path);
-    if (!path.failed)
-        for (int tries = 0; tries < OPEN_TRIES && result == 0; tries++)
-            result = try_stable(buf_cstr(&path), must_be_new, &p->fd);
+    const char *name = buf_path(&path, NULL);
+    for (int tries = 0; name != NULL && tries < OPEN_TRIES && result == 0; tries++)
+        result = try_stable(name, must_be_new, &p->fd);
     if (result == 1) {
         p->path = path;
         p->is_kept = true;
@@ -166,7 +166,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
     if (fstat(p->fd, &st) != 0 || st.st_size > p->limit || !read_all(p))
         return part_restart(p, e);
     if (p->bytes == 0)
-        tell_temporary(p, buf_cstr(&p->path));
+        tell_temporary(p, p->path.data); /* whoever made it left its NUL */
     return 0;
 }
 
@@ -174,7 +174,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
 static void remove_file(struct part *p)
 {
     if (p->path.len > 0)
-        unlink(buf_cstr(&p->path));
+        unlink(p->path.data);
     if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
@@ -187,7 +187,7 @@ int part_restart(struct part *p, struct err *e)
     p->is_kept = false;
     if (open_new(p, true, e) != 0)
         return -1;
-    tell_temporary(p, buf_cstr(&p->path));
+    tell_temporary(p, p->path.data);
     tell_bytes(p);
     return 0;
 }
@@ -260,7 +260,7 @@ bool part_is_right(const struct part *p, char found[SHA1_HEX + 1])
 
 int part_publish(struct part *p, struct err *e)
 {
-    if (fsync(p->fd) != 0 || rename(buf_cstr(&p->path), p->options.final) != 0) {
+    if (fsync(p->fd) != 0 || rename(p->path.data, p->options.final) != 0) {
         p->is_spoilt = true;
         return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
     }

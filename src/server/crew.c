@@ -469,27 +469,45 @@ int64_t crew_oldest_ms(const struct crew *crew)
     return id == 0 ? CLOCK_NEVER_MS : crew->handed[id - 1].since_ms;
 }
 
-bool crew_ask_for_oldest(struct crew *crew)
+/* Asks the worker to let the connection go: until it has, or says that it does not, the connection
+ * does not count. False when the worker is stuck. */
+static bool ask_for(struct crew *crew, size_t id, enum crew_frame type)
 {
-    size_t id = find_oldest(crew);
-    struct handed *handed = id == 0 ? NULL : &crew->handed[id - 1];
+    struct handed *handed = &crew->handed[id - 1];
     struct buf frame = {0};
     bool is_sent = false;
 
-    if (handed == NULL)
-        return false;
-    crew_frame_put(&frame, CREW_FRAME_DROP, id, STR(""));
+    crew_frame_put(&frame, type, id, STR(""));
     is_sent = !frame.failed && child_takes_at_once(handed->worker->child) &&
               child_send(handed->worker->child, buf_str(&frame), -1, NULL) == 0;
     buf_free(&frame);
     if (is_sent) {
         handed->is_asked = true;
         crew->asked++;
-    } else {
-        take_out(crew, id); /* its worker is stuck: others have their turn */
-        put_newest(crew, id);
     }
     return is_sent;
+}
+
+bool crew_ask_for_oldest(struct crew *crew)
+{
+    size_t id = find_oldest(crew);
+
+    if (id == 0)
+        return false;
+    if (ask_for(crew, id, CREW_FRAME_DROP))
+        return true;
+    take_out(crew, id); /* its worker is stuck: others have their turn */
+    put_newest(crew, id);
+    return false;
+}
+
+bool crew_end_newest(struct crew *crew, bool (*matches)(void *ctx, uint64_t tag), void *ctx)
+{
+    size_t id = crew->asked < CREW_MAX_ASKED ? crew->newest : 0;
+
+    while (id != 0 && (crew->handed[id - 1].is_asked || !matches(ctx, crew->handed[id - 1].tag)))
+        id = crew->handed[id - 1].older;
+    return id != 0 && ask_for(crew, id, CREW_FRAME_END);
 }
 
 void crew_drain(struct crew *crew)

@@ -74,6 +74,10 @@ int64_t crew_oldest_ms(const struct crew *crew);
  * worker has answered. */
 bool crew_ask_for_oldest(struct crew *crew);
 
+/* Closes the newest one whose tag matches, whatever it is doing. False when there is none, or too
+ * many were already asked for. */
+bool crew_end_newest(struct crew *crew, bool (*matches)(void *ctx, uint64_t tag), void *ctx);
+
 /* Answers on_check. A worker that is gone, or takes nothing, hears nothing. */
 void crew_checked(struct crew *crew, uint64_t worker, uint64_t id);
 

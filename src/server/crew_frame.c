@@ -9,6 +9,7 @@ static const char *const heads[] = {
     [CREW_FRAME_PONG] = "{\"type\":\"pong\",\"id\":",
     [CREW_FRAME_DROP] = "{\"type\":\"drop\",\"id\":",
     [CREW_FRAME_KEPT] = "{\"type\":\"kept\",\"id\":",
+    [CREW_FRAME_END] = "{\"type\":\"end\",\"id\":",
     [CREW_FRAME_CHECK] = "{\"type\":\"check\",\"id\":",
     [CREW_FRAME_CHECKED] = "{\"type\":\"checked\",\"id\":",
 };

@@ -15,6 +15,7 @@ enum crew_frame {
     CREW_FRAME_PONG,
     CREW_FRAME_DROP,
     CREW_FRAME_KEPT,
+    CREW_FRAME_END,    /* hub to worker: as DROP, but also what is busy */
     CREW_FRAME_CHECK,  /* worker to hub: check_asker.h */
     CREW_FRAME_CHECKED /* and back */
 };

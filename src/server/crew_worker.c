@@ -121,6 +121,8 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
     } else if (type == CREW_FRAME_DROP) {
         if (!http_server_drop_tagged(worker->server, id))
             tell(worker, CREW_FRAME_KEPT, id);
+    } else if (type == CREW_FRAME_END) {
+        http_server_end_tagged(worker->server, id);
     } else if (type == CREW_FRAME_PING) {
         tell(worker, CREW_FRAME_PONG, 0);
     } else if (type == CREW_FRAME_CHECKED && worker->asker != NULL) {

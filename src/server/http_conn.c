@@ -26,15 +26,21 @@ static int64_t state_time(const struct http_conn *conn)
     return CLOCK_NEVER_MS;
 }
 
-void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
+/* The state begins anew, as far as its time goes. */
+static void renew_time(struct http_conn *conn)
 {
-    int64_t time;
+    int64_t time = state_time(conn);
 
-    conn->state = state;
-    conn->is_paused = false;
-    time = state_time(conn);
     conn->state_deadline_ms =
         time == CLOCK_NEVER_MS ? time : loop_now_ms(conn->server->options.loop) + time;
+    conn->streamed = 0;
+}
+
+void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
+{
+    conn->state = state;
+    conn->is_paused = false;
+    renew_time(conn);
     if (state == HTTP_CONN_IDLE)
         conn->parser = (struct http_head_parser){0};
     http_room_touch(conn);
@@ -205,14 +211,22 @@ static bool step_collect(struct http_conn *conn)
     return http_body_is_complete(&conn->body) ? http_dispatch_collected(conn) : true;
 }
 
+/* A body that comes by single bytes comes too slowly: its time is set anew by a number of them. */
+static void note_progress(struct http_conn *conn, size_t bytes)
+{
+    conn->streamed += (int64_t)bytes;
+    if (conn->streamed >= state_time(conn) * HTTP_SERVER_MIN_BODY_RATE / 1000)
+        renew_time(conn);
+    http_room_touch(conn);
+}
+
 /* Passes a part on. False when it was answered early, as when the disk is full: the rest of the
  * body is then not wanted. */
 static bool stream_data(struct http_conn *conn, struct str data)
 {
     struct http_sink sink = conn->sink;
 
-    conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + state_time(conn);
-    http_room_touch(conn);
+    note_progress(conn, data.len);
     sink.on_data(sink.ctx, conn, data);
     if (conn->is_dead || conn->is_handling)
         return !conn->is_dead;
@@ -502,7 +516,7 @@ void http_conn_resume_body(struct http_conn *conn)
     if (!conn->is_paused)
         return;
     conn->is_paused = false;
-    conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + state_time(conn);
+    renew_time(conn);
     http_conn_update(conn);
     http_out_flush_later(conn); /* what was read before is fed at the end of the round */
 }

@@ -69,6 +69,7 @@ struct http_conn {
     struct http_source source_of_body; /* while made_left is not 0 */
     int64_t made_left;
     bool is_dry;    /* the source has nothing now */
+    int64_t streamed; /* bytes of a streamed body since its time was set */
     bool is_paused; /* STREAM: the sink wants no more now */
 };
 

@@ -114,17 +114,31 @@ void http_server_drop_idle(struct http_server *server)
         http_conn_lose(conn);
 }
 
+static struct http_conn *find_tagged(const struct http_server *server, uint64_t tag)
+{
+    struct http_conn *conn = server->first;
+
+    while (conn != NULL && conn->tag != tag)
+        conn = conn->next;
+    return conn;
+}
+
 bool http_server_drop_tagged(struct http_server *server, uint64_t tag)
 {
-    for (struct http_conn *conn = server->first; conn != NULL; conn = conn->next) {
-        if (conn->tag != tag)
-            continue;
-        if (!conn->is_idle || has_request(conn) || is_moving(conn))
-            return false;
-        http_conn_lose(conn);
-        return true;
-    }
-    return false;
+    struct http_conn *conn = find_tagged(server, tag);
+
+    if (conn == NULL || !conn->is_idle || has_request(conn) || is_moving(conn))
+        return false;
+    http_conn_lose(conn);
+    return true;
+}
+
+void http_server_end_tagged(struct http_server *server, uint64_t tag)
+{
+    struct http_conn *conn = find_tagged(server, tag);
+
+    if (conn != NULL)
+        http_conn_lose_unsent(conn);
 }
 
 /* The newest one: who waits longest is nearest to an answer. */

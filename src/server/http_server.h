@@ -26,6 +26,7 @@ enum {
     HTTP_SERVER_MAX_HELD = 64 << 20,       /* buffers of all connections together */
     HTTP_SERVER_SMALL_HELD = 8192,         /* of one: not refused for what the others hold */
     HTTP_SERVER_UNSENT_BYTES = 131072,     /* that the kernel takes beyond what is on its way */
+    HTTP_SERVER_MIN_BODY_RATE = 500,       /* bytes a second of a streamed body, over stall_ms */
     HTTP_SERVER_STANDSTILL_MS = 5000,      /* a transfer that stood still so long is idle */
     HTTP_SERVER_MAX_SKIPPED_BODY = 131072, /* read and dropped after an early answer */
     HTTP_SERVER_SENDFILE_BYTES = 1 << 20,  /* per turn of a connection */
@@ -37,7 +38,7 @@ struct http_times {
     int64_t idle_ms;   /* between two requests */
     int64_t head_ms;   /* from a head's first byte to its last */
     int64_t body_ms;   /* the same for a collected body */
-    int64_t stall_ms;  /* without a byte of a streamed body; with bytes of one that was refused */
+    int64_t stall_ms;  /* in which too little of a streamed body comes; with bytes of one that was refused */
     int64_t write_ms;  /* without a byte taken by the client */
     int64_t linger_ms; /* for the client to read the last answer and close, if it sends no more */
 };
@@ -138,6 +139,9 @@ void http_server_drop_idle(struct http_server *server);
 
 /* Closes the connection with that tag, if it is idle. */
 bool http_server_drop_tagged(struct http_server *server, uint64_t tag);
+
+/* Closes the connection with that tag, whatever it is doing. */
+void http_server_end_tagged(struct http_server *server, uint64_t tag);
 
 /* Answers 503 to the newest connection that waits and whose tag matches, and closes it. False when
  * there is none. */

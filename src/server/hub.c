@@ -126,8 +126,12 @@ static bool end_above_part(struct hub *hub, uint64_t tag)
     uint64_t place =
         origins_above_part(hub->origins, tag, http_server_max_connections(hub->server));
 
-    return place != 0 && http_server_end_waiting(hub->server, is_at, &place,
-                                                 "too many connections from this address");
+    if (place == 0)
+        return false;
+    return http_server_end_waiting(hub->server, is_at, &place,
+                                   "too many connections from this address") ||
+           (hub->bucket != NULL && crew_end_newest(hub->bucket, is_at, &place)) ||
+           (hub->gateway != NULL && crew_end_newest(hub->gateway, is_at, &place));
 }
 
 static struct crew *older_crew(const struct hub *hub)

@@ -125,7 +125,7 @@ static int explain(const struct store *s, const char *path, struct err *e)
 {
     struct stat st;
 
-    if (e != NULL && stat(s->dir, &st) == 0 && cause_is_denied(path))
+    if (path != NULL && e != NULL && stat(s->dir, &st) == 0 && cause_is_denied(path))
         cause_create(e, EACCES, path, s->dir);
     return -1;
 }

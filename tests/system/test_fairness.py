@@ -2,14 +2,17 @@
 addresses are those of 127.0.0.0/8."""
 import contextlib
 import json
+import os
 import pathlib
 import re
 import socket
+import threading
 import time
 
 import harness
 import pytest
 import websocket_peer
+from test_gateway import Zone
 from test_limits import connect, is_served, read_all, start
 from test_proxy import NAME, answer, asking, hello
 
@@ -174,6 +177,62 @@ def test_waiting_clients_of_two_addresses_keep_nobody_out(processes, tmp_path):
                 reply(daemon, request)
                 assert crowd[i].recv(65536).startswith(b"HTTP/1.1 200 ")
     daemon.sock.close()
+
+
+def dripping_uploads(zone, source):
+    """Endless bodies: never idle, never at their end."""
+    def start_one():
+        path = zone.client.initiate(os.urandom(20).hex(), 1 << 30).split("/", 3)[3]
+        sock = connect(zone.server, source=source)
+        sock.sendall(f"PUT /{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {1 << 30}\r\n\r\n".encode())
+        return sock
+    return start_one, lambda sock: sock.send(b"x" * 64)
+
+
+def sipped_downloads(zone, source):
+    """Answers of which a little is taken again and again."""
+    path = zone.client.find(zone.upload(os.urandom(1 << 20) * 16)).split("/", 3)[3]
+
+    def start_one():
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.bind((source, 0))
+        sock.connect(("127.0.0.1", zone.server.port))
+        sock.sendall(f"GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        return sock
+    return start_one, lambda sock: sock.recv(8192, socket.MSG_DONTWAIT)
+
+
+@pytest.mark.parametrize("transfers", [dripping_uploads, sipped_downloads])
+def test_transfers_of_one_address_keep_nobody_out(processes, tmp_path, transfers):
+    """They move, so that none is idle: the address with more than its part loses its newest."""
+    zone = Zone(tmp_path, processes)
+    zone.server.stop()
+    zone.server = start(processes, tmp_path, "--max-connections", "24", "--data", zone.data)
+    zone.client.url = zone.server.url
+    start_one, move = transfers(zone, "127.0.0.2")
+    with contextlib.ExitStack() as stack:
+        crowd = []
+        for _ in range(90):  # more than the places and those that may be above them for a moment
+            with contextlib.suppress(OSError, AssertionError):
+                crowd.append(stack.enter_context(start_one()))
+        over = threading.Event()
+
+        def keep_moving():
+            while not over.wait(0.1):
+                for sock in crowd:
+                    with contextlib.suppress(OSError):
+                        move(sock)
+        mover = threading.Thread(target=keep_moving)
+        mover.start()
+        try:
+            for _ in range(6):
+                with connect(zone.server, source=HONEST) as honest:
+                    assert is_served(honest)
+                    time.sleep(0.2)
+        finally:
+            over.set()
+            mover.join()
 
 
 def ended(sock):

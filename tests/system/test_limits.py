@@ -21,7 +21,7 @@ def start(processes, tmp_path, *options, verb="hub", times="", **more):
     secret = tmp_path / "secret"
     secret.write_text(harness.SECRET)
     arguments = ["--secret-file", secret] if verb != "gateway" else []
-    arguments += ["--data", tmp_path / "zone"] if verb != "proxy" else []
+    arguments += ["--data", tmp_path / "zone"] if verb != "proxy" and "--data" not in options else []
     env = harness.clean_environment(KACHERY_RESOURCE_TEST_HUB_INTERVALS=times)
     return processes(harness.Server(verb, *arguments, *options, env=env, **more))
 

@@ -134,17 +134,27 @@ def test_an_upload_that_stalls(zone):
     assert not [p for p in (zone.data / ".hub/uploads").iterdir()]
 
 
-def test_an_upload_that_drips_goes_on(zone):
-    """As long as something comes: an upload is as slow as its line."""
-    data = os.urandom(60)
+def drip(zone, data, step):
+    """`step` bytes of an upload every 20 ms, until all are sent or the hub answers: the answer."""
     path = path_of(zone.client.initiate(harness.sha1(data), len(data)))
     with socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S) as sock:
         sock.sendall(head("PUT", path, f"Content-Length: {len(data)}"))
-        tick = threading.Event()
-        for i in range(len(data)):
-            sock.sendall(data[i:i + 1])
-            tick.wait(0.02)
-        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for i in range(0, len(data), step):
+            sock.sendall(data[i:i + step])
+            if select.select([sock], [], [], 0.02)[0]:
+                break
+        return sock.recv(65536)
+
+
+def test_an_upload_that_drips_goes_on(zone):
+    """An upload is as slow as its line, down to 500 bytes a second."""
+    assert drip(zone, os.urandom(6000), 100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_upload_by_single_bytes_ends(zone):
+    """Which no line needs, and which would hold a place for days."""
+    answer = drip(zone, os.urandom(6000), 1)
+    assert answer.startswith(b"HTTP/1.1 408 ") and b"not complete in time" in answer
 
 
 def test_a_refusal_is_heard_by_who_sends_all_before_it_reads(tmp_path, processes):

@@ -503,7 +503,7 @@ bool crew_ask_for_oldest(struct crew *crew)
 
 bool crew_end_newest(struct crew *crew, bool (*matches)(void *ctx, uint64_t tag), void *ctx)
 {
-    size_t id = crew->asked < CREW_MAX_ASKED ? crew->newest : 0;
+    size_t id = crew->asked < CREW_MAX_ASKED + CREW_MAX_ENDED ? crew->newest : 0;
 
     while (id != 0 && (crew->handed[id - 1].is_asked || !matches(ctx, crew->handed[id - 1].tag)))
         id = crew->handed[id - 1].older;

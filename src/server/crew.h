@@ -28,6 +28,7 @@ enum {
     CREW_MAX_HANDED_BYTES = 60000, /* read of a connection when it is handed over */
     CREW_KEEP_MS = 1000,           /* a worker keeps an idle connection so long */
     CREW_MAX_ASKED = 32,           /* connections that workers are to close, not answered yet */
+    CREW_MAX_ENDED = 16,           /* beyond those, that workers are to end */
     CREW_DRAIN_MS = 10000          /* for transfers, when the hub ends */
 };
 

@@ -38,7 +38,7 @@ struct http_times {
     int64_t idle_ms;   /* between two requests */
     int64_t head_ms;   /* from a head's first byte to its last */
     int64_t body_ms;   /* the same for a collected body */
-    int64_t stall_ms;  /* in which too little of a streamed body comes; with bytes of one that was refused */
+    int64_t stall_ms;  /* with too little of a streamed body; with bytes of one that was refused */
     int64_t write_ms;  /* without a byte taken by the client */
     int64_t linger_ms; /* for the client to read the last answer and close, if it sends no more */
 };

@@ -14,6 +14,8 @@ enum { MAX_TRIES = 2 /* further ones */ };
 enum connect_state { CONNECT_DIAL, CONNECT_TUNNEL, CONNECT_SHAKE };
 
 struct connect {
+    struct loop_wake wake;
+    struct loop_timer alarm;
     enum connect_state state;
     struct buf host; /* of the URL */
     uint16_t port;
@@ -37,7 +39,7 @@ static int start_dial(struct connect *c, struct err *e)
     uint16_t port = c->proxy.is_used ? c->proxy.port : c->port;
 
     c->state = CONNECT_DIAL;
-    return dial_start(&c->dial, host, port,
+    return dial_start(&c->dial, &c->wake, host, port,
                       clock_earlier(c->deadline_ms, clock_now_ms() + DIAL_TIMEOUT_MS), e);
 }
 
@@ -52,8 +54,9 @@ static void put_connect_request(struct connect *c)
     http_head_put_end(&c->request);
 }
 
-struct connect *connect_new(const struct url *url, const struct http_proxy *proxy,
-                            bool for_requests, int64_t deadline_ms, struct err *e)
+struct connect *connect_new(const struct loop_wake *wake, const struct url *url,
+                            const struct http_proxy *proxy, bool for_requests, int64_t deadline_ms,
+                            struct err *e)
 {
     struct connect *c = calloc(1, sizeof *c);
 
@@ -61,6 +64,8 @@ struct connect *connect_new(const struct url *url, const struct http_proxy *prox
         err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
+    c->wake = *wake;
+    c->alarm = (struct loop_timer){.call = wake->call, .owner = wake->owner};
     c->begun_ms = clock_now_ms();
     c->deadline_ms = clock_earlier(deadline_ms, c->begun_ms + CONNECT_TIMEOUT_MS);
     c->port = url->port;
@@ -85,6 +90,7 @@ void connect_free(struct connect *c)
 {
     if (c == NULL)
         return;
+    loop_clear_timer(c->wake.loop, &c->alarm);
     dial_cancel(&c->dial);
     stream_free(c->stream);
     buf_free(&c->host);
@@ -115,7 +121,7 @@ static enum io step_dial(struct connect *c, int64_t now_ms, struct err *e)
         err_wrap(e, "HTTP proxy");
     if (io != IO_DONE)
         return io;
-    c->stream = stream_new(fd);
+    c->stream = stream_new(fd, &c->wake);
     if (c->stream == NULL)
         return err_set(e, ERR_FAILED, "out of memory"), IO_ERR;
     if (c->is_tunnelled) {
@@ -253,17 +259,10 @@ enum io connect_step(struct connect *c, int64_t now_ms, struct stream **stream, 
             return IO_DONE;
         }
     }
-    if (io != IO_ERR && c->state != CONNECT_DIAL && now_ms >= c->deadline_ms)
+    if (io == IO_ERR || c->state == CONNECT_DIAL)
+        return io;
+    if (now_ms >= c->deadline_ms)
         return give_up(c, e);
+    loop_set_timer(c->wake.loop, &c->alarm, c->deadline_ms);
     return io;
-}
-
-void connect_poll(const struct connect *c, struct pollset *set)
-{
-    if (c->state == CONNECT_DIAL) {
-        dial_poll(&c->dial, set);
-        return;
-    }
-    stream_poll(c->stream, true, c->state == CONNECT_TUNNEL && c->sent < c->request.len, set);
-    pollset_wake_at(set, c->deadline_ms);
 }

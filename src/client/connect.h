@@ -24,13 +24,14 @@ struct connect;
  * CONNECT_TIMEOUT_MS from now. NULL on error: no trusted certificates (for TLS), no memory, no
  * process for the look-up.
  */
-struct connect *connect_new(const struct url *url, const struct http_proxy *proxy,
-                            bool for_requests, int64_t deadline_ms, struct err *e);
+struct connect *connect_new(const struct loop_wake *wake, const struct url *url,
+                            const struct http_proxy *proxy, bool for_requests, int64_t deadline_ms,
+                            struct err *e);
 
-/* IO_DONE: *stream is the caller's. IO_WANT_…: see connect_poll. IO_ERR: ERR_NETWORK (no address,
- * refused, no answer, cut), ERR_REFUSED (the proxy's words, the certificate's fault). */
+/* IO_DONE: *stream is the caller's and has the same `wake`. IO_WANT_…: `wake` comes. IO_ERR:
+ * ERR_NETWORK (no address, refused, no answer, cut), ERR_REFUSED (the proxy's words, the
+ * certificate's fault). */
 enum io connect_step(struct connect *c, int64_t now_ms, struct stream **stream, struct err *e);
-void connect_poll(const struct connect *c, struct pollset *set);
 
 /* NULL-safe. */
 void connect_free(struct connect *c);

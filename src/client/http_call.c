@@ -91,7 +91,7 @@ static int build(struct http_call *call, const struct url *url, struct err *e)
 }
 
 struct http_call *http_call_new(struct http_client *client, const struct http_call_options *options,
-                                struct err *e)
+                                void (*wake)(void *owner), void *owner, struct err *e)
 {
     struct http_call *call;
     struct url url;
@@ -108,6 +108,9 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
         return NULL;
     }
     call->client = client;
+    call->wake = (struct loop_wake){client->loop, wake, owner};
+    call->begin = (struct loop_call){.call = wake, .owner = owner};
+    call->alarm = (struct loop_timer){.call = wake, .owner = owner};
     call->options = *options;
     call->begun_ms = call->activity_ms = clock_now_ms();
     if (call->options.max_answer_bytes == 0)
@@ -124,13 +127,21 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
     call->options.method = call->options.url = STR("");
     call->options.headers = NULL;
     http_send_rewind(call);
+    loop_defer(client->loop, &call->begin);
     return call;
+}
+
+static void stop_waking(struct http_call *call)
+{
+    loop_undefer(call->wake.loop, &call->begin);
+    loop_clear_timer(call->wake.loop, &call->alarm);
 }
 
 void http_call_free(struct http_call *call)
 {
     if (call == NULL)
         return;
+    stop_waking(call);
     connect_free(call->connect);
     stream_free(call->stream);
     http_proxy_deinit(&call->proxy);
@@ -184,7 +195,8 @@ static enum io start_connect(struct http_call *call, struct err *e)
     if (url_parse(&url, buf_str(&call->url), e) != 0)
         return IO_ERR;
     connect_free(call->connect);
-    call->connect = connect_new(&url, &call->proxy, true, call->options.deadline_ms, e);
+    call->connect = connect_new(&call->wake, &url, &call->proxy, true, call->options.deadline_ms,
+                                e);
     call->state = HTTP_CALL_CONNECT;
     return call->connect == NULL ? IO_ERR : IO_DONE;
 }
@@ -205,6 +217,7 @@ static enum io start(struct http_call *call, int64_t now_ms, struct err *e)
     call->stream = http_idle_take(call->client, buf_str(&call->origin), now_ms, max_idle_ms(call));
     if (call->stream == NULL)
         return start_connect(call, e);
+    stream_set_wake(call->stream, &call->wake);
     call->is_reused = true;
     call->state = HTTP_CALL_EXCHANGE;
     return IO_DONE;
@@ -243,11 +256,16 @@ static enum io closed(struct http_call *call, struct err *e)
 
 static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
 {
-    enum io out = http_send_step(call, now_ms, e);
+    enum io out, in;
+    bool was_held;
 
-    if (out == IO_ERR)
-        return IO_ERR;
-    enum io in = http_receive_head(call, now_ms, e);
+    do {
+        was_held = call->is_held;
+        out = http_send_step(call, now_ms, e);
+        if (out == IO_ERR)
+            return IO_ERR;
+        in = http_receive_head(call, now_ms, e);
+    } while (in == IO_WANT_READ && was_held && !call->is_held);
     if (in == IO_EOF)
         return closed(call, e);
     if (in == IO_DONE) {
@@ -321,12 +339,32 @@ static enum io fail(struct http_call *call, struct err *e)
     return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
 }
 
-enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
+/* The head is sent, and the server is to say whether it wants the body. */
+static bool awaits_word(const struct http_call *call)
+{
+    return call->state == HTTP_CALL_EXCHANGE && call->is_held &&
+           call->body_due_ms != CLOCK_NEVER_MS;
+}
+
+/* When a step is due though the connection has nothing new. */
+static int64_t next_step_ms(const struct http_call *call, int64_t now_ms)
+{
+    int64_t at_ms = call->options.deadline_ms;
+
+    if (call->state == HTTP_CALL_CONNECT)
+        return at_ms;
+    if (awaits_word(call))
+        at_ms = clock_earlier(at_ms, call->body_due_ms);
+    if (call->state == HTTP_CALL_EXCHANGE && call->unacknowledged > 0)
+        at_ms = clock_earlier(at_ms, now_ms + HTTP_CALL_WATCH_MS);
+    return call->is_source_waiting ? at_ms
+                                   : clock_earlier(at_ms, call->activity_ms + patience(call));
+}
+
+static enum io step(struct http_call *call, int64_t now_ms, struct err *e)
 {
     enum io io;
 
-    if (call->state == HTTP_CALL_FAILED)
-        return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
     do
         io = run_state(call, now_ms, &call->failure);
     while (io == IO_DONE && call->state != HTTP_CALL_DONE);
@@ -346,28 +384,17 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
     return io == IO_ERR ? fail(call, e) : io;
 }
 
-/* The head is sent, and the server is to say whether it wants the body. */
-static bool awaits_word(const struct http_call *call)
+enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
 {
-    return call->is_held && call->body_due_ms != CLOCK_NEVER_MS;
-}
+    enum io io;
 
-void http_call_poll(const struct http_call *call, struct pollset *set)
-{
-    switch (call->state) {
-    case HTTP_CALL_CONNECT: connect_poll(call->connect, set); break;
-    case HTTP_CALL_EXCHANGE:
-        stream_poll(call->stream, true,
-                    !call->is_sent && !call->is_source_waiting && !awaits_word(call), set);
-        if (awaits_word(call))
-            pollset_wake_at(set, call->body_due_ms);
-        if (call->unacknowledged > 0)
-            pollset_wake_at(set, clock_now_ms() + HTTP_CALL_WATCH_MS);
-        break;
-    case HTTP_CALL_BODY: stream_poll(call->stream, true, false, set); break;
-    default: pollset_wake_at(set, clock_now_ms()); return;
-    }
-    if (call->state != HTTP_CALL_CONNECT && !call->is_source_waiting)
-        pollset_wake_at(set, call->activity_ms + patience(call));
-    pollset_wake_at(set, call->options.deadline_ms);
+    if (call->state == HTTP_CALL_FAILED)
+        return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
+    loop_undefer(call->wake.loop, &call->begin);
+    io = step(call, now_ms, e);
+    if (io == IO_DONE || io == IO_ERR)
+        stop_waking(call);
+    else
+        loop_set_timer(call->wake.loop, &call->alarm, next_step_ms(call, now_ms));
+    return io;
 }

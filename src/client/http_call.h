@@ -32,6 +32,9 @@ enum http_call_state {
 
 struct http_call {
     struct http_client *client; /* borrowed */
+    struct loop_wake wake;
+    struct loop_call begin; /* the first step */
+    struct loop_timer alarm;
     struct http_call_options options;
     struct buf label, url, origin, method, head_out;
     struct http_proxy proxy;

@@ -1,6 +1,6 @@
 /*
  * An HTTP/1.1 client: calls as step machines, connections kept and reused per origin. Blocking
- * callers use http_client_perform.
+ * callers use http_client_perform, which runs the loop.
  */
 #ifndef CLIENT_HTTP_CLIENT_H
 #define CLIENT_HTTP_CLIENT_H
@@ -13,7 +13,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "client/http_answer.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "proto/http_head.h"
 
 enum {
@@ -28,9 +28,10 @@ enum {
 struct http_client; /* the idle connections */
 struct http_call;   /* one request and its answer */
 
-struct http_client *http_client_new(void);
+/* The loop is borrowed. NULL without memory. */
+struct http_client *http_client_new(struct loop *loop, struct err *e);
 
-/* Closes the idle connections; after the last call was freed. NULL-safe. */
+/* Closes the idle connections; after the last call was freed, before the loop is. NULL-safe. */
 void http_client_free(struct http_client *client);
 
 struct http_call_options {
@@ -63,16 +64,17 @@ struct http_call_options {
     int64_t expect_ms;
 };
 
-/* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. ERR_USAGE for
- * a bad URL and one with a user name. */
+/* Copies method, URL and headers; `body`, ctx stay borrowed until the call is freed. `wake` comes
+ * from the client's loop when a step is due, the first time soon. ERR_USAGE for a bad URL and one
+ * with a user name. */
 struct http_call *http_call_new(struct http_client *client, const struct http_call_options *options,
-                                struct err *e);
+                                void (*wake)(void *owner), void *owner, struct err *e);
 
 /*
  * IO_DONE: the answer is complete (whatever its status; redirections are not followed). An answer
  * that comes before all of the body was sent ends the call too: the rest is not sent and the
  * connection is not reused.
- * IO_WANT_…: see http_call_poll. IO_ERR: ERR_NETWORK (connect, reset, cut, stall), ERR_TIMEOUT (the
+ * IO_WANT_…: the wake comes. IO_ERR: ERR_NETWORK (connect, reset, cut, stall), ERR_TIMEOUT (the
  * deadline), ERR_PROTOCOL, ERR_TOO_LARGE; each names method and URL without its query. Or the
  * source's or sink's own.
  * A reused connection that the server closed before any byte of an answer is replaced by a new one
@@ -80,7 +82,6 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
  * One step moves at most a few MiB, so that the caller has its turn.
  */
 enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e);
-void http_call_poll(const struct http_call *call, struct pollset *set);
 
 /* At least so many bytes of the body have reached the server's host. */
 int64_t http_call_delivered(const struct http_call *call);
@@ -105,8 +106,8 @@ struct http_client_watch {
     int64_t every_ms;
 };
 
-/* Runs a call to its end; the caller reads it with http_call_head/body and frees it. `watch` may be
- * NULL. NULL on error. */
+/* Runs the loop until a call is at its end; the caller reads it with http_call_head/body and frees
+ * it. `watch` may be NULL. NULL on error. As loop_run_until never from within a callback. */
 struct http_call *http_client_perform(struct http_client *client,
                                       const struct http_call_options *options,
                                       const struct http_client_watch *watch, struct err *e);

@@ -8,20 +8,23 @@
 #include "client/http_client.h"
 #include "net/stream.h"
 
+/* Closed when the server closes it while the loop runs. */
 struct http_idle {
+    struct http_client *client;
     struct stream *stream;
     struct buf origin; /* "http://host:port" */
     int64_t since_ms;
 };
 
 struct http_client {
-    struct http_idle idle[HTTP_CLIENT_MAX_IDLE]; /* oldest first */
+    struct loop *loop; /* borrowed */
+    struct http_idle *idle[HTTP_CLIENT_MAX_IDLE]; /* oldest first */
     size_t count;
     char *read_buffer; /* of the call that ended last: mapping a new one costs more than a read */
 };
 
 /* The youngest connection to an origin that is still usable and not older than max_idle_ms, or
- * NULL. Closes what is stale or too old on the way. */
+ * NULL. Closes what is stale or too old on the way. The caller gives it its wake. */
 struct stream *http_idle_take(struct http_client *client, struct str origin, int64_t now_ms,
                               int64_t max_idle_ms);
 

@@ -182,8 +182,12 @@ enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e)
 
     for (;;) {
         io = use_body(call, e);
-        if (io != IO_WANT_READ || call->body.total - start >= HTTP_CALL_STEP_BYTES)
+        if (io != IO_WANT_READ)
             return io;
+        if (call->body.total - start >= HTTP_CALL_STEP_BYTES) {
+            stream_yield(call->stream);
+            return io;
+        }
         io = fill(call, now_ms, e);
         if (io == IO_EOF || io == IO_ERR)
             return end_of_body(call, io, e);

@@ -96,8 +96,10 @@ enum io http_send_step(struct http_call *call, int64_t now_ms, struct err *e)
             end(call);
             break;
         }
-        if (moved >= HTTP_CALL_STEP_BYTES)
+        if (moved >= HTTP_CALL_STEP_BYTES) {
+            stream_yield(call->stream);
             return IO_WANT_WRITE;
+        }
         io = stream_write2(call->stream, head, is_head_only ? STR("") : call->chunk, &n,
                            &call->send_failure);
         if (io == IO_ERR)

@@ -29,6 +29,8 @@ struct ws_client {
     struct buf label, url;
     char key[WS_KEY_SIZE];
     int64_t connect_deadline_ms, heard_ms, next_ping_ms, close_deadline_ms;
+    struct loop_call turn; /* the first step, or one that is due without the connection */
+    struct loop_timer alarm;
     struct connect *connect;
     struct stream *stream;
     struct err failure;
@@ -84,7 +86,7 @@ static int start_connect(struct ws_client *c, const struct url *url, struct err 
 
     if (http_proxy_find(&proxy, url, e) != 0)
         return -1;
-    c->connect = connect_new(url, &proxy, false, c->connect_deadline_ms, e);
+    c->connect = connect_new(&c->options.wake, url, &proxy, false, c->connect_deadline_ms, e);
     http_proxy_deinit(&proxy);
     return c->connect == NULL ? -1 : 0;
 }
@@ -104,6 +106,8 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
     }
     c->options = *options;
     c->options.url = STR("");
+    c->turn = (struct loop_call){.call = options->wake.call, .owner = options->wake.owner};
+    c->alarm = (struct loop_timer){.call = options->wake.call, .owner = options->wake.owner};
     if (c->options.max_message_bytes == 0)
         c->options.max_message_bytes = WS_MAX_MESSAGE_BYTES;
     ws_reader_init(&c->reader, WS_CLIENT, c->options.max_message_bytes);
@@ -115,10 +119,17 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
     return NULL;
 }
 
+static void stop_waking(struct ws_client *c)
+{
+    loop_undefer(c->options.wake.loop, &c->turn);
+    loop_clear_timer(c->options.wake.loop, &c->alarm);
+}
+
 void ws_client_free(struct ws_client *c)
 {
     if (c == NULL)
         return;
+    stop_waking(c);
     connect_free(c->connect);
     stream_free(c->stream);
     ws_reader_deinit(&c->reader);
@@ -147,6 +158,11 @@ unsigned ws_client_close_code(const struct ws_client *c)
 struct str ws_client_close_reason(const struct ws_client *c)
 {
     return buf_str(&c->close_reason);
+}
+
+void ws_client_yield(struct ws_client *c)
+{
+    loop_defer(c->options.wake.loop, &c->turn);
 }
 
 /* ---- out ---- */
@@ -184,11 +200,13 @@ int ws_client_send(struct ws_client *c, struct str text, struct err *e)
         return err_set(e, ERR_FAILED, "out of memory");
     }
     put_frame(c, WS_TEXT, text);
+    ws_client_yield(c);
     return 0;
 }
 
 void ws_client_close(struct ws_client *c, unsigned code, struct str reason)
 {
+    ws_client_yield(c);
     if (c->state < WS_STATE_OPEN) {
         c->state = WS_STATE_CLOSED;
         return;
@@ -461,13 +479,29 @@ static enum io run_state(struct ws_client *c, int64_t now_ms, enum ws_client_eve
     return IO_EOF;
 }
 
-enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event *event,
-                       struct str *message, struct err *e)
+/* When a step is due though the connection has nothing new. */
+static int64_t next_step_ms(const struct ws_client *c)
+{
+    const struct ws_client_options *o = &c->options;
+    int64_t at_ms = CLOCK_NEVER_MS;
+
+    switch (c->state) {
+    case WS_STATE_HANDSHAKE: return c->connect_deadline_ms;
+    case WS_STATE_OPEN:
+        if (o->ping_interval_ms > 0)
+            at_ms = c->next_ping_ms;
+        return o->dead_after_ms > 0 ? clock_earlier(at_ms, c->heard_ms + o->dead_after_ms) : at_ms;
+    case WS_STATE_CLOSING: return c->close_deadline_ms;
+    case WS_STATE_CONNECT: /* it has its own deadline */
+    case WS_STATE_CLOSED:
+    case WS_STATE_FAILED: break;
+    }
+    return at_ms;
+}
+
+static enum io fail(struct ws_client *c, struct err *e)
 {
     if (c->state != WS_STATE_FAILED) {
-        enum io io = run_state(c, now_ms, event, message, &c->failure);
-        if (io != IO_ERR)
-            return io;
         err_wrap(&c->failure, "%s", c->label.data);
         c->state = WS_STATE_FAILED;
         connect_free(c->connect);
@@ -477,21 +511,19 @@ enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event
     return IO_ERR;
 }
 
-void ws_client_poll(const struct ws_client *c, struct pollset *set)
+enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event *event,
+                       struct str *message, struct err *e)
 {
-    bool wants_write = ws_client_queued(c) > 0;
+    enum io io = IO_ERR;
 
-    switch (c->state) {
-    case WS_STATE_CONNECT: connect_poll(c->connect, set); return;
-    case WS_STATE_HANDSHAKE: pollset_wake_at(set, c->connect_deadline_ms); break;
-    case WS_STATE_OPEN:
-        if (c->options.ping_interval_ms > 0)
-            pollset_wake_at(set, c->next_ping_ms);
-        if (c->options.dead_after_ms > 0)
-            pollset_wake_at(set, c->heard_ms + c->options.dead_after_ms);
-        break;
-    case WS_STATE_CLOSING: pollset_wake_at(set, c->close_deadline_ms); break;
-    default: pollset_wake_at(set, clock_now_ms()); return;
-    }
-    stream_poll(c->stream, true, wants_write, set);
+    if (c->state != WS_STATE_FAILED)
+        io = run_state(c, now_ms, event, message, &c->failure);
+    if (io == IO_DONE)
+        return io;
+    stop_waking(c);
+    if (io == IO_ERR)
+        return fail(c, e);
+    if (io != IO_EOF)
+        loop_set_timer(c->options.wake.loop, &c->alarm, next_step_ms(c));
+    return io;
 }

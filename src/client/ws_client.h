@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "proto/ws_frame.h"
 
 enum {
@@ -27,6 +27,7 @@ struct ws_client_options {
     int64_t ping_interval_ms; /* a ping frame that often; 0: none */
     int64_t dead_after_ms;    /* no byte from the peer for so long: dead; 0: never */
     size_t max_message_bytes; /* 0: WS_MAX_MESSAGE_BYTES */
+    struct loop_wake wake;    /* when a step is due, the first time soon */
     const char *mark;         /* a header of the server's 101 to look for, or NULL; static */
 };
 
@@ -38,7 +39,7 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
 
 /*
  * IO_DONE: *event; for a message *message is borrowed until the next step. Call again until it
- * wants; what was queued meanwhile is sent then, all at once.
+ * wants, or ws_client_yield; what was queued meanwhile is sent then, all at once.
  * IO_EOF: the peer closed in an orderly way or just hung up; see ws_client_close_code/reason.
  * IO_ERR: ERR_NETWORK (connect, reset, dead line), ERR_TIMEOUT (no handshake in connect_ms),
  * ERR_REFUSED (no 101; names the status), ERR_PROTOCOL, ERR_TOO_LARGE; each names the URL without
@@ -47,7 +48,9 @@ struct ws_client *ws_client_new(const struct ws_client_options *options, int64_t
  */
 enum io ws_client_step(struct ws_client *c, int64_t now_ms, enum ws_client_event *event,
                        struct str *message, struct err *e);
-void ws_client_poll(const struct ws_client *c, struct pollset *set);
+
+/* Has the wake come soon, when others had their turn. */
+void ws_client_yield(struct ws_client *c);
 
 /* Queues a text, sent by the next steps. -1: ERR_TOO_LARGE when it would make more than
  * WS_CLIENT_MAX_QUEUED_BYTES (the peer reads too slowly), ERR_FAILED when the connection is not

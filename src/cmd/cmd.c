@@ -351,6 +351,7 @@ int cmd_fail(const char *name, const struct err *e)
 }
 
 static bool is_result_lost;
+static int write_errno; /* of the first result that could not be written */
 
 void cmd_print(struct str text)
 {
@@ -361,7 +362,8 @@ void cmd_print(struct str text)
         text = upright.failed ? text : buf_str(&upright);
     }
     if (text.len > 0) /* an empty one may have no address */
-        fwrite(text.p, 1, text.len, stdout);
+        if (fwrite(text.p, 1, text.len, stdout) != text.len && write_errno == 0)
+            write_errno = errno;
     buf_free(&upright);
 }
 
@@ -382,6 +384,6 @@ int cmd_finish(const char *name, int status)
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
         return status;
     fprintf(stderr, "%s%s: cannot write to standard output: %s\n", program(name), name,
-            strerror(errno));
+            strerror(write_errno != 0 ? write_errno : errno));
     return status == CMD_OK ? CMD_FAILED : status;
 }

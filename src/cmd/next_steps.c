@@ -81,7 +81,8 @@ static void look(struct situation *s, const struct config *c)
     char host[REGISTER_LABEL_SIZE];
     struct store store = {0};
     struct gateway g = {0};
-    struct http_client *http = http_client_new();
+    struct loop *loop = loop_new(NULL, NULL);
+    struct http_client *http = loop == NULL ? NULL : http_client_new(loop, NULL);
 
     if (http != NULL && gateway_init(&g, http, c->values[CONFIG_ZONE], NULL) == 0) {
         g.watch = (struct zone_watch){.is_cancelled = is_late, .ctx = &deadline_ms};
@@ -97,6 +98,7 @@ static void look(struct situation *s, const struct config *c)
     gateway_deinit(&g);
     store_deinit(&store);
     http_client_free(http);
+    loop_free(loop);
 }
 
 static void print_client(const struct situation *s, int *number)

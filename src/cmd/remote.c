@@ -99,11 +99,10 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
     *remote = (struct remote){.name = name, .deadline_ms = CLOCK_NEVER_MS};
     if (check_resource(e) != 0 || store_init(&remote->store, e) != 0)
         return -1;
-    remote->http = http_client_new();
-    if (remote->http == NULL) {
-        err_set(e, ERR_FAILED, "out of memory");
-    } else if (gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
-               load_keys(remote, keys, e) == 0) {
+    if ((remote->loop = loop_new(NULL, e)) != NULL &&
+        (remote->http = http_client_new(remote->loop, e)) != NULL &&
+        gateway_init(&remote->gateway, remote->http, NULL, e) == 0 &&
+        load_keys(remote, keys, e) == 0) {
         /* Somebody who waits at a terminal wants to know why. */
         bool is_told = cmd_is_verbose() || isatty(STDERR_FILENO);
         remote->gateway.watch =
@@ -123,6 +122,7 @@ void remote_close(struct remote *remote)
         gateway_memory_keep(&remote->store, &remote->gateway);
     gateway_deinit(&remote->gateway);
     http_client_free(remote->http);
+    loop_free(remote->loop);
     store_deinit(&remote->store);
 }
 

@@ -26,6 +26,7 @@ struct remote_hooks {
 struct remote {
     const char *name; /* of the command */
     struct store store;
+    struct loop *loop;
     struct http_client *http;
     struct gateway gateway;
     struct remote_bar *bar; /* shown now, or NULL */

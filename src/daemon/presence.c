@@ -17,8 +17,10 @@ enum { DAEMON_MS = 5000, PROXY_MS = 10000, CALL_MS = 30000, ENOUGH = 2 };
 struct presence {
     const struct config *config;
     const struct intervals *intervals;
+    struct loop_wake wake;
+    struct loop_timer alarm;
     bool is_generation2;
-    int64_t next_ms; /* CLOCK_NEVER_MS: not started, or a call is under way */
+    int64_t next_ms;         /* the alarm's; CLOCK_NEVER_MS: not started, or a call is under way */
     unsigned denials;
     enum presence_state state;
     struct http_client *http; /* of the call under way: no connection is kept */
@@ -26,14 +28,23 @@ struct presence {
     struct buf body;
 };
 
-struct presence *presence_new(const struct config *config, const struct intervals *intervals)
+struct presence *presence_new(const struct config *config, const struct intervals *intervals,
+                              const struct loop_wake *wake)
 {
     struct presence *p = calloc(1, sizeof *p);
 
     if (p == NULL)
         return NULL;
-    *p = (struct presence){.config = config, .intervals = intervals, .next_ms = CLOCK_NEVER_MS};
+    *p = (struct presence){
+        .config = config, .intervals = intervals, .wake = *wake, .next_ms = CLOCK_NEVER_MS};
+    p->alarm = (struct loop_timer){.call = wake->call, .owner = wake->owner};
     return p;
+}
+
+static void set_alarm(struct presence *p, int64_t at_ms)
+{
+    p->next_ms = at_ms;
+    loop_set_timer(p->wake.loop, &p->alarm, at_ms);
 }
 
 static void end_call(struct presence *p)
@@ -49,6 +60,7 @@ void presence_free(struct presence *p)
     if (p == NULL)
         return;
     end_call(p);
+    set_alarm(p, CLOCK_NEVER_MS);
     buf_free(&p->body);
     free(p);
 }
@@ -57,13 +69,13 @@ void presence_start(struct presence *p, bool is_generation2, int64_t now_ms)
 {
     presence_stop(p);
     p->is_generation2 = is_generation2;
-    p->next_ms = now_ms + p->intervals->presence_first_ms;
+    set_alarm(p, now_ms + p->intervals->presence_first_ms);
 }
 
 void presence_stop(struct presence *p)
 {
     end_call(p);
-    p->next_ms = CLOCK_NEVER_MS;
+    set_alarm(p, CLOCK_NEVER_MS);
     p->denials = 0;
     p->state = PRESENCE_UNKNOWN;
 }
@@ -105,7 +117,7 @@ static int begin_call(struct presence *p, int64_t now_ms, struct err *e)
 
     put_body(p);
     put_url(p, &url);
-    p->http = http_client_new();
+    p->http = http_client_new(p->wake.loop, e);
     if (p->http != NULL && !url.failed && !p->body.failed)
         p->call = http_call_new(p->http,
                                 &(struct http_call_options){.method = STR("POST"),
@@ -114,7 +126,7 @@ static int begin_call(struct presence *p, int64_t now_ms, struct err *e)
                                                             .header_count = 1,
                                                             .body = buf_str(&p->body),
                                                             .deadline_ms = now_ms + CALL_MS},
-                                e);
+                                p->wake.call, p->wake.owner, e);
     else
         err_set(e, ERR_FAILED, "out of memory");
     buf_free(&url);
@@ -157,7 +169,7 @@ enum presence_state presence_step(struct presence *p, int64_t now_ms)
     enum io io = IO_ERR;
 
     if (p->next_ms != CLOCK_NEVER_MS && now_ms >= p->next_ms) {
-        p->next_ms = CLOCK_NEVER_MS;
+        set_alarm(p, CLOCK_NEVER_MS);
         if (begin_call(p, now_ms, &e) == 0)
             io = IO_DONE;
     } else if (p->call == NULL) {
@@ -172,14 +184,7 @@ enum presence_state presence_step(struct presence *p, int64_t now_ms)
     else
         log_line(LOG_DEBUG, "cannot ask the proxy for this resource: %s", e.msg);
     end_call(p);
-    p->next_ms = now_ms + (p->denials > 0 ? p->intervals->presence_first_ms
-                                          : p->intervals->presence_ms);
+    set_alarm(p, now_ms + (p->denials > 0 ? p->intervals->presence_first_ms
+                                          : p->intervals->presence_ms));
     return p->state;
-}
-
-void presence_poll(const struct presence *p, struct pollset *set)
-{
-    if (p->call != NULL)
-        http_call_poll(p->call, set);
-    pollset_wake_at(set, p->next_ms);
 }

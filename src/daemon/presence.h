@@ -12,7 +12,7 @@
 
 #include "daemon/config.h"
 #include "daemon/intervals.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 
 struct presence;
 
@@ -23,8 +23,9 @@ enum presence_state {
     PRESENCE_FORGOTTEN /* the proxy said twice in a row that there is no such resource */
 };
 
-/* Both are borrowed. NULL without memory. */
-struct presence *presence_new(const struct config *config, const struct intervals *intervals);
+/* Config and intervals are borrowed. `wake` comes when a step is due. NULL without memory. */
+struct presence *presence_new(const struct config *config, const struct intervals *intervals,
+                              const struct loop_wake *wake);
 void presence_free(struct presence *p);
 
 /* The line was acknowledged just now: asks after presence_first_ms, then every presence_ms. */
@@ -34,6 +35,5 @@ void presence_start(struct presence *p, bool is_generation2, int64_t now_ms);
 void presence_stop(struct presence *p);
 
 enum presence_state presence_step(struct presence *p, int64_t now_ms);
-void presence_poll(const struct presence *p, struct pollset *set);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "proc/frame.h"
@@ -45,15 +46,18 @@ static void send_answer(int fd, const struct gateway *g, int result, bool is_fou
 static int run(int fd, void *ctx)
 {
     const struct registration *r = ctx;
-    struct http_client *http = http_client_new();
+    struct loop *loop = NULL;
+    struct http_client *http = NULL;
     struct gateway g = {0};
     struct store store = {0};
     bool is_found = false;
     struct err e = {0};
-    int result = http == NULL ? err_set(&e, ERR_FAILED, "out of memory") : 0;
+    int result = store_init(&store, &e);
 
-    if (result == 0)
-        result = store_init(&store, &e);
+    if (result == 0 && (loop = loop_new(NULL, &e)) != NULL)
+        http = http_client_new(loop, &e);
+    if (http == NULL)
+        result = -1;
     if (result == 0)
         result = gateway_init(&g, http, r->config->values[CONFIG_ZONE], &e);
     if (result == 0)
@@ -62,26 +66,24 @@ static int run(int fd, void *ctx)
     gateway_deinit(&g);
     store_deinit(&store);
     http_client_free(http);
+    loop_free(loop);
     return 0;
 }
 
-static void ask_again_later(struct registration *r, int64_t now_ms)
+static void end_asking(struct registration *r)
 {
+    loop_remove(r->loop, &r->process_end);
     process_kill(&r->process);
     r->is_asking = false;
-    r->next_ms = now_ms + (r->retry_ms << r->attempts);
-    if (r->attempts < MAX_DOUBLINGS)
-        r->attempts++;
 }
 
-static void start(struct registration *r, int64_t now_ms)
+static void ask_again_later(struct registration *r)
 {
-    const struct process_options options = {
-        .name = "kachery-check", .run = run, .ctx = r, .asks_servers = true};
-
-    r->is_asking = true;
-    if (process_start(&r->process, &options, NULL) != 0)
-        ask_again_later(r, now_ms);
+    end_asking(r);
+    if (r->state != REGISTRATION_DONE)
+        loop_set_timer(r->loop, &r->alarm, clock_now_ms() + (r->retry_ms << r->attempts));
+    if (r->attempts < MAX_DOUBLINGS)
+        r->attempts++;
 }
 
 static void log_once(struct registration *r, const struct err *what)
@@ -120,35 +122,44 @@ static void take_answer(struct registration *r, const struct json *answer)
     }
 }
 
-void registration_step(struct registration *r, int64_t now_ms)
+static void on_answer(void *owner)
 {
+    struct registration *r = owner;
     struct buf frame = {0};
-
-    if (r->state != REGISTRATION_DONE && !r->is_asking && now_ms >= r->next_ms)
-        start(r, now_ms);
-    if (!r->is_asking)
-        return;
     enum io got = frame_receive(r->process.fd, &frame, NULL, NULL);
     struct json *answer = got == IO_DONE ? json_parse(buf_str(&frame), JSON_STRICT, NULL) : NULL;
+
     if (answer != NULL)
         take_answer(r, answer);
     if (got != IO_WANT_READ)
-        ask_again_later(r, now_ms);
+        ask_again_later(r);
     json_free(answer);
     buf_free(&frame);
 }
 
-void registration_poll(const struct registration *r, struct pollset *set)
+static void start_asking(void *owner)
 {
-    if (r->is_asking)
-        pollset_add(set, r->process.fd, POLLIN);
-    else if (r->state != REGISTRATION_DONE)
-        pollset_wake_at(set, r->next_ms);
+    struct registration *r = owner;
+    const struct process_options options = {
+        .name = "kachery-check", .run = run, .ctx = r, .asks_servers = true};
+
+    r->is_asking = process_start(&r->process, &options, NULL) == 0;
+    r->process_end = (struct loop_fd){.fd = r->process.fd, .call = on_answer, .owner = r};
+    if (!r->is_asking || loop_add(r->loop, &r->process_end, LOOP_READ, NULL) != 0)
+        ask_again_later(r);
+}
+
+void registration_start(struct registration *r)
+{
+    r->alarm = (struct loop_timer){.call = start_asking, .owner = r};
+    loop_set_timer(r->loop, &r->alarm, 0);
 }
 
 void registration_cancel(struct registration *r)
 {
+    if (r->loop == NULL)
+        return;
+    loop_clear_timer(r->loop, &r->alarm);
     if (r->is_asking)
-        process_kill(&r->process);
-    r->is_asking = false;
+        end_asking(r);
 }

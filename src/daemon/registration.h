@@ -10,26 +10,28 @@
 
 #include "base/err.h"
 #include "daemon/config.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "proc/process.h"
 
 enum registration_state { REGISTRATION_UNKNOWN, REGISTRATION_DONE, REGISTRATION_MISSING };
 
 struct registration {
+    struct loop *loop;           /* borrowed */
     const struct config *config; /* borrowed */
-    int64_t retry_ms;      /* the first pause; they double up to 16 times that */
+    int64_t retry_ms;            /* the first pause; they double up to 16 times that */
     /* private */
     struct process process;
+    struct loop_fd process_end;
+    struct loop_timer alarm;
     enum registration_state state;
     bool is_asking;
     unsigned attempts;
-    int64_t next_ms;
     struct err told; /* the last failure in the log */
 };
 
-/* Zero the private part first. */
-void registration_step(struct registration *r, int64_t now_ms);
-void registration_poll(const struct registration *r, struct pollset *set);
+/* Zero the private part first. Asks in the next round. It stays where it is until it is
+ * cancelled. */
+void registration_start(struct registration *r);
 void registration_cancel(struct registration *r);
 
 #endif

@@ -10,13 +10,16 @@
 #include "client/ws_client.h"
 #include "daemon/presence.h"
 
-/* Messages taken in one step, so that a flood leaves time for everything else. */
-enum { MESSAGES_PER_STEP = 1024, MAX_DOUBLINGS = 20 };
+/* Messages taken in one turn, so that a flood leaves time for everything else. */
+enum { MESSAGES_PER_TURN = 1024, MAX_DOUBLINGS = 20 };
 
 enum state { WAITING, DIALLING, GREETING, READY, CLOSING, CLOSED };
 
 struct session {
     struct session_options options;
+    struct loop_timer alarm; /* for until_ms */
+    int result;              /* of the last turn; -1: there is no other, `end` says why */
+    struct err end;
     enum state state;
     struct ws_client *client; /* NULL when WAITING or CLOSED */
     int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
@@ -26,7 +29,6 @@ struct session {
     unsigned failures;  /* in a row, for the pause */
     unsigned forgotten; /* times in a row that the proxy forgot us, for the pause then */
     bool is_generation2, was_generation2; /* of this attempt; of what worked before */
-    bool has_more;                        /* the last step stopped before it had taken all */
     bool is_choked;                       /* the proxy does not read what we send */
     struct presence *presence;
     struct err failure;
@@ -34,16 +36,21 @@ struct session {
     struct buf out;
 };
 
+static void take_turn(void *owner);
+
 struct session *session_new(const struct session_options *options)
 {
     struct session *s = calloc(1, sizeof *s);
+    const struct loop_wake wake = {options->loop, take_turn, s};
 
     if (s == NULL)
         return NULL;
     s->options = *options;
+    s->alarm = (struct loop_timer){.call = take_turn, .owner = s};
+    loop_set_timer(options->loop, &s->alarm, 0);
     s->since_wall_ms = clock_wall_ms();
     s->is_generation2 = s->was_generation2 = true;
-    s->presence = presence_new(options->config, options->intervals);
+    s->presence = presence_new(options->config, options->intervals, &wake);
     if (s->presence != NULL)
         return s;
     session_free(s);
@@ -54,6 +61,7 @@ void session_free(struct session *s)
 {
     if (s == NULL)
         return;
+    loop_clear_timer(s->options.loop, &s->alarm);
     ws_client_free(s->client);
     presence_free(s->presence);
     buf_wipe(&s->out);
@@ -109,7 +117,7 @@ static void drop(struct session *s, int64_t now_ms, int64_t pause_ms)
     ws_client_free(s->client);
     s->client = NULL;
     presence_stop(s->presence);
-    s->has_more = s->is_choked = false;
+    s->is_choked = false;
     s->until_ms = now_ms + pause_ms;
     enter(s, was_closing ? CLOSED : WAITING);
     if (was_ready)
@@ -197,6 +205,7 @@ static void dial(struct session *s, int64_t now_ms)
                                                                      : t->connect_ms,
                                               .ping_interval_ms = t->ping_ms,
                                               .dead_after_ms = t->dead_ms,
+                                              .wake = {s->options.loop, take_turn, s},
                                               .mark = MESSAGE_GENERATIONS_HEADER};
 
     enter(s, DIALLING);
@@ -364,7 +373,8 @@ static void check_presence(struct session *s, int64_t now_ms)
     }
 }
 
-int session_step(struct session *s, int64_t now_ms, struct err *e)
+/* Sends what is queued and takes what came. */
+static int talk(struct session *s, int64_t now_ms, struct err *e)
 {
     int result = 0, taken = 0;
 
@@ -372,25 +382,32 @@ int session_step(struct session *s, int64_t now_ms, struct err *e)
         dial(s, now_ms);
     if (s->client == NULL)
         return 0;
-    while (taken < MESSAGES_PER_STEP && take_one(s, now_ms, &result, e))
+    while (taken < MESSAGES_PER_TURN && take_one(s, now_ms, &result, e))
         taken++;
-    s->has_more = taken == MESSAGES_PER_STEP && s->client != NULL;
     if (s->client != NULL && result == 0)
         check_time(s, now_ms);
     if (s->state == READY && result == 0)
         check_presence(s, now_ms);
+    if (s->client != NULL && taken == MESSAGES_PER_TURN)
+        ws_client_yield(s->client);
     return result;
 }
 
-void session_poll(const struct session *s, struct pollset *set)
+static void take_turn(void *owner)
 {
-    if (s->client != NULL)
-        ws_client_poll(s->client, set);
-    presence_poll(s->presence, set);
-    if (s->state == WAITING || s->state == GREETING || s->state == CLOSING)
-        pollset_wake_at(set, s->until_ms);
-    if (s->has_more || s->is_choked)
-        pollset_wake_at(set, 0);
+    struct session *s = owner;
+    bool is_timed;
+
+    if (s->result != 0)
+        return;
+    s->result = talk(s, clock_now_ms(), &s->end);
+    is_timed = s->state == WAITING || s->state == GREETING || s->state == CLOSING;
+    loop_set_timer(s->options.loop, &s->alarm, is_timed ? s->until_ms : CLOCK_NEVER_MS);
+}
+
+int session_check(const struct session *s, struct err *e)
+{
+    return s->result == 0 ? 0 : err_set(e, s->end.code, "%s", s->end.msg);
 }
 
 void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
@@ -401,6 +418,8 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
     buf_clear(&s->out);
     message_put_response(&s->out, request_id, status, error);
     s->is_choked = s->out.failed || ws_client_send(s->client, buf_str(&s->out), NULL) != 0;
+    if (s->is_choked)
+        ws_client_yield(s->client); /* the line is dropped then */
 }
 
 void session_close(struct session *s)
@@ -411,6 +430,7 @@ void session_close(struct session *s)
     if (s->client != NULL)
         ws_client_close(s->client, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
     s->until_ms = clock_now_ms() + s->options.intervals->close_ms;
+    loop_set_timer(s->options.loop, &s->alarm, s->until_ms);
     enter(s, s->client == NULL ? CLOSED : CLOSING);
 }
 

@@ -19,12 +19,13 @@
 #include "base/err.h"
 #include "daemon/config.h"
 #include "daemon/intervals.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "proto/message.h"
 
 struct session;
 
 struct session_options {
+    struct loop *loop;                 /* borrowed */
     const struct config *config;       /* borrowed, complete */
     const struct intervals *intervals; /* borrowed */
     /* A request with an id, which is borrowed for the call. May call session_respond. */
@@ -38,20 +39,20 @@ struct session_options {
     void *owner;
 };
 
+/* Dials in the first round. */
 struct session *session_new(const struct session_options *options);
 void session_free(struct session *s);
 
-/* Sends what is queued and takes what came. -1 when it makes no sense to go on: the proxy says that
- * the secret is wrong, or options.yields. Everything else is logged and tried again. */
-int session_step(struct session *s, int64_t now_ms, struct err *e);
-void session_poll(const struct session *s, struct pollset *set);
+/* -1 when it makes no sense to go on: the proxy says that the secret is wrong, or options.yields.
+ * Everything else is logged and tried again. */
+int session_check(const struct session *s, struct err *e);
 
 /* Queues one answer: `status`, or with `error` not empty a failure of the request itself. Does
- * nothing while there is no session. */
+ * nothing while there is no session. All of one round go out together at its end. */
 void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
                      struct str error);
 
-/* Says goodbye once what is queued was sent; steps then come to session_is_closed. */
+/* Says goodbye once what is queued was sent; then session_is_closed. */
 void session_close(struct session *s);
 bool session_is_closed(const struct session *s);
 

@@ -24,6 +24,7 @@ enum { KEEPER_WAIT_MS = 1000 };
 
 struct supervisor {
     const struct supervisor_options *options;
+    struct loop *loop; /* of the session and of the registration */
     struct session *session;
     struct jobs *jobs;
     struct lookups *lookups;
@@ -198,7 +199,8 @@ static int open_parts(struct supervisor *s, struct err *e)
                                               .keep_result_ms = t->keep_result_ms,
                                               .answer = on_answer,
                                               .owner = s});
-    s->session = session_new(&(struct session_options){.config = o->config,
+    s->session = session_new(&(struct session_options){.loop = s->loop,
+                                                       .config = o->config,
                                                        .intervals = t,
                                                        .on_request = on_request,
                                                        .on_lost = on_session_lost,
@@ -211,8 +213,9 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .config = o->config,
                                                        .intervals = t},
                              e);
-    s->registration =
-        (struct registration){.config = o->config, .retry_ms = t->registration_ms};
+    s->registration = (struct registration){
+        .loop = s->loop, .config = o->config, .retry_ms = t->registration_ms};
+    registration_start(&s->registration);
     return s->uploads == NULL ? -1 : 0;
 }
 
@@ -224,7 +227,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->is_hushed = o->yields && o->log_level == LOG_INFO;
     if (s->is_hushed)
         log_set_level(LOG_WARN);
-    if (open_signals(s, e) != 0)
+    if (open_signals(s, e) != 0 || (s->loop = loop_new(NULL, e)) == NULL)
         return -1;
     s->keeper = keeper_new(&(struct keeper_options){.lease = o->lease,
                                                     .status_path = o->status_path,
@@ -243,6 +246,7 @@ static void close_supervisor(struct supervisor *s)
     lookups_free(s->lookups);
     registration_cancel(&s->registration);
     session_free(s->session);
+    loop_free(s->loop);
     jobs_free(s->jobs);
     if (s->keeper == NULL)
         lease_release(s->options->lease);
@@ -351,12 +355,11 @@ static void wait_for_something(struct supervisor *s)
 {
     pollset_clear(&s->set);
     pollset_add(&s->set, s->signal_fd, POLLIN);
-    session_poll(s->session, &s->set);
+    pollset_add(&s->set, loop_descriptor(s->loop), POLLIN);
+    pollset_wake_at(&s->set, loop_next_ms(s->loop));
     lookups_poll(s->lookups, &s->set);
     uploads_poll(s->uploads, &s->set);
     keeper_poll(s->keeper, &s->set);
-    if (!s->is_stopping)
-        registration_poll(&s->registration, &s->set);
     pollset_wake_at(&s->set, jobs_next_ms(s->jobs));
     if (s->is_stopping && s->stop_at_ms > s->now_ms)
         pollset_wake_at(&s->set, s->stop_at_ms);
@@ -373,12 +376,10 @@ static int do_round(struct supervisor *s, struct err *e)
         take_signals(s);
     if (keeper_step(s->keeper, s->now_ms, e) != 0)
         return -1;
-    if (!s->is_stopping)
-        registration_step(&s->registration, s->now_ms);
     lookups_step(s->lookups, s->now_ms);
     uploads_step(s->uploads, s->now_ms);
     jobs_step(s->jobs);
-    if (session_step(s->session, s->now_ms, e) != 0)
+    if (loop_turn(s->loop, e) != 0 || session_check(s->session, e) != 0)
         return -1;
     feed(s);
     write_status(s);

@@ -31,6 +31,7 @@ struct worker {
     int64_t max_cpu_ms;
     struct store store;
     struct vouchers vouchers;
+    struct loop *loop;
     struct http_client *http;
     struct gateway gateway;
     int64_t id; /* of the job in hand */
@@ -165,9 +166,9 @@ static int open_worker(struct worker *w, const struct config *config, struct err
     if (store_init(&w->store, e) != 0)
         return -1;
     w->store.vouchers = &w->vouchers;
-    w->http = http_client_new();
-    if (w->http == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
+    if ((w->loop = loop_new(NULL, e)) == NULL ||
+        (w->http = http_client_new(w->loop, e)) == NULL)
+        return -1;
     if (gateway_init(&w->gateway, w->http, config->values[CONFIG_ZONE], e) != 0)
         return -1;
     w->gateway.watch = (struct zone_watch){
@@ -180,6 +181,7 @@ static void close_worker(struct worker *w)
 {
     gateway_deinit(&w->gateway);
     http_client_free(w->http);
+    loop_free(w->loop);
     store_deinit(&w->store);
     buf_free(&w->in);
     buf_free(&w->out);

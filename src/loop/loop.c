@@ -17,6 +17,10 @@ enum { IS_CHECKED = 1 };
 enum { IS_CHECKED = 0 };
 #endif
 
+struct calls {
+    struct loop_call *first, **last;
+};
+
 struct loop {
     int epoll_fd;
     unsigned generation; /* of the process that made it */
@@ -27,7 +31,8 @@ struct loop {
     int fetched_count, fetched_next;
     struct loop_fd *files, *next_file; /* the next one whose turn it is in this round */
     struct heap timers;
-    struct loop_call *calls, **last_call;
+    struct calls calls, late; /* the latter have to wait for the next round */
+    uint64_t round;
 };
 
 /* How many forks are between this process and the first, and how deep it is in callbacks. */
@@ -60,7 +65,8 @@ struct loop *loop_new(struct loop_clock *clock, struct err *e)
     }
     loop->generation = process_generation;
     loop->clock = clock;
-    loop->last_call = &loop->calls;
+    loop->calls.last = &loop->calls.first;
+    loop->late.last = &loop->late.first;
     loop->now_ms = read_clock(loop);
     return loop;
 }
@@ -166,12 +172,15 @@ int64_t loop_timer_at_ms(const struct loop_timer *timer)
 
 void loop_defer(struct loop *loop, struct loop_call *call)
 {
+    bool had_its_turn = loop->is_in_timers && call->round == loop->round;
+    struct calls *calls = had_its_turn ? &loop->late : &loop->calls;
+
     if (call->link != NULL)
         return;
     call->next = NULL;
-    call->link = loop->last_call;
-    *loop->last_call = call;
-    loop->last_call = &call->next;
+    call->link = calls->last;
+    *calls->last = call;
+    calls->last = &call->next;
 }
 
 void loop_undefer(struct loop *loop, struct loop_call *call)
@@ -181,9 +190,24 @@ void loop_undefer(struct loop *loop, struct loop_call *call)
     *call->link = call->next;
     if (call->next != NULL)
         call->next->link = call->link;
+    else if (loop->late.last == &call->next)
+        loop->late.last = call->link;
     else
-        loop->last_call = call->link;
+        loop->calls.last = call->link;
     call->link = NULL;
+}
+
+/* What had its turn in this round has it in the next. */
+static void append_late_calls(struct loop *loop)
+{
+    struct calls *calls = &loop->calls, *late = &loop->late;
+
+    if (late->first == NULL)
+        return;
+    *calls->last = late->first;
+    late->first->link = calls->last;
+    calls->last = late->last;
+    *late = (struct calls){NULL, &late->first};
 }
 
 /* --- rounds --- */
@@ -214,7 +238,7 @@ static int timeout_ms(const struct loop *loop)
 {
     const struct heap_node *first = loop->timers.first;
 
-    if (loop->calls != NULL || loop->files != NULL)
+    if (loop->calls.first != NULL || loop->files != NULL)
         return 0;
     if (first == NULL)
         return -1;
@@ -229,7 +253,7 @@ static void read_time(struct loop *loop)
     const struct heap_node *first = loop->timers.first;
 
     if (loop->clock != NULL && loop->clock->jumps && loop->fetched_count == 0 &&
-        loop->calls == NULL && loop->files == NULL && first != NULL &&
+        loop->calls.first == NULL && loop->files == NULL && first != NULL &&
         first->key > loop->clock->now_ms)
         loop->clock->now_ms = first->key;
     loop->now_ms = read_clock(loop);
@@ -281,21 +305,24 @@ static void run_timers(struct loop *loop)
         heap_remove(&loop->timers, first);
         run(loop, timer->call, timer->owner);
     }
-    while (loop->calls != NULL && !loop->is_stopped) {
-        struct loop_call *call = loop->calls;
+    while (loop->calls.first != NULL && !loop->is_stopped) {
+        struct loop_call *call = loop->calls.first;
         loop_undefer(loop, call);
+        call->round = loop->round;
         run(loop, call->call, call->owner);
     }
+    append_late_calls(loop);
     loop->is_in_timers = false;
 }
 
-static int run_round(struct loop *loop, struct err *e)
+static int run_round(struct loop *loop, int wait_ms, struct err *e)
 {
-    int n = epoll_wait(loop->epoll_fd, loop->fetched, MAX_EVENTS, timeout_ms(loop));
+    int n = epoll_wait(loop->epoll_fd, loop->fetched, MAX_EVENTS, wait_ms);
 
     if (n < 0 && errno != EINTR)
         return err_errno(e, ERR_FAILED, errno, "cannot wait for events");
     loop->fetched_count = n < 0 ? 0 : n;
+    loop->round++;
     read_time(loop);
     run_descriptors(loop);
     run_timers(loop);
@@ -307,7 +334,7 @@ int loop_run(struct loop *loop, struct err *e)
     int status = 0;
 
     while (status == 0 && !loop->is_stopped)
-        status = run_round(loop, e);
+        status = run_round(loop, timeout_ms(loop), e);
     loop->is_stopped = false;
     return status;
 }
@@ -324,7 +351,26 @@ int loop_run_until(struct loop *loop, bool (*is_done)(void *owner), void *owner,
     if (depth > 0)
         return err_set(e, ERR_FAILED, "a callback of an event loop must not wait");
     while (!is_done(owner))
-        if (run_round(loop, e) != 0)
+        if (run_round(loop, timeout_ms(loop), e) != 0)
             return -1;
     return 0;
+}
+
+int loop_descriptor(const struct loop *loop)
+{
+    return loop->epoll_fd;
+}
+
+int64_t loop_next_ms(const struct loop *loop)
+{
+    if (loop->calls.first != NULL || loop->files != NULL)
+        return 0;
+    return loop->timers.first == NULL ? CLOCK_NEVER_MS : loop->timers.first->key;
+}
+
+int loop_turn(struct loop *loop, struct err *e)
+{
+    if (depth > 0 && IS_CHECKED)
+        abort();
+    return run_round(loop, 0, e);
 }

@@ -51,6 +51,15 @@ struct loop_call {
     void *owner;
     struct loop_call *next;
     struct loop_call **link; /* what points at this call; NULL: not deferred */
+    uint64_t round;          /* in which it ran last */
+};
+
+/* What a step machine is made with: the loop that it waits in, and the call that it makes when its
+ * owner is to step it again; never from within a start or a step. */
+struct loop_wake {
+    struct loop *loop;
+    void (*call)(void *owner);
+    void *owner;
 };
 
 /* Where a loop has the time from; all zeros: clock_now_ms(). With `jumps` the time is `now_ms`,
@@ -86,7 +95,7 @@ int64_t loop_timer_at_ms(const struct loop_timer *timer);
 
 /* Defers a call to the end of this round (outside of one: of the next); once, however often this
  * is called. Deferred calls run in the order of registration; one that is deferred by another runs
- * in the same round. */
+ * in the same round, unless it ran in it already: then in the next. */
 void loop_defer(struct loop *loop, struct loop_call *call);
 
 /* Takes a call out. Does nothing when it is not deferred. */
@@ -102,6 +111,16 @@ void loop_stop(struct loop *loop);
 /* Runs whole rounds until is_done(owner), which is asked first. How a command blocks: inside of a
  * callback of any loop it fails, and aborts in sanitized builds. */
 int loop_run_until(struct loop *loop, bool (*is_done)(void *owner), void *owner, struct err *e);
+
+/*
+ * For the time until pollset goes: a loop inside of a pollset. The first is readable when a
+ * descriptor of the loop is ready; the second is the latest time of the next turn (0: at once;
+ * CLOCK_NEVER_MS: there is nothing to wait for but descriptors); the third does one round without
+ * waiting, never inside of a callback.
+ */
+int loop_descriptor(const struct loop *loop);
+int64_t loop_next_ms(const struct loop *loop);
+int loop_turn(struct loop *loop, struct err *e);
 
 /* In sanitized builds: a callback of this loop that takes longer aborts the process, which names
  * it. 0: none does. Elsewhere nothing is measured. */

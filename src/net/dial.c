@@ -9,14 +9,17 @@
 
 #include "base/clock.h"
 
-int dial_start(struct dial *d, struct str host, uint16_t port, int64_t deadline_ms, struct err *e)
+int dial_start(struct dial *d, const struct loop_wake *wake, struct str host, uint16_t port,
+               int64_t deadline_ms, struct err *e)
 {
     memset(d, 0, sizeof *d);
+    d->wake = *wake;
+    d->alarm = (struct loop_timer){.call = wake->call, .owner = wake->owner};
     for (size_t i = 0; i < ADDR_MAX; i++)
-        d->fds[i] = -1;
+        d->attempts[i] = (struct dial_attempt){.dial = d, .fd = -1};
     d->begun_ms = clock_now_ms();
     d->deadline_ms = deadline_ms == CLOCK_NEVER_MS ? d->begun_ms + DIAL_TIMEOUT_MS : deadline_ms;
-    return resolve_start(&d->resolve, host, port, d->deadline_ms, e);
+    return resolve_start(&d->resolve, wake, host, port, d->deadline_ms, e);
 }
 
 /* What tells the user most: that somebody is there and refuses, then any other answer, then that
@@ -35,12 +38,26 @@ static int weight(int number)
     }
 }
 
-/* A failed attempt starts the next one at once. */
-static void note_failure(struct dial *d, size_t i, int number, int64_t now_ms)
+/* Its descriptor is the caller's. */
+static int take_descriptor(struct dial_attempt *attempt)
 {
-    if (d->fds[i] >= 0)
-        close(d->fds[i]);
-    d->fds[i] = -1;
+    int fd = attempt->fd;
+
+    loop_remove(attempt->dial->wake.loop, &attempt->source);
+    attempt->fd = -1;
+    return fd;
+}
+
+static void close_attempt(struct dial_attempt *attempt)
+{
+    if (attempt->fd >= 0)
+        close(take_descriptor(attempt));
+}
+
+/* A failed attempt starts the next one at once. */
+static void note_failure(struct dial *d, struct dial_attempt *attempt, int number, int64_t now_ms)
+{
+    close_attempt(attempt);
     d->next_start_ms = now_ms;
     if (weight(number) > weight(d->last_errno))
         d->last_errno = number;
@@ -51,27 +68,51 @@ static bool is_out_of_resources(int number)
     return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
 }
 
+static void on_attempt(void *owner)
+{
+    struct dial_attempt *attempt = owner;
+    const struct loop_wake *wake = &attempt->dial->wake;
+
+    attempt->is_ready = true;
+    wake->call(wake->owner);
+}
+
+/* -1 when it cannot be watched. */
+static int connect_attempt(struct dial *d, struct dial_attempt *attempt, const struct addr *a,
+                           int64_t now_ms, struct err *e)
+{
+    attempt->is_ready = connect(attempt->fd, (const struct sockaddr *)&a->storage, a->len) == 0;
+    if (attempt->is_ready)
+        return 0;
+    if (errno != EINPROGRESS && errno != EINTR) {
+        note_failure(d, attempt, errno, now_ms);
+        return 0;
+    }
+    attempt->source =
+        (struct loop_fd){.fd = attempt->fd, .call = on_attempt, .owner = attempt};
+    if (loop_add(d->wake.loop, &attempt->source, LOOP_WRITE, e) != 0)
+        return err_wrap(e, "cannot connect to %s", d->resolve.endpoint);
+    return 0;
+}
+
 /* Starts the next attempt. -1 when this host has no socket to give. */
 static int start_attempt(struct dial *d, int64_t now_ms, struct err *e)
 {
-    size_t i = d->started++;
-    const struct addr *a = &d->addrs.items[i];
+    struct dial_attempt *attempt = &d->attempts[d->started];
+    const struct addr *a = &d->addrs.items[d->started++];
     int on = 1;
 
     d->next_start_ms = now_ms + DIAL_STAGGER_MS;
-    d->fds[i] = socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (d->fds[i] < 0 && is_out_of_resources(errno))
+    attempt->fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (attempt->fd < 0 && is_out_of_resources(errno))
         return err_errno(e, ERR_FAILED, errno, "cannot connect to %s", d->resolve.endpoint);
-    if (d->fds[i] < 0) {
-        note_failure(d, i, errno, now_ms);
+    if (attempt->fd < 0) {
+        note_failure(d, attempt, errno, now_ms);
         return 0;
     }
-    setsockopt(d->fds[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(d->fds[i], SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    if (connect(d->fds[i], (const struct sockaddr *)&a->storage, a->len) != 0 &&
-        errno != EINPROGRESS && errno != EINTR)
-        note_failure(d, i, errno, now_ms);
-    return 0;
+    setsockopt(attempt->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(attempt->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    return connect_attempt(d, attempt, a, now_ms, e);
 }
 
 /* A port of our own range without a listener can connect to itself (simultaneous open). */
@@ -98,30 +139,25 @@ static int outcome(int fd)
     return number == 0 && is_connected_to_itself(fd) ? ECONNREFUSED : number;
 }
 
-/* Looks at every attempt that is under way; returns the connected one's index or -1. */
-static int look_at_attempts(struct dial *d, int64_t now_ms)
+/* Looks at every attempt that came to an end; returns the connected one or NULL. */
+static struct dial_attempt *look_at_attempts(struct dial *d, int64_t now_ms)
 {
-    struct pollfd fds[ADDR_MAX];
-
-    for (size_t i = 0; i < d->started; i++)
-        fds[i] = (struct pollfd){.fd = d->fds[i], .events = POLLOUT};
-    if (poll(fds, d->started, 0) <= 0)
-        return -1;
     for (size_t i = 0; i < d->started; i++) {
-        if (d->fds[i] < 0 || fds[i].revents == 0)
+        struct dial_attempt *attempt = &d->attempts[i];
+        if (attempt->fd < 0 || !attempt->is_ready)
             continue;
-        int number = outcome(d->fds[i]);
+        int number = outcome(attempt->fd);
         if (number == 0)
-            return (int)i;
-        note_failure(d, i, number, now_ms);
+            return attempt;
+        note_failure(d, attempt, number, now_ms);
     }
-    return -1;
+    return NULL;
 }
 
 static bool has_attempt(const struct dial *d)
 {
     for (size_t i = 0; i < d->started; i++)
-        if (d->fds[i] >= 0)
+        if (d->attempts[i].fd >= 0)
             return true;
     return false;
 }
@@ -143,10 +179,9 @@ static enum io fail(struct dial *d, struct err *e)
 static enum io race(struct dial *d, int64_t now_ms, int *fd, struct err *e)
 {
     for (;;) {
-        int winner = look_at_attempts(d, now_ms);
-        if (winner >= 0) {
-            *fd = d->fds[winner];
-            d->fds[winner] = -1;
+        struct dial_attempt *winner = look_at_attempts(d, now_ms);
+        if (winner != NULL) {
+            *fd = take_descriptor(winner);
             dial_cancel(d);
             return IO_DONE;
         }
@@ -172,28 +207,20 @@ enum io dial_step(struct dial *d, int64_t now_ms, int *fd, struct err *e)
         addr_interleave(&d->addrs);
         d->is_racing = true;
     }
-    return race(d, now_ms, fd, e);
-}
-
-void dial_poll(const struct dial *d, struct pollset *set)
-{
-    if (!d->is_racing) {
-        resolve_poll(&d->resolve, set);
-        return;
-    }
-    for (size_t i = 0; i < d->started; i++)
-        pollset_add(set, d->fds[i], POLLOUT);
-    if (d->started < d->addrs.count)
-        pollset_wake_at(set, d->next_start_ms);
-    pollset_wake_at(set, d->deadline_ms);
+    enum io io = race(d, now_ms, fd, e);
+    if (io == IO_WANT_WRITE)
+        loop_set_timer(d->wake.loop, &d->alarm,
+                       d->started < d->addrs.count
+                           ? clock_earlier(d->next_start_ms, d->deadline_ms)
+                           : d->deadline_ms);
+    return io;
 }
 
 void dial_cancel(struct dial *d)
 {
     resolve_cancel(&d->resolve);
-    for (size_t i = 0; i < d->started; i++) {
-        if (d->fds[i] >= 0)
-            close(d->fds[i]);
-        d->fds[i] = -1;
-    }
+    if (d->wake.loop != NULL)
+        loop_clear_timer(d->wake.loop, &d->alarm);
+    for (size_t i = 0; i < d->started; i++)
+        close_attempt(&d->attempts[i]);
 }

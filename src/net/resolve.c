@@ -72,18 +72,34 @@ static int look_up(int fd, void *ctx)
     return sent == IO_DONE ? 0 : 1;
 }
 
-static int start_child(const struct resolve *r, int family, struct process *process, struct err *e)
+static void end_child(struct resolve *r, struct process *process, struct loop_fd *end)
+{
+    loop_remove(r->wake.loop, end);
+    process_kill(process);
+}
+
+static int start_child(struct resolve *r, int family, struct process *process, struct loop_fd *end,
+                       struct err *e)
 {
     struct question question = {r->host, family};
     const struct process_options options = {.name = "resolver", .run = look_up, .ctx = &question};
 
-    return process_start(process, &options, e);
+    if (process_start(process, &options, e) != 0)
+        return -1;
+    *end = (struct loop_fd){.fd = process->fd, .call = r->wake.call, .owner = r->wake.owner};
+    if (loop_add(r->wake.loop, end, LOOP_READ, e) == 0)
+        return 0;
+    process_kill(process);
+    return -1;
 }
 
-int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t deadline_ms,
-                  struct err *e)
+int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str host, uint16_t port,
+                  int64_t deadline_ms, struct err *e)
 {
     memset(r, 0, sizeof *r);
+    r->wake = *wake;
+    r->begin = (struct loop_call){.call = wake->call, .owner = wake->owner};
+    r->alarm = (struct loop_timer){.call = wake->call, .owner = wake->owner};
     if (host.len == 0 || host.len >= sizeof r->host || memchr(host.p, '\0', host.len) != NULL)
         return err_set(e, ERR_USAGE, "host name of %zu bytes: want 1-%zu", host.len,
                        sizeof r->host - 1);
@@ -91,14 +107,14 @@ int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t dea
     r->port = port;
     addr_format_endpoint(host, port, r->endpoint);
     r->deadline_ms = deadline_ms;
+    r->second_ms = clock_now_ms() + RESOLVE_SECOND_MS;
     if (addr_parse_literal(host, port, &r->found.items[0])) {
         r->found.count = 1;
         r->is_found = true;
-        return 0;
-    }
-    r->second_ms = clock_now_ms() + RESOLVE_SECOND_MS;
-    if (start_child(r, AF_UNSPEC, &r->process, e) != 0)
+    } else if (start_child(r, AF_UNSPEC, &r->process, &r->process_end, e) != 0) {
         return err_wrap(e, "cannot find the address of %s", r->host);
+    }
+    loop_defer(wake->loop, &r->begin);
     return 0;
 }
 
@@ -138,7 +154,7 @@ static enum io fail(struct resolve *r, const char *reason, struct err *e)
 }
 
 /* Has a child something to say? IO_EOF: it ended without a word. IO_ERR: it found nothing. */
-static enum io hear(struct resolve *r, struct process *process, char *reason)
+static enum io hear(struct resolve *r, struct process *process, struct loop_fd *end, char *reason)
 {
     struct buf answer = {0};
     struct str why;
@@ -146,8 +162,10 @@ static enum io hear(struct resolve *r, struct process *process, char *reason)
 
     if (io == IO_ERR)
         io = IO_EOF;
-    if (io != IO_WANT_READ)
+    if (io != IO_WANT_READ) {
+        loop_remove(r->wake.loop, end);
         process_close(process);
+    }
     if (io == IO_DONE && !take_answer(r, buf_str(&answer), &why)) {
         snprintf(reason, sizeof r->reason, "%.*s", STR_ARG(why));
         io = IO_ERR;
@@ -163,20 +181,20 @@ static void hear_second(struct resolve *r, int64_t now_ms)
 
     if (!r->has_second && (r->has_failed || now_ms >= r->second_ms)) {
         r->has_second = true;
-        r->has_second_failed = start_child(r, AF_INET, &r->second, NULL) != 0;
+        r->has_second_failed = start_child(r, AF_INET, &r->second, &r->second_end, NULL) != 0;
     }
     if (!r->has_second || r->has_second_failed)
         return;
-    io = hear(r, &r->second, ignored);
+    io = hear(r, &r->second, &r->second_end, ignored);
     r->has_second_failed = io == IO_EOF || io == IO_ERR;
 }
 
-enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
+static enum io look(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
 {
     enum io io = IO_ERR;
 
     if (!r->is_found && !r->has_failed) {
-        io = hear(r, &r->process, r->reason);
+        io = hear(r, &r->process, &r->process_end, r->reason);
         if (io == IO_EOF)
             return fail(r, "the look-up process ended", e);
         r->has_failed = io == IO_ERR;
@@ -195,23 +213,25 @@ enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, s
     return IO_WANT_READ;
 }
 
-void resolve_poll(const struct resolve *r, struct pollset *set)
+enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
 {
-    if (r->is_found || (r->process.fd <= 0 && r->second.fd <= 0)) {
-        pollset_wake_at(set, clock_now_ms());
-        return;
-    }
-    if (r->process.fd > 0)
-        pollset_add(set, r->process.fd, POLLIN);
-    if (r->second.fd > 0)
-        pollset_add(set, r->second.fd, POLLIN);
-    if (!r->has_second)
-        pollset_wake_at(set, r->second_ms);
-    pollset_wake_at(set, r->deadline_ms);
+    enum io io;
+
+    loop_undefer(r->wake.loop, &r->begin);
+    io = look(r, now_ms, out, e);
+    if (io == IO_WANT_READ)
+        loop_set_timer(r->wake.loop, &r->alarm,
+                       r->has_second ? r->deadline_ms
+                                     : clock_earlier(r->second_ms, r->deadline_ms));
+    return io;
 }
 
 void resolve_cancel(struct resolve *r)
 {
-    process_kill(&r->process);
-    process_kill(&r->second);
+    if (r->wake.loop == NULL)
+        return;
+    loop_undefer(r->wake.loop, &r->begin);
+    loop_clear_timer(r->wake.loop, &r->alarm);
+    end_child(r, &r->process, &r->process_end);
+    end_child(r, &r->second, &r->second_end);
 }

@@ -12,14 +12,18 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "loop/loop.h"
 #include "net/addr.h"
-#include "proc/pollset.h"
 #include "proc/process.h"
 
 enum { RESOLVE_SECOND_MS = 300 }; /* when the second child begins */
 
 struct resolve {
+    struct loop_wake wake;
+    struct loop_call begin; /* the first step */
+    struct loop_timer alarm;
     struct process process, second;
+    struct loop_fd process_end, second_end; /* of their sockets */
     struct addr_list found;
     bool is_found, has_failed, has_second, has_second_failed;
     int64_t second_ms, deadline_ms; /* clock_now_ms() */
@@ -29,16 +33,14 @@ struct resolve {
     char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
 };
 
-/* Starts; 0 or -1 (host too long, no process). */
-int resolve_start(struct resolve *r, struct str host, uint16_t port, int64_t deadline_ms,
-                  struct err *e);
+/* Starts; 0 or -1 (host too long, no process, no room to watch it). */
+int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str host, uint16_t port,
+                  int64_t deadline_ms, struct err *e);
 
-/* IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ. IO_ERR: "cannot find the
+/* IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ: `wake` comes. IO_ERR: "cannot find the
  * address of HOST: …" with the reason; ERR_NO_HOST when the name servers say that there is none,
  * else ERR_NETWORK. */
 enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e);
-
-void resolve_poll(const struct resolve *r, struct pollset *set);
 
 /* Ends the look-up, killing the child if there is one. Safe on zeros and when finished. */
 void resolve_cancel(struct resolve *r);

@@ -11,19 +11,83 @@ struct stream {
     int fd;
     struct tls *tls; /* NULL: plain TCP */
     bool is_ended;   /* our side */
+    struct loop_wake wake;
+    struct loop_fd source; /* added with the first IO_WANT_… */
+    unsigned wanted;       /* what is waited for; the loop may be asked for more */
+    struct loop_call turn;
 };
 
 enum { MAX_DROPPED_BYTES = 1 << 20 };
 
-struct stream *stream_new(int fd)
+/* Nobody waits for what is ready: the loop is asked for less. That is done here and not in the step
+ * that waits no more, since most steps soon wait for the same again. */
+static void ask_for_less(struct stream *s)
+{
+    if ((s->source.ready & LOOP_HANGUP) != 0)
+        loop_remove(s->wake.loop, &s->source); /* would be reported for ever */
+    else
+        loop_change(s->wake.loop, &s->source, s->wanted);
+}
+
+static void on_ready(void *owner)
+{
+    struct stream *s = owner;
+    bool is_hangup = (s->source.ready & LOOP_HANGUP) != 0;
+    unsigned ready = is_hangup ? LOOP_READ | LOOP_WRITE : s->source.ready;
+
+    if ((s->wanted & ready) != 0) {
+        s->wanted &= ~ready;
+        s->wake.call(s->wake.owner);
+    } else if (s->turn.link == NULL) {
+        ask_for_less(s);
+    }
+}
+
+/* Returns `io`, or IO_ERR. */
+static enum io wait_for(struct stream *s, enum io io, struct err *e)
+{
+    s->wanted |= io == IO_WANT_READ ? LOOP_READ : LOOP_WRITE;
+    if (s->source.is_added)
+        loop_change(s->wake.loop, &s->source, s->source.wanted | s->wanted);
+    else if (loop_add(s->wake.loop, &s->source, s->wanted, e) != 0)
+        return IO_ERR;
+    return io;
+}
+
+struct stream *stream_new(int fd, const struct loop_wake *wake)
 {
     struct stream *s = calloc(1, sizeof *s);
 
-    if (s == NULL)
+    if (s == NULL) {
         close(fd);
-    else
-        s->fd = fd;
+        return NULL;
+    }
+    s->fd = fd;
+    s->source = (struct loop_fd){.fd = fd, .call = on_ready, .owner = s};
+    stream_set_wake(s, wake);
     return s;
+}
+
+void stream_set_wake(struct stream *s, const struct loop_wake *wake)
+{
+    s->wake = *wake;
+    s->wanted = 0;
+    loop_undefer(wake->loop, &s->turn);
+    s->turn = (struct loop_call){.call = wake->call, .owner = wake->owner};
+    if (s->tls != NULL && tls_has_input(s->tls))
+        stream_yield(s);
+}
+
+void stream_yield(struct stream *s)
+{
+    loop_defer(s->wake.loop, &s->turn);
+}
+
+int stream_expect(struct stream *s, struct err *e)
+{
+    if (s->tls != NULL && tls_has_input(s->tls))
+        stream_yield(s);
+    return wait_for(s, IO_WANT_READ, e) == IO_ERR ? -1 : 0;
 }
 
 /* With something unread, closing would send a reset, which may overtake what we sent. */
@@ -57,13 +121,15 @@ void stream_free(struct stream *s)
     tls_free(s->tls);
     if (s->is_ended)
         drop_input(s);
+    loop_undefer(s->wake.loop, &s->turn);
+    loop_remove(s->wake.loop, &s->source);
     close(s->fd);
     free(s);
 }
 
 static enum io read_socket(void *ctx, void *data, size_t size, size_t *n, struct err *e)
 {
-    const struct stream *s = ctx;
+    struct stream *s = ctx;
     ssize_t got;
 
     do
@@ -76,12 +142,12 @@ static enum io read_socket(void *ctx, void *data, size_t size, size_t *n, struct
     if (got == 0)
         return IO_EOF;
     if (errno == EAGAIN)
-        return IO_WANT_READ;
+        return wait_for(s, IO_WANT_READ, e);
     err_errno(e, ERR_NETWORK, errno, "cannot receive");
     return IO_ERR;
 }
 
-static enum io write_socket(const struct stream *s, struct str first, struct str second, size_t *n,
+static enum io write_socket(struct stream *s, struct str first, struct str second, size_t *n,
                             struct err *e)
 {
     struct iovec parts[2] = {{(void *)(uintptr_t)first.p, first.len},
@@ -97,7 +163,7 @@ static enum io write_socket(const struct stream *s, struct str first, struct str
         return IO_DONE;
     }
     if (errno == EAGAIN)
-        return IO_WANT_WRITE;
+        return wait_for(s, IO_WANT_WRITE, e);
     err_errno(e, ERR_NETWORK, errno, "cannot send");
     /* Who did not get all of a request, for whatever reason, shall not be waited for. */
     shutdown(s->fd, SHUT_WR);
@@ -163,9 +229,10 @@ enum io stream_write2(struct stream *s, struct str first, struct str second, siz
 
 bool stream_is_stale(struct stream *s)
 {
-    struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
+    char byte;
 
-    return (s->tls != NULL && tls_has_input(s->tls)) || poll(&p, 1, 0) != 0;
+    return (s->tls != NULL && tls_has_input(s->tls)) ||
+           recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
 size_t stream_unacknowledged(const struct stream *s)
@@ -176,13 +243,4 @@ size_t stream_unacknowledged(const struct stream *s)
     if (ioctl(s->fd, TIOCOUTQ, &queued) != 0 || queued < 0)
         queued = 0;
     return staged + (size_t)queued;
-}
-
-void stream_poll(const struct stream *s, bool wants_read, bool wants_write, struct pollset *set)
-{
-    if (s->tls != NULL && tls_has_output(s->tls))
-        wants_write = true;
-    if (s->tls != NULL && wants_read && tls_has_input(s->tls))
-        pollset_wake_at(set, 0);
-    pollset_add(set, s->fd, (short)((wants_read ? POLLIN : 0) | (wants_write ? POLLOUT : 0)));
 }

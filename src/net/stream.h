@@ -1,4 +1,7 @@
-/* A connected byte stream: a socket, or TLS over one. Non-blocking. */
+/*
+ * A connected byte stream: a socket, or TLS over one. Non-blocking: an IO_WANT_… of any function
+ * here is its registration in the loop, `wake` comes when it is worth another try.
+ */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
@@ -8,13 +11,24 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "loop/loop.h"
 #include "net/tls.h"
-#include "proc/pollset.h"
 
 struct stream;
 
 /* Takes ownership of `fd`. NULL only without memory (fd is then closed). */
-struct stream *stream_new(int fd);
+struct stream *stream_new(int fd, const struct loop_wake *wake);
+
+/* Another owner. What the one before waited for is forgotten, but not what is inside of TLS: that
+ * is a yield. */
+void stream_set_wake(struct stream *s, const struct loop_wake *wake);
+
+/* Wakes the owner at the end of the round, or of the next if this one's end has come: for a step
+ * that stops before it has to wait, so that others have their turn. */
+void stream_yield(struct stream *s);
+
+/* Wakes the owner when there is something to read, or the end. -1 as loop_add. */
+int stream_expect(struct stream *s, struct err *e);
 
 /* Puts TLS over the stream; `options->transport` is filled in here. Then stream_handshake. */
 int stream_start_tls(struct stream *s, struct tls_options options, struct err *e);
@@ -33,7 +47,7 @@ void stream_end(struct stream *s);
 void stream_free(struct stream *s);
 
 /* Reads up to `size` bytes. IO_DONE: 1 to size bytes in *n. IO_WANT_READ, IO_WANT_WRITE (TLS),
- * IO_EOF: orderly end. IO_ERR: ERR_NETWORK. */
+ * IO_EOF: orderly end. IO_ERR: ERR_NETWORK; ERR_FAILED when the loop cannot watch it. */
 enum io stream_read(struct stream *s, void *data, size_t size, size_t *n, struct err *e);
 
 /* Writes some of `data`. IO_DONE: 1 to data.len bytes taken in *n. Two parts in one system call:
@@ -48,9 +62,5 @@ bool stream_is_stale(struct stream *s);
 /* Bytes that were written and that the peer's host has not acknowledged yet: staged by TLS, or in
  * the kernel. With TLS they are ciphertext, so rather too many. 0 where the kernel cannot tell. */
 size_t stream_unacknowledged(const struct stream *s);
-
-/* Adds the descriptor with what the last IO_WANT_… of the given kinds needs; when bytes can be read
- * without waiting, the set does not wait. */
-void stream_poll(const struct stream *s, bool wants_read, bool wants_write, struct pollset *set);
 
 #endif

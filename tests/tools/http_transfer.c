@@ -78,7 +78,10 @@ int main(int argc, char **argv)
         return usage();
     }
     options.url = str_of(argv[2]);
-    struct http_client *client = http_client_new();
+    struct loop *loop = loop_new(NULL, &e);
+    struct http_client *client = loop == NULL ? NULL : http_client_new(loop, &e);
+    if (client == NULL)
+        return fprintf(stderr, "http_transfer: %s\n", e.msg), 1;
     double start = seconds();
     for (uint64_t i = 0; i < calls; i++) {
         struct http_call *call = http_client_perform(client, &options, NULL, &e);
@@ -91,6 +94,7 @@ int main(int argc, char **argv)
     if (e.code != ERR_NONE)
         fprintf(stderr, "http_transfer: %s\n", e.msg);
     http_client_free(client);
+    loop_free(loop);
     free(t.data);
     return e.code != ERR_NONE;
 }

@@ -20,7 +20,6 @@
 #include "base/random.h"
 #include "net/addr.h"
 #include "net/dial.h"
-#include "proc/pollset.h"
 #include "proto/http_head.h"
 #include "proto/url.h"
 #include "proto/ws_frame.h"
@@ -255,23 +254,42 @@ static int serve(const char *listen_text, size_t max_bytes, struct err *e)
 
 /* ---- client ---- */
 
+struct dialling {
+    struct dial dial;
+    enum io io;
+    int fd;
+    struct err *e;
+};
+
+static void step_dial(void *owner)
+{
+    struct dialling *d = owner;
+
+    if (d->io != IO_DONE && d->io != IO_ERR)
+        d->io = dial_step(&d->dial, clock_now_ms(), &d->fd, d->e);
+}
+
+static bool is_dialled(void *owner)
+{
+    const struct dialling *d = owner;
+
+    return d->io == IO_DONE || d->io == IO_ERR;
+}
+
 static int connect_to(const struct url *u, int *fd, struct err *e)
 {
-    struct dial d = {0};
-    struct pollset set = {0};
-    enum io io = IO_ERR;
+    struct loop *loop = loop_new(NULL, e);
+    struct dialling d = {.io = IO_WANT_READ, .e = e};
+    const struct loop_wake wake = {loop, step_dial, &d};
+    int result = -1;
 
-    if (dial_start(&d, u->host, u->port, clock_now_ms() + CONNECT_MS, e) != 0)
-        return -1;
-    while ((io = dial_step(&d, clock_now_ms(), fd, e)) == IO_WANT_READ || io == IO_WANT_WRITE) {
-        pollset_clear(&set);
-        dial_poll(&d, &set);
-        if (pollset_wait(&set, e) < 0)
-            break;
-    }
-    dial_cancel(&d);
-    pollset_free(&set);
-    return io == IO_DONE ? 0 : -1;
+    if (loop != NULL &&
+        dial_start(&d.dial, &wake, u->host, u->port, clock_now_ms() + CONNECT_MS, e) == 0)
+        result = loop_run_until(loop, is_dialled, &d, e);
+    dial_cancel(&d.dial);
+    loop_free(loop);
+    *fd = d.fd;
+    return result == 0 && d.io == IO_DONE ? 0 : -1;
 }
 
 static void put_request(struct connection *c, const struct url *u)

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "net/dial.h"
-#include "unit.h"
+#include "waker.h"
 
 enum { MAX_FILLERS = 8 };
 
@@ -79,9 +79,10 @@ static void close_peers(struct peers *p)
 /* As if a look-up had found all of them. */
 static void start(struct dial *d, const struct peers *p, int64_t deadline_ms)
 {
+    const struct loop_wake wake = waker_of(&waker);
     struct err e = {0};
 
-    assert_int_equal(dial_start(d, STR("127.0.0.1"), p->port, deadline_ms, &e), 0);
+    assert_int_equal(dial_start(d, &wake, STR("127.0.0.1"), p->port, deadline_ms, &e), 0);
     for (size_t i = 0; i < p->count; i++)
         d->resolve.found.items[i] = address(i, p->port);
     d->resolve.found.count = p->count;
@@ -89,16 +90,10 @@ static void start(struct dial *d, const struct peers *p, int64_t deadline_ms)
 
 static enum io run(struct dial *d, int *fd, struct err *e)
 {
-    struct pollset set = {0};
     enum io io;
 
-    while ((io = dial_step(d, clock_now_ms(), fd, e)) == IO_WANT_WRITE) {
-        pollset_clear(&set);
-        dial_poll(d, &set);
-        assert_true(set.has_deadline);
-        assert_true(pollset_wait(&set, e) >= 0);
-    }
-    pollset_free(&set);
+    while ((io = dial_step(d, clock_now_ms(), fd, e)) == IO_WANT_WRITE)
+        waker_wait(&waker);
     return io;
 }
 
@@ -178,8 +173,11 @@ static void attempts_start_in_time(void **state)
 
     open_peers(&p, "rs");
     start(&d, &p, CLOCK_NEVER_MS);
-    while (d.started < 2) /* without any time passing */
+    while (d.started < 2) { /* without any time passing for it */
         assert_int_equal(dial_step(&d, now, &fd, &e), IO_WANT_WRITE);
+        if (d.started < 2)
+            waker_wait(&waker);
+    }
     dial_cancel(&d);
     close_peers(&p);
 }
@@ -263,9 +261,9 @@ static void cancel_closes_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_success_wins),    cmocka_unit_test(attempts_start_in_time),
-        cmocka_unit_test(failures_tell_the_most), cmocka_unit_test(no_socket_to_be_had),
-        cmocka_unit_test(cancel_closes_everything),
+        WAKER_TEST(first_success_wins),       WAKER_TEST(attempts_start_in_time),
+        WAKER_TEST(failures_tell_the_most),   WAKER_TEST(no_socket_to_be_had),
+        WAKER_TEST(cancel_closes_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

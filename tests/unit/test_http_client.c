@@ -3,9 +3,10 @@
 #include "base/version.h"
 #include "client/http_client.h"
 #include "peer.h"
+#include "waker.h"
 
 #define USUAL "Host: 127.0.0.1:PORT\r\nUser-Agent: kachery-resource/" VERSION "\r\n"
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define OK    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 /* One call's end: the status, or the error. */
 struct result {
@@ -67,27 +68,20 @@ static void requests_are_exact(void **state)
         size_t headers;
         const char *want;
     } cases[] = {
-        {"get", "GET", "/a?b=c", "", 0,
-         "GET /a?b=c HTTP/1.1\r\n" USUAL "\r\n"},
-        {"no path", "GET", "", "", 0,
-         "GET / HTTP/1.1\r\n" USUAL "\r\n"},
-        {"headers", "GET", "/", "", 2,
-         "GET / HTTP/1.1\r\n" USUAL
-         "X-One: 1\r\nTwo: \r\n\r\n"},
+        {"get", "GET", "/a?b=c", "", 0, "GET /a?b=c HTTP/1.1\r\n" USUAL "\r\n"},
+        {"no path", "GET", "", "", 0, "GET / HTTP/1.1\r\n" USUAL "\r\n"},
+        {"headers", "GET", "/", "", 2, "GET / HTTP/1.1\r\n" USUAL "X-One: 1\r\nTwo: \r\n\r\n"},
         {"post", "POST", "/p", "{}", 1,
-         "POST /p HTTP/1.1\r\n" USUAL
-         "X-One: 1\r\nContent-Length: 2\r\n\r\n{}"},
-        {"empty put", "PUT", "/p", "", 0,
-         "PUT /p HTTP/1.1\r\n" USUAL
-         "Content-Length: 0\r\n\r\n"},
+         "POST /p HTTP/1.1\r\n" USUAL "X-One: 1\r\nContent-Length: 2\r\n\r\n{}"},
+        {"empty put", "PUT", "/p", "", 0, "PUT /p HTTP/1.1\r\n" USUAL "Content-Length: 0\r\n\r\n"},
     };
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
-        const struct peer_step script[] = {
-            PEER_DO(ACCEPT),    PEER_DO(HEAD), PEER_TAKE(strlen(cases[i].body)),
-            PEER_SAY(OK), PEER_DO(END)};
-        struct http_client *client = http_client_new();
+        const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(HEAD),
+                                           PEER_TAKE(strlen(cases[i].body)), PEER_SAY(OK),
+                                           PEER_DO(END)};
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct peer peer;
         peer_start(&peer, script);
         struct result r = perform(client, &peer,
@@ -120,16 +114,16 @@ static const struct {
     {"until close", "GET", "HTTP/1.1 200 OK\r\n\r\nall of it", true, 200, "all of it"},
     {"HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\n\r\nold", true, 200, "old"},
     {"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", false, 204, ""},
-    {"not modified", "GET",
-     "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, 304, ""},
+    {"not modified", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, 304,
+     ""},
     {"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", false, 200, ""},
     {"redirection", "GET", "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 4\r\n\r\nover",
      false, 302, "over"},
     {"error page", "GET", "HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\nwhy", false, 500, "why"},
     {"interim", "GET",
-     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK,
-     false, 200, "ok"},
-#define INTERIM "HTTP/1.1 102 Processing\r\n\r\n"
+     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK, false, 200,
+     "ok"},
+#define INTERIM    "HTTP/1.1 102 Processing\r\n\r\n"
 #define INTERIM_10 INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM INTERIM
     {"10 interim answers", "GET", INTERIM_10 OK, false, 200, "ok"},
     {"11 interim answers", "GET", INTERIM_10 INTERIM OK, false, 0, "more than 10 interim answers"},
@@ -173,13 +167,13 @@ static void answers_of_all_kinds(void **state)
                                            {answers[n].closes ? PEER_HALF_CLOSE : PEER_DRAIN, 0, 0},
                                            PEER_DO(DRAIN),
                                            PEER_DO(END)};
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct peer peer;
         peer_start(&peer, script);
-        struct result r = perform(client, &peer,
-                                  (struct http_call_options){.method = str_of(answers[n].method),
-                                                             .max_answer_bytes = 20},
-                                  "/file?secret=1");
+        struct result r = perform(
+            client, &peer,
+            (struct http_call_options){.method = str_of(answers[n].method), .max_answer_bytes = 20},
+            "/file?secret=1");
         unit_true(answers[n].name, r.status == answers[n].status);
         if (r.status != 0) {
             unit_equal_str(answers[n].name, buf_str(&r.body), str_of(answers[n].want));
@@ -210,41 +204,41 @@ static void reuse(void **state)
         struct reuse_call calls[4];
         size_t heads;
     } cases[] = {
-        {"kept", {PEER_DO(ACCEPT), ONE, ONE, ONE, PEER_DO(END)}, //
-         {{"GET", 200, ""}, {"POST", 200, ""}, {"GET", 200, ""}}, 3},
+        {"kept",
+         {PEER_DO(ACCEPT), ONE, ONE, ONE, PEER_DO(END)}, //
+         {{"GET", 200, ""}, {"POST", 200, ""}, {"GET", 200, ""}},
+         3},
         {"closed by the head",
-         {PEER_DO(ACCEPT),
-          PEER_DO(HEAD),
+         {PEER_DO(ACCEPT), PEER_DO(HEAD),
           PEER_SAY("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"),
-          PEER_DO(NEXT),
-          ONE,
-          PEER_DO(END)},
+          PEER_DO(NEXT), ONE, PEER_DO(END)},
          {{"GET", 200, ""}, {"GET", 200, ""}},
          2},
         {"more than was asked for",
-         {PEER_DO(ACCEPT),
-          PEER_DO(HEAD),
+         {PEER_DO(ACCEPT), PEER_DO(HEAD),
           PEER_SAY("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 Not yours\r\n\r\n"),
-          PEER_DO(NEXT),
-          ONE,
-          PEER_DO(END)},
+          PEER_DO(NEXT), ONE, PEER_DO(END)},
          {{"GET", 200, ""}, {"GET", 200, ""}},
          2},
-        {"closed when it is used again", {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_DO(CLOSE), //
-                                          PEER_DO(ACCEPT), ONE, PEER_DO(END)},
+        {"closed when it is used again",
+         {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_DO(CLOSE), //
+          PEER_DO(ACCEPT), ONE, PEER_DO(END)},
          {{"GET", 200, ""}, {"GET", 200, ""}},
          3},
-        {"reset when it is used again", {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_DO(RESET), //
-                                         PEER_DO(ACCEPT), ONE, PEER_DO(END)},
+        {"reset when it is used again",
+         {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_DO(RESET), //
+          PEER_DO(ACCEPT), ONE, PEER_DO(END)},
          {{"GET", 200, ""}, {"POST", 200, ""}},
          3},
-        {"only once", {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_DO(CLOSE), //
-                       PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
+        {"only once",
+         {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_DO(CLOSE), //
+          PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
          {{"GET", 200, ""}, {"GET", 0, "without an answer"}},
          3},
         {"a new one is not tried again",
          {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
-         {{"GET", 0, "without an answer"}}, 1},
+         {{"GET", 0, "without an answer"}},
+         1},
         {"not after a byte of the answer",
          {PEER_DO(ACCEPT), ONE, PEER_DO(HEAD), PEER_SAY("H"), PEER_DO(CLOSE), PEER_DO(END)},
          {{"GET", 200, ""}, {"GET", 0, "in the head"}},
@@ -253,13 +247,13 @@ static void reuse(void **state)
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct peer peer;
         size_t heads = 0;
         peer_start(&peer, cases[i].script);
         for (const struct reuse_call *c = cases[i].calls; c->method != NULL; c++) {
-            struct result r = perform(
-                client, &peer, (struct http_call_options){.method = str_of(c->method)}, "/");
+            struct result r = perform(client, &peer,
+                                      (struct http_call_options){.method = str_of(c->method)}, "/");
             unit_true(cases[i].name, r.status == c->status);
             if (r.status == 0)
                 unit_true(cases[i].name,
@@ -288,9 +282,9 @@ static enum io one_byte(void *ctx, struct str *chunk, struct err *e)
 static void stale_connections_are_not_used(void **state)
 {
     static const struct peer_step script[] = {
-        PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),    PEER_DO(CLOSE), PEER_DO(NOTE),
-        PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_TAKE(1), PEER_SAY(OK),    PEER_DO(END)};
-    struct http_client *client = http_client_new();
+        PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK), PEER_DO(CLOSE), PEER_DO(NOTE),
+        PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_TAKE(1), PEER_SAY(OK),   PEER_DO(END)};
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct peer peer;
     struct result r;
 
@@ -300,10 +294,9 @@ static void stale_connections_are_not_used(void **state)
     assert_int_equal(r.status, 200);
     free_result(&r);
     peer_wait_note(&peer);
-    r = perform(client, &peer,
-                (struct http_call_options){
-                    .method = STR("PUT"), .source = one_byte, .body_size = 1},
-                "/");
+    r = perform(
+        client, &peer,
+        (struct http_call_options){.method = STR("PUT"), .source = one_byte, .body_size = 1}, "/");
     assert_int_equal(r.status, 200);
     free_result(&r);
     peer_finish(&peer);
@@ -318,7 +311,7 @@ static void a_source_gets_a_new_connection_to_a_proxy(void **state)
     static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
                                               PEER_DO(NEXT),   PEER_DO(HEAD), PEER_TAKE(1),
                                               PEER_SAY(OK),    PEER_DO(END)};
-    struct http_client *client = http_client_new();
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct buf url = {0};
     struct peer peer;
 
@@ -351,14 +344,17 @@ static void urls_are_checked(void **state)
         {"http://me:pw@example.org/", "a URL of example.org has a user name: want one without"},
     };
 
+    struct http_client *client = http_client_new(waker.loop, NULL);
+
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
         struct err e = {0};
         struct http_call_options options = {.method = STR("GET"), .url = str_of(cases[i].url)};
-        unit_true(cases[i].url, http_call_new(NULL, &options, &e) == NULL);
+        unit_true(cases[i].url, http_call_new(client, &options, waker_call, &waker, &e) == NULL);
         unit_equal(cases[i].url, e.msg, cases[i].want);
         unit_true(cases[i].url, e.code == ERR_USAGE);
     }
+    http_client_free(client);
 }
 
 static void nothing_is_injected(void **state)
@@ -366,16 +362,110 @@ static void nothing_is_injected(void **state)
     static const struct http_header bad = {{"X", 1}, {"1\r\nY: 2", 7}};
     struct http_call_options options = {
         .method = STR("GET"), .url = STR("http://a/"), .headers = &bad, .header_count = 1};
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct err e = {0};
 
     (void)state;
-    assert_null(http_call_new(NULL, &options, &e));
+    assert_null(http_call_new(client, &options, waker_call, &waker, &e));
     assert_true(e.msg[0] != '\0');
+    http_client_free(client);
+}
+
+/* A connection that the server closes while it is idle is closed by us too, as soon as the loop
+ * runs; another stays. */
+static void idle_connections_are_watched(void **state)
+{
+    static const struct peer_step closing[] = {PEER_DO(ACCEPT),     PEER_DO(HEAD),  PEER_SAY(OK),
+                                               PEER_DO(HALF_CLOSE), PEER_DO(DRAIN), PEER_DO(END)};
+    static const struct peer_step quiet[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
+                                             PEER_DO(HEAD),   PEER_SAY(OK),  PEER_DO(END)};
+    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct peer peers[2];
+
+    (void)state;
+    peer_start(&peers[0], closing);
+    peer_start(&peers[1], quiet);
+    for (int i = 0; i < 2; i++) {
+        struct result r = perform(client, &peers[i], (struct http_call_options){0}, "/");
+        assert_int_equal(r.status, 200);
+        free_result(&r);
+    }
+    struct pollfd p = {.fd = peers[0].process.fd, .events = POLLIN};
+    for (int64_t until = clock_now_ms() + PEER_WAIT_MS; poll(&p, 1, 0) == 0;) {
+        assert_true(clock_now_ms() < until);
+        waker_wait_ms(&waker, 5);
+    }
+    peer_finish(&peers[0]);
+    struct result r = perform(client, &peers[1], (struct http_call_options){0}, "/");
+    assert_int_equal(r.status, 200);
+    free_result(&r);
+    peer_finish(&peers[1]);
+    http_client_free(client);
+    peer_free(&peers[0]);
+    peer_free(&peers[1]);
+}
+
+/* Two calls; the first is never answered. */
+struct pair {
+    struct http_call *calls[2];
+    enum io ends[2];
+};
+
+static void step_both(void *owner)
+{
+    struct pair *p = owner;
+    struct err e = {0};
+
+    for (int i = 0; i < 2; i++)
+        if (p->ends[i] != IO_DONE)
+            p->ends[i] = http_call_step(p->calls[i], clock_now_ms(), &e);
+}
+
+static bool is_second_over(void *owner)
+{
+    const struct pair *p = owner;
+
+    return p->ends[1] == IO_DONE || p->ends[1] == IO_ERR;
+}
+
+/* Two calls in one loop: neither waits for the other, and nothing happens inside of the start. */
+static void calls_side_by_side(void **state)
+{
+    static const struct peer_step deaf[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_DO(NOTE),
+                                            PEER_DO(DRAIN), PEER_DO(END)};
+    static const struct peer_step quick[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
+                                             PEER_DO(END)};
+    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct pair pair = {.ends = {IO_WANT_READ, IO_WANT_READ}};
+    struct peer peers[2];
+    struct err e = {0};
+
+    (void)state;
+    peer_start(&peers[0], deaf);
+    peer_start(&peers[1], quick);
+    for (int i = 0; i < 2; i++) {
+        struct buf url = {0};
+        buf_printf(&url, "http://127.0.0.1:%u/", peers[i].port);
+        const struct http_call_options options = {
+            .method = STR("GET"), .url = buf_str(&url), .deadline_ms = CLOCK_NEVER_MS};
+        pair.calls[i] = http_call_new(client, &options, step_both, &pair, &e);
+        assert_non_null(pair.calls[i]);
+        buf_free(&url);
+    }
+    assert_int_equal(loop_run_until(waker.loop, is_second_over, &pair, &e), 0);
+    assert_int_equal(pair.ends[1], IO_DONE);
+    peer_wait_note(&peers[0]);
+    assert_int_equal(pair.ends[0], IO_WANT_READ);
+    for (int i = 0; i < 2; i++)
+        http_call_free(pair.calls[i]);
+    http_client_free(client);
+    peer_free(&peers[0]);
+    peer_free(&peers[1]);
 }
 
 static void nobody_there(void **state)
 {
-    struct http_client *client = http_client_new();
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct peer peer;
     static const struct peer_step script[] = {PEER_DO(END)};
     char want[128];
@@ -397,11 +487,16 @@ static void nobody_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_are_exact), cmocka_unit_test(answers_of_all_kinds),
-        cmocka_unit_test(reuse),              cmocka_unit_test(stale_connections_are_not_used),
-        cmocka_unit_test(a_source_gets_a_new_connection_to_a_proxy),
-        cmocka_unit_test(urls_are_checked),   cmocka_unit_test(nothing_is_injected),
-        cmocka_unit_test(nobody_there),
+        WAKER_TEST(requests_are_exact),
+        WAKER_TEST(answers_of_all_kinds),
+        WAKER_TEST(reuse),
+        WAKER_TEST(stale_connections_are_not_used),
+        WAKER_TEST(a_source_gets_a_new_connection_to_a_proxy),
+        WAKER_TEST(urls_are_checked),
+        WAKER_TEST(nothing_is_injected),
+        WAKER_TEST(idle_connections_are_watched),
+        WAKER_TEST(calls_side_by_side),
+        WAKER_TEST(nobody_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

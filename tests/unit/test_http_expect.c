@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "client/http_client.h"
 #include "peer.h"
+#include "waker.h"
 
 enum { BODY = 200000 };
 
@@ -40,7 +41,7 @@ static struct http_call *new_call(struct http_client *client, const struct peer 
     options->url = buf_str(&url);
     options->method = STR("PUT");
     options->deadline_ms = CLOCK_NEVER_MS;
-    struct http_call *call = http_call_new(client, options, &e);
+    struct http_call *call = http_call_new(client, options, waker_call, &waker, &e);
     assert_non_null(call);
     buf_free(&url);
     return call;
@@ -48,14 +49,10 @@ static struct http_call *new_call(struct http_client *client, const struct peer 
 
 static enum io step_and_wait(struct http_call *call, struct err *e)
 {
-    struct pollset set = {0};
     enum io io = http_call_step(call, clock_now_ms(), e);
 
-    if (io != IO_DONE && io != IO_ERR) {
-        http_call_poll(call, &set);
-        assert_true(pollset_wait(&set, e) >= 0);
-    }
-    pollset_free(&set);
+    if (io != IO_DONE && io != IO_ERR)
+        waker_wait(&waker);
     return io;
 }
 
@@ -117,7 +114,7 @@ static void expectations(void **state)
         const char *name = cases[n].name;
         struct peer_step script[10] = {PEER_DO(ACCEPT)};
         struct source source = {.data = data, .left = cases[n].size};
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct http_call_options options = {.expect_ms = cases[n].expect_ms};
         struct peer peer;
         struct err e = {0};
@@ -160,7 +157,7 @@ static void a_stale_connection_is_replaced(void **state)
         PEER_DO(END)};
     char *data = calloc(1, BODY);
     struct source source = {.data = data, .left = BODY};
-    struct http_client *client = http_client_new();
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct http_call_options first = {0};
     struct http_call_options second = {
         .source = next_chunk, .body_size = BODY, .ctx = &source, .expect_ms = LONG_MS};
@@ -205,7 +202,7 @@ static void silence_after_the_body(void **state)
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
         const char *name = cases[i].name;
         struct source source = {.data = data, .left = SIZE};
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct http_call_options options = {.source = next_chunk,
                                             .body_size = SIZE,
                                             .ctx = &source,
@@ -239,9 +236,9 @@ static void silence_after_the_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expectations),
-        cmocka_unit_test(a_stale_connection_is_replaced),
-        cmocka_unit_test(silence_after_the_body),
+        WAKER_TEST(expectations),
+        WAKER_TEST(a_stale_connection_is_replaced),
+        WAKER_TEST(silence_after_the_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

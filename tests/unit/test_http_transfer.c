@@ -2,8 +2,9 @@
 #include "base/clock.h"
 #include "client/http_client.h"
 #include "peer.h"
+#include "waker.h"
 
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define OK    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define LARGE (8 << 20)
 
 /* A source that gives chunks of 'a' and then does something. */
@@ -68,7 +69,7 @@ static struct http_call *new_call(struct http_client *client, const struct peer 
         options->method = options->source != NULL ? STR("PUT") : STR("GET");
     if (options->deadline_ms == 0)
         options->deadline_ms = CLOCK_NEVER_MS;
-    struct http_call *call = http_call_new(client, options, &e);
+    struct http_call *call = http_call_new(client, options, waker_call, &waker, &e);
     assert_non_null(call);
     buf_free(&url);
     return call;
@@ -76,16 +77,10 @@ static struct http_call *new_call(struct http_client *client, const struct peer 
 
 static enum io run(struct http_call *call, struct err *e)
 {
-    struct pollset set = {0};
     enum io io;
 
-    while ((io = http_call_step(call, clock_now_ms(), e)) != IO_DONE && io != IO_ERR) {
-        pollset_clear(&set);
-        http_call_poll(call, &set);
-        pollset_wake_at(&set, clock_now_ms() + 50); /* for sources that wait */
-        assert_true(pollset_wait(&set, e) >= 0);
-    }
-    pollset_free(&set);
+    while ((io = http_call_step(call, clock_now_ms(), e)) != IO_DONE && io != IO_ERR)
+        waker_wait_ms(&waker, 50); /* for sources that wait */
     return io;
 }
 
@@ -117,15 +112,15 @@ static void sources(void **state)
     (void)state;
     memset(data, 'a', 256 << 10);
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
-        const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(HEAD),
-                                           PEER_TAKE((size_t)cases[i].announced), PEER_SAY(OK),
-                                           PEER_DO(DRAIN), PEER_DO(END)};
+        const struct peer_step script[] = {
+            PEER_DO(ACCEPT), PEER_DO(HEAD),  PEER_TAKE((size_t)cases[i].announced),
+            PEER_SAY(OK),    PEER_DO(DRAIN), PEER_DO(END)};
         struct source source = {.give = cases[i].give,
                                 .chunk = cases[i].chunk,
                                 .end = cases[i].end,
                                 .waits = cases[i].waits,
                                 .data = data};
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct http_call_options options = {
             .source = next_chunk, .body_size = cases[i].announced, .ctx = &source};
         struct peer peer;
@@ -177,8 +172,8 @@ static void early_answers(void **state)
          413,
          "big"},
         {"would keep the connection",
-         {PEER_DO(HEAD), PEER_SAY(KEEPING), PEER_DO(NEXT), PEER_DO(HEAD),
-          PEER_SAY(OK), PEER_DO(END)},
+         {PEER_DO(HEAD), PEER_SAY(KEEPING), PEER_DO(NEXT), PEER_DO(HEAD), PEER_SAY(OK),
+          PEER_DO(END)},
          403,
          "no"},
     };
@@ -190,7 +185,7 @@ static void early_answers(void **state)
         const char *name = cases[i / 2].name;
         struct peer_step script[10] = {PEER_DO(ACCEPT)};
         struct source source = {.give = 64 * (int64_t)LARGE, .chunk = LARGE, .data = data};
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct http_call_options options = {.method = STR("PUT")};
         struct http_call_options second = {.deadline_ms = clock_now_ms() + PEER_WAIT_MS};
         struct peer peer;
@@ -227,7 +222,7 @@ static void a_server_that_takes_nothing(void **state)
                                               PEER_DO(RESET), PEER_DO(END)};
     char *data = malloc(LARGE);
     struct source source = {.give = 64 * (int64_t)LARGE, .chunk = LARGE, .data = data};
-    struct http_client *client = http_client_new();
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct http_call_options options = {
         .source = next_chunk, .body_size = source.give, .ctx = &source};
     struct peer peer;
@@ -254,7 +249,7 @@ static void a_server_that_takes_nothing(void **state)
 static void sinks(void **state)
 {
 #define HEAD_OF(status) "HTTP/1.1 " status "\r\nContent-Length: 8388608\r\n\r\n"
-#define CHUNKS "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
+#define CHUNKS          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
     static const struct {
         const char *name, *head, *tail;
         size_t fill, fail_at;
@@ -266,8 +261,8 @@ static void sinks(void **state)
         {"until close", "HTTP/1.1 200 OK\r\n\r\n", "", LARGE, 0, false, LARGE, 0},
         {"not found is collected", "HTTP/1.1 404 No\r\nContent-Length: 10\r\n\r\n", "", 10, 0,
          false, 0, 10},
-        {"created is collected", "HTTP/1.1 201 Yes\r\nContent-Length: 10\r\n\r\n", "", 10, 0,
-         false, 0, 10},
+        {"created is collected", "HTTP/1.1 201 Yes\r\nContent-Length: 10\r\n\r\n", "", 10, 0, false,
+         0, 10},
         {"fails", HEAD_OF("200 OK"), "", LARGE, 1000000, true, 0, 0},
     };
 
@@ -281,7 +276,7 @@ static void sinks(void **state)
                                            PEER_DO(CLOSE),
                                            PEER_DO(END)};
         struct sink sink = {.fail_at = cases[i].fail_at};
-        struct http_client *client = http_client_new();
+        struct http_client *client = http_client_new(waker.loop, NULL);
         struct http_call_options options = {.sink = take, .ctx = &sink};
         struct peer peer;
         struct err e = {0};
@@ -306,22 +301,18 @@ static void expect_late(const char *name, const struct peer_step *script,
                         struct http_call_options options, int64_t later_ms, enum err_code code,
                         const char *want)
 {
-    struct http_client *client = http_client_new();
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct peer peer;
     struct err e = {0};
     enum io io = IO_DONE;
-    struct pollset set = {0};
 
     peer_start(&peer, script);
     struct http_call *call = new_call(client, &peer, &options);
     for (int waits = 0; waits < 20; waits++) { /* enough to connect, send and read a part */
         io = http_call_step(call, clock_now_ms(), &e);
         unit_true(name, io == IO_WANT_READ || io == IO_WANT_WRITE);
-        pollset_clear(&set);
-        http_call_poll(call, &set);
-        assert_true(set.has_deadline);
-        pollset_wake_at(&set, clock_now_ms() + 2);
-        pollset_wait(&set, &e);
+        assert_true(loop_next_ms(waker.loop) != CLOCK_NEVER_MS);
+        waker_wait_ms(&waker, 2);
     }
     io = http_call_step(call, clock_now_ms() + later_ms, &e);
     unit_true(name, io == IO_ERR && e.code == code);
@@ -329,7 +320,6 @@ static void expect_late(const char *name, const struct peer_step *script,
     http_call_free(call);
     http_client_free(client);
     peer_free(&peer);
-    pollset_free(&set);
 }
 
 static void silence(void **state)
@@ -358,9 +348,8 @@ static void waiting_for_ourselves(void **state)
 {
     static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(DRAIN), PEER_DO(END)};
     struct source source = {.give = 10, .end = IO_WANT_READ, .waits = true};
-    struct http_client *client = http_client_new();
+    struct http_client *client = http_client_new(waker.loop, NULL);
     struct http_call_options options = {.source = next_chunk, .body_size = 10, .ctx = &source};
-    struct pollset set = {0};
     struct peer peer;
     struct err e = {0};
 
@@ -369,31 +358,24 @@ static void waiting_for_ourselves(void **state)
     struct http_call *call = new_call(client, &peer, &options);
     while (source.calls == 0) {
         assert_true(http_call_step(call, clock_now_ms(), &e) != IO_ERR);
-        pollset_clear(&set);
-        http_call_poll(call, &set);
         if (source.calls == 0)
-            pollset_wait(&set, &e);
+            waker_wait(&waker);
     }
-    assert_false(set.has_deadline);
+    assert_true(loop_next_ms(waker.loop) == CLOCK_NEVER_MS);
     source.give = 0; /* and still nothing */
     assert_int_equal(http_call_step(call, clock_now_ms() + 2 * HTTP_CLIENT_STALL_MS, &e),
                      IO_WANT_READ);
     assert_true(source.calls >= 2);
     http_call_free(call);
     http_client_free(client);
-    pollset_free(&set);
     peer_free(&peer);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sources),
-        cmocka_unit_test(early_answers),
-        cmocka_unit_test(a_server_that_takes_nothing),
-        cmocka_unit_test(sinks),
-        cmocka_unit_test(silence),
-        cmocka_unit_test(waiting_for_ourselves),
+        WAKER_TEST(sources), WAKER_TEST(early_answers), WAKER_TEST(a_server_that_takes_nothing),
+        WAKER_TEST(sinks),   WAKER_TEST(silence),       WAKER_TEST(waiting_for_ourselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

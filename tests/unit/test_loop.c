@@ -1,5 +1,6 @@
 /* The event loop: what is told, removal in mid-round, the order of timers. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -392,16 +393,94 @@ static void a_deferred_call_is_taken_out_by_another(void **state)
     loop_free(loop);
 }
 
+static void count_call(void *owner)
+{
+    ((struct end *)owner)->calls++;
+}
+
+struct repeater {
+    struct loop *loop;
+    struct loop_call call, other;
+    char text[16];
+};
+
+static void repeat(void *owner)
+{
+    struct repeater *r = owner;
+
+    r->text[strlen(r->text)] = 'r';
+    loop_defer(r->loop, &r->call);
+    loop_defer(r->loop, &r->other);
+}
+
+static void note_other(void *owner)
+{
+    struct repeater *r = owner;
+
+    r->text[strlen(r->text)] = 'o';
+}
+
+/* A call that defers itself has its next turn in the next round, and can be taken out of it. */
+static void a_deferred_call_runs_once_in_a_round(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    struct repeater r = {.loop = loop};
+
+    (void)state;
+    r.call = (struct loop_call){.call = repeat, .owner = &r};
+    r.other = (struct loop_call){.call = note_other, .owner = &r};
+    loop_defer(loop, &r.call);
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_string_equal(r.text, "ro");
+    assert_int_equal(loop_next_ms(loop), 0);
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_string_equal(r.text, "roro");
+    loop_undefer(loop, &r.call);
+    assert_int_equal(loop_next_ms(loop), CLOCK_NEVER_MS);
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_string_equal(r.text, "roro");
+    loop_defer(loop, &r.other); /* the list is whole */
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_string_equal(r.text, "roroo");
+    loop_free(loop);
+}
+
+/* ---- inside of a pollset ---- */
+
+static void a_turn_does_not_wait(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    struct end end, timed = {.loop = loop};
+    struct loop_timer timer = {.call = count_call, .owner = &timed};
+
+    (void)state;
+    open_end(&end, loop, LOOP_READ);
+    end.source.call = count_call;
+    struct pollfd p = {.fd = loop_descriptor(loop), .events = POLLIN};
+    assert_int_equal(loop_next_ms(loop), CLOCK_NEVER_MS);
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(poll(&p, 1, 0), 0);
+    loop_set_timer(loop, &timer, clock_now_ms() + 50);
+    assert_true(loop_next_ms(loop) == loop_timer_at_ms(&timer));
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(timed.calls, 0);
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    assert_int_equal(poll(&p, 1, 1000), 1);
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(end.calls, 1);
+    while (clock_now_ms() < loop_next_ms(loop))
+        poll(NULL, 0, 5);
+    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(timed.calls, 1);
+    close_end(&end);
+    loop_free(loop);
+}
+
 /* ---- what epoll refuses, the clock, waiting inside, forks ---- */
 
 static bool has_calls(void *owner)
 {
     return ((struct end *)owner)->calls >= 3;
-}
-
-static void count_call(void *owner)
-{
-    ((struct end *)owner)->calls++;
 }
 
 static void files_are_always_ready(void **state)
@@ -541,6 +620,8 @@ int main(void)
         cmocka_unit_test(an_eager_timer_starves_nobody),
         cmocka_unit_test(deferred_calls),
         cmocka_unit_test(a_deferred_call_is_taken_out_by_another),
+        cmocka_unit_test(a_deferred_call_runs_once_in_a_round),
+        cmocka_unit_test(a_turn_does_not_wait),
         cmocka_unit_test(files_are_always_ready),
         cmocka_unit_test(a_clock_that_jumps),
         cmocka_unit_test(a_child_leaves_its_parents_loop_alone),

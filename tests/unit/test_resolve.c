@@ -2,26 +2,29 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "net/resolve.h"
 #include "proc/frame.h"
-#include "unit.h"
+#include "waker.h"
 
 enum { LONG_MS = 60000 };
 
+static int start(struct resolve *r, struct str host, uint16_t port, int64_t deadline_ms,
+                 struct err *e)
+{
+    const struct loop_wake wake = waker_of(&waker);
+
+    return resolve_start(r, &wake, host, port, deadline_ms, e);
+}
+
 static enum io run(struct resolve *r, struct addr_list *out, struct err *e)
 {
-    struct pollset set = {0};
     enum io io;
 
-    while ((io = resolve_step(r, clock_now_ms(), out, e)) == IO_WANT_READ) {
-        pollset_clear(&set);
-        resolve_poll(r, &set);
-        assert_true(set.count == 1 && set.has_deadline);
-        assert_true(pollset_wait(&set, e) >= 0);
-    }
-    pollset_free(&set);
+    while ((io = resolve_step(r, clock_now_ms(), out, e)) == IO_WANT_READ)
+        waker_wait(&waker);
     return io;
 }
 
@@ -42,8 +45,11 @@ static void literals_need_no_child(void **state)
         struct addr_list found;
         struct buf text = {0};
         struct err e = {0};
-        assert_int_equal(resolve_start(&r, str_of(cases[i]), 81, CLOCK_NEVER_MS, &e), 0);
+        assert_int_equal(start(&r, str_of(cases[i]), 81, CLOCK_NEVER_MS, &e), 0);
         unit_true(cases[i], r.process.pid == 0);
+        /* Not from within the start, but soon. */
+        unit_true(cases[i], !waker.is_woken && waker_wait_ms(&waker, 0));
+        waker.is_woken = false;
         unit_true(cases[i], resolve_step(&r, 0, &found, &e) == IO_DONE && found.count == 1);
         addr_put(&text, &found.items[0]);
         unit_equal(cases[i], buf_cstr(&text), wants[i]);
@@ -60,8 +66,7 @@ static void a_name_is_looked_up(void **state)
     bool is_loopback = false;
 
     (void)state;
-    assert_int_equal(
-        resolve_start(&r, STR("localhost"), 82, clock_now_ms() + LONG_MS, &e), 0);
+    assert_int_equal(start(&r, STR("localhost"), 82, clock_now_ms() + LONG_MS, &e), 0);
     assert_true(r.process.pid > 0);
     assert_int_equal(run(&r, &found, &e), IO_DONE);
     for (size_t i = 0; i < found.count; i++) {
@@ -97,7 +102,7 @@ static void failures_name_the_host(void **state)
         struct err e = {0};
         int status;
         int64_t deadline = clock_now_ms() + (cases[i].is_late ? 0 : LONG_MS);
-        assert_int_equal(resolve_start(&r, STR("x.invalid"), 80, deadline, &e), 0);
+        assert_int_equal(start(&r, STR("x.invalid"), 80, deadline, &e), 0);
         /* Stopped before it can have an answer, or its answer is thrown away. */
         kill(r.process.pid, SIGSTOP);
         waitpid(r.process.pid, &status, WUNTRACED);
@@ -121,11 +126,53 @@ static void a_cancelled_look_up_leaves_nothing(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(resolve_start(&r, STR("x.invalid"), 80, CLOCK_NEVER_MS, &e), 0);
+    assert_int_equal(start(&r, STR("x.invalid"), 80, CLOCK_NEVER_MS, &e), 0);
     resolve_cancel(&r);
     resolve_cancel(&r);
     resolve_cancel(&zeros);
     no_child_is_left();
+}
+
+/* The owner is woken when the second child is due, and at the deadline. */
+static void silence_wakes_in_time(void **state)
+{
+    struct resolve r;
+    struct addr_list found;
+    struct err e = {0};
+    int status;
+    int64_t begun = clock_now_ms(), deadline = begun + 2 * RESOLVE_SECOND_MS;
+
+    (void)state;
+    assert_int_equal(start(&r, STR("x.invalid"), 80, deadline, &e), 0);
+    kill(r.process.pid, SIGSTOP);
+    waitpid(r.process.pid, &status, WUNTRACED);
+    while (!r.has_second) {
+        assert_int_equal(resolve_step(&r, clock_now_ms(), &found, &e), IO_WANT_READ);
+        if (!r.has_second)
+            waker_wait(&waker);
+    }
+    assert_true(clock_now_ms() >= begun + RESOLVE_SECOND_MS);
+    kill(r.second.pid, SIGSTOP);
+    assert_int_equal(run(&r, &found, &e), IO_ERR);
+    assert_int_equal(e.code, ERR_NETWORK);
+    no_child_is_left();
+}
+
+/* A loop that cannot watch the child: the start says so, and leaves nothing. */
+static void no_room_to_watch(void **state)
+{
+    struct loop *other = loop_new(NULL, NULL);
+    const struct loop_wake wake = {other, waker_call, &waker};
+    struct resolve r;
+    struct err e = {0};
+
+    (void)state;
+    close(loop_descriptor(other));
+    assert_int_equal(resolve_start(&r, &wake, STR("x.invalid"), 80, CLOCK_NEVER_MS, &e), -1);
+    unit_true("says so", strstr(e.msg, "cannot watch descriptor") != NULL);
+    resolve_cancel(&r);
+    no_child_is_left();
+    loop_free(other);
 }
 
 static void bad_names_are_refused(void **state)
@@ -136,21 +183,20 @@ static void bad_names_are_refused(void **state)
 
     (void)state;
     memset(longest, 'a', sizeof longest);
-    assert_int_equal(resolve_start(&r, (struct str){longest, 256}, 80, CLOCK_NEVER_MS, &e), -1);
+    assert_int_equal(start(&r, (struct str){longest, 256}, 80, CLOCK_NEVER_MS, &e), -1);
     assert_int_equal(e.code, ERR_USAGE);
-    assert_int_equal(resolve_start(&r, STR(""), 80, CLOCK_NEVER_MS, &e), -1);
-    assert_int_equal(resolve_start(&r, STR("a\0b"), 80, CLOCK_NEVER_MS, &e), -1);
+    assert_int_equal(start(&r, STR(""), 80, CLOCK_NEVER_MS, &e), -1);
+    assert_int_equal(start(&r, STR("a\0b"), 80, CLOCK_NEVER_MS, &e), -1);
     resolve_cancel(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(literals_need_no_child),
-        cmocka_unit_test(a_name_is_looked_up),
-        cmocka_unit_test(failures_name_the_host),
-        cmocka_unit_test(a_cancelled_look_up_leaves_nothing),
-        cmocka_unit_test(bad_names_are_refused),
+        WAKER_TEST(literals_need_no_child), WAKER_TEST(a_name_is_looked_up),
+        WAKER_TEST(failures_name_the_host), WAKER_TEST(a_cancelled_look_up_leaves_nothing),
+        WAKER_TEST(bad_names_are_refused),  WAKER_TEST(silence_wakes_in_time),
+        WAKER_TEST(no_room_to_watch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

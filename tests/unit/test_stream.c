@@ -1,12 +1,13 @@
 /* Plain streams: parts, ends, resets, and whether a kept one can be used again. */
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/addr.h"
 #include "net/stream.h"
-#include "unit.h"
+#include "waker.h"
 
 struct ends {
     struct stream *stream;
@@ -28,20 +29,20 @@ static struct ends open_ends(void)
     int accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     assert_true(accepted >= 0);
     close(listener);
-    ends.stream = stream_new(accepted);
+    const struct loop_wake wake = waker_of(&waker);
+    ends.stream = stream_new(accepted, &wake);
     ends.peer = fd;
     assert_non_null(ends.stream);
     return ends;
 }
 
+/* As after an IO_WANT_READ. */
 static void wait_readable(struct stream *s)
 {
-    struct pollset set = {0};
+    struct err e = {0};
 
-    stream_poll(s, true, false, &set);
-    assert_int_equal(set.fds[0].events, POLLIN);
-    assert_int_equal(pollset_wait(&set, NULL), 1);
-    pollset_free(&set);
+    assert_int_equal(stream_expect(s, &e), 0);
+    waker_wait(&waker);
 }
 
 static void reset_by_peer(int peer)
@@ -97,8 +98,7 @@ static void writes_two_parts_at_once(void **state)
 {
     static const struct {
         const char *first, *second, *want;
-    } cases[] = {
-        {"head ", "body", "head body"}, {"head", "", "head"}, {"", "body", "body"}};
+    } cases[] = {{"head ", "body", "head body"}, {"head", "", "head"}, {"", "body", "body"}};
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
@@ -119,7 +119,6 @@ static void writes_two_parts_at_once(void **state)
 static void a_full_socket_wants_to_wait(void **state)
 {
     struct ends ends = open_ends();
-    struct pollset set = {0};
     struct err e = {0};
     static char data[100000];
     size_t n = 0, total = 0, got = 0;
@@ -135,11 +134,8 @@ static void a_full_socket_wants_to_wait(void **state)
         assert_true(r > 0);
         got += (size_t)r;
     }
-    stream_poll(ends.stream, false, true, &set);
-    assert_int_equal(set.fds[0].events, POLLOUT);
-    assert_int_equal(pollset_wait(&set, &e), 1);
+    waker_wait(&waker);
     assert_int_equal(stream_write(ends.stream, STR("x"), &n, &e), IO_DONE);
-    pollset_free(&set);
     stream_free(ends.stream);
     close(ends.peer);
 }
@@ -173,12 +169,138 @@ static void staleness(void **state)
     stream_free(NULL);
 }
 
+/* What nobody waits for wakes nobody, and does not keep the loop busy. */
+static void only_what_is_wanted_wakes(void **state)
+{
+    struct ends ends = open_ends();
+    struct err e = {0};
+    char data[3];
+    size_t n = 0;
+
+    (void)state;
+    assert_int_equal(stream_read(ends.stream, data, sizeof data, &n, &e), IO_WANT_READ);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(write(ends.peer, "hello", 5), 5);
+    waker_wait(&waker);
+    waker.wakes = 0;
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(waker.wakes, 0);
+    struct pollfd p = {.fd = loop_descriptor(waker.loop), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    /* The end of both directions cannot be left out by the kernel. */
+    shutdown(ends.peer, SHUT_RDWR);
+    stream_end(ends.stream);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(poll(&p, 1, 0), 0);
+    assert_int_equal(stream_read(ends.stream, data, sizeof data, &n, &e), IO_DONE);
+    assert_int_equal(stream_read(ends.stream, data, sizeof data, &n, &e), IO_DONE);
+    assert_int_equal(stream_read(ends.stream, data, sizeof data, &n, &e), IO_EOF);
+    stream_free(ends.stream);
+    close(ends.peer);
+}
+
+/* An owner that yields has another turn, but not before a descriptor had its own. */
+struct yielder {
+    struct stream *stream;
+    unsigned turns, others, others_at_last;
+};
+
+static void yield_again(void *owner)
+{
+    struct yielder *y = owner;
+
+    y->turns++;
+    y->others_at_last = y->others;
+    stream_yield(y->stream);
+}
+
+static void count_other(void *owner)
+{
+    ((struct yielder *)owner)->others++;
+}
+
+static bool has_yielded(void *owner)
+{
+    return ((struct yielder *)owner)->turns >= 100;
+}
+
+static void yields_are_fair(void **state)
+{
+    struct ends ends = open_ends();
+    struct yielder y = {.stream = ends.stream};
+    const struct loop_wake wake = {waker.loop, yield_again, &y};
+    struct loop_fd other = {.fd = ends.peer, .call = count_other, .owner = &y};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(loop_add(waker.loop, &other, LOOP_WRITE, &e), 0);
+    stream_set_wake(ends.stream, &wake);
+    stream_yield(ends.stream);
+    assert_int_equal(y.turns, 0);
+    assert_int_equal(loop_run_until(waker.loop, has_yielded, &y, &e), 0);
+    assert_true(y.others_at_last >= y.turns - 1);
+    loop_remove(waker.loop, &other);
+    stream_free(ends.stream);
+    close(ends.peer);
+}
+
+/* What the owner before waited for is not the next one's. */
+static void another_owner(void **state)
+{
+    struct ends ends = open_ends();
+    struct waker before = {0};
+    const struct loop_wake first = {waker.loop, waker_call, &before}, next = waker_of(&waker);
+    struct err e = {0};
+    char byte;
+    size_t n;
+
+    (void)state;
+    stream_set_wake(ends.stream, &first);
+    assert_int_equal(stream_read(ends.stream, &byte, 1, &n, &e), IO_WANT_READ);
+    stream_yield(ends.stream);
+    stream_set_wake(ends.stream, &next);
+    assert_int_equal(write(ends.peer, "x", 1), 1);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(stream_expect(ends.stream, &e), 0);
+    waker_wait(&waker);
+    assert_int_equal(before.wakes, 0);
+    stream_free(ends.stream);
+    close(ends.peer);
+}
+
+/* A loop that has no room is the step's error. */
+static void no_room_to_wait(void **state)
+{
+    struct ends ends = open_ends();
+    struct loop *other = loop_new(NULL, NULL);
+    const struct loop_wake wake = {other, waker_call, &waker};
+    struct err e = {0};
+    char byte;
+    size_t n;
+
+    (void)state;
+    close(loop_descriptor(other));
+    stream_set_wake(ends.stream, &wake);
+    assert_int_equal(stream_read(ends.stream, &byte, 1, &n, &e), IO_ERR);
+    assert_int_equal(e.code, ERR_FAILED);
+    unit_true("says so", strstr(e.msg, "cannot watch descriptor") != NULL);
+    stream_free(ends.stream);
+    close(ends.peer);
+    loop_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_is_there),      cmocka_unit_test(a_reset_is_no_end),
-        cmocka_unit_test(writes_two_parts_at_once), cmocka_unit_test(a_full_socket_wants_to_wait),
-        cmocka_unit_test(staleness),
+        WAKER_TEST(reads_what_is_there),
+        WAKER_TEST(a_reset_is_no_end),
+        WAKER_TEST(writes_two_parts_at_once),
+        WAKER_TEST(a_full_socket_wants_to_wait),
+        WAKER_TEST(staleness),
+        WAKER_TEST(only_what_is_wanted_wakes),
+        WAKER_TEST(yields_are_fair),
+        WAKER_TEST(another_owner),
+        WAKER_TEST(no_room_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,12 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/base64.h"
 #include "base/fs.h"
+#include "net/stream.h"
 #include "net/tls.h"
+#include "waker.h"
 
 enum { NOW_S = 1795348800, MAX_FILE = 1 << 16, BULK = 300000 };
 
@@ -457,6 +461,73 @@ static void test_not_tls(void **state)
     trust_free(trust);
 }
 
+/* The server's rings over its end of a socket pair, as far as there is something to move. */
+static void serve_socket(struct pair *p, int fd)
+{
+    char data[4096];
+    ssize_t n;
+
+    while ((n = recv(fd, data, sizeof data, MSG_DONTWAIT)) > 0)
+        buf_append(&p->up.data, data, (size_t)n);
+    while (move_server(p))
+        continue;
+    if (p->down.data.len > 0)
+        assert_int_equal(send(fd, p->down.data.data, p->down.data.len, MSG_NOSIGNAL),
+                         (ssize_t)p->down.data.len);
+    buf_clear(&p->down.data);
+}
+
+/* What is inside of TLS wakes nobody through the socket: a yield does, and so does a new owner. */
+static void what_is_inside_wakes(void **state)
+{
+    struct trust *trust = read_trust();
+    struct pair p = new_pair("p256", SIZE_MAX);
+    struct waker next;
+    struct err e = {0};
+    int ends[2];
+    char byte;
+    size_t n;
+    enum io io;
+
+    (void)state;
+    next = (struct waker){.loop = waker.loop};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    const struct loop_wake wake = waker_of(&waker), other = waker_of(&next);
+    struct stream *s = stream_new(ends[0], &wake);
+    const struct tls_options options = {
+        .host = STR("host.example"), .port = 1, .trust = trust, .now_s = NOW_S};
+    assert_int_equal(stream_start_tls(s, options, &e), 0);
+    while ((io = stream_handshake(s, &e)) == IO_WANT_READ || io == IO_WANT_WRITE) {
+        serve_socket(&p, ends[1]);
+        waker_wait(&waker);
+    }
+    assert_int_equal(io, IO_DONE);
+    assert_int_equal(stream_write(s, STR("abc"), &n, &e), IO_DONE);
+    while ((io = stream_read(s, &byte, 1, &n, &e)) != IO_DONE) {
+        assert_int_equal(io, IO_WANT_READ);
+        serve_socket(&p, ends[1]);
+        waker_wait(&waker);
+    }
+    assert_int_equal(byte, 'a');
+    assert_false(waker_wait_ms(&waker, 20));
+    stream_yield(s);
+    waker_wait(&waker);
+    stream_set_wake(s, &other);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(next.wakes, 1);
+    assert_int_equal(stream_expect(s, &e), 0);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(next.wakes, 2);
+    assert_int_equal(stream_read(s, &byte, 1, &n, &e), IO_DONE);
+    assert_int_equal(stream_read(s, &byte, 1, &n, &e), IO_DONE);
+    assert_int_equal(byte, 'c');
+    assert_int_equal(stream_read(s, &byte, 1, &n, &e), IO_WANT_READ);
+    stream_free(s);
+    close(ends[1]);
+    free_pair(&p);
+    trust_free(trust);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_ends),     cmocka_unit_test(test_close_notify_is_sent),
         cmocka_unit_test(test_damage),   cmocka_unit_test(test_not_tls),
+        WAKER_TEST(what_is_inside_wakes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

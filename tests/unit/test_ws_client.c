@@ -2,16 +2,17 @@
 #include "base/clock.h"
 #include "client/ws_client.h"
 #include "peer.h"
+#include "waker.h"
 
 enum { CONNECT_MS = 10000, PING_MS = 20000, DEAD_MS = 60000 };
 
-static struct ws_client *open_marked(const struct peer *peer, size_t max_message,
-                                     const char *mark)
+static struct ws_client *open_marked(const struct peer *peer, size_t max_message, const char *mark)
 {
     struct ws_client_options options = {.connect_ms = CONNECT_MS,
                                         .ping_interval_ms = PING_MS,
                                         .dead_after_ms = DEAD_MS,
                                         .max_message_bytes = max_message,
+                                        .wake = waker_of(&waker),
                                         .mark = mark};
     struct buf url = {0};
     struct err e = {0};
@@ -29,16 +30,6 @@ static struct ws_client *open_client(const struct peer *peer, size_t max_message
     return open_marked(peer, max_message, NULL);
 }
 
-static void wait_for(struct ws_client *c)
-{
-    struct pollset set = {0};
-
-    ws_client_poll(c, &set);
-    pollset_wake_at(&set, clock_now_ms() + PEER_WAIT_MS);
-    assert_true(pollset_wait(&set, NULL) >= 0);
-    pollset_free(&set);
-}
-
 /* Steps until something comes. */
 static enum io next(struct ws_client *c, enum ws_client_event *event, struct str *message,
                     struct err *e)
@@ -47,7 +38,7 @@ static enum io next(struct ws_client *c, enum ws_client_event *event, struct str
 
     while ((io = ws_client_step(c, clock_now_ms(), event, message, e)) == IO_WANT_READ ||
            io == IO_WANT_WRITE)
-        wait_for(c);
+        waker_wait(&waker);
     return io;
 }
 
@@ -114,29 +105,54 @@ static void describe_frames(struct peer *peer, struct buf *out)
 }
 
 #define DRAIN PEER_DO(DRAIN), PEER_DO(END)
-#define BYE "\x88\x05\x03\xe8" "bye"
+#define BYE                                                                                        \
+    "\x88\x05\x03\xe8"                                                                             \
+    "bye"
 
 static const struct {
     const char *name;
     struct peer_step script[8];
     const char *came, *sent;
 } talks[] = {
-    {"texts", {PEER_SAY_BYTES("\x81\x02hi\x81\x00\x82\x03" "bin" BYE), DRAIN},
-     "opened \"hi\" \"\" \"bin\" closed 1000 \"bye\"", "text:hi text: text:bin close: 1000 "},
-    {"fragments", {PEER_SAY_BYTES("\x01\x01" "a\x00\x01" "b\x89\x01" "p\x80\x01" "c" BYE), DRAIN},
-     "opened \"abc\" closed 1000 \"bye\"", "pong:p text:abc close: 1000 "},
-    {"ping and pong", {PEER_SAY_BYTES("\x89\x03one\x8a\x00\x89\x00" BYE), DRAIN},
-     "opened closed 1000 \"bye\"", "pong:one pong: close: 1000 "},
-    {"closed without a code", {PEER_SAY_BYTES("\x88\x00"), DRAIN}, "opened closed 1005 \"\"",
+    {"texts",
+     {PEER_SAY_BYTES("\x81\x02hi\x81\x00\x82\x03"
+                     "bin" BYE),
+      DRAIN},
+     "opened \"hi\" \"\" \"bin\" closed 1000 \"bye\"",
+     "text:hi text: text:bin close: 1000 "},
+    {"fragments",
+     {PEER_SAY_BYTES("\x01\x01"
+                     "a\x00\x01"
+                     "b\x89\x01"
+                     "p\x80\x01"
+                     "c" BYE),
+      DRAIN},
+     "opened \"abc\" closed 1000 \"bye\"",
+     "pong:p text:abc close: 1000 "},
+    {"ping and pong",
+     {PEER_SAY_BYTES("\x89\x03one\x8a\x00\x89\x00" BYE), DRAIN},
+     "opened closed 1000 \"bye\"",
+     "pong:one pong: close: 1000 "},
+    {"closed without a code",
+     {PEER_SAY_BYTES("\x88\x00"), DRAIN},
+     "opened closed 1005 \"\"",
      "close: 1005 "},
-    {"our own codes", {PEER_SAY_BYTES("\x88\x0e\x0f\xa1wrong secret"), DRAIN},
-     "opened closed 4001 \"wrong secret\"", "close: 4001 "},
-    {"hung up", {PEER_SAY_BYTES("\x81\x02hi"), PEER_TAKE(8), PEER_DO(CLOSE), PEER_DO(END)},
-     "opened \"hi\" closed 1006 \"\"", "text:hi "},
-    {"hung up in a frame", {PEER_SAY_BYTES("\x81\x05hi"), PEER_DO(CLOSE), PEER_DO(END)},
-     "opened closed 1006 \"\"", ""},
-    {"reset", {PEER_SAY_BYTES("\x81\x02hi"), PEER_TAKE(8), PEER_DO(RESET), PEER_DO(END)},
-     "opened \"hi\" error 5", "text:hi "},
+    {"our own codes",
+     {PEER_SAY_BYTES("\x88\x0e\x0f\xa1wrong secret"), DRAIN},
+     "opened closed 4001 \"wrong secret\"",
+     "close: 4001 "},
+    {"hung up",
+     {PEER_SAY_BYTES("\x81\x02hi"), PEER_TAKE(8), PEER_DO(CLOSE), PEER_DO(END)},
+     "opened \"hi\" closed 1006 \"\"",
+     "text:hi "},
+    {"hung up in a frame",
+     {PEER_SAY_BYTES("\x81\x05hi"), PEER_DO(CLOSE), PEER_DO(END)},
+     "opened closed 1006 \"\"",
+     ""},
+    {"reset",
+     {PEER_SAY_BYTES("\x81\x02hi"), PEER_TAKE(8), PEER_DO(RESET), PEER_DO(END)},
+     "opened \"hi\" error 5",
+     "text:hi "},
     {"a masked frame", {PEER_SAY_BYTES("\x81\x81wxyza"), DRAIN}, "opened error 8", "close: 1002 "},
     {"no UTF-8", {PEER_SAY_BYTES("\x81\x01\xff"), DRAIN}, "opened error 8", "close: 1007 "},
     {"too long", {PEER_SAY_BYTES("\x81\x7e\x04\x01"), DRAIN}, "opened error 9", "close: 1009 "},
@@ -185,19 +201,24 @@ static void handshakes_that_fail(void **state)
     } cases[] = {
         {"forbidden",
          {PEER_DO(HEAD), PEER_SAY("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), DRAIN},
-         ERR_REFUSED, "403"},
+         ERR_REFUSED,
+         "403"},
         {"no upgrade",
          {PEER_DO(HEAD), PEER_SAY("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), DRAIN},
-         ERR_REFUSED, "200"},
+         ERR_REFUSED,
+         "200"},
         {"wrong accept",
          {PEER_DO(HEAD),
           PEER_SAY("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                    "Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                    "\r\n"),
           DRAIN},
-         ERR_PROTOCOL, ""},
+         ERR_PROTOCOL,
+         ""},
         {"no HTTP", {PEER_DO(HEAD), PEER_SAY("hello\r\n\r\n"), DRAIN}, ERR_PROTOCOL, ""},
-        {"hung up", {PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)}, ERR_NETWORK,
+        {"hung up",
+         {PEER_DO(HEAD), PEER_DO(CLOSE), PEER_DO(END)},
+         ERR_NETWORK,
          "closed in the WebSocket handshake"},
     };
 
@@ -264,8 +285,8 @@ static void silence(void **state)
 
 static void a_peer_that_does_not_read(void **state)
 {
-    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE),
-                                              PEER_TAKE(1), PEER_DO(HOLD), PEER_DO(END)};
+    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE), PEER_TAKE(1),
+                                              PEER_DO(HOLD), PEER_DO(END)};
     struct peer peer;
     struct err e = {0};
     size_t size = 1 << 20, count = 0;
@@ -328,6 +349,69 @@ static void large_messages(void **state)
     free(bytes);
 }
 
+/* Texts queued in one round wake the owner once, and go out together; what was sent needs no more
+ * steps. */
+static void sends_of_one_round(void **state)
+{
+    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE), DRAIN};
+    enum ws_client_event event;
+    struct str message;
+    struct buf sent = {0};
+    struct peer peer;
+    struct err e = {0};
+
+    (void)state;
+    peer_start(&peer, script);
+    struct ws_client *c = open_client(&peer, 0);
+    expect_open(c);
+    assert_int_equal(ws_client_step(c, clock_now_ms(), &event, &message, &e), IO_WANT_READ);
+    waker.wakes = 0;
+    assert_int_equal(ws_client_send(c, STR("one"), &e), 0);
+    assert_int_equal(ws_client_send(c, STR("two"), &e), 0);
+    assert_int_equal(waker.wakes, 0);
+    waker_wait(&waker);
+    assert_int_equal(waker.wakes, 1);
+    assert_int_equal(ws_client_step(c, clock_now_ms(), &event, &message, &e), IO_WANT_READ);
+    assert_int_equal(ws_client_queued(c), 0);
+    assert_int_equal(ws_client_send(c, STR("three"), &e), 0);
+    assert_int_equal(ws_client_step(c, clock_now_ms(), &event, &message, &e), IO_WANT_READ);
+    assert_false(waker_wait_ms(&waker, 20));
+    ws_client_yield(c);
+    waker_wait(&waker);
+    ws_client_free(c);
+    peer_finish(&peer);
+    describe_frames(&peer, &sent);
+    unit_equal("frames", buf_cstr(&sent), "text:one text:two text:three ");
+    buf_free(&sent);
+    peer_free(&peer);
+}
+
+/* Nothing of a connection that is given up at any time stays in the loop (see waker_close). */
+static void freed_at_any_step(void **state)
+{
+    static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(UPGRADE),
+                                              PEER_SAY_BYTES("\x81\x02hi"), DRAIN};
+    enum ws_client_event event;
+    struct str message;
+
+    (void)state;
+    for (int steps = 0; steps < 6; steps++) {
+        struct peer peer;
+        struct err e = {0};
+        peer_start(&peer, script);
+        struct ws_client *c = open_client(&peer, 0);
+        for (int i = 0; i < steps; i++) {
+            enum io io = ws_client_step(c, clock_now_ms(), &event, &message, &e);
+            assert_true(io != IO_ERR && io != IO_EOF);
+            if (io != IO_DONE)
+                waker_wait_ms(&waker, 200);
+        }
+        ws_client_free(c);
+        peer_free(&peer);
+        assert_int_equal(loop_next_ms(waker.loop), CLOCK_NEVER_MS);
+    }
+}
+
 static void we_close(void **state)
 {
     static const struct {
@@ -337,7 +421,9 @@ static void we_close(void **state)
         unsigned code;
     } cases[] = {
         /* a head of 2 and a mask of 4 bytes, code and "done" */
-        {"answered", {PEER_TAKE(12), PEER_SAY_BYTES("\x81\x02no\x88\x02\x03\xe9"), DRAIN}, false,
+        {"answered",
+         {PEER_TAKE(12), PEER_SAY_BYTES("\x81\x02no\x88\x02\x03\xe9"), DRAIN},
+         false,
          1001},
         {"hung up", {PEER_TAKE(12), PEER_DO(CLOSE), PEER_DO(END)}, false, WS_CLOSE_ABNORMAL},
         {"reset", {PEER_TAKE(12), PEER_DO(RESET), PEER_DO(END)}, false, WS_CLOSE_ABNORMAL},
@@ -360,9 +446,8 @@ static void we_close(void **state)
         ws_client_close(c, 1000, STR("again"));
         unit_true(cases[i].name, ws_client_send(c, STR("late"), &e) == -1);
         if (cases[i].is_late)
-            unit_true(cases[i].name,
-                      ws_client_step(c, clock_now_ms() + WS_CLIENT_CLOSE_MS, &event, &message,
-                                     &e) == IO_EOF);
+            unit_true(cases[i].name, ws_client_step(c, clock_now_ms() + WS_CLIENT_CLOSE_MS, &event,
+                                                    &message, &e) == IO_EOF);
         unit_true(cases[i].name, run(c, &came, &e) == IO_EOF);
         unit_true(cases[i].name, ws_client_close_code(c) == cases[i].code);
         ws_client_free(c);
@@ -435,11 +520,17 @@ static void urls_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(talks_end_as_they_should),  cmocka_unit_test(handshakes_that_fail),
-        cmocka_unit_test(silence),                   cmocka_unit_test(a_peer_that_does_not_read),
-        cmocka_unit_test(large_messages),            cmocka_unit_test(we_close),
-        cmocka_unit_test(closed_before_it_was_open), cmocka_unit_test(urls_are_checked),
-        cmocka_unit_test(the_mark_is_found),
+        WAKER_TEST(talks_end_as_they_should),
+        WAKER_TEST(handshakes_that_fail),
+        WAKER_TEST(silence),
+        WAKER_TEST(a_peer_that_does_not_read),
+        WAKER_TEST(large_messages),
+        WAKER_TEST(sends_of_one_round),
+        WAKER_TEST(freed_at_any_step),
+        WAKER_TEST(we_close),
+        WAKER_TEST(closed_before_it_was_open),
+        WAKER_TEST(urls_are_checked),
+        WAKER_TEST(the_mark_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,10 @@ BEGIN {
     owner["bearssl_hash.h"] = "^src/base/"
     owner["bearssl_hmac.h"] = "^src/base/"
     owner["bearssl"] = "^src/net/(tls|cert)[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
+    takes_path = "[^a-z_A-Z0-9.>](l?stat|access|open|openat|opendir|rename|link|symlink|unlink|remove|" \
+        "mkdir|mkdtemp|rmdir|readlink|chdir|truncate|utimensat|fstatat|unlinkat|nftw|execv|" \
+        "(fs|dirs|newfile|leftover|place|text_file|record|paths|hash|voucher|lease|store_make|" \
+        "store_open|store_write|log_open|log_check|cause|tree_open|follow_find|trust_use)[a-z_]*) ?[(]"
     owner["pthread.h"] = owner["threads.h"] = "^no file: processes, not threads$"
 }
 function bad(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; status = 1 }
@@ -39,6 +43,31 @@ function code_of(line,    at, end) {
     }
     return line
 }
+# A path that is made in a buffer goes through buf_path: what failed there is "" for buf_cstr, and
+# "" is not there. What a buffer holds is put into JSON, other buffers and answers with its failure.
+function check_buffers(text,    rest, call, depth, i, c, arguments) {
+    if (FILENAME ~ /^src\/base\/(buf|json_write)\.c$/) return
+    if (text ~ /json_put_(str|path)\([^;]*[^a-z_]buf_str\(/) bad("puts buf_str() into JSON: want json_put_buf")
+    if (text ~ /[^a-z_]buf_put\([^,;]*, *buf_str\(/) bad("puts buf_str() into a buffer: want buf_put_buf")
+    if (FILENAME ~ /^src\/server\// && FILENAME !~ /http_out\.c$/ &&
+        text ~ /(http_answer\) ?\{[^;]*\.|[^a-z_]answer\.)body =[^;]*[^a-z_]buf_str\(/)
+        bad("answers with buf_str(): want .made, the buffer itself")
+    rest = text
+    while (match(rest, takes_path)) {
+        call = substr(rest, RSTART, RLENGTH)
+        rest = substr(rest, RSTART + RLENGTH)
+        depth = 1; arguments = ""
+        for (i = 1; i <= length(rest) && depth > 0; i++) {
+            c = substr(rest, i, 1)
+            depth += (c == "(") - (c == ")")
+            arguments = arguments c
+        }
+        if (arguments ~ /[^a-z_]buf_cstr\(/ || arguments ~ /^buf_cstr\(/) {
+            sub(/^[^a-z_A-Z0-9]/, "", call)
+            bad(call "…buf_cstr()): want buf_path(), which is NULL without memory")
+        }
+    }
+}
 function owner_of(header,    h) {
     if (header in owner) return owner[header]
     for (h in owner) if (starts(header, h) && h !~ /\.h$/) return owner[h]
@@ -59,6 +88,7 @@ function check_include(text,    header, folder, who) {
 
 FNR == 1 {
     in_comment = body = 0
+    statement = ""
     is_c = FILENAME ~ /\.[ch]$/
     is_test = FILENAME ~ /^tests\//
     here = ""
@@ -84,6 +114,8 @@ FNR == 1 {
     }
     if (is_test) next
     code = " " code
+    statement = statement code
+    if (code ~ /[;{}]/ || FNR == 1) { check_buffers(statement); statement = "" }
     if (!prints && code ~ /[^a-z_A-Z0-9>.](v?d?printf|puts|putchar|perror|exit) ?\(|[^a-z_A-Z0-9](stdout|stderr)[^a-z_A-Z0-9]/)
         bad("prints or exits below cmd/, daemon/ and server/")
     if (code ~ /[^a-z_A-Z0-9>.](strcpy|strcat|strncpy|v?sprintf|gets|strtok|alloca|system|popen) ?\(/)

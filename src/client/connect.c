@@ -75,7 +75,7 @@ struct connect *connect_new(const struct loop_wake *wake, const struct url *url,
     addr_format_endpoint(url->host, url->port, c->endpoint);
     c->proxy = *proxy;
     c->proxy.authorization = (struct buf){0};
-    buf_put(&c->proxy.authorization, buf_str(&proxy->authorization));
+    buf_put_buf(&c->proxy.authorization, &proxy->authorization);
     if (c->is_tunnelled)
         put_connect_request(c);
     if (c->host.failed || c->proxy.authorization.failed || c->request.failed)

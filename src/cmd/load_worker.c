@@ -18,6 +18,7 @@ struct worker {
     struct remote remote;
     struct err why; /* nothing can be got: why not */
     bool is_open;
+    bool is_lost; /* it could not tell what became of an entry */
     struct buf out;
 };
 
@@ -34,6 +35,13 @@ static void send_out(struct worker *w)
     json_close(&w->out, '}');
     if (!w->out.failed)
         frame_send(w->fd, buf_str(&w->out), -1, NULL);
+}
+
+/* What the parent waits for: without it, the end of this process is the answer. */
+static void send_result(struct worker *w)
+{
+    send_out(w);
+    w->is_lost |= w->out.failed;
 }
 
 /* The parent lets go: the user has interrupted it. */
@@ -94,7 +102,7 @@ static void get_entry(struct worker *w, size_t index, char **known_at)
         json_put_int(&w->out, "code", e.code);
         json_put_path(&w->out, "error", str_of(e.msg));
     }
-    send_out(w);
+    send_result(w);
     if (result != 0)
         return;
     free(*known_at);
@@ -107,14 +115,14 @@ static bool do_job(struct worker *w, const struct json *message)
 
     if (!json_int(json_get(message, "id"), &w->id))
         return false;
-    for (size_t i = (size_t)w->id; i != LOAD_NONE; i = w->job->entries[i].next)
+    for (size_t i = (size_t)w->id; i != LOAD_NONE && !w->is_lost; i = w->job->entries[i].next)
         if (w->job->entries[i].twin == LOAD_NONE)
             get_entry(w, i, &known_at);
     free(known_at);
     begin(w);
     json_put_bool(&w->out, "end", true);
-    send_out(w);
-    return true;
+    send_result(w);
+    return !w->is_lost;
 }
 
 int load_worker_run(int fd, void *ctx)

@@ -65,7 +65,8 @@ static int look_up(int fd, void *ctx)
         }
     if (answer.len == 0)
         buf_printf(&answer, "!%s", reason_of(status == 0 ? EAI_NONAME : status));
-    enum io sent = frame_send(fd, buf_str(&answer), -1, NULL);
+    /* Less than all of it would be the answer to another question. */
+    enum io sent = answer.failed ? IO_ERR : frame_send(fd, buf_str(&answer), -1, NULL);
     buf_free(&answer);
     if (found != NULL)
         freeaddrinfo(found);

@@ -101,7 +101,12 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
     struct buf text = {0};
     struct err e = {0};
 
-    if (proxy_resource_set_zone(resource, daemon->zone) != 0) {
+    message_put_acknowledge(&text);
+    bool is_told = proxy_resource_set_zone(resource, daemon->zone) == 0 &&
+                   buf_check(&text, &e) == 0 &&
+                   ws_peer_send(daemon->peer, buf_str(&text), &e) == 0;
+    buf_free(&text);
+    if (!is_told) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
         proxy_resource_trim(resource);
         return;
@@ -113,9 +118,6 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
     if (daemon->proxy->options.on_online != NULL)
         daemon->proxy->options.on_online(daemon->proxy->options.owner, resource->name,
                                          daemon->zone);
-    message_put_acknowledge(&text);
-    ws_peer_send(daemon->peer, buf_str(&text), &e);
-    buf_free(&text);
     log_line(LOG_INFO, "daemon connected name=%s zone=%s generation=%d peer=%s waiting=%zu",
              resource->name, daemon->zone == NULL ? "" : daemon->zone, daemon->zone == NULL ? 1 : 2,
              daemon->address, resource->waiting);

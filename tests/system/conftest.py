@@ -16,7 +16,7 @@ import zone_double  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--large", action="store_true", help="test_large_files.py moves 6 GB, for minutes, with room for 20 GB")
-    parser.addoption("--all-faults", action="store_true", help="test_faults.py takes every failure, for an hour or so")
+    parser.addoption("--all-faults", action="store_true", help="test_faults.py and test_truth.py take every failure, for an hour or so")
 
 
 @pytest.fixture

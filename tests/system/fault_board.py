@@ -1,4 +1,7 @@
-"""Tells build/asan/kachery-resource-faults (tests/faults/faults.c) which call is to fail, and how."""
+"""Tells build/asan/kachery-resource-faults (tests/faults/faults.c) which call is to fail, and how.
+
+Once: arm (a place, at its nth pass), arm_call (the nth call of all). Until note() or the next arming: arm_always (a place,
+at every pass), arm_allocations (every nth allocation of all processes). note() only counts, and finds the places."""
 import collections
 import mmap
 import os

@@ -138,15 +138,18 @@ static int write_file(const char *path, struct str data, const struct shape *sha
     struct buf temporary = {0};
     const unsigned flags = shape->flags;
     bool is_private = (flags & FS_PRIVATE) != 0 || shape->mode != 0;
+    const mode_t others = (flags & FS_OWN) != 0 ? 0644 : 0666;
     int fd, status = -1;
 
     if (path == NULL)
         return buf_no_path(e);
-    if (fs_open_temporary(path, is_private ? 0600 : 0666, &temporary, &fd, e) != 0)
+    if (fs_open_temporary(path, is_private ? 0600 : others, &temporary, &fd, e) != 0)
         goto out;
     if (shape->mode != 0 && shape->mode != 0600)
         (void)!fchmod(fd, shape->mode); /* some file systems have no modes */
-    if ((flags & FS_PRIVATE) == 0)
+    if ((flags & FS_OWN) != 0)
+        newfile_adopt_own(shape->root, fd);
+    else if ((flags & FS_PRIVATE) == 0)
         newfile_adopt(shape->root, fd);
     status = fs_write_all(fd, data, path, e);
     if (status == 0 && flags & FS_DURABLE && fsync(fd) != 0)

@@ -173,13 +173,23 @@ int newfile_make_parents(const char *root, const char *path, struct err *e)
     return result;
 }
 
-void newfile_adopt(const char *root, int fd)
+static void adopt(const char *root, int fd, mode_t most)
 {
     struct stat above, st;
 
     if (root == NULL || stat(root, &above) != 0 || fstat(fd, &st) != 0)
         return;
-    settle(fd, (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & 0666) |
-                   (st.st_mode & above.st_mode & OTHER_BITS & 0666),
+    settle(fd, (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & most) |
+                   (st.st_mode & above.st_mode & OTHER_BITS & most),
            above.st_gid);
+}
+
+void newfile_adopt(const char *root, int fd)
+{
+    adopt(root, fd, 0666);
+}
+
+void newfile_adopt_own(const char *root, int fd)
+{
+    adopt(root, fd, 0644);
 }

@@ -61,11 +61,13 @@ static int close_staged(int fd, const char *name, bool is_durable, int status, s
     return status;
 }
 
+/* Another user's record would make it that user's word that the file is shared. */
 static bool is_recorded(const char *file, const struct record *r)
 {
     struct record old = {0};
-    bool is_same = record_read(file, &old, &(struct err){0}) == 0 &&
-                   strcmp(old.path, r->path) == 0 && old.size == r->size &&
+    struct stat st;
+    bool is_same = record_read_stat(file, true, &old, &st, &(struct err){0}) == 0 &&
+                   st.st_uid == geteuid() && strcmp(old.path, r->path) == 0 && old.size == r->size &&
                    old.mtime == r->mtime && strcmp(old.hash, r->hash) == 0;
 
     record_deinit(&old);

@@ -22,7 +22,9 @@ void hash_cache_put_path(const struct store *s, const char *path, struct buf *ou
 static bool is_believed(const struct store *s, const char *file, uid_t writer,
                         const struct stat *target)
 {
-    return voucher_is_own(s->vouchers, writer) || writer == target->st_uid ||
+    const struct voucher_author author = {writer, true};
+
+    return voucher_is_own(s->vouchers, author) || writer == target->st_uid ||
            voucher_place(s, file) == VOUCHER_PRIVATE;
 }
 

@@ -56,7 +56,8 @@ void link_free(struct link *link)
 }
 
 /* Moves a remembered path to the link's. */
-static void add_path(struct link *link, struct paths_entry *entry, int64_t size, uid_t writer)
+static void add_path(struct link *link, struct paths_entry *entry, int64_t size,
+                     struct voucher_author author)
 {
     link->paths[link->count++] = (struct link_path){.path = entry->path,
                                                     .size = size,
@@ -64,20 +65,44 @@ static void add_path(struct link *link, struct paths_entry *entry, int64_t size,
                                                     .resolved = entry->resolved,
                                                     .inode = entry->inode,
                                                     .owner = entry->owner,
-                                                    .writer = writer};
+                                                    .author = author};
     *entry = (struct paths_entry){0};
 }
 
 /* Who wrote the two files. */
 struct writers {
-    uid_t record, paths;
+    struct voucher_author record, paths;
 };
 
 /* Whether what is beside the record may say which file the record's path was. */
 static bool may_describe(const struct link *link, const struct writers *w)
 {
-    return !link->is_asked || w->paths == w->record ||
-           voucher_is_own(link->store->vouchers, w->paths);
+    return !link->is_asked || voucher_is_own(link->store->vouchers, w->paths) ||
+           (w->paths.is_sure && w->record.is_sure && w->paths.owner == w->record.owner);
+}
+
+/* The author of what is beside the record, or the user from whom an own one took the path over. */
+static struct voucher_author author_beside(const struct link *link,
+                                           const struct paths_entry *entry,
+                                           const struct writers *w)
+{
+    if (!entry->has_writer || !voucher_is_own(link->store->vouchers, w->paths))
+        return w->paths;
+    return (struct voucher_author){(uid_t)entry->writer, entry->writer != PATHS_NOBODY};
+}
+
+/* Whose word the record's own path is. Others may write the record, as deployed programs do: then
+ * it is the word of what is beside it. */
+static struct voucher_author author_of_first(const struct link *link,
+                                             const struct paths_entry *named,
+                                             const struct writers *w)
+{
+    const struct vouchers *t = link->store->vouchers;
+
+    if (named == NULL || voucher_is_own(t, w->record))
+        return w->record;
+    const struct voucher_author beside = author_beside(link, named, w);
+    return !w->record.is_sure || voucher_is_own(t, beside) ? beside : w->record;
 }
 
 /* Takes over what record and paths own. */
@@ -94,6 +119,8 @@ static struct link *make_link(const struct store *s, struct record *r, struct pa
     link->is_asked = is_asked;
     struct paths_entry first = {.path = r->path, .mtime = r->mtime};
     struct paths_entry *named = paths_find(p, r->path);
+    const struct voucher_author author = author_of_first(link, named, w);
+    bool is_known = named != NULL && may_describe(link, w);
     if (named != NULL) {
         first.resolved = named->resolved;
         first.inode = named->inode;
@@ -102,10 +129,11 @@ static struct link *make_link(const struct store *s, struct record *r, struct pa
         paths_forget(p, r->path);
     }
     r->path = NULL;
-    add_path(link, &first, r->size, w->record);
-    link->paths[0].is_doubtful = named != NULL && !may_describe(link, w);
+    add_path(link, &first, r->size, author);
+    /* Where others can write, a file of which nobody says which one it was is hashed first. */
+    link->paths[0].is_doubtful = is_asked && !is_known;
     for (size_t i = p->count; i > 0; i--)
-        add_path(link, &p->items[i - 1], p->size, w->paths);
+        add_path(link, &p->items[i - 1], p->size, author_beside(link, &p->items[i - 1], w));
     return link;
 }
 
@@ -174,7 +202,7 @@ int link_read(const struct store *s, const char *hash, struct link **out, struct
     if (status == 0)
         status = read_paths_of(&r, buf_path(&beside, e), &p, &st_paths, e);
     if (status == 0) {
-        const struct writers writers = {st.st_uid, st_paths.st_uid};
+        const struct writers writers = {voucher_author(&st), voucher_author(&st_paths)};
         *out = make_link(s, &r, &p, &writers, place != VOUCHER_PRIVATE);
         status = *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
     }
@@ -192,11 +220,11 @@ bool link_counts(const struct link *link, const struct link_path *path, int fd,
     if (!link->is_asked)
         return true;
     if (file != NULL)
-        return voucher_counts(link->store, path->writer, fd, file, why);
-    if (voucher_is_own(link->store->vouchers, path->writer))
+        return voucher_counts(link->store, path->author, fd, file, why);
+    if (voucher_is_own(link->store->vouchers, path->author))
         return true;
     err_set(why, ERR_REFUSED, "user %lu wrote that this file is shared, and it cannot be looked at",
-            (unsigned long)path->writer);
+            (unsigned long)path->author.owner);
     return false;
 }
 
@@ -301,6 +329,18 @@ static void close_pair(struct pair *pair)
         close(pair->lock);
 }
 
+/* What this process takes over from a file of somebody else stays that user's word. What an own
+ * file says of others is believed. */
+static void keep_writer(struct paths_entry *entry, const struct stat *file)
+{
+    const struct voucher_author author = voucher_author(file);
+
+    if (author.is_sure && (author.owner == geteuid() || (author.owner == 0 && entry->has_writer)))
+        return;
+    entry->has_writer = true;
+    entry->writer = author.is_sure ? (uint32_t)author.owner : PATHS_NOBODY;
+}
+
 /* Reads what is there. A record whose path is not remembered was written by another program: it
  * is the newest. Paths without a record are of a link that is no more. */
 static int read_pair(struct pair *pair, struct err *e)
@@ -309,23 +349,26 @@ static int read_pair(struct pair *pair, struct err *e)
     struct stat st;
 
     forget_pair(pair);
-    pair->has_record = record_read(pair->record_name, &pair->record, &why) == 0 &&
+    pair->has_record = record_read_stat(pair->record_name, true, &pair->record, &st, &why) == 0 &&
                        strcmp(pair->record.hash, pair->hash) == 0;
     if (!pair->has_record)
         return why.code == ERR_NONE || why.code == ERR_NOT_FOUND
                    ? 0
                    : err_set(e, why.code, "%s", why.msg);
+    struct paths_entry named = {.path = pair->record.path, .mtime = pair->record.mtime};
+    keep_writer(&named, &st);
     if (paths_read(pair->paths_name, pair->hash, &pair->paths, &st, &why) != 0) {
         if (why.code != ERR_NOT_FOUND) /* else what cannot be read now would be written over */
             return err_set(e, why.code, "%s", why.msg);
     } else if (pair->paths.size != pair->record.size) {
         paths_deinit(&pair->paths);
     }
+    for (size_t i = 0; i < pair->paths.count; i++)
+        keep_writer(&pair->paths.items[i], &st);
     pair->paths.size = pair->record.size;
-    if (paths_find(&pair->paths, pair->record.path) != NULL)
-        return 0;
-    const struct paths_entry named = {.path = pair->record.path, .mtime = pair->record.mtime};
-    return paths_remember(&pair->paths, &named, e);
+    return paths_find(&pair->paths, pair->record.path) != NULL
+               ? 0
+               : paths_remember(&pair->paths, &named, e);
 }
 
 static int open_pair(struct pair *pair, struct err *e)
@@ -357,7 +400,7 @@ static bool is_remembered(const struct pair *pair, const struct paths_entry *ent
 {
     const struct paths_entry *old = paths_find(&pair->paths, entry->path);
 
-    return old != NULL && old == &pair->paths.items[pair->paths.count - 1] &&
+    return old != NULL && old == &pair->paths.items[pair->paths.count - 1] && !old->has_writer &&
            old->mtime == entry->mtime && old->inode == entry->inode &&
            old->owner == entry->owner && old->resolved != NULL &&
            strcmp(old->resolved, entry->resolved) == 0;

@@ -19,7 +19,7 @@ struct link_path {
     char *resolved; /* NULL: which file it was is not known */
     uint64_t inode;
     uint32_t owner;
-    uid_t writer;        /* of the file that names it */
+    struct voucher_author author; /* of the file that names it */
     bool is_doubtful;    /* somebody else wrote which file it was */
     bool is_given_up;    /* it was tried: see store_next_target */
 };

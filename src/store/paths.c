@@ -64,9 +64,23 @@ static int take_identity(struct paths_entry *entry, const struct json *object, s
     return take_text(resolved, &entry->resolved, e);
 }
 
+static int take_writer(struct paths_entry *entry, const struct json *value, struct err *e)
+{
+    int64_t writer;
+
+    entry->has_writer = value != NULL;
+    if (value == NULL)
+        return 0;
+    if (!json_int(value, &writer) || writer < 0 || writer > UINT32_MAX)
+        return not_whole(e);
+    entry->writer = (uint32_t)writer;
+    return 0;
+}
+
 static int take_entry(struct paths_entry *entry, const struct json *object, struct err *e)
 {
-    if (take_path(json_get(object, "path"), &entry->path, e) != 0)
+    if (take_writer(entry, json_get(object, "writer"), e) != 0 ||
+        take_path(json_get(object, "path"), &entry->path, e) != 0)
         return -1;
     return json_number(json_get(object, "mtime"), &entry->mtime) ? take_identity(entry, object, e)
                                                                  : not_whole(e);
@@ -149,6 +163,8 @@ static void put_entry(struct buf *out, const struct paths_entry *entry)
         json_put_str(out, "inode", str_of(inode));
         json_put_int(out, "owner", entry->owner);
     }
+    if (entry->has_writer)
+        json_put_int(out, "writer", entry->writer);
     json_close(out, '}');
 }
 
@@ -185,7 +201,7 @@ int paths_write(const struct store *s, const char *file, const char *hash, struc
     }
     status = buf_check(&text, e);
     if (status == 0)
-        status = store_write_file(s, file, buf_str(&text), 0, e);
+        status = store_write_file(s, file, buf_str(&text), FS_OWN, e);
     buf_free(&text);
     return status;
 }

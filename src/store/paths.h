@@ -20,6 +20,8 @@
 #include "base/err.h"
 
 /* Beyond either limit the oldest are forgotten. */
+#define PATHS_NOBODY UINT32_MAX
+
 enum { PATHS_MAX = 64, PATHS_MAX_BYTES = 256 << 10 };
 
 struct paths_entry {
@@ -29,6 +31,10 @@ struct paths_entry {
                        resolved; NULL: which file it was is not known */
     uint64_t inode;
     uint32_t owner;
+    /* Another user than the author of this file shared the path: it was taken over from that
+     * user's file. PATHS_NOBODY: from one that others could write. */
+    bool has_writer;
+    uint32_t writer;
 };
 
 struct paths {
@@ -53,7 +59,8 @@ void paths_put(struct buf *out, const struct paths *p, const char *hash);
 
 struct store;
 
-/* Replaces the file, which is in the store. Forgets the oldest when it would be too large. */
+/* Replaces the file, which is in the store, by one that nobody else can write into: it is its
+ * owner's word (voucher.h). Forgets the oldest when it would be too large. */
 int paths_write(const struct store *s, const char *file, const char *hash, struct paths *p,
                 struct err *e) ERR_CHECKED;
 

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -95,12 +97,35 @@ enum voucher_place voucher_place(const struct store *s, const char *file)
     return place;
 }
 
-bool voucher_is_own(const struct vouchers *t, uid_t writer)
+/* The group that many systems make for each user. */
+static bool is_alone_in(uid_t owner, gid_t gid)
+{
+    const struct passwd *user = getpwuid(owner);
+    const struct group *group = getgrgid(gid);
+
+    if (user == NULL || group == NULL || user->pw_gid != gid ||
+        strcmp(user->pw_name, group->gr_name) != 0)
+        return false;
+    for (char **member = group->gr_mem; *member != NULL; member++)
+        if (strcmp(*member, user->pw_name) != 0)
+            return false;
+    return true;
+}
+
+struct voucher_author voucher_author(const struct stat *file)
+{
+    bool has_others = (file->st_mode & S_IWOTH) != 0 ||
+                      ((file->st_mode & S_IWGRP) != 0 && !is_alone_in(file->st_uid, file->st_gid));
+
+    return (struct voucher_author){file->st_uid, !has_others};
+}
+
+bool voucher_is_own(const struct vouchers *t, struct voucher_author author)
 {
     for (size_t i = 0; t != NULL && i < t->count; i++)
-        if (t->owners[i] == (uint32_t)writer)
+        if (t->owners[i] == (uint32_t)author.owner)
             return true;
-    return is_ours(writer);
+    return author.is_sure && is_ours(author.owner);
 }
 
 static unsigned number_at(const unsigned char *p)
@@ -204,25 +229,32 @@ static bool can_read(const struct audience *a, int fd, const struct stat *file, 
            can_reach(a, fd, file, is_unsure);
 }
 
-bool voucher_counts(const struct store *s, uid_t writer, int fd, const struct stat *file,
-                  struct err *why)
+bool voucher_counts(const struct store *s, struct voucher_author author, int fd,
+                    const struct stat *file, struct err *why)
 {
     const struct audience all = {0};
     struct audience group;
     bool is_unsure = false;
 
-    if (voucher_is_own(s->vouchers, writer) || writer == file->st_uid ||
-        can_read(&all, fd, file, &is_unsure))
+    if (voucher_is_own(s->vouchers, author) ||
+        (author.is_sure && author.owner == file->st_uid) || can_read(&all, fd, file, &is_unsure))
         return true;
     bool has_group = group_of(s, &group);
     if (has_group && can_read(&group, fd, file, &is_unsure))
         return true;
     if (is_unsure || !has_group)
         return err_set(why, ERR_FAILED, "it cannot be seen who may read the file") == 0;
-    err_set(why, ERR_REFUSED,
-            "user %lu wrote that this file is shared, it belongs to user %lu, and neither "
-            "everybody nor the store's group may read it: if that user's word is to count, name "
-            "the user under recordsOf in the config",
-            (unsigned long)writer, (unsigned long)file->st_uid);
+    if (author.is_sure)
+        err_set(why, ERR_REFUSED,
+                "user %lu wrote that this file is shared, it belongs to user %lu, and neither "
+                "everybody nor the store's group may read it: if that user's word is to count, "
+                "name the user under recordsOf in the config",
+                (unsigned long)author.owner, (unsigned long)file->st_uid);
+    else
+        err_set(why, ERR_REFUSED,
+                "the record that this file is shared belongs to user %lu, but others can write "
+                "into it, the file belongs to user %lu, and neither everybody nor the store's "
+                "group may read it: `link` it again, or chmod go-w the record",
+                (unsigned long)author.owner, (unsigned long)file->st_uid);
     return false;
 }

@@ -21,10 +21,15 @@ def mode(path):
 
 
 def below(folder):
-    """The modes of all directories and of all files below a folder."""
+    """The modes of all directories and of all files below a folder. Others can never write into what is beside a link, which
+    is its owner's word: it is told as if they could wherever they can write into the link."""
     found = {True: set(), False: set()}
     for path in pathlib.Path(folder).rglob("*"):
-        found[path.is_dir()].add(mode(path))
+        bits = mode(path)
+        if path.suffix == ".paths":
+            assert bits & 0o022 == 0, path
+            bits |= mode(path.with_suffix("")) & 0o022
+        found[path.is_dir()].add(bits)
     return found[True], found[False]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 
 import harness
 import pytest
@@ -47,7 +48,7 @@ class Shared:
                                       **changes}))
         self.settle()
         os.chown(record, writer, GROUP)
-        record.chmod(0o664)
+        record.chmod(0o644)
         return record
 
     def settle(self):
@@ -359,3 +360,99 @@ def test_the_hash_cache_of_a_group_store(store, tmp_path, writer, believed):
     os.chown(cache, writer, GROUP)
     printed = run("link", path, env=env, check=0).stdout.decode().split("\t")[0]
     assert printed == f"sha1://{'0' * 40 if believed else sha1(b'x' * 1_000_001)}"
+
+
+def link_as(shared, user, *paths):
+    """`link` by a member of the store's group, in the store as it will be shared."""
+    shared.settle()
+    program = shutil.copy(harness.BINARY, shared.data / f"link-{user}")
+    done = subprocess.run([program, "link", *map(str, paths)], env=shared.desk.env, user=user, group=user, extra_groups=[GROUP],
+                          cwd="/", capture_output=True, timeout=harness.DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+
+
+def write_into(path, data):
+    """As a member of the group does where the mode lets him: the owner stays."""
+    before = os.stat(path)
+    assert before.st_mode & 0o020
+    path.write_text(data)
+    assert os.stat(path).st_uid == before.st_uid
+
+
+def test_what_the_daemons_user_links_in_a_group_store_counts(desk):
+    shared = Shared(desk)
+    link_as(shared, DAEMON, shared.file(DAEMON, DAEMON, 0o400))
+    record = object_path(shared.store, HASH, "linked_files/sha1")
+    assert record.stat().st_mode & 0o777 == 0o660 and record.with_name(HASH + ".paths").stat().st_mode & 0o777 == 0o640
+    shared.share()
+    assert shared.status() == "completed"
+
+
+@pytest.mark.parametrize("has_paths", [True, False])
+def test_a_record_that_a_member_writes_into(desk, has_paths):
+    """The owner of a file that others can write is not who wrote it."""
+    shared = Shared(desk)
+    public, secret = shared.file(DAEMON, DAEMON, 0o444, data=DATA, name="public"), shared.file(DAEMON, DAEMON, 0o400)
+    link_as(shared, DAEMON, public)
+    record, wanted = (object_path(shared.store, digest, "linked_files/sha1") for digest in (sha1(DATA), HASH))
+    st = os.stat(secret)
+    write_into(record, json.dumps({"path": str(secret), "size": st.st_size, "mtime": st.st_mtime, "sha1": HASH}))
+    wanted.parent.mkdir(parents=True)
+    os.rename(record, wanted)
+    if has_paths:
+        os.rename(record.with_name(record.name + ".paths"), wanted.with_name(HASH + ".paths"))
+    shared.share()
+    shared.expect_refused()
+    assert "others can write" in desk.daemon.wait_line("not shared")
+
+
+def test_an_entry_of_the_hash_cache_is_no_record(desk):
+    """It has the same members, and the daemon's user wrote it, of a file that was never shared."""
+    shared = Shared(desk)
+    secret = shared.file(DAEMON, DAEMON, 0o400)
+    link_as(shared, DAEMON, secret)
+    record = object_path(shared.store, HASH, "linked_files/sha1")
+    record.with_name(HASH + ".paths").unlink()
+    os.rename(shared.store / "mutables" / "@compute_sha1_cache" / sha1(os.fsencode(secret)), record)
+    assert record.stat().st_uid == DAEMON
+    shared.share()
+    shared.expect_refused()
+
+
+@pytest.mark.parametrize("paths", ["removed", "a member's"])
+def test_a_file_of_which_nobody_says_which_it_was(desk, paths):
+    """A member removes what is beside the record, and swaps the file for another of the same size and time."""
+    shared = Shared(desk)
+    path = shared.file(DAEMON, DAEMON, 0o444)
+    record = shared.record(path, DAEMON)
+    if paths == "a member's":
+        record.with_name(HASH + ".paths").write_text("{}")
+    path.unlink()
+    shared.file(DAEMON, DAEMON, 0o400, data=os.urandom(len(SECRET)))
+    shared.share()
+    assert shared.status() == "error"
+    assert "initiateFileUpload" not in [p["type"] for p in desk.zone.payloads]
+
+
+def test_what_a_member_shared_stays_his_word(desk):
+    """The daemon's user links another file with the same bytes, and stops sharing it: what a member remembered beside it
+    is not the daemon's user's word now."""
+    shared = Shared(desk)
+    secret, own = shared.file(DAEMON, DAEMON, 0o400), shared.file(DAEMON, DAEMON, 0o444, name="own")
+    record = shared.record(secret, MEMBER)
+    link_as(shared, DAEMON, own)
+    entries = json.loads(record.with_name(HASH + ".paths").read_text())["paths"]
+    assert [(e["path"], e.get("writer")) for e in entries] == [(str(secret), MEMBER), (str(own), None)]
+    own.unlink()
+    shared.share()
+    assert shared.status() == "error" and desk.zone.objects == {}  # the file is gone, and the other does not count
+
+
+def test_linking_what_a_member_recorded_makes_it_the_users_word(desk):
+    shared = Shared(desk)
+    secret = shared.file(DAEMON, DAEMON, 0o400)
+    record = shared.record(secret, MEMBER)
+    link_as(shared, DAEMON, secret)
+    assert record.stat().st_uid == DAEMON
+    shared.share()
+    assert shared.status() == "completed"

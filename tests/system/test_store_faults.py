@@ -128,7 +128,7 @@ def test_full_disk(tmp_path):
                           capture_output=True, timeout=harness.DEADLINE_S)
     out = done.stdout.decode().splitlines()
     assert out[0].endswith(small) and out[1] == "1", done
-    assert len(out) == 4 and out[2].startswith("ok       copy") and out[3] == "1", done
+    assert len(out) == 4 and out[2].startswith("ok\tcopy\t") and out[3] == "1", done
     assert f"{big}: cannot write the copy: No space left on device".encode() in done.stderr
     assert done.stderr.count(b"No space left on device") == 2
 
@@ -154,7 +154,7 @@ def test_copy_shares_blocks_where_the_file_system_can(tmp_path):
         pytest.skip("cannot mount: " + done.stderr.decode())
     assert done.returncode == 0, done
     out = done.stdout.decode().splitlines()
-    assert out[1].startswith("ok       copy       50000000"), out
+    assert out[1].startswith("ok\tcopy\t50000000\t"), out
     before, after = ([int(n) for n in part.split("*")] for part in out[-1].split(" - "))
     assert before[0] * before[1] - after[0] * after[1] < 5_000_000
 

@@ -11,6 +11,7 @@
 
 #include "store/file_id.h"
 #include "store/store.h"
+#include "store/voucher.h"
 
 struct link_path {
     char *path;

@@ -67,8 +67,8 @@ static bool is_recorded(const char *file, const struct record *r)
     struct record old = {0};
     struct stat st;
     bool is_same = record_read_stat(file, true, &old, &st, &(struct err){0}) == 0 &&
-                   st.st_uid == geteuid() && strcmp(old.path, r->path) == 0 && old.size == r->size &&
-                   old.mtime == r->mtime && strcmp(old.hash, r->hash) == 0;
+                   st.st_uid == geteuid() && strcmp(old.path, r->path) == 0 &&
+                   old.size == r->size && old.mtime == r->mtime && strcmp(old.hash, r->hash) == 0;
 
     record_deinit(&old);
     return is_same;

@@ -8,6 +8,8 @@
 #include "zone/bucket.h"
 #include "zone/retry.h"
 
+enum { REPORT_MS = 5000 };
+
 /*
  * What the server answers to a request for the bytes from N on:
  *     206, the same object from N on ──► they are added
@@ -263,6 +265,50 @@ static bool may_be_older(const struct getting *get, const struct err *e)
     return e->code == ERR_CHANGED && get->is_continued && !get->is_whole_only;
 }
 
+static int drop(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+{
+    (void)ctx;
+    (void)head;
+    (void)chunk;
+    return err_set(e, ERR_FAILED, "enough");
+}
+
+/*
+ * A server of ours reads an object again soon when a reader believes no cache: for that, one byte
+ * is asked for. Nothing follows from the answer. A bucket that we do not know is not asked.
+ */
+static bool report_damage(const struct getting *get)
+{
+    const struct http_header headers[] = {{STR("Range"), STR("bytes=0-0")},
+                                          {STR("Cache-Control"), STR("no-cache")}};
+    struct gateway *g = get->gateway;
+    const struct http_call_options options = {.method = STR("GET"),
+                                              .url = buf_str(&get->url),
+                                              .headers = headers,
+                                              .header_count = 2,
+                                              .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
+                                              .deadline_ms = clock_now_ms() + REPORT_MS,
+                                              .stall_ms = REPORT_MS,
+                                              .sink = drop};
+
+    if (g->extensions.len == 0 || get->url.len == 0 || get->is_page)
+        return false;
+    http_call_free(retry_call(g->http, &options, &g->watch, NULL, NULL));
+    return true;
+}
+
+static void explain_damage(const struct getting *get, struct err *e)
+{
+    const struct err told = *e;
+
+    if (get->is_page)
+        err_wrap(e, HTTP_ANSWER_LOG_IN " What came is HTML");
+    else if (report_damage(get))
+        err_set(e, told.code,
+                "%s: the zone's copy seems to be damaged. Its server was asked to check that; then "
+                "the next upload of the file replaces it, and another try may succeed", told.msg);
+}
+
 static int check(const struct part *part, struct err *e)
 {
     char hash[SHA1_HEX + 1];
@@ -312,8 +358,8 @@ int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *
     } while (result != 0 && may_be_older(&get, &why));
     if (result != 0 && why.code == ERR_CHANGED)
         part->is_spoilt = true;
-    if (result != 0 && why.code == ERR_CHANGED && get.is_page)
-        err_wrap(&why, HTTP_ANSWER_LOG_IN " What came is HTML");
+    if (result != 0 && why.code == ERR_CHANGED)
+        explain_damage(&get, &why);
     if (result != 0)
         err_set(e, why.code, "%s", why.msg);
     g->is_patient = was_patient;

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import time
 
@@ -232,6 +233,34 @@ def test_a_reader_may_doubt(zone):
         records.unlink()
     assert harness.http("GET", url, headers={"Cache-Control": "no-cache", "Range": "bytes=0-0"})[0] == 206
     harness.until(lambda: not is_found(zone, digest), "the damage found")
+
+
+def age_records(zone, seconds):
+    """As if what was read had been read so long ago (server/checked.c)."""
+    for file in (zone.data / ".hub/checked").iterdir():
+        records = bytearray(file.read_bytes())
+        for start in range(0, len(records), 64):
+            checked_s, = struct.unpack_from("q", records, start + 48)
+            struct.pack_into("q", records, start + 48, checked_s - seconds)
+            records[start + 20:start + 24] = bytes(4)
+            records[start + 20:start + 24] = hashlib.sha1(records[start:start + 64]).digest()[:4]
+        file.write_bytes(records)
+
+
+def test_load_reports_what_it_found(zone, tmp_path):
+    """Rot that leaves the time as it was: the gateway checks the object at the word of the client that was deceived."""
+    content = os.urandom(100000)
+    digest = zone.upload(content)
+    change_one_byte(harness.object_path(zone.data, digest))
+    age_records(zone, 3600)
+    env = harness.clean_environment(HOME=str(tmp_path), KACHERY_GATEWAY_URL=zone.server.url)
+    done = harness.run("load", f"sha1://{digest}", env=env, check=1)
+    assert b"wrong content: 100000 bytes with the SHA-1" in done.stderr and b"another try may succeed" in done.stderr
+    harness.until(lambda: not is_found(zone, digest), "the damage found")
+    harness.run("load", f"sha1://{digest}", env=env, check=3)
+    zone.upload(content)
+    done = harness.run("load", f"sha1://{digest}", env=env, check=0)
+    assert pathlib.Path(done.stdout.decode().strip()).read_bytes() == content
 
 
 def test_nothing_below_hub_is_served(zone):

@@ -136,7 +136,9 @@ def test_what_is_wrong_in_one_piece_too_is_refused(zone, target, bucket):
     bucket.always = lambda line: line.serve(data=OTHER, ETag=None)
     done = target.load(check=1)
     assert f"wrong content: {len(DATA)} bytes with the SHA-1 {sha1(OTHER)}" in text(done.stderr)
-    assert asked(bucket) == [(0, False), (HALF, False), (0, False)] and files_below(target.folder) == []
+    *gets, report = bucket.gets
+    assert report.headers["range"] == "bytes=0-0" and report.headers["cache-control"] == "no-cache"
+    assert [get.headers.get("range") for get in gets] == [None, f"bytes={HALF}-", None] and files_below(target.folder) == []
 
 
 def lie(length=None, data=None, **fields):

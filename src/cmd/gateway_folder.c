@@ -84,7 +84,7 @@ int gateway_folder_put_key(const struct gateway_folder *folder, const char *uri,
     struct err why = {0};
 
     if (kachery_uri_parse(&parsed, str_of(uri), KACHERY_URI_USER, &why) != 0)
-        return err_set(e, ERR_USAGE, "%s", why.msg);
+        return err_set(e, ERR_FAILED, "%s", why.msg);
     site_put_object_key(&folder->zone, parsed.hash, out);
     return buf_check(out, e);
 }

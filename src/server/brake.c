@@ -1,7 +1,7 @@
 #include "server/brake.h"
 
 /* FNV-1a from a secret start; 0 is no key. */
-static uint64_t key_of(const struct brake *b, struct str who)
+uint64_t brake_key(const struct brake *b, struct str who)
 {
     uint64_t h = b->seed;
 
@@ -27,7 +27,7 @@ static struct brake_entry *find(struct brake *b, uint64_t key)
 
 int64_t brake_wrong(struct brake *b, struct str who, int64_t every_ms, int64_t now_ms)
 {
-    struct brake_entry *entry = find(b, key_of(b, who));
+    struct brake_entry *entry = find(b, brake_key(b, who));
     int64_t busy_ms = entry->busy_until_ms > now_ms ? entry->busy_until_ms - now_ms : 0;
     int64_t wait_ms = busy_ms - (BRAKE_FREE - 1) * every_ms;
 

@@ -61,6 +61,7 @@ void proxy_free(struct proxy *proxy)
     free(proxy->slots);
     free(proxy->free_slots);
     shares_deinit(&proxy->shares);
+    shares_deinit(&proxy->holders);
     free(proxy);
 }
 

@@ -60,6 +60,7 @@ static void release(struct proxy_daemon *daemon)
         daemon->next->previous = daemon->previous;
     proxy->daemon_count--;
     proxy->serving -= daemon->is_known;
+    shares_leave(&proxy->holders, daemon->holder);
     if (proxy->options.on_closed != NULL)
         proxy->options.on_closed(proxy->options.owner, daemon->tag);
     free(daemon->zone);
@@ -207,11 +208,51 @@ static void refuse_wrong_secret(struct proxy_daemon *daemon)
     buf_free(&address);
 }
 
+/* The address that it comes from, as long as its connection counts for that. */
+static uint64_t find_holder(const struct proxy_daemon *daemon)
+{
+    const struct proxy *proxy = daemon->proxy;
+    struct buf address = {0};
+    uint64_t holder = 0;
+
+    if (proxy->options.put_address != NULL)
+        proxy->options.put_address(proxy->options.owner, daemon->tag, &address);
+    if (!address.failed && address.len > 0)
+        holder = brake_key(&proxy->brake, buf_str(&address));
+    buf_free(&address);
+    return holder;
+}
+
+/* All places for daemons are taken: the address with more than its part of them loses its newest to
+ * an address with less. Everybody who knows the secret is to have some, whatever another starts. */
+static bool make_room(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+    uint64_t above = shares_above_part(&proxy->holders, find_holder(daemon),
+                                       proxy->options.limits.resources);
+    struct proxy_daemon *newest = above == 0 ? NULL : proxy->daemons;
+
+    while (newest != NULL && newest->holder != above)
+        newest = newest->next;
+    if (newest == NULL)
+        return false;
+    log_line(LOG_WARN, "daemon ended name=%s peer=%s: too many resources, and many from there",
+             name_of(newest), newest->address);
+    shares_leave(&proxy->holders, newest->holder);
+    newest->holder = 0;
+    ws_peer_close(newest->peer, WS_CLOSE_TRY_LATER,
+                  STR("too many resources from this address, try again later"));
+    return true;
+}
+
 /* From here on it counts by its name, of which there is one. */
 static void become_known(struct proxy_daemon *daemon)
 {
     const struct proxy_options *options = &daemon->proxy->options;
 
+    daemon->holder = find_holder(daemon);
+    if (shares_enter(&daemon->proxy->holders, daemon->holder) != 0)
+        daemon->holder = 0;
     remove_stranger(daemon);
     daemon->is_known = true;
     daemon->proxy->serving++;
@@ -231,7 +272,7 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
         refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
     } else if (proxy->is_draining) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
-    } else if (proxy->serving >= proxy->options.limits.resources) {
+    } else if (proxy->serving >= proxy->options.limits.resources && !make_room(daemon)) {
         refuse(daemon, WS_CLOSE_TRY_LATER, "too many resources, try again later");
     } else if (!take_zone(daemon, m) ||
                (resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {

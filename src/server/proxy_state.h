@@ -77,6 +77,7 @@ struct proxy_daemon {
     char address[64];
     uint64_t tag;  /* of the http_server's connection that it was */
     bool is_wrong; /* has shown another secret, and hears of it when `timer` fires */
+    uint64_t holder; /* its address, among the known ones; 0: not counted (any more) */
     bool is_known; /* has shown the secret: counts as one of the resources */
 };
 
@@ -92,6 +93,7 @@ struct proxy {
     size_t *free_slots;
     size_t slot_count, free_count, waiting, serving;
     struct shares shares; /* of all that wait, by address */
+    struct shares holders; /* of the places for daemons, by address */
     uint64_t last_number;
     size_t queued;      /* for all daemons, not taken by the kernel yet */
     struct brake brake; /* for wrong secrets */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/dirs.h"
 #include "base/fs.h"
 #include "base/hex.h"
@@ -178,11 +179,18 @@ int zone_files_authorization(const struct site *site, const struct site_zone *zo
 
 /* ---- registering ---- */
 
-/* One that was not written to its end is tried again by its client, not by us: any name. */
+enum { CLEAN_EVERY_MS = 3600 * 1000 };
+
+/* A file that was not written to its end is tried again by its client, not by us: any name. A
+ * registry can be large, so a process does not look through it for each of many registrations. */
 static void clean_folder_of(const char *path)
 {
+    static int64_t next_ms;
     struct buf folder = {0};
 
+    if (clock_now_ms() < next_ms)
+        return;
+    next_ms = clock_now_ms() + CLEAN_EVERY_MS;
     buf_append(&folder, path, (size_t)(strrchr(path, '/') + 1 - path));
     leftover_clean(buf_path(&folder, NULL));
     buf_free(&folder);

@@ -288,6 +288,38 @@ def test_a_daemon_does_not_count_for_its_address(processes, tmp_path):
         daemon.sock.close()
 
 
+def test_one_address_does_not_have_all_places_for_daemons(processes, tmp_path):
+    """Whoever knows the secret: beyond its part, its newest makes room for the first ones of others."""
+    server = start(processes, tmp_path, "--max-resources", "4")
+    crowd = [greeted(server, f"crowd-{i}") for i in range(4)]
+
+    def tried(source, name):
+        peer = websocket_peer.connect(server.port, source=source)
+        peer.sock.sendall(peer.frame(websocket_peer.TEXT, json.dumps(hello(name)).encode()))
+        return peer, peer.receive()
+    acknowledge = (websocket_peer.TEXT, b'{"type":"acknowledge"}')
+    others = []
+    for i, loser in enumerate((crowd[3], crowd[2])):
+        peer, said = tried(HONEST, f"honest-{i}")
+        others.append(peer)
+        assert said == acknowledge
+        opcode, payload = loser.receive()
+        assert (opcode, payload[:2]) == (websocket_peer.CLOSE, b"\x03\xf5") and b"from this address" in payload
+        loser.sock.close()
+    for source in (HONEST, "127.0.0.1"):  # both have their part
+        refused, (opcode, payload) = tried(source, "more")
+        assert (opcode, payload) == (websocket_peer.CLOSE, b"\x03\xf5too many resources, try again later")
+        refused.sock.close()
+    for peer, name in ((crowd[0], "crowd-0"), (crowd[1], "crowd-1"), (others[1], "honest-1")):
+        with ask(server, None, name) as client:
+            reply(peer, next_request(peer))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert harness.http("POST", f"{server.url}/r/crowd-3", json.dumps(asking("crowd-3")).encode(),
+                        {"Content-Type": "application/json"})[0] == 404
+    for peer in (*crowd[:2], *others):
+        peer.sock.close()
+
+
 @pytest.mark.parametrize("timeout, want", [(86400000, 300000), (300001, 300000), (299999, 299999)])
 def test_waiting_is_capped(processes, tmp_path, timeout, want):
     """T and t, silently."""

@@ -139,5 +139,10 @@ def test_what_a_killed_hub_left_is_removed(tmp_path):
         assert not any(path.exists() for path in at_start) and client.exists()
         lab.register()
         assert not client.exists() and kept.exists()
+        left(client, 2 * DAY)
+        for name in ("private.pem", "public.pem"):
+            (lab.host_store / name).unlink()
+        lab.register()
+        assert client.exists()  # a large registry is not looked through for each registration
     finally:
         lab.stop()

@@ -12,11 +12,17 @@
 
 enum { GROUP_BITS = 070, OTHER_BITS = 07, ALL_BITS = 07777 };
 
+/* It does not change while a process of ours lives. */
 static mode_t umask_of_process(void)
 {
-    mode_t mask = umask(0);
+    static bool is_known;
+    static mode_t mask;
 
-    umask(mask);
+    if (!is_known) {
+        mask = umask(0);
+        umask(mask);
+        is_known = true;
+    }
     return mask;
 }
 
@@ -24,7 +30,11 @@ static mode_t umask_of_process(void)
  * moment must not be refused. */
 static int make_dir_exactly(const char *path, mode_t mode)
 {
-    mode_t mask = umask(0);
+    mode_t mask = umask_of_process();
+
+    if ((mode & mask & 0777) == 0)
+        return mkdir(path, mode & 0777);
+    umask(0);
     int result = mkdir(path, mode & 0777);
     int number = errno;
 
@@ -141,35 +151,61 @@ static mode_t dir_mode(const struct stat *root)
     return 0700 | (root->st_mode & (S_ISGID | GROUP_BITS)) | (rest & OTHER_BITS);
 }
 
+/* Whether what is made below the root has its group and mode without being looked at. */
+static bool is_plain(const struct stat *root)
+{
+    return (root->st_mode & S_ISGID) == 0 && root->st_gid == getegid();
+}
+
+/* The length of the first `len` bytes of a path without their last component. */
+static size_t length_above(const char *path, size_t len)
+{
+    while (len > 0 && path[len - 1] != '/')
+        len--;
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    return len;
+}
+
+/* Makes the directory that is the first `len` bytes of `path`, which is changed for a moment, and
+ * what is missing between it and the root: from below, as most are there. */
+static int make_below(char *path, size_t len, size_t root_len, const struct stat *root,
+                      struct err *e)
+{
+    size_t above = length_above(path, len);
+    char after = path[len];
+    int result;
+
+    path[len] = '\0';
+    result = make_dir_exactly(path, dir_mode(root));
+    if (result != 0 && errno == ENOENT && above > root_len) {
+        result = make_below(path, above, root_len, root, e);
+        if (result == 0)
+            result = make_dir_exactly(path, dir_mode(root));
+    }
+    if (result != 0)
+        result = dirs_make(path, e); /* is it there already? */
+    else if (!is_plain(root))
+        settle_dir(path, dir_mode(root), root->st_gid);
+    path[len] = after;
+    return result;
+}
+
 int newfile_make_parents(const char *root, const char *path, struct err *e)
 {
-    size_t len = strlen(root), end = len;
-    struct buf part = {0};
+    size_t root_len = strlen(root);
     struct stat st;
-    int result = 0;
 
-    if (path == NULL || strncmp(path, root, len) != 0 || stat(root, &st) != 0)
+    if (path == NULL || strncmp(path, root, root_len) != 0 || stat(root, &st) != 0)
         return dirs_make_parents(path, e);
-    for (;;) {
-        end += strspn(path + end, "/");
-        end += strcspn(path + end, "/");
-        if (path[end] == '\0')
-            break;
-        buf_clear(&part);
-        buf_append(&part, path, end);
-        const char *dir = buf_path(&part, e);
-        if (dir == NULL) {
-            result = -1;
-            break;
-        }
-        if (make_dir_exactly(dir, dir_mode(&st)) == 0) {
-            settle_dir(dir, dir_mode(&st), st.st_gid);
-        } else if (dirs_make(dir, e) != 0) { /* is it there already? */
-            result = -1;
-            break;
-        }
-    }
-    buf_free(&part);
+    size_t len = length_above(path, strlen(path));
+    if (len <= root_len)
+        return 0;
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    int result = make_below(copy, len, root_len, &st, e);
+    free(copy);
     return result;
 }
 

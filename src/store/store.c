@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -130,9 +131,23 @@ static int explain(const struct store *s, const char *path, struct err *e)
     return -1;
 }
 
+/* The store's folder is looked at once in a process: a store of many files is written to often. */
+static int make_folder_once(const struct store *s, struct err *e)
+{
+    static char made[PATH_MAX];
+
+    if (strcmp(made, s->dir) == 0 && access(s->dir, F_OK) == 0)
+        return 0;
+    if (store_make_folder(s->dir, e) != 0)
+        return -1;
+    if (strlen(s->dir) < sizeof made)
+        memcpy(made, s->dir, strlen(s->dir) + 1);
+    return 0;
+}
+
 int store_make_parents(const struct store *s, const char *path, struct err *e)
 {
-    if (store_make_folder(s->dir, e) != 0 || newfile_make_parents(s->dir, path, e) != 0)
+    if (make_folder_once(s, e) != 0 || newfile_make_parents(s->dir, path, e) != 0)
         return explain(s, path, e);
     return 0;
 }

@@ -55,7 +55,7 @@ const char *buf_cstr(struct buf *b);
 const char *buf_path(struct buf *b, struct err *e) ERR_CHECKED;
 
 /* -1, for a function that was given NULL for a path: buf_path has mostly set the err already. */
-int buf_no_path(struct err *e);
+int buf_no_path(struct err *e) ERR_CHECKED;
 
 /* Hands out the content as a malloc'ed C string (caller frees) and empties the buffer; NULL when
  * failed. */

@@ -74,6 +74,13 @@ static void ask_zone(struct situation *s, struct gateway *g, const struct config
     s->is_own = gateway_has_announced(g, EXTENSIONS_REGISTER);
 }
 
+/* All of it or nothing. */
+static void put_link(struct situation *s, struct gateway *g, struct str label)
+{
+    if (gateway_put_register_url(g, label, &s->link, NULL) != 0)
+        buf_clear(&s->link);
+}
+
 /* Without keys there is nothing to ask: the first step makes them. */
 static void look(struct situation *s, const struct config *c)
 {
@@ -93,7 +100,7 @@ static void look(struct situation *s, const struct config *c)
         if (s->has_keys)
             ask_zone(s, &g, c);
         if (s->has_keys && gateway_has_answered(&g) && !s->is_own)
-            gateway_put_register_url(&g, register_default_label(host), &s->link, NULL);
+            put_link(s, &g, register_default_label(host));
     }
     gateway_deinit(&g);
     store_deinit(&store);

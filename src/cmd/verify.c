@@ -110,11 +110,10 @@ static int look_up_all(struct verify *v, const char *const *texts, size_t count,
     for (size_t i = 0; i < count; i++)
         if (kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e) != 0)
             return -1;
-    for (size_t i = 0; i < count; i++) {
-        kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e);
-        if (look_up(v, &u, e) != 0)
+    for (size_t i = 0; i < count; i++)
+        if (kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e) != 0 ||
+            look_up(v, &u, e) != 0)
             return -1;
-    }
     return 0;
 }
 

@@ -50,35 +50,35 @@ const char *config_key_name(enum config_key key);
  * Checks a value and takes a copy; the proxy's URL loses its trailing slashes. ERR_USAGE
  * `maxConcurrentUploads "two": want a whole number 1-64`; a secret is never quoted.
  */
-int config_set(struct config *c, enum config_key key, struct str value, struct err *e);
+int config_set(struct config *c, enum config_key key, struct str value, struct err *e) ERR_CHECKED;
 
 /* Reads a file's text; `name` and the line start every error. What is absent or null stays NULL. */
-int config_parse(struct config *c, struct str text, const char *name, struct err *e);
+int config_parse(struct config *c, struct str text, const char *name, struct err *e) ERR_CHECKED;
 
 /* Gives zone and maximum their defaults. ERR_FAILED naming the first other key that is missing, and
  * the command that writes it. */
-int config_complete(struct config *c, const char *name, struct err *e);
+int config_complete(struct config *c, const char *name, struct err *e) ERR_CHECKED;
 
 /* Reads a file, complete or not (see config_complete). ERR_NOT_FOUND when there is none. */
-int config_load(struct config *c, const char *path, struct err *e);
+int config_load(struct config *c, const char *path, struct err *e) ERR_CHECKED;
 
 /* Finds the users of recordsOf. An error names one that this host does not know, or says that the
  * file could have been written by somebody who is to be kept from just that. */
-int config_resolve_users(struct config *c, const char *path, struct err *e);
+int config_resolve_users(struct config *c, const char *path, struct err *e) ERR_CHECKED;
 
 /* Whose records count when files leave the host; borrows. */
 struct vouchers config_vouchers(const struct config *c);
 
 /* A KACHERY_ZONE that is set and is another zone: ERR_FAILED naming both. */
-int config_check_zone(const struct config *c, struct err *e);
+int config_check_zone(const struct config *c, struct err *e) ERR_CHECKED;
 
 /* Appends `text` with this config's values in place of its own; ones that it lacks come last. An
  * error when its layout (a flow mapping, say) cannot be edited by lines. */
 int config_edit(const struct config *c, struct str text, const char *name, struct buf *out,
-                struct err *e);
+                struct err *e) ERR_CHECKED;
 
 /* Writes the file (0600, atomic, durable), edited from what is there; follows symbolic links. */
-int config_save(const struct config *c, const char *path, struct err *e);
+int config_save(const struct config *c, const char *path, struct err *e) ERR_CHECKED;
 
 /* Appends the path of a file beside the config: the lease, the status. */
 void config_put_sibling(const char *path, const char *sibling, struct buf *out);

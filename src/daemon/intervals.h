@@ -46,6 +46,6 @@ struct intervals {
 };
 
 /* The defaults, with what KACHERY_RESOURCE_TEST_INTERVALS changes. ERR_USAGE quoting a bad part. */
-int intervals_load(struct intervals *t, struct err *e);
+int intervals_load(struct intervals *t, struct err *e) ERR_CHECKED;
 
 #endif

@@ -50,7 +50,7 @@ void jobs_set_time(struct jobs *jobs, int64_t now_ms, int64_t wall_ms);
 /* Someone asks for `hash` and waits until `deadline_ms`. ERR_TOO_LARGE, with words for the one who
  * asked, when JOBS_MAX or JOBS_MAX_WAITERS is reached; ERR_FAILED without memory. */
 int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
-                 int64_t deadline_ms, struct err *e);
+                 int64_t deadline_ms, struct err *e) ERR_CHECKED;
 
 /* One job, on its way to a worker. The id is never used again. */
 struct jobs_work {

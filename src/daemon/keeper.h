@@ -35,7 +35,7 @@ void keeper_reopen_log(struct keeper *k);
 bool keeper_write_status(struct keeper *k, struct str text);
 
 /* Starts the child again if it ended. -1 ERR_REFUSED: the lease went to another process. */
-int keeper_step(struct keeper *k, int64_t now_ms, struct err *e);
+int keeper_step(struct keeper *k, int64_t now_ms, struct err *e) ERR_CHECKED;
 void keeper_poll(const struct keeper *k, struct pollset *set);
 
 /* Lets the child write what it has, remove the status file and give the lease back; waits for it at

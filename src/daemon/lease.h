@@ -43,12 +43,12 @@ struct lease {
  * message say by whom. ERR_FAILED when it is held for another resource: one folder has one lease.
  * On success the caller ends with lease_release and lease_deinit. */
 int lease_take(struct lease *l, const char *folder, const char *resource, int64_t stale_ms,
-               struct lease_holder *other, struct err *e);
+               struct lease_holder *other, struct err *e) ERR_CHECKED;
 
 /* Renews it, from this process or a child. ERR_TAKEN: it is *other's now (this process was away
  * for too long). Any other error is trouble with the storage: try again. A lease that somebody
  * deleted is written anew. */
-int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e);
+int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e) ERR_CHECKED;
 
 /* Gives it back. False when it is not ours any more. */
 bool lease_release(const struct lease *l);

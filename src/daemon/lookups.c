@@ -336,8 +336,8 @@ void lookups_step(struct lookups *l, int64_t now_ms)
 
 void lookups_send(struct lookups *l, int64_t now_ms)
 {
-    if (l->queue.first != NULL)
-        lookups_start(l, now_ms, NULL);
+    if (l->queue.first != NULL) /* if it fails, the next round tries again */
+        (void)!lookups_start(l, now_ms, NULL);
     struct worker *active = find_state(l, ACTIVE);
     if (active == NULL)
         return;

@@ -48,12 +48,12 @@ struct lookups *lookups_new(const struct lookups_options *options);
 void lookups_free(struct lookups *l);
 
 /* Starts the active worker if there is none: early, while this process is small. */
-int lookups_start(struct lookups *l, int64_t now_ms, struct err *e);
+int lookups_start(struct lookups *l, int64_t now_ms, struct err *e) ERR_CHECKED;
 
 /* Adds one lookup; exactly one callback follows, from lookups_step or lookups_send. -1 without
  * memory. */
 int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], int64_t now_ms,
-                struct err *e);
+                struct err *e) ERR_CHECKED;
 
 void lookups_poll(const struct lookups *l, struct pollset *set);
 

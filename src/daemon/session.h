@@ -45,7 +45,7 @@ void session_free(struct session *s);
 
 /* -1 when it makes no sense to go on: the proxy says that the secret is wrong, or options.yields.
  * Everything else is logged and tried again. */
-int session_check(const struct session *s, struct err *e);
+int session_check(const struct session *s, struct err *e) ERR_CHECKED;
 
 /* Queues one answer: `status`, or with `error` not empty a failure of the request itself. Does
  * nothing while there is no session. All of one round go out together at its end. */

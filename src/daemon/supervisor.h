@@ -31,6 +31,6 @@ struct supervisor_options {
 
 /* Runs until SIGTERM or SIGINT: 0. -1 when it makes no sense to go on; the reason is then in a log
  * that is a file, too. Gives the lease back. */
-int supervisor_run(const struct supervisor_options *options, struct err *e);
+int supervisor_run(const struct supervisor_options *options, struct err *e) ERR_CHECKED;
 
 #endif

@@ -348,11 +348,14 @@ static void read_ready(struct pool *pool, int64_t now_ms)
         pollset_add(&pool->polled, w->process.fd,
                     (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
     }
-    if (count == 0 || pollset_wait(&pool->polled, NULL) <= 0)
+    int ready = count == 0 ? 0 : pollset_wait(&pool->polled, NULL);
+    /* Who cannot be asked whether he is ready is tried: no step of theirs blocks. */
+    bool is_blind = ready < 0 || pool->polled.failed;
+    if (ready == 0 && !is_blind)
         return;
-    for (size_t i = 0; i < pool->polled.count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct pool_worker *w = &pool->workers[pool->polled_workers[i].index];
-        short events = pool->polled.fds[i].revents;
+        short events = is_blind ? POLLIN | POLLOUT : pool->polled.fds[i].revents;
         if (!w->is_running || w->serial != pool->polled_workers[i].serial)
             continue;
         if ((events & POLLOUT) != 0)

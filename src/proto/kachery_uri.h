@@ -30,7 +30,7 @@ enum kachery_uri_form {
 /* ERR_FAILED quoting the text and naming what is accepted. label and locations borrow from `text`;
  * of repeated query items the last counts. KACHERY_URI_DAEMON leaves them empty. */
 int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri_form form,
-                      struct err *e);
+                      struct err *e) ERR_CHECKED;
 
 /* Appends sha1://<hash>, and ?label=<encoded> when label (raw UTF-8) is not empty. */
 void kachery_uri_put(struct buf *out, const char *hash, struct str label);

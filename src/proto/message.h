@@ -85,7 +85,7 @@ struct message {
  * (generation 2) or neither. Unknown types give MESSAGE_UNKNOWN, not an error. On success the
  * caller calls message_deinit.
  */
-int message_parse(struct message *m, struct str text, struct err *e);
+int message_parse(struct message *m, struct str text, struct err *e) ERR_CHECKED;
 void message_deinit(struct message *m);
 
 /* How long a daemon may wait with its answer to this REQUEST: t, and less where T leaves no room to
@@ -94,7 +94,7 @@ int64_t message_patience_ms(const struct message *m);
 
 /* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). The type is always
  * MESSAGE_RESPONSE; same rules otherwise. */
-int message_parse_answer(struct message *m, struct str text, struct err *e);
+int message_parse_answer(struct message *m, struct str text, struct err *e) ERR_CHECKED;
 
 void message_put_initialize(struct buf *out, struct str resource_name, const struct str *zone,
                             struct str proxy_secret); /* zone NULL: generation 1 */

@@ -28,7 +28,7 @@ struct url {
 
 /* ERR_USAGE with the text quoted and what is accepted: other schemes, an empty or malformed host,
  * port 0 or above 65535, control bytes or spaces, above URL_MAX_BYTES. */
-int url_parse(struct url *out, struct str text, struct err *e);
+int url_parse(struct url *out, struct str text, struct err *e) ERR_CHECKED;
 
 bool url_is_tls(const struct url *u);       /* https, wss */
 bool url_is_websocket(const struct url *u); /* ws, wss */

@@ -106,12 +106,13 @@ void ws_frame_put_request(struct buf *out, struct str host, struct str target, c
 
 /* Client: checks the server's 101 against our key. ERR_REFUSED naming the status when it is not
  * 101, ERR_PROTOCOL when the 101 is not the answer to our request. */
-int ws_frame_check_response(const struct http_head *head, const char *key, struct err *e);
+int ws_frame_check_response(const struct http_head *head, const char *key, struct err *e)
+    ERR_CHECKED;
 
 /* Server: is this a proper upgrade request (GET without a body, HTTP/1.1, version 13, a 16-byte
  * key)? ERR_PROTOCOL when not; *status is then 426 (answer with `Upgrade: websocket` and
  * `Sec-WebSocket-Version: 13`) or 400. */
-int ws_frame_check_request(const struct http_head *head, int *status, struct err *e);
+int ws_frame_check_request(const struct http_head *head, int *status, struct err *e) ERR_CHECKED;
 
 /* Server: appends the 101 answer to a checked request; echoes the first offered sub-protocol,
  * declines extensions. `more` (may be NULL) is one header of the caller's own. */

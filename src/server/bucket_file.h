@@ -34,23 +34,24 @@ struct bucket_file {
 
 /* Codes: ERR_TOO_LARGE no room on the disk, ERR_FAILED anything else of ours. */
 int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size,
-                     struct err *e);
+                     struct err *e) ERR_CHECKED;
 
 /* The same for one of a few at once: ERR_TAKEN when there are BUCKET_FILE_MAX_SHARED of that name,
  * in all processes, already. */
 int bucket_file_open_shared(struct bucket_file *file, const struct site *site, const char *name,
-                            int64_t size, struct err *e);
+                            int64_t size, struct err *e) ERR_CHECKED;
 
 /* For bytes that are there already: they are hashed and written nowhere, and bucket_file_publish
  * only says whether they are right. */
 void bucket_file_open_dry(struct bucket_file *file, int64_t size);
 
 /* ERR_PROTOCOL beyond the promised size; else as above. */
-int bucket_file_write(struct bucket_file *file, struct str data, struct err *e);
+int bucket_file_write(struct bucket_file *file, struct str data, struct err *e) ERR_CHECKED;
 
 /* Checks size (ERR_PROTOCOL) and hash (ERR_CHANGED), syncs, renames to `path`, syncs the folder;
  * closes the file. */
-int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e);
+int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e)
+    ERR_CHECKED;
 
 /* Closes and removes it. Safe on zeros and after bucket_file_publish. */
 void bucket_file_discard(struct bucket_file *file);

@@ -19,6 +19,6 @@ struct bucket_walk {
 };
 
 /* 0 at the end, 1 when on_object ended it, -1 when it could not begin. */
-int bucket_walk(const struct bucket_walk *walk, struct err *e);
+int bucket_walk(const struct bucket_walk *walk, struct err *e) ERR_CHECKED;
 
 #endif

@@ -38,7 +38,7 @@ enum checked checked_get(const struct site *site, struct str key, const struct s
 /* 1 when it is known to be damaged, else 0: one look-up of a file that mostly does not exist. -1
  * when that fails. */
 int checked_is_damaged(const struct site *site, struct str key, const struct stat *st,
-                       struct err *e);
+                       struct err *e) ERR_CHECKED;
 
 /* Remembers what a reading found, in place of what was known of the key: good or damaged. */
 void checked_put(const struct site *site, struct str key, const struct stat *st,

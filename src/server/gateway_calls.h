@@ -23,6 +23,6 @@ enum { GATEWAY_CALLS_WAIT = 1 };
 /* Appends the answer's JSON, or -1 with the reason that the client is told. GATEWAY_CALLS_WAIT: run
  * it again when the object in ctx->check was checked (check_asker.h). The request was verified. */
 int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_request *r,
-                      struct buf *answer, struct err *e);
+                      struct buf *answer, struct err *e) ERR_CHECKED;
 
 #endif

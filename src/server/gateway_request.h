@@ -45,6 +45,7 @@ void gateway_request_deinit(struct gateway_request *r);
 
 /* 0, or -1 with the words of the 500: the timestamp and, if there is one, the signature, over
  * either of the two texts in use (raw UTF-8 or ASCII). */
-int gateway_request_verify(const struct gateway_request *r, int64_t wall_ms, struct err *e);
+int gateway_request_verify(const struct gateway_request *r, int64_t wall_ms, struct err *e)
+    ERR_CHECKED;
 
 #endif

@@ -108,11 +108,11 @@ struct http_server *http_server_new(const struct http_server_options *options, s
 void http_server_free(struct http_server *server);
 
 /* Accepts on `fd` (a listening, non-blocking socket), which it now owns. */
-int http_server_listen(struct http_server *server, int fd, struct err *e);
+int http_server_listen(struct http_server *server, int fd, struct err *e) ERR_CHECKED;
 
 /* Takes over a connected socket (closed on failure) of which `bytes` were already read. */
 int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
-                      struct err *e);
+                      struct err *e) ERR_CHECKED;
 
 /* Stops accepting, closes idle connections, and the others after their current answer. */
 void http_server_drain(struct http_server *server);

@@ -35,7 +35,7 @@ struct hub_times {
 };
 
 /* The defaults, with what the environment changes. */
-int hub_times_load(struct hub_times *times, struct err *e);
+int hub_times_load(struct hub_times *times, struct err *e) ERR_CHECKED;
 
 struct hub_limits {
     size_t connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS, or what the descriptors allow */
@@ -54,6 +54,6 @@ struct hub_options {
 };
 
 /* Serves until SIGTERM or SIGINT: 0. Prints the one "listening" line to standard output. */
-int hub_run(const struct hub_options *options, struct err *e);
+int hub_run(const struct hub_options *options, struct err *e) ERR_CHECKED;
 
 #endif

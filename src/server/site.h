@@ -47,11 +47,11 @@ struct site {
 };
 
 /* Creates what is missing and removes what killed uploads left. */
-int site_open(struct site *site, const struct site_options *options, struct err *e);
+int site_open(struct site *site, const struct site_options *options, struct err *e) ERR_CHECKED;
 void site_close(struct site *site);
 
 /* -1 when all of it is gone: a disk that is not mounted is no zone without files. */
-int site_check(const struct site *site, struct err *e);
+int site_check(const struct site *site, struct err *e) ERR_CHECKED;
 
 /* A zone that the site serves: zone_files.h finds it. */
 struct site_zone {
@@ -84,6 +84,6 @@ void site_put_base_url(const struct site *site, const struct http_head *head, st
 void site_put_public_error(const struct site *site, const struct err *e, struct buf *out);
 
 /* Waits for the site's lock; close(2) on *fd gives it back. */
-int site_lock(const struct site *site, int *fd, struct err *e);
+int site_lock(const struct site *site, int *fd, struct err *e) ERR_CHECKED;
 
 #endif

@@ -26,7 +26,7 @@ struct trusted {
 };
 
 /* "ADDRESS[/BITS],…", literals only. ERR_USAGE quoting what is wrong. */
-int trusted_parse(struct trusted *t, struct str text, struct err *e);
+int trusted_parse(struct trusted *t, struct str text, struct err *e) ERR_CHECKED;
 
 bool trusted_has(const struct trusted *t, const struct addr *a);
 

@@ -47,7 +47,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_options *options, int fd, struc
 
 /* Queues a text message; all of a round's messages are written together. ERR_TOO_LARGE when the
  * other side does not read. */
-int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e);
+int ws_peer_send(struct ws_peer *peer, struct str text, struct err *e) ERR_CHECKED;
 
 /* For the messages after the one that is being handled. */
 void ws_peer_set_max_message(struct ws_peer *peer, size_t max_message_bytes);

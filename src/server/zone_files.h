@@ -19,7 +19,7 @@ enum {
  * zone_files_zone_deinit; `name` is borrowed, too.
  */
 int zone_files_zone(const struct site *site, struct str name, struct site_zone *out,
-                    struct err *e);
+                    struct err *e) ERR_CHECKED;
 void zone_files_zone_deinit(struct site_zone *zone);
 
 /* A client or resource; every str is borrowed from `doc`. */
@@ -34,18 +34,18 @@ struct zone_record {
 /* ERR_NOT_FOUND when there is none. Keys that we do not know are ignored. Free with
  * zone_files_record_deinit. */
 int zone_files_client(const struct site *site, const struct site_zone *zone, struct str client_id,
-                      struct zone_record *out, struct err *e);
+                      struct zone_record *out, struct err *e) ERR_CHECKED;
 int zone_files_resource(const struct site *site, const struct site_zone *zone, struct str name,
-                        struct zone_record *out, struct err *e);
+                        struct zone_record *out, struct err *e) ERR_CHECKED;
 void zone_files_record_deinit(struct zone_record *record);
 
 /* The settings, or what holds without a file. */
 int zone_files_authorization(const struct site *site, const struct site_zone *zone,
-                             struct authorization *out, struct err *e);
+                             struct authorization *out, struct err *e) ERR_CHECKED;
 
 /* Registers a client; one that is registered stays as it is. Nothing else is written: clients/<id>
  * is all that the zone knows of it, so that there is no number of clients at which it ends. */
 int zone_files_add_client(const struct site *site, const struct site_zone *zone,
-                          const struct zone_record *client, struct err *e);
+                          const struct zone_record *client, struct err *e) ERR_CHECKED;
 
 #endif

@@ -39,13 +39,14 @@ struct str bucket_strong_etag(const struct http_head *head);
  * alone.
  */
 int bucket_follow(struct buf *url_text, const struct http_head *head, struct str location,
-                  struct err *e);
+                  struct err *e) ERR_CHECKED;
 
 /*
  * -1 when a 200 is a web page instead of an object of that size (-1: not known). HTML may be what
  * was stored; but not of another length, nor without one where what came before (`has_part`) would
  * be given up for it.
  */
-int bucket_check_page(const struct http_head *head, int64_t size, bool has_part, struct err *e);
+int bucket_check_page(const struct http_head *head, int64_t size, bool has_part, struct err *e)
+    ERR_CHECKED;
 
 #endif

@@ -19,6 +19,6 @@ enum { BUCKET_GET_MAX_REDIRECTS = 5 };
  * should be, also when it is got anew in one piece; the part is then spoilt.
  */
 int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *part,
-               struct err *e);
+               struct err *e) ERR_CHECKED;
 
 #endif

@@ -23,6 +23,6 @@ struct bucket_range {
  * before `start`.
  */
 int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_file *file,
-                     const struct bucket_range *range, struct err *e);
+                     const struct bucket_range *range, struct err *e) ERR_CHECKED;
 
 #endif

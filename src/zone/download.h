@@ -23,21 +23,22 @@ struct download_options {
 /* Into the local store; *path (caller frees) is the copy's. ERR_CHANGED and nothing left behind
  * when the bytes do not have the hash, nor when they cannot be written. */
 int download_to_store(struct gateway *g, const struct store *s,
-                      const struct download_options *options, char **path, struct err *e);
+                      const struct download_options *options, char **path, struct err *e)
+    ERR_CHECKED;
 
 /* To `path`, written beside it and renamed; no store copy. A symbolic link is followed; ERR_USAGE
  * when something is there that is no regular file. */
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
-                     struct err *e);
+                     struct err *e) ERR_CHECKED;
 
 /* Whether download_to_file could write `path`, as far as can be told without trying. */
-int download_check_file(const char *path, bool replaces_links, struct err *e);
+int download_check_file(const char *path, bool replaces_links, struct err *e) ERR_CHECKED;
 
 /* Refuses a folder behind a link that a stranger may have made: see place.h. */
-int download_check_folder(const char *folder, struct err *e);
+int download_check_folder(const char *folder, struct err *e) ERR_CHECKED;
 
 /* The same from a file of the local store (options->file is NULL): hashed on the way. */
 int download_copy(const struct download_options *options, const char *from, const char *path,
-                  struct err *e);
+                  struct err *e) ERR_CHECKED;
 
 #endif

@@ -47,6 +47,6 @@ struct fetch_options {
  * ERR_NOT_FOUND, naming where was looked, when nobody has the file.
  */
 int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,
-               char **path, struct err *e);
+               char **path, struct err *e) ERR_CHECKED;
 
 #endif

@@ -29,7 +29,8 @@ struct gateway {
 };
 
 /* From KACHERY_GATEWAY_URL and KACHERY_ZONE (`zone` non-NULL overrides the latter). */
-int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e);
+int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e)
+    ERR_CHECKED;
 void gateway_deinit(struct gateway *g);
 
 /* The URL as given in the environment, or the default; never NULL. */
@@ -37,7 +38,7 @@ const char *gateway_default_url(void);
 
 /* Appends that URL as messages show it: without user, password and trailing '/'. ERR_USAGE when it
  * is none. */
-int gateway_put_default_shown(struct buf *out, struct err *e);
+int gateway_put_default_shown(struct buf *out, struct err *e) ERR_CHECKED;
 
 /* True when an answer of the gateway itself has come: not that of a proxy or front before it. */
 bool gateway_has_answered(const struct gateway *g);
@@ -60,7 +61,8 @@ void gateway_file_deinit(struct gateway_file *file);
  * (ERR_NETWORK, ERR_TIMEOUT) was repeated before, for patience.asking_ms: every call may be made
  * again safely. A 500 that may come from our clock is repeated once, by the gateway's clock.
  */
-int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e);
+int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
+    ERR_CHECKED;
 
 struct gateway_upload {
     bool already_exists, already_pending;
@@ -68,9 +70,9 @@ struct gateway_upload {
 };
 void gateway_upload_deinit(struct gateway_upload *upload);
 int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
-                            struct gateway_upload *out, struct err *e);
+                            struct gateway_upload *out, struct err *e) ERR_CHECKED;
 int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
-                            const char *object_key, struct err *e);
+                            const char *object_key, struct err *e) ERR_CHECKED;
 
 struct gateway_client {
     bool is_found;
@@ -78,24 +80,26 @@ struct gateway_client {
 };
 void gateway_client_deinit(struct gateway_client *client);
 int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
-                        struct err *e);
+                        struct err *e) ERR_CHECKED;
 
 /* *proxy_url (caller frees) without trailing '/'; ERR_NOT_FOUND when the zone has no such
  * resource. */
-int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e);
+int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
+    ERR_CHECKED;
 
 /* Appends how wrong this host's clock is; nothing while the gateway does not mind. */
 void gateway_put_clock(const struct gateway *g, struct buf *out);
 
 /* Appends the link that a user opens to register this client. */
-int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e);
+int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e)
+    ERR_CHECKED;
 
 /* Registers this client by that link; only with a gateway that announced EXTENSIONS_REGISTER. An
  * error says what its page says; *status is its status, 0 without an answer. */
-int gateway_register(struct gateway *g, struct str link, int *status, struct err *e);
+int gateway_register(struct gateway *g, struct str link, int *status, struct err *e) ERR_CHECKED;
 
 /* Both find…Info and "not registered" can come of a zone that the gateway does not have: -1 with
  * ERR_REFUSED that says so, 0 when it has the zone or when that cannot be told. */
-int gateway_check_zone(struct gateway *g, struct err *e);
+int gateway_check_zone(struct gateway *g, struct err *e) ERR_CHECKED;
 
 #endif

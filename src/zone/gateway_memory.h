@@ -24,7 +24,7 @@ void gateway_memory_keep(const struct store *s, const struct gateway *g);
 bool gateway_memory_is_deployed(const struct store *s, struct buf *shown);
 
 /* ERR_TOO_LARGE with what to do, when `size` is more than this deployed gateway takes; 0 else. */
-int gateway_check_size(const struct gateway *g, int64_t size, struct err *e);
+int gateway_check_size(const struct gateway *g, int64_t size, struct err *e) ERR_CHECKED;
 
 /* The same for a gateway that is known to be deployed, named by the URL to show. */
 int gateway_refuse_size(const char *shown, int64_t size, struct err *e);

@@ -20,10 +20,10 @@ struct identity {
 /* From KACHERY_CLOUD_CLIENT_ID and KACHERY_CLOUD_PRIVATE_KEY, else <key_dir>/private.pem and
  * public.pem. ERR_NOT_FOUND when there are no keys (says: run `kachery-resource register`). A
  * public key that does not belong to the private one is an error. */
-int identity_load(struct identity *id, const char *key_dir, struct err *e);
+int identity_load(struct identity *id, const char *key_dir, struct err *e) ERR_CHECKED;
 
 /* Loads, or creates the two files (public first; private 0600; never overwrites). */
-int identity_create(struct identity *id, const char *key_dir, struct err *e);
+int identity_create(struct identity *id, const char *key_dir, struct err *e) ERR_CHECKED;
 
 /* SHA-1 of the canonical text, Ed25519 over its 20 bytes, 128 hex digits and a NUL. */
 void identity_sign(const struct identity *id, struct str canonical,

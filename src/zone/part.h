@@ -47,27 +47,27 @@ struct part {
 
 /* Opens and hashes what is there of an earlier time. What `options` points to is borrowed. Caller
  * closes in any case. */
-int part_open(struct part *p, const struct part_options *options, struct err *e);
+int part_open(struct part *p, const struct part_options *options, struct err *e) ERR_CHECKED;
 
 /* From zero, in a new file: whoever still has the old one open does not disturb. */
-int part_restart(struct part *p, struct err *e);
+int part_restart(struct part *p, struct err *e) ERR_CHECKED;
 
 /* A full disk is told before the transfer where the file system can tell. */
-int part_check_room(struct part *p, struct err *e);
+int part_check_room(struct part *p, struct err *e) ERR_CHECKED;
 
 /* The sender says that there are so many in all (-1: it does not). Sizes that were not known are
  * taken over. ERR_TOO_LARGE when the user does not want so many. */
-int part_announce(struct part *p, int64_t bytes, struct err *e);
+int part_announce(struct part *p, int64_t bytes, struct err *e) ERR_CHECKED;
 
 /* ERR_CHANGED when there are more bytes than there should be, ERR_TOO_LARGE when nobody said how
  * many there are and it is enough. */
-int part_add(struct part *p, struct str chunk, struct err *e);
+int part_add(struct part *p, struct str chunk, struct err *e) ERR_CHECKED;
 
 /* True when the bytes have the hash; `found` is what they have. */
 bool part_is_right(const struct part *p, char found[SHA1_HEX + 1]);
 
 /* Syncs it and gives it its final name, with the folder synced. */
-int part_publish(struct part *p, struct err *e);
+int part_publish(struct part *p, struct err *e) ERR_CHECKED;
 
 /* Removes what was not published, unless a later run can go on with it. Safe on a part that could
  * not be opened. */

@@ -29,7 +29,7 @@ struct patience {
     int64_t pending_total_ms; /* for so long */
 };
 
-int patience_load(struct patience *p, struct err *e);
+int patience_load(struct patience *p, struct err *e) ERR_CHECKED;
 
 /* What a caller may say and hear during calls that take long. All zeros: nothing. */
 struct zone_watch {

@@ -17,7 +17,8 @@ struct resource {
 
 /* `where` is a URL, a bare name (looked up in the zone), or NULL: KACHERY_RESOURCE_URL,
  * ERR_NOT_FOUND when that is unset too. */
-int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e);
+int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e)
+    ERR_CHECKED;
 void resource_deinit(struct resource *r);
 
 /*
@@ -28,7 +29,7 @@ void resource_deinit(struct resource *r);
  * proxy's words.
  */
 int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
-                     struct upload_status *out, struct buf *text, struct err *e);
+                     struct upload_status *out, struct buf *text, struct err *e) ERR_CHECKED;
 
 struct resource_wait {
     int64_t every_ms;    /* of one question: how often the state is heard */
@@ -42,6 +43,6 @@ struct resource_wait {
  * not answer is asked for patience.waiting_ms, one where the resource was heard for three minutes.
  * *out is the last answer; else like resource_request. */
 int resource_request_wait(struct resource *r, const char *hash, const struct resource_wait *wait,
-                          struct upload_status *out, struct buf *text, struct err *e);
+                          struct upload_status *out, struct buf *text, struct err *e) ERR_CHECKED;
 
 #endif

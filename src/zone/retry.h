@@ -40,7 +40,7 @@ void retry_got_further(struct retry *r);
  * repeated (only ERR_NETWORK and ERR_TIMEOUT may pass, ERR_NO_HOST if is_known), or it was enough
  * (*e then says how often), or *e is "cancelled".
  */
-int retry_again(struct retry *r, struct err *e);
+int retry_again(struct retry *r, struct err *e) ERR_CHECKED;
 
 /* The length of the next pause; `random` is any number. */
 int64_t retry_pause_ms(const struct retry *r, uint64_t random);
@@ -50,7 +50,7 @@ int64_t retry_pause_ms(const struct retry *r, uint64_t random);
 int64_t retry_parse_after(struct str value, int64_t now_ms);
 
 /* Waits; -1 with ERR_FAILED "cancelled". */
-int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e);
+int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e) ERR_CHECKED;
 
 /* Like http_client_perform, but gives up with ERR_FAILED "cancelled" soon after is_cancelled says
  * so. on_step (may be NULL) is called before every step and gets the options' ctx. */

@@ -49,6 +49,6 @@ struct upload_result {
  * they may tell what the file is now.
  */
 int upload_file(struct gateway *g, const struct upload_options *options,
-                struct upload_result *result, struct err *e);
+                struct upload_result *result, struct err *e) ERR_CHECKED;
 
 #endif

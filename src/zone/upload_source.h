@@ -34,12 +34,12 @@ struct upload_source {
  * bytes (any more), or already known to have another hash; ERR_FAILED when it cannot be read. No
  * message names the path. Caller deinits in any case. */
 int upload_source_open(struct upload_source *source, const char *path, const char *hash,
-                       int64_t size, struct err *e);
+                       int64_t size, struct err *e) ERR_CHECKED;
 
 /* Reads and hashes the whole open file; what was read of it already stays to be given out.
  * ERR_CHANGED when it has another hash. `on_chunk` is called now and then, and ends it with -1. */
 int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx, struct err *e),
-                        void *ctx, struct err *e);
+                        void *ctx, struct err *e) ERR_CHECKED;
 
 /* The `source` of a struct http_call_options; ERR_CHANGED when the hash is wrong in the end. */
 enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e);

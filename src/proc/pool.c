@@ -349,7 +349,7 @@ static void read_ready(struct pool *pool, int64_t now_ms)
                     (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
     }
     int ready = count == 0 ? 0 : pollset_wait(&pool->polled, NULL);
-    /* Who cannot be asked whether he is ready is tried: no step of theirs blocks. */
+    /* Workers that cannot be polled are tried all: no step blocks. */
     bool is_blind = ready < 0 || pool->polled.failed;
     if (ready == 0 && !is_blind)
         return;

@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/remote.h"
+#include "store/hash.h"
 #include "zone/gateway_memory.h"
 #include "zone/resource.h"
 
@@ -190,17 +191,27 @@ static int ask_resource(struct remote *remote, const struct request *request, in
     return result;
 }
 
+/* A link whose file was touched is hashed again. */
+static bool on_checked(void *ctx, int64_t bytes)
+{
+    struct remote *remote = ctx;
+
+    remote_bar_show(remote->bar, "checking", bytes, 0);
+    return !remote_is_late(remote);
+}
+
 /* Looks in the local store, in the zone, and asks the resource. */
 static int find(struct remote *remote, const struct request *request, struct answer *answer,
                 struct err *e)
 {
     int64_t began_ms = clock_now_ms();
+    const struct hash_watch watch = {on_checked, remote};
     struct store_entry entry = {0};
     struct gateway_file file = {0};
     bool is_local, is_in_zone;
 
     *answer = (struct answer){.where = IN_STORE, .state = UPLOAD_COMPLETED, .bytes_uploaded = -1};
-    if (store_find(&remote->store, &request->uri, &entry, e) != 0)
+    if (store_find(&remote->store, &request->uri, &watch, &entry, e) != 0)
         return -1;
     is_local = entry.state == STORE_OK;
     answer->size = entry.size;

@@ -13,7 +13,6 @@
 #include "store/store.h"
 #include "store/voucher.h"
 
-static const struct hash_options cached = {.flags = HASH_USE_CACHE};
 static const char empty_hash[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 static bool means_missing(int number)
@@ -384,7 +383,7 @@ static bool is_within_reach(const char *path)
 /* 1, and *out filled, when the file that is named as the location has this hash; -1 when it is
  * there and cannot be hashed. */
 static int is_at_location(const struct store *s, const char *hash, struct str location,
-                          struct store_entry *out, struct err *e)
+                          const struct hash_options *how, struct store_entry *out, struct err *e)
 {
     struct hash_result result;
     struct err why = {0};
@@ -396,7 +395,7 @@ static int is_at_location(const struct store *s, const char *hash, struct str lo
     path = strndup(location.p, location.len);
     if (path == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    int status = hash_file(s, path, &cached, &result, &why);
+    int status = hash_file(s, path, how, &result, &why);
     if (status != 0 || strcmp(result.hash, hash) != 0) {
         bool is_doubtful = status != 0 && why.code != ERR_CHANGED && is_within_reach(path);
         if (is_doubtful)
@@ -413,12 +412,13 @@ static int is_at_location(const struct store *s, const char *hash, struct str lo
 }
 
 /* Hashes the target of a touched link again; its state is then known. */
-static void settle_touched(const struct store *s, const char *hash, struct store_entry *entry)
+static void settle_touched(const struct store *s, const char *hash, const struct hash_options *how,
+                           struct store_entry *entry)
 {
     struct hash_result result;
     struct err e = {0};
 
-    if (hash_file(s, entry->path, &cached, &result, &e) != 0) {
+    if (hash_file(s, entry->path, how, &result, &e) != 0) {
         entry->state = e.code == ERR_CHANGED ? STORE_STALE : STORE_UNREADABLE;
         return;
     }
@@ -430,9 +430,10 @@ static void settle_touched(const struct store *s, const char *hash, struct store
         (void)!store_refresh_link(s, hash, entry->path, entry->size, entry->mtime, &result.id, &e);
 }
 
-int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
-               struct err *e)
+int store_find(const struct store *s, const struct kachery_uri *uri, const struct hash_watch *watch,
+               struct store_entry *out, struct err *e)
 {
+    const struct hash_options how = {.flags = HASH_USE_CACHE, .watch = watch};
     struct store_entry found = {0}, located;
 
     if (store_lookup(s, uri->hash, &found, e) != 0)
@@ -442,7 +443,7 @@ int store_find(const struct store *s, const struct kachery_uri *uri, struct stor
         return 0;
     }
     for (size_t i = 0; i < KACHERY_URI_LOCATIONS; i++) {
-        int status = is_at_location(s, uri->hash, uri->locations[i], &located, e);
+        int status = is_at_location(s, uri->hash, uri->locations[i], &how, &located, e);
         if (status == 0)
             continue;
         store_entry_deinit(&found);
@@ -451,7 +452,7 @@ int store_find(const struct store *s, const struct kachery_uri *uri, struct stor
         return status > 0 ? 0 : -1;
     }
     while (found.state == STORE_TOUCHED) {
-        settle_touched(s, uri->hash, &found);
+        settle_touched(s, uri->hash, &how, &found);
         if (found.state == STORE_OK || !store_next_target(&found))
             break;
     }

@@ -18,6 +18,7 @@
 enum { STORE_MAX_RECORD_BYTES = 65536 };
 
 struct vouchers;
+struct hash_watch;
 
 struct store {
     char *dir;      /* absolute */
@@ -123,9 +124,11 @@ int store_lookup_paths(const struct store *s, const char *hash, struct store_ent
  * For reading by the local user: like store_lookup, then what the URI's `location` may mean (when
  * it is an absolute path, and only when the file there has the hash), then the link; a touched link
  * is hashed again and its record rewritten when the hash still matches. Order: copy, location,
- * link. out->state is STORE_OK, or says why there is nothing to read.
+ * link. out->state is STORE_OK, or says why there is nothing to read. `watch` (may be NULL) is told
+ * while a file is hashed; what it ends counts as unreadable.
  */
-int store_find(const struct store *s, const struct kachery_uri *uri, struct store_entry *out,
+int store_find(const struct store *s, const struct kachery_uri *uri, const struct hash_watch *watch,
+               struct store_entry *out,
                struct err *e) ERR_CHECKED;
 
 /* Rewrites what the link of `hash` says of one of its paths, whose file is `id` now and has a new

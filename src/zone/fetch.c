@@ -120,9 +120,11 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
 {
     enum fetch_result result = FETCH_ABSENT;
+    const struct hash_watch watch = {on_checked, fetch};
     struct store_entry entry = {0};
 
-    if (store_find(fetch->store, fetch->options->uri, &entry, e) != 0)
+    fetch->phase = FETCH_CHECKING; /* of a link whose file was touched */
+    if (store_find(fetch->store, fetch->options->uri, &watch, &entry, e) != 0)
         return FETCH_FAILED;
     if (entry.state == STORE_OK)
         result = hand_out(fetch, entry.path, path, e);

@@ -2,23 +2,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "proc/process.h"
 
 enum {
     READ_BYTES = 262144,
     /* The disk is set to work after so many bytes each: little is left for the last fsync. */
     WRITE_OUT_BYTES = 8 << 20,
     /* Others may remove or publish the file between our looks at it: then once more. */
-    OPEN_TRIES = 3
+    OPEN_TRIES = 3,
+    SYNC_TOLD_MS = 100
 };
 
 static void tell_temporary(const struct part *p, const char *temporary)
@@ -258,9 +263,44 @@ bool part_is_right(const struct part *p, char found[SHA1_HEX + 1])
     return strcmp(found, p->options.hash) == 0;
 }
 
+static int run_sync(int fd, void *ctx)
+{
+    const struct part *p = ctx;
+
+    (void)fd;
+    return fsync(p->fd) == 0 ? 0 : errno;
+}
+
+/* fsync, which can take minutes on a disk that is busy and cannot be waited for with a limit: in a
+ * child, so that the user sees meanwhile that something is done. -1 with errno. */
+static int sync_told(struct part *p)
+{
+    const struct process_options options = {
+        .name = "sync", .run = run_sync, .ctx = p, .keep_fds = &p->fd, .keep_count = 1};
+    struct process child = {0};
+    int status = SIGKILL; /* it is not known how it ended */
+    bool has_ended = false;
+
+    if (p->options.on_bytes == NULL || process_start(&child, &options, NULL) != 0)
+        return fsync(p->fd);
+    struct pollfd end = {.fd = child.fd, .events = POLLIN};
+    while (!has_ended) {
+        /* (Behind the hang-up the status is there a moment later.) */
+        if (poll(&end, 1, SYNC_TOLD_MS) != 0)
+            poll(NULL, 0, 1);
+        tell_bytes(p);
+        has_ended = process_get_status(&child, &status) || (end.revents && kill(child.pid, 0) != 0);
+    }
+    process_close(&child);
+    if (!WIFEXITED(status))
+        return fsync(p->fd);
+    errno = WEXITSTATUS(status);
+    return errno == 0 ? 0 : -1;
+}
+
 int part_publish(struct part *p, struct err *e)
 {
-    if (fsync(p->fd) != 0 || rename(p->path.data, p->options.final) != 0) {
+    if (sync_told(p) != 0 || rename(p->path.data, p->options.final) != 0) {
         p->is_spoilt = true;
         return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
     }

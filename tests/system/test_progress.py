@@ -3,6 +3,7 @@ import asyncio
 import os
 import pty
 import re
+import shutil
 import subprocess
 import threading
 
@@ -114,9 +115,9 @@ def test_that_a_line_broke(zone, user, bucket, quiet):
 class Terminal:
     """What a program shows on a terminal, with its standard output elsewhere; killed once `ends` says so."""
 
-    def __init__(self, *command, env, ends=None):
+    def __init__(self, *command, env, ends=None, under=()):
         master, slave = pty.openpty()
-        self.process = subprocess.Popen([harness.BINARY, *command], env={**env, "TERM": "xterm"}, stdin=slave,
+        self.process = subprocess.Popen([*under, harness.BINARY, *command], env={**env, "TERM": "xterm"}, stdin=slave,
                                         stdout=subprocess.DEVNULL, stderr=slave)
         os.close(slave)
         self.shown, self.has_ended = b"", False
@@ -160,3 +161,34 @@ def test_something_moves_while_nothing_answers(zone, user, command, silent):
     terminal = Terminal(command[0], f"sha1://{ABSENT}", *command[1:], env=env,
                         ends=lambda frames: len({frame[:1] for frame in frames if words in frame}) == 4)
     assert terminal.has_ended
+
+
+@pytest.mark.parametrize("command", [["request"], ["load"], ["load", "-o", "copy"], ["cat", "--end", "5"]])
+def test_something_moves_while_a_touched_link_is_read(user, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, "recording", b"")
+    os.truncate(path, 1 << 30)
+    uri = text(run("link", path, env=user, check=0).stdout).split("\t")[0]
+    os.utime(path)
+    terminal = Terminal(command[0], uri, *command[1:], env={**user, "KACHERY_RESOURCE_TEST_PROGRESS": "redraw_ms=20"})
+    assert terminal.status == 0
+    assert len({frame[:1] for frame in terminal.frames() if "checking" in frame}) == 4
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+@pytest.mark.parametrize("command", [["load", URI], ["load", URI, "-o", "copy"], ["load", URI, URI, "-d", "out"]])
+def test_something_moves_while_the_disk_syncs(zone, user, bucket, tmp_path, monkeypatch, command):
+    """The last fsync can take long where much is written."""
+    monkeypatch.chdir(tmp_path)
+    slow = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=1500000"]
+    terminal = Terminal(*command, env={**user, "KACHERY_RESOURCE_TEST_PROGRESS": "redraw_ms=20"}, under=slow)
+    assert terminal.status == 0
+    done = [frame for frame in terminal.frames() if "100%" in frame]
+    assert len(done) > 8 and len({frame[:1] for frame in done}) == 4, terminal.frames()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def test_a_sync_that_fails_in_its_child_is_told(zone, user, bucket, tmp_path):
+    done = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO", harness.BINARY,
+                           "load", URI, "-o", str(tmp_path / "copy")], env=user, capture_output=True, timeout=harness.DEADLINE_S)
+    assert done.returncode == 1 and "I/O error" in text(done.stderr) and not (tmp_path / "copy").exists()

@@ -66,7 +66,7 @@ static int find(struct fixture *f, const char *location, struct store_entry *out
     kachery_uri_put(&text, hello_hash, STR("a label"));
     kachery_uri_put_location(&text, str_of(location));
     assert_int_equal(kachery_uri_parse(&uri, buf_str(&text), KACHERY_URI_USER, &e), 0);
-    result = store_find(&f->store, &uri, out, &e);
+    result = store_find(&f->store, &uri, NULL, out, &e);
     buf_free(&text);
     return result;
 }

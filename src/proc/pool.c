@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "proc/frame.h"
@@ -18,6 +20,9 @@
 
 /* How many frames one worker may bring in one step, that others get their turn. */
 enum { MAX_FRAMES_PER_STEP = 64 };
+
+/* The status of a worker that hung up is looked for that often, should nobody handle SIGCHLD. */
+enum { STATUS_LOOK_MS = 5 };
 
 /* A worker is lost when as many looks in a row find it stopped. Time alone would not do: after all
  * processes were stopped together, this one may be continued first. */
@@ -85,7 +90,7 @@ static size_t startable(const struct pool *pool)
 
 static bool is_idle_slot(const struct pool *pool, const struct pool_worker *w)
 {
-    return w->is_running && !w->is_broken && w->unsent == NULL &&
+    return w->is_running && !w->is_broken && !w->has_hung_up && w->unsent == NULL &&
            w->jobs.count < pool->options.depth;
 }
 
@@ -104,6 +109,14 @@ bool pool_has_room(const struct pool *pool)
     return free_slots(pool) > pool->waiting.count;
 }
 
+static void take_status(void *owner, int wait_status)
+{
+    struct pool_worker *w = owner;
+
+    w->has_status = true;
+    w->status = wait_status;
+}
+
 static int start_worker(struct pool *pool, struct pool_worker **out, struct err *e)
 {
     struct pool_worker *w = pool->workers;
@@ -113,6 +126,7 @@ static int start_worker(struct pool *pool, struct pool_worker **out, struct err 
     *w = (struct pool_worker){.serial = ++pool->next_serial};
     if (process_start(&w->process, &pool->options.process, e) != 0)
         return -1;
+    process_watch(&w->process, take_status, w);
     w->is_running = true;
     w->idle_since_ms = clock_now_ms();
     pool->running++;
@@ -177,10 +191,11 @@ static void lose_worker(struct pool *pool, struct pool_worker *w, const char *re
     bool is_first = true;
 
     w->jobs = (struct pool_jobs){0};
+    process_watch(&w->process, NULL, NULL);
     pool_leavers_add(&pool->leavers, &w->process, CLOCK_NEVER_MS);
     empty_place(pool, w);
     while ((job = pool_jobs_shift(&jobs)) != NULL) {
-        job->lost = reason;
+        snprintf(job->lost, sizeof job->lost, "%s", reason);
         job->waiting_since_ms = clock_now_ms();
         if (job->is_abandoned)
             pool_job_free(job);
@@ -322,7 +337,8 @@ static void read_worker(struct pool *pool, struct pool_worker *w, int64_t now_ms
         if (io == IO_WANT_READ)
             return;
         if (io == IO_EOF) {
-            lose_worker(pool, w, "the worker process ended");
+            w->has_hung_up = true;
+            w->hung_up_ms = now_ms;
             return;
         }
         if (io != IO_DONE || !handle_message(pool, w, now_ms)) {
@@ -342,7 +358,7 @@ static void read_ready(struct pool *pool, int64_t now_ms)
     pollset_wake_at(&pool->polled, now_ms);
     for (unsigned i = 0; i < pool->options.max_workers; i++) {
         struct pool_worker *w = &pool->workers[i];
-        if (!w->is_running)
+        if (!w->is_running || w->has_hung_up)
             continue;
         pool->polled_workers[count++] = (struct polled_worker){i, w->serial};
         pollset_add(&pool->polled, w->process.fd,
@@ -363,6 +379,29 @@ static void read_ready(struct pool *pool, int64_t now_ms)
         if ((events & ~POLLOUT) != 0)
             read_worker(pool, w, now_ms);
     }
+}
+
+/* Its socket ends before its status is there: a moment is waited for that. */
+static void lose_hung_up(struct pool *pool, struct pool_worker *w, int64_t now_ms)
+{
+    char words[CHILD_MAX_WORDS_BYTES], reason[POOL_REASON_SIZE];
+
+    if (!w->has_status)
+        w->has_status = process_get_status(&w->process, &w->status);
+    if (!w->has_status && now_ms - w->hung_up_ms < CHILD_END_MS)
+        return;
+    child_put_status(w->status, words);
+    snprintf(reason, sizeof reason, "the worker process %s%s",
+             WIFSIGNALED(w->status) ? "was " : "", words);
+    lose_worker(pool, w, w->has_status ? reason : "the worker process ended");
+}
+
+/* It ended; its last frames may still wait, or another process may have its socket. */
+static void expect_end_of_file(struct pool_worker *w, int64_t now_ms)
+{
+    if (w->hung_up_ms == 0)
+        w->hung_up_ms = now_ms;
+    w->has_hung_up = now_ms - w->hung_up_ms >= CHILD_END_MS;
 }
 
 static bool is_silent(const struct pool *pool, const struct pool_worker *w, int64_t now_ms)
@@ -389,7 +428,11 @@ static bool is_stopped_for_long(const struct pool *pool, struct pool_worker *w, 
 static void lose_silent_and_broken(struct pool *pool, int64_t now_ms)
 {
     for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++) {
-        if (w->is_running && w->is_broken)
+        if (w->is_running && w->has_status && !w->has_hung_up)
+            expect_end_of_file(w, now_ms);
+        if (w->is_running && w->has_hung_up)
+            lose_hung_up(pool, w, now_ms);
+        else if (w->is_running && w->is_broken)
             lose_worker(pool, w, "the worker process cannot be reached");
         else if (w->is_running && is_silent(pool, w, now_ms))
             lose_worker(pool, w, pool->silence);
@@ -418,7 +461,7 @@ static void give_waiting(struct pool *pool, int64_t now_ms)
             pool->waiting.count++;
             return;
         }
-        job->lost = "no worker process can be started";
+        snprintf(job->lost, sizeof job->lost, "no worker process can be started");
         pool_jobs_append(&pool->lost, job);
     }
 }
@@ -429,7 +472,8 @@ static void report_lost(struct pool *pool)
 
     while ((job = pool_jobs_shift(&pool->lost)) != NULL) {
         uint64_t id = job->id;
-        const char *reason = job->lost;
+        char reason[POOL_REASON_SIZE];
+        memcpy(reason, job->lost, sizeof reason);
         pool_job_free(job);
         pool->job_count--;
         pool->options.on_lost(pool->options.owner, id, reason);
@@ -452,6 +496,13 @@ void pool_poll(const struct pool *pool, struct pollset *set)
     for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++) {
         if (!w->is_running)
             continue;
+        if (w->has_hung_up) {
+            pollset_wake_at(set, w->has_status ? clock_now_ms() : clock_now_ms() + STATUS_LOOK_MS);
+            continue;
+        }
+        if (w->has_status)
+            pollset_wake_at(set,
+                            w->hung_up_ms == 0 ? clock_now_ms() : w->hung_up_ms + CHILD_END_MS);
         is_due = is_due || w->is_broken;
         pollset_add(set, w->process.fd, (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
         if (pool->options.job_timeout_ms > 0 && w->jobs.count > 0)
@@ -468,6 +519,7 @@ void pool_poll(const struct pool *pool, struct pollset *set)
 
 static void let_go(struct pool *pool, struct pool_worker *w, int64_t kill_at_ms)
 {
+    process_watch(&w->process, NULL, NULL);
     pool_leavers_add(&pool->leavers, &w->process, kill_at_ms);
     pool_jobs_free(&w->jobs);
     empty_place(pool, w);

@@ -33,7 +33,8 @@ struct pool_options {
     /* One message of the worker about job `id`. Returns true when it was the job's last; the job's
      * place is free after the return. */
     bool (*on_message)(void *owner, uint64_t id, const struct json *message);
-    /* The worker ended or was silent for too long with this job in hand; `reason` says which. Jobs
+    /* The worker ended or was silent for too long with this job in hand; `reason` says which, with
+     * the cause of its end if its status comes within CHILD_END_MS (see process_reap). Jobs
      * behind it that were not begun (nothing was heard of them, nothing was told them) are not
      * lost: the pool gives them to other workers. */
     void (*on_lost)(void *owner, uint64_t id, const char *reason);

@@ -4,7 +4,10 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "proc/child.h"
 #include "proc/pool.h"
+
+enum { POOL_REASON_SIZE = CHILD_MAX_WORDS_BYTES + 32 };
 
 struct pool_job {
     uint64_t id;
@@ -12,7 +15,7 @@ struct pool_job {
     struct buf message;
     bool has_begun;    /* something was heard of it or told to it: never done twice */
     bool is_abandoned; /* its messages are dropped; it keeps its place */
-    const char *lost;  /* in the list of lost jobs: why */
+    char lost[POOL_REASON_SIZE]; /* in the list of lost jobs: why */
     int64_t waiting_since_ms;
 };
 
@@ -39,6 +42,9 @@ struct pool_unsent {
 struct pool_worker {
     bool is_running;
     bool is_broken;  /* it takes nothing more: lost at the next step */
+    bool has_hung_up, has_status; /* lost when its wait status is there, or CHILD_END_MS later */
+    int status;
+    int64_t hung_up_ms;
     uint64_t serial; /* differs for every process that ever had this place */
     struct process process;
     struct pool_jobs jobs;

@@ -215,10 +215,12 @@ def test_a_proxy_without_an_http_side_is_no_matter(desk):
 def test_kill_9_of_an_upload_worker_in_mid_upload(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
-    desk.share()
+    daemon = desk.share()
     answer = desk.proxy.ask(uri, 20000)
     desk.uploading(sha1(DATA))
     os.kill(desk.worker("kachery-upload")[0], signal.SIGKILL)
+    daemon.wait_line("an upload worker was lost (the worker process was killed by SIGKILL: out of memory, or a limit of "
+                     "this host?); its upload starts again")
     desk.uploading(sha1(DATA), count=2)
     assert desk.zone.objects == {}
     desk.zone.holds_puts = False

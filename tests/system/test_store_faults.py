@@ -40,7 +40,8 @@ def test_worker_that_is_killed_costs_one_file(store, tmp_path, processes, verb):
     os.kill(harness.until(worker, "a worker reads the large file")[0], signal.SIGKILL)
     assert child.wait() == 1
     assert [line.rsplit("/", 1)[1] for line in child.lines["out"]] == ["a", "z"]
-    assert any("/t/large: the worker process ended" in line for line in child.lines["err"])
+    want = "/t/large: the worker process was killed by SIGKILL: out of memory, or a limit of this host?"
+    assert any(want in line for line in child.lines["err"])
     assert len(listing(env)) == 2
     run("verify", env=env, check=0)
 

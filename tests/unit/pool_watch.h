@@ -49,10 +49,11 @@ static inline int work(int fd, void *ctx)
 {
     struct buf b = {0};
     struct str type;
+    bool is_over = false;
     int64_t id;
 
     (void)ctx;
-    while (frame_receive(fd, &b, NULL, NULL) == IO_DONE) {
+    while (!is_over && frame_receive(fd, &b, NULL, NULL) == IO_DONE) {
         struct json *job = json_parse(buf_str(&b), JSON_STRICT, NULL);
         if (!json_int(json_get(job, "id"), &id) || !json_str(json_get(job, "type"), &type))
             return 9;
@@ -75,10 +76,11 @@ static inline int work(int fd, void *ctx)
         else if (str_equal(type, STR("cancel")))
             say(fd, id, true);
         /* "wait": answered when a "cancel" of the same id comes */
+        is_over = str_equal(type, STR("exit"));
         json_free(job);
     }
     buf_free(&b);
-    return 0;
+    return is_over ? 7 : 0;
 }
 
 static inline int submit(struct watcher *w, uint64_t id, const char *type)

@@ -6,7 +6,8 @@ static void only_the_job_in_hand_is_lost(void **state)
 {
     static const struct {
         const char *type, *reason;
-    } cases[] = {{"crash", "the worker process ended"},
+    } cases[] = {{"crash", "the worker process was killed by SIGSEGV: a fault of this program"},
+                 {"exit", "the worker process ended with exit status 7"},
                  {"hang", "no answer for 0 s"},
                  {"stop", "no answer for 0 s"},
                  {"hint, hang", "no answer for 0 s"},
@@ -74,6 +75,8 @@ static void killed_from_outside(void **state)
     kill((pid_t)w->worker[1], SIGKILL);
     run(w, 1, 1);
     assert_int_equal(w->lost[1], 1);
+    unit_equal("reason", w->reason,
+               "the worker process was killed by SIGKILL: out of memory, or a limit of this host?");
     assert_int_equal(w->answers[2], 1);
     assert_true(w->worker[2] != w->worker[1]);
     end(w);

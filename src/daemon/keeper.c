@@ -6,11 +6,15 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/child_log.h"
 #include "daemon/keeper_worker.h"
+#include "proc/child.h"
 #include "proc/frame.h"
 #include "proc/process.h"
 
 enum { START_AGAIN_MS = 1000 };
+
+static const char keeper_name[] = "kachery-keeper";
 
 struct keeper {
     struct keeper_options options;
@@ -18,6 +22,8 @@ struct keeper {
     bool is_running;
     int64_t start_at_ms;
     uint64_t dropped; /* log lines that the child did not take */
+    struct process last;             /* the one before, for its end */
+    char end[CHILD_MAX_WORDS_BYTES]; /* of the one before: to be logged, which it did itself */
     struct buf frame;
 };
 
@@ -54,13 +60,30 @@ static void report_dropped(struct keeper *k)
         k->dropped = dropped;
 }
 
+/* Whose log it is knows after receive() whether the one that runs is another. */
+static void report_end(struct keeper *k)
+{
+    if (k->end[0] == '\0' || !k->is_running)
+        return;
+    log_line(LOG_WARN, "%s process %s", keeper_name, k->end);
+    k->end[0] = '\0';
+}
+
+static void take_status(void *owner, int wait_status)
+{
+    struct keeper *k = owner;
+
+    child_put_status(wait_status, k->end);
+}
+
 static int start(struct keeper *k, struct err *e)
 {
     const struct process_options options = {
-        .name = "kachery-keeper", .run = keeper_worker_run, .ctx = &k->options};
+        .name = keeper_name, .run = keeper_worker_run, .ctx = &k->options};
 
     if (process_start(&k->process, &options, e) != 0)
         return -1;
+    process_watch(&k->process, take_status, k);
     k->is_running = true;
     return 0;
 }
@@ -114,7 +137,8 @@ static int receive(struct keeper *k, int64_t now_ms, struct err *e)
         json_free(message);
     }
     if (got == IO_EOF || got == IO_ERR) {
-        process_kill(&k->process);
+        k->last = k->process;
+        child_log_let_go(&k->process);
         k->is_running = false;
         k->start_at_ms = now_ms + START_AGAIN_MS;
     }
@@ -129,6 +153,7 @@ int keeper_step(struct keeper *k, int64_t now_ms, struct err *e)
         result = receive(k, now_ms, e);
     else if (now_ms >= k->start_at_ms && start(k, NULL) != 0)
         k->start_at_ms = now_ms + START_AGAIN_MS;
+    report_end(k);
     report_dropped(k);
     return result;
 }
@@ -164,7 +189,8 @@ void keeper_free(struct keeper *k, int64_t wait_ms)
     send_text(k, "leave", NULL, (struct str){0});
     if (k->is_running)
         wait_for_end(k, clock_now_ms() + wait_ms);
-    process_kill(&k->process);
+    child_log_end(&k->process);
+    process_watch(&k->last, NULL, NULL);
     buf_free(&k->frame);
     free(k);
 }

@@ -5,7 +5,9 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "daemon/child_log.h"
 #include "daemon/reason.h"
+#include "proc/child.h"
 #include "proc/frame.h"
 
 enum { PLACES = LOOKUPS_MAX_SLOW + 1, MAX_LOSSES = 2, START_AGAIN_MS = 1000 };
@@ -99,7 +101,7 @@ void lookups_free(struct lookups *l)
         return;
     for (struct worker *w = l->workers; w < l->workers + PLACES; w++) {
         if (w->state != EMPTY)
-            process_kill(&w->process);
+            child_log_end(&w->process);
         free_items(&w->items);
     }
     free_items(&l->queue);
@@ -142,6 +144,7 @@ int lookups_start(struct lookups *l, int64_t now_ms, struct err *e)
         l->start_again_ms = now_ms + START_AGAIN_MS;
         return -1;
     }
+    child_log_watch(&w->process, l->options.process.name);
     w->state = ACTIVE;
     return 0;
 }
@@ -165,7 +168,17 @@ static void kill_worker(struct lookups *l, struct worker *w)
     prepend_all(&l->queue, &w->items);
     w->unsent = NULL;
     w->state = DYING;
+    process_watch(&w->process, NULL, NULL);
     process_signal_kill(&w->process);
+}
+
+static void kill_silent(struct lookups *l, struct worker *w, int64_t silent_ms)
+{
+    char why[CHILD_MAX_WORDS_BYTES];
+
+    child_put_silence(&w->process, silent_ms, why);
+    child_log_kill(&w->process, l->options.process.name, why);
+    kill_worker(l, w);
 }
 
 /* The worker ended by itself. What it was at is tried once more, in case it was not to blame. One
@@ -179,7 +192,7 @@ static void lose_worker(struct lookups *l, struct worker *w, int64_t now_ms)
     if (head != NULL && ++head->losses >= MAX_LOSSES)
         fail(l, shift(&w->items), REASON_CRASHED);
     prepend_all(&l->queue, &w->items);
-    process_kill(&w->process);
+    child_log_let_go(&w->process);
     *w = (struct worker){0};
 }
 
@@ -248,6 +261,8 @@ static void receive(struct lookups *l, struct worker *w, int64_t now_ms)
         bool is_good = message != NULL && take_answers(l, w, message);
         json_free(message);
         w->quiet_since_ms = now_ms;
+        if (!is_good && got == IO_DONE)
+            child_log_kill(&w->process, l->options.process.name, "sent what is no message");
         if (!is_good)
             lose_worker(l, w, now_ms);
         else if (w->state == SLOW && w->items.count == 0)
@@ -263,7 +278,7 @@ static void check_silence(struct lookups *l, struct worker *w, int64_t now_ms)
         return;
     if (silent_ms >= l->options.lost_ms) {
         fail(l, shift(&w->items), REASON_SILENT);
-        kill_worker(l, w);
+        kill_silent(l, w, silent_ms);
     } else if (w->state == ACTIVE && silent_ms >= l->options.slow_ms &&
                find_state(l, EMPTY) != NULL) {
         struct items head = {0};

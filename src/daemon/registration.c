@@ -1,15 +1,19 @@
 #include "daemon/registration.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "proc/child.h"
 #include "proc/frame.h"
 #include "store/store.h"
 #include "zone/gateway.h"
 
-enum { MAX_DOUBLINGS = 4 };
+enum { MAX_DOUBLINGS = 4, STOPPED_MS = 60000 };
+
+static const char child_name[] = "kachery-check";
 
 /* In the child. */
 static int ask(struct gateway *g, const char *key_dir, bool *is_found, struct err *e)
@@ -70,16 +74,8 @@ static int run(int fd, void *ctx)
     return 0;
 }
 
-static void end_asking(struct registration *r)
-{
-    loop_remove(r->loop, &r->process_end);
-    process_kill(&r->process);
-    r->is_asking = false;
-}
-
 static void ask_again_later(struct registration *r)
 {
-    end_asking(r);
     if (r->state != REGISTRATION_DONE)
         loop_set_timer(r->loop, &r->alarm, clock_now_ms() + (r->retry_ms << r->attempts));
     if (r->attempts < MAX_DOUBLINGS)
@@ -122,31 +118,50 @@ static void take_answer(struct registration *r, const struct json *answer)
     }
 }
 
-static void on_answer(void *owner)
+static bool on_frame(void *owner, struct str frame, int fd)
+{
+    struct json *answer = json_parse(frame, JSON_STRICT, NULL);
+    bool is_message = answer != NULL;
+
+    if (fd >= 0)
+        close(fd);
+    if (is_message)
+        take_answer(owner, answer);
+    json_free(answer);
+    return is_message;
+}
+
+/* It ends when it has answered. What was said when it was killed is not said again. */
+static void on_event(void *owner, enum child_event event, const char *words)
 {
     struct registration *r = owner;
-    struct buf frame = {0};
-    enum io got = frame_receive(r->process.fd, &frame, NULL, NULL);
-    struct json *answer = got == IO_DONE ? json_parse(buf_str(&frame), JSON_STRICT, NULL) : NULL;
+    bool is_known = event == CHILD_ENDED &&
+                    (child_ended_well(r->child) || child_was_killed(r->child));
 
-    if (answer != NULL)
-        take_answer(r, answer);
-    if (got != IO_WANT_READ)
-        ask_again_later(r);
-    json_free(answer);
-    buf_free(&frame);
+    if (!is_known)
+        log_line(LOG_WARN, "%s process %s", child_name, words);
+    if (event != CHILD_ENDED)
+        return;
+    r->child = NULL;
+    ask_again_later(r);
 }
 
 static void start_asking(void *owner)
 {
     struct registration *r = owner;
-    const struct process_options options = {
-        .name = "kachery-check", .run = run, .ctx = r, .asks_servers = true};
+    const struct child_options options = {
+        .loop = r->loop,
+        .process = {.name = child_name, .run = run, .ctx = r, .asks_servers = true},
+        .policy = {.stopped_ms = STOPPED_MS},
+        .on_frame = on_frame,
+        .on_event = on_event,
+        .owner = r};
 
-    r->is_asking = process_start(&r->process, &options, NULL) == 0;
-    r->process_end = (struct loop_fd){.fd = r->process.fd, .call = on_answer, .owner = r};
-    if (!r->is_asking || loop_add(r->loop, &r->process_end, LOOP_READ, NULL) != 0)
+    r->child = child_start(&options, NULL);
+    if (r->child == NULL)
         ask_again_later(r);
+    else
+        child_watch(r->child, true);
 }
 
 void registration_start(struct registration *r)
@@ -160,6 +175,6 @@ void registration_cancel(struct registration *r)
     if (r->loop == NULL)
         return;
     loop_clear_timer(r->loop, &r->alarm);
-    if (r->is_asking)
-        end_asking(r);
+    child_free(r->child);
+    r->child = NULL;
 }

@@ -5,13 +5,13 @@
 #ifndef DAEMON_REGISTRATION_H
 #define DAEMON_REGISTRATION_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "daemon/config.h"
 #include "loop/loop.h"
-#include "proc/process.h"
+
+struct child;
 
 enum registration_state { REGISTRATION_UNKNOWN, REGISTRATION_DONE, REGISTRATION_MISSING };
 
@@ -20,11 +20,9 @@ struct registration {
     const struct config *config; /* borrowed */
     int64_t retry_ms;            /* the first pause; they double up to 16 times that */
     /* private */
-    struct process process;
-    struct loop_fd process_end;
+    struct child *child; /* that asks; NULL: none */
     struct loop_timer alarm;
     enum registration_state state;
-    bool is_asking;
     unsigned attempts;
     struct err told; /* the last failure in the log */
 };

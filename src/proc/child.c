@@ -126,11 +126,10 @@ static int64_t silent_since(const struct child *child)
                                              : CLOCK_NEVER_MS;
 }
 
-static void put_silence(const struct child *child, int64_t now, char *out)
+void child_put_silence(const struct process *p, int64_t silent_ms, char *out)
 {
     char name[SIGNAL_NAME_SIZE];
-    int number = process_stop_signal(&child->process);
-    int64_t silent_ms = now - silent_since(child);
+    int number = process_stop_signal(p);
 
     if (number != 0)
         snprintf(out, MAX_WHY, "stopped by %s", child_signal_name(number, name));
@@ -138,6 +137,11 @@ static void put_silence(const struct child *child, int64_t now, char *out)
         snprintf(out, MAX_WHY, "did not answer for %lld ms", (long long)silent_ms);
     else
         snprintf(out, MAX_WHY, "did not answer for %lld s", (long long)silent_ms / 1000);
+}
+
+static void put_silence(const struct child *child, int64_t now, char *out)
+{
+    child_put_silence(&child->process, now - silent_since(child), out);
 }
 
 /* ---- life and end ---- */

@@ -106,6 +106,10 @@ pid_t child_pid(const struct child *child);
  * host?"; `out` has CHILD_MAX_WORDS_BYTES. */
 void child_put_status(int wait_status, char *out);
 
+/* The words for a child that was not heard of for `silent_ms`: "did not answer for 12 s", or by
+ * which signal it is stopped. `out` has CHILD_MAX_WORDS_BYTES. */
+void child_put_silence(const struct process *p, int64_t silent_ms, char *out);
+
 /* "SIGKILL", or "signal 34". `out` has 16 bytes. */
 const char *child_signal_name(int number, char *out);
 

@@ -64,14 +64,18 @@ static void remove_child(struct known *child)
 /* True when the child is gone from the table: it ended, or somebody else waited for it. */
 static bool reap_child(struct known *child)
 {
+    const struct known found = *child;
+    int status;
     pid_t pid;
 
     do
-        pid = waitpid(child->pid, NULL, WNOHANG);
+        pid = waitpid(child->pid, &status, WNOHANG);
     while (pid < 0 && errno == EINTR);
     if (pid == 0)
         return false;
     remove_child(child);
+    if (pid > 0 && found.on_end != NULL)
+        found.on_end(found.owner, status);
     return true;
 }
 
@@ -237,7 +241,7 @@ void process_close(struct process *p)
         close(p->fd);
     p->fd = -1;
     if (child != NULL)
-        *child = (struct known){.pid = child->pid, .is_discarded = true};
+        child->is_discarded = true;
     reap_discarded();
 }
 

@@ -62,8 +62,8 @@ void process_signal_kill(const struct process *p);
  * waitid with WSTOPPED, whose result stays there for others. */
 int process_stop_signal(const struct process *p);
 
-/* `on_end` is called, once, by the process_reap that reaps this child, with its wait status; NULL:
- * not any more. process_close and process_kill end it, too. */
+/* `on_end` is called with its wait status, once, when this child is reaped (see process_reap), also
+ * after process_close and process_kill; NULL: not any more. It must start and close nothing. */
 void process_watch(const struct process *p, void (*on_end)(void *owner, int wait_status),
                    void *owner);
 

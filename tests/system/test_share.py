@@ -307,6 +307,7 @@ def test_a_lookup_that_hangs_stops_nobody_else(desk):
     assert not stuck.is_there()
     status = stuck.status()
     assert status["status"] == "error" and "storage does not answer" in status["error"]
+    desk.daemon.wait_line("kachery-lookup process killed: stopped by SIGSTOP")
     until(lambda: not is_running(first), "the end of the hanging worker")
     assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
 
@@ -328,6 +329,7 @@ def test_files_on_dead_storage_stop_nobody_else(desk):
         assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
         for uri in uris[3:]:
             assert "storage does not answer" in desk.proxy.status(uri)["error"]
+        desk.daemon.wait_line("kachery-lookup process killed: did not answer for ")
         names = [process_name(pid) for pid in descendants(desk.daemon.pid)]
         assert names.count("kachery-lookup") <= 5
         desk.daemon.signal(15)

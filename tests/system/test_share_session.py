@@ -251,9 +251,22 @@ def test_kill_9_of_the_others(desk, name):
     assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
     assert desk.proxy.status(uri)["status"] == "completed"
     until(lambda: [p for p in desk.worker(name) if p != before], f"another {name}")
+    daemon.wait_line(f"{name} process killed by SIGKILL: out of memory, or a limit of this host?")
     daemon.signal(signal.SIGTERM)
     assert daemon.wait() == 0
     assert not desk.lease.exists()
+
+
+def test_kill_9_of_the_process_that_asks_whether_the_client_is_registered(desk):
+    _, uri = desk.link("file", DATA)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        daemon = desk.share(KACHERY_GATEWAY_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        os.kill(desk.worker("kachery-check")[0], signal.SIGKILL)
+        daemon.wait_line("kachery-check process killed by SIGKILL: out of memory, or a limit of this host?")
+        assert desk.proxy.status(f"sha1://{ABSENT}") == {"status": "not-found"}
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    assert daemon.text().count(" process ") == 1
 
 
 def test_a_stopped_keeper_stops_nothing(desk):

@@ -39,6 +39,7 @@ struct worker {
     int64_t started_ms;
     struct buf in, out;
     bool is_alone; /* the supervisor is gone */
+    enum gateway_kind { GATEWAY_UNKNOWN, GATEWAY_DEPLOYED, GATEWAY_OURS } kept_kind;
 };
 
 static void begin(struct worker *w, const char *type)
@@ -320,6 +321,18 @@ static bool take_job(struct worker *w)
     return is_good;
 }
 
+/* What kind of gateway it is, when that is another than after the job before. */
+static void keep_in_mind(struct worker *w)
+{
+    enum gateway_kind kind = !gateway_has_answered(&w->gateway)  ? GATEWAY_UNKNOWN
+                             : gateway_is_deployed(&w->gateway) ? GATEWAY_DEPLOYED
+                                                                : GATEWAY_OURS;
+
+    if (kind != w->kept_kind)
+        gateway_memory_keep(&w->store, &w->gateway);
+    w->kept_kind = kind;
+}
+
 int upload_worker_run(int fd, void *ctx)
 {
     const struct upload_worker *options = ctx;
@@ -335,7 +348,7 @@ int upload_worker_run(int fd, void *ctx)
         }
         if (opened == 0) {
             do_job(&w);
-            gateway_memory_keep(&w.store, &w.gateway);
+            keep_in_mind(&w);
             continue;
         }
         send_failed(&w, "the host cannot sign its requests: ask its owner to look at its keys",

@@ -154,24 +154,54 @@ static void append(struct err *e, const char *format, const char *what, const ch
     err_set(e, told.code, "%s: %s", told.msg, text);
 }
 
+/* Who can do what about a file or directory that we may not read or enter. Nobody is told to open a
+ * file, which may be a key, nor a directory to everybody. */
+static void put_way_in(char *out, size_t size, const struct stat *st, const char *path)
+{
+    char group[NAME_SIZE];
+
+    put_group(group, st->st_gid);
+    if (st->st_uid == geteuid())
+        snprintf(out, size, "chmod u+rX %s", path);
+    else if ((st->st_mode & S_IRGRP) != 0 && !is_in_group(st->st_gid))
+        snprintf(out, size, "members of group %s may: become one, and log in anew", group);
+    else if (!S_ISDIR(st->st_mode))
+        snprintf(out, size, "ask its owner");
+    else if (is_in_group(st->st_gid))
+        snprintf(out, size, "its owner can let group %s in: chmod g+rX %s", group, path);
+    else
+        snprintf(out, size, "its owner can let a group in: chgrp GROUP %s; chmod g+rX %s", path,
+                 path);
+}
+
+/* "it belongs to user …, mode 0700; cure"; `dir` is what stands before it, or "". */
+static void append_owner(struct err *e, const char *format, const char *path, const struct stat *st,
+                         const char *dir)
+{
+    char text[WORDS_SIZE + 4 * NAME_SIZE], owner[3 * NAME_SIZE], cure[WORDS_SIZE];
+
+    put_owner(owner, sizeof owner, st);
+    put_way_in(cure, sizeof cure, st, path);
+    snprintf(text, sizeof text, "%s; %s", owner, cure);
+    append(e, format, *dir == '\0' ? "" : dir, text);
+}
+
 void cause_explain(const char *path, struct err *e)
 {
-    char owner[3 * NAME_SIZE], target[PATH_MAX];
+    char target[PATH_MAX];
     struct buf dir = {0};
     struct stat st;
     ssize_t n;
 
     if (e == NULL || *path == '\0')
         return;
-    if (stat(path, &st) == 0) {
-        if (access(path, R_OK) != 0 && errno == EACCES) {
-            put_owner(owner, sizeof owner, &st);
-            append(e, "%s%s", owner, "");
-        }
-    } else if (errno == EACCES && find_barrier(path, &dir, &st)) {
-        put_owner(owner, sizeof owner, &st);
-        append(e, "%s may not be entered: %s", buf_cstr(&dir), owner);
-    } else if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
+    int number = stat(path, &st) == 0 ? 0 : errno;
+    if (number == 0) {
+        if (access(path, R_OK) != 0 && errno == EACCES)
+            append_owner(e, "%s%s", path, &st, "");
+    } else if (number == EACCES && find_barrier(path, &dir, &st)) {
+        append_owner(e, "%s may not be entered: %s", buf_cstr(&dir), &st, buf_cstr(&dir));
+    } else if (number == ENOENT && lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
                (n = readlink(path, target, sizeof target - 1)) > 0) {
         target[n] = '\0';
         append(e, "a symbolic link to %s, which is not there%s", target, "");

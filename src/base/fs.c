@@ -62,8 +62,12 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK) |
                             (takes & TAKES_LINKS ? 0 : O_NOFOLLOW));
     if (fd < 0) {
-        bool is_absent = errno == ENOENT || errno == ENOTDIR;
-        return err_errno(e, is_absent ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot open %s", path);
+        int number = errno;
+        bool is_absent = number == ENOENT || number == ENOTDIR;
+        err_errno(e, is_absent ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot open %s", path);
+        if (number == EACCES)
+            cause_explain(path, e);
+        return -1;
     }
     if (fstat(fd, &st) != 0)
         err_errno(e, ERR_FAILED, errno, "cannot stat %s", path);

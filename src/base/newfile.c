@@ -115,7 +115,7 @@ int newfile_make_root(const char *root, bool is_private, struct err *e)
         err_set(e, ERR_FAILED, "out of memory");
         goto out;
     }
-    if (dirs_make(parent, e) != 0)
+    if ((is_private ? dirs_make(parent, e) : newfile_make_root(parent, false, e)) != 0)
         goto out;
     if (stat(parent, &st) != 0) {
         err_errno(e, ERR_FAILED, errno, "cannot look at %s", parent);

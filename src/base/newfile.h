@@ -11,8 +11,8 @@
 #include "base/err.h"
 
 /*
- * Creates the directory `root` if there is none, and its missing parents (0777 & ~umask): 0700 when
- * it is private, else 2770 in a setgid directory whatever the umask, else 0777 & ~umask.
+ * Creates the directory `root` if there is none: 0700 when it is private, else 2770 in a setgid
+ * directory whatever the umask, else 0777 & ~umask; and its missing parents, as if none was private.
  */
 int newfile_make_root(const char *root, bool is_private, struct err *e) ERR_CHECKED;
 

@@ -71,6 +71,8 @@ static bool say(char out[ODDITY_SIZE], const char *verb, unsigned code)
     case GLYPH_CONTROL:
         if (code == '\r')
             snprintf(out, ODDITY_SIZE, "%s a carriage return", verb);
+        else if (code == '\n')
+            snprintf(out, ODDITY_SIZE, "%s a newline", verb);
         else
             snprintf(out, ODDITY_SIZE, "%s a control character (\\x%02x)", verb, code);
         break;
@@ -120,6 +122,19 @@ static int quotes_around(struct str text)
     return -1;
 }
 
+bool oddity_next_variable(struct str path, size_t *at)
+{
+    for (size_t i = *at; i + 1 < path.len; i++) {
+        char next = path.p[i + 1];
+        bool is_name = next == '{' || next == '_' || (next >= 'A' && next <= 'Z') ||
+                       (next >= 'a' && next <= 'z');
+        *at = i;
+        if (path.p[i] == '$' && is_name && (i == 0 || path.p[i - 1] == '/'))
+            return true;
+    }
+    return false;
+}
+
 bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE])
 {
     unsigned first, last;
@@ -129,7 +144,7 @@ bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE])
         return false;
     first_glyph(text, &first, &glyph);
     last_glyph(text, &last, &glyph);
-    if (last == '\r')
+    if (last == '\r' || last == '\n')
         return say(out, "ends with", last);
     if (find_inside(text, kinds, out))
         return true;
@@ -141,6 +156,10 @@ bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE])
         snprintf(out, ODDITY_SIZE, "is in quotes");
     else if ((kinds & ODDITY_TILDE) != 0 && first == '~')
         snprintf(out, ODDITY_SIZE, "starts with \"~\", which only a shell expands");
+    else if ((kinds & ODDITY_TILDE) != 0 && oddity_next_variable(text, &(size_t){0}))
+        snprintf(out, ODDITY_SIZE, "has a \"$\", which only a shell expands");
+    else if ((kinds & ODDITY_TILDE) != 0 && str_starts_with(text, STR("file://")))
+        snprintf(out, ODDITY_SIZE, "is a URL");
     else
         return false;
     return true;

@@ -13,7 +13,9 @@
 enum { ODDITY_SIZE = 64 };
 
 enum oddity_kinds {
-    ODDITY_TILDE = 1,  /* look for a leading "~" too: paths */
+    /* look for a leading "~", for "$NAME" and "${NAME}" as the start of a name, and for file:// too:
+     * paths */
+    ODDITY_TILDE = 1,
     ODDITY_INSIDE = 2, /* and for control and invisible characters inside: what is no path */
 };
 
@@ -23,6 +25,9 @@ enum oddity_kinds {
  * quotes around the text, blanks and invisible characters at its ends.
  */
 bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE]);
+
+/* From *at on, where a name of the path starts with the "$" of a variable: true, and *at is there. */
+bool oddity_next_variable(struct str path, size_t *at);
 
 /* What most likely was meant: the text without those; a leading "~" stays. */
 struct str oddity_strip(struct str text);

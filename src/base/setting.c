@@ -49,13 +49,39 @@ static bool put_home(struct buf *out, struct str path)
     return true;
 }
 
+/* Appends a path with its variables' values; one that is not set stays. */
+static void put_expanded(struct buf *out, struct str path)
+{
+    size_t at = 0;
+
+    while (oddity_next_variable(path, &at)) {
+        struct str rest = str_slice(path, at + 1, path.len);
+        bool has_braces = rest.p[0] == '{';
+        size_t end = str_find(rest, has_braces ? '}' : '/');
+        char *name = strndup(rest.p + has_braces, end - has_braces);
+        const char *value = name == NULL ? NULL : env_get(name);
+        size_t behind = at + 1 + end + (has_braces && end < rest.len);
+        buf_put(out, str_slice(path, 0, at));
+        if (value == NULL)
+            buf_put(out, str_slice(path, at, behind));
+        else
+            buf_puts(out, value);
+        free(name);
+        path = str_slice(path, behind, path.len);
+        at = 0;
+    }
+    buf_put(out, path);
+}
+
 /* Appends what most likely was meant. */
 static void put_meant(struct buf *out, struct str value)
 {
     struct str plain = oddity_strip(value);
 
+    if (str_starts_with(plain, STR("file:///")))
+        plain = str_slice(plain, sizeof "file://" - 1, plain.len);
     if (plain.len == 0 || plain.p[0] != '~' || !put_home(out, plain))
-        buf_put(out, plain);
+        put_expanded(out, plain);
 }
 
 int setting_check_path(const char *what, struct str value, struct err *e)

@@ -1,7 +1,6 @@
 #include "cmd/load_list.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <search.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,8 @@
 #include "base/clock.h"
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/oddity.h"
+#include "base/text_lines.h"
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
 #include "cmd/load_names.h"
@@ -21,7 +22,7 @@
 #include "proc/pollset.h"
 #include "zone/download.h"
 
-enum { READ_BYTES = 65536 };
+enum { LINE_BYTES = 16384 /* of a list: a URI with its label, and a path */ };
 
 static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
@@ -154,12 +155,15 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
 {
     struct load_entry *entry = add_entry(l, text);
     size_t index = l->count - 1;
+    char odd[ODDITY_SIZE];
     struct place *place;
     struct err why;
 
     if (entry == NULL)
         return err_set(e, ERR_FAILED, "out of memory for the list of URIs");
     if (kachery_uri_parse(&entry->uri, str_of(entry->text), KACHERY_URI_USER, &why) != 0) {
+        if (oddity_find(text, ODDITY_INSIDE, odd))
+            err_wrap(&why, "the entry %s", odd);
         fail_entry(l, entry, &why);
         return 0;
     }
@@ -179,65 +183,71 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
 /* The URI of a line, which may be one that `link` printed: URI<TAB>path. */
 static struct str uri_of_line(struct str line)
 {
-    line = str_trim(str_slice(line, 0, str_find(line, '\t')));
-    if (str_ends_with(line, STR("\r")))
-        line.len--;
-    return str_trim(line);
+    return str_trim(str_slice(line, 0, str_find(line, '\t')));
 }
 
-static int add_lines(struct load_list *l, struct str rest, struct err *e)
+/* An entry that cannot be read as one. -1 only without memory. */
+static int add_bad(struct load_list *l, struct str shown, const struct err *why, struct err *e)
 {
-    if (str_starts_with(rest, STR("\xef\xbb\xbf"))) /* of a Windows editor */
-        rest = str_slice(rest, 3, rest.len);
-    while (rest.len > 0) {
-        struct str line = str_slice(rest, 0, str_find(rest, '\n'));
-        struct str uri = uri_of_line(line);
-        rest = str_slice(rest, line.len + 1, rest.len);
-        if (uri.len == 0 || uri.p[0] == '#')
-            continue;
-        if (memchr(uri.p, '\0', uri.len) != NULL)
-            return err_set(e, ERR_FAILED, "a NUL byte in the list: want one URI a line");
-        if (add_text(l, uri, e) != 0)
+    struct buf name = {0};
+    struct load_entry *entry;
+
+    buf_printf(&name, "--files-from \"%s\"", l->options->list);
+    entry = name.failed ? NULL : add_entry(l, shown.len > 0 ? shown : buf_str(&name));
+    buf_free(&name);
+    if (entry == NULL)
+        return err_set(e, ERR_FAILED, "out of memory for the list of URIs");
+    fail_entry(l, entry, why);
+    return 0;
+}
+
+static int add_line(struct load_list *l, struct str line, struct err *e)
+{
+    struct str uri = uri_of_line(line);
+
+    return uri.len == 0 || uri.p[0] == '#' ? 0 : add_text(l, uri, e);
+}
+
+static int add_lines(struct load_list *l, struct text_lines *lines, struct err *e)
+{
+    struct str entry;
+    size_t total = 0;
+
+    for (;;) {
+        struct err why = {0};
+        int status = 0;
+        switch (text_lines_next(lines, &entry, &why)) {
+        case TEXT_LINES_ENTRY:
+            status = add_line(l, entry, e);
+            total += entry.len;
+            break;
+        case TEXT_LINES_BAD:
+            status = add_bad(l, entry, &why, e);
+            break;
+        case TEXT_LINES_WAIT:
+            text_lines_wait(lines);
+            break;
+        case TEXT_LINES_END:
+            return 0;
+        }
+        if (status != 0)
             return -1;
+        if (total > LOAD_LIST_MAX_BYTES)
+            return err_set(e, ERR_TOO_LARGE, "the list has more than %d bytes",
+                           (int)LOAD_LIST_MAX_BYTES);
     }
-    return 0;
-}
-
-/* All of what is open, whatever kind of file it is. */
-static int read_fd(int fd, struct buf *out, struct err *e)
-{
-    ssize_t n = 1;
-
-    while (n != 0 && out->len <= LOAD_LIST_MAX_BYTES) {
-        if (!buf_reserve(out, READ_BYTES))
-            return buf_check(out, e);
-        n = read(fd, out->data + out->len, READ_BYTES);
-        if (n < 0 && errno != EINTR)
-            return err_errno(e, ERR_FAILED, errno, "cannot read the list");
-        out->len += n > 0 ? (size_t)n : 0;
-    }
-    if (out->len > LOAD_LIST_MAX_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "the list has more than %d bytes",
-                       (int)LOAD_LIST_MAX_BYTES);
-    return 0;
 }
 
 static int read_list(struct load_list *l, struct err *e)
 {
     const char *list = l->options->list;
-    int result, fd = STDIN_FILENO;
-    struct buf text = {0};
+    struct text_lines lines;
+    int result = text_lines_open(&lines, list, false, LINE_BYTES, e);
 
-    if (strcmp(list, "-") != 0)
-        fd = open(list, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return err_errno(e, ERR_FAILED, errno, "--files-from \"%s\"", list);
-    result = read_fd(fd, &text, e);
-    if (result == 0)
-        result = add_lines(l, buf_str(&text), e);
-    if (fd != STDIN_FILENO)
-        close(fd);
-    buf_free(&text);
+    if (result != 0)
+        return err_wrap(e, "--files-from \"%s\"", list);
+    result = add_lines(l, &lines, e);
+    text_lines_close(&lines);
     return result == 0 ? 0 : err_wrap(e, "--files-from \"%s\"", list);
 }
 

@@ -294,7 +294,7 @@ static int sum_up(struct removal *r)
             fail_named(r, &r->named[i], &absent);
     if (r->is_json)
         cmd_print(r->is_begun ? STR("\n]\n") : STR("[]\n"));
-    if (matched == 0)
+    if (matched == 0 && !r->has_failed)
         status = CMD_NOT_FOUND;
     else if (matched < r->count || r->has_failed)
         status = CMD_FAILED;

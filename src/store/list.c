@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cause.h"
 #include "base/hex.h"
 #include "base/leftover.h"
 #include "base/quote.h"
@@ -83,6 +84,14 @@ static bool takes(void *owner, const char *path, bool is_directory)
     return false;
 }
 
+static int fail_to_read(const char *name, int number, struct err *e)
+{
+    err_errno(e, ERR_FAILED, number, "cannot read %s", name);
+    if (number == EACCES)
+        cause_explain(name, e);
+    return -1;
+}
+
 /* Begins with the objects of list->kind. */
 static int open_tree(struct store_list *list, struct err *e)
 {
@@ -97,7 +106,7 @@ static int open_tree(struct store_list *list, struct err *e)
     if (name == NULL)
         return -1;
     if (stat(name, &st) != 0)
-        return errno == ENOENT ? 0 : err_errno(e, ERR_FAILED, errno, "cannot read %s", name);
+        return errno == ENOENT ? 0 : fail_to_read(name, errno, e);
     list->tree = tree_open(name, &options, e);
     return list->tree == NULL ? -1 : 0;
 }
@@ -157,8 +166,10 @@ static int next_object(struct store_list *list, char hash[SHA1_HEX + 1], struct 
 
     while (list->tree != NULL) {
         enum tree_step step = tree_next(list->tree, &path, &size, e);
-        if (step == TREE_BAD)
+        if (step == TREE_BAD) {
+            cause_explain(path, e);
             return err_wrap(e, "%s", quote_str(quoted, str_of(path)));
+        }
         if (step == TREE_END)
             break;
         if (is_object(path + list->root.len, hash))

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cause.h"
 #include "base/fs.h"
 #include "base/quote.h"
 #include "store/hash.h"
@@ -108,9 +109,12 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     int fd = open_to_look(entry.path, O_NOFOLLOW, &st);
     if (fd < 0 && !means_missing(errno)) {
         int number = errno;
+        err_errno(e, ERR_FAILED, number, "cannot read the store %s",
+                  quote_str(quoted, str_of(s->dir)));
+        if (number == EACCES)
+            cause_explain(entry.path, e);
         free(entry.path);
-        return err_errno(e, ERR_FAILED, number, "cannot read the store %s",
-                         quote_str(quoted, str_of(s->dir)));
+        return -1;
     }
     if (fd < 0)
         entry.state = STORE_MISSING;

@@ -108,12 +108,15 @@ static int is_default_place(const char *dir, bool *out, struct err *e)
 
 int store_make_folder(const char *dir, struct err *e)
 {
+    struct stat st;
     bool is_default;
 
     if (is_default_place(dir, &is_default, e) != 0 || place_check(dir, e) != 0)
         return -1;
     if (newfile_make_root(dir, is_default, e) == 0)
         return 0;
+    if (lstat(dir, &st) == 0 && S_ISLNK(st.st_mode))
+        cause_explain(dir, e);
     if (e != NULL && is_default && strstr(e->msg, "KACHERY_CLOUD_DIR") == NULL) {
         const struct err told = *e;
         err_set(e, told.code, "%s. For a store elsewhere set KACHERY_CLOUD_DIR", told.msg);

@@ -1,9 +1,13 @@
 #include "zone/fetch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/cause.h"
 #include "base/clock.h"
 #include "base/env.h"
 #include "store/hash.h"
@@ -17,6 +21,7 @@ struct fetch {
     const struct store *store;
     const struct fetch_options *options;
     enum fetch_phase phase;
+    struct err unusable; /* why what the store has cannot be used */
 };
 
 /* What a step came to: FOUND ends the search, ABSENT goes on with the next place. */
@@ -117,6 +122,30 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
     return FETCH_ABSENT;
 }
 
+/* What the store has of it, and cannot give out: for the error, if nobody else has it. */
+static void remember_unusable(struct fetch *fetch, const struct store_entry *entry)
+{
+    struct err *why = &fetch->unusable;
+    int fd;
+
+    if (entry->path == NULL) {
+        err_set(why, ERR_FAILED, "the link cannot be read");
+        return;
+    }
+    if (entry->state == STORE_STALE) {
+        err_set(why, ERR_CHANGED, "%s has changed since", entry->path);
+        return;
+    }
+    fd = open(entry->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd >= 0) {
+        err_set(why, ERR_FAILED, "%s cannot be used", entry->path);
+        close(fd);
+        return;
+    }
+    err_errno(why, ERR_FAILED, errno, "%s", entry->path);
+    cause_explain(entry->path, why);
+}
+
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
 {
     enum fetch_result result = FETCH_ABSENT;
@@ -128,6 +157,8 @@ static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct 
         return FETCH_FAILED;
     if (entry.state == STORE_OK)
         result = hand_out(fetch, entry.path, path, e);
+    else if (entry.kind == STORE_LINK && entry.state != STORE_ABSENT)
+        remember_unusable(fetch, &entry);
     store_entry_deinit(&entry);
     return result;
 }
@@ -296,5 +327,9 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
         result = look_at_resource(&fetch, path, e);
     if (result == FETCH_ABSENT && here.code != ERR_NONE)
         err_set(e, here.code, "%s", here.msg);
+    if (result != FETCH_FOUND && e != NULL && fetch.unusable.code != ERR_NONE) {
+        const struct err told = *e;
+        err_set(e, told.code, "%s; it was linked here, but %s", told.msg, fetch.unusable.msg);
+    }
     return result == FETCH_FOUND ? 0 : -1;
 }

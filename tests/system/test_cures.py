@@ -118,3 +118,25 @@ def test_a_full_disk(place):
         assert b"Read-only file system: that file system cannot be written now" in done.stderr
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def as_lab_user(*command, store):
+    with open(harness.BINARY, "rb") as binary:
+        return subprocess.run([f"/proc/self/fd/{binary.fileno()}", *command], user=USER, group=USER, extra_groups=[],
+                              pass_fds=[binary.fileno()], cwd="/", capture_output=True, timeout=harness.DEADLINE_S,
+                              env=harness.clean_environment(HOME="/nonexistent", KACHERY_CLOUD_DIR=store,
+                                                            KACHERY_GATEWAY_URL="http://127.0.0.1:9"))
+
+
+@needs_root
+@pytest.mark.parametrize("command", [["ls"], ["verify"], ["load", "--no-request", "sha1://" + "0" * 40], ["store", "/dev/null"],
+                                     ["register", "--no-wait"]])
+def test_an_unreadable_store_is_told_with_its_owner_and_what_he_can_do(place, command):
+    folder = place / "store"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, OTHER, OTHER)
+    done = as_lab_user(*command, store=folder)
+    words = done.stderr.decode()
+    assert done.returncode == 1
+    assert f"{folder} may not be entered: it belongs to user {OTHER}, group {OTHER}, mode 0700" in words
+    assert f"chgrp GROUP {folder}; chmod g+rX {folder}" in words and "o+r" not in words

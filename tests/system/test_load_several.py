@@ -298,3 +298,16 @@ def test_thousands_of_uris(full, user, tmp_path):
     done = run("load", "--files-from=-", "-d", str(tmp_path / "out"), env=user, stdin="\n".join(many).encode(), check=0)
     assert [uri for uri, _ in lines(done)] == many
     assert len(files_below(tmp_path / "out")) == 3000
+
+
+@pytest.mark.parametrize("how, words", [
+    (lambda t: b"\xff\xfe" + t.encode("utf-16-le"), "UTF-16"), (lambda t: t.encode("utf-16-be"), "UTF-16"),
+    (lambda t: f'"{t.strip()}"\n'.encode(), "is in quotes"), (lambda t: f"\u00a0{t}".encode(), "starts with a blank"),
+    (lambda t: b"x" * 20000 + b"\n", "more than 16384 bytes")])
+def test_a_list_of_a_windows_editor_names_what_is_odd(full, user, tmp_path, how, words):
+    path = written(tmp_path, "list", how(URIS[0] + "\r\n"))
+    done = run("load", "--files-from", str(path), env=user, check=1)
+    assert words in text(done.stderr) and done.stdout == b"" and full.payloads == []
+    path.write_bytes(path.read_bytes() + (b"" if b"\0" in path.read_bytes() else URIS[1].encode() + b"\r\n"))
+    done = run("load", "--files-from", str(path), env=user, check=1)
+    assert [uri for uri, _ in lines(done)] == ([] if b"\0" in path.read_bytes() else [URIS[1]])  # the others go on

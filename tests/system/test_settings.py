@@ -10,8 +10,9 @@ HASH = "sha1://0000000000000000000000000000000000000000"
 DEAD = "http://127.0.0.1:9"  # discard: nobody listens
 ODD_PATHS = {"tilde": "~/kc", "another's home": "~root/kc", "double quotes": '"/tmp/kc"', "single quotes": "'/tmp/kc'",
              "blank before": " /tmp/kc", "blank behind": "/tmp/kc ", "tab": "/tmp/kc\t", "carriage return": "/tmp/kc\r",
-             "no-break space": "/tmp/kc\u00a0", "quoted tilde": '"~/kc"'}
-MEANT = {"tilde": "{home}/kc", "another's home": "/root/kc", "quoted tilde": "{home}/kc"}
+             "no-break space": "/tmp/kc\u00a0", "quoted tilde": '"~/kc"', "newline": "/tmp/kc\n",
+             "variable": "$HOME/kc", "variable in braces": "${HOME}/kc"}
+MEANT = {"variable": "{home}/kc", "variable in braces": "{home}/kc", "tilde": "{home}/kc", "another's home": "/root/kc", "quoted tilde": "{home}/kc"}
 
 
 @pytest.fixture
@@ -173,3 +174,23 @@ def test_typos_of_names(place, typo, meant):
     done = run("link", "f", env={**env, typo: "x"}, cwd=folder, check=0)
     assert (f"variable {typo}: is {meant} meant?" in done.stderr.decode()) == (meant is not None), done.stderr
     assert run("link", "f", "-q", env={**env, typo: "x"}, cwd=folder, check=0).stderr == b""
+
+
+@pytest.mark.parametrize("value", ["/tmp/kc-$", "a$b", "$5", "{folder}/x$HOME", "./~"])
+def test_paths_that_only_look_odd(place, value):
+    folder, env = place
+    value = value.replace("{folder}", str(folder))
+    run("link", "f", env={**env, "KACHERY_CLOUD_DIR": value if value[:4] != "/tmp" else str(folder / "kc-$")}, cwd=folder,
+        check=0)
+
+
+def test_a_variable_inside_a_path(place):
+    folder, env = place
+    done = run("link", "f", env={**env, "USER": "ada", "KACHERY_CLOUD_DIR": f"{folder}/$USER/${{USER}}/$NONE/kc"}, cwd=folder,
+               check=1)
+    assert f"{folder}/ada/ada/$NONE/kc" in done.stderr.decode() and not (folder / "$USER").exists()
+
+
+def test_a_url_is_no_path(place):
+    folder, env = place
+    refused(folder, {**env, "KACHERY_CLOUD_DIR": "file:///tmp/kc"}, "link", "f", name="KACHERY_CLOUD_DIR", odd="URL")

@@ -12,7 +12,7 @@
 
 /*
  * Creates the directory `root` if there is none: 0700 when it is private, else 2770 in a setgid
- * directory whatever the umask, else 0777 & ~umask; and its missing parents, as if none was private.
+ * directory whatever the umask, else 0777 & ~umask; and its missing parents, none of them private.
  */
 int newfile_make_root(const char *root, bool is_private, struct err *e) ERR_CHECKED;
 

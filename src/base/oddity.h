@@ -13,8 +13,8 @@
 enum { ODDITY_SIZE = 64 };
 
 enum oddity_kinds {
-    /* look for a leading "~", for "$NAME" and "${NAME}" as the start of a name, and for file:// too:
-     * paths */
+    /* look for a leading "~", for "$NAME" and "${NAME}" as the start of a name, and for file://
+     * too: paths */
     ODDITY_TILDE = 1,
     ODDITY_INSIDE = 2, /* and for control and invisible characters inside: what is no path */
 };
@@ -26,7 +26,7 @@ enum oddity_kinds {
  */
 bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE]);
 
-/* From *at on, where a name of the path starts with the "$" of a variable: true, and *at is there. */
+/* True, and *at is there, where a name of the path, from *at on, starts with a variable's "$". */
 bool oddity_next_variable(struct str path, size_t *at);
 
 /* What most likely was meant: the text without those; a leading "~" stays. */

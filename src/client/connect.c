@@ -156,7 +156,7 @@ static enum io refuse(const struct connect *c, const struct http_head *head, str
 /* No server behind the proxy has had a word to answer yet. */
 static enum io refuse_data(const struct connect *c, const struct http_head *head, struct err *e)
 {
-    const struct http_answer answer = {
+    const struct http_reply answer = {
         .head = head, .body = str_slice(buf_str(&c->answer), head->size, SIZE_MAX)};
 
     err_set(e, ERR_PROTOCOL, "HTTP proxy %s sends data of its own%s", c->proxy.endpoint,

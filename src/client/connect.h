@@ -11,7 +11,7 @@
 #include "net/stream.h"
 
 enum {
-    CONNECT_TIMEOUT_MS = 30000,    /* all of it */
+    CONNECT_TIMEOUT_MS = 30000,   /* all of it */
     CONNECT_MAX_ANSWER = 16 << 10 /* of a proxy to CONNECT */
 };
 

@@ -34,9 +34,9 @@ static struct str beginning(struct str page)
  * buckets speak. */
 static bool looks_like_page(struct str body)
 {
-    static const char *const tags[] = {"<!doctype html", "<html",  "<head", "<body", "<script",
+    static const char *const tags[] = {"<!doctype html", "<html",  "<head",  "<body",   "<script",
                                        "<meta",          "<title", "<style", "<iframe", "<!--",
-                                       "<center",        "<h1",    "<table", "<div", "<p>"};
+                                       "<center",        "<h1",    "<table", "<div",    "<p>"};
     struct str start = beginning(body);
 
     if (str_starts_with(body, STR("\xff\xfe<")) || str_starts_with(body, STR("\xfe\xff\0<")))
@@ -47,7 +47,7 @@ static bool looks_like_page(struct str body)
     return false;
 }
 
-bool http_answer_is_page(const struct http_answer *a)
+bool http_answer_is_page(const struct http_reply *a)
 {
     if (a->body.len > 0 && looks_like_page(a->body))
         return true;
@@ -119,7 +119,7 @@ bool http_answer_is_tls_record(struct str bytes)
 /* ---- whose it is ---- */
 
 /* Proxies that tell their name, or do what only proxies do (RFC 9110 §11.7, RFC 9209). */
-static bool is_of_proxy(const struct http_answer *a)
+static bool is_of_proxy(const struct http_reply *a)
 {
     static const char *const headers[] = {"X-Squid-Error", "Proxy-Authenticate", "Proxy-Status"};
     static const char *const names[] = {"squid",   "tinyproxy", "privoxy",  "polipo",
@@ -140,7 +140,7 @@ static bool is_of_proxy(const struct http_answer *a)
     return false;
 }
 
-static bool blame_proxy(const struct http_answer *a, struct err *e)
+static bool blame_proxy(const struct http_reply *a, struct err *e)
 {
     int status = a->head->status;
     bool is_log_in = status == STATUS_LOG_IN || status / 100 == 3 ||
@@ -167,7 +167,7 @@ static bool is_same_host(struct str a, struct str b)
     return str_equal_nocase(a, b);
 }
 
-static bool blame_redirection(const struct http_answer *a, struct str location, struct err *e)
+static bool blame_redirection(const struct http_reply *a, struct str location, struct err *e)
 {
     struct buf target = {0}, shown = {0};
     struct url base, url;
@@ -194,7 +194,7 @@ static bool blame_redirection(const struct http_answer *a, struct str location, 
     return true;
 }
 
-static bool blame_page(const struct http_answer *a, struct err *e)
+static bool blame_page(const struct http_reply *a, struct err *e)
 {
     struct buf title = {0};
 
@@ -209,7 +209,7 @@ static bool blame_page(const struct http_answer *a, struct err *e)
 }
 
 /* What nginx, Apache, Go and others say in plain HTTP on a port of TLS. */
-static bool is_of_tls_port(const struct http_answer *a)
+static bool is_of_tls_port(const struct http_reply *a)
 {
     static const char *const words[] = {
         "HTTP request was sent to HTTPS port", "plain HTTP to an SSL-enabled server port",
@@ -225,7 +225,7 @@ static bool is_of_tls_port(const struct http_answer *a)
 }
 
 /* A web server without such a service. */
-static bool blame_url(const struct http_answer *a, struct err *e)
+static bool blame_url(const struct http_reply *a, struct err *e)
 {
     struct buf words = {0};
     bool is_page = http_answer_is_page(a);
@@ -240,7 +240,7 @@ static bool blame_url(const struct http_answer *a, struct err *e)
     return true;
 }
 
-bool http_answer_explain(const struct http_answer *a, struct err *e)
+bool http_answer_explain(const struct http_reply *a, struct err *e)
 {
     const struct str *location = http_head_redirection(a->head);
     const char *setting = a->setting != NULL ? a->setting : "the URL";
@@ -271,7 +271,7 @@ bool http_answer_explain(const struct http_answer *a, struct err *e)
     return http_answer_is_page(a) && blame_page(a, e);
 }
 
-int http_answer_name_proxy(const struct http_answer *a, struct err *e)
+int http_answer_name_proxy(const struct http_reply *a, struct err *e)
 {
     struct err before;
 

@@ -16,7 +16,8 @@
 /* What HTTP_ANSWER_LOG_IN stands in front of is what else may be wrong. */
 #define HTTP_ANSWER_LOG_IN "a web page answered: is there a log-in in this network?"
 
-struct http_answer {
+/* An answer that a client got; that of a server is a struct http_answer (http_server.h). */
+struct http_reply {
     const struct http_head *head;
     struct str body;      /* what there is of it; may be empty */
     struct str url;       /* that was asked for, for its host and scheme */
@@ -27,7 +28,7 @@ struct http_answer {
 };
 
 /* The answer is a web page: by its Content-Type, or by how it begins. */
-bool http_answer_is_page(const struct http_answer *a);
+bool http_answer_is_page(const struct http_reply *a);
 
 /*
  * True when the answer is none of the service's, and *e says whose: the proxy's (ERR_NETWORK for a
@@ -35,11 +36,11 @@ bool http_answer_is_page(const struct http_answer *a);
  * web server's without such a service (HTML with 4xx), or that of a TLS port which was asked in
  * plain HTTP. Else *e is unchanged.
  */
-bool http_answer_explain(const struct http_answer *a, struct err *e);
+bool http_answer_explain(const struct http_reply *a, struct err *e);
 
 /* Appends "(through HTTP proxy …)" to *e when there was one, so that nobody looks for the fault at
  * the server alone. Returns -1. */
-int http_answer_name_proxy(const struct http_answer *a, struct err *e);
+int http_answer_name_proxy(const struct http_reply *a, struct err *e);
 
 /* Appends what an error page of a proxy says: squid's header, the page's title, a plain text's
  * first line; at most 100 bytes. */

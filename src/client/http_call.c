@@ -167,16 +167,16 @@ struct str http_call_body(const struct http_call *call)
     return buf_str(&call->answer);
 }
 
-struct http_answer http_call_answer(const struct http_call *call, const char *service,
-                                    const char *setting)
+struct http_reply http_call_answer(const struct http_call *call, const char *service,
+                                   const char *setting)
 {
-    return (struct http_answer){.head = &call->head,
-                                .body = buf_str(&call->answer),
-                                .url = buf_str(&call->url),
-                                .proxy = call->is_absolute ? call->proxy.endpoint : NULL,
-                                .has_credentials = call->proxy.authorization.len > 0,
-                                .service = service,
-                                .setting = setting};
+    return (struct http_reply){.head = &call->head,
+                               .body = buf_str(&call->answer),
+                               .url = buf_str(&call->url),
+                               .proxy = call->is_absolute ? call->proxy.endpoint : NULL,
+                               .has_credentials = call->proxy.authorization.len > 0,
+                               .service = service,
+                               .setting = setting};
 }
 
 int64_t http_call_delivered(const struct http_call *call)
@@ -195,8 +195,8 @@ static enum io start_connect(struct http_call *call, struct err *e)
     if (url_parse(&url, buf_str(&call->url), e) != 0)
         return IO_ERR;
     connect_free(call->connect);
-    call->connect = connect_new(&call->wake, &url, &call->proxy, true, call->options.deadline_ms,
-                                e);
+    call->connect =
+        connect_new(&call->wake, &url, &call->proxy, true, call->options.deadline_ms, e);
     call->state = HTTP_CALL_CONNECT;
     return call->connect == NULL ? IO_ERR : IO_DONE;
 }

@@ -50,9 +50,9 @@ struct http_call_options {
      * answer is collected. -1 ends the call with that error, as it is. */
     int (*sink)(void *ctx, const struct http_head *head, struct str chunk, struct err *e);
     void *ctx;
-    /* Of a collected answer; 0: HTTP_CLIENT_MAX_ANSWER. An answer with a status from 300 on is cut
-     * there, others are an error. One with a status from 400 on is also done when the connection
-     * ends in its middle: what is there says why. */
+    /* Of a collected answer; 0: HTTP_CLIENT_MAX_ANSWER. Of one that is no success (a status from
+     * 300 on, a web page, anything but 200 and 206 for a sink) the beginning is enough: it is cut
+     * there, and it is done when the connection ends in its middle. Others are an error. */
     size_t max_answer_bytes;
     int64_t deadline_ms; /* of the whole call (clock_now_ms()), or CLOCK_NEVER_MS */
     int64_t stall_ms;    /* no byte either way for so long; 0: HTTP_CLIENT_STALL_MS */
@@ -91,8 +91,8 @@ const struct http_head *http_call_head(const struct http_call *call);
 struct str http_call_body(const struct http_call *call);
 
 /* Who gave it, for http_answer.h; borrowed from the call. `service` and `setting` as there. */
-struct http_answer http_call_answer(const struct http_call *call, const char *service,
-                                    const char *setting);
+struct http_reply http_call_answer(const struct http_call *call, const char *service,
+                                   const char *setting);
 
 /* Ends the call; a connection in mid-call is closed. (One that can be used again went back to the
  * client when the answer was complete.) NULL-safe. */

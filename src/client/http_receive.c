@@ -120,7 +120,7 @@ static bool is_for_sink(const struct http_call *call)
 /* What is asked for does not come: of a page that says why, the beginning is enough. */
 static bool is_no_success(const struct http_call *call)
 {
-    const struct http_answer answer = {.head = &call->head, .body = buf_str(&call->answer)};
+    const struct http_reply answer = {.head = &call->head, .body = buf_str(&call->answer)};
 
     return call->head.status >= 300 || call->options.sink != NULL || http_answer_is_page(&answer);
 }

@@ -363,11 +363,11 @@ static enum io connect_up(struct ws_client *c, int64_t now_ms, struct err *e)
 /* The answer is none of a WebSocket's: whose is it? What came of its body comes with the head. */
 static enum io refuse(const struct ws_client *c, const struct http_head *head, struct err *e)
 {
-    const struct http_answer answer = {.head = head,
-                                       .body = str_slice(unread(c), head->size, SIZE_MAX),
-                                       .url = buf_str(&c->url),
-                                       .service = "resource proxy",
-                                       .setting = "the URL (proxyUrl)"};
+    const struct http_reply answer = {.head = head,
+                                      .body = str_slice(unread(c), head->size, SIZE_MAX),
+                                      .url = buf_str(&c->url),
+                                      .service = "resource proxy",
+                                      .setting = "the URL (proxyUrl)"};
 
     if (head->status != 101 && http_answer_explain(&answer, e))
         err_wrap(e, "WebSocket refused");

@@ -88,8 +88,7 @@ static int connect_attempt(struct dial *d, struct dial_attempt *attempt, const s
         note_failure(d, attempt, errno, now_ms);
         return 0;
     }
-    attempt->source =
-        (struct loop_fd){.fd = attempt->fd, .call = on_attempt, .owner = attempt};
+    attempt->source = (struct loop_fd){.fd = attempt->fd, .call = on_attempt, .owner = attempt};
     if (loop_add(d->wake.loop, &attempt->source, LOOP_WRITE, e) != 0)
         return err_wrap(e, "cannot connect to %s", d->resolve.endpoint);
     return 0;
@@ -210,9 +209,8 @@ enum io dial_step(struct dial *d, int64_t now_ms, int *fd, struct err *e)
     enum io io = race(d, now_ms, fd, e);
     if (io == IO_WANT_WRITE)
         loop_set_timer(d->wake.loop, &d->alarm,
-                       d->started < d->addrs.count
-                           ? clock_earlier(d->next_start_ms, d->deadline_ms)
-                           : d->deadline_ms);
+                       d->started < d->addrs.count ? clock_earlier(d->next_start_ms, d->deadline_ms)
+                                                   : d->deadline_ms);
     return io;
 }
 

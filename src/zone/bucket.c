@@ -81,7 +81,7 @@ enum err_code bucket_error(int status, struct str page)
 int bucket_refusal(const struct http_call *call, struct err *e)
 {
     int status = http_call_head(call)->status;
-    const struct http_answer answer = http_call_answer(call, "bucket", NULL);
+    const struct http_reply answer = http_call_answer(call, "bucket", NULL);
     struct str page = http_call_body(call);
     struct buf reason = {0};
     struct err who = {0};

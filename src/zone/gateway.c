@@ -241,7 +241,7 @@ static void blame_clock(const struct http_head *head, struct err *e)
 /* What is no gateway's answer: whose is it, and what does it say? */
 static int refuse(const struct http_call *call, struct err *e)
 {
-    const struct http_answer answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
+    const struct http_reply answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
     int status = http_call_head(call)->status;
 
     if (!gateway_message_is_refusal(status, answer.body) && http_answer_explain(&answer, e))
@@ -256,7 +256,7 @@ static int refuse(const struct http_call *call, struct err *e)
 
 static struct json *parse(const struct http_call *call, const char *type, struct err *e)
 {
-    const struct http_answer answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
+    const struct http_reply answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
     struct json *parsed = gateway_message_parse(answer.body, type, e);
 
     if (parsed == NULL && !http_answer_explain(&answer, e))

@@ -153,7 +153,7 @@ static void put_reason(struct buf *out, struct str reason)
     gateway_message_put_advice(out, reason, true);
 }
 
-static struct http_answer about(const struct http_call *call)
+static struct http_reply about(const struct http_call *call)
 {
     return http_call_answer(call, "resource proxy", "the resource's URL");
 }
@@ -161,7 +161,7 @@ static struct http_answer about(const struct http_call *call)
 /* What an answer other than 200 means. */
 static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
 {
-    const struct http_answer answer = about(call);
+    const struct http_reply answer = about(call);
     int status = http_call_head(call)->status;
     struct buf reason = {0};
     bool is_proxy = put_message(&reason, http_call_body(call));
@@ -185,7 +185,7 @@ static int refuse(const struct resource *r, const struct http_call *call, struct
 static int read_answer(const struct resource *r, const struct http_call *call,
                        struct upload_status *out, struct buf *text, struct err *e)
 {
-    const struct http_answer who = about(call);
+    const struct http_reply who = about(call);
     struct message answer;
     int result = -1;
 

@@ -107,7 +107,7 @@ static enum result put(struct upload *upload, struct err *e)
         return RESULT_FAILED;
     }
     retry_hear(&upload->retry, http_call_head(call));
-    const struct http_answer answer = http_call_answer(call, "bucket", NULL);
+    const struct http_reply answer = http_call_answer(call, "bucket", NULL);
     if (http_call_head(call)->status != 200) {
         result = take_refusal(upload, call, e);
     } else if (http_answer_is_page(&answer) && http_answer_explain(&answer, e)) {
@@ -249,8 +249,7 @@ static enum result attempt(struct upload *upload, struct err *e)
     enum result result = RESULT_AGAIN;
 
     while (result == RESULT_AGAIN) {
-        if (prepare(upload, e) != 0 ||
-            (upload->target.url == NULL && initiate(upload, e) != 0))
+        if (prepare(upload, e) != 0 || (upload->target.url == NULL && initiate(upload, e) != 0))
             return RESULT_OVER;
         if (upload->target.already_exists)
             return check_existing(upload, e) == 0 ? RESULT_DONE : RESULT_OVER;

@@ -33,6 +33,7 @@ enum peer_kind {
     PEER_CLOSE,   /* in an orderly way */
     PEER_RESET,   /* RST */
     PEER_HALF_CLOSE,
+    PEER_PAUSE,  /* do nothing for `count` milliseconds */
     PEER_HOLD,   /* do nothing until peer_free */
     PEER_NOTE,   /* tell the test that the script came so far (peer_wait_note) */
     PEER_UPGRADE /* read a WebSocket handshake and answer it */
@@ -161,6 +162,7 @@ static inline void peer_do(const struct peer *peer, const struct peer_step *step
         break;
     case PEER_UPGRADE: peer_upgrade(*fd, log, total); break;
     case PEER_HALF_CLOSE: shutdown(*fd, SHUT_WR); break;
+    case PEER_PAUSE: poll(NULL, 0, (int)step->count); break;
     case PEER_HOLD:
         for (;;)
             pause();

@@ -23,7 +23,8 @@ static int fail(struct err *e, int number, const char *doing)
 {
     bool is_full = number == ENOSPC || number == EDQUOT || number == EFBIG;
 
-    return err_errno(e, is_full ? ERR_TOO_LARGE : ERR_FAILED, number, "%s", doing);
+    /* Without a cure: whoever uploads reads this, and has another disk. */
+    return err_set(e, is_full ? ERR_TOO_LARGE : ERR_FAILED, "%s: %s", doing, strerror(number));
 }
 
 /* Some file systems have no locks (NFS without lockd, Lustre mounted without them). */

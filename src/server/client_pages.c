@@ -228,6 +228,8 @@ static void answer_button(struct http_conn *conn, const struct http_request *req
     buf_clear(&text);
     put_curl(&text, site, request);
     html_put_lines(&body, buf_str(&text));
+    if (!site_knows_scheme(site, request->head))
+        html_put_paragraph(&body, STR("Write https:// there if this page's address begins so."));
     html_close(&body);
     body.failed |= text.failed;
     answer(conn, status, "text/html; charset=utf-8", &body);

@@ -313,6 +313,11 @@ static const char *scheme_of(const struct http_head *head)
     return proto != NULL && str_equal_nocase(*proto, STR("https")) ? "https://" : "http://";
 }
 
+bool site_knows_scheme(const struct site *site, const struct http_head *head)
+{
+    return site->public_url != NULL || http_head_get(head, "X-Forwarded-Proto") != NULL;
+}
+
 void site_put_base_url(const struct site *site, const struct http_head *head, struct buf *out)
 {
     const struct str *host = http_head_get(head, "Host");

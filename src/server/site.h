@@ -80,6 +80,9 @@ bool site_is_object_key(struct str key, struct str *hash);
 /* Appends the public URL, else http(s)://host:port as seen by the client that sent this head. */
 void site_put_base_url(const struct site *site, const struct http_head *head, struct buf *out);
 
+/* False when the http:// of that URL is only assumed: a front that speaks TLS may not say so. */
+bool site_knows_scheme(const struct site *site, const struct http_head *head);
+
 /* Appends an error's text without the data directory's path: fit for strangers. */
 void site_put_public_error(const struct site *site, const struct err *e, struct buf *out);
 

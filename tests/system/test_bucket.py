@@ -385,6 +385,7 @@ def test_full_disk(tmp_path, processes):
     upload = Upload(zone.client.initiate(harness.sha1(data), len(data)), len(data))
     status, body = upload.answer()
     assert status == 507 and b"InsufficientStorage" in body and b"No space left" in body
+    assert b"df -h" not in body  # whoever uploads has another disk
     # Each would fit alone: one of them fills the disk.
     data = [os.urandom(5 * MIB // 2) for _ in range(2)]
     uploads = [Upload(zone.client.initiate(harness.sha1(d), len(d)), len(d)) for d in data]

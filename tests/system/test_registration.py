@@ -202,6 +202,17 @@ def test_the_curl_line_of_the_page(zone, client):
     assert client.call("getClientInfo", clientId=client.client_id)[1]["client"]["label"] == "it's"
 
 
+@pytest.mark.parametrize("options, headers, start, is_guessed", [
+    ((), {}, "http://127", True), ((), {"X-Forwarded-Proto": "https"}, "https://127", False),
+    ((), {"X-Forwarded-Proto": "http"}, "http://127", False), (("--public-url", "https://127.0.0.1"), {}, "https://127", False)])
+def test_the_scheme_of_the_curl_line(tmp_path, processes, options, headers, start, is_guessed):
+    """It is only assumed where neither a front nor --public-url says it: the front may speak TLS."""
+    zone = Zone(tmp_path, processes, "--open-registration", *options)
+    status, _, body = harness.http("GET", register_url(zone, new_client(zone, tmp_path / "new")), headers=headers)
+    assert status == 200 and f" '{start}" in Page(body).lines
+    assert ("Write https:// there" in body.decode()) == is_guessed
+
+
 @pytest.mark.parametrize("tool", ["register", "kachery-cloud-init"])
 def test_our_client_posts_its_link(zone, tmp_path, tool):
     env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store", KACHERY_GATEWAY_URL=zone.server.url)

@@ -166,7 +166,7 @@ static const char register_help[] =
     LIMITS_HELP                                                                                    \
     "      --max-waiting N        requests that wait for daemons (default: 20000)\n"               \
     "      --max-per-resource N   of them, for one resource (default: 10000)\n"                    \
-    "      --max-resources N      connected daemons (default: 10000); when all are, an\n"           \
+    "      --max-resources N      connected daemons (default: 10000); when all are, an\n"          \
     "                             address with more than its part loses its newest\n"
 
 #define OBJECTS_HELP                                                                               \

@@ -384,22 +384,30 @@ static bool is_better(const struct worker *a, const struct worker *b)
 }
 
 /* The least busy; a new one rather than a busy one. */
-static struct worker *choose(struct crew *crew)
+static struct worker *find_best(struct crew *crew, bool (*takes)(const struct child *child))
 {
     struct worker *best = NULL;
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
         struct worker *worker = &crew->workers[i];
-        if (worker->child != NULL && child_takes_at_once(worker->child) &&
-            !child_is_stuck(worker->child) && (best == NULL || is_better(worker, best)))
+        if (worker->child != NULL && takes(worker->child) && !child_is_stuck(worker->child) &&
+            (best == NULL || is_better(worker, best)))
             best = worker;
     }
+    return best;
+}
+
+/* Where none takes one at once, for many come at the same time, it waits for one that works. */
+static struct worker *choose(struct crew *crew)
+{
+    struct worker *best = find_best(crew, child_takes_at_once);
+
     if ((best == NULL || best->connections > 0) && has_room(crew)) {
         struct worker *fresh = start_worker(crew);
         if (fresh != NULL)
             return fresh;
     }
-    return best;
+    return best != NULL ? best : find_best(crew, child_takes_messages);
 }
 
 static int send_connection(struct worker *worker, int fd, struct str bytes, uint64_t tag,

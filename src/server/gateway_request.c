@@ -4,7 +4,7 @@
 #include "base/sha1.h"
 #include "zone/identity.h"
 
-enum { MAX_FIELDS = 8 };
+enum { MAX_FIELDS = 8, MAX_SHOWN_BYTES = 8192 };
 
 enum field_kind { TEXT, NUMBER, HASH_ALGORITHM, HASH, CLIENT_ID, END };
 
@@ -131,6 +131,16 @@ static bool read_envelope(struct gateway_request *r)
            read_payload(r, json_get(r->doc, "payload"));
 }
 
+/* The request as it was understood, as deployed. To write a large one costs more than to read it. */
+static void put_invalid(struct buf *refusal, const struct json *doc, size_t bytes)
+{
+    buf_puts(refusal, "Invalid request: ");
+    if (bytes <= MAX_SHOWN_BYTES)
+        json_put_value(refusal, NULL, doc);
+    else
+        buf_printf(refusal, "%zu bytes, which are no call of a gateway", bytes);
+}
+
 int gateway_request_parse(struct gateway_request *r, struct str text, struct buf *refusal)
 {
     struct gateway_request parsed = {0};
@@ -146,8 +156,7 @@ int gateway_request_parse(struct gateway_request *r, struct str text, struct buf
         return -1;
     }
     if (!read_envelope(&parsed)) {
-        buf_puts(refusal, "Invalid request: ");
-        json_put_value(refusal, NULL, parsed.doc);
+        put_invalid(refusal, parsed.doc, text.len);
         json_free(parsed.doc);
         return -1;
     }

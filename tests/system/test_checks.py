@@ -523,3 +523,28 @@ def test_floods_keep_nobody_waiting(zone, flood):
             a.result()
     assert slowest < 1.5
     assert list((zone.data / ".hub/uploads").iterdir()) == []
+
+
+# ---- calls that cost much before anybody has signed ----
+
+@pytest.mark.parametrize("payload", ["members", "text"])
+def test_large_calls_of_a_crowd(zone, payload):
+    """They wait for one another, and nobody hears "busy": a client of ours would try again, a deployed one would not."""
+    digest = zone.upload(os.urandom(1000))
+    fields = {f"k{i}": 1 for i in range(8000)} if payload == "members" else {"type": "findFile", "zone": "x" * 90000}
+    body = json.dumps({"payload": fields}).encode()
+    over = time.monotonic() + 2
+
+    def send_calls(_):
+        statuses = set()
+        while time.monotonic() < over:
+            status, _, answer = harness.http("POST", zone.server.url + "/api/gateway", body,
+                                             {"Content-Type": "application/json"})
+            statuses.add(status)
+            assert status != 400 or len(answer) < 1000  # a large request is not sent back
+        return statuses
+    with concurrent.futures.ThreadPoolExecutor(60) as pool:
+        crowd = pool.map(send_calls, range(60))
+        while time.monotonic() < over:
+            assert is_found(zone, digest)
+        assert set().union(*crowd) == {400}

@@ -131,7 +131,7 @@ static bool read_envelope(struct gateway_request *r)
            read_payload(r, json_get(r->doc, "payload"));
 }
 
-/* The request as it was understood, as deployed. To write a large one costs more than to read it. */
+/* The request as it was understood, as deployed. Writing a large one costs more than reading it. */
 static void put_invalid(struct buf *refusal, const struct json *doc, size_t bytes)
 {
     buf_puts(refusal, "Invalid request: ");

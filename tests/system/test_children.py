@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import resource
 import signal
 import socket
@@ -121,3 +122,32 @@ def test_a_stopped_checker(tmp_path, processes):
     assert "stopped by SIGSTOP" in zone.server.wait_line("check large process stuck")
     harness.until(lambda: not harness.is_running(pid), "its end")
     assert "memory" not in zone.server.text()
+
+
+@contextlib.contextmanager
+def memory_group(limit_bytes):
+    """A control group with so little memory that the kernel ends whoever needs more: the file of its members."""
+    folder = pathlib.Path(f"/sys/fs/cgroup/memory/kachery-test-{os.getpid()}")
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
+    except OSError as error:
+        pytest.skip(f"no memory control group: {error}")
+    try:
+        yield folder / "cgroup.procs"
+    finally:
+        harness.until(lambda: not (folder / "cgroup.procs").read_text(), "the group empty")
+        folder.rmdir()
+
+
+def test_out_of_memory(tmp_path, processes):
+    """The kernel ends a process that reads a body for which its group has no room."""
+    zone = started(tmp_path, processes, "")
+    sock = socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S)
+    sock.sendall(b"POST /api/gateway HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n123")
+    with sock, memory_group(4096) as members:
+        members.write_text(str(the_process(zone, "gateway")))
+        with contextlib.suppress(OSError):
+            sock.sendall(b"x" * 99_997)
+        zone.server.wait_line(f"gateway process {OF_OTHERS} connections=1")
+    assert gateway_call(zone) == 400

@@ -114,8 +114,7 @@ int text_file_check_secret(struct str secret, struct err *e)
                    odd);
 }
 
-/* Where everybody may write, a stranger's file could choose our secret. */
-static int check_owner(const char *path, struct err *e)
+int text_file_check_owner(const char *path, struct err *e)
 {
     int fd = open(path, O_PATH | O_CLOEXEC), result;
 
@@ -132,7 +131,8 @@ int text_file_read_secret(const char *path, struct buf *out, struct err *e)
     struct err why = {0};
     int result = -1;
 
-    if (text_file_read(path, TEXT_SECRET_FILE_BYTES, &text, e) != 0 || check_owner(path, e) != 0)
+    if (text_file_read(path, TEXT_SECRET_FILE_BYTES, &text, e) != 0 ||
+        text_file_check_owner(path, e) != 0)
         goto out;
     struct str line = str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'));
     if (line.len == 0)

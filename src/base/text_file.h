@@ -40,4 +40,8 @@ int text_file_read_secret(const char *path, struct buf *out, struct err *e) ERR_
  * invisible characters around it, control characters, more than TEXT_SECRET_BYTES, no UTF-8. */
 int text_file_check_secret(struct str secret, struct err *e) ERR_CHECKED;
 
+/* Refuses what a stranger may have put where everybody may write, and what would then choose our
+ * secret, or whom we serve. */
+int text_file_check_owner(const char *path, struct err *e);
+
 #endif

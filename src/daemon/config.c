@@ -230,6 +230,8 @@ int config_load(struct config *c, const char *path, struct err *e)
     int result = text_file_read(path, YAML_MAX_BYTES, &text, e);
 
     if (result == 0)
+        result = text_file_check_owner(path, e);
+    if (result == 0)
         result = config_parse(c, buf_str(&text), path, e);
     buf_wipe(&text);
     return result;

@@ -228,3 +228,18 @@ def test_partial_downloads(scene):
 def test_devices_stay_what_they_are(scene, where):
     done = scene.run("load", scene.uri, "-o", where)
     assert done.returncode in (1, 2) and b"not a regular file" in done.stderr
+
+
+def test_a_strangers_config(scene):
+    """It would choose the proxy, and so who may ask for the victim's files."""
+    path = scene.open / "kachery-resource.yaml"
+    path.write_text("resourceName: r\nproxyUrl: http://127.0.0.1:9\nproxySecret: s\n")
+    path.chmod(0o644)
+    os.chown(path, STRANGER, STRANGER)
+    elsewhere = scene.link("link.yaml", scene.home / "data")
+    for config, words in ((path, f"belongs to user {STRANGER}"), (elsewhere, f"a symbolic link of user {STRANGER}")):
+        done = scene.run("share", "--config", config)
+        assert done.returncode == 1 and words.encode() in done.stderr, done.stderr
+    os.chown(path, VICTIM, VICTIM)
+    assert b"no client keys" in scene.run("share", "--config", path).stderr  # one's own is read
+    scene.unharmed()

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cause.h"
@@ -40,9 +41,11 @@ static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out,
     }
 }
 
-static bool is_readable_kind(mode_t mode, bool takes_pipes)
+static bool is_readable_kind(const struct stat *st, bool takes_pipes)
 {
-    return S_ISREG(mode) || (takes_pipes && S_ISFIFO(mode));
+    bool is_null = S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3); /* /dev/null */
+
+    return S_ISREG(st->st_mode) || (takes_pipes && (S_ISFIFO(st->st_mode) || is_null));
 }
 
 /* What read_whole takes beside a regular file at the very name. */
@@ -71,7 +74,7 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     }
     if (fstat(fd, &st) != 0)
         err_errno(e, ERR_FAILED, errno, "cannot stat %s", path);
-    else if (!is_readable_kind(st.st_mode, takes_pipes))
+    else if (!is_readable_kind(&st, takes_pipes))
         err_set(e, ERR_FAILED, "%s: not a regular file", path);
     else {
         /* Room for what there seems to be, and one more byte to see the end in. */

@@ -20,14 +20,14 @@
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* The same, but a pipe is read too, and waited for: what a user names may be one, such as a shell's
+/* The same, but /dev/null and a pipe are read too, and this is waited for: what a user names may be one, such as a shell's
  * <(command). */
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* Like fs_read_file; *st is what fstat(2) says of the file that was read. Without `follows`, a
  * symbolic link is an error. */
-int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out,
-                 struct stat *st, struct err *e) ERR_CHECKED;
+int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out, struct stat *st,
+                 struct err *e) ERR_CHECKED;
 
 /* Writes all of data to fd, whatever the size of each write(2); waits where fd would block. */
 int fs_write_all(int fd, struct str data, const char *path, struct err *e) ERR_CHECKED;

@@ -62,8 +62,8 @@ int cert_parse(struct cert *out, struct str der, struct err *e);
 /* Only the subject (a whole SEQUENCE): for indexing thousands of roots. */
 bool cert_find_subject(struct str der, struct str *subject);
 
-/* 0 when the issuer's key made the certificate's signature; otherwise -1 ERR_REFUSED with the
- * cause: weak or unknown algorithm, weak key, wrong signature. */
+/* 0 when the issuer's key made the certificate's signature; otherwise -1: ERR_CHANGED for a
+ * wrong signature, else ERR_REFUSED with the cause: weak or unknown algorithm, weak key. */
 int cert_check_signature(const struct cert *cert, const struct cert *issuer, struct err *e);
 
 /* 0 for a key that is good enough: RSA of 2048 to 4096 bits with an odd exponent from 3 on, P-256,

@@ -8,6 +8,7 @@
 
 /* For a root that is not known. */
 #define CURE " (SSL_CERT_FILE names a file of those to trust; a daemon's config, caFile)"
+#define OTHER_ROOT " that is trusted: is that an older one of the same name?" CURE
 
 /* Steps of one round of the search: a bound on what a peer's certificates can make us do. */
 enum { MAX_STEPS = 5000 };
@@ -176,8 +177,10 @@ static bool is_in_path(const struct search *s, const struct cert *c)
     return false;
 }
 
-static bool is_signed_by(struct search *s, const struct cert *c, const struct cert *issuer)
+static bool is_signed_by(struct search *s, const struct cert *c, const struct cert *issuer,
+                         const char *cure)
 {
+    struct buf name = {0};
     struct err e = {0};
 
     if (s->signatures_left == 0)
@@ -185,6 +188,12 @@ static bool is_signed_by(struct search *s, const struct cert *c, const struct ce
     s->signatures_left--;
     if (cert_check_signature(c, issuer, &e) == 0)
         return true;
+    if (e.code == ERR_CHANGED) { /* not made with that key */
+        cert_name_put(&name, c->issuer);
+        err_set(&e, ERR_REFUSED, "signature is wrong: not made with the key of the %s%s",
+                buf_cstr(&name), cure);
+        buf_free(&name);
+    }
     note_failure(s, &e, false);
     return false;
 }
@@ -195,7 +204,7 @@ static bool is_signed_by_sent(struct search *s, const struct cert *c, const stru
     unsigned char *known = &s->signed_by[c - s->sent][issuer - s->sent];
 
     if (*known == UNKNOWN)
-        *known = is_signed_by(s, c, issuer) ? SIGNED : NOT_SIGNED;
+        *known = is_signed_by(s, c, issuer, " that was sent") ? SIGNED : NOT_SIGNED;
     return *known == SIGNED;
 }
 
@@ -238,7 +247,7 @@ static bool search_roots(struct search *s)
         return false;
     *known = NO_ISSUER;
     for (size_t i = 0; trust_find(s->trust, last->issuer, &i, &root);) {
-        bool is_signed = !str_equal(root.der, last->der) && is_signed_by(s, last, &root);
+        bool is_signed = !str_equal(root.der, last->der) && is_signed_by(s, last, &root, OTHER_ROOT);
         if (is_signed || *known != SIGNED)
             *known = is_signed ? SIGNED : NOT_SIGNED;
         if (is_signed && try_root(s, &root))

@@ -106,5 +106,5 @@ int cert_check_signature(const struct cert *cert, const struct cert *issuer, str
                        ? is_rsa_right(cert, issuer, algorithms[i].rsa_oid, hash, len)
                        : is_ecdsa_right(cert, issuer, hash, len);
     }
-    return is_right ? 0 : err_set(e, ERR_REFUSED, "signature is wrong");
+    return is_right ? 0 : err_set(e, ERR_CHANGED, "signature is wrong");
 }

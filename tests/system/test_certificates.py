@@ -56,7 +56,9 @@ def test_cross_signs(tmp_path):
 def test_a_root_with_the_same_name_and_another_key(tmp_path):
     impostor = root("test root")
     assert check(tmp_path, [impostor, CA], [server(CA)]) == "ok"
-    assert "signature is wrong" in check(tmp_path, [impostor], [server(CA)])
+    said = check(tmp_path, [impostor], [server(CA)])
+    assert "signature is wrong: not made with the key of the CN=test root that is trusted: is that an older one of the same name?" in said
+    assert "SSL_CERT_FILE" in said
 
 
 def test_trusted_itself(tmp_path):

@@ -311,3 +311,9 @@ def test_a_list_of_a_windows_editor_names_what_is_odd(full, user, tmp_path, how,
     path.write_bytes(path.read_bytes() + (b"" if b"\0" in path.read_bytes() else URIS[1].encode() + b"\r\n"))
     done = run("load", "--files-from", str(path), env=user, check=1)
     assert [uri for uri, _ in lines(done)] == ([] if b"\0" in path.read_bytes() else [URIS[1]])  # the others go on
+
+
+def test_a_list_that_is_the_empty_device(user):
+    done = run("load", "--files-from", "/dev/null", env=user, check=0)
+    assert done.stdout == b"" and done.stderr == b""
+    assert "the list has more than" in text(run("load", "--files-from", "/dev/zero", env=user, check=1).stderr)

@@ -137,7 +137,8 @@ class Terminal:
 
 
 @pytest.mark.parametrize("command", [["request", "--wait"], ["load"], ["load", "-d", "out", "-v"]])
-def test_the_hosts_progress_is_asked_for_every_second_on_a_terminal(zone, user, tmp_path, command):
+def test_the_hosts_progress_is_asked_for_every_second_on_a_terminal(zone, user, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
     late = b"late"
     zone.states = [{"status": "queued"}, {"status": "running", "size": 4000000, "bytesUploaded": 1000000},
                    {"status": "running", "size": 4000000, "bytesUploaded": 3000000}, {"status": "completed", "size": 4}]

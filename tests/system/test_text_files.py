@@ -133,3 +133,8 @@ def test_keys_with_windows_line_ends(store, tmp_path, zone):
         text = (folder / name).read_bytes()
         (folder / name).write_bytes(MARK + text.replace(b"\n", b"\r\n"))
     assert run("register", env=env, check=0).stdout == client
+
+
+def test_the_empty_device_is_an_empty_secret(tmp_path):
+    done = run("proxy", "--listen", "127.0.0.1:0", "--secret-file", "/dev/null", check=1)
+    assert b"/dev/null: want the proxy secret in its first line" in done.stderr

@@ -20,8 +20,8 @@
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* The same, but /dev/null and a pipe are read too, and this is waited for: what a user names may be one, such as a shell's
- * <(command). */
+/* The same, but /dev/null and a pipe are read too, and this is waited for: what a user names may be
+ * one, such as a shell's <(command). */
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* Like fs_read_file; *st is what fstat(2) says of the file that was read. Without `follows`, a

@@ -247,7 +247,8 @@ static bool search_roots(struct search *s)
         return false;
     *known = NO_ISSUER;
     for (size_t i = 0; trust_find(s->trust, last->issuer, &i, &root);) {
-        bool is_signed = !str_equal(root.der, last->der) && is_signed_by(s, last, &root, OTHER_ROOT);
+        bool is_signed =
+            !str_equal(root.der, last->der) && is_signed_by(s, last, &root, OTHER_ROOT);
         if (is_signed || *known != SIGNED)
             *known = is_signed ? SIGNED : NOT_SIGNED;
         if (is_signed && try_root(s, &root))

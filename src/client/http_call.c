@@ -40,6 +40,7 @@ static void put_headers(struct buf *out, const struct http_call_options *options
         buf_clear(&name);
         buf_put(&name, options->headers[i].name);
         http_head_put_header(out, buf_cstr(&name), options->headers[i].value);
+        out->failed |= name.failed;
     }
     if (has_body)
         http_head_put_length(out, (uint64_t)body_size(options));

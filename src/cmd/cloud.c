@@ -393,7 +393,7 @@ static int initialize(struct remote *remote, struct gateway_client *client, stru
 
     if (result == 0 && !client->is_found) {
         printf("\n%s\n\nOpen this link to register the client, then press Enter here.\n\n",
-               buf_cstr(&link));
+               cmd_words(&link));
         fflush(stdout);
         result = register_wait(remote, STDIN_FILENO, client, e);
     }

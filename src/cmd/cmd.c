@@ -93,6 +93,13 @@ static int print_help(const char *name)
     return cmd_finish(name, CMD_OK);
 }
 
+const char *cmd_words(struct buf *text)
+{
+    const char *words = buf_cstr(text);
+
+    return text->failed ? "out of memory" : words;
+}
+
 int cmd_usage_error(const char *name, const char *format, ...)
 {
     char text[ERR_MESSAGE_SIZE];
@@ -103,7 +110,7 @@ int cmd_usage_error(const char *name, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     fs_put_printable(&line, str_of(text)); /* it may quote what was given */
-    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&line));
+    fprintf(stderr, "%s%s: %s\n", program(name), name, cmd_words(&line));
     print_usage(stderr, name);
     buf_free(&line);
     return CMD_USAGE;
@@ -327,7 +334,7 @@ void cmd_warn(const char *name, const struct err *e)
     struct buf text = {0};
 
     quote_put_upright(&text, str_of(e->msg));
-    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&text));
+    fprintf(stderr, "%s%s: %s\n", program(name), name, cmd_words(&text));
     buf_free(&text);
 }
 
@@ -339,7 +346,8 @@ void cmd_warn_file(const char *name, const char *path, const struct err *e)
     buf_puts(&line, ": ");
     fs_put_printable(&line, str_of(e->msg));
     quote_put_upright(&text, buf_str(&line));
-    fprintf(stderr, "%s%s: %s\n", program(name), name, buf_cstr(&text));
+    text.failed |= line.failed;
+    fprintf(stderr, "%s%s: %s\n", program(name), name, cmd_words(&text));
     buf_free(&line);
     buf_free(&text);
 }

@@ -90,6 +90,9 @@ int cmd_fail(const char *name, const struct err *e);
 /* The row of that name, or the one without name behind all. */
 const struct cmd *cmd_find(const struct cmd *table, const char *name);
 
+/* The text for a message, "out of memory" when it could not be made. Borrowed from it. */
+const char *cmd_words(struct buf *text);
+
 /* Like cmd_fail for a warning that does not end the command. */
 void cmd_warn(const char *name, const struct err *e);
 

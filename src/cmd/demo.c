@@ -212,7 +212,10 @@ static int start_hub(struct demo *d, struct err *e)
                         "--secret-file", "../secret"),
               d->hub_log, ready, e) != 0)
         return -1;
-    const char *url = strstr(buf_cstr(&d->output), ready) + strlen(ready);
+    const char *url = strstr(cmd_words(&d->output), ready);
+    if (url == NULL)
+        return err_set(e, ERR_FAILED, "no URL in its output");
+    url += strlen(ready);
     d->url = text("%.*s", (int)strcspn(url, " "), url);
     set_environments(d);
     return 0;

@@ -52,9 +52,9 @@ void entry_list_add(struct entry_list *list, const char *hash, const struct stor
     kachery_uri_put(&uri, hash, STR(""));
     if (list->is_json) {
         buf_puts(&out, list->is_begun ? ",\n" : "[\n");
-        put_element(&out, buf_cstr(&uri), entry);
+        put_element(&out, cmd_words(&uri), entry);
     } else {
-        put_line(&out, buf_cstr(&uri), entry);
+        put_line(&out, cmd_words(&uri), entry);
     }
     list->is_begun = true;
     out.failed |= uri.failed;

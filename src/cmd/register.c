@@ -123,7 +123,7 @@ static void tell_client(const struct gateway_client *client)
         buf_puts(&line, ", label ");
         fs_put_printable(&line, str_of(client->label));
     }
-    fprintf(stderr, "%s\n", buf_cstr(&line));
+    fprintf(stderr, "%s\n", cmd_words(&line));
     buf_free(&line);
 }
 
@@ -136,7 +136,7 @@ static int run(struct remote *remote, struct str label, bool no_wait, bool is_qu
 
     if (result == 0 && !client.is_found)
         fprintf(stderr, "To register with the zone \"%s\", open in a browser:\n\n%s\n\n",
-                remote->gateway.zone, buf_cstr(&link));
+                remote->gateway.zone, cmd_words(&link));
     if (result == 0 && !client.is_found && !no_wait) {
         if (!is_quiet)
             fprintf(stderr, "Waiting until it is registered (Ctrl-C ends the waiting only).\n");

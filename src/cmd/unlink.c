@@ -70,9 +70,13 @@ static void report(struct removal *r, const char *hash, const char *path, enum s
     struct buf uri = {0};
 
     kachery_uri_put(&uri, hash, STR(""));
-    print(r, buf_cstr(&uri), path, store_kind_name(kind), e == NULL ? NULL : e->msg);
+    const char *text = buf_path(&uri, NULL);
+    if (text != NULL)
+        print(r, text, path, store_kind_name(kind), e == NULL ? NULL : e->msg);
+    else
+        cmd_print_buf(&uri); /* a result is lost */
     if (e != NULL) {
-        cmd_warn_file("unlink", path == NULL ? buf_cstr(&uri) : path, e);
+        cmd_warn_file("unlink", path == NULL ? cmd_words(&uri) : path, e);
         r->has_failed = true;
     }
     buf_free(&uri);
@@ -110,7 +114,7 @@ static bool remove_copy(struct removal *r, const char *hash)
     if (result > 0 && remove_file(&part, ".part", &e) < 0)
         result = -1;
     if (result != 0)
-        report(r, hash, buf_cstr(&copy), STORE_COPY, result > 0 ? NULL : &e);
+        report(r, hash, buf_path(&copy, NULL), STORE_COPY, result > 0 ? NULL : &e);
     buf_free(&copy);
     buf_free(&part);
     return result != 0;
@@ -200,7 +204,7 @@ static void tell_what_remains(struct removal *r, const char *hash)
         return;
     kachery_uri_put(&uri, hash, STR(""));
     err_set(&e, ERR_NONE, "%s is still shared, by %s: unlink that URI to stop it",
-            buf_cstr(&uri), is_copied ? "a stored copy" : "another path");
+            cmd_words(&uri), is_copied ? "a stored copy" : "another path");
     cmd_warn("unlink", &e);
     buf_free(&uri);
 }

@@ -285,9 +285,12 @@ int gateway_message_refusal(int status, struct str text, struct err *e)
     bool may_pass;
 
     put_reason(&reason, text);
+    buf_cstr(&reason); /* its NUL may be what fails */
     may_pass = status == 408 || status == 429 || status > 500 ||
                (status == 500 && (reason.len == 0 || !str_starts_with(text, STR("Error: "))));
-    if ((status == 400 || status == 500) && reason.len > 0)
+    if (reason.failed)
+        err_set(e, ERR_FAILED, "out of memory for the reason of a refusal");
+    else if ((status == 400 || status == 500) && reason.len > 0)
         err_set(e, may_pass ? ERR_NETWORK : ERR_REFUSED, "%s", buf_cstr(&reason));
     else
         err_set(e, may_pass ? ERR_NETWORK : ERR_REFUSED, "%d %s%s%s", status,

@@ -28,7 +28,7 @@ SHARED = DATA + b"shared, not uploaded"
 ABSENT = "00" * 20
 RIGHT_AGAIN_S, MARGIN = 5, 5
 ANSWER_S = 8  # that long a question is waited for while failures are armed: silence is an error
-DRAWN, DRAWN_OF_COMMAND, DRAWN_ALLOCATIONS = 24, 24, [2, 3, 7, 20, 100]
+DRAWN, DRAWN_OF_COMMAND, DRAWN_ALLOCATIONS = 100, 16, [2, 3, 7, 20, 100]
 RIGHT, ERROR = "right", "error"
 # What the gateway says to those who may not, or ask wrongly: nobody here does.
 REFUSALS = [b"Invalid", b"not registered", b"Zone not found", b"authorized", b"No verified", b"No signature"]

@@ -127,6 +127,19 @@ static void on_socket(struct http_conn *conn, const struct http_request *request
     http_conn_answer(conn, &(struct http_answer){.status = 403, .body = STR("socket")});
 }
 
+/* An answer of which memory ran out for a part. */
+static void on_want(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct buf made = {0};
+
+    (void)request;
+    (void)owner;
+    buf_puts(&made, "half an ans");
+    made.failed = true;
+    http_conn_answer(conn, &(struct http_answer){.status = 200, .made = &made});
+    buf_free(&made);
+}
+
 static struct http_route routes[] = {
     {"GET", "/", 0, on_root, NULL, false, false, NULL},
     {"UPGRADE", "*", 0, on_socket, NULL, false, false, NULL},
@@ -137,6 +150,7 @@ static struct http_route routes[] = {
     {"PUT", "/stream", 0, NULL, on_stream, false, false, NULL},
     {"GET", "/detach", 0, NULL, on_detach, true, false, NULL},
     {"GET", "/file", 0, NULL, on_file, false, false, NULL},
+    {"GET", "/want", 0, on_want, NULL, false, false, NULL},
 };
 
 static void open_world(struct http_world *w)
@@ -161,6 +175,8 @@ static const struct talk_case {
 } talk_cases[] = {
     {"get", "GET /hello" H CLOSE "\r\n", "200 hello", false},
     {"head", "HEAD /hello" H CLOSE "\r\n", "200", true},
+    {"answer that could not be made", "GET /want" H "\r\nGET /hello" H CLOSE "\r\n",
+     "500 Error: out of memory | 200 hello", false},
     {"absolute form", "GET http://x/hello" H CLOSE "\r\n", "200 hello", false},
     {"absolute form, query without path", "GET http://h?x" H CLOSE "\r\n", "200 root?x", false},
     {"unknown method", "BREW /hello" H CLOSE "\r\n",

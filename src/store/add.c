@@ -183,9 +183,11 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
               const struct hash_options *options, struct add_staged *out, struct err *e)
 {
-    struct hash_options reading = options == NULL ? (struct hash_options){0} : *options;
+    struct hash_options reading = {0};
     struct add_staged staged = {.kind = kind};
 
+    if (options != NULL)
+        reading = *options;
     reading.flags = HASH_USE_CACHE;
     int status = kind == STORE_LINK ? stage_link(s, path, &reading, &staged, e)
                                     : stage_copy(s, path, &reading, &staged, e);

@@ -164,7 +164,7 @@ int hash_file(const struct store *s, const char *path, const struct hash_options
     static const struct hash_options defaults = {0};
     struct hash_job job = {.to = -1};
     bool is_good = false;
-    struct stat st;
+    struct stat st = {0};
 
     if (options == NULL)
         options = &defaults;

@@ -71,8 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e = {0};
 
     if (config_parse(&c, text, "f", &e) == 0) {
-        config_set(&c, CONFIG_UPLOADS, STR("7"), &e);
-        config_set(&c, CONFIG_SECRET, str_slice(text, size / 2, size / 2 + 9), &e);
+        (void)!config_set(&c, CONFIG_UPLOADS, STR("7"), &e);
+        (void)!config_set(&c, CONFIG_SECRET, str_slice(text, size / 2, size / 2 + 9), &e);
         edit(&c, text);
     } else if (strncmp(e.msg, "f:", 2) != 0) {
         abort();

@@ -88,10 +88,14 @@ class Board:
             return "nothing failed"
         value, kind = self.fired()
         place = next(p for p in self.places(passed=False) if p.hash == value)
+        return f"{place.function} in way {kind}: {self.way(place)}"
+
+    @staticmethod
+    def way(place):
+        """The calls that lead to a place."""
         lines = subprocess.run(["addr2line", "-sfe", str(PROGRAM), *(hex(f - 1) for f in place.frames)],
                                stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
-        way = " < ".join(f"{name} {where}" for name, where in zip(lines[2::2], lines[3::2]))
-        return f"{place.function} in way {kind}: {way}"
+        return " < ".join(f"{name} {where}" for name, where in zip(lines[2::2], lines[3::2]))
 
     def reports(self):
         """What the sanitizers wrote. A worker that is killed while its leaks are looked for has none of its own to tell."""

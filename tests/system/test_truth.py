@@ -1,7 +1,8 @@
 """Truth under want: while allocations and system calls of the hub, of the daemon or of a command fail again and again,
 every answer is right or an error; 5 s after the failures ended, every answer is right. What counts as right stands in
 one table (QUESTIONS). `./build.sh test` draws some of the places that can fail; `--all-faults` takes all, in any order,
-as far as KACHERY_TRUTH_SECONDS reach for each test (KACHERY_TRUTH_SEED is of the draw and of that order).
+as far as KACHERY_TRUTH_SECONDS reach for each test (KACHERY_TRUTH_SEED is of the draw and of that order;
+KACHERY_TRUTH_ONLY=FUNCTION takes those places alone that are reached through it).
 
 The failures are the two lasting ones of fault_board.py: a place fails at every pass, every nth allocation fails."""
 import contextlib
@@ -225,7 +226,8 @@ class Draw:
     """The failures of one test: some, or with --all-faults all, as far as the time goes."""
 
     def __init__(self, request, board, count=DRAWN):
-        faults = board.faults()
+        only = os.environ.get("KACHERY_TRUTH_ONLY", "")
+        faults = [(place, kind) for place, kind in board.faults() if not only or only in board.way(place)]
         self.is_all = request.config.getoption("--all-faults")
         self.end = time.monotonic() + float(os.environ.get("KACHERY_TRUTH_SECONDS", "inf"))
         chosen = random.Random(int(os.environ.get("KACHERY_TRUTH_SEED", "3"))).sample(

@@ -75,7 +75,7 @@ static const struct number_case {
     {"none", "rec", 3, "rec-3"},
     {"hidden", ".zgroup", 2, ".zgroup-2"},
     {"two", "a.tar.gz", 10, "a.tar-10.gz"},
-    {"long", LONG "a.bin", 2, LONG "-2.bin" + 1},
+    {"long", LONG "a.bin", 2, &(LONG "-2.bin")[1]},
     {"dot at the end", "a.", 2, "a-2."},
 };
 

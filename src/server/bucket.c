@@ -43,7 +43,7 @@ bool bucket_check_url(const struct site *site, struct http_conn *conn,
 }
 
 bool bucket_admits(const struct site *site, struct http_conn *conn,
-                   const struct http_request *request)
+                   const struct http_request *request, struct buf *client)
 {
     bool is_put = str_equal(request->head->method, STR("PUT"));
     struct buf decoded = {0};
@@ -51,6 +51,8 @@ bool bucket_admits(const struct site *site, struct http_conn *conn,
     struct str hash;
     bool admits = bucket_check_url(site, conn, request, is_put, &url, &hash, &decoded);
 
+    if (admits)
+        buf_put(client, url.client);
     buf_free(&decoded);
     return admits;
 }

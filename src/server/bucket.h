@@ -14,9 +14,10 @@ enum { BUCKET_ROUTES = 3, BUCKET_READ_BYTES = 262144 };
 void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES]);
 
 /* For who hands connections to the bucket's process: may this request be handed on? Else it was
- * answered. Touches no disk. */
+ * answered. Appends the client for which the URL was signed, nothing where it does not say so.
+ * Touches no disk. */
 bool bucket_admits(const struct site *site, struct http_conn *conn,
-                   const struct http_request *request);
+                   const struct http_request *request, struct buf *client);
 
 /* bucket.c, for bucket_upload.c and bucket_download.c: an answer as S3 words it, and the check of
  * the URL; false when it was answered. */

@@ -355,6 +355,11 @@ uint64_t http_conn_tag(const struct http_conn *conn)
     return conn->tag;
 }
 
+void http_conn_set_tag(struct http_conn *conn, uint64_t tag)
+{
+    conn->tag = tag;
+}
+
 bool http_conn_peer(const struct http_conn *conn, struct addr *out)
 {
     *out = (struct addr){.len = sizeof out->storage};

@@ -218,6 +218,9 @@ int http_conn_detach(struct http_conn *conn, struct buf *bytes);
 /* As on_accepted or http_server_adopt gave it. */
 uint64_t http_conn_tag(const struct http_conn *conn);
 
+/* Its owner knows it by another one from now on. */
+void http_conn_set_tag(struct http_conn *conn, uint64_t tag);
+
 /* Where it comes from. False when that is not known any more. */
 bool http_conn_peer(const struct http_conn *conn, struct addr *out);
 

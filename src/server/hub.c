@@ -129,7 +129,7 @@ static bool end_above_part(struct hub *hub, uint64_t tag)
     if (place == 0)
         return false;
     return http_server_end_waiting(hub->server, is_at, &place,
-                                   "too many connections from this address") ||
+                                   "too many connections from this address or client") ||
            (hub->bucket != NULL && crew_end_newest(hub->bucket, is_at, &place)) ||
            (hub->gateway != NULL && crew_end_newest(hub->gateway, is_at, &place));
 }
@@ -347,9 +347,17 @@ static void put_crew_routes(struct hub *hub, const struct http_route *routes, si
 static void give_to_bucket(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct hub *hub = owner;
+    struct buf client = {0};
 
-    if (bucket_admits(&hub->site, conn, request))
+    if (bucket_admits(&hub->site, conn, request, &client)) {
+        if (client.len > 0) {
+            uint64_t tag = http_conn_tag(conn);
+            origins_user(hub->origins, &tag, buf_str(&client));
+            http_conn_set_tag(conn, tag);
+        }
         crew_give(conn, request, hub->bucket);
+    }
+    buf_free(&client);
 }
 
 static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)

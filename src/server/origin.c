@@ -4,8 +4,11 @@
 
 #include "server/tally.h"
 
-/* A tag is a place of the tally; with this bit, the place changes with each request. */
+/* A tag is a place of the tally; with one of these bits, the place changes with each request: to
+ * that of the forwarded address, or to that of the socket's. */
 #define FORWARDED (UINT64_C(1) << 63)
+#define CHANGES   (UINT64_C(1) << 62)
+#define FLAGS     (FORWARDED | CHANGES)
 
 struct origins {
     const struct trusted *trusted;
@@ -44,10 +47,10 @@ bool origins_accepted(struct origins *o, const struct addr *peer, uint64_t *tag)
 
 void origins_answered(struct origins *o, uint64_t *tag)
 {
-    if ((*tag & FORWARDED) == 0)
+    if ((*tag & FLAGS) == 0)
         return;
-    tally_leave(o->tally, *tag & ~FORWARDED);
-    *tag = FORWARDED;
+    tally_leave(o->tally, origins_place(*tag));
+    *tag &= FLAGS;
 }
 
 bool origins_head(struct origins *o, const struct http_conn *conn, const struct http_head *head,
@@ -57,9 +60,10 @@ bool origins_head(struct origins *o, const struct http_conn *conn, const struct 
     uint64_t place;
 
     origins_answered(o, tag);
-    if ((*tag & FORWARDED) == 0 || !http_conn_peer(conn, &client))
+    if ((*tag & FLAGS) == 0 || !http_conn_peer(conn, &client))
         return true;
-    trusted_find_client(o->trusted, head, &client);
+    if ((*tag & FORWARDED) != 0)
+        trusted_find_client(o->trusted, head, &client);
     place = tally_enter(o->tally, &client);
     *tag |= place;
     return place != 0;
@@ -67,9 +71,9 @@ bool origins_head(struct origins *o, const struct http_conn *conn, const struct 
 
 bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out)
 {
-    if ((tag & FORWARDED) == 0 || tag == FORWARDED)
+    if ((tag & FORWARDED) == 0 || (tag & CHANGES) != 0 || origins_place(tag) == 0)
         return false;
-    tally_put_address(o->tally, tag & ~FORWARDED, out);
+    tally_put_address(o->tally, origins_place(tag), out);
     return true;
 }
 
@@ -81,13 +85,13 @@ void origins_put_address(const struct origins *o, uint64_t tag, struct buf *out)
 
 uint64_t origins_place(uint64_t tag)
 {
-    return tag & ~FORWARDED;
+    return tag & ~FLAGS;
 }
 
 uint64_t origins_above_part(const struct origins *o, uint64_t tag, size_t places)
 {
-    size_t addresses = tally_addresses(o->tally);
-    size_t part = addresses == 0 ? places : places / addresses;
+    size_t holders = tally_holders(o->tally);
+    size_t part = holders == 0 ? places : places / holders;
     uint64_t largest;
 
     if (tally_count(o->tally, origins_place(tag)) > (part == 0 ? 1 : part))
@@ -99,10 +103,20 @@ uint64_t origins_above_part(const struct origins *o, uint64_t tag, size_t places
 void origins_release(struct origins *o, uint64_t *tag)
 {
     tally_leave(o->tally, origins_place(*tag));
-    *tag &= FORWARDED;
+    *tag &= FLAGS;
+}
+
+void origins_user(struct origins *o, uint64_t *tag, struct str user)
+{
+    uint64_t place = tally_enter_user(o->tally, user);
+
+    if (place == 0)
+        return;
+    tally_leave(o->tally, origins_place(*tag));
+    *tag = (*tag & FORWARDED) | CHANGES | place;
 }
 
 void origins_closed(struct origins *o, uint64_t tag)
 {
-    tally_leave(o->tally, tag & ~FORWARDED);
+    tally_leave(o->tally, origins_place(tag));
 }

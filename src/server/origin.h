@@ -1,6 +1,7 @@
 /*
  * For whom the servers' connections count: the address they come from or, behind a trusted reverse
- * proxy, the client of the request that they carry at the time. A connection knows it by its tag.
+ * proxy, the client of the request that they carry at the time; while a request is that of a user
+ * who is known, the user. A connection knows it by its tag.
  */
 #ifndef SERVER_ORIGIN_H
 #define SERVER_ORIGIN_H
@@ -34,6 +35,10 @@ uint64_t origins_place(uint64_t tag);
 /* The address with the most connections, if it has more than its part of `places` (all the same for
  * each address that has any) while the one of `tag` has no more than its own. Else 0. */
 uint64_t origins_above_part(const struct origins *o, uint64_t tag, size_t places);
+
+/* The current request is of this user, wherever it comes from: the address has one less. It stays
+ * the address's when the user has as many as one may. */
+void origins_user(struct origins *o, uint64_t *tag, struct str user);
 
 /* The connection is known by more than its address now (a daemon by its name): the address has one
  * less. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "base/sha1.h"
 
 enum { SLOTS = 4096, KEY_BYTES = ADDR_V6_BYTES, NETWORK_BYTES = 8, FIRST_ENTRIES = 64 };
 
@@ -95,13 +96,17 @@ static uint64_t add(struct tally *t, const unsigned char key[KEY_BYTES])
     return place;
 }
 
-uint64_t tally_enter(struct tally *t, const struct addr *peer)
-{
-    unsigned char key[KEY_BYTES];
-    uint64_t place;
+/* No address begins so: a multicast address connects to nobody (RFC 4291 §2.7). */
+static const unsigned char user_prefix[] = {0xff, 'u'};
 
-    make_key(peer, key);
-    place = *slot_of(t, key);
+static bool is_user(const unsigned char key[KEY_BYTES])
+{
+    return memcmp(key, user_prefix, sizeof user_prefix) == 0;
+}
+
+static uint64_t enter(struct tally *t, const unsigned char key[KEY_BYTES])
+{
+    uint64_t place = *slot_of(t, key);
     while (place != 0 && memcmp(t->entries[place - 1].key, key, KEY_BYTES) != 0)
         place = t->entries[place - 1].next;
     if (place == 0)
@@ -110,6 +115,27 @@ uint64_t tally_enter(struct tally *t, const struct addr *peer)
         return 0;
     t->entries[place - 1].count++;
     return place;
+}
+
+uint64_t tally_enter(struct tally *t, const struct addr *peer)
+{
+    unsigned char key[KEY_BYTES];
+
+    make_key(peer, key);
+    return enter(t, key);
+}
+
+uint64_t tally_enter_user(struct tally *t, struct str user)
+{
+    unsigned char digest[SHA1_SIZE], key[KEY_BYTES];
+    struct sha1 sha1;
+
+    sha1_init(&sha1);
+    sha1_update(&sha1, user.p, user.len);
+    sha1_final(&sha1, digest);
+    memcpy(key, digest, KEY_BYTES);
+    memcpy(key, user_prefix, sizeof user_prefix);
+    return enter(t, key);
 }
 
 void tally_leave(struct tally *t, uint64_t place)
@@ -133,7 +159,7 @@ size_t tally_count(const struct tally *t, uint64_t place)
     return place == 0 ? 0 : t->entries[place - 1].count;
 }
 
-size_t tally_addresses(const struct tally *t)
+size_t tally_holders(const struct tally *t)
 {
     return t->used_count;
 }
@@ -154,6 +180,10 @@ void tally_put_address(const struct tally *t, uint64_t place, struct buf *out)
     bool is_v4 = addr_is_mapped(key);
     char text[INET6_ADDRSTRLEN] = "?";
 
+    if (is_user(key)) {
+        buf_puts(out, "a user");
+        return;
+    }
     inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? key + ADDR_MAPPED_BYTES : key, text, sizeof text);
     buf_printf(out, is_v4 ? "%s" : "%s/64", text);
 }

@@ -1,6 +1,6 @@
 /*
- * How many connections each client address has, so that one address cannot have them all. An IPv6
- * address counts as its /64, which is what one customer has.
+ * How many connections each client address has, and each user who is known, so that none can have
+ * them all. An IPv6 address counts as its /64, which is what one customer has.
  */
 #ifndef SERVER_TALLY_H
 #define SERVER_TALLY_H
@@ -21,19 +21,22 @@ void tally_free(struct tally *t);
  * else what tally_leave wants. Addresses of other families count as one. */
 uint64_t tally_enter(struct tally *t, const struct addr *peer);
 
+/* The same for a user, whatever the address. */
+uint64_t tally_enter_user(struct tally *t, struct str user);
+
 /* 0 is nobody. */
 void tally_leave(struct tally *t, uint64_t place);
 
-/* How many connections the address of a place has. 0: none. */
+/* How many connections the address or user of a place has. 0: none. */
 size_t tally_count(const struct tally *t, uint64_t place);
 
-/* How many addresses have one. */
-size_t tally_addresses(const struct tally *t);
+/* How many addresses and users have one. */
+size_t tally_holders(const struct tally *t);
 
 /* The place with the most, 0 when there is none. Looks at all of them. */
 uint64_t tally_largest(const struct tally *t);
 
-/* Appends the address that a place is of: "1.2.3.4" or "2001:db8::/64". */
+/* Appends whose a place is: "1.2.3.4", "2001:db8::/64" or "a user". */
 void tally_put_address(const struct tally *t, uint64_t place, struct buf *out);
 
 #endif

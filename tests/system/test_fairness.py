@@ -12,7 +12,7 @@ import time
 import harness
 import pytest
 import websocket_peer
-from test_gateway import Zone
+from test_gateway import Zone, new_client
 from test_limits import connect, is_served, read_all, start
 from test_proxy import NAME, answer, asking, hello
 
@@ -233,6 +233,48 @@ def test_transfers_of_one_address_keep_nobody_out(processes, tmp_path, transfers
         finally:
             over.set()
             mover.join()
+
+
+def test_uploads_count_for_their_users(processes, tmp_path):
+    """Behind one address (NAT, say) are a user with many uploads and one with a single one, the newest: when it is full,
+    somebody at another address costs the first an upload, not the second."""
+    zone = Zone(tmp_path, processes, settings="allowPublicUpload: true\nauthorizedUsers: []\n")
+    zone.server.stop()
+    zone.server = start(processes, tmp_path, "--max-connections", "24", "--data", zone.data)
+    zone.client.url = zone.server.url
+    other, third = new_client(zone, tmp_path / "other"), new_client(zone, tmp_path / "third")
+    for client in (other, third):
+        zone.write(f"clients/{client.client_id}",
+                   {"clientId": client.client_id, "ownerId": "p", "timestampCreated": 1, "label": "l"})
+
+    def upload(client, source="127.0.0.2"):
+        path = client.initiate(os.urandom(20).hex(), 1 << 30).split("/", 3)[3]
+        sock = stack.enter_context(connect(zone.server, source=source))
+        sock.sendall(f"PUT /{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {1 << 30}\r\n\r\n".encode())
+        return sock
+
+    def is_open(sock):
+        with contextlib.suppress(OSError):
+            sock.send(b"x" * 4096)
+            sock.setblocking(False)
+            try:
+                return sock.recv(1) == b"never"
+            except BlockingIOError:
+                return True
+            finally:
+                sock.settimeout(harness.DEADLINE_S)
+        return False
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(90):  # more than the places and those that may be above them for a moment
+            with contextlib.suppress(OSError, AssertionError):
+                upload(zone.client)
+        single = upload(other)
+        harness.until(lambda: is_open(single), "the single upload goes on")
+        for _ in range(8):  # all bring bytes, so that none is idle
+            newcomer = upload(third, HONEST)
+            harness.until(lambda sock=newcomer: is_open(sock), "the newcomer's upload goes on")
+            assert is_open(single), "the single upload of the other user was ended"
 
 
 def ended(sock):

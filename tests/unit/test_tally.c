@@ -83,18 +83,18 @@ static void test_counts(void **state)
 
     (void)state;
     assert_int_equal(tally_largest(t), 0);
-    assert_int_equal(tally_addresses(t), 0);
+    assert_int_equal(tally_holders(t), 0);
     assert_int_equal(tally_count(t, 0), 0);
     places[0] = tally_enter(t, &few);
     places[1] = tally_enter(t, &many);
     places[2] = tally_enter(t, &many);
-    assert_int_equal(tally_addresses(t), 2);
+    assert_int_equal(tally_holders(t), 2);
     assert_int_equal(tally_count(t, places[0]), 1);
     assert_int_equal(tally_count(t, places[2]), 2);
     assert_true(tally_largest(t) == places[1]);
     tally_leave(t, places[1]);
     tally_leave(t, places[2]);
-    assert_int_equal(tally_addresses(t), 1);
+    assert_int_equal(tally_holders(t), 1);
     assert_true(tally_largest(t) == places[0]);
     tally_leave(t, places[0]);
     assert_int_equal(tally_largest(t), 0);
@@ -126,9 +126,34 @@ static void test_put_address(void **state)
     buf_free(&out);
 }
 
+/* A user counts as such from any address, beside the addresses. */
+static void users_count_beside_addresses(void **state)
+{
+    struct tally *t = tally_new(2, NULL);
+    struct buf who = {0};
+
+    (void)state;
+    uint64_t one = tally_enter_user(t, STR("one")), two = tally_enter_user(t, STR("two"));
+    assert_true(one != 0 && two != 0 && one != two);
+    assert_int_equal(tally_enter_user(t, STR("one")), one);
+    assert_int_equal(tally_enter_user(t, STR("one")), 0); /* as many as one may have */
+    assert_int_equal(tally_count(t, one), 2);
+    assert_int_equal(tally_holders(t), 2);
+    assert_int_equal(tally_largest(t), one);
+    tally_put_address(t, one, &who);
+    assert_string_equal(buf_cstr(&who), "a user");
+    tally_leave(t, one);
+    tally_leave(t, one);
+    tally_leave(t, two);
+    assert_int_equal(tally_holders(t), 0);
+    tally_free(t);
+    buf_free(&who);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pairs), cmocka_unit_test(test_many),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(users_count_beside_addresses),
+        cmocka_unit_test(test_pairs), cmocka_unit_test(test_many),
                                        cmocka_unit_test(test_counts),
                                        cmocka_unit_test(test_put_address)};
 

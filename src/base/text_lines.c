@@ -109,6 +109,13 @@ static enum text_lines_step has_nul(struct str *entry, struct str line, struct e
     return refuse(entry, line);
 }
 
+static enum text_lines_step no_list(struct text_lines *l, struct str *entry, struct err *e)
+{
+    err_set(e, ERR_FAILED, "no entry in %d bytes: this is no list", TEXT_LINES_MAX_SKIPPED);
+    *entry = STR("");
+    return end_badly(l);
+}
+
 /* A whole entry of `end` bytes at the front of `rest`; TEXT_LINES_WAIT: one to leave out. */
 static enum text_lines_step take(struct text_lines *l, struct str rest, size_t end,
                                  struct str *entry, struct err *e)
@@ -120,8 +127,10 @@ static enum text_lines_step take(struct text_lines *l, struct str rest, size_t e
     l->used += end + (end < rest.len);
     if (!l->is_nul_separated && str_ends_with(line, STR("\r")))
         line.len--;
+    l->skipped += end + 1;
     if (line.len == 0 || is_tail)
         return TEXT_LINES_WAIT;
+    l->skipped = 0;
     if (line.len > l->max_bytes)
         return overlong(l, entry, line, e);
     if (!l->is_nul_separated && memchr(line.p, '\0', line.len) != NULL)
@@ -155,9 +164,12 @@ enum text_lines_step text_lines_next(struct text_lines *l, struct str *entry, st
             bool was_overlong = l->is_overlong;
             l->is_overlong = true;
             l->used = l->data.len;
+            l->skipped += rest.len;
             if (!was_overlong)
                 return overlong(l, entry, rest, e);
         }
+        if (l->skipped > TEXT_LINES_MAX_SKIPPED)
+            return no_list(l, entry, e);
         step = read_more(l, entry, e);
         if (step != TEXT_LINES_ENTRY)
             return step;

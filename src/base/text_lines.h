@@ -1,7 +1,8 @@
 /*
  * Lists that people and programs write: one entry a line (of a file, a pipe, or standard input),
  * read as text_file.h says, without end and without blocking; or separated by NUL, and then byte
- * for byte. Empty entries are left out.
+ * for byte. Empty entries are left out. What has no entry in TEXT_LINES_MAX_SKIPPED bytes, such as
+ * /dev/zero, is no list: it ends there.
  */
 #ifndef BASE_TEXT_LINES_H
 #define BASE_TEXT_LINES_H
@@ -13,11 +14,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
+enum { TEXT_LINES_MAX_SKIPPED = 16 << 20 };
+
 struct text_lines {
     int fd; /* -1: none */
     bool is_nul_separated, is_ended, is_overlong, is_begun;
     size_t max_bytes; /* of an entry */
     size_t used;      /* bytes of `data` that were taken */
+    size_t skipped;   /* bytes that were no entry, since the last one */
     struct buf data;
 };
 

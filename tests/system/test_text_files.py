@@ -138,3 +138,11 @@ def test_keys_with_windows_line_ends(store, tmp_path, zone):
 def test_the_empty_device_is_an_empty_secret(tmp_path):
     done = run("proxy", "--listen", "127.0.0.1:0", "--secret-file", "/dev/null", check=1)
     assert b"/dev/null: want the proxy secret in its first line" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["link"], ["link", "-0"], ["store-local"], ["load", "--no-request"]])
+def test_what_is_no_list_ends(store, command):
+    """Nothing but zeros, for ever: no line ends, or nothing is between the separators."""
+    _, env = store
+    done = run(*command, "--files-from", "/dev/zero", env=env, check=1)
+    assert b"/dev/zero" in done.stderr and b"this is no list" in done.stderr

@@ -177,7 +177,7 @@ def test_a_store_command_with_every_failure(board, tmp_path, request, name):
 def test_a_store_command_with_the_nth_call_failing(board, tmp_path, request, name):
     desk, command = store_desk(board, tmp_path, name)
     reference, _ = desk.reference(command)
-    every = 1 if request.config.getoption("--all-faults") else 7
+    every = 1 if request.config.getoption("--all-faults") else 19
     for kind in range(2):
         nth = 1
         while board.arm_call(nth, kind) or desk.check(command, reference):

@@ -166,8 +166,8 @@ static const char register_help[] =
     LIMITS_HELP                                                                                    \
     "      --max-waiting N        requests that wait for daemons (default: 20000)\n"               \
     "      --max-per-resource N   of them, for one resource (default: 10000)\n"                    \
-    "      --max-resources N      connected daemons (default: 10000); when there are so\n"         \
-    "                             many, an address with more than its part loses one\n"
+    "      --max-resources N      connected daemons (default: 10000); then an address\n"           \
+    "                             with more than its part loses its newest\n"
 
 #define OBJECTS_HELP                                                                               \
     "\nBeside it, or beside a hub, in the same directory (see their --help):\n\n"                  \

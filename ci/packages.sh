@@ -36,6 +36,7 @@ btrfs-progs            mkfs.btrfs test
 openssl                openssl    test,bench
 curl                   curl       test,bench
 valgrind               valgrind   test
+strace                 strace     test
 wrk                    wrk        bench
 hyperfine              hyperfine  bench
 LIST

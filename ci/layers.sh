@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 find src tests -type f '(' -name '*.[ch]' -o -name '*.py' ')' ! -path '*/vectors/*' |
-    LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto loop proc net client store zone daemon server cmd' '
+    LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto loop proc store x509 net http zone daemon bucket access gateway proxy site hub help cmd' '
 BEGIN {
     count = split(layers, a, " ")
     for (i = 1; i <= count; i++) rank[a[i]] = i
@@ -16,7 +16,7 @@ BEGIN {
     owner["sodium"] = "^src/base/ed25519\\.c$"
     owner["bearssl_hash.h"] = "^src/base/"
     owner["bearssl_hmac.h"] = "^src/base/"
-    owner["bearssl"] = "^src/net/(tls|cert)[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
+    owner["bearssl"] = "^src/net/tls[a-z_0-9]*\\.c$|^src/x509/[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
     takes_path = "[^a-z_A-Z0-9.>](l?stat|access|open|openat|opendir|rename|link|symlink|unlink|remove|" \
         "mkdir|mkdtemp|rmdir|readlink|chdir|truncate|utimensat|fstatat|unlinkat|nftw|execv|" \
         "(fs|dirs|newfile|leftover|place|text_file|record|paths|hash|voucher|lease|store_make|" \
@@ -49,7 +49,7 @@ function check_buffers(text,    rest, call, depth, i, c, arguments) {
     if (FILENAME ~ /^src\/base\/(buf|json_write)\.c$/) return
     if (text ~ /json_put_(str|path)\([^;]*[^a-z_]buf_str\(/) bad("puts buf_str() into JSON: want json_put_buf")
     if (text ~ /[^a-z_]buf_put\([^,;]*, *buf_str\(/) bad("puts buf_str() into a buffer: want buf_put_buf")
-    if (FILENAME ~ /^src\/server\// && FILENAME !~ /http_out\.c$/ &&
+    if (FILENAME ~ /^src\/(http|bucket|gateway|proxy|site|hub)\// && FILENAME !~ /http_out\.c$/ &&
         text ~ /(http_answer\) ?\{[^;]*\.|[^a-z_]answer\.)body =[^;]*[^a-z_]buf_str\(/)
         bad("answers with buf_str(): want .made, the buffer itself")
     rest = text
@@ -94,7 +94,7 @@ FNR == 1 {
     here = ""
     if (split(FILENAME, part, "/") > 2) here = part[2]
     if (!is_test && is_c && here != "" && !(here in rank)) bad("src/" here " is no known layer")
-    prints = is_test || FILENAME ~ /^src\/(cmd|daemon|server)\/|^src\/main\.c$|^src\/base\/(log|progress)\.c$/
+    prints = is_test || FILENAME ~ /^src\/(cmd|daemon|hub)\/|^src\/main\.c$|^src\/base\/log\.c$/
 }
 {
     wide = $0
@@ -117,7 +117,7 @@ FNR == 1 {
     statement = statement code
     if (code ~ /[;{}]/ || FNR == 1) { check_buffers(statement); statement = "" }
     if (!prints && code ~ /[^a-z_A-Z0-9>.](v?d?printf|puts|putchar|perror|exit) ?\(|[^a-z_A-Z0-9](stdout|stderr)[^a-z_A-Z0-9]/)
-        bad("prints or exits below cmd/, daemon/ and server/")
+        bad("prints or exits below cmd/, daemon/ and hub/")
     if (code ~ /[^a-z_A-Z0-9>.](strcpy|strcat|strncpy|v?sprintf|gets|strtok|alloca|system|popen) ?\(/)
         bad("uses a function that cannot be called safely")
     if (code ~ /[^a-z_A-Z0-9>.]exec(ve?|vpe?|le?|lp)? ?\(/)

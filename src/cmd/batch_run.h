@@ -5,7 +5,7 @@
 #ifndef CMD_BATCH_RUN_H
 #define CMD_BATCH_RUN_H
 
-#include "base/progress.h"
+#include "cmd/progress.h"
 #include "store/batch.h"
 
 enum batch_run_step { BATCH_RUN_ITEM, BATCH_RUN_WAIT, BATCH_RUN_END };

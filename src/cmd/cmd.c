@@ -12,8 +12,8 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/quote.h"
-#include "base/progress.h"
 #include "base/setting.h"
+#include "cmd/progress.h"
 
 enum { MAX_COLUMNS = 80 }; /* of a usage */
 

@@ -3,9 +3,9 @@
 #ifndef CMD_GATEWAY_FOLDER_H
 #define CMD_GATEWAY_FOLDER_H
 
+#include "bucket/object.h"
+#include "bucket/zone_files.h"
 #include "cmd/cmd.h"
-#include "server/object.h"
-#include "server/zone_files.h"
 
 struct gateway_folder {
     const char *data, *zone_name; /* --data, --zone */

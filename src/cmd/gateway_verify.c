@@ -1,6 +1,6 @@
 /*
  * gateway verify: read the objects of a hub's folder and compare their hashes, beside a hub that
- * may be running and that learns what is found (server/checked.h). Of a whole bucket the state is
+ * may be running and that learns what is found (bucket/checked.h). Of a whole bucket the state is
  * kept in .hub/verify after each object, so that the next run goes on where one was ended.
  */
 #include <errno.h>
@@ -16,10 +16,10 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/progress.h"
+#include "bucket/bucket_walk.h"
 #include "cmd/commands.h"
 #include "cmd/gateway_folder.h"
-#include "server/bucket_walk.h"
+#include "cmd/progress.h"
 
 enum {
     STATE_BYTES = 8192,

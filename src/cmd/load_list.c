@@ -18,8 +18,8 @@
 #include "cmd/load_names.h"
 #include "cmd/load_worker.h"
 #include "cmd/remote.h"
-#include "proc/pool.h"
 #include "proc/pollset.h"
+#include "proc/pool.h"
 #include "zone/download.h"
 
 enum { LINE_BYTES = 16384 /* of a list: a URI with its label, and a path */ };

@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/env.h"
-#include "client/http_client.h"
 #include "cmd/actions.h"
+#include "http/http_client.h"
 #include "proto/extensions.h"
 #include "proto/url.h"
 #include "store/store.h"

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/progress.h"
-#include "client/http_client.h"
+#include "cmd/progress.h"
+#include "http/http_client.h"
 #include "proto/kachery_uri.h"
 #include "store/store.h"
 #include "zone/fetch.h"

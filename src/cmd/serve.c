@@ -11,7 +11,7 @@
 #include "base/text_file.h"
 #include "cmd/cmd.h"
 #include "cmd/new_secret.h"
-#include "server/hub.h"
+#include "hub/hub.h"
 
 enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY };
 

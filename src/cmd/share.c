@@ -12,9 +12,9 @@
 #include "cmd/commands.h"
 #include "daemon/keeper.h"
 #include "daemon/supervisor.h"
-#include "net/trust.h"
 #include "proto/url.h"
 #include "store/store.h"
+#include "x509/trust.h"
 #include "zone/gateway.h"
 
 struct share {

@@ -5,11 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/setting.h"
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/place.h"
+#include "base/setting.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"

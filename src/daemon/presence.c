@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sha1.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 #include "proto/message.h"
 #include "proto/url.h"
 

@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "client/ws_client.h"
 #include "daemon/presence.h"
+#include "http/ws_client.h"
 
 /* Messages taken in one turn, so that a flood leaves time for everything else. */
 enum { MESSAGES_PER_TURN = 1024, MAX_DOUBLINGS = 20 };

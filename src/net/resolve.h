@@ -13,8 +13,8 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "loop/loop.h"
-#include "net/addr.h"
 #include "proc/process.h"
+#include "proto/addr.h"
 
 enum { RESOLVE_SECOND_MS = 300 }; /* when the second child begins */
 

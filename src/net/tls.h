@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/str.h"
-#include "net/trust.h"
+#include "x509/trust.h"
 
 /* Staged ciphertext per direction: what one system call moves at most. */
 enum { TLS_STAGE_BYTES = 131072, TLS_MAX_SESSIONS = 16 };

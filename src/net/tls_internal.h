@@ -8,8 +8,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "net/cert_path.h"
-#include "net/trust.h"
+#include "x509/cert_path.h"
+#include "x509/trust.h"
 
 /* A peer's whole Certificate message. */
 enum { TLS_MAX_CHAIN_BYTES = 131072 };

@@ -1,8 +1,8 @@
 /* The choice of algorithms, and words for BearSSL's codes. */
 #include <string.h>
 
-#include "net/addr.h"
 #include "net/tls_internal.h"
+#include "proto/addr.h"
 
 /* In our order of preference, but for the first two pairs, which change places without AES in the
  * CPU. */

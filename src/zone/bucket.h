@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 
 enum {
     BUCKET_MAX_REFUSAL_BYTES = 65536, /* of an error page */

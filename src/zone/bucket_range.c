@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "zone/bucket.h"
-#include "zone/bucket_get.h"
+#include "zone/object_get.h"
 #include "zone/part.h"
 #include "zone/retry.h"
 

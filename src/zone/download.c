@@ -9,7 +9,7 @@
 
 #include "base/fs.h"
 #include "base/place.h"
-#include "zone/bucket_get.h"
+#include "zone/object_get.h"
 #include "zone/part.h"
 
 enum { COPY_CHUNK_BYTES = 262144 };

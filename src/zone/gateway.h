@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 #include "zone/identity.h"
 #include "zone/patience.h"
 

@@ -18,8 +18,8 @@
 #include "base/random.h"
 #include "base/sha1.h"
 #include "base/text_file.h"
+#include "proto/pem.h"
 #include "store/store.h"
-#include "zone/pem.h"
 
 enum {
     KEY_SIZE = PEM_KEY_SIZE, /* of a seed and of a public key */

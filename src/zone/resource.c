@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "base/env.h"
-#include "base/setting.h"
 #include "base/fs.h"
+#include "base/setting.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
 #include "zone/gateway_message.h"

@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 #include "zone/patience.h"
 
 /* How often is_cancelled is asked at least. */

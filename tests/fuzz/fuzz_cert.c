@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "net/cert_name.h"
-#include "net/cert_path.h"
+#include "x509/cert_name.h"
+#include "x509/cert_path.h"
 
 static const char root[] = "-----BEGIN CERTIFICATE-----\n"
                            "MIIBTTCB9aADAgECAhQySoFkBqaRDizWA8gxs+hPgT89lDAKBggqhkjOPQQDAjAU\n"

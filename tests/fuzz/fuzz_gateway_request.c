@@ -2,10 +2,10 @@
  * time. The settings file of a zone's owner is read too. */
 #include <string.h>
 
+#include "access/authorization.h"
 #include "base/hex.h"
 #include "fuzz.h"
-#include "server/authorization.h"
-#include "server/gateway_request.h"
+#include "gateway/gateway_request.h"
 
 static void check(const struct gateway_request *r)
 {

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "http/http_server.h"
 #include "proto/http_head.h"
-#include "server/http_server.h"
 
 enum { MAX_BODY = 64, WAIT_MS = 1000 };
 

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bucket/signed_url.h"
 #include "fuzz.h"
-#include "net/addr.h"
+#include "proto/addr.h"
 #include "proto/http_head.h"
-#include "server/signed_url.h"
 
 static void check_date(struct str value)
 {

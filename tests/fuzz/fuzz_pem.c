@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "fuzz.h"
-#include "zone/pem.h"
+#include "proto/pem.h"
 
 static void check(enum pem_kind kind, struct str text)
 {

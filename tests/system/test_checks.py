@@ -236,7 +236,7 @@ def test_a_reader_may_doubt(zone):
 
 
 def age_records(zone, seconds):
-    """As if what was read had been read so long ago (server/checked.c)."""
+    """As if what was read had been read so long ago (bucket/checked.c)."""
     for file in (zone.data / ".hub/checked").iterdir():
         records = bytearray(file.read_bytes())
         for start in range(0, len(records), 64):

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 BAD = {
-    "upward include": ("net/a.c", '#include "client/b.h"\n', "higher layer"),
+    "upward include": ("net/a.c", '#include "http/b.h"\n', "higher layer"),
     "unknown layer": ("net/a.c", '#include "other/b.h"\n', "no known layer"),
     "no folder": ("net/a.c", '#include "b.h"\n', "want its folder"),
     "new folder": ("misc/a.c", "int a;\n", "no known layer"),
@@ -18,9 +18,9 @@ BAD = {
     "yaml outside yaml.c": ("daemon/config.c", "#include <yaml.h>\n", "belongs to"),
     "sodium outside ed25519.c": ("zone/a.c", "#include <sodium/crypto_sign.h>\n", "belongs to"),
     "hashing outside base": ("proto/a.c", "#include <bearssl_hash.h>\n", "belongs to"),
-    "TLS engine outside tls.c": ("client/a.c", "#include <bearssl_ssl.h>\n", "belongs to"),
+    "TLS engine outside tls.c": ("http/a.c", "#include <bearssl_ssl.h>\n", "belongs to"),
     "TLS engine in base": ("base/sha1.c", "#include <bearssl.h>\n", "belongs to"),
-    "threads": ("server/a.c", "#include <pthread.h>\n", "belongs to"),
+    "threads": ("gateway/a.c", "#include <pthread.h>\n", "belongs to"),
     "printf": ("store/a.c", 'void f(void) { printf("x"); }\n', "prints or exits"),
     "stderr": ("net/a.c", 'void f(void) { fprintf(stderr, "x"); }\n', "prints or exits"),
     "exit": ("proto/a.c", "void f(void) { exit(1); }\n", "prints or exits"),
@@ -30,14 +30,14 @@ BAD = {
     "path of a failed buffer": ("zone/a.c", "int f(void) { return open(buf_cstr(&b), 0); }\n", "want buf_path"),
     "path, further in": ("cmd/a.c", "int f(void) { return x && lstat(buf_cstr(&b) + 1, &st) == 0; }\n", "want buf_path"),
     "path, second": ("store/a.c", "int f(void) { return rename(p, buf_cstr(&b)); }\n", "want buf_path"),
-    "path across lines": ("server/a.c", "int f(void)\n{\n    return fs_write_file_below(root,\n"
+    "path across lines": ("gateway/a.c", "int f(void)\n{\n    return fs_write_file_below(root,\n"
                                         "        buf_cstr(&b), x, 0, e);\n}\n", "want buf_path"),
     "path of a record": ("store/a.c", "int f(void) { return record_read(buf_cstr(&b), &r, e); }\n", "want buf_path"),
-    "value of a failed buffer": ("server/a.c", 'void f(void) { json_put_str(o, "k", buf_str(&b)); }\n', "want json_put_buf"),
+    "value of a failed buffer": ("gateway/a.c", 'void f(void) { json_put_str(o, "k", buf_str(&b)); }\n', "want json_put_buf"),
     "value across lines": ("daemon/a.c", 'void f(void)\n{\n    json_put_str(o, "k",\n        buf_str(&b));\n}\n',
                            "want json_put_buf"),
     "buffer into buffer": ("proto/a.c", "void f(void) { buf_put(o, buf_str(&b)); }\n", "want buf_put_buf"),
-    "answer of a failed buffer": ("server/a.c", "void f(void) { answer.body = buf_str(&b); }\n", "want .made"),
+    "answer of a failed buffer": ("gateway/a.c", "void f(void) { answer.body = buf_str(&b); }\n", "want .made"),
     "wide line": ("base/a.c", "/* " + "x" * 96 + " */\n", "102 columns"),
     "tab": ("base/a.c", "void f(void)\n{\n\treturn;\n}\n", "tab"),
     "trailing space": ("base/a.c", "int a; \n", "white space"),
@@ -55,7 +55,7 @@ GOOD = {
     "others' names": ("net/a.c", "int snprintf_f(void); void f(void) { _exit(1); on_exit_f(); }\n"),
     "a buffer in words": ("cmd/a.c", 'void f(void) { printf("%s", buf_cstr(&b)); stat(p, &st); }\n'),
     "names that only end so": ("store/a.c", "void f(void) { look_at_access(buf_cstr(&b)); e.stat(buf_cstr(&b)); }\n"),
-    "the right ways": ("server/a.c", 'void f(void) { open(buf_path(&b, e), 0); json_put_buf(o, "k", &b); }\n'),
+    "the right ways": ("gateway/a.c", 'void f(void) { open(buf_path(&b, e), 0); json_put_buf(o, "k", &b); }\n'),
     "part of a buffer": ("proto/a.c", "void f(void) { buf_put(o, str_slice(buf_str(&b), 0, 1)); }\n"),
     "wide in bytes": ("base/a.c", "/* " + "…" * 94 + " */\n"),
     "function of 80 lines": ("base/a.c", "int f(void)\n{\n" + "    f();\n" * 78 + "}\n"),

@@ -9,7 +9,7 @@
 
 #include "base/base64.h"
 #include "base/fs.h"
-#include "net/cert_path.h"
+#include "x509/cert_path.h"
 
 enum { MAX_FILE = 1 << 24, MAX_CHAIN = 256 };
 

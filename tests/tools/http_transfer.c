@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 
 enum { CHUNK_BYTES = 256 << 10 };
 

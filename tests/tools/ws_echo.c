@@ -18,8 +18,8 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "net/addr.h"
 #include "net/dial.h"
+#include "net/socket.h"
 #include "proto/http_head.h"
 #include "proto/url.h"
 #include "proto/ws_frame.h"
@@ -230,7 +230,7 @@ static int serve(const char *listen_text, size_t max_bytes, struct err *e)
     struct buf text = {0};
     int listener;
 
-    if (addr_listen(str_of(listen_text), &listener, &bound, e) != 0)
+    if (socket_listen(str_of(listen_text), &listener, &bound, e) != 0)
         return -1;
     addr_put(&text, &bound);
     printf("listening ws://%s\n", buf_cstr(&text));

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/addr.h"
-#include "server/http_server.h"
+#include "http/http_server.h"
+#include "proto/addr.h"
 #include "unit.h"
 
 enum { WORLD_PATIENCE_MS = 20000, WORLD_SHORT_MS = 20, WORLD_TAG = 77 };

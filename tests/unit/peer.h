@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "net/addr.h"
+#include "net/socket.h"
 #include "proc/frame.h"
 #include "proc/process.h"
 #include "proto/ws_frame.h"
@@ -196,7 +196,7 @@ static inline void peer_start(struct peer *peer, const struct peer_step *script)
     struct err e = {0};
 
     *peer = (struct peer){.script = script, .listener = -1};
-    assert_int_equal(addr_listen(STR("127.0.0.1:0"), &peer->listener, &bound, &e), 0);
+    assert_int_equal(socket_listen(STR("127.0.0.1:0"), &peer->listener, &bound, &e), 0);
     assert_int_equal(fcntl(peer->listener, F_SETFL, 0), 0); /* the script may wait */
     peer->port = addr_port(&bound);
     options.keep_fds = &peer->listener;

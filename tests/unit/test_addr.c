@@ -3,7 +3,8 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include "net/addr.h"
+#include "net/socket.h"
+#include "proto/addr.h"
 #include "unit.h"
 
 static void literals(void **state)
@@ -135,7 +136,7 @@ static void listens(void **state)
     for (size_t i = 0; i < UNIT_COUNT(texts); i++) {
         struct addr bound, v4;
         int fd = -1;
-        unit_true(texts[i], addr_listen(str_of(texts[i]), &fd, &bound, &e) == 0);
+        unit_true(texts[i], socket_listen(str_of(texts[i]), &fd, &bound, &e) == 0);
         unit_true(texts[i], addr_port(&bound) != 0);
         unit_true(texts[i], (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
         unit_true(texts[i], (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
@@ -155,9 +156,9 @@ static void a_taken_port_is_an_error(void **state)
     int fd = -1, other = -1;
 
     (void)state;
-    assert_int_equal(addr_listen(STR("127.0.0.1:0"), &fd, &bound, &e), 0);
+    assert_int_equal(socket_listen(STR("127.0.0.1:0"), &fd, &bound, &e), 0);
     addr_put(&text, &bound);
-    assert_int_equal(addr_listen(buf_str(&text), &other, &again, &e), -1);
+    assert_int_equal(socket_listen(buf_str(&text), &other, &again, &e), -1);
     unit_true("names the address", strstr(e.msg, buf_cstr(&text)) != NULL);
     unit_true("names the cause", strstr(e.msg, "in use") != NULL);
     assert_int_equal(other, -1);

@@ -1,7 +1,9 @@
 /* Authorization settings: who may do what, and files that are refused. */
 #include "unit.h"
 
-#include "server/authorization.h"
+#include <stdlib.h>
+
+#include "access/authorization.h"
 
 #define USERS                                                                                      \
     "authorizedUsers:\n"                                                                           \
@@ -109,13 +111,23 @@ static void test_refused(void **state)
 
 static void test_open_settings(void **state)
 {
+    char command[64], folder[] = "/tmp/test_authorization.XXXXXX";
+    struct site_options options = {.data_dir = folder};
     struct authorization a;
+    struct site site;
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(authorization_parse(&a, authorization_open_settings(), "s.yaml", &e), 0);
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(site_open(&site, &options, &e), 0);
+    struct site_zone zone = site_own_zone(&site);
+    assert_int_equal(authorization_open_zone(&site, &zone, &e), 0);
+    assert_int_equal(authorization_read(&a, &site, &zone, &e), 0);
     assert_int_equal(authorization_may_upload(&a, "anybody", &e), 0);
     authorization_deinit(&a);
+    site_close(&site);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* Wrong guesses: when each is answered. */
-#include "server/brake.h"
+#include "proxy/brake.h"
 #include "unit.h"
 
 enum { EVERY_MS = 1000 };

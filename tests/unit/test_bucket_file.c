@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "server/bucket_file.h"
+#include "bucket/bucket_file.h"
 
 #define HELLO_HASH "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" /* "hello" */
 #define EMPTY_HASH "da39a3ee5e6b4b0d3255bfef95601890afd80709"

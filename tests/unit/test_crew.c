@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "http/crew.h"
 #include "http_world.h"
 #include "proc/process.h"
-#include "server/crew.h"
 
 static struct crew *crew;
 static pid_t *stuck_pid; /* shared with the workers */

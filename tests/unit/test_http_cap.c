@@ -1,5 +1,6 @@
 /* Who is not let into an http_server is told so. */
 #include "http_world.h"
+#include "net/socket.h"
 
 static bool let_nobody_in(void *owner, const struct addr *peer, uint64_t *tag)
 {
@@ -21,7 +22,7 @@ static void check_cap(size_t max_connections, const char *reason)
     w.options.on_accepted = let_nobody_in;
     w.options.times = http_server_times();
     world_open(&w);
-    assert_int_equal(addr_listen(STR("127.0.0.1:0"), &fd, &bound, &e), 0);
+    assert_int_equal(socket_listen(STR("127.0.0.1:0"), &fd, &bound, &e), 0);
     assert_int_equal(http_server_listen(w.server, fd, &e), 0);
     second = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(second, (struct sockaddr *)&bound.storage, bound.len), 0);

@@ -1,7 +1,7 @@
 /* HTTP calls against a scripted server: framings, answers at the wrong time, reuse, limits. */
 #include "base/clock.h"
 #include "base/version.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 #include "peer.h"
 #include "waker.h"
 

@@ -2,7 +2,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 #include "peer.h"
 #include "waker.h"
 

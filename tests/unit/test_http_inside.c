@@ -1,8 +1,9 @@
 /* A client inside of a server, both in one loop: a route that asks another server takes a second,
  * while others are answered in milliseconds. */
-#include "client/http_client.h"
+#include "http/http_client.h"
+#include "http/http_server.h"
+#include "net/socket.h"
 #include "peer.h"
-#include "server/http_server.h"
 #include "waker.h"
 
 /* A callback that takes longer has blocked. */
@@ -140,7 +141,7 @@ static void others_are_answered_meanwhile(void **state)
     (void)state;
     peer_start(&peer, script);
     w.inside = (struct inside){.client = client, .port = peer.port};
-    assert_int_equal(addr_listen(STR("127.0.0.1:0"), &listener, &bound, &e), 0);
+    assert_int_equal(socket_listen(STR("127.0.0.1:0"), &listener, &bound, &e), 0);
     assert_int_equal(http_server_listen(server, listener, &e), 0);
     start_calls(&w, client, addr_port(&bound));
     loop_limit_calls(waker.loop, LONGEST_CALL_MS);

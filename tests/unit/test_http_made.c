@@ -1,7 +1,7 @@
 /* Bodies that stream through a server: made as the client takes them, and paused as they come. What
  * a connection holds is bounded however slow the other side is. */
+#include "http/http_conn.h"
 #include "http_world.h"
-#include "server/http_conn.h"
 
 #define H " HTTP/1.1\r\nHost: h\r\n"
 

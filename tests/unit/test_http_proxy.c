@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "client/http_proxy.h"
+#include "http/http_proxy.h"
 
 static const struct {
     const char *list, *host;

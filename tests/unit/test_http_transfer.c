@@ -1,6 +1,6 @@
 /* HTTP bodies from a source and into a sink; answers that come too early, too late or never. */
 #include "base/clock.h"
-#include "client/http_client.h"
+#include "http/http_client.h"
 #include "peer.h"
 #include "waker.h"
 

@@ -11,8 +11,8 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
-#include "server/bucket_walk.h"
-#include "server/object.h"
+#include "bucket/bucket_walk.h"
+#include "bucket/object.h"
 
 #define HASH "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" /* "hello" */
 #define KEY  "sha1/aa/f4/c6/" HASH

@@ -1,5 +1,5 @@
 /* Which Hosts are this server's own. */
-#include "server/own_host.h"
+#include "http/own_host.h"
 
 #include <strings.h>
 

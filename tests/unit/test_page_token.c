@@ -1,5 +1,5 @@
 /* Tokens of pages: whose they are, and how long. */
-#include "server/page_token.h"
+#include "gateway/page_token.h"
 
 #include "unit.h"
 

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
-#include "base/progress.h"
+#include "cmd/progress.h"
 
 static int terminal, slave, saved_stderr;
 

@@ -1,5 +1,5 @@
 /* Places by holder: counted, and who has more than an equal part. */
-#include "server/shares.h"
+#include "http/shares.h"
 #include "unit.h"
 
 static const struct part_case {

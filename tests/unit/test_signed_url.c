@@ -1,8 +1,8 @@
 /* URLs that carry a permission: what is signed cannot be changed, and it expires. */
 #include "unit.h"
 
+#include "bucket/signed_url.h"
 #include "proto/url.h"
-#include "server/signed_url.h"
 
 static const unsigned char key[SIGNED_URL_KEY] = "a key of thirty-two bytes, exact";
 static const unsigned char other_key[SIGNED_URL_KEY] = "another key of thirty-two bytes.";

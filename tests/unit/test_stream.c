@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/addr.h"
+#include "net/socket.h"
 #include "net/stream.h"
 #include "waker.h"
 
@@ -22,7 +22,7 @@ static struct ends open_ends(void)
     struct ends ends;
     int listener = -1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    assert_int_equal(addr_listen(STR("127.0.0.1:0"), &listener, &bound, &e), 0);
+    assert_int_equal(socket_listen(STR("127.0.0.1:0"), &listener, &bound, &e), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&bound.storage, bound.len), 0);
     struct pollfd p = {.fd = listener, .events = POLLIN};
     assert_int_equal(poll(&p, 1, 10000), 1);

@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "server/tally.h"
+#include "hub/tally.h"
 #include "unit.h"
 
 static struct addr address(const char *text)

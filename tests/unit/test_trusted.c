@@ -1,7 +1,7 @@
 /* Whom the servers believe, and whose request it then is. */
 #include "unit.h"
 
-#include "server/trusted.h"
+#include "hub/trusted.h"
 
 static struct addr address(const char *text)
 {

@@ -1,6 +1,6 @@
 /* WebSocket connections against a scripted server: handshake, messages, pings, all kinds of end. */
 #include "base/clock.h"
-#include "client/ws_client.h"
+#include "http/ws_client.h"
 #include "peer.h"
 #include "waker.h"
 

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "server/ws_peer.h"
+#include "http/ws_peer.h"
 #include "unit.h"
 
 enum { PATIENCE_MS = 20000, SHORT_MS = 20, LONG_MS = 600000 };

@@ -1,0 +1,197 @@
+#include "access/authorization.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/dirs.h"
+#include "base/fs.h"
+#include "base/leftover.h"
+#include "base/quote.h"
+#include "bucket/zone_files.h"
+
+#define SETTINGS "settings/authorizationSettings.yaml"
+
+struct authorization authorization_none(void)
+{
+    return (struct authorization){.allow_public_download = true};
+}
+
+void authorization_deinit(struct authorization *a)
+{
+    yaml_free(a->doc);
+    *a = authorization_none();
+}
+
+static int fail(struct err *e, const char *name, const struct yaml *node, const char *want)
+{
+    return err_set(e, ERR_PROTOCOL, "%s:%zu: %s", name, node == NULL ? 1 : yaml_line(node), want);
+}
+
+/* Reads the boolean under `key` into *out; a missing one is left as it is. */
+static int read_bool(const struct yaml *mapping, const char *key, bool *out, const char *name,
+                     struct err *e)
+{
+    const struct yaml *node = yaml_get(mapping, key);
+
+    if (node == NULL || yaml_bool(node, out))
+        return 0;
+    char quoted[QUOTE_SIZE];
+    return err_set(e, ERR_PROTOCOL, "%s:%zu: %s \"%s\": want true or false", name, yaml_line(node),
+                   key, quote_str(quoted, yaml_text(node)));
+}
+
+static int check_keys(const struct yaml *mapping, const char *const *known, const char *name,
+                      struct err *e)
+{
+    for (const struct yaml *v = yaml_first(mapping); v != NULL; v = yaml_next(v)) {
+        const char *const *k = known;
+        while (*k != NULL && !str_equal(str_of(*k), yaml_key(v)))
+            k++;
+        if (*k == NULL) {
+            char quoted[QUOTE_SIZE];
+            return err_set(e, ERR_PROTOCOL, "%s:%zu: unknown key \"%s\"", name, yaml_line(v),
+                           quote_str(quoted, yaml_key(v)));
+        }
+    }
+    return 0;
+}
+
+static int check_user(const struct yaml *user, const char *name, struct err *e)
+{
+    static const char *const keys[] = {"userId", "upload", "download", "admin", NULL};
+    const struct yaml *id;
+    bool ignored;
+
+    if (yaml_type(user) != YAML_MAPPING)
+        return fail(e, name, user, "want userId, upload, download, admin");
+    id = yaml_get(user, "userId");
+    if (id == NULL || yaml_type(id) != YAML_SCALAR || yaml_text(id).len == 0)
+        return fail(e, name, user, "userId is missing");
+    if (check_keys(user, keys, name, e) != 0)
+        return -1;
+    for (size_t i = 1; keys[i] != NULL; i++)
+        if (read_bool(user, keys[i], &ignored, name, e) != 0)
+            return -1;
+    return 0;
+}
+
+static int check_document(struct authorization *a, const char *name, struct err *e)
+{
+    static const char *const keys[] = {"allowPublicUpload", "allowPublicDownload",
+                                       "authorizedUsers", NULL};
+    const struct yaml *users;
+
+    if (yaml_type(a->doc) != YAML_MAPPING)
+        return fail(e, name, a->doc, "want a mapping");
+    if (check_keys(a->doc, keys, name, e) != 0)
+        return -1;
+    if (yaml_get(a->doc, "allowPublicUpload") == NULL)
+        return fail(e, name, NULL, "allowPublicUpload is missing");
+    users = yaml_get(a->doc, "authorizedUsers");
+    if (users == NULL || yaml_type(users) != YAML_SEQUENCE)
+        return fail(e, name, users, "authorizedUsers: want a list");
+    if (read_bool(a->doc, "allowPublicUpload", &a->allow_public_upload, name, e) != 0 ||
+        read_bool(a->doc, "allowPublicDownload", &a->allow_public_download, name, e) != 0)
+        return -1;
+    for (const struct yaml *user = yaml_first(users); user != NULL; user = yaml_next(user))
+        if (check_user(user, name, e) != 0)
+            return -1;
+    return 0;
+}
+
+int authorization_parse(struct authorization *a, struct str text, const char *name, struct err *e)
+{
+    struct authorization parsed = authorization_none();
+
+    parsed.doc = yaml_parse(text, name, e);
+    if (parsed.doc == NULL)
+        return -1;
+    if (check_document(&parsed, name, e) != 0) {
+        authorization_deinit(&parsed);
+        return -1;
+    }
+    *a = parsed;
+    return 0;
+}
+
+static const struct yaml *find_user(const struct authorization *a, const char *user)
+{
+    const struct yaml *u = a->doc == NULL ? NULL : yaml_get(a->doc, "authorizedUsers");
+
+    for (u = u == NULL ? NULL : yaml_first(u); u != NULL; u = yaml_next(u))
+        if (str_equal(yaml_text(yaml_get(u, "userId")), str_of(user)))
+            return u;
+    return NULL;
+}
+
+/* The deployed gateway's two refusals: not listed, or listed without this permission. */
+static int check_permission(const struct authorization *a, const char *user, const char *key,
+                            const char *what, struct err *e)
+{
+    bool is_allowed = false;
+    const struct yaml *listed, *permission;
+
+    if (user == NULL)
+        return err_set(e, ERR_REFUSED, "No verified client ID or user ID");
+    listed = find_user(a, user);
+    if (listed == NULL)
+        return err_set(e, ERR_REFUSED, "User %s is not authorized.", user);
+    permission = yaml_get(listed, key);
+    if (permission == NULL || !yaml_bool(permission, &is_allowed) || !is_allowed)
+        return err_set(e, ERR_REFUSED, "User %s not authorized to %s.", user, what);
+    return 0;
+}
+
+int authorization_may_upload(const struct authorization *a, const char *user, struct err *e)
+{
+    if (a->allow_public_upload && user != NULL)
+        return 0;
+    return check_permission(a, user, "upload", "upload files", e);
+}
+
+int authorization_may_download(const struct authorization *a, const char *user, struct err *e)
+{
+    if (a->allow_public_download)
+        return 0;
+    return check_permission(a, user, "download", "download files", e);
+}
+
+int authorization_may_administer(const struct authorization *a, const char *user, struct err *e)
+{
+    return check_permission(a, user, "admin", "administer this zone", e);
+}
+
+int authorization_read(struct authorization *a, const struct site *site,
+                       const struct site_zone *zone, struct err *e)
+{
+    struct buf text = {0};
+    int result = zone_files_read(site, zone, SETTINGS, AUTHORIZATION_MAX_BYTES, &text, e);
+
+    if (result == 0) {
+        result = authorization_parse(a, buf_str(&text), SETTINGS, e);
+    } else if (e->code == ERR_NOT_FOUND) {
+        *a = authorization_none();
+        result = 0;
+    }
+    buf_free(&text);
+    return result;
+}
+
+int authorization_open_zone(const struct site *site, const struct site_zone *zone, struct err *e)
+{
+    const struct str text =
+        STR("allowPublicUpload: true\nallowPublicDownload: true\nauthorizedUsers: []\n");
+    struct buf path = {0};
+    int result = 0;
+
+    site_put_path(site, zone, STR(SETTINGS), &path);
+    const char *settings = buf_path(&path, e);
+    leftover_clean(settings);
+    if (settings == NULL)
+        result = -1;
+    else if (access(settings, F_OK) != 0 && errno == ENOENT)
+        result = dirs_make_parents(settings, e) != 0 ? -1
+                                                     : fs_write_file(settings, text, FS_DURABLE, e);
+    buf_free(&path);
+    return result;
+}

@@ -1,0 +1,24 @@
+/* All objects of a bucket in a folder, in byte order of their keys: those of the site's own zone
+ * and of the zones in registered-zones/. Only names that are object keys are looked at. */
+#ifndef BUCKET_BUCKET_WALK_H
+#define BUCKET_BUCKET_WALK_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "bucket/site.h"
+
+struct bucket_walk {
+    const struct site *site;
+    const struct site_zone *zone; /* NULL: all zones */
+    struct str after;             /* keys up to this one are left out; empty: none */
+    bool (*on_object)(void *ctx, struct str key); /* false ends the walk */
+    /* A folder that cannot be read; the walk goes on. What goes while it walks is no error. */
+    void (*on_error)(void *ctx, const struct err *e);
+    void *ctx;
+};
+
+/* 0 at the end, 1 when on_object ended it, -1 when it could not begin. */
+int bucket_walk(const struct bucket_walk *walk, struct err *e) ERR_CHECKED;
+
+#endif

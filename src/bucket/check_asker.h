@@ -1,0 +1,51 @@
+/*
+ * In a worker process: how it has objects checked, which takes longer than a call may. The hub's
+ * queue (check_queue.h) is asked over the worker's socket and answers there.
+ */
+#ifndef BUCKET_CHECK_ASKER_H
+#define BUCKET_CHECK_ASKER_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+#include "bucket/checked.h"
+
+enum { CHECK_MAX_CLIENT_BYTES = 64 };
+
+/* One answer that is waited for; in the memory of whom it is for. */
+struct check_wait {
+    void (*on_checked)(struct check_wait *wait); /* it may free its memory */
+    uint64_t id;
+    struct check_wait *next;
+};
+
+struct check_asker {
+    int fd; /* the worker's socket to the hub */
+    uint64_t last_id;
+    struct check_wait *first;
+};
+
+/* Who asks for the check of what: at most CHECK_MAX_CLIENT_BYTES that are no blank, an object key,
+ * the size of its file. */
+struct check_request {
+    struct str client;
+    int64_t size_bytes;
+    struct str key;
+};
+
+/* Asks for a check. `wait` (NULL: nobody waits) is called back when it is done, or when it takes
+ * too long. -1: the hub does not take it, and nobody is called. */
+int check_asker_ask(struct check_asker *asker, const struct check_request *request,
+                    struct check_wait *wait);
+
+/* Whoever waited does not any more. */
+void check_asker_forget(struct check_asker *asker, struct check_wait *wait);
+
+/* What the hub answered; `owner` is the struct check_asker (crew_worker_options.on_checked). */
+void check_asker_answered(void *owner, uint64_t id);
+
+/* The request as the bytes of a frame, and back; false when they are none. */
+void check_request_put(struct buf *out, const struct check_request *request);
+bool check_request_parse(struct str bytes, struct check_request *request);
+
+#endif

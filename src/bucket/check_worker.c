@@ -1,0 +1,70 @@
+#include "bucket/check_worker.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "bucket/object.h"
+#include "http/crew_frame.h"
+#include "proc/frame.h"
+
+enum { REPORT_MS = 1000, JUST_NOW_S = 60 };
+
+struct check_worker {
+    const struct site *site;
+    int fd;
+    int64_t reported_ms;
+};
+
+static bool say(const struct check_worker *worker, enum crew_frame type, uint64_t id)
+{
+    struct buf frame = {0};
+    bool is_sent;
+
+    crew_frame_put(&frame, type, id, STR(""));
+    is_sent = !frame.failed && frame_send(worker->fd, buf_str(&frame), -1, NULL) == IO_DONE;
+    buf_free(&frame);
+    return is_sent;
+}
+
+/* False when the hub is gone. */
+static bool go_on(void *ctx, int64_t bytes)
+{
+    struct check_worker *worker = ctx;
+    int64_t now = clock_now_ms();
+
+    (void)bytes;
+    if (now - worker->reported_ms < REPORT_MS)
+        return true;
+    worker->reported_ms = now;
+    return say(worker, CREW_FRAME_PONG, 0);
+}
+
+static void check(struct check_worker *worker, struct str key)
+{
+    struct hash_watch watch = {go_on, worker};
+    struct err e = {0};
+    int64_t size;
+
+    worker->reported_ms = clock_now_ms();
+    if (object_check(worker->site, key, JUST_NOW_S, &watch, &size, &e) == OBJECT_UNKNOWN)
+        log_line(LOG_WARN, "object not checked key=%.*s: %s", STR_ARG(key), e.msg);
+}
+
+int check_worker_run(int fd, void *ctx)
+{
+    struct check_worker worker = {.site = ctx, .fd = fd};
+    struct buf frame = {0};
+    enum crew_frame type;
+    struct str key, hash;
+    uint64_t id;
+
+    while (frame_receive(fd, &frame, NULL, NULL) == IO_DONE) {
+        if (!crew_frame_parse(buf_str(&frame), &type, &id, &key) || type != CREW_FRAME_CHECK ||
+            !site_is_object_key(key, &hash))
+            break;
+        check(&worker, key);
+        if (!say(&worker, CREW_FRAME_CHECKED, id))
+            break;
+    }
+    buf_free(&frame);
+    return 0;
+}

@@ -1,0 +1,50 @@
+/*
+ * What is known of the objects of a folder: which were read and had their hash, and which had not.
+ * A file is known as it was (inode, size, mtime); another in its place is not known. All processes
+ * that work in the folder share this, and it stays when they end:
+ *     <dir>/.hub/checked/<xxx>     good ones: 64-byte records, one for each object key, in files by
+ *                                  the first digits of checked_id; each look-up reads one of these
+ *                                  files, so it is the kernel that keeps them in memory
+ *     <dir>/.hub/damaged/<id>      one small text file for each damaged object
+ * A record that is lost costs another reading and nothing else: failures are no errors, but of the
+ * look for a mark of damage.
+ */
+#ifndef BUCKET_CHECKED_H
+#define BUCKET_CHECKED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/sha1.h"
+#include "base/str.h"
+#include "bucket/site.h"
+
+enum checked {
+    CHECKED_UNKNOWN,
+    CHECKED_GOOD,
+    CHECKED_DAMAGED,
+    CHECKED_FAILED /* it cannot be looked whether it is damaged */
+};
+
+/* A name for an object key that fits into a file name: the key's own SHA-1 in hex. */
+void checked_id(struct str key, char id[SHA1_HEX + 1]);
+
+/* What is known of the object `key` if it is the file of `st`. *checked_s (may be NULL) gets when a
+ * good one was read, in seconds since the epoch. */
+enum checked checked_get(const struct site *site, struct str key, const struct stat *st,
+                         int64_t *checked_s, struct err *e);
+
+/* 1 when it is known to be damaged, else 0: one look-up of a file that mostly does not exist. -1
+ * when that fails. */
+int checked_is_damaged(const struct site *site, struct str key, const struct stat *st,
+                       struct err *e) ERR_CHECKED;
+
+/* Remembers what a reading found, in place of what was known of the key: good or damaged. */
+void checked_put(const struct site *site, struct str key, const struct stat *st,
+                 enum checked state);
+
+/* The object is gone: so is all that is known of it. */
+void checked_forget(const struct site *site, struct str key);
+
+#endif

@@ -1,0 +1,228 @@
+#include "bucket/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/leftover.h"
+#include "base/log.h"
+#include "base/random.h"
+
+enum { ASIDE_DIGITS = 8 };
+
+const char *object_state_name(enum object_state state)
+{
+    static const char *const names[] = {"ok", "damaged", "missing", "unknown"};
+
+    return names[state];
+}
+
+/* ---- reading ---- */
+
+static bool is_disk_error(int number)
+{
+    return number == EIO || number == EUCLEAN || number == EBADMSG;
+}
+
+static int open_file(const char *path, struct stat *st)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return -1;
+    int number = fstat(fd, st) != 0 ? errno : ENOENT;
+    if (number == ENOENT && S_ISREG(st->st_mode))
+        return fd;
+    close(fd);
+    errno = number;
+    return -1;
+}
+
+static struct str hash_of(struct str key)
+{
+    return str_slice(key, key.len - SHA1_HEX, key.len);
+}
+
+static enum object_state read_all(int fd, const struct stat *st, struct str hash,
+                                  const struct hash_watch *watch, struct err *e)
+{
+    struct hash_job job = {.from = fd, .to = -1, .as_opened = st, .watch = watch};
+    int status;
+
+    errno = 0;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    status = hash_run(&job, e);
+    if (status != 0)
+        return is_disk_error(errno) ? OBJECT_DAMAGED : OBJECT_UNKNOWN;
+    if (!hash_is_unchanged(fd, st)) {
+        err_set(e, ERR_CHANGED, "changed while it was being read");
+        return OBJECT_UNKNOWN;
+    }
+    return str_equal(str_of(job.hash), hash) ? OBJECT_OK : OBJECT_DAMAGED;
+}
+
+static enum object_state check_open(const struct site *site, struct str key, int fd,
+                                    const struct stat *st, const struct hash_watch *watch,
+                                    struct err *e)
+{
+    enum object_state state = read_all(fd, st, hash_of(key), watch, e);
+
+    if (state == OBJECT_OK) {
+        checked_put(site, key, st, CHECKED_GOOD);
+    } else if (state == OBJECT_DAMAGED) {
+        checked_put(site, key, st, CHECKED_DAMAGED);
+        log_line(LOG_WARN, "damaged object key=%.*s bytes=%lld", STR_ARG(key),
+                 (long long)st->st_size);
+    }
+    return state;
+}
+
+static bool is_known_good(const struct site *site, struct str key, const struct stat *st,
+                          int64_t believed_s)
+{
+    int64_t checked_s;
+
+    return believed_s >= 0 && checked_get(site, key, st, &checked_s, NULL) == CHECKED_GOOD &&
+           llabs(clock_wall_ms() / 1000 - checked_s) <= believed_s;
+}
+
+enum object_state object_check(const struct site *site, struct str key, int64_t believed_s,
+                               const struct hash_watch *watch, int64_t *size_bytes, struct err *e)
+{
+    enum object_state state;
+    struct buf path = {0};
+    struct stat st;
+    const char *name;
+    int fd;
+
+    *size_bytes = 0;
+    site_put_object_path(site, key, &path);
+    name = buf_path(&path, e);
+    fd = name == NULL ? -1 : open_file(name, &st);
+    if (name == NULL) {
+        state = OBJECT_UNKNOWN;
+    } else if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
+        state = OBJECT_MISSING;
+    } else if (fd < 0) {
+        err_errno(e, ERR_FAILED, errno, "cannot open %s", name);
+        state = OBJECT_UNKNOWN;
+    } else {
+        *size_bytes = (int64_t)st.st_size;
+        state = is_known_good(site, key, &st, believed_s)
+                    ? OBJECT_OK
+                    : check_open(site, key, fd, &st, watch, e);
+        close(fd);
+    }
+    buf_free(&path);
+    return state;
+}
+
+/* ---- taking away ---- */
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* What was moved aside: the damaged one, or one that came in between, which goes back to its place
+ * if it is good and the place is free. */
+static enum object_state judge_aside(const struct site *site, struct str key, const char *path,
+                                     const char *aside, const struct stat *damaged, bool *is_kept)
+{
+    enum object_state state = OBJECT_DAMAGED;
+    struct stat st;
+    int fd = open_file(aside, &st);
+
+    if (fd < 0) { /* it is not known to be bad */
+        *is_kept = link(aside, path) == 0 || errno == EEXIST;
+        return OBJECT_OK;
+    }
+    if (!is_same_file(&st, damaged)) {
+        leftover_hold(fd);
+        state = is_known_good(site, key, &st, INT64_MAX)
+                    ? OBJECT_OK
+                    : read_all(fd, &st, hash_of(key), NULL, NULL);
+        if (state == OBJECT_UNKNOWN)
+            state = OBJECT_OK; /* it is not known to be bad */
+        if (state == OBJECT_OK && (link(aside, path) == 0 || errno == EEXIST))
+            *is_kept = true;
+    }
+    close(fd);
+    return state;
+}
+
+static enum object_state remove_damaged(const struct site *site, struct str key, const char *path,
+                                        const struct stat *damaged, bool *is_kept, struct err *e)
+{
+    enum object_state state = OBJECT_MISSING;
+    char digits[ASIDE_DIGITS + 1];
+    struct buf aside = {0};
+
+    /* A name as fs_open_temporary gives: site_open removes it if this process is killed. */
+    random_hex(digits, ASIDE_DIGITS);
+    buf_printf(&aside, "%s/" SITE_ASIDE "/%.*s.tmp.%s", site->dir, STR_ARG(hash_of(key)), digits);
+    const char *away = buf_path(&aside, e);
+    if (away == NULL) {
+        state = OBJECT_UNKNOWN;
+    } else if (rename(path, away) == 0) {
+        state = judge_aside(site, key, path, away, damaged, is_kept);
+        if (state != OBJECT_OK || *is_kept) {
+            unlink(away);
+        } else {
+            err_set(e, ERR_FAILED, "cannot put %s back: it is now %s", path, away);
+            state = OBJECT_UNKNOWN;
+        }
+    } else if (errno != ENOENT) {
+        err_errno(e, ERR_FAILED, errno, "cannot remove %s", path);
+        state = OBJECT_UNKNOWN;
+    }
+    buf_free(&aside);
+    return state;
+}
+
+static enum object_state remove_any(const char *path, struct err *e)
+{
+    if (unlink(path) == 0)
+        return OBJECT_OK;
+    if (errno == ENOENT)
+        return OBJECT_MISSING;
+    err_errno(e, ERR_FAILED, errno, "cannot remove %s", path);
+    return OBJECT_UNKNOWN;
+}
+
+enum object_state object_remove(const struct site *site, struct str key, int64_t *size_bytes,
+                                bool *is_kept, struct err *e)
+{
+    enum object_state state = OBJECT_MISSING;
+    struct buf path = {0};
+    struct stat st;
+
+    *is_kept = false;
+    *size_bytes = 0;
+    site_put_object_path(site, key, &path);
+    const char *name = buf_path(&path, e);
+    if (name == NULL) {
+        state = OBJECT_UNKNOWN;
+    } else if (lstat(name, &st) == 0) {
+        int is_damaged = checked_is_damaged(site, key, &st, e);
+        *size_bytes = (int64_t)st.st_size;
+        state = is_damaged < 0   ? OBJECT_UNKNOWN
+                : is_damaged > 0 ? remove_damaged(site, key, name, &st, is_kept, e)
+                                 : remove_any(name, e);
+    } else if (errno != ENOENT && errno != ENOTDIR) {
+        err_errno(e, ERR_FAILED, errno, "cannot look at %s", name);
+        state = OBJECT_UNKNOWN;
+    }
+    if ((state == OBJECT_OK || state == OBJECT_DAMAGED) && !*is_kept) {
+        checked_forget(site, key);
+        if (fs_sync_parent(name, e) != 0)
+            state = OBJECT_UNKNOWN;
+    }
+    buf_free(&path);
+    return state;
+}

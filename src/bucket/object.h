@@ -1,0 +1,41 @@
+/*
+ * What happens to an object as a file of the bucket's folder beside being uploaded and sent: it is
+ * read to see whether it has its hash, or taken away. Nothing here trusts that the file of a path
+ * stays the same one: an upload may replace it at any moment.
+ */
+#ifndef BUCKET_OBJECT_H
+#define BUCKET_OBJECT_H
+
+#include "base/err.h"
+#include "bucket/checked.h"
+#include "store/hash.h"
+
+enum object_state {
+    OBJECT_OK,
+    OBJECT_DAMAGED,
+    OBJECT_MISSING, /* or no regular file */
+    OBJECT_UNKNOWN  /* it changed while it was read, or could not be opened: *e says why */
+};
+
+/* "ok", "damaged", "missing", "unknown". */
+const char *object_state_name(enum object_state state);
+
+/*
+ * Reads the object `key` and remembers what it found (checked.h). What was found at most
+ * `believed_s` seconds ago counts, and nothing is read (-1: never). An object that the disk cannot
+ * read is damaged. *size_bytes is the file's. `watch` may be NULL; a reading that it ends is
+ * OBJECT_UNKNOWN.
+ */
+enum object_state object_check(const struct site *site, struct str key, int64_t believed_s,
+                               const struct hash_watch *watch, int64_t *size_bytes, struct err *e);
+
+/*
+ * Removes the object `key`. One that is known to be damaged is moved aside first: if it turns out
+ * that a good one came in its place at that moment, that is put back, unless another one is there
+ * already, and OBJECT_OK says that an object stays; then *is_kept is true. Else the state of what
+ * was removed, as far as it is known, or OBJECT_MISSING; OBJECT_UNKNOWN and *e: it failed.
+ */
+enum object_state object_remove(const struct site *site, struct str key, int64_t *size_bytes,
+                                bool *is_kept, struct err *e);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Which daemons are connected to a hub, in memory that it shares with its worker processes: the hub
+ * alone writes, the gateway's workers read. (A proxy and a gateway that are two servers have none.)
+ */
+#ifndef GATEWAY_ROSTER_H
+#define GATEWAY_ROSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* A daemon with a longer name or zone is not listed. */
+enum { ROSTER_MAX_NAME_BYTES = 255 };
+
+struct roster;
+
+/* For at most `capacity` daemons at a time; further ones are not listed. */
+struct roster *roster_new(size_t capacity, struct err *e);
+void roster_free(struct roster *roster); /* NULL-safe */
+
+/* A daemon serves that name now; it takes the place of another of the name. An empty zone is that
+ * of a daemon of generation 1, which names none. */
+void roster_put(struct roster *roster, struct str name, struct str zone, int64_t wall_ms);
+
+/* Nobody serves that name any more. */
+void roster_remove(struct roster *roster, struct str name);
+
+/* True when a daemon of that name serves the zone; *since_ms is when it connected. `is_own` tells
+ * that the zone is the hub's own, to which daemons of generation 1 belong. */
+bool roster_find(const struct roster *roster, struct str name, struct str zone, bool is_own,
+                 int64_t *since_ms);
+
+#endif

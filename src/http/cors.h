@@ -1,0 +1,20 @@
+/*
+ * What lets web pages of any origin use a route (the Fetch standard's CORS protocol): nothing that
+ * these routes do depends on cookies or on where a browser stands, so "*" it is.
+ */
+#ifndef HTTP_CORS_H
+#define HTTP_CORS_H
+
+#include "http/http_server.h"
+#include "proto/extensions.h"
+
+enum { CORS_MAX_REQUESTED_BYTES = 2048 };
+
+/* What a page may read of every answer of a public route. */
+#define CORS_EXPOSED                                                                               \
+    "Accept-Ranges, Content-Length, Content-Range, Date, ETag, " EXTENSIONS_HEADER
+
+/* The route that answers the preflights of the public routes at `path`. */
+struct http_route cors_route(const char *path);
+
+#endif

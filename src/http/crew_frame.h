@@ -1,0 +1,32 @@
+/* The frames between the hub and its workers (crew.h). */
+#ifndef HTTP_CREW_FRAME_H
+#define HTTP_CREW_FRAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+enum crew_frame {
+    CREW_FRAME_CONNECTION,
+    CREW_FRAME_CLOSED,
+    CREW_FRAME_PING,
+    CREW_FRAME_PONG,
+    CREW_FRAME_DROP,
+    CREW_FRAME_KEPT,
+    CREW_FRAME_END,    /* hub to worker: as DROP, but also what is busy */
+    CREW_FRAME_CHECK,  /* worker to hub */
+    CREW_FRAME_CHECKED /* and back */
+};
+
+/* Appends {"type":T,"id":N} and, of a connection or a check, LF and the bytes. */
+void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes);
+
+/* False when it is no such frame; *bytes is borrowed from it. */
+bool crew_frame_parse(struct str frame, enum crew_frame *type, uint64_t *id, struct str *bytes);
+
+/* True when a frame would be taken at once. */
+bool crew_frame_is_writable(int fd);
+
+#endif

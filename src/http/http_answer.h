@@ -1,0 +1,58 @@
+/*
+ * Who gave an answer that is not what was asked for: the server, an HTTP proxy on the way, the
+ * log-in page of a network, or any web server that a wrong URL leads to? Words for each; looks at
+ * one answer alone, sends and decides nothing.
+ */
+#ifndef HTTP_HTTP_ANSWER_H
+#define HTTP_HTTP_ANSWER_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "proto/http_head.h"
+
+/* What HTTP_ANSWER_LOG_IN stands in front of is what else may be wrong. */
+#define HTTP_ANSWER_LOG_IN "a web page answered: is there a log-in in this network?"
+
+/* An answer that a client got; that of a server is a struct http_answer (http_server.h). */
+struct http_reply {
+    const struct http_head *head;
+    struct str body;      /* what there is of it; may be empty */
+    struct str url;       /* that was asked for, for its host and scheme */
+    const char *proxy;    /* host:port of the HTTP proxy that was asked for it, or NULL */
+    bool has_credentials; /* for that proxy */
+    const char *service;  /* what should be there: "gateway" */
+    const char *setting;  /* what to correct when the URL is wrong, or NULL: nothing */
+};
+
+/* The answer is a web page: by its Content-Type, or by how it begins. */
+bool http_answer_is_page(const struct http_reply *a);
+
+/*
+ * True when the answer is none of the service's, and *e says whose: the proxy's (ERR_NETWORK for a
+ * 5xx, else ERR_REFUSED), a log-in page's (HTML with 2xx or 511, a redirection to another host), a
+ * web server's without such a service (HTML with 4xx), or that of a TLS port which was asked in
+ * plain HTTP. Else *e is unchanged.
+ */
+bool http_answer_explain(const struct http_reply *a, struct err *e);
+
+/* Appends "(through HTTP proxy …)" to *e when there was one, so that nobody looks for the fault at
+ * the server alone. Returns -1. */
+int http_answer_name_proxy(const struct http_reply *a, struct err *e);
+
+/* Appends what an error page of a proxy says: squid's header, the page's title, a plain text's
+ * first line; at most 100 bytes. */
+void http_answer_put_words(struct buf *out, const struct http_head *head, struct str page);
+
+/* The reason phrase as it was sent, else the standard one. */
+struct str http_answer_reason(const struct http_head *head);
+
+/* What a user can do when a proxy gives that status: " (…)", or "". */
+const char *http_answer_proxy_cure(int status, bool has_credentials);
+
+/* True when a peer that was spoken to in plain HTTP answers with a record of TLS. */
+bool http_answer_is_tls_record(struct str bytes);
+
+#endif

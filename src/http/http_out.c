@@ -1,0 +1,362 @@
+/* The way out of an HTTP connection: answers, files, deadlines of slow readers. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "http/cors.h"
+#include "http/http_conn.h"
+#include "proto/extensions.h"
+
+enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384, COPY_BYTES = 65536 };
+
+bool http_out_is_empty(const struct http_conn *conn)
+{
+    return conn->out_sent == conn->out.len && !http_out_has_body(conn);
+}
+
+bool http_out_has_body(const struct http_conn *conn)
+{
+    return conn->file_left > 0 || conn->made_left > 0;
+}
+
+void http_out_end_source(struct http_conn *conn, bool is_whole)
+{
+    struct http_source source = conn->source_of_body;
+
+    conn->source_of_body = (struct http_source){0};
+    conn->made_left = 0;
+    conn->is_dry = false;
+    if (source.on_end != NULL)
+        source.on_end(source.ctx, is_whole);
+}
+
+void http_out_flush_later(struct http_conn *conn)
+{
+    loop_defer(conn->server->options.loop, &conn->flush);
+}
+
+static struct str date_now(struct http_server *server)
+{
+    int64_t now = loop_now_ms(server->options.loop);
+
+    if (server->date[0] == '\0' || now - server->date_ms >= DATE_VALID_MS) {
+        http_head_format_date(clock_wall_ms(), server->date);
+        server->date_ms = now;
+    }
+    return str_of(server->date);
+}
+
+/* Whether the connection ends after the answer to the current request. */
+static bool closes_after(const struct http_conn *conn, const struct http_answer *answer)
+{
+    return conn->must_close || answer->must_close || conn->server->is_draining ||
+           conn->has_unread_body;
+}
+
+static bool has_length(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
+static void put_head(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
+{
+    struct buf *out = &conn->out;
+
+    http_head_put_status(out, answer->status);
+    http_head_put_header(out, "Date", date_now(conn->server));
+    if (conn->route != NULL && conn->route->is_public) {
+        http_head_put_header(out, "Access-Control-Allow-Origin", STR("*"));
+        http_head_put_header(out, "Access-Control-Expose-Headers", STR(CORS_EXPOSED));
+    }
+    if (conn->server->options.extensions != NULL)
+        http_head_put_header(out, EXTENSIONS_HEADER, str_of(conn->server->options.extensions));
+    if (answer->content_type != NULL)
+        http_head_put_header(out, "Content-Type", str_of(answer->content_type));
+    for (size_t i = 0; i < answer->header_count; i++)
+        http_head_put_header(out, answer->headers[i].name.p, answer->headers[i].value);
+    if (has_length(answer->status))
+        http_head_put_length(out, length);
+    if (conn->must_close)
+        http_head_put_header(out, "Connection", STR("close"));
+    else if (conn->is_http10)
+        http_head_put_header(out, "Connection", STR("keep-alive"));
+    http_head_put_end(out);
+}
+
+/* The head and what every answer changes in the connection's state. */
+static void begin(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
+{
+    if (conn->out_sent == conn->out.len) {
+        buf_clear(&conn->out);
+        conn->out_sent = 0;
+    }
+    conn->is_handling = false;
+    conn->on_gone = NULL;
+    conn->must_close = closes_after(conn, answer);
+    buf_reserve(&conn->out, HEAD_ROOM_BYTES + answer->body.len);
+    put_head(conn, answer, length);
+    http_out_flush_later(conn);
+}
+
+/* An answer that comes after its handler returned ends the waiting. */
+static void end_waiting(struct http_conn *conn)
+{
+    if (conn->state == HTTP_CONN_WAITING)
+        http_conn_set_state(conn, http_out_has_body(conn) ? HTTP_CONN_SENDING : HTTP_CONN_IDLE);
+}
+
+/* The headers of an answer that could not be made may be of what it was to say: none stay. */
+static struct http_answer answer_of_want(void)
+{
+    return (struct http_answer){.status = 500,
+                                .content_type = "text/plain; charset=utf-8",
+                                .body = STR("Error: out of memory")};
+}
+
+void http_conn_answer(struct http_conn *conn, const struct http_answer *given)
+{
+    bool is_made = given->made == NULL || !given->made->failed;
+    struct http_answer answer = is_made ? *given : answer_of_want();
+
+    if (is_made && given->made != NULL)
+        answer.body = buf_str(given->made);
+    begin(conn, &answer, answer.body.len);
+    if (!conn->is_head_request && has_length(answer.status))
+        buf_put(&conn->out, answer.body);
+    end_waiting(conn);
+}
+
+void http_conn_answer_message(struct http_conn *conn, int status, const char *format, ...)
+{
+    char message[MAX_MESSAGE_BYTES];
+    struct buf body = {0};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    json_open(&body, '{');
+    json_put_str(&body, "message", str_of(message));
+    json_close(&body, '}');
+    http_conn_answer(conn, &(struct http_answer){.status = status,
+                                                 .content_type = "application/json; charset=utf-8",
+                                                 .made = &body});
+    buf_free(&body);
+}
+
+void http_conn_answer_file(struct http_conn *conn, const struct http_answer *answer, int fd,
+                           int64_t offset, int64_t length)
+{
+    begin(conn, answer, (uint64_t)length);
+    if (conn->is_head_request || length == 0) {
+        close(fd);
+    } else {
+        conn->file_fd = fd;
+        conn->file_offset = offset;
+        conn->file_left = length;
+    }
+    end_waiting(conn);
+}
+
+void http_conn_answer_made(struct http_conn *conn, const struct http_answer *answer,
+                           int64_t length, const struct http_source *source)
+{
+    begin(conn, answer, (uint64_t)length);
+    conn->source_of_body = *source;
+    if (conn->is_head_request || length == 0)
+        http_out_end_source(conn, true);
+    else
+        conn->made_left = length;
+    end_waiting(conn);
+}
+
+void http_conn_resume_answer(struct http_conn *conn)
+{
+    conn->is_dry = false;
+    http_out_flush_later(conn);
+}
+
+void http_out_continue(struct http_conn *conn)
+{
+    buf_puts(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_out_flush_later(conn);
+}
+
+/* What the last write came to. */
+enum sent { SENT_ALL, SENT_SOME, SENT_DRY, SENT_FAILED };
+
+/* The client took some. */
+static void note_progress(struct http_conn *conn)
+{
+    conn->write_deadline_ms = CLOCK_NEVER_MS;
+    http_room_touch(conn);
+}
+
+static enum sent send_buffer(struct http_conn *conn)
+{
+    int flags = MSG_NOSIGNAL | (conn->file_left > 0 ? MSG_MORE : 0);
+
+    while (conn->out_sent < conn->out.len) {
+        ssize_t n = send(conn->source.fd, conn->out.data + conn->out_sent,
+                         conn->out.len - conn->out_sent, flags);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
+        conn->out_sent += (size_t)n;
+        note_progress(conn);
+    }
+    return SENT_ALL;
+}
+
+/* sendfile(2) by way of our memory, for file systems that have no such thing. *is_read tells a file
+ * that could not be read from a client that is gone. */
+static ssize_t copy_file(struct http_conn *conn, size_t want, bool *is_read)
+{
+    char chunk[COPY_BYTES];
+    ssize_t n = pread(conn->file_fd, chunk, want < sizeof chunk ? want : sizeof chunk,
+                      (off_t)conn->file_offset);
+
+    *is_read = n > 0 || (n < 0 && errno == EINTR);
+    return n <= 0 ? n : send(conn->source.fd, chunk, (size_t)n, MSG_NOSIGNAL);
+}
+
+static bool is_file_error(int number)
+{
+    return number == EIO || number == ESTALE || number == EUCLEAN || number == EBADMSG;
+}
+
+static ssize_t send_part(struct http_conn *conn, size_t want, bool *is_read)
+{
+    off_t offset = (off_t)conn->file_offset;
+    ssize_t n = sendfile(conn->source.fd, conn->file_fd, &offset, want);
+
+    if (n < 0 && (errno == EINVAL || errno == ENOSYS))
+        return copy_file(conn, want, is_read);
+    *is_read = n > 0 || (n < 0 && !is_file_error(errno));
+    return n;
+}
+
+/* The client can only be told by cutting its connection; who runs the server reads why. */
+static enum sent cannot_read(const struct http_conn *conn, ssize_t n)
+{
+    const char *cause = n == 0 ? "it became shorter" : strerror(errno);
+    struct buf path = {0};
+
+    fs_put_open_path(conn->file_fd, &path);
+    log_line(LOG_ERROR, "cannot read %s at %lld: %s", buf_cstr(&path),
+             (long long)conn->file_offset, cause);
+    buf_free(&path);
+    return SENT_FAILED;
+}
+
+/* At most one turn's worth, so that one fast reader does not keep the others waiting. */
+static enum sent send_file(struct http_conn *conn)
+{
+    int64_t budget = HTTP_SERVER_SENDFILE_BYTES;
+    bool is_read;
+
+    while (conn->file_left > 0 && budget > 0) {
+        size_t want = (size_t)(conn->file_left < budget ? conn->file_left : budget);
+        ssize_t n = send_part(conn, want, &is_read);
+        if (!is_read)
+            return cannot_read(conn, n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
+        conn->file_offset += n;
+        conn->file_left -= n;
+        budget -= n;
+        note_progress(conn);
+    }
+    return conn->file_left > 0 ? SENT_SOME : SENT_ALL;
+}
+
+/* Makes a part of the body in the empty buffer. False when the source failed. */
+static bool make_part(struct http_conn *conn)
+{
+    const struct http_source *source = &conn->source_of_body;
+    size_t room = conn->made_left < HTTP_SERVER_MADE_BYTES ? (size_t)conn->made_left
+                                                           : HTTP_SERVER_MADE_BYTES;
+
+    buf_clear(&conn->out);
+    conn->out_sent = 0;
+    if (!source->make(source->ctx, conn, &conn->out, room) || conn->out.failed ||
+        conn->out.len > room)
+        return false;
+    conn->is_dry = conn->out.len == 0;
+    conn->made_left -= (int64_t)conn->out.len;
+    return true;
+}
+
+/* As much as the client takes, at most one turn's worth. */
+static enum sent send_made(struct http_conn *conn)
+{
+    enum sent sent = SENT_ALL;
+    int64_t least_left = conn->made_left - HTTP_SERVER_SENDFILE_BYTES;
+
+    while (sent == SENT_ALL && conn->made_left > 0) {
+        if (conn->made_left <= least_left)
+            return SENT_SOME;
+        if (conn->is_dry)
+            return SENT_DRY;
+        if (!make_part(conn))
+            return SENT_FAILED;
+        if (conn->made_left == 0)
+            http_out_end_source(conn, true);
+        sent = send_buffer(conn);
+    }
+    return sent;
+}
+
+static void release(struct http_conn *conn)
+{
+    conn->out_sent = 0;
+    if (conn->out.cap > HTTP_SERVER_READ_BYTES || conn->state == HTTP_CONN_IDLE)
+        buf_free(&conn->out);
+    else
+        buf_clear(&conn->out);
+    if (conn->file_fd >= 0)
+        close(conn->file_fd);
+    conn->file_fd = -1;
+}
+
+bool http_out_flush(struct http_conn *conn)
+{
+    enum sent sent = conn->out.failed ? SENT_FAILED : send_buffer(conn);
+
+    if (sent == SENT_ALL && conn->file_left > 0)
+        sent = send_file(conn);
+    if (sent == SENT_ALL && conn->made_left > 0)
+        sent = send_made(conn);
+    switch (sent) {
+    case SENT_DRY:
+        buf_free(&conn->out);
+        conn->out_sent = 0;
+        conn->write_deadline_ms = CLOCK_NEVER_MS;
+        http_conn_update(conn);
+        return true;
+    case SENT_ALL:
+        release(conn);
+        conn->write_deadline_ms = CLOCK_NEVER_MS;
+        http_conn_update(conn);
+        return true;
+    case SENT_SOME:
+        if (conn->write_deadline_ms == CLOCK_NEVER_MS)
+            conn->write_deadline_ms =
+                loop_now_ms(conn->server->options.loop) + conn->server->options.times.write_ms;
+        http_conn_update(conn);
+        http_room_limit_held(conn);
+        return true;
+    default: http_conn_lose(conn); return false;
+    }
+}

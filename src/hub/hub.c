@@ -1,0 +1,545 @@
+#include "hub/hub.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "access/authorization.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "bucket/bucket.h"
+#include "bucket/bucket_file.h"
+#include "bucket/check_queue.h"
+#include "gateway/gateway_api.h"
+#include "gateway/roster.h"
+#include "http/crew.h"
+#include "http/http_server.h"
+#include "hub/origin.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+#include "proc/descriptors.h"
+#include "proc/process.h"
+#include "proto/extensions.h"
+#include "proxy/proxy.h"
+#include "site/front_page.h"
+
+enum {
+    HUB_MAX_ROUTES = 32,
+    DRAIN_LOOK_MS = 20,
+    CALL_LIMIT_MS = 5000 /* the main loop blocks nowhere; a busy machine may take its time */
+};
+
+struct hub {
+    struct loop *loop;
+    struct http_server *server;
+    struct http_route routes[HUB_MAX_ROUTES];
+    size_t route_count;
+    struct front_page front;
+    struct proxy *proxy;
+    struct roster *roster; /* of the proxy's daemons, for the gateway; NULL without one of them */
+    struct site site;
+    struct crew *gateway, *bucket;
+    const char *extensions; /* what its gateway announces; NULL without one */
+    struct check_queue *checks;
+    struct trusted trusted;
+    struct origins *origins;
+    struct hub_times times;
+    struct loop_fd signals;
+    struct loop_timer drain_timer;
+    bool is_draining, has_given_up;
+    int64_t drain_until_ms;
+};
+
+/* ---- who has how many ---- */
+
+static size_t count_elsewhere(void *owner)
+{
+    const struct hub *hub = owner;
+    size_t count = hub->proxy == NULL ? 0 : proxy_daemons(hub->proxy);
+
+    if (hub->gateway != NULL)
+        count += crew_connections(hub->gateway) + crew_connections(hub->bucket);
+    return count;
+}
+
+static bool on_accepted(void *owner, const struct addr *peer, uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    return origins_accepted(hub->origins, peer, tag);
+}
+
+static bool on_head(void *owner, const struct http_conn *conn, const struct http_head *head,
+                    uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    return origins_head(hub->origins, conn, head, tag);
+}
+
+static void on_answered(void *owner, struct http_conn *conn, uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    (void)conn;
+    origins_answered(hub->origins, tag);
+}
+
+static bool put_peer(void *owner, uint64_t tag, struct buf *out)
+{
+    const struct hub *hub = owner;
+
+    return origins_put_peer(hub->origins, tag, out);
+}
+
+/* Wherever a connection was closed: in the hub, in a worker, as a daemon's WebSocket. */
+static void on_closed(void *owner, uint64_t tag)
+{
+    struct hub *hub = owner;
+
+    origins_closed(hub->origins, tag);
+}
+
+static void on_known(void *owner, uint64_t *tag)
+{
+    struct hub *hub = owner;
+
+    origins_release(hub->origins, tag);
+}
+
+static void put_address(void *owner, uint64_t tag, struct buf *out)
+{
+    const struct hub *hub = owner;
+
+    origins_put_address(hub->origins, tag, out);
+}
+
+/* ---- when it is full ---- */
+
+static bool is_at(void *ctx, uint64_t tag)
+{
+    return origins_place(tag) == *(const uint64_t *)ctx;
+}
+
+static bool end_above_part(struct hub *hub, uint64_t tag)
+{
+    uint64_t place =
+        origins_above_part(hub->origins, tag, http_server_max_connections(hub->server));
+
+    if (place == 0)
+        return false;
+    return http_server_end_waiting(hub->server, is_at, &place,
+                                   "too many connections from this address or client") ||
+           (hub->bucket != NULL && crew_end_newest(hub->bucket, is_at, &place)) ||
+           (hub->gateway != NULL && crew_end_newest(hub->gateway, is_at, &place));
+}
+
+static struct crew *older_crew(const struct hub *hub)
+{
+    int64_t gateway_ms, bucket_ms;
+
+    if (hub->gateway == NULL || http_server_excess(hub->server) >= CREW_MAX_ASKED)
+        return NULL;
+    gateway_ms = crew_oldest_ms(hub->gateway);
+    bucket_ms = crew_oldest_ms(hub->bucket);
+    return clock_earlier(gateway_ms, bucket_ms) == gateway_ms ? hub->gateway : hub->bucket;
+}
+
+/* The longest idle connection goes, wherever it is: in this process, as a WebSocket that has not
+ * shown the secret, in a worker (which is asked). Only when there is none is it looked at whose
+ * connections they are. */
+static bool make_room(void *owner, uint64_t tag)
+{
+    struct hub *hub = owner;
+    struct crew *crew = older_crew(hub);
+    int64_t here_ms = http_server_idle_since(hub->server);
+    int64_t stranger_ms = hub->proxy == NULL ? CLOCK_NEVER_MS : proxy_stranger_since(hub->proxy);
+    int64_t crew_ms = crew == NULL ? CLOCK_NEVER_MS : crew_oldest_ms(crew);
+    int64_t first_ms = clock_earlier(clock_earlier(here_ms, stranger_ms), crew_ms);
+
+    if (first_ms == CLOCK_NEVER_MS)
+        return end_above_part(hub, tag);
+    if (first_ms == crew_ms && crew_ask_for_oldest(crew))
+        return true;
+    if (stranger_ms != CLOCK_NEVER_MS && clock_earlier(here_ms, stranger_ms) == stranger_ms)
+        proxy_drop_stranger(hub->proxy);
+    else if (here_ms != CLOCK_NEVER_MS)
+        http_server_drop_idle(hub->server);
+    else
+        return end_above_part(hub, tag);
+    return true;
+}
+
+/* ---- the end ---- */
+
+static bool is_finished(struct hub *hub)
+{
+    return http_server_count(hub->server) == 0 &&
+           (hub->proxy == NULL || proxy_is_empty(hub->proxy)) &&
+           (hub->gateway == NULL || crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0);
+}
+
+static void on_drain_time(void *owner)
+{
+    struct hub *hub = owner;
+    int64_t now = loop_now_ms(hub->loop);
+
+    if (is_finished(hub)) {
+        loop_stop(hub->loop);
+        return;
+    }
+    if (now >= hub->drain_until_ms && hub->has_given_up) {
+        loop_stop(hub->loop);
+        return;
+    }
+    if (now >= hub->drain_until_ms) {
+        log_line(LOG_WARN, "giving up connections=%zu",
+                 http_server_count(hub->server) + count_elsewhere(hub));
+        hub->has_given_up = true;
+        hub->drain_until_ms = now + HUB_GOODBYE_MS;
+        if (hub->proxy != NULL)
+            proxy_give_up(hub->proxy);
+    }
+    loop_set_timer(hub->loop, &hub->drain_timer, now + DRAIN_LOOK_MS);
+}
+
+static void drain(struct hub *hub)
+{
+    if (hub->is_draining) {
+        loop_stop(hub->loop);
+        return;
+    }
+    log_line(LOG_INFO, "stopping connections=%zu", http_server_count(hub->server));
+    hub->is_draining = true;
+    hub->drain_until_ms = loop_now_ms(hub->loop) + HUB_DRAIN_MS;
+    http_server_drain(hub->server);
+    if (hub->proxy != NULL)
+        proxy_drain(hub->proxy);
+    if (hub->gateway != NULL) {
+        crew_drain(hub->gateway);
+        crew_drain(hub->bucket);
+    }
+    hub->drain_timer = (struct loop_timer){.call = on_drain_time, .owner = hub};
+    loop_set_timer(hub->loop, &hub->drain_timer, loop_now_ms(hub->loop));
+}
+
+static void on_signal(void *owner)
+{
+    struct hub *hub = owner;
+    int number;
+
+    while ((number = process_next_signal(hub->signals.fd)) != 0) {
+        if (number == SIGCHLD)
+            process_reap(NULL, NULL);
+        else
+            drain(hub);
+    }
+}
+
+/* ---- worker processes ---- */
+
+static int run_gateway(int fd, void *ctx)
+{
+    struct hub *hub = ctx;
+    struct http_route routes[GATEWAY_API_ROUTES];
+    struct check_asker asker = {.fd = fd};
+    struct crew_worker_options options = {
+        .routes = routes,
+        .route_count = GATEWAY_API_ROUTES,
+        .times = hub->times.http,
+        .extensions = hub->extensions,
+        .on_checked = check_asker_answered,
+        .owner = &asker,
+        .returns_each = hub->trusted.count > 0};
+
+    hub->site.asker = &asker;
+    gateway_api_put_routes(&hub->site, routes);
+    return crew_worker_run(fd, &options);
+}
+
+static int run_bucket(int fd, void *ctx)
+{
+    struct hub *hub = ctx;
+    struct http_route routes[BUCKET_ROUTES];
+    struct check_asker asker = {.fd = fd};
+    struct crew_worker_options options = {.routes = routes,
+                                          .on_checked = check_asker_answered,
+        .owner = &asker,
+                                          .route_count = BUCKET_ROUTES,
+                                          .times = hub->times.http,
+                                          .read_bytes = BUCKET_READ_BYTES,
+                                          .extensions = hub->extensions,
+                                          .returns_each = hub->trusted.count > 0};
+
+    bucket_file_clean(hub->site.dir);
+    hub->site.asker = &asker;
+    bucket_put_routes(&hub->site, routes);
+    return crew_worker_run(fd, &options);
+}
+
+static void on_check(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct hub *hub = owner;
+
+    check_queue_ask(hub->checks, worker, id, bytes);
+}
+
+/* The bucket's workers wait for no check. */
+static void on_checked(void *owner, uint64_t worker, uint64_t id)
+{
+    struct hub *hub = owner;
+
+    crew_checked(hub->gateway, worker, id);
+}
+
+/* A worker has done what was asked of it: the connection's next request may be for anybody. */
+static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
+{
+    struct hub *hub = owner;
+    struct err e = {0};
+
+    if (bytes.len == 0)
+        origins_answered(hub->origins, &tag);
+    if (http_server_adopt(hub->server, fd, bytes, tag, &e) == 0)
+        return;
+    log_line(LOG_WARN, "a connection was lost: %s", e.msg);
+    on_closed(hub, tag);
+}
+
+static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_workers, int niceness,
+                              int (*run)(int fd, void *ctx), struct err *e)
+{
+    struct crew_options options = {.loop = hub->loop,
+                                   .name = name,
+                                   .max_workers = max_workers,
+                                   .idle_ms = hub->times.worker_idle_ms,
+                                   .ping_ms = hub->times.worker_ping_ms,
+                                   .stuck_ms = hub->times.worker_stuck_ms,
+                                   .kill_ms = hub->times.worker_kill_ms,
+                                   .niceness = niceness,
+                                   .run = run,
+                                   .ctx = hub,
+                                   .on_return = on_return,
+                                   .on_closed = on_closed,
+                                   .on_check = on_check,
+                                   .owner = hub};
+
+    return crew_new(&options, e);
+}
+
+/* Hands over exactly what the crew's own routes serve: a connection that a worker did not know what
+ * to do with would come back at once. Preflights, which know nothing of the site, stay here. */
+static void put_crew_routes(struct hub *hub, const struct http_route *routes, size_t count,
+                            void (*give)(struct http_conn *, const struct http_request *, void *),
+                            void *owner)
+{
+    for (size_t i = 0; i < count; i++) {
+        hub->routes[hub->route_count++] = (struct http_route){.method = routes[i].method,
+                                                              .path = routes[i].path,
+                                                              .on_head = give,
+                                                              .takes_connection = true,
+                                                              .is_public = routes[i].is_public,
+                                                              .owner = owner};
+        if (routes[i].owner == NULL)
+            hub->routes[hub->route_count - 1] = routes[i];
+    }
+}
+
+/* Only who has a signed URL starts a process or takes one's time. */
+static void give_to_bucket(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct hub *hub = owner;
+    struct buf client = {0};
+
+    if (bucket_admits(&hub->site, conn, request, &client)) {
+        if (client.len > 0) {
+            uint64_t tag = http_conn_tag(conn);
+            origins_user(hub->origins, &tag, buf_str(&client));
+            http_conn_set_tag(conn, tag);
+        }
+        crew_give(conn, request, hub->bucket);
+    }
+    buf_free(&client);
+}
+
+static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    const struct check_queue_options checks = {.loop = hub->loop,
+                                               .site = &hub->site,
+                                               .wait_ms = hub->times.check_wait_ms,
+                                               .stuck_ms = hub->times.check_stuck_ms,
+                                               .on_checked = on_checked,
+                                               .owner = hub};
+    struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
+    struct site_zone own;
+
+    hub->extensions = EXTENSIONS_REGISTER;
+    if (site_open(&hub->site, &options->site, e) != 0)
+        return -1;
+    own = site_own_zone(&hub->site);
+    if (hub->site.is_open && authorization_open_zone(&hub->site, &own, e) != 0)
+        return -1;
+    hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, 0, run_gateway, e);
+    hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, HUB_BUCKET_NICENESS, run_bucket, e);
+    hub->checks = check_queue_new(&checks, e);
+    if (hub->gateway == NULL || hub->bucket == NULL || hub->checks == NULL)
+        return -1;
+    if (options->has_proxy &&
+        (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)
+        return -1;
+    hub->site.online = hub->roster;
+    gateway_api_put_routes(&hub->site, gateway);
+    put_crew_routes(hub, gateway, GATEWAY_API_ROUTES, crew_give, hub->gateway);
+    bucket_put_routes(&hub->site, bucket);
+    put_crew_routes(hub, bucket, BUCKET_ROUTES, give_to_bucket, hub);
+    return 0;
+}
+
+/* ---- the start ---- */
+
+static int open_signals(struct hub *hub, struct err *e)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGCHLD};
+
+    signal(SIGPIPE, SIG_IGN);
+    hub->signals = (struct loop_fd){
+        .fd = process_signal_fd(numbers, 3, e), .call = on_signal, .owner = hub};
+    return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);
+}
+
+static void on_online(void *owner, const char *name, const char *zone)
+{
+    struct hub *hub = owner;
+
+    if (hub->roster != NULL)
+        roster_put(hub->roster, str_of(name), str_of(zone), clock_wall_ms());
+}
+
+static void on_offline(void *owner, const char *name)
+{
+    struct hub *hub = owner;
+
+    if (hub->roster != NULL)
+        roster_remove(hub->roster, str_of(name));
+}
+
+static int open_proxy(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    struct proxy_options proxy_options = {.loop = hub->loop,
+                                          .secret = buf_str(options->proxy_secret),
+                                          .times = hub->times.proxy,
+                                          .limits = options->limits.proxy,
+                                          .on_closed = on_closed,
+                                          .on_known = on_known,
+                                          .put_address = put_address,
+                                          .place_of = origins_place,
+                                          .on_online = on_online,
+                                          .on_offline = on_offline,
+                                          .owner = hub};
+
+    hub->proxy = proxy_new(&proxy_options, e);
+    buf_wipe(options->proxy_secret);
+    if (hub->proxy == NULL)
+        return -1;
+    proxy_put_routes(hub->proxy, hub->routes + hub->route_count);
+    hub->route_count += PROXY_ROUTES;
+    return 0;
+}
+
+/* Prints the line that says where, and keeps it for URLs. */
+static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
+{
+    struct buf url = {0};
+    int result = 0;
+
+    buf_puts(&url, "http://");
+    addr_put(&url, bound);
+    hub->site.listen_url = buf_take(&url);
+    if (hub->site.listen_url == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (printf("listening %s\n", hub->site.listen_url) < 0 || fflush(stdout) != 0)
+        result = err_set(e, ERR_FAILED, "cannot write to standard output");
+    return result;
+}
+
+/* After the proxy's, so that a daemon may dial this path, too. */
+static void open_front_page(struct hub *hub, const struct hub_options *options)
+{
+    hub->front = (struct front_page){.has_proxy = options->has_proxy,
+                                     .has_gateway = options->has_gateway,
+                                     .site = &hub->site};
+    hub->routes[hub->route_count++] = front_page_route(&hub->front);
+}
+
+static int open_server(struct hub *hub, const struct hub_limits *limits, struct err *e)
+{
+    struct http_server_options options = {.loop = hub->loop,
+                                          .routes = hub->routes,
+                                          .route_count = hub->route_count,
+                                          .times = hub->times.http,
+                                          .max_connections = limits->connections,
+                                          .extensions = hub->extensions,
+                                          .on_accepted = on_accepted,
+                                          .on_head = on_head,
+                                          .on_answered = on_answered,
+                                          .put_peer = put_peer,
+                                          .on_closed = on_closed,
+                                          .count_elsewhere = count_elsewhere,
+                                          .make_room = make_room,
+                                          .owner = hub};
+
+    hub->origins = origins_new(limits->per_address, &hub->trusted, e);
+    if (hub->origins == NULL)
+        return -1;
+    hub->server = http_server_new(&options, e);
+    return hub->server == NULL ? -1 : 0;
+}
+
+static int start(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    struct addr bound;
+    int fd;
+
+    if (hub_times_load(&hub->times, e) != 0)
+        return -1;
+    descriptors_raise_limit();
+    log_share_limits();
+    hub->loop = loop_new(NULL, e);
+    if (hub->loop == NULL)
+        return -1;
+    loop_limit_calls(hub->loop, CALL_LIMIT_MS);
+    if (open_signals(hub, e) != 0 || (options->has_gateway && open_gateway(hub, options, e) != 0) ||
+        (options->has_proxy && open_proxy(hub, options, e) != 0))
+        return -1;
+    open_front_page(hub, options);
+    if (open_server(hub, &options->limits, e) != 0 ||
+        socket_listen(str_of(options->listen), &fd, &bound, e) != 0 ||
+        http_server_listen(hub->server, fd, e) != 0)
+        return -1;
+    return say_ready(hub, &bound, e);
+}
+
+int hub_run(const struct hub_options *options, struct err *e)
+{
+    struct hub hub = {.signals = {.fd = -1}, .trusted = options->trusted};
+    int result = start(&hub, options, e);
+
+    if (result == 0)
+        result = loop_run(hub.loop, e);
+    log_end();
+    http_server_free(hub.server);
+    proxy_free(hub.proxy);
+    crew_free(hub.gateway);
+    crew_free(hub.bucket);
+    check_queue_free(hub.checks);
+    site_close(&hub.site);
+    roster_free(hub.roster);
+    origins_free(hub.origins);
+    if (hub.signals.fd >= 0)
+        close(hub.signals.fd);
+    if (hub.loop != NULL) {
+        loop_free(hub.loop);
+    }
+    return result;
+}

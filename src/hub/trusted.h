@@ -1,0 +1,39 @@
+/*
+ * Reverse proxies that are believed when they say for whom they ask (X-Forwarded-For). Nobody is
+ * believed but who is named here: else each client could be whoever it likes.
+ */
+#ifndef HUB_TRUSTED_H
+#define HUB_TRUSTED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "proto/addr.h"
+#include "proto/http_head.h"
+
+enum { TRUSTED_MAX = 16 };
+
+struct trusted_net {
+    unsigned char address[ADDR_V6_BYTES]; /* IPv4 mapped */
+    unsigned bits;                        /* of it that count */
+};
+
+struct trusted {
+    struct trusted_net nets[TRUSTED_MAX];
+    size_t count;
+};
+
+/* "ADDRESS[/BITS],…", literals only. ERR_USAGE quoting what is wrong. */
+int trusted_parse(struct trusted *t, struct str text, struct err *e) ERR_CHECKED;
+
+bool trusted_has(const struct trusted *t, const struct addr *a);
+
+/* The client of a request that came from *client, a trusted address: each says who was before it,
+ * the last one at the right, so that *client becomes the right-most one that is not trusted; or,
+ * if what stands there is no address, the one that passed it on. */
+void trusted_find_client(const struct trusted *t, const struct http_head *head,
+                         struct addr *client);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * When a guess that was wrong is answered: the first ones of an address at once, then one after
+ * another at a steady pace, however many it makes at the same time. What is right never comes here.
+ */
+#ifndef PROXY_BRAKE_H
+#define PROXY_BRAKE_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum {
+    BRAKE_FREE = 3,         /* guesses answered at once */
+    BRAKE_MAX_MS = 60000,   /* after which each is answered */
+    BRAKE_SETS = 1024,
+    BRAKE_SET_SIZE = 4      /* addresses that share a set: the least busy one is forgotten */
+};
+
+struct brake_entry {
+    uint64_t key;
+    int64_t busy_until_ms;
+};
+
+/* All zeros at the start, but for the seed, which is random. */
+struct brake {
+    uint64_t seed; /* so that nobody can aim at one set */
+    struct brake_entry entries[BRAKE_SETS][BRAKE_SET_SIZE];
+};
+
+/* A number for `who`, never 0, that nobody outside can aim at. */
+uint64_t brake_key(const struct brake *b, struct str who);
+
+/* `who` guessed wrong once more: in how many milliseconds that is answered. */
+int64_t brake_wrong(struct brake *b, struct str who, int64_t every_ms, int64_t now_ms);
+
+#endif

@@ -1,0 +1,480 @@
+/* Daemons on their WebSockets: initialize, takeover of a name, answers. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "proto/kachery_uri.h"
+#include "proxy/proxy_state.h"
+
+/* ---- coming and going ---- */
+
+static const char *name_of(const struct proxy_daemon *daemon)
+{
+    return daemon->resource == NULL ? "" : daemon->resource->name;
+}
+
+static void add_stranger(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+
+    daemon->since_ms = loop_now_ms(proxy->options.loop);
+    daemon->older = proxy->newest_stranger;
+    if (daemon->older != NULL)
+        daemon->older->newer = daemon;
+    else
+        proxy->oldest_stranger = daemon;
+    proxy->newest_stranger = daemon;
+}
+
+static void remove_stranger(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+
+    if (daemon->older != NULL)
+        daemon->older->newer = daemon->newer;
+    else
+        proxy->oldest_stranger = daemon->newer;
+    if (daemon->newer != NULL)
+        daemon->newer->older = daemon->older;
+    else
+        proxy->newest_stranger = daemon->older;
+    daemon->older = daemon->newer = NULL;
+}
+
+static void release(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+
+    if (!daemon->is_known)
+        remove_stranger(daemon);
+
+    loop_clear_timer(proxy->options.loop, &daemon->timer);
+    if (daemon->previous != NULL)
+        daemon->previous->next = daemon->next;
+    else
+        proxy->daemons = daemon->next;
+    if (daemon->next != NULL)
+        daemon->next->previous = daemon->previous;
+    proxy->daemon_count--;
+    proxy->serving -= daemon->is_known;
+    shares_leave(&proxy->holders, daemon->holder);
+    if (proxy->options.on_closed != NULL)
+        proxy->options.on_closed(proxy->options.owner, daemon->tag);
+    free(daemon->zone);
+    free(daemon);
+}
+
+void proxy_daemon_free(struct proxy_daemon *daemon)
+{
+    ws_peer_free(daemon->peer);
+    release(daemon);
+}
+
+/* What it still says is not listened to. */
+static void say_goodbye(struct proxy_daemon *daemon, unsigned code, const char *reason)
+{
+    loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
+    daemon->resource = NULL;
+    ws_peer_close(daemon->peer, code, str_of(reason));
+}
+
+static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reason)
+{
+    log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, reason);
+    say_goodbye(daemon, code, reason);
+}
+
+static void refuse_taken(struct proxy_daemon *daemon, const char *name)
+{
+    struct err e = {0};
+
+    err_set(&e, ERR_REFUSED, "resource %s is already connected", name);
+    refuse(daemon, WS_CLOSE_TAKEN, e.msg);
+}
+
+/* ---- serving a name ---- */
+
+static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
+{
+    struct buf text = {0};
+    struct err e = {0};
+
+    message_put_acknowledge(&text);
+    bool is_told = proxy_resource_set_zone(resource, daemon->zone) == 0 &&
+                   buf_check(&text, &e) == 0 &&
+                   ws_peer_send(daemon->peer, buf_str(&text), &e) == 0;
+    buf_free(&text);
+    if (!is_told) {
+        refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
+        proxy_resource_trim(resource);
+        return;
+    }
+    loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
+    ws_peer_set_max_message(daemon->peer, WS_MAX_MESSAGE_BYTES);
+    resource->daemon = daemon;
+    daemon->resource = resource;
+    if (daemon->proxy->options.on_online != NULL)
+        daemon->proxy->options.on_online(daemon->proxy->options.owner, resource->name,
+                                         daemon->zone);
+    log_line(LOG_INFO, "daemon connected name=%s zone=%s generation=%d peer=%s waiting=%zu",
+             resource->name, daemon->zone == NULL ? "" : daemon->zone, daemon->zone == NULL ? 1 : 2,
+             daemon->address, resource->waiting);
+    proxy_request_send_all(resource);
+}
+
+/* The name's daemon did not answer the ping: it is dropped without a word. */
+static void on_no_pong(struct proxy_daemon *challenger)
+{
+    struct proxy_resource *resource = challenger->resource;
+    struct proxy_daemon *old = resource->daemon;
+
+    log_line(LOG_WARN, "daemon replaced name=%s peer=%s: no answer to a ping", resource->name,
+             old->address);
+    resource->challenger = NULL;
+    resource->daemon = NULL;
+    proxy_daemon_free(old);
+    serve(challenger, resource);
+}
+
+static void on_time(void *owner)
+{
+    struct proxy_daemon *daemon = owner;
+
+    if (daemon->resource != NULL)
+        on_no_pong(daemon);
+    else if (daemon->is_wrong)
+        say_goodbye(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
+    else
+        refuse(daemon, WS_CLOSE_PROTOCOL, "no initialize message");
+}
+
+/* The name is taken: its daemon is asked whether it is still there. */
+static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource)
+{
+    struct loop *loop = daemon->proxy->options.loop;
+
+    if (resource->challenger != NULL) {
+        refuse_taken(daemon, resource->name);
+        return;
+    }
+    resource->challenger = daemon;
+    daemon->resource = resource;
+    random_hex(resource->ping, PROXY_PING_BYTES);
+    ws_peer_ping(resource->daemon->peer, str_of(resource->ping));
+    loop_set_timer(loop, &daemon->timer,
+                   loop_now_ms(loop) + daemon->proxy->options.times.takeover_ms);
+}
+
+static void on_pong(void *ctx, struct str payload)
+{
+    struct proxy_daemon *daemon = ctx;
+    struct proxy_resource *resource = daemon->resource;
+    struct proxy_daemon *challenger;
+
+    if (resource == NULL || resource->daemon != daemon || resource->challenger == NULL ||
+        !str_equal(payload, str_of(resource->ping)))
+        return;
+    challenger = resource->challenger;
+    resource->challenger = NULL;
+    refuse_taken(challenger, resource->name);
+}
+
+/* Generation 1 names no zone. */
+static bool take_zone(struct proxy_daemon *daemon, const struct message *m)
+{
+    if (m->has_zone)
+        daemon->zone = strndup(m->zone.p, m->zone.len);
+    return !m->has_zone || daemon->zone != NULL;
+}
+
+/* Who guesses hears one answer a second, whatever it does at the same time; a right secret is never
+ * kept waiting, also from the same address (NAT). The log has it at once. */
+static void refuse_wrong_secret(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+    int64_t now_ms = loop_now_ms(proxy->options.loop);
+    struct buf address = {0};
+
+    if (proxy->options.put_address != NULL)
+        proxy->options.put_address(proxy->options.owner, daemon->tag, &address);
+    log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, "wrong secret");
+    daemon->is_wrong = true;
+    loop_set_timer(proxy->options.loop, &daemon->timer,
+                   now_ms + brake_wrong(&proxy->brake, buf_str(&address),
+                                        proxy->options.times.wrong_ms, now_ms));
+    buf_free(&address);
+}
+
+/* The address that it comes from, as long as its connection counts for that. */
+static uint64_t find_holder(const struct proxy_daemon *daemon)
+{
+    const struct proxy *proxy = daemon->proxy;
+    struct buf address = {0};
+    uint64_t holder = 0;
+
+    if (proxy->options.put_address != NULL)
+        proxy->options.put_address(proxy->options.owner, daemon->tag, &address);
+    if (!address.failed && address.len > 0)
+        holder = brake_key(&proxy->brake, buf_str(&address));
+    buf_free(&address);
+    return holder;
+}
+
+/* All places for daemons are taken: the address with more than its part of them loses its newest to
+ * an address with less. Everybody who knows the secret is to have some, whatever another starts. */
+static bool make_room(struct proxy_daemon *daemon)
+{
+    struct proxy *proxy = daemon->proxy;
+    uint64_t above = shares_above_part(&proxy->holders, find_holder(daemon),
+                                       proxy->options.limits.resources);
+    struct proxy_daemon *newest = above == 0 ? NULL : proxy->daemons;
+
+    while (newest != NULL && newest->holder != above)
+        newest = newest->next;
+    if (newest == NULL)
+        return false;
+    log_line(LOG_WARN, "daemon ended name=%s peer=%s: too many resources, and many from there",
+             name_of(newest), newest->address);
+    shares_leave(&proxy->holders, newest->holder);
+    newest->holder = 0;
+    ws_peer_close(newest->peer, WS_CLOSE_TRY_LATER,
+                  STR("too many resources from this address, try again later"));
+    return true;
+}
+
+/* From here on it counts by its name, of which there is one. */
+static void become_known(struct proxy_daemon *daemon)
+{
+    const struct proxy_options *options = &daemon->proxy->options;
+
+    daemon->holder = find_holder(daemon);
+    if (shares_enter(&daemon->proxy->holders, daemon->holder) != 0)
+        daemon->holder = 0;
+    remove_stranger(daemon);
+    daemon->is_known = true;
+    daemon->proxy->serving++;
+    if (options->on_known != NULL)
+        options->on_known(options->owner, &daemon->tag);
+}
+
+static void initialize(struct proxy_daemon *daemon, const struct message *m)
+{
+    struct proxy *proxy = daemon->proxy;
+    struct proxy_resource *resource;
+
+    if (!str_equal_constant_time(m->proxy_secret, buf_str(&proxy->secret))) {
+        refuse_wrong_secret(daemon);
+    } else if (!kachery_uri_is_name(m->resource_name) ||
+               (m->has_zone && !kachery_uri_is_name(m->zone))) {
+        refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
+    } else if (proxy->is_draining) {
+        refuse(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
+    } else if (proxy->serving >= proxy->options.limits.resources && !make_room(daemon)) {
+        refuse(daemon, WS_CLOSE_TRY_LATER, "too many resources, try again later");
+    } else if (!take_zone(daemon, m) ||
+               (resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
+        refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
+    } else {
+        become_known(daemon);
+        if (resource->daemon != NULL)
+            challenge(daemon, resource);
+        else
+            serve(daemon, resource);
+    }
+}
+
+/* Worker processes are forked from this one: what they must not know is not left lying about. */
+static void wipe(struct str secret)
+{
+    explicit_bzero((char *)(uintptr_t)secret.p, secret.len);
+}
+
+/* ---- what the WebSocket tells ---- */
+
+static bool is_serving(const struct proxy_daemon *daemon)
+{
+    return daemon->resource != NULL && daemon->resource->daemon == daemon;
+}
+
+static void handle_message(struct proxy_daemon *daemon, const struct message *m, struct str text)
+{
+    if (!is_serving(daemon)) {
+        if (m->type == MESSAGE_INITIALIZE && daemon->resource == NULL)
+            initialize(daemon, m);
+        else if (daemon->resource == NULL)
+            refuse(daemon, WS_CLOSE_PROTOCOL, "want an initialize message first");
+        return;
+    }
+    switch (m->type) {
+    case MESSAGE_RESPONSE:
+        if (!proxy_request_answer(daemon->resource, m->request_id, text))
+            log_line(LOG_DEBUG, "answer that nobody waits for resource=%s", name_of(daemon));
+        break;
+    case MESSAGE_PING: break;
+    default: log_line(LOG_DEBUG, "unexpected message ignored resource=%s", name_of(daemon));
+    }
+}
+
+static void on_message(void *ctx, struct str text)
+{
+    struct proxy_daemon *daemon = ctx;
+    struct message m;
+    struct err e = {0};
+
+    if (daemon->is_wrong)
+        return;
+    if (message_parse(&m, text, &e) != 0) {
+        if (daemon->resource == NULL)
+            refuse(daemon, WS_CLOSE_PROTOCOL, e.msg);
+        else
+            log_line(LOG_WARN, "message ignored resource=%s: %s", name_of(daemon), e.msg);
+        return;
+    }
+    handle_message(daemon, &m, text);
+    if (m.type == MESSAGE_INITIALIZE) {
+        wipe(m.proxy_secret);
+        wipe(text);
+    }
+    message_deinit(&m);
+}
+
+static void on_closed(void *ctx, unsigned code, const char *reason)
+{
+    struct proxy_daemon *daemon = ctx;
+    struct proxy_resource *resource = daemon->resource;
+    struct proxy_daemon *challenger;
+    bool is_leaving = code == WS_CLOSE_NORMAL || code == WS_CLOSE_GOING_AWAY;
+
+    if (resource == NULL) {
+        release(daemon);
+        return;
+    }
+    log_line(LOG_INFO, "daemon disconnected name=%s peer=%s: %s", resource->name, daemon->address,
+             reason);
+    if (resource->challenger == daemon) {
+        resource->challenger = NULL;
+        release(daemon);
+        return;
+    }
+    release(daemon);
+    challenger = resource->challenger;
+    resource->challenger = NULL;
+    if (challenger != NULL) {
+        resource->daemon = NULL;
+        serve(challenger, resource);
+    } else {
+        proxy_resource_lose_daemon(resource, !is_leaving);
+    }
+}
+
+/* ---- the HTTP request that becomes a WebSocket ---- */
+
+static struct proxy_daemon *add(struct proxy *proxy)
+{
+    struct proxy_daemon *daemon = calloc(1, sizeof *daemon);
+
+    if (daemon == NULL)
+        return NULL;
+    daemon->proxy = proxy;
+    daemon->timer = (struct loop_timer){.call = on_time, .owner = daemon};
+    daemon->next = proxy->daemons;
+    if (proxy->daemons != NULL)
+        proxy->daemons->previous = daemon;
+    proxy->daemons = daemon;
+    proxy->daemon_count++;
+    add_stranger(daemon);
+    return daemon;
+}
+
+static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str handshake,
+                      size_t head_size)
+{
+    struct loop *loop = proxy->options.loop;
+    struct proxy_daemon *daemon = add(proxy);
+    struct buf bytes = {0}, address = {0};
+    struct ws_peer_options options = {.loop = loop,
+                                      .ping_interval_ms = proxy->options.times.ping_ms,
+                                      .dead_after_ms = proxy->options.times.dead_ms,
+                                      .max_message_bytes = PROXY_MAX_HELLO_BYTES,
+                                      .all_queued = &proxy->queued,
+                                      .on_message = on_message,
+                                      .on_pong = on_pong,
+                                      .on_closed = on_closed,
+                                      .ctx = daemon};
+    struct err e = {0};
+
+    if (daemon == NULL) {
+        http_conn_answer_message(conn, 503, "out of memory");
+        return;
+    }
+    http_conn_put_peer(conn, &address);
+    strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
+    daemon->tag = http_conn_tag(conn);
+    int fd = http_conn_detach(conn, &bytes);
+    if (buf_check(&bytes, &e) == 0)
+        daemon->peer = ws_peer_new(&options, fd, handshake,
+                                   str_slice(buf_str(&bytes), head_size, bytes.len), &e);
+    else
+        close(fd);
+    if (daemon->peer == NULL) {
+        log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
+        release(daemon);
+    } else {
+        loop_set_timer(loop, &daemon->timer,
+                       loop_now_ms(loop) + proxy->options.times.initialize_ms);
+    }
+    buf_free(&bytes);
+    buf_free(&address);
+}
+
+void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    const struct http_header generations = {STR(MESSAGE_GENERATIONS_HEADER), STR("1, 2")};
+    struct proxy *proxy = owner;
+    struct buf handshake = {0};
+    struct err e = {0};
+    int status = 400;
+
+    if (proxy->is_draining) {
+        http_conn_answer_message(conn, 503, "the proxy is shutting down");
+        return;
+    }
+    if (ws_frame_check_request(request->head, &status, &e) != 0) {
+        const struct http_header wanted[] = {{STR("Connection"), STR("Upgrade")},
+                                             {STR("Upgrade"), STR("websocket")},
+                                             {STR("Sec-WebSocket-Version"), STR("13")}};
+        http_conn_answer(conn, &(struct http_answer){.status = status,
+                                                     .content_type = "text/plain; charset=utf-8",
+                                                     .body = str_of(e.msg),
+                                                     .headers = wanted,
+                                                     .header_count = 3,
+                                                     .must_close = true});
+        return;
+    }
+    ws_frame_put_response(&handshake, request->head, &generations);
+    if (handshake.failed)
+        http_conn_answer_message(conn, 503, "out of memory");
+    else
+        open_peer(proxy, conn, buf_str(&handshake), request->head->size);
+    buf_free(&handshake);
+}
+
+int64_t proxy_stranger_since(const struct proxy *proxy)
+{
+    return proxy->oldest_stranger == NULL ? CLOCK_NEVER_MS : proxy->oldest_stranger->since_ms;
+}
+
+void proxy_drop_stranger(struct proxy *proxy)
+{
+    if (proxy->oldest_stranger != NULL)
+        proxy_daemon_free(proxy->oldest_stranger);
+}
+
+void proxy_daemon_close_all(struct proxy *proxy)
+{
+    for (struct proxy_daemon *d = proxy->daemons; d != NULL; d = d->next)
+        ws_peer_close(d->peer, WS_CLOSE_GOING_AWAY, STR("the proxy is shutting down"));
+}

@@ -1,0 +1,45 @@
+/*
+ * The trusted roots: found, read and indexed once, decoded when a peer names one. Loading some
+ * hundred roots takes about a millisecond.
+ */
+#ifndef X509_TRUST_H
+#define X509_TRUST_H
+
+#include "base/err.h"
+#include "x509/cert.h"
+
+enum { TRUST_MAX_FILE_BYTES = 16 << 20, TRUST_MAX_ROOTS = 20000, TRUST_MAX_DIR_FILES = 5000 };
+
+struct trust;
+
+/*
+ * The roots of this process: loaded at first use, kept for its life and shared with children that
+ * are forked later. NULL on error; the next call tries again.
+ * Reads SSL_CERT_FILE (without it CURL_CA_BUNDLE, without that REQUESTS_CA_BUNDLE, each a file or a
+ * folder), SSL_CERT_DIR (several folders separated by ':'; in each the files with
+ * OpenSSL's hash names, or all where there are none) and the file of trust_use_file, all that are
+ * given; when none is, the first bundle that exists of the usual paths of Debian, Red Hat, SUSE,
+ * Alpine and Arch. ERR_FAILED when nothing was found, listing what was tried, or when a file that
+ * was named cannot be read or holds no certificate.
+ */
+const struct trust *trust_of_process(struct err *e);
+
+/* Names one more file, before that, and what messages call it; both are borrowed. */
+void trust_use_file(const char *what, const char *path);
+
+/* Roots from PEM text: for tests. Caller frees. */
+struct trust *trust_parse(struct str pem, struct err *e);
+void trust_free(struct trust *trust);
+
+/* Steps through the roots with that subject: *position begins at 0. The decoded root borrows from
+ * `trust`. False when there is no more; roots that cannot be decoded are passed over. Rejected ones
+ * (trust_rejects) are among them, so that it can be said why one does not count. */
+bool trust_find(const struct trust *trust, struct str subject, size_t *position, struct cert *root);
+
+/* True when the trust settings of a "TRUSTED CERTIFICATE" block (OpenSSL's X509_CERT_AUX) forbid
+ * that certificate for TLS servers: it is in a reject list for serverAuth or anyExtendedKeyUsage,
+ * not in the trust list that stands beside it, or the settings are malformed. It holds for every
+ * copy of the certificate, wherever it stands, also for one that a peer sends. */
+bool trust_rejects(const struct trust *trust, struct str der);
+
+#endif

@@ -1,0 +1,242 @@
+#include "base/fields.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/quote.h"
+
+static int bad_field(struct err *e, const char *cause, struct str name)
+{
+    char quoted[QUOTE_SIZE];
+
+    return err_set(e, ERR_PROTOCOL, "%s \"%s\"", cause, quote_str(quoted, name));
+}
+
+/* ---- limits ---- */
+
+static int64_t max_int(const struct field *f)
+{
+    return f->min == 0 && f->max == 0 ? JSON_MAX_SAFE_INTEGER : f->max;
+}
+
+static bool is_inside(const struct field *f, int64_t number)
+{
+    return number >= f->min && number <= max_int(f);
+}
+
+static bool has_good_length(const struct field *f, struct str text)
+{
+    return text.len >= (size_t)f->min && (f->max == 0 || text.len <= (size_t)f->max);
+}
+
+static bool is_good_hex(const struct field *f, struct str text)
+{
+    size_t least = (size_t)(f->min == 0 ? f->max : f->min);
+
+    return text.len >= least && text.len <= (size_t)f->max && hex_is_lower(text, text.len);
+}
+
+/* ---- in ---- */
+
+static bool read_whole(const struct field *f, const struct json *value, int64_t *out)
+{
+    double number;
+
+    if (!json_number(value, &number) || !(number >= (double)f->min) ||
+        !(number <= (double)max_int(f)))
+        return false;
+    *out = (int64_t)number;
+    return true;
+}
+
+static bool read_clamped(const struct field *f, const struct json *value, int64_t *out)
+{
+    double number;
+
+    if (!json_number(value, &number))
+        return false;
+    *out = !(number > (double)f->min)        ? f->min
+           : number >= (double)max_int(f) ? max_int(f)
+                                             : (int64_t)number;
+    return true;
+}
+
+static bool read_chars(const struct field *f, const struct json *value, char *out)
+{
+    struct str text;
+
+    if (!json_str(value, &text) || text.len < (size_t)f->min || text.len > (size_t)f->max)
+        return false;
+    memcpy(out, text.p, text.len);
+    out[text.len] = '\0';
+    return true;
+}
+
+static bool read_tree(const struct json *value, enum json_type type, const struct json **out)
+{
+    *out = value;
+    return json_type(value) == type;
+}
+
+static bool read_value(const struct field *f, const struct json *value, void *to)
+{
+    struct str text;
+
+    switch (f->kind) {
+    case FIELD_WORD: return json_str(value, &text) && str_equal(text, str_of(f->word));
+    case FIELD_STRING:
+    case FIELD_PATH: return json_str(value, to) && has_good_length(f, *(struct str *)to);
+    case FIELD_HEX: return json_str(value, to) && is_good_hex(f, *(struct str *)to);
+    case FIELD_CHARS: return read_chars(f, value, to);
+    case FIELD_INT: return json_int(value, to) && is_inside(f, *(int64_t *)to);
+    case FIELD_WHOLE: return read_whole(f, value, to);
+    case FIELD_CLAMPED: return read_clamped(f, value, to);
+    case FIELD_UINT64: return json_str(value, &text) && str_to_uint(text, UINT64_MAX, to);
+    case FIELD_DOUBLE: return json_number(value, to);
+    case FIELD_BOOL: return json_bool(value, to);
+    case FIELD_OBJECT: return read_tree(value, JSON_OBJECT, to);
+    case FIELD_ARRAY: return read_tree(value, JSON_ARRAY, to);
+    case FIELD_END:
+    case FIELD_OTHERS: break;
+    }
+    return false;
+}
+
+static const struct field *find_row(const struct field *fields, struct str name)
+{
+    while (fields->name != NULL && !str_equal(str_of(fields->name), name))
+        fields++;
+    return fields;
+}
+
+static uint32_t bit_of(const struct field *fields, const struct field *row)
+{
+    return UINT32_C(1) << (row - fields);
+}
+
+int fields_read(const struct field *fields, const struct json *object, void *out, uint32_t *seen,
+                struct err *e)
+{
+    uint32_t bits = 0;
+
+    if (object == NULL || json_type(object) != JSON_OBJECT)
+        return err_set(e, ERR_PROTOCOL, "want an object");
+    for (const struct json *v = json_first(object); v != NULL; v = json_next(v)) {
+        const struct field *f = find_row(fields, json_key(v));
+        void *to = (char *)out + f->at;
+        if (f->name == NULL && f->kind == FIELD_OTHERS)
+            continue;
+        if (f->name == NULL)
+            return bad_field(e, "unknown field", json_key(v));
+        if (!read_value(f, v, to) || (f->is_good != NULL && !f->is_good(to)))
+            return bad_field(e, "bad value of", json_key(v));
+        bits |= bit_of(fields, f);
+    }
+    for (const struct field *f = fields; f->name != NULL; f++)
+        if (!f->is_optional && (bits & bit_of(fields, f)) == 0)
+            return bad_field(e, "no field", str_of(f->name));
+    if (seen != NULL)
+        *seen = bits;
+    return 0;
+}
+
+bool fields_has(const struct field *fields, uint32_t seen, const char *name)
+{
+    const struct field *f = find_row(fields, str_of(name));
+
+    return f->name != NULL && (seen & bit_of(fields, f)) != 0;
+}
+
+int fields_find(const struct field *const *messages, const struct json *object)
+{
+    for (int i = 0; messages[i] != NULL; i++)
+        if (read_value(messages[i], json_get(object, messages[i]->name), NULL))
+            return i;
+    return -1;
+}
+
+int fields_read_one_of(const struct field *const *messages, const struct json *object, void *out,
+                       struct err *e)
+{
+    int which = fields_find(messages, object);
+    struct str word = STR("");
+
+    if (which >= 0)
+        return fields_read(messages[which], object, out, NULL, e) == 0 ? which : -1;
+    if (object == NULL || json_type(object) != JSON_OBJECT)
+        return err_set(e, ERR_PROTOCOL, "want an object");
+    if (!json_str(json_get(object, messages[0]->name), &word))
+        return bad_field(e, "no string field", str_of(messages[0]->name));
+    return bad_field(e, "a message of unknown type", word);
+}
+
+/* ---- out ---- */
+
+static void put_string(struct buf *out, const struct field *f, struct str text)
+{
+    if (f->is_optional && text.len == 0)
+        return;
+    if (f->kind == FIELD_PATH)
+        json_put_path(out, f->name, text);
+    else
+        json_put_str(out, f->name, text);
+}
+
+static void put_int(struct buf *out, const struct field *f, int64_t number)
+{
+    if (!f->is_optional || is_inside(f, number))
+        json_put_int(out, f->name, number);
+}
+
+static void put_uint64(struct buf *out, const struct field *f, uint64_t number)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRIu64, number);
+    json_put_str(out, f->name, str_of(text));
+}
+
+static void put_bool(struct buf *out, const struct field *f, bool value)
+{
+    if (!f->is_optional || value)
+        json_put_bool(out, f->name, value);
+}
+
+static void put_field(struct buf *out, const struct field *f, const void *member)
+{
+    switch (f->kind) {
+    case FIELD_WORD: json_put_str(out, f->name, str_of(f->word)); break;
+    case FIELD_STRING:
+    case FIELD_PATH:
+    case FIELD_HEX: put_string(out, f, *(const struct str *)member); break;
+    case FIELD_CHARS: put_string(out, f, str_of(member)); break;
+    case FIELD_INT:
+    case FIELD_WHOLE:
+    case FIELD_CLAMPED: put_int(out, f, *(const int64_t *)member); break;
+    case FIELD_UINT64: put_uint64(out, f, *(const uint64_t *)member); break;
+    case FIELD_DOUBLE: json_put_double(out, f->name, *(const double *)member); break;
+    case FIELD_BOOL: put_bool(out, f, *(const bool *)member); break;
+    case FIELD_OBJECT:
+    case FIELD_ARRAY:
+        if (*(const struct json *const *)member != NULL)
+            json_put_value(out, f->name, *(const struct json *const *)member);
+        break;
+    case FIELD_END:
+    case FIELD_OTHERS: break;
+    }
+}
+
+void fields_put_members(struct buf *out, const struct field *fields, const void *from)
+{
+    for (; fields->name != NULL; fields++)
+        put_field(out, fields, (const char *)from + fields->at);
+}
+
+void fields_put(struct buf *out, const struct field *fields, const void *from)
+{
+    json_open(out, '{');
+    fields_put_members(out, fields, from);
+    json_close(out, '}');
+}

@@ -48,6 +48,7 @@ step headers headers
 step cppcheck run_cppcheck
 step layers ci/layers.sh
 step cycles "$(command -v /usr/bin/python3 || echo python3)" ci/cycles.py
+step words "$(command -v /usr/bin/python3 || echo python3)" ci/words.py
 step calls ci/calls.sh
 step shell shell_syntax
 step python python_syntax

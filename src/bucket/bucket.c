@@ -2,16 +2,13 @@
 
 #include "base/clock.h"
 #include "http/cors.h"
-#include "http/html.h"
+#include "proto/s3_error.h"
 
 void bucket_answer_error(struct http_conn *conn, int status, const char *code, const char *message)
 {
     struct buf body = {0};
 
-    buf_printf(&body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>",
-               code);
-    html_put(&body, str_of(message));
-    buf_puts(&body, "</Message></Error>");
+    s3_error_put(&body, code, str_of(message));
     http_conn_answer(conn, &(struct http_answer){.status = status,
                                                  .content_type = "application/xml",
                                                  .made = &body});

@@ -11,7 +11,7 @@
 #include "base/leftover.h"
 #include "base/text_file.h"
 #include "proto/kachery_uri.h"
-#include "zone/identity.h"
+#include "proto/signature.h"
 
 void zone_files_record_deinit(struct zone_record *record)
 {
@@ -142,7 +142,7 @@ int zone_files_client(const struct site *site, const struct site_zone *zone, str
 {
     static const char *const keys[2] = {"clientId", "label"};
 
-    if (!hex_is_lower(client_id, IDENTITY_CLIENT_ID_DIGITS))
+    if (!hex_is_lower(client_id, SIGNATURE_CLIENT_ID_DIGITS))
         return err_set(e, ERR_NOT_FOUND, "no such client");
     return read_record(site, zone, "clients/", client_id, keys, out, e);
 }

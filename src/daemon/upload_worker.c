@@ -14,7 +14,7 @@
 #include "store/store.h"
 #include "zone/gateway.h"
 #include "zone/gateway_memory.h"
-#include "zone/gateway_message.h"
+#include "proto/gateway_message.h"
 #include "zone/upload.h"
 
 /* Of a limit that this process has, a part: login nodes end processes that reach it. */

@@ -11,7 +11,7 @@
 #include "http/own_host.h"
 #include "proto/extensions.h"
 #include "proto/url.h"
-#include "zone/identity.h"
+#include "proto/signature.h"
 
 enum { QUOTED_BYTES = 64 }; /* of what somebody sent, in an answer */
 
@@ -118,7 +118,7 @@ static int status_of(const struct err *e)
 static bool client_id_of(struct str path, struct str prefix, struct str *id)
 {
     *id = str_slice(path, prefix.len, path.len);
-    return hex_is_lower(*id, IDENTITY_CLIENT_ID_DIGITS);
+    return hex_is_lower(*id, SIGNATURE_CLIENT_ID_DIGITS);
 }
 
 static bool link_parse(struct link *link, const struct http_request *request)
@@ -151,7 +151,7 @@ static int check_link(const struct site *site, const struct link *link, struct s
                       struct zone_record *client, bool *is_there, struct err *e)
 {
     *is_there = false;
-    if (!identity_verify(link->id, STR("{\"type\":\"addClient\"}"), link->signature))
+    if (!signature_is_right(link->id, STR("{\"type\":\"addClient\"}"), link->signature))
         return err_set(e, ERR_REFUSED, "The signature in the link is not right.");
     if (site_check(site, e) != 0 || find_zone(site, link->zone, zone, e) != 0)
         return -1;

@@ -7,7 +7,7 @@
 #include "bucket/check_asker.h"
 #include "gateway/client_pages.h"
 #include "gateway/gateway_calls.h"
-#include "gateway/gateway_request.h"
+#include "proto/gateway_request.h"
 #include "http/cors.h"
 
 /* ---- POST /api/gateway ---- */

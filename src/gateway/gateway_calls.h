@@ -3,7 +3,7 @@
 #define GATEWAY_GATEWAY_CALLS_H
 
 #include "bucket/site.h"
-#include "gateway/gateway_request.h"
+#include "proto/gateway_request.h"
 
 /* The check that a call waits for. */
 struct gateway_check {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "proto/kachery_uri.h"
+#include "proxy/proxy.h"
 #include "proxy/proxy_state.h"
 
 /* ---- coming and going ---- */

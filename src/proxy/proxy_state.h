@@ -3,13 +3,17 @@
 #define PROXY_PROXY_STATE_H
 
 #include "base/buf.h"
+#include "http/http_server.h"
 #include "http/shares.h"
 #include "http/ws_peer.h"
 #include "proto/message.h"
 #include "proxy/brake.h"
-#include "proxy/proxy.h"
+#include "proxy/proxy_options.h"
 
 enum {
+    PROXY_MAX_HELLO_BYTES = 8192,      /* a message of who has not shown the secret yet */
+    PROXY_MAX_SENDS = 4,               /* of one request, each time its daemon was lost before */
+    PROXY_MAX_KEPT_URI = 2048,         /* a request with a longer one does not outlive its daemon */
     PROXY_NAME_SLOTS = 1024,
     PROXY_ID_SLOT_DIGITS = 8,
     PROXY_ID_RANDOM_BYTES = 16,

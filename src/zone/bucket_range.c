@@ -1,7 +1,7 @@
 #include "zone/bucket_range.h"
 
 #include "base/clock.h"
-#include "zone/bucket.h"
+#include "zone/bucket_answer.h"
 #include "zone/object_get.h"
 #include "zone/part.h"
 #include "zone/retry.h"
@@ -58,7 +58,7 @@ static int take_size(struct reading *r, int64_t size, struct err *e)
 /* Bytes of two objects are never mixed. */
 static int take_etag(struct reading *r, const struct http_head *head, struct err *e)
 {
-    struct str etag = bucket_strong_etag(head);
+    struct str etag = bucket_answer_strong_etag(head);
 
     if (etag.len > 0 && r->etag.len > 0 && !str_equal(etag, buf_str(&r->etag)))
         return err_set(e, ERR_CHANGED, "the bucket's object was replaced meanwhile");
@@ -98,7 +98,7 @@ static int begin(struct reading *r, const struct http_head *head, struct err *e)
         r->is_other = true;
         return err_set(e, ERR_PROTOCOL, "the bucket answered 206 with another range");
     }
-    if (bucket_check_page(head, r->size, r->at > r->range->start, e) != 0)
+    if (bucket_answer_check_page(head, r->size, r->at > r->range->start, e) != 0)
         return -1;
     if (head->status == 200 && head->framing == HTTP_BODY_LENGTH)
         total = (int64_t)head->content_length;
@@ -181,7 +181,7 @@ static struct http_call *ask_along(struct reading *r, struct err *e)
         if (location == NULL)
             return call;
         int result = hops < BUCKET_GET_MAX_REDIRECTS
-                         ? bucket_follow(&r->url, head, *location, e)
+                         ? bucket_answer_follow(&r->url, head, *location, e)
                          : err_set(e, ERR_REFUSED, "the bucket redirects more than %d times",
                                    BUCKET_GET_MAX_REDIRECTS);
         http_call_free(call);
@@ -233,7 +233,7 @@ static enum result take_refusal(struct reading *r, const struct http_call *call,
 {
     const struct http_head *head = http_call_head(call);
 
-    bucket_refusal(call, e);
+    bucket_answer_refusal(call, e);
     if (head->status == 403)
         return r->is_url_new ? RESULT_OVER : renew(r, e);
     r->is_url_new = false;

@@ -10,7 +10,7 @@
 #include "proto/extensions.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
-#include "zone/gateway_message.h"
+#include "proto/gateway_message.h"
 #include "zone/retry.h"
 
 const char *gateway_default_url(void)
@@ -98,27 +98,6 @@ void gateway_deinit(struct gateway *g)
     *g = (struct gateway){0};
 }
 
-void gateway_file_deinit(struct gateway_file *file)
-{
-    free(file->url);
-    free(file->answer);
-    *file = (struct gateway_file){.size = -1};
-}
-
-void gateway_upload_deinit(struct gateway_upload *upload)
-{
-    free(upload->object_key);
-    free(upload->url);
-    *upload = (struct gateway_upload){0};
-}
-
-void gateway_client_deinit(struct gateway_client *client)
-{
-    free(client->owner_id);
-    free(client->label);
-    *client = (struct gateway_client){0};
-}
-
 bool gateway_has_answered(const struct gateway *g)
 {
     return g->has_answered;
@@ -150,13 +129,13 @@ static struct http_call *post(struct gateway *g, const struct gateway_payload *p
                               struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
-    char signature[IDENTITY_SIGNATURE_DIGITS + 1] = "";
+    char signature[SIGNATURE_DIGITS + 1] = "";
     struct buf canonical = {0}, body = {0}, url = {0};
     struct http_call *call = NULL;
 
     gateway_message_put_payload(&canonical, payload, clock_wall_ms() + g->clock_offset_ms);
     if (g->identity.client_id[0] != '\0')
-        identity_sign(&g->identity, buf_str(&canonical), signature);
+        signature_make(g->identity.pair, buf_str(&canonical), signature);
     gateway_message_put_request(&body, buf_str(&canonical), g->identity.client_id, signature);
     buf_printf(&url, "%s/api/gateway", g->url);
     if (buf_check(&canonical, e) == 0 && buf_check(&body, e) == 0 && buf_check(&url, e) == 0)
@@ -460,11 +439,11 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
 
 int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e)
 {
-    char signature[IDENTITY_SIGNATURE_DIGITS + 1];
+    char signature[SIGNATURE_DIGITS + 1];
     struct buf encoded = {0};
     int result;
 
-    identity_sign(&g->identity, STR("{\"type\":\"addClient\"}"), signature);
+    signature_make(g->identity.pair, STR("{\"type\":\"addClient\"}"), signature);
     url_put_encoded(&encoded, label, "/");
     buf_printf(out, "%s/registerClient/%s?signature=%s&zone=%s&label=%s", g->url,
                g->identity.client_id, signature, g->zone, buf_cstr(&encoded));

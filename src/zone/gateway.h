@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "http/http_client.h"
+#include "proto/gateway_message.h"
 #include "zone/identity.h"
 #include "zone/patience.h"
 
@@ -47,14 +48,6 @@ bool gateway_has_answered(const struct gateway *g);
  * be used. Of a gateway that has answered and announced nothing, it is a deployed one. */
 bool gateway_has_announced(const struct gateway *g, const char *name);
 
-struct gateway_file {
-    bool is_found;
-    int64_t size; /* -1: not told */
-    char *url;    /* signed for GET; NULL when not told */
-    char *answer; /* the whole answer as JSON without `url`, members in order */
-};
-void gateway_file_deinit(struct gateway_file *file);
-
 /*
  * Errors of all calls: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
  * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. What may pass
@@ -64,21 +57,11 @@ void gateway_file_deinit(struct gateway_file *file);
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
     ERR_CHECKED;
 
-struct gateway_upload {
-    bool already_exists, already_pending;
-    char *object_key, *url; /* NULL when already_exists */
-};
-void gateway_upload_deinit(struct gateway_upload *upload);
 int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
                             struct gateway_upload *out, struct err *e) ERR_CHECKED;
 int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
                             const char *object_key, struct err *e) ERR_CHECKED;
 
-struct gateway_client {
-    bool is_found;
-    char *owner_id, *label;
-};
-void gateway_client_deinit(struct gateway_client *client);
 int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
                         struct err *e) ERR_CHECKED;
 

@@ -16,7 +16,6 @@
 #include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/random.h"
-#include "base/sha1.h"
 #include "base/text_file.h"
 #include "proto/pem.h"
 #include "store/store.h"
@@ -317,25 +316,4 @@ int identity_create(struct identity *id, const char *key_dir, struct err *e)
     if (identity_load(id, key_dir, e) != 0)
         return -1;
     return is_in_files && is_missing(key_dir, &public_file) ? complete_files(id, key_dir, e) : 0;
-}
-
-void identity_sign(const struct identity *id, struct str canonical,
-                   char signature[IDENTITY_SIGNATURE_DIGITS + 1])
-{
-    unsigned char digest[SHA1_SIZE], raw[ED25519_SIGNATURE];
-
-    sha1_of(canonical, digest);
-    ed25519_sign(id->pair, (struct str){(char *)digest, SHA1_SIZE}, raw);
-    hex_encode(raw, ED25519_SIGNATURE, signature);
-}
-
-bool identity_verify(struct str client_id, struct str canonical, struct str signature)
-{
-    unsigned char digest[SHA1_SIZE], raw[ED25519_SIGNATURE], key[ED25519_PUBLIC];
-
-    if (!hex_decode(client_id, key, ED25519_PUBLIC) ||
-        !hex_decode(signature, raw, ED25519_SIGNATURE))
-        return false;
-    sha1_of(canonical, digest);
-    return ed25519_verify(key, (struct str){(char *)digest, SHA1_SIZE}, raw);
 }

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "proto/url.h"
-#include "zone/bucket.h"
+#include "zone/bucket_answer.h"
 #include "zone/retry.h"
 
 enum { REPORT_MS = 5000 };
@@ -52,7 +52,7 @@ static int other_object(struct getting *get, const char *what, struct err *e)
 static int begin_part(struct getting *get, const struct http_head *head, struct err *e)
 {
     const struct str *range = http_head_get(head, "Content-Range");
-    struct str etag = bucket_strong_etag(head);
+    struct str etag = bucket_answer_strong_etag(head);
     int64_t start, total, size = get->part->options.size;
 
     if (get->from == 0)
@@ -77,10 +77,10 @@ static int begin(struct getting *get, const struct http_head *head, struct err *
     if (head->status == 206)
         return begin_part(get, head, e);
     get->is_page = http_head_is_content_type(head, "text/html");
-    if (bucket_check_page(head, get->part->options.size, get->part->bytes > 0, e) != 0)
+    if (bucket_answer_check_page(head, get->part->options.size, get->part->bytes > 0, e) != 0)
         return -1;
     buf_clear(&get->etag);
-    buf_put(&get->etag, bucket_strong_etag(head));
+    buf_put(&get->etag, bucket_answer_strong_etag(head));
     get->is_continued = false;
     if (part_announce(get->part, head->framing == HTTP_BODY_LENGTH ? head->content_length : -1,
                       e) != 0)
@@ -141,7 +141,7 @@ static struct http_call *ask_along(struct getting *get, struct err *e)
         if (location == NULL)
             return call;
         int result = hops < BUCKET_GET_MAX_REDIRECTS
-                         ? bucket_follow(&get->url, head, *location, e)
+                         ? bucket_answer_follow(&get->url, head, *location, e)
                          : err_set(e, ERR_REFUSED, "the bucket redirects more than %d times",
                                    BUCKET_GET_MAX_REDIRECTS);
         http_call_free(call);
@@ -179,7 +179,7 @@ static enum result take_refusal(struct getting *get, const struct http_call *cal
 {
     int status = http_call_head(call)->status;
 
-    bucket_refusal(call, e);
+    bucket_answer_refusal(call, e);
     if (status == 403)
         return get->is_url_new ? RESULT_OVER : renew(get, e);
     get->is_url_new = false;

@@ -9,7 +9,7 @@
 #include "base/setting.h"
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
-#include "zone/gateway_message.h"
+#include "proto/gateway_message.h"
 #include "zone/retry.h"
 
 enum {

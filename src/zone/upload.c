@@ -1,7 +1,7 @@
 #include "zone/upload.h"
 
 #include "base/clock.h"
-#include "zone/bucket.h"
+#include "zone/bucket_answer.h"
 #include "zone/gateway_memory.h"
 #include "zone/retry.h"
 #include "zone/upload_source.h"
@@ -82,7 +82,7 @@ static enum result take_refusal(struct upload *upload, const struct http_call *c
 {
     int status = http_call_head(call)->status;
 
-    bucket_refusal(call, e);
+    bucket_answer_refusal(call, e);
     if (status == 417 && !upload->is_never_asked) {
         upload->is_never_asked = true;
         return RESULT_AGAIN;

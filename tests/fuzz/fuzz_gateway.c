@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "zone/bucket.h"
-#include "zone/gateway_message.h"
+#include "proto/gateway_message.h"
+#include "proto/s3_error.h"
 
 static void check_line(struct str text)
 {
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_line(str_of(e.msg));
     gateway_message_refusal(502, text, &e);
     check_line(str_of(e.msg));
-    bucket_put_reason(&reason, text);
+    s3_error_put_reason(&reason, text);
     check_line(buf_str(&reason));
     buf_free(&reason);
     return 0;

@@ -5,7 +5,7 @@
 #include "access/authorization.h"
 #include "base/hex.h"
 #include "fuzz.h"
-#include "gateway/gateway_request.h"
+#include "proto/gateway_request.h"
 
 static void check(const struct gateway_request *r)
 {

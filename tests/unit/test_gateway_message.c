@@ -1,4 +1,4 @@
-#include "zone/gateway_message.h"
+#include "proto/gateway_message.h"
 
 #include <stdlib.h>
 
@@ -80,7 +80,7 @@ static void test_recorded_requests(void **state)
         gateway_message_put_payload(&canonical, &payload, timestamp_ms);
         json_put_canonical(&want, recorded, false);
         unit_equal_str(payload.type, buf_str(&canonical), buf_str(&want));
-        identity_sign(&id, buf_str(&canonical), signature);
+        signature_make(id.pair, buf_str(&canonical), signature);
         gateway_message_put_request(&request, buf_str(&canonical),
                                     member(body, "fromClientId", client_id), signature);
         sent = json_parse(buf_str(&request), JSON_STRICT, NULL);

@@ -3,7 +3,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "gateway/gateway_request.h"
+#include "proto/gateway_request.h"
 
 enum { MAX_VECTOR_BYTES = 1 << 20 };
 

@@ -1,4 +1,4 @@
-#include "zone/gateway_message.h"
+#include "proto/gateway_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +57,27 @@ struct json *gateway_message_parse(struct str text, const char *type, struct err
     json_free(answer);
     err_set(e, ERR_PROTOCOL, "not a gateway's answer: want the type \"%s\"", type);
     return NULL;
+}
+
+void gateway_file_deinit(struct gateway_file *file)
+{
+    free(file->url);
+    free(file->answer);
+    *file = (struct gateway_file){.size = -1};
+}
+
+void gateway_upload_deinit(struct gateway_upload *upload)
+{
+    free(upload->object_key);
+    free(upload->url);
+    *upload = (struct gateway_upload){0};
+}
+
+void gateway_client_deinit(struct gateway_client *client)
+{
+    free(client->owner_id);
+    free(client->label);
+    *client = (struct gateway_client){0};
 }
 
 static int bad_field(const char *name, struct err *e)

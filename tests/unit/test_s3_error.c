@@ -1,4 +1,4 @@
-#include "zone/bucket.h"
+#include "proto/s3_error.h"
 
 #include "unit.h"
 
@@ -28,7 +28,7 @@ static void test_reasons(void **state)
     for (size_t i = 0; i < UNIT_COUNT(pages); i++) {
         struct buf out = {0};
 
-        bucket_put_reason(&out, str_of(pages[i].page));
+        s3_error_put_reason(&out, str_of(pages[i].page));
         unit_equal(pages[i].name, buf_cstr(&out), pages[i].reason);
         buf_free(&out);
     }
@@ -39,9 +39,9 @@ static void test_no_page(void **state)
     struct buf out = {0};
 
     (void)state;
-    bucket_put_reason(&out, (struct str){NULL, 0});
+    s3_error_put_reason(&out, (struct str){NULL, 0});
     assert_int_equal(out.len, 0);
-    assert_int_equal(bucket_error(400, (struct str){NULL, 0}), ERR_REFUSED);
+    assert_int_equal(s3_error_kind(400, (struct str){NULL, 0}), ERR_REFUSED);
     buf_free(&out);
 }
 
@@ -54,8 +54,8 @@ static void test_long_reason(void **state)
     for (int i = 0; i < 1000; i++)
         buf_puts(&page, "\xc3\xa4");
     buf_puts(&page, "</Code>");
-    bucket_put_reason(&out, buf_str(&page));
-    assert_int_equal(out.len, BUCKET_MAX_REASON_BYTES);
+    s3_error_put_reason(&out, buf_str(&page));
+    assert_int_equal(out.len, S3_ERROR_MAX_REASON_BYTES);
     assert_true(str_is_utf8(buf_str(&out)));
     buf_free(&page);
     buf_free(&out);
@@ -87,7 +87,22 @@ static void test_kinds(void **state)
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++)
         unit_true(cases[i].name,
-                  bucket_error(cases[i].status, str_of(cases[i].page)) == cases[i].want);
+                  s3_error_kind(cases[i].status, str_of(cases[i].page)) == cases[i].want);
+}
+
+/* What is written is read back; what looks like markup stays text. */
+static void test_written(void **state)
+{
+    struct buf page = {0}, out = {0};
+
+    (void)state;
+    s3_error_put(&page, "InternalError", STR("<a> & \"b\" 'c'"));
+    assert_true(s3_error_has_code(buf_str(&page)));
+    s3_error_put_reason(&out, buf_str(&page));
+    unit_equal("written", buf_cstr(&out), "InternalError: <a> & \"b\" 'c'");
+    assert_false(s3_error_has_code(STR("<html>403</html>")));
+    buf_free(&page);
+    buf_free(&out);
 }
 
 int main(void)
@@ -97,6 +112,7 @@ int main(void)
         cmocka_unit_test(test_no_page),
         cmocka_unit_test(test_long_reason),
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,8 @@
  * What is said to the zone gateway and what it answers (PROTOCOL.md §3), as bytes. Pure: no
  * sockets, no clock, no keys.
  */
-#ifndef ZONE_GATEWAY_MESSAGE_H
-#define ZONE_GATEWAY_MESSAGE_H
+#ifndef PROTO_GATEWAY_MESSAGE_H
+#define PROTO_GATEWAY_MESSAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,7 +12,6 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "zone/gateway.h"
 
 enum {
     GATEWAY_MAX_ANSWER_BYTES = 102400,
@@ -43,6 +42,27 @@ void gateway_message_put_request(struct buf *out, struct str canonical, const ch
 
 /* Parses a 200 answer to a request of that type. NULL and ERR_PROTOCOL otherwise; caller frees. */
 struct json *gateway_message_parse(struct str text, const char *type, struct err *e);
+
+/* What the answers hold; each is freed with its deinit. */
+struct gateway_file {
+    bool is_found;
+    int64_t size; /* -1: not told */
+    char *url;    /* signed for GET; NULL when not told */
+    char *answer; /* the whole answer as JSON without `url`, members in order */
+};
+void gateway_file_deinit(struct gateway_file *file);
+
+struct gateway_upload {
+    bool already_exists, already_pending;
+    char *object_key, *url; /* NULL when already_exists */
+};
+void gateway_upload_deinit(struct gateway_upload *upload);
+
+struct gateway_client {
+    bool is_found;
+    char *owner_id, *label;
+};
+void gateway_client_deinit(struct gateway_client *client);
 
 /* Reads of the answers. Unknown fields are let pass: a newer gateway may add some. */
 int gateway_message_read_file(const struct json *answer, struct gateway_file *out, struct err *e);

@@ -2,8 +2,8 @@
  * What a bucket says when it does not give or take an object. Never shows a URL's query: it is the
  * signature.
  */
-#ifndef ZONE_BUCKET_H
-#define ZONE_BUCKET_H
+#ifndef ZONE_BUCKET_ANSWER_H
+#define ZONE_BUCKET_ANSWER_H
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -12,7 +12,6 @@
 
 enum {
     BUCKET_MAX_REFUSAL_BYTES = 65536, /* of an error page */
-    BUCKET_MAX_REASON_BYTES = 160,    /* of it in a message */
     BUCKET_MAX_ETAG_BYTES = 256
 };
 
@@ -21,32 +20,25 @@ enum {
  * AccessDenied: Request has expired". ERR_NOT_FOUND for 404; ERR_NETWORK for what may pass (408,
  * 429, 5xx, and S3's 400 RequestTimeout); else ERR_REFUSED. Returns -1.
  */
-int bucket_refusal(const struct http_call *call, struct err *e);
-
-/* What kind of error it is, by the status and the page. */
-enum err_code bucket_error(int status, struct str page);
-
-/* Appends "CODE: MESSAGE" of S3's XML error document, or a plain text's first line; nothing of any
- * other page. Fit for a message. */
-void bucket_put_reason(struct buf *out, struct str page);
+int bucket_answer_refusal(const struct http_call *call, struct err *e);
 
 /* The answer's entity tag if it is strong, else empty; borrowed from the head. */
-struct str bucket_strong_etag(const struct http_head *head);
+struct str bucket_answer_strong_etag(const struct http_head *head);
 
 /*
  * Replaces *url_text by where a redirection leads. Bytes are taken for their hash, wherever they
  * come from; but what was asked for in secret is not told in the open: from https:// to https://
  * alone.
  */
-int bucket_follow(struct buf *url_text, const struct http_head *head, struct str location,
-                  struct err *e) ERR_CHECKED;
+int bucket_answer_follow(struct buf *url_text, const struct http_head *head, struct str location,
+                         struct err *e) ERR_CHECKED;
 
 /*
  * -1 when a 200 is a web page instead of an object of that size (-1: not known). HTML may be what
  * was stored; but not of another length, nor without one where what came before (`has_part`) would
  * be given up for it.
  */
-int bucket_check_page(const struct http_head *head, int64_t size, bool has_part, struct err *e)
-    ERR_CHECKED;
+int bucket_answer_check_page(const struct http_head *head, int64_t size, bool has_part,
+                             struct err *e) ERR_CHECKED;
 
 #endif

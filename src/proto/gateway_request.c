@@ -1,8 +1,8 @@
-#include "gateway/gateway_request.h"
+#include "proto/gateway_request.h"
 
 #include "base/hex.h"
 #include "base/sha1.h"
-#include "zone/identity.h"
+#include "proto/signature.h"
 
 enum { MAX_FIELDS = 8, MAX_SHOWN_BYTES = 8192 };
 
@@ -72,7 +72,7 @@ static bool read_field(struct gateway_request *r, const struct field *field,
     case NUMBER: return json_int(value, number) && *number >= 0;
     case HASH_ALGORITHM: return json_str(value, &algorithm) && str_equal(algorithm, STR("sha1"));
     case HASH: return json_str(value, text) && hex_is_lower(*text, SHA1_HEX);
-    case CLIENT_ID: return json_str(value, text) && hex_is_lower(*text, IDENTITY_CLIENT_ID_DIGITS);
+    case CLIENT_ID: return json_str(value, text) && hex_is_lower(*text, SIGNATURE_CLIENT_ID_DIGITS);
     case END: break;
     }
     return false;
@@ -126,8 +126,8 @@ static bool read_envelope(struct gateway_request *r)
            read_optional(json_get(r->doc, "githubUserId"), &ignored) &&
            read_optional(json_get(r->doc, "githubAccessToken"), &ignored) &&
            (r->from_client_id.len == 0 ||
-            hex_is_lower(r->from_client_id, IDENTITY_CLIENT_ID_DIGITS)) &&
-           (r->signature.len == 0 || r->signature.len == IDENTITY_SIGNATURE_DIGITS) &&
+            hex_is_lower(r->from_client_id, SIGNATURE_CLIENT_ID_DIGITS)) &&
+           (r->signature.len == 0 || r->signature.len == SIGNATURE_DIGITS) &&
            read_payload(r, json_get(r->doc, "payload"));
 }
 
@@ -184,7 +184,7 @@ static int is_signature_right(const struct gateway_request *r, bool is_ascii, st
     json_put_canonical(&canonical, json_get(r->doc, "payload"), is_ascii);
     is_right = buf_check(&canonical, e);
     if (is_right == 0)
-        is_right = identity_verify(r->from_client_id, buf_str(&canonical), r->signature);
+        is_right = signature_is_right(r->from_client_id, buf_str(&canonical), r->signature);
     buf_free(&canonical);
     return is_right;
 }

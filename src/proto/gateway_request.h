@@ -1,6 +1,6 @@
 /* A request to the gateway's API (PROTOCOL.md §3), taken apart and checked. Sans-I/O. */
-#ifndef GATEWAY_GATEWAY_REQUEST_H
-#define GATEWAY_GATEWAY_REQUEST_H
+#ifndef PROTO_GATEWAY_REQUEST_H
+#define PROTO_GATEWAY_REQUEST_H
 
 #include <stdbool.h>
 #include <stdint.h>

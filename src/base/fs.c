@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,8 @@
 #include "base/hex.h"
 #include "base/newfile.h"
 #include "base/random.h"
+#include "base/clock.h"
+#include "base/ready.h"
 
 enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
 
@@ -116,8 +117,7 @@ int fs_write_all(int fd, struct str data, const char *path, struct err *e)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
-            struct pollfd p = {.fd = fd, .events = POLLOUT};
-            poll(&p, 1, -1);
+            ready_wait(fd, READY_WRITE, CLOCK_NEVER_MS);
             continue;
         }
         return err_errno(e, ERR_FAILED, n == 0 ? EIO : errno, "cannot write %s", path);

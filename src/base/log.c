@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "base/newfile.h"
 #include "base/place.h"
 #include "base/quote.h"
+#include "base/ready.h"
 
 enum { LOG_LINE_BYTES = 1000 };
 
@@ -80,10 +80,9 @@ void log_set_sink(void (*function)(void *ctx, const char *line, size_t len), voi
  */
 static bool has_room(int fd)
 {
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
     int cap = fcntl(fd, F_GETPIPE_SZ), used = 0;
 
-    if (poll(&p, 1, 0) != 1 || p.revents != POLLOUT)
+    if (ready_look(fd, READY_WRITE) != READY_WRITE)
         return false;
     return cap <= 0 || ioctl(fd, FIONREAD, &used) != 0 || used <= cap - cap / 4;
 }

@@ -2,10 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/ready.h"
 #include "base/text_file.h"
 
 enum { CHUNK_BYTES = 65536, SHOWN_BYTES = 100, MARK_BYTES = 4 };
@@ -32,9 +33,7 @@ void text_lines_close(struct text_lines *l)
 
 void text_lines_wait(const struct text_lines *l)
 {
-    struct pollfd p = {.fd = l->fd, .events = POLLIN};
-
-    poll(&p, 1, -1);
+    ready_wait(l->fd, READY_READ, CLOCK_NEVER_MS);
 }
 
 static enum text_lines_step end_badly(struct text_lines *l)
@@ -64,12 +63,11 @@ static enum text_lines_step begin(struct text_lines *l, struct str *entry, struc
 /* Reads more, if that does not block. TEXT_LINES_ENTRY: something was read. */
 static enum text_lines_step read_more(struct text_lines *l, struct str *entry, struct err *e)
 {
-    struct pollfd p = {.fd = l->fd, .events = POLLIN};
     ssize_t n = -1;
 
     buf_consume(&l->data, l->used);
     l->used = 0;
-    if (poll(&p, 1, 0) == 0)
+    if (ready_look(l->fd, READY_READ) == 0)
         return TEXT_LINES_WAIT;
     if (buf_reserve(&l->data, CHUNK_BYTES)) {
         n = read(l->fd, l->data.data + l->data.len, CHUNK_BYTES);

@@ -1,6 +1,5 @@
 #include "cmd/batch_run.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>

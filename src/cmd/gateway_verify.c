@@ -11,11 +11,11 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/ready.h"
 #include "bucket/bucket_walk.h"
 #include "cmd/commands.h"
 #include "cmd/gateway_folder.h"
@@ -62,7 +62,7 @@ static bool go_on(void *ctx, int64_t bytes)
     if (total - v->bytes_rested >= BREATH_BYTES) {
         spent = clock_now_ms() - v->rested_ms;
         spent = spent < 0 ? 0 : spent < MAX_REST_MS ? spent : MAX_REST_MS;
-        nanosleep(&(struct timespec){spent / 1000, spent % 1000 * 1000000}, NULL);
+        ready_sleep(spent);
         v->bytes_rested = total;
         v->rested_ms = clock_now_ms();
     }

@@ -1,11 +1,11 @@
 #include "cmd/load_worker.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/ready.h"
 #include "cmd/remote.h"
 #include "proc/frame.h"
 
@@ -48,9 +48,8 @@ static void send_result(struct worker *w)
 static bool is_given_up(void *ctx)
 {
     const struct worker *w = ctx;
-    struct pollfd p = {.fd = w->fd, .events = POLLRDHUP};
 
-    return poll(&p, 1, 0) != 0;
+    return ready_look(w->fd, READY_HANGUP) != 0;
 }
 
 static void report(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)

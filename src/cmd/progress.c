@@ -1,6 +1,5 @@
 #include "cmd/progress.h"
 
-#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/interval_table.h"
+#include "base/ready.h"
 
 enum { BAR_CELLS = 20, DEFAULT_COLUMNS = 80, PREFIX_SIZE = 80 };
 
@@ -42,9 +42,7 @@ static size_t terminal_columns(void)
 /* Writes if the terminal takes it at once. */
 static bool put_terminal(struct str text)
 {
-    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-
-    return poll(&p, 1, 0) == 1 && p.revents == POLLOUT &&
+    return ready_look(STDERR_FILENO, READY_WRITE) == READY_WRITE &&
            write(STDERR_FILENO, text.p, text.len) >= 0;
 }
 

@@ -1,12 +1,12 @@
 /* register: create the client's keys, use the registration link or print it and wait until it was
  * used. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/ready.h"
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
@@ -71,11 +71,10 @@ void register_tell_refused(struct str link)
 /* True when a line, or the end, came from `input`; what is read of it is dropped. */
 static bool has_entered(int input, int timeout_ms)
 {
-    struct pollfd pollfd = {.fd = input, .events = POLLIN};
     char text[256];
     ssize_t n;
 
-    if (poll(&pollfd, 1, timeout_ms) <= 0)
+    if (ready_wait(input, READY_READ, timeout_ms) == 0)
         return false;
     n = read(input, text, sizeof text);
     return n >= 0 ? n == 0 || memchr(text, '\n', (size_t)n) != NULL : errno != EINTR;

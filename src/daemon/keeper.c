@@ -1,11 +1,11 @@
 #include "daemon/keeper.h"
 
-#include <poll.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/ready.h"
 #include "daemon/child_log.h"
 #include "daemon/keeper_worker.h"
 #include "proc/child.h"
@@ -172,8 +172,7 @@ static void wait_for_end(struct keeper *k, int64_t end_ms)
     int64_t now_ms;
 
     while ((now_ms = clock_now_ms()) < end_ms) {
-        struct pollfd p = {.fd = k->process.fd, .events = POLLIN};
-        enum io got = poll(&p, 1, (int)(end_ms - now_ms)) > 0
+        enum io got = ready_wait(k->process.fd, READY_READ, end_ms - now_ms) != 0
                           ? frame_receive(k->process.fd, &k->frame, NULL, NULL)
                           : IO_WANT_READ;
         if (got == IO_EOF || got == IO_ERR)

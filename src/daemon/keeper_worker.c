@@ -1,7 +1,5 @@
 #include "daemon/keeper_worker.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include "base/leftover.h"
 #include "base/log.h"
 #include "base/newfile.h"
+#include "base/ready.h"
 #include "daemon/keeper.h"
 #include "proc/frame.h"
 #include "store/store.h"
@@ -110,8 +109,6 @@ static bool take_message(struct worker *w, const struct json *message)
 /* IO_EOF when the supervisor is gone. */
 static enum io wait_for_message(struct worker *w)
 {
-    struct pollfd p = {.fd = w->fd, .events = POLLIN};
-
     for (;;) {
         int64_t left_ms = w->renew_at_ms - clock_now_ms();
         if (left_ms <= 0) {
@@ -120,11 +117,8 @@ static enum io wait_for_message(struct worker *w)
                 tidy(w);
             continue;
         }
-        int ready = poll(&p, 1, (int)left_ms);
-        if (ready > 0)
+        if (ready_wait(w->fd, READY_READ, left_ms) != 0)
             return frame_receive(w->fd, &w->in, NULL, NULL);
-        if (ready < 0 && errno != EINTR)
-            return IO_ERR;
     }
 }
 

@@ -1,13 +1,12 @@
 #include "daemon/upload_worker.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/ready.h"
 #include "daemon/reason.h"
 #include "proc/frame.h"
 #include "store/hash_cache.h"
@@ -114,9 +113,8 @@ static void send_warning(void *ctx, const char *text)
 static bool is_cancelled(void *ctx)
 {
     struct worker *w = ctx;
-    struct pollfd p = {.fd = w->fd};
 
-    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
+    if ((ready_look(w->fd, 0) & READY_FAILED) != 0)
         w->is_alone = true;
     return w->is_alone;
 }
@@ -145,17 +143,15 @@ static void send_completed(struct worker *w, const struct upload_result *result)
 static int wait_for_turn(void *ctx, struct err *e)
 {
     struct worker *w = ctx;
-    struct pollfd p = {.fd = w->fd, .events = POLLIN};
 
     begin(w, "begun");
     send_out(w);
     while (!w->is_alone) {
-        int ready = poll(&p, 1, STILL_HERE_MS);
-        if (ready == 0)
+        if (ready_wait(w->fd, READY_READ, STILL_HERE_MS) == 0)
             send_progress(w, 0);
-        else if (ready > 0 && frame_receive(w->fd, &w->in, NULL, NULL) == IO_DONE)
+        else if (frame_receive(w->fd, &w->in, NULL, NULL) == IO_DONE)
             return 0;
-        else if (ready > 0 || errno != EINTR)
+        else
             w->is_alone = true;
     }
     return err_set(e, ERR_FAILED, "cancelled");

@@ -1,6 +1,6 @@
 #include "http/crew_frame.h"
 
-#include <poll.h>
+#include "base/ready.h"
 
 static const char *const heads[] = {
     [CREW_FRAME_CONNECTION] = "{\"type\":\"connection\",\"id\":",
@@ -39,8 +39,5 @@ bool crew_frame_parse(struct str frame, enum crew_frame *type, uint64_t *id, str
 
 bool crew_frame_is_writable(int fd)
 {
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-
-    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0 &&
-           (p.revents & (POLLERR | POLLHUP)) == 0;
+    return ready_look(fd, READY_WRITE) == READY_WRITE;
 }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/ready.h"
 
 static bool grow(struct pool_leavers *leavers)
 {
@@ -34,12 +35,11 @@ void pool_leavers_add(struct pool_leavers *leavers, struct process *process, int
 /* Gone is whose socket hung up; what it still says is thrown away. */
 static bool is_gone(const struct pool_leaver *leaver)
 {
-    struct pollfd p = {.fd = leaver->process.fd};
     char scrap[16];
 
     while (recv(leaver->process.fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0)
         continue;
-    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)) != 0;
+    return (ready_look(leaver->process.fd, 0) & READY_FAILED) != 0;
 }
 
 void pool_leavers_sweep(struct pool_leavers *leavers, int64_t now_ms)

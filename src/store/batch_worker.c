@@ -1,12 +1,12 @@
 #include "store/batch_worker.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/ready.h"
 #include "proc/frame.h"
 #include "store/hash.h"
 
@@ -31,9 +31,7 @@ static bool send_out(struct worker *w)
 /* A parent that lets go shuts its side down and waits a moment. */
 static bool parent_is_there(const struct worker *w)
 {
-    struct pollfd p = {.fd = w->fd, .events = POLLRDHUP};
-
-    return poll(&p, 1, 0) == 0;
+    return ready_look(w->fd, READY_HANGUP) == 0;
 }
 
 static bool report_bytes(void *ctx, int64_t bytes)

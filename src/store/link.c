@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/ready.h"
 #include "store/paths.h"
 #include "store/record.h"
 #include "store/voucher.h"
@@ -263,7 +263,7 @@ static int lock_directory(const char *file, bool *is_possible)
             *is_possible = false;
             break;
         }
-        poll(NULL, 0, LOCK_PAUSE_MS);
+        ready_sleep(LOCK_PAUSE_MS);
     }
     if (fd >= 0)
         close(fd);
@@ -293,7 +293,7 @@ static void lock_by_file(struct buf *name)
         if (same == LOCK_TRIES)
             unlink(file);
         else
-            poll(NULL, 0, LOCK_PAUSE_MS);
+            ready_sleep(LOCK_PAUSE_MS);
     }
     buf_clear(name);
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/random.h"
+#include "base/ready.h"
 #include "base/text_file.h"
 #include "proto/pem.h"
 #include "store/store.h"
@@ -242,7 +242,7 @@ static int load_others(struct identity *id, const char *key_dir, struct err *e)
     while (load_files(id, key_dir, e) != 0) {
         if (clock_now_ms() >= end)
             return -1;
-        poll(NULL, 0, CREATE_POLL_MS);
+        ready_sleep(CREATE_POLL_MS);
     }
     return 0;
 }

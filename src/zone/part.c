@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "base/fs.h"
 #include "base/leftover.h"
 #include "base/newfile.h"
+#include "base/ready.h"
 #include "proc/process.h"
 
 enum {
@@ -283,13 +283,13 @@ static int sync_told(struct part *p)
 
     if (p->options.on_bytes == NULL || process_start(&child, &options, NULL) != 0)
         return fsync(p->fd);
-    struct pollfd end = {.fd = child.fd, .events = POLLIN};
     while (!has_ended) {
+        bool is_ready = ready_wait(child.fd, READY_READ, SYNC_TOLD_MS) != 0;
         /* (Behind the hang-up the status is there a moment later.) */
-        if (poll(&end, 1, SYNC_TOLD_MS) != 0)
-            poll(NULL, 0, 1);
+        if (is_ready)
+            ready_sleep(1);
         tell_bytes(p);
-        has_ended = process_get_status(&child, &status) || (end.revents && kill(child.pid, 0) != 0);
+        has_ended = process_get_status(&child, &status) || (is_ready && kill(child.pid, 0) != 0);
     }
     process_close(&child);
     if (!WIFEXITED(status))

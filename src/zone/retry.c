@@ -1,10 +1,10 @@
 #include "zone/retry.h"
 
-#include <poll.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/ready.h"
 #include "proto/http_head.h"
 
 /* Doublings that matter: far beyond pause_max_ms. */
@@ -83,7 +83,7 @@ int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e)
         left_ms = end_ms - clock_now_ms();
         if (left_ms <= 0)
             return 0;
-        poll(NULL, 0, left_ms < RETRY_CANCEL_POLL_MS ? (int)left_ms : RETRY_CANCEL_POLL_MS);
+        ready_sleep(left_ms < RETRY_CANCEL_POLL_MS ? left_ms : RETRY_CANCEL_POLL_MS);
     }
 }
 

@@ -1,0 +1,46 @@
+"""The project's texts beside the code: what comments cite is there, and nothing in them is of one machine."""
+import re
+
+import harness
+import pytest
+
+SOURCES = sorted(path for folder in ("src", "tests", "ci") for path in (harness.ROOT / folder).rglob("*")
+                 if path.suffix in (".c", ".h", ".py", ".sh") and "node_modules" not in path.parts)
+TEXTS = ["README.md", "CHANGELOG.md", *(str(path.relative_to(harness.ROOT)) for folder in ("src", "tests", "vendor")
+                                        for path in (harness.ROOT / folder).rglob("*.md")
+                                        if not {"node_modules", "cache"} & set(path.parts) and "vendor/src/" not in str(path))]
+
+
+def sections(name):
+    return set(re.findall(r"^## (\d+)\. ", (harness.ROOT / "src/proto" / f"{name}.md").read_text(), re.M))
+
+
+def cited(name):
+    """Section and place of every `NAME.md §N`, also where the line breaks between them."""
+    for path in SOURCES:
+        text = path.read_text(errors="replace")
+        for match in re.finditer(rf"{name}\.md(?:\s|\*|#)*§(\d+)(?:(?:,| and| to)\s+§(\d+))?", text):
+            yield from ((number, f"{path.name}:{text.count(chr(10), 0, match.start()) + 1}")
+                        for number in match.groups() if number)
+
+
+@pytest.mark.parametrize("name, at_least", [("PROTOCOL", 25), ("EXTENSIONS", 3)])
+def test_sections_that_comments_cite_are_there(name, at_least):
+    found = list(cited(name))
+    assert len(found) >= at_least
+    assert [place for number, place in found if number not in sections(name)] == []
+
+
+def test_sections_are_numbered_in_order():
+    for name in ("PROTOCOL", "EXTENSIONS"):
+        numbers = [int(n) for n in re.findall(r"^## (\d+)\. ", (harness.ROOT / f"src/proto/{name}.md").read_text(), re.M)]
+        assert numbers == sorted(set(numbers)) and numbers[0] == 1
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_of_no_machine(name):
+    text = (harness.ROOT / name).read_text()
+    assert re.findall(r"(?<![\w.~])/(?:work|tmp/[a-z]|home/[a-z])\S*", text) == []
+    assert "beside this repository" not in text
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (harness.ROOT / name).parent.joinpath(link).exists()] == []

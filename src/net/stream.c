@@ -1,23 +1,143 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-struct stream {
-    int fd;
-    struct tls *tls; /* NULL: plain TCP */
-    bool is_ended;   /* our side */
-    struct loop_wake wake;
-    struct loop_fd source; /* added with the first IO_WANT_… */
-    unsigned wanted;       /* what is waited for; the loop may be asked for more */
-    struct loop_call turn;
-};
+#include "net/socket.h"
+#include "net/stream_transport.h"
 
-enum { MAX_DROPPED_BYTES = 1 << 20 };
+enum { MAX_DROPPED_BYTES = 1 << 20, COPY_BYTES = 65536 };
+
+/* ---- what all transports share ---- */
+
+void stream_init(struct stream *s, const struct stream_transport *transport,
+                 const struct loop_wake *wake)
+{
+    *s = (struct stream){.transport = transport, .source.fd = -1};
+    stream_set_wake(s, wake);
+}
+
+static void leave_loop(struct stream *s)
+{
+    if (s->wake.loop == NULL)
+        return;
+    loop_undefer(s->wake.loop, &s->turn);
+    s->transport->unwatch(s);
+}
+
+void stream_set_wake(struct stream *s, const struct loop_wake *wake)
+{
+    if (s->wake.loop == wake->loop)
+        loop_undefer(wake->loop, &s->turn);
+    else
+        leave_loop(s);
+    s->wake = *wake;
+    s->wanted = 0;
+    s->expects_loss = false;
+    s->turn = (struct loop_call){.call = wake->call, .owner = wake->owner};
+    if (s->tls != NULL && tls_has_input(s->tls))
+        stream_yield(s);
+}
+
+bool stream_wake_owner(struct stream *s, unsigned ready)
+{
+    if ((ready & LOOP_HANGUP) != 0) {
+        ready |= LOOP_READ | LOOP_WRITE;
+        s->is_lost = true;
+    }
+    if ((s->wanted & ready) == 0 && !(s->is_lost && s->expects_loss))
+        return false;
+    s->wanted &= ~ready;
+    s->wake.call(s->wake.owner);
+    return true;
+}
+
+enum io stream_wait(struct stream *s, enum io io, struct err *e)
+{
+    s->wanted |= io == IO_WANT_READ ? LOOP_READ : LOOP_WRITE;
+    return s->transport->watch(s, e) == 0 ? io : IO_ERR;
+}
+
+void stream_yield(struct stream *s)
+{
+    loop_defer(s->wake.loop, &s->turn);
+}
+
+int stream_expect(struct stream *s, struct err *e)
+{
+    if (s->tls != NULL && tls_has_input(s->tls))
+        stream_yield(s);
+    return stream_wait(s, IO_WANT_READ, e) == IO_ERR ? -1 : 0;
+}
+
+int stream_expect_loss(struct stream *s, struct err *e)
+{
+    s->expects_loss = true;
+    return s->transport->watch(s, e);
+}
+
+bool stream_is_lost(const struct stream *s)
+{
+    return s->is_lost;
+}
+
+void stream_end(struct stream *s)
+{
+    struct err ignored;
+
+    if (s->tls != NULL)
+        tls_close(s->tls, &ignored);
+    s->transport->end(s);
+    s->is_ended = true;
+}
+
+void stream_drop_unsent(struct stream *s)
+{
+    s->transport->drop_unsent(s);
+}
+
+void stream_free(struct stream *s)
+{
+    struct err ignored;
+
+    if (s == NULL)
+        return;
+    if (s->tls != NULL)
+        tls_close(s->tls, &ignored);
+    tls_free(s->tls);
+    leave_loop(s);
+    s->transport->close(s);
+}
+
+bool stream_peer(const struct stream *s, struct addr *out)
+{
+    return s->transport->peer(s, out);
+}
+
+size_t stream_unacknowledged(const struct stream *s)
+{
+    return (s->tls == NULL ? 0 : tls_output_bytes(s->tls)) + s->transport->unacknowledged(s);
+}
+
+bool stream_has_input(const struct stream *s)
+{
+    return (s->tls != NULL && tls_has_input(s->tls)) || s->transport->look(s) == IO_DONE;
+}
+
+bool stream_is_stale(const struct stream *s)
+{
+    return (s->tls != NULL && tls_has_input(s->tls)) || s->transport->look(s) != IO_WANT_READ;
+}
+
+/* ---- sockets ---- */
 
 /* Nobody waits for what is ready: the loop is asked for less. That is done here and not in the step
  * that waits no more, since most steps soon wait for the same again. */
@@ -32,62 +152,162 @@ static void ask_for_less(struct stream *s)
 static void on_ready(void *owner)
 {
     struct stream *s = owner;
-    bool is_hangup = (s->source.ready & LOOP_HANGUP) != 0;
-    unsigned ready = is_hangup ? LOOP_READ | LOOP_WRITE : s->source.ready;
+    bool has_turn = s->turn.link != NULL;
 
-    if ((s->wanted & ready) != 0) {
-        s->wanted &= ~ready;
-        s->wake.call(s->wake.owner);
-    } else if (s->turn.link == NULL) {
+    if (!stream_wake_owner(s, s->source.ready) && !has_turn)
         ask_for_less(s);
+}
+
+static int watch_socket(struct stream *s, struct err *e)
+{
+    if (!s->source.is_added)
+        return loop_add(s->wake.loop, &s->source, s->wanted, e);
+    loop_change(s->wake.loop, &s->source, s->source.wanted | s->wanted);
+    return 0;
+}
+
+static void unwatch_socket(struct stream *s)
+{
+    loop_remove(s->wake.loop, &s->source);
+}
+
+static enum io read_socket(struct stream *s, void *data, size_t size, size_t *n, struct err *e)
+{
+    ssize_t got;
+
+    do
+        got = recv(s->source.fd, data, size, 0);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *n = (size_t)got;
+        return IO_DONE;
     }
+    if (got == 0)
+        return IO_EOF;
+    if (errno == EAGAIN)
+        return stream_wait(s, IO_WANT_READ, e);
+    err_errno(e, ERR_NETWORK, errno, "cannot receive");
+    return IO_ERR;
 }
 
-/* Returns `io`, or IO_ERR. */
-static enum io wait_for(struct stream *s, enum io io, struct err *e)
+static enum io cannot_send(struct stream *s, struct err *e)
 {
-    s->wanted |= io == IO_WANT_READ ? LOOP_READ : LOOP_WRITE;
-    if (s->source.is_added)
-        loop_change(s->wake.loop, &s->source, s->source.wanted | s->wanted);
-    else if (loop_add(s->wake.loop, &s->source, s->wanted, e) != 0)
-        return IO_ERR;
-    return io;
+    if (errno == EAGAIN)
+        return stream_wait(s, IO_WANT_WRITE, e);
+    err_errno(e, ERR_NETWORK, errno, "cannot send");
+    /* Who did not get all of a request, for whatever reason, shall not be waited for. */
+    shutdown(s->source.fd, SHUT_WR);
+    return IO_ERR;
 }
 
-struct stream *stream_new(int fd, const struct loop_wake *wake)
+static enum io write_socket(struct stream *s, struct str first, struct str second, bool is_more,
+                            size_t *n, struct err *e)
 {
-    struct stream *s = calloc(1, sizeof *s);
+    struct iovec parts[2] = {{(void *)(uintptr_t)first.p, first.len},
+                             {(void *)(uintptr_t)second.p, second.len}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t put;
 
-    if (s == NULL) {
-        close(fd);
-        return NULL;
+    do
+        put = sendmsg(s->source.fd, &m, MSG_NOSIGNAL | (is_more ? MSG_MORE : 0));
+    while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return cannot_send(s, e);
+    *n = (size_t)put;
+    return IO_DONE;
+}
+
+/* ---- files ---- */
+
+static enum io cannot_read_file(ssize_t n, struct err *e)
+{
+    if (n == 0)
+        return IO_EOF;
+    err_set(e, ERR_FAILED, "%s", strerror(errno));
+    return IO_ERR;
+}
+
+/* Where there is no sendfile(2), of the transport or of the file system. */
+static enum io copy_file(struct stream *s, int file_fd, int64_t offset, size_t size, size_t *n,
+                         struct err *e)
+{
+    char chunk[COPY_BYTES];
+    ssize_t got;
+
+    do
+        got = pread(file_fd, chunk, size < sizeof chunk ? size : sizeof chunk, (off_t)offset);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return cannot_read_file(got, e);
+    return stream_write(s, (struct str){chunk, (size_t)got}, n, e);
+}
+
+static bool is_file_error(int number)
+{
+    return number == EIO || number == ESTALE || number == EUCLEAN || number == EBADMSG;
+}
+
+static enum io send_file_to_socket(struct stream *s, int file_fd, int64_t offset, size_t size,
+                                   size_t *n, struct err *e)
+{
+    off_t at = (off_t)offset;
+    ssize_t sent;
+
+    do
+        sent = sendfile(s->source.fd, file_fd, &at, size);
+    while (sent < 0 && errno == EINTR);
+    if (sent > 0) {
+        *n = (size_t)sent;
+        return IO_DONE;
     }
-    s->fd = fd;
-    s->source = (struct loop_fd){.fd = fd, .call = on_ready, .owner = s};
-    stream_set_wake(s, wake);
-    return s;
+    if (sent < 0 && (errno == EINVAL || errno == ENOSYS))
+        return copy_file(s, file_fd, offset, size, n, e);
+    if (sent == 0 || is_file_error(errno))
+        return cannot_read_file(sent, e);
+    return cannot_send(s, e);
 }
 
-void stream_set_wake(struct stream *s, const struct loop_wake *wake)
+enum io stream_send_file(struct stream *s, int file_fd, int64_t offset, size_t size, size_t *n,
+                         struct err *e)
 {
-    s->wake = *wake;
-    s->wanted = 0;
-    loop_undefer(wake->loop, &s->turn);
-    s->turn = (struct loop_call){.call = wake->call, .owner = wake->owner};
-    if (s->tls != NULL && tls_has_input(s->tls))
-        stream_yield(s);
+    if (s->tls == NULL && s->transport->send_file != NULL)
+        return s->transport->send_file(s, file_fd, offset, size, n, e);
+    return copy_file(s, file_fd, offset, size, n, e);
 }
 
-void stream_yield(struct stream *s)
+/* ---- sockets: the rest ---- */
+
+static enum io look_at_socket(const struct stream *s)
 {
-    loop_defer(s->wake.loop, &s->turn);
+    char byte;
+    ssize_t n = recv(s->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n < 0)
+        return errno == EAGAIN ? IO_WANT_READ : IO_ERR;
+    return n == 0 ? IO_EOF : IO_DONE;
 }
 
-int stream_expect(struct stream *s, struct err *e)
+static bool peer_of_socket(const struct stream *s, struct addr *out)
 {
-    if (s->tls != NULL && tls_has_input(s->tls))
-        stream_yield(s);
-    return wait_for(s, IO_WANT_READ, e) == IO_ERR ? -1 : 0;
+    *out = (struct addr){.len = sizeof out->storage};
+    return getpeername(s->source.fd, (struct sockaddr *)&out->storage, &out->len) == 0;
+}
+
+static size_t unacknowledged_of_socket(const struct stream *s)
+{
+    int queued = 0;
+
+    return ioctl(s->source.fd, TIOCOUTQ, &queued) != 0 || queued < 0 ? 0 : (size_t)queued;
+}
+
+static void end_socket(struct stream *s)
+{
+    shutdown(s->source.fd, SHUT_WR);
+}
+
+static void drop_unsent_of_socket(struct stream *s)
+{
+    socket_drop_unsent(s->source.fd);
 }
 
 /* With something unread, closing would send a reset, which may overtake what we sent. */
@@ -97,87 +317,86 @@ static void drop_input(const struct stream *s)
     ssize_t n = 1;
 
     for (size_t dropped = 0; n > 0 && dropped < MAX_DROPPED_BYTES; dropped += (size_t)n)
-        n = recv(s->fd, data, sizeof data, MSG_DONTWAIT);
+        n = recv(s->source.fd, data, sizeof data, MSG_DONTWAIT);
 }
 
-void stream_end(struct stream *s)
+static void close_socket(struct stream *s)
 {
-    struct err ignored;
-
-    if (s->tls != NULL)
-        tls_close(s->tls, &ignored);
-    shutdown(s->fd, SHUT_WR);
-    s->is_ended = true;
-}
-
-void stream_free(struct stream *s)
-{
-    struct err ignored;
-
-    if (s == NULL)
-        return;
-    if (s->tls != NULL)
-        tls_close(s->tls, &ignored);
-    tls_free(s->tls);
     if (s->is_ended)
         drop_input(s);
-    loop_undefer(s->wake.loop, &s->turn);
-    loop_remove(s->wake.loop, &s->source);
-    close(s->fd);
+    close(s->source.fd);
     free(s);
 }
 
-static enum io read_socket(void *ctx, void *data, size_t size, size_t *n, struct err *e)
+static const struct stream_transport socket_transport = {.read = read_socket,
+                                                         .write = write_socket,
+                                                         .send_file = send_file_to_socket,
+                                                         .watch = watch_socket,
+                                                         .look = look_at_socket,
+                                                         .peer = peer_of_socket,
+                                                         .unacknowledged = unacknowledged_of_socket,
+                                                         .end = end_socket,
+                                                         .drop_unsent = drop_unsent_of_socket,
+                                                         .unwatch = unwatch_socket,
+                                                         .close = close_socket};
+
+struct stream *stream_new(int fd, const struct loop_wake *wake)
+{
+    struct stream *s = malloc(sizeof *s);
+
+    if (s == NULL) {
+        close(fd);
+        return NULL;
+    }
+    stream_init(s, &socket_transport, wake);
+    s->source = (struct loop_fd){.fd = fd, .call = on_ready, .owner = s};
+    return s;
+}
+
+struct stream *stream_new_accepted(int fd, int unsent_bytes, const struct loop_wake *wake)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
+    return stream_new(fd, wake);
+}
+
+bool stream_has_fd(const struct stream *s)
+{
+    return s->tls == NULL && s->source.fd >= 0;
+}
+
+int stream_take_fd(struct stream *s)
+{
+    int fd = s->source.fd;
+
+    if (!stream_has_fd(s))
+        return -1;
+    leave_loop(s);
+    free(s);
+    return fd;
+}
+
+/* ---- TLS ---- */
+
+static enum io read_records(void *ctx, void *data, size_t size, size_t *n, struct err *e)
 {
     struct stream *s = ctx;
-    ssize_t got;
 
-    do
-        got = recv(s->fd, data, size, 0);
-    while (got < 0 && errno == EINTR);
-    if (got > 0) {
-        *n = (size_t)got;
-        return IO_DONE;
-    }
-    if (got == 0)
-        return IO_EOF;
-    if (errno == EAGAIN)
-        return wait_for(s, IO_WANT_READ, e);
-    err_errno(e, ERR_NETWORK, errno, "cannot receive");
-    return IO_ERR;
+    return s->transport->read(s, data, size, n, e);
 }
 
-static enum io write_socket(struct stream *s, struct str first, struct str second, size_t *n,
-                            struct err *e)
+static enum io write_records(void *ctx, struct str data, size_t *n, struct err *e)
 {
-    struct iovec parts[2] = {{(void *)(uintptr_t)first.p, first.len},
-                             {(void *)(uintptr_t)second.p, second.len}};
-    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t put;
+    struct stream *s = ctx;
 
-    do
-        put = sendmsg(s->fd, &m, MSG_NOSIGNAL);
-    while (put < 0 && errno == EINTR);
-    if (put >= 0) {
-        *n = (size_t)put;
-        return IO_DONE;
-    }
-    if (errno == EAGAIN)
-        return wait_for(s, IO_WANT_WRITE, e);
-    err_errno(e, ERR_NETWORK, errno, "cannot send");
-    /* Who did not get all of a request, for whatever reason, shall not be waited for. */
-    shutdown(s->fd, SHUT_WR);
-    return IO_ERR;
-}
-
-static enum io write_one(void *ctx, struct str data, size_t *n, struct err *e)
-{
-    return write_socket(ctx, data, STR(""), n, e);
+    return s->transport->write(s, data, STR(""), false, n, e);
 }
 
 int stream_start_tls(struct stream *s, struct tls_options options, struct err *e)
 {
-    options.transport = (struct tls_transport){s, read_socket, write_one};
+    options.transport = (struct tls_transport){s, read_records, write_records};
     s->tls = tls_new(&options, e);
     return s->tls == NULL ? -1 : 0;
 }
@@ -190,16 +409,6 @@ enum io stream_handshake(struct stream *s, struct err *e)
 const struct tls *stream_tls(const struct stream *s)
 {
     return s->tls;
-}
-
-enum io stream_read(struct stream *s, void *data, size_t size, size_t *n, struct err *e)
-{
-    return s->tls == NULL ? read_socket(s, data, size, n, e) : tls_read(s->tls, data, size, n, e);
-}
-
-enum io stream_write(struct stream *s, struct str data, size_t *n, struct err *e)
-{
-    return stream_write2(s, data, STR(""), n, e);
 }
 
 /* Both parts are staged before anything is written: a head and its body go together. */
@@ -220,27 +429,28 @@ static enum io write_tls(struct tls *tls, struct str first, struct str second, s
     return *n > 0 ? IO_DONE : r;
 }
 
+/* ---- reading and writing, whatever it runs over ---- */
+
+enum io stream_read(struct stream *s, void *data, size_t size, size_t *n, struct err *e)
+{
+    return s->tls == NULL ? s->transport->read(s, data, size, n, e)
+                          : tls_read(s->tls, data, size, n, e);
+}
+
+enum io stream_write(struct stream *s, struct str data, size_t *n, struct err *e)
+{
+    return stream_write2(s, data, STR(""), n, e);
+}
+
 enum io stream_write2(struct stream *s, struct str first, struct str second, size_t *n,
                       struct err *e)
 {
-    return s->tls == NULL ? write_socket(s, first, second, n, e)
+    return s->tls == NULL ? s->transport->write(s, first, second, false, n, e)
                           : write_tls(s->tls, first, second, n, e);
 }
 
-bool stream_is_stale(struct stream *s)
+enum io stream_write_more(struct stream *s, struct str data, size_t *n, struct err *e)
 {
-    char byte;
-
-    return (s->tls != NULL && tls_has_input(s->tls)) ||
-           recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
-}
-
-size_t stream_unacknowledged(const struct stream *s)
-{
-    size_t staged = s->tls == NULL ? 0 : tls_output_bytes(s->tls);
-    int queued = 0;
-
-    if (ioctl(s->fd, TIOCOUTQ, &queued) != 0 || queued < 0)
-        queued = 0;
-    return staged + (size_t)queued;
+    return s->tls == NULL ? s->transport->write(s, data, STR(""), true, n, e)
+                          : write_tls(s->tls, data, STR(""), n, e);
 }

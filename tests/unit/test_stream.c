@@ -1,4 +1,5 @@
 /* Plain streams: parts, ends, resets, and whether a kept one can be used again. */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -289,6 +290,81 @@ static void no_room_to_wait(void **state)
     loop_free(other);
 }
 
+/* A loss wakes an owner that waits for nothing; the end of one direction does not. */
+static void losses(void **state)
+{
+    struct ends ends = open_ends();
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(stream_expect_loss(ends.stream, &e), 0);
+    assert_int_equal(write(ends.peer, "x", 1), 1);
+    shutdown(ends.peer, SHUT_WR);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_false(stream_is_lost(ends.stream));
+    reset_by_peer(ends.peer);
+    waker_wait(&waker);
+    assert_true(stream_is_lost(ends.stream));
+    waker_wait(&waker); /* until something is done about it */
+    stream_free(ends.stream);
+}
+
+static void sends_files(void **state)
+{
+    struct ends ends = open_ends();
+    struct err e = {0};
+    char path[] = "/tmp/stream-XXXXXX", data[16];
+    int fd = mkstemp(path);
+    size_t n = 0;
+
+    (void)state;
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_int_equal(write(fd, "0123456789", 10), 10);
+    assert_int_equal(stream_write_more(ends.stream, STR("head "), &n, &e), IO_DONE);
+    assert_int_equal(stream_send_file(ends.stream, fd, 3, 4, &n, &e), IO_DONE);
+    assert_int_equal(n, 4);
+    assert_int_equal(recv(ends.peer, data, 9, MSG_WAITALL), 9);
+    unit_equal_str("file", ((struct str){data, 9}), STR("head 3456"));
+    assert_int_equal(stream_send_file(ends.stream, fd, 10, 4, &n, &e), IO_EOF);
+    /* What sendfile(2) does not take is read, or cannot be. */
+    int folder = open("/", O_RDONLY);
+    assert_int_equal(stream_send_file(ends.stream, folder, 0, 4, &n, &e), IO_ERR);
+    assert_int_equal(e.code, ERR_FAILED);
+    unit_equal("no file", e.msg, "Is a directory");
+    close(folder);
+    reset_by_peer(ends.peer);
+    wait_readable(ends.stream);
+    assert_int_equal(stream_send_file(ends.stream, fd, 0, 4, &n, &e), IO_ERR);
+    assert_int_equal(e.code, ERR_NETWORK);
+    stream_free(ends.stream);
+    close(fd);
+}
+
+static void a_descriptor_leaves(void **state)
+{
+    struct ends ends = open_ends();
+    struct err e = {0};
+    struct addr peer;
+    char byte;
+    size_t n;
+    int fd;
+
+    (void)state;
+    assert_true(stream_peer(ends.stream, &peer));
+    assert_true(addr_port(&peer) > 0);
+    assert_int_equal(stream_read(ends.stream, &byte, 1, &n, &e), IO_WANT_READ);
+    stream_yield(ends.stream);
+    assert_true(stream_has_fd(ends.stream));
+    fd = stream_take_fd(ends.stream);
+    assert_true(fd >= 0);
+    assert_int_equal(write(ends.peer, "x", 1), 1);
+    assert_false(waker_wait_ms(&waker, 20));
+    assert_int_equal(read(fd, &byte, 1), 1);
+    close(fd);
+    close(ends.peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +377,9 @@ int main(void)
         WAKER_TEST(yields_are_fair),
         WAKER_TEST(another_owner),
         WAKER_TEST(no_room_to_wait),
+        WAKER_TEST(losses),
+        WAKER_TEST(sends_files),
+        WAKER_TEST(a_descriptor_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

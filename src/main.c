@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/quote.h"
 #include "base/version.h"
 #include "cmd/cloud.h"
@@ -337,7 +338,13 @@ int main(int argc, char **argv)
     const char *called = argc < 1 ? "" : base_name(argv[0]);
     const struct cmd *row = cmd_find(cmd_cloud_table, called);
 
+    struct err e;
+
     cmd_start();
+    if (cpu_load(&e) != 0) {
+        fprintf(stderr, "kachery-resource: %s\n", e.msg);
+        return CMD_USAGE;
+    }
     if (row->name == NULL)
         return run_command(argc, argv);
     argv[0] = (char *)row->name;

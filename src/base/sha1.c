@@ -2,21 +2,9 @@
 
 #include <string.h>
 
-#include <bearssl_hash.h>
-
+#include "base/cpu.h"
 #include "base/hex.h"
 #include "base/sha1_ni.h"
-
-/* -1: not asked yet. */
-static int cpu_has_sha = -1;
-static bool may_use_cpu = true;
-
-static bool uses_cpu(void)
-{
-    if (cpu_has_sha < 0)
-        cpu_has_sha = sha1_ni_is_present();
-    return may_use_cpu && cpu_has_sha > 0;
-}
 
 static void put_be32(unsigned char *out, uint32_t value)
 {
@@ -31,25 +19,73 @@ static uint32_t get_be32(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* BearSSL gives its compression function only through a context whose state can be set. */
+#define ROTATE(x, n) ((x) << (n) | (x) >> (32 - (n)))
+
+/* The functions of FIPS 180-4, 4.1.1, with their constants. */
+#define CHOOSE(x, y, z) (((z) ^ ((x) & ((y) ^ (z)))) + 0x5a827999)
+#define PARITY_1(x, y, z) (((x) ^ (y) ^ (z)) + 0x6ed9eba1)
+#define MAJORITY(x, y, z) ((((x) & (y)) | ((z) & ((x) | (y)))) + 0x8f1bbcdc)
+#define PARITY_2(x, y, z) (((x) ^ (y) ^ (z)) + 0xca62c1d6)
+
+#define FIRST(i) w[i]
+#define LATER(i)                                                                                   \
+    (w[(i) & 15] ^= w[((i) + 13) & 15] ^ w[((i) + 8) & 15] ^ w[((i) + 2) & 15],                    \
+     w[(i) & 15] = ROTATE(w[(i) & 15], 1))
+
+/* A round; the five working variables are named anew instead of moved. */
+#define ROUND(F, W, a, b, c, d, e, i)                                                              \
+    do {                                                                                           \
+        e += ROTATE(a, 5) + F(b, c, d) + W(i);                                                     \
+        b = ROTATE(b, 30);                                                                         \
+    } while (0)
+
+#define FIVE(F, W, i)                                                                              \
+    do {                                                                                           \
+        ROUND(F, W, a, b, c, d, e, (i));                                                           \
+        ROUND(F, W, e, a, b, c, d, (i) + 1);                                                       \
+        ROUND(F, W, d, e, a, b, c, (i) + 2);                                                       \
+        ROUND(F, W, c, d, e, a, b, (i) + 3);                                                       \
+        ROUND(F, W, b, c, d, e, a, (i) + 4);                                                       \
+    } while (0)
+
+#define TWENTY(F, i)                                                                               \
+    do {                                                                                           \
+        FIVE(F, LATER, i);                                                                         \
+        FIVE(F, LATER, (i) + 5);                                                                   \
+        FIVE(F, LATER, (i) + 10);                                                                  \
+        FIVE(F, LATER, (i) + 15);                                                                  \
+    } while (0)
+
+/* BearSSL's, which is made for small processors, takes more than twice the time. */
 static void compress_portable(uint32_t state[5], const unsigned char *blocks, size_t count)
 {
-    unsigned char bytes[SHA1_SIZE];
-    br_sha1_context ctx;
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], w[16];
 
-    for (int i = 0; i < 5; i++)
-        put_be32(bytes + 4 * i, state[i]);
-    br_sha1_init(&ctx);
-    br_sha1_set_state(&ctx, bytes, 0);
-    br_sha1_update(&ctx, blocks, count * SHA1_BLOCK);
-    br_sha1_state(&ctx, bytes);
-    for (int i = 0; i < 5; i++)
-        state[i] = get_be32(bytes + 4 * i);
+    for (; count > 0; count--, blocks += SHA1_BLOCK) {
+        for (int i = 0; i < 16; i++)
+            w[i] = get_be32(blocks + 4 * i);
+        FIVE(CHOOSE, FIRST, 0);
+        FIVE(CHOOSE, FIRST, 5);
+        FIVE(CHOOSE, FIRST, 10);
+        ROUND(CHOOSE, FIRST, a, b, c, d, e, 15);
+        ROUND(CHOOSE, LATER, e, a, b, c, d, 16);
+        ROUND(CHOOSE, LATER, d, e, a, b, c, 17);
+        ROUND(CHOOSE, LATER, c, d, e, a, b, 18);
+        ROUND(CHOOSE, LATER, b, c, d, e, a, 19);
+        TWENTY(PARITY_1, 20);
+        TWENTY(MAJORITY, 40);
+        TWENTY(PARITY_2, 60);
+        a = state[0] += a;
+        b = state[1] += b;
+        c = state[2] += c;
+        d = state[3] += d;
+        e = state[4] += e;
+    }
 }
 
 static void compress(struct sha1 *h, const unsigned char *blocks, size_t count)
 {
-    if (uses_cpu())
+    if (cpu_features() & CPU_SHA)
         sha1_ni_compress(h->state, blocks, count);
     else
         compress_portable(h->state, blocks, count);
@@ -115,9 +151,4 @@ void sha1_of(struct str data, unsigned char out[SHA1_SIZE])
     sha1_init(&h);
     sha1_update(&h, data.p, data.len);
     sha1_final(&h, out);
-}
-
-void sha1_allow_cpu(bool is_allowed)
-{
-    may_use_cpu = is_allowed;
 }

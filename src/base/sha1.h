@@ -1,11 +1,10 @@
 /*
- * SHA-1 (FIPS 180-4), streaming, with the CPU's SHA instructions where it has them (checked once
- * at run time) and BearSSL's code elsewhere. Content addresses only, never security by itself.
+ * SHA-1 (FIPS 180-4), streaming, with the processor's SHA instructions where it has them
+ * (base/cpu.h) and plain C elsewhere. Content addresses only, never security by itself.
  */
 #ifndef BASE_SHA1_H
 #define BASE_SHA1_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +30,5 @@ void sha1_final_hex(struct sha1 *h, char out[SHA1_HEX + 1]);
 
 /* One-shot. */
 void sha1_of(struct str data, unsigned char out[SHA1_SIZE]);
-
-/* For tests: false forces the portable code. */
-void sha1_allow_cpu(bool is_allowed);
 
 #endif

@@ -2,18 +2,7 @@
 
 #if defined(__x86_64__)
 
-#include <cpuid.h>
 #include <immintrin.h>
-
-bool sha1_ni_is_present(void)
-{
-    const unsigned int ssse3 = 1U << 9, sse41 = 1U << 19, sha = 1U << 29;
-    unsigned int a, b, c, d;
-
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & ssse3) == 0 || (c & sse41) == 0)
-        return false;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & sha) != 0;
-}
 
 /*
  * Four rounds with the message words in w0: the instructions take E from the A of four rounds
@@ -76,11 +65,6 @@ __attribute__((target("sha,sse4.1"))) void sha1_ni_compress(uint32_t state[5],
 }
 
 #else
-
-bool sha1_ni_is_present(void)
-{
-    return false;
-}
 
 void sha1_ni_compress(uint32_t state[5], const unsigned char *blocks, size_t count)
 {

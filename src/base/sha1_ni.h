@@ -2,14 +2,10 @@
 #ifndef BASE_SHA1_NI_H
 #define BASE_SHA1_NI_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* True when this CPU has the instructions that sha1_ni_compress uses. */
-bool sha1_ni_is_present(void);
-
-/* Takes `count` blocks of 64 bytes into the state. Only where sha1_ni_is_present. */
+/* Takes `count` blocks of 64 bytes into the state. Only where cpu_features has CPU_SHA. */
 void sha1_ni_compress(uint32_t state[5], const unsigned char *blocks, size_t count);
 
 #endif

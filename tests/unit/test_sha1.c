@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
+#include "base/cpu.h"
 #include "base/hex.h"
 #include "base/sha1.h"
-#include "base/sha1_ni.h"
 
 /* FIPS 180 examples, and messages of NIST's SHA1ShortMsg.rsp. */
 static const struct {
@@ -39,7 +39,7 @@ static const struct {
 
 static void set_cpu(void **state)
 {
-    sha1_allow_cpu(*(const bool *)*state);
+    cpu_restrict(*(const unsigned *)*state);
 }
 
 static void expect_digest(const char *name, const unsigned char *data, size_t len, size_t split,
@@ -116,17 +116,16 @@ static void implementations_agree(void **state)
     assert_non_null(data);
     for (size_t i = 0; i < SIZE + 16; i++)
         data[i] = (unsigned char)((i * i * 2654435761U) >> 11);
-    sha1_allow_cpu(true);
     for (size_t len = 0; len <= SIZE; len += len < 300 ? 1 : 4999) {
         unsigned char with_cpu[SHA1_SIZE], portable[SHA1_SIZE];
         struct str s = {(const char *)data + len % 16, len}; /* at every alignment */
-        sha1_allow_cpu(true);
+        cpu_restrict(CPU_SHA);
         sha1_of(s, with_cpu);
-        sha1_allow_cpu(false);
+        cpu_restrict(0);
         sha1_of(s, portable);
         assert_memory_equal(with_cpu, portable, SHA1_SIZE);
     }
-    sha1_allow_cpu(true);
+    cpu_restrict(CPU_SHA);
     free(data);
 }
 
@@ -157,7 +156,7 @@ static void copied_state_and_long_counter(void **state)
 
 int main(void)
 {
-    static bool with_cpu = true, portable = false;
+    static unsigned with_cpu = CPU_SHA, portable = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(published_vectors, &with_cpu),
         cmocka_unit_test_prestate(published_vectors, &portable),

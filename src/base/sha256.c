@@ -1,0 +1,264 @@
+#include "base/sha256.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include <bearssl_hash.h>
+
+#include "base/cpu.h"
+#include "base/sha256_kernels.h"
+
+const uint32_t sha256_kernels_constants[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static void put_be32(unsigned char *out, uint32_t value)
+{
+    out[0] = (unsigned char)(value >> 24);
+    out[1] = (unsigned char)(value >> 16);
+    out[2] = (unsigned char)(value >> 8);
+    out[3] = (unsigned char)value;
+}
+
+static uint32_t get_be32(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* BearSSL gives its compression function only through a context whose state can be set. */
+static void compress_portable(uint32_t *const states[], const unsigned char *const data[],
+                              size_t count)
+{
+    unsigned char bytes[SHA256_SIZE];
+    br_sha256_context ctx;
+
+    for (int i = 0; i < 8; i++)
+        put_be32(bytes + 4 * i, states[0][i]);
+    br_sha256_init(&ctx);
+    br_sha256_set_state(&ctx, bytes, 0);
+    br_sha256_update(&ctx, data[0], count * SHA256_BLOCK);
+    br_sha256_state(&ctx, bytes);
+    for (int i = 0; i < 8; i++)
+        states[0][i] = get_be32(bytes + 4 * i);
+}
+
+/* `cost` is the time that a pass takes, whether its lanes are used or not, relative to the others:
+ * as measured, and for the SHA instructions as their latencies are published. */
+static const struct kernel {
+    unsigned feature;
+    unsigned lanes, cost;
+    sha256_kernel *compress;
+} kernels[] = {
+    {0, 1, 36, compress_portable},
+    {CPU_SSE2, 4, 48, sha256_sse2_compress},
+    {CPU_AVX2, 8, 47, sha256_avx2_compress},
+    {CPU_AVX512, 16, 56, sha256_avx512_compress},
+    {CPU_SHA, 1, 8, sha256_ni_compress},
+    {CPU_SHA, 2, 9, sha256_ni_compress_two},
+};
+
+/* What hashes `count` messages of one length in the shortest time. */
+static const struct kernel *choose(size_t count)
+{
+    const unsigned features = cpu_features();
+    const struct kernel *best = NULL;
+    size_t best_cost = 0;
+
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        const struct kernel *k = &kernels[i];
+        size_t cost = (count + k->lanes - 1) / k->lanes * k->cost;
+        if ((features & k->feature) == k->feature && (best == NULL || cost < best_cost)) {
+            best = k;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+static void begin(uint32_t state[8])
+{
+    static const uint32_t first[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+    memcpy(state, first, sizeof first);
+}
+
+/* What follows the whole blocks of a message of `len` bytes; returns how many blocks that is. */
+static size_t put_tail(unsigned char tail[2 * SHA256_BLOCK], const unsigned char *rest,
+                       uint64_t len)
+{
+    size_t have = len % SHA256_BLOCK;
+    size_t blocks = have < SHA256_BLOCK - 8 ? 1 : 2;
+
+    memset(tail, 0, 2 * SHA256_BLOCK);
+    if (have > 0)
+        memcpy(tail, rest, have);
+    tail[have] = 0x80;
+    put_be32(tail + blocks * SHA256_BLOCK - 8, (uint32_t)(len >> 29));
+    put_be32(tail + blocks * SHA256_BLOCK - 4, (uint32_t)(len << 3));
+    return blocks;
+}
+
+static void put_state(const uint32_t state[8], unsigned char out[SHA256_SIZE])
+{
+    for (int i = 0; i < 8; i++)
+        put_be32(out + 4 * i, state[i]);
+}
+
+/* --- one message --- */
+
+static void compress_one(uint32_t state[8], const unsigned char *data, size_t count)
+{
+    choose(1)->compress(&state, &data, count);
+}
+
+void sha256_init(struct sha256 *h)
+{
+    memset(h, 0, sizeof *h);
+    begin(h->state);
+}
+
+void sha256_update(struct sha256 *h, const void *data, size_t len)
+{
+    const unsigned char *p = data;
+    size_t have = h->count_bytes % SHA256_BLOCK;
+
+    if (len == 0)
+        return;
+    h->count_bytes += len;
+    if (have > 0) {
+        size_t n = SHA256_BLOCK - have < len ? SHA256_BLOCK - have : len;
+        memcpy(h->block + have, p, n);
+        if (have + n < SHA256_BLOCK)
+            return;
+        compress_one(h->state, h->block, 1);
+        p += n;
+        len -= n;
+    }
+    if (len >= SHA256_BLOCK)
+        compress_one(h->state, p, len / SHA256_BLOCK);
+    memcpy(h->block, p + len / SHA256_BLOCK * SHA256_BLOCK, len % SHA256_BLOCK);
+}
+
+void sha256_final(struct sha256 *h, unsigned char out[SHA256_SIZE])
+{
+    unsigned char tail[2 * SHA256_BLOCK];
+    size_t blocks = put_tail(tail, h->block, h->count_bytes);
+
+    compress_one(h->state, tail, blocks);
+    put_state(h->state, out);
+}
+
+void sha256_of(struct str data, unsigned char out[SHA256_SIZE])
+{
+    struct sha256 h;
+
+    sha256_init(&h);
+    sha256_update(&h, data.p, data.len);
+    sha256_final(&h, out);
+}
+
+/* --- many --- */
+
+/* A message that is being hashed: first its whole blocks, where they lie, then its tail. */
+struct lane {
+    uint32_t state[8];
+    const unsigned char *next;
+    size_t blocks; /* from `next` on */
+    bool is_in_tail;
+    size_t tail_blocks;
+    unsigned char tail[2 * SHA256_BLOCK];
+    unsigned char *out;
+};
+
+static void begin_lane(struct lane *lane, struct str message, unsigned char *out)
+{
+    const unsigned char *p = (const unsigned char *)message.p;
+    size_t blocks = message.len / SHA256_BLOCK;
+
+    begin(lane->state);
+    lane->tail_blocks =
+        put_tail(lane->tail, p == NULL ? NULL : p + blocks * SHA256_BLOCK, message.len);
+    lane->is_in_tail = blocks == 0;
+    lane->next = blocks == 0 ? lane->tail : p;
+    lane->blocks = blocks == 0 ? lane->tail_blocks : blocks;
+    lane->out = out;
+}
+
+/* After a pass; false when the message is done. */
+static bool go_on(struct lane *lane, size_t blocks)
+{
+    lane->next += blocks * SHA256_BLOCK;
+    lane->blocks -= blocks;
+    if (lane->blocks > 0)
+        return true;
+    if (lane->is_in_tail) {
+        put_state(lane->state, lane->out);
+        return false;
+    }
+    lane->is_in_tail = true;
+    lane->next = lane->tail;
+    lane->blocks = lane->tail_blocks;
+    return true;
+}
+
+/* One pass over as many blocks as each of the lanes has. Where there are more lanes than messages,
+ * the others repeat the last message into a state that nobody reads. */
+static size_t run_pass(const struct kernel *k, struct lane *const lanes[], size_t count)
+{
+    uint32_t unused[8] = {0}, *states[SHA256_LANES];
+    const unsigned char *data[SHA256_LANES];
+    size_t blocks = lanes[0]->blocks;
+
+    for (size_t i = 1; i < count; i++)
+        if (lanes[i]->blocks < blocks)
+            blocks = lanes[i]->blocks;
+    for (size_t i = 0; i < k->lanes; i++) {
+        states[i] = i < count ? lanes[i]->state : unused;
+        data[i] = lanes[i < count ? i : count - 1]->next;
+    }
+    k->compress(states, data, blocks);
+    return blocks;
+}
+
+/* Up to SHA256_LANES of them. */
+static void hash_group(const struct str *messages, size_t count, unsigned char (*out)[SHA256_SIZE])
+{
+    struct lane all[SHA256_LANES], *active[SHA256_LANES];
+
+    for (size_t i = 0; i < count; i++) {
+        begin_lane(&all[i], messages[i], out[i]);
+        active[i] = &all[i];
+    }
+    while (count > 0) {
+        const struct kernel *k = choose(count);
+        size_t taken = count < k->lanes ? count : k->lanes, kept = 0;
+        size_t blocks = run_pass(k, active, taken);
+        for (size_t i = 0; i < count; i++)
+            if (i >= taken || go_on(active[i], blocks))
+                active[kept++] = active[i];
+        count = kept;
+    }
+}
+
+void sha256_of_many(const struct str *messages, size_t count, unsigned char (*out)[SHA256_SIZE])
+{
+    while (count > 0) {
+        size_t n = count < SHA256_LANES ? count : SHA256_LANES;
+        hash_group(messages, n, out);
+        messages += n;
+        out += n;
+        count -= n;
+    }
+}
+
+size_t sha256_lanes(void)
+{
+    return choose(SHA256_LANES)->lanes;
+}

@@ -1,42 +1,13 @@
 #include "daemon/child_log.h"
 
-#include <stdint.h>
-#include <sys/wait.h>
-
 #include "base/log.h"
-#include "proc/child.h"
 
-static void log_status(void *owner, int wait_status)
+void child_log_event(const struct child *child, enum child_event event, const char *name,
+                     const char *words)
 {
-    const char *name = owner;
-    char words[CHILD_MAX_WORDS_BYTES];
+    bool is_new = event == CHILD_KILLED || (event == CHILD_ENDED && !child_ended_well(child) &&
+                                            !child_was_killed(child));
 
-    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
-        return;
-    child_put_status(wait_status, words);
-    log_line(LOG_WARN, "%s process %s", name, words);
-}
-
-void child_log_watch(const struct process *p, const char *name)
-{
-    process_watch(p, log_status, (void *)(uintptr_t)name);
-}
-
-void child_log_let_go(struct process *p)
-{
-    process_close(p);
-    *p = (struct process){0};
-}
-
-void child_log_kill(const struct process *p, const char *name, const char *why)
-{
-    log_line(LOG_WARN, "%s process killed: %s", name, why);
-    process_watch(p, NULL, NULL);
-    process_signal_kill(p);
-}
-
-void child_log_end(struct process *p)
-{
-    process_watch(p, NULL, NULL);
-    process_kill(p);
+    if (is_new)
+        log_line(LOG_WARN, "%s process %s", name, words);
 }

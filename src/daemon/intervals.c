@@ -31,6 +31,7 @@ static const struct interval_row rows[] = {
     ROW(stop_ms, 6000), /* then close_ms and the ends of the children: 10 s in all */
     ROW(close_ms, 1000),
     ROW(lease_refresh_ms, 60000),
+    ROW(keeper_stopped_ms, 60000),
     ROW(lease_stale_ms, 300000),
     ROW(status_ms, 1000),
     ROW(registration_ms, 60000),

@@ -39,6 +39,7 @@ struct intervals {
     int64_t close_ms;         /* then the last answers may be sent in this */
     /* what is written beside the config */
     int64_t lease_refresh_ms;
+    int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
     int64_t lease_stale_ms; /* a lease of another host that old is taken over */
     int64_t status_ms;      /* at most one status file per so long */
     /* is this client registered? asked again after so long if not */

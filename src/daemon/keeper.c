@@ -1,91 +1,143 @@
 #include "daemon/keeper.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/ready.h"
-#include "daemon/child_log.h"
 #include "daemon/keeper_worker.h"
 #include "proc/child.h"
-#include "proc/frame.h"
-#include "proc/process.h"
 
-enum { START_AGAIN_MS = 1000 };
+enum { AGAIN_MS = 1000 };
 
 static const char keeper_name[] = "kachery-keeper";
 
 struct keeper {
     struct keeper_options options;
-    struct process process;
-    bool is_running;
-    int64_t start_at_ms;
-    uint64_t dropped; /* log lines that the child did not take */
-    struct process last;             /* the one before, for its end */
-    char end[CHILD_MAX_WORDS_BYTES]; /* of the one before: to be logged, which it did itself */
+    struct child *child;     /* NULL: it ended */
+    struct loop_timer alarm; /* to start it again, to report what was dropped */
+    bool is_leaving, is_late;
+    uint64_t dropped;                /* log lines that the child did not take */
+    char end[CHILD_MAX_WORDS_BYTES]; /* of the one before: for the log, which was its own */
     struct buf frame;
 };
 
-static enum io send_text(struct keeper *k, const char *type, const char *key, struct str text)
+static bool takes_at_once(const struct keeper *k)
 {
-    if (!k->is_running)
-        return IO_EOF;
+    return k->child != NULL && child_takes_at_once(k->child);
+}
+
+/* False when there is no child that takes it. */
+static bool send_order(struct keeper *k, enum keeper_order which, struct str text)
+{
+    const struct keeper_message order = {text};
+
+    if (k->child == NULL)
+        return false;
     buf_clear(&k->frame);
-    json_open(&k->frame, '{');
-    json_put_str(&k->frame, "type", str_of(type));
-    if (key != NULL)
-        json_put_str(&k->frame, key, text);
-    json_close(&k->frame, '}');
-    return k->frame.failed ? IO_ERR : frame_send(k->process.fd, buf_str(&k->frame), -1, NULL);
+    fields_put(&k->frame, keeper_orders[which], &order);
+    return !k->frame.failed && child_send(k->child, buf_str(&k->frame), -1, NULL) == 0;
+}
+
+static void set_alarm(struct keeper *k)
+{
+    if (loop_timer_at_ms(&k->alarm) == CLOCK_NEVER_MS)
+        loop_set_timer(k->options.loop, &k->alarm,
+                       loop_now_ms(k->options.loop) + AGAIN_MS);
 }
 
 static void send_line(void *ctx, const char *line, size_t len)
 {
     struct keeper *k = ctx;
 
-    if (send_text(k, "log", "line", (struct str){line, len}) != IO_DONE)
-        k->dropped++;
+    if (takes_at_once(k) && send_order(k, KEEPER_LOG, (struct str){line, len}))
+        return;
+    k->dropped++;
+    set_alarm(k);
 }
 
 static void report_dropped(struct keeper *k)
 {
     uint64_t dropped = k->dropped;
 
-    if (dropped == 0 || !k->is_running)
+    if (dropped == 0)
         return;
+    if (!takes_at_once(k)) {
+        set_alarm(k);
+        return;
+    }
     k->dropped = 0;
     log_line(LOG_WARN, "log lines dropped=%llu", (unsigned long long)dropped);
     if (k->dropped > 0)
         k->dropped = dropped;
 }
 
-/* Whose log it is knows after receive() whether the one that runs is another. */
-static void report_end(struct keeper *k)
+static bool on_frame(void *owner, struct str frame, int fd)
 {
-    if (k->end[0] == '\0' || !k->is_running)
-        return;
-    log_line(LOG_WARN, "%s process %s", keeper_name, k->end);
-    k->end[0] = '\0';
+    struct keeper *k = owner;
+    struct json *document = json_parse(frame, JSON_STRICT, NULL);
+    struct keeper_message report = {0};
+    int which = fields_read_one_of(keeper_reports, document, &report, NULL);
+    struct err reason;
+
+    if (fd >= 0)
+        close(fd);
+    if (which == KEEPER_TROUBLE)
+        log_line(LOG_WARN, "%.*s", STR_ARG(report.text));
+    else if (which == KEEPER_LOST && !k->is_leaving) {
+        err_set(&reason, ERR_REFUSED, "%.*s", STR_ARG(report.text));
+        k->options.on_lost(k->options.owner, &reason);
+    }
+    json_free(document);
+    return which >= 0;
 }
 
-static void take_status(void *owner, int wait_status)
+static void on_event(void *owner, enum child_event event, const char *words)
 {
     struct keeper *k = owner;
 
-    child_put_status(wait_status, k->end);
+    if (event != CHILD_ENDED)
+        return;
+    k->child = NULL;
+    snprintf(k->end, sizeof k->end, "%s", words);
+    if (!k->is_leaving)
+        set_alarm(k);
 }
 
 static int start(struct keeper *k, struct err *e)
 {
-    const struct process_options options = {
-        .name = keeper_name, .run = keeper_worker_run, .ctx = &k->options};
+    const struct child_options options = {
+        .loop = k->options.loop,
+        .process = {.name = keeper_name, .run = keeper_worker_run, .ctx = &k->options},
+        .policy = {.stopped_ms = k->options.stopped_ms},
+        .on_frame = on_frame,
+        .on_event = on_event,
+        .owner = k};
 
-    if (process_start(&k->process, &options, e) != 0)
+    k->child = child_start(&options, e);
+    if (k->child == NULL)
         return -1;
-    process_watch(&k->process, take_status, k);
-    k->is_running = true;
+    child_watch(k->child, true);
     return 0;
+}
+
+static void on_alarm(void *owner)
+{
+    struct keeper *k = owner;
+
+    if (k->is_leaving) {
+        k->is_late = true;
+        return;
+    }
+    if (k->child == NULL && start(k, NULL) != 0)
+        set_alarm(k);
+    else if (k->end[0] != '\0')
+        log_line(LOG_WARN, "%s process %s", keeper_name, k->end);
+    if (k->child != NULL)
+        k->end[0] = '\0';
+    report_dropped(k);
 }
 
 struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
@@ -97,6 +149,7 @@ struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
         return NULL;
     }
     k->options = *options;
+    k->alarm = (struct loop_timer){.call = on_alarm, .owner = k};
     if (start(k, e) != 0) {
         free(k);
         return NULL;
@@ -107,89 +160,35 @@ struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
 
 void keeper_reopen_log(struct keeper *k)
 {
-    send_text(k, "reopen", NULL, (struct str){0});
+    send_order(k, KEEPER_REOPEN, STR(""));
 }
 
 bool keeper_write_status(struct keeper *k, struct str text)
 {
-    return send_text(k, "status", "text", text) == IO_DONE;
+    return takes_at_once(k) && send_order(k, KEEPER_STATUS, text);
 }
 
-static int take_message(const struct json *message, struct err *e)
+static bool has_left(void *owner)
 {
-    struct str text;
+    const struct keeper *k = owner;
 
-    if (json_str(json_get(message, "reason"), &text))
-        return err_set(e, ERR_REFUSED, "%.*s", STR_ARG(text));
-    if (json_str(json_get(message, "what"), &text))
-        log_line(LOG_WARN, "%.*s", STR_ARG(text));
-    return 0;
-}
-
-static int receive(struct keeper *k, int64_t now_ms, struct err *e)
-{
-    enum io got = IO_DONE;
-    int result = 0;
-
-    while (result == 0 && (got = frame_receive(k->process.fd, &k->frame, NULL, NULL)) == IO_DONE) {
-        struct json *message = json_parse(buf_str(&k->frame), JSON_STRICT, NULL);
-        result = take_message(message, e);
-        json_free(message);
-    }
-    if (got == IO_EOF || got == IO_ERR) {
-        k->last = k->process;
-        child_log_let_go(&k->process);
-        k->is_running = false;
-        k->start_at_ms = now_ms + START_AGAIN_MS;
-    }
-    return result;
-}
-
-int keeper_step(struct keeper *k, int64_t now_ms, struct err *e)
-{
-    int result = 0;
-
-    if (k->is_running)
-        result = receive(k, now_ms, e);
-    else if (now_ms >= k->start_at_ms && start(k, NULL) != 0)
-        k->start_at_ms = now_ms + START_AGAIN_MS;
-    report_end(k);
-    report_dropped(k);
-    return result;
-}
-
-void keeper_poll(const struct keeper *k, struct pollset *set)
-{
-    if (k->is_running)
-        pollset_add(set, k->process.fd, POLLIN);
-    else
-        pollset_wake_at(set, k->start_at_ms);
-}
-
-/* Until the child hangs up; what it still says is nobody's business. */
-static void wait_for_end(struct keeper *k, int64_t end_ms)
-{
-    int64_t now_ms;
-
-    while ((now_ms = clock_now_ms()) < end_ms) {
-        enum io got = ready_wait(k->process.fd, READY_READ, end_ms - now_ms) != 0
-                          ? frame_receive(k->process.fd, &k->frame, NULL, NULL)
-                          : IO_WANT_READ;
-        if (got == IO_EOF || got == IO_ERR)
-            return;
-    }
+    return k->child == NULL || k->is_late;
 }
 
 void keeper_free(struct keeper *k, int64_t wait_ms)
 {
+    struct loop *loop;
+
     if (k == NULL)
         return;
+    loop = k->options.loop;
     log_set_sink(NULL, NULL);
-    send_text(k, "leave", NULL, (struct str){0});
-    if (k->is_running)
-        wait_for_end(k, clock_now_ms() + wait_ms);
-    child_log_end(&k->process);
-    process_watch(&k->last, NULL, NULL);
+    k->is_leaving = true;
+    send_order(k, KEEPER_LEAVE, STR(""));
+    loop_set_timer(loop, &k->alarm, clock_now_ms() + wait_ms);
+    loop_run_until(loop, has_left, k, NULL); /* where it cannot wait, the child ends alone */
+    loop_clear_timer(loop, &k->alarm);
+    child_free(k->child);
     buf_free(&k->frame);
     free(k);
 }

@@ -1,7 +1,8 @@
 /*
  * What the supervisor has written for it: log lines, the status file, the lease. A child does the
- * writing, since any of it may lie on storage that hangs; what the child does not take is dropped.
- * The supervisor's side; keeper_worker.h is the child's.
+ * writing, since any of it may lie on storage that hangs; what the child does not take at once is
+ * dropped. It is started again when it ends, or was stopped by a signal for too long. This is the
+ * supervisor's side; keeper_worker.h is the child's.
  */
 #ifndef DAEMON_KEEPER_H
 #define DAEMON_KEEPER_H
@@ -12,17 +13,22 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "daemon/lease.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 
 #define KEEPER_STATUS_FILE "kachery-resource.status.json"
 
 struct keeper;
 
 struct keeper_options {
+    struct loop *loop;         /* borrowed */
     const struct lease *lease; /* borrowed; taken; the child renews it and gives it back */
     const char *status_path;   /* borrowed */
     const char *log_path;      /* borrowed; NULL: standard error */
     int64_t renew_ms;
+    int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
+    /* The lease went to another process (ERR_REFUSED, which says to whom). */
+    void (*on_lost)(void *owner, const struct err *reason);
+    void *owner;
 };
 
 /* Starts the child. From here on log_line reaches it. */
@@ -34,12 +40,8 @@ void keeper_reopen_log(struct keeper *k);
 /* Replaces the status file by this JSON text. False when the child is busy: offer it again. */
 bool keeper_write_status(struct keeper *k, struct str text);
 
-/* Starts the child again if it ended. -1 ERR_REFUSED: the lease went to another process. */
-int keeper_step(struct keeper *k, int64_t now_ms, struct err *e) ERR_CHECKED;
-void keeper_poll(const struct keeper *k, struct pollset *set);
-
-/* Lets the child write what it has, remove the status file and give the lease back; waits for it at
- * most `wait_ms`. NULL-safe. */
+/* Lets the child write what it has, remove the status file and give the lease back: runs the loop
+ * until it has ended, at most for `wait_ms`. NULL-safe. */
 void keeper_free(struct keeper *k, int64_t wait_ms);
 
 #endif

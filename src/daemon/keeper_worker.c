@@ -17,32 +17,70 @@
 
 enum { TIDY_MS = 24 * 3600 * 1000 };
 
+#define TEXT .kind = FIELD_STRING, .at = offsetof(struct keeper_message, text)
+
+static const struct field log_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "log"},
+    {.name = "line", TEXT},
+    {.name = NULL}};
+
+static const struct field status_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "status"},
+    {.name = "text", TEXT},
+    {.name = NULL}};
+
+static const struct field reopen_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "reopen"},
+    {.name = NULL}};
+
+static const struct field leave_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "leave"},
+    {.name = NULL}};
+
+static const struct field lost_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "lost"},
+    {.name = "reason", TEXT},
+    {.name = NULL}};
+
+static const struct field trouble_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "trouble"},
+    {.name = "what", TEXT},
+    {.name = NULL}};
+
+const struct field *const keeper_orders[] = {[KEEPER_LOG] = log_fields,
+                                             [KEEPER_STATUS] = status_fields,
+                                             [KEEPER_REOPEN] = reopen_fields,
+                                             [KEEPER_LEAVE] = leave_fields,
+                                             NULL};
+
+const struct field *const keeper_reports[] = {
+    [KEEPER_LOST] = lost_fields, [KEEPER_TROUBLE] = trouble_fields, NULL};
+
 struct worker {
     int fd;
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
-    struct err trouble; /* the last that was told, so that it is told once */
+    struct err trouble; /* the last one, so that it is reported once */
     struct buf in, out;
 };
 
-static void tell(struct worker *w, const char *type, const char *key, const char *text)
+static void report(struct worker *w, enum keeper_report which, const char *text)
 {
+    const struct keeper_message message = {str_of(text)};
+
     buf_clear(&w->out);
-    json_open(&w->out, '{');
-    json_put_str(&w->out, "type", str_of(type));
-    json_put_str(&w->out, key, str_of(text));
-    json_close(&w->out, '}');
+    fields_put(&w->out, keeper_reports[which], &message);
     if (!w->out.failed)
         frame_send(w->fd, buf_str(&w->out), -1, NULL);
 }
 
 /* A full disk is worth one line, not one a second. */
-static void tell_trouble(struct worker *w, const struct err *trouble)
+static void report_trouble(struct worker *w, const struct err *trouble)
 {
     if (strcmp(w->trouble.msg, trouble->msg) == 0)
         return;
     w->trouble = *trouble;
-    tell(w, "trouble", "what", trouble->msg);
+    report(w, KEEPER_TROUBLE, trouble->msg);
 }
 
 static void open_log(struct worker *w)
@@ -50,7 +88,7 @@ static void open_log(struct worker *w)
     struct err e;
 
     if (w->options->log_path != NULL && log_open(w->options->log_path, &e) != 0)
-        tell_trouble(w, &e);
+        report_trouble(w, &e);
 }
 
 /* What killed processes left, of ours and in the local store. */
@@ -74,9 +112,9 @@ static void renew(struct worker *w)
     if (lease_renew(w->options->lease, &other, &e) == 0)
         return;
     if (e.code == ERR_TAKEN)
-        tell(w, "lost", "reason", e.msg);
+        report(w, KEEPER_LOST, e.msg);
     else
-        tell_trouble(w, &e);
+        report_trouble(w, &e);
 }
 
 static void write_status(struct worker *w, struct str text)
@@ -87,27 +125,26 @@ static void write_status(struct worker *w, struct str text)
     struct err e;
 
     if (fs_write_file_mode(path, text, 0, mode, &e) != 0)
-        tell_trouble(w, &e);
+        report_trouble(w, &e);
 }
 
-/* False at the last message. */
-static bool take_message(struct worker *w, const struct json *message)
+/* False at the last message. What is none is passed over. */
+static bool take_order(struct worker *w, const struct json *document)
 {
-    struct str type, text;
+    struct keeper_message order;
 
-    if (!json_str(json_get(message, "type"), &type))
-        return true;
-    if (str_equal(type, STR("log")) && json_str(json_get(message, "line"), &text))
-        log_finished(text.p, text.len);
-    else if (str_equal(type, STR("status")) && json_str(json_get(message, "text"), &text))
-        write_status(w, text);
-    else if (str_equal(type, STR("reopen")))
-        open_log(w);
-    return !str_equal(type, STR("leave"));
+    switch (fields_read_one_of(keeper_orders, document, &order, NULL)) {
+    case KEEPER_LOG: log_finished(order.text.p, order.text.len); break;
+    case KEEPER_STATUS: write_status(w, order.text); break;
+    case KEEPER_REOPEN: open_log(w); break;
+    case KEEPER_LEAVE: return false;
+    default: break;
+    }
+    return true;
 }
 
 /* IO_EOF when the supervisor is gone. */
-static enum io wait_for_message(struct worker *w)
+static enum io wait_for_order(struct worker *w)
 {
     for (;;) {
         int64_t left_ms = w->renew_at_ms - clock_now_ms();
@@ -132,10 +169,10 @@ int keeper_worker_run(int fd, void *ctx)
     open_log(&w);
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
     tidy(&w);
-    while (!is_over && (got = wait_for_message(&w)) == IO_DONE) {
-        struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
-        is_over = !take_message(&w, message);
-        json_free(message);
+    while (!is_over && (got = wait_for_order(&w)) == IO_DONE) {
+        struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
+        is_over = !take_order(&w, document);
+        json_free(document);
     }
     /* Asked to leave, or alone: nobody shares the resource any more. After an error of ours the
      * supervisor goes on with another keeper. */

@@ -1,11 +1,28 @@
 /*
- * The keeper child: writes log and status, renews the lease. It gets frames
- *     {"type":"log","line":…}  {"type":"status","text":…}  {"type":"reopen"}  {"type":"leave"}
- * and sends {"type":"lost","reason":…} when the lease is another's, {"type":"trouble","what":…}
- * when something cannot be written.
+ * The keeper child: writes the log, the status file and the lease, which may lie on storage that
+ * hangs, and removes what killed processes left. It writes beside the config and into the log's and
+ * the store's folder, opens no connection, does not fork, and talks to the supervisor alone.
  */
 #ifndef DAEMON_KEEPER_WORKER_H
 #define DAEMON_KEEPER_WORKER_H
+
+#include "base/fields.h"
+#include "base/str.h"
+
+/* Every message of both directions. */
+struct keeper_message {
+    struct str text;
+};
+
+/* What it gets: {"type":"log","line":…}, {"type":"status","text":…}, {"type":"reopen"} and
+ * {"type":"leave"}. */
+enum keeper_order { KEEPER_LOG, KEEPER_STATUS, KEEPER_REOPEN, KEEPER_LEAVE };
+extern const struct field *const keeper_orders[];
+
+/* What it sends: {"type":"lost","reason":…} when the lease is another's, {"type":"trouble",
+ * "what":…} when something cannot be written. */
+enum keeper_report { KEEPER_LOST, KEEPER_TROUBLE };
+extern const struct field *const keeper_reports[];
 
 /* A process_options.run; `ctx` is a struct keeper_options. */
 int keeper_worker_run(int fd, void *ctx);

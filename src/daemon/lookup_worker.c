@@ -11,20 +11,73 @@
 /* Bytes that are no UTF-8 take three each. */
 enum { MAX_NOTE_BYTES = (ERR_MESSAGE_SIZE - 1) / 3 };
 
+#define AT(member) offsetof(struct lookup_message, member)
+
+const struct field lookup_question_fields[] = {
+    {.name = "first", .kind = FIELD_INT, .at = AT(first)},
+    {.name = "hashes", .kind = FIELD_ARRAY, .at = AT(values)},
+    {.name = NULL},
+};
+
+const struct field lookup_answer_fields[] = {
+    {.name = "first", .kind = FIELD_INT, .at = AT(first)},
+    {.name = "found", .kind = FIELD_ARRAY, .at = AT(values)},
+    {.name = NULL},
+};
+
+/* A C string of a text that is not too long. */
+static bool take_text(const struct json *value, char text[ERR_MESSAGE_SIZE])
+{
+    struct str s;
+
+    if (!json_str(value, &s) || s.len >= ERR_MESSAGE_SIZE)
+        return false;
+    memcpy(text, s.p, s.len);
+    text[s.len] = '\0';
+    return true;
+}
+
+bool lookup_result_read(struct lookup_result *result, const struct json *value)
+{
+    *result = (struct lookup_result){0};
+    switch (json_type(value)) {
+    case JSON_NULL: return true;
+    case JSON_ARRAY: result->note = result->text; return take_text(json_first(value), result->text);
+    case JSON_STRING: result->reason = result->text; return take_text(value, result->text);
+    default: result->is_found = true; return json_int(value, &result->size);
+    }
+}
+
+void lookup_result_put(struct buf *out, const struct lookup_result *result)
+{
+    if (result->reason != NULL) {
+        json_put_str(out, NULL, str_of(result->reason));
+    } else if (result->is_found) {
+        json_put_int(out, NULL, result->size);
+    } else if (result->note != NULL) {
+        json_open_member(out, NULL, '[');
+        json_put_str(out, NULL, str_cut(str_of(result->note), MAX_NOTE_BYTES));
+        json_close(out, ']');
+    } else {
+        json_put_null(out, NULL);
+    }
+}
+
 struct worker {
     int fd;
     struct store store;
     struct buf in, out;
-    int64_t first;  /* the sequence number of the first answer that is not sent */
-    int64_t count;  /* of those in `out` */
-    bool is_alone;  /* nobody reads the answers */
+    int64_t first, count; /* of the answers in `out` */
+    bool is_alone;        /* nobody reads the answers */
 };
 
 static void begin(struct worker *w)
 {
+    const struct lookup_message answer = {.first = w->first};
+
     buf_clear(&w->out);
     json_open(&w->out, '{');
-    json_put_int(&w->out, "first", w->first);
+    fields_put_members(&w->out, lookup_answer_fields, &answer);
     json_open_member(&w->out, "found", '[');
     w->count = 0;
 }
@@ -42,31 +95,29 @@ static void flush(struct worker *w)
     begin(w);
 }
 
-static void put_entry(struct worker *w, const struct store_entry *entry)
+static void put_result(struct worker *w, const struct lookup_result *result)
 {
-    const char *reason = reason_of_state(entry->state);
-
-    if (reason != NULL) {
-        json_put_str(&w->out, NULL, str_of(reason));
-    } else if (entry->state == STORE_ABSENT && entry->refusal != NULL) {
-        json_open_member(&w->out, NULL, '[');
-        json_put_str(&w->out, NULL, str_cut(str_of(entry->refusal), MAX_NOTE_BYTES));
-        json_close(&w->out, ']');
-    } else if (entry->state == STORE_ABSENT) {
-        json_put_null(&w->out, NULL);
-    } else {
-        json_put_int(&w->out, NULL, entry->size);
-    }
+    lookup_result_put(&w->out, result);
+    w->count++;
 }
 
-/* A link's target may be on storage that hangs: what is known is said before it is touched. */
+static void put_entry(struct worker *w, const struct store_entry *entry)
+{
+    bool is_absent = entry->state == STORE_ABSENT;
+
+    put_result(w, &(struct lookup_result){.is_found = !is_absent,
+                                          .size = entry->size,
+                                          .reason = reason_of_state(entry->state),
+                                          .note = is_absent ? entry->refusal : NULL});
+}
+
+/* A link's target may be on storage that hangs: what is known is sent before it is touched. */
 static void look_up(struct worker *w, const char *hash)
 {
     struct store_entry entry = {0};
 
     if (store_lookup_record(&w->store, hash, &entry, NULL) != 0) {
-        json_put_str(&w->out, NULL, STR(REASON_STORE));
-        w->count++;
+        put_result(w, &(struct lookup_result){.reason = REASON_STORE});
         return;
     }
     if (entry.state == STORE_UNCHECKED) {
@@ -74,20 +125,20 @@ static void look_up(struct worker *w, const char *hash)
         store_check_target(&entry);
     }
     put_entry(w, &entry);
-    w->count++;
     store_entry_deinit(&entry);
 }
 
-static bool do_frame(struct worker *w, const struct json *message)
+static bool do_frame(struct worker *w, const struct json *document)
 {
     char text[SHA1_HEX + 1];
+    struct lookup_message question;
     struct str hash;
 
-    if (!json_int(json_get(message, "first"), &w->first))
+    if (fields_read(lookup_question_fields, document, &question, NULL, NULL) != 0)
         return false;
+    w->first = question.first;
     begin(w);
-    for (const struct json *v = json_first(json_get(message, "hashes")); v != NULL;
-         v = json_next(v)) {
+    for (const struct json *v = json_first(question.values); v != NULL; v = json_next(v)) {
         if (!json_str(v, &hash) || hash.len != SHA1_HEX)
             return false;
         memcpy(text, hash.p, SHA1_HEX);
@@ -105,9 +156,9 @@ int lookup_worker_run(int fd, void *ctx)
 
     w.store.vouchers = ctx;
     while (is_good && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
-        struct json *message = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
-        is_good = message != NULL && do_frame(&w, message);
-        json_free(message);
+        struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
+        is_good = document != NULL && do_frame(&w, document);
+        json_free(document);
     }
     store_deinit(&w.store);
     buf_free(&w.in);

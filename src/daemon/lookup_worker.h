@@ -1,9 +1,43 @@
 /*
- * The lookup worker: stat(2) and link records, in a process of its own. Reads no data of any file,
- * speaks what lookups.h describes.
+ * The lookup worker: stat(2) and link records, in a process of its own. It reads no data of any
+ * file, opens no connection, does not fork, and talks to the supervisor alone: it gets questions
+ * and answers in order, each answer for some of what was asked. Before it touches storage that may
+ * hang it sends all that it has.
  */
 #ifndef DAEMON_LOOKUP_WORKER_H
 #define DAEMON_LOOKUP_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fields.h"
+#include "base/json.h"
+
+/* Both messages: values of consecutive sequence numbers. */
+struct lookup_message {
+    int64_t first; /* the number of the first value */
+    const struct json *values;
+};
+
+/* {"first":N,"hashes":["…",…]} and {"first":N,"found":[…]}, whose values are lookup_results. Both
+ * arrays are written behind the members, with fields_put_members. */
+extern const struct field lookup_question_fields[], lookup_answer_fields[];
+
+/* What is known of one hash: null is not there, a number the size, a text why the file cannot be
+ * had, a text in an array why what is there does not count. */
+struct lookup_result {
+    bool is_found;
+    int64_t size;
+    const char *reason; /* why it cannot be had; NULL: it can, or is not there */
+    const char *note;   /* when it is not there: why what is there does not count; may be NULL */
+    char text[ERR_MESSAGE_SIZE]; /* what lookup_result_read lets these point to */
+};
+
+/* False when `value` is none. */
+bool lookup_result_read(struct lookup_result *result, const struct json *value);
+void lookup_result_put(struct buf *out, const struct lookup_result *result);
 
 /* A process_options.run; `ctx` is a struct vouchers. */
 int lookup_worker_run(int fd, void *ctx);

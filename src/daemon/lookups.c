@@ -2,15 +2,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "daemon/child_log.h"
+#include "daemon/lookup_worker.h"
 #include "daemon/reason.h"
 #include "proc/child.h"
-#include "proc/frame.h"
 
-enum { PLACES = LOOKUPS_MAX_SLOW + 1, MAX_LOSSES = 2, START_AGAIN_MS = 1000 };
+enum { PLACES = LOOKUPS_MAX_SLOW + 1, MAX_LOSSES = 2, AGAIN_MS = 1000 };
 
 struct item {
     struct item *next;
@@ -29,18 +30,21 @@ enum state { EMPTY, ACTIVE, SLOW, DYING };
 
 struct worker {
     enum state state;
-    struct process process;
-    struct items items;     /* given to it and not answered, in order; one when SLOW */
-    uint64_t first;         /* the sequence number of the first of them */
-    struct item *unsent;    /* the first that it was not told yet */
-    int64_t quiet_since_ms; /* it answered, or got something to do */
+    struct lookups *lookups;
+    struct child *child;
+    struct items items; /* sent to it and not answered, in order; one when SLOW */
+    uint64_t first;     /* the sequence number of the first of them */
+    bool is_silent;     /* for slow_ms or longer */
 };
 
 struct lookups {
     struct lookups_options options;
     struct worker workers[PLACES];
     struct items queue; /* given to nobody */
-    int64_t start_again_ms;
+    /* All that a round brought is answered by one look at what is to be done. */
+    struct loop_call settling;
+    struct loop_timer alarm;
+    int64_t again_ms; /* no worker is started and nothing is sent before */
     struct buf frame;
 };
 
@@ -78,12 +82,21 @@ static void prepend_all(struct items *to, struct items *from)
     *from = (struct items){0};
 }
 
+static void settle(void *owner);
+
 struct lookups *lookups_new(const struct lookups_options *options)
 {
     struct lookups *l = calloc(1, sizeof *l);
 
-    if (l != NULL)
-        l->options = *options;
+    if (l == NULL)
+        return NULL;
+    l->options = *options;
+    if (l->options.slow_ms > l->options.lost_ms)
+        l->options.slow_ms = l->options.lost_ms;
+    l->settling = (struct loop_call){.call = settle, .owner = l};
+    l->alarm = (struct loop_timer){.call = settle, .owner = l};
+    for (struct worker *w = l->workers; w < l->workers + PLACES; w++)
+        w->lookups = l;
     return l;
 }
 
@@ -100,11 +113,12 @@ void lookups_free(struct lookups *l)
     if (l == NULL)
         return;
     for (struct worker *w = l->workers; w < l->workers + PLACES; w++) {
-        if (w->state != EMPTY)
-            child_log_end(&w->process);
+        child_free(w->child);
         free_items(&w->items);
     }
     free_items(&l->queue);
+    loop_undefer(l->options.loop, &l->settling);
+    loop_clear_timer(l->options.loop, &l->alarm);
     buf_free(&l->frame);
     free(l);
 }
@@ -122,9 +136,9 @@ static bool is_stalled(const struct lookups *l, int64_t now_ms)
 {
     const struct worker *active = find_state(l, ACTIVE);
 
-    if (active == NULL)
-        return find_state(l, EMPTY) == NULL || now_ms < l->start_again_ms;
-    return active->items.count > 0 && now_ms - active->quiet_since_ms >= l->options.slow_ms;
+    if (now_ms < l->again_ms)
+        return true;
+    return active == NULL ? find_state(l, EMPTY) == NULL : active->is_silent;
 }
 
 static void fail(struct lookups *l, struct item *item, const char *reason)
@@ -133,114 +147,54 @@ static void fail(struct lookups *l, struct item *item, const char *reason)
     free(item);
 }
 
-int lookups_start(struct lookups *l, int64_t now_ms, struct err *e)
+static void settle_soon(struct lookups *l)
 {
-    struct worker *w = find_state(l, EMPTY);
-
-    if (find_state(l, ACTIVE) != NULL || w == NULL || now_ms < l->start_again_ms)
-        return 0;
-    *w = (struct worker){.quiet_since_ms = now_ms};
-    if (process_start(&w->process, &l->options.process, e) != 0) {
-        l->start_again_ms = now_ms + START_AGAIN_MS;
-        return -1;
-    }
-    child_log_watch(&w->process, l->options.process.name);
-    w->state = ACTIVE;
-    return 0;
+    loop_defer(l->options.loop, &l->settling);
 }
 
-int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], int64_t now_ms,
-                struct err *e)
+int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], struct err *e)
 {
     struct item *item = malloc(sizeof *item);
 
     if (item == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    *item = (struct item){.id = id, .since_ms = now_ms};
+    *item = (struct item){.id = id, .since_ms = loop_now_ms(l->options.loop)};
     memcpy(item->hash, hash, sizeof item->hash);
     append(&l->queue, item);
+    settle_soon(l);
     return 0;
 }
 
-/* Its place is free again when it has died: the kernel may hold it in a system call for ever. */
-static void kill_worker(struct lookups *l, struct worker *w)
-{
-    prepend_all(&l->queue, &w->items);
-    w->unsent = NULL;
-    w->state = DYING;
-    process_watch(&w->process, NULL, NULL);
-    process_signal_kill(&w->process);
-}
-
-static void kill_silent(struct lookups *l, struct worker *w, int64_t silent_ms)
-{
-    char why[CHILD_MAX_WORDS_BYTES];
-
-    child_put_silence(&w->process, silent_ms, why);
-    child_log_kill(&w->process, l->options.process.name, why);
-    kill_worker(l, w);
-}
-
-/* The worker ended by itself. What it was at is tried once more, in case it was not to blame. One
- * that never answered anything shall not be replaced as fast as this host can fork. */
-static void lose_worker(struct lookups *l, struct worker *w, int64_t now_ms)
-{
-    struct item *head = w->items.first;
-
-    if (w->first == 0 && w->state == ACTIVE)
-        l->start_again_ms = now_ms + START_AGAIN_MS;
-    if (head != NULL && ++head->losses >= MAX_LOSSES)
-        fail(l, shift(&w->items), REASON_CRASHED);
-    prepend_all(&l->queue, &w->items);
-    child_log_let_go(&w->process);
-    *w = (struct worker){0};
-}
-
-/* A C string of a text that is not too long. */
-static bool take_text(const struct json *value, char text[ERR_MESSAGE_SIZE])
-{
-    struct str s;
-
-    if (!json_str(value, &s) || s.len >= ERR_MESSAGE_SIZE)
-        return false;
-    memcpy(text, s.p, s.len);
-    text[s.len] = '\0';
-    return true;
-}
+/* --- answers --- */
 
 /* Hands one answer to the owner. False when it is none. */
 static bool take_value(struct lookups *l, struct item *item, const struct json *value)
 {
-    int64_t size;
-    char text[ERR_MESSAGE_SIZE];
+    struct lookup_result result;
 
-    if (json_type(value) == JSON_NULL) {
-        l->options.on_absent(l->options.owner, item->id, item->hash, NULL);
-    } else if (json_type(value) == JSON_ARRAY && take_text(json_first(value), text)) {
-        l->options.on_absent(l->options.owner, item->id, item->hash, text);
-    } else if (json_int(value, &size)) {
-        l->options.on_found(l->options.owner, item->id, size);
-    } else if (take_text(value, text)) {
-        l->options.on_failed(l->options.owner, item->id, item->hash, text);
-    } else {
+    if (!lookup_result_read(&result, value))
         return false;
-    }
+    if (result.reason != NULL)
+        l->options.on_failed(l->options.owner, item->id, item->hash, result.reason);
+    else if (!result.is_found)
+        l->options.on_absent(l->options.owner, item->id, item->hash, result.note);
+    else
+        l->options.on_found(l->options.owner, item->id, result.size);
     return true;
 }
 
-/* One frame of answers. False when the worker says what it cannot know. */
-static bool take_answers(struct lookups *l, struct worker *w, const struct json *message)
+/* False when the worker says what it cannot know. */
+static bool take_answer(struct worker *w, const struct lookup_message *answer)
 {
-    int64_t first;
+    struct lookups *l = w->lookups;
 
-    if (!json_int(json_get(message, "first"), &first) || (uint64_t)first != w->first)
+    if ((uint64_t)answer->first != w->first)
         return false;
-    for (const struct json *value = json_first(json_get(message, "found")); value != NULL;
+    for (const struct json *value = json_first(answer->values); value != NULL;
          value = json_next(value)) {
-        struct item *item = w->items.first;
-        if (item == NULL || item == w->unsent)
+        if (w->items.first == NULL)
             return w->state == SLOW; /* the others were taken away from it */
-        if (!take_value(l, item, value))
+        if (!take_value(l, w->items.first, value))
             return false;
         w->first++;
         free(shift(&w->items));
@@ -248,46 +202,95 @@ static bool take_answers(struct lookups *l, struct worker *w, const struct json 
     return true;
 }
 
-static void receive(struct lookups *l, struct worker *w, int64_t now_ms)
+static bool on_frame(void *owner, struct str frame, int fd)
 {
-    enum io got;
+    struct worker *w = owner;
+    struct json *document = json_parse(frame, JSON_STRICT, NULL);
+    struct lookup_message answer;
+    bool is_good = fields_read(lookup_answer_fields, document, &answer, NULL, NULL) == 0 &&
+                   take_answer(w, &answer);
 
-    while (w->state != EMPTY && (got = frame_receive(w->process.fd, &l->frame, NULL, NULL)) !=
-                                    IO_WANT_READ) {
-        if (w->state == DYING && got == IO_DONE)
-            continue;
-        struct json *message =
-            got == IO_DONE ? json_parse(buf_str(&l->frame), JSON_STRICT, NULL) : NULL;
-        bool is_good = message != NULL && take_answers(l, w, message);
-        json_free(message);
-        w->quiet_since_ms = now_ms;
-        if (!is_good && got == IO_DONE)
-            child_log_kill(&w->process, l->options.process.name, "sent what is no message");
-        if (!is_good)
-            lose_worker(l, w, now_ms);
-        else if (w->state == SLOW && w->items.count == 0)
-            kill_worker(l, w); /* it still has frames whose lookups others do */
+    if (fd >= 0)
+        close(fd);
+    json_free(document);
+    if (w->items.count == 0)
+        child_watch(w->child, false);
+    if (is_good && w->state == SLOW && w->items.count == 0) {
+        w->state = DYING;
+        child_kill(w->child, "others do its lookups"); /* it still has frames with them */
     }
+    settle_soon(w->lookups);
+    return is_good;
 }
 
-static void check_silence(struct lookups *l, struct worker *w, int64_t now_ms)
-{
-    int64_t silent_ms = now_ms - w->quiet_since_ms;
+/* --- the ends of workers --- */
 
-    if ((w->state != ACTIVE && w->state != SLOW) || w->items.count == 0)
-        return;
-    if (silent_ms >= l->options.lost_ms) {
+/* What the worker was at is tried once more, in case it was not to blame. One that never answered
+ * anything shall not be replaced as fast as this host can fork. */
+static void blame_worker(struct worker *w)
+{
+    struct lookups *l = w->lookups;
+    struct item *head = w->items.first;
+
+    if (w->first == 0 && w->state == ACTIVE)
+        l->again_ms = loop_now_ms(l->options.loop) + AGAIN_MS;
+    if (head != NULL && ++head->losses >= MAX_LOSSES)
+        fail(l, shift(&w->items), REASON_CRASHED);
+    prepend_all(&l->queue, &w->items);
+}
+
+/* Its place is free again when it has died: the kernel may hold it in a system call for ever. */
+static void on_killed(struct worker *w)
+{
+    struct lookups *l = w->lookups;
+
+    if (w->is_silent && w->items.first != NULL)
         fail(l, shift(&w->items), REASON_SILENT);
-        kill_silent(l, w, silent_ms);
-    } else if (w->state == ACTIVE && silent_ms >= l->options.slow_ms &&
-               find_state(l, EMPTY) != NULL) {
-        struct items head = {0};
-        append(&head, shift(&w->items));
-        prepend_all(&l->queue, &w->items);
-        w->items = head;
-        w->unsent = NULL;
-        w->state = SLOW;
+    else
+        blame_worker(w);
+    prepend_all(&l->queue, &w->items);
+    w->state = DYING;
+}
+
+static void on_ended(struct worker *w)
+{
+    if (w->state != DYING)
+        blame_worker(w);
+    *w = (struct worker){.lookups = w->lookups};
+}
+
+static void on_event(void *owner, enum child_event event, const char *words)
+{
+    struct worker *w = owner;
+
+    if (w->state != DYING)
+        child_log_event(w->child, event, w->lookups->options.process.name, words);
+    switch (event) {
+    case CHILD_STUCK: w->is_silent = true; break;
+    case CHILD_ANSWERS: w->is_silent = false; break;
+    case CHILD_KILLED:
+        if (w->state != DYING)
+            on_killed(w);
+        break;
+    case CHILD_ENDED: on_ended(w); break;
     }
+    settle_soon(w->lookups);
+}
+
+/* --- what is to be done --- */
+
+/* The active worker is left alone with what it is at when another one can take over. */
+static void leave_silent(struct lookups *l)
+{
+    struct worker *w = find_state(l, ACTIVE);
+    struct items head = {0};
+
+    if (w == NULL || !w->is_silent || w->items.first == NULL || find_state(l, EMPTY) == NULL)
+        return;
+    append(&head, shift(&w->items));
+    prepend_all(&l->queue, &w->items);
+    w->items = head;
+    w->state = SLOW;
 }
 
 /* While nothing moves, what has waited for too long is told so. */
@@ -300,96 +303,84 @@ static void fail_old(struct lookups *l, int64_t now_ms)
         fail(l, shift(&l->queue), reason);
 }
 
-static void give(struct lookups *l, struct worker *w, int64_t now_ms)
+int lookups_start(struct lookups *l, struct err *e)
 {
-    while (l->queue.first != NULL && w->items.count < LOOKUPS_WINDOW) {
-        struct item *item = shift(&l->queue);
-        if (w->items.count == 0)
-            w->quiet_since_ms = now_ms;
-        append(&w->items, item);
-        if (w->unsent == NULL)
-            w->unsent = item;
-    }
+    struct worker *w = find_state(l, EMPTY);
+
+    if (find_state(l, ACTIVE) != NULL || w == NULL)
+        return 0;
+    w->child = child_start(
+        &(struct child_options){.loop = l->options.loop,
+                                .process = l->options.process,
+                                .policy = {.stuck_ms = l->options.slow_ms,
+                                           .kill_ms = l->options.lost_ms - l->options.slow_ms},
+                                .on_frame = on_frame,
+                                .on_event = on_event,
+                                .owner = w},
+        e);
+    if (w->child == NULL)
+        return -1;
+    w->state = ACTIVE;
+    return 0;
 }
 
-/* Sends what the worker was not told, in frames of LOOKUPS_BATCH, as far as its socket takes it. */
-static void send_unsent(struct lookups *l, struct worker *w, int64_t now_ms)
+/* One frame of at most LOOKUPS_BATCH hashes from the queue. False when it cannot be sent. */
+static bool send_batch(struct lookups *l, struct worker *w)
 {
-    while (w->unsent != NULL) {
-        struct item *item = w->items.first, *end = w->unsent;
-        uint64_t sequence = w->first;
-        for (; item != w->unsent; item = item->next)
-            sequence++;
-        buf_clear(&l->frame);
-        json_open(&l->frame, '{');
-        json_put_int(&l->frame, "first", (int64_t)sequence);
-        json_open_member(&l->frame, "hashes", '[');
-        for (int i = 0; i < LOOKUPS_BATCH && end != NULL; i++, end = end->next)
-            json_put_str(&l->frame, NULL, str_of(end->hash));
-        json_close(&l->frame, ']');
-        json_close(&l->frame, '}');
-        enum io sent = l->frame.failed ? IO_WANT_WRITE
-                                       : frame_send(w->process.fd, buf_str(&l->frame), -1, NULL);
-        if (sent == IO_WANT_WRITE)
-            return;
-        if (sent != IO_DONE) {
-            lose_worker(l, w, now_ms);
-            return;
-        }
-        w->unsent = end;
-    }
+    const struct lookup_message question = {.first = (int64_t)(w->first + w->items.count)};
+    const struct item *item = l->queue.first;
+    size_t count;
+
+    buf_clear(&l->frame);
+    json_open(&l->frame, '{');
+    fields_put_members(&l->frame, lookup_question_fields, &question);
+    json_open_member(&l->frame, "hashes", '[');
+    for (count = 0; count < LOOKUPS_BATCH && item != NULL; count++, item = item->next)
+        json_put_str(&l->frame, NULL, str_of(item->hash));
+    json_close(&l->frame, ']');
+    json_close(&l->frame, '}');
+    if (l->frame.failed || child_send(w->child, buf_str(&l->frame), -1, NULL) != 0)
+        return false;
+    child_watch(w->child, true);
+    while (count-- > 0)
+        append(&w->items, shift(&l->queue));
+    return true;
 }
 
-void lookups_step(struct lookups *l, int64_t now_ms)
+/* What cannot be sent stays in the queue. A worker that is gone is replaced at its CHILD_ENDED. */
+static void give_out(struct lookups *l, int64_t now_ms)
 {
-    for (struct worker *w = l->workers; w < l->workers + PLACES; w++)
-        receive(l, w, now_ms);
-    for (struct worker *w = l->workers; w < l->workers + PLACES; w++)
-        check_silence(l, w, now_ms);
-    fail_old(l, now_ms);
-}
+    struct worker *w;
+    bool is_good;
 
-void lookups_send(struct lookups *l, int64_t now_ms)
-{
-    if (l->queue.first != NULL) /* if it fails, the next round tries again */
-        (void)!lookups_start(l, now_ms, NULL);
-    struct worker *active = find_state(l, ACTIVE);
-    if (active == NULL)
+    if (l->queue.first == NULL || now_ms < l->again_ms)
         return;
-    give(l, active, now_ms);
-    send_unsent(l, active, now_ms);
-}
-
-static void poll_worker(const struct lookups *l, const struct worker *w, struct pollset *set)
-{
-    bool is_replaceable = w->state == ACTIVE && find_state(l, EMPTY) != NULL;
-
-    if (w->state == EMPTY)
-        return;
-    pollset_add(set, w->process.fd, w->unsent != NULL ? POLLIN | POLLOUT : POLLIN);
-    if (w->items.count > 0)
-        pollset_wake_at(set, w->quiet_since_ms +
-                                 (is_replaceable ? l->options.slow_ms : l->options.lost_ms));
+    is_good = lookups_start(l, NULL) == 0;
+    w = find_state(l, ACTIVE);
+    while (is_good && w != NULL && child_takes_messages(w->child) && l->queue.first != NULL &&
+           w->items.count + LOOKUPS_BATCH <= LOOKUPS_WINDOW)
+        is_good = send_batch(l, w);
+    if (!is_good && (w == NULL || child_takes_messages(w->child)))
+        l->again_ms = now_ms + AGAIN_MS;
 }
 
 /* When what waits in the queue has to be looked at, whatever the workers do. */
-static int64_t queue_wakes_ms(const struct lookups *l)
+static int64_t queue_wakes_ms(const struct lookups *l, int64_t now_ms)
 {
-    const struct worker *active = find_state(l, ACTIVE);
-    bool has_place = find_state(l, EMPTY) != NULL;
-
-    if (l->queue.first == NULL || (active != NULL && has_place))
+    if (l->queue.first == NULL)
         return CLOCK_NEVER_MS;
-    int64_t due_ms = l->queue.first->since_ms + l->options.lost_ms;
-    if (active == NULL)
-        return has_place ? clock_earlier(due_ms, l->start_again_ms) : due_ms;
-    int64_t stalled_ms = active->quiet_since_ms + l->options.slow_ms;
-    return due_ms > stalled_ms ? due_ms : stalled_ms;
+    int64_t due_ms =
+        is_stalled(l, now_ms) ? l->queue.first->since_ms + l->options.lost_ms : CLOCK_NEVER_MS;
+    return now_ms < l->again_ms ? clock_earlier(due_ms, l->again_ms) : due_ms;
 }
 
-void lookups_poll(const struct lookups *l, struct pollset *set)
+static void settle(void *owner)
 {
-    for (const struct worker *w = l->workers; w < l->workers + PLACES; w++)
-        poll_worker(l, w, set);
-    pollset_wake_at(set, queue_wakes_ms(l));
+    struct lookups *l = owner;
+    int64_t now_ms = loop_now_ms(l->options.loop);
+
+    leave_silent(l);
+    fail_old(l, now_ms);
+    give_out(l, now_ms);
+    loop_set_timer(l->options.loop, &l->alarm, queue_wakes_ms(l, now_ms));
 }

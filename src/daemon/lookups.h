@@ -4,7 +4,7 @@
  *
  * One worker is active and gets all lookups, pipelined; it answers in order, so the first that is
  * not answered is the one that it is at. When that takes long, the worker is left alone with it and
- * another becomes active:
+ * another becomes active (what looks after each of them is proc/child.h):
  *
  *     active ──► slow (silent for slow_ms) ──► dying (lost_ms: answered "does not answer", killed)
  *                  └──► answered after all: ended
@@ -19,7 +19,7 @@
 
 #include "base/err.h"
 #include "base/sha1.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "proc/process.h"
 
 enum { LOOKUPS_MAX_SLOW = 4, LOOKUPS_BATCH = 64, LOOKUPS_WINDOW = 256 };
@@ -27,13 +27,8 @@ enum { LOOKUPS_MAX_SLOW = 4, LOOKUPS_BATCH = 64, LOOKUPS_WINDOW = 256 };
 struct lookups;
 
 struct lookups_options {
-    /*
-     * process.run: gets frames {"first":N,"hashes":["…",…]} and answers in order with frames
-     * {"first":N,"found":[…]}, each for some of them: null is not there, a number the size, a text
-     * why the file cannot be had, a text in an array why what is there does not count. It sends all
-     * it has before it touches storage that may hang.
-     */
-    struct process_options process;
+    struct loop *loop;              /* borrowed */
+    struct process_options process; /* process.run speaks lookup_worker.h's messages */
     int64_t slow_ms, lost_ms;
     void (*on_found)(void *owner, uint64_t id, int64_t size);
     /* `note` is for the host's log alone, and often NULL. */
@@ -48,19 +43,11 @@ struct lookups *lookups_new(const struct lookups_options *options);
 void lookups_free(struct lookups *l);
 
 /* Starts the active worker if there is none: early, while this process is small. */
-int lookups_start(struct lookups *l, int64_t now_ms, struct err *e) ERR_CHECKED;
+int lookups_start(struct lookups *l, struct err *e) ERR_CHECKED;
 
-/* Adds one lookup; exactly one callback follows, from lookups_step or lookups_send. -1 without
- * memory. */
-int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], int64_t now_ms,
+/* Adds one lookup; exactly one callback follows, later. All that are added in one round of the loop
+ * go out together at its end. -1 without memory. */
+int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1],
                 struct err *e) ERR_CHECKED;
-
-void lookups_poll(const struct lookups *l, struct pollset *set);
-
-/* Takes the answers and looks at the clock. */
-void lookups_step(struct lookups *l, int64_t now_ms);
-
-/* Gives to the active worker what was added: call it before every wait. */
-void lookups_send(struct lookups *l, int64_t now_ms);
 
 #endif

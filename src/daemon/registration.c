@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fields.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/child_log.h"
 #include "proc/child.h"
 #include "proc/frame.h"
 #include "store/store.h"
@@ -14,6 +16,21 @@
 enum { MAX_DOUBLINGS = 4, STOPPED_MS = 60000 };
 
 static const char child_name[] = "kachery-check";
+
+/* The one message, from the child. */
+struct check_answer {
+    struct str clock;  /* what is to be known of this host's clock; "" */
+    struct str failed; /* why it is not known; "" */
+    bool is_found;
+};
+
+#define AT(member) offsetof(struct check_answer, member)
+
+static const struct field check_fields[] = {
+    {.name = "clock", .kind = FIELD_STRING, .at = AT(clock)},
+    {.name = "failed", .kind = FIELD_STRING, .at = AT(failed)},
+    {.name = "found", .kind = FIELD_BOOL, .at = AT(is_found)},
+    {.name = NULL}};
 
 /* In the child. */
 static int ask(struct gateway *g, const char *key_dir, bool *is_found, struct err *e)
@@ -32,16 +49,14 @@ static void send_answer(int fd, const struct gateway *g, int result, bool is_fou
                         const struct err *e)
 {
     struct buf out = {0}, clock = {0};
+    struct check_answer answer = {.is_found = result == 0 && is_found};
 
     gateway_put_clock(g, &clock);
-    json_open(&out, '{');
-    json_put_buf(&out, "clock", &clock);
+    answer.clock = buf_str(&clock);
     if (result != 0)
-        json_put_str(&out, "failed", str_of(e->msg));
-    else
-        json_put_bool(&out, "found", is_found);
-    json_close(&out, '}');
-    if (!out.failed) /* without an answer it is asked again */
+        answer.failed = str_of(e->msg);
+    fields_put(&out, check_fields, &answer);
+    if (!out.failed && !clock.failed) /* without an answer it is asked again */
         frame_send(fd, buf_str(&out), -1, NULL);
     buf_free(&out);
     buf_free(&clock);
@@ -89,21 +104,17 @@ static void log_once(struct registration *r, const struct err *what)
     r->told = *what;
 }
 
-static void take_answer(struct registration *r, const struct json *answer)
+static void take_answer(struct registration *r, const struct check_answer *answer)
 {
-    struct str text;
     struct err what = {0};
-    bool is_found;
 
-    if (json_str(json_get(answer, "clock"), &text) && text.len > 0)
-        log_line(LOG_WARN, "%.*s", STR_ARG(text));
-    if (json_str(json_get(answer, "failed"), &text)) {
+    if (answer->clock.len > 0)
+        log_line(LOG_WARN, "%.*s", STR_ARG(answer->clock));
+    if (answer->failed.len > 0) {
         err_set(&what, ERR_FAILED, "cannot tell whether this client is registered: %.*s",
-                STR_ARG(text));
+                STR_ARG(answer->failed));
         log_once(r, &what);
-    } else if (!json_bool(json_get(answer, "found"), &is_found)) {
-        return;
-    } else if (!is_found) {
+    } else if (!answer->is_found) {
         /* Not the link: its signature is for the owner of the keys, logs are for more people. */
         if (r->state != REGISTRATION_MISSING)
             log_line(LOG_WARN,
@@ -120,26 +131,24 @@ static void take_answer(struct registration *r, const struct json *answer)
 
 static bool on_frame(void *owner, struct str frame, int fd)
 {
-    struct json *answer = json_parse(frame, JSON_STRICT, NULL);
-    bool is_message = answer != NULL;
+    struct json *document = json_parse(frame, JSON_STRICT, NULL);
+    struct check_answer answer;
+    bool is_message = fields_read(check_fields, document, &answer, NULL, NULL) == 0;
 
     if (fd >= 0)
         close(fd);
     if (is_message)
-        take_answer(owner, answer);
-    json_free(answer);
+        take_answer(owner, &answer);
+    json_free(document);
     return is_message;
 }
 
-/* It ends when it has answered. What was said when it was killed is not said again. */
+/* It ends when it has answered. */
 static void on_event(void *owner, enum child_event event, const char *words)
 {
     struct registration *r = owner;
-    bool is_known = event == CHILD_ENDED &&
-                    (child_ended_well(r->child) || child_was_killed(r->child));
 
-    if (!is_known)
-        log_line(LOG_WARN, "%s process %s", child_name, words);
+    child_log_event(r->child, event, child_name, words);
     if (event != CHILD_ENDED)
         return;
     r->child = NULL;

@@ -24,7 +24,7 @@ enum { KEEPER_WAIT_MS = 1000 };
 
 struct supervisor {
     const struct supervisor_options *options;
-    struct loop *loop; /* of the session and of the registration */
+    struct loop *loop; /* of all but the uploads */
     struct session *session;
     struct jobs *jobs;
     struct lookups *lookups;
@@ -33,9 +33,10 @@ struct supervisor {
     struct vouchers vouchers;
     struct registration registration;
     struct pollset set;
-    int signal_fd;
+    struct loop_fd signals; /* fd 0: none */
     int64_t now_ms;
-    bool is_stopping, is_hushed;
+    bool is_stopping, is_closing, is_hushed;
+    struct err end; /* why it makes no sense to go on */
     int64_t stop_at_ms;
     uint64_t requests;
     struct buf status, written; /* as it would be now, as it was last given to the keeper */
@@ -143,7 +144,16 @@ static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const c
     jobs_failed(s->jobs, id, reason);
 }
 
+static void on_lease_lost(void *owner, const struct err *reason)
+{
+    struct supervisor *s = owner;
+
+    s->end = *reason;
+}
+
 /* --- start and end --- */
+
+static void take_signals(void *owner);
 
 static int open_signals(struct supervisor *s, struct err *e)
 {
@@ -154,8 +164,11 @@ static int open_signals(struct supervisor *s, struct err *e)
      * the background of a script: that is left so. */
     for (size_t i = 0; i < sizeof taken / sizeof taken[0] && taken[i] != SIGINT; i++)
         signal(taken[i], SIG_DFL);
-    s->signal_fd = process_signal_fd(taken, sizeof taken / sizeof taken[0], e);
-    return s->signal_fd < 0 ? -1 : 0;
+    s->signals = (struct loop_fd){
+        .fd = process_signal_fd(taken, sizeof taken / sizeof taken[0], e),
+        .call = take_signals,
+        .owner = s};
+    return s->signals.fd < 0 ? -1 : loop_add(s->loop, &s->signals, LOOP_READ, e);
 }
 
 /* The soft limit kills with SIGXCPU what could go on up to the hard one. */
@@ -176,6 +189,7 @@ static int open_children(struct supervisor *s, struct err *e)
 
     s->vouchers = config_vouchers(o->config);
     s->lookups = lookups_new(&(struct lookups_options){
+        .loop = s->loop,
         .process = {.name = "kachery-lookup", .run = lookup_worker_run,
                     .ctx = &s->vouchers},
         .slow_ms = t->lookup_slow_ms,
@@ -186,7 +200,7 @@ static int open_children(struct supervisor *s, struct err *e)
         .owner = s});
     if (s->lookups == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    return lookups_start(s->lookups, clock_now_ms(), e);
+    return lookups_start(s->lookups, e);
 }
 
 static int open_parts(struct supervisor *s, struct err *e)
@@ -227,12 +241,16 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->is_hushed = o->yields && o->log_level == LOG_INFO;
     if (s->is_hushed)
         log_set_level(LOG_WARN);
-    if (open_signals(s, e) != 0 || (s->loop = loop_new(NULL, e)) == NULL)
+    if ((s->loop = loop_new(NULL, e)) == NULL || open_signals(s, e) != 0)
         return -1;
-    s->keeper = keeper_new(&(struct keeper_options){.lease = o->lease,
+    s->keeper = keeper_new(&(struct keeper_options){.loop = s->loop,
+                                                    .lease = o->lease,
                                                     .status_path = o->status_path,
                                                     .log_path = o->log_path,
-                                                    .renew_ms = o->intervals->lease_refresh_ms},
+                                                    .renew_ms = o->intervals->lease_refresh_ms,
+                                                    .stopped_ms = o->intervals->keeper_stopped_ms,
+                                                    .on_lost = on_lease_lost,
+                                                    .owner = s},
                            e);
     if (s->keeper == NULL || open_children(s, e) != 0 || open_parts(s, e) != 0)
         return -1;
@@ -242,21 +260,24 @@ static int open_supervisor(struct supervisor *s, struct err *e)
 
 static void close_supervisor(struct supervisor *s)
 {
+    s->is_closing = true;
     uploads_free(s->uploads);
     lookups_free(s->lookups);
     registration_cancel(&s->registration);
     session_free(s->session);
-    loop_free(s->loop);
     jobs_free(s->jobs);
     if (s->keeper == NULL)
         lease_release(s->options->lease);
     keeper_free(s->keeper, KEEPER_WAIT_MS);
+    if (s->signals.is_added)
+        loop_remove(s->loop, &s->signals);
+    loop_free(s->loop);
     process_reap(NULL, NULL);
     pollset_free(&s->set);
     buf_free(&s->status);
     buf_free(&s->written);
-    if (s->signal_fd >= 0)
-        close(s->signal_fd);
+    if (s->signals.fd > 0)
+        close(s->signals.fd);
 }
 
 /* --- the loop --- */
@@ -280,13 +301,16 @@ static void on_hangup(struct supervisor *s)
         keeper_reopen_log(s->keeper);
 }
 
-static void take_signals(struct supervisor *s)
+static void take_signals(void *owner)
 {
+    struct supervisor *s = owner;
     int number;
 
-    while ((number = process_next_signal(s->signal_fd)) != 0) {
+    while ((number = process_next_signal(s->signals.fd)) != 0) {
         if (number == SIGCHLD)
             process_reap(NULL, NULL);
+        else if (s->is_closing)
+            continue;
         else if (number == SIGHUP)
             on_hangup(s);
         else
@@ -312,9 +336,8 @@ static void feed(struct supervisor *s)
     struct err e;
 
     while (jobs_next_lookup(s->jobs, &work))
-        if (lookups_add(s->lookups, work.id, work.hash, s->now_ms, &e) != 0)
+        if (lookups_add(s->lookups, work.id, work.hash, &e) != 0)
             jobs_failed(s->jobs, work.id, e.msg);
-    lookups_send(s->lookups, s->now_ms);
     uploads_feed(s->uploads);
 }
 
@@ -354,12 +377,9 @@ static void write_status(struct supervisor *s)
 static void wait_for_something(struct supervisor *s)
 {
     pollset_clear(&s->set);
-    pollset_add(&s->set, s->signal_fd, POLLIN);
     pollset_add(&s->set, loop_descriptor(s->loop), POLLIN);
     pollset_wake_at(&s->set, loop_next_ms(s->loop));
-    lookups_poll(s->lookups, &s->set);
     uploads_poll(s->uploads, &s->set);
-    keeper_poll(s->keeper, &s->set);
     pollset_wake_at(&s->set, jobs_next_ms(s->jobs));
     if (s->is_stopping && s->stop_at_ms > s->now_ms)
         pollset_wake_at(&s->set, s->stop_at_ms);
@@ -372,15 +392,12 @@ static void wait_for_something(struct supervisor *s)
 
 static int do_round(struct supervisor *s, struct err *e)
 {
-    if ((pollset_events(&s->set, s->signal_fd) & POLLIN) != 0)
-        take_signals(s);
-    if (keeper_step(s->keeper, s->now_ms, e) != 0)
-        return -1;
-    lookups_step(s->lookups, s->now_ms);
     uploads_step(s->uploads, s->now_ms);
     jobs_step(s->jobs);
     if (loop_turn(s->loop, e) != 0 || session_check(s->session, e) != 0)
         return -1;
+    if (s->end.code != ERR_NONE)
+        return err_set(e, s->end.code, "%s", s->end.msg);
     feed(s);
     write_status(s);
     return 0;
@@ -388,7 +405,7 @@ static int do_round(struct supervisor *s, struct err *e)
 
 int supervisor_run(const struct supervisor_options *options, struct err *e)
 {
-    struct supervisor s = {.options = options, .signal_fd = -1};
+    struct supervisor s = {.options = options};
     int result = open_supervisor(&s, e);
 
     while (result == 0) {

@@ -284,6 +284,24 @@ def test_a_stopped_keeper_stops_nothing(desk):
     until(lambda: not is_running(keeper), "the end of the keeper")
 
 
+def test_a_keeper_that_stays_stopped_is_replaced(desk):
+    """Nobody else would renew the lease."""
+    daemon = desk.share("--log", str(desk.folder / "log"), wait=False,
+                        intervals="keeper_stopped_ms=400,lease_refresh_ms=50")
+    desk.proxy.wait_connected()
+    keeper, = desk.worker("kachery-keeper")
+    os.kill(keeper, signal.SIGSTOP)
+    until(lambda: not is_running(keeper), "the end of the keeper")
+    other, = until(lambda: [p for p in desk.worker("kachery-keeper") if p != keeper], "another keeper")
+    before = (desk.lease / "owner").stat().st_mtime_ns
+    until(lambda: (desk.lease / "owner").stat().st_mtime_ns > before, "a lease that is renewed")
+    log = until(lambda: [line for line in (desk.folder / "log").read_text().splitlines() if " process " in line],
+                "a line in the log")
+    assert log[0].endswith("kachery-keeper process killed: stopped by SIGSTOP and not continued")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0 and is_running(other) is False and not desk.lease.exists()
+
+
 def test_an_unreachable_gateway_is_told_and_the_daemon_goes_on(desk):
     _, uri = desk.link("file", DATA)
     daemon = desk.share(KACHERY_GATEWAY_URL="http://127.0.0.1:9")

@@ -9,14 +9,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
+#include "daemon/lookup_worker.h"
 #include "daemon/lookups.h"
 #include "daemon/reason.h"
+#include "proc/child.h"
 #include "proc/frame.h"
 
 enum { SLOW_MS = 250, LOST_MS = 5000, WAIT_MS = 20000 };
 
 struct bench {
+    struct loop_clock clock;
+    struct loop *loop;
+    struct loop_fd signals;
+    struct loop_call nothing;
     struct lookups *l;
     int gate[2]; /* a worker that gets a "d…" reads one byte here first */
     struct buf heard;
@@ -33,8 +40,8 @@ static void wait_at_gate(int fd)
 }
 
 /* a: absent, b: found, c: a reason, d: waits at the gate, then found, e: the worker ends,
- * f: nonsense */
-static void behave(char kind, int gate, struct buf *out)
+ * f: nonsense, 0: found, its size is the number of frames so far */
+static void behave(char kind, int gate, int64_t frames, struct buf *out)
 {
     if (kind == 'e')
         _exit(3);
@@ -44,6 +51,8 @@ static void behave(char kind, int gate, struct buf *out)
         json_put_null(out, NULL);
     else if (kind == 'c')
         json_put_str(out, NULL, STR("a reason"));
+    else if (kind == '0')
+        json_put_int(out, NULL, frames);
     else if (kind == 'f')
         json_put_bool(out, NULL, true);
     else
@@ -55,11 +64,13 @@ static int work(int fd, void *ctx)
 {
     const struct bench *b = ctx;
     struct buf in = {0}, out = {0};
+    int64_t frames = 0;
 
     while (frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
         struct json *message = json_parse(buf_str(&in), JSON_STRICT, NULL);
         struct str hash;
         int64_t first;
+        frames++;
         if (!json_int(json_get(message, "first"), &first))
             return 1;
         for (const struct json *v = json_first(json_get(message, "hashes")); v != NULL;
@@ -70,7 +81,7 @@ static int work(int fd, void *ctx)
             json_open_member(&out, "found", '[');
             if (!json_str(v, &hash) || hash.len != SHA1_HEX)
                 return 1;
-            behave(hash.p[0], b->gate[0], &out);
+            behave(hash.p[0], b->gate[0], frames, &out);
             json_close(&out, ']');
             json_close(&out, '}');
             if (frame_send(fd, buf_str(&out), -1, NULL) != IO_DONE)
@@ -107,13 +118,35 @@ static void on_failed(void *owner, uint64_t id, const char *hash, const char *re
     b->count++;
 }
 
+static void on_signal(void *owner)
+{
+    struct bench *b = owner;
+
+    while (process_next_signal(b->signals.fd) != 0)
+        process_reap(NULL, NULL);
+}
+
+static void do_nothing(void *owner)
+{
+    (void)owner;
+}
+
 static int set_up(void **state)
 {
+    static const int numbers[] = {SIGCHLD};
     struct bench *b = calloc(1, sizeof *b);
 
     if (pipe(b->gate) != 0)
         return 1;
+    b->clock.jumps = true;
+    b->loop = loop_new(&b->clock, NULL);
+    b->nothing = (struct loop_call){.call = do_nothing};
+    b->signals = (struct loop_fd){
+        .fd = process_signal_fd(numbers, 1, NULL), .call = on_signal, .owner = b};
+    if (b->loop == NULL || loop_add(b->loop, &b->signals, LOOP_READ, NULL) != 0)
+        return 1;
     b->l = lookups_new(&(struct lookups_options){
+        .loop = b->loop,
         .process = {.name = "test-lookup", .run = work, .ctx = b, .keep_fds = b->gate,
                     .keep_count = 1},
         .slow_ms = SLOW_MS,
@@ -132,11 +165,23 @@ static int tear_down(void **state)
     struct bench *b = *state;
 
     lookups_free(b->l);
+    loop_remove(b->loop, &b->signals);
+    unit_true("nothing is left", loop_next_ms(b->loop) == CLOCK_NEVER_MS);
+    loop_free(b->loop);
+    close(b->signals.fd);
     close(b->gate[0]);
     close(b->gate[1]);
     buf_free(&b->heard);
     free(b);
-    return 0;
+    return unit_wait_for_children(state);
+}
+
+/* One round at that time: with a call to make, the clock does not jump. */
+static void step(struct bench *b, int64_t now_ms)
+{
+    b->clock.now_ms = now_ms;
+    loop_defer(b->loop, &b->nothing);
+    assert_int_equal(loop_turn(b->loop, NULL), 0);
 }
 
 /* Adds one lookup a letter; ids count from 1. */
@@ -144,36 +189,41 @@ static void add(struct bench *b, const char *kinds, int64_t now_ms)
 {
     char hash[SHA1_HEX + 1];
 
+    step(b, now_ms);
     for (; *kinds != '\0'; kinds++) {
         memset(hash, *kinds, SHA1_HEX);
         hash[SHA1_HEX] = '\0';
-        assert_int_equal(lookups_add(b->l, ++b->next_id, hash, now_ms, NULL), 0);
+        assert_int_equal(lookups_add(b->l, ++b->next_id, hash, NULL), 0);
     }
 }
 
-static void step(struct bench *b, int64_t now_ms)
+static bool has_children(void)
 {
-    lookups_step(b->l, now_ms);
-    lookups_send(b->l, now_ms);
+    siginfo_t info;
+
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/* Steps until `count` answers were heard in all. The clock stands, unless there is nothing to wait
+/* Rounds until `count` answers were heard in all. The clock stands, unless there is nothing to wait
  * for but time. */
 static void hear(struct bench *b, size_t count, int64_t now_ms)
 {
-    struct pollset set = {0};
+    struct pollfd p = {.fd = loop_descriptor(b->loop), .events = POLLIN};
+    int64_t next_ms;
 
     step(b, now_ms);
-    while (b->count < count) {
-        pollset_clear(&set);
-        lookups_poll(b->l, &set);
-        if (set.count == 0)
-            now_ms = set.deadline_ms;
-        else
-            assert_true(poll(set.fds, (nfds_t)set.count, WAIT_MS) > 0);
+    for (;;) {
+        next_ms = loop_next_ms(b->loop);
+        if (next_ms == CLOCK_NEVER_MS || next_ms > now_ms) {
+            if (b->count >= count)
+                return;
+            if (poll(&p, 1, 0) == 0 && !has_children())
+                now_ms = next_ms;
+            else
+                assert_true(poll(&p, 1, WAIT_MS) > 0);
+        }
         step(b, now_ms);
     }
-    pollset_free(&set);
 }
 
 static void expect(struct bench *b, const char *name, const char *want)
@@ -182,15 +232,10 @@ static void expect(struct bench *b, const char *name, const char *want)
     buf_clear(&b->heard);
 }
 
-/* When the set would wake. */
+/* When there is something to do, whatever the workers do; -1: then alone. */
 static int64_t wakes_at(const struct bench *b)
 {
-    struct pollset set = {0};
-
-    lookups_poll(b->l, &set);
-    int64_t at = set.has_deadline ? set.deadline_ms : -1;
-    pollset_free(&set);
-    return at;
+    return loop_next_ms(b->loop);
 }
 
 static void open_gate(struct bench *b)
@@ -207,6 +252,60 @@ static void test_answers(void **state)
     hear(b, 3, 0);
     expect(b, "each kind", "1:absent 2:7 3:a reason ");
     assert_int_equal(wakes_at(b), -1);
+}
+
+/* What one round brings goes out together. */
+static void test_frames_of_a_round(void **state)
+{
+    struct bench *b = *state;
+    char many[LOOKUPS_BATCH + 2] = "";
+
+    add(b, "000", 0);
+    hear(b, 3, 0);
+    expect(b, "one frame", "1:1 2:1 3:1 ");
+    memset(many, '0', LOOKUPS_BATCH + 1);
+    add(b, many, 0);
+    hear(b, 3 + LOOKUPS_BATCH + 1, 0);
+    assert_non_null(strstr(buf_cstr(&b->heard), "4:2 5:2 "));
+    assert_non_null(strstr(buf_cstr(&b->heard), " 67:2 68:3 "));
+}
+
+static void test_results(void **state)
+{
+    static const struct {
+        struct lookup_result result;
+        const char *json;
+    } cases[] = {
+        {{.is_found = true, .size = 7}, "7"},
+        {{.is_found = false}, "null"},
+        {{.reason = "dead"}, "\"dead\""},
+        {{.note = "no copy"}, "[\"no copy\"]"},
+    };
+    static const char *const bad[] = {"true", "{}", "[]", "[7]", "1.5", "[null]"};
+    struct lookup_result got;
+    struct buf text = {0};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        buf_clear(&text);
+        lookup_result_put(&text, &cases[i].result);
+        unit_equal(cases[i].json, buf_cstr(&text), cases[i].json);
+        struct json *value = json_parse(buf_str(&text), JSON_STRICT, NULL);
+        unit_true(cases[i].json, lookup_result_read(&got, value));
+        unit_true(cases[i].json, got.is_found == cases[i].result.is_found);
+        unit_true(cases[i].json, got.size == cases[i].result.size);
+        unit_equal("reason", got.reason ? got.reason : "-",
+                   cases[i].result.reason ? cases[i].result.reason : "-");
+        unit_equal("note", got.note ? got.note : "-",
+                   cases[i].result.note ? cases[i].result.note : "-");
+        json_free(value);
+    }
+    for (size_t i = 0; i < UNIT_COUNT(bad); i++) {
+        struct json *value = json_parse(str_of(bad[i]), JSON_STRICT, NULL);
+        unit_true(bad[i], value != NULL && !lookup_result_read(&got, value));
+        json_free(value);
+    }
+    buf_free(&text);
 }
 
 static void test_more_than_a_window(void **state)
@@ -309,7 +408,8 @@ static int refuse_to_run(int fd, void *ctx)
 static void test_workers_that_cannot_start(void **state)
 {
     struct bench *b = *state;
-    struct lookups_options options = {.process = {.name = "test-dead", .run = refuse_to_run},
+    struct lookups_options options = {.loop = b->loop,
+                                      .process = {.name = "test-dead", .run = refuse_to_run},
                                       .slow_ms = SLOW_MS, .lost_ms = LOST_MS,
                                       .on_failed = on_failed, .owner = b};
 
@@ -326,6 +426,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_answers),
+        CASE(test_frames_of_a_round),
+        cmocka_unit_test(test_results),
         CASE(test_more_than_a_window),
         CASE(test_slow_storage_stops_nobody_else),
         CASE(test_silence_is_an_error),

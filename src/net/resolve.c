@@ -3,8 +3,10 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "proc/child.h"
 #include "proc/frame.h"
 
 #define SILENCE      "the name servers do not answer, or fail"
@@ -73,25 +75,75 @@ static int look_up(int fd, void *ctx)
     return sent == IO_DONE ? 0 : 1;
 }
 
-static void end_child(struct resolve *r, struct process *process, struct loop_fd *end)
+static void lose(struct resolve_asker *asker, struct str reason)
 {
-    loop_remove(r->wake.loop, end);
-    process_kill(process);
+    snprintf(asker->reason, sizeof asker->reason, "%.*s", STR_ARG(reason));
+    asker->has_failed = true;
 }
 
-static int start_child(struct resolve *r, int family, struct process *process, struct loop_fd *end,
-                       struct err *e)
+static void take_answer(struct resolve *r, struct resolve_asker *asker, struct str text)
 {
-    struct question question = {r->host, family};
-    const struct process_options options = {.name = "resolver", .run = look_up, .ctx = &question};
+    if (str_starts_with(text, STR("!"))) {
+        lose(asker, str_slice(text, 1, text.len));
+        return;
+    }
+    r->found.count = 0;
+    while (text.len > 0 && r->found.count < ADDR_MAX) {
+        size_t end = str_find(text, '\n');
+        if (addr_parse_literal(str_slice(text, 0, end), r->port, &r->found.items[r->found.count]))
+            r->found.count++;
+        text = str_slice(text, end + 1, text.len);
+    }
+    r->is_found = r->found.count > 0;
+    if (!r->is_found)
+        lose(asker, STR("no address"));
+}
 
-    if (process_start(process, &options, e) != 0)
-        return -1;
-    *end = (struct loop_fd){.fd = process->fd, .call = r->wake.call, .owner = r->wake.owner};
-    if (loop_add(r->wake.loop, end, LOOP_READ, e) == 0)
-        return 0;
-    process_kill(process);
-    return -1;
+static void end_asker(struct resolve_asker *asker)
+{
+    child_free(asker->child);
+    asker->child = NULL;
+}
+
+static bool on_frame(void *owner, struct str frame, int fd)
+{
+    struct resolve_asker *asker = owner;
+    struct resolve *r = asker->resolve;
+
+    if (fd >= 0)
+        close(fd);
+    if (!r->is_found)
+        take_answer(r, asker, frame);
+    end_asker(asker);
+    loop_defer(r->wake.loop, &r->turn);
+    return true;
+}
+
+static void on_event(void *owner, enum child_event event, const char *words)
+{
+    struct resolve_asker *asker = owner;
+
+    if (event != CHILD_ENDED)
+        return;
+    asker->child = NULL;
+    asker->has_failed = asker->is_lost = true;
+    snprintf(asker->reason, sizeof asker->reason, "the look-up process %s", words);
+    loop_defer(asker->resolve->wake.loop, &asker->resolve->turn);
+}
+
+static int start_asker(struct resolve *r, struct resolve_asker *asker, int family, struct err *e)
+{
+    struct question question = {r->host, family}; /* the child has a copy of its own */
+    const struct child_options options = {
+        .loop = r->wake.loop,
+        .process = {.name = "resolver", .run = look_up, .ctx = &question},
+        .on_frame = on_frame,
+        .on_event = on_event,
+        .owner = asker};
+
+    asker->resolve = r;
+    asker->child = child_start(&options, e);
+    return asker->child == NULL ? -1 : 0;
 }
 
 int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str host, uint16_t port,
@@ -99,7 +151,7 @@ int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str ho
 {
     memset(r, 0, sizeof *r);
     r->wake = *wake;
-    r->begin = (struct loop_call){.call = wake->call, .owner = wake->owner};
+    r->turn = (struct loop_call){.call = wake->call, .owner = wake->owner};
     r->alarm = (struct loop_timer){.call = wake->call, .owner = wake->owner};
     if (host.len == 0 || host.len >= sizeof r->host || memchr(host.p, '\0', host.len) != NULL)
         return err_set(e, ERR_USAGE, "host name of %zu bytes: want 1-%zu", host.len,
@@ -112,30 +164,11 @@ int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str ho
     if (addr_parse_literal(host, port, &r->found.items[0])) {
         r->found.count = 1;
         r->is_found = true;
-    } else if (start_child(r, AF_UNSPEC, &r->process, &r->process_end, e) != 0) {
+    } else if (start_asker(r, &r->first, AF_UNSPEC, e) != 0) {
         return err_wrap(e, "cannot find the address of %s", r->host);
     }
-    loop_defer(wake->loop, &r->begin);
+    loop_defer(wake->loop, &r->turn);
     return 0;
-}
-
-/* What a child found. False: *reason says why it found nothing. */
-static bool take_answer(struct resolve *r, struct str text, struct str *reason)
-{
-    r->found.count = 0;
-    *reason = STR("no address");
-    if (str_starts_with(text, STR("!"))) {
-        *reason = str_slice(text, 1, text.len);
-        return false;
-    }
-    while (text.len > 0 && r->found.count < ADDR_MAX) {
-        size_t end = str_find(text, '\n');
-        if (addr_parse_literal(str_slice(text, 0, end), r->port, &r->found.items[r->found.count]))
-            r->found.count++;
-        text = str_slice(text, end + 1, text.len);
-    }
-    r->is_found = r->found.count > 0;
-    return r->is_found;
 }
 
 /* A name that is not there is misspelt, or of another network; name servers that are silent are
@@ -154,63 +187,27 @@ static enum io fail(struct resolve *r, const char *reason, struct err *e)
     return IO_ERR;
 }
 
-/* Has a child something to say? IO_EOF: it ended without a word. IO_ERR: it found nothing. */
-static enum io hear(struct resolve *r, struct process *process, struct loop_fd *end, char *reason)
+static void start_second(struct resolve *r)
 {
-    struct buf answer = {0};
-    struct str why;
-    enum io io = process->fd > 0 ? frame_receive(process->fd, &answer, NULL, NULL) : IO_EOF;
-
-    if (io == IO_ERR)
-        io = IO_EOF;
-    if (io != IO_WANT_READ) {
-        loop_remove(r->wake.loop, end);
-        process_close(process);
-    }
-    if (io == IO_DONE && !take_answer(r, buf_str(&answer), &why)) {
-        snprintf(reason, sizeof r->reason, "%.*s", STR_ARG(why));
-        io = IO_ERR;
-    }
-    buf_free(&answer);
-    return io;
-}
-
-static void hear_second(struct resolve *r, int64_t now_ms)
-{
-    char ignored[sizeof r->reason];
-    enum io io;
-
-    if (!r->has_second && (r->has_failed || now_ms >= r->second_ms)) {
-        r->has_second = true;
-        r->has_second_failed = start_child(r, AF_INET, &r->second, &r->second_end, NULL) != 0;
-    }
-    if (!r->has_second || r->has_second_failed)
-        return;
-    io = hear(r, &r->second, &r->second_end, ignored);
-    r->has_second_failed = io == IO_EOF || io == IO_ERR;
+    r->has_second = true;
+    r->second.has_failed = start_asker(r, &r->second, AF_INET, NULL) != 0;
 }
 
 static enum io look(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
 {
-    enum io io = IO_ERR;
-
-    if (!r->is_found && !r->has_failed) {
-        io = hear(r, &r->process, &r->process_end, r->reason);
-        if (io == IO_EOF)
-            return fail(r, "the look-up process ended", e);
-        r->has_failed = io == IO_ERR;
-    }
-    if (!r->is_found)
-        hear_second(r, now_ms);
     if (r->is_found) {
         *out = r->found;
         resolve_cancel(r);
         return IO_DONE;
     }
-    if (r->has_failed && r->has_second_failed)
-        return fail(r, r->reason, e);
+    if (r->first.is_lost)
+        return fail(r, r->first.reason, e);
+    if (!r->has_second && (r->first.has_failed || now_ms >= r->second_ms))
+        start_second(r);
+    if (r->first.has_failed && r->second.has_failed)
+        return fail(r, r->first.reason, e);
     if (r->deadline_ms != CLOCK_NEVER_MS && now_ms >= r->deadline_ms)
-        return fail(r, r->has_failed ? r->reason : SILENCE, e);
+        return fail(r, r->first.has_failed ? r->first.reason : SILENCE, e);
     return IO_WANT_READ;
 }
 
@@ -218,7 +215,7 @@ enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, s
 {
     enum io io;
 
-    loop_undefer(r->wake.loop, &r->begin);
+    loop_undefer(r->wake.loop, &r->turn);
     io = look(r, now_ms, out, e);
     if (io == IO_WANT_READ)
         loop_set_timer(r->wake.loop, &r->alarm,
@@ -231,8 +228,8 @@ void resolve_cancel(struct resolve *r)
 {
     if (r->wake.loop == NULL)
         return;
-    loop_undefer(r->wake.loop, &r->begin);
+    loop_undefer(r->wake.loop, &r->turn);
     loop_clear_timer(r->wake.loop, &r->alarm);
-    end_child(r, &r->process, &r->process_end);
-    end_child(r, &r->second, &r->second_end);
+    end_asker(&r->first);
+    end_asker(&r->second);
 }

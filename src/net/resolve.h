@@ -13,27 +13,40 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "loop/loop.h"
-#include "proc/process.h"
 #include "proto/addr.h"
 
-enum { RESOLVE_SECOND_MS = 300 }; /* when the second child begins */
+enum {
+    RESOLVE_SECOND_MS = 300, /* when the second child begins */
+    RESOLVE_MAX_REASON_BYTES = 192
+};
+
+struct child;
+struct resolve;
+
+/* One child's look-up. */
+struct resolve_asker {
+    struct resolve *resolve;
+    struct child *child; /* NULL: not started, or over */
+    bool has_failed;     /* it found nothing; `reason` says why */
+    bool is_lost;        /* its process ended without an answer */
+    char reason[RESOLVE_MAX_REASON_BYTES];
+};
 
 struct resolve {
     struct loop_wake wake;
-    struct loop_call begin; /* the first step */
+    struct loop_call turn; /* a step is due */
     struct loop_timer alarm;
-    struct process process, second;
-    struct loop_fd process_end, second_end; /* of their sockets */
+    struct resolve_asker first, second;
     struct addr_list found;
-    bool is_found, has_failed, has_second, has_second_failed;
+    bool is_found, has_second;
     int64_t second_ms, deadline_ms; /* clock_now_ms() */
-    char reason[96];                /* of the first child's failure */
     char host[256];
     uint16_t port;
     char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
 };
 
-/* Starts; 0 or -1 (host too long, no process, no room to watch it). */
+/* Starts; 0 or -1 (host too long, no process, no room to watch it). It stays where it is until it is
+ * finished or cancelled. */
 int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str host, uint16_t port,
                   int64_t deadline_ms, struct err *e);
 

@@ -45,8 +45,8 @@ struct resolve {
     char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
 };
 
-/* Starts; 0 or -1 (host too long, no process, no room to watch it). It stays where it is until it is
- * finished or cancelled. */
+/* Starts; 0 or -1 (host too long, no process, no room to watch it). The struct stays where it is
+ * until it is finished or cancelled. */
 int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str host, uint16_t port,
                   int64_t deadline_ms, struct err *e);
 

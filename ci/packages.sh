@@ -29,6 +29,7 @@ python3-botocore       -          test,bench
 python3-cryptography   -          test,bench
 iproute2               ip         test
 ethtool                ethtool    test
+mandoc                 mandoc     test
 nginx-light            nginx      test,bench
 chromium               chromium   test
 tinyproxy              tinyproxy  test

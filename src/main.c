@@ -203,6 +203,11 @@ static const char demo_help[] =
     "      --keep                 leave everything running; print how to try it by\n"
     "                             hand\n";
 
+static const char help_help[] =
+    "Lists topics and commands when none is named.\n\n"
+    "      --man                  print a man page instead: of the topic, of the\n"
+    "                             command, or of everything\n";
+
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
     {"init", cmd_init,
@@ -252,6 +257,8 @@ const struct cmd cmd_table[] = {
      LISTEN_HELP SECRET_HELP GATEWAY_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
      demo_help},
+    {"help", cmd_help, "[TOPIC | COMMAND] [--man]",
+     "print a topic, a command's options, man pages", help_help},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -292,7 +299,8 @@ static void print_overview(FILE *out)
                  "somebody asks.\n\n");
     for (const struct cmd *row = cmd_table; row->name != NULL; row++)
         fprintf(out, "  %-12s %s\n", row->name, row->summary);
-    fprintf(out, "\n`kachery-resource COMMAND --help` tells more.\n"
+    fprintf(out, "\n`kachery-resource COMMAND --help` has the options of a command,\n"
+                 "`kachery-resource help` texts: quickstart, login-node, hub, files and more.\n"
                  "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not finished in\n"
                  "time.\n\n"
                  "Called by one of these names (symbolic links), it is the Python tool:\n");

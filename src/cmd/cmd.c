@@ -76,7 +76,11 @@ static void print_usage(FILE *out, const char *name)
     fputc('\n', out);
 }
 
-static int print_help(const char *name)
+const char cmd_common_help[] = "  -q, --quiet                only errors\n"
+                               "  -v, --verbose              more detail\n"
+                               "  -h, --help                 this text\n";
+
+int cmd_print_help(const char *name)
 {
     const struct cmd *row = find_row(name);
 
@@ -87,9 +91,7 @@ static int print_help(const char *name)
     if (is_cloud(name))
         printf("\n      --help                 this text\n");
     else
-        printf("\n  -q, --quiet                only errors\n"
-               "  -v, --verbose              more detail\n"
-               "  -h, --help                 this text\n");
+        printf("\n%s", cmd_common_help);
     return cmd_finish(name, CMD_OK);
 }
 
@@ -285,7 +287,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     int status = -1, kept = 1;
 
     if (asks_for_help(name, argc, argv))
-        return print_help(name);
+        return cmd_print_help(name);
     for (int i = 1; i < argc && status < 0; i++) {
         char *arg = argv[i];
         if (is_operand_only || arg[0] != '-' || arg[1] == '\0')

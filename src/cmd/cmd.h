@@ -80,6 +80,13 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
 int cmd_usage_error(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* What the options do that all commands have; printed behind those of the command. */
+extern const char cmd_common_help[];
+
+/* Prints usage, summary and help of a row of cmd_table, cmd_sub_table or cmd_cloud_table. Returns
+ * the exit status. */
+int cmd_print_help(const char *name);
+
 /* Whether this process was told -v. */
 bool cmd_is_verbose(void);
 

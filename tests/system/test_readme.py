@@ -1,33 +1,41 @@
-"""What the README names exists: functions, folders, commands, options; what it shows to type works as it stands."""
-import json
-import os
+"""What the READMEs name exists: functions, folders, commands, options; what the README shows to type works as it stands."""
 import pathlib
 import re
-import shlex
-import signal
-import subprocess
-
-import pytest
 
 import harness
+import pytest
+from typist import DATA, URI, Typist, blocks
 
 README = (harness.ROOT / "README.md").read_text()
+OF_THE_CODE = (harness.ROOT / "src/README.md").read_text()
 SOURCES = "\n".join(path.read_text() for path in sorted((harness.ROOT / "src").rglob("*.[ch]")))
+COMMAND = re.compile(r"    (\./build\.sh|cp|mv|ln|export|nohup|.*\bkachery-(resource|cloud)\b)")
+
+
+def test_the_readme_is_short():
+    lines = README.splitlines()
+    first_screen = "\n".join(lines[:30])
+    assert len(lines) < 200
+    for words in ("kachery-resource link ", "kachery-resource load ", "**host**", "**hub**", "**client**"):
+        assert words in first_screen
 
 
 def test_functions_exist():
-    walk = README[README.index("### One request"):]
+    walk = OF_THE_CODE.split("\n## One request")[1].split("\n## ")[0]
     names = [n for n in re.findall(r"`([a-z0-9_]+)`", walk) if "_" in n or n == "main"]
     assert len(set(names)) > 25
     for name in names:
         assert re.search(rf"^[a-z].*\b{name}\(", SOURCES, re.M), name
 
 
-def test_folders_exist_and_are_all_named():
-    named = set(re.findall(r"`(src/[a-z]+)/`", README))
+def test_folders_and_files_exist_and_all_folders_are_named():
+    named = set(re.findall(r"`(src/[a-z0-9]+)/`", OF_THE_CODE))
     assert named == {f"src/{path.name}" for path in (harness.ROOT / "src").iterdir() if path.is_dir()}
-    for folder in re.findall(r"`((?:tests|vendor|ci)/[a-z]*)/?`", README):
-        assert (harness.ROOT / folder).is_dir(), folder
+    for text, top in ((README, harness.ROOT), (OF_THE_CODE, harness.ROOT), (OF_THE_CODE, harness.ROOT / "src")):
+        for name in re.findall(r"`((?:tests|vendor|ci)/[a-z_/.]*)`", text):
+            assert (harness.ROOT / name).exists(), name
+    for name in re.findall(r"`((?:base|proto|loop|proc|store|x509|net|http|zone|daemon|bucket|cmd)/[a-z_0-9]+\.[ch])`", OF_THE_CODE):
+        assert (harness.ROOT / "src" / name).exists(), name
 
 
 @pytest.mark.parametrize("line", [line.split(" #")[0].strip() for line in README.splitlines()
@@ -40,90 +48,51 @@ def test_commands_take_these_options(line):
             assert re.search(rf"(^|[ \[]){word}\b", help_text, re.M), word
 
 
-def blocks(heading):
-    """The indented blocks of a section up to the next heading."""
-    section = README.split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
-    return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, re.M)]
-
-
-@pytest.fixture
-def place(tmp_path):
-    """A home with ~/bin, and files to share, in the folders that the README names."""
-    for folder in ("bin", "data/session1", "data/session2/deep", "kachery", "elsewhere", "build"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "build/kachery-resource").write_bytes(pathlib.Path(harness.BINARY).read_bytes())
-    (tmp_path / "build/kachery-resource").chmod(0o755)
-    for name in ("data/session1/rec.nwb", "data/session2/deep/other.nwb"):
-        (tmp_path / name).write_bytes(os.urandom(100_000))
-    (tmp_path / "kachery/secret").write_text("a secret\n")
-    return tmp_path
-
-
-class Reader:
-    """Somebody who types what the README shows, with names of their own for what it makes up."""
-
-    def __init__(self, place, processes):
-        self.place, self.processes, self.names = place, processes, {"/data/kachery": f"{place}/kachery",
-                                                                    "/data/session": f"{place}/data/session"}
-        self.env = harness.clean_environment(HOME=place, PATH=f"{place}/bin:{os.environ['PATH']}")
-
-    def spelled(self, text):
-        for made_up, real in self.names.items():
-            text = text.replace(made_up, real)
-        return text
-
-    def types(self, text, folder, **more):
-        """Lines for a shell; what they print."""
-        env = {**self.env, "KACHERY_CLOUD_DIR": f"{folder}/store", **more}
-        shell = self.processes(harness.Process("-euc", self.spelled(text), program=["sh"], cwd=folder, env=env))
-        assert shell.process.wait(timeout=harness.DEADLINE_S) == 0, f"{text}\n{shell.text()}"
-        return shell
-
-    def starts_hub(self, line):
-        """The one line with options that only a trusted network may have, on a port that is free."""
-        port = harness.free_port()
-        self.names.update({"127.0.0.1:8080": f"127.0.0.1:{port}", "https://kachery.lab.example": f"http://127.0.0.1:{port}",
-                           "/srv/kachery": f"{self.place}/zone"})
-        _, *words = shlex.split(self.spelled(line))
-        self.processes(harness.Process(*words, "--open-registration", cwd=self.place / "kachery", env=self.env)).wait_line("listening")
-
-
-def test_everything_that_is_shown_can_be_typed(place, processes):
-    """From the copy in ~/bin to the bytes elsewhere, in the README's own lines."""
-    reader = Reader(place, processes)
-    reader.types(blocks("## Install")[1], place)
-    reader.starts_hub(blocks("## A lab's own servers")[0])
-    link, share, cron, *_ = blocks("## On the host with the files")
-    printed = reader.types(link + share, place / "kachery")
-    uri = printed.wait_line("rec.nwb").split("\t")[0]
+def test_everything_that_is_shown_can_be_typed(tmp_path, processes):
+    """From the copy in ~/bin to the bytes elsewhere, in the README's own lines, and all of them."""
+    somebody = Typist(tmp_path, processes)
+    (tmp_path / "bin/kachery-resource").unlink()
+    builds, install = blocks(README, "## Install")
+    somebody.types(install, ".")
+    hub, = blocks(README, "### A hub")
+    somebody.types(hub.replace("--public-url", "--open-registration --public-url"), "lab")
+    somebody.typed += hub.splitlines()
+    link, share, cron = blocks(README, "### On the host with the files")
+    printed = somebody.types(link + share, "lab")
+    assert printed.wait_line("rec.nwb") == f"{URI}\t{tmp_path}/data/session1/rec.nwb"
     printed.wait_line("session2/deep/other.nwb")
-    log = place / "kachery/share.log"
-    harness.until(lambda: log.exists() and "acknowledged" in log.read_text(), "the daemon shares")
-    again = reader.types(cron.split("* * * * ", 1)[1], place / "kachery")
+    log = tmp_path / "lab/share.log"
+    again = somebody.types(cron.split("* * * * ", 1)[1], "/")
     assert again.text() == "" and log.read_text().count("acknowledged") == 1
 
-    reader.names["sha1://…"] = uri
-    shown = reader.types(blocks("## Elsewhere")[0].replace("--end 4096", "--end 4096 > first"), place / "elsewhere")
-    data = (place / "data/session1/rec.nwb").read_bytes()
-    assert (place / "elsewhere/rec.nwb").read_bytes() == data and (place / "elsewhere/first").read_bytes() == data[:4096]
-    assert shown.lines["out"] == ["rec.nwb", "completed", *[f"{uri}\there/{uri[7:]}"] * 2]
+    elsewhere, _ = blocks(README, "### Anywhere else")
+    printed = somebody.types(elsewhere.replace("--end 4096", "--end 4096 > first"), "elsewhere")
+    assert (tmp_path / "elsewhere/rec.nwb").read_bytes() == DATA and (tmp_path / "elsewhere/first").read_bytes() == DATA[:4096]
+    assert printed.lines["out"] == ["rec.nwb", "completed", *[f"{URI}\there/{URI[7:]}"] * 2]
+    two_lines = blocks(README.split("\n## ")[0])[0].replace("rec.nwb    #", "rec.nwb #")
+    somebody.types(two_lines, "lab")
+    somebody.ends_daemon()
 
-    reader.types(blocks("### As the Python tools")[0], place)
-    tool = reader.types(f"kachery-cloud-load {uri}", place / "elsewhere",
-                        KACHERY_GATEWAY_URL=reader.names["https://kachery.lab.example"])
-    assert pathlib.Path(tool.lines["out"][-1]).read_bytes() == data
-
-    status = json.loads((place / "kachery/kachery-resource.status.json").read_text())
-    os.kill(status["pid"], signal.SIGTERM)
-    harness.until(lambda: log.read_text().rstrip().endswith("stopped"), "the daemon stops")
+    typed = {line.split("#")[0].strip().replace(" > first", "") for line in somebody.typed}
+    for line in filter(COMMAND.match, README.splitlines()):
+        text = line.split(" #")[0].strip().split("* * * * ")[-1]
+        assert text in typed or text in builds, text
 
 
 def test_every_variable_and_key_is_told():
-    """What the program reads of its environment and config, but for what is for tests."""
-    told = set(re.findall(r"`([A-Za-z_]+)`", README))
+    """What the program reads of its environment and config, but for what is for tests, is in `help config`."""
+    text = harness.run("help", "config", check=0).stdout.decode()
+    told = set(re.findall(r"[A-Za-z_]{4,}", text))
     read = set(re.findall(r'(?:env_get|absolute_variable|load)\(.*?"([A-Z_]{4,})"', SOURCES))
     config = (harness.ROOT / "src/daemon/config.c").read_text()
     keys = set(re.findall(r'"([a-zA-Z]+)"', config[config.index("key_names[CONFIG_KEYS] ="):].split(";")[0]))
-    assert len(read) > 12 and len(keys) == 6
+    assert len(read) > 12 and len(keys) >= 6
     of_others = {"HOME", "TERM", "REQUEST_METHOD", "NO_PROXY"}
     assert {name for name in read | keys if "_TEST_" not in name} - of_others <= told
+
+
+def test_the_version_is_that_of_the_changelog():
+    version = re.search(r'VERSION "([^"]+)"', (harness.ROOT / "src/base/version.h").read_text()).group(1)
+    latest = re.search(r"^## ([0-9.]+)", (harness.ROOT / "CHANGELOG.md").read_text(), re.M).group(1)
+    assert version == latest
+    assert harness.run("--version", check=0).stdout.decode() == f"kachery-resource {version}\n"

@@ -23,7 +23,7 @@ class Front:
     def __init__(self, processes, folder, *options):
         self.hub = start(processes, folder, *options)
         self.nginx = processes(tls_servers.Nginx(folder / "nginx", [
-            "listen LISTEN;" + tls_servers.location_of_the_readme("http://hub")], http=(
+            "listen LISTEN;" + tls_servers.location_of_help("http://hub")], http=(
             f"upstream hub {{ server 127.0.0.1:{self.hub.port}; keepalive 8; }}")))
         self.port = self.nginx.ports[0]
 

@@ -44,3 +44,16 @@ def test_texts_are_of_no_machine(name):
     assert "beside this repository" not in text
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [link for link in links if not (harness.ROOT / name).parent.joinpath(link).exists()] == []
+
+
+def test_the_tests_readme_names_all_fixtures_and_shared_modules():
+    text = (harness.ROOT / "tests/README.md").read_text()
+    fixtures = re.findall(r"^@pytest\.fixture.*\n(?:@.*\n)*def (\w+)", (harness.ROOT / "tests/system/conftest.py").read_text(), re.M)
+    assert len(fixtures) >= 8
+    assert [name for name in fixtures if f"| `{name}` |" not in text] == []
+    modules = [path.name for path in (harness.ROOT / "tests/system").glob("*.py") if not path.name.startswith(("test_", "conftest"))]
+    assert [name for name in modules if f"`{name}`" not in text] == []
+    headers = [path.name for path in (harness.ROOT / "tests/unit").glob("*.h") if f"`{path.name}`" not in text]
+    assert headers == []
+    folders = [path.name for path in (harness.ROOT / "tests").iterdir() if path.is_dir() and "__" not in path.name]
+    assert [name for name in folders if f"| `{name}/` |" not in text] == []

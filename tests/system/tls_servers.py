@@ -46,9 +46,9 @@ http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {fo
         return False
 
 
-def location_of_the_readme(upstream):
-    """What README.md tells to write into nginx's configuration, for that server behind it."""
-    text = (harness.ROOT / "README.md").read_text()
+def location_of_help(upstream):
+    """What `help hub` tells to write into nginx's configuration, for that server behind it."""
+    text = (harness.ROOT / "src/help/hub.txt").read_text()
     block = re.search(r"^    location / \{\n.*?^    \}\n", text, re.MULTILINE | re.DOTALL).group()
     assert "http://127.0.0.1:8080" in block
     return block.replace("http://127.0.0.1:8080", upstream)
@@ -58,7 +58,7 @@ def proxying(pem, key, upstream, more=""):
     """A server block with TLS 1.2 that hands everything on, WebSockets too."""
     return f"""listen LISTEN ssl; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2;
   ssl_session_cache shared:s:1m; {more}
-  {location_of_the_readme(upstream)}"""
+  {location_of_help(upstream)}"""
 
 
 class Openssl(harness.Process):

@@ -1,0 +1,20 @@
+/*
+ * The topics of `help`: texts that are compiled in, so that they travel with the program. Each is
+ * a file of this folder, plain ASCII of at most 80 columns, in a form that roff.h can read too.
+ */
+#ifndef HELP_HELP_H
+#define HELP_HELP_H
+
+struct help_topic {
+    const char *name;
+    const char *summary; /* one line, for the list */
+    const char *text;
+};
+
+/* In the order of the list; ends with a topic without name. */
+extern const struct help_topic help_topics[];
+
+/* Returns the topic of that name, or the one without name behind all. */
+const struct help_topic *help_find(const char *name);
+
+#endif

@@ -1,0 +1,208 @@
+"""`help`: the topics, what they show to type, the commands' help, and the man pages that are made of them."""
+import json
+import pathlib
+import re
+import subprocess
+
+import harness
+import pytest
+from typist import DATA, URI, Typist, shown
+
+PROGRAM = "kachery-resource"
+
+
+def text_of(*words):
+    return harness.run("help", *words, check=0).stdout.decode()
+
+
+def listed(heading):
+    return re.findall(r"^  ([a-z-]+) ", text_of().split(f"{heading}:\n")[1].split("\n\n")[0], re.M)
+
+
+TOPICS = sorted(path.stem for path in (harness.ROOT / "src/help").glob("*.txt"))
+COMMANDS = [*re.findall(r'^    \{"([a-z][a-z -]*)", (?:cmd|cloud)_', (harness.ROOT / "src/main.c").read_text(), re.M)]
+
+
+def test_all_topics_and_commands_are_listed():
+    assert max(map(len, text_of().splitlines())) <= 80
+    assert sorted(listed("Topics")) == TOPICS
+    assert {"quickstart", "config", "login-node", "hub", "python", "files", "troubleshooting"} <= set(TOPICS)
+    assert listed("Commands") == [name for name in COMMANDS if " " not in name and not name.startswith("kachery-")]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_topics_suit_a_terminal(topic):
+    text = text_of(topic)
+    written = (harness.ROOT / f"src/help/{topic}.txt").read_text()
+    assert text.startswith(written) and written.endswith("\n")
+    for line in text.splitlines():
+        assert line.isascii() and line == line.rstrip() and "\t" not in line and len(line) <= 80, line
+    if topic in COMMANDS:
+        assert text.endswith(f"The options of the command: kachery-resource {topic} --help\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_is_its_own(command):
+    own = harness.run(*command.split(), "--help", check=0).stdout.decode() if not command.startswith("kachery-") else None
+    text = harness.run("help", *command.split(), check=0).stdout.decode()
+    if command in TOPICS:
+        assert text.startswith((harness.ROOT / f"src/help/{command}.txt").read_text())
+    elif own is not None:
+        assert text == own
+    else:
+        assert text.startswith(f"usage: {command}")
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["gateway", "nothing"], ["link", "store", "ls"], ["--nothing"], ["x" * 3000]])
+def test_other_words_are_wrong_usage(words):
+    done = harness.run("help", *words, check=2)
+    assert done.stdout == b"" and b"usage: kachery-resource help [TOPIC | COMMAND] [--man]" in done.stderr
+
+
+def test_a_full_disk_is_told():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([harness.BINARY, "help", "--man"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"cannot write to standard output" in done.stderr
+
+
+# ---- what they show ----
+
+@pytest.fixture
+def somebody(tmp_path, processes):
+    made = Typist(tmp_path, processes)
+    yield made
+    made.ends_daemon()
+
+
+def types_all(somebody, topic, folders=None):
+    for heading, script in shown(topic).items():
+        somebody.types(script, (folders or {}).get(heading, "lab"))
+
+
+def test_quickstart(somebody):
+    types_all(somebody, "quickstart", {"ANYWHERE ELSE": "elsewhere"})
+    assert (somebody.place / "elsewhere/rec.nwb").read_bytes() == DATA
+    assert (somebody.place / "elsewhere/first").read_bytes() == DATA[:4096]
+    assert (somebody.place / "elsewhere/here" / URI[7:]).read_bytes() == DATA
+
+
+def test_login_node(somebody):
+    somebody.has_hub()
+    somebody.has_link()
+    somebody.has_config()
+    (somebody.place / "bin/kachery-resource").unlink()
+    types_all(somebody, "login-node", {"INSTALL AND REPLACE": "."})
+    variable, line = re.search(r"^    (\w+=\S+)\n    \S+ \* \* \* \* (.*)", text_of("login-node"), re.M).groups()
+    somebody.env.pop("KACHERY_GATEWAY_URL")
+    again = somebody.types(f"export {variable}\n{line}", ".")
+    assert again.text() == "" and (somebody.place / "lab/share.log").read_text().count("acknowledged") == 1
+
+
+def test_hub(somebody):
+    somebody.has_hub()
+    somebody.has_link()
+    text = text_of("hub")
+    settings = re.search(r"^    allowPublicUpload: .*\n(?:    .*\n)+", text, re.M).group()
+    path = somebody.place / "zone/settings/authorizationSettings.yaml"
+    path.write_text(re.sub("^    ", "", settings, flags=re.M))
+    zone = json.loads(re.search(r"^    \{\"zone\".*\n.*\}\n", text, re.M).group())
+    (somebody.place / "zone/registered-zones").mkdir()
+    (somebody.place / "zone/registered-zones/NAME").write_text(json.dumps(zone))
+    scripts = shown("hub")
+    somebody.types(scripts.pop(""), "lab")  # without --open-registration: this client is registered
+    somebody.types("kachery-resource store /data/session1/rec.nwb", "lab")
+    somebody.types("kachery-resource info sha1://...", "lab", 3, KACHERY_ZONE="NAME")  # it is there, without that file
+    for script in scripts.values():
+        somebody.types(script, "lab")
+    somebody.types("kachery-resource info sha1://...", "lab", 3)
+    path.write_text("allowPublicUpload: false\nauthorizedUsers: []\n")
+    somebody.types("kachery-resource store /data/session1/rec.nwb", "lab", 1)
+
+
+def test_python(somebody):
+    somebody.has_hub()
+    types_all(somebody, "python")
+    for tool in ("store", "store-local", "link", "load", "load-info", "cat", "init"):
+        assert (somebody.place / f"bin/kachery-cloud-{tool}").is_symlink()
+
+
+def test_files(somebody):
+    somebody.has_hub()
+    somebody.has_link()
+    types_all(somebody, "files")
+    group = somebody.place / "group/kachery"
+    assert group.stat().st_mode & 0o7777 == 0o2770
+
+
+def test_troubleshooting(somebody):
+    somebody.has_hub()
+    somebody.has_link()
+    somebody.has_config()
+    somebody.has_daemon()
+    somebody.types("kachery-resource store /data/session1/rec.nwb", "lab")
+    types_all(somebody, "troubleshooting")
+
+
+def test_each_topic_that_shows_commands_has_a_test():
+    for topic in TOPICS:
+        assert shown(topic) == {} or f"test_{topic.replace('-', '_')}" in globals(), topic
+
+
+SHOWN = [line for topic in TOPICS for script in shown(topic).values() for line in script.replace("\\\n", " ").splitlines()
+         if f"{PROGRAM} " in line and not line.startswith(("cp", "mv", "for"))]
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_commands_take_these_options(line):
+    words = line.split(f"{PROGRAM} ", 1)[1].split("&")[0].split(">")[0].split()
+    command = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    help_text = harness.run(*command.split(), "--help", check=0).stdout.decode()
+    for word in words:
+        if re.fullmatch(r"--?[a-z][a-z-]*", word):
+            assert re.search(rf"(^|[ \[,]){word}\b", help_text, re.M), word
+
+
+def test_messages_of_troubleshooting_are_the_programs():
+    """The left column: each part of a message that is no example stands in the sources."""
+    sources = "".join(path.read_text() for path in (harness.ROOT / "src").rglob("*.[ch]"))
+    joined = re.sub(r'"\s*(?:[A-Z_]+\s*)?"', "", sources)
+    rows = re.findall(r"^  (\S.*)$", text_of("troubleshooting").split("MESSAGES")[1].split("EXIT STATUS")[0], re.M)
+    assert len(rows) > 15
+    for row in rows:
+        for part in re.split(r"; |: | \.\.\.:? ?|\.\.\. | \(.*|, (?=not at|\d)", row):
+            part = part.strip(" ,;:")
+            if part and not part.isdigit():
+                assert part in joined or part.replace("5,000,000,000", "%s") in joined, part
+
+
+# ---- the man pages ----
+
+def lint(page, tmp_path):
+    path = tmp_path / f"page.{page.split()[2].decode()}"
+    path.write_bytes(page)
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "all", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    shown_page = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=78", path], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return re.sub(r".\x08", "", shown_page)
+
+
+@pytest.mark.parametrize("name", ["", *TOPICS, *COMMANDS])
+def test_man_pages_are_right(name, tmp_path):
+    page = harness.run("help", *name.split(), "--man", check=0).stdout
+    words = " ".join(lint(page, tmp_path).split())
+    title = name.replace(" ", "-") if name.startswith("kachery-") else "-".join(filter(None, [PROGRAM, *name.split()]))
+    assert words.startswith(f"{title.upper()}({7 if name in TOPICS else 1})")
+
+
+def test_the_page_has_everything(tmp_path):
+    words = "".join(lint(harness.run("help", "--man", check=0).stdout, tmp_path).split())
+    for topic in TOPICS:
+        assert topic.upper() in words
+    for text in [*map(text_of, TOPICS), *(harness.run(*c.split(), "--help").stdout.decode() for c in COMMANDS if "kachery" not in c)]:
+        for word in text.removeprefix("usage: ").split("\nThe options of the command")[0].split():
+            assert word in words, word
+
+
+def test_characters_that_roff_would_take_for_its_own_stay(tmp_path):
+    words = lint(harness.run("help", "link", "--man", check=0).stdout, tmp_path)
+    assert "and \\ as in a shell" in " ".join(words.split())

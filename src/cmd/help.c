@@ -67,7 +67,7 @@ static int print_man(const struct help_topic *topic, const struct cmd *row)
 int cmd_help(int argc, char **argv)
 {
     bool is_man = false;
-    const struct cmd_option options[] = {{"man", .flag = &is_man}, {NULL}};
+    const struct cmd_option options[] = {{.name = "man", .flag = &is_man}, {.name = NULL}};
     struct cmd_args args = {.options = options, .max_operands = MAX_WORDS};
     char quoted[QUOTE_SIZE], word[64] = "";
     int status = cmd_parse(name, argc, argv, &args);

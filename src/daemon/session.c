@@ -8,10 +8,10 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "daemon/presence.h"
-#include "http/ws_client.h"
+#include "http/ws_conn.h"
+#include "http/ws_dial.h"
 
-/* Messages taken in one turn, so that a flood leaves time for everything else. */
-enum { MESSAGES_PER_TURN = 1024, MAX_DOUBLINGS = 20 };
+enum { MAX_DOUBLINGS = 20 };
 
 enum state { WAITING, DIALLING, GREETING, READY, CLOSING, CLOSED };
 
@@ -21,7 +21,8 @@ struct session {
     int result;              /* of the last turn; -1: there is no other, `end` says why */
     struct err end;
     enum state state;
-    struct ws_client *client; /* NULL when WAITING or CLOSED */
+    struct ws_dial *dial; /* while DIALLING; kept for its words until the line is gone */
+    struct ws_conn *line; /* from then on; NULL when WAITING or CLOSED */
     int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
     int64_t ready_ms, since_wall_ms;
     int64_t dialled_ms;   /* when the latest attempt began */
@@ -29,7 +30,8 @@ struct session {
     unsigned failures;  /* in a row, for the pause */
     unsigned forgotten; /* times in a row that the proxy forgot us, for the pause then */
     bool is_generation2, was_generation2; /* of this attempt; of what worked before */
-    bool is_choked;                       /* the proxy does not read what we send */
+    bool is_marked; /* the proxy of this line knows both generations */
+    bool is_choked; /* it does not read what we send */
     struct presence *presence;
     struct err failure;
     int64_t failure_logged_ms;
@@ -37,6 +39,7 @@ struct session {
 };
 
 static void take_turn(void *owner);
+static void set_alarm(struct session *s);
 
 struct session *session_new(const struct session_options *options)
 {
@@ -57,12 +60,21 @@ struct session *session_new(const struct session_options *options)
     return NULL;
 }
 
+/* There is neither a line nor an attempt at one. */
+static void hang_up(struct session *s)
+{
+    ws_dial_free(s->dial);
+    s->dial = NULL;
+    ws_conn_free(s->line);
+    s->line = NULL;
+}
+
 void session_free(struct session *s)
 {
     if (s == NULL)
         return;
     loop_clear_timer(s->options.loop, &s->alarm);
-    ws_client_free(s->client);
+    hang_up(s);
     presence_free(s->presence);
     buf_wipe(&s->out);
     free(s);
@@ -114,8 +126,7 @@ static void drop(struct session *s, int64_t now_ms, int64_t pause_ms)
 {
     bool was_ready = s->state == READY, was_closing = s->state == CLOSING;
 
-    ws_client_free(s->client);
-    s->client = NULL;
+    hang_up(s);
     presence_stop(s->presence);
     s->is_choked = false;
     s->until_ms = now_ms + pause_ms;
@@ -199,19 +210,17 @@ static void dial(struct session *s, int64_t now_ms)
     /* SYNs to a host that is being started are lost, and the kernel repeats them ever later. */
     bool is_hasty = s->ready_ms != 0 && s->out_since_ms != 0 && is_short_outage(s, now_ms);
     struct err e = {0};
-    const struct ws_client_options options = {.url = str_of(value(s, CONFIG_PROXY)),
-                                              .connect_ms = is_hasty ? smaller(t->connect_short_ms,
-                                                                               t->connect_ms)
-                                                                     : t->connect_ms,
-                                              .ping_interval_ms = t->ping_ms,
-                                              .dead_after_ms = t->dead_ms,
-                                              .wake = {s->options.loop, take_turn, s},
-                                              .mark = MESSAGE_GENERATIONS_HEADER};
+    const struct ws_dial_options options = {.url = str_of(value(s, CONFIG_PROXY)),
+                                            .patience_ms = is_hasty ? smaller(t->connect_short_ms,
+                                                                              t->connect_ms)
+                                                                    : t->connect_ms,
+                                            .mark = MESSAGE_GENERATIONS_HEADER,
+                                            .wake = {s->options.loop, take_turn, s}};
 
     enter(s, DIALLING);
     s->dialled_ms = now_ms;
-    s->client = ws_client_new(&options, now_ms, &e);
-    if (s->client == NULL)
+    s->dial = ws_dial_new(&options, now_ms, &e);
+    if (s->dial == NULL)
         lose(s, now_ms, &e);
 }
 
@@ -222,13 +231,13 @@ static void greet(struct session *s, int64_t now_ms)
     struct str zone = str_of(value(s, CONFIG_ZONE));
     struct err e = {0};
 
-    s->is_generation2 = s->is_generation2 || ws_client_is_marked(s->client);
+    s->is_generation2 = s->is_generation2 || s->is_marked;
     buf_clear(&s->out);
     message_put_initialize(&s->out, str_of(value(s, CONFIG_NAME)), s->is_generation2 ? &zone : NULL,
                            str_of(value(s, CONFIG_SECRET)));
     enter(s, GREETING);
     s->until_ms = now_ms + s->options.intervals->acknowledge_ms;
-    if (buf_check(&s->out, &e) != 0 || ws_client_send(s->client, buf_str(&s->out), &e) != 0)
+    if (buf_check(&s->out, &e) != 0 || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), &e) != 0)
         lose(s, now_ms, &e);
     buf_wipe(&s->out);
 }
@@ -279,71 +288,106 @@ static void take_message(struct session *s, struct str text, int64_t now_ms)
     message_deinit(&m);
 }
 
-static void describe_close(const struct session *s, struct err *e)
+static void describe_close(const struct session *s, const struct ws_end *end, struct err *e)
 {
-    unsigned code = ws_client_close_code(s->client);
-    struct str reason = ws_client_close_reason(s->client);
+    unsigned code = end->code;
 
     if (code == WS_CLOSE_TAKEN)
         err_set(e, ERR_NETWORK,
                 "resource %s is already connected: does another host or program share it?",
                 value(s, CONFIG_NAME));
-    else if (s->state != READY && reason.len == 0)
+    else if (s->state != READY && end->reason.len == 0)
         err_set(e, ERR_NETWORK, "closed without acknowledging resource %s: proxySecret may be "
                 "wrong, or the resource connected elsewhere", value(s, CONFIG_NAME));
-    else if ((code == WS_CLOSE_NO_CODE || code == WS_CLOSE_ABNORMAL) && reason.len == 0)
+    else if ((code == WS_CLOSE_NO_CODE || code == WS_CLOSE_ABNORMAL) && end->reason.len == 0)
         err_set(e, ERR_NETWORK, "the connection was closed");
     else
         err_set(e, ERR_NETWORK, "the connection was closed: %u%s%.*s", code,
-                reason.len > 0 ? " " : "", STR_ARG(reason));
+                end->reason.len > 0 ? " " : "", STR_ARG(end->reason));
 }
 
-/* The peer closed. -1 when that is for good. */
-static int closed(struct session *s, int64_t now_ms, struct err *e)
+/* The proxy closed. -1 when that is for good. */
+static int closed(struct session *s, int64_t now_ms, const struct ws_end *end, struct err *e)
 {
     struct err failure = {0};
 
-    if (s->state != CLOSING && ws_client_close_code(s->client) == WS_CLOSE_WRONG_SECRET)
+    if (s->state != CLOSING && end->code == WS_CLOSE_WRONG_SECRET)
         return err_set(e, ERR_REFUSED,
                        "wrong secret: %s does not accept this proxySecret for resource %s",
                        value(s, CONFIG_PROXY), value(s, CONFIG_NAME));
-    describe_close(s, &failure);
-    if (s->options.yields && ws_client_close_code(s->client) == WS_CLOSE_TAKEN)
+    describe_close(s, end, &failure);
+    if (s->options.yields && end->code == WS_CLOSE_TAKEN)
         return err_set(e, ERR_TAKEN, "%s", failure.msg);
-    if (s->state == GREETING && ws_client_close_reason(s->client).len == 0 &&
-        ws_client_close_code(s->client) < WS_CLOSE_WRONG_SECRET &&
-        !ws_client_is_marked(s->client))
+    if (s->state == GREETING && end->reason.len == 0 && end->code < WS_CLOSE_WRONG_SECRET &&
+        !s->is_marked)
         lose_unacknowledged(s, now_ms, &failure);
     else
         lose(s, now_ms, &failure);
     return 0;
 }
 
-/* Takes one thing that the line has for us. False when there is no more now. */
-static bool take_one(struct session *s, int64_t now_ms, int *result, struct err *e)
+static void on_line_message(void *owner, enum ws_opcode kind, struct str text)
 {
-    enum ws_client_event event;
-    struct str text;
-    struct err failure = {0};
+    struct session *s = owner;
 
-    switch (ws_client_step(s->client, now_ms, &event, &text, &failure)) {
-    case IO_DONE:
-        if (event == WS_CLIENT_OPENED)
-            greet(s, now_ms);
-        else if (s->state != CLOSING)
-            take_message(s, text, now_ms);
-        return s->client != NULL;
-    case IO_WANT_READ:
-    case IO_WANT_WRITE:
-        return false;
-    case IO_EOF:
-        *result = closed(s, now_ms, e);
-        return false;
-    case IO_ERR:
+    (void)kind; /* deployed programs take either, so do we */
+    if (s->result == 0 && s->state != CLOSING)
+        take_message(s, text, clock_now_ms());
+    set_alarm(s);
+}
+
+static void on_line_closed(void *owner, const struct ws_end *end)
+{
+    struct session *s = owner;
+    int64_t now_ms = clock_now_ms();
+    struct err failure = end->why;
+
+    s->line = NULL;
+    if (end->is_failure) {
+        err_wrap(&failure, "%s", ws_dial_label(s->dial));
         lose(s, now_ms, &failure);
-        return false;
+    } else {
+        s->result = closed(s, now_ms, end, &s->end);
     }
-    return false;
+    set_alarm(s);
+}
+
+/* The proxy answered the handshake. */
+static void open_line(struct session *s, struct stream *stream, struct str early, int64_t now_ms)
+{
+    const struct ws_conn_options options = {.role = WS_CLIENT,
+                                            .loop = s->options.loop,
+                                            .ping_interval_ms = s->options.intervals->ping_ms,
+                                            .dead_after_ms = s->options.intervals->dead_ms,
+                                            .on_message = on_line_message,
+                                            .on_closed = on_line_closed,
+                                            .owner = s};
+    struct err e = {0};
+
+    s->is_marked = ws_dial_is_marked(s->dial);
+    s->line = ws_conn_new(&options, stream, STR(""), early, &e);
+    if (s->line != NULL)
+        greet(s, now_ms);
+    else
+        lose(s, now_ms, &e);
+}
+
+static void step_dial(struct session *s, int64_t now_ms)
+{
+    struct stream *stream;
+    struct buf early = {0};
+    struct err e = {0};
+    enum io io = ws_dial_step(s->dial, now_ms, &stream, &early, &e);
+
+    if (io == IO_DONE && buf_check(&early, &e) != 0) {
+        stream_free(stream);
+        io = IO_ERR;
+    }
+    if (io == IO_DONE)
+        open_line(s, stream, buf_str(&early), now_ms);
+    else if (io == IO_ERR)
+        lose(s, now_ms, &e);
+    buf_free(&early);
 }
 
 static void check_time(struct session *s, int64_t now_ms)
@@ -373,36 +417,35 @@ static void check_presence(struct session *s, int64_t now_ms)
     }
 }
 
-/* Sends what is queued and takes what came. */
-static int talk(struct session *s, int64_t now_ms, struct err *e)
+/* Does all that is due; the line calls for itself. */
+static void do_due(struct session *s, int64_t now_ms)
 {
-    int result = 0, taken = 0;
-
     if (s->state == WAITING && now_ms >= s->until_ms)
         dial(s, now_ms);
-    if (s->client == NULL)
-        return 0;
-    while (taken < MESSAGES_PER_TURN && take_one(s, now_ms, &result, e))
-        taken++;
-    if (s->client != NULL && result == 0)
+    if (s->state == DIALLING)
+        step_dial(s, now_ms);
+    if (s->line != NULL)
         check_time(s, now_ms);
-    if (s->state == READY && result == 0)
+    if (s->state == READY)
         check_presence(s, now_ms);
-    if (s->client != NULL && taken == MESSAGES_PER_TURN)
-        ws_client_yield(s->client);
-    return result;
+}
+
+static void set_alarm(struct session *s)
+{
+    bool is_timed = s->state == WAITING || s->state == GREETING || s->state == CLOSING;
+    int64_t at_ms = is_timed ? s->until_ms : CLOCK_NEVER_MS;
+
+    loop_set_timer(s->options.loop, &s->alarm, s->is_choked ? 0 : at_ms);
 }
 
 static void take_turn(void *owner)
 {
     struct session *s = owner;
-    bool is_timed;
 
     if (s->result != 0)
         return;
-    s->result = talk(s, clock_now_ms(), &s->end);
-    is_timed = s->state == WAITING || s->state == GREETING || s->state == CLOSING;
-    loop_set_timer(s->options.loop, &s->alarm, is_timed ? s->until_ms : CLOCK_NEVER_MS);
+    do_due(s, clock_now_ms());
+    set_alarm(s);
 }
 
 int session_check(const struct session *s, struct err *e)
@@ -413,13 +456,14 @@ int session_check(const struct session *s, struct err *e)
 void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
                      struct str error)
 {
-    if (s->state != READY || s->is_choked)
+    if (s->state != READY || s->is_choked || !ws_conn_is_open(s->line))
         return;
     buf_clear(&s->out);
     message_put_response(&s->out, request_id, status, error);
-    s->is_choked = s->out.failed || ws_client_send(s->client, buf_str(&s->out), NULL) != 0;
+    s->is_choked =
+        s->out.failed || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), NULL) != 0;
     if (s->is_choked)
-        ws_client_yield(s->client); /* the line is dropped then */
+        set_alarm(s); /* the line is dropped then */
 }
 
 void session_close(struct session *s)
@@ -427,11 +471,13 @@ void session_close(struct session *s)
     if (s->state == CLOSING || s->state == CLOSED)
         return;
     presence_stop(s->presence);
-    if (s->client != NULL)
-        ws_client_close(s->client, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
+    if (s->line != NULL)
+        ws_conn_close(s->line, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
+    else
+        hang_up(s);
     s->until_ms = clock_now_ms() + s->options.intervals->close_ms;
-    loop_set_timer(s->options.loop, &s->alarm, s->until_ms);
-    enter(s, s->client == NULL ? CLOSED : CLOSING);
+    enter(s, s->line == NULL ? CLOSED : CLOSING);
+    set_alarm(s);
 }
 
 bool session_is_closed(const struct session *s)

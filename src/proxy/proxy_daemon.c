@@ -1,11 +1,11 @@
 /* Daemons on their WebSockets: initialize, takeover of a name, answers. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "http/ws_accept.h"
 #include "proto/kachery_uri.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_state.h"
@@ -70,7 +70,7 @@ static void release(struct proxy_daemon *daemon)
 
 void proxy_daemon_free(struct proxy_daemon *daemon)
 {
-    ws_peer_free(daemon->peer);
+    ws_conn_free(daemon->line);
     release(daemon);
 }
 
@@ -79,7 +79,7 @@ static void say_goodbye(struct proxy_daemon *daemon, unsigned code, const char *
 {
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
     daemon->resource = NULL;
-    ws_peer_close(daemon->peer, code, str_of(reason));
+    ws_conn_close(daemon->line, code, str_of(reason));
 }
 
 static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reason)
@@ -106,7 +106,7 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
     message_put_acknowledge(&text);
     bool is_told = proxy_resource_set_zone(resource, daemon->zone) == 0 &&
                    buf_check(&text, &e) == 0 &&
-                   ws_peer_send(daemon->peer, buf_str(&text), &e) == 0;
+                   ws_conn_send(daemon->line, WS_TEXT, buf_str(&text), &e) == 0;
     buf_free(&text);
     if (!is_told) {
         refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
@@ -114,7 +114,7 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
         return;
     }
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
-    ws_peer_set_max_message(daemon->peer, WS_MAX_MESSAGE_BYTES);
+    ws_conn_set_max_message(daemon->line, WS_MAX_MESSAGE_BYTES);
     resource->daemon = daemon;
     daemon->resource = resource;
     if (daemon->proxy->options.on_online != NULL)
@@ -164,14 +164,14 @@ static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resour
     resource->challenger = daemon;
     daemon->resource = resource;
     random_hex(resource->ping, PROXY_PING_BYTES);
-    ws_peer_ping(resource->daemon->peer, str_of(resource->ping));
+    ws_conn_ping(resource->daemon->line, str_of(resource->ping));
     loop_set_timer(loop, &daemon->timer,
                    loop_now_ms(loop) + daemon->proxy->options.times.takeover_ms);
 }
 
-static void on_pong(void *ctx, struct str payload)
+static void on_pong(void *owner, struct str payload)
 {
-    struct proxy_daemon *daemon = ctx;
+    struct proxy_daemon *daemon = owner;
     struct proxy_resource *resource = daemon->resource;
     struct proxy_daemon *challenger;
 
@@ -241,7 +241,7 @@ static bool make_room(struct proxy_daemon *daemon)
              name_of(newest), newest->address);
     shares_leave(&proxy->holders, newest->holder);
     newest->holder = 0;
-    ws_peer_close(newest->peer, WS_CLOSE_TRY_LATER,
+    ws_conn_close(newest->line, WS_CLOSE_TRY_LATER,
                   STR("too many resources from this address, try again later"));
     return true;
 }
@@ -319,12 +319,13 @@ static void handle_message(struct proxy_daemon *daemon, const struct message *m,
     }
 }
 
-static void on_message(void *ctx, struct str text)
+static void on_message(void *owner, enum ws_opcode kind, struct str text)
 {
-    struct proxy_daemon *daemon = ctx;
+    struct proxy_daemon *daemon = owner;
     struct message m;
     struct err e = {0};
 
+    (void)kind; /* deployed programs take either, so do we */
     if (daemon->is_wrong)
         return;
     if (message_parse(&m, text, &e) != 0) {
@@ -342,19 +343,19 @@ static void on_message(void *ctx, struct str text)
     message_deinit(&m);
 }
 
-static void on_closed(void *ctx, unsigned code, const char *reason)
+static void on_closed(void *owner, const struct ws_end *end)
 {
-    struct proxy_daemon *daemon = ctx;
+    struct proxy_daemon *daemon = owner;
     struct proxy_resource *resource = daemon->resource;
     struct proxy_daemon *challenger;
-    bool is_leaving = code == WS_CLOSE_NORMAL || code == WS_CLOSE_GOING_AWAY;
+    bool is_leaving = end->code == WS_CLOSE_NORMAL || end->code == WS_CLOSE_GOING_AWAY;
 
     if (resource == NULL) {
         release(daemon);
         return;
     }
     log_line(LOG_INFO, "daemon disconnected name=%s peer=%s: %s", resource->name, daemon->address,
-             reason);
+             end->why.msg);
     if (resource->challenger == daemon) {
         resource->challenger = NULL;
         release(daemon);
@@ -390,21 +391,22 @@ static struct proxy_daemon *add(struct proxy *proxy)
     return daemon;
 }
 
-static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str handshake,
-                      size_t head_size)
+static void open_line(struct proxy *proxy, struct http_conn *conn,
+                      const struct http_request *request)
 {
+    const struct http_header generations = {STR(MESSAGE_GENERATIONS_HEADER), STR("1, 2")};
     struct loop *loop = proxy->options.loop;
     struct proxy_daemon *daemon = add(proxy);
-    struct buf bytes = {0}, address = {0};
-    struct ws_peer_options options = {.loop = loop,
-                                      .ping_interval_ms = proxy->options.times.ping_ms,
-                                      .dead_after_ms = proxy->options.times.dead_ms,
-                                      .max_message_bytes = PROXY_MAX_HELLO_BYTES,
-                                      .all_queued = &proxy->queued,
-                                      .on_message = on_message,
-                                      .on_pong = on_pong,
-                                      .on_closed = on_closed,
-                                      .ctx = daemon};
+    struct buf address = {0};
+    const struct ws_conn_options options = {.loop = loop,
+                                            .ping_interval_ms = proxy->options.times.ping_ms,
+                                            .dead_after_ms = proxy->options.times.dead_ms,
+                                            .max_message_bytes = PROXY_MAX_HELLO_BYTES,
+                                            .all_queued = &proxy->queued,
+                                            .on_message = on_message,
+                                            .on_pong = on_pong,
+                                            .on_closed = on_closed,
+                                            .owner = daemon};
     struct err e = {0};
 
     if (daemon == NULL) {
@@ -413,54 +415,26 @@ static void open_peer(struct proxy *proxy, struct http_conn *conn, struct str ha
     }
     http_conn_put_peer(conn, &address);
     strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
+    buf_free(&address);
     daemon->tag = http_conn_tag(conn);
-    int fd = http_conn_detach(conn, &bytes);
-    if (buf_check(&bytes, &e) == 0)
-        daemon->peer = ws_peer_new(&options, fd, handshake,
-                                   str_slice(buf_str(&bytes), head_size, bytes.len), &e);
-    else
-        close(fd);
-    if (daemon->peer == NULL) {
+    daemon->line = ws_accept(conn, request, &generations, &options, &e);
+    if (daemon->line == NULL) {
         log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
         release(daemon);
     } else {
         loop_set_timer(loop, &daemon->timer,
                        loop_now_ms(loop) + proxy->options.times.initialize_ms);
     }
-    buf_free(&bytes);
-    buf_free(&address);
 }
 
 void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner)
 {
-    const struct http_header generations = {STR(MESSAGE_GENERATIONS_HEADER), STR("1, 2")};
     struct proxy *proxy = owner;
-    struct buf handshake = {0};
-    struct err e = {0};
-    int status = 400;
 
-    if (proxy->is_draining) {
+    if (proxy->is_draining)
         http_conn_answer_message(conn, 503, "the proxy is shutting down");
-        return;
-    }
-    if (ws_frame_check_request(request->head, &status, &e) != 0) {
-        const struct http_header wanted[] = {{STR("Connection"), STR("Upgrade")},
-                                             {STR("Upgrade"), STR("websocket")},
-                                             {STR("Sec-WebSocket-Version"), STR("13")}};
-        http_conn_answer(conn, &(struct http_answer){.status = status,
-                                                     .content_type = "text/plain; charset=utf-8",
-                                                     .body = str_of(e.msg),
-                                                     .headers = wanted,
-                                                     .header_count = 3,
-                                                     .must_close = true});
-        return;
-    }
-    ws_frame_put_response(&handshake, request->head, &generations);
-    if (handshake.failed)
-        http_conn_answer_message(conn, 503, "out of memory");
-    else
-        open_peer(proxy, conn, buf_str(&handshake), request->head->size);
-    buf_free(&handshake);
+    else if (ws_accept_check(conn, request))
+        open_line(proxy, conn, request);
 }
 
 int64_t proxy_stranger_since(const struct proxy *proxy)
@@ -477,5 +451,5 @@ void proxy_drop_stranger(struct proxy *proxy)
 void proxy_daemon_close_all(struct proxy *proxy)
 {
     for (struct proxy_daemon *d = proxy->daemons; d != NULL; d = d->next)
-        ws_peer_close(d->peer, WS_CLOSE_GOING_AWAY, STR("the proxy is shutting down"));
+        ws_conn_close(d->line, WS_CLOSE_GOING_AWAY, STR("the proxy is shutting down"));
 }

@@ -149,7 +149,7 @@ static int send_to_daemon(struct proxy_request *request, struct str uri, struct 
     message_put_request(&proxy->text, &m);
     if (buf_check(&proxy->text, e) != 0)
         return -1;
-    return ws_peer_send(request->resource->daemon->peer, buf_str(&proxy->text), e);
+    return ws_conn_send(request->resource->daemon->line, WS_TEXT, buf_str(&proxy->text), e);
 }
 
 /* ---- one address does not have all places ---- */

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "http/http_server.h"
 #include "http/shares.h"
-#include "http/ws_peer.h"
+#include "http/ws_conn.h"
 #include "proto/message.h"
 #include "proxy/brake.h"
 #include "proxy/proxy_options.h"
@@ -71,7 +71,7 @@ struct proxy_resource {
  */
 struct proxy_daemon {
     struct proxy *proxy;
-    struct ws_peer *peer;
+    struct ws_conn *line;
     struct proxy_resource *resource;
     struct proxy_daemon *previous, *next;
     struct proxy_daemon *older, *newer; /* among the strangers */

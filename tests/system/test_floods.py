@@ -87,7 +87,7 @@ def message(fields):
 
 # What is sent again and again; whether that ends the connection (else all of it is taken).
 PROXY_FLOODS = {
-    "pings": (frame(PING, b"x" * 125) * 500, True),
+    "pings": (frame(PING, b"x" * 125) * 500, False),
     "pongs": (frame(PONG, b"x" * 125) * 500, False),
     "requests for what is not there": (b"".join(message(request(f"{i:040x}")) for i in range(5000)), True),
     "requests for one hash": (message(request("a" * 40)) * 5000, True),

@@ -149,7 +149,7 @@ static enum io receive(struct ws_dial *d, struct err *e)
     return IO_ERR;
 }
 
-/* The answer is none of a WebSocket's: whose is it? Some of its body may have come with the head. */
+/* The answer is none of a WebSocket's: whose is it? Some of its body may have come with it. */
 static enum io refuse(const struct ws_dial *d, const struct http_head *head, struct err *e)
 {
     const struct http_reply answer = {.head = head,

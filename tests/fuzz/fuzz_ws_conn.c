@@ -1,6 +1,6 @@
 /* An open WebSocket in either role, over memory: the first byte says the role and how much the
- * memory takes at once; then each byte is a deed of the other side, of the owner or of time. What it
- * sends are frames, what it passes on is what RFC 6455 allows, and it ends when it has to. */
+ * memory takes at once; then each byte is a deed of the other side, of the owner or of time. It
+ * sends frames, passes on what RFC 6455 allows, and ends when it has to. */
 #include "fuzz.h"
 #include "http/ws_conn.h"
 #include "net/stream_memory.h"

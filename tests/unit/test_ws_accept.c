@@ -1,5 +1,5 @@
-/* A WebSocket that an http_server accepts: handshakes as browsers and libraries send them (recorded),
- * in every split, with frames behind them; what is no such handshake. */
+/* A WebSocket that an http_server accepts: recorded handshakes of browsers and libraries, in every
+ * split, with frames behind them; and requests that are none. */
 #include "http/ws_accept.h"
 #include "http_world.h"
 

@@ -80,6 +80,10 @@ esac
 if [ -s "$dir/obj/stale" ] || ! unchanged "$dir/obj/sources" "$sources" ||
     [ ! -f "$program" ] || [ "$dir/libthird.a" -nt "$dir/libkachery.a" ]; then
     rm -f "$dir/obj/sources"
+    find "$dir/obj" -name '*.o' | while read -r object; do
+        source=${object#"$dir/obj/"}
+        [ -f "${source%.o}" ] || rm -f "$object"
+    done
     printf '%s\n' $sources | grep -v '^src/main\.c$' | sed "s|.*|$dir/obj/&.o|" |
         archive "$dir/libkachery.a"
     [ "$variant" = fuzz ] || link_program "$program" "$dir/obj/src/main.c.o"

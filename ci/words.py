@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """ci/words.py: sentences in comments of src that begin with a pronoun where the reader wants a noun of the glossary
 (src/README.md): who, whoever, what, one, those, nobody. Fails when there are more than before.
 

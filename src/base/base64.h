@@ -10,8 +10,9 @@
 /* Appends the encoding of `raw`. */
 void base64_put(struct buf *out, struct str raw);
 
-/* Appends what `text` encodes. Strict: whole quartets, padding only where it is due, unused bits
- * zero, no white space. False on anything else (nothing is then appended) and without memory. */
+/* Appends the bytes that `text` encodes. Strict: whole quartets, padding only where it is due,
+ * unused bits zero, no white space. Returns false on anything else (nothing is then appended) and
+ * without memory. */
 bool base64_decode(struct buf *out, struct str text);
 
 #endif

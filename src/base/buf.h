@@ -27,14 +27,15 @@ void buf_wipe(struct buf *b);
 /* Makes the length 0, keeps the memory, clears `failed`. */
 void buf_clear(struct buf *b);
 
-/* Makes room for `extra` more bytes after data[len]. Returns false (and sets failed) without. */
+/* Makes room for `extra` more bytes after data[len]. Returns false (and sets failed) without
+ * memory. */
 bool buf_reserve(struct buf *b, size_t extra);
 
 void buf_append(struct buf *b, const void *data, size_t len);
 void buf_put(struct buf *b, struct str s);
 void buf_puts(struct buf *b, const char *text);
 
-/* Appends what another buffer holds; what failed there has failed here. */
+/* Appends the content of another buffer; a failed one makes this one fail. */
 void buf_put_buf(struct buf *b, const struct buf *other);
 
 void buf_putc(struct buf *b, char c);
@@ -46,22 +47,24 @@ void buf_consume(struct buf *b, size_t n);
 /* Borrows the content until the next change of the buffer. */
 struct str buf_str(const struct buf *b);
 
-/* The content as a C string (a NUL is kept behind it, not counted); "" when empty or failed. */
+/* Returns the content as a C string, borrowed as above (the NUL behind it is not counted); "" when
+ * the buffer is empty or failed. */
 const char *buf_cstr(struct buf *b);
 
-/* The content as a path, borrowed as above; NULL with the err set when an append failed, and when
- * it is empty: "" is the path of nothing, and looking for it finds nothing. Every path that is made
- * in a buffer goes through here. What takes a path from elsewhere fails on NULL. */
+/* Returns the content as a path, borrowed as above; NULL with the err set when an append failed or
+ * the buffer is empty: "" names no file, and a look for it would report "not there". Every path
+ * that is made in a buffer goes through here, and functions that take a path fail on NULL. */
 const char *buf_path(struct buf *b, struct err *e) ERR_CHECKED;
 
-/* -1, for a function that was given NULL for a path: buf_path has mostly set the err already. */
+/* Returns -1, for a function that was given NULL for a path: buf_path has mostly set the err
+ * already. */
 int buf_no_path(struct err *e) ERR_CHECKED;
 
 /* Hands out the content as a malloc'ed C string (caller frees) and empties the buffer; NULL when
  * failed. */
 char *buf_take(struct buf *b);
 
-/* 0, or -1 with ERR_FAILED "out of memory" when an append failed. */
+/* Returns 0, or -1 with ERR_FAILED "out of memory" when an append failed. */
 int buf_check(const struct buf *b, struct err *e) ERR_CHECKED;
 
 #endif

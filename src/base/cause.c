@@ -110,7 +110,8 @@ static void put_owner(char *out, size_t size, const struct stat *st)
              (unsigned)(st->st_mode & 07777));
 }
 
-/* Who can do what about a directory that we may not write, or not even enter. */
+/* Writes who may change a directory that we may not write or enter, and the command that does
+ * it. */
 static void put_cure(char *out, size_t size, const struct stat *st, const char *dir,
                      const char *root)
 {
@@ -154,8 +155,8 @@ static void append(struct err *e, const char *format, const char *what, const ch
     err_set(e, told.code, "%s: %s", told.msg, text);
 }
 
-/* Who can do what about a file or directory that we may not read or enter. Nobody is told to open a
- * file, which may be a key, nor a directory to everybody. */
+/* Writes who may open a file or directory that we may not read or enter, and the command that does
+ * it. It never advises to open a file (it may be a key), nor a directory to everybody. */
 static void put_way_in(char *out, size_t size, const struct stat *st, const char *path)
 {
     char group[NAME_SIZE];

@@ -12,7 +12,7 @@ int64_t clock_now_ms(void);
 /* Milliseconds since the Unix epoch, as this host believes. */
 int64_t clock_wall_ms(void);
 
-/* The earlier of two deadlines in ms, either of which may be CLOCK_NEVER_MS. */
+/* Returns the earlier of two deadlines in ms; either may be CLOCK_NEVER_MS. */
 int64_t clock_earlier(int64_t a, int64_t b);
 
 #endif

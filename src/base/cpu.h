@@ -1,5 +1,5 @@
 /*
- * Which instructions beyond the baseline this processor and this kernel let us use, asked once. The
+ * Finds the instructions beyond the baseline that this processor and this kernel allow, once. The
  * program runs on any x86-64: code for such instructions is compiled function by function.
  */
 #ifndef BASE_CPU_H
@@ -18,7 +18,7 @@ enum cpu_feature {
     CPU_SHA = 8     /* the SHA extensions, with SSSE3 and SSE4.1 */
 };
 
-/* What may be used, as a sum of enum cpu_feature. */
+/* Returns the features that may be used, as a sum of enum cpu_feature. */
 unsigned cpu_features(void);
 
 /* For tests: uses only what is in `features`, as far as it is there; returns cpu_features(). */

@@ -1,6 +1,6 @@
 /*
- * Directories that are to be there, with those above them: 0777 and the umask, never chmod.
- * newfile.h has the modes of places that are shared.
+ * Creates missing directories and their parents: mode 0777 and the umask, never chmod. newfile.h
+ * has the modes of places that are shared.
  */
 #ifndef BASE_DIRS_H
 #define BASE_DIRS_H

@@ -2,11 +2,11 @@
 #ifndef BASE_ENV_H
 #define BASE_ENV_H
 
-/* The value, borrowed from the environment, or NULL when it is unset or empty. */
+/* Returns the value, borrowed from the environment, or NULL when it is unset or empty. */
 const char *env_get(const char *name);
 
-/* Overwrites the value where it stands, which is also what /proc/PID/environ shows of this process;
- * the variable is empty then. */
+/* Overwrites the value where it stands, so that /proc/PID/environ does not show it; the variable is
+ * empty then. */
 void env_wipe(const char *name);
 
 /* In a process that neither signs nor asks servers: wipes the private key, the proxy's secret, and

@@ -10,9 +10,9 @@
 /* A code exists only where some caller branches on it. */
 enum err_code {
     ERR_NONE = 0,
-    ERR_FAILED,    /* nothing more specific; exit 1 */
+    ERR_FAILED,    /* no code below fits; exit 1 */
     ERR_USAGE,     /* wrong arguments; exit 2 */
-    ERR_NOT_FOUND, /* what was asked for is not there; exit 3 */
+    ERR_NOT_FOUND, /* the file, record or name does not exist; exit 3 */
     ERR_TIMEOUT,   /* a deadline passed; exit 4 where the command has one */
     ERR_NETWORK,   /* connection refused, reset, cut or stalled: may be tried again */
     ERR_REFUSED,   /* the peer answered and said no: trying again does not help */
@@ -25,8 +25,8 @@ enum err_code {
 
 enum { ERR_MESSAGE_SIZE = 512 };
 
-/* Behind the declaration of a function that can fail: a caller that does not look is an error. What
- * may fail without harm is called as `(void)!f(...)`, and a comment says why it may. */
+/* Behind the declaration of a function that can fail: it is an error not to look at its result. A
+ * call that may fail without harm is written `(void)!f(...)`, and a comment says why it may. */
 #define ERR_CHECKED __attribute__((warn_unused_result))
 
 struct err {
@@ -41,13 +41,14 @@ struct err {
 int err_set(struct err *e, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Like err_set with ": " and the text of the errno value `number` appended, and what helps where
- * that is known (hint.h). */
+/* Like err_set, with ": ", the text of the errno `number` and its cure, if one is known (hint.h),
+ * appended. */
 int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /*
- * Puts what the caller was doing and ": " in front of the message; keeps the code. Returns -1.
+ * Puts the caller's own words ("load sha1://…") and ": " in front of the message; keeps the code.
+ * Returns -1.
  */
 int err_wrap(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

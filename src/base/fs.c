@@ -49,7 +49,7 @@ static bool is_readable_kind(const struct stat *st, bool takes_pipes)
     return S_ISREG(st->st_mode) || (takes_pipes && (S_ISFIFO(st->st_mode) || is_null));
 }
 
-/* What read_whole takes beside a regular file at the very name. */
+/* The files that read_whole takes beside a regular file at the very name. */
 enum { TAKES_PIPES = 1, TAKES_LINKS = 2 };
 
 static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct buf *out,

@@ -20,8 +20,8 @@
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* The same, but /dev/null and a pipe are read too, and this is waited for: what a user names may be
- * one, such as a shell's <(command). */
+/* The same, but reads /dev/null and pipes too, and waits for them: a user may name a pipe, such as
+ * a shell's <(command). */
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
 /* Like fs_read_file; *st is what fstat(2) says of the file that was read. Without `follows`, a
@@ -57,17 +57,17 @@ int fs_write_file_below(const char *root, const char *path, struct str data, uns
 int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
                       struct err *e) ERR_CHECKED;
 
-/* Whether a name is one that fs_open_temporary gives. */
+/* Returns true when the name is of the form that fs_open_temporary makes. */
 bool fs_is_temporary(struct str name);
 
-/* What the clock of the file system says, which may be another host's: of a temporary file that is
- * made beside `path` and removed. */
+/* Reads the clock of the file system, which may be another host's: the mtime of a temporary file
+ * that it makes beside `path` and removes. */
 int fs_time_beside(const char *path, int64_t *now_ms, struct err *e) ERR_CHECKED;
 
-/* When a file was written. */
+/* Returns the mtime in ms since the epoch. */
 int64_t fs_mtime_ms(const struct stat *st);
 
-/* fsync of the file at `path`, whoever wrote it. */
+/* Syncs (fsync) the file at `path`, also one that another process wrote. */
 int fs_sync_file(const char *path, struct err *e) ERR_CHECKED;
 
 /* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass, and

@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-/* The value of a digit of either case, or -1. */
+/* Returns the value of a digit of either case, or -1. */
 int hex_digit(char c);
 
 /* Writes 2 * len digits and a NUL to out[2 * len + 1]. */

@@ -1,6 +1,5 @@
 /*
- * What helps against an errno, whatever it was for. Knows numbers and texts only, so that the
- * errors themselves (err.h) can use it.
+ * Cures for errnos that need no path. Knows numbers and texts only, so that err.h can use it.
  */
 #ifndef BASE_HINT_H
 #define BASE_HINT_H

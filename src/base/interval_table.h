@@ -1,6 +1,6 @@
 /*
- * Structs of intervals in milliseconds with defaults, single ones of which a test may change by an
- * environment variable: "name=milliseconds,…". Nothing of it is for users: names may change.
+ * Structs of intervals in milliseconds with defaults. A test may change single ones by an
+ * environment variable, "name=milliseconds,…". This is not for users: names may change.
  */
 #ifndef BASE_INTERVAL_TABLE_H
 #define BASE_INTERVAL_TABLE_H
@@ -25,8 +25,8 @@ struct interval_table {
     size_t count;
 };
 
-/* Changes in the struct at `t` what `text` names, which may be empty. ERR_USAGE quoting a bad
- * part. */
+/* Changes the intervals of the struct at `t` that `text` names; it may be empty. ERR_USAGE quoting
+ * a bad part. */
 int interval_table_parse(const struct interval_table *table, void *t, struct str text,
                          struct err *e) ERR_CHECKED;
 

@@ -1,4 +1,4 @@
-/* What one step of a non-blocking state machine came to. No two of these are ever merged. */
+/* The result of one step of a non-blocking state machine. No two of these are ever merged. */
 #ifndef BASE_IO_H
 #define BASE_IO_H
 

@@ -74,14 +74,14 @@ void json_open(struct buf *b, char bracket);
 void json_open_member(struct buf *b, const char *key, char bracket);
 void json_close(struct buf *b, char bracket);
 void json_put_str(struct buf *b, const char *key, struct str value);
-/* What a buffer holds, as a string; what failed there has failed here. */
+/* Appends the content of a buffer as a string; a failed one makes `b` fail. */
 void json_put_buf(struct buf *b, const char *key, const struct buf *value);
 void json_put_int(struct buf *b, const char *key, int64_t value);
 void json_put_bool(struct buf *b, const char *key, bool value);
 void json_put_null(struct buf *b, const char *key);
-/* The shortest text that reads back as the same double, with ".0" when it is whole: Python's
- * repr, but that 46 powers of two, from 2^-24 down and 2^89 up, get a digit more. `null` for what
- * is not finite. */
+/* Appends the shortest text that reads back as the same double, with ".0" when it is whole:
+ * Python's repr, but that 46 powers of two, from 2^-24 down and 2^89 up, get a digit more. A number
+ * that is not finite becomes `null`. */
 void json_put_double(struct buf *b, const char *key, double value);
 /* `text` is already JSON. */
 void json_put_raw(struct buf *b, const char *key, struct str text);

@@ -97,7 +97,7 @@ static void put_key(struct buf *b, struct str key, enum escape escape)
     buf_putc(b, ':');
 }
 
-/* What stands before a value: a comma, a key. */
+/* Appends the comma and the key that precede a value. */
 static void start_value(struct buf *b, const char *key)
 {
     if (key != NULL)

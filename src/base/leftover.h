@@ -1,8 +1,8 @@
 /*
- * The end of temporary files that a killed process, or a machine that lost power, left: whoever
- * owns the place removes what nobody has written for long and nobody holds. A file system may be
- * shared with other machines, so its own clock tells the age, and no process number says anything.
- * Whoever loses a file to this all the same fails at its rename, with a clear error.
+ * Removal of temporary files that a killed process, or a machine that lost power, left behind:
+ * files that were not written for long and that no process holds. A file system may be shared with
+ * other machines, so its own clock decides on the age, and process numbers mean nothing. A process
+ * that loses its file to this all the same fails at its rename, with a clear error.
  */
 #ifndef BASE_LEFTOVER_H
 #define BASE_LEFTOVER_H
@@ -14,12 +14,13 @@ enum {
     LEFTOVER_RESUMED_SECONDS = 7 * 86400 /* of one that a later run can go on with */
 };
 
-/* Says that the temporary file is in use while fd is open, for as long as that takes. For files
- * that may not be written for a day: a source that hangs. Where there are no locks, nothing. */
+/* Marks the temporary file as in use (a lock) while fd is open. For files that may not be written
+ * for a day, because their source hangs. Does nothing on file systems without locks. */
 void leftover_hold(int fd);
 
-/* Removes what is left of fs_open_temporary(path); of every temporary file in a folder that is all
- * ours when `path` ends with '/'. Best effort: what cannot be looked at stays. */
+/* Removes the abandoned files of fs_open_temporary(path); when `path` ends with '/', all abandoned
+ * temporary files in that folder, which must be ours alone. Best effort: a file that cannot be
+ * looked at stays. */
 void leftover_clean(const char *path);
 
 /* Removes this one file, whatever its name, when it was not written for `seconds`. */

@@ -1,10 +1,10 @@
 /*
  * The daemon's and the servers' log: one line per event on stderr or in a file,
  *     2026-11-22T09:15:02.123Z info upload sha1=… bytes=123 ms=45
- * Only daemon/ and server/ (and their commands) log. What strangers send cannot forge a line:
- * control bytes and what is not UTF-8 are written as \xHH, a line is at most 1000 bytes. Nor can
- * they fill a disk: of lines of one format only so many are written (log_limit.h), and the others
- * are counted, which is said.
+ * Only http/, daemon/, bucket/, gateway/, proxy/ and hub/ log. Strangers cannot forge a line with
+ * the bytes that they send: control bytes and bytes that are not UTF-8 are written as \xHH, a line
+ * is at most 1000 bytes. Nor can they fill a disk: log_limit.h bounds the lines of one format, and
+ * the log reports how many were left out.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -22,7 +22,7 @@ void log_set_level(enum log_level level);
  * Call again to reopen (SIGHUP). */
 int log_open(const char *path, struct err *e) ERR_CHECKED;
 
-/* Whether log_open could; creates the file when it is missing. */
+/* Returns whether log_open could open the file; creates it when it is missing. */
 int log_check(const char *path, struct err *e) ERR_CHECKED;
 
 /* Sends finished lines (with '\n') to `sink` instead; NULL restores. For the keeper child and for
@@ -40,7 +40,7 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 /* Processes that are forked from here on count their lines together with this one. */
 void log_share_limits(void);
 
-/* At the end of a program: says what was left out and not yet said. */
+/* Reports, at the end of a program, the lines that were left out since the last report. */
 void log_end(void);
 
 #endif

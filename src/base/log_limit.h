@@ -1,6 +1,6 @@
 /*
- * How many lines of a kind the log takes: some can be caused by strangers as often as they like,
- * who must not fill a disk by it. A kind is a format. Each may have LOG_LIMIT_BURST lines at once,
+ * The number of lines of a kind that the log takes: strangers can cause some as often as they like,
+ * and must not fill a disk by it. A kind is a format. Each may have LOG_LIMIT_BURST lines at once,
  * then one every LOG_LIMIT_EVERY_MS; the others are counted. For base/log.c alone.
  */
 #ifndef BASE_LOG_LIMIT_H
@@ -19,7 +19,7 @@ enum {
 /* Processes that are forked from here on count together with this one. */
 void log_limit_share(void);
 
-/* A line of that format, a literal, is to be written: false when there were too many. */
+/* Counts a line of that format, a literal. Returns false when there were too many to write it. */
 bool log_limit_admits(const char *format, int64_t now_ms);
 
 /* The next kind of which lines were left out since its last report, and how many; its turn has come

@@ -43,7 +43,7 @@ static int make_dir_exactly(const char *path, mode_t mode)
     return result;
 }
 
-/* What `mode` and the group should be, and are not yet, of something that is our own and new. */
+/* Gives a new file of our own the mode and the group that it should have. */
 static void settle(int fd, mode_t mode, gid_t group)
 {
     mode_t fallback = umask_of_process();

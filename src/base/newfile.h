@@ -1,6 +1,6 @@
 /*
- * Modes of what is created in a place that several people may share (PROTOCOL.md §1): the place's
- * root decides, not the umask of whoever comes first. What exists is never changed.
+ * Modes of new files in a place that several people may share (PROTOCOL.md §1): the place's root
+ * decides, not the umask of the first process. The modes of existing files are never changed.
  */
 #ifndef BASE_NEWFILE_H
 #define BASE_NEWFILE_H
@@ -28,7 +28,8 @@ int newfile_make_parents(const char *root, const char *path, struct err *e) ERR_
  * modes. Does nothing when root is NULL. */
 void newfile_adopt(const char *root, int fd);
 
-/* The same without the bits that let others write: for what is its owner's word alone. */
+/* The same without the bits that let others write: for a file whose content counts as its owner's
+ * word. */
 void newfile_adopt_own(const char *root, int fd);
 
 /* True when the directory that holds `path` is setgid: its files are its group's. */

@@ -1,7 +1,7 @@
 /*
- * What a person does not see, or not mean, in a text that a shell, an editor or a web page has
- * passed on: quotes and blanks around it, carriage returns, invisible characters, a leading "~".
- * Says what there is, never the text itself: it may be a secret.
+ * Finds bytes that a person does not see, or does not mean, in a text that a shell, an editor or a
+ * web page has passed on: quotes and blanks around it, carriage returns, invisible characters, a
+ * leading "~". Names the kind, never the text: it may be a secret.
  */
 #ifndef BASE_ODDITY_H
 #define BASE_ODDITY_H
@@ -20,16 +20,16 @@ enum oddity_kinds {
 };
 
 /*
- * True, and what is odd as the end of a sentence ("is in quotes", "ends with a carriage return"),
- * when there is something. `kinds` adds to what is always looked for: a carriage return anywhere,
- * quotes around the text, blanks and invisible characters at its ends.
+ * Returns true when the text is odd, with the reason as the end of a sentence ("is in quotes",
+ * "ends with a carriage return"). Always looks for a carriage return anywhere, quotes around the
+ * text, and blanks and invisible characters at its ends; `kinds` adds to that.
  */
 bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE]);
 
 /* True, and *at is there, where a name of the path, from *at on, starts with a variable's "$". */
 bool oddity_next_variable(struct str path, size_t *at);
 
-/* What most likely was meant: the text without those; a leading "~" stays. */
+/* Returns the text without its odd bytes, which most likely was meant; a leading "~" stays. */
 struct str oddity_strip(struct str text);
 
 #endif

@@ -17,7 +17,7 @@ enum { MAX_LINKS = 40 /* as the kernel */, PROC_SUPER_MAGIC = 0x9fa0 };
 struct walk {
     const char *path; /* for messages */
     int dir;
-    struct buf rest; /* what is still to be walked */
+    struct buf rest; /* the rest of the path, not walked yet */
     size_t links;
     bool has_doubt; /* a last link that must belong to the owner of what it leads to */
     uid_t link_owner;
@@ -270,7 +270,7 @@ static int refuse_file(const char *path, const struct stat *st, struct err *e)
                    path, (unsigned long)st->st_uid);
 }
 
-/* What is open was there before, under this name in this directory. */
+/* Checks a file that is open and was there before, under this name in this directory. */
 static int judge_file(int fd, int dir_fd, const char *path, struct err *e)
 {
     struct stat st, dir;

@@ -1,8 +1,8 @@
 /*
- * Where to write when others can write there too: finds the directory and name that a path leads
- * to, holding each directory on the way, and refuses what a stranger may have put there to have
- * another file of ours overwritten. The kernel does so only where protected_symlinks and its like
- * are on. Creates nothing.
+ * Safe opening of files in directories where others can write too. Finds the directory and name
+ * that a path leads to, holding each directory on the way, and refuses links and files that a
+ * stranger may have put there to have another file of ours overwritten. The kernel does so only
+ * where protected_symlinks and its like are on.
  */
 #ifndef BASE_PLACE_H
 #define BASE_PLACE_H
@@ -34,16 +34,16 @@ int place_find(const char *path, bool follows_last, struct place *out, struct er
 /* Safe on a place that was not found, with dir -1. */
 void place_close(struct place *place);
 
-/* Returns `status`; in the error of something that was done with place->path, that is replaced by
- * the path as it was given. */
+/* Returns `status`; in the error of a call with place->path, replaces that by the path as it was
+ * given. */
 int place_tell(const struct place *place, const char *path, int status, struct err *e) ERR_CHECKED;
 
-/* Only looks; what is not there yet is no error. */
+/* Only looks; a file that does not exist yet is no error. */
 int place_check(const char *path, struct err *e) ERR_CHECKED;
 
 /*
- * Opens a file to write into it as it is, or creates it with exactly this mode: open(2). What
- * is there already in a directory that everybody may write must be our own (or the directory's
+ * Opens a file to write into it as it is, or creates it with exactly this mode: open(2). An
+ * existing file in a directory that everybody may write must be our own (or the directory's
  * owner's) and have no other name, as with the kernel's protected_regular and protected_fifos.
  */
 int place_open_file(const char *path, int flags, mode_t mode, int *fd, struct err *e) ERR_CHECKED;

@@ -17,8 +17,8 @@ void quote_put_upright(struct buf *out, struct str text);
  * changes the direction of what follows. */
 size_t quote_plain_bytes(struct str text);
 
-/* Writes `text` to `out` and returns `out`, so that it can stand among printf's arguments. What is
- * not plain becomes \xHH, byte by byte; what does not fit is replaced by "...". */
+/* Writes `text` to `out` and returns `out`, so that it can stand among printf's arguments. A byte
+ * that is not plain becomes \xHH; text that does not fit is replaced by "...". */
 const char *quote_str(char out[QUOTE_SIZE], struct str text);
 
 #endif

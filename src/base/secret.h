@@ -1,6 +1,6 @@
 /*
- * Where this process keeps secrets for long: a forked child needs none of them (what it needs, it
- * reads itself) and overwrites them all before it does anything.
+ * The places where this process keeps secrets for long. A forked child needs none of them (it reads
+ * its own) and overwrites them all before it does anything else.
  */
 #ifndef BASE_SECRET_H
 #define BASE_SECRET_H
@@ -12,7 +12,7 @@
 /* The bytes stay where they are until secret_remove, which comes before they are freed. */
 int secret_add(void *bytes, size_t len, struct err *e) ERR_CHECKED;
 
-/* Ignores what was not added. Overwrites nothing. */
+/* Forgets a place; ignores one that was not added. Overwrites nothing. */
 void secret_remove(const void *bytes);
 
 /* Overwrites every one, and knows none any more: in a child. */

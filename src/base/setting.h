@@ -20,12 +20,12 @@ int setting_text(const char *variable, const char **out, struct err *e) ERR_CHEC
 /* Checks the value of an option or a config key that names a file; `what` starts the error. */
 int setting_check_path(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
-/* The same for any other text. One that may hold a password is not quoted. */
+/* The same for any other text. The error does not quote a text that may hold a password. */
 int setting_check_text(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
 /*
- * The variables that are set, start with KACHERY_, and are none that anybody reads, but look like
- * one: `report` receives a warning for each.
+ * Calls `report` with a warning for each variable that is set, starts with KACHERY_, is read by no
+ * program, but looks like one that is.
  */
 void setting_report_typos(void (*report)(void *ctx, const struct err *warning), void *ctx);
 

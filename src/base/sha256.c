@@ -63,7 +63,7 @@ static const struct kernel {
     {CPU_SHA, 2, 9, sha256_ni_compress_two},
 };
 
-/* What hashes `count` messages of one length in the shortest time. */
+/* Chooses the kernel that hashes `count` messages of one length in the shortest time. */
 static const struct kernel *choose(size_t count)
 {
     const unsigned features = cpu_features();
@@ -89,7 +89,8 @@ static void begin(uint32_t state[8])
     memcpy(state, first, sizeof first);
 }
 
-/* What follows the whole blocks of a message of `len` bytes; returns how many blocks that is. */
+/* Writes the padded end of a message of `len` bytes, behind its whole blocks; returns its number of
+ * blocks. */
 static size_t put_tail(unsigned char tail[2 * SHA256_BLOCK], const unsigned char *rest,
                        uint64_t len)
 {

@@ -1,7 +1,8 @@
 /*
  * SHA-256 (FIPS 180-4): of one message as it comes, and of many messages at once, whose rounds run
  * side by side in the lanes of vector registers (AVX-512: 16, AVX2: 8, SSE2 or NEON: 4; the SHA
- * instructions take two in turn). What is fastest here is chosen at run time (base/cpu.h).
+ * instructions take two in turn). The fastest way on this processor is chosen at run time
+ * (base/cpu.h).
  */
 #ifndef BASE_SHA256_H
 #define BASE_SHA256_H

@@ -5,8 +5,8 @@
 
 #include <immintrin.h>
 
-/* What one message needs: the state as the instructions want it (a b e f, and c d g h), what it was
- * before the block, and sixteen words of the schedule. */
+/* The state of one message: as the instructions want it (a b e f, and c d g h), its value before
+ * the block, and sixteen words of the schedule. */
 #define DECLARE(m)                                                                                 \
     __m128i m##abef, m##cdgh, m##first_abef, m##first_cdgh, m##wk;                                 \
     __m128i m##0, m##1, m##2, m##3

@@ -24,10 +24,10 @@ struct str str_of(const char *text);
 
 bool str_equal(struct str a, struct str b);
 
-/* Of an ASCII capital its small letter, whatever the locale; else the same byte. */
+/* Returns the small letter of an ASCII capital, else the same byte, whatever the locale. */
 char str_lower(char c);
 
-/* ASCII case is ignored. */
+/* Compares without regard to ASCII case. */
 bool str_equal_nocase(struct str a, struct str b);
 
 bool str_starts_with(struct str s, struct str prefix);
@@ -39,10 +39,10 @@ size_t str_find(struct str s, char c);
 /* Bytes [start, end), both clamped to s.len. */
 struct str str_slice(struct str s, size_t start, size_t end);
 
-/* The first bytes, at most `max`, not cut through the middle of a UTF-8 character. */
+/* Returns the first bytes, at most `max`, never cut through a UTF-8 character. */
 struct str str_cut(struct str s, size_t max);
 
-/* Without leading and trailing spaces and tabs. */
+/* Returns the text without leading and trailing spaces and tabs. */
 struct str str_trim(struct str s);
 
 /* Order by bytes (memcmp, then length): <0, 0, >0. */
@@ -60,7 +60,7 @@ bool str_is_utf8(struct str s);
 /* Bytes (1-4) of the well-formed UTF-8 sequence that `s` starts with; 0 when there is none. */
 size_t str_utf8_sequence(struct str s);
 
-/* Equal, in time that depends on the length of `a`, which may be a stranger's, alone: for secrets
+/* Compares in a time that depends only on the length of `a`, which may be a stranger's: for secrets
  * and MACs. */
 bool str_equal_constant_time(struct str a, struct str b);
 

@@ -22,8 +22,8 @@ enum {
  * ERR_NOT_FOUND when there is none, ERR_TOO_LARGE, ERR_FAILED naming the encoding. */
 int text_file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* Makes such a text of what was read elsewhere: in place, from byte `start` on. The error is about
- * the text, without a name. */
+/* Makes such a text, in place, of bytes that were read elsewhere, from byte `start` on. The error
+ * is about the text, without a name. */
 int text_file_tidy(struct buf *text, size_t start, struct err *e) ERR_CHECKED;
 
 /* "UTF-16 text" or "UTF-32 text" by its byte order mark, else NULL. */
@@ -36,12 +36,12 @@ size_t text_file_mark(struct str text);
  * refuses, is an error that names the file, never the secret. Caller wipes. */
 int text_file_read_secret(const char *path, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* Refuses (ERR_USAGE) what the two ends of a secret could understand differently: quotes, blanks or
+/* Refuses (ERR_USAGE) a secret that its two ends could understand differently: quotes, blanks or
  * invisible characters around it, control characters, more than TEXT_SECRET_BYTES, no UTF-8. */
 int text_file_check_secret(struct str secret, struct err *e) ERR_CHECKED;
 
-/* Refuses what a stranger may have put where everybody may write, and what would then choose our
- * secret, or whom we serve. */
+/* Refuses a file that a stranger may have put where everybody may write: it would choose our
+ * secret, or the clients that we serve. */
 int text_file_check_owner(const char *path, struct err *e);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * Lists that people and programs write: one entry a line (of a file, a pipe, or standard input),
  * read as text_file.h says, without end and without blocking; or separated by NUL, and then byte
- * for byte. Empty entries are left out. What has no entry in TEXT_LINES_MAX_SKIPPED bytes, such as
- * /dev/zero, is no list: it ends there.
+ * for byte. Empty entries are left out. A file without an entry in TEXT_LINES_MAX_SKIPPED bytes,
+ * such as /dev/zero, is no list: it ends there.
  */
 #ifndef BASE_TEXT_LINES_H
 #define BASE_TEXT_LINES_H
@@ -42,7 +42,7 @@ void text_lines_close(struct text_lines *l);
 /* The next entry, borrowed until the next call. The error names the cause alone. */
 enum text_lines_step text_lines_next(struct text_lines *l, struct str *entry, struct err *e);
 
-/* Sleeps until there is more to read: for whoever has nothing else to do. */
+/* Sleeps until there is more to read, for callers that have nothing else to do. */
 void text_lines_wait(const struct text_lines *l);
 
 #endif

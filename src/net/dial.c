@@ -22,8 +22,8 @@ int dial_start(struct dial *d, const struct loop_wake *wake, struct str host, ui
     return resolve_start(&d->resolve, wake, host, port, d->deadline_ms, e);
 }
 
-/* What tells the user most: that somebody is there and refuses, then any other answer, then that
- * this host has no way to that kind of address. */
+/* The rank of an error by its use for the user: a server that refuses, then any other answer, then
+ * that this host has no way to that kind of address. */
 static int weight(int number)
 {
     switch (number) {

@@ -1,4 +1,5 @@
-/* What tls.c, tls_peer.c and tls_setup.c share: the only files that know BearSSL's engine. */
+/* The shared part of tls.c, tls_peer.c and tls_setup.c, the only files that know BearSSL's
+ * engine. */
 #ifndef NET_TLS_INTERNAL_H
 #define NET_TLS_INTERNAL_H
 
@@ -37,8 +38,8 @@ void tls_peer_deinit(struct tls_peer *peer);
  * signature. */
 void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc);
 
-/* What records need and a signature may not use: after br_ssl_client_reset, which writes the
- * ClientHello and names in it every hash that the engine then has. */
+/* Adds the hashes that records need and signatures may not use: after br_ssl_client_reset, which
+ * writes the ClientHello and names in it every hash that the engine then has. */
 void tls_setup_mac(br_ssl_client_context *client);
 
 /* Is it one of the suites of last resort? */

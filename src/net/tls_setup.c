@@ -170,7 +170,8 @@ static const char *explain_alert(int alert, enum tls_stage stage)
 
 static int describe_alert(int alert, enum tls_stage stage, struct err *e)
 {
-    /* What was open and damaged on its way is not the peer's refusal. */
+    /* A connection that breaks after the handshake is a network error, not a refusal by the
+     * peer. */
     enum err_code code = stage == TLS_OPEN && alert == 20 ? ERR_NETWORK : ERR_REFUSED;
 
     return err_set(e, code, "TLS: peer sent alert %d (%s)%s", alert, alert_name(alert),
@@ -190,8 +191,8 @@ static bool is_text(struct str s)
     return true;
 }
 
-/* What came is no record of ours. Records begin with their type (21 and 22 are first) and a version
- * of 3.something. */
+/* Explains bytes that are no TLS record. Records begin with their type (21 and 22 are first) and a
+ * version of 3.something. */
 static int describe_stranger(int code, enum tls_stage stage, struct str first, struct err *e)
 {
     struct str line = str_slice(first, 0, str_find(first, '\r'));

@@ -22,7 +22,8 @@ struct addr_list {
     size_t count;
 };
 
-/* An IPv4 or IPv6 literal (no brackets; a %zone is accepted). False when it is a name. */
+/* Reads an IPv4 or IPv6 literal (no brackets; a %zone is accepted). Returns false when it is a
+ * name. */
 bool addr_parse_literal(struct str host, uint16_t port, struct addr *out);
 
 /* Appends an address with that port. Families other than IPv4 and IPv6, and an address that does
@@ -38,16 +39,16 @@ void addr_interleave(struct addr_list *list);
 /* Appends "1.2.3.4:80" or "[::1]:80". */
 void addr_put(struct buf *out, const struct addr *a);
 
-/* The same of a name or literal: at most ADDR_MAX_ENDPOINT bytes, what does not fit is cut. */
+/* The same for a name or literal, cut to ADDR_MAX_ENDPOINT bytes. */
 enum { ADDR_MAX_ENDPOINT = 264 };
 void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT]);
 
-/* The bytes of an IPv6 address; of an IPv4 one, those that it is mapped to (RFC 4291 §2.5.5.2),
- * which is how a socket for both shows it. False for other families: all zeros. */
+/* Writes the bytes of an IPv6 address, and of an IPv4 address those that it is mapped to (RFC 4291
+ * §2.5.5.2), as a socket for both shows it. Returns false, with all zeros, for other families. */
 enum { ADDR_V6_BYTES = 16, ADDR_MAPPED_BYTES = 12 };
 bool addr_to_v6(const struct addr *a, unsigned char out[ADDR_V6_BYTES]);
 
-/* Whether such bytes are of an IPv4 address. */
+/* Returns true when such bytes are those of an IPv4 address. */
 bool addr_is_mapped(const unsigned char address[ADDR_V6_BYTES]);
 
 uint16_t addr_port(const struct addr *a);

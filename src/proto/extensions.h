@@ -1,6 +1,6 @@
 /*
- * What our programs announce beyond the deployed protocol (EXTENSIONS.md §1): a server names it in
- * a header of every answer, a client uses only what it has seen there. Pure.
+ * The extensions of the deployed protocol that our programs announce (EXTENSIONS.md §1): a server
+ * names them in a header of every answer, a client uses only those that it has seen there. Pure.
  */
 #ifndef PROTO_EXTENSIONS_H
 #define PROTO_EXTENSIONS_H
@@ -17,11 +17,11 @@
 #define EXTENSIONS_REGISTER "register"
 #define EXTENSIONS_REGISTER_HEADER "Kachery-Register"
 
-/* Replaces *names by those that the head announces ("" when it announces none). False when the
- * head has no such header; *names is then as it was. */
+/* Replaces *names by those that the head announces ("" when it announces none). Returns false when
+ * the head has no such header; *names is then as it was. */
 bool extensions_read(const struct http_head *head, struct buf *names);
 
-/* True when the list that extensions_read made has the name (any case). */
+/* Returns true when the list that extensions_read made has the name (any case). */
 bool extensions_has(struct str names, const char *name);
 
 #endif

@@ -113,7 +113,7 @@ static int copy_required(const struct json *object, const char *name, char **out
     return bad_field(name, e);
 }
 
-/* What a gateway says wrongly must not be told as if the user had written it. */
+/* A malformed value of a gateway must not be reported as if the user had written it. */
 static bool is_url(const char *text)
 {
     struct url url;
@@ -182,7 +182,8 @@ int gateway_message_read_file(const struct json *answer, struct gateway_file *ou
     return 0;
 }
 
-/* What we sign back must be ASCII: no two programs agree on the text of anything else. */
+/* A text that we sign and send back must be ASCII: no two programs agree on the text of anything
+ * else. */
 static bool is_object_key(const char *key)
 {
     size_t len = strlen(key);

@@ -1,6 +1,6 @@
 /*
- * What is said to the zone gateway and what it answers (PROTOCOL.md §3), as bytes. Pure: no
- * sockets, no clock, no keys.
+ * Requests to the zone gateway and its answers (PROTOCOL.md §3), as bytes. Pure: no sockets, no
+ * clock, no keys.
  */
 #ifndef PROTO_GATEWAY_MESSAGE_H
 #define PROTO_GATEWAY_MESSAGE_H
@@ -19,8 +19,8 @@ enum {
     GATEWAY_MAX_REASON_BYTES = 200, /* of what a refusal's text may add to a message */
     /* Past this the peer's clock is taken over (its own tolerance is 125 s). */
     GATEWAY_MAX_SKEW_MS = 60000,
-    /* And no further: gateways take a day more or less (PROTOCOL.md §3), and one that asks for
-     * another date asks for signatures that others may use then. */
+    /* The largest correction: gateways accept a day more or less (PROTOCOL.md §3), and a gateway
+     * that wants another date wants signatures that others may use then. */
     GATEWAY_MAX_CORRECTION_MS = 24 * 3600000 + 125000
 };
 
@@ -43,7 +43,7 @@ void gateway_message_put_request(struct buf *out, struct str canonical, const ch
 /* Parses a 200 answer to a request of that type. NULL and ERR_PROTOCOL otherwise; caller frees. */
 struct json *gateway_message_parse(struct str text, const char *type, struct err *e);
 
-/* What the answers hold; each is freed with its deinit. */
+/* The content of the answers; each is freed with its deinit. */
 struct gateway_file {
     bool is_found;
     int64_t size; /* -1: not told */
@@ -64,7 +64,7 @@ struct gateway_client {
 };
 void gateway_client_deinit(struct gateway_client *client);
 
-/* Reads of the answers. Unknown fields are let pass: a newer gateway may add some. */
+/* Read the answers. They pass over unknown fields: a newer gateway may add some. */
 int gateway_message_read_file(const struct json *answer, struct gateway_file *out, struct err *e);
 int gateway_message_read_upload(const struct json *answer, struct gateway_upload *out,
                                 struct err *e);
@@ -74,31 +74,31 @@ int gateway_message_read_client(const struct json *answer, struct gateway_client
 int gateway_message_read_resource(const struct json *answer, char **proxy_url, struct err *e);
 
 /*
- * Says what an answer that is not 200 means: ERR_REFUSED with the reason after "Error: ", for 400
- * and 500; ERR_NETWORK for what may pass (408, 429, 5xx without a reason). Returns -1.
+ * Sets the error for an answer that is not 200: ERR_REFUSED with the reason after "Error: ", for
+ * 400 and 500; ERR_NETWORK for troubles that may pass (408, 429, 5xx without a reason). Returns -1.
  */
 int gateway_message_refusal(int status, struct str text, struct err *e);
 
-/* True when it is a gateway that refuses in this way, not something before it. */
+/* Returns true when a gateway refuses in this way, not a server in front of it. */
 bool gateway_message_is_refusal(int status, struct str text);
 
-/* True when a refusal's reason is about who asks (its registration, rights or signature): then the
- * gateway has the zone. */
+/* Returns true when a refusal's reason is about the client (its registration, rights or signature):
+ * then the gateway has the zone. */
 bool gateway_message_is_about_client(struct str reason);
 
 /*
- * A URL that a gateway made of the Host that it was asked by, not knowing that TLS ends before it
- * (no --public-url): http:// to the host of an https:// gateway, at its port or none. True when it
- * is one; then *out (appended to) is what was meant, at the gateway's own scheme and port.
+ * Recognizes a URL that a gateway made of the request's Host without knowing that TLS ends in front
+ * of it (no --public-url): http:// to the host of an https:// gateway, at its port or none. Returns
+ * true for such a URL and appends the intended one, with the gateway's own scheme and port.
  */
 bool gateway_message_put_secure_url(struct str url, struct str gateway_url, struct buf *out);
 
-/* Appends what a gateway's deployed words leave out: the command that this user has, and which
+/* Appends the advice that a gateway's deployed words leave out: this program's command, and the
  * variable. `is_elsewhere`: a resource's daemon passed the reason on, so its host has to act. */
 void gateway_message_put_advice(struct buf *out, struct str reason, bool is_elsewhere);
 
-/* The clock difference to take over from a `Date` header (ms since the epoch, -1: none), or 0 when
- * it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
+/* Returns the clock difference to take over from a `Date` header (ms since the epoch, -1: none), or
+ * 0 when it is within GATEWAY_MAX_SKEW_MS of `now_ms`. */
 int64_t gateway_message_skew(int64_t date_ms, int64_t now_ms);
 
 #endif

@@ -37,14 +37,14 @@ struct gateway_request {
 };
 
 /*
- * -1, and *refusal (appended to) is the text of the 400: exactly the fields of the call, of their
- * types. Free with gateway_request_deinit.
+ * Parses and checks: exactly the fields of the call, of their types. Returns 0, or -1 after
+ * appending the text of the 400 to *refusal. Free with gateway_request_deinit.
  */
 int gateway_request_parse(struct gateway_request *r, struct str text, struct buf *refusal);
 void gateway_request_deinit(struct gateway_request *r);
 
-/* 0, or -1 with the words of the 500: the timestamp and, if there is one, the signature, over
- * either of the two texts in use (raw UTF-8 or ASCII). */
+/* Checks the timestamp and, if there is one, the signature, over either of the two texts in use
+ * (raw UTF-8 or ASCII). Returns 0, or -1 with the words of the 500. */
 int gateway_request_verify(const struct gateway_request *r, int64_t wall_ms, struct err *e)
     ERR_CHECKED;
 

@@ -42,7 +42,8 @@ enum io http_body_decode(struct http_body *body, struct str input, size_t *used,
 
 bool http_body_is_complete(const struct http_body *body);
 
-/* The peer closed. 0 when that ends the body properly, -1 ERR_NETWORK "cut after N of M bytes". */
+/* Takes note that the peer closed. Returns 0 when that ends the body properly, else -1 ERR_NETWORK
+ * "cut after N of M bytes". */
 int http_body_at_eof(struct http_body *body, struct err *e) ERR_CHECKED;
 
 #endif

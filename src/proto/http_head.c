@@ -4,7 +4,7 @@
 
 #include "base/quote.h"
 
-/* What the headers say about framing and connection, before it is judged. */
+/* The headers about framing and connection, before they are judged. */
 struct facts {
     unsigned hosts, lengths;
     int64_t length;

@@ -83,10 +83,10 @@ bool http_head_list_has(struct str list, const char *token);
 /* True when a comma-separated header field of that name holds the token (any case). */
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
 
-/* Where a redirection (301, 302, 303, 307, 308) leads: its Location header, or NULL. */
+/* Returns the target of a redirection (301, 302, 303, 307, 308): its Location header, or NULL. */
 const struct str *http_head_redirection(const struct http_head *head);
 
-/* The standard reason phrase; "Server Error" above 599, "" for another unknown status. */
+/* Returns the standard reason phrase; "Server Error" above 599, "" for another unknown status. */
 const char *http_head_reason(int status);
 
 /* Appends "METHOD target HTTP/1.1\r\n" / "HTTP/1.1 status reason\r\n", "name: value\r\n", "\r\n".
@@ -97,7 +97,8 @@ void http_head_put_header(struct buf *out, const char *name, struct str value);
 void http_head_put_length(struct buf *out, uint64_t content_length);
 void http_head_put_end(struct buf *out);
 
-/* Media type without parameters equals `type` (any case): "application/json". */
+/* Returns true when the media type without parameters equals `type` (any case):
+ * "application/json". */
 bool http_head_is_content_type(const struct http_head *head, const char *type);
 
 /* IMF-fixdate (RFC 9110 §5.6.7) out and in; `out` holds 30 bytes. Parse gives ms since the epoch,

@@ -66,7 +66,7 @@ const char *http_head_reason(int status)
                            : "";
 }
 
-/* Whatever is put into a head stays within its line. */
+/* A value that is put into a head stays within its line. */
 static void put_checked(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.len; i++)

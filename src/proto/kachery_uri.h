@@ -13,10 +13,10 @@ struct kachery_uri {
     char hash[SHA1_HEX + 1];
     struct str label; /* raw query value, still percent-encoded; empty when absent */
     /*
-     * What `location` may mean: a raw path, never decoded, in which `&`, `?` and `=` may stand as
+     * The readings of `location`: a raw path, never decoded, in which `&`, `?` and `=` may stand as
      * they do in the query. The first reading is the Python client's: up to the next `&` or `?`,
-     * none with a further `=`. The second is what was meant where that cuts a path short: up to
-     * the end of the text, which is where kachery_uri_put_location puts it. Empty: no such reading.
+     * none with a further `=`. The second is for paths that the first cuts short: up to the end of
+     * the text, where kachery_uri_put_location puts it. Empty: no such reading.
      */
     struct str locations[KACHERY_URI_LOCATIONS];
 };
@@ -27,8 +27,8 @@ enum kachery_uri_form {
     KACHERY_URI_DAEMON /* the query is ignored */
 };
 
-/* ERR_FAILED quoting the text and naming what is accepted. label and locations borrow from `text`;
- * of repeated query items the last counts. KACHERY_URI_DAEMON leaves them empty. */
+/* Parses a URI. ERR_FAILED quotes the text and names the accepted forms. label and locations borrow
+ * from `text`; of repeated query items the last counts. KACHERY_URI_DAEMON leaves them empty. */
 int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri_form form,
                       struct err *e) ERR_CHECKED;
 

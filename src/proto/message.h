@@ -22,8 +22,8 @@ enum { MESSAGE_MAX_TIMEOUT_MS = 300 * 1000, MESSAGE_DEFAULT_TIMEOUT_MS = 10000 }
 /* An answer is to be on its way so long before T, or when half of a shorter T is over. */
 enum { MESSAGE_ANSWER_MARGIN_MS = 1000 };
 
-/* In the 101 of a proxy that knows both generations, which ours does and no deployed one: a daemon
- * then need not try them. */
+/* A header of the 101 of a proxy that knows both generations, as ours does and no deployed proxy: a
+ * daemon then need not try both. */
 #define MESSAGE_GENERATIONS_HEADER "Kachery-Generations"
 
 /* Absent numbers of an upload_status. */
@@ -88,8 +88,8 @@ struct message {
 int message_parse(struct message *m, struct str text, struct err *e) ERR_CHECKED;
 void message_deinit(struct message *m);
 
-/* How long a daemon may wait with its answer to this REQUEST: t, and less where T leaves no room to
- * be heard in time (all of generation 1's). */
+/* Returns how long a daemon may wait with its answer to this REQUEST: t, and less where T would end
+ * before the answer arrives (always in generation 1). */
 int64_t message_patience_ms(const struct message *m);
 
 /* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). The type is always

@@ -20,7 +20,8 @@ const char *pem_label(enum pem_kind kind);
 /* Appends the three lines. A private key's buffer is the caller's to wipe. */
 void pem_put(struct buf *out, enum pem_kind kind, const unsigned char key[PEM_KEY_SIZE]);
 
-/* Reads exactly what pem_put writes; the last line feed may be missing. False on anything else. */
+/* Reads a text as pem_put writes it; the last line feed may be missing. Returns false on anything
+ * else. */
 bool pem_parse(enum pem_kind kind, struct str text, unsigned char key[PEM_KEY_SIZE]);
 
 #endif

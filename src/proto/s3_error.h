@@ -1,4 +1,4 @@
-/* The XML document in which S3 and its likes say why an object is not given or taken. */
+/* The XML document with which S3 and its likes refuse to return or to take an object. */
 #ifndef PROTO_S3_ERROR_H
 #define PROTO_S3_ERROR_H
 
@@ -20,8 +20,8 @@ bool s3_error_has_code(struct str page);
  * Fit for a message. */
 void s3_error_put_reason(struct buf *out, struct str page);
 
-/* Returns what kind of error it is, by the status and the page: ERR_NOT_FOUND for 404; ERR_NETWORK
- * for what may pass (408, 429, 5xx but 507, and the 400 RequestTimeout); else ERR_REFUSED. */
+/* Returns the kind of the error, by the status and the page: ERR_NOT_FOUND for 404; ERR_NETWORK for
+ * troubles that may pass (408, 429, 5xx but 507, and the 400 RequestTimeout); else ERR_REFUSED. */
 enum err_code s3_error_kind(int status, struct str page);
 
 #endif

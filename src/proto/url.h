@@ -26,8 +26,8 @@ struct url {
     struct str target; /* path?query as it stands in the text; empty when both are */
 };
 
-/* ERR_USAGE with the text quoted and what is accepted: other schemes, an empty or malformed host,
- * port 0 or above 65535, control bytes or spaces, above URL_MAX_BYTES. */
+/* Parses a URL. ERR_USAGE quotes the text and names the accepted form, on other schemes, an empty
+ * or malformed host, port 0 or above 65535, control bytes or spaces, and above URL_MAX_BYTES. */
 int url_parse(struct url *out, struct str text, struct err *e) ERR_CHECKED;
 
 bool url_is_tls(const struct url *u);       /* https, wss */
@@ -48,17 +48,18 @@ void url_put_redacted(struct buf *out, const struct url *u);
 /* The same, at most URL_MAX_LABEL_BYTES of it, so that there is room for a message's cause. */
 void url_put_label(struct buf *out, const struct url *u);
 
-/* Appends what a reference (a Location header) means relative to a URL: RFC 3986 §5.2. The base's
- * user and password are not carried over, fragments are dropped. The result is to be parsed. */
+/* Appends the URL of a reference (a Location header) relative to a base: RFC 3986 §5.2. The base's
+ * user and password are not carried over, fragments are dropped. The caller parses the result. */
 void url_resolve(struct buf *out, const struct url *base, struct str reference);
 
 /* Percent-encodes all but unreserved characters and the bytes of `keep`; upper-case hex. */
 void url_put_encoded(struct buf *out, struct str raw, const char *keep);
 
-/* Percent-decodes; '+' stays. False on a bad escape (what was appended is then removed). */
+/* Percent-decodes; '+' stays. Returns false on a bad escape, with nothing appended. */
 bool url_put_decoded(struct buf *out, struct str encoded);
 
-/* The raw (still encoded) value of `name` in a query string; false when absent. */
+/* Finds the raw (still encoded) value of `name` in a query string. Returns false when it is
+ * absent. */
 bool url_query_get(struct str query, struct str name, struct str *value);
 
 #endif

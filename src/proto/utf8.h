@@ -12,10 +12,11 @@ struct utf8 {
     unsigned char low, high; /* the range of the next of them */
 };
 
-/* Takes the next piece; false as soon as no continuation could make the text well-formed. */
+/* Takes the next piece. Returns false as soon as no continuation could make the text
+ * well-formed. */
 bool utf8_check(struct utf8 *u, struct str piece);
 
-/* May the text end here? */
+/* Returns true when the text may end here. */
 bool utf8_is_complete(const struct utf8 *u);
 
 #endif

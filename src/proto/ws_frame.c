@@ -173,7 +173,7 @@ static int take_payload(struct ws_reader *r, struct str piece, unsigned *close_c
     return 0;
 }
 
-/* What a peer may send (RFC 6455 §7.4; 1012 to 1014 are registered later). */
+/* The codes that a peer may send (RFC 6455 §7.4; 1012 to 1014 are registered later). */
 static bool is_close_code(unsigned code)
 {
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||

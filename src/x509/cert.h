@@ -56,18 +56,18 @@ struct cert {
     bool has_unknown_critical;
 };
 
-/* Decodes. ERR_PROTOCOL with what is wrong; *out is then unchanged. */
+/* Decodes. ERR_PROTOCOL names the fault; *out is then unchanged. */
 int cert_parse(struct cert *out, struct str der, struct err *e);
 
-/* Only the subject (a whole SEQUENCE): for indexing thousands of roots. */
+/* Finds only the subject (a whole SEQUENCE): for indexing thousands of roots. */
 bool cert_find_subject(struct str der, struct str *subject);
 
-/* 0 when the issuer's key made the certificate's signature; otherwise -1: ERR_CHANGED for a
+/* Returns 0 when the issuer's key made the certificate's signature; otherwise -1: ERR_CHANGED for a
  * wrong signature, else ERR_REFUSED with the cause: weak or unknown algorithm, weak key. */
 int cert_check_signature(const struct cert *cert, const struct cert *issuer, struct err *e);
 
-/* 0 for a key that is good enough: RSA of 2048 to 4096 bits with an odd exponent from 3 on, P-256,
- * P-384, P-521. */
+/* Returns 0 for a key that is good enough: RSA of 2048 to 4096 bits with an odd exponent from 3 on,
+ * P-256, P-384, P-521. */
 int cert_check_key(const struct cert *cert, struct err *e);
 
 #endif

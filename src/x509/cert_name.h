@@ -9,15 +9,16 @@
 #include "x509/cert.h"
 #include "x509/der.h"
 
-/* Comparisons that the name constraints of one path may cost: a bound on what a peer can make us
- * do. */
+/* Comparisons that the name constraints of one path may cost: a bound on the work that a peer can
+ * cause. */
 enum { CERT_NAME_MAX_COMPARISONS = 100000 };
 
-/* Distinguished names (whole SEQUENCEs) that are equal byte for byte or, per attribute, after
- * folding ASCII case and runs of spaces (RFC 5280 §7.1). */
+/* Returns true for distinguished names (whole SEQUENCEs) that are equal byte for byte or, per
+ * attribute, after folding ASCII case and runs of spaces (RFC 5280 §7.1). */
 bool cert_name_is_equal(struct str a, struct str b);
 
-/* True when the RDNs of `prefix` are the first ones of `name`; both are contents of SEQUENCEs. */
+/* Returns true when the RDNs of `prefix` are the first RDNs of `name`; both are contents of
+ * SEQUENCEs. */
 bool cert_name_is_prefix(struct str prefix, struct str name);
 
 /* True for a SEQUENCE without content. */
@@ -38,13 +39,13 @@ enum {
 /* Appends one GeneralName for people. */
 void cert_name_put_general(struct buf *out, const struct der_item *name);
 
-/* 0 when the certificate is for this host (a name, or an IPv4 or IPv6 literal); -1 ERR_REFUSED
- * naming the host and the names that the certificate has. */
+/* Returns 0 when the certificate is for this host (a name, or an IPv4 or IPv6 literal), else -1
+ * with ERR_REFUSED, which names the host and the certificate's names. */
 int cert_name_check_host(const struct cert *cert, struct str host, struct err *e);
 
-/* 0 when the names of `subject` are within the name constraints of `authority`. *budget is what is
- * left of CERT_NAME_MAX_COMPARISONS. -1 ERR_REFUSED with the name; also for a name that cannot be
- * judged though there are constraints for its kind, and for constraints that are malformed. */
+/* Returns 0 when the names of `subject` are within the name constraints of `authority`, else -1
+ * with ERR_REFUSED and the name; also for a name that cannot be judged though there are constraints
+ * for its kind, and for malformed constraints. *budget is the rest of CERT_NAME_MAX_COMPARISONS. */
 int cert_name_check_constraints(const struct cert *authority, const struct cert *subject,
                                 unsigned *budget, struct err *e);
 

@@ -236,7 +236,7 @@ static void note_unknown_issuer(struct search *s, const struct cert *c)
     note_failure(s, &e, false);
 }
 
-/* Does a root end the path? What is remembered is that none can. */
+/* Does a root end the path? Only failures are remembered. */
 static bool search_roots(struct search *s)
 {
     const struct cert *last = s->path[s->length - 1];

@@ -30,7 +30,7 @@ struct der_item {
     struct str whole; /* with tag and length */
 };
 
-/* Takes one item off the front of *in. False when it is malformed or *in is empty. */
+/* Takes one item off the front of *in. Returns false when it is malformed or *in is empty. */
 bool der_next(struct str *in, struct der_item *item);
 
 /* Takes one item that must have this tag; *value may be NULL. *in is unchanged on false. */
@@ -39,19 +39,19 @@ bool der_take(struct str *in, unsigned tag, struct str *value);
 /* The same with tag and length in *whole. */
 bool der_take_whole(struct str *in, unsigned tag, struct str *whole);
 
-/* A non-negative INTEGER's content up to `max`. */
+/* Reads the content of a non-negative INTEGER up to `max`. */
 bool der_uint(struct str integer, uint64_t max, uint64_t *out);
 
-/* The magnitude of a positive INTEGER without leading zeros; false for zero or negative. */
+/* Returns the magnitude of a positive INTEGER without leading zeros; false for zero or negative. */
 bool der_magnitude(struct str integer, struct str *out);
 
-/* BOOLEAN content: exactly 0x00 or 0xff. */
+/* Reads the content of a BOOLEAN: exactly 0x00 or 0xff. */
 bool der_boolean(struct str content, bool *out);
 
-/* BIT STRING content with whole bytes only. */
+/* Reads the content of a BIT STRING of whole bytes only. */
 bool der_bytes_of_bits(struct str content, struct str *out);
 
-/* UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 wants them, in seconds since the epoch. */
+/* Reads UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 wants them, in seconds since the epoch. */
 bool der_time(const struct der_item *item, int64_t *seconds);
 
 #endif

@@ -110,8 +110,8 @@ static bool is_rejected_by(struct str settings)
     return is_rejected || is_malformed;
 }
 
-/* What stands between the lines of a PEM block; white space is dropped. `has_settings`: behind the
- * certificate stands what it may be used for. */
+/* Appends the text between the lines of a PEM block, without white space. `has_settings`: behind
+ * the certificate stands what it may be used for. */
 static int add_block(struct trust *t, struct str text, bool has_settings, struct buf *scratch,
                      struct err *e)
 {
@@ -161,7 +161,7 @@ static int add_pem(struct trust *t, struct str pem, struct err *e)
             break;
         struct str label = str_slice(pem, begin.len, find_text(pem, STR("\n")));
         pem = str_slice(pem, begin.len + label.len, pem.len);
-        /* One without an end is passed over: another may begin before the next end. */
+        /* A block without an end is passed over: another may begin before the next end. */
         size_t body = find_text(pem, line);
         bool is_whole = str_starts_with(str_slice(pem, body, pem.len), end);
         bool has_settings = str_starts_with(label, STR("TRUSTED CERTIFICATE-----"));

@@ -24,7 +24,7 @@ struct trust;
  */
 const struct trust *trust_of_process(struct err *e);
 
-/* Names one more file, before that, and what messages call it; both are borrowed. */
+/* Names one more file, before that, and its name in messages; both are borrowed. */
 void trust_use_file(const char *what, const char *path);
 
 /* Roots from PEM text: for tests. Caller frees. */
@@ -32,14 +32,14 @@ struct trust *trust_parse(struct str pem, struct err *e);
 void trust_free(struct trust *trust);
 
 /* Steps through the roots with that subject: *position begins at 0. The decoded root borrows from
- * `trust`. False when there is no more; roots that cannot be decoded are passed over. Rejected ones
- * (trust_rejects) are among them, so that it can be said why one does not count. */
+ * `trust`. Returns false when there is no more; passes over roots that cannot be decoded. Rejected
+ * roots (trust_rejects) are among them, so that an error can name the reason. */
 bool trust_find(const struct trust *trust, struct str subject, size_t *position, struct cert *root);
 
-/* True when the trust settings of a "TRUSTED CERTIFICATE" block (OpenSSL's X509_CERT_AUX) forbid
- * that certificate for TLS servers: it is in a reject list for serverAuth or anyExtendedKeyUsage,
- * not in the trust list that stands beside it, or the settings are malformed. It holds for every
- * copy of the certificate, wherever it stands, also for one that a peer sends. */
+/* Returns true when the trust settings of a "TRUSTED CERTIFICATE" block (OpenSSL's X509_CERT_AUX)
+ * forbid that certificate for TLS servers: serverAuth or anyExtendedKeyUsage is in its reject list,
+ * or not in its trust list, or the settings are malformed. That holds for every copy of the
+ * certificate, also for one that a peer sends. */
 bool trust_rejects(const struct trust *trust, struct str der);
 
 #endif

@@ -7,7 +7,7 @@
 #include "zone/retry.h"
 
 /*
- * What the server answers to a request for the bytes from `at` on:
+ * Answers of the server to a request for the bytes from `at` on:
  *     206 from `at` or before ──► what lies before is skipped
  *     206 of anything else    ──► never again a range
  *     200                     ──► what lies before is skipped; behind the end it is hung up
@@ -39,7 +39,7 @@ static int too_short(const struct reading *r, struct err *e)
                    (long long)r->range->start, (long long)r->size);
 }
 
-/* What is known of the size now. */
+/* Takes the file's size from an answer; -1: it has none. */
 static int take_size(struct reading *r, int64_t size, struct err *e)
 {
     if (size < 0)

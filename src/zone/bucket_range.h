@@ -1,6 +1,6 @@
 /*
- * Getting a part of an object, in order and once, however often the line breaks. Nothing of it is
- * kept and nothing can be checked: a hash is of all bytes.
+ * Downloads a part of an object, in order and once, however often the connection breaks. Keeps
+ * nothing, and cannot check it: the hash is of all bytes.
  */
 #ifndef ZONE_BUCKET_RANGE_H
 #define ZONE_BUCKET_RANGE_H
@@ -17,9 +17,9 @@ struct bucket_range {
 };
 
 /*
- * Gives the range of what the gateway found to the sink: by a Range request, and from a bucket that
- * ignores it by not reading on behind the range's end. An empty range asks for nothing.
- * ERR_NOT_FOUND: the object is gone, and the sink was given nothing. ERR_FAILED when the file ends
+ * Passes the range of the found object to the sink: by a Range request, and from a bucket that
+ * ignores it by not reading on behind the range's end. Asks for nothing when the range is empty.
+ * ERR_NOT_FOUND: the object is gone, and the sink received nothing. ERR_FAILED when the file ends
  * before `start`.
  */
 int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_file *file,

@@ -171,8 +171,8 @@ static int copy_bytes(int fd, const char *from, struct part *part, struct err *e
     return n == 0 ? 0 : -1;
 }
 
-/* Copies what is open to its final place, if it has the hash. What an earlier time left is gone on
- * with, unless it turns out to be wrong. */
+/* Copies what is open to its final place, if it has the hash. Goes on with the bytes of an earlier
+ * run, unless they turn out to be wrong. */
 static int copy(const struct part_options *options, int fd, const char *from, struct err *e)
 {
     char hash[SHA1_HEX + 1];

@@ -1,6 +1,6 @@
 /*
- * Downloading one object from the zone's bucket: hashed on the way, visible only when right. What
- * came of one that was interrupted is kept beside its place as <hash>.part, for the next run.
+ * Downloads one object from the zone's bucket: hashed on the way, visible only when right. An
+ * interrupted download stays beside its place as <hash>.part, for the next run.
  */
 #ifndef ZONE_DOWNLOAD_H
 #define ZONE_DOWNLOAD_H
@@ -20,18 +20,18 @@ struct download_options {
     void *ctx;
 };
 
-/* Into the local store; *path (caller frees) is the copy's. ERR_CHANGED and nothing left behind
- * when the bytes do not have the hash, nor when they cannot be written. */
+/* Downloads into the local store; *path (caller frees) is the copy's. ERR_CHANGED when the bytes do
+ * not have the hash; then, and when they cannot be written, nothing is left behind. */
 int download_to_store(struct gateway *g, const struct store *s,
                       const struct download_options *options, char **path, struct err *e)
     ERR_CHECKED;
 
-/* To `path`, written beside it and renamed; no store copy. A symbolic link is followed; ERR_USAGE
- * when something is there that is no regular file. */
+/* Downloads to `path`, written beside it and renamed; no store copy. Follows a symbolic link.
+ * ERR_USAGE when `path` is there and no regular file. */
 int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
                      struct err *e) ERR_CHECKED;
 
-/* Whether download_to_file could write `path`, as far as can be told without trying. */
+/* Checks that download_to_file can write `path`, as far as can be seen without trying. */
 int download_check_file(const char *path, bool replaces_links, struct err *e) ERR_CHECKED;
 
 /* Refuses a folder behind a link that a stranger may have made: see place.h. */

@@ -24,7 +24,7 @@ struct fetch {
     struct err unusable; /* why what the store has cannot be used */
 };
 
-/* What a step came to: FOUND ends the search, ABSENT goes on with the next place. */
+/* The result of a step: FOUND ends the search, ABSENT goes on with the next place. */
 enum fetch_result { FETCH_FOUND, FETCH_ABSENT, FETCH_FAILED };
 
 static void report(struct fetch *fetch, int64_t bytes, int64_t size)
@@ -100,7 +100,7 @@ static bool is_right_already(struct fetch *fetch, int64_t size)
            strcmp(found.hash, options->uri->hash) == 0;
 }
 
-/* What is at `from` is the file: that is the answer, or it is copied to `to_file`. */
+/* Takes the file at `from` as the answer, or copies it to `to_file`. */
 static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **path,
                                   struct err *e)
 {
@@ -122,7 +122,8 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
     return FETCH_ABSENT;
 }
 
-/* What the store has of it, and cannot give out: for the error, if nobody else has it. */
+/* Keeps the reason why the store's copy or link cannot be used, for the error if the file is
+ * nowhere else. */
 static void remember_unusable(struct fetch *fetch, const struct store_entry *entry)
 {
     struct err *why = &fetch->unusable;

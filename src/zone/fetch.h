@@ -1,4 +1,5 @@
-/* Getting a file's bytes, wherever they are: local store → zone → ask the resource → download. */
+/* Gets a file's bytes from the first place that has them: local store → zone → ask the resource →
+ * download. */
 #ifndef ZONE_FETCH_H
 #define ZONE_FETCH_H
 
@@ -31,7 +32,7 @@ struct fetch_options {
      * and a file that is the right one already is kept. */
     bool is_in_folder;
     const char *known_at; /* where the file was a moment ago, or NULL: looked at before the zone */
-    bool keeps_copy;      /* what is downloaded goes into the local store also with to_file */
+    bool keeps_copy;      /* a download goes into the local store also with to_file */
     /* Only this part of the file is wanted, and nothing is stored; NULL: all. Where the file is
      * here or the part is all of it, the caller takes the part from *path. */
     const struct bucket_range *range;
@@ -42,9 +43,8 @@ struct fetch_options {
 };
 
 /*
- * *path (caller frees) is where the bytes are: the copy's, the linked file's, or `to_file`; NULL
- * when options->range took them.
- * ERR_NOT_FOUND, naming where was looked, when nobody has the file.
+ * Sets *path (caller frees) to the copy, the linked file, or `to_file`; to NULL when options->range
+ * took the bytes. ERR_NOT_FOUND names the places when the file is in none of them.
  */
 int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,
                char **path, struct err *e) ERR_CHECKED;

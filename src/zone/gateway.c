@@ -108,7 +108,7 @@ bool gateway_has_announced(const struct gateway *g, const char *name)
     return extensions_has(buf_str(&g->extensions), name);
 }
 
-/* An answer came. What a gateway announces may change when another version of it is started; an
+/* An answer came. A gateway may announce other names when another version of it is started; an
  * answer that is not its own takes nothing back. */
 static void hear(struct gateway *g, const struct http_head *head, bool is_its_own)
 {
@@ -217,7 +217,7 @@ static void blame_clock(const struct http_head *head, struct err *e)
         why.msg, here, there);
 }
 
-/* What is no gateway's answer: whose is it, and what does it say? */
+/* Sets the error for an answer that is not a gateway's: its sender and its text. */
 static int refuse(const struct http_call *call, struct err *e)
 {
     const struct http_reply answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
@@ -327,8 +327,8 @@ static struct json *ask_as_client(struct gateway *g, struct gateway_payload payl
     return answer;
 }
 
-/* A URL of an answer, or NULL: by TLS if that is how the gateway is reached. Who listens on
- * the line would see what the signed URL gives, and many fronts do not take plain HTTP at all. */
+/* A URL of an answer, or NULL: by TLS if that is how the gateway is reached. A listener on the way
+ * would see the signed URL, and many fronts do not accept plain HTTP at all. */
 static int use_tls(struct gateway *g, char **url, struct err *e)
 {
     struct buf secure = {0};

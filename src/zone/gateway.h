@@ -19,7 +19,7 @@ struct gateway {
     struct identity identity; /* client_id "" : anonymous */
     int64_t clock_offset_ms;  /* added to our clock in timestamps; a day and 125 s at most */
     struct patience patience;
-    /* Set by who opened it, for everything that is done with it: */
+    /* Set by the code that opened it, for everything that is done with it: */
     struct zone_watch watch;
     bool is_waited_for; /* for patience.waiting_ms */
     bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
@@ -41,18 +41,19 @@ const char *gateway_default_url(void);
  * is none. */
 int gateway_put_default_shown(struct buf *out, struct err *e) ERR_CHECKED;
 
-/* True when an answer of the gateway itself has come: not that of a proxy or front before it. */
+/* Returns true when an answer of the gateway itself has come, not of a proxy or front before it. */
 bool gateway_has_answered(const struct gateway *g);
 
-/* True when the gateway announced the extension (EXTENSIONS.md §1) with an answer: only then may it
- * be used. Of a gateway that has answered and announced nothing, it is a deployed one. */
+/* Returns true when the gateway announced the extension (EXTENSIONS.md §1) with an answer: only
+ * then may it be used. A gateway that has answered and announced nothing is a deployed one. */
 bool gateway_has_announced(const struct gateway *g, const char *name);
 
 /*
  * Errors of all calls: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
- * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. What may pass
- * (ERR_NETWORK, ERR_TIMEOUT) was repeated before, for patience.asking_ms: every call may be made
- * again safely. A 500 that may come from our clock is repeated once, by the gateway's clock.
+ * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. Troubles that may
+ * pass (ERR_NETWORK, ERR_TIMEOUT) were met by repeating the call for patience.asking_ms: every call
+ * may be made again safely. A 500 that may come from our clock is repeated once, by the gateway's
+ * clock.
  */
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
     ERR_CHECKED;

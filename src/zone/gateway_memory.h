@@ -1,8 +1,8 @@
 /*
- * Which gateways were deployed ones when they were last asked, for commands that do not ask them:
- * an empty directory <store>/deployed-gateways/<percent-encoded URL> for each, which is made and
- * removed in one step, and which no deployed program looks at. And what follows from it: how large
- * a file may be that is to go through that gateway.
+ * Remembers which gateways were deployed ones when they were last asked, for commands that do not
+ * ask them: an empty directory <store>/deployed-gateways/<percent-encoded URL> for each, which is
+ * made and removed in one step, and which no deployed program looks at. Also the limit that follows
+ * from it: the size of a file that goes through such a gateway.
  */
 #ifndef ZONE_GATEWAY_MEMORY_H
 #define ZONE_GATEWAY_MEMORY_H
@@ -13,7 +13,7 @@
 /* The most that a deployed gateway takes (PROTOCOL.md §3). Ours have no limit but their disk. */
 #define GATEWAY_DEPLOYED_MAX_BYTES INT64_C(5000000000)
 
-/* True when it has answered, and announced nothing. */
+/* Returns true when the gateway has answered and announced nothing. */
 bool gateway_is_deployed(const struct gateway *g);
 
 /* Remembers which it is, if it has answered, and if there is a store. Best effort. */
@@ -23,7 +23,8 @@ void gateway_memory_keep(const struct store *s, const struct gateway *g);
  * then appended, without user and password. */
 bool gateway_memory_is_deployed(const struct store *s, struct buf *shown);
 
-/* ERR_TOO_LARGE with what to do, when `size` is more than this deployed gateway takes; 0 else. */
+/* Refuses (ERR_TOO_LARGE, with the cure) a `size` that is more than this deployed gateway takes;
+ * else returns 0. */
 int gateway_check_size(const struct gateway *g, int64_t size, struct err *e) ERR_CHECKED;
 
 /* The same for a gateway that is known to be deployed, named by the URL to show. */

@@ -261,7 +261,8 @@ static int create_files(struct identity *id, const char *key_dir, struct err *e)
         stage(&first, key_dir, &public_file, public_key(&made), e) != 0 ||
         stage(&second, key_dir, &private_file, seed, e) != 0)
         goto out;
-    /* Whoever publishes the public file owns the creation; the other one waits for it. */
+    /* The process that publishes the public file owns the creation; the other process waits for
+     * it. */
     if (publish(&first, &why) != 0) {
         if (why.code == ERR_REFUSED)
             result = load_others(id, key_dir, e);

@@ -11,7 +11,7 @@
 enum { REPORT_MS = 5000 };
 
 /*
- * What the server answers to a request for the bytes from N on:
+ * Answers of the server to a request for the bytes from N on:
  *     206, the same object from N on ──► they are added
  *     206 of anything else           ──► never again a range: from zero
  *     200                            ──► from zero

@@ -1,7 +1,7 @@
 /*
- * Getting an object from a bucket into a part, however often the line breaks: on from where it
- * broke where the server can, from zero where not; a new URL when the old one has expired. The hash
- * of all bytes decides.
+ * Downloads an object from a bucket into a part, however often the connection breaks: goes on from
+ * there if the server can, else from zero; with a new URL when the old one has expired. The hash of
+ * all bytes decides.
  */
 #ifndef ZONE_OBJECT_GET_H
 #define ZONE_OBJECT_GET_H

@@ -171,7 +171,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
     if (fstat(p->fd, &st) != 0 || st.st_size > p->limit || !read_all(p))
         return part_restart(p, e);
     if (p->bytes == 0)
-        tell_temporary(p, p->path.data); /* whoever made it left its NUL */
+        tell_temporary(p, p->path.data); /* it ends with a NUL since it was made */
     return 0;
 }
 

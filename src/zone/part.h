@@ -1,8 +1,8 @@
 /*
  * The file of a download before it is complete: <hash>.part beside its final place (the Python
  * client ignores such names), locked by who writes it, kept when the download is interrupted, and
- * never trusted but for the hash of all that is in it.
- * While another process holds it, or when it is not our user's, a temporary file of our own.
+ * trusted only after the hash of all its bytes is right. While another process holds it, or
+ * when it is not our user's, a temporary file of our own.
  */
 #ifndef ZONE_PART_H
 #define ZONE_PART_H
@@ -15,7 +15,7 @@
 #include "base/sha1.h"
 #include "base/str.h"
 
-/* Of a file whose size nobody names: what deployed zones take (PROTOCOL.md §3). */
+/* The limit for a file of unknown size: the limit of deployed zones (PROTOCOL.md §3). */
 #define PART_MAX_BYTES INT64_C(5000000000)
 
 struct part_options {
@@ -24,11 +24,11 @@ struct part_options {
     const char *shown; /* for messages: what is written */
     int64_t size;      /* -1: not known */
     const char *root;  /* of the store that it is for, or NULL: see newfile.h */
-    int64_t max_bytes; /* what the user allows; 0: any size that is known, else PART_MAX_BYTES */
+    int64_t max_bytes; /* the user's limit; 0: any size that is known, else PART_MAX_BYTES */
     /* Told the name of a file that is worth nothing, then NULL: for signal handlers. May be NULL.
      */
     void (*on_temporary)(void *ctx, const char *temporary);
-    void (*on_bytes)(void *ctx, int64_t bytes); /* what is there and hashed; may be NULL */
+    void (*on_bytes)(void *ctx, int64_t bytes); /* bytes there and hashed; may be NULL */
     void *ctx;
 };
 
@@ -45,32 +45,33 @@ struct part {
     int64_t written_out;
 };
 
-/* Opens and hashes what is there of an earlier time. What `options` points to is borrowed. Caller
- * closes in any case. */
+/* Opens and hashes what is there of an earlier time. Everything that `options` points to is
+ * borrowed. Caller closes in any case. */
 int part_open(struct part *p, const struct part_options *options, struct err *e) ERR_CHECKED;
 
-/* From zero, in a new file: whoever still has the old one open does not disturb. */
+/* Begins from zero in a new file, so that a process that still has the old one open does not
+ * disturb. */
 int part_restart(struct part *p, struct err *e) ERR_CHECKED;
 
-/* A full disk is told before the transfer where the file system can tell. */
+/* Reports a full disk before the transfer, if the file system can tell. */
 int part_check_room(struct part *p, struct err *e) ERR_CHECKED;
 
 /* The sender says that there are so many in all (-1: it does not). Sizes that were not known are
  * taken over. ERR_TOO_LARGE when the user does not want so many. */
 int part_announce(struct part *p, int64_t bytes, struct err *e) ERR_CHECKED;
 
-/* ERR_CHANGED when there are more bytes than there should be, ERR_TOO_LARGE when nobody said how
- * many there are and it is enough. */
+/* Adds bytes. ERR_CHANGED when there are more than there should be, ERR_TOO_LARGE when their number
+ * is unknown and above the limit. */
 int part_add(struct part *p, struct str chunk, struct err *e) ERR_CHECKED;
 
-/* True when the bytes have the hash; `found` is what they have. */
+/* Returns true when the bytes have the hash; `found` is the hash that they have. */
 bool part_is_right(const struct part *p, char found[SHA1_HEX + 1]);
 
 /* Syncs it and gives it its final name, with the folder synced. */
 int part_publish(struct part *p, struct err *e) ERR_CHECKED;
 
-/* Removes what was not published, unless a later run can go on with it. Safe on a part that could
- * not be opened. */
+/* Removes a part that was not published, unless a later run can go on with it. Safe on a part that
+ * could not be opened. */
 void part_close(struct part *p);
 
 #endif

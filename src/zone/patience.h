@@ -1,5 +1,5 @@
 /*
- * How long and how often the zone client waits and tries again, and what a caller may say and hear
+ * How long and how often the zone client waits and tries again, and the hooks of a caller
  * meanwhile. The product uses the defaults; tests change single ones with the environment variable
  * KACHERY_RESOURCE_TEST_PATIENCE, a list such as "pause_min_ms=10,expect_ms=100".
  */
@@ -14,7 +14,7 @@
 struct patience {
     int64_t pause_min_ms;   /* before another attempt; doubled each time, with jitter, up to */
     int64_t pause_max_ms;
-    int64_t retry_after_ms; /* what a server may ask for at most */
+    int64_t retry_after_ms; /* the most that a server may ask for */
     int64_t attempts;       /* of a transfer, without getting further, at least */
     int64_t lost_ms;        /* and for so long: a line that is down comes back */
     int64_t call_ms;        /* one call of the gateway */
@@ -31,14 +31,15 @@ struct patience {
 
 int patience_load(struct patience *p, struct err *e) ERR_CHECKED;
 
-/* What a caller may say and hear during calls that take long. All zeros: nothing. */
+/* A caller's hooks for calls that take long. All zeros: none. */
 struct zone_watch {
     /* Returns true to give up with ERR_FAILED "cancelled". Asked often in every wait. */
     bool (*is_cancelled)(void *ctx);
-    /* What happens meanwhile, in words for a log: another attempt, a wrong clock. */
+    /* Receives events in words for a log: another attempt, a wrong clock. */
     void (*on_note)(void *ctx, const char *text);
     void *ctx;
-    /* What somebody has to mend although it went well this time; each at most once. */
+    /* Receives troubles that a person should mend although the call went well; each at most
+     * once. */
     void (*on_warning)(void *ctx, const char *text);
 };
 

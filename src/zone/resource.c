@@ -13,7 +13,7 @@
 #include "zone/retry.h"
 
 enum {
-    /* What the proxy gets beyond the daemon's time, and we beyond the proxy's (PROTOCOL.md §4). */
+    /* The proxy's time beyond the daemon's, and our time beyond the proxy's (PROTOCOL.md §4). */
     RESOURCE_PROXY_GRACE_MS = 5000,
     RESOURCE_CLIENT_GRACE_MS = 10000,
     /* An answer that is sent at the deadline of all is still heard. */
@@ -158,7 +158,7 @@ static struct http_reply about(const struct http_call *call)
     return http_call_answer(call, "resource proxy", "the resource's URL");
 }
 
-/* What an answer other than 200 means. */
+/* Sets the error for an answer other than 200. */
 static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
 {
     const struct http_reply answer = about(call);

@@ -12,7 +12,7 @@ struct resource {
     char *api_url; /* <proxy>/api, where generation 1 is asked; NULL: `url` is of another form */
     char *name;
     char *zone;
-    bool is_generation1; /* what the proxy was found to be */
+    bool is_generation1; /* the proxy turned out to be of generation 1 */
 };
 
 /* `where` is a URL, a bare name (looked up in the zone), or NULL: KACHERY_RESOURCE_URL,
@@ -32,7 +32,7 @@ int resource_request(struct resource *r, struct gateway *g, const char *hash, in
                      struct upload_status *out, struct buf *text, struct err *e) ERR_CHECKED;
 
 struct resource_wait {
-    int64_t every_ms;    /* of one question: how often the state is heard */
+    int64_t every_ms;    /* of one question: the interval between two states */
     int64_t deadline_ms; /* of all together (clock_now_ms()), or CLOCK_NEVER_MS */
     const struct gateway *gateway; /* its http, patience and watch are used */
     void (*on_status)(void *ctx, const struct upload_status *status); /* may be NULL */

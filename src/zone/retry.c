@@ -126,7 +126,7 @@ int retry_again(struct retry *r, struct err *e)
     return retry_wait(r->watch, pause_ms, e);
 }
 
-/* What is looked at while a call runs. */
+/* The state that is looked at while a call runs. */
 struct look {
     const struct zone_watch *watch;
     void (*on_step)(void *ctx, const struct http_call *call);

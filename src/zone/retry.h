@@ -1,6 +1,6 @@
 /*
- * Trying again: what may pass is repeated after a pause that grows, never for ever, and every wait
- * can be cancelled. Also the one way in which the zone client runs a call.
+ * Repeats calls that failed for reasons that may pass, after pauses that grow, never for ever;
+ * every wait can be cancelled. Also the one way in which the zone client runs a call.
  */
 #ifndef ZONE_RETRY_H
 #define ZONE_RETRY_H
@@ -22,7 +22,7 @@ struct retry {
     int64_t attempts;   /* failed ones, all together */
     int64_t failures;   /* the same since it last got further */
     int64_t further_ms; /* when that was (clock_now_ms()) */
-    int64_t after_ms;   /* what the last answer asked for; -1: nothing */
+    int64_t after_ms;   /* the Retry-After of the last answer; -1: none */
 };
 
 /* Both are borrowed. Without end time the limits are patience->attempts and lost_ms, both. */
@@ -36,9 +36,9 @@ void retry_hear(struct retry *r, const struct http_head *head);
 void retry_got_further(struct retry *r);
 
 /*
- * After a failed attempt, which *e tells. 0 after the pause: try again. -1: it is not to be
- * repeated (only ERR_NETWORK and ERR_TIMEOUT may pass, ERR_NO_HOST if is_known), or it was enough
- * (*e then says how often), or *e is "cancelled".
+ * To be called after a failed attempt with its error. Returns 0 after the pause: try again. Returns
+ * -1 when it is not to be repeated (only ERR_NETWORK and ERR_TIMEOUT may pass, ERR_NO_HOST if
+ * is_known), when the attempts are used up (*e then has their number), or with *e "cancelled".
  */
 int retry_again(struct retry *r, struct err *e) ERR_CHECKED;
 

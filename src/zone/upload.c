@@ -77,7 +77,7 @@ static struct http_call *put_once(struct upload *upload, struct err *e)
     return retry_call(upload->gateway->http, &options, &upload->gateway->watch, on_step, e);
 }
 
-/* What an answer other than 200 leads to. */
+/* Decides what follows an answer other than 200. */
 static enum result take_refusal(struct upload *upload, const struct http_call *call, struct err *e)
 {
     int status = http_call_head(call)->status;
@@ -162,7 +162,8 @@ static int check_existing(struct upload *upload, struct err *e)
     int result = 0;
 
     if (gateway_find_file(upload->gateway, options->hash, &file, &why) != 0) {
-        /* Who may upload may be forbidden to download: then there is nothing to compare. */
+        /* A client that may upload may be forbidden to download: then there is nothing to
+         * compare. */
         return why.code == ERR_REFUSED ? 0 : err_set(e, why.code, "%s", why.msg);
     }
     if (!file.is_found)

@@ -1,9 +1,9 @@
 /*
  * Uploading one file to the zone: first chunk before any connection (tapes and slow disks are
  * waited for here), initiate, PUT with the last 64 KiB held back until the hash is right, finalize.
- * A file that may not be what was linked is first hashed as a whole.
- * What may pass is tried again: each attempt opens, reads and hashes the file anew, so that what
- * was sent is what was hashed.
+ * A file that may have changed since it was linked is first hashed as a whole. Troubles that may
+ * pass are met by another attempt: each opens, reads and hashes the file anew, so that the bytes
+ * sent are the bytes hashed.
  */
 #ifndef ZONE_UPLOAD_H
 #define ZONE_UPLOAD_H
@@ -44,9 +44,9 @@ struct upload_result {
 };
 
 /*
- * ERR_CHANGED: the file is not (any more) what was linked; ERR_REFUSED: the zone said no, with its
- * reason; ERR_NETWORK; ERR_FAILED (unreadable, cancelled). Messages are for the user of this host:
- * they may tell what the file is now.
+ * Uploads the file. ERR_CHANGED: it has changed since it was linked; ERR_REFUSED: the zone refused,
+ * with its reason; ERR_NETWORK; ERR_FAILED (unreadable, cancelled). Messages are for the user of
+ * this host: they may name the file's hash now.
  */
 int upload_file(struct gateway *g, const struct upload_options *options,
                 struct upload_result *result, struct err *e) ERR_CHECKED;

@@ -36,15 +36,16 @@ struct upload_source {
 int upload_source_open(struct upload_source *source, const char *path, const char *hash,
                        int64_t size, struct err *e) ERR_CHECKED;
 
-/* Reads and hashes the whole open file; what was read of it already stays to be given out.
- * ERR_CHANGED when it has another hash. `on_chunk` is called now and then, and ends it with -1. */
+/* Reads and hashes the whole open file; the bytes that were read before stay to be sent.
+ * ERR_CHANGED when it has another hash. `on_chunk` is called now and then, and ends the reading
+ * with -1. */
 int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx, struct err *e),
                         void *ctx, struct err *e) ERR_CHECKED;
 
 /* The `source` of a struct http_call_options; ERR_CHANGED when the hash is wrong in the end. */
 enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e);
 
-/* True when all bytes were given out. */
+/* Returns true when all bytes were sent. */
 bool upload_source_is_at_end(const struct upload_source *source);
 
 /* Safe on zeros. */

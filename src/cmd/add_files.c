@@ -9,6 +9,7 @@
 #include "cmd/actions.h"
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
+#include "cmd/ending.h"
 #include "cmd/label.h"
 #include "cmd/large_files.h"
 #include "proc/pool.h"
@@ -113,7 +114,7 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
     if (status < 0)
         status = cmd_fail(name, &e);
     else if (status > 0)
-        batch_run_die(status);
+        ending_die(status);
     else
         status = uri_list_end(&run->list);
     if (!batch->is_quiet)

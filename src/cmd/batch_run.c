@@ -1,24 +1,27 @@
 #include "cmd/batch_run.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cmd/ending.h"
 #include "proc/pool.h"
-#include "proc/process.h"
 
 enum { FEED_AT_ONCE = 256 };
 
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
-
-/* What the loop is at. */
-struct loop {
+/* What one batch_run is at. */
+struct runner {
     struct batch_run *run;
+    struct loop *loop;
+    struct ending ending;
     struct batch *batch;
-    int signal_fd;
-    bool is_ended, is_waiting, is_counted;
+    struct loop_call turn;
+    struct loop_timer redraw;
+    struct loop_fd input; /* in the loop while there is nothing but it to wait for a next item */
+    bool is_ended, is_waiting, is_counted, is_over;
     uint64_t files_ahead, bytes_ahead;
+    int status;
+    struct err *e;
 };
 
 static void pass_result(void *owner, struct batch_item *item)
@@ -30,82 +33,109 @@ static void pass_result(void *owner, struct batch_item *item)
 }
 
 /* True when feeding goes on at once: there are more files, and room for them. */
-static bool has_more(const struct loop *l)
+static bool has_more(const struct runner *r)
 {
-    return !l->is_ended && !l->is_waiting && batch_has_room(l->batch);
+    return !r->is_ended && !r->is_waiting && batch_has_room(r->batch);
 }
 
-static void feed(struct loop *l)
+static void feed(struct runner *r)
 {
-    l->is_waiting = false;
-    for (int i = 0; i < FEED_AT_ONCE && batch_has_room(l->batch); i++) {
+    r->is_waiting = false;
+    for (int i = 0; i < FEED_AT_ONCE && batch_has_room(r->batch); i++) {
         struct batch_item item = {0};
-        enum batch_run_step step = l->run->next(l->run->owner, &item);
-        l->is_ended = step == BATCH_RUN_END;
-        l->is_waiting = step == BATCH_RUN_WAIT;
+        enum batch_run_step step = r->run->next(r->run->owner, &item);
+        r->is_ended = step == BATCH_RUN_END;
+        r->is_waiting = step == BATCH_RUN_WAIT;
         if (step != BATCH_RUN_ITEM)
             return;
-        batch_add(l->batch, &item);
+        batch_add(r->batch, &item);
     }
 }
 
-static void show(struct loop *l)
+static void show(struct runner *r)
 {
-    struct batch_run *run = l->run;
+    struct batch_run *run = r->run;
 
     if (run->progress.mode == PROGRESS_SILENT)
         return;
-    if (!l->is_counted) {
-        l->is_counted = run->look_ahead == NULL ||
-                        run->look_ahead(run->owner, &l->files_ahead, &l->bytes_ahead);
-        if (l->is_counted && run->look_ahead != NULL) {
-            run->progress.files_total = l->files_ahead;
-            run->progress.bytes_total = l->bytes_ahead;
+    if (!r->is_counted) {
+        r->is_counted = run->look_ahead == NULL ||
+                        run->look_ahead(run->owner, &r->files_ahead, &r->bytes_ahead);
+        if (r->is_counted && run->look_ahead != NULL) {
+            run->progress.files_total = r->files_ahead;
+            run->progress.bytes_total = r->bytes_ahead;
         }
     }
-    progress_update(&run->progress, batch_files(l->batch), batch_bytes(l->batch));
+    progress_update(&run->progress, batch_files(r->batch), batch_bytes(r->batch));
 }
 
-static int wait_for_work(struct loop *l, struct pollset *set, struct err *e)
+static void stop(struct runner *r, int status)
 {
-    pollset_clear(set);
-    batch_poll(l->batch, set);
-    pollset_add(set, l->signal_fd, POLLIN);
-    if (l->is_waiting)
-        pollset_add(set, l->run->wait_fd, POLLIN);
+    r->is_over = true;
+    r->status = status;
+}
+
+static void defer_turn(void *owner)
+{
+    struct runner *r = owner;
+
+    loop_defer(r->loop, &r->turn);
+}
+
+static int watch_input(struct runner *r)
+{
+    if (r->is_waiting == r->input.is_added)
+        return 0;
+    if (r->is_waiting)
+        return loop_add(r->loop, &r->input, LOOP_READ, r->e);
+    loop_remove(r->loop, &r->input);
+    return 0;
+}
+
+static void wait_for_work(struct runner *r)
+{
+    if (watch_input(r) != 0)
+        stop(r, -1);
     /* The batch may have made room just now, and have nothing left in hand. */
-    if (has_more(l) || (l->run->progress.mode != PROGRESS_SILENT && !l->is_counted))
-        pollset_wake_at(set, clock_now_ms());
-    pollset_wake_at(set, progress_due_ms(&l->run->progress));
-    return pollset_wait(set, e) < 0 ? -1 : 0;
+    if (has_more(r) || (r->run->progress.mode != PROGRESS_SILENT && !r->is_counted))
+        defer_turn(r);
+    loop_set_timer(r->loop, &r->redraw, progress_due_ms(&r->run->progress));
 }
 
-static int run_loop(struct loop *l, struct err *e)
+static void on_turn(void *owner)
 {
-    struct pollset set = {0};
-    int status = 0;
+    struct runner *r = owner;
 
-    for (;;) {
-        if (!l->is_ended)
-            feed(l);
-        if (batch_step(l->batch, clock_now_ms(), has_more(l), e) != 0) {
-            status = -1;
-            break;
-        }
-        fflush(stdout); /* somebody may be reading along */
-        if (ferror(stdout) || (l->is_ended && batch_is_empty(l->batch)))
-            break;
-        show(l);
-        if (wait_for_work(l, &set, e) != 0) {
-            status = -1;
-            break;
-        }
-        status = process_next_signal(l->signal_fd);
-        if (status != 0)
-            break;
+    if (r->is_over)
+        return;
+    if (!r->is_ended)
+        feed(r);
+    if (batch_step(r->batch, has_more(r), r->e) != 0) {
+        stop(r, -1);
+        return;
     }
-    pollset_free(&set);
-    return status;
+    fflush(stdout); /* somebody may be reading along */
+    if (ferror(stdout) || (r->is_ended && batch_is_empty(r->batch))) {
+        stop(r, 0);
+        return;
+    }
+    show(r);
+    wait_for_work(r);
+}
+
+static bool is_over(void *owner)
+{
+    const struct runner *r = owner;
+
+    return r->is_over || r->ending.number != 0;
+}
+
+static int run_batch(struct runner *r)
+{
+    defer_turn(r);
+    if (loop_run_until(r->loop, is_over, r, r->e) != 0)
+        return -1;
+    return r->is_over ? r->status : r->ending.number;
 }
 
 static unsigned core_count(void)
@@ -115,36 +145,45 @@ static unsigned core_count(void)
     return cores < 1 ? 1 : cores > POOL_MAX_WORKERS ? POOL_MAX_WORKERS : (unsigned)cores;
 }
 
-int batch_run(struct batch_run *run, struct err *e)
+static int open_runner(struct runner *r, struct err *e)
 {
+    struct batch_run *run = r->run;
     struct batch_options options = {.store = run->store,
                                     .work = run->work,
                                     .jobs = run->jobs == 0 ? core_count() : run->jobs,
                                     .on_result = pass_result,
                                     .owner = run};
-    struct loop l = {.run = run};
-    int status = -1;
 
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error of stdout, seen in the loop */
-    l.signal_fd = process_signal_fd(ending_signals, sizeof ending_signals / sizeof(int), e);
-    if (l.signal_fd < 0)
+    r->turn = (struct loop_call){.call = on_turn, .owner = r};
+    r->redraw = (struct loop_timer){.call = defer_turn, .owner = r};
+    r->input = (struct loop_fd){.fd = run->wait_fd, .call = defer_turn, .owner = r};
+    if ((r->loop = loop_new(NULL, e)) == NULL || ending_open(&r->ending, r->loop, e) != 0)
         return -1;
-    progress_init(&run->progress, run->what, run->is_quiet);
-    l.batch = batch_new(&options, e);
-    if (l.batch != NULL)
-        status = run_loop(&l, e);
-    progress_clear(&run->progress);
-    batch_free(l.batch);
-    close(l.signal_fd);
-    return status;
+    options.wake = (struct loop_wake){r->loop, defer_turn, r};
+    return (r->batch = batch_new(&options, e)) == NULL ? -1 : 0;
 }
 
-void batch_run_die(int number)
+static void close_runner(struct runner *r)
 {
-    sigset_t all;
+    if (r->loop == NULL)
+        return;
+    loop_undefer(r->loop, &r->turn);
+    loop_clear_timer(r->loop, &r->redraw);
+    loop_remove(r->loop, &r->input);
+    ending_close(&r->ending);
+    batch_free(r->batch);
+    loop_free(r->loop);
+}
 
-    signal(number, SIG_DFL);
-    raise(number);
-    sigfillset(&all);
-    sigprocmask(SIG_UNBLOCK, &all, NULL);
+int batch_run(struct batch_run *run, struct err *e)
+{
+    struct runner r = {.run = run, .e = e};
+    int status = open_runner(&r, e);
+
+    progress_init(&run->progress, run->what, run->is_quiet);
+    if (status == 0)
+        status = run_batch(&r);
+    progress_clear(&run->progress);
+    close_runner(&r);
+    return status;
 }

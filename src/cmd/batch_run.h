@@ -1,5 +1,5 @@
 /*
- * The loop around a batch that a command waits for: feeds it, shows progress, stops on signals
+ * The loop around a batch, in which a command blocks: feeds it, shows progress, stops on signals
  * without leaving anything half-done behind.
  */
 #ifndef CMD_BATCH_RUN_H
@@ -30,10 +30,7 @@ struct batch_run {
 };
 
 /* Runs to the end. 0; -1 when it cannot; a signal's number when one ended it (everything is put
- * away: the caller flushes its output and calls batch_run_die). */
+ * away: the caller flushes its output and calls ending_die). */
 int batch_run(struct batch_run *run, struct err *e);
-
-/* Ends this process by the signal, as its parent expects. */
-void batch_run_die(int number);
 
 #endif

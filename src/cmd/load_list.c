@@ -2,29 +2,24 @@
 
 #include <errno.h>
 #include <search.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/dirs.h"
 #include "base/fs.h"
 #include "base/oddity.h"
 #include "base/text_lines.h"
-#include "cmd/batch_run.h"
 #include "cmd/cmd.h"
+#include "cmd/ending.h"
 #include "cmd/load_names.h"
 #include "cmd/load_worker.h"
 #include "cmd/remote.h"
-#include "proc/pollset.h"
 #include "proc/pool.h"
 #include "zone/download.h"
 
 enum { LINE_BYTES = 16384 /* of a list: a URI with its label, and a path */ };
-
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
 /* Of some jobs: how many there are, and of how many the size is known. */
 struct sum {
@@ -39,7 +34,14 @@ struct load_list {
     size_t next_job, next_line; /* the first entries that may be in no job yet, not printed yet */
     void *by_text, *by_hash;    /* trees of struct place */
     struct load_names names;
+    struct loop *loop;
+    struct ending ending;
     struct pool *pool;
+    struct loop_call turn; /* gives jobs, prints and shows what came of them */
+    struct loop_timer redraw;
+    bool is_over;
+    int status; /* then; -1: it cannot go on, and why */
+    struct err why;
     struct buf frame;
     struct remote_bar bar;
     size_t jobs_left, jobs_total;
@@ -364,6 +366,13 @@ static void end_job(struct load_list *l, size_t index)
         l->entries[i].is_done = true;
 }
 
+static void defer_turn(void *owner)
+{
+    struct load_list *l = owner;
+
+    loop_defer(l->loop, &l->turn);
+}
+
 static bool on_message(void *owner, uint64_t id, const struct json *message)
 {
     struct load_list *l = owner;
@@ -372,6 +381,7 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
     bool is_end = false;
     struct err note;
 
+    defer_turn(l);
     json_bool(json_get(message, "end"), &is_end);
     if (is_end)
         end_job(l, (size_t)id);
@@ -399,18 +409,21 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
         if (!l->entries[i].is_done && l->entries[i].twin == LOAD_NONE)
             fail_entry(l, &l->entries[i], &e);
     end_job(l, (size_t)id);
+    defer_turn(l);
 }
 
 static int open_pool(struct load_list *l, struct err *e)
 {
     unsigned jobs = l->options->jobs == 0 ? LOAD_LIST_DEFAULT_JOBS : l->options->jobs;
     struct pool_options pool = {
+        .loop = l->loop,
         .process = {.name = "kachery-load", .run = load_worker_run, .ctx = &l->job,
                     .asks_servers = true},
         .max_workers = jobs,
         .depth = 1,
         .on_message = on_message,
         .on_lost = on_lost,
+        .on_room = defer_turn,
         .owner = l,
     };
 
@@ -455,42 +468,64 @@ static void show(struct load_list *l)
     l->bar.progress.files = l->jobs_total - l->jobs_left;
 }
 
-/* 0: to the end. -1: it cannot go on. Else the number of a signal. */
-static int run_loop(struct load_list *l, int signal_fd, struct err *e)
+static void stop(struct load_list *l, int status)
 {
-    struct pollset set = {0};
-    int status = 0;
+    l->is_over = true;
+    l->status = status;
+}
 
-    while (status == 0) {
-        status = feed(l, e);
-        print_lines(l);
-        if (status != 0 || l->jobs_left == 0 || ferror(stdout))
-            break;
-        show(l);
-        pollset_clear(&set);
-        pool_poll(l->pool, &set);
-        pollset_add(&set, signal_fd, POLLIN);
-        pollset_wake_at(&set, progress_due_ms(&l->bar.progress));
-        status = pollset_wait(&set, e) < 0 ? -1 : process_next_signal(signal_fd);
-        pool_step(l->pool, clock_now_ms());
-    }
-    pollset_free(&set);
-    return status;
+static void on_turn(void *owner)
+{
+    struct load_list *l = owner;
+
+    if (l->is_over)
+        return;
+    if (feed(l, &l->why) != 0)
+        stop(l, -1);
+    print_lines(l);
+    if (l->jobs_left == 0 || ferror(stdout))
+        stop(l, l->is_over ? -1 : 0);
+    if (l->is_over)
+        return;
+    show(l);
+    loop_set_timer(l->loop, &l->redraw, progress_due_ms(&l->bar.progress));
+}
+
+static bool is_over(void *owner)
+{
+    const struct load_list *l = owner;
+
+    return l->is_over || l->ending.number != 0;
+}
+
+/* 0: to the end. -1: it cannot go on. Else the number of a signal. */
+static int run_loop(struct load_list *l, struct err *e)
+{
+    defer_turn(l);
+    if (loop_run_until(l->loop, is_over, l, e) != 0)
+        return -1;
+    if (l->is_over && l->status != 0)
+        *e = l->why;
+    return l->is_over ? l->status : l->ending.number;
 }
 
 static int run(struct load_list *l, struct err *e)
 {
-    int signal_fd, status = -1;
+    int status = -1;
 
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error of stdout, seen in the loop */
-    signal_fd = process_signal_fd(ending_signals, sizeof ending_signals / sizeof(int), e);
-    if (signal_fd < 0)
+    l->turn = (struct loop_call){.call = on_turn, .owner = l};
+    l->redraw = (struct loop_timer){.call = defer_turn, .owner = l};
+    l->loop = loop_new(NULL, e);
+    if (l->loop == NULL)
         return -1;
-    if (open_pool(l, e) == 0)
-        status = run_loop(l, signal_fd, e);
+    if (ending_open(&l->ending, l->loop, e) == 0 && open_pool(l, e) == 0)
+        status = run_loop(l, e);
     remote_bar_end(&l->bar);
+    loop_undefer(l->loop, &l->turn);
+    loop_clear_timer(l->loop, &l->redraw);
+    ending_close(&l->ending);
     pool_free(l->pool);
-    close(signal_fd);
+    loop_free(l->loop);
     return status;
 }
 
@@ -553,6 +588,6 @@ int load_list_run(const struct load_list_options *options)
     free_list(&l);
     status = cmd_finish(options->name, status);
     if (result > 0)
-        batch_run_die(result);
+        ending_die(result);
     return status;
 }

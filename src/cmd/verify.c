@@ -8,6 +8,7 @@
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "cmd/ending.h"
 #include "cmd/entry_list.h"
 #include "proto/kachery_uri.h"
 #include "store/hash.h"
@@ -334,7 +335,7 @@ static int run(struct verify *v, const struct cmd_args *args, struct err *e)
     if (status < 0)
         return cmd_fail("verify", e);
     if (status > 0)
-        batch_run_die(status);
+        ending_die(status);
     return sum_up(v);
 }
 

@@ -16,6 +16,7 @@
 #include "daemon/session.h"
 #include "daemon/status.h"
 #include "daemon/uploads.h"
+#include "proc/pollset.h"
 #include "proc/process.h"
 #include "proto/kachery_uri.h"
 
@@ -24,7 +25,7 @@ enum { KEEPER_WAIT_MS = 1000 };
 
 struct supervisor {
     const struct supervisor_options *options;
-    struct loop *loop; /* of all but the uploads */
+    struct loop *loop;
     struct session *session;
     struct jobs *jobs;
     struct lookups *lookups;
@@ -223,7 +224,8 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .owner = s});
     if (s->jobs == NULL || s->session == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    s->uploads = uploads_new(&(struct uploads_options){.jobs = s->jobs,
+    s->uploads = uploads_new(&(struct uploads_options){.loop = s->loop,
+                                                       .jobs = s->jobs,
                                                        .config = o->config,
                                                        .intervals = t},
                              e);
@@ -261,10 +263,10 @@ static int open_supervisor(struct supervisor *s, struct err *e)
 static void close_supervisor(struct supervisor *s)
 {
     s->is_closing = true;
-    uploads_free(s->uploads);
     lookups_free(s->lookups);
     registration_cancel(&s->registration);
     session_free(s->session);
+    uploads_free(s->uploads); /* runs the loop */
     jobs_free(s->jobs);
     if (s->keeper == NULL)
         lease_release(s->options->lease);
@@ -379,7 +381,6 @@ static void wait_for_something(struct supervisor *s)
     pollset_clear(&s->set);
     pollset_add(&s->set, loop_descriptor(s->loop), POLLIN);
     pollset_wake_at(&s->set, loop_next_ms(s->loop));
-    uploads_poll(s->uploads, &s->set);
     pollset_wake_at(&s->set, jobs_next_ms(s->jobs));
     if (s->is_stopping && s->stop_at_ms > s->now_ms)
         pollset_wake_at(&s->set, s->stop_at_ms);
@@ -392,7 +393,6 @@ static void wait_for_something(struct supervisor *s)
 
 static int do_round(struct supervisor *s, struct err *e)
 {
-    uploads_step(s->uploads, s->now_ms);
     jobs_step(s->jobs);
     if (loop_turn(s->loop, e) != 0 || session_check(s->session, e) != 0)
         return -1;

@@ -18,7 +18,6 @@ struct uploads {
     struct uploads_options options;
     struct upload_worker worker;
     struct pool *pool;
-    int64_t idle_since_ms;
     struct uploads_totals totals;
     struct buf frame;
     struct buf warned; /* the last warning of a worker */
@@ -134,6 +133,17 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
     jobs_failed(u->options.jobs, id, REASON_CRASHED);
 }
 
+static void on_room(void *owner)
+{
+    uploads_feed(owner);
+}
+
+static void on_idle_end(void *owner, const char *reason)
+{
+    (void)owner;
+    log_line(LOG_WARN, "an idle upload worker was lost (%s)", reason);
+}
+
 struct uploads *uploads_new(const struct uploads_options *options, struct err *e)
 {
     struct uploads *u = calloc(1, sizeof *u);
@@ -146,6 +156,7 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
     u->worker = (struct upload_worker){options->config, options->intervals->worker_cpu_ms};
     u->pool = pool_new(
         &(struct pool_options){
+            .loop = options->loop,
             .process = {.name = "kachery-upload",
                         .run = upload_worker_run,
                         .ctx = &u->worker,
@@ -155,9 +166,12 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
             .depth = 1,
             .job_timeout_ms = options->intervals->upload_silent_ms,
             .stopped_ms = options->intervals->upload_stopped_ms,
+            .idle_ms = options->intervals->worker_idle_ms,
             .max_stuck = MAX_STUCK,
             .on_message = on_message,
             .on_lost = on_lost,
+            .on_room = on_room,
+            .on_idle_end = on_idle_end,
             .owner = u},
         e);
     if (u->pool == NULL) {
@@ -204,23 +218,6 @@ void uploads_feed(struct uploads *u)
         log_line(LOG_ERROR, "cannot start an upload sha1=%s: %s", work.hash, e.msg);
         jobs_failed(u->options.jobs, work.id, REASON_NO_WORKER);
     }
-}
-
-void uploads_poll(const struct uploads *u, struct pollset *set)
-{
-    pool_poll(u->pool, set);
-    if (pool_workers(u->pool) > 0 && pool_jobs(u->pool) == 0)
-        pollset_wake_at(set, u->idle_since_ms + u->options.intervals->worker_idle_ms);
-}
-
-void uploads_step(struct uploads *u, int64_t now_ms)
-{
-    bool was_busy = pool_jobs(u->pool) > 0;
-
-    pool_step(u->pool, now_ms);
-    if (was_busy || pool_jobs(u->pool) > 0)
-        u->idle_since_ms = now_ms;
-    pool_trim(u->pool, now_ms, u->options.intervals->worker_idle_ms);
 }
 
 struct uploads_totals uploads_totals(const struct uploads *u)

@@ -11,11 +11,12 @@
 #include "daemon/config.h"
 #include "daemon/intervals.h"
 #include "daemon/jobs.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 
 struct uploads;
 
 struct uploads_options {
+    struct loop *loop;
     struct jobs *jobs;                 /* borrowed */
     const struct config *config;       /* borrowed */
     const struct intervals *intervals; /* borrowed */
@@ -28,14 +29,13 @@ struct uploads_totals {
 
 struct uploads *uploads_new(const struct uploads_options *options, struct err *e);
 
-/* Ends the workers, also in mid-upload. Tells the table nothing. NULL-safe. */
+/* Ends the workers, also in mid-upload. Tells the table nothing. Runs the loop meanwhile, so it is
+ * called outside of all callbacks. NULL-safe. */
 void uploads_free(struct uploads *u);
 
-/* Gives the table's next uploads to workers. */
+/* Gives the table's next uploads to workers: to be called when others changed the table. Where a
+ * worker becomes free, it does so itself, at the end of the round. */
 void uploads_feed(struct uploads *u);
-
-void uploads_poll(const struct uploads *u, struct pollset *set);
-void uploads_step(struct uploads *u, int64_t now_ms);
 
 struct uploads_totals uploads_totals(const struct uploads *u);
 

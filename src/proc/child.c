@@ -597,6 +597,11 @@ bool child_is_stuck(const struct child *child)
     return child->is_stuck;
 }
 
+bool child_has_hung_up(const struct child *child)
+{
+    return child->has_hung_up;
+}
+
 bool child_ended_well(const struct child *child)
 {
     return child->has_status && WIFEXITED(child->status) && WEXITSTATUS(child->status) == 0;

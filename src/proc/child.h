@@ -90,6 +90,9 @@ bool child_was_killed(const struct child *child);
 /* False when it is known to be gone, leaves or was killed: it gets nothing any more. */
 bool child_takes_messages(const struct child *child);
 
+/* True when the end of file behind its last frame is there: it is gone, or as good as. */
+bool child_has_hung_up(const struct child *child);
+
 /* True when it ended with exit status 0. */
 bool child_ended_well(const struct child *child);
 

@@ -4,532 +4,197 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "proc/child.h"
 #include "proc/frame.h"
-#include "proc/pool_leaver.h"
-#include "proc/pool_worker.h"
 
 /*
  * A job:     submitted ──► with a worker ──► finished
  *                ▲              │ its worker is lost
- *                └─── waiting ◄─┴─► lost ──► on_lost
- * A worker:  running ──► leaving (told to end, or killed) ──► gone when its socket hangs up
+ *                └─── waiting ◄─┴─► lost ──► on_lost, at the end of the round
  */
 
-/* How many frames one worker may bring in one step, that others get their turn. */
-enum { MAX_FRAMES_PER_STEP = 64 };
+/* Why a job is lost. */
+enum { REASON_SIZE = CHILD_MAX_WORDS_BYTES + 32 };
 
-/* The status of a worker that hung up is looked for that often, should nobody handle SIGCHLD. */
-enum { STATUS_LOOK_MS = 5 };
+/* Workers that a job is sent to, should one after the other be gone when it is. */
+enum { GIVE_TRIES = 3 };
 
-/* A worker is lost when as many looks in a row find it stopped. Time alone would not do: after all
- * processes were stopped together, this one may be continued first. */
-enum { STOPPED_LOOKS = 4 };
+/* Whether a process can be started is tried that often while jobs wait and there is none. */
+enum { START_AGAIN_MS = 100 };
 
-/* Which worker stands at an index of `polled`. */
-struct polled_worker {
-    unsigned index;
-    uint64_t serial;
+struct job {
+    uint64_t id;
+    struct job *next;
+    struct buf message;
+    bool has_begun;    /* something was heard of it or told to it: never done twice */
+    bool is_abandoned; /* its messages are dropped; it keeps its place */
+    int64_t waiting_since_ms;
+    char lost[REASON_SIZE]; /* in the list of lost jobs: why */
+};
+
+/* In order of arrival. */
+struct job_list {
+    struct job *first;
+    size_t count;
+};
+
+/*
+ * WORKING ──(idle for long, or the pool ends)──► LEAVING ──┐
+ *    ├──────────────────(silent, stopped, abandoned)───────┴──► KILLED
+ *    └──► in each of them: gone, when its end is there
+ */
+enum state { WORKING, LEAVING, KILLED };
+
+struct worker {
+    struct pool *pool;
+    struct worker *next;
+    enum state state;
+    struct child *child;
+    struct job_list jobs; /* none when it does not work */
+    int64_t idle_since_ms;
 };
 
 struct pool {
     struct pool_options options;
-    struct pool_worker *workers; /* max_workers places */
-    size_t running;
-    uint64_t next_serial;
-    struct pool_jobs waiting; /* lost their worker before they were begun */
-    struct pool_jobs lost;    /* callback to come */
+    struct worker *workers;
+    struct job_list waiting; /* lost their worker before they were begun */
+    struct job_list lost;    /* callback to come */
     size_t job_count;
-    struct pool_leavers leavers;
-    struct pollset polled;
-    struct polled_worker *polled_workers;
-    struct buf in;
-    char silence[64]; /* the reason's text */
+    struct loop_call turn;   /* gives what waits, reports what is lost and what is free */
+    struct loop_timer timer; /* the next idle worker leaves, or a process is tried to be started */
+    bool has_free_place;     /* to be reported */
+    struct loop_timer late;  /* pool_free has waited enough */
+    bool is_late;
 };
 
-struct pool *pool_new(const struct pool_options *options, struct err *e)
-{
-    struct pool *pool = calloc(1, sizeof *pool);
-    unsigned n = options->max_workers;
+/* ---- jobs ---- */
 
-    if (n == 0 || n > POOL_MAX_WORKERS || options->depth == 0 || options->depth > POOL_MAX_DEPTH) {
-        free(pool);
-        err_set(e, ERR_USAGE, "%u workers of %u jobs: want 1-%d of 1-%d", n, options->depth,
-                POOL_MAX_WORKERS, POOL_MAX_DEPTH);
-        return NULL;
-    }
-    if (pool != NULL) {
-        pool->options = *options;
-        pool->workers = calloc(n, sizeof *pool->workers);
-        pool->polled_workers = calloc(n, sizeof *pool->polled_workers);
-    }
-    if (pool == NULL || pool->workers == NULL || pool->polled_workers == NULL) {
-        pool_free(pool);
-        err_set(e, ERR_FAILED, "out of memory");
-        return NULL;
-    }
-    snprintf(pool->silence, sizeof pool->silence, "no answer for %" PRId64 " s",
-             options->job_timeout_ms / 1000);
-    return pool;
+static void append_job(struct job_list *list, struct job *job)
+{
+    struct job **end = &list->first;
+
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = job;
+    job->next = NULL;
+    list->count++;
 }
 
-static struct pool_worker *worker_end(const struct pool *pool)
+static void prepend_job(struct job_list *list, struct job *job)
 {
-    return pool->workers + pool->options.max_workers;
+    job->next = list->first;
+    list->first = job;
+    list->count++;
+}
+
+static struct job *shift_job(struct job_list *list)
+{
+    struct job *job = list->first;
+
+    if (job != NULL) {
+        list->first = job->next;
+        list->count--;
+    }
+    return job;
+}
+
+static struct job *find_job(const struct job_list *list, uint64_t id)
+{
+    struct job *job = list->first;
+
+    while (job != NULL && job->id != id)
+        job = job->next;
+    return job;
+}
+
+static void free_job(struct job *job)
+{
+    if (job == NULL)
+        return;
+    buf_free(&job->message);
+    free(job);
+}
+
+/* Takes it out and frees it. */
+static void remove_job(struct job_list *list, struct job *job)
+{
+    for (struct job **at = &list->first; *at != NULL; at = &(*at)->next)
+        if (*at == job) {
+            *at = job->next;
+            list->count--;
+            break;
+        }
+    free_job(job);
+}
+
+static void free_jobs(struct job_list *list)
+{
+    while (list->first != NULL)
+        free_job(shift_job(list));
+}
+
+static struct job *new_job(uint64_t id, struct str message)
+{
+    struct job *job = calloc(1, sizeof *job);
+
+    if (job == NULL)
+        return NULL;
+    job->id = id;
+    buf_put(&job->message, message);
+    if (!job->message.failed)
+        return job;
+    free_job(job);
+    return NULL;
+}
+
+/* ---- room ---- */
+
+/* One that is gone keeps its place until its jobs are sorted. */
+static bool has_place(const struct worker *w)
+{
+    return w->state == WORKING && (w->jobs.count > 0 || child_takes_messages(w->child));
+}
+
+/* Killed, and still there. */
+static bool is_stuck(const struct worker *w)
+{
+    return child_was_killed(w->child) && !child_has_hung_up(w->child);
+}
+
+static size_t count_workers(const struct pool *pool, bool (*counts)(const struct worker *w))
+{
+    size_t count = 0;
+
+    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+        count += counts(w);
+    return count;
 }
 
 static size_t startable(const struct pool *pool)
 {
-    size_t stuck = pool_leavers_stuck(&pool->leavers), max = pool->options.max_workers;
-    size_t counted = stuck > pool->options.max_stuck ? stuck - pool->options.max_stuck : 0;
+    size_t stuck = count_workers(pool, is_stuck), max_stuck = pool->options.max_stuck;
+    size_t used = count_workers(pool, has_place) + (stuck > max_stuck ? stuck - max_stuck : 0);
 
-    return max > pool->running + counted ? max - pool->running - counted : 0;
+    return pool->options.max_workers > used ? pool->options.max_workers - used : 0;
 }
 
-static bool is_idle_slot(const struct pool *pool, const struct pool_worker *w)
+static bool has_idle_slot(const struct pool *pool, const struct worker *w)
 {
-    return w->is_running && !w->is_broken && !w->has_hung_up && w->unsent == NULL &&
-           w->jobs.count < pool->options.depth;
-}
-
-static size_t free_slots(const struct pool *pool)
-{
-    size_t slots = startable(pool) * pool->options.depth;
-
-    for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++)
-        if (is_idle_slot(pool, w))
-            slots += pool->options.depth - w->jobs.count;
-    return slots;
+    return w->state == WORKING && w->jobs.count < pool->options.depth &&
+           child_takes_at_once(w->child);
 }
 
 bool pool_has_room(const struct pool *pool)
 {
-    return free_slots(pool) > pool->waiting.count;
-}
+    size_t slots = startable(pool) * pool->options.depth;
 
-static void take_status(void *owner, int wait_status)
-{
-    struct pool_worker *w = owner;
-
-    w->has_status = true;
-    w->status = wait_status;
-}
-
-static int start_worker(struct pool *pool, struct pool_worker **out, struct err *e)
-{
-    struct pool_worker *w = pool->workers;
-
-    while (w->is_running)
-        w++;
-    *w = (struct pool_worker){.serial = ++pool->next_serial};
-    if (process_start(&w->process, &pool->options.process, e) != 0)
-        return -1;
-    process_watch(&w->process, take_status, w);
-    w->is_running = true;
-    w->idle_since_ms = clock_now_ms();
-    pool->running++;
-    *out = w;
-    return 0;
-}
-
-/* The least busy worker with an idle slot, else a new one. */
-static int choose_worker(struct pool *pool, struct pool_worker **out, struct err *e)
-{
-    struct pool_worker *best = NULL;
-
-    for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++)
-        if (is_idle_slot(pool, w) && (best == NULL || w->jobs.count < best->jobs.count))
-            best = w;
-    *out = best;
-    if (best != NULL)
-        return 0;
-    if (startable(pool) > 0)
-        return start_worker(pool, out, e);
-    return err_set(e, ERR_FAILED,
-                   pool_leavers_stuck(&pool->leavers) > pool->options.max_stuck
-                       ? "the workers hang in storage that does not answer"
-                       : "all workers are busy");
-}
-
-static struct pool_worker *find_worker(const struct pool *pool, uint64_t id, struct pool_job **job)
-{
-    for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++)
-        if (w->is_running && (*job = pool_jobs_find(&w->jobs, id)) != NULL)
-            return w;
-    return NULL;
-}
-
-int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
-{
-    struct pool_job *job;
-    struct pool_worker *w = find_worker(pool, id, &job);
-
-    if (w == NULL || job->is_abandoned)
-        return err_set(e, ERR_NOT_FOUND, "no worker has job %" PRIu64, id);
-    if (message.len == 0 || message.len > FRAME_MAX_BYTES || w->unsent_count >= POOL_MAX_UNSENT)
-        return err_set(e, ERR_TOO_LARGE, "the worker of job %" PRIu64 " takes no message", id);
-    if (pool_worker_send(w, message, e) != 0)
-        return -1;
-    job->has_begun = true;
-    return 0;
-}
-
-static void empty_place(struct pool *pool, struct pool_worker *w)
-{
-    pool_worker_free_unsent(w);
-    *w = (struct pool_worker){.serial = w->serial};
-    pool->running--;
-}
-
-/* Takes a worker out and sorts its jobs: the one in hand is lost, those not begun wait. */
-static void lose_worker(struct pool *pool, struct pool_worker *w, const char *reason)
-{
-    struct pool_jobs jobs = w->jobs;
-    struct pool_job *job;
-    bool is_first = true;
-
-    w->jobs = (struct pool_jobs){0};
-    process_watch(&w->process, NULL, NULL);
-    pool_leavers_add(&pool->leavers, &w->process, CLOCK_NEVER_MS);
-    empty_place(pool, w);
-    while ((job = pool_jobs_shift(&jobs)) != NULL) {
-        snprintf(job->lost, sizeof job->lost, "%s", reason);
-        job->waiting_since_ms = clock_now_ms();
-        if (job->is_abandoned)
-            pool_job_free(job);
-        else if (is_first || job->has_begun)
-            pool_jobs_append(&pool->lost, job);
-        else
-            pool_jobs_append(&pool->waiting, job);
-        is_first = false;
-    }
-}
-
-static int give(struct pool *pool, struct pool_job *job, struct err *e)
-{
-    struct pool_worker *w;
-
-    for (;;) {
-        if (choose_worker(pool, &w, e) != 0 || pool_worker_send(w, buf_str(&job->message), e) != 0)
-            return -1;
-        if (!w->is_broken)
-            break;
-        /* One that ended while it was idle costs nothing: the next one gets the job. */
-        if (w->jobs.count == 0)
-            lose_worker(pool, w, "ended while idle");
-    }
-    if (w->jobs.count == 0) {
-        w->quiet_since_ms = clock_now_ms();
-        w->look_at_ms = w->quiet_since_ms + pool->options.stopped_ms / STOPPED_LOOKS;
-        w->stopped_looks = 0;
-    }
-    pool_jobs_append(&w->jobs, job);
-    return 0;
-}
-
-int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e)
-{
-    if (message.len == 0 || message.len > FRAME_MAX_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "a job of %zu bytes: want 1-%d", message.len,
-                       FRAME_MAX_BYTES);
-    if (!pool_has_room(pool))
-        return err_set(e, ERR_FAILED, "all workers are busy");
-    struct pool_job *job = pool_job_new(id, message);
-    if (job == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
-    if (give(pool, job, e) != 0) {
-        pool_job_free(job);
-        return -1;
-    }
-    pool->job_count++;
-    return 0;
-}
-
-static bool abandon_in_list(struct pool *pool, struct pool_jobs *list, uint64_t id)
-{
-    struct pool_job *job = pool_jobs_find(list, id);
-
-    if (job == NULL)
-        return false;
-    pool_jobs_remove(list, job);
-    pool_job_free(job);
-    pool->job_count--;
-    return true;
-}
-
-void pool_abandon(struct pool *pool, uint64_t id)
-{
-    struct pool_job *job;
-
-    if (abandon_in_list(pool, &pool->waiting, id) || abandon_in_list(pool, &pool->lost, id))
-        return;
-    struct pool_worker *w = find_worker(pool, id, &job);
-    if (w == NULL || job->is_abandoned)
-        return;
-    job->is_abandoned = true;
-    pool->job_count--;
-    if (pool_worker_is_useless(w))
-        lose_worker(pool, w, "abandoned");
-}
-
-/* The worker does its jobs in order: hearing of one means that those before it, of which nobody
- * wants to hear, are over. */
-static void drop_abandoned_before(struct pool_worker *w, const struct pool_job *job)
-{
-    struct pool_job *next;
-
-    for (struct pool_job *j = w->jobs.first; j != NULL && j != job; j = next) {
-        next = j->next;
-        if (!j->is_abandoned)
-            continue;
-        pool_jobs_remove(&w->jobs, j);
-        pool_job_free(j);
-    }
-}
-
-static void finish_job(struct pool *pool, struct pool_worker *w, uint64_t id, int64_t now_ms)
-{
-    struct pool_job *job = pool_jobs_find(&w->jobs, id);
-
-    if (job == NULL || job->is_abandoned)
-        return;
-    pool_jobs_remove(&w->jobs, job);
-    pool_job_free(job);
-    pool->job_count--;
-    w->idle_since_ms = now_ms;
-    if (pool_worker_is_useless(w))
-        lose_worker(pool, w, "abandoned");
-}
-
-/* One message of a worker. False when it is none of ours: the worker is not to be trusted. */
-static bool handle_message(struct pool *pool, struct pool_worker *w, int64_t now_ms)
-{
-    struct json *message = json_parse(buf_str(&pool->in), JSON_SURROGATE_ESCAPE, NULL);
-    uint64_t serial = w->serial;
-    int64_t id;
-
-    if (!json_int(json_get(message, "id"), &id) || id < 0) {
-        json_free(message);
-        return false;
-    }
-    struct pool_job *job = pool_jobs_find(&w->jobs, (uint64_t)id);
-    w->quiet_since_ms = now_ms;
-    if (job != NULL)
-        drop_abandoned_before(w, job);
-    if (job != NULL && !job->is_abandoned) {
-        job->has_begun = true;
-        bool is_last = pool->options.on_message(pool->options.owner, (uint64_t)id, message);
-        if (is_last && w->is_running && w->serial == serial)
-            finish_job(pool, w, (uint64_t)id, now_ms);
-    }
-    json_free(message);
-    return true;
-}
-
-static void read_worker(struct pool *pool, struct pool_worker *w, int64_t now_ms)
-{
-    uint64_t serial = w->serial;
-
-    for (int i = 0; i < MAX_FRAMES_PER_STEP; i++) {
-        enum io io = frame_receive(w->process.fd, &pool->in, NULL, NULL);
-        if (io == IO_WANT_READ)
-            return;
-        if (io == IO_EOF) {
-            w->has_hung_up = true;
-            w->hung_up_ms = now_ms;
-            return;
-        }
-        if (io != IO_DONE || !handle_message(pool, w, now_ms)) {
-            lose_worker(pool, w, "the worker process sent what is no message");
-            return;
-        }
-        if (!w->is_running || w->serial != serial)
-            return;
-    }
-}
-
-static void read_ready(struct pool *pool, int64_t now_ms)
-{
-    size_t count = 0;
-
-    pollset_clear(&pool->polled);
-    pollset_wake_at(&pool->polled, now_ms);
-    for (unsigned i = 0; i < pool->options.max_workers; i++) {
-        struct pool_worker *w = &pool->workers[i];
-        if (!w->is_running || w->has_hung_up)
-            continue;
-        pool->polled_workers[count++] = (struct polled_worker){i, w->serial};
-        pollset_add(&pool->polled, w->process.fd,
-                    (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
-    }
-    int ready = count == 0 ? 0 : pollset_wait(&pool->polled, NULL);
-    /* Workers that cannot be polled are tried all: no step blocks. */
-    bool is_blind = ready < 0 || pool->polled.failed;
-    if (ready == 0 && !is_blind)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        struct pool_worker *w = &pool->workers[pool->polled_workers[i].index];
-        short events = is_blind ? POLLIN | POLLOUT : pool->polled.fds[i].revents;
-        if (!w->is_running || w->serial != pool->polled_workers[i].serial)
-            continue;
-        if ((events & POLLOUT) != 0)
-            pool_worker_flush(w);
-        if ((events & ~POLLOUT) != 0)
-            read_worker(pool, w, now_ms);
-    }
-}
-
-/* Its socket ends before its status is there: a moment is waited for that. */
-static void lose_hung_up(struct pool *pool, struct pool_worker *w, int64_t now_ms)
-{
-    char words[CHILD_MAX_WORDS_BYTES], reason[POOL_REASON_SIZE];
-
-    if (!w->has_status)
-        w->has_status = process_get_status(&w->process, &w->status);
-    if (!w->has_status && now_ms - w->hung_up_ms < CHILD_END_MS)
-        return;
-    child_put_status(w->status, words);
-    snprintf(reason, sizeof reason, "the worker process %s%s",
-             WIFSIGNALED(w->status) ? "was " : "", words);
-    lose_worker(pool, w, w->has_status ? reason : "the worker process ended");
-}
-
-/* It ended; its last frames may still wait, or another process may have its socket. */
-static void expect_end_of_file(struct pool_worker *w, int64_t now_ms)
-{
-    if (w->hung_up_ms == 0)
-        w->hung_up_ms = now_ms;
-    w->has_hung_up = now_ms - w->hung_up_ms >= CHILD_END_MS;
-}
-
-static bool is_silent(const struct pool *pool, const struct pool_worker *w, int64_t now_ms)
-{
-    return pool->options.job_timeout_ms > 0 && w->jobs.count > 0 &&
-           now_ms - w->quiet_since_ms >= pool->options.job_timeout_ms;
-}
-
-static bool is_watched_for_stops(const struct pool *pool, const struct pool_worker *w)
-{
-    return pool->options.stopped_ms > 0 && w->is_running && w->jobs.count > 0;
-}
-
-/* Looks when it is time to; true when the worker was stopped for too long. */
-static bool is_stopped_for_long(const struct pool *pool, struct pool_worker *w, int64_t now_ms)
-{
-    if (!is_watched_for_stops(pool, w) || now_ms < w->look_at_ms)
-        return false;
-    w->look_at_ms = now_ms + pool->options.stopped_ms / STOPPED_LOOKS;
-    w->stopped_looks = process_stop_signal(&w->process) != 0 ? w->stopped_looks + 1 : 0;
-    return w->stopped_looks >= STOPPED_LOOKS;
-}
-
-static void lose_silent_and_broken(struct pool *pool, int64_t now_ms)
-{
-    for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++) {
-        if (w->is_running && w->has_status && !w->has_hung_up)
-            expect_end_of_file(w, now_ms);
-        if (w->is_running && w->has_hung_up)
-            lose_hung_up(pool, w, now_ms);
-        else if (w->is_running && w->is_broken)
-            lose_worker(pool, w, "the worker process cannot be reached");
-        else if (w->is_running && is_silent(pool, w, now_ms))
-            lose_worker(pool, w, pool->silence);
-        else if (is_stopped_for_long(pool, w, now_ms))
-            lose_worker(pool, w, "the worker process was stopped by a signal and not continued");
-    }
-}
-
-/* Jobs can wait for a worker that is busy, not for one that never comes. */
-static bool is_hopeless(const struct pool *pool, const struct pool_job *job, int64_t now_ms)
-{
-    return pool->running == 0 && now_ms - job->waiting_since_ms >= POOL_LEAVE_MS;
-}
-
-static void give_waiting(struct pool *pool, int64_t now_ms)
-{
-    struct pool_job *job;
-
-    while ((job = pool->waiting.first) != NULL) {
-        pool_jobs_shift(&pool->waiting);
-        if (give(pool, job, NULL) == 0)
-            continue;
-        if (!is_hopeless(pool, job, now_ms)) {
-            job->next = pool->waiting.first;
-            pool->waiting.first = job;
-            pool->waiting.count++;
-            return;
-        }
-        snprintf(job->lost, sizeof job->lost, "no worker process can be started");
-        pool_jobs_append(&pool->lost, job);
-    }
-}
-
-static void report_lost(struct pool *pool)
-{
-    struct pool_job *job;
-
-    while ((job = pool_jobs_shift(&pool->lost)) != NULL) {
-        uint64_t id = job->id;
-        char reason[POOL_REASON_SIZE];
-        memcpy(reason, job->lost, sizeof reason);
-        pool_job_free(job);
-        pool->job_count--;
-        pool->options.on_lost(pool->options.owner, id, reason);
-    }
-}
-
-void pool_step(struct pool *pool, int64_t now_ms)
-{
-    read_ready(pool, now_ms);
-    lose_silent_and_broken(pool, now_ms);
-    pool_leavers_sweep(&pool->leavers, now_ms);
-    give_waiting(pool, now_ms);
-    report_lost(pool);
-}
-
-void pool_poll(const struct pool *pool, struct pollset *set)
-{
-    bool is_due = pool->lost.count > 0 || (pool->waiting.count > 0 && free_slots(pool) > 0);
-
-    for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++) {
-        if (!w->is_running)
-            continue;
-        if (w->has_hung_up) {
-            pollset_wake_at(set, w->has_status ? clock_now_ms() : clock_now_ms() + STATUS_LOOK_MS);
-            continue;
-        }
-        if (w->has_status)
-            pollset_wake_at(set,
-                            w->hung_up_ms == 0 ? clock_now_ms() : w->hung_up_ms + CHILD_END_MS);
-        is_due = is_due || w->is_broken;
-        pollset_add(set, w->process.fd, (short)(POLLIN | (w->unsent != NULL ? POLLOUT : 0)));
-        if (pool->options.job_timeout_ms > 0 && w->jobs.count > 0)
-            pollset_wake_at(set, w->quiet_since_ms + pool->options.job_timeout_ms);
-        if (is_watched_for_stops(pool, w))
-            pollset_wake_at(set, w->look_at_ms);
-    }
-    pool_leavers_poll(&pool->leavers, set);
-    if (pool->waiting.count > 0 && pool->running == 0)
-        pollset_wake_at(set, pool->waiting.first->waiting_since_ms + POOL_LEAVE_MS);
-    if (is_due)
-        pollset_wake_at(set, clock_now_ms());
-}
-
-static void let_go(struct pool *pool, struct pool_worker *w, int64_t kill_at_ms)
-{
-    process_watch(&w->process, NULL, NULL);
-    pool_leavers_add(&pool->leavers, &w->process, kill_at_ms);
-    pool_jobs_free(&w->jobs);
-    empty_place(pool, w);
-}
-
-void pool_trim(struct pool *pool, int64_t now_ms, int64_t idle_ms)
-{
-    for (struct pool_worker *w = pool->workers; w < worker_end(pool); w++)
-        if (w->is_running && w->jobs.count == 0 && now_ms - w->idle_since_ms >= idle_ms)
-            let_go(pool, w, now_ms + POOL_LEAVE_MS);
+    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+        if (has_idle_slot(pool, w))
+            slots += pool->options.depth - w->jobs.count;
+    return slots > pool->waiting.count;
 }
 
 size_t pool_jobs(const struct pool *pool)
@@ -539,22 +204,463 @@ size_t pool_jobs(const struct pool *pool)
 
 size_t pool_workers(const struct pool *pool)
 {
-    return pool->running;
+    return count_workers(pool, has_place);
+}
+
+static int64_t leaves_at(const struct pool *pool, const struct worker *w)
+{
+    return pool->options.idle_ms > 0 && w->state == WORKING && w->jobs.count == 0
+               ? w->idle_since_ms + pool->options.idle_ms
+               : CLOCK_NEVER_MS;
+}
+
+static void set_timer(struct pool *pool)
+{
+    int64_t at_ms = CLOCK_NEVER_MS;
+
+    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+        at_ms = clock_earlier(at_ms, leaves_at(pool, w));
+    if (pool->waiting.count > 0 && pool_workers(pool) == 0)
+        at_ms = clock_earlier(at_ms, loop_now_ms(pool->options.loop) + START_AGAIN_MS);
+    if (at_ms != loop_timer_at_ms(&pool->timer))
+        loop_set_timer(pool->options.loop, &pool->timer, at_ms);
+}
+
+/* ---- the end of a worker ---- */
+
+/* "the worker process was killed by SIGKILL: …" */
+static void put_reason(const char *words, char *out)
+{
+    bool was_killed = str_starts_with(str_of(words), STR("killed"));
+
+    snprintf(out, REASON_SIZE, "the worker process %s%s", was_killed ? "was " : "", words);
+}
+
+/* Sorts the jobs of a worker that does none any more: the one in hand is lost, those not begun
+ * wait. */
+static void lose_jobs(struct worker *w, const char *words)
+{
+    struct pool *pool = w->pool;
+    struct job *job;
+    bool is_first = true;
+
+    while ((job = shift_job(&w->jobs)) != NULL) {
+        put_reason(words, job->lost);
+        job->waiting_since_ms = loop_now_ms(pool->options.loop);
+        if (job->is_abandoned)
+            free_job(job);
+        else if (is_first || job->has_begun)
+            append_job(&pool->lost, job);
+        else
+            append_job(&pool->waiting, job);
+        is_first = false;
+    }
+    pool->has_free_place = true;
+    loop_defer(pool->options.loop, &pool->turn);
+}
+
+static void report_idle_end(const struct pool *pool, const char *words)
+{
+    char reason[REASON_SIZE];
+
+    put_reason(words, reason);
+    if (pool->options.on_idle_end != NULL)
+        pool->options.on_idle_end(pool->options.owner, reason);
+}
+
+static void free_worker(struct worker *w)
+{
+    struct worker **link = &w->pool->workers;
+
+    while (*link != w)
+        link = &(*link)->next;
+    *link = w->next;
+    free_jobs(&w->jobs);
+    free(w);
+}
+
+static void on_killed(struct worker *w, const char *words)
+{
+    enum state before = w->state;
+
+    w->state = KILLED;
+    if (before == WORKING)
+        lose_jobs(w, words);
+    else if (before == LEAVING)
+        report_idle_end(w->pool, words);
+}
+
+static void on_ended(struct worker *w, const char *words)
+{
+    struct pool *pool = w->pool;
+
+    if (w->state == WORKING && w->jobs.count == 0 && !child_ended_well(w->child))
+        report_idle_end(pool, words);
+    lose_jobs(w, words);
+    free_worker(w);
+}
+
+static void on_event(void *owner, enum child_event event, const char *words)
+{
+    switch (event) {
+    case CHILD_KILLED: on_killed(owner, words); break;
+    case CHILD_ENDED: on_ended(owner, words); break;
+    case CHILD_STUCK: /* it is killed at once */
+    case CHILD_ANSWERS: break;
+    }
+}
+
+/* Its jobs are all abandoned. */
+static void kill_worker(struct worker *w)
+{
+    w->state = KILLED;
+    child_kill(w->child, "its job is not wanted any more");
+    lose_jobs(w, "");
+}
+
+static void let_go(struct worker *w)
+{
+    w->state = LEAVING;
+    child_leave(w->child, clock_now_ms() + POOL_LEAVE_MS);
+}
+
+/* True when every job that it has was abandoned. */
+static bool is_useless(const struct worker *w)
+{
+    for (const struct job *job = w->jobs.first; job != NULL; job = job->next)
+        if (!job->is_abandoned)
+            return false;
+    return w->jobs.first != NULL;
+}
+
+/* ---- what workers send ---- */
+
+/* The worker does its jobs in order: hearing of one means that those before it, of which nobody
+ * wants to hear, are over. */
+static void drop_abandoned_before(struct worker *w, const struct job *job)
+{
+    struct job *next;
+
+    for (struct job *j = w->jobs.first; j != NULL && j != job; j = next) {
+        next = j->next;
+        if (j->is_abandoned)
+            remove_job(&w->jobs, j);
+    }
+}
+
+static void finish_job(struct worker *w, uint64_t id)
+{
+    struct pool *pool = w->pool;
+    struct job *job = find_job(&w->jobs, id);
+
+    if (job == NULL || job->is_abandoned)
+        return;
+    remove_job(&w->jobs, job);
+    pool->job_count--;
+    pool->has_free_place = true;
+    if (is_useless(w)) {
+        kill_worker(w);
+    } else if (w->jobs.count == 0) {
+        w->idle_since_ms = loop_now_ms(pool->options.loop);
+        child_watch(w->child, false);
+        set_timer(pool);
+    }
+}
+
+/* The pool's turn is asked for before the owner's may be: so it comes first. */
+static void take_message(struct worker *w, uint64_t id, const struct json *message)
+{
+    struct pool *pool = w->pool;
+    struct job *job = find_job(&w->jobs, id);
+
+    if (job == NULL)
+        return;
+    drop_abandoned_before(w, job);
+    if (job->is_abandoned)
+        return;
+    job->has_begun = true;
+    loop_defer(pool->options.loop, &pool->turn);
+    if (pool->options.on_message(pool->options.owner, id, message) && w->state == WORKING)
+        finish_job(w, id);
+}
+
+static bool on_frame(void *owner, struct str frame, int fd)
+{
+    struct worker *w = owner;
+    struct json *message;
+    int64_t id;
+    bool is_good;
+
+    (void)fd; /* -1: workers pass none */
+    if (w->state != WORKING)
+        return true;
+    message = json_parse(frame, JSON_SURROGATE_ESCAPE, NULL);
+    is_good = json_int(json_get(message, "id"), &id) && id >= 0;
+    if (is_good)
+        take_message(w, (uint64_t)id, message);
+    json_free(message);
+    return is_good;
+}
+
+/* ---- giving ---- */
+
+static struct worker *start_worker(struct pool *pool, struct err *e)
+{
+    const struct pool_options *options = &pool->options;
+    struct worker *w = calloc(1, sizeof *w);
+
+    if (w == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    w->pool = pool;
+    w->idle_since_ms = loop_now_ms(options->loop);
+    w->child = child_start(&(struct child_options){.loop = options->loop,
+                                                   .process = options->process,
+                                                   .policy = {.stuck_ms = options->job_timeout_ms,
+                                                              .stopped_ms = options->stopped_ms},
+                                                   .on_frame = on_frame,
+                                                   .on_event = on_event,
+                                                   .owner = w},
+                           e);
+    if (w->child == NULL) {
+        free(w);
+        return NULL;
+    }
+    w->next = pool->workers;
+    pool->workers = w;
+    return w;
+}
+
+/* The least busy worker with an idle slot, else a new one. */
+static struct worker *choose_worker(struct pool *pool, struct err *e)
+{
+    struct worker *best = NULL;
+
+    for (struct worker *w = pool->workers; w != NULL; w = w->next)
+        if (has_idle_slot(pool, w) && (best == NULL || w->jobs.count < best->jobs.count))
+            best = w;
+    if (best != NULL)
+        return best;
+    if (startable(pool) > 0)
+        return start_worker(pool, e);
+    err_set(e, ERR_FAILED,
+            count_workers(pool, is_stuck) > pool->options.max_stuck
+                ? "the workers hang in storage that does not answer"
+                : "all workers are busy");
+    return NULL;
+}
+
+/* A worker that ended while it was idle costs nothing: the next one gets the job. */
+static int give(struct pool *pool, struct job *job, struct err *e)
+{
+    for (int tries = 0; tries < GIVE_TRIES; tries++) {
+        struct worker *w = choose_worker(pool, e);
+        if (w == NULL)
+            return -1;
+        if (child_send(w->child, buf_str(&job->message), -1, e) == 0) {
+            append_job(&w->jobs, job);
+            child_watch(w->child, true);
+            return 0;
+        }
+        if (child_takes_messages(w->child))
+            return -1; /* without memory */
+    }
+    return -1;
+}
+
+int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e)
+{
+    if (message.len == 0 || message.len > FRAME_MAX_BYTES)
+        return err_set(e, ERR_TOO_LARGE, "a job of %zu bytes: want 1-%d", message.len,
+                       FRAME_MAX_BYTES);
+    if (!pool_has_room(pool))
+        return err_set(e, ERR_FAILED, "all workers are busy");
+    struct job *job = new_job(id, message);
+    if (job == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    if (give(pool, job, e) != 0) {
+        free_job(job);
+        return -1;
+    }
+    pool->job_count++;
+    return 0;
+}
+
+static struct worker *find_worker(const struct pool *pool, uint64_t id, struct job **job)
+{
+    for (struct worker *w = pool->workers; w != NULL; w = w->next)
+        if ((*job = find_job(&w->jobs, id)) != NULL)
+            return w;
+    return NULL;
+}
+
+int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
+{
+    struct job *job;
+    struct worker *w = find_worker(pool, id, &job);
+
+    if (w == NULL || job->is_abandoned)
+        return err_set(e, ERR_NOT_FOUND, "no worker has job %" PRIu64, id);
+    if (child_send(w->child, message, -1, e) != 0)
+        return -1;
+    job->has_begun = true;
+    return 0;
+}
+
+static bool abandon_in_list(struct pool *pool, struct job_list *list, uint64_t id)
+{
+    struct job *job = find_job(list, id);
+
+    if (job == NULL)
+        return false;
+    remove_job(list, job);
+    pool->job_count--;
+    return true;
+}
+
+void pool_abandon(struct pool *pool, uint64_t id)
+{
+    struct job *job;
+
+    if (abandon_in_list(pool, &pool->waiting, id) || abandon_in_list(pool, &pool->lost, id))
+        return;
+    struct worker *w = find_worker(pool, id, &job);
+    if (w == NULL || job->is_abandoned)
+        return;
+    job->is_abandoned = true;
+    pool->job_count--;
+    if (is_useless(w))
+        kill_worker(w);
+}
+
+/* ---- at the end of a round ---- */
+
+/* Jobs can wait for a worker that is busy, not for one that never comes. */
+static bool is_hopeless(const struct pool *pool, const struct job *job)
+{
+    return pool_workers(pool) == 0 &&
+           loop_now_ms(pool->options.loop) - job->waiting_since_ms >= POOL_LEAVE_MS;
+}
+
+static void give_waiting(struct pool *pool)
+{
+    struct job *job;
+    struct err e;
+
+    while ((job = shift_job(&pool->waiting)) != NULL) {
+        if (give(pool, job, &e) == 0)
+            continue;
+        if (!is_hopeless(pool, job)) {
+            prepend_job(&pool->waiting, job);
+            return;
+        }
+        snprintf(job->lost, sizeof job->lost, "no worker process can be started: %.*s",
+                 REASON_SIZE / 2, e.msg);
+        append_job(&pool->lost, job);
+    }
+}
+
+static void report_lost(struct pool *pool)
+{
+    struct job *job;
+
+    while ((job = shift_job(&pool->lost)) != NULL) {
+        pool->job_count--;
+        pool->options.on_lost(pool->options.owner, job->id, job->lost);
+        free_job(job);
+    }
+}
+
+static void on_turn(void *owner)
+{
+    struct pool *pool = owner;
+    bool has_free_place = pool->has_free_place;
+
+    pool->has_free_place = false;
+    give_waiting(pool);
+    report_lost(pool);
+    if (has_free_place && pool->options.on_room != NULL)
+        pool->options.on_room(pool->options.owner);
+    set_timer(pool);
+}
+
+static void on_time(void *owner)
+{
+    struct pool *pool = owner;
+    int64_t now = loop_now_ms(pool->options.loop);
+
+    for (struct worker *w = pool->workers; w != NULL; w = w->next)
+        if (leaves_at(pool, w) != CLOCK_NEVER_MS && leaves_at(pool, w) <= now)
+            let_go(w);
+    if (pool->waiting.count > 0)
+        loop_defer(pool->options.loop, &pool->turn);
+    set_timer(pool);
+}
+
+/* ---- the pool ---- */
+
+static void on_late(void *owner)
+{
+    ((struct pool *)owner)->is_late = true;
+}
+
+struct pool *pool_new(const struct pool_options *options, struct err *e)
+{
+    unsigned n = options->max_workers;
+    struct pool *pool;
+
+    if (n == 0 || n > POOL_MAX_WORKERS || options->depth == 0 || options->depth > POOL_MAX_DEPTH) {
+        err_set(e, ERR_USAGE, "%u workers of %u jobs: want 1-%d of 1-%d", n, options->depth,
+                POOL_MAX_WORKERS, POOL_MAX_DEPTH);
+        return NULL;
+    }
+    pool = calloc(1, sizeof *pool);
+    if (pool == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    pool->options = *options;
+    pool->turn = (struct loop_call){.call = on_turn, .owner = pool};
+    pool->timer = (struct loop_timer){.call = on_time, .owner = pool};
+    pool->late = (struct loop_timer){.call = on_late, .owner = pool};
+    return pool;
+}
+
+/* Gone is whose socket hung up: its status is nobody's business. */
+static bool is_over(void *owner)
+{
+    const struct pool *pool = owner;
+
+    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+        if (!child_has_hung_up(w->child) && !pool->is_late)
+            return false;
+    return true;
 }
 
 void pool_free(struct pool *pool)
 {
+    struct worker *w;
+
     if (pool == NULL)
         return;
-    for (struct pool_worker *w = pool->workers; w != NULL && w < worker_end(pool); w++)
-        if (w->is_running)
-            let_go(pool, w, clock_now_ms() + POOL_LEAVE_MS);
-    pool_leavers_free(&pool->leavers);
-    pool_jobs_free(&pool->waiting);
-    pool_jobs_free(&pool->lost);
-    pollset_free(&pool->polled);
-    buf_free(&pool->in);
-    free(pool->polled_workers);
-    free(pool->workers);
+    pool->options.on_room = NULL;
+    pool->options.on_idle_end = NULL;
+    for (w = pool->workers; w != NULL; w = w->next) {
+        free_jobs(&w->jobs);
+        if (w->state == WORKING)
+            let_go(w);
+    }
+    free_jobs(&pool->waiting);
+    free_jobs(&pool->lost);
+    loop_set_timer(pool->options.loop, &pool->late, clock_now_ms() + 2 * POOL_LEAVE_MS);
+    (void)!loop_run_until(pool->options.loop, is_over, pool, NULL); /* then they are killed */
+    loop_clear_timer(pool->options.loop, &pool->late);
+    while ((w = pool->workers) != NULL) {
+        child_free(w->child);
+        free_worker(w);
+    }
+    loop_clear_timer(pool->options.loop, &pool->timer);
+    loop_undefer(pool->options.loop, &pool->turn);
     free(pool);
 }

@@ -1,6 +1,7 @@
 /*
- * A pool of worker processes that do numbered jobs. A worker that crashes, is killed or hangs
- * costs the job that it was at, never the caller.
+ * A pool of worker processes that do numbered jobs, in a loop. A worker that crashes, is killed or
+ * hangs costs the job that it was at, never the caller. What workers need of their processes is
+ * child.h's; here is who gets which job.
  */
 #ifndef PROC_POOL_H
 #define PROC_POOL_H
@@ -12,14 +13,19 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "proc/process.h"
 
-enum { POOL_MAX_WORKERS = 128, POOL_MAX_DEPTH = 1024, POOL_MAX_UNSENT = 64 };
+enum {
+    POOL_MAX_WORKERS = 128,
+    POOL_MAX_DEPTH = 1024,
+    POOL_LEAVE_MS = 1000 /* given to a worker to end by itself */
+};
 
 struct pool;
 
 struct pool_options {
+    struct loop *loop;
     /* process.run: reads frames {"id":N,"type":…} and answers them with frames that have the id;
      * it does its jobs in the order in which they came and returns at end of file. */
     struct process_options process;
@@ -28,23 +34,28 @@ struct pool_options {
     int64_t job_timeout_ms; /* silence after which the job in hand is lost; 0: never */
     int64_t stopped_ms;     /* a worker that is stopped by a signal for about so long, with a job in
                                hand, is lost; 0: never */
+    int64_t idle_ms;        /* a worker that had nothing to do for so long ends; 0: none does */
     unsigned max_stuck;     /* killed workers that do not die (uninterruptible sleep) and are
                                replaced all the same; further ones count as max_workers */
     /* One message of the worker about job `id`. Returns true when it was the job's last; the job's
      * place is free after the return. */
     bool (*on_message)(void *owner, uint64_t id, const struct json *message);
-    /* The worker ended or was silent for too long with this job in hand; `reason` says which, with
-     * the cause of its end if its status comes within CHILD_END_MS (see process_reap). Jobs
-     * behind it that were not begun (nothing was heard of them, nothing was told them) are not
-     * lost: the pool gives them to other workers. */
+    /* The worker ended, or was killed because it was silent or stopped for too long, with this job
+     * in hand; `reason` says which. Jobs behind it that were not begun (nothing was heard of them,
+     * nothing was told them) are not lost: the pool gives them to other workers. */
     void (*on_lost)(void *owner, uint64_t id, const char *reason);
+    /* A place became free in this round: there may be room again. NULL: not called. */
+    void (*on_room)(void *owner);
+    /* A worker without a job ended other than well, or did not leave; for the log. NULL: not
+     * called. */
+    void (*on_idle_end)(void *owner, const char *reason);
     void *owner;
 };
 
 struct pool *pool_new(const struct pool_options *options, struct err *e);
 
-/* Closes all workers' sockets (they end), kills those that do not within a second. No callbacks.
- * NULL-safe. */
+/* Lets all workers end, kills those that do not within POOL_LEAVE_MS. Runs the loop meanwhile, so
+ * it is called outside of all callbacks; there is none of the pool's own. NULL-safe. */
 void pool_free(struct pool *pool);
 
 /* True when a job would start at once: an idle slot exists or a worker may be started. A worker
@@ -53,11 +64,13 @@ bool pool_has_room(const struct pool *pool);
 
 /* Gives a job to the least busy worker, starting one when all are full and the maximum is not
  * reached. `message` is a JSON object with that id, which no other job of the pool has. -1 when
- * there is no room or no process can be started; the job is then not taken. */
+ * there is no room or no process can be started; the job is then not taken. Callbacks may submit,
+ * tell and abandon. */
 int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e);
 
 /* Sends a further message to the worker that has job `id` (e.g. cancel). -1: ERR_NOT_FOUND when no
- * worker has it, ERR_TOO_LARGE when POOL_MAX_UNSENT messages wait for that worker already. */
+ * worker has it or it is gone, ERR_TOO_LARGE when CHILD_MAX_UNSENT messages wait for that worker
+ * already. */
 int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e);
 
 /* Gives a job up: its worker is killed when it has no other job, otherwise the job's later messages
@@ -69,13 +82,5 @@ size_t pool_jobs(const struct pool *pool);
 
 /* Workers that take jobs. */
 size_t pool_workers(const struct pool *pool);
-
-/* Adds what the pool waits for; handles what came. Callbacks run inside pool_step and may submit,
- * tell and abandon (but not free). */
-void pool_poll(const struct pool *pool, struct pollset *set);
-void pool_step(struct pool *pool, int64_t now_ms);
-
-/* Ends workers that had nothing to do for `idle_ms`. */
-void pool_trim(struct pool *pool, int64_t now_ms, int64_t idle_ms);
 
 #endif

@@ -40,6 +40,7 @@ struct batch {
     uint64_t bytes_done, files_done;
     uint64_t ready;         /* items before this are done and wait to be told */
     int64_t ready_since_ms; /* the oldest of them */
+    struct loop_timer commit; /* of what is ready */
     bool has_published;
     struct buf message;
 };
@@ -73,6 +74,11 @@ static struct group *find_group(const struct batch *b, uint64_t id)
     return g < b->groups + b->options.jobs ? g : NULL;
 }
 
+static void wake_owner(const struct batch *b)
+{
+    b->options.wake.call(b->options.wake.owner);
+}
+
 static void finish_item(struct batch *b, struct batch_item *item)
 {
     item->progress = BATCH_DONE;
@@ -97,6 +103,7 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
         break;
     }
     finish_item(b, item);
+    wake_owner(b);
     g->bytes = 0;
     if (++g->next < g->end)
         return false;
@@ -119,6 +126,12 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
     if (g->next + 1 < g->end && g->next + 1 < b->next)
         b->next = g->next + 1;
     *g = (struct group){0};
+    wake_owner(b);
+}
+
+static void on_room(void *owner)
+{
+    wake_owner(owner);
 }
 
 struct batch *batch_new(const struct batch_options *options, struct err *e)
@@ -135,13 +148,16 @@ struct batch *batch_new(const struct batch_options *options, struct err *e)
         err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
+    b->commit = (struct loop_timer){.call = options->wake.call, .owner = options->wake.owner};
     struct pool_options pool = {
+        .loop = options->wake.loop,
         .process = {.name = "kachery-hash", .run = batch_worker_run, .ctx = &b->options},
         .max_workers = options->jobs,
         .depth = 1,
         .stopped_ms = STOPPED_MS,
         .on_message = on_message,
         .on_lost = on_lost,
+        .on_room = on_room,
         .owner = b,
     };
     b->pool = pool_new(&pool, e);
@@ -155,6 +171,8 @@ void batch_free(struct batch *b)
 {
     if (b == NULL)
         return;
+    if (b->options.wake.loop != NULL)
+        loop_clear_timer(b->options.wake.loop, &b->commit);
     pool_free(b->pool);
     for (; b->head < b->tail; b->head++) {
         struct batch_item *item = item_at(b, b->head);
@@ -324,19 +342,12 @@ static void commit(struct batch *b, uint64_t end)
     }
 }
 
-void batch_poll(const struct batch *b, struct pollset *set)
-{
-    pool_poll(b->pool, set);
-    if (b->ready > b->head)
-        pollset_wake_at(set, b->ready_since_ms + BATCH_COMMIT_MS);
-}
-
-int batch_step(struct batch *b, int64_t now_ms, bool is_more_at_hand, struct err *e)
+int batch_step(struct batch *b, bool is_more_at_hand, struct err *e)
 {
     uint64_t ready = b->ready;
+    int64_t now_ms = loop_now_ms(b->options.wake.loop);
 
     is_more_at_hand = is_more_at_hand && batch_has_room(b);
-    pool_step(b->pool, now_ms);
     if (give(b, is_more_at_hand, e) != 0)
         return -1;
     while (ready < b->tail && item_at(b, ready)->progress == BATCH_DONE)
@@ -347,5 +358,7 @@ int batch_step(struct batch *b, int64_t now_ms, bool is_more_at_hand, struct err
     if (ready - b->head >= BATCH_WINDOW / 2 || (ready == b->tail && !is_more_at_hand) ||
         now_ms - b->ready_since_ms >= BATCH_COMMIT_MS)
         commit(b, ready);
+    loop_set_timer(b->options.wake.loop, &b->commit,
+                   b->ready > b->head ? b->ready_since_ms + BATCH_COMMIT_MS : CLOCK_NEVER_MS);
     return 0;
 }

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proc/pollset.h"
+#include "loop/loop.h"
 #include "store/add.h"
 #include "store/store.h"
 
@@ -43,6 +43,7 @@ struct batch_item {
 };
 
 struct batch_options {
+    struct loop_wake wake; /* when it is to be stepped: results came, or a commit is due */
     const struct store *store;
     enum batch_work work;
     unsigned jobs; /* processes at most, 1 to POOL_MAX_WORKERS */
@@ -54,7 +55,8 @@ struct batch;
 
 struct batch *batch_new(const struct batch_options *options, struct err *e);
 
-/* Gives up what is in hand: nothing of it becomes visible or is left behind. NULL-safe. */
+/* Gives up what is in hand: nothing of it becomes visible or is left behind. Runs the loop
+ * meanwhile, so it is called outside of all callbacks, and wakes nobody. NULL-safe. */
 void batch_free(struct batch *batch);
 
 /* True when batch_add may be called. */
@@ -71,12 +73,10 @@ bool batch_is_empty(const struct batch *batch);
 uint64_t batch_bytes(const struct batch *batch);
 uint64_t batch_files(const struct batch *batch);
 
-/* Adds what it waits for; goes on. `is_more_at_hand`: the caller will add files at once, so that
- * small ones are best given together and results best told together. Callbacks run inside. -1 when
- * no process can be started. */
-void batch_poll(const struct batch *batch, struct pollset *set);
-int batch_step(struct batch *batch, int64_t now_ms, bool is_more_at_hand, struct err *e)
-    ERR_CHECKED;
+/* Goes on: gives what was added to the workers, commits and tells results. `is_more_at_hand`: the
+ * caller will add files at once, so that small ones are best given together and results best told
+ * together. Callbacks run inside. -1 when no process can be started. */
+int batch_step(struct batch *batch, bool is_more_at_hand, struct err *e) ERR_CHECKED;
 
 /* Sets an item's error. */
 void batch_item_fail(struct batch_item *item, const struct err *e);

@@ -46,7 +46,7 @@ def test_an_upload_worker_that_somebody_stopped_is_replaced(desk):
     desk.uploading(digest)
     worker, = desk.worker("kachery-upload")
     os.kill(worker, signal.SIGSTOP)
-    daemon.wait_line("the worker process was stopped by a signal and not continued); its upload starts again")
+    daemon.wait_line("the worker process was killed: stopped by SIGSTOP and not continued); its upload starts again")
     desk.zone.holds_puts = False
     assert waiting.status()["status"] == "completed"
     until(lambda: not is_running(worker), "the stopped worker is gone")

@@ -16,11 +16,16 @@
 enum { MAX_ID = 4096, GIVE_UP_MS = 30000, SILENCE_MS = 200, LARGE = 60000 };
 
 struct watcher {
+    struct loop *loop;
+    struct loop_fd signals;
+    struct loop_timer patience;
     struct pool *pool;
+    bool has_stepped, is_late;
+    unsigned rooms, idle_ends;
     unsigned answers[MAX_ID], lost[MAX_ID], hints[MAX_ID];
     int64_t worker[MAX_ID];
     size_t answered, lost_count;
-    char reason[128];
+    char reason[256];
     uint64_t submit_next; /* inside of the callbacks; 0: nothing */
     uint64_t abandon_next;
 };
@@ -132,15 +137,51 @@ static inline void on_lost(void *owner, uint64_t id, const char *reason)
     act(w);
 }
 
+static inline void on_room(void *owner)
+{
+    ((struct watcher *)owner)->rooms++;
+}
+
+static inline void on_idle_end(void *owner, const char *reason)
+{
+    struct watcher *w = owner;
+
+    w->idle_ends++;
+    snprintf(w->reason, sizeof w->reason, "%s", reason);
+}
+
+static inline void on_signal(void *owner)
+{
+    struct watcher *w = owner;
+
+    while (process_next_signal(w->signals.fd) != 0)
+        process_reap(NULL, NULL);
+}
+
+static inline void on_patience(void *owner)
+{
+    ((struct watcher *)owner)->is_late = true;
+}
+
 /* The rest of the options is the watcher's. */
 static inline struct watcher *watch_with(struct pool_options options)
 {
+    static const int numbers[] = {SIGCHLD};
     struct watcher *w = calloc(1, sizeof *w);
     struct err e = {0};
 
+    w->loop = loop_new(NULL, &e);
+    assert_non_null(w->loop);
+    w->patience = (struct loop_timer){.call = on_patience, .owner = w};
+    w->signals = (struct loop_fd){
+        .fd = process_signal_fd(numbers, 1, &e), .call = on_signal, .owner = w};
+    assert_int_equal(loop_add(w->loop, &w->signals, LOOP_READ, &e), 0);
+    options.loop = w->loop;
     options.process = (struct process_options){.name = "test-worker", .run = work};
     options.on_message = on_message;
     options.on_lost = on_lost;
+    options.on_room = on_room;
+    options.on_idle_end = on_idle_end;
     options.owner = w;
     w->pool = pool_new(&options, &e);
     assert_non_null(w->pool);
@@ -156,25 +197,36 @@ static inline struct watcher *watch(unsigned workers, unsigned depth, int64_t ti
                                             .max_stuck = max_stuck});
 }
 
-/* Everything that the pool started must be gone. */
+/* Everything that the pool started must be gone, and nothing of it be left in the loop. */
 static inline void end(struct watcher *w)
 {
+    loop_clear_timer(w->loop, &w->patience);
     pool_free(w->pool);
+    assert_true(loop_next_ms(w->loop) == CLOCK_NEVER_MS);
+    loop_remove(w->loop, &w->signals);
+    close(w->signals.fd);
+    loop_free(w->loop);
     unit_wait_for_children(NULL);
     free(w);
 }
 
+static inline bool has_stepped(void *owner)
+{
+    struct watcher *w = owner;
+
+    w->has_stepped = !w->has_stepped;
+    return !w->has_stepped;
+}
+
+/* One round of the loop. */
 static inline void step_once(struct watcher *w)
 {
-    struct pollset set = {0};
     struct err e = {0};
 
-    pool_poll(w->pool, &set);
-    assert_true(set.count > 0 || set.has_deadline);
-    pollset_wake_at(&set, clock_now_ms() + GIVE_UP_MS);
-    assert_true(pollset_wait(&set, &e) >= 0);
-    pool_step(w->pool, clock_now_ms());
-    pollset_free(&set);
+    loop_set_timer(w->loop, &w->patience, clock_now_ms() + GIVE_UP_MS);
+    w->has_stepped = false;
+    assert_int_equal(loop_run_until(w->loop, has_stepped, w, &e), 0);
+    assert_false(w->is_late);
 }
 
 /* A worker may end while jobs are given to it: then there is no room until that was seen. */

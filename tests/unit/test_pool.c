@@ -146,43 +146,81 @@ static void a_message_follows_its_job(void **state)
     end(w);
 }
 
-/* One that does not leave by itself is killed. */
+/* One that does not leave by itself is killed, and that is told. */
 static void stopped_workers_leave_too(void **state)
 {
-    struct watcher *w = watch(1, 1, 0, 1);
-    int status = 0;
+    struct watcher *w = watch_with((struct pool_options){
+        .max_workers = 1, .depth = 1, .idle_ms = SILENCE_MS, .max_stuck = 1});
 
     (void)state;
     submit(w, 1, "answer");
     run(w, 1, 0);
     kill((pid_t)w->worker[1], SIGSTOP);
-    int64_t now = clock_now_ms();
-    pool_trim(w->pool, now, 0);
+    while (w->idle_ends == 0)
+        step_once(w);
+    assert_string_equal(w->reason,
+                        "the worker process was killed: did not leave when it was told to");
     assert_int_equal(pool_workers(w->pool), 0);
-    pool_step(w->pool, now + 60000);
-    assert_int_equal(waitpid((pid_t)w->worker[1], &status, 0), w->worker[1]);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    while (kill((pid_t)w->worker[1], 0) == 0)
+        step_once(w);
     end(w);
 }
 
 static void idle_workers_leave(void **state)
 {
-    struct watcher *w = watch(2, 1, 0, 1);
-    int64_t now;
+    struct watcher *w = watch_with((struct pool_options){
+        .max_workers = 2, .depth = 1, .idle_ms = SILENCE_MS, .max_stuck = 1});
 
     (void)state;
     submit(w, 1, "answer");
     submit(w, 2, "wait");
     run(w, 1, 0);
-    now = clock_now_ms();
-    pool_trim(w->pool, now, 60000);
     assert_int_equal(pool_workers(w->pool), 2);
-    pool_trim(w->pool, now + 60000, 60000);
+    while (pool_workers(w->pool) == 2)
+        step_once(w);
     assert_int_equal(pool_workers(w->pool), 1);
-    int status = -1;
-    assert_int_equal(waitpid((pid_t)w->worker[1], &status, 0), w->worker[1]);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    while (kill((pid_t)w->worker[1], 0) == 0)
+        step_once(w);
+    assert_int_equal(w->idle_ends, 0);
     assert_true(pool_has_room(w->pool));
+    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"cancel\"}"), NULL), 0);
+    run(w, 2, 0);
+    end(w);
+}
+
+/* With nothing to do and nobody who leaves, nothing wakes the loop. */
+static void idle_workers_cost_no_wakeups(void **state)
+{
+    struct watcher *w = watch(2, 1, SILENCE_MS, 1);
+
+    (void)state;
+    submit(w, 1, "answer");
+    submit(w, 2, "answer");
+    run(w, 2, 0);
+    while (loop_next_ms(w->loop) == 0)
+        step_once(w);
+    loop_clear_timer(w->loop, &w->patience);
+    assert_true(loop_next_ms(w->loop) == CLOCK_NEVER_MS);
+    end(w);
+}
+
+/* Whoever waits for room learns of it. */
+static void room_is_reported(void **state)
+{
+    struct watcher *w = watch(1, 1, 0, 0);
+
+    (void)state;
+    submit(w, 1, "answer");
+    assert_false(pool_has_room(w->pool));
+    while (w->rooms == 0)
+        step_once(w);
+    assert_true(pool_has_room(w->pool));
+    submit(w, 2, "hang");
+    pool_abandon(w->pool, 2);
+    assert_false(pool_has_room(w->pool));
+    for (unsigned rooms = w->rooms; !pool_has_room(w->pool); rooms = w->rooms)
+        while (w->rooms == rooms)
+            step_once(w);
     end(w);
 }
 
@@ -219,6 +257,8 @@ int main(void)
         cmocka_unit_test(a_message_follows_its_job),
         cmocka_unit_test(idle_workers_leave),
         cmocka_unit_test(stopped_workers_leave_too),
+        cmocka_unit_test(idle_workers_cost_no_wakeups),
+        cmocka_unit_test(room_is_reported),
         cmocka_unit_test(no_process_can_be_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "base/hex.h"
 #include "store/batch.h"
 #include "store/record.h"
+#include "waker.h"
 
 struct results {
     struct buf text;
@@ -34,28 +35,27 @@ static void add(struct batch *b, const char *path, int64_t size)
 
 static void run_to_end(struct batch *b)
 {
-    struct pollset set = {0};
-    struct err e;
     int64_t deadline_ms = clock_now_ms() + 60000;
+    struct err e;
 
-    while (!batch_is_empty(b)) {
+    for (;;) {
         assert_true(clock_now_ms() < deadline_ms);
-        assert_int_equal(batch_step(b, clock_now_ms(), false, &e), 0);
+        assert_int_equal(batch_step(b, false, &e), 0);
         if (batch_is_empty(b))
             break;
-        pollset_clear(&set);
-        batch_poll(b, &set);
-        pollset_wake_at(&set, deadline_ms);
-        assert_true(pollset_wait(&set, &e) >= 0);
+        waker_wait(&waker);
     }
-    pollset_free(&set);
 }
 
 static struct batch *start(struct fixture *f, enum batch_work work, unsigned jobs,
                            struct results *results)
 {
-    struct batch_options options = {
-        .store = &f->store, .work = work, .jobs = jobs, .on_result = note, .owner = results};
+    struct batch_options options = {.wake = waker_of(&waker),
+                                    .store = &f->store,
+                                    .work = work,
+                                    .jobs = jobs,
+                                    .on_result = note,
+                                    .owner = results};
     struct err e = {0};
     struct batch *b = batch_new(&options, &e);
 
@@ -159,25 +159,22 @@ static void given_up(void **state)
         struct err e;
         struct batch *b = start(f, works[w], 2, &results);
         int64_t deadline_ms = clock_now_ms() + 60000;
+        /* The first, for which the others wait to be told. */
+        const char *large = fixture_path(f, "large");
+        int fd = open(large, O_WRONLY | O_CREAT, 0666);
+        assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0); /* takes ten minutes */
+        close(fd);
+        add(b, large, INT64_C(1) << 40);
         for (int i = 0; i < 10; i++) {
             char name[16], text[16];
             snprintf(name, sizeof name, "f%d", i);
             snprintf(text, sizeof text, "%zu %d", w, i);
             add(b, fixture_write(f, name, str_of(text), 1700000000), 5);
         }
-        const char *large = fixture_path(f, "large");
-        int fd = open(large, O_WRONLY | O_CREAT, 0666);
-        assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0); /* takes ten minutes */
-        close(fd);
-        add(b, large, INT64_C(1) << 40);
         while (batch_files(b) < 10 || batch_bytes(b) < 1 << 20) {
-            struct pollset set = {0};
             assert_true(clock_now_ms() < deadline_ms);
-            assert_int_equal(batch_step(b, 0, false, &e), 0);
-            batch_poll(b, &set);
-            pollset_wake_at(&set, clock_now_ms() + 100);
-            assert_true(pollset_wait(&set, &e) >= 0);
-            pollset_free(&set);
+            assert_int_equal(batch_step(b, false, &e), 0);
+            waker_wait_ms(&waker, 100);
         }
         assert_int_equal(results.count, 0);
         batch_free(b);
@@ -218,11 +215,8 @@ static void lost_worker(void **state)
     add(b, fixture_write(f, "b", STR("hello!"), 1700000000), 6);
     add(b, fixture_write(f, "c", STR("hello"), 1700000000), 5);
     while (batch_bytes(b) < 1 << 20) {
-        struct pollset set = {0};
-        assert_int_equal(batch_step(b, clock_now_ms(), false, &e), 0);
-        batch_poll(b, &set);
-        assert_true(pollset_wait(&set, &e) >= 0);
-        pollset_free(&set);
+        assert_int_equal(batch_step(b, false, &e), 0);
+        waker_wait_ms(&waker, 100);
     }
     assert_int_equal(kill(only_child(), SIGKILL), 0);
     run_to_end(b);
@@ -232,9 +226,21 @@ static void lost_worker(void **state)
     buf_free(&results.text);
 }
 
+static int setup(void **state)
+{
+    waker_open(&waker);
+    return fixture_setup(state);
+}
+
+static int teardown(void **state)
+{
+    waker_close(&waker);
+    return fixture_teardown(state);
+}
+
 int main(void)
 {
-#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH_STORE(results_come_in_order),
         WITH_STORE(bad_files_do_not_stop_the_others),

@@ -1,134 +1,154 @@
 #include "proto/gateway_request.h"
 
+#include "base/fields.h"
 #include "base/hex.h"
 #include "base/sha1.h"
 #include "proto/signature.h"
 
-enum { MAX_FIELDS = 8, MAX_SHOWN_BYTES = 8192 };
+enum { MAX_SHOWN_BYTES = 8192 };
 
-enum field_kind { TEXT, NUMBER, HASH_ALGORITHM, HASH, CLIENT_ID, END };
+/* ---- tables ---- */
 
-struct field {
-    const char *name;
-    enum field_kind kind;
-    size_t offset; /* in struct gateway_request */
-    bool is_optional;
-};
-
-#define FIELD(name, kind, member)                                                                  \
+#define AT(member) offsetof(struct gateway_request, member)
+#define WORD(text)                                                                                 \
     {                                                                                              \
-        name, kind, offsetof(struct gateway_request, member), false                                \
+        .name = "type", .kind = FIELD_WORD, .word = text                                           \
     }
-#define TYPE      FIELD("type", TEXT, type)
-#define TIMESTAMP FIELD("timestamp", NUMBER, timestamp_ms)
-#define ALGORITHM FIELD("hashAlg", HASH_ALGORITHM, hash)
-#define FILE_HASH FIELD("hash", HASH, hash)
-#define SIZE      FIELD("size", NUMBER, size)
+#define TIMESTAMP                                                                                  \
+    {                                                                                              \
+        .name = "timestamp", .kind = FIELD_INT, .at = AT(timestamp_ms)                             \
+    }
+#define ALGORITHM                                                                                  \
+    {                                                                                              \
+        .name = "hashAlg", .kind = FIELD_WORD, .word = "sha1"                                      \
+    }
+#define FILE_HASH                                                                                  \
+    {                                                                                              \
+        .name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX                         \
+    }
+#define SIZE                                                                                       \
+    {                                                                                              \
+        .name = "size", .kind = FIELD_INT, .at = AT(size)                                          \
+    }
 #define ZONE                                                                                       \
     {                                                                                              \
-        "zone", TEXT, offsetof(struct gateway_request, zone), true                                 \
+        .name = "zone", .kind = FIELD_STRING, .at = AT(zone), .is_optional = true                  \
     }
 #define NO_MORE                                                                                    \
     {                                                                                              \
-        NULL, END, 0, false                                                                        \
+        .name = NULL                                                                               \
     }
 
-static const struct {
-    const char *type;
-    enum gateway_call call;
-    struct field fields[MAX_FIELDS];
-} calls[] = {
-    {"findFile", GATEWAY_FIND_FILE, {TYPE, TIMESTAMP, ALGORITHM, FILE_HASH, ZONE, NO_MORE}},
-    {"initiateFileUpload",
-     GATEWAY_INITIATE_UPLOAD,
-     {TYPE, TIMESTAMP, SIZE, ALGORITHM, FILE_HASH, ZONE, NO_MORE}},
-    {"finalizeFileUpload",
-     GATEWAY_FINALIZE_UPLOAD,
-     {TYPE, TIMESTAMP, FIELD("objectKey", TEXT, object_key), ALGORITHM, FILE_HASH, SIZE, ZONE,
-      NO_MORE}},
-    {"deleteFile", GATEWAY_DELETE_FILE, {TYPE, TIMESTAMP, ALGORITHM, FILE_HASH, ZONE, NO_MORE}},
-    {"getClientInfo",
-     GATEWAY_CLIENT_INFO,
-     {TYPE, TIMESTAMP, FIELD("clientId", CLIENT_ID, client_id), ZONE, NO_MORE}},
-    {"getResourceInfo",
-     GATEWAY_RESOURCE_INFO,
-     {TYPE, TIMESTAMP, FIELD("resourceName", TEXT, resource_name), ZONE, NO_MORE}},
-    {"getZoneInfo",
-     GATEWAY_ZONE_INFO,
-     {TYPE, TIMESTAMP, FIELD("zoneName", TEXT, zone_name), NO_MORE}},
+static const struct field find_file[] = {WORD("findFile"), TIMESTAMP, ALGORITHM,
+                                         FILE_HASH,        ZONE,      NO_MORE};
+static const struct field initiate_upload[] = {
+    WORD("initiateFileUpload"), TIMESTAMP, SIZE, ALGORITHM, FILE_HASH, ZONE, NO_MORE};
+static const struct field finalize_upload[] = {
+    WORD("finalizeFileUpload"),
+    TIMESTAMP,
+    {.name = "objectKey", .kind = FIELD_STRING, .at = AT(object_key)},
+    ALGORITHM,
+    FILE_HASH,
+    SIZE,
+    ZONE,
+    NO_MORE};
+static const struct field delete_file[] = {WORD("deleteFile"), TIMESTAMP, ALGORITHM,
+                                           FILE_HASH,          ZONE,      NO_MORE};
+static const struct field client_info[] = {
+    WORD("getClientInfo"),
+    TIMESTAMP,
+    {.name = "clientId",
+     .kind = FIELD_HEX,
+     .at = AT(client_id),
+     .max = SIGNATURE_CLIENT_ID_DIGITS},
+    ZONE,
+    NO_MORE};
+static const struct field resource_info[] = {
+    WORD("getResourceInfo"),
+    TIMESTAMP,
+    {.name = "resourceName", .kind = FIELD_STRING, .at = AT(resource_name)},
+    ZONE,
+    NO_MORE};
+static const struct field zone_info[] = {
+    WORD("getZoneInfo"),
+    TIMESTAMP,
+    {.name = "zoneName", .kind = FIELD_STRING, .at = AT(zone_name)},
+    NO_MORE};
+
+/* Each at the index of its enum gateway_call. */
+static const struct field *const calls[] = {
+    [GATEWAY_FIND_FILE] = find_file,
+    [GATEWAY_INITIATE_UPLOAD] = initiate_upload,
+    [GATEWAY_FINALIZE_UPLOAD] = finalize_upload,
+    [GATEWAY_DELETE_FILE] = delete_file,
+    [GATEWAY_CLIENT_INFO] = client_info,
+    [GATEWAY_RESOURCE_INFO] = resource_info,
+    [GATEWAY_ZONE_INFO] = zone_info,
+    [GATEWAY_CALLS] = NULL,
 };
 
-enum { CALL_COUNT = sizeof calls / sizeof calls[0] };
-
-static bool read_field(struct gateway_request *r, const struct field *field,
-                       const struct json *value)
+/* An empty client ID or signature is as good as none. */
+static bool is_client_id(const void *member)
 {
-    struct str *text = (struct str *)((char *)r + field->offset);
-    int64_t *number = (int64_t *)((char *)r + field->offset);
-    struct str algorithm;
+    const struct str *id = member;
 
-    switch (field->kind) {
-    case TEXT: return json_str(value, text);
-    case NUMBER: return json_int(value, number) && *number >= 0;
-    case HASH_ALGORITHM: return json_str(value, &algorithm) && str_equal(algorithm, STR("sha1"));
-    case HASH: return json_str(value, text) && hex_is_lower(*text, SHA1_HEX);
-    case CLIENT_ID: return json_str(value, text) && hex_is_lower(*text, SIGNATURE_CLIENT_ID_DIGITS);
-    case END: break;
-    }
-    return false;
+    return id->len == 0 || hex_is_lower(*id, SIGNATURE_CLIENT_ID_DIGITS);
 }
 
-/* Exactly these fields: every member is one of them, and none is missing. */
-static bool read_fields(struct gateway_request *r, const struct field *fields,
-                        const struct json *payload)
+static bool is_signature(const void *member)
 {
-    size_t found = 0;
+    const struct str *signature = member;
 
-    for (const struct field *f = fields; f->kind != END; f++) {
-        const struct json *value = json_get(payload, f->name);
-        if (value == NULL && f->is_optional)
-            continue;
-        if (value == NULL || !read_field(r, f, value))
-            return false;
-        found++;
-    }
-    return found == json_count(payload);
+    return signature->len == 0 || signature->len == SIGNATURE_DIGITS;
 }
 
-static bool read_payload(struct gateway_request *r, const struct json *payload)
-{
-    struct str type;
+/* What browsers may send of a log-in at GitHub is let pass and not used. */
+struct envelope {
+    const struct json *payload;
+    struct str from_client_id, signature, github;
+};
 
-    if (!json_str(json_get(payload, "type"), &type))
+static const struct field envelope[] = {
+    {.name = "payload", .kind = FIELD_OBJECT, .at = offsetof(struct envelope, payload)},
+    {.name = "fromClientId",
+     .kind = FIELD_STRING,
+     .at = offsetof(struct envelope, from_client_id),
+     .is_good = is_client_id,
+     .is_optional = true},
+    {.name = "signature",
+     .kind = FIELD_STRING,
+     .at = offsetof(struct envelope, signature),
+     .is_good = is_signature,
+     .is_optional = true},
+    {.name = "githubUserId",
+     .kind = FIELD_STRING,
+     .at = offsetof(struct envelope, github),
+     .is_optional = true},
+    {.name = "githubAccessToken",
+     .kind = FIELD_STRING,
+     .at = offsetof(struct envelope, github),
+     .is_optional = true},
+    NO_MORE,
+};
+
+/* ---- reading ---- */
+
+static bool read_request(struct gateway_request *r)
+{
+    struct envelope read = {.payload = NULL};
+    int call;
+
+    if (fields_read(envelope, r->doc, &read, NULL, NULL) != 0)
         return false;
-    for (size_t i = 0; i < CALL_COUNT; i++)
-        if (str_equal(type, str_of(calls[i].type))) {
-            r->call = calls[i].call;
-            return read_fields(r, calls[i].fields, payload);
-        }
-    return false;
-}
-
-static bool read_optional(const struct json *value, struct str *out)
-{
-    return value == NULL || json_str(value, out);
-}
-
-static bool read_envelope(struct gateway_request *r)
-{
-    static const char *const keys[] = {"payload",      "fromClientId",      "signature",
-                                       "githubUserId", "githubAccessToken", NULL};
-    struct str ignored;
-
-    return json_type(r->doc) == JSON_OBJECT && json_only_keys(r->doc, keys, NULL) &&
-           read_optional(json_get(r->doc, "fromClientId"), &r->from_client_id) &&
-           read_optional(json_get(r->doc, "signature"), &r->signature) &&
-           read_optional(json_get(r->doc, "githubUserId"), &ignored) &&
-           read_optional(json_get(r->doc, "githubAccessToken"), &ignored) &&
-           (r->from_client_id.len == 0 ||
-            hex_is_lower(r->from_client_id, SIGNATURE_CLIENT_ID_DIGITS)) &&
-           (r->signature.len == 0 || r->signature.len == SIGNATURE_DIGITS) &&
-           read_payload(r, json_get(r->doc, "payload"));
+    call = fields_read_one_of(calls, read.payload, r, NULL);
+    if (call < 0)
+        return false;
+    r->call = (enum gateway_call)call;
+    r->type = str_of(calls[call][0].word);
+    r->payload = read.payload;
+    r->from_client_id = read.from_client_id;
+    r->signature = read.signature;
+    return true;
 }
 
 /* The request as it was understood, as deployed. Writing a large one costs more than reading it. */
@@ -155,7 +175,7 @@ int gateway_request_parse(struct gateway_request *r, struct str text, struct buf
         buf_printf(refusal, "Invalid request: %s", e.msg);
         return -1;
     }
-    if (!read_envelope(&parsed)) {
+    if (!read_request(&parsed)) {
         put_invalid(refusal, parsed.doc, text.len);
         json_free(parsed.doc);
         return -1;
@@ -181,7 +201,7 @@ static int is_signature_right(const struct gateway_request *r, bool is_ascii, st
     struct buf canonical = {0};
     int is_right;
 
-    json_put_canonical(&canonical, json_get(r->doc, "payload"), is_ascii);
+    json_put_canonical(&canonical, r->payload, is_ascii);
     is_right = buf_check(&canonical, e);
     if (is_right == 0)
         is_right = signature_is_right(r->from_client_id, buf_str(&canonical), r->signature);

@@ -23,12 +23,14 @@ enum gateway_call {
     GATEWAY_DELETE_FILE,
     GATEWAY_CLIENT_INFO,
     GATEWAY_RESOURCE_INFO,
-    GATEWAY_ZONE_INFO
+    GATEWAY_ZONE_INFO,
+    GATEWAY_CALLS /* how many there are */
 };
 
-/* Every str is borrowed from `doc`; those of other calls are empty. */
+/* Every str but `type` is borrowed from `doc`; those of other calls are empty. */
 struct gateway_request {
     struct json *doc;
+    const struct json *payload; /* what is signed */
     enum gateway_call call;
     int64_t timestamp_ms;
     struct str type, zone, hash, object_key, client_id, resource_name, zone_name;

@@ -86,6 +86,8 @@ function check_include(text,    header, folder, who) {
     folder = header
     if (!sub(/\/.*/, "", folder)) bad("includes \"" header "\": want its folder, as in \"" here "/" header "\"")
     else if (!(folder in rank)) bad("includes " header " of no known layer")
+    else if (folder == "bucket" && here ~ /^(access|gateway)$/ && header != "bucket/bucket.h")
+        bad(here "/ includes " header ": want bucket/bucket.h, which is all that it may know of buckets")
     else if (rank[folder] > rank[here]) bad(here "/ includes " header " of a higher layer")
 }
 

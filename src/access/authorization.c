@@ -1,13 +1,6 @@
 #include "access/authorization.h"
 
-#include <errno.h>
-#include <unistd.h>
-
-#include "base/dirs.h"
-#include "base/fs.h"
-#include "base/leftover.h"
 #include "base/quote.h"
-#include "bucket/zone_files.h"
 
 #define SETTINGS "settings/authorizationSettings.yaml"
 
@@ -161,37 +154,32 @@ int authorization_may_administer(const struct authorization *a, const char *user
     return check_permission(a, user, "admin", "administer this zone", e);
 }
 
-int authorization_read(struct authorization *a, const struct site *site,
-                       const struct site_zone *zone, struct err *e)
+int authorization_ask(struct bucket *bucket, const struct zone *zone,
+                      struct zone_reading *reading, struct err *e)
 {
-    struct buf text = {0};
-    int result = zone_files_read(site, zone, SETTINGS, AUTHORIZATION_MAX_BYTES, &text, e);
-
-    if (result == 0) {
-        result = authorization_parse(a, buf_str(&text), SETTINGS, e);
-    } else if (e->code == ERR_NOT_FOUND) {
-        *a = authorization_none();
-        result = 0;
-    }
-    buf_free(&text);
-    return result;
+    return zone_files_ask_text(bucket, zone, SETTINGS, AUTHORIZATION_MAX_BYTES, reading, e);
 }
 
-int authorization_open_zone(const struct site *site, const struct site_zone *zone, struct err *e)
+int authorization_take(struct zone_reading *reading, struct authorization *a, struct err *e)
+{
+    struct str text;
+
+    if (zone_files_take_text(reading, &text, e) == 0) {
+        int result = authorization_parse(a, text, SETTINGS, e);
+        buf_free(&reading->file.text);
+        return result;
+    }
+    if (e->code != ERR_NOT_FOUND)
+        return -1;
+    *a = authorization_none();
+    return 0;
+}
+
+int authorization_open_zone(struct bucket *bucket, const struct zone *zone,
+                            struct zone_reading *reading, struct err *e)
 {
     const struct str text =
         STR("allowPublicUpload: true\nallowPublicDownload: true\nauthorizedUsers: []\n");
-    struct buf path = {0};
-    int result = 0;
 
-    site_put_path(site, zone, STR(SETTINGS), &path);
-    const char *settings = buf_path(&path, e);
-    leftover_clean(settings);
-    if (settings == NULL)
-        result = -1;
-    else if (access(settings, F_OK) != 0 && errno == ENOENT)
-        result = dirs_make_parents(settings, e) != 0 ? -1
-                                                     : fs_write_file(settings, text, FS_DURABLE, e);
-    buf_free(&path);
-    return result;
+    return zone_files_write_new(bucket, zone, SETTINGS, text, reading, e);
 }

@@ -4,10 +4,10 @@
 
 #include <stdbool.h>
 
+#include "access/zone_files.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/yaml.h"
-#include "bucket/site.h"
 
 enum { AUTHORIZATION_MAX_BYTES = YAML_MAX_BYTES };
 
@@ -26,10 +26,12 @@ int authorization_parse(struct authorization *a, struct str text, const char *na
     ERR_CHECKED;
 void authorization_deinit(struct authorization *a);
 
-/* Reads the settings of a zone; without a file, authorization_none holds. Settings that cannot be
- * read are an error. */
-int authorization_read(struct authorization *a, const struct site *site,
-                       const struct site_zone *zone, struct err *e) ERR_CHECKED;
+/* Asks the bucket for the settings of a zone; then says what they are (caller frees): without a
+ * file, authorization_none holds. Settings that cannot be read are an error. */
+int authorization_ask(struct bucket *bucket, const struct zone *zone,
+                      struct zone_reading *reading, struct err *e) ERR_CHECKED;
+int authorization_take(struct zone_reading *reading, struct authorization *a, struct err *e)
+    ERR_CHECKED;
 
 /* 0, or -1 and ERR_REFUSED in the deployed gateway's words. `user` NULL: nobody known. */
 int authorization_may_upload(const struct authorization *a, const char *user, struct err *e)
@@ -40,8 +42,9 @@ int authorization_may_administer(const struct authorization *a, const char *user
     ERR_CHECKED;
 
 /* Writes settings by which every registered client may upload, if the zone has no settings: what
- * --open-registration means. For the start of a server: no request makes a zone public. */
-int authorization_open_zone(const struct site *site, const struct site_zone *zone, struct err *e)
-    ERR_CHECKED;
+ * --open-registration means. For the start of a server: no request makes a zone public. The end
+ * of the call is zone_files_take_written. */
+int authorization_open_zone(struct bucket *bucket, const struct zone *zone,
+                            struct zone_reading *reading, struct err *e) ERR_CHECKED;
 
 #endif

@@ -1,70 +1,155 @@
 #include "bucket/bucket.h"
 
-#include "base/clock.h"
-#include "http/cors.h"
-#include "proto/s3_error.h"
+#include "bucket/bucket_ops.h"
 
-void bucket_answer_error(struct http_conn *conn, int status, const char *code, const char *message)
+/* ---- the life of a call ---- */
+
+static void on_ready(void *owner)
 {
-    struct buf body = {0};
+    struct bucket_call *call = owner;
 
-    s3_error_put(&body, code, str_of(message));
-    http_conn_answer(conn, &(struct http_answer){.status = status,
-                                                 .content_type = "application/xml",
-                                                 .made = &body});
-    buf_free(&body);
+    call->bucket = NULL;
+    call->on_done(call->owner);
 }
 
-bool bucket_check_url(const struct site *site, struct http_conn *conn,
-                      const struct http_request *request, bool is_put, struct signed_url *url,
-                      struct str *hash, struct buf *decoded)
+static void begin(struct bucket *bucket, struct bucket_call *call)
 {
-    switch (signed_url_check(url, request->path, request->query, is_put, site->url_key,
-                             clock_wall_ms(), decoded)) {
-    case SIGNED_URL_OK: break;
-    case SIGNED_URL_UNKNOWN:
-        bucket_answer_error(conn, 500, "InternalError", "out of memory");
-        return false;
-    case SIGNED_URL_EXPIRED:
-        bucket_answer_error(conn, 403, "AccessDenied", "Request has expired");
-        return false;
-    case SIGNED_URL_BAD:
-        bucket_answer_error(conn, 403, "SignatureDoesNotMatch",
-                            "The request signature does not match the one of the URL.");
-        return false;
-    }
-    if (site_is_object_key(url->object_key, hash))
-        return true;
-    bucket_answer_error(conn, 404, "NoSuchKey", "The specified key does not exist.");
-    return false;
+    call->bucket = bucket;
+    call->result = 0;
+    call->ready.call = on_ready;
+    call->ready.owner = call;
+    call->state = NULL;
 }
 
-bool bucket_admits(const struct site *site, struct http_conn *conn,
-                   const struct http_request *request, struct buf *client)
+void bucket_complete(struct bucket_call *call, int result)
 {
-    bool is_put = str_equal(request->head->method, STR("PUT"));
-    struct buf decoded = {0};
-    struct signed_url url;
-    struct str hash;
-    bool admits = bucket_check_url(site, conn, request, is_put, &url, &hash, &decoded);
-
-    if (admits)
-        buf_put(client, url.client);
-    buf_free(&decoded);
-    return admits;
+    call->result = result;
+    loop_defer(call->bucket->loop, &call->ready);
 }
 
-void bucket_put_routes(struct site *site, struct http_route routes[BUCKET_ROUTES])
+void bucket_cancel(struct bucket_call *call)
 {
-    routes[0] = (struct http_route){.method = "PUT",
-                                    .path = SIGNED_URL_PATH,
-                                    .on_head = bucket_upload,
-                                    .is_public = true,
-                                    .owner = site};
-    routes[1] = (struct http_route){.method = "GET",
-                                    .path = SIGNED_URL_PATH,
-                                    .on_head = bucket_download,
-                                    .is_public = true,
-                                    .owner = site};
-    routes[2] = cors_route(SIGNED_URL_PATH);
+    struct bucket *bucket = call->bucket;
+
+    if (bucket == NULL)
+        return;
+    if (call->ready.link != NULL)
+        loop_undefer(bucket->loop, &call->ready);
+    else
+        bucket->ops->cancel(bucket, call);
+    call->bucket = NULL;
+}
+
+void bucket_free(struct bucket *bucket)
+{
+    if (bucket != NULL)
+        bucket->ops->free(bucket);
+}
+
+/* ---- objects ---- */
+
+void bucket_head(struct bucket *bucket, struct bucket_head *head)
+{
+    begin(bucket, &head->call);
+    head->is_damaged = false;
+    bucket->ops->head(bucket, head);
+}
+
+void bucket_read(struct bucket *bucket, struct bucket_read *read)
+{
+    begin(bucket, &read->call);
+    bucket->ops->read(bucket, read);
+}
+
+bool bucket_open_file(struct bucket *bucket, struct bucket_file *file)
+{
+    if (bucket->ops->open_file == NULL)
+        return false;
+    begin(bucket, &file->call);
+    file->fd = -1;
+    bucket->ops->open_file(bucket, file);
+    return true;
+}
+
+void bucket_put_open(struct bucket *bucket, struct bucket_put *put)
+{
+    begin(bucket, &put->call);
+    put->written = 0;
+    put->home = bucket;
+    put->upload = NULL;
+    bucket->ops->put_open(bucket, put);
+}
+
+void bucket_put_write(struct bucket_put *put, struct str bytes)
+{
+    begin(put->home, &put->call);
+    put->home->ops->put_write(put->home, put, bytes);
+}
+
+void bucket_put_close(struct bucket_put *put)
+{
+    begin(put->home, &put->call);
+    put->home->ops->put_close(put->home, put);
+}
+
+void bucket_put_discard(struct bucket_put *put)
+{
+    bucket_cancel(&put->call);
+    if (put->upload != NULL)
+        put->home->ops->put_discard(put->home, put);
+    put->upload = NULL;
+}
+
+void bucket_remove(struct bucket *bucket, struct bucket_remove *remove)
+{
+    begin(bucket, &remove->call);
+    bucket->ops->remove(bucket, remove);
+}
+
+void bucket_list(struct bucket *bucket, struct bucket_list *list)
+{
+    begin(bucket, &list->call);
+    list->is_last = false;
+    bucket->ops->list(bucket, list);
+}
+
+bool bucket_list_next(const struct bucket_list *list, size_t *at, struct str *key)
+{
+    if (list->keys.failed || *at >= list->keys.len)
+        return false;
+    *key = str_of(list->keys.data + *at);
+    *at += key->len + 1;
+    return true;
+}
+
+/* ---- small files ---- */
+
+void bucket_small_read(struct bucket *bucket, struct bucket_small *file)
+{
+    begin(bucket, &file->call);
+    file->version[0] = '\0';
+    bucket->ops->small_read(bucket, file);
+}
+
+void bucket_small_replace(struct bucket *bucket, struct bucket_small *file)
+{
+    begin(bucket, &file->call);
+    bucket->ops->small_replace(bucket, file);
+}
+
+/* ---- what is computed ---- */
+
+void bucket_put_url(const struct bucket *bucket, const struct bucket_url *url, struct buf *out)
+{
+    bucket->ops->put_url(bucket, url, out);
+}
+
+void bucket_put_uri(const struct bucket *bucket, struct str server, struct buf *out)
+{
+    bucket->ops->put_uri(bucket, server, out);
+}
+
+void bucket_put_public_error(const struct bucket *bucket, const struct err *e, struct buf *out)
+{
+    bucket->ops->put_public_error(bucket, e, out);
 }

@@ -1,7 +1,9 @@
 #include "bucket/check_asker.h"
 
+#include "bucket/signed_url.h"
 #include "http/crew_frame.h"
 #include "proc/frame.h"
+#include "proto/kachery_uri.h"
 
 void check_request_put(struct buf *out, const struct check_request *request)
 {
@@ -21,7 +23,8 @@ bool check_request_parse(struct str bytes, struct check_request *request)
     request->key = str_slice(rest, second + 1, rest.len);
     if (request->client.len > CHECK_MAX_CLIENT_BYTES ||
         !str_to_uint(str_slice(rest, 0, second), INT64_MAX, &size) ||
-        request->key.len > SIGNED_URL_MAX_KEY_BYTES || !site_is_object_key(request->key, &hash))
+        request->key.len > SIGNED_URL_MAX_KEY_BYTES ||
+        !kachery_uri_is_object_key(request->key, &hash))
         return false;
     request->size_bytes = (int64_t)size;
     return true;

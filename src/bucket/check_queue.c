@@ -154,7 +154,7 @@ static int start_process(struct lane *lane, struct err *e)
         .process = {.name = lane->name,
                     .run = check_worker_run,
                     .niceness = lane->niceness,
-                    .ctx = options->site},
+                    .ctx = options->dir},
         .policy = {.stuck_ms = options->stuck_ms, .kill_ms = CLOCK_NEVER_MS},
         .on_frame = on_frame,
         .on_event = on_event,

@@ -22,7 +22,7 @@ struct check_queue;
 
 struct check_queue_options {
     struct loop *loop;
-    struct site *site; /* for the processes */
+    struct data_dir *dir; /* for the processes */
     int64_t wait_ms;   /* whoever waits is answered after so long at the latest */
     int64_t stuck_ms;  /* a process that reads nothing for so long is killed */
     /* The check that `worker` asked for under `id` is done, or took too long. */

@@ -9,7 +9,7 @@
 enum { REPORT_MS = 1000, JUST_NOW_S = 60 };
 
 struct check_worker {
-    const struct site *site;
+    const struct data_dir *dir;
     int fd;
     int64_t reported_ms;
 };
@@ -45,13 +45,13 @@ static void check(struct check_worker *worker, struct str key)
     int64_t size;
 
     worker->reported_ms = clock_now_ms();
-    if (object_check(worker->site, key, JUST_NOW_S, &watch, &size, &e) == OBJECT_UNKNOWN)
+    if (object_check(worker->dir, key, JUST_NOW_S, &watch, &size, &e) == OBJECT_UNKNOWN)
         log_line(LOG_WARN, "object not checked key=%.*s: %s", STR_ARG(key), e.msg);
 }
 
 int check_worker_run(int fd, void *ctx)
 {
-    struct check_worker worker = {.site = ctx, .fd = fd};
+    struct check_worker worker = {.dir = ctx, .fd = fd};
     struct buf frame = {0};
     enum crew_frame type;
     struct str key, hash;
@@ -59,7 +59,7 @@ int check_worker_run(int fd, void *ctx)
 
     while (frame_receive(fd, &frame, NULL, NULL) == IO_DONE) {
         if (!crew_frame_parse(buf_str(&frame), &type, &id, &key) || type != CREW_FRAME_CHECK ||
-            !site_is_object_key(key, &hash))
+            !kachery_uri_is_object_key(key, &hash))
             break;
         check(&worker, key);
         if (!say(&worker, CREW_FRAME_CHECKED, id))

@@ -8,7 +8,7 @@
 #ifndef BUCKET_CHECK_WORKER_H
 #define BUCKET_CHECK_WORKER_H
 
-/* process_options.run; ctx is the struct site. */
+/* process_options.run; ctx is the struct data_dir. */
 int check_worker_run(int fd, void *ctx);
 
 #endif

@@ -59,22 +59,23 @@ static bool is_whole(const struct record *r)
     return memcmp(sum, r->sum, SUM_BYTES) == 0;
 }
 
-static void put_path(const struct site *site, const char *folder, const char *name, struct buf *out)
+static void put_path(const struct data_dir *dir, const char *folder, const char *name,
+                     struct buf *out)
 {
-    buf_printf(out, "%s/%s/%s", site->dir, folder, name);
+    buf_printf(out, "%s/%s/%s", dir->path, folder, name);
 }
 
 /* ---- good ones ---- */
 
 /* Opens the file of the key's records; -1 when there is none. */
-static int open_records(const struct site *site, const char *id, int flags)
+static int open_records(const struct data_dir *dir, const char *id, int flags)
 {
     char name[4] = {id[0], id[1], id[2], '\0'};
     struct buf path = {0};
     const char *file;
     int fd;
 
-    put_path(site, SITE_CHECKED, name, &path);
+    put_path(dir, DATA_DIR_CHECKED, name, &path);
     file = buf_path(&path, NULL);
     fd = file == NULL ? -1 : open(file, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
     buf_free(&path);
@@ -112,7 +113,7 @@ static bool find_record(int fd, struct str key, struct record *found, off_t *at,
 
 /* Replaces the key's record, or adds one; NULL: takes it away (if it is the file of `only`, when
  * that is not NULL). Locked, for two that add at once; without locks, one of them is lost. */
-static void write_record(const struct site *site, struct str key, const struct record *record,
+static void write_record(const struct data_dir *dir, struct str key, const struct record *record,
                          const struct stat *only)
 {
     char id[SHA1_HEX + 1];
@@ -122,7 +123,7 @@ static void write_record(const struct site *site, struct str key, const struct r
     int fd;
 
     checked_id(key, id);
-    fd = open_records(site, id, record == NULL ? O_RDWR : O_RDWR | O_CREAT);
+    fd = open_records(dir, id, record == NULL ? O_RDWR : O_RDWR | O_CREAT);
     if (fd < 0)
         return;
     while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
@@ -135,8 +136,8 @@ static void write_record(const struct site *site, struct str key, const struct r
     close(fd);
 }
 
-static bool is_good(const struct site *site, struct str key, const struct stat *st,
-                    int64_t *checked_s)
+bool checked_is_good(const struct data_dir *dir, struct str key, const struct stat *st,
+                     int64_t *checked_s)
 {
     char id[SHA1_HEX + 1];
     struct record found;
@@ -145,7 +146,7 @@ static bool is_good(const struct site *site, struct str key, const struct stat *
     int fd;
 
     checked_id(key, id);
-    fd = open_records(site, id, O_RDONLY);
+    fd = open_records(dir, id, O_RDONLY);
     if (fd < 0)
         return false;
     is_known = find_record(fd, key, &found, &at, &free_at) && is_whole(&found) &&
@@ -156,7 +157,7 @@ static bool is_good(const struct site *site, struct str key, const struct stat *
     return is_known;
 }
 
-static void put_good(const struct site *site, struct str key, const struct stat *st)
+static void put_good(const struct data_dir *dir, struct str key, const struct stat *st)
 {
     struct record r = {.inode = (uint64_t)st->st_ino,
                        .size = (int64_t)st->st_size,
@@ -165,7 +166,7 @@ static void put_good(const struct site *site, struct str key, const struct stat 
 
     sha1_of(key, r.id);
     sum_up(&r, r.sum);
-    write_record(site, key, &r, NULL);
+    write_record(dir, key, &r, NULL);
 }
 
 /* ---- damaged ones ---- */
@@ -176,22 +177,22 @@ static void put_mark(struct buf *out, struct str key, const struct stat *st)
                (long long)st->st_size, (long long)mtime_ns(st), STR_ARG(key));
 }
 
-static void put_mark_path(const struct site *site, struct str key, struct buf *out)
+static void put_mark_path(const struct data_dir *dir, struct str key, struct buf *out)
 {
     char id[SHA1_HEX + 1];
 
     checked_id(key, id);
-    put_path(site, SITE_DAMAGED, id, out);
+    put_path(dir, DATA_DIR_DAMAGED, id, out);
 }
 
-int checked_is_damaged(const struct site *site, struct str key, const struct stat *st,
+int checked_is_damaged(const struct data_dir *dir, struct str key, const struct stat *st,
                        struct err *e)
 {
     struct buf path = {0}, text = {0}, want = {0};
     struct err why = {0};
     int is_damaged = 0;
 
-    put_mark_path(site, key, &path);
+    put_mark_path(dir, key, &path);
     put_mark(&want, key, st);
     if (buf_check(&want, &why) != 0 ||
         fs_read_file(buf_path(&path, &why), MAX_TEXT_BYTES, &text, &why) != 0)
@@ -204,11 +205,11 @@ int checked_is_damaged(const struct site *site, struct str key, const struct sta
     return is_damaged;
 }
 
-static void mark_damaged(const struct site *site, struct str key, const struct stat *st)
+static void mark_damaged(const struct data_dir *dir, struct str key, const struct stat *st)
 {
     struct buf path = {0}, text = {0};
 
-    put_mark_path(site, key, &path);
+    put_mark_path(dir, key, &path);
     put_mark(&text, key, st);
     /* Without the mark it is found again by the next who reads it. */
     if (!text.failed)
@@ -217,11 +218,11 @@ static void mark_damaged(const struct site *site, struct str key, const struct s
     buf_free(&text);
 }
 
-static void unmark(const struct site *site, struct str key)
+static void unmark(const struct data_dir *dir, struct str key)
 {
     struct buf path = {0};
 
-    put_mark_path(site, key, &path);
+    put_mark_path(dir, key, &path);
     const char *mark = buf_path(&path, NULL);
     if (mark != NULL)
         unlink(mark);
@@ -230,30 +231,30 @@ static void unmark(const struct site *site, struct str key)
 
 /* ---- both ---- */
 
-enum checked checked_get(const struct site *site, struct str key, const struct stat *st,
+enum checked checked_get(const struct data_dir *dir, struct str key, const struct stat *st,
                          int64_t *checked_s, struct err *e)
 {
-    int is_damaged = checked_is_damaged(site, key, st, e);
+    int is_damaged = checked_is_damaged(dir, key, st, e);
 
     if (is_damaged != 0)
         return is_damaged > 0 ? CHECKED_DAMAGED : CHECKED_FAILED;
-    return is_good(site, key, st, checked_s) ? CHECKED_GOOD : CHECKED_UNKNOWN;
+    return checked_is_good(dir, key, st, checked_s) ? CHECKED_GOOD : CHECKED_UNKNOWN;
 }
 
-void checked_put(const struct site *site, struct str key, const struct stat *st,
+void checked_put(const struct data_dir *dir, struct str key, const struct stat *st,
                  enum checked state)
 {
     if (state == CHECKED_GOOD) {
-        put_good(site, key, st);
-        unmark(site, key);
+        put_good(dir, key, st);
+        unmark(dir, key);
     } else if (state == CHECKED_DAMAGED) {
-        mark_damaged(site, key, st);
-        write_record(site, key, NULL, st);
+        mark_damaged(dir, key, st);
+        write_record(dir, key, NULL, st);
     }
 }
 
-void checked_forget(const struct site *site, struct str key)
+void checked_forget(const struct data_dir *dir, struct str key)
 {
-    write_record(site, key, NULL, NULL);
-    unmark(site, key);
+    write_record(dir, key, NULL, NULL);
+    unmark(dir, key);
 }

@@ -18,7 +18,7 @@
 
 #include "base/sha1.h"
 #include "base/str.h"
-#include "bucket/site.h"
+#include "bucket/data_dir.h"
 
 enum checked {
     CHECKED_UNKNOWN,
@@ -32,19 +32,23 @@ void checked_id(struct str key, char id[SHA1_HEX + 1]);
 
 /* What is known of the object `key` if it is the file of `st`. *checked_s (may be NULL) gets when a
  * good one was read, in seconds since the epoch. */
-enum checked checked_get(const struct site *site, struct str key, const struct stat *st,
+enum checked checked_get(const struct data_dir *dir, struct str key, const struct stat *st,
                          int64_t *checked_s, struct err *e);
+
+/* Whether it was read as it is now and had its hash; *checked_s as above. */
+bool checked_is_good(const struct data_dir *dir, struct str key, const struct stat *st,
+                     int64_t *checked_s);
 
 /* 1 when it is known to be damaged, else 0: one look-up of a file that mostly does not exist. -1
  * when that fails. */
-int checked_is_damaged(const struct site *site, struct str key, const struct stat *st,
+int checked_is_damaged(const struct data_dir *dir, struct str key, const struct stat *st,
                        struct err *e) ERR_CHECKED;
 
 /* Remembers what a reading found, in place of what was known of the key: good or damaged. */
-void checked_put(const struct site *site, struct str key, const struct stat *st,
+void checked_put(const struct data_dir *dir, struct str key, const struct stat *st,
                  enum checked state);
 
 /* The object is gone: so is all that is known of it. */
-void checked_forget(const struct site *site, struct str key);
+void checked_forget(const struct data_dir *dir, struct str key);
 
 #endif

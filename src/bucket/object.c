@@ -66,32 +66,32 @@ static enum object_state read_all(int fd, const struct stat *st, struct str hash
     return str_equal(str_of(job.hash), hash) ? OBJECT_OK : OBJECT_DAMAGED;
 }
 
-static enum object_state check_open(const struct site *site, struct str key, int fd,
+static enum object_state check_open(const struct data_dir *dir, struct str key, int fd,
                                     const struct stat *st, const struct hash_watch *watch,
                                     struct err *e)
 {
     enum object_state state = read_all(fd, st, hash_of(key), watch, e);
 
     if (state == OBJECT_OK) {
-        checked_put(site, key, st, CHECKED_GOOD);
+        checked_put(dir, key, st, CHECKED_GOOD);
     } else if (state == OBJECT_DAMAGED) {
-        checked_put(site, key, st, CHECKED_DAMAGED);
+        checked_put(dir, key, st, CHECKED_DAMAGED);
         log_line(LOG_WARN, "damaged object key=%.*s bytes=%lld", STR_ARG(key),
                  (long long)st->st_size);
     }
     return state;
 }
 
-static bool is_known_good(const struct site *site, struct str key, const struct stat *st,
+static bool is_known_good(const struct data_dir *dir, struct str key, const struct stat *st,
                           int64_t believed_s)
 {
     int64_t checked_s;
 
-    return believed_s >= 0 && checked_get(site, key, st, &checked_s, NULL) == CHECKED_GOOD &&
+    return believed_s >= 0 && checked_get(dir, key, st, &checked_s, NULL) == CHECKED_GOOD &&
            llabs(clock_wall_ms() / 1000 - checked_s) <= believed_s;
 }
 
-enum object_state object_check(const struct site *site, struct str key, int64_t believed_s,
+enum object_state object_check(const struct data_dir *dir, struct str key, int64_t believed_s,
                                const struct hash_watch *watch, int64_t *size_bytes, struct err *e)
 {
     enum object_state state;
@@ -101,7 +101,7 @@ enum object_state object_check(const struct site *site, struct str key, int64_t 
     int fd;
 
     *size_bytes = 0;
-    site_put_object_path(site, key, &path);
+    data_dir_put_path(dir, key, &path);
     name = buf_path(&path, e);
     fd = name == NULL ? -1 : open_file(name, &st);
     if (name == NULL) {
@@ -113,9 +113,9 @@ enum object_state object_check(const struct site *site, struct str key, int64_t 
         state = OBJECT_UNKNOWN;
     } else {
         *size_bytes = (int64_t)st.st_size;
-        state = is_known_good(site, key, &st, believed_s)
+        state = is_known_good(dir, key, &st, believed_s)
                     ? OBJECT_OK
-                    : check_open(site, key, fd, &st, watch, e);
+                    : check_open(dir, key, fd, &st, watch, e);
         close(fd);
     }
     buf_free(&path);
@@ -131,7 +131,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 
 /* What was moved aside: the damaged one, or one that came in between, which goes back to its place
  * if it is good and the place is free. */
-static enum object_state judge_aside(const struct site *site, struct str key, const char *path,
+static enum object_state judge_aside(const struct data_dir *dir, struct str key, const char *path,
                                      const char *aside, const struct stat *damaged, bool *is_kept)
 {
     enum object_state state = OBJECT_DAMAGED;
@@ -144,7 +144,7 @@ static enum object_state judge_aside(const struct site *site, struct str key, co
     }
     if (!is_same_file(&st, damaged)) {
         leftover_hold(fd);
-        state = is_known_good(site, key, &st, INT64_MAX)
+        state = is_known_good(dir, key, &st, INT64_MAX)
                     ? OBJECT_OK
                     : read_all(fd, &st, hash_of(key), NULL, NULL);
         if (state == OBJECT_UNKNOWN)
@@ -156,21 +156,23 @@ static enum object_state judge_aside(const struct site *site, struct str key, co
     return state;
 }
 
-static enum object_state remove_damaged(const struct site *site, struct str key, const char *path,
-                                        const struct stat *damaged, bool *is_kept, struct err *e)
+static enum object_state remove_damaged(const struct data_dir *dir, struct str key,
+                                        const char *path, const struct stat *damaged, bool *is_kept,
+                                        struct err *e)
 {
     enum object_state state = OBJECT_MISSING;
     char digits[ASIDE_DIGITS + 1];
     struct buf aside = {0};
 
-    /* A name as fs_open_temporary gives: site_open removes it if this process is killed. */
+    /* A name as fs_open_temporary gives: data_dir_open removes it if this process is killed. */
     random_hex(digits, ASIDE_DIGITS);
-    buf_printf(&aside, "%s/" SITE_ASIDE "/%.*s.tmp.%s", site->dir, STR_ARG(hash_of(key)), digits);
+    buf_printf(&aside, "%s/" DATA_DIR_ASIDE "/%.*s.tmp.%s", dir->path, STR_ARG(hash_of(key)),
+               digits);
     const char *away = buf_path(&aside, e);
     if (away == NULL) {
         state = OBJECT_UNKNOWN;
     } else if (rename(path, away) == 0) {
-        state = judge_aside(site, key, path, away, damaged, is_kept);
+        state = judge_aside(dir, key, path, away, damaged, is_kept);
         if (state != OBJECT_OK || *is_kept) {
             unlink(away);
         } else {
@@ -195,7 +197,7 @@ static enum object_state remove_any(const char *path, struct err *e)
     return OBJECT_UNKNOWN;
 }
 
-enum object_state object_remove(const struct site *site, struct str key, int64_t *size_bytes,
+enum object_state object_remove(const struct data_dir *dir, struct str key, int64_t *size_bytes,
                                 bool *is_kept, struct err *e)
 {
     enum object_state state = OBJECT_MISSING;
@@ -204,22 +206,22 @@ enum object_state object_remove(const struct site *site, struct str key, int64_t
 
     *is_kept = false;
     *size_bytes = 0;
-    site_put_object_path(site, key, &path);
+    data_dir_put_path(dir, key, &path);
     const char *name = buf_path(&path, e);
     if (name == NULL) {
         state = OBJECT_UNKNOWN;
     } else if (lstat(name, &st) == 0) {
-        int is_damaged = checked_is_damaged(site, key, &st, e);
+        int is_damaged = checked_is_damaged(dir, key, &st, e);
         *size_bytes = (int64_t)st.st_size;
         state = is_damaged < 0   ? OBJECT_UNKNOWN
-                : is_damaged > 0 ? remove_damaged(site, key, name, &st, is_kept, e)
+                : is_damaged > 0 ? remove_damaged(dir, key, name, &st, is_kept, e)
                                  : remove_any(name, e);
     } else if (errno != ENOENT && errno != ENOTDIR) {
         err_errno(e, ERR_FAILED, errno, "cannot look at %s", name);
         state = OBJECT_UNKNOWN;
     }
     if ((state == OBJECT_OK || state == OBJECT_DAMAGED) && !*is_kept) {
-        checked_forget(site, key);
+        checked_forget(dir, key);
         if (fs_sync_parent(name, e) != 0)
             state = OBJECT_UNKNOWN;
     }

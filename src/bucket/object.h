@@ -26,7 +26,7 @@ const char *object_state_name(enum object_state state);
  * read is damaged. *size_bytes is the file's. `watch` may be NULL; a reading that it ends is
  * OBJECT_UNKNOWN.
  */
-enum object_state object_check(const struct site *site, struct str key, int64_t believed_s,
+enum object_state object_check(const struct data_dir *dir, struct str key, int64_t believed_s,
                                const struct hash_watch *watch, int64_t *size_bytes, struct err *e);
 
 /*
@@ -35,7 +35,7 @@ enum object_state object_check(const struct site *site, struct str key, int64_t 
  * already, and OBJECT_OK says that an object stays; then *is_kept is true. Else the state of what
  * was removed, as far as it is known, or OBJECT_MISSING; OBJECT_UNKNOWN and *e: it failed.
  */
-enum object_state object_remove(const struct site *site, struct str key, int64_t *size_bytes,
+enum object_state object_remove(const struct data_dir *dir, struct str key, int64_t *size_bytes,
                                 bool *is_kept, struct err *e);
 
 #endif

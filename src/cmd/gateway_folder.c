@@ -6,7 +6,11 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "bucket/object_upload.h"
 #include "proto/kachery_uri.h"
+
+/* Its name does not matter here: all of the folder is its. */
+#define OWN_ZONE "default"
 
 /* ERR_NOT_FOUND when it is not there. */
 static int look(const char *data, const char *name, struct stat *st, struct err *e)
@@ -52,28 +56,131 @@ static int check_folder(const char *data, struct err *e)
     return err_set(e, why.code, "%s", why.msg);
 }
 
+/* ---- calls of the bucket, waited for ---- */
+
+static void on_done(void *owner)
+{
+    (void)owner;
+}
+
+static bool is_done(void *owner)
+{
+    return ((const struct bucket_call *)owner)->bucket == NULL;
+}
+
+static int wait_for(struct gateway_folder *folder, struct bucket_call *call, struct err *e)
+{
+    return loop_run_until(folder->loop, is_done, call, e);
+}
+
+static int find_zone(struct gateway_folder *folder, struct str name, struct zone *zone,
+                     struct err *e)
+{
+    struct zone_reading reading = {.file = {.call = {on_done, NULL, .e = e}}};
+    int result = -1;
+
+    *zone = zone_files_own(OWN_ZONE);
+    if (zone_files_is_own(OWN_ZONE, name))
+        return 0;
+    if (zone_files_ask_zone(folder->bucket, name, &reading, e) == 0 &&
+        wait_for(folder, &reading.file.call, e) == 0)
+        result = zone_files_take_zone(&reading, OWN_ZONE, name, zone, e);
+    zone_files_free_reading(&reading);
+    return result;
+}
+
+/* ---- opening ---- */
+
+static int open_bucket(struct gateway_folder *folder, struct err *e)
+{
+    if (data_dir_open(&folder->dir, folder->data, e) != 0)
+        return -1;
+    object_upload_clean(folder->dir.path);
+    folder->loop = loop_new(NULL, e);
+    if (folder->loop != NULL)
+        folder->bucket = folder_new(&folder->dir, folder->loop, NULL, e);
+    return folder->bucket == NULL ? -1 : 0;
+}
+
 int gateway_folder_open(struct gateway_folder *folder, struct err *e)
 {
-    const struct site_options options = {.data_dir = folder->data, .zone = NULL};
     const struct str name = str_of(folder->zone_name);
 
     log_set_level(LOG_ERROR); /* what is printed says the rest */
-    if (check_folder(folder->data, e) != 0 || site_open(&folder->site, &options, e) != 0)
+    if (check_folder(folder->data, e) != 0)
         return -1;
-    if (zone_files_zone(&folder->site, name, &folder->zone, e) == 0)
+    if (open_bucket(folder, e) != 0) {
+        gateway_folder_close(folder);
+        return -1;
+    }
+    if (find_zone(folder, name, &folder->zone, e) == 0)
         return 0;
     if (e->code == ERR_NOT_FOUND && kachery_uri_is_name(name)) {
-        folder->zone = site_own_zone(&folder->site);
+        folder->zone = zone_files_own(OWN_ZONE);
         return 0;
     }
-    site_close(&folder->site);
+    gateway_folder_close(folder);
     return err_wrap(e, "--zone");
 }
 
 void gateway_folder_close(struct gateway_folder *folder)
 {
-    zone_files_zone_deinit(&folder->zone);
-    site_close(&folder->site);
+    zone_files_free_zone(&folder->zone);
+    bucket_free(folder->bucket);
+    loop_free(folder->loop);
+    data_dir_close(&folder->dir);
+}
+
+/* ---- zones ---- */
+
+static void add_directory(struct gateway_folder *folder, struct str name,
+                          struct names *directories,
+                          void (*on_error)(void *ctx, const struct err *e), void *ctx)
+{
+    struct zone zone;
+    struct err why = {0};
+
+    if (find_zone(folder, name, &zone, &why) == 0) {
+        names_add(directories, zone.directory);
+        zone_files_free_zone(&zone);
+    } else if (why.code != ERR_NOT_FOUND && why.code != ERR_PROTOCOL) {
+        on_error(ctx, &why); /* else it is in another bucket, say, or broken */
+    }
+}
+
+int gateway_folder_find_directories(struct gateway_folder *folder, struct names *directories,
+                                    void (*on_error)(void *ctx, const struct err *e), void *ctx,
+                                    struct err *e)
+{
+    const struct str folder_name = STR("registered-zones/");
+    struct bucket_list list = {
+        .call = {on_done, NULL, .e = e}, .prefix = folder_name, .max = BUCKET_MAX_LIST};
+    struct buf last = {0};
+    struct str key;
+    int result = 0;
+
+    names_add(directories, STR(""));
+    while (result == 0 && !list.is_last) {
+        size_t at = 0;
+        buf_clear(&list.keys);
+        list.after = buf_str(&last);
+        bucket_list(folder->bucket, &list);
+        result = wait_for(folder, &list.call, e);
+        if (result == 0 && list.call.result != 0)
+            result = -1;
+        while (result == 0 && bucket_list_next(&list, &at, &key)) {
+            add_directory(folder, str_slice(key, folder_name.len, key.len), directories, on_error,
+                          ctx);
+            buf_clear(&last);
+            buf_put(&last, key);
+        }
+        if (result == 0)
+            result = buf_check(&last, e);
+    }
+    bucket_cancel(&list.call);
+    buf_free(&list.keys);
+    buf_free(&last);
+    return result;
 }
 
 int gateway_folder_put_key(const struct gateway_folder *folder, const char *uri, struct buf *out,
@@ -85,7 +192,7 @@ int gateway_folder_put_key(const struct gateway_folder *folder, const char *uri,
 
     if (kachery_uri_parse(&parsed, str_of(uri), KACHERY_URI_USER, &why) != 0)
         return err_set(e, ERR_FAILED, "%s", why.msg);
-    site_put_object_key(&folder->zone, parsed.hash, out);
+    zone_files_put_object_key(&folder->zone, str_of(parsed.hash), out);
     return buf_check(out, e);
 }
 

@@ -3,14 +3,18 @@
 #ifndef CMD_GATEWAY_FOLDER_H
 #define CMD_GATEWAY_FOLDER_H
 
+#include "access/zone_files.h"
+#include "bucket/folder.h"
+#include "bucket/names.h"
 #include "bucket/object.h"
-#include "bucket/zone_files.h"
 #include "cmd/cmd.h"
 
 struct gateway_folder {
     const char *data, *zone_name; /* --data, --zone */
-    struct site site;
-    struct site_zone zone; /* the one of --zone, else the site's own */
+    struct data_dir dir;
+    struct loop *loop;
+    struct bucket *bucket; /* in that folder */
+    struct zone zone;      /* the one of --zone, else the folder's own */
 };
 
 /*
@@ -20,6 +24,12 @@ struct gateway_folder {
  */
 int gateway_folder_open(struct gateway_folder *folder, struct err *e);
 void gateway_folder_close(struct gateway_folder *folder);
+
+/* Finds the directories of all zones, the own one's "" among them. on_error gets each zone of which
+ * it is not known whether it is here. */
+int gateway_folder_find_directories(struct gateway_folder *folder, struct names *directories,
+                                    void (*on_error)(void *ctx, const struct err *e), void *ctx,
+                                    struct err *e);
 
 /* Appends the object key that a URI means. */
 int gateway_folder_put_key(const struct gateway_folder *folder, const char *uri, struct buf *out,

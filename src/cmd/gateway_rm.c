@@ -16,7 +16,7 @@ static void remove_one(const struct gateway_folder *folder, struct str key, stru
     struct err e = {0};
     int64_t size;
     bool is_kept;
-    enum object_state state = object_remove(&folder->site, key, &size, &is_kept, &e);
+    enum object_state state = object_remove(&folder->dir, key, &size, &is_kept, &e);
 
     if (state == OBJECT_UNKNOWN) {
         cmd_warn(name, &e);

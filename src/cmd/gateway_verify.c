@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/ready.h"
-#include "bucket/bucket_walk.h"
+#include "bucket/object_walk.h"
 #include "cmd/commands.h"
 #include "cmd/gateway_folder.h"
 #include "cmd/progress.h"
@@ -99,7 +99,7 @@ static int open_state(struct gateway_verify *v, struct err *e)
     int result = 0;
     ssize_t n;
 
-    buf_printf(&path, "%s/.hub/verify", v->folder.site.dir);
+    buf_printf(&path, "%s/.hub/verify", v->folder.dir.path);
     const char *file = buf_path(&path, e);
     v->state_fd = file == NULL ? -1 : open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file == NULL)
@@ -166,7 +166,7 @@ static bool check(void *ctx, struct str key)
     const struct hash_watch watch = {go_on, v};
     struct err e = {0};
     int64_t size;
-    enum object_state state = object_check(&v->folder.site, key, -1, &watch, &size, &e);
+    enum object_state state = object_check(&v->folder.dir, key, -1, &watch, &size, &e);
 
     v->bytes_before += size;
     progress_clear(&v->progress);
@@ -189,10 +189,19 @@ static void on_error(void *ctx, const struct err *e)
     v->failed++;
 }
 
+static int find_directories(struct gateway_verify *v, struct names *directories, struct err *e)
+{
+    if (v->folder.zone_name == NULL)
+        return gateway_folder_find_directories(&v->folder, directories, on_error, v, e);
+    names_add(directories, v->folder.zone.directory);
+    return 0;
+}
+
 static int check_all(struct gateway_verify *v, struct err *e)
 {
-    struct bucket_walk walk = {.site = &v->folder.site,
-                               .zone = v->folder.zone_name == NULL ? NULL : &v->folder.zone,
+    struct names directories = {.items = NULL};
+    struct object_walk walk = {.dir = &v->folder.dir,
+                               .directories = &directories,
                                .on_object = check,
                                .on_error = on_error,
                                .ctx = v};
@@ -202,7 +211,10 @@ static int check_all(struct gateway_verify *v, struct err *e)
     if (buf_check(&v->scope, e) != 0 || open_state(v, e) != 0 || buf_check(&v->after, e) != 0)
         return -1;
     walk.after = buf_str(&v->after);
-    result = bucket_walk(&walk, e);
+    result = find_directories(v, &directories, e);
+    if (result == 0)
+        result = object_walk(&walk, e);
+    names_free(&directories);
     if (result == 0)
         forget_state(v);
     return result < 0 ? -1 : 0;

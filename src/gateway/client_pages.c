@@ -1,11 +1,12 @@
 #include "gateway/client_pages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "access/zone_files.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
-#include "bucket/zone_files.h"
 #include "gateway/page_token.h"
 #include "http/html.h"
 #include "http/own_host.h"
@@ -15,10 +16,25 @@
 
 enum { QUOTED_BYTES = 64 }; /* of what somebody sent, in an answer */
 
-/* What a registration link says. The strings are borrowed from the request. */
+/* What a registration link says. The strings are borrowed from the visit's target. */
 struct link {
     struct str id, signature, zone, encoded_label;
     struct buf label;
+};
+
+/* A request for one of the pages, while the bucket is asked. */
+struct visit {
+    const struct gateway_site *site;
+    struct http_conn *conn;
+    bool wants_text, knows_scheme;
+    bool is_post, is_meant; /* a POST that did not come from another site's page */
+    struct buf target, base_url;
+    struct str zone_name; /* in the target */
+    struct link link;
+    struct zone zone;
+    struct zone_record client;
+    struct zone_reading zone_file, client_file, again_file, new_file;
+    struct err e; /* of these */
 };
 
 /* ---- answers ---- */
@@ -62,12 +78,12 @@ static void answer(struct http_conn *conn, int status, const char *type, const s
                                                      sizeof headers / sizeof headers[0]});
 }
 
-static void answer_page(struct http_conn *conn, const struct http_request *request, int status,
-                        struct str title, struct str text)
+static void answer_page(struct http_conn *conn, bool wants_words, int status, struct str title,
+                        struct str text)
 {
     struct buf body = {0};
 
-    if (wants_text(request->head)) {
+    if (wants_words) {
         buf_put(&body, text);
         buf_putc(&body, '\n');
         answer(conn, status, "text/plain; charset=utf-8", &body);
@@ -79,31 +95,30 @@ static void answer_page(struct http_conn *conn, const struct http_request *reque
 }
 
 /* The log has what strangers are not to know: paths, and what the disk said. */
-static void answer_error(struct http_conn *conn, const struct http_request *request, int status,
-                         struct str title, const struct err *e)
+static void answer_error(const struct visit *v, int status, struct str title, const struct err *e)
 {
     if (status < 500) {
-        answer_page(conn, request, status, title, str_of(e->msg));
+        answer_page(v->conn, v->wants_text, status, title, str_of(e->msg));
         return;
     }
     log_line(LOG_ERROR, "client page: %s", e->msg);
-    answer_page(conn, request, status, title,
+    answer_page(v->conn, v->wants_text, status, title,
                 STR("The server could not read or write what it needed to: its log says why."));
 }
 
-static void answer_client(struct http_conn *conn, const struct http_request *request,
-                          const struct site_zone *zone, const struct zone_record *client)
+static void answer_client(const struct visit *v)
 {
+    const struct zone_record *client = &v->client;
     struct buf text = {0};
     struct err e = {0};
 
     buf_printf(&text, "Client %.*s (%.*s) is registered in zone %.*s. Its owner is %.*s.",
-               STR_ARG(client->name), STR_ARG(client->text), STR_ARG(zone->name),
+               STR_ARG(client->name), STR_ARG(client->text), STR_ARG(v->zone.name),
                STR_ARG(client->owner));
     if (buf_check(&text, &e) != 0)
-        answer_error(conn, request, 500, STR("Unknown"), &e);
+        answer_error(v, 500, STR("Unknown"), &e);
     else
-        answer_page(conn, request, 200, STR("Registered client"), buf_str(&text));
+        answer_page(v->conn, v->wants_text, 200, STR("Registered client"), buf_str(&text));
     buf_free(&text);
 }
 
@@ -121,52 +136,30 @@ static bool client_id_of(struct str path, struct str prefix, struct str *id)
     return hex_is_lower(*id, SIGNATURE_CLIENT_ID_DIGITS);
 }
 
-static bool link_parse(struct link *link, const struct http_request *request)
+static bool link_parse(struct link *link, struct str path, struct str query)
 {
     *link = (struct link){.signature = STR(""), .zone = STR(""), .encoded_label = STR("")};
-    if (!client_id_of(request->path, STR("/registerClient/"), &link->id))
+    if (!client_id_of(path, STR("/registerClient/"), &link->id))
         return false;
-    url_query_get(request->query, STR("signature"), &link->signature);
-    url_query_get(request->query, STR("zone"), &link->zone);
-    url_query_get(request->query, STR("label"), &link->encoded_label);
+    url_query_get(query, STR("signature"), &link->signature);
+    url_query_get(query, STR("zone"), &link->zone);
+    url_query_get(query, STR("label"), &link->encoded_label);
     url_put_decoded(&link->label, link->encoded_label);
     return true;
 }
 
-static int find_zone(const struct site *site, struct str name, struct site_zone *zone,
-                     struct err *e)
+/* Of a client that is not registered yet: may it be? */
+static int check_newcomer(const struct visit *v, struct err *e)
 {
-    if (zone_files_zone(site, name, zone, e) == 0)
-        return 0;
-    if (e->code == ERR_NOT_FOUND)
-        err_set(e, ERR_NOT_FOUND,
-                "This gateway has no zone \"%.*s\": set KACHERY_ZONE to one that it has (its own "
-                "is \"%s\").",
-                STR_ARG(str_cut(name, QUOTED_BYTES)), site->zone);
-    return -1;
-}
+    const struct buf *label = &v->link.label;
 
-/* The link is one that the client made, for a zone that is here. *is_there: it was used before. */
-static int check_link(const struct site *site, const struct link *link, struct site_zone *zone,
-                      struct zone_record *client, bool *is_there, struct err *e)
-{
-    *is_there = false;
-    if (!signature_is_right(link->id, STR("{\"type\":\"addClient\"}"), link->signature))
-        return err_set(e, ERR_REFUSED, "The signature in the link is not right.");
-    if (site_check(site, e) != 0 || find_zone(site, link->zone, zone, e) != 0)
-        return -1;
-    *is_there = zone_files_client(site, zone, link->id, client, e) == 0;
-    if (*is_there)
-        return 0;
-    if (e->code != ERR_NOT_FOUND)
-        return -1;
-    if (!site->is_open)
+    if (!v->site->is_open)
         return err_set(e, ERR_REFUSED,
                        "Registration is closed: ask who runs this gateway to start it with "
                        "--open-registration.");
-    if (buf_check(&link->label, e) != 0)
+    if (buf_check(label, e) != 0)
         return -1;
-    if (link->label.len > CLIENT_PAGES_MAX_LABEL_BYTES || !str_is_utf8(buf_str(&link->label)))
+    if (label->len > CLIENT_PAGES_MAX_LABEL_BYTES || !str_is_utf8(buf_str(label)))
         return err_set(e, ERR_REFUSED, "The label is not UTF-8 or longer than %d bytes.",
                        CLIENT_PAGES_MAX_LABEL_BYTES);
     return 0;
@@ -182,11 +175,11 @@ static void put_about(struct buf *out, const struct link *link)
 }
 
 /* The link as the shell takes it: in single quotes, which a target of ours has none of. */
-static void put_curl(struct buf *out, const struct site *site, const struct http_request *request)
+static void put_curl(struct buf *out, const struct visit *v)
 {
     buf_puts(out, "curl -X POST -H '" EXTENSIONS_REGISTER_HEADER ": 1' '");
-    site_put_base_url(site, request->head, out);
-    for (struct str rest = http_head_path(request->head); rest.len > 0;
+    buf_put_buf(out, &v->base_url);
+    for (struct str rest = buf_str(&v->target); rest.len > 0;
          rest = str_slice(rest, 1, rest.len)) {
         if (*rest.p == '\'')
             buf_puts(out, "%27");
@@ -196,22 +189,21 @@ static void put_curl(struct buf *out, const struct site *site, const struct http
     buf_putc(out, '\'');
 }
 
-static void put_button(struct buf *out, const struct site *site, const struct link *link)
+static void put_button(struct buf *out, const struct visit *v)
 {
     struct buf about = {0};
 
-    put_about(&about, link);
+    put_about(&about, &v->link);
     buf_puts(out, "<form method=\"post\">\n<input type=\"hidden\" name=\"token\" value=\"");
     out->failed |= about.failed;
-    page_token_put(out, site->url_key, buf_str(&about), clock_wall_ms());
+    page_token_put(out, v->site->page_key, buf_str(&about), clock_wall_ms());
     buf_puts(out, "\">\n<button type=\"submit\">Register this client</button>\n</form>\n");
     buf_free(&about);
 }
 
-static void answer_button(struct http_conn *conn, const struct http_request *request,
-                          const struct site *site, const struct link *link,
-                          const struct site_zone *zone, int status)
+static void answer_button(const struct visit *v, int status)
 {
+    const struct link *link = &v->link;
     struct buf body = {0}, text = {0};
 
     html_open(&body, STR("Register a client"));
@@ -220,39 +212,211 @@ static void answer_button(struct http_conn *conn, const struct http_request *req
                                       "button was not pressed on it. Press it here."));
     buf_printf(&text, "Client %.*s (%.*s) asks to be registered in zone %.*s. It may then upload "
                       "what the zone's settings let it. Go on only if it is yours.",
-               STR_ARG(link->id), STR_ARG(buf_str(&link->label)), STR_ARG(zone->name));
+               STR_ARG(link->id), STR_ARG(buf_str(&link->label)), STR_ARG(v->zone.name));
     html_put_paragraph(&body, buf_str(&text));
     body.failed |= text.failed;
-    put_button(&body, site, link);
+    put_button(&body, v);
     html_put_paragraph(&body, STR("The same on a host without a browser:"));
     buf_clear(&text);
-    put_curl(&text, site, request);
+    put_curl(&text, v);
     html_put_lines(&body, buf_str(&text));
-    if (!site_knows_scheme(site, request->head))
+    if (!v->knows_scheme)
         html_put_paragraph(&body, STR("Write https:// there if this page's address begins so."));
     html_close(&body);
     body.failed |= text.failed;
-    answer(conn, status, "text/html; charset=utf-8", &body);
+    answer(v->conn, status, "text/html; charset=utf-8", &body);
     buf_free(&body);
     buf_free(&text);
 }
 
-/* ---- requests ---- */
+/* ---- visits ---- */
+
+static void free_visit(struct visit *v)
+{
+    zone_files_free_reading(&v->zone_file);
+    zone_files_free_reading(&v->client_file);
+    zone_files_free_reading(&v->new_file);
+    zone_files_free_reading(&v->again_file);
+    zone_files_free_record(&v->client);
+    zone_files_free_zone(&v->zone);
+    buf_free(&v->link.label);
+    buf_free(&v->target);
+    buf_free(&v->base_url);
+    free(v);
+}
+
+static void on_visitor_gone(void *ctx)
+{
+    free_visit(ctx);
+}
+
+static void set_callback(struct visit *v, struct zone_reading *reading,
+                         void (*on_done)(void *owner))
+{
+    reading->file.call.on_done = on_done;
+    reading->file.call.owner = v;
+    reading->file.call.e = &v->e;
+}
+
+/* All that is needed of the request when the bucket has answered. */
+static struct visit *make_visit(const struct gateway_site *site, struct http_conn *conn,
+                                const struct http_request *request, bool is_post)
+{
+    struct visit *v = calloc(1, sizeof *v);
+
+    if (v == NULL)
+        return NULL;
+    v->site = site;
+    v->conn = conn;
+    v->is_post = is_post;
+    v->wants_text = wants_text(request->head);
+    v->knows_scheme = own_url_knows_scheme(site->url, request->head);
+    buf_put(&v->target, request->path);
+    if (request->query.len > 0) {
+        buf_putc(&v->target, '?');
+        buf_put(&v->target, request->query);
+    }
+    own_url_put(site->url, request->head, &v->base_url);
+    if (!v->target.failed && !v->base_url.failed)
+        return v;
+    free_visit(v);
+    return NULL;
+}
+
+static void split_target(const struct visit *v, struct str *path, struct str *query)
+{
+    struct str target = buf_str(&v->target);
+    size_t question = str_find(target, '?');
+
+    *path = str_slice(target, 0, question);
+    *query = str_slice(target, question + 1, target.len);
+}
+
+static void answer_no_memory(struct http_conn *conn, const struct http_request *request)
+{
+    answer_page(conn, wants_text(request->head), 500, STR("Unknown"),
+                STR("The server is out of memory."));
+}
+
+/* The zone's name is v->zone_name; then the client of that ID is looked for. True: the bucket was
+ * asked. */
+static bool ask_for_client(struct visit *v, struct str id, struct err *e)
+{
+    struct bucket *bucket = v->site->bucket;
+    bool is_own = zone_files_is_own(v->site->zone, v->zone_name);
+
+    if (!is_own && v->zone.name.len == 0)
+        return zone_files_ask_zone(bucket, v->zone_name, &v->zone_file, e) == 0;
+    if (is_own)
+        v->zone = zone_files_own(v->site->zone);
+    return zone_files_ask_client(bucket, &v->zone, id, &v->client_file, e) == 0;
+}
+
+static int take_zone(struct visit *v, struct err *e)
+{
+    return zone_files_take_zone(&v->zone_file, v->site->zone, v->zone_name, &v->zone, e);
+}
+
+static void explain_zone(const struct visit *v, struct err *e)
+{
+    if (e->code == ERR_NOT_FOUND && v->zone.name.len == 0)
+        err_set(e, ERR_NOT_FOUND,
+                "This gateway has no zone \"%.*s\": set KACHERY_ZONE to one that it has (its own "
+                "is \"%s\").",
+                STR_ARG(str_cut(v->zone_name, QUOTED_BYTES)), v->site->zone);
+}
+
+/* ---- the link's page ---- */
+
+static void refuse_link(struct visit *v, struct err *e)
+{
+    explain_zone(v, e);
+    answer_error(v, status_of(e), STR("Not registered"), e);
+    free_visit(v);
+}
+
+/* It was registered, by us or by another at the same moment. */
+static void on_link_again(void *owner)
+{
+    struct visit *v = owner;
+    struct err e = {0};
+
+    if (zone_files_take_client(&v->again_file, &v->client, &e) != 0) {
+        answer_error(v, 500, STR("Not registered"), &e);
+    } else {
+        log_line(LOG_INFO, "registered client=%.*s label=%.*s zone=%.*s", STR_ARG(v->link.id),
+                 STR_ARG(v->client.text), STR_ARG(v->zone.name));
+        answer_client(v);
+    }
+    free_visit(v);
+}
+
+static void on_link_written(void *owner)
+{
+    struct visit *v = owner;
+    struct err e = {0};
+
+    if (zone_files_take_written(&v->new_file, &e) == 0 &&
+        zone_files_ask_client(v->site->bucket, &v->zone, v->link.id, &v->again_file, &e) == 0)
+        return;
+    answer_error(v, 500, STR("Not registered"), &e);
+    free_visit(v);
+}
+
+static void register_client(struct visit *v)
+{
+    const struct zone_record fresh = {.name = v->link.id,
+                                      .owner = STR("local"),
+                                      .text = buf_str(&v->link.label),
+                                      .created_ms = clock_wall_ms()};
+    struct err e = {0};
+
+    if (zone_files_add_client(v->site->bucket, &v->zone, &fresh, &v->new_file, &e) == 0)
+        return;
+    answer_error(v, 500, STR("Not registered"), &e);
+    free_visit(v);
+}
+
+static void on_link_client(void *owner)
+{
+    struct visit *v = owner;
+    struct err e = {0};
+
+    if (zone_files_take_client(&v->client_file, &v->client, &e) == 0) {
+        answer_client(v);
+    } else if (e.code != ERR_NOT_FOUND || check_newcomer(v, &e) != 0) {
+        answer_error(v, status_of(&e), STR("Not registered"), &e);
+    } else if (v->is_post && v->is_meant) {
+        register_client(v);
+        return;
+    } else {
+        answer_button(v, v->is_post ? 403 : 200);
+    }
+    free_visit(v);
+}
+
+static void on_link_zone(void *owner)
+{
+    struct visit *v = owner;
+    struct err e = {0};
+
+    if (take_zone(v, &e) != 0 || !ask_for_client(v, v->link.id, &e))
+        refuse_link(v, &e);
+}
 
 static bool check_host(struct http_conn *conn, const struct http_request *request,
-                       const struct site *site)
+                       const struct gateway_site *site)
 {
-    if (own_host_is(request->head, site->public_url))
+    if (own_host_is(request->head, site->url->public_url))
         return true;
-    answer_page(conn, request, 421, STR("Not here"),
+    answer_page(conn, wants_text(request->head), 421, STR("Not here"),
                 STR("This server does not know the name under which it was asked. If it is one of "
                     "its own, it has to be started with --public-url; else use its address."));
     return false;
 }
 
 /* 1 or 0; -1 without memory. */
-static int is_meant(const struct http_request *request, const struct site *site,
-                    const struct link *link, struct err *e)
+static int is_meant(const struct http_request *request, const struct visit *v, struct err *e)
 {
     struct str token = STR("");
     struct buf about = {0};
@@ -261,9 +425,9 @@ static int is_meant(const struct http_request *request, const struct site *site,
     if (sends_header(request->head))
         return 1;
     url_query_get(request->body, STR("token"), &token);
-    put_about(&about, link);
+    put_about(&about, &v->link);
     is_valid = about.failed ? -1
-                            : page_token_check(token, site->url_key, buf_str(&about),
+                            : page_token_check(token, v->site->page_key, buf_str(&about),
                                                clock_wall_ms());
     if (is_valid < 0)
         err_set(e, ERR_FAILED, "out of memory");
@@ -271,51 +435,49 @@ static int is_meant(const struct http_request *request, const struct site *site,
     return is_valid;
 }
 
-static int add_client(const struct site *site, const struct site_zone *zone,
-                      const struct link *link, struct zone_record *client, struct err *e)
+/* What follows from the request alone: the link is one that its client made. */
+static int check_link(struct visit *v, const struct http_request *request, struct err *e)
 {
-    const struct zone_record fresh = {.name = link->id,
-                                      .owner = STR("local"),
-                                      .text = buf_str(&link->label),
-                                      .created_ms = clock_wall_ms()};
+    struct str path, query;
+    int meant = 0;
 
-    if (zone_files_add_client(site, zone, &fresh, e) != 0 ||
-        zone_files_client(site, zone, link->id, client, e) != 0)
-        return -1;
-    log_line(LOG_INFO, "registered client=%.*s label=%.*s zone=%.*s", STR_ARG(link->id),
-             STR_ARG(client->text), STR_ARG(zone->name));
-    return 0;
+    split_target(v, &path, &query);
+    if (!link_parse(&v->link, path, query))
+        return err_set(e, ERR_NOT_FOUND, "The link has no client ID.");
+    v->zone_name = v->link.zone;
+    if (!signature_is_right(v->link.id, STR("{\"type\":\"addClient\"}"), v->link.signature))
+        return err_set(e, ERR_REFUSED, "The signature in the link is not right.");
+    if (v->is_post)
+        meant = is_meant(request, v, e);
+    v->is_meant = meant > 0;
+    return meant < 0 ? -1 : 0;
 }
 
 static void on_link(struct http_conn *conn, const struct http_request *request,
-                    const struct site *site, bool is_post)
+                    const struct gateway_site *site, bool is_post)
 {
-    struct site_zone zone = {0};
-    struct zone_record client = {0};
-    struct link link = {0};
+    struct visit *v;
     struct err e = {0};
-    bool is_there;
-    int meant;
 
     if (!check_host(conn, request, site))
         return;
-    if (!link_parse(&link, request))
-        answer_page(conn, request, 404, STR("Not registered"), STR("The link has no client ID."));
-    else if (check_link(site, &link, &zone, &client, &is_there, &e) != 0)
-        answer_error(conn, request, status_of(&e), STR("Not registered"), &e);
-    else if (is_there)
-        answer_client(conn, request, &zone, &client);
-    else if (!is_post)
-        answer_button(conn, request, site, &link, &zone, 200);
-    else if ((meant = is_meant(request, site, &link, &e)) == 0)
-        answer_button(conn, request, site, &link, &zone, 403);
-    else if (meant < 0 || add_client(site, &zone, &link, &client, &e) != 0)
-        answer_error(conn, request, 500, STR("Not registered"), &e);
-    else
-        answer_client(conn, request, &zone, &client);
-    zone_files_record_deinit(&client);
-    zone_files_zone_deinit(&zone);
-    buf_free(&link.label);
+    v = make_visit(site, conn, request, is_post);
+    if (v == NULL) {
+        answer_no_memory(conn, request);
+        return;
+    }
+    set_callback(v, &v->zone_file, on_link_zone);
+    set_callback(v, &v->client_file, on_link_client);
+    set_callback(v, &v->new_file, on_link_written);
+    set_callback(v, &v->again_file, on_link_again);
+    if (check_link(v, request, &e) != 0) {
+        answer_error(v, status_of(&e), STR("Not registered"), &e);
+        free_visit(v);
+    } else if (!ask_for_client(v, v->link.id, &e)) {
+        refuse_link(v, &e);
+    } else {
+        http_conn_wait(conn, on_visitor_gone, v);
+    }
 }
 
 static void on_register_get(struct http_conn *conn, const struct http_request *request,
@@ -335,33 +497,68 @@ static void on_register_post(struct http_conn *conn, const struct http_request *
 static void on_preflight(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     (void)owner;
-    answer_page(conn, request, 403, STR("Not allowed"),
+    answer_page(conn, wants_text(request->head), 403, STR("Not allowed"),
                 STR("Web pages of other origins have no access to registration."));
+}
+
+/* ---- a client's page ---- */
+
+static void refuse_client(struct visit *v, struct err *e)
+{
+    explain_zone(v, e);
+    if (e->code != ERR_NOT_FOUND)
+        answer_error(v, 500, STR("Unknown"), e);
+    else
+        answer_page(v->conn, v->wants_text, 404, STR("Unknown client"),
+                    STR("No such client is registered here."));
+    free_visit(v);
+}
+
+static void on_known_client(void *owner)
+{
+    struct visit *v = owner;
+    struct err e = {0};
+
+    if (zone_files_take_client(&v->client_file, &v->client, &e) != 0) {
+        refuse_client(v, &e);
+        return;
+    }
+    answer_client(v);
+    free_visit(v);
+}
+
+static void on_client_zone(void *owner)
+{
+    struct visit *v = owner;
+    struct err e = {0};
+
+    if (take_zone(v, &e) != 0 || !ask_for_client(v, v->link.id, &e))
+        refuse_client(v, &e);
 }
 
 static void on_client(struct http_conn *conn, const struct http_request *request, void *owner)
 {
-    const struct site *site = owner;
-    struct zone_record client = {0};
-    struct site_zone zone = {0};
-    struct str id, zone_name = STR("");
+    struct visit *v = make_visit(owner, conn, request, false);
+    struct str path, query;
     struct err e = {.code = ERR_NOT_FOUND};
 
-    url_query_get(request->query, STR("zone"), &zone_name);
-    if (client_id_of(request->path, STR("/client/"), &id) && site_check(site, &e) == 0 &&
-        find_zone(site, zone_name, &zone, &e) == 0 &&
-        zone_files_client(site, &zone, id, &client, &e) == 0)
-        answer_client(conn, request, &zone, &client);
-    else if (e.code != ERR_NOT_FOUND)
-        answer_error(conn, request, 500, STR("Unknown"), &e);
+    if (v == NULL) {
+        answer_no_memory(conn, request);
+        return;
+    }
+    set_callback(v, &v->zone_file, on_client_zone);
+    set_callback(v, &v->client_file, on_known_client);
+    split_target(v, &path, &query);
+    v->zone_name = STR("");
+    url_query_get(query, STR("zone"), &v->zone_name);
+    if (client_id_of(path, STR("/client/"), &v->link.id) && ask_for_client(v, v->link.id, &e))
+        http_conn_wait(conn, on_visitor_gone, v);
     else
-        answer_page(conn, request, 404, STR("Unknown client"),
-                    STR("No such client is registered here."));
-    zone_files_record_deinit(&client);
-    zone_files_zone_deinit(&zone);
+        refuse_client(v, &e);
 }
 
-void client_pages_put_routes(struct site *site, struct http_route routes[CLIENT_PAGES_ROUTES])
+void client_pages_put_routes(struct gateway_site *site,
+                             struct http_route routes[CLIENT_PAGES_ROUTES])
 {
     routes[0] = (struct http_route){.method = "GET",
                                     .path = "/registerClient/",

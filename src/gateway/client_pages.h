@@ -10,7 +10,7 @@
 #ifndef GATEWAY_CLIENT_PAGES_H
 #define GATEWAY_CLIENT_PAGES_H
 
-#include "bucket/site.h"
+#include "gateway/gateway_site.h"
 #include "http/http_server.h"
 
 enum {
@@ -19,7 +19,8 @@ enum {
     CLIENT_PAGES_MAX_LABEL_BYTES = 200
 };
 
-/* In a process that may wait for the disk; `site` is borrowed. */
-void client_pages_put_routes(struct site *site, struct http_route routes[CLIENT_PAGES_ROUTES]);
+/* Fills in the routes; `site` is borrowed. */
+void client_pages_put_routes(struct gateway_site *site,
+                             struct http_route routes[CLIENT_PAGES_ROUTES]);
 
 #endif

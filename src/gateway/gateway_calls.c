@@ -1,371 +1,361 @@
 #include "gateway/gateway_calls.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "access/authorization.h"
-#include "base/fs.h"
+#include "access/zone_files.h"
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "base/sha1.h"
-#include "bucket/check_asker.h"
-#include "bucket/check_queue.h"
-#include "bucket/object.h"
-#include "bucket/zone_files.h"
-#include "gateway/gateway_api.h"
-#include "gateway/roster.h"
+#include "proto/gateway_request.h"
 
-enum { CLIENT_DIGITS = 16 }; /* of a client ID, in a signed URL */
+enum {
+    CLIENT_DIGITS = 16, /* of a client ID, in a signed URL */
+    /* Calls with more than this, which no client needs, do not wait until an object was compared
+     * with its hash: all that wait are kept. */
+    MAX_WAITING_BYTES = 4096
+};
 
-/* ---- who asks ---- */
-
-/* The owner of the client that signed, or NULL in *user (caller frees) when nobody did. */
-static int find_user(const struct gateway_context *ctx, const struct site_zone *zone,
-                     const struct gateway_request *r, char **user, struct err *e)
-{
+/*
+ *     zone ──► (client) ──► settings ──► (client) ──► authorized ──► object ──► answered
+ *       └────► record ──► answered
+ * What a step needs is asked of the bucket, and the run goes on when it is there. The client is
+ * looked up before the settings for what changes the bucket, after them for a search: only there
+ * it may not matter.
+ */
+struct gateway_run {
+    const struct gateway_site *site;
+    struct gateway_request request;
+    struct buf base_url, key, answer;
+    int64_t wall_ms;
+    bool may_wait; /* for objects to be compared with their hashes */
+    struct zone zone;
     struct zone_record client;
+    char *user; /* the owner of the client; NULL: nobody known */
+    struct authorization settings;
+    bool has_client, has_settings;
+    struct zone_reading zone_file, client_file, settings_file, record_file;
+    struct bucket_head head;
+    struct bucket_remove removal;
+    struct err e;
+    bool is_starting, is_finished; /* what is finished while it starts is answered there */
+    int status;
+    void (*on_done)(void *owner, int status, const struct buf *answer);
+    void *owner;
+};
 
-    *user = NULL;
-    if (r->from_client_id.len == 0)
-        return 0;
-    if (zone_files_client(ctx->site, zone, r->from_client_id, &client, e) != 0) {
-        if (e->code == ERR_NOT_FOUND)
-            err_set(e, ERR_REFUSED,
-                    "Client not registered. Use kachery-cloud-init to register "
-                    "this kachery-cloud client.");
-        return -1;
-    }
-    *user = strndup(client.owner.p, client.owner.len);
-    zone_files_record_deinit(&client);
-    return *user == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
+static void go_on(struct gateway_run *run);
+
+/* ---- the end of a run ---- */
+
+static void free_run(struct gateway_run *run)
+{
+    zone_files_free_reading(&run->zone_file);
+    zone_files_free_reading(&run->client_file);
+    zone_files_free_reading(&run->settings_file);
+    zone_files_free_reading(&run->record_file);
+    bucket_cancel(&run->head.call);
+    bucket_cancel(&run->removal.call);
+    authorization_deinit(&run->settings);
+    zone_files_free_record(&run->client);
+    zone_files_free_zone(&run->zone);
+    gateway_request_deinit(&run->request);
+    buf_free(&run->base_url);
+    buf_free(&run->key);
+    buf_free(&run->answer);
+    free(run->user);
+    free(run);
 }
 
-typedef int authorization_check(const struct authorization *a, const char *user, struct err *e);
-
-static int authorize(const struct gateway_context *ctx, const struct site_zone *zone,
-                     const struct gateway_request *r, authorization_check *check, struct err *e)
+void gateway_calls_cancel(struct gateway_run *run)
 {
-    struct authorization settings;
-    char *user;
-    int result = find_user(ctx, zone, r, &user, e);
+    free_run(run);
+}
 
-    if (result == 0)
-        result = authorization_read(&settings, ctx->site, zone, e);
-    if (result == 0) {
-        result = check(&settings, user, e);
-        authorization_deinit(&settings);
+/* The status of the answer, which is in run->answer. */
+static int conclude(struct gateway_run *run, int result)
+{
+    const struct gateway_request *r = &run->request;
+
+    if (result == 0 && buf_check(&run->answer, &run->e) == 0)
+        return 200;
+    buf_clear(&run->answer);
+    buf_puts(&run->answer, "Error: ");
+    bucket_put_public_error(run->site->bucket, &run->e, &run->answer);
+    log_line(LOG_INFO, "refused %.*s client=%.*s: %s", STR_ARG(r->type),
+             STR_ARG(r->from_client_id), run->e.msg);
+    return 500;
+}
+
+/* 0, or -1 and run->e. */
+static void finish(struct gateway_run *run, int result)
+{
+    run->status = conclude(run, result);
+    run->is_finished = true;
+    if (run->is_starting)
+        return;
+    run->on_done(run->owner, run->status, &run->answer);
+    free_run(run);
+}
+
+/* ---- answers ---- */
+
+static void open_answer(struct gateway_run *run)
+{
+    json_open(&run->answer, '{');
+    json_put_str(&run->answer, "type", run->request.type);
+}
+
+static void close_answer(struct gateway_run *run)
+{
+    json_close(&run->answer, '}');
+    finish(run, 0);
+}
+
+/* One to PUT names its client, so that what many use at once is told from what one uses. */
+static void put_url(struct gateway_run *run, const char *member, bool is_put)
+{
+    const struct gateway_request *r = &run->request;
+    const struct bucket_url wanted = {.is_put = is_put,
+                                      .key = buf_str(&run->key),
+                                      .size_bytes = r->size,
+                                      .client = str_slice(r->from_client_id, 0, CLIENT_DIGITS),
+                                      .wall_ms = run->wall_ms,
+                                      .server = buf_str(&run->base_url)};
+    struct buf url = {0};
+
+    bucket_put_url(run->site->bucket, &wanted, &url);
+    json_put_buf(&run->answer, member, &url);
+    buf_free(&url);
+}
+
+static void answer_found(struct gateway_run *run, bool is_found)
+{
+    struct buf bucket = {0};
+
+    open_answer(run);
+    json_put_bool(&run->answer, "found", is_found);
+    if (is_found) {
+        bucket_put_uri(run->site->bucket, buf_str(&run->base_url), &bucket);
+        json_put_int(&run->answer, "size", run->head.size_bytes);
+        json_put_buf(&run->answer, "bucketUri", &bucket);
+        json_put_buf(&run->answer, "objectKey", &run->key);
+        put_url(run, "url", false);
+        json_put_bool(&run->answer, "cacheHit", false);
     }
-    free(user);
-    return result;
+    buf_free(&bucket);
+    close_answer(run);
+}
+
+static void answer_initiated(struct gateway_run *run, bool exists)
+{
+    open_answer(run);
+    json_put_bool(&run->answer, "alreadyExists", exists);
+    if (!exists) {
+        json_put_buf(&run->answer, "objectKey", &run->key);
+        put_url(run, "signedUploadUrl", true);
+    }
+    close_answer(run);
+}
+
+static void answer_finalized(struct gateway_run *run)
+{
+    const struct gateway_request *r = &run->request;
+
+    log_line(LOG_INFO, "uploaded sha1=%.*s bytes=%lld client=%.*s", STR_ARG(r->hash),
+             (long long)r->size, STR_ARG(r->from_client_id));
+    open_answer(run);
+    close_answer(run);
+}
+
+static void answer_deleted(struct gateway_run *run, bool was_there)
+{
+    const struct gateway_request *r = &run->request;
+
+    log_line(LOG_INFO, "deleted sha1=%.*s client=%.*s", STR_ARG(r->hash),
+             STR_ARG(r->from_client_id));
+    open_answer(run);
+    json_put_bool(&run->answer, "success", was_there);
+    if (!was_there)
+        json_put_str(&run->answer, "error", STR("file not found"));
+    close_answer(run);
 }
 
 /* ---- objects ---- */
 
-/* 1 and the size, 0 when there is no such object, -1. A symbolic link is none: the bucket does not
- * follow it either, and an upload replaces it. */
-static int look_at_object(const struct gateway_context *ctx, struct str key, struct stat *st,
-                          struct err *e)
-{
-    struct buf path = {0};
-    const char *name;
-    int result = 1;
-
-    site_put_object_path(ctx->site, key, &path);
-    name = buf_path(&path, e);
-    if (name == NULL)
-        result = -1;
-    else if (lstat(name, st) != 0)
-        result = errno == ENOENT || errno == ENOTDIR
-                     ? 0
-                     : err_errno(e, ERR_FAILED, errno, "cannot look at an object");
-    else if (!S_ISREG(st->st_mode))
-        result = 0;
-    buf_free(&path);
-    return result;
-}
-
-enum upload_case {
-    UPLOAD_FAILED = -1, /* *e says why */
-    UPLOAD_ABSENT,
-    UPLOAD_DAMAGED, /* there, but known not to have its hash */
-    UPLOAD_THERE,   /* of the size that the client claims */
-    UPLOAD_OTHER_SIZE,
-    UPLOAD_WAIT /* to be asked again when it was checked */
-};
-
-/*
- * An object that nobody has checked as it is now may be damaged: a small one is checked before the
- * client is answered, a large one counts as good and is checked meanwhile. Nothing is read here.
- */
-static bool waits_for_check(const struct gateway_context *ctx, const struct gateway_request *r,
-                            struct str key, int64_t size)
-{
-    const struct check_request request = {r->from_client_id, size, key};
-
-    if (ctx->check == NULL || ctx->site->asker == NULL)
-        return false;
-    if (size >= CHECK_LARGE_BYTES) {
-        check_asker_ask(ctx->site->asker, &request, NULL);
-        return false;
-    }
-    buf_put(&ctx->check->key, key);
-    ctx->check->size_bytes = size;
-    return true;
-}
-
-static enum upload_case judge_upload(const struct gateway_context *ctx,
-                                     const struct gateway_request *r, struct str key,
-                                     int64_t *size, struct err *e)
-{
-    struct stat st;
-    int found = look_at_object(ctx, key, &st, e);
-
-    if (found <= 0)
-        return found < 0 ? UPLOAD_FAILED : UPLOAD_ABSENT;
-    *size = (int64_t)st.st_size;
-    switch (checked_get(ctx->site, key, &st, NULL, e)) {
-    case CHECKED_FAILED: return UPLOAD_FAILED;
-    case CHECKED_DAMAGED: return UPLOAD_DAMAGED;
-    case CHECKED_UNKNOWN:
-        if (waits_for_check(ctx, r, key, *size))
-            return UPLOAD_WAIT;
-        break;
-    case CHECKED_GOOD: break;
-    }
-    return *size == r->size ? UPLOAD_THERE : UPLOAD_OTHER_SIZE;
-}
-
-static int put_key(const struct site_zone *zone, struct str hash, struct buf *key, struct err *e)
-{
-    char digits[SHA1_HEX + 1] = {0};
-
-    memcpy(digits, hash.p, SHA1_HEX);
-    site_put_object_key(zone, digits, key);
-    return buf_check(key, e);
-}
-
-/* One to PUT names its client, so that what many use at once is told from what one uses. */
-static void put_url(const struct gateway_context *ctx, const char *member,
-                    const struct gateway_request *r, struct str key, struct buf *answer)
-{
-    bool is_put = r->call == GATEWAY_INITIATE_UPLOAD;
-    struct signed_url signed_url = {.is_put = is_put,
-                                    .object_key = key,
-                                    .size = is_put ? r->size : 0,
-                                    .client = str_slice(r->from_client_id, 0,
-                                                        is_put ? CLIENT_DIGITS : 0),
-                                    .expires_ms = ctx->wall_ms +
-                                                  (is_put ? SIGNED_URL_PUT_MS : SIGNED_URL_GET_MS)};
-    struct buf url = {0};
-
-    signed_url_put(&url, ctx->base_url, ctx->site->url_key, &signed_url);
-    json_put_buf(answer, member, &url);
-    buf_free(&url);
-}
-
-static void open_answer(const struct gateway_request *r, struct buf *answer)
-{
-    json_open(answer, '{');
-    json_put_str(answer, "type", r->type);
-}
-
-/* ---- calls ---- */
-
-static void put_found(const struct gateway_context *ctx, const struct gateway_request *r,
-                      struct str key, int64_t size, struct buf *answer)
-{
-    struct buf bucket = {0};
-
-    buf_put(&bucket, ctx->base_url);
-    buf_puts(&bucket, "/bucket");
-    json_put_bool(answer, "found", true);
-    json_put_int(answer, "size", size);
-    json_put_buf(answer, "bucketUri", &bucket);
-    json_put_str(answer, "objectKey", key);
-    put_url(ctx, "url", r, key, answer);
-    json_put_bool(answer, "cacheHit", false);
-    buf_free(&bucket);
-}
-
-static int find_file(const struct gateway_context *ctx, const struct site_zone *zone,
-                     const struct gateway_request *r, struct buf *answer, struct err *e)
-{
-    struct authorization settings;
-    struct buf key = {0};
-    struct stat st;
-    int found;
-
-    /* Who asks matters only where downloads are not public: an unregistered client may download. */
-    if (authorization_read(&settings, ctx->site, zone, e) != 0)
-        return -1;
-    found =
-        settings.allow_public_download ? 0 : authorize(ctx, zone, r, authorization_may_download, e);
-    authorization_deinit(&settings);
-    if (found != 0)
-        return -1;
-    found = put_key(zone, r->hash, &key, e);
-    if (found == 0)
-        found = look_at_object(ctx, buf_str(&key), &st, e);
-    if (found == 1) {
-        int is_damaged = checked_is_damaged(ctx->site, buf_str(&key), &st, e);
-        /* It would only fail there: as it is, the zone does not have it. */
-        found = is_damaged < 0 ? -1 : !is_damaged;
-    }
-    if (found >= 0) {
-        open_answer(r, answer);
-        if (found == 1)
-            put_found(ctx, r, buf_str(&key), (int64_t)st.st_size, answer);
-        else
-            json_put_bool(answer, "found", false);
-        json_close(answer, '}');
-    }
-    buf_free(&key);
-    return found < 0 ? -1 : 0;
-}
-
-/* The checks of both ends of an upload, in the deployed gateway's order. */
-static int check_upload(const struct gateway_context *ctx, const struct site_zone *zone,
-                        const struct gateway_request *r, struct err *e)
-{
-    if (r->from_client_id.len == 0)
-        return err_set(e, ERR_REFUSED, "No verified client ID or user ID");
-    return authorize(ctx, zone, r, authorization_may_upload, e);
-}
-
 /* The words of the deployed gateway, which also deletes the object: then any uploader could delete
  * what others uploaded. */
-static int refuse_size(const struct gateway_request *r, int64_t size, struct err *e)
+static void refuse_size(struct gateway_run *run)
 {
-    return err_set(e, ERR_REFUSED, "Unexpected object size: %lld <> %lld", (long long)size,
-                   (long long)r->size);
+    finish(run, err_set(&run->e, ERR_REFUSED, "Unexpected object size: %lld <> %lld",
+                        (long long)run->head.size_bytes, (long long)run->request.size));
 }
 
-static void put_initiated(const struct gateway_context *ctx, const struct gateway_request *r,
-                          struct str key, bool exists, struct buf *answer)
+static void on_removed(void *owner)
 {
-    open_answer(r, answer);
-    json_put_bool(answer, "alreadyExists", exists);
-    if (!exists) {
-        json_put_str(answer, "objectKey", key);
-        put_url(ctx, "signedUploadUrl", r, key, answer);
-    }
-    json_close(answer, '}');
+    refuse_size(owner);
 }
 
-static int initiate(const struct gateway_context *ctx, const struct site_zone *zone,
-                    const struct gateway_request *r, struct buf *answer, struct err *e)
+static void finish_upload(struct gateway_run *run, bool is_there)
 {
-    struct buf key = {0};
-    int64_t size = 0;
-    int result = 0;
+    bool has_size = run->head.size_bytes == run->request.size;
 
-    if (check_upload(ctx, zone, r, e) != 0)
-        return -1;
-    if (put_key(zone, r->hash, &key, e) != 0) {
-        buf_free(&key);
-        return -1;
-    }
-    switch (judge_upload(ctx, r, buf_str(&key), &size, e)) {
-    case UPLOAD_FAILED: result = -1; break;
-    case UPLOAD_WAIT: result = GATEWAY_CALLS_WAIT; break;
-    case UPLOAD_ABSENT:
-    case UPLOAD_DAMAGED: put_initiated(ctx, r, buf_str(&key), false, answer); break;
-    case UPLOAD_THERE: put_initiated(ctx, r, buf_str(&key), true, answer); break;
-    case UPLOAD_OTHER_SIZE: result = refuse_size(r, size, e); break;
-    }
-    buf_free(&key);
-    return result;
-}
-
-static int judge_finalize(const struct gateway_context *ctx, const struct gateway_request *r,
-                          struct str key, struct err *e)
-{
-    int64_t size = 0, removed;
-    bool is_kept;
-
-    if (!str_equal(key, r->object_key))
-        return err_set(e, ERR_REFUSED, "Unexpected object key: %.*s", STR_ARG(r->object_key));
-    switch (judge_upload(ctx, r, key, &size, e)) {
-    case UPLOAD_FAILED: return -1;
-    case UPLOAD_WAIT: return GATEWAY_CALLS_WAIT;
-    case UPLOAD_ABSENT:
-        return err_set(e, ERR_REFUSED, "Error getting metadata for object: null");
-    case UPLOAD_DAMAGED:
-        if (size == r->size)
-            return err_set(e, ERR_REFUSED, "The object is damaged: upload it again");
-        /* As deployed, the object goes; a good one that comes in its place now stays. */
-        object_remove(ctx->site, key, &removed, &is_kept, NULL);
-        return refuse_size(r, size, e);
-    case UPLOAD_OTHER_SIZE: return refuse_size(r, size, e);
-    case UPLOAD_THERE: break;
-    }
-    return 0;
-}
-
-static int finalize(const struct gateway_context *ctx, const struct site_zone *zone,
-                    const struct gateway_request *r, struct buf *answer, struct err *e)
-{
-    struct buf key = {0};
-    int result;
-
-    if (check_upload(ctx, zone, r, e) != 0)
-        return -1;
-    result = put_key(zone, r->hash, &key, e);
-    if (result == 0)
-        result = judge_finalize(ctx, r, buf_str(&key), e);
-    buf_free(&key);
-    if (result != 0)
-        return result;
-    open_answer(r, answer);
-    json_close(answer, '}');
-    log_line(LOG_INFO, "uploaded sha1=%.*s bytes=%lld client=%.*s", STR_ARG(r->hash),
-             (long long)r->size, STR_ARG(r->from_client_id));
-    return 0;
-}
-
-static int delete_file(const struct gateway_context *ctx, const struct site_zone *zone,
-                       const struct gateway_request *r, struct buf *answer, struct err *e)
-{
-    struct buf key = {0}, path = {0};
-    int result = 0;
-    bool is_missing = false;
-
-    if (authorize(ctx, zone, r, authorization_may_administer, e) != 0)
-        return -1;
-    if (put_key(zone, r->hash, &key, e) == 0)
-        site_put_object_path(ctx->site, buf_str(&key), &path);
-    const char *name = key.failed ? NULL : buf_path(&path, e);
-    if (name == NULL) {
-        result = -1;
-    } else if (unlink(name) != 0) {
-        is_missing = errno == ENOENT || errno == ENOTDIR;
-        if (!is_missing)
-            result = err_errno(e, ERR_FAILED, errno, "cannot delete the object");
+    if (!is_there) {
+        finish(run, err_set(&run->e, ERR_REFUSED, "Error getting metadata for object: null"));
+    } else if (!run->head.is_damaged && has_size) {
+        answer_finalized(run);
+    } else if (!run->head.is_damaged) {
+        refuse_size(run);
+    } else if (has_size) {
+        finish(run, err_set(&run->e, ERR_REFUSED, "The object is damaged: upload it again"));
     } else {
-        checked_forget(ctx->site, buf_str(&key));
-        result = fs_sync_parent(name, e);
+        /* As deployed, the object goes; a good one that comes in its place now stays. */
+        run->removal = (struct bucket_remove){.call = {on_removed, run, .e = &run->e},
+                                              .key = buf_str(&run->key),
+                                              .only_damaged = true};
+        bucket_remove(run->site->bucket, &run->removal);
     }
-    buf_free(&key);
-    buf_free(&path);
-    if (result != 0)
+}
+
+static void on_looked(void *owner)
+{
+    struct gateway_run *run = owner;
+    bool is_there = run->head.call.result == 0;
+    bool is_good = is_there && !run->head.is_damaged;
+
+    if (!is_there && run->e.code != ERR_NOT_FOUND)
+        finish(run, -1);
+    else if (run->request.call == GATEWAY_FIND_FILE)
+        answer_found(run, is_good); /* a damaged one would only fail there */
+    else if (run->request.call == GATEWAY_FINALIZE_UPLOAD)
+        finish_upload(run, is_there);
+    else if (is_good && run->head.size_bytes != run->request.size)
+        refuse_size(run);
+    else
+        answer_initiated(run, is_good);
+}
+
+static void on_deleted(void *owner)
+{
+    struct gateway_run *run = owner;
+    int result = run->removal.call.result;
+
+    if (result != 0 && run->e.code != ERR_NOT_FOUND)
+        finish(run, -1);
+    else
+        answer_deleted(run, result == 0);
+}
+
+static int ask_for_object(struct gateway_run *run)
+{
+    const struct gateway_request *r = &run->request;
+
+    zone_files_put_object_key(&run->zone, r->hash, &run->key);
+    if (buf_check(&run->key, &run->e) != 0)
         return -1;
-    open_answer(r, answer);
-    json_put_bool(answer, "success", !is_missing);
-    if (is_missing)
-        json_put_str(answer, "error", STR("file not found"));
-    json_close(answer, '}');
-    log_line(LOG_INFO, "deleted sha1=%.*s client=%.*s", STR_ARG(r->hash),
-             STR_ARG(r->from_client_id));
+    if (r->call == GATEWAY_FINALIZE_UPLOAD && !str_equal(buf_str(&run->key), r->object_key))
+        return err_set(&run->e, ERR_REFUSED, "Unexpected object key: %.*s",
+                       STR_ARG(r->object_key));
+    if (r->call == GATEWAY_DELETE_FILE) {
+        run->removal = (struct bucket_remove){.call = {on_deleted, run, .e = &run->e},
+                                              .key = buf_str(&run->key)};
+        bucket_remove(run->site->bucket, &run->removal);
+    } else {
+        run->head = (struct bucket_head){.call = {on_looked, run, .e = &run->e},
+                                         .key = buf_str(&run->key),
+                                         .wants_proof =
+                                             run->may_wait && r->call != GATEWAY_FIND_FILE,
+                                         .client = r->from_client_id};
+        bucket_head(run->site->bucket, &run->head);
+    }
     return 0;
 }
+
+/* ---- who asks, and may they ---- */
+
+static void on_client(void *owner)
+{
+    struct gateway_run *run = owner;
+
+    if (zone_files_take_client(&run->client_file, &run->client, &run->e) != 0) {
+        if (run->e.code == ERR_NOT_FOUND)
+            err_set(&run->e, ERR_REFUSED, "Client not registered. Use kachery-cloud-init to "
+                                          "register this kachery-cloud client.");
+        finish(run, -1);
+        return;
+    }
+    run->has_client = true;
+    run->user = strndup(run->client.owner.p, run->client.owner.len);
+    if (run->user == NULL)
+        finish(run, err_set(&run->e, ERR_FAILED, "out of memory"));
+    else
+        go_on(run);
+}
+
+static void on_settings(void *owner)
+{
+    struct gateway_run *run = owner;
+
+    if (authorization_take(&run->settings_file, &run->settings, &run->e) != 0) {
+        finish(run, -1);
+        return;
+    }
+    run->has_settings = true;
+    go_on(run);
+}
+
+static bool is_upload(const struct gateway_run *run)
+{
+    return run->request.call == GATEWAY_INITIATE_UPLOAD ||
+           run->request.call == GATEWAY_FINALIZE_UPLOAD;
+}
+
+/* Who asks matters only where downloads are not public: an unregistered client may download. */
+static bool needs_client(const struct gateway_run *run)
+{
+    return !run->has_client && run->request.from_client_id.len > 0 &&
+           (run->request.call != GATEWAY_FIND_FILE ||
+            (run->has_settings && !run->settings.allow_public_download));
+}
+
+static int authorize(struct gateway_run *run)
+{
+    if (is_upload(run))
+        return authorization_may_upload(&run->settings, run->user, &run->e);
+    if (run->request.call == GATEWAY_DELETE_FILE)
+        return authorization_may_administer(&run->settings, run->user, &run->e);
+    return authorization_may_download(&run->settings, run->user, &run->e);
+}
+
+/* Asks for what is needed next. */
+static int ask_next(struct gateway_run *run)
+{
+    const struct gateway_request *r = &run->request;
+    struct bucket *bucket = run->site->bucket;
+
+    if (is_upload(run) && r->from_client_id.len == 0)
+        return err_set(&run->e, ERR_REFUSED, "No verified client ID or user ID");
+    if (needs_client(run))
+        return zone_files_ask_client(bucket, &run->zone, r->from_client_id, &run->client_file,
+                                     &run->e);
+    if (!run->has_settings)
+        return authorization_ask(bucket, &run->zone, &run->settings_file, &run->e);
+    return authorize(run) != 0 ? -1 : ask_for_object(run);
+}
+
+static void go_on(struct gateway_run *run)
+{
+    if (ask_next(run) != 0)
+        finish(run, -1);
+}
+
+/* ---- records ---- */
 
 /* The four fields of a client or resource, under the call's own names. */
-static void put_record(const char *member, const char *name_key, const char *text_key,
-                       const struct zone_record *record, struct buf *answer)
+static void put_record(struct buf *answer, const char *member, const char *name_key,
+                       const char *text_key, const struct zone_record *record)
 {
-    json_put_bool(answer, "found", true);
     json_open_member(answer, member, '{');
     json_put_str(answer, name_key, record->name);
     json_put_str(answer, "ownerId", record->owner);
@@ -374,93 +364,189 @@ static void put_record(const char *member, const char *name_key, const char *tex
     json_close(answer, '}');
 }
 
-/* A registered record wins; else a daemon that is connected to this server under the name. */
-static int find_resource(const struct gateway_context *ctx, const struct site_zone *zone,
-                         struct str name, struct zone_record *record, struct err *e)
+static void answer_record(struct gateway_run *run, const struct zone_record *record)
 {
-    bool is_own = str_equal(zone->name, str_of(ctx->site->zone));
+    open_answer(run);
+    json_put_bool(&run->answer, "found", record != NULL);
+    if (record != NULL && run->request.call == GATEWAY_CLIENT_INFO)
+        put_record(&run->answer, "client", "clientId", "label", record);
+    else if (record != NULL)
+        put_record(&run->answer, "resource", "resourceName", "proxyUrl", record);
+    close_answer(run);
+}
 
-    if (zone_files_resource(ctx->site, zone, name, record, e) == 0)
-        return 0;
-    if (e->code != ERR_NOT_FOUND || ctx->site->online == NULL ||
-        !roster_find(ctx->site->online, name, zone->name, is_own, &record->created_ms))
-        return -1;
+/* A daemon that is connected to this server under the name. */
+static bool find_online(const struct gateway_run *run, struct zone_record *record)
+{
+    const struct gateway_site *site = run->site;
+    struct str name = run->request.resource_name;
+
+    if (run->request.call != GATEWAY_RESOURCE_INFO || site->is_online == NULL ||
+        !site->is_online(site->owner, name, run->zone.name,
+                         str_equal(run->zone.name, str_of(site->zone)), &record->created_ms))
+        return false;
     record->name = name;
     record->owner = STR("local");
-    record->text = ctx->base_url;
-    return 0;
+    record->text = buf_str(&run->base_url);
+    return true;
 }
 
-static int get_info(const struct gateway_context *ctx, const struct gateway_request *r,
-                    struct buf *answer, struct err *e)
+/* A registered record wins. */
+static void take_record(struct gateway_run *run, int result, struct zone_record *record)
 {
-    bool is_client = r->call == GATEWAY_CLIENT_INFO;
-    struct zone_record record = {0};
-    struct site_zone zone = {0};
-    int result = zone_files_zone(ctx->site, r->zone, &zone, e);
-
-    if (result == 0)
-        result = is_client ? zone_files_client(ctx->site, &zone, r->client_id, &record, e)
-                           : find_resource(ctx, &zone, r->resource_name, &record, e);
-    if (result == 0 || e->code == ERR_NOT_FOUND) {
-        open_answer(r, answer);
-        if (result != 0)
-            json_put_bool(answer, "found", false);
-        else if (is_client)
-            put_record("client", "clientId", "label", &record, answer);
-        else
-            put_record("resource", "resourceName", "proxyUrl", &record, answer);
-        json_close(answer, '}');
-        result = 0;
-    }
-    zone_files_record_deinit(&record);
-    zone_files_zone_deinit(&zone);
-    return result;
+    if (result == 0 || (run->e.code == ERR_NOT_FOUND && find_online(run, record)))
+        answer_record(run, record);
+    else if (run->e.code == ERR_NOT_FOUND)
+        answer_record(run, NULL);
+    else
+        finish(run, -1);
 }
 
-static int get_zone_info(const struct gateway_context *ctx, const struct gateway_request *r,
-                         struct buf *answer, struct err *e)
+static void on_record(void *owner)
 {
-    struct site_zone zone = {0};
-    bool is_found = zone_files_zone(ctx->site, r->zone_name, &zone, e) == 0;
+    struct gateway_run *run = owner;
+    struct zone_record record = {.doc = NULL};
+    int result = run->request.call == GATEWAY_CLIENT_INFO
+                     ? zone_files_take_client(&run->record_file, &record, &run->e)
+                     : zone_files_take_resource(&run->record_file, &record, &run->e);
+    struct json *doc = record.doc;
 
-    zone_files_zone_deinit(&zone);
-    if (!is_found && e->code != ERR_NOT_FOUND)
-        return -1;
-    open_answer(r, answer);
-    json_put_bool(answer, "found", is_found);
+    take_record(run, result, &record);
+    json_free(doc);
+}
+
+static void ask_for_record(struct gateway_run *run)
+{
+    const struct gateway_request *r = &run->request;
+    struct bucket *bucket = run->site->bucket;
+    struct zone_record none = {.doc = NULL};
+    int result = r->call == GATEWAY_CLIENT_INFO
+                     ? zone_files_ask_client(bucket, &run->zone, r->client_id, &run->record_file,
+                                             &run->e)
+                     : zone_files_ask_resource(bucket, &run->zone, r->resource_name,
+                                               &run->record_file, &run->e);
+
+    if (result != 0)
+        take_record(run, result, &none);
+}
+
+/* ---- zones ---- */
+
+static void answer_zone(struct gateway_run *run, bool is_found)
+{
+    open_answer(run);
+    json_put_bool(&run->answer, "found", is_found);
     if (is_found)
-        json_put_str(answer, "kacheryGatewayUrl", ctx->base_url);
-    json_close(answer, '}');
-    return 0;
+        json_put_buf(&run->answer, "kacheryGatewayUrl", &run->base_url);
+    close_answer(run);
 }
 
-static int run(const struct gateway_context *ctx, const struct gateway_request *r,
-               struct buf *answer, struct err *e)
+static struct str zone_name_of(const struct gateway_run *run)
 {
-    struct site_zone zone;
-    int result;
+    return run->request.call == GATEWAY_ZONE_INFO ? run->request.zone_name : run->request.zone;
+}
 
-    if (r->call == GATEWAY_ZONE_INFO)
-        return get_zone_info(ctx, r, answer, e);
-    if (r->call == GATEWAY_CLIENT_INFO || r->call == GATEWAY_RESOURCE_INFO)
-        return get_info(ctx, r, answer, e);
-    if (zone_files_zone(ctx->site, r->zone, &zone, e) != 0)
-        return -1;
-    switch (r->call) {
-    case GATEWAY_FIND_FILE: result = find_file(ctx, &zone, r, answer, e); break;
-    case GATEWAY_INITIATE_UPLOAD: result = initiate(ctx, &zone, r, answer, e); break;
-    case GATEWAY_FINALIZE_UPLOAD: result = finalize(ctx, &zone, r, answer, e); break;
-    default: result = delete_file(ctx, &zone, r, answer, e);
+static bool is_info(const struct gateway_run *run)
+{
+    return run->request.call == GATEWAY_CLIENT_INFO ||
+           run->request.call == GATEWAY_RESOURCE_INFO;
+}
+
+static void take_zone(struct gateway_run *run, int result)
+{
+    bool is_absent = result != 0 && run->e.code == ERR_NOT_FOUND;
+
+    if (run->request.call == GATEWAY_ZONE_INFO && (result == 0 || is_absent))
+        answer_zone(run, result == 0);
+    else if (is_absent && is_info(run))
+        answer_record(run, NULL);
+    else if (result != 0)
+        finish(run, -1);
+    else if (is_info(run))
+        ask_for_record(run);
+    else
+        go_on(run);
+}
+
+static void on_zone(void *owner)
+{
+    struct gateway_run *run = owner;
+
+    take_zone(run, zone_files_take_zone(&run->zone_file, run->site->zone, zone_name_of(run),
+                                        &run->zone, &run->e));
+}
+
+/* ---- the start ---- */
+
+static void start_run(struct gateway_run *run)
+{
+    struct str name = zone_name_of(run);
+
+    if (zone_files_is_own(run->site->zone, name)) {
+        run->zone = zone_files_own(run->site->zone);
+        take_zone(run, 0);
+    } else if (zone_files_ask_zone(run->site->bucket, name, &run->zone_file, &run->e) != 0) {
+        take_zone(run, -1);
     }
-    zone_files_zone_deinit(&zone);
-    return result;
 }
 
-int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_request *r,
-                      struct buf *answer, struct err *e)
+static void set_callback(struct gateway_run *run, struct zone_reading *reading,
+                         void (*on_done)(void *owner))
 {
-    int result = run(ctx, r, answer, e);
+    reading->file.call.on_done = on_done;
+    reading->file.call.owner = run;
+    reading->file.call.e = &run->e;
+}
 
-    return result == 0 ? buf_check(answer, e) : result;
+static struct gateway_run *make_run(const struct gateway_start *start)
+{
+    struct gateway_run *run = calloc(1, sizeof *run);
+
+    if (run == NULL)
+        return NULL;
+    run->site = start->site;
+    run->on_done = start->on_done;
+    run->owner = start->owner;
+    run->wall_ms = clock_wall_ms();
+    run->may_wait = start->request.len <= MAX_WAITING_BYTES;
+    buf_put(&run->base_url, start->base_url);
+    set_callback(run, &run->zone_file, on_zone);
+    set_callback(run, &run->client_file, on_client);
+    set_callback(run, &run->settings_file, on_settings);
+    set_callback(run, &run->record_file, on_record);
+    if (!run->base_url.failed)
+        return run;
+    free_run(run);
+    return NULL;
+}
+
+int gateway_calls_start(const struct gateway_start *start, struct gateway_run **out,
+                        struct buf *answer)
+{
+    struct gateway_run *run = make_run(start);
+    int status = 0;
+
+    if (run == NULL) {
+        buf_puts(answer, "Error: out of memory");
+        return 500;
+    }
+    if (gateway_request_parse(&run->request, start->request, answer) != 0) {
+        status = answer->failed ? 500 : 400;
+        free_run(run);
+        return status;
+    }
+    run->is_starting = true;
+    if (gateway_request_verify(&run->request, run->wall_ms, &run->e) != 0)
+        finish(run, -1);
+    else
+        start_run(run);
+    run->is_starting = false;
+    if (!run->is_finished) {
+        *out = run;
+        return 0;
+    }
+    status = run->status;
+    buf_put_buf(answer, &run->answer);
+    free_run(run);
+    return status;
 }

@@ -1,28 +1,26 @@
-/* The calls of the gateway's API on a site; gateway_api.c answers with what they give. */
+/* The calls of the gateway's API on a bucket; gateway_api.c answers with what they come to. */
 #ifndef GATEWAY_GATEWAY_CALLS_H
 #define GATEWAY_GATEWAY_CALLS_H
 
-#include "bucket/site.h"
-#include "proto/gateway_request.h"
+#include "gateway/gateway_site.h"
 
-/* The check that a call waits for. */
-struct gateway_check {
-    struct buf key;
-    int64_t size_bytes;
+struct gateway_run; /* a call that waits for the bucket */
+
+struct gateway_start {
+    const struct gateway_site *site;
+    struct str request;  /* the body; borrowed for the call of gateway_calls_start alone */
+    struct str base_url; /* as the client sees us; the same */
+    /* The call is done: 200 and JSON, or 500 and text; never before gateway_calls_start returns. */
+    void (*on_done)(void *owner, int status, const struct buf *answer);
+    void *owner;
 };
 
-struct gateway_context {
-    const struct site *site;
-    struct str base_url; /* as the client sees us */
-    int64_t wall_ms;
-    struct gateway_check *check; /* NULL: the call cannot wait, or has waited */
-};
+/* Verifies and starts a call: 0, and *run waits until on_done; or the status of an answer that
+ * follows from the request alone, and *answer (appended to). */
+int gateway_calls_start(const struct gateway_start *start, struct gateway_run **run,
+                        struct buf *answer);
 
-enum { GATEWAY_CALLS_WAIT = 1 };
-
-/* Appends the answer's JSON, or -1 with the reason that the client is told. GATEWAY_CALLS_WAIT: run
- * it again when the object in ctx->check was checked (check_asker.h). The request was verified. */
-int gateway_calls_run(const struct gateway_context *ctx, const struct gateway_request *r,
-                      struct buf *answer, struct err *e) ERR_CHECKED;
+/* Nobody wants the answer any more: on_done does not come. */
+void gateway_calls_cancel(struct gateway_run *run);
 
 #endif

@@ -7,10 +7,10 @@ enum { MAC_DIGITS = 2 * HMAC_SHA256_SIZE, MAX_SECONDS_DIGITS = 12 };
 
 /* False without memory: less than all of it is never signed. The first line tells it from the texts
  * that the same key signs for URLs (signed_url.c). */
-static bool sign(const unsigned char key[SIGNED_URL_KEY], int64_t expires_s, struct str about,
+static bool sign(const unsigned char key[PAGE_TOKEN_KEY], int64_t expires_s, struct str about,
                  char digits[MAC_DIGITS + 1])
 {
-    struct str secret = {(const char *)key, SIGNED_URL_KEY};
+    struct str secret = {(const char *)key, PAGE_TOKEN_KEY};
     unsigned char mac[HMAC_SHA256_SIZE];
     struct buf text = {0};
 
@@ -25,7 +25,7 @@ static bool sign(const unsigned char key[SIGNED_URL_KEY], int64_t expires_s, str
     return is_whole;
 }
 
-void page_token_put(struct buf *out, const unsigned char key[SIGNED_URL_KEY], struct str about,
+void page_token_put(struct buf *out, const unsigned char key[PAGE_TOKEN_KEY], struct str about,
                     int64_t wall_ms)
 {
     int64_t expires_s = (wall_ms + PAGE_TOKEN_MS) / 1000;
@@ -37,7 +37,7 @@ void page_token_put(struct buf *out, const unsigned char key[SIGNED_URL_KEY], st
         buf_printf(out, "%lld.%s", (long long)expires_s, digits);
 }
 
-int page_token_check(struct str token, const unsigned char key[SIGNED_URL_KEY], struct str about,
+int page_token_check(struct str token, const unsigned char key[PAGE_TOKEN_KEY], struct str about,
                       int64_t wall_ms)
 {
     size_t dot = str_find(token, '.');

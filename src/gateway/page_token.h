@@ -11,17 +11,16 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "bucket/signed_url.h"
 
-enum { PAGE_TOKEN_MS = 15 * 60 * 1000 };
+enum { PAGE_TOKEN_MS = 15 * 60 * 1000, PAGE_TOKEN_KEY = 32 };
 
 /* Appends the token of the page `about` (any text; what the form does follows from it), or makes
  * `out` fail. */
-void page_token_put(struct buf *out, const unsigned char key[SIGNED_URL_KEY], struct str about,
+void page_token_put(struct buf *out, const unsigned char key[PAGE_TOKEN_KEY], struct str about,
                     int64_t wall_ms);
 
 /* 1 when the token is of that page and at most PAGE_TOKEN_MS old, else 0; -1 without memory. */
-int page_token_check(struct str token, const unsigned char key[SIGNED_URL_KEY], struct str about,
+int page_token_check(struct str token, const unsigned char key[PAGE_TOKEN_KEY], struct str about,
                       int64_t wall_ms);
 
 #endif

@@ -88,6 +88,7 @@ size_t crew_connections(const struct crew *crew);
 /* In the worker: serves with these routes until the hub ends or drains; its exit status. `fd` is
  * the socket to the hub. */
 struct crew_worker_options {
+    struct loop *loop; /* the worker's, with which nothing else waits; NULL: one is made */
     const struct http_route *routes;
     size_t route_count;
     struct http_times times; /* idle_ms is CREW_KEEP_MS whatever this says */

@@ -183,7 +183,7 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
     struct err e = {0};
     int status = 1;
 
-    worker.loop = loop_new(NULL, &e);
+    worker.loop = options->loop != NULL ? options->loop : loop_new(NULL, &e);
     if (routes == NULL || worker.loop == NULL)
         goto out;
     server_options.loop = worker.loop;
@@ -199,8 +199,11 @@ out:
     http_server_free(worker.server);
     free(routes);
     buf_free(&worker.frame);
-    if (worker.loop != NULL) {
+    if (worker.loop != NULL && worker.hub.is_added)
+        loop_remove(worker.loop, &worker.hub);
+    if (worker.loop != NULL)
+        loop_clear_timer(worker.loop, &worker.drain_timer);
+    if (options->loop == NULL)
         loop_free(worker.loop);
-    }
     return status;
 }

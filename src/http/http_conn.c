@@ -505,6 +505,15 @@ void http_conn_stream(struct http_conn *conn, const struct http_sink *sink)
     http_conn_set_state(conn, HTTP_CONN_STREAM);
 }
 
+void http_conn_stream_paused(struct http_conn *conn, const struct http_sink *sink)
+{
+    conn->sink = *sink;
+    conn->has_unread_body = true;
+    conn->owes_continue = conn->input.len == 0 && conn->server->head.expects_continue;
+    http_conn_set_state(conn, HTTP_CONN_STREAM);
+    http_conn_pause_body(conn);
+}
+
 void http_conn_pause_body(struct http_conn *conn)
 {
     conn->is_paused = true;
@@ -517,6 +526,9 @@ void http_conn_resume_body(struct http_conn *conn)
     if (!conn->is_paused)
         return;
     conn->is_paused = false;
+    if (conn->owes_continue)
+        http_out_continue(conn);
+    conn->owes_continue = false;
     renew_time(conn);
     http_conn_update(conn);
     http_out_flush_later(conn); /* what was read before is fed at the end of the round */

@@ -71,6 +71,7 @@ struct http_conn {
     bool is_dry;    /* the source has nothing now */
     int64_t streamed; /* bytes of a streamed body since its time was set */
     bool is_paused; /* STREAM: the sink wants no more now */
+    bool owes_continue; /* the client waits for a "100 Continue" until the body is resumed */
 };
 
 struct http_server {

@@ -106,11 +106,18 @@ static void begin(struct http_conn *conn, const struct http_answer *answer, uint
     http_out_flush_later(conn);
 }
 
-/* An answer that comes after its handler returned ends the waiting. */
+/* An answer that comes after its handler returned ends the waiting; one that comes while a body is
+ * streamed, and not from its sink, ends that. */
 static void end_waiting(struct http_conn *conn)
 {
-    if (conn->state == HTTP_CONN_WAITING)
-        http_conn_set_state(conn, http_out_has_body(conn) ? HTTP_CONN_SENDING : HTTP_CONN_IDLE);
+    if (conn->state == HTTP_CONN_WAITING && http_out_has_body(conn)) {
+        http_conn_set_state(conn, HTTP_CONN_SENDING);
+    } else if (conn->state == HTTP_CONN_WAITING) {
+        http_dispatch_skip(conn);
+    } else if (conn->state == HTTP_CONN_STREAM && !conn->is_feeding) {
+        conn->sink = (struct http_sink){0};
+        http_conn_set_state(conn, HTTP_CONN_IDLE);
+    }
 }
 
 /* The headers of an answer that could not be made may be of what it was to say: none stay. */

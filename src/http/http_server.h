@@ -206,8 +206,13 @@ struct http_sink {
 };
 void http_conn_stream(struct http_conn *conn, const struct http_sink *sink);
 
+/* The same, paused from the start: a client that waits for "100 Continue" gets it with
+ * http_conn_resume_body. */
+void http_conn_stream_paused(struct http_conn *conn, const struct http_sink *sink);
+
 /* Reads no more of the body, so that the client stops sending it, until http_conn_resume_body. No
- * call of the sink but on_gone comes meanwhile, and nothing is too late. For on_data and later. */
+ * call of the sink but on_gone comes meanwhile, and nothing is too late. For on_data and later. An
+ * answer meanwhile ends the stream as one in on_data does: nothing more is called. */
 void http_conn_pause_body(struct http_conn *conn);
 void http_conn_resume_body(struct http_conn *conn);
 

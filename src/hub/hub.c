@@ -2,25 +2,30 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "access/authorization.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "bucket/bucket.h"
-#include "bucket/bucket_file.h"
+#include "bucket/bucket_routes.h"
 #include "bucket/check_queue.h"
+#include "bucket/folder.h"
+#include "bucket/object_upload.h"
 #include "gateway/gateway_api.h"
-#include "gateway/roster.h"
 #include "http/crew.h"
 #include "http/http_server.h"
 #include "hub/origin.h"
+#include "hub/roster.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "proc/descriptors.h"
 #include "proc/process.h"
 #include "proto/extensions.h"
+#include "proto/kachery_uri.h"
+#include "proto/url.h"
 #include "proxy/proxy.h"
 #include "site/front_page.h"
 
@@ -38,7 +43,9 @@ struct hub {
     struct front_page front;
     struct proxy *proxy;
     struct roster *roster; /* of the proxy's daemons, for the gateway; NULL without one of them */
-    struct site site;
+    struct data_dir dir;
+    struct own_url url;
+    struct gateway_site site; /* its bucket is each worker's own */
     struct crew *gateway, *bucket;
     const char *extensions; /* what its gateway announces; NULL without one */
     struct check_queue *checks;
@@ -239,43 +246,82 @@ static void on_signal(void *owner)
 
 /* ---- worker processes ---- */
 
+/* A worker's loop, and the bucket whose calls are made in it. */
+struct worker {
+    struct loop *loop;
+    struct check_asker asker;
+    struct bucket *bucket;
+};
+
+static int open_worker(struct worker *worker, const struct hub *hub, int fd)
+{
+    struct err e = {0};
+
+    *worker = (struct worker){.loop = loop_new(NULL, &e), .asker = {.fd = fd}};
+    if (worker->loop != NULL)
+        worker->bucket = folder_new(&hub->dir, worker->loop, &worker->asker, &e);
+    if (worker->bucket != NULL)
+        return 0;
+    log_line(LOG_ERROR, "worker process: %s", e.msg);
+    return -1;
+}
+
+static void close_worker(struct worker *worker)
+{
+    bucket_free(worker->bucket);
+    if (worker->loop != NULL)
+        loop_free(worker->loop);
+}
+
 static int run_gateway(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[GATEWAY_API_ROUTES];
-    struct check_asker asker = {.fd = fd};
-    struct crew_worker_options options = {
-        .routes = routes,
-        .route_count = GATEWAY_API_ROUTES,
-        .times = hub->times.http,
-        .extensions = hub->extensions,
-        .on_checked = check_asker_answered,
-        .owner = &asker,
-        .returns_each = hub->trusted.count > 0};
+    struct worker worker;
+    struct crew_worker_options options = {.routes = routes,
+                                          .route_count = GATEWAY_API_ROUTES,
+                                          .times = hub->times.http,
+                                          .extensions = hub->extensions,
+                                          .on_checked = check_asker_answered,
+                                          .owner = &worker.asker,
+                                          .returns_each = hub->trusted.count > 0};
+    int status = 1;
 
-    hub->site.asker = &asker;
-    gateway_api_put_routes(&hub->site, routes);
-    return crew_worker_run(fd, &options);
+    if (open_worker(&worker, hub, fd) == 0) {
+        options.loop = worker.loop;
+        hub->site.bucket = worker.bucket;
+        gateway_api_put_routes(&hub->site, routes);
+        status = crew_worker_run(fd, &options);
+    }
+    close_worker(&worker);
+    return status;
 }
 
 static int run_bucket(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[BUCKET_ROUTES];
-    struct check_asker asker = {.fd = fd};
+    struct bucket_routes served;
+    struct worker worker;
     struct crew_worker_options options = {.routes = routes,
-                                          .on_checked = check_asker_answered,
-        .owner = &asker,
                                           .route_count = BUCKET_ROUTES,
                                           .times = hub->times.http,
-                                          .read_bytes = BUCKET_READ_BYTES,
+                                          .read_bytes = BUCKET_ROUTES_READ_BYTES,
                                           .extensions = hub->extensions,
+                                          .on_checked = check_asker_answered,
+                                          .owner = &worker.asker,
                                           .returns_each = hub->trusted.count > 0};
+    int status = 1;
 
-    bucket_file_clean(hub->site.dir);
-    hub->site.asker = &asker;
-    bucket_put_routes(&hub->site, routes);
-    return crew_worker_run(fd, &options);
+    object_upload_clean(hub->dir.path);
+    if (open_worker(&worker, hub, fd) == 0) {
+        options.loop = worker.loop;
+        served = (struct bucket_routes){worker.bucket, hub->dir.url_key};
+        bucket_routes_put(&served, routes);
+        status = crew_worker_run(fd, &options);
+    }
+    close_worker(&worker);
+    return status;
 }
 
 static void on_check(void *owner, uint64_t worker, uint64_t id, struct str bytes)
@@ -352,7 +398,7 @@ static void give_to_bucket(struct http_conn *conn, const struct http_request *re
     struct hub *hub = owner;
     struct buf client = {0};
 
-    if (bucket_admits(&hub->site, conn, request, &client)) {
+    if (bucket_routes_admits(hub->dir.url_key, conn, request, &client)) {
         if (client.len > 0) {
             uint64_t tag = http_conn_tag(conn);
             origins_user(hub->origins, &tag, buf_str(&client));
@@ -363,35 +409,106 @@ static void give_to_bucket(struct http_conn *conn, const struct http_request *re
     buf_free(&client);
 }
 
+/* ---- the gateway ---- */
+
+static int check_site(const struct hub_site_options *options, struct err *e)
+{
+    struct url url;
+
+    if (options->zone != NULL && !kachery_uri_is_name(str_of(options->zone)))
+        return err_set(e, ERR_USAGE, "--zone \"%s\": want letters, digits, . _ ~ -", options->zone);
+    if (options->public_url != NULL && url_parse(&url, str_of(options->public_url), e) != 0)
+        return err_wrap(e, "--public-url");
+    if (options->public_url != NULL && (url_is_websocket(&url) || url.has_query))
+        return err_set(e, ERR_USAGE, "--public-url \"%s\": want http:// or https:// and no query",
+                       options->public_url);
+    return 0;
+}
+
+static bool is_online(void *owner, struct str name, struct str zone, bool is_own,
+                      int64_t *since_ms)
+{
+    const struct hub *hub = owner;
+
+    return roster_find(hub->roster, name, zone, is_own, since_ms);
+}
+
+/* The page key is the URL key: what it signs tells the two apart (page_token.c). */
+static int open_site(struct hub *hub, const struct hub_site_options *options, struct err *e)
+{
+    if (check_site(options, e) != 0 || data_dir_open(&hub->dir, options->data_dir, e) != 0)
+        return -1;
+    object_upload_clean(hub->dir.path);
+    if (options->public_url != NULL) {
+        struct str url = str_of(options->public_url);
+        while (str_ends_with(url, STR("/")))
+            url.len--;
+        hub->url.public_url = strndup(url.p, url.len);
+        if (hub->url.public_url == NULL)
+            return err_set(e, ERR_FAILED, "out of memory");
+    }
+    hub->site = (struct gateway_site){.zone = options->zone == NULL ? "default" : options->zone,
+                                      .is_open = options->is_open,
+                                      .url = &hub->url,
+                                      .page_key = hub->dir.url_key,
+                                      .is_online = hub->roster == NULL ? NULL : is_online,
+                                      .owner = hub};
+    return 0;
+}
+
+static void on_written(void *owner)
+{
+    *(bool *)owner = true;
+}
+
+static bool is_written(void *owner)
+{
+    return *(bool *)owner;
+}
+
+/* Before the loop runs: nothing waits for it yet. */
+static int open_registration(struct hub *hub, struct err *e)
+{
+    struct bucket *bucket = folder_new(&hub->dir, hub->loop, NULL, e);
+    const struct zone own = zone_files_own(hub->site.zone);
+    bool is_done = false;
+    struct zone_reading reading = {.file = {.call = {on_written, &is_done, .e = e}}};
+    int result = -1;
+
+    if (bucket != NULL && authorization_open_zone(bucket, &own, &reading, e) == 0 &&
+        loop_run_until(hub->loop, is_written, &is_done, e) == 0)
+        result = zone_files_take_written(&reading, e);
+    zone_files_free_reading(&reading);
+    bucket_free(bucket);
+    return result;
+}
+
 static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
 {
     const struct check_queue_options checks = {.loop = hub->loop,
-                                               .site = &hub->site,
+                                               .dir = &hub->dir,
                                                .wait_ms = hub->times.check_wait_ms,
                                                .stuck_ms = hub->times.check_stuck_ms,
                                                .on_checked = on_checked,
                                                .owner = hub};
     struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
-    struct site_zone own;
+    struct bucket_routes unserved = {.bucket = NULL};
 
     hub->extensions = EXTENSIONS_REGISTER;
-    if (site_open(&hub->site, &options->site, e) != 0)
+    if (options->has_proxy &&
+        (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)
         return -1;
-    own = site_own_zone(&hub->site);
-    if (hub->site.is_open && authorization_open_zone(&hub->site, &own, e) != 0)
+    if (open_site(hub, &options->site, e) != 0 ||
+        (hub->site.is_open && open_registration(hub, e) != 0))
         return -1;
     hub->gateway = open_crew(hub, "gateway", HUB_GATEWAY_WORKERS, 0, run_gateway, e);
     hub->bucket = open_crew(hub, "bucket", HUB_BUCKET_WORKERS, HUB_BUCKET_NICENESS, run_bucket, e);
     hub->checks = check_queue_new(&checks, e);
     if (hub->gateway == NULL || hub->bucket == NULL || hub->checks == NULL)
         return -1;
-    if (options->has_proxy &&
-        (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)
-        return -1;
-    hub->site.online = hub->roster;
     gateway_api_put_routes(&hub->site, gateway);
     put_crew_routes(hub, gateway, GATEWAY_API_ROUTES, crew_give, hub->gateway);
-    bucket_put_routes(&hub->site, bucket);
+    bucket_routes_put(&unserved, bucket);
     put_crew_routes(hub, bucket, BUCKET_ROUTES, give_to_bucket, hub);
     return 0;
 }
@@ -455,10 +572,10 @@ static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
 
     buf_puts(&url, "http://");
     addr_put(&url, bound);
-    hub->site.listen_url = buf_take(&url);
-    if (hub->site.listen_url == NULL)
+    hub->url.listen_url = buf_take(&url);
+    if (hub->url.listen_url == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    if (printf("listening %s\n", hub->site.listen_url) < 0 || fflush(stdout) != 0)
+    if (printf("listening %s\n", hub->url.listen_url) < 0 || fflush(stdout) != 0)
         result = err_set(e, ERR_FAILED, "cannot write to standard output");
     return result;
 }
@@ -468,7 +585,9 @@ static void open_front_page(struct hub *hub, const struct hub_options *options)
 {
     hub->front = (struct front_page){.has_proxy = options->has_proxy,
                                      .has_gateway = options->has_gateway,
-                                     .site = &hub->site};
+                                     .url = &hub->url,
+                                     .zone = hub->site.zone,
+                                     .is_open = hub->site.is_open};
     hub->routes[hub->route_count++] = front_page_route(&hub->front);
 }
 
@@ -533,7 +652,9 @@ int hub_run(const struct hub_options *options, struct err *e)
     crew_free(hub.gateway);
     crew_free(hub.bucket);
     check_queue_free(hub.checks);
-    site_close(&hub.site);
+    data_dir_close(&hub.dir);
+    free(hub.url.public_url);
+    free(hub.url.listen_url);
     roster_free(hub.roster);
     origins_free(hub.origins);
     if (hub.signals.fd >= 0)

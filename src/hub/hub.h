@@ -9,7 +9,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "bucket/site.h"
 #include "http/http_server.h"
 #include "hub/trusted.h"
 #include "proxy/proxy.h"
@@ -43,12 +42,19 @@ struct hub_limits {
     struct proxy_limits proxy;
 };
 
+struct hub_site_options {
+    const char *data_dir;
+    const char *zone;       /* NULL: "default" */
+    const char *public_url; /* NULL: the Host that a client used */
+    bool is_open;           /* --open-registration */
+};
+
 struct hub_options {
     const char *listen; /* HOST:PORT */
     bool has_proxy;
     struct buf *proxy_secret; /* wiped as soon as the proxy has it: workers must not */
     bool has_gateway;
-    struct site_options site;
+    struct hub_site_options site;
     struct hub_limits limits;
     struct trusted trusted;
 };

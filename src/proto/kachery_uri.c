@@ -1,5 +1,6 @@
 #include "proto/kachery_uri.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hex.h"
@@ -110,6 +111,36 @@ void kachery_uri_put_object_key(struct buf *out, struct str directory, const cha
         buf_putc(out, '/');
     }
     buf_printf(out, "sha1/%.2s/%.2s/%.2s/%s", hash, hash + 2, hash + 4, hash);
+}
+
+bool kachery_uri_is_directory(struct str directory)
+{
+    for (size_t i = 0; i < directory.len; i++)
+        if ((i == 0 || directory.p[i - 1] == '/') &&
+            (directory.p[i] == '/' || directory.p[i] == '.'))
+            return false;
+    return directory.len == 0 || directory.p[directory.len - 1] != '/';
+}
+
+bool kachery_uri_is_object_key(struct str key, struct str *hash)
+{
+    enum { KEY_SIZE = sizeof "sha1/ab/cd/ef/" + SHA1_HEX };
+    static const size_t size = KEY_SIZE - 1;
+    char expected[KEY_SIZE];
+    struct str directory;
+
+    if (key.len < size)
+        return false;
+    *hash = str_slice(key, key.len - SHA1_HEX, key.len);
+    if (!hex_is_lower(*hash, SHA1_HEX))
+        return false;
+    snprintf(expected, sizeof expected, "sha1/%.2s/%.2s/%.2s/%.*s", hash->p, hash->p + 2,
+             hash->p + 4, SHA1_HEX, hash->p);
+    directory = str_slice(key, 0, key.len - size);
+    return str_ends_with(key, str_of(expected)) &&
+           (directory.len == 0 ||
+            (str_ends_with(directory, STR("/")) && directory.len > 1 &&
+             kachery_uri_is_directory(str_slice(directory, 0, directory.len - 1))));
 }
 
 bool kachery_uri_is_name(struct str name)

@@ -44,6 +44,13 @@ void kachery_uri_put_location(struct buf *out, struct str path);
 /* Appends [<directory>/]sha1/ab/cd/ef/<hash>; directory may be empty. */
 void kachery_uri_put_object_key(struct buf *out, struct str directory, const char *hash);
 
+/* Returns whether a zone may have this directory before its object keys: parts that are neither
+ * empty nor begin with a dot. */
+bool kachery_uri_is_directory(struct str directory);
+
+/* Returns whether that is an object key; *hash is then its last part. */
+bool kachery_uri_is_object_key(struct str key, struct str *hash);
+
 /* Resource names are [A-Za-z0-9._~-]+, at most 200 bytes; zones likewise. "." and ".." are none:
  * they would mean something else in a URL or as a file name. */
 bool kachery_uri_is_name(struct str name);

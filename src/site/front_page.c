@@ -14,8 +14,6 @@ static const char *kind_of(const struct front_page *page)
 
 static void put_kind(const struct front_page *page, struct buf *out)
 {
-    const struct site *site = page->site;
-
     buf_printf(out, "kachery-resource %s, version %s: ", kind_of(page), VERSION);
     if (!page->has_gateway) {
         buf_puts(out, "a resource proxy, which passes\n"
@@ -24,16 +22,16 @@ static void put_kind(const struct front_page *page, struct buf *out)
     }
     buf_puts(out, page->has_proxy ? "a zone's gateway and a resource proxy\nin one.\n"
                                   : "a zone's gateway.\n");
-    buf_printf(out, "Its zone is \"%s\"; registration is %s.\n", site->zone,
-               site->is_open ? "open" : "closed (it runs without --open-registration)");
+    buf_printf(out, "Its zone is \"%s\"; registration is %s.\n", page->zone,
+               page->is_open ? "open" : "closed (it runs without --open-registration)");
 }
 
 static void put_gateway(const struct front_page *page, struct str base, struct buf *out)
 {
     buf_printf(out, "\nOn every computer that takes part:\n\n    export KACHERY_GATEWAY_URL=%.*s\n",
                STR_ARG(base));
-    if (strcmp(page->site->zone, "default") != 0)
-        buf_printf(out, "    export KACHERY_ZONE=%s\n", page->site->zone);
+    if (strcmp(page->zone, "default") != 0)
+        buf_printf(out, "    export KACHERY_ZONE=%s\n", page->zone);
     buf_puts(out, "    kachery-resource register\n");
 }
 
@@ -55,7 +53,7 @@ static void put_text(const struct front_page *page, const struct http_request *r
 {
     struct buf base = {0};
 
-    site_put_base_url(page->site, request->head, &base);
+    own_url_put(page->url, request->head, &base);
     put_kind(page, out);
     if (page->has_gateway)
         put_gateway(page, buf_str(&base), out);

@@ -5,12 +5,14 @@
 
 #include <stdbool.h>
 
-#include "bucket/site.h"
 #include "http/http_server.h"
+#include "http/own_url.h"
 
 struct front_page {
     bool has_proxy, has_gateway;
-    const struct site *site; /* borrowed; of a proxy alone its listen_url */
+    const struct own_url *url; /* borrowed */
+    const char *zone;          /* borrowed; with a gateway, as the next */
+    bool is_open;              /* registration is */
 };
 
 /* `page` is borrowed. */

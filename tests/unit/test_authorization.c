@@ -1,7 +1,5 @@
 /* Authorization settings: who may do what, and files that are refused. */
-#include "unit.h"
-
-#include <stdlib.h>
+#include "memory_bucket.h"
 
 #include "access/authorization.h"
 
@@ -109,25 +107,96 @@ static void test_refused(void **state)
     }
 }
 
-static void test_open_settings(void **state)
+/* ---- in a bucket ---- */
+
+static struct loop *loop;
+static struct memory_bucket *bucket;
+static struct zone_reading reading;
+
+static int set_up(void **state)
 {
-    char command[64], folder[] = "/tmp/test_authorization.XXXXXX";
-    struct site_options options = {.data_dir = folder};
-    struct authorization a;
-    struct site site;
     struct err e = {0};
 
     (void)state;
-    assert_non_null(mkdtemp(folder));
-    assert_int_equal(site_open(&site, &options, &e), 0);
-    struct site_zone zone = site_own_zone(&site);
-    assert_int_equal(authorization_open_zone(&site, &zone, &e), 0);
-    assert_int_equal(authorization_read(&a, &site, &zone, &e), 0);
+    loop = loop_new(NULL, &e);
+    bucket = memory_bucket_new(loop);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    zone_files_free_reading(&reading);
+    bucket_free(&bucket->bucket);
+    loop_free(loop);
+    return 0;
+}
+
+static void on_done(void *owner)
+{
+    (void)owner;
+}
+
+static bool is_done(void *owner)
+{
+    (void)owner;
+    return reading.file.call.bucket == NULL;
+}
+
+/* The one call of the bucket that is under way completes. */
+static void complete(void)
+{
+    struct err e = {0};
+
+    assert_int_equal(bucket->pending_count, 1);
+    memory_complete(bucket, 0);
+    assert_int_equal(loop_run_until(loop, is_done, NULL, &e), 0);
+}
+
+/* The settings that are there stay. */
+static void test_open_settings(void **state)
+{
+    const struct zone zone = {.name = STR("lab"), .directory = STR("a/b")};
+    struct authorization a;
+    struct err e = {0};
+
+    (void)state;
+    reading = (struct zone_reading){.file = {.call = {on_done, NULL, .e = &e}}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(authorization_open_zone(&bucket->bucket, &zone, &reading, &e), 0);
+        complete();
+        assert_int_equal(zone_files_take_written(&reading, &e), 0);
+        struct memory_item *item =
+            memory_find(bucket, STR("a/b/settings/authorizationSettings.yaml"));
+        assert_non_null(item);
+        assert_int_equal(item->version, 1);
+    }
+    assert_int_equal(authorization_ask(&bucket->bucket, &zone, &reading, &e), 0);
+    complete();
+    assert_int_equal(authorization_take(&reading, &a, &e), 0);
     assert_int_equal(authorization_may_upload(&a, "anybody", &e), 0);
     authorization_deinit(&a);
-    site_close(&site);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    assert_int_equal(system(command), 0);
+}
+
+/* Only settings of which the bucket says that they are not there are none. */
+static void test_settings_that_cannot_be_read(void **state)
+{
+    const struct zone zone = {.name = STR("lab"), .directory = STR("")};
+    struct authorization a;
+    struct err e = {0};
+
+    (void)state;
+    reading = (struct zone_reading){.file = {.call = {on_done, NULL, .e = &e}}};
+    assert_int_equal(authorization_ask(&bucket->bucket, &zone, &reading, &e), 0);
+    complete();
+    assert_int_equal(authorization_take(&reading, &a, &e), 0);
+    assert_true(a.allow_public_download);
+    assert_int_equal(authorization_may_upload(&a, "anybody", &e), -1);
+    bucket->fail_at = bucket->made + 1;
+    assert_int_equal(authorization_ask(&bucket->bucket, &zone, &reading, &e), 0);
+    assert_int_equal(loop_run_until(loop, is_done, NULL, &e), 0);
+    assert_int_equal(authorization_take(&reading, &a, &e), -1);
+    unit_equal("broken", e.msg, "the bucket is broken");
 }
 
 int main(void)
@@ -135,7 +204,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_may),
         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_open_settings),
+        cmocka_unit_test_setup_teardown(test_open_settings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_settings_that_cannot_be_read, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "unit.h"
 #include "proto/kachery_uri.h"
 
 #define HASH "17a56544527b002eff0fc7ba16070df264d943c0"
@@ -176,9 +177,42 @@ static void test_names(void **state)
     assert_false(kachery_uri_is_name(STR("a\0b")));
 }
 
+#define HELLO "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
+
+/* A key that cannot be an object's never becomes a path. */
+static const struct key_case {
+    const char *name, *key;
+    bool is_key;
+} key_cases[] = {
+    {"plain", "sha1/aa/f4/c6/" HELLO, true},
+    {"in a folder", "a/b/sha1/aa/f4/c6/" HELLO, true},
+    {"other folders", "sha1/aa/f4/c7/" HELLO, false},
+    {"settings", "settings/authorizationSettings.yaml", false},
+    {"the signing key", ".hub/url-key", false},
+    {"absolute", "/sha1/aa/f4/c6/" HELLO, false},
+    {"upper case", "sha1/AA/F4/C6/AAF4C61DDCC5E8A2DABEDE0F3B482CD9AEA9434D", false},
+    {"outside", "../sha1/aa/f4/c6/" HELLO, false},
+    {"further outside", "a/../../sha1/aa/f4/c6/" HELLO, false},
+    {"hidden", ".hub/sha1/aa/f4/c6/" HELLO, false},
+    {"doubled", "a//sha1/aa/f4/c6/" HELLO, false},
+    {"glued", "xsha1/aa/f4/c6/" HELLO, false},
+    {"empty", "", false},
+};
+
+static void test_keys(void **state)
+{
+    struct str hash;
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(key_cases); i++)
+        unit_true(key_cases[i].name, kachery_uri_is_object_key(str_of(key_cases[i].key), &hash) ==
+                                         key_cases[i].is_key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys),
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_put),
         cmocka_unit_test(test_put_location),

@@ -11,14 +11,14 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
-#include "bucket/bucket_walk.h"
+#include "bucket/object_walk.h"
 #include "bucket/object.h"
 
 #define HASH "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" /* "hello" */
 #define KEY  "sha1/aa/f4/c6/" HASH
 
 static char folder[64];
-static struct site site;
+static struct data_dir dir;
 /* At the object's path, around the next rename. */
 static const char *arrives_before, *arrives_after;
 
@@ -49,13 +49,12 @@ int rename(const char *from, const char *to)
 
 static int set_up(void **state)
 {
-    struct site_options options = {.data_dir = folder};
     struct err e = {0};
 
     (void)state;
     strcpy(folder, "/tmp/test_object.XXXXXX");
     assert_non_null(mkdtemp(folder));
-    return site_open(&site, &options, &e);
+    return data_dir_open(&dir, folder, &e);
 }
 
 static int tear_down(void **state)
@@ -63,7 +62,7 @@ static int tear_down(void **state)
     char command[128];
 
     (void)state;
-    site_close(&site);
+    data_dir_close(&dir);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
@@ -86,7 +85,7 @@ static enum object_state check(int64_t believed_s)
     struct err e = {0};
     int64_t size;
 
-    return object_check(&site, STR(KEY), believed_s, NULL, &size, &e);
+    return object_check(&dir, STR(KEY), believed_s, NULL, &size, &e);
 }
 
 static enum checked known(void)
@@ -96,7 +95,7 @@ static enum checked known(void)
 
     snprintf(path, sizeof path, "%s/%s", folder, KEY);
     assert_int_equal(stat(path, &st), 0);
-    return checked_get(&site, STR(KEY), &st, NULL, NULL);
+    return checked_get(&dir, STR(KEY), &st, NULL, NULL);
 }
 
 static void test_states(void **state)
@@ -114,7 +113,7 @@ static void test_states(void **state)
     write_object(KEY, "hello");
     assert_int_equal(check(-1), OBJECT_OK);
     assert_int_equal(known(), CHECKED_GOOD);
-    checked_forget(&site, STR(KEY));
+    checked_forget(&dir, STR(KEY));
     assert_int_equal(known(), CHECKED_UNKNOWN);
 }
 
@@ -205,13 +204,13 @@ static void test_remove(void **state)
         check(-1);
         arrives_before = c->before;
         arrives_after = c->after;
-        unit_true(c->name, object_remove(&site, STR(KEY), &size, &is_kept, &e) == c->state);
+        unit_true(c->name, object_remove(&dir, STR(KEY), &size, &is_kept, &e) == c->state);
         unit_true(c->name, is_kept == c->is_kept);
         unit_true(c->name, c->left == NULL ? check(-1) == OBJECT_MISSING : content_is(c->left));
         snprintf(command, sizeof command, "test -z \"$(ls -A '%s/.hub/aside')\"", folder);
         unit_true(c->name, system(command) == 0);
         arrives_before = arrives_after = NULL;
-        object_remove(&site, STR(KEY), &size, &is_kept, &e);
+        object_remove(&dir, STR(KEY), &size, &is_kept, &e);
     }
 }
 
@@ -245,7 +244,10 @@ static void test_walk(void **state)
     static const char *const others[] = {
         "sha1/00/00/00/0000000000000000000000000000000000000000.tmp.00000000", "sha1/00/x",
         "sha1/00/00/00/ff00000000000000000000000000000000000000", "sha1/0/00/00/x", "clients/x"};
-    struct bucket_walk walk = {.site = &site, .on_object = on_object, .on_error = on_error};
+    struct names directories = {.items = NULL};
+    struct object_walk walk = {.dir = &dir,
+                               .directories = &directories,
+                               .on_object = on_object, .on_error = on_error};
     struct buf want = {0};
     struct err e = {0};
 
@@ -254,12 +256,10 @@ static void test_walk(void **state)
         write_object(keys[i], "x");
     for (size_t i = 0; i < UNIT_COUNT(others); i++)
         write_object(others[i], "x");
-    write_object("registered-zones/z",
-                 "{\"ownerId\":\"o\",\"bucketName\":\"default\",\"directory\":\"a\"}");
-    write_object("registered-zones/y",
-                 "{\"ownerId\":\"o\",\"bucketName\":\"default\",\"directory\":\"a-b\"}");
-    write_object("registered-zones/x",
-                 "{\"ownerId\":\"o\",\"bucketName\":\"else\",\"directory\":\"x\"}");
+    names_add(&directories, STR("a"));
+    names_add(&directories, STR(""));
+    names_add(&directories, STR("a-b"));
+    names_add(&directories, STR("a"));
     /* Behind each of them, and one at a time. */
     for (size_t i = 0; i <= UNIT_COUNT(keys); i++) {
         buf_clear(&want);
@@ -268,10 +268,11 @@ static void test_walk(void **state)
         for (size_t k = i; k < UNIT_COUNT(keys) && k < i + left; k++)
             buf_printf(&want, "%s\n", keys[k]);
         walk.after = i == 0 ? STR("") : str_of(keys[i - 1]);
-        int result = bucket_walk(&walk, &e);
+        int result = object_walk(&walk, &e);
         assert_int_equal(result, left == 0 ? 1 : 0);
         unit_equal("keys", buf_cstr(&seen), buf_cstr(&want));
     }
+    names_free(&directories);
     buf_free(&want);
     buf_free(&seen);
 }

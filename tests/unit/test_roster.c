@@ -1,5 +1,5 @@
 /* Connected daemons by name and zone; a reader in another process while they come and go. */
-#include "gateway/roster.h"
+#include "hub/roster.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>

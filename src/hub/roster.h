@@ -2,8 +2,8 @@
  * Which daemons are connected to a hub, in memory that it shares with its worker processes: the hub
  * alone writes, the gateway's workers read. (A proxy and a gateway that are two servers have none.)
  */
-#ifndef GATEWAY_ROSTER_H
-#define GATEWAY_ROSTER_H
+#ifndef HUB_ROSTER_H
+#define HUB_ROSTER_H
 
 #include <stdbool.h>
 #include <stddef.h>

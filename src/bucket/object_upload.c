@@ -1,4 +1,4 @@
-#include "bucket/bucket_file.h"
+#include "bucket/object_upload.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,7 +37,7 @@ static enum lock try_lock(int fd)
     return errno == EWOULDBLOCK ? LOCK_OF_ANOTHER : LOCK_UNKNOWN;
 }
 
-/* False when bucket_file_clean of another process took it for a left-over in between. */
+/* False when object_upload_clean of another process took it for a left-over in between. */
 static bool is_ours(int fd)
 {
     struct stat st;
@@ -46,11 +46,11 @@ static bool is_ours(int fd)
 }
 
 /* 1: made and ours; 0: taken (or taken away at once); -1: not possible. */
-static int create_named(struct bucket_file *file, const struct site *site, const char *name,
+static int create_named(struct object_upload *file, const struct data_dir *dir, const char *name,
                         struct err *e)
 {
     buf_clear(&file->temporary);
-    buf_printf(&file->temporary, "%s/%s/%s", site->dir, UPLOADS, name);
+    buf_printf(&file->temporary, "%s/%s/%s", dir->path, UPLOADS, name);
     const char *path = buf_path(&file->temporary, e);
     if (path == NULL)
         return -1;
@@ -64,14 +64,14 @@ static int create_named(struct bucket_file *file, const struct site *site, const
     return 0;
 }
 
-static int create(struct bucket_file *file, const struct site *site, struct err *e)
+static int create(struct object_upload *file, const struct data_dir *dir, struct err *e)
 {
     char name[NAME_DIGITS + 1];
     int made = 0;
 
     for (int i = 0; i < ATTEMPTS && made == 0; i++) {
         random_hex(name, NAME_DIGITS);
-        made = create_named(file, site, name, e);
+        made = create_named(file, dir, name, e);
     }
     if (made == 0)
         return err_set(e, ERR_FAILED, "cannot lock a file for the upload");
@@ -79,22 +79,22 @@ static int create(struct bucket_file *file, const struct site *site, struct err 
 }
 
 /* The places of a name are numbered. */
-static int create_shared(struct bucket_file *file, const struct site *site, const char *name,
+static int create_shared(struct object_upload *file, const struct data_dir *dir, const char *name,
                          struct err *e)
 {
     struct buf numbered = {0};
     int made = 0;
 
-    for (int i = 0; i < BUCKET_FILE_MAX_SHARED && made == 0; i++) {
+    for (int i = 0; i < OBJECT_UPLOAD_MAX_SHARED && made == 0; i++) {
         buf_clear(&numbered);
         buf_printf(&numbered, "%s.%d", name, i);
         const char *place = buf_path(&numbered, e);
-        made = place == NULL ? -1 : create_named(file, site, place, e);
+        made = place == NULL ? -1 : create_named(file, dir, place, e);
     }
     buf_free(&numbered);
     if (made == 0)
         return err_set(e, ERR_TAKEN, "it is being uploaded %d times at once already",
-                       BUCKET_FILE_MAX_SHARED);
+                       OBJECT_UPLOAD_MAX_SHARED);
     return made > 0 ? 0 : -1;
 }
 
@@ -110,37 +110,38 @@ static int check_room(int fd, int64_t size, struct err *e)
     return 0;
 }
 
-void bucket_file_open_dry(struct bucket_file *file, int64_t size)
+void object_upload_open_dry(struct object_upload *file, int64_t size)
 {
-    *file = (struct bucket_file){.fd = -1, .is_dry = true, .size = size};
+    *file = (struct object_upload){.fd = -1, .is_dry = true, .size = size};
     sha1_init(&file->sha1);
 }
 
 /* `name` is NULL for one of its own. */
-static int open_file(struct bucket_file *file, const struct site *site, const char *name,
+static int open_file(struct object_upload *file, const struct data_dir *dir, const char *name,
                      int64_t size, struct err *e)
 {
-    *file = (struct bucket_file){.fd = -1, .size = size};
+    *file = (struct object_upload){.fd = -1, .size = size};
     sha1_init(&file->sha1);
-    if ((name == NULL ? create(file, site, e) : create_shared(file, site, name, e)) != 0) {
+    if ((name == NULL ? create(file, dir, e) : create_shared(file, dir, name, e)) != 0) {
         buf_free(&file->temporary);
         return -1;
     }
     if (check_room(file->fd, size, e) == 0)
         return 0;
-    bucket_file_discard(file);
+    object_upload_discard(file);
     return -1;
 }
 
-int bucket_file_open(struct bucket_file *file, const struct site *site, int64_t size, struct err *e)
+int object_upload_open(struct object_upload *file, const struct data_dir *dir, int64_t size,
+                       struct err *e)
 {
-    return open_file(file, site, NULL, size, e);
+    return open_file(file, dir, NULL, size, e);
 }
 
-int bucket_file_open_shared(struct bucket_file *file, const struct site *site, const char *name,
-                            int64_t size, struct err *e)
+int object_upload_open_shared(struct object_upload *file, const struct data_dir *dir,
+                              const char *name, int64_t size, struct err *e)
 {
-    return open_file(file, site, name, size, e);
+    return open_file(file, dir, name, size, e);
 }
 
 static int write_all(int fd, struct str data, struct err *e)
@@ -156,7 +157,7 @@ static int write_all(int fd, struct str data, struct err *e)
     return 0;
 }
 
-int bucket_file_write(struct bucket_file *file, struct str data, struct err *e)
+int object_upload_write(struct object_upload *file, struct str data, struct err *e)
 {
     if ((int64_t)data.len > file->size - file->written)
         return err_set(e, ERR_PROTOCOL, "more than the %lld bytes that were announced",
@@ -165,7 +166,7 @@ int bucket_file_write(struct bucket_file *file, struct str data, struct err *e)
         return -1;
     sha1_update(&file->sha1, data.p, data.len);
     file->written += (int64_t)data.len;
-    if (!file->is_dry && file->written - file->flushed >= BUCKET_FILE_WRITEBACK_BYTES) {
+    if (!file->is_dry && file->written - file->flushed >= OBJECT_UPLOAD_WRITEBACK_BYTES) {
         /* So that the fsync at the end has little left to do. */
         sync_file_range(file->fd, file->flushed, file->written - file->flushed,
                         SYNC_FILE_RANGE_WRITE);
@@ -221,7 +222,7 @@ static int make_folder(const char *folder, struct err *e)
     return 0;
 }
 
-static int check(struct bucket_file *file, struct str hash, struct err *e)
+static int check(struct object_upload *file, struct str hash, struct err *e)
 {
     char digits[SHA1_HEX + 1];
 
@@ -234,7 +235,8 @@ static int check(struct bucket_file *file, struct str hash, struct err *e)
     return 0;
 }
 
-int bucket_file_publish(struct bucket_file *file, const char *path, struct str hash, struct err *e)
+int object_upload_publish(struct object_upload *file, const char *path, struct str hash,
+                          struct err *e)
 {
     size_t existing;
     int result = -1;
@@ -264,11 +266,11 @@ int bucket_file_publish(struct bucket_file *file, const char *path, struct str h
     buf_clear(&file->temporary);
     result = fs_sync_parent(path, e);
 out:
-    bucket_file_discard(file);
+    object_upload_discard(file);
     return result;
 }
 
-void bucket_file_discard(struct bucket_file *file)
+void object_upload_discard(struct object_upload *file)
 {
     const char *left = buf_path(&file->temporary, NULL);
     if (left != NULL)
@@ -287,7 +289,7 @@ static bool is_left_over(int fd)
 
     return lock == LOCK_TAKEN ||
            (lock == LOCK_UNKNOWN && fstat(fd, &st) == 0 &&
-            clock_wall_ms() / 1000 - (int64_t)st.st_mtim.tv_sec > BUCKET_FILE_LEFT_OVER_S);
+            clock_wall_ms() / 1000 - (int64_t)st.st_mtim.tv_sec > OBJECT_UPLOAD_LEFT_OVER_S);
 }
 
 static void clean_one(int dir, const char *name)
@@ -301,7 +303,7 @@ static void clean_one(int dir, const char *name)
     close(fd);
 }
 
-void bucket_file_clean(const char *dir)
+void object_upload_clean(const char *dir)
 {
     struct buf path = {0};
     struct dirent *entry;

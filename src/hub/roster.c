@@ -1,4 +1,4 @@
-#include "gateway/roster.h"
+#include "hub/roster.h"
 
 #include <sched.h>
 #include <string.h>

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "bucket/bucket_file.h"
+#include "bucket/object_upload.h"
 
 #define HELLO_HASH "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" /* "hello" */
 #define EMPTY_HASH "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 
 static char folder[64];
-static struct site site;
+static struct data_dir dir;
 static bool has_locks = true, is_size_unknown;
 
 /* In the place of the library's. */
@@ -41,13 +41,12 @@ int fstatvfs(int fd, struct statvfs *out)
 
 static int set_up(void **state)
 {
-    struct site_options options = {.data_dir = folder};
     struct err e = {0};
 
     (void)state;
-    strcpy(folder, "/tmp/test_bucket_file.XXXXXX");
+    strcpy(folder, "/tmp/test_object_upload.XXXXXX");
     assert_non_null(mkdtemp(folder));
-    assert_int_equal(site_open(&site, &options, &e), 0);
+    assert_int_equal(data_dir_open(&dir, folder, &e), 0);
     return 0;
 }
 
@@ -56,7 +55,7 @@ static int tear_down(void **state)
     char command[128];
 
     (void)state;
-    site_close(&site);
+    data_dir_close(&dir);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
@@ -102,18 +101,18 @@ static void test_publish(void **state)
     for (size_t i = 0; i < UNIT_COUNT(publish_cases); i++) {
         const struct publish_case *c = &publish_cases[i];
         const char *path = path_of("z/sha1/aa/f4/c6/object");
-        struct bucket_file file;
+        struct object_upload file;
         struct err e = {0};
         bool is_right = c->write_code == ERR_NONE && c->publish_code == ERR_NONE;
-        unit_true(c->name, bucket_file_open(&file, &site, c->size, &e) == 0);
+        unit_true(c->name, object_upload_open(&file, &dir, c->size, &e) == 0);
         unit_true(c->name, count_unfinished() == 1);
-        int result = bucket_file_write(&file, str_of(c->data), &e);
+        int result = object_upload_write(&file, str_of(c->data), &e);
         unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->write_code);
         if (result == 0) {
-            result = bucket_file_publish(&file, path, str_of(c->hash), &e);
+            result = object_upload_publish(&file, path, str_of(c->hash), &e);
             unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->publish_code);
         }
-        bucket_file_discard(&file);
+        object_upload_discard(&file);
         unit_true(c->name, count_unfinished() == 0);
         unit_true(c->name, (access(path, F_OK) == 0) == is_right);
         unlink(path);
@@ -123,15 +122,15 @@ static void test_publish(void **state)
 static void test_replace(void **state)
 {
     const char *path = path_of("sha1/object");
-    struct bucket_file file;
+    struct object_upload file;
     struct err e = {0};
     struct buf text = {0};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
-        assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
-        assert_int_equal(bucket_file_publish(&file, path, STR(HELLO_HASH), &e), 0);
+        assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+        assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
+        assert_int_equal(object_upload_publish(&file, path, STR(HELLO_HASH), &e), 0);
     }
     assert_int_equal(fs_read_file(path, 100, &text, &e), 0);
     unit_equal("content", buf_cstr(&text), "hello");
@@ -141,21 +140,21 @@ static void test_replace(void **state)
 /* A few at once under one name, also of other processes; their places come back. */
 static void test_shared(void **state)
 {
-    struct bucket_file files[BUCKET_FILE_MAX_SHARED], other;
+    struct object_upload files[OBJECT_UPLOAD_MAX_SHARED], other;
     struct err e = {0};
 
     (void)state;
     for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < BUCKET_FILE_MAX_SHARED; i++)
-            assert_int_equal(bucket_file_open_shared(&files[i], &site, "name", 5, &e), 0);
-        assert_int_equal(bucket_file_open_shared(&other, &site, "name", 5, &e), -1);
+        for (int i = 0; i < OBJECT_UPLOAD_MAX_SHARED; i++)
+            assert_int_equal(object_upload_open_shared(&files[i], &dir, "name", 5, &e), 0);
+        assert_int_equal(object_upload_open_shared(&other, &dir, "name", 5, &e), -1);
         assert_int_equal(e.code, ERR_TAKEN);
-        assert_int_equal(bucket_file_open_shared(&other, &site, "another", 5, &e), 0);
-        bucket_file_discard(&other);
-        bucket_file_discard(&files[3]);
-        assert_int_equal(bucket_file_open_shared(&files[3], &site, "name", 5, &e), 0);
-        for (int i = 0; i < BUCKET_FILE_MAX_SHARED; i++)
-            bucket_file_discard(&files[i]);
+        assert_int_equal(object_upload_open_shared(&other, &dir, "another", 5, &e), 0);
+        object_upload_discard(&other);
+        object_upload_discard(&files[3]);
+        assert_int_equal(object_upload_open_shared(&files[3], &dir, "name", 5, &e), 0);
+        for (int i = 0; i < OBJECT_UPLOAD_MAX_SHARED; i++)
+            object_upload_discard(&files[i]);
         assert_int_equal(count_unfinished(), 0);
     }
 }
@@ -167,27 +166,27 @@ static void test_dry(void **state)
     for (size_t i = 0; i < UNIT_COUNT(publish_cases); i++) {
         const struct publish_case *c = &publish_cases[i];
         const char *path = path_of("sha1/dry");
-        struct bucket_file file;
+        struct object_upload file;
         struct err e = {0};
-        bucket_file_open_dry(&file, c->size);
-        int result = bucket_file_write(&file, str_of(c->data), &e);
+        object_upload_open_dry(&file, c->size);
+        int result = object_upload_write(&file, str_of(c->data), &e);
         unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->write_code);
         if (result == 0) {
-            result = bucket_file_publish(&file, path, str_of(c->hash), &e);
+            result = object_upload_publish(&file, path, str_of(c->hash), &e);
             unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->publish_code);
         }
-        bucket_file_discard(&file);
+        object_upload_discard(&file);
         unit_true(c->name, count_unfinished() == 0 && access(path, F_OK) != 0);
     }
 }
 
 static void test_no_room(void **state)
 {
-    struct bucket_file file;
+    struct object_upload file;
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(bucket_file_open(&file, &site, INT64_C(1) << 60, &e), -1);
+    assert_int_equal(object_upload_open(&file, &dir, INT64_C(1) << 60, &e), -1);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     assert_int_equal(count_unfinished(), 0);
 }
@@ -195,42 +194,42 @@ static void test_no_room(void **state)
 /* A file system in user space may say nothing at all of its size. */
 static void test_unknown_room(void **state)
 {
-    struct bucket_file file;
+    struct object_upload file;
     struct err e = {0};
 
     (void)state;
     is_size_unknown = true;
-    assert_int_equal(bucket_file_open(&file, &site, INT64_C(1) << 40, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, INT64_C(1) << 40, &e), 0);
     is_size_unknown = false;
-    bucket_file_discard(&file);
+    object_upload_discard(&file);
 }
 
 /* Where files cannot be locked uploads are taken, and only what is old is a left-over. */
 static void test_no_locks(void **state)
 {
     const struct timespec long_ago[2] = {{1000000000, 0}, {1000000000, 0}};
-    struct bucket_file file;
+    struct object_upload file;
     struct err e = {0};
 
     (void)state;
     has_locks = false;
-    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
-    bucket_file_clean(site.dir);
-    assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
-    assert_int_equal(bucket_file_publish(&file, path_of("sha1/object"), STR(HELLO_HASH), &e), 0);
-    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+    object_upload_clean(dir.path);
+    assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
+    assert_int_equal(object_upload_publish(&file, path_of("sha1/object"), STR(HELLO_HASH), &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
     assert_int_equal(futimens(file.fd, long_ago), 0);
-    bucket_file_clean(site.dir);
+    object_upload_clean(dir.path);
     assert_int_equal(count_unfinished(), 0);
-    bucket_file_discard(&file);
+    object_upload_discard(&file);
     has_locks = true;
 }
 
 /* A disk of its own for the objects cannot be served: the words say what is wrong. */
 static void test_another_file_system(void **state)
 {
-    char other[] = "/dev/shm/test_bucket_file.XXXXXX";
-    struct bucket_file file;
+    char other[] = "/dev/shm/test_object_upload.XXXXXX";
+    struct object_upload file;
     struct stat here, there;
     struct buf path = {0};
     struct err e = {0};
@@ -240,94 +239,33 @@ static void test_another_file_system(void **state)
         skip();
     assert_int_equal(stat(folder, &here) | stat(other, &there), 0);
     buf_printf(&path, "%s/object", other);
-    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
-    assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+    assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
     if (here.st_dev != there.st_dev) {
-        assert_int_equal(bucket_file_publish(&file, buf_cstr(&path), STR(HELLO_HASH), &e), -1);
+        assert_int_equal(object_upload_publish(&file, buf_cstr(&path), STR(HELLO_HASH), &e), -1);
         unit_true("words", strstr(e.msg, "is not one file system") != NULL);
     }
-    bucket_file_discard(&file);
+    object_upload_discard(&file);
     assert_int_equal(rmdir(other), 0);
     buf_free(&path);
 }
 
 static void test_clean(void **state)
 {
-    struct bucket_file file;
+    struct object_upload file;
     struct err e = {0};
     int fd;
 
     (void)state;
-    assert_int_equal(bucket_file_open(&file, &site, 5, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
     fd = open(path_of(".hub/uploads/0123456789abcdef"), O_WRONLY | O_CREAT, 0666);
     assert_true(fd >= 0);
     close(fd);
     assert_int_equal(count_unfinished(), 2);
-    bucket_file_clean(site.dir);
+    object_upload_clean(dir.path);
     assert_int_equal(count_unfinished(), 1);
-    assert_int_equal(bucket_file_write(&file, STR("hello"), &e), 0);
-    assert_int_equal(bucket_file_publish(&file, path_of("sha1/other"), STR(HELLO_HASH), &e), 0);
-}
-
-/* A key that cannot be an object's never becomes a path. */
-static const struct key_case {
-    const char *name, *key;
-    bool is_key;
-} key_cases[] = {
-    {"plain", "sha1/aa/f4/c6/" HELLO_HASH, true},
-    {"in a folder", "a/b/sha1/aa/f4/c6/" HELLO_HASH, true},
-    {"other folders", "sha1/aa/f4/c7/" HELLO_HASH, false},
-    {"settings", "settings/authorizationSettings.yaml", false},
-    {"the signing key", ".hub/url-key", false},
-    {"absolute", "/sha1/aa/f4/c6/" HELLO_HASH, false},
-    {"upper case", "sha1/AA/F4/C6/AAF4C61DDCC5E8A2DABEDE0F3B482CD9AEA9434D", false},
-    {"outside", "../sha1/aa/f4/c6/" HELLO_HASH, false},
-    {"further outside", "a/../../sha1/aa/f4/c6/" HELLO_HASH, false},
-    {"hidden", ".hub/sha1/aa/f4/c6/" HELLO_HASH, false},
-    {"doubled", "a//sha1/aa/f4/c6/" HELLO_HASH, false},
-    {"glued", "xsha1/aa/f4/c6/" HELLO_HASH, false},
-    {"empty", "", false},
-};
-
-static void test_keys(void **state)
-{
-    struct str hash;
-
-    (void)state;
-    for (size_t i = 0; i < UNIT_COUNT(key_cases); i++)
-        unit_true(key_cases[i].name,
-                  site_is_object_key(str_of(key_cases[i].key), &hash) == key_cases[i].is_key);
-}
-
-static const struct host_case {
-    const char *name, *host, *url, *proto;
-} host_cases[] = {
-    {"name", "hub.example:8080", "http://hub.example:8080", NULL},
-    {"v6", "[::1]:80", "http://[::1]:80", NULL},
-    {"none", NULL, "http://listen:1", NULL},
-    {"empty", "", "http://listen:1", NULL},
-    {"path", "evil/x", "http://listen:1", NULL},
-    {"user", "a@b", "http://listen:1", NULL},
-    {"query", "a?b", "http://listen:1", NULL},
-    {"behind TLS", "hub.example", "https://hub.example", "HTTPS"},
-    {"behind a front without", "hub.example", "http://hub.example", "http"},
-    {"no scheme", "hub.example", "http://hub.example", "javascript"},
-};
-
-static void test_base_url(void **state)
-{
-    (void)state;
-    site.listen_url = strdup("http://listen:1");
-    for (size_t i = 0; i < UNIT_COUNT(host_cases); i++) {
-        const struct host_case *c = &host_cases[i];
-        struct http_head head = {.headers = {{STR("Host"), str_of(c->host)},
-                                             {STR("X-Forwarded-Proto"), str_of(c->proto)}}};
-        struct buf url = {0};
-        head.header_count = c->host == NULL ? 0 : c->proto == NULL ? 1 : 2;
-        site_put_base_url(&site, &head, &url);
-        unit_equal(host_cases[i].name, buf_cstr(&url), host_cases[i].url);
-        buf_free(&url);
-    }
+    assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
+    assert_int_equal(object_upload_publish(&file, path_of("sha1/other"), STR(HELLO_HASH), &e), 0);
 }
 
 /* Strangers are not told where the data lies. */
@@ -337,8 +275,8 @@ static void test_public_error(void **state)
     struct err e;
 
     (void)state;
-    err_set(&e, ERR_FAILED, "cannot open %s/clients/x: %s, %sother", site.dir, site.dir, site.dir);
-    site_put_public_error(&site, &e, &got);
+    err_set(&e, ERR_FAILED, "cannot open %s/clients/x: %s, %sother", dir.path, dir.path, dir.path);
+    data_dir_put_public_error(&dir, &e, &got);
     buf_puts(&want, "cannot open clients/x: the data directory, the data directoryother");
     unit_equal("path", buf_cstr(&got), buf_cstr(&want));
     buf_free(&got);
@@ -347,22 +285,18 @@ static void test_public_error(void **state)
 
 static void test_key_is_kept(void **state)
 {
-    struct site_options options = {.data_dir = folder, .zone = "a zone"};
     unsigned char key[SIGNED_URL_KEY];
-    struct site again;
+    struct data_dir again;
     struct stat st;
     struct err e = {0};
 
     (void)state;
-    memcpy(key, site.url_key, sizeof key);
-    assert_int_equal(site_open(&again, &options, &e), -1);
-    assert_int_equal(e.code, ERR_USAGE);
-    options.zone = NULL;
-    assert_int_equal(site_open(&again, &options, &e), 0);
+    memcpy(key, dir.url_key, sizeof key);
+    assert_int_equal(data_dir_open(&again, folder, &e), 0);
     assert_memory_equal(key, again.url_key, sizeof key);
     assert_int_equal(stat(path_of(".hub/url-key"), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    site_close(&again);
+    data_dir_close(&again);
 }
 
 /* Whoever signs a URL, the other one takes it. */
@@ -378,12 +312,11 @@ static void test_two_that_start_at_once(void **state)
     for (int i = 0; i < SITES; i++) {
         if (fork() != 0)
             continue;
-        struct site_options options = {.data_dir = folder};
-        struct site own;
+        struct data_dir own;
         struct err e = {0};
         char go;
         close(gate[1]);
-        if (read(gate[0], &go, 1) == 0 && site_open(&own, &options, &e) == 0 &&
+        if (read(gate[0], &go, 1) == 0 && data_dir_open(&own, folder, &e) == 0 &&
             write(ends[1], own.url_key, SIGNED_URL_KEY) == SIGNED_URL_KEY)
             _exit(0);
         _exit(1);
@@ -413,8 +346,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_locks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_file_system, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clean, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_base_url, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_public_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_key_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_that_start_at_once, set_up, tear_down),

@@ -1,0 +1,42 @@
+/*
+ * What a hub serves below /bucket/ when its bucket has no URLs of its own: PUT, GET and HEAD of
+ * /bucket/<object key> with signed URLs (signed_url.h), in the manner of S3.
+ */
+#ifndef BUCKET_BUCKET_ROUTES_H
+#define BUCKET_BUCKET_ROUTES_H
+
+#include "bucket/bucket.h"
+#include "bucket/signed_url.h"
+#include "http/http_server.h"
+
+enum { BUCKET_ROUTES = 3, BUCKET_ROUTES_READ_BYTES = 262144 };
+
+/* What the routes work on; both are borrowed. */
+struct bucket_routes {
+    struct bucket *bucket;
+    const unsigned char *url_key; /* SIGNED_URL_KEY bytes */
+};
+
+/* Fills in the routes; `b` is borrowed for as long as they are served. */
+void bucket_routes_put(struct bucket_routes *b, struct http_route routes[BUCKET_ROUTES]);
+
+/* For a process that hands connections on to one that serves the routes: returns whether this
+ * request may be handed on; else it was answered. Appends the client for which the URL was signed,
+ * nothing where it does not say so. Touches no bucket. */
+bool bucket_routes_admits(const unsigned char *url_key, struct http_conn *conn,
+                          const struct http_request *request, struct buf *client);
+
+/* For bucket_routes_upload.c and bucket_routes_download.c: an answer as S3 words it, and the check
+ * of the URL; false when it was answered. */
+void bucket_routes_answer_error(struct http_conn *conn, int status, const char *code,
+                                struct str message);
+bool bucket_routes_check_url(const unsigned char *url_key, struct http_conn *conn,
+                             const struct http_request *request, bool is_put,
+                             struct signed_url *url, struct buf *decoded);
+
+/* The handlers of the two files; `owner` is the struct bucket_routes. */
+void bucket_routes_upload(struct http_conn *conn, const struct http_request *request, void *owner);
+void bucket_routes_download(struct http_conn *conn, const struct http_request *request,
+                            void *owner);
+
+#endif

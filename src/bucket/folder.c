@@ -1,0 +1,555 @@
+#include "bucket/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/dirs.h"
+#include "base/fs.h"
+#include "base/hex.h"
+#include "base/leftover.h"
+#include "base/log.h"
+#include "bucket/bucket_ops.h"
+#include "bucket/check_queue.h"
+#include "bucket/checked.h"
+#include "bucket/folder_list.h"
+#include "bucket/object.h"
+#include "bucket/object_upload.h"
+
+enum { CLEAN_EVERY_MS = 3600 * 1000 };
+
+struct folder {
+    struct bucket bucket;
+    const struct data_dir *dir;
+    struct check_asker *asker;
+    int64_t clean_ms; /* when left-overs beside a small file are looked for again */
+};
+
+static struct folder *folder_of(struct bucket *bucket)
+{
+    return (struct folder *)bucket;
+}
+
+static void free_folder(struct bucket *bucket)
+{
+    free(folder_of(bucket));
+}
+
+/* ---- looking ---- */
+
+static bool is_absence(int number)
+{
+    return number == ENOENT || number == ENOTDIR || number == ELOOP;
+}
+
+/* What is not there is only said of a folder that is. Returns -1. */
+static int fail_to_find(const struct folder *f, int number, const char *doing, struct err *e)
+{
+    if (!is_absence(number))
+        return err_errno(e, ERR_FAILED, number, "%s", doing);
+    if (data_dir_check(f->dir, e) != 0)
+        return -1;
+    return err_set(e, ERR_NOT_FOUND, "%s: %s", doing, strerror(ENOENT));
+}
+
+/* A symbolic link is no object: none is followed, and an upload replaces it. */
+static int look_at(const struct folder *f, struct str key, struct stat *st, struct err *e)
+{
+    struct buf path = {0};
+    const char *name;
+    int result = 0;
+
+    data_dir_put_path(f->dir, key, &path);
+    name = buf_path(&path, e);
+    if (name == NULL)
+        result = -1;
+    else if (lstat(name, st) != 0)
+        result = fail_to_find(f, errno, "cannot look at an object", e);
+    else if (!S_ISREG(st->st_mode))
+        result = fail_to_find(f, ENOENT, "cannot look at an object", e);
+    buf_free(&path);
+    return result;
+}
+
+static void put_stat(const struct stat *st, int64_t *size_bytes, int64_t *modified_ms)
+{
+    *size_bytes = (int64_t)st->st_size;
+    *modified_ms = (int64_t)st->st_mtim.tv_sec * 1000;
+}
+
+/* A head that waits until the object was compared with its hash. `wait` is the first member. */
+struct waiting_head {
+    struct check_wait wait;
+    struct folder *folder;
+    struct bucket_head *head;
+};
+
+static int look(struct folder *f, struct bucket_head *head, struct stat *st)
+{
+    int is_damaged;
+
+    if (look_at(f, head->key, st, head->call.e) != 0)
+        return -1;
+    put_stat(st, &head->size_bytes, &head->modified_ms);
+    is_damaged = checked_is_damaged(f->dir, head->key, st, head->call.e);
+    head->is_damaged = is_damaged > 0;
+    return is_damaged < 0 ? -1 : 0;
+}
+
+static void on_checked(struct check_wait *wait)
+{
+    struct waiting_head *waiting = (struct waiting_head *)wait;
+    struct bucket_head *head = waiting->head;
+    struct stat st;
+
+    head->call.state = NULL;
+    bucket_complete(&head->call, look(waiting->folder, head, &st));
+    free(waiting);
+}
+
+/* True when the hub takes it; then the head waits, unless the object takes long to read. */
+static bool waits_for_check(struct folder *f, struct bucket_head *head)
+{
+    const struct check_request request = {head->client.len > 0 ? head->client : STR("-"),
+                                          head->size_bytes, head->key};
+    struct waiting_head *waiting;
+
+    if (head->size_bytes >= CHECK_LARGE_BYTES) {
+        (void)check_asker_ask(f->asker, &request, NULL);
+        return false;
+    }
+    waiting = calloc(1, sizeof *waiting);
+    if (waiting == NULL)
+        return false;
+    *waiting = (struct waiting_head){.wait = {.on_checked = on_checked}, .folder = f, .head = head};
+    if (check_asker_ask(f->asker, &request, &waiting->wait) != 0) {
+        free(waiting);
+        return false;
+    }
+    head->call.state = waiting;
+    return true;
+}
+
+static void head_object(struct bucket *bucket, struct bucket_head *head)
+{
+    struct folder *f = folder_of(bucket);
+    struct stat st;
+    int result = look(f, head, &st);
+
+    if (result == 0 && head->wants_proof && !head->is_damaged && f->asker != NULL &&
+        !checked_is_good(f->dir, head->key, &st, NULL) && waits_for_check(f, head))
+        return;
+    bucket_complete(&head->call, result);
+}
+
+/* Nothing else is under way when a call returns. */
+static void cancel(struct bucket *bucket, struct bucket_call *call)
+{
+    struct waiting_head *waiting = call->state;
+
+    check_asker_forget(folder_of(bucket)->asker, &waiting->wait);
+    free(waiting);
+}
+
+/* ---- reading ---- */
+
+/* One that is known to be damaged is as good as not there. */
+static int open_object(struct folder *f, struct str key, struct stat *st, struct err *e)
+{
+    struct buf path = {0};
+    const char *name;
+    int fd, is_damaged = 0;
+
+    data_dir_put_path(f->dir, key, &path);
+    name = buf_path(&path, e);
+    fd = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (name != NULL && fd < 0)
+        fail_to_find(f, errno, "cannot open the object", e);
+    buf_free(&path);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, st) != 0)
+        is_damaged = fail_to_find(f, errno, "cannot look at the object", e);
+    else if (!S_ISREG(st->st_mode) || (is_damaged = checked_is_damaged(f->dir, key, st, e)) > 0)
+        is_damaged = fail_to_find(f, ENOENT, "cannot open the object", e);
+    if (is_damaged == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void ask_for_check(struct folder *f, const struct bucket_file *file, const struct stat *st)
+{
+    const struct check_request request = {STR("-"), (int64_t)st->st_size, file->key};
+    int64_t checked_s = 0, age_s;
+
+    if (f->asker == NULL || file->believed_s == BUCKET_NEVER_S)
+        return;
+    (void)checked_is_good(f->dir, file->key, st, &checked_s);
+    age_s = clock_wall_ms() / 1000 - checked_s;
+    if (age_s < 0 || age_s >= file->believed_s)
+        (void)check_asker_ask(f->asker, &request, NULL);
+}
+
+static void open_file(struct bucket *bucket, struct bucket_file *file)
+{
+    struct folder *f = folder_of(bucket);
+    struct stat st;
+
+    file->fd = open_object(f, file->key, &st, file->call.e);
+    if (file->fd >= 0) {
+        put_stat(&st, &file->size_bytes, &file->modified_ms);
+        ask_for_check(f, file, &st);
+    }
+    bucket_complete(&file->call, file->fd < 0 ? -1 : 0);
+}
+
+static int read_part(int fd, struct bucket_read *read)
+{
+    size_t left = read->length > BUCKET_MAX_READ_BYTES ? BUCKET_MAX_READ_BYTES
+                                                       : (size_t)read->length;
+    off_t at = (off_t)read->start;
+    ssize_t n = 1;
+
+    if (!buf_reserve(&read->bytes, left))
+        return buf_check(&read->bytes, read->call.e);
+    while (left > 0 && n != 0) {
+        n = pread(fd, read->bytes.data + read->bytes.len, left, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(read->call.e, ERR_FAILED, errno, "cannot read the object");
+        read->bytes.len += (size_t)n;
+        left -= (size_t)n;
+        at += (off_t)n;
+    }
+    return 0;
+}
+
+static void read_object(struct bucket *bucket, struct bucket_read *read)
+{
+    struct stat st;
+    int fd = open_object(folder_of(bucket), read->key, &st, read->call.e);
+    int result = fd < 0 ? -1 : read_part(fd, read);
+
+    if (fd >= 0)
+        close(fd);
+    bucket_complete(&read->call, result);
+}
+
+/* ---- putting ---- */
+
+struct upload {
+    struct object_upload file;
+    struct buf path; /* of the object */
+};
+
+static void put_discard(struct bucket *bucket, struct bucket_put *put)
+{
+    struct upload *upload = put->upload;
+
+    (void)bucket;
+    object_upload_discard(&upload->file);
+    buf_free(&upload->path);
+    free(upload);
+}
+
+/* Whether the object is there, whole and right, as far as can be seen: else its bytes are taken. */
+static bool is_there(const struct folder *f, const struct bucket_put *put)
+{
+    struct stat st;
+
+    return look_at(f, put->key, &st, NULL) == 0 && (int64_t)st.st_size == put->size_bytes &&
+           checked_get(f->dir, put->key, &st, NULL, NULL) == CHECKED_GOOD;
+}
+
+/* A place of the client's for this object; none for bytes that are there already. */
+static int open_upload(struct folder *f, struct bucket_put *put, struct upload *upload)
+{
+    struct err *e = put->call.e;
+    char id[SHA1_HEX + 1];
+    struct buf name = {0};
+    int result;
+
+    if (is_there(f, put)) {
+        object_upload_open_dry(&upload->file, put->size_bytes);
+        return 0;
+    }
+    buf_printf(&name, "%.*s\n%.*s", STR_ARG(put->key), STR_ARG(put->client));
+    checked_id(buf_str(&name), id);
+    result = buf_check(&name, e);
+    buf_free(&name);
+    if (result == 0)
+        result = object_upload_open_shared(&upload->file, f->dir, id, put->size_bytes, e);
+    return result;
+}
+
+static void put_open(struct bucket *bucket, struct bucket_put *put)
+{
+    struct folder *f = folder_of(bucket);
+    struct upload *upload = calloc(1, sizeof *upload);
+    int result;
+
+    if (upload == NULL) {
+        bucket_complete(&put->call, err_set(put->call.e, ERR_FAILED, "out of memory"));
+        return;
+    }
+    data_dir_put_path(f->dir, put->key, &upload->path);
+    result = buf_check(&upload->path, put->call.e);
+    if (result == 0)
+        result = open_upload(f, put, upload);
+    if (result == 0)
+        put->upload = upload;
+    else {
+        buf_free(&upload->path);
+        free(upload);
+    }
+    bucket_complete(&put->call, result);
+}
+
+static void put_write(struct bucket *bucket, struct bucket_put *put, struct str bytes)
+{
+    struct upload *upload = put->upload;
+
+    (void)bucket;
+    int result = object_upload_write(&upload->file, bytes, put->call.e);
+    put->written = upload->file.written;
+    bucket_complete(&put->call, result);
+}
+
+/* What was there while its bytes came may be gone by now. */
+static int publish(const struct folder *f, struct bucket_put *put)
+{
+    struct upload *upload = put->upload;
+    struct err *e = put->call.e;
+    bool is_dry = upload->file.is_dry;
+
+    if (object_upload_publish(&upload->file, buf_path(&upload->path, e), put->hash, e) != 0)
+        return -1;
+    if (is_dry)
+        return is_there(f, put) ? 0 : err_set(e, ERR_TAKEN, "the object went meanwhile: once more");
+    checked_put(f->dir, put->key, &upload->file.published, CHECKED_GOOD);
+    return 0;
+}
+
+static void put_close(struct bucket *bucket, struct bucket_put *put)
+{
+    bucket_complete(&put->call, publish(folder_of(bucket), put));
+}
+
+/* ---- removing ---- */
+
+static int remove_any(const struct folder *f, struct str key, struct err *e)
+{
+    struct buf path = {0};
+    const char *name;
+    int result = 0;
+
+    data_dir_put_path(f->dir, key, &path);
+    name = buf_path(&path, e);
+    if (name == NULL) {
+        result = -1;
+    } else if (unlink(name) != 0) {
+        result = fail_to_find(f, errno, "cannot delete the object", e);
+    } else {
+        checked_forget(f->dir, key);
+        result = fs_sync_parent(name, e);
+    }
+    buf_free(&path);
+    return result;
+}
+
+static int remove_damaged(const struct folder *f, struct str key, struct err *e)
+{
+    int64_t size;
+    bool is_kept;
+
+    switch (object_remove(f->dir, key, &size, &is_kept, e)) {
+    case OBJECT_UNKNOWN: return -1;
+    case OBJECT_MISSING: return fail_to_find(f, ENOENT, "cannot delete the object", e);
+    case OBJECT_OK:
+    case OBJECT_DAMAGED: break;
+    }
+    return 0;
+}
+
+static void remove_object(struct bucket *bucket, struct bucket_remove *r)
+{
+    const struct folder *f = folder_of(bucket);
+
+    bucket_complete(&r->call, r->only_damaged ? remove_damaged(f, r->key, r->call.e)
+                                              : remove_any(f, r->key, r->call.e));
+}
+
+/* ---- listing ---- */
+
+static void list_keys(struct bucket *bucket, struct bucket_list *list)
+{
+    bucket_complete(&list->call, folder_list(folder_of(bucket)->dir, list, list->call.e));
+}
+
+/* ---- small files ---- */
+
+static void put_version(struct str text, char version[BUCKET_VERSION_BYTES])
+{
+    unsigned char digest[SHA1_SIZE];
+
+    sha1_of(text, digest);
+    hex_encode(digest, sizeof digest, version);
+}
+
+static int read_file(const struct folder *f, struct bucket_small *file, struct buf *text)
+{
+    struct err *e = file->call.e;
+    struct buf path = {0};
+    size_t start = text->len;
+    int result;
+
+    data_dir_put_path(f->dir, file->name, &path);
+    result = fs_read_file(buf_path(&path, e), file->max_bytes, text, e);
+    buf_free(&path);
+    if (result == 0)
+        put_version(str_slice(buf_str(text), start, text->len), file->version);
+    else if (e->code == ERR_NOT_FOUND && data_dir_check(f->dir, e) != 0)
+        result = -1; /* it is not known */
+    return result;
+}
+
+static void small_read(struct bucket *bucket, struct bucket_small *file)
+{
+    bucket_complete(&file->call, read_file(folder_of(bucket), file, &file->text));
+}
+
+/* A file that was not written to its end is tried again by its client, not by us: any name. A
+ * registry can be large, so a process does not look through it for each of many registrations. */
+static void clean_folder_of(struct folder *f, const char *path)
+{
+    struct buf folder = {0};
+
+    if (clock_now_ms() < f->clean_ms)
+        return;
+    f->clean_ms = clock_now_ms() + CLEAN_EVERY_MS;
+    buf_append(&folder, path, (size_t)(strrchr(path, '/') + 1 - path));
+    leftover_clean(buf_path(&folder, NULL));
+    buf_free(&folder);
+}
+
+/* Whether the file is as it is to be before it is replaced: 0, or -1 with ERR_TAKEN. */
+static int check_version(const struct folder *f, const struct bucket_small *file, const char *path,
+                         struct err *e)
+{
+    char version[BUCKET_VERSION_BYTES] = "";
+    struct buf text = {0};
+    struct err why = {0};
+    int result = 0;
+
+    if (*file->version == '\0') {
+        if (access(path, F_OK) == 0)
+            return err_set(e, ERR_TAKEN, "%s is there already", path);
+        return errno == ENOENT || errno == ENOTDIR
+                   ? data_dir_check(f->dir, e)
+                   : err_errno(e, ERR_FAILED, errno, "cannot look at %s", path);
+    }
+    if (fs_read_file(path, file->max_bytes, &text, &why) == 0)
+        put_version(buf_str(&text), version);
+    else if (why.code != ERR_NOT_FOUND && why.code != ERR_TOO_LARGE)
+        result = err_set(e, why.code, "%s", why.msg);
+    if (result == 0 && strcmp(version, file->version) != 0)
+        result = err_set(e, ERR_TAKEN, "%s was changed meanwhile", path);
+    buf_free(&text);
+    return result;
+}
+
+static int replace(struct folder *f, struct bucket_small *file, const char *path, struct err *e)
+{
+    if (path == NULL)
+        return -1;
+    clean_folder_of(f, path);
+    if (check_version(f, file, path, e) != 0 || dirs_make_parents(path, e) != 0)
+        return -1;
+    if (fs_write_file(path, file->new_text, FS_DURABLE, e) != 0)
+        return -1;
+    put_version(file->new_text, file->version);
+    return 0;
+}
+
+static void small_replace(struct bucket *bucket, struct bucket_small *file)
+{
+    struct folder *f = folder_of(bucket);
+    struct err *e = file->call.e;
+    struct buf path = {0};
+    int lock, result = -1;
+
+    data_dir_put_path(f->dir, file->name, &path);
+    if (data_dir_lock(f->dir, &lock, e) == 0) {
+        result = replace(f, file, buf_path(&path, e), e);
+        close(lock);
+    }
+    buf_free(&path);
+    bucket_complete(&file->call, result);
+}
+
+/* ---- what is computed ---- */
+
+static void put_url(const struct bucket *bucket, const struct bucket_url *url, struct buf *out)
+{
+    const struct folder *f = (const struct folder *)bucket;
+    const struct signed_url signed_url = {
+        .is_put = url->is_put,
+        .object_key = url->key,
+        .size = url->is_put ? url->size_bytes : 0,
+        .client = url->is_put ? url->client : STR(""),
+        .expires_ms = url->wall_ms + (url->is_put ? SIGNED_URL_PUT_MS : SIGNED_URL_GET_MS)};
+
+    signed_url_put(out, url->server, f->dir->url_key, &signed_url);
+}
+
+static void put_uri(const struct bucket *bucket, struct str server, struct buf *out)
+{
+    (void)bucket;
+    buf_put(out, server);
+    buf_puts(out, "/bucket");
+}
+
+static void put_public_error(const struct bucket *bucket, const struct err *e, struct buf *out)
+{
+    data_dir_put_public_error(((const struct folder *)bucket)->dir, e, out);
+}
+
+/* ---- opening ---- */
+
+static const struct bucket_ops ops = {
+    .free = free_folder,
+    .head = head_object,
+    .read = read_object,
+    .open_file = open_file,
+    .put_open = put_open,
+    .put_write = put_write,
+    .put_close = put_close,
+    .put_discard = put_discard,
+    .remove = remove_object,
+    .list = list_keys,
+    .small_read = small_read,
+    .small_replace = small_replace,
+    .cancel = cancel,
+    .put_url = put_url,
+    .put_uri = put_uri,
+    .put_public_error = put_public_error,
+};
+
+struct bucket *folder_new(const struct data_dir *dir, struct loop *loop, struct check_asker *asker,
+                          struct err *e)
+{
+    struct folder *f = calloc(1, sizeof *f);
+
+    if (f == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    *f = (struct folder){.bucket = {.ops = &ops, .loop = loop}, .dir = dir, .asker = asker};
+    return &f->bucket;
+}

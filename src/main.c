@@ -9,7 +9,8 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 
-/* What the options do: at column 29, as the common ones of cmd.c, and no line above 80 columns. */
+/* The options: described at column 29, as the common ones of cmd.c, with no line above 80
+ * columns. */
 static const char add_files_help[] =
     "Prints URI<TAB>path for each file, in the order given. A file that fails is\n"
     "told, the others go on, and the exit status is 1.\n\n"

@@ -17,7 +17,7 @@ struct authorization {
     bool allow_public_upload, allow_public_download;
 };
 
-/* What holds without a settings file: downloads only. */
+/* The settings where there is no file: downloads only. */
 struct authorization authorization_none(void);
 
 /* Strict as the deployed readers: unknown keys and wrong types refuse the whole file, naming it

@@ -1,6 +1,6 @@
 /*
- * What commands do once their options are read: shared by the commands of main.c's table and the
- * names of the Python tools (cloud.c). `name` is the command's, for messages.
+ * The work of commands once their options are read: shared by the commands of main.c's table and
+ * the names of the Python tools (cloud.c). `name` is the command's, for messages.
  */
 #ifndef CMD_ACTIONS_H
 #define CMD_ACTIONS_H

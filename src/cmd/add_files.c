@@ -151,7 +151,7 @@ int add_files_run(const struct add_files *what)
     return status;
 }
 
-/* What cmd_parse cannot see. */
+/* Checks the rules that cmd_parse does not know. */
 static int check(const struct add_files *what, const struct cmd_args *args, struct err *e)
 {
     const struct sources_options *sources = &what->sources;

@@ -1,4 +1,4 @@
-/* What link and store-local have in common: they differ in what is done with each file. */
+/* The common part of link and store-local, which differ in their work on each file. */
 #ifndef CMD_ADD_FILES_H
 #define CMD_ADD_FILES_H
 

@@ -9,7 +9,7 @@
 
 enum { FEED_AT_ONCE = 256 };
 
-/* What one batch_run is at. */
+/* The state of one batch_run. */
 struct runner {
     struct batch_run *run;
     struct loop *loop;

@@ -235,12 +235,12 @@ static int finish(const char *name, int result, const struct err *e)
     return cmd_finish(name, CMD_OK);
 }
 
-/* What an argument is to the Python client's load_file. */
+/* The kinds of arguments of the Python client's load_file. */
 enum argument {
     ARGUMENT_URI,
     ARGUMENT_PATH,      /* an absolute one: the file is there or not */
-    ARGUMENT_ELSEWHERE, /* what that client gets from elsewhere, and we do not */
-    ARGUMENT_NOTHING    /* which nobody has */
+    ARGUMENT_ELSEWHERE, /* that client downloads it from elsewhere, and we do not */
+    ARGUMENT_NOTHING    /* none of these: it is not found */
 };
 
 static enum argument kind_of(const char *text)

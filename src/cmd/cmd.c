@@ -52,7 +52,7 @@ static const struct cmd *find_row(const char *name)
     return cmd_find(table, name);
 }
 
-/* What stands before the name in messages and usages. */
+/* The word before the name in messages and usages. */
 static const char *program(const char *name)
 {
     return is_cloud(name) ? "" : "kachery-resource ";
@@ -118,7 +118,7 @@ int cmd_usage_error(const char *name, const char *format, ...)
     return CMD_USAGE;
 }
 
-/* What must be given: the first word of the usage outside of brackets. */
+/* Names the argument that is missing: the first word of the usage outside of brackets. */
 static int too_few(const char *name)
 {
     struct str rest = str_of(find_row(name)->usage), word;

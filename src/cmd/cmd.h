@@ -1,6 +1,6 @@
 /*
- * What all commands share: the table's row, options, exit statuses, words on stderr.
- * A command is `int cmd_NAME(int argc, char **argv)` in src/cmd/NAME.c; argv[0] is its name; the
+ * The common part of all commands: the table's row, options, exit statuses, messages on stderr. A
+ * command is `int cmd_NAME(int argc, char **argv)` in src/cmd/NAME.c; argv[0] is its name; the
  * return value is the exit status.
  */
 #ifndef CMD_CMD_H
@@ -23,7 +23,7 @@ struct cmd {
     int (*run)(int argc, char **argv);
     const char *usage;   /* the arguments, on one line */
     const char *summary; /* one line, for the overview */
-    const char *help;    /* what the options do; printed by --help below the summary */
+    const char *help;    /* the options; printed by --help below the summary */
 };
 
 /* The tables of main.c; each ends with a row without name. */
@@ -80,7 +80,7 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
 int cmd_usage_error(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* What the options do that all commands have; printed behind those of the command. */
+/* The options that all commands have; printed behind those of the command. */
 extern const char cmd_common_help[];
 
 /* Prints usage, summary and help of a row of cmd_table, cmd_sub_table or cmd_cloud_table. Returns
@@ -109,7 +109,7 @@ void cmd_warn_file(const char *name, const char *path, const struct err *e);
 /* Prints a result to stdout; at the end of every command: flushes and checks stdout, so that a full
  * disk behind a redirect is an error (CMD_FAILED) and not silence. */
 void cmd_print(struct str text);
-/* One that is incomplete for want of memory is not printed, and cmd_finish says so. */
+/* Does not print a result that is incomplete for want of memory; cmd_finish then reports it. */
 void cmd_print_buf(const struct buf *text);
 int cmd_finish(const char *name, int status);
 

@@ -35,12 +35,12 @@ struct demo {
     struct demo_story story;
     bool is_kept;
     char *folder;
-    char *file, *copy; /* what is shared, and what came back */
+    char *file, *copy; /* the file that is shared, and the one that came back */
     struct demo_place hub, host, remote;
     char *hub_log, *daemon_log, *output_file;
     char *url, *uri;
-    struct buf output; /* what the last command printed */
-    const char *step;  /* what is being done, for errors */
+    struct buf output; /* the output of the last command */
+    const char *step;  /* the step at hand, for errors */
     int64_t size;      /* of the file */
 };
 
@@ -240,7 +240,7 @@ static int start_host(struct demo *d, struct err *e)
     return serve(d, &d->host, ARGUMENTS("share"), d->daemon_log, "acknowledged", e);
 }
 
-/* Nobody has uploaded the file so far; it comes because it is asked for. */
+/* The file is not uploaded yet; it comes because it is asked for. */
 static int fetch(struct demo *d, struct err *e)
 {
     demo_story_line(&d->story,
@@ -323,7 +323,7 @@ static int tell_story(struct demo *d, const char *given, struct err *e)
     return 0;
 }
 
-/* What a user needs to go on by hand. */
+/* Prints the commands with which a user goes on by hand. */
 static void say_kept(const struct demo *d)
 {
     printf("\nHub and daemon run on. To try it by hand:\n");

@@ -157,7 +157,7 @@ static int start(const struct demo_processes *p, const struct demo_command *comm
 {
     pid_t parent = getpid();
 
-    /* What is buffered would be written twice. */
+    /* Buffered output would be written twice. */
     fflush(stdout);
     fflush(stderr);
     *pid = fork();

@@ -32,10 +32,10 @@ void demo_story_line(const struct demo_story *story, const char *line);
 void demo_story_typed(const struct demo_story *story, const struct demo_place *place,
                       const char *before, const char *const *words, const char *after);
 
-/* What somebody sets up first there. */
+/* Prints the environment that a user sets up first there. */
 void demo_story_place(const struct demo_story *story, const struct demo_place *place);
 
-/* What a command printed, and its time; with `bytes` the rate too. */
+/* Prints the output of a command and its time; with `bytes` the rate too. */
 void demo_story_result(const struct demo_story *story, struct str output, int64_t took_ms,
                        int64_t bytes);
 

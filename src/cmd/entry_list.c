@@ -9,7 +9,7 @@
 #include "cmd/cmd.h"
 #include "proto/kachery_uri.h"
 
-/* What is not known, or not there, is "-". */
+/* Writes "-" for a value that is not known or not there. */
 static void put_line(struct buf *out, const char *uri, const struct store_entry *entry)
 {
     const char *state = store_state_name(entry->state);

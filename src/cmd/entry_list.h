@@ -1,7 +1,7 @@
 /*
- * What ls and verify print: one line `STATE KIND SIZE MANIFEST URI PATH` per entry of the store, in
- * aligned columns on a terminal, else separated by tabs for programs; or with --json one array of
- * {"uri","path","size","kind","state"}. Printed as it comes.
+ * The output of ls and verify: one line `STATE KIND SIZE MANIFEST URI PATH` per entry of the store,
+ * in aligned columns on a terminal, else separated by tabs for programs; or with --json one array
+ * of {"uri","path","size","kind","state"}. Printed as it comes.
  */
 #ifndef CMD_ENTRY_LIST_H
 #define CMD_ENTRY_LIST_H

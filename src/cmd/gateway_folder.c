@@ -106,7 +106,7 @@ int gateway_folder_open(struct gateway_folder *folder, struct err *e)
 {
     const struct str name = str_of(folder->zone_name);
 
-    log_set_level(LOG_ERROR); /* what is printed says the rest */
+    log_set_level(LOG_ERROR); /* the output has the rest */
     if (check_folder(folder->data, e) != 0)
         return -1;
     if (open_bucket(folder, e) != 0) {

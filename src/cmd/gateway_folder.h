@@ -1,5 +1,5 @@
-/* What `gateway verify` and `gateway rm` share: the hub's folder that they work in, beside a hub
- * that may be running, and their lines. */
+/* The common part of `gateway verify` and `gateway rm`: the hub's folder in which they work, beside
+ * a hub that may be running, and their lines. */
 #ifndef CMD_GATEWAY_FOLDER_H
 #define CMD_GATEWAY_FOLDER_H
 

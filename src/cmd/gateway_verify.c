@@ -44,7 +44,7 @@ struct gateway_verify {
 
 /* ---- slowly ---- */
 
-/* What else the machine does goes before. */
+/* The machine's other work goes first. */
 static void step_back(void)
 {
     setpriority(PRIO_PROCESS, 0, NICENESS);

@@ -91,7 +91,7 @@ static bool is_given(const struct init *init, enum config_key key)
     return init->given[key] != NULL || (key == CONFIG_SECRET && init->secret_file != NULL);
 }
 
-/* What is offered, or the error that names the option. */
+/* Takes the offered value, or sets the error that names the option. */
 static int take_fallback(struct init *init, enum config_key key, struct err *e)
 {
     const char *offered = fallback_of(init, key);

@@ -33,7 +33,7 @@ out:
     return result;
 }
 
-/* What -o and -d cannot mean. */
+/* Refuses uses of -o and -d that have no meaning. */
 static int check_usage(const char *to_file, const char *folder, bool is_list, struct err *e)
 {
     struct stat st, out;

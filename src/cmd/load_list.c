@@ -284,7 +284,7 @@ static void print_line(const struct load_list *l, const struct load_entry *entry
     buf_free(&line);
 }
 
-/* What is done, up to the first that is not. */
+/* Prints the entries that are done, up to the first that is not. */
 static void print_lines(struct load_list *l)
 {
     for (; l->next_line < l->count; l->next_line++) {
@@ -323,7 +323,7 @@ static void take_result(struct load_list *l, size_t index, const struct json *me
     fail_entry(l, entry, &e);
 }
 
-/* What comes here and what the host does are not the same bytes. */
+/* The bytes that the host sends are not counted with the bytes that arrive here. */
 static bool is_at_host(const struct load_entry *entry)
 {
     return entry->phase < FETCH_CHECKING;
@@ -529,7 +529,7 @@ static int run(struct load_list *l, struct err *e)
     return status;
 }
 
-/* What all would fail of fails once; the workers open their own. */
+/* An error that all workers would meet is reported once; the workers open their own. */
 static int check_remote(const char *name, struct err *e)
 {
     struct remote remote;

@@ -1,6 +1,6 @@
 /*
  * `load` of several URIs: worker processes get them, one line URI<TAB>path is printed for each in
- * the order given. One that fails is reported, the others go on.
+ * the order given. A file that fails is reported, the others go on.
  */
 #ifndef CMD_LOAD_LIST_H
 #define CMD_LOAD_LIST_H

@@ -1,6 +1,6 @@
 /*
- * What the files of `load -d DIR` are called: by their labels, which may come from anybody, so that
- * a name is never more than one path component and never one that means something here.
+ * The names of the files of `load -d DIR`: their labels, which may come from anybody, so a name is
+ * never more than one path component and never one with a meaning here.
  */
 #ifndef CMD_LOAD_NAMES_H
 #define CMD_LOAD_NAMES_H

@@ -37,7 +37,8 @@ static void send_out(struct worker *w)
         frame_send(w->fd, buf_str(&w->out), -1, NULL);
 }
 
-/* What the parent waits for: without it, the end of this process is the answer. */
+/* Sends the result for which the parent waits: without it, the end of this process is the
+ * answer. */
 static void send_result(struct worker *w)
 {
     send_out(w);

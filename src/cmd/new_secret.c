@@ -85,7 +85,7 @@ int new_secret_make(const char *path, bool *was_made, struct err *e)
 
     *was_made = false;
     if (lstat(path, &st) == 0 || errno != ENOENT)
-        return 0; /* whoever reads it says what is wrong with it */
+        return 0; /* its reader reports what is wrong with it */
     if (fs_open_temporary(path, S_IRUSR | S_IWUSR, &temporary, &fd, e) != 0) {
         buf_free(&temporary);
         return cannot_make(path, e);

@@ -15,7 +15,7 @@
 
 enum { ASK_MS = 4000 };
 
-/* What is known of the zone. What could not be found out is as if it was not done. */
+/* The known facts about the zone. A step that could not be looked at counts as not done. */
 struct situation {
     bool has_keys, is_registered; /* this client */
     bool is_refused;              /* the zone cannot be used as it is: `why` */

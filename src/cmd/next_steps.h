@@ -1,5 +1,5 @@
-/* What is left to do after `init`, in words: steps that are done, or that nobody needs, are left
- * out. Asks the gateway where that tells more, for a few seconds at most. */
+/* The next steps after `init`, in words: steps that are done or not needed are left out. Asks the
+ * gateway where that tells more, for a few seconds at most. */
 #ifndef CMD_NEXT_STEPS_H
 #define CMD_NEXT_STEPS_H
 

@@ -153,7 +153,8 @@ static void put_elapsed(struct buf *b, const struct progress *p, int64_t now_ms)
     put_time(b, (unsigned)((now_ms - p->began_ms) / 1000));
 }
 
-/* What part is done, in 0 to 1: by bytes when their sum is known, else by files; -1: unknown. */
+/* Returns the part that is done, 0 to 1: by bytes when their sum is known, else by files; -1:
+ * unknown. */
 static double fraction_of(const struct progress *p)
 {
     double done = (double)p->bytes, total = (double)p->bytes_total;

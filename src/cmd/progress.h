@@ -31,7 +31,7 @@ struct progress {
     uint64_t bytes, bytes_total;
 };
 
-/* What stands before the lines: "kachery-resource load". Copied. */
+/* The words before the lines: "kachery-resource load". Copied. */
 void progress_set_prefix(const char *program, const char *command);
 
 /* The totals may be set (and changed) at any time after. */

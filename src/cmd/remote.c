@@ -20,7 +20,7 @@ static int load_keys(struct remote *remote, enum remote_keys keys, struct err *e
     if (keys == REMOTE_KEYS_LATER ||
         identity_load(&remote->gateway.identity, remote->store.key_dir, &why) == 0)
         return 0;
-    /* Whoever sets keys means them: not to be anonymous instead. */
+    /* A user who sets keys does not want to be anonymous instead. */
     if (keys == REMOTE_KEYS_NEEDED || env_get("KACHERY_CLOUD_CLIENT_ID") != NULL)
         return err_set(e, ERR_FAILED, "%s", why.msg);
     if (why.code != ERR_NOT_FOUND && keys != REMOTE_KEYS_SILENTLY) {

@@ -1,4 +1,5 @@
-/* What the zone client's commands share: local store, keys, gateway; getting a file with a bar. */
+/* The common part of the zone client's commands: local store, keys, gateway; getting a file with a
+ * bar. */
 #ifndef CMD_REMOTE_H
 #define CMD_REMOTE_H
 
@@ -75,8 +76,8 @@ void remote_bar_end(struct remote_bar *bar);
 /* The user waits anyway: what does not answer is asked for a while, and that is said. */
 void remote_set_waiting(struct remote *remote, bool is_quiet);
 
-/* Calls of the gateway are given up at that time (clock_now_ms()). What fails when remote_is_late
- * failed because of it. */
+/* Calls of the gateway are given up at that time (clock_now_ms()). A call that fails when
+ * remote_is_late failed because of it. */
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms);
 bool remote_is_late(const struct remote *remote);
 

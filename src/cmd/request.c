@@ -17,7 +17,7 @@ enum {
     LAST_GRACE_MS = 1000 /* with --wait: an answer that comes with the end is still taken */
 };
 
-/* What is told in the end. Where the state comes from matters: see `request --json` in --help. */
+/* The final answer. Its source matters: see `request --json` in --help. */
 struct answer {
     enum { AT_RESOURCE, IN_STORE, IN_ZONE } where;
     enum upload_state state;
@@ -126,7 +126,7 @@ static void warn_of_size(struct asking *asking, int64_t size)
     cmd_warn("request", &e);
 }
 
-/* What a deployed host says of it names no cure. */
+/* Adds the cure that a deployed host does not name. */
 static void add_cure(const struct gateway *g, struct answer *answer)
 {
     static const char cure[] =
@@ -258,7 +258,7 @@ static int run(const struct request *request)
             remote_close(&remote);
             return cmd_fail("request", &e);
         }
-        /* Nobody said that the file is not there. */
+        /* No party answered that the file is not there. */
         answer = (struct answer){.state = UPLOAD_ERROR, .size = -1, .bytes_uploaded = -1};
         memcpy(answer.error, e.msg, sizeof answer.error);
     }

@@ -107,7 +107,7 @@ static enum supervisor_hangup hangup_mode(const struct share *share)
     return HANGUP_STOPS;
 }
 
-/* What is read beside the config, and where the lease is. */
+/* Reads the config and makes the paths beside it: status file and lease. */
 static int read_config(struct share *share, struct err *e)
 {
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0)
@@ -124,7 +124,7 @@ static void log_typo(void *ctx, const struct err *warning)
     log_line(LOG_WARN, "%s", warning->msg);
 }
 
-/* What a daemon that was started in another folder would understand differently. */
+/* Logs the settings that a daemon in another folder would understand differently. */
 static void log_settings(void)
 {
     static const char *const paths[] = {"KACHERY_CLOUD_DIR", "KACHERY_CLOUD_SANDBOX_DIR",
@@ -142,7 +142,7 @@ static void log_settings(void)
     setting_report_typos(log_typo, NULL);
 }
 
-/* What is read elsewhere, and may hang there. */
+/* Reads files elsewhere, which may hang. */
 static int prepare(struct share *share, struct err *e)
 {
     if (check_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)

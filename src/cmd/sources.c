@@ -140,8 +140,8 @@ static enum sources_step enter_tree(struct sources *s, const char *path, struct 
     return s->tree == NULL ? SOURCES_BAD : SOURCES_WAIT;
 }
 
-/* What stands at s->path, which was named as `text`. SOURCES_WAIT: a tree, now open, or nothing
- * that is wanted. */
+/* Looks at s->path, which was named as `text`. SOURCES_WAIT: a tree, now open, or nothing that is
+ * wanted. */
 static enum sources_step look_at(struct sources *s, const char *text, int64_t *size,
                                  struct err *e)
 {
@@ -181,7 +181,7 @@ static enum sources_step take_path(struct sources *s, const char *text, enum fol
     return look_at(s, text, size, e);
 }
 
-/* What most likely is wrong with an entry of the list that names nothing. */
+/* Adds the most likely fault of an entry of the list that names nothing. */
 static void explain_entry(struct str text, struct err *e)
 {
     char odd[ODDITY_SIZE];

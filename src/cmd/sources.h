@@ -22,7 +22,7 @@ struct sources_options {
      * with '/' also for whole paths), else for what was named, as it was. */
     const char *const *excluded;
     size_t excluded_count;
-    const char *for_trees; /* what to use for a directory instead: for the error about it */
+    const char *for_trees; /* the option or command for directories, for the error */
     const struct stat *skipped; /* a directory to leave out of trees, or NULL */
 };
 

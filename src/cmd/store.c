@@ -27,7 +27,7 @@ struct run {
     struct str label;
     bool cache_locally;
     const char *folder, *prefix; /* KACHERY_STORE_FILE_DIR, KACHERY_STORE_FILE_PREFIX */
-    const char *what;            /* what is being done to the file, for the bar */
+    const char *what;            /* the work at hand, for the bar */
     int64_t size;                /* of the file in hand, -1: not known yet */
 };
 

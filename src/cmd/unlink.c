@@ -16,7 +16,7 @@
 #include "store/hash_cache.h"
 #include "store/link.h"
 
-/* What one operand names: a hash, or a path. */
+/* The meaning of one operand: a hash, or a path. */
 struct named {
     const char *text;
     char hash[SHA1_HEX + 1]; /* empty: it is a path */

@@ -1,6 +1,6 @@
 /*
- * What link, store-local and store print. Printed as it comes; a file that fails is told on stderr
- * and the others go on.
+ * The output of link, store-local and store. Each line is printed at once; a file that fails is
+ * reported on stderr and the others go on.
  */
 #ifndef CMD_URI_LIST_H
 #define CMD_URI_LIST_H

@@ -16,7 +16,7 @@
 
 enum { LOOK_AHEAD_AT_ONCE = 200, STATE_COUNT = STORE_UNCHECKED + 1 };
 
-/* What one URI may name: a copy, a link, a location; or that there is none of them. */
+/* The meaning of one URI: a copy, a link, a location; or none of them. */
 struct named {
     char hash[SHA1_HEX + 1];
     struct store_entry entry;
@@ -199,7 +199,7 @@ static void read_again(struct verify *v, struct batch_item *item)
     item->code = ERR_NONE;
 }
 
-/* What the store has now at an entry's path, else first of its hash. */
+/* Looks up the store's entry at the same path now, else the first of its hash. */
 static int look_up_again(struct verify *v, const struct batch_item *item, struct store_entry *out)
 {
     const struct store_entry *old = &item->about;
@@ -224,8 +224,8 @@ static int look_up_again(struct verify *v, const struct batch_item *item, struct
 }
 
 /* Others change the store while it is read. For an entry of it that was not as it should be: false
- * when there is no such entry any more. One that another one has replaced is read now, and a target
- * that is gone is missing, as if all had been so before. */
+ * when there is no such entry any more. An entry that was replaced is read now, and a target that
+ * is gone is missing, as if all had been so before. */
 static bool look_again(struct verify *v, struct batch_item *item)
 {
     struct store_entry *old = &item->about, now = {0};
@@ -255,7 +255,7 @@ static bool is_as_wanted(const struct batch_item *item)
     return item->code == ERR_NONE && strcmp(item->hash, item->wanted_hash) == 0;
 }
 
-/* What reading the file said about the entry. */
+/* Takes the result of reading the file into the entry. */
 static void judge(struct verify *v, struct batch_item *item)
 {
     struct store_entry *entry = &item->about;

@@ -29,7 +29,7 @@ bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out);
 /* Appends the address of that tag as tally_put_address does, nothing when it is not known. */
 void origins_put_address(const struct origins *o, uint64_t tag, struct buf *out);
 
-/* What two tags of one address have in common; 0: none that is known. */
+/* The common part of two tags of one address; 0: none that is known. */
 uint64_t origins_place(uint64_t tag);
 
 /* The address with the most connections, if it has more than its part of `places` (all the same for

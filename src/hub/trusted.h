@@ -1,6 +1,6 @@
 /*
- * Reverse proxies that are believed when they say for whom they ask (X-Forwarded-For). Nobody is
- * believed but who is named here: else each client could be whoever it likes.
+ * Reverse proxies that are believed when they say for whom they ask (X-Forwarded-For). Only the
+ * addresses that are named here are believed: else each client could have any address.
  */
 #ifndef HUB_TRUSTED_H
 #define HUB_TRUSTED_H

@@ -197,7 +197,7 @@ void loop_undefer(struct loop *loop, struct loop_call *call)
     call->link = NULL;
 }
 
-/* What had its turn in this round has it in the next. */
+/* A call that had its turn in this round has its next one in the next round. */
 static void append_late_calls(struct loop *loop)
 {
     struct calls *calls = &loop->calls, *late = &loop->late;

@@ -50,12 +50,12 @@ struct loop_call {
     void (*call)(void *owner);
     void *owner;
     struct loop_call *next;
-    struct loop_call **link; /* what points at this call; NULL: not deferred */
+    struct loop_call **link; /* the pointer to this call; NULL: not deferred */
     uint64_t round;          /* in which it ran last */
 };
 
-/* What a step machine is made with: the loop that it waits in, and the call that it makes when its
- * owner is to step it again; never from within a start or a step. */
+/* The surroundings of a step machine: the loop that it waits in, and the call that it makes when
+ * its owner is to step it again; never from within a start or a step. */
 struct loop_wake {
     struct loop *loop;
     void (*call)(void *owner);
@@ -84,9 +84,9 @@ void loop_change(struct loop *loop, struct loop_fd *source, unsigned wanted);
  * freed. The caller closes the descriptor afterwards. Does nothing when it is not added. */
 void loop_remove(struct loop *loop, struct loop_fd *source);
 
-/* Sets or moves a timer; CLOCK_NEVER_MS clears it. One that is set by a descriptor's callback to a
- * time not after loop_now_ms runs in the same round, one that is set by a timer or a deferred call
- * in the next. Timers of one time run in no particular order. */
+/* Sets or moves a timer; CLOCK_NEVER_MS clears it. A timer that a descriptor's callback sets to a
+ * time not after loop_now_ms runs in the same round; a timer that a timer or a deferred call sets
+ * so runs in the next. Timers of one time run in no particular order. */
 void loop_set_timer(struct loop *loop, struct loop_timer *timer, int64_t at_ms);
 void loop_clear_timer(struct loop *loop, struct loop_timer *timer);
 

@@ -88,15 +88,18 @@ void buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args, again;
 
+    if (!buf_reserve(b, 1))
+        return;
+    size_t room = b->cap - b->len;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(b->data + b->len, room, format, args);
     if (n < 0)
         b->failed = true;
-    else if (buf_reserve(b, (size_t)n + 1)) {
+    else if ((size_t)n >= room && buf_reserve(b, (size_t)n + 1))
         vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
+    if (!b->failed)
         b->len += (size_t)n;
-    }
     va_end(again);
     va_end(args);
 }

@@ -21,15 +21,24 @@ enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
 
 #define FS_TEMPORARY_SUFFIX ".tmp."
 
-/* Appends what is left to read, up to one byte more than max_bytes. */
-static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out, struct err *e)
+/* musl's open makes a second system call for O_CLOEXEC, its openat does not. */
+static int open_once(const char *path, int flags, mode_t mode)
+{
+    return openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOCTTY, mode);
+}
+
+/* Appends what is left to read, up to one byte more than max_bytes. `size` is what fstat(2) said: a
+ * read that brings all of it and had room for more has seen the end. */
+static int read_all(int fd, const char *path, size_t max_bytes, uintmax_t size, struct buf *out,
+                    struct err *e)
 {
     size_t start = out->len;
 
     for (;;) {
         if (!buf_reserve(out, 1))
             return buf_check(out, e);
-        ssize_t n = read(fd, out->data + out->len, out->cap - out->len);
+        size_t room = out->cap - out->len;
+        ssize_t n = read(fd, out->data + out->len, room);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -39,6 +48,8 @@ static int read_all(int fd, const char *path, size_t max_bytes, struct buf *out,
         out->len += (size_t)n;
         if (out->len - start > max_bytes)
             return err_set(e, ERR_TOO_LARGE, "%s: more than %zu bytes", path, max_bytes);
+        if (out->len - start == size && (size_t)n < room)
+            return 0;
     }
 }
 
@@ -63,8 +74,8 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     if (path == NULL)
         return buf_no_path(e);
     /* O_NONBLOCK: opening a FIFO must not wait for its writer, unless that is wanted. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (takes_pipes ? 0 : O_NONBLOCK) |
-                            (takes & TAKES_LINKS ? 0 : O_NOFOLLOW));
+    int fd = open_once(path, O_RDONLY | (takes_pipes ? 0 : O_NONBLOCK) |
+                                 (takes & TAKES_LINKS ? 0 : O_NOFOLLOW), 0);
     if (fd < 0) {
         int number = errno;
         bool is_absent = number == ENOENT || number == ENOTDIR;
@@ -80,7 +91,7 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     else {
         /* Room for what there seems to be, and one more byte to see the end in. */
         buf_reserve(out, 1 + ((uintmax_t)st.st_size < max_bytes ? (size_t)st.st_size : max_bytes));
-        status = read_all(fd, path, max_bytes, out, e);
+        status = read_all(fd, path, max_bytes, (uintmax_t)st.st_size, out, e);
     }
     close(fd);
     if (status != 0)
@@ -140,17 +151,32 @@ struct shape {
     const char *root;
 };
 
+/* Creates what is written: under the very name, then *name is that, or beside it. */
+static int open_written(const char *path, const struct shape *shape, struct buf *name, int *fd,
+                        struct err *e)
+{
+    bool is_private = (shape->flags & FS_PRIVATE) != 0 || shape->mode != 0;
+    const mode_t mode = is_private ? 0600 : (shape->flags & FS_OWN) != 0 ? 0644 : 0666;
+
+    if ((shape->flags & FS_FRESH) != 0) {
+        *fd = open_once(path, O_RDWR | O_CREAT | O_EXCL, mode);
+        if (*fd >= 0) {
+            buf_puts(name, path);
+            return 0;
+        }
+    }
+    return fs_open_temporary(path, mode, name, fd, e);
+}
+
 static int write_file(const char *path, struct str data, const struct shape *shape, struct err *e)
 {
     struct buf temporary = {0};
     const unsigned flags = shape->flags;
-    bool is_private = (flags & FS_PRIVATE) != 0 || shape->mode != 0;
-    const mode_t others = (flags & FS_OWN) != 0 ? 0644 : 0666;
     int fd, status = -1;
 
     if (path == NULL)
         return buf_no_path(e);
-    if (fs_open_temporary(path, is_private ? 0600 : others, &temporary, &fd, e) != 0)
+    if (open_written(path, shape, &temporary, &fd, e) != 0)
         goto out;
     if (shape->mode != 0 && shape->mode != 0600)
         (void)!fchmod(fd, shape->mode); /* some file systems have no modes */
@@ -166,7 +192,7 @@ static int write_file(const char *path, struct str data, const struct shape *sha
     const char *written = buf_path(&temporary, e);
     if (written == NULL)
         status = -1;
-    if (status == 0 && rename(written, path) != 0)
+    if (status == 0 && strcmp(written, path) != 0 && rename(written, path) != 0)
         status = err_errno(e, ERR_FAILED, errno, "cannot rename to %s", path);
     if (status != 0 && written != NULL)
         unlink(written);
@@ -221,7 +247,7 @@ int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int 
             temporary->len = start;
             return -1;
         }
-        int opened = open(name + start, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+        int opened = open_once(name + start, O_RDWR | O_CREAT | O_EXCL, mode);
         if (opened >= 0) {
             *fd = opened;
             return 0;

@@ -35,7 +35,9 @@ int fs_write_all(int fd, struct str data, const char *path, struct err *e) ERR_C
 enum fs_write_flags {
     FS_DURABLE = 1, /* fsync the file before, the directory after the rename */
     FS_PRIVATE = 2, /* mode 0600 instead of 0666 & ~umask */
-    FS_OWN = 4      /* at no moment can others write it, whatever umask and shared place say */
+    FS_OWN = 4,     /* at no moment can others write it, whatever umask and shared place say */
+    FS_FRESH = 8    /* nobody reads it before something else is there that names it: where there is
+                       no such file, it is written under its own name */
 };
 
 /* Replaces `path` by a file with this content: temporary name `path.tmp.XXXXXXXX` beside it,

@@ -164,7 +164,7 @@ void json_put_raw(struct buf *b, const char *key, struct str text)
 
 /* The shortest digits that read back as `value` (finite, not 0), without trailing zeros; its
  * decimal point stands behind the first *point of them. */
-static void shortest_digits(double value, char digits[18], int *point)
+static void search_digits(double value, char digits[18], int *point)
 {
     char text[32];
     /* Fifteen digits always survive, but for subnormal numbers. */
@@ -181,6 +181,44 @@ static void shortest_digits(double value, char digits[18], int *point)
         out--;
     *out = '\0';
     *point = atoi(exponent + 1) + 1;
+}
+
+enum { TIME_BITS = 30 /* of the whole seconds */, TIME_FRACTION_BITS = 53 - (TIME_BITS + 1) };
+
+/*
+ * The same for times of our years in seconds, from 2^30 up to 2^31: there a double is a multiple of
+ * 2^-22, so that whole numbers are enough. Of the fractions with the fewest digits the nearest is
+ * taken, of two the even one; it reads back if it is nearer than half a step.
+ */
+static void time_digits(double value, char digits[18], int *point)
+{
+    const uint64_t step = UINT64_C(1) << TIME_FRACTION_BITS;
+    const uint64_t seconds = (uint64_t)value;
+    const uint64_t fraction = (uint64_t)((value - (double)seconds) * (double)step);
+    uint64_t power = 1, rounded = 0;
+
+    for (;; power *= 10) {
+        const uint64_t exact = fraction * power, rest = exact % step;
+        rounded = exact / step;
+        const bool is_up = 2 * rest > step || (2 * rest == step && rounded % 2 == 1);
+        rounded += is_up;
+        if (2 * (is_up ? step - rest : rest) < power)
+            break;
+    }
+    int len = snprintf(digits, 18, "%llu", (unsigned long long)(seconds * power + rounded));
+    *point = len;
+    for (; power > 1; power /= 10)
+        --*point;
+    while (len > 1 && digits[len - 1] == '0')
+        digits[--len] = '\0';
+}
+
+static void shortest_digits(double value, char digits[18], int *point)
+{
+    if (value >= (double)(1U << TIME_BITS) && value < 2.0 * (double)(1U << TIME_BITS))
+        time_digits(value, digits, point);
+    else
+        search_digits(value, digits, point);
 }
 
 static void put_zeros(struct buf *b, int count)

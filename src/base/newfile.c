@@ -44,27 +44,28 @@ static int make_dir_exactly(const char *path, mode_t mode)
 }
 
 /* Gives a new file of our own the mode and the group that it should have. */
-static void settle(int fd, mode_t mode, gid_t group)
+static void settle(int fd, const struct stat *st, mode_t mode, gid_t group)
 {
-    mode_t fallback = umask_of_process();
-    struct stat st;
+    bool has_both = st->st_gid == group && (st->st_mode & ALL_BITS) == mode;
 
-    if (fstat(fd, &st) != 0 || st.st_uid != geteuid())
+    if (has_both || st->st_uid != geteuid())
         return;
     /* Another group than the root's gets no more than the umask gives to any. */
-    if (st.st_gid != group && fchown(fd, (uid_t)-1, group) != 0)
-        mode &= ~(mode_t)S_ISGID & ~(fallback & GROUP_BITS);
-    if ((st.st_mode & ALL_BITS) != mode)
+    if (st->st_gid != group && fchown(fd, (uid_t)-1, group) != 0)
+        mode &= ~(mode_t)S_ISGID & ~(umask_of_process() & GROUP_BITS);
+    if ((st->st_mode & ALL_BITS) != mode)
         (void)!fchmod(fd, mode);
 }
 
 static void settle_dir(const char *path, mode_t mode, gid_t group)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
 
     if (fd < 0)
         return;
-    settle(fd, mode, group);
+    if (fstat(fd, &st) == 0)
+        settle(fd, &st, mode, group);
     close(fd);
 }
 
@@ -215,7 +216,7 @@ static void adopt(const char *root, int fd, mode_t most)
 
     if (root == NULL || stat(root, &above) != 0 || fstat(fd, &st) != 0)
         return;
-    settle(fd, (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & most) |
+    settle(fd, &st, (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & most) |
                    (st.st_mode & above.st_mode & OTHER_BITS & most),
            above.st_gid);
 }

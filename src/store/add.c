@@ -30,6 +30,17 @@ static void put_final_path(const struct store *s, const struct add_staged *stage
         store_put_copy_path(s, staged->hash, out);
 }
 
+/* What is written stands beside that: a record beside its own name, so that several processes do
+ * not wait for one directory; a copy, whose hash is not known yet, in a place for all. */
+static void put_staged_base(const struct store *s, const struct add_staged *staged,
+                            struct buf *out)
+{
+    if (staged->kind == STORE_LINK)
+        put_final_path(s, staged, out);
+    else
+        store_put_staging_path(s, staged->kind, out);
+}
+
 /* Creates the temporary file; its whole name is put in *name, its suffix in staged. */
 static int open_staged(const struct store *s, struct add_staged *staged, struct buf *name, int *fd,
                        struct err *e)
@@ -37,7 +48,7 @@ static int open_staged(const struct store *s, struct add_staged *staged, struct 
     struct buf base = {0};
     int status = -1;
 
-    store_put_staging_path(s, staged->kind, &base);
+    put_staged_base(s, staged, &base);
     const char *path = buf_path(&base, e);
     if (path == NULL)
         goto out;
@@ -212,7 +223,7 @@ static char *temporary_name(const struct store *s, const struct add_staged *stag
 {
     struct buf name = {0};
 
-    store_put_staging_path(s, staged->kind, &name);
+    put_staged_base(s, staged, &name);
     buf_puts(&name, staged->suffix);
     char *text = buf_take(&name);
     if (text == NULL)

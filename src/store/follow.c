@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/quote.h"
 #include "base/str.h"
 
@@ -157,6 +158,14 @@ static int find_name(struct search *s, int dir, struct str name, struct follow_p
     if (name.len > NAME_MAX)
         return fail(e, ENAMETOOLONG);
     memcpy(found.name, name.p, name.len);
+    if (fstatat(dir, found.name, &found.st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(found.st.st_mode)) {
+        found.dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+        if (found.dir < 0)
+            return fail(e, errno);
+        *place = found;
+        return 0;
+    }
     int fd = openat(dir, found.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail(e, errno);
@@ -235,7 +244,7 @@ static int open_root(const struct follow *f, const char *path, int *fd, struct e
         return fail(e, ENAMETOOLONG);
     memcpy(root, path, f->root_len);
     root[f->root_len] = '\0';
-    *fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *fd = openat(AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0)
         return fail(e, errno);
     if (fstat(*fd, &st) == 0 && is_root_of(f, &st))
@@ -279,17 +288,65 @@ int follow_find_at(const struct follow *f, int dir, const char *name, struct fol
     return find_name(&s, dir, str_of(name), place, e);
 }
 
+/* The directory of the last file, for the next one: a tree's files come directory by directory. It
+ * is held, so nobody puts another one in its place; once it was changed or moved, the way is gone
+ * again. */
+static struct {
+    struct follow follow;
+    struct buf path; /* with its slash; empty: none is held */
+    struct stat as_opened;
+    int fd;
+} last;
+
+/* False also in a child, which has closed what its parent held. */
+static bool is_still_open(struct stat *st)
+{
+    return last.path.len > 0 && fstat(last.fd, st) == 0 && st->st_dev == last.as_opened.st_dev &&
+           st->st_ino == last.as_opened.st_ino;
+}
+
+static bool is_last(const struct follow *f, struct str directory)
+{
+    struct stat st;
+
+    return str_equal(buf_str(&last.path), directory) && follow_is_equal(f, &last.follow) &&
+           is_still_open(&st) && st.st_ctim.tv_sec == last.as_opened.st_ctim.tv_sec &&
+           st.st_ctim.tv_nsec == last.as_opened.st_ctim.tv_nsec;
+}
+
+/* Takes `dir` over. */
+static void keep_last(const struct follow *f, struct str directory, int dir)
+{
+    struct stat st;
+
+    if (is_still_open(&st))
+        close(last.fd);
+    buf_clear(&last.path);
+    last.follow = *f;
+    last.fd = dir;
+    if (fstat(dir, &last.as_opened) == 0)
+        buf_put(&last.path, directory);
+    if (last.path.len == 0)
+        close(dir);
+}
+
 static int find_in_tree(const struct follow *f, const char *path, struct follow_place *place,
                         struct err *e)
 {
-    const char *rest = path + f->root_len;
+    const char *rest = path + f->root_len, *name = strrchr(path, '/');
     int dir = -1, status = -1;
+    struct str directory = {path, name == NULL ? 0 : (size_t)(name + 1 - path)};
 
+    if (is_last(f, directory))
+        return follow_find_at(f, last.fd, name + 1, place, e);
     if (open_root(f, path, &dir, e) != 0)
         return -1;
-    if (descend(&dir, &rest, e) == 0)
-        status = follow_find_at(f, dir, rest, place, e);
-    close(dir);
+    if (descend(&dir, &rest, e) != 0) {
+        close(dir);
+        return -1;
+    }
+    status = follow_find_at(f, dir, rest, place, e);
+    keep_last(f, directory, dir);
     return status;
 }
 

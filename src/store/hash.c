@@ -52,7 +52,8 @@ static int open_name(int dir, const char *name, int more_flags, int *fd, struct 
     if (fstat(opened, st) != 0)
         err_errno(e, ERR_FAILED, errno, "cannot stat");
     else if (refuse_kind(st, e) == 0) {
-        posix_fadvise(opened, 0, 0, POSIX_FADV_SEQUENTIAL);
+        if (st->st_size > CHUNK_SIZE) /* else it is read at once */
+            posix_fadvise(opened, 0, 0, POSIX_FADV_SEQUENTIAL);
         *fd = opened;
         return 0;
     }

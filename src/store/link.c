@@ -150,38 +150,53 @@ static int read_paths_of(const struct record *r, const char *file, struct paths 
     return 0;
 }
 
-/* The record. In a shared place it must be no symbolic link: that could be to somebody else's. */
-static int read_record(const char *file, const char *hash, enum voucher_place place,
-                       struct record *out, struct stat *st, struct err *e)
-{
-    struct err why = {0};
-    struct stat named;
-
-    if (lstat(file, &named) == 0 && S_ISLNK(named.st_mode) && place != VOUCHER_PRIVATE)
-        return err_set(e, ERR_REFUSED, "the record is a symbolic link");
-    if (record_read_stat(file, place == VOUCHER_PRIVATE, out, st, &why) != 0)
-        return err_set(e, why.code, "%s", why.msg);
-    if (strcmp(out->hash, hash) != 0)
-        return err_set(e, ERR_NOT_FOUND, "another hash's record");
-    if (place == VOUCHER_LED_AWAY)
-        return err_set(e, ERR_REFUSED,
-                       "a symbolic link of another user is on the way to the record");
-    return 0;
-}
-
-/* Where the record of a link is; only what is there has a place to be asked of. */
+/* The place of a record that is there; what cannot be looked at is an error. */
 static int find_place(const struct store *s, const char *file, enum voucher_place *out,
                       struct err *e)
 {
-    *out = VOUCHER_PRIVATE;
-    if (s->vouchers == NULL)
-        return 0;
-    if (access(file, F_OK) == 0)
-        *out = voucher_place(s, file);
-    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-        return err_errno(e, ERR_FAILED, errno, "cannot look at %s", file);
+    *out = voucher_place(s, file);
     return *out == VOUCHER_UNKNOWN ? err_set(e, ERR_FAILED, "cannot look at the way to %s", file)
                                    : 0;
+}
+
+/* A symbolic link where a record should be: only where nobody else can have made it. */
+static int read_linked_record(const char *file, enum voucher_place place, struct record *out,
+                              struct stat *st, struct err *e)
+{
+    if (place != VOUCHER_PRIVATE)
+        return err_set(e, ERR_REFUSED, "the record is a symbolic link");
+    return record_read_stat(file, true, out, st, e);
+}
+
+static bool is_link(const char *file)
+{
+    struct stat st;
+
+    return lstat(file, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The record, and where it is: only of what is there that is asked. */
+static int read_record(const struct store *s, const char *file, const char *hash,
+                       enum voucher_place *place, struct record *out, struct stat *st,
+                       struct err *e)
+{
+    const bool is_asked = s->vouchers != NULL;
+    struct err why = {0};
+    int status = record_read_stat(file, !is_asked, out, st, &why);
+
+    *place = VOUCHER_PRIVATE;
+    if (is_asked && why.code != ERR_NOT_FOUND && find_place(s, file, place, e) != 0)
+        return -1;
+    if (status != 0 && is_asked && is_link(file))
+        status = read_linked_record(file, *place, out, st, &why);
+    if (status != 0)
+        return err_set(e, why.code, "%s", why.msg);
+    if (strcmp(out->hash, hash) != 0)
+        return err_set(e, ERR_NOT_FOUND, "another hash's record");
+    if (*place == VOUCHER_LED_AWAY)
+        return err_set(e, ERR_REFUSED,
+                       "a symbolic link of another user is on the way to the record");
+    return 0;
 }
 
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
@@ -196,9 +211,9 @@ int link_read(const struct store *s, const char *hash, struct link **out, struct
     store_put_link_path(s, hash, &file);
     link_put_paths_path(s, hash, &beside);
     const char *name = buf_path(&file, e);
-    if (name == NULL || find_place(s, name, &place, e) != 0)
+    if (name == NULL)
         goto out;
-    status = read_record(name, hash, place, &r, &st, e);
+    status = read_record(s, name, hash, &place, &r, &st, e);
     if (status == 0)
         status = read_paths_of(&r, buf_path(&beside, e), &p, &st_paths, e);
     if (status == 0) {
@@ -254,7 +269,7 @@ static int lock_directory(const char *file, bool *is_possible)
     *is_possible = true;
     buf_append(&directory, file, (size_t)(slash - file));
     const char *name = buf_path(&directory, NULL);
-    fd = name == NULL ? -1 : open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = name == NULL ? -1 : openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     buf_free(&directory);
     for (int tries = 0; fd >= 0 && tries < LOCK_TRIES; tries++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -387,7 +402,7 @@ static int open_pair(struct pair *pair, struct err *e)
 static void resolve(const struct link_made *made, struct buf *out)
 {
     struct stat st;
-    int fd = open(made->path, O_PATH | O_CLOEXEC);
+    int fd = openat(AT_FDCWD, made->path, O_PATH | O_CLOEXEC);
 
     if (fd < 0)
         return;
@@ -414,7 +429,8 @@ static int remember(struct pair *pair, const struct paths_entry *entry, int64_t 
     pair->paths.size = size;
     if (paths_remember(&pair->paths, entry, e) != 0)
         return -1;
-    return paths_write(pair->store, pair->paths_name, pair->hash, &pair->paths, e);
+    return paths_write(pair->store, pair->paths_name, pair->hash, &pair->paths, !pair->has_record,
+                       e);
 }
 
 static int rename_record(const struct pair *pair, const char *temporary, struct err *e)
@@ -430,7 +446,7 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
                  const char *temporary, struct err *e)
 {
     struct pair pair = {.store = s, .hash = hash, .lock = -1};
-    struct buf resolved = {0}, record = {0};
+    struct buf resolved = {0};
     struct err why = {0};
     int status;
 
@@ -440,10 +456,7 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
                                 .resolved = (char *)buf_cstr(&resolved),
                                 .inode = made->id.inode,
                                 .owner = made->id.owner};
-    store_put_link_path(s, hash, &record);
     status = buf_check(&resolved, &why);
-    if (status == 0 && temporary != NULL)
-        status = store_make_parents(s, buf_path(&record, &why), &why);
     if (status == 0)
         status = open_pair(&pair, &why);
     if (status == 0)
@@ -452,7 +465,6 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
         status = rename_record(&pair, temporary, &why);
     close_pair(&pair);
     buf_free(&resolved);
-    buf_free(&record);
     return status == 0 || temporary == NULL ? 0 : err_set(e, why.code, "%s", why.msg);
 }
 
@@ -502,7 +514,7 @@ static int forget_path(struct pair *pair, const char *path, struct err *e)
         if (record_write(pair->store, pair->record_name, &pair->record, 0, e) != 0)
             return -1;
     }
-    return paths_write(pair->store, pair->paths_name, pair->hash, &pair->paths, e);
+    return paths_write(pair->store, pair->paths_name, pair->hash, &pair->paths, false, e);
 }
 
 int link_forget(const struct store *s, const char *hash, const char *path, struct err *e)
@@ -564,7 +576,7 @@ int store_refresh_link(const struct store *s, const char *hash, const char *path
     old->mtime = mtime;
     old->inode = id->inode;
     old->owner = id->owner;
-    status = paths_write(s, pair.paths_name, hash, &pair.paths, &why);
+    status = paths_write(s, pair.paths_name, hash, &pair.paths, false, &why);
     if (status == 0 && strcmp(pair.record.path, path) == 0 && pair.record.mtime != mtime) {
         pair.record.mtime = mtime;
         status = record_write(s, pair.record_name, &pair.record, 0, &why);

@@ -57,8 +57,8 @@ struct link_made {
     struct file_id id;
 };
 
-/* Remembers a path as the newest of its hash, then renames `temporary` to the record's name. NULL:
- * the record is there already; then nothing that fails is an error. */
+/* Remembers a path as the newest of its hash, then renames `temporary`, which is beside it, to the
+ * record's name. NULL: the record is there already; then nothing that fails is an error. */
 int link_publish(const struct store *s, const char *hash, const struct link_made *made,
                  const char *temporary, struct err *e) ERR_CHECKED;
 

@@ -24,7 +24,7 @@ static bool means_missing(int number)
 /* Opens what is at a path to be looked at: -1 and errno, or a descriptor that reads nothing. */
 static int open_to_look(const char *path, int flags, struct stat *st)
 {
-    int fd = open(path, O_PATH | O_CLOEXEC | flags);
+    int fd = openat(AT_FDCWD, path, O_PATH | O_CLOEXEC | flags);
 
     if (fd < 0 || fstat(fd, st) == 0)
         return fd;

@@ -188,7 +188,7 @@ static void remove_at(struct paths *p, size_t i)
 }
 
 int paths_write(const struct store *s, const char *file, const char *hash, struct paths *p,
-                struct err *e)
+                bool is_first, struct err *e)
 {
     struct buf text = {0};
     int status;
@@ -201,7 +201,7 @@ int paths_write(const struct store *s, const char *file, const char *hash, struc
     }
     status = buf_check(&text, e);
     if (status == 0)
-        status = store_write_file(s, file, buf_str(&text), FS_OWN, e);
+        status = store_write_file(s, file, buf_str(&text), FS_OWN | (is_first ? FS_FRESH : 0), e);
     buf_free(&text);
     return status;
 }

@@ -60,9 +60,10 @@ void paths_put(struct buf *out, const struct paths *p, const char *hash);
 struct store;
 
 /* Replaces the file, which is in the store, by one that nobody else can write into: it is its
- * owner's word (voucher.h). Forgets the oldest when it would be too large. */
+ * owner's word (voucher.h). Forgets the oldest when it would be too large. `is_first`: there is no
+ * record yet, so that nobody reads it meanwhile. */
 int paths_write(const struct store *s, const char *file, const char *hash, struct paths *p,
-                struct err *e) ERR_CHECKED;
+                bool is_first, struct err *e) ERR_CHECKED;
 
 /* NULL when it is not remembered. */
 struct paths_entry *paths_find(const struct paths *p, const char *path);

@@ -155,7 +155,8 @@ int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct sto
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);
 void store_put_link_path(const struct store *s, const char *hash, struct buf *out);
 
-/* <dir>/sha1/copy or <dir>/linked_files/sha1/link: what is added is first written beside that. */
+/* <dir>/sha1/copy or <dir>/linked_files/sha1/link: copies that are added are first written beside
+ * that, and links were by programs before 0.2.0. */
 void store_put_staging_path(const struct store *s, enum store_kind kind, struct buf *out);
 
 /* Removes what killed processes left there. Best effort, and quick: whoever adds calls it. */

@@ -25,7 +25,7 @@ static bool is_ours(uid_t owner)
 static bool is_written_by_others(const struct stat *directory)
 {
     return (directory->st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
-           (geteuid() == 0 && directory->st_uid != 0);
+           (directory->st_uid != 0 && geteuid() == 0);
 }
 
 /* The next component of a path below the store's root, or false at the last, the file's name. */
@@ -66,26 +66,46 @@ static int enter(int dir, const char *name, const struct stat *root, struct stat
     return -1;
 }
 
-enum voucher_place voucher_place(const struct store *s, const char *file)
+/*
+ * The quick look at what most stores are: real directories alone, each of which only its owner can
+ * write. From above: in a directory that was found so, nobody else makes another of what comes
+ * next. False: it is not so, or cannot be seen.
+ */
+static bool is_private_below(int root, const char *below)
+{
+    char path[PATH_MAX];
+    const char *start = below + strspn(below, "/"), *end = strrchr(start, '/');
+    size_t len = end == NULL ? 0 : (size_t)(end - start);
+    struct stat st;
+
+    if (len >= sizeof path)
+        return false;
+    memcpy(path, start, len);
+    path[len] = '\0';
+    for (size_t at = 0; at < len; at++) {
+        at += strcspn(path + at, "/");
+        path[at] = '\0';
+        if (fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode) ||
+            is_written_by_others(&st))
+            return false;
+        path[at] = '/';
+    }
+    return true;
+}
+
+/* Goes from directory to directory, to see who could lead where. Closes `dir`, the root. */
+static enum voucher_place walk(int dir, const struct stat *root, const char *below)
 {
     enum voucher_place place = VOUCHER_PRIVATE;
-    const char *below = file + strlen(s->dir);
     char name[NAME_MAX + 1];
-    struct stat root, st;
-    int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat st = *root;
 
-    if (dir < 0 || fstat(dir, &root) != 0) {
-        if (dir >= 0)
-            close(dir);
-        return VOUCHER_UNKNOWN;
-    }
-    st = root;
     for (;;) {
         if (place == VOUCHER_PRIVATE && is_written_by_others(&st))
             place = VOUCHER_SHARED;
         if (!next_directory(&below, name))
             break;
-        int next = enter(dir, name, &root, &st, &place), number = errno;
+        int next = enter(dir, name, root, &st, &place), number = errno;
         close(dir);
         dir = next;
         if (dir < 0 && place == VOUCHER_PRIVATE)
@@ -95,6 +115,23 @@ enum voucher_place voucher_place(const struct store *s, const char *file)
     }
     close(dir);
     return place;
+}
+
+enum voucher_place voucher_place(const struct store *s, const char *file)
+{
+    const char *below = file + strlen(s->dir);
+    struct stat root;
+    int dir = openat(AT_FDCWD, s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0 || fstat(dir, &root) != 0) {
+        if (dir >= 0)
+            close(dir);
+        return VOUCHER_UNKNOWN;
+    }
+    if (is_written_by_others(&root) || !is_private_below(dir, below))
+        return walk(dir, &root, below);
+    close(dir);
+    return VOUCHER_PRIVATE;
 }
 
 /* The group that many systems make for each user. */

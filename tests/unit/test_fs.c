@@ -188,6 +188,39 @@ static void test_write_past_limit(void **state)
     assert_int_equal(count_entries("."), 1);
 }
 
+/* What nobody reads yet: under its own name where there is none, else as always. */
+static void test_write_fresh(void **state)
+{
+    struct rlimit small = {10, 10};
+    struct err e = {0};
+    struct stat old, st;
+    int status;
+
+    (void)state;
+    assert_int_equal(fs_write_file("new", STR("one"), FS_FRESH | FS_OWN, &e), 0);
+    assert_content("new", "one");
+    assert_int_equal(link("new", "other name"), 0);
+    assert_int_equal(stat("new", &old), 0);
+    assert_int_equal(fs_write_file("new", STR("two"), FS_FRESH | FS_OWN, &e), 0);
+    assert_content("new", "two");
+    assert_content("other name", "one");
+    assert_int_equal(stat("new", &st), 0);
+    assert_int_not_equal(st.st_ino, old.st_ino);
+    assert_int_equal(symlink("nowhere", "link"), 0);
+    assert_int_equal(fs_write_file("link", STR("three"), FS_FRESH, &e), 0);
+    assert_int_equal(lstat("link", &st) == 0 && S_ISREG(st.st_mode), 1);
+    assert_int_equal(access("nowhere", F_OK), -1);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &small);
+        _exit(fs_write_file("cut", STR("more than ten bytes"), FS_FRESH, &e) == -1 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_entries("."), 3);
+}
+
 /* The base name leaves no room for ".tmp.XXXXXXXX". */
 static void test_long_name(void **state)
 {
@@ -349,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_file, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_over_directory, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_past_limit, enter, leave),
+        cmocka_unit_test_setup_teardown(test_write_fresh, enter, leave),
         cmocka_unit_test_setup_teardown(test_long_name, enter, leave),
         cmocka_unit_test_setup_teardown(test_temporary, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_all_to_pipe, enter, leave),

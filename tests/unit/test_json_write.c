@@ -149,6 +149,34 @@ static void test_doubles_read_back(void **state)
     buf_free(&b);
 }
 
+/* Of times in our years, which are written in another way: the nearest of the shortest, as printf
+ * finds it. */
+static void test_times_are_shortest(void **state)
+{
+    static const double first[] = {1073741824.0, 1780272015.0, 2147483647.0};
+    char text[40];
+    struct buf b = {0};
+
+    (void)state;
+    for (int i = 0; i < 30000; i++) {
+        const int digits = i % 10;
+        double scale = 1, value;
+        for (int j = 0; j < digits; j++)
+            scale *= 10;
+        value = first[i % 3] + (double)(i * 7919L % (long)scale) / scale;
+        if (i % 5 == 0) /* halfway between two decimals */
+            value = first[i % 3] + (2 * i + 1) % 256 / 256.0;
+        int precision = 1;
+        do
+            snprintf(text, sizeof text, "%.*f", precision, value);
+        while (strtod(text, NULL) != value && ++precision < 10);
+        buf_clear(&b);
+        json_put_double(&b, NULL, value);
+        unit_equal(text, buf_cstr(&b), text);
+    }
+    buf_free(&b);
+}
+
 /* `javascript` and `python` are the two texts that gateways see. */
 static const struct canonical_case {
     const char *name, *text, *javascript, *python;
@@ -278,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_document),          cmocka_unit_test(test_strings),
         cmocka_unit_test(test_doubles),           cmocka_unit_test(test_doubles_read_back),
+        cmocka_unit_test(test_times_are_shortest),
+        cmocka_unit_test(test_times_are_shortest),
         cmocka_unit_test(test_canonical),         cmocka_unit_test(test_recorded),
         cmocka_unit_test(test_indented),
     };

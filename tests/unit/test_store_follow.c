@@ -204,6 +204,46 @@ static void swapped_after_the_look(void **state)
     }
 }
 
+/* The directory of the file before is held: its next file is still that one, or none. */
+static void swapped_between_two_files(void **state)
+{
+    static const struct {
+        const char *name;
+        void (*swap)(const struct fixture *f);
+        bool is_opened;
+    } cases[] = {
+        {"nothing", swap_nothing, true},
+        {"another file beside it", swap_file_for_file, true},
+        {"their directory", swap_parent, false},
+        {"one above", swap_grandparent, true},
+    };
+    struct fixture *f = *state;
+    const char *path;
+    struct stat st;
+    int64_t size;
+    int fd;
+
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct err e = {0};
+        nftw(fixture_path(f, "t"), fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        put_file(f, "out/deep/more", SELF, 0600);
+        put_file(f, "t/sub/deep/key", STRANGER, 0644);
+        put_file(f, "t/sub/deep/more", STRANGER, 0644);
+        struct tree *tree = tree_open(fixture_path(f, "t"), NULL, &e);
+        assert_int_equal(tree_next(tree, &path, &size, &e), TREE_FILE);
+        assert_int_equal(hash_open(path, tree_follow(tree), &fd, &st, &e), 0);
+        close(fd);
+        assert_int_equal(tree_next(tree, &path, &size, &e), TREE_FILE);
+        cases[i].swap(f);
+        int status = hash_open(path, tree_follow(tree), &fd, &st, &e);
+        unit_true(cases[i].name, (status == 0) == cases[i].is_opened);
+        unit_true(cases[i].name, status == 0 ? st.st_uid == STRANGER : e.code == ERR_REFUSED);
+        if (status == 0)
+            close(fd);
+        tree_close(tree);
+    }
+}
+
 /* A directory that is swapped while the walk is in it, and more levels than stay open. */
 static void swapped_during_the_walk(void **state)
 {
@@ -242,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(whose_links_are_followed), WITH_STORE(links_in_lists),
         WITH_STORE(swapped_after_the_look),   WITH_STORE(swapped_during_the_walk),
+        WITH_STORE(swapped_between_two_files),
     };
 
     if (geteuid() != 0) {

@@ -86,7 +86,7 @@ static void limits(void **state)
             assert_int_equal(paths_remember(&p, &entry, &e), 0);
         }
         assert_int_equal(p.count, PATHS_MAX);
-        assert_int_equal(paths_write(&f->store, file, hello_hash, &p, &e), 0);
+        assert_int_equal(paths_write(&f->store, file, hello_hash, &p, false, &e), 0);
         assert_int_equal(paths_read(file, hello_hash, &read, &st, &e), 0);
         assert_true(st.st_size <= PATHS_MAX_BYTES);
         assert_true(lengths[i] > 10 ? read.count < PATHS_MAX : read.count == PATHS_MAX);

@@ -92,7 +92,7 @@ static int run(int fd, void *ctx)
 static void ask_again_later(struct registration *r)
 {
     if (r->state != REGISTRATION_DONE)
-        loop_set_timer(r->loop, &r->alarm, clock_now_ms() + (r->retry_ms << r->attempts));
+        loop_set_timer(r->loop, &r->alarm, loop_now_ms(r->loop) + (r->retry_ms << r->attempts));
     if (r->attempts < MAX_DOUBLINGS)
         r->attempts++;
 }
@@ -127,6 +127,7 @@ static void take_answer(struct registration *r, const struct check_answer *answe
                  r->config->values[CONFIG_ZONE]);
         r->state = REGISTRATION_DONE;
     }
+    r->on_change(r->owner);
 }
 
 static bool on_frame(void *owner, struct str frame, int fd)

@@ -19,6 +19,8 @@ struct registration {
     struct loop *loop;           /* borrowed */
     const struct config *config; /* borrowed */
     int64_t retry_ms;            /* the first pause; they double up to 16 times that */
+    void (*on_change)(void *owner); /* `state` is another */
+    void *owner;
     /* private */
     struct child *child; /* that asks; NULL: none */
     struct loop_timer alarm;

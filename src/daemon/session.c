@@ -18,8 +18,7 @@ enum state { WAITING, DIALLING, GREETING, READY, CLOSING, CLOSED };
 struct session {
     struct session_options options;
     struct loop_timer alarm; /* for until_ms */
-    int result;              /* of the last turn; -1: there is no other, `end` says why */
-    struct err end;
+    bool has_ended;          /* options.on_end was called: nothing follows */
     enum state state;
     struct ws_dial *dial; /* while DIALLING; kept for its words until the line is gone */
     struct ws_conn *line; /* from then on; NULL when WAITING or CLOSED */
@@ -84,6 +83,7 @@ static void enter(struct session *s, enum state state)
 {
     s->state = state;
     s->since_wall_ms = clock_wall_ms();
+    s->options.on_change(s->options.owner);
 }
 
 static const char *value(const struct session *s, enum config_key key)
@@ -331,25 +331,27 @@ static void on_line_message(void *owner, enum ws_opcode kind, struct str text)
     struct session *s = owner;
 
     (void)kind; /* deployed programs take either, so do we */
-    if (s->result == 0 && s->state != CLOSING)
-        take_message(s, text, clock_now_ms());
+    if (!s->has_ended && s->state != CLOSING)
+        take_message(s, text, loop_now_ms(s->options.loop));
     set_alarm(s);
 }
 
 static void on_line_closed(void *owner, const struct ws_end *end)
 {
     struct session *s = owner;
-    int64_t now_ms = clock_now_ms();
-    struct err failure = end->why;
+    int64_t now_ms = loop_now_ms(s->options.loop);
+    struct err failure = end->why, reason = {0};
 
     s->line = NULL;
     if (end->is_failure) {
         err_wrap(&failure, "%s", ws_dial_label(s->dial));
         lose(s, now_ms, &failure);
     } else {
-        s->result = closed(s, now_ms, end, &s->end);
+        s->has_ended = closed(s, now_ms, end, &reason) != 0;
     }
     set_alarm(s);
+    if (s->has_ended)
+        s->options.on_end(s->options.owner, &reason);
 }
 
 /* The proxy answered the handshake. */
@@ -442,15 +444,10 @@ static void take_turn(void *owner)
 {
     struct session *s = owner;
 
-    if (s->result != 0)
+    if (s->has_ended)
         return;
-    do_due(s, clock_now_ms());
+    do_due(s, loop_now_ms(s->options.loop));
     set_alarm(s);
-}
-
-int session_check(const struct session *s, struct err *e)
-{
-    return s->result == 0 ? 0 : err_set(e, s->end.code, "%s", s->end.msg);
 }
 
 void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
@@ -475,7 +472,7 @@ void session_close(struct session *s)
         ws_conn_close(s->line, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
     else
         hang_up(s);
-    s->until_ms = clock_now_ms() + s->options.intervals->close_ms;
+    s->until_ms = loop_now_ms(s->options.loop) + s->options.intervals->close_ms;
     enter(s, s->line == NULL ? CLOSED : CLOSING);
     set_alarm(s);
 }

@@ -34,6 +34,11 @@ struct session_options {
     void (*on_lost)(void *owner);
     /* The proxy is about to be said to have acknowledged. May be NULL. */
     void (*on_ready)(void *owner);
+    /* What session_is_closed and session_describe say has changed, or is about to. */
+    void (*on_change)(void *owner);
+    /* It makes no sense to go on, and nothing follows: the proxy says that the secret is wrong, or
+     * `yields`. Everything else is logged and tried again. */
+    void (*on_end)(void *owner, const struct err *reason);
     /* Gives up (ERR_TAKEN) when the proxy says that the name is taken before it was ever ours. */
     bool yields;
     void *owner;
@@ -42,10 +47,6 @@ struct session_options {
 /* Dials in the first round. */
 struct session *session_new(const struct session_options *options);
 void session_free(struct session *s);
-
-/* -1 when it makes no sense to go on: the proxy says that the secret is wrong, or options.yields.
- * Everything else is logged and tried again. */
-int session_check(const struct session *s, struct err *e) ERR_CHECKED;
 
 /* Queues one answer: `status`, or with `error` not empty a failure of the request itself. Does
  * nothing while there is no session. All of one round go out together at its end. */

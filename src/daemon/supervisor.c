@@ -16,12 +16,12 @@
 #include "daemon/session.h"
 #include "daemon/status.h"
 #include "daemon/uploads.h"
-#include "proc/pollset.h"
 #include "proc/process.h"
 #include "proto/kachery_uri.h"
 
-/* The keeper writes its last lines in this time. */
-enum { KEEPER_WAIT_MS = 1000 };
+/* The keeper writes its last lines in the first; the second is more than any callback of the loop
+ * takes, on a slow machine and with sanitizers (where alone it is looked at). */
+enum { KEEPER_WAIT_MS = 1000, CALL_LIMIT_MS = 5000 };
 
 struct supervisor {
     const struct supervisor_options *options;
@@ -33,9 +33,9 @@ struct supervisor {
     struct keeper *keeper;
     struct vouchers vouchers;
     struct registration registration;
-    struct pollset set;
+    struct loop_call settling; /* once at the end of a round, whatever that brought */
+    struct loop_timer alarm;
     struct loop_fd signals; /* fd 0: none */
-    int64_t now_ms;
     bool is_stopping, is_closing, is_hushed;
     struct err end; /* why it makes no sense to go on */
     int64_t stop_at_ms;
@@ -63,6 +63,29 @@ static int check_request(const struct supervisor *s, const struct message *m,
     return kachery_uri_parse(uri, m->uri, KACHERY_URI_DAEMON, e);
 }
 
+/* Called before anything in the table of jobs changes, and after whatever the status tells has
+ * changed. */
+static void touch(void *owner)
+{
+    struct supervisor *s = owner;
+
+    if (s->is_closing)
+        return;
+    jobs_set_time(s->jobs, loop_now_ms(s->loop), clock_wall_ms());
+    loop_defer(s->loop, &s->settling);
+}
+
+/* It makes no sense to go on. */
+static void end(void *owner, const struct err *reason)
+{
+    struct supervisor *s = owner;
+
+    if (s->is_closing)
+        return;
+    s->end = *reason;
+    loop_stop(s->loop);
+}
+
 static void answer_error(struct supervisor *s, struct str request_id, const char *reason)
 {
     struct upload_status status = message_status(UPLOAD_ERROR);
@@ -77,13 +100,14 @@ static void on_request(void *owner, const struct message *m)
     struct kachery_uri uri;
     struct err e = {0};
 
+    touch(s);
     s->requests++;
     if (check_request(s, m, &uri, &e) != 0)
         session_respond(s->session, m->request_id, NULL, str_of(e.msg));
     else if (s->is_stopping)
         answer_error(s, m->request_id, REASON_STOPPING);
-    else if (jobs_request(s->jobs, uri.hash, m->request_id, s->now_ms + message_patience_ms(m),
-                          &e) != 0)
+    else if (jobs_request(s->jobs, uri.hash, m->request_id,
+                          loop_now_ms(s->loop) + message_patience_ms(m), &e) != 0)
         answer_error(s, m->request_id, e.msg);
 }
 
@@ -111,6 +135,7 @@ static void on_session_lost(void *owner)
 {
     struct supervisor *s = owner;
 
+    touch(s);
     jobs_forget_waiters(s->jobs);
 }
 
@@ -125,6 +150,7 @@ static void on_found(void *owner, uint64_t id, int64_t size)
 {
     struct supervisor *s = owner;
 
+    touch(s);
     jobs_found(s->jobs, id, size);
 }
 
@@ -134,6 +160,7 @@ static void on_absent(void *owner, uint64_t id, const char *hash, const char *no
 
     if (note != NULL)
         log_line(LOG_WARN, "not shared sha1=%s: %s", hash, note);
+    touch(s);
     jobs_not_found(s->jobs, id);
 }
 
@@ -142,19 +169,14 @@ static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const c
     struct supervisor *s = owner;
 
     log_line(LOG_WARN, "cannot share sha1=%s: %s", hash, reason);
+    touch(s);
     jobs_failed(s->jobs, id, reason);
-}
-
-static void on_lease_lost(void *owner, const struct err *reason)
-{
-    struct supervisor *s = owner;
-
-    s->end = *reason;
 }
 
 /* --- start and end --- */
 
 static void take_signals(void *owner);
+static void settle(void *owner);
 
 static int open_signals(struct supervisor *s, struct err *e)
 {
@@ -220,6 +242,8 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .on_request = on_request,
                                                        .on_lost = on_session_lost,
                                                        .on_ready = on_session_ready,
+                                                       .on_change = touch,
+                                                       .on_end = end,
                                                        .yields = o->yields,
                                                        .owner = s});
     if (s->jobs == NULL || s->session == NULL)
@@ -227,10 +251,16 @@ static int open_parts(struct supervisor *s, struct err *e)
     s->uploads = uploads_new(&(struct uploads_options){.loop = s->loop,
                                                        .jobs = s->jobs,
                                                        .config = o->config,
-                                                       .intervals = t},
+                                                       .intervals = t,
+                                                       .on_touch = touch,
+                                                       .owner = s},
                              e);
     s->registration = (struct registration){
-        .loop = s->loop, .config = o->config, .retry_ms = t->registration_ms};
+        .loop = s->loop,
+        .config = o->config,
+        .retry_ms = t->registration_ms,
+        .on_change = touch,
+        .owner = s};
     registration_start(&s->registration);
     return s->uploads == NULL ? -1 : 0;
 }
@@ -243,26 +273,34 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->is_hushed = o->yields && o->log_level == LOG_INFO;
     if (s->is_hushed)
         log_set_level(LOG_WARN);
+    s->settling = (struct loop_call){.call = settle, .owner = s};
+    s->alarm = (struct loop_timer){.call = settle, .owner = s};
     if ((s->loop = loop_new(NULL, e)) == NULL || open_signals(s, e) != 0)
         return -1;
+    loop_limit_calls(s->loop, CALL_LIMIT_MS);
     s->keeper = keeper_new(&(struct keeper_options){.loop = s->loop,
                                                     .lease = o->lease,
                                                     .status_path = o->status_path,
                                                     .log_path = o->log_path,
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
-                                                    .on_lost = on_lease_lost,
+                                                    .on_lost = end,
                                                     .owner = s},
                            e);
     if (s->keeper == NULL || open_children(s, e) != 0 || open_parts(s, e) != 0)
         return -1;
     log_start(s);
+    touch(s);
     return 0;
 }
 
 static void close_supervisor(struct supervisor *s)
 {
     s->is_closing = true;
+    if (s->loop != NULL) {
+        loop_undefer(s->loop, &s->settling);
+        loop_clear_timer(s->loop, &s->alarm);
+    }
     lookups_free(s->lookups);
     registration_cancel(&s->registration);
     session_free(s->session);
@@ -270,12 +308,11 @@ static void close_supervisor(struct supervisor *s)
     jobs_free(s->jobs);
     if (s->keeper == NULL)
         lease_release(s->options->lease);
-    keeper_free(s->keeper, KEEPER_WAIT_MS);
+    keeper_free(s->keeper, KEEPER_WAIT_MS); /* runs the loop */
     if (s->signals.is_added)
         loop_remove(s->loop, &s->signals);
     loop_free(s->loop);
     process_reap(NULL, NULL);
-    pollset_free(&s->set);
     buf_free(&s->status);
     buf_free(&s->written);
     if (s->signals.fd > 0)
@@ -287,10 +324,12 @@ static void close_supervisor(struct supervisor *s)
 /* Asked twice, it does not wait any longer. */
 static void begin_stop(struct supervisor *s, const char *why)
 {
+    int64_t now_ms = loop_now_ms(s->loop);
+
     log_line(LOG_INFO, "stopping (%s)%s", why, s->is_stopping ? " at once" : "");
-    s->stop_at_ms = s->is_stopping ? s->now_ms
-                                   : s->now_ms + s->options->intervals->stop_ms;
+    s->stop_at_ms = s->is_stopping ? now_ms : now_ms + s->options->intervals->stop_ms;
     s->is_stopping = true;
+    touch(s);
     jobs_fail_all(s->jobs, false, REASON_STOPPING);
     registration_cancel(&s->registration);
 }
@@ -325,7 +364,7 @@ static bool has_stopped(struct supervisor *s)
 {
     if (!s->is_stopping)
         return false;
-    if (jobs_count(s->jobs).running > 0 && s->now_ms < s->stop_at_ms)
+    if (jobs_count(s->jobs).running > 0 && loop_now_ms(s->loop) < s->stop_at_ms)
         return false;
     jobs_fail_all(s->jobs, true, REASON_STOPPING);
     session_close(s->session);
@@ -360,9 +399,9 @@ static void put_status(struct supervisor *s, int64_t wall_ms)
 }
 
 /* At most once in status_ms, and only when something changed: `written` is without the time. */
-static void write_status(struct supervisor *s)
+static void write_status(struct supervisor *s, int64_t now_ms)
 {
-    if (s->now_ms < s->status_at_ms)
+    if (now_ms < s->status_at_ms)
         return;
     put_status(s, 0);
     if (s->status.failed || str_equal(buf_str(&s->status), buf_str(&s->written)))
@@ -371,36 +410,35 @@ static void write_status(struct supervisor *s)
     s->written = s->status;
     s->status = unchanged;
     put_status(s, clock_wall_ms());
-    s->status_at_ms = s->now_ms + s->options->intervals->status_ms;
+    s->status_at_ms = now_ms + s->options->intervals->status_ms;
     if (!keeper_write_status(s->keeper, buf_str(&s->status)))
         buf_clear(&s->written);
 }
 
-static void wait_for_something(struct supervisor *s)
+static void set_alarm(struct supervisor *s, int64_t now_ms)
 {
-    pollset_clear(&s->set);
-    pollset_add(&s->set, loop_descriptor(s->loop), POLLIN);
-    pollset_wake_at(&s->set, loop_next_ms(s->loop));
-    pollset_wake_at(&s->set, jobs_next_ms(s->jobs));
-    if (s->is_stopping && s->stop_at_ms > s->now_ms)
-        pollset_wake_at(&s->set, s->stop_at_ms);
-    if (s->status_at_ms > s->now_ms)
-        pollset_wake_at(&s->set, s->status_at_ms);
-    pollset_wait(&s->set, NULL);
-    s->now_ms = clock_now_ms();
-    jobs_set_time(s->jobs, s->now_ms, clock_wall_ms());
+    int64_t at_ms = jobs_next_ms(s->jobs);
+
+    if (s->is_stopping && s->stop_at_ms > now_ms)
+        at_ms = clock_earlier(at_ms, s->stop_at_ms);
+    if (s->status_at_ms > now_ms)
+        at_ms = clock_earlier(at_ms, s->status_at_ms);
+    loop_set_timer(s->loop, &s->alarm, at_ms);
 }
 
-static int do_round(struct supervisor *s, struct err *e)
+/* What follows from what a round brought, and from the time. */
+static void settle(void *owner)
 {
+    struct supervisor *s = owner;
+    int64_t now_ms = loop_now_ms(s->loop);
+
+    jobs_set_time(s->jobs, now_ms, clock_wall_ms());
     jobs_step(s->jobs);
-    if (loop_turn(s->loop, e) != 0 || session_check(s->session, e) != 0)
-        return -1;
-    if (s->end.code != ERR_NONE)
-        return err_set(e, s->end.code, "%s", s->end.msg);
     feed(s);
-    write_status(s);
-    return 0;
+    write_status(s, now_ms);
+    set_alarm(s, now_ms);
+    if (has_stopped(s))
+        loop_stop(s->loop);
 }
 
 int supervisor_run(const struct supervisor_options *options, struct err *e)
@@ -408,12 +446,10 @@ int supervisor_run(const struct supervisor_options *options, struct err *e)
     struct supervisor s = {.options = options};
     int result = open_supervisor(&s, e);
 
-    while (result == 0) {
-        wait_for_something(&s);
-        result = do_round(&s, e);
-        if (result == 0 && has_stopped(&s))
-            break;
-    }
+    if (result == 0)
+        result = loop_run(s.loop, e);
+    if (s.end.code != ERR_NONE)
+        result = err_set(e, s.end.code, "%s", s.end.msg);
     log_end();
     if (s.keeper != NULL && result == 0)
         log_line(LOG_INFO, "stopped");

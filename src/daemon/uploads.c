@@ -90,6 +90,11 @@ static void log_warning_once(struct uploads *u, const struct json *message)
     log_line(LOG_WARN, "%.*s", STR_ARG(text));
 }
 
+static void touch(const struct uploads *u)
+{
+    u->options.on_touch(u->options.owner);
+}
+
 static bool on_message(void *owner, uint64_t id, const struct json *message)
 {
     struct uploads *u = owner;
@@ -97,6 +102,7 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
     bool is_completed, is_spent = false;
     int64_t bytes;
 
+    touch(u);
     json_str(json_get(message, "type"), &type);
     is_completed = str_equal(type, STR("completed"));
     if (!is_completed && !str_equal(type, STR("failed"))) {
@@ -123,8 +129,10 @@ static bool on_message(void *owner, uint64_t id, const struct json *message)
 static void on_lost(void *owner, uint64_t id, const char *reason)
 {
     struct uploads *u = owner;
-    bool is_again = jobs_retry(u->options.jobs, id);
+    bool is_again;
 
+    touch(u);
+    is_again = jobs_retry(u->options.jobs, id);
     log_line(LOG_WARN, "an upload worker was lost (%s)%s", reason,
              is_again ? "; its upload starts again" : "");
     if (is_again)
@@ -135,7 +143,7 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
 
 static void on_room(void *owner)
 {
-    uploads_feed(owner);
+    touch(owner);
 }
 
 static void on_idle_end(void *owner, const char *reason)

@@ -20,6 +20,10 @@ struct uploads_options {
     struct jobs *jobs;                 /* borrowed */
     const struct config *config;       /* borrowed */
     const struct intervals *intervals; /* borrowed */
+    /* Called before the table changes and when a worker became free: the table's time is to be set,
+     * and uploads_feed to be called at the end of the round. */
+    void (*on_touch)(void *owner);
+    void *owner;
 };
 
 /* What was done since the start. */
@@ -33,8 +37,7 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
  * called outside of all callbacks. NULL-safe. */
 void uploads_free(struct uploads *u);
 
-/* Gives the table's next uploads to workers: to be called when others changed the table. Where a
- * worker becomes free, it does so itself, at the end of the round. */
+/* Gives the table's next uploads to workers. */
 void uploads_feed(struct uploads *u);
 
 struct uploads_totals uploads_totals(const struct uploads *u);

@@ -350,9 +350,11 @@ int loop_run_until(struct loop *loop, bool (*is_done)(void *owner), void *owner,
         abort();
     if (depth > 0)
         return err_set(e, ERR_FAILED, "a callback of an event loop must not wait");
-    while (!is_done(owner))
+    while (!is_done(owner)) {
+        loop->is_stopped = false; /* whole rounds */
         if (run_round(loop, timeout_ms(loop), e) != 0)
             return -1;
+    }
     return 0;
 }
 

@@ -108,12 +108,12 @@ int64_t loop_now_ms(const struct loop *loop);
 int loop_run(struct loop *loop, struct err *e);
 void loop_stop(struct loop *loop);
 
-/* Runs whole rounds until is_done(owner), which is asked first. How a command blocks: inside of a
- * callback of any loop it fails, and aborts in sanitized builds. */
+/* Runs whole rounds until is_done(owner), which is asked first; loop_stop does not end it. How a
+ * command blocks: inside of a callback of any loop it fails, and aborts in sanitized builds. */
 int loop_run_until(struct loop *loop, bool (*is_done)(void *owner), void *owner, struct err *e);
 
 /*
- * For the time until pollset goes: a loop inside of a pollset. The first is readable when a
+ * For tests, which look into a loop and take it round by round. The first is readable when a
  * descriptor of the loop is ready; the second is the latest time of the next turn (0: at once;
  * CLOCK_NEVER_MS: there is nothing to wait for but descriptors); the third does one round without
  * waiting, never inside of a callback.

@@ -445,7 +445,7 @@ static void a_deferred_call_runs_once_in_a_round(void **state)
     loop_free(loop);
 }
 
-/* ---- inside of a pollset ---- */
+/* ---- round by round ---- */
 
 static void a_turn_does_not_wait(void **state)
 {
@@ -505,6 +505,28 @@ static void files_are_always_ready(void **state)
         close(end.source.fd);
         close(idle.source.fd);
     }
+    loop_free(loop);
+}
+
+static bool has_three_calls(void *owner)
+{
+    return ((const struct end *)owner)->calls >= 3;
+}
+
+/* A stop that comes too late, of what is being freed, say, does not make it spin. */
+static void a_stop_does_not_end_waiting_for_something_else(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    struct end end;
+
+    (void)state;
+    open_end(&end, loop, LOOP_READ);
+    end.source.call = note_and_stop;
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_stop(loop);
+    assert_int_equal(loop_run_until(loop, has_three_calls, &end, NULL), 0);
+    assert_int_equal(end.calls, 3);
+    close_end(&end);
     loop_free(loop);
 }
 
@@ -623,6 +645,7 @@ int main(void)
         cmocka_unit_test(a_deferred_call_runs_once_in_a_round),
         cmocka_unit_test(a_turn_does_not_wait),
         cmocka_unit_test(files_are_always_ready),
+        cmocka_unit_test(a_stop_does_not_end_waiting_for_something_else),
         cmocka_unit_test(a_clock_that_jumps),
         cmocka_unit_test(a_child_leaves_its_parents_loop_alone),
         cmocka_unit_test(a_callback_must_not_wait),

@@ -31,22 +31,28 @@ static const char add_files_help[] =
     "  -0, --null                 these are separated by NUL, not by newlines, and\n"
     "                             taken byte for byte\n"
     "      --jobs N               hash in N processes (default: one per core)\n"
+    "      --no-manifest          do not make the manifest, by which parts of a file\n"
+    "                             above 262144 bytes are proven to who reads them\n"
     "      --json                 print an array of {uri, path, size, error}\n";
 
 static const char ls_help[] =
     "States: ok, stale (the file was changed since it was linked), damaged, missing.\n"
     "Nothing is read but names, sizes and times; verify reads the files.\n\n"
-    "Prints state, kind, size, manifest (- as yet), URI and path, separated by tabs,\n"
-    "in aligned columns on a terminal. What is not known is -.\n\n"
-    "      --json                 print an array of {uri, path, size, kind, state}\n";
+    "Prints state, kind, size, manifest (yes, no, or - where none is needed), URI\n"
+    "and path, separated by tabs, in aligned columns on a terminal. What is not known\n"
+    "is -. `link`, or `store-local`, of the file again makes a missing manifest.\n\n"
+    "      --json                 print an array of {uri, path, size, kind, state,\n"
+    "                             manifest}\n";
 
 static const char verify_help[] =
-    "Without URIs: everything. Exit status 1 when something is not as it should be.\n"
-    "A stale link is made good by linking the file again, a damaged copy by storing\n"
-    "it again, or by removing it and loading it again. Without URIs it also removes\n"
-    "what killed processes left in the store, when it is old. Prints what ls prints;\n"
-    "with -q only those that are not ok.\n\n"
-    "      --json                 print an array of {uri, path, size, kind, state}\n";
+    "Without URIs: everything, with its manifest. Exit status 1 when something is not\n"
+    "as it should be. A stale link, or a damaged manifest, is made good by linking\n"
+    "the file again, a damaged copy by storing it again, or by removing it and\n"
+    "loading it again. Without URIs it also removes what killed processes left in the\n"
+    "store, when it is old. Prints what ls prints; with -q only those that are not\n"
+    "ok.\n\n"
+    "      --json                 print an array of {uri, path, size, kind, state,\n"
+    "                             manifest}\n";
 
 static const char unlink_help[] =
     "A URI: its link (all paths), its stored copy, and what is beside them. A PATH:\n"
@@ -219,11 +225,11 @@ const struct cmd cmd_table[] = {
      "run the daemon: upload linked files when somebody asks", share_help},
     {"link", cmd_link,
      "PATH... [-r] [--exclude GLOB]... [--label L | --label-names] [--files-from FILE|-] [-0] "
-     "[--jobs N] [--json]",
+     "[--jobs N] [--no-manifest] [--json]",
      "put files into the local store by reference: they stay in place", add_files_help},
     {"store-local", cmd_store_local,
      "PATH... [-r] [--exclude GLOB]... [--label L | --label-names] [--files-from FILE|-] [-0] "
-     "[--jobs N] [--json]",
+     "[--jobs N] [--no-manifest] [--json]",
      "put files into the local store by copy", add_files_help},
     {"ls", cmd_ls, "[--json]", "list the local store", ls_help},
     {"verify", cmd_verify, "[URI...] [--json]",

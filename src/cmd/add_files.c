@@ -133,6 +133,7 @@ int add_files_run(const struct add_files *what)
     struct batch_run batch = {.what = what->work == BATCH_LINK ? "linking" : "storing",
                               .is_quiet = what->is_quiet,
                               .work = what->work,
+                              .makes_manifests = !what->is_without_manifests,
                               .jobs = what->jobs,
                               .owner = &run,
                               .next = next_file,
@@ -181,6 +182,7 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
         {.name = "files-from", .value = &sources->list, .is_path = true},
         {.name = "null", .letter = '0', .flag = &sources->is_nul_separated},
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
+        {.name = "no-manifest", .flag = &what.is_without_manifests},
         {.name = "json", .flag = &is_json},
         {.name = NULL},
     };

@@ -150,6 +150,7 @@ static int open_runner(struct runner *r, struct err *e)
     struct batch_run *run = r->run;
     struct batch_options options = {.store = run->store,
                                     .work = run->work,
+                                    .makes_manifests = run->makes_manifests,
                                     .jobs = run->jobs == 0 ? core_count() : run->jobs,
                                     .on_result = pass_result,
                                     .owner = run};

@@ -15,6 +15,7 @@ struct batch_run {
     bool is_quiet;
     const struct store *store;
     enum batch_work work;
+    bool makes_manifests; /* as in batch_options */
     unsigned jobs; /* 0: one per core */
     void *owner;
     /* Fills the next item; BATCH_RUN_WAIT: none until `wait_fd` is readable. */

@@ -31,9 +31,12 @@ static int list_all(const struct store *s, struct entry_list *list, struct large
         step = store_list_next(entries, hash, &entry, e);
         if (step > 0) {
             warn_if_unreadable(hash, &entry);
+            enum manifest_file_state manifest = manifest_file_look(s, hash, entry.size);
+            if (entry.state == STORE_OK && manifest == MANIFEST_FILE_DAMAGED)
+                entry.state = STORE_DAMAGED;
             if (entry.path != NULL)
                 large_files_note(large, entry.path, entry.size);
-            entry_list_add(list, hash, &entry);
+            entry_list_add(list, hash, &entry, manifest);
         } else if (step < 0) {
             status = cmd_fail("ls", e);
         }

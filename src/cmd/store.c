@@ -68,7 +68,7 @@ static int upload(struct run *run, const char *path, const struct stored *stored
 static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
-    const struct hash_options options = {.watch = &watch};
+    const struct hash_options options = {.flags = HASH_MAKE_MANIFEST, .watch = &watch};
     struct add_staged added;
     struct buf copy = {0};
     int result;

@@ -138,8 +138,7 @@ static void remove_manifest(struct removal *r, const char *hash)
 
     if (has_kind(r, hash, STORE_COPY) || has_kind(r, hash, STORE_LINK))
         return;
-    buf_puts(&path, r->store.dir);
-    kachery_uri_put_object_key(&path, STR("/manifests"), hash);
+    store_put_manifest_path(&r->store, hash, &path);
     if (remove_file(&path, "", &e) < 0) {
         cmd_warn("unlink", &e);
         r->has_failed = true;

@@ -185,10 +185,11 @@ static bool count_entries(void *owner, uint64_t *files, uint64_t *bytes)
 
 static void read_again(struct verify *v, struct batch_item *item)
 {
+    static const struct hash_options checking = {.flags = HASH_CHECK_MANIFEST};
     struct hash_result hashed;
     struct err e = {0};
 
-    if (hash_file(&v->store, item->about.path, NULL, &hashed, &e) != 0) {
+    if (hash_file(&v->store, item->about.path, &checking, &hashed, &e) != 0) {
         batch_item_fail(item, &e);
         return;
     }
@@ -196,6 +197,7 @@ static void read_again(struct verify *v, struct batch_item *item)
     item->size = hashed.size;
     item->mtime = hashed.mtime;
     item->id = hashed.id;
+    item->manifest = hashed.manifest_state;
     item->code = ERR_NONE;
 }
 
@@ -278,6 +280,21 @@ static void judge(struct verify *v, struct batch_item *item)
         (void)!store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime,
                                   &item->id, &e);
     entry->state = STORE_OK;
+    if (item->manifest != MANIFEST_FILE_DAMAGED)
+        return;
+    entry->state = STORE_DAMAGED;
+    hash_cache_forget(&v->store, entry->path); /* linking again reads it again */
+    err_set(&e, ERR_CHANGED, "its manifest is damaged: %s it again",
+            entry->kind == STORE_COPY ? "store" : "link");
+    cmd_warn_file("verify", entry->path, &e);
+}
+
+/* Of what was read it is known; of others it is looked at. */
+static enum manifest_file_state manifest_of(const struct verify *v, const struct batch_item *item)
+{
+    return is_as_wanted(item)
+               ? item->manifest
+               : manifest_file_look(&v->store, item->wanted_hash, item->about.size);
 }
 
 static void tell(void *owner, struct batch_item *item)
@@ -290,7 +307,7 @@ static void tell(void *owner, struct batch_item *item)
         judge(v, item);
     v->counts[item->about.state]++;
     if (!v->is_quiet || item->about.state != STORE_OK)
-        entry_list_add(&v->list, item->wanted_hash, &item->about);
+        entry_list_add(&v->list, item->wanted_hash, &item->about, manifest_of(v, item));
 }
 
 static int sum_up(struct verify *v)

@@ -122,10 +122,14 @@ static int stage_link(const struct store *s, const char *path, const struct hash
     if (hash_file(s, path, options, &hashed, e) != 0)
         return -1;
     memcpy(staged->hash, hashed.hash, sizeof staged->hash);
+    memcpy(staged->manifest, hashed.manifest, sizeof staged->manifest);
     staged->size = hashed.size;
     staged->mtime = hashed.mtime;
     staged->id = hashed.id;
-    return stage_record(s, path, staged, e);
+    if (stage_record(s, path, staged, e) == 0)
+        return 0;
+    add_discard(s, staged);
+    return -1;
 }
 
 /* Fills the temporary file and job->hash: a clone shares the source's blocks and is then hashed
@@ -149,14 +153,18 @@ static int copy_once(struct hash_job *job, int to, const struct stat *st, struct
     return status;
 }
 
+/* `manifest` may be NULL; job->manifest then says whether there is one of the file. */
 static int copy_steadily(const struct store *s, const char *path, struct hash_job *job, int to,
-                         struct err *e)
+                         struct manifest_writer *manifest, struct err *e)
 {
     for (int i = 0; i < TRIES; i++) {
         int64_t began_ms = clock_wall_ms();
         struct stat st;
         if (fstat(job->from, &st) != 0)
             return err_errno(e, ERR_FAILED, errno, "cannot stat");
+        job->manifest = manifest_is_for(st.st_size) ? manifest : NULL;
+        if (job->manifest != NULL)
+            manifest_writer_begin(manifest, st.st_size);
         if (copy_once(job, to, &st, e) != 0)
             return -1;
         if (job->size == st.st_size && hash_is_unchanged(job->from, &st)) {
@@ -170,20 +178,30 @@ static int copy_steadily(const struct store *s, const char *path, struct hash_jo
 static int stage_copy(const struct store *s, const char *path, const struct hash_options *options,
                       struct add_staged *staged, struct err *e)
 {
+    const bool is_wanted = (options->flags & HASH_MAKE_MANIFEST) != 0;
     struct hash_job job = {.to = -1, .watch = options->watch};
+    struct manifest_writer manifest;
     struct buf name = {0};
     struct stat st;
     int to, status;
 
     if (hash_open(path, options->follow, &job.from, &st, e) != 0)
         return -1;
+    manifest_writer_init(&manifest, s);
     status = open_staged(s, staged, &name, &to, e);
     if (status == 0) {
         leftover_hold(to);
-        status = copy_steadily(s, path, &job, to, e);
+        status = copy_steadily(s, path, &job, to, is_wanted ? &manifest : NULL, e);
+        if (status == 0 && job.manifest != NULL)
+            status = manifest_writer_stage(&manifest, staged->manifest, e);
         /* A large copy is synced by the process that wrote it, beside the others' work. */
         status = close_staged(to, name.data, job.size >= SYNC_EACH_SIZE, status, e);
+        if (status != 0) {
+            staged->suffix[0] = '\0'; /* close_staged has removed it */
+            add_discard(s, staged);
+        }
     }
+    manifest_writer_discard(&manifest);
     close(job.from);
     memcpy(staged->hash, job.hash, sizeof staged->hash);
     staged->size = job.size;
@@ -199,7 +217,7 @@ int add_stage(const struct store *s, enum store_kind kind, const char *path,
 
     if (options != NULL)
         reading = *options;
-    reading.flags = HASH_USE_CACHE;
+    reading.flags = HASH_USE_CACHE | (reading.flags & HASH_MAKE_MANIFEST);
     int status = kind == STORE_LINK ? stage_link(s, path, &reading, &staged, e)
                                     : stage_copy(s, path, &reading, &staged, e);
 
@@ -218,17 +236,23 @@ static int rename_into(const struct store *s, const char *from, const char *to, 
     return rename(from, to) == 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot rename to %s", to);
 }
 
-/* The temporary name, or NULL without memory; caller frees. */
+static char *take_name(struct buf *name, struct err *e)
+{
+    char *text = buf_take(name);
+
+    if (text == NULL)
+        err_set(e, ERR_FAILED, "out of memory");
+    return text;
+}
+
+/* These names are NULL without memory; caller frees. */
 static char *temporary_name(const struct store *s, const struct add_staged *staged, struct err *e)
 {
     struct buf name = {0};
 
     put_staged_base(s, staged, &name);
     buf_puts(&name, staged->suffix);
-    char *text = buf_take(&name);
-    if (text == NULL)
-        err_set(e, ERR_FAILED, "out of memory");
-    return text;
+    return take_name(&name, e);
 }
 
 static char *final_name(const struct store *s, const struct add_staged *staged, struct err *e)
@@ -236,10 +260,25 @@ static char *final_name(const struct store *s, const struct add_staged *staged, 
     struct buf name = {0};
 
     put_final_path(s, staged, &name);
-    char *text = buf_take(&name);
-    if (text == NULL)
-        err_set(e, ERR_FAILED, "out of memory");
-    return text;
+    return take_name(&name, e);
+}
+
+static char *temporary_manifest(const struct store *s, const struct add_staged *staged,
+                                struct err *e)
+{
+    struct buf name = {0};
+
+    store_put_manifest_staging_path(s, &name);
+    buf_puts(&name, staged->manifest);
+    return take_name(&name, e);
+}
+
+static char *final_manifest(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    struct buf name = {0};
+
+    store_put_manifest_path(s, staged->hash, &name);
+    return take_name(&name, e);
 }
 
 static bool is_there_already(const struct add_staged *staged)
@@ -247,74 +286,105 @@ static bool is_there_already(const struct add_staged *staged)
     return staged->suffix[0] == '\0';
 }
 
-int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e)
+static bool has_manifest(const struct add_staged *staged)
 {
-    int status = -1;
+    return staged->manifest[0] != '\0';
+}
 
-    if (is_there_already(staged))
-        return 0;
-    char *name = temporary_name(s, staged, e);
-    if (name != NULL)
-        status = fs_sync_file(name, e);
+bool add_is_staged(const struct add_staged *staged)
+{
+    return !is_there_already(staged) || has_manifest(staged);
+}
+
+/* Syncs, and frees, what was named; nothing without a name. */
+static int sync_named(char *name, int (*sync)(const char *path, struct err *e), struct err *e)
+{
+    int status = name == NULL ? -1 : sync(name, e);
+
     free(name);
     return status;
+}
+
+int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    if (has_manifest(staged) &&
+        sync_named(temporary_manifest(s, staged, e), fs_sync_file, e) != 0)
+        return -1;
+    return is_there_already(staged) ? 0
+                                    : sync_named(temporary_name(s, staged, e), fs_sync_file, e);
 }
 
 int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e)
 {
-    int status = -1;
-
+    if (has_manifest(staged) && sync_named(final_manifest(s, staged, e), fs_sync_parent, e) != 0)
+        return -1;
     if (is_there_already(staged))
         return 0;
     if (staged->kind == STORE_LINK && link_sync(s, staged->hash, e) != 0)
         return -1;
-    char *name = final_name(s, staged, e);
-    if (name != NULL)
-        status = fs_sync_parent(name, e);
-    free(name);
-    return status;
+    return sync_named(final_name(s, staged, e), fs_sync_parent, e);
 }
 
-void add_discard(const struct store *s, const struct add_staged *staged)
+static void remove_named(char *name)
 {
-    if (is_there_already(staged))
-        return;
-    char *name = temporary_name(s, staged, NULL);
     if (name != NULL)
         unlink(name);
     free(name);
 }
 
-static int publish_copy(const struct store *s, const struct add_staged *staged,
-                        const char *temporary, struct err *e)
+void add_discard(const struct store *s, const struct add_staged *staged)
 {
-    char *final = final_name(s, staged, e);
-    int status = final == NULL ? -1 : rename_into(s, temporary, final, e);
+    if (has_manifest(staged))
+        remove_named(temporary_manifest(s, staged, NULL));
+    if (!is_there_already(staged))
+        remove_named(temporary_name(s, staged, NULL));
+}
 
-    free(final);
+/* Renames, and frees both names. */
+static int rename_named(const struct store *s, char *from, char *to, struct err *e)
+{
+    int status = from == NULL || to == NULL ? -1 : rename_into(s, from, to, e);
+
+    free(from);
+    free(to);
     return status;
 }
 
+static int publish_manifest(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    if (!has_manifest(staged))
+        return 0;
+    return rename_named(s, temporary_manifest(s, staged, e), final_manifest(s, staged, e), e);
+}
+
 static int publish_link(const struct store *s, const char *path, const struct add_staged *staged,
-                        const char *temporary, struct err *e)
+                        struct err *e)
 {
     const struct link_made made = {path, staged->size, staged->mtime, staged->id};
 
-    return link_publish(s, staged->hash, &made, temporary, e);
+    if (is_there_already(staged))
+        return link_publish(s, staged->hash, &made, NULL, e);
+    char *temporary = temporary_name(s, staged, e);
+    int status = temporary == NULL ? -1 : link_publish(s, staged->hash, &made, temporary, e);
+    free(temporary);
+    return status;
+}
+
+static int publish_copy(const struct store *s, const struct add_staged *staged, struct err *e)
+{
+    if (is_there_already(staged))
+        return 0;
+    return rename_named(s, temporary_name(s, staged, e), final_name(s, staged, e), e);
 }
 
 int add_publish(const struct store *s, const char *path, const struct add_staged *staged,
                 struct err *e)
 {
-    int status = -1;
+    int status = publish_manifest(s, staged, e);
 
-    if (is_there_already(staged))
-        return staged->kind == STORE_LINK ? publish_link(s, path, staged, NULL, e) : 0;
-    char *temporary = temporary_name(s, staged, e);
-    if (temporary != NULL)
-        status = staged->kind == STORE_LINK ? publish_link(s, path, staged, temporary, e)
-                                            : publish_copy(s, staged, temporary, e);
-    free(temporary);
+    if (status == 0)
+        status = staged->kind == STORE_LINK ? publish_link(s, path, staged, e)
+                                            : publish_copy(s, staged, e);
     if (status != 0)
         add_discard(s, staged);
     return status;

@@ -18,6 +18,7 @@ struct add_staged {
     double mtime; /* of the file that was read */
     struct file_id id; /* likewise, of a link */
     char suffix[ADD_SUFFIX_SIZE]; /* of the temporary name; empty: what is there already is right */
+    char manifest[MANIFEST_SUFFIX_SIZE]; /* likewise of its manifest */
 };
 
 /*
@@ -25,10 +26,14 @@ struct add_staged {
  * which is absolute, is hashed (through the hash cache when it is above 1,000,000 bytes) and its
  * record written. A copy: FICLONE and the hash of the clone, or the hash of the bytes written; it
  * replaces one that is there, which might be damaged. A file that changes meanwhile is read once
- * more, then ERR_CHANGED. `options` may be NULL; its flags do not count.
+ * more, then ERR_CHANGED. `options` may be NULL; of its flags HASH_MAKE_MANIFEST counts: the
+ * manifest becomes visible before what it is of.
  */
 int add_file(const struct store *s, enum store_kind kind, const char *path,
              const struct hash_options *options, struct add_staged *out, struct err *e) ERR_CHECKED;
+
+/* Whether there is anything to publish or to remove. */
+bool add_is_staged(const struct add_staged *staged);
 
 /* The first step alone. */
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
@@ -42,8 +47,8 @@ int add_sync_staged(const struct store *s, const struct add_staged *staged, stru
 int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e)
     ERR_CHECKED;
 
-/* Gives a staged file its name, and remembers the path of a link. When that fails the temporary
- * file is removed. */
+/* Gives a staged file and its manifest their names, and remembers the path of a link. When that
+ * fails the temporary files are removed. */
 int add_publish(const struct store *s, const char *path, const struct add_staged *staged,
                 struct err *e) ERR_CHECKED;
 

@@ -268,13 +268,20 @@ static int give(struct batch *b, bool is_more_at_hand, struct err *e)
 
 static bool is_staged(const struct batch_item *item)
 {
-    return item->staged.suffix[0] != '\0';
+    return add_is_staged(&item->staged);
+}
+
+/* The staged files are published, or removed. */
+static void forget_staged(struct batch_item *item)
+{
+    item->staged.suffix[0] = '\0';
+    item->staged.manifest[0] = '\0';
 }
 
 static void fail_staged(struct batch *b, struct batch_item *item, const struct err *e)
 {
     add_discard(b->options.store, &item->staged);
-    item->staged.suffix[0] = '\0';
+    forget_staged(item);
     batch_item_fail(item, e);
 }
 
@@ -303,7 +310,7 @@ static int publish_one(struct batch *b, struct batch_item *item, struct err *e)
 {
     const struct store *s = b->options.store;
 
-    if (!is_staged(item)) {
+    if (item->staged.suffix[0] == '\0') {
         if (b->options.work != BATCH_LINK || item->code != ERR_NONE)
             return 0;
         if (b->has_published && (add_confirm_link(s, item->path, &item->staged, e) != 0 ||
@@ -336,7 +343,7 @@ static void commit(struct batch *b, uint64_t end)
     publish(b, end);
     for (; b->head < end; b->head++) {
         struct batch_item *item = item_at(b, b->head);
-        item->staged.suffix[0] = '\0';
+        forget_staged(item);
         b->options.on_result(b->options.owner, item);
         deinit_item(item);
     }

@@ -35,6 +35,7 @@ struct batch_item {
     char hash[SHA1_HEX + 1];
     double mtime; /* of the file that was read (0 for a copy) */
     struct file_id id; /* likewise */
+    enum manifest_file_state manifest; /* with BATCH_HASH */
     enum err_code code; /* ERR_NONE, or: */
     char *error;        /* the cause, without the path; owned */
 
@@ -46,6 +47,7 @@ struct batch_options {
     struct loop_wake wake; /* when it is to be stepped: results came, or a commit is due */
     const struct store *store;
     enum batch_work work;
+    bool makes_manifests; /* of what is added; BATCH_HASH checks them */
     unsigned jobs; /* processes at most, 1 to POOL_MAX_WORKERS */
     void (*on_result)(void *owner, struct batch_item *item);
     void *owner;

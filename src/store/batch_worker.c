@@ -50,14 +50,20 @@ static bool report_bytes(void *ctx, int64_t bytes)
     return parent_is_there(w) && send_out(w);
 }
 
-static int work_on(struct worker *w, const char *path, struct add_staged *staged, struct err *e)
+static int work_on(struct worker *w, const char *path, struct add_staged *staged,
+                   enum manifest_file_state *manifest, struct err *e)
 {
     const struct store *s = w->options->store;
     const struct hash_watch watch = {report_bytes, w};
-    const struct hash_options options = {.watch = &watch, .follow = &w->follow};
+    const bool only_hashes = w->options->work == BATCH_HASH;
+    const unsigned flags = only_hashes                   ? HASH_CHECK_MANIFEST
+                           : w->options->makes_manifests ? HASH_MAKE_MANIFEST
+                                                         : 0;
+    const struct hash_options options = {
+        .flags = flags, .watch = &watch, .follow = &w->follow};
     struct hash_result hashed;
 
-    if (w->options->work != BATCH_HASH)
+    if (!only_hashes)
         return add_stage(s, w->options->work == BATCH_LINK ? STORE_LINK : STORE_COPY, path,
                          &options, staged, e);
     if (hash_file(s, path, &options, &hashed, e) != 0)
@@ -66,6 +72,7 @@ static int work_on(struct worker *w, const char *path, struct add_staged *staged
     staged->size = hashed.size;
     staged->mtime = hashed.mtime;
     staged->id = hashed.id;
+    *manifest = hashed.manifest_state;
     return 0;
 }
 
@@ -88,11 +95,12 @@ static void put_id(struct buf *out, const struct file_id *id)
 
 static bool answer(struct worker *w, struct str path)
 {
+    enum manifest_file_state manifest = MANIFEST_FILE_NEEDLESS;
     struct add_staged staged = {0};
     struct err e = {0};
     char *name = strndup(path.p, path.len);
     int status = name == NULL ? err_set(&e, ERR_FAILED, "out of memory")
-                              : work_on(w, name, &staged, &e);
+                              : work_on(w, name, &staged, &manifest, &e);
 
     free(name);
     buf_clear(&w->out);
@@ -103,6 +111,8 @@ static bool answer(struct worker *w, struct str path)
         json_put_int(&w->out, "size", staged.size);
         json_put_double(&w->out, "mtime", staged.mtime);
         json_put_str(&w->out, "suffix", str_of(staged.suffix));
+        json_put_str(&w->out, "manifest", str_of(staged.manifest));
+        json_put_int(&w->out, "manifestState", manifest);
         put_id(&w->out, &staged.id);
     } else {
         json_put_int(&w->out, "code", e.code);
@@ -223,12 +233,17 @@ static bool take_id(const struct json *value, struct file_id *id)
 
 static bool take_result(const struct json *message, struct batch_item *item)
 {
-    struct str hash, suffix;
+    struct str hash, suffix, manifest;
+    int64_t state;
 
     if (!json_str(json_get(message, "hash"), &hash) || !hex_is_lower(hash, SHA1_HEX) ||
         !json_int(json_get(message, "size"), &item->size) ||
         !json_number(json_get(message, "mtime"), &item->staged.mtime) ||
         !json_str(json_get(message, "suffix"), &suffix) || suffix.len >= ADD_SUFFIX_SIZE ||
+        !json_str(json_get(message, "manifest"), &manifest) ||
+        manifest.len >= MANIFEST_SUFFIX_SIZE ||
+        !json_int(json_get(message, "manifestState"), &state) || state < MANIFEST_FILE_NEEDLESS ||
+        state > MANIFEST_FILE_OK ||
         !take_id(json_get(message, "file"), &item->id))
         return false;
     item->staged.id = item->id;
@@ -237,6 +252,8 @@ static bool take_result(const struct json *message, struct batch_item *item)
     item->mtime = item->staged.mtime;
     memcpy(item->staged.hash, item->hash, sizeof item->hash);
     snprintf(item->staged.suffix, sizeof item->staged.suffix, "%.*s", STR_ARG(suffix));
+    snprintf(item->staged.manifest, sizeof item->staged.manifest, "%.*s", STR_ARG(manifest));
+    item->manifest = (enum manifest_file_state)state;
     return true;
 }
 

@@ -7,13 +7,19 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/hex.h"
 #include "store/hash_cache.h"
 
-/* Large enough that system calls do not count beside the hashing, small enough for the CPU's
- * second cache. */
-enum { CHUNK_SIZE = 512 << 10, TRIES = 2 };
+/* A chunk is large enough that system calls do not count beside the hashing, small enough for the
+ * CPU's second cache. Where a manifest is made, a window of several chunks has a block for each
+ * lane of the hashing. */
+enum {
+    CHUNK_SIZE = 512 << 10,
+    WINDOW_SIZE = SHA256_LANES * MANIFEST_LEAF_BYTES,
+    TRIES = 2
+};
 
-static unsigned char chunk[CHUNK_SIZE];
+static unsigned char window[WINDOW_SIZE];
 
 const char *hash_kind_of(mode_t mode)
 {
@@ -90,31 +96,62 @@ bool hash_is_unchanged(int fd, const struct stat *before)
            st.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }
 
-static bool is_zero(const unsigned char *data, size_t len)
+static bool is_zero(struct str data)
 {
-    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
+    return data.p[0] == 0 && memcmp(data.p, data.p + 1, data.len - 1) == 0;
 }
 
-static int write_chunk(const struct hash_job *job, size_t len, struct err *e)
+static int write_chunk(const struct hash_job *job, struct str data, struct err *e)
 {
     if (job->to < 0)
         return 0;
-    if (job->is_sparse && is_zero(chunk, len)) {
-        if (lseek(job->to, (off_t)len, SEEK_CUR) >= 0)
+    if (job->is_sparse && is_zero(data)) {
+        if (lseek(job->to, (off_t)data.len, SEEK_CUR) >= 0)
             return 0;
         return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
     }
-    return fs_write_all(job->to, (struct str){(const char *)chunk, len}, "the copy", e);
+    return fs_write_all(job->to, data, "the copy", e);
+}
+
+/* As much of the window as is used: a multiple of both a chunk and a block. */
+static size_t window_size(const struct hash_job *job)
+{
+    size_t blocks = job->manifest == NULL ? 0 : sha256_lanes() * MANIFEST_LEAF_BYTES;
+
+    return blocks < CHUNK_SIZE ? CHUNK_SIZE : blocks;
+}
+
+/* The bytes in the window, all of a file's up to its end or as many as fit. */
+static int give_window(const struct hash_job *job, size_t filled, struct err *e)
+{
+    if (job->manifest == NULL)
+        return 0;
+    return manifest_writer_add(job->manifest, (struct str){(const char *)window, filled}, e);
+}
+
+/* Both hashes have all bytes. */
+static int end_job(struct hash_job *job, struct sha1 *sha1, struct err *e)
+{
+    unsigned char digest[SHA1_SIZE];
+
+    if (job->to >= 0 && job->is_sparse && ftruncate(job->to, job->size) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
+    sha1_final(sha1, digest);
+    hex_encode(digest, SHA1_SIZE, job->hash);
+    return job->manifest == NULL ? 0 : manifest_writer_end(job->manifest, digest, e);
 }
 
 int hash_run(struct hash_job *job, struct err *e)
 {
+    const size_t size = window_size(job);
     struct sha1 sha1;
+    size_t filled = 0;
 
     sha1_init(&sha1);
     job->size = 0;
     for (;;) {
-        ssize_t n = read(job->from, chunk, sizeof chunk);
+        unsigned char *const chunk = window + filled;
+        ssize_t n = read(job->from, chunk, size - filled < CHUNK_SIZE ? size - filled : CHUNK_SIZE);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -125,58 +162,109 @@ int hash_run(struct hash_job *job, struct err *e)
         job->size += n;
         if (job->as_opened != NULL && job->size > job->as_opened->st_size)
             break;
-        if (write_chunk(job, (size_t)n, e) != 0)
+        if (write_chunk(job, (struct str){(const char *)chunk, (size_t)n}, e) != 0)
             return -1;
+        filled += (size_t)n;
+        if (filled == size || job->manifest == NULL) {
+            if (give_window(job, filled, e) != 0)
+                return -1;
+            filled = 0;
+        }
         if (job->watch != NULL && !job->watch->go_on(job->watch->ctx, job->size))
             return err_set(e, ERR_FAILED, "interrupted");
     }
-    if (job->to >= 0 && job->is_sparse && ftruncate(job->to, job->size) != 0)
-        return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
-    sha1_final_hex(&sha1, job->hash);
-    return 0;
+    return give_window(job, filled, e) != 0 ? -1 : end_job(job, &sha1, e);
 }
 
-/* One attempt; *is_good is false when the file was not the same before and after. */
-static int hash_once(const struct store *s, const char *path, const struct hash_options *options,
-                     struct hash_job *job, struct stat *st, bool *is_good, struct err *e)
+/* An attempt to read a file that nobody changes meanwhile. */
+struct attempt {
+    const struct store *store;
+    const char *path;
+    const struct hash_options *options;
+    struct hash_job job;
+    struct stat st;
+    struct manifest_writer manifest;
+    bool is_read; /* the hash is not from the cache */
+    bool is_good; /* the file was the same before and after */
+};
+
+/* Whether the file need not be read: its hash is known, and so is its manifest if one is wanted. */
+static bool is_known(struct attempt *a)
 {
+    const unsigned flags = a->options->flags;
+
+    if ((flags & HASH_USE_CACHE) == 0 ||
+        !hash_cache_get(a->store, a->path, &a->st, a->job.hash))
+        return false;
+    if ((flags & HASH_MAKE_MANIFEST) == 0 || !manifest_is_for(a->st.st_size))
+        return true;
+    return manifest_file_is_whole(a->store, a->job.hash, a->st.st_size);
+}
+
+static int try_once(struct attempt *a, struct err *e)
+{
+    const unsigned flags = a->options->flags;
     int64_t began_ms = clock_wall_ms();
     int status;
 
-    if (hash_open(path, options->follow, &job->from, st, e) != 0)
+    if (hash_open(a->path, a->options->follow, &a->job.from, &a->st, e) != 0)
         return -1;
-    *is_good = options->flags & HASH_USE_CACHE && hash_cache_get(s, path, st, job->hash);
-    if (*is_good) {
-        close(job->from);
+    a->is_good = is_known(a);
+    if (a->is_good) {
+        close(a->job.from);
         return 0;
     }
-    job->as_opened = st;
-    status = hash_run(job, e);
-    *is_good = status == 0 && job->size == st->st_size && hash_is_unchanged(job->from, st);
-    close(job->from);
-    if (*is_good && options->flags & HASH_USE_CACHE)
-        hash_cache_put(s, path, st, job->hash, began_ms);
+    a->is_read = true;
+    a->job.as_opened = &a->st;
+    a->job.manifest = NULL;
+    if ((flags & (HASH_MAKE_MANIFEST | HASH_CHECK_MANIFEST)) != 0 &&
+        manifest_is_for(a->st.st_size)) {
+        a->job.manifest = &a->manifest;
+        manifest_writer_begin(&a->manifest, a->st.st_size);
+    }
+    status = hash_run(&a->job, e);
+    a->is_good =
+        status == 0 && a->job.size == a->st.st_size && hash_is_unchanged(a->job.from, &a->st);
+    close(a->job.from);
+    if (a->is_good && (flags & HASH_USE_CACHE) != 0)
+        hash_cache_put(a->store, a->path, &a->st, a->job.hash, began_ms);
     return status;
+}
+
+/* The file is as it was read. */
+static int take_result(struct attempt *a, struct hash_result *out, struct err *e)
+{
+    const bool has_manifest = a->is_read && a->job.manifest != NULL;
+    struct hash_result result = {
+        .size = a->st.st_size, .mtime = fs_mtime(&a->st), .id = file_id_of(&a->st)};
+
+    memcpy(result.hash, a->job.hash, sizeof result.hash);
+    if (has_manifest && (a->options->flags & HASH_MAKE_MANIFEST) != 0 &&
+        manifest_writer_stage(&a->manifest, result.manifest, e) != 0)
+        return -1;
+    if ((a->options->flags & HASH_CHECK_MANIFEST) != 0)
+        result.manifest_state = manifest_file_check(a->store, result.hash, result.size,
+                                                    has_manifest ? a->manifest.head.root : NULL);
+    *out = result;
+    return 0;
 }
 
 int hash_file(const struct store *s, const char *path, const struct hash_options *options,
               struct hash_result *out, struct err *e)
 {
     static const struct hash_options defaults = {0};
-    struct hash_job job = {.to = -1};
-    bool is_good = false;
-    struct stat st = {0};
+    struct attempt a = {.store = s, .path = path, .job.to = -1};
+    int status = 0;
 
-    if (options == NULL)
-        options = &defaults;
-    job.watch = options->watch;
-    for (int i = 0; i < TRIES && !is_good; i++)
-        if (hash_once(s, path, options, &job, &st, &is_good, e) != 0)
-            return -1;
-    if (!is_good)
-        return err_set(e, ERR_CHANGED, "changed while it was being read");
-    *out = (struct hash_result){
-        .size = st.st_size, .mtime = fs_mtime(&st), .id = file_id_of(&st)};
-    memcpy(out->hash, job.hash, sizeof out->hash);
-    return 0;
+    a.options = options == NULL ? &defaults : options;
+    a.job.watch = a.options->watch;
+    manifest_writer_init(&a.manifest, (a.options->flags & HASH_MAKE_MANIFEST) != 0 ? s : NULL);
+    for (int i = 0; i < TRIES && status == 0 && !a.is_good; i++)
+        status = try_once(&a, e);
+    if (status == 0 && !a.is_good)
+        status = err_set(e, ERR_CHANGED, "changed while it was being read");
+    if (status == 0)
+        status = take_result(&a, out, e);
+    manifest_writer_discard(&a.manifest);
+    return status;
 }

@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "base/sha1.h"
 #include "store/follow.h"
+#include "store/manifest_file.h"
+#include "store/manifest_writer.h"
 #include "store/store.h"
 
 /* Told after each chunk how much of the file has been read; false ends the reading. */
@@ -27,6 +29,7 @@ struct hash_job {
     /* Reading stops when there is more than this told: what grows without end is not read without
      * end. NULL: no such bound. */
     const struct stat *as_opened;
+    struct manifest_writer *manifest; /* begun for the size as opened, gets all bytes; or NULL */
     const struct hash_watch *watch; /* may be NULL */
     char hash[SHA1_HEX + 1];        /* result */
     int64_t size;                   /* result: bytes read */
@@ -48,6 +51,9 @@ const char *hash_kind_of(mode_t mode);
 
 enum hash_flags {
     HASH_USE_CACHE = 1, /* answer from the hash cache when it knows the file, and tell it */
+    /* Stage the manifest of the bytes that are read; the cache answers only where it is there. */
+    HASH_MAKE_MANIFEST = 2,
+    HASH_CHECK_MANIFEST = 4 /* compare the one in the store with the bytes that are read */
 };
 
 struct hash_options {
@@ -61,6 +67,8 @@ struct hash_result {
     int64_t size;
     double mtime;
     struct file_id id;
+    char manifest[MANIFEST_SUFFIX_SIZE]; /* of the staged one: the caller publishes or removes it */
+    enum manifest_file_state manifest_state; /* with HASH_CHECK_MANIFEST */
 };
 
 /* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. `options` may be

@@ -208,6 +208,44 @@ static int look_up_object(struct store_list *list, const char *hash, struct err 
     return 0;
 }
 
+static bool is_gone(const struct store *s, const char *hash,
+                    void (*put_path)(const struct store *s, const char *hash, struct buf *out))
+{
+    struct buf path = {0};
+    struct stat st;
+
+    put_path(s, hash, &path);
+    const char *name = buf_path(&path, NULL);
+    bool is_absent = name != NULL && lstat(name, &st) != 0 && errno == ENOENT;
+    buf_free(&path);
+    return is_absent;
+}
+
+/* Removes the old manifests of what is neither copied nor linked: another program removed that, or
+ * a killed process did not get to it. Best effort. */
+static void tidy_manifests(struct store_list *list)
+{
+    const struct tree_options options = {
+        .takes = takes, .owner = list, .is_names_only = true, .is_lenient = true};
+    char hash[SHA1_HEX + 1];
+    const char *path;
+    enum tree_step step = TREE_END;
+    int64_t size;
+
+    buf_clear(&list->root);
+    buf_printf(&list->root, "%s/manifests/sha1/", list->store->dir);
+    const char *name = buf_path(&list->root, NULL);
+    list->tree = name == NULL ? NULL : tree_open(name, &options, NULL);
+    while (list->tree != NULL &&
+           (step = tree_next(list->tree, &path, &size, NULL)) != TREE_END)
+        if (step == TREE_FILE && is_object(path + list->root.len, hash) &&
+            is_gone(list->store, hash, store_put_copy_path) &&
+            is_gone(list->store, hash, store_put_link_path))
+            leftover_remove(path, LEFTOVER_SECONDS);
+    tree_close(list->tree);
+    list->tree = NULL;
+}
+
 int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
                     struct err *e)
 {
@@ -221,6 +259,9 @@ int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct sto
             if (look_up_object(list, found, e) != 0)
                 return -1;
         } else if (list->kind == STORE_LINK) {
+            if (list->is_tidying)
+                tidy_manifests(list);
+            list->is_tidying = false;
             return 0;
         } else {
             list->kind = STORE_LINK;

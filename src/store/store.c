@@ -155,20 +155,38 @@ int store_make_parents(const struct store *s, const char *path, struct err *e)
     return 0;
 }
 
-int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
-                         struct err *e)
+/* A temporary file with this mode at most. */
+static int open_temporary(const struct store *s, const char *path, mode_t mode,
+                          struct buf *temporary, int *fd, struct err *e)
 {
     struct err why = {0};
-    int status = fs_open_temporary(path, 0666, temporary, fd, &why);
+    int status = fs_open_temporary(path, mode, temporary, fd, &why);
 
     if (status != 0 && why.code != ERR_NOT_FOUND) {
         err_set(e, why.code, "%s", why.msg);
         return explain(s, path, e);
     }
     if (status != 0 && (store_make_parents(s, path, e) != 0 ||
-                        fs_open_temporary(path, 0666, temporary, fd, e) != 0))
+                        fs_open_temporary(path, mode, temporary, fd, e) != 0))
+        return -1;
+    return 0;
+}
+
+int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
+                         struct err *e)
+{
+    if (open_temporary(s, path, 0666, temporary, fd, e) != 0)
         return -1;
     newfile_adopt(s->dir, *fd);
+    return 0;
+}
+
+int store_open_own_temporary(const struct store *s, const char *path, struct buf *temporary,
+                             int *fd, struct err *e)
+{
+    if (open_temporary(s, path, 0644, temporary, fd, e) != 0)
+        return -1;
+    newfile_adopt_own(s->dir, *fd);
     return 0;
 }
 
@@ -204,15 +222,27 @@ void store_put_staging_path(const struct store *s, enum store_kind kind, struct 
     buf_printf(out, "%s/%s", s->dir, kind == STORE_COPY ? "sha1/copy" : "linked_files/sha1/link");
 }
 
+void store_put_manifest_path(const struct store *s, const char *hash, struct buf *out)
+{
+    buf_puts(out, s->dir);
+    kachery_uri_put_object_key(out, STR("/manifests"), hash);
+}
+
+void store_put_manifest_staging_path(const struct store *s, struct buf *out)
+{
+    buf_printf(out, "%s/manifests/sha1/manifest", s->dir);
+}
+
 void store_tidy(const struct store *s)
 {
-    static const enum store_kind kinds[] = {STORE_COPY, STORE_LINK};
+    struct buf paths[3] = {{0}};
 
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        struct buf path = {0};
-        store_put_staging_path(s, kinds[i], &path);
-        leftover_clean(buf_path(&path, NULL));
-        buf_free(&path);
+    store_put_staging_path(s, STORE_COPY, &paths[0]);
+    store_put_staging_path(s, STORE_LINK, &paths[1]);
+    store_put_manifest_staging_path(s, &paths[2]);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        leftover_clean(buf_path(&paths[i], NULL));
+        buf_free(&paths[i]);
     }
 }
 

@@ -45,6 +45,9 @@ int store_make_folder(const char *dir, struct err *e) ERR_CHECKED;
 int store_make_parents(const struct store *s, const char *path, struct err *e) ERR_CHECKED;
 int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
                          struct err *e) ERR_CHECKED;
+/* The same for what is its owner's word alone (voucher.h): at most 0644, whatever the umask. */
+int store_open_own_temporary(const struct store *s, const char *path, struct buf *temporary,
+                             int *fd, struct err *e) ERR_CHECKED;
 int store_write_file(const struct store *s, const char *path, struct str data, unsigned flags,
                      struct err *e) ERR_CHECKED;
 
@@ -158,6 +161,11 @@ void store_put_link_path(const struct store *s, const char *hash, struct buf *ou
 /* <dir>/sha1/copy or <dir>/linked_files/sha1/link: copies that are added are first written beside
  * that, and links were by programs before 0.2.0. */
 void store_put_staging_path(const struct store *s, enum store_kind kind, struct buf *out);
+
+/* <dir>/manifests/sha1/ab/cd/ef/<hash>, and <dir>/manifests/sha1/manifest, beside which a manifest
+ * is first written. */
+void store_put_manifest_path(const struct store *s, const char *hash, struct buf *out);
+void store_put_manifest_staging_path(const struct store *s, struct buf *out);
 
 /* Removes what killed processes left there. Best effort, and quick: whoever adds calls it. */
 void store_tidy(const struct store *s);

@@ -11,7 +11,7 @@ import harness
 import pytest
 from harness import sha1
 from store_files import put, python_record
-from zone_double import ABSENT, DATA, files_below, folder_of, object_key, text, written
+from zone_double import ABSENT, DATA, files_below, folder_of, object_key, text, with_manifest, written
 
 NAMES = ["store", "store-local", "link", "load", "load-info", "cat", "init"]
 ODD_PATHS = ["plain", "a b", "a&b", "a?b", "a=b", "a&b?c=d&location=/etc/passwd", "?", "&", "=", "%41%2f", "#", "new\nline",
@@ -204,7 +204,7 @@ def test_store_cache_locally_leaves_the_users_file_alone(tool, zone, user, tmp_p
     before = path.stat()
     tool("store", "--cache-locally", str(path), env=user)
     assert path.stat() == before and path.read_bytes() == DATA
-    assert files_below(folder_of(user)) == [harness.object_path(folder_of(user), sha1(DATA))]
+    assert files_below(folder_of(user)) == with_manifest(folder_of(user), "sha1")
     assert zone.objects == {sha1(DATA): DATA}
 
 
@@ -232,11 +232,11 @@ def test_store_local_copies_and_link_does_not(tool, store, tmp_path):
     folder, env = store
     path = put(str(tmp_path / "f"), DATA)
     assert text(tool("store-local", path, env=env).stdout) == python_uri(sha1(DATA), "f") + "\n"
-    assert files_below(folder) == [harness.object_path(folder, sha1(DATA))]
+    assert files_below(folder) == with_manifest(folder, "sha1")
     shutil.rmtree(folder)
     assert text(tool("link", path, env=env).stdout) == python_uri(sha1(DATA), "f") + "\n"
     record = harness.object_path(folder, sha1(DATA), "linked_files/sha1")
-    assert files_below(folder) == [record] and record.with_name(record.name + ".paths").exists()
+    assert files_below(folder) == with_manifest(folder, "linked_files/sha1") and record.with_name(record.name + ".paths").exists()
 
 
 @pytest.mark.parametrize("name", ["store", "link", "store-local"])
@@ -264,11 +264,11 @@ def test_the_sandbox_has_the_files_and_the_normal_store_the_keys(tool, zone, use
     tool("store", "--cache-locally", path, env=env)
     tool("link", path, env=env)
     record = harness.object_path(sandbox, sha1(DATA), "linked_files/sha1")
-    assert files_below(sandbox) == sorted([harness.object_path(sandbox, sha1(DATA)), record])
+    assert files_below(sandbox) == with_manifest(sandbox, "sha1", "linked_files/sha1")
     assert text(tool("load", f"sha1://{sha1(DATA)}", env=env).stdout).startswith(str(sandbox))
     assert files_below(folder_of(user)) == []
     tool("link", path, env={**env, "KACHERY_CLOUD_USE_SANDBOX": "0"})
-    assert len(files_below(folder_of(user))) == 1
+    assert files_below(folder_of(user)) == with_manifest(folder_of(user), "linked_files/sha1")
     done = tool("link", path, env={**env, "KACHERY_CLOUD_SANDBOX_DIR": ""}, check=1)
     assert "KACHERY_CLOUD_SANDBOX_DIR" in text(done.stderr)
 

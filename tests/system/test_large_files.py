@@ -14,19 +14,20 @@ import pytest
 
 import harness
 from harness import Server, object_path, run, until
-from store_files import OLD, cache_file, python_record, sparse
+from store_files import OLD, cache_file, put_manifest_of_zeros, python_record, sparse
 
 LIMIT = 5_000_000_000
 WORDS = "takes at most 5,000,000,000 bytes of one file: a hub of your own (kachery-resource hub) has no limit but its disk"
 
 
 def known(folder, path, size):
-    """A file of that size whose hash is in the hash cache."""
+    """A file of that size whose hash is in the hash cache, and which has a manifest: nobody reads it."""
     sparse(path, size)
     digest = hashlib.sha1(path.encode()).hexdigest()
     cache = cache_file(pathlib.Path(folder), path)
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text(python_record(path, digest))
+    put_manifest_of_zeros(folder, size, digest)
     return digest
 
 

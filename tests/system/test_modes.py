@@ -26,6 +26,10 @@ def below(folder):
     found = {True: set(), False: set()}
     for path in pathlib.Path(folder).rglob("*"):
         bits = mode(path)
+        if "manifests" in path.parts and path.is_file():
+            assert bits & 0o133 == 0, path
+            record = pathlib.Path(str(path).replace("/manifests/", "/linked_files/"))
+            bits |= mode(record) & 0o022
         if path.suffix == ".paths":
             assert bits & 0o022 == 0, path
             bits |= mode(path.with_suffix("")) & 0o022

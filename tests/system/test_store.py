@@ -16,7 +16,7 @@ import pytest
 
 import harness
 from harness import VECTORS, object_path, run, sha1
-from store_files import DAY, OLD, cache_file, left, left_overs, lines, listing, put, python_record, sparse
+from store_files import DAY, LEAF, OLD, cache_file, left, left_overs, lines, listing, put, python_record, sparse
 
 OLD_KERNEL = harness.ROOT / "build" / "tools" / "old_kernel"
 NOBODY = 65534
@@ -81,7 +81,7 @@ def test_recorded_store_of_the_python_client(store):
     assert len(found) == 4
     assert found[note, "copy"]["state"] == "ok"
     assert found[note, "link"] == {"uri": note, "path": "/data/note.txt", "size": 20, "kind": "link",
-                                   "state": "missing"}
+                                   "state": "missing", "manifest": None}
     assert found["sha1://30a6237468d45e8dc22bc8fa81beb04a8c59be50", "link"]["size"] == 2048000
     done = run("verify", env=env, check=1)
     assert b"2 ok, 0 stale, 0 damaged, 2 missing" in done.stderr
@@ -90,25 +90,25 @@ def test_recorded_store_of_the_python_client(store):
 
 
 def test_python_cache_is_believed_and_ours_is_kept(store, tmp_path):
-    """Re-linking reads no data: it shows in a file that was changed behind the cache's back."""
+    """Re-linking reads no data where no manifest is wanted: it shows in a file that was changed behind the cache's back."""
     folder, env = store
     path = put(str(tmp_path / "large"), b"x" * 1_000_001)
     planted = sha1(b"planted by the other client")
     cache_file(folder, path).parent.mkdir(parents=True)
     cache_file(folder, path).write_text(python_record(path, planted))
-    assert lines(run("link", path, env=env, check=0))[0][0] == f"sha1://{planted}"
+    assert lines(run("link", "--no-manifest", path, env=env, check=0))[0][0] == f"sha1://{planted}"
     cache_file(folder, path).write_text('{"path": "')  # being written in place
-    first = lines(run("link", path, env=env, check=0))[0][0]
+    first = lines(run("link", "--no-manifest", path, env=env, check=0))[0][0]
     assert first == f"sha1://{sha1(b'x' * 1_000_001)}"
     assert json.loads(cache_file(folder, path).read_text())["sha1"] == first[7:]
     before = os.stat(path)
     with open(path, "r+b") as f:
         f.write(b"Y")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert lines(run("link", path, env=env, check=0))[0][0] == first
+    assert lines(run("link", "--no-manifest", path, env=env, check=0))[0][0] == first
     states = listing(env, first, verb="verify", check=1)  # which reads it, and tells the cache
     assert [e["state"] for e in states] == ["stale"]
-    assert lines(run("link", path, env=env, check=0))[0][0] != first
+    assert lines(run("link", "--no-manifest", path, env=env, check=0))[0][0] != first
 
 
 def test_what_was_changed_just_now_is_not_cached(store, tmp_path):
@@ -307,7 +307,8 @@ def test_verify_some_uris(store, tmp_path):
         [("copy", "ok"), ("link", "ok")]
     absent = "sha1://" + "0" * 40
     assert listing(env, absent, verb="verify", check=1) == \
-        [{"uri": absent, "path": None, "size": None, "kind": None, "state": "missing"}]
+        [{"uri": absent, "path": None, "size": None, "kind": None, "state": "missing",
+          "manifest": None}]
     located = f"{absent}?location={path}"
     assert [e["state"] for e in listing(env, located, verb="verify", check=1)] == ["stale"]
     done = run("verify", uri, "sha1://" + "0" * 39, env=env)
@@ -337,7 +338,8 @@ def test_shared_store_of_a_group(store, tmp_path):
         subprocess.run([harness.BINARY, verb, path], env=env, check=True, stdout=subprocess.DEVNULL, umask=0o002)
     for entry in folder.rglob("*"):
         mode = stat.S_IMODE(entry.stat().st_mode)
-        assert mode == (0o2775 if entry.is_dir() else 0o644 if entry.suffix == ".paths" else 0o664), entry
+        is_own = entry.suffix == ".paths" or "manifests" in entry.parts
+        assert mode == (0o2775 if entry.is_dir() else 0o644 if is_own else 0o664), entry
 
 
 def test_works_as_on_an_old_kernel(store, tmp_path):
@@ -421,7 +423,7 @@ def test_columns_that_cut_can_take(store, tmp_path):
     record = object_path(folder, sha1(b"y"), "linked_files/sha1")
     put(str(record), b"")
     shown = {paths[n].replace("\t", "\\x09").replace("\n", "\\x0a"): data for n, data in names.items()}
-    want = sorted((["ok", "missing"][data == b"333"], "link", str(len(data)), "-", f"sha1://{sha1(data)}", path)
+    want = sorted((["ok", "missing"][data == b"333"], "link", str(len(data)), "-" if len(data) <= LEAF else "yes", f"sha1://{sha1(data)}", path)
                   for path, data in shown.items())
     copy = object_path(folder, sha1(b"1"))
     want = sorted([*want, ("ok", "copy", "1", "-", f"sha1://{sha1(b'1')}", str(copy))])

@@ -11,7 +11,7 @@ import harness
 import pytest
 from harness import run, sha1
 from store_files import DAY, left
-from zone_double import DATA, files_below, flip, folder_of, object_key, text, written
+from zone_double import DATA, files_below, flip, folder_of, object_key, text, with_manifest, written
 
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 65537, 327680, 327681, 768000])
@@ -88,7 +88,7 @@ def test_store_cache_locally_keeps_a_copy(zone, user, tmp_path):
     run("store", "--cache-locally", str(path), env=user, check=0)
     copy = harness.object_path(folder_of(user), sha1(DATA))
     assert copy.read_bytes() == DATA and path.read_bytes() == DATA
-    assert files_below(folder_of(user)) == [copy]
+    assert files_below(folder_of(user)) == with_manifest(folder_of(user), "sha1")
     assert zone.objects[sha1(DATA)] == DATA
 
 

@@ -9,6 +9,7 @@ import time
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from harness import object_path
 from loop_thread import LoopThread
 
 FIELDS = {
@@ -259,6 +260,12 @@ def folder_of(env):
 
 def files_below(folder):
     return sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file() and p.suffix not in (".pem", ".paths"))
+
+
+def with_manifest(folder, *kinds):
+    """What files_below finds once DATA is in a store, in these places."""
+    digest = hashlib.sha1(DATA).hexdigest()
+    return sorted(object_path(folder, digest, kind) for kind in (*kinds, "manifests/sha1"))
 
 
 def written(folder, name, data):

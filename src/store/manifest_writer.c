@@ -1,0 +1,171 @@
+#include "store/manifest_writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "base/leftover.h"
+#include "store/manifest_file.h"
+#include "store/store.h"
+
+enum { SYNC_EACH_SIZE = 1 << 20 }; /* as of a copy: synced by the process that wrote it */
+
+static int open_temporary(struct manifest_writer *w, struct err *e)
+{
+    struct buf base = {0};
+    int status = -1;
+
+    store_put_manifest_staging_path(w->store, &base);
+    const char *path = buf_path(&base, e);
+    if (path != NULL)
+        status = store_open_own_temporary(w->store, path, &w->name, &w->fd, e);
+    buf_free(&base);
+    if (status == 0)
+        leftover_hold(w->fd);
+    return status;
+}
+
+static int write_at(const struct manifest_writer *w, struct str data, int64_t at, struct err *e)
+{
+    while (data.len > 0) {
+        ssize_t n = pwrite(w->fd, data.p, data.len, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, ERR_FAILED, errno, "cannot write the manifest %s", w->name.data);
+        data = str_slice(data, (size_t)n, data.len);
+        at += n;
+    }
+    return 0;
+}
+
+/* manifest_maker.take_page */
+static int take_page(void *owner, uint64_t j, struct str leaves, struct err *e)
+{
+    struct manifest_writer *w = owner;
+
+    if (w->store == NULL)
+        return 0;
+    if (manifest_page_count(w->size) == 1) { /* it stays in the maker, which gets no more */
+        w->only_page = leaves;
+        return 0;
+    }
+    if (w->fd < 0 && open_temporary(w, e) != 0)
+        return -1;
+    return write_at(w, leaves, manifest_page_offset(w->size, j), e);
+}
+
+void manifest_writer_init(struct manifest_writer *w, const struct store *store)
+{
+    memset(w, 0, sizeof *w);
+    w->store = store;
+    w->fd = -1;
+    w->maker.take_page = take_page;
+    w->maker.owner = w;
+}
+
+/* Closes and removes the temporary file. */
+static void drop_temporary(struct manifest_writer *w)
+{
+    if (w->fd >= 0) {
+        unlink(w->name.data); /* fs_open_temporary left its NUL behind it */
+        close(w->fd);
+    }
+    w->fd = -1;
+    buf_clear(&w->name);
+}
+
+void manifest_writer_begin(struct manifest_writer *w, int64_t size)
+{
+    drop_temporary(w);
+    manifest_maker_init(&w->maker);
+    w->size = size;
+    w->head = (struct manifest_head){0};
+    w->only_page = STR("");
+}
+
+int manifest_writer_add(struct manifest_writer *w, struct str data, struct err *e)
+{
+    return manifest_maker_add(&w->maker, data, e);
+}
+
+int manifest_writer_end(struct manifest_writer *w, const unsigned char sha1[SHA1_SIZE],
+                        struct err *e)
+{
+    if (w->maker.size != w->size)
+        return 0;
+    return manifest_maker_end(&w->maker, sha1, &w->head, e);
+}
+
+static int write_head(struct manifest_writer *w, struct err *e)
+{
+    unsigned char head[MANIFEST_HEAD_BYTES];
+    struct buf text = {0};
+    int status;
+
+    manifest_put_head(&w->head, head);
+    buf_append(&text, head, sizeof head);
+    buf_put_buf(&text, &w->maker.page_hashes);
+    buf_put(&text, w->only_page);
+    status = buf_check(&text, e);
+    if (status == 0)
+        status = write_at(w, buf_str(&text), 0, e);
+    buf_free(&text);
+    return status;
+}
+
+/* close(2) reports what a quota or NFS refused only now. */
+static int close_temporary(struct manifest_writer *w, struct err *e)
+{
+    int status = 0, fd = w->fd;
+
+    if (manifest_length(w->size) >= SYNC_EACH_SIZE && fsync(fd) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", w->name.data);
+    w->fd = -1;
+    if (close(fd) != 0 && errno != EINTR && status == 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s", w->name.data);
+    if (status != 0)
+        unlink(w->name.data);
+    return status;
+}
+
+static bool is_there_already(const struct manifest_writer *w)
+{
+    char hash[SHA1_HEX + 1];
+
+    hex_encode(w->head.sha1, SHA1_SIZE, hash);
+    return manifest_file_check(w->store, hash, w->size, w->head.root) == MANIFEST_FILE_OK;
+}
+
+int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX_SIZE],
+                          struct err *e)
+{
+    struct buf base = {0};
+    int status = 0;
+
+    suffix[0] = '\0';
+    if (!is_there_already(w)) {
+        store_put_manifest_staging_path(w->store, &base);
+        status = buf_check(&base, e);
+        if (status == 0 && w->fd < 0)
+            status = open_temporary(w, e);
+        if (status == 0)
+            status = write_head(w, e);
+        if (status == 0)
+            status = close_temporary(w, e);
+        if (status == 0)
+            snprintf(suffix, MANIFEST_SUFFIX_SIZE, "%s", w->name.data + base.len);
+        buf_free(&base);
+    }
+    manifest_writer_discard(w);
+    return status;
+}
+
+void manifest_writer_discard(struct manifest_writer *w)
+{
+    drop_temporary(w);
+    buf_free(&w->name);
+    manifest_maker_deinit(&w->maker);
+}

@@ -1,0 +1,53 @@
+/*
+ * Makes the manifest of a file while it is read, and stages it under a temporary name in the store,
+ * to be published by a rename like a record (store/add.h). Of a file of more than a page, the
+ * leaves are written as they come: they may be more than fits in memory.
+ */
+#ifndef STORE_MANIFEST_WRITER_H
+#define STORE_MANIFEST_WRITER_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/sha1.h"
+#include "proto/manifest.h"
+
+struct store;
+
+enum { MANIFEST_SUFFIX_SIZE = 32 };
+
+struct manifest_writer {
+    const struct store *store; /* NULL: nothing is written, the head alone is wanted */
+    int64_t size;              /* that the file is to have */
+    struct manifest_head head; /* of a file of that size, after manifest_writer_end */
+    struct str only_page;      /* of a file of one page */
+    int fd;                    /* of the temporary file, or -1 */
+    struct buf name;
+    struct manifest_maker maker;
+};
+
+/* Before the first use; manifest_writer_discard ends all. */
+void manifest_writer_init(struct manifest_writer *w, const struct store *store);
+
+/* Begins (again) with a file that is to have this size, of which there is a manifest. */
+void manifest_writer_begin(struct manifest_writer *w, int64_t size);
+
+/* The next bytes of the file, as manifest_maker_add. */
+int manifest_writer_add(struct manifest_writer *w, struct str data, struct err *e) ERR_CHECKED;
+
+/* All was read. A file that turned out to have another size has no manifest, which is no error:
+ * the reader sees that it changed. */
+int manifest_writer_end(struct manifest_writer *w, const unsigned char sha1[SHA1_SIZE],
+                        struct err *e) ERR_CHECKED;
+
+/* Completes the temporary file, once the file is known not to have changed, and puts away the
+ * writer. The part of its name behind store_put_manifest_staging_path's is put in `suffix`: "" when
+ * the store has this manifest already. */
+int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX_SIZE],
+                          struct err *e) ERR_CHECKED;
+
+/* Removes what was written. */
+void manifest_writer_discard(struct manifest_writer *w);
+
+#endif

@@ -515,7 +515,7 @@ static const struct {
     struct stream_memory_limits limits;
     size_t longest;
 } memories[] = {{{0, 0, 0}, 1 << 20}, {{1, 1, 1}, 127},   {{7, 3, 10}, 127},
-                {{1, 0, 0}, 65536},   {{0, 1, 0}, 65536}, {{100, 1000, 300}, 65536}};
+                {{1, 0, 0}, 127},   {{0, 1, 0}, 127}, {{100, 1000, 300}, 65536}};
 
 static void send_all_sizes(struct world *w, enum ws_opcode kind, size_t longest)
 {

@@ -46,14 +46,19 @@ def test_texts_are_of_no_machine(name):
     assert [link for link in links if not (harness.ROOT / name).parent.joinpath(link).exists()] == []
 
 
-def test_the_tests_readme_names_all_fixtures_and_shared_modules():
+def test_the_tests_readme_names_what_is_there():
     text = (harness.ROOT / "tests/README.md").read_text()
     fixtures = re.findall(r"^@pytest\.fixture.*\n(?:@.*\n)*def (\w+)", (harness.ROOT / "tests/system/conftest.py").read_text(), re.M)
     assert len(fixtures) >= 8
     assert [name for name in fixtures if f"| `{name}` |" not in text] == []
-    modules = [path.name for path in (harness.ROOT / "tests/system").glob("*.py") if not path.name.startswith(("test_", "conftest"))]
-    assert [name for name in modules if f"`{name}`" not in text] == []
-    headers = [path.name for path in (harness.ROOT / "tests/unit").glob("*.h") if f"`{path.name}`" not in text]
-    assert headers == []
     folders = [path.name for path in (harness.ROOT / "tests").iterdir() if path.is_dir() and "__" not in path.name]
     assert [name for name in folders if f"| `{name}/` |" not in text] == []
+    there = {path.name for path in (harness.ROOT / "tests").rglob("*") if path.suffix in (".py", ".h")}
+    assert [name for name in re.findall(r"`(?:unit/)?(\w+\.(?:py|h))`", text) if name not in there] == []
+
+
+def test_modules_that_tests_share_begin_with_what_they_are():
+    for path in (harness.ROOT / "tests/system").glob("*.py"):
+        assert path.read_text().startswith(('"""', '#!')), path.name
+    for path in (harness.ROOT / "tests/unit").glob("*.h"):
+        assert path.read_text().startswith("/*"), path.name

@@ -28,6 +28,20 @@ def test_functions_exist():
         assert re.search(rf"^[a-z].*\b{name}\(", SOURCES, re.M), name
 
 
+def test_names_in_the_how_tos_exist():
+    how = OF_THE_CODE.split("\n## How to add")[1].split("\n## ")[0]
+    places = SOURCES + "\n".join(path.read_text() for path in (harness.ROOT / "tests/unit").glob("*.[ch]"))
+    rules = (harness.ROOT / "tests/system/test_certificate_rules.py").read_text()
+    assert len(re.findall("^### ", how, re.M)) >= 5
+    names = set(re.findall(r"`\.?([A-Za-z_]+)`", how)) | set(re.findall(r"`struct (\w+)`", how))
+    assert len(names) > 25
+    for name in names - {"src", "help", "path"}:
+        assert re.search(rf"{name}\b", places + rules), name
+    for name in re.findall(r"`(?:\w+/)*([a-z_0-9]+\.(?:[ch]|py|md))`", how):
+        assert list((harness.ROOT / "src").rglob(name)) + list((harness.ROOT / "tests").rglob(name)) + [
+            path for path in harness.ROOT.glob(name)], name
+
+
 def test_folders_and_files_exist_and_all_folders_are_named():
     named = set(re.findall(r"`(src/[a-z0-9]+)/`", OF_THE_CODE))
     assert named == {f"src/{path.name}" for path in (harness.ROOT / "src").iterdir() if path.is_dir()}

@@ -130,6 +130,8 @@ int fields_read(const struct field *fields, const struct json *object, void *out
             continue;
         if (f->name == NULL)
             return bad_field(e, "unknown field", json_key(v));
+        if (f->may_be_null && json_type(v) == JSON_NULL)
+            continue;
         if (!read_value(f, v, to) || (f->is_good != NULL && !f->is_good(to)))
             return bad_field(e, "bad value of", json_key(v));
         bits |= bit_of(fields, f);

@@ -52,6 +52,7 @@ struct field {
     const char *word;
     bool (*is_good)(const void *member); /* asked behind the limits; NULL: they are all */
     bool is_optional; /* an absent one leaves the member as it is: the caller's default */
+    bool may_be_null; /* null is as good as absent */
 };
 
 /*

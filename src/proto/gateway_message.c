@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fields.h"
 #include "base/fs.h"
 #include "proto/http_head.h"
 #include "proto/url.h"
@@ -80,38 +81,118 @@ void gateway_client_deinit(struct gateway_client *client)
     *client = (struct gateway_client){0};
 }
 
+/* ---- the fields of answers ---- */
+
 static int bad_field(const char *name, struct err *e)
 {
     return err_set(e, ERR_PROTOCOL, "the gateway's answer has no proper \"%s\"", name);
 }
 
-/* A copy of a string member: NULL without error when it is absent or null. */
-static int copy_optional(const struct json *object, const char *name, char **out, struct err *e)
+/* As fields_read, in our words: its own end with the quoted name of the field. */
+static int read_fields(const struct field *fields, const struct json *answer, void *out,
+                       struct err *e)
 {
-    const struct json *value = json_get(object, name);
-    struct buf copy = {0};
-    struct str text;
+    struct err why = {0};
+    const char *name;
 
-    *out = NULL;
-    if (value == NULL || json_type(value) == JSON_NULL)
+    if (fields_read(fields, answer, out, NULL, &why) == 0)
         return 0;
-    if (!json_str(value, &text))
-        return bad_field(name, e);
-    buf_put(&copy, text);
-    *out = buf_take(&copy);
+    name = strchr(why.msg, '"');
+    return err_set(e, ERR_PROTOCOL, "the gateway's answer has no proper %s",
+                   name == NULL ? "fields" : name);
+}
+
+/* NULL for none. */
+static int copy_text(struct str text, char **out, struct err *e)
+{
+    *out = NULL;
+    if (text.p == NULL)
+        return 0;
+    *out = strndup(text.p, text.len);
     return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
-static int copy_required(const struct json *object, const char *name, char **out, struct err *e)
-{
-    if (copy_optional(object, name, out, e) != 0)
-        return -1;
-    if (*out != NULL && **out != '\0')
-        return 0;
-    free(*out);
-    *out = NULL;
-    return bad_field(name, e);
-}
+#define OTHERS                                                                                     \
+    {                                                                                              \
+        .name = NULL, .kind = FIELD_OTHERS                                                         \
+    }
+#define MAY(text, kind_, type, member)                                                             \
+    {                                                                                              \
+        .name = text, .kind = kind_, .at = offsetof(type, member), .is_optional = true,            \
+        .may_be_null = true                                                                        \
+    }
+#define MUST(text, type, member)                                                                   \
+    {                                                                                              \
+        .name = text, .kind = FIELD_STRING, .at = offsetof(type, member), .min = 1                 \
+    }
+
+struct file_answer {
+    bool is_found;
+    int64_t size;
+    struct str url;
+};
+
+static const struct field file_fields[] = {
+    {.name = "found", .kind = FIELD_BOOL, .at = offsetof(struct file_answer, is_found)},
+    MAY("size", FIELD_INT, struct file_answer, size),
+    MAY("url", FIELD_STRING, struct file_answer, url),
+    OTHERS,
+};
+
+static const struct field upload_fields[] = {
+    MAY("alreadyExists", FIELD_BOOL, struct gateway_upload, already_exists),
+    MAY("alreadyPending", FIELD_BOOL, struct gateway_upload, already_pending),
+    OTHERS,
+};
+
+struct target {
+    struct str object_key, url;
+};
+
+static const struct field target_fields[] = {
+    MUST("objectKey", struct target, object_key),
+    MUST("signedUploadUrl", struct target, url),
+    OTHERS,
+};
+
+/* A client or resource, or that there is none. */
+struct info_answer {
+    bool is_found;
+    const struct json *record;
+};
+
+static const struct field client_info_fields[] = {
+    {.name = "found", .kind = FIELD_BOOL, .at = offsetof(struct info_answer, is_found)},
+    MAY("client", FIELD_OBJECT, struct info_answer, record),
+    OTHERS,
+};
+
+static const struct field resource_info_fields[] = {
+    {.name = "found", .kind = FIELD_BOOL, .at = offsetof(struct info_answer, is_found)},
+    MAY("resource", FIELD_OBJECT, struct info_answer, record),
+    OTHERS,
+};
+
+struct client_record {
+    struct str owner_id, label;
+};
+
+static const struct field client_fields[] = {
+    MAY("ownerId", FIELD_STRING, struct client_record, owner_id),
+    MAY("label", FIELD_STRING, struct client_record, label),
+    OTHERS,
+};
+
+struct resource_record {
+    struct str proxy_url;
+};
+
+static const struct field resource_fields[] = {
+    MUST("proxyUrl", struct resource_record, proxy_url),
+    OTHERS,
+};
+
+/* ---- reading answers ---- */
 
 /* A malformed value of a gateway must not be reported as if the user had written it. */
 static bool is_url(const char *text)
@@ -119,23 +200,6 @@ static bool is_url(const char *text)
     struct url url;
 
     return url_parse(&url, str_of(text), NULL) == 0;
-}
-
-static int read_found(const struct json *answer, bool *out, struct err *e)
-{
-    return json_bool(json_get(answer, "found"), out) ? 0 : bad_field("found", e);
-}
-
-/* False unless the member is true; anything but a bool (or nothing, or null) is an error. */
-static int read_optional_bool(const struct json *answer, const char *name, bool *out,
-                              struct err *e)
-{
-    const struct json *value = json_get(answer, name);
-
-    *out = false;
-    if (value == NULL || json_type(value) == JSON_NULL || json_bool(value, out))
-        return 0;
-    return bad_field(name, e);
 }
 
 /* The answer without `url`: it is signed, and nobody should use it directly. */
@@ -159,16 +223,13 @@ static char *without_url(const struct json *answer)
 
 int gateway_message_read_file(const struct json *answer, struct gateway_file *out, struct err *e)
 {
-    const struct json *size = json_get(answer, "size");
+    struct file_answer read = {.size = -1};
     struct gateway_file file = {.size = -1};
 
-    if (read_found(answer, &file.is_found, e) != 0)
+    if (read_fields(file_fields, answer, &read, e) != 0 || copy_text(read.url, &file.url, e) != 0)
         return -1;
-    if (size != NULL && json_type(size) != JSON_NULL &&
-        (!json_int(size, &file.size) || file.size < 0))
-        return bad_field("size", e);
-    if (copy_optional(answer, "url", &file.url, e) != 0)
-        return -1;
+    file.is_found = read.is_found;
+    file.size = read.size;
     if (file.url != NULL && !is_url(file.url)) {
         gateway_file_deinit(&file);
         return bad_field("url", e);
@@ -197,17 +258,18 @@ static bool is_object_key(const char *key)
 int gateway_message_read_upload(const struct json *answer, struct gateway_upload *out,
                                 struct err *e)
 {
-    struct gateway_upload upload = {0};
+    struct gateway_upload upload = {.object_key = NULL};
+    struct target target = {.url = {NULL, 0}};
 
-    if (read_optional_bool(answer, "alreadyExists", &upload.already_exists, e) != 0 ||
-        read_optional_bool(answer, "alreadyPending", &upload.already_pending, e) != 0)
+    if (read_fields(upload_fields, answer, &upload, e) != 0)
         return -1;
     if (upload.already_exists || upload.already_pending) {
         *out = upload;
         return 0;
     }
-    if (copy_required(answer, "objectKey", &upload.object_key, e) != 0 ||
-        copy_required(answer, "signedUploadUrl", &upload.url, e) != 0) {
+    if (read_fields(target_fields, answer, &target, e) != 0 ||
+        copy_text(target.object_key, &upload.object_key, e) != 0 ||
+        copy_text(target.url, &upload.url, e) != 0) {
         gateway_upload_deinit(&upload);
         return -1;
     }
@@ -225,13 +287,17 @@ int gateway_message_read_upload(const struct json *answer, struct gateway_upload
 int gateway_message_read_client(const struct json *answer, struct gateway_client *out,
                                 struct err *e)
 {
-    const struct json *client = json_get(answer, "client");
-    struct gateway_client found = {0};
+    struct info_answer info = {.record = NULL};
+    struct client_record client = {.label = {NULL, 0}};
+    struct gateway_client found = {.label = NULL};
 
-    if (read_found(answer, &found.is_found, e) != 0)
+    if (read_fields(client_info_fields, answer, &info, e) != 0 ||
+        (info.is_found && info.record != NULL &&
+         read_fields(client_fields, info.record, &client, e) != 0))
         return -1;
-    if (found.is_found && (copy_optional(client, "ownerId", &found.owner_id, e) != 0 ||
-                           copy_optional(client, "label", &found.label, e) != 0)) {
+    found.is_found = info.is_found;
+    if (copy_text(client.owner_id, &found.owner_id, e) != 0 ||
+        copy_text(client.label, &found.label, e) != 0) {
         gateway_client_deinit(&found);
         return -1;
     }
@@ -241,14 +307,18 @@ int gateway_message_read_client(const struct json *answer, struct gateway_client
 
 int gateway_message_read_resource(const struct json *answer, char **proxy_url, struct err *e)
 {
-    bool is_found;
+    struct info_answer info = {.record = NULL};
+    struct resource_record resource = {.proxy_url = {NULL, 0}};
     char *url;
 
-    if (read_found(answer, &is_found, e) != 0)
+    if (read_fields(resource_info_fields, answer, &info, e) != 0)
         return -1;
-    if (!is_found)
+    if (!info.is_found)
         return err_set(e, ERR_NOT_FOUND, "no such resource");
-    if (copy_required(json_get(answer, "resource"), "proxyUrl", &url, e) != 0)
+    if (info.record == NULL)
+        return bad_field("resource", e);
+    if (read_fields(resource_fields, info.record, &resource, e) != 0 ||
+        copy_text(resource.proxy_url, &url, e) != 0)
         return -1;
     if (!is_url(url)) {
         free(url);

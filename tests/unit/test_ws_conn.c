@@ -514,8 +514,8 @@ static bool have_all_come(void *owner)
 static const struct {
     struct stream_memory_limits limits;
     size_t longest;
-} memories[] = {{{0, 0, 0}, 1 << 20}, {{1, 1, 1}, 127},   {{7, 3, 10}, 127},
-                {{1, 0, 0}, 127},   {{0, 1, 0}, 127}, {{100, 1000, 300}, 65536}};
+} memories[] = {{{0, 0, 0}, 1 << 20}, {{1, 1, 1}, 127}, {{7, 3, 10}, 127},
+                {{1, 0, 0}, 127},     {{0, 1, 0}, 127}, {{100, 1000, 300}, 65536}};
 
 static void send_all_sizes(struct world *w, enum ws_opcode kind, size_t longest)
 {
@@ -1044,6 +1044,34 @@ static void last_words_of_one_that_is_gone(void **state)
     buf_free(&text);
 }
 
+/* The same, a byte at a time: writing fails long before the close frame is read. */
+static void last_words_that_come_slowly(void **state)
+{
+    const struct stream_memory_limits slow = {.read_bytes = 1};
+    struct world w = {0};
+    struct stream *pair[2];
+    struct buf text = {0};
+    struct err e = {0};
+    size_t n;
+
+    (void)state;
+    put_numbers(&text, 2, mask);
+    ws_frame_put_close(&text, 4001, STR("wrong secret"), mask);
+    open_loop(&w);
+    const struct loop_wake wakes[2] = {{w.loop, NULL, NULL}, {w.loop, NULL, NULL}};
+    assert_int_equal(stream_memory_pair(pair, wakes, &e), 0);
+    w.end.conn = make_conn(&w.end, pair[1], (struct ws_conn_options){.role = WS_SERVER}, STR(""));
+    stream_memory_limit(pair[1], &slow);
+    assert_int_equal(stream_write(pair[0], buf_str(&text), &n, &e), IO_DONE);
+    stream_free(pair[0]);
+    assert_int_equal(ws_conn_send(w.end.conn, WS_TEXT, STR("lost"), &e), 0);
+    run(&w, "closed", is_closed);
+    assert_true(!w.end.is_failure && w.end.code == 4001);
+    check_numbers(&w, 2);
+    close_world(&w);
+    buf_free(&text);
+}
+
 static bool is_conn_gone(void *owner)
 {
     const struct world *w = owner;
@@ -1102,6 +1130,7 @@ int main(void)
         cmocka_unit_test(their_close_without_a_code),
         cmocka_unit_test(hanging_up),
         cmocka_unit_test(last_words_of_one_that_is_gone),
+        cmocka_unit_test(last_words_that_come_slowly),
         cmocka_unit_test(freed_by_its_owner),
     };
 

@@ -13,6 +13,7 @@
 #include "base/text_lines.h"
 #include "cmd/cmd.h"
 #include "cmd/ending.h"
+#include "cmd/load_message.h"
 #include "cmd/load_names.h"
 #include "cmd/load_worker.h"
 #include "cmd/remote.h"
@@ -303,22 +304,18 @@ static void print_lines(struct load_list *l)
     fflush(stdout); /* somebody may be reading along */
 }
 
-static void take_result(struct load_list *l, size_t index, const struct json *message)
+static void take_path(struct load_entry *entry, struct str path)
 {
-    struct load_entry *entry = &l->entries[index];
-    struct str path, text = STR("");
-    int64_t code = ERR_FAILED;
+    entry->path = strndup(path.p, path.len);
+    entry->is_done = true;
+    entry->code = entry->path == NULL ? ERR_FAILED : ERR_NONE;
+}
+
+static void take_error(struct load_list *l, struct load_entry *entry, const struct load_message *m)
+{
     struct err e;
 
-    if (json_str(json_get(message, "path"), &path)) {
-        entry->path = strndup(path.p, path.len);
-        entry->is_done = true;
-        entry->code = entry->path == NULL ? ERR_FAILED : ERR_NONE;
-        return;
-    }
-    json_int(json_get(message, "code"), &code);
-    json_str(json_get(message, "error"), &text);
-    err_set(&e, (enum err_code)code, "%.*s", STR_ARG(text));
+    err_set(&e, (enum err_code)m->code, "%.*s", STR_ARG(m->text));
     remote_bar_end(&l->bar);
     fail_entry(l, entry, &e);
 }
@@ -340,17 +337,25 @@ static void count_job(struct load_list *l, const struct load_entry *entry, int s
     sum->sized += entry->size < 0 ? 0 : sign;
 }
 
-static void take_progress(struct load_list *l, struct load_entry *entry, int64_t phase,
-                          const struct json *message)
+static void take_progress(struct load_list *l, struct load_entry *entry,
+                          const struct load_message *m)
 {
     if (entry->is_begun)
         count_job(l, entry, -1);
     entry->is_begun = true;
-    entry->phase = (enum fetch_phase)phase;
-    entry->size = -1;
-    json_int(json_get(message, "bytes"), &entry->bytes);
-    json_int(json_get(message, "size"), &entry->size);
+    entry->phase = (enum fetch_phase)m->phase;
+    entry->bytes = m->bytes;
+    entry->size = m->size;
     count_job(l, entry, 1);
+}
+
+static void take_note(struct load_list *l, const struct load_entry *entry, struct str text)
+{
+    struct err note;
+
+    remote_bar_end(&l->bar);
+    err_set(&note, ERR_NONE, "%.*s", STR_ARG(text));
+    cmd_warn_file(l->options->name, entry->text, &note);
 }
 
 static void end_job(struct load_list *l, size_t index)
@@ -373,29 +378,23 @@ static void defer_turn(void *owner)
     loop_defer(l->loop, &l->turn);
 }
 
-static bool on_message(void *owner, uint64_t id, const struct json *message)
+static enum pool_said on_message(void *owner, uint64_t id, const struct json *doc)
 {
     struct load_list *l = owner;
-    struct str text;
-    int64_t number;
-    bool is_end = false;
-    struct err note;
+    struct load_message m;
 
+    if (load_message_read(&m, doc, NULL) != 0 || (uint64_t)m.entry >= l->count)
+        return POOL_NONSENSE;
     defer_turn(l);
-    json_bool(json_get(message, "end"), &is_end);
-    if (is_end)
-        end_job(l, (size_t)id);
-    else if (json_int(json_get(message, "entry"), &number) && number >= 0 &&
-             (uint64_t)number < l->count)
-        take_result(l, (size_t)number, message);
-    else if (json_int(json_get(message, "what"), &number))
-        take_progress(l, &l->entries[id], number, message);
-    if (json_str(json_get(message, "note"), &text)) {
-        remote_bar_end(&l->bar);
-        err_set(&note, ERR_NONE, "%.*s", STR_ARG(text));
-        cmd_warn_file(l->options->name, l->entries[id].text, &note);
+    switch (m.type) {
+    case LOAD_MESSAGE_PROGRESS: take_progress(l, &l->entries[id], &m); return POOL_GOES_ON;
+    case LOAD_MESSAGE_NOTE: take_note(l, &l->entries[id], m.text); return POOL_GOES_ON;
+    case LOAD_MESSAGE_GOT: take_path(&l->entries[m.entry], m.path); return POOL_GOES_ON;
+    case LOAD_MESSAGE_FAILED: take_error(l, &l->entries[m.entry], &m); return POOL_GOES_ON;
+    case LOAD_MESSAGE_END: end_job(l, (size_t)id); return POOL_IS_LAST;
+    case LOAD_MESSAGE_GET: break; /* no worker sends it */
     }
-    return is_end;
+    return POOL_NONSENSE;
 }
 
 static void on_lost(void *owner, uint64_t id, const char *reason)
@@ -442,10 +441,8 @@ static int feed(struct load_list *l, struct err *e)
     for (; l->next_job < l->count && pool_has_room(l->pool); l->next_job++) {
         if (!l->entries[l->next_job].is_first)
             continue;
-        buf_clear(&l->frame);
-        json_open(&l->frame, '{');
-        json_put_int(&l->frame, "id", (int64_t)l->next_job);
-        json_close(&l->frame, '}');
+        load_message_put(&l->frame, &(struct load_message){.type = LOAD_MESSAGE_GET,
+                                                           .id = (int64_t)l->next_job});
         if (buf_check(&l->frame, e) != 0 ||
             pool_submit(l->pool, l->next_job, buf_str(&l->frame), e) != 0)
             return -1;

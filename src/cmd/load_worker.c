@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/ready.h"
+#include "cmd/load_message.h"
 #include "cmd/remote.h"
 #include "proc/frame.h"
 
@@ -22,27 +23,21 @@ struct worker {
     struct buf out;
 };
 
-static void begin(struct worker *w)
+/* False when the message could not be made. A parent that is gone is seen by is_given_up. */
+static bool send_message(struct worker *w, struct load_message m)
 {
-    buf_clear(&w->out);
-    json_open(&w->out, '{');
-    json_put_int(&w->out, "id", w->id);
-}
-
-/* A parent that is gone is seen by is_given_up. */
-static void send_out(struct worker *w)
-{
-    json_close(&w->out, '}');
+    m.id = w->id;
+    load_message_put(&w->out, &m);
     if (!w->out.failed)
         frame_send(w->fd, buf_str(&w->out), -1, NULL);
+    return !w->out.failed;
 }
 
 /* Sends the result for which the parent waits: without it, the end of this process is the
  * answer. */
-static void send_result(struct worker *w)
+static void send_result(struct worker *w, struct load_message m)
 {
-    send_out(w);
-    w->is_lost |= w->out.failed;
+    w->is_lost |= !send_message(w, m);
 }
 
 /* The parent lets go: the user has interrupted it. */
@@ -62,20 +57,15 @@ static void report(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t siz
         return;
     w->reported = phase;
     w->reported_ms = now_ms;
-    begin(w);
-    json_put_int(&w->out, "what", phase);
-    json_put_int(&w->out, "bytes", bytes);
-    json_put_int(&w->out, "size", size);
-    send_out(w);
+    send_message(w, (struct load_message){.type = LOAD_MESSAGE_PROGRESS,
+                                          .phase = phase,
+                                          .bytes = bytes,
+                                          .size = size < 0 ? -1 : size});
 }
 
 static void note(void *ctx, const char *text)
 {
-    struct worker *w = ctx;
-
-    begin(w);
-    json_put_path(&w->out, "note", str_of(text));
-    send_out(w);
+    send_message(ctx, (struct load_message){.type = LOAD_MESSAGE_NOTE, .text = str_of(text)});
 }
 
 /* *known_at (caller frees) is where an entry of the same hash is, then this one. */
@@ -94,34 +84,32 @@ static void get_entry(struct worker *w, size_t index, char **known_at)
     char *path = NULL;
     int result = w->is_open ? remote_fetch(&w->remote, &fetch, &path, &e) : -1;
 
-    begin(w);
-    json_put_int(&w->out, "entry", (int64_t)index);
-    if (result == 0) {
-        json_put_path(&w->out, "path", str_of(path));
-    } else {
-        json_put_int(&w->out, "code", e.code);
-        json_put_path(&w->out, "error", str_of(e.msg));
-    }
-    send_result(w);
-    if (result != 0)
+    if (result != 0) {
+        send_result(w, (struct load_message){.type = LOAD_MESSAGE_FAILED,
+                                             .entry = (int64_t)index,
+                                             .code = e.code == ERR_NONE ? ERR_FAILED : e.code,
+                                             .text = str_of(e.msg)});
         return;
+    }
+    send_result(w, (struct load_message){
+                       .type = LOAD_MESSAGE_GOT, .entry = (int64_t)index, .path = str_of(path)});
     free(*known_at);
     *known_at = path;
 }
 
-static bool do_job(struct worker *w, const struct json *message)
+static bool do_job(struct worker *w, const struct json *doc)
 {
+    struct load_message m;
     char *known_at = NULL;
 
-    if (!json_int(json_get(message, "id"), &w->id))
+    if (load_message_read(&m, doc, NULL) != 0 || m.type != LOAD_MESSAGE_GET)
         return false;
+    w->id = m.id;
     for (size_t i = (size_t)w->id; i != LOAD_NONE && !w->is_lost; i = w->job->entries[i].next)
         if (w->job->entries[i].twin == LOAD_NONE)
             get_entry(w, i, &known_at);
     free(known_at);
-    begin(w);
-    json_put_bool(&w->out, "end", true);
-    send_result(w);
+    send_result(w, (struct load_message){.type = LOAD_MESSAGE_END});
     return !w->is_lost;
 }
 
@@ -135,9 +123,9 @@ int load_worker_run(int fd, void *ctx)
     if (w.is_open)
         remote_set_hooks(&w.remote, (struct remote_hooks){report, note, is_given_up, &w});
     while (goes_on && frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
-        struct json *message = json_parse(buf_str(&in), JSON_STRICT, NULL);
-        goes_on = message != NULL && do_job(&w, message) && !is_given_up(&w);
-        json_free(message);
+        struct json *doc = json_parse(buf_str(&in), JSON_STRICT, NULL);
+        goes_on = do_job(&w, doc) && !is_given_up(&w);
+        json_free(doc);
     }
     if (w.is_open)
         remote_close(&w.remote);

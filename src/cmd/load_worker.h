@@ -34,12 +34,8 @@ struct load_entry {
 
 #define LOAD_NONE SIZE_MAX
 
-/*
- * The input of the workers, complete before the first is forked. A job is the index of the first
- * entry of a hash: {"id":INDEX}. Messages: {"id","what","bytes","size"} now and then,
- * {"id","note"}, {"id","entry","path"} or {"id","entry","code","error"} for each entry,
- * {"id","end":true} at last.
- */
+/* The input of the workers, complete before the first is forked. A job is the index of the first
+ * entry of a hash; the messages: load_message.h. */
 struct load_job {
     const char *name; /* of the command */
     struct load_entry *entries;

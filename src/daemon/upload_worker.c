@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/ready.h"
 #include "daemon/reason.h"
+#include "daemon/upload_message.h"
 #include "proc/frame.h"
 #include "store/hash_cache.h"
 #include "store/store.h"
@@ -41,28 +42,18 @@ struct worker {
     enum gateway_kind { GATEWAY_UNKNOWN, GATEWAY_DEPLOYED, GATEWAY_OURS } kept_kind;
 };
 
-static void begin(struct worker *w, const char *type)
+static void send_message(struct worker *w, struct upload_message m)
 {
-    buf_clear(&w->out);
-    json_open(&w->out, '{');
-    json_put_int(&w->out, "id", w->id);
-    json_put_str(&w->out, "type", str_of(type));
-}
-
-static void send_out(struct worker *w)
-{
-    json_close(&w->out, '}');
+    m.id = w->id;
+    m.hash = str_of(w->hash);
+    upload_message_put(&w->out, &m);
     if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, NULL) != IO_DONE)
         w->is_alone = true;
 }
 
 static void send_progress(void *ctx, int64_t bytes)
 {
-    struct worker *w = ctx;
-
-    begin(w, "progress");
-    json_put_int(&w->out, "bytes", bytes);
-    send_out(w);
+    send_message(ctx, (struct upload_message){.type = UPLOAD_MESSAGE_PROGRESS, .bytes = bytes});
 }
 
 /* It has used up the processor time that one process should. */
@@ -81,32 +72,17 @@ static bool is_spent(int64_t max_ms)
     return ms >= max_ms;
 }
 
-/* The job's last message. */
-static void send_last(struct worker *w)
-{
-    json_put_bool(&w->out, "isSpent", is_spent(w->max_cpu_ms));
-    send_out(w);
-}
-
 /* For the log of this host. */
 static void send_note(void *ctx, const char *text)
 {
-    struct worker *w = ctx;
-
-    begin(w, "note");
-    json_put_str(&w->out, "hash", str_of(w->hash));
-    json_put_str(&w->out, "text", str_of(text));
-    send_out(w);
+    send_message(ctx, (struct upload_message){.type = UPLOAD_MESSAGE_NOTE, .text = str_of(text)});
 }
 
 /* The same, but of no file: the supervisor logs it once, whichever worker comes upon it. */
 static void send_warning(void *ctx, const char *text)
 {
-    struct worker *w = ctx;
-
-    begin(w, "warning");
-    json_put_str(&w->out, "text", str_of(text));
-    send_out(w);
+    send_message(ctx,
+                 (struct upload_message){.type = UPLOAD_MESSAGE_WARNING, .text = str_of(text)});
 }
 
 /* The supervisor's end of the socket is closed: the upload is for nobody. */
@@ -122,21 +98,19 @@ static bool is_cancelled(void *ctx)
 /* `reason` is for the requester, `detail` (may be "") for this host's log alone. */
 static void send_failed(struct worker *w, const char *reason, const char *detail)
 {
-    begin(w, "failed");
-    json_put_str(&w->out, "hash", str_of(w->hash));
-    json_put_str(&w->out, "reason", str_of(reason));
-    json_put_str(&w->out, "detail", str_of(detail));
-    send_last(w);
+    send_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_FAILED,
+                                            .reason = str_of(reason),
+                                            .detail = str_of(detail),
+                                            .is_spent = is_spent(w->max_cpu_ms)});
 }
 
 static void send_completed(struct worker *w, const struct upload_result *result)
 {
-    begin(w, "completed");
-    json_put_str(&w->out, "hash", str_of(w->hash));
-    json_put_int(&w->out, "size", result->size);
-    json_put_bool(&w->out, "existed", result->already_existed);
-    json_put_int(&w->out, "ms", clock_now_ms() - w->started_ms);
-    send_last(w);
+    send_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_COMPLETED,
+                                            .size = result->size,
+                                            .existed = result->already_existed,
+                                            .ms = clock_now_ms() - w->started_ms,
+                                            .is_spent = is_spent(w->max_cpu_ms)});
 }
 
 /* The first bytes are here: the supervisor says when the upload may go on. */
@@ -144,8 +118,7 @@ static int wait_for_turn(void *ctx, struct err *e)
 {
     struct worker *w = ctx;
 
-    begin(w, "begun");
-    send_out(w);
+    send_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_BEGUN});
     while (!w->is_alone) {
         if (ready_wait(w->fd, READY_READ, STILL_HERE_MS) == 0)
             send_progress(w, 0);
@@ -303,17 +276,16 @@ static void do_job(struct worker *w)
 
 static bool take_job(struct worker *w)
 {
-    struct json *message = json_parse(buf_str(&w->in), JSON_STRICT, NULL);
-    struct str type, hash;
-    bool is_good = json_int(json_get(message, "id"), &w->id) &&
-                   json_str(json_get(message, "type"), &type) && str_equal(type, STR("upload")) &&
-                   json_str(json_get(message, "hash"), &hash) && hash.len == SHA1_HEX;
+    struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, NULL);
+    struct upload_message m;
+    bool is_good = upload_message_read(&m, doc, NULL) == 0 && m.type == UPLOAD_MESSAGE_UPLOAD;
 
     if (is_good) {
-        memcpy(w->hash, hash.p, SHA1_HEX);
+        w->id = m.id;
+        memcpy(w->hash, m.hash.p, SHA1_HEX);
         w->hash[SHA1_HEX] = '\0';
     }
-    json_free(message);
+    json_free(doc);
     return is_good;
 }
 

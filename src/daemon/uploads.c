@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "daemon/reason.h"
+#include "daemon/upload_message.h"
 #include "daemon/upload_worker.h"
 #include "proc/pool.h"
 
@@ -23,67 +24,41 @@ struct uploads {
     struct buf warned; /* the last warning of a worker */
 };
 
-static void took_completed(struct uploads *u, uint64_t id, const struct json *message)
+static void take_completed(struct uploads *u, const struct upload_message *m)
 {
-    struct str hash = STR("?");
-    int64_t size = 0, ms = 0;
-    bool existed = false;
-
-    json_str(json_get(message, "hash"), &hash);
-    json_int(json_get(message, "size"), &size);
-    json_int(json_get(message, "ms"), &ms);
-    json_bool(json_get(message, "existed"), &existed);
     log_line(LOG_INFO, "%s sha1=%.*s bytes=%lld ms=%lld",
-             existed ? "already uploaded" : "uploaded", STR_ARG(hash), (long long)size,
-             (long long)ms);
+             m->existed ? "already uploaded" : "uploaded", STR_ARG(m->hash), (long long)m->size,
+             (long long)m->ms);
     u->totals.completed++;
-    u->totals.bytes += existed ? 0 : (uint64_t)size;
-    jobs_completed(u->options.jobs, id, size);
+    u->totals.bytes += m->existed ? 0 : (uint64_t)m->size;
+    jobs_completed(u->options.jobs, (uint64_t)m->id, m->size);
 }
 
-static void took_failed(struct uploads *u, uint64_t id, const struct json *message)
+static void take_failed(struct uploads *u, const struct upload_message *m)
 {
-    struct str hash = STR("?"), reason = STR(""), detail = STR("");
+    struct str reason = str_slice(m->reason, 0, ERR_MESSAGE_SIZE - 1);
     char text[ERR_MESSAGE_SIZE];
 
-    json_str(json_get(message, "hash"), &hash);
-    json_str(json_get(message, "reason"), &reason);
-    json_str(json_get(message, "detail"), &detail);
-    reason = str_slice(reason, 0, sizeof text - 1);
     memcpy(text, reason.p, reason.len);
     text[reason.len] = '\0';
-    log_line(LOG_WARN, "upload failed sha1=%.*s: %s%s%.*s", STR_ARG(hash), text,
-             detail.len > 0 ? ": " : "", STR_ARG(detail));
+    log_line(LOG_WARN, "upload failed sha1=%.*s: %s%s%.*s", STR_ARG(m->hash), text,
+             m->detail.len > 0 ? ": " : "", STR_ARG(m->detail));
     u->totals.failed++;
-    jobs_failed(u->options.jobs, id, text);
+    jobs_failed(u->options.jobs, (uint64_t)m->id, text);
 }
 
+/* A worker that cannot be told is being lost. */
 static void tell_to_go_on(struct uploads *u, uint64_t id)
 {
-    buf_clear(&u->frame);
-    json_open(&u->frame, '{');
-    json_put_int(&u->frame, "id", (int64_t)id);
-    json_put_str(&u->frame, "type", STR("go"));
-    json_close(&u->frame, '}');
-    /* A worker that cannot be told is being lost. */
+    upload_message_put(&u->frame, &(struct upload_message){.type = UPLOAD_MESSAGE_GO,
+                                                           .id = (int64_t)id});
     if (!u->frame.failed)
         pool_tell(u->pool, id, buf_str(&u->frame), NULL);
 }
 
-static void log_note(const struct json *message)
+static void log_warning_once(struct uploads *u, struct str text)
 {
-    struct str hash = STR("?"), text = STR("");
-
-    json_str(json_get(message, "hash"), &hash);
-    json_str(json_get(message, "text"), &text);
-    log_line(LOG_WARN, "upload sha1=%.*s: %.*s", STR_ARG(hash), STR_ARG(text));
-}
-
-static void log_warning_once(struct uploads *u, const struct json *message)
-{
-    struct str text;
-
-    if (!json_str(json_get(message, "text"), &text) || str_equal(text, buf_str(&u->warned)))
+    if (str_equal(text, buf_str(&u->warned)))
         return;
     buf_clear(&u->warned);
     buf_put(&u->warned, text);
@@ -95,35 +70,41 @@ static void touch(const struct uploads *u)
     u->options.on_touch(u->options.owner);
 }
 
-static bool on_message(void *owner, uint64_t id, const struct json *message)
+static enum pool_said take_message(struct uploads *u, const struct upload_message *m)
+{
+    uint64_t id = (uint64_t)m->id;
+
+    switch (m->type) {
+    case UPLOAD_MESSAGE_BEGUN:
+        if (jobs_begun(u->options.jobs, id))
+            tell_to_go_on(u, id);
+        return POOL_GOES_ON;
+    case UPLOAD_MESSAGE_PROGRESS: jobs_progress(u->options.jobs, id, m->bytes); return POOL_GOES_ON;
+    case UPLOAD_MESSAGE_NOTE:
+        log_line(LOG_WARN, "upload sha1=%.*s: %.*s", STR_ARG(m->hash), STR_ARG(m->text));
+        return POOL_GOES_ON;
+    case UPLOAD_MESSAGE_WARNING: log_warning_once(u, m->text); return POOL_GOES_ON;
+    case UPLOAD_MESSAGE_COMPLETED: take_completed(u, m); return POOL_IS_LAST;
+    case UPLOAD_MESSAGE_FAILED: take_failed(u, m); return POOL_IS_LAST;
+    case UPLOAD_MESSAGE_UPLOAD: /* no worker sends these */
+    case UPLOAD_MESSAGE_GO: break;
+    }
+    return POOL_NONSENSE;
+}
+
+static enum pool_said on_message(void *owner, uint64_t id, const struct json *doc)
 {
     struct uploads *u = owner;
-    struct str type = STR("");
-    bool is_completed, is_spent = false;
-    int64_t bytes;
+    struct upload_message m;
+    enum pool_said said;
 
     touch(u);
-    json_str(json_get(message, "type"), &type);
-    is_completed = str_equal(type, STR("completed"));
-    if (!is_completed && !str_equal(type, STR("failed"))) {
-        if (str_equal(type, STR("note")))
-            log_note(message);
-        else if (str_equal(type, STR("warning")))
-            log_warning_once(u, message);
-        else if (str_equal(type, STR("begun")) && jobs_begun(u->options.jobs, id))
-            tell_to_go_on(u, id);
-        else if (json_int(json_get(message, "bytes"), &bytes))
-            jobs_progress(u->options.jobs, id, bytes);
-        return false;
-    }
-    if (is_completed)
-        took_completed(u, id, message);
-    else
-        took_failed(u, id, message);
-    json_bool(json_get(message, "isSpent"), &is_spent);
-    if (is_spent)
+    if (upload_message_read(&m, doc, NULL) != 0)
+        return POOL_NONSENSE;
+    said = take_message(u, &m);
+    if (said == POOL_IS_LAST && m.is_spent)
         pool_abandon(u->pool, id); /* the job is over: this ends its worker */
-    return true;
+    return said;
 }
 
 static void on_lost(void *owner, uint64_t id, const char *reason)
@@ -201,12 +182,9 @@ void uploads_free(struct uploads *u)
 
 static int submit(struct uploads *u, const struct jobs_work *work, struct err *e)
 {
-    buf_clear(&u->frame);
-    json_open(&u->frame, '{');
-    json_put_int(&u->frame, "id", (int64_t)work->id);
-    json_put_str(&u->frame, "type", STR("upload"));
-    json_put_str(&u->frame, "hash", str_of(work->hash));
-    json_close(&u->frame, '}');
+    upload_message_put(&u->frame, &(struct upload_message){.type = UPLOAD_MESSAGE_UPLOAD,
+                                                           .id = (int64_t)work->id,
+                                                           .hash = str_of(work->hash)});
     if (buf_check(&u->frame, e) != 0)
         return -1;
     return pool_submit(u->pool, work->id, buf_str(&u->frame), e);

@@ -368,20 +368,23 @@ static void finish_job(struct worker *w, uint64_t id)
 }
 
 /* The pool's turn is asked for before the owner's may be: so it comes first. */
-static void take_message(struct worker *w, uint64_t id, const struct json *message)
+static bool take_message(struct worker *w, uint64_t id, const struct json *message)
 {
     struct pool *pool = w->pool;
     struct job *job = find_job(&w->jobs, id);
+    enum pool_said said;
 
     if (job == NULL)
-        return;
+        return true;
     drop_abandoned_before(w, job);
     if (job->is_abandoned)
-        return;
+        return true;
     job->has_begun = true;
     loop_defer(pool->options.loop, &pool->turn);
-    if (pool->options.on_message(pool->options.owner, id, message) && w->state == WORKING)
+    said = pool->options.on_message(pool->options.owner, id, message);
+    if (said == POOL_IS_LAST && w->state == WORKING)
         finish_job(w, id);
+    return said != POOL_NONSENSE;
 }
 
 static bool on_frame(void *owner, struct str frame, int fd)
@@ -395,9 +398,8 @@ static bool on_frame(void *owner, struct str frame, int fd)
     if (w->state != WORKING)
         return true;
     message = json_parse(frame, JSON_SURROGATE_ESCAPE, NULL);
-    is_good = json_int(json_get(message, "id"), &id) && id >= 0;
-    if (is_good)
-        take_message(w, (uint64_t)id, message);
+    is_good = json_int(json_get(message, "id"), &id) && id >= 0 &&
+              take_message(w, (uint64_t)id, message);
     json_free(message);
     return is_good;
 }

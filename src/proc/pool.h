@@ -24,6 +24,12 @@ enum {
 
 struct pool;
 
+enum pool_said {
+    POOL_GOES_ON,
+    POOL_IS_LAST, /* of the job */
+    POOL_NONSENSE /* it is no message: the worker is killed, the job lost */
+};
+
 struct pool_options {
     struct loop *loop;
     /* process.run: reads frames {"id":N,"type":…} and answers them with frames that have the id;
@@ -37,9 +43,8 @@ struct pool_options {
     int64_t idle_ms;        /* a worker that had nothing to do for so long ends; 0: none does */
     unsigned max_stuck;     /* killed workers that do not die (uninterruptible sleep) and are
                                replaced all the same; further ones count as max_workers */
-    /* One message of the worker about job `id`. Returns true when it was the job's last; the job's
-     * place is free after the return. */
-    bool (*on_message)(void *owner, uint64_t id, const struct json *message);
+    /* One message of the worker about job `id`. After the last one the job's place is free. */
+    enum pool_said (*on_message)(void *owner, uint64_t id, const struct json *message);
     /* The worker ended, or was killed because it was silent or stopped for too long, with this job
      * in hand; `reason` says which. Jobs behind it that were not begun (nothing was heard of them,
      * nothing was told them) are not lost: the pool gives them to other workers. */

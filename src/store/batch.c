@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "proc/pool.h"
+#include "store/batch_message.h"
 #include "store/batch_worker.h"
 
 /*
@@ -87,28 +88,58 @@ static void finish_item(struct batch *b, struct batch_item *item)
     b->files_done++;
 }
 
-static bool on_message(void *owner, uint64_t id, const struct json *message)
+static void take_hashed(struct batch_item *item, const struct batch_message *m)
 {
-    struct batch *b = owner;
-    struct group *g = find_group(b, id);
-    struct batch_item *item = item_at(b, g->next);
+    memcpy(item->hash, m->hash.p, SHA1_HEX);
+    item->size = m->size;
+    item->mtime = m->mtime;
+    item->id = (struct file_id){m->device, m->inode, (uint32_t)m->owner};
+    item->staged.size = m->size;
+    item->staged.mtime = m->mtime;
+    item->staged.id = item->id;
+    memcpy(item->staged.hash, item->hash, sizeof item->staged.hash);
+    memcpy(item->staged.suffix, m->suffix.p, m->suffix.len);
+    item->staged.suffix[m->suffix.len] = '\0';
+    memcpy(item->staged.manifest, m->manifest.p, m->manifest.len);
+    item->staged.manifest[m->manifest.len] = '\0';
+    item->manifest = (enum manifest_file_state)m->manifest_state;
+}
 
-    switch (batch_worker_understand(message, item, &g->bytes)) {
-    case BATCH_SAID_BYTES:
-        return false;
-    case BATCH_SAID_NONSENSE:
-        batch_item_fail(item, &(struct err){ERR_FAILED, "the worker process talks nonsense"});
-        break;
-    case BATCH_SAID_RESULT:
-        break;
-    }
-    finish_item(b, item);
+static void take_failed(struct batch_item *item, const struct batch_message *m)
+{
+    struct err e;
+
+    err_set(&e, (enum err_code)m->code, "%.*s", STR_ARG(m->text));
+    batch_item_fail(item, &e);
+}
+
+/* The result of the group's next item is there. */
+static enum pool_said finish_next(struct batch *b, struct group *g)
+{
+    finish_item(b, item_at(b, g->next));
     wake_owner(b);
     g->bytes = 0;
     if (++g->next < g->end)
-        return false;
+        return POOL_GOES_ON;
     *g = (struct group){0};
-    return true;
+    return POOL_IS_LAST;
+}
+
+static enum pool_said on_message(void *owner, uint64_t id, const struct json *doc)
+{
+    struct batch *b = owner;
+    struct group *g = find_group(b, id);
+    struct batch_message m;
+
+    if (batch_message_read(&m, doc, NULL) != 0)
+        return POOL_NONSENSE;
+    switch (m.type) {
+    case BATCH_MESSAGE_BYTES: g->bytes = m.bytes; return POOL_GOES_ON;
+    case BATCH_MESSAGE_HASHED: take_hashed(item_at(b, g->next), &m); return finish_next(b, g);
+    case BATCH_MESSAGE_FAILED: take_failed(item_at(b, g->next), &m); return finish_next(b, g);
+    case BATCH_MESSAGE_WORK: break; /* no worker sends it */
+    }
+    return POOL_NONSENSE;
 }
 
 /* The file that was in hand is to blame; those behind it are given again. */
@@ -225,22 +256,27 @@ uint64_t batch_files(const struct batch *b)
 /* Fills the message with neighbours that wait, small ones together. */
 static void form_group(struct batch *b, struct group *g)
 {
+    const struct follow *follow = &item_at(b, g->first)->follow;
     int64_t bytes = 0;
 
-    buf_clear(&b->message);
-    batch_worker_open_job(&b->message, g->id, &item_at(b, g->first)->follow);
+    batch_message_put(&b->message, &(struct batch_message){.type = BATCH_MESSAGE_WORK,
+                                                           .id = (int64_t)g->id,
+                                                           .follow_kind = follow->kind,
+                                                           .root_len = (int64_t)follow->root_len,
+                                                           .root_device = follow->root_device,
+                                                           .root_inode = follow->root_inode});
     while (g->end < b->tail && item_at(b, g->end)->progress == BATCH_WAITING) {
         struct batch_item *item = item_at(b, g->end);
         bool is_full = g->end - g->first == GROUP_FILES || bytes + item->size > GROUP_BYTES ||
                        b->message.len > GROUP_MESSAGE_BYTES ||
-                       !follow_is_equal(&item->follow, &item_at(b, g->first)->follow);
+                       !follow_is_equal(&item->follow, follow);
         if (g->end > g->first && is_full)
             break;
-        batch_worker_put_path(&b->message, item->path);
+        batch_message_put_path(&b->message, item->path);
         bytes += item->size;
         g->end++;
     }
-    batch_worker_close_job(&b->message);
+    batch_message_end_paths(&b->message);
 }
 
 /* Gives the pool what waits; few files only when no more are at hand. -1 when nothing is in hand

@@ -78,6 +78,8 @@ static inline int work(int fd, void *ctx)
             kill(getpid(), SIGSTOP);
         else if (str_equal(type, STR("nonsense")))
             frame_send(fd, STR("{\"id\":"), -1, NULL);
+        else if (str_equal(type, STR("odd")))
+            frame_send(fd, STR("{\"id\":2,\"odd\":true}"), -1, NULL);
         else if (str_equal(type, STR("cancel")))
             say(fd, id, true);
         /* "wait": answered when a "cancel" of the same id comes */
@@ -113,7 +115,7 @@ static inline void act(struct watcher *w)
         w->submit_next = id;
 }
 
-static inline bool on_message(void *owner, uint64_t id, const struct json *message)
+static inline enum pool_said on_message(void *owner, uint64_t id, const struct json *message)
 {
     struct watcher *w = owner;
     bool is_last = false;
@@ -124,7 +126,9 @@ static inline bool on_message(void *owner, uint64_t id, const struct json *messa
     w->answers[id] += is_last;
     w->answered += is_last;
     act(w);
-    return is_last;
+    if (json_get(message, "odd") != NULL)
+        return POOL_NONSENSE;
+    return is_last ? POOL_IS_LAST : POOL_GOES_ON;
 }
 
 static inline void on_lost(void *owner, uint64_t id, const char *reason)

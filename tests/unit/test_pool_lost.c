@@ -14,7 +14,8 @@ static void only_the_job_in_hand_is_lost(void **state)
                  {"hang", SILENT},
                  {"stop", "the worker process was killed: stopped by SIGSTOP"},
                  {"hint, hang", SILENT},
-                 {"nonsense", "the worker process was killed: sent what is no message"}};
+                 {"nonsense", "the worker process was killed: sent what is no message"},
+                 {"odd", "the worker process was killed: sent what is no message"}};
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {

@@ -75,8 +75,10 @@ static int work_on(struct worker *w, const char *path, struct add_staged *staged
 
 static bool send_failed(struct worker *w, const struct err *e)
 {
+    enum err_code code = e->code == ERR_NONE ? ERR_FAILED : e->code;
+
     return send_message(w, (struct batch_message){.type = BATCH_MESSAGE_FAILED,
-                                                  .code = e->code == ERR_NONE ? ERR_FAILED : e->code,
+                                                  .code = code,
                                                   .text = str_of(e->msg)});
 }
 

@@ -17,7 +17,8 @@ static const struct {
     {"hashed",
      "{\"type\":\"hashed\",\"id\":1,\"hash\":\"" HASH "\",\"size\":4," FILE_MEMBERS,
      {.type = BATCH_MESSAGE_HASHED, .id = 1, .hash = {HASH, 40}, .size = 4, .mtime = 0.1,
-      .suffix = {".x", 2}, .manifest = {".m", 2}, .manifest_state = 1, .device = UINT64_MAX, .inode = 2, .owner = 3}},
+      .suffix = {".x", 2}, .manifest = {".m", 2}, .manifest_state = 1,
+      .device = UINT64_MAX, .inode = 2, .owner = 3}},
     {"failed", "{\"type\":\"failed\",\"id\":1,\"code\":1,\"text\":\"/a\\udcff: no\"}",
      {.type = BATCH_MESSAGE_FAILED, .id = 1, .code = ERR_FAILED, .text = {"/a\xff: no", 7}}},
 };

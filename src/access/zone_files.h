@@ -1,6 +1,6 @@
 /*
  * The small files of zones in a bucket (PROTOCOL.md §3): the zones themselves, registered clients,
- * resources. What a deployed gateway wrote is read, and the reverse.
+ * resources. Files of a deployed gateway are read, and the reverse.
  *
  * Each is read in two steps: zone_files_ask_… makes the call, and when it is done zone_files_take_…
  * says what the file has. The first sets everything in the reading but call.on_done, owner and e.
@@ -29,7 +29,7 @@ struct zone_reading {
     struct buf name, content;
 };
 
-/* Ends the call if it is under way. What was taken of it stays. */
+/* Ends the call if it is under way. Texts that were taken of it stay. */
 void zone_files_free_reading(struct zone_reading *reading);
 
 /* ---- zones ---- */

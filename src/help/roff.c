@@ -5,7 +5,8 @@
 /* Escaped, a line of LINE_BYTES is mostly one of less than 80. */
 enum { CODE_INDENT = 4, DESCRIPTION_INDENT = 8, LINE_BYTES = 60 };
 
-/* What roff would read as its own, or print as another character. */
+/* Appends the text with escapes for characters that roff would read as its own or print as
+ * others. */
 static void put_escaped(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.len; i++) {

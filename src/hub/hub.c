@@ -47,7 +47,7 @@ struct hub {
     struct own_url url;
     struct gateway_site site; /* its bucket is each worker's own */
     struct crew *gateway, *bucket;
-    const char *extensions; /* what its gateway announces; NULL without one */
+    const char *extensions; /* the names that its gateway announces; NULL without one */
     struct check_queue *checks;
     struct trusted trusted;
     struct origins *origins;

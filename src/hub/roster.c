@@ -13,8 +13,8 @@ struct entry {
     char name[ROSTER_MAX_NAME_BYTES], zone[ROSTER_MAX_NAME_BYTES];
 };
 
-/* `version` is odd while something changes. What was read while it changed, or was odd, is read
- * again; until then nothing in it is believed but that it lies within the memory. */
+/* `version` is odd while something changes. A text that changed while it was read, or was odd, is
+ * read again; until then nothing in it is believed but that it lies within the memory. */
 struct roster {
     uint32_t version;
     size_t capacity, count;

@@ -25,7 +25,7 @@ void roster_free(struct roster *roster); /* NULL-safe */
  * of a daemon of generation 1, which names none. */
 void roster_put(struct roster *roster, struct str name, struct str zone, int64_t wall_ms);
 
-/* Nobody serves that name any more. */
+/* Removes a name that no daemon serves any more. */
 void roster_remove(struct roster *roster, struct str name);
 
 /* True when a daemon of that name serves the zone; *since_ms is when it connected. `is_own` tells

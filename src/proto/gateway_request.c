@@ -102,7 +102,7 @@ static bool is_signature(const void *member)
     return signature->len == 0 || signature->len == SIGNATURE_DIGITS;
 }
 
-/* What browsers may send of a log-in at GitHub is let pass and not used. */
+/* Members of a log-in at GitHub, which browsers may send, are passed over. */
 struct envelope {
     const struct json *payload;
     struct str from_client_id, signature, github;

@@ -30,7 +30,7 @@ enum gateway_call {
 /* Every str but `type` is borrowed from `doc`; those of other calls are empty. */
 struct gateway_request {
     struct json *doc;
-    const struct json *payload; /* what is signed */
+    const struct json *payload; /* the signed text */
     enum gateway_call call;
     int64_t timestamp_ms;
     struct str type, zone, hash, object_key, client_id, resource_name, zone_name;

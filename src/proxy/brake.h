@@ -1,6 +1,6 @@
 /*
  * When a guess that was wrong is answered: the first ones of an address at once, then one after
- * another at a steady pace, however many it makes at the same time. What is right never comes here.
+ * another at a steady pace, however many it makes at the same time. Right secrets never come here.
  */
 #ifndef PROXY_BRAKE_H
 #define PROXY_BRAKE_H

@@ -74,7 +74,7 @@ static void on_probe(struct http_conn *conn, const struct http_request *request,
                                                  .body = STR("running.")});
 }
 
-/* A client in one zone and a daemon in another. Whoever is of generation 1 does not say where. */
+/* A client in one zone and a daemon in another. Programs of generation 1 do not name their zone. */
 static bool is_other_zone(const struct proxy_resource *resource, const struct message *m)
 {
     return m->has_zone && resource->is_generation2 && !str_equal(m->zone, str_of(resource->zone));
@@ -139,7 +139,7 @@ static void on_request(struct http_conn *conn, const struct http_request *reques
 
     if (!parse(conn, request, true, &m))
         return;
-    if (m.resource_name.len == 0) /* what the Python client makes of such a URL */
+    if (m.resource_name.len == 0) /* as the Python client sends for such a URL */
         m.resource_name = name;
     if (str_equal(m.resource_name, name))
         check(owner, conn, &m);

@@ -74,7 +74,7 @@ void proxy_daemon_free(struct proxy_daemon *daemon)
     release(daemon);
 }
 
-/* What it still says is not listened to. */
+/* Further messages of the daemon are ignored. */
 static void say_goodbye(struct proxy_daemon *daemon, unsigned code, const char *reason)
 {
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
@@ -191,8 +191,8 @@ static bool take_zone(struct proxy_daemon *daemon, const struct message *m)
     return !m->has_zone || daemon->zone != NULL;
 }
 
-/* Who guesses hears one answer a second, whatever it does at the same time; a right secret is never
- * kept waiting, also from the same address (NAT). The log has it at once. */
+/* A guesser receives one answer a second, however many guesses it makes at once; a right secret is
+ * never kept waiting, also from the same address (NAT). The log has it at once. */
 static void refuse_wrong_secret(struct proxy_daemon *daemon)
 {
     struct proxy *proxy = daemon->proxy;

@@ -1,5 +1,5 @@
-/* What a proxy is opened with: intervals, limits, and what it reports to its owner, which is
- * all that the hub passes between it and the gateway. */
+/* The options of a proxy: intervals, limits, and its reports to its owner, which are all that the
+ * hub passes between it and the gateway. */
 #ifndef PROXY_PROXY_OPTIONS_H
 #define PROXY_PROXY_OPTIONS_H
 
@@ -39,7 +39,8 @@ struct proxy_options {
     /* Appends the address that a connection with that tag is of, without a port. NULL: all are of
      * one. */
     void (*put_address)(void *owner, uint64_t tag, struct buf *out);
-    /* What the tags of one address have in common, 0 when it is not known. NULL: always 0. */
+    /* Returns the common part of the tags of one address, 0 when it is not known. NULL: always
+     * 0. */
     uint64_t (*place_of)(uint64_t tag);
     /* A daemon serves that name now (zone NULL: generation 1); none does any more. May be NULL. */
     void (*on_online)(void *owner, const char *name, const char *zone);

@@ -75,7 +75,7 @@ int proxy_resource_set_zone(struct proxy_resource *resource, const char *zone)
     copy = strdup(zone);
     if (copy == NULL)
         return -1;
-    /* Who waits asked for this name in the other zone. */
+    /* The waiting requests asked for this name in the other zone. */
     proxy_request_fail_all(resource);
     free(resource->zone);
     resource->zone = copy;

@@ -56,7 +56,7 @@ struct proxy_resource {
     bool is_generation2; /* the daemon; one of the first does not tell its zone */
     struct proxy_daemon *daemon;     /* NULL: lost, waiting for it to come back */
     struct proxy_daemon *challenger; /* claims the name while `daemon` is asked for a pong */
-    char ping[PROXY_PING_BYTES + 1]; /* what that pong has to carry */
+    char ping[PROXY_PING_BYTES + 1]; /* the content of that pong */
     struct proxy_request *first, *last;
     size_t waiting;
     struct shares shares; /* of those that wait, by address */

@@ -432,7 +432,7 @@ static void hand_over(struct worker *worker, struct http_conn *conn)
     uint64_t tag = http_conn_tag(conn);
     struct buf bytes = {0};
     struct err e = {0};
-    int fd = http_conn_detach(conn, &bytes), result = -1;
+    int fd = http_conn_detach_fd(conn, &bytes), result = -1;
 
     if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES)
         for (int i = 0; i < HAND_OVER_TRIES && worker != NULL && result != 0; i++) {
@@ -454,7 +454,9 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
     struct worker *worker = crew->is_draining ? NULL : choose(crew);
 
     (void)request;
-    if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
+    if (!http_conn_has_fd(conn))
+        http_conn_answer_message(conn, 500, "this connection cannot go to another process");
+    else if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
         http_conn_answer_message(conn, 503, "busy, try again later");
     else
         hand_over(worker, conn);

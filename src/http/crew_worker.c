@@ -42,7 +42,7 @@ static void give_back(struct crew_worker *worker, struct http_conn *conn)
     uint64_t id = http_conn_tag(conn);
     struct buf bytes = {0};
     struct err e = {0};
-    int fd = http_conn_detach(conn, &bytes);
+    int fd = http_conn_detach_fd(conn, &bytes);
 
     buf_clear(&worker->frame);
     crew_frame_put(&worker->frame, CREW_FRAME_CONNECTION, id, buf_str(&bytes));

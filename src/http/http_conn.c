@@ -1,12 +1,7 @@
 /* The way in of an HTTP connection: reading, parsing, handing requests to their routes. */
 #include "http/http_conn.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "base/clock.h"
-#include "net/socket.h"
 
 /* ---- states, deadlines, interest ---- */
 
@@ -73,57 +68,55 @@ static bool wants_read(const struct http_conn *conn)
 
 static void account(struct http_conn *conn)
 {
-    size_t held = conn->in.cap + conn->head_copy.cap + conn->collected.cap + conn->out.cap;
+    size_t held = conn->in.cap + conn->collected.cap + conn->out.cap;
 
     conn->server->held = conn->server->held - conn->held + held;
     conn->held = held;
 }
 
-/* Asks the loop for what the state needs. A timer that is early is left alone: it fires, finds
- * nothing due and is set again, which is cheaper than moving it with every request. */
+/* Asks for what the state needs; to write, the attempt itself has asked. A timer that is early is
+ * left alone: it fires, finds nothing due and is set again, which is cheaper than moving it with
+ * every request. */
 void http_conn_update(struct http_conn *conn)
 {
     struct loop *loop = conn->server->options.loop;
-    int64_t at = clock_earlier(conn->state_deadline_ms, conn->write_deadline_ms);
-    int64_t set_to = loop_timer_at_ms(&conn->timer);
-    bool is_blocked = conn->write_deadline_ms != CLOCK_NEVER_MS;
-    unsigned events = (wants_read(conn) ? LOOP_READ : 0u) | (is_blocked ? LOOP_WRITE : 0u);
+    int64_t at, set_to = loop_timer_at_ms(&conn->timer);
+    struct err ignored;
 
     if (conn->is_dead)
         return;
     account(conn);
     http_room_update(conn);
-    if (conn->file_left > 0 || (conn->made_left > 0 && !conn->is_dry))
-        events |= LOOP_WRITE;
-    if (events != conn->source.wanted)
-        loop_change(loop, &conn->source, events);
+    if (wants_read(conn) && stream_expect(conn->stream, &ignored) != 0)
+        conn->write_deadline_ms = loop_now_ms(loop); /* nothing more is heard of it: it goes */
+    at = clock_earlier(conn->state_deadline_ms, conn->write_deadline_ms);
     if (at != CLOCK_NEVER_MS && (set_to == CLOCK_NEVER_MS || at < set_to))
         loop_set_timer(loop, &conn->timer, at);
 }
 
 /* ---- the end ---- */
 
-static void leave_loop(struct http_conn *conn)
+/* Returns its stream, which is the caller's now. */
+static struct stream *leave_loop(struct http_conn *conn)
 {
+    struct stream *stream = conn->stream;
+
     loop_clear_timer(conn->server->options.loop, &conn->timer);
-    loop_remove(conn->server->options.loop, &conn->source);
     loop_undefer(conn->server->options.loop, &conn->flush);
     http_room_leave(conn);
     conn->is_dead = true;
+    conn->stream = NULL;
+    return stream;
 }
 
 static void tell_owner(struct http_conn *conn)
 {
-    void (*on_gone)(void *ctx) = conn->on_gone;
-    void (*on_stream_gone)(void *ctx) = conn->sink.on_gone;
+    void (*on_gone)(void *ctx) = conn->sink.on_gone;
 
-    conn->on_gone = NULL;
     conn->sink.on_gone = NULL;
     http_out_end_source(conn, false);
     if (on_gone != NULL)
-        on_gone(conn->gone_ctx);
-    if (on_stream_gone != NULL)
-        on_stream_gone(conn->sink.ctx);
+        on_gone(conn->sink.ctx);
 }
 
 void http_conn_lose(struct http_conn *conn)
@@ -133,8 +126,7 @@ void http_conn_lose(struct http_conn *conn)
 
     if (conn->is_dead)
         return;
-    leave_loop(conn);
-    close(conn->source.fd);
+    stream_free(leave_loop(conn));
     tell_owner(conn);
     if (!conn->is_feeding)
         http_server_forget(conn);
@@ -142,17 +134,39 @@ void http_conn_lose(struct http_conn *conn)
         server->options.on_closed(server->options.owner, tag);
 }
 
-int http_conn_detach(struct http_conn *conn, struct buf *bytes)
+static void wake_nobody(void *owner)
 {
-    int fd = conn->source.fd;
+    (void)owner;
+}
+
+struct stream *http_conn_detach(struct http_conn *conn, struct buf *bytes)
+{
+    const struct loop_wake none = {conn->server->options.loop, wake_nobody, NULL};
+    struct stream *stream;
 
     buf_put(bytes, conn->is_feeding ? conn->input : buf_str(&conn->in));
     bytes->failed |= conn->in.failed;
-    leave_loop(conn);
+    stream = leave_loop(conn);
+    stream_set_wake(stream, &none);
     conn->is_handling = false;
     if (!conn->is_feeding)
         http_server_forget(conn);
+    return stream;
+}
+
+int http_conn_detach_fd(struct http_conn *conn, struct buf *bytes)
+{
+    struct stream *stream = http_conn_detach(conn, bytes);
+    int fd = stream_take_fd(stream);
+
+    if (fd < 0)
+        stream_free(stream);
     return fd;
+}
+
+bool http_conn_has_fd(const struct http_conn *conn)
+{
+    return stream_has_fd(conn->stream);
 }
 
 /* ---- one step for each state; false: no further now ---- */
@@ -204,7 +218,7 @@ static bool step_collect(struct http_conn *conn)
 
     if (!decode(conn, &data))
         return false;
-    if (conn->collected.len + data.len > conn->route->max_body_bytes) {
+    if (conn->collected.len - conn->collected_head + data.len > conn->route->max_body_bytes) {
         http_dispatch_refuse(conn, 413, "request body too large");
         return true;
     }
@@ -352,7 +366,7 @@ static void go_on(struct http_conn *conn)
     if (conn->state == HTTP_CONN_SENDING)
         http_dispatch_skip(conn);
     if (conn->state == HTTP_CONN_IDLE && conn->must_close) {
-        shutdown(conn->source.fd, SHUT_WR);
+        stream_end(conn->stream);
         http_conn_set_state(conn, HTTP_CONN_LINGER);
         conn->linger_end_ms = loop_now_ms(server->options.loop) + server->options.times.stall_ms;
     } else if (((conn->state == HTTP_CONN_IDLE || conn->state == HTTP_CONN_SKIP) &&
@@ -386,15 +400,17 @@ static size_t read_size(const struct http_conn *conn)
 void http_conn_read(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    ssize_t n = read(conn->source.fd, server->scratch, read_size(conn));
+    struct err ignored;
+    size_t n;
+    enum io io = stream_read(conn->stream, server->scratch, read_size(conn), &n, &ignored);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (io == IO_WANT_READ || io == IO_WANT_WRITE)
         return;
-    if (n > 0) {
-        http_conn_feed(conn, (struct str){server->scratch, (size_t)n});
+    if (io == IO_DONE) {
+        http_conn_feed(conn, (struct str){server->scratch, n});
         return;
     }
-    if (n == 0 && conn->state == HTTP_CONN_IDLE && !http_out_is_empty(conn)) {
+    if (io == IO_EOF && conn->state == HTTP_CONN_IDLE && !http_out_is_empty(conn)) {
         conn->must_close = true; /* it said all that it had to say: let it read the answer */
         http_conn_update(conn);
         return;
@@ -402,20 +418,19 @@ void http_conn_read(struct http_conn *conn)
     http_conn_lose(conn);
 }
 
-static void on_ready(void *owner)
+static void on_wake(void *owner)
 {
     struct http_conn *conn = owner;
-    unsigned events = conn->source.ready;
 
-    if ((events & LOOP_WRITE) != 0) {
+    if (conn->write_deadline_ms != CLOCK_NEVER_MS) {
         if (!http_out_flush(conn))
             return;
         if (http_out_is_empty(conn))
             http_out_flush_later(conn);
     }
-    if ((events & LOOP_READ) != 0 && wants_read(conn))
+    if (wants_read(conn))
         http_conn_read(conn);
-    else if ((events & LOOP_HANGUP) != 0)
+    else if (stream_is_lost(conn->stream))
         http_conn_lose(conn);
 }
 
@@ -452,7 +467,7 @@ static void on_state_time(struct http_conn *conn)
 
 void http_conn_lose_unsent(struct http_conn *conn)
 {
-    socket_drop_unsent(conn->source.fd);
+    stream_drop_unsent(conn->stream);
     http_conn_lose(conn);
 }
 
@@ -477,22 +492,24 @@ static void on_time(void *owner)
         http_conn_update(conn);
 }
 
-void http_conn_start(struct http_conn *conn)
+int http_conn_start(struct http_conn *conn, struct stream *stream, struct err *e)
 {
-    conn->source.call = on_ready;
-    conn->source.owner = conn;
-    conn->timer.call = on_time;
-    conn->timer.owner = conn;
-    conn->flush.call = on_round_end;
-    conn->flush.owner = conn;
+    const struct loop_wake wake = {conn->server->options.loop, on_wake, conn};
+
+    conn->stream = stream;
+    conn->timer = (struct loop_timer){.call = on_time, .owner = conn};
+    conn->flush = (struct loop_call){.call = on_round_end, .owner = conn};
     conn->write_deadline_ms = CLOCK_NEVER_MS;
+    stream_set_wake(stream, &wake);
+    if (stream_expect(stream, e) != 0)
+        return -1;
+    return stream_expect_loss(stream, e);
 }
 
 void http_conn_wait(struct http_conn *conn, void (*on_gone)(void *ctx), void *ctx)
 {
     conn->is_handling = false;
-    conn->on_gone = on_gone;
-    conn->gone_ctx = ctx;
+    conn->sink = (struct http_sink){.on_gone = on_gone, .ctx = ctx};
     http_conn_set_state(conn, HTTP_CONN_WAITING);
 }
 

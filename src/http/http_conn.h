@@ -4,6 +4,7 @@
 #define HTTP_HTTP_CONN_H
 
 #include "http/http_server.h"
+#include "net/stream.h"
 #include "proto/http_body.h"
 
 /*
@@ -32,8 +33,7 @@ struct http_conn {
     struct http_conn *previous, *next;
     struct http_conn *idle_previous, *idle_next; /* those that may go when it is full */
     int64_t idle_since_ms; /* when it last moved on: a new state, bytes of a transfer */
-    bool is_idle;          /* in that list */
-    struct loop_fd source;
+    struct stream *stream; /* NULL: closed or detached */
     struct loop_timer timer;
     struct loop_call flush; /* at the end of the round */
     int64_t state_deadline_ms, write_deadline_ms;
@@ -41,37 +41,36 @@ struct http_conn {
     uint64_t tag;
 
     enum http_conn_state state;
+    int file_fd;      /* -1: none */
+    bool is_idle;     /* in the list of those that may go */
     bool is_feeding;  /* on the stack of http_conn_feed, which frees it when is_dead */
-    bool is_dead;     /* the descriptor is closed or detached */
+    bool is_dead;     /* the stream is closed or detached */
     bool must_close;  /* after what is in `out` */
     bool is_handling; /* a handler is to answer the current request */
     bool is_head_request;
     bool is_http10;
     bool has_unread_body; /* an answer now ends the connection */
     bool is_refused;      /* above the cap: not counted */
+    bool is_dry;          /* SENDING: the source has nothing now */
+    bool is_paused;       /* STREAM: the sink wants no more now */
+    bool owes_continue;   /* the client waits for "100 Continue" until the body is resumed */
 
     struct buf in;    /* bytes kept from one read to the next */
     struct str input; /* while feeding: what is left, in `in` or in the server's scratch */
     struct http_head_parser parser;
     const struct http_route *route;
-    struct buf head_copy; /* while a body is collected piecemeal */
-    struct buf collected;
+    struct buf collected; /* a request whose body comes piecemeal, from its head on */
+    size_t collected_head;
     struct http_body body;
-    struct http_sink sink;
-    void (*on_gone)(void *ctx);
-    void *gone_ctx;
+    struct http_sink sink; /* WAITING: its on_gone alone */
 
     struct buf out;
     size_t out_sent;
     size_t held; /* in all these buffers, as counted in the server's */
-    int file_fd; /* -1: none */
     int64_t file_offset, file_left;
     struct http_source source_of_body; /* while made_left is not 0 */
     int64_t made_left;
-    bool is_dry;    /* the source has nothing now */
     int64_t streamed; /* bytes of a streamed body since its time was set */
-    bool is_paused; /* STREAM: the sink wants no more now */
-    bool owes_continue; /* the client waits for a "100 Continue" until the body is resumed */
 };
 
 struct http_server {
@@ -88,16 +87,18 @@ struct http_server {
     char date[30];
     int64_t date_ms; /* of the loop's clock */
     char *scratch;
+    struct buf spare_out; /* the memory of an answer that was sent, for the next one */
 };
 
 /* http_server.c */
 void http_server_forget(struct http_conn *conn); /* out of the list, memory freed */
 
 /* http_conn.c */
-void http_conn_start(struct http_conn *conn);
+/* What it serves comes over `stream`, which it now owns. -1 as stream_expect. */
+int http_conn_start(struct http_conn *conn, struct stream *stream, struct err *e) ERR_CHECKED;
 void http_conn_set_state(struct http_conn *conn, enum http_conn_state state);
 void http_conn_feed(struct http_conn *conn, struct str bytes); /* may free it */
-void http_conn_update(struct http_conn *conn);                 /* interest and timer */
+void http_conn_update(struct http_conn *conn);                 /* what it waits for, and timer */
 void http_conn_read(struct http_conn *conn);                   /* what came; may free it */
 void http_conn_lose(struct http_conn *conn); /* closes at once and tells who waits */
 

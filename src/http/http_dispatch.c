@@ -266,8 +266,9 @@ static bool handle_request(struct http_conn *conn, const struct http_request *re
 static void collect(struct http_conn *conn, const struct http_head *head)
 {
     http_body_init(&conn->body, head->framing, head->content_length);
-    buf_clear(&conn->head_copy);
-    buf_put(&conn->head_copy, str_slice(conn->input, 0, head->size));
+    buf_clear(&conn->collected);
+    buf_put(&conn->collected, str_slice(conn->input, 0, head->size));
+    conn->collected_head = head->size;
     http_dispatch_take(conn, head->size);
     if (head->expects_continue && conn->input.len == 0)
         http_out_continue(conn);
@@ -327,21 +328,19 @@ bool http_dispatch_collected(struct http_conn *conn)
 {
     struct http_head_parser parser = {0};
     struct http_head *head = &conn->server->head;
-    struct buf copy = conn->head_copy, body = conn->collected;
+    struct buf collected = conn->collected;
     int status;
     bool goes_on = true;
 
-    conn->head_copy = conn->collected = (struct buf){0};
-    if (copy.failed || body.failed ||
-        http_head_parse(&parser, HTTP_REQUEST, buf_str(&copy), STR(""), head, &status, NULL) !=
-            IO_DONE) {
+    conn->collected = (struct buf){0};
+    if (collected.failed || http_head_parse(&parser, HTTP_REQUEST, buf_str(&collected), STR(""),
+                                            head, &status, NULL) != IO_DONE) {
         http_dispatch_refuse(conn, 500, "out of memory");
     } else {
         struct http_request request = split_target(head);
-        request.body = buf_str(&body);
+        request.body = str_slice(buf_str(&collected), head->size, SIZE_MAX);
         goes_on = handle_request(conn, &request);
     }
-    buf_free(&copy);
-    buf_free(&body);
+    buf_free(&collected);
     return goes_on;
 }

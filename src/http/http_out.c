@@ -1,10 +1,6 @@
 /* The way out of an HTTP connection: answers, files, deadlines of slow readers. */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,7 +11,7 @@
 #include "http/http_conn.h"
 #include "proto/extensions.h"
 
-enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384, COPY_BYTES = 65536 };
+enum { DATE_VALID_MS = 500, MAX_MESSAGE_BYTES = 1024, HEAD_ROOM_BYTES = 384 };
 
 bool http_out_is_empty(const struct http_conn *conn)
 {
@@ -91,6 +87,30 @@ static void put_head(struct http_conn *conn, const struct http_answer *answer, u
     http_head_put_end(out);
 }
 
+/* To ask malloc(3) for it with every request would cost more than to parse the request. */
+static void take_spare(struct http_conn *conn)
+{
+    struct buf *spare = &conn->server->spare_out;
+
+    if (conn->out.data != NULL || spare->data == NULL)
+        return;
+    conn->out = *spare;
+    *spare = (struct buf){0};
+}
+
+static void give_spare(struct http_conn *conn)
+{
+    struct buf *spare = &conn->server->spare_out;
+
+    if (spare->data != NULL || conn->out.failed || conn->out.cap > HTTP_SERVER_SMALL_HELD) {
+        buf_free(&conn->out);
+        return;
+    }
+    *spare = conn->out;
+    conn->out = (struct buf){0};
+    buf_clear(spare);
+}
+
 /* The head and what every answer changes in the connection's state. */
 static void begin(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
 {
@@ -99,8 +119,10 @@ static void begin(struct http_conn *conn, const struct http_answer *answer, uint
         conn->out_sent = 0;
     }
     conn->is_handling = false;
-    conn->on_gone = NULL;
+    if (conn->state == HTTP_CONN_WAITING)
+        conn->sink.on_gone = NULL;
     conn->must_close = closes_after(conn, answer);
+    take_spare(conn);
     buf_reserve(&conn->out, HEAD_ROOM_BYTES + answer->body.len);
     put_head(conn, answer, length);
     http_out_flush_later(conn);
@@ -197,8 +219,14 @@ void http_out_continue(struct http_conn *conn)
     http_out_flush_later(conn);
 }
 
-/* What the last write came to. */
-enum sent { SENT_ALL, SENT_SOME, SENT_DRY, SENT_FAILED };
+/* What the last write came to: SENT_SOME waits for the client, SENT_TURN for the others. */
+enum sent { SENT_ALL, SENT_SOME, SENT_TURN, SENT_DRY, SENT_FAILED };
+
+/* Of an attempt that wrote nothing. */
+static enum sent stopped(enum io io)
+{
+    return io == IO_WANT_WRITE || io == IO_WANT_READ ? SENT_SOME : SENT_FAILED;
+}
 
 /* The client took some. */
 static void note_progress(struct http_conn *conn)
@@ -209,53 +237,23 @@ static void note_progress(struct http_conn *conn)
 
 static enum sent send_buffer(struct http_conn *conn)
 {
-    int flags = MSG_NOSIGNAL | (conn->file_left > 0 ? MSG_MORE : 0);
-
     while (conn->out_sent < conn->out.len) {
-        ssize_t n = send(conn->source.fd, conn->out.data + conn->out_sent,
-                         conn->out.len - conn->out_sent, flags);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
-        conn->out_sent += (size_t)n;
+        struct str rest = str_slice(buf_str(&conn->out), conn->out_sent, SIZE_MAX);
+        struct err ignored;
+        size_t n;
+        enum io io = conn->file_left > 0 ? stream_write_more(conn->stream, rest, &n, &ignored)
+                                         : stream_write(conn->stream, rest, &n, &ignored);
+        if (io != IO_DONE)
+            return stopped(io);
+        conn->out_sent += n;
         note_progress(conn);
     }
     return SENT_ALL;
 }
 
-/* sendfile(2) by way of our memory, for file systems that have no such thing. *is_read tells a file
- * that could not be read from a client that is gone. */
-static ssize_t copy_file(struct http_conn *conn, size_t want, bool *is_read)
-{
-    char chunk[COPY_BYTES];
-    ssize_t n = pread(conn->file_fd, chunk, want < sizeof chunk ? want : sizeof chunk,
-                      (off_t)conn->file_offset);
-
-    *is_read = n > 0 || (n < 0 && errno == EINTR);
-    return n <= 0 ? n : send(conn->source.fd, chunk, (size_t)n, MSG_NOSIGNAL);
-}
-
-static bool is_file_error(int number)
-{
-    return number == EIO || number == ESTALE || number == EUCLEAN || number == EBADMSG;
-}
-
-static ssize_t send_part(struct http_conn *conn, size_t want, bool *is_read)
-{
-    off_t offset = (off_t)conn->file_offset;
-    ssize_t n = sendfile(conn->source.fd, conn->file_fd, &offset, want);
-
-    if (n < 0 && (errno == EINVAL || errno == ENOSYS))
-        return copy_file(conn, want, is_read);
-    *is_read = n > 0 || (n < 0 && !is_file_error(errno));
-    return n;
-}
-
 /* The client can only be told by cutting its connection; who runs the server reads why. */
-static enum sent cannot_read(const struct http_conn *conn, ssize_t n)
+static enum sent cannot_read(const struct http_conn *conn, const char *cause)
 {
-    const char *cause = n == 0 ? "it became shorter" : strerror(errno);
     struct buf path = {0};
 
     fs_put_open_path(conn->file_fd, &path);
@@ -269,23 +267,24 @@ static enum sent cannot_read(const struct http_conn *conn, ssize_t n)
 static enum sent send_file(struct http_conn *conn)
 {
     int64_t budget = HTTP_SERVER_SENDFILE_BYTES;
-    bool is_read;
+    struct err e;
+    size_t n;
 
     while (conn->file_left > 0 && budget > 0) {
         size_t want = (size_t)(conn->file_left < budget ? conn->file_left : budget);
-        ssize_t n = send_part(conn, want, &is_read);
-        if (!is_read)
-            return cannot_read(conn, n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
-        conn->file_offset += n;
-        conn->file_left -= n;
-        budget -= n;
+        enum io io = stream_send_file(conn->stream, conn->file_fd, conn->file_offset, want, &n, &e);
+        if (io == IO_EOF)
+            return cannot_read(conn, "it became shorter");
+        if (io == IO_ERR && e.code == ERR_FAILED)
+            return cannot_read(conn, e.msg);
+        if (io != IO_DONE)
+            return stopped(io);
+        conn->file_offset += (int64_t)n;
+        conn->file_left -= (int64_t)n;
+        budget -= (int64_t)n;
         note_progress(conn);
     }
-    return conn->file_left > 0 ? SENT_SOME : SENT_ALL;
+    return conn->file_left > 0 ? SENT_TURN : SENT_ALL;
 }
 
 /* Makes a part of the body in the empty buffer. False when the source failed. */
@@ -313,7 +312,7 @@ static enum sent send_made(struct http_conn *conn)
 
     while (sent == SENT_ALL && conn->made_left > 0) {
         if (conn->made_left <= least_left)
-            return SENT_SOME;
+            return SENT_TURN;
         if (conn->is_dry)
             return SENT_DRY;
         if (!make_part(conn))
@@ -329,7 +328,7 @@ static void release(struct http_conn *conn)
 {
     conn->out_sent = 0;
     if (conn->out.cap > HTTP_SERVER_READ_BYTES || conn->state == HTTP_CONN_IDLE)
-        buf_free(&conn->out);
+        give_spare(conn);
     else
         buf_clear(&conn->out);
     if (conn->file_fd >= 0)
@@ -357,6 +356,7 @@ bool http_out_flush(struct http_conn *conn)
         conn->write_deadline_ms = CLOCK_NEVER_MS;
         http_conn_update(conn);
         return true;
+    case SENT_TURN: stream_yield(conn->stream); /* fall through */
     case SENT_SOME:
         if (conn->write_deadline_ms == CLOCK_NEVER_MS)
             conn->write_deadline_ms =

@@ -1,7 +1,5 @@
 /* Which connections of an http_server go when there is no room for another one: of places, and of
  * memory. The list of those that may go is in the order in which they last moved on. */
-#include <sys/socket.h>
-
 #include "base/clock.h"
 #include "http/http_conn.h"
 
@@ -75,10 +73,8 @@ static bool is_moving(const struct http_conn *conn)
 /* Not looked at yet, in this round of the loop. */
 static bool has_request(const struct http_conn *conn)
 {
-    char byte;
-
     return conn->state == HTTP_CONN_IDLE && http_out_is_empty(conn) &&
-           recv(conn->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+           stream_has_input(conn->stream);
 }
 
 /* A request that came and was not read yet is read now: its connection is not idle. */

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -107,28 +105,27 @@ void http_server_free(struct http_server *server)
     stop_listening(server);
     while (server->first != NULL)
         http_conn_lose(server->first);
+    buf_free(&server->spare_out);
     free(server->scratch);
     free(server);
 }
 
-static struct http_conn *add_connection(struct http_server *server, int fd, struct err *e)
+/* Takes the stream over, also when it fails; NULL is one that could not be made. */
+static struct http_conn *add_connection(struct http_server *server, struct stream *stream,
+                                        struct err *e)
 {
     struct http_conn *conn = calloc(1, sizeof *conn);
-    int one = 1, unsent = HTTP_SERVER_UNSENT_BYTES;
 
-    if (conn == NULL) {
-        close(fd);
+    if (conn == NULL || stream == NULL) {
+        stream_free(stream);
+        free(conn);
         err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     conn->server = server;
-    conn->source.fd = fd;
     conn->file_fd = -1;
-    http_conn_start(conn);
-    if (loop_add(server->options.loop, &conn->source, LOOP_READ, e) != 0) {
-        close(fd);
+    if (http_conn_start(conn, stream, e) != 0) {
+        stream_free(stream);
         free(conn);
         return NULL;
     }
@@ -159,11 +156,17 @@ void http_server_forget(struct http_conn *conn)
     server->held -= conn->held;
     buf_free(&conn->in);
     buf_free(&conn->out);
-    buf_free(&conn->head_copy);
     buf_free(&conn->collected);
     if (conn->file_fd >= 0)
         close(conn->file_fd);
     free(conn);
+}
+
+/* Its wake is set with the connection. NULL without memory. */
+static struct stream *accepted(const struct http_server *server, int fd)
+{
+    return stream_new_accepted(fd, HTTP_SERVER_UNSENT_BYTES,
+                               &(struct loop_wake){.loop = server->options.loop});
 }
 
 /* Here and elsewhere. */
@@ -197,7 +200,7 @@ static void refuse_connection(struct http_server *server, int fd, const char *re
         close(fd);
         return;
     }
-    conn = add_connection(server, fd, &e);
+    conn = add_connection(server, accepted(server, fd), &e);
     if (conn == NULL)
         return;
     if (server->refused == 0)
@@ -230,7 +233,7 @@ static void take_connection(struct http_server *server, int fd, const struct add
             options->on_closed(options->owner, tag);
         return;
     }
-    conn = add_connection(server, fd, &e);
+    conn = add_connection(server, accepted(server, fd), &e);
     if (conn != NULL) {
         conn->tag = tag;
         http_conn_update(conn); /* its time runs, also when nothing ever comes */
@@ -313,13 +316,18 @@ int http_server_listen(struct http_server *server, int fd, struct err *e)
 int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
                       struct err *e)
 {
-    struct http_conn *conn;
-
     if (fs_set_nonblocking(fd, e) != 0) {
         close(fd);
         return -1;
     }
-    conn = add_connection(server, fd, e);
+    return http_server_serve(server, accepted(server, fd), bytes, tag, e);
+}
+
+int http_server_serve(struct http_server *server, struct stream *stream, struct str bytes,
+                      uint64_t tag, struct err *e)
+{
+    struct http_conn *conn = add_connection(server, stream, e);
+
     if (conn == NULL)
         return -1;
     conn->tag = tag;
@@ -362,8 +370,7 @@ void http_conn_set_tag(struct http_conn *conn, uint64_t tag)
 
 bool http_conn_peer(const struct http_conn *conn, struct addr *out)
 {
-    *out = (struct addr){.len = sizeof out->storage};
-    return getpeername(conn->source.fd, (struct sockaddr *)&out->storage, &out->len) == 0;
+    return conn->stream != NULL && stream_peer(conn->stream, out);
 }
 
 void http_conn_put_peer(struct http_conn *conn, struct buf *out)

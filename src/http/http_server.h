@@ -1,7 +1,8 @@
 /*
  * An HTTP/1.1 server on loop/loop.h: heads and bodies as they come, keep-alive, pipelined requests
- * in order, limits and deadlines in every state. A connection can leave the server, to become a
- * WebSocket or to be handed to another process. It knows nothing of what is served.
+ * in order, limits and deadlines in every state. It serves streams: sockets that it accepts, or any
+ * other (net/stream.h). A connection can leave the server: as a stream, to become a WebSocket, or
+ * as a descriptor, to be handed to another process. It knows nothing of what is served.
  */
 #ifndef HTTP_HTTP_SERVER_H
 #define HTTP_HTTP_SERVER_H
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "loop/loop.h"
+#include "net/stream.h"
 #include "proto/addr.h"
 #include "proto/http_head.h"
 
@@ -113,6 +115,11 @@ int http_server_listen(struct http_server *server, int fd, struct err *e) ERR_CH
 /* Takes over a connected socket (closed on failure) of which `bytes` were already read. */
 int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
                       struct err *e) ERR_CHECKED;
+
+/* The same for a stream, whose wake is set here; freed on failure. NULL is one that could not be
+ * made. */
+int http_server_serve(struct http_server *server, struct stream *stream, struct str bytes,
+                      uint64_t tag, struct err *e) ERR_CHECKED;
 
 /* Stops accepting, closes idle connections, and the others after their current answer. */
 void http_server_drain(struct http_server *server);
@@ -216,11 +223,17 @@ void http_conn_stream_paused(struct http_conn *conn, const struct http_sink *sin
 void http_conn_pause_body(struct http_conn *conn);
 void http_conn_resume_body(struct http_conn *conn);
 
-/* Takes the connection out of the server: the caller owns the returned descriptor. Appends what was
- * read of it and not answered, from the first byte of the current request. `conn` is invalid. */
-int http_conn_detach(struct http_conn *conn, struct buf *bytes);
+/* Takes the connection out of the server: the caller owns the returned stream, and sets its wake;
+ * until then it wakes nobody. Appends what was read of it and not answered, from the first byte of
+ * the current request. `conn` is invalid. */
+struct stream *http_conn_detach(struct http_conn *conn, struct buf *bytes);
 
-/* As on_accepted or http_server_adopt gave it. */
+/* The same for another process: the caller owns the returned descriptor. Only with
+ * http_conn_has_fd; otherwise the connection is closed, and -1. */
+int http_conn_detach_fd(struct http_conn *conn, struct buf *bytes);
+bool http_conn_has_fd(const struct http_conn *conn);
+
+/* As on_accepted, http_server_adopt or http_server_serve gave it. */
 uint64_t http_conn_tag(const struct http_conn *conn);
 
 /* Its owner knows it by another one from now on. */

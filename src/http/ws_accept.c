@@ -19,17 +19,6 @@ bool ws_accept_check(struct http_conn *conn, const struct http_request *request)
     return false;
 }
 
-/* Until the server has streams of its own: over the descriptor, which is this one's from here. */
-static struct stream *take_stream(int fd, struct loop *loop, struct err *e)
-{
-    const struct loop_wake wake = {loop, NULL, NULL};
-    struct stream *stream = stream_new(fd, &wake);
-
-    if (stream == NULL)
-        err_set(e, ERR_FAILED, "out of memory");
-    return stream;
-}
-
 struct ws_conn *ws_accept(struct http_conn *conn, const struct http_request *request,
                           const struct http_header *more, const struct ws_conn_options *options,
                           struct err *e)
@@ -41,8 +30,8 @@ struct ws_conn *ws_accept(struct http_conn *conn, const struct http_request *req
 
     server.role = WS_SERVER;
     ws_frame_put_response(&answer, request->head, more);
-    struct stream *stream = take_stream(http_conn_detach(conn, &bytes), options->loop, e);
-    if (buf_check(&answer, e) == 0 && buf_check(&bytes, e) == 0 && stream != NULL) {
+    struct stream *stream = http_conn_detach(conn, &bytes);
+    if (buf_check(&answer, e) == 0 && buf_check(&bytes, e) == 0) {
         c = ws_conn_new(&server, stream, buf_str(&answer),
                         str_slice(buf_str(&bytes), head_size, bytes.len), e);
         stream = NULL;

@@ -62,7 +62,11 @@ bool stream_wake_owner(struct stream *s, unsigned ready)
 
 enum io stream_wait(struct stream *s, enum io io, struct err *e)
 {
-    s->wanted |= io == IO_WANT_READ ? LOOP_READ : LOOP_WRITE;
+    unsigned bit = io == IO_WANT_READ ? LOOP_READ : LOOP_WRITE;
+
+    if ((s->wanted & bit) != 0)
+        return io;
+    s->wanted |= bit;
     return s->transport->watch(s, e) == 0 ? io : IO_ERR;
 }
 
@@ -206,10 +210,12 @@ static enum io write_socket(struct stream *s, struct str first, struct str secon
     struct iovec parts[2] = {{(void *)(uintptr_t)first.p, first.len},
                              {(void *)(uintptr_t)second.p, second.len}};
     struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+    int flags = MSG_NOSIGNAL | (is_more ? MSG_MORE : 0);
     ssize_t put;
 
     do
-        put = sendmsg(s->source.fd, &m, MSG_NOSIGNAL | (is_more ? MSG_MORE : 0));
+        put = second.len == 0 ? send(s->source.fd, first.p, first.len, flags)
+                              : sendmsg(s->source.fd, &m, flags);
     while (put < 0 && errno == EINTR);
     if (put < 0)
         return cannot_send(s, e);

@@ -87,7 +87,7 @@ static void on_detach(struct http_conn *conn, const struct http_request *request
 
     (void)owner;
     size_t size = request->head->size;
-    int fd = http_conn_detach(conn, &bytes);
+    int fd = http_conn_detach_fd(conn, &bytes);
     require(bytes.len >= size);
     close(fd);
     buf_free(&bytes);

@@ -96,7 +96,7 @@ static void on_detach(struct http_conn *conn, const struct http_request *request
     struct http_world *w = owner;
 
     (void)request;
-    w->detached_fd = http_conn_detach(conn, &w->detached);
+    w->detached_fd = http_conn_detach_fd(conn, &w->detached);
     world_stop(w);
 }
 

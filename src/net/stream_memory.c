@@ -10,7 +10,8 @@
 struct memory_end {
     struct stream base;       /* first: a stream is an end */
     struct memory_end *other; /* NULL: freed */
-    struct buf in;            /* sent to this end, not read */
+    struct buf in;            /* sent to this end */
+    size_t in_read;           /* of it */
     bool is_in_ended, is_reset, drops_unsent;
     struct loop_call look; /* at what is ready */
     struct stream_memory_limits limits;
@@ -27,12 +28,27 @@ static size_t at_most(size_t size, size_t limit)
     return limit > 0 && size > limit ? limit : size;
 }
 
+static size_t unread(const struct memory_end *m)
+{
+    return m->in.len - m->in_read;
+}
+
+/* Bytes are not moved with each read: by single ones that would take for ever. */
+static void take_read(struct memory_end *m, size_t n)
+{
+    m->in_read += n;
+    if (m->in_read < m->in.len && m->in_read < STREAM_MEMORY_CAPACITY)
+        return;
+    buf_consume(&m->in, m->in_read);
+    m->in_read = 0;
+}
+
 /* How much more may be sent to it. */
 static size_t room_of(const struct memory_end *m)
 {
     size_t capacity = m->limits.capacity > 0 ? m->limits.capacity : STREAM_MEMORY_CAPACITY;
 
-    return m->in.len < capacity ? capacity - m->in.len : 0;
+    return unread(m) < capacity ? capacity - unread(m) : 0;
 }
 
 static unsigned ready_of(const struct memory_end *m)
@@ -40,7 +56,7 @@ static unsigned ready_of(const struct memory_end *m)
     bool is_gone = m->is_reset || m->other == NULL;
     unsigned ready = 0;
 
-    if (m->in.len > 0 || m->is_in_ended || m->is_reset)
+    if (unread(m) > 0 || m->is_in_ended || m->is_reset)
         ready |= LOOP_READ;
     if (is_gone || m->base.is_ended || room_of(m->other) > 0)
         ready |= LOOP_WRITE;
@@ -85,11 +101,11 @@ static enum io read_memory(struct stream *s, void *data, size_t size, size_t *n,
         err_errno(e, ERR_NETWORK, ECONNRESET, "cannot receive");
         return IO_ERR;
     }
-    if (m->in.len == 0)
+    if (unread(m) == 0)
         return m->is_in_ended ? IO_EOF : stream_wait(s, IO_WANT_READ, e);
-    *n = at_most(at_most(size, m->in.len), m->limits.read_bytes);
-    memcpy(data, m->in.data, *n);
-    buf_consume(&m->in, *n);
+    *n = at_most(at_most(size, unread(m)), m->limits.read_bytes);
+    memcpy(data, m->in.data + m->in_read, *n);
+    take_read(m, *n);
     look_later(m->other);
     return IO_DONE;
 }
@@ -127,7 +143,7 @@ static enum io look_at_memory(const struct stream *s)
 
     if (m->is_reset)
         return IO_ERR;
-    if (m->in.len > 0)
+    if (unread(m) > 0)
         return IO_DONE;
     return m->is_in_ended ? IO_EOF : IO_WANT_READ;
 }
@@ -142,7 +158,7 @@ static size_t unacknowledged_in_memory(const struct stream *s)
 {
     const struct memory_end *m = end_of(s);
 
-    return m->other == NULL ? 0 : m->other->in.len;
+    return m->other == NULL ? 0 : unread(m->other);
 }
 
 static void end_memory(struct stream *s)
@@ -161,6 +177,7 @@ static void reset(struct memory_end *m)
         return;
     m->is_reset = true;
     buf_free(&m->in);
+    m->in_read = 0;
     look_later(m);
 }
 
@@ -179,7 +196,7 @@ static void close_memory(struct stream *s)
 {
     struct memory_end *m = end_of(s);
 
-    if (m->drops_unsent || (m->in.len > 0 && !s->is_ended))
+    if (m->drops_unsent || (unread(m) > 0 && !s->is_ended))
         reset(m->other);
     else
         end_memory(s);

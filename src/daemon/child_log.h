@@ -1,4 +1,4 @@
-/* What the daemon logs of its children's ends. For the on_event of those that own one. */
+/* Logs the ends of the daemon's children. For the on_event of their owners. */
 #ifndef DAEMON_CHILD_LOG_H
 #define DAEMON_CHILD_LOG_H
 

@@ -1,6 +1,6 @@
 /*
- * What the supervisor has written for it: log lines, the status file, the lease. A child does the
- * writing, since any of it may lie on storage that hangs; what the child does not take at once is
+ * Writes log lines, the status file and the lease for the supervisor. A child does the writing,
+ * since any of it may lie on storage that hangs; what the child does not take at once is
  * dropped. It is started again when it ends, or was stopped by a signal for too long. This is the
  * supervisor's side; keeper_worker.h is the child's.
  */

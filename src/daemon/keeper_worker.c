@@ -128,7 +128,7 @@ static void write_status(struct worker *w, struct str text)
         report_trouble(w, &e);
 }
 
-/* False at the last message. What is none is passed over. */
+/* False at the last message. Another text is passed over. */
 static bool take_order(struct worker *w, const struct json *document)
 {
     struct keeper_message order;

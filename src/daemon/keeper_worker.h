@@ -14,12 +14,12 @@ struct keeper_message {
     struct str text;
 };
 
-/* What it gets: {"type":"log","line":…}, {"type":"status","text":…}, {"type":"reopen"} and
+/* Its orders: {"type":"log","line":…}, {"type":"status","text":…}, {"type":"reopen"} and
  * {"type":"leave"}. */
 enum keeper_order { KEEPER_LOG, KEEPER_STATUS, KEEPER_REOPEN, KEEPER_LEAVE };
 extern const struct field *const keeper_orders[];
 
-/* What it sends: {"type":"lost","reason":…} when the lease is another's, {"type":"trouble",
+/* Its reports: {"type":"lost","reason":…} when the lease is another's, {"type":"trouble",
  * "what":…} when something cannot be written. */
 enum keeper_report { KEEPER_LOST, KEEPER_TROUBLE };
 extern const struct field *const keeper_reports[];

@@ -25,14 +25,14 @@ struct lookup_message {
  * arrays are written behind the members, with fields_put_members. */
 extern const struct field lookup_question_fields[], lookup_answer_fields[];
 
-/* What is known of one hash: null is not there, a number the size, a text why the file cannot be
+/* The result for one hash: null is not there, a number the size, a text why the file cannot be
  * had, a text in an array why what is there does not count. */
 struct lookup_result {
     bool is_found;
     int64_t size;
     const char *reason; /* why it cannot be had; NULL: it can, or is not there */
     const char *note;   /* when it is not there: why what is there does not count; may be NULL */
-    char text[ERR_MESSAGE_SIZE]; /* what lookup_result_read lets these point to */
+    char text[ERR_MESSAGE_SIZE]; /* lookup_result_read lets these point here */
 };
 
 /* False when `value` is none. */

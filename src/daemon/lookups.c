@@ -225,7 +225,7 @@ static bool on_frame(void *owner, struct str frame, int fd)
 
 /* --- the ends of workers --- */
 
-/* What the worker was at is tried once more, in case it was not to blame. One that never answered
+/* The lookup in hand is tried once more, in case it was not to blame. A worker that never answered
  * anything shall not be replaced as fast as this host can fork. */
 static void blame_worker(struct worker *w)
 {
@@ -347,7 +347,7 @@ static bool send_batch(struct lookups *l, struct worker *w)
     return true;
 }
 
-/* What cannot be sent stays in the queue. A worker that is gone is replaced at its CHILD_ENDED. */
+/* Lookups that cannot be sent stay queued. A worker that is gone is replaced at its CHILD_ENDED. */
 static void give_out(struct lookups *l, int64_t now_ms)
 {
     struct worker *w;

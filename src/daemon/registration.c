@@ -19,7 +19,7 @@ static const char child_name[] = "kachery-check";
 
 /* The one message, from the child. */
 struct check_answer {
-    struct str clock;  /* what is to be known of this host's clock; "" */
+    struct str clock;  /* a warning of this host's clock; "" */
     struct str failed; /* why it is not known; "" */
     bool is_found;
 };

@@ -34,7 +34,7 @@ struct session_options {
     void (*on_lost)(void *owner);
     /* The proxy is about to be said to have acknowledged. May be NULL. */
     void (*on_ready)(void *owner);
-    /* What session_is_closed and session_describe say has changed, or is about to. */
+    /* The results of session_is_closed and session_describe have changed. */
     void (*on_change)(void *owner);
     /* It makes no sense to go on, and nothing follows: the proxy says that the secret is wrong, or
      * `yields`. Everything else is logged and tried again. */

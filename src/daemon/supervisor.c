@@ -426,7 +426,7 @@ static void set_alarm(struct supervisor *s, int64_t now_ms)
     loop_set_timer(s->loop, &s->alarm, at_ms);
 }
 
-/* What follows from what a round brought, and from the time. */
+/* Does all that follows from the events of a round, and from the time. */
 static void settle(void *owner)
 {
     struct supervisor *s = owner;

@@ -23,7 +23,7 @@ enum { LIMIT_PARTS = 4 };
 /* A link that is silent for a minute or two loses no upload: nobody watches this side. */
 enum { ASKING_LEAST = 3 };
 
-/* Whoever waits for its turn is not taken for dead. */
+/* A worker that waits for its turn is not taken for dead. */
 enum { STILL_HERE_MS = 60000 };
 
 struct worker {

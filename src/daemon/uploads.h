@@ -26,7 +26,7 @@ struct uploads_options {
     void *owner;
 };
 
-/* What was done since the start. */
+/* The uploads since the start. */
 struct uploads_totals {
     uint64_t completed, failed, bytes;
 };

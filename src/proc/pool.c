@@ -152,7 +152,7 @@ static struct job *new_job(uint64_t id, struct str message)
 
 /* ---- room ---- */
 
-/* One that is gone keeps its place until its jobs are sorted. */
+/* A worker that is gone keeps its place until its jobs are sorted. */
 static bool has_place(const struct worker *w)
 {
     return w->state == WORKING && (w->jobs.count > 0 || child_takes_messages(w->child));

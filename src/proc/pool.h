@@ -1,7 +1,7 @@
 /*
  * A pool of worker processes that do numbered jobs, in a loop. A worker that crashes, is killed or
- * hangs costs the job that it was at, never the caller. What workers need of their processes is
- * child.h's; here is who gets which job.
+ * hangs costs the job that it was at, never the caller. The processes are looked after by child.h;
+ * this module decides which worker gets which job.
  */
 #ifndef PROC_POOL_H
 #define PROC_POOL_H

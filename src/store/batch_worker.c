@@ -134,7 +134,7 @@ static bool do_job(struct worker *w, const struct json *doc)
 }
 
 /* The next job, or the end, comes when all results of the last were read; an end that comes before
- * leaves temporary files of which only we know. Those that were published have lost that name. */
+ * leaves temporary files of which only we know. Published ones have lost that name. */
 static void discard_staged(struct worker *w)
 {
     for (size_t i = 0; i < w->staged_count; i++)

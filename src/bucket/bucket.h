@@ -1,12 +1,12 @@
 /*
- * A bucket: objects, named by their keys, and small files, wherever it keeps them. What uses one
- * knows neither where that is nor how long a call takes; nothing here needs a descriptor, but one
- * call that a bucket may lack. folder.h opens the one that is a folder of this machine.
+ * A bucket: objects, named by their keys, and small files, wherever it keeps them. Its user knows
+ * neither where that is nor how long a call takes; nothing here needs a descriptor, but one call
+ * that a bucket may lack. folder.h opens the one that is a folder of this machine.
  *
  * Each call has a struct in its owner's memory, zero before first use, whose first member is a
  * struct bucket_call with the callback and where to put an error. The call completes by that
  * callback: once, never before the call has returned, in any order among the calls of a bucket.
- * What a call is given is borrowed until then; its results are in its struct; the buffers there are
+ * The arguments are borrowed until then; the results are in its struct; the buffers there are
  * the owner's to free. After bucket_cancel no callback comes, and the struct may be freed. A struct
  * may be used again when its call is done.
  *
@@ -47,8 +47,8 @@ struct bucket_call {
 /* Frees the bucket, which has no call under way. NULL-safe. */
 void bucket_free(struct bucket *bucket);
 
-/* Ends a call that is under way: its callback does not come. Does nothing for another. What it was
- * to change may be changed or not. */
+/* Ends a call that is under way: its callback does not come. Does nothing for another. The
+ * bucket may have changed or not. */
 void bucket_cancel(struct bucket_call *call);
 
 /* ---- objects ---- */
@@ -115,7 +115,7 @@ void bucket_put_discard(struct bucket_put *put);
 struct bucket_remove {
     struct bucket_call call;
     struct str key;
-    bool only_damaged; /* one that comes in its place while it is removed stays if it is good */
+    bool only_damaged; /* a good object that comes in its place at that moment stays */
 };
 void bucket_remove(struct bucket *bucket, struct bucket_remove *remove);
 

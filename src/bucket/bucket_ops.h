@@ -1,4 +1,4 @@
-/* What makes something a bucket (bucket.h), for those that are one. */
+/* The operations that make a bucket (bucket.h), for the modules that are one. */
 #ifndef BUCKET_BUCKET_OPS_H
 #define BUCKET_BUCKET_OPS_H
 

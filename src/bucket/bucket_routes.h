@@ -1,5 +1,5 @@
 /*
- * What a hub serves below /bucket/ when its bucket has no URLs of its own: PUT, GET and HEAD of
+ * The routes below /bucket/, for a bucket that has no URLs of its own: PUT, GET and HEAD of
  * /bucket/<object key> with signed URLs (signed_url.h), in the manner of S3.
  */
 #ifndef BUCKET_BUCKET_ROUTES_H
@@ -11,7 +11,7 @@
 
 enum { BUCKET_ROUTES = 3, BUCKET_ROUTES_READ_BYTES = 262144 };
 
-/* What the routes work on; both are borrowed. */
+/* Bucket and key of the routes; both are borrowed. */
 struct bucket_routes {
     struct bucket *bucket;
     const unsigned char *url_key; /* SIGNED_URL_KEY bytes */

@@ -29,7 +29,7 @@ struct data_dir {
     unsigned char url_key[SIGNED_URL_KEY];
 };
 
-/* Creates what is missing. What killed uploads left stays: object_upload_clean. */
+/* Creates what is missing. Left-overs of killed uploads stay: object_upload_clean. */
 int data_dir_open(struct data_dir *dir, const char *path, struct err *e) ERR_CHECKED;
 void data_dir_close(struct data_dir *dir);
 

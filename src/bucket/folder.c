@@ -46,7 +46,7 @@ static bool is_absence(int number)
     return number == ENOENT || number == ENOTDIR || number == ELOOP;
 }
 
-/* What is not there is only said of a folder that is. Returns -1. */
+/* Returns -1: ERR_NOT_FOUND only if the folder itself is there. */
 static int fail_to_find(const struct folder *f, int number, const char *doing, struct err *e)
 {
     if (!is_absence(number))
@@ -157,7 +157,7 @@ static void cancel(struct bucket *bucket, struct bucket_call *call)
 
 /* ---- reading ---- */
 
-/* One that is known to be damaged is as good as not there. */
+/* A damaged object is as good as not there. */
 static int open_object(struct folder *f, struct str key, struct stat *st, struct err *e)
 {
     struct buf path = {0};
@@ -321,7 +321,7 @@ static void put_write(struct bucket *bucket, struct bucket_put *put, struct str 
     bucket_complete(&put->call, result);
 }
 
-/* What was there while its bytes came may be gone by now. */
+/* The object of a dry upload may be gone by now. */
 static int publish(const struct folder *f, struct bucket_put *put)
 {
     struct upload *upload = put->upload;

@@ -281,7 +281,8 @@ void object_upload_discard(struct object_upload *file)
     file->fd = -1;
 }
 
-/* One that nobody holds the lock of; where there are no locks, one that is as it is for long. */
+/* An upload is abandoned if its lock is free or, on file systems without locks, if it was not
+ * written for a day. */
 static bool is_left_over(int fd)
 {
     enum lock lock = try_lock(fd);

@@ -14,7 +14,7 @@ struct object_walk {
     const struct names *directories; /* of the zones; "" has none */
     struct str after;                /* keys up to this one are left out; empty: none */
     bool (*on_object)(void *ctx, struct str key); /* false ends the walk */
-    /* A folder that cannot be read; the walk goes on. What goes while it walks is no error. */
+    /* A folder that cannot be read; the walk goes on. A file that goes meanwhile is no error. */
     void (*on_error)(void *ctx, const struct err *e);
     void *ctx;
 };

@@ -16,7 +16,7 @@
 
 enum { QUOTED_BYTES = 64 }; /* of what somebody sent, in an answer */
 
-/* What a registration link says. The strings are borrowed from the visit's target. */
+/* The parts of a registration link. The strings are borrowed from the visit's target. */
 struct link {
     struct str id, signature, zone, encoded_label;
     struct buf label;
@@ -129,7 +129,7 @@ static int status_of(const struct err *e)
 
 /* ---- the link ---- */
 
-/* What follows `prefix` in the path, if it is a client ID. */
+/* Returns whether a client ID follows `prefix` in the path. */
 static bool client_id_of(struct str path, struct str prefix, struct str *id)
 {
     *id = str_slice(path, prefix.len, path.len);
@@ -435,7 +435,7 @@ static int is_meant(const struct http_request *request, const struct visit *v, s
     return is_valid;
 }
 
-/* What follows from the request alone: the link is one that its client made. */
+/* Checks from the request alone that the client made the link. */
 static int check_link(struct visit *v, const struct http_request *request, struct err *e)
 {
     struct str path, query;

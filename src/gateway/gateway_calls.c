@@ -39,7 +39,7 @@ struct gateway_run {
     struct bucket_head head;
     struct bucket_remove removal;
     struct err e;
-    bool is_starting, is_finished; /* what is finished while it starts is answered there */
+    bool is_starting, is_finished; /* a run that ends while it starts is answered there */
     int status;
     void (*on_done)(void *owner, int status, const struct buf *answer);
     void *owner;
@@ -113,7 +113,7 @@ static void close_answer(struct gateway_run *run)
     finish(run, 0);
 }
 
-/* One to PUT names its client, so that what many use at once is told from what one uses. */
+/* A URL for PUT names its client, so that a full hub can tell clients of one address apart. */
 static void put_url(struct gateway_run *run, const char *member, bool is_put)
 {
     const struct gateway_request *r = &run->request;
@@ -311,7 +311,7 @@ static bool is_upload(const struct gateway_run *run)
            run->request.call == GATEWAY_FINALIZE_UPLOAD;
 }
 
-/* Who asks matters only where downloads are not public: an unregistered client may download. */
+/* The client matters only where downloads are not public: an unregistered one may download. */
 static bool needs_client(const struct gateway_run *run)
 {
     return !run->has_client && run->request.from_client_id.len > 0 &&

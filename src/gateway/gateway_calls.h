@@ -20,7 +20,7 @@ struct gateway_start {
 int gateway_calls_start(const struct gateway_start *start, struct gateway_run **run,
                         struct buf *answer);
 
-/* Nobody wants the answer any more: on_done does not come. */
+/* Ends a run that waits: on_done does not come. */
 void gateway_calls_cancel(struct gateway_run *run);
 
 #endif

@@ -1,5 +1,5 @@
-/* What a gateway serves: a bucket, and what it was started with. The hub fills it in; everything is
- * borrowed. */
+/* The subject of a gateway: its bucket, and the settings that it was started with. The hub fills it
+ * in; everything is borrowed. */
 #ifndef GATEWAY_GATEWAY_SITE_H
 #define GATEWAY_GATEWAY_SITE_H
 

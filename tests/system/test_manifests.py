@@ -3,6 +3,7 @@ read that also makes the SHA-1; checked by verify, shown by ls, made good by lin
 import os
 import pathlib
 import random
+import resource
 import shutil
 import stat
 import subprocess
@@ -328,6 +329,97 @@ def test_in_a_store_of_a_group(lab):
     written = manifest.stat().st_ino
     as_member("link", path)
     assert manifest.stat().st_ino == written
+
+
+# ---- faults ----
+
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+def test_one_that_cannot_be_written_is_an_error(store, tmp_path, verb):
+    """The file is not added then, and nothing is left; without a manifest it is."""
+    folder, env = store
+    path = sparse(tmp_path / "file", 200 * LEAF)  # its manifest has 6,500 bytes
+
+    def limited(*words):
+        return subprocess.run([harness.BINARY, verb, *words, path], env=env, capture_output=True, timeout=harness.DEADLINE_S,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
+
+    done = limited()
+    assert done.returncode == 1 and done.stdout == b""
+    said = "cannot write the manifest" if verb == "link" else "File too large"
+    assert path in done.stderr.decode() and said in done.stderr.decode()
+    assert listing(env) == [] and left_overs(folder) == []
+    if verb == "link":
+        assert limited("--no-manifest").returncode == 0
+        assert states(env)["link", path] == ("ok", False)
+
+
+FULL_SCRIPT = """
+mount -t tmpfs -o size=64k none "$1"
+"$2" link "$BIG" "$SMALL"; echo $?
+"$2" ls
+find "$KACHERY_CLOUD_DIR" -type f -name "*.tmp*"
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+def test_a_full_disk_costs_that_file(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    big = sparse(tmp_path / "big", 2100 * LEAF)  # more than two pages: written while the file is read
+    small = put(str(tmp_path / "small"), b"small")
+    env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=disk / "store", BIG=big, SMALL=small)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", FULL_SCRIPT, "sh", str(disk), harness.BINARY], env=env,
+                          capture_output=True, timeout=harness.DEADLINE_S)
+    out = done.stdout.decode().splitlines()
+    assert out[0].endswith(small) and out[1] == "1" and out[2].startswith("ok\tlink\t5\t-\t") and len(out) == 3, done
+    assert f"{big}: cannot write the manifest" in done.stderr.decode() and b"No space left on device" in done.stderr
+
+
+def killed_at(call, n, env, *words):
+    """True when the command itself, not a child of it, was killed in its n-th such call."""
+    done = subprocess.run(["strace", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}",
+                           harness.BINARY, *words], env=env, capture_output=True, timeout=harness.DEADLINE_S)
+    assert done.returncode in (0, -9, 137), done.stderr
+    return done.returncode != 0
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+@pytest.mark.parametrize("verb", ["link", "store-local"])
+def test_killed_between_manifest_and_record(tmp_path, verb):
+    """A manifest becomes visible before what it is of: a link or copy that is visible has its own."""
+    data = noise(1_200_000)
+    path = put(str(tmp_path / "file"), data)
+    seen = set()
+    for n in range(1, 9):
+        folder = tmp_path / f"store{n}"
+        env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=folder)
+        was_killed = killed_at("rename", n, env, verb, path)
+        there = states(env, "verify")
+        assert set(there.values()) <= {("ok", True)}
+        seen.add((bool(there), manifest_path(folder, sha1(data)).exists()))
+        run(verb, path, env=env, check=0)
+        assert set(states(env, "verify").values()) == {("ok", True)}
+        if not was_killed:
+            break
+    assert not was_killed and seen >= {(False, True), (True, True)}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def test_unlink_that_is_killed(tmp_path):
+    """A manifest that is left is that of nothing: linking again makes use of it."""
+    data = noise(1_200_000)
+    path = put(str(tmp_path / "file"), data)
+    for n in range(1, 9):
+        folder = tmp_path / f"store{n}"
+        env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=folder)
+        run("link", path, env=env, check=0)
+        was_killed = killed_at("unlink", n, env, "unlink", path)
+        assert set(states(env, "verify").values()) <= {("ok", True)}
+        run("link", path, env=env, check=0)
+        assert set(states(env, "verify").values()) == {("ok", True)}
+        if not was_killed:
+            break
+    assert not was_killed and n > 2
 
 
 def test_help_says_it():

@@ -68,6 +68,22 @@ def test_every_kernel_makes_the_same(store, tmp_path, cpu):
     assert states({**env, VARIABLE: cpu}, "verify")["link", path] == ("ok", True)
 
 
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-user here")
+@pytest.mark.parametrize("processor", ["core2duo", "max"])
+def test_on_other_processors(store, tmp_path, processor):
+    """What this one has or lacks: one of 2006, and all that the emulator knows."""
+    folder, env = store
+    data = noise(9 * LEAF + 7)
+    path = put(str(tmp_path / "file"), data)
+    qemu = ["qemu-x86_64", "-cpu", processor, harness.BINARY]
+    for verb in "link", "verify":
+        subprocess.run([*qemu, verb, *([path] if verb == "link" else [])], env=env, check=True, capture_output=True,
+                       timeout=harness.DEADLINE_S)
+    assert manifest_in(folder, data) == manifest_of(data)
+    lacks = subprocess.run([*qemu, "--version"], env={**env, VARIABLE: "avx2"}, capture_output=True, timeout=harness.DEADLINE_S)
+    assert (lacks.returncode == 2) == (processor == "core2duo")
+
+
 def test_a_kernel_that_is_not_there_is_an_error(store):
     _, env = store
     done = run("ls", env={**env, VARIABLE: "avx3"}, check=2)

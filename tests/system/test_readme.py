@@ -28,6 +28,18 @@ def test_functions_exist():
         assert re.search(rf"^[a-z].*\b{name}\(", SOURCES, re.M), name
 
 
+def test_folders_are_listed_in_the_order_of_the_layers():
+    layers = re.search(r"layers='([^']+)'", (harness.ROOT / "ci/layers.sh").read_text()).group(1).split()
+    assert re.findall(r"^- `src/(\w+)/`", OF_THE_CODE, re.M) == layers
+
+
+def test_processes_have_these_names():
+    picture = OF_THE_CODE.split("\n## Processes")[1].split("\n## ")[0]
+    names = re.findall(r"\b(kachery-[a-z]+)\b", picture)
+    assert len(names) >= 6
+    assert [name for name in names if f'"{name}"' not in SOURCES] == []
+
+
 def test_names_in_the_how_tos_exist():
     how = OF_THE_CODE.split("\n## How to add")[1].split("\n## ")[0]
     places = SOURCES + "\n".join(path.read_text() for path in (harness.ROOT / "tests/unit").glob("*.[ch]"))

@@ -162,6 +162,9 @@ static const char register_help[] =
     "      --trusted-proxy A      address (ADDRESS/BITS; several with commas) of a\n"              \
     "                             reverse proxy in front of this server: what it\n"                \
     "                             says in X-Forwarded-For is believed\n"
+#define CACHE_HELP                                                                                 \
+    "      --cache-bytes N        of the blocks that it keeps of hosts' files (default:\n"         \
+    "                             a tenth of the file system); see help ranges\n"
 #define LIMITS_HELP                                                                                \
     "\nLIMITS, beyond which who comes is told 503:\n\n"                                           \
     "      --max-connections N    at the same time (default: 20000, fewer where\n"                 \
@@ -259,9 +262,9 @@ const struct cmd cmd_table[] = {
      LISTEN_HELP GATEWAY_HELP TRUSTED_HELP LIMITS_HELP OBJECTS_HELP},
     {"hub", cmd_hub,
      "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL] "
-     "[--open-registration] [--trusted-proxy A] [LIMITS]",
+     "[--open-registration] [--cache-bytes N] [--trusted-proxy A] [LIMITS]",
      "proxy and gateway on one port",
-     LISTEN_HELP SECRET_HELP GATEWAY_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
+     LISTEN_HELP SECRET_HELP GATEWAY_HELP CACHE_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",
      demo_help},
     {"help", cmd_help, "[TOPIC | COMMAND] [--man]",

@@ -13,7 +13,7 @@
 #include "cmd/new_secret.h"
 #include "hub/hub.h"
 
-enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY };
+enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY, HUB_ALONE = 4 };
 
 /* An option that takes a whole number of connections, requests or daemons. */
 #define COUNT(option, target)                                                                      \
@@ -25,6 +25,7 @@ struct serve {
     const char *listen, *secret_file, *data, *zone, *public_url, *trusted_proxy;
     bool is_open;
     int64_t max_connections, max_per_address, max_waiting, max_per_resource, max_resources;
+    int64_t cache_bytes;
     struct buf listen_text, secret;
 };
 
@@ -118,6 +119,7 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
                                        .zone = serve->zone,
                                        .public_url = serve->public_url,
                                        .is_open = serve->is_open},
+                              .cache_bytes = serve->cache_bytes,
                               .limits = {.connections = (size_t)serve->max_connections,
                                          .per_address = (size_t)serve->max_per_address,
                                          .proxy = {.waiting = (size_t)serve->max_waiting,
@@ -142,6 +144,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
 {
     const struct proxy_limits limits = proxy_default_limits();
     struct serve serve = {.max_per_address = HUB_MAX_PER_ADDRESS,
+                          .cache_bytes = -1,
                           .max_waiting = (int64_t)limits.waiting,
                           .max_per_resource = (int64_t)limits.per_resource,
                           .max_resources = (int64_t)limits.resources};
@@ -161,6 +164,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
         {SERVE_GATEWAY, {.name = "zone", .value = &serve.zone}},
         {SERVE_GATEWAY, {.name = "public-url", .value = &serve.public_url}},
         {SERVE_GATEWAY, {.name = "open-registration", .flag = &serve.is_open}},
+        {HUB_ALONE, {.name = "cache-bytes", .number = &serve.cache_bytes, .max = INT64_MAX}},
     };
     struct cmd_option options[sizeof all / sizeof all[0] + 1] = {{0}};
     struct cmd_args args = {.options = options};
@@ -169,7 +173,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
     int status;
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if ((all[i].roles & roles) != 0)
+        if ((all[i].roles & roles) != 0 || (all[i].roles == HUB_ALONE && roles == EVERY_ROLE))
             options[count++] = all[i].option;
     status = cmd_parse(name, argc, argv, &args);
     if (status >= 0)

@@ -16,7 +16,8 @@
 
 static const char *const key_names[CONFIG_KEYS] = {"resourceName", "kacheryZone",
                                                    "maxConcurrentUploads", "proxyUrl",
-                                                   "proxySecret", "caFile"};
+                                                   "proxySecret", "caFile",
+                                                   "maxConcurrentStreams"};
 
 #define RECORDS_OF "recordsOf"
 
@@ -69,13 +70,14 @@ static int check_name(enum config_key key, struct str value, struct err *e)
                    quote_str(quoted, value));
 }
 
-static int check_uploads(struct str value, int64_t *number, struct err *e)
+static int check_count(enum config_key key, struct str value, int max, int64_t *number,
+                       struct err *e)
 {
     uint64_t n;
 
-    if (!str_to_uint(value, CONFIG_MAX_UPLOADS, &n) || n < 1)
-        return err_set(e, ERR_USAGE, "%s \"%.*s\": want a whole number 1-%d",
-                       key_names[CONFIG_UPLOADS], STR_ARG(value), CONFIG_MAX_UPLOADS);
+    if (!str_to_uint(value, (uint64_t)max, &n) || n < 1)
+        return err_set(e, ERR_USAGE, "%s \"%.*s\": want a whole number 1-%d", key_names[key],
+                       STR_ARG(value), max);
     *number = (int64_t)n;
     return 0;
 }
@@ -96,13 +98,15 @@ static int check_proxy(struct str value, struct err *e)
 
 int config_set(struct config *c, enum config_key key, struct str value, struct err *e)
 {
-    int64_t max_uploads = c->max_uploads;
+    int64_t max_uploads = c->max_uploads, max_streams = c->max_streams;
     int bad = 0;
 
     if (key == CONFIG_NAME || key == CONFIG_ZONE)
         bad = check_name(key, value, e);
     else if (key == CONFIG_UPLOADS)
-        bad = check_uploads(value, &max_uploads, e);
+        bad = check_count(key, value, CONFIG_MAX_UPLOADS, &max_uploads, e);
+    else if (key == CONFIG_STREAMS)
+        bad = check_count(key, value, CONFIG_MAX_STREAMS, &max_streams, e);
     else if (key == CONFIG_PROXY)
         bad = check_proxy(value, e);
     else if (!is_printable(value))
@@ -122,6 +126,7 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
     wipe_value(&c->values[key]);
     c->values[key] = copy;
     c->max_uploads = max_uploads;
+    c->max_streams = max_streams;
     return 0;
 }
 
@@ -217,8 +222,11 @@ int config_complete(struct config *c, const char *name, struct err *e)
         return -1;
     if (c->values[CONFIG_UPLOADS] == NULL)
         c->max_uploads = CONFIG_DEFAULT_UPLOADS;
+    if (c->values[CONFIG_STREAMS] == NULL)
+        c->max_streams = CONFIG_DEFAULT_STREAMS;
     for (int key = 0; key < CONFIG_KEYS; key++)
-        if (c->values[key] == NULL && key != CONFIG_UPLOADS && key != CONFIG_CA_FILE)
+        if (c->values[key] == NULL && key != CONFIG_UPLOADS && key != CONFIG_CA_FILE &&
+            key != CONFIG_STREAMS)
             return err_set(e, ERR_FAILED, "%s: %s is missing: run `kachery-resource init`", name,
                            key_names[key]);
     return 0;

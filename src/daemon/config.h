@@ -17,7 +17,8 @@
 #define CONFIG_DEFAULT_PATH "kachery-resource.yaml"
 #define CONFIG_DEFAULT_ZONE "default"
 
-enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2, CONFIG_MAX_TEXT_BYTES = 1000,
+enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2,
+       CONFIG_MAX_STREAMS = 1000, CONFIG_DEFAULT_STREAMS = 8, CONFIG_MAX_TEXT_BYTES = 1000,
        CONFIG_MAX_USERS = 1000 };
 
 enum config_key {
@@ -27,6 +28,7 @@ enum config_key {
     CONFIG_PROXY,   /* proxyUrl */
     CONFIG_SECRET,  /* proxySecret */
     CONFIG_CA_FILE, /* caFile: certificates to trust; may be absent */
+    CONFIG_STREAMS, /* maxConcurrentStreams: files that are read in parts; may be absent */
     CONFIG_KEYS
 };
 
@@ -34,6 +36,7 @@ enum config_key {
 struct config {
     char *values[CONFIG_KEYS]; /* checked texts; NULL: not given */
     int64_t max_uploads;       /* the number that values[CONFIG_UPLOADS] is, or the default */
+    int64_t max_streams;       /* the same of CONFIG_STREAMS */
     /* recordsOf: users whose records count whatever they name; those of config_resolve_users. */
     char **users;
     uint32_t *user_ids;

@@ -30,6 +30,8 @@ static const struct interval_row rows[] = {
     ROW(keep_result_ms, 60000),
     ROW(stop_ms, 6000), /* then close_ms and the ends of the children: 10 s in all */
     ROW(close_ms, 1000),
+    ROW(line_idle_ms, 120000),
+    ROW(line_leave_ms, 60000),
     ROW(lease_refresh_ms, 60000),
     ROW(keeper_stopped_ms, 60000),
     ROW(lease_stale_ms, 300000),

@@ -37,6 +37,9 @@ struct intervals {
     int64_t keep_result_ms;   /* how a job ended, kept for the next to ask if nobody was told */
     int64_t stop_ms;          /* running uploads may finish in this time after SIGTERM */
     int64_t close_ms;         /* then the last answers may be sent in this */
+    /* lines for reading in parts */
+    int64_t line_idle_ms;    /* a line without a wanted block ends */
+    int64_t line_leave_ms;   /* a range worker without a line ends */
     /* what is written beside the config */
     int64_t lease_refresh_ms;
     int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */

@@ -1,9 +1,11 @@
 #include "daemon/lookup_worker.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "daemon/config.h"
+#include "daemon/range_file.h"
 #include "daemon/reason.h"
 #include "proc/frame.h"
 #include "store/store.h"
@@ -25,6 +27,50 @@ const struct field lookup_answer_fields[] = {
     {.name = NULL},
 };
 
+struct file_answer {
+    int64_t state, size;
+    struct str root, text;
+};
+
+static const struct field file_fields[] = {
+    {.name = "state",
+     .kind = FIELD_INT,
+     .at = offsetof(struct file_answer, state),
+     .max = RANGE_ERROR},
+    {.name = "size",
+     .kind = FIELD_INT,
+     .at = offsetof(struct file_answer, size),
+     .is_optional = true},
+    {.name = "root",
+     .kind = FIELD_HEX,
+     .at = offsetof(struct file_answer, root),
+     .max = RANGE_ROOT_DIGITS,
+     .is_optional = true},
+    {.name = "text",
+     .kind = FIELD_STRING,
+     .at = offsetof(struct file_answer, text),
+     .max = ERR_MESSAGE_SIZE - 1,
+     .is_optional = true},
+    {.name = NULL},
+};
+
+static bool read_file_answer(struct lookup_result *result, const struct json *value)
+{
+    struct file_answer file = {.size = -1};
+
+    if (fields_read(file_fields, value, &file, NULL, NULL) != 0)
+        return false;
+    result->is_file = true;
+    result->state = (enum range_state)file.state;
+    result->file_size = file.size;
+    memcpy(result->root, file.root.p, file.root.len);
+    result->root[file.root.len] = '\0';
+    memcpy(result->text, file.text.p, file.text.len);
+    result->text[file.text.len] = '\0';
+    result->reason = result->text;
+    return true;
+}
+
 /* A C string of a text that is not too long. */
 static bool take_text(const struct json *value, char text[ERR_MESSAGE_SIZE])
 {
@@ -42,6 +88,7 @@ bool lookup_result_read(struct lookup_result *result, const struct json *value)
     *result = (struct lookup_result){0};
     switch (json_type(value)) {
     case JSON_NULL: return true;
+    case JSON_OBJECT: return read_file_answer(result, value);
     case JSON_ARRAY: result->note = result->text; return take_text(json_first(value), result->text);
     case JSON_STRING: result->reason = result->text; return take_text(value, result->text);
     default: result->is_found = true; return json_int(value, &result->size);
@@ -50,7 +97,13 @@ bool lookup_result_read(struct lookup_result *result, const struct json *value)
 
 void lookup_result_put(struct buf *out, const struct lookup_result *result)
 {
-    if (result->reason != NULL) {
+    if (result->is_file) {
+        const struct file_answer file = {.state = (int64_t)result->state,
+                                         .size = result->file_size,
+                                         .root = str_of(result->root),
+                                         .text = str_of(result->reason)};
+        fields_put(out, file_fields, &file);
+    } else if (result->reason != NULL) {
         json_put_str(out, NULL, str_of(result->reason));
     } else if (result->is_found) {
         json_put_int(out, NULL, result->size);
@@ -128,6 +181,18 @@ static void look_up(struct worker *w, const char *hash)
     store_entry_deinit(&entry);
 }
 
+/* Looks at a file that is to be read in parts. */
+static void look_at_file(struct worker *w, const char *hash)
+{
+    struct lookup_result result = {.is_file = true};
+    struct err e = {0};
+
+    flush(w);
+    result.state = range_file_look(&w->store, hash, &result.file_size, result.root, &e);
+    result.reason = e.msg;
+    put_result(w, &result);
+}
+
 static bool do_frame(struct worker *w, const struct json *document)
 {
     char text[SHA1_HEX + 1];
@@ -139,11 +204,15 @@ static bool do_frame(struct worker *w, const struct json *document)
     w->first = question.first;
     begin(w);
     for (const struct json *v = json_first(question.values); v != NULL; v = json_next(v)) {
-        if (!json_str(v, &hash) || hash.len != SHA1_HEX)
+        bool is_file = json_type(v) == JSON_ARRAY;
+        if (!json_str(is_file ? json_first(v) : v, &hash) || hash.len != SHA1_HEX)
             return false;
         memcpy(text, hash.p, SHA1_HEX);
         text[SHA1_HEX] = '\0';
-        look_up(w, text);
+        if (is_file)
+            look_at_file(w, text);
+        else
+            look_up(w, text);
     }
     flush(w);
     return !w->is_alone;

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fields.h"
 #include "base/json.h"
+#include "proto/range_message.h"
 
 /* Both messages: values of consecutive sequence numbers. */
 struct lookup_message {
@@ -22,7 +23,8 @@ struct lookup_message {
 };
 
 /* {"first":N,"hashes":["…",…]} and {"first":N,"found":[…]}, whose values are lookup_results. Both
- * arrays are written behind the members, with fields_put_members. */
+ * arrays are written behind the members, with fields_put_members. A hash that is asked for to be
+ * read in parts stands in an array of its own; its answer is an object (lookup_file_fields). */
 extern const struct field lookup_question_fields[], lookup_answer_fields[];
 
 /* The result for one hash: null is not there, a number the size, a text why the file cannot be
@@ -32,6 +34,10 @@ struct lookup_result {
     int64_t size;
     const char *reason; /* why it cannot be had; NULL: it can, or is not there */
     const char *note;   /* when it is not there: why what is there does not count; may be NULL */
+    bool is_file;       /* asked for to be read in parts: only the next ones and `reason` count */
+    enum range_state state;
+    int64_t file_size; /* -1: not known */
+    char root[RANGE_ROOT_DIGITS + 1];
     char text[ERR_MESSAGE_SIZE]; /* lookup_result_read lets these point here */
 };
 

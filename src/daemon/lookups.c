@@ -18,6 +18,7 @@ struct item {
     uint64_t id;
     int64_t since_ms;
     unsigned losses; /* workers that ended while they were at it */
+    bool is_file;    /* it is to be read in parts */
     char hash[SHA1_HEX + 1];
 };
 
@@ -143,7 +144,13 @@ static bool is_stalled(const struct lookups *l, int64_t now_ms)
 
 static void fail(struct lookups *l, struct item *item, const char *reason)
 {
-    l->options.on_failed(l->options.owner, item->id, item->hash, reason);
+    const struct lookup_result file = {
+        .is_file = true, .state = RANGE_ERROR, .file_size = -1, .reason = reason};
+
+    if (item->is_file)
+        l->options.on_file(l->options.owner, item->id, item->hash, &file);
+    else
+        l->options.on_failed(l->options.owner, item->id, item->hash, reason);
     free(item);
 }
 
@@ -152,17 +159,28 @@ static void settle_soon(struct lookups *l)
     loop_defer(l->options.loop, &l->settling);
 }
 
-int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], struct err *e)
+static int add(struct lookups *l, uint64_t id, const char *hash, bool is_file, struct err *e)
 {
     struct item *item = malloc(sizeof *item);
 
     if (item == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    *item = (struct item){.id = id, .since_ms = loop_now_ms(l->options.loop)};
+    *item =
+        (struct item){.id = id, .since_ms = loop_now_ms(l->options.loop), .is_file = is_file};
     memcpy(item->hash, hash, sizeof item->hash);
     append(&l->queue, item);
     settle_soon(l);
     return 0;
+}
+
+int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], struct err *e)
+{
+    return add(l, id, hash, false, e);
+}
+
+int lookups_add_file(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], struct err *e)
+{
+    return add(l, id, hash, true, e);
 }
 
 /* --- answers --- */
@@ -172,9 +190,11 @@ static bool take_value(struct lookups *l, struct item *item, const struct json *
 {
     struct lookup_result result;
 
-    if (!lookup_result_read(&result, value))
+    if (!lookup_result_read(&result, value) || result.is_file != item->is_file)
         return false;
-    if (result.reason != NULL)
+    if (result.is_file)
+        l->options.on_file(l->options.owner, item->id, item->hash, &result);
+    else if (result.reason != NULL)
         l->options.on_failed(l->options.owner, item->id, item->hash, result.reason);
     else if (!result.is_found)
         l->options.on_absent(l->options.owner, item->id, item->hash, result.note);
@@ -335,8 +355,13 @@ static bool send_batch(struct lookups *l, struct worker *w)
     json_open(&l->frame, '{');
     fields_put_members(&l->frame, lookup_question_fields, &question);
     json_open_member(&l->frame, "hashes", '[');
-    for (count = 0; count < LOOKUPS_BATCH && item != NULL; count++, item = item->next)
+    for (count = 0; count < LOOKUPS_BATCH && item != NULL; count++, item = item->next) {
+        if (item->is_file)
+            json_open_member(&l->frame, NULL, '[');
         json_put_str(&l->frame, NULL, str_of(item->hash));
+        if (item->is_file)
+            json_close(&l->frame, ']');
+    }
     json_close(&l->frame, ']');
     json_close(&l->frame, '}');
     if (l->frame.failed || child_send(w->child, buf_str(&l->frame), -1, NULL) != 0)

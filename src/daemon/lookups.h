@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/sha1.h"
+#include "daemon/lookup_worker.h"
 #include "loop/loop.h"
 #include "proc/process.h"
 
@@ -34,6 +35,8 @@ struct lookups_options {
     /* `note` is for the host's log alone, and often NULL. */
     void (*on_absent)(void *owner, uint64_t id, const char *hash, const char *note);
     void (*on_failed)(void *owner, uint64_t id, const char *hash, const char *reason);
+    /* The answer to lookups_add_file. */
+    void (*on_file)(void *owner, uint64_t id, const char *hash, const struct lookup_result *file);
     void *owner;
 };
 
@@ -49,5 +52,9 @@ int lookups_start(struct lookups *l, struct err *e) ERR_CHECKED;
  * go out together at its end. -1 without memory. */
 int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1],
                 struct err *e) ERR_CHECKED;
+
+/* The same for a file that is to be read in parts: on_file follows. */
+int lookups_add_file(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1],
+                     struct err *e) ERR_CHECKED;
 
 #endif

@@ -31,6 +31,7 @@ struct session {
     bool is_generation2, was_generation2; /* of this attempt; of what worked before */
     bool is_marked; /* the proxy of this line knows both generations */
     bool is_choked; /* it does not read what we send */
+    bool has_ranges; /* it announced them on this line, and we did */
     struct presence *presence;
     struct err failure;
     int64_t failure_logged_ms;
@@ -218,6 +219,7 @@ static void dial(struct session *s, int64_t now_ms)
                                             .wake = {s->options.loop, take_turn, s}};
 
     enter(s, DIALLING);
+    s->has_ranges = false;
     s->dialled_ms = now_ms;
     s->dial = ws_dial_new(&options, now_ms, &e);
     if (s->dial == NULL)
@@ -270,6 +272,45 @@ static void answer_malformed(struct session *s, struct str text, const struct er
     json_free(doc);
 }
 
+static void send_range_message(struct session *s, const struct range_message *m)
+{
+    struct err e = {0};
+
+    buf_clear(&s->out);
+    range_message_put(&s->out, m);
+    if (s->line == NULL || buf_check(&s->out, &e) != 0 ||
+        ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), &e) != 0)
+        log_line(LOG_DEBUG, "a message about ranges was not sent: %s", e.msg);
+}
+
+void session_answer_file(struct session *s, const struct range_message *file_is)
+{
+    if (s->state == READY && s->has_ranges)
+        send_range_message(s, file_is);
+}
+
+/* Nothing of this is sent to a proxy, or taken from one, that has not announced it. */
+static void take_range_message(struct session *s, struct str text)
+{
+    const struct range_message ours = range_message(RANGE_EXTENSIONS);
+    struct range_message m;
+    struct err e = {0};
+
+    if (range_message_parse(&m, text, &e) != 0) {
+        log_line(LOG_DEBUG, "malformed message from the proxy: %s", e.msg);
+        return;
+    }
+    if (m.type == RANGE_EXTENSIONS && !s->has_ranges && range_message_has(&m, RANGE_EXTENSION)) {
+        s->has_ranges = true;
+        send_range_message(s, &ours);
+    } else if (m.type == RANGE_OPEN_LINE && s->has_ranges) {
+        s->options.on_open_line(s->options.owner, str_of(value(s, CONFIG_PROXY)), &m);
+    } else if (m.type == RANGE_ASK_FILE && s->has_ranges) {
+        s->options.on_ask_file(s->options.owner, &m);
+    }
+    range_message_deinit(&m);
+}
+
 static void take_message(struct session *s, struct str text, int64_t now_ms)
 {
     struct message m;
@@ -285,6 +326,9 @@ static void take_message(struct session *s, struct str text, int64_t now_ms)
         acknowledged(s, now_ms);
     else if (m.type == MESSAGE_REQUEST && s->state == READY && m.has_request_id)
         s->options.on_request(s->options.owner, &m);
+    else if (m.type == MESSAGE_UNKNOWN && s->state == READY && s->is_generation2 &&
+             s->options.on_ask_file != NULL)
+        take_range_message(s, text);
     message_deinit(&m);
 }
 

@@ -21,6 +21,7 @@
 #include "daemon/intervals.h"
 #include "loop/loop.h"
 #include "proto/message.h"
+#include "proto/range_message.h"
 
 struct session;
 
@@ -30,6 +31,10 @@ struct session_options {
     const struct intervals *intervals; /* borrowed */
     /* A request with an id, which is borrowed for the call. May call session_respond. */
     void (*on_request)(void *owner, const struct message *request);
+    /* A proxy that announced ranges (range_message.h) wants a line to `url`, or to know what a file
+     * is: session_answer_file. Strings are borrowed for the call. NULL: nothing is announced. */
+    void (*on_open_line)(void *owner, struct str url, const struct range_message *m);
+    void (*on_ask_file)(void *owner, const struct range_message *m);
     /* The line is gone: answers to what came over it reach nobody. */
     void (*on_lost)(void *owner);
     /* The proxy is about to be said to have acknowledged. May be NULL. */
@@ -52,6 +57,9 @@ void session_free(struct session *s);
  * nothing while there is no session. All of one round go out together at its end. */
 void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
                      struct str error);
+
+/* Queues the answer to on_ask_file. Does nothing without a session that announced ranges. */
+void session_answer_file(struct session *s, const struct range_message *file_is);
 
 /* Says goodbye once what is queued was sent; then session_is_closed. */
 void session_close(struct session *s);

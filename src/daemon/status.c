@@ -52,6 +52,7 @@ static void put_totals(struct buf *out, const struct status_view *v)
     json_put_int(out, "completed", (int64_t)v->totals.completed);
     json_put_int(out, "failed", (int64_t)v->totals.failed);
     json_put_int(out, "bytesUploaded", (int64_t)v->totals.bytes);
+    json_put_int(out, "rangeBytes", v->ranges.bytes);
     json_close(out, '}');
 }
 
@@ -68,6 +69,7 @@ void status_put(struct buf *out, const struct status_view *v)
     json_put_str(out, "client", str_of(registration_name(v->registration)));
     put_proxy(out, v);
     put_jobs(out, v);
+    json_put_int(out, "openFiles", v->ranges.files);
     put_totals(out, v);
     json_close(out, '}');
     buf_putc(out, '\n');

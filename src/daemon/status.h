@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/jobs.h"
 #include "daemon/lease.h"
+#include "daemon/lines.h"
 #include "daemon/registration.h"
 #include "daemon/session.h"
 #include "daemon/uploads.h"
@@ -18,6 +19,7 @@ struct status_view {
     const struct jobs *jobs;
     struct session_view session;
     struct uploads_totals totals;
+    struct lines_counts ranges;
     enum registration_state registration;
     uint64_t requests;
     bool is_stopping;

@@ -1,14 +1,17 @@
 #include "daemon/supervisor.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/builder.h"
 #include "daemon/jobs.h"
 #include "daemon/keeper.h"
+#include "daemon/lines.h"
 #include "daemon/lookup_worker.h"
 #include "daemon/lookups.h"
 #include "daemon/reason.h"
@@ -30,6 +33,8 @@ struct supervisor {
     struct jobs *jobs;
     struct lookups *lookups;
     struct uploads *uploads;
+    struct lines *lines;
+    struct builder *builder;
     struct keeper *keeper;
     struct vouchers vouchers;
     struct registration registration;
@@ -173,6 +178,87 @@ static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const c
     jobs_failed(s->jobs, id, reason);
 }
 
+/* --- reading in parts --- */
+
+/* The questions for files, whose answers have to know more than their number. */
+static void on_ask_file(void *owner, const struct range_message *m)
+{
+    struct supervisor *s = owner;
+    struct range_message answer = range_message(RANGE_FILE_IS);
+    char hash[SHA1_HEX + 1];
+    struct err e = {0};
+
+    snprintf(hash, sizeof hash, "%.*s", STR_ARG(m->sha1));
+    if (!s->is_stopping && lookups_add_file(s->lookups, (uint64_t)m->ask_id, hash, &e) == 0)
+        return;
+    answer.ask_id = m->ask_id;
+    answer.state = RANGE_ERROR;
+    session_answer_file(s->session, &answer);
+}
+
+static void on_file(void *owner, uint64_t id, const char *hash, const struct lookup_result *file)
+{
+    struct supervisor *s = owner;
+    struct range_message answer = range_message(RANGE_FILE_IS);
+
+    answer.ask_id = (int64_t)id;
+    answer.state = file->state;
+    answer.size = file->file_size;
+    answer.root = str_of(file->root);
+    if (file->state == RANGE_BUILDING && builder_has_failed(s->builder, str_of(hash))) {
+        answer.state = RANGE_ERROR;
+    } else if (file->state == RANGE_BUILDING) {
+        builder_want(s->builder, str_of(hash));
+        answer.done = builder_done(s->builder, str_of(hash));
+    }
+    session_answer_file(s->session, &answer);
+}
+
+static void on_open_line(void *owner, struct str url, const struct range_message *m)
+{
+    struct supervisor *s = owner;
+
+    if (!s->is_stopping)
+        lines_open(s->lines, url, m->ticket, m->line_class);
+}
+
+static void on_missing(void *owner, struct str hash, int64_t size)
+{
+    struct supervisor *s = owner;
+
+    (void)size;
+    builder_want(s->builder, hash);
+}
+
+static int open_ranges(struct supervisor *s, struct err *e)
+{
+    const struct supervisor_options *o = s->options;
+    const struct intervals *t = o->intervals;
+
+    s->lines = lines_new(&(struct lines_options){.loop = s->loop,
+                                                 .config = o->config,
+                                                 .max_files = o->config->max_streams,
+                                                 .connect_ms = t->connect_ms,
+                                                 .ping_ms = t->ping_ms,
+                                                 .dead_ms = t->dead_ms,
+                                                 .idle_ms = t->line_idle_ms,
+                                                 .leave_ms = t->line_leave_ms,
+                                                 .stuck_ms = t->upload_stopped_ms,
+                                                 .on_missing = on_missing,
+                                                 .on_counts = touch,
+                                                 .owner = s},
+                         e);
+    if (s->lines == NULL)
+        return -1;
+    s->builder = builder_new(&(struct builder_options){.loop = s->loop,
+                                                       .config = o->config,
+                                                       .stopped_ms = t->upload_stopped_ms,
+                                                       .on_change = touch,
+                                                       .owner = s},
+                             e);
+    return s->builder == NULL ? -1 : 0;
+}
+
 /* --- start and end --- */
 
 static void take_signals(void *owner);
@@ -220,6 +306,7 @@ static int open_children(struct supervisor *s, struct err *e)
         .on_found = on_found,
         .on_absent = on_absent,
         .on_failed = on_lookup_failed,
+        .on_file = on_file,
         .owner = s});
     if (s->lookups == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
@@ -240,6 +327,8 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .config = o->config,
                                                        .intervals = t,
                                                        .on_request = on_request,
+                                                       .on_open_line = on_open_line,
+                                                       .on_ask_file = on_ask_file,
                                                        .on_lost = on_session_lost,
                                                        .on_ready = on_session_ready,
                                                        .on_change = touch,
@@ -287,7 +376,8 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .on_lost = end,
                                                     .owner = s},
                            e);
-    if (s->keeper == NULL || open_children(s, e) != 0 || open_parts(s, e) != 0)
+    if (s->keeper == NULL || open_children(s, e) != 0 || open_ranges(s, e) != 0 ||
+        open_parts(s, e) != 0)
         return -1;
     log_start(s);
     touch(s);
@@ -302,6 +392,8 @@ static void close_supervisor(struct supervisor *s)
         loop_clear_timer(s->loop, &s->alarm);
     }
     lookups_free(s->lookups);
+    lines_free(s->lines);
+    builder_free(s->builder);
     registration_cancel(&s->registration);
     session_free(s->session);
     uploads_free(s->uploads); /* runs the loop */
@@ -389,6 +481,7 @@ static void put_status(struct supervisor *s, int64_t wall_ms)
                                      .jobs = s->jobs,
                                      .session = session_describe(s->session),
                                      .totals = uploads_totals(s->uploads),
+                                     .ranges = lines_counts(s->lines),
                                      .registration = s->registration.state,
                                      .requests = s->requests,
                                      .is_stopping = s->is_stopping,

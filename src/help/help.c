@@ -12,6 +12,7 @@ TEXT(help_quickstart, "quickstart.txt");
 TEXT(help_config, "config.txt");
 TEXT(help_login_node, "login-node.txt");
 TEXT(help_hub, "hub.txt");
+TEXT(help_ranges, "ranges.txt");
 TEXT(help_python, "python.txt");
 TEXT(help_files, "files.txt");
 TEXT(help_troubleshooting, "troubleshooting.txt");
@@ -21,6 +22,7 @@ const struct help_topic help_topics[] = {
     {"config", "the config of a daemon, the environment", help_config},
     {"login-node", "install without root, keep the daemon running", help_login_node},
     {"hub", "a lab's own servers: TLS, permissions, limits, the folder", help_hub},
+    {"ranges", "parts of files, without an upload", help_ranges},
     {"python", "the Python client and the names of the Python tools", help_python},
     {"files", "what lies where, who can read it, stores of a group", help_files},
     {"troubleshooting", "messages and what they mean, exit statuses", help_troubleshooting},

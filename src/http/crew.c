@@ -289,6 +289,10 @@ static bool handle_frame(struct worker *worker, struct str frame, int *fd)
         if (crew->options.on_check != NULL)
             crew->options.on_check(crew->options.owner, worker->serial, id, bytes);
         return true;
+    case CREW_FRAME_NOTE:
+        if (crew->options.on_note != NULL)
+            crew->options.on_note(crew->options.owner, worker->serial, id, bytes);
+        return true;
     case CREW_FRAME_CONNECTION:
     case CREW_FRAME_CLOSED: break;
     default: return false;
@@ -313,27 +317,62 @@ static bool on_frame(void *owner, struct str frame, int fd)
     return is_message;
 }
 
+static int send_to(struct crew *crew, uint64_t serial, const struct buf *frame, int fd,
+                   struct err *e)
+{
+    const struct worker *worker = crew->workers;
+
+    if (buf_check(frame, e) != 0)
+        return -1;
+    while (worker < crew->workers + CREW_MAX_WORKERS &&
+           (worker->child == NULL || worker->serial != serial))
+        worker++;
+    if (worker == crew->workers + CREW_MAX_WORKERS)
+        return err_set(e, ERR_NOT_FOUND, "the %s process is gone", crew->options.name);
+    return child_send(worker->child, buf_str(frame), fd, e);
+}
+
 void crew_checked(struct crew *crew, uint64_t worker, uint64_t id)
 {
     struct buf frame = {0};
+    struct err e = {0};
 
     crew_frame_put(&frame, CREW_FRAME_CHECKED, id, STR(""));
+    if (send_to(crew, worker, &frame, -1, &e) != 0 && e.code != ERR_NOT_FOUND)
+        log_line(LOG_WARN, "%s: a check is not answered: %s", crew->options.name, e.msg);
+    buf_free(&frame);
+}
+
+int crew_note(struct crew *crew, uint64_t worker, uint64_t id, struct str bytes, int fd,
+              struct err *e)
+{
+    struct buf frame = {0};
+
+    crew_frame_put(&frame, CREW_FRAME_NOTE, id, bytes);
+    int result = send_to(crew, worker, &frame, fd, e);
+    buf_free(&frame);
+    return result;
+}
+
+void crew_note_all(struct crew *crew, struct str bytes)
+{
+    struct buf frame = {0};
+
+    crew_frame_put(&frame, CREW_FRAME_NOTE, 0, bytes);
     for (size_t i = 0; i < CREW_MAX_WORKERS && !frame.failed; i++)
-        if (crew->workers[i].child != NULL && crew->workers[i].serial == worker)
+        if (crew->workers[i].child != NULL)
             child_send(crew->workers[i].child, buf_str(&frame), -1, NULL);
     buf_free(&frame);
 }
 
 /* ---- handing over ---- */
 
-static struct worker *start_worker(struct crew *crew)
+/* At a free place. */
+static struct worker *start_worker_at(struct crew *crew, struct worker *worker)
 {
     const struct crew_options *options = &crew->options;
-    struct worker *worker = crew->workers;
     struct err e = {0};
 
-    while (worker->child != NULL)
-        worker++;
     struct child_options child = {.loop = options->loop,
                                   .process = {.name = options->name,
                                               .run = options->run,
@@ -349,7 +388,10 @@ static struct worker *start_worker(struct crew *crew)
     *worker = (struct worker){.crew = crew,
                               .serial = ++crew->last_serial,
                               .idle_since_ms = loop_now_ms(options->loop),
-                              .child = child_start(&child, &e)};
+                              .child = NULL};
+    if (options->place != NULL)
+        *options->place = (size_t)(worker - crew->workers);
+    worker->child = child_start(&child, &e);
     if (worker->child == NULL) {
         log_line(LOG_WARN, "%s: %s", options->name, e.msg);
         return NULL;
@@ -358,6 +400,15 @@ static struct worker *start_worker(struct crew *crew)
     crew->timer.owner = crew;
     set_timer(crew);
     return worker;
+}
+
+static struct worker *start_worker(struct crew *crew)
+{
+    struct worker *worker = crew->workers;
+
+    while (worker->child != NULL)
+        worker++;
+    return start_worker_at(crew, worker);
 }
 
 /* Whether another worker may be started: those that take no more do not count, nor do stuck ones,
@@ -425,7 +476,7 @@ static int send_connection(struct worker *worker, int fd, struct str bytes, uint
     return -1;
 }
 
-/* A worker may be found gone now: then another gets it. */
+/* A worker may be found gone now: then another gets it, but of a keyed crew. */
 static void hand_over(struct worker *worker, struct http_conn *conn)
 {
     struct crew *crew = worker->crew;
@@ -437,7 +488,7 @@ static void hand_over(struct worker *worker, struct http_conn *conn)
     if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES)
         for (int i = 0; i < HAND_OVER_TRIES && worker != NULL && result != 0; i++) {
             result = send_connection(worker, fd, buf_str(&bytes), tag, &e);
-            worker = result == 0 ? NULL : choose(crew);
+            worker = result == 0 || crew->options.is_keyed ? NULL : choose(crew);
         }
     close(fd);
     buf_free(&bytes);
@@ -457,6 +508,22 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
     if (!http_conn_has_fd(conn))
         http_conn_answer_message(conn, 500, "this connection cannot go to another process");
     else if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
+        http_conn_answer_message(conn, 503, "busy, try again later");
+    else
+        hand_over(worker, conn);
+}
+
+void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key)
+{
+    struct worker *worker = &crew->workers[key % crew->options.max_workers];
+
+    if (crew->is_draining)
+        worker = NULL;
+    else if (worker->child == NULL)
+        worker = start_worker_at(crew, worker);
+    else if (!child_takes_messages(worker->child) || child_is_stuck(worker->child))
+        worker = NULL;
+    if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
         http_conn_answer_message(conn, 503, "busy, try again later");
     else
         hand_over(worker, conn);

@@ -7,6 +7,7 @@
  *     {"type":"ping","id":0}, {"type":"pong","id":0}                          to and fro
  *     {"type":"drop","id":N}, answered by "closed", or "kept" when it is busy  to and fro
  *     {"type":"check","id":N} LF and what is checked, {"type":"checked","id":N}   to and fro
+ *     {"type":"note","id":N} LF and bytes that the owners understand          both directions
  * A worker that does not answer pings is stuck, as in a data directory that hangs: it gets no more
  * connections, and another may take its place.
  */
@@ -37,6 +38,8 @@ struct crew_options {
     struct loop *loop;
     const char *name; /* shown by ps */
     unsigned max_workers;
+    bool is_keyed; /* a connection goes to the worker of its key: crew_give_keyed */
+    size_t *place; /* gets the number of a worker's place before it is forked; NULL: it has none */
     int64_t idle_ms;  /* workers without a connection leave after so long */
     int64_t ping_ms;  /* those with one are asked that often whether they are there */
     int64_t stuck_ms; /* without an answer for so long: stuck */
@@ -51,6 +54,8 @@ struct crew_options {
     void (*on_closed)(void *owner, uint64_t tag); /* a worker closed one, or ended; may be NULL */
     /* A worker wants an object checked; crew_checked answers unless `id` is 0. May be NULL. */
     void (*on_check)(void *owner, uint64_t worker, uint64_t id, struct str bytes);
+    /* A worker sent a note. May be NULL. */
+    void (*on_note)(void *owner, uint64_t worker, uint64_t id, struct str bytes);
     void *owner;
 };
 
@@ -62,6 +67,18 @@ void crew_free(struct crew *crew);
 /* An on_head handler (takes_connection, `owner` is the crew): gives the connection to the worker
  * with the fewest, or to a new one; 503 when none can take it. */
 void crew_give(struct http_conn *conn, const struct http_request *request, void *owner);
+
+/* Gives the connection to worker number key % max_workers of a keyed crew, which is started if it
+ * does not run; 503 if it is stuck. For an on_head handler of a route with takes_connection. */
+void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key);
+
+/* Sends a note to a worker, with a copy of `fd` (-1: none). -1 as child_send; ERR_NOT_FOUND when
+ * that worker is gone. */
+int crew_note(struct crew *crew, uint64_t worker, uint64_t id, struct str bytes, int fd,
+              struct err *e) ERR_CHECKED;
+
+/* The same to all workers, as far as they take it. */
+void crew_note_all(struct crew *crew, struct str bytes);
 
 /* Tells the workers to finish what they have and to leave. */
 void crew_drain(struct crew *crew);
@@ -85,6 +102,10 @@ size_t crew_workers(const struct crew *crew); /* with those that are stuck */
 size_t crew_stuck(const struct crew *crew);
 size_t crew_connections(const struct crew *crew);
 
+/* In the worker: sends a note to the hub, to which `fd` is the socket. -1 when the hub takes none
+ * now, or is gone. */
+int crew_worker_note(int fd, uint64_t id, struct str bytes);
+
 /* In the worker: serves with these routes until the hub ends or drains; its exit status. `fd` is
  * the socket to the hub. */
 struct crew_worker_options {
@@ -96,6 +117,8 @@ struct crew_worker_options {
     const char *extensions;  /* see http_server_options */
     /* The hub answered the check of that id. May be NULL. */
     void (*on_checked)(void *owner, uint64_t id);
+    /* The hub sent a note; the callee owns `fd` (-1: none). May be NULL. */
+    void (*on_note)(void *owner, uint64_t id, struct str bytes, int fd);
     void *owner;
     bool returns_each;       /* a connection goes back after each request: the next is another's */
 };

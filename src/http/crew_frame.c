@@ -12,12 +12,13 @@ static const char *const heads[] = {
     [CREW_FRAME_END] = "{\"type\":\"end\",\"id\":",
     [CREW_FRAME_CHECK] = "{\"type\":\"check\",\"id\":",
     [CREW_FRAME_CHECKED] = "{\"type\":\"checked\",\"id\":",
+    [CREW_FRAME_NOTE] = "{\"type\":\"note\",\"id\":",
 };
 
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes)
 {
     buf_printf(out, "%s%llu}", heads[type], (unsigned long long)id);
-    if (type == CREW_FRAME_CONNECTION || type == CREW_FRAME_CHECK) {
+    if (type == CREW_FRAME_CONNECTION || type == CREW_FRAME_CHECK || type == CREW_FRAME_NOTE) {
         buf_putc(out, '\n');
         buf_put(out, bytes);
     }

@@ -17,10 +17,11 @@ enum crew_frame {
     CREW_FRAME_KEPT,
     CREW_FRAME_END,    /* hub to worker: as DROP, but also what is busy */
     CREW_FRAME_CHECK,  /* worker to hub */
-    CREW_FRAME_CHECKED /* and back */
+    CREW_FRAME_CHECKED, /* and back */
+    CREW_FRAME_NOTE     /* both ways; a descriptor may go with it to a worker */
 };
 
-/* Appends {"type":T,"id":N} and, of a connection or a check, LF and the bytes. */
+/* Appends {"type":T,"id":N} and, of a connection, a check or a note, LF and the bytes. */
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes);
 
 /* False when it is no such frame; *bytes is borrowed from it. */

@@ -99,6 +99,19 @@ static void drain(struct crew_worker *worker)
     leave_if_empty(worker);
 }
 
+int crew_worker_note(int fd, uint64_t id, struct str bytes)
+{
+    struct buf frame = {0};
+    struct err e = {0};
+    int result = -1;
+
+    crew_frame_put(&frame, CREW_FRAME_NOTE, id, bytes);
+    if (buf_check(&frame, &e) == 0 && frame_send(fd, buf_str(&frame), -1, &e) == IO_DONE)
+        result = 0;
+    buf_free(&frame);
+    return result;
+}
+
 static void adopt(struct crew_worker *worker, int fd, struct str bytes, uint64_t id)
 {
     struct err e = {0};
@@ -127,6 +140,10 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
         tell(worker, CREW_FRAME_PONG, 0);
     } else if (type == CREW_FRAME_CHECKED && worker->options->on_checked != NULL) {
         worker->options->on_checked(worker->options->owner, id);
+    } else if (type == CREW_FRAME_NOTE && worker->options->on_note != NULL) {
+        worker->options->on_note(worker->options->owner, id, bytes, fd);
+    } else if (fd >= 0) {
+        close(fd);
     }
 }
 

@@ -129,6 +129,11 @@ bool http_server_drop_tagged(struct http_server *server, uint64_t tag)
     return true;
 }
 
+void http_conn_cut(struct http_conn *conn)
+{
+    http_conn_lose_unsent(conn);
+}
+
 void http_server_end_tagged(struct http_server *server, uint64_t tag)
 {
     struct http_conn *conn = find_tagged(server, tag);

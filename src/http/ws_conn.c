@@ -557,6 +557,22 @@ static void on_turn(void *owner)
     leave(c);
 }
 
+struct stream *ws_conn_take(struct ws_conn *c, struct buf *early)
+{
+    struct stream *stream = c->stream;
+
+    if (!ws_conn_is_open(c) || c->is_busy || !c->is_paused || c->is_lost || c->owes_pong ||
+        ws_conn_queued(c) > 0 || has_staged(c) || c->reader.head_len > 0 || c->reader.in_message)
+        return NULL;
+    buf_put_buf(early, &c->in);
+    if (early->failed)
+        return NULL;
+    loop_undefer(c->options.loop, &c->turn);
+    loop_clear_timer(c->options.loop, &c->timer);
+    release(c);
+    return stream;
+}
+
 void ws_conn_pause(struct ws_conn *c)
 {
     c->is_paused = true;

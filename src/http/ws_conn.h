@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "loop/loop.h"
@@ -80,6 +81,11 @@ bool ws_conn_is_open(const struct ws_conn *c);
  * meanwhile. Its pings wait too: the pause must be shorter than its patience. A close ends it. */
 void ws_conn_pause(struct ws_conn *c);
 void ws_conn_resume(struct ws_conn *c);
+
+/* Takes the stream out of a paused connection of which nothing is queued, and frees it; what was
+ * read behind the last message is appended to *early: another ws_conn goes on with both. NULL, and
+ * nothing has changed, if it is not so, or it is closing. Not inside of its callbacks. */
+struct stream *ws_conn_take(struct ws_conn *c, struct buf *early);
 
 /* For the messages after the one that is being handled. */
 void ws_conn_set_max_message(struct ws_conn *c, size_t max_message_bytes);

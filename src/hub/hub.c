@@ -18,6 +18,7 @@
 #include "http/crew.h"
 #include "http/http_server.h"
 #include "hub/origin.h"
+#include "hub/relays.h"
 #include "hub/roster.h"
 #include "loop/loop.h"
 #include "net/socket.h"
@@ -27,6 +28,7 @@
 #include "proto/kachery_uri.h"
 #include "proto/url.h"
 #include "proxy/proxy.h"
+#include "proxy/range_server.h"
 #include "site/front_page.h"
 
 enum {
@@ -47,6 +49,7 @@ struct hub {
     struct own_url url;
     struct gateway_site site; /* its bucket is each worker's own */
     struct crew *gateway, *bucket;
+    struct relays *relays; /* NULL without proxy or gateway */
     const char *extensions; /* the names that its gateway announces; NULL without one */
     struct check_queue *checks;
     struct trusted trusted;
@@ -67,6 +70,8 @@ static size_t count_elsewhere(void *owner)
 
     if (hub->gateway != NULL)
         count += crew_connections(hub->gateway) + crew_connections(hub->bucket);
+    if (hub->relays != NULL)
+        count += crew_connections(relays_crew(hub->relays));
     return count;
 }
 
@@ -139,18 +144,24 @@ static bool end_above_part(struct hub *hub, uint64_t tag)
     return http_server_end_waiting(hub->server, is_at, &place,
                                    "too many connections from this address or client") ||
            (hub->bucket != NULL && crew_end_newest(hub->bucket, is_at, &place)) ||
+           (hub->relays != NULL && crew_end_newest(relays_crew(hub->relays), is_at, &place)) ||
            (hub->gateway != NULL && crew_end_newest(hub->gateway, is_at, &place));
 }
 
 static struct crew *older_crew(const struct hub *hub)
 {
-    int64_t gateway_ms, bucket_ms;
+    struct crew *crews[] = {hub->gateway, hub->bucket,
+                            hub->relays == NULL ? NULL : relays_crew(hub->relays)};
+    struct crew *oldest = hub->gateway;
 
     if (hub->gateway == NULL || http_server_excess(hub->server) >= CREW_MAX_ASKED)
         return NULL;
-    gateway_ms = crew_oldest_ms(hub->gateway);
-    bucket_ms = crew_oldest_ms(hub->bucket);
-    return clock_earlier(gateway_ms, bucket_ms) == gateway_ms ? hub->gateway : hub->bucket;
+    for (size_t i = 0; i < sizeof crews / sizeof crews[0]; i++)
+        if (crews[i] != NULL && crew_oldest_ms(crews[i]) != CLOCK_NEVER_MS &&
+            clock_earlier(crew_oldest_ms(crews[i]), crew_oldest_ms(oldest)) !=
+                crew_oldest_ms(oldest))
+            oldest = crews[i];
+    return oldest;
 }
 
 /* The longest idle connection goes, wherever it is: in this process, as a WebSocket that has not
@@ -184,7 +195,8 @@ static bool is_finished(struct hub *hub)
 {
     return http_server_count(hub->server) == 0 &&
            (hub->proxy == NULL || proxy_is_empty(hub->proxy)) &&
-           (hub->gateway == NULL || crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0);
+           (hub->gateway == NULL || crew_workers(hub->gateway) + crew_workers(hub->bucket) == 0) &&
+           (hub->relays == NULL || crew_workers(relays_crew(hub->relays)) == 0);
 }
 
 static void on_drain_time(void *owner)
@@ -226,6 +238,8 @@ static void drain(struct hub *hub)
     if (hub->gateway != NULL) {
         crew_drain(hub->gateway);
         crew_drain(hub->bucket);
+        if (hub->relays != NULL)
+            crew_drain(relays_crew(hub->relays));
     }
     hub->drain_timer = (struct loop_timer){.call = on_drain_time, .owner = hub};
     loop_set_timer(hub->loop, &hub->drain_timer, loop_now_ms(hub->loop));
@@ -483,6 +497,27 @@ static int open_registration(struct hub *hub, struct err *e)
     return result;
 }
 
+static int open_relays(struct hub *hub, const struct hub_options *options, struct err *e)
+{
+    const struct relays_options relays = {.loop = hub->loop,
+                                          .dir = &hub->dir,
+                                          .zone = hub->site.zone,
+                                          .extensions = hub->extensions,
+                                          .times = &hub->times,
+                                          .cache_bytes = options->cache_bytes,
+                                          .returns_each = hub->trusted.count > 0,
+                                          .on_return = on_return,
+                                          .on_closed = on_closed,
+                                          .owner = hub};
+
+    hub->relays = relays_new(&relays, e);
+    if (hub->relays == NULL)
+        return -1;
+    relays_put_routes(hub->relays, hub->routes + hub->route_count);
+    hub->route_count += RANGE_SERVER_ROUTES;
+    return 0;
+}
+
 static int open_gateway(struct hub *hub, const struct hub_options *options, struct err *e)
 {
     const struct check_queue_options checks = {.loop = hub->loop,
@@ -494,7 +529,8 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
     struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
     struct bucket_routes unserved = {.bucket = NULL};
 
-    hub->extensions = EXTENSIONS_REGISTER;
+    hub->extensions =
+        options->has_proxy ? EXTENSIONS_REGISTER ", " RANGE_EXTENSION : EXTENSIONS_REGISTER;
     if (options->has_proxy &&
         (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)
         return -1;
@@ -510,7 +546,7 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
     put_crew_routes(hub, gateway, GATEWAY_API_ROUTES, crew_give, hub->gateway);
     bucket_routes_put(&unserved, bucket);
     put_crew_routes(hub, bucket, BUCKET_ROUTES, give_to_bucket, hub);
-    return 0;
+    return options->has_proxy ? open_relays(hub, options, e) : 0;
 }
 
 /* ---- the start ---- */
@@ -553,6 +589,9 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
                                           .place_of = origins_place,
                                           .on_online = on_online,
                                           .on_offline = on_offline,
+                                          .ranges = hub->relays == NULL
+                                                        ? NULL
+                                                        : relays_ranges(hub->relays),
                                           .owner = hub};
 
     hub->proxy = proxy_new(&proxy_options, e);
@@ -651,6 +690,7 @@ int hub_run(const struct hub_options *options, struct err *e)
     proxy_free(hub.proxy);
     crew_free(hub.gateway);
     crew_free(hub.bucket);
+    relays_free(hub.relays);
     check_queue_free(hub.checks);
     data_dir_close(&hub.dir);
     free(hub.url.public_url);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "http/http_server.h"
+#include "hub/hub_times.h"
 #include "hub/trusted.h"
 #include "proxy/proxy.h"
 
@@ -21,20 +22,6 @@ enum {
     HUB_BUCKET_NICENESS = 5, /* hashing steps back behind answering */
     HUB_MAX_PER_ADDRESS = 16000 /* of 20,000: a lab behind one address, and still others */
 };
-
-/* Tests shorten intervals by it: "name=milliseconds,…". */
-#define HUB_TIMES_VARIABLE "KACHERY_RESOURCE_TEST_HUB_INTERVALS"
-
-/* Every interval of the servers. */
-struct hub_times {
-    struct http_times http;
-    struct proxy_times proxy;
-    int64_t worker_idle_ms, worker_ping_ms, worker_stuck_ms, worker_kill_ms; /* crew.h */
-    int64_t check_wait_ms, check_stuck_ms;                                /* check_queue.h */
-};
-
-/* The defaults, with what the environment changes. */
-int hub_times_load(struct hub_times *times, struct err *e) ERR_CHECKED;
 
 struct hub_limits {
     size_t connections; /* 0: HTTP_SERVER_MAX_CONNECTIONS, or what the descriptors allow */
@@ -55,6 +42,7 @@ struct hub_options {
     struct buf *proxy_secret; /* wiped as soon as the proxy has it: workers must not */
     bool has_gateway;
     struct hub_site_options site;
+    int64_t cache_bytes; /* of blocks that relays read; -1: a tenth of the file system */
     struct hub_limits limits;
     struct trusted trusted;
 };

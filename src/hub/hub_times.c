@@ -3,7 +3,8 @@
 
 #include "base/env.h"
 #include "base/interval_table.h"
-#include "hub/hub.h"
+#include "hub/hub_times.h"
+#include "proxy/proxy.h"
 
 /* The values are hub_times_load's: they come from the modules. */
 static const struct interval_row rows[] = {
@@ -26,6 +27,15 @@ static const struct interval_row rows[] = {
     ROW(worker_kill_ms, worker_kill_ms),
     ROW(check_wait_ms, check_wait_ms),
     ROW(check_stuck_ms, check_stuck_ms),
+    ROW(relay_silent_ms, relay.silent_ms),
+    ROW(relay_ping_ms, relay.ping_ms),
+    ROW(line_idle_ms, relay.idle_ms),
+    ROW(file_keep_ms, relay.keep_ms),
+    ROW(absent_ms, relay.absent_ms),
+    ROW(ask_again_ms, relay.ask_again_ms),
+    ROW(line_again_ms, relay.line_again_ms),
+    ROW(relay_idle_ms, relay_idle_ms),
+    ROW(range_wait_ms, range_wait_ms),
 #undef ROW
 };
 
@@ -40,7 +50,10 @@ int hub_times_load(struct hub_times *times, struct err *e)
                                 .worker_stuck_ms = 5000,
                                 .worker_kill_ms = 300000,
                                 .check_wait_ms = 20000,
-                                .check_stuck_ms = 60000};
+                                .check_stuck_ms = 60000,
+                                .relay = relay_default_times(),
+                                .relay_idle_ms = 600000,
+                                .range_wait_ms = 45000};
     if (interval_table_parse(&table, times, str_of(env_get(HUB_TIMES_VARIABLE)), e) == 0)
         return 0;
     return err_wrap(e, HUB_TIMES_VARIABLE);

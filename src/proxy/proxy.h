@@ -34,6 +34,10 @@ void proxy_drain(struct proxy *proxy);
 /* Ends the wait of who still waits while draining (404) and every daemon's connection. */
 void proxy_give_up(struct proxy *proxy);
 
+/* Sends a text on the session of a daemon that announced ranges (ranges_daemon.session). -1: it
+ * takes none. */
+int proxy_send_to_daemon(void *session, struct str text);
+
 size_t proxy_daemons(const struct proxy *proxy);
 
 /* Since when the WebSocket is open that has not shown the secret for longest; CLOCK_NEVER_MS when

@@ -1,6 +1,8 @@
 /* Daemons on their WebSockets: initialize, takeover of a name, answers. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -49,6 +51,9 @@ static void release(struct proxy_daemon *daemon)
 {
     struct proxy *proxy = daemon->proxy;
 
+    if (daemon->ranges_number != 0)
+        ranges_left(proxy->options.ranges, daemon->ranges_number);
+    loop_undefer(proxy->options.loop, &daemon->leave);
     if (!daemon->is_known)
         remove_stranger(daemon);
 
@@ -96,6 +101,93 @@ static void refuse_taken(struct proxy_daemon *daemon, const char *name)
     refuse(daemon, WS_CLOSE_TAKEN, e.msg);
 }
 
+/* ---- ranges ---- */
+
+int proxy_send_to_daemon(void *session, struct str text)
+{
+    struct proxy_daemon *daemon = session;
+    struct err e = {0};
+
+    return ws_conn_send(daemon->line, WS_TEXT, text, &e);
+}
+
+/* Once per connection, behind the acknowledge; one of generation 1 would not know what it is. */
+static void announce(struct proxy_daemon *daemon)
+{
+    const struct range_message m = range_message(RANGE_EXTENSIONS);
+    struct buf *text = &daemon->proxy->text;
+
+    if (daemon->proxy->options.ranges == NULL || daemon->zone == NULL)
+        return;
+    buf_clear(text);
+    range_message_put(text, &m);
+    if (!text->failed)
+        proxy_send_to_daemon(daemon, buf_str(text));
+}
+
+/* A message that is not of the deployed protocol. */
+static void take_range_message(struct proxy_daemon *daemon, struct str text)
+{
+    struct ranges *ranges = daemon->proxy->options.ranges;
+    struct range_message m;
+    struct err e = {0};
+
+    if (range_message_parse(&m, text, &e) != 0) {
+        log_line(LOG_WARN, "message ignored resource=%s: %s", name_of(daemon), e.msg);
+        return;
+    }
+    if (m.type == RANGE_EXTENSIONS && daemon->ranges_number == 0 && daemon->zone != NULL &&
+        range_message_has(&m, RANGE_EXTENSION))
+        daemon->ranges_number = ranges_joined(ranges, daemon, name_of(daemon), daemon->zone);
+    else if (m.type != RANGE_FILE_IS || daemon->ranges_number == 0 ||
+             !ranges_file_is(ranges, daemon->ranges_number, &m))
+        log_line(LOG_DEBUG, "unexpected message ignored resource=%s", name_of(daemon));
+    range_message_deinit(&m);
+}
+
+/* Hands the connection of a line to the relay that wants it. */
+static void on_leave(void *owner)
+{
+    struct proxy_daemon *daemon = owner;
+    struct buf early = {0};
+    struct stream *stream = ws_conn_take(daemon->line, &early);
+    int fd = stream == NULL ? -1 : stream_take_fd(stream);
+    bool is_taken = fd >= 0 && ranges_take_line(daemon->proxy->options.ranges,
+                                                str_of(daemon->ticket), fd, buf_str(&early));
+
+    buf_free(&early);
+    if (fd >= 0)
+        close(fd);
+    else if (stream != NULL)
+        stream_free(stream);
+    if (!is_taken)
+        log_line(LOG_WARN, "line refused peer=%s: its ticket is not good", daemon->address);
+    if (stream == NULL)
+        ws_conn_free(daemon->line);
+    release(daemon);
+}
+
+/* The first message of a connection that is no session but a line. False: it is none. */
+static bool take_line(struct proxy_daemon *daemon, struct str text)
+{
+    struct range_message m;
+    struct err e = {0};
+    bool is_line;
+
+    if (daemon->proxy->options.ranges == NULL || daemon->resource != NULL ||
+        range_message_parse(&m, text, &e) != 0)
+        return false;
+    is_line = m.type == RANGE_LINE;
+    if (is_line) {
+        snprintf(daemon->ticket, sizeof daemon->ticket, "%.*s", STR_ARG(m.ticket));
+        ws_conn_pause(daemon->line);
+        daemon->leave = (struct loop_call){.call = on_leave, .owner = daemon};
+        loop_defer(daemon->proxy->options.loop, &daemon->leave);
+    }
+    range_message_deinit(&m);
+    return is_line;
+}
+
 /* ---- serving a name ---- */
 
 static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
@@ -124,6 +216,7 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
              resource->name, daemon->zone == NULL ? "" : daemon->zone, daemon->zone == NULL ? 1 : 2,
              daemon->address, resource->waiting);
     proxy_request_send_all(resource);
+    announce(daemon);
 }
 
 /* The name's daemon did not answer the ping: it is dropped without a word. */
@@ -315,6 +408,10 @@ static void handle_message(struct proxy_daemon *daemon, const struct message *m,
             log_line(LOG_DEBUG, "answer that nobody waits for resource=%s", name_of(daemon));
         break;
     case MESSAGE_PING: break;
+    case MESSAGE_UNKNOWN:
+        if (daemon->proxy->options.ranges != NULL)
+            take_range_message(daemon, text);
+        break;
     default: log_line(LOG_DEBUG, "unexpected message ignored resource=%s", name_of(daemon));
     }
 }
@@ -335,7 +432,8 @@ static void on_message(void *owner, enum ws_opcode kind, struct str text)
             log_line(LOG_WARN, "message ignored resource=%s: %s", name_of(daemon), e.msg);
         return;
     }
-    handle_message(daemon, &m, text);
+    if (m.type != MESSAGE_UNKNOWN || !take_line(daemon, text))
+        handle_message(daemon, &m, text);
     if (m.type == MESSAGE_INITIALIZE) {
         wipe(m.proxy_secret);
         wipe(text);

@@ -27,6 +27,8 @@ struct proxy_limits {
     size_t resources;    /* daemons that have shown the secret */
 };
 
+struct ranges;
+
 struct proxy_options {
     struct loop *loop;
     struct str secret; /* copied, wiped by proxy_free */
@@ -45,6 +47,7 @@ struct proxy_options {
     /* A daemon serves that name now (zone NULL: generation 1); none does any more. May be NULL. */
     void (*on_online)(void *owner, const char *name, const char *zone);
     void (*on_offline)(void *owner, const char *name);
+    struct ranges *ranges; /* borrowed; daemons are told of them; NULL: there are none */
     void *owner;
 };
 

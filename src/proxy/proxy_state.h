@@ -9,6 +9,7 @@
 #include "proto/message.h"
 #include "proxy/brake.h"
 #include "proxy/proxy_options.h"
+#include "proxy/ranges.h"
 
 enum {
     PROXY_MAX_HELLO_BYTES = 8192,      /* a message of who has not shown the secret yet */
@@ -83,6 +84,9 @@ struct proxy_daemon {
     bool is_wrong; /* has shown another secret, and hears of it when `timer` fires */
     uint64_t holder; /* its address, among the known ones; 0: not counted (any more) */
     bool is_known; /* has shown the secret: counts as one of the resources */
+    int64_t ranges_number; /* by which ranges.h knows it; 0: it has not announced ranges */
+    char ticket[RANGE_TICKET_DIGITS + 1]; /* of a line: it leaves to a relay */
+    struct loop_call leave;
 };
 
 struct proxy {

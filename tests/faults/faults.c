@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -311,6 +312,7 @@ WRAP(lstat, (const char *a, struct stat *s), (a, s), -1, EIO)
 WRAP(fstat, (int fd, struct stat *s), (fd, s), -1, EIO, ESTALE)
 WRAP(fstatat, (int fd, const char *a, struct stat *s, int f), (fd, a, s, f), -1, EIO)
 WRAP(fstatvfs, (int fd, struct statvfs *s), (fd, s), -1, EIO)
+WRAP(statvfs, (const char *path, struct statvfs *s), (path, s), -1, EIO)
 WRAP(fstatfs, (int fd, struct statfs *s), (fd, s), -1, EIO, ESTALE)
 WRAP(access, (const char *a, int m), (a, m), -1, EIO)
 WRAP(flock, (int fd, int op), (fd, op), -1, EINTR, ENOLCK)

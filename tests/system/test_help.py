@@ -119,6 +119,15 @@ def test_hub(somebody):
     somebody.types("kachery-resource store /data/session1/rec.nwb", "lab", 1)
 
 
+def test_ranges(somebody):
+    somebody.has_hub()
+    somebody.has_link()
+    somebody.has_config()
+    somebody.has_daemon()
+    for script in shown("ranges").values():
+        assert somebody.types(script, "lab", SHA1=URI[7:]).text().encode() == DATA[:100]
+
+
 def test_python(somebody):
     somebody.has_hub()
     types_all(somebody, "python")

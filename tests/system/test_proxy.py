@@ -98,7 +98,11 @@ def lively(test):
 
 
 async def received(ws):
-    return await ws.receive_json(timeout=harness.DEADLINE_S)
+    """The next message; as deployed daemons, it passes over what it does not know."""
+    while True:
+        message = await ws.receive_json(timeout=harness.DEADLINE_S)
+        if message["type"] != "extensions":
+            return message
 
 
 async def closed(ws):

@@ -389,7 +389,7 @@ def test_status_file_and_lease_live_beside_the_config(desk):
     status = until(lambda: read() and read()["totals"]["completed"] == 1 and read(), "the upload in the status file")
     assert status["pid"] == daemon.pid and status["resourceName"] == desk.proxy.name
     assert status["proxy"]["state"] == "connected" and status["client"] == "registered"
-    assert status["totals"] == {"requests": 1, "completed": 1, "failed": 0, "bytesUploaded": len(DATA)}
+    assert status["totals"] == {"requests": 1, "completed": 1, "failed": 0, "bytesUploaded": len(DATA), "rangeBytes": 0}
     assert desk.proxy.secret not in json.dumps(status)
     assert json.loads((desk.lease / "owner").read_text())["pid"] == daemon.pid
     daemon.signal(15)

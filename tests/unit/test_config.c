@@ -14,7 +14,7 @@ static const char full[] = "resourceName: rig-1\n"
                            "proxyUrl: https://proxy.example.org\n"
                            "proxySecret: s3cret\n";
 
-/* "name|zone|uploads|proxy|secret|caFile" with - for what is not there. */
+/* "name|zone|uploads|proxy|secret|caFile|streams" with - for what is not there. */
 static void flatten(const struct config *c, struct buf *out)
 {
     for (int key = 0; key < CONFIG_KEYS; key++)
@@ -24,22 +24,23 @@ static void flatten(const struct config *c, struct buf *out)
 static const struct read_case {
     const char *name, *text, *want;
 } read_cases[] = {
-    {"all", full, "rig-1|lab|3|https://proxy.example.org|s3cret|-"},
-    {"nothing", "", "-|-|-|-|-|-"},
-    {"comments only", "# to be filled in\n", "-|-|-|-|-|-"},
-    {"nulls", "resourceName:\nkacheryZone: null\nproxySecret: ~\n", "-|-|-|-|-|-"},
-    {"unknown keys", "port: 3\nlist: [1, 2]\nresourceName: a\n", "a|-|-|-|-|-"},
-    {"quoted", "resourceName: 'a.b'\nmaxConcurrentUploads: \"64\"\n", "a.b|-|64|-|-|-"},
-    {"flow mapping", "{resourceName: a, proxySecret: \"x y\"}\n", "a|-|-|-|x y|-"},
+    {"all", full, "rig-1|lab|3|https://proxy.example.org|s3cret|-|-"},
+    {"nothing", "", "-|-|-|-|-|-|-"},
+    {"comments only", "# to be filled in\n", "-|-|-|-|-|-|-"},
+    {"nulls", "resourceName:\nkacheryZone: null\nproxySecret: ~\n", "-|-|-|-|-|-|-"},
+    {"unknown keys", "port: 3\nlist: [1, 2]\nresourceName: a\n", "a|-|-|-|-|-|-"},
+    {"quoted", "resourceName: 'a.b'\nmaxConcurrentUploads: \"64\"\n", "a.b|-|64|-|-|-|-"},
+    {"flow mapping", "{resourceName: a, proxySecret: \"x y\"}\n", "a|-|-|-|x y|-|-"},
     {"js-yaml folds long strings", "proxyUrl: >-\n  http://h/abc\nproxySecret: |-\n  p w\n",
-     "-|-|-|http://h/abc|p w|-"},
-    {"a name of digits", "resourceName: 2024\n", "2024|-|-|-|-|-"},
-    {"slashes at the end", "proxyUrl: http://h:8/p//\n", "-|-|-|http://h:8/p|-|-"},
-    {"websocket", "proxyUrl: wss://h/\n", "-|-|-|wss://h|-|-"},
-    {"secret with quotes", "proxySecret: 'it''s: #1'\n", "-|-|-|-|it's: #1|-"},
-    {"document start", "---\nresourceName: a\n", "a|-|-|-|-|-"},
-    {"caFile", "caFile: /etc/ssl/our ca.pem\n", "-|-|-|-|-|/etc/ssl/our ca.pem"},
-    {"carriage returns", "resourceName: a\r\nproxySecret: b\r\n", "a|-|-|-|b|-"},
+     "-|-|-|http://h/abc|p w|-|-"},
+    {"a name of digits", "resourceName: 2024\n", "2024|-|-|-|-|-|-"},
+    {"slashes at the end", "proxyUrl: http://h:8/p//\n", "-|-|-|http://h:8/p|-|-|-"},
+    {"websocket", "proxyUrl: wss://h/\n", "-|-|-|wss://h|-|-|-"},
+    {"secret with quotes", "proxySecret: 'it''s: #1'\n", "-|-|-|-|it's: #1|-|-"},
+    {"document start", "---\nresourceName: a\n", "a|-|-|-|-|-|-"},
+    {"caFile", "caFile: /etc/ssl/our ca.pem\n", "-|-|-|-|-|/etc/ssl/our ca.pem|-"},
+    {"streams", "maxConcurrentStreams: 16\n", "-|-|-|-|-|-|16"},
+    {"carriage returns", "resourceName: a\r\nproxySecret: b\r\n", "a|-|-|-|b|-|-"},
 };
 
 static void test_read(void **state)
@@ -67,6 +68,8 @@ static const struct read_case bad_cases[] = {
      "c.yaml:1: maxConcurrentUploads \"0\": want a whole number 1-64"},
     {"too many", "maxConcurrentUploads: 65\n",
      "c.yaml:1: maxConcurrentUploads \"65\": want a whole number 1-64"},
+    {"no streams", "maxConcurrentStreams: 0\n",
+     "c.yaml:1: maxConcurrentStreams \"0\": want a whole number 1-1000"},
     {"a fraction", "maxConcurrentUploads: 2.5\n",
      "c.yaml:1: maxConcurrentUploads \"2.5\": want a whole number 1-64"},
     {"space in the name", "kacheryZone: z\nresourceName: my rig\n",

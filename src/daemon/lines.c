@@ -1,0 +1,184 @@
+#include "daemon/lines.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "proc/child.h"
+
+enum { CLASSES = 2, KILL_MS = 10000 };
+
+struct line_worker {
+    struct lines *lines;
+    enum range_class line_class;
+    struct child *child; /* NULL: it does not run */
+    struct range_worker_options options;
+    int64_t line_count, files, bytes;
+    int64_t past_bytes; /* of workers that ended */
+    struct loop_timer leave;
+};
+
+struct lines {
+    struct lines_options options;
+    struct line_worker workers[CLASSES];
+    struct buf text;
+};
+
+struct lines *lines_new(const struct lines_options *options, struct err *e)
+{
+    struct lines *lines = calloc(1, sizeof *lines);
+    int64_t for_bulk = options->max_files / 2;
+
+    if (lines == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    lines->options = *options;
+    for (int n = 0; n < CLASSES; n++) {
+        int64_t files = n == RANGE_BULK ? for_bulk : options->max_files - for_bulk;
+        lines->workers[n] = (struct line_worker){
+            .lines = lines,
+            .line_class = (enum range_class)n,
+            .options = {.config = options->config,
+                        .max_files = files > 0 ? files : 1,
+                        .connect_ms = options->connect_ms,
+                        .ping_ms = options->ping_ms,
+                        .dead_ms = options->dead_ms,
+                        .idle_ms = options->idle_ms}};
+    }
+    return lines;
+}
+
+void lines_free(struct lines *lines)
+{
+    if (lines == NULL)
+        return;
+    for (int n = 0; n < CLASSES; n++) {
+        loop_clear_timer(lines->options.loop, &lines->workers[n].leave);
+        child_free(lines->workers[n].child);
+    }
+    buf_wipe(&lines->text);
+    free(lines);
+}
+
+struct lines_counts lines_counts(const struct lines *lines)
+{
+    struct lines_counts counts = {.lines = 0};
+
+    for (int n = 0; n < CLASSES; n++) {
+        const struct line_worker *worker = &lines->workers[n];
+        counts.lines += worker->line_count;
+        counts.files += worker->files;
+        counts.bytes += worker->bytes + worker->past_bytes;
+    }
+    return counts;
+}
+
+static void tell_counts(struct line_worker *worker)
+{
+    worker->lines->options.on_counts(worker->lines->options.owner);
+}
+
+/* ---- a worker ---- */
+
+static void on_leave(void *owner)
+{
+    struct line_worker *worker = owner;
+
+    child_leave(worker->child, loop_now_ms(worker->lines->options.loop) + KILL_MS);
+}
+
+static void take_counts(struct line_worker *worker, const struct range_worker_message *m)
+{
+    struct loop *loop = worker->lines->options.loop;
+
+    worker->line_count = m->lines;
+    worker->files = m->files;
+    worker->bytes = m->bytes;
+    if (m->lines == 0)
+        loop_set_timer(loop, &worker->leave, loop_now_ms(loop) + worker->lines->options.leave_ms);
+    else
+        loop_clear_timer(loop, &worker->leave);
+    child_watch(worker->child, m->lines > 0);
+    tell_counts(worker);
+}
+
+static bool on_frame(void *owner, struct str frame, int fd)
+{
+    struct line_worker *worker = owner;
+    const struct lines_options *options = &worker->lines->options;
+    struct range_worker_message m = {0};
+    struct json *doc = json_parse(frame, JSON_STRICT, NULL);
+    int type = doc == NULL || fd >= 0 ? -1
+                                      : fields_read_one_of(range_worker_messages, doc, &m, NULL);
+
+    if (type == RANGE_WORKER_COUNTS)
+        take_counts(worker, &m);
+    else if (type == RANGE_WORKER_MISSING)
+        options->on_missing(options->owner, m.hash, m.size);
+    else if (type == RANGE_WORKER_NOTE)
+        log_line(LOG_WARN, "range of sha1://%.*s: %.*s", STR_ARG(m.hash), STR_ARG(m.text));
+    json_free(doc);
+    return type == RANGE_WORKER_COUNTS || type == RANGE_WORKER_MISSING ||
+           type == RANGE_WORKER_NOTE;
+}
+
+static void on_event(void *owner, enum child_event event, const char *words)
+{
+    struct line_worker *worker = owner;
+    bool is_expected = loop_timer_at_ms(&worker->leave) == CLOCK_NEVER_MS;
+
+    if (event != CHILD_ENDED) {
+        log_line(LOG_WARN, "range worker %s", words);
+        return;
+    }
+    if (worker->line_count > 0 || !is_expected)
+        log_line(LOG_WARN, "range worker %s; its lines are opened again", words);
+    worker->past_bytes += worker->bytes;
+    worker->line_count = worker->files = worker->bytes = 0;
+    worker->child = NULL;
+    loop_clear_timer(worker->lines->options.loop, &worker->leave);
+    tell_counts(worker);
+}
+
+static int start_worker(struct line_worker *worker, struct err *e)
+{
+    const struct lines_options *options = &worker->lines->options;
+    const struct child_options child = {
+        .loop = options->loop,
+        .process = {.name = worker->line_class == RANGE_SMALL ? "small ranges" : "bulk ranges",
+                    .run = range_worker_run,
+                    .ctx = &worker->options,
+                    .asks_servers = true},
+        .policy = {.stopped_ms = options->stuck_ms},
+        .on_frame = on_frame,
+        .on_event = on_event,
+        .owner = worker};
+
+    worker->leave = (struct loop_timer){.call = on_leave, .owner = worker};
+    worker->child = child_start(&child, e);
+    return worker->child == NULL ? -1 : 0;
+}
+
+void lines_open(struct lines *lines, struct str url, struct str ticket,
+                enum range_class line_class)
+{
+    struct line_worker *worker = &lines->workers[line_class];
+    const struct range_worker_message m = {
+        .url = url, .ticket = ticket, .line_class = (int64_t)line_class};
+    struct err e = {0};
+    int result = 0;
+
+    if (worker->child != NULL && !child_takes_messages(worker->child))
+        return; /* it leaves: the hub asks again */
+    if (worker->child == NULL)
+        result = start_worker(worker, &e);
+    buf_clear(&lines->text);
+    fields_put(&lines->text, range_worker_messages[RANGE_WORKER_LINE], &m);
+    if (result == 0 && (result = buf_check(&lines->text, &e)) == 0)
+        result = child_send(worker->child, buf_str(&lines->text), -1, &e);
+    buf_wipe(&lines->text);
+    if (result != 0)
+        log_line(LOG_WARN, "no line to the hub: %s", e.msg);
+}

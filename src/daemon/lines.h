@@ -1,0 +1,47 @@
+/*
+ * The range workers of a daemon (range_worker.h): one for small reads and one for bulk, each with
+ * the lines of its class, started when the hub first wants one.
+ */
+#ifndef DAEMON_LINES_H
+#define DAEMON_LINES_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "daemon/range_worker.h"
+#include "loop/loop.h"
+#include "proto/range_message.h"
+
+struct lines;
+
+struct lines_options {
+    struct loop *loop;                  /* borrowed */
+    const struct config *config;        /* borrowed */
+    int64_t max_files;                  /* open at a time, in both workers together */
+    int64_t connect_ms, ping_ms, dead_ms, idle_ms;
+    int64_t leave_ms;                   /* a worker without a line ends after so long */
+    int64_t stuck_ms;                   /* a worker that reads nothing for so long is killed */
+    /* A file that is asked for has no manifest. */
+    void (*on_missing)(void *owner, struct str hash, int64_t size);
+    /* The counts have changed (lines_counts). */
+    void (*on_counts)(void *owner);
+    void *owner;
+};
+
+struct lines_counts {
+    int64_t lines, files, bytes; /* bytes: since the start of the daemon */
+};
+
+struct lines *lines_new(const struct lines_options *options, struct err *e);
+
+/* Kills the workers. NULL-safe. */
+void lines_free(struct lines *lines);
+
+/* The hub at `url` wants a line. A worker that cannot be started is logged. */
+void lines_open(struct lines *lines, struct str url, struct str ticket,
+                enum range_class line_class);
+
+struct lines_counts lines_counts(const struct lines *lines);
+
+#endif

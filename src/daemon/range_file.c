@@ -1,0 +1,219 @@
+#include "daemon/range_file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "store/hash.h"
+
+/* ---- opening ---- */
+
+static enum range_state state_of(enum store_state state)
+{
+    switch (state) {
+    case STORE_OK:
+    case STORE_TOUCHED: return RANGE_FOUND; /* its blocks tell */
+    case STORE_ABSENT:
+    case STORE_MISSING: return RANGE_NOT_FOUND;
+    case STORE_STALE:
+    case STORE_DAMAGED: return RANGE_CHANGED;
+    default: return RANGE_ERROR;
+    }
+}
+
+/* Opens the file of an entry, if its bytes may leave the host. A file that would have to
+ * be hashed before is proven by its blocks. */
+static int open_entry(const struct store_entry *entry, struct range_file *out, struct err *e)
+{
+    bool must_prove;
+
+    if (hash_open(entry->path, NULL, &out->fd, &out->opened, e) != 0)
+        return -1;
+    if (store_check_open(entry, out->fd, &out->opened, &must_prove, e) == 0)
+        return 0;
+    close(out->fd);
+    out->fd = -1;
+    return -1;
+}
+
+static int find_entry(const struct store *s, const char *hash, struct store_entry *entry,
+                      enum range_state *state, struct err *e)
+{
+    if (store_lookup(s, hash, entry, e) != 0) {
+        *state = RANGE_ERROR;
+        return -1;
+    }
+    *state = state_of(entry->state);
+    if (*state == RANGE_FOUND)
+        return 0;
+    err_set(e, ERR_NOT_FOUND, "%s", store_state_name(entry->state));
+    store_entry_deinit(entry);
+    return -1;
+}
+
+int range_file_open(const struct store *s, const char *hash, struct range_file *out,
+                    enum range_state *state, int64_t *size, struct err *e)
+{
+    struct store_entry entry = {0};
+    int result = -1;
+
+    memset(out, 0, sizeof *out);
+    out->fd = -1;
+    out->page = UINT64_MAX;
+    memcpy(out->hash, hash, SHA1_HEX);
+    if (find_entry(s, hash, &entry, state, e) != 0)
+        return -1;
+    do
+        result = open_entry(&entry, out, e);
+    while (result != 0 && store_next_target(&entry));
+    if (result != 0)
+        *state = e->code == ERR_CHANGED ? RANGE_CHANGED : RANGE_ERROR;
+    store_entry_deinit(&entry);
+    if (result != 0)
+        return -1;
+    *size = (int64_t)out->opened.st_size;
+    if (!manifest_is_for(*size))
+        return 0;
+    result = manifest_file_open(s, hash, &out->manifest, e);
+    out->has_manifest = result == 0;
+    if (result == 0 && out->manifest.head.size == *size)
+        return 0;
+    /* Another size: the file's own is wrong if the manifest counts. */
+    *state = result == 0 ? RANGE_CHANGED : RANGE_BUILDING;
+    if (result == 0)
+        err_set(e, ERR_CHANGED, "its size is not that of its manifest");
+    range_file_close(out);
+    return -1;
+}
+
+void range_file_close(struct range_file *file)
+{
+    if (file->has_manifest)
+        manifest_file_close(&file->manifest);
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+    file->has_manifest = false;
+}
+
+enum range_state range_file_look(const struct store *s, const char *hash, int64_t *size,
+                                 char root[RANGE_ROOT_DIGITS + 1], struct err *e)
+{
+    struct store_entry entry = {0};
+    struct manifest_file manifest;
+    enum range_state state;
+
+    root[0] = '\0';
+    *size = -1;
+    if (find_entry(s, hash, &entry, &state, e) != 0)
+        return state;
+    *size = entry.size;
+    store_entry_deinit(&entry);
+    if (!manifest_is_for(*size))
+        return RANGE_FOUND;
+    if (manifest_file_open(s, hash, &manifest, e) != 0)
+        return RANGE_BUILDING;
+    if (manifest.head.size == *size)
+        hex_encode(manifest.head.root, sizeof manifest.head.root, root);
+    else
+        state = RANGE_CHANGED;
+    manifest_file_close(&manifest);
+    return state;
+}
+
+/* ---- reading ---- */
+
+static int changed(const struct range_file *file, struct err *e, const char *how)
+{
+    return err_set(e, ERR_CHANGED, "sha1://%s: the file %s", file->hash, how);
+}
+
+static int check_unchanged(const struct range_file *file, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) != 0)
+        return err_errno(e, ERR_FAILED, errno, "sha1://%s", file->hash);
+    if (st.st_size != file->opened.st_size)
+        return changed(file, e, "has another size");
+    if (st.st_mtim.tv_sec != file->opened.st_mtim.tv_sec ||
+        st.st_mtim.tv_nsec != file->opened.st_mtim.tv_nsec)
+        return changed(file, e, "was written");
+    return 0;
+}
+
+static int read_bytes(const struct range_file *file, int64_t offset, unsigned char *data,
+                      size_t len, struct err *e)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = pread(file->fd, data + done, len - done, (off_t)offset + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, ERR_FAILED, errno, "sha1://%s: cannot read", file->hash);
+        if (n == 0)
+            return changed(file, e, "became shorter");
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int load_page(struct range_file *file, uint64_t j, struct err *e)
+{
+    if (file->page == j)
+        return 0;
+    file->page = UINT64_MAX;
+    if (manifest_file_read_page(&file->manifest, j, file->leaves, e) != 0)
+        return -1;
+    file->page = j;
+    return 0;
+}
+
+/* By the leaf, or for one block by the address. */
+static int check_bytes(struct range_file *file, uint32_t i, struct str bytes, struct err *e)
+{
+    unsigned char digest[SHA256_SIZE], address[SHA1_SIZE];
+
+    if (!file->has_manifest) {
+        sha1_of(bytes, digest);
+        if (hex_decode(str_of(file->hash), address, sizeof address) &&
+            memcmp(digest, address, sizeof address) == 0)
+            return 0;
+        return changed(file, e, "does not have its hash");
+    }
+    if (load_page(file, i / MANIFEST_PAGE_LEAVES, e) != 0)
+        return -1;
+    sha256_of(bytes, digest);
+    if (memcmp(digest, file->leaves + (size_t)(i % MANIFEST_PAGE_LEAVES) * SHA256_SIZE,
+               SHA256_SIZE) == 0)
+        return 0;
+    return changed(file, e, "does not have the hashes that it had when it was linked");
+}
+
+int range_file_read(struct range_file *file, uint32_t i, unsigned char *data, size_t *len,
+                    struct err *e)
+{
+    *len = manifest_block_bytes((int64_t)file->opened.st_size, i);
+    if (*len == 0)
+        return err_set(e, ERR_NOT_FOUND, "sha1://%s has no block %u", file->hash, (unsigned)i);
+    if (check_unchanged(file, e) != 0 ||
+        read_bytes(file, (int64_t)i * MANIFEST_LEAF_BYTES, data, *len, e) != 0)
+        return -1;
+    return check_bytes(file, i, (struct str){(const char *)data, *len}, e);
+}
+
+int range_file_page(struct range_file *file, uint32_t j, struct str *leaves, struct err *e)
+{
+    size_t count =
+        file->has_manifest ? manifest_leaves_in_page((int64_t)file->opened.st_size, j) : 0;
+
+    if (count == 0)
+        return err_set(e, ERR_NOT_FOUND, "sha1://%s has no page %u", file->hash, (unsigned)j);
+    if (load_page(file, j, e) != 0)
+        return -1;
+    *leaves = (struct str){(const char *)file->leaves, count * SHA256_SIZE};
+    return 0;
+}

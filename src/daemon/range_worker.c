@@ -1,0 +1,758 @@
+#include "daemon/range_worker.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "daemon/range_file.h"
+#include "http/ws_conn.h"
+#include "http/ws_dial.h"
+#include "loop/loop.h"
+#include "proc/frame.h"
+#include "proto/line.h"
+#include "proto/range_message.h"
+#include "proto/signature.h"
+#include "store/store.h"
+#include "zone/identity.h"
+
+#define AT(member) offsetof(struct range_worker_message, member)
+#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = (type)}
+#define HASH {.name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX}
+#define END {.name = NULL}
+
+static const struct field line_fields[] = {
+    WORD("line"),
+    {.name = "url", .kind = FIELD_STRING, .at = AT(url), .min = 1},
+    {.name = "ticket", .kind = FIELD_HEX, .at = AT(ticket), .max = RANGE_TICKET_DIGITS},
+    {.name = "class", .kind = FIELD_INT, .at = AT(line_class), .max = RANGE_SMALL},
+    END};
+
+static const struct field counts_fields[] = {WORD("counts"),
+                                             {.name = "lines", .kind = FIELD_INT, .at = AT(lines)},
+                                             {.name = "files", .kind = FIELD_INT, .at = AT(files)},
+                                             {.name = "bytes", .kind = FIELD_INT, .at = AT(bytes)},
+                                             END};
+
+static const struct field missing_fields[] = {
+    WORD("missing"), HASH, {.name = "size", .kind = FIELD_INT, .at = AT(size)}, END};
+
+static const struct field note_fields[] = {
+    WORD("note"), HASH, {.name = "text", .kind = FIELD_STRING, .at = AT(text)}, END};
+
+const struct field *const range_worker_messages[] = {line_fields, counts_fields, missing_fields,
+                                                     note_fields, NULL};
+
+enum { COUNTS_MS = 1000, LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
+
+/* A file that is open, for all lines. */
+struct open_file {
+    struct open_file *next;
+    struct range_file file;
+    size_t served, wanted; /* by how many lines; leaves of it that are to be sent */
+    uint64_t used;
+};
+
+/* A file as the hub knows it on a line. */
+struct served {
+    struct served *next;
+    uint32_t number; /* the hub's fileId */
+    struct open_file *open;
+};
+
+/* A leaf that is to be sent. */
+struct want {
+    struct want *next;
+    uint32_t request, file, leaf;
+};
+
+struct line {
+    struct worker *worker;
+    struct line *next;
+    struct ws_dial *dial;
+    struct ws_conn *ws;
+    char ticket[RANGE_TICKET_DIGITS + 1];
+    struct served *served;
+    struct want *first, *last;
+    size_t want_count;
+    struct loop_call pump, end;
+    struct loop_timer timer; /* idle */
+    char why[ERR_MESSAGE_SIZE];
+};
+
+struct worker {
+    const struct range_worker_options *options;
+    struct loop *loop;
+    struct loop_fd supervisor;
+    struct store store;
+    struct vouchers vouchers;
+    struct identity identity;
+    struct line *lines;
+    struct open_file *files;
+    size_t line_count, file_count;
+    uint64_t uses;
+    int64_t bytes;
+    struct loop_timer counts;
+    struct buf in, text;
+    unsigned char leaf[LINE_LEAF_BYTES];
+};
+
+/* ---- to the supervisor ---- */
+
+static void send_to_supervisor(struct worker *w, int type, const struct range_worker_message *m)
+{
+    buf_clear(&w->text);
+    fields_put(&w->text, range_worker_messages[type], m);
+    if (!w->text.failed)
+        frame_send(w->supervisor.fd, buf_str(&w->text), -1, NULL);
+}
+
+static void send_counts(void *owner)
+{
+    struct worker *w = owner;
+
+    send_to_supervisor(w, RANGE_WORKER_COUNTS,
+                       &(struct range_worker_message){.lines = (int64_t)w->line_count,
+                                                      .files = (int64_t)w->file_count,
+                                                      .bytes = w->bytes});
+}
+
+static void note_counts(struct worker *w)
+{
+    if (loop_timer_at_ms(&w->counts) == CLOCK_NEVER_MS)
+        loop_set_timer(w->loop, &w->counts, loop_now_ms(w->loop) + COUNTS_MS);
+}
+
+static void send_note(struct worker *w, const char *hash, const char *text)
+{
+    send_to_supervisor(w, RANGE_WORKER_NOTE,
+                       &(struct range_worker_message){.hash = str_of(hash), .text = str_of(text)});
+}
+
+/* ---- files ---- */
+
+static void close_file(struct worker *w, struct open_file *open)
+{
+    struct open_file **link = &w->files;
+
+    while (*link != open)
+        link = &(*link)->next;
+    *link = open->next;
+    range_file_close(&open->file);
+    free(open);
+    w->file_count--;
+    note_counts(w);
+}
+
+static void release(struct worker *w, struct served *served)
+{
+    struct open_file *open = served->open;
+
+    served->open = NULL;
+    if (open != NULL && --open->served == 0)
+        close_file(w, open);
+}
+
+/* The wants that are left of a file that is closed are answered LINE_CLOSED in their turn: the hub
+ * opens it again. */
+static void take_from_lines(struct worker *w, struct open_file *open)
+{
+    for (struct line *line = w->lines; line != NULL; line = line->next)
+        for (struct served *served = line->served; served != NULL; served = served->next)
+            if (served->open == open) {
+                served->open = NULL;
+                open->served--;
+            }
+    close_file(w, open);
+}
+
+/* One more file may be open: an idle one yields, that was not used for longest. */
+static bool make_room(struct worker *w)
+{
+    struct open_file *idle = NULL;
+
+    if ((int64_t)w->file_count < w->options->max_files)
+        return true;
+    for (struct open_file *open = w->files; open != NULL; open = open->next)
+        if (open->wanted == 0 && (idle == NULL || open->used < idle->used))
+            idle = open;
+    if (idle != NULL)
+        take_from_lines(w, idle);
+    return idle != NULL;
+}
+
+static struct open_file *find_open(const struct worker *w, struct str hash)
+{
+    struct open_file *open = w->files;
+
+    while (open != NULL && !str_equal(str_of(open->file.hash), hash))
+        open = open->next;
+    return open;
+}
+
+/* NULL: *state says what the file is; RANGE_FOUND with too many that are being read. */
+static struct open_file *get_file(struct worker *w, struct str hash, enum range_state *state,
+                                  int64_t *size, struct err *e)
+{
+    struct open_file *open = find_open(w, hash);
+    char digits[SHA1_HEX + 1];
+
+    *state = RANGE_FOUND;
+    if (open != NULL)
+        return open;
+    snprintf(digits, sizeof digits, "%.*s", STR_ARG(hash));
+    if (!make_room(w)) {
+        err_set(e, ERR_FAILED, "too many files are being read");
+        return NULL;
+    }
+    open = calloc(1, sizeof *open);
+    if (open == NULL) {
+        *state = RANGE_ERROR;
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    if (range_file_open(&w->store, digits, &open->file, state, size, e) != 0) {
+        free(open);
+        return NULL;
+    }
+    open->next = w->files;
+    w->files = open;
+    w->file_count++;
+    note_counts(w);
+    return open;
+}
+
+/* ---- lines ---- */
+
+static struct served *find_served(const struct line *line, uint32_t number)
+{
+    struct served *served = line->served;
+
+    while (served != NULL && served->number != number)
+        served = served->next;
+    return served;
+}
+
+static void drop_want(struct line *line, struct want **link)
+{
+    struct want *want = *link;
+    struct served *served = find_served(line, want->file);
+
+    *link = want->next;
+    if (line->last == want) {
+        line->last = line->first;
+        while (line->last != NULL && line->last->next != NULL)
+            line->last = line->last->next;
+    }
+    if (served != NULL && served->open != NULL)
+        served->open->wanted--;
+    line->want_count--;
+    free(want);
+}
+
+static void free_line(struct line *line)
+{
+    struct worker *w = line->worker;
+    struct line **link = &w->lines;
+
+    while (line->first != NULL)
+        drop_want(line, &line->first);
+    while (line->served != NULL) {
+        struct served *served = line->served;
+        line->served = served->next;
+        release(w, served);
+        free(served);
+    }
+    ws_dial_free(line->dial);
+    ws_conn_free(line->ws);
+    loop_undefer(w->loop, &line->pump);
+    loop_undefer(w->loop, &line->end);
+    loop_clear_timer(w->loop, &line->timer);
+    while (*link != line)
+        link = &(*link)->next;
+    *link = line->next;
+    w->line_count--;
+    explicit_bzero(line->ticket, sizeof line->ticket);
+    free(line);
+    note_counts(w);
+}
+
+static void on_end(void *owner)
+{
+    struct line *line = owner;
+
+    if (line->why[0] != '\0')
+        log_line(LOG_WARN, "a line to the hub ended: %s", line->why);
+    free_line(line);
+}
+
+/* For callers inside of its callbacks. `why` "": in order. */
+static void end_soon(struct line *line, const char *why)
+{
+    if (line->why[0] == '\0')
+        snprintf(line->why, sizeof line->why, "%s", why);
+    loop_defer(line->worker->loop, &line->end);
+}
+
+static void on_idle(void *owner)
+{
+    struct line *line = owner;
+
+    ws_conn_close(line->ws, WS_CLOSE_NORMAL, STR("idle"));
+}
+
+static void is_used(struct line *line)
+{
+    loop_set_timer(line->worker->loop, &line->timer,
+                   loop_now_ms(line->worker->loop) + line->worker->options->idle_ms);
+}
+
+static void send_text(struct line *line, const struct range_message *m)
+{
+    struct buf *text = &line->worker->text;
+    struct err e = {0};
+
+    buf_clear(text);
+    range_message_put(text, m);
+    if (buf_check(text, &e) != 0 || ws_conn_send(line->ws, WS_TEXT, buf_str(text), &e) != 0)
+        end_soon(line, e.msg);
+}
+
+static void send_binary(struct line *line)
+{
+    struct buf *bytes = &line->worker->text;
+    struct err e = {0};
+
+    if (buf_check(bytes, &e) != 0 || ws_conn_send(line->ws, WS_BINARY, buf_str(bytes), &e) != 0)
+        end_soon(line, e.msg);
+}
+
+static void send_fail(struct line *line, uint32_t request, enum line_reason reason)
+{
+    buf_clear(&line->worker->text);
+    line_put_fail(&line->worker->text, request, reason);
+    send_binary(line);
+}
+
+/* ---- blocks ---- */
+
+static void send_leaf(struct line *line, const struct want *want)
+{
+    struct worker *w = line->worker;
+    struct served *served = find_served(line, want->file);
+    struct err e = {0};
+    size_t len;
+
+    if (served == NULL || served->open == NULL) {
+        send_fail(line, want->request, LINE_CLOSED);
+        return;
+    }
+    served->open->used = ++w->uses;
+    if (range_file_read(&served->open->file, want->leaf, w->leaf, &len, &e) != 0) {
+        send_note(w, served->open->file.hash, e.msg);
+        send_fail(line, want->request, e.code == ERR_CHANGED ? LINE_CHANGED : LINE_ERROR);
+        return;
+    }
+    buf_clear(&w->text);
+    line_put_data_head(&w->text, want->request, want->leaf);
+    buf_append(&w->text, w->leaf, len);
+    send_binary(line);
+    w->bytes += (int64_t)len;
+    note_counts(w);
+}
+
+/* One block a turn, so that every line has its own. */
+static void pump(void *owner)
+{
+    struct line *line = owner;
+
+    if (line->first == NULL || line->ws == NULL || line->why[0] != '\0' ||
+        ws_conn_queued(line->ws) >= RANGE_WORKER_UNSENT_BYTES)
+        return;
+    const struct want want = *line->first;
+    drop_want(line, &line->first);
+    is_used(line);
+    send_leaf(line, &want);
+    if (line->first != NULL)
+        loop_defer(line->worker->loop, &line->pump);
+}
+
+static void on_drained(void *owner)
+{
+    struct line *line = owner;
+
+    loop_defer(line->worker->loop, &line->pump);
+}
+
+static void add_want(struct line *line, uint32_t request, uint32_t file, uint32_t leaf)
+{
+    struct served *served = find_served(line, file);
+    struct want *want = NULL;
+
+    if (line->want_count < RANGE_WORKER_MAX_WANTS)
+        want = calloc(1, sizeof *want);
+    if (want == NULL) {
+        end_soon(line, "too many blocks are wanted");
+        return;
+    }
+    *want = (struct want){.request = request, .file = file, .leaf = leaf};
+    *(line->last != NULL ? &line->last->next : &line->first) = want;
+    line->last = want;
+    line->want_count++;
+    if (served != NULL && served->open != NULL)
+        served->open->wanted++;
+    loop_defer(line->worker->loop, &line->pump);
+}
+
+static void cancel(struct line *line, uint32_t request)
+{
+    struct want **link = &line->first;
+
+    while (*link != NULL && (*link)->request != request)
+        link = &(*link)->next;
+    if (*link != NULL)
+        drop_want(line, link);
+}
+
+static void on_binary(struct line *line, struct str bytes)
+{
+    struct line_message m;
+
+    if (!line_parse(bytes, &m) || (m.kind != LINE_WANT && m.kind != LINE_CANCEL)) {
+        end_soon(line, "the hub sent what is not its to send");
+        return;
+    }
+    if (m.kind == LINE_CANCEL)
+        cancel(line, m.request);
+    for (uint32_t n = 0; m.kind == LINE_WANT && n < m.count; n++)
+        add_want(line, m.request + n, m.file, m.first + n);
+}
+
+/* ---- opening ---- */
+
+static void refuse(struct line *line, int64_t number, enum range_state state, int64_t size,
+                   const char *text)
+{
+    struct range_message m = range_message(RANGE_REFUSED);
+
+    m.file_id = number;
+    m.state = state;
+    m.size = size;
+    m.text = str_cut(str_of(text), RANGE_MAX_TEXT_BYTES);
+    send_text(line, &m);
+}
+
+static void send_opened(struct line *line, const struct served *served)
+{
+    struct worker *w = line->worker;
+    const struct config *config = w->options->config;
+    const struct range_file *file = &served->open->file;
+    struct range_message m = range_message(RANGE_OPENED);
+    char root[RANGE_ROOT_DIGITS + 1] = "", signature[SIGNATURE_DIGITS + 1];
+
+    if (file->has_manifest)
+        hex_encode(file->manifest.head.root, SHA256_SIZE, root);
+    m.file_id = served->number;
+    m.size = (int64_t)file->opened.st_size;
+    m.root = str_of(root);
+    m.client_id = str_of(w->identity.client_id);
+    m.time_ms = clock_wall_ms();
+    buf_clear(&w->text);
+    range_message_put_signed(&w->text, &m, str_of(config->values[CONFIG_ZONE]),
+                             str_of(config->values[CONFIG_NAME]), str_of(file->hash));
+    signature_make(w->identity.pair, buf_str(&w->text), signature);
+    m.signature = str_of(signature);
+    if (w->text.failed)
+        end_soon(line, "out of memory");
+    else
+        send_text(line, &m);
+}
+
+static void send_page(struct line *line, struct served *served, uint32_t j)
+{
+    struct worker *w = line->worker;
+    struct str leaves;
+    struct err e = {0};
+
+    if (served->open == NULL)
+        return; /* its wants are answered: closed */
+    if (range_file_page(&served->open->file, j, &leaves, &e) != 0) {
+        send_note(w, served->open->file.hash, e.msg);
+        end_soon(line, e.msg);
+        return;
+    }
+    buf_clear(&w->text);
+    line_put_page(&w->text, served->number, j, leaves);
+    send_binary(line);
+}
+
+static void send_pages(struct line *line, const struct served *served)
+{
+    struct worker *w = line->worker;
+    struct str hashes = buf_str(&served->open->file.manifest.page_hashes);
+
+    for (uint32_t first = 0; hashes.len > 0; first += LINE_MAX_PAGES) {
+        buf_clear(&w->text);
+        line_put_pages(&w->text, served->number, first,
+                       str_cut(hashes, (size_t)LINE_MAX_PAGES * LINE_HASH_BYTES));
+        send_binary(line);
+        hashes = str_slice(hashes, (size_t)LINE_MAX_PAGES * LINE_HASH_BYTES, hashes.len);
+    }
+}
+
+/* The leaves that an `open` names, behind the pages that they are in. */
+static void send_named(struct line *line, struct served *served, const struct range_message *m)
+{
+    uint32_t page = UINT32_MAX;
+
+    if (m->first < 0 || m->request == 0)
+        return;
+    for (size_t n = 0; n <= m->also_count; n++) {
+        uint32_t leaf = n == 0 ? (uint32_t)m->first : m->also[n - 1];
+        if (served->open->file.has_manifest && leaf / MANIFEST_PAGE_LEAVES != page &&
+            manifest_leaves_in_page((int64_t)served->open->file.opened.st_size,
+                                    leaf / MANIFEST_PAGE_LEAVES) > 0) {
+            page = leaf / MANIFEST_PAGE_LEAVES;
+            send_page(line, served, page);
+        }
+        add_want(line, (uint32_t)m->request + (uint32_t)n, served->number, leaf);
+    }
+}
+
+static void on_open(struct line *line, const struct range_message *m)
+{
+    struct worker *w = line->worker;
+    struct err e = {0};
+    enum range_state state;
+    int64_t size = -1;
+
+    if (find_served(line, (uint32_t)m->file_id) != NULL) {
+        end_soon(line, "the hub opened a file twice under one number");
+        return;
+    }
+    struct open_file *open = get_file(w, m->sha1, &state, &size, &e);
+    struct served *served = open == NULL ? NULL : calloc(1, sizeof *served);
+    if (served == NULL) {
+        if (state == RANGE_BUILDING)
+            send_to_supervisor(w, RANGE_WORKER_MISSING,
+                               &(struct range_worker_message){.hash = m->sha1, .size = size});
+        refuse(line, m->file_id, state == RANGE_FOUND ? RANGE_ERROR : state, size, e.msg);
+        return;
+    }
+    *served =
+        (struct served){.next = line->served, .number = (uint32_t)m->file_id, .open = open};
+    line->served = served;
+    open->served++;
+    open->used = ++w->uses;
+    send_opened(line, served);
+    if (open->file.has_manifest)
+        send_pages(line, served);
+    send_named(line, served, m);
+}
+
+static void on_close(struct line *line, uint32_t number)
+{
+    struct served **link = &line->served;
+    struct want **want = &line->first;
+
+    while (*want != NULL)
+        if ((*want)->file == number)
+            drop_want(line, want);
+        else
+            want = &(*want)->next;
+    while (*link != NULL && (*link)->number != number)
+        link = &(*link)->next;
+    if (*link == NULL)
+        return;
+    struct served *served = *link;
+    *link = served->next;
+    release(line->worker, served);
+    free(served);
+}
+
+static void on_text(struct line *line, struct str text)
+{
+    struct range_message m;
+    struct served *served;
+    struct err e = {0};
+
+    if (range_message_parse(&m, text, &e) != 0) {
+        end_soon(line, e.msg);
+        return;
+    }
+    served = find_served(line, (uint32_t)m.file_id);
+    switch (m.type) {
+    case RANGE_OPEN: on_open(line, &m); break;
+    case RANGE_CLOSE: on_close(line, (uint32_t)m.file_id); break;
+    case RANGE_PAGES:
+        if (served != NULL && served->open != NULL && served->open->file.has_manifest)
+            send_pages(line, served);
+        break;
+    case RANGE_PAGE:
+        if (served != NULL && m.page <= UINT32_MAX)
+            send_page(line, served, (uint32_t)m.page);
+        break;
+    default: end_soon(line, "the hub sent a message of another kind");
+    }
+    range_message_deinit(&m);
+}
+
+static void on_message(void *owner, enum ws_opcode kind, struct str message)
+{
+    struct line *line = owner;
+
+    if (line->why[0] != '\0')
+        return;
+    is_used(line);
+    if (kind == WS_BINARY)
+        on_binary(line, message);
+    else
+        on_text(line, message);
+}
+
+static void on_closed(void *owner, const struct ws_end *end)
+{
+    struct line *line = owner;
+
+    line->ws = NULL;
+    end_soon(line, end->is_failure ? end->why.msg : "");
+}
+
+/* ---- dialling ---- */
+
+static void start_line(struct line *line, struct stream *stream, struct str early)
+{
+    const struct range_worker_options *options = line->worker->options;
+    const struct ws_conn_options ws = {.role = WS_CLIENT,
+                                       .loop = line->worker->loop,
+                                       .ping_interval_ms = options->ping_ms,
+                                       .dead_after_ms = options->dead_ms,
+                                       .max_message_bytes = LINE_MAX_TEXT_BYTES,
+                                       .drained_bytes = RANGE_WORKER_UNSENT_BYTES,
+                                       .on_message = on_message,
+                                       .on_drained = on_drained,
+                                       .on_closed = on_closed,
+                                       .owner = line};
+    struct range_message m = range_message(RANGE_LINE);
+    struct err e = {0};
+
+    line->ws = ws_conn_new(&ws, stream, STR(""), early, &e);
+    if (line->ws == NULL) {
+        end_soon(line, e.msg);
+        return;
+    }
+    m.ticket = str_of(line->ticket);
+    send_text(line, &m);
+    is_used(line);
+}
+
+static void on_dial(void *owner)
+{
+    struct line *line = owner;
+    struct stream *stream = NULL;
+    struct buf early = {0};
+    struct err e = {0};
+    enum io io = ws_dial_step(line->dial, loop_now_ms(line->worker->loop), &stream, &early, &e);
+
+    if (io == IO_DONE) {
+        ws_dial_free(line->dial);
+        line->dial = NULL;
+        start_line(line, stream, buf_str(&early));
+    } else if (io == IO_ERR) {
+        end_soon(line, e.msg);
+    }
+    buf_free(&early);
+}
+
+static void dial(struct worker *w, const struct range_worker_message *m)
+{
+    struct line *line =
+        w->line_count >= RANGE_WORKER_MAX_LINES ? NULL : calloc(1, sizeof *line);
+    struct err e = {0};
+
+    if (line == NULL) {
+        log_line(LOG_WARN, "no further line to the hub: there are %zu", w->line_count);
+        return;
+    }
+    *line = (struct line){.worker = w,
+                          .next = w->lines,
+                          .pump = {.call = pump, .owner = line},
+                          .end = {.call = on_end, .owner = line},
+                          .timer = {.call = on_idle, .owner = line}};
+    snprintf(line->ticket, sizeof line->ticket, "%.*s", STR_ARG(m->ticket));
+    w->lines = line;
+    w->line_count++;
+    line->dial = ws_dial_new(
+        &(struct ws_dial_options){.url = m->url,
+                                  .patience_ms = w->options->connect_ms,
+                                  .wake = {.loop = w->loop, .call = on_dial, .owner = line}},
+        loop_now_ms(w->loop), &e);
+    if (line->dial == NULL)
+        end_soon(line, e.msg);
+    note_counts(w);
+}
+
+/* ---- the process ---- */
+
+static void on_supervisor(void *owner)
+{
+    struct worker *w = owner;
+    struct range_worker_message m = {0};
+    struct err e = {0};
+
+    switch (frame_receive(w->supervisor.fd, &w->in, NULL, &e)) {
+    case IO_WANT_READ: return;
+    case IO_DONE: break;
+    default: loop_stop(w->loop); return;
+    }
+    struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, &e);
+    if (doc != NULL && fields_read(line_fields, doc, &m, NULL, &e) == 0)
+        dial(w, &m);
+    else
+        loop_stop(w->loop);
+    json_free(doc);
+}
+
+static int open_worker(struct worker *w, const struct range_worker_options *options,
+                       struct err *e)
+{
+    w->options = options;
+    w->vouchers = config_vouchers(options->config);
+    if (store_init(&w->store, e) != 0)
+        return -1;
+    w->store.vouchers = &w->vouchers;
+    if (identity_load(&w->identity, w->store.key_dir, e) != 0 ||
+        (w->loop = loop_new(NULL, e)) == NULL)
+        return -1;
+    return loop_add(w->loop, &w->supervisor, LOOP_READ, e);
+}
+
+int range_worker_run(int fd, void *ctx)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    struct err e = {0};
+    int status = 1;
+
+    if (w == NULL)
+        return 1;
+    w->supervisor = (struct loop_fd){.fd = fd, .call = on_supervisor, .owner = w};
+    w->counts = (struct loop_timer){.call = send_counts, .owner = w};
+    if (open_worker(w, ctx, &e) == 0 && loop_run(w->loop, &e) == 0)
+        status = 0;
+    if (status != 0)
+        log_line(LOG_ERROR, "range worker: %s", e.msg);
+    while (w->lines != NULL)
+        free_line(w->lines);
+    while (w->files != NULL)
+        close_file(w, w->files);
+    identity_wipe(&w->identity);
+    loop_free(w->loop);
+    store_deinit(&w->store);
+    buf_free(&w->in);
+    buf_free(&w->text);
+    free(w);
+    return status;
+}

@@ -1,0 +1,43 @@
+/*
+ * A range worker: dials lines to the hub and sends blocks of open files on them (EXTENSIONS.md §3).
+ * It reads files of the store and their manifests, connects to the proxy's URL, signs what a file
+ * is, writes nothing and forks nothing. Messages with the supervisor (lines.h), one table each:
+ *     line {url, ticket, class}         supervisor: dial a line
+ *     counts {lines, files, bytes}      worker: whenever they changed, at most once a second
+ *     missing {hash, size}              worker: the file's manifest has to be made
+ *     note {hash, text}                 worker: for the log of this host
+ */
+#ifndef DAEMON_RANGE_WORKER_H
+#define DAEMON_RANGE_WORKER_H
+
+#include <stdint.h>
+
+#include "base/fields.h"
+#include "base/str.h"
+#include "daemon/config.h"
+
+enum {
+    RANGE_WORKER_MAX_LINES = 8,
+    RANGE_WORKER_UNSENT_BYTES = 262144, /* of a line, before the next block is read */
+    RANGE_WORKER_MAX_WANTS = 4096       /* of a line */
+};
+
+struct range_worker_message {
+    struct str url, ticket, hash, text;
+    int64_t line_class, lines, files, bytes, size;
+};
+
+/* By what the message is: RANGE_WORKER_LINE and so on. */
+enum { RANGE_WORKER_LINE, RANGE_WORKER_COUNTS, RANGE_WORKER_MISSING, RANGE_WORKER_NOTE };
+extern const struct field *const range_worker_messages[];
+
+struct range_worker_options {
+    const struct config *config;
+    int64_t max_files; /* open at a time */
+    int64_t connect_ms, ping_ms, dead_ms, idle_ms;
+};
+
+/* A process_options.run; ctx is a struct range_worker_options. */
+int range_worker_run(int fd, void *ctx);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * The relays of a hub: their processes, which serve /f/, and what passes between them and daemons
+ * (proxy/ranges.h).
+ */
+#ifndef HUB_RELAYS_H
+#define HUB_RELAYS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "bucket/data_dir.h"
+#include "hub/hub_times.h"
+#include "http/crew.h"
+#include "proxy/ranges.h"
+
+enum { RELAYS_MAX = 8 };
+
+struct relays;
+
+struct relays_options {
+    struct loop *loop;
+    const struct data_dir *dir; /* borrowed, like zone and extensions */
+    const char *zone;
+    const char *extensions;
+    const struct hub_times *times; /* borrowed */
+    int64_t cache_bytes;           /* of all of them; -1: a tenth of the file system */
+    bool returns_each;             /* see crew_worker_options */
+    void (*on_return)(void *owner, int fd, struct str bytes, uint64_t tag); /* see crew_options */
+    void (*on_closed)(void *owner, uint64_t tag);
+    void *owner;
+};
+
+struct relays *relays_new(const struct relays_options *options, struct err *e);
+void relays_free(struct relays *relays); /* NULL-safe */
+
+/* For the proxy's daemons. */
+struct ranges *relays_ranges(struct relays *relays);
+
+/* For counting and ending their connections. */
+struct crew *relays_crew(struct relays *relays);
+
+/* Puts RANGE_SERVER_ROUTES routes that hand connections to relays; preflights are answered here. */
+void relays_put_routes(struct relays *relays, struct http_route *routes);
+
+#endif

@@ -1,0 +1,19 @@
+/* Whether a client that signs what a file is may be believed: it is registered in the zone now, and
+ * may upload there. */
+#ifndef HUB_SIGNER_CHECK_H
+#define HUB_SIGNER_CHECK_H
+
+#include "access/zone_files.h"
+#include "proxy/relay.h"
+
+/* Where clients are looked up; borrowed for each check. */
+struct signer_place {
+    struct bucket *bucket;
+    struct zone zone;
+};
+
+/* relay_options.check_signer and cancel_check; `owner` is a struct signer_place. */
+void signer_check(void *owner, struct str client_id, struct relay_check *check);
+void signer_check_cancel(void *owner, struct relay_check *check);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * Blocks of files that a relay has read from hosts (EXTENSIONS.md §3). Checked blocks are kept in
+ * memory, all of them on the disk, in sparse files:
+ *     <dir>/<sha1>-<root>/<segment>    256 blocks of 262,144 bytes, then a bit for each that is
+ *                                      there
+ * A block of the disk is checked against its hash whenever it enters memory. Therefore nothing is
+ * synced: a crash, a full disk, rot, and a stranger's hand cost another fetch from the host, never
+ * a wrong byte. The segments that were not used for longest are removed for new ones. Blocks on
+ * disk I/O; one process for each <dir>.
+ */
+#ifndef PROXY_BLOCK_CACHE_H
+#define PROXY_BLOCK_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum {
+    BLOCK_BYTES = 262144,
+    BLOCK_SEGMENT_BLOCKS = 256,
+    BLOCK_ROOT_BYTES = 32,
+    BLOCK_CACHE_MEMORY_BLOCKS = 64,    /* 16 MiB */
+    BLOCK_CACHE_MAX_SEGMENTS = 32768,  /* that are known at a time: 64 bytes of memory each */
+    BLOCK_CACHE_REST_MS = 30000        /* without writing after a write that failed */
+};
+
+struct block_cache;
+
+struct block_cache_options {
+    const char *dir;        /* made if it is missing, 0700; copied */
+    int64_t max_disk_bytes; /* 0: nothing is kept on the disk */
+    /* True for the files of this process. NULL: all of them. `sha1` is 40 digits. */
+    bool (*is_ours)(void *owner, struct str sha1);
+    void *owner;
+};
+
+/* Reads which blocks the disk has. NULL without memory, and if the folder cannot be read. */
+struct block_cache *block_cache_new(const struct block_cache_options *options, struct err *e);
+void block_cache_free(struct block_cache *cache); /* NULL-safe; what is on the disk stays */
+
+/* A file whose blocks are kept. Two roots of one SHA-1 are two files. */
+struct block_file;
+
+/* The file of that SHA-1 (40 digits), root and size in bytes, to be closed as often as it was
+ * opened. NULL without memory. */
+struct block_file *block_cache_open(struct block_cache *cache, struct str sha1,
+                                    const unsigned char root[BLOCK_ROOT_BYTES], int64_t size,
+                                    struct err *e);
+void block_cache_close(struct block_cache *cache, struct block_file *file);
+
+/* Returns the bytes of block `i`, borrowed until the next call with this cache; an empty string if
+ * it is not there. `hash` is what the block must have: 20 bytes are its SHA-1, 32 its SHA-256. */
+struct str block_cache_get(struct block_cache *cache, struct block_file *file, uint32_t i,
+                           struct str hash);
+
+/* Whether block_cache_get would at least look at the disk. */
+bool block_cache_may_have(const struct block_cache *cache, const struct block_file *file,
+                          uint32_t i);
+
+/* Keeps the bytes of block `i`, which the caller has checked. A write that fails is logged and is
+ * no error. False without memory. */
+bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
+                     struct str bytes);
+
+/* Returns the bytes of the blocks on the disk, without holes. */
+int64_t block_cache_disk_bytes(const struct block_cache *cache);
+
+#endif

@@ -1,0 +1,31 @@
+/* Paths of files below /f/ (EXTENSIONS.md §3). Sans-I/O. */
+#ifndef PROXY_RANGE_PATH_H
+#define PROXY_RANGE_PATH_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+enum { RANGE_PATH_DIGITS = 8, RANGE_PATH_MAX_NAME_BYTES = 1024 };
+
+struct range_path {
+    struct str sha1;  /* 40 lower-case digits, borrowed */
+    struct buf name;  /* percent-decoded; empty for none */
+};
+
+/* Takes the path of a request apart. False if it names no file: then it is a 404. Free with
+ * range_path_deinit in any case. */
+bool range_path_parse(struct range_path *out, struct str path);
+void range_path_deinit(struct range_path *path);
+
+/* Appends /f/<sha1>.<n8>/<name, percent-encoded>, or /f/<sha1> without a name. */
+void range_path_put(struct buf *out, struct str sha1, struct str name);
+
+/* The media type by the extension of the name; application/octet-stream for what is not known. */
+const char *range_path_type(struct str name);
+
+/* Whether a browser could run or render something in it: it is sent as an attachment. */
+bool range_path_is_active(struct str name);
+
+#endif

@@ -1,0 +1,710 @@
+#include "proxy/range_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "access/authorization.h"
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/sha1.h"
+#include "http/cors.h"
+#include "http/http_select.h"
+#include "proxy/block_cache.h"
+#include "proxy/range_path.h"
+
+enum {
+    SMALL_BYTES = 1 << 20,       /* a range above it follows the reader */
+    MAX_WINDOW_BYTES = 8 << 20,  /* fetched ahead of such a reader */
+    AHEAD_PLACES = 16,           /* readers that are known to read on */
+    MAX_AHEAD_BLOCKS = 16,       /* 4 MiB */
+    AHEAD_MS = 10000,
+    MAX_HEADERS = 16,
+    ETAG_BYTES = SHA1_HEX + 20
+};
+
+static const char empty_sha1[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+/* A reader that came back for what follows: what it will want next is fetched. */
+struct ahead {
+    struct relay_reader reader;
+    bool is_used;
+    char sha1[SHA1_HEX + 1];
+    int64_t next; /* byte behind its last request */
+    uint32_t blocks;
+    int64_t until_ms;
+};
+
+struct range_server {
+    struct range_server_options options;
+    struct range_answer *answers;
+    struct ahead ahead[AHEAD_PLACES];
+    struct loop_timer ahead_timer;
+};
+
+/* One request, from its head to the last byte of its answer. */
+struct range_answer {
+    struct range_server *server;
+    struct range_answer *previous, *next;
+    struct http_conn *conn;
+    struct relay_reader reader;
+    struct http_wish wish;
+    struct buf name;
+    char sha1[SHA1_HEX + 1];
+    bool is_head, is_started, is_waiting; /* waiting: its body had nothing */
+    bool is_object;                       /* of the bucket, not of a host */
+    int64_t size, start, position, end;
+    struct loop_timer timer; /* a host is waited for */
+    struct relay_info info;
+    struct err e; /* of the bucket's calls */
+    struct zone_reading settings;
+    struct buf key;
+    struct bucket_file file;
+    struct bucket_head head; /* where the bucket's objects are no files */
+    struct bucket_read read;
+};
+
+/* ---- headers ---- */
+
+struct headers {
+    struct http_header items[MAX_HEADERS];
+    size_t count;
+    char etag[ETAG_BYTES + 2], range[96], building[64];
+    struct buf disposition;
+};
+
+static void add(struct headers *h, const char *name, struct str value)
+{
+    h->items[h->count++] = (struct http_header){str_of(name), value};
+}
+
+/* The headers of every answer below /f/. */
+static void add_common(struct headers *h)
+{
+    add(h, "X-Content-Type-Options", STR("nosniff"));
+    add(h, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
+    add(h, "Referrer-Policy", STR("no-referrer"));
+    add(h, "X-Robots-Tag", STR("noindex"));
+    add(h, "X-Accel-Buffering", STR("no"));
+}
+
+/* A name in a quoted string: what would end it, and what is no ASCII, is left to filename*. */
+static void put_disposition(struct buf *out, struct str name)
+{
+    buf_puts(out, "attachment; filename*=UTF-8''");
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        bool is_plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                        (c >= 'a' && c <= 'z') || c == '.' || c == '-' || c == '_';
+        buf_printf(out, is_plain ? "%c" : "%%%02X", c);
+    }
+}
+
+static void add_content(struct headers *h, struct str name)
+{
+    add(h, "ETag", str_of(h->etag));
+    add(h, "Accept-Ranges", STR("bytes"));
+    add(h, "Cache-Control", STR("public, max-age=31536000, immutable, no-transform"));
+    if (range_path_is_active(name)) {
+        put_disposition(&h->disposition, name);
+        if (!h->disposition.failed)
+            add(h, "Content-Disposition", buf_str(&h->disposition));
+    }
+    if (h->range[0] != '\0')
+        add(h, "Content-Range", str_of(h->range));
+}
+
+/* The words of a file that does not exist are those of one that may not be read. */
+static void answer_absent(struct http_conn *conn)
+{
+    struct headers h = {.count = 0};
+
+    add_common(&h);
+    add(&h, "Cache-Control", STR("no-store"));
+    http_conn_answer(conn, &(struct http_answer){.status = 404,
+                                                 .content_type = "application/json",
+                                                 .body = STR("{\"message\":\"File not found\"}"),
+                                                 .headers = h.items,
+                                                 .header_count = h.count});
+}
+
+static void answer_failure(struct http_conn *conn, const char *why)
+{
+    log_line(LOG_WARN, "a file cannot be sent: %s", why);
+    http_conn_answer_message(conn, 500, "%s", "the server cannot tell now; its log has the reason");
+}
+
+static void answer_building(struct http_conn *conn, const struct relay_info *info)
+{
+    struct headers h = {.count = 0};
+
+    add_common(&h);
+    snprintf(h.building, sizeof h.building, "%lld/%lld",
+             (long long)(info->done < 0 ? 0 : info->done), (long long)info->size);
+    add(&h, "Kachery-Building", str_of(h.building));
+    add(&h, "Retry-After", STR("10"));
+    http_conn_answer(
+        conn, &(struct http_answer){
+                  .status = 503,
+                  .content_type = "application/json",
+                  .body = STR("{\"message\":\"the host is preparing this file, try again\"}"),
+                  .headers = h.items,
+                  .header_count = h.count});
+}
+
+/* ---- reading on ---- */
+
+static void on_nothing(void *owner)
+{
+    (void)owner;
+}
+
+static void end_ahead(struct ahead *a)
+{
+    if (a->is_used)
+        relay_reader_stop(&a->reader);
+    a->is_used = false;
+}
+
+static void on_ahead_time(void *owner)
+{
+    struct range_server *server = owner;
+    int64_t now = loop_now_ms(server->options.loop);
+    bool is_any = false;
+
+    for (size_t n = 0; n < AHEAD_PLACES; n++) {
+        if (server->ahead[n].is_used && server->ahead[n].until_ms <= now)
+            end_ahead(&server->ahead[n]);
+        is_any = is_any || server->ahead[n].is_used;
+    }
+    if (is_any)
+        loop_set_timer(server->options.loop, &server->ahead_timer, now + AHEAD_MS);
+}
+
+/* The place of a reader that goes on where one of its requests ended; else the one to be reused. */
+static struct ahead *find_ahead(struct range_server *server, const char *sha1, int64_t start,
+                                bool *goes_on)
+{
+    struct ahead *best = &server->ahead[0];
+
+    for (size_t n = 0; n < AHEAD_PLACES; n++) {
+        struct ahead *a = &server->ahead[n];
+        *goes_on = a->is_used && a->next == start && strcmp(a->sha1, sha1) == 0;
+        if (*goes_on)
+            return a;
+        if (best->is_used && (!a->is_used || a->until_ms < best->until_ms))
+            best = a;
+    }
+    return best;
+}
+
+/* A request for [start, end) is answered. Only who comes to a new block by going on is expected to
+ * go on. */
+static void note_request(struct range_answer *answer)
+{
+    struct range_server *server = answer->server;
+    int64_t now = loop_now_ms(server->options.loop), last = (answer->end - 1) / BLOCK_BYTES;
+    bool goes_on, is_new_block = answer->start % BLOCK_BYTES == 0 ||
+                                 answer->start / BLOCK_BYTES != last;
+    struct ahead *a = find_ahead(server, answer->sha1, answer->start, &goes_on);
+
+    if (!goes_on) {
+        end_ahead(a);
+        *a = (struct ahead){.reader = {.on_change = on_nothing, .read_class = RANGE_BULK}};
+        if (!relay_reader_start(server->options.relay, &a->reader, str_of(answer->sha1)))
+            return;
+        a->is_used = true;
+        memcpy(a->sha1, answer->sha1, sizeof a->sha1);
+    } else if (is_new_block) {
+        a->blocks = a->blocks == 0 ? 1 : 2 * a->blocks;
+        if (a->blocks > MAX_AHEAD_BLOCKS)
+            a->blocks = MAX_AHEAD_BLOCKS;
+    }
+    a->next = answer->end;
+    a->until_ms = now + AHEAD_MS;
+    for (int64_t i = last + 1; i <= last + a->blocks && i * BLOCK_BYTES < answer->size; i++)
+        relay_reader_prefetch(&a->reader, (uint32_t)i);
+    if (loop_timer_at_ms(&server->ahead_timer) == CLOCK_NEVER_MS)
+        loop_set_timer(server->options.loop, &server->ahead_timer, now + AHEAD_MS);
+}
+
+/* ---- an answer ---- */
+
+static void free_answer(struct range_answer *answer)
+{
+    struct range_server *server = answer->server;
+
+    relay_reader_stop(&answer->reader);
+    loop_clear_timer(server->options.loop, &answer->timer);
+    zone_files_free_reading(&answer->settings);
+    bucket_cancel(&answer->file.call);
+    bucket_cancel(&answer->head.call);
+    bucket_cancel(&answer->read.call);
+    if (answer->file.fd >= 0)
+        close(answer->file.fd);
+    buf_free(&answer->read.bytes);
+    buf_free(&answer->key);
+    *(answer->previous != NULL ? &answer->previous->next : &server->answers) = answer->next;
+    if (answer->next != NULL)
+        answer->next->previous = answer->previous;
+    http_wish_deinit(&answer->wish);
+    buf_free(&answer->name);
+    free(answer);
+}
+
+static void wait_for_host(struct range_answer *answer)
+{
+    struct loop *loop = answer->server->options.loop;
+
+    if (loop_timer_at_ms(&answer->timer) == CLOCK_NEVER_MS)
+        loop_set_timer(loop, &answer->timer, loop_now_ms(loop) + answer->server->options.wait_ms);
+}
+
+/* How far ahead of the reader blocks are fetched, in bytes: as much as it has taken, within limits;
+ * of a small range all of it. */
+static int64_t window_of(const struct range_answer *answer)
+{
+    int64_t taken = answer->position - answer->start;
+
+    if (answer->end - answer->start <= SMALL_BYTES)
+        return answer->end - answer->position;
+    return taken < BLOCK_BYTES ? BLOCK_BYTES : taken > MAX_WINDOW_BYTES ? MAX_WINDOW_BYTES : taken;
+}
+
+static void fetch_ahead(struct range_answer *answer)
+{
+    int64_t until = answer->position + window_of(answer);
+
+    if (until > answer->end)
+        until = answer->end;
+    for (int64_t i = answer->position / BLOCK_BYTES; i * BLOCK_BYTES < until; i++)
+        relay_reader_prefetch(&answer->reader, (uint32_t)i);
+}
+
+static bool make_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+{
+    struct range_answer *answer = ctx;
+    uint32_t i = (uint32_t)(answer->position / BLOCK_BYTES);
+    size_t offset = (size_t)(answer->position % BLOCK_BYTES);
+    struct str bytes;
+
+    (void)conn;
+    enum relay_answer got = relay_reader_block(&answer->reader, i, &bytes);
+    if (got == RELAY_WAIT) {
+        fetch_ahead(answer);
+        wait_for_host(answer);
+        answer->is_waiting = true;
+        return true;
+    }
+    if (got != RELAY_READY || offset >= bytes.len)
+        return false;
+    loop_clear_timer(answer->server->options.loop, &answer->timer);
+    size_t size = bytes.len - offset;
+    if ((int64_t)size > answer->end - answer->position)
+        size = (size_t)(answer->end - answer->position);
+    if (size > room)
+        size = room;
+    if (size > HTTP_SERVER_MADE_BYTES)
+        size = HTTP_SERVER_MADE_BYTES;
+    buf_append(out, bytes.p + offset, size);
+    answer->position += (int64_t)size;
+    if (answer->position < answer->end)
+        fetch_ahead(answer);
+    return true;
+}
+
+static void on_body_end(void *ctx, bool is_whole)
+{
+    struct range_answer *answer = ctx;
+
+    if (is_whole && !answer->is_object && !answer->is_head && answer->end > answer->start)
+        note_request(answer);
+    free_answer(answer);
+}
+
+static void put_etag(const struct range_answer *answer, char etag[ETAG_BYTES + 2])
+{
+    char root[2 * 8 + 1];
+
+    hex_encode(answer->info.root, 8, root);
+    if (answer->info.has_root)
+        snprintf(etag, ETAG_BYTES + 2, "\"%s-%s\"", answer->sha1, root);
+    else
+        snprintf(etag, ETAG_BYTES + 2, "\"%s\"", answer->sha1);
+}
+
+/* The head of an answer; without a content type it has no body. */
+static struct http_answer fill_head(struct range_answer *answer, struct headers *h, int status)
+{
+    bool has_body = status == 200 || status == 206;
+
+    add_common(h);
+    add_content(h, buf_str(&answer->name));
+    answer->is_started = true;
+    return (struct http_answer){
+        .status = status,
+        .content_type = has_body ? range_path_type(buf_str(&answer->name)) : NULL,
+        .headers = h->items,
+        .header_count = h->count};
+}
+
+/* The status and the bytes to send are decided; the first block is here, or none is needed. */
+static void send_answer(struct range_answer *answer, struct headers *h, int status)
+{
+    struct http_conn *conn = answer->conn;
+    const struct http_source source = {.make = make_body, .on_end = on_body_end, .ctx = answer};
+    const struct http_answer a = fill_head(answer, h, status);
+
+    loop_clear_timer(answer->server->options.loop, &answer->timer);
+    if (a.content_type != NULL) {
+        http_conn_answer_made(conn, &a, answer->end - answer->start, &source);
+    } else {
+        free_answer(answer);
+        http_conn_answer(conn, &a);
+    }
+}
+
+static int select_bytes(struct range_answer *answer, struct headers *h)
+{
+    int status;
+
+    put_etag(answer, h->etag);
+    status = http_select(&answer->wish, h->etag, answer->size, &answer->start, &answer->end);
+    answer->position = answer->start;
+    if (status == 206)
+        snprintf(h->range, sizeof h->range, "bytes %lld-%lld/%lld", (long long)answer->start,
+                 (long long)answer->end - 1, (long long)answer->size);
+    else if (status == 416)
+        snprintf(h->range, sizeof h->range, "bytes */%lld", (long long)answer->size);
+    return status;
+}
+
+/* The content is known: sends its head when its first block is here. */
+static void begin(struct range_answer *answer)
+{
+    struct headers h = {.count = 0};
+    struct str bytes;
+    enum relay_answer got = RELAY_READY;
+    int status = select_bytes(answer, &h);
+
+    if ((status == 200 || status == 206) && !answer->is_head && answer->end > answer->start)
+        got = relay_reader_block(&answer->reader, (uint32_t)(answer->start / BLOCK_BYTES), &bytes);
+    if (got == RELAY_WAIT)
+        fetch_ahead(answer);
+    else if (got == RELAY_READY)
+        send_answer(answer, &h, status);
+    else {
+        struct http_conn *conn = answer->conn;
+        free_answer(answer);
+        answer_failure(conn, "out of memory");
+    }
+    buf_free(&h.disposition);
+}
+
+/* A step of an answer whose head is not sent. */
+static void advance(struct range_answer *answer)
+{
+    struct http_conn *conn = answer->conn;
+    struct relay_info info;
+
+    if (answer->info.size >= 0) {
+        begin(answer);
+        return;
+    }
+    switch (relay_reader_info(&answer->reader, &info)) {
+    case RELAY_READY:
+        answer->info = info;
+        answer->size = info.size;
+        begin(answer);
+        return;
+    case RELAY_ABSENT:
+        free_answer(answer);
+        answer_absent(conn);
+        return;
+    case RELAY_BUILDING:
+        if (answer->is_head || !answer->wish.has_range) {
+            free_answer(answer);
+            answer_building(conn, &info);
+        }
+        return;
+    default: return;
+    }
+}
+
+static void on_reader_change(void *owner)
+{
+    struct range_answer *answer = owner;
+
+    if (!answer->is_started) {
+        advance(answer);
+    } else if (answer->is_waiting) {
+        answer->is_waiting = false;
+        http_conn_resume_answer(answer->conn);
+    }
+}
+
+/* Nothing came for too long: clients take the end of a connection for what it is, and come again;
+ * of an error answer some make file content. */
+static void on_wait_end(void *owner)
+{
+    struct range_answer *answer = owner;
+
+    http_conn_cut(answer->conn); /* frees the answer */
+}
+
+static void on_gone(void *ctx)
+{
+    free_answer(ctx);
+}
+
+/* NULL without memory. */
+static struct range_answer *new_answer(struct range_server *server, struct http_conn *conn,
+                                       const struct http_head *head, struct str sha1)
+{
+    struct range_answer *answer = calloc(1, sizeof *answer);
+
+    if (answer == NULL)
+        return NULL;
+    *answer = (struct range_answer){
+        .server = server,
+        .next = server->answers,
+        .conn = conn,
+        .is_head = str_equal(head->method, STR("HEAD")),
+        .reader = {.on_change = on_reader_change, .owner = answer, .read_class = RANGE_BULK},
+        .timer = {.call = on_wait_end, .owner = answer},
+        .info = {.size = -1},
+        .file = {.fd = -1}};
+    if (server->answers != NULL)
+        server->answers->previous = answer;
+    server->answers = answer;
+    memcpy(answer->sha1, sha1.p, SHA1_HEX);
+    if (!http_wish_init(&answer->wish, head)) {
+        free_answer(answer);
+        return NULL;
+    }
+    if (answer->is_head || http_wish_is_small(&answer->wish, SMALL_BYTES))
+        answer->reader.read_class = RANGE_SMALL;
+    return answer;
+}
+
+static void fail_answer(struct range_answer *answer, const char *why)
+{
+    struct http_conn *conn = answer->conn;
+
+    free_answer(answer);
+    answer_failure(conn, why);
+}
+
+/* Nothing is there but what hosts have. */
+static void go_to_hosts(struct range_answer *answer)
+{
+    struct range_server *server = answer->server;
+
+    if (!relay_reader_start(server->options.relay, &answer->reader, str_of(answer->sha1))) {
+        fail_answer(answer, "out of memory");
+        return;
+    }
+    if (strcmp(answer->sha1, empty_sha1) == 0)
+        answer->info.size = answer->size = 0;
+    wait_for_host(answer);
+    advance(answer);
+}
+
+/* ---- an object of the bucket ---- */
+
+static void on_part(void *owner)
+{
+    struct range_answer *answer = owner;
+
+    http_conn_resume_answer(answer->conn);
+}
+
+/* Where the bucket's objects are no files. */
+static bool make_part(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+{
+    struct range_answer *answer = ctx;
+    struct buf *bytes = &answer->read.bytes;
+
+    (void)conn;
+    if (answer->read.call.result != 0)
+        return false;
+    if (bytes->len == 0) {
+        answer->read.start = answer->position;
+        answer->read.length = answer->end - answer->position < BLOCK_BYTES
+                                  ? answer->end - answer->position
+                                  : BLOCK_BYTES;
+        answer->read.key = buf_str(&answer->key);
+        answer->read.call.on_done = on_part;
+        answer->read.call.owner = answer;
+        answer->read.call.e = &answer->e;
+        bucket_read(answer->server->options.bucket, &answer->read);
+        return true;
+    }
+    if (room > HTTP_SERVER_MADE_BYTES)
+        room = HTTP_SERVER_MADE_BYTES;
+    struct str part = str_cut(buf_str(bytes), room);
+    buf_put(out, part);
+    answer->position += (int64_t)part.len;
+    buf_consume(bytes, part.len);
+    return true;
+}
+
+static void send_object(struct range_answer *answer, int64_t size)
+{
+    const struct http_source source = {.make = make_part, .on_end = on_body_end, .ctx = answer};
+    struct http_conn *conn = answer->conn;
+    struct headers h = {.count = 0};
+    int status;
+
+    answer->is_object = true;
+    answer->size = size;
+    status = select_bytes(answer, &h);
+    struct http_answer a = fill_head(answer, &h, status);
+    if (a.content_type == NULL) {
+        free_answer(answer);
+        http_conn_answer(conn, &a);
+    } else if (answer->file.fd >= 0) {
+        int fd = answer->file.fd;
+        int64_t start = answer->start, length = answer->end - answer->start;
+        answer->file.fd = -1;
+        free_answer(answer);
+        http_conn_answer_file(conn, &a, fd, start, length);
+    } else {
+        http_conn_answer_made(conn, &a, answer->end - answer->start, &source);
+    }
+    buf_free(&h.disposition);
+}
+
+static void on_object(struct range_answer *answer, const struct bucket_call *call, int64_t size)
+{
+    if (call->result == 0)
+        send_object(answer, size);
+    else if (answer->e.code == ERR_NOT_FOUND)
+        go_to_hosts(answer);
+    else
+        fail_answer(answer, answer->e.msg);
+}
+
+static void on_file(void *owner)
+{
+    struct range_answer *answer = owner;
+
+    on_object(answer, &answer->file.call, answer->file.size_bytes);
+}
+
+static void on_head(void *owner)
+{
+    struct range_answer *answer = owner;
+
+    on_object(answer, &answer->head.call, answer->head.size_bytes);
+}
+
+static void look_in_bucket(struct range_answer *answer)
+{
+    struct bucket *bucket = answer->server->options.bucket;
+
+    zone_files_put_object_key(&answer->server->options.zone, str_of(answer->sha1), &answer->key);
+    if (answer->key.failed) {
+        fail_answer(answer, "out of memory");
+        return;
+    }
+    answer->file.call = (struct bucket_call){.on_done = on_file, .owner = answer, .e = &answer->e};
+    answer->file.key = buf_str(&answer->key);
+    answer->file.believed_s = BUCKET_NEVER_S;
+    if (bucket_open_file(bucket, &answer->file))
+        return;
+    answer->head.call = (struct bucket_call){.on_done = on_head, .owner = answer, .e = &answer->e};
+    answer->head.key = buf_str(&answer->key);
+    bucket_head(bucket, &answer->head);
+}
+
+/* ---- requests ---- */
+
+/* The permission is decided before anything is looked at. */
+static void on_settings(void *owner)
+{
+    struct range_answer *answer = owner;
+    struct http_conn *conn = answer->conn;
+    struct authorization settings;
+    struct err e = answer->e;
+
+    if (authorization_take(&answer->settings, &settings, &e) != 0) {
+        fail_answer(answer, e.msg);
+        return;
+    }
+    bool is_public = settings.allow_public_download;
+    authorization_deinit(&settings);
+    if (is_public) {
+        look_in_bucket(answer);
+    } else {
+        free_answer(answer);
+        answer_absent(conn);
+    }
+}
+
+static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
+{
+    struct range_server *server = owner;
+    struct range_path path;
+    struct range_answer *answer = NULL;
+    struct err e = {0};
+
+    if (!range_path_parse(&path, request->path)) {
+        answer_absent(conn);
+    } else if ((answer = new_answer(server, conn, request->head, path.sha1)) == NULL) {
+        answer_failure(conn, "out of memory");
+    } else {
+        answer->name = path.name;
+        path.name = (struct buf){0};
+        http_conn_wait(conn, on_gone, answer);
+        answer->settings.file.call =
+            (struct bucket_call){.on_done = on_settings, .owner = answer, .e = &answer->e};
+        if (authorization_ask(server->options.bucket, &server->options.zone, &answer->settings,
+                              &e) != 0)
+            fail_answer(answer, e.msg);
+    }
+    range_path_deinit(&path);
+}
+
+void range_server_put_routes(struct range_server *server,
+                             struct http_route routes[RANGE_SERVER_ROUTES])
+{
+    routes[0] = (struct http_route){.method = "GET",
+                                    .path = "/f/",
+                                    .on_head = on_request,
+                                    .is_public = true,
+                                    .owner = server};
+    routes[1] = cors_route("/f/");
+}
+
+uint32_t range_server_key(struct str path)
+{
+    unsigned char first;
+
+    return hex_decode(str_slice(path, 3, 5), &first, 1) ? first : 0;
+}
+
+struct range_server *range_server_new(const struct range_server_options *options, struct err *e)
+{
+    struct range_server *server = calloc(1, sizeof *server);
+
+    if (server == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
+    server->options = *options;
+    server->ahead_timer = (struct loop_timer){.call = on_ahead_time, .owner = server};
+    return server;
+}
+
+void range_server_free(struct range_server *server)
+{
+    if (server == NULL)
+        return;
+    for (size_t n = 0; n < AHEAD_PLACES; n++)
+        end_ahead(&server->ahead[n]);
+    loop_clear_timer(server->options.loop, &server->ahead_timer);
+    free(server);
+}

@@ -1,0 +1,71 @@
+/*
+ * The hub's main process between daemons that announced ranges and relays (EXTENSIONS.md §3): who
+ * has a file, tickets for lines, and who was here lately. Touches no disk and no socket.
+ */
+#ifndef PROXY_RANGES_H
+#define PROXY_RANGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "loop/loop.h"
+#include "proto/range_message.h"
+
+enum {
+    RANGES_NAME_BYTES = 256,
+    RANGES_MAX_TICKETS = 256,   /* not shown yet */
+    RANGES_TICKET_MS = 10000,   /* until one is shown */
+    RANGES_MAX_QUESTIONS = 1024, /* not answered by all yet */
+    RANGES_AWAY_MS = 600000,    /* a daemon that left may come back */
+    RANGES_MAX_AWAY = 128,
+    RANGES_START_MS = 45000     /* after the start of the hub daemons are expected */
+};
+
+struct ranges;
+
+/* A daemon that announced ranges. */
+struct ranges_daemon {
+    int64_t number; /* of its connection; never used twice */
+    char name[RANGES_NAME_BYTES], zone[RANGES_NAME_BYTES];
+    void *session;
+};
+
+struct ranges_options {
+    struct loop *loop;
+    struct str zone; /* whose files are relayed; borrowed */
+    /* Sends a message on a daemon's session; -1: it takes none. */
+    int (*send_to_daemon)(void *owner, void *session, struct str text);
+    /* Sends a note to a relay, with a copy of `fd` (-1: none); -1: it takes none. */
+    int (*send_to_relay)(void *owner, uint64_t relay, uint64_t id, struct str bytes, int fd);
+    /* Sends a note to all relays. */
+    void (*send_to_relays)(void *owner, struct str bytes);
+    void *owner;
+};
+
+struct ranges *ranges_new(const struct ranges_options *options, struct err *e);
+void ranges_free(struct ranges *ranges); /* NULL-safe */
+
+/* A daemon announced ranges. Returns the number by which it is known; 0 without memory, and if a
+ * name is longer than fits. */
+int64_t ranges_joined(struct ranges *ranges, void *session, const char *name, const char *zone);
+
+/* Its session is over. */
+void ranges_left(struct ranges *ranges, int64_t daemon);
+
+/* A daemon answered askFile. False: it was not asked, or has answered. */
+bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_message *m);
+
+/* A relay sent a note. */
+void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct str bytes);
+
+/* A connection showed this ticket in its first message: it goes to the relay that asked, with what
+ * was read behind that message. A ticket is good once. False if it is not good. `fd` stays the
+ * caller's. */
+bool ranges_take_line(struct ranges *ranges, struct str ticket, int fd, struct str early);
+
+size_t ranges_daemons(const struct ranges *ranges);
+
+#endif

@@ -1,0 +1,378 @@
+/* Which leaf is asked of which line, and who waits for it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/relay_state.h"
+
+/* ---- blocks that are wanted ---- */
+
+static struct relay_block **block_slot(struct relay_file *file, uint32_t i)
+{
+    return &file->blocks[i % RELAY_BLOCK_SLOTS];
+}
+
+struct relay_block *relay_block_find(const struct relay_file *file, uint32_t i)
+{
+    struct relay_block *block = file->blocks[i % RELAY_BLOCK_SLOTS];
+
+    while (block != NULL && block->i != i)
+        block = block->next;
+    return block;
+}
+
+static void free_block(struct relay_block *block)
+{
+    struct relay_block **link = block_slot(block->file, block->i);
+
+    if (block->line != NULL)
+        relay_line_cancel(block);
+    while (*link != block)
+        link = &(*link)->next;
+    *link = block->next;
+    free(block);
+}
+
+/* ---- the rings: readers that want something that is asked of nobody ---- */
+
+static void enter_ring(struct relay_reader *reader)
+{
+    struct relay_reader **ring = &reader->relay->rings[reader->read_class];
+
+    if (reader->is_in_ring)
+        return;
+    reader->is_in_ring = true;
+    if (*ring == NULL) {
+        reader->ring_previous = reader->ring_next = reader;
+        *ring = reader;
+        return;
+    }
+    reader->ring_next = *ring; /* the last one in turn */
+    reader->ring_previous = (*ring)->ring_previous;
+    reader->ring_previous->ring_next = reader->ring_next->ring_previous = reader;
+}
+
+static void leave_ring(struct relay_reader *reader)
+{
+    struct relay_reader **ring = &reader->relay->rings[reader->read_class];
+
+    if (!reader->is_in_ring)
+        return;
+    reader->is_in_ring = false;
+    if (reader->ring_next == reader) {
+        *ring = NULL;
+        return;
+    }
+    reader->ring_previous->ring_next = reader->ring_next;
+    reader->ring_next->ring_previous = reader->ring_previous;
+    if (*ring == reader)
+        *ring = reader->ring_next;
+}
+
+/* ---- wants ---- */
+
+static void free_want(struct relay_want *want)
+{
+    struct relay_reader *reader = want->reader;
+    struct relay_want **link = &want->block->wants;
+
+    while (*link != want)
+        link = &(*link)->next_of_block;
+    *link = want->next_of_block;
+    *(want->previous_of_reader != NULL ? &want->previous_of_reader->next_of_reader
+                                       : &reader->first) = want->next_of_reader;
+    *(want->next_of_reader != NULL ? &want->next_of_reader->previous_of_reader : &reader->last) =
+        want->previous_of_reader;
+    reader->want_count--;
+    free(want);
+}
+
+/* The block is let go if nobody else wants it. */
+static void drop_want(struct relay_want *want)
+{
+    struct relay_block *block = want->block;
+
+    free_want(want);
+    if (block->wants == NULL)
+        free_block(block);
+}
+
+static bool wants_already(const struct relay_block *block, const struct relay_reader *reader)
+{
+    const struct relay_want *want = block->wants;
+
+    while (want != NULL && want->reader != reader)
+        want = want->next_of_block;
+    return want != NULL;
+}
+
+static struct relay_block *get_block(struct relay_file *file, uint32_t i)
+{
+    struct relay_block *block = relay_block_find(file, i);
+
+    if (block != NULL || (block = calloc(1, sizeof *block)) == NULL)
+        return block;
+    *block = (struct relay_block){.next = *block_slot(file, i), .file = file, .i = i};
+    *block_slot(file, i) = block;
+    return block;
+}
+
+struct relay_block *relay_reader_want(struct relay_reader *reader, uint32_t i)
+{
+    struct relay_block *block = get_block(reader->file, i);
+    struct relay_want *want = NULL;
+
+    if (block != NULL && wants_already(block, reader))
+        return block;
+    if (block != NULL)
+        want = calloc(1, sizeof *want);
+    if (want == NULL) {
+        if (block != NULL && block->wants == NULL)
+            free_block(block);
+        return NULL;
+    }
+    *want = (struct relay_want){.block = block,
+                                .reader = reader,
+                                .next_of_block = block->wants,
+                                .previous_of_reader = reader->last};
+    block->wants = want;
+    *(reader->last != NULL ? &reader->last->next_of_reader : &reader->first) = want;
+    reader->last = want;
+    reader->want_count++;
+    if (block->line == NULL) {
+        enter_ring(reader);
+        relay_pump_soon(reader->relay);
+    }
+    return block;
+}
+
+void relay_block_arrived(struct relay_block *block)
+{
+    struct relay_file *file = block->file;
+
+    while (block->wants != NULL) {
+        struct relay_reader *reader = block->wants->reader;
+        free_want(block->wants);
+        loop_defer(file->relay->loop, &reader->change);
+    }
+    free_block(block);
+    relay_pump_soon(file->relay);
+}
+
+void relay_block_requeue(struct relay_block *block)
+{
+    block->line = NULL;
+    for (struct relay_want *want = block->wants; want != NULL; want = want->next_of_block)
+        enter_ring(want->reader);
+    relay_pump_soon(block->file->relay);
+}
+
+/* ---- the pump ---- */
+
+/* The line of a file's holder with the fewest leaves in flight for this class; lines that are
+ * missing are asked for. NULL: there is none now. */
+static struct relay_line *choose_line(struct relay_file *file, enum range_class read_class)
+{
+    struct relay_line *best = NULL;
+
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++) {
+        const struct relay_holder *holder = &file->holders[n];
+        if (holder->daemon == 0 || holder->is_bad)
+            continue;
+        struct relay_daemon *daemon = relay_daemon_get(file->relay, holder->daemon);
+        struct relay_line *line = daemon == NULL ? NULL : daemon->lines[read_class];
+        if (line != NULL && (best == NULL || line->in_flight < best->in_flight))
+            best = line;
+        else if (line == NULL && daemon != NULL && best == NULL)
+            relay_line_ask(daemon, read_class);
+    }
+    return best;
+}
+
+/* True if a leaf was asked for. */
+static bool serve_reader(struct relay_reader *reader)
+{
+    struct relay_file *file = reader->file;
+    struct relay_want *want = reader->first;
+    struct relay_source *source;
+
+    while (want != NULL && want->block->line != NULL)
+        want = want->next_of_reader;
+    if (want == NULL) {
+        leave_ring(reader);
+        return false;
+    }
+    if (file->state != RELAY_FILE_OPEN)
+        return false;
+    struct relay_line *line = choose_line(file, reader->read_class);
+    source = line == NULL ? NULL : relay_file_source(file, line);
+    if (source == NULL || !source->is_open || source->in_flight >= RELAY_FILE_IN_FLIGHT ||
+        line->in_flight >= RELAY_LINE_IN_FLIGHT)
+        return false;
+    if (relay_file_hash(file, want->block->i).len == 0) {
+        /* The page goes ahead of the leaf on the same line. A leaf that the disk may have waits for
+         * its page alone. */
+        relay_file_ask_page(source, want->block->i / LINE_PAGE_LEAVES);
+        if (block_cache_may_have(file->relay->cache, file->cached, want->block->i))
+            return false;
+    }
+    relay_line_want(line, source, want->block);
+    return true;
+}
+
+/* Every reader in turn, until a whole round brings nothing. */
+static void pump_ring(struct relay *relay, enum range_class read_class)
+{
+    struct relay_reader *reader = relay->rings[read_class], *quiet = NULL;
+
+    while (reader != NULL && reader != quiet) {
+        struct relay_reader *next = reader->ring_next;
+        if (serve_reader(reader)) {
+            quiet = NULL;
+            relay->rings[read_class] = next; /* the others first, next time */
+        } else if (quiet == NULL && reader->is_in_ring) {
+            quiet = reader;
+        }
+        reader = relay->rings[read_class] == NULL ? NULL : next;
+    }
+}
+
+static void pump(void *owner)
+{
+    struct relay *relay = owner;
+
+    pump_ring(relay, RANGE_SMALL);
+    pump_ring(relay, RANGE_BULK);
+}
+
+void relay_pump_soon(struct relay *relay)
+{
+    relay->pump.call = pump;
+    relay->pump.owner = relay;
+    loop_defer(relay->loop, &relay->pump);
+}
+
+/* ---- readers ---- */
+
+static void on_change(void *owner)
+{
+    struct relay_reader *reader = owner;
+
+    reader->on_change(reader->owner);
+}
+
+bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct str sha1)
+{
+    struct relay_file *file = relay_file_find(relay, sha1);
+
+    if (file == NULL)
+        return false;
+    reader->relay = relay;
+    reader->file = file;
+    reader->change = (struct loop_call){.call = on_change, .owner = reader};
+    reader->first = reader->last = NULL;
+    reader->want_count = 0;
+    reader->is_in_ring = false;
+    reader->previous = NULL;
+    reader->next = file->readers;
+    if (file->readers != NULL)
+        file->readers->previous = reader;
+    file->readers = reader;
+    relay_file_used(file);
+    return true;
+}
+
+void relay_reader_drop(struct relay_reader *reader)
+{
+    while (reader->first != NULL)
+        drop_want(reader->first);
+    leave_ring(reader);
+    loop_undefer(reader->relay->loop, &reader->change);
+}
+
+void relay_reader_stop(struct relay_reader *reader)
+{
+    struct relay_file *file = reader->file;
+
+    if (file == NULL)
+        return;
+    relay_reader_drop(reader);
+    *(reader->previous != NULL ? &reader->previous->next : &file->readers) = reader->next;
+    if (reader->next != NULL)
+        reader->next->previous = reader->previous;
+    reader->file = NULL;
+    relay_file_used(file);
+    relay_pump_soon(reader->relay);
+}
+
+enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_info *info)
+{
+    struct relay_file *file = reader->file;
+
+    *info = (struct relay_info){
+        .size = file->size, .done = file->done, .has_root = file->has_root};
+    memcpy(info->root, file->root, sizeof info->root);
+    relay_file_seek(file);
+    switch (file->state) {
+    case RELAY_FILE_OPEN: return RELAY_READY;
+    case RELAY_FILE_ABSENT: return RELAY_ABSENT;
+    case RELAY_FILE_BUILDING: return RELAY_BUILDING;
+    case RELAY_FILE_SOUGHT: break;
+    }
+    return RELAY_WAIT;
+}
+
+/* The bytes of a block that is here: its hash is needed to believe the disk. */
+static struct str look_in_cache(struct relay_file *file, uint32_t i)
+{
+    struct str hash = relay_file_hash(file, i);
+
+    return hash.len == 0 ? STR("") : block_cache_get(file->relay->cache, file->cached, i, hash);
+}
+
+/* A block that came from the disk after all need not be fetched. */
+static void forget_wish(struct relay_reader *reader, uint32_t i)
+{
+    struct relay_want *want = reader->first;
+
+    while (want != NULL && want->block->i != i)
+        want = want->next_of_reader;
+    if (want != NULL)
+        drop_want(want);
+}
+
+enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes)
+{
+    struct relay_file *file = reader->file;
+
+    *bytes = STR("");
+    if (file->cached != NULL)
+        *bytes = look_in_cache(file, i);
+    if (bytes->len > 0) {
+        forget_wish(reader, i);
+        return RELAY_READY;
+    }
+    relay_file_note_opening(file, i);
+    if (relay_reader_want(reader, i) == NULL)
+        return RELAY_NO_MEMORY;
+    relay_file_seek(file);
+    return RELAY_WAIT;
+}
+
+void relay_reader_prefetch(struct relay_reader *reader, uint32_t i)
+{
+    struct relay_file *file = reader->file;
+
+    if (file->cached != NULL && !block_cache_may_have(file->relay->cache, file->cached, i))
+        relay_reader_want(reader, i);
+}
+
+void relay_reader_keep(struct relay_reader *reader, uint32_t first, uint32_t last)
+{
+    struct relay_want *want = reader->first, *next;
+
+    for (; want != NULL; want = next) {
+        next = want->next_of_reader;
+        if (want->block->i < first || want->block->i > last)
+            drop_want(want);
+    }
+}

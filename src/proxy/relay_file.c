@@ -1,0 +1,742 @@
+/* A file of a relay: who has it, what it is, and the hashes of its leaves. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "proto/manifest.h"
+#include "proto/signature.h"
+#include "proxy/relay_note.h"
+#include "proxy/relay_state.h"
+
+enum { ANSWER_MS = 8000, BUILDING_MS = 1000, DOUBT_MS = 10000, OPENING_MS = 5000 };
+
+/* ---- the table ---- */
+
+static struct relay_file **file_slot(struct relay *relay, const unsigned char *address)
+{
+    return &relay->files[(address[1] << 8 | address[2]) % RELAY_FILE_SLOTS];
+}
+
+static void on_file_time(void *owner);
+
+static void on_nothing(void *owner)
+{
+    (void)owner;
+}
+
+struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
+{
+    unsigned char address[SHA1_SIZE];
+    struct relay_file *file;
+
+    if (!hex_is_lower(sha1, SHA1_HEX) || !hex_decode(sha1, address, sizeof address))
+        return NULL;
+    struct relay_file **slot = file_slot(relay, address);
+    for (file = *slot; file != NULL; file = file->next)
+        if (memcmp(file->address, address, sizeof address) == 0)
+            return file;
+    file = calloc(1, sizeof *file);
+    if (file == NULL)
+        return NULL;
+    file->relay = relay;
+    memcpy(file->address, address, sizeof address);
+    memcpy(file->sha1, sha1.p, SHA1_HEX);
+    file->timer = (struct loop_timer){.call = on_file_time, .owner = file};
+    file->self = (struct relay_reader){.on_change = on_nothing,
+                                       .read_class = RANGE_SMALL,
+                                       .file = file,
+                                       .relay = relay,
+                                       .change = {.call = on_nothing}};
+    file->next = *slot;
+    *slot = file;
+    relay->file_count++;
+    return file;
+}
+
+static void end_check(struct relay_file *file)
+{
+    const struct relay_options *options = &file->relay->options;
+
+    file->teacher = NULL;
+    if (file->check.state != NULL)
+        options->cancel_check(options->check_owner, &file->check);
+}
+
+static void drop_page(struct relay_page *page)
+{
+    page->file->pages[page->index] = NULL;
+    page->file = NULL;
+}
+
+/* Forgets size, root and hashes. */
+static void forget_content(struct relay_file *file)
+{
+    struct relay *relay = file->relay;
+
+    for (size_t n = 0; n < RELAY_MAX_PAGES; n++)
+        if (relay->pages[n].file == file)
+            drop_page(&relay->pages[n]);
+    if (file->cached != NULL)
+        block_cache_close(relay->cache, file->cached);
+    file->cached = NULL;
+    free(file->page_hashes);
+    free(file->pages);
+    free(file->pages_asked);
+    file->page_hashes = NULL;
+    file->pages = NULL;
+    file->pages_asked = NULL;
+    file->page_count = 0;
+    file->has_root = file->is_known = file->is_complete = file->is_trusted = false;
+    end_check(file);
+}
+
+void relay_source_free(struct relay_source *source)
+{
+    struct relay_source **link = &source->file->sources;
+
+    while (*link != source)
+        link = &(*link)->next_of_file;
+    *link = source->next_of_file;
+    link = &source->line->sources;
+    while (*link != source)
+        link = &(*link)->next_of_line;
+    *link = source->next_of_line;
+    if (source->file->teacher == source) {
+        end_check(source->file);
+        source->file->is_known = false; /* another one has to tell */
+    }
+    if (source->file->pages_asked != NULL) /* pages that it was asked for do not come */
+        memset(source->file->pages_asked, 0, source->file->page_count * sizeof(bool));
+    free(source);
+}
+
+static void close_source(struct relay_source *source)
+{
+    struct range_message m = range_message(RANGE_CLOSE);
+
+    m.file_id = source->number;
+    relay_line_send(source->line, &m);
+    relay_source_free(source);
+}
+
+void relay_file_free(struct relay_file *file)
+{
+    struct relay_file **link = file_slot(file->relay, file->address);
+
+    relay_reader_drop(&file->self);
+    while (file->sources != NULL)
+        close_source(file->sources);
+    forget_content(file);
+    loop_clear_timer(file->relay->loop, &file->timer);
+    while (*link != file)
+        link = &(*link)->next;
+    *link = file->next;
+    file->relay->file_count--;
+    free(file);
+}
+
+void relay_file_wake(struct relay_file *file)
+{
+    for (struct relay_reader *reader = file->readers; reader != NULL; reader = reader->next)
+        loop_defer(file->relay->loop, &reader->change);
+}
+
+/* ---- who has it ---- */
+
+static struct relay_holder *find_holder(struct relay_file *file, int64_t daemon)
+{
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+        if (file->holders[n].daemon == daemon)
+            return &file->holders[n];
+    return NULL;
+}
+
+static bool has_holder(const struct relay_file *file)
+{
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+        if (file->holders[n].daemon != 0 && !file->holders[n].is_bad)
+            return true;
+    return false;
+}
+
+/* Doubts end after a while. */
+static void forgive(struct relay_file *file, int64_t now_ms)
+{
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+        if (file->holders[n].is_bad && file->holders[n].until_ms <= now_ms)
+            file->holders[n] = (struct relay_holder){0};
+}
+
+static void add_holder(struct relay_file *file, int64_t daemon)
+{
+    struct relay_holder *holder = find_holder(file, daemon);
+
+    if (holder != NULL || (holder = find_holder(file, 0)) == NULL)
+        return;
+    *holder = (struct relay_holder){.daemon = daemon};
+}
+
+static void close_sources_of(struct relay_file *file, const struct relay_daemon *daemon)
+{
+    struct relay_source *source = file->sources, *next;
+
+    for (; source != NULL; source = next) {
+        next = source->next_of_file;
+        if (source->line->daemon == daemon) {
+            relay_line_requeue(source->line, file);
+            close_source(source);
+        }
+    }
+}
+
+static void doubt_daemon(struct relay_file *file, struct relay_daemon *daemon, int64_t ms,
+                         const char *why)
+{
+    struct relay_holder *holder = find_holder(file, daemon->number);
+
+    if (why != NULL)
+        log_line(LOG_WARN, "sha1://%s is not read from daemon %s: %s", file->sha1, daemon->name,
+                 why);
+    if (holder == NULL)
+        holder = find_holder(file, 0);
+    if (holder != NULL)
+        *holder = (struct relay_holder){.daemon = daemon->number,
+                                        .is_bad = true,
+                                        .until_ms = loop_now_ms(file->relay->loop) + ms};
+    close_sources_of(file, daemon);
+    if (!has_holder(file))
+        file->state = file->state == RELAY_FILE_OPEN ? RELAY_FILE_OPEN : RELAY_FILE_SOUGHT;
+    relay_file_seek(file);
+}
+
+void relay_file_doubt(struct relay_source *source, const char *why)
+{
+    doubt_daemon(source->file, source->line->daemon, DOUBT_MS, why);
+}
+
+void relay_file_lose_daemon(struct relay *relay, int64_t daemon)
+{
+    for (size_t n = 0; n < RELAY_FILE_SLOTS; n++)
+        for (struct relay_file *file = relay->files[n]; file != NULL; file = file->next) {
+            struct relay_holder *holder = find_holder(file, daemon);
+            if (holder == NULL)
+                continue;
+            *holder = (struct relay_holder){0};
+            if (file->readers != NULL)
+                relay_file_seek(file);
+        }
+}
+
+/* ---- asking ---- */
+
+static void set_file_timer(struct relay_file *file)
+{
+    const struct relay_times *times = &file->relay->options.times;
+    int64_t at = file->used_ms + times->keep_ms;
+
+    if (file->readers != NULL)
+        at = file->ask != 0                          ? file->asked_ms + ANSWER_MS
+             : file->state == RELAY_FILE_OPEN && has_holder(file) ? CLOCK_NEVER_MS
+                                                                  : file->ask_again_ms;
+    loop_set_timer(file->relay->loop, &file->timer, at);
+}
+
+/* All answers are there, or those that are not will not come. */
+static void conclude(struct relay_file *file, bool is_late)
+{
+    struct relay *relay = file->relay;
+    int64_t now = loop_now_ms(relay->loop);
+
+    file->ask = 0;
+    file->ask_again_ms = now + relay->options.times.ask_again_ms;
+    if (!has_holder(file) && file->state != RELAY_FILE_OPEN) {
+        if (file->saw_building) {
+            file->state = RELAY_FILE_BUILDING;
+            file->known_until_ms = now + BUILDING_MS;
+        } else if (!is_late && !file->saw_error && file->away == 0) {
+            file->state = RELAY_FILE_ABSENT;
+            file->known_until_ms = now + relay->options.times.absent_ms;
+        }
+    }
+    relay_file_wake(file);
+    set_file_timer(file);
+}
+
+static void ask(struct relay_file *file)
+{
+    struct relay *relay = file->relay;
+    struct relay_note note = relay_note(RELAY_ASK);
+    int64_t now = loop_now_ms(relay->loop);
+
+    note.sha1 = str_of(file->sha1);
+    buf_clear(&relay->text);
+    relay_note_put(&relay->text, &note);
+    file->ask_again_ms = now + relay->options.times.ask_again_ms;
+    if (!relay->text.failed && relay->options.send_note(relay->options.owner, relay->last_ask + 1,
+                                                        buf_str(&relay->text)) == 0) {
+        file->ask = ++relay->last_ask;
+        file->asked = -1;
+        file->asked_ms = now;
+        file->answered = file->away = 0;
+        file->saw_building = file->saw_error = false;
+    }
+    set_file_timer(file);
+}
+
+/* Opens the file at a holder that has a line, or has one made. */
+static void open_somewhere(struct relay_file *file)
+{
+    bool is_opening = false;
+
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS && !is_opening; n++) {
+        const struct relay_holder *holder = &file->holders[n];
+        struct relay_daemon *daemon = holder->daemon == 0 || holder->is_bad
+                                          ? NULL
+                                          : relay_daemon_get(file->relay, holder->daemon);
+        if (daemon == NULL)
+            continue;
+        if (daemon->lines[RANGE_SMALL] != NULL)
+            is_opening = relay_file_source(file, daemon->lines[RANGE_SMALL]) != NULL;
+        else
+            relay_line_ask(daemon, RANGE_SMALL);
+    }
+}
+
+void relay_file_seek(struct relay_file *file)
+{
+    int64_t now = loop_now_ms(file->relay->loop);
+
+    forgive(file, now);
+    if ((file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING) &&
+        now >= file->known_until_ms)
+        file->state = RELAY_FILE_SOUGHT;
+    if (file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING)
+        return;
+    if (!has_holder(file)) {
+        if (file->ask == 0 && now >= file->ask_again_ms)
+            ask(file);
+        else
+            set_file_timer(file);
+    } else if (file->state == RELAY_FILE_SOUGHT) {
+        open_somewhere(file);
+    } else {
+        relay_pump_soon(file->relay);
+    }
+}
+
+static void on_file_time(void *owner)
+{
+    struct relay_file *file = owner;
+    int64_t now = loop_now_ms(file->relay->loop);
+
+    if (file->readers == NULL) {
+        if (now >= file->used_ms + file->relay->options.times.keep_ms)
+            relay_file_free(file);
+        else
+            set_file_timer(file);
+        return;
+    }
+    if (file->ask != 0 && now >= file->asked_ms + ANSWER_MS)
+        conclude(file, true);
+    relay_file_seek(file);
+}
+
+void relay_file_used(struct relay_file *file)
+{
+    file->used_ms = loop_now_ms(file->relay->loop);
+    set_file_timer(file);
+}
+
+void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
+{
+    if (note->type == RELAY_ASKED) {
+        file->asked = note->asked;
+        file->away = note->away;
+        if (note->daemon != 0 && file->answered == 0) {
+            /* It is likely to have the file: its line is made while it looks. */
+            struct relay_daemon *daemon = relay_daemon_get(file->relay, note->daemon);
+            if (daemon != NULL)
+                relay_line_ask(daemon, RANGE_SMALL);
+        }
+    } else {
+        file->answered++;
+        if (note->state == RANGE_FOUND) {
+            add_holder(file, note->daemon);
+            relay_file_seek(file);
+        }
+        file->saw_building = file->saw_building || note->state == RANGE_BUILDING;
+        if (note->state == RANGE_BUILDING && !file->is_known) {
+            file->size = note->size;
+            file->done = note->done;
+        }
+        file->saw_error = file->saw_error || note->state == RANGE_ERROR;
+    }
+    if (file->asked >= 0 && file->answered >= file->asked)
+        conclude(file, false);
+}
+
+/* ---- opening ---- */
+
+static bool is_on_disk(const struct relay_file *file, uint32_t i)
+{
+    return file->cached != NULL && block_cache_may_have(file->relay->cache, file->cached, i);
+}
+
+void relay_file_note_opening(struct relay_file *file, uint32_t i)
+{
+    int64_t now = loop_now_ms(file->relay->loop);
+
+    if (file->opening_until_ms == 0)
+        file->opening_until_ms = now + OPENING_MS;
+    if (now >= file->opening_until_ms || file->opening_count == RANGE_MAX_ALSO)
+        return;
+    for (size_t n = 0; n < file->opening_count; n++)
+        if (file->opening[n] == i)
+            return;
+    file->opening[file->opening_count++] = i;
+}
+
+/* The first leaf that a reader waits for, and those that the opening of the file touched before,
+ * come with the answer. */
+static void name_leaves(struct relay_source *source, struct range_message *m, uint32_t *also)
+{
+    struct relay_file *file = source->file;
+    struct relay_reader *reader = file->readers;
+    struct relay_block *block = NULL;
+
+    while (reader != NULL && block == NULL) {
+        if (reader->first != NULL && reader->first->block->line == NULL)
+            block = reader->first->block;
+        reader = reader->next;
+    }
+    if (block == NULL || is_on_disk(file, block->i) ||
+        (m->request = relay_line_register(source->line, source, block)) == 0)
+        return;
+    m->first = block->i;
+    for (size_t n = 0; n < file->opening_count && file->state != RELAY_FILE_OPEN; n++) {
+        if (relay_block_find(file, file->opening[n]) != NULL || is_on_disk(file, file->opening[n]))
+            continue;
+        block = relay_reader_want(&file->self, file->opening[n]);
+        if (block == NULL || relay_line_register(source->line, source, block) == 0)
+            return;
+        also[m->also_count++] = block->i;
+    }
+}
+
+struct relay_source *relay_file_source(struct relay_file *file, struct relay_line *line)
+{
+    struct range_message m = range_message(RANGE_OPEN);
+    struct relay_source *source = file->sources;
+    uint32_t also[RANGE_MAX_ALSO];
+
+    while (source != NULL && source->line != line)
+        source = source->next_of_file;
+    if (source != NULL)
+        return source;
+    source = calloc(1, sizeof *source);
+    if (source == NULL)
+        return NULL;
+    *source = (struct relay_source){.next_of_line = line->sources,
+                                    .next_of_file = file->sources,
+                                    .line = line,
+                                    .file = file,
+                                    .number = ++line->last_file};
+    line->sources = source;
+    file->sources = source;
+    m.file_id = source->number;
+    m.sha1 = str_of(file->sha1);
+    m.also = also;
+    name_leaves(source, &m, also);
+    relay_line_send(line, &m);
+    return source;
+}
+
+/* Whether the daemon's word that this root belongs to the SHA-1 is good. */
+static int check_word(const struct relay_source *source, const struct range_message *m,
+                      struct err *e)
+{
+    const struct relay_daemon *daemon = source->line->daemon;
+    struct buf text = {0};
+    bool is_right;
+
+    range_message_put_signed(&text, m, str_of(daemon->zone), str_of(daemon->name),
+                             str_of(source->file->sha1));
+    if (buf_check(&text, e) != 0)
+        return -1;
+    is_right = signature_is_right(m->client_id, buf_str(&text), m->signature);
+    buf_free(&text);
+    return is_right ? 0 : err_set(e, ERR_REFUSED, "its signature is wrong");
+}
+
+static void open_file(struct relay_file *file)
+{
+    file->state = RELAY_FILE_OPEN;
+    relay_file_wake(file);
+    relay_pump_soon(file->relay);
+    set_file_timer(file);
+}
+
+static void on_checked(struct relay_check *check, int result, const struct err *e)
+{
+    struct relay_file *file = check->owner;
+    struct relay_source *teacher = file->teacher;
+
+    file->teacher = NULL;
+    file->is_trusted = result == 0;
+    if (result == 0 && file->is_complete) {
+        open_file(file);
+    } else if (result != 0 && teacher != NULL) {
+        forget_content(file);
+        relay_file_doubt(teacher, e->msg);
+    }
+}
+
+/* Whether the client that signed is one of the zone. */
+static int start_check(struct relay_source *source, struct str client_id, struct err *e)
+{
+    struct relay_file *file = source->file;
+    const struct relay_options *options = &file->relay->options;
+
+    if (options->check_signer == NULL) {
+        file->is_trusted = true;
+        return 0;
+    }
+    file->teacher = source;
+    file->check = (struct relay_check){.on_done = on_checked, .owner = file};
+    options->check_signer(options->check_owner, client_id, &file->check);
+    return file->check.state != NULL ? 0 : err_set(e, ERR_FAILED, "its client cannot be looked up");
+}
+
+/* Takes the daemon's word for what the file is. */
+static int learn(struct relay_source *source, const struct range_message *m, struct err *e)
+{
+    struct relay_file *file = source->file;
+    const bool has_root = manifest_is_for(m->size);
+    uint32_t pages = (uint32_t)manifest_page_count(m->size);
+
+    if (m->size > MANIFEST_MAX_SIZE || has_root != (m->root.len > 0))
+        return err_set(e, ERR_PROTOCOL, "its size does not fit its root");
+    if (has_root && check_word(source, m, e) != 0)
+        return -1;
+    forget_content(file);
+    file->size = m->size;
+    if (has_root && !hex_decode(m->root, file->root, sizeof file->root))
+        return err_set(e, ERR_PROTOCOL, "its root is malformed");
+    if (!has_root)
+        memset(file->root, 0, sizeof file->root);
+    file->cached = block_cache_open(file->relay->cache, str_of(file->sha1), file->root, m->size, e);
+    if (has_root) {
+        file->page_hashes = calloc(pages, SHA256_SIZE);
+        file->pages = calloc(pages, sizeof(struct relay_page *));
+        file->pages_asked = calloc(pages, sizeof(bool));
+    }
+    if (file->cached == NULL || (has_root && (file->page_hashes == NULL || file->pages == NULL ||
+                                              file->pages_asked == NULL))) {
+        forget_content(file);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    file->page_count = has_root ? pages : 0;
+    file->has_root = has_root;
+    file->is_known = true;
+    file->is_trusted = !has_root; /* one block proves itself */
+    return has_root ? start_check(source, m->client_id, e) : 0;
+}
+
+static bool is_same(const struct relay_file *file, const struct range_message *m)
+{
+    unsigned char root[SHA256_SIZE] = {0};
+
+    return file->size == m->size && file->has_root == (m->root.len > 0) &&
+           (m->root.len == 0 || hex_decode(m->root, root, sizeof root)) &&
+           memcmp(root, file->root, sizeof root) == 0;
+}
+
+static void on_opened(struct relay_source *source, const struct range_message *m)
+{
+    struct relay_file *file = source->file;
+    struct err e = {0};
+
+    if (source->is_answered) {
+        relay_line_fail(source->line, "opened a file twice");
+        return;
+    }
+    source->is_answered = true;
+    if (file->is_known && (file->is_complete || file->state == RELAY_FILE_OPEN)) {
+        if (!is_same(file, m)) {
+            doubt_daemon(file, source->line->daemon, file->relay->options.times.keep_ms,
+                         "it has another root for the hash");
+            return;
+        }
+    } else if (learn(source, m, &e) != 0) {
+        relay_file_doubt(source, e.msg);
+        return;
+    }
+    if (!file->has_root) {
+        file->is_complete = true;
+        source->is_open = true;
+        open_file(file);
+    }
+}
+
+static void on_refused(struct relay_source *source, const struct range_message *m)
+{
+    struct relay_file *file = source->file;
+    struct relay_daemon *daemon = source->line->daemon;
+    char why[RANGE_MAX_TEXT_BYTES + 1];
+
+    snprintf(why, sizeof why, "%.*s", STR_ARG(m->text));
+    if (m->state == RANGE_BUILDING && file->state != RELAY_FILE_OPEN) {
+        file->state = RELAY_FILE_BUILDING;
+        file->known_until_ms = loop_now_ms(file->relay->loop) + BUILDING_MS;
+        file->size = m->size;
+        file->done = m->done;
+        doubt_daemon(file, daemon, BUILDING_MS, NULL);
+        relay_file_wake(file);
+        return;
+    }
+    doubt_daemon(file, daemon, DOUBT_MS,
+                 m->state == RANGE_CHANGED || m->state == RANGE_ERROR ? why : NULL);
+}
+
+void relay_file_on_message(struct relay_line *line, const struct range_message *m)
+{
+    struct relay_source *source = line->sources;
+
+    while (source != NULL && source->number != m->file_id)
+        source = source->next_of_line;
+    if (source == NULL)
+        return; /* closed meanwhile */
+    if (m->type == RANGE_OPENED)
+        on_opened(source, m);
+    else
+        on_refused(source, m);
+}
+
+/* ---- pages ---- */
+
+static bool root_is_right(const struct relay_file *file)
+{
+    const struct str hashes = {(const char *)file->page_hashes,
+                               (size_t)file->page_count * SHA256_SIZE};
+    unsigned char root[SHA256_SIZE];
+
+    manifest_root_of(file->size, file->address, hashes, root);
+    return memcmp(root, file->root, sizeof root) == 0;
+}
+
+void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str hashes)
+{
+    struct relay_file *file = source->file;
+    size_t count = hashes.len / SHA256_SIZE;
+    unsigned char *at;
+
+    if (!source->is_answered || !file->has_root || first != source->pages_got ||
+        count > file->page_count - source->pages_got) {
+        relay_line_fail(source->line, "sent pages that were not asked for");
+        return;
+    }
+    at = file->page_hashes + (size_t)first * SHA256_SIZE;
+    if (!file->is_complete)
+        memcpy(at, hashes.p, hashes.len);
+    else if (memcmp(at, hashes.p, hashes.len) != 0) {
+        relay_file_doubt(source, "its page hashes are wrong");
+        return;
+    }
+    source->pages_got += (uint32_t)count;
+    if (source->pages_got < file->page_count)
+        return;
+    if (!file->is_complete && !root_is_right(file)) {
+        forget_content(file);
+        relay_file_doubt(source, "its page hashes do not have the root");
+        return;
+    }
+    file->is_complete = true;
+    source->is_open = true;
+    if (file->is_trusted)
+        open_file(file);
+}
+
+static struct relay_page *take_page(struct relay *relay)
+{
+    struct relay_page *best = NULL;
+
+    for (size_t n = 0; n < RELAY_MAX_PAGES; n++) {
+        struct relay_page *page = &relay->pages[n];
+        if (page->leaves == NULL)
+            page->leaves = malloc(LINE_PAGE_LEAVES * SHA256_SIZE);
+        if (page->leaves == NULL)
+            continue;
+        if (page->file == NULL) {
+            best = page;
+            break;
+        }
+        if (best == NULL || page->used < best->used)
+            best = page;
+    }
+    if (best != NULL && best->file != NULL)
+        drop_page(best);
+    return best;
+}
+
+void relay_file_on_page(struct relay_source *source, uint32_t index, struct str leaves)
+{
+    struct relay_file *file = source->file;
+    struct relay *relay = file->relay;
+    unsigned char hash[SHA256_SIZE];
+
+    if (!source->is_open || index >= file->page_count ||
+        leaves.len != manifest_leaves_in_page(file->size, index) * SHA256_SIZE) {
+        relay_line_fail(source->line, "sent a page that was not asked for");
+        return;
+    }
+    file->pages_asked[index] = false;
+    if (file->pages[index] != NULL)
+        return;
+    sha256_of(leaves, hash);
+    if (memcmp(hash, file->page_hashes + (size_t)index * SHA256_SIZE, sizeof hash) != 0) {
+        relay_file_doubt(source, "a page of leaves is wrong");
+        return;
+    }
+    struct relay_page *page = take_page(relay);
+    if (page == NULL)
+        return;
+    memcpy(page->leaves, leaves.p, leaves.len);
+    page->file = file;
+    page->index = index;
+    page->used = ++relay->page_uses;
+    file->pages[index] = page;
+    relay_file_wake(file); /* blocks of the disk can be checked now */
+    relay_pump_soon(relay);
+}
+
+void relay_file_ask_page(struct relay_source *source, uint32_t page)
+{
+    struct relay_file *file = source->file;
+    struct range_message m = range_message(RANGE_PAGE);
+
+    if (file->pages[page] != NULL || file->pages_asked[page])
+        return;
+    file->pages_asked[page] = true;
+    m.file_id = source->number;
+    m.page = page;
+    relay_line_send(source->line, &m);
+}
+
+struct str relay_file_hash(struct relay_file *file, uint32_t i)
+{
+    struct relay_page *page;
+
+    if (!file->is_complete || i >= manifest_leaf_count(file->size))
+        return STR("");
+    if (!file->has_root)
+        return (struct str){(const char *)file->address, sizeof file->address};
+    page = file->pages[i / LINE_PAGE_LEAVES];
+    if (page == NULL)
+        return STR("");
+    page->used = ++file->relay->page_uses;
+    return (struct str){(const char *)page->leaves + (size_t)(i % LINE_PAGE_LEAVES) * SHA256_SIZE,
+                        SHA256_SIZE};
+}

@@ -1,0 +1,394 @@
+/* The hub's end of a line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/stream.h"
+#include "proxy/relay_note.h"
+#include "proxy/relay_state.h"
+
+enum { UNSENT_BYTES = 65536, CLOSE_NORMALLY = 1000, CLOSE_VIOLATION = 1008 };
+
+/* ---- having one ---- */
+
+void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class)
+{
+    struct relay *relay = daemon->relay;
+    struct relay_note note = relay_note(RELAY_LINE);
+    int64_t now = loop_now_ms(relay->loop);
+
+    if (daemon->lines[line_class] != NULL || now < daemon->ask_again_ms[line_class])
+        return;
+    note.daemon = daemon->number;
+    note.line_class = line_class;
+    buf_clear(&relay->text);
+    relay_note_put(&relay->text, &note);
+    daemon->ask_again_ms[line_class] = now + relay->options.times.line_again_ms;
+    if (relay->text.failed || relay->options.send_note(relay->options.owner, 0,
+                                                       buf_str(&relay->text)) != 0)
+        return;
+    loop_set_timer(relay->loop, &daemon->timer, daemon->ask_again_ms[line_class]);
+}
+
+/* ---- its end ---- */
+
+static void set_line_timer(struct relay_line *line)
+{
+    const struct relay_times *times = &line->relay->options.times;
+    int64_t at = line->in_flight > 0 ? line->heard_ms + times->silent_ms
+                                     : line->used_ms + times->idle_ms;
+
+    loop_set_timer(line->relay->loop, &line->timer, at);
+}
+
+static void forget(struct relay_line *line, size_t slot)
+{
+    struct relay_block *block = line->asked[slot];
+
+    line->asked[slot] = NULL;
+    line->in_flight--;
+    block->source->in_flight--;
+    block->line = NULL;
+    block->source = NULL;
+}
+
+void relay_line_requeue(struct relay_line *line, const struct relay_file *file)
+{
+    for (size_t n = 0; n < RELAY_LINE_IN_FLIGHT; n++) {
+        struct relay_block *block = line->asked[n];
+        if (block == NULL || (file != NULL && block->file != file))
+            continue;
+        forget(line, n);
+        line->cancelled[line->last_cancelled++ % RELAY_CANCELLED] = block->request;
+        relay_block_requeue(block);
+    }
+}
+
+static void drop_line(struct relay_line *line)
+{
+    struct relay *relay = line->relay;
+    struct relay_daemon *daemon = line->daemon;
+
+    relay_line_requeue(line, NULL);
+    while (line->sources != NULL) {
+        struct relay_file *file = line->sources->file;
+        relay_source_free(line->sources);
+        if (file->readers != NULL)
+            relay_file_seek(file);
+    }
+    loop_clear_timer(relay->loop, &line->timer);
+    loop_undefer(relay->loop, &line->end);
+    daemon->lines[line->line_class] = NULL;
+    free(line);
+    relay_pump_soon(relay);
+}
+
+void relay_line_end(struct relay_line *line, const char *why)
+{
+    if (why != NULL)
+        log_line(LOG_WARN, "a line of daemon %s ended: %s", line->daemon->name, why);
+    ws_conn_free(line->ws);
+    drop_line(line);
+}
+
+static void on_end(void *owner)
+{
+    struct relay_line *line = owner;
+
+    relay_line_end(line, line->why);
+}
+
+void relay_line_fail(struct relay_line *line, const char *why)
+{
+    if (line->why[0] != '\0')
+        return;
+    snprintf(line->why, sizeof line->why, "%s", why);
+    loop_defer(line->relay->loop, &line->end);
+}
+
+static void on_closed(void *owner, const struct ws_end *end)
+{
+    struct relay_line *line = owner;
+
+    if (end->is_failure)
+        log_line(LOG_WARN, "a line of daemon %s ended: %s", line->daemon->name, end->why.msg);
+    line->ws = NULL;
+    drop_line(line);
+}
+
+static void on_line_time(void *owner)
+{
+    struct relay_line *line = owner;
+    const struct relay_times *times = &line->relay->options.times;
+    int64_t now = loop_now_ms(line->relay->loop);
+
+    if (line->in_flight > 0 && now >= line->heard_ms + times->silent_ms)
+        relay_line_end(line, "nothing came while blocks were wanted");
+    else if (line->in_flight == 0 && now >= line->used_ms + times->idle_ms)
+        relay_line_end(line, NULL);
+    else
+        set_line_timer(line);
+}
+
+/* ---- what it brings ---- */
+
+static bool was_cancelled(struct relay_line *line, uint32_t request)
+{
+    for (size_t n = 0; n < RELAY_CANCELLED; n++)
+        if (line->cancelled[n] == request && request != 0) {
+            line->cancelled[n] = 0;
+            return true;
+        }
+    return false;
+}
+
+/* The block of a request, which is asked of nobody then. NULL: there is none. */
+static struct relay_block *take_block(struct relay_line *line, uint32_t request,
+                                      struct relay_source **source)
+{
+    for (size_t n = 0; n < RELAY_LINE_IN_FLIGHT; n++) {
+        struct relay_block *block = line->asked[n];
+        if (block == NULL || block->request != request)
+            continue;
+        *source = block->source;
+        forget(line, n);
+        return block;
+    }
+    if (!was_cancelled(line, request))
+        relay_line_fail(line, "answered what was not asked");
+    return NULL;
+}
+
+static bool is_right(struct str bytes, struct str hash)
+{
+    unsigned char digest[SHA256_SIZE];
+
+    if (hash.len == SHA1_SIZE)
+        sha1_of(bytes, digest);
+    else
+        sha256_of(bytes, digest);
+    return memcmp(digest, hash.p, hash.len) == 0;
+}
+
+static void on_data(struct relay_line *line, const struct line_message *m)
+{
+    struct relay_source *source;
+    struct relay_block *block = take_block(line, m->request, &source);
+
+    if (block == NULL)
+        return;
+    struct relay_file *file = block->file;
+    struct str hash = relay_file_hash(file, block->i);
+    line->relay->bytes_fetched += (int64_t)m->bytes.len;
+    if (m->first != block->i) {
+        relay_block_requeue(block);
+        relay_line_fail(line, "sent another block than was asked for");
+    } else if (hash.len == 0) {
+        relay_block_requeue(block); /* its page of leaves was pushed out of memory */
+    } else if (!is_right(m->bytes, hash)) {
+        relay_block_requeue(block);
+        relay_file_doubt(source, "a block does not have its hash");
+        relay_line_fail(line, "sent a wrong block");
+    } else if (!block_cache_put(line->relay->cache, file->cached, block->i, m->bytes)) {
+        relay_block_requeue(block);
+        relay_line_fail(line, "out of memory");
+    } else {
+        relay_block_arrived(block);
+    }
+}
+
+static void on_fail(struct relay_line *line, const struct line_message *m)
+{
+    struct relay_source *source;
+    struct relay_block *block = take_block(line, m->request, &source);
+
+    if (block == NULL)
+        return;
+    relay_block_requeue(block);
+    if (m->reason == LINE_CLOSED) {
+        relay_line_requeue(line, source->file); /* it yielded to another file: it is opened again */
+        relay_source_free(source);
+    } else {
+        relay_file_doubt(source, m->reason == LINE_CHANGED ? "it changed" : "it cannot be read");
+    }
+}
+
+static struct relay_source *find_source(struct relay_line *line, uint32_t number)
+{
+    struct relay_source *source = line->sources;
+
+    while (source != NULL && source->number != number)
+        source = source->next_of_line;
+    return source;
+}
+
+static void on_binary(struct relay_line *line, struct str bytes)
+{
+    struct line_message m;
+    struct relay_source *source;
+
+    if (!line_parse(bytes, &m)) {
+        relay_line_fail(line, "sent what is no message");
+        return;
+    }
+    switch (m.kind) {
+    case LINE_DATA: on_data(line, &m); return;
+    case LINE_FAIL: on_fail(line, &m); return;
+    case LINE_PAGES:
+    case LINE_PAGE:
+        source = find_source(line, m.file);
+        if (source == NULL)
+            return; /* closed meanwhile */
+        if (m.kind == LINE_PAGES)
+            relay_file_on_pages(source, m.first, m.bytes);
+        else
+            relay_file_on_page(source, m.first, m.bytes);
+        return;
+    default: relay_line_fail(line, "sent what is the hub's to send");
+    }
+}
+
+static void on_text(struct relay_line *line, struct str text)
+{
+    struct range_message m;
+    struct err e = {0};
+
+    if (range_message_parse(&m, text, &e) != 0) {
+        relay_line_fail(line, e.msg);
+        return;
+    }
+    if (m.type == RANGE_OPENED || m.type == RANGE_REFUSED)
+        relay_file_on_message(line, &m);
+    else
+        relay_line_fail(line, "sent a message of another kind");
+    range_message_deinit(&m);
+}
+
+static void on_message(void *owner, enum ws_opcode kind, struct str message)
+{
+    struct relay_line *line = owner;
+
+    if (line->why[0] != '\0')
+        return;
+    line->heard_ms = loop_now_ms(line->relay->loop);
+    if (kind == WS_BINARY)
+        on_binary(line, message);
+    else
+        on_text(line, message);
+    set_line_timer(line);
+}
+
+/* ---- what it is asked for ---- */
+
+void relay_line_send(struct relay_line *line, const struct range_message *m)
+{
+    struct buf *text = &line->relay->text;
+    struct err e = {0};
+
+    buf_clear(text);
+    range_message_put(text, m);
+    if (buf_check(text, &e) != 0 || ws_conn_send(line->ws, WS_TEXT, buf_str(text), &e) != 0)
+        relay_line_fail(line, e.msg);
+}
+
+static void send_binary(struct relay_line *line)
+{
+    struct buf *bytes = &line->relay->text;
+    struct err e = {0};
+
+    if (buf_check(bytes, &e) != 0 || ws_conn_send(line->ws, WS_BINARY, buf_str(bytes), &e) != 0)
+        relay_line_fail(line, e.msg);
+}
+
+uint32_t relay_line_register(struct relay_line *line, struct relay_source *source,
+                             struct relay_block *block)
+{
+    size_t slot = 0;
+
+    while (slot < RELAY_LINE_IN_FLIGHT && line->asked[slot] != NULL)
+        slot++;
+    if (slot == RELAY_LINE_IN_FLIGHT)
+        return 0;
+    if (line->in_flight == 0)
+        line->heard_ms = loop_now_ms(line->relay->loop);
+    if (++line->last_request == 0)
+        ++line->last_request;
+    block->line = line;
+    block->source = source;
+    block->request = line->last_request;
+    line->asked[slot] = block;
+    line->in_flight++;
+    source->in_flight++;
+    line->used_ms = loop_now_ms(line->relay->loop);
+    set_line_timer(line);
+    return block->request;
+}
+
+void relay_line_want(struct relay_line *line, struct relay_source *source,
+                     struct relay_block *block)
+{
+    if (relay_line_register(line, source, block) == 0)
+        return;
+    buf_clear(&line->relay->text);
+    line_put_want(&line->relay->text, block->request, source->number, block->i, 1);
+    send_binary(line);
+}
+
+void relay_line_cancel(struct relay_block *block)
+{
+    struct relay_line *line = block->line;
+    size_t slot = 0;
+
+    while (line->asked[slot] != block)
+        slot++;
+    forget(line, slot);
+    line->cancelled[line->last_cancelled++ % RELAY_CANCELLED] = block->request;
+    buf_clear(&line->relay->text);
+    line_put_cancel(&line->relay->text, block->request);
+    send_binary(line);
+    set_line_timer(line);
+}
+
+void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum range_class line_class,
+                      int fd, struct str early)
+{
+    const struct loop_wake no_wake = {.loop = relay->loop};
+    struct relay_line *line = calloc(1, sizeof *line);
+    struct err e = {0};
+
+    if (line == NULL || daemon->lines[line_class] != NULL) {
+        free(line);
+        close(fd);
+        return;
+    }
+    *line = (struct relay_line){.relay = relay,
+                                .daemon = daemon,
+                                .line_class = line_class,
+                                .timer = {.call = on_line_time, .owner = line},
+                                .end = {.call = on_end, .owner = line},
+                                .used_ms = loop_now_ms(relay->loop),
+                                .heard_ms = loop_now_ms(relay->loop)};
+    const struct ws_conn_options options = {.role = WS_SERVER,
+                                            .loop = relay->loop,
+                                            .ping_interval_ms = relay->options.times.ping_ms,
+                                            .dead_after_ms = 3 * relay->options.times.ping_ms,
+                                            .max_message_bytes = LINE_MAX_MESSAGE_BYTES,
+                                            .on_message = on_message,
+                                            .on_closed = on_closed,
+                                            .owner = line};
+    struct stream *stream = stream_new_accepted(fd, UNSENT_BYTES, &no_wake);
+    if (stream != NULL)
+        line->ws = ws_conn_new(&options, stream, STR(""), early, &e);
+    if (line->ws == NULL) {
+        log_line(LOG_WARN, "a line of daemon %s was lost: %s", daemon->name, e.msg);
+        free(line);
+        return;
+    }
+    daemon->lines[line_class] = line;
+    set_line_timer(line);
+    relay_pump_soon(relay);
+    relay_retry(relay);
+}

@@ -1,0 +1,56 @@
+/*
+ * The notes of a crew between the hub's main process and its relays (relay.h):
+ *     ask {id, sha1}                    relay: which daemons have this file?
+ *     is {id, daemon, status, size, root, done}   hub: one daemon's answer
+ *     asked {id, asked, away, daemon}   hub: so many were asked (`daemon`: the only one); so many
+ *                                       were here lately and may come back
+ *     line {id, daemon, class}          relay: a line of that daemon
+ *     line {id, daemon, class, name, zone}   hub, with the connection: it is behind this note
+ *     no-line {id, daemon, class}       hub: there is none
+ *     gone {daemon}                     hub: it left
+ * `daemon` is the hub's number for the connection of a daemon; it is never used twice. Sans-I/O.
+ */
+#ifndef PROXY_RELAY_NOTE_H
+#define PROXY_RELAY_NOTE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "proto/range_message.h"
+
+enum relay_note_type {
+    RELAY_ASK,
+    RELAY_IS,
+    RELAY_ASKED,
+    RELAY_LINE,
+    RELAY_NO_LINE,
+    RELAY_GONE
+};
+
+/* Strings are borrowed from `doc`, or from the writer. */
+struct relay_note {
+    struct json *doc; /* of one that was parsed */
+    enum relay_note_type type;
+    int64_t daemon;
+    struct str sha1, root;
+    enum range_state state;
+    int64_t size, done; /* -1: not told */
+    int64_t asked, away;
+    enum range_class line_class;
+    struct str name, zone; /* of the daemon that a line belongs to */
+    struct str early;      /* bytes that were read of the line behind its first message */
+};
+
+struct relay_note relay_note(enum relay_note_type type);
+
+/* A line's `early` bytes stand behind the JSON and a LF. ERR_PROTOCOL if it is no note. Free with
+ * relay_note_deinit. */
+int relay_note_parse(struct relay_note *note, struct str bytes, struct err *e) ERR_CHECKED;
+void relay_note_deinit(struct relay_note *note);
+
+void relay_note_put(struct buf *out, const struct relay_note *note);
+
+#endif

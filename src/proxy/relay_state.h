@@ -1,0 +1,231 @@
+/* The tables of a relay: shared by relay.c, relay_file.c, relay_fetch.c and relay_line.c. */
+#ifndef PROXY_RELAY_STATE_H
+#define PROXY_RELAY_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sha1.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "http/ws_conn.h"
+#include "loop/loop.h"
+#include "proto/line.h"
+#include "proto/range_message.h"
+#include "proxy/block_cache.h"
+#include "proxy/relay.h"
+#include "proxy/relay_note.h"
+
+enum {
+    RELAY_FILE_SLOTS = 1024,
+    RELAY_BLOCK_SLOTS = 64,
+    RELAY_LINE_IN_FLIGHT = 64, /* leaves */
+    RELAY_FILE_IN_FLIGHT = 32,
+    RELAY_MAX_HOLDERS = 16, /* daemons of one file that are tried */
+    RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
+    RELAY_CANCELLED = 64    /* requests of a line whose leaf may still come */
+};
+
+/* A daemon that has, or may have, files of this relay. Freed when the hub says that it is gone. */
+struct relay_daemon {
+    struct relay *relay;
+    struct relay_daemon *next;
+    int64_t number;
+    struct relay_line *lines[2]; /* by enum range_class; NULL: none */
+    int64_t ask_again_ms[2];     /* for a line, at the earliest */
+    struct loop_timer timer;
+    char name[256], zone[256];   /* of its session; empty until a line came */
+};
+
+/*
+ * The hub's end of a line. A file is opened on each line that it is read by; requests are for one
+ * leaf each.
+ */
+struct relay_line {
+    struct relay *relay;
+    struct relay_daemon *daemon;
+    enum range_class line_class;
+    struct ws_conn *ws;
+    struct relay_source *sources;
+    struct relay_block *asked[RELAY_LINE_IN_FLIGHT];
+    size_t in_flight;
+    uint32_t last_request, last_file;
+    uint32_t cancelled[RELAY_CANCELLED];
+    size_t last_cancelled;
+    struct loop_timer timer; /* silence while leaves are wanted; idle */
+    int64_t used_ms, heard_ms; /* last wanted something; last got a message */
+    struct loop_call end;    /* after a violation, outside of its callbacks */
+    char why[ERR_MESSAGE_SIZE];
+};
+
+/* A file on a line. */
+struct relay_source {
+    struct relay_source *next_of_line, *next_of_file;
+    struct relay_line *line;
+    struct relay_file *file;
+    uint32_t number; /* the hub's fileId */
+    bool is_answered, is_open; /* open: its page hashes came and were right */
+    uint32_t pages_got;
+    size_t in_flight;
+};
+
+/* A daemon's word on a file. */
+struct relay_holder {
+    int64_t daemon; /* 0: free */
+    bool is_bad;    /* it was found wrong, or has another root: not asked again before `until_ms` */
+    int64_t until_ms;
+};
+
+/* A page of leaf hashes in memory. */
+struct relay_page {
+    struct relay_file *file; /* NULL: free */
+    uint32_t index, count;
+    uint64_t used;
+    unsigned char *leaves; /* count * 32 bytes */
+};
+
+/* A leaf that is wanted and not here. */
+struct relay_block {
+    struct relay_block *next; /* in its slot */
+    struct relay_file *file;
+    uint32_t i;
+    uint32_t request;
+    struct relay_line *line;  /* that it is asked of; NULL: of none */
+    struct relay_source *source;
+    struct relay_want *wants; /* at least one */
+};
+
+/* A reader's interest in a block. */
+struct relay_want {
+    struct relay_block *block;
+    struct relay_reader *reader;
+    struct relay_want *next_of_block;
+    struct relay_want *next_of_reader, *previous_of_reader;
+};
+
+enum relay_file_state {
+    RELAY_FILE_SOUGHT,  /* not known yet, or lost */
+    RELAY_FILE_OPEN,    /* size, root and page hashes are known */
+    RELAY_FILE_ABSENT,  /* no daemon has it, for a while */
+    RELAY_FILE_BUILDING /* a daemon has it and makes its manifest */
+};
+
+struct relay_file {
+    struct relay *relay;
+    struct relay_file *next; /* in its slot */
+    char sha1[SHA1_HEX + 1];
+    unsigned char address[SHA1_SIZE]; /* the same, as bytes */
+    enum relay_file_state state;
+    int64_t size, done; /* in bytes; done: of a manifest that is being made */
+    unsigned char root[SHA256_SIZE];
+    bool has_root;       /* else it is one block, whose SHA-1 is the address */
+    bool is_known;       /* a daemon told size and root */
+    bool is_complete;    /* and the page hashes, which have the root */
+    bool is_trusted;     /* and the word of who signed it counts */
+    struct relay_check check;
+    struct relay_source *teacher; /* the source that told, until the check is done */
+    uint32_t page_count;
+    unsigned char *page_hashes;   /* page_count * 32 bytes */
+    struct relay_page **pages;    /* page_count of them; NULL: not in memory */
+    bool *pages_asked;
+    struct block_file *cached;
+    struct relay_holder holders[RELAY_MAX_HOLDERS];
+    struct relay_source *sources;
+    struct relay_block *blocks[RELAY_BLOCK_SLOTS];
+    struct relay_reader *readers;
+    struct relay_reader self; /* wants what the opening of the file touched before */
+    uint64_t ask;          /* the number of the question that is open; 0: none */
+    int64_t asked, answered, away; /* of that question; asked -1: not told */
+    bool saw_building, saw_error;
+    int64_t asked_ms, ask_again_ms, known_until_ms; /* ABSENT: until then */
+    int64_t used_ms;
+    struct loop_timer timer;
+    uint32_t opening[RANGE_MAX_ALSO]; /* the leaves that were read first */
+    size_t opening_count;
+    int64_t opening_until_ms;
+};
+
+struct relay {
+    struct relay_options options;
+    struct loop *loop;
+    struct block_cache *cache;
+    struct relay_file *files[RELAY_FILE_SLOTS];
+    size_t file_count;
+    struct relay_daemon *daemons;
+    struct relay_reader *rings[2]; /* by enum range_class: readers with wants that are not sent */
+    struct relay_page pages[RELAY_MAX_PAGES];
+    uint64_t page_uses, last_ask;
+    int64_t bytes_fetched;
+    struct loop_call pump;
+    struct buf text;
+};
+
+/* relay.c */
+/* Files that are waited for are sought again. */
+void relay_retry(struct relay *relay);
+
+/* relay_line.c */
+/* Takes over the connection of a line. */
+void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum range_class line_class,
+                      int fd, struct str early);
+/* Ends it; what it was asked for is asked of others. `why` goes to the log unless NULL. */
+void relay_line_end(struct relay_line *line, const char *why);
+/* The same soon, for callers inside of its callbacks. */
+void relay_line_fail(struct relay_line *line, const char *why);
+/* Asks the hub for a line of that daemon, if there is none and none is on its way. */
+void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class);
+/* Sends a text or a want; failures end the line soon. */
+void relay_line_send(struct relay_line *line, const struct range_message *m);
+void relay_line_want(struct relay_line *line, struct relay_source *source,
+                     struct relay_block *block);
+/* The same without a message: another one asks for it. Returns the request, 0 if the line has too
+ * many. */
+uint32_t relay_line_register(struct relay_line *line, struct relay_source *source,
+                             struct relay_block *block);
+void relay_line_cancel(struct relay_block *block);
+/* Its requests for this file are asked of nobody any more. */
+void relay_line_requeue(struct relay_line *line, const struct relay_file *file);
+
+/* relay_file.c */
+struct relay_file *relay_file_find(struct relay *relay, struct str sha1);
+void relay_file_free(struct relay_file *file); /* without readers */
+/* An answer to its question. */
+void relay_file_on_note(struct relay_file *file, const struct relay_note *note);
+struct relay_daemon *relay_daemon_get(struct relay *relay, int64_t number);
+/* A source of this file on that line, which is opened if it is not. NULL without memory. */
+struct relay_source *relay_file_source(struct relay_file *file, struct relay_line *line);
+void relay_file_on_message(struct relay_line *line, const struct range_message *m);
+void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str hashes);
+void relay_file_on_page(struct relay_source *source, uint32_t index, struct str leaves);
+/* The daemon of this source is not asked for the file for a while. */
+void relay_file_doubt(struct relay_source *source, const char *why);
+/* The hash that block i has to have: 20 or 32 bytes, borrowed until the next page comes; empty when
+ * its page is not in memory. */
+struct str relay_file_hash(struct relay_file *file, uint32_t i);
+void relay_source_free(struct relay_source *source);
+/* All its readers look again. */
+void relay_file_wake(struct relay_file *file);
+/* A page of leaves comes soon, if it is not here and was not asked for. */
+void relay_file_ask_page(struct relay_source *source, uint32_t page);
+/* It is read, or no more: it is kept for a while. */
+void relay_file_used(struct relay_file *file);
+/* Has it found and opened, if it is not and no try is under way. */
+void relay_file_seek(struct relay_file *file);
+/* One of the leaves that are read first. */
+void relay_file_note_opening(struct relay_file *file, uint32_t i);
+/* A daemon has left: its files are sought elsewhere. */
+void relay_file_lose_daemon(struct relay *relay, int64_t daemon);
+
+/* relay_fetch.c */
+/* A reader's want of a block that is not here. NULL without memory. */
+struct relay_block *relay_reader_want(struct relay_reader *reader, uint32_t i);
+struct relay_block *relay_block_find(const struct relay_file *file, uint32_t i);
+/* The bytes of a block came, right ones: its readers are woken, the block is freed. */
+void relay_block_arrived(struct relay_block *block);
+/* It is asked of nobody any more. */
+void relay_block_requeue(struct relay_block *block);
+/* It wants nothing any more. */
+void relay_reader_drop(struct relay_reader *reader);
+void relay_pump_soon(struct relay *relay);
+
+#endif

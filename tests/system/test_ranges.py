@@ -1,0 +1,207 @@
+"""Parts of files that were never uploaded (EXTENSIONS.md §3): read through the hub from the host that has them, block by
+block, each byte the right one, and no more of them leave the host than were asked for."""
+import hashlib
+import http.client
+import json
+import os
+import random
+import threading
+
+import harness
+import pytest
+from harness import run, until
+
+LEAF = 262144
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+class Sharing:
+    """A lab whose daemon shares files, read over HTTP by a client that is not ours."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        lab.write_config()
+        self.daemon = lab.share()
+
+    def put(self, name, data):
+        path = self.lab.folder / name
+        path.write_bytes(data)
+        self.lab.link(path)
+        return f"/f/{hashlib.sha1(data).hexdigest()}"
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", int(self.lab.url.rsplit(":", 1)[1]), timeout=harness.DEADLINE_S)
+
+    def ask(self, path, method="GET", connection=None, **headers):
+        connection = connection or self.connect()
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+    def part(self, path, start, end, **options):
+        answer, body = self.ask(path, Range=f"bytes={start}-{end - 1}", **options)
+        assert answer.status == 206, (answer.status, body)
+        return body
+
+    def status(self):
+        return json.loads((self.lab.folder / "kachery-resource.status.json").read_text())
+
+    def bytes_left(self, want):
+        """Waits until the daemon says that so many bytes left the host."""
+        until(lambda: self.status()["totals"]["rangeBytes"] == want, f"{want} bytes left the host")
+
+
+@pytest.fixture
+def sharing(lab):
+    return Sharing(lab)
+
+
+def test_a_part_comes_from_the_host_and_nothing_else_leaves_it(sharing):
+    data = noise(9 * LEAF + 5)
+    path = sharing.put("big", data)
+    assert sharing.part(path, 3 * LEAF + 7, 3 * LEAF + 27) == data[3 * LEAF + 7:3 * LEAF + 27]
+    sharing.bytes_left(LEAF)
+    assert sharing.part(path, 4 * LEAF - 2, 4 * LEAF + 2) == data[4 * LEAF - 2:4 * LEAF + 2]
+    sharing.bytes_left(2 * LEAF)
+    answer, body = sharing.ask(path, Range="bytes=-5")
+    assert (answer.status, body) == (206, data[-5:])
+    sharing.bytes_left(2 * LEAF + 5)
+    assert not any((sharing.lab.data / "sha1").rglob("*"))
+
+
+def test_all_of_a_file_comes_and_is_right(sharing):
+    data = noise(40 * LEAF + 77)
+    path = sharing.put("big", data)
+    for _ in range(2):
+        answer, body = sharing.ask(path)
+        assert answer.status == 200 and int(answer.headers["Content-Length"]) == len(data)
+        assert body == data
+    sharing.bytes_left(len(data))
+
+
+def test_small_files_need_no_manifest(sharing):
+    for size in (0, 1, LEAF):
+        data = noise(size)
+        path = sharing.put(f"small{size}", data)
+        answer, body = sharing.ask(path)
+        assert (answer.status, body) == (200, data)
+        assert answer.headers["ETag"] == f'"{path[3:]}"'
+
+
+def test_the_head_says_what_clients_need(sharing):
+    data = noise(2 * LEAF)
+    path = sharing.put("big.nwb", data)
+    digits = hashlib.sha1(b"big.nwb").hexdigest()[:8]
+    answer, body = sharing.ask(f"{path}.{digits}/big.nwb", "HEAD")
+    assert (answer.status, body) == (200, b"")
+    root = answer.headers["ETag"].strip('"').split("-")[1]
+    assert len(root) == 16 and answer.headers["ETag"] == f'"{path[3:]}-{root}"'
+    wanted = {"Content-Length": str(len(data)), "Accept-Ranges": "bytes", "Content-Encoding": None,
+              "Cache-Control": "public, max-age=31536000, immutable, no-transform", "X-Content-Type-Options": "nosniff",
+              "Content-Security-Policy": "sandbox; default-src 'none'", "Referrer-Policy": "no-referrer",
+              "X-Robots-Tag": "noindex", "X-Accel-Buffering": "no", "Access-Control-Allow-Origin": "*",
+              "Content-Type": "application/x-hdf5"}
+    assert {name: answer.headers[name] for name in wanted} == wanted
+    sharing.bytes_left(0)
+
+
+def test_conditions_and_ranges(sharing):
+    data = noise(LEAF + 100)
+    path = sharing.put("big", data)
+    etag = sharing.ask(path, "HEAD")[0].headers["ETag"]
+    cases = [({"Range": "bytes=0-"}, 206, data), ({"Range": f"bytes={len(data)}-"}, 416, b""),
+             ({"Range": "bytes=5-99999999"}, 206, data[5:]), ({"Range": "bytes=0-1,4-5"}, 200, data),
+             ({"Range": "bytes=1-2", "If-Range": etag}, 206, data[1:3]),
+             ({"Range": "bytes=1-2", "If-Range": '"other"'}, 200, data), ({"If-None-Match": etag}, 304, b""),
+             ({"If-Match": '"other"'}, 412, b""), ({"If-Match": etag}, 200, data)]
+    for headers, status, content in cases:
+        answer, body = sharing.ask(path, **headers)
+        assert (answer.status, body) == (status, content), headers
+        if status == 416:
+            assert answer.headers["Content-Range"] == f"bytes */{len(data)}"
+
+
+def test_other_names_are_no_file(sharing):
+    path = sharing.put("big.h5", noise(LEAF + 1))
+    digits = hashlib.sha1(b"big.h5").hexdigest()[:8]
+    assert sharing.ask(f"{path}.{digits}/big.h5", "HEAD")[0].status == 200
+    assert sharing.ask(f"{path}.{digits}/big%2Eh5", "HEAD")[0].status == 200
+    for other in (f"{path}/", f"{path}.{digits}/", f"{path}.{digits}/big.aux", f"{path}.{digits}/big.h5/", f"{path}x",
+                  f"{path}.{digits}", "/f/", "/f/xyz", f"{path}.00000000/big.h5", path.upper()):
+        assert sharing.ask(other)[0].status == 404, other
+
+
+def test_many_readers_cost_the_host_one_reading(sharing):
+    data = noise(20 * LEAF)
+    path = sharing.put("big", data)
+    sharing.ask(path, "HEAD")
+    wrong = []
+
+    def read(number):
+        start = (number % 20) * LEAF
+        if sharing.part(path, start, start + LEAF) != data[start:start + LEAF]:
+            wrong.append(number)
+        answer, body = sharing.ask(path)
+        if body != data:
+            wrong.append(number)
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    sharing.bytes_left(len(data))
+
+
+def test_one_connection_serves_many_requests(sharing):
+    data = noise(3 * LEAF)
+    path = sharing.put("big", data)
+    other = sharing.put("other", noise(LEAF, 2))
+    connection = sharing.connect()
+    for start in range(0, 3 * LEAF, 50021):
+        assert sharing.part(path, start, start + 8, connection=connection) == data[start:start + 8]
+    assert sharing.ask(other, connection=connection)[1] == noise(LEAF, 2)
+    assert sharing.part(path, 0, 8, connection=connection) == data[:8]
+
+
+def test_a_file_that_changed_is_never_sent(sharing):
+    data = noise(6 * LEAF)
+    path = sharing.put("big", data)
+    assert sharing.part(path, 0, 8) == data[:8]
+    with open(sharing.lab.folder / "big", "r+b") as file:  # the same size, and the same time
+        before = os.stat(file.fileno())
+        file.seek(5 * LEAF + 9)
+        file.write(b"other bytes")
+        file.flush()
+        os.utime(file.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
+    connection = sharing.connect()
+    connection.timeout = 3
+    connection.request("GET", path, headers={"Range": f"bytes={5 * LEAF}-{5 * LEAF + 99}"})
+    with pytest.raises(OSError):  # nothing comes: neither the old bytes nor the new ones
+        connection.getresponse()
+    assert sharing.part(path, 0, 8) == data[:8]
+
+
+def test_another_host_takes_over(sharing, tmp_path):
+    data = noise(30 * LEAF)
+    path = sharing.put("big", data)
+    (tmp_path / "second").mkdir()
+    second = harness.Lab(tmp_path / "second", "second")
+    second.hub = sharing.lab.hub
+    run("register", "--label", "second", env=second.host, check=0)
+    (second.folder / "copy").write_bytes(data)
+    second.link(second.folder / "copy")
+    second.write_config()
+    second.share()
+    connection = sharing.connect()
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    got = answer.read(LEAF)
+    sharing.daemon.process.kill()
+    got += answer.read()
+    second.stop()
+    assert got == data

@@ -1,0 +1,242 @@
+/* The relay's cache: what is put is got again, from the disk of an earlier life too; what rotted
+ * there is not; the quota holds. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sha1.h"
+#include "base/sha256.h"
+#include "proxy/block_cache.h"
+
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static char folder[64];
+static unsigned char root[BLOCK_ROOT_BYTES] = {1, 2, 3};
+static char content[BLOCK_BYTES];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/test_block_cache.XXXXXX");
+    return mkdtemp(folder) == NULL;
+}
+
+static int tear_down(void **state)
+{
+    char command[96];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static struct block_cache *start(int64_t max_disk_bytes)
+{
+    char dir[80];
+    const struct block_cache_options options = {.dir = dir, .max_disk_bytes = max_disk_bytes};
+    struct err e = {0};
+
+    snprintf(dir, sizeof dir, "%s/blocks", folder);
+    struct block_cache *cache = block_cache_new(&options, &e);
+    assert_non_null(cache);
+    return cache;
+}
+
+static struct block_file *open_file(struct block_cache *cache, const char *sha1, int64_t size)
+{
+    struct err e = {0};
+    struct block_file *file = block_cache_open(cache, str_of(sha1), root, size, &e);
+
+    assert_non_null(file);
+    return file;
+}
+
+/* Block i is full of one byte. */
+static struct str block_of(uint32_t i)
+{
+    memset(content, (int)i + 1, sizeof content);
+    return (struct str){content, sizeof content};
+}
+
+static struct str hash_of(uint32_t i)
+{
+    static unsigned char hash[SHA256_SIZE];
+
+    sha256_of(block_of(i), hash);
+    return (struct str){(const char *)hash, sizeof hash};
+}
+
+static bool has(struct block_cache *cache, struct block_file *file, uint32_t i)
+{
+    struct str got = block_cache_get(cache, file, i, hash_of(i));
+
+    return got.len == BLOCK_BYTES && memcmp(got.p, block_of(i).p, BLOCK_BYTES) == 0;
+}
+
+static void test_again(void **state)
+{
+    struct block_cache *cache = start(1 << 30);
+    struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
+
+    (void)state;
+    assert_false(has(cache, file, 7));
+    assert_true(block_cache_put(cache, file, 7, block_of(7)));
+    assert_true(block_cache_put(cache, file, 70000, block_of(70)));
+    assert_true(has(cache, file, 7));
+    assert_int_equal(block_cache_disk_bytes(cache), 2 * BLOCK_BYTES);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+
+    cache = start(1 << 30);
+    assert_int_equal(block_cache_disk_bytes(cache), 2 * BLOCK_BYTES);
+    file = open_file(cache, A, (int64_t)1 << 40);
+    assert_true(block_cache_may_have(cache, file, 7));
+    assert_false(block_cache_may_have(cache, file, 8));
+    assert_true(has(cache, file, 7));
+    struct block_file *other = open_file(cache, B, (int64_t)1 << 40);
+    assert_false(has(cache, other, 7));
+    root[0] ^= 1; /* another root of the same SHA-1 */
+    struct block_file *twin = open_file(cache, A, (int64_t)1 << 40);
+    assert_false(has(cache, twin, 7));
+    root[0] ^= 1;
+    block_cache_close(cache, twin);
+    block_cache_close(cache, other);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+}
+
+static void test_last_block(void **state)
+{
+    struct block_cache *cache = start(1 << 30);
+    struct block_file *file = open_file(cache, A, BLOCK_BYTES + 5);
+    const struct str last = STR("12345");
+    unsigned char hash[SHA1_SIZE];
+
+    (void)state;
+    assert_false(block_cache_put(cache, file, 1, block_of(1))); /* longer than it is */
+    assert_true(block_cache_put(cache, file, 1, last));
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+    cache = start(1 << 30);
+    file = open_file(cache, A, BLOCK_BYTES + 5);
+    sha1_of(last, hash);
+    unit_equal_str("last", block_cache_get(cache, file, 1, (struct str){(char *)hash, SHA1_SIZE}),
+                   last);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+}
+
+static void put_segment_path(char path[256])
+{
+    char digits[2 * BLOCK_ROOT_BYTES + 1] = "";
+
+    for (size_t i = 0; i < BLOCK_ROOT_BYTES; i++)
+        snprintf(digits + 2 * i, 3, "%02x", root[i]);
+    snprintf(path, 256, "%s/blocks/" A "-%s/0", folder, digits);
+}
+
+static void test_rot(void **state)
+{
+    struct block_cache *cache = start(1 << 30);
+    struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
+    char path[256];
+
+    (void)state;
+    assert_true(block_cache_put(cache, file, 0, block_of(0)));
+    assert_true(block_cache_put(cache, file, 1, block_of(1)));
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+    put_segment_path(path);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "x", 1, 1000), 1);
+    close(fd);
+
+    cache = start(1 << 30);
+    file = open_file(cache, A, (int64_t)1 << 40);
+    assert_true(block_cache_may_have(cache, file, 0));
+    assert_false(has(cache, file, 0)); /* one byte is wrong */
+    assert_false(block_cache_may_have(cache, file, 0));
+    assert_true(has(cache, file, 1));
+    assert_true(block_cache_put(cache, file, 0, block_of(0)));
+    assert_int_equal(truncate(path, 100), 0); /* in mid-life */
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+    cache = start(1 << 30);
+    assert_int_equal(block_cache_disk_bytes(cache), 0);
+    block_cache_free(cache);
+}
+
+static void test_quota(void **state)
+{
+    struct block_cache *cache = start(3 * BLOCK_BYTES);
+    struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) /* a segment each */
+        assert_true(block_cache_put(cache, file, i * BLOCK_SEGMENT_BLOCKS, block_of(i)));
+    assert_int_equal(block_cache_disk_bytes(cache), 3 * BLOCK_BYTES);
+    for (uint32_t i = 3; i < 100; i++) /* pushes the first ones out of memory, too */
+        assert_true(block_cache_put(cache, file, i * BLOCK_SEGMENT_BLOCKS, block_of(i)));
+    assert_int_equal(block_cache_disk_bytes(cache), 3 * BLOCK_BYTES);
+    assert_false(block_cache_may_have(cache, file, 0));
+    assert_true(block_cache_may_have(cache, file, 99 * BLOCK_SEGMENT_BLOCKS));
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+    cache = start(BLOCK_BYTES); /* a smaller one, from now on */
+    assert_int_equal(block_cache_disk_bytes(cache), BLOCK_BYTES);
+    block_cache_free(cache);
+}
+
+static void test_without_disk(void **state)
+{
+    struct block_cache *cache = start(0);
+    struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
+    char path[96];
+
+    (void)state;
+    assert_true(block_cache_put(cache, file, 5, block_of(5)));
+    assert_true(has(cache, file, 5));
+    assert_int_equal(block_cache_disk_bytes(cache), 0);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+
+    cache = start(1 << 30); /* its folder is removed, then a file stands there */
+    file = open_file(cache, A, (int64_t)1 << 40);
+    snprintf(path, sizeof path, "%s/blocks", folder);
+    assert_int_equal(rmdir(path), 0);
+    assert_true(block_cache_put(cache, file, 5, block_of(5)));
+    assert_int_equal(block_cache_disk_bytes(cache), BLOCK_BYTES);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+    tear_down(NULL);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    cache = start(1 << 30);
+    file = open_file(cache, A, (int64_t)1 << 40);
+    assert_int_equal(rmdir(path), 0);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_true(block_cache_put(cache, file, 6, block_of(6)));
+    assert_true(has(cache, file, 6)); /* memory has it */
+    assert_int_equal(block_cache_disk_bytes(cache), 0);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_last_block, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rot, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_quota, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_without_disk, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -130,23 +130,18 @@ void manifest_maker_deinit(struct manifest_maker *m)
     buf_free(&m->page_hashes);
 }
 
-static struct str leaves_at_hand(const struct manifest_maker *m)
-{
-    return (struct str){(const char *)m->leaves, m->leaf_count * SHA256_SIZE};
-}
-
 static int end_page(struct manifest_maker *m, struct err *e)
 {
     const uint64_t j = m->page_hashes.len / SHA256_SIZE;
+    const struct str leaves = {(const char *)m->leaves, m->leaf_count * SHA256_SIZE};
     unsigned char hash[SHA256_SIZE];
 
-    sha256_of(leaves_at_hand(m), hash);
-    buf_append(&m->page_hashes, hash, sizeof hash);
-    if (buf_check(&m->page_hashes, e) != 0 ||
-        (m->take_page != NULL && m->take_page(m->owner, j, leaves_at_hand(m), e) != 0))
-        return -1;
     m->leaf_count = 0;
-    return 0;
+    sha256_of(leaves, hash);
+    buf_append(&m->page_hashes, hash, sizeof hash);
+    if (buf_check(&m->page_hashes, e) != 0)
+        return -1;
+    return m->take_page == NULL ? 0 : m->take_page(m->owner, j, leaves, e);
 }
 
 /* Ends at the first byte that is not 0, which is mostly the first byte. */
@@ -204,7 +199,7 @@ int manifest_maker_add(struct manifest_maker *m, struct str data, struct err *e)
 {
     m->size += (int64_t)data.len;
     while (data.len > 0) {
-        struct str blocks[SHA256_LANES];
+        struct str blocks[SHA256_LANES] = {{NULL, 0}};
         size_t n = 0, room = MANIFEST_PAGE_LEAVES - m->leaf_count;
         while (n < SHA256_LANES && n < room && data.len > 0) {
             blocks[n] = str_slice(data, 0, MANIFEST_LEAF_BYTES);

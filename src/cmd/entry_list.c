@@ -13,7 +13,7 @@
 static void put_line(struct buf *out, const char *uri, const struct store_entry *entry,
                      enum manifest_file_state manifest)
 {
-    static const char *const words[] = {"-", "no", "yes", "yes"};
+    static const char *const words[] = {"-", "no", "yes", "-", "yes"};
     const char *state = store_state_name(entry->state);
     const char *kind = entry->state == STORE_ABSENT ? "-" : store_kind_name(entry->kind);
     char size[24] = "-";
@@ -46,7 +46,7 @@ static void put_element(struct buf *out, const char *uri, const struct store_ent
     else
         json_put_str(out, "kind", str_of(store_kind_name(entry->kind)));
     json_put_str(out, "state", str_of(store_state_name(entry->state)));
-    if (manifest == MANIFEST_FILE_NEEDLESS)
+    if (manifest == MANIFEST_FILE_NEEDLESS || manifest == MANIFEST_FILE_UNKNOWN)
         json_put_null(out, "manifest");
     else
         json_put_bool(out, "manifest", manifest != MANIFEST_FILE_ABSENT);

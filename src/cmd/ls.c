@@ -34,6 +34,10 @@ static int list_all(const struct store *s, struct entry_list *list, struct large
             enum manifest_file_state manifest = manifest_file_look(s, hash, entry.size);
             if (entry.state == STORE_OK && manifest == MANIFEST_FILE_DAMAGED)
                 entry.state = STORE_DAMAGED;
+            if (manifest == MANIFEST_FILE_UNKNOWN) {
+                err_set(e, ERR_FAILED, "its manifest cannot be looked at now");
+                cmd_warn_file("ls", entry.path != NULL ? entry.path : hash, e);
+            }
             if (entry.path != NULL)
                 large_files_note(large, entry.path, entry.size);
             entry_list_add(list, hash, &entry, manifest);

@@ -280,6 +280,11 @@ static void judge(struct verify *v, struct batch_item *item)
         (void)!store_refresh_link(&v->store, item->hash, entry->path, item->size, item->mtime,
                                   &item->id, &e);
     entry->state = STORE_OK;
+    if (item->manifest == MANIFEST_FILE_UNKNOWN) {
+        v->has_failed = true;
+        err_set(&e, ERR_FAILED, "its manifest cannot be read now");
+        cmd_warn_file("verify", entry->path, &e);
+    }
     if (item->manifest != MANIFEST_FILE_DAMAGED)
         return;
     entry->state = STORE_DAMAGED;

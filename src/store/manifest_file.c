@@ -43,17 +43,19 @@ static int open_own(const struct store *s, const char *hash, int *fd, struct sta
         goto out;
     opened = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (opened < 0) {
-        bool is_unknown = errno == EMFILE || errno == ENFILE || errno == EIO;
-        err_errno(e, is_unknown ? ERR_FAILED : ERR_NOT_FOUND, errno, "no manifest can be read");
+        bool is_missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES;
+        err_errno(e, is_missing ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot read the manifest");
         goto out;
     }
-    if (fstat(opened, st) == 0 && S_ISREG(st->st_mode) &&
-        voucher_is_own(NULL, voucher_author(st))) {
+    if (fstat(opened, st) != 0) {
+        err_errno(e, ERR_FAILED, errno, "cannot stat the manifest");
+    } else if (S_ISREG(st->st_mode) && voucher_is_own(NULL, voucher_author(st))) {
         *fd = opened;
         buf_free(&path);
         return 0;
+    } else {
+        err_set(e, ERR_NOT_FOUND, "the manifest is another user's, or others can write into it");
     }
-    err_set(e, ERR_NOT_FOUND, "the manifest is another user's, or others can write into it");
     close(opened);
 out:
     buf_free(&path);
@@ -137,7 +139,9 @@ int manifest_file_read_page(const struct manifest_file *file, uint64_t j,
 
 static enum manifest_file_state state_of(const struct err *e)
 {
-    return e->code == ERR_NOT_FOUND ? MANIFEST_FILE_ABSENT : MANIFEST_FILE_DAMAGED;
+    if (e->code == ERR_NOT_FOUND)
+        return MANIFEST_FILE_ABSENT;
+    return e->code == ERR_PROTOCOL ? MANIFEST_FILE_DAMAGED : MANIFEST_FILE_UNKNOWN;
 }
 
 enum manifest_file_state manifest_file_look(const struct store *s, const char *hash, int64_t size)
@@ -185,5 +189,7 @@ enum manifest_file_state manifest_file_check(const struct store *s, const char *
     for (uint64_t j = 0; is_good && j < manifest_page_count(size); j++)
         is_good = manifest_file_read_page(&file, j, leaves, &e) == 0;
     manifest_file_close(&file);
-    return is_good ? MANIFEST_FILE_OK : MANIFEST_FILE_DAMAGED;
+    if (is_good)
+        return MANIFEST_FILE_OK;
+    return e.code == ERR_NONE ? MANIFEST_FILE_DAMAGED : state_of(&e);
 }

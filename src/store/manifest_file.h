@@ -21,6 +21,7 @@ enum manifest_file_state {
     MANIFEST_FILE_NEEDLESS, /* there is none for this size */
     MANIFEST_FILE_ABSENT,   /* none is there, or one that does not count */
     MANIFEST_FILE_DAMAGED,  /* it counts, and is not one of this content */
+    MANIFEST_FILE_UNKNOWN,  /* looking at it failed */
     MANIFEST_FILE_OK
 };
 

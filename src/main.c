@@ -122,6 +122,16 @@ static const char load_help[] =
     RESOURCE_HELP
     "      --no-request           do not ask any resource\n";
 
+static const char url_help[] =
+    "Prints the URL at which the hub reads the file to everybody, from its zone or\n"
+    "from the host that shares it: for h5py, zarr, browsers and whatever opens a URL.\n"
+    "Only the parts that are read leave the host; see `help ranges`. Where downloads\n"
+    "of the zone are public. When nobody has the file now, that is told, and the URL\n"
+    "works as soon as somebody shares it.\n\n"
+    "      --name N               the file's name in the URL (default: the label in\n"
+    "                             the URI, else none)\n"
+    "      --json                 print an object {url, expires}\n";
+
 static const char cat_help[] =
     "Gets the whole file into the local store first where it is not here. Of a part\n"
     "it gets only that part, keeps nothing, and warns that a part cannot be checked.\n"
@@ -247,6 +257,8 @@ const struct cmd cmd_table[] = {
      "URI... [-o FILE | -d DIR] [--files-from FILE|-] [--jobs N] [--max-size BYTES] "
      "[--resource URL|NAME] [--no-request]",
      "print where files are, getting first what is not here", load_help},
+    {"url", cmd_url, "URI [--name N] [--json]", "print a URL at which any program reads a file",
+     url_help},
     {"cat", cmd_cat, "URI [--start N] [--end M] [--resource URL|NAME]",
      "write a file, or a part of it, to standard output", cat_help},
     {"info", cmd_info, "URI [--json]", "tell what the zone knows of a file", info_help},

@@ -12,6 +12,7 @@ int cmd_verify(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_request(int argc, char **argv);
 int cmd_load(int argc, char **argv);
+int cmd_url(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_register(int argc, char **argv);

@@ -36,8 +36,8 @@ enum fs_write_flags {
     FS_DURABLE = 1, /* fsync the file before, the directory after the rename */
     FS_PRIVATE = 2, /* mode 0600 instead of 0666 & ~umask */
     FS_OWN = 4,     /* at no moment can others write it, whatever umask and shared place say */
-    FS_FRESH = 8    /* nobody reads it before something else is there that names it: where there is
-                       no such file, it is written under its own name */
+    FS_FRESH = 8    /* readers come only after another file names it: a file that does not exist is
+                       written under its own name at once */
 };
 
 /* Replaces `path` by a file with this content: temporary name `path.tmp.XXXXXXXX` beside it,

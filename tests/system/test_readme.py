@@ -96,7 +96,7 @@ def test_everything_that_is_shown_can_be_typed(tmp_path, processes):
     assert (tmp_path / "elsewhere/rec.nwb").read_bytes() == DATA and (tmp_path / "elsewhere/first").read_bytes() == DATA[:4096]
     assert printed.lines["out"] == ["rec.nwb", "completed", *[f"{URI}\there/{URI[7:]}"] * 2]
     two_lines = blocks(README.split("\n## ")[0])[0].replace("rec.nwb    #", "rec.nwb #")
-    somebody.types(two_lines, "lab")
+    somebody.types(two_lines, "lab", KACHERY_GATEWAY_URL=somebody.url)
     somebody.ends_daemon()
 
     typed = {line.split("#")[0].strip().replace(" > first", "") for line in somebody.typed}

@@ -18,6 +18,9 @@ static const char add_files_help[] =
     "                             paths; links to directories are not followed, and\n"
     "                             links to files only if they are yours, root's, of\n"
     "                             the file's owner, or lead to a file in the tree\n"
+    "      --index                with -r: also store an index of each directory named,\n"
+    "                             with the paths, hashes and sizes of its files, and\n"
+    "                             print its URI at the end. None if a file failed\n"
     "      --exclude GLOB         leave out what matches; may be given several times.\n"
     "                             *.tmp: files and directories of such a name at any\n"
     "                             depth; raw/*.tmp, /raw: such a path below the\n"
@@ -237,12 +240,12 @@ const struct cmd cmd_table[] = {
     {"share", cmd_share, "[--config FILE] [--log FILE] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
     {"link", cmd_link,
-     "PATH... [-r] [--exclude GLOB]... [--label L | --label-names] [--files-from FILE|-] [-0] "
-     "[--jobs N] [--no-manifest] [--json]",
+     "PATH... [-r] [--index] [--exclude GLOB]... [--label L | --label-names] "
+     "[--files-from FILE|-] [-0] [--jobs N] [--no-manifest] [--json]",
      "put files into the local store by reference: they stay in place", add_files_help},
     {"store-local", cmd_store_local,
-     "PATH... [-r] [--exclude GLOB]... [--label L | --label-names] [--files-from FILE|-] [-0] "
-     "[--jobs N] [--no-manifest] [--json]",
+     "PATH... [-r] [--index] [--exclude GLOB]... [--label L | --label-names] "
+     "[--files-from FILE|-] [-0] [--jobs N] [--no-manifest] [--json]",
      "put files into the local store by copy", add_files_help},
     {"ls", cmd_ls, "[--json]", "list the local store", ls_help},
     {"verify", cmd_verify, "[URI...] [--json]",

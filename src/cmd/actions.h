@@ -22,7 +22,7 @@ struct add_files {
     const char *label; /* NULL: none */
     bool is_labelled_by_name; /* each by its file's base name */
     unsigned jobs;     /* 0: one per core */
-    bool is_without_manifests;
+    bool is_without_manifests, makes_indexes;
     enum uri_list_form form;
     bool is_quiet;
 };

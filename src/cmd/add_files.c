@@ -10,6 +10,7 @@
 #include "cmd/batch_run.h"
 #include "cmd/cmd.h"
 #include "cmd/ending.h"
+#include "cmd/folder_maker.h"
 #include "cmd/label.h"
 #include "cmd/large_files.h"
 #include "proc/pool.h"
@@ -26,7 +27,16 @@ struct run {
     bool is_labelled_by_name;
     struct buf uri, name;
     struct large_files large;
+    struct folder_maker folders;
+    bool makes_indexes;
 };
+
+static void note_tree(void *owner, const char *path)
+{
+    struct run *run = owner;
+
+    folder_maker_begin(&run->folders, path);
+}
 
 static enum batch_run_step next_file(void *owner, struct batch_item *item)
 {
@@ -39,6 +49,7 @@ static enum batch_run_step next_file(void *owner, struct batch_item *item)
         return step == SOURCES_END ? BATCH_RUN_END : BATCH_RUN_WAIT;
     item->path = strdup(path);
     item->follow = *sources_follow(run->sources);
+    item->tree = sources_is_in_tree(run->sources) ? run->folders.count : 0;
     if (item->path == NULL)
         err_set(&e, ERR_FAILED, "out of memory");
     if (step == SOURCES_BAD || item->path == NULL)
@@ -68,6 +79,7 @@ static void tell(void *owner, struct batch_item *item)
     struct err e;
 
     if (item->code != ERR_NONE) {
+        folder_maker_fail(&run->folders, item->tree);
         err_set(&e, item->code, "%s", item->error == NULL ? "out of memory" : item->error);
         uri_list_fail(&run->list, item->path == NULL ? "?" : item->path, &e);
         return;
@@ -84,6 +96,7 @@ static void tell(void *owner, struct batch_item *item)
         uri_list_fail(&run->list, item->path, &e);
     else
         uri_list_add(&run->list, item->path, address, item->size);
+    folder_maker_add(&run->folders, item->tree, item->path, item->hash, item->size);
     if (item->code == ERR_NONE && item->path != NULL)
         large_files_note(&run->large, item->path, item->size);
 }
@@ -102,7 +115,10 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
     if (stat(run->store.dir, &run->store_dir) == 0)
         options.skipped = &run->store_dir;
     batch->store = &run->store;
+    options.on_tree = run->makes_indexes ? note_tree : NULL;
+    options.owner = run;
     run->sources = sources_open(&options, &e);
+    options.on_tree = NULL;
     if (run->sources != NULL && options.list == NULL)
         run->ahead = sources_open(&options, &e);
     if (run->ahead != NULL)
@@ -111,6 +127,8 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
         batch->wait_fd = sources_fd(run->sources);
         status = batch_run(batch, &e);
     }
+    if (status == 0)
+        folder_maker_end(&run->folders, &run->store, batch->makes_manifests, &run->list);
     if (status < 0)
         status = cmd_fail(name, &e);
     else if (status > 0)
@@ -129,6 +147,7 @@ int add_files_run(const struct add_files *what)
 {
     struct run run = {.list = {.name = what->name, .form = what->form},
                       .label = str_of(what->label),
+                      .makes_indexes = what->makes_indexes,
                       .is_labelled_by_name = what->is_labelled_by_name};
     struct batch_run batch = {.what = what->work == BATCH_LINK ? "linking" : "storing",
                               .is_quiet = what->is_quiet,
@@ -149,6 +168,7 @@ int add_files_run(const struct add_files *what)
     buf_free(&run.uri);
     buf_free(&run.name);
     large_files_deinit(&run.large);
+    folder_maker_free(&run.folders);
     return status;
 }
 
@@ -159,6 +179,8 @@ static int check(const struct add_files *what, const struct cmd_args *args, stru
 
     if (args->operand_count == 0 && sources->list == NULL)
         return err_set(e, ERR_USAGE, "no file given: want PATH... or --files-from");
+    if (what->makes_indexes && !sources->is_recursive)
+        return err_set(e, ERR_USAGE, "--index makes indexes of folders: want -r with it");
     if (what->label != NULL && what->is_labelled_by_name)
         return err_set(e, ERR_USAGE, "want --label or --label-names, not both");
     for (size_t i = 0; i < sources->excluded_count; i++)
@@ -176,6 +198,7 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
     int64_t jobs = 0;
     const struct cmd_option options[] = {
         {.name = "recursive", .letter = 'r', .flag = &sources->is_recursive},
+        {.name = "index", .flag = &what.makes_indexes},
         {.name = "exclude", .values = &excluded},
         {.name = "label", .value = &what.label},
         {.name = "label-names", .flag = &what.is_labelled_by_name},

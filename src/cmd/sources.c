@@ -61,6 +61,11 @@ const struct follow *sources_follow(const struct sources *s)
     return &s->follow;
 }
 
+bool sources_is_in_tree(const struct sources *s)
+{
+    return s->tree != NULL;
+}
+
 int sources_fd(const struct sources *s)
 {
     return s->list.fd;
@@ -137,6 +142,8 @@ static enum sources_step enter_tree(struct sources *s, const char *path, struct 
                                          .is_listed = s->follow.kind == FOLLOW_LISTED};
 
     s->tree = tree_open(path, &options, e);
+    if (s->tree != NULL && s->options.on_tree != NULL)
+        s->options.on_tree(s->options.owner, path);
     return s->tree == NULL ? SOURCES_BAD : SOURCES_WAIT;
 }
 

@@ -24,6 +24,9 @@ struct sources_options {
     size_t excluded_count;
     const char *for_trees; /* the option or command for directories, for the error */
     const struct stat *skipped; /* a directory to leave out of trees, or NULL */
+    /* Called with the absolute path of each tree that is begun; NULL: nobody wants to know. */
+    void (*on_tree)(void *owner, const char *path);
+    void *owner;
 };
 
 struct sources;
@@ -43,6 +46,9 @@ void sources_close(struct sources *sources);
 /* Goes on; *path (absolute, borrowed until the next call) and *size of a file. */
 enum sources_step sources_next(struct sources *sources, const char **path, int64_t *size,
                                struct err *e);
+
+/* True when the file, or the fault, that sources_next told of last is in the last tree begun. */
+bool sources_is_in_tree(const struct sources *sources);
 
 /* How the file that sources_next told of last is to be opened. */
 const struct follow *sources_follow(const struct sources *sources);

@@ -29,7 +29,8 @@ struct batch_item {
     char *path;              /* owned; absolute */
     struct follow follow;    /* how it is opened */
     int64_t size;            /* as far as it is known: tells small work from large. Then the real */
-    struct store_entry about;          /* owned; for the caller's own use with BATCH_HASH */
+    size_t tree;                       /* for the caller's own use */
+    struct store_entry about;          /* owned; likewise with BATCH_HASH */
     char wanted_hash[SHA1_HEX + 1];    /* likewise */
     /* The result: */
     char hash[SHA1_HEX + 1];

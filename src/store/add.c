@@ -30,8 +30,9 @@ static void put_final_path(const struct store *s, const struct add_staged *stage
         store_put_copy_path(s, staged->hash, out);
 }
 
-/* What is written stands beside that: a record beside its own name, so that several processes do
- * not wait for one directory; a copy, whose hash is not known yet, in a place for all. */
+/* A temporary file stands beside this: that of a record beside the record, so that several
+ * processes do not wait for one directory; that of a copy, whose hash is not known yet, in a place
+ * for all. */
 static void put_staged_base(const struct store *s, const struct add_staged *staged,
                             struct buf *out)
 {

@@ -1,6 +1,7 @@
 # Compilers and flags of every variant; sourced from the top folder by the scripts in ci/.
 #   variant_flags NAME   sets dir, cc, third_flags, own_flags and what link needs
 #   link OUT OBJECT...   links a program of the variant
+#   own_flags_of SOURCE  prints the flags of one of our sources
 jobs=${JOBS:-$(nproc 2>/dev/null || echo 2)}
 
 vendor_includes="-isystem vendor/src/bearssl/inc -isystem vendor/src/cjson \
@@ -67,8 +68,19 @@ variant_flags() {
     sanitize=${sanitize:-}
     # Upstream's code is not ours to mend: no warnings, and no UBSan for what is written on purpose.
     third_flags="-w -D_GNU_SOURCE $common"
+    own_small=
+    [ "$variant" != musl ] || own_small=-Os
     case $variant in asan | fuzz) third_flags="$third_flags -fsanitize=address" ;; esac
     own_flags="$language $warnings $common $sanitize ${counted:-}"
+}
+
+# Where the time goes into system calls, small code is worth more than fast code: each process has
+# to have it in its memory.
+own_flags_of() {
+    case $1 in
+        src/base/* | src/loop/* | src/net/* | src/proto/* | src/x509/*) echo "$own_flags" ;;
+        *) echo "$own_flags $own_small" ;;
+    esac
 }
 
 # musl-gcc -static-pie links dynamically without saying so: name every file of the link ourselves.

@@ -15,8 +15,8 @@ list "-DBR_USE_URANDOM=1 -DBR_USE_UNIX_TIME=1 -I$src/bearssl/inc -I$src/bearssl/
 
 list "-DCJSON_HIDE_SYMBOLS" $src/cjson/cJSON.c
 
-# yaml_free is our own function's name.
-list "-DYAML_DECLARE_STATIC -Dyaml_free=libyaml_free \
+# yaml_free is our own function's name. It reads a file of a few lines now and then.
+list "-Os -DYAML_DECLARE_STATIC -Dyaml_free=libyaml_free \
 -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 \
 -DYAML_VERSION_STRING='\"0.2.5\"' -I$src/libyaml/include" \
     $src/libyaml/src/api.c $src/libyaml/src/loader.c $src/libyaml/src/parser.c \

@@ -52,7 +52,7 @@ if ! unchanged "$dir/third/state" "$third_state"; then
     ci/third_party.sh > "$dir/third/list"
     echo "CC $dir third party ($(wc -l < "$dir/third/list") files)"
     say=:
-    sed "s|\$| $third_flags|" "$dir/third/list" | compile "$dir/third"
+    sed "s|^[^ ]*|& $third_flags|" "$dir/third/list" | compile "$dir/third"
     sed "s|^\([^ ]*\).*|$dir/third/\1.o|" "$dir/third/list" | archive "$dir/libthird.a"
     printf '%s\n' "$third_state" > "$dir/third/state"
 fi
@@ -67,7 +67,7 @@ printf '%s\n' "$own_state" > "$dir/obj/state"
 say=echo
 sources=$(find src -name '*.c' | LC_ALL=C sort)
 for source in $sources; do
-    is_fresh "$dir/obj/$source.o" || printf '%s %s\n' "$source" "$own_flags"
+    is_fresh "$dir/obj/$source.o" || printf '%s %s\n' "$source" "$(own_flags_of "$source")"
 done > "$dir/obj/stale"
 compile "$dir/obj" < "$dir/obj/stale"
 

@@ -483,7 +483,8 @@ static void feed_kept(struct ws_conn *c)
 
 static void read_some(struct ws_conn *c)
 {
-    char data[WS_CONN_READ_BYTES];
+    /* Not on the stack, where each page is touched; here only those that bytes come into are. */
+    static char data[WS_CONN_READ_BYTES];
     struct err e = {0};
     size_t n;
 

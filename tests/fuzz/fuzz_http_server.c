@@ -1,11 +1,9 @@
-/* The HTTP server fed in pieces: it answers or hangs up and forgets no handler. The first byte
- * starts the row of piece sizes. */
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
+/* The HTTP server over a stream in memory, fed in pieces: it answers or hangs up and forgets no
+ * handler. The first byte starts the row of piece sizes, and says how narrow the line is and how
+ * the client leaves. */
 #include "fuzz.h"
 #include "http/http_server.h"
+#include "net/stream_memory.h"
 #include "proto/http_head.h"
 
 enum { MAX_BODY = 64, WAIT_MS = 1000 };
@@ -17,7 +15,9 @@ struct world {
     struct http_conn *waiting;
     struct str rest;
     uint32_t seed;
-    int client, streams;
+    struct stream *client;
+    int streams;
+    bool resets; /* instead of staying to the end */
     size_t quiet_rounds;
 };
 
@@ -87,9 +87,9 @@ static void on_detach(struct http_conn *conn, const struct http_request *request
 
     (void)owner;
     size_t size = request->head->size;
-    int fd = http_conn_detach_fd(conn, &bytes);
+    struct stream *stream = http_conn_detach(conn, &bytes);
     require(bytes.len >= size);
-    close(fd);
+    stream_free(stream);
     buf_free(&bytes);
 }
 
@@ -99,20 +99,45 @@ static void on_feed(void *owner)
     struct world *w = owner;
     struct http_conn *conn = w->waiting;
     struct str part = str_slice(w->rest, 0, fuzz_piece(&w->seed));
-    char answers[65536];
-    ssize_t n = recv(w->client, answers, sizeof answers, 0);
+    char answers[4096];
+    struct err e;
+    size_t n = 0, sent = 0;
+    bool has_read = stream_read(w->client, answers, sizeof answers, &n, &e) == IO_DONE;
 
     w->waiting = NULL;
     if (conn != NULL)
         answer(conn, STR("late"));
-    if (part.len > 0 && send(w->client, part.p, part.len, MSG_NOSIGNAL) < 0)
+    if (part.len > 0 && stream_write(w->client, part, &sent, &e) == IO_ERR)
         w->rest.len = 0;
-    w->rest = str_slice(w->rest, part.len, w->rest.len);
-    w->quiet_rounds = part.len > 0 || n > 0 || conn != NULL ? 0 : w->quiet_rounds + 1;
+    w->rest = str_slice(w->rest, sent, w->rest.len);
+    if (w->rest.len == 0 && w->resets)
+        stream_memory_reset(w->client);
+    w->quiet_rounds = sent > 0 || has_read || conn != NULL ? 0 : w->quiet_rounds + 1;
     if (http_server_count(w->server) == 0 || w->quiet_rounds > 3)
         loop_stop(w->loop);
     else
         loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop));
+}
+
+static void wake_nobody(void *owner)
+{
+    (void)owner;
+}
+
+/* Both ends, narrow ones for every fourth seed. */
+static void open_line(struct world *w)
+{
+    const struct loop_wake wakes[2] = {{w->loop, wake_nobody, NULL}, {w->loop, wake_nobody, NULL}};
+    const struct stream_memory_limits narrow = {.read_bytes = 3, .write_bytes = 5, .capacity = 64};
+    struct stream *ends[2];
+    struct err e = {0};
+
+    require(stream_memory_pair(ends, wakes, &e) == 0);
+    w->client = ends[0];
+    w->resets = (w->seed & 8) != 0;
+    if ((w->seed & 3) == 3)
+        stream_memory_limit(ends[1], &narrow);
+    require(http_server_serve(w->server, ends[1], STR(""), 0, &e) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -129,20 +154,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .times = http_server_times(),
                                           .read_bytes = 256};
     struct err e = {0};
-    int pair[2];
 
     w.seed = fuzz_take(&w.rest);
     w.loop = options.loop = loop_new(NULL, &e);
     w.server = http_server_new(&options, &e);
-    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    w.client = pair[0];
     w.feeder = (struct loop_timer){.call = on_feed, .owner = &w};
-    require(http_server_adopt(w.server, pair[1], STR(""), 0, &e) == 0);
+    open_line(&w);
     loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop));
     require(loop_run(w.loop, &e) == 0);
     http_server_free(w.server);
     require(w.streams == 0);
+    stream_free(w.client);
     loop_free(w.loop);
-    close(w.client);
     return 0;
 }

@@ -11,9 +11,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json_flags.h"
 #include "base/str.h"
-
-enum { JSON_MAX_DEPTH = 32 };
 
 /* The largest whole number that a double holds exactly, 2^53 - 1. */
 #define JSON_MAX_SAFE_INTEGER INT64_C(9007199254740991)
@@ -21,13 +20,6 @@ enum { JSON_MAX_DEPTH = 32 };
 struct json; /* a value of a parsed document */
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-
-enum json_flags {
-    JSON_STRICT = 0,
-    /* Lone \udc80-\udcff stand for the raw bytes 0x80-0xff (Python's surrogateescape): for paths in
-     * link records. */
-    JSON_SURROGATE_ESCAPE = 1
-};
 
 /* Parses `text`; the caller frees the root with json_free. Everything reachable from the root is
  * borrowed from it. NULL and ERR_PROTOCOL with the byte offset and cause on malformed text. */

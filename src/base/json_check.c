@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "base/json.h"
+#include "base/json_flags.h"
 
 struct checker {
     struct str text;

@@ -12,24 +12,11 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "daemon/lease.h"
-#include "loop/loop.h"
+#include "daemon/keeper_options.h"
 
 #define KEEPER_STATUS_FILE "kachery-resource.status.json"
 
 struct keeper;
-
-struct keeper_options {
-    struct loop *loop;         /* borrowed */
-    const struct lease *lease; /* borrowed; taken; the child renews it and gives it back */
-    const char *status_path;   /* borrowed */
-    const char *log_path;      /* borrowed; NULL: standard error */
-    int64_t renew_ms;
-    int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
-    /* The lease went to another process (ERR_REFUSED, which says to whom). */
-    void (*on_lost)(void *owner, const struct err *reason);
-    void *owner;
-};
 
 /* Starts the child. From here on log_line reaches it. */
 struct keeper *keeper_new(const struct keeper_options *options, struct err *e);

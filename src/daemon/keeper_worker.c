@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/newfile.h"
 #include "base/ready.h"
-#include "daemon/keeper.h"
+#include "daemon/keeper_options.h"
 #include "proc/frame.h"
 #include "store/store.h"
 

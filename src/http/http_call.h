@@ -9,6 +9,7 @@
 
 #include "http/connect.h"
 #include "http/http_client.h"
+#include "http/http_idle.h"
 #include "net/stream.h"
 #include "proto/http_body.h"
 #include "proto/http_head.h"
@@ -16,7 +17,7 @@
 /* Bytes of one read, and what one step moves at most; how often it is looked what a server takes of
  * a body that is in the kernel. */
 enum {
-    HTTP_CALL_READ_BYTES = 256 << 10,
+    HTTP_CALL_READ_BYTES = HTTP_IDLE_BUFFER_BYTES,
     HTTP_CALL_STEP_BYTES = 4 << 20,
     HTTP_CALL_WATCH_MS = 1000
 };

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "http/http_call.h"
 #include "http/http_idle.h"
 
 struct http_client *http_client_new(struct loop *loop, struct err *e)
@@ -82,7 +81,7 @@ void http_idle_give(struct http_client *client, struct str origin, struct stream
     *idle = (struct http_idle){.client = client, .stream = stream, .since_ms = now_ms};
     buf_put(&idle->origin, origin);
     stream_set_wake(stream, &wake);
-    if (client->count == HTTP_CLIENT_MAX_IDLE)
+    if (client->count == HTTP_IDLE_MAX)
         stream_free(take_idle(client, 0));
     client->idle[client->count++] = idle;
     if (idle->origin.failed || stream_expect(stream, NULL) != 0)
@@ -94,7 +93,7 @@ char *http_idle_take_buffer(struct http_client *client)
     char *buffer = client->read_buffer;
 
     client->read_buffer = NULL;
-    return buffer != NULL ? buffer : malloc(HTTP_CALL_READ_BYTES);
+    return buffer != NULL ? buffer : malloc(HTTP_IDLE_BUFFER_BYTES);
 }
 
 void http_idle_give_buffer(struct http_client *client, char *buffer)

@@ -20,9 +20,8 @@ enum {
     HTTP_CLIENT_STALL_MS = 60000,     /* no byte either way */
     HTTP_CLIENT_MAX_ANSWER = 1 << 20, /* collected answers */
     HTTP_CLIENT_MAX_INTERIM = 10,     /* 1xx answers before the final one */
-    HTTP_CLIENT_MAX_IDLE = 8,         /* connections kept */
-    HTTP_CLIENT_IDLE_MS = 50000,      /* for how long */
-    HTTP_CLIENT_SOURCE_IDLE_MS = 3000 /* for how long when the call could not be repeated */
+    HTTP_CLIENT_IDLE_MS = 50000,      /* a connection is kept for its next call */
+    HTTP_CLIENT_SOURCE_IDLE_MS = 3000 /* the same, for a call that could not be repeated */
 };
 
 struct http_client; /* the idle connections */

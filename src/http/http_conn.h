@@ -3,7 +3,7 @@
 #ifndef HTTP_HTTP_CONN_H
 #define HTTP_HTTP_CONN_H
 
-#include "http/http_server.h"
+#include "http/http_handler.h"
 #include "net/stream.h"
 #include "proto/http_body.h"
 

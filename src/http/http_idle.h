@@ -5,8 +5,11 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "http/http_client.h"
+#include "base/str.h"
+#include "loop/loop.h"
 #include "net/stream.h"
+
+enum { HTTP_IDLE_MAX = 8 /* connections kept */, HTTP_IDLE_BUFFER_BYTES = 256 << 10 };
 
 /* Closed when the server closes it while the loop runs. */
 struct http_idle {
@@ -18,7 +21,7 @@ struct http_idle {
 
 struct http_client {
     struct loop *loop; /* borrowed */
-    struct http_idle *idle[HTTP_CLIENT_MAX_IDLE]; /* oldest first */
+    struct http_idle *idle[HTTP_IDLE_MAX]; /* oldest first */
     size_t count;
     char *read_buffer; /* of the call that ended last: mapping a new one costs more than a read */
 };
@@ -28,11 +31,11 @@ struct http_client {
 struct stream *http_idle_take(struct http_client *client, struct str origin, int64_t now_ms,
                               int64_t max_idle_ms);
 
-/* Keeps a connection, in place of the oldest when there are HTTP_CLIENT_MAX_IDLE. Takes it over. */
+/* Keeps a connection, in place of the oldest when there are HTTP_IDLE_MAX. Takes it over. */
 void http_idle_give(struct http_client *client, struct str origin, struct stream *stream,
                     int64_t now_ms);
 
-/* A buffer of HTTP_CALL_READ_BYTES for a call, which frees it or gives it back. NULL without
+/* A buffer of HTTP_IDLE_BUFFER_BYTES for a call, which frees it or gives it back. NULL without
  * memory. */
 char *http_idle_take_buffer(struct http_client *client);
 void http_idle_give_buffer(struct http_client *client, char *buffer);

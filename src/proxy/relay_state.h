@@ -13,8 +13,9 @@
 #include "proto/line.h"
 #include "proto/range_message.h"
 #include "proxy/block_cache.h"
-#include "proxy/relay.h"
 #include "proxy/relay_note.h"
+#include "proxy/relay_options.h"
+#include "proxy/relay_reader.h"
 
 enum {
     RELAY_FILE_SLOTS = 1024,

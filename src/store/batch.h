@@ -9,19 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "loop/loop.h"
 #include "store/add.h"
+#include "store/batch_options.h"
 #include "store/store.h"
 
 enum {
     BATCH_WINDOW = 4096,  /* files that may be in hand, and so the order's memory */
     BATCH_COMMIT_MS = 500 /* results wait at most so long for others to share a sync */
-};
-
-enum batch_work {
-    BATCH_LINK, /* as add_file: a link */
-    BATCH_COPY, /* a copy */
-    BATCH_HASH  /* read all and hash, whatever the cache says */
 };
 
 struct batch_item {
@@ -42,16 +36,6 @@ struct batch_item {
 
     enum { BATCH_WAITING, BATCH_GIVEN, BATCH_DONE } progress; /* the rest is the batch's own */
     struct add_staged staged;
-};
-
-struct batch_options {
-    struct loop_wake wake; /* when it is to be stepped: results came, or a commit is due */
-    const struct store *store;
-    enum batch_work work;
-    bool makes_manifests; /* of what is added; BATCH_HASH checks them */
-    unsigned jobs; /* processes at most, 1 to POOL_MAX_WORKERS */
-    void (*on_result)(void *owner, struct batch_item *item);
-    void *owner;
 };
 
 struct batch;

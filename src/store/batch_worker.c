@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/ready.h"
 #include "proc/frame.h"
+#include "store/add.h"
 #include "store/batch_message.h"
 #include "store/hash.h"
 

@@ -2,7 +2,7 @@
 #ifndef STORE_BATCH_WORKER_H
 #define STORE_BATCH_WORKER_H
 
-#include "store/batch.h"
+#include "store/batch_options.h"
 
 enum { BATCH_REPORT_MS = 100, BATCH_WORKER_PATHS = 64 /* of one job */ };
 

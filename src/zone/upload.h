@@ -13,8 +13,6 @@
 #include "zone/gateway.h"
 
 enum {
-    UPLOAD_HOLD_BACK_BYTES = 65536,
-    UPLOAD_CHUNK_BYTES = 262144,
     UPLOAD_EXPECT_BYTES = 65536, /* from this size on the bucket is asked before it is sent */
     UPLOAD_PROGRESS_MS = 100
 };

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "zone/upload.h"
 
 enum { BUFFER_BYTES = UPLOAD_CHUNK_BYTES + UPLOAD_HOLD_BACK_BYTES };
 

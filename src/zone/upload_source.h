@@ -14,6 +14,8 @@
 #include "base/sha1.h"
 #include "base/str.h"
 
+enum { UPLOAD_HOLD_BACK_BYTES = 65536, UPLOAD_CHUNK_BYTES = 262144 };
+
 /*
  *     data: │ given out │ ready │ held back │ free │
  *           0          out    ready        len

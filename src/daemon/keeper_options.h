@@ -1,0 +1,24 @@
+/* The options of a keeper: for the supervisor's side (keeper.h) and the child's
+ * (keeper_worker.h). */
+#ifndef DAEMON_KEEPER_OPTIONS_H
+#define DAEMON_KEEPER_OPTIONS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "daemon/lease.h"
+#include "loop/loop.h"
+
+struct keeper_options {
+    struct loop *loop;         /* borrowed */
+    const struct lease *lease; /* borrowed; taken; the child renews it and gives it back */
+    const char *status_path;   /* borrowed */
+    const char *log_path;      /* borrowed; NULL: standard error */
+    int64_t renew_ms;
+    int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
+    /* The lease went to another process (ERR_REFUSED, which says to whom). */
+    void (*on_lost)(void *owner, const struct err *reason);
+    void *owner;
+};
+
+#endif

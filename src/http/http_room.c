@@ -2,6 +2,7 @@
  * memory. The list of those that may go is in the order in which they last moved on. */
 #include "base/clock.h"
 #include "http/http_conn.h"
+#include "http/http_server.h"
 
 /* Of those that are not idle after all: the search for one ends there. */
 enum { MAX_LOOKED_AT = 64 };

@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "access/authorization.h"
+#include "access/links.h"
 #include "access/zone_files.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "proto/gateway_request.h"
+#include "proto/url.h"
 
 enum {
     CLIENT_DIGITS = 16, /* of a client ID, in a signed URL */
@@ -19,7 +21,7 @@ enum {
 
 /*
  *     zone ──► (client) ──► settings ──► (client) ──► authorized ──► object ──► answered
- *       └────► record ──► answered
+ *       └────► record ──► answered      authorized ──► links ──► answered
  * What a step needs is asked of the bucket, and the run goes on when it is there. The client is
  * looked up before the settings for what changes the bucket, after them for a search: only there
  * it may not matter.
@@ -38,6 +40,7 @@ struct gateway_run {
     struct zone_reading zone_file, client_file, settings_file, record_file;
     struct bucket_head head;
     struct bucket_remove removal;
+    struct links_job links;
     struct err e;
     bool is_starting, is_finished; /* a run that ends while it starts is answered there */
     int status;
@@ -57,13 +60,14 @@ static void free_run(struct gateway_run *run)
     zone_files_free_reading(&run->record_file);
     bucket_cancel(&run->head.call);
     bucket_cancel(&run->removal.call);
+    links_free_job(&run->links);
     authorization_deinit(&run->settings);
     zone_files_free_record(&run->client);
     zone_files_free_zone(&run->zone);
     gateway_request_deinit(&run->request);
     buf_free(&run->base_url);
     buf_free(&run->key);
-    buf_free(&run->answer);
+    buf_wipe(&run->answer); /* may have a URL that opens something */
     free(run->user);
     free(run);
 }
@@ -272,6 +276,87 @@ static int ask_for_object(struct gateway_run *run)
     return 0;
 }
 
+/* ---- share links ---- */
+
+/* A name that ends with '/' is that of a folder index. */
+static void put_link_url(const struct gateway_run *run, struct buf *out)
+{
+    struct str name = run->request.name;
+    bool is_folder = str_ends_with(name, STR("/"));
+
+    buf_put_buf(out, &run->base_url);
+    buf_printf(out, "/%s/~%s/", is_folder ? "d" : "f", run->links.token);
+    if (!is_folder)
+        url_put_encoded(out, name, "/");
+}
+
+static void answer_links(struct gateway_run *run)
+{
+    struct buf url = {0};
+
+    open_answer(run);
+    if (run->request.call == GATEWAY_CREATE_LINK) {
+        put_link_url(run, &url);
+        json_put_buf(&run->answer, "url", &url);
+        json_put_int(&run->answer, "expires", run->request.expires_ms);
+    } else if (run->request.call == GATEWAY_LIST_LINKS) {
+        json_open_member(&run->answer, "links", '[');
+        if (run->links.links.len > 0)
+            json_put_raw(&run->answer, NULL, buf_str(&run->links.links));
+        json_close(&run->answer, ']');
+        if (run->links.next[0] != '\0')
+            json_put_str(&run->answer, "next", str_of(run->links.next));
+    } else {
+        json_put_int(&run->answer, "revoked", run->links.count);
+    }
+    buf_wipe(&url);
+    close_answer(run);
+}
+
+/* The log knows which file is meant, never a token. */
+static void on_links(void *owner)
+{
+    struct gateway_run *run = owner;
+    const struct gateway_request *r = &run->request;
+
+    if (run->links.result != 0) {
+        finish(run, -1);
+        return;
+    }
+    if (r->call == GATEWAY_CREATE_LINK)
+        log_line(LOG_INFO, "share link made sha1=%.*s client=%.*s", STR_ARG(r->hash),
+                 STR_ARG(r->from_client_id));
+    else if (r->call == GATEWAY_REVOKE_LINK)
+        log_line(LOG_INFO, "share links revoked=%lld client=%.*s", (long long)run->links.count,
+                 STR_ARG(r->from_client_id));
+    answer_links(run);
+}
+
+static int start_links(struct gateway_run *run)
+{
+    const struct gateway_request *r = &run->request;
+    struct err no;
+
+    run->links = (struct links_job){
+        .kind = r->call == GATEWAY_CREATE_LINK  ? LINKS_CREATE
+                : r->call == GATEWAY_LIST_LINKS ? LINKS_LIST
+                                                : LINKS_REVOKE,
+        .bucket = run->site->bucket,
+        .zone = run->zone.name,
+        .client_id = r->from_client_id,
+        .is_admin = authorization_may_administer(&run->settings, run->user, &no) == 0,
+        .now_ms = run->wall_ms,
+        .hash = r->hash,
+        .id = r->id,
+        .name = r->name,
+        .expires_ms = r->expires_ms,
+        .after = r->after,
+        .on_done = on_links,
+        .owner = run,
+        .e = &run->e};
+    return links_start(&run->links, &run->e);
+}
+
 /* ---- who asks, and may they ---- */
 
 static void on_client(void *owner)
@@ -305,6 +390,12 @@ static void on_settings(void *owner)
     go_on(run);
 }
 
+static bool is_about_links(const struct gateway_run *run)
+{
+    return run->request.call == GATEWAY_CREATE_LINK || run->request.call == GATEWAY_LIST_LINKS ||
+           run->request.call == GATEWAY_REVOKE_LINK;
+}
+
 static bool is_upload(const struct gateway_run *run)
 {
     return run->request.call == GATEWAY_INITIATE_UPLOAD ||
@@ -325,6 +416,8 @@ static int authorize(struct gateway_run *run)
         return authorization_may_upload(&run->settings, run->user, &run->e);
     if (run->request.call == GATEWAY_DELETE_FILE)
         return authorization_may_administer(&run->settings, run->user, &run->e);
+    if (is_about_links(run) && run->request.call != GATEWAY_CREATE_LINK)
+        return 0; /* own ones may be taken back by a client that may not read any more */
     return authorization_may_download(&run->settings, run->user, &run->e);
 }
 
@@ -334,14 +427,20 @@ static int ask_next(struct gateway_run *run)
     const struct gateway_request *r = &run->request;
     struct bucket *bucket = run->site->bucket;
 
-    if (is_upload(run) && r->from_client_id.len == 0)
+    bool needs_name = is_upload(run) || is_about_links(run);
+
+    if (is_about_links(run) && !run->site->has_links)
+        return err_set(&run->e, ERR_REFUSED, "this gateway has no share links");
+    if (needs_name && r->from_client_id.len == 0)
         return err_set(&run->e, ERR_REFUSED, "No verified client ID or user ID");
     if (needs_client(run))
         return zone_files_ask_client(bucket, &run->zone, r->from_client_id, &run->client_file,
                                      &run->e);
     if (!run->has_settings)
         return authorization_ask(bucket, &run->zone, &run->settings_file, &run->e);
-    return authorize(run) != 0 ? -1 : ask_for_object(run);
+    if (authorize(run) != 0)
+        return -1;
+    return is_about_links(run) ? start_links(run) : ask_for_object(run);
 }
 
 static void go_on(struct gateway_run *run)

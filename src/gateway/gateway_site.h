@@ -12,6 +12,7 @@ struct gateway_site {
     struct bucket *bucket;
     const char *zone; /* the own one, which has all of the bucket */
     bool is_open;     /* --open-registration */
+    bool has_links;   /* share links are made: what they open is served by the same hub */
     const struct own_url *url;
     const unsigned char *page_key; /* PAGE_TOKEN_KEY bytes, secret */
     /* Whether a daemon of that name is connected for that zone to a proxy of the same hub, and

@@ -463,6 +463,7 @@ static int open_site(struct hub *hub, const struct hub_site_options *options, st
     }
     hub->site = (struct gateway_site){.zone = options->zone == NULL ? "default" : options->zone,
                                       .is_open = options->is_open,
+                                      .has_links = hub->roster != NULL,
                                       .url = &hub->url,
                                       .page_key = hub->dir.url_key,
                                       .is_online = hub->roster == NULL ? NULL : is_online,
@@ -530,7 +531,8 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
     struct bucket_routes unserved = {.bucket = NULL};
 
     hub->extensions =
-        options->has_proxy ? EXTENSIONS_REGISTER ", " RANGE_EXTENSION : EXTENSIONS_REGISTER;
+        options->has_proxy ? EXTENSIONS_REGISTER ", " RANGE_EXTENSION ", " EXTENSIONS_LINKS
+                           : EXTENSIONS_REGISTER;
     if (options->has_proxy &&
         (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)
         return -1;

@@ -17,6 +17,9 @@
 #define EXTENSIONS_REGISTER "register"
 #define EXTENSIONS_REGISTER_HEADER "Kachery-Register"
 
+/* The calls on share links are understood (EXTENSIONS.md §4). */
+#define EXTENSIONS_LINKS "links"
+
 /* Replaces *names by those that the head announces ("" when it announces none). Returns false when
  * the head has no such header; *names is then as it was. */
 bool extensions_read(const struct http_head *head, struct buf *names);

@@ -18,9 +18,14 @@ void gateway_message_put_payload(struct buf *out, const struct gateway_payload *
                                  int64_t timestamp_ms)
 {
     json_open(out, '{'); /* members in byte order: this is the text that signatures cover */
+    put_member(out, "after", payload->after);
     put_member(out, "clientId", payload->client_id);
+    if (payload->expires_ms > 0)
+        json_put_int(out, "expires", payload->expires_ms);
     put_member(out, "hash", payload->hash);
     put_member(out, "hashAlg", payload->hash == NULL ? NULL : "sha1");
+    put_member(out, "id", payload->id);
+    put_member(out, "name", payload->name);
     put_member(out, "objectKey", payload->object_key);
     put_member(out, "resourceName", payload->resource_name);
     if (payload->size >= 0)
@@ -192,6 +197,40 @@ static const struct field resource_fields[] = {
     OTHERS,
 };
 
+struct links_answer {
+    struct str url, next;
+    const struct json *links;
+    int64_t revoked;
+};
+
+static const struct field link_fields[] = {
+    MUST("url", struct links_answer, url),
+    OTHERS,
+};
+
+static const struct field links_fields[] = {
+    {.name = "links", .kind = FIELD_ARRAY, .at = offsetof(struct links_answer, links)},
+    MAY("next", FIELD_STRING, struct links_answer, next),
+    OTHERS,
+};
+
+static const struct field revoked_fields[] = {
+    {.name = "revoked", .kind = FIELD_INT, .at = offsetof(struct links_answer, revoked)},
+    OTHERS,
+};
+
+static const struct field listed_fields[] = {
+    MUST("id", struct gateway_link, id),
+    MUST("hash", struct gateway_link, hash),
+    MUST("name", struct gateway_link, name),
+    MUST("clientId", struct gateway_link, client_id),
+    {.name = "timestampCreated",
+     .kind = FIELD_INT,
+     .at = offsetof(struct gateway_link, created_ms)},
+    {.name = "expires", .kind = FIELD_INT, .at = offsetof(struct gateway_link, expires_ms)},
+    OTHERS,
+};
+
 /* ---- reading answers ---- */
 
 /* A malformed value of a gateway must not be reported as if the user had written it. */
@@ -328,6 +367,48 @@ int gateway_message_read_resource(const struct json *answer, char **proxy_url, s
         url[len - 1] = '\0';
     *proxy_url = url;
     return 0;
+}
+
+int gateway_message_read_link(const struct json *answer, char **url, struct err *e)
+{
+    struct links_answer read = {.links = NULL};
+    char *copy;
+
+    if (read_fields(link_fields, answer, &read, e) != 0 || copy_text(read.url, &copy, e) != 0)
+        return -1;
+    if (!is_url(copy)) {
+        free(copy);
+        return bad_field("url", e);
+    }
+    *url = copy;
+    return 0;
+}
+
+int gateway_message_read_revoked(const struct json *answer, int64_t *count, struct err *e)
+{
+    struct links_answer read = {.links = NULL};
+
+    if (read_fields(revoked_fields, answer, &read, e) != 0)
+        return -1;
+    *count = read.revoked;
+    return 0;
+}
+
+int gateway_message_read_links(const struct json *answer, const struct json **links,
+                               struct str *next, struct err *e)
+{
+    struct links_answer read = {.next = {"", 0}};
+
+    if (read_fields(links_fields, answer, &read, e) != 0)
+        return -1;
+    *links = read.links;
+    *next = read.next;
+    return 0;
+}
+
+int gateway_message_read_listed(const struct json *item, struct gateway_link *out, struct err *e)
+{
+    return read_fields(listed_fields, item, out, e);
 }
 
 static bool has_words(struct str text, const char *words)

@@ -24,11 +24,13 @@ enum {
     GATEWAY_MAX_CORRECTION_MS = 24 * 3600000 + 125000
 };
 
-/* The fields besides `timestamp`; NULL ones are absent, and `size` when negative. */
+/* The fields besides `timestamp`; NULL ones are absent, and `size` when negative, `expires_ms` when
+ * 0. */
 struct gateway_payload {
     const char *type, *zone;
     const char *client_id, *hash, *object_key, *resource_name;
-    int64_t size;
+    const char *name, *id, *after; /* of share links */
+    int64_t size, expires_ms;
 };
 
 /* Appends the payload in canonical form: the text that is signed and sent. `hash` brings
@@ -72,6 +74,20 @@ int gateway_message_read_client(const struct json *answer, struct gateway_client
                                 struct err *e);
 /* *proxy_url (caller frees); ERR_NOT_FOUND when the zone has no such resource. */
 int gateway_message_read_resource(const struct json *answer, char **proxy_url, struct err *e);
+/* *url (caller frees) opens what the link is for: it is shown to its maker alone. */
+int gateway_message_read_link(const struct json *answer, char **url, struct err *e);
+int gateway_message_read_revoked(const struct json *answer, int64_t *count, struct err *e);
+
+/* Share links that a client may see; every str is borrowed from the answer. */
+struct gateway_link {
+    struct str id, hash, name, client_id;
+    int64_t created_ms, expires_ms;
+};
+/* *links: an array whose elements gateway_message_read_listed reads; *next: empty behind the last
+ * page. */
+int gateway_message_read_links(const struct json *answer, const struct json **links,
+                               struct str *next, struct err *e);
+int gateway_message_read_listed(const struct json *item, struct gateway_link *out, struct err *e);
 
 /*
  * Sets the error for an answer that is not 200: ERR_REFUSED with the reason after "Error: ", for

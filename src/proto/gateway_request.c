@@ -5,7 +5,7 @@
 #include "base/sha1.h"
 #include "proto/signature.h"
 
-enum { MAX_SHOWN_BYTES = 8192 };
+enum { MAX_SHOWN_BYTES = 8192, LINK_ID_DIGITS = 72, LINK_NAME_BYTES = 1024 };
 
 /* ---- tables ---- */
 
@@ -75,6 +75,34 @@ static const struct field zone_info[] = {
     {.name = "zoneName", .kind = FIELD_STRING, .at = AT(zone_name)},
     NO_MORE};
 
+static const struct field create_link[] = {
+    WORD("createLink"),
+    TIMESTAMP,
+    {.name = "hashAlg", .kind = FIELD_WORD, .word = "sha1", .is_optional = true},
+    FILE_HASH,
+    {.name = "name", .kind = FIELD_STRING, .at = AT(name), .min = 1, .max = LINK_NAME_BYTES},
+    {.name = "expires", .kind = FIELD_INT, .at = AT(expires_ms)},
+    ZONE,
+    NO_MORE};
+static const struct field list_links[] = {
+    WORD("listLinks"),
+    TIMESTAMP,
+    {.name = "after",
+     .kind = FIELD_HEX,
+     .at = AT(after),
+     .max = LINK_ID_DIGITS,
+     .is_optional = true},
+    ZONE,
+    NO_MORE};
+static const struct field revoke_link[] = {
+    WORD("revokeLink"),
+    TIMESTAMP,
+    {.name = "hashAlg", .kind = FIELD_WORD, .word = "sha1", .is_optional = true},
+    {.name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX, .is_optional = true},
+    {.name = "id", .kind = FIELD_HEX, .at = AT(id), .max = LINK_ID_DIGITS, .is_optional = true},
+    ZONE,
+    NO_MORE};
+
 /* Each at the index of its enum gateway_call. */
 static const struct field *const calls[] = {
     [GATEWAY_FIND_FILE] = find_file,
@@ -84,6 +112,9 @@ static const struct field *const calls[] = {
     [GATEWAY_CLIENT_INFO] = client_info,
     [GATEWAY_RESOURCE_INFO] = resource_info,
     [GATEWAY_ZONE_INFO] = zone_info,
+    [GATEWAY_CREATE_LINK] = create_link,
+    [GATEWAY_LIST_LINKS] = list_links,
+    [GATEWAY_REVOKE_LINK] = revoke_link,
     [GATEWAY_CALLS] = NULL,
 };
 
@@ -144,6 +175,8 @@ static bool read_request(struct gateway_request *r)
     if (call < 0)
         return false;
     r->call = (enum gateway_call)call;
+    if (r->call == GATEWAY_REVOKE_LINK && (r->hash.len > 0) == (r->id.len > 0))
+        return false; /* one of the two */
     r->type = str_of(calls[call][0].word);
     r->payload = read.payload;
     r->from_client_id = read.from_client_id;

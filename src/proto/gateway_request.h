@@ -24,6 +24,9 @@ enum gateway_call {
     GATEWAY_CLIENT_INFO,
     GATEWAY_RESOURCE_INFO,
     GATEWAY_ZONE_INFO,
+    GATEWAY_CREATE_LINK, /* these three: EXTENSIONS.md §4 */
+    GATEWAY_LIST_LINKS,
+    GATEWAY_REVOKE_LINK,
     GATEWAY_CALLS /* how many there are */
 };
 
@@ -34,7 +37,8 @@ struct gateway_request {
     enum gateway_call call;
     int64_t timestamp_ms;
     struct str type, zone, hash, object_key, client_id, resource_name, zone_name;
-    int64_t size;
+    struct str name, id, after; /* of share links */
+    int64_t size, expires_ms;
     struct str from_client_id, signature; /* empty: anonymous */
 };
 

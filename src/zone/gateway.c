@@ -437,6 +437,51 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
     return wrap(g, e);
 }
 
+int gateway_create_link(struct gateway *g, const char *hash, const char *name, int64_t expires_ms,
+                        char **url, struct err *e)
+{
+    struct gateway_payload payload = {
+        .type = "createLink", .hash = hash, .name = name, .size = -1, .expires_ms = expires_ms};
+    struct json *answer = ask_as_client(g, payload, e);
+    char *made = NULL;
+    int result;
+
+    if (answer == NULL)
+        return -1;
+    result = gateway_message_read_link(answer, &made, e);
+    json_free(answer);
+    if (result == 0 && use_tls(g, &made, e) != 0) {
+        free(made);
+        result = -1;
+    }
+    if (result == 0)
+        *url = made;
+    return result == 0 ? 0 : wrap(g, e);
+}
+
+int gateway_list_links(struct gateway *g, const char *after, struct json **answer, struct err *e)
+{
+    struct gateway_payload payload = {.type = "listLinks", .after = after, .size = -1};
+
+    *answer = ask_as_client(g, payload, e);
+    return *answer == NULL ? -1 : 0;
+}
+
+int gateway_revoke_link(struct gateway *g, const char *id, const char *hash, int64_t *count,
+                        struct err *e)
+{
+    struct gateway_payload payload = {
+        .type = "revokeLink", .id = id, .hash = id == NULL ? hash : NULL, .size = -1};
+    struct json *answer = ask_as_client(g, payload, e);
+    int result;
+
+    if (answer == NULL)
+        return -1;
+    result = gateway_message_read_revoked(answer, count, e);
+    json_free(answer);
+    return result == 0 ? 0 : wrap(g, e);
+}
+
 int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e)
 {
     char signature[SIGNATURE_DIGITS + 1];

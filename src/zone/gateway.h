@@ -71,6 +71,20 @@ int gateway_client_info(struct gateway *g, const char *client_id, struct gateway
 int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
     ERR_CHECKED;
 
+/* Makes a share link (EXTENSIONS.md §4) to a file until then: *url (caller frees) has its token.
+ * Links are only asked of a gateway that announced EXTENSIONS_LINKS. */
+int gateway_create_link(struct gateway *g, const char *hash, const char *name, int64_t expires_ms,
+                        char **url, struct err *e) ERR_CHECKED;
+
+/* The next page of this client's links, behind `after` (NULL: the first); of an administrator,
+ * those of the zone: *answer (caller frees) is for gateway_message_read_links. */
+int gateway_list_links(struct gateway *g, const char *after, struct json **answer, struct err *e)
+    ERR_CHECKED;
+
+/* Revokes the link of that id, or (NULL) this client's links to the file; *count: how many. */
+int gateway_revoke_link(struct gateway *g, const char *id, const char *hash, int64_t *count,
+                        struct err *e) ERR_CHECKED;
+
 /* Appends how wrong this host's clock is; nothing while the gateway does not mind. */
 void gateway_put_clock(const struct gateway *g, struct buf *out);
 

@@ -25,7 +25,7 @@ static struct loop_clock test_clock;
 static struct loop *loop;
 static struct memory_bucket *bucket;
 static const struct own_url url = {.listen_url = NULL};
-static struct gateway_site site = {.zone = "default", .url = &url};
+static struct gateway_site site = {.zone = "default", .has_links = true, .url = &url};
 
 /* ---- the world ---- */
 
@@ -139,6 +139,15 @@ static const struct call no_zone = {
     "no such zone", PAYLOAD("findFile", .hash = HASH, .zone = "none"), true, 500,
     "Error: Zone not found: none"};
 
+static const struct call create_link = {
+    "create a link",
+    PAYLOAD("createLink", .hash = HASH, .name = "a b/c.h5", .expires_ms = INT64_C(2) << 41), false,
+    200, "/a%20b/c.h5\",\"expires\":4398046511104}"};
+static const struct call list_links = {
+    "list links", PAYLOAD("listLinks", .after = NULL), false, 200, "\"links\":["};
+static const struct call revoke_links = {
+    "revoke links", PAYLOAD("revokeLink", .hash = HASH), false, 200, "\"revoked\":"};
+
 /* What became of a call. */
 struct caller {
     const struct call *call;
@@ -220,7 +229,8 @@ static bool step(unsigned *order)
 
 static const struct call *const all[] = {
     &find_private, &find_as_stranger, &find_in_lab, &initiate_there, &initiate_new,
-    &finalize,     &finalize_other_size, &delete_it, &client_info,    &resource_info, &no_zone};
+    &finalize,     &finalize_other_size, &delete_it, &client_info,    &resource_info, &no_zone,
+    &create_link,  &list_links,          &revoke_links};
 
 /* Each alone. */
 static void test_each(void **state)
@@ -262,7 +272,7 @@ static void test_two_in_every_order(void **state)
                 close_world();
                 count++;
             }
-    assert_int_equal(count, 10 * 10 * ORDERS);
+    assert_int_equal(count, 13 * 13 * ORDERS);
 }
 
 /* A search while the object is deleted: it is there or not, and the deletion has done it once. */
@@ -366,7 +376,7 @@ static void test_each_failure(void **state)
             failures++;
         }
     }
-    assert_int_equal(failures, 26);
+    assert_int_equal(failures, 36);
 }
 
 /* A client that leaves while any of the calls waits: what was asked is given up, nobody is called,

@@ -121,6 +121,27 @@ static const struct parse_case {
      "{\"payload\":{\"type\":\"initiateFileUpload\",\"timestamp\":1,\"size\":0.5,"
      "\"hashAlg\":\"sha1\",\"hash\":\"" HASH "\"}}",
      false},
+#define LINK(more) "{\"payload\":{\"timestamp\":1," more "}}"
+    {"create a link",
+     LINK("\"type\":\"createLink\",\"hash\":\"" HASH "\",\"name\":\"n\",\"expires\":9"), true},
+    {"create a link, with all",
+     LINK("\"type\":\"createLink\",\"hash\":\"" HASH "\",\"hashAlg\":\"sha1\",\"name\":\"n\","
+          "\"expires\":9,\"zone\":\"z\""), true},
+    {"a link without a name",
+     LINK("\"type\":\"createLink\",\"hash\":\"" HASH "\",\"expires\":9"), false},
+    {"a link with an empty name",
+     LINK("\"type\":\"createLink\",\"hash\":\"" HASH "\",\"name\":\"\",\"expires\":9"), false},
+    {"a link for ever",
+     LINK("\"type\":\"createLink\",\"hash\":\"" HASH "\",\"name\":\"n\""), false},
+    {"list links", LINK("\"type\":\"listLinks\""), true},
+    {"list links behind none", LINK("\"type\":\"listLinks\",\"after\":\"12\""), false},
+    {"revoke by hash", LINK("\"type\":\"revokeLink\",\"hash\":\"" HASH "\""), true},
+    {"revoke by id",
+     LINK("\"type\":\"revokeLink\",\"id\":\"12345678" CLIENT "\""), true},
+    {"revoke what", LINK("\"type\":\"revokeLink\""), false},
+    {"revoke both",
+     LINK("\"type\":\"revokeLink\",\"hash\":\"" HASH "\",\"id\":\"12345678" CLIENT "\""), false},
+    {"revoke a path", LINK("\"type\":\"revokeLink\",\"id\":\"../../url-key\""), false},
     {"twice", "{\"payload\":{" FIND "},\"payload\":{" FIND "}}", false},
 };
 

@@ -83,6 +83,27 @@ static void put_digits(struct str name, char digits[2 * SHA1_SIZE + 1])
     digits[RANGE_PATH_DIGITS] = '\0';
 }
 
+bool range_path_is_shared(struct str part, struct str *rest)
+{
+    size_t len = str_starts_with(part, STR("~"))                         ? 1
+                 : str_equal_nocase(str_slice(part, 0, 3), STR("%7e")) ? 3
+                                                                       : 0;
+
+    *rest = str_slice(part, len, part.len);
+    return len > 0;
+}
+
+/* <token>/<name>: the name is compared with that of the link. */
+static bool parse_shared(struct range_path *out, struct str rest)
+{
+    struct str name;
+
+    out->token = str_slice(rest, 0, str_find(rest, '/'));
+    name = str_slice(rest, out->token.len + 1, rest.len);
+    return name.len > 0 && name.p[name.len - 1] != '/' && url_put_decoded(&out->name, name) &&
+           out->name.len <= RANGE_PATH_MAX_NAME_BYTES;
+}
+
 bool range_path_parse(struct range_path *out, struct str path)
 {
     char digits[2 * SHA1_SIZE + 1];
@@ -92,6 +113,8 @@ bool range_path_parse(struct range_path *out, struct str path)
     if (!str_starts_with(path, STR("/f/")))
         return false;
     rest = str_slice(path, 3, path.len);
+    if (range_path_is_shared(rest, &rest))
+        return parse_shared(out, rest);
     out->sha1 = str_slice(rest, 0, SHA1_HEX);
     rest = str_slice(rest, SHA1_HEX, rest.len);
     if (!hex_is_lower(out->sha1, SHA1_HEX))

@@ -10,7 +10,8 @@
 enum { RANGE_PATH_DIGITS = 8, RANGE_PATH_MAX_NAME_BYTES = 1024 };
 
 struct range_path {
-    struct str sha1;  /* 40 lower-case digits, borrowed */
+    struct str sha1;  /* 40 lower-case digits, borrowed; empty if there is a token */
+    struct str token; /* of a share link, borrowed, unchecked; else empty */
     struct buf name;  /* percent-decoded; empty for none */
 };
 
@@ -18,6 +19,10 @@ struct range_path {
  * range_path_deinit in any case. */
 bool range_path_parse(struct range_path *out, struct str path);
 void range_path_deinit(struct range_path *path);
+
+/* The bytes behind the '~' (or %7E) with which the part of a path behind /f/ or /d/ begins if it is
+ * a share link's; false for another. */
+bool range_path_is_shared(struct str part, struct str *rest);
 
 /* Appends /f/<sha1>.<n8>/<name, percent-encoded>, or /f/<sha1> without a name. */
 void range_path_put(struct buf *out, struct str sha1, struct str name);

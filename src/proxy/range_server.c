@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "access/authorization.h"
+#include "access/links.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
@@ -21,6 +22,7 @@ enum {
     AHEAD_PLACES = 16,           /* readers that are known to read on */
     MAX_AHEAD_BLOCKS = 16,       /* 4 MiB */
     AHEAD_MS = 10000,
+    DENIAL_MS = 10, /* until a token that opens nothing is answered: longer than looking takes */
     MAX_HEADERS = 16,
     ETAG_BYTES = SHA1_HEX + 20
 };
@@ -56,10 +58,13 @@ struct range_answer {
     bool is_head, is_started, is_waiting; /* waiting: its body had nothing */
     bool is_object;                       /* of the bucket, not of a host */
     int64_t size, start, position, end;
-    struct loop_timer timer; /* a host is waited for */
+    struct loop_timer timer; /* a host is waited for, or the time of a denial */
+    int64_t asked_ms;
     struct relay_info info;
     struct err e; /* of the bucket's calls */
     struct zone_reading settings;
+    bool is_shared; /* asked for by a share link */
+    struct links_use use;
     struct buf key;
     struct bucket_file file;
     struct bucket_head head; /* where the bucket's objects are no files */
@@ -102,11 +107,13 @@ static void put_disposition(struct buf *out, struct str name)
     }
 }
 
-static void add_content(struct headers *h, struct str name)
+static void add_content(struct headers *h, struct str name, bool is_shared)
 {
     add(h, "ETag", str_of(h->etag));
     add(h, "Accept-Ranges", STR("bytes"));
-    add(h, "Cache-Control", STR("public, max-age=31536000, immutable, no-transform"));
+    add(h, "Cache-Control",
+        is_shared ? STR("private, no-store")
+                  : STR("public, max-age=31536000, immutable, no-transform"));
     if (range_path_is_active(name)) {
         put_disposition(&h->disposition, name);
         if (!h->disposition.failed)
@@ -239,6 +246,7 @@ static void free_answer(struct range_answer *answer)
     relay_reader_stop(&answer->reader);
     loop_clear_timer(server->options.loop, &answer->timer);
     zone_files_free_reading(&answer->settings);
+    links_end_use(&answer->use);
     bucket_cancel(&answer->file.call);
     bucket_cancel(&answer->head.call);
     bucket_cancel(&answer->read.call);
@@ -341,7 +349,7 @@ static struct http_answer fill_head(struct range_answer *answer, struct headers 
     bool has_body = status == 200 || status == 206;
 
     add_common(h);
-    add_content(h, buf_str(&answer->name));
+    add_content(h, buf_str(&answer->name), answer->is_shared);
     answer->is_started = true;
     return (struct http_answer){
         .status = status,
@@ -474,12 +482,14 @@ static struct range_answer *new_answer(struct range_server *server, struct http_
         .is_head = str_equal(head->method, STR("HEAD")),
         .reader = {.on_change = on_reader_change, .owner = answer, .read_class = RANGE_BULK},
         .timer = {.call = on_wait_end, .owner = answer},
+        .asked_ms = loop_now_ms(server->options.loop),
         .info = {.size = -1},
         .file = {.fd = -1}};
     if (server->answers != NULL)
         server->answers->previous = answer;
     server->answers = answer;
-    memcpy(answer->sha1, sha1.p, SHA1_HEX);
+    if (sha1.len > 0)
+        memcpy(answer->sha1, sha1.p, SHA1_HEX);
     if (!http_wish_init(&answer->wish, head)) {
         free_answer(answer);
         return NULL;
@@ -492,9 +502,18 @@ static struct range_answer *new_answer(struct range_server *server, struct http_
 static void fail_answer(struct range_answer *answer, const char *why)
 {
     struct http_conn *conn = answer->conn;
+    struct err e;
 
+    err_set(&e, ERR_FAILED, "%s", why); /* it may be the answer's own */
     free_answer(answer);
-    answer_failure(conn, why);
+    answer_failure(conn, e.msg);
+}
+
+/* A link to a file of another zone: the hosts that are asked share files of the own one. */
+static bool is_elsewhere(const struct range_answer *answer)
+{
+    return answer->is_shared &&
+           !str_equal(answer->use.zone.name, answer->server->options.zone.name);
 }
 
 /* Nothing is there but what hosts have. */
@@ -502,6 +521,12 @@ static void go_to_hosts(struct range_answer *answer)
 {
     struct range_server *server = answer->server;
 
+    if (is_elsewhere(answer)) {
+        struct http_conn *conn = answer->conn;
+        free_answer(answer);
+        answer_absent(conn);
+        return;
+    }
     if (!relay_reader_start(server->options.relay, &answer->reader, str_of(answer->sha1))) {
         fail_answer(answer, "out of memory");
         return;
@@ -601,11 +626,16 @@ static void on_head(void *owner)
     on_object(answer, &answer->head.call, answer->head.size_bytes);
 }
 
+static const struct zone *zone_of(const struct range_answer *answer)
+{
+    return answer->is_shared ? &answer->use.zone : &answer->server->options.zone;
+}
+
 static void look_in_bucket(struct range_answer *answer)
 {
     struct bucket *bucket = answer->server->options.bucket;
 
-    zone_files_put_object_key(&answer->server->options.zone, str_of(answer->sha1), &answer->key);
+    zone_files_put_object_key(zone_of(answer), str_of(answer->sha1), &answer->key);
     if (answer->key.failed) {
         fail_answer(answer, "out of memory");
         return;
@@ -644,12 +674,71 @@ static void on_settings(void *owner)
     }
 }
 
+static void on_denial_time(void *owner)
+{
+    struct range_answer *answer = owner;
+    struct http_conn *conn = answer->conn;
+
+    free_answer(answer);
+    answer_absent(conn);
+}
+
+/* The same 404 at the same time for a token that never was, that is over or revoked, whose maker
+ * may not read any more, and for another name. */
+static void deny(struct range_answer *answer)
+{
+    answer->timer.call = on_denial_time;
+    loop_set_timer(answer->server->options.loop, &answer->timer, answer->asked_ms + DENIAL_MS);
+}
+
+static void on_link(void *owner)
+{
+    struct range_answer *answer = owner;
+    const struct links_use *use = &answer->use;
+
+    if (use->result != 0) {
+        fail_answer(answer, answer->e.msg);
+    } else if (!use->is_good || !str_equal(use->link.name, buf_str(&answer->name))) {
+        deny(answer);
+    } else {
+        memcpy(answer->sha1, use->link.hash.p, SHA1_HEX);
+        look_in_bucket(answer);
+    }
+}
+
+/* Asks for what the permission depends on. */
+static void ask_permission(struct range_answer *answer, struct str token)
+{
+    const struct range_server_options *options = &answer->server->options;
+    int result;
+
+    answer->is_shared = token.len > 0;
+    if (answer->is_shared) {
+        answer->use = (struct links_use){.bucket = options->bucket,
+                                         .own_zone = options->zone.name.p,
+                                         .now_ms = clock_wall_ms(),
+                                         .on_done = on_link,
+                                         .owner = answer,
+                                         .e = &answer->e};
+        result = links_start_use(&answer->use, token, &answer->e);
+    } else {
+        answer->settings.file.call =
+            (struct bucket_call){.on_done = on_settings, .owner = answer, .e = &answer->e};
+        result = authorization_ask(options->bucket, &options->zone, &answer->settings, &answer->e);
+    }
+    if (result == 0)
+        return;
+    if (answer->is_shared && answer->e.code == ERR_NOT_FOUND)
+        deny(answer);
+    else
+        fail_answer(answer, answer->e.msg);
+}
+
 static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct range_server *server = owner;
     struct range_path path;
     struct range_answer *answer = NULL;
-    struct err e = {0};
 
     if (!range_path_parse(&path, request->path)) {
         answer_absent(conn);
@@ -659,11 +748,7 @@ static void on_request(struct http_conn *conn, const struct http_request *reques
         answer->name = path.name;
         path.name = (struct buf){0};
         http_conn_wait(conn, on_gone, answer);
-        answer->settings.file.call =
-            (struct bucket_call){.on_done = on_settings, .owner = answer, .e = &answer->e};
-        if (authorization_ask(server->options.bucket, &server->options.zone, &answer->settings,
-                              &e) != 0)
-            fail_answer(answer, e.msg);
+        ask_permission(answer, path.token);
     }
     range_path_deinit(&path);
 }
@@ -682,8 +767,10 @@ void range_server_put_routes(struct range_server *server,
 uint32_t range_server_key(struct str path)
 {
     unsigned char first;
+    struct str part;
 
-    return hex_decode(str_slice(path, 3, 5), &first, 1) ? first : 0;
+    range_path_is_shared(str_slice(path, 3, path.len), &part);
+    return hex_decode(str_slice(part, 0, 2), &first, 1) ? first : 0;
 }
 
 struct range_server *range_server_new(const struct range_server_options *options, struct err *e)

@@ -1,6 +1,7 @@
 /*
  * The HTTP face of files that were never uploaded (EXTENSIONS.md §3): GET and HEAD of
  *     /f/<sha1>    /f/<sha1>.<n8>/<name>    n8: the first 8 digits of the SHA-1 of the name
+ *     /f/~<token>/<name>                    by a share link (access/links.h)
  * answered from the bucket if the object is there, else by a relay. A request
  * without permission is answered as one for no file, before anything is looked at.
  */
@@ -36,7 +37,7 @@ void range_server_put_routes(struct range_server *server,
                              struct http_route routes[RANGE_SERVER_ROUTES]);
 
 /* The key by which a request belongs to a relay (crew_give_keyed): the first byte of the SHA-1 in
- * its path; 0 for a path that has none. */
+ * its path, with which a token begins, too; 0 for a path that has none. */
 uint32_t range_server_key(struct str path);
 
 #endif

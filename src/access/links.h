@@ -1,11 +1,11 @@
 /*
  * Share links (EXTENSIONS.md §4): who has the token of one may read one file until it expires, as
- * long as its maker may. The hub keeps a small file for each, .hub/links/<folder>/<SHA-256 of the
- * token>: the token itself is stored nowhere. A link that is revoked or expired has no file.
+ * long as its maker may. The hub keeps a small file for each below .hub/links/<folder>/, named by
+ * the SHA-256 of its token: the token itself is stored nowhere. A link that is revoked has no file.
  *
- *     token    2 hex digits of the file's SHA-1 (which relay), 8 of the folder, 24 random characters
+ *     token    2 hex digits of the file's SHA-1 (which relay), 8 of the folder, 24 of chance
  *     folder   the first 8 hex digits of the SHA-256 of zone and maker: the links of one maker
- *     id       the 8 digits of the folder and the 64 of the token's hash: names a link, opens nothing
+ *     id       the 8 digits of the folder, the 64 of the token's hash: it opens nothing
  */
 #ifndef ACCESS_LINKS_H
 #define ACCESS_LINKS_H

@@ -1,4 +1,4 @@
-/* Share links on a bucket in memory: what a token opens, for how long, and whose links are whose. */
+/* Share links on a bucket in memory: what a token opens, how long, and whose links are whose. */
 #include "memory_bucket.h"
 
 #include "access/links.h"
@@ -294,7 +294,7 @@ static void test_whose(void **state)
     assert_false(opens(mine));
     assert_true(opens(second) && opens(other));
     assert_int_equal(revoke_links(MAKER, true, OTHER, ""), 0);
-    assert_int_equal(revoke_links(MAKER, true, HASH, ""), 1); /* of an administrator, too: own ones */
+    assert_int_equal(revoke_links(MAKER, true, HASH, ""), 1); /* an administrator, too: own ones */
     assert_true(!opens(second) && opens(other));
     assert_true(links_read_token(str_of(other), id));
     assert_int_equal(revoke_links(MAKER, true, "", id), 1);

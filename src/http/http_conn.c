@@ -448,8 +448,11 @@ static void on_state_time(struct http_conn *conn)
 
     switch (conn->state) {
     case HTTP_CONN_IDLE:
-        if (!http_out_is_empty(conn))
+        if (!http_out_is_empty(conn)) { /* its answer is being read: write_ms counts */
+            renew_time(conn);
+            http_conn_update(conn);
             return;
+        }
         if (server->options.on_idle != NULL && !conn->must_close)
             server->options.on_idle(conn, server->options.owner);
         else

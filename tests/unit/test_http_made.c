@@ -147,16 +147,33 @@ static const struct http_route routes[] = {
     {"GET", "/hello", 0, on_hello, NULL, false, false, NULL},
 };
 
-static void open_with(struct http_world *w, struct body wanted)
+/* Narrow lines in memory, the second for short bodies alone; the last is a socket. */
+static const struct world_line lines[] = {
+    {"narrow", {1021, 4099, 2053}, {769, 3001, 4001}},
+    {"single bytes", {.read_bytes = 1, .capacity = 1}, {1, 1, 1}},
+    {.name = "wide"},
+};
+enum { NARROW, SINGLE_BYTES, WIDE, SOCKET, LINES, SHORT = 2000 /* bytes */ };
+
+/* `line`: an index of `lines`, or SOCKET. */
+static void open_over(struct http_world *w, int line, struct body wanted)
 {
     *w = (struct http_world){.options = {.routes = routes,
                                          .route_count = UNIT_COUNT(routes),
                                          .times = http_server_times()}};
-    world_open(w);
+    if (line == SOCKET)
+        world_open(w);
+    else
+        world_open_line(w, &lines[line]);
     body = wanted;
     body.loop = sink.loop = w->loop;
     body.again = (struct loop_timer){.call = on_again};
     sink.again = (struct loop_timer){.call = on_sink_again};
+}
+
+static void open_with(struct http_world *w, struct body wanted)
+{
+    open_over(w, SOCKET, wanted);
 }
 
 /* Where the body begins in what the client got. */
@@ -267,17 +284,21 @@ static void made_bodies(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+    for (size_t i = 0; i < UNIT_COUNT(cases) * LINES; i++) {
         struct http_world w;
         struct buf request = {0};
-        open_with(&w, (struct body){.length = cases[i].length,
-                                    .fails_at = cases[i].fails_at,
-                                    .dries_every = cases[i].dries_every});
-        buf_printf(&request, "%s /made" H "Connection: close\r\n\r\n", cases[i].method);
-        world_talk(&w, cases[i].name, buf_str(&request), 0, 1000);
-        unit_true(cases[i].name, body.ends == 1 && body.is_whole == cases[i].is_whole);
-        unit_true(cases[i].name, body.most_held <= BOUND);
-        check_body(cases[i].name, &w, cases[i].got);
+        int line = (int)(i % LINES);
+        if (line == SINGLE_BYTES && cases[i / LINES].length > SHORT)
+            continue;
+        open_over(&w, line, (struct body){.length = cases[i / LINES].length,
+                                          .fails_at = cases[i / LINES].fails_at,
+                                          .dries_every = cases[i / LINES].dries_every});
+        buf_printf(&request, "%s /made" H "Connection: close\r\n\r\n", cases[i / LINES].method);
+        world_talk(&w, cases[i / LINES].name, buf_str(&request), 0, 1000);
+        unit_true(cases[i / LINES].name, body.ends == 1);
+        unit_true(cases[i / LINES].name, body.is_whole == cases[i / LINES].is_whole);
+        unit_true(cases[i / LINES].name, body.most_held <= BOUND);
+        check_body(cases[i / LINES].name, &w, cases[i / LINES].got);
         world_close(&w);
         buf_free(&request);
     }
@@ -286,15 +307,18 @@ static void made_bodies(void **state)
 /* The connection serves what was sent behind, when the body is out. */
 static void a_request_behind_it(void **state)
 {
-    struct http_world w;
-
     (void)state;
-    open_with(&w, (struct body){.length = 100000, .dries_every = 30000});
-    world_talk(&w, "pipelined",
-               STR("GET /made" H "\r\nGET /hello" H "Connection: close\r\n\r\n"), 0, 1000);
-    assert_true(body.ends == 1 && body.is_whole);
-    assert_true(w.got.len > 100000 && memcmp(w.got.data + w.got.len - 5, "hello", 5) == 0);
-    world_close(&w);
+    for (int line = 0; line < LINES; line++) {
+        int64_t length = line == SINGLE_BYTES ? SHORT : 100000;
+        struct http_world w;
+        open_over(&w, line, (struct body){.length = length, .dries_every = length / 3});
+        world_talk(&w, "pipelined",
+                   STR("GET /made" H "\r\nGET /hello" H "Connection: close\r\n\r\n"), 0, 1000);
+        assert_true(body.ends == 1 && body.is_whole);
+        assert_true(w.got.len > (size_t)length);
+        assert_memory_equal(w.got.data + w.got.len - 5, "hello", 5);
+        world_close(&w);
+    }
 }
 
 static void on_hang_up(void *owner)
@@ -342,35 +366,79 @@ static void a_client_that_leaves(void **state)
 static void a_body_that_is_paused(void **state)
 {
     static const struct {
-        const char *name, *framing;
+        const char *name;
         bool is_chunked;
-    } cases[] = {{"by its length", "Content-Length: 3000000\r\n", false},
-                 {"chunked", "Transfer-Encoding: chunked\r\n", true}};
+    } cases[] = {{"by its length", false}, {"chunked", true}};
 
     (void)state;
-    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+    for (size_t i = 0; i < UNIT_COUNT(cases) * LINES; i++) {
+        const int line = (int)(i % LINES);
+        const bool is_chunked = cases[i / LINES].is_chunked;
+        const char *name = cases[i / LINES].name;
+        int64_t size = line == SINGLE_BYTES ? SHORT : 3000000, part = size / 60;
         struct http_world w;
         struct buf request = {0}, summary = {0};
         sink = (struct sink){0};
-        open_with(&w, (struct body){0});
-        buf_printf(&request, "PUT /put" H "%s\r\n", cases[i].framing);
-        for (size_t done = 0; done < 3000000; done += 50000) {
-            if (cases[i].is_chunked)
-                buf_printf(&request, "%x\r\n", 50000);
-            buf_append(&request, pattern + done % PERIOD, 50000);
-            if (cases[i].is_chunked)
+        open_over(&w, line, (struct body){0});
+        buf_puts(&request, "PUT /put" H);
+        if (is_chunked)
+            buf_puts(&request, "Transfer-Encoding: chunked\r\n\r\n");
+        else
+            buf_printf(&request, "Content-Length: %d\r\n\r\n", (int)size);
+        for (int64_t done = 0; done < size; done += part) {
+            int64_t n = size - done < part ? size - done : part;
+            if (is_chunked)
+                buf_printf(&request, "%x\r\n", (unsigned)n);
+            buf_append(&request, pattern + done % PERIOD, (size_t)n);
+            if (is_chunked)
                 buf_puts(&request, "\r\n");
         }
-        buf_puts(&request, cases[i].is_chunked ? "0\r\n\r\n" : "");
+        buf_puts(&request, is_chunked ? "0\r\n\r\n" : "");
         buf_puts(&request, "GET /hello" H "Connection: close\r\n\r\n");
-        world_talk(&w, cases[i].name, buf_str(&request), 0, 1 << 20);
-        unit_true(cases[i].name, sink.got == 3000000 && !sink.is_wrong && sink.ends == 1);
-        unit_true(cases[i].name, sink.parts > 20 && sink.most_held <= BOUND);
+        world_talk(&w, name, buf_str(&request), 0, 1 << 20);
+        unit_true(name, sink.got == size && !sink.is_wrong && sink.ends == 1);
+        unit_true(name, sink.parts > 20 && sink.most_held <= BOUND);
         world_summary(&w, false, &summary);
-        unit_equal(cases[i].name, buf_cstr(&summary), "201 taken | 200 hello");
+        unit_equal(name, buf_cstr(&summary), "201 taken | 200 hello");
         world_close(&w);
         buf_free(&request);
         buf_free(&summary);
+    }
+}
+
+/* Resets in the middle, in memory, wherever the body stands: its maker and its taker are told once,
+ * and nothing is left of the connection. */
+static void a_reset_in_the_middle(void **state)
+{
+    const struct str get = STR("GET /made" H "\r\n"),
+                     put = STR("PUT /put" H "Content-Length: 9000\r\n\r\n");
+
+    (void)state;
+    for (unsigned rounds = 1; rounds < 60; rounds++) {
+        struct http_world w;
+        open_over(&w, NARROW, (struct body){.length = GIB, .dries_every = 5000});
+        assert_int_equal(world_send(&w, get), (int)get.len);
+        world_rounds(&w, rounds);
+        stream_memory_reset(w.line);
+        world_rounds(&w, 3);
+        assert_int_equal(http_server_count(w.server), 0);
+        assert_true(body.ends == (body.conn != NULL) && !body.is_whole);
+        loop_clear_timer(w.loop, &body.again);
+        world_close(&w);
+
+        sink = (struct sink){0};
+        open_over(&w, NARROW, (struct body){0});
+        assert_int_equal(world_send(&w, put), (int)put.len);
+        w.to_send = (struct str){pattern, 8000};
+        w.piece = 100;
+        loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop));
+        world_rounds(&w, rounds);
+        stream_memory_reset(w.line);
+        w.to_send.len = 0;
+        world_rounds(&w, 3);
+        assert_int_equal(http_server_count(w.server), 0);
+        assert_true(sink.ends == 0 && sink.gone == 1);
+        world_close(&w);
     }
 }
 
@@ -382,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_request_behind_it),
         cmocka_unit_test(a_client_that_leaves),
         cmocka_unit_test(a_body_that_is_paused),
+        cmocka_unit_test(a_reset_in_the_middle),
     };
     make_pattern();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,7 +153,8 @@ static struct http_route routes[] = {
     {"GET", "/want", 0, on_want, NULL, false, false, NULL},
 };
 
-static void open_world(struct http_world *w)
+/* `line`: in memory; NULL: a socket. */
+static void open_world_over(struct http_world *w, const struct world_line *line)
 {
     for (size_t i = 0; i < UNIT_COUNT(routes); i++)
         routes[i].owner = w;
@@ -161,7 +162,15 @@ static void open_world(struct http_world *w)
     w->options.route_count = UNIT_COUNT(routes);
     if (w->options.times.idle_ms == 0)
         w->options.times = http_server_times();
-    world_open(w);
+    if (line != NULL)
+        world_open_line(w, line);
+    else
+        world_open(w);
+}
+
+static void open_world(struct http_world *w)
+{
+    open_world_over(w, NULL);
 }
 
 /* ---- whole, byte by byte, at every two-way split ---- */
@@ -260,14 +269,15 @@ static const struct talk_case {
 };
 
 /* Where `want` ends with a space after a status, the words are free. */
-static void check_talk(const struct talk_case *c, size_t first, size_t piece)
+static void check_talk(const struct talk_case *c, const struct world_line *line, size_t first,
+                       size_t piece)
 {
     struct http_world w = {0};
     struct buf summary = {0};
     size_t length = strlen(c->want);
     struct str got;
 
-    open_world(&w);
+    open_world_over(&w, line);
     world_talk(&w, c->name, str_of(c->text), first, piece);
     if (!w.is_ended)
         world_run(&w, c->name); /* it was stopped by note_gone */
@@ -286,10 +296,32 @@ static void test_talk(void **state)
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(talk_cases); i++) {
         size_t length = strlen(talk_cases[i].text);
-        check_talk(&talk_cases[i], 0, length);
-        check_talk(&talk_cases[i], 0, 1);
+        check_talk(&talk_cases[i], NULL, 0, length);
+        check_talk(&talk_cases[i], NULL, 0, 1);
         for (size_t first = 1; first < length; first++)
-            check_talk(&talk_cases[i], first, length);
+            check_talk(&talk_cases[i], NULL, first, length);
+    }
+}
+
+static const struct world_line lines[] = {
+    {.name = "wide"},
+    {.name = "the server reads single bytes", .server = {.read_bytes = 1}},
+    {.name = "the server writes single bytes", .server = {.write_bytes = 1}},
+    {.name = "one byte is on its way", .client = {.capacity = 1}, .server = {.capacity = 1}},
+    {"narrow", {.read_bytes = 2, .write_bytes = 5, .capacity = 7}, {3, 5, 64}},
+};
+
+static void test_talk_in_memory(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(talk_cases); i++) {
+        size_t length = strlen(talk_cases[i].text);
+        for (size_t l = 0; l < UNIT_COUNT(lines); l++) {
+            check_talk(&talk_cases[i], &lines[l], 0, length);
+            check_talk(&talk_cases[i], &lines[l], 0, 1);
+        }
+        for (size_t first = 1; first < length; first++)
+            check_talk(&talk_cases[i], &lines[0], first, length);
     }
 }
 
@@ -426,10 +458,170 @@ static void test_slow(void **state)
     }
 }
 
+/* The same with the product's times, to the millisecond, on a clock that jumps. `every_ms`: after
+ * the text a byte of `trickle` follows so often. */
+static const struct late_case {
+    const char *name, *text, *trickle;
+    int64_t every_ms, ends_ms;
+    const char *want;
+    int gone;
+} late_cases[] = {
+    {"idle from the start", "", "", 0, 75000, "", 0},
+    {"idle after an answer", "GET /hello" H "\r\n", "", 0, 75000, "200 hello", 0},
+    {"idle, with empty lines", "", "\r\n\r\n\r\n", 9000, 20000, "408 ", 0},
+    {"head", "GET /hello HTT", "", 0, 20000, "408 ", 0},
+    {"head that trickles", "G", "ET /hello HTTP/1.1", 3000, 20000, "408 ", 0},
+    {"body", "POST /echo/" H "Content-Length: 9\r\n\r\n", "", 0, 30000, "408 ", 0},
+    {"body that trickles", "POST /echo/" H "Content-Length: 20\r\n\r\n", "0123456789", 4000,
+     30000, "408 ", 0},
+    {"body in chunks", "POST /echo/" H "Transfer-Encoding: chunked\r\n\r\n1\r", "", 0, 30000,
+     "408 ", 0},
+    {"stream that stalls", "PUT /stream" H "Content-Length: 9\r\n\r\nabc", "", 0, 60000, "408 ", 1},
+    {"stream that trickles", "PUT /stream" H "Content-Length: 20\r\n\r\n", "0123456789", 7000,
+     60000, "408 ", 1},
+    {"skipped body", "POST /early" H "Content-Length: 9\r\n\r\nabc", "", 0, 30000,
+     "403 {\"message\":\"no\"} | 408 ", 0},
+};
+
+static void test_late(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(late_cases); i++) {
+        const struct late_case *c = &late_cases[i];
+        struct http_world w = {0};
+        struct buf summary = {0}, text = {0};
+        open_world_over(&w, &lines[0]);
+        buf_printf(&text, "%s%s", c->text, c->trickle);
+        w.feed_every_ms = c->every_ms;
+        world_talk(&w, c->name, buf_str(&text), strlen(c->text), 1);
+        if (!w.is_ended)
+            world_run(&w, c->name); /* it was stopped by note_gone */
+        world_summary(&w, false, &summary);
+        unit_equal_str(c->name, str_slice(buf_str(&summary), 0, strlen(c->want)), str_of(c->want));
+        unit_true(c->name, w.ended_ms - 1000 == c->ends_ms);
+        unit_true(c->name, w.gone == c->gone);
+        world_close(&w);
+        buf_free(&summary);
+        buf_free(&text);
+    }
+}
+
 static void on_all_closed(void *owner, uint64_t tag)
 {
+    struct http_world *w = owner;
+
     assert_int_equal(tag, WORLD_TAG);
-    world_stop(owner);
+    w->ended_ms = loop_now_ms(w->loop);
+    world_stop(w);
+}
+
+/* After its last answer a client has 2 s to close, and 60 s while it still sends. */
+static void test_linger(void **state)
+{
+    static const struct {
+        const char *name, *behind;
+        int64_t every_ms, ends_ms;
+    } cases[] = {{"says nothing more", "", 0, 2000},
+                 {"still sends now and then", "abcdef", 1500, 6 * 1500 + 2000},
+                 {"still sends after a minute",
+                  "0123456789012345678901234567890123456789012345678901234567890123456789", 1500,
+                  60000}};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct http_world w = {.options = {.on_closed = on_all_closed, .owner = &w}};
+        struct buf text = {0}, summary = {0};
+        open_world_over(&w, &lines[0]);
+        buf_printf(&text, "GET /hello" H CLOSE "\r\n%s", cases[i].behind);
+        w.feed_every_ms = cases[i].every_ms;
+        world_talk(&w, cases[i].name, buf_str(&text), text.len - strlen(cases[i].behind), 1);
+        assert_true(w.is_ended); /* the answer and the end come at once */
+        w.ended_ms = 0;
+        world_run(&w, cases[i].name);
+        unit_true(cases[i].name, w.ended_ms - 1000 == cases[i].ends_ms);
+        world_summary(&w, false, &summary);
+        unit_equal(cases[i].name, buf_cstr(&summary), "200 hello");
+        assert_int_equal(http_server_count(w.server), 0);
+        world_close(&w);
+        buf_free(&text);
+        buf_free(&summary);
+    }
+}
+
+static void on_taste(void *owner)
+{
+    struct http_world *w = owner;
+    struct err e = {0};
+    char byte;
+    size_t n = 0;
+
+    if (stream_read(w->line, &byte, 1, &n, &e) == IO_DONE)
+        w->streamed_ends++;
+    if (w->streamed_ends < 5)
+        loop_set_timer(w->loop, &w->feeder, loop_now_ms(w->loop) + 50000);
+}
+
+/* A reader that takes nothing for a minute is dropped, to the millisecond; a byte now and then
+ * keeps it, also beyond the time of idle connections. */
+static void test_deaf(void **state)
+{
+    static const struct world_line line = {.client = {.capacity = 10}};
+
+    (void)state;
+    for (int takes_some = 0; takes_some < 2; takes_some++) {
+        struct http_world w = {.options = {.on_closed = on_all_closed, .owner = &w},
+                               .is_deaf = true};
+        struct str request = STR("GET /hello" H "\r\n");
+        open_world_over(&w, &line);
+        assert_int_equal(world_send(&w, request), (int)request.len);
+        if (takes_some) {
+            w.feeder.call = on_taste;
+            loop_set_timer(w.loop, &w.feeder, loop_now_ms(w.loop) + 50000);
+        }
+        world_run(&w, "deaf");
+        assert_int_equal(w.ended_ms - 1000, takes_some ? 5 * 50000 + 60000 : 60000);
+        assert_int_equal(http_server_count(w.server), 0);
+        world_close(&w);
+    }
+}
+
+/* ---- clients that break off, at every byte of what they say ---- */
+
+static void test_abort(void **state)
+{
+    static const struct {
+        const char *text;
+        bool has_owner; /* behind its head: of the body, or of the answer that is to come */
+    } cases[] = {{"GET /wait" H "\r\n", true},
+                 {"PUT /stream" H "Content-Length: 19\r\n\r\nabcdef", true},
+                 {"PUT /stream" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nd", true},
+                 {"POST /echo/" H "Content-Length: 9\r\n\r\nabcdef", false},
+                 {"POST /echo/" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1", false},
+                 {"POST /early" H "Content-Length: 9\r\n\r\nabcdef", false}};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+        struct str text = str_of(cases[i].text);
+        size_t head = (size_t)(strstr(cases[i].text, "\r\n\r\n") - cases[i].text) + 4;
+        for (size_t n = 1; n <= text.len; n++) {
+            for (int is_reset = 0; is_reset < 2; is_reset++) {
+                struct http_world w = {.options = {.on_closed = on_all_closed, .owner = &w}};
+                open_world_over(&w, &lines[0]);
+                assert_int_equal(world_send(&w, str_slice(text, 0, n)), (int)n);
+                world_rounds(&w, 3);
+                if (is_reset)
+                    stream_memory_reset(w.line);
+                else
+                    stream_end(w.line);
+                while (http_server_count(w.server) > 0)
+                    world_run(&w, cases[i].text);
+                unit_true(cases[i].text, w.gone == (cases[i].has_owner && n >= head));
+                unit_true(cases[i].text, w.ended_ms - 1000 < 75000); /* not by a deadline alone */
+                assert_int_equal(w.streamed_ends, 0);
+                world_close(&w);
+            }
+        }
+    }
 }
 
 /* Answers pile up for a client that does not read: no more of its requests are read, and then it is
@@ -530,6 +722,9 @@ int main(void)
         cmocka_unit_test(test_no_continue), cmocka_unit_test(test_late_answer),
         cmocka_unit_test(test_client_gone), cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_slow),        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_late),        cmocka_unit_test(test_talk_in_memory),
+        cmocka_unit_test(test_linger),      cmocka_unit_test(test_deaf),
+        cmocka_unit_test(test_abort),
         cmocka_unit_test(test_detach),      cmocka_unit_test(test_drain),
     };
 

@@ -153,10 +153,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .route_count = sizeof routes / sizeof routes[0],
                                           .times = http_server_times(),
                                           .read_bytes = 256};
+    struct loop_clock clock = {.jumps = true, .now_ms = 1000};
     struct err e = {0};
 
     w.seed = fuzz_take(&w.rest);
-    w.loop = options.loop = loop_new(NULL, &e);
+    w.loop = options.loop = loop_new(&clock, &e);
     w.server = http_server_new(&options, &e);
     w.feeder = (struct loop_timer){.call = on_feed, .owner = &w};
     open_line(&w);

@@ -128,12 +128,23 @@ static const char load_help[] =
 static const char url_help[] =
     "Prints the URL at which the hub reads the file to everybody, from its zone or\n"
     "from the host that shares it: for h5py, zarr, browsers and whatever opens a URL.\n"
-    "Only the parts that are read leave the host; see `help ranges`. Where downloads\n"
-    "of the zone are public. When nobody has the file now, that is told, and the URL\n"
-    "works as soon as somebody shares it.\n\n"
+    "Only the parts that are read leave the host; see `help ranges`. When nobody has\n"
+    "the file now, the URL works as soon as somebody shares it.\n\n"
+    "With --expires, and where downloads of the zone are not public, the URL is a\n"
+    "share link: for whoever has it, until it expires (7 days without --expires) or is\n"
+    "revoked, as long as you may read the file. Exit status: 3 when --revoke finds no\n"
+    "such link.\n\n"
     "      --name N               the file's name in the URL (default: the label in\n"
     "                             the URI, else none)\n"
-    "      --json                 print an object {url, expires}\n";
+    "      --expires TIME         90m, 12h, 7d, or the date (UTC) with whose begin\n"
+    "                             it expires: 2027-03-01\n"
+    "      --list                 your share links: expiry, id, URI; for an\n"
+    "                             administrator, those of the zone\n"
+    "      --revoke               revoke the share link with that URL or id, or all\n"
+    "                             of yours to the URI\n"
+    "      --json                 print an object {url, expires}, with --list a list\n"
+    "                             of {id, uri, name, clientId, created, expires}, with\n"
+    "                             --revoke {revoked}; times in ms since 1970\n";
 
 static const char cat_help[] =
     "Gets the whole file into the local store first where it is not here. Of a part\n"
@@ -260,7 +271,9 @@ const struct cmd cmd_table[] = {
      "URI... [-o FILE | -d DIR] [--files-from FILE|-] [--jobs N] [--max-size BYTES] "
      "[--resource URL|NAME] [--no-request]",
      "print where files are, getting first what is not here", load_help},
-    {"url", cmd_url, "URI [--name N] [--json]", "print a URL at which any program reads a file",
+    {"url", cmd_url,
+     "URI [--name N] [--expires TIME] [--json]  |  URI|URL|ID --revoke  |  --list [--json]",
+     "print a URL at which any program reads a file",
      url_help},
     {"cat", cmd_cat, "URI [--start N] [--end M] [--resource URL|NAME]",
      "write a file, or a part of it, to standard output", cat_help},

@@ -124,7 +124,10 @@ def test_ranges(somebody):
     somebody.has_link()
     somebody.has_config()
     somebody.has_daemon()
-    for script in shown("ranges").values():
+    scripts = shown("ranges")
+    url, expiry, count = somebody.types(scripts.pop("SHARE LINKS"), "lab").text().splitlines()
+    assert "/f/~" in url and expiry.split("\t")[2].startswith(URI) and count == "1 revoked"
+    for script in scripts.values():
         assert somebody.types(script, "lab", SHA1=URI[7:]).text().encode() == DATA[:100]
 
 

@@ -55,7 +55,7 @@ def test_url_takes_only_names_that_clients_leave_alone(lab, name):
 
 def test_url_needs_public_downloads_and_a_hub(lab, tmp_path):
     settings = lab.data / "settings" / "authorizationSettings.yaml"
-    settings.write_text("allowPublicUpload: true\nallowPublicDownload: false\n")
+    settings.write_text("allowPublicUpload: true\nallowPublicDownload: false\nauthorizedUsers: []\n")
     done = run("url", "sha1://" + "1" * 40, env=lab.remote, check=1)
     assert b"downloads of the zone \"default\" are not public" in done.stderr and done.stdout == b""
     gateway = lab.keep(Server("gateway", "--data", str(tmp_path / "other"), env=clean_environment(HOME=tmp_path)))

@@ -2,6 +2,7 @@
 may not read any more; what a token does not open looks like a file that does not exist."""
 import hashlib
 import json
+import random
 import re
 import statistics
 import subprocess
@@ -274,15 +275,20 @@ def test_the_404s_take_the_same_time(links):
     links.host.call("revokeLink", id=id_of(revoked))
     token = kept[4:38]
     forms = {"revoked": revoked, "unknown": f"/f/~{token[:-4]}AAAA/big.nwb", "name": f"/f/~{token}/big.nwc"}
-    times = {form: [] for form in forms}
     connection = links.connect()
-    for _ in range(600):
-        for name, form in forms.items():
-            start = time.perf_counter()
-            assert links.ask(form, connection=connection)[0].status == 404
-            times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    assert max(medians.values()) < 1.05 * min(medians.values()), medians
+
+    def medians():
+        times = {form: [] for form in forms}
+        for _ in range(200):
+            for name in random.sample([*forms], len(forms)):
+                start = time.perf_counter()
+                assert links.ask(forms[name], connection=connection)[0].status == 404
+                times[name].append(time.perf_counter() - start)
+        return {name: statistics.median(values) for name, values in times.items()}
+    series = []
+    while not series or max(series[-1].values()) > 1.05 * min(series[-1].values()):
+        assert len(series) < 4, series  # other programs disturb one or another, but a difference is in all of them
+        series.append(medians())
 
 
 def test_no_token_gets_into_the_logs_of_nginx(links, processes, tmp_path):
@@ -306,3 +312,105 @@ def test_no_token_gets_into_the_logs_of_nginx(links, processes, tmp_path):
     assert kept.count('"GET /f/~" ') == 5 and '"GET /bucket/x" ' in kept
     for log in [*tmp_path.glob("*.log"), *(tmp_path / "nginx").glob("*.log")]:
         assert link[14:38] not in log.read_text() and "secret" not in log.read_text(), log
+
+
+def url_of(links, *arguments, env=None):
+    done = run("url", *arguments, env=env or links.lab.host, check=0)
+    url = done.stdout.decode()
+    assert url.endswith("\n") and url.startswith(links.lab.url + "/"), done
+    return url[len(links.lab.url):-1], done.stderr.decode()
+
+
+def rows(links, env=None):
+    lines = run("url", "--list", env=env or links.lab.host, check=0).stdout.decode().splitlines()
+    return [tuple(line.split("\t")) for line in lines]
+
+
+def test_url_where_downloads_are_not_public(links):
+    data = noise(LEAF + 5)
+    uri = "sha1://" + links.put("rec.nwb", data)[3:]
+    link, said = url_of(links, f"{uri}?label=data/rec%201.nwb")
+    until = time.strftime("%Y-%m-%dT", time.gmtime(time.time() + 7 * 86400))
+    assert link.endswith("/rec%201.nwb") and "are not public" in said and until in said
+    assert links.ask(link)[1] == data
+    assert url_of(links, "-q", uri)[1] == ""
+    assert url_of(links, uri)[0].endswith("/" + uri[7:])
+    assert url_of(links, uri, "--name", "größe.h5")[0].endswith("/gr%C3%B6%C3%9Fe.h5")
+    assert re.fullmatch(r"/d/~[^/]*/", url_of(links, uri + "?label=folder/")[0])
+    done = json.loads(run("url", uri, "--expires", "90m", "--json", env=links.lab.host, check=0).stdout)
+    assert set(done) == {"url", "expires"} and abs(done["expires"] / 1000 - time.time() - 5400) < 120
+    assert links.ask(done["url"][len(links.lab.url):])[1] == data
+    link, said = url_of(links, uri, "--expires", time.strftime("%Y-%m-%d", time.gmtime(time.time() + 2 * 86400)))
+    assert said == ""
+    for wrong in ("soon", "", "-1d", "2020-01-01", "40000d"):
+        done = run("url", uri, f"--expires={wrong}", env=links.lab.host, check=2)
+        assert b"want a time like 90m, 12h, 7d" in done.stderr and done.stdout == b""
+    links.own(links.host, "stranger")
+    done = run("url", uri, env=links.lab.host, check=1)
+    assert b"are not public" in done.stderr and b"User stranger is not authorized" in done.stderr and done.stdout == b""
+    assert b"User stranger" in run("url", uri, "--expires", "1h", env=links.lab.host, check=1).stderr
+
+
+def test_url_where_downloads_are_public(links):
+    links.settings.write_text(SETTINGS.replace("allowPublicDownload: false", "allowPublicDownload: true"))
+    data = noise(1000)
+    uri = "sha1://" + links.put("rec.nwb", data)[3:]
+    assert url_of(links, uri) == (f"/f/{uri[7:]}", "")
+    link, said = url_of(links, uri, "--expires", "12h")
+    assert link.startswith("/f/~") and said == "" and links.ask(link)[1] == data
+    assert len(rows(links)) == 1
+
+
+def test_links_are_listed_and_revoked_by_their_makers(links):
+    uri = "sha1://" + links.put("rec.nwb", noise(1000))[3:]
+    other = "sha1://" + links.put("other", noise(1000, 2))[3:]
+    assert rows(links) == [] and run("url", "--list", "--json", env=links.lab.host, check=0).stdout == b"[]\n"
+    first, second, third = (url_of(links, "-q", uri)[0] for _ in range(3))
+    url_of(links, "-q", f"{other}?label=a%20b%0A")
+    theirs = url_of(links, "-q", uri, env=links.lab.remote)[0]
+    listed_rows = rows(links)
+    assert {row[1] for row in listed_rows if row[2].startswith(uri)} == {id_of(link) for link in (first, second, third)}
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[0]) for row in listed_rows) and len(listed_rows) == 4
+    (entry,) = json.loads(run("url", "--list", "--json", env=links.lab.remote, check=0).stdout)
+    assert (entry["id"], entry["uri"], entry["clientId"]) == (id_of(theirs), f"{uri}?label={uri[7:]}", links.remote.client_id)
+    assert abs(entry["expires"] - entry["created"] - 7 * 86400000) < 60000
+
+    def revoke(*what, check=0, env=None):
+        return run("url", *what, "--revoke", env=env or links.lab.host, check=check)
+    done = revoke(links.lab.url + theirs, check=3)
+    assert b"no such share link of yours" in done.stderr and theirs[14:38].encode() not in done.stderr + done.stdout
+    assert revoke(links.lab.url + first.replace("~", "%7E")).stdout == b"1 revoked\n"
+    assert links.status_of(first) == 404 and links.status_of(second) == 200
+    assert revoke(links.lab.url + first, check=3).stdout == b""
+    assert json.loads(revoke(id_of(second), "--json").stdout) == {"revoked": 1}
+    assert links.status_of(second) == 404 and links.status_of(third) == 200
+    assert revoke(uri).stdout == b"1 revoked\n"
+    assert links.status_of(third) == 404 and links.status_of(theirs) == 200
+    assert [row[2].split("?")[0] for row in rows(links)] == [other]
+    links.own(links.host, "chief")
+    assert len(rows(links)) == 2
+    assert revoke(uri, check=3).stdout == b""
+    assert revoke(links.lab.url + theirs).stdout == b"1 revoked\n"
+    assert links.status_of(theirs) == 404
+
+
+def test_url_is_used_wrongly(links):
+    uri = "sha1://" + "1" * 40
+    for wrong in ((), (uri, uri), (uri, "--list"), (uri, "--revoke", "--expires", "7d"), ("--list", "--revoke"),
+                  ("--list", "--name", "x"), (links.lab.url + "/f/" + "1" * 40, "--revoke"), ("--revoke",)):
+        done = run("url", *wrong, env=links.lab.host, check=2)
+        assert done.stdout == b"" and done.stderr, wrong
+    for wrong in ("sha1://x", "nonsense"):
+        assert run("url", wrong, "--revoke", env=links.lab.host).returncode in (1, 2)
+    stranger = links.lab.environment(links.lab.folder / "nobody")
+    for command in (("--list",), (uri, "--revoke"), (uri, "--expires", "7d")):
+        assert b"kachery-resource register" in run("url", *command, env=stranger, check=1).stderr
+
+
+def test_url_of_a_gateway_without_links(tmp_path, processes):
+    server = processes(harness.Server("gateway", "--data", str(tmp_path / "zone"), "--open-registration",
+                                      env=harness.clean_environment(HOME=tmp_path)))
+    env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store", KACHERY_GATEWAY_URL=server.url)
+    run("register", "--label", "x", env=env, check=0)
+    for command in (("--list",), ("sha1://" + "1" * 40, "--revoke"), ("sha1://" + "1" * 40, "--expires", "7d")):
+        assert b"does not announce share links" in run("url", *command, env=env, check=1).stderr

@@ -52,6 +52,10 @@ radosgw       radosgw
 ceph-base     -
 ceph-common   ceph
 squid         squid
+wget          wget
+aria2         aria2c
+python3-h5py  -
+python3-fsspec -
 LIST
 }
 

@@ -35,7 +35,8 @@ struct ahead {
     bool is_used;
     char sha1[SHA1_HEX + 1];
     int64_t next; /* byte behind its last request */
-    uint32_t blocks;
+    int64_t run;  /* blocks that it came to by going on */
+    uint32_t blocks; /* that are fetched ahead: half as many, within a limit */
     int64_t until_ms;
 };
 
@@ -225,9 +226,8 @@ static void note_request(struct range_answer *answer)
         a->is_used = true;
         memcpy(a->sha1, answer->sha1, sizeof a->sha1);
     } else if (is_new_block) {
-        a->blocks = a->blocks == 0 ? 1 : 2 * a->blocks;
-        if (a->blocks > MAX_AHEAD_BLOCKS)
-            a->blocks = MAX_AHEAD_BLOCKS;
+        a->run += last - answer->start / BLOCK_BYTES + (answer->start % BLOCK_BYTES == 0);
+        a->blocks = a->run / 2 > MAX_AHEAD_BLOCKS ? MAX_AHEAD_BLOCKS : (uint32_t)(a->run / 2);
     }
     a->next = answer->end;
     a->until_ms = now + AHEAD_MS;

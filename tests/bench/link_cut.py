@@ -11,7 +11,7 @@ import bench  # noqa: E402
 import harness  # noqa: E402
 import netns_link  # noqa: E402
 from harness import sha1  # noqa: E402
-from test_bad_networks import FarLab, fetch  # noqa: E402
+from far_lab import FarLab, fetch
 
 CUT_S = 90
 

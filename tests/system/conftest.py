@@ -1,16 +1,29 @@
 """Fixtures of the system tests: see harness.py."""
 import contextlib
+import itertools
+import json
 import pathlib
+import socket
 import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+for folder in ("doubles", "fixtures"):
+    sys.path.insert(0, str(pathlib.Path(__file__).parent / folder))
 
+import certificates  # noqa: E402
 import desk as desk_of_a_host  # noqa: E402
+import daemon_of_a_socket  # noqa: E402
 import harness  # noqa: E402
+import http_proxies  # noqa: E402
+import loading  # noqa: E402
+import odd_tls  # noqa: E402
+import our_zone as zones_of_ours  # noqa: E402
 import proxy_double  # noqa: E402
+import range_sharing  # noqa: E402
+import rough_bucket  # noqa: E402
 import tls_servers  # noqa: E402
+import websocket_peer  # noqa: E402
 import zone_double  # noqa: E402
 
 
@@ -65,6 +78,12 @@ def tls_lab(tmp_path):
 
 
 @pytest.fixture
+def sharing(lab):
+    """A lab whose daemon is connected, and a client that reads parts of its files over HTTP."""
+    return range_sharing.Sharing(lab)
+
+
+@pytest.fixture
 def zone():
     """A zone and a resource that are not ours; the test fails when it was sent anything wrong."""
     double = zone_double.ZoneDouble()
@@ -100,3 +119,77 @@ def desk(tmp_path, user, zone, proxy, processes):
     made = desk_of_a_host.Desk(tmp_path, user, proxy, zone, processes)
     yield made
     zone.holds_puts = False
+
+
+@pytest.fixture
+def bucket(zone):
+    """A bucket that is not ours and does what a test says; it has a file that `zone` finds (loading.py)."""
+    made = rough_bucket.RoughBucket()
+    zone.bucket_url, zone.tickets = made.url, itertools.count(1)
+    zone.objects[loading.HASH] = loading.DATA
+    made.objects[loading.KEY] = loading.DATA
+    yield made
+    made.stop()
+    assert made.failures == []
+
+
+@pytest.fixture(params=[None, "out"], ids=["store", "file"])
+def target(request, user, tmp_path):
+    """Where `load` writes: once the local store, once a file."""
+    return loading.Target(request.param, user, tmp_path)
+
+
+@pytest.fixture
+def our_zone(tmp_path, processes):
+    """A zone gateway of ours with a registered client, open to uploads."""
+    return zones_of_ours.Zone(tmp_path, processes)
+
+
+@pytest.fixture
+def our_proxy(tmp_path, processes):
+    """A resource proxy of ours, which logs all."""
+    secret = tmp_path / "secret"
+    secret.write_text(harness.SECRET + "\n")
+    return processes(harness.Server("proxy", "--secret-file", secret, "-v"))
+
+
+@pytest.fixture
+def bare_hub(tmp_path, processes):
+    """A hub of ours without clients or daemons."""
+    (tmp_path / "secret").write_text(harness.SECRET)
+    return processes(harness.Server("hub", "--data", tmp_path / "zone", "--secret-file", tmp_path / "secret"))
+
+
+@pytest.fixture
+def daemon_and_listener(tmp_path, user, processes):
+    """A daemon of ours whose proxy is the test; `greeted()` is its next connection, acknowledged."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = tmp_path / "kachery-resource.yaml"
+    config.write_text(f"resourceName: {daemon_of_a_socket.NAME}\nproxySecret: s\nproxyUrl: ws://127.0.0.1:{listener.getsockname()[1]}\n")
+    config.chmod(0o600)
+    daemon = processes(harness.Process("share", "--config", config, env={
+        **user, "KACHERY_RESOURCE_TEST_INTERVALS": "retry_min_ms=10,retry_max_ms=20,presence_first_ms=600000"}))
+
+    def greeted():
+        peer, _ = websocket_peer.accept(listener)
+        assert json.loads(peer.receive()[1])["type"] == "initialize"
+        peer.sock.sendall(daemon_of_a_socket.message({"type": "acknowledge"}))
+        return peer
+    with listener:
+        yield daemon, greeted
+
+
+@pytest.fixture(scope="module")
+def two_gateways(tmp_path_factory):
+    """Gateways over http and https that answer every request, for whatever stands in between: a folder, the root and both."""
+    folder = tmp_path_factory.mktemp("proxies")
+    top, bundle = tls_servers.lab_root(folder)
+    pair = tls_servers.write_pair(folder, "server", [certificates.server(top, ["localhost", "127.0.0.1"], **tls_servers.now())])
+
+    def handle(stream):
+        while odd_tls.read_request(stream):
+            stream.sendall(odd_tls.answer(http_proxies.ANSWER))
+    made = {"folder": folder, "bundle": bundle, "http": odd_tls.Listener(handle), "https": odd_tls.TlsPeer(*pair, handle)}
+    yield made
+    made["http"].stop()
+    made["https"].stop()

@@ -2,8 +2,7 @@
 import socket
 
 import harness
-import pytest
-from test_gateway import Zone, now
+from our_zone import now
 
 NAME = "Kachery-Extensions"
 
@@ -24,15 +23,10 @@ def raw(port, text):
     return answer.split(b"\r\n\r\n")[0].decode()
 
 
-@pytest.fixture
-def zone(tmp_path, processes):
-    return Zone(tmp_path, processes)
-
-
-def test_every_answer_of_a_gateway(zone):
-    url, digest = zone.server.url, zone.upload()
+def test_every_answer_of_a_gateway(our_zone):
+    url, digest = our_zone.server.url, our_zone.upload()
     info = {"payload": {"type": "getZoneInfo", "zoneName": "default", "timestamp": now()}}
-    signed = zone.client.find(digest)
+    signed = our_zone.client.find(digest)
     asked = [(200, "POST", "/api/gateway", info), (400, "POST", "/api/gateway", {}),
              (500, "POST", "/api/gateway", {"payload": {**info["payload"], "timestamp": 0}}),
              (413, "POST", "/api/gateway", b"x" * 200_000), (204, "OPTIONS", "/api/gateway", None),
@@ -42,15 +36,15 @@ def test_every_answer_of_a_gateway(zone):
     for status, method, path, body in asked:
         got, headers, _ = harness.http(method, url + path, body)
         assert got == status and names(headers) == ["register"], (method, path, got, headers)
-    head = raw(zone.server.port, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+    head = raw(our_zone.server.port, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
     assert head.startswith("HTTP/1.1 400") and f"\r\n{NAME}: register" in head
-    put = zone.client.initiate(harness.sha1(b"x"), 1)
+    put = our_zone.client.initiate(harness.sha1(b"x"), 1)
     assert names(harness.http("PUT", put, b"x")[1]) == ["register"]
 
 
-def test_pages_may_read_it(zone):
-    signed = zone.client.find(zone.upload())
-    for method, url in (("POST", zone.server.url + "/api/gateway"), ("GET", signed)):
+def test_pages_may_read_it(our_zone):
+    signed = our_zone.client.find(our_zone.upload())
+    for method, url in (("POST", our_zone.server.url + "/api/gateway"), ("GET", signed)):
         headers = harness.http(method, url, b"{}" if method == "POST" else None)[1]
         assert NAME in [name.strip() for name in headers["Access-Control-Expose-Headers"].split(",")]
 

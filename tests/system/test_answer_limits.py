@@ -1,46 +1,12 @@
 """What a server may answer to our clients: each limit is kept to the byte, and crossing it is an error that says so."""
 import contextlib
-import json
 import socket
 import threading
 
 import pytest
 from harness import Process, run, until
 from zone_double import ABSENT, text
-
-BODY = json.dumps({"type": "fileUpload", "status": {"status": "not-found"}})
-
-
-class Server(threading.Thread):
-    """Gives every request the same bytes."""
-
-    def __init__(self, answer):
-        super().__init__(daemon=True)
-        self.answer, self.listener = answer, socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d/r/res" % self.listener.getsockname()[1]
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            with sock:
-                data = b""
-                while b'"timeoutMsec"' not in data:
-                    data += sock.recv(65536)
-                sock.sendall(self.answer)
-                sock.shutdown(socket.SHUT_WR)
-                sock.recv(1 << 20)
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-
-def answer(headers="", body=BODY):
-    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n{body}"
+from same_answer import BODY, Server, answer
 
 
 def head_of(size):

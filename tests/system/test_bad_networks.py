@@ -9,55 +9,10 @@ import time
 import harness
 import netns_link
 import pytest
-from harness import Lab, Process, clean_environment, object_path, sha1
+from harness import object_path, sha1
+from far_lab import FarLab, fetch
 
 pytestmark = pytest.mark.skipif(netns_link.why_not() is not None, reason=str(netns_link.why_not()))
-
-# A sixth of the real ones, and a stall that is noticed as fast.
-SHORT = "connect_ms=5000,acknowledge_ms=4000,ping_ms=2000,dead_ms=6000,retry_min_ms=200,retry_max_ms=3000"
-
-
-class FarLab(Lab):
-    """The hub is on the far side (b) of a link, the daemon and a remote user on this one (a)."""
-
-    def __init__(self, folder, link):
-        super().__init__(folder)
-        self.link_between = link
-
-    def start(self):
-        hub = Process("hub", "--listen", f"{self.link_between.address_b}:0", "--data", str(self.data), "--open-registration",
-                      "--secret-file", str(self.secret_file), program=self.link_between.program(self.link_between.b),
-                      env=clean_environment(HOME=self.folder))
-        hub.url = hub.wait_line("listening http://").split("listening ", 1)[1].strip()
-        self.hub = self.keep(hub)
-        for env in (self.host, self.remote):
-            self.near("register", "--label", "test", env=env).wait_ok()
-        self.write_config()
-        return self
-
-    def near(self, *arguments, env):
-        """A command on this side, running while the test does something to the link."""
-        return self.keep(Command(*arguments, program=self.link_between.program(self.link_between.a), env=env))
-
-    def far(self, *arguments, env):
-        return self.keep(Command(*arguments, program=self.link_between.program(self.link_between.b), env=env))
-
-    def share_near(self, intervals=SHORT):
-        daemon = self.near("share", "--config", str(self.config), env={**self.host, "KACHERY_RESOURCE_TEST_INTERVALS": intervals})
-        daemon.wait_line("acknowledged")
-        return daemon
-
-    def add_file(self, name, size):
-        data = os.urandom(size)
-        (self.folder / name).write_bytes(data)
-        self.link(self.folder / name)
-        return data
-
-
-class Command(Process):
-    def wait_ok(self, deadline_s=harness.DEADLINE_S):
-        assert self.wait(deadline_s) == 0, self.text()
-        return self
 
 
 @pytest.fixture
@@ -69,13 +24,6 @@ def far_lab(tmp_path):
     finally:
         made.stop()
         link.close()
-
-
-def fetch(lab, data, out, side="far", deadline_s=60):
-    """`load` of that content into a new store, started."""
-    command = lab.far if side == "far" else lab.near
-    env = {**lab.remote, "KACHERY_CLOUD_DIR": str(lab.folder / f"store-{out}")}
-    return command("load", f"sha1://{sha1(data)}", "-o", str(lab.folder / out), env=env)
 
 
 def test_delay_and_loss(far_lab):

@@ -1,8 +1,6 @@
 """The hub's own bucket: signed URLs, uploads that appear whole or not at all, ranges."""
 import concurrent.futures
 import contextlib
-import hashlib
-import hmac
 import http.client
 import json
 import os
@@ -16,58 +14,9 @@ import urllib.parse
 
 import harness
 import pytest
-from test_gateway import DATA, Zone
+from our_zone import DATA, Upload, Zone, bucket_processes, key_of, sign, visible
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def zone(tmp_path, processes):
-    return Zone(tmp_path, processes)
-
-
-def visible(zone):
-    """Everything in the data directory that looks like an object or a part of one."""
-    files = [p for p in zone.data.rglob("*") if p.is_file()]
-    return [p for p in files if "sha1" in p.parts or "uploads" in p.parts]
-
-
-def bucket_processes(zone):
-    return [p for p in harness.descendants(zone.server.pid) if harness.process_name(p) == "bucket"]
-
-
-def sign(zone, method, key, expires, size=0):
-    """A signed URL as only the server can make it."""
-    secret = (zone.data / ".hub/url-key").read_bytes()
-    mac = hmac.new(secret, f"{method}\n{key}\n{size}\n{expires}".encode(), hashlib.sha256).hexdigest()
-    more = f"&size={size}" if method == "PUT" else ""
-    return f"{zone.server.url}/bucket/{urllib.parse.quote(key)}?expires={expires}{more}&signature={mac}"
-
-
-def key_of(digest):
-    return f"sha1/{digest[0:2]}/{digest[2:4]}/{digest[4:6]}/{digest}"
-
-
-class Upload:
-    """A PUT whose bytes are sent by hand."""
-
-    def __init__(self, url, size, headers=""):
-        parts = urllib.parse.urlsplit(url)
-        self.sock = socket.create_connection((parts.hostname, parts.port), timeout=harness.DEADLINE_S)
-        length = "" if size is None else f"Content-Length: {size}\r\n"
-        self.sock.sendall(f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: h\r\n{length}{headers}\r\n".encode())
-
-    def send(self, data):
-        self.sock.sendall(data)
-        return self
-
-    def answer(self):
-        response = http.client.HTTPResponse(self.sock, method="PUT")
-        response.begin()
-        return response.status, response.read()
-
-    def close(self):
-        self.sock.close()
 
 
 def started(zone, size):
@@ -80,53 +29,53 @@ def started(zone, size):
 # ---- round trips ----
 
 @pytest.mark.parametrize("size", [0, 1, 65536, MIB + 1, 20 * MIB])
-def test_round_trip(zone, size):
+def test_round_trip(our_zone, size):
     data = os.urandom(size)
-    digest = zone.upload(data)
-    assert harness.object_path(zone.data, digest).read_bytes() == data
-    status, headers, body = harness.http("GET", zone.client.find(digest))
+    digest = our_zone.upload(data)
+    assert harness.object_path(our_zone.data, digest).read_bytes() == data
+    status, headers, body = harness.http("GET", our_zone.client.find(digest))
     assert status == 200 and body == data
     assert headers["Content-Length"] == str(size) and headers["ETag"] == f'"{digest}"'
     assert headers["Accept-Ranges"] == "bytes" and headers["Last-Modified"]
-    assert [p.name for p in visible(zone)] == [digest]
+    assert [p.name for p in visible(our_zone)] == [digest]
 
 
-def test_empty_file_chunked(zone):
+def test_empty_file_chunked(our_zone):
     """As the Python client sends it: no length, one last chunk."""
     digest = harness.sha1(b"")
-    upload = Upload(zone.client.initiate(digest, 0), None, "Transfer-Encoding: chunked\r\n").send(b"0\r\n\r\n")
+    upload = Upload(our_zone.client.initiate(digest, 0), None, "Transfer-Encoding: chunked\r\n").send(b"0\r\n\r\n")
     assert upload.answer()[0] == 200
-    assert zone.client.finalize(digest, 0)[0] == 200
+    assert our_zone.client.finalize(digest, 0)[0] == 200
 
 
-def test_chunked_file(zone):
-    url = zone.client.initiate(harness.sha1(DATA), len(DATA))
+def test_chunked_file(our_zone):
+    url = our_zone.client.initiate(harness.sha1(DATA), len(DATA))
     upload = Upload(url, None, "Transfer-Encoding: chunked\r\n")
     for i in range(len(DATA)):
         upload.send(b"1\r\n" + DATA[i:i + 1] + b"\r\n")
     assert upload.send(b"0\r\n\r\n").answer()[0] == 200
 
 
-def test_curl(zone, tmp_path):
+def test_curl(our_zone, tmp_path):
     data = os.urandom(3 * MIB)
     (tmp_path / "file").write_bytes(data)
-    url = zone.client.initiate(harness.sha1(data), len(data))
+    url = our_zone.client.initiate(harness.sha1(data), len(data))
     done = subprocess.run(["curl", "-sS", "-v", "-f", "-T", tmp_path / "file", url], capture_output=True, check=True)
     assert b"100 Continue" in done.stderr
-    done = subprocess.run(["curl", "-sS", "-f", zone.client.find(harness.sha1(data))], capture_output=True, check=True)
+    done = subprocess.run(["curl", "-sS", "-f", our_zone.client.find(harness.sha1(data))], capture_output=True, check=True)
     assert done.stdout == data
 
 
-def test_one_connection_for_everything(zone):
+def test_one_connection_for_everything(our_zone):
     """Calls and transfers go to different processes, which the client does not notice."""
-    link = http.client.HTTPConnection("127.0.0.1", zone.server.port, timeout=harness.DEADLINE_S)
+    link = http.client.HTTPConnection("127.0.0.1", our_zone.server.port, timeout=harness.DEADLINE_S)
     for i in range(20):
         data = os.urandom(1000 + i)
         digest = harness.sha1(data)
         payload = {"type": "initiateFileUpload", "size": len(data), "hashAlg": "sha1", "hash": digest,
                    "timestamp": int(time.time() * 1000)}
-        steps = [("POST", "/api/gateway", json.dumps(zone.client.signed(payload)).encode()), ("PUT", None, data),
-                 ("GET", "/nothing", None), ("GET", "/client/" + zone.client.client_id, None)]
+        steps = [("POST", "/api/gateway", json.dumps(our_zone.client.signed(payload)).encode()), ("PUT", None, data),
+                 ("GET", "/nothing", None), ("GET", "/client/" + our_zone.client.client_id, None)]
         target = None
         for method, path, body in steps:
             headers = {"Content-Type": "application/json"} if method == "POST" else {}
@@ -141,12 +90,12 @@ def test_one_connection_for_everything(zone):
     link.close()
 
 
-def test_pipelined_for_different_processes(zone):
-    digest = zone.upload()
-    url = urllib.parse.urlsplit(zone.client.find(digest))
+def test_pipelined_for_different_processes(our_zone):
+    digest = our_zone.upload()
+    url = urllib.parse.urlsplit(our_zone.client.find(digest))
     parts = ["/nothing", f"{url.path}?{url.query}", "/client/x", f"{url.path}?{url.query}", "/nothing"]
     text = "".join(f"GET {p} HTTP/1.1\r\nHost: h\r\n\r\n" for p in parts)
-    with socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S) as sock:
+    with socket.create_connection(("127.0.0.1", our_zone.server.port), timeout=harness.DEADLINE_S) as sock:
         sock.sendall(text.encode())
         sock.shutdown(socket.SHUT_WR)
         # Half-closed: everything that was asked for is still answered, in order.
@@ -163,13 +112,13 @@ def test_pipelined_for_different_processes(zone):
     assert got[1][1] == got[3][1] == DATA
 
 
-def test_a_long_upload_behind_a_call(zone):
+def test_a_long_upload_behind_a_call(our_zone):
     """What follows an upload may be another process's to serve, however much of it has come already."""
     small, large = os.urandom(50000), os.urandom(200000)
-    paths = [zone.client.initiate(harness.sha1(d), len(d)).removeprefix(zone.server.url) for d in (small, large)]
+    paths = [our_zone.client.initiate(harness.sha1(d), len(d)).removeprefix(our_zone.server.url) for d in (small, large)]
     puts = [f"PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
             for path, data in zip(paths, (small, large))]
-    with socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S) as sock:
+    with socket.create_connection(("127.0.0.1", our_zone.server.port), timeout=harness.DEADLINE_S) as sock:
         sock.sendall(puts[0] + b"GET /client/x HTTP/1.1\r\nHost: h\r\n\r\n" + puts[1] + b"GET /nothing HTTP/1.0\r\n\r\n")
         got = sock.makefile("rb").read()
     assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"404", b"200", b"404"]
@@ -199,10 +148,10 @@ RANGES = [
 
 
 @pytest.mark.parametrize("options, status, part", RANGES)
-def test_ranges(zone, options, status, part):
-    digest = zone.upload()
+def test_ranges(our_zone, options, status, part):
+    digest = our_zone.upload()
     options = [o.replace("{hash}", digest) for o in options]
-    url = zone.client.find(digest)
+    url = our_zone.client.find(digest)
     done = subprocess.run(["curl", "-sS", "-i", *options, url], capture_output=True, check=True)
     head, _, body = done.stdout.partition(b"\r\n\r\n")
     lines = head.decode().lower().split("\r\n")
@@ -219,58 +168,58 @@ def test_ranges(zone, options, status, part):
     assert head.decode().lower().split("\r\n")[0] == lines[0]
 
 
-def test_large_range(zone):
+def test_large_range(our_zone):
     data = os.urandom(9 * MIB)
-    url = zone.client.find(zone.upload(data))
+    url = our_zone.client.find(our_zone.upload(data))
     assert harness.http("GET", url, headers={"Range": f"bytes=1-{8 * MIB}"})[2] == data[1:8 * MIB + 1]
 
 
 # ---- what is no file of its own ----
 
-def test_symbolic_links_are_no_objects(zone, tmp_path):
+def test_symbolic_links_are_no_objects(our_zone, tmp_path):
     """Neither found nor served, and an upload takes their place; folders may be links."""
-    digest = zone.upload()
-    path = harness.object_path(zone.data, digest)
-    url = zone.client.find(digest)
+    digest = our_zone.upload()
+    path = harness.object_path(our_zone.data, digest)
+    url = our_zone.client.find(digest)
     (tmp_path / "elsewhere").write_bytes(DATA)
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
     assert harness.http("GET", url)[0] == 404
-    assert zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
-    assert zone.upload() == digest
+    assert our_zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
+    assert our_zone.upload() == digest
     assert path.is_file() and not path.is_symlink()
-    (zone.data / "sha1").rename(tmp_path / "large disk")
-    (zone.data / "sha1").symlink_to(tmp_path / "large disk")
-    assert harness.http("GET", zone.client.find(digest))[2] == DATA
+    (our_zone.data / "sha1").rename(tmp_path / "large disk")
+    (our_zone.data / "sha1").symlink_to(tmp_path / "large disk")
+    assert harness.http("GET", our_zone.client.find(digest))[2] == DATA
 
 
 # ---- URLs that are not good ----
 
-def test_url_errors(zone):
-    digest = zone.upload()
+def test_url_errors(our_zone):
+    digest = our_zone.upload()
     key, later, earlier = key_of(digest), int(time.time()) + 100, int(time.time()) - 1
-    good = sign(zone, "GET", key, later)
+    good = sign(our_zone, "GET", key, later)
     assert harness.http("GET", good)[2] == DATA
     other = harness.sha1(b"absent")
     for url, status, code, message in [
-            (sign(zone, "GET", key, earlier), 403, b"AccessDenied", b"Request has expired"),
+            (sign(our_zone, "GET", key, earlier), 403, b"AccessDenied", b"Request has expired"),
             (good.replace("expires=", "expires=1"), 403, b"SignatureDoesNotMatch", b""),
             (good[:-1] + ("0" if good[-1] != "0" else "1"), 403, b"SignatureDoesNotMatch", b""),
             (good.split("?")[0], 403, b"SignatureDoesNotMatch", b""),
             (good.replace(digest, other), 403, b"SignatureDoesNotMatch", b""),
-            (sign(zone, "PUT", key, later, len(DATA)), 403, b"SignatureDoesNotMatch", b""),
-            (sign(zone, "GET", key_of(other), later), 404, b"NoSuchKey", b""),
-            (sign(zone, "GET", ".hub/url-key", later), 404, b"NoSuchKey", b""),
-            (sign(zone, "GET", "settings/authorizationSettings.yaml", later), 404, b"NoSuchKey", b""),
-            (sign(zone, "GET", "../data/" + key, later), 404, b"NoSuchKey", b"")]:
+            (sign(our_zone, "PUT", key, later, len(DATA)), 403, b"SignatureDoesNotMatch", b""),
+            (sign(our_zone, "GET", key_of(other), later), 404, b"NoSuchKey", b""),
+            (sign(our_zone, "GET", ".hub/url-key", later), 404, b"NoSuchKey", b""),
+            (sign(our_zone, "GET", "settings/authorizationSettings.yaml", later), 404, b"NoSuchKey", b""),
+            (sign(our_zone, "GET", "../data/" + key, later), 404, b"NoSuchKey", b"")]:
         got, headers, body = harness.http("GET", url)
         assert got == status and b"<Code>" + code + b"</Code>" in body and message in body, (url, body)
         assert headers["Content-Type"] == "application/xml"
     assert harness.http("PUT", good, DATA)[0] == 403
-    assert harness.http("PUT", sign(zone, "PUT", key, earlier, len(DATA)), DATA)[0] == 403
+    assert harness.http("PUT", sign(our_zone, "PUT", key, earlier, len(DATA)), DATA)[0] == 403
     for method in ("DELETE", "POST", "PATCH"):
         assert harness.http(method, good)[0] == 405
-    assert harness.http("GET", zone.server.url + "/api/gateway")[0] == 405
+    assert harness.http("GET", our_zone.server.url + "/api/gateway")[0] == 405
 
 
 # ---- uploads that are not right ----
@@ -283,84 +232,84 @@ def test_url_errors(zone):
     (b"%x\r\n%s?\r\n0\r\n\r\n" % (len(DATA) + 1, DATA), None, 400, b"IncompleteBody"),
     (b"x\r\n", None, 400, b""),
 ])
-def test_wrong_bytes(zone, sent, announced, status, code):
-    url = zone.client.initiate(harness.sha1(DATA), len(DATA))
+def test_wrong_bytes(our_zone, sent, announced, status, code):
+    url = our_zone.client.initiate(harness.sha1(DATA), len(DATA))
     upload = Upload(url, announced, "" if announced else "Transfer-Encoding: chunked\r\n").send(sent)
     got, body = upload.answer()
     assert got == status and code in body
-    assert visible(zone) == []
-    assert zone.client.call("findFile", hashAlg="sha1", hash=harness.sha1(DATA))[1]["found"] is False
-    zone.upload()
+    assert visible(our_zone) == []
+    assert our_zone.client.call("findFile", hashAlg="sha1", hash=harness.sha1(DATA))[1]["found"] is False
+    our_zone.upload()
 
 
-def test_cut_upload(zone):
+def test_cut_upload(our_zone):
     data = os.urandom(3 * MIB)
     digest = harness.sha1(data)
-    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
-    started(zone, MIB)
-    assert zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
+    upload = Upload(our_zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(our_zone, MIB)
+    assert our_zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
     upload.close()
-    zone.server.wait_line("upload cut")
-    harness.until(lambda: visible(zone) == [], "the part removed")
-    zone.upload(data)
+    our_zone.server.wait_line("upload cut")
+    harness.until(lambda: visible(our_zone) == [], "the part removed")
+    our_zone.upload(data)
 
 
-def test_same_file_twice_at_once(zone):
+def test_same_file_twice_at_once(our_zone):
     data = os.urandom(2 * MIB)
     digest = harness.sha1(data)
-    uploads = [Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:MIB]) for _ in range(3)]
+    uploads = [Upload(our_zone.client.initiate(digest, len(data)), len(data)).send(data[:MIB]) for _ in range(3)]
     for upload in uploads:
         assert upload.send(data[MIB:]).answer()[0] == 200
-    assert [p.name for p in visible(zone)] == [digest]
+    assert [p.name for p in visible(our_zone)] == [digest]
 
 
-def test_hashing_steps_back_behind_answering(zone):
-    upload = Upload(zone.client.initiate(harness.sha1(DATA), len(DATA)), len(DATA)).send(DATA[:1])
-    started(zone, 1)
-    assert all(harness.steps_back(pid, zone.server.pid) for pid in bucket_processes(zone))
+def test_hashing_steps_back_behind_answering(our_zone):
+    upload = Upload(our_zone.client.initiate(harness.sha1(DATA), len(DATA)), len(DATA)).send(DATA[:1])
+    started(our_zone, 1)
+    assert all(harness.steps_back(pid, our_zone.server.pid) for pid in bucket_processes(our_zone))
     upload.close()
 
 
-def test_killed_bucket_process(zone):
+def test_killed_bucket_process(our_zone):
     data = os.urandom(3 * MIB)
     digest = harness.sha1(data)
-    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
-    started(zone, MIB)
-    for pid in bucket_processes(zone):
+    upload = Upload(our_zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(our_zone, MIB)
+    for pid in bucket_processes(our_zone):
         os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ConnectionResetError):
         assert upload.sock.recv(1) == b""
-    assert zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
-    zone.upload(data)
-    assert [p.name for p in visible(zone)] == [digest]
+    assert our_zone.client.call("findFile", hashAlg="sha1", hash=digest)[1]["found"] is False
+    our_zone.upload(data)
+    assert [p.name for p in visible(our_zone)] == [digest]
 
 
-def test_killed_hub(zone):
+def test_killed_hub(our_zone):
     data = os.urandom(3 * MIB)
     digest = harness.sha1(data)
-    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
-    started(zone, MIB)
-    children = harness.descendants(zone.server.pid)
-    zone.server.signal(signal.SIGKILL)
-    zone.server.wait()
+    upload = Upload(our_zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(our_zone, MIB)
+    children = harness.descendants(our_zone.server.pid)
+    our_zone.server.signal(signal.SIGKILL)
+    our_zone.server.wait()
     harness.until(lambda: not any(map(harness.is_running, children)), "its processes gone")
     upload.close()
-    zone.start()
-    assert visible(zone) == []
-    zone.upload(data)
-    assert [p.name for p in visible(zone)] == [digest]
+    our_zone.start()
+    assert visible(our_zone) == []
+    our_zone.upload(data)
+    assert [p.name for p in visible(our_zone)] == [digest]
 
 
-def test_stop_finishes_transfers(zone):
+def test_stop_finishes_transfers(our_zone):
     data = os.urandom(3 * MIB)
     digest = harness.sha1(data)
-    upload = Upload(zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
-    started(zone, MIB)
-    zone.server.signal(signal.SIGTERM)
-    zone.server.wait_line("stopping")
+    upload = Upload(our_zone.client.initiate(digest, len(data)), len(data)).send(data[:2 * MIB])
+    started(our_zone, MIB)
+    our_zone.server.signal(signal.SIGTERM)
+    our_zone.server.wait_line("stopping")
     assert upload.send(data[2 * MIB:]).answer()[0] == 200
-    assert zone.server.wait() == 0
-    assert harness.object_path(zone.data, digest).read_bytes() == data
+    assert our_zone.server.wait() == 0
+    assert harness.object_path(our_zone.data, digest).read_bytes() == data
 
 
 def test_full_disk(tmp_path, processes):
@@ -406,34 +355,34 @@ def test_full_disk(tmp_path, processes):
 
 # ---- many and slow clients ----
 
-def test_slow_clients_do_not_stop_others(zone):
+def test_slow_clients_do_not_stop_others(our_zone):
     """More stalled downloads and uploads than there are bucket processes."""
     data = os.urandom(8 * MIB)
-    url = zone.client.find(zone.upload(data))
+    url = our_zone.client.find(our_zone.upload(data))
     parts = urllib.parse.urlsplit(url)
     stalled = []
     for i in range(40):
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect(("127.0.0.1", zone.server.port))
+        sock.connect(("127.0.0.1", our_zone.server.port))
         sock.sendall(f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
         assert sock.recv(10)
         stalled.append(sock)
         digest = harness.sha1(b"%d" % i)
-        stalled.append(Upload(zone.client.initiate(digest, MIB), MIB).send(b"x" * 1000))
-    assert len(bucket_processes(zone)) == 16
+        stalled.append(Upload(our_zone.client.initiate(digest, MIB), MIB).send(b"x" * 1000))
+    assert len(bucket_processes(our_zone)) == 16
     assert harness.http("GET", url)[2] == data
-    zone.upload(os.urandom(MIB))
+    our_zone.upload(os.urandom(MIB))
     for sock in stalled:
         sock.close()
-    harness.until(lambda: not os.listdir(zone.data / ".hub/uploads"), "cut uploads removed")
+    harness.until(lambda: not os.listdir(our_zone.data / ".hub/uploads"), "cut uploads removed")
 
 
-def test_many_at_once(zone):
+def test_many_at_once(our_zone):
     def one(i):
         data = os.urandom(4096 + i)
-        digest = zone.upload(data)
-        return harness.http("GET", zone.client.find(digest))[2] == data
+        digest = our_zone.upload(data)
+        return harness.http("GET", our_zone.client.find(digest))[2] == data
 
     with concurrent.futures.ThreadPoolExecutor(24) as threads:
         assert all(threads.map(one, range(200)))

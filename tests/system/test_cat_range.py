@@ -7,7 +7,7 @@ import subprocess
 import harness
 import pytest
 from harness import run, sha1
-from loading import DATA, HASH, KEY, bucket  # noqa: F401
+from loading import DATA, HASH, KEY
 from rough_bucket import s3_error
 from zone_double import ABSENT, files_below, folder_of, text, written
 

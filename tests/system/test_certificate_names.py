@@ -6,7 +6,7 @@ import certificates
 import der_certificates as der
 import pytest
 from certificate_check import check, check_all
-from certificates import NOW, constraints, intermediate, make, name, root, server, usage, x509
+from certificates import NOW, constraints, intermediate, make, name, root, server, usage
 from der_certificates import COMMON_NAME, COUNTRY, ORGANISATION, PRINTABLE, TELETEX, UNIT, UTF8
 
 CA = root()

@@ -6,7 +6,7 @@ import certificates
 import der_certificates as der
 import pytest
 from certificate_check import check
-from certificates import DAY, NOW, SERVER, ExtendedKeyUsageOID, intermediate, make, name, root, server, usage, x509
+from certificates import DAY, NOW, SERVER, ExtendedKeyUsageOID, intermediate, make, root, server, usage, x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 CA = root()

@@ -10,9 +10,7 @@ import socket
 import harness
 import hung_storage
 import pytest
-from test_bucket import Upload
-from test_checks import ALREADY, initiate, put_zeros
-from test_hung_data import QUICK, gateway_call, started
+from our_zone import ALREADY, QUICK, Upload, gateway_call, initiate, put_zeros, started
 
 OF_OTHERS = "killed by SIGKILL: out of memory, or a limit of this host?"
 ENDS = {signal.SIGKILL: OF_OTHERS,

@@ -10,10 +10,9 @@ import time
 import harness
 import pytest
 import websocket_peer
-from test_fairness import ask, greeted, next_request, reply, resident_mib
-from test_limits import connect, is_served, lively, start
-from test_proxy import NAME, answer, asking, hello, received
 from websocket_peer import CLOSE, PING, TEXT
+from our_proxy import NAME, answer, ask, asking, connect, greeted, hello, is_served, next_request, received, reply, run_in_world, start
+from harness import resident_mib
 
 MASK = b"\0\0\0\0"
 MIB = 1 << 20
@@ -46,7 +45,7 @@ def test_daemons_that_do_not_read(processes, tmp_path):
         assert (await task)[0] == 200
         for task in tasks:
             task.cancel()
-    lively(server, test)
+    run_in_world(server, test)
     for peer in [*mute, honest]:
         peer.sock.close()
 
@@ -176,7 +175,7 @@ def test_a_storm_of_one_name(processes, tmp_path):
         task = world.asked()
         await daemon.send_json(answer(await pump))
         assert (await task)[0] == 200
-    lively(server, test)
+    run_in_world(server, test)
     assert harness.is_sanitized() or resident_mib(server.pid) - before < 8
 
 

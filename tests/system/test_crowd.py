@@ -1,18 +1,13 @@
 """Ten thousand waiting requests and two thousand connected resources on one hub."""
 import os
-import pathlib
 
 import crowd
 import harness
 import pytest
 import soak
+from harness import resident_mib
 
 WAITING, RESOURCES = 10000, 2000
-
-
-def resident_mib(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def test_crowd(tmp_path, processes):

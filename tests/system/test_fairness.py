@@ -3,8 +3,6 @@ addresses are those of 127.0.0.0/8."""
 import contextlib
 import json
 import os
-import pathlib
-import re
 import socket
 import threading
 import time
@@ -12,40 +10,12 @@ import time
 import harness
 import pytest
 import websocket_peer
-from test_gateway import Zone, new_client
-from test_limits import connect, is_served, read_all, start
-from test_proxy import NAME, answer, asking, hello
+from our_proxy import NAME, ask, asking, connect, greeted, hello, is_served, next_request, read_all, reply, start
+from our_zone import Zone, new_client
+from harness import resident_mib
 
 HONEST = "127.0.0.9"
 GET = b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
-
-
-def greeted(server, name=NAME):
-    """A daemon on a raw WebSocket, acknowledged."""
-    peer = websocket_peer.connect(server.port)
-    peer.sock.sendall(peer.frame(websocket_peer.TEXT, json.dumps(hello(name)).encode()))
-    assert peer.receive() == (websocket_peer.TEXT, b'{"type":"acknowledge"}')
-    return peer
-
-
-def ask(server, source, name=NAME, timeout=60000, lines=b""):
-    """A client that asks and waits: its socket."""
-    body = json.dumps(asking(name, timeout=timeout)).encode()
-    sock = connect(server, source=source)
-    sock.sendall(b"POST /r/%s HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s"
-                 % (name.encode(), lines, len(body), body))
-    return sock
-
-
-def next_request(peer):
-    while True:
-        opcode, payload = peer.receive()
-        if opcode == websocket_peer.TEXT:
-            return json.loads(payload)
-
-
-def reply(peer, request):
-    peer.sock.sendall(peer.frame(websocket_peer.TEXT, json.dumps(answer(request)).encode()))
 
 
 def is_open(sock):
@@ -380,10 +350,6 @@ def test_waiting_is_capped(processes, tmp_path, timeout, want):
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
     daemon.sock.close()
 
-
-def resident_mib(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
 
 
 def test_clients_that_do_not_read(processes, tmp_path):

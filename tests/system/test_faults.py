@@ -1,24 +1,16 @@
 """Every allocation and every system call of the store, upload and session code fails once: no crash, no leak, no
 wrong byte, a clear error or success, and success when it is tried again. `./build.sh test` draws some of the failures;
 `./build.sh test --all-faults -k test_faults` takes all."""
-import contextlib
-import json
 import os
-import random
-import shutil
-import subprocess
 
 import pytest
 
 import harness
 from fault_board import PROGRAM, Board
 from harness import sha1
+from fault_desk import Desk, drawn, tell
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="ci/faults.sh was not run")
-
-DRAWN = 80
-CLEAN_UPS = ("unlink", "unlinkat", "remove", "rmdir")
-EXITS = {0, 1, 3, 4}
 
 
 @pytest.fixture
@@ -26,103 +18,6 @@ def board(tmp_path):
     folder = tmp_path / "board"
     folder.mkdir()
     return Board(folder)
-
-
-def drawn(request, faults, count=DRAWN):
-    """All, or a sample that is the same whenever the program is."""
-    if request.config.getoption("--all-faults") or len(faults) <= count:
-        return faults
-    return random.Random(0).sample(faults, count)
-
-
-def tell(wrong):
-    assert not wrong, f"{len(wrong)} failures are not survived:\n" + "\n----\n".join(wrong[:12])
-
-
-def run(board, command, env):
-    return subprocess.run([*board.program, *command], env={**env, **board.env}, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=2 * harness.DEADLINE_S)
-
-
-def left_overs(folder):
-    return [name for _, _, names in os.walk(folder) for name in names if ".tmp." in name]
-
-
-def check_store(store):
-    """Every copy and every link in it is what its name says."""
-    for folder, _, names in os.walk(store / "sha1"):
-        for name in names:
-            if ".tmp." not in name and not name.endswith(".part"):
-                with open(os.path.join(folder, name), "rb") as file:
-                    assert sha1(file.read()) == name
-    for folder, _, names in os.walk(store / "linked_files" / "sha1"):
-        for name in names:
-            if ".tmp." not in name and not name.endswith(".paths"):
-                with open(os.path.join(folder, name), encoding="utf-8") as file:
-                    record = json.load(file)
-                with open(record["path"], "rb") as file:
-                    assert record["sha1"] == name == sha1(file.read())
-
-
-class Desk:
-    """A place where a command runs again and again from the same beginning."""
-
-    def __init__(self, board, folder, env):
-        self.board, self.env, self.folder = board, env, folder
-        self.store, self.beginning = folder / "store", folder / "beginning"
-        self.wrong = []
-
-    def begin(self):
-        shutil.rmtree(self.store, ignore_errors=True)
-        if self.beginning.exists():
-            shutil.copytree(self.beginning, self.store)
-
-    def reference(self, command):
-        """What the command says when nothing fails, and every failure that it can have."""
-        self.begin()
-        self.board.note()
-        done = run(self.board, command, self.env)
-        assert done.returncode == 0 and not self.board.reports(), (done, self.board.reports())
-        return done.stdout, self.board.faults()
-
-    def same(self, output, reference):
-        """The output is as good: for a path, any that leads to the same bytes."""
-        if output == reference or not reference.startswith(b"/"):
-            return output == reference
-        with open(output.rstrip(b"\n"), "rb") as ours, open(reference.rstrip(b"\n"), "rb") as theirs:
-            return ours.read() == theirs.read()
-
-    def check(self, command, reference):
-        """True when the armed failure came. What is wrong then is collected: see the end of a test."""
-        try:
-            return self.check_one(command, reference)
-        except (AssertionError, subprocess.TimeoutExpired) as wrong:
-            self.wrong.append(str(wrong))
-            self.board.forget_reports()
-            return self.board.fired() is not None
-
-    def check_one(self, command, reference):
-        """The command's word is true, and without the failure it works."""
-        self.begin()
-        done = run(self.board, command, self.env)
-        why = f"{self.board.describe()}\n{done}\n{self.board.reports()}"
-        assert not self.board.reports() and done.returncode in EXITS, why
-        if done.returncode == 0:
-            # ls has no word for what it cannot look at, and says that beside its list.
-            assert self.same(done.stdout, reference) or command == ["ls"] and b"cannot" in done.stderr, why
-        else:
-            assert len(done.stderr.strip()) > 10 and b"(null)" not in done.stderr, why
-        check_store(self.store)
-        fired = self.board.fired()
-        failed = next((p.function for p in self.board.places(passed=False) if fired and p.hash == fired[0]), "")
-        # Who could not read what a worker had made cannot remove it.
-        if failed not in CLEAN_UPS and b"sent what is no message" not in done.stderr:
-            assert left_overs(self.folder) == [], why
-        self.board.note()
-        again = run(self.board, command, self.env)
-        assert again.returncode == 0 and self.same(again.stdout, reference), (why, again)
-        check_store(self.store)
-        return fired is not None
 
 
 def put(path, data):

@@ -12,7 +12,7 @@ import pytest
 import harness
 from fault_board import PROGRAM, Board
 from harness import sha1
-from test_faults import DRAWN, Desk, drawn, tell
+from fault_desk import DRAWN, Desk, drawn, tell
 
 pytestmark = [pytest.mark.skipif(not PROGRAM.exists(), reason="ci/faults.sh was not run"), pytest.mark.timeout(14400)]
 

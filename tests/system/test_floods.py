@@ -2,14 +2,14 @@
 not follow, and they go on."""
 import contextlib
 import json
-import pathlib
-import re
 import socket
 
 import harness
 import pytest
 import websocket_peer
 from websocket_peer import PING, PONG, TEXT, frame
+from daemon_of_a_socket import message, request
+from harness import resident_mib
 
 MIB = 1 << 20
 GROWTH_MIB = 8
@@ -18,16 +18,6 @@ FLOOD_MIB = 64
 MASK = b"\0\0\0\0"
 GET = b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
 
-
-@pytest.fixture
-def hub(tmp_path, processes):
-    (tmp_path / "secret").write_text(harness.SECRET)
-    return processes(harness.Server("hub", "--data", tmp_path / "zone", "--secret-file", tmp_path / "secret"))
-
-
-def resident_mib(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
 
 
 def web_socket(hub):
@@ -54,35 +44,25 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_flood(hub, name):
+def test_flood(bare_hub, name):
     connect, first, piece = FLOODS[name]
-    before = resident_mib(hub.pid)
-    with connect(hub) as sock:
+    before = resident_mib(bare_hub.pid)
+    with connect(bare_hub) as sock:
         # When the server takes no more or has hung up, that is as good.
         sock.settimeout(0.5)
         with contextlib.suppress(TimeoutError, BrokenPipeError, ConnectionResetError):
             sock.sendall(first)
             for _ in range(FLOOD_MIB * MIB // len(piece)):
                 sock.sendall(piece)
-        assert harness.http("GET", hub.url + "/probe")[0] == 200
+        assert harness.http("GET", bare_hub.url + "/probe")[0] == 200
         # AddressSanitizer keeps what was freed.
-        assert harness.is_sanitized() or resident_mib(hub.pid) - before < GROWTH_MIB
+        assert harness.is_sanitized() or resident_mib(bare_hub.pid) - before < GROWTH_MIB
 
 
 # ---- the daemon ----
 
-NAME = "lab.res"
 # 16 MiB of answers that wait (in a buffer that doubles), 16,384 jobs, 32,768 waiters
 DAEMON_GROWTH_MIB = 56
-
-
-def request(digest, request_id="r"):
-    return {"type": "requestFromClient", "requestId": request_id, "resourceName": NAME, "zone": "default",
-            "timeoutMsec": 90000, "request": {"type": "fileUpload", "uri": f"sha1://{digest}", "timeoutMsec": 80000}}
-
-
-def message(fields):
-    return frame(TEXT, json.dumps(fields).encode())
 
 
 # What is sent again and again; whether that ends the connection (else all of it is taken).
@@ -97,25 +77,6 @@ PROXY_FLOODS = {
     "the largest messages": (frame(TEXT, b"x" * MIB), False),
     "empty fragments": (frame(TEXT, b"", fin=False) + frame(0, b"", fin=False) * 5000 + frame(0, b""), False),
 }
-
-
-@pytest.fixture
-def daemon_and_listener(tmp_path, user, processes):
-    """`greeted()` is the daemon's next connection, acknowledged."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = tmp_path / "kachery-resource.yaml"
-    config.write_text(f"resourceName: {NAME}\nproxySecret: s\nproxyUrl: ws://127.0.0.1:{listener.getsockname()[1]}\n")
-    config.chmod(0o600)
-    daemon = processes(harness.Process("share", "--config", config, env={
-        **user, "KACHERY_RESOURCE_TEST_INTERVALS": "retry_min_ms=10,retry_max_ms=20,presence_first_ms=600000"}))
-
-    def greeted():
-        peer, _ = websocket_peer.accept(listener)
-        assert json.loads(peer.receive()[1])["type"] == "initialize"
-        peer.sock.sendall(message({"type": "acknowledge"}))
-        return peer
-    with listener:
-        yield daemon, greeted
 
 
 def is_answered(peer):

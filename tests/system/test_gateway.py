@@ -5,61 +5,13 @@ import hashlib
 import json
 import os
 import signal
-import time
-import urllib.parse
 
 import harness
 import pytest
-from gateway_client import GatewayClient
+from our_zone import DATA, OPEN, USER, Zone, now
 
-SIGNATURES = json.loads((harness.VECTORS / "signatures.json").read_text())
 CONVERSATION = json.loads((harness.VECTORS / "gateway_conversation.json").read_text())
-DATA = b"sixteen bytes!!\n"
 DAY_MS = 24 * 3600 * 1000
-OPEN = "allowPublicUpload: true\nauthorizedUsers: []\n"
-
-
-class Zone:
-    """A gateway on a directory that a deployed gateway could have written, and a registered client."""
-
-    def __init__(self, folder, processes, *options, settings=OPEN):
-        self.data, self.keys, self.processes = folder / "data", folder / "keys", processes
-        self.keys.mkdir(parents=True)
-        (self.keys / "private.pem").write_text(SIGNATURES["privatePem"] + "\n")
-        self.write(f"clients/{SIGNATURES['clientId']}",
-                   {"clientId": SIGNATURES["clientId"], "ownerId": "o", "timestampCreated": 1795336673707,
-                    "label": "l"})
-        if settings is not None:
-            self.write("settings/authorizationSettings.yaml", settings)
-        self.start(*options)
-
-    def write(self, name, content):
-        path = self.data / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-
-    def start(self, *options):
-        self.server = self.processes(harness.Server("gateway", "--data", self.data, *options))
-        self.client = GatewayClient(self.server.url, self.keys)
-
-    def anonymous(self, type_, **fields):
-        return self.client.post({"payload": {"type": type_, "timestamp": now(), **fields}})
-
-    def upload(self, data=DATA):
-        digest = harness.sha1(data)
-        status, _, body = harness.http("PUT", self.client.initiate(digest, len(data)), data)
-        assert status == 200, body
-        assert self.client.finalize(digest, len(data))[0] == 200
-        return digest
-
-
-def now():
-    return int(time.time() * 1000)
-
-
-@pytest.fixture
-def zone(tmp_path, processes):
-    return Zone(tmp_path, processes)
 
 
 # ---- the recorded conversation ----
@@ -71,23 +23,23 @@ def ours(text, url):
         .replace("https://kachery-gateway.figurl.org", url)
 
 
-def test_recorded_conversation(zone):
+def test_recorded_conversation(our_zone):
     """Each request of the Python client gets the recorded answer, but for signed URLs and caching."""
     upload_url, replayed = None, 0
     for entry in CONVERSATION:
         if "/r/" in entry["url"]:
             continue
         replayed += 1
-        want = json.loads(ours(json.dumps(entry["response"]), zone.server.url))
+        want = json.loads(ours(json.dumps(entry["response"]), our_zone.server.url))
         if entry["method"] == "PUT":
             headers = {k: v for k, v in entry["requestHeaders"].items() if k not in ("Connection", "Content-Length")}
             status, _, body = harness.http("PUT", upload_url, DATA, headers)
             assert (status, body) == (200, b"")
             continue
-        payload = json.loads(ours(json.dumps(entry["json"]["payload"]), zone.server.url))
+        payload = json.loads(ours(json.dumps(entry["json"]["payload"]), our_zone.server.url))
         payload["timestamp"] = now()
-        request = zone.client.signed(payload)
-        status, headers, body = harness.http("POST", zone.server.url + "/api/gateway", request)
+        request = our_zone.client.signed(payload)
+        status, headers, body = harness.http("POST", our_zone.server.url + "/api/gateway", request)
         if payload.get("size", 0) > 5_000_000_000:  # the deployed gateway's limit: ours is the disk
             assert status == 200 and "signedUploadUrl" in json.loads(body)
             continue
@@ -118,33 +70,33 @@ def test_recorded_conversation(zone):
 @pytest.mark.parametrize("elapsed, status", [
     (0, 200), (120_000, 200), (-120_000, 200), (130_000, 500), (-130_000, 500), (DAY_MS, 200), (-DAY_MS, 200),
     (DAY_MS // 2, 500)])
-def test_timestamps(zone, elapsed, status):
-    request = zone.client.signed({"type": "getZoneInfo", "zoneName": "default", "timestamp": now() - elapsed})
-    got, headers, body = harness.http("POST", zone.server.url + "/api/gateway", request)
+def test_timestamps(our_zone, elapsed, status):
+    request = our_zone.client.signed({"type": "getZoneInfo", "zoneName": "default", "timestamp": now() - elapsed})
+    got, headers, body = harness.http("POST", our_zone.server.url + "/api/gateway", request)
     assert got == status and "Date" in headers, body
 
 
-def test_signatures(zone):
-    status, answer = zone.client.call("findFile", hashAlg="sha1", hash="0" * 40)
+def test_signatures(our_zone):
+    status, answer = our_zone.client.call("findFile", hashAlg="sha1", hash="0" * 40)
     assert (status, answer) == (200, {"type": "findFile", "found": False})
     payload = {"type": "findFile", "timestamp": now(), "hashAlg": "sha1", "hash": "0" * 40}
-    wrong = zone.client.signed(payload)
+    wrong = our_zone.client.signed(payload)
     wrong["payload"] = {**payload, "hash": "1" * 40}
-    assert zone.client.post(wrong) == (500, "Error: Invalid signature")
+    assert our_zone.client.post(wrong) == (500, "Error: Invalid signature")
     del wrong["signature"]
-    assert zone.client.post(wrong)[0] == 500
-    assert zone.client.post({"payload": payload})[0] == 200
+    assert our_zone.client.post(wrong)[0] == 500
+    assert our_zone.client.post({"payload": payload})[0] == 200
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_both_canonical_texts(zone, ascii_only):
+def test_both_canonical_texts(our_zone, ascii_only):
     payload = {"type": "getResourceInfo", "resourceName": "é\U0001f600\x7f\u2028", "timestamp": now()}
     text = json.dumps(payload, separators=(",", ":"), sort_keys=True, ensure_ascii=ascii_only)
     if ascii_only:
         text = text.replace("\x7f", "\\u007f")
-    signature = zone.client.key.sign(hashlib.sha1(text.encode()).digest()).hex()
-    request = {"payload": payload, "fromClientId": zone.client.client_id, "signature": signature}
-    assert zone.client.post(request) == (200, {"type": "getResourceInfo", "found": False})
+    signature = our_zone.client.key.sign(hashlib.sha1(text.encode()).digest()).hex()
+    request = {"payload": payload, "fromClientId": our_zone.client.client_id, "signature": signature}
+    assert our_zone.client.post(request) == (200, {"type": "getResourceInfo", "found": False})
 
 
 @pytest.mark.parametrize("body, headers, status", [
@@ -154,31 +106,31 @@ def test_both_canonical_texts(zone, ascii_only):
     (b"\xff", {"Content-Type": "application/json"}, 400),
     (b" " * 102400, {"Content-Type": "application/json"}, 400),
     (b" " * 102401, {"Content-Type": "application/json"}, 413)])
-def test_bad_bodies(zone, body, headers, status):
-    got, _, text = harness.http("POST", zone.server.url + "/api/gateway", body, headers)
+def test_bad_bodies(our_zone, body, headers, status):
+    got, _, text = harness.http("POST", our_zone.server.url + "/api/gateway", body, headers)
     assert got == status
     if status == 400:
         assert text.startswith(b"Invalid request: ")
-    assert harness.http("GET", zone.server.url + "/nothing")[0] == 404
+    assert harness.http("GET", our_zone.server.url + "/nothing")[0] == 404
 
 
-def test_anonymous(zone):
-    zone.upload()
+def test_anonymous(our_zone):
+    our_zone.upload()
     digest = harness.sha1(DATA)
-    status, answer = zone.anonymous("findFile", hashAlg="sha1", hash=digest)
+    status, answer = our_zone.anonymous("findFile", hashAlg="sha1", hash=digest)
     assert status == 200 and answer["found"]
     assert harness.http("GET", answer["url"])[2] == DATA
-    assert zone.anonymous("initiateFileUpload", size=1, hashAlg="sha1", hash=digest) == \
+    assert our_zone.anonymous("initiateFileUpload", size=1, hashAlg="sha1", hash=digest) == \
         (500, "Error: No verified client ID or user ID")
-    assert zone.anonymous("getClientInfo", clientId=zone.client.client_id)[1]["client"]["label"] == "l"
+    assert our_zone.anonymous("getClientInfo", clientId=our_zone.client.client_id)[1]["client"]["label"] == "l"
 
 
-def test_unknown_zone(zone):
-    zone.client.zone = "elsewhere"
-    assert zone.client.call("findFile", hashAlg="sha1", hash="0" * 40) == (500, "Error: Zone not found: elsewhere")
-    assert zone.client.call("getClientInfo", clientId=zone.client.client_id)[1] == \
+def test_unknown_zone(our_zone):
+    our_zone.client.zone = "elsewhere"
+    assert our_zone.client.call("findFile", hashAlg="sha1", hash="0" * 40) == (500, "Error: Zone not found: elsewhere")
+    assert our_zone.client.call("getClientInfo", clientId=our_zone.client.client_id)[1] == \
         {"type": "getClientInfo", "found": False}
-    assert zone.client.call("getZoneInfo", zone=False, zoneName="elsewhere")[1] == \
+    assert our_zone.client.call("getZoneInfo", zone=False, zoneName="elsewhere")[1] == \
         {"type": "getZoneInfo", "found": False}
 
 
@@ -190,23 +142,23 @@ def test_named_zone(tmp_path, processes):
     assert zone.client.initiate("0" * 40, 1).startswith("http://hub.example/x/bucket/sha1/00/00/00/")
 
 
-def test_urls_follow_the_host_header(zone):
+def test_urls_follow_the_host_header(our_zone):
     """A client that reaches us under another name gets URLs with that name."""
     request = {"payload": {"type": "getZoneInfo", "zoneName": "default", "timestamp": now()}}
     for host, want in (("other.example:81", "http://other.example:81"), ("[::1]:81", "http://[::1]:81"),
-                       ("", zone.server.url)):
-        _, _, body = harness.http("POST", zone.server.url + "/api/gateway", request, {"Host": host})
+                       ("", our_zone.server.url)):
+        _, _, body = harness.http("POST", our_zone.server.url + "/api/gateway", request, {"Host": host})
         assert json.loads(body)["kacheryGatewayUrl"] == want
     for host in ("a b", "x/y", "u@h"):
-        status, _, body = harness.http("POST", zone.server.url + "/api/gateway", request, {"Host": host})
-        assert status == 400 or json.loads(body)["kacheryGatewayUrl"] == zone.server.url
+        status, _, body = harness.http("POST", our_zone.server.url + "/api/gateway", request, {"Host": host})
+        assert status == 400 or json.loads(body)["kacheryGatewayUrl"] == our_zone.server.url
 
 
 # ---- uploads ----
 
-def test_finalize(zone):
-    digest = zone.upload()
-    client = zone.client
+def test_finalize(our_zone):
+    digest = our_zone.upload()
+    client = our_zone.client
     key = f"sha1/{digest[0:2]}/{digest[2:4]}/{digest[4:6]}/{digest}"
     assert client.finalize(digest, len(DATA) + 1) == (500, f"Error: Unexpected object size: 16 <> {len(DATA) + 1}")
     assert client.call("finalizeFileUpload", objectKey="x/" + key, hashAlg="sha1", hash=digest, size=16) == \
@@ -216,40 +168,40 @@ def test_finalize(zone):
         (200, {"type": "initiateFileUpload", "alreadyExists": True})
 
 
-def test_damaged_object_is_replaced(zone):
+def test_damaged_object_is_replaced(our_zone):
     """One that lost its end is uploaded again; a whole one does not give way to a wrong claim."""
-    digest = zone.upload()
-    path = harness.object_path(zone.data, digest)
+    digest = our_zone.upload()
+    path = harness.object_path(our_zone.data, digest)
     file = {"hashAlg": "sha1", "hash": digest}
-    assert zone.client.call("initiateFileUpload", size=len(DATA) + 1, **file) == \
+    assert our_zone.client.call("initiateFileUpload", size=len(DATA) + 1, **file) == \
         (500, f"Error: Unexpected object size: 16 <> {len(DATA) + 1}")
     assert path.read_bytes() == DATA
     path.write_bytes(DATA[:-1])
-    assert zone.client.finalize(digest, len(DATA)) == (500, "Error: Unexpected object size: 15 <> 16")
+    assert our_zone.client.finalize(digest, len(DATA)) == (500, "Error: Unexpected object size: 15 <> 16")
     assert not path.exists()
     path.write_bytes(DATA[:-1])
-    zone.upload()
+    our_zone.upload()
     assert path.read_bytes() == DATA
 
 
-def test_a_damaged_object_that_is_replaced_while_it_is_looked_at(zone):
+def test_a_damaged_object_that_is_replaced_while_it_is_looked_at(our_zone):
     """What is deleted is the damaged one, not the good one that came in its place."""
     digest = harness.sha1(DATA)
-    url = zone.client.initiate(digest, len(DATA))
-    path = harness.object_path(zone.data, digest)
+    url = our_zone.client.initiate(digest, len(DATA))
+    path = harness.object_path(our_zone.data, digest)
     path.parent.mkdir(parents=True)
     with open(path, "wb") as file:
         file.truncate(250 << 20)
 
     def is_looked_at():
-        for pid in harness.descendants(zone.server.pid):
+        for pid in harness.descendants(our_zone.server.pid):
             with contextlib.suppress(OSError):
                 for fd in os.listdir(f"/proc/{pid}/fd"):
                     if os.readlink(f"/proc/{pid}/fd/{fd}") == str(path):
                         return True
         return False
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        refused = pool.submit(zone.client.finalize, digest, len(DATA))
+        refused = pool.submit(our_zone.client.finalize, digest, len(DATA))
         harness.until(lambda: is_looked_at() or refused.done(), "the damaged object is hashed")
         assert harness.http("PUT", url, DATA)[0] == 200
         assert refused.result() == (500, f"Error: Unexpected object size: {250 << 20} <> {len(DATA)}")
@@ -264,9 +216,6 @@ def test_unregistered(tmp_path, processes):
     assert zone.client.finalize("0" * 40, 1) == (500, want)
     assert zone.client.call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 200
     assert zone.client.call("getClientInfo", clientId=zone.client.client_id)[1]["found"] is False
-
-
-USER = "allowPublicUpload: false\nauthorizedUsers:\n  - userId: o\n"
 
 
 @pytest.mark.parametrize("settings, upload, download, delete", [
@@ -313,38 +262,15 @@ def test_delete(tmp_path, processes):
 
 # ---- resources and clients ----
 
-def test_resource_info(zone):
+def test_resource_info(our_zone):
     resource = {"resourceName": "res", "ownerId": "o", "timestampCreated": 5, "proxyUrl": "http://p"}
-    zone.write("resources/res", {**resource, "somethingNewer": True})
-    assert zone.client.call("getResourceInfo", resourceName="res")[1] == \
+    our_zone.write("resources/res", {**resource, "somethingNewer": True})
+    assert our_zone.client.call("getResourceInfo", resourceName="res")[1] == \
         {"type": "getResourceInfo", "found": True, "resource": resource}
     for name in ("none", "..", "../clients", "a/b", ""):
-        assert zone.client.call("getResourceInfo", resourceName=name)[1]["found"] is False
-    zone.write("resources/broken", "{")
-    assert zone.client.call("getResourceInfo", resourceName="broken")[0] == 500
-
-
-def encoded(query):
-    return urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
-
-
-def register_url(at, client, label="my host/ü", zone="default"):
-    query = {"signature": client.sign({"type": "addClient"}), "zone": zone, "label": label}
-    return f"{at.server.url}/registerClient/{client.client_id}?{encoded(query)}"
-
-
-def registered(at, client, **link):
-    """The answer to its link, used as our own client and curl do."""
-    return harness.http("POST", register_url(at, client, **link), headers={"Kachery-Register": "1"})
-
-
-def new_client(zone, folder):
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-    folder.mkdir()
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "private.pem").write_bytes(pem)
-    return GatewayClient(zone.server.url, folder)
+        assert our_zone.client.call("getResourceInfo", resourceName=name)[1]["found"] is False
+    our_zone.write("resources/broken", "{")
+    assert our_zone.client.call("getResourceInfo", resourceName="broken")[0] == 500
 
 
 # ---- the command ----
@@ -365,30 +291,30 @@ def test_data_directory_that_cannot_be(tmp_path):
     assert b"file" in done.stderr
 
 
-def test_a_data_directory_that_is_gone_is_no_empty_one(zone):
+def test_a_data_directory_that_is_gone_is_no_empty_one(our_zone):
     """As when its disk is not mounted: nobody is told that a file or a client is not there."""
-    digest = zone.upload()
-    url = zone.client.find(digest)
-    kept = zone.data.rename(zone.data.with_name("elsewhere"))
-    zone.data.mkdir()
+    digest = our_zone.upload()
+    url = our_zone.client.find(digest)
+    kept = our_zone.data.rename(our_zone.data.with_name("elsewhere"))
+    our_zone.data.mkdir()
     for type_, fields in (("findFile", {"hashAlg": "sha1", "hash": digest}), ("getResourceInfo", {"resourceName": "r"}),
                           ("initiateFileUpload", {"hashAlg": "sha1", "hash": "a" * 40, "size": 1})):
-        status, words = zone.client.call(type_, **fields)
+        status, words = our_zone.client.call(type_, **fields)
         assert status == 500 and words.startswith("Error: the data directory is not as it was"), words
     assert harness.http("GET", url)[0] == 500
-    assert list(zone.data.iterdir()) == []
-    zone.data.rmdir()
-    kept.rename(zone.data)
-    assert harness.http("GET", zone.client.find(digest))[2] == DATA
+    assert list(our_zone.data.iterdir()) == []
+    our_zone.data.rmdir()
+    kept.rename(our_zone.data)
+    assert harness.http("GET", our_zone.client.find(digest))[2] == DATA
 
 
-def test_port_in_use(zone):
-    done = harness.run("gateway", "--listen", f"127.0.0.1:{zone.server.port}", "--data", str(zone.data), check=1)
-    assert f"127.0.0.1:{zone.server.port}".encode() in done.stderr
+def test_port_in_use(our_zone):
+    done = harness.run("gateway", "--listen", f"127.0.0.1:{our_zone.server.port}", "--data", str(our_zone.data), check=1)
+    assert f"127.0.0.1:{our_zone.server.port}".encode() in done.stderr
 
 
-def test_stop(zone):
-    zone.upload()
-    zone.server.signal(signal.SIGTERM)
-    assert zone.server.wait() == 0
-    assert harness.descendants(zone.server.pid) == []
+def test_stop(our_zone):
+    our_zone.upload()
+    our_zone.server.signal(signal.SIGTERM)
+    assert our_zone.server.wait() == 0
+    assert harness.descendants(our_zone.server.pid) == []

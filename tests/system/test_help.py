@@ -1,6 +1,5 @@
 """`help`: the topics, what they show to type, the commands' help, and the man pages that are made of them."""
 import json
-import pathlib
 import re
 import subprocess
 

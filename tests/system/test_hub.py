@@ -9,9 +9,8 @@ import aiohttp
 import harness
 import pytest
 from store_files import DAY, left
-from test_bucket import bucket_processes
-from test_gateway import Zone
-from test_proxy import World, answer, asking, received
+from our_proxy import World, answer, asking, received
+from our_zone import Zone, bucket_processes
 
 
 def start(zone, folder, processes, *options, **more):

@@ -6,27 +6,14 @@ import socket
 
 import harness
 import pytest
-from test_bucket import Upload
-from test_gateway import Zone
+from our_zone import QUICK, Upload, gateway_call, started
 
 GATEWAY_WORKERS, WORKERS, MAX_STUCK = 4, 16, 16  # of the hub, as in hub.h and crew.h
-QUICK = "worker_ping_ms=20,worker_stuck_ms=200,worker_kill_ms=600000"
 
 
 @pytest.fixture
-def zone(tmp_path, processes):
+def hung_zone(tmp_path, processes):
     return started(tmp_path, processes, QUICK)
-
-
-def started(tmp_path, processes, times):
-    zone = Zone(tmp_path, processes)
-    zone.server.stop()
-    secret = tmp_path / "secret"
-    secret.write_text(harness.SECRET)
-    env = harness.clean_environment(KACHERY_RESOURCE_TEST_HUB_INTERVALS=times)
-    zone.server = processes(harness.Server("hub", "--data", zone.data, "--secret-file", secret, env=env))
-    zone.client.url = zone.server.url
-    return zone
 
 
 def freeze(zone, name, count=1):
@@ -44,33 +31,29 @@ def thaw(pids):
         os.kill(pid, signal.SIGCONT)
 
 
-def gateway_call(zone):
-    return zone.client.post({"payload": {"type": "what"}})[0]
-
-
-def test_a_stranger_starts_no_process(zone):
+def test_a_stranger_starts_no_process(hung_zone):
     """URLs that nobody signed, in any number."""
-    bad = f"{zone.server.url}/bucket/sha1/aa/bb/cc/{'a' * 40}?expires=9999999999&signature={'0' * 64}"
+    bad = f"{hung_zone.server.url}/bucket/sha1/aa/bb/cc/{'a' * 40}?expires=9999999999&signature={'0' * 64}"
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         for method in ("GET", "PUT"):
             answers = list(threads.map(lambda _, m=method: harness.http(m, bad, b"x" if m == "PUT" else None), range(64)))
             assert {status for status, _, _ in answers} == {403}
             assert all(b"SignatureDoesNotMatch" in body for _, _, body in answers)
     assert harness.http("OPTIONS", bad)[0] == 204
-    assert harness.descendants(zone.server.pid) == []
+    assert harness.descendants(hung_zone.server.pid) == []
 
 
-def test_downloads_go_on_when_uploads_hang(zone):
+def test_downloads_go_on_when_uploads_hang(hung_zone):
     """As many uploads as there are processes wait for the disk. Others are served; when the disk answers again, the
     uploads go on."""
-    digest = zone.upload()
-    url = zone.client.find(digest)
+    digest = hung_zone.upload()
+    url = hung_zone.client.find(digest)
     data = [os.urandom(1000) for _ in range(WORKERS)]
-    uploads = [Upload(zone.client.initiate(harness.sha1(d), len(d)), len(d)) for d in data]
+    uploads = [Upload(hung_zone.client.initiate(harness.sha1(d), len(d)), len(d)) for d in data]
     for upload, d in zip(uploads, data):
         upload.send(d[:500])
-    pids = freeze(zone, "bucket", WORKERS)
-    zone.server.wait_line("bucket process stuck", count=WORKERS)
+    pids = freeze(hung_zone, "bucket", WORKERS)
+    hung_zone.server.wait_line("bucket process stuck", count=WORKERS)
     for _ in range(2 * WORKERS):
         status, _, body = harness.http("GET", url)
         assert status == 200 and harness.sha1(body) == digest
@@ -78,7 +61,7 @@ def test_downloads_go_on_when_uploads_hang(zone):
     for upload, d in zip(uploads, data):
         upload.send(d[500:])
         assert upload.answer()[0] == 200
-    zone.server.wait_line("bucket process answers again", count=WORKERS)
+    hung_zone.server.wait_line("bucket process answers again", count=WORKERS)
 
 
 def hang_calls(zone, count):
@@ -94,15 +77,15 @@ def hang_calls(zone, count):
     return sockets, pids
 
 
-def test_all_hangs(zone):
+def test_all_hangs(hung_zone):
     """There is an end to the processes that are started; whoever comes then is told so, at once; the proxy goes on."""
-    sockets, pids = hang_calls(zone, GATEWAY_WORKERS + MAX_STUCK)
-    assert gateway_call(zone) == 503
-    assert len(harness.descendants(zone.server.pid)) == len(pids)
-    assert harness.http("GET", zone.server.url + "/probe")[2] == b"running."
+    sockets, pids = hang_calls(hung_zone, GATEWAY_WORKERS + MAX_STUCK)
+    assert gateway_call(hung_zone) == 503
+    assert len(harness.descendants(hung_zone.server.pid)) == len(pids)
+    assert harness.http("GET", hung_zone.server.url + "/probe")[2] == b"running."
     thaw(pids)
-    zone.server.wait_line("gateway process answers again", count=len(pids))
-    assert gateway_call(zone) == 400
+    hung_zone.server.wait_line("gateway process answers again", count=len(pids))
+    assert gateway_call(hung_zone) == 400
     for sock in sockets:
         sock.sendall(b"45")
         assert sock.recv(65536).startswith(b"HTTP/1.1 400 ")
@@ -119,9 +102,9 @@ def test_what_hangs_for_long_is_killed(tmp_path, processes):
     assert gateway_call(zone) == 400
 
 
-def test_a_hub_with_hung_processes_stops(zone):
-    _, pids = hang_calls(zone, 2)
-    zone.server.signal(signal.SIGTERM)
-    zone.server.signal(signal.SIGTERM)
-    assert zone.server.wait() == 0
+def test_a_hub_with_hung_processes_stops(hung_zone):
+    _, pids = hang_calls(hung_zone, 2)
+    hung_zone.server.signal(signal.SIGTERM)
+    hung_zone.server.signal(signal.SIGTERM)
+    assert hung_zone.server.wait() == 0
     harness.until(lambda: not any(map(harness.is_running, pids)), "the end of its processes")

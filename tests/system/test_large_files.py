@@ -13,7 +13,7 @@ import urllib.parse
 import pytest
 
 import harness
-from harness import Server, object_path, run, until
+from harness import object_path, run, until
 from store_files import OLD, cache_file, put_manifest_of_zeros, python_record, sparse
 
 LIMIT = 5_000_000_000

@@ -11,48 +11,15 @@ import socket
 import harness
 import pytest
 import websocket_peer
-from test_gateway import Zone
-from test_proxy import NAME, World, answer, asking, closed, hello, received
+from our_proxy import NAME, answer, asking, closed, connect, hello, is_served, read_all, received, run_in_world, start
+from our_zone import Zone
 
 HEADERS = {"Content-Type": "application/json"}
 
 
-def start(processes, tmp_path, *options, verb="hub", times="", **more):
-    secret = tmp_path / "secret"
-    secret.write_text(harness.SECRET)
-    arguments = ["--secret-file", secret] if verb != "gateway" else []
-    arguments += ["--data", tmp_path / "zone"] if verb != "proxy" and "--data" not in options else []
-    env = harness.clean_environment(KACHERY_RESOURCE_TEST_HUB_INTERVALS=times)
-    return processes(harness.Server(verb, *arguments, *options, env=env, **more))
-
-
-def lively(server, test):
-    async def main():
-        async with World(server) as world:
-            await asyncio.wait_for(test(world), harness.DEADLINE_S)
-    asyncio.run(main())
-
 
 def probe(server):
     assert harness.http("GET", server.url + "/probe")[::2] == (200, b"running.")
-
-
-def connect(server, host="127.0.0.1", source=None):
-    return socket.create_connection((host, server.port), timeout=harness.DEADLINE_S,
-                                    source_address=source and (source, 0))
-
-
-def read_all(sock):
-    data = b""
-    with contextlib.suppress(ConnectionResetError):
-        while part := sock.recv(65536):
-            data += part
-    return data
-
-
-def is_served(sock):
-    sock.sendall(b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n")
-    return b"running." in sock.recv(65536)
 
 
 # ---- how many ----
@@ -89,7 +56,7 @@ def test_connections_that_are_owed_an_answer(processes, tmp_path, verb):
         assert [(await task)[0] for task in tasks] == [200] * 2
         above = await asyncio.to_thread(connect, server)
         assert await asyncio.to_thread(is_served, above)
-    lively(server, test)
+    run_in_world(server, test)
 
 
 def test_connections_of_one_address(processes, tmp_path):
@@ -122,7 +89,7 @@ def test_connections_of_one_address(processes, tmp_path):
                 with connect(server) as sock, contextlib.suppress(ConnectionResetError):
                     return is_served(sock)
             assert await asyncio.to_thread(harness.until, served, "its place is free")
-    lively(server, test)
+    run_in_world(server, test)
 
 
 def test_killed_worker_gives_its_places_back(processes, tmp_path):
@@ -157,7 +124,7 @@ def test_waiting_requests(processes, tmp_path):
             again = world.asked()
             await daemon.send_json(answer(await received(daemon)))
             assert (await again)[0] == 200
-        lively(server, test)
+        run_in_world(server, test)
 
 
 def test_daemons(processes, tmp_path):
@@ -178,7 +145,7 @@ def test_daemons(processes, tmp_path):
         await first.close()
         await asyncio.to_thread(server.wait_line, "disconnected")
         await world.daemon("third")
-    lively(server, test)
+    run_in_world(server, test)
 
 
 @pytest.mark.parametrize("option", ["--max-connections", "--max-per-address", "--max-waiting", "--max-per-resource",
@@ -303,7 +270,7 @@ def test_messages_of_a_daemon(processes, tmp_path):
         task = world.asked("other")
         await other.send_json(answer(await received(other)))
         assert (await task)[0] == 200
-    lively(server, test)
+    run_in_world(server, test)
 
 
 def test_names_of_a_daemon(processes, tmp_path):
@@ -321,7 +288,7 @@ def test_names_of_a_daemon(processes, tmp_path):
         await asyncio.sleep(0)
         assert (await world.post(asking("n" * 201), "n" * 201))[0] == 404
         task.cancel()
-    lively(start(processes, tmp_path), test)
+    run_in_world(start(processes, tmp_path), test)
 
 
 def test_depth_of_a_daemons_answer(processes, tmp_path):
@@ -340,7 +307,7 @@ def test_depth_of_a_daemons_answer(processes, tmp_path):
         assert ["deep" in line for line in ignored] == [False, True], ignored
         await daemon.send_json(answer(request))
         assert (await task)[0] == 200
-    lively(server, test)
+    run_in_world(server, test)
 
 
 def test_size_of_a_file(processes, tmp_path):
@@ -389,4 +356,4 @@ def test_a_daemon_that_never_reads(processes, tmp_path):
         assert (await task)[0] == 200
         for task in tasks:
             task.cancel()
-    lively(server, test)
+    run_in_world(server, test)

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway_client import GatewayClient
-from test_proxy import World, answer, closed, hello, received
+from our_proxy import World, answer, closed, hello, received
 
 FORGED = "2026-01-01T00:00:00.000Z error FORGED"
 TEXTS = [f"\n{FORGED}", f"\r\n{FORGED}", f"\x85{FORGED}", f"\u2028{FORGED}", f"\x1b[2K\r{FORGED}", "\x7f\x9b2J" + FORGED]

@@ -309,7 +309,7 @@ def test_a_file_that_changes_gets_neither(store, tmp_path):
 
 
 @pytest.fixture
-def lab():
+def group_folder():
     """A folder that everybody can enter, with a store of a group."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kachery-manifests-", dir="/tmp"))
     folder.chmod(0o755)
@@ -321,15 +321,15 @@ def lab():
 
 
 @needs_root
-def test_in_a_store_of_a_group(lab):
+def test_in_a_store_of_a_group(group_folder):
     """Who links makes his own; a daemon believes its own user's and root's."""
-    store = lab / "store"
-    env = harness.clean_environment(HOME=lab, KACHERY_CLOUD_DIR=store)
+    store = group_folder / "store"
+    env = harness.clean_environment(HOME=group_folder, KACHERY_CLOUD_DIR=store)
     data = noise(LEAF + 1)
-    path = put(str(lab / "file"), data)
+    path = put(str(group_folder / "file"), data)
     manifest = manifest_path(store, sha1(data))
 
-    program = shutil.copy(harness.BINARY, lab / "program")
+    program = shutil.copy(harness.BINARY, group_folder / "program")
 
     def as_member(*words):
         return subprocess.run([program, *words], env=env, capture_output=True, umask=0o002, check=True, user=NOBODY,

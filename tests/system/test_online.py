@@ -8,8 +8,8 @@ import harness
 import pytest
 from gateway_client import GatewayClient
 from harness import run
-from test_gateway import SIGNATURES, Zone
-from test_proxy import World, answer, asking, of_generation1, received
+from our_proxy import World, answer, asking, of_generation1, received
+from our_zone import SIGNATURES, Zone
 
 NAME = "res-1"
 

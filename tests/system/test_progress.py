@@ -9,9 +9,8 @@ import threading
 
 import harness
 import pytest
-from aiohttp import web
 from harness import run, sha1
-from loading import DATA, HALF, HASH, bucket, cut  # noqa: F401
+from loading import DATA, HALF, HASH, cut
 from zone_double import ABSENT, folder_of, text, written
 
 URI = f"sha1://{HASH}"

@@ -2,127 +2,28 @@
 import asyncio
 import contextlib
 import http.client
-import inspect
 import json
 import signal
 import socket
-import struct
 
-import aiohttp
 import harness
 import pytest
 import websockets
-
-NAME, ZONE = "res-1", "default"
-NOT_FOUND = {"type": "fileUpload", "status": {"status": "not-found"}}
-URI = "sha1://" + "3" * 40
-
-
-@pytest.fixture
-def proxy(tmp_path, processes):
-    secret = tmp_path / "secret"
-    secret.write_text(harness.SECRET + "\n")
-    return processes(harness.Server("proxy", "--secret-file", secret, "-v"))
-
-
-def asking(name=NAME, zone=ZONE, uri=URI, timeout=20000, **more):
-    return {"type": "requestFromClient", "resourceName": name, "zone": zone, "timeoutMsec": timeout,
-            "request": {"type": "fileUpload", "uri": uri, "timeoutMsec": 5000.0}, **more}
-
-
-def of_generation1(body):
-    """The same request as a client of the first generation would send it."""
-    body = {**body, "request": dict(body["request"])}
-    del body["zone"], body["request"]["timeoutMsec"]
-    return body
-
-
-def hello(name=NAME, zone=ZONE, secret=harness.SECRET):
-    message = {"type": "initialize", "resourceName": name, "zone": zone, "proxySecret": secret}
-    return {key: value for key, value in message.items() if value is not None}
-
-
-def answer(request, response=None, **more):
-    return {"type": "responseToClient", "requestId": request["requestId"],
-            "response": NOT_FOUND if response is None else response, **more}
-
-
-class World:
-    """Sessions and daemons that are closed at the end of a test."""
-
-    def __init__(self, proxy):
-        self.proxy, self.stack = proxy, contextlib.AsyncExitStack()
-
-    async def __aenter__(self):
-        await self.stack.__aenter__()
-        connector = aiohttp.TCPConnector(limit=0)
-        self.http = await self.stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        return self
-
-    async def __aexit__(self, *error):
-        return await self.stack.__aexit__(*error)
-
-    async def dial(self, **options):
-        return await self.stack.enter_async_context(self.http.ws_connect(self.proxy.url, **options))
-
-    async def daemon(self, *args, autoping=True, **kw):
-        ws = await self.dial(autoping=autoping)
-        await ws.send_json(hello(*args, **kw))
-        assert await ws.receive_json(timeout=harness.DEADLINE_S) == {"type": "acknowledge"}
-        return ws
-
-    async def post(self, body, name=NAME, path=None):
-        async with self.http.post(self.proxy.url + (path or f"/r/{name}"), json=body) as got:
-            return got.status, await got.json()
-
-    def asked(self, *args, **kw):
-        body = asking(*args, **kw)
-        return asyncio.create_task(self.post(body, body["resourceName"]))
-
-    def asked_as_generation1(self, *args, **kw):
-        return asyncio.create_task(self.post(of_generation1(asking(*args, **kw)), path="/api"))
-
-
-def lively(test):
-    """A test coroutine of a world, as a test."""
-    def run(proxy, **parameters):
-        async def main():
-            async with World(proxy) as world:
-                await asyncio.wait_for(test(world, **parameters), harness.DEADLINE_S)
-        asyncio.run(main())
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    own = list(inspect.signature(test).parameters)[1:]
-    run.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-                                           for name in ["proxy", *own]])
-    return run
-
-
-async def received(ws):
-    """The next message; as deployed daemons, it passes over what it does not know."""
-    while True:
-        message = await ws.receive_json(timeout=harness.DEADLINE_S)
-        if message["type"] != "extensions":
-            return message
-
-
-async def closed(ws):
-    message = await ws.receive(timeout=harness.DEADLINE_S)
-    assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING), message
-    return ws.close_code, message.extra
+from our_proxy import NAME, NOT_FOUND, URI, World, ZONE, answer, asking, closed, hello, lively, of_generation1, received, reset
 
 
 # ---- HTTP ----
 
-def test_probe(proxy):
-    status, headers, body = harness.http("GET", proxy.url + "/probe")
+def test_probe(our_proxy):
+    status, headers, body = harness.http("GET", our_proxy.url + "/probe")
     assert (status, body) == (200, b"running.")
     assert "Date" in headers
 
 
 @pytest.mark.parametrize("method, path", [("POST", "/api/x"), ("GET", "/x"), ("GET", "/rx"), ("POST", "/probe/"),
                                           ("GET", "/api/gateway"), ("OPTIONS", "/none")])
-def test_routes_that_are_not_there_are_html(proxy, method, path):
-    status, headers, body = harness.http(method, proxy.url + path, b"{}" if method == "POST" else None)
+def test_routes_that_are_not_there_are_html(our_proxy, method, path):
+    status, headers, body = harness.http(method, our_proxy.url + path, b"{}" if method == "POST" else None)
     assert status == 404 and headers["Content-Type"].startswith("text/html")
     assert f"Cannot {method} {path}".encode() in body
 
@@ -134,8 +35,8 @@ def test_routes_that_are_not_there_are_html(proxy, method, path):
     ("HEAD", "/probe", 200, None), ("OPTIONS", "/probe", 204, "GET, HEAD, OPTIONS"),
     ("OPTIONS", "/r/x", 204, "POST, OPTIONS"), ("BREW", "/probe", 501, None), ("BREW", "/none", 501, None),
     ("get", "/probe", 501, None), ("Post", "/r/x", 501, None), ("PROPFIND", "/", 501, None)])
-def test_methods(proxy, method, path, status, allow):
-    got, headers, body = harness.http(method, proxy.url + path)
+def test_methods(our_proxy, method, path, status, allow):
+    got, headers, body = harness.http(method, our_proxy.url + path)
     assert got == status and headers["Allow"] == allow
     if status >= 400 and method != "HEAD":
         assert list(json.loads(body)) == ["message"]
@@ -152,9 +53,9 @@ def test_a_route_that_is_not_served_here_stays_html(tmp_path, processes, method,
 @pytest.mark.parametrize("lines", ["Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
                                    "Connection: upgrade\r\nUpgrade: TLS/1.0\r\n", "Connection: upgrade\r\n",
                                    "Connection: upgrade\r\nUpgrade: websockets\r\n", "Upgrade: websocket\r\n"])
-def test_other_upgrades_are_ignored(proxy, lines):
+def test_other_upgrades_are_ignored(our_proxy, lines):
     text = f"GET /probe HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode()
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=harness.DEADLINE_S) as sock:
+    with socket.create_connection(("127.0.0.1", our_proxy.port), timeout=harness.DEADLINE_S) as sock:
         for _ in range(2):
             sock.sendall(text)
             got = sock.recv(65536)
@@ -279,8 +180,8 @@ async def test_wrong_secret(world):
         assert await closed(ws) == (4001, "wrong secret")
 
 
-def test_another_version_hears_which_one_is_spoken(proxy):
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=harness.DEADLINE_S)
+def test_another_version_hears_which_one_is_spoken(our_proxy):
+    connection = http.client.HTTPConnection("127.0.0.1", our_proxy.port, timeout=harness.DEADLINE_S)
     connection.request("GET", "/", headers={"Upgrade": "websocket", "Connection": "Upgrade",
                                             "Sec-WebSocket-Version": "8"})
     got = connection.getresponse()
@@ -348,13 +249,6 @@ async def test_challenger_gets_the_name_of_one_that_leaves(world):
     await first.receive(timeout=harness.DEADLINE_S)  # the ping, not answered
     await first.close()
     assert await received(second) == {"type": "acknowledge"}
-
-
-def reset(ws):
-    """The line is cut without a word."""
-    sock = ws.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    ws._response.connection.transport.abort()
 
 
 @lively
@@ -450,34 +344,34 @@ async def test_one_mebibyte_and_one(world):
     assert (await closed(daemon))[0] == 1009
 
 
-def test_drain(proxy):
+def test_drain(our_proxy):
     async def main():
-        async with World(proxy) as world:
+        async with World(our_proxy) as world:
             daemon, idle = await world.daemon(), await world.daemon("idle")
             task = world.asked()
             request = await received(daemon)
-            proxy.signal(signal.SIGTERM)
-            await asyncio.to_thread(proxy.wait_line, "stopping")
+            our_proxy.signal(signal.SIGTERM)
+            await asyncio.to_thread(our_proxy.wait_line, "stopping")
             await daemon.send_json(answer(request))
             assert (await task)[0] == 200
             assert (await closed(idle))[0] == 1001
             assert (await closed(daemon))[0] == 1001
     asyncio.run(main())
-    assert proxy.wait() == 0
+    assert our_proxy.wait() == 0
 
 
-def test_drain_is_bounded(proxy):
+def test_drain_is_bounded(our_proxy):
     """A request that no daemon answers does not keep the proxy, and is not left hanging."""
     async def main():
-        async with World(proxy) as world:
+        async with World(our_proxy) as world:
             daemon = await world.daemon()
             task = world.asked(timeout=600000)
             await received(daemon)
-            proxy.signal(signal.SIGTERM)
+            our_proxy.signal(signal.SIGTERM)
             assert await task == (404, {"message": f"resource not found: {NAME}"})
             assert (await closed(daemon))[0] == 1001
     asyncio.run(main())
-    assert proxy.wait() == 0
+    assert our_proxy.wait() == 0
 
 
 def test_usage(tmp_path):

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from test_proxy import NAME, URI, ZONE, answer, asking, hello, lively, of_generation1, proxy, received, reset  # noqa: F401
+from our_proxy import URI, ZONE, answer, asking, hello, lively, of_generation1, received, reset
 
 CHECKS1 = [
     ("not JSON", b"{", 400, "invalid request"),

@@ -5,12 +5,7 @@ import urllib.request
 
 import pytest
 from harness import Server, clean_environment, run
-from test_ranges import LEAF, Sharing, noise
-
-
-@pytest.fixture
-def sharing(lab):
-    return Sharing(lab)
+from range_sharing import LEAF, Sharing, noise
 
 
 def digits(name):

@@ -1,62 +1,13 @@
 """Parts of files that were never uploaded (EXTENSIONS.md §3): read through the hub from the host that has them, block by
 block, each byte the right one, and no more of them leave the host than were asked for."""
 import hashlib
-import http.client
-import json
 import os
-import random
 import threading
 
 import harness
 import pytest
-from harness import run, until
-
-LEAF = 262144
-
-
-def noise(size, seed=1):
-    return random.Random(seed).randbytes(size)
-
-
-class Sharing:
-    """A lab whose daemon shares files, read over HTTP by a client that is not ours."""
-
-    def __init__(self, lab):
-        self.lab = lab
-        lab.write_config()
-        self.daemon = lab.share()
-
-    def put(self, name, data):
-        path = self.lab.folder / name
-        path.write_bytes(data)
-        self.lab.link(path)
-        return f"/f/{hashlib.sha1(data).hexdigest()}"
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", int(self.lab.url.rsplit(":", 1)[1]), timeout=harness.DEADLINE_S)
-
-    def ask(self, path, method="GET", connection=None, **headers):
-        connection = connection or self.connect()
-        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer, answer.read()
-
-    def part(self, path, start, end, **options):
-        answer, body = self.ask(path, Range=f"bytes={start}-{end - 1}", **options)
-        assert answer.status == 206, (answer.status, body)
-        return body
-
-    def status(self):
-        return json.loads((self.lab.folder / "kachery-resource.status.json").read_text())
-
-    def bytes_left(self, want):
-        """Waits until the daemon says that so many bytes left the host."""
-        until(lambda: self.status()["totals"]["rangeBytes"] == want, f"{want} bytes left the host")
-
-
-@pytest.fixture
-def sharing(lab):
-    return Sharing(lab)
+from harness import run
+from range_sharing import LEAF, noise
 
 
 def test_a_part_comes_from_the_host_and_nothing_else_leaves_it(sharing):

@@ -1,5 +1,4 @@
 """What the READMEs name exists: functions, folders, commands, options; what the README shows to type works as it stands."""
-import pathlib
 import re
 
 import harness

@@ -13,7 +13,7 @@ import urllib.parse
 import harness
 import pytest
 from harness import run
-from test_gateway import OPEN, Zone, new_client, register_url, registered
+from our_zone import OPEN, Zone, new_client, register_url, registered
 
 SETTINGS = "settings/authorizationSettings.yaml"
 HEADER = {"Kachery-Register": "1"}
@@ -58,13 +58,13 @@ def is_registered(client):
 
 
 @pytest.fixture
-def zone(tmp_path, processes):
+def open_zone(tmp_path, processes):
     return Zone(tmp_path, processes, "--open-registration", settings=None)
 
 
 @pytest.fixture
-def client(zone, tmp_path):
-    return new_client(zone, tmp_path / "new")
+def client(open_zone, tmp_path):
+    return new_client(open_zone, tmp_path / "new")
 
 
 def in_time(name):
@@ -73,9 +73,9 @@ def in_time(name):
 
 # ---- with a browser ----
 
-def test_the_button_registers_and_the_link_alone_does_not(zone, client):
-    url = register_url(zone, client)
-    assert harness.http("GET", f"{zone.server.url}/client/{client.client_id}")[0] == 404
+def test_the_button_registers_and_the_link_alone_does_not(open_zone, client):
+    url = register_url(open_zone, client)
+    assert harness.http("GET", f"{open_zone.server.url}/client/{client.client_id}")[0] == 404
     for _ in range(2):
         status, headers, body = harness.http("GET", url)
         assert status == 200 and headers["Content-Type"].startswith("text/html")
@@ -85,19 +85,19 @@ def test_the_button_registers_and_the_link_alone_does_not(zone, client):
     assert status == 200 and b"is registered in zone default" in body
     record = client.call("getClientInfo", clientId=client.client_id)[1]["client"]
     assert record["ownerId"] == "local" and record["label"] == "my host/ü"
-    stored = zone.data / "clients" / client.client_id
+    stored = open_zone.data / "clients" / client.client_id
     assert set(json.loads(stored.read_text())) == {"clientId", "ownerId", "timestampCreated", "label"} and in_time(stored)
     assert client.call("initiateFileUpload", size=1, hashAlg="sha1", hash="0" * 40)[0] == 200
-    assert harness.http("GET", f"{zone.server.url}/client/{client.client_id}")[0] == 200
+    assert harness.http("GET", f"{open_zone.server.url}/client/{client.client_id}")[0] == 200
     again = harness.http("GET", url)
     assert again[0] == 200 and b"is registered" in again[2] and not Page(again[2]).forms
 
 
-def test_no_page_is_framed_scripted_or_kept(zone, client):
-    url = register_url(zone, client)
+def test_no_page_is_framed_scripted_or_kept(open_zone, client):
+    url = register_url(open_zone, client)
     answers = [harness.http("GET", url), harness.http("POST", url), harness.http("GET", url + "x&signature=1"),
-               harness.http("GET", register_url(zone, client, zone="none")), harness.http("GET", url, headers={"Host": "a.b"}),
-               harness.http("GET", f"{zone.server.url}/client/{client.client_id}"), registered(zone, client),
+               harness.http("GET", register_url(open_zone, client, zone="none")), harness.http("GET", url, headers={"Host": "a.b"}),
+               harness.http("GET", f"{open_zone.server.url}/client/{client.client_id}"), registered(open_zone, client),
                harness.http("GET", url), harness.http("OPTIONS", url)]
     assert [status for status, _, _ in answers] == [200, 403, 200, 404, 421, 404, 200, 200, 403]
     for _, headers, body in answers:
@@ -105,48 +105,48 @@ def test_no_page_is_framed_scripted_or_kept(zone, client):
         assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "form-action 'self'" in policy
         assert headers["X-Frame-Options"] == "DENY" and headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
-        assert not Page(body).scripts and str(zone.data).encode() not in body
+        assert not Page(body).scripts and str(open_zone.data).encode() not in body
 
 
 @pytest.mark.parametrize("spoil", [
     lambda token, other: "", lambda token, other: other, lambda token, other: token[:-1] + ("0" if token[-1] != "0" else "1"),
     lambda token, other: str(int(token.split(".")[0]) + 60) + "." + token.split(".")[1],
     lambda token, other: token + "0", lambda token, other: "é"], ids=["none", "another link's", "changed", "longer life", "longer", "text"])
-def test_what_is_no_token_of_the_page(zone, client, tmp_path, spoil):
+def test_what_is_no_token_of_the_page(open_zone, client, tmp_path, spoil):
     """It shows a page on which the button can be pressed."""
-    url, other = register_url(zone, client), new_client(zone, tmp_path / "other")
+    url, other = register_url(open_zone, client), new_client(open_zone, tmp_path / "other")
     page = Page(harness.http("GET", url)[2])
-    others = Page(harness.http("GET", register_url(zone, other))[2]).fields["token"]
+    others = Page(harness.http("GET", register_url(open_zone, other))[2]).fields["token"]
     status, headers, body = press(url, page, token=spoil(page.fields["token"], others))
     assert status == 403 and headers["Content-Type"].startswith("text/html")
     assert not is_registered(client) and not is_registered(other)
     assert press(url, Page(body))[0] == 200 and is_registered(client)
 
 
-def test_a_token_is_bound_to_all_of_the_link(zone, client):
-    page = Page(harness.http("GET", register_url(zone, client))[2])
-    zone.write("registered-zones/other", {"ownerId": "o", "bucketName": "default", "directory": "other"})
-    for link in (register_url(zone, client, label="b"), register_url(zone, client, zone="other"), register_url(zone, client, zone="")):
+def test_a_token_is_bound_to_all_of_the_link(open_zone, client):
+    page = Page(harness.http("GET", register_url(open_zone, client))[2])
+    open_zone.write("registered-zones/other", {"ownerId": "o", "bucketName": "default", "directory": "other"})
+    for link in (register_url(open_zone, client, label="b"), register_url(open_zone, client, zone="other"), register_url(open_zone, client, zone="")):
         assert press(link, page)[0] == 403
     assert not is_registered(client)
 
 
-def test_labels_are_escaped(zone, client, tmp_path):
+def test_labels_are_escaped(open_zone, client, tmp_path):
     label = "<script>&\"x\""
-    body = harness.http("GET", register_url(zone, client, label=label))[2]
+    body = harness.http("GET", register_url(open_zone, client, label=label))[2]
     assert b"<script>" not in body and b"&lt;script&gt;&amp;&quot;x&quot;" in body
-    press(register_url(zone, client, label=label), Page(body))
-    body = harness.http("GET", f"{zone.server.url}/client/{client.client_id}")[2]
+    press(register_url(open_zone, client, label=label), Page(body))
+    body = harness.http("GET", f"{open_zone.server.url}/client/{client.client_id}")[2]
     assert b"<script>" not in body and b"&lt;script&gt;&amp;&quot;x&quot;" in body
-    too_long = new_client(zone, tmp_path / "second")
-    assert harness.http("GET", register_url(zone, too_long, label="x" * 201))[0] == 403
+    too_long = new_client(open_zone, tmp_path / "second")
+    assert harness.http("GET", register_url(open_zone, too_long, label="x" * 201))[0] == 403
 
 
 # ---- what other origins get ----
 
-def test_pages_of_other_origins(zone, client):
+def test_pages_of_other_origins(open_zone, client):
     """They may neither read a page, nor ask whether they may send the header, nor send a form that counts."""
-    url = register_url(zone, client)
+    url = register_url(open_zone, client)
     origin = {"Origin": "https://evil.example"}
     for method in ("GET", "POST"):
         _, headers, _ = harness.http(method, url, headers=origin)
@@ -165,8 +165,8 @@ def test_pages_of_other_origins(zone, client):
 @pytest.mark.parametrize("host, is_own", [
     ("evil.example", False), ("evil.example:8080", False), ("127.0.0.1.evil.example", False), ("localhost.evil.example", False),
     ("", False), ("127.0.0.1:1", True), ("[::1]:1", True), ("localhost", True), ("hub:8080", True), (os.uname().nodename, True)])
-def test_hosts(zone, client, host, is_own):
-    url = register_url(zone, client)
+def test_hosts(open_zone, client, host, is_own):
+    url = register_url(open_zone, client)
     token = Page(harness.http("GET", url)[2]).fields["token"]
     body = urllib.parse.urlencode({"token": token}).encode()
     for method, more, headers in (("GET", None, {}), ("POST", body, FORM), ("POST", None, HEADER)):
@@ -175,9 +175,9 @@ def test_hosts(zone, client, host, is_own):
     assert is_registered(client) == is_own
 
 
-def test_a_request_without_host(zone, client):
-    target = register_url(zone, client).removeprefix(zone.server.url)
-    with socket.create_connection(("127.0.0.1", zone.server.port), timeout=harness.DEADLINE_S) as s:
+def test_a_request_without_host(open_zone, client):
+    target = register_url(open_zone, client).removeprefix(open_zone.server.url)
+    with socket.create_connection(("127.0.0.1", open_zone.server.port), timeout=harness.DEADLINE_S) as s:
         s.sendall(f"POST {target} HTTP/1.0\r\nKachery-Register: 1\r\nContent-Length: 0\r\n\r\n".encode())
         assert b" 421 " in s.recv(65536)
     assert not is_registered(client)
@@ -195,8 +195,8 @@ def test_the_public_url_is_an_own_name(tmp_path, processes):
 
 # ---- without a browser ----
 
-def test_the_curl_line_of_the_page(zone, client):
-    page = Page(harness.http("GET", register_url(zone, client, label="it's"))[2])
+def test_the_curl_line_of_the_page(open_zone, client):
+    page = Page(harness.http("GET", register_url(open_zone, client, label="it's"))[2])
     done = subprocess.run(["sh", "-c", page.lines], capture_output=True, timeout=harness.DEADLINE_S)
     assert done.returncode == 0 and b"is registered in zone default" in done.stdout and b"<" not in done.stdout
     assert client.call("getClientInfo", clientId=client.client_id)[1]["client"]["label"] == "it's"
@@ -214,8 +214,8 @@ def test_the_scheme_of_the_curl_line(tmp_path, processes, options, headers, star
 
 
 @pytest.mark.parametrize("tool", ["register", "kachery-cloud-init"])
-def test_our_client_posts_its_link(zone, tmp_path, tool):
-    env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store", KACHERY_GATEWAY_URL=zone.server.url)
+def test_our_client_posts_its_link(open_zone, tmp_path, tool):
+    env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store", KACHERY_GATEWAY_URL=open_zone.server.url)
     if tool == "register":
         done = run("register", "--label", "mine", env=env, check=0)
         client = done.stdout.decode().strip()
@@ -224,7 +224,7 @@ def test_our_client_posts_its_link(zone, tmp_path, tool):
         done = subprocess.run([tmp_path / tool], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=harness.DEADLINE_S)
         assert done.returncode == 0, done
         client = re.search(r"Client ID: (\w+)", done.stdout.decode())[1]
-    assert (zone.data / "clients" / client).exists()
+    assert (open_zone.data / "clients" / client).exists()
     assert b"/registerClient/" not in done.stdout + done.stderr
 
 
@@ -252,11 +252,11 @@ def test_our_client_says_why_it_is_refused_and_ends(tmp_path, processes, tool, o
         assert len(list((zone.data / "clients").iterdir())) == 2
 
 
-def test_a_name_that_the_hub_does_not_know(zone, tmp_path):
+def test_a_name_that_the_hub_does_not_know(open_zone, tmp_path):
     """As when it is reached by a full name without --public-url."""
     hosts = {"HOSTALIASES": tmp_path / "aliases"}
     env = harness.clean_environment(HOME=tmp_path, KACHERY_CLOUD_DIR=tmp_path / "store", **hosts, no_proxy="",
-                                    http_proxy=zone.server.url, KACHERY_GATEWAY_URL="http://hub.lab.example")
+                                    http_proxy=open_zone.server.url, KACHERY_GATEWAY_URL="http://hub.lab.example")
     done = run("register", env=env, check=1)  # the "proxy" is the hub itself, which so sees that Host
     assert b"421 Misdirected Request" in done.stderr and b"--public-url" in done.stderr
 
@@ -319,13 +319,13 @@ def test_closed_registration(tmp_path, processes):
     assert harness.http("GET", register_url(zone, zone.client))[0] == 200  # who is registered is told so
 
 
-def test_wrong_links(zone, client):
-    url = register_url(zone, client)
+def test_wrong_links(open_zone, client):
+    url = register_url(open_zone, client)
     for wrong in (url.replace("signature=", "signature=00"), re.sub("signature=[0-9a-f]*", "", url),
-                  url.replace(client.client_id, zone.client.client_id)):
+                  url.replace(client.client_id, open_zone.client.client_id)):
         assert harness.http("GET", wrong)[0] == 403 and harness.http("POST", wrong, headers=HEADER)[0] == 403
-    assert harness.http("POST", register_url(zone, client, zone="none"), headers=HEADER)[0] == 404
-    assert harness.http("POST", f"{zone.server.url}/registerClient/xyz", headers=HEADER)[0] == 404
+    assert harness.http("POST", register_url(open_zone, client, zone="none"), headers=HEADER)[0] == 404
+    assert harness.http("POST", f"{open_zone.server.url}/registerClient/xyz", headers=HEADER)[0] == 404
     assert harness.http("POST", url, b"x" * 5000, FORM)[0] == 413
     assert not is_registered(client)
 
@@ -354,13 +354,13 @@ def test_no_answer_of_the_api_has_a_path_of_the_server(tmp_path, processes):
         assert status == 500 and "broken" in answer and str(zone.data) not in answer and str(tmp_path) not in answer
 
 
-def test_the_link_is_not_logged(zone, client):
-    url = register_url(zone, client)
+def test_the_link_is_not_logged(open_zone, client):
+    url = register_url(open_zone, client)
     signature = client.sign({"type": "addClient"})
     press(url, Page(harness.http("GET", url)[2]))
     harness.http("GET", url, headers={"Host": "evil.example"})
-    harness.http("GET", register_url(zone, client, zone="none"))
+    harness.http("GET", register_url(open_zone, client, zone="none"))
     harness.http("POST", url, b"x" * 5000, FORM)
-    zone.server.wait_line("registered client=")
-    zone.server.stop()
-    assert signature not in zone.server.text() and "signature=" not in zone.server.text()
+    open_zone.server.wait_line("registered client=")
+    open_zone.server.stop()
+    assert signature not in open_zone.server.text() and "signature=" not in open_zone.server.text()

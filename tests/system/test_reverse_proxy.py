@@ -9,8 +9,7 @@ import harness
 import pytest
 import tls_servers
 import websocket_peer
-from test_limits import start
-from test_proxy import NAME, World, answer, asking, hello, received
+from our_proxy import NAME, World, answer, asking, hello, received, start
 
 TRUSTED = ("--trusted-proxy", "127.0.0.1")
 A, B = "127.0.0.2", "127.0.0.3"

@@ -8,8 +8,7 @@ import time
 import harness
 import pytest
 import websocket_peer
-from test_limits import lively
-from test_proxy import closed, hello, received
+from our_proxy import closed, hello, received, run_in_world
 
 WORDS = "made a new proxy secret"
 
@@ -34,7 +33,7 @@ def test_a_missing_secret_is_made(processes, tmp_path, verb, option):
         ws = await world.dial()
         await ws.send_json(hello(secret=text[:-1]))
         assert await received(ws) == {"type": "acknowledge"}
-    lively(server, test)
+    run_in_world(server, test)
     server.stop()
     again = start(processes, verb, tmp_path, "secret")
     assert WORDS not in again.text() and "guessed" not in again.text() and secret.read_text() == text
@@ -121,7 +120,7 @@ def test_guesses_are_slow_and_the_secret_is_not(processes, tmp_path):
         await asyncio.gather(*tasks)
         assert answered <= 9, answered
         assert len(waits) > 3 and sorted(waits)[len(waits) // 2] < 0.5, waits
-    lively(server, test)
+    run_in_world(server, test)
     server.wait_line("wrong secret", count=20)  # the log has them at once
 
 

@@ -10,8 +10,8 @@ import threading
 import harness
 import pytest
 import websocket_peer
-from test_gateway import Zone
-from test_proxy import hello
+from our_proxy import hello
+from our_zone import Zone
 
 CROWD = 10
 SHORT = "idle_ms=300,head_ms=300,body_ms=300,stall_ms=300,write_ms=300,linger_ms=300,initialize_ms=300,ping_ms=100,dead_ms=400,wrong_ms=0"
@@ -19,7 +19,7 @@ LARGE = os.urandom(1 << 20) * 16
 
 
 @pytest.fixture(scope="module")
-def zone(tmp_path_factory):
+def quick_zone(tmp_path_factory):
     folder, kept = tmp_path_factory.mktemp("slow"), []
 
     def keep(process):
@@ -117,21 +117,21 @@ def go_through(zone, first, drop, words):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_slow(zone, name):
+def test_slow(quick_zone, name):
     first, drop, words = CASES[name]
     if name == "a daemon that says nothing":  # one can have the name
-        slow = Slow(zone.server.port, first, drop)
+        slow = Slow(quick_zone.server.port, first, drop)
         slow.join(harness.DEADLINE_S)
         assert slow.is_over and words in slow.got
-        zone.server.wait_line("no answer to pings")
+        quick_zone.server.wait_line("no answer to pings")
     else:
-        go_through(zone, first, drop, words)
+        go_through(quick_zone, first, drop, words)
 
 
-def test_an_upload_that_stalls(zone):
-    path = path_of(zone.client.initiate("a" * 40, 1000))
-    go_through(zone, head("PUT", path, "Content-Length: 1000") + b"x" * 500, b"", b"408 ")
-    assert not [p for p in (zone.data / ".hub/uploads").iterdir()]
+def test_an_upload_that_stalls(quick_zone):
+    path = path_of(quick_zone.client.initiate("a" * 40, 1000))
+    go_through(quick_zone, head("PUT", path, "Content-Length: 1000") + b"x" * 500, b"", b"408 ")
+    assert not [p for p in (quick_zone.data / ".hub/uploads").iterdir()]
 
 
 def drip(zone, data, step):
@@ -146,14 +146,14 @@ def drip(zone, data, step):
         return sock.recv(65536)
 
 
-def test_an_upload_that_drips_goes_on(zone):
+def test_an_upload_that_drips_goes_on(quick_zone):
     """An upload is as slow as its line, down to 500 bytes a second."""
-    assert drip(zone, os.urandom(6000), 100).startswith(b"HTTP/1.1 200 ")
+    assert drip(quick_zone, os.urandom(6000), 100).startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_upload_by_single_bytes_ends(zone):
+def test_an_upload_by_single_bytes_ends(quick_zone):
     """Which no line needs, and which would hold a place for days."""
-    answer = drip(zone, os.urandom(6000), 1)
+    answer = drip(quick_zone, os.urandom(6000), 1)
     assert answer.startswith(b"HTTP/1.1 408 ") and b"not complete in time" in answer
 
 
@@ -187,28 +187,28 @@ def is_hung_up_on(sock):
     return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
-def test_downloads_that_nobody_reads(zone):
-    path = path_of(zone.client.find(zone.large))
-    crowd = [never_reading(zone.server.port, head("GET", path)) for _ in range(CROWD)]
-    status, _, body = harness.http("GET", zone.client.find(zone.large))
+def test_downloads_that_nobody_reads(quick_zone):
+    path = path_of(quick_zone.client.find(quick_zone.large))
+    crowd = [never_reading(quick_zone.server.port, head("GET", path)) for _ in range(CROWD)]
+    status, _, body = harness.http("GET", quick_zone.client.find(quick_zone.large))
     assert status == 200 and body == LARGE
     harness.until(lambda: all(map(is_hung_up_on, crowd)), "the end of those who do not read")
     for sock in crowd:
         sock.close()
 
 
-def test_answers_that_nobody_reads(zone):
+def test_answers_that_nobody_reads(quick_zone):
     flood = head("GET", "/" + "x" * 4000) * 200
     done = []
 
     def push():
-        sock = never_reading(zone.server.port, flood * 40)
+        sock = never_reading(quick_zone.server.port, flood * 40)
         harness.until(lambda: is_hung_up_on(sock), "the end of one who does not read")
         done.append(sock)
     threads = [threading.Thread(target=push, daemon=True) for _ in range(CROWD)]
     for thread in threads:
         thread.start()
-    assert harness.http("GET", zone.server.url + "/probe")[2] == b"running."
+    assert harness.http("GET", quick_zone.server.url + "/probe")[2] == b"running."
     for thread in threads:
         thread.join(harness.DEADLINE_S)
     assert len(done) == CROWD

@@ -7,8 +7,7 @@ import socket
 
 import harness
 import pytest
-import test_bucket
-from test_gateway import Zone
+from our_zone import Zone, key_of, sign, visible
 
 HIDDEN = b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
 HOST = b"Host: h\r\n"
@@ -263,7 +262,7 @@ def test_bucket_takes_nothing_in_doubt(tmp_path, processes):
     zone = Zone(tmp_path, processes)
     data = b"x" * 36
     digest = harness.sha1(data)
-    url = test_bucket.sign(zone, "PUT", test_bucket.key_of(digest), 4102444800, len(data))
+    url = sign(zone, "PUT", key_of(digest), 4102444800, len(data))
     target = url[len(zone.server.url):].encode()
     put = b"PUT %s HTTP/1.1\r\nHost: h\r\n" % target
     for lines, body, status in (
@@ -273,15 +272,15 @@ def test_bucket_takes_nothing_in_doubt(tmp_path, processes):
             (b"Transfer-Encoding: gzip, chunked\r\n", data, 501)):
         with Client(zone.server) as client:
             assert [one[0] for one in client.send(put + lines + b"\r\n" + body + HIDDEN).answers()] == [status]
-        assert not test_bucket.visible(zone)
+        assert not visible(zone)
     # A body that looks like a request is content; what follows it is a request, wherever it is served.
     text = HIDDEN + b"xx"
     digest = harness.sha1(text)
-    url = test_bucket.sign(zone, "PUT", test_bucket.key_of(digest), 4102444800, len(text))
+    url = sign(zone, "PUT", key_of(digest), 4102444800, len(text))
     target = url[len(zone.server.url):].encode()
     with Client(zone.server) as client:
         client.send(b"PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (target, len(text), text) + HIDDEN)
         assert client.answer()[0] == 200
         status, page = client.answer()  # a gateway without a proxy has no such page
         assert status == 404 and b"Cannot GET /probe" in page
-    assert (zone.data / test_bucket.key_of(digest)).read_bytes() == text
+    assert (zone.data / key_of(digest)).read_bytes() == text

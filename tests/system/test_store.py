@@ -10,7 +10,6 @@ import signal
 import socket
 import stat
 import subprocess
-import time
 
 import pytest
 

@@ -12,7 +12,7 @@ import harness
 import pytest
 import without_call
 from harness import run, sha1
-from loading import DATA, FEW, HALF, HASH, KEY, OTHER, asked, bucket, cut, finds, target  # noqa: F401 (fixtures)
+from loading import DATA, FEW, HALF, HASH, KEY, OTHER, asked, cut, finds
 from rough_bucket import s3_error
 from zone_double import files_below, flip, text, written
 

@@ -36,7 +36,7 @@ class RadosGateway:
         self.client.create_bucket(Bucket="zone")
 
     def control(self, verb, *ports):
-        done = subprocess.run(["bash", str(HERE / "rgw.sh"), verb, str(self.folder), *map(str, ports)],
+        done = subprocess.run(["bash", str(HERE / "fixtures" / "rgw.sh"), verb, str(self.folder), *map(str, ports)],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180)
         assert done.returncode == 0, done.stdout.decode()
 
@@ -117,7 +117,7 @@ def server(tmp_path_factory):
         made = RadosGateway(folder)
         yield made
     finally:
-        subprocess.run(["bash", str(HERE / "rgw.sh"), "down", str(folder)], timeout=60)
+        subprocess.run(["bash", str(HERE / "fixtures" / "rgw.sh"), "down", str(folder)], timeout=60)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def line(server):
 
 
 @pytest.fixture
-def zone(server, line):  # in place of the usual one
+def s3_zone(server, line):  # in place of the usual one
     double = RadosZone(server, line)
     yield double
     double.stop()
@@ -152,7 +152,7 @@ def nothing_wrong(server, data):
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 5_000_000])
-def test_there_and_back(server, zone, line, user, tmp_path, size):
+def test_there_and_back(server, s3_zone, line, user, tmp_path, size):
     data = os.urandom(size)
     store(server, user, tmp_path, data)
     assert server.read(sha1(data)) == data
@@ -182,7 +182,7 @@ GOODBYE = 31  # TLS's close_notify, the last record: before it all of the body i
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
-def test_an_upload_that_is_cut_anywhere(server, zone, line, user, tmp_path, wire_bytes, offset):
+def test_an_upload_that_is_cut_anywhere(server, s3_zone, line, user, tmp_path, wire_bytes, offset):
     at = offset if offset > 0 else wire_bytes + offset
     data = os.urandom(SIZE)
     line.cuts = [Cut(up=at)]
@@ -198,7 +198,7 @@ def test_an_upload_that_is_cut_anywhere(server, zone, line, user, tmp_path, wire
 
 
 @pytest.mark.parametrize("offset", [1000, 1_000_000, 2_900_000])
-def test_a_killed_upload(server, zone, line, user, tmp_path, processes, offset):
+def test_a_killed_upload(server, s3_zone, line, user, tmp_path, processes, offset):
     data = os.urandom(SIZE)
     storing = harness.Process("store", str(written(tmp_path, "file", data)), env={**user, **server.env})
     processes(storing)
@@ -212,7 +212,7 @@ def test_a_killed_upload(server, zone, line, user, tmp_path, processes, offset):
 
 
 @pytest.mark.parametrize("which", [0, 1_500_000, SIZE - 1])
-def test_a_file_that_changes_under_way_is_never_published(server, zone, line, user, tmp_path, which):
+def test_a_file_that_changes_under_way_is_never_published(server, s3_zone, line, user, tmp_path, which):
     data = os.urandom(1 << 20) * 48  # enough not to be read before it is flipped
     path = tmp_path / "file"
     line.cuts = [Cut(up=600_000, then=lambda: flip(path, which if which == 0 else len(data) - 1))]
@@ -222,25 +222,25 @@ def test_a_file_that_changes_under_way_is_never_published(server, zone, line, us
 
 
 @pytest.mark.parametrize("spoil", [an_hour_ago, tampered])
-def test_a_url_that_is_refused_costs_no_bytes(server, zone, line, user, tmp_path, spoil):
+def test_a_url_that_is_refused_costs_no_bytes(server, s3_zone, line, user, tmp_path, spoil):
     data = os.urandom(SIZE)
-    zone.spoil = [spoil]
+    s3_zone.spoil = [spoil]
     store(server, user, tmp_path, data)
     assert nothing_wrong(server, data) and len(line.passed) == 2
     assert line.passed[0]["up"] < 4096 and line.passed[1]["up"] > SIZE
-    assert [p["type"] for p in zone.payloads] == ["initiateFileUpload"] * 2 + ["finalizeFileUpload"]
+    assert [p["type"] for p in s3_zone.payloads] == ["initiateFileUpload"] * 2 + ["finalizeFileUpload"]
 
 
 @pytest.mark.parametrize("spoil, words", [(an_hour_ago, "AccessDenied"), (tampered, "SignatureDoesNotMatch")])
-def test_the_reason_reaches_the_user(server, zone, line, user, tmp_path, spoil, words):
-    zone.spoil = [spoil] * 2
+def test_the_reason_reaches_the_user(server, s3_zone, line, user, tmp_path, spoil, words):
+    s3_zone.spoil = [spoil] * 2
     done = store(server, user, tmp_path, os.urandom(SIZE), check=1)
     assert f"the bucket answered 403 Forbidden: {words}" in text(done.stderr) and "Signature=" not in text(done.stderr)
     assert server.objects() == {} and sum(passed["up"] for passed in line.passed) < 8192
 
 
 @pytest.mark.parametrize("offset", [1, 1000, 2000, 5000, 100_000, 1_000_000, 2_999_000])
-def test_a_download_that_is_cut_anywhere(server, zone, line, user, tmp_path, offset):
+def test_a_download_that_is_cut_anywhere(server, s3_zone, line, user, tmp_path, offset):
     data = os.urandom(SIZE)
     server.client.put_object(Bucket="zone", Key=object_key(sha1(data)), Body=data)
     line.cuts = [Cut(down=offset), Cut(down=offset)]
@@ -250,11 +250,11 @@ def test_a_download_that_is_cut_anywhere(server, zone, line, user, tmp_path, off
     assert sum(passed["down"] for passed in line.passed) < SIZE + 3 * 20000 + 2 * 140000
 
 
-def test_a_download_goes_on_with_a_new_url(server, zone, line, user, tmp_path):
+def test_a_download_goes_on_with_a_new_url(server, s3_zone, line, user, tmp_path):
     data = os.urandom(SIZE)
     server.client.put_object(Bucket="zone", Key=object_key(sha1(data)), Body=data)
-    zone.spoil = [an_hour_ago]
+    s3_zone.spoil = [an_hour_ago]
     line.cuts = [Cut(), Cut(down=1_000_000)]
     run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**user, **server.env}, check=0)
     assert (tmp_path / "out").read_bytes() == data
-    assert [p["type"] for p in zone.payloads] == ["findFile"] * 2
+    assert [p["type"] for p in s3_zone.payloads] == ["findFile"] * 2

@@ -7,7 +7,7 @@ import certificates
 import pytest
 import tls_servers
 from harness import run
-from loading import DATA, HALF, KEY, asked, bucket, cut, target  # noqa: F401 (fixtures)
+from loading import DATA, HALF, KEY, asked, cut
 from rough_bucket import RoughBucket
 from zone_double import files_below, text
 

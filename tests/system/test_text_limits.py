@@ -3,8 +3,8 @@ import json
 
 import pytest
 from harness import Process, run
-from test_answer_limits import Server, answer
 from zone_double import ABSENT, text
+from same_answer import Server, answer
 
 HEAD_OF_A_URL = "http://127.0.0.1:1/"
 

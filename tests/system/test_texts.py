@@ -1,4 +1,5 @@
 """The project's texts beside the code: what comments cite is there, and nothing in them is of one machine."""
+import ast
 import re
 
 import harness
@@ -58,7 +59,44 @@ def test_the_tests_readme_names_what_is_there():
 
 
 def test_modules_that_tests_share_begin_with_what_they_are():
-    for path in (harness.ROOT / "tests/system").glob("*.py"):
-        assert path.read_text().startswith(('"""', '#!')), path.name
+    for path in (harness.ROOT / "tests/system").rglob("*.py"):
+        if "node_modules" not in path.parts:
+            assert path.read_text().startswith(('"""', '#!')), path.name
     for path in (harness.ROOT / "tests/unit").glob("*.h"):
         assert path.read_text().startswith("/*"), path.name
+
+
+def test_doubles_begin_with_what_they_are_strict_about():
+    modules = [path for path in (harness.ROOT / "tests/system/doubles").rglob("*.[pj][ys]") if path.stem not in ("common", "__init__")]
+    assert len(modules) >= 8
+    assert [path.name for path in modules if "trict" not in path.read_text()[:600]] == []
+
+
+def imported(path):
+    """The modules that a file names in `import` and `from`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "."
+
+
+def test_no_test_file_imports_from_another():
+    paths = [path for folder in ("system", "bench") for path in (harness.ROOT / "tests" / folder).rglob("*.py")
+             if "node_modules" not in path.parts]
+    assert len(paths) > 100
+    assert [f"{path.name}: {name}" for path in paths for name in imported(path) if name.startswith(("test_", "conftest"))] == []
+
+
+def fixtures(path):
+    """The fixtures of a file, and what each is."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(mark) for mark in node.decorator_list):
+            yield node.name, ast.get_docstring(node)
+
+
+def test_a_fixture_has_one_name_and_a_sentence():
+    shared = dict(fixtures(harness.ROOT / "tests/system/conftest.py"))
+    assert len(shared) >= 15 and [name for name, sentence in shared.items() if not sentence] == []
+    assert [f"{path.name}: {name}" for path in (harness.ROOT / "tests/system").glob("test_*.py")
+            for name, _ in fixtures(path) if name in shared] == []

@@ -6,7 +6,6 @@ import socket
 import threading
 
 import certificates
-import harness
 import pytest
 import tls_servers
 from harness import clean_environment, object_path, run, sha1

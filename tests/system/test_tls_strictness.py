@@ -6,7 +6,7 @@ import pytest
 import raw_tls
 import tls_servers
 from raw_tls import ALERT, DATA, HANDSHAKE, HELLO_REQUEST, SECURE, record
-from test_accept_c_tls import ANSWER, NOT_FOUND, ask, issue
+from tls_asking import ANSWER, NOT_FOUND, ask, issue
 
 ENDLESS = "warnings, empty records or requests to renegotiate without end"
 WARNING = b"\x01\x70"

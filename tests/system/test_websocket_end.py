@@ -6,8 +6,7 @@ import time
 import harness
 import pytest
 import websocket_peer
-from test_floods import daemon_and_listener, frame, hub  # noqa: F401 (fixtures)
-from websocket_peer import CLOSE, PING, TEXT
+from websocket_peer import CLOSE, PING, TEXT, frame
 
 MASK = b"\1\2\3\4"
 
@@ -44,18 +43,18 @@ def ends_at_once(peer, code, after=b""):
 
 @pytest.mark.parametrize("after", [b"", b"x" * 20000])
 @pytest.mark.parametrize("name", broken(MASK))
-def test_server(hub, name, after):  # noqa: F811
+def test_server(bare_hub, name, after):
     text, code = broken(MASK)[name]
-    peer = websocket_peer.connect(hub.port)
+    peer = websocket_peer.connect(bare_hub.port)
     peer.sock.sendall(text + after)
     ends_at_once(peer, code, after)
     peer.sock.close()
-    assert harness.http("GET", hub.url + "/probe")[0] == 200
+    assert harness.http("GET", bare_hub.url + "/probe")[0] == 200
 
 
 @pytest.mark.parametrize("after", [b"", b"x" * 20000])
 @pytest.mark.parametrize("name", broken(None))
-def test_daemon(daemon_and_listener, name, after):  # noqa: F811
+def test_daemon(daemon_and_listener, name, after):
     text, code = broken(None)[name]
     daemon, greeted = daemon_and_listener
     peer = greeted()

@@ -5,7 +5,6 @@ import os
 import pty
 import resource
 import select
-import signal
 import subprocess
 
 import harness

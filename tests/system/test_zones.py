@@ -6,7 +6,7 @@ import harness
 import pytest
 from gateway_client import GatewayClient
 from harness import run, sha1
-from test_gateway import DATA, OPEN, SIGNATURES, USER, Zone, new_client, registered
+from our_zone import DATA, OPEN, SIGNATURES, USER, Zone, new_client, registered
 
 LAB = {"zone": "lab", "ownerId": "github|somebody", "bucketName": "default", "directory": "zones/lab"}
 CLIENT = SIGNATURES["clientId"]
@@ -43,7 +43,7 @@ def tree(at):
 
 
 @pytest.fixture
-def zone(tmp_path, processes):
+def two_zones(tmp_path, processes):
     at = Zone(tmp_path, processes)
     deployed(at)
     return at
@@ -64,8 +64,8 @@ def member(at, folder, directory="zones/lab"):
     return client
 
 
-def test_each_zone_has_its_own_clients_resources_and_objects(zone, tmp_path):
-    lab = member(zone, tmp_path / "member")
+def test_each_zone_has_its_own_clients_resources_and_objects(two_zones, tmp_path):
+    lab = member(two_zones, tmp_path / "member")
     digest = sha1(DATA)
     url = lab.initiate(digest, len(DATA))
     assert "/bucket/zones/lab/sha1/" in url
@@ -73,31 +73,31 @@ def test_each_zone_has_its_own_clients_resources_and_objects(zone, tmp_path):
     finalize = {"hashAlg": "sha1", "hash": digest, "size": len(DATA)}
     assert lab.call("finalizeFileUpload", objectKey=key_of(digest), **finalize)[0] == 500
     assert lab.call("finalizeFileUpload", objectKey=key_of(digest, "zones/lab/"), **finalize)[0] == 200
-    assert (zone.data / key_of(digest, "zones/lab/")).read_bytes() == DATA
-    assert not (zone.data / key_of(digest)).exists()
+    assert (two_zones.data / key_of(digest, "zones/lab/")).read_bytes() == DATA
+    assert not (two_zones.data / key_of(digest)).exists()
 
     status, answer = lab.call("findFile", hashAlg="sha1", hash=digest)
     assert answer["found"] and answer["objectKey"] == key_of(digest, "zones/lab/")
     assert harness.http("GET", answer["url"])[2] == DATA
     assert harness.http("GET", answer["url"].replace("zones/lab/", ""))[0] == 403
     file = {"hashAlg": "sha1", "hash": digest}
-    assert zone.client.call("findFile", **file)[1]["found"] is False
-    assert zone.client.call("initiateFileUpload", size=len(DATA), **file)[1]["alreadyExists"] is False
+    assert two_zones.client.call("findFile", **file)[1]["found"] is False
+    assert two_zones.client.call("initiateFileUpload", size=len(DATA), **file)[1]["alreadyExists"] is False
 
-    assert in_zone(zone, "lab").call("initiateFileUpload", size=1, **file)[1].startswith("Error: Client not registered")
-    assert in_zone(zone, "default", tmp_path / "member").call("initiateFileUpload", size=1, **file)[0] == 500
-    assert [c.call("getClientInfo", clientId=lab.client_id)[1]["found"] for c in (zone.client, lab)] == [False, True]
-    assert [c.call("getResourceInfo", resourceName="res")[1]["resource"]["proxyUrl"] for c in (zone.client, lab)] == \
+    assert in_zone(two_zones, "lab").call("initiateFileUpload", size=1, **file)[1].startswith("Error: Client not registered")
+    assert in_zone(two_zones, "default", tmp_path / "member").call("initiateFileUpload", size=1, **file)[0] == 500
+    assert [c.call("getClientInfo", clientId=lab.client_id)[1]["found"] for c in (two_zones.client, lab)] == [False, True]
+    assert [c.call("getResourceInfo", resourceName="res")[1]["resource"]["proxyUrl"] for c in (two_zones.client, lab)] == \
         ["https://default", "https://lab"]
     assert lab.call("deleteFile", **file) == (200, {"type": "deleteFile", "success": True})
-    assert zone.client.call("deleteFile", **file)[0] == 500
+    assert two_zones.client.call("deleteFile", **file)[0] == 500
 
 
 @pytest.mark.parametrize("name, found", [
     ("default", True), ("lab", True), ("old", True), ("none", False), ("Lab", False), ("..", False),
     ("../registered-zones/lab", False), ("lab/", False), (".", False), ("a b", False), ("lab\n", False)])
-def test_zones_are_found_by_name(zone, name, found):
-    client = in_zone(zone, name)
+def test_zones_are_found_by_name(two_zones, name, found):
+    client = in_zone(two_zones, name)
     status, answer = client.call("getZoneInfo", zone=False, zoneName=name)
     assert (status, answer["found"]) == (200, found)
     status, answer = client.call("findFile", hashAlg="sha1", hash="0" * 40)
@@ -111,32 +111,32 @@ def test_zones_are_found_by_name(zone, name, found):
     ({**LAB, "directory": "a//b"}, "Bad directory"), ({**LAB, "directory": LONGEST + "d"}, "Bad directory"),
     ({**LAB, "ownerId": ""}, "No ownerId for zone: lab"), ({**LAB, "bucketName": 5}, "No bucketName for zone: lab"),
     ({**LAB, "bucketName": "kempner"}, "in another bucket"), ("{", "registered-zones/lab"), ("[]", "No ownerId")])
-def test_a_record_that_cannot_be_followed(zone, record, words):
-    zone.write("registered-zones/lab", record)
-    before = tree(zone)
-    lab = in_zone(zone, "lab")
+def test_a_record_that_cannot_be_followed(two_zones, record, words):
+    two_zones.write("registered-zones/lab", record)
+    before = tree(two_zones)
+    lab = in_zone(two_zones, "lab")
     for call in (dict(type_="findFile", hashAlg="sha1", hash="0" * 40),
                  dict(type_="initiateFileUpload", hashAlg="sha1", hash="0" * 40, size=1)):
         status, answer = lab.call(**call)
         assert status == 500 and words in answer, answer
-    assert tree(zone) == before
-    assert zone.client.call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 200
+    assert tree(two_zones) == before
+    assert two_zones.client.call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 200
 
 
 @pytest.mark.parametrize("record, directory", [
     ({**LAB, "directory": "zones/lab/"}, "zones/lab/"), ({**LAB, "directory": LONGEST}, None),
     ({**LAB, "directory": "ä b/☃"}, "ä b/☃/"), ({**LAB, "directory": ""}, ""),
     ({k: v for k, v in LAB.items() if k != "directory"}, ""), ({**LAB, "somethingNewer": {}}, "zones/lab/")])
-def test_directories(zone, tmp_path, record, directory):
-    zone.write("registered-zones/lab", record)
+def test_directories(two_zones, tmp_path, record, directory):
+    two_zones.write("registered-zones/lab", record)
     if directory is None:
-        assert in_zone(zone, "lab").call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 200
+        assert in_zone(two_zones, "lab").call("findFile", hashAlg="sha1", hash="0" * 40)[0] == 200
         return
-    client = member(zone, tmp_path / "member", directory.rstrip("/") or ".")
-    zone.write(f"{directory}settings/authorizationSettings.yaml", OPEN)
+    client = member(two_zones, tmp_path / "member", directory.rstrip("/") or ".")
+    two_zones.write(f"{directory}settings/authorizationSettings.yaml", OPEN)
     digest = sha1(DATA)
     assert harness.http("PUT", client.initiate(digest, len(DATA)), DATA)[0] == 200
-    assert (zone.data / key_of(digest, directory)).read_bytes() == DATA
+    assert (two_zones.data / key_of(digest, directory)).read_bytes() == DATA
     assert client.call("findFile", hashAlg="sha1", hash=digest)[1]["objectKey"] == key_of(digest, directory)
 
 
@@ -152,21 +152,21 @@ def test_the_zone_of_the_command_line_is_the_whole_directory(tmp_path, processes
     assert in_zone(at, "default").call("findFile", hashAlg="sha1", hash=digest)[0] == 500
 
 
-def test_secrets_of_clients_stay(zone):
-    status, answer = zone.client.call("getClientInfo", clientId="ab" * 32)
+def test_secrets_of_clients_stay(two_zones):
+    status, answer = two_zones.client.call("getClientInfo", clientId="ab" * 32)
     assert set(answer["client"]) == {"clientId", "ownerId", "timestampCreated", "label"}
-    status, _, body = harness.http("GET", f"{zone.server.url}/client/{'ab' * 32}")
+    status, _, body = harness.http("GET", f"{two_zones.server.url}/client/{'ab' * 32}")
     assert status == 200 and b"5e5e" not in body
 
 
-def test_what_we_do_not_know_stays_as_it_is(zone, tmp_path):
-    before = tree(zone)
-    zone.upload()
-    lab = member(zone, tmp_path / "member")
+def test_what_we_do_not_know_stays_as_it_is(two_zones, tmp_path):
+    before = tree(two_zones)
+    two_zones.upload()
+    lab = member(two_zones, tmp_path / "member")
     assert harness.http("PUT", lab.initiate(sha1(DATA), len(DATA)), DATA)[0] == 200
-    zone.server.stop()
-    zone.start()
-    after = tree(zone)
+    two_zones.server.stop()
+    two_zones.start()
+    after = tree(two_zones)
     assert {name: after.get(name) for name in before} == before
     assert set(after) - set(before) == {key_of(sha1(DATA)), key_of(sha1(DATA), "zones/lab/"),
                                         f"zones/lab/clients/{lab.client_id}"}

@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "system"))
+for folder in ("fixtures", "doubles"):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "system" / folder))
 
 import harness  # noqa: E402
 

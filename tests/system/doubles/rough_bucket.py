@@ -1,5 +1,6 @@
 """A bucket that breaks in the way that a test says: plain sockets in a thread, one act for each request. Nothing of the
-program under test is in it. An object is there when all of its bytes came, as in S3."""
+program under test is in it. An object is there when all of its bytes came, as in S3. Strict about whole bodies: one that is cut
+is no object and ends its connection, as with nginx; an act that fails, fails the test at its end."""
 import asyncio
 import contextlib
 import email.utils

@@ -1,25 +1,18 @@
 """HTTP proxies as sites have them: which variable counts, what no_proxy means, squid, and proxies that say no, say nothing,
 or say something odd. What goes through without a fault is in test_http_proxy.py, with tinyproxy."""
 import base64
-import os
-import pathlib
 import re
 import shutil
 import socket
-import tempfile
 import threading
 
 import certificates
 import harness
 import odd_tls
 import pytest
-import test_http_proxy
 import tls_servers
-from harness import clean_environment, run
 from odd_tls import answer, read_request
-
-ANSWER = b'{"type":"findFile","found":false}'
-ONCE = "asking_ms=0,lost_ms=0,call_ms=20000"
+from http_proxies import ANSWER, Squid, ask, share_and_load
 
 
 class Recorder(odd_tls.Listener):
@@ -55,34 +48,9 @@ class Recorder(odd_tls.Listener):
             pass
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Gateways over http and https that answer every request."""
-    folder = tmp_path_factory.mktemp("proxies")
-    top, bundle = tls_servers.lab_root(folder)
-    pair = tls_servers.write_pair(folder, "server", [certificates.server(top, ["localhost", "127.0.0.1"], **tls_servers.now())])
-
-    def handle(stream):
-        while read_request(stream):
-            stream.sendall(answer(ANSWER))
-    made = {"folder": folder, "bundle": bundle, "http": odd_tls.Listener(handle), "https": odd_tls.TlsPeer(*pair, handle)}
-    yield made
-    made["http"].stop()
-    made["https"].stop()
-
-
 @pytest.fixture
 def recorder(processes):
     return processes(Recorder())
-
-
-def ask(world, scheme, host="127.0.0.1", port=None, patience=ONCE, **env):
-    """(exit status, words) of `info` at that gateway."""
-    env = clean_environment(HOME=world["folder"], SSL_CERT_FILE=world["bundle"],
-                            KACHERY_GATEWAY_URL=f"{scheme}://{host}:{port or world[scheme].port}", **env)
-    env["KACHERY_RESOURCE_TEST_PATIENCE"] = patience
-    done = run("info", "sha1://" + "0" * 40, env=env)
-    return done.returncode, done.stderr.decode()
 
 
 NOWHERE = "http://127.0.0.1:9"
@@ -102,12 +70,12 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize("scheme, variables, counts", VARIABLES)
-def test_variables(world, recorder, scheme, variables, counts):
+def test_variables(two_gateways, recorder, scheme, variables, counts):
     forms = {"P": f"http://127.0.0.1:{recorder.port}", "P/": f"http://127.0.0.1:{recorder.port}/", "bare": f"127.0.0.1:{recorder.port}",
              "HTTP://": f"HTTP://LOCALHOST:{recorder.port}"}
-    status, said = ask(world, scheme, **{name: forms.get(value, value) for name, value in variables.items()})
+    status, said = ask(two_gateways, scheme, **{name: forms.get(value, value) for name, value in variables.items()})
     assert status == 3, said
-    target = f"127.0.0.1:{world[scheme].port}"
+    target = f"127.0.0.1:{two_gateways[scheme].port}"
     wanted = f"CONNECT {target}" if scheme == "https" else f"POST http://{target}/api/gateway"
     assert recorder.requests == ([(wanted, None)] if counts else [])
 
@@ -125,40 +93,40 @@ EXCLUDED = [
 
 
 @pytest.mark.parametrize("excluded, host, directly", EXCLUDED)
-def test_what_is_excluded(world, recorder, excluded, host, directly):
-    env = {"http_proxy": f"http://127.0.0.1:{recorder.port}", "no_proxy": excluded.replace("PORT", str(world["http"].port))}
-    status, said = ask(world, "http", host, **env)
+def test_what_is_excluded(two_gateways, recorder, excluded, host, directly):
+    env = {"http_proxy": f"http://127.0.0.1:{recorder.port}", "no_proxy": excluded.replace("PORT", str(two_gateways["http"].port))}
+    status, said = ask(two_gateways, "http", host, **env)
     assert status == 3, said
     assert (recorder.requests == []) == directly
 
 
 @pytest.mark.parametrize("excluded, directly", [("::1", True), ("[::1]", True), ("[::1]:PORT", True), ("[::1]:9", False), ("::/64", True), ("fe80::/10", False)])
-def test_what_is_excluded_of_ipv6(world, recorder, excluded, directly):
+def test_what_is_excluded_of_ipv6(two_gateways, recorder, excluded, directly):
     listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     port = listener.getsockname()[1]
     listener.close()
     env = {"http_proxy": f"http://127.0.0.1:{recorder.port}", "no_proxy": excluded.replace("PORT", str(port))}
-    status, said = ask(world, "http", "[::1]", port, **env)
+    status, said = ask(two_gateways, "http", "[::1]", port, **env)
     assert status == 1 and (f"cannot connect to [::1]:{port}: Connection refused" in said) == directly
     assert recorder.requests == ([] if directly else [(f"POST http://[::1]:{port}/api/gateway", None)])
 
 
 @pytest.mark.parametrize("credentials, sent", [("me:pass@", "me:pass"), ("me@", "me:"), ("me:p%40ss%3a@", "me:p@ss:"), ("m%c3%a9:x@", "mé:x"), (":x@", ":x")])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_credentials(world, recorder, scheme, credentials, sent):
-    status, said = ask(world, scheme, **{f"{scheme}_proxy": f"http://{credentials}127.0.0.1:{recorder.port}"})
+def test_credentials(two_gateways, recorder, scheme, credentials, sent):
+    status, said = ask(two_gateways, scheme, **{f"{scheme}_proxy": f"http://{credentials}127.0.0.1:{recorder.port}"})
     assert status == 3, said
     assert [login for _, login in recorder.requests] == [sent]
 
 
-def test_the_server_never_sees_the_proxy_s_credentials(world, processes):
+def test_the_server_never_sees_the_proxy_s_credentials(two_gateways, processes):
     heads = []
 
     def handle(stream):
         heads.append(read_request(stream))
         stream.sendall(answer(ANSWER))
     peer, proxy = processes(odd_tls.Listener(handle)), processes(Recorder())
-    assert ask(world, "http", port=peer.port, http_proxy=f"http://me:pass@127.0.0.1:{proxy.port}", no_proxy="127.0.0.1")[0] == 3
+    assert ask(two_gateways, "http", port=peer.port, http_proxy=f"http://me:pass@127.0.0.1:{proxy.port}", no_proxy="127.0.0.1")[0] == 3
     assert b"Proxy-Authorization" not in heads[0] and proxy.requests == []
 
 
@@ -166,10 +134,10 @@ BAD_VALUES = ["https://127.0.0.1:1", "socks5://127.0.0.1:1", "http://", "http://
 
 
 @pytest.mark.parametrize("value", BAD_VALUES)
-def test_values_that_are_no_proxy(world, value):
-    status, said = ask(world, "https", https_proxy=value)
+def test_values_that_are_no_proxy(two_gateways, value):
+    status, said = ask(two_gateways, "https", https_proxy=value)
     assert status == 2 and "https_proxy: " in said and "http" in said
-    assert ask(world, "http", https_proxy=value)[0] == 3, "another scheme's variable is not looked at"
+    assert ask(two_gateways, "http", https_proxy=value)[0] == 3, "another scheme's variable is not looked at"
 
 
 ANSWERS = {
@@ -188,7 +156,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_answers_to_connect(world, processes, case):
+def test_answers_to_connect(two_gateways, processes, case):
     data, words = ANSWERS[case]
 
     def handle(connection):
@@ -197,49 +165,25 @@ def test_answers_to_connect(world, processes, case):
         connection.shutdown(socket.SHUT_WR)
         connection.recv(65536)
     proxy = processes(odd_tls.Listener(handle))
-    status, said = ask(world, "https", "localhost", 1, https_proxy=f"http://me:sesame@127.0.0.1:{proxy.port}")
+    status, said = ask(two_gateways, "https", "localhost", 1, https_proxy=f"http://me:sesame@127.0.0.1:{proxy.port}")
     assert status == 1 and words in said and "sesame" not in said, said
     assert f"HTTP proxy 127.0.0.1:{proxy.port}" in said or "TLS" in words
 
 
 @pytest.mark.parametrize("scheme, words", [("http", "not finished within 1 s"), ("https", "no answer within 1 s")])
-def test_a_proxy_that_says_nothing(world, processes, scheme, words):
+def test_a_proxy_that_says_nothing(two_gateways, processes, scheme, words):
     proxy = processes(odd_tls.Listener(lambda connection: threading.Event().wait()))
-    status, said = ask(world, scheme, **{f"{scheme}_proxy": f"127.0.0.1:{proxy.port}"}, patience="call_ms=700,asking_ms=0,lost_ms=0")
+    status, said = ask(two_gateways, scheme, **{f"{scheme}_proxy": f"127.0.0.1:{proxy.port}"}, patience="call_ms=700,asking_ms=0,lost_ms=0")
     assert status == 1 and f"HTTP proxy 127.0.0.1:{proxy.port}: {words}" in said, said
 
 
-def test_proxies_that_cannot_be_reached(world):
+def test_proxies_that_cannot_be_reached(two_gateways):
     port = harness.free_port()
-    assert f"HTTP proxy: cannot connect to [::1]:{port}: Connection refused" in ask(world, "https", https_proxy=f"http://[::1]:{port}")[1]
-    assert "HTTP proxy: cannot find the address of no.such.invalid: " in ask(world, "https", https_proxy="http://no.such.invalid:1")[1]
+    assert f"HTTP proxy: cannot connect to [::1]:{port}: Connection refused" in ask(two_gateways, "https", https_proxy=f"http://[::1]:{port}")[1]
+    assert "HTTP proxy: cannot find the address of no.such.invalid: " in ask(two_gateways, "https", https_proxy="http://no.such.invalid:1")[1]
 
 
 # ---- squid ----
-
-class Squid(harness.Process):
-    """Lets through tunnels to `ports` alone."""
-
-    count = 0
-
-    def __init__(self, ports):
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="squid"))
-        folder.chmod(0o777)
-        Squid.count += 1
-        self.folder, self.name = folder, f"kr{os.getpid()}n{Squid.count}"
-        self.port = harness.free_port()
-        (folder / "squid.conf").write_text("\n".join([
-            f"http_port 127.0.0.1:{self.port}", f"acl allowed port {' '.join(map(str, ports))}", "acl tunnel method CONNECT", "http_access deny tunnel !allowed",
-            "http_access allow localhost", "http_access deny all", "cache deny all", f"pid_filename {folder}/pid", f"access_log stdio:{folder}/log",
-            f"cache_log {folder}/cache", f"coredump_dir {folder}", "shutdown_lifetime 1 seconds", "pinger_enable off", "cache_effective_user proxy", ""]))
-        super().__init__("-N", "-n", self.name, "-f", folder / "squid.conf", program=["squid"])
-        harness.until(lambda: tls_servers.Nginx.answers(self.port), "squid answers")
-
-    def stop(self):
-        super().stop()
-        shutil.rmtree(self.folder)
-        for left in pathlib.Path("/dev/shm").glob(f"{self.name}-*"):
-            left.unlink()
 
 
 @pytest.mark.skipif(shutil.which("squid") is None, reason="no squid here")
@@ -260,15 +204,15 @@ def test_the_whole_job_through_squid(tmp_path, processes):
             else:
                 lab.start_hub(f"127.0.0.1:{port}")
             squid = processes(Squid([port]))
-            test_http_proxy.share_and_load(lab, 1 << 20, **{f"{lab.scheme}_proxy": f"http://127.0.0.1:{squid.port}"})
+            share_and_load(lab, 1 << 20, **{f"{lab.scheme}_proxy": f"http://127.0.0.1:{squid.port}"})
         finally:
             lab.stop()
 
 
 @pytest.mark.skipif(shutil.which("squid") is None, reason="no squid here")
-def test_what_squid_refuses(world, processes):
-    squid = processes(Squid([world["https"].port]))
+def test_what_squid_refuses(two_gateways, processes):
+    squid = processes(Squid([two_gateways["https"].port]))
     proxy = {"https_proxy": f"http://127.0.0.1:{squid.port}"}
-    assert ask(world, "https", **proxy)[0] == 3
-    said = ask(world, "https", "localhost", world["https"].port + 1, **proxy)[1]
-    assert f"HTTP proxy 127.0.0.1:{squid.port} refuses a connection to localhost:{world['https'].port + 1}: 403 Forbidden: ERR_ACCESS_DENIED" in said
+    assert ask(two_gateways, "https", **proxy)[0] == 3
+    said = ask(two_gateways, "https", "localhost", two_gateways["https"].port + 1, **proxy)[1]
+    assert f"HTTP proxy 127.0.0.1:{squid.port} refuses a connection to localhost:{two_gateways['https'].port + 1}: 403 Forbidden: ERR_ACCESS_DENIED" in said

@@ -1,5 +1,6 @@
 """A second implementation of the gateway's client side, for tests and benchmarks: signed calls with Debian's
-python3-cryptography, written from PROTOCOL.md and independent of the program under test."""
+python3-cryptography, written from PROTOCOL.md and independent of the program under test. Strict about what it needs: initiate and
+find assert a 200; what is announced as JSON has to be JSON."""
 import hashlib
 import json
 import pathlib

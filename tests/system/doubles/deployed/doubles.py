@@ -1,4 +1,5 @@
-"""The deployed programs as processes and, for the remote client, as functions. None of the program under test is here."""
+"""The deployed programs as processes and, for the remote client, as functions. Strict where those are
+strict, faulty where those are faulty (the heads of proxy.js and daemon.js name both). None of the program under test is here."""
 import json
 import pathlib
 import shutil
@@ -7,7 +8,7 @@ import harness
 import pytest
 
 FOLDER = pathlib.Path(__file__).parent
-NODE_MODULES = FOLDER.parent / "node" / "node_modules"
+NODE_MODULES = FOLDER.parents[1] / "node" / "node_modules"
 
 needs_node = pytest.mark.skipif(not shutil.which("node") or not (NODE_MODULES / "ws").is_dir(),
                                 reason="no node with ws here (ci/node.sh)")

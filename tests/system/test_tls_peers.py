@@ -12,12 +12,9 @@ import harness
 import odd_tls
 import pytest
 import tls_servers
-from harness import clean_environment, run
+from harness import clean_environment
 from odd_tls import answer, read_request, without_notify
-
-ANSWER = b'{"type":"findFile","found":false}'
-NOT_FOUND = "not in the zone"
-ONCE = "asking_ms=0,lost_ms=0,call_ms=20000"
+from tls_asking import ANSWER, NOT_FOUND, ask, issue
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +26,6 @@ def world(tmp_path_factory):
     for kind in ("rsa2048", "rsa4096", "p256", "p384", "p521"):
         made[kind] = issue(made, kind, kind=kind)
     return made
-
-
-def issue(world, name, **more):
-    leaf = certificates.server(world["top"], ["localhost", "127.0.0.1", "::1"], **more, **tls_servers.now())
-    return tls_servers.write_pair(world["folder"], name, [leaf, *more.pop("others", [])])
-
-
-def ask(world, port, host="localhost", patience=ONCE, scheme="https", **env):
-    """What `info` says of a server there: its output and its time."""
-    env = clean_environment(HOME=world["folder"], SSL_CERT_FILE=world["bundle"], KACHERY_GATEWAY_URL=f"{scheme}://{host}:{port}", **env)
-    env["KACHERY_RESOURCE_TEST_PATIENCE"] = patience
-    done = run("info", "sha1://" + "0" * 40, env=env)
-    assert done.returncode == (3 if NOT_FOUND.encode() in done.stderr else 1)
-    return done.stderr.decode()
 
 
 def transfer(world, *arguments):

@@ -1,5 +1,6 @@
 """The deployed Python client once more, as PROTOCOL.md describes it, faults included: it writes records in place,
-believes copies and downloads, sends an empty file chunked, insists on the proxy's envelope."""
+believes copies and downloads, sends an empty file chunked, insists on the proxy's envelope. Strict as the deployed one: another status,
+another type or a missing field of an answer is an exception."""
 import hashlib
 import http.client
 import json

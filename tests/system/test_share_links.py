@@ -13,7 +13,7 @@ import pytest
 import tls_servers
 from gateway_client import GatewayClient
 from harness import run
-from test_ranges import LEAF, Sharing, noise
+from range_sharing import LEAF, Sharing, noise
 
 SETTINGS = """allowPublicUpload: false
 allowPublicDownload: false

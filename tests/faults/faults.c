@@ -1,8 +1,9 @@
 /*
  * System calls and allocations that fail: linked into the program with --wrap (ci/faults.sh),
  * told what to do by fixtures/fault_board.py of the system tests, through a file that all its
- * processes share. A place is a call with the calls that led to it; at each place, each failure that can happen
- * there for real is possible: EAGAIN only where nothing blocks, short transfers only on streams.
+ * processes share. A place is a call with the calls that led to it; at each place, each failure
+ * that can happen there for real is possible: EAGAIN only where nothing blocks, short transfers
+ * only on streams.
  * Failures happen once (at the nth pass of a place, at the nth call of all) or go on: at a place at
  * every pass, or at every nth allocation. What only asks for another try (EINTR, EAGAIN, a short
  * transfer) does not go on, for that would be no want but a program that never gets anywhere.

@@ -49,6 +49,7 @@ step cppcheck run_cppcheck
 step layers ci/layers.sh
 step cycles "$(command -v /usr/bin/python3 || echo python3)" ci/cycles.py
 step words "$(command -v /usr/bin/python3 || echo python3)" ci/words.py
+step errors "$(command -v /usr/bin/python3 || echo python3)" ci/errors.py
 step calls ci/calls.sh
 step shell shell_syntax
 step python python_syntax

@@ -3,173 +3,92 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/fields.h"
 #include "base/quote.h"
 
 /* A message on its way in: what becomes the result, and the objects inside the document. */
 struct parse {
     struct message m;
-    struct str type, state;
+    struct str kind, state; /* of the request or answer inside; of its upload */
     const struct json *request, *response, *status;
 };
 
-/* ---- fields, by table ---- */
+/* ---- fields ---- */
 
-enum kind {
-    KIND_STRING,  /* struct str */
-    KIND_OBJECT,  /* const struct json * */
-    KIND_COUNT,   /* int64_t from 0 to 2^53 - 1; a fraction is dropped */
-    KIND_TIMEOUT, /* int64_t in ms, capped */
-};
+#define AT(member) offsetof(struct parse, member)
+#define WORD(text)                                                                                 \
+    {                                                                                              \
+        .name = "type", .kind = FIELD_WORD, .word = (text)                                         \
+    }
+#define STRING(key, member)                                                                        \
+    {                                                                                              \
+        .name = (key), .kind = FIELD_STRING, .at = AT(member)                                      \
+    }
+#define OBJECT(key, member)                                                                        \
+    {                                                                                              \
+        .name = (key), .kind = FIELD_OBJECT, .at = AT(member)                                      \
+    }
+#define MAYBE_STRING(key, member)                                                                  \
+    {                                                                                              \
+        .name = (key), .kind = FIELD_STRING, .at = AT(member), .is_optional = true                 \
+    }
+#define MAYBE_COUNT(key, member)                                                                   \
+    {                                                                                              \
+        .name = (key), .kind = FIELD_WHOLE, .at = AT(member), .is_optional = true                  \
+    }
+#define TIMEOUT(member, optional)                                                                  \
+    {                                                                                              \
+        .name = "timeoutMsec", .kind = FIELD_CLAMPED, .at = AT(member),                            \
+        .max = MESSAGE_MAX_TIMEOUT_MS, .is_optional = (optional)                                   \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
-/* One field of an object and where in struct parse it goes. Tables end with a row without key. */
-struct field {
-    const char *key;
-    enum kind kind;
-    bool is_optional;
-    size_t offset;
-};
+static const struct field acknowledge_fields[] = {WORD("acknowledge"), END};
 
-#define TO(member) offsetof(struct parse, member)
-
-static const struct field type_only_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {NULL, 0, false, 0},
-};
+static const struct field ping_fields[] = {WORD("ping"), END};
 
 static const struct field initialize_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {"resourceName", KIND_STRING, false, TO(m.resource_name)},
-    {"proxySecret", KIND_STRING, false, TO(m.proxy_secret)},
-    {"zone", KIND_STRING, true, TO(m.zone)},
-    {NULL, 0, false, 0},
-};
+    WORD("initialize"), STRING("resourceName", m.resource_name),
+    STRING("proxySecret", m.proxy_secret), MAYBE_STRING("zone", m.zone), END};
 
-static const struct field cancel_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {"requestId", KIND_STRING, false, TO(m.request_id)},
-    {NULL, 0, false, 0},
-};
+static const struct field cancel_fields[] = {WORD("cancelRequestFromClient"),
+                                             STRING("requestId", m.request_id), END};
 
-static const struct field request_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {"resourceName", KIND_STRING, false, TO(m.resource_name)},
-    {"request", KIND_OBJECT, false, TO(request)},
-    {"timeoutMsec", KIND_TIMEOUT, false, TO(m.timeout_ms)},
-    {"zone", KIND_STRING, true, TO(m.zone)},
-    {"requestId", KIND_STRING, true, TO(m.request_id)},
-    {NULL, 0, false, 0},
-};
+static const struct field request_fields[] = {WORD("requestFromClient"),
+                                              STRING("resourceName", m.resource_name),
+                                              OBJECT("request", request),
+                                              TIMEOUT(m.timeout_ms, false),
+                                              MAYBE_STRING("zone", m.zone),
+                                              MAYBE_STRING("requestId", m.request_id),
+                                              END};
 
-static const struct field upload_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {"uri", KIND_STRING, false, TO(m.uri)},
-    {"timeoutMsec", KIND_TIMEOUT, true, TO(m.request_timeout_ms)},
-    {NULL, 0, false, 0},
-};
+static const struct field upload_fields[] = {STRING("type", kind), STRING("uri", m.uri),
+                                             TIMEOUT(m.request_timeout_ms, true), END};
 
 static const struct field response_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {"requestId", KIND_STRING, false, TO(m.request_id)},
-    {"response", KIND_OBJECT, false, TO(response)},
-    {"error", KIND_STRING, true, TO(m.error)},
-    {NULL, 0, false, 0},
-};
+    WORD("responseToClient"), STRING("requestId", m.request_id), OBJECT("response", response),
+    MAYBE_STRING("error", m.error), END};
 
-static const struct field answer_fields[] = {
-    {"type", KIND_STRING, false, TO(type)},
-    {"status", KIND_OBJECT, false, TO(status)},
-    {NULL, 0, false, 0},
-};
+static const struct field answer_fields[] = {STRING("type", kind), OBJECT("status", status), END};
 
 static const struct field status_fields[] = {
-    {"status", KIND_STRING, false, TO(state)},
-    {"size", KIND_COUNT, true, TO(m.status.size)},
-    {"bytesUploaded", KIND_COUNT, true, TO(m.status.bytes_uploaded)},
-    {"timestampRequested", KIND_COUNT, true, TO(m.status.requested_ms)},
-    {"timestampStarted", KIND_COUNT, true, TO(m.status.started_ms)},
-    {"timestampCompleted", KIND_COUNT, true, TO(m.status.completed_ms)},
-    {"error", KIND_STRING, true, TO(m.status.error)},
-    {NULL, 0, false, 0},
-};
-
-#undef TO
+    STRING("status", state),
+    MAYBE_COUNT("size", m.status.size),
+    MAYBE_COUNT("bytesUploaded", m.status.bytes_uploaded),
+    MAYBE_COUNT("timestampRequested", m.status.requested_ms),
+    MAYBE_COUNT("timestampStarted", m.status.started_ms),
+    MAYBE_COUNT("timestampCompleted", m.status.completed_ms),
+    MAYBE_STRING("error", m.status.error),
+    END};
 
 static int bad_field(struct err *e, const char *cause, struct str key)
 {
     char quoted[QUOTE_SIZE];
 
-    return err_set(e, ERR_PROTOCOL, "invalid message: %s \"%s\"", cause, quote_str(quoted, key));
-}
-
-static bool read_count(const struct json *value, int64_t *out)
-{
-    double number;
-
-    if (!json_number(value, &number) || !(number >= 0) ||
-        number > (double)JSON_MAX_SAFE_INTEGER)
-        return false;
-    *out = (int64_t)number;
-    return true;
-}
-
-static bool read_timeout(const struct json *value, int64_t *out)
-{
-    double number;
-
-    if (!json_number(value, &number))
-        return false;
-    *out = !(number > 0)                      ? 0
-           : number >= MESSAGE_MAX_TIMEOUT_MS ? MESSAGE_MAX_TIMEOUT_MS
-                                              : (int64_t)number;
-    return true;
-}
-
-static bool read_value(struct parse *p, const struct field *f, const struct json *value)
-{
-    void *to = (char *)p + f->offset;
-
-    switch (f->kind) {
-    case KIND_STRING: return json_str(value, to);
-    case KIND_COUNT: return read_count(value, to);
-    case KIND_TIMEOUT: return read_timeout(value, to);
-    case KIND_OBJECT:
-        *(const struct json **)to = value;
-        return json_type(value) == JSON_OBJECT;
-    }
-    return false;
-}
-
-static const struct field *find_field(const struct field *fields, struct str key)
-{
-    while (fields->key != NULL && !str_equal(str_of(fields->key), key))
-        fields++;
-    return fields;
-}
-
-/* Reads all members of `object`, which are to be just those of the table. *seen gets one bit per
- * row that was there. */
-static int read_fields(struct parse *p, const struct field *fields, const struct json *object,
-                       unsigned *seen, struct err *e)
-{
-    *seen = 0;
-    for (const struct json *v = json_first(object); v != NULL; v = json_next(v)) {
-        const struct field *f = find_field(fields, json_key(v));
-        if (f->key == NULL)
-            return bad_field(e, "unknown field", json_key(v));
-        if (!read_value(p, f, v))
-            return bad_field(e, "bad value of", json_key(v));
-        *seen |= 1u << (f - fields);
-    }
-    for (const struct field *f = fields; f->key != NULL; f++)
-        if (!f->is_optional && (*seen & 1u << (f - fields)) == 0)
-            return bad_field(e, "no field", str_of(f->key));
-    return 0;
-}
-
-/* The bit of `key` in what read_fields saw. */
-static bool has_seen(const struct field *fields, unsigned seen, const char *key)
-{
-    return (seen & 1u << (find_field(fields, str_of(key)) - fields)) != 0;
+    return err_set(e, ERR_PROTOCOL, "%s \"%s\"", cause, quote_str(quoted, key));
 }
 
 /* ---- messages in ---- */
@@ -196,18 +115,18 @@ struct upload_status message_status(enum upload_state state)
 
 static int check_is_upload(const struct parse *p, struct err *e)
 {
-    if (!str_equal(p->type, STR("fileUpload")))
-        return bad_field(e, "want type \"fileUpload\", not", p->type);
+    if (!str_equal(p->kind, STR("fileUpload")))
+        return bad_field(e, "want type \"fileUpload\", not", p->kind);
     return 0;
 }
 
 /* {"type":"fileUpload","status":{…}} */
 static int parse_answer(struct parse *p, const struct json *answer, struct err *e)
 {
-    unsigned seen;
+    uint32_t seen;
 
-    if (read_fields(p, answer_fields, answer, &seen, e) != 0 || check_is_upload(p, e) != 0 ||
-        read_fields(p, status_fields, p->status, &seen, e) != 0)
+    if (fields_read(answer_fields, answer, p, &seen, e) != 0 || check_is_upload(p, e) != 0 ||
+        fields_read(status_fields, p->status, p, &seen, e) != 0)
         return -1;
     for (size_t i = 0; i < sizeof state_names / sizeof *state_names; i++)
         if (str_equal(p->state, str_of(state_names[i]))) {
@@ -227,26 +146,26 @@ static int check_id(const struct parse *p, struct err *e)
 
 static int parse_response(struct parse *p, const struct json *root, struct err *e)
 {
-    unsigned seen;
+    uint32_t seen;
 
-    if (read_fields(p, response_fields, root, &seen, e) != 0 || check_id(p, e) != 0)
+    if (fields_read(response_fields, root, p, &seen, e) != 0 || check_id(p, e) != 0)
         return -1;
     p->m.has_request_id = true;
-    p->m.has_error = has_seen(response_fields, seen, "error");
+    p->m.has_error = fields_has(response_fields, seen, "error");
     return json_first(p->response) == NULL ? 0 : parse_answer(p, p->response, e);
 }
 
 static int parse_request(struct parse *p, const struct json *root, struct err *e)
 {
-    unsigned seen;
+    uint32_t seen;
 
-    if (read_fields(p, request_fields, root, &seen, e) != 0 || check_id(p, e) != 0)
+    if (fields_read(request_fields, root, p, &seen, e) != 0 || check_id(p, e) != 0)
         return -1;
-    p->m.has_zone = has_seen(request_fields, seen, "zone");
-    p->m.has_request_id = has_seen(request_fields, seen, "requestId");
-    if (read_fields(p, upload_fields, p->request, &seen, e) != 0 || check_is_upload(p, e) != 0)
+    p->m.has_zone = fields_has(request_fields, seen, "zone");
+    p->m.has_request_id = fields_has(request_fields, seen, "requestId");
+    if (fields_read(upload_fields, p->request, p, &seen, e) != 0 || check_is_upload(p, e) != 0)
         return -1;
-    p->m.has_request_timeout = has_seen(upload_fields, seen, "timeoutMsec");
+    p->m.has_request_timeout = fields_has(upload_fields, seen, "timeoutMsec");
     /* One generation has both, the other neither. */
     if (p->m.has_zone != p->m.has_request_timeout)
         return bad_field(e, "no field", p->m.has_zone ? STR("request.timeoutMsec") : STR("zone"));
@@ -255,53 +174,59 @@ static int parse_request(struct parse *p, const struct json *root, struct err *e
 
 static int parse_initialize(struct parse *p, const struct json *root, struct err *e)
 {
-    unsigned seen;
+    uint32_t seen;
 
-    if (read_fields(p, initialize_fields, root, &seen, e) != 0)
+    if (fields_read(initialize_fields, root, p, &seen, e) != 0)
         return -1;
-    p->m.has_zone = has_seen(initialize_fields, seen, "zone");
+    p->m.has_zone = fields_has(initialize_fields, seen, "zone");
     return 0;
 }
 
 static int parse_cancel(struct parse *p, const struct json *root, struct err *e)
 {
-    unsigned seen;
+    uint32_t seen;
 
     p->m.has_request_id = true;
-    return read_fields(p, cancel_fields, root, &seen, e) != 0 ? -1 : check_id(p, e);
+    return fields_read(cancel_fields, root, p, &seen, e) != 0 ? -1 : check_id(p, e);
 }
 
-static int parse_type_only(struct parse *p, const struct json *root, struct err *e)
+static int parse_acknowledge(struct parse *p, const struct json *root, struct err *e)
 {
-    unsigned seen;
-
-    return read_fields(p, type_only_fields, root, &seen, e);
+    return fields_read(acknowledge_fields, root, p, NULL, e);
 }
 
+static int parse_ping(struct parse *p, const struct json *root, struct err *e)
+{
+    return fields_read(ping_fields, root, p, NULL, e);
+}
+
+static const struct field *const messages[] = {
+    request_fields,     response_fields, cancel_fields, initialize_fields,
+    acknowledge_fields, ping_fields,     NULL};
+
+/* In the order of `messages`. */
 static const struct {
-    const char *name;
     enum message_type type;
     int (*parse)(struct parse *p, const struct json *root, struct err *e);
 } types[] = {
-    {"requestFromClient", MESSAGE_REQUEST, parse_request},
-    {"responseToClient", MESSAGE_RESPONSE, parse_response},
-    {"cancelRequestFromClient", MESSAGE_CANCEL, parse_cancel},
-    {"initialize", MESSAGE_INITIALIZE, parse_initialize},
-    {"acknowledge", MESSAGE_ACKNOWLEDGE, parse_type_only},
-    {"ping", MESSAGE_PING, parse_type_only},
+    {MESSAGE_REQUEST, parse_request},         {MESSAGE_RESPONSE, parse_response},
+    {MESSAGE_CANCEL, parse_cancel},           {MESSAGE_INITIALIZE, parse_initialize},
+    {MESSAGE_ACKNOWLEDGE, parse_acknowledge}, {MESSAGE_PING, parse_ping},
 };
 
 static int parse_root(struct parse *p, const struct json *root, struct err *e)
 {
+    struct str type;
+    int which = fields_find(messages, root);
+
+    if (which >= 0) {
+        p->m.type = types[which].type;
+        return types[which].parse(p, root, e);
+    }
     if (json_type(root) != JSON_OBJECT)
-        return err_set(e, ERR_PROTOCOL, "invalid message: want an object");
-    if (!json_str(json_get(root, "type"), &p->type))
+        return err_set(e, ERR_PROTOCOL, "want an object");
+    if (!json_str(json_get(root, "type"), &type))
         return bad_field(e, "no string field", STR("type"));
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (str_equal(p->type, str_of(types[i].name))) {
-            p->m.type = types[i].type;
-            return types[i].parse(p, root, e);
-        }
     return 0;
 }
 
@@ -316,7 +241,7 @@ static int parse_answer_root(struct parse *p, const struct json *root, struct er
     if (json_str(json_get(root, "type"), &type) && str_equal(type, STR("responseToClient")))
         return parse_response(p, root, e);
     if (json_type(root) != JSON_OBJECT)
-        return err_set(e, ERR_PROTOCOL, "invalid message: want an object");
+        return err_set(e, ERR_PROTOCOL, "want an object");
     return parse_answer(p, root, e);
 }
 
@@ -333,7 +258,7 @@ static int parse_text(struct message *m, struct str text,
         return -1;
     if (parse(&p, p.m.doc, e) != 0) {
         json_free(p.m.doc);
-        return -1;
+        return err_wrap(e, "invalid message");
     }
     *m = p.m;
     return 0;
@@ -407,26 +332,15 @@ void message_put_request(struct buf *out, const struct message_request *r)
     json_close(out, '}');
 }
 
-/* Absent, or the time of a clock that stands before 1970, which every reader refuses. */
-static void put_count(struct buf *out, const char *key, int64_t count)
-{
-    if (count >= 0)
-        json_put_int(out, key, count);
-}
-
-/* The members of X, which is {"type":"fileUpload","status":{…}}. */
+/* The members of X, which is {"type":"fileUpload","status":{…}}. Left out: numbers that are absent,
+ * and the time of a clock that stands before 1970, which every reader refuses. */
 static void put_status_members(struct buf *out, const struct upload_status *status)
 {
+    struct parse p = {.m.status = *status, .state = str_of(message_state_name(status->state))};
+
     json_put_str(out, "type", STR("fileUpload"));
     json_open_member(out, "status", '{');
-    json_put_str(out, "status", str_of(message_state_name(status->state)));
-    put_count(out, "size", status->size);
-    put_count(out, "bytesUploaded", status->bytes_uploaded);
-    put_count(out, "timestampRequested", status->requested_ms);
-    put_count(out, "timestampStarted", status->started_ms);
-    put_count(out, "timestampCompleted", status->completed_ms);
-    if (status->error.len > 0)
-        json_put_str(out, "error", status->error);
+    fields_put_members(out, status_fields, &p);
     json_close(out, '}');
 }
 

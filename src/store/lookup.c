@@ -47,7 +47,7 @@ static void take_stat(struct store_entry *entry, const struct stat *st)
 }
 
 /* Makes it absent, for this reason: "PATH: REASON". */
-static void refuse(struct store_entry *entry, const struct err *why)
+static void mark_refused(struct store_entry *entry, const struct err *why)
 {
     struct buf text = {0};
 
@@ -66,7 +66,7 @@ static void refuse(struct store_entry *entry, const struct err *why)
 static void reject(struct store_entry *entry, const struct err *why)
 {
     if (why->code == ERR_REFUSED)
-        refuse(entry, why);
+        mark_refused(entry, why);
     else
         entry->state = STORE_UNREADABLE;
 }

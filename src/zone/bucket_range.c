@@ -83,7 +83,7 @@ static int check_kind(const struct reading *r, const struct http_head *head, int
                    STR_ARG(str_cut(*encoding, 20)));
 }
 
-static int begin(struct reading *r, const struct http_head *head, struct err *e)
+static int begin_answer(struct reading *r, const struct http_head *head, struct err *e)
 {
     const struct str *range = http_head_get(head, "Content-Range");
     int64_t total = -1;
@@ -107,7 +107,7 @@ static int begin(struct reading *r, const struct http_head *head, struct err *e)
     return take_size(r, total, e) != 0 ? -1 : take_etag(r, head, e);
 }
 
-static void report(const struct reading *r)
+static void report_progress(const struct reading *r)
 {
     const struct bucket_range *range = r->range;
 
@@ -116,12 +116,12 @@ static void report(const struct reading *r)
                         r->end < 0 ? -1 : r->end - range->start);
 }
 
-static int take(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+static int take_chunk(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
 {
     struct reading *r = ctx;
     int64_t skipped;
 
-    if (!r->has_begun && begin(r, head, e) != 0)
+    if (!r->has_begun && begin_answer(r, head, e) != 0)
         return -1;
     skipped = r->at - r->here < (int64_t)chunk.len ? r->at - r->here : (int64_t)chunk.len;
     r->here += (int64_t)chunk.len;
@@ -134,13 +134,13 @@ static int take(void *ctx, const struct http_head *head, struct str chunk, struc
     if (chunk.len > 0 && r->range->sink(r->range->ctx, chunk, e) != 0)
         return -1;
     r->at += (int64_t)chunk.len;
-    report(r);
+    report_progress(r);
     /* Behind the end it is hung up; exactly at the end of a 206 the connection stays. */
     r->is_enough = r->end >= 0 && r->at >= r->end && r->here != r->until;
     return r->is_enough ? err_set(e, ERR_FAILED, "enough") : 0;
 }
 
-static struct http_call *ask(struct reading *r, struct err *e)
+static struct http_call *ask_bucket(struct reading *r, struct err *e)
 {
     struct http_header headers[2] = {{STR("Range"), {NULL, 0}},
                                      {STR("If-Range"), buf_str(&r->etag)}};
@@ -152,7 +152,7 @@ static struct http_call *ask(struct reading *r, struct err *e)
         .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
         .deadline_ms = CLOCK_NEVER_MS,
         .stall_ms = r->gateway->patience.stall_ms,
-        .sink = take,
+        .sink = take_chunk,
         .ctx = r,
     };
     struct http_call *call = NULL;
@@ -175,7 +175,7 @@ static struct http_call *ask(struct reading *r, struct err *e)
 static struct http_call *ask_along(struct reading *r, struct err *e)
 {
     for (int hops = 0;; hops++) {
-        struct http_call *call = ask(r, e);
+        struct http_call *call = ask_bucket(r, e);
         const struct http_head *head = call == NULL ? NULL : http_call_head(call);
         const struct str *location = head == NULL ? NULL : http_head_redirection(head);
         if (location == NULL)
@@ -247,7 +247,7 @@ static enum result take_refusal(struct reading *r, const struct http_call *call,
 /* All of an answer with bytes is here. */
 static enum result take_end(struct reading *r, const struct http_head *head, struct err *e)
 {
-    if (!r->has_begun && begin(r, head, e) != 0) /* there was not one byte */
+    if (!r->has_begun && begin_answer(r, head, e) != 0) /* there was not one byte */
         return r->is_other ? without_range(r) : RESULT_OVER;
     if (head->status == 206) {
         if (r->end < 0 && r->here >= r->until)

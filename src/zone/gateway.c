@@ -110,7 +110,7 @@ bool gateway_has_announced(const struct gateway *g, const char *name)
 
 /* An answer came. A gateway may announce other names when another version of it is started; an
  * answer that is not its own takes nothing back. */
-static void hear(struct gateway *g, const struct http_head *head, bool is_its_own)
+static void note_answer(struct gateway *g, const struct http_head *head, bool is_its_own)
 {
     if (extensions_read(head, &g->extensions))
         is_its_own = true;
@@ -119,7 +119,7 @@ static void hear(struct gateway *g, const struct http_head *head, bool is_its_ow
     g->has_answered = g->has_answered || is_its_own;
 }
 
-static int wrap(const struct gateway *g, struct err *e)
+static int name_gateway(const struct gateway *g, struct err *e)
 {
     return err_wrap(e, "%s", g->shown);
 }
@@ -218,7 +218,7 @@ static void blame_clock(const struct http_head *head, struct err *e)
 }
 
 /* Sets the error for an answer that is not a gateway's: its sender and its text. */
-static int refuse(const struct http_call *call, struct err *e)
+static int refuse_gateway_answer(const struct http_call *call, struct err *e)
 {
     const struct http_reply answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
     int status = http_call_head(call)->status;
@@ -260,14 +260,14 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
     retry_hear(retry, http_call_head(call));
     if (http_call_head(call)->status == 200)
         answer = parse(call, payload->type, e);
-    else if (refuse(call, e) != 0)
+    else if (refuse_gateway_answer(call, e) != 0)
         blame_clock(http_call_head(call), e);
-    hear(g, http_call_head(call),
-         answer != NULL ||
-             gateway_message_is_refusal(http_call_head(call)->status, http_call_body(call)));
+    note_answer(g, http_call_head(call),
+                answer != NULL || gateway_message_is_refusal(http_call_head(call)->status,
+                                                             http_call_body(call)));
     http_call_free(call);
     if (answer == NULL)
-        wrap(g, e);
+        name_gateway(g, e);
     return answer;
 }
 
@@ -279,7 +279,7 @@ static int64_t total_ms(const struct gateway *g)
 }
 
 /* Asks, again and again for what may pass, and gives the parsed answer (caller frees), or NULL. */
-static struct json *ask(struct gateway *g, struct gateway_payload payload, struct err *e)
+static struct json *ask_gateway(struct gateway *g, struct gateway_payload payload, struct err *e)
 {
     bool is_corrected = false;
     struct json *answer;
@@ -305,7 +305,7 @@ int gateway_check_zone(struct gateway *g, struct err *e)
     static const char nothing[] = "0000000000000000000000000000000000000000";
     const struct gateway_payload payload = {.type = "findFile", .hash = nothing, .size = -1};
     struct err why = {0};
-    struct json *answer = ask(g, payload, &why);
+    struct json *answer = ask_gateway(g, payload, &why);
 
     json_free(answer);
     if (answer != NULL || why.code != ERR_REFUSED ||
@@ -318,7 +318,7 @@ int gateway_check_zone(struct gateway *g, struct err *e)
  * a gateway may say so too. */
 static struct json *ask_as_client(struct gateway *g, struct gateway_payload payload, struct err *e)
 {
-    struct json *answer = ask(g, payload, e);
+    struct json *answer = ask_gateway(g, payload, e);
     struct err zone;
 
     if (answer == NULL && e->code == ERR_REFUSED && strstr(e->msg, "not registered") != NULL &&
@@ -356,7 +356,7 @@ static int use_tls(struct gateway *g, char **url, struct err *e)
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "findFile", .hash = hash, .size = -1};
-    struct json *answer = ask(g, payload, e);
+    struct json *answer = ask_gateway(g, payload, e);
     int result;
 
     if (answer == NULL)
@@ -367,7 +367,7 @@ int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *
         gateway_file_deinit(out);
         result = -1;
     }
-    return result == 0 ? 0 : wrap(g, e);
+    return result == 0 ? 0 : name_gateway(g, e);
 }
 
 int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
@@ -385,7 +385,7 @@ int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
         gateway_upload_deinit(out);
         result = -1;
     }
-    return result == 0 ? 0 : wrap(g, e);
+    return result == 0 ? 0 : name_gateway(g, e);
 }
 
 int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
@@ -405,20 +405,20 @@ int gateway_client_info(struct gateway *g, const char *client_id, struct gateway
                         struct err *e)
 {
     struct gateway_payload payload = {.type = "getClientInfo", .client_id = client_id, .size = -1};
-    struct json *answer = ask(g, payload, e);
+    struct json *answer = ask_gateway(g, payload, e);
     int result;
 
     if (answer == NULL)
         return -1;
     result = gateway_message_read_client(answer, out, e);
     json_free(answer);
-    return result == 0 ? 0 : wrap(g, e);
+    return result == 0 ? 0 : name_gateway(g, e);
 }
 
 int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
 {
     struct gateway_payload payload = {.type = "getResourceInfo", .resource_name = name, .size = -1};
-    struct json *answer = ask(g, payload, e);
+    struct json *answer = ask_gateway(g, payload, e);
     struct err why = {0};
     int result;
 
@@ -427,14 +427,14 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
     result = gateway_message_read_resource(answer, proxy_url, &why);
     json_free(answer);
     if (result == 0)
-        return use_tls(g, proxy_url, e) == 0 ? 0 : wrap(g, e);
+        return use_tls(g, proxy_url, e) == 0 ? 0 : name_gateway(g, e);
     if (why.code == ERR_NOT_FOUND && gateway_check_zone(g, e) != 0)
         return -1;
     if (why.code == ERR_NOT_FOUND)
         err_set(e, why.code, "the zone \"%s\" has no resource \"%s\"", g->zone, name);
     else
         err_set(e, why.code, "%s", why.msg);
-    return wrap(g, e);
+    return name_gateway(g, e);
 }
 
 int gateway_create_link(struct gateway *g, const char *hash, const char *name, int64_t expires_ms,
@@ -456,7 +456,7 @@ int gateway_create_link(struct gateway *g, const char *hash, const char *name, i
     }
     if (result == 0)
         *url = made;
-    return result == 0 ? 0 : wrap(g, e);
+    return result == 0 ? 0 : name_gateway(g, e);
 }
 
 int gateway_list_links(struct gateway *g, const char *after, struct json **answer, struct err *e)
@@ -479,7 +479,7 @@ int gateway_revoke_link(struct gateway *g, const char *id, const char *hash, int
         return -1;
     result = gateway_message_read_revoked(answer, count, e);
     json_free(answer);
-    return result == 0 ? 0 : wrap(g, e);
+    return result == 0 ? 0 : name_gateway(g, e);
 }
 
 int gateway_put_register_url(struct gateway *g, struct str label, struct buf *out, struct err *e)
@@ -515,7 +515,7 @@ int gateway_register(struct gateway *g, struct str link, int *status, struct err
     if (*status == 200)
         result = 0;
     else if (call != NULL)
-        refuse(call, e);
+        refuse_gateway_answer(call, e);
     http_call_free(call);
-    return result == 0 || call == NULL ? result : wrap(g, e);
+    return result == 0 || call == NULL ? result : name_gateway(g, e);
 }

@@ -70,7 +70,7 @@ static int begin_part(struct getting *get, const struct http_head *head, struct 
 }
 
 /* The head is here, and the body begins. */
-static int begin(struct getting *get, const struct http_head *head, struct err *e)
+static int begin_answer(struct getting *get, const struct http_head *head, struct err *e)
 {
     get->has_begun = true;
     get->is_url_new = false;
@@ -90,17 +90,17 @@ static int begin(struct getting *get, const struct http_head *head, struct err *
     return get->part->options.size < 0 ? part_check_room(get->part, e) : 0;
 }
 
-static int take(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+static int take_chunk(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
 {
     struct getting *get = ctx;
 
-    if (!get->has_begun && begin(get, head, e) != 0)
+    if (!get->has_begun && begin_answer(get, head, e) != 0)
         return -1;
     return part_add(get->part, chunk, e);
 }
 
 /* One GET of what is missing. NULL: *e says why. */
-static struct http_call *ask(struct getting *get, struct err *e)
+static struct http_call *ask_bucket(struct getting *get, struct err *e)
 {
     struct http_header headers[2] = {{STR("Range"), {NULL, 0}},
                                      {STR("If-Range"), buf_str(&get->etag)}};
@@ -112,7 +112,7 @@ static struct http_call *ask(struct getting *get, struct err *e)
         .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
         .deadline_ms = CLOCK_NEVER_MS,
         .stall_ms = get->gateway->patience.stall_ms,
-        .sink = take,
+        .sink = take_chunk,
         .ctx = get,
     };
     struct http_call *call = NULL;
@@ -135,7 +135,7 @@ static struct http_call *ask(struct getting *get, struct err *e)
 static struct http_call *ask_along(struct getting *get, struct err *e)
 {
     for (int hops = 0;; hops++) {
-        struct http_call *call = ask(get, e);
+        struct http_call *call = ask_bucket(get, e);
         const struct http_head *head = call == NULL ? NULL : http_call_head(call);
         const struct str *location = head == NULL ? NULL : http_head_redirection(head);
         if (location == NULL)
@@ -193,7 +193,7 @@ static enum result take_end(struct getting *get, const struct http_head *head, s
 {
     const struct part *part = get->part;
 
-    if (!get->has_begun && begin(get, head, e) != 0) /* there was not one byte */
+    if (!get->has_begun && begin_answer(get, head, e) != 0) /* there was not one byte */
         return get->is_other ? restart(get, e) : RESULT_OVER;
     if (head->status == 206 && part->bytes != get->until) {
         get->is_whole_only = true;
@@ -309,7 +309,7 @@ static void explain_damage(const struct getting *get, struct err *e)
                 "the next upload of the file replaces it, and another try may succeed", told.msg);
 }
 
-static int check(const struct part *part, struct err *e)
+static int check_part(const struct part *part, struct err *e)
 {
     char hash[SHA1_HEX + 1];
 
@@ -354,7 +354,7 @@ int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *
             get.is_whole_only = true; /* the second time: all of it, in one piece */
         result = get_all(&get, file, &why);
         if (result == 0)
-            result = check(part, &why);
+            result = check_part(part, &why);
     } while (result != 0 && may_be_older(&get, &why));
     if (result != 0 && why.code == ERR_CHANGED)
         part->is_spoilt = true;

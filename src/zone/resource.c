@@ -159,7 +159,8 @@ static struct http_reply about(const struct http_call *call)
 }
 
 /* Sets the error for an answer other than 200. */
-static int refuse(const struct resource *r, const struct http_call *call, struct err *e)
+static int refuse_proxy_answer(const struct resource *r, const struct http_call *call,
+                               struct err *e)
 {
     const struct http_reply answer = about(call);
     int status = http_call_head(call)->status;
@@ -236,7 +237,8 @@ static int64_t wait_of(const struct resource *r, int64_t timeout_ms)
 }
 
 /* Asks a proxy of the generation that r->is_generation1 tells. NULL without an answer. */
-static struct http_call *ask(const struct resource *r, const struct question *q, struct err *e)
+static struct http_call *ask_proxy(const struct resource *r, const struct question *q,
+                                   struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     int64_t wait_ms = wait_of(r, q->timeout_ms);
@@ -286,13 +288,13 @@ static bool lacks_route(const struct http_call *call)
  * is then remembered. */
 static struct http_call *ask_either(struct resource *r, const struct question *q, struct err *e)
 {
-    struct http_call *call = ask(r, q, e);
+    struct http_call *call = ask_proxy(r, q, e);
 
     if (r->api_url == NULL || !lacks_route(call))
         return call;
     http_call_free(call);
     r->is_generation1 = !r->is_generation1;
-    return ask(r, q, e);
+    return ask_proxy(r, q, e);
 }
 
 static int request_once(struct resource *r, const struct question *q, struct upload_status *out,
@@ -304,7 +306,7 @@ static int request_once(struct resource *r, const struct question *q, struct upl
     if (call == NULL)
         return -1;
     result = http_call_head(call)->status == 200 ? read_answer(r, call, out, text, e)
-                                                 : refuse(r, call, e);
+                                                 : refuse_proxy_answer(r, call, e);
     http_call_free(call);
     return result;
 }

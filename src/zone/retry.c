@@ -87,7 +87,7 @@ int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e)
     }
 }
 
-static void tell(const struct zone_watch *watch, const struct err *e, int64_t pause_ms)
+static void note_retry(const struct zone_watch *watch, const struct err *e, int64_t pause_ms)
 {
     struct buf text = {0};
 
@@ -121,7 +121,7 @@ int retry_again(struct retry *r, struct err *e)
         is_enough = r->attempts >= r->least && clock_now_ms() + pause_ms > r->until_ms;
     if (is_enough)
         return r->attempts == 1 ? -1 : err_wrap(e, "after %lld attempts", (long long)r->attempts);
-    tell(r->watch, e, pause_ms);
+    note_retry(r->watch, e, pause_ms);
     r->after_ms = -1;
     return retry_wait(r->watch, pause_ms, e);
 }
@@ -133,7 +133,7 @@ struct look {
     void *ctx;
 };
 
-static int look(void *ctx, const struct http_call *call, struct err *e)
+static int look_at_call(void *ctx, const struct http_call *call, struct err *e)
 {
     const struct look *l = ctx;
 
@@ -150,7 +150,7 @@ struct http_call *retry_call(struct http_client *http, const struct http_call_op
                              struct err *e)
 {
     struct look l = {watch, on_step, options->ctx};
-    const struct http_client_watch looking = {look, &l, RETRY_CANCEL_POLL_MS};
+    const struct http_client_watch looking = {look_at_call, &l, RETRY_CANCEL_POLL_MS};
     bool is_needed = watch->is_cancelled != NULL || on_step != NULL;
 
     return http_client_perform(http, options, is_needed ? &looking : NULL, e);

@@ -28,7 +28,7 @@ enum result {
     RESULT_OVER    /* of something else */
 };
 
-static void report(struct upload *upload, int64_t bytes)
+static void report_progress(struct upload *upload, int64_t bytes)
 {
     upload->reported_ms = clock_now_ms();
     if (upload->options->on_progress != NULL)
@@ -40,7 +40,7 @@ static void on_step(void *ctx, const struct http_call *call)
     struct upload *upload = ctx;
 
     if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS)
-        report(upload, http_call_delivered(call));
+        report_progress(upload, http_call_delivered(call));
 }
 
 static enum io next_chunk(void *ctx, struct str *chunk, struct err *e)
@@ -176,7 +176,7 @@ static int check_existing(struct upload *upload, struct err *e)
     return result;
 }
 
-static int begin(struct upload *upload, struct err *e)
+static int begin_job(struct upload *upload, struct err *e)
 {
     if (upload->has_begun || upload->options->on_begun == NULL)
         return 0;
@@ -198,7 +198,7 @@ static int show_reading(void *ctx, struct err *e)
     const struct zone_watch *watch = &upload->gateway->watch;
 
     if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS) {
-        report(upload, 0);
+        report_progress(upload, 0);
         if (watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx))
             return err_set(e, ERR_FAILED, "cancelled");
     }
@@ -239,7 +239,7 @@ static int prepare(struct upload *upload, struct err *e)
     bool must_prove;
 
     if (open_source(upload, e) != 0 || ask_about(upload, &must_prove, e) != 0 ||
-        begin(upload, e) != 0)
+        begin_job(upload, e) != 0)
         return -1;
     return must_prove ? prove(upload, e) : 0;
 }
@@ -272,13 +272,13 @@ int upload_file(struct gateway *g, const struct upload_options *options,
 
     retry_init(&upload.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
     while ((got = attempt(&upload, &why)) == RESULT_FAILED && retry_again(&upload.retry, &why) == 0)
-        report(&upload, 0);
+        report_progress(&upload, 0);
     status = got == RESULT_DONE ? 0 : -1;
     made.file = upload.source.before;
     made.was_proven = upload.was_proven;
     made.already_existed = upload.target.already_exists;
     if (status == 0 && !made.already_existed) {
-        report(&upload, options->size);
+        report_progress(&upload, options->size);
         status = gateway_finalize_upload(g, options->hash, options->size, upload.target.object_key,
                                          &why);
     }

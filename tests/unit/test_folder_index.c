@@ -213,8 +213,9 @@ static void too_large(void **state)
     memset(path, 'p', sizeof path - 1);
     path[sizeof path - 1] = '\0';
     for (int i = 0; i < 8200; i++) {
-        snprintf(path, 9, "%08d", i);
-        path[8] = 'p';
+        char number[12];
+        snprintf(number, sizeof number, "%08d", i);
+        memcpy(path, number, 8);
         add(&index, path);
     }
     assert_int_equal(folder_index_put(&index, &out, &e), -1);

@@ -27,6 +27,9 @@ python3-aiohttp        -          test,bench
 python3-websockets     -          test,bench
 python3-botocore       -          test,bench
 python3-cryptography   -          test,bench
+rclone                 rclone     test
+python3-fsspec         -          test
+python3-zarr           -          test
 iproute2               ip         test
 ethtool                ethtool    test
 mandoc                 mandoc     test

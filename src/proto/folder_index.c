@@ -106,10 +106,9 @@ int folder_index_add(struct folder_index *index, struct str path, const char *sh
 
 /* ---- order ---- */
 
-/* Of a byte in paths: none is 0, so '/' may be. */
 static int rank(char c)
 {
-    return c == '/' ? 0 : (unsigned char)c;
+    return c == '/' ? 0 : 1 + (unsigned char)c;
 }
 
 static int compare_paths(struct str a, struct str b)

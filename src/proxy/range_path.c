@@ -133,6 +133,29 @@ bool range_path_parse(struct range_path *out, struct str path)
     return str_equal(wanted, str_of(digits));
 }
 
+bool range_path_parse_folder(struct range_path *out, struct str path, bool *is_bare)
+{
+    struct str rest = str_slice(path, 3, path.len);
+
+    memset(out, 0, sizeof *out);
+    *is_bare = false;
+    if (!str_starts_with(path, STR("/d/")))
+        return false;
+    if (range_path_is_shared(rest, &rest)) {
+        out->token = str_slice(rest, 0, str_find(rest, '/'));
+        rest = str_slice(rest, out->token.len, rest.len);
+    } else {
+        out->sha1 = str_slice(rest, 0, SHA1_HEX);
+        rest = str_slice(rest, SHA1_HEX, rest.len);
+        *is_bare = rest.len == 0;
+        if (!hex_is_lower(out->sha1, SHA1_HEX))
+            return false;
+    }
+    return *is_bare ||
+           (str_starts_with(rest, STR("/")) &&
+            url_put_decoded(&out->name, str_slice(rest, 1, rest.len)) && !out->name.failed);
+}
+
 void range_path_deinit(struct range_path *path)
 {
     buf_free(&path->name);

@@ -1,4 +1,4 @@
-/* Paths of files below /f/ (EXTENSIONS.md §3). Sans-I/O. */
+/* Paths of files below /f/ and /d/ (EXTENSIONS.md §3). Sans-I/O. */
 #ifndef PROXY_RANGE_PATH_H
 #define PROXY_RANGE_PATH_H
 
@@ -23,6 +23,10 @@ void range_path_deinit(struct range_path *path);
 /* The bytes behind the '~' (or %7E) with which the part of a path behind /f/ or /d/ begins if it is
  * a share link's; false for another. */
 bool range_path_is_shared(struct str part, struct str *rest);
+
+/* Takes /d/<sha1> and /d/<sha1>/<path> apart: `name` is the path in the folder, empty and *is_bare
+ * of the first; /d/~<token>/<path> likewise. False if it cannot be such a path. */
+bool range_path_parse_folder(struct range_path *out, struct str path, bool *is_bare);
 
 /* Appends /f/<sha1>.<n8>/<name, percent-encoded>, or /f/<sha1> without a name. */
 void range_path_put(struct buf *out, struct str sha1, struct str name);

@@ -13,7 +13,10 @@
 #include "base/sha1.h"
 #include "http/cors.h"
 #include "http/http_select.h"
+#include "proto/url.h"
 #include "proxy/block_cache.h"
+#include "proxy/folder_cache.h"
+#include "proxy/folder_page.h"
 #include "proxy/range_path.h"
 
 enum {
@@ -27,6 +30,7 @@ enum {
     ETAG_BYTES = SHA1_HEX + 20
 };
 
+static const char no_rights[] = "sandbox; default-src 'none'";
 static const char empty_sha1[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 /* A reader that came back for what follows: what it will want next is fetched. */
@@ -42,6 +46,7 @@ struct ahead {
 
 struct range_server {
     struct range_server_options options;
+    struct folder_cache *folders;
     struct range_answer *answers;
     struct ahead ahead[AHEAD_PLACES];
     struct loop_timer ahead_timer;
@@ -70,6 +75,12 @@ struct range_answer {
     struct bucket_file file;
     struct bucket_head head; /* where the bucket's objects are no files */
     struct bucket_read read;
+    /* Below /d/: */
+    bool is_in_folder; /* the rest says how it is asked for, until the file in it is known */
+    bool is_bare;      /* its address does not end with '/' */
+    bool wants_json;
+    struct folder_reader folder;
+    struct folder_page page;
 };
 
 /* ---- headers ---- */
@@ -86,11 +97,11 @@ static void add(struct headers *h, const char *name, struct str value)
     h->items[h->count++] = (struct http_header){str_of(name), value};
 }
 
-/* The headers of every answer below /f/. */
-static void add_common(struct headers *h)
+/* The headers of every answer below /f/ and /d/. */
+static void add_common(struct headers *h, const char *policy)
 {
     add(h, "X-Content-Type-Options", STR("nosniff"));
-    add(h, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
+    add(h, "Content-Security-Policy", str_of(policy));
     add(h, "Referrer-Policy", STR("no-referrer"));
     add(h, "X-Robots-Tag", STR("noindex"));
     add(h, "X-Accel-Buffering", STR("no"));
@@ -129,13 +140,31 @@ static void answer_absent(struct http_conn *conn)
 {
     struct headers h = {.count = 0};
 
-    add_common(&h);
+    add_common(&h, no_rights);
     add(&h, "Cache-Control", STR("no-store"));
     http_conn_answer(conn, &(struct http_answer){.status = 404,
                                                  .content_type = "application/json",
                                                  .body = STR("{\"message\":\"File not found\"}"),
                                                  .headers = h.items,
                                                  .header_count = h.count});
+}
+
+/* A file that its folder lists, and no connected host has: of a 404 clients would make an empty
+ * part of an array. */
+static void answer_missing(struct http_conn *conn)
+{
+    struct headers h = {.count = 0};
+
+    add_common(&h, no_rights);
+    add(&h, "Cache-Control", STR("no-store"));
+    add(&h, "Retry-After", STR("10"));
+    http_conn_answer(conn, &(struct http_answer){
+                               .status = 503,
+                               .content_type = "application/json",
+                               .body = STR("{\"message\":\"no connected host has this file of the "
+                                           "folder now\"}"),
+                               .headers = h.items,
+                               .header_count = h.count});
 }
 
 static void answer_failure(struct http_conn *conn, const char *why)
@@ -148,7 +177,7 @@ static void answer_building(struct http_conn *conn, const struct relay_info *inf
 {
     struct headers h = {.count = 0};
 
-    add_common(&h);
+    add_common(&h, no_rights);
     snprintf(h.building, sizeof h.building, "%lld/%lld",
              (long long)(info->done < 0 ? 0 : info->done), (long long)info->size);
     add(&h, "Kachery-Building", str_of(h.building));
@@ -250,6 +279,8 @@ static void free_answer(struct range_answer *answer)
     bucket_cancel(&answer->file.call);
     bucket_cancel(&answer->head.call);
     bucket_cancel(&answer->read.call);
+    folder_page_free(&answer->page);
+    folder_reader_stop(&answer->folder);
     if (answer->file.fd >= 0)
         close(answer->file.fd);
     buf_free(&answer->read.bytes);
@@ -348,7 +379,7 @@ static struct http_answer fill_head(struct range_answer *answer, struct headers 
 {
     bool has_body = status == 200 || status == 206;
 
-    add_common(h);
+    add_common(h, no_rights);
     add_content(h, buf_str(&answer->name), answer->is_shared);
     answer->is_started = true;
     return (struct http_answer){
@@ -415,6 +446,7 @@ static void begin(struct range_answer *answer)
 static void advance(struct range_answer *answer)
 {
     struct http_conn *conn = answer->conn;
+    const bool is_listed = answer->is_in_folder;
     struct relay_info info;
 
     if (answer->info.size >= 0) {
@@ -429,7 +461,10 @@ static void advance(struct range_answer *answer)
         return;
     case RELAY_ABSENT:
         free_answer(answer);
-        answer_absent(conn);
+        if (is_listed)
+            answer_missing(conn);
+        else
+            answer_absent(conn);
         return;
     case RELAY_BUILDING:
         if (answer->is_head || !answer->wish.has_range) {
@@ -650,6 +685,155 @@ static void look_in_bucket(struct range_answer *answer)
     bucket_head(bucket, &answer->head);
 }
 
+/* ---- in a folder ---- */
+
+static bool make_page(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+{
+    struct range_answer *answer = ctx;
+
+    (void)conn;
+    return folder_page_make(&answer->page, out,
+                            room < HTTP_SERVER_MADE_BYTES ? room : HTTP_SERVER_MADE_BYTES);
+}
+
+static void on_page_end(void *ctx, bool is_whole)
+{
+    (void)is_whole;
+    free_answer(ctx);
+}
+
+/* Browsers may follow its links. */
+static void send_page(struct range_answer *answer)
+{
+    const struct http_source source = {.make = make_page, .on_end = on_page_end, .ctx = answer};
+    struct headers h = {.count = 0};
+    int64_t length = folder_page_length(&answer->page);
+
+    if (length < 0) {
+        fail_answer(answer, "out of memory");
+        return;
+    }
+    add_common(&h, "sandbox allow-downloads allow-top-navigation; default-src 'none'");
+    add(&h, "Cache-Control",
+        answer->is_shared ? STR("private, no-store")
+                          : STR("public, max-age=31536000, immutable, no-transform"));
+    add(&h, "Vary", STR("Accept"));
+    answer->is_started = true;
+    http_conn_answer_made(
+        answer->conn,
+        &(struct http_answer){.status = 200,
+                              .content_type = answer->wants_json ? "application/json"
+                                                                 : "text/html; charset=utf-8",
+                              .headers = h.items,
+                              .header_count = h.count},
+        length, &source);
+}
+
+/* The file is the one to be sent from now on, as one below /f/ is. */
+static void enter_file(struct range_answer *answer, const struct folder_file *file)
+{
+    struct str path = buf_str(&answer->name);
+    size_t base = path.len;
+
+    hex_encode(file->sha1, sizeof file->sha1, answer->sha1);
+    while (base > 0 && path.p[base - 1] != '/')
+        base--;
+    buf_consume(&answer->name, base);
+    folder_reader_stop(&answer->folder);
+    look_in_bucket(answer);
+}
+
+/* Whether it is the name of a folder, but for the '/'. */
+static bool is_folder(const struct folder_index *index, struct str path)
+{
+    struct buf folder = {0};
+    size_t first, end;
+
+    buf_put(&folder, path);
+    buf_putc(&folder, '/');
+    bool is = path.len > 0 && !folder.failed &&
+              folder_index_range(index, buf_str(&folder), &first, &end);
+    buf_free(&folder);
+    return is;
+}
+
+/* Clients list a folder without the '/' at its end and expect to be sent to the one with it. The
+ * target is relative to the address: a front may have put something before it. */
+static void send_to_folder(struct range_answer *answer)
+{
+    struct str path = answer->is_bare ? str_of(answer->sha1) : buf_str(&answer->name);
+    struct http_conn *conn = answer->conn;
+    struct headers h = {.count = 0};
+    struct buf target = {0};
+    size_t base = path.len;
+
+    while (base > 0 && path.p[base - 1] != '/')
+        base--;
+    url_put_encoded(&target, str_slice(path, base, path.len), "");
+    buf_putc(&target, '/');
+    if (target.failed) {
+        fail_answer(answer, "out of memory");
+    } else {
+        add_common(&h, no_rights);
+        add(&h, "Location", buf_str(&target));
+        free_answer(answer);
+        http_conn_answer(conn, &(struct http_answer){
+                                   .status = 301, .headers = h.items, .header_count = h.count});
+    }
+    buf_free(&target);
+}
+
+static void find_in_folder(struct range_answer *answer, const struct folder_index *index)
+{
+    struct http_conn *conn = answer->conn;
+    const struct str path = buf_str(&answer->name);
+    const struct folder_file *file = folder_index_find(index, path);
+
+    loop_clear_timer(answer->server->options.loop, &answer->timer);
+    if (file != NULL) {
+        enter_file(answer, file);
+        return;
+    }
+    answer->page = (struct folder_page){.index = index,
+                                        .folder = path,
+                                        .is_json = answer->wants_json};
+    if (answer->is_bare || is_folder(index, path)) {
+        send_to_folder(answer);
+    } else if (folder_page_begin(&answer->page)) {
+        send_page(answer);
+    } else {
+        free_answer(answer);
+        answer_absent(conn);
+    }
+}
+
+static void on_folder_change(void *owner)
+{
+    struct range_answer *answer = owner;
+    struct http_conn *conn = answer->conn;
+    const struct folder_index *index;
+
+    switch (folder_reader_look(&answer->folder, &index)) {
+    case FOLDER_WAIT: wait_for_host(answer); return;
+    case FOLDER_READY: find_in_folder(answer, index); return;
+    case FOLDER_FAILED: http_conn_cut(conn); return; /* frees the answer */
+    case FOLDER_ABSENT:
+    case FOLDER_NONE: break;
+    }
+    free_answer(answer);
+    answer_absent(conn);
+}
+
+static void look_in_folder(struct range_answer *answer)
+{
+    answer->folder.on_change = on_folder_change;
+    answer->folder.owner = answer;
+    if (folder_reader_start(answer->server->folders, &answer->folder, str_of(answer->sha1)))
+        on_folder_change(answer);
+    else
+        fail_answer(answer, "out of memory");
+}
+
 /* ---- requests ---- */
 
 /* The permission is decided before anything is looked at. */
@@ -666,7 +850,9 @@ static void on_settings(void *owner)
     }
     bool is_public = settings.allow_public_download;
     authorization_deinit(&settings);
-    if (is_public) {
+    if (is_public && answer->is_in_folder) {
+        look_in_folder(answer);
+    } else if (is_public) {
         look_in_bucket(answer);
     } else {
         free_answer(answer);
@@ -691,6 +877,14 @@ static void deny(struct range_answer *answer)
     loop_set_timer(answer->server->options.loop, &answer->timer, answer->asked_ms + DENIAL_MS);
 }
 
+/* A link to a folder covers what is in it; its name ends with '/'. */
+static bool is_named(const struct range_answer *answer, struct str name)
+{
+    if (answer->is_in_folder)
+        return str_ends_with(name, STR("/")) && !is_elsewhere(answer);
+    return str_equal(name, buf_str(&answer->name));
+}
+
 static void on_link(void *owner)
 {
     struct range_answer *answer = owner;
@@ -698,8 +892,11 @@ static void on_link(void *owner)
 
     if (use->result != 0) {
         fail_answer(answer, answer->e.msg);
-    } else if (!use->is_good || !str_equal(use->link.name, buf_str(&answer->name))) {
+    } else if (!use->is_good || !is_named(answer, use->link.name)) {
         deny(answer);
+    } else if (answer->is_in_folder) {
+        memcpy(answer->sha1, use->link.hash.p, SHA1_HEX);
+        look_in_folder(answer);
     } else {
         memcpy(answer->sha1, use->link.hash.p, SHA1_HEX);
         look_in_bucket(answer);
@@ -734,19 +931,32 @@ static void ask_permission(struct range_answer *answer, struct str token)
         fail_answer(answer, answer->e.msg);
 }
 
+static bool wants_json(const struct http_head *head)
+{
+    const struct str *accept = http_head_get(head, "Accept");
+
+    return accept != NULL && memmem(accept->p, accept->len, "application/json", 16) != NULL &&
+           memmem(accept->p, accept->len, "text/html", 9) == NULL;
+}
+
 static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct range_server *server = owner;
     struct range_path path;
     struct range_answer *answer = NULL;
+    bool is_in_folder = str_starts_with(request->path, STR("/d/")), is_bare = false;
 
-    if (!range_path_parse(&path, request->path)) {
+    if (!(is_in_folder ? range_path_parse_folder(&path, request->path, &is_bare)
+                       : range_path_parse(&path, request->path))) {
         answer_absent(conn);
     } else if ((answer = new_answer(server, conn, request->head, path.sha1)) == NULL) {
         answer_failure(conn, "out of memory");
     } else {
         answer->name = path.name;
         path.name = (struct buf){0};
+        answer->is_in_folder = is_in_folder;
+        answer->is_bare = is_bare;
+        answer->wants_json = is_in_folder && wants_json(request->head);
         http_conn_wait(conn, on_gone, answer);
         ask_permission(answer, path.token);
     }
@@ -762,6 +972,9 @@ void range_server_put_routes(struct range_server *server,
                                     .is_public = true,
                                     .owner = server};
     routes[1] = cors_route("/f/");
+    routes[2] = routes[0];
+    routes[2].path = "/d/";
+    routes[3] = cors_route("/d/");
 }
 
 uint32_t range_server_key(struct str path)
@@ -782,6 +995,14 @@ struct range_server *range_server_new(const struct range_server_options *options
         return NULL;
     }
     server->options = *options;
+    const struct folder_cache_options folders = {.loop = options->loop,
+                                                 .relay = options->relay,
+                                                 .bucket = options->bucket,
+                                                 .zone = options->zone};
+    if ((server->folders = folder_cache_new(&folders, e)) == NULL) {
+        free(server);
+        return NULL;
+    }
     server->ahead_timer = (struct loop_timer){.call = on_ahead_time, .owner = server};
     return server;
 }
@@ -793,5 +1014,6 @@ void range_server_free(struct range_server *server)
     for (size_t n = 0; n < AHEAD_PLACES; n++)
         end_ahead(&server->ahead[n]);
     loop_clear_timer(server->options.loop, &server->ahead_timer);
+    folder_cache_free(server->folders);
     free(server);
 }

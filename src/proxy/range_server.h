@@ -2,6 +2,8 @@
  * The HTTP face of files that were never uploaded (EXTENSIONS.md §3): GET and HEAD of
  *     /f/<sha1>    /f/<sha1>.<n8>/<name>    n8: the first 8 digits of the SHA-1 of the name
  *     /f/~<token>/<name>                    by a share link (access/links.h)
+ *     /d/<sha1>/<path>    of a folder index: a file in it; a listing for a path that ends with '/'
+ *     /d/~<token>/<path>  the same by a share link
  * answered from the bucket if the object is there, else by a relay. A request
  * without permission is answered as one for no file, before anything is looked at.
  */
@@ -16,7 +18,7 @@
 #include "http/http_server.h"
 #include "proxy/relay.h"
 
-enum { RANGE_SERVER_ROUTES = 2, RANGE_READ_BYTES = 16384 };
+enum { RANGE_SERVER_ROUTES = 4, RANGE_READ_BYTES = 16384 };
 
 struct range_server;
 

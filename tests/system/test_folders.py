@@ -1,9 +1,18 @@
-"""Folders (EXTENSIONS.md §3): the index that `link -r --index` makes of each directory."""
+"""Folders (EXTENSIONS.md §3): the index that `link -r --index` makes of each directory, and what a hub serves below /d/."""
+import http.client
 import json
 import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import urllib.parse
 
 import harness
-from harness import object_path, run, sha1
+import pytest
+from harness import object_path, run, sha1, until
 from store_files import LEAF, manifest_path
 
 
@@ -99,3 +108,215 @@ def test_no_index_with_a_path_that_is_not_utf8(tmp_path):
 def test_index_is_for_trees(tmp_path):
     done = run("link", "--index", tmp_path, env=own_store(tmp_path), check=2)
     assert b"-r" in done.stderr
+
+
+# ---- /d/ ----
+
+
+class Folder:
+    """A folder on a host behind a hub, read over HTTP by clients that are not ours."""
+
+    def __init__(self, lab, files=None, name="tree"):
+        self.lab, self.name = lab, name
+        fill(lab.folder / name, files or {})
+        lab.write_config()
+        self.daemon = lab.share()
+
+    def link(self):
+        done = run("link", "-r", "--index", self.lab.folder / self.name, env=self.lab.host, check=0)
+        self.uri = done.stdout.decode().splitlines()[-1].split("\t")[0]
+        self.hash = self.uri[len("sha1://"):].split("?")[0]
+        self.path = f"/d/{self.hash}"
+        self.url = self.lab.url + self.path
+        return self
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", int(self.lab.url.rsplit(":", 1)[1]), timeout=harness.DEADLINE_S)
+
+    def ask(self, path, method="GET", connection=None, **headers):
+        connection = connection or self.connect()
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+    def bytes_left(self):
+        return json.loads((self.lab.folder / "kachery-resource.status.json").read_text())["totals"]["rangeBytes"]
+
+
+@pytest.fixture
+def folder(lab):
+    return Folder(lab, FILES).link()
+
+
+def quoted(path):
+    return urllib.parse.quote(path, safe="/")
+
+
+def test_files_of_a_folder(folder):
+    connection = folder.connect()
+    for path, data in FILES.items():
+        answer, body = folder.ask(f"{folder.path}/{quoted(path)}", connection=connection)
+        assert (answer.status, body) == (200, data), path
+        assert answer.headers["ETag"].startswith(f'"{sha1(data)}') and answer.headers["Accept-Ranges"] == "bytes"
+        answer, body = folder.ask(f"{folder.path}/{quoted(path)}", "HEAD", connection=connection)
+        assert (answer.status, answer.headers["Content-Length"], body) == (200, str(len(data)), b"")
+    answer, body = folder.ask(f"{folder.path}/big", Range="bytes=299990-")
+    assert (answer.status, body) == (206, FILES["big"][299990:])
+    assert answer.headers["Content-Range"] == "bytes 299990-299999/300000"
+    assert not any((folder.lab.data / "sha1").rglob("*"))
+
+
+def test_names_that_the_folder_lacks(folder):
+    for path in ("/a-c", "/b", "/a/", "/../a-b", "/a-b/", "/a/0.0/", "//a-b", "/a//0.0", "/.zgroup", "/%2e%2e/x", "/a%00b",
+                 "/%zz", "/big.aux.xml", "/" + "x" * 5000, "x", "/a/0.0/x"):
+        answer, body = folder.ask(f"{folder.path}{path}")
+        assert answer.status == (200 if path == "/a/" else 404), path
+        assert path == "/a/" or body == b'{"message":"File not found"}'
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    for path in ("/d/", "/d/xyz/a", f"/d/{folder.hash.upper()}/a-b", f"/d/{sha1(FILES['a/0.0'])}/a-b", f"/d/{sha1(FILES['big'])}/"):
+        assert folder.ask(path)[0].status == 404, path
+
+
+def test_absent_names_ask_no_host(folder):
+    assert folder.ask(f"{folder.path}/a-b")[0].status == 200
+    folder.daemon.signal(signal.SIGSTOP)
+    try:
+        for number in range(20):
+            assert folder.ask(f"{folder.path}/no-{number}")[0].status == 404
+    finally:
+        folder.daemon.signal(signal.SIGCONT)
+
+
+def test_listings(folder):
+    for path, wanted in (("/", {"/.zattrs", "/a/", "/a-b", "/ü \"q\"\\", "/big"}), ("/a/", {"/", "/a/.zarray", "/a/0.0"})):
+        answer, body = folder.ask(folder.path + path)
+        assert answer.status == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.headers["Content-Length"] == str(len(body)) and "default-src 'none'" in \
+            answer.headers["Content-Security-Policy"]
+        links = re.findall(rb'<a href="([^"]*)"', body)
+        there = {urllib.parse.unquote(urllib.parse.urljoin(folder.url + path, link.decode())) for link in links}
+        assert {link[len(folder.url):] for link in there} == wanted
+        head, none = folder.ask(folder.path + path, "HEAD")
+        assert head.headers["Content-Length"] == str(len(body)) and none == b""
+    answer, body = folder.ask(folder.path + "/", Accept="application/json")
+    assert answer.headers["Content-Type"] == "application/json" and "Accept" in answer.headers["Vary"]
+    assert json.loads(body) == [{"name": ".zattrs", "type": "file", "size": 2, "sha1": sha1(b"{}")},
+                                {"name": "a", "type": "directory"},
+                                {"name": "a-b", "type": "file", "size": 0, "sha1": sha1(b"")},
+                                {"name": "big", "type": "file", "size": 300000, "sha1": sha1(FILES["big"])},
+                                {"name": "ü \"q\"\\", "type": "file", "size": 3, "sha1": sha1(b"odd")}]
+
+
+def test_a_folder_without_its_slash_leads_to_the_one_with_it(folder):
+    for path, target in (("", f"{folder.hash}/"), ("/a", "a/")):
+        answer, body = folder.ask(folder.path + path)
+        assert (answer.status, answer.headers["Location"], body) == (301, target, b"")
+
+
+def test_preflights(folder):
+    answer, _ = folder.ask(f"{folder.path}/big", "OPTIONS", Origin="https://x.example",
+                           Access_Control_Request_Method="GET", Access_Control_Request_Headers="range")
+    assert answer.status == 204 and "range" in answer.headers["Access-Control-Allow-Headers"].lower()
+
+
+def test_private_zones_have_no_folders(folder):
+    assert folder.ask(f"{folder.path}/a-b")[0].status == 200
+    settings = folder.lab.data / "settings" / "authorizationSettings.yaml"
+    settings.write_text("allowPublicUpload: true\nallowPublicDownload: false\nauthorizedUsers: []\n")
+    answers = [folder.ask(path) for path in (f"{folder.path}/a-b", f"{folder.path}/", f"/d/{'0' * 40}/x")]
+    assert {(answer.status, body) for answer, body in answers} == {(404, b'{"message":"File not found"}')}
+
+
+def test_a_listed_file_that_is_gone_is_no_404(folder):
+    """Of a 404, zarr makes an empty chunk."""
+    time.sleep(46)  # a hub that began to run expects daemons to come back
+    assert folder.ask(f"/d/{'0' * 40}/a-b")[0].status == 404
+    assert folder.ask(f"{folder.path}/.zattrs")[0].status == 200
+    run("unlink", f"sha1://{sha1(FILES['a/0.0'])}", env=folder.lab.host, check=0)
+    answer, body = folder.ask(f"{folder.path}/a/0.0")
+    assert answer.status == 503 and answer.headers["Retry-After"] == "10" and FILES["a/0.0"] not in body
+
+
+def test_an_index_that_was_uploaded(folder):
+    run("request", folder.uri, "--wait", env=folder.lab.remote, check=0)
+    assert folder.ask(f"{folder.path}/a/.zarray")[1] == FILES["a/.zarray"]
+
+
+def test_a_large_index(lab):
+    folder = Folder(lab)
+    files = {f"{i % 3}/{'n' * 150}{i}": b"%d" % (i % 10) for i in range(6000)}
+    text = index_text(files)
+    assert len(text) > 5 * LEAF
+    (lab.folder / "index").write_bytes(text)
+    fill(lab.folder, {str(i): b"%d" % i for i in range(10)})
+    lab.link(lab.folder / "index", *(lab.folder / str(i) for i in range(10)))
+    folder.path = f"/d/{sha1(text)}"
+    connection = folder.connect()
+    for i in (0, 17, 5999):
+        assert folder.ask(f"{folder.path}/{i % 3}/{'n' * 150}{i}", connection=connection)[1] == b"%d" % (i % 10)
+    assert folder.bytes_left() <= len(text) + 10
+    body = folder.ask(f"{folder.path}/1/", connection=connection, Accept="application/json")[1]
+    assert {entry["name"] for entry in json.loads(body)} == {path[2:] for path in files if path.startswith("1/")}
+    assert body == folder.ask(f"{folder.path}/1/", connection=connection, Accept="application/json")[1]
+
+
+# ---- clients that are not ours ----
+
+
+def write_zarr(folder, rows=64, columns=48, chunk=16):
+    """A zarr array of version 2, written byte by byte as its specification says. One chunk is absent: zeros."""
+    value = [[(7 * r * columns + c) % 30011 for c in range(columns)] for r in range(rows)]
+    files = {".zgroup": b'{"zarr_format": 2}', ".zattrs": b'{"title": "made by a test"}',
+             "x/.zattrs": b"{}", "x/.zarray": json.dumps({
+                 "zarr_format": 2, "shape": [rows, columns], "chunks": [chunk, chunk], "dtype": "<i4", "compressor": None,
+                 "fill_value": 0, "order": "C", "filters": None}).encode()}
+    for r in range(rows // chunk):
+        for c in range(columns // chunk):
+            if (r, c) == (1, 1):
+                continue
+            files[f"x/{r}.{c}"] = b"".join(struct.pack("<i", value[r * chunk + i][c * chunk + j])
+                                           for i in range(chunk) for j in range(chunk))
+    for r in range(chunk, 2 * chunk):
+        value[r][chunk:2 * chunk] = [0] * chunk
+    fill(folder, files)
+    return value, files
+
+
+def test_zarr_opens_the_url(lab):
+    zarr = pytest.importorskip("zarr")
+    value, files = write_zarr(lab.folder / "tree.zarr")
+    folder = Folder(lab, name="tree.zarr").link()
+    group = zarr.open(folder.url, mode="r")
+    assert dict(group.attrs) == {"title": "made by a test"}
+    array = group["x"]
+    assert array.shape == (64, 48)
+    for r in range(0, 64, 5):
+        for c in range(0, 48, 7):
+            assert array[r, c] == value[r][c], (r, c)
+    assert array[:].tolist() == value
+    until(lambda: folder.bytes_left() <= sum(map(len, files.values())) + len(index_text(files)), "no more than all left")
+
+
+def test_fsspec_walks_and_reads_the_folder(folder):
+    fsspec = pytest.importorskip("fsspec")
+    fs = fsspec.filesystem("http")
+    assert {path[len(folder.url) + 1:] for path in fs.find(folder.url + "/")} == {quoted(path) for path in FILES}
+    for path, data in FILES.items():
+        assert fs.cat_file(f"{folder.url}/{quoted(path)}") == data
+    with fs.open(f"{folder.url}/big") as file:
+        file.seek(262140)
+        assert file.read(10) == FILES["big"][262140:262150]
+    with pytest.raises(FileNotFoundError):
+        fs.cat_file(f"{folder.url}/none")
+    mapper = fsspec.get_mapper(folder.url)
+    assert mapper["a/.zarray"] == b"{ }" and ".zgroup" not in mapper
+
+
+def test_rclone_copies_the_folder(folder, tmp_path):
+    if shutil.which("rclone") is None:
+        pytest.skip("needs rclone")
+    subprocess.run(["rclone", "--config", "/dev/null", "copy", "--http-url", folder.url + "/", ":http:", tmp_path / "out"],
+                   check=True, timeout=harness.DEADLINE_S * 2, env={**os.environ, "HOME": str(tmp_path)})
+    there = {str(path.relative_to(tmp_path / "out")): path.read_bytes()
+             for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert there == FILES

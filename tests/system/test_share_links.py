@@ -414,3 +414,21 @@ def test_url_of_a_gateway_without_links(tmp_path, processes):
     run("register", "--label", "x", env=env, check=0)
     for command in (("--list",), ("sha1://" + "1" * 40, "--revoke"), ("sha1://" + "1" * 40, "--expires", "7d")):
         assert b"does not announce share links" in run("url", *command, env=env, check=1).stderr
+
+
+def test_a_link_to_a_folder_covers_the_files_in_it(links):
+    tree = links.lab.folder / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "a").write_bytes(b"inside")
+    uri = run("link", "-r", "--index", tree, env=links.lab.host, check=0).stdout.decode().splitlines()[-1].split("\t")[0]
+    path = "/f/" + uri[len("sha1://"):].split("?")[0]
+    link, of_file = links.make(path, "tree/"), links.make(path, "tree")
+    answer, body = links.ask(link + "sub/a")
+    assert (answer.status, body, answer.headers["Cache-Control"]) == (200, b"inside", "private, no-store")
+    answer, body = links.ask(link + "sub/", Accept="application/json")
+    assert [entry["name"] for entry in json.loads(body)] == ["a"]
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert links.status_of(link) == 200
+    for other in (link + "b", link[:-1], link + "../x", of_file.replace("/f/", "/d/").rsplit("/", 1)[0] + "/sub/a",
+                  path.replace("/f/", "/d/") + "/sub/a", link[:8] + "x" * 32 + "/sub/a"):
+        assert links.status_of(other) == 404, other

@@ -131,6 +131,7 @@ static void what_is_written_is_read(void **state)
     assert_null(folder_index_find(&again, STR("b")));
     assert_null(folder_index_find(&again, STR("b/")));
     assert_null(folder_index_find(&again, STR("")));
+    assert_null(folder_index_find(&again, STR("b\0c")));
     folder_index_free(&index);
     folder_index_free(&again);
     buf_free(&out);

@@ -12,6 +12,7 @@
 #include "proc/child.h"
 #include "proc/frame.h"
 #include "store/add.h"
+#include "store/manifest_file.h"
 #include "store/store.h"
 
 enum { PROGRESS_MS = 1000 };
@@ -83,6 +84,17 @@ static bool go_on(void *ctx, int64_t bytes)
     return true;
 }
 
+/* A manifest that does not count would be made again and again. */
+static int check_published(const struct work *w, struct err *e)
+{
+    struct manifest_file manifest;
+
+    if (manifest_file_open(&w->store, w->hash, &manifest, e) != 0)
+        return err_wrap(e, "it was made, but does not count");
+    manifest_file_close(&manifest);
+    return 0;
+}
+
 /* Publishes the manifest of a file that has its hash; its link or copy stays as it is. */
 static int publish(struct work *w, const char *path, const struct hash_result *hashed,
                    struct err *e)
@@ -96,14 +108,16 @@ static int publish(struct work *w, const char *path, const struct hash_result *h
         add_discard(&w->store, &staged);
         return err_set(e, ERR_CHANGED, "it does not have its hash any more");
     }
-    if (staged.manifest[0] == '\0')
-        return 0;
+    if (staged.manifest[0] == '\0') /* a small file has none; else one was there already */
+        return manifest_is_for(hashed->size) ? check_published(w, e) : 0;
     result = add_sync_staged(&w->store, &staged, e);
     if (result != 0)
         add_discard(&w->store, &staged);
     else
         result = add_publish(&w->store, path, &staged, e);
-    return result == 0 ? add_sync_published(&w->store, &staged, e) : -1;
+    if (result == 0)
+        result = add_sync_published(&w->store, &staged, e);
+    return result == 0 ? check_published(w, e) : -1;
 }
 
 static int build(struct work *w, struct err *e)

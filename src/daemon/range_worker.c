@@ -46,7 +46,8 @@ static const struct field note_fields[] = {
 const struct field *const range_worker_messages[] = {line_fields, counts_fields, missing_fields,
                                                      note_fields, NULL};
 
-enum { COUNTS_MS = 1000, LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
+enum { COUNTS_MS = 1000, TURN_MS = 2000, MAX_SERVED = 1024, MAX_WAITING = 256 };
+enum { LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
 
 /* A file that is open, for all lines. */
 struct open_file {
@@ -54,6 +55,8 @@ struct open_file {
     struct range_file file;
     size_t served, wanted; /* by how many lines; leaves of it that are to be sent */
     uint64_t used;
+    int64_t opened_ms;
+    bool is_noted; /* the log has why it cannot be read */
 };
 
 /* A file as the hub knows it on a line. */
@@ -61,6 +64,15 @@ struct served {
     struct served *next;
     uint32_t number; /* the hub's fileId */
     struct open_file *open;
+};
+
+/* An `open` that waits until another file yields. */
+struct waiting {
+    struct waiting *next;
+    struct line *line;
+    char hash[SHA1_HEX + 1];
+    struct range_message m; /* without what it was parsed from */
+    uint32_t also[RANGE_MAX_ALSO];
 };
 
 /* A leaf that is to be sent. */
@@ -77,7 +89,7 @@ struct line {
     char ticket[RANGE_TICKET_DIGITS + 1];
     struct served *served;
     struct want *first, *last;
-    size_t want_count;
+    size_t want_count, served_count;
     struct loop_call pump, end;
     struct loop_timer timer; /* idle */
     char why[ERR_MESSAGE_SIZE];
@@ -92,7 +104,10 @@ struct worker {
     struct identity identity;
     struct line *lines;
     struct open_file *files;
-    size_t line_count, file_count;
+    struct waiting *waiting; /* in turn */
+    struct loop_timer turn;
+    struct loop_call room;
+    size_t line_count, file_count, waiting_count;
     uint64_t uses;
     int64_t bytes;
     struct loop_timer counts;
@@ -134,6 +149,12 @@ static void send_note(struct worker *w, const char *hash, const char *text)
 
 /* ---- files ---- */
 
+static void look_for_room(struct worker *w)
+{
+    if (w->waiting != NULL)
+        loop_defer(w->loop, &w->room);
+}
+
 static void close_file(struct worker *w, struct open_file *open)
 {
     struct open_file **link = &w->files;
@@ -145,40 +166,55 @@ static void close_file(struct worker *w, struct open_file *open)
     free(open);
     w->file_count--;
     note_counts(w);
+    look_for_room(w);
 }
 
-static void release(struct worker *w, struct served *served)
+static void release(struct worker *w, struct open_file *open)
 {
-    struct open_file *open = served->open;
-
-    served->open = NULL;
-    if (open != NULL && --open->served == 0)
+    if (--open->served == 0)
         close_file(w, open);
+}
+
+static void forget_served(struct line *line, struct served **link)
+{
+    struct served *served = *link;
+
+    *link = served->next;
+    line->served_count--;
+    free(served);
 }
 
 /* The wants that are left of a file that is closed are answered LINE_CLOSED in their turn: the hub
  * opens it again. */
 static void take_from_lines(struct worker *w, struct open_file *open)
 {
-    for (struct line *line = w->lines; line != NULL; line = line->next)
-        for (struct served *served = line->served; served != NULL; served = served->next)
-            if (served->open == open) {
-                served->open = NULL;
-                open->served--;
-            }
+    for (struct line *line = w->lines; line != NULL; line = line->next) {
+        struct served **link = &line->served;
+        while (*link != NULL)
+            if ((*link)->open == open)
+                forget_served(line, link);
+            else
+                link = &(*link)->next;
+    }
     close_file(w, open);
 }
 
-/* One more file may be open: an idle one yields, that was not used for longest. */
+/* One more file may be open: an idle one yields, that was not used for longest; else the one that
+ * had its turn for longest. */
 static bool make_room(struct worker *w)
 {
-    struct open_file *idle = NULL;
+    struct open_file *idle = NULL, *oldest = NULL;
 
     if ((int64_t)w->file_count < w->options->max_files)
         return true;
-    for (struct open_file *open = w->files; open != NULL; open = open->next)
+    for (struct open_file *open = w->files; open != NULL; open = open->next) {
         if (open->wanted == 0 && (idle == NULL || open->used < idle->used))
             idle = open;
+        if (oldest == NULL || open->opened_ms < oldest->opened_ms)
+            oldest = open;
+    }
+    if (idle == NULL && oldest != NULL && loop_now_ms(w->loop) - oldest->opened_ms >= TURN_MS)
+        idle = oldest;
     if (idle != NULL)
         take_from_lines(w, idle);
     return idle != NULL;
@@ -193,7 +229,7 @@ static struct open_file *find_open(const struct worker *w, struct str hash)
     return open;
 }
 
-/* NULL: *state says what the file is; RANGE_FOUND with too many that are being read. */
+/* NULL: *state says what the file is. There is room for one more. */
 static struct open_file *get_file(struct worker *w, struct str hash, enum range_state *state,
                                   int64_t *size, struct err *e)
 {
@@ -204,10 +240,6 @@ static struct open_file *get_file(struct worker *w, struct str hash, enum range_
     if (open != NULL)
         return open;
     snprintf(digits, sizeof digits, "%.*s", STR_ARG(hash));
-    if (!make_room(w)) {
-        err_set(e, ERR_FAILED, "too many files are being read");
-        return NULL;
-    }
     open = calloc(1, sizeof *open);
     if (open == NULL) {
         *state = RANGE_ERROR;
@@ -218,6 +250,7 @@ static struct open_file *get_file(struct worker *w, struct str hash, enum range_
         free(open);
         return NULL;
     }
+    open->opened_ms = loop_now_ms(w->loop);
     open->next = w->files;
     w->files = open;
     w->file_count++;
@@ -247,10 +280,27 @@ static void drop_want(struct line *line, struct want **link)
         while (line->last != NULL && line->last->next != NULL)
             line->last = line->last->next;
     }
-    if (served != NULL && served->open != NULL)
-        served->open->wanted--;
+    if (served != NULL && served->open->wanted > 0 && --served->open->wanted == 0)
+        look_for_room(line->worker);
     line->want_count--;
     free(want);
+}
+
+/* The opens of that number, or all of the line, are not waited for any more. */
+static void drop_waiting(struct line *line, int64_t number)
+{
+    struct waiting **link = &line->worker->waiting;
+
+    while (*link != NULL) {
+        struct waiting *waiting = *link;
+        if (waiting->line != line || (number >= 0 && waiting->m.file_id != number)) {
+            link = &waiting->next;
+            continue;
+        }
+        *link = waiting->next;
+        line->worker->waiting_count--;
+        free(waiting);
+    }
 }
 
 static void free_line(struct line *line)
@@ -260,11 +310,11 @@ static void free_line(struct line *line)
 
     while (line->first != NULL)
         drop_want(line, &line->first);
+    drop_waiting(line, -1);
     while (line->served != NULL) {
-        struct served *served = line->served;
-        line->served = served->next;
-        release(w, served);
-        free(served);
+        struct open_file *open = line->served->open;
+        forget_served(line, &line->served);
+        release(w, open);
     }
     ws_dial_free(line->dial);
     ws_conn_free(line->ws);
@@ -301,7 +351,8 @@ static void on_idle(void *owner)
 {
     struct line *line = owner;
 
-    ws_conn_close(line->ws, WS_CLOSE_NORMAL, STR("idle"));
+    if (line->ws != NULL)
+        ws_conn_close(line->ws, WS_CLOSE_NORMAL, STR("idle"));
 }
 
 static void is_used(struct line *line)
@@ -346,13 +397,15 @@ static void send_leaf(struct line *line, const struct want *want)
     struct err e = {0};
     size_t len;
 
-    if (served == NULL || served->open == NULL) {
+    if (served == NULL) {
         send_fail(line, want->request, LINE_CLOSED);
         return;
     }
     served->open->used = ++w->uses;
     if (range_file_read(&served->open->file, want->leaf, w->leaf, &len, &e) != 0) {
-        send_note(w, served->open->file.hash, e.msg);
+        if (!served->open->is_noted)
+            send_note(w, served->open->file.hash, e.msg);
+        served->open->is_noted = true;
         send_fail(line, want->request, e.code == ERR_CHANGED ? LINE_CHANGED : LINE_ERROR);
         return;
     }
@@ -373,9 +426,9 @@ static void pump(void *owner)
         ws_conn_queued(line->ws) >= RANGE_WORKER_UNSENT_BYTES)
         return;
     const struct want want = *line->first;
-    drop_want(line, &line->first);
     is_used(line);
     send_leaf(line, &want);
+    drop_want(line, &line->first); /* behind it: a file that is read is not idle */
     if (line->first != NULL)
         loop_defer(line->worker->loop, &line->pump);
 }
@@ -402,7 +455,7 @@ static void add_want(struct line *line, uint32_t request, uint32_t file, uint32_
     *(line->last != NULL ? &line->last->next : &line->first) = want;
     line->last = want;
     line->want_count++;
-    if (served != NULL && served->open != NULL)
+    if (served != NULL)
         served->open->wanted++;
     loop_defer(line->worker->loop, &line->pump);
 }
@@ -417,6 +470,11 @@ static void cancel(struct line *line, uint32_t request)
         drop_want(line, link);
 }
 
+static bool has_block(const struct served *served, uint64_t i)
+{
+    return manifest_block_bytes((int64_t)served->open->file.opened.st_size, i) > 0;
+}
+
 static void on_binary(struct line *line, struct str bytes)
 {
     struct line_message m;
@@ -427,6 +485,11 @@ static void on_binary(struct line *line, struct str bytes)
     }
     if (m.kind == LINE_CANCEL)
         cancel(line, m.request);
+    const struct served *served = m.kind == LINE_WANT ? find_served(line, m.file) : NULL;
+    if (served != NULL && !has_block(served, (uint64_t)m.first + m.count - 1)) {
+        end_soon(line, "the hub wants a block beyond the end of a file");
+        return;
+    }
     for (uint32_t n = 0; m.kind == LINE_WANT && n < m.count; n++)
         add_want(line, m.request + n, m.file, m.first + n);
 }
@@ -477,8 +540,6 @@ static void send_page(struct line *line, struct served *served, uint32_t j)
     struct str leaves;
     struct err e = {0};
 
-    if (served->open == NULL)
-        return; /* its wants are answered: closed */
     if (range_file_page(&served->open->file, j, &leaves, &e) != 0) {
         send_note(w, served->open->file.hash, e.msg);
         end_soon(line, e.msg);
@@ -518,8 +579,58 @@ static void send_named(struct line *line, struct served *served, const struct ra
             page = leaf / MANIFEST_PAGE_LEAVES;
             send_page(line, served, page);
         }
-        add_want(line, (uint32_t)m->request + (uint32_t)n, served->number, leaf);
+        if (has_block(served, leaf))
+            add_want(line, (uint32_t)m->request + (uint32_t)n, served->number, leaf);
+        else
+            send_fail(line, (uint32_t)m->request + (uint32_t)n, LINE_ERROR);
     }
+}
+
+static void wait_for_room(struct line *line, const struct range_message *m)
+{
+    struct worker *w = line->worker;
+    struct waiting **link = &w->waiting;
+    struct waiting *waiting = w->waiting_count < MAX_WAITING ? calloc(1, sizeof *waiting) : NULL;
+
+    if (waiting == NULL) {
+        refuse(line, m->file_id, RANGE_ERROR, -1, "too many files are being read");
+        return;
+    }
+    waiting->line = line;
+    waiting->m = range_message(RANGE_OPEN);
+    snprintf(waiting->hash, sizeof waiting->hash, "%.*s", STR_ARG(m->sha1));
+    memcpy(waiting->also, m->also, m->also_count * sizeof waiting->also[0]);
+    waiting->m.file_id = m->file_id;
+    waiting->m.sha1 = str_of(waiting->hash);
+    waiting->m.first = m->first;
+    waiting->m.request = m->request;
+    waiting->m.also = waiting->also;
+    waiting->m.also_count = m->also_count;
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = waiting;
+    w->waiting_count++;
+    if (loop_timer_at_ms(&w->turn) == CLOCK_NEVER_MS)
+        loop_set_timer(w->loop, &w->turn, loop_now_ms(w->loop) + TURN_MS);
+}
+
+static void on_open(struct line *line, const struct range_message *m);
+
+/* A file became idle, or had its turn: the next one is opened. */
+static void on_room(void *owner)
+{
+    struct worker *w = owner;
+
+    while (w->waiting != NULL && (find_open(w, w->waiting->m.sha1) != NULL || make_room(w))) {
+        struct waiting *waiting = w->waiting;
+        w->waiting = waiting->next;
+        w->waiting_count--;
+        if (waiting->line->ws != NULL && waiting->line->why[0] == '\0')
+            on_open(waiting->line, &waiting->m);
+        free(waiting);
+    }
+    if (w->waiting != NULL)
+        loop_set_timer(w->loop, &w->turn, loop_now_ms(w->loop) + TURN_MS);
 }
 
 static void on_open(struct line *line, const struct range_message *m)
@@ -533,6 +644,14 @@ static void on_open(struct line *line, const struct range_message *m)
         end_soon(line, "the hub opened a file twice under one number");
         return;
     }
+    if (line->served_count >= MAX_SERVED) {
+        end_soon(line, "the hub opened too many files");
+        return;
+    }
+    if (find_open(w, m->sha1) == NULL && !make_room(w)) {
+        wait_for_room(line, m);
+        return;
+    }
     struct open_file *open = get_file(w, m->sha1, &state, &size, &e);
     struct served *served = open == NULL ? NULL : calloc(1, sizeof *served);
     if (served == NULL) {
@@ -540,11 +659,14 @@ static void on_open(struct line *line, const struct range_message *m)
             send_to_supervisor(w, RANGE_WORKER_MISSING,
                                &(struct range_worker_message){.hash = m->sha1, .size = size});
         refuse(line, m->file_id, state == RANGE_FOUND ? RANGE_ERROR : state, size, e.msg);
+        if (open != NULL && open->served == 0)
+            close_file(w, open);
         return;
     }
     *served =
         (struct served){.next = line->served, .number = (uint32_t)m->file_id, .open = open};
     line->served = served;
+    line->served_count++;
     open->served++;
     open->used = ++w->uses;
     send_opened(line, served);
@@ -563,14 +685,14 @@ static void on_close(struct line *line, uint32_t number)
             drop_want(line, want);
         else
             want = &(*want)->next;
+    drop_waiting(line, number);
     while (*link != NULL && (*link)->number != number)
         link = &(*link)->next;
     if (*link == NULL)
         return;
-    struct served *served = *link;
-    *link = served->next;
-    release(line->worker, served);
-    free(served);
+    struct open_file *open = (*link)->open;
+    forget_served(line, link);
+    release(line->worker, open);
 }
 
 static void on_text(struct line *line, struct str text)
@@ -588,7 +710,7 @@ static void on_text(struct line *line, struct str text)
     case RANGE_OPEN: on_open(line, &m); break;
     case RANGE_CLOSE: on_close(line, (uint32_t)m.file_id); break;
     case RANGE_PAGES:
-        if (served != NULL && served->open != NULL && served->open->file.has_manifest)
+        if (served != NULL && served->open->file.has_manifest)
             send_pages(line, served);
         break;
     case RANGE_PAGE:
@@ -740,6 +862,8 @@ int range_worker_run(int fd, void *ctx)
         return 1;
     w->supervisor = (struct loop_fd){.fd = fd, .call = on_supervisor, .owner = w};
     w->counts = (struct loop_timer){.call = send_counts, .owner = w};
+    w->turn = (struct loop_timer){.call = on_room, .owner = w};
+    w->room = (struct loop_call){.call = on_room, .owner = w};
     if (open_worker(w, ctx, &e) == 0 && loop_run(w->loop, &e) == 0)
         status = 0;
     if (status != 0)

@@ -5,6 +5,7 @@
 #include "base/interval_table.h"
 #include "hub/hub_times.h"
 #include "proxy/proxy.h"
+#include "proxy/ranges.h"
 
 /* The values are hub_times_load's: they come from the modules. */
 static const struct interval_row rows[] = {
@@ -36,6 +37,7 @@ static const struct interval_row rows[] = {
     ROW(line_again_ms, relay.line_again_ms),
     ROW(relay_idle_ms, relay_idle_ms),
     ROW(range_wait_ms, range_wait_ms),
+    ROW(range_start_ms, range_start_ms),
 #undef ROW
 };
 
@@ -53,7 +55,8 @@ int hub_times_load(struct hub_times *times, struct err *e)
                                 .check_stuck_ms = 60000,
                                 .relay = relay_default_times(),
                                 .relay_idle_ms = 600000,
-                                .range_wait_ms = 45000};
+                                .range_wait_ms = 45000,
+                                .range_start_ms = RANGES_START_MS};
     if (interval_table_parse(&table, times, str_of(env_get(HUB_TIMES_VARIABLE)), e) == 0)
         return 0;
     return err_wrap(e, HUB_TIMES_VARIABLE);

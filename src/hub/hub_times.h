@@ -21,6 +21,7 @@ struct hub_times {
     struct relay_times relay;
     int64_t relay_idle_ms;  /* a relay without a connection ends */
     int64_t range_wait_ms;  /* range_server.h */
+    int64_t range_start_ms; /* ranges.h */
 };
 
 /* The defaults, with what the environment changes. */

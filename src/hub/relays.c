@@ -222,6 +222,7 @@ struct relays *relays_new(const struct relays_options *options, struct err *e)
                                       .owner = relays};
     const struct ranges_options ranges = {.loop = options->loop,
                                           .zone = str_of(options->zone),
+                                          .start_ms = options->times->range_start_ms,
                                           .send_to_daemon = send_to_daemon,
                                           .send_to_relay = send_to_relay,
                                           .send_to_relays = send_to_relays,

@@ -63,6 +63,7 @@ struct range_answer {
     char sha1[SHA1_HEX + 1];
     bool is_head, is_started, is_waiting; /* waiting: its body had nothing */
     bool is_object;                       /* of the bucket, not of a host */
+    bool is_empty;                        /* known without a host */
     int64_t size, start, position, end;
     struct loop_timer timer; /* a host is waited for, or the time of a denial */
     int64_t asked_ms;
@@ -434,7 +435,11 @@ static void begin(struct range_answer *answer)
         fetch_ahead(answer);
     else if (got == RELAY_READY)
         send_answer(answer, &h, status);
-    else {
+    else if (got == RELAY_ABSENT) {
+        struct http_conn *conn = answer->conn;
+        free_answer(answer);
+        answer_absent(conn);
+    } else {
         struct http_conn *conn = answer->conn;
         free_answer(answer);
         answer_failure(conn, "out of memory");
@@ -449,7 +454,7 @@ static void advance(struct range_answer *answer)
     const bool is_listed = answer->is_in_folder;
     struct relay_info info;
 
-    if (answer->info.size >= 0) {
+    if (answer->is_empty) {
         begin(answer);
         return;
     }
@@ -518,7 +523,6 @@ static struct range_answer *new_answer(struct range_server *server, struct http_
         .reader = {.on_change = on_reader_change, .owner = answer, .read_class = RANGE_BULK},
         .timer = {.call = on_wait_end, .owner = answer},
         .asked_ms = loop_now_ms(server->options.loop),
-        .info = {.size = -1},
         .file = {.fd = -1}};
     if (server->answers != NULL)
         server->answers->previous = answer;
@@ -566,8 +570,7 @@ static void go_to_hosts(struct range_answer *answer)
         fail_answer(answer, "out of memory");
         return;
     }
-    if (strcmp(answer->sha1, empty_sha1) == 0)
-        answer->info.size = answer->size = 0;
+    answer->is_empty = strcmp(answer->sha1, empty_sha1) == 0;
     wait_for_host(answer);
     advance(answer);
 }

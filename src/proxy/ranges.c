@@ -139,7 +139,7 @@ static void note_away(struct ranges *ranges, const char *name)
 static int64_t count_away(const struct ranges *ranges)
 {
     int64_t now = loop_now_ms(ranges->options.loop);
-    int64_t count = now - ranges->started_ms < RANGES_START_MS;
+    int64_t count = now - ranges->started_ms < ranges->options.start_ms;
 
     for (size_t n = 0; n < RANGES_MAX_AWAY; n++)
         count += ranges->away[n].name[0] != '\0' &&
@@ -188,7 +188,8 @@ void ranges_left(struct ranges *ranges, int64_t daemon)
     if (*link == NULL)
         return;
     struct member *m = *link;
-    note_away(ranges, m->daemon.name);
+    if (str_equal(str_of(m->daemon.zone), ranges->options.zone))
+        note_away(ranges, m->daemon.name);
     answer_for(ranges, daemon);
     *link = m->next;
     ranges->member_count--;

@@ -21,7 +21,7 @@ enum {
     RANGES_MAX_QUESTIONS = 1024, /* not answered by all yet */
     RANGES_AWAY_MS = 600000,    /* a daemon that left may come back */
     RANGES_MAX_AWAY = 128,
-    RANGES_START_MS = 45000     /* after the start of the hub daemons are expected */
+    RANGES_START_MS = 45000
 };
 
 struct ranges;
@@ -36,6 +36,7 @@ struct ranges_daemon {
 struct ranges_options {
     struct loop *loop;
     struct str zone; /* whose files are relayed; borrowed */
+    int64_t start_ms; /* after the start of the hub daemons are expected: RANGES_START_MS */
     /* Sends a message on a daemon's session; -1: it takes none. */
     int (*send_to_daemon)(void *owner, void *session, struct str text);
     /* Sends a note to a relay, with a copy of `fd` (-1: none); -1: it takes none. */

@@ -355,7 +355,7 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
     if (relay_reader_want(reader, i) == NULL)
         return RELAY_NO_MEMORY;
     relay_file_seek(file);
-    return RELAY_WAIT;
+    return file->is_lost ? RELAY_ABSENT : RELAY_WAIT;
 }
 
 void relay_reader_prefetch(struct relay_reader *reader, uint32_t i)

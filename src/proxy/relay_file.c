@@ -27,6 +27,34 @@ static void on_nothing(void *owner)
     (void)owner;
 }
 
+/* The file that was not read for longest, among those that nobody reads. */
+static struct relay_file *find_unread(const struct relay *relay)
+{
+    struct relay_file *best = NULL;
+
+    for (size_t n = 0; n < RELAY_FILE_SLOTS; n++)
+        for (struct relay_file *file = relay->files[n]; file != NULL; file = file->next)
+            if (file->readers == NULL && (best == NULL || file->used_ms < best->used_ms))
+                best = file;
+    return best;
+}
+
+/* Strangers may ask for any number of hashes: what is known of them is bounded. */
+static void make_room(struct relay *relay)
+{
+    struct relay_file *file;
+
+    while ((relay->file_count >= RELAY_MAX_FILES || relay->file_bytes >= RELAY_FILE_BYTES) &&
+           (file = find_unread(relay)) != NULL)
+        relay_file_free(file);
+}
+
+/* The memory of its page hashes and pages. */
+static size_t page_bytes(uint32_t page_count)
+{
+    return page_count * (SHA256_SIZE + sizeof(struct relay_page *) + sizeof(bool));
+}
+
 struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
 {
     unsigned char address[SHA1_SIZE];
@@ -38,10 +66,12 @@ struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
     for (file = *slot; file != NULL; file = file->next)
         if (memcmp(file->address, address, sizeof address) == 0)
             return file;
+    make_room(relay);
     file = calloc(1, sizeof *file);
     if (file == NULL)
         return NULL;
     file->relay = relay;
+    relay->file_bytes += sizeof *file;
     memcpy(file->address, address, sizeof address);
     memcpy(file->sha1, sha1.p, SHA1_HEX);
     file->timer = (struct loop_timer){.call = on_file_time, .owner = file};
@@ -88,6 +118,7 @@ static void forget_content(struct relay_file *file)
     file->page_hashes = NULL;
     file->pages = NULL;
     file->pages_asked = NULL;
+    relay->file_bytes -= page_bytes(file->page_count);
     file->page_count = 0;
     file->has_root = file->is_known = file->is_complete = file->is_trusted = false;
     end_check(file);
@@ -104,10 +135,9 @@ void relay_source_free(struct relay_source *source)
     while (*link != source)
         link = &(*link)->next_of_line;
     *link = source->next_of_line;
-    if (source->file->teacher == source) {
-        end_check(source->file);
-        source->file->is_known = false; /* another one has to tell */
-    }
+    relay_line_expect(source, -(int)source->expected);
+    if (source->file->teacher == source)
+        forget_content(source->file); /* another one has to tell */
     if (source->file->pages_asked != NULL) /* pages that it was asked for do not come */
         memset(source->file->pages_asked, 0, source->file->page_count * sizeof(bool));
     free(source);
@@ -135,6 +165,7 @@ void relay_file_free(struct relay_file *file)
         link = &(*link)->next;
     *link = file->next;
     file->relay->file_count--;
+    file->relay->file_bytes -= sizeof *file;
     free(file);
 }
 
@@ -177,6 +208,7 @@ static void add_holder(struct relay_file *file, int64_t daemon)
     if (holder != NULL || (holder = find_holder(file, 0)) == NULL)
         return;
     *holder = (struct relay_holder){.daemon = daemon};
+    file->is_lost = false;
 }
 
 static void close_sources_of(struct relay_file *file, const struct relay_daemon *daemon)
@@ -207,14 +239,31 @@ static void doubt_daemon(struct relay_file *file, struct relay_daemon *daemon, i
                                         .is_bad = true,
                                         .until_ms = loop_now_ms(file->relay->loop) + ms};
     close_sources_of(file, daemon);
-    if (!has_holder(file))
-        file->state = file->state == RELAY_FILE_OPEN ? RELAY_FILE_OPEN : RELAY_FILE_SOUGHT;
     relay_file_seek(file);
 }
 
 void relay_file_doubt(struct relay_source *source, const char *why)
 {
     doubt_daemon(source->file, source->line->daemon, DOUBT_MS, why);
+}
+
+void relay_file_doubt_block(struct relay_source *source)
+{
+    struct relay_file *file = source->file;
+    struct relay_daemon *daemon = source->line->daemon;
+
+    if (!file->has_root) {
+        /* Its size, too, was only the word of this daemon: the others are not measured by it. */
+        while (file->sources != NULL) {
+            relay_line_requeue(file->sources->line, file);
+            close_source(file->sources);
+        }
+        forget_content(file);
+        file->state = RELAY_FILE_SOUGHT;
+        for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+            file->holders[n].is_bad = false;
+    }
+    doubt_daemon(file, daemon, DOUBT_MS, "a block does not have its hash");
 }
 
 void relay_file_lose_daemon(struct relay *relay, int64_t daemon)
@@ -235,12 +284,16 @@ void relay_file_lose_daemon(struct relay *relay, int64_t daemon)
 static void set_file_timer(struct relay_file *file)
 {
     const struct relay_times *times = &file->relay->options.times;
-    int64_t at = file->used_ms + times->keep_ms;
+    const int64_t now = loop_now_ms(file->relay->loop);
+    int64_t at = file->used_ms +
+                 (file->state == RELAY_FILE_OPEN ? times->keep_ms : times->absent_ms);
 
-    if (file->readers != NULL)
-        at = file->ask != 0                          ? file->asked_ms + ANSWER_MS
-             : file->state == RELAY_FILE_OPEN && has_holder(file) ? CLOCK_NEVER_MS
-                                                                  : file->ask_again_ms;
+    if (file->readers != NULL && file->ask != 0)
+        at = file->asked_ms + ANSWER_MS;
+    else if (file->readers != NULL && file->state == RELAY_FILE_OPEN && has_holder(file))
+        at = CLOCK_NEVER_MS;
+    else if (file->readers != NULL) /* a look at the state, if it is not time to ask */
+        at = file->ask_again_ms > now ? file->ask_again_ms : now + times->ask_again_ms;
     loop_set_timer(file->relay->loop, &file->timer, at);
 }
 
@@ -252,7 +305,10 @@ static void conclude(struct relay_file *file, bool is_late)
 
     file->ask = 0;
     file->ask_again_ms = now + relay->options.times.ask_again_ms;
-    if (!has_holder(file) && file->state != RELAY_FILE_OPEN) {
+    if (!has_holder(file) && file->state == RELAY_FILE_OPEN) {
+        file->is_lost = !is_late && !file->saw_building && !file->saw_error && file->away == 0;
+        file->known_until_ms = now + relay->options.times.absent_ms;
+    } else if (!has_holder(file)) {
         if (file->saw_building) {
             file->state = RELAY_FILE_BUILDING;
             file->known_until_ms = now + BUILDING_MS;
@@ -313,15 +369,18 @@ void relay_file_seek(struct relay_file *file)
     if ((file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING) &&
         now >= file->known_until_ms)
         file->state = RELAY_FILE_SOUGHT;
-    if (file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING)
-        return;
-    if (!has_holder(file)) {
+    if (file->is_lost && now >= file->known_until_ms)
+        file->is_lost = false;
+    if (file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING || file->is_lost) {
+        set_file_timer(file);
+    } else if (!has_holder(file)) {
         if (file->ask == 0 && now >= file->ask_again_ms)
             ask(file);
         else
             set_file_timer(file);
     } else if (file->state == RELAY_FILE_SOUGHT) {
         open_somewhere(file);
+        set_file_timer(file);
     } else {
         relay_pump_soon(file->relay);
     }
@@ -333,10 +392,7 @@ static void on_file_time(void *owner)
     int64_t now = loop_now_ms(file->relay->loop);
 
     if (file->readers == NULL) {
-        if (now >= file->used_ms + file->relay->options.times.keep_ms)
-            relay_file_free(file);
-        else
-            set_file_timer(file);
+        relay_file_free(file);
         return;
     }
     if (file->ask != 0 && now >= file->asked_ms + ANSWER_MS)
@@ -365,6 +421,9 @@ void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
         file->answered++;
         if (note->state == RANGE_FOUND) {
             add_holder(file, note->daemon);
+            const struct relay_holder *holder = find_holder(file, note->daemon);
+            /* It may have it, but cannot be asked now. */
+            file->saw_error = file->saw_error || holder == NULL || holder->is_bad;
             relay_file_seek(file);
         }
         file->saw_building = file->saw_building || note->state == RANGE_BUILDING;
@@ -450,6 +509,7 @@ struct relay_source *relay_file_source(struct relay_file *file, struct relay_lin
     m.sha1 = str_of(file->sha1);
     m.also = also;
     name_leaves(source, &m, also);
+    relay_line_expect(source, 1);
     relay_line_send(line, &m);
     return source;
 }
@@ -473,6 +533,7 @@ static int check_word(const struct relay_source *source, const struct range_mess
 
 static void open_file(struct relay_file *file)
 {
+    file->teacher = NULL;
     file->state = RELAY_FILE_OPEN;
     relay_file_wake(file);
     relay_pump_soon(file->relay);
@@ -482,16 +543,11 @@ static void open_file(struct relay_file *file)
 static void on_checked(struct relay_check *check, int result, const struct err *e)
 {
     struct relay_file *file = check->owner;
-    struct relay_source *teacher = file->teacher;
-
-    file->teacher = NULL;
     file->is_trusted = result == 0;
-    if (result == 0 && file->is_complete) {
+    if (result == 0 && file->is_complete)
         open_file(file);
-    } else if (result != 0 && teacher != NULL) {
-        forget_content(file);
-        relay_file_doubt(teacher, e->msg);
-    }
+    else if (result != 0 && file->teacher != NULL)
+        relay_file_doubt(file->teacher, e->msg);
 }
 
 /* Whether the client that signed is one of the zone. */
@@ -504,7 +560,6 @@ static int start_check(struct relay_source *source, struct str client_id, struct
         file->is_trusted = true;
         return 0;
     }
-    file->teacher = source;
     file->check = (struct relay_check){.on_done = on_checked, .owner = file};
     options->check_signer(options->check_owner, client_id, &file->check);
     return file->check.state != NULL ? 0 : err_set(e, ERR_FAILED, "its client cannot be looked up");
@@ -515,18 +570,19 @@ static int learn(struct relay_source *source, const struct range_message *m, str
 {
     struct relay_file *file = source->file;
     const bool has_root = manifest_is_for(m->size);
-    uint32_t pages = (uint32_t)manifest_page_count(m->size);
+    unsigned char root[SHA256_SIZE] = {0};
+    uint32_t pages = has_root ? (uint32_t)manifest_page_count(m->size) : 0;
 
-    if (m->size > MANIFEST_MAX_SIZE || has_root != (m->root.len > 0))
+    if (m->size <= 0 || m->size > MANIFEST_MAX_SIZE || has_root != (m->root.len > 0))
         return err_set(e, ERR_PROTOCOL, "its size does not fit its root");
-    if (has_root && check_word(source, m, e) != 0)
+    if (has_root && !hex_decode(m->root, root, sizeof root))
+        return err_set(e, ERR_PROTOCOL, "its root is malformed");
+    if (check_word(source, m, e) != 0)
         return -1;
     forget_content(file);
+    file->teacher = source;
     file->size = m->size;
-    if (has_root && !hex_decode(m->root, file->root, sizeof file->root))
-        return err_set(e, ERR_PROTOCOL, "its root is malformed");
-    if (!has_root)
-        memset(file->root, 0, sizeof file->root);
+    memcpy(file->root, root, sizeof file->root);
     file->cached = block_cache_open(file->relay->cache, str_of(file->sha1), file->root, m->size, e);
     if (has_root) {
         file->page_hashes = calloc(pages, SHA256_SIZE);
@@ -538,11 +594,20 @@ static int learn(struct relay_source *source, const struct range_message *m, str
         forget_content(file);
         return err_set(e, ERR_FAILED, "out of memory");
     }
-    file->page_count = has_root ? pages : 0;
+    file->page_count = pages;
+    file->relay->file_bytes += page_bytes(pages);
     file->has_root = has_root;
     file->is_known = true;
-    file->is_trusted = !has_root; /* one block proves itself */
-    return has_root ? start_check(source, m->client_id, e) : 0;
+    return start_check(source, m->client_id, e);
+}
+
+/* All that an opening brings is there, and is right. */
+static void finish_opening(struct relay_source *source)
+{
+    source->is_open = true;
+    relay_line_expect(source, -1);
+    if (source->file->is_trusted)
+        open_file(source->file);
 }
 
 static bool is_same(const struct relay_file *file, const struct range_message *m)
@@ -564,7 +629,13 @@ static void on_opened(struct relay_source *source, const struct range_message *m
         return;
     }
     source->is_answered = true;
-    if (file->is_known && (file->is_complete || file->state == RELAY_FILE_OPEN)) {
+    if (file->teacher != NULL) {
+        /* What the file is will be known by another one's word: this one is opened again then. */
+        relay_line_requeue(source->line, file);
+        close_source(source);
+        return;
+    }
+    if (file->is_known) {
         if (!is_same(file, m)) {
             doubt_daemon(file, source->line->daemon, file->relay->options.times.keep_ms,
                          "it has another root for the hash");
@@ -576,8 +647,7 @@ static void on_opened(struct relay_source *source, const struct range_message *m
     }
     if (!file->has_root) {
         file->is_complete = true;
-        source->is_open = true;
-        open_file(file);
+        finish_opening(source);
     }
 }
 
@@ -587,13 +657,19 @@ static void on_refused(struct relay_source *source, const struct range_message *
     struct relay_daemon *daemon = source->line->daemon;
     char why[RANGE_MAX_TEXT_BYTES + 1];
 
+    if (source->is_answered) {
+        relay_line_fail(source->line, "refused a file that it had opened");
+        return;
+    }
     snprintf(why, sizeof why, "%.*s", STR_ARG(m->text));
     if (m->state == RANGE_BUILDING && file->state != RELAY_FILE_OPEN) {
+        doubt_daemon(file, daemon, BUILDING_MS, NULL);
+        if (has_holder(file) || file->is_known)
+            return; /* another one has it */
         file->state = RELAY_FILE_BUILDING;
         file->known_until_ms = loop_now_ms(file->relay->loop) + BUILDING_MS;
         file->size = m->size;
         file->done = m->done;
-        doubt_daemon(file, daemon, BUILDING_MS, NULL);
         relay_file_wake(file);
         return;
     }
@@ -633,8 +709,8 @@ void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str
     size_t count = hashes.len / SHA256_SIZE;
     unsigned char *at;
 
-    if (!source->is_answered || !file->has_root || first != source->pages_got ||
-        count > file->page_count - source->pages_got) {
+    if (!source->is_answered || source->is_open || !file->has_root ||
+        first != source->pages_got || count > file->page_count - source->pages_got) {
         relay_line_fail(source->line, "sent pages that were not asked for");
         return;
     }
@@ -649,14 +725,11 @@ void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str
     if (source->pages_got < file->page_count)
         return;
     if (!file->is_complete && !root_is_right(file)) {
-        forget_content(file);
         relay_file_doubt(source, "its page hashes do not have the root");
         return;
     }
     file->is_complete = true;
-    source->is_open = true;
-    if (file->is_trusted)
-        open_file(file);
+    finish_opening(source);
 }
 
 static struct relay_page *take_page(struct relay *relay)
@@ -692,7 +765,10 @@ void relay_file_on_page(struct relay_source *source, uint32_t index, struct str 
         relay_line_fail(source->line, "sent a page that was not asked for");
         return;
     }
+    if (source->expected > 0)
+        relay_line_expect(source, -1);
     file->pages_asked[index] = false;
+    source->line->early = 0;
     if (file->pages[index] != NULL)
         return;
     sha256_of(leaves, hash);
@@ -722,6 +798,7 @@ void relay_file_ask_page(struct relay_source *source, uint32_t page)
     file->pages_asked[page] = true;
     m.file_id = source->number;
     m.page = page;
+    relay_line_expect(source, 1);
     relay_line_send(source->line, &m);
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/stream.h"
+#include "proto/manifest.h"
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
@@ -27,19 +28,23 @@ void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class)
     buf_clear(&relay->text);
     relay_note_put(&relay->text, &note);
     daemon->ask_again_ms[line_class] = now + relay->options.times.line_again_ms;
-    if (relay->text.failed || relay->options.send_note(relay->options.owner, 0,
-                                                       buf_str(&relay->text)) != 0)
-        return;
     loop_set_timer(relay->loop, &daemon->timer, daemon->ask_again_ms[line_class]);
+    if (!relay->text.failed) /* a note that is not taken is sent again then */
+        relay->options.send_note(relay->options.owner, 0, buf_str(&relay->text));
 }
 
 /* ---- its end ---- */
 
+static bool is_expecting(const struct relay_line *line)
+{
+    return line->in_flight > 0 || line->expected > 0;
+}
+
 static void set_line_timer(struct relay_line *line)
 {
     const struct relay_times *times = &line->relay->options.times;
-    int64_t at = line->in_flight > 0 ? line->heard_ms + times->silent_ms
-                                     : line->used_ms + times->idle_ms;
+    int64_t at = is_expecting(line) ? line->heard_ms + times->silent_ms
+                                    : line->used_ms + times->idle_ms;
 
     loop_set_timer(line->relay->loop, &line->timer, at);
 }
@@ -55,6 +60,23 @@ static void forget(struct relay_line *line, size_t slot)
     block->source = NULL;
 }
 
+/* Its leaf may be on its way. */
+static void note_cancelled(struct relay_line *line, uint32_t request)
+{
+    line->cancelled[request % RELAY_REQUESTS / 8] |= (unsigned char)(1u << request % 8);
+}
+
+/* Whether it was cancelled; once. */
+static bool forget_cancelled(struct relay_line *line, uint32_t request)
+{
+    unsigned char *byte = &line->cancelled[request % RELAY_REQUESTS / 8];
+    unsigned char bit = (unsigned char)(1u << request % 8);
+    bool was_cancelled = (*byte & bit) != 0 && line->last_request - request < RELAY_REQUESTS;
+
+    *byte = (unsigned char)(*byte & ~bit);
+    return was_cancelled;
+}
+
 void relay_line_requeue(struct relay_line *line, const struct relay_file *file)
 {
     for (size_t n = 0; n < RELAY_LINE_IN_FLIGHT; n++) {
@@ -62,7 +84,7 @@ void relay_line_requeue(struct relay_line *line, const struct relay_file *file)
         if (block == NULL || (file != NULL && block->file != file))
             continue;
         forget(line, n);
-        line->cancelled[line->last_cancelled++ % RELAY_CANCELLED] = block->request;
+        note_cancelled(line, block->request);
         relay_block_requeue(block);
     }
 }
@@ -72,6 +94,7 @@ static void drop_line(struct relay_line *line)
     struct relay *relay = line->relay;
     struct relay_daemon *daemon = line->daemon;
 
+    daemon->lines[line->line_class] = NULL; /* nothing is asked of it any more */
     relay_line_requeue(line, NULL);
     while (line->sources != NULL) {
         struct relay_file *file = line->sources->file;
@@ -81,7 +104,6 @@ static void drop_line(struct relay_line *line)
     }
     loop_clear_timer(relay->loop, &line->timer);
     loop_undefer(relay->loop, &line->end);
-    daemon->lines[line->line_class] = NULL;
     free(line);
     relay_pump_soon(relay);
 }
@@ -119,31 +141,37 @@ static void on_closed(void *owner, const struct ws_end *end)
     drop_line(line);
 }
 
+/* It is silent: what it was asked for is asked of other daemons first. */
+static void give_up(struct relay_line *line)
+{
+    struct relay_source *source = line->sources;
+
+    while (source != NULL) {
+        if (source->in_flight + source->expected > 0) {
+            relay_file_doubt(source, NULL);
+            source = line->sources; /* it is gone, and others may be */
+        } else {
+            source = source->next_of_line;
+        }
+    }
+    relay_line_end(line, "nothing came while blocks were wanted");
+}
+
 static void on_line_time(void *owner)
 {
     struct relay_line *line = owner;
     const struct relay_times *times = &line->relay->options.times;
     int64_t now = loop_now_ms(line->relay->loop);
 
-    if (line->in_flight > 0 && now >= line->heard_ms + times->silent_ms)
-        relay_line_end(line, "nothing came while blocks were wanted");
-    else if (line->in_flight == 0 && now >= line->used_ms + times->idle_ms)
+    if (is_expecting(line) && now >= line->heard_ms + times->silent_ms)
+        give_up(line);
+    else if (!is_expecting(line) && now >= line->used_ms + times->idle_ms)
         relay_line_end(line, NULL);
     else
         set_line_timer(line);
 }
 
 /* ---- what it brings ---- */
-
-static bool was_cancelled(struct relay_line *line, uint32_t request)
-{
-    for (size_t n = 0; n < RELAY_CANCELLED; n++)
-        if (line->cancelled[n] == request && request != 0) {
-            line->cancelled[n] = 0;
-            return true;
-        }
-    return false;
-}
 
 /* The block of a request, which is asked of nobody then. NULL: there is none. */
 static struct relay_block *take_block(struct relay_line *line, uint32_t request,
@@ -157,7 +185,7 @@ static struct relay_block *take_block(struct relay_line *line, uint32_t request,
         forget(line, n);
         return block;
     }
-    if (!was_cancelled(line, request))
+    if (!forget_cancelled(line, request))
         relay_line_fail(line, "answered what was not asked");
     return NULL;
 }
@@ -188,9 +216,12 @@ static void on_data(struct relay_line *line, const struct line_message *m)
         relay_line_fail(line, "sent another block than was asked for");
     } else if (hash.len == 0) {
         relay_block_requeue(block); /* its page of leaves was pushed out of memory */
-    } else if (!is_right(m->bytes, hash)) {
+        if (++line->early > RELAY_LINE_IN_FLIGHT)
+            relay_line_fail(line, "sends blocks without their hashes");
+    } else if (m->bytes.len != manifest_block_bytes(file->size, block->i) ||
+               !is_right(m->bytes, hash)) {
         relay_block_requeue(block);
-        relay_file_doubt(source, "a block does not have its hash");
+        relay_file_doubt_block(source);
         relay_line_fail(line, "sent a wrong block");
     } else if (!block_cache_put(line->relay->cache, file->cached, block->i, m->bytes)) {
         relay_block_requeue(block);
@@ -303,6 +334,17 @@ static void send_binary(struct relay_line *line)
         relay_line_fail(line, e.msg);
 }
 
+void relay_line_expect(struct relay_source *source, int change)
+{
+    struct relay_line *line = source->line;
+
+    if (change > 0 && !is_expecting(line))
+        line->heard_ms = loop_now_ms(line->relay->loop);
+    source->expected += (size_t)change;
+    line->expected += (size_t)change;
+    set_line_timer(line);
+}
+
 uint32_t relay_line_register(struct relay_line *line, struct relay_source *source,
                              struct relay_block *block)
 {
@@ -312,10 +354,11 @@ uint32_t relay_line_register(struct relay_line *line, struct relay_source *sourc
         slot++;
     if (slot == RELAY_LINE_IN_FLIGHT)
         return 0;
-    if (line->in_flight == 0)
+    if (!is_expecting(line))
         line->heard_ms = loop_now_ms(line->relay->loop);
     if (++line->last_request == 0)
         ++line->last_request;
+    forget_cancelled(line, line->last_request); /* of a number that was used long ago */
     block->line = line;
     block->source = source;
     block->request = line->last_request;
@@ -345,7 +388,7 @@ void relay_line_cancel(struct relay_block *block)
     while (line->asked[slot] != block)
         slot++;
     forget(line, slot);
-    line->cancelled[line->last_cancelled++ % RELAY_CANCELLED] = block->request;
+    note_cancelled(line, block->request);
     buf_clear(&line->relay->text);
     line_put_cancel(&line->relay->text, block->request);
     send_binary(line);

@@ -54,7 +54,8 @@ void relay_reader_stop(struct relay_reader *reader);
 /* RELAY_READY: *info. RELAY_BUILDING: its sizes. */
 enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_info *info);
 
-/* RELAY_READY: *bytes of block i, which were checked; borrowed until the next call of the relay. */
+/* RELAY_READY: *bytes of block i, which were checked; borrowed until the next call of the relay.
+ * RELAY_ABSENT: the daemons do not have the file any more. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
 
 /* Has block i fetched if it is not here, without waiting for it. */

@@ -24,7 +24,9 @@ enum {
     RELAY_FILE_IN_FLIGHT = 32,
     RELAY_MAX_HOLDERS = 16, /* daemons of one file that are tried */
     RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
-    RELAY_CANCELLED = 64    /* requests of a line whose leaf may still come */
+    RELAY_REQUESTS = 4096,  /* the last ones of a line, whose leaves may still come */
+    RELAY_MAX_FILES = 4096, /* beyond, those that nobody reads are forgotten */
+    RELAY_FILE_BYTES = 16 << 20 /* the same: of what is known of all of them */
 };
 
 /* A daemon that has, or may have, files of this relay. Freed when the hub says that it is gone. */
@@ -50,9 +52,10 @@ struct relay_line {
     struct relay_source *sources;
     struct relay_block *asked[RELAY_LINE_IN_FLIGHT];
     size_t in_flight;
+    size_t expected; /* answers about files, beside the leaves */
+    size_t early;    /* leaves whose page of hashes was not there, since the last page */
     uint32_t last_request, last_file;
-    uint32_t cancelled[RELAY_CANCELLED];
-    size_t last_cancelled;
+    unsigned char cancelled[RELAY_REQUESTS / 8]; /* a bit each, by the request's number */
     struct loop_timer timer; /* silence while leaves are wanted; idle */
     int64_t used_ms, heard_ms; /* last wanted something; last got a message */
     struct loop_call end;    /* after a violation, outside of its callbacks */
@@ -68,6 +71,7 @@ struct relay_source {
     bool is_answered, is_open; /* open: its page hashes came and were right */
     uint32_t pages_got;
     size_t in_flight;
+    size_t expected; /* its opening, and pages of leaves */
 };
 
 /* A daemon's word on a file. */
@@ -124,7 +128,7 @@ struct relay_file {
     bool is_complete;    /* and the page hashes, which have the root */
     bool is_trusted;     /* and the word of who signed it counts */
     struct relay_check check;
-    struct relay_source *teacher; /* the source that told, until the check is done */
+    struct relay_source *teacher; /* the source that told, until the file is open */
     uint32_t page_count;
     unsigned char *page_hashes;   /* page_count * 32 bytes */
     struct relay_page **pages;    /* page_count of them; NULL: not in memory */
@@ -138,6 +142,7 @@ struct relay_file {
     uint64_t ask;          /* the number of the question that is open; 0: none */
     int64_t asked, answered, away; /* of that question; asked -1: not told */
     bool saw_building, saw_error;
+    bool is_lost; /* open, and all daemons say that they have it no more */
     int64_t asked_ms, ask_again_ms, known_until_ms; /* ABSENT: until then */
     int64_t used_ms;
     struct loop_timer timer;
@@ -151,7 +156,7 @@ struct relay {
     struct loop *loop;
     struct block_cache *cache;
     struct relay_file *files[RELAY_FILE_SLOTS];
-    size_t file_count;
+    size_t file_count, file_bytes;
     struct relay_daemon *daemons;
     struct relay_reader *rings[2]; /* by enum range_class: readers with wants that are not sent */
     struct relay_page pages[RELAY_MAX_PAGES];
@@ -184,6 +189,8 @@ void relay_line_want(struct relay_line *line, struct relay_source *source,
 uint32_t relay_line_register(struct relay_line *line, struct relay_source *source,
                              struct relay_block *block);
 void relay_line_cancel(struct relay_block *block);
+/* So many more answers, or fewer, are expected of this source. */
+void relay_line_expect(struct relay_source *source, int change);
 /* Its requests for this file are asked of nobody any more. */
 void relay_line_requeue(struct relay_line *line, const struct relay_file *file);
 
@@ -200,6 +207,8 @@ void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str
 void relay_file_on_page(struct relay_source *source, uint32_t index, struct str leaves);
 /* The daemon of this source is not asked for the file for a while. */
 void relay_file_doubt(struct relay_source *source, const char *why);
+/* The same, for a block that came and is wrong. */
+void relay_file_doubt_block(struct relay_source *source);
 /* The hash that block i has to have: 20 or 32 bytes, borrowed until the next page comes; empty when
  * its page is not in memory. */
 struct str relay_file_hash(struct relay_file *file, uint32_t i);

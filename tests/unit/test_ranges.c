@@ -57,6 +57,7 @@ static void send_to_relays(void *owner, struct str bytes)
 static int set_up(void **state)
 {
     struct ranges_options options = {.zone = STR("z"),
+                                     .start_ms = RANGES_START_MS,
                                      .send_to_daemon = send_to_daemon,
                                      .send_to_relay = send_to_relay,
                                      .send_to_relays = send_to_relays};

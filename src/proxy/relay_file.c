@@ -630,7 +630,7 @@ static void on_opened(struct relay_source *source, const struct range_message *m
     }
     source->is_answered = true;
     if (file->teacher != NULL) {
-        /* What the file is will be known by another one's word: this one is opened again then. */
+        /* The file will be known by the word of another source: this one is opened again then. */
         relay_line_requeue(source->line, file);
         close_source(source);
         return;

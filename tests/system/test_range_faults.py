@@ -374,7 +374,7 @@ def test_a_private_zone_has_no_files(start):
     data = noise(3 * LEAF)
     path = sharing.put("big", data)
     settings = next(p for p in lab.data.rglob("*") if p.is_file() and b"allowPublicUpload" in p.read_bytes())
-    settings.write_text(settings.read_text() + "allowPublicDownload: false\n")
+    settings.write_text(settings.read_text().replace("allowPublicDownload: true", "allowPublicDownload: false"))
 
     def look(where):
         answer, body = sharing.ask(where)

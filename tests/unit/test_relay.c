@@ -982,7 +982,7 @@ static void test_silence_ends_a_line(void **state)
     stop(&r);
 }
 
-/* What strangers ask for costs bounded memory; what is read stays. */
+/* Hashes that strangers ask for cost bounded memory; a file that is read stays. */
 static void test_many_hashes_are_forgotten(void **state)
 {
     char hash[SHA1_HEX + 1];

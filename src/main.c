@@ -107,7 +107,8 @@ static const char request_help[] =
     "      --json                 one object, as request_file of the Python client\n";
 
 static const char load_help[] =
-    "Looks in the local store, then in the zone, then asks the resource and waits.\n"
+    "Looks in the local store, then in the zone, then reads from a connected host if\n"
+    "the hub does that; else it asks the resource to upload, and waits.\n"
     "Of two or more URIs, or with --files-from, it prints URI<TAB>path for each, in\n"
     "the order given. One that fails is reported, the others go on, and the exit\n"
     "status is 1.\n"
@@ -148,7 +149,9 @@ static const char url_help[] =
 
 static const char cat_help[] =
     "Gets the whole file into the local store first where it is not here. Of a part\n"
-    "it gets only that part, keeps nothing, and warns that a part cannot be checked.\n"
+    "it gets only that part, and keeps nothing. A part that comes from its host\n"
+    "through a hub is checked by the file's manifest; of another one it warns that it\n"
+    "could not be checked.\n"
     "Exit status: 3 when nobody has the file.\n\n"
     "      --start N              from byte N (the first is 0)\n"
     "      --end M                up to byte M, which is not printed any more, or to\n"
@@ -156,7 +159,8 @@ static const char cat_help[] =
     RESOURCE_HELP;
 
 static const char info_help[] =
-    "Exit status: 3 when the zone does not have it.\n\n"
+    "Says \"readable from a connected host, not in the zone\" where a hub would read\n"
+    "it from there. Exit status: 3 when neither the zone nor a host has it.\n\n"
     "      --json                 the gateway's answer, without the signed URL\n";
 
 static const char register_help[] =
@@ -232,6 +236,8 @@ static const char gateway_rm_help[] =
 static const char demo_help[] =
     "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random\n"
     "bytes), requests and downloads it from a second store, and compares the bytes.\n"
+    "Then it reads the middle of a second file of 8 MiB, which is never uploaded, from\n"
+    "a third place, and says how many bytes left the host.\n"
     "All is in a temporary folder (in TMPDIR, else /tmp; it takes twice the size of\n"
     "FILE), which is removed at the end. With -q only the URI is printed.\n\n"
     "      --keep                 leave everything running; print how to try it by\n"

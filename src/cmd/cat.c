@@ -137,7 +137,7 @@ int cat_path(const char *path, struct err *e)
 int cat_run(const char *name, const struct remote_fetch *options, struct cat_range range,
             struct err *e)
 {
-    bool is_part = range.start > 0 || range.end >= 0, is_written = false;
+    bool is_part = range.start > 0 || range.end >= 0, is_written = false, is_proven = false;
     const struct bucket_range part = {
         .start = range.start, .end = range.end, .sink = write_out, .ctx = &is_written};
     struct remote_fetch fetch = *options;
@@ -148,13 +148,14 @@ int cat_run(const char *name, const struct remote_fetch *options, struct cat_ran
     if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
         return -1;
     fetch.range = is_part ? &part : NULL;
+    fetch.is_proven = &is_proven;
     fetch.has_no_bar = is_part && isatty(STDOUT_FILENO);
     result = remote_fetch(&remote, &fetch, &path, e);
     if (result != 0)
         err_wrap(e, "sha1://%s", fetch.uri.hash);
     else if (path != NULL)
         result = print_file(&remote, path, &fetch, range, e);
-    if (is_written && !fetch.is_quiet)
+    if (is_written && !is_proven && !fetch.is_quiet)
         warn_unproven(name, fetch.uri.hash);
     free(path);
     remote_close(&remote);

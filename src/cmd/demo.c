@@ -1,6 +1,7 @@
 /*
  * demo: the whole job on loopback, with the real commands in processes of their own: a hub, a host
- * that shares one file, and somebody elsewhere who asks for it.
+ * that shares two files, somebody elsewhere who asks for one, and a third who reads a part of the
+ * other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/place.h"
 #include "base/random.h"
 #include "base/setting.h"
@@ -27,7 +29,11 @@
 enum {
     DEMO_RANDOM_BYTES = 8 << 20,
     DEMO_MAX_OUTPUT = 65536,
-    DEMO_LOG_TAIL_LINES = 20
+    DEMO_LOG_TAIL_LINES = 20,
+    DEMO_PART_START = DEMO_RANDOM_BYTES / 2,
+    DEMO_PART_BYTES = 1000,
+    DEMO_STATUS_MS = 30000,
+    DEMO_STATUS_LOOK_MS = 100
 };
 
 struct demo {
@@ -36,9 +42,10 @@ struct demo {
     bool is_kept;
     char *folder;
     char *file, *copy; /* the file that is shared, and the one that came back */
-    struct demo_place hub, host, remote;
-    char *hub_log, *daemon_log, *output_file;
+    struct demo_place hub, host, remote, third;
+    char *hub_log, *daemon_log, *output_file, *status_file;
     char *url, *uri;
+    char *second_file, *second_uri; /* that is never uploaded */
     struct buf output; /* the output of the last command */
     const char *step;  /* the step at hand, for errors */
     int64_t size;      /* of the file */
@@ -68,9 +75,9 @@ static struct demo_command command_at(const struct demo_place *place, const char
                                  arguments, output};
 }
 
-/* Runs one command there to its end and shows what it printed; it must exit with `want`. */
-static int run(struct demo *d, const struct demo_place *place, const char *const *arguments,
-               int want, int64_t bytes, struct err *e)
+/* Runs one command there to its end, d->output gets what it printed; it must exit with `want`. */
+static int run_to_end(struct demo *d, const struct demo_place *place,
+                      const char *const *arguments, int want, int64_t *took_ms, struct err *e)
 {
     struct demo_command command = command_at(place, arguments, d->output_file);
     int64_t started_ms = clock_now_ms();
@@ -80,13 +87,25 @@ static int run(struct demo *d, const struct demo_place *place, const char *const
     demo_story_typed(&d->story, place, "kachery-resource", arguments, "");
     if (demo_processes_run(&d->processes, &command, &status, e) != 0)
         return -1;
-    int64_t took_ms = clock_now_ms() - started_ms;
+    *took_ms = clock_now_ms() - started_ms;
     buf_clear(&d->output);
     if (fs_read_file(d->output_file, DEMO_MAX_OUTPUT, &d->output, e) != 0)
         return -1;
+    if (status == want)
+        return 0;
+    demo_story_result(&d->story, buf_str(&d->output), *took_ms, 0);
+    return err_set(e, ERR_FAILED, "exit status %d, want %d", status, want);
+}
+
+/* The same, and shows what it printed. */
+static int run(struct demo *d, const struct demo_place *place, const char *const *arguments,
+               int want, int64_t bytes, struct err *e)
+{
+    int64_t took_ms;
+
+    if (run_to_end(d, place, arguments, want, &took_ms, e) != 0)
+        return -1;
     demo_story_result(&d->story, buf_str(&d->output), took_ms, bytes);
-    if (status != want)
-        return err_set(e, ERR_FAILED, "exit status %d, want %d", status, want);
     return 0;
 }
 
@@ -109,7 +128,7 @@ static int serve(struct demo *d, const struct demo_place *place, const char *con
     return status;
 }
 
-/* The three folders; nothing is set from outside but where temporary files go. */
+/* The four folders; nothing is set from outside but where temporary files go. */
 static int make_folder(struct demo *d, struct err *e)
 {
     struct buf path = {0};
@@ -135,13 +154,17 @@ static int make_folder(struct demo *d, struct err *e)
     d->host = (struct demo_place){.prompt = "host", .directory = text("%s/host", folder)};
     d->remote =
         (struct demo_place){.prompt = "elsewhere", .directory = text("%s/elsewhere", folder)};
+    d->third =
+        (struct demo_place){.prompt = "third", .directory = text("%s/third", folder)};
+    d->second_file = text("%s/second.dat", d->host.directory);
+    d->status_file = text("%s/kachery-resource.status.json", d->host.directory);
     d->hub_log = text("%s/hub.log", d->hub.directory);
     d->daemon_log = text("%s/share.log", d->host.directory);
     d->output_file = text("%s/output", folder);
     d->copy = text("%s/copy", d->remote.directory);
     if (dirs_make(d->hub.directory, e) != 0 || dirs_make(d->host.directory, e) != 0)
         return -1;
-    return dirs_make(d->remote.directory, e);
+    return dirs_make(d->third.directory, e) != 0 ? -1 : dirs_make(d->remote.directory, e);
 }
 
 /* Both sides know the proxy's secret. */
@@ -155,15 +178,14 @@ static int make_secret(const struct demo *d, struct err *e)
     return status;
 }
 
-static int make_random_file(struct demo *d, struct err *e)
+static int make_random_file(const char *path, struct err *e)
 {
     char *data = malloc(DEMO_RANDOM_BYTES);
 
     if (data == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     random_bytes(data, DEMO_RANDOM_BYTES);
-    d->file = text("%s/random.dat", d->host.directory);
-    int status = fs_write_file(d->file, (struct str){data, DEMO_RANDOM_BYTES}, 0, e);
+    int status = fs_write_file(path, (struct str){data, DEMO_RANDOM_BYTES}, 0, e);
     free(data);
     return status;
 }
@@ -175,7 +197,8 @@ static int choose_file(struct demo *d, const char *given, struct err *e)
     struct stat st;
 
     if (given == NULL) {
-        if (make_random_file(d, e) != 0)
+        d->file = text("%s/random.dat", d->host.directory);
+        if (make_random_file(d->file, e) != 0)
             return -1;
     } else {
         if (fs_absolute_path(given, &path, e) != 0)
@@ -198,6 +221,8 @@ static void set_environments(struct demo *d)
     d->remote.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->remote.directory);
     d->remote.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
     d->remote.environment[2] = text("KACHERY_RESOURCE_URL=%s/r/demo", d->url);
+    d->third.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->third.directory);
+    d->third.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
 }
 
 static int start_hub(struct demo *d, struct err *e)
@@ -221,6 +246,17 @@ static int start_hub(struct demo *d, struct err *e)
     return 0;
 }
 
+/* The URI that `link` printed. */
+static int take_uri(const struct demo *d, char **uri, struct err *e)
+{
+    struct str line = buf_str(&d->output);
+
+    *uri = text("%.*s", STR_ARG(str_slice(line, 0, str_find(line, '\t'))));
+    return str_starts_with(str_of(*uri), STR("sha1://"))
+               ? 0
+               : err_set(e, ERR_FAILED, "no URI in its output");
+}
+
 static int start_host(struct demo *d, struct err *e)
 {
     demo_story_line(&d->story,
@@ -233,10 +269,8 @@ static int start_host(struct demo *d, struct err *e)
             CMD_OK, 0, e) != 0 ||
         run(d, &d->host, ARGUMENTS("link", d->file), CMD_OK, d->size, e) != 0)
         return -1;
-    struct str line = buf_str(&d->output);
-    d->uri = text("%.*s", STR_ARG(str_slice(line, 0, str_find(line, '\t'))));
-    if (!str_starts_with(str_of(d->uri), STR("sha1://")))
-        return err_set(e, ERR_FAILED, "no URI in its output");
+    if (take_uri(d, &d->uri, e) != 0)
+        return -1;
     return serve(d, &d->host, ARGUMENTS("share"), d->daemon_log, "acknowledged", e);
 }
 
@@ -244,9 +278,9 @@ static int start_host(struct demo *d, struct err *e)
 static int fetch(struct demo *d, struct err *e)
 {
     demo_story_line(&d->story,
-                    "\nElsewhere, with an empty store: not there yet, ask for it, get it");
+                    "\nElsewhere, with an empty store: not in the zone yet, ask for it, get it");
     demo_story_place(&d->story, &d->remote);
-    if (run(d, &d->remote, ARGUMENTS("info", d->uri), CMD_NOT_FOUND, 0, e) != 0 ||
+    if (run(d, &d->remote, ARGUMENTS("info", d->uri), CMD_OK, 0, e) != 0 ||
         run(d, &d->remote, ARGUMENTS("request", d->uri, "--wait"), CMD_OK, d->size, e) != 0)
         return -1;
     return run(d, &d->remote, ARGUMENTS("load", d->uri, "-o", "copy"), CMD_OK, d->size, e);
@@ -306,6 +340,74 @@ static int prove(struct demo *d, struct err *e)
     return status;
 }
 
+/* Reads the middle of a file that stays on its host, and compares it. */
+static int read_middle(struct demo *d, struct err *e)
+{
+    static char wanted[DEMO_PART_BYTES];
+    char *start = text("%d", DEMO_PART_START), *end = text("%d", DEMO_PART_START + DEMO_PART_BYTES);
+    int fd = open(d->second_file, O_RDONLY | O_CLOEXEC), result = -1;
+    int64_t took_ms;
+
+    if (fd < 0 || pread(fd, wanted, sizeof wanted, DEMO_PART_START) != (ssize_t)sizeof wanted)
+        err_errno(e, ERR_FAILED, errno, "cannot read %s", d->second_file);
+    else
+        result = run_to_end(d, &d->third,
+                            ARGUMENTS("cat", d->second_uri, "--start", start, "--end", end), CMD_OK,
+                            &took_ms, e);
+    if (result == 0 && !str_equal(buf_str(&d->output), (struct str){wanted, sizeof wanted}))
+        result = err_set(e, ERR_CHANGED, "the bytes of the part differ");
+    if (fd >= 0)
+        close(fd);
+    free(start);
+    free(end);
+    return result;
+}
+
+/* Sets *bytes to those that left the host block by block, once the daemon's status has them. */
+static int count_left(struct demo *d, int64_t *bytes, struct err *e)
+{
+    int64_t deadline_ms = clock_now_ms() + DEMO_STATUS_MS;
+
+    for (;;) {
+        struct buf content = {0};
+        struct json *status = NULL;
+        *bytes = 0;
+        if (fs_read_file(d->status_file, DEMO_MAX_OUTPUT, &content, NULL) == 0)
+            status = json_parse(buf_str(&content), JSON_STRICT, NULL);
+        if (status != NULL)
+            json_int(json_get(json_get(status, "totals"), "rangeBytes"), bytes);
+        json_free(status);
+        buf_free(&content);
+        if (*bytes > 0)
+            return 0;
+        if (clock_now_ms() > deadline_ms)
+            return err_set(e, ERR_TIMEOUT, "the daemon's status does not say what left the host");
+        if (demo_processes_pause(&d->processes, DEMO_STATUS_LOOK_MS, e) != 0)
+            return -1;
+    }
+}
+
+/* From a third place, a part of a second file, which nobody uploads. */
+static int read_part(struct demo *d, struct err *e)
+{
+    int64_t left;
+
+    demo_story_line(&d->story, "\nThe host links a second file, which nobody uploads");
+    if (make_random_file(d->second_file, e) != 0 ||
+        run(d, &d->host, ARGUMENTS("link", d->second_file), CMD_OK, DEMO_RANDOM_BYTES, e) != 0 ||
+        take_uri(d, &d->second_uri, e) != 0)
+        return -1;
+    demo_story_line(&d->story, "\nA third place reads its middle through the hub");
+    demo_story_place(&d->story, &d->third);
+    if (run(d, &d->third, ARGUMENTS("url", d->second_uri), CMD_OK, 0, e) != 0 ||
+        read_middle(d, e) != 0 || count_left(d, &left, e) != 0)
+        return -1;
+    if (!d->story.is_quiet)
+        printf("\nThe part is right. %lld of the %d bytes of the file left the host, and none of it "
+               "was uploaded\n", (long long)left, DEMO_RANDOM_BYTES);
+    return 0;
+}
+
 static int tell_story(struct demo *d, const char *given, struct err *e)
 {
     d->step = "prepare";
@@ -317,6 +419,8 @@ static int tell_story(struct demo *d, const char *given, struct err *e)
         return -1;
     if (!d->story.is_quiet)
         printf("\nThe %lld bytes that came back are those of %s\n", (long long)d->size, d->file);
+    if (read_part(d, e) != 0)
+        return -1;
     puts(d->uri);
     if (fflush(stdout) != 0)
         return err_errno(e, ERR_FAILED, errno, "cannot write to standard output");
@@ -379,12 +483,16 @@ static void clean_up(struct demo *d, bool is_failed)
     free_place(&d->hub);
     free_place(&d->host);
     free_place(&d->remote);
+    free_place(&d->third);
     free(d->folder);
     free(d->file);
     free(d->copy);
     free(d->hub_log);
     free(d->daemon_log);
     free(d->output_file);
+    free(d->status_file);
+    free(d->second_file);
+    free(d->second_uri);
     free(d->url);
     free(d->uri);
     buf_free(&d->output);

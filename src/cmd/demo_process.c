@@ -210,6 +210,13 @@ static int pause_for(const struct demo_processes *p, int ms, struct err *e)
     return err_set(e, ERR_FAILED, "interrupted (%s)", strsignal(number));
 }
 
+int demo_processes_pause(struct demo_processes *p, int ms, struct err *e)
+{
+    int ignored;
+
+    return reap(p, &ignored, e) < 0 ? -1 : pause_for(p, ms, e);
+}
+
 int demo_processes_run(struct demo_processes *p, const struct demo_command *command,
                        int *exit_status, struct err *e)
 {

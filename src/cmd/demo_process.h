@@ -59,6 +59,10 @@ int demo_processes_serve(struct demo_processes *p, const char *name,
                          const struct demo_command *command, const char *text, struct buf *line,
                          struct err *e);
 
+/* Sleeps for `ms`, or until a signal comes. -1 when a server ended, or when the signal asks us to
+ * stop. */
+int demo_processes_pause(struct demo_processes *p, int ms, struct err *e);
+
 /* SIGTERM to all, the last started first; SIGKILL after DEMO_STOP_MS or a second signal. */
 void demo_processes_stop(struct demo_processes *p);
 

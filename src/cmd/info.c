@@ -5,6 +5,7 @@
 #include "cmd/actions.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "zone/hub_file.h"
 
 /* The members of the answer, one "name: value" a line. */
 static void put_lines(struct buf *out, const char *answer)
@@ -41,9 +42,39 @@ static void put_indented(struct buf *out, const char *answer)
     json_free(root);
 }
 
+/* True when the hub reads the file from a host; *out is then what it says. */
+static bool look_at_hosts(struct gateway *g, const char *hash, const struct gateway_file *answer,
+                          struct hub_file *out)
+{
+    struct buf url = {0};
+    struct err e;
+    int result = -1;
+
+    if (!hub_file_is_served(g) || (answer->is_found && !hub_file_is_at_host(g, answer)))
+        return false;
+    if (answer->is_found)
+        buf_puts(&url, answer->url);
+    else
+        hub_file_put_url(g, hash, &url);
+    if (buf_check(&url, &e) == 0)
+        result = hub_file_look(g, buf_str(&url), out, &e);
+    buf_wipe(&url);
+    return result == 0 && out->state != HUB_FILE_ABSENT;
+}
+
+static void put_at_host(struct buf *out, const struct hub_file *file)
+{
+    buf_puts(out, "readable from a connected host, not in the zone\n");
+    if (file->size >= 0)
+        buf_printf(out, "size: %lld\n", (long long)file->size);
+    if (file->state == HUB_FILE_BUILDING)
+        buf_printf(out, "prepared by the host: %lld\n", (long long)file->done);
+}
+
 int info_run(const char *name, const struct kachery_uri *uri, enum info_form form, struct err *e)
 {
     struct gateway_file file = {0};
+    struct hub_file at_host;
     struct remote remote;
     struct buf out = {0};
     int result = -1;
@@ -52,14 +83,18 @@ int info_run(const char *name, const struct kachery_uri *uri, enum info_form for
         return -1;
     if (gateway_find_file(&remote.gateway, uri->hash, &file, e) != 0)
         goto out;
+    bool is_at_host = form != INFO_INDENTED &&
+                      look_at_hosts(&remote.gateway, uri->hash, &file, &at_host);
     if (form == INFO_JSON)
         buf_printf(&out, "%s\n", file.answer);
+    else if (is_at_host)
+        put_at_host(&out, &at_host);
     else if (file.is_found && form == INFO_INDENTED)
         put_indented(&out, file.answer);
     else if (file.is_found)
         put_lines(&out, file.answer);
     cmd_print_buf(&out);
-    if (file.is_found)
+    if (file.is_found || is_at_host)
         result = buf_check(&out, e);
     else
         err_set(e, ERR_NOT_FOUND, "sha1://%s: not in the zone \"%s\" of %s", uri->hash,

@@ -156,6 +156,7 @@ static void show_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t
         [FETCH_COPYING] = "copying",
         [FETCH_QUEUED] = "queued at the host",
         [FETCH_UPLOADING] = "the host uploads",
+        [FETCH_BUILDING] = "the host prepares",
         [FETCH_DOWNLOADING] = "downloading",
     };
 
@@ -190,6 +191,7 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
         .is_in_folder = fetch->is_in_folder,
         .known_at = fetch->known_at,
         .range = fetch->range,
+        .is_proven = fetch->is_proven,
         .keeps_copy = fetch->keeps_copy,
         .max_bytes = fetch->max_bytes,
         .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),

@@ -56,6 +56,7 @@ struct remote_fetch {
     const char *resource, *to_file, *known_at; /* as in struct fetch_options */
     int64_t max_bytes; /* the same */
     const struct bucket_range *range;
+    bool *is_proven; /* with range; as in struct fetch_options */
     bool is_in_folder, keeps_copy, no_request, is_quiet;
     bool has_no_bar; /* while a range comes: standard output is the terminal too */
 };

@@ -9,6 +9,7 @@
 #include "cmd/remote.h"
 #include "store/hash.h"
 #include "zone/gateway_memory.h"
+#include "zone/hub_file.h"
 #include "zone/resource.h"
 
 enum {
@@ -223,7 +224,7 @@ static int find(struct remote *remote, const struct request *request, struct ans
     remote_bar_show(remote->bar, "asking the zone", 0, 0);
     if (gateway_find_file(&remote->gateway, request->uri.hash, &file, e) != 0)
         return -1;
-    is_in_zone = file.is_found;
+    is_in_zone = file.is_found && !hub_file_is_at_host(&remote->gateway, &file);
     answer->size = file.size;
     gateway_file_deinit(&file);
     if (is_in_zone)

@@ -68,10 +68,15 @@ static int look_public(struct gateway *g, const char *hash, bool *is_public, str
 /* A URL that nobody can read now may be right later: the host comes back, or links the file. */
 static void warn_unreadable(struct remote *remote, const char *hash)
 {
-    struct hub_file file;
+    struct hub_file file = {.state = HUB_FILE_ABSENT};
+    struct buf url = {0};
     struct err why = {0};
 
-    if (hub_file_look(&remote->gateway, hash, &file, &why) == 0 && file.state != HUB_FILE_ABSENT)
+    hub_file_put_url(&remote->gateway, hash, &url);
+    if (buf_check(&url, &why) == 0)
+        (void)!hub_file_look(&remote->gateway, buf_str(&url), &file, &why);
+    buf_wipe(&url);
+    if (file.state != HUB_FILE_ABSENT)
         return;
     if (why.code == ERR_NONE)
         err_set(&why, ERR_NOT_FOUND,

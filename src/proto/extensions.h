@@ -20,6 +20,9 @@
 /* The calls on share links are understood (EXTENSIONS.md §4). */
 #define EXTENSIONS_LINKS "links"
 
+/* The zone of a file below /f/, with every answer that has one (§3). */
+#define EXTENSIONS_ZONE_HEADER "Kachery-Zone"
+
 /* Replaces *names by those that the head announces ("" when it announces none). Returns false when
  * the head has no such header; *names is then as it was. */
 bool extensions_read(const struct http_head *head, struct buf *names);

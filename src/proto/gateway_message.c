@@ -268,6 +268,7 @@ int gateway_message_read_file(const struct json *answer, struct gateway_file *ou
     if (read_fields(file_fields, answer, &read, e) != 0 || copy_text(read.url, &file.url, e) != 0)
         return -1;
     file.is_found = read.is_found;
+    file.has_key = json_get(answer, "objectKey") != NULL;
     file.size = read.size;
     if (file.url != NULL && !is_url(file.url)) {
         gateway_file_deinit(&file);

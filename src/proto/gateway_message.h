@@ -48,6 +48,7 @@ struct json *gateway_message_parse(struct str text, const char *type, struct err
 /* The content of the answers; each is freed with its deinit. */
 struct gateway_file {
     bool is_found;
+    bool has_key; /* of an object: it is in the bucket, as far as a deployed gateway goes */
     int64_t size; /* -1: not told */
     char *url;    /* signed for GET; NULL when not told */
     char *answer; /* the whole answer as JSON without `url`, members in order */

@@ -13,6 +13,7 @@
 #include "base/sha1.h"
 #include "http/cors.h"
 #include "http/http_select.h"
+#include "proto/extensions.h"
 #include "proto/url.h"
 #include "proxy/block_cache.h"
 #include "proxy/folder_cache.h"
@@ -174,11 +175,13 @@ static void answer_failure(struct http_conn *conn, const char *why)
     http_conn_answer_message(conn, 500, "%s", "the server cannot tell now; its log has the reason");
 }
 
-static void answer_building(struct http_conn *conn, const struct relay_info *info)
+static void answer_building(const struct range_server *server, struct http_conn *conn,
+                            const struct relay_info *info)
 {
     struct headers h = {.count = 0};
 
     add_common(&h, no_rights);
+    add(&h, EXTENSIONS_ZONE_HEADER, server->options.zone.name);
     snprintf(h.building, sizeof h.building, "%lld/%lld",
              (long long)(info->done < 0 ? 0 : info->done), (long long)info->size);
     add(&h, "Kachery-Building", str_of(h.building));
@@ -381,6 +384,8 @@ static struct http_answer fill_head(struct range_answer *answer, struct headers 
     bool has_body = status == 200 || status == 206;
 
     add_common(h, no_rights);
+    if (!answer->is_shared) /* else of any zone */
+        add(h, EXTENSIONS_ZONE_HEADER, answer->server->options.zone.name);
     add_content(h, buf_str(&answer->name), answer->is_shared);
     answer->is_started = true;
     return (struct http_answer){
@@ -450,6 +455,7 @@ static void begin(struct range_answer *answer)
 /* A step of an answer whose head is not sent. */
 static void advance(struct range_answer *answer)
 {
+    const struct range_server *server = answer->server;
     struct http_conn *conn = answer->conn;
     const bool is_listed = answer->is_in_folder;
     struct relay_info info;
@@ -474,7 +480,7 @@ static void advance(struct range_answer *answer)
     case RELAY_BUILDING:
         if (answer->is_head || !answer->wish.has_range) {
             free_answer(answer);
-            answer_building(conn, &info);
+            answer_building(server, conn, &info);
         }
         return;
     default: return;

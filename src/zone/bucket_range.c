@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "zone/bucket_answer.h"
+#include "zone/hub_file.h"
 #include "zone/object_get.h"
 #include "zone/part.h"
 #include "zone/retry.h"
@@ -26,6 +27,7 @@ struct reading {
     int64_t at, end;             /* the sink's next byte; the range's end, -1: the object's */
     bool is_url_new;             /* the one before was refused, and this one is not proven */
     bool is_whole_only;
+    bool is_at_host; /* read from it by the hub, and not in the bucket */
     /* of one request */
     int64_t here, until; /* the next byte of the body; where a 206 says that it ends, or -1 */
     bool has_begun, is_enough, is_other;
@@ -277,6 +279,7 @@ static enum result attempt(struct reading *r, const struct gateway_file *file, s
     buf_puts(&r->url, source->url);
     if (buf_check(&r->url, e) != 0)
         return RESULT_OVER;
+    int64_t asked_ms = clock_now_ms();
     struct http_call *call = ask_along(r, e);
     if (call == NULL && r->is_enough)
         return RESULT_DONE;
@@ -284,7 +287,9 @@ static enum result attempt(struct reading *r, const struct gateway_file *file, s
         return without_range(r);
     if (call == NULL) {
         r->is_url_new = false;
-        return RESULT_FAILED;
+        return r->is_at_host && !r->has_begun && hub_file_has_given_up(r->gateway, asked_ms)
+                   ? RESULT_OVER
+                   : RESULT_FAILED;
     }
     retry_hear(&r->retry, http_call_head(call));
     if (http_call_head(call)->status == 200 || http_call_head(call)->status == 206)
@@ -318,7 +323,8 @@ int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_f
                         .range = range,
                         .size = -1,
                         .at = range->start,
-                        .end = range->end};
+                        .end = range->end,
+                        .is_at_host = hub_file_is_at_host(g, file)};
     bool was_patient = g->is_patient;
     struct err why = {0};
     int result;

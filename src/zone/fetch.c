@@ -13,6 +13,7 @@
 #include "store/hash.h"
 #include "store/hash_cache.h"
 #include "zone/download.h"
+#include "zone/hub_file.h"
 #include "zone/resource.h"
 
 /* One file being looked for. */
@@ -21,7 +22,9 @@ struct fetch {
     const struct store *store;
     const struct fetch_options *options;
     enum fetch_phase phase;
+    int64_t bytes; /* of the download in hand that are here */
     struct err unusable; /* why what the store has cannot be used */
+    struct err unread;   /* why no host could be read from, if that is not that none has it */
 };
 
 /* The result of a step: FOUND ends the search, ABSENT goes on with the next place. */
@@ -35,7 +38,10 @@ static void report(struct fetch *fetch, int64_t bytes, int64_t size)
 
 static void on_bytes(void *ctx, int64_t bytes, int64_t size)
 {
-    report(ctx, bytes, size);
+    struct fetch *fetch = ctx;
+
+    fetch->bytes = bytes;
+    report(fetch, bytes, size);
 }
 
 static void on_status(void *ctx, const struct upload_status *status)
@@ -74,13 +80,19 @@ static struct download_options options_of(struct fetch *fetch, struct gateway_fi
                                      .ctx = fetch};
 }
 
+static bool is_cancelled(const struct fetch *fetch)
+{
+    const struct zone_watch *watch = &fetch->gateway->watch;
+
+    return watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx);
+}
+
 static bool on_checked(void *ctx, int64_t bytes)
 {
     struct fetch *fetch = ctx;
-    const struct zone_watch *watch = &fetch->gateway->watch;
 
     report(fetch, bytes, -1);
-    return watch->is_cancelled == NULL || !watch->is_cancelled(watch->ctx);
+    return !is_cancelled(fetch);
 }
 
 /* Whether to_file is the file already; one of another size (-1: not known) is not read. */
@@ -214,6 +226,70 @@ static enum fetch_result download(struct fetch *fetch, struct gateway_file *file
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
 }
 
+static void on_building(void *ctx, int64_t done, int64_t size)
+{
+    struct fetch *fetch = ctx;
+
+    fetch->phase = FETCH_BUILDING;
+    report(fetch, done, size);
+}
+
+/* Whether another source of the file may help. Bytes of a range that the caller has are not given
+ * again. */
+static bool may_be_elsewhere(const struct fetch *fetch, const struct err *why)
+{
+    return (fetch->options->range == NULL || fetch->bytes == 0) &&
+           (why->code == ERR_CHANGED || why->code == ERR_NETWORK || why->code == ERR_TIMEOUT);
+}
+
+/* Reads the file from a host as it is. Without it there, and without an answer, the resource may
+ * still be of help. */
+static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file *file,
+                                        char **path, struct err *e)
+{
+    const struct fetch_options *options = fetch->options;
+    const struct hub_file_wait wait = {options->ask_every_ms, on_building, fetch};
+    struct hub_file found;
+    enum fetch_result result;
+    struct err why = {0};
+
+    if (hub_file_wait(fetch->gateway, str_of(file->url), &wait, &found, &fetch->unread) != 0)
+        return is_cancelled(fetch) ? err_set(e, ERR_FAILED, "cancelled"), FETCH_FAILED
+                                   : FETCH_ABSENT;
+    if (found.state == HUB_FILE_ABSENT)
+        return FETCH_ABSENT;
+    file->size = found.size;
+    result = download(fetch, file, path, &why);
+    if (result == FETCH_FOUND && options->range != NULL)
+        *options->is_proven = found.is_proven;
+    if (result == FETCH_FAILED && !is_cancelled(fetch) && may_be_elsewhere(fetch, &why)) {
+        fetch->unread = why;
+        return FETCH_ABSENT;
+    }
+    if (result != FETCH_FOUND)
+        err_set(e, why.code, "%s", why.msg);
+    return result;
+}
+
+/* Looks below /f/ of a hub that reads from hosts. */
+static enum fetch_result look_at_hosts(struct fetch *fetch, char **path, struct err *e)
+{
+    struct gateway_file file = {.is_found = true, .size = -1};
+    struct buf url = {0};
+    enum fetch_result result = FETCH_FAILED;
+
+    if (!hub_file_is_served(fetch->gateway))
+        return FETCH_ABSENT;
+    hub_file_put_url(fetch->gateway, fetch->options->uri->hash, &url);
+    if (buf_check(&url, e) == 0 && (file.url = buf_take(&url)) == NULL)
+        err_set(e, ERR_FAILED, "out of memory");
+    if (file.url != NULL)
+        result = read_from_host(fetch, &file, path, e);
+    buf_wipe(&url);
+    gateway_file_deinit(&file);
+    return result;
+}
+
 static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct err *e)
 {
     enum fetch_result result = FETCH_ABSENT;
@@ -223,7 +299,9 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
     report(fetch, 0, -1);
     if (gateway_find_file(fetch->gateway, fetch->options->uri->hash, &file, e) != 0)
         return FETCH_FAILED;
-    if (file.is_found)
+    if (hub_file_is_at_host(fetch->gateway, &file))
+        result = read_from_host(fetch, &file, path, e);
+    else if (file.is_found)
         result = download(fetch, &file, path, e);
     gateway_file_deinit(&file);
     return result;
@@ -325,9 +403,15 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
     if (result == FETCH_ABSENT)
         result = look_in_zone(&fetch, path, e);
     if (result == FETCH_ABSENT)
+        result = look_at_hosts(&fetch, path, e);
+    if (result == FETCH_ABSENT)
         result = look_at_resource(&fetch, path, e);
     if (result == FETCH_ABSENT && here.code != ERR_NONE)
         err_set(e, here.code, "%s", here.msg);
+    if (result != FETCH_FOUND && e != NULL && fetch.unread.code != ERR_NONE) {
+        const struct err told = *e;
+        err_set(e, told.code, "%s; %s", told.msg, fetch.unread.msg);
+    }
     if (result != FETCH_FOUND && e != NULL && fetch.unusable.code != ERR_NONE) {
         const struct err told = *e;
         err_set(e, told.code, "%s; it was linked here, but %s", told.msg, fetch.unusable.msg);

@@ -1,5 +1,5 @@
-/* Gets a file's bytes from the first place that has them: local store → zone → ask the resource →
- * download. */
+/* Gets a file's bytes from the first place that has them: local store → zone → a host, through a
+ * hub that reads from it → ask the resource → download. */
 #ifndef ZONE_FETCH_H
 #define ZONE_FETCH_H
 
@@ -17,6 +17,7 @@ enum fetch_phase {
     FETCH_ASKING_RESOURCE,
     FETCH_QUEUED,
     FETCH_UPLOADING,
+    FETCH_BUILDING, /* it is read from the host as it is, which prepares that */
     FETCH_CHECKING, /* a file that is there already; from here on the bytes are here */
     FETCH_COPYING,
     FETCH_DOWNLOADING
@@ -36,6 +37,7 @@ struct fetch_options {
     /* Only this part of the file is wanted, and nothing is stored; NULL: all. Where the file is
      * here or the part is all of it, the caller takes the part from *path. */
     const struct bucket_range *range;
+    bool *is_proven; /* set when `range` was checked by a manifest; may be NULL without range */
     int64_t ask_every_ms; /* how often the host's progress is heard */
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
     void (*on_temporary)(void *ctx, const char *temporary); /* as in struct download_options */

@@ -1,6 +1,8 @@
 #include "zone/hub_file.h"
 
 #include "base/clock.h"
+#include "proto/extensions.h"
+#include "proto/manifest.h"
 #include "proto/range_message.h"
 #include "zone/bucket_answer.h"
 #include "zone/retry.h"
@@ -8,6 +10,11 @@
 bool hub_file_is_served(const struct gateway *g)
 {
     return gateway_has_announced(g, RANGE_EXTENSION);
+}
+
+bool hub_file_is_at_host(const struct gateway *g, const struct gateway_file *answer)
+{
+    return answer->is_found && !answer->has_key && answer->url != NULL && hub_file_is_served(g);
 }
 
 void hub_file_put_url(const struct gateway *g, const char *hash, struct buf *out)
@@ -29,13 +36,26 @@ static bool take_progress(struct str text, struct hub_file *out)
     return true;
 }
 
-static int read_answer(const struct http_call *call, struct hub_file *out, struct err *e)
+/* A small file is one block, whose SHA-1 is the address; the tag of a larger one names the root of
+ * its manifest behind the SHA-1. */
+static bool is_proven(const struct http_head *head)
+{
+    struct str etag = bucket_answer_strong_etag(head);
+
+    return (head->content_length >= 0 && head->content_length <= MANIFEST_LEAF_BYTES) ||
+           str_find(etag, '-') < etag.len;
+}
+
+/* Another zone's file counts as absent. */
+static int read_answer(const struct gateway *g, const struct http_call *call,
+                       struct hub_file *out, struct err *e)
 {
     const struct http_head *head = http_call_head(call);
     const struct str *building = http_head_get(head, "Kachery-Building");
+    const struct str *zone = http_head_get(head, EXTENSIONS_ZONE_HEADER);
 
     *out = (struct hub_file){.size = -1, .done = -1};
-    if (head->status == 404)
+    if (head->status == 404 || (zone != NULL && !str_equal(*zone, str_of(g->zone))))
         return 0;
     if (head->status == 503 && building != NULL && take_progress(*building, out)) {
         out->state = HUB_FILE_BUILDING;
@@ -45,31 +65,55 @@ static int read_answer(const struct http_call *call, struct hub_file *out, struc
         return bucket_answer_refusal(call, e);
     out->state = HUB_FILE_READABLE;
     out->size = head->content_length;
+    out->is_proven = is_proven(head);
     return 0;
 }
 
-int hub_file_look(struct gateway *g, const char *hash, struct hub_file *out, struct err *e)
+int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struct err *e)
 {
     int64_t wait_ms = g->patience.waiting_ms;
-    struct buf url = {0};
-    struct http_call *call = NULL;
-    int result = -1;
+    struct err why = {0};
 
     if (wait_ms > HUB_FILE_LOOK_MS)
         wait_ms = HUB_FILE_LOOK_MS;
-    hub_file_put_url(g, hash, &url);
-    if (buf_check(&url, e) == 0)
-        call = retry_call(g->http,
-                          &(struct http_call_options){.method = STR("HEAD"),
-                                                      .url = buf_str(&url),
-                                                      .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
-                                                      .deadline_ms = clock_now_ms() + wait_ms},
-                          &g->watch, NULL, e);
-    if (call != NULL)
-        result = read_answer(call, out, e);
-    else if (e != NULL && e->code == ERR_TIMEOUT)
-        err_set(e, ERR_TIMEOUT, "%s waits for a host that is away and may have it", g->shown);
+    struct http_call *call =
+        retry_call(g->http,
+                   &(struct http_call_options){.method = STR("HEAD"),
+                                               .url = url,
+                                               .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
+                                               .deadline_ms = clock_now_ms() + wait_ms},
+                   &g->watch, NULL, &why);
+    int result = call == NULL ? -1 : read_answer(g, call, out, &why);
+    if (why.code == ERR_TIMEOUT)
+        err_set(&why, why.code, "%s waits for a host that is away and may have it", g->shown);
+    if (result != 0)
+        err_set(e, why.code, "%s", why.msg);
     http_call_free(call);
-    buf_wipe(&url);
+    return result;
+}
+
+bool hub_file_has_given_up(const struct gateway *g, int64_t since_ms)
+{
+    return clock_now_ms() - since_ms >= g->patience.waiting_ms;
+}
+
+int hub_file_wait(struct gateway *g, struct str url, const struct hub_file_wait *wait,
+                  struct hub_file *out, struct err *e)
+{
+    int64_t pause_ms = HUB_FILE_FIRST_PAUSE_MS;
+    struct retry retry;
+    int result = hub_file_look(g, url, out, e);
+
+    retry_init(&retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
+    while (result == 0 && out->state == HUB_FILE_BUILDING) {
+        wait->on_building(wait->ctx, out->done, out->size);
+        if (retry_wait(&g->watch, pause_ms < wait->every_ms ? pause_ms : wait->every_ms, e) != 0)
+            return -1;
+        pause_ms *= 2;
+        do
+            result = hub_file_look(g, url, out, e);
+        while (result != 0 && retry_again(&retry, e) == 0);
+        retry_got_further(&retry);
+    }
     return result;
 }

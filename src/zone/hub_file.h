@@ -1,14 +1,13 @@
 /*
- * A file as a hub reads it to everybody below /f/ (EXTENSIONS.md §3): from its bucket, or block by
- * block from a connected host. Looks only; the bytes are read by bucket_get and bucket_range_get
- * from its URL.
+ * A file as a hub reads it below /f/ (EXTENSIONS.md §3): from its bucket, or block by block from a
+ * connected host. Looks only; the bytes are read by bucket_get and bucket_range_get.
  */
 #ifndef ZONE_HUB_FILE_H
 #define ZONE_HUB_FILE_H
 
 #include "zone/gateway.h"
 
-enum { HUB_FILE_LOOK_MS = 3000 };
+enum { HUB_FILE_LOOK_MS = 3000, HUB_FILE_FIRST_PAUSE_MS = 250 };
 
 enum hub_file_state {
     HUB_FILE_ABSENT,   /* or not for everybody to read: the two look the same */
@@ -19,19 +18,39 @@ enum hub_file_state {
 struct hub_file {
     enum hub_file_state state;
     int64_t size, done; /* -1: not told */
+    bool is_proven;     /* each block of it is checked by a manifest */
 };
 
 /* Returns true when the gateway announced that it is such a hub, with an answer that came
  * already. */
 bool hub_file_is_served(const struct gateway *g);
 
-/* Asks once. The hub answers late while a host that may have the file is away: ERR_TIMEOUT after
- * HUB_FILE_LOOK_MS, or after patience.waiting_ms if that is less. */
-int hub_file_look(struct gateway *g, const char *hash, struct hub_file *out, struct err *e)
-    ERR_CHECKED;
+/* Returns true when the answer of such a hub finds a file that a host has and the bucket does
+ * not. */
+bool hub_file_is_at_host(const struct gateway *g, const struct gateway_file *answer);
 
 /* Appends the URL of the file for this client: with the gateway's user and password, if it has
  * them. */
 void hub_file_put_url(const struct gateway *g, const char *hash, struct buf *out);
+
+/* Asks once. The hub answers late while a host that may have the file is away: ERR_TIMEOUT after
+ * HUB_FILE_LOOK_MS, or after patience.waiting_ms if that is less. */
+int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struct err *e)
+    ERR_CHECKED;
+
+/* Returns true when a hub took so long (since clock_now_ms() was `since_ms`) for no answer that it
+ * has given up its hosts: it waits for them itself, and asking again would not help. */
+bool hub_file_has_given_up(const struct gateway *g, int64_t since_ms);
+
+struct hub_file_wait {
+    int64_t every_ms; /* how often it is asked, once it is known to take longer */
+    void (*on_building)(void *ctx, int64_t done, int64_t size);
+    void *ctx;
+};
+
+/* Asks as hub_file_look, and again and again while a host prepares the file: *out is never
+ * HUB_FILE_BUILDING. */
+int hub_file_wait(struct gateway *g, struct str url, const struct hub_file_wait *wait,
+                  struct hub_file *out, struct err *e) ERR_CHECKED;
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "proto/url.h"
 #include "zone/bucket_answer.h"
+#include "zone/hub_file.h"
 #include "zone/retry.h"
 
 enum { REPORT_MS = 5000 };
@@ -29,6 +30,7 @@ struct getting {
     bool is_url_new;   /* the one before was refused, and this one is not proven */
     bool is_continued; /* the part is not of one answer */
     bool is_page;      /* the answer said that it is HTML */
+    bool is_at_host;   /* read from it by the hub, and not in the bucket */
     bool is_whole_only;
     /* of one request */
     int64_t from, until; /* the range that is asked for, and that is given */
@@ -221,6 +223,7 @@ static enum result attempt(struct getting *get, const struct gateway_file *file,
     buf_puts(&get->url, source->url);
     if (buf_check(&get->url, e) != 0)
         return RESULT_OVER;
+    int64_t asked_ms = clock_now_ms();
     struct http_call *call = ask_along(get, e);
     if (call == NULL && get->is_other) {
         get->is_whole_only = true;
@@ -228,7 +231,9 @@ static enum result attempt(struct getting *get, const struct gateway_file *file,
     }
     if (call == NULL) {
         get->is_url_new = false;
-        return RESULT_FAILED;
+        return get->is_at_host && !get->has_begun && hub_file_has_given_up(get->gateway, asked_ms)
+                   ? RESULT_OVER
+                   : RESULT_FAILED;
     }
     retry_hear(&get->retry, http_call_head(call));
     if (http_call_head(call)->status == 200 || http_call_head(call)->status == 206)
@@ -303,6 +308,9 @@ static void explain_damage(const struct getting *get, struct err *e)
 
     if (get->is_page)
         err_wrap(e, HTTP_ANSWER_LOG_IN " What came is HTML");
+    else if (get->is_at_host)
+        err_set(e, told.code, "%s: the host's manifest is of another file: there, `unlink` and "
+                "`link` this one again", told.msg);
     else if (report_damage(get))
         err_set(e, told.code,
                 "%s: the zone's copy seems to be damaged. Its server was asked to check that; then "
@@ -339,7 +347,11 @@ static void tell_resumed(const struct getting *get)
 int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *part, struct err *e)
 {
     struct getting get = {
-        .gateway = g, .part = part, .furthest = part->bytes, .is_continued = part->bytes > 0};
+        .gateway = g,
+        .part = part,
+        .furthest = part->bytes,
+        .is_continued = part->bytes > 0,
+        .is_at_host = hub_file_is_at_host(g, file)};
     bool was_patient = g->is_patient;
     struct err why = {0};
     int result;

@@ -50,10 +50,11 @@ def test_random_file(place):
     story = done.stdout.decode()
     assert URI.search(story)
     for command in ("hub --listen", "register", "init --name", "link /", "share >", "info sha1://", "request sha1://",
-                    "load sha1://", "cmp copy /"):
+                    "load sha1://", "cmp copy /", "third$ kachery-resource url sha1://", "third$ kachery-resource cat sha1://"):
         assert command in story, story
     assert "8388608 bytes that came back are those of" in story
-    assert len(re.findall(r"\(\d+\.\d\d s", story)) == 8
+    assert "The part is right. 262144 of the 8388608 bytes of the file left the host, and none of it was uploaded" in story
+    assert len(re.findall(r"\(\d+\.\d\d s", story)) == 10
     assert_nothing_left(place)
 
 

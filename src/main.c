@@ -18,7 +18,7 @@ static const char add_files_help[] =
     "                             paths; links to directories are not followed, and\n"
     "                             links to files only if they are yours, root's, of\n"
     "                             the file's owner, or lead to a file in the tree\n"
-    "      --index                with -r: also store an index of each directory named,\n"
+    "      --index                with -r: store an index of each named directory,\n"
     "                             with the paths, hashes and sizes of its files, and\n"
     "                             print its URI at the end. None if a file failed\n"
     "      --exclude GLOB         leave out what matches; may be given several times.\n"
@@ -191,7 +191,7 @@ static const char register_help[] =
     "                             reverse proxy in front of this server: what it\n"                \
     "                             says in X-Forwarded-For is believed\n"
 #define CACHE_HELP                                                                                 \
-    "      --cache-bytes N        of the blocks that it keeps of hosts' files (default:\n"         \
+    "      --cache-bytes N        of blocks that it keeps of hosts' files (default:\n"         \
     "                             a tenth of the file system); see help ranges\n"
 #define LIMITS_HELP                                                                                \
     "\nLIMITS, beyond which who comes is told 503:\n\n"                                           \
@@ -236,8 +236,8 @@ static const char gateway_rm_help[] =
 static const char demo_help[] =
     "Starts a hub and a daemon on loopback, shares FILE (default: 8 MiB of random\n"
     "bytes), requests and downloads it from a second store, and compares the bytes.\n"
-    "Then it reads the middle of a second file of 8 MiB, which is never uploaded, from\n"
-    "a third place, and says how many bytes left the host.\n"
+    "Then it reads the middle of a second file of 8 MiB, which is never uploaded,\n"
+    "from a third place, and says how many bytes left the host.\n"
     "All is in a temporary folder (in TMPDIR, else /tmp; it takes twice the size of\n"
     "FILE), which is removed at the end. With -q only the URI is printed.\n\n"
     "      --keep                 leave everything running; print how to try it by\n"

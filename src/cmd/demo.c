@@ -403,8 +403,8 @@ static int read_part(struct demo *d, struct err *e)
         read_middle(d, e) != 0 || count_left(d, &left, e) != 0)
         return -1;
     if (!d->story.is_quiet)
-        printf("\nThe part is right. %lld of the %d bytes of the file left the host, and none of it "
-               "was uploaded\n", (long long)left, DEMO_RANDOM_BYTES);
+        printf("\nThe part is right. %lld of the %d bytes of the file left the host, and none of "
+               "it was uploaded\n", (long long)left, DEMO_RANDOM_BYTES);
     return 0;
 }
 

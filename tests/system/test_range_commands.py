@@ -238,7 +238,8 @@ def test_a_private_zone_is_as_before(sharing, tmp_path):
 def test_a_host_of_another_zone_is_not_asked(sharing, stranger):
     uri = uri_of(sharing.put("big", noise(2 * LEAF)))
     (sharing.lab.data / "registered-zones").mkdir(exist_ok=True)
-    (sharing.lab.data / "registered-zones" / "other").write_text('{"zone": "other", "directory": "other"}')
+    (sharing.lab.data / "registered-zones" / "other").write_text(json.dumps(
+        {"zone": "other", "ownerId": "somebody", "bucketName": "default", "directory": "zones/other"}))
     env = {**stranger, "KACHERY_ZONE": "other"}
     run("load", uri, env=env, check=3)
     run("info", uri, env=env, check=3)

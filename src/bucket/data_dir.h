@@ -6,6 +6,7 @@
  *     <dir>/.hub/uploads/  uploads that are not complete, each locked (flock) by who writes it
  *     <dir>/.hub/aside/    objects that are about to be removed
  *     <dir>/.hub/checked/, .hub/damaged/   what is known of objects (checked.h)
+ *     <dir>/.hub/links/   share links (access/links.h)
  *     <dir>/.hub/lock      held while a small file is looked at and replaced
  */
 #ifndef BUCKET_DATA_DIR_H

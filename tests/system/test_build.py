@@ -69,7 +69,7 @@ def test_program_is_hardened():
 
 
 def test_program_is_small_and_stripped():
-    assert PROGRAM.stat().st_size <= 1 << 20
+    assert PROGRAM.stat().st_size <= 2 << 20
     assert 2 not in Elf(PROGRAM).section_types, "no symbol table"
     assert 2 in Elf(ROOT / "build/kachery-resource.debug").section_types
 

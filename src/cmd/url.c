@@ -124,13 +124,19 @@ static void tell_expiry(const struct url_options *options, const char *zone, int
     buf_free(&when);
 }
 
+/* The index of a folder, as `link --index` labels it. */
+static bool is_folder(const struct url_options *options)
+{
+    return options->name == NULL && str_ends_with(options->uri.label, STR("/"));
+}
+
 /* A link always has a name; one to a folder ends with '/'. */
 static void put_link_name(struct buf *out, const struct url_options *options)
 {
     put_name(out, options);
     if (out->len == 0)
         buf_puts(out, options->uri.hash);
-    else if (options->name == NULL && str_ends_with(options->uri.label, STR("/")))
+    else if (is_folder(options))
         buf_putc(out, '/');
 }
 
@@ -163,9 +169,13 @@ static int print_public(struct remote *remote, const struct url_options *options
     struct buf name = {0}, url = {0};
     int result;
 
-    put_name(&name, options);
     buf_puts(&url, remote->gateway.shown);
-    range_path_put(&url, str_of(options->uri.hash), buf_str(&name));
+    if (is_folder(options)) {
+        buf_printf(&url, "/d/%s/", options->uri.hash);
+    } else {
+        put_name(&name, options);
+        range_path_put(&url, str_of(options->uri.hash), buf_str(&name));
+    }
     result = buf_check(&name, e) == 0 ? buf_check(&url, e) : -1;
     if (result == 0) {
         if (!options->is_quiet)

@@ -213,6 +213,11 @@ def test_a_folder_without_its_slash_leads_to_the_one_with_it(folder):
         assert (answer.status, answer.headers["Location"], body) == (301, target, b"")
 
 
+def test_url_of_a_folder(folder):
+    done = run("url", folder.uri, env=folder.lab.remote, check=0)
+    assert done.stdout.decode() == folder.url + "/\n" and done.stderr == b""
+
+
 def test_preflights(folder):
     answer, _ = folder.ask(f"{folder.path}/big", "OPTIONS", Origin="https://x.example",
                            Access_Control_Request_Method="GET", Access_Control_Request_Headers="range")

@@ -132,9 +132,9 @@ static const char url_help[] =
     "Only the parts that are read leave the host; see `help ranges`. When nobody has\n"
     "the file now, the URL works as soon as somebody shares it.\n\n"
     "With --expires, and where downloads of the zone are not public, the URL is a\n"
-    "share link: for whoever has it, until it expires (7 days without --expires) or is\n"
-    "revoked, as long as you may read the file. Exit status: 3 when --revoke finds no\n"
-    "such link.\n\n"
+    "share link: for whoever has it, until it expires (7 days without --expires) or\n"
+    "is revoked, as long as you may read the file. Exit status: 3 when --revoke finds\n"
+    "no such link.\n\n"
     "      --name N               the file's name in the URL (default: the label in\n"
     "                             the URI, else none)\n"
     "      --expires TIME         90m, 12h, 7d, or the date (UTC) with whose begin\n"
@@ -144,8 +144,8 @@ static const char url_help[] =
     "      --revoke               revoke the share link with that URL or id, or all\n"
     "                             of yours to the URI\n"
     "      --json                 print an object {url, expires}, with --list a list\n"
-    "                             of {id, uri, name, clientId, created, expires}, with\n"
-    "                             --revoke {revoked}; times in ms since 1970\n";
+    "                             of {id, uri, name, clientId, created, expires},\n"
+    "                             with --revoke {revoked}; times in ms since 1970\n";
 
 static const char cat_help[] =
     "Gets the whole file into the local store first where it is not here. Of a part\n"

@@ -27,9 +27,6 @@ python3-aiohttp        -          test,bench
 python3-websockets     -          test,bench
 python3-botocore       -          test,bench
 python3-cryptography   -          test,bench
-rclone                 rclone     test
-python3-fsspec         -          test
-python3-zarr           -          test
 iproute2               ip         test
 ethtool                ethtool    test
 mandoc                 mandoc     test
@@ -59,6 +56,8 @@ wget          wget
 aria2         aria2c
 python3-h5py  -
 python3-fsspec -
+python3-zarr  -
+rclone        rclone
 LIST
 }
 

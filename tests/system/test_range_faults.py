@@ -19,7 +19,7 @@ import pytest
 import websockets
 from harness import run, until
 from loop_thread import LoopThread
-from test_ranges import LEAF, Sharing, noise
+from range_sharing import LEAF, Sharing, noise
 
 FAST = "relay_silent_ms=2000,ask_again_ms=200,line_again_ms=200,absent_ms=300,range_start_ms=0,range_wait_ms=20000"
 

@@ -7,7 +7,7 @@ import threading
 import harness
 import pytest
 from harness import run
-from range_sharing import LEAF, Sharing, noise  # noqa: F401 (Sharing: for files that still import it from here)
+from range_sharing import LEAF, noise
 
 
 def test_a_part_comes_from_the_host_and_nothing_else_leaves_it(sharing):

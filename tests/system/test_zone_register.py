@@ -81,7 +81,8 @@ def test_keys_stay_in_the_normal_store_with_the_sandbox(zone, user, tmp_path):
     env = {**user, "KACHERY_CLOUD_USE_SANDBOX": "1", "KACHERY_CLOUD_SANDBOX_DIR": str(tmp_path / "sandbox")}
     path = written(tmp_path, "file", DATA)
     run("store", "--cache-locally", str(path), env=env, check=0)
-    assert files_below(tmp_path / "sandbox") == [harness.object_path(tmp_path / "sandbox", sha1(DATA))]
+    assert files_below(tmp_path / "sandbox") == [harness.object_path(tmp_path / "sandbox", sha1(DATA), kind)
+                                                 for kind in ("manifests/sha1", "sha1")]
     assert files_below(folder_of(env)) == []
 
 

@@ -1,6 +1,7 @@
 #include "daemon/lookup_worker.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -63,10 +64,8 @@ static bool read_file_answer(struct lookup_result *result, const struct json *va
     result->is_file = true;
     result->state = (enum range_state)file.state;
     result->file_size = file.size;
-    memcpy(result->root, file.root.p, file.root.len);
-    result->root[file.root.len] = '\0';
-    memcpy(result->text, file.text.p, file.text.len);
-    result->text[file.text.len] = '\0';
+    snprintf(result->root, sizeof result->root, "%.*s", STR_ARG(file.root));
+    snprintf(result->text, sizeof result->text, "%.*s", STR_ARG(file.text));
     result->reason = result->text;
     return true;
 }

@@ -599,7 +599,8 @@ static void wait_for_room(struct line *line, const struct range_message *m)
     waiting->line = line;
     waiting->m = range_message(RANGE_OPEN);
     snprintf(waiting->hash, sizeof waiting->hash, "%.*s", STR_ARG(m->sha1));
-    memcpy(waiting->also, m->also, m->also_count * sizeof waiting->also[0]);
+    for (size_t n = 0; n < m->also_count; n++)
+        waiting->also[n] = m->also[n];
     waiting->m.file_id = m->file_id;
     waiting->m.sha1 = str_of(waiting->hash);
     waiting->m.first = m->first;

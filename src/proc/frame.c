@@ -100,8 +100,8 @@ static ssize_t receive(int fd, struct msghdr *m)
 /* A descriptor for which our table has no room is lost alone: the frame counts. */
 static enum io received(struct msghdr *m, ssize_t n, int taken, struct buf *out, struct err *e)
 {
-    if (n < 0 && errno == EAGAIN)
-        return IO_WANT_READ;
+    if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
+        return IO_WANT_READ; /* the frame waits until there is memory for it */
     if (n < 0) {
         err_errno(e, ERR_FAILED, errno, "cannot receive from another process");
         return IO_ERR;

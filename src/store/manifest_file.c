@@ -29,6 +29,14 @@ static int read_at(int fd, void *to, size_t len, int64_t at, struct err *e)
     return 0;
 }
 
+/* A file of this user that this user may not read is a failure, not another one's manifest. */
+static bool is_our_file(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && st.st_uid == geteuid();
+}
+
 /* Opens one that counts. */
 static int open_own(const struct store *s, const char *hash, int *fd, struct stat *st,
                     struct err *e)
@@ -43,8 +51,10 @@ static int open_own(const struct store *s, const char *hash, int *fd, struct sta
         goto out;
     opened = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (opened < 0) {
-        bool is_missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES;
-        err_errno(e, is_missing ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot read the manifest");
+        int number = errno;
+        bool is_missing = number == ENOENT || number == ENOTDIR || number == ELOOP ||
+                          (number == EACCES && !is_our_file(name));
+        err_errno(e, is_missing ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot read the manifest");
         goto out;
     }
     if (fstat(opened, st) != 0) {

@@ -10,7 +10,8 @@ import time
 import harness
 import pytest
 import websocket_peer
-from our_proxy import NAME, ask, asking, connect, greeted, hello, is_served, next_request, read_all, reply, start
+from our_proxy import (NAME, ask, asking, connect, greeted, hello, is_served, next_known, next_request, read_all, reply,
+                       start)
 from our_zone import Zone, new_client
 from harness import resident_mib
 
@@ -315,7 +316,7 @@ def test_one_address_does_not_have_all_places_for_daemons(processes, tmp_path):
         peer, said = tried(HONEST, f"honest-{i}")
         others.append(peer)
         assert said == acknowledge
-        opcode, payload = loser.receive()
+        opcode, payload = next_known(loser)
         assert (opcode, payload[:2]) == (websocket_peer.CLOSE, b"\x03\xf5") and b"from this address" in payload
         loser.sock.close()
     for source in (HONEST, "127.0.0.1"):  # both have their part

@@ -136,6 +136,17 @@ def s3_zone(server, line):  # in place of the usual one
     assert double.problems == []
 
 
+@pytest.fixture
+def s3_user(s3_zone, store):
+    """The environment of a user with keys, registered with that zone."""
+    _, env = store
+    env["KACHERY_GATEWAY_URL"] = s3_zone.url
+    s3_zone.opens_registration = True
+    run("register", "--label", "test", env=env, check=0)
+    s3_zone.payloads.clear()
+    return env
+
+
 def store(server, user, tmp_path, data, check=0, patience=None):
     env = {**user, **server.env, **({"KACHERY_RESOURCE_TEST_PATIENCE": patience} if patience else {})}
     return run("store", str(written(tmp_path, "file", data)), env=env, check=check)
@@ -152,11 +163,11 @@ def nothing_wrong(server, data):
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 5_000_000])
-def test_there_and_back(server, s3_zone, line, user, tmp_path, size):
+def test_there_and_back(server, s3_zone, line, s3_user, tmp_path, size):
     data = os.urandom(size)
-    store(server, user, tmp_path, data)
+    store(server, s3_user, tmp_path, data)
     assert server.read(sha1(data)) == data
-    run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**user, **server.env}, check=0)
+    run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**s3_user, **server.env}, check=0)
     assert (tmp_path / "out").read_bytes() == data
 
 
@@ -182,79 +193,79 @@ GOODBYE = 31  # TLS's close_notify, the last record: before it all of the body i
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
-def test_an_upload_that_is_cut_anywhere(server, s3_zone, line, user, tmp_path, wire_bytes, offset):
+def test_an_upload_that_is_cut_anywhere(server, s3_zone, line, s3_user, tmp_path, wire_bytes, offset):
     at = offset if offset > 0 else wire_bytes + offset
     data = os.urandom(SIZE)
     line.cuts = [Cut(up=at)]
     is_whole = 0 > offset >= -GOODBYE
-    done = store(server, user, tmp_path, data, check=None if is_whole else 1, patience=ONCE)
+    done = store(server, s3_user, tmp_path, data, check=None if is_whole else 1, patience=ONCE)
     assert is_whole or line.passed[0]["up"] == at
     found = nothing_wrong(server, data)
     assert found if done.returncode == 0 else is_whole or not found
     server.empty()
     line.cuts = [Cut(up=at), Cut(up=at)]
-    store(server, user, tmp_path, data)
+    store(server, s3_user, tmp_path, data)
     assert nothing_wrong(server, data) and (is_whole or len(line.passed) == 1 + 3)
 
 
 @pytest.mark.parametrize("offset", [1000, 1_000_000, 2_900_000])
-def test_a_killed_upload(server, s3_zone, line, user, tmp_path, processes, offset):
+def test_a_killed_upload(server, s3_zone, line, s3_user, tmp_path, processes, offset):
     data = os.urandom(SIZE)
-    storing = harness.Process("store", str(written(tmp_path, "file", data)), env={**user, **server.env})
+    storing = harness.Process("store", str(written(tmp_path, "file", data)), env={**s3_user, **server.env})
     processes(storing)
     line.cuts = [Cut(up=offset, then=lambda: storing.signal(signal.SIGKILL))]
     assert storing.wait() in (-signal.SIGKILL, 0)
     harness.until(lambda: line.passed, "the connection")
     if storing.process.returncode:
         assert nothing_wrong(server, data) == {}
-    store(server, user, tmp_path, data)
+    store(server, s3_user, tmp_path, data)
     assert nothing_wrong(server, data)
 
 
 @pytest.mark.parametrize("which", [0, 1_500_000, SIZE - 1])
-def test_a_file_that_changes_under_way_is_never_published(server, s3_zone, line, user, tmp_path, which):
+def test_a_file_that_changes_under_way_is_never_published(server, s3_zone, line, s3_user, tmp_path, which):
     data = os.urandom(1 << 20) * 48  # enough not to be read before it is flipped
     path = tmp_path / "file"
     line.cuts = [Cut(up=600_000, then=lambda: flip(path, which if which == 0 else len(data) - 1))]
-    done = store(server, user, tmp_path, data, check=1)
+    done = store(server, s3_user, tmp_path, data, check=1)
     assert "the file has changed: its SHA-1 is" in text(done.stderr)
     assert server.objects() == {}
 
 
 @pytest.mark.parametrize("spoil", [an_hour_ago, tampered])
-def test_a_url_that_is_refused_costs_no_bytes(server, s3_zone, line, user, tmp_path, spoil):
+def test_a_url_that_is_refused_costs_no_bytes(server, s3_zone, line, s3_user, tmp_path, spoil):
     data = os.urandom(SIZE)
     s3_zone.spoil = [spoil]
-    store(server, user, tmp_path, data)
+    store(server, s3_user, tmp_path, data)
     assert nothing_wrong(server, data) and len(line.passed) == 2
     assert line.passed[0]["up"] < 4096 and line.passed[1]["up"] > SIZE
     assert [p["type"] for p in s3_zone.payloads] == ["initiateFileUpload"] * 2 + ["finalizeFileUpload"]
 
 
 @pytest.mark.parametrize("spoil, words", [(an_hour_ago, "AccessDenied"), (tampered, "SignatureDoesNotMatch")])
-def test_the_reason_reaches_the_user(server, s3_zone, line, user, tmp_path, spoil, words):
+def test_the_reason_reaches_the_user(server, s3_zone, line, s3_user, tmp_path, spoil, words):
     s3_zone.spoil = [spoil] * 2
-    done = store(server, user, tmp_path, os.urandom(SIZE), check=1)
+    done = store(server, s3_user, tmp_path, os.urandom(SIZE), check=1)
     assert f"the bucket answered 403 Forbidden: {words}" in text(done.stderr) and "Signature=" not in text(done.stderr)
     assert server.objects() == {} and sum(passed["up"] for passed in line.passed) < 8192
 
 
 @pytest.mark.parametrize("offset", [1, 1000, 2000, 5000, 100_000, 1_000_000, 2_999_000])
-def test_a_download_that_is_cut_anywhere(server, s3_zone, line, user, tmp_path, offset):
+def test_a_download_that_is_cut_anywhere(server, s3_zone, line, s3_user, tmp_path, offset):
     data = os.urandom(SIZE)
     server.client.put_object(Bucket="zone", Key=object_key(sha1(data)), Body=data)
     line.cuts = [Cut(down=offset), Cut(down=offset)]
-    run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**user, **server.env}, check=0)
+    run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**s3_user, **server.env}, check=0)
     assert (tmp_path / "out").read_bytes() == data and len(line.passed) == (3 if offset < SIZE // 2 else 2)
     # Nothing comes twice but what the cut lines had on their way, and heads.
     assert sum(passed["down"] for passed in line.passed) < SIZE + 3 * 20000 + 2 * 140000
 
 
-def test_a_download_goes_on_with_a_new_url(server, s3_zone, line, user, tmp_path):
+def test_a_download_goes_on_with_a_new_url(server, s3_zone, line, s3_user, tmp_path):
     data = os.urandom(SIZE)
     server.client.put_object(Bucket="zone", Key=object_key(sha1(data)), Body=data)
     s3_zone.spoil = [an_hour_ago]
     line.cuts = [Cut(), Cut(down=1_000_000)]
-    run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**user, **server.env}, check=0)
+    run("load", f"sha1://{sha1(data)}", "-o", str(tmp_path / "out"), env={**s3_user, **server.env}, check=0)
     assert (tmp_path / "out").read_bytes() == data
     assert [p["type"] for p in s3_zone.payloads] == ["findFile"] * 2

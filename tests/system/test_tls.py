@@ -20,6 +20,7 @@ def test_the_whole_job(tls_lab):
     tls_lab.write_config(proxy_url=tls_lab.url.replace("https", "wss"))
     uri, = tls_lab.link(path)
     tls_lab.share()
+    run("request", uri, "--wait", env=tls_lab.remote, check=0)
     run("load", uri, "-o", out, env=tls_lab.remote, check=0)
     assert out.read_bytes() == data
     assert object_path(tls_lab.data, sha1(data)).read_bytes() == data

@@ -536,7 +536,10 @@ void http_conn_stream_paused(struct http_conn *conn, const struct http_sink *sin
 
 void http_conn_pause_body(struct http_conn *conn)
 {
+    if (conn->is_paused)
+        return;
     conn->is_paused = true;
+    conn->paused_left_ms = conn->state_deadline_ms - loop_now_ms(conn->server->options.loop);
     conn->state_deadline_ms = CLOCK_NEVER_MS;
     http_conn_update(conn);
 }
@@ -549,7 +552,8 @@ void http_conn_resume_body(struct http_conn *conn)
     if (conn->owes_continue)
         http_out_continue(conn);
     conn->owes_continue = false;
-    renew_time(conn);
+    /* A pause gives no new time: a client that drips would have for ever. */
+    conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + conn->paused_left_ms;
     http_conn_update(conn);
     http_out_flush_later(conn); /* what was read before is fed at the end of the round */
 }

@@ -53,6 +53,7 @@ struct http_conn {
     bool is_refused;      /* above the cap: not counted */
     bool is_dry;          /* SENDING: the source has nothing now */
     bool is_paused;       /* STREAM: the sink wants no more now */
+    int64_t paused_left_ms; /* of the time of its state, when it was paused */
     bool owes_continue;   /* the client waits for "100 Continue" until the body is resumed */
 
     struct buf in;    /* bytes kept from one read to the next */

@@ -44,6 +44,7 @@ def test_every_way(plain, tmp_path):
     uris = plain.link(*files[:2])
     daemon = plain.share()
     for uri, path in zip(uris, files):
+        run("request", uri, "--wait", env=plain.remote, check=0)
         done = run("load", uri, "-o", str(tmp_path / "copy"), env=plain.remote, check=0)
         assert (tmp_path / "copy").read_bytes() == path.read_bytes()
         assert done.stderr.decode().count(SAID) == 1

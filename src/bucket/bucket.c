@@ -4,7 +4,7 @@
 
 /* ---- the life of a call ---- */
 
-static void on_ready(void *owner)
+static void on_call_completed(void *owner)
 {
     struct bucket_call *call = owner;
 
@@ -12,11 +12,11 @@ static void on_ready(void *owner)
     call->on_done(call->owner);
 }
 
-static void begin(struct bucket *bucket, struct bucket_call *call)
+static void begin_bucket_call(struct bucket *bucket, struct bucket_call *call)
 {
     call->bucket = bucket;
     call->result = 0;
-    call->ready.call = on_ready;
+    call->ready.call = on_call_completed;
     call->ready.owner = call;
     call->state = NULL;
 }
@@ -50,14 +50,14 @@ void bucket_free(struct bucket *bucket)
 
 void bucket_head(struct bucket *bucket, struct bucket_head *head)
 {
-    begin(bucket, &head->call);
+    begin_bucket_call(bucket, &head->call);
     head->is_damaged = false;
     bucket->ops->head(bucket, head);
 }
 
 void bucket_read(struct bucket *bucket, struct bucket_read *read)
 {
-    begin(bucket, &read->call);
+    begin_bucket_call(bucket, &read->call);
     bucket->ops->read(bucket, read);
 }
 
@@ -65,7 +65,7 @@ bool bucket_open_file(struct bucket *bucket, struct bucket_file *file)
 {
     if (bucket->ops->open_file == NULL)
         return false;
-    begin(bucket, &file->call);
+    begin_bucket_call(bucket, &file->call);
     file->fd = -1;
     bucket->ops->open_file(bucket, file);
     return true;
@@ -73,7 +73,7 @@ bool bucket_open_file(struct bucket *bucket, struct bucket_file *file)
 
 void bucket_put_open(struct bucket *bucket, struct bucket_put *put)
 {
-    begin(bucket, &put->call);
+    begin_bucket_call(bucket, &put->call);
     put->written = 0;
     put->home = bucket;
     put->upload = NULL;
@@ -82,13 +82,13 @@ void bucket_put_open(struct bucket *bucket, struct bucket_put *put)
 
 void bucket_put_write(struct bucket_put *put, struct str bytes)
 {
-    begin(put->home, &put->call);
+    begin_bucket_call(put->home, &put->call);
     put->home->ops->put_write(put->home, put, bytes);
 }
 
 void bucket_put_close(struct bucket_put *put)
 {
-    begin(put->home, &put->call);
+    begin_bucket_call(put->home, &put->call);
     put->home->ops->put_close(put->home, put);
 }
 
@@ -102,13 +102,13 @@ void bucket_put_discard(struct bucket_put *put)
 
 void bucket_remove(struct bucket *bucket, struct bucket_remove *remove)
 {
-    begin(bucket, &remove->call);
+    begin_bucket_call(bucket, &remove->call);
     bucket->ops->remove(bucket, remove);
 }
 
 void bucket_list(struct bucket *bucket, struct bucket_list *list)
 {
-    begin(bucket, &list->call);
+    begin_bucket_call(bucket, &list->call);
     list->is_last = false;
     bucket->ops->list(bucket, list);
 }
@@ -126,14 +126,14 @@ bool bucket_list_next(const struct bucket_list *list, size_t *at, struct str *ke
 
 void bucket_small_read(struct bucket *bucket, struct bucket_small *file)
 {
-    begin(bucket, &file->call);
+    begin_bucket_call(bucket, &file->call);
     file->version[0] = '\0';
     bucket->ops->small_read(bucket, file);
 }
 
 void bucket_small_replace(struct bucket *bucket, struct bucket_small *file)
 {
-    begin(bucket, &file->call);
+    begin_bucket_call(bucket, &file->call);
     bucket->ops->small_replace(bucket, file);
 }
 

@@ -52,7 +52,7 @@ struct download {
     char range[VALUE_BYTES];
 };
 
-static void release(struct download *d)
+static void free_download(struct download *d)
 {
     bucket_cancel(&d->file.call);
     bucket_cancel(&d->head.call);
@@ -66,7 +66,7 @@ static void release(struct download *d)
 }
 
 /* NULL when the request has no such header. */
-static const struct str *kept(const struct download *d, enum kept which)
+static const struct str *kept_header(const struct download *d, enum kept which)
 {
     return d->has[which] ? &d->kept[which] : NULL;
 }
@@ -75,7 +75,7 @@ static const struct str *kept(const struct download *d, enum kept which)
 
 /* True when the field's list of entity tags has ours, or is "*". Weak ones are just as good where
  * the weak comparison is the one to be made (RFC 9110 §8.8.3.2). */
-static bool has_etag(struct str list, const char *etag, bool is_weak_enough)
+static bool lists_object_tag(struct str list, const char *etag, bool is_weak_enough)
 {
     for (size_t start = 0; start <= list.len;) {
         struct str rest = str_slice(list, start, list.len);
@@ -93,7 +93,7 @@ static bool has_etag(struct str list, const char *etag, bool is_weak_enough)
 /* The date in that header; -1 without one that can be read, which is then ignored. */
 static int64_t date_in(const struct download *d, enum kept which)
 {
-    const struct str *value = kept(d, which);
+    const struct str *value = kept_header(d, which);
 
     return value == NULL ? -1 : http_head_parse_date(*value);
 }
@@ -101,24 +101,24 @@ static int64_t date_in(const struct download *d, enum kept which)
 /* 412 or 304 when a condition says so, else 0 (RFC 9110 §13.2.2): tags count more than dates. */
 static int judge_conditions(const struct download *d)
 {
-    const struct str *match = kept(d, IF_MATCH);
-    const struct str *none_match = kept(d, IF_NONE_MATCH);
+    const struct str *match = kept_header(d, IF_MATCH);
+    const struct str *none_match = kept_header(d, IF_NONE_MATCH);
     int64_t unmodified_ms = date_in(d, IF_UNMODIFIED_SINCE);
     int64_t modified_ms = date_in(d, IF_MODIFIED_SINCE);
 
-    if (match != NULL ? !has_etag(*match, d->etag, false)
+    if (match != NULL ? !lists_object_tag(*match, d->etag, false)
                       : unmodified_ms >= 0 && d->modified_ms > unmodified_ms)
         return 412;
-    if (none_match != NULL ? has_etag(*none_match, d->etag, true)
+    if (none_match != NULL ? lists_object_tag(*none_match, d->etag, true)
                            : modified_ms >= 0 && d->modified_ms <= modified_ms)
         return 304;
     return 0;
 }
 
 /* If-Range: the range is wanted only of this very object. */
-static bool is_range_valid(const struct download *d)
+static bool is_range_of_object(const struct download *d)
 {
-    const struct str *condition = kept(d, IF_RANGE);
+    const struct str *condition = kept_header(d, IF_RANGE);
 
     if (condition == NULL || str_equal(*condition, str_of(d->etag)))
         return true;
@@ -127,13 +127,13 @@ static bool is_range_valid(const struct download *d)
 
 static void choose_range(struct download *d)
 {
-    const struct str *range = kept(d, RANGE);
+    const struct str *range = kept_header(d, RANGE);
     int found = 0;
 
     d->status = 200;
     d->start = 0;
     d->end = d->size;
-    if (range != NULL && is_range_valid(d))
+    if (range != NULL && is_range_of_object(d))
         found = http_head_parse_range(*range, d->size, &d->start, &d->end);
     if (found > 0)
         d->status = 206;
@@ -143,7 +143,7 @@ static void choose_range(struct download *d)
 
 /* ---- answers ---- */
 
-static void answer_error(struct download *d, const struct err *e)
+static void answer_download_error(struct download *d, const struct err *e)
 {
     struct buf words = {0};
 
@@ -191,7 +191,7 @@ static bool put_answer(struct download *d, struct http_answer *a,
 
 /* ---- as a file ---- */
 
-static void on_opened(void *owner)
+static void on_file_opened(void *owner)
 {
     struct download *d = owner;
     struct http_header headers[MAX_HEADERS];
@@ -200,26 +200,26 @@ static void on_opened(void *owner)
     d->size = d->file.size_bytes;
     d->modified_ms = d->file.modified_ms;
     if (d->file.call.result != 0) {
-        answer_error(d, d->file.call.e);
+        answer_download_error(d, d->file.call.e);
     } else if (put_answer(d, &a, headers)) {
         http_conn_answer_file(d->conn, &a, d->file.fd, d->start, d->end - d->start);
         d->file.fd = -1;
     } else {
         http_conn_answer(d->conn, &a);
     }
-    release(d);
+    free_download(d);
 }
 
 /* ---- part by part ---- */
 
-static void on_read(void *owner)
+static void on_part_read(void *owner)
 {
     struct download *d = owner;
 
     http_conn_resume_answer(d->conn);
 }
 
-static void read_part(struct download *d)
+static void read_next_part(struct download *d)
 {
     buf_clear(&d->read.bytes);
     d->taken = 0;
@@ -230,7 +230,7 @@ static void read_part(struct download *d)
 
 /* A part that is short, or cannot be read, ends the connection: the client is not to take what it
  * got for all. */
-static bool make(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+static bool make_object_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
 {
     struct download *d = ctx;
     struct str rest;
@@ -249,20 +249,21 @@ static bool make(void *ctx, struct http_conn *conn, struct buf *out, size_t room
     d->taken += rest.len;
     d->left -= (int64_t)rest.len;
     if (d->taken == d->read.bytes.len && d->left > 0)
-        read_part(d);
+        read_next_part(d);
     return true;
 }
 
-static void on_end(void *ctx, bool is_whole)
+static void on_object_body_end(void *ctx, bool is_whole)
 {
     (void)is_whole;
-    release(ctx);
+    free_download(ctx);
 }
 
-static void on_looked(void *owner)
+static void on_object_head(void *owner)
 {
     struct download *d = owner;
-    const struct http_source source = {.make = make, .on_end = on_end, .ctx = d};
+    const struct http_source source = {
+        .make = make_object_body, .on_end = on_object_body_end, .ctx = d};
     struct http_header headers[MAX_HEADERS];
     struct http_answer a;
 
@@ -271,16 +272,16 @@ static void on_looked(void *owner)
     if (d->head.call.result == 0 && d->head.is_damaged)
         d->head.call.result = err_set(d->head.call.e, ERR_NOT_FOUND, "damaged");
     if (d->head.call.result != 0) {
-        answer_error(d, d->head.call.e);
-        release(d);
+        answer_download_error(d, d->head.call.e);
+        free_download(d);
     } else if (put_answer(d, &a, headers)) {
         d->left = d->end - d->start;
         if (d->left > 0 && !d->is_head)
-            read_part(d);
+            read_next_part(d);
         http_conn_answer_made(d->conn, &a, d->end - d->start, &source);
     } else {
         http_conn_answer(d->conn, &a);
-        release(d);
+        free_download(d);
     }
 }
 
@@ -336,25 +337,25 @@ static struct download *make_download(struct bucket *bucket, struct http_conn *c
     buf_put(&d->key, key);
     keep_headers(d, head);
     if (d->key.failed || d->texts.failed) {
-        release(d);
+        free_download(d);
         return NULL;
     }
     d->etag[0] = '"';
     memcpy(d->etag + 1, key.p + key.len - SHA1_HEX, SHA1_HEX);
     d->etag[1 + SHA1_HEX] = '"';
     key = buf_str(&d->key);
-    d->file = (struct bucket_file){.call = {on_opened, d, .e = &d->e},
+    d->file = (struct bucket_file){.call = {on_file_opened, d, .e = &d->e},
                                    .key = key,
                                    .fd = -1,
                                    .believed_s = believed_s(d, head)};
-    d->head = (struct bucket_head){.call = {on_looked, d, .e = &d->e}, .key = key};
-    d->read = (struct bucket_read){.call = {on_read, d, .e = &d->e}, .key = key};
+    d->head = (struct bucket_head){.call = {on_object_head, d, .e = &d->e}, .key = key};
+    d->read = (struct bucket_read){.call = {on_part_read, d, .e = &d->e}, .key = key};
     return d;
 }
 
-static void on_gone(void *ctx)
+static void on_reader_gone(void *ctx)
 {
-    release(ctx);
+    free_download(ctx);
 }
 
 void bucket_routes_download(struct http_conn *conn, const struct http_request *request,
@@ -372,7 +373,7 @@ void bucket_routes_download(struct http_conn *conn, const struct http_request *r
         } else {
             if (!bucket_open_file(b->bucket, &d->file))
                 bucket_head(b->bucket, &d->head);
-            http_conn_wait(conn, on_gone, d);
+            http_conn_wait(conn, on_reader_gone, d);
         }
     }
     buf_free(&decoded);

@@ -6,9 +6,9 @@
 #include "base/sha1.h"
 #include "bucket/bucket_routes.h"
 
-/* on_head ──► opening ──► on_data ◄──► writing ──► on_end ──► closing ──► answered
+/* on_head ──► opening ──► on_upload_data ◄──► writing ──► on_upload_end ──► closing ──► answered
  * While the bucket opens and writes, the client's body is paused. */
-struct upload {
+struct upload_request {
     struct bucket_put put;
     struct err e; /* of its calls */
     struct http_conn *conn;
@@ -16,7 +16,7 @@ struct upload {
     char hash[SHA1_HEX + 1];
 };
 
-static void release(struct upload *upload)
+static void free_upload_request(struct upload_request *upload)
 {
     bucket_put_discard(&upload->put);
     buf_free(&upload->key);
@@ -24,8 +24,8 @@ static void release(struct upload *upload)
     free(upload);
 }
 
-static void answer_failure(struct http_conn *conn, const struct bucket *bucket, const char *hash,
-                           const struct err *e)
+static void answer_upload_error(struct http_conn *conn, const struct bucket *bucket,
+                                const char *hash, const struct err *e)
 {
     struct buf words = {0};
     struct str text;
@@ -43,39 +43,39 @@ static void answer_failure(struct http_conn *conn, const struct bucket *bucket, 
     buf_free(&words);
 }
 
-static void fail(struct upload *upload)
+static void refuse_upload(struct upload_request *upload)
 {
-    answer_failure(upload->conn, upload->put.home, upload->hash, upload->put.call.e);
-    release(upload);
+    answer_upload_error(upload->conn, upload->put.home, upload->hash, upload->put.call.e);
+    free_upload_request(upload);
 }
 
 /* It was opened, or took a part. */
-static void on_ready(void *owner)
+static void on_upload_ready(void *owner)
 {
-    struct upload *upload = owner;
+    struct upload_request *upload = owner;
 
     if (upload->put.call.result != 0)
-        fail(upload);
+        refuse_upload(upload);
     else
         http_conn_resume_body(upload->conn);
 }
 
-static void on_data(void *ctx, struct http_conn *conn, struct str data)
+static void on_upload_data(void *ctx, struct http_conn *conn, struct str data)
 {
-    struct upload *upload = ctx;
+    struct upload_request *upload = ctx;
 
     bucket_put_write(&upload->put, data);
     http_conn_pause_body(conn);
 }
 
-static void on_closed(void *owner)
+static void on_upload_closed(void *owner)
 {
-    struct upload *upload = owner;
+    struct upload_request *upload = owner;
     struct http_header etag = {STR("ETag"), {NULL, 0}};
     char value[SHA1_HEX + 3];
 
     if (upload->put.call.result != 0) {
-        fail(upload);
+        refuse_upload(upload);
         return;
     }
     log_line(LOG_INFO, "object stored sha1=%s bytes=%lld", upload->hash,
@@ -84,30 +84,31 @@ static void on_closed(void *owner)
     etag.value = str_of(value);
     http_conn_answer(upload->conn,
                      &(struct http_answer){.status = 200, .headers = &etag, .header_count = 1});
-    release(upload);
+    free_upload_request(upload);
 }
 
-static void on_gone(void *ctx)
+static void on_upload_cut(void *ctx)
 {
-    struct upload *upload = ctx;
+    struct upload_request *upload = ctx;
 
     log_line(LOG_INFO, "upload cut sha1=%s bytes=%lld of=%lld", upload->hash,
              (long long)upload->put.written, (long long)upload->put.size_bytes);
-    release(upload);
+    free_upload_request(upload);
 }
 
-static void on_end(void *ctx, struct http_conn *conn)
+static void on_upload_end(void *ctx, struct http_conn *conn)
 {
-    struct upload *upload = ctx;
+    struct upload_request *upload = ctx;
 
-    upload->put.call.on_done = on_closed;
+    upload->put.call.on_done = on_upload_closed;
     bucket_put_close(&upload->put);
-    http_conn_wait(conn, on_gone, upload);
+    http_conn_wait(conn, on_upload_cut, upload);
 }
 
-static struct upload *make_upload(struct http_conn *conn, const struct signed_url *url)
+static struct upload_request *make_upload_request(struct http_conn *conn,
+                                                  const struct signed_url *url)
 {
-    struct upload *upload = calloc(1, sizeof *upload);
+    struct upload_request *upload = calloc(1, sizeof *upload);
     struct str hash = str_slice(url->object_key, url->object_key.len - SHA1_HEX,
                                 url->object_key.len);
 
@@ -117,23 +118,26 @@ static struct upload *make_upload(struct http_conn *conn, const struct signed_ur
     buf_put(&upload->key, url->object_key);
     buf_put(&upload->client, url->client);
     upload->conn = conn;
-    upload->put = (struct bucket_put){.call = {on_ready, upload, .e = &upload->e},
+    upload->put = (struct bucket_put){.call = {on_upload_ready, upload, .e = &upload->e},
                                       .key = buf_str(&upload->key),
                                       .hash = str_of(upload->hash),
                                       .client = buf_str(&upload->client),
                                       .size_bytes = url->size};
     if (!upload->key.failed && !upload->client.failed)
         return upload;
-    release(upload);
+    free_upload_request(upload);
     return NULL;
 }
 
 /* The client hears "100 Continue" when there is room for what it has. */
-static void start(struct bucket *bucket, struct http_conn *conn, const struct signed_url *url)
+static void start_upload_request(struct bucket *bucket, struct http_conn *conn,
+                                 const struct signed_url *url)
 {
-    struct upload *upload = make_upload(conn, url);
-    const struct http_sink sink = {
-        .on_data = on_data, .on_end = on_end, .on_gone = on_gone, .ctx = upload};
+    struct upload_request *upload = make_upload_request(conn, url);
+    const struct http_sink sink = {.on_data = on_upload_data,
+                                   .on_end = on_upload_end,
+                                   .on_gone = on_upload_cut,
+                                   .ctx = upload};
 
     if (upload == NULL) {
         bucket_routes_answer_error(conn, 500, "InternalError", STR("out of memory"));
@@ -156,7 +160,7 @@ void bucket_routes_upload(struct http_conn *conn, const struct http_request *req
                 conn, 400, "IncompleteBody",
                 STR("Content-Length is not the size that the URL was signed for."));
         else
-            start(b->bucket, conn, &url);
+            start_upload_request(b->bucket, conn, &url);
     }
     buf_free(&decoded);
 }

@@ -13,27 +13,27 @@
 enum { LANES = 2, TICK_MS = 500, IDLE_MS = 30000, REST_MS = 600000 };
 
 /* Somebody who waits for a job's end. */
-struct waiter {
-    struct waiter *next;
+struct check_waiter {
+    struct check_waiter *next;
     uint64_t worker, id;
     int64_t until_ms;
 };
 
-struct job {
-    struct job *next;
+struct check_job {
+    struct check_job *next;
     uint64_t turn; /* the lowest is next: each further one of a client is a turn later */
     char client[CHECK_MAX_CLIENT_BYTES + 1];
-    struct waiter *waiters;
+    struct check_waiter *waiters;
     size_t key_len;
     char key[];
 };
 
-struct lane {
+struct check_lane {
     struct check_queue *queue;
     const char *name; /* of its process */
     int niceness;
     struct child *child; /* NULL: none */
-    struct job *running, *first;
+    struct check_job *running, *first;
     size_t count; /* queued */
     uint64_t turn;
     uint64_t last_id;
@@ -43,52 +43,52 @@ struct lane {
 
 struct check_queue {
     struct check_queue_options options;
-    struct lane lanes[LANES];
+    struct check_lane lanes[LANES];
     struct loop_timer timer;
 };
 
 /* ---- jobs ---- */
 
-static void answer(struct check_queue *queue, const struct waiter *waiter)
+static void answer_check_waiter(struct check_queue *queue, const struct check_waiter *waiter)
 {
     queue->options.on_checked(queue->options.owner, waiter->worker, waiter->id);
 }
 
 /* Answers whoever has waited until now (CLOCK_NEVER_MS: all). */
-static void answer_due(struct check_queue *queue, struct job *job, int64_t now_ms)
+static void answer_due_waiters(struct check_queue *queue, struct check_job *job, int64_t now_ms)
 {
-    struct waiter **link = &job->waiters;
+    struct check_waiter **link = &job->waiters;
 
     while (*link != NULL) {
-        struct waiter *waiter = *link;
+        struct check_waiter *waiter = *link;
         if (now_ms >= 0 && waiter->until_ms > now_ms) {
             link = &waiter->next;
             continue;
         }
         *link = waiter->next;
-        answer(queue, waiter);
+        answer_check_waiter(queue, waiter);
         free(waiter);
     }
 }
 
-static void free_job(struct job *job)
+static void free_check_job(struct check_job *job)
 {
     while (job != NULL && job->waiters != NULL) {
-        struct waiter *waiter = job->waiters;
+        struct check_waiter *waiter = job->waiters;
         job->waiters = waiter->next;
         free(waiter);
     }
     free(job);
 }
 
-static bool is_about(const struct job *job, struct str key)
+static bool is_about(const struct check_job *job, struct str key)
 {
     return job != NULL && str_equal((struct str){job->key, job->key_len}, key);
 }
 
-static struct job *find_job(const struct lane *lane, struct str key)
+static struct check_job *find_check_job(const struct check_lane *lane, struct str key)
 {
-    struct job *job = lane->first;
+    struct check_job *job = lane->first;
 
     if (is_about(lane->running, key))
         return lane->running;
@@ -98,12 +98,12 @@ static struct job *find_job(const struct lane *lane, struct str key)
 }
 
 /* The turn of a client's next job; 0: it has as many as it may. */
-static uint64_t next_turn(const struct lane *lane, struct str client)
+static uint64_t next_turn(const struct check_lane *lane, struct str client)
 {
     uint64_t turn = lane->turn;
     size_t count = 0;
 
-    for (const struct job *job = lane->first; job != NULL; job = job->next) {
+    for (const struct check_job *job = lane->first; job != NULL; job = job->next) {
         if (!str_equal(str_of(job->client), client))
             continue;
         count++;
@@ -113,10 +113,10 @@ static uint64_t next_turn(const struct lane *lane, struct str client)
     return count < CHECK_MAX_PER_CLIENT ? turn + 1 : 0;
 }
 
-static struct job *add_job(struct lane *lane, const struct check_request *request)
+static struct check_job *add_check_job(struct check_lane *lane, const struct check_request *request)
 {
     uint64_t turn = next_turn(lane, request->client);
-    struct job *job, **link = &lane->first;
+    struct check_job *job, **link = &lane->first;
 
     if (turn == 0 || lane->count >= CHECK_MAX_QUEUED)
         return NULL;
@@ -137,16 +137,16 @@ static struct job *add_job(struct lane *lane, const struct check_request *reques
 
 /* ---- the process of a lane ---- */
 
-static void end_process(struct lane *lane)
+static void end_checker(struct check_lane *lane)
 {
     child_free(lane->child);
     lane->child = NULL;
 }
 
-static bool on_frame(void *owner, struct str frame, int fd);
-static void on_event(void *owner, enum child_event event, const char *words);
+static bool on_checker_frame(void *owner, struct str frame, int fd);
+static void on_checker_event(void *owner, enum child_event event, const char *words);
 
-static int start_process(struct lane *lane, struct err *e)
+static int start_checker(struct check_lane *lane, struct err *e)
 {
     const struct check_queue_options *options = &lane->queue->options;
     const struct child_options child = {
@@ -156,8 +156,8 @@ static int start_process(struct lane *lane, struct err *e)
                     .niceness = lane->niceness,
                     .ctx = options->dir},
         .policy = {.stuck_ms = options->stuck_ms, .kill_ms = CLOCK_NEVER_MS},
-        .on_frame = on_frame,
-        .on_event = on_event,
+        .on_frame = on_checker_frame,
+        .on_event = on_checker_event,
         .owner = lane};
 
     lane->child = child_start(&child, e);
@@ -165,14 +165,14 @@ static int start_process(struct lane *lane, struct err *e)
 }
 
 /* One that was found gone meanwhile costs no job. */
-static int send_job(struct lane *lane, const struct job *job, struct err *e)
+static int send_check_job(struct check_lane *lane, const struct check_job *job, struct err *e)
 {
     struct buf frame = {0};
     int result = -1;
 
     if (lane->child != NULL && !child_takes_messages(lane->child))
-        end_process(lane);
-    if (lane->child == NULL && start_process(lane, e) != 0)
+        end_checker(lane);
+    if (lane->child == NULL && start_checker(lane, e) != 0)
         return -1;
     crew_frame_put(&frame, CREW_FRAME_CHECK, ++lane->last_id,
                    (struct str){job->key, job->key_len});
@@ -183,41 +183,41 @@ static int send_job(struct lane *lane, const struct job *job, struct err *e)
     return result;
 }
 
-static void finish(struct lane *lane)
+static void finish_check_job(struct check_lane *lane)
 {
-    struct job *job = lane->running;
+    struct check_job *job = lane->running;
 
     lane->running = NULL;
     lane->idle_since_ms = loop_now_ms(lane->queue->options.loop);
     if (lane->child != NULL)
         child_watch(lane->child, false);
     if (job != NULL)
-        answer_due(lane->queue, job, CLOCK_NEVER_MS);
-    free_job(job);
+        answer_due_waiters(lane->queue, job, CLOCK_NEVER_MS);
+    free_check_job(job);
 }
 
-static void run_next(struct lane *lane)
+static void run_next_job(struct check_lane *lane)
 {
     struct err e = {0};
 
     while (lane->running == NULL && lane->first != NULL) {
-        struct job *job = lane->first;
+        struct check_job *job = lane->first;
         lane->first = job->next;
         lane->count--;
         lane->turn = job->turn;
         lane->running = job;
-        if (send_job(lane, job, &e) == 0)
+        if (send_check_job(lane, job, &e) == 0)
             return;
         log_line(LOG_WARN, "%s: %s", lane->name, e.msg);
-        end_process(lane);
-        finish(lane);
+        end_checker(lane);
+        finish_check_job(lane);
     }
 }
 
 /* PONG: it still reads. */
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_checker_frame(void *owner, struct str frame, int fd)
 {
-    struct lane *lane = owner;
+    struct check_lane *lane = owner;
     enum crew_frame type;
     struct str rest;
     uint64_t id;
@@ -229,57 +229,57 @@ static bool on_frame(void *owner, struct str frame, int fd)
         return false;
     if (type != CREW_FRAME_CHECKED || id != lane->last_id)
         return true;
-    finish(lane);
-    run_next(lane);
+    finish_check_job(lane);
+    run_next_job(lane);
     return true;
 }
 
 /* One that hangs in a dead file system is let go; so is everything that waits for it. */
-static void give_up(struct lane *lane)
+static void give_up_lane(struct check_lane *lane)
 {
-    end_process(lane);
+    end_checker(lane);
     lane->rest_until_ms = loop_now_ms(lane->queue->options.loop) + REST_MS;
-    finish(lane);
+    finish_check_job(lane);
     while (lane->first != NULL) {
         lane->running = lane->first;
         lane->first = lane->running->next;
-        finish(lane);
+        finish_check_job(lane);
     }
     lane->count = 0;
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_checker_event(void *owner, enum child_event event, const char *words)
 {
-    struct lane *lane = owner;
+    struct check_lane *lane = owner;
 
     if (event == CHILD_ANSWERS)
         return;
     if (event == CHILD_STUCK) {
         log_line(LOG_WARN, "%s process stuck: %s; does the data directory answer?", lane->name,
                  words);
-        give_up(lane);
+        give_up_lane(lane);
         return;
     }
     log_line(LOG_WARN, "%s process %s", lane->name, words);
-    end_process(lane);
-    finish(lane);
-    run_next(lane);
+    end_checker(lane);
+    finish_check_job(lane);
+    run_next_job(lane);
 }
 
 /* ---- time ---- */
 
-static bool look_after(struct lane *lane, int64_t now)
+static bool look_after_lane(struct check_lane *lane, int64_t now)
 {
     if (lane->running != NULL)
-        answer_due(lane->queue, lane->running, now);
-    for (struct job *job = lane->first; job != NULL; job = job->next)
-        answer_due(lane->queue, job, now);
+        answer_due_waiters(lane->queue, lane->running, now);
+    for (struct check_job *job = lane->first; job != NULL; job = job->next)
+        answer_due_waiters(lane->queue, job, now);
     if (lane->running == NULL && lane->child != NULL && now - lane->idle_since_ms >= IDLE_MS)
-        end_process(lane);
+        end_checker(lane);
     return lane->running != NULL || lane->child != NULL;
 }
 
-static void set_timer(struct check_queue *queue)
+static void set_check_timer(struct check_queue *queue)
 {
     struct loop *loop = queue->options.loop;
 
@@ -287,15 +287,15 @@ static void set_timer(struct check_queue *queue)
         loop_set_timer(loop, &queue->timer, loop_now_ms(loop) + TICK_MS);
 }
 
-static void on_time(void *owner)
+static void on_check_time(void *owner)
 {
     struct check_queue *queue = owner;
     bool is_busy = false;
 
     for (size_t i = 0; i < LANES; i++)
-        is_busy |= look_after(&queue->lanes[i], loop_now_ms(queue->options.loop));
+        is_busy |= look_after_lane(&queue->lanes[i], loop_now_ms(queue->options.loop));
     if (is_busy)
-        set_timer(queue);
+        set_check_timer(queue);
 }
 
 /* ---- what the hub calls ---- */
@@ -313,9 +313,9 @@ struct check_queue *check_queue_new(const struct check_queue_options *options, s
         return NULL;
     }
     queue->options = *options;
-    queue->timer = (struct loop_timer){.call = on_time, .owner = queue};
+    queue->timer = (struct loop_timer){.call = on_check_time, .owner = queue};
     for (size_t i = 0; i < LANES; i++)
-        queue->lanes[i] = (struct lane){
+        queue->lanes[i] = (struct check_lane){
             .queue = queue, .name = lanes[i].name, .niceness = lanes[i].niceness};
     return queue;
 }
@@ -326,48 +326,49 @@ void check_queue_free(struct check_queue *queue)
         return;
     loop_clear_timer(queue->options.loop, &queue->timer);
     for (size_t i = 0; i < LANES; i++) {
-        struct lane *lane = &queue->lanes[i];
-        end_process(lane);
-        free_job(lane->running);
+        struct check_lane *lane = &queue->lanes[i];
+        end_checker(lane);
+        free_check_job(lane->running);
         while (lane->first != NULL) {
-            struct job *job = lane->first;
+            struct check_job *job = lane->first;
             lane->first = job->next;
-            free_job(job);
+            free_check_job(job);
         }
     }
     free(queue);
 }
 
 /* False when nobody can wait for it. */
-static bool add_waiter(struct check_queue *queue, struct job *job, uint64_t worker, uint64_t id)
+static bool add_check_waiter(struct check_queue *queue, struct check_job *job, uint64_t worker,
+                             uint64_t id)
 {
-    struct waiter *waiter = id == 0 ? NULL : calloc(1, sizeof *waiter);
+    struct check_waiter *waiter = id == 0 ? NULL : calloc(1, sizeof *waiter);
 
     if (waiter == NULL)
         return id == 0;
-    *waiter = (struct waiter){job->waiters, worker, id,
-                              loop_now_ms(queue->options.loop) + queue->options.wait_ms};
+    *waiter = (struct check_waiter){job->waiters, worker, id,
+                                    loop_now_ms(queue->options.loop) + queue->options.wait_ms};
     job->waiters = waiter;
     return true;
 }
 
 void check_queue_ask(struct check_queue *queue, uint64_t worker, uint64_t id, struct str bytes)
 {
-    const struct waiter now = {.worker = worker, .id = id};
+    const struct check_waiter now = {.worker = worker, .id = id};
     struct check_request request;
-    struct job *job = NULL;
-    struct lane *lane = NULL;
+    struct check_job *job = NULL;
+    struct check_lane *lane = NULL;
 
     if (check_request_parse(bytes, &request)) {
         lane = &queue->lanes[request.size_bytes >= CHECK_LARGE_BYTES];
-        job = find_job(lane, request.key);
+        job = find_check_job(lane, request.key);
         if (job == NULL && loop_now_ms(queue->options.loop) >= lane->rest_until_ms)
-            job = add_job(lane, &request);
+            job = add_check_job(lane, &request);
     }
-    if ((job == NULL || !add_waiter(queue, job, worker, id)) && id != 0)
-        answer(queue, &now);
+    if ((job == NULL || !add_check_waiter(queue, job, worker, id)) && id != 0)
+        answer_check_waiter(queue, &now);
     if (job == NULL)
         return;
-    run_next(lane);
-    set_timer(queue);
+    run_next_job(lane);
+    set_check_timer(queue);
 }

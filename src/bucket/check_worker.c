@@ -14,7 +14,7 @@ struct check_worker {
     int64_t reported_ms;
 };
 
-static bool say(const struct check_worker *worker, enum crew_frame type, uint64_t id)
+static bool send_check_frame(const struct check_worker *worker, enum crew_frame type, uint64_t id)
 {
     struct buf frame = {0};
     bool is_sent;
@@ -26,7 +26,7 @@ static bool say(const struct check_worker *worker, enum crew_frame type, uint64_
 }
 
 /* False when the hub is gone. */
-static bool go_on(void *ctx, int64_t bytes)
+static bool report_alive(void *ctx, int64_t bytes)
 {
     struct check_worker *worker = ctx;
     int64_t now = clock_now_ms();
@@ -35,12 +35,12 @@ static bool go_on(void *ctx, int64_t bytes)
     if (now - worker->reported_ms < REPORT_MS)
         return true;
     worker->reported_ms = now;
-    return say(worker, CREW_FRAME_PONG, 0);
+    return send_check_frame(worker, CREW_FRAME_PONG, 0);
 }
 
-static void check(struct check_worker *worker, struct str key)
+static void check_object(struct check_worker *worker, struct str key)
 {
-    struct hash_watch watch = {go_on, worker};
+    struct hash_watch watch = {report_alive, worker};
     struct err e = {0};
     int64_t size;
 
@@ -61,8 +61,8 @@ int check_worker_run(int fd, void *ctx)
         if (!crew_frame_parse(buf_str(&frame), &type, &id, &key) || type != CREW_FRAME_CHECK ||
             !kachery_uri_is_object_key(key, &hash))
             break;
-        check(&worker, key);
-        if (!say(&worker, CREW_FRAME_CHECKED, id))
+        check_object(&worker, key);
+        if (!send_check_frame(&worker, CREW_FRAME_CHECKED, id))
             break;
     }
     buf_free(&frame);

@@ -13,14 +13,14 @@
 enum { SUM_BYTES = 4, AT_ONCE = 1024, MAX_TEXT_BYTES = 2048 };
 
 /* On the disk as in memory: state below .hub/ is the machine's own. */
-struct record {
+struct checked_record {
     unsigned char id[SHA1_SIZE];
     unsigned char sum[SUM_BYTES]; /* of the rest: a torn record is none */
     uint64_t inode;
     int64_t size, mtime_ns, checked_s, unused;
 };
 
-enum { A_RECORD_DIVIDES_A_PAGE = 1 / (sizeof(struct record) == 64) };
+enum { A_RECORD_DIVIDES_A_PAGE = 1 / (sizeof(struct checked_record) == 64) };
 
 void checked_id(struct str key, char id[SHA1_HEX + 1])
 {
@@ -35,15 +35,15 @@ static int64_t mtime_ns(const struct stat *st)
     return (int64_t)st->st_mtim.tv_sec * 1000000000 + (int64_t)st->st_mtim.tv_nsec;
 }
 
-static bool is_file_of(const struct record *r, const struct stat *st)
+static bool is_file_of(const struct checked_record *r, const struct stat *st)
 {
     return r->inode == (uint64_t)st->st_ino && r->size == (int64_t)st->st_size &&
            r->mtime_ns == mtime_ns(st);
 }
 
-static void sum_up(const struct record *r, unsigned char sum[SUM_BYTES])
+static void sum_record(const struct checked_record *r, unsigned char sum[SUM_BYTES])
 {
-    struct record copy = *r;
+    struct checked_record copy = *r;
     unsigned char digest[SHA1_SIZE];
 
     memset(copy.sum, 0, SUM_BYTES);
@@ -51,16 +51,16 @@ static void sum_up(const struct record *r, unsigned char sum[SUM_BYTES])
     memcpy(sum, digest, SUM_BYTES);
 }
 
-static bool is_whole(const struct record *r)
+static bool is_whole(const struct checked_record *r)
 {
     unsigned char sum[SUM_BYTES];
 
-    sum_up(r, sum);
+    sum_record(r, sum);
     return memcmp(sum, r->sum, SUM_BYTES) == 0;
 }
 
-static void put_path(const struct data_dir *dir, const char *folder, const char *name,
-                     struct buf *out)
+static void put_state_path(const struct data_dir *dir, const char *folder, const char *name,
+                           struct buf *out)
 {
     buf_printf(out, "%s/%s/%s", dir->path, folder, name);
 }
@@ -75,7 +75,7 @@ static int open_records(const struct data_dir *dir, const char *id, int flags)
     const char *file;
     int fd;
 
-    put_path(dir, DATA_DIR_CHECKED, name, &path);
+    put_state_path(dir, DATA_DIR_CHECKED, name, &path);
     file = buf_path(&path, NULL);
     fd = file == NULL ? -1 : open(file, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
     buf_free(&path);
@@ -84,9 +84,10 @@ static int open_records(const struct data_dir *dir, const char *id, int flags)
 
 /* The key's record and where it stands; *free_at is where a new one may be written, -1 where it
  * cannot be seen. */
-static bool find_record(int fd, struct str key, struct record *found, off_t *at, off_t *free_at)
+static bool find_record(int fd, struct str key, struct checked_record *found, off_t *at,
+                        off_t *free_at)
 {
-    struct record records[AT_ONCE];
+    struct checked_record records[AT_ONCE];
     unsigned char id[SHA1_SIZE], none[SHA1_SIZE] = {0};
     off_t offset = 0;
     ssize_t n;
@@ -113,11 +114,11 @@ static bool find_record(int fd, struct str key, struct record *found, off_t *at,
 
 /* Replaces the key's record, or adds one; NULL: takes it away (if it is the file of `only`, when
  * that is not NULL). Locked, for two that add at once; without locks, one of them is lost. */
-static void write_record(const struct data_dir *dir, struct str key, const struct record *record,
-                         const struct stat *only)
+static void write_record(const struct data_dir *dir, struct str key,
+                         const struct checked_record *record, const struct stat *only)
 {
     char id[SHA1_HEX + 1];
-    struct record old, empty = {.inode = 0};
+    struct checked_record old, empty = {.inode = 0};
     off_t at, free_at;
     bool is_found;
     int fd;
@@ -140,7 +141,7 @@ bool checked_is_good(const struct data_dir *dir, struct str key, const struct st
                      int64_t *checked_s)
 {
     char id[SHA1_HEX + 1];
-    struct record found;
+    struct checked_record found;
     off_t at, free_at;
     bool is_known;
     int fd;
@@ -159,13 +160,13 @@ bool checked_is_good(const struct data_dir *dir, struct str key, const struct st
 
 static void put_good(const struct data_dir *dir, struct str key, const struct stat *st)
 {
-    struct record r = {.inode = (uint64_t)st->st_ino,
-                       .size = (int64_t)st->st_size,
-                       .mtime_ns = mtime_ns(st),
-                       .checked_s = clock_wall_ms() / 1000};
+    struct checked_record r = {.inode = (uint64_t)st->st_ino,
+                               .size = (int64_t)st->st_size,
+                               .mtime_ns = mtime_ns(st),
+                               .checked_s = clock_wall_ms() / 1000};
 
     sha1_of(key, r.id);
-    sum_up(&r, r.sum);
+    sum_record(&r, r.sum);
     write_record(dir, key, &r, NULL);
 }
 
@@ -182,7 +183,7 @@ static void put_mark_path(const struct data_dir *dir, struct str key, struct buf
     char id[SHA1_HEX + 1];
 
     checked_id(key, id);
-    put_path(dir, DATA_DIR_DAMAGED, id, out);
+    put_state_path(dir, DATA_DIR_DAMAGED, id, out);
 }
 
 int checked_is_damaged(const struct data_dir *dir, struct str key, const struct stat *st,
@@ -218,7 +219,7 @@ static void mark_damaged(const struct data_dir *dir, struct str key, const struc
     buf_free(&text);
 }
 
-static void unmark(const struct data_dir *dir, struct str key)
+static void unmark_damaged(const struct data_dir *dir, struct str key)
 {
     struct buf path = {0};
 
@@ -246,7 +247,7 @@ void checked_put(const struct data_dir *dir, struct str key, const struct stat *
 {
     if (state == CHECKED_GOOD) {
         put_good(dir, key, st);
-        unmark(dir, key);
+        unmark_damaged(dir, key);
     } else if (state == CHECKED_DAMAGED) {
         mark_damaged(dir, key, st);
         write_record(dir, key, NULL, st);
@@ -256,5 +257,5 @@ void checked_put(const struct data_dir *dir, struct str key, const struct stat *
 void checked_forget(const struct data_dir *dir, struct str key)
 {
     write_record(dir, key, NULL, NULL);
-    unmark(dir, key);
+    unmark_damaged(dir, key);
 }

@@ -19,7 +19,7 @@
 
 /* ---- opening ---- */
 
-static int read_key(struct data_dir *dir, const char *path, struct err *e)
+static int read_url_key(struct data_dir *dir, const char *path, struct err *e)
 {
     struct buf key = {0};
     int result = fs_read_file(path, SIGNED_URL_KEY, &key, e);
@@ -33,7 +33,7 @@ static int read_key(struct data_dir *dir, const char *path, struct err *e)
     return result;
 }
 
-static int make_key(struct data_dir *dir, const char *path, struct err *e)
+static int make_url_key(struct data_dir *dir, const char *path, struct err *e)
 {
     log_line(LOG_INFO, "new data directory %s", dir->path);
     random_bytes(dir->url_key, SIGNED_URL_KEY);
@@ -42,7 +42,7 @@ static int make_key(struct data_dir *dir, const char *path, struct err *e)
 }
 
 /* Two that start at once on a new directory are to have the same. */
-static int open_key(struct data_dir *dir, struct err *e)
+static int open_url_key(struct data_dir *dir, struct err *e)
 {
     struct buf path = {0};
     int lock, result;
@@ -50,11 +50,11 @@ static int open_key(struct data_dir *dir, struct err *e)
     buf_printf(&path, "%s/.hub/url-key", dir->path);
     const char *name = buf_path(&path, e);
     leftover_clean(name);
-    result = read_key(dir, name, e);
+    result = read_url_key(dir, name, e);
     if (result != 0 && e->code == ERR_NOT_FOUND && data_dir_lock(dir, &lock, e) == 0) {
-        result = read_key(dir, name, e);
+        result = read_url_key(dir, name, e);
         if (result != 0 && e->code == ERR_NOT_FOUND)
-            result = make_key(dir, name, e);
+            result = make_url_key(dir, name, e);
         close(lock);
     }
     buf_free(&path);
@@ -137,7 +137,7 @@ int data_dir_open(struct data_dir *dir, const char *path, struct err *e)
         return err_set(e, ERR_FAILED, "out of memory");
     if (make_data_dir(dir->path, e) == 0 && make_private_dir(dir, ".hub", e) == 0 &&
         make_private_dir(dir, DATA_DIR_UPLOADS, e) == 0 && make_state_dirs(dir, e) == 0 &&
-        open_key(dir, e) == 0)
+        open_url_key(dir, e) == 0)
         return 0;
     data_dir_close(dir);
     return -1;

@@ -34,7 +34,7 @@ static struct folder *folder_of(struct bucket *bucket)
     return (struct folder *)bucket;
 }
 
-static void free_folder(struct bucket *bucket)
+static void free_bucket(struct bucket *bucket)
 {
     free(folder_of(bucket));
 }
@@ -57,7 +57,7 @@ static int fail_to_find(const struct folder *f, int number, const char *doing, s
 }
 
 /* A symbolic link is no object: none is followed, and an upload replaces it. */
-static int look_at(const struct folder *f, struct str key, struct stat *st, struct err *e)
+static int stat_object(const struct folder *f, struct str key, struct stat *st, struct err *e)
 {
     struct buf path = {0};
     const char *name;
@@ -88,11 +88,11 @@ struct waiting_head {
     struct bucket_head *head;
 };
 
-static int look(struct folder *f, struct bucket_head *head, struct stat *st)
+static int fill_object_head(struct folder *f, struct bucket_head *head, struct stat *st)
 {
     int is_damaged;
 
-    if (look_at(f, head->key, st, head->call.e) != 0)
+    if (stat_object(f, head->key, st, head->call.e) != 0)
         return -1;
     put_stat(st, &head->size_bytes, &head->modified_ms);
     is_damaged = checked_is_damaged(f->dir, head->key, st, head->call.e);
@@ -100,14 +100,14 @@ static int look(struct folder *f, struct bucket_head *head, struct stat *st)
     return is_damaged < 0 ? -1 : 0;
 }
 
-static void on_checked(struct check_wait *wait)
+static void on_head_checked(struct check_wait *wait)
 {
     struct waiting_head *waiting = (struct waiting_head *)wait;
     struct bucket_head *head = waiting->head;
     struct stat st;
 
     head->call.state = NULL;
-    bucket_complete(&head->call, look(waiting->folder, head, &st));
+    bucket_complete(&head->call, fill_object_head(waiting->folder, head, &st));
     free(waiting);
 }
 
@@ -125,7 +125,8 @@ static bool waits_for_check(struct folder *f, struct bucket_head *head)
     waiting = calloc(1, sizeof *waiting);
     if (waiting == NULL)
         return false;
-    *waiting = (struct waiting_head){.wait = {.on_checked = on_checked}, .folder = f, .head = head};
+    *waiting =
+        (struct waiting_head){.wait = {.on_checked = on_head_checked}, .folder = f, .head = head};
     if (check_asker_ask(f->asker, &request, &waiting->wait) != 0) {
         free(waiting);
         return false;
@@ -138,7 +139,7 @@ static void head_object(struct bucket *bucket, struct bucket_head *head)
 {
     struct folder *f = folder_of(bucket);
     struct stat st;
-    int result = look(f, head, &st);
+    int result = fill_object_head(f, head, &st);
 
     if (result == 0 && head->wants_proof && !head->is_damaged && f->asker != NULL &&
         !checked_is_good(f->dir, head->key, &st, NULL) && waits_for_check(f, head))
@@ -147,7 +148,7 @@ static void head_object(struct bucket *bucket, struct bucket_head *head)
 }
 
 /* Nothing else is under way when a call returns. */
-static void cancel(struct bucket *bucket, struct bucket_call *call)
+static void cancel_waiting_head(struct bucket *bucket, struct bucket_call *call)
 {
     struct waiting_head *waiting = call->state;
 
@@ -195,7 +196,7 @@ static void ask_for_check(struct folder *f, const struct bucket_file *file, cons
         (void)check_asker_ask(f->asker, &request, NULL);
 }
 
-static void open_file(struct bucket *bucket, struct bucket_file *file)
+static void open_object_file(struct bucket *bucket, struct bucket_file *file)
 {
     struct folder *f = folder_of(bucket);
     struct stat st;
@@ -208,7 +209,7 @@ static void open_file(struct bucket *bucket, struct bucket_file *file)
     bucket_complete(&file->call, file->fd < 0 ? -1 : 0);
 }
 
-static int read_part(int fd, struct bucket_read *read)
+static int read_object_part(int fd, struct bucket_read *read)
 {
     size_t left = read->length > BUCKET_MAX_READ_BYTES ? BUCKET_MAX_READ_BYTES
                                                        : (size_t)read->length;
@@ -234,7 +235,7 @@ static void read_object(struct bucket *bucket, struct bucket_read *read)
 {
     struct stat st;
     int fd = open_object(folder_of(bucket), read->key, &st, read->call.e);
-    int result = fd < 0 ? -1 : read_part(fd, read);
+    int result = fd < 0 ? -1 : read_object_part(fd, read);
 
     if (fd >= 0)
         close(fd);
@@ -243,14 +244,14 @@ static void read_object(struct bucket *bucket, struct bucket_read *read)
 
 /* ---- putting ---- */
 
-struct upload {
+struct folder_upload {
     struct object_upload file;
     struct buf path; /* of the object */
 };
 
 static void put_discard(struct bucket *bucket, struct bucket_put *put)
 {
-    struct upload *upload = put->upload;
+    struct folder_upload *upload = put->upload;
 
     (void)bucket;
     object_upload_discard(&upload->file);
@@ -259,23 +260,23 @@ static void put_discard(struct bucket *bucket, struct bucket_put *put)
 }
 
 /* Whether the object is there, whole and right, as far as can be seen: else its bytes are taken. */
-static bool is_there(const struct folder *f, const struct bucket_put *put)
+static bool is_object_there(const struct folder *f, const struct bucket_put *put)
 {
     struct stat st;
 
-    return look_at(f, put->key, &st, NULL) == 0 && (int64_t)st.st_size == put->size_bytes &&
+    return stat_object(f, put->key, &st, NULL) == 0 && (int64_t)st.st_size == put->size_bytes &&
            checked_get(f->dir, put->key, &st, NULL, NULL) == CHECKED_GOOD;
 }
 
 /* A place of the client's for this object; none for bytes that are there already. */
-static int open_upload(struct folder *f, struct bucket_put *put, struct upload *upload)
+static int open_upload(struct folder *f, struct bucket_put *put, struct folder_upload *upload)
 {
     struct err *e = put->call.e;
     char id[SHA1_HEX + 1];
     struct buf name = {0};
     int result;
 
-    if (is_there(f, put)) {
+    if (is_object_there(f, put)) {
         object_upload_open_dry(&upload->file, put->size_bytes);
         return 0;
     }
@@ -291,7 +292,7 @@ static int open_upload(struct folder *f, struct bucket_put *put, struct upload *
 static void put_open(struct bucket *bucket, struct bucket_put *put)
 {
     struct folder *f = folder_of(bucket);
-    struct upload *upload = calloc(1, sizeof *upload);
+    struct folder_upload *upload = calloc(1, sizeof *upload);
     int result;
 
     if (upload == NULL) {
@@ -313,7 +314,7 @@ static void put_open(struct bucket *bucket, struct bucket_put *put)
 
 static void put_write(struct bucket *bucket, struct bucket_put *put, struct str bytes)
 {
-    struct upload *upload = put->upload;
+    struct folder_upload *upload = put->upload;
 
     (void)bucket;
     int result = object_upload_write(&upload->file, bytes, put->call.e);
@@ -322,28 +323,30 @@ static void put_write(struct bucket *bucket, struct bucket_put *put, struct str 
 }
 
 /* The object of a dry upload may be gone by now. */
-static int publish(const struct folder *f, struct bucket_put *put)
+static int publish_upload(const struct folder *f, struct bucket_put *put)
 {
-    struct upload *upload = put->upload;
+    struct folder_upload *upload = put->upload;
     struct err *e = put->call.e;
     bool is_dry = upload->file.is_dry;
 
     if (object_upload_publish(&upload->file, buf_path(&upload->path, e), put->hash, e) != 0)
         return -1;
     if (is_dry)
-        return is_there(f, put) ? 0 : err_set(e, ERR_TAKEN, "the object went meanwhile: once more");
+        return is_object_there(f, put)
+                   ? 0
+                   : err_set(e, ERR_TAKEN, "the object went meanwhile: once more");
     checked_put(f->dir, put->key, &upload->file.published, CHECKED_GOOD);
     return 0;
 }
 
 static void put_close(struct bucket *bucket, struct bucket_put *put)
 {
-    bucket_complete(&put->call, publish(folder_of(bucket), put));
+    bucket_complete(&put->call, publish_upload(folder_of(bucket), put));
 }
 
 /* ---- removing ---- */
 
-static int remove_any(const struct folder *f, struct str key, struct err *e)
+static int unlink_object(const struct folder *f, struct str key, struct err *e)
 {
     struct buf path = {0};
     const char *name;
@@ -363,7 +366,7 @@ static int remove_any(const struct folder *f, struct str key, struct err *e)
     return result;
 }
 
-static int remove_damaged(const struct folder *f, struct str key, struct err *e)
+static int remove_damaged_object(const struct folder *f, struct str key, struct err *e)
 {
     int64_t size;
     bool is_kept;
@@ -381,8 +384,8 @@ static void remove_object(struct bucket *bucket, struct bucket_remove *r)
 {
     const struct folder *f = folder_of(bucket);
 
-    bucket_complete(&r->call, r->only_damaged ? remove_damaged(f, r->key, r->call.e)
-                                              : remove_any(f, r->key, r->call.e));
+    bucket_complete(&r->call, r->only_damaged ? remove_damaged_object(f, r->key, r->call.e)
+                                              : unlink_object(f, r->key, r->call.e));
 }
 
 /* ---- listing ---- */
@@ -402,7 +405,7 @@ static void put_version(struct str text, char version[BUCKET_VERSION_BYTES])
     hex_encode(digest, sizeof digest, version);
 }
 
-static int read_file(const struct folder *f, struct bucket_small *file, struct buf *text)
+static int read_small_file(const struct folder *f, struct bucket_small *file, struct buf *text)
 {
     struct err *e = file->call.e;
     struct buf path = {0};
@@ -421,7 +424,7 @@ static int read_file(const struct folder *f, struct bucket_small *file, struct b
 
 static void small_read(struct bucket *bucket, struct bucket_small *file)
 {
-    bucket_complete(&file->call, read_file(folder_of(bucket), file, &file->text));
+    bucket_complete(&file->call, read_small_file(folder_of(bucket), file, &file->text));
 }
 
 /* A file that was not written to its end is tried again by its client, not by us: any name. A
@@ -464,7 +467,8 @@ static int check_version(const struct folder *f, const struct bucket_small *file
     return result;
 }
 
-static int replace(struct folder *f, struct bucket_small *file, const char *path, struct err *e)
+static int replace_small_file(struct folder *f, struct bucket_small *file, const char *path,
+                              struct err *e)
 {
     if (path == NULL)
         return -1;
@@ -486,7 +490,7 @@ static void small_replace(struct bucket *bucket, struct bucket_small *file)
 
     data_dir_put_path(f->dir, file->name, &path);
     if (data_dir_lock(f->dir, &lock, e) == 0) {
-        result = replace(f, file, buf_path(&path, e), e);
+        result = replace_small_file(f, file, buf_path(&path, e), e);
         close(lock);
     }
     buf_free(&path);
@@ -495,7 +499,8 @@ static void small_replace(struct bucket *bucket, struct bucket_small *file)
 
 /* ---- what is computed ---- */
 
-static void put_url(const struct bucket *bucket, const struct bucket_url *url, struct buf *out)
+static void put_object_url(const struct bucket *bucket, const struct bucket_url *url,
+                           struct buf *out)
 {
     const struct folder *f = (const struct folder *)bucket;
     const struct signed_url signed_url = {
@@ -508,7 +513,7 @@ static void put_url(const struct bucket *bucket, const struct bucket_url *url, s
     signed_url_put(out, url->server, f->dir->url_key, &signed_url);
 }
 
-static void put_uri(const struct bucket *bucket, struct str server, struct buf *out)
+static void put_bucket_uri(const struct bucket *bucket, struct str server, struct buf *out)
 {
     (void)bucket;
     buf_put(out, server);
@@ -523,10 +528,10 @@ static void put_public_error(const struct bucket *bucket, const struct err *e, s
 /* ---- opening ---- */
 
 static const struct bucket_ops ops = {
-    .free = free_folder,
+    .free = free_bucket,
     .head = head_object,
     .read = read_object,
-    .open_file = open_file,
+    .open_file = open_object_file,
     .put_open = put_open,
     .put_write = put_write,
     .put_close = put_close,
@@ -535,9 +540,9 @@ static const struct bucket_ops ops = {
     .list = list_keys,
     .small_read = small_read,
     .small_replace = small_replace,
-    .cancel = cancel,
-    .put_url = put_url,
-    .put_uri = put_uri,
+    .cancel = cancel_waiting_head,
+    .put_url = put_object_url,
+    .put_uri = put_bucket_uri,
     .put_public_error = put_public_error,
 };
 

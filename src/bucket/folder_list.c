@@ -7,7 +7,7 @@
 
 enum { MAX_DEPTH = 32 };
 
-struct walk {
+struct list_walk {
     const struct data_dir *dir;
     struct bucket_list *list;
     size_t count, max;
@@ -24,7 +24,7 @@ static bool may_hold(const struct bucket_list *list, struct str start)
            str_compare(start, str_slice(list->after, 0, start.len)) >= 0;
 }
 
-static void add_key(struct walk *w, struct str key)
+static void add_key(struct list_walk *w, struct str key)
 {
     if (!str_starts_with(key, w->list->prefix) || str_compare(key, w->list->after) <= 0 ||
         fs_is_temporary(key))
@@ -38,7 +38,7 @@ static void add_key(struct walk *w, struct str key)
 }
 
 /* `folder` is empty or ends with '/'. */
-static int list_folder(struct walk *w, struct str folder, struct err *e)
+static int list_folder(struct list_walk *w, struct str folder, struct err *e)
 {
     struct names names = {.items = NULL};
     struct buf path = {0}, key = {0};
@@ -70,7 +70,7 @@ static int list_folder(struct walk *w, struct str folder, struct err *e)
 
 int folder_list(const struct data_dir *dir, struct bucket_list *list, struct err *e)
 {
-    struct walk w = {.dir = dir, .list = list, .max = list->max};
+    struct list_walk w = {.dir = dir, .list = list, .max = list->max};
     size_t len = list->prefix.len, start = list->keys.len;
 
     if (w.max > BUCKET_MAX_LIST)

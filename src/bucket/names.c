@@ -46,7 +46,7 @@ void names_sort(struct names *names)
 }
 
 /* DT_DIR, DT_REG or another; what goes meanwhile is another. */
-static unsigned char type_of(DIR *folder, const struct dirent *entry)
+static unsigned char entry_type(DIR *folder, const struct dirent *entry)
 {
     struct stat st;
 
@@ -61,7 +61,7 @@ static void add_marked(struct names *names, DIR *folder, struct dirent *entry)
 {
     char marked[sizeof entry->d_name + 1];
     size_t len = strlen(entry->d_name);
-    unsigned char type = type_of(folder, entry);
+    unsigned char type = entry_type(folder, entry);
 
     memcpy(marked, entry->d_name, len);
     if (type == DT_DIR)

@@ -29,7 +29,7 @@ static bool is_disk_error(int number)
     return number == EIO || number == EUCLEAN || number == EBADMSG;
 }
 
-static int open_file(const char *path, struct stat *st)
+static int open_regular_file(const char *path, struct stat *st)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
@@ -43,13 +43,13 @@ static int open_file(const char *path, struct stat *st)
     return -1;
 }
 
-static struct str hash_of(struct str key)
+static struct str hash_of_key(struct str key)
 {
     return str_slice(key, key.len - SHA1_HEX, key.len);
 }
 
-static enum object_state read_all(int fd, const struct stat *st, struct str hash,
-                                  const struct hash_watch *watch, struct err *e)
+static enum object_state hash_object_file(int fd, const struct stat *st, struct str hash,
+                                          const struct hash_watch *watch, struct err *e)
 {
     struct hash_job job = {.from = fd, .to = -1, .as_opened = st, .watch = watch};
     int status;
@@ -70,7 +70,7 @@ static enum object_state check_open(const struct data_dir *dir, struct str key, 
                                     const struct stat *st, const struct hash_watch *watch,
                                     struct err *e)
 {
-    enum object_state state = read_all(fd, st, hash_of(key), watch, e);
+    enum object_state state = hash_object_file(fd, st, hash_of_key(key), watch, e);
 
     if (state == OBJECT_OK) {
         checked_put(dir, key, st, CHECKED_GOOD);
@@ -103,7 +103,7 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
     *size_bytes = 0;
     data_dir_put_path(dir, key, &path);
     name = buf_path(&path, e);
-    fd = name == NULL ? -1 : open_file(name, &st);
+    fd = name == NULL ? -1 : open_regular_file(name, &st);
     if (name == NULL) {
         state = OBJECT_UNKNOWN;
     } else if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
@@ -124,7 +124,7 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
 
 /* ---- taking away ---- */
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
+static bool is_same_inode(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
@@ -136,17 +136,17 @@ static enum object_state judge_aside(const struct data_dir *dir, struct str key,
 {
     enum object_state state = OBJECT_DAMAGED;
     struct stat st;
-    int fd = open_file(aside, &st);
+    int fd = open_regular_file(aside, &st);
 
     if (fd < 0) { /* it is not known to be bad */
         *is_kept = link(aside, path) == 0 || errno == EEXIST;
         return OBJECT_OK;
     }
-    if (!is_same_file(&st, damaged)) {
+    if (!is_same_inode(&st, damaged)) {
         leftover_hold(fd);
         state = is_known_good(dir, key, &st, INT64_MAX)
                     ? OBJECT_OK
-                    : read_all(fd, &st, hash_of(key), NULL, NULL);
+                    : hash_object_file(fd, &st, hash_of_key(key), NULL, NULL);
         if (state == OBJECT_UNKNOWN)
             state = OBJECT_OK; /* it is not known to be bad */
         if (state == OBJECT_OK && (link(aside, path) == 0 || errno == EEXIST))
@@ -156,9 +156,9 @@ static enum object_state judge_aside(const struct data_dir *dir, struct str key,
     return state;
 }
 
-static enum object_state remove_damaged(const struct data_dir *dir, struct str key,
-                                        const char *path, const struct stat *damaged, bool *is_kept,
-                                        struct err *e)
+static enum object_state remove_damaged_file(const struct data_dir *dir, struct str key,
+                                             const char *path, const struct stat *damaged,
+                                             bool *is_kept, struct err *e)
 {
     enum object_state state = OBJECT_MISSING;
     char digits[ASIDE_DIGITS + 1];
@@ -166,7 +166,7 @@ static enum object_state remove_damaged(const struct data_dir *dir, struct str k
 
     /* A name as fs_open_temporary gives: data_dir_open removes it if this process is killed. */
     random_hex(digits, ASIDE_DIGITS);
-    buf_printf(&aside, "%s/" DATA_DIR_ASIDE "/%.*s.tmp.%s", dir->path, STR_ARG(hash_of(key)),
+    buf_printf(&aside, "%s/" DATA_DIR_ASIDE "/%.*s.tmp.%s", dir->path, STR_ARG(hash_of_key(key)),
                digits);
     const char *away = buf_path(&aside, e);
     if (away == NULL) {
@@ -187,7 +187,7 @@ static enum object_state remove_damaged(const struct data_dir *dir, struct str k
     return state;
 }
 
-static enum object_state remove_any(const char *path, struct err *e)
+static enum object_state unlink_object_file(const char *path, struct err *e)
 {
     if (unlink(path) == 0)
         return OBJECT_OK;
@@ -214,8 +214,8 @@ enum object_state object_remove(const struct data_dir *dir, struct str key, int6
         int is_damaged = checked_is_damaged(dir, key, &st, e);
         *size_bytes = (int64_t)st.st_size;
         state = is_damaged < 0   ? OBJECT_UNKNOWN
-                : is_damaged > 0 ? remove_damaged(dir, key, name, &st, is_kept, e)
-                                 : remove_any(name, e);
+                : is_damaged > 0 ? remove_damaged_file(dir, key, name, &st, is_kept, e)
+                                 : unlink_object_file(name, e);
     } else if (errno != ENOENT && errno != ENOTDIR) {
         err_errno(e, ERR_FAILED, errno, "cannot look at %s", name);
         state = OBJECT_UNKNOWN;

@@ -19,7 +19,7 @@
 
 enum { NAME_DIGITS = 32, ATTEMPTS = 16 };
 
-static int fail(struct err *e, int number, const char *doing)
+static int set_upload_error(struct err *e, int number, const char *doing)
 {
     bool is_full = number == ENOSPC || number == EDQUOT || number == EFBIG;
 
@@ -38,7 +38,7 @@ static enum lock try_lock(int fd)
 }
 
 /* False when object_upload_clean of another process took it for a left-over in between. */
-static bool is_ours(int fd)
+static bool is_upload_ours(int fd)
 {
     struct stat st;
 
@@ -56,15 +56,16 @@ static int create_named(struct object_upload *file, const struct data_dir *dir, 
         return -1;
     file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0)
-        return errno == EEXIST ? 0 : fail(e, errno, "cannot make a file for the upload");
-    if (is_ours(file->fd))
+        return errno == EEXIST ? 0
+                               : set_upload_error(e, errno, "cannot make a file for the upload");
+    if (is_upload_ours(file->fd))
         return 1;
     close(file->fd);
     unlink(path);
     return 0;
 }
 
-static int create(struct object_upload *file, const struct data_dir *dir, struct err *e)
+static int create_upload_file(struct object_upload *file, const struct data_dir *dir, struct err *e)
 {
     char name[NAME_DIGITS + 1];
     int made = 0;
@@ -106,7 +107,7 @@ static int check_room(int fd, int64_t size, struct err *e)
 
     if (fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_frsize > 0 &&
         (uint64_t)size / fs.f_frsize > fs.f_bavail)
-        return fail(e, ENOSPC, "cannot take the upload");
+        return set_upload_error(e, ENOSPC, "cannot take the upload");
     return 0;
 }
 
@@ -117,12 +118,13 @@ void object_upload_open_dry(struct object_upload *file, int64_t size)
 }
 
 /* `name` is NULL for one of its own. */
-static int open_file(struct object_upload *file, const struct data_dir *dir, const char *name,
-                     int64_t size, struct err *e)
+static int open_upload_file(struct object_upload *file, const struct data_dir *dir,
+                            const char *name, int64_t size, struct err *e)
 {
     *file = (struct object_upload){.fd = -1, .size = size};
     sha1_init(&file->sha1);
-    if ((name == NULL ? create(file, dir, e) : create_shared(file, dir, name, e)) != 0) {
+    if ((name == NULL ? create_upload_file(file, dir, e) : create_shared(file, dir, name, e)) !=
+        0) {
         buf_free(&file->temporary);
         return -1;
     }
@@ -135,13 +137,13 @@ static int open_file(struct object_upload *file, const struct data_dir *dir, con
 int object_upload_open(struct object_upload *file, const struct data_dir *dir, int64_t size,
                        struct err *e)
 {
-    return open_file(file, dir, NULL, size, e);
+    return open_upload_file(file, dir, NULL, size, e);
 }
 
 int object_upload_open_shared(struct object_upload *file, const struct data_dir *dir,
                               const char *name, int64_t size, struct err *e)
 {
-    return open_file(file, dir, name, size, e);
+    return open_upload_file(file, dir, name, size, e);
 }
 
 static int write_all(int fd, struct str data, struct err *e)
@@ -151,7 +153,7 @@ static int write_all(int fd, struct str data, struct err *e)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(e, errno, "cannot write the upload");
+            return set_upload_error(e, errno, "cannot write the upload");
         data = str_slice(data, (size_t)n, data.len);
     }
     return 0;
@@ -215,14 +217,14 @@ static int for_new_folders(const char *path, size_t existing,
     return result;
 }
 
-static int make_folder(const char *folder, struct err *e)
+static int make_object_folder(const char *folder, struct err *e)
 {
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return fail(e, errno, "cannot make a folder for the object");
+        return set_upload_error(e, errno, "cannot make a folder for the object");
     return 0;
 }
 
-static int check(struct object_upload *file, struct str hash, struct err *e)
+static int check_upload(struct object_upload *file, struct str hash, struct err *e)
 {
     char digits[SHA1_HEX + 1];
 
@@ -244,23 +246,25 @@ int object_upload_publish(struct object_upload *file, const char *path, struct s
     if (path == NULL)
         goto out;
     if (file->is_dry)
-        return check(file, hash, e);
+        return check_upload(file, hash, e);
     existing = find_existing(path);
 
     /* The folders come before the first fsync, so that one transaction of the file system holds
      * them all: the fsyncs of their parents then find nothing left to write. */
-    if (check(file, hash, e) != 0 || for_new_folders(path, existing, make_folder, e) != 0)
+    if (check_upload(file, hash, e) != 0 ||
+        for_new_folders(path, existing, make_object_folder, e) != 0)
         goto out;
     if (fsync(file->fd) != 0 || fstat(file->fd, &file->published) != 0) {
-        fail(e, errno, "cannot sync the upload");
+        set_upload_error(e, errno, "cannot sync the upload");
         goto out;
     }
     if (for_new_folders(path, existing, fs_sync_parent, e) != 0)
         goto out;
     if (rename(file->temporary.data, path) != 0) { /* create_named left its NUL */
         bool is_split = errno == EXDEV;
-        fail(e, errno,
-             is_split ? "the data directory is not one file system" : "cannot rename the upload");
+        set_upload_error(e, errno,
+                         is_split ? "the data directory is not one file system"
+                                  : "cannot rename the upload");
         goto out;
     }
     buf_clear(&file->temporary);
@@ -293,7 +297,7 @@ static bool is_left_over(int fd)
             clock_wall_ms() / 1000 - (int64_t)st.st_mtim.tv_sec > OBJECT_UPLOAD_LEFT_OVER_S);
 }
 
-static void clean_one(int dir, const char *name)
+static void remove_left_over(int dir, const char *name)
 {
     int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
@@ -318,6 +322,6 @@ void object_upload_clean(const char *dir)
         return;
     while ((entry = readdir(folder)) != NULL)
         if (entry->d_name[0] != '.')
-            clean_one(dirfd(folder), entry->d_name);
+            remove_left_over(dirfd(folder), entry->d_name);
     closedir(folder);
 }

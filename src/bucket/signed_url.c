@@ -7,8 +7,8 @@
 
 /* What the signature covers. No field can hold a line feed: keys with one are not signed. False
  * without memory: less than all of it is never signed. */
-static bool sign(const unsigned char key[SIGNED_URL_KEY], const struct signed_url *url,
-                 char digits[2 * HMAC_SHA256_SIZE + 1])
+static bool sign_url(const unsigned char key[SIGNED_URL_KEY], const struct signed_url *url,
+                     char digits[2 * HMAC_SHA256_SIZE + 1])
 {
     struct str secret = {(const char *)key, SIGNED_URL_KEY};
     unsigned char mac[HMAC_SHA256_SIZE];
@@ -32,7 +32,7 @@ void signed_url_put(struct buf *out, struct str base, const unsigned char key[SI
 {
     char digits[2 * HMAC_SHA256_SIZE + 1];
 
-    if (!sign(key, url, digits)) {
+    if (!sign_url(key, url, digits)) {
         out->failed = true;
         return;
     }
@@ -85,7 +85,7 @@ enum signed_url_state signed_url_check(struct signed_url *url, struct str path, 
         url_query_get(query, STR("client"), &found.client);
     found.object_key = buf_str(decoded);
     found.expires_ms = expires_s * 1000;
-    if (!sign(key, &found, digits))
+    if (!sign_url(key, &found, digits))
         return SIGNED_URL_UNKNOWN;
     if (!str_equal_constant_time(signature, str_of(digits)))
         return SIGNED_URL_BAD;

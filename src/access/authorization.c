@@ -15,7 +15,8 @@ void authorization_deinit(struct authorization *a)
     *a = authorization_none();
 }
 
-static int fail(struct err *e, const char *name, const struct yaml *node, const char *want)
+static int set_settings_error(struct err *e, const char *name, const struct yaml *node,
+                              const char *want)
 {
     return err_set(e, ERR_PROTOCOL, "%s:%zu: %s", name, node == NULL ? 1 : yaml_line(node), want);
 }
@@ -33,8 +34,8 @@ static int read_bool(const struct yaml *mapping, const char *key, bool *out, con
                    key, quote_str(quoted, yaml_text(node)));
 }
 
-static int check_keys(const struct yaml *mapping, const char *const *known, const char *name,
-                      struct err *e)
+static int check_settings_keys(const struct yaml *mapping, const char *const *known,
+                               const char *name, struct err *e)
 {
     for (const struct yaml *v = yaml_first(mapping); v != NULL; v = yaml_next(v)) {
         const char *const *k = known;
@@ -56,11 +57,11 @@ static int check_user(const struct yaml *user, const char *name, struct err *e)
     bool ignored;
 
     if (yaml_type(user) != YAML_MAPPING)
-        return fail(e, name, user, "want userId, upload, download, admin");
+        return set_settings_error(e, name, user, "want userId, upload, download, admin");
     id = yaml_get(user, "userId");
     if (id == NULL || yaml_type(id) != YAML_SCALAR || yaml_text(id).len == 0)
-        return fail(e, name, user, "userId is missing");
-    if (check_keys(user, keys, name, e) != 0)
+        return set_settings_error(e, name, user, "userId is missing");
+    if (check_settings_keys(user, keys, name, e) != 0)
         return -1;
     for (size_t i = 1; keys[i] != NULL; i++)
         if (read_bool(user, keys[i], &ignored, name, e) != 0)
@@ -75,14 +76,14 @@ static int check_document(struct authorization *a, const char *name, struct err 
     const struct yaml *users;
 
     if (yaml_type(a->doc) != YAML_MAPPING)
-        return fail(e, name, a->doc, "want a mapping");
-    if (check_keys(a->doc, keys, name, e) != 0)
+        return set_settings_error(e, name, a->doc, "want a mapping");
+    if (check_settings_keys(a->doc, keys, name, e) != 0)
         return -1;
     if (yaml_get(a->doc, "allowPublicUpload") == NULL)
-        return fail(e, name, NULL, "allowPublicUpload is missing");
+        return set_settings_error(e, name, NULL, "allowPublicUpload is missing");
     users = yaml_get(a->doc, "authorizedUsers");
     if (users == NULL || yaml_type(users) != YAML_SEQUENCE)
-        return fail(e, name, users, "authorizedUsers: want a list");
+        return set_settings_error(e, name, users, "authorizedUsers: want a list");
     if (read_bool(a->doc, "allowPublicUpload", &a->allow_public_upload, name, e) != 0 ||
         read_bool(a->doc, "allowPublicDownload", &a->allow_public_download, name, e) != 0)
         return -1;
@@ -107,7 +108,7 @@ int authorization_parse(struct authorization *a, struct str text, const char *na
     return 0;
 }
 
-static const struct yaml *find_user(const struct authorization *a, const char *user)
+static const struct yaml *find_authorized_user(const struct authorization *a, const char *user)
 {
     const struct yaml *u = a->doc == NULL ? NULL : yaml_get(a->doc, "authorizedUsers");
 
@@ -126,7 +127,7 @@ static int check_permission(const struct authorization *a, const char *user, con
 
     if (user == NULL)
         return err_set(e, ERR_REFUSED, "No verified client ID or user ID");
-    listed = find_user(a, user);
+    listed = find_authorized_user(a, user);
     if (listed == NULL)
         return err_set(e, ERR_REFUSED, "User %s is not authorized.", user);
     permission = yaml_get(listed, key);

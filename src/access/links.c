@@ -79,7 +79,7 @@ bool links_read_token(struct str token, char *id)
 }
 
 /* The folder of a maker in a zone, in out[LINKS_FOLDER_DIGITS + 1]. */
-static void put_folder(struct str zone, struct str client_id, char *out)
+static void put_link_folder(struct str zone, struct str client_id, char *out)
 {
     unsigned char digest[SHA256_SIZE];
     struct sha256 h;
@@ -100,7 +100,7 @@ static int make_token(struct links_job *job)
     int result;
 
     random_bytes(bytes, sizeof bytes);
-    put_folder(job->zone, job->client_id, folder);
+    put_link_folder(job->zone, job->client_id, folder);
     buf_put(&text, str_slice(job->hash, 0, HASH_DIGITS));
     buf_puts(&text, folder);
     base64_put(&text, (struct str){(const char *)bytes, sizeof bytes});
@@ -113,13 +113,13 @@ static int make_token(struct links_job *job)
     return result;
 }
 
-static void put_key(struct buf *out, const char *id)
+static void put_link_key(struct buf *out, const char *id)
 {
     buf_printf(out, LINKS_PREFIX "%.*s/%s", LINKS_FOLDER_DIGITS, id, id + LINKS_FOLDER_DIGITS);
 }
 
 /* The id of a key, in id[LINKS_ID_DIGITS + 1]; false for other files. */
-static bool read_key(struct str key, char *id)
+static bool read_link_key(struct str key, char *id)
 {
     struct str rest = str_slice(key, strlen(LINKS_PREFIX), key.len);
 
@@ -162,7 +162,7 @@ int links_check_name(struct str name, struct err *e)
  * Revoking by id begins with the file and has no other.
  */
 
-static void next_file(struct links_job *job);
+static void visit_next_link(struct links_job *job);
 
 static struct bucket_call call_of(struct links_job *job, void (*on_done)(void *owner))
 {
@@ -184,17 +184,17 @@ void links_free_job(struct links_job *job)
     explicit_bzero(job->token, sizeof job->token);
 }
 
-static void end_job(struct links_job *job, int result)
+static void end_links_job(struct links_job *job, int result)
 {
     job->result = result == 0 ? buf_check(&job->links, job->e) : -1;
     job->on_done(job->owner);
 }
 
-static void on_written(void *owner)
+static void on_share_link_written(void *owner)
 {
     struct links_job *job = owner;
 
-    end_job(job, job->file.call.result);
+    end_links_job(job, job->file.call.result);
 }
 
 static void write_link(struct links_job *job)
@@ -208,51 +208,51 @@ static void write_link(struct links_job *job)
     char id[LINKS_ID_DIGITS + 1];
 
     if (job->count >= LINKS_MAX_EACH) {
-        end_job(job, err_set(job->e, ERR_REFUSED,
-                             "%d share links of this client exist: revoke one first",
-                             LINKS_MAX_EACH));
+        end_links_job(job, err_set(job->e, ERR_REFUSED,
+                                   "%d share links of this client exist: revoke one first",
+                                   LINKS_MAX_EACH));
         return;
     }
     if (make_token(job) != 0 || !links_read_token(str_of(job->token), id)) {
-        end_job(job, -1);
+        end_links_job(job, -1);
         return;
     }
     buf_clear(&job->key);
-    put_key(&job->key, id);
+    put_link_key(&job->key, id);
     fields_put(&job->content, link_fields, &link);
     if (buf_check(&job->key, job->e) != 0 || buf_check(&job->content, job->e) != 0) {
-        end_job(job, -1);
+        end_links_job(job, -1);
         return;
     }
-    job->file.call = call_of(job, on_written);
+    job->file.call = call_of(job, on_share_link_written);
     job->file.name = buf_str(&job->key);
     job->file.new_text = buf_str(&job->content);
     job->file.version[0] = '\0';
     bucket_small_replace(job->bucket, &job->file);
 }
 
-static void end_walk(struct links_job *job)
+static void end_link_walk(struct links_job *job)
 {
     if (job->kind == LINKS_CREATE)
         write_link(job);
     else
-        end_job(job, 0);
+        end_links_job(job, 0);
 }
 
 /* Somebody else may have removed it meanwhile. */
-static void on_removed(void *owner)
+static void on_share_link_removed(void *owner)
 {
     struct links_job *job = owner;
 
     if (job->removal.call.result != 0 && job->e->code != ERR_NOT_FOUND)
-        end_job(job, -1);
+        end_links_job(job, -1);
     else
-        next_file(job);
+        visit_next_link(job);
 }
 
-static void remove_link(struct links_job *job)
+static void remove_share_link(struct links_job *job)
 {
-    job->removal = (struct bucket_remove){.call = call_of(job, on_removed),
+    job->removal = (struct bucket_remove){.call = call_of(job, on_share_link_removed),
                                           .key = buf_str(&job->key)};
     bucket_remove(job->bucket, &job->removal);
 }
@@ -261,17 +261,17 @@ static void list_link(struct links_job *job, const struct share_link *link)
 {
     char id[LINKS_ID_DIGITS + 1] = "";
 
-    read_key(buf_str(&job->key), id);
+    read_link_key(buf_str(&job->key), id);
     json_open(&job->links, '{');
     json_put_str(&job->links, "id", str_of(id));
     fields_put_members(&job->links, link_fields, link);
     json_close(&job->links, '}');
     if (job->links.len < LINKS_PAGE_BYTES) {
-        next_file(job);
+        visit_next_link(job);
         return;
     }
     memcpy(job->next, id, sizeof id);
-    end_job(job, 0);
+    end_links_job(job, 0);
 }
 
 static void visit_link(struct links_job *job, const struct share_link *link)
@@ -284,19 +284,19 @@ static void visit_link(struct links_job *job, const struct share_link *link)
 
     if (job->kind == LINKS_REVOKE && is_meant) {
         job->count += !is_old;
-        remove_link(job);
+        remove_share_link(job);
     } else if (is_mine && is_old) {
-        remove_link(job);
+        remove_share_link(job);
     } else if (job->kind == LINKS_LIST && is_here && !is_old && (is_mine || job->is_admin)) {
         list_link(job, link);
     } else {
         job->count += job->kind == LINKS_CREATE && is_mine;
-        next_file(job);
+        visit_next_link(job);
     }
 }
 
 /* A file that is no link is passed over: it must not hide the others. */
-static void on_file(void *owner)
+static void on_link_file(void *owner)
 {
     struct links_job *job = owner;
     struct share_link link;
@@ -304,42 +304,42 @@ static void on_file(void *owner)
 
     if (job->file.call.result != 0) {
         if (job->e->code == ERR_NOT_FOUND)
-            next_file(job);
+            visit_next_link(job);
         else
-            end_job(job, -1);
+            end_links_job(job, -1);
     } else if (parse_link(&link, buf_str(&job->file.text), &why) != 0) {
         log_line(LOG_WARN, "%.*s is no share link: %s", STR_ARG(job->file.name), why.msg);
-        next_file(job);
+        visit_next_link(job);
     } else {
         visit_link(job, &link);
         free_link(&link);
     }
 }
 
-static void read_file(struct links_job *job)
+static void read_link_file(struct links_job *job)
 {
     buf_clear(&job->file.text);
-    job->file.call = call_of(job, on_file);
+    job->file.call = call_of(job, on_link_file);
     job->file.name = buf_str(&job->key);
     job->file.max_bytes = MAX_FILE_BYTES;
     bucket_small_read(job->bucket, &job->file);
 }
 
-static void on_page(void *owner)
+static void on_link_page(void *owner)
 {
     struct links_job *job = owner;
 
     if (job->page.call.result != 0)
-        end_job(job, -1);
+        end_links_job(job, -1);
     else
-        next_file(job);
+        visit_next_link(job);
 }
 
-static void ask_page(struct links_job *job)
+static void ask_link_page(struct links_job *job)
 {
     buf_clear(&job->page.keys);
     job->at = 0;
-    job->page.call = call_of(job, on_page);
+    job->page.call = call_of(job, on_link_page);
     job->page.prefix = buf_str(&job->prefix);
     job->page.after = buf_str(&job->last);
     job->page.max = BUCKET_MAX_LIST;
@@ -347,7 +347,7 @@ static void ask_page(struct links_job *job)
 }
 
 /* Goes on with the file behind the last one, of this page or of the next. */
-static void next_file(struct links_job *job)
+static void visit_next_link(struct links_job *job)
 {
     char id[LINKS_ID_DIGITS + 1];
     struct str key;
@@ -355,23 +355,23 @@ static void next_file(struct links_job *job)
     while (job->id.len == 0 && bucket_list_next(&job->page, &job->at, &key)) {
         buf_clear(&job->last);
         buf_put(&job->last, key);
-        if (!read_key(key, id))
+        if (!read_link_key(key, id))
             continue;
         buf_clear(&job->key);
         buf_put(&job->key, key);
         if (buf_check(&job->key, job->e) != 0 || buf_check(&job->last, job->e) != 0)
-            end_job(job, -1);
+            end_links_job(job, -1);
         else
-            read_file(job);
+            read_link_file(job);
         return;
     }
     if (job->id.len == 0 && !job->page.is_last)
-        ask_page(job);
+        ask_link_page(job);
     else
-        end_walk(job);
+        end_link_walk(job);
 }
 
-static int check_job(struct links_job *job, struct err *e)
+static int check_links_job(struct links_job *job, struct err *e)
 {
     if (job->kind != LINKS_CREATE)
         return 0;
@@ -389,23 +389,23 @@ int links_start(struct links_job *job, struct err *e)
     char folder[LINKS_FOLDER_DIGITS + 1], id[LINKS_ID_DIGITS + 1] = "";
     struct str named = job->kind == LINKS_LIST ? job->after : job->id;
 
-    if (check_job(job, e) != 0)
+    if (check_links_job(job, e) != 0)
         return -1;
-    put_folder(job->zone, job->client_id, folder);
+    put_link_folder(job->zone, job->client_id, folder);
     buf_puts(&job->prefix, LINKS_PREFIX);
     if (job->kind != LINKS_LIST || !job->is_admin)
         buf_printf(&job->prefix, "%s/", folder);
     if (named.len == LINKS_ID_DIGITS) {
         memcpy(id, named.p, LINKS_ID_DIGITS);
-        put_key(job->kind == LINKS_LIST ? &job->last : &job->key, id);
+        put_link_key(job->kind == LINKS_LIST ? &job->last : &job->key, id);
     }
     if (buf_check(&job->prefix, e) != 0 || buf_check(&job->last, e) != 0 ||
         buf_check(&job->key, e) != 0)
         return -1;
     if (job->id.len > 0)
-        read_file(job);
+        read_link_file(job);
     else
-        ask_page(job);
+        ask_link_page(job);
     return 0;
 }
 
@@ -442,7 +442,7 @@ static void finish_use(struct links_use *use, int result)
 }
 
 /* The owner of a client that is registered, else nobody; in *user with a NUL. */
-static int may_read(struct links_use *use, const struct authorization *settings)
+static int check_link_owner(struct links_use *use, const struct authorization *settings)
 {
     struct buf user = {0};
     struct err why = {0};
@@ -465,7 +465,7 @@ static void on_use_settings(void *owner)
     int result = authorization_take(&use->settings_file, &settings, use->e);
 
     if (result == 0) {
-        result = may_read(use, &settings);
+        result = check_link_owner(use, &settings);
         authorization_deinit(&settings);
     }
     finish_use(use, result);
@@ -540,7 +540,7 @@ int links_start_use(struct links_use *use, struct str token, struct err *e)
 
     if (!links_read_token(token, id))
         return err_set(e, ERR_NOT_FOUND, "no such link");
-    put_key(&use->file.name, id);
+    put_link_key(&use->file.name, id);
     if (buf_check(&use->file.name, e) != 0)
         return -1;
     use->file.file.name = buf_str(&use->file.name);

@@ -13,8 +13,8 @@
 static const struct zone whole_bucket = {.directory = {"", 0}};
 
 /* The reading's next file is [<directory>/]<folder><name>. */
-static int set_name(struct zone_reading *r, const struct zone *zone, const char *folder,
-                    struct str name, struct err *e)
+static int set_reading_name(struct zone_reading *r, const struct zone *zone, const char *folder,
+                            struct str name, struct err *e)
 {
     buf_clear(&r->name);
     if (zone->directory.len > 0) {
@@ -30,10 +30,10 @@ static int set_name(struct zone_reading *r, const struct zone *zone, const char 
     return 0;
 }
 
-static int ask(struct bucket *bucket, const struct zone *zone, const char *folder, struct str name,
-               size_t max_bytes, struct zone_reading *r, struct err *e)
+static int ask_zone_file(struct bucket *bucket, const struct zone *zone, const char *folder,
+                         struct str name, size_t max_bytes, struct zone_reading *r, struct err *e)
 {
-    if (set_name(r, zone, folder, name, e) != 0)
+    if (set_reading_name(r, zone, folder, name, e) != 0)
         return -1;
     r->file.max_bytes = max_bytes;
     bucket_small_read(bucket, &r->file);
@@ -51,7 +51,7 @@ void zone_files_free_reading(struct zone_reading *reading)
 int zone_files_ask_text(struct bucket *bucket, const struct zone *zone, const char *name,
                         size_t max_bytes, struct zone_reading *reading, struct err *e)
 {
-    return ask(bucket, zone, "", str_of(name), max_bytes, reading, e);
+    return ask_zone_file(bucket, zone, "", str_of(name), max_bytes, reading, e);
 }
 
 /* Without a copy where the error is there already. */
@@ -87,7 +87,7 @@ static int take_json(struct zone_reading *reading, struct json **out, struct err
     return *out == NULL ? err_wrap(e, "%.*s", STR_ARG(reading->file.name)) : 0;
 }
 
-static int write_new(struct bucket *bucket, struct zone_reading *r, struct err *e)
+static int write_new_file(struct bucket *bucket, struct zone_reading *r, struct err *e)
 {
     if (buf_check(&r->content, e) != 0)
         return -1;
@@ -102,9 +102,9 @@ int zone_files_write_new(struct bucket *bucket, const struct zone *zone, const c
 {
     buf_clear(&reading->content);
     buf_put(&reading->content, text);
-    if (set_name(reading, zone, "", str_of(name), e) != 0)
+    if (set_reading_name(reading, zone, "", str_of(name), e) != 0)
         return -1;
-    return write_new(bucket, reading, e);
+    return write_new_file(bucket, reading, e);
 }
 
 int zone_files_take_written(struct zone_reading *reading, struct err *e)
@@ -138,7 +138,8 @@ int zone_files_ask_zone(struct bucket *bucket, struct str name, struct zone_read
 {
     if (!kachery_uri_is_name(name))
         return no_zone(name, e);
-    return ask(bucket, &whole_bucket, "registered-zones/", name, ZONE_FILES_MAX_BYTES, reading, e);
+    return ask_zone_file(bucket, &whole_bucket, "registered-zones/", name, ZONE_FILES_MAX_BYTES,
+                         reading, e);
 }
 
 /* The bucket's name is one of a deployed gateway's configuration: there, `default` is the bucket
@@ -148,7 +149,7 @@ static bool is_this_bucket(const char *own, struct str bucket)
     return str_equal(bucket, STR("default")) || str_equal(bucket, str_of(own));
 }
 
-static bool is_directory(struct str directory)
+static bool is_zone_directory(struct str directory)
 {
     return kachery_uri_is_directory(directory) &&
            directory.len <= ZONE_FILES_MAX_DIRECTORY_BYTES;
@@ -174,7 +175,7 @@ static int check_zone(const char *own, struct zone *zone, struct err *e)
         return err_set(e, ERR_PROTOCOL, "Bad directory for zone: %.*s", STR_ARG(zone->name));
     if (str_ends_with(zone->directory, STR("/")))
         zone->directory.len--;
-    if (!is_directory(zone->directory))
+    if (!is_zone_directory(zone->directory))
         return err_set(e, ERR_PROTOCOL, "Bad directory for zone: %.*s", STR_ARG(zone->name));
     return 0;
 }
@@ -227,8 +228,8 @@ void zone_files_put_object_key(const struct zone *zone, struct str hash, struct 
 static const struct field client_fields[] = RECORD("clientId", "label");
 static const struct field resource_fields[] = RECORD("resourceName", "proxyUrl");
 
-static int take_record(struct zone_reading *reading, const struct field *fields,
-                       struct zone_record *out, struct err *e)
+static int take_zone_record(struct zone_reading *reading, const struct field *fields,
+                            struct zone_record *out, struct err *e)
 {
     struct zone_record found = {.doc = NULL};
 
@@ -253,12 +254,12 @@ int zone_files_ask_client(struct bucket *bucket, const struct zone *zone, struct
 {
     if (!hex_is_lower(client_id, SIGNATURE_CLIENT_ID_DIGITS))
         return err_set(e, ERR_NOT_FOUND, "no such client");
-    return ask(bucket, zone, "clients/", client_id, ZONE_FILES_MAX_BYTES, reading, e);
+    return ask_zone_file(bucket, zone, "clients/", client_id, ZONE_FILES_MAX_BYTES, reading, e);
 }
 
 int zone_files_take_client(struct zone_reading *reading, struct zone_record *out, struct err *e)
 {
-    return take_record(reading, client_fields, out, e);
+    return take_zone_record(reading, client_fields, out, e);
 }
 
 int zone_files_ask_resource(struct bucket *bucket, const struct zone *zone, struct str name,
@@ -266,12 +267,12 @@ int zone_files_ask_resource(struct bucket *bucket, const struct zone *zone, stru
 {
     if (!kachery_uri_is_name(name))
         return err_set(e, ERR_NOT_FOUND, "no such resource");
-    return ask(bucket, zone, "resources/", name, ZONE_FILES_MAX_BYTES, reading, e);
+    return ask_zone_file(bucket, zone, "resources/", name, ZONE_FILES_MAX_BYTES, reading, e);
 }
 
 int zone_files_take_resource(struct zone_reading *reading, struct zone_record *out, struct err *e)
 {
-    return take_record(reading, resource_fields, out, e);
+    return take_zone_record(reading, resource_fields, out, e);
 }
 
 int zone_files_add_client(struct bucket *bucket, const struct zone *zone,
@@ -280,7 +281,7 @@ int zone_files_add_client(struct bucket *bucket, const struct zone *zone,
 {
     buf_clear(&reading->content);
     fields_put(&reading->content, client_fields, client);
-    if (set_name(reading, zone, "clients/", client->name, e) != 0)
+    if (set_reading_name(reading, zone, "clients/", client->name, e) != 0)
         return -1;
-    return write_new(bucket, reading, e);
+    return write_new_file(bucket, reading, e);
 }

@@ -17,7 +17,7 @@
 enum { QUOTED_BYTES = 64 }; /* of what somebody sent, in an answer */
 
 /* The parts of a registration link. The strings are borrowed from the visit's target. */
-struct link {
+struct registration_link {
     struct str id, signature, zone, encoded_label;
     struct buf label;
 };
@@ -30,7 +30,7 @@ struct visit {
     bool is_post, is_meant; /* a POST that did not come from another site's page */
     struct buf target, base_url;
     struct str zone_name; /* in the target */
-    struct link link;
+    struct registration_link link;
     struct zone zone;
     struct zone_record client;
     struct zone_reading zone_file, client_file, again_file, new_file;
@@ -59,7 +59,8 @@ static bool wants_text(const struct http_head *head)
 
 /* Nothing frames, keeps, guesses at or scripts these pages, and none tells another where it came
  * from: the link is in the address. */
-static void answer(struct http_conn *conn, int status, const char *type, const struct buf *body)
+static void send_client_page(struct http_conn *conn, int status, const char *type,
+                             const struct buf *body)
 {
     const struct http_header headers[] = {
         {STR("Cache-Control"), STR("no-store")},
@@ -86,16 +87,17 @@ static void answer_page(struct http_conn *conn, bool wants_words, int status, st
     if (wants_words) {
         buf_put(&body, text);
         buf_putc(&body, '\n');
-        answer(conn, status, "text/plain; charset=utf-8", &body);
+        send_client_page(conn, status, "text/plain; charset=utf-8", &body);
     } else {
         html_put_page(&body, title, text);
-        answer(conn, status, "text/html; charset=utf-8", &body);
+        send_client_page(conn, status, "text/html; charset=utf-8", &body);
     }
     buf_free(&body);
 }
 
 /* The log has what strangers are not to know: paths, and what the disk said. */
-static void answer_error(const struct visit *v, int status, struct str title, const struct err *e)
+static void answer_visit_error(const struct visit *v, int status, struct str title,
+                               const struct err *e)
 {
     if (status < 500) {
         answer_page(v->conn, v->wants_text, status, title, str_of(e->msg));
@@ -116,13 +118,13 @@ static void answer_client(const struct visit *v)
                STR_ARG(client->name), STR_ARG(client->text), STR_ARG(v->zone.name),
                STR_ARG(client->owner));
     if (buf_check(&text, &e) != 0)
-        answer_error(v, 500, STR("Unknown"), &e);
+        answer_visit_error(v, 500, STR("Unknown"), &e);
     else
         answer_page(v->conn, v->wants_text, 200, STR("Registered client"), buf_str(&text));
     buf_free(&text);
 }
 
-static int status_of(const struct err *e)
+static int status_of_error(const struct err *e)
 {
     return e->code == ERR_REFUSED ? 403 : e->code == ERR_NOT_FOUND ? 404 : 500;
 }
@@ -136,9 +138,11 @@ static bool client_id_of(struct str path, struct str prefix, struct str *id)
     return hex_is_lower(*id, SIGNATURE_CLIENT_ID_DIGITS);
 }
 
-static bool link_parse(struct link *link, struct str path, struct str query)
+static bool parse_registration_link(struct registration_link *link, struct str path,
+                                    struct str query)
 {
-    *link = (struct link){.signature = STR(""), .zone = STR(""), .encoded_label = STR("")};
+    *link =
+        (struct registration_link){.signature = STR(""), .zone = STR(""), .encoded_label = STR("")};
     if (!client_id_of(path, STR("/registerClient/"), &link->id))
         return false;
     url_query_get(query, STR("signature"), &link->signature);
@@ -168,7 +172,7 @@ static int check_newcomer(const struct visit *v, struct err *e)
 /* ---- the page with the button ---- */
 
 /* All that the button does follows from this. None of it can hold a line feed. */
-static void put_about(struct buf *out, const struct link *link)
+static void put_registration_text(struct buf *out, const struct registration_link *link)
 {
     buf_printf(out, "registerClient\n%.*s\n%.*s\n%.*s\n%.*s", STR_ARG(link->id),
                STR_ARG(link->signature), STR_ARG(link->zone), STR_ARG(link->encoded_label));
@@ -193,7 +197,7 @@ static void put_button(struct buf *out, const struct visit *v)
 {
     struct buf about = {0};
 
-    put_about(&about, &v->link);
+    put_registration_text(&about, &v->link);
     buf_puts(out, "<form method=\"post\">\n<input type=\"hidden\" name=\"token\" value=\"");
     out->failed |= about.failed;
     page_token_put(out, v->site->page_key, buf_str(&about), clock_wall_ms());
@@ -203,7 +207,7 @@ static void put_button(struct buf *out, const struct visit *v)
 
 static void answer_button(const struct visit *v, int status)
 {
-    const struct link *link = &v->link;
+    const struct registration_link *link = &v->link;
     struct buf body = {0}, text = {0};
 
     html_open(&body, STR("Register a client"));
@@ -224,7 +228,7 @@ static void answer_button(const struct visit *v, int status)
         html_put_paragraph(&body, STR("Write https:// there if this page's address begins so."));
     html_close(&body);
     body.failed |= text.failed;
-    answer(v->conn, status, "text/html; charset=utf-8", &body);
+    send_client_page(v->conn, status, "text/html; charset=utf-8", &body);
     buf_free(&body);
     buf_free(&text);
 }
@@ -250,8 +254,8 @@ static void on_visitor_gone(void *ctx)
     free_visit(ctx);
 }
 
-static void set_callback(struct visit *v, struct zone_reading *reading,
-                         void (*on_done)(void *owner))
+static void set_visit_callback(struct visit *v, struct zone_reading *reading,
+                               void (*on_done)(void *owner))
 {
     reading->file.call.on_done = on_done;
     reading->file.call.owner = v;
@@ -283,7 +287,7 @@ static struct visit *make_visit(const struct gateway_site *site, struct http_con
     return NULL;
 }
 
-static void split_target(const struct visit *v, struct str *path, struct str *query)
+static void split_visit_target(const struct visit *v, struct str *path, struct str *query)
 {
     struct str target = buf_str(&v->target);
     size_t question = str_find(target, '?');
@@ -312,7 +316,7 @@ static bool ask_for_client(struct visit *v, struct str id, struct err *e)
     return zone_files_ask_client(bucket, &v->zone, id, &v->client_file, e) == 0;
 }
 
-static int take_zone(struct visit *v, struct err *e)
+static int take_visit_zone(struct visit *v, struct err *e)
 {
     return zone_files_take_zone(&v->zone_file, v->site->zone, v->zone_name, &v->zone, e);
 }
@@ -328,21 +332,21 @@ static void explain_zone(const struct visit *v, struct err *e)
 
 /* ---- the link's page ---- */
 
-static void refuse_link(struct visit *v, struct err *e)
+static void refuse_registration(struct visit *v, struct err *e)
 {
     explain_zone(v, e);
-    answer_error(v, status_of(e), STR("Not registered"), e);
+    answer_visit_error(v, status_of_error(e), STR("Not registered"), e);
     free_visit(v);
 }
 
 /* It was registered, by us or by another at the same moment. */
-static void on_link_again(void *owner)
+static void on_client_added(void *owner)
 {
     struct visit *v = owner;
     struct err e = {0};
 
     if (zone_files_take_client(&v->again_file, &v->client, &e) != 0) {
-        answer_error(v, 500, STR("Not registered"), &e);
+        answer_visit_error(v, 500, STR("Not registered"), &e);
     } else {
         log_line(LOG_INFO, "registered client=%.*s label=%.*s zone=%.*s", STR_ARG(v->link.id),
                  STR_ARG(v->client.text), STR_ARG(v->zone.name));
@@ -351,7 +355,7 @@ static void on_link_again(void *owner)
     free_visit(v);
 }
 
-static void on_link_written(void *owner)
+static void on_client_written(void *owner)
 {
     struct visit *v = owner;
     struct err e = {0};
@@ -359,7 +363,7 @@ static void on_link_written(void *owner)
     if (zone_files_take_written(&v->new_file, &e) == 0 &&
         zone_files_ask_client(v->site->bucket, &v->zone, v->link.id, &v->again_file, &e) == 0)
         return;
-    answer_error(v, 500, STR("Not registered"), &e);
+    answer_visit_error(v, 500, STR("Not registered"), &e);
     free_visit(v);
 }
 
@@ -373,11 +377,11 @@ static void register_client(struct visit *v)
 
     if (zone_files_add_client(v->site->bucket, &v->zone, &fresh, &v->new_file, &e) == 0)
         return;
-    answer_error(v, 500, STR("Not registered"), &e);
+    answer_visit_error(v, 500, STR("Not registered"), &e);
     free_visit(v);
 }
 
-static void on_link_client(void *owner)
+static void on_registering_client(void *owner)
 {
     struct visit *v = owner;
     struct err e = {0};
@@ -385,7 +389,7 @@ static void on_link_client(void *owner)
     if (zone_files_take_client(&v->client_file, &v->client, &e) == 0) {
         answer_client(v);
     } else if (e.code != ERR_NOT_FOUND || check_newcomer(v, &e) != 0) {
-        answer_error(v, status_of(&e), STR("Not registered"), &e);
+        answer_visit_error(v, status_of_error(&e), STR("Not registered"), &e);
     } else if (v->is_post && v->is_meant) {
         register_client(v);
         return;
@@ -395,13 +399,13 @@ static void on_link_client(void *owner)
     free_visit(v);
 }
 
-static void on_link_zone(void *owner)
+static void on_registration_zone(void *owner)
 {
     struct visit *v = owner;
     struct err e = {0};
 
-    if (take_zone(v, &e) != 0 || !ask_for_client(v, v->link.id, &e))
-        refuse_link(v, &e);
+    if (take_visit_zone(v, &e) != 0 || !ask_for_client(v, v->link.id, &e))
+        refuse_registration(v, &e);
 }
 
 static bool check_host(struct http_conn *conn, const struct http_request *request,
@@ -416,7 +420,8 @@ static bool check_host(struct http_conn *conn, const struct http_request *reques
 }
 
 /* 1 or 0; -1 without memory. */
-static int is_meant(const struct http_request *request, const struct visit *v, struct err *e)
+static int is_registration_meant(const struct http_request *request, const struct visit *v,
+                                 struct err *e)
 {
     struct str token = STR("");
     struct buf about = {0};
@@ -425,7 +430,7 @@ static int is_meant(const struct http_request *request, const struct visit *v, s
     if (sends_header(request->head))
         return 1;
     url_query_get(request->body, STR("token"), &token);
-    put_about(&about, &v->link);
+    put_registration_text(&about, &v->link);
     is_valid = about.failed ? -1
                             : page_token_check(token, v->site->page_key, buf_str(&about),
                                                clock_wall_ms());
@@ -436,25 +441,26 @@ static int is_meant(const struct http_request *request, const struct visit *v, s
 }
 
 /* Checks from the request alone that the client made the link. */
-static int check_link(struct visit *v, const struct http_request *request, struct err *e)
+static int check_registration_link(struct visit *v, const struct http_request *request,
+                                   struct err *e)
 {
     struct str path, query;
     int meant = 0;
 
-    split_target(v, &path, &query);
-    if (!link_parse(&v->link, path, query))
+    split_visit_target(v, &path, &query);
+    if (!parse_registration_link(&v->link, path, query))
         return err_set(e, ERR_NOT_FOUND, "The link has no client ID.");
     v->zone_name = v->link.zone;
     if (!signature_is_right(v->link.id, STR("{\"type\":\"addClient\"}"), v->link.signature))
         return err_set(e, ERR_REFUSED, "The signature in the link is not right.");
     if (v->is_post)
-        meant = is_meant(request, v, e);
+        meant = is_registration_meant(request, v, e);
     v->is_meant = meant > 0;
     return meant < 0 ? -1 : 0;
 }
 
-static void on_link(struct http_conn *conn, const struct http_request *request,
-                    const struct gateway_site *site, bool is_post)
+static void on_registration_page(struct http_conn *conn, const struct http_request *request,
+                                 const struct gateway_site *site, bool is_post)
 {
     struct visit *v;
     struct err e = {0};
@@ -466,15 +472,15 @@ static void on_link(struct http_conn *conn, const struct http_request *request,
         answer_no_memory(conn, request);
         return;
     }
-    set_callback(v, &v->zone_file, on_link_zone);
-    set_callback(v, &v->client_file, on_link_client);
-    set_callback(v, &v->new_file, on_link_written);
-    set_callback(v, &v->again_file, on_link_again);
-    if (check_link(v, request, &e) != 0) {
-        answer_error(v, status_of(&e), STR("Not registered"), &e);
+    set_visit_callback(v, &v->zone_file, on_registration_zone);
+    set_visit_callback(v, &v->client_file, on_registering_client);
+    set_visit_callback(v, &v->new_file, on_client_written);
+    set_visit_callback(v, &v->again_file, on_client_added);
+    if (check_registration_link(v, request, &e) != 0) {
+        answer_visit_error(v, status_of_error(&e), STR("Not registered"), &e);
         free_visit(v);
     } else if (!ask_for_client(v, v->link.id, &e)) {
-        refuse_link(v, &e);
+        refuse_registration(v, &e);
     } else {
         http_conn_wait(conn, on_visitor_gone, v);
     }
@@ -483,13 +489,13 @@ static void on_link(struct http_conn *conn, const struct http_request *request,
 static void on_register_get(struct http_conn *conn, const struct http_request *request,
                             void *owner)
 {
-    on_link(conn, request, owner, false);
+    on_registration_page(conn, request, owner, false);
 }
 
 static void on_register_post(struct http_conn *conn, const struct http_request *request,
                              void *owner)
 {
-    on_link(conn, request, owner, true);
+    on_registration_page(conn, request, owner, true);
 }
 
 /* No preflight is granted: a page of another origin sends neither the header nor a method that it
@@ -507,7 +513,7 @@ static void refuse_client(struct visit *v, struct err *e)
 {
     explain_zone(v, e);
     if (e->code != ERR_NOT_FOUND)
-        answer_error(v, 500, STR("Unknown"), e);
+        answer_visit_error(v, 500, STR("Unknown"), e);
     else
         answer_page(v->conn, v->wants_text, 404, STR("Unknown client"),
                     STR("No such client is registered here."));
@@ -532,11 +538,11 @@ static void on_client_zone(void *owner)
     struct visit *v = owner;
     struct err e = {0};
 
-    if (take_zone(v, &e) != 0 || !ask_for_client(v, v->link.id, &e))
+    if (take_visit_zone(v, &e) != 0 || !ask_for_client(v, v->link.id, &e))
         refuse_client(v, &e);
 }
 
-static void on_client(struct http_conn *conn, const struct http_request *request, void *owner)
+static void on_client_page(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct visit *v = make_visit(owner, conn, request, false);
     struct str path, query;
@@ -546,9 +552,9 @@ static void on_client(struct http_conn *conn, const struct http_request *request
         answer_no_memory(conn, request);
         return;
     }
-    set_callback(v, &v->zone_file, on_client_zone);
-    set_callback(v, &v->client_file, on_known_client);
-    split_target(v, &path, &query);
+    set_visit_callback(v, &v->zone_file, on_client_zone);
+    set_visit_callback(v, &v->client_file, on_known_client);
+    split_visit_target(v, &path, &query);
     v->zone_name = STR("");
     url_query_get(query, STR("zone"), &v->zone_name);
     if (client_id_of(path, STR("/client/"), &v->link.id) && ask_for_client(v, v->link.id, &e))
@@ -574,5 +580,5 @@ void client_pages_put_routes(struct gateway_site *site,
                                     .on_request = on_preflight,
                                     .owner = site};
     routes[3] = (struct http_route){
-        .method = "GET", .path = "/client/", .on_request = on_client, .owner = site};
+        .method = "GET", .path = "/client/", .on_request = on_client_page, .owner = site};
 }

@@ -21,7 +21,7 @@ static void answer_call(struct http_conn *conn, int status, const struct buf *bo
                                .made = body});
 }
 
-static void on_done(void *owner, int status, const struct buf *answer)
+static void on_call_done(void *owner, int status, const struct buf *answer)
 {
     struct caller *caller = owner;
 
@@ -52,7 +52,7 @@ static int start_call(struct http_conn *conn, const struct http_request *request
         const struct gateway_start start = {.site = site,
                                             .request = request->body,
                                             .base_url = buf_str(&base_url),
-                                            .on_done = on_done,
+                                            .on_done = on_call_done,
                                             .owner = caller};
         caller->conn = conn;
         status = gateway_calls_start(&start, &caller->run, answer);
@@ -65,7 +65,7 @@ static int start_call(struct http_conn *conn, const struct http_request *request
     return status;
 }
 
-static void on_call(struct http_conn *conn, const struct http_request *request, void *owner)
+static void on_gateway_call(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct buf body = {0};
     int status = 400;
@@ -85,7 +85,7 @@ void gateway_api_put_routes(struct gateway_site *site,
     routes[0] = (struct http_route){.method = "POST",
                                     .path = "/api/gateway",
                                     .max_body_bytes = GATEWAY_REQUEST_MAX_BYTES,
-                                    .on_request = on_call,
+                                    .on_request = on_gateway_call,
                                     .is_public = true,
                                     .owner = site};
     routes[1] = cors_route("/api/gateway");

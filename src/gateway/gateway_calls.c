@@ -48,7 +48,7 @@ struct gateway_run {
     void *owner;
 };
 
-static void go_on(struct gateway_run *run);
+static void continue_run(struct gateway_run *run);
 
 /* ---- the end of a run ---- */
 
@@ -78,7 +78,7 @@ void gateway_calls_cancel(struct gateway_run *run)
 }
 
 /* The status of the answer, which is in run->answer. */
-static int conclude(struct gateway_run *run, int result)
+static int conclude_run(struct gateway_run *run, int result)
 {
     const struct gateway_request *r = &run->request;
 
@@ -93,9 +93,9 @@ static int conclude(struct gateway_run *run, int result)
 }
 
 /* 0, or -1 and run->e. */
-static void finish(struct gateway_run *run, int result)
+static void finish_run(struct gateway_run *run, int result)
 {
-    run->status = conclude(run, result);
+    run->status = conclude_run(run, result);
     run->is_finished = true;
     if (run->is_starting)
         return;
@@ -114,11 +114,11 @@ static void open_answer(struct gateway_run *run)
 static void close_answer(struct gateway_run *run)
 {
     json_close(&run->answer, '}');
-    finish(run, 0);
+    finish_run(run, 0);
 }
 
 /* A URL for PUT names its client, so that a full hub can tell clients of one address apart. */
-static void put_url(struct gateway_run *run, const char *member, bool is_put)
+static void put_signed_url(struct gateway_run *run, const char *member, bool is_put)
 {
     const struct gateway_request *r = &run->request;
     const struct bucket_url wanted = {.is_put = is_put,
@@ -145,7 +145,7 @@ static void answer_found(struct gateway_run *run, bool is_found)
         json_put_int(&run->answer, "size", run->head.size_bytes);
         json_put_buf(&run->answer, "bucketUri", &bucket);
         json_put_buf(&run->answer, "objectKey", &run->key);
-        put_url(run, "url", false);
+        put_signed_url(run, "url", false);
         json_put_bool(&run->answer, "cacheHit", false);
     }
     buf_free(&bucket);
@@ -158,7 +158,7 @@ static void answer_initiated(struct gateway_run *run, bool exists)
     json_put_bool(&run->answer, "alreadyExists", exists);
     if (!exists) {
         json_put_buf(&run->answer, "objectKey", &run->key);
-        put_url(run, "signedUploadUrl", true);
+        put_signed_url(run, "signedUploadUrl", true);
     }
     close_answer(run);
 }
@@ -192,11 +192,11 @@ static void answer_deleted(struct gateway_run *run, bool was_there)
  * what others uploaded. */
 static void refuse_size(struct gateway_run *run)
 {
-    finish(run, err_set(&run->e, ERR_REFUSED, "Unexpected object size: %lld <> %lld",
-                        (long long)run->head.size_bytes, (long long)run->request.size));
+    finish_run(run, err_set(&run->e, ERR_REFUSED, "Unexpected object size: %lld <> %lld",
+                            (long long)run->head.size_bytes, (long long)run->request.size));
 }
 
-static void on_removed(void *owner)
+static void on_damaged_removed(void *owner)
 {
     refuse_size(owner);
 }
@@ -206,30 +206,30 @@ static void finish_upload(struct gateway_run *run, bool is_there)
     bool has_size = run->head.size_bytes == run->request.size;
 
     if (!is_there) {
-        finish(run, err_set(&run->e, ERR_REFUSED, "Error getting metadata for object: null"));
+        finish_run(run, err_set(&run->e, ERR_REFUSED, "Error getting metadata for object: null"));
     } else if (!run->head.is_damaged && has_size) {
         answer_finalized(run);
     } else if (!run->head.is_damaged) {
         refuse_size(run);
     } else if (has_size) {
-        finish(run, err_set(&run->e, ERR_REFUSED, "The object is damaged: upload it again"));
+        finish_run(run, err_set(&run->e, ERR_REFUSED, "The object is damaged: upload it again"));
     } else {
         /* As deployed, the object goes; a good one that comes in its place now stays. */
-        run->removal = (struct bucket_remove){.call = {on_removed, run, .e = &run->e},
+        run->removal = (struct bucket_remove){.call = {on_damaged_removed, run, .e = &run->e},
                                               .key = buf_str(&run->key),
                                               .only_damaged = true};
         bucket_remove(run->site->bucket, &run->removal);
     }
 }
 
-static void on_looked(void *owner)
+static void on_run_object(void *owner)
 {
     struct gateway_run *run = owner;
     bool is_there = run->head.call.result == 0;
     bool is_good = is_there && !run->head.is_damaged;
 
     if (!is_there && run->e.code != ERR_NOT_FOUND)
-        finish(run, -1);
+        finish_run(run, -1);
     else if (run->request.call == GATEWAY_FIND_FILE)
         answer_found(run, is_good); /* a damaged one would only fail there */
     else if (run->request.call == GATEWAY_FINALIZE_UPLOAD)
@@ -240,13 +240,13 @@ static void on_looked(void *owner)
         answer_initiated(run, is_good);
 }
 
-static void on_deleted(void *owner)
+static void on_object_deleted(void *owner)
 {
     struct gateway_run *run = owner;
     int result = run->removal.call.result;
 
     if (result != 0 && run->e.code != ERR_NOT_FOUND)
-        finish(run, -1);
+        finish_run(run, -1);
     else
         answer_deleted(run, result == 0);
 }
@@ -262,15 +262,15 @@ static int ask_for_object(struct gateway_run *run)
         return err_set(&run->e, ERR_REFUSED, "Unexpected object key: %.*s",
                        STR_ARG(r->object_key));
     if (r->call == GATEWAY_DELETE_FILE) {
-        run->removal = (struct bucket_remove){.call = {on_deleted, run, .e = &run->e},
+        run->removal = (struct bucket_remove){.call = {on_object_deleted, run, .e = &run->e},
                                               .key = buf_str(&run->key)};
         bucket_remove(run->site->bucket, &run->removal);
     } else {
-        run->head = (struct bucket_head){.call = {on_looked, run, .e = &run->e},
-                                         .key = buf_str(&run->key),
-                                         .wants_proof =
-                                             run->may_wait && r->call != GATEWAY_FIND_FILE,
-                                         .client = r->from_client_id};
+        run->head =
+            (struct bucket_head){.call = {on_run_object, run, .e = &run->e},
+                                 .key = buf_str(&run->key),
+                                 .wants_proof = run->may_wait && r->call != GATEWAY_FIND_FILE,
+                                 .client = r->from_client_id};
         bucket_head(run->site->bucket, &run->head);
     }
     return 0;
@@ -320,7 +320,7 @@ static void on_links(void *owner)
     const struct gateway_request *r = &run->request;
 
     if (run->links.result != 0) {
-        finish(run, -1);
+        finish_run(run, -1);
         return;
     }
     if (r->call == GATEWAY_CREATE_LINK)
@@ -359,7 +359,7 @@ static int start_links(struct gateway_run *run)
 
 /* ---- who asks, and may they ---- */
 
-static void on_client(void *owner)
+static void on_calling_client(void *owner)
 {
     struct gateway_run *run = owner;
 
@@ -367,27 +367,27 @@ static void on_client(void *owner)
         if (run->e.code == ERR_NOT_FOUND)
             err_set(&run->e, ERR_REFUSED, "Client not registered. Use kachery-cloud-init to "
                                           "register this kachery-cloud client.");
-        finish(run, -1);
+        finish_run(run, -1);
         return;
     }
     run->has_client = true;
     run->user = strndup(run->client.owner.p, run->client.owner.len);
     if (run->user == NULL)
-        finish(run, err_set(&run->e, ERR_FAILED, "out of memory"));
+        finish_run(run, err_set(&run->e, ERR_FAILED, "out of memory"));
     else
-        go_on(run);
+        continue_run(run);
 }
 
-static void on_settings(void *owner)
+static void on_run_settings(void *owner)
 {
     struct gateway_run *run = owner;
 
     if (authorization_take(&run->settings_file, &run->settings, &run->e) != 0) {
-        finish(run, -1);
+        finish_run(run, -1);
         return;
     }
     run->has_settings = true;
-    go_on(run);
+    continue_run(run);
 }
 
 static bool is_about_links(const struct gateway_run *run)
@@ -410,7 +410,7 @@ static bool needs_client(const struct gateway_run *run)
             (run->has_settings && !run->settings.allow_public_download));
 }
 
-static int authorize(struct gateway_run *run)
+static int authorize_run(struct gateway_run *run)
 {
     if (is_upload(run))
         return authorization_may_upload(&run->settings, run->user, &run->e);
@@ -438,15 +438,15 @@ static int ask_next(struct gateway_run *run)
                                      &run->e);
     if (!run->has_settings)
         return authorization_ask(bucket, &run->zone, &run->settings_file, &run->e);
-    if (authorize(run) != 0)
+    if (authorize_run(run) != 0)
         return -1;
     return is_about_links(run) ? start_links(run) : ask_for_object(run);
 }
 
-static void go_on(struct gateway_run *run)
+static void continue_run(struct gateway_run *run)
 {
     if (ask_next(run) != 0)
-        finish(run, -1);
+        finish_run(run, -1);
 }
 
 /* ---- records ---- */
@@ -491,17 +491,17 @@ static bool find_online(const struct gateway_run *run, struct zone_record *recor
 }
 
 /* A registered record wins. */
-static void take_record(struct gateway_run *run, int result, struct zone_record *record)
+static void take_run_record(struct gateway_run *run, int result, struct zone_record *record)
 {
     if (result == 0 || (run->e.code == ERR_NOT_FOUND && find_online(run, record)))
         answer_record(run, record);
     else if (run->e.code == ERR_NOT_FOUND)
         answer_record(run, NULL);
     else
-        finish(run, -1);
+        finish_run(run, -1);
 }
 
-static void on_record(void *owner)
+static void on_run_record(void *owner)
 {
     struct gateway_run *run = owner;
     struct zone_record record = {.doc = NULL};
@@ -510,7 +510,7 @@ static void on_record(void *owner)
                      : zone_files_take_resource(&run->record_file, &record, &run->e);
     struct json *doc = record.doc;
 
-    take_record(run, result, &record);
+    take_run_record(run, result, &record);
     json_free(doc);
 }
 
@@ -526,7 +526,7 @@ static void ask_for_record(struct gateway_run *run)
                                                &run->record_file, &run->e);
 
     if (result != 0)
-        take_record(run, result, &none);
+        take_run_record(run, result, &none);
 }
 
 /* ---- zones ---- */
@@ -551,7 +551,7 @@ static bool is_info(const struct gateway_run *run)
            run->request.call == GATEWAY_RESOURCE_INFO;
 }
 
-static void take_zone(struct gateway_run *run, int result)
+static void take_run_zone(struct gateway_run *run, int result)
 {
     bool is_absent = result != 0 && run->e.code == ERR_NOT_FOUND;
 
@@ -560,19 +560,19 @@ static void take_zone(struct gateway_run *run, int result)
     else if (is_absent && is_info(run))
         answer_record(run, NULL);
     else if (result != 0)
-        finish(run, -1);
+        finish_run(run, -1);
     else if (is_info(run))
         ask_for_record(run);
     else
-        go_on(run);
+        continue_run(run);
 }
 
-static void on_zone(void *owner)
+static void on_run_zone(void *owner)
 {
     struct gateway_run *run = owner;
 
-    take_zone(run, zone_files_take_zone(&run->zone_file, run->site->zone, zone_name_of(run),
-                                        &run->zone, &run->e));
+    take_run_zone(run, zone_files_take_zone(&run->zone_file, run->site->zone, zone_name_of(run),
+                                            &run->zone, &run->e));
 }
 
 /* ---- the start ---- */
@@ -583,14 +583,14 @@ static void start_run(struct gateway_run *run)
 
     if (zone_files_is_own(run->site->zone, name)) {
         run->zone = zone_files_own(run->site->zone);
-        take_zone(run, 0);
+        take_run_zone(run, 0);
     } else if (zone_files_ask_zone(run->site->bucket, name, &run->zone_file, &run->e) != 0) {
-        take_zone(run, -1);
+        take_run_zone(run, -1);
     }
 }
 
-static void set_callback(struct gateway_run *run, struct zone_reading *reading,
-                         void (*on_done)(void *owner))
+static void set_run_callback(struct gateway_run *run, struct zone_reading *reading,
+                             void (*on_done)(void *owner))
 {
     reading->file.call.on_done = on_done;
     reading->file.call.owner = run;
@@ -609,10 +609,10 @@ static struct gateway_run *make_run(const struct gateway_start *start)
     run->wall_ms = clock_wall_ms();
     run->may_wait = start->request.len <= MAX_WAITING_BYTES;
     buf_put(&run->base_url, start->base_url);
-    set_callback(run, &run->zone_file, on_zone);
-    set_callback(run, &run->client_file, on_client);
-    set_callback(run, &run->settings_file, on_settings);
-    set_callback(run, &run->record_file, on_record);
+    set_run_callback(run, &run->zone_file, on_run_zone);
+    set_run_callback(run, &run->client_file, on_calling_client);
+    set_run_callback(run, &run->settings_file, on_run_settings);
+    set_run_callback(run, &run->record_file, on_run_record);
     if (!run->base_url.failed)
         return run;
     free_run(run);
@@ -636,7 +636,7 @@ int gateway_calls_start(const struct gateway_start *start, struct gateway_run **
     }
     run->is_starting = true;
     if (gateway_request_verify(&run->request, run->wall_ms, &run->e) != 0)
-        finish(run, -1);
+        finish_run(run, -1);
     else
         start_run(run);
     run->is_starting = false;

@@ -7,8 +7,8 @@ enum { MAC_DIGITS = 2 * HMAC_SHA256_SIZE, MAX_SECONDS_DIGITS = 12 };
 
 /* False without memory: less than all of it is never signed. The first line tells it from the texts
  * that the same key signs for URLs (signed_url.c). */
-static bool sign(const unsigned char key[PAGE_TOKEN_KEY], int64_t expires_s, struct str about,
-                 char digits[MAC_DIGITS + 1])
+static bool sign_token(const unsigned char key[PAGE_TOKEN_KEY], int64_t expires_s, struct str about,
+                       char digits[MAC_DIGITS + 1])
 {
     struct str secret = {(const char *)key, PAGE_TOKEN_KEY};
     unsigned char mac[HMAC_SHA256_SIZE];
@@ -31,7 +31,7 @@ void page_token_put(struct buf *out, const unsigned char key[PAGE_TOKEN_KEY], st
     int64_t expires_s = (wall_ms + PAGE_TOKEN_MS) / 1000;
     char digits[MAC_DIGITS + 1];
 
-    if (!sign(key, expires_s, about, digits))
+    if (!sign_token(key, expires_s, about, digits))
         out->failed = true;
     else
         buf_printf(out, "%lld.%s", (long long)expires_s, digits);
@@ -47,7 +47,7 @@ int page_token_check(struct str token, const unsigned char key[PAGE_TOKEN_KEY], 
     if (dot > MAX_SECONDS_DIGITS || dot == token.len ||
         !str_to_uint(str_slice(token, 0, dot), INT64_MAX / 1000, &expires_s))
         return 0;
-    if (!sign(key, (int64_t)expires_s, about, digits))
+    if (!sign_token(key, (int64_t)expires_s, about, digits))
         return -1;
     return str_equal_constant_time(str_slice(token, dot + 1, token.len), str_of(digits)) &&
            wall_ms < (int64_t)expires_s * 1000;

@@ -65,7 +65,7 @@ struct block_cache {
 
 /* ---- files ---- */
 
-static size_t slot_of(struct str name)
+static size_t file_slot_of(struct str name)
 {
     uint32_t digits = 0;
 
@@ -81,9 +81,9 @@ static bool is_file_name(struct str name)
            hex_is_lower(str_slice(name, SHA1_HEX + 1, name.len), 2 * BLOCK_ROOT_BYTES);
 }
 
-static struct block_file *get_file(struct block_cache *cache, struct str name)
+static struct block_file *get_block_file(struct block_cache *cache, struct str name)
 {
-    struct block_file **slot = &cache->files[slot_of(name)];
+    struct block_file **slot = &cache->files[file_slot_of(name)];
     struct block_file *file = *slot;
 
     while (file != NULL && !str_equal(str_of(file->name), name))
@@ -110,7 +110,7 @@ static void forget_memory(struct block_cache *cache, const struct block_file *fi
 /* Frees the file if it is neither open nor has blocks on the disk. */
 static void trim_file(struct block_cache *cache, struct block_file *file)
 {
-    struct block_file **link = &cache->files[slot_of(str_of(file->name))];
+    struct block_file **link = &cache->files[file_slot_of(str_of(file->name))];
 
     if (file->opened > 0 || file->segments > 0)
         return;
@@ -129,7 +129,7 @@ struct block_file *block_cache_open(struct block_cache *cache, struct str sha1,
 
     hex_encode(root, BLOCK_ROOT_BYTES, digits);
     snprintf(name, sizeof name, "%.*s-%s", STR_ARG(sha1), digits);
-    struct block_file *file = get_file(cache, str_of(name));
+    struct block_file *file = get_block_file(cache, str_of(name));
     if (file == NULL) {
         err_set(e, ERR_FAILED, "out of memory");
         return NULL;
@@ -149,7 +149,7 @@ void block_cache_close(struct block_cache *cache, struct block_file *file)
 
 static size_t segment_slot(const struct block_file *file, uint32_t index)
 {
-    return (slot_of(str_of(file->name)) * 31 + index) % SEGMENT_SLOTS;
+    return (file_slot_of(str_of(file->name)) * 31 + index) % SEGMENT_SLOTS;
 }
 
 static struct segment *find_segment(const struct block_cache *cache, const struct block_file *file,
@@ -200,15 +200,16 @@ static struct segment *add_segment(struct block_cache *cache, struct block_file 
     return s;
 }
 
-static void put_folder(const struct block_cache *cache, const struct block_file *file,
-                       struct buf *path)
+static void put_file_folder(const struct block_cache *cache, const struct block_file *file,
+                            struct buf *path)
 {
     buf_printf(path, "%s/%s", cache->dir, file->name);
 }
 
-static void put_path(const struct block_cache *cache, const struct segment *s, struct buf *path)
+static void put_segment_path(const struct block_cache *cache, const struct segment *s,
+                             struct buf *path)
 {
-    put_folder(cache, s->file, path);
+    put_file_folder(cache, s->file, path);
     buf_printf(path, "/%u", (unsigned)s->index);
 }
 
@@ -217,12 +218,12 @@ static void remove_from_disk(const struct block_cache *cache, const struct segme
     struct buf path = {0};
     const char *name;
 
-    put_path(cache, s, &path);
+    put_segment_path(cache, s, &path);
     name = buf_path(&path, NULL);
     if (name != NULL)
         unlink(name);
     buf_clear(&path);
-    put_folder(cache, s->file, &path);
+    put_file_folder(cache, s->file, &path);
     name = buf_path(&path, NULL);
     if (name != NULL && s->file->segments == 1)
         rmdir(name);
@@ -269,7 +270,7 @@ static int open_segment(const struct block_cache *cache, const struct segment *s
     struct buf path = {0};
     const char *name;
 
-    put_path(cache, s, &path);
+    put_segment_path(cache, s, &path);
     name = buf_path(&path, NULL);
     int fd = name == NULL ? -1 : open(name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     buf_free(&path);
@@ -281,8 +282,8 @@ static off_t offset_of(uint32_t i)
     return (off_t)(i % BLOCK_SEGMENT_BLOCKS) * BLOCK_BYTES;
 }
 
-static bool read_block(const struct block_cache *cache, const struct segment *s, uint32_t i,
-                       unsigned char *bytes, size_t len)
+static bool read_disk_block(const struct block_cache *cache, const struct segment *s, uint32_t i,
+                            unsigned char *bytes, size_t len)
 {
     int fd = open_segment(cache, s, O_RDONLY);
     size_t done = 0;
@@ -300,7 +301,7 @@ static bool read_block(const struct block_cache *cache, const struct segment *s,
     return fd >= 0 && done == len;
 }
 
-static bool write_at(int fd, const void *data, size_t len, off_t offset)
+static bool write_segment_bytes(int fd, const void *data, size_t len, off_t offset)
 {
     const char *bytes = data;
 
@@ -325,7 +326,7 @@ static int make_segment(const struct block_cache *cache, const struct segment *s
 
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    put_folder(cache, s->file, &path);
+    put_file_folder(cache, s->file, &path);
     folder = buf_path(&path, NULL);
     /* The cache's own folder may have been removed by hand. */
     if (folder == NULL || (mkdir(cache->dir, 0700) != 0 && errno != EEXIST) ||
@@ -341,12 +342,12 @@ static int make_segment(const struct block_cache *cache, const struct segment *s
 static bool write_block(struct block_cache *cache, struct segment *s, uint32_t i, struct str bytes)
 {
     int fd = make_segment(cache, s);
-    bool is_written = fd >= 0 && write_at(fd, bytes.p, bytes.len, offset_of(i));
+    bool is_written = fd >= 0 && write_segment_bytes(fd, bytes.p, bytes.len, offset_of(i));
 
     if (is_written) {
         if (!has_bit(s, i))
             flip_bit(cache, s, i);
-        is_written = write_at(fd, s->bits, sizeof s->bits, bits_offset);
+        is_written = write_segment_bytes(fd, s->bits, sizeof s->bits, bits_offset);
         if (!is_written)
             flip_bit(cache, s, i);
     }
@@ -366,7 +367,7 @@ static void forget_block(struct block_cache *cache, struct segment *s, uint32_t 
         drop_segment(cache, s);
 }
 
-static void make_room(struct block_cache *cache, const struct segment *keep, int64_t bytes)
+static void make_disk_room(struct block_cache *cache, const struct segment *keep, int64_t bytes)
 {
     while (cache->oldest != NULL && cache->oldest != keep &&
            (cache->disk_bytes + bytes > cache->max_disk_bytes ||
@@ -387,7 +388,7 @@ static void keep_on_disk(struct block_cache *cache, struct block_file *file, uin
     if (s == NULL)
         return;
     use_segment(cache, s);
-    make_room(cache, s, BLOCK_BYTES);
+    make_disk_room(cache, s, BLOCK_BYTES);
     if (cache->disk_bytes + BLOCK_BYTES <= cache->max_disk_bytes &&
         !write_block(cache, s, i, bytes)) {
         log_line(LOG_WARN, "cannot keep blocks in %s: %s; they are read from the hosts again",
@@ -484,7 +485,7 @@ static int by_time(const void *a, const void *b)
     return (x->written_ms > y->written_ms) - (x->written_ms < y->written_ms);
 }
 
-static int take_found(struct block_cache *cache, const struct scan *scan, struct err *e)
+static int take_found_segments(struct block_cache *cache, const struct scan *scan, struct err *e)
 {
     for (size_t n = 0; n < scan->count; n++) {
         const struct found *one = &scan->items[n];
@@ -495,7 +496,7 @@ static int take_found(struct block_cache *cache, const struct scan *scan, struct
             if ((one->bits[i / 8] >> i % 8 & 1) != 0)
                 flip_bit(cache, s, i);
     }
-    make_room(cache, NULL, 0);
+    make_disk_room(cache, NULL, 0);
     return 0;
 }
 
@@ -514,7 +515,7 @@ static int scan_disk(struct block_cache *cache, const struct block_cache_options
             (options->is_ours != NULL &&
              !options->is_ours(options->owner, str_slice(name, 0, SHA1_HEX))))
             continue;
-        struct block_file *file = get_file(cache, name);
+        struct block_file *file = get_block_file(cache, name);
         result = file == NULL ? err_set(e, ERR_FAILED, "out of memory")
                               : scan_folder(cache, dirfd(dir), file, &scan, e);
     }
@@ -522,7 +523,7 @@ static int scan_disk(struct block_cache *cache, const struct block_cache_options
     if (result == 0 && scan.count > 0)
         qsort(scan.items, scan.count, sizeof *scan.items, by_time);
     if (result == 0)
-        result = take_found(cache, &scan, e);
+        result = take_found_segments(cache, &scan, e);
     free(scan.items);
     return result;
 }
@@ -625,7 +626,7 @@ static size_t length_of(const struct block_file *file, uint32_t i)
     return left <= 0 ? 0 : left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
 }
 
-static bool is_right(struct str bytes, struct str hash)
+static bool block_has_hash(struct str bytes, struct str hash)
 {
     unsigned char digest[BLOCK_ROOT_BYTES];
 
@@ -648,7 +649,8 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
     if (s == NULL || len == 0 || !has_bit(s, i) || (block = take_memory(cache)) == NULL)
         return STR("");
     block->len = len;
-    if (!read_block(cache, s, i, block->bytes, len) || !is_right(bytes_of(block), hash)) {
+    if (!read_disk_block(cache, s, i, block->bytes, len) ||
+        !block_has_hash(bytes_of(block), hash)) {
         log_line(LOG_WARN, "block %u of sha1://%.*s in %s is damaged: it is fetched again",
                  (unsigned)i, SHA1_HEX, file->name, cache->dir);
         forget_block(cache, s, i);

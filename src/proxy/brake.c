@@ -11,7 +11,7 @@ uint64_t brake_key(const struct brake *b, struct str who)
 }
 
 /* Its entry, or the one of the least busy other. */
-static struct brake_entry *find(struct brake *b, uint64_t key)
+static struct brake_entry *find_brake_entry(struct brake *b, uint64_t key)
 {
     struct brake_entry *set = b->entries[(key >> 32) % BRAKE_SETS], *best = set;
 
@@ -27,7 +27,7 @@ static struct brake_entry *find(struct brake *b, uint64_t key)
 
 int64_t brake_wrong(struct brake *b, struct str who, int64_t every_ms, int64_t now_ms)
 {
-    struct brake_entry *entry = find(b, brake_key(b, who));
+    struct brake_entry *entry = find_brake_entry(b, brake_key(b, who));
     int64_t busy_ms = entry->busy_until_ms > now_ms ? entry->busy_until_ms - now_ms : 0;
     int64_t wait_ms = busy_ms - (BRAKE_FREE - 1) * every_ms;
 

@@ -64,7 +64,7 @@ static void end_reading(struct cached_folder *folder)
     folder_parser_free(&folder->parser);
 }
 
-static void free_folder(struct cached_folder *folder)
+static void free_cached_folder(struct cached_folder *folder)
 {
     struct cached_folder **link = &folder->cache->folders;
 
@@ -81,7 +81,7 @@ void folder_cache_free(struct folder_cache *cache)
     if (cache == NULL)
         return;
     while (cache->folders != NULL)
-        free_folder(cache->folders);
+        free_cached_folder(cache->folders);
     free(cache);
 }
 
@@ -91,7 +91,7 @@ static size_t held_bytes(const struct cached_folder *folder)
 }
 
 /* Forgets the indexes that were not used for longest. */
-static void make_room(struct folder_cache *cache)
+static void drop_oldest_folders(struct folder_cache *cache)
 {
     for (;;) {
         struct cached_folder *oldest = NULL;
@@ -106,35 +106,35 @@ static void make_room(struct folder_cache *cache)
         }
         if (oldest == NULL || (bytes <= FOLDER_CACHE_MAX_BYTES && count <= FOLDER_CACHE_MAX_IDLE))
             return;
-        free_folder(oldest);
+        free_cached_folder(oldest);
     }
 }
 
 /* ---- reading ---- */
 
-static void wake(struct cached_folder *folder)
+static void wake_folder_readers(struct cached_folder *folder)
 {
     for (struct folder_reader *reader = folder->readers; reader != NULL; reader = reader->next)
         loop_defer(folder->cache->options.loop, &reader->change);
 }
 
-static void end(struct cached_folder *folder, enum folder_state state)
+static void end_folder(struct cached_folder *folder, enum folder_state state)
 {
     end_reading(folder);
     folder->state = state;
     if (state == FOLDER_NONE)
         folder->until_ms = loop_now_ms(folder->cache->options.loop) + FOLDER_CACHE_NONE_MS;
-    wake(folder);
+    wake_folder_readers(folder);
 }
 
-static void end_failed(struct cached_folder *folder, const char *why)
+static void fail_folder(struct cached_folder *folder, const char *why)
 {
     log_line(LOG_WARN, "folder index sha1://%s cannot be read: %s", folder->sha1, why);
-    end(folder, FOLDER_FAILED);
+    end_folder(folder, FOLDER_FAILED);
 }
 
 /* False: it is no index, and that is the end. */
-static bool take(struct cached_folder *folder, struct str bytes)
+static bool take_folder_bytes(struct cached_folder *folder, struct str bytes)
 {
     struct err e = {0};
 
@@ -144,44 +144,44 @@ static bool take(struct cached_folder *folder, struct str bytes)
         return true;
     }
     if (e.code == ERR_PROTOCOL)
-        end(folder, FOLDER_NONE);
+        end_folder(folder, FOLDER_NONE);
     else
-        end_failed(folder, e.msg);
+        fail_folder(folder, e.msg);
     return false;
 }
 
-static void complete(struct cached_folder *folder)
+static void complete_folder(struct cached_folder *folder)
 {
     char hash[SHA1_HEX + 1];
     struct err e = {0};
 
     sha1_final_hex(&folder->hash, hash);
     if (strcmp(hash, folder->sha1) != 0)
-        end_failed(folder, "what came has another hash");
+        fail_folder(folder, "what came has another hash");
     else if (folder_parser_end(&folder->parser, &folder->index, &e) == 0)
-        end(folder, FOLDER_READY);
+        end_folder(folder, FOLDER_READY);
     else if (e.code == ERR_PROTOCOL)
-        end(folder, FOLDER_NONE);
+        end_folder(folder, FOLDER_NONE);
     else
-        end_failed(folder, e.msg);
+        fail_folder(folder, e.msg);
 }
 
 /* ---- from hosts ---- */
 
-static bool is_other(const struct relay_info *a, const struct relay_info *b)
+static bool is_other_content(const struct relay_info *a, const struct relay_info *b)
 {
     return a->size != b->size || a->has_root != b->has_root ||
            memcmp(a->root, b->root, sizeof a->root) != 0;
 }
 
-static void begin_anew(struct cached_folder *folder)
+static void restart_folder(struct cached_folder *folder)
 {
     folder_parser_free(&folder->parser);
     sha1_init(&folder->hash);
     folder->position = 0;
 }
 
-static void read_blocks(struct cached_folder *folder)
+static void read_folder_blocks(struct cached_folder *folder)
 {
     const int64_t count = (folder->info.size + BLOCK_BYTES - 1) / BLOCK_BYTES;
     struct str bytes;
@@ -190,7 +190,7 @@ static void read_blocks(struct cached_folder *folder)
         int64_t i = folder->position / BLOCK_BYTES;
         enum relay_answer got = relay_reader_block(&folder->reader, (uint32_t)i, &bytes);
         if (got == RELAY_NO_MEMORY) {
-            end_failed(folder, "out of memory");
+            fail_folder(folder, "out of memory");
             return;
         }
         if (got != RELAY_READY) {
@@ -198,11 +198,11 @@ static void read_blocks(struct cached_folder *folder)
                 relay_reader_prefetch(&folder->reader, (uint32_t)k);
             return;
         }
-        if (!take(folder, bytes))
+        if (!take_folder_bytes(folder, bytes))
             return;
     }
     if (folder->position >= folder->info.size)
-        complete(folder);
+        complete_folder(folder);
     else
         loop_defer(folder->cache->options.loop, &folder->turn);
 }
@@ -214,74 +214,74 @@ static void read_from_hosts(void *owner)
 
     switch (relay_reader_info(&folder->reader, &info)) {
     case RELAY_READY: break;
-    case RELAY_ABSENT: end(folder, FOLDER_ABSENT); return;
+    case RELAY_ABSENT: end_folder(folder, FOLDER_ABSENT); return;
     default: return;
     }
     if (info.size > FOLDER_INDEX_MAX_BYTES) {
-        end(folder, FOLDER_NONE);
+        end_folder(folder, FOLDER_NONE);
         return;
     }
-    if (folder->info.size >= 0 && is_other(&folder->info, &info))
-        begin_anew(folder);
+    if (folder->info.size >= 0 && is_other_content(&folder->info, &info))
+        restart_folder(folder);
     folder->info = info;
-    read_blocks(folder);
+    read_folder_blocks(folder);
 }
 
-static void go_to_hosts(struct cached_folder *folder)
+static void start_host_reading(struct cached_folder *folder)
 {
     if (!relay_reader_start(folder->cache->options.relay, &folder->reader, str_of(folder->sha1)))
-        end_failed(folder, "out of memory");
+        fail_folder(folder, "out of memory");
     else
         read_from_hosts(folder);
 }
 
 /* ---- from the bucket ---- */
 
-static void read_part(struct cached_folder *folder)
+static void read_folder_part(struct cached_folder *folder)
 {
     folder->part.start = folder->position;
     folder->part.length = PART_BYTES;
     bucket_read(folder->cache->options.bucket, &folder->part);
 }
 
-static void on_part(void *owner)
+static void on_folder_part(void *owner)
 {
     struct cached_folder *folder = owner;
     struct str bytes = buf_str(&folder->part.bytes);
 
     if (folder->part.call.result != 0) {
         if (folder->e.code == ERR_NOT_FOUND && folder->position == 0)
-            go_to_hosts(folder);
+            start_host_reading(folder);
         else
-            end_failed(folder, folder->e.msg);
+            fail_folder(folder, folder->e.msg);
         return;
     }
     bool is_last = bytes.len < PART_BYTES;
-    if (!take(folder, bytes))
+    if (!take_folder_bytes(folder, bytes))
         return;
     buf_clear(&folder->part.bytes);
     if (is_last)
-        complete(folder);
+        complete_folder(folder);
     else
-        read_part(folder);
+        read_folder_part(folder);
 }
 
 static void begin_reading(struct cached_folder *folder)
 {
     const struct folder_cache_options *options = &folder->cache->options;
 
-    begin_anew(folder);
+    restart_folder(folder);
     folder->state = FOLDER_WAIT;
     folder->info.size = -1;
     zone_files_put_object_key(&options->zone, str_of(folder->sha1), &folder->key);
     if (folder->key.failed) {
-        end_failed(folder, "out of memory");
+        fail_folder(folder, "out of memory");
         return;
     }
     folder->part.call =
-        (struct bucket_call){.on_done = on_part, .owner = folder, .e = &folder->e};
+        (struct bucket_call){.on_done = on_folder_part, .owner = folder, .e = &folder->e};
     folder->part.key = buf_str(&folder->key);
-    read_part(folder);
+    read_folder_part(folder);
 }
 
 /* ---- readers ---- */
@@ -313,14 +313,14 @@ static struct cached_folder *new_folder(struct folder_cache *cache, struct str s
 }
 
 /* It was read, or looked for, with an outcome that counts no more. */
-static bool is_over(const struct cached_folder *folder)
+static bool is_outcome_over(const struct cached_folder *folder)
 {
     return folder->state == FOLDER_ABSENT || folder->state == FOLDER_FAILED ||
            (folder->state == FOLDER_NONE &&
             folder->until_ms <= loop_now_ms(folder->cache->options.loop));
 }
 
-static void on_change(void *owner)
+static void report_folder_change(void *owner)
 {
     struct folder_reader *reader = owner;
 
@@ -335,14 +335,14 @@ bool folder_reader_start(struct folder_cache *cache, struct folder_reader *reade
     if (folder == NULL && (folder = new_folder(cache, sha1)) == NULL)
         return false;
     reader->folder = folder;
-    reader->change = (struct loop_call){.call = on_change, .owner = reader};
+    reader->change = (struct loop_call){.call = report_folder_change, .owner = reader};
     reader->previous = NULL;
     reader->next = folder->readers;
     if (folder->readers != NULL)
         folder->readers->previous = reader;
     folder->readers = reader;
     folder->used = ++cache->uses;
-    if (is_over(folder))
+    if (is_outcome_over(folder))
         begin_reading(folder);
     return true;
 }
@@ -368,7 +368,7 @@ void folder_reader_stop(struct folder_reader *reader)
     if (folder->readers != NULL)
         return;
     if (folder->state == FOLDER_READY || folder->state == FOLDER_NONE)
-        make_room(folder->cache);
+        drop_oldest_folders(folder->cache);
     else
-        free_folder(folder); /* it is wanted no more */
+        free_cached_folder(folder); /* it is wanted no more */
 }

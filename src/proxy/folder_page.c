@@ -15,7 +15,7 @@ bool folder_page_begin(struct folder_page *page)
     return folder_index_range(page->index, page->folder, &page->at, &page->end);
 }
 
-static void put_head(struct folder_page *page)
+static void put_page_head(struct folder_page *page)
 {
     struct buf *out = &page->made, title = {0};
 
@@ -33,7 +33,8 @@ static void put_head(struct folder_page *page)
     buf_free(&title);
 }
 
-static void put_json(struct folder_page *page, struct str name, const struct folder_file *file)
+static void put_json_entry(struct folder_page *page, struct str name,
+                           const struct folder_file *file)
 {
     struct buf *out = &page->made, entry = {0};
     char hash[SHA1_HEX + 1];
@@ -52,7 +53,8 @@ static void put_json(struct folder_page *page, struct str name, const struct fol
     buf_free(&entry);
 }
 
-static void put_link(struct folder_page *page, struct str name, const struct folder_file *file)
+static void put_html_entry(struct folder_page *page, struct str name,
+                           const struct folder_file *file)
 {
     const char *end = file == NULL ? "/" : "";
     struct buf *out = &page->made;
@@ -67,7 +69,7 @@ static void put_link(struct folder_page *page, struct str name, const struct fol
     buf_putc(out, '\n');
 }
 
-static void put_end(struct folder_page *page)
+static void put_page_end(struct folder_page *page)
 {
     if (page->is_json) {
         buf_puts(&page->made, page->has_entries ? "\n]\n" : "]\n");
@@ -78,26 +80,26 @@ static void put_end(struct folder_page *page)
 }
 
 /* Makes the next piece; false at the end. */
-static bool make_next(struct folder_page *page)
+static bool make_next_piece(struct folder_page *page)
 {
     const struct folder_file *file;
     struct str name;
 
     switch (page->part) {
     case FOLDER_PAGE_HEAD:
-        put_head(page);
+        put_page_head(page);
         page->part = FOLDER_PAGE_FILES;
         return true;
     case FOLDER_PAGE_FILES:
         if (!folder_index_next(page->index, page->folder, &page->at, page->end, &name, &file)) {
-            put_end(page);
+            put_page_end(page);
             page->part = FOLDER_PAGE_END;
             return true;
         }
         if (page->is_json)
-            put_json(page, name, file);
+            put_json_entry(page, name, file);
         else
-            put_link(page, name, file);
+            put_html_entry(page, name, file);
         page->has_entries = true;
         return true;
     case FOLDER_PAGE_END: break;
@@ -107,7 +109,7 @@ static bool make_next(struct folder_page *page)
 
 bool folder_page_make(struct folder_page *page, struct buf *out, size_t room)
 {
-    while (page->made.len < room && !page->made.failed && make_next(page))
+    while (page->made.len < room && !page->made.failed && make_next_piece(page))
         continue;
     if (page->made.failed)
         return false;
@@ -121,7 +123,7 @@ int64_t folder_page_length(struct folder_page *page)
 {
     int64_t length = 0;
 
-    while (!page->made.failed && make_next(page))
+    while (!page->made.failed && make_next_piece(page))
         if (page->made.len >= COUNTED_BYTES || page->part == FOLDER_PAGE_END) {
             length += (int64_t)page->made.len;
             buf_clear(&page->made);

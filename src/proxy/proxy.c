@@ -81,7 +81,8 @@ static bool is_other_zone(const struct proxy_resource *resource, const struct me
 }
 
 /* The protocol's checks, in its order and words; then the client waits. */
-static void check(struct proxy *proxy, struct http_conn *conn, const struct message *m)
+static void check_client_request(struct proxy *proxy, struct http_conn *conn,
+                                 const struct message *m)
 {
     struct proxy_resource *resource = proxy_resource_find(proxy, m->resource_name);
 
@@ -99,8 +100,8 @@ static void check(struct proxy *proxy, struct http_conn *conn, const struct mess
 }
 
 /* A request of that generation; else it is answered. */
-static bool parse(struct http_conn *conn, const struct http_request *request, bool is_generation2,
-                  struct message *m)
+static bool parse_client_request(struct http_conn *conn, const struct http_request *request,
+                                 bool is_generation2, struct message *m)
 {
     struct err e = {0};
 
@@ -121,7 +122,7 @@ static bool parse(struct http_conn *conn, const struct http_request *request, bo
 }
 
 /* The last part of the path that is not empty: a resource URL may end with '/'. */
-static struct str name_in(struct str path)
+static struct str name_in_path(struct str path)
 {
     struct str name;
 
@@ -132,17 +133,18 @@ static struct str name_in(struct str path)
     return name;
 }
 
-static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
+static void on_client_request(struct http_conn *conn, const struct http_request *request,
+                              void *owner)
 {
-    struct str name = name_in(str_slice(request->path, STR("/r/").len, request->path.len));
+    struct str name = name_in_path(str_slice(request->path, STR("/r/").len, request->path.len));
     struct message m;
 
-    if (!parse(conn, request, true, &m))
+    if (!parse_client_request(conn, request, true, &m))
         return;
     if (m.resource_name.len == 0) /* as the Python client sends for such a URL */
         m.resource_name = name;
     if (str_equal(m.resource_name, name))
-        check(owner, conn, &m);
+        check_client_request(owner, conn, &m);
     else
         http_conn_answer_message(conn, 500, "Resource name mismatch: %.*s <> %.*s",
                                  STR_ARG(m.resource_name), STR_ARG(name));
@@ -154,9 +156,9 @@ static void on_generation1_request(struct http_conn *conn, const struct http_req
 {
     struct message m;
 
-    if (!parse(conn, request, false, &m))
+    if (!parse_client_request(conn, request, false, &m))
         return;
-    check(owner, conn, &m);
+    check_client_request(owner, conn, &m);
     message_deinit(&m);
 }
 
@@ -167,7 +169,7 @@ void proxy_put_routes(struct proxy *proxy, struct http_route routes[PROXY_ROUTES
     routes[1] = (struct http_route){.method = "POST",
                                     .path = "/r/",
                                     .max_body_bytes = MESSAGE_MAX_BODY_BYTES,
-                                    .on_request = on_request,
+                                    .on_request = on_client_request,
                                     .owner = proxy};
     routes[2] = (struct http_route){.method = "POST",
                                     .path = "/api",

@@ -14,7 +14,7 @@
 
 /* ---- coming and going ---- */
 
-static const char *name_of(const struct proxy_daemon *daemon)
+static const char *daemon_name(const struct proxy_daemon *daemon)
 {
     return daemon->resource == NULL ? "" : daemon->resource->name;
 }
@@ -47,7 +47,7 @@ static void remove_stranger(struct proxy_daemon *daemon)
     daemon->older = daemon->newer = NULL;
 }
 
-static void release(struct proxy_daemon *daemon)
+static void forget_daemon(struct proxy_daemon *daemon)
 {
     struct proxy *proxy = daemon->proxy;
 
@@ -76,21 +76,21 @@ static void release(struct proxy_daemon *daemon)
 void proxy_daemon_free(struct proxy_daemon *daemon)
 {
     ws_conn_free(daemon->line);
-    release(daemon);
+    forget_daemon(daemon);
 }
 
 /* Further messages of the daemon are ignored. */
-static void say_goodbye(struct proxy_daemon *daemon, unsigned code, const char *reason)
+static void close_daemon(struct proxy_daemon *daemon, unsigned code, const char *reason)
 {
     loop_clear_timer(daemon->proxy->options.loop, &daemon->timer);
     daemon->resource = NULL;
     ws_conn_close(daemon->line, code, str_of(reason));
 }
 
-static void refuse(struct proxy_daemon *daemon, unsigned code, const char *reason)
+static void refuse_daemon(struct proxy_daemon *daemon, unsigned code, const char *reason)
 {
     log_line(LOG_WARN, "daemon refused peer=%s: %s", daemon->address, reason);
-    say_goodbye(daemon, code, reason);
+    close_daemon(daemon, code, reason);
 }
 
 static void refuse_taken(struct proxy_daemon *daemon, const char *name)
@@ -98,7 +98,7 @@ static void refuse_taken(struct proxy_daemon *daemon, const char *name)
     struct err e = {0};
 
     err_set(&e, ERR_REFUSED, "resource %s is already connected", name);
-    refuse(daemon, WS_CLOSE_TAKEN, e.msg);
+    refuse_daemon(daemon, WS_CLOSE_TAKEN, e.msg);
 }
 
 /* ---- ranges ---- */
@@ -112,7 +112,7 @@ int proxy_send_to_daemon(void *session, struct str text)
 }
 
 /* Once per connection, behind the acknowledge; one of generation 1 would not know what it is. */
-static void announce(struct proxy_daemon *daemon)
+static void announce_extensions(struct proxy_daemon *daemon)
 {
     const struct range_message m = range_message(RANGE_EXTENSIONS);
     struct buf *text = &daemon->proxy->text;
@@ -126,27 +126,27 @@ static void announce(struct proxy_daemon *daemon)
 }
 
 /* A message that is not of the deployed protocol. */
-static void take_range_message(struct proxy_daemon *daemon, struct str text)
+static void take_daemon_range_message(struct proxy_daemon *daemon, struct str text)
 {
     struct ranges *ranges = daemon->proxy->options.ranges;
     struct range_message m;
     struct err e = {0};
 
     if (range_message_parse(&m, text, &e) != 0) {
-        log_line(LOG_WARN, "message ignored resource=%s: %s", name_of(daemon), e.msg);
+        log_line(LOG_WARN, "message ignored resource=%s: %s", daemon_name(daemon), e.msg);
         return;
     }
     if (m.type == RANGE_EXTENSIONS && daemon->ranges_number == 0 && daemon->zone != NULL &&
         range_message_has(&m, RANGE_EXTENSION))
-        daemon->ranges_number = ranges_joined(ranges, daemon, name_of(daemon), daemon->zone);
+        daemon->ranges_number = ranges_joined(ranges, daemon, daemon_name(daemon), daemon->zone);
     else if (m.type != RANGE_FILE_IS || daemon->ranges_number == 0 ||
              !ranges_file_is(ranges, daemon->ranges_number, &m))
-        log_line(LOG_DEBUG, "unexpected message ignored resource=%s", name_of(daemon));
+        log_line(LOG_DEBUG, "unexpected message ignored resource=%s", daemon_name(daemon));
     range_message_deinit(&m);
 }
 
 /* Hands the connection of a line to the relay that wants it. */
-static void on_leave(void *owner)
+static void hand_over_line(void *owner)
 {
     struct proxy_daemon *daemon = owner;
     struct buf early = {0};
@@ -164,11 +164,11 @@ static void on_leave(void *owner)
         log_line(LOG_WARN, "line refused peer=%s: its ticket is not good", daemon->address);
     if (stream == NULL)
         ws_conn_free(daemon->line);
-    release(daemon);
+    forget_daemon(daemon);
 }
 
 /* The first message of a connection that is no session but a line. False: it is none. */
-static bool take_line(struct proxy_daemon *daemon, struct str text)
+static bool take_line_ticket(struct proxy_daemon *daemon, struct str text)
 {
     struct range_message m;
     struct err e = {0};
@@ -181,7 +181,7 @@ static bool take_line(struct proxy_daemon *daemon, struct str text)
     if (is_line) {
         snprintf(daemon->ticket, sizeof daemon->ticket, "%.*s", STR_ARG(m.ticket));
         ws_conn_pause(daemon->line);
-        daemon->leave = (struct loop_call){.call = on_leave, .owner = daemon};
+        daemon->leave = (struct loop_call){.call = hand_over_line, .owner = daemon};
         loop_defer(daemon->proxy->options.loop, &daemon->leave);
     }
     range_message_deinit(&m);
@@ -190,7 +190,7 @@ static bool take_line(struct proxy_daemon *daemon, struct str text)
 
 /* ---- serving a name ---- */
 
-static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
+static void start_serving_name(struct proxy_daemon *daemon, struct proxy_resource *resource)
 {
     struct buf text = {0};
     struct err e = {0};
@@ -201,7 +201,7 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
                    ws_conn_send(daemon->line, WS_TEXT, buf_str(&text), &e) == 0;
     buf_free(&text);
     if (!is_told) {
-        refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
+        refuse_daemon(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
         proxy_resource_trim(resource);
         return;
     }
@@ -216,7 +216,7 @@ static void serve(struct proxy_daemon *daemon, struct proxy_resource *resource)
              resource->name, daemon->zone == NULL ? "" : daemon->zone, daemon->zone == NULL ? 1 : 2,
              daemon->address, resource->waiting);
     proxy_request_send_all(resource);
-    announce(daemon);
+    announce_extensions(daemon);
 }
 
 /* The name's daemon did not answer the ping: it is dropped without a word. */
@@ -230,23 +230,23 @@ static void on_no_pong(struct proxy_daemon *challenger)
     resource->challenger = NULL;
     resource->daemon = NULL;
     proxy_daemon_free(old);
-    serve(challenger, resource);
+    start_serving_name(challenger, resource);
 }
 
-static void on_time(void *owner)
+static void on_daemon_timeout(void *owner)
 {
     struct proxy_daemon *daemon = owner;
 
     if (daemon->resource != NULL)
         on_no_pong(daemon);
     else if (daemon->is_wrong)
-        say_goodbye(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
+        close_daemon(daemon, WS_CLOSE_WRONG_SECRET, "wrong secret");
     else
-        refuse(daemon, WS_CLOSE_PROTOCOL, "no initialize message");
+        refuse_daemon(daemon, WS_CLOSE_PROTOCOL, "no initialize message");
 }
 
 /* The name is taken: its daemon is asked whether it is still there. */
-static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resource)
+static void challenge_serving_daemon(struct proxy_daemon *daemon, struct proxy_resource *resource)
 {
     struct loop *loop = daemon->proxy->options.loop;
 
@@ -262,7 +262,7 @@ static void challenge(struct proxy_daemon *daemon, struct proxy_resource *resour
                    loop_now_ms(loop) + daemon->proxy->options.times.takeover_ms);
 }
 
-static void on_pong(void *owner, struct str payload)
+static void on_daemon_pong(void *owner, struct str payload)
 {
     struct proxy_daemon *daemon = owner;
     struct proxy_resource *resource = daemon->resource;
@@ -277,7 +277,7 @@ static void on_pong(void *owner, struct str payload)
 }
 
 /* Generation 1 names no zone. */
-static bool take_zone(struct proxy_daemon *daemon, const struct message *m)
+static bool take_daemon_zone(struct proxy_daemon *daemon, const struct message *m)
 {
     if (m->has_zone)
         daemon->zone = strndup(m->zone.p, m->zone.len);
@@ -303,7 +303,7 @@ static void refuse_wrong_secret(struct proxy_daemon *daemon)
 }
 
 /* The address that it comes from, as long as its connection counts for that. */
-static uint64_t find_holder(const struct proxy_daemon *daemon)
+static uint64_t address_key_of(const struct proxy_daemon *daemon)
 {
     const struct proxy *proxy = daemon->proxy;
     struct buf address = {0};
@@ -319,11 +319,11 @@ static uint64_t find_holder(const struct proxy_daemon *daemon)
 
 /* All places for daemons are taken: the address with more than its part of them loses its newest to
  * an address with less. Everybody who knows the secret is to have some, whatever another starts. */
-static bool make_room(struct proxy_daemon *daemon)
+static bool make_room_for_daemon(struct proxy_daemon *daemon)
 {
     struct proxy *proxy = daemon->proxy;
-    uint64_t above = shares_above_part(&proxy->holders, find_holder(daemon),
-                                       proxy->options.limits.resources);
+    uint64_t above =
+        shares_above_part(&proxy->holders, address_key_of(daemon), proxy->options.limits.resources);
     struct proxy_daemon *newest = above == 0 ? NULL : proxy->daemons;
 
     while (newest != NULL && newest->holder != above)
@@ -331,7 +331,7 @@ static bool make_room(struct proxy_daemon *daemon)
     if (newest == NULL)
         return false;
     log_line(LOG_WARN, "daemon ended name=%s peer=%s: too many resources, and many from there",
-             name_of(newest), newest->address);
+             daemon_name(newest), newest->address);
     shares_leave(&proxy->holders, newest->holder);
     newest->holder = 0;
     ws_conn_close(newest->line, WS_CLOSE_TRY_LATER,
@@ -344,7 +344,7 @@ static void become_known(struct proxy_daemon *daemon)
 {
     const struct proxy_options *options = &daemon->proxy->options;
 
-    daemon->holder = find_holder(daemon);
+    daemon->holder = address_key_of(daemon);
     if (shares_enter(&daemon->proxy->holders, daemon->holder) != 0)
         daemon->holder = 0;
     remove_stranger(daemon);
@@ -354,7 +354,7 @@ static void become_known(struct proxy_daemon *daemon)
         options->on_known(options->owner, &daemon->tag);
 }
 
-static void initialize(struct proxy_daemon *daemon, const struct message *m)
+static void initialize_daemon(struct proxy_daemon *daemon, const struct message *m)
 {
     struct proxy *proxy = daemon->proxy;
     struct proxy_resource *resource;
@@ -363,25 +363,25 @@ static void initialize(struct proxy_daemon *daemon, const struct message *m)
         refuse_wrong_secret(daemon);
     } else if (!kachery_uri_is_name(m->resource_name) ||
                (m->has_zone && !kachery_uri_is_name(m->zone))) {
-        refuse(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
+        refuse_daemon(daemon, WS_CLOSE_PROTOCOL, "invalid resourceName or zone");
     } else if (proxy->is_draining) {
-        refuse(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
-    } else if (proxy->serving >= proxy->options.limits.resources && !make_room(daemon)) {
-        refuse(daemon, WS_CLOSE_TRY_LATER, "too many resources, try again later");
-    } else if (!take_zone(daemon, m) ||
+        refuse_daemon(daemon, WS_CLOSE_GOING_AWAY, "the proxy is shutting down");
+    } else if (proxy->serving >= proxy->options.limits.resources && !make_room_for_daemon(daemon)) {
+        refuse_daemon(daemon, WS_CLOSE_TRY_LATER, "too many resources, try again later");
+    } else if (!take_daemon_zone(daemon, m) ||
                (resource = proxy_resource_get(proxy, m->resource_name)) == NULL) {
-        refuse(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
+        refuse_daemon(daemon, WS_CLOSE_GOING_AWAY, "out of memory");
     } else {
         become_known(daemon);
         if (resource->daemon != NULL)
-            challenge(daemon, resource);
+            challenge_serving_daemon(daemon, resource);
         else
-            serve(daemon, resource);
+            start_serving_name(daemon, resource);
     }
 }
 
 /* Worker processes are forked from this one: what they must not know is not left lying about. */
-static void wipe(struct str secret)
+static void wipe_secret(struct str secret)
 {
     explicit_bzero((char *)(uintptr_t)secret.p, secret.len);
 }
@@ -393,30 +393,31 @@ static bool is_serving(const struct proxy_daemon *daemon)
     return daemon->resource != NULL && daemon->resource->daemon == daemon;
 }
 
-static void handle_message(struct proxy_daemon *daemon, const struct message *m, struct str text)
+static void handle_daemon_message(struct proxy_daemon *daemon, const struct message *m,
+                                  struct str text)
 {
     if (!is_serving(daemon)) {
         if (m->type == MESSAGE_INITIALIZE && daemon->resource == NULL)
-            initialize(daemon, m);
+            initialize_daemon(daemon, m);
         else if (daemon->resource == NULL)
-            refuse(daemon, WS_CLOSE_PROTOCOL, "want an initialize message first");
+            refuse_daemon(daemon, WS_CLOSE_PROTOCOL, "want an initialize message first");
         return;
     }
     switch (m->type) {
     case MESSAGE_RESPONSE:
         if (!proxy_request_answer(daemon->resource, m->request_id, text))
-            log_line(LOG_DEBUG, "answer that nobody waits for resource=%s", name_of(daemon));
+            log_line(LOG_DEBUG, "answer that nobody waits for resource=%s", daemon_name(daemon));
         break;
     case MESSAGE_PING: break;
     case MESSAGE_UNKNOWN:
         if (daemon->proxy->options.ranges != NULL)
-            take_range_message(daemon, text);
+            take_daemon_range_message(daemon, text);
         break;
-    default: log_line(LOG_DEBUG, "unexpected message ignored resource=%s", name_of(daemon));
+    default: log_line(LOG_DEBUG, "unexpected message ignored resource=%s", daemon_name(daemon));
     }
 }
 
-static void on_message(void *owner, enum ws_opcode kind, struct str text)
+static void on_daemon_message(void *owner, enum ws_opcode kind, struct str text)
 {
     struct proxy_daemon *daemon = owner;
     struct message m;
@@ -427,21 +428,21 @@ static void on_message(void *owner, enum ws_opcode kind, struct str text)
         return;
     if (message_parse(&m, text, &e) != 0) {
         if (daemon->resource == NULL)
-            refuse(daemon, WS_CLOSE_PROTOCOL, e.msg);
+            refuse_daemon(daemon, WS_CLOSE_PROTOCOL, e.msg);
         else
-            log_line(LOG_WARN, "message ignored resource=%s: %s", name_of(daemon), e.msg);
+            log_line(LOG_WARN, "message ignored resource=%s: %s", daemon_name(daemon), e.msg);
         return;
     }
-    if (m.type != MESSAGE_UNKNOWN || !take_line(daemon, text))
-        handle_message(daemon, &m, text);
+    if (m.type != MESSAGE_UNKNOWN || !take_line_ticket(daemon, text))
+        handle_daemon_message(daemon, &m, text);
     if (m.type == MESSAGE_INITIALIZE) {
-        wipe(m.proxy_secret);
-        wipe(text);
+        wipe_secret(m.proxy_secret);
+        wipe_secret(text);
     }
     message_deinit(&m);
 }
 
-static void on_closed(void *owner, const struct ws_end *end)
+static void on_daemon_closed(void *owner, const struct ws_end *end)
 {
     struct proxy_daemon *daemon = owner;
     struct proxy_resource *resource = daemon->resource;
@@ -449,22 +450,22 @@ static void on_closed(void *owner, const struct ws_end *end)
     bool is_leaving = end->code == WS_CLOSE_NORMAL || end->code == WS_CLOSE_GOING_AWAY;
 
     if (resource == NULL) {
-        release(daemon);
+        forget_daemon(daemon);
         return;
     }
     log_line(LOG_INFO, "daemon disconnected name=%s peer=%s: %s", resource->name, daemon->address,
              end->why.msg);
     if (resource->challenger == daemon) {
         resource->challenger = NULL;
-        release(daemon);
+        forget_daemon(daemon);
         return;
     }
-    release(daemon);
+    forget_daemon(daemon);
     challenger = resource->challenger;
     resource->challenger = NULL;
     if (challenger != NULL) {
         resource->daemon = NULL;
-        serve(challenger, resource);
+        start_serving_name(challenger, resource);
     } else {
         proxy_resource_lose_daemon(resource, !is_leaving);
     }
@@ -472,14 +473,14 @@ static void on_closed(void *owner, const struct ws_end *end)
 
 /* ---- the HTTP request that becomes a WebSocket ---- */
 
-static struct proxy_daemon *add(struct proxy *proxy)
+static struct proxy_daemon *add_daemon(struct proxy *proxy)
 {
     struct proxy_daemon *daemon = calloc(1, sizeof *daemon);
 
     if (daemon == NULL)
         return NULL;
     daemon->proxy = proxy;
-    daemon->timer = (struct loop_timer){.call = on_time, .owner = daemon};
+    daemon->timer = (struct loop_timer){.call = on_daemon_timeout, .owner = daemon};
     daemon->next = proxy->daemons;
     if (proxy->daemons != NULL)
         proxy->daemons->previous = daemon;
@@ -489,21 +490,21 @@ static struct proxy_daemon *add(struct proxy *proxy)
     return daemon;
 }
 
-static void open_line(struct proxy *proxy, struct http_conn *conn,
-                      const struct http_request *request)
+static void accept_daemon(struct proxy *proxy, struct http_conn *conn,
+                          const struct http_request *request)
 {
     const struct http_header generations = {STR(MESSAGE_GENERATIONS_HEADER), STR("1, 2")};
     struct loop *loop = proxy->options.loop;
-    struct proxy_daemon *daemon = add(proxy);
+    struct proxy_daemon *daemon = add_daemon(proxy);
     struct buf address = {0};
     const struct ws_conn_options options = {.loop = loop,
                                             .ping_interval_ms = proxy->options.times.ping_ms,
                                             .dead_after_ms = proxy->options.times.dead_ms,
                                             .max_message_bytes = PROXY_MAX_HELLO_BYTES,
                                             .all_queued = &proxy->queued,
-                                            .on_message = on_message,
-                                            .on_pong = on_pong,
-                                            .on_closed = on_closed,
+                                            .on_message = on_daemon_message,
+                                            .on_pong = on_daemon_pong,
+                                            .on_closed = on_daemon_closed,
                                             .owner = daemon};
     struct err e = {0};
 
@@ -518,7 +519,7 @@ static void open_line(struct proxy *proxy, struct http_conn *conn,
     daemon->line = ws_accept(conn, request, &generations, &options, &e);
     if (daemon->line == NULL) {
         log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
-        release(daemon);
+        forget_daemon(daemon);
     } else {
         loop_set_timer(loop, &daemon->timer,
                        loop_now_ms(loop) + proxy->options.times.initialize_ms);
@@ -532,7 +533,7 @@ void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *req
     if (proxy->is_draining)
         http_conn_answer_message(conn, 503, "the proxy is shutting down");
     else if (ws_accept_check(conn, request))
-        open_line(proxy, conn, request);
+        accept_daemon(proxy, conn, request);
 }
 
 int64_t proxy_stranger_since(const struct proxy *proxy)

@@ -12,7 +12,7 @@ enum { FIRST_SLOTS = 64 };
 
 /* ---- slots and ids ---- */
 
-static bool grow(struct proxy *proxy)
+static bool grow_request_slots(struct proxy *proxy)
 {
     size_t count = proxy->slot_count == 0 ? FIRST_SLOTS : proxy->slot_count * 2;
     struct proxy_request **slots;
@@ -39,7 +39,7 @@ static bool grow(struct proxy *proxy)
 }
 
 /* Unguessable; drawn from a stock, so that not every request costs a system call. */
-static void make_id(struct proxy *proxy, struct proxy_request *request)
+static void make_request_id(struct proxy *proxy, struct proxy_request *request)
 {
     unsigned char *random;
 
@@ -54,7 +54,7 @@ static void make_id(struct proxy *proxy, struct proxy_request *request)
     memset(random, 0, PROXY_ID_RANDOM_BYTES);
 }
 
-static struct proxy_request *find(const struct proxy *proxy, struct str id)
+static struct proxy_request *find_request(const struct proxy *proxy, struct str id)
 {
     unsigned char digits[PROXY_ID_SLOT_DIGITS / 2];
     struct proxy_request *request;
@@ -74,7 +74,7 @@ static struct proxy_request *find(const struct proxy *proxy, struct str id)
 /* ---- the life of a request ---- */
 
 /* Takes it out of every table and frees it; the resource may go with it. */
-static void forget(struct proxy_request *request)
+static void forget_request(struct proxy_request *request)
 {
     struct proxy *proxy = request->proxy;
     struct proxy_resource *resource = request->resource;
@@ -100,23 +100,23 @@ static void forget(struct proxy_request *request)
 }
 
 /* The client hung up: a late answer finds nobody. */
-static void on_gone(void *ctx)
+static void on_client_gone(void *ctx)
 {
     struct proxy_request *request = ctx;
     struct proxy_resource *resource = request->resource;
 
-    forget(request);
+    forget_request(request);
     proxy_resource_trim(resource);
 }
 
-static void on_time(void *owner)
+static void on_request_timeout(void *owner)
 {
     struct proxy_request *request = owner;
     struct proxy_resource *resource = request->resource;
     struct http_conn *conn = request->conn;
 
     log_line(LOG_DEBUG, "no answer in time resource=%s", resource->name);
-    forget(request);
+    forget_request(request);
     http_conn_answer_message(conn, 504, "timeout waiting for response");
     proxy_resource_trim(resource);
 }
@@ -128,7 +128,7 @@ static int64_t left_of(const struct proxy_request *request, int64_t at_ms)
     return left > 0 ? left : 0;
 }
 
-static int send_to_daemon(struct proxy_request *request, struct str uri, struct err *e)
+static int send_request_to_daemon(struct proxy_request *request, struct str uri, struct err *e)
 {
     struct proxy *proxy = request->proxy;
     bool is_older_daemon = request->is_generation2 && !request->resource->is_generation2;
@@ -155,7 +155,7 @@ static int send_to_daemon(struct proxy_request *request, struct str uri, struct 
 /* ---- one address does not have all places ---- */
 
 /* The newest request of that address, in one resource or (NULL) in all, is answered 503. */
-static void end_newest(struct proxy *proxy, struct proxy_resource *resource, uint64_t place)
+static void end_newest_request(struct proxy *proxy, struct proxy_resource *resource, uint64_t place)
 {
     struct proxy_request *request = resource == NULL ? NULL : resource->last;
     struct http_conn *conn;
@@ -173,14 +173,14 @@ static void end_newest(struct proxy *proxy, struct proxy_resource *resource, uin
     conn = request->conn;
     resource = request->resource;
     log_line(LOG_DEBUG, "request refused resource=%s: its address has too many", resource->name);
-    forget(request);
+    forget_request(request);
     http_conn_answer_message(conn, 503, "too many waiting requests, try again later");
     proxy_resource_trim(resource);
 }
 
 /* When all places are taken, of a resource or of all, the address with more than its part loses
  * one to an address with less. */
-static bool make_room(struct proxy_resource *resource, uint64_t place)
+static bool make_room_for_request(struct proxy_resource *resource, uint64_t place)
 {
     struct proxy *proxy = resource->proxy;
     const struct proxy_limits *limits = &proxy->options.limits;
@@ -190,13 +190,13 @@ static bool make_room(struct proxy_resource *resource, uint64_t place)
         above = shares_above_part(&resource->shares, place, limits->per_resource);
         if (above == 0)
             return false;
-        end_newest(proxy, resource, above);
+        end_newest_request(proxy, resource, above);
     }
     if (proxy->waiting >= limits->waiting) {
         above = shares_above_part(&proxy->shares, place, limits->waiting);
         if (above == 0)
             return false;
-        end_newest(proxy, NULL, above);
+        end_newest_request(proxy, NULL, above);
     }
     return true;
 }
@@ -220,8 +220,8 @@ static int64_t patience_of(const struct message *m)
     return MESSAGE_MAX_TIMEOUT_MS + MESSAGE_ANSWER_MARGIN_MS;
 }
 
-static struct proxy_request *add(struct proxy_resource *resource, struct http_conn *conn,
-                                 const struct message *m)
+static struct proxy_request *add_request(struct proxy_resource *resource, struct http_conn *conn,
+                                         const struct message *m)
 {
     struct proxy *proxy = resource->proxy;
     struct loop *loop = proxy->options.loop;
@@ -231,7 +231,8 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
                          ? 0
                          : proxy->options.place_of(http_conn_tag(conn));
 
-    if (!make_room(resource, place) || (proxy->free_count == 0 && !grow(proxy)))
+    if (!make_room_for_request(resource, place) ||
+        (proxy->free_count == 0 && !grow_request_slots(proxy)))
         return NULL;
     request = calloc(1, sizeof *request + uri_len);
     if (request == NULL)
@@ -239,7 +240,7 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     request->proxy = proxy;
     request->conn = conn;
     request->resource = resource;
-    request->timer = (struct loop_timer){.call = on_time, .owner = request};
+    request->timer = (struct loop_timer){.call = on_request_timeout, .owner = request};
     request->is_generation2 = m->has_zone;
     request->reply_by_ms =
         loop_now_ms(loop) + (m->has_zone ? m->request_timeout_ms : message_patience_ms(m));
@@ -255,7 +256,7 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
     request->number = ++proxy->last_number;
     request->slot = proxy->free_slots[--proxy->free_count];
     proxy->slots[request->slot] = request;
-    make_id(proxy, request);
+    make_request_id(proxy, request);
     request->previous = resource->last;
     if (resource->last != NULL)
         resource->last->next = request;
@@ -270,19 +271,19 @@ static struct proxy_request *add(struct proxy_resource *resource, struct http_co
 void proxy_request_start(struct proxy_resource *resource, struct http_conn *conn,
                          const struct message *m)
 {
-    struct proxy_request *request = add(resource, conn, m);
+    struct proxy_request *request = add_request(resource, conn, m);
     struct err e = {0};
 
     if (request == NULL) {
         http_conn_answer_message(conn, 503, "too many waiting requests, try again later");
         return;
     }
-    if (send_to_daemon(request, m->uri, &e) != 0) {
-        forget(request);
+    if (send_request_to_daemon(request, m->uri, &e) != 0) {
+        forget_request(request);
         http_conn_answer_message(conn, 503, "resource %s: %s", resource->name, e.msg);
         return;
     }
-    http_conn_wait(conn, on_gone, request);
+    http_conn_wait(conn, on_client_gone, request);
 }
 
 void proxy_request_send_all(struct proxy_resource *resource)
@@ -294,16 +295,17 @@ void proxy_request_send_all(struct proxy_resource *resource)
     for (request = resource->first; request != NULL; request = next) {
         struct http_conn *conn = request->conn;
         next = request->next;
-        make_id(resource->proxy, request);
+        make_request_id(resource->proxy, request);
         if (request->uri_len == 0) {
-            forget(request);
+            forget_request(request);
             http_conn_answer_message(conn, 404, "resource not found: %s", resource->name);
         } else if (request->sends >= PROXY_MAX_SENDS) {
-            forget(request);
+            forget_request(request);
             http_conn_answer_message(conn, 503, "resource %s was lost %d times before it answered",
                                      resource->name, PROXY_MAX_SENDS);
-        } else if (send_to_daemon(request, (struct str){request->uri, request->uri_len}, &e) != 0) {
-            forget(request);
+        } else if (send_request_to_daemon(request, (struct str){request->uri, request->uri_len},
+                                          &e) != 0) {
+            forget_request(request);
             http_conn_answer_message(conn, 503, "resource %s: %s", resource->name, e.msg);
         }
     }
@@ -313,20 +315,20 @@ void proxy_request_fail_all(struct proxy_resource *resource)
 {
     while (resource->first != NULL) {
         struct http_conn *conn = resource->first->conn;
-        forget(resource->first);
+        forget_request(resource->first);
         http_conn_answer_message(conn, 404, "resource not found: %s", resource->name);
     }
 }
 
 bool proxy_request_answer(struct proxy_resource *resource, struct str id, struct str text)
 {
-    struct proxy_request *request = find(resource->proxy, id);
+    struct proxy_request *request = find_request(resource->proxy, id);
     struct http_conn *conn;
 
     if (request == NULL || request->resource != resource)
         return false;
     conn = request->conn;
-    forget(request);
+    forget_request(request);
     http_conn_answer(conn, &(struct http_answer){.status = 200,
                                                  .content_type = "application/json; charset=utf-8",
                                                  .body = text});

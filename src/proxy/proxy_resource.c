@@ -6,7 +6,7 @@
 #include "proxy/proxy_state.h"
 
 /* FNV-1a. Only holders of the secret can add names, so nobody can aim at one slot. */
-static size_t slot_of(struct str name)
+static size_t name_slot_of(struct str name)
 {
     uint32_t h = 2166136261u;
 
@@ -17,7 +17,7 @@ static size_t slot_of(struct str name)
 
 struct proxy_resource *proxy_resource_find(const struct proxy *proxy, struct str name)
 {
-    struct proxy_resource *resource = proxy->names[slot_of(name)];
+    struct proxy_resource *resource = proxy->names[name_slot_of(name)];
 
     while (resource != NULL && !str_equal(str_of(resource->name), name))
         resource = resource->next;
@@ -25,7 +25,7 @@ struct proxy_resource *proxy_resource_find(const struct proxy *proxy, struct str
 }
 
 /* The lost daemon did not come back in time. */
-static void on_time(void *owner)
+static void on_rejoin_timeout(void *owner)
 {
     struct proxy_resource *resource = owner;
 
@@ -34,7 +34,7 @@ static void on_time(void *owner)
     proxy_resource_trim(resource);
 }
 
-static void release(struct proxy_resource *resource)
+static void free_resource(struct proxy_resource *resource)
 {
     free(resource->name);
     free(resource->zone);
@@ -45,7 +45,7 @@ static void release(struct proxy_resource *resource)
 struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name)
 {
     struct proxy_resource *resource = proxy_resource_find(proxy, name);
-    size_t slot = slot_of(name);
+    size_t slot = name_slot_of(name);
 
     if (resource != NULL)
         return resource;
@@ -55,11 +55,11 @@ struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name)
     resource->name = strndup(name.p, name.len);
     resource->zone = strdup("");
     if (resource->name == NULL || resource->zone == NULL) {
-        release(resource);
+        free_resource(resource);
         return NULL;
     }
     resource->proxy = proxy;
-    resource->timer = (struct loop_timer){.call = on_time, .owner = resource};
+    resource->timer = (struct loop_timer){.call = on_rejoin_timeout, .owner = resource};
     resource->next = proxy->names[slot];
     proxy->names[slot] = resource;
     return resource;
@@ -101,7 +101,7 @@ void proxy_resource_lose_daemon(struct proxy_resource *resource, bool may_return
 void proxy_resource_trim(struct proxy_resource *resource)
 {
     struct proxy *proxy = resource->proxy;
-    struct proxy_resource **link = &proxy->names[slot_of(str_of(resource->name))];
+    struct proxy_resource **link = &proxy->names[name_slot_of(str_of(resource->name))];
 
     if (resource->daemon != NULL || resource->challenger != NULL || resource->waiting > 0)
         return;
@@ -109,5 +109,5 @@ void proxy_resource_trim(struct proxy_resource *resource)
         link = &(*link)->next;
     *link = resource->next;
     loop_clear_timer(proxy->options.loop, &resource->timer);
-    release(resource);
+    free_resource(resource);
 }

@@ -94,19 +94,19 @@ struct headers {
     struct buf disposition;
 };
 
-static void add(struct headers *h, const char *name, struct str value)
+static void add_header(struct headers *h, const char *name, struct str value)
 {
     h->items[h->count++] = (struct http_header){str_of(name), value};
 }
 
 /* The headers of every answer below /f/ and /d/. */
-static void add_common(struct headers *h, const char *policy)
+static void add_common_headers(struct headers *h, const char *policy)
 {
-    add(h, "X-Content-Type-Options", STR("nosniff"));
-    add(h, "Content-Security-Policy", str_of(policy));
-    add(h, "Referrer-Policy", STR("no-referrer"));
-    add(h, "X-Robots-Tag", STR("noindex"));
-    add(h, "X-Accel-Buffering", STR("no"));
+    add_header(h, "X-Content-Type-Options", STR("nosniff"));
+    add_header(h, "Content-Security-Policy", str_of(policy));
+    add_header(h, "Referrer-Policy", STR("no-referrer"));
+    add_header(h, "X-Robots-Tag", STR("noindex"));
+    add_header(h, "X-Accel-Buffering", STR("no"));
 }
 
 /* A name in a quoted string: what would end it, and what is no ASCII, is left to filename*. */
@@ -121,20 +121,20 @@ static void put_disposition(struct buf *out, struct str name)
     }
 }
 
-static void add_content(struct headers *h, struct str name, bool is_shared)
+static void add_content_headers(struct headers *h, struct str name, bool is_shared)
 {
-    add(h, "ETag", str_of(h->etag));
-    add(h, "Accept-Ranges", STR("bytes"));
-    add(h, "Cache-Control",
-        is_shared ? STR("private, no-store")
-                  : STR("public, max-age=31536000, immutable, no-transform"));
+    add_header(h, "ETag", str_of(h->etag));
+    add_header(h, "Accept-Ranges", STR("bytes"));
+    add_header(h, "Cache-Control",
+               is_shared ? STR("private, no-store")
+                         : STR("public, max-age=31536000, immutable, no-transform"));
     if (range_path_is_active(name)) {
         put_disposition(&h->disposition, name);
         if (!h->disposition.failed)
-            add(h, "Content-Disposition", buf_str(&h->disposition));
+            add_header(h, "Content-Disposition", buf_str(&h->disposition));
     }
     if (h->range[0] != '\0')
-        add(h, "Content-Range", str_of(h->range));
+        add_header(h, "Content-Range", str_of(h->range));
 }
 
 /* The words of a file that does not exist are those of one that may not be read. */
@@ -142,8 +142,8 @@ static void answer_absent(struct http_conn *conn)
 {
     struct headers h = {.count = 0};
 
-    add_common(&h, no_rights);
-    add(&h, "Cache-Control", STR("no-store"));
+    add_common_headers(&h, no_rights);
+    add_header(&h, "Cache-Control", STR("no-store"));
     http_conn_answer(conn, &(struct http_answer){.status = 404,
                                                  .content_type = "application/json",
                                                  .body = STR("{\"message\":\"File not found\"}"),
@@ -157,9 +157,9 @@ static void answer_missing(struct http_conn *conn)
 {
     struct headers h = {.count = 0};
 
-    add_common(&h, no_rights);
-    add(&h, "Cache-Control", STR("no-store"));
-    add(&h, "Retry-After", STR("10"));
+    add_common_headers(&h, no_rights);
+    add_header(&h, "Cache-Control", STR("no-store"));
+    add_header(&h, "Retry-After", STR("10"));
     http_conn_answer(conn, &(struct http_answer){
                                .status = 503,
                                .content_type = "application/json",
@@ -169,7 +169,7 @@ static void answer_missing(struct http_conn *conn)
                                .header_count = h.count});
 }
 
-static void answer_failure(struct http_conn *conn, const char *why)
+static void answer_server_failure(struct http_conn *conn, const char *why)
 {
     log_line(LOG_WARN, "a file cannot be sent: %s", why);
     http_conn_answer_message(conn, 500, "%s", "the server cannot tell now; its log has the reason");
@@ -180,12 +180,12 @@ static void answer_building(const struct range_server *server, struct http_conn 
 {
     struct headers h = {.count = 0};
 
-    add_common(&h, no_rights);
-    add(&h, EXTENSIONS_ZONE_HEADER, server->options.zone.name);
+    add_common_headers(&h, no_rights);
+    add_header(&h, EXTENSIONS_ZONE_HEADER, server->options.zone.name);
     snprintf(h.building, sizeof h.building, "%lld/%lld",
              (long long)(info->done < 0 ? 0 : info->done), (long long)info->size);
-    add(&h, "Kachery-Building", str_of(h.building));
-    add(&h, "Retry-After", STR("10"));
+    add_header(&h, "Kachery-Building", str_of(h.building));
+    add_header(&h, "Retry-After", STR("10"));
     http_conn_answer(
         conn, &(struct http_answer){
                   .status = 503,
@@ -197,7 +197,7 @@ static void answer_building(const struct range_server *server, struct http_conn 
 
 /* ---- reading on ---- */
 
-static void on_nothing(void *owner)
+static void ignore_ahead_change(void *owner)
 {
     (void)owner;
 }
@@ -253,7 +253,7 @@ static void note_request(struct range_answer *answer)
 
     if (!goes_on) {
         end_ahead(a);
-        *a = (struct ahead){.reader = {.on_change = on_nothing, .read_class = RANGE_BULK}};
+        *a = (struct ahead){.reader = {.on_change = ignore_ahead_change, .read_class = RANGE_BULK}};
         if (!relay_reader_start(server->options.relay, &a->reader, str_of(answer->sha1)))
             return;
         a->is_used = true;
@@ -326,7 +326,7 @@ static void fetch_ahead(struct range_answer *answer)
         relay_reader_prefetch(&answer->reader, (uint32_t)i);
 }
 
-static bool make_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
 {
     struct range_answer *answer = ctx;
     uint32_t i = (uint32_t)(answer->position / BLOCK_BYTES);
@@ -358,7 +358,7 @@ static bool make_body(void *ctx, struct http_conn *conn, struct buf *out, size_t
     return true;
 }
 
-static void on_body_end(void *ctx, bool is_whole)
+static void on_range_body_end(void *ctx, bool is_whole)
 {
     struct range_answer *answer = ctx;
 
@@ -379,14 +379,15 @@ static void put_etag(const struct range_answer *answer, char etag[ETAG_BYTES + 2
 }
 
 /* The head of an answer; without a content type it has no body. */
-static struct http_answer fill_head(struct range_answer *answer, struct headers *h, int status)
+static struct http_answer fill_answer_head(struct range_answer *answer, struct headers *h,
+                                           int status)
 {
     bool has_body = status == 200 || status == 206;
 
-    add_common(h, no_rights);
+    add_common_headers(h, no_rights);
     if (!answer->is_shared) /* else of any zone */
-        add(h, EXTENSIONS_ZONE_HEADER, answer->server->options.zone.name);
-    add_content(h, buf_str(&answer->name), answer->is_shared);
+        add_header(h, EXTENSIONS_ZONE_HEADER, answer->server->options.zone.name);
+    add_content_headers(h, buf_str(&answer->name), answer->is_shared);
     answer->is_started = true;
     return (struct http_answer){
         .status = status,
@@ -396,11 +397,12 @@ static struct http_answer fill_head(struct range_answer *answer, struct headers 
 }
 
 /* The status and the bytes to send are decided; the first block is here, or none is needed. */
-static void send_answer(struct range_answer *answer, struct headers *h, int status)
+static void send_range_answer(struct range_answer *answer, struct headers *h, int status)
 {
     struct http_conn *conn = answer->conn;
-    const struct http_source source = {.make = make_body, .on_end = on_body_end, .ctx = answer};
-    const struct http_answer a = fill_head(answer, h, status);
+    const struct http_source source = {
+        .make = make_range_body, .on_end = on_range_body_end, .ctx = answer};
+    const struct http_answer a = fill_answer_head(answer, h, status);
 
     loop_clear_timer(answer->server->options.loop, &answer->timer);
     if (a.content_type != NULL) {
@@ -427,7 +429,7 @@ static int select_bytes(struct range_answer *answer, struct headers *h)
 }
 
 /* The content is known: sends its head when its first block is here. */
-static void begin(struct range_answer *answer)
+static void begin_range_answer(struct range_answer *answer)
 {
     struct headers h = {.count = 0};
     struct str bytes;
@@ -439,7 +441,7 @@ static void begin(struct range_answer *answer)
     if (got == RELAY_WAIT)
         fetch_ahead(answer);
     else if (got == RELAY_READY)
-        send_answer(answer, &h, status);
+        send_range_answer(answer, &h, status);
     else if (got == RELAY_ABSENT) {
         struct http_conn *conn = answer->conn;
         free_answer(answer);
@@ -447,13 +449,13 @@ static void begin(struct range_answer *answer)
     } else {
         struct http_conn *conn = answer->conn;
         free_answer(answer);
-        answer_failure(conn, "out of memory");
+        answer_server_failure(conn, "out of memory");
     }
     buf_free(&h.disposition);
 }
 
 /* A step of an answer whose head is not sent. */
-static void advance(struct range_answer *answer)
+static void advance_answer(struct range_answer *answer)
 {
     const struct range_server *server = answer->server;
     struct http_conn *conn = answer->conn;
@@ -461,14 +463,14 @@ static void advance(struct range_answer *answer)
     struct relay_info info;
 
     if (answer->is_empty) {
-        begin(answer);
+        begin_range_answer(answer);
         return;
     }
     switch (relay_reader_info(&answer->reader, &info)) {
     case RELAY_READY:
         answer->info = info;
         answer->size = info.size;
-        begin(answer);
+        begin_range_answer(answer);
         return;
     case RELAY_ABSENT:
         free_answer(answer);
@@ -492,7 +494,7 @@ static void on_reader_change(void *owner)
     struct range_answer *answer = owner;
 
     if (!answer->is_started) {
-        advance(answer);
+        advance_answer(answer);
     } else if (answer->is_waiting) {
         answer->is_waiting = false;
         http_conn_resume_answer(answer->conn);
@@ -508,7 +510,7 @@ static void on_wait_end(void *owner)
     http_conn_cut(answer->conn); /* frees the answer */
 }
 
-static void on_gone(void *ctx)
+static void on_range_client_gone(void *ctx)
 {
     free_answer(ctx);
 }
@@ -551,7 +553,7 @@ static void fail_answer(struct range_answer *answer, const char *why)
 
     err_set(&e, ERR_FAILED, "%s", why); /* it may be the answer's own */
     free_answer(answer);
-    answer_failure(conn, e.msg);
+    answer_server_failure(conn, e.msg);
 }
 
 /* A link to a file of another zone: the hosts that are asked share files of the own one. */
@@ -562,7 +564,7 @@ static bool is_elsewhere(const struct range_answer *answer)
 }
 
 /* Nothing is there but what hosts have. */
-static void go_to_hosts(struct range_answer *answer)
+static void seek_on_hosts(struct range_answer *answer)
 {
     struct range_server *server = answer->server;
 
@@ -578,12 +580,12 @@ static void go_to_hosts(struct range_answer *answer)
     }
     answer->is_empty = strcmp(answer->sha1, empty_sha1) == 0;
     wait_for_host(answer);
-    advance(answer);
+    advance_answer(answer);
 }
 
 /* ---- an object of the bucket ---- */
 
-static void on_part(void *owner)
+static void on_object_part(void *owner)
 {
     struct range_answer *answer = owner;
 
@@ -591,7 +593,7 @@ static void on_part(void *owner)
 }
 
 /* Where the bucket's objects are no files. */
-static bool make_part(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+static bool make_object_part(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
 {
     struct range_answer *answer = ctx;
     struct buf *bytes = &answer->read.bytes;
@@ -605,7 +607,7 @@ static bool make_part(void *ctx, struct http_conn *conn, struct buf *out, size_t
                                   ? answer->end - answer->position
                                   : BLOCK_BYTES;
         answer->read.key = buf_str(&answer->key);
-        answer->read.call.on_done = on_part;
+        answer->read.call.on_done = on_object_part;
         answer->read.call.owner = answer;
         answer->read.call.e = &answer->e;
         bucket_read(answer->server->options.bucket, &answer->read);
@@ -622,7 +624,8 @@ static bool make_part(void *ctx, struct http_conn *conn, struct buf *out, size_t
 
 static void send_object(struct range_answer *answer, int64_t size)
 {
-    const struct http_source source = {.make = make_part, .on_end = on_body_end, .ctx = answer};
+    const struct http_source source = {
+        .make = make_object_part, .on_end = on_range_body_end, .ctx = answer};
     struct http_conn *conn = answer->conn;
     struct headers h = {.count = 0};
     int status;
@@ -630,7 +633,7 @@ static void send_object(struct range_answer *answer, int64_t size)
     answer->is_object = true;
     answer->size = size;
     status = select_bytes(answer, &h);
-    struct http_answer a = fill_head(answer, &h, status);
+    struct http_answer a = fill_answer_head(answer, &h, status);
     if (a.content_type == NULL) {
         free_answer(answer);
         http_conn_answer(conn, &a);
@@ -646,31 +649,32 @@ static void send_object(struct range_answer *answer, int64_t size)
     buf_free(&h.disposition);
 }
 
-static void on_object(struct range_answer *answer, const struct bucket_call *call, int64_t size)
+static void on_bucket_answer(struct range_answer *answer, const struct bucket_call *call,
+                             int64_t size)
 {
     if (call->result == 0)
         send_object(answer, size);
     else if (answer->e.code == ERR_NOT_FOUND)
-        go_to_hosts(answer);
+        seek_on_hosts(answer);
     else
         fail_answer(answer, answer->e.msg);
 }
 
-static void on_file(void *owner)
+static void on_object_opened(void *owner)
 {
     struct range_answer *answer = owner;
 
-    on_object(answer, &answer->file.call, answer->file.size_bytes);
+    on_bucket_answer(answer, &answer->file.call, answer->file.size_bytes);
 }
 
-static void on_head(void *owner)
+static void on_object_found(void *owner)
 {
     struct range_answer *answer = owner;
 
-    on_object(answer, &answer->head.call, answer->head.size_bytes);
+    on_bucket_answer(answer, &answer->head.call, answer->head.size_bytes);
 }
 
-static const struct zone *zone_of(const struct range_answer *answer)
+static const struct zone *zone_of_answer(const struct range_answer *answer)
 {
     return answer->is_shared ? &answer->use.zone : &answer->server->options.zone;
 }
@@ -679,24 +683,26 @@ static void look_in_bucket(struct range_answer *answer)
 {
     struct bucket *bucket = answer->server->options.bucket;
 
-    zone_files_put_object_key(zone_of(answer), str_of(answer->sha1), &answer->key);
+    zone_files_put_object_key(zone_of_answer(answer), str_of(answer->sha1), &answer->key);
     if (answer->key.failed) {
         fail_answer(answer, "out of memory");
         return;
     }
-    answer->file.call = (struct bucket_call){.on_done = on_file, .owner = answer, .e = &answer->e};
+    answer->file.call =
+        (struct bucket_call){.on_done = on_object_opened, .owner = answer, .e = &answer->e};
     answer->file.key = buf_str(&answer->key);
     answer->file.believed_s = BUCKET_NEVER_S;
     if (bucket_open_file(bucket, &answer->file))
         return;
-    answer->head.call = (struct bucket_call){.on_done = on_head, .owner = answer, .e = &answer->e};
+    answer->head.call =
+        (struct bucket_call){.on_done = on_object_found, .owner = answer, .e = &answer->e};
     answer->head.key = buf_str(&answer->key);
     bucket_head(bucket, &answer->head);
 }
 
 /* ---- in a folder ---- */
 
-static bool make_page(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+static bool make_folder_page(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
 {
     struct range_answer *answer = ctx;
 
@@ -705,16 +711,17 @@ static bool make_page(void *ctx, struct http_conn *conn, struct buf *out, size_t
                             room < HTTP_SERVER_MADE_BYTES ? room : HTTP_SERVER_MADE_BYTES);
 }
 
-static void on_page_end(void *ctx, bool is_whole)
+static void on_folder_page_end(void *ctx, bool is_whole)
 {
     (void)is_whole;
     free_answer(ctx);
 }
 
 /* Browsers may follow its links. */
-static void send_page(struct range_answer *answer)
+static void send_folder_page(struct range_answer *answer)
 {
-    const struct http_source source = {.make = make_page, .on_end = on_page_end, .ctx = answer};
+    const struct http_source source = {
+        .make = make_folder_page, .on_end = on_folder_page_end, .ctx = answer};
     struct headers h = {.count = 0};
     int64_t length = folder_page_length(&answer->page);
 
@@ -722,11 +729,11 @@ static void send_page(struct range_answer *answer)
         fail_answer(answer, "out of memory");
         return;
     }
-    add_common(&h, "sandbox allow-downloads allow-top-navigation; default-src 'none'");
-    add(&h, "Cache-Control",
-        answer->is_shared ? STR("private, no-store")
-                          : STR("public, max-age=31536000, immutable, no-transform"));
-    add(&h, "Vary", STR("Accept"));
+    add_common_headers(&h, "sandbox allow-downloads allow-top-navigation; default-src 'none'");
+    add_header(&h, "Cache-Control",
+               answer->is_shared ? STR("private, no-store")
+                                 : STR("public, max-age=31536000, immutable, no-transform"));
+    add_header(&h, "Vary", STR("Accept"));
     answer->is_started = true;
     http_conn_answer_made(
         answer->conn,
@@ -753,7 +760,7 @@ static void enter_file(struct range_answer *answer, const struct folder_file *fi
 }
 
 /* Whether it is the name of a folder, but for the '/'. */
-static bool is_folder(const struct folder_index *index, struct str path)
+static bool is_folder_name(const struct folder_index *index, struct str path)
 {
     struct buf folder = {0};
     size_t first, end;
@@ -783,8 +790,8 @@ static void send_to_folder(struct range_answer *answer)
     if (target.failed) {
         fail_answer(answer, "out of memory");
     } else {
-        add_common(&h, no_rights);
-        add(&h, "Location", buf_str(&target));
+        add_common_headers(&h, no_rights);
+        add_header(&h, "Location", buf_str(&target));
         free_answer(answer);
         http_conn_answer(conn, &(struct http_answer){
                                    .status = 301, .headers = h.items, .header_count = h.count});
@@ -806,10 +813,10 @@ static void find_in_folder(struct range_answer *answer, const struct folder_inde
     answer->page = (struct folder_page){.index = index,
                                         .folder = path,
                                         .is_json = answer->wants_json};
-    if (answer->is_bare || is_folder(index, path)) {
+    if (answer->is_bare || is_folder_name(index, path)) {
         send_to_folder(answer);
     } else if (folder_page_begin(&answer->page)) {
-        send_page(answer);
+        send_folder_page(answer);
     } else {
         free_answer(answer);
         answer_absent(conn);
@@ -846,7 +853,7 @@ static void look_in_folder(struct range_answer *answer)
 /* ---- requests ---- */
 
 /* The permission is decided before anything is looked at. */
-static void on_settings(void *owner)
+static void on_zone_settings(void *owner)
 {
     struct range_answer *answer = owner;
     struct http_conn *conn = answer->conn;
@@ -880,7 +887,7 @@ static void on_denial_time(void *owner)
 
 /* The same 404 at the same time for a token that never was, that is over or revoked, whose maker
  * may not read any more, and for another name. */
-static void deny(struct range_answer *answer)
+static void deny_request(struct range_answer *answer)
 {
     answer->timer.call = on_denial_time;
     loop_set_timer(answer->server->options.loop, &answer->timer, answer->asked_ms + DENIAL_MS);
@@ -894,7 +901,7 @@ static bool is_named(const struct range_answer *answer, struct str name)
     return str_equal(name, buf_str(&answer->name));
 }
 
-static void on_link(void *owner)
+static void on_share_link(void *owner)
 {
     struct range_answer *answer = owner;
     const struct links_use *use = &answer->use;
@@ -902,7 +909,7 @@ static void on_link(void *owner)
     if (use->result != 0) {
         fail_answer(answer, answer->e.msg);
     } else if (!use->is_good || !is_named(answer, use->link.name)) {
-        deny(answer);
+        deny_request(answer);
     } else if (answer->is_in_folder) {
         memcpy(answer->sha1, use->link.hash.p, SHA1_HEX);
         look_in_folder(answer);
@@ -923,19 +930,19 @@ static void ask_permission(struct range_answer *answer, struct str token)
         answer->use = (struct links_use){.bucket = options->bucket,
                                          .own_zone = options->zone.name.p,
                                          .now_ms = clock_wall_ms(),
-                                         .on_done = on_link,
+                                         .on_done = on_share_link,
                                          .owner = answer,
                                          .e = &answer->e};
         result = links_start_use(&answer->use, token, &answer->e);
     } else {
         answer->settings.file.call =
-            (struct bucket_call){.on_done = on_settings, .owner = answer, .e = &answer->e};
+            (struct bucket_call){.on_done = on_zone_settings, .owner = answer, .e = &answer->e};
         result = authorization_ask(options->bucket, &options->zone, &answer->settings, &answer->e);
     }
     if (result == 0)
         return;
     if (answer->is_shared && answer->e.code == ERR_NOT_FOUND)
-        deny(answer);
+        deny_request(answer);
     else
         fail_answer(answer, answer->e.msg);
 }
@@ -948,7 +955,8 @@ static bool wants_json(const struct http_head *head)
            memmem(accept->p, accept->len, "text/html", 9) == NULL;
 }
 
-static void on_request(struct http_conn *conn, const struct http_request *request, void *owner)
+static void on_range_request(struct http_conn *conn, const struct http_request *request,
+                             void *owner)
 {
     struct range_server *server = owner;
     struct range_path path;
@@ -959,14 +967,14 @@ static void on_request(struct http_conn *conn, const struct http_request *reques
                        : range_path_parse(&path, request->path))) {
         answer_absent(conn);
     } else if ((answer = new_answer(server, conn, request->head, path.sha1)) == NULL) {
-        answer_failure(conn, "out of memory");
+        answer_server_failure(conn, "out of memory");
     } else {
         answer->name = path.name;
         path.name = (struct buf){0};
         answer->is_in_folder = is_in_folder;
         answer->is_bare = is_bare;
         answer->wants_json = is_in_folder && wants_json(request->head);
-        http_conn_wait(conn, on_gone, answer);
+        http_conn_wait(conn, on_range_client_gone, answer);
         ask_permission(answer, path.token);
     }
     range_path_deinit(&path);
@@ -977,7 +985,7 @@ void range_server_put_routes(struct range_server *server,
 {
     routes[0] = (struct http_route){.method = "GET",
                                     .path = "/f/",
-                                    .on_head = on_request,
+                                    .on_head = on_range_request,
                                     .is_public = true,
                                     .owner = server};
     routes[1] = cors_route("/f/");

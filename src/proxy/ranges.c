@@ -13,7 +13,7 @@ struct member {
 };
 
 /* A question of a relay that was passed to daemons. */
-struct question {
+struct relay_question {
     int64_t id; /* as daemons know it; 0: free */
     uint64_t relay, relay_id;
     int64_t open;      /* daemons that have not answered */
@@ -38,7 +38,7 @@ struct ranges {
     struct member *members;
     size_t member_count;
     int64_t last_number, last_question, started_ms;
-    struct question questions[RANGES_MAX_QUESTIONS]; /* at id % RANGES_MAX_QUESTIONS */
+    struct relay_question questions[RANGES_MAX_QUESTIONS]; /* at id % RANGES_MAX_QUESTIONS */
     struct ticket tickets[RANGES_MAX_TICKETS];
     struct away away[RANGES_MAX_AWAY];
     struct buf text;
@@ -57,10 +57,10 @@ struct ranges *ranges_new(const struct ranges_options *options, struct err *e)
     return ranges;
 }
 
-static void free_question(struct question *question)
+static void free_question(struct relay_question *question)
 {
     free(question->daemons);
-    *question = (struct question){0};
+    *question = (struct relay_question){0};
 }
 
 void ranges_free(struct ranges *ranges)
@@ -92,8 +92,8 @@ static struct member *find_member(const struct ranges *ranges, int64_t number)
     return m;
 }
 
-static int note_relay(struct ranges *ranges, uint64_t relay, uint64_t id,
-                      const struct relay_note *note, int fd)
+static int send_note_to_relay(struct ranges *ranges, uint64_t relay, uint64_t id,
+                              const struct relay_note *note, int fd)
 {
     buf_clear(&ranges->text);
     relay_note_put(&ranges->text, note);
@@ -102,8 +102,8 @@ static int note_relay(struct ranges *ranges, uint64_t relay, uint64_t id,
                                                                buf_str(&ranges->text), fd);
 }
 
-static int tell_daemon(struct ranges *ranges, const struct member *member,
-                       const struct range_message *m)
+static int send_to_member(struct ranges *ranges, const struct member *member,
+                          const struct range_message *m)
 {
     buf_clear(&ranges->text);
     range_message_put(&ranges->text, m);
@@ -166,7 +166,7 @@ int64_t ranges_joined(struct ranges *ranges, void *session, const char *name, co
 }
 
 /* It answers nothing any more. */
-static void answer_for(struct ranges *ranges, int64_t daemon)
+static void answer_for_daemon(struct ranges *ranges, int64_t daemon)
 {
     struct range_message m = range_message(RANGE_FILE_IS);
 
@@ -190,7 +190,7 @@ void ranges_left(struct ranges *ranges, int64_t daemon)
     struct member *m = *link;
     if (str_equal(str_of(m->daemon.zone), ranges->options.zone))
         note_away(ranges, m->daemon.name);
-    answer_for(ranges, daemon);
+    answer_for_daemon(ranges, daemon);
     *link = m->next;
     ranges->member_count--;
     free(m);
@@ -208,7 +208,7 @@ void ranges_left(struct ranges *ranges, int64_t daemon)
 
 bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_message *m)
 {
-    struct question *q = &ranges->questions[m->ask_id % RANGES_MAX_QUESTIONS];
+    struct relay_question *q = &ranges->questions[m->ask_id % RANGES_MAX_QUESTIONS];
     struct relay_note note = relay_note(RELAY_IS);
     size_t n = 0;
 
@@ -224,7 +224,7 @@ bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_me
     note.size = m->size;
     note.done = m->done;
     note.root = m->root;
-    note_relay(ranges, q->relay, q->relay_id, &note, -1);
+    send_note_to_relay(ranges, q->relay, q->relay_id, &note, -1);
     if (--q->open == 0)
         free_question(q);
     return true;
@@ -235,7 +235,7 @@ static void pass_question(struct ranges *ranges, uint64_t relay, uint64_t id, st
 {
     struct range_message m = range_message(RANGE_ASK_FILE);
     struct relay_note note = relay_note(RELAY_ASKED);
-    struct question *q = &ranges->questions[++ranges->last_question % RANGES_MAX_QUESTIONS];
+    struct relay_question *q = &ranges->questions[++ranges->last_question % RANGES_MAX_QUESTIONS];
 
     free_question(q); /* the oldest one, which nobody answered */
     q->daemons = calloc(ranges->member_count + 1, sizeof *q->daemons);
@@ -247,13 +247,13 @@ static void pass_question(struct ranges *ranges, uint64_t relay, uint64_t id, st
     m.sha1 = sha1;
     for (const struct member *member = ranges->members; member != NULL; member = member->next)
         if (str_equal(str_of(member->daemon.zone), ranges->options.zone) &&
-            tell_daemon(ranges, member, &m) == 0)
+            send_to_member(ranges, member, &m) == 0)
             q->daemons[q->count++] = member->daemon.number;
     q->open = (int64_t)q->count;
     note.asked = q->open;
     note.away = count_away(ranges);
     note.daemon = q->count == 1 ? q->daemons[0] : 0;
-    note_relay(ranges, relay, id, &note, -1);
+    send_note_to_relay(ranges, relay, id, &note, -1);
     if (q->open == 0)
         free_question(q);
 }
@@ -275,7 +275,7 @@ static struct ticket *new_ticket(struct ranges *ranges)
     return NULL;
 }
 
-static void open_line(struct ranges *ranges, uint64_t relay, const struct relay_note *wanted)
+static void order_line(struct ranges *ranges, uint64_t relay, const struct relay_note *wanted)
 {
     struct range_message m = range_message(RANGE_OPEN_LINE);
     struct relay_note no = relay_note(RELAY_NO_LINE);
@@ -290,11 +290,11 @@ static void open_line(struct ranges *ranges, uint64_t relay, const struct relay_
         ticket->line_class = wanted->line_class;
         m.ticket = str_of(ticket->text);
         m.line_class = wanted->line_class;
-        if (tell_daemon(ranges, member, &m) == 0)
+        if (send_to_member(ranges, member, &m) == 0)
             return;
         ticket->text[0] = '\0';
     }
-    note_relay(ranges, relay, 0, &no, -1);
+    send_note_to_relay(ranges, relay, 0, &no, -1);
 }
 
 void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct str bytes)
@@ -309,7 +309,7 @@ void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct s
     if (note.type == RELAY_ASK)
         pass_question(ranges, relay, id, note.sha1);
     else if (note.type == RELAY_LINE)
-        open_line(ranges, relay, &note);
+        order_line(ranges, relay, &note);
     relay_note_deinit(&note);
 }
 
@@ -342,5 +342,5 @@ bool ranges_take_line(struct ranges *ranges, struct str ticket, int fd, struct s
     note.name = str_of(member->daemon.name);
     note.zone = str_of(member->daemon.zone);
     note.early = early;
-    return note_relay(ranges, t->relay, 0, &note, fd) == 0;
+    return send_note_to_relay(ranges, t->relay, 0, &note, fd) == 0;
 }

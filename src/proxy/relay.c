@@ -43,7 +43,7 @@ struct relay *relay_new(const struct relay_options *options, struct err *e)
 
 /* ---- daemons ---- */
 
-static void on_daemon_time(void *owner)
+static void on_daemon_retry_time(void *owner)
 {
     struct relay_daemon *daemon = owner;
 
@@ -70,12 +70,12 @@ struct relay_daemon *relay_daemon_get(struct relay *relay, int64_t number)
     *daemon = (struct relay_daemon){.relay = relay,
                                     .next = relay->daemons,
                                     .number = number,
-                                    .timer = {.call = on_daemon_time, .owner = daemon}};
+                                    .timer = {.call = on_daemon_retry_time, .owner = daemon}};
     relay->daemons = daemon;
     return daemon;
 }
 
-static void free_daemon(struct relay_daemon *daemon)
+static void free_relay_daemon(struct relay_daemon *daemon)
 {
     struct relay_daemon **link = &daemon->relay->daemons;
 
@@ -89,7 +89,7 @@ static void free_daemon(struct relay_daemon *daemon)
     free(daemon);
 }
 
-static void lose_daemon(struct relay *relay, int64_t number)
+static void lose_relay_daemon(struct relay *relay, int64_t number)
 {
     struct relay_daemon *daemon = relay->daemons;
 
@@ -97,7 +97,7 @@ static void lose_daemon(struct relay *relay, int64_t number)
         daemon = daemon->next;
     relay_file_lose_daemon(relay, number);
     if (daemon != NULL)
-        free_daemon(daemon);
+        free_relay_daemon(daemon);
 }
 
 /* ---- what the hub says ---- */
@@ -111,7 +111,7 @@ static struct relay_file *find_by_question(const struct relay *relay, uint64_t i
     return NULL;
 }
 
-static void take_line(struct relay *relay, const struct relay_note *note, int *fd)
+static void take_relay_line(struct relay *relay, const struct relay_note *note, int *fd)
 {
     struct relay_daemon *daemon = relay_daemon_get(relay, note->daemon);
 
@@ -139,8 +139,8 @@ void relay_on_note(struct relay *relay, uint64_t id, struct str bytes, int fd)
             if (file != NULL)
                 relay_file_on_note(file, &note);
             break;
-        case RELAY_LINE: take_line(relay, &note, &fd); break;
-        case RELAY_GONE: lose_daemon(relay, note.daemon); break;
+        case RELAY_LINE: take_relay_line(relay, &note, &fd); break;
+        case RELAY_GONE: lose_relay_daemon(relay, note.daemon); break;
         default: break; /* no line: it is asked for again when its time comes */
         }
         relay_note_deinit(&note);
@@ -159,7 +159,7 @@ void relay_free(struct relay *relay)
     if (relay == NULL)
         return;
     while (relay->daemons != NULL)
-        free_daemon(relay->daemons);
+        free_relay_daemon(relay->daemons);
     for (size_t n = 0; n < RELAY_FILE_SLOTS; n++)
         while (relay->files[n] != NULL)
             relay_file_free(relay->files[n]);

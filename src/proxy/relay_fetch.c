@@ -87,7 +87,7 @@ static void free_want(struct relay_want *want)
 }
 
 /* The block is let go if nobody else wants it. */
-static void drop_want(struct relay_want *want)
+static void drop_reader_want(struct relay_want *want)
 {
     struct relay_block *block = want->block;
 
@@ -236,7 +236,7 @@ static void pump_ring(struct relay *relay, enum range_class read_class)
     }
 }
 
-static void pump(void *owner)
+static void pump_relay(void *owner)
 {
     struct relay *relay = owner;
 
@@ -246,14 +246,14 @@ static void pump(void *owner)
 
 void relay_pump_soon(struct relay *relay)
 {
-    relay->pump.call = pump;
+    relay->pump.call = pump_relay;
     relay->pump.owner = relay;
     loop_defer(relay->loop, &relay->pump);
 }
 
 /* ---- readers ---- */
 
-static void on_change(void *owner)
+static void report_reader_change(void *owner)
 {
     struct relay_reader *reader = owner;
 
@@ -268,7 +268,7 @@ bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct
         return false;
     reader->relay = relay;
     reader->file = file;
-    reader->change = (struct loop_call){.call = on_change, .owner = reader};
+    reader->change = (struct loop_call){.call = report_reader_change, .owner = reader};
     reader->first = reader->last = NULL;
     reader->want_count = 0;
     reader->is_in_ring = false;
@@ -284,7 +284,7 @@ bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct
 void relay_reader_drop(struct relay_reader *reader)
 {
     while (reader->first != NULL)
-        drop_want(reader->first);
+        drop_reader_want(reader->first);
     leave_ring(reader);
     loop_undefer(reader->relay->loop, &reader->change);
 }
@@ -337,7 +337,7 @@ static void forget_wish(struct relay_reader *reader, uint32_t i)
     while (want != NULL && want->block->i != i)
         want = want->next_of_reader;
     if (want != NULL)
-        drop_want(want);
+        drop_reader_want(want);
 }
 
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes)
@@ -373,6 +373,6 @@ void relay_reader_keep(struct relay_reader *reader, uint32_t first, uint32_t las
     for (; want != NULL; want = next) {
         next = want->next_of_reader;
         if (want->block->i < first || want->block->i > last)
-            drop_want(want);
+            drop_reader_want(want);
     }
 }

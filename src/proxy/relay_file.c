@@ -22,7 +22,7 @@ static struct relay_file **file_slot(struct relay *relay, const unsigned char *a
 
 static void on_file_time(void *owner);
 
-static void on_nothing(void *owner)
+static void ignore_block_change(void *owner)
 {
     (void)owner;
 }
@@ -40,7 +40,7 @@ static struct relay_file *find_unread(const struct relay *relay)
 }
 
 /* Strangers may ask for any number of hashes: what is known of them is bounded. */
-static void make_room(struct relay *relay)
+static void drop_unread_files(struct relay *relay)
 {
     struct relay_file *file;
 
@@ -66,7 +66,7 @@ struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
     for (file = *slot; file != NULL; file = file->next)
         if (memcmp(file->address, address, sizeof address) == 0)
             return file;
-    make_room(relay);
+    drop_unread_files(relay);
     file = calloc(1, sizeof *file);
     if (file == NULL)
         return NULL;
@@ -75,11 +75,11 @@ struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
     memcpy(file->address, address, sizeof address);
     memcpy(file->sha1, sha1.p, SHA1_HEX);
     file->timer = (struct loop_timer){.call = on_file_time, .owner = file};
-    file->self = (struct relay_reader){.on_change = on_nothing,
+    file->self = (struct relay_reader){.on_change = ignore_block_change,
                                        .read_class = RANGE_SMALL,
                                        .file = file,
                                        .relay = relay,
-                                       .change = {.call = on_nothing}};
+                                       .change = {.call = ignore_block_change}};
     file->next = *slot;
     *slot = file;
     relay->file_count++;
@@ -177,7 +177,7 @@ void relay_file_wake(struct relay_file *file)
 
 /* ---- who has it ---- */
 
-static struct relay_holder *find_holder(struct relay_file *file, int64_t daemon)
+static struct relay_holder *find_file_holder(struct relay_file *file, int64_t daemon)
 {
     for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
         if (file->holders[n].daemon == daemon)
@@ -194,7 +194,7 @@ static bool has_holder(const struct relay_file *file)
 }
 
 /* Doubts end after a while. */
-static void forgive(struct relay_file *file, int64_t now_ms)
+static void forgive_holders(struct relay_file *file, int64_t now_ms)
 {
     for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
         if (file->holders[n].is_bad && file->holders[n].until_ms <= now_ms)
@@ -203,9 +203,9 @@ static void forgive(struct relay_file *file, int64_t now_ms)
 
 static void add_holder(struct relay_file *file, int64_t daemon)
 {
-    struct relay_holder *holder = find_holder(file, daemon);
+    struct relay_holder *holder = find_file_holder(file, daemon);
 
-    if (holder != NULL || (holder = find_holder(file, 0)) == NULL)
+    if (holder != NULL || (holder = find_file_holder(file, 0)) == NULL)
         return;
     *holder = (struct relay_holder){.daemon = daemon};
     file->is_lost = false;
@@ -227,13 +227,13 @@ static void close_sources_of(struct relay_file *file, const struct relay_daemon 
 static void doubt_daemon(struct relay_file *file, struct relay_daemon *daemon, int64_t ms,
                          const char *why)
 {
-    struct relay_holder *holder = find_holder(file, daemon->number);
+    struct relay_holder *holder = find_file_holder(file, daemon->number);
 
     if (why != NULL)
         log_line(LOG_WARN, "sha1://%s is not read from daemon %s: %s", file->sha1, daemon->name,
                  why);
     if (holder == NULL)
-        holder = find_holder(file, 0);
+        holder = find_file_holder(file, 0);
     if (holder != NULL)
         *holder = (struct relay_holder){.daemon = daemon->number,
                                         .is_bad = true,
@@ -270,7 +270,7 @@ void relay_file_lose_daemon(struct relay *relay, int64_t daemon)
 {
     for (size_t n = 0; n < RELAY_FILE_SLOTS; n++)
         for (struct relay_file *file = relay->files[n]; file != NULL; file = file->next) {
-            struct relay_holder *holder = find_holder(file, daemon);
+            struct relay_holder *holder = find_file_holder(file, daemon);
             if (holder == NULL)
                 continue;
             *holder = (struct relay_holder){0};
@@ -298,7 +298,7 @@ static void set_file_timer(struct relay_file *file)
 }
 
 /* All answers are there, or those that are not will not come. */
-static void conclude(struct relay_file *file, bool is_late)
+static void conclude_question(struct relay_file *file, bool is_late)
 {
     struct relay *relay = file->relay;
     int64_t now = loop_now_ms(relay->loop);
@@ -321,7 +321,7 @@ static void conclude(struct relay_file *file, bool is_late)
     set_file_timer(file);
 }
 
-static void ask(struct relay_file *file)
+static void ask_hub(struct relay_file *file)
 {
     struct relay *relay = file->relay;
     struct relay_note note = relay_note(RELAY_ASK);
@@ -365,7 +365,7 @@ void relay_file_seek(struct relay_file *file)
 {
     int64_t now = loop_now_ms(file->relay->loop);
 
-    forgive(file, now);
+    forgive_holders(file, now);
     if ((file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING) &&
         now >= file->known_until_ms)
         file->state = RELAY_FILE_SOUGHT;
@@ -375,7 +375,7 @@ void relay_file_seek(struct relay_file *file)
         set_file_timer(file);
     } else if (!has_holder(file)) {
         if (file->ask == 0 && now >= file->ask_again_ms)
-            ask(file);
+            ask_hub(file);
         else
             set_file_timer(file);
     } else if (file->state == RELAY_FILE_SOUGHT) {
@@ -396,7 +396,7 @@ static void on_file_time(void *owner)
         return;
     }
     if (file->ask != 0 && now >= file->asked_ms + ANSWER_MS)
-        conclude(file, true);
+        conclude_question(file, true);
     relay_file_seek(file);
 }
 
@@ -421,7 +421,7 @@ void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
         file->answered++;
         if (note->state == RANGE_FOUND) {
             add_holder(file, note->daemon);
-            const struct relay_holder *holder = find_holder(file, note->daemon);
+            const struct relay_holder *holder = find_file_holder(file, note->daemon);
             /* It may have it, but cannot be asked now. */
             file->saw_error = file->saw_error || holder == NULL || holder->is_bad;
             relay_file_seek(file);
@@ -434,7 +434,7 @@ void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
         file->saw_error = file->saw_error || note->state == RANGE_ERROR;
     }
     if (file->asked >= 0 && file->answered >= file->asked)
-        conclude(file, false);
+        conclude_question(file, false);
 }
 
 /* ---- opening ---- */
@@ -515,8 +515,8 @@ struct relay_source *relay_file_source(struct relay_file *file, struct relay_lin
 }
 
 /* Whether the daemon's word that this root belongs to the SHA-1 is good. */
-static int check_word(const struct relay_source *source, const struct range_message *m,
-                      struct err *e)
+static int check_root_signature(const struct relay_source *source, const struct range_message *m,
+                                struct err *e)
 {
     const struct relay_daemon *daemon = source->line->daemon;
     struct buf text = {0};
@@ -531,7 +531,7 @@ static int check_word(const struct relay_source *source, const struct range_mess
     return is_right ? 0 : err_set(e, ERR_REFUSED, "its signature is wrong");
 }
 
-static void open_file(struct relay_file *file)
+static void open_relay_file(struct relay_file *file)
 {
     file->teacher = NULL;
     file->state = RELAY_FILE_OPEN;
@@ -540,18 +540,18 @@ static void open_file(struct relay_file *file)
     set_file_timer(file);
 }
 
-static void on_checked(struct relay_check *check, int result, const struct err *e)
+static void on_signer_checked(struct relay_check *check, int result, const struct err *e)
 {
     struct relay_file *file = check->owner;
     file->is_trusted = result == 0;
     if (result == 0 && file->is_complete)
-        open_file(file);
+        open_relay_file(file);
     else if (result != 0 && file->teacher != NULL)
         relay_file_doubt(file->teacher, e->msg);
 }
 
 /* Whether the client that signed is one of the zone. */
-static int start_check(struct relay_source *source, struct str client_id, struct err *e)
+static int start_signer_check(struct relay_source *source, struct str client_id, struct err *e)
 {
     struct relay_file *file = source->file;
     const struct relay_options *options = &file->relay->options;
@@ -560,13 +560,13 @@ static int start_check(struct relay_source *source, struct str client_id, struct
         file->is_trusted = true;
         return 0;
     }
-    file->check = (struct relay_check){.on_done = on_checked, .owner = file};
+    file->check = (struct relay_check){.on_done = on_signer_checked, .owner = file};
     options->check_signer(options->check_owner, client_id, &file->check);
     return file->check.state != NULL ? 0 : err_set(e, ERR_FAILED, "its client cannot be looked up");
 }
 
 /* Takes the daemon's word for what the file is. */
-static int learn(struct relay_source *source, const struct range_message *m, struct err *e)
+static int learn_content(struct relay_source *source, const struct range_message *m, struct err *e)
 {
     struct relay_file *file = source->file;
     const bool has_root = manifest_is_for(m->size);
@@ -577,7 +577,7 @@ static int learn(struct relay_source *source, const struct range_message *m, str
         return err_set(e, ERR_PROTOCOL, "its size does not fit its root");
     if (has_root && !hex_decode(m->root, root, sizeof root))
         return err_set(e, ERR_PROTOCOL, "its root is malformed");
-    if (check_word(source, m, e) != 0)
+    if (check_root_signature(source, m, e) != 0)
         return -1;
     forget_content(file);
     file->teacher = source;
@@ -598,7 +598,7 @@ static int learn(struct relay_source *source, const struct range_message *m, str
     file->relay->file_bytes += page_bytes(pages);
     file->has_root = has_root;
     file->is_known = true;
-    return start_check(source, m->client_id, e);
+    return start_signer_check(source, m->client_id, e);
 }
 
 /* All that an opening brings is there, and is right. */
@@ -607,10 +607,10 @@ static void finish_opening(struct relay_source *source)
     source->is_open = true;
     relay_line_expect(source, -1);
     if (source->file->is_trusted)
-        open_file(source->file);
+        open_relay_file(source->file);
 }
 
-static bool is_same(const struct relay_file *file, const struct range_message *m)
+static bool is_same_content(const struct relay_file *file, const struct range_message *m)
 {
     unsigned char root[SHA256_SIZE] = {0};
 
@@ -619,7 +619,7 @@ static bool is_same(const struct relay_file *file, const struct range_message *m
            memcmp(root, file->root, sizeof root) == 0;
 }
 
-static void on_opened(struct relay_source *source, const struct range_message *m)
+static void on_source_opened(struct relay_source *source, const struct range_message *m)
 {
     struct relay_file *file = source->file;
     struct err e = {0};
@@ -636,12 +636,12 @@ static void on_opened(struct relay_source *source, const struct range_message *m
         return;
     }
     if (file->is_known) {
-        if (!is_same(file, m)) {
+        if (!is_same_content(file, m)) {
             doubt_daemon(file, source->line->daemon, file->relay->options.times.keep_ms,
                          "it has another root for the hash");
             return;
         }
-    } else if (learn(source, m, &e) != 0) {
+    } else if (learn_content(source, m, &e) != 0) {
         relay_file_doubt(source, e.msg);
         return;
     }
@@ -651,7 +651,7 @@ static void on_opened(struct relay_source *source, const struct range_message *m
     }
 }
 
-static void on_refused(struct relay_source *source, const struct range_message *m)
+static void on_source_refused(struct relay_source *source, const struct range_message *m)
 {
     struct relay_file *file = source->file;
     struct relay_daemon *daemon = source->line->daemon;
@@ -686,9 +686,9 @@ void relay_file_on_message(struct relay_line *line, const struct range_message *
     if (source == NULL)
         return; /* closed meanwhile */
     if (m->type == RANGE_OPENED)
-        on_opened(source, m);
+        on_source_opened(source, m);
     else
-        on_refused(source, m);
+        on_source_refused(source, m);
 }
 
 /* ---- pages ---- */
@@ -732,7 +732,7 @@ void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str
     finish_opening(source);
 }
 
-static struct relay_page *take_page(struct relay *relay)
+static struct relay_page *take_leaf_page(struct relay *relay)
 {
     struct relay_page *best = NULL;
 
@@ -776,7 +776,7 @@ void relay_file_on_page(struct relay_source *source, uint32_t index, struct str 
         relay_file_doubt(source, "a page of leaves is wrong");
         return;
     }
-    struct relay_page *page = take_page(relay);
+    struct relay_page *page = take_leaf_page(relay);
     if (page == NULL)
         return;
     memcpy(page->leaves, leaves.p, leaves.len);

@@ -49,7 +49,7 @@ static void set_line_timer(struct relay_line *line)
     loop_set_timer(line->relay->loop, &line->timer, at);
 }
 
-static void forget(struct relay_line *line, size_t slot)
+static void forget_leaf_request(struct relay_line *line, size_t slot)
 {
     struct relay_block *block = line->asked[slot];
 
@@ -83,7 +83,7 @@ void relay_line_requeue(struct relay_line *line, const struct relay_file *file)
         struct relay_block *block = line->asked[n];
         if (block == NULL || (file != NULL && block->file != file))
             continue;
-        forget(line, n);
+        forget_leaf_request(line, n);
         note_cancelled(line, block->request);
         relay_block_requeue(block);
     }
@@ -116,7 +116,7 @@ void relay_line_end(struct relay_line *line, const char *why)
     drop_line(line);
 }
 
-static void on_end(void *owner)
+static void on_relay_line_end(void *owner)
 {
     struct relay_line *line = owner;
 
@@ -131,7 +131,7 @@ void relay_line_fail(struct relay_line *line, const char *why)
     loop_defer(line->relay->loop, &line->end);
 }
 
-static void on_closed(void *owner, const struct ws_end *end)
+static void on_relay_line_closed(void *owner, const struct ws_end *end)
 {
     struct relay_line *line = owner;
 
@@ -142,7 +142,7 @@ static void on_closed(void *owner, const struct ws_end *end)
 }
 
 /* It is silent: what it was asked for is asked of other daemons first. */
-static void give_up(struct relay_line *line)
+static void give_up_line(struct relay_line *line)
 {
     struct relay_source *source = line->sources;
 
@@ -164,7 +164,7 @@ static void on_line_time(void *owner)
     int64_t now = loop_now_ms(line->relay->loop);
 
     if (is_expecting(line) && now >= line->heard_ms + times->silent_ms)
-        give_up(line);
+        give_up_line(line);
     else if (!is_expecting(line) && now >= line->used_ms + times->idle_ms)
         relay_line_end(line, NULL);
     else
@@ -182,7 +182,7 @@ static struct relay_block *take_block(struct relay_line *line, uint32_t request,
         if (block == NULL || block->request != request)
             continue;
         *source = block->source;
-        forget(line, n);
+        forget_leaf_request(line, n);
         return block;
     }
     if (!forget_cancelled(line, request))
@@ -190,7 +190,7 @@ static struct relay_block *take_block(struct relay_line *line, uint32_t request,
     return NULL;
 }
 
-static bool is_right(struct str bytes, struct str hash)
+static bool leaf_has_hash(struct str bytes, struct str hash)
 {
     unsigned char digest[SHA256_SIZE];
 
@@ -201,7 +201,7 @@ static bool is_right(struct str bytes, struct str hash)
     return memcmp(digest, hash.p, hash.len) == 0;
 }
 
-static void on_data(struct relay_line *line, const struct line_message *m)
+static void on_leaf_data(struct relay_line *line, const struct line_message *m)
 {
     struct relay_source *source;
     struct relay_block *block = take_block(line, m->request, &source);
@@ -219,7 +219,7 @@ static void on_data(struct relay_line *line, const struct line_message *m)
         if (++line->early > RELAY_LINE_IN_FLIGHT)
             relay_line_fail(line, "sends blocks without their hashes");
     } else if (m->bytes.len != manifest_block_bytes(file->size, block->i) ||
-               !is_right(m->bytes, hash)) {
+               !leaf_has_hash(m->bytes, hash)) {
         relay_block_requeue(block);
         relay_file_doubt_block(source);
         relay_line_fail(line, "sent a wrong block");
@@ -231,7 +231,7 @@ static void on_data(struct relay_line *line, const struct line_message *m)
     }
 }
 
-static void on_fail(struct relay_line *line, const struct line_message *m)
+static void on_leaf_failure(struct relay_line *line, const struct line_message *m)
 {
     struct relay_source *source;
     struct relay_block *block = take_block(line, m->request, &source);
@@ -256,7 +256,7 @@ static struct relay_source *find_source(struct relay_line *line, uint32_t number
     return source;
 }
 
-static void on_binary(struct relay_line *line, struct str bytes)
+static void on_relay_line_binary(struct relay_line *line, struct str bytes)
 {
     struct line_message m;
     struct relay_source *source;
@@ -266,8 +266,8 @@ static void on_binary(struct relay_line *line, struct str bytes)
         return;
     }
     switch (m.kind) {
-    case LINE_DATA: on_data(line, &m); return;
-    case LINE_FAIL: on_fail(line, &m); return;
+    case LINE_DATA: on_leaf_data(line, &m); return;
+    case LINE_FAIL: on_leaf_failure(line, &m); return;
     case LINE_PAGES:
     case LINE_PAGE:
         source = find_source(line, m.file);
@@ -282,7 +282,7 @@ static void on_binary(struct relay_line *line, struct str bytes)
     }
 }
 
-static void on_text(struct relay_line *line, struct str text)
+static void on_relay_line_text(struct relay_line *line, struct str text)
 {
     struct range_message m;
     struct err e = {0};
@@ -298,7 +298,7 @@ static void on_text(struct relay_line *line, struct str text)
     range_message_deinit(&m);
 }
 
-static void on_message(void *owner, enum ws_opcode kind, struct str message)
+static void on_relay_line_message(void *owner, enum ws_opcode kind, struct str message)
 {
     struct relay_line *line = owner;
 
@@ -306,9 +306,9 @@ static void on_message(void *owner, enum ws_opcode kind, struct str message)
         return;
     line->heard_ms = loop_now_ms(line->relay->loop);
     if (kind == WS_BINARY)
-        on_binary(line, message);
+        on_relay_line_binary(line, message);
     else
-        on_text(line, message);
+        on_relay_line_text(line, message);
     set_line_timer(line);
 }
 
@@ -325,7 +325,7 @@ void relay_line_send(struct relay_line *line, const struct range_message *m)
         relay_line_fail(line, e.msg);
 }
 
-static void send_binary(struct relay_line *line)
+static void send_line_binary(struct relay_line *line)
 {
     struct buf *bytes = &line->relay->text;
     struct err e = {0};
@@ -377,7 +377,7 @@ void relay_line_want(struct relay_line *line, struct relay_source *source,
         return;
     buf_clear(&line->relay->text);
     line_put_want(&line->relay->text, block->request, source->number, block->i, 1);
-    send_binary(line);
+    send_line_binary(line);
 }
 
 void relay_line_cancel(struct relay_block *block)
@@ -387,11 +387,11 @@ void relay_line_cancel(struct relay_block *block)
 
     while (line->asked[slot] != block)
         slot++;
-    forget(line, slot);
+    forget_leaf_request(line, slot);
     note_cancelled(line, block->request);
     buf_clear(&line->relay->text);
     line_put_cancel(&line->relay->text, block->request);
-    send_binary(line);
+    send_line_binary(line);
     set_line_timer(line);
 }
 
@@ -411,7 +411,7 @@ void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum ran
                                 .daemon = daemon,
                                 .line_class = line_class,
                                 .timer = {.call = on_line_time, .owner = line},
-                                .end = {.call = on_end, .owner = line},
+                                .end = {.call = on_relay_line_end, .owner = line},
                                 .used_ms = loop_now_ms(relay->loop),
                                 .heard_ms = loop_now_ms(relay->loop)};
     const struct ws_conn_options options = {.role = WS_SERVER,
@@ -419,8 +419,8 @@ void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum ran
                                             .ping_interval_ms = relay->options.times.ping_ms,
                                             .dead_after_ms = 3 * relay->options.times.ping_ms,
                                             .max_message_bytes = LINE_MAX_MESSAGE_BYTES,
-                                            .on_message = on_message,
-                                            .on_closed = on_closed,
+                                            .on_message = on_relay_line_message,
+                                            .on_closed = on_relay_line_closed,
                                             .owner = line};
     struct stream *stream = stream_new_accepted(fd, UNSENT_BYTES, &no_wake);
     if (stream != NULL)

@@ -7,7 +7,7 @@ enum { CODE_INDENT = 4, DESCRIPTION_INDENT = 8, LINE_BYTES = 60 };
 
 /* Appends the text with escapes for characters that roff would read as its own or print as
  * others. */
-static void put_escaped(struct buf *out, struct str text)
+static void put_roff_text(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.p[i];
@@ -29,7 +29,7 @@ static void put_source_line(struct buf *out, struct str line)
 {
     if (line.len > 0 && line.p[0] == '.')
         buf_puts(out, "\\&");
-    put_escaped(out, line);
+    put_roff_text(out, line);
     buf_putc(out, '\n');
 }
 
@@ -50,12 +50,12 @@ void roff_put_line(struct buf *out, struct str line)
 void roff_put_macro(struct buf *out, const char *macro, struct str argument)
 {
     buf_printf(out, ".%s \"", macro);
-    put_escaped(out, argument);
+    put_roff_text(out, argument);
     buf_puts(out, "\"\n");
 }
 
 /* Takes the first line, without its newline, off the text. */
-static struct str take_line(struct str *text)
+static struct str take_text_line(struct str *text)
 {
     size_t end = str_find(*text, '\n');
     struct str line = str_slice(*text, 0, end);
@@ -73,14 +73,14 @@ static size_t indent_of(struct str line)
     return n;
 }
 
-static struct str trimmed(struct str line)
+static struct str trimmed_line(struct str line)
 {
     return str_slice(line, indent_of(line), line.len);
 }
 
-static struct str next_line(struct str text)
+static struct str first_line(struct str text)
 {
-    return take_line(&text);
+    return take_text_line(&text);
 }
 
 static bool is_heading(struct str line)
@@ -114,16 +114,16 @@ static size_t find_gap(struct str text)
 
 static void put_row(struct buf *out, struct str line, struct str *rest)
 {
-    struct str text = trimmed(line);
+    struct str text = trimmed_line(line);
     size_t gap = find_gap(text);
 
     buf_puts(out, ".TP\n.B \"");
-    put_escaped(out, str_slice(text, 0, gap));
+    put_roff_text(out, str_slice(text, 0, gap));
     buf_puts(out, "\"\n");
     if (gap < text.len)
-        roff_put_line(out, trimmed(str_slice(text, gap, text.len)));
-    while (indent_of(next_line(*rest)) >= DESCRIPTION_INDENT)
-        roff_put_line(out, trimmed(take_line(rest)));
+        roff_put_line(out, trimmed_line(str_slice(text, gap, text.len)));
+    while (indent_of(first_line(*rest)) >= DESCRIPTION_INDENT)
+        roff_put_line(out, trimmed_line(take_text_line(rest)));
 }
 
 /* Lines as they are, up to one that is indented less; empty ones between them too. */
@@ -133,7 +133,7 @@ static void put_code(struct buf *out, struct str line, struct str *rest)
     for (;;) {
         struct str behind = *rest;
         put_source_line(out, str_slice(line, CODE_INDENT, line.len));
-        line = take_line(&behind);
+        line = take_text_line(&behind);
         if (indent_of(line) < CODE_INDENT)
             break;
         *rest = behind;
@@ -144,8 +144,8 @@ static void put_code(struct buf *out, struct str line, struct str *rest)
 static void put_paragraph(struct buf *out, struct str line, struct str *rest)
 {
     roff_put_line(out, line);
-    for (struct str next; (next = next_line(*rest)).len > 0 && next.p[0] != ' ';)
-        roff_put_line(out, take_line(rest));
+    for (struct str next; (next = first_line(*rest)).len > 0 && next.p[0] != ' ';)
+        roff_put_line(out, take_text_line(rest));
 }
 
 void roff_put_text(struct buf *out, struct str text)
@@ -153,7 +153,7 @@ void roff_put_text(struct buf *out, struct str text)
     bool is_first = true; /* below a heading, where .PP would be empty */
 
     while (text.len > 0) {
-        struct str line = take_line(&text);
+        struct str line = take_text_line(&text);
         if (line.len == 0)
             continue;
         if (is_heading(line)) {

@@ -82,15 +82,15 @@ static bool on_accepted(void *owner, const struct addr *peer, uint64_t *tag)
     return origins_accepted(hub->origins, peer, tag);
 }
 
-static bool on_head(void *owner, const struct http_conn *conn, const struct http_head *head,
-                    uint64_t *tag)
+static bool on_request_head(void *owner, const struct http_conn *conn, const struct http_head *head,
+                            uint64_t *tag)
 {
     struct hub *hub = owner;
 
     return origins_head(hub->origins, conn, head, tag);
 }
 
-static void on_answered(void *owner, struct http_conn *conn, uint64_t *tag)
+static void on_request_answered(void *owner, struct http_conn *conn, uint64_t *tag)
 {
     struct hub *hub = owner;
 
@@ -106,14 +106,14 @@ static bool put_peer(void *owner, uint64_t tag, struct buf *out)
 }
 
 /* Wherever a connection was closed: in the hub, in a worker, as a daemon's WebSocket. */
-static void on_closed(void *owner, uint64_t tag)
+static void on_connection_closed(void *owner, uint64_t tag)
 {
     struct hub *hub = owner;
 
     origins_closed(hub->origins, tag);
 }
 
-static void on_known(void *owner, uint64_t *tag)
+static void on_daemon_known(void *owner, uint64_t *tag)
 {
     struct hub *hub = owner;
 
@@ -129,7 +129,7 @@ static void put_address(void *owner, uint64_t tag, struct buf *out)
 
 /* ---- when it is full ---- */
 
-static bool is_at(void *ctx, uint64_t tag)
+static bool is_at_place(void *ctx, uint64_t tag)
 {
     return origins_place(tag) == *(const uint64_t *)ctx;
 }
@@ -141,11 +141,12 @@ static bool end_above_part(struct hub *hub, uint64_t tag)
 
     if (place == 0)
         return false;
-    return http_server_end_waiting(hub->server, is_at, &place,
+    return http_server_end_waiting(hub->server, is_at_place, &place,
                                    "too many connections from this address or client") ||
-           (hub->bucket != NULL && crew_end_newest(hub->bucket, is_at, &place)) ||
-           (hub->relays != NULL && crew_end_newest(relays_crew(hub->relays), is_at, &place)) ||
-           (hub->gateway != NULL && crew_end_newest(hub->gateway, is_at, &place));
+           (hub->bucket != NULL && crew_end_newest(hub->bucket, is_at_place, &place)) ||
+           (hub->relays != NULL &&
+            crew_end_newest(relays_crew(hub->relays), is_at_place, &place)) ||
+           (hub->gateway != NULL && crew_end_newest(hub->gateway, is_at_place, &place));
 }
 
 static struct crew *older_crew(const struct hub *hub)
@@ -167,7 +168,7 @@ static struct crew *older_crew(const struct hub *hub)
 /* The longest idle connection goes, wherever it is: in this process, as a WebSocket that has not
  * shown the secret, in a worker (which is asked). Only when there is none is it looked at whose
  * connections they are. */
-static bool make_room(void *owner, uint64_t tag)
+static bool make_connection_room(void *owner, uint64_t tag)
 {
     struct hub *hub = owner;
     struct crew *crew = older_crew(hub);
@@ -199,7 +200,7 @@ static bool is_finished(struct hub *hub)
            (hub->relays == NULL || crew_workers(relays_crew(hub->relays)) == 0);
 }
 
-static void on_drain_time(void *owner)
+static void on_hub_drain_time(void *owner)
 {
     struct hub *hub = owner;
     int64_t now = loop_now_ms(hub->loop);
@@ -223,7 +224,7 @@ static void on_drain_time(void *owner)
     loop_set_timer(hub->loop, &hub->drain_timer, now + DRAIN_LOOK_MS);
 }
 
-static void drain(struct hub *hub)
+static void drain_hub(struct hub *hub)
 {
     if (hub->is_draining) {
         loop_stop(hub->loop);
@@ -241,11 +242,11 @@ static void drain(struct hub *hub)
         if (hub->relays != NULL)
             crew_drain(relays_crew(hub->relays));
     }
-    hub->drain_timer = (struct loop_timer){.call = on_drain_time, .owner = hub};
+    hub->drain_timer = (struct loop_timer){.call = on_hub_drain_time, .owner = hub};
     loop_set_timer(hub->loop, &hub->drain_timer, loop_now_ms(hub->loop));
 }
 
-static void on_signal(void *owner)
+static void on_hub_signal(void *owner)
 {
     struct hub *hub = owner;
     int number;
@@ -254,24 +255,24 @@ static void on_signal(void *owner)
         if (number == SIGCHLD)
             process_reap(NULL, NULL);
         else
-            drain(hub);
+            drain_hub(hub);
     }
 }
 
 /* ---- worker processes ---- */
 
 /* A worker's loop, and the bucket whose calls are made in it. */
-struct worker {
+struct hub_worker {
     struct loop *loop;
     struct check_asker asker;
     struct bucket *bucket;
 };
 
-static int open_worker(struct worker *worker, const struct hub *hub, int fd)
+static int open_hub_worker(struct hub_worker *worker, const struct hub *hub, int fd)
 {
     struct err e = {0};
 
-    *worker = (struct worker){.loop = loop_new(NULL, &e), .asker = {.fd = fd}};
+    *worker = (struct hub_worker){.loop = loop_new(NULL, &e), .asker = {.fd = fd}};
     if (worker->loop != NULL)
         worker->bucket = folder_new(&hub->dir, worker->loop, &worker->asker, &e);
     if (worker->bucket != NULL)
@@ -280,7 +281,7 @@ static int open_worker(struct worker *worker, const struct hub *hub, int fd)
     return -1;
 }
 
-static void close_worker(struct worker *worker)
+static void close_hub_worker(struct hub_worker *worker)
 {
     bucket_free(worker->bucket);
     if (worker->loop != NULL)
@@ -291,7 +292,7 @@ static int run_gateway(int fd, void *ctx)
 {
     struct hub *hub = ctx;
     struct http_route routes[GATEWAY_API_ROUTES];
-    struct worker worker;
+    struct hub_worker worker;
     struct crew_worker_options options = {.routes = routes,
                                           .route_count = GATEWAY_API_ROUTES,
                                           .times = hub->times.http,
@@ -301,13 +302,13 @@ static int run_gateway(int fd, void *ctx)
                                           .returns_each = hub->trusted.count > 0};
     int status = 1;
 
-    if (open_worker(&worker, hub, fd) == 0) {
+    if (open_hub_worker(&worker, hub, fd) == 0) {
         options.loop = worker.loop;
         hub->site.bucket = worker.bucket;
         gateway_api_put_routes(&hub->site, routes);
         status = crew_worker_run(fd, &options);
     }
-    close_worker(&worker);
+    close_hub_worker(&worker);
     return status;
 }
 
@@ -316,7 +317,7 @@ static int run_bucket(int fd, void *ctx)
     struct hub *hub = ctx;
     struct http_route routes[BUCKET_ROUTES];
     struct bucket_routes served;
-    struct worker worker;
+    struct hub_worker worker;
     struct crew_worker_options options = {.routes = routes,
                                           .route_count = BUCKET_ROUTES,
                                           .times = hub->times.http,
@@ -328,13 +329,13 @@ static int run_bucket(int fd, void *ctx)
     int status = 1;
 
     object_upload_clean(hub->dir.path);
-    if (open_worker(&worker, hub, fd) == 0) {
+    if (open_hub_worker(&worker, hub, fd) == 0) {
         options.loop = worker.loop;
         served = (struct bucket_routes){worker.bucket, hub->dir.url_key};
         bucket_routes_put(&served, routes);
         status = crew_worker_run(fd, &options);
     }
-    close_worker(&worker);
+    close_hub_worker(&worker);
     return status;
 }
 
@@ -346,7 +347,7 @@ static void on_check(void *owner, uint64_t worker, uint64_t id, struct str bytes
 }
 
 /* The bucket's workers wait for no check. */
-static void on_checked(void *owner, uint64_t worker, uint64_t id)
+static void on_object_checked(void *owner, uint64_t worker, uint64_t id)
 {
     struct hub *hub = owner;
 
@@ -354,7 +355,7 @@ static void on_checked(void *owner, uint64_t worker, uint64_t id)
 }
 
 /* A worker has done what was asked of it: the connection's next request may be for anybody. */
-static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
+static void on_connection_returned(void *owner, int fd, struct str bytes, uint64_t tag)
 {
     struct hub *hub = owner;
     struct err e = {0};
@@ -364,7 +365,7 @@ static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
     if (http_server_adopt(hub->server, fd, bytes, tag, &e) == 0)
         return;
     log_line(LOG_WARN, "a connection was lost: %s", e.msg);
-    on_closed(hub, tag);
+    on_connection_closed(hub, tag);
 }
 
 static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_workers, int niceness,
@@ -380,8 +381,8 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
                                    .niceness = niceness,
                                    .run = run,
                                    .ctx = hub,
-                                   .on_return = on_return,
-                                   .on_closed = on_closed,
+                                   .on_return = on_connection_returned,
+                                   .on_closed = on_connection_closed,
                                    .on_check = on_check,
                                    .owner = hub};
 
@@ -471,12 +472,12 @@ static int open_site(struct hub *hub, const struct hub_site_options *options, st
     return 0;
 }
 
-static void on_written(void *owner)
+static void on_settings_written(void *owner)
 {
     *(bool *)owner = true;
 }
 
-static bool is_written(void *owner)
+static bool is_settings_written(void *owner)
 {
     return *(bool *)owner;
 }
@@ -487,11 +488,11 @@ static int open_registration(struct hub *hub, struct err *e)
     struct bucket *bucket = folder_new(&hub->dir, hub->loop, NULL, e);
     const struct zone own = zone_files_own(hub->site.zone);
     bool is_done = false;
-    struct zone_reading reading = {.file = {.call = {on_written, &is_done, .e = e}}};
+    struct zone_reading reading = {.file = {.call = {on_settings_written, &is_done, .e = e}}};
     int result = -1;
 
     if (bucket != NULL && authorization_open_zone(bucket, &own, &reading, e) == 0 &&
-        loop_run_until(hub->loop, is_written, &is_done, e) == 0)
+        loop_run_until(hub->loop, is_settings_written, &is_done, e) == 0)
         result = zone_files_take_written(&reading, e);
     zone_files_free_reading(&reading);
     bucket_free(bucket);
@@ -507,8 +508,8 @@ static int open_relays(struct hub *hub, const struct hub_options *options, struc
                                           .times = &hub->times,
                                           .cache_bytes = options->cache_bytes,
                                           .returns_each = hub->trusted.count > 0,
-                                          .on_return = on_return,
-                                          .on_closed = on_closed,
+                                          .on_return = on_connection_returned,
+                                          .on_closed = on_connection_closed,
                                           .owner = hub};
 
     hub->relays = relays_new(&relays, e);
@@ -525,7 +526,7 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
                                                .dir = &hub->dir,
                                                .wait_ms = hub->times.check_wait_ms,
                                                .stuck_ms = hub->times.check_stuck_ms,
-                                               .on_checked = on_checked,
+                                               .on_checked = on_object_checked,
                                                .owner = hub};
     struct http_route gateway[GATEWAY_API_ROUTES], bucket[BUCKET_ROUTES];
     struct bucket_routes unserved = {.bucket = NULL};
@@ -553,17 +554,17 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
 
 /* ---- the start ---- */
 
-static int open_signals(struct hub *hub, struct err *e)
+static int open_hub_signals(struct hub *hub, struct err *e)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGCHLD};
 
     signal(SIGPIPE, SIG_IGN);
     hub->signals = (struct loop_fd){
-        .fd = process_signal_fd(numbers, 3, e), .call = on_signal, .owner = hub};
+        .fd = process_signal_fd(numbers, 3, e), .call = on_hub_signal, .owner = hub};
     return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);
 }
 
-static void on_online(void *owner, const char *name, const char *zone)
+static void on_daemon_online(void *owner, const char *name, const char *zone)
 {
     struct hub *hub = owner;
 
@@ -571,7 +572,7 @@ static void on_online(void *owner, const char *name, const char *zone)
         roster_put(hub->roster, str_of(name), str_of(zone), clock_wall_ms());
 }
 
-static void on_offline(void *owner, const char *name)
+static void on_daemon_offline(void *owner, const char *name)
 {
     struct hub *hub = owner;
 
@@ -581,20 +582,19 @@ static void on_offline(void *owner, const char *name)
 
 static int open_proxy(struct hub *hub, const struct hub_options *options, struct err *e)
 {
-    struct proxy_options proxy_options = {.loop = hub->loop,
-                                          .secret = buf_str(options->proxy_secret),
-                                          .times = hub->times.proxy,
-                                          .limits = options->limits.proxy,
-                                          .on_closed = on_closed,
-                                          .on_known = on_known,
-                                          .put_address = put_address,
-                                          .place_of = origins_place,
-                                          .on_online = on_online,
-                                          .on_offline = on_offline,
-                                          .ranges = hub->relays == NULL
-                                                        ? NULL
-                                                        : relays_ranges(hub->relays),
-                                          .owner = hub};
+    struct proxy_options proxy_options = {
+        .loop = hub->loop,
+        .secret = buf_str(options->proxy_secret),
+        .times = hub->times.proxy,
+        .limits = options->limits.proxy,
+        .on_closed = on_connection_closed,
+        .on_known = on_daemon_known,
+        .put_address = put_address,
+        .place_of = origins_place,
+        .on_online = on_daemon_online,
+        .on_offline = on_daemon_offline,
+        .ranges = hub->relays == NULL ? NULL : relays_ranges(hub->relays),
+        .owner = hub};
 
     hub->proxy = proxy_new(&proxy_options, e);
     buf_wipe(options->proxy_secret);
@@ -641,12 +641,12 @@ static int open_server(struct hub *hub, const struct hub_limits *limits, struct 
                                           .max_connections = limits->connections,
                                           .extensions = hub->extensions,
                                           .on_accepted = on_accepted,
-                                          .on_head = on_head,
-                                          .on_answered = on_answered,
+                                          .on_head = on_request_head,
+                                          .on_answered = on_request_answered,
                                           .put_peer = put_peer,
-                                          .on_closed = on_closed,
+                                          .on_closed = on_connection_closed,
                                           .count_elsewhere = count_elsewhere,
-                                          .make_room = make_room,
+                                          .make_room = make_connection_room,
                                           .owner = hub};
 
     hub->origins = origins_new(limits->per_address, &hub->trusted, e);
@@ -656,7 +656,7 @@ static int open_server(struct hub *hub, const struct hub_limits *limits, struct 
     return hub->server == NULL ? -1 : 0;
 }
 
-static int start(struct hub *hub, const struct hub_options *options, struct err *e)
+static int start_hub(struct hub *hub, const struct hub_options *options, struct err *e)
 {
     struct addr bound;
     int fd;
@@ -669,7 +669,8 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
     if (hub->loop == NULL)
         return -1;
     loop_limit_calls(hub->loop, CALL_LIMIT_MS);
-    if (open_signals(hub, e) != 0 || (options->has_gateway && open_gateway(hub, options, e) != 0) ||
+    if (open_hub_signals(hub, e) != 0 ||
+        (options->has_gateway && open_gateway(hub, options, e) != 0) ||
         (options->has_proxy && open_proxy(hub, options, e) != 0))
         return -1;
     open_front_page(hub, options);
@@ -683,7 +684,7 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
 int hub_run(const struct hub_options *options, struct err *e)
 {
     struct hub hub = {.signals = {.fd = -1}, .trusted = options->trusted};
-    int result = start(&hub, options, e);
+    int result = start_hub(&hub, options, e);
 
     if (result == 0)
         result = loop_run(hub.loop, e);

@@ -32,7 +32,7 @@ struct relays {
 
 /* It serves /f/, reads the zone's settings and objects, reads and writes its part of .hub/blocks,
  * takes lines that the hub hands to it, connects to nothing and forks nothing. */
-struct process {
+struct relay_process {
     struct relays *relays;
     int hub; /* the socket */
     struct loop *loop;
@@ -42,21 +42,21 @@ struct process {
     struct signer_place signers;
 };
 
-static int send_note(void *owner, uint64_t id, struct str bytes)
+static int send_note_to_hub(void *owner, uint64_t id, struct str bytes)
 {
-    const struct process *p = owner;
+    const struct relay_process *p = owner;
 
     return crew_worker_note(p->hub, id, bytes);
 }
 
 static void on_process_note(void *owner, uint64_t id, struct str bytes, int fd)
 {
-    struct process *p = owner;
+    struct relay_process *p = owner;
 
     relay_on_note(p->relay, id, bytes, fd);
 }
 
-static int open_cache(const struct process *p, struct buf *path, struct err *e)
+static int open_cache(const struct relay_process *p, struct buf *path, struct err *e)
 {
     const struct relays *relays = p->relays;
 
@@ -70,7 +70,7 @@ static int open_cache(const struct process *p, struct buf *path, struct err *e)
     return buf_check(path, e);
 }
 
-static int open_process(struct process *p, struct err *e)
+static int open_relay_process(struct relay_process *p, struct err *e)
 {
     const struct relays *relays = p->relays;
     struct buf path = {0};
@@ -85,7 +85,7 @@ static int open_process(struct process *p, struct err *e)
                                         .times = relays->options.times->relay,
                                         .cache_dir = buf_path(&path, e),
                                         .cache_bytes = relays->cache_bytes,
-                                        .send_note = send_note,
+                                        .send_note = send_note_to_hub,
                                         .owner = p,
                                         .check_signer = signer_check,
                                         .cancel_check = signer_check_cancel,
@@ -104,10 +104,10 @@ out:
     return result;
 }
 
-static int run_process(int fd, void *ctx)
+static int run_relay_process(int fd, void *ctx)
 {
     struct relays *relays = ctx;
-    struct process p = {.relays = relays, .hub = fd};
+    struct relay_process p = {.relays = relays, .hub = fd};
     struct http_route routes[RANGE_SERVER_ROUTES];
     struct crew_worker_options options = {.routes = routes,
                                           .route_count = RANGE_SERVER_ROUTES,
@@ -119,7 +119,7 @@ static int run_process(int fd, void *ctx)
     struct err e = {0};
     int status = 1;
 
-    if (open_process(&p, &e) == 0) {
+    if (open_relay_process(&p, &e) == 0) {
         options.loop = p.loop;
         range_server_put_routes(p.server, routes);
         status = crew_worker_run(fd, &options);
@@ -136,7 +136,7 @@ static int run_process(int fd, void *ctx)
 
 /* ---- in the hub ---- */
 
-static int send_to_daemon(void *owner, void *session, struct str text)
+static int send_text_to_daemon(void *owner, void *session, struct str text)
 {
     (void)owner;
     return proxy_send_to_daemon(session, text);
@@ -157,21 +157,21 @@ static void send_to_relays(void *owner, struct str bytes)
     crew_note_all(relays->crew, bytes);
 }
 
-static void on_note(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+static void on_relay_note(void *owner, uint64_t worker, uint64_t id, struct str bytes)
 {
     struct relays *relays = owner;
 
     ranges_on_note(relays->ranges, worker, id, bytes);
 }
 
-static void on_return(void *owner, int fd, struct str bytes, uint64_t tag)
+static void on_relay_connection_returned(void *owner, int fd, struct str bytes, uint64_t tag)
 {
     struct relays *relays = owner;
 
     relays->options.on_return(relays->options.owner, fd, bytes, tag);
 }
 
-static void on_closed(void *owner, uint64_t tag)
+static void on_relay_connection_closed(void *owner, uint64_t tag)
 {
     struct relays *relays = owner;
 
@@ -214,16 +214,16 @@ struct relays *relays_new(const struct relays_options *options, struct err *e)
                                       .ping_ms = options->times->worker_ping_ms,
                                       .stuck_ms = options->times->worker_stuck_ms,
                                       .kill_ms = options->times->worker_kill_ms,
-                                      .run = run_process,
+                                      .run = run_relay_process,
                                       .ctx = relays,
-                                      .on_return = on_return,
-                                      .on_closed = on_closed,
-                                      .on_note = on_note,
+                                      .on_return = on_relay_connection_returned,
+                                      .on_closed = on_relay_connection_closed,
+                                      .on_note = on_relay_note,
                                       .owner = relays};
     const struct ranges_options ranges = {.loop = options->loop,
                                           .zone = str_of(options->zone),
                                           .start_ms = options->times->range_start_ms,
-                                          .send_to_daemon = send_to_daemon,
+                                          .send_to_daemon = send_text_to_daemon,
                                           .send_to_relay = send_to_relay,
                                           .send_to_relays = send_to_relays,
                                           .owner = relays};
@@ -254,7 +254,7 @@ struct crew *relays_crew(struct relays *relays)
     return relays->crew;
 }
 
-static void give(struct http_conn *conn, const struct http_request *request, void *owner)
+static void give_to_relay(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct relays *relays = owner;
 
@@ -266,7 +266,7 @@ void relays_put_routes(struct relays *relays, struct http_route *routes)
     range_server_put_routes(NULL, routes);
     for (size_t i = 0; i < RANGE_SERVER_ROUTES; i++)
         if (routes[i].on_head != NULL) {
-            routes[i].on_head = give;
+            routes[i].on_head = give_to_relay;
             routes[i].takes_connection = true;
             routes[i].owner = relays;
         }

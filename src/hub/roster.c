@@ -6,7 +6,7 @@
 
 enum { MAX_READS = 100000 }; /* while it is being written: the writer needs microseconds */
 
-struct entry {
+struct roster_entry {
     uint32_t hash; /* of the name */
     uint16_t name_len, zone_len;
     int64_t since_ms;
@@ -18,17 +18,17 @@ struct entry {
 struct roster {
     uint32_t version;
     size_t capacity, count;
-    struct entry entries[];
+    struct roster_entry entries[];
 };
 
-static size_t size_of(size_t capacity)
+static size_t roster_size(size_t capacity)
 {
-    return sizeof(struct roster) + capacity * sizeof(struct entry);
+    return sizeof(struct roster) + capacity * sizeof(struct roster_entry);
 }
 
 struct roster *roster_new(size_t capacity, struct err *e)
 {
-    struct roster *roster = mmap(NULL, size_of(capacity), PROT_READ | PROT_WRITE,
+    struct roster *roster = mmap(NULL, roster_size(capacity), PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (roster == MAP_FAILED) {
@@ -42,11 +42,11 @@ struct roster *roster_new(size_t capacity, struct err *e)
 void roster_free(struct roster *roster)
 {
     if (roster != NULL)
-        munmap(roster, size_of(roster->capacity));
+        munmap(roster, roster_size(roster->capacity));
 }
 
 /* FNV-1a. */
-static uint32_t hash_of(struct str name)
+static uint32_t hash_of_name(struct str name)
 {
     uint32_t h = 2166136261u;
 
@@ -56,13 +56,13 @@ static uint32_t hash_of(struct str name)
 }
 
 /* The entry's index, or `count`. */
-static size_t index_of(const struct roster *roster, size_t count, struct str name)
+static size_t entry_index(const struct roster *roster, size_t count, struct str name)
 {
-    uint32_t hash = hash_of(name);
+    uint32_t hash = hash_of_name(name);
     size_t i = 0;
 
     for (; i < count; i++) {
-        const struct entry *entry = &roster->entries[i];
+        const struct roster_entry *entry = &roster->entries[i];
         if (entry->hash == hash && entry->name_len == name.len &&
             memcmp(entry->name, name.p, name.len) == 0)
             break;
@@ -70,13 +70,13 @@ static size_t index_of(const struct roster *roster, size_t count, struct str nam
     return i;
 }
 
-static void begin(struct roster *roster)
+static void begin_roster_change(struct roster *roster)
 {
     __atomic_store_n(&roster->version, roster->version + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
-static void end(struct roster *roster)
+static void end_roster_change(struct roster *roster)
 {
     __atomic_store_n(&roster->version, roster->version + 1, __ATOMIC_RELEASE);
 }
@@ -84,18 +84,18 @@ static void end(struct roster *roster)
 void roster_put(struct roster *roster, struct str name, struct str zone, int64_t wall_ms)
 {
     size_t i;
-    struct entry *entry;
+    struct roster_entry *entry;
 
     if (name.len > ROSTER_MAX_NAME_BYTES || zone.len > ROSTER_MAX_NAME_BYTES) {
         roster_remove(roster, name);
         return;
     }
-    i = index_of(roster, roster->count, name);
+    i = entry_index(roster, roster->count, name);
     if (i == roster->capacity)
         return;
-    begin(roster);
+    begin_roster_change(roster);
     entry = &roster->entries[i];
-    entry->hash = hash_of(name);
+    entry->hash = hash_of_name(name);
     entry->name_len = (uint16_t)name.len;
     entry->zone_len = (uint16_t)zone.len;
     entry->since_ms = wall_ms;
@@ -103,27 +103,27 @@ void roster_put(struct roster *roster, struct str name, struct str zone, int64_t
     memcpy(entry->zone, zone.p, zone.len);
     if (i == roster->count)
         roster->count++;
-    end(roster);
+    end_roster_change(roster);
 }
 
 void roster_remove(struct roster *roster, struct str name)
 {
-    size_t i = index_of(roster, roster->count, name);
+    size_t i = entry_index(roster, roster->count, name);
 
     if (i == roster->count)
         return;
-    begin(roster);
+    begin_roster_change(roster);
     roster->count--;
     roster->entries[i] = roster->entries[roster->count];
-    end(roster);
+    end_roster_change(roster);
 }
 
-static bool look(const struct roster *roster, struct str name, struct str zone, bool is_own,
-                 int64_t *since_ms)
+static bool read_entry(const struct roster *roster, struct str name, struct str zone, bool is_own,
+                       int64_t *since_ms)
 {
     size_t count = roster->count < roster->capacity ? roster->count : roster->capacity;
-    size_t i = index_of(roster, count, name);
-    const struct entry *entry = &roster->entries[i];
+    size_t i = entry_index(roster, count, name);
+    const struct roster_entry *entry = &roster->entries[i];
 
     if (i == count)
         return false;
@@ -140,7 +140,7 @@ bool roster_find(const struct roster *roster, struct str name, struct str zone, 
         return false;
     for (int reads = 0; reads < MAX_READS; reads++) {
         uint32_t version = __atomic_load_n(&roster->version, __ATOMIC_ACQUIRE);
-        bool is_found = version % 2 == 0 && look(roster, name, zone, is_own, since_ms);
+        bool is_found = version % 2 == 0 && read_entry(roster, name, zone, is_own, since_ms);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (version % 2 == 0 && __atomic_load_n(&roster->version, __ATOMIC_RELAXED) == version)
             return is_found;

@@ -24,7 +24,7 @@ static void free_signing(struct signing *s)
     free(s);
 }
 
-static void end(struct signing *s, int result)
+static void end_signing(struct signing *s, int result)
 {
     struct relay_check *check = s->check;
     const struct err e = s->e;
@@ -34,7 +34,7 @@ static void end(struct signing *s, int result)
     check->on_done(check, result, &e);
 }
 
-static void on_settings(void *owner)
+static void on_signing_settings(void *owner)
 {
     struct signing *s = owner;
     struct authorization settings;
@@ -50,23 +50,23 @@ static void on_settings(void *owner)
         authorization_deinit(&settings);
     }
     buf_free(&user);
-    end(s, result);
+    end_signing(s, result);
 }
 
-static void on_client(void *owner)
+static void on_signing_client(void *owner)
 {
     struct signing *s = owner;
 
     if (zone_files_take_client(&s->client, &s->record, &s->e) != 0) {
         if (s->e.code == ERR_NOT_FOUND)
             err_set(&s->e, ERR_REFUSED, "the daemon's client is not registered");
-        end(s, -1);
+        end_signing(s, -1);
         return;
     }
     s->settings.file.call =
-        (struct bucket_call){.on_done = on_settings, .owner = s, .e = &s->e};
+        (struct bucket_call){.on_done = on_signing_settings, .owner = s, .e = &s->e};
     if (authorization_ask(s->place->bucket, &s->place->zone, &s->settings, &s->e) != 0)
-        end(s, -1);
+        end_signing(s, -1);
 }
 
 /* A failure before a call is under way is reported from the loop, too. */
@@ -80,7 +80,8 @@ void signer_check(void *owner, struct str client_id, struct relay_check *check)
     s->check = check;
     s->place = owner;
     buf_put(&s->client_id, client_id);
-    s->client.file.call = (struct bucket_call){.on_done = on_client, .owner = s, .e = &s->e};
+    s->client.file.call =
+        (struct bucket_call){.on_done = on_signing_client, .owner = s, .e = &s->e};
     if (buf_check(&s->client_id, &s->e) == 0 &&
         zone_files_ask_client(s->place->bucket, &s->place->zone, buf_str(&s->client_id),
                               &s->client, &s->e) == 0)

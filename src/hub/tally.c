@@ -11,7 +11,7 @@
 enum { SLOTS = 4096, KEY_BYTES = ADDR_V6_BYTES, NETWORK_BYTES = 8, FIRST_ENTRIES = 64 };
 
 /* One address. Entries are named by their index + 1; 0 ends a chain. */
-struct entry {
+struct tally_entry {
     unsigned char key[KEY_BYTES];
     size_t count;
     uint64_t next; /* in its slot, or of the free ones */
@@ -21,7 +21,7 @@ struct tally {
     size_t max_each;
     uint64_t seed; /* so that nobody can aim at one slot */
     uint64_t slots[SLOTS];
-    struct entry *entries;
+    struct tally_entry *entries;
     size_t entry_count, used_count;
     uint64_t first_free;
 };
@@ -47,7 +47,7 @@ void tally_free(struct tally *t)
     free(t);
 }
 
-static void make_key(const struct addr *peer, unsigned char key[KEY_BYTES])
+static void make_address_key(const struct addr *peer, unsigned char key[KEY_BYTES])
 {
     addr_to_v6(peer, key);
     if (!addr_is_mapped(key))
@@ -55,7 +55,7 @@ static void make_key(const struct addr *peer, unsigned char key[KEY_BYTES])
 }
 
 /* FNV-1a from a secret start. */
-static uint64_t *slot_of(struct tally *t, const unsigned char key[KEY_BYTES])
+static uint64_t *address_slot_of(struct tally *t, const unsigned char key[KEY_BYTES])
 {
     uint64_t h = t->seed;
 
@@ -64,29 +64,29 @@ static uint64_t *slot_of(struct tally *t, const unsigned char key[KEY_BYTES])
     return &t->slots[(h >> 32) % SLOTS];
 }
 
-static int grow(struct tally *t)
+static int grow_entries(struct tally *t)
 {
     size_t count = t->entry_count == 0 ? FIRST_ENTRIES : 2 * t->entry_count;
-    struct entry *entries = realloc(t->entries, count * sizeof *entries);
+    struct tally_entry *entries = realloc(t->entries, count * sizeof *entries);
 
     if (entries == NULL)
         return -1;
     for (size_t i = t->entry_count; i < count; i++)
-        entries[i] = (struct entry){.next = i + 1 < count ? i + 2 : 0};
+        entries[i] = (struct tally_entry){.next = i + 1 < count ? i + 2 : 0};
     t->first_free = t->entry_count + 1;
     t->entries = entries;
     t->entry_count = count;
     return 0;
 }
 
-static uint64_t add(struct tally *t, const unsigned char key[KEY_BYTES])
+static uint64_t add_tally_entry(struct tally *t, const unsigned char key[KEY_BYTES])
 {
-    uint64_t *slot = slot_of(t, key), place;
+    uint64_t *slot = address_slot_of(t, key), place;
 
-    if (t->first_free == 0 && grow(t) != 0)
+    if (t->first_free == 0 && grow_entries(t) != 0)
         return 0;
     place = t->first_free;
-    struct entry *entry = &t->entries[place - 1];
+    struct tally_entry *entry = &t->entries[place - 1];
     t->first_free = entry->next;
     memcpy(entry->key, key, KEY_BYTES);
     entry->count = 1;
@@ -104,13 +104,13 @@ static bool is_user(const unsigned char key[KEY_BYTES])
     return memcmp(key, user_prefix, sizeof user_prefix) == 0;
 }
 
-static uint64_t enter(struct tally *t, const unsigned char key[KEY_BYTES])
+static uint64_t enter_key(struct tally *t, const unsigned char key[KEY_BYTES])
 {
-    uint64_t place = *slot_of(t, key);
+    uint64_t place = *address_slot_of(t, key);
     while (place != 0 && memcmp(t->entries[place - 1].key, key, KEY_BYTES) != 0)
         place = t->entries[place - 1].next;
     if (place == 0)
-        return t->max_each == 0 ? 0 : add(t, key);
+        return t->max_each == 0 ? 0 : add_tally_entry(t, key);
     if (t->entries[place - 1].count >= t->max_each)
         return 0;
     t->entries[place - 1].count++;
@@ -121,8 +121,8 @@ uint64_t tally_enter(struct tally *t, const struct addr *peer)
 {
     unsigned char key[KEY_BYTES];
 
-    make_key(peer, key);
-    return enter(t, key);
+    make_address_key(peer, key);
+    return enter_key(t, key);
 }
 
 uint64_t tally_enter_user(struct tally *t, struct str user)
@@ -135,17 +135,17 @@ uint64_t tally_enter_user(struct tally *t, struct str user)
     sha1_final(&sha1, digest);
     memcpy(key, digest, KEY_BYTES);
     memcpy(key, user_prefix, sizeof user_prefix);
-    return enter(t, key);
+    return enter_key(t, key);
 }
 
 void tally_leave(struct tally *t, uint64_t place)
 {
-    struct entry *entry = place == 0 ? NULL : &t->entries[place - 1];
+    struct tally_entry *entry = place == 0 ? NULL : &t->entries[place - 1];
     uint64_t *link;
 
     if (entry == NULL || --entry->count > 0)
         return;
-    link = slot_of(t, entry->key);
+    link = address_slot_of(t, entry->key);
     while (*link != place)
         link = &t->entries[*link - 1].next;
     *link = entry->next;

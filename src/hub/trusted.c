@@ -41,7 +41,7 @@ int trusted_parse(struct trusted *t, struct str text, struct err *e)
     return 0;
 }
 
-static bool is_in(const struct trusted_net *net, const unsigned char address[ADDR_V6_BYTES])
+static bool is_in_net(const struct trusted_net *net, const unsigned char address[ADDR_V6_BYTES])
 {
     size_t whole = net->bits / 8;
     unsigned mask = 0xff00u >> net->bits % 8;
@@ -57,7 +57,7 @@ bool trusted_has(const struct trusted *t, const struct addr *a)
     if (!addr_to_v6(a, address))
         return false;
     for (size_t i = 0; i < t->count; i++)
-        if (is_in(&t->nets[i], address))
+        if (is_in_net(&t->nets[i], address))
             return true;
     return false;
 }
@@ -78,7 +78,7 @@ static bool parse_item(struct str text, struct addr *out)
 }
 
 /* Goes through one field from the right; true when the client is found. */
-static bool walk(const struct trusted *t, struct str value, struct addr *client)
+static bool walk_forwarded_for(const struct trusted *t, struct str value, struct addr *client)
 {
     size_t start = value.len;
     struct addr before;
@@ -103,6 +103,6 @@ void trusted_find_client(const struct trusted *t, const struct http_head *head,
 {
     for (size_t i = head->header_count; i-- > 0;)
         if (str_equal_nocase(head->headers[i].name, STR("X-Forwarded-For")) &&
-            walk(t, head->headers[i].value, client))
+            walk_forwarded_for(t, head->headers[i].value, client))
             return;
 }

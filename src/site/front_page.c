@@ -5,16 +5,16 @@
 #include "base/version.h"
 #include "http/html.h"
 
-static const char *kind_of(const struct front_page *page)
+static const char *server_kind(const struct front_page *page)
 {
     if (page->has_proxy && page->has_gateway)
         return "hub";
     return page->has_proxy ? "proxy" : "gateway";
 }
 
-static void put_kind(const struct front_page *page, struct buf *out)
+static void put_server_kind(const struct front_page *page, struct buf *out)
 {
-    buf_printf(out, "kachery-resource %s, version %s: ", kind_of(page), VERSION);
+    buf_printf(out, "kachery-resource %s, version %s: ", server_kind(page), VERSION);
     if (!page->has_gateway) {
         buf_puts(out, "a resource proxy, which passes\n"
                       "requests for files on to the hosts that have them.\n");
@@ -26,7 +26,7 @@ static void put_kind(const struct front_page *page, struct buf *out)
                page->is_open ? "open" : "closed (it runs without --open-registration)");
 }
 
-static void put_gateway(const struct front_page *page, struct str base, struct buf *out)
+static void put_gateway_steps(const struct front_page *page, struct str base, struct buf *out)
 {
     buf_printf(out, "\nOn every computer that takes part:\n\n    export KACHERY_GATEWAY_URL=%.*s\n",
                STR_ARG(base));
@@ -35,7 +35,7 @@ static void put_gateway(const struct front_page *page, struct str base, struct b
     buf_puts(out, "    kachery-resource register\n");
 }
 
-static void put_proxy(struct str base, struct buf *out)
+static void put_proxy_steps(struct str base, struct buf *out)
 {
     buf_printf(out,
                "\nOn the host with the files (NAME is of your choice, the secret is asked for):\n\n"
@@ -48,17 +48,17 @@ static void put_proxy(struct str base, struct buf *out)
                STR_ARG(base), STR_ARG(base));
 }
 
-static void put_text(const struct front_page *page, const struct http_request *request,
-                     struct buf *out)
+static void put_front_text(const struct front_page *page, const struct http_request *request,
+                           struct buf *out)
 {
     struct buf base = {0};
 
     own_url_put(page->url, request->head, &base);
-    put_kind(page, out);
+    put_server_kind(page, out);
     if (page->has_gateway)
-        put_gateway(page, buf_str(&base), out);
+        put_gateway_steps(page, buf_str(&base), out);
     if (page->has_proxy)
-        put_proxy(buf_str(&base), out);
+        put_proxy_steps(buf_str(&base), out);
     else
         buf_puts(out, "\nThen `kachery-resource store FILE` and `kachery-resource load sha1://...` "
                       "there.\n");
@@ -68,7 +68,7 @@ static void put_text(const struct front_page *page, const struct http_request *r
     buf_free(&base);
 }
 
-static void on_front(struct http_conn *conn, const struct http_request *request, void *owner)
+static void on_front_page(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     const struct http_header headers[] = {
         {STR("Cache-Control"), STR("no-cache")},
@@ -82,9 +82,9 @@ static void on_front(struct http_conn *conn, const struct http_request *request,
     const struct front_page *page = owner;
     struct buf text = {0}, body = {0}, title = {0};
 
-    put_text(page, request, &text);
+    put_front_text(page, request, &text);
     if (is_html) {
-        buf_printf(&title, "kachery-resource %s", kind_of(page));
+        buf_printf(&title, "kachery-resource %s", server_kind(page));
         html_open(&body, buf_str(&title));
         html_put_lines(&body, buf_str(&text));
         html_close(&body);
@@ -105,5 +105,5 @@ static void on_front(struct http_conn *conn, const struct http_request *request,
 struct http_route front_page_route(struct front_page *page)
 {
     return (struct http_route){
-        .method = "GET", .path = "/", .on_request = on_front, .owner = page};
+        .method = "GET", .path = "/", .on_request = on_front_page, .owner = page};
 }

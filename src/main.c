@@ -353,7 +353,7 @@ static void print_overview(FILE *out)
 }
 
 /* The part of `path` behind its last slash. */
-static const char *base_name(const char *path)
+static const char *program_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -387,7 +387,7 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const char *called = argc < 1 ? "" : base_name(argv[0]);
+    const char *called = argc < 1 ? "" : program_base_name(argv[0]);
     const struct cmd *row = cmd_find(cmd_cloud_table, called);
 
     struct err e;

@@ -18,7 +18,7 @@
 
 enum { LOOK_AHEAD_AT_ONCE = 200 };
 
-struct run {
+struct add_run {
     struct store store;
     struct stat store_dir;
     struct uri_list list;
@@ -33,14 +33,14 @@ struct run {
 
 static void note_tree(void *owner, const char *path)
 {
-    struct run *run = owner;
+    struct add_run *run = owner;
 
     folder_maker_begin(&run->folders, path);
 }
 
-static enum batch_run_step next_file(void *owner, struct batch_item *item)
+static enum batch_run_step next_source_file(void *owner, struct batch_item *item)
 {
-    struct run *run = owner;
+    struct add_run *run = owner;
     struct err e = {0};
     const char *path = "";
     enum sources_step step = sources_next(run->sources, &path, &item->size, &e);
@@ -59,7 +59,7 @@ static enum batch_run_step next_file(void *owner, struct batch_item *item)
 
 static bool count_files(void *owner, uint64_t *files, uint64_t *bytes)
 {
-    struct run *run = owner;
+    struct add_run *run = owner;
 
     for (int i = 0; i < LOOK_AHEAD_AT_ONCE; i++) {
         const char *path;
@@ -73,9 +73,9 @@ static bool count_files(void *owner, uint64_t *files, uint64_t *bytes)
     return false;
 }
 
-static void tell(void *owner, struct batch_item *item)
+static void report_added_file(void *owner, struct batch_item *item)
 {
-    struct run *run = owner;
+    struct add_run *run = owner;
     struct err e;
 
     if (item->code != ERR_NONE) {
@@ -102,8 +102,8 @@ static void tell(void *owner, struct batch_item *item)
 }
 
 /* Runs the batch to its end. */
-static int run_batch(const char *name, struct run *run, struct batch_run *batch,
-                     const struct sources_options *what)
+static int run_add_batch(const char *name, struct add_run *run, struct batch_run *batch,
+                         const struct sources_options *what)
 {
     struct sources_options options = *what;
     struct err e;
@@ -145,18 +145,18 @@ static int run_batch(const char *name, struct run *run, struct batch_run *batch,
 
 int add_files_run(const struct add_files *what)
 {
-    struct run run = {.list = {.name = what->name, .form = what->form},
-                      .label = str_of(what->label),
-                      .makes_indexes = what->makes_indexes,
-                      .is_labelled_by_name = what->is_labelled_by_name};
+    struct add_run run = {.list = {.name = what->name, .form = what->form},
+                          .label = str_of(what->label),
+                          .makes_indexes = what->makes_indexes,
+                          .is_labelled_by_name = what->is_labelled_by_name};
     struct batch_run batch = {.what = what->work == BATCH_LINK ? "linking" : "storing",
                               .is_quiet = what->is_quiet,
                               .work = what->work,
                               .makes_manifests = !what->is_without_manifests,
                               .jobs = what->jobs,
                               .owner = &run,
-                              .next = next_file,
-                              .on_result = tell};
+                              .next = next_source_file,
+                              .on_result = report_added_file};
     struct err e;
     int status;
 
@@ -164,7 +164,7 @@ int add_files_run(const struct add_files *what)
         err_set(&e, ERR_USAGE, "--label: want UTF-8");
         return cmd_fail(what->name, &e);
     }
-    status = run_batch(what->name, &run, &batch, &what->sources);
+    status = run_add_batch(what->name, &run, &batch, &what->sources);
     buf_free(&run.uri);
     buf_free(&run.name);
     large_files_deinit(&run.large);
@@ -173,7 +173,8 @@ int add_files_run(const struct add_files *what)
 }
 
 /* Checks the rules that cmd_parse does not know. */
-static int check(const struct add_files *what, const struct cmd_args *args, struct err *e)
+static int check_add_options(const struct add_files *what, const struct cmd_args *args,
+                             struct err *e)
 {
     const struct sources_options *sources = &what->sources;
 
@@ -223,7 +224,7 @@ int add_files_command(const char *name, enum batch_work work, int argc, char **a
     what.jobs = (unsigned)jobs;
     what.form = is_json ? URI_LIST_JSON : URI_LIST_PATHS;
     what.is_quiet = args.is_quiet;
-    status = check(&what, &args, &e) != 0 ? cmd_fail(name, &e) : add_files_run(&what);
+    status = check_add_options(&what, &args, &e) != 0 ? cmd_fail(name, &e) : add_files_run(&what);
 out:
     free(excluded.items);
     return status;

@@ -10,7 +10,7 @@
 enum { FEED_AT_ONCE = 256 };
 
 /* The state of one batch_run. */
-struct runner {
+struct batch_runner {
     struct batch_run *run;
     struct loop *loop;
     struct ending ending;
@@ -33,12 +33,12 @@ static void pass_result(void *owner, struct batch_item *item)
 }
 
 /* True when feeding goes on at once: there are more files, and room for them. */
-static bool has_more(const struct runner *r)
+static bool has_more_items(const struct batch_runner *r)
 {
     return !r->is_ended && !r->is_waiting && batch_has_room(r->batch);
 }
 
-static void feed(struct runner *r)
+static void feed_batch(struct batch_runner *r)
 {
     r->is_waiting = false;
     for (int i = 0; i < FEED_AT_ONCE && batch_has_room(r->batch); i++) {
@@ -52,7 +52,7 @@ static void feed(struct runner *r)
     }
 }
 
-static void show(struct runner *r)
+static void show_batch(struct batch_runner *r)
 {
     struct batch_run *run = r->run;
 
@@ -69,20 +69,20 @@ static void show(struct runner *r)
     progress_update(&run->progress, batch_files(r->batch), batch_bytes(r->batch));
 }
 
-static void stop(struct runner *r, int status)
+static void stop_batch(struct batch_runner *r, int status)
 {
     r->is_over = true;
     r->status = status;
 }
 
-static void defer_turn(void *owner)
+static void defer_batch_turn(void *owner)
 {
-    struct runner *r = owner;
+    struct batch_runner *r = owner;
 
     loop_defer(r->loop, &r->turn);
 }
 
-static int watch_input(struct runner *r)
+static int watch_input(struct batch_runner *r)
 {
     if (r->is_waiting == r->input.is_added)
         return 0;
@@ -92,48 +92,48 @@ static int watch_input(struct runner *r)
     return 0;
 }
 
-static void wait_for_work(struct runner *r)
+static void wait_for_work(struct batch_runner *r)
 {
     if (watch_input(r) != 0)
-        stop(r, -1);
+        stop_batch(r, -1);
     /* The batch may have made room just now, and have nothing left in hand. */
-    if (has_more(r) || (r->run->progress.mode != PROGRESS_SILENT && !r->is_counted))
-        defer_turn(r);
+    if (has_more_items(r) || (r->run->progress.mode != PROGRESS_SILENT && !r->is_counted))
+        defer_batch_turn(r);
     loop_set_timer(r->loop, &r->redraw, progress_due_ms(&r->run->progress));
 }
 
-static void on_turn(void *owner)
+static void on_batch_turn(void *owner)
 {
-    struct runner *r = owner;
+    struct batch_runner *r = owner;
 
     if (r->is_over)
         return;
     if (!r->is_ended)
-        feed(r);
-    if (batch_step(r->batch, has_more(r), r->e) != 0) {
-        stop(r, -1);
+        feed_batch(r);
+    if (batch_step(r->batch, has_more_items(r), r->e) != 0) {
+        stop_batch(r, -1);
         return;
     }
     fflush(stdout); /* somebody may be reading along */
     if (ferror(stdout) || (r->is_ended && batch_is_empty(r->batch))) {
-        stop(r, 0);
+        stop_batch(r, 0);
         return;
     }
-    show(r);
+    show_batch(r);
     wait_for_work(r);
 }
 
-static bool is_over(void *owner)
+static bool is_batch_over(void *owner)
 {
-    const struct runner *r = owner;
+    const struct batch_runner *r = owner;
 
     return r->is_over || r->ending.number != 0;
 }
 
-static int run_batch(struct runner *r)
+static int run_batch_loop(struct batch_runner *r)
 {
-    defer_turn(r);
-    if (loop_run_until(r->loop, is_over, r, r->e) != 0)
+    defer_batch_turn(r);
+    if (loop_run_until(r->loop, is_batch_over, r, r->e) != 0)
         return -1;
     return r->is_over ? r->status : r->ending.number;
 }
@@ -145,7 +145,7 @@ static unsigned core_count(void)
     return cores < 1 ? 1 : cores > POOL_MAX_WORKERS ? POOL_MAX_WORKERS : (unsigned)cores;
 }
 
-static int open_runner(struct runner *r, struct err *e)
+static int open_runner(struct batch_runner *r, struct err *e)
 {
     struct batch_run *run = r->run;
     struct batch_options options = {.store = run->store,
@@ -155,16 +155,16 @@ static int open_runner(struct runner *r, struct err *e)
                                     .on_result = pass_result,
                                     .owner = run};
 
-    r->turn = (struct loop_call){.call = on_turn, .owner = r};
-    r->redraw = (struct loop_timer){.call = defer_turn, .owner = r};
-    r->input = (struct loop_fd){.fd = run->wait_fd, .call = defer_turn, .owner = r};
+    r->turn = (struct loop_call){.call = on_batch_turn, .owner = r};
+    r->redraw = (struct loop_timer){.call = defer_batch_turn, .owner = r};
+    r->input = (struct loop_fd){.fd = run->wait_fd, .call = defer_batch_turn, .owner = r};
     if ((r->loop = loop_new(NULL, e)) == NULL || ending_open(&r->ending, r->loop, e) != 0)
         return -1;
-    options.wake = (struct loop_wake){r->loop, defer_turn, r};
+    options.wake = (struct loop_wake){r->loop, defer_batch_turn, r};
     return (r->batch = batch_new(&options, e)) == NULL ? -1 : 0;
 }
 
-static void close_runner(struct runner *r)
+static void close_runner(struct batch_runner *r)
 {
     if (r->loop == NULL)
         return;
@@ -178,12 +178,12 @@ static void close_runner(struct runner *r)
 
 int batch_run(struct batch_run *run, struct err *e)
 {
-    struct runner r = {.run = run, .e = e};
+    struct batch_runner r = {.run = run, .e = e};
     int status = open_runner(&r, e);
 
     progress_init(&run->progress, run->what, run->is_quiet);
     if (status == 0)
-        status = run_batch(&r);
+        status = run_batch_loop(&r);
     progress_clear(&run->progress);
     close_runner(&r);
     return status;

@@ -53,7 +53,8 @@ out:
 }
 
 /* Prints the range of an open file; when that is all of it, its hash is checked too. */
-static int print(int fd, const char *hash, struct cat_range range, bool is_quiet, struct err *e)
+static int print_range(int fd, const char *hash, struct cat_range range, bool is_quiet,
+                       struct err *e)
 {
     /* A bar would stand between the bytes, or in the pager that reads them. */
     struct remote_bar bar = {.is_quiet = is_quiet || isatty(STDERR_FILENO)};
@@ -79,7 +80,7 @@ static int print(int fd, const char *hash, struct cat_range range, bool is_quiet
     return 0;
 }
 
-static int write_out(void *ctx, struct str chunk, struct err *e)
+static int write_to_stdout(void *ctx, struct str chunk, struct err *e)
 {
     bool *is_written = ctx;
 
@@ -107,7 +108,7 @@ static int print_file(const struct remote *remote, const char *path,
 
     if (fd < 0)
         return err_errno(e, ERR_FAILED, errno, "%s", path);
-    result = print(fd, fetch->uri.hash, range, fetch->is_quiet, e);
+    result = print_range(fd, fetch->uri.hash, range, fetch->is_quiet, e);
     close(fd);
     if (result == 0)
         return 0;
@@ -139,7 +140,7 @@ int cat_run(const char *name, const struct remote_fetch *options, struct cat_ran
 {
     bool is_part = range.start > 0 || range.end >= 0, is_written = false, is_proven = false;
     const struct bucket_range part = {
-        .start = range.start, .end = range.end, .sink = write_out, .ctx = &is_written};
+        .start = range.start, .end = range.end, .sink = write_to_stdout, .ctx = &is_written};
     struct remote_fetch fetch = *options;
     struct remote remote;
     char *path = NULL;

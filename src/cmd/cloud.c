@@ -17,7 +17,8 @@
 #include "zone/download.h"
 
 /* As cmd_parse, for exactly one argument. */
-static int parse(int argc, char **argv, const struct cmd_option *options, const char **argument)
+static int parse_one_argument(int argc, char **argv, const struct cmd_option *options,
+                              const char **argument)
 {
     struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
     int status = cmd_parse(argv[0], argc, argv, &args);
@@ -38,7 +39,7 @@ static int fail_without_memory(const char *name)
 }
 
 /* Appends the label: the one that was given, else the file's base name. */
-static void put_label(struct buf *out, const char *given, const char *path)
+static void put_file_label(struct buf *out, const char *given, const char *path)
 {
     if (given != NULL && given[0] != '\0')
         buf_puts(out, given);
@@ -56,11 +57,11 @@ int cloud_store(int argc, char **argv)
         {0},
     };
     struct buf label = {0};
-    int status = parse(argc, argv, options, &path);
+    int status = parse_one_argument(argc, argv, options, &path);
 
     if (status >= 0)
         return status;
-    put_label(&label, given, path);
+    put_file_label(&label, given, path);
     what.paths = &path;
     what.label = buf_cstr(&label);
     status = label.failed ? fail_without_memory(argv[0]) : store_run(&what);
@@ -89,11 +90,11 @@ int cloud_link(int argc, char **argv)
     const char *given = NULL, *path;
     const struct cmd_option options[] = {{.name = "label", .value = &given}, {0}};
     struct buf label = {0};
-    int status = parse(argc, argv, options, &path);
+    int status = parse_one_argument(argc, argv, options, &path);
 
     if (status >= 0)
         return status;
-    put_label(&label, given, path);
+    put_file_label(&label, given, path);
     const char *text = buf_cstr(&label);
     status = label.failed ? fail_without_memory(argv[0]) : add_one(argv[0], BATCH_LINK, path, text);
     buf_free(&label);
@@ -131,7 +132,7 @@ static int put_reference(struct buf *out, const char *path, struct str label, st
     return result;
 }
 
-static int refer(const char *name, const char *path, struct str label)
+static int refer_to_file(const char *name, const char *path, struct str label)
 {
     struct uri_list list = {.name = name, .form = URI_LIST_BARE};
     struct buf uri = {0};
@@ -153,7 +154,7 @@ static int store_path_locally(const char *name, const char *path, struct str lab
     int status;
 
     if (is_reference)
-        return refer(name, path, label);
+        return refer_to_file(name, path, label);
     buf_put(&text, label);
     const char *given = buf_cstr(&text);
     status = text.failed ? fail_without_memory(name) : add_one(name, BATCH_COPY, path, given);
@@ -212,13 +213,13 @@ int cloud_store_local(int argc, char **argv)
         {0},
     };
     struct buf label = {0};
-    int status = parse(argc, argv, options, &path);
+    int status = parse_one_argument(argc, argv, options, &path);
 
     if (status >= 0)
         return status;
     if (str_starts_with(str_of(path), STR("sha1://")))
         return store_uri_locally(argv[0], path, given, is_reference);
-    put_label(&label, given, path);
+    put_file_label(&label, given, path);
     status = label.failed ? fail_without_memory(argv[0])
                           : store_path_locally(argv[0], path, buf_str(&label), is_reference);
     buf_free(&label);
@@ -228,7 +229,7 @@ int cloud_store_local(int argc, char **argv)
 /* ---- load, load-info, cat ---- */
 
 /* A file that nobody has is no error here, and nothing is said of it. */
-static int finish(const char *name, int result, const struct err *e)
+static int finish_load(const char *name, int result, const struct err *e)
 {
     if (result != 0 && e->code != ERR_NOT_FOUND)
         return cmd_fail(name, e);
@@ -243,7 +244,7 @@ enum argument {
     ARGUMENT_NOTHING    /* none of these: it is not found */
 };
 
-static enum argument kind_of(const char *text)
+static enum argument argument_kind(const char *text)
 {
     static const char *const elsewhere[] = {"gh://", "zenodo://", "zenodo-sandbox://", "http://",
                                             "https://"};
@@ -257,7 +258,7 @@ static enum argument kind_of(const char *text)
 }
 
 /* Says that we get files of sha1:// URIs alone; -1. */
-static int unsupported(const char *text, struct err *e)
+static int refuse_argument(const char *text, struct err *e)
 {
     char quoted[QUOTE_SIZE];
 
@@ -267,7 +268,7 @@ static int unsupported(const char *text, struct err *e)
 }
 
 /* Copies a file that has no URI to `to_file`. */
-static int copy_path(const char *path, const char *to_file, struct err *e)
+static int copy_plain_file(const char *path, const char *to_file, struct err *e)
 {
     struct hash_result hashed;
     struct store store;
@@ -291,7 +292,7 @@ static int load_path(const char *path, const char *to_file, struct err *e)
 
     if (stat(path, &st) != 0)
         return err_set(e, ERR_NOT_FOUND, "%s: not there", path);
-    if (to_file != NULL && copy_path(path, to_file, e) != 0)
+    if (to_file != NULL && copy_plain_file(path, to_file, e) != 0)
         return -1;
     buf_printf(&line, "%s\n", to_file != NULL ? to_file : path);
     cmd_print_buf(&line);
@@ -299,13 +300,13 @@ static int load_path(const char *path, const char *to_file, struct err *e)
     return 0;
 }
 
-static int load(const char *name, const char *text, const char *to_file, struct err *e)
+static int load_argument(const char *name, const char *text, const char *to_file, struct err *e)
 {
     struct remote_fetch fetch = {.keeps_copy = true, .to_file = to_file};
 
-    switch (kind_of(text)) {
+    switch (argument_kind(text)) {
     case ARGUMENT_PATH: return load_path(text, to_file, e);
-    case ARGUMENT_ELSEWHERE: return unsupported(text, e);
+    case ARGUMENT_ELSEWHERE: return refuse_argument(text, e);
     case ARGUMENT_NOTHING: return err_set(e, ERR_NOT_FOUND, "no URI");
     default: break;
     }
@@ -318,38 +319,38 @@ int cloud_load(int argc, char **argv)
 {
     const char *to_file = NULL, *text;
     const struct cmd_option options[] = {{.name = "dest", .value = &to_file}, {0}};
-    int status = parse(argc, argv, options, &text);
+    int status = parse_one_argument(argc, argv, options, &text);
     struct err e = {0};
 
     if (status >= 0)
         return status;
     if (to_file != NULL && *to_file == '\0')
         to_file = NULL;
-    return finish(argv[0], load(argv[0], text, to_file, &e), &e);
+    return finish_load(argv[0], load_argument(argv[0], text, to_file, &e), &e);
 }
 
 int cloud_load_info(int argc, char **argv)
 {
     struct kachery_uri uri;
     const char *text;
-    int status = parse(argc, argv, NULL, &text);
+    int status = parse_one_argument(argc, argv, NULL, &text);
     struct err e = {0};
 
     if (status >= 0)
         return status;
     if (kachery_uri_parse(&uri, str_of(text), KACHERY_URI_USER, &e) != 0)
         return cmd_fail(argv[0], &e);
-    return finish(argv[0], info_run(argv[0], &uri, INFO_INDENTED, &e), &e);
+    return finish_load(argv[0], info_run(argv[0], &uri, INFO_INDENTED, &e), &e);
 }
 
-static int cat(const char *name, const char *text, struct err *e)
+static int cat_argument(const char *name, const char *text, struct err *e)
 {
     const struct cat_range all = {.start = 0, .end = -1};
     struct remote_fetch fetch = {.to_file = NULL};
 
-    switch (kind_of(text)) {
+    switch (argument_kind(text)) {
     case ARGUMENT_PATH: return cat_path(text, e);
-    case ARGUMENT_ELSEWHERE: return unsupported(text, e);
+    case ARGUMENT_ELSEWHERE: return refuse_argument(text, e);
     case ARGUMENT_NOTHING: return err_set(e, ERR_NOT_FOUND, "no URI");
     default: break;
     }
@@ -361,17 +362,18 @@ static int cat(const char *name, const char *text, struct err *e)
 int cloud_cat(int argc, char **argv)
 {
     const char *text;
-    int status = parse(argc, argv, NULL, &text);
+    int status = parse_one_argument(argc, argv, NULL, &text);
     struct err e = {0};
 
     if (status >= 0)
         return status;
-    return finish(argv[0], cat(argv[0], text, &e), &e);
+    return finish_load(argv[0], cat_argument(argv[0], text, &e), &e);
 }
 
 /* ---- init ---- */
 
-static void print_client(const struct remote *remote, const struct gateway_client *client)
+static void print_registered_client(const struct remote *remote,
+                                    const struct gateway_client *client)
 {
     struct buf text = {0};
 
@@ -385,7 +387,7 @@ static void print_client(const struct remote *remote, const struct gateway_clien
 }
 
 /* Registers the client with the user's help; -1 when that did not happen. */
-static int initialize(struct remote *remote, struct gateway_client *client, struct err *e)
+static int initialize_client(struct remote *remote, struct gateway_client *client, struct err *e)
 {
     char host_name[REGISTER_LABEL_SIZE];
     struct buf link = {0};
@@ -424,8 +426,8 @@ int cloud_init(int argc, char **argv)
     if (remote_open(&remote, argv[0], REMOTE_KEYS_LATER, &e) != 0)
         return cmd_fail(argv[0], &e);
     status = CMD_OK;
-    if (initialize(&remote, &client, &e) == 0)
-        print_client(&remote, &client);
+    if (initialize_client(&remote, &client, &e) == 0)
+        print_registered_client(&remote, &client);
     else
         status = cmd_fail(argv[0], &e);
     gateway_client_deinit(&client);

@@ -43,7 +43,7 @@ static bool is_cloud(const char *name)
 
 static bool is_verbose;
 
-static const struct cmd *find_row(const char *name)
+static const struct cmd *find_command_row(const char *name)
 {
     const struct cmd *table = is_cloud(name)              ? cmd_cloud_table
                               : strchr(name, ' ') != NULL ? cmd_sub_table
@@ -53,7 +53,7 @@ static const struct cmd *find_row(const char *name)
 }
 
 /* The word before the name in messages and usages. */
-static const char *program(const char *name)
+static const char *program_word(const char *name)
 {
     return is_cloud(name) ? "" : "kachery-resource ";
 }
@@ -61,8 +61,8 @@ static const char *program(const char *name)
 /* "usage: ", the name and its arguments, broken between them where a line would be too long. */
 static void print_usage(FILE *out, const char *name)
 {
-    struct str rest = str_of(find_row(name)->usage);
-    int indent = fprintf(out, "usage: %s%s", program(name), name), column = indent;
+    struct str rest = str_of(find_command_row(name)->usage);
+    int indent = fprintf(out, "usage: %s%s", program_word(name), name), column = indent;
 
     while (rest.len > 0) {
         size_t bracket = rest.p[0] == '[' ? str_find(rest, ']') : 0;
@@ -82,7 +82,7 @@ const char cmd_common_help[] = "  -q, --quiet                only errors\n"
 
 int cmd_print_help(const char *name)
 {
-    const struct cmd *row = find_row(name);
+    const struct cmd *row = find_command_row(name);
 
     print_usage(stdout, name);
     printf("\n%s\n", row->summary);
@@ -112,16 +112,16 @@ int cmd_usage_error(const char *name, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     fs_put_printable(&line, str_of(text)); /* it may quote what was given */
-    fprintf(stderr, "%s%s: %s\n", program(name), name, cmd_words(&line));
+    fprintf(stderr, "%s%s: %s\n", program_word(name), name, cmd_words(&line));
     print_usage(stderr, name);
     buf_free(&line);
     return CMD_USAGE;
 }
 
 /* Names the argument that is missing: the first word of the usage outside of brackets. */
-static int too_few(const char *name)
+static int report_too_few(const char *name)
 {
-    struct str rest = str_of(find_row(name)->usage), word;
+    struct str rest = str_of(find_command_row(name)->usage), word;
 
     do {
         size_t end = rest.p[0] == '[' ? str_find(rest, ']') + 1 : str_find(rest, ' ');
@@ -175,7 +175,7 @@ static int add_value(const char *name, struct cmd_values *values, const char *va
 }
 
 /* A shell does not expand the "~" of --opt=~/file either. */
-static int check_path(const char *name, const struct cmd_option *o, const char *value)
+static int check_path_value(const char *name, const struct cmd_option *o, const char *value)
 {
     char what[64];
     struct err e;
@@ -192,7 +192,7 @@ static int store_value(const char *name, const struct cmd_option *o, const char 
         return add_value(name, o->values, value);
     if (o->value != NULL) {
         *o->value = value;
-        return o->is_path ? check_path(name, o, value) : -1;
+        return o->is_path ? check_path_value(name, o, value) : -1;
     }
     if (o->ms != NULL) {
         if (read_seconds(str_of(value), o->max, o->ms))
@@ -306,11 +306,11 @@ int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args)
     is_verbose = args->is_verbose;
     if (!args->is_quiet && strcmp(name, "share") != 0) /* which logs them, or is silent for cron */
         setting_report_typos(warn_of_typo, (void *)(uintptr_t)name);
-    progress_set_prefix(program(name), name);
+    progress_set_prefix(program_word(name), name);
     args->operands = (const char **)(argv + 1);
     args->operand_count = (size_t)(kept - 1);
     if (args->operand_count < args->min_operands)
-        return too_few(name);
+        return report_too_few(name);
     if (args->operand_count > args->max_operands)
         return cmd_usage_error(name, "unexpected argument \"%s\"",
                                args->operands[args->max_operands]);
@@ -322,7 +322,7 @@ bool cmd_is_verbose(void)
     return is_verbose;
 }
 
-static int exit_status(enum err_code code)
+static int exit_status_of_error(enum err_code code)
 {
     switch (code) {
     case ERR_USAGE: return CMD_USAGE;
@@ -336,7 +336,7 @@ void cmd_warn(const char *name, const struct err *e)
     struct buf text = {0};
 
     quote_put_upright(&text, str_of(e->msg));
-    fprintf(stderr, "%s%s: %s\n", program(name), name, cmd_words(&text));
+    fprintf(stderr, "%s%s: %s\n", program_word(name), name, cmd_words(&text));
     buf_free(&text);
 }
 
@@ -349,7 +349,7 @@ void cmd_warn_file(const char *name, const char *path, const struct err *e)
     fs_put_printable(&line, str_of(e->msg));
     quote_put_upright(&text, buf_str(&line));
     text.failed |= line.failed;
-    fprintf(stderr, "%s%s: %s\n", program(name), name, cmd_words(&text));
+    fprintf(stderr, "%s%s: %s\n", program_word(name), name, cmd_words(&text));
     buf_free(&line);
     buf_free(&text);
 }
@@ -357,7 +357,7 @@ void cmd_warn_file(const char *name, const char *path, const struct err *e)
 int cmd_fail(const char *name, const struct err *e)
 {
     cmd_warn(name, e);
-    return is_cloud(name) ? (int)CMD_FAILED : exit_status(e->code);
+    return is_cloud(name) ? (int)CMD_FAILED : exit_status_of_error(e->code);
 }
 
 static bool is_result_lost;
@@ -388,12 +388,12 @@ void cmd_print_buf(const struct buf *text)
 int cmd_finish(const char *name, int status)
 {
     if (is_result_lost) {
-        fprintf(stderr, "%s%s: out of memory for a result\n", program(name), name);
+        fprintf(stderr, "%s%s: out of memory for a result\n", program_word(name), name);
         status = status == CMD_OK ? CMD_FAILED : status;
     }
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
         return status;
-    fprintf(stderr, "%s%s: cannot write to standard output: %s\n", program(name), name,
+    fprintf(stderr, "%s%s: cannot write to standard output: %s\n", program_word(name), name,
             strerror(write_errno != 0 ? write_errno : errno));
     return status == CMD_OK ? CMD_FAILED : status;
 }

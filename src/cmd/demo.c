@@ -53,8 +53,8 @@ struct demo {
 
 /* printf to a new string; the caller frees. Without memory for it the demo ends here; its processes
  * are told by the kernel. */
-static char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static char *text(const char *format, ...)
+static char *make_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *make_text(const char *format, ...)
 {
     char *out = NULL;
     va_list args;
@@ -98,8 +98,8 @@ static int run_to_end(struct demo *d, const struct demo_place *place,
 }
 
 /* The same, and shows what it printed. */
-static int run(struct demo *d, const struct demo_place *place, const char *const *arguments,
-               int want, int64_t bytes, struct err *e)
+static int run_and_show(struct demo *d, const struct demo_place *place,
+                        const char *const *arguments, int want, int64_t bytes, struct err *e)
 {
     int64_t took_ms;
 
@@ -110,12 +110,13 @@ static int run(struct demo *d, const struct demo_place *place, const char *const
 }
 
 /* Starts a server there and waits for `ready` in its log; that line is then d->output. */
-static int serve(struct demo *d, const struct demo_place *place, const char *const *arguments,
-                 const char *log, const char *ready, struct err *e)
+static int serve_until_ready(struct demo *d, const struct demo_place *place,
+                             const char *const *arguments, const char *log, const char *ready,
+                             struct err *e)
 {
     struct demo_command command = command_at(place, arguments, log);
     int64_t started_ms = clock_now_ms();
-    char *after = text(" > %s 2>&1 &", strrchr(log, '/') + 1);
+    char *after = make_text(" > %s 2>&1 &", strrchr(log, '/') + 1);
     int status;
 
     d->step = arguments[0];
@@ -129,7 +130,7 @@ static int serve(struct demo *d, const struct demo_place *place, const char *con
 }
 
 /* The four folders; nothing is set from outside but where temporary files go. */
-static int make_folder(struct demo *d, struct err *e)
+static int make_demo_folder(struct demo *d, struct err *e)
 {
     struct buf path = {0};
     char *base;
@@ -150,27 +151,26 @@ static int make_folder(struct demo *d, struct err *e)
         return -1;
     }
     d->folder = folder;
-    d->hub = (struct demo_place){.prompt = "hub", .directory = text("%s/hub", folder)};
-    d->host = (struct demo_place){.prompt = "host", .directory = text("%s/host", folder)};
+    d->hub = (struct demo_place){.prompt = "hub", .directory = make_text("%s/hub", folder)};
+    d->host = (struct demo_place){.prompt = "host", .directory = make_text("%s/host", folder)};
     d->remote =
-        (struct demo_place){.prompt = "elsewhere", .directory = text("%s/elsewhere", folder)};
-    d->third =
-        (struct demo_place){.prompt = "third", .directory = text("%s/third", folder)};
-    d->second_file = text("%s/second.dat", d->host.directory);
-    d->status_file = text("%s/kachery-resource.status.json", d->host.directory);
-    d->hub_log = text("%s/hub.log", d->hub.directory);
-    d->daemon_log = text("%s/share.log", d->host.directory);
-    d->output_file = text("%s/output", folder);
-    d->copy = text("%s/copy", d->remote.directory);
+        (struct demo_place){.prompt = "elsewhere", .directory = make_text("%s/elsewhere", folder)};
+    d->third = (struct demo_place){.prompt = "third", .directory = make_text("%s/third", folder)};
+    d->second_file = make_text("%s/second.dat", d->host.directory);
+    d->status_file = make_text("%s/kachery-resource.status.json", d->host.directory);
+    d->hub_log = make_text("%s/hub.log", d->hub.directory);
+    d->daemon_log = make_text("%s/share.log", d->host.directory);
+    d->output_file = make_text("%s/output", folder);
+    d->copy = make_text("%s/copy", d->remote.directory);
     if (dirs_make(d->hub.directory, e) != 0 || dirs_make(d->host.directory, e) != 0)
         return -1;
     return dirs_make(d->third.directory, e) != 0 ? -1 : dirs_make(d->remote.directory, e);
 }
 
 /* Both sides know the proxy's secret. */
-static int make_secret(const struct demo *d, struct err *e)
+static int make_demo_secret(const struct demo *d, struct err *e)
 {
-    char secret[33], *path = text("%s/secret", d->folder);
+    char secret[33], *path = make_text("%s/secret", d->folder);
 
     random_hex(secret, 32);
     int status = fs_write_file(path, str_of(secret), FS_PRIVATE, e);
@@ -197,7 +197,7 @@ static int choose_file(struct demo *d, const char *given, struct err *e)
     struct stat st;
 
     if (given == NULL) {
-        d->file = text("%s/random.dat", d->host.directory);
+        d->file = make_text("%s/random.dat", d->host.directory);
         if (make_random_file(d->file, e) != 0)
             return -1;
     } else {
@@ -216,32 +216,32 @@ static int choose_file(struct demo *d, const char *given, struct err *e)
 /* Once the hub's address is known. */
 static void set_environments(struct demo *d)
 {
-    d->host.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->host.directory);
-    d->host.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
-    d->remote.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->remote.directory);
-    d->remote.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
-    d->remote.environment[2] = text("KACHERY_RESOURCE_URL=%s/r/demo", d->url);
-    d->third.environment[0] = text("KACHERY_CLOUD_DIR=%s/store", d->third.directory);
-    d->third.environment[1] = text("KACHERY_GATEWAY_URL=%s", d->url);
+    d->host.environment[0] = make_text("KACHERY_CLOUD_DIR=%s/store", d->host.directory);
+    d->host.environment[1] = make_text("KACHERY_GATEWAY_URL=%s", d->url);
+    d->remote.environment[0] = make_text("KACHERY_CLOUD_DIR=%s/store", d->remote.directory);
+    d->remote.environment[1] = make_text("KACHERY_GATEWAY_URL=%s", d->url);
+    d->remote.environment[2] = make_text("KACHERY_RESOURCE_URL=%s/r/demo", d->url);
+    d->third.environment[0] = make_text("KACHERY_CLOUD_DIR=%s/store", d->third.directory);
+    d->third.environment[1] = make_text("KACHERY_GATEWAY_URL=%s", d->url);
 }
 
-static int start_hub(struct demo *d, struct err *e)
+static int start_demo_hub(struct demo *d, struct err *e)
 {
     static const char ready[] = "listening ";
 
     demo_story_line(&d->story,
                     "\nThe hub, a lab's own server: resource proxy and zone on one port");
     demo_story_place(&d->story, &d->hub);
-    if (serve(d, &d->hub,
-              ARGUMENTS("hub", "--listen", "127.0.0.1:0", "--data", "zone", "--open-registration",
-                        "--secret-file", "../secret"),
-              d->hub_log, ready, e) != 0)
+    if (serve_until_ready(d, &d->hub,
+                          ARGUMENTS("hub", "--listen", "127.0.0.1:0", "--data", "zone",
+                                    "--open-registration", "--secret-file", "../secret"),
+                          d->hub_log, ready, e) != 0)
         return -1;
     const char *url = strstr(cmd_words(&d->output), ready);
     if (url == NULL)
         return err_set(e, ERR_FAILED, "no URL in its output");
     url += strlen(ready);
-    d->url = text("%.*s", (int)strcspn(url, " "), url);
+    d->url = make_text("%.*s", (int)strcspn(url, " "), url);
     set_environments(d);
     return 0;
 }
@@ -251,43 +251,46 @@ static int take_uri(const struct demo *d, char **uri, struct err *e)
 {
     struct str line = buf_str(&d->output);
 
-    *uri = text("%.*s", STR_ARG(str_slice(line, 0, str_find(line, '\t'))));
+    *uri = make_text("%.*s", STR_ARG(str_slice(line, 0, str_find(line, '\t'))));
     return str_starts_with(str_of(*uri), STR("sha1://"))
                ? 0
                : err_set(e, ERR_FAILED, "no URI in its output");
 }
 
-static int start_host(struct demo *d, struct err *e)
+static int start_demo_host(struct demo *d, struct err *e)
 {
     demo_story_line(&d->story,
                     "\nThe host with the file: keys, a config, the file's address, the daemon");
     demo_story_place(&d->story, &d->host);
-    if (run(d, &d->host, ARGUMENTS("register", "--label", "demo host"), CMD_OK, 0, e) != 0 ||
-        run(d, &d->host,
-            ARGUMENTS("init", "--name", "demo", "--zone", "default", "--max-uploads", "2",
-                      "--proxy-url", d->url, "--proxy-secret-file", "../secret", "--no-input"),
-            CMD_OK, 0, e) != 0 ||
-        run(d, &d->host, ARGUMENTS("link", d->file), CMD_OK, d->size, e) != 0)
+    if (run_and_show(d, &d->host, ARGUMENTS("register", "--label", "demo host"), CMD_OK, 0, e) !=
+            0 ||
+        run_and_show(d, &d->host,
+                     ARGUMENTS("init", "--name", "demo", "--zone", "default", "--max-uploads", "2",
+                               "--proxy-url", d->url, "--proxy-secret-file", "../secret",
+                               "--no-input"),
+                     CMD_OK, 0, e) != 0 ||
+        run_and_show(d, &d->host, ARGUMENTS("link", d->file), CMD_OK, d->size, e) != 0)
         return -1;
     if (take_uri(d, &d->uri, e) != 0)
         return -1;
-    return serve(d, &d->host, ARGUMENTS("share"), d->daemon_log, "acknowledged", e);
+    return serve_until_ready(d, &d->host, ARGUMENTS("share"), d->daemon_log, "acknowledged", e);
 }
 
 /* The file is not uploaded yet; it comes because it is asked for. */
-static int fetch(struct demo *d, struct err *e)
+static int fetch_elsewhere(struct demo *d, struct err *e)
 {
     demo_story_line(&d->story,
                     "\nElsewhere, with an empty store: not in the zone yet, ask for it, get it");
     demo_story_place(&d->story, &d->remote);
-    if (run(d, &d->remote, ARGUMENTS("info", d->uri), CMD_OK, 0, e) != 0 ||
-        run(d, &d->remote, ARGUMENTS("request", d->uri, "--wait"), CMD_OK, d->size, e) != 0)
+    if (run_and_show(d, &d->remote, ARGUMENTS("info", d->uri), CMD_OK, 0, e) != 0 ||
+        run_and_show(d, &d->remote, ARGUMENTS("request", d->uri, "--wait"), CMD_OK, d->size, e) !=
+            0)
         return -1;
-    return run(d, &d->remote, ARGUMENTS("load", d->uri, "-o", "copy"), CMD_OK, d->size, e);
+    return run_and_show(d, &d->remote, ARGUMENTS("load", d->uri, "-o", "copy"), CMD_OK, d->size, e);
 }
 
 /* Reads up to `size` bytes; fewer only at the end of the file. */
-static ssize_t read_block(int fd, char *block, size_t size)
+static ssize_t read_compared_block(int fd, char *block, size_t size)
 {
     size_t have = 0;
 
@@ -311,8 +314,8 @@ static int compare_open(int a, int b, struct err *e)
     ssize_t n, m;
 
     do {
-        n = read_block(a, left, BLOCK);
-        m = read_block(b, right, BLOCK);
+        n = read_compared_block(a, left, BLOCK);
+        m = read_compared_block(b, right, BLOCK);
         if (n < 0 || m < 0)
             return err_errno(e, ERR_FAILED, errno, "cannot read");
         if (n != m || memcmp(left, right, (size_t)n) != 0)
@@ -321,7 +324,7 @@ static int compare_open(int a, int b, struct err *e)
     return 0;
 }
 
-static int prove(struct demo *d, struct err *e)
+static int prove_copy(struct demo *d, struct err *e)
 {
     int status = -1, file, copy;
 
@@ -344,7 +347,8 @@ static int prove(struct demo *d, struct err *e)
 static int read_middle(struct demo *d, struct err *e)
 {
     static char wanted[DEMO_PART_BYTES];
-    char *start = text("%d", DEMO_PART_START), *end = text("%d", DEMO_PART_START + DEMO_PART_BYTES);
+    char *start = make_text("%d", DEMO_PART_START),
+         *end = make_text("%d", DEMO_PART_START + DEMO_PART_BYTES);
     int fd = open(d->second_file, O_RDONLY | O_CLOEXEC), result = -1;
     int64_t took_ms;
 
@@ -388,18 +392,19 @@ static int count_left(struct demo *d, int64_t *bytes, struct err *e)
 }
 
 /* From a third place, a part of a second file, which nobody uploads. */
-static int read_part(struct demo *d, struct err *e)
+static int read_second_file_part(struct demo *d, struct err *e)
 {
     int64_t left;
 
     demo_story_line(&d->story, "\nThe host links a second file, which nobody uploads");
     if (make_random_file(d->second_file, e) != 0 ||
-        run(d, &d->host, ARGUMENTS("link", d->second_file), CMD_OK, DEMO_RANDOM_BYTES, e) != 0 ||
+        run_and_show(d, &d->host, ARGUMENTS("link", d->second_file), CMD_OK, DEMO_RANDOM_BYTES,
+                     e) != 0 ||
         take_uri(d, &d->second_uri, e) != 0)
         return -1;
     demo_story_line(&d->story, "\nA third place reads its middle through the hub");
     demo_story_place(&d->story, &d->third);
-    if (run(d, &d->third, ARGUMENTS("url", d->second_uri), CMD_OK, 0, e) != 0 ||
+    if (run_and_show(d, &d->third, ARGUMENTS("url", d->second_uri), CMD_OK, 0, e) != 0 ||
         read_middle(d, e) != 0 || count_left(d, &left, e) != 0)
         return -1;
     if (!d->story.is_quiet)
@@ -411,15 +416,16 @@ static int read_part(struct demo *d, struct err *e)
 static int tell_story(struct demo *d, const char *given, struct err *e)
 {
     d->step = "prepare";
-    if (make_folder(d, e) != 0 || choose_file(d, given, e) != 0 || make_secret(d, e) != 0)
+    if (make_demo_folder(d, e) != 0 || choose_file(d, given, e) != 0 || make_demo_secret(d, e) != 0)
         return -1;
     if (!d->story.is_quiet)
         printf("All of this is real, on loopback, in %s\n", d->folder);
-    if (start_hub(d, e) != 0 || start_host(d, e) != 0 || fetch(d, e) != 0 || prove(d, e) != 0)
+    if (start_demo_hub(d, e) != 0 || start_demo_host(d, e) != 0 || fetch_elsewhere(d, e) != 0 ||
+        prove_copy(d, e) != 0)
         return -1;
     if (!d->story.is_quiet)
         printf("\nThe %lld bytes that came back are those of %s\n", (long long)d->size, d->file);
-    if (read_part(d, e) != 0)
+    if (read_second_file_part(d, e) != 0)
         return -1;
     puts(d->uri);
     if (fflush(stdout) != 0)
@@ -455,7 +461,7 @@ static void show_log(const struct demo_server *server)
     buf_free(&log);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+static int remove_demo_file(const char *path, const struct stat *st, int type, struct FTW *walk)
 {
     (void)st;
     (void)type;
@@ -463,27 +469,27 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-static void free_place(struct demo_place *place)
+static void free_demo_place(struct demo_place *place)
 {
     for (size_t i = 0; i < DEMO_MAX_VARIABLES; i++)
         free(place->environment[i]);
     free(place->directory);
 }
 
-static void clean_up(struct demo *d, bool is_failed)
+static void clean_up_demo(struct demo *d, bool is_failed)
 {
     if (is_failed || !d->is_kept) {
         demo_processes_stop(&d->processes);
         for (size_t i = 0; is_failed && i < d->processes.server_count; i++)
             show_log(&d->processes.servers[i]);
         if (d->folder != NULL)
-            nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+            nftw(d->folder, remove_demo_file, 16, FTW_DEPTH | FTW_PHYS);
     }
     demo_processes_deinit(&d->processes);
-    free_place(&d->hub);
-    free_place(&d->host);
-    free_place(&d->remote);
-    free_place(&d->third);
+    free_demo_place(&d->hub);
+    free_demo_place(&d->host);
+    free_demo_place(&d->remote);
+    free_demo_place(&d->third);
     free(d->folder);
     free(d->file);
     free(d->copy);
@@ -522,6 +528,6 @@ int cmd_demo(int argc, char **argv)
     } else if (d.is_kept) {
         say_kept(&d);
     }
-    clean_up(&d, status != CMD_OK);
+    clean_up_demo(&d, status != CMD_OK);
     return cmd_finish("demo", status);
 }

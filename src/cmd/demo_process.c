@@ -84,7 +84,7 @@ static int set_environment(const char *const *own)
     return 0;
 }
 
-static int redirect(const char *path, int flags, int to)
+static int redirect_descriptor(const char *path, int flags, int to)
 {
     int fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0666);
 
@@ -98,9 +98,10 @@ static int redirect(const char *path, int flags, int to)
 static int set_descriptors(const struct demo_command *command, bool is_server)
 {
     /* An empty root has no devices; a directory gives nothing to read either. */
-    if ((redirect("/dev/null", O_RDONLY, STDIN_FILENO) != 0 &&
-         redirect("/", O_RDONLY, STDIN_FILENO) != 0) ||
-        redirect(command->output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, STDOUT_FILENO) != 0)
+    if ((redirect_descriptor("/dev/null", O_RDONLY, STDIN_FILENO) != 0 &&
+         redirect_descriptor("/", O_RDONLY, STDIN_FILENO) != 0) ||
+        redirect_descriptor(command->output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
+                            STDOUT_FILENO) != 0)
         return -1;
     return is_server && dup2(STDOUT_FILENO, STDERR_FILENO) < 0 ? -1 : 0;
 }
@@ -122,7 +123,7 @@ static int run_from_table(const char *const *arguments)
 
 /* A server is a session of its own, so that a terminal's Ctrl-C reaches us first; what would hold
  * open the descriptors of whoever started us is closed. */
-static void be_server(const struct demo_processes *p)
+static void become_server(const struct demo_processes *p)
 {
     int none[1];
 
@@ -134,15 +135,15 @@ static void be_server(const struct demo_processes *p)
     }
 }
 
-static void be_child(const struct demo_processes *p, const struct demo_command *command,
-                     bool is_server, pid_t parent)
+static void become_command(const struct demo_processes *p, const struct demo_command *command,
+                           bool is_server, pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     if (getppid() != parent)
         _exit(CMD_FAILED);
     signal(SIGPIPE, SIG_DFL);
     if (is_server)
-        be_server(p);
+        become_server(p);
     sigprocmask(SIG_SETMASK, &p->before, NULL);
     if (chdir(command->directory) != 0 || set_descriptors(command, is_server) != 0 ||
         set_environment(command->environment) != 0) {
@@ -152,8 +153,8 @@ static void be_child(const struct demo_processes *p, const struct demo_command *
     exit(run_from_table(command->arguments));
 }
 
-static int start(const struct demo_processes *p, const struct demo_command *command,
-                 bool is_server, pid_t *pid, struct err *e)
+static int start_demo_process(const struct demo_processes *p, const struct demo_command *command,
+                              bool is_server, pid_t *pid, struct err *e)
 {
     pid_t parent = getpid();
 
@@ -164,7 +165,7 @@ static int start(const struct demo_processes *p, const struct demo_command *comm
     if (*pid == 0)
         loop_after_fork();
     if (*pid == 0)
-        be_child(p, command, is_server, parent);
+        become_command(p, command, is_server, parent);
     return *pid > 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot start a process");
 }
 
@@ -179,7 +180,7 @@ static int fail_ended(const char *name, int wait_status, struct err *e)
 
 /* Collects what ended. 1 when the command did (*command_status is how), 0 when not, -1 when a
  * server did. */
-static int reap(struct demo_processes *p, int *command_status, struct err *e)
+static int reap_processes(struct demo_processes *p, int *command_status, struct err *e)
 {
     int is_done = 0, status;
     pid_t pid;
@@ -214,7 +215,7 @@ int demo_processes_pause(struct demo_processes *p, int ms, struct err *e)
 {
     int ignored;
 
-    return reap(p, &ignored, e) < 0 ? -1 : pause_for(p, ms, e);
+    return reap_processes(p, &ignored, e) < 0 ? -1 : pause_for(p, ms, e);
 }
 
 int demo_processes_run(struct demo_processes *p, const struct demo_command *command,
@@ -222,9 +223,9 @@ int demo_processes_run(struct demo_processes *p, const struct demo_command *comm
 {
     int state, status = 0;
 
-    if (start(p, command, false, &p->command, e) != 0)
+    if (start_demo_process(p, command, false, &p->command, e) != 0)
         return -1;
-    while ((state = reap(p, &status, e)) == 0)
+    while ((state = reap_processes(p, &status, e)) == 0)
         if (pause_for(p, 1000, e) != 0)
             return -1;
     if (state < 0)
@@ -263,12 +264,12 @@ int demo_processes_serve(struct demo_processes *p, const char *name,
     int ignored;
     pid_t pid;
 
-    if (start(p, command, true, &pid, e) != 0)
+    if (start_demo_process(p, command, true, &pid, e) != 0)
         return -1;
     p->servers[p->server_count++] =
         (struct demo_server){.pid = pid, .name = name, .log = command->output};
     while (!find_line(command->output, text, line)) {
-        if (reap(p, &ignored, e) < 0 || pause_for(p, DEMO_LOOK_MS, e) != 0)
+        if (reap_processes(p, &ignored, e) < 0 || pause_for(p, DEMO_LOOK_MS, e) != 0)
             return -1;
         if (clock_now_ms() > deadline_ms)
             return err_set(e, ERR_TIMEOUT, "%s was not ready within %d s", name,
@@ -277,7 +278,7 @@ int demo_processes_serve(struct demo_processes *p, const char *name,
     return 0;
 }
 
-static bool is_running(const struct demo_processes *p)
+static bool is_any_running(const struct demo_processes *p)
 {
     for (size_t i = 0; i < p->server_count; i++)
         if (p->servers[i].pid > 0)
@@ -302,9 +303,9 @@ void demo_processes_stop(struct demo_processes *p)
 
     signal_all(p, SIGTERM);
     for (;;) {
-        while (reap(p, &ignored, NULL) != 0)
+        while (reap_processes(p, &ignored, NULL) != 0)
             ;
-        if (!is_running(p))
+        if (!is_any_running(p))
             return;
         if (pause_for(p, 100, NULL) == 0 && clock_now_ms() < deadline_ms)
             continue;

@@ -13,7 +13,7 @@ void demo_story_line(const struct demo_story *story, const char *line)
 }
 
 /* A word as a shell wants it. */
-static void put_word(struct buf *b, const char *word)
+static void put_shell_word(struct buf *b, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "_-+=./:,@%";
@@ -39,7 +39,7 @@ void demo_story_typed(const struct demo_story *story, const struct demo_place *p
     buf_printf(&line, "  %s$ %s", place->prompt, before);
     for (; *words != NULL; words++) {
         buf_putc(&line, ' ');
-        put_word(&line, *words);
+        put_shell_word(&line, *words);
     }
     buf_puts(&line, after);
     fs_put_printable(&printable, buf_str(&line));

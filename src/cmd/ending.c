@@ -7,7 +7,7 @@
 
 static const int taken[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
 
-static void on_signal(void *owner)
+static void on_ending_signal(void *owner)
 {
     struct ending *ending = owner;
     int number;
@@ -24,10 +24,10 @@ int ending_open(struct ending *ending, struct loop *loop, struct err *e)
 {
     signal(SIGPIPE, SIG_IGN);
     *ending = (struct ending){.loop = loop};
-    ending->signals = (struct loop_fd){
-        .fd = process_signal_fd(taken, sizeof taken / sizeof taken[0], e),
-        .call = on_signal,
-        .owner = ending};
+    ending->signals =
+        (struct loop_fd){.fd = process_signal_fd(taken, sizeof taken / sizeof taken[0], e),
+                         .call = on_ending_signal,
+                         .owner = ending};
     if (ending->signals.fd < 0)
         return -1;
     if (loop_add(loop, &ending->signals, LOOP_READ, e) == 0)

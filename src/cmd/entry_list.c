@@ -10,8 +10,8 @@
 #include "proto/kachery_uri.h"
 
 /* Writes "-" for a value that is not known or not there. */
-static void put_line(struct buf *out, const char *uri, const struct store_entry *entry,
-                     enum manifest_file_state manifest)
+static void put_entry_line(struct buf *out, const char *uri, const struct store_entry *entry,
+                           enum manifest_file_state manifest)
 {
     static const char *const words[] = {"-", "no", "yes", "-", "yes"};
     const char *state = store_state_name(entry->state);
@@ -29,8 +29,8 @@ static void put_line(struct buf *out, const char *uri, const struct store_entry 
     buf_putc(out, '\n');
 }
 
-static void put_element(struct buf *out, const char *uri, const struct store_entry *entry,
-                        enum manifest_file_state manifest)
+static void put_entry_element(struct buf *out, const char *uri, const struct store_entry *entry,
+                              enum manifest_file_state manifest)
 {
     buf_putc(out, '{');
     json_put_str(out, "uri", str_of(uri));
@@ -61,9 +61,9 @@ void entry_list_add(struct entry_list *list, const char *hash, const struct stor
     kachery_uri_put(&uri, hash, STR(""));
     if (list->is_json) {
         buf_puts(&out, list->is_begun ? ",\n" : "[\n");
-        put_element(&out, cmd_words(&uri), entry, manifest);
+        put_entry_element(&out, cmd_words(&uri), entry, manifest);
     } else {
-        put_line(&out, cmd_words(&uri), entry, manifest);
+        put_entry_line(&out, cmd_words(&uri), entry, manifest);
     }
     list->is_begun = true;
     out.failed |= uri.failed;

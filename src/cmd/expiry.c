@@ -7,7 +7,7 @@
 
 enum { DATE_BYTES = 10, MINUTE_S = 60, HOUR_S = 3600, MAX_YEAR = 2200 };
 
-static int refuse(struct str text, const char *why, struct err *e)
+static int refuse_expiry(struct str text, const char *why, struct err *e)
 {
     char quoted[QUOTE_SIZE];
 
@@ -48,11 +48,11 @@ int expiry_parse(struct str text, int64_t now_ms, int64_t *at_ms, struct err *e)
     else if (read_date(text, &at))
         at *= 1000;
     else
-        return refuse(text, "not a time", e);
+        return refuse_expiry(text, "not a time", e);
     if (at <= now_ms)
-        return refuse(text, "that is over", e);
+        return refuse_expiry(text, "that is over", e);
     if (at - now_ms > longest_ms)
-        return refuse(text, "that is too long", e);
+        return refuse_expiry(text, "that is too long", e);
     *at_ms = at;
     return 0;
 }

@@ -39,7 +39,7 @@ static struct folder_tree *find_tree(struct folder_maker *maker, size_t tree)
     return tree == 0 || tree > maker->count || maker->failed ? NULL : &maker->trees[tree - 1];
 }
 
-static void give_up(struct folder_tree *tree)
+static void give_up_tree(struct folder_tree *tree)
 {
     folder_index_free(&tree->index);
 }
@@ -51,7 +51,7 @@ void folder_maker_fail(struct folder_maker *maker, size_t number)
     if (tree == NULL || tree->why.code != ERR_NONE)
         return;
     err_set(&tree->why, ERR_FAILED, "no index of it is made: a file in it failed");
-    give_up(tree);
+    give_up_tree(tree);
 }
 
 void folder_maker_add(struct folder_maker *maker, size_t number, const char *path,
@@ -68,7 +68,7 @@ void folder_maker_add(struct folder_maker *maker, size_t number, const char *pat
     if (folder_index_add(&tree->index, str_of(below), hash, size, &tree->why) == 0)
         return;
     err_wrap(&tree->why, "no index of it is made: \"%s\"", quote_str(quoted, str_of(below)));
-    give_up(tree);
+    give_up_tree(tree);
 }
 
 /* Writes the text into the store's place for what is not complete. */

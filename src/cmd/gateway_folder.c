@@ -13,7 +13,7 @@
 #define OWN_ZONE "default"
 
 /* ERR_NOT_FOUND when it is not there. */
-static int look(const char *data, const char *name, struct stat *st, struct err *e)
+static int stat_in_folder(const char *data, const char *name, struct stat *st, struct err *e)
 {
     struct buf path = {0};
     const char *file;
@@ -40,15 +40,15 @@ static int become_owner(const struct stat *st, struct err *e)
 }
 
 /* A typing error is not to become a new folder in which all is well. */
-static int check_folder(const char *data, struct err *e)
+static int check_hub_folder(const char *data, struct err *e)
 {
     struct err why = {0};
     struct stat st;
 
     if (data == NULL || *data == '\0')
         return err_set(e, ERR_USAGE, "no data directory: want --data DIR");
-    if (look(data, ".hub", &st, &why) == 0 ||
-        (why.code == ERR_NOT_FOUND && look(data, "sha1", &st, &why) == 0))
+    if (stat_in_folder(data, ".hub", &st, &why) == 0 ||
+        (why.code == ERR_NOT_FOUND && stat_in_folder(data, "sha1", &st, &why) == 0))
         return become_owner(&st, e);
     if (why.code == ERR_NOT_FOUND)
         return err_set(e, ERR_FAILED, "--data %s: no folder of a hub: there is neither .hub nor "
@@ -58,32 +58,32 @@ static int check_folder(const char *data, struct err *e)
 
 /* ---- calls of the bucket, waited for ---- */
 
-static void on_done(void *owner)
+static void ignore_call_end(void *owner)
 {
     (void)owner;
 }
 
-static bool is_done(void *owner)
+static bool is_call_done(void *owner)
 {
     return ((const struct bucket_call *)owner)->bucket == NULL;
 }
 
-static int wait_for(struct gateway_folder *folder, struct bucket_call *call, struct err *e)
+static int wait_for_call(struct gateway_folder *folder, struct bucket_call *call, struct err *e)
 {
-    return loop_run_until(folder->loop, is_done, call, e);
+    return loop_run_until(folder->loop, is_call_done, call, e);
 }
 
 static int find_zone(struct gateway_folder *folder, struct str name, struct zone *zone,
                      struct err *e)
 {
-    struct zone_reading reading = {.file = {.call = {on_done, NULL, .e = e}}};
+    struct zone_reading reading = {.file = {.call = {ignore_call_end, NULL, .e = e}}};
     int result = -1;
 
     *zone = zone_files_own(OWN_ZONE);
     if (zone_files_is_own(OWN_ZONE, name))
         return 0;
     if (zone_files_ask_zone(folder->bucket, name, &reading, e) == 0 &&
-        wait_for(folder, &reading.file.call, e) == 0)
+        wait_for_call(folder, &reading.file.call, e) == 0)
         result = zone_files_take_zone(&reading, OWN_ZONE, name, zone, e);
     zone_files_free_reading(&reading);
     return result;
@@ -107,7 +107,7 @@ int gateway_folder_open(struct gateway_folder *folder, struct err *e)
     const struct str name = str_of(folder->zone_name);
 
     log_set_level(LOG_ERROR); /* the output has the rest */
-    if (check_folder(folder->data, e) != 0)
+    if (check_hub_folder(folder->data, e) != 0)
         return -1;
     if (open_bucket(folder, e) != 0) {
         gateway_folder_close(folder);
@@ -154,7 +154,7 @@ int gateway_folder_find_directories(struct gateway_folder *folder, struct names 
 {
     const struct str folder_name = STR("registered-zones/");
     struct bucket_list list = {
-        .call = {on_done, NULL, .e = e}, .prefix = folder_name, .max = BUCKET_MAX_LIST};
+        .call = {ignore_call_end, NULL, .e = e}, .prefix = folder_name, .max = BUCKET_MAX_LIST};
     struct buf last = {0};
     struct str key;
     int result = 0;
@@ -165,7 +165,7 @@ int gateway_folder_find_directories(struct gateway_folder *folder, struct names 
         buf_clear(&list.keys);
         list.after = buf_str(&last);
         bucket_list(folder->bucket, &list);
-        result = wait_for(folder, &list.call, e);
+        result = wait_for_call(folder, &list.call, e);
         if (result == 0 && list.call.result != 0)
             result = -1;
         while (result == 0 && bucket_list_next(&list, &at, &key)) {

@@ -7,11 +7,12 @@
 
 static const char name[] = "gateway rm";
 
-struct removal {
+struct object_removal {
     size_t removed, missing, failed;
 };
 
-static void remove_one(const struct gateway_folder *folder, struct str key, struct removal *r)
+static void remove_named_object(const struct gateway_folder *folder, struct str key,
+                                struct object_removal *r)
 {
     struct err e = {0};
     int64_t size;
@@ -32,9 +33,9 @@ static void remove_one(const struct gateway_folder *folder, struct str key, stru
 }
 
 /* All URIs are read before anything is removed: a wrong one is told at once. */
-static int remove_all(const struct gateway_folder *folder, const struct cmd_args *args)
+static int remove_named_objects(const struct gateway_folder *folder, const struct cmd_args *args)
 {
-    struct removal r = {0, 0, 0};
+    struct object_removal r = {0, 0, 0};
     struct buf key = {0};
     struct err e = {0};
 
@@ -46,7 +47,7 @@ static int remove_all(const struct gateway_folder *folder, const struct cmd_args
                 return cmd_fail(name, &e);
             }
             if (is_real)
-                remove_one(folder, buf_str(&key), &r);
+                remove_named_object(folder, buf_str(&key), &r);
         }
     buf_free(&key);
     if (r.failed > 0)
@@ -70,7 +71,7 @@ int cmd_gateway_rm(int argc, char **argv)
         return status;
     if (gateway_folder_open(&folder, &e) != 0)
         return cmd_fail(name, &e);
-    status = remove_all(&folder, &args);
+    status = remove_named_objects(&folder, &args);
     gateway_folder_close(&folder);
     return cmd_finish(name, status);
 }

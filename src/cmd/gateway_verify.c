@@ -53,7 +53,7 @@ static void step_back(void)
 
 /* After each part of a large amount as long a rest as the part took: disks that know no priorities
  * are half free. */
-static bool go_on(void *ctx, int64_t bytes)
+static bool rest_after_part(void *ctx, int64_t bytes)
 {
     struct gateway_verify *v = ctx;
     int64_t total = v->bytes_before + bytes, spent;
@@ -145,8 +145,8 @@ static void forget_state(const struct gateway_verify *v)
 
 /* ---- objects ---- */
 
-static void count(struct gateway_verify *v, enum object_state state, const struct err *e,
-                  struct str key)
+static void count_object(struct gateway_verify *v, enum object_state state, const struct err *e,
+                         struct str key)
 {
     v->ok += state == OBJECT_OK;
     v->damaged += state == OBJECT_DAMAGED;
@@ -160,17 +160,17 @@ static void count(struct gateway_verify *v, enum object_state state, const struc
 }
 
 /* Of a whole bucket, what goes while it is read was never there. */
-static bool check(void *ctx, struct str key)
+static bool verify_object(void *ctx, struct str key)
 {
     struct gateway_verify *v = ctx;
-    const struct hash_watch watch = {go_on, v};
+    const struct hash_watch watch = {rest_after_part, v};
     struct err e = {0};
     int64_t size;
     enum object_state state = object_check(&v->folder.dir, key, -1, &watch, &size, &e);
 
     v->bytes_before += size;
     progress_clear(&v->progress);
-    count(v, state, &e, key);
+    count_object(v, state, &e, key);
     if (state != OBJECT_UNKNOWN && (state != OBJECT_MISSING || v->is_partial) &&
         (state != OBJECT_OK || !v->is_quiet)) {
         gateway_folder_print(state, size, key);
@@ -180,7 +180,7 @@ static bool check(void *ctx, struct str key)
     return ferror(stdout) == 0;
 }
 
-static void on_error(void *ctx, const struct err *e)
+static void on_walk_error(void *ctx, const struct err *e)
 {
     struct gateway_verify *v = ctx;
 
@@ -192,7 +192,7 @@ static void on_error(void *ctx, const struct err *e)
 static int find_directories(struct gateway_verify *v, struct names *directories, struct err *e)
 {
     if (v->folder.zone_name == NULL)
-        return gateway_folder_find_directories(&v->folder, directories, on_error, v, e);
+        return gateway_folder_find_directories(&v->folder, directories, on_walk_error, v, e);
     names_add(directories, v->folder.zone.directory);
     return 0;
 }
@@ -202,8 +202,8 @@ static int check_all(struct gateway_verify *v, struct err *e)
     struct names directories = {.items = NULL};
     struct object_walk walk = {.dir = &v->folder.dir,
                                .directories = &directories,
-                               .on_object = check,
-                               .on_error = on_error,
+                               .on_object = verify_object,
+                               .on_error = on_walk_error,
                                .ctx = v};
     int result;
 
@@ -232,13 +232,13 @@ static int check_named(struct gateway_verify *v, const struct cmd_args *args, st
             buf_clear(&key);
             result = gateway_folder_put_key(&v->folder, args->operands[i], &key, e);
             if (result == 0 && is_real)
-                check(v, buf_str(&key));
+                verify_object(v, buf_str(&key));
         }
     buf_free(&key);
     return result;
 }
 
-static int sum_up(const struct gateway_verify *v)
+static int sum_up_objects(const struct gateway_verify *v)
 {
     if (!v->is_quiet) {
         fprintf(stderr, "%lld ok, %lld damaged", (long long)v->ok, (long long)v->damaged);
@@ -251,7 +251,7 @@ static int sum_up(const struct gateway_verify *v)
     return v->is_partial && v->missing > 0 ? CMD_NOT_FOUND : CMD_OK;
 }
 
-static int run(struct gateway_verify *v, const struct cmd_args *args)
+static int run_gateway_verify(struct gateway_verify *v, const struct cmd_args *args)
 {
     struct err e = {0};
     int result;
@@ -264,7 +264,7 @@ static int run(struct gateway_verify *v, const struct cmd_args *args)
     result = args->operand_count > 0 ? check_named(v, args, &e) : check_all(v, &e);
     progress_clear(&v->progress);
     gateway_folder_close(&v->folder);
-    return result == 0 ? sum_up(v) : cmd_fail(name, &e);
+    return result == 0 ? sum_up_objects(v) : cmd_fail(name, &e);
 }
 
 int cmd_gateway_verify(int argc, char **argv)
@@ -281,7 +281,7 @@ int cmd_gateway_verify(int argc, char **argv)
     if (status >= 0)
         return status;
     v.is_quiet = args.is_quiet;
-    status = run(&v, &args);
+    status = run_gateway_verify(&v, &args);
     if (v.state_fd >= 0)
         close(v.state_fd);
     buf_free(&v.scope);

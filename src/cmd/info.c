@@ -8,7 +8,7 @@
 #include "zone/hub_file.h"
 
 /* The members of the answer, one "name: value" a line. */
-static void put_lines(struct buf *out, const char *answer)
+static void put_answer_lines(struct buf *out, const char *answer)
 {
     struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
     struct str text;
@@ -30,7 +30,7 @@ static void put_lines(struct buf *out, const char *answer)
     json_free(root);
 }
 
-static void put_indented(struct buf *out, const char *answer)
+static void put_indented_answer(struct buf *out, const char *answer)
 {
     struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
 
@@ -43,8 +43,8 @@ static void put_indented(struct buf *out, const char *answer)
 }
 
 /* True when the hub reads the file from a host; *out is then what it says. */
-static bool look_at_hosts(struct gateway *g, const char *hash, const struct gateway_file *answer,
-                          struct hub_file *out)
+static bool look_up_at_hosts(struct gateway *g, const char *hash, const struct gateway_file *answer,
+                             struct hub_file *out)
 {
     struct buf url = {0};
     struct err e;
@@ -83,16 +83,16 @@ int info_run(const char *name, const struct kachery_uri *uri, enum info_form for
         return -1;
     if (gateway_find_file(&remote.gateway, uri->hash, &file, e) != 0)
         goto out;
-    bool is_at_host = form != INFO_INDENTED &&
-                      look_at_hosts(&remote.gateway, uri->hash, &file, &at_host);
+    bool is_at_host =
+        form != INFO_INDENTED && look_up_at_hosts(&remote.gateway, uri->hash, &file, &at_host);
     if (form == INFO_JSON)
         buf_printf(&out, "%s\n", file.answer);
     else if (is_at_host)
         put_at_host(&out, &at_host);
     else if (file.is_found && form == INFO_INDENTED)
-        put_indented(&out, file.answer);
+        put_indented_answer(&out, file.answer);
     else if (file.is_found)
-        put_lines(&out, file.answer);
+        put_answer_lines(&out, file.answer);
     cmd_print_buf(&out);
     if (file.is_found || is_at_host)
         result = buf_check(&out, e);

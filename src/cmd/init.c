@@ -12,7 +12,7 @@
 #include "cmd/prompt.h"
 #include "daemon/config.h"
 
-static const struct question {
+static const struct init_question {
     const char *option, *text, *fallback;
 } questions[CONFIG_KEYS] = {
     [CONFIG_NAME] = {"--name", "Name of the resource (letters, digits, . _ ~ -)", NULL},
@@ -30,7 +30,7 @@ struct init {
 };
 
 /* The file's first line. */
-static int read_secret(const char *path, struct config *c, struct err *e)
+static int read_secret_file(const char *path, struct config *c, struct err *e)
 {
     struct buf text = {0};
     int result = text_file_read_secret(path, &text, e);
@@ -49,7 +49,7 @@ static int take_options(struct init *init, struct err *e)
         if (config_set(&init->config, (enum config_key)key, str_of(init->given[key]), e) != 0)
             return err_wrap(e, "%s", questions[key].option);
     }
-    return init->secret_file == NULL ? 0 : read_secret(init->secret_file, &init->config, e);
+    return init->secret_file == NULL ? 0 : read_secret_file(init->secret_file, &init->config, e);
 }
 
 static const char *fallback_of(const struct init *init, enum config_key key)
@@ -63,7 +63,7 @@ static const char *fallback_of(const struct init *init, enum config_key key)
 
 /* Asks until the answer is good; a pipe has one answer for each question. An empty answer takes
  * what is offered. ERR_NOT_FOUND: there are no more answers. */
-static int ask(struct init *init, enum config_key key, struct err *e)
+static int ask_for_key(struct init *init, enum config_key key, struct err *e)
 {
     const char *offered = fallback_of(init, key);
     bool is_secret = key == CONFIG_SECRET;
@@ -113,7 +113,7 @@ static bool is_asking(const struct init *init)
     return !init->no_input && (init->has_terminal || !is_known);
 }
 
-static int complete(struct init *init, struct err *e)
+static int complete_answers(struct init *init, struct err *e)
 {
     bool asks = is_asking(init);
 
@@ -121,7 +121,7 @@ static int complete(struct init *init, struct err *e)
         enum config_key key = (enum config_key)i;
         int result = -1;
         if (asks && !is_given(init, key)) {
-            result = ask(init, key, e);
+            result = ask_for_key(init, key, e);
             if (result != 0 && (init->has_terminal || e->code != ERR_NOT_FOUND))
                 return -1;
             asks = result == 0;
@@ -133,7 +133,7 @@ static int complete(struct init *init, struct err *e)
 }
 
 /* Ctrl-C waits for the moment that it takes, so that no temporary file is left. */
-static int save(const struct init *init, struct err *e)
+static int save_config(const struct init *init, struct err *e)
 {
     sigset_t all, before;
 
@@ -144,7 +144,7 @@ static int save(const struct init *init, struct err *e)
     return result;
 }
 
-static int run(struct init *init, bool is_quiet)
+static int run_init(struct init *init, bool is_quiet)
 {
     struct err e = {0};
 
@@ -153,11 +153,11 @@ static int run(struct init *init, bool is_quiet)
         cmd_warn("init", &e);
         return CMD_FAILED;
     }
-    if (take_options(init, &e) != 0 || complete(init, &e) != 0) {
+    if (take_options(init, &e) != 0 || complete_answers(init, &e) != 0) {
         cmd_warn("init", &e);
         return e.code == ERR_USAGE ? CMD_USAGE : CMD_FAILED;
     }
-    if (save(init, &e) != 0) {
+    if (save_config(init, &e) != 0) {
         cmd_warn("init", &e);
         return CMD_FAILED;
     }
@@ -184,7 +184,7 @@ int cmd_init(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    status = run(&init, args.is_quiet);
+    status = run_init(&init, args.is_quiet);
     config_deinit(&init.config);
     return cmd_finish("init", status);
 }

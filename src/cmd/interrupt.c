@@ -22,7 +22,7 @@ static void remove_and_die(int number)
     raise(number);
 }
 
-static void install(int number)
+static void install_handler(int number)
 {
     struct sigaction action = {.sa_handler = remove_and_die, .sa_flags = SA_RESTART}, old;
 
@@ -31,14 +31,14 @@ static void install(int number)
         sigaction(number, &action, NULL);
 }
 
-static void install_all(void)
+static void install_all_handlers(void)
 {
     if (is_installed)
         return;
     is_installed = 1;
-    install(SIGINT);
-    install(SIGTERM);
-    install(SIGHUP);
+    install_handler(SIGINT);
+    install_handler(SIGTERM);
+    install_handler(SIGHUP);
 }
 
 void interrupt_guard(void *ctx, const char *temporary)
@@ -49,13 +49,13 @@ void interrupt_guard(void *ctx, const char *temporary)
         return;
     memcpy(guarded, temporary, strlen(temporary) + 1);
     is_guarded = 1;
-    install_all();
+    install_all_handlers();
 }
 
 void interrupt_note(void)
 {
     is_noting = 1;
-    install_all();
+    install_all_handlers();
 }
 
 bool interrupt_came(void)

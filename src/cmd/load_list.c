@@ -23,7 +23,7 @@
 enum { LINE_BYTES = 16384 /* of a list: a URI with its label, and a path */ };
 
 /* Of some jobs: how many there are, and of how many the size is known. */
-struct sum {
+struct load_sum {
     int64_t jobs, bytes, size, sized;
 };
 
@@ -33,7 +33,7 @@ struct load_list {
     struct load_entry *entries;
     size_t count, cap;
     size_t next_job, next_line; /* the first entries that may be in no job yet, not printed yet */
-    void *by_text, *by_hash;    /* trees of struct place */
+    void *by_text, *by_hash;    /* trees of struct load_place */
     struct load_names names;
     struct loop *loop;
     struct ending ending;
@@ -47,12 +47,12 @@ struct load_list {
     struct remote_bar bar;
     size_t jobs_left, jobs_total;
     int64_t jobs_small;       /* that ended without a word */
-    struct sum here, at_host; /* here also of jobs that ended */
+    struct load_sum here, at_host; /* here also of jobs that ended */
     size_t failed, not_found;
 };
 
 /* The last entry of a text or of a hash. */
-struct place {
+struct load_place {
     char *key;
     size_t index;
 };
@@ -61,22 +61,22 @@ struct place {
 
 static int compare_places(const void *a, const void *b)
 {
-    return strcmp(((const struct place *)a)->key, ((const struct place *)b)->key);
+    return strcmp(((const struct load_place *)a)->key, ((const struct load_place *)b)->key);
 }
 
-static void free_place(void *node)
+static void free_load_place(void *node)
 {
-    struct place *place = node;
+    struct load_place *place = node;
 
     free(place->key);
     free(place);
 }
 
 /* The place of that key, made with LOAD_NONE; NULL without memory. */
-static struct place *find_place(void **tree, const char *key)
+static struct load_place *find_load_place(void **tree, const char *key)
 {
-    struct place wanted = {.key = (char *)(uintptr_t)key}, *made;
-    struct place **found = tfind(&wanted, tree, compare_places);
+    struct load_place wanted = {.key = (char *)(uintptr_t)key}, *made;
+    struct load_place **found = tfind(&wanted, tree, compare_places);
 
     if (found != NULL)
         return *found;
@@ -87,7 +87,7 @@ static struct place *find_place(void **tree, const char *key)
     made->index = LOAD_NONE;
     if (made->key != NULL && tsearch(made, tree, compare_places) != NULL)
         return made;
-    free_place(made);
+    free_load_place(made);
     return NULL;
 }
 
@@ -139,7 +139,7 @@ static int name_file(struct load_list *l, struct load_entry *entry, struct err *
 /* Puts the entry behind the others of its hash, which one job gets. */
 static int join_job(struct load_list *l, size_t index, struct err *e)
 {
-    struct place *place = find_place(&l->by_hash, l->entries[index].uri.hash);
+    struct load_place *place = find_load_place(&l->by_hash, l->entries[index].uri.hash);
 
     if (place == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
@@ -159,7 +159,7 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
     struct load_entry *entry = add_entry(l, text);
     size_t index = l->count - 1;
     char odd[ODDITY_SIZE];
-    struct place *place;
+    struct load_place *place;
     struct err why;
 
     if (entry == NULL)
@@ -170,7 +170,7 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
         fail_entry(l, entry, &why);
         return 0;
     }
-    place = find_place(&l->by_text, entry->text);
+    place = find_load_place(&l->by_text, entry->text);
     if (place == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     if (place->index != LOAD_NONE) {
@@ -254,7 +254,7 @@ static int read_list(struct load_list *l, struct err *e)
     return result == 0 ? 0 : err_wrap(e, "--files-from \"%s\"", list);
 }
 
-static int read_all(struct load_list *l, struct err *e)
+static int read_all_entries(struct load_list *l, struct err *e)
 {
     const struct load_list_options *o = l->options;
 
@@ -269,7 +269,7 @@ static int read_all(struct load_list *l, struct err *e)
 
 /* ---- getting it ---- */
 
-static void print_line(const struct load_list *l, const struct load_entry *entry)
+static void print_entry_line(const struct load_list *l, const struct load_entry *entry)
 {
     struct buf line = {0};
 
@@ -299,12 +299,12 @@ static void print_lines(struct load_list *l)
         if (result->code != ERR_NONE)
             continue;
         remote_bar_end(&l->bar);
-        print_line(l, result);
+        print_entry_line(l, result);
     }
     fflush(stdout); /* somebody may be reading along */
 }
 
-static void take_path(struct load_entry *entry, struct str path)
+static void take_entry_path(struct load_entry *entry, struct str path)
 {
     entry->path = strndup(path.p, path.len);
     entry->is_done = true;
@@ -329,7 +329,7 @@ static bool is_at_host(const struct load_entry *entry)
 /* Takes what the job has told into the sums, or out of them. */
 static void count_job(struct load_list *l, const struct load_entry *entry, int sign)
 {
-    struct sum *sum = is_at_host(entry) ? &l->at_host : &l->here;
+    struct load_sum *sum = is_at_host(entry) ? &l->at_host : &l->here;
 
     sum->jobs += sign;
     sum->bytes += sign * entry->bytes;
@@ -337,8 +337,8 @@ static void count_job(struct load_list *l, const struct load_entry *entry, int s
     sum->sized += entry->size < 0 ? 0 : sign;
 }
 
-static void take_progress(struct load_list *l, struct load_entry *entry,
-                          const struct load_message *m)
+static void take_load_progress(struct load_list *l, struct load_entry *entry,
+                               const struct load_message *m)
 {
     if (entry->is_begun)
         count_job(l, entry, -1);
@@ -358,7 +358,7 @@ static void take_note(struct load_list *l, const struct load_entry *entry, struc
     cmd_warn_file(l->options->name, entry->text, &note);
 }
 
-static void end_job(struct load_list *l, size_t index)
+static void end_load_job(struct load_list *l, size_t index)
 {
     struct load_entry *entry = &l->entries[index];
 
@@ -371,33 +371,33 @@ static void end_job(struct load_list *l, size_t index)
         l->entries[i].is_done = true;
 }
 
-static void defer_turn(void *owner)
+static void defer_load_turn(void *owner)
 {
     struct load_list *l = owner;
 
     loop_defer(l->loop, &l->turn);
 }
 
-static enum pool_said on_message(void *owner, uint64_t id, const struct json *doc)
+static enum pool_said on_load_message(void *owner, uint64_t id, const struct json *doc)
 {
     struct load_list *l = owner;
     struct load_message m;
 
     if (load_message_read(&m, doc, NULL) != 0 || (uint64_t)m.entry >= l->count)
         return POOL_NONSENSE;
-    defer_turn(l);
+    defer_load_turn(l);
     switch (m.type) {
-    case LOAD_MESSAGE_PROGRESS: take_progress(l, &l->entries[id], &m); return POOL_GOES_ON;
+    case LOAD_MESSAGE_PROGRESS: take_load_progress(l, &l->entries[id], &m); return POOL_GOES_ON;
     case LOAD_MESSAGE_NOTE: take_note(l, &l->entries[id], m.text); return POOL_GOES_ON;
-    case LOAD_MESSAGE_GOT: take_path(&l->entries[m.entry], m.path); return POOL_GOES_ON;
+    case LOAD_MESSAGE_GOT: take_entry_path(&l->entries[m.entry], m.path); return POOL_GOES_ON;
     case LOAD_MESSAGE_FAILED: take_error(l, &l->entries[m.entry], &m); return POOL_GOES_ON;
-    case LOAD_MESSAGE_END: end_job(l, (size_t)id); return POOL_IS_LAST;
+    case LOAD_MESSAGE_END: end_load_job(l, (size_t)id); return POOL_IS_LAST;
     case LOAD_MESSAGE_GET: break; /* no worker sends it */
     }
     return POOL_NONSENSE;
 }
 
-static void on_lost(void *owner, uint64_t id, const char *reason)
+static void on_load_lost(void *owner, uint64_t id, const char *reason)
 {
     struct load_list *l = owner;
     struct err e;
@@ -407,8 +407,8 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
     for (size_t i = (size_t)id; i != LOAD_NONE; i = l->entries[i].next)
         if (!l->entries[i].is_done && l->entries[i].twin == LOAD_NONE)
             fail_entry(l, &l->entries[i], &e);
-    end_job(l, (size_t)id);
-    defer_turn(l);
+    end_load_job(l, (size_t)id);
+    defer_load_turn(l);
 }
 
 static int open_pool(struct load_list *l, struct err *e)
@@ -416,13 +416,15 @@ static int open_pool(struct load_list *l, struct err *e)
     unsigned jobs = l->options->jobs == 0 ? LOAD_LIST_DEFAULT_JOBS : l->options->jobs;
     struct pool_options pool = {
         .loop = l->loop,
-        .process = {.name = "kachery-load", .run = load_worker_run, .ctx = &l->job,
+        .process = {.name = "kachery-load",
+                    .run = load_worker_run,
+                    .ctx = &l->job,
                     .asks_servers = true},
         .max_workers = jobs,
         .depth = 1,
-        .on_message = on_message,
-        .on_lost = on_lost,
-        .on_room = defer_turn,
+        .on_message = on_load_message,
+        .on_lost = on_load_lost,
+        .on_room = defer_load_turn,
         .owner = l,
     };
 
@@ -436,7 +438,7 @@ static int open_pool(struct load_list *l, struct err *e)
     return l->pool == NULL ? -1 : 0;
 }
 
-static int feed(struct load_list *l, struct err *e)
+static int feed_load_pool(struct load_list *l, struct err *e)
 {
     for (; l->next_job < l->count && pool_has_room(l->pool); l->next_job++) {
         if (!l->entries[l->next_job].is_first)
@@ -451,10 +453,10 @@ static int feed(struct load_list *l, struct err *e)
 }
 
 /* The bytes that come; while there are none, those that the hosts upload; else that it waits. */
-static void show(struct load_list *l)
+static void show_load(struct load_list *l)
 {
     bool is_coming = l->here.jobs > 0 || l->at_host.bytes == 0;
-    const struct sum *sum = is_coming ? &l->here : &l->at_host;
+    const struct load_sum *sum = is_coming ? &l->here : &l->at_host;
     bool is_sized = is_coming ? sum->sized + l->jobs_small == (int64_t)l->jobs_total
                               : sum->sized == sum->jobs;
 
@@ -465,30 +467,30 @@ static void show(struct load_list *l)
     l->bar.progress.files = l->jobs_total - l->jobs_left;
 }
 
-static void stop(struct load_list *l, int status)
+static void stop_load(struct load_list *l, int status)
 {
     l->is_over = true;
     l->status = status;
 }
 
-static void on_turn(void *owner)
+static void on_load_turn(void *owner)
 {
     struct load_list *l = owner;
 
     if (l->is_over)
         return;
-    if (feed(l, &l->why) != 0)
-        stop(l, -1);
+    if (feed_load_pool(l, &l->why) != 0)
+        stop_load(l, -1);
     print_lines(l);
     if (l->jobs_left == 0 || ferror(stdout))
-        stop(l, l->is_over ? -1 : 0);
+        stop_load(l, l->is_over ? -1 : 0);
     if (l->is_over)
         return;
-    show(l);
+    show_load(l);
     loop_set_timer(l->loop, &l->redraw, progress_due_ms(&l->bar.progress));
 }
 
-static bool is_over(void *owner)
+static bool is_load_over(void *owner)
 {
     const struct load_list *l = owner;
 
@@ -496,27 +498,27 @@ static bool is_over(void *owner)
 }
 
 /* 0: to the end. -1: it cannot go on. Else the number of a signal. */
-static int run_loop(struct load_list *l, struct err *e)
+static int run_load_loop(struct load_list *l, struct err *e)
 {
-    defer_turn(l);
-    if (loop_run_until(l->loop, is_over, l, e) != 0)
+    defer_load_turn(l);
+    if (loop_run_until(l->loop, is_load_over, l, e) != 0)
         return -1;
     if (l->is_over && l->status != 0)
         *e = l->why;
     return l->is_over ? l->status : l->ending.number;
 }
 
-static int run(struct load_list *l, struct err *e)
+static int run_load(struct load_list *l, struct err *e)
 {
     int status = -1;
 
-    l->turn = (struct loop_call){.call = on_turn, .owner = l};
-    l->redraw = (struct loop_timer){.call = defer_turn, .owner = l};
+    l->turn = (struct loop_call){.call = on_load_turn, .owner = l};
+    l->redraw = (struct loop_timer){.call = defer_load_turn, .owner = l};
     l->loop = loop_new(NULL, e);
     if (l->loop == NULL)
         return -1;
     if (ending_open(&l->ending, l->loop, e) == 0 && open_pool(l, e) == 0)
-        status = run_loop(l, e);
+        status = run_load_loop(l, e);
     remote_bar_end(&l->bar);
     loop_undefer(l->loop, &l->turn);
     loop_clear_timer(l->loop, &l->redraw);
@@ -537,7 +539,7 @@ static int check_remote(const char *name, struct err *e)
     return 0;
 }
 
-static int check_folder(const char *folder, struct err *e)
+static int check_load_folder(const char *folder, struct err *e)
 {
     struct stat st;
 
@@ -556,13 +558,13 @@ static void free_list(struct load_list *l)
         free(l->entries[i].path);
     }
     free(l->entries);
-    tdestroy(l->by_text, free_place);
-    tdestroy(l->by_hash, free_place);
+    tdestroy(l->by_text, free_load_place);
+    tdestroy(l->by_hash, free_load_place);
     load_names_free(&l->names);
     buf_free(&l->frame);
 }
 
-static int exit_status(const struct load_list *l)
+static int load_exit_status(const struct load_list *l)
 {
     if (l->failed == 0)
         return CMD_OK;
@@ -575,13 +577,13 @@ int load_list_run(const struct load_list_options *options)
     struct err e;
     int result = -1, status = CMD_FAILED;
 
-    if ((options->folder == NULL || check_folder(options->folder, &e) == 0) &&
-        check_remote(options->name, &e) == 0 && read_all(&l, &e) == 0)
-        result = run(&l, &e);
+    if ((options->folder == NULL || check_load_folder(options->folder, &e) == 0) &&
+        check_remote(options->name, &e) == 0 && read_all_entries(&l, &e) == 0)
+        result = run_load(&l, &e);
     if (result < 0)
         status = cmd_fail(options->name, &e);
     else if (result == 0)
-        status = exit_status(&l);
+        status = load_exit_status(&l);
     free_list(&l);
     status = cmd_finish(options->name, status);
     if (result > 0)

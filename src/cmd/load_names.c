@@ -46,7 +46,7 @@ void load_names_put_numbered(struct buf *out, struct str name, unsigned long n)
 }
 
 /* C0, DEL, and C1 as UTF-8. */
-static bool is_control(struct str c)
+static bool is_control_character(struct str c)
 {
     unsigned char first = (unsigned char)c.p[0];
 
@@ -60,7 +60,7 @@ static void put_legible(struct buf *out, struct str name)
     while (name.len > 0) {
         size_t n = str_utf8_sequence(name);
         struct str c = str_slice(name, 0, n == 0 ? 1 : n);
-        if (n > 0 && !is_control(c))
+        if (n > 0 && !is_control_character(c))
             buf_put(out, c);
         else
             for (size_t i = 0; i < c.len; i++)
@@ -70,13 +70,13 @@ static void put_legible(struct buf *out, struct str name)
 }
 
 /* Names under which downloads keep what is not complete: one of those would be taken for it. */
-static bool is_ours(struct str name)
+static bool is_download_name(struct str name)
 {
     return fs_is_temporary(name) || (str_ends_with(name, STR(".part")) &&
                                      hex_is_lower(str_slice(name, 0, name.len - 5), SHA1_HEX));
 }
 
-static struct str base_name(struct str label)
+static struct str label_base_name(struct str label)
 {
     size_t start;
 
@@ -94,14 +94,15 @@ void load_names_put(struct buf *out, struct str label, const char *hash)
 
     if (!url_put_decoded(&decoded, label))
         buf_put(&decoded, label); /* as the Python client takes a bad escape */
-    name = base_name(buf_str(&decoded));
+    name = label_base_name(buf_str(&decoded));
     if (name.len > 0 && memchr(name.p, '\0', name.len) == NULL)
         put_legible(&legible, name);
     put_fitting(&fitting, buf_str(&legible), STR(""));
     name = buf_str(&fitting);
     if (decoded.failed || legible.failed || fitting.failed)
         out->failed = true;
-    if (name.len == 0 || str_equal(name, STR(".")) || str_equal(name, STR("..")) || is_ours(name))
+    if (name.len == 0 || str_equal(name, STR(".")) || str_equal(name, STR("..")) ||
+        is_download_name(name))
         name = str_of(hash);
     buf_put(out, name);
     buf_free(&decoded);
@@ -111,33 +112,33 @@ void load_names_put(struct buf *out, struct str label, const char *hash)
 
 /* ---- the names of one call ---- */
 
-struct taken {
+struct taken_name {
     char *name;
     char hash[SHA1_HEX + 1]; /* that has it */
     unsigned long next;      /* number to try for the next hash that wants it */
 };
 
-static int compare(const void *a, const void *b)
+static int compare_taken_names(const void *a, const void *b)
 {
-    return strcmp(((const struct taken *)a)->name, ((const struct taken *)b)->name);
+    return strcmp(((const struct taken_name *)a)->name, ((const struct taken_name *)b)->name);
 }
 
 static void free_taken(void *node)
 {
-    struct taken *t = node;
+    struct taken_name *t = node;
 
     free(t->name);
     free(t);
 }
 
 /* The entry of that name, made for this hash if there is none. NULL without memory. */
-static struct taken *claim(struct load_names *names, struct buf *name, const char *hash)
+static struct taken_name *claim_name(struct load_names *names, struct buf *name, const char *hash)
 {
-    struct taken key = {.name = (char *)(uintptr_t)buf_path(name, NULL)}, *made;
+    struct taken_name key = {.name = (char *)(uintptr_t)buf_path(name, NULL)}, *made;
 
     if (key.name == NULL)
         return NULL;
-    struct taken **found = tfind(&key, &names->root, compare);
+    struct taken_name **found = tfind(&key, &names->root, compare_taken_names);
     if (found != NULL)
         return *found;
     made = calloc(1, sizeof *made);
@@ -146,7 +147,7 @@ static struct taken *claim(struct load_names *names, struct buf *name, const cha
     made->name = strdup(key.name);
     memcpy(made->hash, hash, sizeof made->hash);
     made->next = 2;
-    if (made->name != NULL && tsearch(made, &names->root, compare) != NULL)
+    if (made->name != NULL && tsearch(made, &names->root, compare_taken_names) != NULL)
         return made;
     free_taken(made);
     return NULL;
@@ -156,11 +157,11 @@ int load_names_take(struct load_names *names, struct str wanted, const char *has
                     struct err *e)
 {
     struct buf name = {0};
-    struct taken *first, *t;
+    struct taken_name *first, *t;
 
     buf_put(&name, wanted);
-    for (t = first = claim(names, &name, hash); t != NULL && strcmp(t->hash, hash) != 0;
-         t = claim(names, &name, hash)) {
+    for (t = first = claim_name(names, &name, hash); t != NULL && strcmp(t->hash, hash) != 0;
+         t = claim_name(names, &name, hash)) {
         buf_clear(&name);
         load_names_put_numbered(&name, wanted, first->next++);
     }

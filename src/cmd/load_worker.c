@@ -10,7 +10,7 @@
 #include "cmd/remote.h"
 #include "proc/frame.h"
 
-struct worker {
+struct load_worker {
     const struct load_job *job;
     int fd;
     int64_t id; /* the first entry of the hash in hand */
@@ -23,8 +23,8 @@ struct worker {
     struct buf out;
 };
 
-/* False when the message could not be made. A parent that is gone is seen by is_given_up. */
-static bool send_message(struct worker *w, struct load_message m)
+/* False when the message could not be made. A parent that is gone is seen by is_parent_gone. */
+static bool send_load_message(struct load_worker *w, struct load_message m)
 {
     m.id = w->id;
     load_message_put(&w->out, &m);
@@ -35,41 +35,41 @@ static bool send_message(struct worker *w, struct load_message m)
 
 /* Sends the result for which the parent waits: without it, the end of this process is the
  * answer. */
-static void send_result(struct worker *w, struct load_message m)
+static void send_result(struct load_worker *w, struct load_message m)
 {
-    w->is_lost |= !send_message(w, m);
+    w->is_lost |= !send_load_message(w, m);
 }
 
 /* The parent lets go: the user has interrupted it. */
-static bool is_given_up(void *ctx)
+static bool is_parent_gone(void *ctx)
 {
-    const struct worker *w = ctx;
+    const struct load_worker *w = ctx;
 
     return ready_look(w->fd, READY_HANGUP) != 0;
 }
 
-static void report(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
+static void report_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
 {
-    struct worker *w = ctx;
+    struct load_worker *w = ctx;
     int64_t now_ms = clock_now_ms();
 
     if (phase == w->reported && now_ms - w->reported_ms < LOAD_WORKER_REPORT_MS)
         return;
     w->reported = phase;
     w->reported_ms = now_ms;
-    send_message(w, (struct load_message){.type = LOAD_MESSAGE_PROGRESS,
-                                          .phase = phase,
-                                          .bytes = bytes,
-                                          .size = size < 0 ? -1 : size});
+    send_load_message(w, (struct load_message){.type = LOAD_MESSAGE_PROGRESS,
+                                               .phase = phase,
+                                               .bytes = bytes,
+                                               .size = size < 0 ? -1 : size});
 }
 
-static void note(void *ctx, const char *text)
+static void report_note(void *ctx, const char *text)
 {
-    send_message(ctx, (struct load_message){.type = LOAD_MESSAGE_NOTE, .text = str_of(text)});
+    send_load_message(ctx, (struct load_message){.type = LOAD_MESSAGE_NOTE, .text = str_of(text)});
 }
 
 /* *known_at (caller frees) is where an entry of the same hash is, then this one. */
-static void get_entry(struct worker *w, size_t index, char **known_at)
+static void get_entry(struct load_worker *w, size_t index, char **known_at)
 {
     const struct load_entry *entry = &w->job->entries[index];
     const struct remote_fetch fetch = {.uri = entry->uri,
@@ -97,7 +97,7 @@ static void get_entry(struct worker *w, size_t index, char **known_at)
     *known_at = path;
 }
 
-static bool do_job(struct worker *w, const struct json *doc)
+static bool do_load_job(struct load_worker *w, const struct json *doc)
 {
     struct load_message m;
     char *known_at = NULL;
@@ -115,16 +115,17 @@ static bool do_job(struct worker *w, const struct json *doc)
 
 int load_worker_run(int fd, void *ctx)
 {
-    struct worker w = {.job = ctx, .fd = fd};
+    struct load_worker w = {.job = ctx, .fd = fd};
     struct buf in = {0};
     bool goes_on = true;
 
     w.is_open = remote_open(&w.remote, w.job->name, REMOTE_KEYS_SILENTLY, &w.why) == 0;
     if (w.is_open)
-        remote_set_hooks(&w.remote, (struct remote_hooks){report, note, is_given_up, &w});
+        remote_set_hooks(&w.remote,
+                         (struct remote_hooks){report_phase, report_note, is_parent_gone, &w});
     while (goes_on && frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
         struct json *doc = json_parse(buf_str(&in), JSON_STRICT, NULL);
-        goes_on = do_job(&w, doc) && !is_given_up(&w);
+        goes_on = do_load_job(&w, doc) && !is_parent_gone(&w);
         json_free(doc);
     }
     if (w.is_open)

@@ -13,7 +13,8 @@ static void put_upper(struct buf *out, const char *text)
 }
 
 /* The page's head: its name is the program's, or that of a part of it. */
-static void put_head(struct buf *out, const char *part, const char *section, const char *summary)
+static void put_man_head(struct buf *out, const char *part, const char *section,
+                         const char *summary)
 {
     bool is_program = part == NULL || str_starts_with(str_of(part), STR("kachery-"));
     struct buf title = {0};
@@ -79,7 +80,7 @@ static void put_commands(struct buf *out, const struct cmd *table)
 
 void man_put_command(struct buf *out, const struct cmd *row)
 {
-    put_head(out, row->name, "1", row->summary);
+    put_man_head(out, row->name, "1", row->summary);
     put_section(out, "synopsis");
     put_usage(out, row, program_of(row));
     put_section(out, "description");
@@ -92,7 +93,7 @@ void man_put_command(struct buf *out, const struct cmd *row)
 
 void man_put_topic(struct buf *out, const struct help_topic *topic)
 {
-    put_head(out, topic->name, "7", topic->summary);
+    put_man_head(out, topic->name, "7", topic->summary);
     put_section(out, "description");
     roff_put_text(out, str_of(topic->text));
     put_section(out, "see also");
@@ -101,7 +102,7 @@ void man_put_topic(struct buf *out, const struct help_topic *topic)
 
 void man_put_all(struct buf *out)
 {
-    put_head(out, NULL, "1", "share a lab's files on demand");
+    put_man_head(out, NULL, "1", "share a lab's files on demand");
     put_section(out, "synopsis");
     buf_puts(out, ".B " "kachery\\-resource\n");
     roff_put_line(out, STR("COMMAND [ARGUMENTS]"));

@@ -75,14 +75,14 @@ static void ask_zone(struct situation *s, struct gateway *g, const struct config
 }
 
 /* All of it or nothing. */
-static void put_link(struct situation *s, struct gateway *g, struct str label)
+static void put_register_link(struct situation *s, struct gateway *g, struct str label)
 {
     if (gateway_put_register_url(g, label, &s->link, NULL) != 0)
         buf_clear(&s->link);
 }
 
 /* Without keys there is nothing to ask: the first step makes them. */
-static void look(struct situation *s, const struct config *c)
+static void look_at_situation(struct situation *s, const struct config *c)
 {
     int64_t deadline_ms = clock_now_ms() + ASK_MS;
     char host[REGISTER_LABEL_SIZE];
@@ -100,7 +100,7 @@ static void look(struct situation *s, const struct config *c)
         if (s->has_keys)
             ask_zone(s, &g, c);
         if (s->has_keys && gateway_has_answered(&g) && !s->is_own)
-            put_link(s, &g, register_default_label(host));
+            put_register_link(s, &g, register_default_label(host));
     }
     gateway_deinit(&g);
     store_deinit(&store);
@@ -108,7 +108,7 @@ static void look(struct situation *s, const struct config *c)
     loop_free(loop);
 }
 
-static void print_client(const struct situation *s, int *number)
+static void print_client_step(const struct situation *s, int *number)
 {
     if (s->is_registered)
         return;
@@ -127,7 +127,7 @@ static void print_client(const struct situation *s, int *number)
                 ++*number);
 }
 
-static void print_resource(const struct situation *s, const struct config *c, int *number)
+static void print_resource_step(const struct situation *s, const struct config *c, int *number)
 {
     const char *name = c->values[CONFIG_NAME], *proxy = c->values[CONFIG_PROXY];
 
@@ -147,14 +147,14 @@ void next_steps_print(const struct config *config, const char *config_path)
     struct url url;
     int number = 0;
 
-    look(&s, config);
+    look_at_situation(&s, config);
     if (url_parse(&url, str_of(config->values[CONFIG_PROXY]), NULL) == 0)
         url_put_http(&proxy, &url);
     while (str_ends_with(buf_str(&proxy), STR("/")))
         proxy.len--;
     fprintf(stderr, "\nWrote %s. Next:\n\n", config_path);
-    print_client(&s, &number);
-    print_resource(&s, config, &number);
+    print_client_step(&s, &number);
+    print_resource_step(&s, config, &number);
     fprintf(stderr, "  %d. kachery-resource link FILE...\n     kachery-resource share\n", ++number);
     fprintf(stderr, "\nClients find it with KACHERY_RESOURCE_URL=%.*s/r/%s",
             STR_ARG(buf_str(&proxy)), config->values[CONFIG_NAME]);

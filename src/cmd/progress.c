@@ -197,7 +197,7 @@ static size_t count_columns(struct str text)
 }
 
 /* Cuts the text to so many columns (one a code point). */
-static void cut(struct buf *b, size_t columns)
+static void cut_columns(struct buf *b, size_t columns)
 {
     size_t at = 0;
 
@@ -228,7 +228,7 @@ static void put_facts(struct buf *b, const struct progress *p, int64_t now_ms)
 }
 
 /* The line without control sequences; the bar only where it fits. */
-static void put_line(struct buf *b, struct progress *p, size_t columns, int64_t now_ms)
+static void put_progress_line(struct buf *b, struct progress *p, size_t columns, int64_t now_ms)
 {
     double fraction = fraction_of(p);
     struct buf facts = {0};
@@ -243,15 +243,15 @@ static void put_line(struct buf *b, struct progress *p, size_t columns, int64_t 
         put_bar(b, fraction);
     buf_put_buf(b, &facts);
     buf_free(&facts);
-    cut(b, columns);
+    cut_columns(b, columns);
 }
 
-static void draw(struct progress *p, int64_t now_ms)
+static void draw_bar(struct progress *p, int64_t now_ms)
 {
     struct buf line = {0}, text = {0};
 
     /* The last column stays free: terminals differ in when they wrap. */
-    put_line(&line, p, terminal_columns() - 1, now_ms);
+    put_progress_line(&line, p, terminal_columns() - 1, now_ms);
     buf_puts(&text, "\r");
     buf_put_buf(&text, &line);
     buf_puts(&text, "\x1b[K");
@@ -262,7 +262,7 @@ static void draw(struct progress *p, int64_t now_ms)
 }
 
 /* A line for a log: of the time since the last one. */
-static void print_line(const struct progress *p, int64_t now_ms)
+static void print_progress_line(const struct progress *p, int64_t now_ms)
 {
     struct buf line = {0};
 
@@ -308,9 +308,9 @@ void progress_tick(struct progress *p)
     p->drawn_ms = now_ms;
     p->drawn_bytes = p->bytes;
     if (p->mode == PROGRESS_BAR)
-        draw(p, now_ms);
+        draw_bar(p, now_ms);
     else
-        print_line(p, now_ms);
+        print_progress_line(p, now_ms);
 }
 
 int64_t progress_due_ms(const struct progress *p)

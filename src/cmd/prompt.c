@@ -16,7 +16,7 @@ enum { DEADLY = sizeof deadly / sizeof deadly[0] };
 static struct termios before; /* for the handler */
 
 /* tcsetattr, signal and raise may be called in a handler (signal-safety(7)). */
-static void give_back(int number)
+static void restore_terminal(int number)
 {
     tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
     if (write(STDERR_FILENO, "\n", 1) < 0)
@@ -65,7 +65,7 @@ static void print_question(const char *text, const char *offered)
 
 static int ask_hidden(const char *text, const char *offered, struct buf *answer, struct err *e)
 {
-    struct sigaction old[DEADLY], action = {.sa_handler = give_back};
+    struct sigaction old[DEADLY], action = {.sa_handler = restore_terminal};
     struct termios hidden;
 
     if (tcgetattr(STDIN_FILENO, &before) != 0)

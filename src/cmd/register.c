@@ -18,7 +18,7 @@ enum {
     MAX_LABEL_BYTES = 200 /* a gateway refuses more, which only the browser would tell */
 };
 
-static int ask(struct remote *remote, struct gateway_client *client, struct err *e)
+static int look_up_client(struct remote *remote, struct gateway_client *client, struct err *e)
 {
     gateway_client_deinit(client);
     return gateway_client_info(&remote->gateway, remote->gateway.identity.client_id, client, e);
@@ -31,7 +31,7 @@ static int use_link(struct remote *remote, struct buf *link, struct gateway_clie
     int status;
 
     if (gateway_register(&remote->gateway, buf_str(link), &status, e) == 0)
-        return ask(remote, client, e);
+        return look_up_client(remote, client, e);
     err_wrap(e, "zone \"%s\"", remote->gateway.zone);
     if (e->code == ERR_NOT_FOUND)
         e->code = ERR_FAILED; /* it is no file that was looked for */
@@ -44,7 +44,7 @@ int register_begin(struct remote *remote, struct str label, struct gateway_clien
                    struct buf *link, struct err *e)
 {
     if (identity_create(&remote->gateway.identity, remote->store.key_dir, e) != 0 ||
-        ask(remote, client, e) != 0)
+        look_up_client(remote, client, e) != 0)
         return -1;
     if (client->is_found)
         return 0;
@@ -90,7 +90,7 @@ int register_wait(struct remote *remote, int input, struct gateway_client *clien
         if (pause_ms < POLL_MAX_MS)
             pause_ms += POLL_FIRST_MS;
         is_last = has_entered(input, pause_ms);
-        if (ask(remote, client, e) == 0)
+        if (look_up_client(remote, client, e) == 0)
             continue;
         if (is_last || (e->code != ERR_NETWORK && e->code != ERR_TIMEOUT))
             return -1;
@@ -126,8 +126,8 @@ static void tell_client(const struct gateway_client *client)
     buf_free(&line);
 }
 
-static int run(struct remote *remote, struct str label, bool no_wait, bool is_quiet,
-               struct err *e)
+static int run_register(struct remote *remote, struct str label, bool no_wait, bool is_quiet,
+                        struct err *e)
 {
     struct gateway_client client = {0};
     struct buf link = {0};
@@ -174,8 +174,8 @@ int cmd_register(int argc, char **argv)
     if (remote_open(&remote, "register", REMOTE_KEYS_LATER, &e) != 0)
         return cmd_fail("register", &e);
     status = CMD_OK;
-    if (run(&remote, label != NULL ? str_of(label) : register_default_label(host_name), no_wait,
-            args.is_quiet, &e) != 0) {
+    if (run_register(&remote, label != NULL ? str_of(label) : register_default_label(host_name),
+                     no_wait, args.is_quiet, &e) != 0) {
         status = cmd_fail("register", &e);
     } else {
         cmd_print(str_of(remote.gateway.identity.client_id));

@@ -51,7 +51,7 @@ bool remote_is_late(const struct remote *remote)
 }
 
 /* Asked often in every wait: the bar moves too. */
-static bool is_given_up(void *ctx)
+static bool is_remote_given_up(void *ctx)
 {
     const struct remote *remote = ctx;
 
@@ -105,11 +105,10 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         load_keys(remote, keys, e) == 0) {
         /* Somebody who waits at a terminal wants to know why. */
         bool is_told = cmd_is_verbose() || isatty(STDERR_FILENO);
-        remote->gateway.watch =
-            (struct zone_watch){.is_cancelled = is_given_up,
-                                .on_note = is_told ? show_note : NULL,
-                                .on_warning = show_note,
-                                .ctx = remote};
+        remote->gateway.watch = (struct zone_watch){.is_cancelled = is_remote_given_up,
+                                                    .on_note = is_told ? show_note : NULL,
+                                                    .on_warning = show_note,
+                                                    .ctx = remote};
         return 0;
     }
     remote_close(remote);

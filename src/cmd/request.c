@@ -41,7 +41,7 @@ static void put_flag(struct buf *out, const char *key, bool is_null, bool value)
         json_put_bool(out, key, value);
 }
 
-static void put_number(struct buf *out, const char *key, int64_t value)
+static void put_known_number(struct buf *out, const char *key, int64_t value)
 {
     if (value < 0)
         json_put_null(out, key);
@@ -50,7 +50,7 @@ static void put_number(struct buf *out, const char *key, int64_t value)
 }
 
 /* The result that the Python client's request_file gives. */
-static void put_json(struct buf *out, const struct answer *answer)
+static void put_answer_json(struct buf *out, const struct answer *answer)
 {
     bool is_near = answer->where != AT_RESOURCE;
     enum upload_state state = answer->state;
@@ -63,8 +63,8 @@ static void put_json(struct buf *out, const struct answer *answer)
     json_put_bool(out, "local", answer->where == IN_STORE);
     json_put_bool(out, "errored", state == UPLOAD_ERROR);
     json_put_str(out, "error_message", str_of(answer->error));
-    put_number(out, "size", answer->size);
-    put_number(out, "bytes_uploaded", answer->bytes_uploaded);
+    put_known_number(out, "size", answer->size);
+    put_known_number(out, "bytes_uploaded", answer->bytes_uploaded);
     json_close(out, '}');
     buf_putc(out, '\n');
 }
@@ -76,7 +76,7 @@ struct asking {
     bool is_warned; /* that the file is too large for the gateway */
 };
 
-static void put_line(struct buf *out, const struct answer *answer)
+static void put_answer_line(struct buf *out, const struct answer *answer)
 {
     buf_puts(out, answer->where == IN_STORE ? "local" : message_state_name(answer->state));
     if (answer->state == UPLOAD_RUNNING && answer->size > 0 && answer->bytes_uploaded >= 0)
@@ -85,7 +85,7 @@ static void put_line(struct buf *out, const struct answer *answer)
     buf_putc(out, '\n');
 }
 
-static int exit_status(enum upload_state state)
+static int request_exit_status(enum upload_state state)
 {
     switch (state) {
     case UPLOAD_COMPLETED: return CMD_OK;
@@ -96,7 +96,7 @@ static int exit_status(enum upload_state state)
     }
 }
 
-static int tell(const struct request *request, const struct answer *answer)
+static int report_answer(const struct request *request, const struct answer *answer)
 {
     struct buf out = {0};
 
@@ -106,12 +106,12 @@ static int tell(const struct request *request, const struct answer *answer)
         cmd_warn("request", &e);
     }
     if (request->is_json)
-        put_json(&out, answer);
+        put_answer_json(&out, answer);
     else
-        put_line(&out, answer);
+        put_answer_line(&out, answer);
     cmd_print_buf(&out);
     buf_free(&out);
-    return cmd_finish("request", exit_status(answer->state));
+    return cmd_finish("request", request_exit_status(answer->state));
 }
 
 /* Deployed hosts find out only at the end that the gateway does not take so much. */
@@ -193,7 +193,7 @@ static int ask_resource(struct remote *remote, const struct request *request, in
 }
 
 /* A link whose file was touched is hashed again. */
-static bool on_checked(void *ctx, int64_t bytes)
+static bool on_bytes_checked(void *ctx, int64_t bytes)
 {
     struct remote *remote = ctx;
 
@@ -202,11 +202,11 @@ static bool on_checked(void *ctx, int64_t bytes)
 }
 
 /* Looks in the local store, in the zone, and asks the resource. */
-static int find(struct remote *remote, const struct request *request, struct answer *answer,
-                struct err *e)
+static int find_answer(struct remote *remote, const struct request *request, struct answer *answer,
+                       struct err *e)
 {
     int64_t began_ms = clock_now_ms();
-    const struct hash_watch watch = {on_checked, remote};
+    const struct hash_watch watch = {on_bytes_checked, remote};
     struct store_entry entry = {0};
     struct gateway_file file = {0};
     bool is_local, is_in_zone;
@@ -234,7 +234,7 @@ static int find(struct remote *remote, const struct request *request, struct ans
     return ask_resource(remote, request, began_ms, answer, e);
 }
 
-static int run(const struct request *request)
+static int run_request(const struct request *request)
 {
     struct remote_bar bar = {.is_quiet = request->is_quiet};
     struct answer answer;
@@ -249,7 +249,7 @@ static int run(const struct request *request)
     if (request->is_wait && request->timeout_ms >= 0)
         remote_set_deadline(&remote, clock_now_ms() + request->timeout_ms + LAST_GRACE_MS);
     remote.bar = &bar;
-    result = find(&remote, request, &answer, &e);
+    result = find_answer(&remote, request, &answer, &e);
     remote_bar_end(&bar);
     if (result != 0) {
         if (remote_is_late(&remote))
@@ -264,7 +264,7 @@ static int run(const struct request *request)
         memcpy(answer.error, e.msg, sizeof answer.error);
     }
     remote_close(&remote);
-    return tell(request, &answer);
+    return report_answer(request, &answer);
 }
 
 int cmd_request(int argc, char **argv)
@@ -286,5 +286,5 @@ int cmd_request(int argc, char **argv)
     if (kachery_uri_parse(&request.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
         return cmd_fail("request", &e);
     request.is_quiet = args.is_quiet;
-    return run(&request);
+    return run_request(&request);
 }

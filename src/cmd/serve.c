@@ -30,7 +30,7 @@ struct serve {
 };
 
 /* From the environment, where it is wiped: it would show in /proc/<pid>/environ of every worker. */
-static int take_secret(struct buf *secret, struct err *e)
+static int take_environment_secret(struct buf *secret, struct err *e)
 {
     const char *text = env_get("PROXY_SECRET");
 
@@ -47,7 +47,7 @@ static int take_secret(struct buf *secret, struct err *e)
 }
 
 /* Says so on standard error, with -q too: it is to be given to the daemons. */
-static int make_secret(const char *path, struct err *e)
+static int make_proxy_secret(const char *path, struct err *e)
 {
     bool was_made;
 
@@ -78,13 +78,13 @@ static void warn_of_short_secret(const struct serve *serve)
 }
 
 /* The first line of the file, or PROXY_SECRET. */
-static int read_secret(struct serve *serve, struct err *e)
+static int read_proxy_secret(struct serve *serve, struct err *e)
 {
     struct buf *secret = &serve->secret;
 
     if (serve->secret_file == NULL)
-        return take_secret(secret, e);
-    if (make_secret(serve->secret_file, e) != 0)
+        return take_environment_secret(secret, e);
+    if (make_proxy_secret(serve->secret_file, e) != 0)
         return -1;
     if (text_file_read_secret(serve->secret_file, secret, e) == 0)
         return 0;
@@ -131,7 +131,7 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
     if (serve->trusted_proxy != NULL &&
         trusted_parse(&hub.trusted, str_of(serve->trusted_proxy), e) != 0)
         return err_wrap(e, "--trusted-proxy");
-    if (find_listen(serve, e) != 0 || (hub.has_proxy && read_secret(serve, e) != 0))
+    if (find_listen(serve, e) != 0 || (hub.has_proxy && read_proxy_secret(serve, e) != 0))
         return -1;
     if (hub.has_proxy)
         warn_of_short_secret(serve);

@@ -17,7 +17,7 @@
 #include "x509/trust.h"
 #include "zone/gateway.h"
 
-struct share {
+struct share_command {
     const char *config_path, *log_path;
     bool is_cron;
     enum log_level log_level;
@@ -27,7 +27,7 @@ struct share {
     struct buf status_path, lease_path, ca_file;
 };
 
-static int load_config(struct share *share, struct err *e)
+static int load_config(struct share_command *share, struct err *e)
 {
     const char *path = share->config_path;
 
@@ -46,7 +46,7 @@ static int load_config(struct share *share, struct err *e)
 }
 
 /* The daemon itself needs no key, its workers do: better said now than at the first request. */
-static int check_keys(struct err *e)
+static int check_client_keys(struct err *e)
 {
     struct identity identity;
     struct store store;
@@ -60,7 +60,7 @@ static int check_keys(struct err *e)
     return result;
 }
 
-static int check_gateway(const struct share *share, struct err *e)
+static int check_gateway(const struct share_command *share, struct err *e)
 {
     struct gateway g = {0};
     int result = gateway_init(&g, NULL, share->config.values[CONFIG_ZONE], e);
@@ -77,7 +77,7 @@ static bool is_tls(const char *text)
 }
 
 /* Once for this process and all its children. A relative caFile lies beside the config. */
-static int load_trust(struct share *share, struct err *e)
+static int load_trust(struct share_command *share, struct err *e)
 {
     const char *ca_file = share->config.values[CONFIG_CA_FILE];
 
@@ -96,7 +96,7 @@ static int load_trust(struct share *share, struct err *e)
     return trust_of_process(e) == NULL ? -1 : 0;
 }
 
-static enum supervisor_hangup hangup_mode(const struct share *share)
+static enum supervisor_hangup hangup_mode(const struct share_command *share)
 {
     struct sigaction action;
 
@@ -108,7 +108,7 @@ static enum supervisor_hangup hangup_mode(const struct share *share)
 }
 
 /* Reads the config and makes the paths beside it: status file and lease. */
-static int read_config(struct share *share, struct err *e)
+static int read_config(struct share_command *share, struct err *e)
 {
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0)
         return -1;
@@ -143,14 +143,14 @@ static void log_settings(void)
 }
 
 /* Reads files elsewhere, which may hang. */
-static int prepare(struct share *share, struct err *e)
+static int prepare_share(struct share_command *share, struct err *e)
 {
-    if (check_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
+    if (check_client_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
         return -1;
     return share->log_path == NULL ? 0 : log_check(share->log_path, e);
 }
 
-static int supervise(struct share *share, struct err *e)
+static int supervise_share(struct share_command *share, struct err *e)
 {
     const struct supervisor_options options = {.config = &share->config,
                                                .intervals = &share->intervals,
@@ -167,7 +167,7 @@ static int supervise(struct share *share, struct err *e)
 
 /* The lease comes first: while the storage of the keys or the log hangs, cron's attempts end at
  * the lease of the one that shares, instead of hanging too, one more every few minutes. */
-static int run(struct share *share, struct err *e)
+static int run_share(struct share_command *share, struct err *e)
 {
     struct lease_holder other;
     int result = read_config(share, e);
@@ -176,18 +176,18 @@ static int run(struct share *share, struct err *e)
                                   share->config.values[CONFIG_NAME],
                                   share->intervals.lease_stale_ms, &other, e) != 0) {
         result = -1;
-    } else if (prepare(share, e) != 0) {
+    } else if (prepare_share(share, e) != 0) {
         lease_release(&share->lease);
         result = -1;
     } else {
-        result = supervise(share, e);
+        result = supervise_share(share, e);
     }
     return share->is_cron && result != 0 && e->code == ERR_TAKEN ? 0 : result;
 }
 
 int cmd_share(int argc, char **argv)
 {
-    struct share share = {.config_path = CONFIG_DEFAULT_PATH};
+    struct share_command share = {.config_path = CONFIG_DEFAULT_PATH};
     const struct cmd_option options[] = {
         {.name = "config", .value = &share.config_path, .is_path = true},
         {.name = "log", .value = &share.log_path, .is_path = true},
@@ -203,7 +203,7 @@ int cmd_share(int argc, char **argv)
     share.log_level = args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_WARN : LOG_INFO;
     log_set_level(share.log_level);
     status = CMD_OK;
-    if (run(&share, &e) != 0) {
+    if (run_share(&share, &e) != 0) {
         cmd_warn("share", &e);
         status = CMD_FAILED;
     }

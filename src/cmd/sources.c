@@ -71,7 +71,8 @@ int sources_fd(const struct sources *s)
     return s->list.fd;
 }
 
-static int look_up(const struct follow *follow, const char *path, struct stat *st, struct err *e)
+static int stat_source(const struct follow *follow, const char *path, struct stat *st,
+                       struct err *e)
 {
     struct follow_place place;
 
@@ -85,7 +86,7 @@ static int look_up(const struct follow *follow, const char *path, struct stat *s
 }
 
 /* tree_options.takes: s->path names the tree's root. */
-static bool takes(void *owner, const char *path, bool is_directory)
+static bool takes_path(void *owner, const char *path, bool is_directory)
 {
     struct sources *s = owner;
 
@@ -137,7 +138,7 @@ static int is_left_out(const struct sources *s, const char *text, bool is_direct
 static enum sources_step enter_tree(struct sources *s, const char *path, struct err *e)
 {
     const struct tree_options options = {.skipped = s->options.skipped,
-                                         .takes = s->options.excluded_count > 0 ? takes : NULL,
+                                         .takes = s->options.excluded_count > 0 ? takes_path : NULL,
                                          .owner = s,
                                          .is_listed = s->follow.kind == FOLLOW_LISTED};
 
@@ -149,13 +150,13 @@ static enum sources_step enter_tree(struct sources *s, const char *path, struct 
 
 /* Looks at s->path, which was named as `text`. SOURCES_WAIT: a tree, now open, or nothing that is
  * wanted. */
-static enum sources_step look_at(struct sources *s, const char *text, int64_t *size,
-                                 struct err *e)
+static enum sources_step look_at_source(struct sources *s, const char *text, int64_t *size,
+                                        struct err *e)
 {
     const char *path = buf_path(&s->path, e), *kind;
     struct stat st;
 
-    if (path == NULL || look_up(&s->follow, path, &st, e) != 0)
+    if (path == NULL || stat_source(&s->follow, path, &st, e) != 0)
         return SOURCES_BAD;
     int is_out = is_left_out(s, text, S_ISDIR(st.st_mode), e);
     if (is_out != 0)
@@ -175,8 +176,8 @@ static enum sources_step look_at(struct sources *s, const char *text, int64_t *s
     return SOURCES_FILE;
 }
 
-static enum sources_step take_path(struct sources *s, const char *text, enum follow_kind kind,
-                                   int64_t *size, struct err *e)
+static enum sources_step take_source_path(struct sources *s, const char *text,
+                                          enum follow_kind kind, int64_t *size, struct err *e)
 {
     s->follow = (struct follow){.kind = kind};
     buf_clear(&s->path);
@@ -185,7 +186,7 @@ static enum sources_step take_path(struct sources *s, const char *text, enum fol
         buf_puts(&s->path, text);
         return SOURCES_BAD;
     }
-    return look_at(s, text, size, e);
+    return look_at_source(s, text, size, e);
 }
 
 /* Adds the most likely fault of an entry of the list that names nothing. */
@@ -220,7 +221,7 @@ static enum sources_step next_of_list(struct sources *s, int64_t *size, bool *is
     }
     memcpy(text, entry.p, entry.len);
     text[entry.len] = '\0';
-    enum sources_step step = take_path(s, text, FOLLOW_LISTED, size, e);
+    enum sources_step step = take_source_path(s, text, FOLLOW_LISTED, size, e);
     if (step == SOURCES_BAD && !s->options.is_nul_separated)
         explain_entry(str_of(text), e);
     return step;
@@ -262,7 +263,7 @@ enum sources_step sources_next(struct sources *s, const char **path, int64_t *si
             continue;
         }
         if (s->next_path < s->options.path_count)
-            step = take_path(s, s->options.paths[s->next_path++], FOLLOW_ALL, size, e);
+            step = take_source_path(s, s->options.paths[s->next_path++], FOLLOW_ALL, size, e);
         else
             step = next_of_list(s, size, &is_blocked, e);
     }

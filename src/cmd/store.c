@@ -20,7 +20,7 @@
 #include "zone/gateway_memory.h"
 #include "zone/upload.h"
 
-struct run {
+struct storing {
     struct remote remote;
     struct uri_list list;
     struct remote_bar bar;
@@ -39,7 +39,7 @@ struct stored {
 
 static bool show_read(void *ctx, int64_t bytes)
 {
-    struct run *run = ctx;
+    struct storing *run = ctx;
 
     remote_bar_show(&run->bar, run->what, bytes, run->size);
     return !interrupt_came();
@@ -50,7 +50,8 @@ static void show_sent(void *ctx, int64_t bytes)
     show_read(ctx, bytes);
 }
 
-static int upload(struct run *run, const char *path, const struct stored *stored, struct err *e)
+static int upload_stored(struct storing *run, const char *path, const struct stored *stored,
+                         struct err *e)
 {
     const struct upload_options options = {.hash = stored->hash,
                                            .path = path,
@@ -65,7 +66,7 @@ static int upload(struct run *run, const char *path, const struct stored *stored
 }
 
 /* Keeps a copy in the local store and uploads that: nobody can change it meanwhile. */
-static int store_by_copy(struct run *run, const char *path, struct stored *out, struct err *e)
+static int store_by_copy(struct storing *run, const char *path, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
     const struct hash_options options = {.flags = HASH_MAKE_MANIFEST, .watch = &watch};
@@ -85,12 +86,12 @@ static int store_by_copy(struct run *run, const char *path, struct stored *out, 
     out->size = added.size;
     store_put_copy_path(&run->remote.store, out->hash, &copy);
     const char *kept = buf_path(&copy, e);
-    result = kept == NULL ? -1 : upload(run, kept, out, e);
+    result = kept == NULL ? -1 : upload_stored(run, kept, out, e);
     buf_free(&copy);
     return result;
 }
 
-static int store_in_place(struct run *run, const char *path, struct stored *out, struct err *e)
+static int store_in_place(struct storing *run, const char *path, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
     const struct hash_options options = {.flags = HASH_USE_CACHE, .watch = &watch};
@@ -101,7 +102,7 @@ static int store_in_place(struct run *run, const char *path, struct stored *out,
         return -1;
     memcpy(out->hash, hashed.hash, sizeof out->hash);
     out->size = hashed.size;
-    if (upload(run, path, out, e) == 0)
+    if (upload_stored(run, path, out, e) == 0)
         return 0;
     if (e->code == ERR_CHANGED) /* then the cache may be what is wrong */
         hash_cache_forget(&run->remote.store, path);
@@ -109,7 +110,7 @@ static int store_in_place(struct run *run, const char *path, struct stored *out,
 }
 
 /* Copies what is open to <temporary>, hashes it, and gives it the name <folder>/sha1/<hash>. */
-static int copy_to_folder(struct run *run, int from, const struct stat *st, int to,
+static int copy_to_folder(struct storing *run, int from, const struct stat *st, int to,
                           const char *temporary, struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
@@ -137,7 +138,7 @@ out:
     return result;
 }
 
-static int store_in_folder(struct run *run, const char *path, struct stored *out, struct err *e)
+static int store_in_folder(struct storing *run, const char *path, struct stored *out, struct err *e)
 {
     struct buf base = {0}, temporary = {0};
     int from = -1, to = -1, result = -1;
@@ -171,7 +172,7 @@ out:
     return result;
 }
 
-static void put_uri(const struct run *run, const char *hash, struct buf *out)
+static void put_stored_uri(const struct storing *run, const char *hash, struct buf *out)
 {
     if (run->folder != NULL && run->prefix != NULL)
         kachery_uri_put_below(out, str_of(run->prefix), hash, run->label);
@@ -181,7 +182,7 @@ static void put_uri(const struct run *run, const char *hash, struct buf *out)
 
 /* Said before the file is read, for that may take long. A gateway that has not been heard yet is
  * asked for this client, which the upload needs it to know anyway. */
-static int check_size(struct run *run, const char *path, struct err *e)
+static int check_size(struct storing *run, const char *path, struct err *e)
 {
     struct gateway *g = &run->remote.gateway;
     struct gateway_client client = {0};
@@ -196,7 +197,7 @@ static int check_size(struct run *run, const char *path, struct err *e)
     return gateway_check_size(g, st.st_size, e);
 }
 
-static int store_any(struct run *run, const char *path, struct stored *out, struct err *e)
+static int store_any(struct storing *run, const char *path, struct stored *out, struct err *e)
 {
     if (check_size(run, path, e) != 0)
         return -1;
@@ -206,7 +207,7 @@ static int store_any(struct run *run, const char *path, struct stored *out, stru
                               : store_in_place(run, path, out, e);
 }
 
-static void store_one(struct run *run, const char *argument)
+static void store_one(struct storing *run, const char *argument)
 {
     struct stored stored = {.size = -1};
     struct buf path = {0}, uri = {0};
@@ -218,7 +219,7 @@ static void store_one(struct run *run, const char *argument)
     if (named != NULL)
         result = store_any(run, named, &stored, &e);
     remote_bar_end(&run->bar);
-    put_uri(run, stored.hash, &uri);
+    put_stored_uri(run, stored.hash, &uri);
     const char *address = result == 0 ? buf_path(&uri, &e) : NULL;
     if (address != NULL)
         uri_list_add(&run->list, named, address, stored.size);
@@ -230,10 +231,10 @@ static void store_one(struct run *run, const char *argument)
 
 int store_run(const struct store_files *what)
 {
-    struct run run = {.list = {.name = what->name, .form = what->form},
-                      .bar.is_quiet = what->is_quiet,
-                      .label = str_of(what->label),
-                      .cache_locally = what->cache_locally};
+    struct storing run = {.list = {.name = what->name, .form = what->form},
+                          .bar.is_quiet = what->is_quiet,
+                          .label = str_of(what->label),
+                          .cache_locally = what->cache_locally};
     struct err e;
 
     char *folder;

@@ -17,7 +17,7 @@
 #include "store/link.h"
 
 /* The meaning of one operand: a hash, or a path. */
-struct named {
+struct unlink_operand {
     const char *text;
     char hash[SHA1_HEX + 1]; /* empty: it is a path */
     char *path;              /* absolute */
@@ -25,14 +25,14 @@ struct named {
     char last_hash[SHA1_HEX + 1]; /* that the path had */
 };
 
-struct removal {
+struct store_removal {
     struct store store;
-    struct named *named;
+    struct unlink_operand *named;
     size_t count;
     bool is_json, is_begun, has_failed;
 };
 
-static void put_text(struct buf *out, const char *key, const char *text)
+static void put_text_or_null(struct buf *out, const char *key, const char *text)
 {
     if (text == NULL)
         json_put_null(out, key);
@@ -40,8 +40,8 @@ static void put_text(struct buf *out, const char *key, const char *text)
         json_put_path(out, key, str_of(text));
 }
 
-static void print(struct removal *r, const char *uri, const char *path, const char *kind,
-                  const char *error)
+static void print_removed(struct store_removal *r, const char *uri, const char *path,
+                          const char *kind, const char *error)
 {
     struct buf out = {0};
 
@@ -49,10 +49,10 @@ static void print(struct removal *r, const char *uri, const char *path, const ch
         buf_puts(&out, r->is_begun ? ",\n" : "[\n");
         r->is_begun = true;
         json_open(&out, '{');
-        put_text(&out, "uri", uri);
-        put_text(&out, "path", path);
-        put_text(&out, "kind", kind);
-        put_text(&out, "error", error);
+        put_text_or_null(&out, "uri", uri);
+        put_text_or_null(&out, "path", path);
+        put_text_or_null(&out, "kind", kind);
+        put_text_or_null(&out, "error", error);
         json_close(&out, '}');
     } else if (error == NULL) {
         buf_printf(&out, "%s\t", uri);
@@ -64,15 +64,15 @@ static void print(struct removal *r, const char *uri, const char *path, const ch
 }
 
 /* `e` NULL: it was removed. */
-static void report(struct removal *r, const char *hash, const char *path, enum store_kind kind,
-                   const struct err *e)
+static void report_removed(struct store_removal *r, const char *hash, const char *path,
+                           enum store_kind kind, const struct err *e)
 {
     struct buf uri = {0};
 
     kachery_uri_put(&uri, hash, STR(""));
     const char *text = buf_path(&uri, NULL);
     if (text != NULL)
-        print(r, text, path, store_kind_name(kind), e == NULL ? NULL : e->msg);
+        print_removed(r, text, path, store_kind_name(kind), e == NULL ? NULL : e->msg);
     else
         cmd_print_buf(&uri); /* a result is lost */
     if (e != NULL) {
@@ -82,14 +82,14 @@ static void report(struct removal *r, const char *hash, const char *path, enum s
     buf_free(&uri);
 }
 
-static void fail_named(struct removal *r, const struct named *n, const struct err *e)
+static void fail_named(struct store_removal *r, const struct unlink_operand *n, const struct err *e)
 {
     cmd_warn_file("unlink", n->text, e);
-    print(r, n->hash[0] != '\0' ? n->text : NULL, n->path, NULL, e->msg);
+    print_removed(r, n->hash[0] != '\0' ? n->text : NULL, n->path, NULL, e->msg);
 }
 
 /* Removes a file of the store whose name is `name` and `suffix`; 1 when it was there. */
-static int remove_file(struct buf *name, const char *suffix, struct err *e)
+static int remove_store_file(struct buf *name, const char *suffix, struct err *e)
 {
     buf_puts(name, suffix);
     const char *path = buf_path(name, e);
@@ -103,24 +103,24 @@ static int remove_file(struct buf *name, const char *suffix, struct err *e)
 }
 
 /* Also one that is damaged, or a symbolic link and so counts as none. */
-static bool remove_copy(struct removal *r, const char *hash)
+static bool remove_copy(struct store_removal *r, const char *hash)
 {
     struct buf copy = {0}, part = {0};
     struct err e = {0};
 
     store_put_copy_path(&r->store, hash, &copy);
     store_put_copy_path(&r->store, hash, &part);
-    int result = remove_file(&copy, "", &e);
-    if (result > 0 && remove_file(&part, ".part", &e) < 0)
+    int result = remove_store_file(&copy, "", &e);
+    if (result > 0 && remove_store_file(&part, ".part", &e) < 0)
         result = -1;
     if (result != 0)
-        report(r, hash, buf_path(&copy, NULL), STORE_COPY, result > 0 ? NULL : &e);
+        report_removed(r, hash, buf_path(&copy, NULL), STORE_COPY, result > 0 ? NULL : &e);
     buf_free(&copy);
     buf_free(&part);
     return result != 0;
 }
 
-static bool has_kind(struct removal *r, const char *hash, enum store_kind kind)
+static bool has_kind(struct store_removal *r, const char *hash, enum store_kind kind)
 {
     struct store_entry entry = {0};
     bool is_there = store_lookup_kind(&r->store, hash, kind, &entry, NULL) != 0 ||
@@ -131,7 +131,7 @@ static bool has_kind(struct removal *r, const char *hash, enum store_kind kind)
 }
 
 /* Of content that is shared no more. */
-static void remove_manifest(struct removal *r, const char *hash)
+static void remove_manifest(struct store_removal *r, const char *hash)
 {
     struct buf path = {0};
     struct err e = {0};
@@ -139,7 +139,7 @@ static void remove_manifest(struct removal *r, const char *hash)
     if (has_kind(r, hash, STORE_COPY) || has_kind(r, hash, STORE_LINK))
         return;
     store_put_manifest_path(&r->store, hash, &path);
-    if (remove_file(&path, "", &e) < 0) {
+    if (remove_store_file(&path, "", &e) < 0) {
         cmd_warn("unlink", &e);
         r->has_failed = true;
     }
@@ -147,8 +147,8 @@ static void remove_manifest(struct removal *r, const char *hash)
 }
 
 /* One path of a link; NULL: all. */
-static void remove_link(struct removal *r, const char *hash, const char *path,
-                        struct store_entry *entries, size_t count)
+static void remove_store_link(struct store_removal *r, const char *hash, const char *path,
+                              struct store_entry *entries, size_t count)
 {
     struct err e = {0};
     int status = path == NULL ? link_remove(&r->store, hash, &e)
@@ -160,7 +160,7 @@ static void remove_link(struct removal *r, const char *hash, const char *path,
             continue;
         if (status == 0 && one != NULL)
             hash_cache_forget(&r->store, one);
-        report(r, hash, one, STORE_LINK, status == 0 ? NULL : &e);
+        report_removed(r, hash, one, STORE_LINK, status == 0 ? NULL : &e);
     }
 }
 
@@ -171,7 +171,7 @@ static void free_entries(struct store_entry *entries, size_t count)
     free(entries);
 }
 
-static void unlink_hash(struct removal *r, struct named *n)
+static void unlink_hash(struct store_removal *r, struct unlink_operand *n)
 {
     struct store_entry *entries = NULL;
     size_t count = 0;
@@ -184,7 +184,7 @@ static void unlink_hash(struct removal *r, struct named *n)
         return;
     }
     if (count > 0) {
-        remove_link(r, n->hash, NULL, entries, count);
+        remove_store_link(r, n->hash, NULL, entries, count);
         n->is_matched = true;
     }
     free_entries(entries, count);
@@ -193,7 +193,7 @@ static void unlink_hash(struct removal *r, struct named *n)
 }
 
 /* Other paths, or a copy, may still have the content of a path. */
-static void tell_what_remains(struct removal *r, const char *hash)
+static void tell_what_remains(struct store_removal *r, const char *hash)
 {
     bool is_copied = has_kind(r, hash, STORE_COPY);
     struct buf uri = {0};
@@ -208,20 +208,20 @@ static void tell_what_remains(struct removal *r, const char *hash)
     buf_free(&uri);
 }
 
-static void unlink_entry(struct removal *r, struct named *n, const char *hash,
+static void unlink_entry(struct store_removal *r, struct unlink_operand *n, const char *hash,
                          struct store_entry *entry)
 {
     n->is_matched = true;
     if (entry->kind == STORE_COPY)
         remove_copy(r, hash);
     else
-        remove_link(r, hash, n->path, entry, 1);
+        remove_store_link(r, hash, n->path, entry, 1);
     remove_manifest(r, hash);
     memcpy(n->last_hash, hash, sizeof n->last_hash);
 }
 
 /* One walk through the store for all paths: a path may have been linked with several contents. */
-static int unlink_listed(struct removal *r, struct err *e)
+static int unlink_listed(struct store_removal *r, struct err *e)
 {
     struct store_list *list = store_list_open(&r->store, e);
     int step;
@@ -249,7 +249,7 @@ static int unlink_listed(struct removal *r, struct err *e)
 }
 
 /* A path that was not linked may be that of a file of which there is a copy. */
-static void unlink_copied(struct removal *r, struct named *n)
+static void unlink_copied(struct store_removal *r, struct unlink_operand *n)
 {
     static const struct hash_options cached = {.flags = HASH_USE_CACHE};
     struct hash_result hashed;
@@ -263,7 +263,7 @@ static void unlink_copied(struct removal *r, struct named *n)
     memcpy(n->last_hash, hashed.hash, sizeof n->last_hash);
 }
 
-static int unlink_all(struct removal *r, struct err *e)
+static int unlink_all(struct store_removal *r, struct err *e)
 {
     bool has_paths = false;
 
@@ -284,7 +284,7 @@ static int unlink_all(struct removal *r, struct err *e)
     return 0;
 }
 
-static int sum_up(struct removal *r)
+static int sum_up_removal(struct store_removal *r)
 {
     const struct err absent = {ERR_NOT_FOUND, "not in the local store"};
     size_t matched = 0;
@@ -305,13 +305,13 @@ static int sum_up(struct removal *r)
 }
 
 /* Everything is read before anything is removed: a wrong URI is told at once. */
-static int read_named(struct removal *r, const struct cmd_args *args, struct err *e)
+static int read_named(struct store_removal *r, const struct cmd_args *args, struct err *e)
 {
     r->named = calloc(args->operand_count, sizeof *r->named);
     if (r->named == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     for (r->count = 0; r->count < args->operand_count; r->count++) {
-        struct named *n = &r->named[r->count];
+        struct unlink_operand *n = &r->named[r->count];
         struct kachery_uri uri;
         struct buf path = {0};
         n->text = args->operands[r->count];
@@ -332,7 +332,7 @@ static int read_named(struct removal *r, const struct cmd_args *args, struct err
 
 int cmd_unlink(int argc, char **argv)
 {
-    struct removal r = {0};
+    struct store_removal r = {0};
     const struct cmd_option options[] = {
         {.name = "json", .flag = &r.is_json},
         {.name = NULL},
@@ -348,7 +348,7 @@ int cmd_unlink(int argc, char **argv)
     if (read_named(&r, &args, &e) != 0 || unlink_all(&r, &e) != 0)
         status = cmd_fail("unlink", &e);
     else
-        status = sum_up(&r);
+        status = sum_up_removal(&r);
     for (size_t i = 0; i < args.operand_count && r.named != NULL; i++)
         free(r.named[i].path);
     free(r.named);

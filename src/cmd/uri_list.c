@@ -54,7 +54,7 @@ void uri_list_add(struct uri_list *list, const char *path, const char *uri, int6
 }
 
 /* The user may know what strangers must not: whose a file is, and where a link leads. */
-static struct err explained(const char *path, const struct err *e)
+static struct err explained_error(const char *path, const struct err *e)
 {
     struct err told = *e;
 
@@ -65,7 +65,7 @@ static struct err explained(const char *path, const struct err *e)
 
 void uri_list_fail(struct uri_list *list, const char *path, const struct err *cause)
 {
-    const struct err told = explained(path, cause), *e = &told;
+    const struct err told = explained_error(path, cause), *e = &told;
 
     cmd_warn_file(list->name, path, e);
     if (list->form == URI_LIST_JSON)

@@ -24,7 +24,7 @@ struct url_options {
 };
 
 /* A name that no client of HTTP changes on its way. */
-static int check_name(const char *name, struct err *e)
+static int check_url_name(const char *name, struct err *e)
 {
     if (name == NULL || (name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
                          strcmp(name, "..") != 0 && strlen(name) <= RANGE_PATH_MAX_NAME_BYTES))
@@ -125,7 +125,7 @@ static void tell_expiry(const struct url_options *options, const char *zone, int
 }
 
 /* The index of a folder, as `link --index` labels it. */
-static bool is_folder(const struct url_options *options)
+static bool is_folder_uri(const struct url_options *options)
 {
     return options->name == NULL && str_ends_with(options->uri.label, STR("/"));
 }
@@ -136,7 +136,7 @@ static void put_link_name(struct buf *out, const struct url_options *options)
     put_name(out, options);
     if (out->len == 0)
         buf_puts(out, options->uri.hash);
-    else if (is_folder(options))
+    else if (is_folder_uri(options))
         buf_putc(out, '/');
 }
 
@@ -170,7 +170,7 @@ static int print_public(struct remote *remote, const struct url_options *options
     int result;
 
     buf_puts(&url, remote->gateway.shown);
-    if (is_folder(options)) {
+    if (is_folder_uri(options)) {
         buf_printf(&url, "/d/%s/", options->uri.hash);
     } else {
         put_name(&name, options);
@@ -218,7 +218,7 @@ static int check_operand(struct url_options *options, const char *operand, struc
 {
     if (options->is_list || options->is_revoke)
         return 0;
-    if (check_name(options->name, e) != 0 ||
+    if (check_url_name(options->name, e) != 0 ||
         kachery_uri_parse(&options->uri, str_of(operand), KACHERY_URI_USER, e) != 0)
         return -1;
     return options->expires == NULL ? 0

@@ -67,7 +67,8 @@ static void put_json_link(struct buf *out, const struct gateway_link *link, cons
     json_close(out, '}');
 }
 
-static int put_link(struct buf *out, const struct gateway_link *link, bool is_json, struct err *e)
+static int put_link_row(struct buf *out, const struct gateway_link *link, bool is_json,
+                        struct err *e)
 {
     struct buf uri = {0};
     char hash[SHA1_HEX + 1] = "";
@@ -91,8 +92,8 @@ static int put_link(struct buf *out, const struct gateway_link *link, bool is_js
 }
 
 /* *after is the id behind which the next page begins; empty: there is none. */
-static int put_page(struct remote *remote, struct buf *after, bool is_json, struct buf *out,
-                    struct err *e)
+static int put_link_page(struct remote *remote, struct buf *after, bool is_json, struct buf *out,
+                         struct err *e)
 {
     const struct json *links;
     struct gateway_link link;
@@ -108,7 +109,7 @@ static int put_page(struct remote *remote, struct buf *after, bool is_json, stru
          result == 0 && item != NULL; item = json_next(item)) {
         result = gateway_message_read_listed(item, &link, e);
         if (result == 0)
-            result = put_link(out, &link, is_json, e);
+            result = put_link_row(out, &link, is_json, e);
     }
     if (result == 0 && next.len > 0 && str_compare(next, buf_str(after)) <= 0)
         result = err_set(e, ERR_PROTOCOL, "the gateway's list of links goes in a circle");
@@ -128,7 +129,7 @@ int url_links_print(struct remote *remote, bool is_json, struct err *e)
         json_open(&out, '[');
     do {
         if (result == 0)
-            result = put_page(remote, &after, is_json, &out, e);
+            result = put_link_page(remote, &after, is_json, &out, e);
     } while (result == 0 && after.len > 0);
     if (is_json) {
         json_close(&out, ']');

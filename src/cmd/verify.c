@@ -17,7 +17,7 @@
 enum { LOOK_AHEAD_AT_ONCE = 200, STATE_COUNT = STORE_UNCHECKED + 1 };
 
 /* The meaning of one URI: a copy, a link, a location; or none of them. */
-struct named {
+struct named_entry {
     char hash[SHA1_HEX + 1];
     struct store_entry entry;
 };
@@ -28,7 +28,7 @@ struct verify {
     bool is_quiet, has_failed;
     uint64_t counts[STATE_COUNT];
     struct store_list *all, *ahead; /* everything; or: */
-    struct named *named;
+    struct named_entry *named;
     size_t named_count, named_cap, next_named;
 };
 
@@ -37,7 +37,7 @@ static int add_named(struct verify *v, const char *hash, struct store_entry *ent
 {
     if (v->named_count == v->named_cap) {
         size_t cap = v->named_cap == 0 ? 16 : 2 * v->named_cap;
-        struct named *named = realloc(v->named, cap * sizeof *named);
+        struct named_entry *named = realloc(v->named, cap * sizeof *named);
         if (named == NULL) {
             store_entry_deinit(entry);
             return err_set(e, ERR_FAILED, "out of memory");
@@ -45,7 +45,7 @@ static int add_named(struct verify *v, const char *hash, struct store_entry *ent
         v->named = named;
         v->named_cap = cap;
     }
-    struct named *n = &v->named[v->named_count++];
+    struct named_entry *n = &v->named[v->named_count++];
     memcpy(n->hash, hash, sizeof n->hash);
     n->entry = *entry;
     *entry = (struct store_entry){0};
@@ -75,7 +75,7 @@ static int add_stored(struct verify *v, const char *hash, struct err *e)
 }
 
 /* The file that `location` means, or where one should be; NULL without a location. Caller frees. */
-static char *located(const struct kachery_uri *u)
+static char *located_path(const struct kachery_uri *u)
 {
     char *path = NULL;
 
@@ -90,14 +90,15 @@ static char *located(const struct kachery_uri *u)
     return path;
 }
 
-static int look_up(struct verify *v, const struct kachery_uri *u, struct err *e)
+static int look_up_uri(struct verify *v, const struct kachery_uri *u, struct err *e)
 {
     struct store_entry absent = {.state = STORE_ABSENT};
     const size_t before = v->named_count;
 
     if (add_stored(v, u->hash, e) != 0)
         return -1;
-    struct store_entry at_location = {.kind = STORE_LINK, .state = STORE_OK, .path = located(u)};
+    struct store_entry at_location = {
+        .kind = STORE_LINK, .state = STORE_OK, .path = located_path(u)};
     if (at_location.path != NULL && add_named(v, u->hash, &at_location, e) != 0)
         return -1;
     return v->named_count == before ? add_named(v, u->hash, &absent, e) : 0;
@@ -113,7 +114,7 @@ static int look_up_all(struct verify *v, const char *const *texts, size_t count,
             return -1;
     for (size_t i = 0; i < count; i++)
         if (kachery_uri_parse(&u, str_of(texts[i]), KACHERY_URI_USER, e) != 0 ||
-            look_up(v, &u, e) != 0)
+            look_up_uri(v, &u, e) != 0)
             return -1;
     return 0;
 }
@@ -135,7 +136,7 @@ static bool next_of_named(struct verify *v, struct batch_item *item)
 {
     if (v->next_named == v->named_count)
         return false;
-    struct named *n = &v->named[v->next_named++];
+    struct named_entry *n = &v->named[v->next_named++];
     memcpy(item->wanted_hash, n->hash, sizeof n->hash);
     item->about = n->entry;
     n->entry = (struct store_entry){0};
@@ -258,7 +259,7 @@ static bool is_as_wanted(const struct batch_item *item)
 }
 
 /* Takes the result of reading the file into the entry. */
-static void judge(struct verify *v, struct batch_item *item)
+static void judge_entry(struct verify *v, struct batch_item *item)
 {
     struct store_entry *entry = &item->about;
     struct err e;
@@ -302,20 +303,20 @@ static enum manifest_file_state manifest_of(const struct verify *v, const struct
                : manifest_file_look(&v->store, item->wanted_hash, item->about.size);
 }
 
-static void tell(void *owner, struct batch_item *item)
+static void report_entry(void *owner, struct batch_item *item)
 {
     struct verify *v = owner;
 
     if (is_to_be_read(&item->about) && !is_as_wanted(item) && !look_again(v, item))
         return;
     if (is_to_be_read(&item->about))
-        judge(v, item);
+        judge_entry(v, item);
     v->counts[item->about.state]++;
     if (!v->is_quiet || item->about.state != STORE_OK)
         entry_list_add(&v->list, item->wanted_hash, &item->about, manifest_of(v, item));
 }
 
-static int sum_up(struct verify *v)
+static int sum_up_entries(struct verify *v)
 {
     uint64_t total = 0, stale = v->counts[STORE_STALE] + v->counts[STORE_TOUCHED];
 
@@ -331,7 +332,7 @@ static int sum_up(struct verify *v)
     return status;
 }
 
-static int run(struct verify *v, const struct cmd_args *args, struct err *e)
+static int run_verify(struct verify *v, const struct cmd_args *args, struct err *e)
 {
     struct batch_run run = {.what = "verifying",
                             .is_quiet = args->is_quiet,
@@ -340,7 +341,7 @@ static int run(struct verify *v, const struct cmd_args *args, struct err *e)
                             .owner = v,
                             .next = next_entry,
                             .wait_fd = -1,
-                            .on_result = tell};
+                            .on_result = report_entry};
 
     if (args->operand_count > 0) {
         if (look_up_all(v, args->operands, args->operand_count, e) != 0)
@@ -358,7 +359,7 @@ static int run(struct verify *v, const struct cmd_args *args, struct err *e)
         return cmd_fail("verify", e);
     if (status > 0)
         ending_die(status);
-    return sum_up(v);
+    return sum_up_entries(v);
 }
 
 int cmd_verify(int argc, char **argv)
@@ -377,7 +378,7 @@ int cmd_verify(int argc, char **argv)
     v.is_quiet = args.is_quiet;
     if (store_init(&v.store, &e) != 0)
         return cmd_fail("verify", &e);
-    status = run(&v, &args, &e);
+    status = run_verify(&v, &args, &e);
     for (size_t i = 0; i < v.named_count; i++)
         store_entry_deinit(&v.named[i].entry);
     free(v.named);

@@ -83,6 +83,9 @@ static const char share_help[] =
     "      --config FILE          the file that `init` wrote\n"
     "                             (default: ./kachery-resource.yaml)\n"
     "      --log FILE             log there instead of stderr; SIGHUP opens it anew\n"
+    "      --log-size BYTES       start another log when it is so long, such as 10MB\n"
+    "                             (default: 10MB; 0: never)\n"
+    "      --log-keep N           keep N old ones, FILE.1 the newest (default: 5)\n"
     "      --cron                 if the resource is shared already, from any host,\n"
     "                             end in silence with exit status 0\n";
 
@@ -254,7 +257,8 @@ const struct cmd cmd_table[] = {
      "[--config FILE] [--name N] [--zone Z] [--max-uploads K] [--proxy-url URL] "
      "[--proxy-secret-file F] [--no-input]",
      "write kachery-resource.yaml: what is shared, where to", init_help},
-    {"share", cmd_share, "[--config FILE] [--log FILE] [--cron]",
+    {"share", cmd_share,
+     "[--config FILE] [--log FILE] [--log-size BYTES] [--log-keep N] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
     {"link", cmd_link,
      "PATH... [-r] [--index] [--exclude GLOB]... [--label L | --label-names] "

@@ -7,14 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_file.h"
 #include "base/log_limit.h"
-#include "base/newfile.h"
-#include "base/place.h"
 #include "base/quote.h"
 #include "base/ready.h"
 
@@ -26,7 +24,7 @@ struct line {
 };
 
 static enum log_level lowest = LOG_INFO;
-static int file = -1; /* -1: stderr */
+static struct log_file file = LOG_FILE_CLOSED; /* closed: stderr */
 static unsigned long long dropped;
 static void (*sink)(void *ctx, const char *line, size_t len);
 static void *sink_ctx;
@@ -36,35 +34,9 @@ void log_set_level(enum log_level level)
     lowest = level;
 }
 
-/* The descriptor, or -1. */
-static int open_file(const char *path, struct err *e)
+int log_open(const struct log_file_options *options, struct err *e)
 {
-    /* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
-    int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd;
-    mode_t mode = newfile_is_in_group_folder(path) ? 0660 : 0600;
-
-    if (place_open_file(path, flags, mode, &fd, e) == 0)
-        return fd;
-    return err_wrap(e, "cannot open log %s", path);
-}
-
-int log_check(const char *path, struct err *e)
-{
-    int fd = open_file(path, e);
-
-    return fd < 0 ? -1 : close(fd);
-}
-
-int log_open(const char *path, struct err *e)
-{
-    int fd = open_file(path, e);
-
-    if (fd < 0)
-        return -1;
-    if (file >= 0)
-        close(file);
-    file = fd;
-    return 0;
+    return log_file_open(&file, options, e);
 }
 
 void log_set_sink(void (*function)(void *ctx, const char *line, size_t len), void *ctx)
@@ -89,13 +61,14 @@ static bool has_room(int fd)
 
 static bool write_line(const char *text, size_t len)
 {
-    int fd = file >= 0 ? file : STDERR_FILENO;
     ssize_t n;
 
-    if (!has_room(fd))
+    if (file.fd >= 0)
+        return has_room(file.fd) && log_file_write(&file, text, len);
+    if (!has_room(STDERR_FILENO))
         return false;
     do
-        n = write(fd, text, len);
+        n = write(STDERR_FILENO, text, len);
     while (n < 0 && errno == EINTR);
     return n == (ssize_t)len;
 }
@@ -235,10 +208,13 @@ void log_end(void)
     report_left_out(clock_now_ms(), true);
 }
 
-void log_finished(const char *line, size_t len)
+int log_finished(const char *line, size_t len, struct err *e)
 {
+    int result = file.fd >= 0 ? log_file_keep(&file, len, e) : 0;
+
     if (dropped > 0)
         report_dropped();
     if (dropped > 0 || !write_line(line, len))
         dropped++;
+    return result;
 }

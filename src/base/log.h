@@ -12,26 +12,24 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/log_file.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* Lines below `level` are dropped (default LOG_INFO). */
 void log_set_level(enum log_level level);
 
-/* Appends to `path` instead of stderr; creates it 0600, in a setgid folder 0660: it names hashes.
- * Call again to reopen (SIGHUP). */
-int log_open(const char *path, struct err *e) ERR_CHECKED;
-
-/* Returns whether log_open could open the file; creates it when it is missing. */
-int log_check(const char *path, struct err *e) ERR_CHECKED;
+/* Appends to a file instead of stderr. Call again to reopen (SIGHUP). */
+int log_open(const struct log_file_options *options, struct err *e) ERR_CHECKED;
 
 /* Sends finished lines (with '\n') to `sink` instead; NULL restores. For the keeper child and for
  * tests. */
 void log_set_sink(void (*sink)(void *ctx, const char *line, size_t len), void *ctx);
 
 /* Writes a finished line (with '\n'), whatever the level and the sink: for the process that writes
- * the lines of another. */
-void log_finished(const char *line, size_t len);
+ * the lines of another. Returns -1 if the log's file could not be rotated or opened again where it
+ * belongs; the line is then in the one that is open. */
+int log_finished(const char *line, size_t len, struct err *e) ERR_CHECKED;
 
 /* printf style, without '\n'; keeps errno. Does not wait for a full pipe or a stopped terminal:
  * such lines are dropped and counted, and the count is logged when there is room again. */

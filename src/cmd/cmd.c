@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/quote.h"
 #include "base/setting.h"
+#include "base/size_text.h"
 #include "cmd/progress.h"
 
 enum { MAX_COLUMNS = 80 }; /* of a usage */
@@ -193,6 +194,12 @@ static int store_value(const char *name, const struct cmd_option *o, const char 
     if (o->value != NULL) {
         *o->value = value;
         return o->is_path ? check_path_value(name, o, value) : -1;
+    }
+    if (o->bytes != NULL) {
+        if (size_text_read(str_of(value), o->max, o->bytes) && *o->bytes >= o->min)
+            return -1;
+        return cmd_usage_error(name, "--%s \"%s\": want bytes, such as 10MB, %lld-%lld", o->name,
+                               value, (long long)o->min, (long long)o->max);
     }
     if (o->ms != NULL) {
         if (read_seconds(str_of(value), o->max, o->ms))

@@ -51,6 +51,7 @@ struct cmd_option {
     struct cmd_values *values; /* likewise, all of them */
     bool is_path;       /* of a file: checked by setting_check_path */
     int64_t *number;    /* a whole number of at least `min` and at most `max` */
+    int64_t *bytes;     /* an amount as base/size_text.h reads it, `min` to `max` */
     int64_t *ms;        /* seconds, perhaps with decimals, of at most `max` seconds */
     int64_t min, max;
 };

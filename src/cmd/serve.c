@@ -164,7 +164,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
         {SERVE_GATEWAY, {.name = "zone", .value = &serve.zone}},
         {SERVE_GATEWAY, {.name = "public-url", .value = &serve.public_url}},
         {SERVE_GATEWAY, {.name = "open-registration", .flag = &serve.is_open}},
-        {HUB_ALONE, {.name = "cache-bytes", .number = &serve.cache_bytes, .max = INT64_MAX}},
+        {HUB_ALONE, {.name = "cache-bytes", .bytes = &serve.cache_bytes, .max = INT64_MAX}},
     };
     struct cmd_option options[sizeof all / sizeof all[0] + 1] = {{0}};
     struct cmd_args args = {.options = options};

@@ -17,8 +17,11 @@
 #include "x509/trust.h"
 #include "zone/gateway.h"
 
+enum { LOG_BYTES = 10 * 1000 * 1000, LOGS_KEPT = 5 };
+
 struct share_command {
-    const char *config_path, *log_path;
+    const char *config_path;
+    struct log_file_options log; /* path NULL: standard error */
     bool is_cron;
     enum log_level log_level;
     struct config config;
@@ -100,7 +103,7 @@ static enum supervisor_hangup hangup_mode(const struct share_command *share)
 {
     struct sigaction action;
 
-    if (share->log_path != NULL)
+    if (share->log.path != NULL)
         return HANGUP_REOPENS_LOG;
     if (sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
         return HANGUP_IGNORED; /* nohup */
@@ -142,12 +145,23 @@ static void log_settings(void)
     setting_report_typos(log_typo, NULL);
 }
 
+/* Returns whether the log can be written; creates it if it is missing. */
+static int check_log_file(const struct log_file_options *log, struct err *e)
+{
+    struct log_file file = LOG_FILE_CLOSED;
+
+    if (log_file_open(&file, log, e) != 0)
+        return -1;
+    log_file_close(&file);
+    return 0;
+}
+
 /* Reads files elsewhere, which may hang. */
 static int prepare_share(struct share_command *share, struct err *e)
 {
     if (check_client_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
         return -1;
-    return share->log_path == NULL ? 0 : log_check(share->log_path, e);
+    return share->log.path == NULL ? 0 : check_log_file(&share->log, e);
 }
 
 static int supervise_share(struct share_command *share, struct err *e)
@@ -156,7 +170,7 @@ static int supervise_share(struct share_command *share, struct err *e)
                                                .intervals = &share->intervals,
                                                .lease = &share->lease,
                                                .status_path = share->status_path.data,
-                                               .log_path = share->log_path,
+                                               .log = &share->log,
                                                .on_hangup = hangup_mode(share),
                                                .yields = share->is_cron,
                                                .log_level = share->log_level,
@@ -187,10 +201,14 @@ static int run_share(struct share_command *share, struct err *e)
 
 int cmd_share(int argc, char **argv)
 {
-    struct share_command share = {.config_path = CONFIG_DEFAULT_PATH};
+    struct share_command share = {.config_path = CONFIG_DEFAULT_PATH,
+                                  .log = {.max_bytes = LOG_BYTES}};
+    int64_t logs_kept = LOGS_KEPT;
     const struct cmd_option options[] = {
         {.name = "config", .value = &share.config_path, .is_path = true},
-        {.name = "log", .value = &share.log_path, .is_path = true},
+        {.name = "log", .value = &share.log.path, .is_path = true},
+        {.name = "log-size", .bytes = &share.log.max_bytes, .max = INT64_MAX},
+        {.name = "log-keep", .number = &logs_kept, .max = LOG_FILE_MAX_KEPT},
         {.name = "cron", .flag = &share.is_cron},
         {0},
     };
@@ -200,6 +218,7 @@ int cmd_share(int argc, char **argv)
 
     if (status >= 0)
         return status;
+    share.log.kept = (unsigned)logs_kept;
     share.log_level = args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_WARN : LOG_INFO;
     log_set_level(share.log_level);
     status = CMD_OK;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/log_file.h"
 #include "daemon/lease.h"
 #include "loop/loop.h"
 
@@ -13,7 +14,7 @@ struct keeper_options {
     struct loop *loop;         /* borrowed */
     const struct lease *lease; /* borrowed; taken; the child renews it and gives it back */
     const char *status_path;   /* borrowed */
-    const char *log_path;      /* borrowed; NULL: standard error */
+    const struct log_file_options *log; /* borrowed; path NULL: standard error */
     int64_t renew_ms;
     int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
     /* The lease went to another process (ERR_REFUSED, which says to whom). */

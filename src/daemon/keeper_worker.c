@@ -87,7 +87,15 @@ static void open_log(struct worker *w)
 {
     struct err e;
 
-    if (w->options->log_path != NULL && log_open(w->options->log_path, &e) != 0)
+    if (w->options->log->path != NULL && log_open(w->options->log, &e) != 0)
+        report_trouble(w, &e);
+}
+
+static void write_log_line(struct worker *w, struct str line)
+{
+    struct err e;
+
+    if (log_finished(line.p, line.len, &e) != 0)
         report_trouble(w, &e);
 }
 
@@ -134,7 +142,7 @@ static bool take_order(struct worker *w, const struct json *document)
     struct keeper_message order;
 
     switch (fields_read_one_of(keeper_orders, document, &order, NULL)) {
-    case KEEPER_LOG: log_finished(order.text.p, order.text.len); break;
+    case KEEPER_LOG: write_log_line(w, order.text); break;
     case KEEPER_STATUS: write_status(w, order.text); break;
     case KEEPER_REOPEN: open_log(w); break;
     case KEEPER_LEAVE: return false;

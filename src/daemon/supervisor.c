@@ -370,7 +370,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->keeper = keeper_new(&(struct keeper_options){.loop = s->loop,
                                                     .lease = o->lease,
                                                     .status_path = o->status_path,
-                                                    .log_path = o->log_path,
+                                                    .log = o->log,
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
                                                     .on_lost = end,
@@ -546,7 +546,7 @@ int supervisor_run(const struct supervisor_options *options, struct err *e)
     log_end();
     if (s.keeper != NULL && result == 0)
         log_line(LOG_INFO, "stopped");
-    else if (s.keeper != NULL && options->log_path != NULL && e->code != ERR_TAKEN)
+    else if (s.keeper != NULL && options->log->path != NULL && e->code != ERR_TAKEN)
         log_line(LOG_ERROR, "%s", e->msg);
     close_supervisor(&s);
     return result;

@@ -20,7 +20,7 @@ struct supervisor_options {
     const struct intervals *intervals;
     const struct lease *lease; /* taken */
     const char *status_path;
-    const char *log_path; /* NULL: standard error */
+    const struct log_file_options *log; /* path NULL: standard error */
     enum supervisor_hangup on_hangup;
     /* Ends (ERR_TAKEN) when the proxy says that another daemon has the name; until it has it, only
      * warnings are logged. */

@@ -185,6 +185,43 @@ def test_hangup_reopens_the_log(desk):
     assert "stopped" not in old.read_text() and daemon.text() == ""
 
 
+def test_a_long_log_becomes_an_old_one(desk):
+    log = desk.folder / "log"
+    log.write_text("a line of last year\n" * 90)
+    for number in "321":
+        (desk.folder / f"log.{number}").write_text(number)
+    daemon = desk.share("--log", str(log), "--log-size", "1.9kB", "--log-keep", "3", wait=False)
+    until(lambda: log.exists() and "acknowledged" in log.read_text(), "the log")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0 and daemon.text() == ""
+    assert (desk.folder / "log.1").read_text().startswith("a line of last year\n" * 90)
+    assert [(desk.folder / f"log.{number}").read_text() for number in "23"] == ["1", "2"]
+    assert not (desk.folder / "log.4").exists()
+    assert "last year" not in log.read_text() and log.stat().st_size < 1900
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_a_log_that_is_gone_is_written_anew(desk, how):
+    log = desk.folder / "log"
+    daemon = desk.share("--log", str(log), wait=False)
+    until(lambda: log.exists() and "acknowledged" in log.read_text(), "the log")
+    log.rename(desk.folder / "log.old")
+    if how == "deleted":
+        (desk.folder / "log.old").unlink()
+    desk.proxy.stop()
+    until(lambda: log.exists() and log.read_text(), "another log")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    assert log.read_text().splitlines()[-1].endswith("stopped")
+
+
+@pytest.mark.parametrize("option, value", [("--log-size", "10 MiB"), ("--log-size", "-1"),
+                                           ("--log-keep", "1000"), ("--log-keep", "few")])
+def test_bad_sizes_of_a_log(desk, option, value):
+    text = run("share", option, value, env=desk.env, cwd=desk.folder, check=2).stderr.decode()
+    assert value in text and option in text
+
+
 def test_hangup_ends_it_in_a_terminal(desk):
     daemon = desk.share()
     daemon.signal(signal.SIGHUP)

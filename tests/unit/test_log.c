@@ -211,12 +211,13 @@ static void test_full_pipe(void **state)
 static void test_finished(void **state)
 {
     struct buf got = {0}, sunk = {0};
+    struct err e = {0};
     int saved, from;
 
     (void)state;
     from = redirect(&saved);
     log_set_sink(keep, &sunk);
-    log_finished("a line\n", 7);
+    assert_int_equal(log_finished("a line\n", 7, &e), 0);
     log_set_sink(NULL, NULL);
     drain(from, &got);
     restore(saved);
@@ -257,13 +258,13 @@ static void test_file(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/log", folder);
     snprintf(moved, sizeof moved, "%s/log.1", folder);
-    assert_int_equal(log_open(path, &e), 0);
+    assert_int_equal(log_open(&(struct log_file_options){.path = path}, &e), 0);
     log_line(LOG_INFO, "one");
     assert_int_equal(rename(path, moved), 0);
     log_line(LOG_INFO, "two");
-    assert_int_equal(log_open(path, &e), 0);
+    assert_int_equal(log_open(&(struct log_file_options){.path = path}, &e), 0);
     log_line(LOG_INFO, "three");
-    assert_int_equal(log_open(folder, &e), -1);
+    assert_int_equal(log_open(&(struct log_file_options){.path = folder}, &e), -1);
     assert_non_null(strstr(e.msg, folder));
     log_line(LOG_INFO, "four");
     assert_int_equal(stat(path, &st), 0);

@@ -268,6 +268,11 @@ int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message, str
     return 0;
 }
 
+size_t ws_conn_coming(const struct ws_conn *c)
+{
+    return c->reader.in_message ? c->reader.message.len : 0;
+}
+
 void ws_conn_set_max_message(struct ws_conn *c, size_t max_message_bytes)
 {
     c->reader.max_message_bytes = max_message_bytes;

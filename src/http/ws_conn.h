@@ -74,6 +74,9 @@ int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message,
 /* Bytes queued and not taken by the stream. */
 size_t ws_conn_queued(const struct ws_conn *c);
 
+/* Bytes that have come of a message that is not whole yet. */
+size_t ws_conn_coming(const struct ws_conn *c);
+
 /* Neither side has closed it or broken the protocol. */
 bool ws_conn_is_open(const struct ws_conn *c);
 

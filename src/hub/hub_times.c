@@ -29,6 +29,8 @@ static const struct interval_row rows[] = {
     ROW(check_wait_ms, check_wait_ms),
     ROW(check_stuck_ms, check_stuck_ms),
     ROW(relay_silent_ms, relay.silent_ms),
+    ROW(relay_overdue_ms, relay.overdue_ms),
+    ROW(line_instead_ms, relay.instead_ms),
     ROW(relay_ping_ms, relay.ping_ms),
     ROW(line_idle_ms, relay.idle_ms),
     ROW(file_keep_ms, relay.keep_ms),

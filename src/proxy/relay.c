@@ -13,6 +13,8 @@
 struct relay_times relay_default_times(void)
 {
     return (struct relay_times){.silent_ms = 10000,
+                                .overdue_ms = 5000,
+                                .instead_ms = 3000,
                                 .ping_ms = 20000,
                                 .idle_ms = 120000,
                                 .keep_ms = 600000,

@@ -168,24 +168,29 @@ void relay_block_requeue(struct relay_block *block)
 
 /* ---- the pump ---- */
 
-/* The line of a file's holder with the fewest leaves in flight for this class; lines that are
- * missing are asked for. NULL: there is none now. */
-static struct relay_line *choose_line(struct relay_file *file, enum range_class read_class)
+/* The line of a file's holder with the fewest leaves in flight, of another daemon than the avoided
+ * one if there is one; lines that are missing are asked for. NULL: there is none now. */
+static struct relay_line *choose_line(struct relay_file *file, enum range_class read_class,
+                                      int64_t avoided)
 {
-    struct relay_line *best = NULL;
+    struct relay_line *best = NULL, *last = NULL;
+    bool is_coming = false; /* a line of another daemon than the avoided one */
 
     for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++) {
         const struct relay_holder *holder = &file->holders[n];
         if (holder->daemon == 0 || holder->is_bad)
             continue;
         struct relay_daemon *daemon = relay_daemon_get(file->relay, holder->daemon);
-        struct relay_line *line = daemon == NULL ? NULL : daemon->lines[read_class];
-        if (line != NULL && (best == NULL || line->in_flight < best->in_flight))
+        if (daemon == NULL || (daemon->lines[read_class] == NULL && best != NULL))
+            continue;
+        struct relay_line *line = relay_line_find(daemon, read_class);
+        is_coming = is_coming || (line == NULL && relay_line_is_coming(daemon, read_class));
+        if (holder->daemon == avoided)
+            last = line;
+        else if (line != NULL && (best == NULL || line->in_flight < best->in_flight))
             best = line;
-        else if (line == NULL && daemon != NULL && best == NULL)
-            relay_line_ask(daemon, read_class);
     }
-    return best;
+    return best != NULL || is_coming ? best : last;
 }
 
 /* True if a leaf was asked for. */
@@ -203,7 +208,7 @@ static bool serve_reader(struct relay_reader *reader)
     }
     if (file->state != RELAY_FILE_OPEN)
         return false;
-    struct relay_line *line = choose_line(file, reader->read_class);
+    struct relay_line *line = choose_line(file, reader->read_class, want->block->avoided);
     source = line == NULL ? NULL : relay_file_source(file, line);
     if (source == NULL || !source->is_open || source->in_flight >= RELAY_FILE_IN_FLIGHT ||
         line->in_flight >= RELAY_LINE_IN_FLIGHT)
@@ -260,6 +265,31 @@ static void report_reader_change(void *owner)
     reader->on_change(reader->owner);
 }
 
+static void enter_file(struct relay_reader *reader, struct relay_file *file)
+{
+    reader->file = file;
+    reader->previous = NULL;
+    reader->next = file->readers;
+    if (file->readers != NULL)
+        file->readers->previous = reader;
+    file->readers = reader;
+}
+
+static void leave_file(struct relay_reader *reader)
+{
+    relay_reader_drop(reader);
+    *(reader->previous != NULL ? &reader->previous->next : &reader->file->readers) = reader->next;
+    if (reader->next != NULL)
+        reader->next->previous = reader->previous;
+}
+
+void relay_reader_move(struct relay_reader *reader, struct relay_file *file)
+{
+    leave_file(reader);
+    enter_file(reader, file);
+    loop_defer(reader->relay->loop, &reader->change);
+}
+
 bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct str sha1)
 {
     struct relay_file *file = relay_file_find(relay, sha1);
@@ -267,16 +297,11 @@ bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct
     if (file == NULL)
         return false;
     reader->relay = relay;
-    reader->file = file;
     reader->change = (struct loop_call){.call = report_reader_change, .owner = reader};
     reader->first = reader->last = NULL;
     reader->want_count = 0;
-    reader->is_in_ring = false;
-    reader->previous = NULL;
-    reader->next = file->readers;
-    if (file->readers != NULL)
-        file->readers->previous = reader;
-    file->readers = reader;
+    reader->is_in_ring = reader->is_bound = reader->is_waiting = false;
+    enter_file(reader, file);
     relay_file_used(file);
     return true;
 }
@@ -295,10 +320,7 @@ void relay_reader_stop(struct relay_reader *reader)
 
     if (file == NULL)
         return;
-    relay_reader_drop(reader);
-    *(reader->previous != NULL ? &reader->previous->next : &file->readers) = reader->next;
-    if (reader->next != NULL)
-        reader->next->previous = reader->previous;
+    leave_file(reader);
     reader->file = NULL;
     relay_file_used(file);
     relay_pump_soon(reader->relay);
@@ -312,6 +334,7 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
         .size = file->size, .done = file->done, .has_root = file->has_root};
     memcpy(info->root, file->root, sizeof info->root);
     relay_file_seek(file);
+    reader->is_waiting = file->state == RELAY_FILE_SOUGHT;
     switch (file->state) {
     case RELAY_FILE_OPEN: return RELAY_READY;
     case RELAY_FILE_ABSENT: return RELAY_ABSENT;
@@ -347,7 +370,9 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
     *bytes = STR("");
     if (file->cached != NULL)
         *bytes = look_in_cache(file, i);
+    reader->is_waiting = bytes->len == 0;
     if (bytes->len > 0) {
+        reader->is_bound = true;
         forget_wish(reader, i);
         return RELAY_READY;
     }

@@ -55,24 +55,16 @@ static size_t page_bytes(uint32_t page_count)
     return page_count * (SHA256_SIZE + sizeof(struct relay_page *) + sizeof(bool));
 }
 
-struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
+static struct relay_file *new_file(struct relay *relay, struct str sha1,
+                                   const unsigned char *address)
 {
-    unsigned char address[SHA1_SIZE];
-    struct relay_file *file;
+    struct relay_file *file = calloc(1, sizeof *file);
 
-    if (!hex_is_lower(sha1, SHA1_HEX) || !hex_decode(sha1, address, sizeof address))
-        return NULL;
-    struct relay_file **slot = file_slot(relay, address);
-    for (file = *slot; file != NULL; file = file->next)
-        if (memcmp(file->address, address, sizeof address) == 0)
-            return file;
-    drop_unread_files(relay);
-    file = calloc(1, sizeof *file);
     if (file == NULL)
         return NULL;
     file->relay = relay;
     relay->file_bytes += sizeof *file;
-    memcpy(file->address, address, sizeof address);
+    memcpy(file->address, address, sizeof file->address);
     memcpy(file->sha1, sha1.p, SHA1_HEX);
     file->timer = (struct loop_timer){.call = on_file_time, .owner = file};
     file->self = (struct relay_reader){.on_change = ignore_block_change,
@@ -80,10 +72,24 @@ struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
                                        .file = file,
                                        .relay = relay,
                                        .change = {.call = ignore_block_change}};
-    file->next = *slot;
-    *slot = file;
+    file->next = *file_slot(relay, address);
+    *file_slot(relay, address) = file;
     relay->file_count++;
     return file;
+}
+
+struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
+{
+    unsigned char address[SHA1_SIZE];
+    struct relay_file *file;
+
+    if (!hex_is_lower(sha1, SHA1_HEX) || !hex_decode(sha1, address, sizeof address))
+        return NULL;
+    for (file = *file_slot(relay, address); file != NULL; file = file->next)
+        if (memcmp(file->address, address, sizeof address) == 0 && !file->is_past)
+            return file;
+    drop_unread_files(relay);
+    return new_file(relay, sha1, address);
 }
 
 static void end_check(struct relay_file *file)
@@ -297,6 +303,54 @@ static void set_file_timer(struct relay_file *file)
     loop_set_timer(file->relay->loop, &file->timer, at);
 }
 
+/* ---- another root ---- */
+
+static bool has_other(const struct relay_file *file)
+{
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+        if (file->holders[n].daemon != 0 && file->holders[n].is_other)
+            return true;
+    return false;
+}
+
+/* By a reader that has no byte of it yet. */
+static bool is_waited_for(const struct relay_file *file)
+{
+    const struct relay_reader *reader = file->readers;
+
+    while (reader != NULL && (reader->is_bound || !reader->is_waiting))
+        reader = reader->next;
+    return reader != NULL && file->state == RELAY_FILE_OPEN;
+}
+
+static void move_unbound_readers(struct relay_file *file, struct relay_file *to)
+{
+    struct relay_reader *reader = file->readers, *next;
+
+    for (; reader != NULL; reader = next) {
+        next = reader->next;
+        if (!reader->is_bound)
+            relay_reader_move(reader, to);
+    }
+}
+
+/* The daemons that are left have another root: readers without a byte are given that one, the
+ * others wait for a daemon that has theirs. */
+static void change_root(struct relay_file *file)
+{
+    struct relay_file *other = new_file(file->relay, str_of(file->sha1), file->address);
+
+    if (other == NULL)
+        return;
+    log_line(LOG_WARN, "sha1://%s has another root now", file->sha1);
+    file->is_past = true;
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+        if (file->holders[n].is_other)
+            add_holder(other, file->holders[n].daemon);
+    move_unbound_readers(file, other);
+    relay_file_seek(other);
+}
+
 /* All answers are there, or those that are not will not come. */
 static void conclude_question(struct relay_file *file, bool is_late)
 {
@@ -317,6 +371,8 @@ static void conclude_question(struct relay_file *file, bool is_late)
             file->known_until_ms = now + relay->options.times.absent_ms;
         }
     }
+    if (!has_holder(file) && has_other(file) && is_waited_for(file))
+        change_root(file);
     relay_file_wake(file);
     set_file_timer(file);
 }
@@ -342,7 +398,16 @@ static void ask_hub(struct relay_file *file)
     set_file_timer(file);
 }
 
-/* Opens the file at a holder that has a line, or has one made. */
+static bool is_overdue(const struct relay_source *source)
+{
+    const struct relay *relay = source->file->relay;
+
+    return source->expected > 0 &&
+           loop_now_ms(relay->loop) >= source->waiting_ms + relay->options.times.overdue_ms;
+}
+
+/* Opens the file at a holder that has a line, or has one made; at a further one if the first does
+ * not answer soon. */
 static void open_somewhere(struct relay_file *file)
 {
     bool is_opening = false;
@@ -354,10 +419,9 @@ static void open_somewhere(struct relay_file *file)
                                           : relay_daemon_get(file->relay, holder->daemon);
         if (daemon == NULL)
             continue;
-        if (daemon->lines[RANGE_SMALL] != NULL)
-            is_opening = relay_file_source(file, daemon->lines[RANGE_SMALL]) != NULL;
-        else
-            relay_line_ask(daemon, RANGE_SMALL);
+        struct relay_line *line = relay_line_find(daemon, RANGE_SMALL);
+        const struct relay_source *source = line == NULL ? NULL : relay_file_source(file, line);
+        is_opening = source != NULL && !is_overdue(source);
     }
 }
 
@@ -386,6 +450,27 @@ void relay_file_seek(struct relay_file *file)
     }
 }
 
+void relay_file_widen(struct relay_file *file)
+{
+    if (file->ask == 0 && loop_now_ms(file->relay->loop) >= file->ask_again_ms)
+        ask_hub(file);
+}
+
+void relay_file_overdue(struct relay_source *source)
+{
+    struct relay_file *file = source->file;
+    size_t count = 0;
+
+    for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
+        count += file->holders[n].daemon != 0 && !file->holders[n].is_bad;
+    if (count < 2)
+        relay_file_widen(file); /* until there is another one, it is waited for */
+    else if (source->is_answered)
+        relay_file_doubt(source, "hashes of its leaves do not come");
+    else
+        relay_file_seek(file);
+}
+
 static void on_file_time(void *owner)
 {
     struct relay_file *file = owner;
@@ -406,6 +491,17 @@ void relay_file_used(struct relay_file *file)
     set_file_timer(file);
 }
 
+/* Blocks that one daemon left out and is asked for again are asked of another one now. */
+static void move_left_out_blocks(struct relay_file *file)
+{
+    for (size_t slot = 0; slot < RELAY_BLOCK_SLOTS; slot++)
+        for (struct relay_block *block = file->blocks[slot]; block != NULL; block = block->next)
+            if (block->line != NULL && block->line->daemon->number == block->avoided) {
+                relay_line_cancel(block);
+                relay_block_requeue(block);
+            }
+}
+
 void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
 {
     if (note->type == RELAY_ASKED) {
@@ -422,6 +518,7 @@ void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
         if (note->state == RANGE_FOUND) {
             add_holder(file, note->daemon);
             const struct relay_holder *holder = find_file_holder(file, note->daemon);
+            move_left_out_blocks(file);
             /* It may have it, but cannot be asked now. */
             file->saw_error = file->saw_error || holder == NULL || holder->is_bad;
             relay_file_seek(file);
@@ -637,8 +734,12 @@ static void on_source_opened(struct relay_source *source, const struct range_mes
     }
     if (file->is_known) {
         if (!is_same_content(file, m)) {
-            doubt_daemon(file, source->line->daemon, file->relay->options.times.keep_ms,
+            struct relay_daemon *daemon = source->line->daemon;
+            doubt_daemon(file, daemon, file->relay->options.times.keep_ms,
                          "it has another root for the hash");
+            struct relay_holder *holder = find_file_holder(file, daemon->number);
+            if (holder != NULL)
+                holder->is_other = true;
             return;
         }
     } else if (learn_content(source, m, &e) != 0) {
@@ -722,6 +823,7 @@ void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str
         return;
     }
     source->pages_got += (uint32_t)count;
+    source->waiting_ms = loop_now_ms(file->relay->loop);
     if (source->pages_got < file->page_count)
         return;
     if (!file->is_complete && !root_is_right(file)) {

@@ -11,7 +11,7 @@
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
-enum { UNSENT_BYTES = 65536, CLOSE_NORMALLY = 1000, CLOSE_VIOLATION = 1008 };
+enum { UNSENT_BYTES = 65536, COMING_BYTES = 16384 /* of a message, that count as life */ };
 
 /* ---- having one ---- */
 
@@ -21,7 +21,11 @@ void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class)
     struct relay_note note = relay_note(RELAY_LINE);
     int64_t now = loop_now_ms(relay->loop);
 
-    if (daemon->lines[line_class] != NULL || now < daemon->ask_again_ms[line_class])
+    if (daemon->lines[line_class] != NULL)
+        return;
+    if (daemon->missed_ms[line_class] == 0)
+        daemon->missed_ms[line_class] = now;
+    if (now < daemon->ask_again_ms[line_class])
         return;
     note.daemon = daemon->number;
     note.line_class = line_class;
@@ -31,6 +35,28 @@ void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class)
     loop_set_timer(relay->loop, &daemon->timer, daemon->ask_again_ms[line_class]);
     if (!relay->text.failed) /* a note that is not taken is sent again then */
         relay->options.send_note(relay->options.owner, 0, buf_str(&relay->text));
+}
+
+bool relay_line_is_coming(const struct relay_daemon *daemon, enum range_class line_class)
+{
+    const struct relay *relay = daemon->relay;
+
+    return daemon->lines[line_class] == NULL &&
+           loop_now_ms(relay->loop) - daemon->missed_ms[line_class] <
+               relay->options.times.instead_ms;
+}
+
+struct relay_line *relay_line_find(struct relay_daemon *daemon, enum range_class line_class)
+{
+    enum range_class other = line_class == RANGE_SMALL ? RANGE_BULK : RANGE_SMALL;
+
+    if (daemon->lines[line_class] != NULL)
+        return daemon->lines[line_class];
+    relay_line_ask(daemon, line_class);
+    if (relay_line_is_coming(daemon, line_class))
+        return NULL;
+    relay_line_ask(daemon, other);
+    return daemon->lines[other];
 }
 
 /* ---- its end ---- */
@@ -43,9 +69,12 @@ static bool is_expecting(const struct relay_line *line)
 static void set_line_timer(struct relay_line *line)
 {
     const struct relay_times *times = &line->relay->options.times;
-    int64_t at = is_expecting(line) ? line->heard_ms + times->silent_ms
-                                    : line->used_ms + times->idle_ms;
+    int64_t at = line->used_ms + times->idle_ms;
 
+    if (is_expecting(line)) { /* looks come at their times, whatever comes meanwhile */
+        int64_t next = loop_now_ms(line->relay->loop) + times->overdue_ms / 2;
+        at = clock_earlier(loop_timer_at_ms(&line->timer), next);
+    }
     loop_set_timer(line->relay->loop, &line->timer, at);
 }
 
@@ -56,6 +85,7 @@ static void forget_leaf_request(struct relay_line *line, size_t slot)
     line->asked[slot] = NULL;
     line->in_flight--;
     block->source->in_flight--;
+    block->overtaken_ms = 0;
     block->line = NULL;
     block->source = NULL;
 }
@@ -91,6 +121,7 @@ void relay_line_requeue(struct relay_line *line, const struct relay_file *file)
 
 static void drop_line(struct relay_line *line)
 {
+
     struct relay *relay = line->relay;
     struct relay_daemon *daemon = line->daemon;
 
@@ -157,21 +188,83 @@ static void give_up_line(struct relay_line *line)
     relay_line_end(line, "nothing came while blocks were wanted");
 }
 
+/* A message that comes slowly is life, too. */
+static bool is_silent(struct relay_line *line, int64_t now_ms)
+{
+    size_t coming = ws_conn_coming(line->ws);
+
+    if (now_ms < line->heard_ms + line->relay->options.times.silent_ms)
+        return false;
+    bool is_alive = coming >= line->coming_bytes + COMING_BYTES;
+    line->coming_bytes = coming;
+    if (is_alive)
+        line->heard_ms = now_ms;
+    return !is_alive;
+}
+
+/* Leaves that it left out are asked for again, of another daemon if there is one. */
+static void drop_overdue_blocks(struct relay_line *line, int64_t now_ms)
+{
+    for (size_t n = 0; n < RELAY_LINE_IN_FLIGHT; n++) {
+        struct relay_block *block = line->asked[n];
+        if (block == NULL || block->overtaken_ms == 0 ||
+            now_ms < block->overtaken_ms + line->relay->options.times.overdue_ms)
+            continue;
+        relay_line_cancel(block);
+        block->avoided = line->daemon->number;
+        relay_block_requeue(block);
+        relay_file_widen(block->file);
+    }
+}
+
+static void drop_overdue_sources(struct relay_line *line, int64_t now_ms)
+{
+    struct relay_source *source = line->sources;
+
+    while (source != NULL) {
+        struct relay_source *next = source->next_of_line;
+        if (source->expected > 0 &&
+            now_ms >= source->waiting_ms + line->relay->options.times.overdue_ms)
+            relay_file_overdue(source); /* this one is gone, at most */
+        source = next;
+    }
+}
+
 static void on_line_time(void *owner)
 {
     struct relay_line *line = owner;
     const struct relay_times *times = &line->relay->options.times;
     int64_t now = loop_now_ms(line->relay->loop);
 
-    if (is_expecting(line) && now >= line->heard_ms + times->silent_ms)
+    if (is_expecting(line) && is_silent(line, now)) {
         give_up_line(line);
-    else if (!is_expecting(line) && now >= line->used_ms + times->idle_ms)
+    } else if (!is_expecting(line) && now >= line->used_ms + times->idle_ms) {
         relay_line_end(line, NULL);
-    else
+    } else {
+        drop_overdue_blocks(line, now);
+        drop_overdue_sources(line, now);
         set_line_timer(line);
+    }
 }
 
 /* ---- what it brings ---- */
+
+static void note_life(struct relay_line *line)
+{
+    line->heard_ms = loop_now_ms(line->relay->loop);
+    line->coming_bytes = 0;
+}
+
+/* Leaves that were asked for before this one have been left out, or come late. */
+static void note_overtaken(struct relay_line *line, uint32_t request)
+{
+    for (size_t n = 0; n < RELAY_LINE_IN_FLIGHT; n++) {
+        struct relay_block *block = line->asked[n];
+        if (block != NULL && block->overtaken_ms == 0 &&
+            request - block->request < RELAY_REQUESTS)
+            block->overtaken_ms = loop_now_ms(line->relay->loop);
+    }
+}
 
 /* The block of a request, which is asked of nobody then. NULL: there is none. */
 static struct relay_block *take_block(struct relay_line *line, uint32_t request,
@@ -183,9 +276,12 @@ static struct relay_block *take_block(struct relay_line *line, uint32_t request,
             continue;
         *source = block->source;
         forget_leaf_request(line, n);
+        note_life(line);
         return block;
     }
-    if (!forget_cancelled(line, request))
+    if (forget_cancelled(line, request))
+        note_life(line);
+    else
         relay_line_fail(line, "answered what was not asked");
     return NULL;
 }
@@ -210,6 +306,7 @@ static void on_leaf_data(struct relay_line *line, const struct line_message *m)
         return;
     struct relay_file *file = block->file;
     struct str hash = relay_file_hash(file, block->i);
+    note_overtaken(line, m->request);
     line->relay->bytes_fetched += (int64_t)m->bytes.len;
     if (m->first != block->i) {
         relay_block_requeue(block);
@@ -304,7 +401,6 @@ static void on_relay_line_message(void *owner, enum ws_opcode kind, struct str m
 
     if (line->why[0] != '\0')
         return;
-    line->heard_ms = loop_now_ms(line->relay->loop);
     if (kind == WS_BINARY)
         on_relay_line_binary(line, message);
     else
@@ -338,8 +434,10 @@ void relay_line_expect(struct relay_source *source, int change)
 {
     struct relay_line *line = source->line;
 
-    if (change > 0 && !is_expecting(line))
-        line->heard_ms = loop_now_ms(line->relay->loop);
+    if (change < 0 || !is_expecting(line))
+        note_life(line);
+    if (change < 0 || source->expected == 0)
+        source->waiting_ms = loop_now_ms(line->relay->loop);
     source->expected += (size_t)change;
     line->expected += (size_t)change;
     set_line_timer(line);
@@ -355,13 +453,15 @@ uint32_t relay_line_register(struct relay_line *line, struct relay_source *sourc
     if (slot == RELAY_LINE_IN_FLIGHT)
         return 0;
     if (!is_expecting(line))
-        line->heard_ms = loop_now_ms(line->relay->loop);
+        note_life(line);
     if (++line->last_request == 0)
         ++line->last_request;
     forget_cancelled(line, line->last_request); /* of a number that was used long ago */
     block->line = line;
     block->source = source;
     block->request = line->last_request;
+    if (block->avoided == line->daemon->number) /* it left it out before */
+        block->overtaken_ms = loop_now_ms(line->relay->loop);
     line->asked[slot] = block;
     line->in_flight++;
     source->in_flight++;
@@ -431,6 +531,7 @@ void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum ran
         return;
     }
     daemon->lines[line_class] = line;
+    daemon->missed_ms[line_class] = 0;
     set_line_timer(line);
     relay_pump_soon(relay);
     relay_retry(relay);

@@ -11,6 +11,8 @@
 /* Every interval of a relay, in milliseconds. */
 struct relay_times {
     int64_t silent_ms;     /* no byte while leaves are wanted: the line is dead */
+    int64_t overdue_ms;    /* after a later leaf came, one is asked for again */
+    int64_t instead_ms;    /* without a line of its class a read takes one of the other class */
     int64_t ping_ms;       /* of a line */
     int64_t idle_ms;       /* a line that nothing is wanted of ends */
     int64_t keep_ms;       /* a file that is not read is forgotten */

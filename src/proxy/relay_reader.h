@@ -33,6 +33,8 @@ struct relay_reader {
     struct relay_reader *previous, *next; /* of the file */
     struct relay_reader *ring_previous, *ring_next;
     bool is_in_ring;
+    bool is_bound;   /* it has bytes of this root, and gets no others */
+    bool is_waiting; /* for what it asked for last */
     struct relay_want *first, *last;
     size_t want_count;
     struct loop_call change;

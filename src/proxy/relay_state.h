@@ -36,6 +36,7 @@ struct relay_daemon {
     int64_t number;
     struct relay_line *lines[2]; /* by enum range_class; NULL: none */
     int64_t ask_again_ms[2];     /* for a line, at the earliest */
+    int64_t missed_ms[2];        /* since then a line is asked for and does not come; 0: not */
     struct loop_timer timer;
     char name[256], zone[256];   /* of its session; empty until a line came */
 };
@@ -57,7 +58,8 @@ struct relay_line {
     uint32_t last_request, last_file;
     unsigned char cancelled[RELAY_REQUESTS / 8]; /* a bit each, by the request's number */
     struct loop_timer timer; /* silence while leaves are wanted; idle */
-    int64_t used_ms, heard_ms; /* last wanted something; last got a message */
+    int64_t used_ms, heard_ms; /* last wanted something; last got what was wanted, or a part */
+    size_t coming_bytes;       /* of the message that was coming at the last look */
     struct loop_call end;    /* after a violation, outside of its callbacks */
     char why[ERR_MESSAGE_SIZE];
 };
@@ -72,12 +74,14 @@ struct relay_source {
     uint32_t pages_got;
     size_t in_flight;
     size_t expected; /* its opening, and pages of leaves */
+    int64_t waiting_ms; /* since then nothing of that came */
 };
 
 /* A daemon's word on a file. */
 struct relay_holder {
     int64_t daemon; /* 0: free */
     bool is_bad;    /* it was found wrong, or has another root: not asked again before `until_ms` */
+    bool is_other;  /* it has another root */
     int64_t until_ms;
 };
 
@@ -96,6 +100,8 @@ struct relay_block {
     uint32_t i;
     uint32_t request;
     struct relay_line *line;  /* that it is asked of; NULL: of none */
+    int64_t overtaken_ms;     /* then a leaf came that was asked for later; 0: none did */
+    int64_t avoided;          /* number of the daemon that left it out; 0: none did */
     struct relay_source *source;
     struct relay_want *wants; /* at least one */
 };
@@ -127,6 +133,7 @@ struct relay_file {
     bool is_known;       /* a daemon told size and root */
     bool is_complete;    /* and the page hashes, which have the root */
     bool is_trusted;     /* and the word of who signed it counts */
+    bool is_past;        /* the hash has another root: only its readers are left */
     struct relay_check check;
     struct relay_source *teacher; /* the source that told, until the file is open */
     uint32_t page_count;
@@ -178,6 +185,11 @@ void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum ran
 void relay_line_end(struct relay_line *line, const char *why);
 /* The same soon, for callers inside of its callbacks. */
 void relay_line_fail(struct relay_line *line, const char *why);
+/* The line of that class. If there is none, it is asked for, and the line of the other class serves
+ * when it does not come for a while. NULL: there is none now. */
+struct relay_line *relay_line_find(struct relay_daemon *daemon, enum range_class line_class);
+/* One was asked for, and may come yet. */
+bool relay_line_is_coming(const struct relay_daemon *daemon, enum range_class line_class);
 /* Asks the hub for a line of that daemon, if there is none and none is on its way. */
 void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class);
 /* Sends a text or a want; failures end the line soon. */
@@ -221,6 +233,10 @@ void relay_file_ask_page(struct relay_source *source, uint32_t page);
 void relay_file_used(struct relay_file *file);
 /* Has it found and opened, if it is not and no try is under way. */
 void relay_file_seek(struct relay_file *file);
+/* Other daemons are asked whether they have it, too. */
+void relay_file_widen(struct relay_file *file);
+/* Nothing that this source owes came for long: another daemon is to serve its file. */
+void relay_file_overdue(struct relay_source *source);
 /* One of the leaves that are read first. */
 void relay_file_note_opening(struct relay_file *file, uint32_t i);
 /* A daemon has left: its files are sought elsewhere. */
@@ -234,6 +250,8 @@ struct relay_block *relay_block_find(const struct relay_file *file, uint32_t i);
 void relay_block_arrived(struct relay_block *block);
 /* It is asked of nobody any more. */
 void relay_block_requeue(struct relay_block *block);
+/* It reads that file from now on, from its beginning. */
+void relay_reader_move(struct relay_reader *reader, struct relay_file *file);
 /* It wants nothing any more. */
 void relay_reader_drop(struct relay_reader *reader);
 void relay_pump_soon(struct relay *relay);

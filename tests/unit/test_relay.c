@@ -142,6 +142,10 @@ enum fault {
     HUBS_MESSAGE,
     YIELDS,      /* not a fault: it closes the file, once */
     HOLDS,       /* not a fault: blocks are sent when the test says */
+    LEAVES_OUT,  /* sends all blocks but number 1 */
+    LEAVES_OUT_ONCE,
+    NO_BULK_LINE,
+    NO_SMALL_LINE,
     IS_ELSEWHERE /* has the file under another root */
 };
 
@@ -155,6 +159,7 @@ static const char *const fault_names[] = {
     "opens twice",    "opens and refuses", "pages twice",       "too many pages",
     "fails: changed", "fails: error",    "fails unasked",       "no message",
     "no text",        "hub's message",   "yields",              "holds",
+    "leaves out",     "leaves out once", "no bulk line",        "no small line",
     "is elsewhere"};
 
 struct held {
@@ -276,6 +281,13 @@ static void answer_want(struct daemon *d, int c, uint32_t request, uint32_t file
         if (!d->has_yielded) {
             line_put_fail(&out, request, LINE_CLOSED);
             d->has_yielded = true;
+        }
+        break;
+    case LEAVES_OUT:
+    case LEAVES_OUT_ONCE:
+        if (leaf == 1 && (d->fault == LEAVES_OUT || !d->has_yielded)) {
+            d->has_yielded = true;
+            return;
         }
         break;
     case HOLDS:
@@ -461,7 +473,8 @@ static void make_line(struct daemon *d, enum range_class line_class)
     struct err e = {0};
     int ends[2];
 
-    if (!d->is_here || d->fault == NO_LINE || d->ws[line_class] != NULL)
+    if (!d->is_here || d->fault == NO_LINE || d->ws[line_class] != NULL ||
+        d->fault == (line_class == RANGE_BULK ? NO_BULK_LINE : NO_SMALL_LINE))
         return;
     d->lines++;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
@@ -700,7 +713,7 @@ static void pass(int64_t ms)
 
 static bool is_fault(enum fault fault)
 {
-    return fault != NONE && fault != YIELDS && fault != HOLDS && fault != IS_ELSEWHERE;
+    return fault != NONE && (fault < YIELDS || fault == LEAVES_OUT);
 }
 
 static void test_another_daemon_takes_over(void **state)
@@ -862,6 +875,46 @@ static void test_two_roots_are_never_mixed(void **state)
     }
 }
 
+/* A daemon with another root serves those that come when the first one is gone, or lies; a reader
+ * that has a byte of the first root gets none of the other. */
+static void test_another_root_is_not_waited_for(void **state)
+{
+    static const enum fault faults[] = {NO_LINE, WRONG_BLOCK, REFUSES_CHANGED, NO_BLOCK};
+
+    for (size_t n = 0; n < UNIT_COUNT(faults); n++) {
+        const char *name = fault_names[faults[n]];
+        struct read begun, waits, comes;
+        renew(state);
+        world.daemons[0].fault = IS_ELSEWHERE;
+        world.daemons[1].is_here = false;
+        start(&begun, sha1, RANGE_BULK);
+        begun.content = &other;
+        begun.expected = block_of(&other, 0);
+        unit_true(name, run(&begun, has_info, 1000) && run(&begun, has_block, 1000));
+        world.daemons[1].is_here = true;
+        world.daemons[0].fault = faults[n];
+        for (int c = 0; c < 2; c++)
+            lose_line(&world.daemons[0], c);
+        if (faults[n] == NO_LINE) {
+            const struct relay_note gone = {.type = RELAY_GONE, .daemon = 1};
+            world.daemons[0].is_here = false;
+            tell_relay(0, &gone, -1);
+        }
+        start(&waits, sha1, RANGE_BULK);
+        waits.next = 1;
+        waits.expected = block_of(&right, 1);
+        unit_true(name, run(&waits, has_info, 1000) && run(&waits, has_block, 40000));
+        start(&comes, sha1, RANGE_SMALL);
+        unit_true(name, read_all(&comes, 20000));
+        begun.next = 2;
+        begun.expected = block_of(&other, 2);
+        unit_true(name, !run(&begun, has_block, 20000) || begun.answer == RELAY_ABSENT);
+        stop(&begun);
+        stop(&waits);
+        stop(&comes);
+    }
+}
+
 /* A source that told another size goes on with its page hashes when a second one has told. */
 static void test_two_sources_of_an_opening(void **state)
 {
@@ -982,6 +1035,48 @@ static void test_silence_ends_a_line(void **state)
     stop(&r);
 }
 
+/* All blocks but one come: that one is asked of another daemon, or again, and the line stays. */
+static void test_a_block_that_is_left_out(void **state)
+{
+    static const enum fault faults[] = {LEAVES_OUT, LEAVES_OUT_ONCE};
+
+    for (size_t n = 0; n < UNIT_COUNT(faults); n++) {
+        const char *name = fault_names[faults[n]];
+        struct daemon *d = &world.daemons[0];
+        struct read r;
+        renew(state);
+        d->fault = faults[n];
+        world.daemons[1].is_here = false;
+        start(&r, sha1, RANGE_BULK);
+        unit_true(name, run(&r, has_info, 1000));
+        world.daemons[1].is_here = faults[n] == LEAVES_OUT;
+        for (uint32_t i = 0; i < BLOCKS; i++)
+            relay_reader_prefetch(&r.reader, i);
+        pass(100);
+        size_t lines = d->lines;
+        unit_true(name, read_all(&r, 9500));
+        unit_true(name, d->lines == lines);
+        stop(&r);
+    }
+}
+
+/* A read is served by the line of the other class if it has none of its own. */
+static void test_a_line_of_one_class_cannot_be_had(void **state)
+{
+    static const enum fault faults[] = {NO_BULK_LINE, NO_SMALL_LINE};
+
+    for (size_t n = 0; n < UNIT_COUNT(faults); n++)
+        for (int c = RANGE_BULK; c <= RANGE_SMALL; c++) {
+            struct read r;
+            renew(state);
+            world.daemons[0].fault = faults[n];
+            world.daemons[1].is_here = false;
+            start(&r, sha1, (enum range_class)c);
+            unit_true(fault_names[faults[n]], read_all(&r, 6000));
+            stop(&r);
+        }
+}
+
 /* Hashes that strangers ask for cost bounded memory; a file that is read stays. */
 static void test_many_hashes_are_forgotten(void **state)
 {
@@ -1048,11 +1143,14 @@ int main(void)
         ROW(test_one_that_is_doubted_is_not_absent),
         ROW(test_a_file_that_all_have_lost_is_not_waited_for),
         ROW(test_two_roots_are_never_mixed),
+        ROW(test_another_root_is_not_waited_for),
         ROW(test_two_sources_of_an_opening),
         ROW(test_a_signer_that_may_not_is_not_believed),
         ROW(test_the_teacher_leaves_while_it_is_checked),
         ROW(test_cancels_cross_data),
         ROW(test_silence_ends_a_line),
+        ROW(test_a_block_that_is_left_out),
+        ROW(test_a_line_of_one_class_cannot_be_had),
         ROW(test_many_hashes_are_forgotten),
         ROW(test_memory_runs_out),
 #undef ROW

@@ -83,13 +83,32 @@ own_flags_of() {
     esac
 }
 
+# What processes run lies side by side, in the order of ci/order.txt (made by ci/order.py), and so
+# do the texts that it uses: a process has only those pages of the program in its memory that it
+# touches, and their neighbours.
+write_order() {
+    awk '{
+            code = code "*(.text." $1 " .text." $1 ".* .text.startup." $1 ")\n"
+            code = code "*libc.a:" $1 ".lo(.text .text.*)\n"
+            texts = texts "*(.rodata." $1 " .rodata." $1 ".*)\n"
+        }
+        END {
+            print "SECTIONS { .text.daily : {\n" code "*libc.a:*(.text .text.*)"
+            print "} } INSERT BEFORE .text;"
+            print "SECTIONS { .rodata.daily : { *libc.a:*(.rodata .rodata.*)"
+            print "*libkachery.a:*(.rodata.*.[0-9])\n" texts "} } INSERT AFTER .rodata;"
+        }' ci/order.txt
+}
+
 # musl-gcc -static-pie links dynamically without saying so: name every file of the link ourselves.
 link_musl() {
     out=$1
     shift
     gcc_file() { gcc -print-file-name="$1"; }
+    write_order > "$dir/order.ld"
     gcc -nostdlib -static-pie -o "$out" -Wl,-z,relro,-z,now,-z,noexecstack,-z,text \
         -Wl,--gc-sections,--build-id=none,--no-dynamic-linker,--fatal-warnings \
+        -Wl,-T,"$dir/order.ld" \
         "$musl/rcrt1.o" "$musl/crti.o" "$(gcc_file crtbeginS.o)" \
         "$@" $dir/libkachery.a $dir/libthird.a \
         -Wl,--start-group "$musl/libc.a" "$(gcc_file libgcc.a)" "$(gcc_file libgcc_eh.a)" \

@@ -51,6 +51,8 @@ step cycles "$(command -v /usr/bin/python3 || echo python3)" ci/cycles.py
 step words "$(command -v /usr/bin/python3 || echo python3)" ci/words.py
 step errors "$(command -v /usr/bin/python3 || echo python3)" ci/errors.py
 step calls ci/calls.sh
+[ ! -f build/kachery-resource.debug ] ||
+    step order "$(command -v /usr/bin/python3 || echo python3)" ci/order.py --check
 step shell shell_syntax
 step python python_syntax
 [ $status != 0 ] || echo 'lint: ok'

@@ -78,7 +78,8 @@ case $variant in
 esac
 # A source that was removed changes the list without making anything stale.
 if [ -s "$dir/obj/stale" ] || ! unchanged "$dir/obj/sources" "$sources" ||
-    [ ! -f "$program" ] || [ "$dir/libthird.a" -nt "$dir/libkachery.a" ]; then
+    [ ! -f "$program" ] || [ ci/order.txt -nt "$program" ] ||
+    [ "$dir/libthird.a" -nt "$dir/libkachery.a" ]; then
     rm -f "$dir/obj/sources"
     find "$dir/obj" -name '*.o' | while read -r object; do
         source=${object#"$dir/obj/"}

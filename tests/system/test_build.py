@@ -6,6 +6,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import harness
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,3 +199,22 @@ def test_failed_build_leaves_no_fresh_object(copy):
     assert run(copy / "ci/variant.sh", "musl", cwd=copy).returncode != 0
     source.write_bytes(good)
     assert compiled(copy) == ["src/main.c"]
+
+
+@pytest.mark.skipif(harness.is_sanitized(), reason="another program")
+def test_children_have_little_of_the_program_in_memory(lab):
+    """The functions that processes run lie side by side (ci/order.txt); scattered, they need nearly all of the code."""
+    daemon = lab.share()
+    for name in ("kachery-keeper", "kachery-lookup", "gateway"):
+        child, = [pid for top in (daemon, lab.hub) for pid in harness.descendants(top.pid)
+                  if Path(f"/proc/{pid}/comm").read_text().strip() == name]
+        size, resident = code_kib(child)
+        assert resident <= size / 2, (name, size, resident)
+
+
+def code_kib(pid):
+    """Of the code of a process in KiB: all of it, and what is in its memory."""
+    lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if " r-xp " in line and "kachery" in line)
+    sizes = dict(line.split(":", 1) for line in lines[at + 1:at + 6])
+    return [int(sizes[key].split()[0]) for key in ("Size", "Rss")]

@@ -146,7 +146,7 @@ static bool find_barrier(const char *path, struct buf *out, struct stat *st)
     return false;
 }
 
-static void append(struct err *e, const char *format, const char *what, const char *more)
+static void append_detail(struct err *e, const char *format, const char *what, const char *more)
 {
     const struct err told = *e;
     char text[ERR_MESSAGE_SIZE];
@@ -184,7 +184,7 @@ static void append_owner(struct err *e, const char *format, const char *path, co
     put_owner(owner, sizeof owner, st);
     put_way_in(cure, sizeof cure, st, path);
     snprintf(text, sizeof text, "%s; %s", owner, cure);
-    append(e, format, *dir == '\0' ? "" : dir, text);
+    append_detail(e, format, *dir == '\0' ? "" : dir, text);
 }
 
 void cause_explain(const char *path, struct err *e)
@@ -205,12 +205,12 @@ void cause_explain(const char *path, struct err *e)
     } else if (number == ENOENT && lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
                (n = readlink(path, target, sizeof target - 1)) > 0) {
         target[n] = '\0';
-        append(e, "a symbolic link to %s, which is not there%s", target, "");
+        append_detail(e, "a symbolic link to %s, which is not there%s", target, "");
     }
     buf_free(&dir);
 }
 
-static int denied(struct err *e, int number, const char *path, const char *root)
+static int set_denied(struct err *e, int number, const char *path, const char *root)
 {
     char owner[3 * NAME_SIZE], cure[WORDS_SIZE];
     struct buf dir = {0};
@@ -247,7 +247,7 @@ bool cause_is_denied(const char *path)
 int cause_create(struct err *e, int number, const char *path, const char *root)
 {
     if (number == EACCES || number == EPERM)
-        return denied(e, number, path, root);
+        return set_denied(e, number, path, root);
     return cause_path(e, number == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot create",
                       path);
 }

@@ -25,7 +25,7 @@ static unsigned usable;
 /* Bits of the state components that the kernel saves (XCR0). */
 enum { SAVES_AVX = 0x06, SAVES_AVX512 = 0xe6 };
 
-static bool saves(unsigned components)
+static bool system_saves(unsigned components)
 {
     unsigned low, high;
 
@@ -34,7 +34,7 @@ static bool saves(unsigned components)
     return (low & components) == components;
 }
 
-static unsigned ask(void)
+static unsigned query_cpu(void)
 {
     const unsigned ssse3 = 1U << 9, sse41 = 1U << 19, osxsave = 1U << 27; /* leaf 1, ecx */
     const unsigned avx2 = 1U << 5, avx512f = 1U << 16, sha = 1U << 29, avx512bw = 1U << 30;
@@ -49,16 +49,16 @@ static unsigned ask(void)
         features |= CPU_SHA;
     if ((basic & osxsave) == 0)
         return features;
-    if ((b & avx2) != 0 && saves(SAVES_AVX))
+    if ((b & avx2) != 0 && system_saves(SAVES_AVX))
         features |= CPU_AVX2;
-    if ((b & avx512f) != 0 && (b & avx512bw) != 0 && saves(SAVES_AVX512))
+    if ((b & avx512f) != 0 && (b & avx512bw) != 0 && system_saves(SAVES_AVX512))
         features |= CPU_AVX512;
     return features;
 }
 
 #else
 
-static unsigned ask(void)
+static unsigned query_cpu(void)
 {
     return CPU_SSE2;
 }
@@ -68,19 +68,19 @@ static unsigned ask(void)
 unsigned cpu_features(void)
 {
     if (!is_asked)
-        usable = ask();
+        usable = query_cpu();
     is_asked = true;
     return usable;
 }
 
 unsigned cpu_restrict(unsigned features)
 {
-    usable = ask() & features;
+    usable = query_cpu() & features;
     is_asked = true;
     return usable;
 }
 
-static int refuse(struct str word, const char *why, struct err *e)
+static int refuse_cpu_word(struct str word, const char *why, struct err *e)
 {
     char quoted[QUOTE_SIZE];
 
@@ -104,9 +104,9 @@ int cpu_load(struct err *e)
         while (i < sizeof names / sizeof *names && !str_equal(word, str_of(names[i].name)))
             i++;
         if (i == sizeof names / sizeof *names)
-            return refuse(word, "no such word", e);
-        if ((ask() & names[i].feature) != names[i].feature)
-            return refuse(word, "this processor lacks it", e);
+            return refuse_cpu_word(word, "no such word", e);
+        if ((query_cpu() & names[i].feature) != names[i].feature)
+            return refuse_cpu_word(word, "this processor lacks it", e);
         wanted |= names[i].feature;
     }
     cpu_restrict(wanted);

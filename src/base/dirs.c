@@ -8,7 +8,7 @@
 #include "base/cause.h"
 #include "base/str.h"
 
-static bool is_directory(const char *path)
+static bool is_existing_dir(const char *path)
 {
     struct stat st;
 
@@ -22,7 +22,7 @@ static int make_dir(const char *path)
     if (mkdir(path, 0777) == 0)
         return 0;
     int number = errno;
-    if (is_directory(path))
+    if (is_existing_dir(path))
         return 0;
     errno = number == EEXIST ? ENOTDIR : number;
     return -1;

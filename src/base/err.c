@@ -23,8 +23,8 @@ static void trim_partial_utf8(char *text, size_t len)
 
 /* Puts the formatted text and what follows it into e->msg, which may be what follows; what does not
  * fit is cut. */
-static void put_message(struct err *e, const char *separator, const char *behind,
-                        const char *format, va_list args)
+static void format_message(struct err *e, const char *separator, const char *behind,
+                           const char *format, va_list args)
 {
     char msg[ERR_MESSAGE_SIZE];
     int n = vsnprintf(msg, sizeof msg, format, args);
@@ -44,7 +44,7 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
     if (e == NULL)
         return -1;
     va_start(args, format);
-    put_message(e, "", "", format, args);
+    format_message(e, "", "", format, args);
     va_end(args);
     e->code = code;
     return -1;
@@ -66,7 +66,7 @@ int err_errno(struct err *e, enum err_code code, int number, const char *format,
     if (e == NULL)
         return -1;
     va_start(args, format);
-    put_message(e, ": ", strerror(number), format, args);
+    format_message(e, ": ", strerror(number), format, args);
     va_end(args);
     append_hint(e, hint_of(number));
     e->code = code;
@@ -80,7 +80,7 @@ int err_wrap(struct err *e, const char *format, ...)
     if (e == NULL)
         return -1;
     va_start(args, format);
-    put_message(e, ": ", e->msg, format, args);
+    format_message(e, ": ", e->msg, format, args);
     va_end(args);
     return -1;
 }

@@ -7,7 +7,7 @@
 #include "base/hex.h"
 #include "base/quote.h"
 
-static int bad_field(struct err *e, const char *cause, struct str name)
+static int refuse_field(struct err *e, const char *cause, struct str name)
 {
     char quoted[QUOTE_SIZE];
 
@@ -21,7 +21,7 @@ static int64_t max_int(const struct field *f)
     return f->min == 0 && f->max == 0 ? JSON_MAX_SAFE_INTEGER : f->max;
 }
 
-static bool is_inside(const struct field *f, int64_t number)
+static bool is_within_limits(const struct field *f, int64_t number)
 {
     return number >= f->min && number <= max_int(f);
 }
@@ -40,7 +40,7 @@ static bool is_good_hex(const struct field *f, struct str text)
 
 /* ---- in ---- */
 
-static bool read_whole(const struct field *f, const struct json *value, int64_t *out)
+static bool read_whole_number(const struct field *f, const struct json *value, int64_t *out)
 {
     double number;
 
@@ -90,8 +90,8 @@ static bool read_value(const struct field *f, const struct json *value, void *to
     case FIELD_PATH: return json_str(value, to) && has_good_length(f, *(struct str *)to);
     case FIELD_HEX: return json_str(value, to) && is_good_hex(f, *(struct str *)to);
     case FIELD_CHARS: return read_chars(f, value, to);
-    case FIELD_INT: return json_int(value, to) && is_inside(f, *(int64_t *)to);
-    case FIELD_WHOLE: return read_whole(f, value, to);
+    case FIELD_INT: return json_int(value, to) && is_within_limits(f, *(int64_t *)to);
+    case FIELD_WHOLE: return read_whole_number(f, value, to);
     case FIELD_CLAMPED: return read_clamped(f, value, to);
     case FIELD_UINT64: return json_str(value, &text) && str_to_uint(text, UINT64_MAX, to);
     case FIELD_DOUBLE: return json_number(value, to);
@@ -104,7 +104,7 @@ static bool read_value(const struct field *f, const struct json *value, void *to
     return false;
 }
 
-static const struct field *find_row(const struct field *fields, struct str name)
+static const struct field *find_field(const struct field *fields, struct str name)
 {
     while (fields->name != NULL && !str_equal(str_of(fields->name), name))
         fields++;
@@ -124,21 +124,21 @@ int fields_read(const struct field *fields, const struct json *object, void *out
     if (object == NULL || json_type(object) != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "want an object");
     for (const struct json *v = json_first(object); v != NULL; v = json_next(v)) {
-        const struct field *f = find_row(fields, json_key(v));
+        const struct field *f = find_field(fields, json_key(v));
         void *to = (char *)out + f->at;
         if (f->name == NULL && f->kind == FIELD_OTHERS)
             continue;
         if (f->name == NULL)
-            return bad_field(e, "unknown field", json_key(v));
+            return refuse_field(e, "unknown field", json_key(v));
         if (f->may_be_null && json_type(v) == JSON_NULL)
             continue;
         if (!read_value(f, v, to) || (f->is_good != NULL && !f->is_good(to)))
-            return bad_field(e, "bad value of", json_key(v));
+            return refuse_field(e, "bad value of", json_key(v));
         bits |= bit_of(fields, f);
     }
     for (const struct field *f = fields; f->name != NULL; f++)
         if (!f->is_optional && (bits & bit_of(fields, f)) == 0)
-            return bad_field(e, "no field", str_of(f->name));
+            return refuse_field(e, "no field", str_of(f->name));
     if (seen != NULL)
         *seen = bits;
     return 0;
@@ -146,7 +146,7 @@ int fields_read(const struct field *fields, const struct json *object, void *out
 
 bool fields_has(const struct field *fields, uint32_t seen, const char *name)
 {
-    const struct field *f = find_row(fields, str_of(name));
+    const struct field *f = find_field(fields, str_of(name));
 
     return f->name != NULL && (seen & bit_of(fields, f)) != 0;
 }
@@ -170,8 +170,8 @@ int fields_read_one_of(const struct field *const *messages, const struct json *o
     if (object == NULL || json_type(object) != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "want an object");
     if (!json_str(json_get(object, messages[0]->name), &word))
-        return bad_field(e, "no string field", str_of(messages[0]->name));
-    return bad_field(e, "a message of unknown type", word);
+        return refuse_field(e, "no string field", str_of(messages[0]->name));
+    return refuse_field(e, "a message of unknown type", word);
 }
 
 /* ---- out ---- */
@@ -188,7 +188,7 @@ static void put_string(struct buf *out, const struct field *f, struct str text)
 
 static void put_int(struct buf *out, const struct field *f, int64_t number)
 {
-    if (!f->is_optional || is_inside(f, number))
+    if (!f->is_optional || is_within_limits(f, number))
         json_put_int(out, f->name, number);
 }
 

@@ -29,8 +29,8 @@ static int open_once(const char *path, int flags, mode_t mode)
 
 /* Appends what is left to read, up to one byte more than max_bytes. `size` is what fstat(2) said: a
  * read that brings all of it and had room for more has seen the end. */
-static int read_all(int fd, const char *path, size_t max_bytes, uintmax_t size, struct buf *out,
-                    struct err *e)
+static int read_rest_of_file(int fd, const char *path, size_t max_bytes, uintmax_t size,
+                             struct buf *out, struct err *e)
 {
     size_t start = out->len;
 
@@ -60,11 +60,11 @@ static bool is_readable_kind(const struct stat *st, bool takes_pipes)
     return S_ISREG(st->st_mode) || (takes_pipes && (S_ISFIFO(st->st_mode) || is_null));
 }
 
-/* The files that read_whole takes beside a regular file at the very name. */
+/* The files that read_whole_file takes beside a regular file at the very name. */
 enum { TAKES_PIPES = 1, TAKES_LINKS = 2 };
 
-static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct buf *out,
-                      struct stat *st_out, struct err *e)
+static int read_whole_file(const char *path, unsigned takes, size_t max_bytes, struct buf *out,
+                           struct stat *st_out, struct err *e)
 {
     bool takes_pipes = (takes & TAKES_PIPES) != 0;
     size_t start = out->len;
@@ -91,7 +91,7 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
     else {
         /* Room for what there seems to be, and one more byte to see the end in. */
         buf_reserve(out, 1 + ((uintmax_t)st.st_size < max_bytes ? (size_t)st.st_size : max_bytes));
-        status = read_all(fd, path, max_bytes, (uintmax_t)st.st_size, out, e);
+        status = read_rest_of_file(fd, path, max_bytes, (uintmax_t)st.st_size, out, e);
     }
     close(fd);
     if (status != 0)
@@ -103,18 +103,18 @@ static int read_whole(const char *path, unsigned takes, size_t max_bytes, struct
 
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e)
 {
-    return read_whole(path, TAKES_LINKS, max_bytes, out, NULL, e);
+    return read_whole_file(path, TAKES_LINKS, max_bytes, out, NULL, e);
 }
 
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e)
 {
-    return read_whole(path, TAKES_LINKS | TAKES_PIPES, max_bytes, out, NULL, e);
+    return read_whole_file(path, TAKES_LINKS | TAKES_PIPES, max_bytes, out, NULL, e);
 }
 
 int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out,
                  struct stat *st, struct err *e)
 {
-    return read_whole(path, follows ? TAKES_LINKS : 0, max_bytes, out, st, e);
+    return read_whole_file(path, follows ? TAKES_LINKS : 0, max_bytes, out, st, e);
 }
 
 int fs_write_all(int fd, struct str data, const char *path, struct err *e)
@@ -383,7 +383,7 @@ double fs_mtime(const struct stat *st)
     return (double)st->st_mtim.tv_sec + 1e-9 * (double)st->st_mtim.tv_nsec;
 }
 
-static bool is_control(struct str sequence)
+static bool is_control_sequence(struct str sequence)
 {
     unsigned char first = (unsigned char)sequence.p[0];
 
@@ -397,7 +397,7 @@ void fs_put_printable(struct buf *out, struct str path)
     while (path.len > 0) {
         size_t n = str_utf8_sequence(path);
         struct str sequence = str_slice(path, 0, n == 0 ? 1 : n);
-        if (!is_control(sequence))
+        if (!is_control_sequence(sequence))
             buf_put(out, sequence);
         else
             for (size_t i = 0; i < sequence.len; i++)

@@ -61,7 +61,7 @@ static bool bracket_has(const char *p, const char *end, uint32_t c)
 }
 
 /* One element of the pattern, no star, against one character; both are stepped over. */
-static bool step(const char **pattern, const char **path)
+static bool match_element(const char **pattern, const char **path)
 {
     const char *end;
 
@@ -93,7 +93,7 @@ static bool step(const char **pattern, const char **path)
 }
 
 /* Where the next component begins; NULL in the last one. */
-static const char *next_component(const char *path)
+static const char *next_path_component(const char *path)
 {
     const char *slash = strchr(path, '/');
 
@@ -129,14 +129,14 @@ bool glob_matches(const char *pattern, const char *path)
             star = (struct star){++pattern, path};
             continue;
         }
-        if (step(&pattern, &path))
+        if (match_element(&pattern, &path))
             continue;
         if (star.path != NULL && *star.path != '/' && *star.path != '\0') {
             take_character(&star.path);
             pattern = star.pattern;
             path = star.path;
         } else if (globstar.path != NULL &&
-                   (globstar.path = next_component(globstar.path)) != NULL) {
+                   (globstar.path = next_path_component(globstar.path)) != NULL) {
             pattern = globstar.pattern;
             path = globstar.path;
             star.path = NULL;

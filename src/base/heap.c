@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 /* Makes one tree of two; each root's `next` is ignored. Of equal keys `a` stays above. */
-static struct heap_node *meld(struct heap_node *a, struct heap_node *b)
+static struct heap_node *meld_trees(struct heap_node *a, struct heap_node *b)
 {
     if (a == NULL || b == NULL)
         return a == NULL ? b : a;
@@ -32,7 +32,7 @@ static void set_first(struct heap *heap, struct heap_node *node)
 void heap_add(struct heap *heap, struct heap_node *node, int64_t key)
 {
     *node = (struct heap_node){.key = key};
-    set_first(heap, meld(heap->first, node));
+    set_first(heap, meld_trees(heap->first, node));
 }
 
 /* Melds the trees of a list: in pairs from the left, then the pairs from the right. */
@@ -43,19 +43,19 @@ static struct heap_node *meld_list(struct heap_node *list)
     while (list != NULL) {
         struct heap_node *a = list, *b = a->next;
         list = b == NULL ? NULL : b->next;
-        struct heap_node *pair = meld(a, b);
+        struct heap_node *pair = meld_trees(a, b);
         pair->next = pairs;
         pairs = pair;
     }
     while (pairs != NULL) {
         struct heap_node *next = pairs->next;
-        all = meld(all, pairs);
+        all = meld_trees(all, pairs);
         pairs = next;
     }
     return all;
 }
 
-static void cut(struct heap_node *node)
+static void cut_node(struct heap_node *node)
 {
     if (node->previous->child == node)
         node->previous->child = node->next;
@@ -73,8 +73,8 @@ void heap_remove(struct heap *heap, struct heap_node *node)
     if (heap->first == node) {
         set_first(heap, children);
     } else {
-        cut(node);
-        set_first(heap, meld(heap->first, children));
+        cut_node(node);
+        set_first(heap, meld_trees(heap->first, children));
     }
     *node = (struct heap_node){0};
 }

@@ -2,7 +2,7 @@
 
 #include "base/env.h"
 
-static int64_t *field(void *t, const struct interval_row *row)
+static int64_t *member_of_row(void *t, const struct interval_row *row)
 {
     return (int64_t *)(void *)((char *)t + row->offset);
 }
@@ -18,7 +18,7 @@ static int set_one(const struct interval_table *table, void *t, struct str part,
             continue;
         if (!str_to_uint(str_slice(part, equals + 1, part.len), INTERVAL_MAX_MS, &ms))
             break;
-        *field(t, &table->rows[i]) = (int64_t)ms;
+        *member_of_row(t, &table->rows[i]) = (int64_t)ms;
         return 0;
     }
     return err_set(e, ERR_USAGE, "interval \"%.*s\": want NAME=MILLISECONDS", STR_ARG(part));
@@ -40,7 +40,7 @@ int interval_table_load(const struct interval_table *table, void *t, const char 
                         struct err *e)
 {
     for (size_t i = 0; i < table->count; i++)
-        *field(t, &table->rows[i]) = table->rows[i].ms;
+        *member_of_row(t, &table->rows[i]) = table->rows[i].ms;
     if (interval_table_parse(table, t, str_of(env_get(variable)), e) == 0)
         return 0;
     return err_wrap(e, "%s", variable);

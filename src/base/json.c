@@ -87,7 +87,7 @@ static const struct json *value_of(const cJSON *item)
 }
 
 /* FNV-1a from a secret start, so that nobody can send keys that meet in one place. */
-static size_t hash_of(const char *key, uint64_t seed)
+static size_t hash_key(const char *key, uint64_t seed)
 {
     uint64_t h = seed;
 
@@ -97,7 +97,7 @@ static size_t hash_of(const char *key, uint64_t seed)
     return (size_t)((h ^ h >> 29) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 }
 
-static int duplicate(const cJSON *member, struct err *e)
+static int refuse_duplicate_key(const cJSON *member, struct err *e)
 {
     char quoted[QUOTE_SIZE];
 
@@ -119,11 +119,11 @@ static int check_many_keys(const cJSON *object, size_t count, struct err *e)
         return err_set(e, ERR_FAILED, "out of memory");
     random_bytes(&seed, sizeof seed);
     for (const cJSON *m = object->child; m != NULL && status == 0; m = m->next) {
-        size_t i = hash_of(m->string, seed) & mask;
+        size_t i = hash_key(m->string, seed) & mask;
         while (places[i] != NULL && strcmp(places[i]->string, m->string) != 0)
             i = (i + 1) & mask;
         if (places[i] != NULL)
-            status = duplicate(m, e);
+            status = refuse_duplicate_key(m, e);
         places[i] = m;
     }
     free(places);
@@ -140,17 +140,17 @@ static int check_object_keys(const cJSON *object, struct err *e)
     for (const cJSON *m = object->child; m != NULL; m = m->next)
         for (const cJSON *other = m->next; other != NULL; other = other->next)
             if (strcmp(m->string, other->string) == 0)
-                return duplicate(m, e);
+                return refuse_duplicate_key(m, e);
     return 0;
 }
 
 /* In `container` and below; the depth was checked before. */
-static int check_keys(const cJSON *container, struct err *e)
+static int check_keys_below(const cJSON *container, struct err *e)
 {
     if (cJSON_IsObject(container) && check_object_keys(container, e) != 0)
         return -1;
     for (const cJSON *child = container->child; child != NULL; child = child->next)
-        if (child->child != NULL && check_keys(child, e) != 0)
+        if (child->child != NULL && check_keys_below(child, e) != 0)
             return -1;
     return 0;
 }
@@ -194,7 +194,7 @@ struct json *json_parse(struct str text, unsigned flags, struct err *e)
     root = parse_into_arena(rewritten.len > 0 ? buf_str(&rewritten) : text, &measure);
     if (root == NULL) {
         err_set(e, ERR_FAILED, "out of memory");
-    } else if (check_keys(root, e) != 0) {
+    } else if (check_keys_below(root, e) != 0) {
         json_free((struct json *)(void *)root);
         root = NULL;
     }

@@ -23,20 +23,20 @@ static int fail_at(const struct checker *c, size_t at, const char *cause)
                    at >= c->text.len ? "it ends too early" : cause);
 }
 
-static int fail(const struct checker *c, const char *cause)
+static int fail_here(const struct checker *c, const char *cause)
 {
     return fail_at(c, c->at, cause);
 }
 
 /* The next byte, or -1 at the end. */
-static int peek(const struct checker *c)
+static int peek_byte(const struct checker *c)
 {
     return c->at < c->text.len ? (unsigned char)c->text.p[c->at] : -1;
 }
 
-static bool accept(struct checker *c, char byte)
+static bool accept_byte(struct checker *c, char byte)
 {
-    if (peek(c) != byte)
+    if (peek_byte(c) != byte)
         return false;
     c->at++;
     return true;
@@ -44,7 +44,7 @@ static bool accept(struct checker *c, char byte)
 
 static void skip_space(struct checker *c)
 {
-    for (int b = peek(c); b == ' ' || b == '\n' || b == '\r' || b == '\t'; b = peek(c))
+    for (int b = peek_byte(c); b == ' ' || b == '\n' || b == '\r' || b == '\t'; b = peek_byte(c))
         c->at++;
 }
 
@@ -52,15 +52,15 @@ static size_t skip_digits(struct checker *c)
 {
     size_t start = c->at;
 
-    for (int b = peek(c); b >= '0' && b <= '9'; b = peek(c))
+    for (int b = peek_byte(c); b >= '0' && b <= '9'; b = peek_byte(c))
         c->at++;
     return c->at - start;
 }
 
-static int check_word(struct checker *c, struct str word)
+static int check_literal(struct checker *c, struct str word)
 {
     if (!str_equal(str_slice(c->text, c->at, c->at + word.len), word))
-        return fail(c, "want a value");
+        return fail_here(c, "want a value");
     c->at += word.len;
     return 0;
 }
@@ -82,7 +82,7 @@ static bool read_number(struct str number, double *out)
 }
 
 /* Puts a short text of the same double in the place of a long number at [start, c->at). */
-static void shorten(struct checker *c, size_t start, double number)
+static void shorten_number(struct checker *c, size_t start, double number)
 {
     buf_put(c->rewritten, str_slice(c->text, c->rewritten_to, start));
     buf_printf(c->rewritten, "%.17g", number);
@@ -94,17 +94,17 @@ static int check_number(struct checker *c)
     size_t start = c->at;
     bool has_exponent = false;
 
-    accept(c, '-');
-    if (!accept(c, '0') && skip_digits(c) == 0)
-        return fail(c, "want a value");
-    if (accept(c, '.') && skip_digits(c) == 0)
-        return fail(c, "want a digit after the decimal point");
-    if (accept(c, 'e') || accept(c, 'E')) {
+    accept_byte(c, '-');
+    if (!accept_byte(c, '0') && skip_digits(c) == 0)
+        return fail_here(c, "want a value");
+    if (accept_byte(c, '.') && skip_digits(c) == 0)
+        return fail_here(c, "want a digit after the decimal point");
+    if (accept_byte(c, 'e') || accept_byte(c, 'E')) {
         has_exponent = true;
-        if (!accept(c, '+'))
-            accept(c, '-');
+        if (!accept_byte(c, '+'))
+            accept_byte(c, '-');
         if (skip_digits(c) == 0)
-            return fail(c, "want a digit of the exponent");
+            return fail_here(c, "want a digit of the exponent");
     }
     struct str number = str_slice(c->text, start, c->at);
     bool is_long = number.len > JSON_MAX_NUMBER_BYTES;
@@ -118,12 +118,12 @@ static int check_number(struct checker *c)
     if (!isfinite(value))
         return fail_at(c, start, "number out of range");
     if (is_long)
-        shorten(c, start, value);
+        shorten_number(c, start, value);
     return 0;
 }
 
 /* The four digits behind \u at `at`, or -1. */
-static int hex4(const struct checker *c, size_t at)
+static int read_hex4(const struct checker *c, size_t at)
 {
     int value = 0;
 
@@ -137,7 +137,7 @@ static int hex4(const struct checker *c, size_t at)
 }
 
 /* Notes that the escape at [start, c->at) stands for one raw byte. */
-static void rewrite(struct checker *c, size_t start, int unit)
+static void rewrite_escape(struct checker *c, size_t start, int unit)
 {
     buf_put(c->rewritten, str_slice(c->text, c->rewritten_to, start));
     buf_putc(c->rewritten, (char)(unit & 0xff));
@@ -148,25 +148,25 @@ static void rewrite(struct checker *c, size_t start, int unit)
 static int check_unicode_escape(struct checker *c)
 {
     size_t start = c->at;
-    int unit = hex4(c, start + 2);
+    int unit = read_hex4(c, start + 2);
 
     if (unit < 0)
-        return fail(c, "want four hex digits after \\u");
+        return fail_here(c, "want four hex digits after \\u");
     c->at += 6;
     if (unit == 0)
         return fail_at(c, start, "NUL is not allowed");
     if (unit < 0xd800 || unit > 0xdfff)
         return 0;
-    if (unit <= 0xdbff && peek(c) == '\\' && c->at + 1 < c->text.len &&
+    if (unit <= 0xdbff && peek_byte(c) == '\\' && c->at + 1 < c->text.len &&
         c->text.p[c->at + 1] == 'u') {
-        int low = hex4(c, c->at + 2);
+        int low = read_hex4(c, c->at + 2);
         if (low >= 0xdc00 && low <= 0xdfff) {
             c->at += 6;
             return 0;
         }
     }
     if (c->flags & JSON_SURROGATE_ESCAPE && unit >= 0xdc80 && unit <= 0xdcff) {
-        rewrite(c, start, unit);
+        rewrite_escape(c, start, unit);
         return 0;
     }
     return fail_at(c, start, "lone surrogate");
@@ -180,7 +180,7 @@ static int check_escape(struct checker *c)
         return check_unicode_escape(c);
     if (letter <= 0 || strchr("\"\\/bfnrt", letter) == NULL) {
         c->at++;
-        return fail(c, "unknown escape");
+        return fail_here(c, "unknown escape");
     }
     c->at += 2;
     return 0;
@@ -192,14 +192,14 @@ static int check_string(struct checker *c)
     size_t start = ++c->at;
 
     for (;;) {
-        int b = peek(c);
+        int b = peek_byte(c);
         if (b == '"')
             break;
         if (b == '\\') {
             if (check_escape(c) != 0)
                 return -1;
         } else if (b < 0x20) {
-            return fail(c, "control byte in a string");
+            return fail_here(c, "control byte in a string");
         } else if (b < 0x80) {
             c->at++;
         } else {
@@ -220,27 +220,27 @@ static int check_value(struct checker *c, int depth);
 static int check_container(struct checker *c, char close, int depth)
 {
     if (depth > JSON_MAX_DEPTH)
-        return fail(c, "nested too deep");
+        return fail_here(c, "nested too deep");
     c->at++;
     skip_space(c);
-    if (accept(c, close))
+    if (accept_byte(c, close))
         return 0;
     do {
         skip_space(c);
         if (close == '}') {
-            if (peek(c) != '"')
-                return fail(c, "want a key in quotes");
+            if (peek_byte(c) != '"')
+                return fail_here(c, "want a key in quotes");
             if (check_string(c) != 0)
                 return -1;
             skip_space(c);
-            if (!accept(c, ':'))
-                return fail(c, "want ':'");
+            if (!accept_byte(c, ':'))
+                return fail_here(c, "want ':'");
         }
         if (check_value(c, depth) != 0)
             return -1;
-    } while (accept(c, ','));
-    if (!accept(c, close))
-        return fail(c, close == '}' ? "want ',' or '}'" : "want ',' or ']'");
+    } while (accept_byte(c, ','));
+    if (!accept_byte(c, close))
+        return fail_here(c, close == '}' ? "want ',' or '}'" : "want ',' or ']'");
     return 0;
 }
 
@@ -251,7 +251,7 @@ static int check_value(struct checker *c, int depth)
 
     skip_space(c);
     c->measure->values++;
-    switch (peek(c)) {
+    switch (peek_byte(c)) {
     case '{':
         status = check_container(c, '}', depth + 1);
         break;
@@ -261,15 +261,9 @@ static int check_value(struct checker *c, int depth)
     case '"':
         status = check_string(c);
         break;
-    case 't':
-        status = check_word(c, STR("true"));
-        break;
-    case 'f':
-        status = check_word(c, STR("false"));
-        break;
-    case 'n':
-        status = check_word(c, STR("null"));
-        break;
+    case 't': status = check_literal(c, STR("true")); break;
+    case 'f': status = check_literal(c, STR("false")); break;
+    case 'n': status = check_literal(c, STR("null")); break;
     default:
         status = check_number(c);
     }
@@ -287,7 +281,7 @@ int json_check(struct str text, unsigned flags, struct json_measure *measure,
     if (check_value(&c, 0) != 0)
         return -1;
     if (c.at < text.len)
-        return fail(&c, "something follows the value");
+        return fail_here(&c, "something follows the value");
     if (c.rewritten_to > 0)
         buf_put(rewritten, str_slice(text, c.rewritten_to, text.len));
     return buf_check(rewritten, e);

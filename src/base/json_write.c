@@ -58,7 +58,7 @@ static void put_escaped_sequence(struct buf *b, struct str sequence)
     put_unit(b, point);
 }
 
-static bool is_plain(char c)
+static bool is_plain_ascii(char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
@@ -69,7 +69,7 @@ static void put_quoted(struct buf *b, struct str s, enum escape escape, bool is_
     buf_putc(b, '"');
     while (s.len > 0) {
         size_t n = 0;
-        while (n < s.len && is_plain(s.p[n]))
+        while (n < s.len && is_plain_ascii(s.p[n]))
             n++;
         buf_put(b, str_slice(s, 0, n));
         s = str_slice(s, n, s.len);
@@ -90,7 +90,7 @@ static void put_quoted(struct buf *b, struct str s, enum escape escape, bool is_
     buf_putc(b, '"');
 }
 
-static void put_key(struct buf *b, struct str key, enum escape escape)
+static void put_object_key(struct buf *b, struct str key, enum escape escape)
 {
     put_comma(b);
     put_quoted(b, key, escape, false);
@@ -101,7 +101,7 @@ static void put_key(struct buf *b, struct str key, enum escape escape)
 static void start_value(struct buf *b, const char *key)
 {
     if (key != NULL)
-        put_key(b, str_of(key), ESCAPE_LEAST);
+        put_object_key(b, str_of(key), ESCAPE_LEAST);
     else
         put_comma(b);
 }
@@ -258,7 +258,7 @@ static void put_decimal(struct buf *b, const char *digits, int point)
 
 /* A double as JavaScript's Number.prototype.toString or Python's repr writes it, but that the
  * ".0" of Python's whole numbers is the caller's. */
-static void put_number(struct buf *b, double value, enum number_style style)
+static void put_double(struct buf *b, double value, enum number_style style)
 {
     int low = style == NUMBER_PYTHON ? -3 : -5, high = style == NUMBER_PYTHON ? 16 : 21;
     char digits[18];
@@ -284,7 +284,7 @@ void json_put_double(struct buf *b, const char *key, double value)
         return;
     }
     start_value(b, key);
-    put_number(b, value, NUMBER_PYTHON);
+    put_double(b, value, NUMBER_PYTHON);
     if (value == floor(value) && fabs(value) < 1e16)
         buf_puts(b, ".0");
 }
@@ -301,7 +301,7 @@ static void put_scalar(struct buf *b, const struct json *value, enum escape esca
     else if (json_int(value, &whole))
         buf_printf(b, "%lld", (long long)whole);
     else if (json_number(value, &number))
-        put_number(b, number, escape == ESCAPE_ASCII ? NUMBER_PYTHON : NUMBER_JAVASCRIPT);
+        put_double(b, number, escape == ESCAPE_ASCII ? NUMBER_PYTHON : NUMBER_JAVASCRIPT);
     else if (json_bool(value, &flag))
         buf_puts(b, flag ? "true" : "false");
     else
@@ -347,7 +347,7 @@ static void put_tree(struct buf *b, const struct json *value, enum escape escape
     buf_putc(b, is_object ? '{' : '[');
     for (size_t i = 0; children != NULL && i < count; i++) {
         if (is_object)
-            put_key(b, json_key(children[i]), escape);
+            put_object_key(b, json_key(children[i]), escape);
         else
             put_comma(b);
         put_tree(b, children[i], escape, is_sorted);
@@ -367,14 +367,14 @@ void json_put_canonical(struct buf *b, const struct json *value, bool is_ascii)
     put_tree(b, value, is_ascii ? ESCAPE_ASCII : ESCAPE_LEAST, true);
 }
 
-static void put_line(struct buf *b, int depth)
+static void put_line_break(struct buf *b, int depth)
 {
     buf_putc(b, '\n');
     for (int i = 0; i < depth; i++)
         buf_puts(b, "    ");
 }
 
-static void put_indented(struct buf *b, const struct json *value, int depth)
+static void put_indented_value(struct buf *b, const struct json *value, int depth)
 {
     bool is_object = json_type(value) == JSON_OBJECT;
     const struct json *child = json_first(value);
@@ -385,21 +385,21 @@ static void put_indented(struct buf *b, const struct json *value, int depth)
     }
     buf_putc(b, is_object ? '{' : '[');
     for (; child != NULL; child = json_next(child)) {
-        put_line(b, depth + 1);
+        put_line_break(b, depth + 1);
         if (is_object) {
             put_quoted(b, json_key(child), ESCAPE_ASCII, false);
             buf_puts(b, ": ");
         }
-        put_indented(b, child, depth + 1);
+        put_indented_value(b, child, depth + 1);
         if (json_next(child) != NULL)
             buf_putc(b, ',');
     }
     if (json_first(value) != NULL)
-        put_line(b, depth);
+        put_line_break(b, depth);
     buf_putc(b, is_object ? '}' : ']');
 }
 
 void json_put_indented(struct buf *b, const struct json *value)
 {
-    put_indented(b, value, 0);
+    put_indented_value(b, value, 0);
 }

@@ -18,7 +18,7 @@
 
 enum { LOG_LINE_BYTES = 1000 };
 
-struct line {
+struct log_line {
     char text[LOG_LINE_BYTES];
     size_t len;
 };
@@ -50,7 +50,7 @@ void log_set_sink(void (*function)(void *ctx, const char *line, size_t len), voi
  * share it. They may also fill a pipe between this look and the write, so that some of it is kept
  * free.
  */
-static bool has_room(int fd)
+static bool has_room_for_line(int fd)
 {
     int cap = fcntl(fd, F_GETPIPE_SZ), used = 0;
 
@@ -64,8 +64,8 @@ static bool write_line(const char *text, size_t len)
     ssize_t n;
 
     if (file.fd >= 0)
-        return has_room(file.fd) && log_file_write(&file, text, len);
-    if (!has_room(STDERR_FILENO))
+        return has_room_for_line(file.fd) && log_file_write(&file, text, len);
+    if (!has_room_for_line(STDERR_FILENO))
         return false;
     do
         n = write(STDERR_FILENO, text, len);
@@ -73,7 +73,7 @@ static bool write_line(const char *text, size_t len)
     return n == (ssize_t)len;
 }
 
-static bool deliver(const struct line *line)
+static bool deliver_line(const struct log_line *line)
 {
     if (sink == NULL)
         return write_line(line->text, line->len);
@@ -83,7 +83,7 @@ static bool deliver(const struct line *line)
 
 /* Appends what fits of `text` before the line end, bytes that are not plain as \xHH. A
  * text that does not fit ends in "...". */
-static void put_text(struct line *line, struct str text)
+static void put_line_text(struct log_line *line, struct str text)
 {
     const size_t end = sizeof line->text - (sizeof "...\n" - 1);
     char escaped[5];
@@ -106,7 +106,7 @@ static void put_text(struct line *line, struct str text)
     }
 }
 
-static void put_head(struct line *line, enum log_level level)
+static void put_line_head(struct log_line *line, enum log_level level)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     int64_t now = clock_wall_ms();
@@ -121,37 +121,37 @@ static void put_head(struct line *line, enum log_level level)
 }
 
 /* Writes it, or counts it as dropped. */
-static void finish(struct line *line)
+static void finish_log_line(struct log_line *line)
 {
     line->text[line->len++] = '\n';
-    if (dropped > 0 || !deliver(line))
+    if (dropped > 0 || !deliver_line(line))
         dropped++;
 }
 
 /* Says that lines are missing, as soon as there is room again. */
-static void report_dropped(void)
+static void report_dropped_lines(void)
 {
-    struct line line;
+    struct log_line line;
     char text[64];
 
     snprintf(text, sizeof text, "log lines dropped=%llu", dropped);
-    put_head(&line, LOG_WARN);
-    put_text(&line, str_of(text));
+    put_line_head(&line, LOG_WARN);
+    put_line_text(&line, str_of(text));
     line.text[line.len++] = '\n';
-    if (deliver(&line))
+    if (deliver_line(&line))
         dropped = 0;
 }
 
 /* A format as one reads it: "refused … client=…". */
-static void put_kind(struct line *line, const char *format)
+static void put_format_kind(struct log_line *line, const char *format)
 {
     while (*format != '\0') {
         size_t plain = strcspn(format, "%");
-        put_text(line, (struct str){format, plain});
+        put_line_text(line, (struct str){format, plain});
         format += plain;
         if (*format == '\0')
             return;
-        put_text(line, STR("…"));
+        put_line_text(line, STR("…"));
         format += 1 + strcspn(format + 1, "diuxcsfg%");
         format += *format != '\0';
     }
@@ -159,17 +159,17 @@ static void put_kind(struct line *line, const char *format)
 
 static void report_left_out(int64_t now_ms, bool is_end)
 {
-    struct line line;
+    struct log_line line;
     const char *format;
     char text[64];
     uint64_t count;
 
     while (log_limit_report(now_ms, is_end, &format, &count)) {
         snprintf(text, sizeof text, "log lines left out=%llu: ", (unsigned long long)count);
-        put_head(&line, LOG_WARN);
-        put_text(&line, str_of(text));
-        put_kind(&line, format);
-        finish(&line);
+        put_line_head(&line, LOG_WARN);
+        put_line_text(&line, str_of(text));
+        put_format_kind(&line, format);
+        finish_log_line(&line);
     }
 }
 
@@ -177,22 +177,22 @@ void log_line(enum log_level level, const char *format, ...)
 {
     int saved = errno;
     char text[LOG_LINE_BYTES + 1];
-    struct line line;
+    struct log_line line;
     va_list args;
 
     if (level < lowest)
         return;
     int64_t now_ms = clock_now_ms();
     if (dropped > 0)
-        report_dropped();
+        report_dropped_lines();
     if (log_limit_admits(format, now_ms)) {
         va_start(args, format);
         int n = vsnprintf(text, sizeof text, format, args);
         va_end(args);
-        put_head(&line, level);
+        put_line_head(&line, level);
         if (n > 0)
-            put_text(&line, str_of(text));
-        finish(&line);
+            put_line_text(&line, str_of(text));
+        finish_log_line(&line);
     }
     report_left_out(now_ms, false);
     errno = saved;
@@ -213,7 +213,7 @@ int log_finished(const char *line, size_t len, struct err *e)
     int result = file.fd >= 0 ? log_file_keep(&file, len, e) : 0;
 
     if (dropped > 0)
-        report_dropped();
+        report_dropped_lines();
     if (dropped > 0 || !write_line(line, len))
         dropped++;
     return result;

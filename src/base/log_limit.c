@@ -29,7 +29,7 @@ void log_limit_share(void)
     table = shared;
 }
 
-static struct kind *find(const char *format)
+static struct kind *find_format_kind(const char *format)
 {
     size_t first = ((uintptr_t)format * 2654435761u >> 7) % LOG_LIMIT_KINDS;
 
@@ -45,7 +45,7 @@ static struct kind *find(const char *format)
 
 bool log_limit_admits(const char *format, int64_t now_ms)
 {
-    struct kind *kind = find(format);
+    struct kind *kind = find_format_kind(format);
     int64_t next_ms = kind->next_ms > now_ms ? kind->next_ms : now_ms;
 
     if (next_ms - now_ms <= (int64_t)(LOG_LIMIT_BURST - 1) * LOG_LIMIT_EVERY_MS) {

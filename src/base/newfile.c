@@ -44,7 +44,7 @@ static int make_dir_exactly(const char *path, mode_t mode)
 }
 
 /* Gives a new file of our own the mode and the group that it should have. */
-static void settle(int fd, const struct stat *st, mode_t mode, gid_t group)
+static void settle_file(int fd, const struct stat *st, mode_t mode, gid_t group)
 {
     bool has_both = st->st_gid == group && (st->st_mode & ALL_BITS) == mode;
 
@@ -65,7 +65,7 @@ static void settle_dir(const char *path, mode_t mode, gid_t group)
     if (fd < 0)
         return;
     if (fstat(fd, &st) == 0)
-        settle(fd, &st, mode, group);
+        settle_file(fd, &st, mode, group);
     close(fd);
 }
 
@@ -153,7 +153,7 @@ static mode_t dir_mode(const struct stat *root)
 }
 
 /* Whether what is made below the root has its group and mode without being looked at. */
-static bool is_plain(const struct stat *root)
+static bool is_plain_root(const struct stat *root)
 {
     return (root->st_mode & S_ISGID) == 0 && root->st_gid == getegid();
 }
@@ -186,7 +186,7 @@ static int make_below(char *path, size_t len, size_t root_len, const struct stat
     }
     if (result != 0)
         result = dirs_make(path, e); /* is it there already? */
-    else if (!is_plain(root))
+    else if (!is_plain_root(root))
         settle_dir(path, dir_mode(root), root->st_gid);
     path[len] = after;
     return result;
@@ -210,23 +210,24 @@ int newfile_make_parents(const char *root, const char *path, struct err *e)
     return result;
 }
 
-static void adopt(const char *root, int fd, mode_t most)
+static void adopt_rights(const char *root, int fd, mode_t most)
 {
     struct stat above, st;
 
     if (root == NULL || stat(root, &above) != 0 || fstat(fd, &st) != 0)
         return;
-    settle(fd, &st, (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & most) |
-                   (st.st_mode & above.st_mode & OTHER_BITS & most),
-           above.st_gid);
+    settle_file(fd, &st,
+                (st.st_mode & 0600) | (above.st_mode & GROUP_BITS & most) |
+                    (st.st_mode & above.st_mode & OTHER_BITS & most),
+                above.st_gid);
 }
 
 void newfile_adopt(const char *root, int fd)
 {
-    adopt(root, fd, 0666);
+    adopt_rights(root, fd, 0666);
 }
 
 void newfile_adopt_own(const char *root, int fd)
 {
-    adopt(root, fd, 0644);
+    adopt_rights(root, fd, 0644);
 }

@@ -62,7 +62,7 @@ static size_t last_glyph(struct str text, unsigned *code, enum glyph *glyph)
     return first_glyph(last, code, glyph);
 }
 
-static bool say(char out[ODDITY_SIZE], const char *verb, unsigned code)
+static bool describe_odd_glyph(char out[ODDITY_SIZE], const char *verb, unsigned code)
 {
     switch (glyph_of(code)) {
     case GLYPH_BLANK:
@@ -95,7 +95,7 @@ static bool find_inside(struct str text, unsigned kinds, char out[ODDITY_SIZE])
         bool counts = code == '\r' || ((kinds & ODDITY_INSIDE) != 0 && code != '\t' &&
                                        (glyph == GLYPH_CONTROL || glyph == GLYPH_INVISIBLE));
         if (counts)
-            return say(out, "has", code);
+            return describe_odd_glyph(out, "has", code);
         text = str_slice(text, n, text.len);
     }
     return false;
@@ -145,12 +145,12 @@ bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE])
     first_glyph(text, &first, &glyph);
     last_glyph(text, &last, &glyph);
     if (last == '\r' || last == '\n')
-        return say(out, "ends with", last);
+        return describe_odd_glyph(out, "ends with", last);
     if (find_inside(text, kinds, out))
         return true;
-    if (glyph_of(first) != GLYPH_CONTROL && say(out, "starts with", first))
+    if (glyph_of(first) != GLYPH_CONTROL && describe_odd_glyph(out, "starts with", first))
         return true;
-    if (glyph_of(last) != GLYPH_CONTROL && say(out, "ends with", last))
+    if (glyph_of(last) != GLYPH_CONTROL && describe_odd_glyph(out, "ends with", last))
         return true;
     if (quotes_around(text) >= 0)
         snprintf(out, ODDITY_SIZE, "is in quotes");

@@ -14,7 +14,7 @@
 
 enum { MAX_LINKS = 40 /* as the kernel */, PROC_SUPER_MAGIC = 0x9fa0 };
 
-struct walk {
+struct place_walk {
     const char *path; /* for messages */
     int dir;
     struct buf rest; /* the rest of the path, not walked yet */
@@ -24,7 +24,7 @@ struct walk {
 };
 
 /* Everybody may make names here, and the sticky bit, if any, only keeps others from removing. */
-static bool is_public(const struct stat *dir)
+static bool is_public_dir(const struct stat *dir)
 {
     return (dir->st_mode & S_IWOTH) != 0 ||
            ((dir->st_mode & S_ISVTX) != 0 && (dir->st_mode & S_IWGRP) != 0);
@@ -35,7 +35,7 @@ static bool is_trusted(uid_t uid)
     return uid == geteuid() || uid == 0;
 }
 
-static int refuse_link(const struct walk *w, uid_t owner, struct err *e)
+static int refuse_foreign_link(const struct place_walk *w, uid_t owner, struct err *e)
 {
     return err_set(e, ERR_FAILED,
                    "%s: a symbolic link of user %lu is not followed where others can write: it "
@@ -43,7 +43,8 @@ static int refuse_link(const struct walk *w, uid_t owner, struct err *e)
                    w->path, (unsigned long)owner);
 }
 
-static int judge_link(struct walk *w, const struct stat *link, bool is_last, struct err *e)
+static int judge_walked_link(struct place_walk *w, const struct stat *link, bool is_last,
+                             struct err *e)
 {
     struct stat dir;
 
@@ -51,8 +52,8 @@ static int judge_link(struct walk *w, const struct stat *link, bool is_last, str
         return 0;
     if (fstat(w->dir, &dir) != 0)
         return err_errno(e, ERR_FAILED, errno, "%s", w->path);
-    if (is_public(&dir) && link->st_uid != dir.st_uid)
-        return refuse_link(w, link->st_uid, e);
+    if (is_public_dir(&dir) && link->st_uid != dir.st_uid)
+        return refuse_foreign_link(w, link->st_uid, e);
     if (is_last) {
         w->has_doubt = true;
         w->link_owner = link->st_uid;
@@ -60,7 +61,7 @@ static int judge_link(struct walk *w, const struct stat *link, bool is_last, str
     return 0;
 }
 
-static int replace_dir(struct walk *w, int fd, struct err *e)
+static int replace_dir(struct place_walk *w, int fd, struct err *e)
 {
     if (fd < 0)
         return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno, "%s", w->path);
@@ -71,7 +72,7 @@ static int replace_dir(struct walk *w, int fd, struct err *e)
 }
 
 /* Puts the link's text in front of the rest. */
-static int follow_link(struct walk *w, const char *name, bool is_last, struct err *e)
+static int push_link_text(struct place_walk *w, const char *name, bool is_last, struct err *e)
 {
     int fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), status = -1;
     char text[PATH_MAX];
@@ -86,7 +87,7 @@ static int follow_link(struct walk *w, const char *name, bool is_last, struct er
     }
     if (n <= 0) {
         err_errno(e, ERR_FAILED, errno, "%s", w->path);
-    } else if (judge_link(w, &st, is_last, e) == 0) {
+    } else if (judge_walked_link(w, &st, is_last, e) == 0) {
         struct buf rest = {0};
         text[n] = '\0';
         buf_puts(&rest, text);
@@ -106,9 +107,9 @@ static int follow_link(struct walk *w, const char *name, bool is_last, struct er
     return status;
 }
 
-/* Takes the next name off the rest, which has room for its NUL (place_find, follow_link); false
+/* Takes the next name off the rest, which has room for its NUL (place_find, push_link_text); false
  * when it does not fit. *is_last: nothing follows. */
-static bool take_name(struct walk *w, char name[NAME_MAX + 1], bool *is_last)
+static bool take_next_name(struct place_walk *w, char name[NAME_MAX + 1], bool *is_last)
 {
     const char *start = buf_cstr(&w->rest);
     size_t skipped = strspn(start, "/"), len = strcspn(start + skipped, "/");
@@ -131,12 +132,12 @@ static bool is_of_kernel(int dir)
 }
 
 /* 1: goes on; 0: place->name is the last; -1 on error. */
-static int step(struct walk *w, bool follows_last, struct place *place, struct err *e)
+static int walk_step(struct place_walk *w, bool follows_last, struct place *place, struct err *e)
 {
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     bool is_last;
 
-    if (!take_name(w, place->name, &is_last))
+    if (!take_next_name(w, place->name, &is_last))
         return cause_path(e, ERR_FAILED, ENAMETOOLONG, "cannot open", w->path);
     if (strcmp(place->name, "..") == 0 || strcmp(place->name, ".") == 0 || !*place->name) {
         if (place->name[0] != '\0' && place->name[1] != '\0' &&
@@ -162,7 +163,7 @@ static int step(struct walk *w, bool follows_last, struct place *place, struct e
     }
     if (place->is_there && S_ISLNK(place->st.st_mode) && (!is_last || follows_last)) {
         place->was_link |= is_last;
-        return follow_link(w, place->name, is_last, e) == 0 ? 1 : -1;
+        return push_link_text(w, place->name, is_last, e) == 0 ? 1 : -1;
     }
     if (is_last)
         return 0;
@@ -170,16 +171,16 @@ static int step(struct walk *w, bool follows_last, struct place *place, struct e
 }
 
 /* The last link leads to something of its owner's, or into a directory of its owner's. */
-static int settle_doubt(const struct walk *w, const struct place *place, struct err *e)
+static int settle_doubt(const struct place_walk *w, const struct place *place, struct err *e)
 {
     struct stat st = place->st;
 
     if (!w->has_doubt || (!place->is_there && fstat(w->dir, &st) != 0))
         return 0;
-    return st.st_uid == w->link_owner ? 0 : refuse_link(w, w->link_owner, e);
+    return st.st_uid == w->link_owner ? 0 : refuse_foreign_link(w, w->link_owner, e);
 }
 
-static void put_path(struct place *place, const char *given)
+static void put_held_path(struct place *place, const char *given)
 {
     struct stat named, held;
 
@@ -197,7 +198,7 @@ static void put_path(struct place *place, const char *given)
 
 int place_find(const char *path, bool follows_last, struct place *out, struct err *e)
 {
-    struct walk w = {.path = path, .dir = -1};
+    struct place_walk w = {.path = path, .dir = -1};
     struct place found = {.dir = -1};
     int status = 1;
 
@@ -212,12 +213,12 @@ int place_find(const char *path, bool follows_last, struct place *out, struct er
         replace_dir(&w, open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC), e) != 0)
         status = -1;
     while (status == 1)
-        status = step(&w, follows_last, &found, e);
+        status = walk_step(&w, follows_last, &found, e);
     if (status == 0)
         status = settle_doubt(&w, &found, e);
     if (status == 0) {
         found.dir = w.dir;
-        put_path(&found, path);
+        put_held_path(&found, path);
         *out = found;
     } else if (w.dir >= 0) {
         close(w.dir);
@@ -277,7 +278,7 @@ static int judge_file(int fd, int dir_fd, const char *path, struct err *e)
 
     if (fstat(fd, &st) != 0 || fstat(dir_fd, &dir) != 0)
         return err_errno(e, ERR_FAILED, errno, "%s", path);
-    if (!is_public(&dir) || S_ISCHR(st.st_mode))
+    if (!is_public_dir(&dir) || S_ISCHR(st.st_mode))
         return 0;
     bool is_ours = is_trusted(st.st_uid) || st.st_uid == dir.st_uid;
     if (is_ours && (!S_ISREG(st.st_mode) || st.st_nlink <= 1))

@@ -8,7 +8,7 @@
 
 #include "base/hex.h"
 
-static size_t from_device(unsigned char *out, size_t len)
+static size_t read_from_device(unsigned char *out, size_t len)
 {
     size_t have = 0;
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
@@ -40,7 +40,7 @@ void random_bytes(void *out, size_t len)
         have += (size_t)n;
     }
     if (have < len)
-        have += from_device(p + have, len - have);
+        have += read_from_device(p + have, len - have);
     if (have < len)
         abort();
 }

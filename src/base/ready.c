@@ -12,7 +12,7 @@ static short events_of(unsigned wanted)
                    ((wanted & READY_HANGUP) != 0 ? POLLRDHUP : 0));
 }
 
-static unsigned ready_of(short events)
+static unsigned ready_of_poll(short events)
 {
     return ((events & POLLIN) != 0 ? (unsigned)READY_READ : 0) |
            ((events & POLLOUT) != 0 ? (unsigned)READY_WRITE : 0) |
@@ -29,7 +29,7 @@ unsigned ready_look(int fd, unsigned wanted)
 {
     struct pollfd p = {.fd = fd, .events = events_of(wanted)};
 
-    return poll(&p, 1, 0) > 0 ? ready_of(p.revents) : 0;
+    return poll(&p, 1, 0) > 0 ? ready_of_poll(p.revents) : 0;
 }
 
 unsigned ready_wait(int fd, unsigned wanted, int64_t wait_ms)
@@ -39,7 +39,7 @@ unsigned ready_wait(int fd, unsigned wanted, int64_t wait_ms)
 
     if (n < 0 && errno != EINTR)
         return READY_FAILED;
-    return n > 0 ? ready_of(p.revents) : 0;
+    return n > 0 ? ready_of_poll(p.revents) : 0;
 }
 
 void ready_sleep(int64_t pause_ms)

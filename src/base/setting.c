@@ -146,7 +146,7 @@ int setting_path(const char *variable, char **out, struct err *e)
     return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
-static size_t smallest(size_t a, size_t b, size_t c)
+static size_t smallest_of_three(size_t a, size_t b, size_t c)
 {
     size_t least = a < b ? a : b;
 
@@ -154,7 +154,7 @@ static size_t smallest(size_t a, size_t b, size_t c)
 }
 
 /* Letters that are wrong, missing, too many, or changed places with their neighbour. */
-static size_t distance(const char *a, const char *b)
+static size_t edit_distance(const char *a, const char *b)
 {
     size_t rows[3][NAME_SIZE + 1], n = strlen(a), m = strlen(b);
 
@@ -165,7 +165,8 @@ static size_t distance(const char *a, const char *b)
         const size_t *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
         now[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            now[j] = smallest(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            now[j] = smallest_of_three(last[j] + 1, now[j - 1] + 1,
+                                       last[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
                 before[j - 2] + 1 < now[j])
                 now[j] = before[j - 2] + 1;
@@ -175,7 +176,7 @@ static size_t distance(const char *a, const char *b)
 }
 
 /* Copies a name in capitals, without the "CLOUD_" that some have and some have not. */
-static bool normalise(char out[NAME_SIZE + 1], struct str name)
+static bool normalise_name(char out[NAME_SIZE + 1], struct str name)
 {
     static const char cloud[] = "CLOUD_";
     size_t len = 0;
@@ -205,7 +206,7 @@ static const char *find_meant(struct str name)
 {
     char given[NAME_SIZE + 1], other[NAME_SIZE + 1];
 
-    if (!normalise(given, name))
+    if (!normalise_name(given, name))
         return NULL;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (str_equal(name, str_of(known[i])))
@@ -213,8 +214,8 @@ static const char *find_meant(struct str name)
     }
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         size_t far = strlen(known[i]) >= MIN_FAR_LENGTH ? 2 : 1;
-        normalise(other, str_of(known[i]));
-        if (distance(given, other) <= far || is_shortened(given, other))
+        normalise_name(other, str_of(known[i]));
+        if (edit_distance(given, other) <= far || is_shortened(given, other))
             return known[i];
     }
     return NULL;

@@ -57,7 +57,7 @@ static uint32_t get_be32(const unsigned char *p)
     } while (0)
 
 /* BearSSL's, which is made for small processors, takes more than twice the time. */
-static void compress_portable(uint32_t state[5], const unsigned char *blocks, size_t count)
+static void compress_sha1_portable(uint32_t state[5], const unsigned char *blocks, size_t count)
 {
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], w[16];
 
@@ -83,12 +83,12 @@ static void compress_portable(uint32_t state[5], const unsigned char *blocks, si
     }
 }
 
-static void compress(struct sha1 *h, const unsigned char *blocks, size_t count)
+static void compress_sha1(struct sha1 *h, const unsigned char *blocks, size_t count)
 {
     if (cpu_features() & CPU_SHA)
         sha1_ni_compress(h->state, blocks, count);
     else
-        compress_portable(h->state, blocks, count);
+        compress_sha1_portable(h->state, blocks, count);
 }
 
 void sha1_init(struct sha1 *h)
@@ -112,12 +112,12 @@ void sha1_update(struct sha1 *h, const void *data, size_t len)
         memcpy(h->block + have, p, n);
         if (have + n < SHA1_BLOCK)
             return;
-        compress(h, h->block, 1);
+        compress_sha1(h, h->block, 1);
         p += n;
         len -= n;
     }
     if (len >= SHA1_BLOCK)
-        compress(h, p, len / SHA1_BLOCK);
+        compress_sha1(h, p, len / SHA1_BLOCK);
     memcpy(h->block, p + len / SHA1_BLOCK * SHA1_BLOCK, len % SHA1_BLOCK);
 }
 
@@ -131,7 +131,7 @@ void sha1_final(struct sha1 *h, unsigned char out[SHA1_SIZE])
     tail[have] = 0x80;
     put_be32(tail + blocks * SHA1_BLOCK - 8, (uint32_t)(h->count_bytes >> 29));
     put_be32(tail + blocks * SHA1_BLOCK - 4, (uint32_t)(h->count_bytes << 3));
-    compress(h, tail, blocks);
+    compress_sha1(h, tail, blocks);
     for (int i = 0; i < 5; i++)
         put_be32(out + 4 * i, h->state[i]);
 }

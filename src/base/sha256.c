@@ -32,8 +32,8 @@ static uint32_t get_be32(const unsigned char *p)
 }
 
 /* BearSSL gives its compression function only through a context whose state can be set. */
-static void compress_portable(uint32_t *const states[], const unsigned char *const data[],
-                              size_t count)
+static void compress_sha256_portable(uint32_t *const states[], const unsigned char *const data[],
+                                     size_t count)
 {
     unsigned char bytes[SHA256_SIZE];
     br_sha256_context ctx;
@@ -55,16 +55,13 @@ static const struct kernel {
     unsigned lanes, cost;
     sha256_kernel *compress;
 } kernels[] = {
-    {0, 1, 36, compress_portable},
-    {CPU_SSE2, 4, 48, sha256_sse2_compress},
-    {CPU_AVX2, 8, 47, sha256_avx2_compress},
-    {CPU_AVX512, 16, 56, sha256_avx512_compress},
-    {CPU_SHA, 1, 8, sha256_ni_compress},
-    {CPU_SHA, 2, 9, sha256_ni_compress_two},
+    {0, 1, 36, compress_sha256_portable},    {CPU_SSE2, 4, 48, sha256_sse2_compress},
+    {CPU_AVX2, 8, 47, sha256_avx2_compress}, {CPU_AVX512, 16, 56, sha256_avx512_compress},
+    {CPU_SHA, 1, 8, sha256_ni_compress},     {CPU_SHA, 2, 9, sha256_ni_compress_two},
 };
 
 /* Chooses the kernel that hashes `count` messages of one length in the shortest time. */
-static const struct kernel *choose(size_t count)
+static const struct kernel *choose_kernel(size_t count)
 {
     const unsigned features = cpu_features();
     const struct kernel *best = NULL;
@@ -81,7 +78,7 @@ static const struct kernel *choose(size_t count)
     return best;
 }
 
-static void begin(uint32_t state[8])
+static void begin_state(uint32_t state[8])
 {
     static const uint32_t first[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -116,13 +113,13 @@ static void put_state(const uint32_t state[8], unsigned char out[SHA256_SIZE])
 
 static void compress_one(uint32_t state[8], const unsigned char *data, size_t count)
 {
-    choose(1)->compress(&state, &data, count);
+    choose_kernel(1)->compress(&state, &data, count);
 }
 
 void sha256_init(struct sha256 *h)
 {
     memset(h, 0, sizeof *h);
-    begin(h->state);
+    begin_state(h->state);
 }
 
 void sha256_update(struct sha256 *h, const void *data, size_t len)
@@ -168,7 +165,7 @@ void sha256_of(struct str data, unsigned char out[SHA256_SIZE])
 /* --- many --- */
 
 /* A message that is being hashed: first its whole blocks, where they lie, then its tail. */
-struct lane {
+struct hash_lane {
     uint32_t state[8];
     const unsigned char *next;
     size_t blocks; /* from `next` on */
@@ -178,12 +175,12 @@ struct lane {
     unsigned char *out;
 };
 
-static void begin_lane(struct lane *lane, struct str message, unsigned char *out)
+static void begin_lane(struct hash_lane *lane, struct str message, unsigned char *out)
 {
     const unsigned char *p = (const unsigned char *)message.p;
     size_t blocks = message.len / SHA256_BLOCK;
 
-    begin(lane->state);
+    begin_state(lane->state);
     lane->tail_blocks =
         put_tail(lane->tail, p == NULL ? NULL : p + blocks * SHA256_BLOCK, message.len);
     lane->is_in_tail = blocks == 0;
@@ -193,7 +190,7 @@ static void begin_lane(struct lane *lane, struct str message, unsigned char *out
 }
 
 /* After a pass; false when the message is done. */
-static bool go_on(struct lane *lane, size_t blocks)
+static bool advance_lane(struct hash_lane *lane, size_t blocks)
 {
     lane->next += blocks * SHA256_BLOCK;
     lane->blocks -= blocks;
@@ -211,7 +208,7 @@ static bool go_on(struct lane *lane, size_t blocks)
 
 /* One pass over as many blocks as each of the lanes has. Where there are more lanes than messages,
  * the others repeat the last message into a state that nobody reads. */
-static size_t run_pass(const struct kernel *k, struct lane *const lanes[], size_t count)
+static size_t run_pass(const struct kernel *k, struct hash_lane *const lanes[], size_t count)
 {
     uint32_t unused[8] = {0}, *states[SHA256_LANES];
     const unsigned char *data[SHA256_LANES];
@@ -231,18 +228,18 @@ static size_t run_pass(const struct kernel *k, struct lane *const lanes[], size_
 /* Up to SHA256_LANES of them. */
 static void hash_group(const struct str *messages, size_t count, unsigned char (*out)[SHA256_SIZE])
 {
-    struct lane all[SHA256_LANES], *active[SHA256_LANES];
+    struct hash_lane all[SHA256_LANES], *active[SHA256_LANES];
 
     for (size_t i = 0; i < count; i++) {
         begin_lane(&all[i], messages[i], out[i]);
         active[i] = &all[i];
     }
     while (count > 0) {
-        const struct kernel *k = choose(count);
+        const struct kernel *k = choose_kernel(count);
         size_t taken = count < k->lanes ? count : k->lanes, kept = 0;
         size_t blocks = run_pass(k, active, taken);
         for (size_t i = 0; i < count; i++)
-            if (i >= taken || go_on(active[i], blocks))
+            if (i >= taken || advance_lane(active[i], blocks))
                 active[kept++] = active[i];
         count = kept;
     }
@@ -261,5 +258,5 @@ void sha256_of_many(const struct str *messages, size_t count, unsigned char (*ou
 
 size_t sha256_lanes(void)
 {
-    return choose(SHA256_LANES)->lanes;
+    return choose_kernel(SHA256_LANES)->lanes;
 }

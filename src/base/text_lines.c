@@ -36,7 +36,7 @@ void text_lines_wait(const struct text_lines *l)
     ready_wait(l->fd, READY_READ, CLOCK_NEVER_MS);
 }
 
-static enum text_lines_step end_badly(struct text_lines *l)
+static enum text_lines_step end_list_badly(struct text_lines *l)
 {
     l->is_ended = true;
     l->used = l->data.len;
@@ -44,7 +44,7 @@ static enum text_lines_step end_badly(struct text_lines *l)
 }
 
 /* The first bytes: what is no UTF-8 at all is not a list of ours. */
-static enum text_lines_step begin(struct text_lines *l, struct str *entry, struct err *e)
+static enum text_lines_step begin_list(struct text_lines *l, struct str *entry, struct err *e)
 {
     const char *foreign = l->is_nul_separated ? NULL : text_file_foreign(buf_str(&l->data));
 
@@ -54,7 +54,7 @@ static enum text_lines_step begin(struct text_lines *l, struct str *entry, struc
         err_set(e, ERR_FAILED,
                 "the list is %s: save it as UTF-8 (Windows' Notepad calls UTF-16 \"Unicode\")",
                 foreign);
-        return end_badly(l);
+        return end_list_badly(l);
     }
     l->used += l->is_nul_separated ? 0 : text_file_mark(buf_str(&l->data));
     return TEXT_LINES_ENTRY;
@@ -77,46 +77,46 @@ static enum text_lines_step read_more(struct text_lines *l, struct str *entry, s
     if (n < 0) {
         err_errno(e, ERR_FAILED, l->data.failed ? ENOMEM : errno, "cannot read the list");
         *entry = STR("");
-        return end_badly(l);
+        return end_list_badly(l);
     }
     l->data.len += (size_t)n;
     l->is_ended = n == 0;
     return TEXT_LINES_ENTRY;
 }
 
-static enum text_lines_step refuse(struct str *entry, struct str line)
+static enum text_lines_step refuse_entry(struct str *entry, struct str line)
 {
     *entry = str_cut(str_slice(line, 0, str_find(line, '\0')), SHOWN_BYTES);
     return TEXT_LINES_BAD;
 }
 
-static enum text_lines_step overlong(const struct text_lines *l, struct str *entry,
-                                     struct str line, struct err *e)
+static enum text_lines_step refuse_overlong_entry(const struct text_lines *l, struct str *entry,
+                                                  struct str line, struct err *e)
 {
     err_set(e, ERR_FAILED, "more than %zu bytes in one entry of the list", l->max_bytes);
-    return refuse(entry, line);
+    return refuse_entry(entry, line);
 }
 
 /* A list that is separated by NUL was not said to be, most likely. */
-static enum text_lines_step has_nul(struct str *entry, struct str line, struct err *e)
+static enum text_lines_step refuse_nul(struct str *entry, struct str line, struct err *e)
 {
     bool is_wide = line.p[0] == '\0' || (line.len > 1 && line.p[1] == '\0');
 
     err_set(e, ERR_FAILED, "a NUL byte in the list: want -0 if that separates the paths%s",
             is_wide ? ", or UTF-8 if this is UTF-16" : "");
-    return refuse(entry, line);
+    return refuse_entry(entry, line);
 }
 
-static enum text_lines_step no_list(struct text_lines *l, struct str *entry, struct err *e)
+static enum text_lines_step refuse_list(struct text_lines *l, struct str *entry, struct err *e)
 {
     err_set(e, ERR_FAILED, "no entry in %d bytes: this is no list", TEXT_LINES_MAX_SKIPPED);
     *entry = STR("");
-    return end_badly(l);
+    return end_list_badly(l);
 }
 
 /* A whole entry of `end` bytes at the front of `rest`; TEXT_LINES_WAIT: one to leave out. */
-static enum text_lines_step take(struct text_lines *l, struct str rest, size_t end,
-                                 struct str *entry, struct err *e)
+static enum text_lines_step take_entry_line(struct text_lines *l, struct str rest, size_t end,
+                                            struct str *entry, struct err *e)
 {
     struct str line = str_slice(rest, 0, end);
     bool is_tail = l->is_overlong;
@@ -130,9 +130,9 @@ static enum text_lines_step take(struct text_lines *l, struct str rest, size_t e
         return TEXT_LINES_WAIT;
     l->skipped = 0;
     if (line.len > l->max_bytes)
-        return overlong(l, entry, line, e);
+        return refuse_overlong_entry(l, entry, line, e);
     if (!l->is_nul_separated && memchr(line.p, '\0', line.len) != NULL)
-        return has_nul(entry, line, e);
+        return refuse_nul(entry, line, e);
     *entry = line;
     return TEXT_LINES_ENTRY;
 }
@@ -145,13 +145,13 @@ enum text_lines_step text_lines_next(struct text_lines *l, struct str *entry, st
         size_t end = str_find(rest, l->is_nul_separated ? '\0' : '\n');
         bool is_known = l->is_begun || rest.len >= MARK_BYTES || end < rest.len || l->is_ended;
         if (is_known && !l->is_begun && rest.len > 0) {
-            step = begin(l, entry, e);
+            step = begin_list(l, entry, e);
             if (step == TEXT_LINES_BAD)
                 return step;
             continue;
         }
         if (is_known && (end < rest.len || (l->is_ended && rest.len > 0))) {
-            step = take(l, rest, end, entry, e);
+            step = take_entry_line(l, rest, end, entry, e);
             if (step != TEXT_LINES_WAIT)
                 return step;
             continue;
@@ -164,10 +164,10 @@ enum text_lines_step text_lines_next(struct text_lines *l, struct str *entry, st
             l->used = l->data.len;
             l->skipped += rest.len;
             if (!was_overlong)
-                return overlong(l, entry, rest, e);
+                return refuse_overlong_entry(l, entry, rest, e);
         }
         if (l->skipped > TEXT_LINES_MAX_SKIPPED)
-            return no_list(l, entry, e);
+            return refuse_list(l, entry, e);
         step = read_more(l, entry, e);
         if (step != TEXT_LINES_ENTRY)
             return step;

@@ -27,7 +27,7 @@ struct loader {
     struct err *e;
 };
 
-static int fail(const struct loader *l, size_t line, const char *cause)
+static int fail_at_line(const struct loader *l, size_t line, const char *cause)
 {
     return err_set(l->e, ERR_PROTOCOL, "%s:%zu: %s", l->name, line, cause);
 }
@@ -55,9 +55,9 @@ static int fail_parser(const struct loader *l)
     if (p->error == YAML_MEMORY_ERROR)
         return out_of_memory(l);
     if (p->error == YAML_READER_ERROR)
-        return fail(l, line_of_offset(l->text, p->problem_offset), problem);
+        return fail_at_line(l, line_of_offset(l->text, p->problem_offset), problem);
     if (p->context == NULL)
-        return fail(l, p->problem_mark.line + 1, problem);
+        return fail_at_line(l, p->problem_mark.line + 1, problem);
     return err_set(l->e, ERR_PROTOCOL, "%s:%zu: %s (%s)", l->name, p->problem_mark.line + 1,
                    problem, p->context);
 }
@@ -123,7 +123,7 @@ static struct yaml *new_node(struct loader *l, yaml_event_t *event)
     enum yaml_type type;
 
     if (event->type == YAML_ALIAS_EVENT) {
-        fail(l, line, "aliases are not supported");
+        fail_at_line(l, line, "aliases are not supported");
         return NULL;
     }
     if (event->type == YAML_SCALAR_EVENT) {
@@ -139,7 +139,7 @@ static struct yaml *new_node(struct loader *l, yaml_event_t *event)
     if (check_tag(l, line, tag) != 0)
         return NULL;
     if (++l->nodes > YAML_MAX_NODES) {
-        fail(l, line, "more than 10000 values");
+        fail_at_line(l, line, "more than 10000 values");
         return NULL;
     }
     node = calloc(1, sizeof *node);
@@ -193,7 +193,7 @@ static struct yaml *load_child(struct loader *l, const struct yaml *container, i
     if (key == NULL)
         return NULL;
     if (key->type != YAML_SCALAR)
-        fail(l, key->line, "a key must be a plain or quoted word");
+        fail_at_line(l, key->line, "a key must be a plain or quoted word");
     else
         child = load_node(l, depth, is_end);
     if (child != NULL && set_key(l, container, key, child) != 0) {
@@ -210,7 +210,7 @@ static int load_children(struct loader *l, struct yaml *container, int depth)
     bool is_end = false;
 
     if (depth > YAML_MAX_DEPTH)
-        return fail(l, container->line, "nested too deep");
+        return fail_at_line(l, container->line, "nested too deep");
     for (;;) {
         struct yaml *child = load_child(l, container, depth, &is_end);
         if (child == NULL)
@@ -242,7 +242,7 @@ static struct yaml *load_node(struct loader *l, int depth, bool *is_end)
 }
 
 /* Skips to the type of the next event and its line. */
-static int expect(struct loader *l, yaml_event_type_t *type, size_t *line)
+static int peek_event(struct loader *l, yaml_event_type_t *type, size_t *line)
 {
     yaml_event_t event;
 
@@ -275,17 +275,17 @@ static struct yaml *load_document(struct loader *l)
     bool is_end = false;
     size_t line;
 
-    if (expect(l, &type, &line) != 0 || expect(l, &type, &line) != 0)
+    if (peek_event(l, &type, &line) != 0 || peek_event(l, &type, &line) != 0)
         return NULL;
     if (type == YAML_STREAM_END_EVENT)
         return empty_mapping(l);
     root = load_node(l, 0, &is_end);
     if (root == NULL)
         return NULL;
-    if (expect(l, &type, &line) != 0 || expect(l, &type, &line) != 0)
+    if (peek_event(l, &type, &line) != 0 || peek_event(l, &type, &line) != 0)
         goto fail;
     if (type != YAML_STREAM_END_EVENT) {
-        fail(l, line, "a second document");
+        fail_at_line(l, line, "a second document");
         goto fail;
     }
     if (root->type != YAML_SCALAR || !root->is_plain || root->text_len > 0)

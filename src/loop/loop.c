@@ -81,7 +81,7 @@ void loop_free(struct loop *loop)
 
 /* --- descriptors --- */
 
-static int control(struct loop *loop, int operation, struct loop_fd *source, unsigned wanted)
+static int control_epoll(struct loop *loop, int operation, struct loop_fd *source, unsigned wanted)
 {
     struct epoll_event event = {.data.ptr = source};
 
@@ -99,7 +99,7 @@ static int control(struct loop *loop, int operation, struct loop_fd *source, uns
 
 int loop_add(struct loop *loop, struct loop_fd *source, unsigned wanted, struct err *e)
 {
-    if (control(loop, EPOLL_CTL_ADD, source, wanted) == 0) {
+    if (control_epoll(loop, EPOLL_CTL_ADD, source, wanted) == 0) {
         source->is_file = false;
     } else if (errno == EPERM) {
         source->is_file = true;
@@ -118,11 +118,11 @@ void loop_change(struct loop *loop, struct loop_fd *source, unsigned wanted)
     if (!source->is_added || source->wanted == wanted)
         return;
     if (!source->is_file)
-        control(loop, EPOLL_CTL_MOD, source, wanted);
+        control_epoll(loop, EPOLL_CTL_MOD, source, wanted);
     source->wanted = wanted;
 }
 
-static void remove_file(struct loop *loop, struct loop_fd *source)
+static void unlink_source(struct loop *loop, struct loop_fd *source)
 {
     struct loop_fd **link = &loop->files;
 
@@ -139,10 +139,10 @@ void loop_remove(struct loop *loop, struct loop_fd *source)
         return;
     source->is_added = false;
     if (source->is_file) {
-        remove_file(loop, source);
+        unlink_source(loop, source);
         return;
     }
-    control(loop, EPOLL_CTL_DEL, source, 0);
+    control_epoll(loop, EPOLL_CTL_DEL, source, 0);
     for (int i = loop->fetched_next; i < loop->fetched_count; i++)
         if (loop->fetched[i].data.ptr == source)
             loop->fetched[i].data.ptr = NULL;
@@ -222,7 +222,7 @@ void loop_limit_calls(struct loop *loop, int64_t limit_ms)
     loop->limit_ms = limit_ms;
 }
 
-static void run(const struct loop *loop, void (*call)(void *owner), void *owner)
+static void run_call(const struct loop *loop, void (*call)(void *owner), void *owner)
 {
     const int64_t limit_ms = IS_CHECKED ? loop->limit_ms : 0;
     int64_t begun_ms = limit_ms > 0 ? clock_now_ms() : 0;
@@ -259,7 +259,7 @@ static void read_time(struct loop *loop)
     loop->now_ms = read_clock(loop);
 }
 
-static unsigned ready_of(uint32_t events)
+static unsigned ready_of_epoll(uint32_t events)
 {
     unsigned ready = 0;
 
@@ -280,8 +280,8 @@ static void run_descriptors(struct loop *loop)
         struct loop_fd *source = event->data.ptr;
         if (source == NULL)
             continue;
-        source->ready = ready_of(event->events);
-        run(loop, source->call, source->owner);
+        source->ready = ready_of_epoll(event->events);
+        run_call(loop, source->call, source->owner);
     }
     loop->fetched_count = 0;
     loop->next_file = loop->files;
@@ -290,7 +290,7 @@ static void run_descriptors(struct loop *loop)
         loop->next_file = source->next_file;
         source->ready = source->wanted & (LOOP_READ | LOOP_WRITE);
         if (source->ready != 0)
-            run(loop, source->call, source->owner);
+            run_call(loop, source->call, source->owner);
     }
 }
 
@@ -303,13 +303,13 @@ static void run_timers(struct loop *loop)
            !loop->is_stopped) {
         struct loop_timer *timer = (struct loop_timer *)first;
         heap_remove(&loop->timers, first);
-        run(loop, timer->call, timer->owner);
+        run_call(loop, timer->call, timer->owner);
     }
     while (loop->calls.first != NULL && !loop->is_stopped) {
         struct loop_call *call = loop->calls.first;
         loop_undefer(loop, call);
         call->round = loop->round;
-        run(loop, call->call, call->owner);
+        run_call(loop, call->call, call->owner);
     }
     append_late_calls(loop);
     loop->is_in_timers = false;

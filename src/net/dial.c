@@ -24,7 +24,7 @@ int dial_start(struct dial *d, const struct loop_wake *wake, struct str host, ui
 
 /* The rank of an error by its use for the user: a server that refuses, then any other answer, then
  * that this host has no way to that kind of address. */
-static int weight(int number)
+static int weight_of_error(int number)
 {
     switch (number) {
     case 0: return 0;
@@ -39,7 +39,7 @@ static int weight(int number)
 }
 
 /* Its descriptor is the caller's. */
-static int take_descriptor(struct dial_attempt *attempt)
+static int take_attempt_descriptor(struct dial_attempt *attempt)
 {
     int fd = attempt->fd;
 
@@ -51,15 +51,16 @@ static int take_descriptor(struct dial_attempt *attempt)
 static void close_attempt(struct dial_attempt *attempt)
 {
     if (attempt->fd >= 0)
-        close(take_descriptor(attempt));
+        close(take_attempt_descriptor(attempt));
 }
 
 /* A failed attempt starts the next one at once. */
-static void note_failure(struct dial *d, struct dial_attempt *attempt, int number, int64_t now_ms)
+static void note_attempt_failure(struct dial *d, struct dial_attempt *attempt, int number,
+                                 int64_t now_ms)
 {
     close_attempt(attempt);
     d->next_start_ms = now_ms;
-    if (weight(number) > weight(d->last_errno))
+    if (weight_of_error(number) > weight_of_error(d->last_errno))
         d->last_errno = number;
 }
 
@@ -85,7 +86,7 @@ static int connect_attempt(struct dial *d, struct dial_attempt *attempt, const s
     if (attempt->is_ready)
         return 0;
     if (errno != EINPROGRESS && errno != EINTR) {
-        note_failure(d, attempt, errno, now_ms);
+        note_attempt_failure(d, attempt, errno, now_ms);
         return 0;
     }
     attempt->source = (struct loop_fd){.fd = attempt->fd, .call = on_attempt, .owner = attempt};
@@ -106,7 +107,7 @@ static int start_attempt(struct dial *d, int64_t now_ms, struct err *e)
     if (attempt->fd < 0 && is_out_of_resources(errno))
         return err_errno(e, ERR_FAILED, errno, "cannot connect to %s", d->resolve.endpoint);
     if (attempt->fd < 0) {
-        note_failure(d, attempt, errno, now_ms);
+        note_attempt_failure(d, attempt, errno, now_ms);
         return 0;
     }
     setsockopt(attempt->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -128,7 +129,7 @@ static bool is_connected_to_itself(int fd)
 }
 
 /* 0 when connected, else the errno of the failure. */
-static int outcome(int fd)
+static int outcome_of_connect(int fd)
 {
     int number = 0;
     socklen_t len = sizeof number;
@@ -145,10 +146,10 @@ static struct dial_attempt *look_at_attempts(struct dial *d, int64_t now_ms)
         struct dial_attempt *attempt = &d->attempts[i];
         if (attempt->fd < 0 || !attempt->is_ready)
             continue;
-        int number = outcome(attempt->fd);
+        int number = outcome_of_connect(attempt->fd);
         if (number == 0)
             return attempt;
-        note_failure(d, attempt, number, now_ms);
+        note_attempt_failure(d, attempt, number, now_ms);
     }
     return NULL;
 }
@@ -161,12 +162,12 @@ static bool has_attempt(const struct dial *d)
     return false;
 }
 
-static enum io fail(struct dial *d, struct err *e)
+static enum io fail_dial(struct dial *d, struct err *e)
 {
     const char *endpoint = d->resolve.endpoint;
 
     /* A refusal by one address tells more than the silence of another. */
-    if (has_attempt(d) && weight(d->last_errno) < weight(ECONNREFUSED))
+    if (has_attempt(d) && weight_of_error(d->last_errno) < weight_of_error(ECONNREFUSED))
         err_set(e, ERR_NETWORK, "cannot connect to %s: no answer within %lld s", endpoint,
                 (long long)(d->deadline_ms - d->begun_ms + 999) / 1000);
     else
@@ -175,19 +176,19 @@ static enum io fail(struct dial *d, struct err *e)
     return IO_ERR;
 }
 
-static enum io race(struct dial *d, int64_t now_ms, int *fd, struct err *e)
+static enum io race_attempts(struct dial *d, int64_t now_ms, int *fd, struct err *e)
 {
     for (;;) {
         struct dial_attempt *winner = look_at_attempts(d, now_ms);
         if (winner != NULL) {
-            *fd = take_descriptor(winner);
+            *fd = take_attempt_descriptor(winner);
             dial_cancel(d);
             return IO_DONE;
         }
         if (now_ms >= d->deadline_ms && d->started > 0)
-            return fail(d, e);
+            return fail_dial(d, e);
         if (d->started == d->addrs.count)
-            return has_attempt(d) ? IO_WANT_WRITE : fail(d, e);
+            return has_attempt(d) ? IO_WANT_WRITE : fail_dial(d, e);
         if (d->started > 0 && now_ms < d->next_start_ms)
             return IO_WANT_WRITE;
         if (start_attempt(d, now_ms, e) != 0) {
@@ -206,7 +207,7 @@ enum io dial_step(struct dial *d, int64_t now_ms, int *fd, struct err *e)
         addr_interleave(&d->addrs);
         d->is_racing = true;
     }
-    enum io io = race(d, now_ms, fd, e);
+    enum io io = race_attempts(d, now_ms, fd, e);
     if (io == IO_WANT_WRITE)
         loop_set_timer(d->wake.loop, &d->alarm,
                        d->started < d->addrs.count ? clock_earlier(d->next_start_ms, d->deadline_ms)

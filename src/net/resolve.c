@@ -13,7 +13,7 @@
 #define NO_SUCH_NAME "no such name"
 
 /* A child's question, and its answer: a literal a line, or '!' and a reason. */
-struct question {
+struct resolve_question {
     const char *host;
     int family;
 };
@@ -38,7 +38,7 @@ static void put_literal(struct buf *out, const struct addrinfo *found)
 
 /* musl compares names in /etc/hosts byte by byte: nobody writes them there in upper case, nor with
  * the final dot of an absolute name. */
-static int find_addresses(const struct question *q, struct addrinfo **found)
+static int find_addresses(const struct resolve_question *q, struct addrinfo **found)
 {
     const struct addrinfo hints = {.ai_family = q->family, .ai_socktype = SOCK_STREAM};
     char name[sizeof((struct resolve *)0)->host];
@@ -53,7 +53,7 @@ static int find_addresses(const struct question *q, struct addrinfo **found)
     return getaddrinfo(name, NULL, &hints, found);
 }
 
-static int look_up(int fd, void *ctx)
+static int look_up_host(int fd, void *ctx)
 {
     struct addrinfo *found = NULL;
     struct buf answer = {0};
@@ -75,16 +75,16 @@ static int look_up(int fd, void *ctx)
     return sent == IO_DONE ? 0 : 1;
 }
 
-static void lose(struct resolve_asker *asker, struct str reason)
+static void fail_asker(struct resolve_asker *asker, struct str reason)
 {
     snprintf(asker->reason, sizeof asker->reason, "%.*s", STR_ARG(reason));
     asker->has_failed = true;
 }
 
-static void take_answer(struct resolve *r, struct resolve_asker *asker, struct str text)
+static void take_asker_answer(struct resolve *r, struct resolve_asker *asker, struct str text)
 {
     if (str_starts_with(text, STR("!"))) {
-        lose(asker, str_slice(text, 1, text.len));
+        fail_asker(asker, str_slice(text, 1, text.len));
         return;
     }
     r->found.count = 0;
@@ -96,7 +96,7 @@ static void take_answer(struct resolve *r, struct resolve_asker *asker, struct s
     }
     r->is_found = r->found.count > 0;
     if (!r->is_found)
-        lose(asker, STR("no address"));
+        fail_asker(asker, STR("no address"));
 }
 
 static void end_asker(struct resolve_asker *asker)
@@ -105,7 +105,7 @@ static void end_asker(struct resolve_asker *asker)
     asker->child = NULL;
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_asker_frame(void *owner, struct str frame, int fd)
 {
     struct resolve_asker *asker = owner;
     struct resolve *r = asker->resolve;
@@ -113,13 +113,13 @@ static bool on_frame(void *owner, struct str frame, int fd)
     if (fd >= 0)
         close(fd);
     if (!r->is_found)
-        take_answer(r, asker, frame);
+        take_asker_answer(r, asker, frame);
     end_asker(asker);
     loop_defer(r->wake.loop, &r->turn);
     return true;
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_asker_event(void *owner, enum child_event event, const char *words)
 {
     struct resolve_asker *asker = owner;
 
@@ -133,12 +133,12 @@ static void on_event(void *owner, enum child_event event, const char *words)
 
 static int start_asker(struct resolve *r, struct resolve_asker *asker, int family, struct err *e)
 {
-    struct question question = {r->host, family}; /* the child has a copy of its own */
+    struct resolve_question question = {r->host, family}; /* the child has a copy of its own */
     const struct child_options options = {
         .loop = r->wake.loop,
-        .process = {.name = "resolver", .run = look_up, .ctx = &question},
-        .on_frame = on_frame,
-        .on_event = on_event,
+        .process = {.name = "resolver", .run = look_up_host, .ctx = &question},
+        .on_frame = on_asker_frame,
+        .on_event = on_asker_event,
         .owner = asker};
 
     asker->resolve = r;
@@ -173,7 +173,7 @@ int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str ho
 
 /* A name that is not there is misspelt, or of another network; name servers that are silent are
  * this host's trouble. */
-static enum io fail(struct resolve *r, const char *reason, struct err *e)
+static enum io fail_resolve(struct resolve *r, const char *reason, struct err *e)
 {
     bool is_no_name = strcmp(reason, NO_SUCH_NAME) == 0;
     bool is_silence = strcmp(reason, SILENCE) == 0;
@@ -193,7 +193,8 @@ static void start_second(struct resolve *r)
     r->second.has_failed = start_asker(r, &r->second, AF_INET, NULL) != 0;
 }
 
-static enum io look(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e)
+static enum io look_at_askers(struct resolve *r, int64_t now_ms, struct addr_list *out,
+                              struct err *e)
 {
     if (r->is_found) {
         *out = r->found;
@@ -201,13 +202,13 @@ static enum io look(struct resolve *r, int64_t now_ms, struct addr_list *out, st
         return IO_DONE;
     }
     if (r->first.is_lost)
-        return fail(r, r->first.reason, e);
+        return fail_resolve(r, r->first.reason, e);
     if (!r->has_second && (r->first.has_failed || now_ms >= r->second_ms))
         start_second(r);
     if (r->first.has_failed && r->second.has_failed)
-        return fail(r, r->first.reason, e);
+        return fail_resolve(r, r->first.reason, e);
     if (r->deadline_ms != CLOCK_NEVER_MS && now_ms >= r->deadline_ms)
-        return fail(r, r->first.has_failed ? r->first.reason : SILENCE, e);
+        return fail_resolve(r, r->first.has_failed ? r->first.reason : SILENCE, e);
     return IO_WANT_READ;
 }
 
@@ -216,7 +217,7 @@ enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, s
     enum io io;
 
     loop_undefer(r->wake.loop, &r->turn);
-    io = look(r, now_ms, out, e);
+    io = look_at_askers(r, now_ms, out, e);
     if (io == IO_WANT_READ)
         loop_set_timer(r->wake.loop, &r->alarm,
                        r->has_second ? r->deadline_ms

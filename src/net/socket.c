@@ -11,7 +11,8 @@ enum { LISTEN_BACKLOG = 1024 };
 
 /* The addresses to try in turn: for an empty host all addresses, IPv6 (which takes IPv4 as well)
  * first. */
-static int look_up(struct str host, uint16_t port, struct addr_list *out, struct err *e)
+static int look_up_listen_addresses(struct str host, uint16_t port, struct addr_list *out,
+                                    struct err *e)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
     char name[ADDR_MAX_HOST_BYTES + 1] = {0};
@@ -67,7 +68,7 @@ int socket_listen(struct str listen_text, int *fd, struct addr *bound, struct er
 
     if (addr_split_listen(listen_text, &host, &port, e) != 0)
         return -1;
-    if (look_up(host, port, &list, e) != 0)
+    if (look_up_listen_addresses(host, port, &list, e) != 0)
         return err_wrap(e, "cannot listen on %.*s", STR_ARG(listen_text));
     for (size_t i = 0; i < list.count; i++) {
         int s = listen_on(&list.items[i], host.len == 0);

@@ -25,7 +25,7 @@ void stream_init(struct stream *s, const struct stream_transport *transport,
     stream_set_wake(s, wake);
 }
 
-static void leave_loop(struct stream *s)
+static void leave_stream_loop(struct stream *s)
 {
     if (s->wake.loop == NULL)
         return;
@@ -38,7 +38,7 @@ void stream_set_wake(struct stream *s, const struct loop_wake *wake)
     if (s->wake.loop == wake->loop)
         loop_undefer(wake->loop, &s->turn);
     else
-        leave_loop(s);
+        leave_stream_loop(s);
     s->wake = *wake;
     s->wanted = 0;
     s->expects_loss = false;
@@ -117,7 +117,7 @@ void stream_free(struct stream *s)
     if (s->tls != NULL)
         tls_close(s->tls, &ignored);
     tls_free(s->tls);
-    leave_loop(s);
+    leave_stream_loop(s);
     s->transport->close(s);
 }
 
@@ -145,7 +145,7 @@ bool stream_is_stale(const struct stream *s)
 
 /* Nobody waits for what is ready: the loop is asked for less. That is done here and not in the step
  * that waits no more, since most steps soon wait for the same again. */
-static void ask_for_less(struct stream *s)
+static void want_less(struct stream *s)
 {
     if ((s->source.ready & LOOP_HANGUP) != 0)
         loop_remove(s->wake.loop, &s->source); /* would be reported for ever */
@@ -153,13 +153,13 @@ static void ask_for_less(struct stream *s)
         loop_change(s->wake.loop, &s->source, s->wanted);
 }
 
-static void on_ready(void *owner)
+static void on_stream_ready(void *owner)
 {
     struct stream *s = owner;
     bool has_turn = s->turn.link != NULL;
 
     if (!stream_wake_owner(s, s->source.ready) && !has_turn)
-        ask_for_less(s);
+        want_less(s);
 }
 
 static int watch_socket(struct stream *s, struct err *e)
@@ -355,7 +355,7 @@ struct stream *stream_new(int fd, const struct loop_wake *wake)
         return NULL;
     }
     stream_init(s, &socket_transport, wake);
-    s->source = (struct loop_fd){.fd = fd, .call = on_ready, .owner = s};
+    s->source = (struct loop_fd){.fd = fd, .call = on_stream_ready, .owner = s};
     return s;
 }
 
@@ -379,7 +379,7 @@ int stream_take_fd(struct stream *s)
 
     if (!stream_has_fd(s))
         return -1;
-    leave_loop(s);
+    leave_stream_loop(s);
     free(s);
     return fd;
 }

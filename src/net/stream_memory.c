@@ -28,7 +28,7 @@ static size_t at_most(size_t size, size_t limit)
     return limit > 0 && size > limit ? limit : size;
 }
 
-static size_t unread(const struct memory_end *m)
+static size_t unread_bytes(const struct memory_end *m)
 {
     return m->in.len - m->in_read;
 }
@@ -48,15 +48,15 @@ static size_t room_of(const struct memory_end *m)
 {
     size_t capacity = m->limits.capacity > 0 ? m->limits.capacity : STREAM_MEMORY_CAPACITY;
 
-    return unread(m) < capacity ? capacity - unread(m) : 0;
+    return unread_bytes(m) < capacity ? capacity - unread_bytes(m) : 0;
 }
 
-static unsigned ready_of(const struct memory_end *m)
+static unsigned ready_of_memory(const struct memory_end *m)
 {
     bool is_gone = m->is_reset || m->other == NULL;
     unsigned ready = 0;
 
-    if (unread(m) > 0 || m->is_in_ended || m->is_reset)
+    if (unread_bytes(m) > 0 || m->is_in_ended || m->is_reset)
         ready |= LOOP_READ;
     if (is_gone || m->base.is_ended || room_of(m->other) > 0)
         ready |= LOOP_WRITE;
@@ -74,7 +74,7 @@ static void look_later(struct memory_end *m)
 static void on_look(void *owner)
 {
     struct memory_end *m = owner;
-    unsigned ready = ready_of(m);
+    unsigned ready = ready_of_memory(m);
 
     if ((ready & LOOP_HANGUP) != 0 && m->base.expects_loss)
         look_later(m); /* is said until the owner has done something about it */
@@ -101,9 +101,9 @@ static enum io read_memory(struct stream *s, void *data, size_t size, size_t *n,
         err_errno(e, ERR_NETWORK, ECONNRESET, "cannot receive");
         return IO_ERR;
     }
-    if (unread(m) == 0)
+    if (unread_bytes(m) == 0)
         return m->is_in_ended ? IO_EOF : stream_wait(s, IO_WANT_READ, e);
-    *n = at_most(at_most(size, unread(m)), m->limits.read_bytes);
+    *n = at_most(at_most(size, unread_bytes(m)), m->limits.read_bytes);
     memcpy(data, m->in.data + m->in_read, *n);
     take_read(m, *n);
     look_later(m->other);
@@ -143,7 +143,7 @@ static enum io look_at_memory(const struct stream *s)
 
     if (m->is_reset)
         return IO_ERR;
-    if (unread(m) > 0)
+    if (unread_bytes(m) > 0)
         return IO_DONE;
     return m->is_in_ended ? IO_EOF : IO_WANT_READ;
 }
@@ -158,7 +158,7 @@ static size_t unacknowledged_in_memory(const struct stream *s)
 {
     const struct memory_end *m = end_of(s);
 
-    return m->other == NULL ? 0 : unread(m->other);
+    return m->other == NULL ? 0 : unread_bytes(m->other);
 }
 
 static void end_memory(struct stream *s)
@@ -171,7 +171,7 @@ static void end_memory(struct stream *s)
         m->other->is_in_ended = true;
 }
 
-static void reset(struct memory_end *m)
+static void reset_memory(struct memory_end *m)
 {
     if (m == NULL)
         return;
@@ -183,8 +183,8 @@ static void reset(struct memory_end *m)
 
 void stream_memory_reset(struct stream *end)
 {
-    reset(end_of(end));
-    reset(end_of(end)->other);
+    reset_memory(end_of(end));
+    reset_memory(end_of(end)->other);
 }
 
 static void drop_unsent_in_memory(struct stream *s)
@@ -196,8 +196,8 @@ static void close_memory(struct stream *s)
 {
     struct memory_end *m = end_of(s);
 
-    if (m->drops_unsent || (unread(m) > 0 && !s->is_ended))
-        reset(m->other);
+    if (m->drops_unsent || (unread_bytes(m) > 0 && !s->is_ended))
+        reset_memory(m->other);
     else
         end_memory(s);
     if (m->other != NULL)

@@ -75,7 +75,7 @@ static void drop_session(const struct tls *t)
         explicit_bzero(&sessions[i], sizeof sessions[i]);
 }
 
-static bool begin(struct tls *t, const struct tls_options *options)
+static bool begin_session(struct tls *t, const struct tls_options *options)
 {
     br_ssl_engine_context *engine = &t->client.eng;
     unsigned char entropy[32];
@@ -119,7 +119,8 @@ struct tls *tls_new(const struct tls_options *options, struct err *e)
     if (options->host.len < sizeof t->host)
         memcpy(t->host, options->host.p, options->host.len);
     tls_peer_init(&t->peer, str_of(t->host), options->trust, options->now_s);
-    if (t->in.data == NULL || t->out.data == NULL || t->host[0] == '\0' || !begin(t, options)) {
+    if (t->in.data == NULL || t->out.data == NULL || t->host[0] == '\0' ||
+        !begin_session(t, options)) {
         err_set(e, ERR_FAILED, "TLS cannot begin");
         tls_free(t);
         return NULL;
@@ -144,7 +145,7 @@ static bool is_empty(const struct stage *s)
 }
 
 /* Moves a finished record (or a part of it) out of the engine; false when the stage is full. */
-static bool stage_record(struct tls *t)
+static bool stage_tls_record(struct tls *t)
 {
     size_t len;
     unsigned char *record = br_ssl_engine_sendrec_buf(&t->client.eng, &len);
@@ -186,7 +187,7 @@ static void note_first(struct tls *t)
 }
 
 /* Feeds the engine from the stage, filling that from the transport when it is empty. */
-static enum io read_record(struct tls *t, struct err *e)
+static enum io read_tls_record(struct tls *t, struct err *e)
 {
     size_t len, n = 0;
 
@@ -222,7 +223,7 @@ static enum io read_record(struct tls *t, struct err *e)
 }
 
 /* The engine has closed: orderly, or with its last error. */
-static enum io report_end(struct tls *t, struct err *e)
+static enum io report_tls_end(struct tls *t, struct err *e)
 {
     int code = br_ssl_engine_last_error(&t->client.eng);
     enum tls_stage stage = t->is_open ? TLS_OPEN : t->peer.count > 0 ? TLS_CERTIFIED : TLS_BEGUN;
@@ -242,24 +243,24 @@ static enum io report_end(struct tls *t, struct err *e)
  * BR_SSL_RECVAPP). Records that it makes meanwhile are staged; they are written before anything
  * waits for the peer.
  */
-static enum io pump(struct tls *t, unsigned wanted, struct err *e)
+static enum io pump_records(struct tls *t, unsigned wanted, struct err *e)
 {
     for (;;) {
         unsigned state = br_ssl_engine_current_state(&t->client.eng);
         enum io r = IO_DONE;
         if (state & BR_SSL_SENDREC) {
-            if (!stage_record(t))
+            if (!stage_tls_record(t))
                 r = write_staged(t, e);
         } else if (state & BR_SSL_CLOSED) {
             struct err ignored;
             write_staged(t, &ignored); /* our alert, if it can go */
-            return report_end(t, e);
+            return report_tls_end(t, e);
         } else if (state & wanted) {
             return IO_DONE;
         } else if (!is_empty(&t->out)) {
             r = write_staged(t, e);
         } else if (state & BR_SSL_RECVREC) {
-            r = read_record(t, e);
+            r = read_tls_record(t, e);
         } else {
             err_set(e, ERR_PROTOCOL, "TLS peer sends more than it reads");
             return IO_ERR;
@@ -271,7 +272,7 @@ static enum io pump(struct tls *t, unsigned wanted, struct err *e)
 
 enum io tls_handshake(struct tls *t, struct err *e)
 {
-    enum io r = pump(t, BR_SSL_SENDAPP, e);
+    enum io r = pump_records(t, BR_SSL_SENDAPP, e);
 
     if (r == IO_EOF) {
         err_set(e, ERR_NETWORK, "connection closed during the TLS handshake");
@@ -306,7 +307,7 @@ bool tls_refused_session(const struct tls *t)
 enum io tls_read(struct tls *t, void *data, size_t size, size_t *n, struct err *e)
 {
     size_t len;
-    enum io r = pump(t, BR_SSL_RECVAPP, e);
+    enum io r = pump_records(t, BR_SSL_RECVAPP, e);
 
     if (r != IO_DONE)
         return r;
@@ -325,7 +326,7 @@ enum io tls_write(struct tls *t, struct str data, size_t *n, struct err *e)
     size_t taken = 0, len;
     enum io r = IO_DONE;
 
-    while (taken < data.len && (r = pump(t, BR_SSL_SENDAPP, e)) == IO_DONE) {
+    while (taken < data.len && (r = pump_records(t, BR_SSL_SENDAPP, e)) == IO_DONE) {
         unsigned char *room = br_ssl_engine_sendapp_buf(&t->client.eng, &len);
         if (len > data.len - taken)
             len = data.len - taken;
@@ -344,7 +345,8 @@ enum io tls_flush(struct tls *t, struct err *e)
 {
     for (;;) {
         enum io r = IO_DONE;
-        while ((br_ssl_engine_current_state(&t->client.eng) & BR_SSL_SENDREC) && stage_record(t))
+        while ((br_ssl_engine_current_state(&t->client.eng) & BR_SSL_SENDREC) &&
+               stage_tls_record(t))
             continue;
         if (is_empty(&t->out))
             return IO_DONE;

@@ -32,7 +32,7 @@ static void start_cert(const br_x509_class **ctx, uint32_t length)
                 TLS_MAX_CHAIN_BYTES);
 }
 
-static void append(const br_x509_class **ctx, const unsigned char *data, size_t len)
+static void append_to_chain(const br_x509_class **ctx, const unsigned char *data, size_t len)
 {
     struct tls_peer *peer = peer_of(ctx);
 
@@ -48,7 +48,7 @@ static void end_cert(const br_x509_class **ctx)
         peer->ends[peer->count++] = peer->chain.len;
 }
 
-static void take_key(struct tls_peer *peer, const struct cert *leaf)
+static void take_peer_key(struct tls_peer *peer, const struct cert *leaf)
 {
     static const int curves[] = {[CERT_KEY_P256] = BR_EC_secp256r1,
                                  [CERT_KEY_P384] = BR_EC_secp384r1,
@@ -94,7 +94,7 @@ static unsigned end_chain(const br_x509_class **ctx)
     if (cert_path_verify(sent, peer->count, peer->trust, peer->host, peer->now_s, &leaf,
                          &peer->failure) != 0)
         return BR_ERR_X509_NOT_TRUSTED;
-    take_key(peer, &leaf);
+    take_peer_key(peer, &leaf);
     return 0;
 }
 
@@ -107,8 +107,13 @@ static const br_x509_pkey *get_pkey(const br_x509_class *const *ctx, unsigned *u
     return &peer->key;
 }
 
-static const br_x509_class class = {
-    sizeof(struct tls_peer), start_chain, start_cert, append, end_cert, end_chain, get_pkey};
+static const br_x509_class class = {sizeof(struct tls_peer),
+                                    start_chain,
+                                    start_cert,
+                                    append_to_chain,
+                                    end_cert,
+                                    end_chain,
+                                    get_pkey};
 
 void tls_peer_init(struct tls_peer *peer, struct str host, const struct trust *trust, int64_t now_s)
 {

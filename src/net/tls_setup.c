@@ -183,7 +183,7 @@ static int describe_malformed(int code, struct err *e)
     return err_set(e, ERR_PROTOCOL, "TLS: handshake or record is malformed (code %d)", code);
 }
 
-static bool is_text(struct str s)
+static bool is_printable_text(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (s.p[i] < ' ' || s.p[i] == 0x7f)
@@ -207,7 +207,7 @@ static int describe_stranger(int code, enum tls_stage stage, struct str first, s
         return describe_malformed(code, e);
     }
     line = str_slice(line, 0, str_find(line, '\n'));
-    if (is_text(line))
+    if (is_printable_text(line))
         buf_put(&shown, line);
     err_set(e, ERR_REFUSED, "TLS: peer does not speak TLS%s%s%s", shown.len > 0 ? ": it says " : "",
             buf_cstr(&shown),

@@ -104,7 +104,7 @@ void child_put_status(int wait_status, char *out)
 }
 
 /* A status that our own SIGKILL does not explain counts more than it. */
-static void put_end(const struct child *child, char *out)
+static void put_child_end(const struct child *child, char *out)
 {
     bool is_ours = child->was_killed && (!child->has_status || (WIFSIGNALED(child->status) &&
                                                                WTERMSIG(child->status) == SIGKILL));
@@ -158,7 +158,7 @@ static void drop_first_unsent(struct child *child)
 }
 
 /* It has no callback that runs. */
-static void destroy(struct child *child)
+static void destroy_child(struct child *child)
 {
     if (child->source.is_added)
         loop_remove(child->options.loop, &child->source);
@@ -179,42 +179,42 @@ void child_free(struct child *child)
     if (child->depth > 0)
         process_signal_kill(&child->process);
     else
-        destroy(child);
+        destroy_child(child);
 }
 
 /* A public call or a callback of the loop: the child may be freed inside. */
-static void enter(struct child *child)
+static void enter_child(struct child *child)
 {
     child->depth++;
 }
 
-static void leave(struct child *child)
+static void leave_child(struct child *child)
 {
     if (--child->depth == 0 && child->is_freed)
-        destroy(child);
+        destroy_child(child);
 }
 
-static void emit(struct child *child, enum child_event event, const char *words)
+static void emit_event(struct child *child, enum child_event event, const char *words)
 {
     if (!child->is_freed)
         child->options.on_event(child->options.owner, event, words);
 }
 
-static void set_timer(struct child *child);
+static void set_child_timer(struct child *child);
 
-static void report_end(struct child *child)
+static void report_child_end(struct child *child)
 {
     char words[CHILD_MAX_WORDS_BYTES];
 
     if (child->is_freed)
         return;
-    put_end(child, words);
-    emit(child, CHILD_ENDED, words);
+    put_child_end(child, words);
+    emit_event(child, CHILD_ENDED, words);
     child->is_freed = true;
 }
 
 /* A sign of its end is there: the others are not waited for without a limit. */
-static void end_soon(struct child *child)
+static void expect_child_end(struct child *child)
 {
     if (child->end_at_ms == CLOCK_NEVER_MS)
         child->end_at_ms = loop_now_ms(child->options.loop) + CHILD_END_MS;
@@ -223,19 +223,19 @@ static void end_soon(struct child *child)
     if (child->has_hung_up && !child->has_status)
         child->has_status = process_get_status(&child->process, &child->status);
     if (child->has_hung_up && child->has_status)
-        report_end(child);
+        report_child_end(child);
 }
 
-static void on_status(void *owner, int wait_status)
+static void on_exit_status(void *owner, int wait_status)
 {
     struct child *child = owner;
 
-    enter(child);
+    enter_child(child);
     child->has_status = true;
     child->status = wait_status;
-    end_soon(child);
-    set_timer(child);
-    leave(child);
+    expect_child_end(child);
+    set_child_timer(child);
+    leave_child(child);
 }
 
 /* The socket stays until it hangs up, so that it is known when the child is really gone. */
@@ -248,22 +248,22 @@ static void kill_now(struct child *child)
     child->was_killed = child->is_stuck = true;
     process_signal_kill(&child->process);
     snprintf(words, sizeof words, "killed: %s", child->why);
-    emit(child, CHILD_KILLED, words);
+    emit_event(child, CHILD_KILLED, words);
 }
 
 void child_kill(struct child *child, const char *why)
 {
-    enter(child);
+    enter_child(child);
     if (!child->was_killed)
         snprintf(child->why, sizeof child->why, "%.*s", MAX_WHY - 1, why);
     kill_now(child);
-    set_timer(child);
-    leave(child);
+    set_child_timer(child);
+    leave_child(child);
 }
 
 /* ---- frames that it sends ---- */
 
-static void hear(struct child *child)
+static void note_sign_of_life(struct child *child)
 {
     child->heard_ms = loop_now_ms(child->options.loop);
     child->asked_ms = CLOCK_NEVER_MS;
@@ -271,10 +271,10 @@ static void hear(struct child *child)
     if (!child->is_stuck || child->was_killed)
         return;
     child->is_stuck = false;
-    emit(child, CHILD_ANSWERS, "answers again");
+    emit_event(child, CHILD_ANSWERS, "answers again");
 }
 
-static void refuse(struct child *child, const char *why)
+static void kill_for_reason(struct child *child, const char *why)
 {
     if (child->is_freed || child->was_killed)
         return;
@@ -292,17 +292,20 @@ static bool receive_one(struct child *child)
     switch (io) {
     case IO_DONE: break;
     case IO_WANT_READ: return false;
-    case IO_EOF: child->has_hung_up = true; end_soon(child); return false;
-    default: refuse(child, e.msg); return false;
+    case IO_EOF:
+        child->has_hung_up = true;
+        expect_child_end(child);
+        return false;
+    default: kill_for_reason(child, e.msg); return false;
     }
-    hear(child);
+    note_sign_of_life(child);
     if (child->is_freed || child->was_killed) {
         if (fd >= 0)
             close(fd); /* what a killed child still says is thrown away */
         return !child->is_freed;
     }
     if (!child->options.on_frame(child->options.owner, buf_str(&child->in), fd))
-        refuse(child, "sent what is no message");
+        kill_for_reason(child, "sent what is no message");
     return true;
 }
 
@@ -322,7 +325,7 @@ static enum io send_frame(struct child *child, struct str frame, int pass_fd)
     enum io io = frame_send(child->process.fd, frame, pass_fd, NULL);
 
     if (io != IO_DONE && io != IO_WANT_WRITE)
-        end_soon(child);
+        expect_child_end(child);
     return io;
 }
 
@@ -366,7 +369,7 @@ int child_send(struct child *child, struct str frame, int pass_fd, struct err *e
     if (io == IO_DONE)
         return 0;
     child->end_at_ms = loop_now_ms(child->options.loop) + CHILD_END_MS;
-    set_timer(child);
+    set_child_timer(child);
     return io == IO_EOF ? err_set(e, ERR_NOT_FOUND, "the process is gone") : -1;
 }
 
@@ -388,7 +391,7 @@ static void finish_sending(struct child *child)
         shutdown(child->process.fd, SHUT_WR);
 }
 
-static void flush(struct child *child)
+static void flush_frames(struct child *child)
 {
     while (child->unsent != NULL) {
         struct str frame = {child->unsent->bytes, child->unsent->len};
@@ -403,25 +406,25 @@ static void flush(struct child *child)
     change_wanted(child);
 }
 
-static void on_ready(void *owner)
+static void on_socket_ready(void *owner)
 {
     struct child *child = owner;
     unsigned ready = child->source.ready;
 
-    enter(child);
+    enter_child(child);
     if ((ready & LOOP_WRITE) != 0)
-        flush(child);
+        flush_frames(child);
     for (int i = 0; i < FRAMES_PER_ROUND && !child->is_freed && (ready & ~LOOP_WRITE) != 0; i++)
         if (!receive_one(child))
             break;
-    set_timer(child);
-    leave(child);
+    set_child_timer(child);
+    leave_child(child);
 }
 
 /* ---- time ---- */
 
 /* A socket that is full is a reason to expect an answer, too. */
-static void ping(struct child *child, int64_t now)
+static void ping_child(struct child *child, int64_t now)
 {
     child->ping_at_ms = now + child->options.policy.ping_ms;
     if (child->asked_ms != CLOCK_NEVER_MS)
@@ -443,7 +446,7 @@ static int64_t ping_at(const struct child *child)
                                                                   : CLOCK_NEVER_MS;
 }
 
-static int64_t look_at(const struct child *child)
+static int64_t next_look_at(const struct child *child)
 {
     return child->options.policy.stopped_ms > 0 && child->is_watched ? child->look_at_ms
                                                                      : CLOCK_NEVER_MS;
@@ -487,13 +490,13 @@ static void be_stuck(struct child *child, int64_t now)
 {
     put_silence(child, now, child->why);
     child->is_stuck = true;
-    emit(child, CHILD_STUCK, child->why);
+    emit_event(child, CHILD_STUCK, child->why);
 }
 
 static void on_silence(struct child *child, int64_t now)
 {
     if (is_due(ping_at(child), now))
-        ping(child, now);
+        ping_child(child, now);
     if (is_due(stuck_at(child), now))
         be_stuck(child, now);
     if (child->is_freed || child->was_killed)
@@ -501,44 +504,44 @@ static void on_silence(struct child *child, int64_t now)
     if (is_due(kill_at(child), now)) {
         put_silence(child, now, child->why);
         kill_now(child);
-    } else if (is_due(look_at(child), now)) {
+    } else if (is_due(next_look_at(child), now)) {
         look_whether_stopped(child, now);
     }
 }
 
 /* One of the signs of its end did not come: what is left of it is killed by child_free. */
-static void give_up(struct child *child)
+static void end_without_sign(struct child *child)
 {
     if (!child->has_status)
         child->has_status = process_get_status(&child->process, &child->status);
-    report_end(child);
+    report_child_end(child);
 }
 
-static void on_time(void *owner)
+static void on_child_time(void *owner)
 {
     struct child *child = owner;
     int64_t now = loop_now_ms(child->options.loop);
 
-    enter(child);
+    enter_child(child);
     if (is_due(child->end_at_ms, now)) {
-        give_up(child);
+        end_without_sign(child);
     } else if (!child->was_killed) {
         on_silence(child, now);
         if (!child->is_freed && is_due(child->leave_at_ms, now))
-            refuse(child, "did not leave when it was told to");
+            kill_for_reason(child, "did not leave when it was told to");
     }
-    set_timer(child);
-    leave(child);
+    set_child_timer(child);
+    leave_child(child);
 }
 
-static void set_timer(struct child *child)
+static void set_child_timer(struct child *child)
 {
     int64_t at_ms = child->end_at_ms;
 
     if (child->is_freed)
         return;
     if (!child->was_killed && at_ms == CLOCK_NEVER_MS) {
-        at_ms = clock_earlier(ping_at(child), look_at(child));
+        at_ms = clock_earlier(ping_at(child), next_look_at(child));
         at_ms = clock_earlier(at_ms, stuck_at(child));
         at_ms = clock_earlier(at_ms, kill_at(child));
         at_ms = clock_earlier(at_ms, child->leave_at_ms);
@@ -559,14 +562,15 @@ struct child *child_start(const struct child_options *options, struct err *e)
     child->options = *options;
     child->heard_ms = loop_now_ms(options->loop);
     child->asked_ms = child->leave_at_ms = child->end_at_ms = CLOCK_NEVER_MS;
-    child->timer = (struct loop_timer){.call = on_time, .owner = child};
+    child->timer = (struct loop_timer){.call = on_child_time, .owner = child};
     buf_reserve(&child->in, FRAME_MAX_BYTES);
     if (buf_check(&child->in, e) != 0 || process_start(&child->process, &options->process, e) != 0)
         goto failed;
-    child->source = (struct loop_fd){.fd = child->process.fd, .call = on_ready, .owner = child};
+    child->source =
+        (struct loop_fd){.fd = child->process.fd, .call = on_socket_ready, .owner = child};
     if (loop_add(options->loop, &child->source, LOOP_READ, e) != 0)
         goto failed;
-    process_watch(&child->process, on_status, child);
+    process_watch(&child->process, on_exit_status, child);
     return child;
 failed:
     child_free(child);
@@ -584,7 +588,7 @@ void child_watch(struct child *child, bool is_watched)
         child->stopped_looks = 0;
     }
     child->is_watched = is_watched;
-    set_timer(child);
+    set_child_timer(child);
 }
 
 bool child_owes_answer(const struct child *child)
@@ -623,7 +627,7 @@ void child_leave(struct child *child, int64_t kill_at_ms)
     child->leave_at_ms = kill_at_ms;
     if (child->unsent == NULL)
         shutdown(child->process.fd, SHUT_WR);
-    set_timer(child);
+    set_child_timer(child);
 }
 
 pid_t child_pid(const struct child *child)

@@ -32,14 +32,14 @@ static bool is_kept(int fd, const int *kept, size_t count)
     return fd < FIRST_FOREIGN;
 }
 
-static int by_number(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
     int x = *(const int *)a, y = *(const int *)b;
 
     return (x > y) - (x < y);
 }
 
-static bool close_gap(unsigned first, unsigned last)
+static bool close_numbers_between(unsigned first, unsigned last)
 {
     return first > last || syscall(SYS_close_range, first, last, 0) == 0;
 }
@@ -51,11 +51,11 @@ static bool close_ranges(const int *kept, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (kept[i] < (int)next)
             continue;
-        if (!close_gap(next, (unsigned)kept[i] - 1))
+        if (!close_numbers_between(next, (unsigned)kept[i] - 1))
             return false;
         next = (unsigned)kept[i] + 1;
     }
-    return close_gap(next, UINT_MAX);
+    return close_numbers_between(next, UINT_MAX);
 }
 
 int descriptors_close_listed(const int *kept, size_t count)
@@ -87,7 +87,7 @@ void descriptors_close_counted(const int *kept, size_t count)
 
 void descriptors_close_others(int *kept, size_t count)
 {
-    qsort(kept, count, sizeof *kept, by_number);
+    qsort(kept, count, sizeof *kept, compare_numbers);
     if (!close_ranges(kept, count) && descriptors_close_listed(kept, count) != 0)
         descriptors_close_counted(kept, count);
 }

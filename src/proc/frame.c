@@ -23,7 +23,7 @@ static void put_descriptor(struct msghdr *m, union control *control, int fd)
     memcpy(CMSG_DATA(c), &fd, sizeof fd);
 }
 
-static enum io send_failed(int number, struct err *e)
+static enum io sort_send_error(int number, struct err *e)
 {
     switch (number) {
     case EAGAIN:
@@ -53,13 +53,13 @@ enum io frame_send(int fd, struct str message, int pass_fd, struct err *e)
         if (sendmsg(fd, &m, MSG_NOSIGNAL) >= 0)
             return IO_DONE;
         if (errno != EINTR)
-            return send_failed(errno, e);
+            return sort_send_error(errno, e);
     }
 }
 
 /* Alignment leaves room for a second descriptor, which is none of ours: only the first is kept and
  * the frame then counts as cut. */
-static int take_descriptor(struct msghdr *m)
+static int take_passed_descriptor(struct msghdr *m)
 {
     int kept = -1, fd;
 
@@ -81,7 +81,7 @@ static int take_descriptor(struct msghdr *m)
 
 /* One recvmsg, whatever interrupts it. A peer that ended without reading all that we sent is
  * reported once as a reset, although its own last messages still wait: they come with the next. */
-static ssize_t receive(int fd, struct msghdr *m)
+static ssize_t receive_message(int fd, struct msghdr *m)
 {
     const size_t control_size = m->msg_controllen;
     bool was_reset = false;
@@ -98,7 +98,8 @@ static ssize_t receive(int fd, struct msghdr *m)
 }
 
 /* A descriptor for which our table has no room is lost alone: the frame counts. */
-static enum io received(struct msghdr *m, ssize_t n, int taken, struct buf *out, struct err *e)
+static enum io judge_received(struct msghdr *m, ssize_t n, int taken, struct buf *out,
+                              struct err *e)
 {
     if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
         return IO_WANT_READ; /* the frame waits until there is memory for it */
@@ -133,9 +134,9 @@ enum io frame_receive(int fd, struct buf *out, int *passed_fd, struct err *e)
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
-    ssize_t n = receive(fd, &m);
-    int taken = n < 0 ? -1 : take_descriptor(&m);
-    enum io result = received(&m, n, taken, out, e);
+    ssize_t n = receive_message(fd, &m);
+    int taken = n < 0 ? -1 : take_passed_descriptor(&m);
+    enum io result = judge_received(&m, n, taken, out, e);
     if (result == IO_DONE && passed_fd != NULL)
         *passed_fd = taken;
     else if (taken >= 0)

@@ -25,9 +25,9 @@ enum { GIVE_TRIES = 3 };
 /* Whether a process can be started is tried that often while jobs wait and there is none. */
 enum { START_AGAIN_MS = 100 };
 
-struct job {
+struct pool_job {
     uint64_t id;
-    struct job *next;
+    struct pool_job *next;
     struct buf message;
     bool has_begun;    /* something was heard of it or told to it: never done twice */
     bool is_abandoned; /* its messages are dropped; it keeps its place */
@@ -36,8 +36,8 @@ struct job {
 };
 
 /* In order of arrival. */
-struct job_list {
-    struct job *first;
+struct pool_job_list {
+    struct pool_job *first;
     size_t count;
 };
 
@@ -48,20 +48,20 @@ struct job_list {
  */
 enum state { WORKING, LEAVING, KILLED };
 
-struct worker {
+struct pool_worker {
     struct pool *pool;
-    struct worker *next;
+    struct pool_worker *next;
     enum state state;
     struct child *child;
-    struct job_list jobs; /* none when it does not work */
+    struct pool_job_list jobs; /* none when it does not work */
     int64_t idle_since_ms;
 };
 
 struct pool {
     struct pool_options options;
-    struct worker *workers;
-    struct job_list waiting; /* lost their worker before they were begun */
-    struct job_list lost;    /* callback to come */
+    struct pool_worker *workers;
+    struct pool_job_list waiting; /* lost their worker before they were begun */
+    struct pool_job_list lost;    /* callback to come */
     size_t job_count;
     struct loop_call turn;   /* gives what waits, reports what is lost and what is free */
     struct loop_timer timer; /* the next idle worker leaves, or a process is tried to be started */
@@ -72,9 +72,9 @@ struct pool {
 
 /* ---- jobs ---- */
 
-static void append_job(struct job_list *list, struct job *job)
+static void append_job(struct pool_job_list *list, struct pool_job *job)
 {
-    struct job **end = &list->first;
+    struct pool_job **end = &list->first;
 
     while (*end != NULL)
         end = &(*end)->next;
@@ -83,16 +83,16 @@ static void append_job(struct job_list *list, struct job *job)
     list->count++;
 }
 
-static void prepend_job(struct job_list *list, struct job *job)
+static void prepend_job(struct pool_job_list *list, struct pool_job *job)
 {
     job->next = list->first;
     list->first = job;
     list->count++;
 }
 
-static struct job *shift_job(struct job_list *list)
+static struct pool_job *shift_job(struct pool_job_list *list)
 {
-    struct job *job = list->first;
+    struct pool_job *job = list->first;
 
     if (job != NULL) {
         list->first = job->next;
@@ -101,16 +101,16 @@ static struct job *shift_job(struct job_list *list)
     return job;
 }
 
-static struct job *find_job(const struct job_list *list, uint64_t id)
+static struct pool_job *find_pool_job(const struct pool_job_list *list, uint64_t id)
 {
-    struct job *job = list->first;
+    struct pool_job *job = list->first;
 
     while (job != NULL && job->id != id)
         job = job->next;
     return job;
 }
 
-static void free_job(struct job *job)
+static void free_pool_job(struct pool_job *job)
 {
     if (job == NULL)
         return;
@@ -119,26 +119,26 @@ static void free_job(struct job *job)
 }
 
 /* Takes it out and frees it. */
-static void remove_job(struct job_list *list, struct job *job)
+static void remove_pool_job(struct pool_job_list *list, struct pool_job *job)
 {
-    for (struct job **at = &list->first; *at != NULL; at = &(*at)->next)
+    for (struct pool_job **at = &list->first; *at != NULL; at = &(*at)->next)
         if (*at == job) {
             *at = job->next;
             list->count--;
             break;
         }
-    free_job(job);
+    free_pool_job(job);
 }
 
-static void free_jobs(struct job_list *list)
+static void free_jobs(struct pool_job_list *list)
 {
     while (list->first != NULL)
-        free_job(shift_job(list));
+        free_pool_job(shift_job(list));
 }
 
-static struct job *new_job(uint64_t id, struct str message)
+static struct pool_job *new_job(uint64_t id, struct str message)
 {
-    struct job *job = calloc(1, sizeof *job);
+    struct pool_job *job = calloc(1, sizeof *job);
 
     if (job == NULL)
         return NULL;
@@ -146,34 +146,34 @@ static struct job *new_job(uint64_t id, struct str message)
     buf_put(&job->message, message);
     if (!job->message.failed)
         return job;
-    free_job(job);
+    free_pool_job(job);
     return NULL;
 }
 
 /* ---- room ---- */
 
 /* A worker that is gone keeps its place until its jobs are sorted. */
-static bool has_place(const struct worker *w)
+static bool has_place(const struct pool_worker *w)
 {
     return w->state == WORKING && (w->jobs.count > 0 || child_takes_messages(w->child));
 }
 
 /* Killed, and still there. */
-static bool is_stuck(const struct worker *w)
+static bool is_stuck(const struct pool_worker *w)
 {
     return child_was_killed(w->child) && !child_has_hung_up(w->child);
 }
 
-static size_t count_workers(const struct pool *pool, bool (*counts)(const struct worker *w))
+static size_t count_workers(const struct pool *pool, bool (*counts)(const struct pool_worker *w))
 {
     size_t count = 0;
 
-    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+    for (const struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         count += counts(w);
     return count;
 }
 
-static size_t startable(const struct pool *pool)
+static size_t count_startable_workers(const struct pool *pool)
 {
     size_t stuck = count_workers(pool, is_stuck), max_stuck = pool->options.max_stuck;
     size_t used = count_workers(pool, has_place) + (stuck > max_stuck ? stuck - max_stuck : 0);
@@ -181,7 +181,7 @@ static size_t startable(const struct pool *pool)
     return pool->options.max_workers > used ? pool->options.max_workers - used : 0;
 }
 
-static bool has_idle_slot(const struct pool *pool, const struct worker *w)
+static bool has_idle_slot(const struct pool *pool, const struct pool_worker *w)
 {
     return w->state == WORKING && w->jobs.count < pool->options.depth &&
            child_takes_at_once(w->child);
@@ -189,9 +189,9 @@ static bool has_idle_slot(const struct pool *pool, const struct worker *w)
 
 bool pool_has_room(const struct pool *pool)
 {
-    size_t slots = startable(pool) * pool->options.depth;
+    size_t slots = count_startable_workers(pool) * pool->options.depth;
 
-    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+    for (const struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         if (has_idle_slot(pool, w))
             slots += pool->options.depth - w->jobs.count;
     return slots > pool->waiting.count;
@@ -207,18 +207,18 @@ size_t pool_workers(const struct pool *pool)
     return count_workers(pool, has_place);
 }
 
-static int64_t leaves_at(const struct pool *pool, const struct worker *w)
+static int64_t leaves_at(const struct pool *pool, const struct pool_worker *w)
 {
     return pool->options.idle_ms > 0 && w->state == WORKING && w->jobs.count == 0
                ? w->idle_since_ms + pool->options.idle_ms
                : CLOCK_NEVER_MS;
 }
 
-static void set_timer(struct pool *pool)
+static void set_pool_timer(struct pool *pool)
 {
     int64_t at_ms = CLOCK_NEVER_MS;
 
-    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+    for (const struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         at_ms = clock_earlier(at_ms, leaves_at(pool, w));
     if (pool->waiting.count > 0 && pool_workers(pool) == 0)
         at_ms = clock_earlier(at_ms, loop_now_ms(pool->options.loop) + START_AGAIN_MS);
@@ -229,7 +229,7 @@ static void set_timer(struct pool *pool)
 /* ---- the end of a worker ---- */
 
 /* "the worker process was killed by SIGKILL: …" */
-static void put_reason(const char *words, char *out)
+static void put_loss_reason(const char *words, char *out)
 {
     bool was_killed = str_starts_with(str_of(words), STR("killed"));
 
@@ -238,17 +238,17 @@ static void put_reason(const char *words, char *out)
 
 /* Sorts the jobs of a worker that does none any more: the one in hand is lost, those not begun
  * wait. */
-static void lose_jobs(struct worker *w, const char *words)
+static void lose_jobs(struct pool_worker *w, const char *words)
 {
     struct pool *pool = w->pool;
-    struct job *job;
+    struct pool_job *job;
     bool is_first = true;
 
     while ((job = shift_job(&w->jobs)) != NULL) {
-        put_reason(words, job->lost);
+        put_loss_reason(words, job->lost);
         job->waiting_since_ms = loop_now_ms(pool->options.loop);
         if (job->is_abandoned)
-            free_job(job);
+            free_pool_job(job);
         else if (is_first || job->has_begun)
             append_job(&pool->lost, job);
         else
@@ -263,14 +263,14 @@ static void report_idle_end(const struct pool *pool, const char *words)
 {
     char reason[REASON_SIZE];
 
-    put_reason(words, reason);
+    put_loss_reason(words, reason);
     if (pool->options.on_idle_end != NULL)
         pool->options.on_idle_end(pool->options.owner, reason);
 }
 
-static void free_worker(struct worker *w)
+static void free_worker(struct pool_worker *w)
 {
-    struct worker **link = &w->pool->workers;
+    struct pool_worker **link = &w->pool->workers;
 
     while (*link != w)
         link = &(*link)->next;
@@ -279,7 +279,7 @@ static void free_worker(struct worker *w)
     free(w);
 }
 
-static void on_killed(struct worker *w, const char *words)
+static void on_worker_killed(struct pool_worker *w, const char *words)
 {
     enum state before = w->state;
 
@@ -290,7 +290,7 @@ static void on_killed(struct worker *w, const char *words)
         report_idle_end(w->pool, words);
 }
 
-static void on_ended(struct worker *w, const char *words)
+static void on_worker_ended(struct pool_worker *w, const char *words)
 {
     struct pool *pool = w->pool;
 
@@ -300,34 +300,34 @@ static void on_ended(struct worker *w, const char *words)
     free_worker(w);
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_worker_event(void *owner, enum child_event event, const char *words)
 {
     switch (event) {
-    case CHILD_KILLED: on_killed(owner, words); break;
-    case CHILD_ENDED: on_ended(owner, words); break;
+    case CHILD_KILLED: on_worker_killed(owner, words); break;
+    case CHILD_ENDED: on_worker_ended(owner, words); break;
     case CHILD_STUCK: /* it is killed at once */
     case CHILD_ANSWERS: break;
     }
 }
 
 /* Its jobs are all abandoned. */
-static void kill_worker(struct worker *w)
+static void kill_worker(struct pool_worker *w)
 {
     w->state = KILLED;
     child_kill(w->child, "its job is not wanted any more");
     lose_jobs(w, "");
 }
 
-static void let_go(struct worker *w)
+static void let_worker_go(struct pool_worker *w)
 {
     w->state = LEAVING;
     child_leave(w->child, clock_now_ms() + POOL_LEAVE_MS);
 }
 
 /* True when every job that it has was abandoned. */
-static bool is_useless(const struct worker *w)
+static bool is_useless(const struct pool_worker *w)
 {
-    for (const struct job *job = w->jobs.first; job != NULL; job = job->next)
+    for (const struct pool_job *job = w->jobs.first; job != NULL; job = job->next)
         if (!job->is_abandoned)
             return false;
     return w->jobs.first != NULL;
@@ -337,25 +337,25 @@ static bool is_useless(const struct worker *w)
 
 /* The worker does its jobs in order: hearing of one means that those before it, of which nobody
  * wants to hear, are over. */
-static void drop_abandoned_before(struct worker *w, const struct job *job)
+static void drop_abandoned_before(struct pool_worker *w, const struct pool_job *job)
 {
-    struct job *next;
+    struct pool_job *next;
 
-    for (struct job *j = w->jobs.first; j != NULL && j != job; j = next) {
+    for (struct pool_job *j = w->jobs.first; j != NULL && j != job; j = next) {
         next = j->next;
         if (j->is_abandoned)
-            remove_job(&w->jobs, j);
+            remove_pool_job(&w->jobs, j);
     }
 }
 
-static void finish_job(struct worker *w, uint64_t id)
+static void finish_job(struct pool_worker *w, uint64_t id)
 {
     struct pool *pool = w->pool;
-    struct job *job = find_job(&w->jobs, id);
+    struct pool_job *job = find_pool_job(&w->jobs, id);
 
     if (job == NULL || job->is_abandoned)
         return;
-    remove_job(&w->jobs, job);
+    remove_pool_job(&w->jobs, job);
     pool->job_count--;
     pool->has_free_place = true;
     if (is_useless(w)) {
@@ -363,15 +363,15 @@ static void finish_job(struct worker *w, uint64_t id)
     } else if (w->jobs.count == 0) {
         w->idle_since_ms = loop_now_ms(pool->options.loop);
         child_watch(w->child, false);
-        set_timer(pool);
+        set_pool_timer(pool);
     }
 }
 
 /* The pool's turn is asked for before the owner's may be: so it comes first. */
-static bool take_message(struct worker *w, uint64_t id, const struct json *message)
+static bool take_worker_message(struct pool_worker *w, uint64_t id, const struct json *message)
 {
     struct pool *pool = w->pool;
-    struct job *job = find_job(&w->jobs, id);
+    struct pool_job *job = find_pool_job(&w->jobs, id);
     enum pool_said said;
 
     if (job == NULL)
@@ -387,9 +387,9 @@ static bool take_message(struct worker *w, uint64_t id, const struct json *messa
     return said != POOL_NONSENSE;
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_worker_frame(void *owner, struct str frame, int fd)
 {
-    struct worker *w = owner;
+    struct pool_worker *w = owner;
     struct json *message;
     int64_t id;
     bool is_good;
@@ -399,17 +399,17 @@ static bool on_frame(void *owner, struct str frame, int fd)
         return true;
     message = json_parse(frame, JSON_SURROGATE_ESCAPE, NULL);
     is_good = json_int(json_get(message, "id"), &id) && id >= 0 &&
-              take_message(w, (uint64_t)id, message);
+              take_worker_message(w, (uint64_t)id, message);
     json_free(message);
     return is_good;
 }
 
 /* ---- giving ---- */
 
-static struct worker *start_worker(struct pool *pool, struct err *e)
+static struct pool_worker *start_pool_worker(struct pool *pool, struct err *e)
 {
     const struct pool_options *options = &pool->options;
-    struct worker *w = calloc(1, sizeof *w);
+    struct pool_worker *w = calloc(1, sizeof *w);
 
     if (w == NULL) {
         err_set(e, ERR_FAILED, "out of memory");
@@ -421,8 +421,8 @@ static struct worker *start_worker(struct pool *pool, struct err *e)
                                                    .process = options->process,
                                                    .policy = {.stuck_ms = options->job_timeout_ms,
                                                               .stopped_ms = options->stopped_ms},
-                                                   .on_frame = on_frame,
-                                                   .on_event = on_event,
+                                                   .on_frame = on_worker_frame,
+                                                   .on_event = on_worker_event,
                                                    .owner = w},
                            e);
     if (w->child == NULL) {
@@ -435,17 +435,17 @@ static struct worker *start_worker(struct pool *pool, struct err *e)
 }
 
 /* The least busy worker with an idle slot, else a new one. */
-static struct worker *choose_worker(struct pool *pool, struct err *e)
+static struct pool_worker *choose_worker(struct pool *pool, struct err *e)
 {
-    struct worker *best = NULL;
+    struct pool_worker *best = NULL;
 
-    for (struct worker *w = pool->workers; w != NULL; w = w->next)
+    for (struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         if (has_idle_slot(pool, w) && (best == NULL || w->jobs.count < best->jobs.count))
             best = w;
     if (best != NULL)
         return best;
-    if (startable(pool) > 0)
-        return start_worker(pool, e);
+    if (count_startable_workers(pool) > 0)
+        return start_pool_worker(pool, e);
     err_set(e, ERR_FAILED,
             count_workers(pool, is_stuck) > pool->options.max_stuck
                 ? "the workers hang in storage that does not answer"
@@ -454,10 +454,10 @@ static struct worker *choose_worker(struct pool *pool, struct err *e)
 }
 
 /* A worker that ended while it was idle costs nothing: the next one gets the job. */
-static int give(struct pool *pool, struct job *job, struct err *e)
+static int give_job(struct pool *pool, struct pool_job *job, struct err *e)
 {
     for (int tries = 0; tries < GIVE_TRIES; tries++) {
-        struct worker *w = choose_worker(pool, e);
+        struct pool_worker *w = choose_worker(pool, e);
         if (w == NULL)
             return -1;
         if (child_send(w->child, buf_str(&job->message), -1, e) == 0) {
@@ -478,29 +478,29 @@ int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *
                        FRAME_MAX_BYTES);
     if (!pool_has_room(pool))
         return err_set(e, ERR_FAILED, "all workers are busy");
-    struct job *job = new_job(id, message);
+    struct pool_job *job = new_job(id, message);
     if (job == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    if (give(pool, job, e) != 0) {
-        free_job(job);
+    if (give_job(pool, job, e) != 0) {
+        free_pool_job(job);
         return -1;
     }
     pool->job_count++;
     return 0;
 }
 
-static struct worker *find_worker(const struct pool *pool, uint64_t id, struct job **job)
+static struct pool_worker *find_worker(const struct pool *pool, uint64_t id, struct pool_job **job)
 {
-    for (struct worker *w = pool->workers; w != NULL; w = w->next)
-        if ((*job = find_job(&w->jobs, id)) != NULL)
+    for (struct pool_worker *w = pool->workers; w != NULL; w = w->next)
+        if ((*job = find_pool_job(&w->jobs, id)) != NULL)
             return w;
     return NULL;
 }
 
 int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
 {
-    struct job *job;
-    struct worker *w = find_worker(pool, id, &job);
+    struct pool_job *job;
+    struct pool_worker *w = find_worker(pool, id, &job);
 
     if (w == NULL || job->is_abandoned)
         return err_set(e, ERR_NOT_FOUND, "no worker has job %" PRIu64, id);
@@ -510,24 +510,24 @@ int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
     return 0;
 }
 
-static bool abandon_in_list(struct pool *pool, struct job_list *list, uint64_t id)
+static bool abandon_in_list(struct pool *pool, struct pool_job_list *list, uint64_t id)
 {
-    struct job *job = find_job(list, id);
+    struct pool_job *job = find_pool_job(list, id);
 
     if (job == NULL)
         return false;
-    remove_job(list, job);
+    remove_pool_job(list, job);
     pool->job_count--;
     return true;
 }
 
 void pool_abandon(struct pool *pool, uint64_t id)
 {
-    struct job *job;
+    struct pool_job *job;
 
     if (abandon_in_list(pool, &pool->waiting, id) || abandon_in_list(pool, &pool->lost, id))
         return;
-    struct worker *w = find_worker(pool, id, &job);
+    struct pool_worker *w = find_worker(pool, id, &job);
     if (w == NULL || job->is_abandoned)
         return;
     job->is_abandoned = true;
@@ -539,7 +539,7 @@ void pool_abandon(struct pool *pool, uint64_t id)
 /* ---- at the end of a round ---- */
 
 /* Jobs can wait for a worker that is busy, not for one that never comes. */
-static bool is_hopeless(const struct pool *pool, const struct job *job)
+static bool is_hopeless(const struct pool *pool, const struct pool_job *job)
 {
     return pool_workers(pool) == 0 &&
            loop_now_ms(pool->options.loop) - job->waiting_since_ms >= POOL_LEAVE_MS;
@@ -547,11 +547,11 @@ static bool is_hopeless(const struct pool *pool, const struct job *job)
 
 static void give_waiting(struct pool *pool)
 {
-    struct job *job;
+    struct pool_job *job;
     struct err e;
 
     while ((job = shift_job(&pool->waiting)) != NULL) {
-        if (give(pool, job, &e) == 0)
+        if (give_job(pool, job, &e) == 0)
             continue;
         if (!is_hopeless(pool, job)) {
             prepend_job(&pool->waiting, job);
@@ -565,16 +565,16 @@ static void give_waiting(struct pool *pool)
 
 static void report_lost(struct pool *pool)
 {
-    struct job *job;
+    struct pool_job *job;
 
     while ((job = shift_job(&pool->lost)) != NULL) {
         pool->job_count--;
         pool->options.on_lost(pool->options.owner, job->id, job->lost);
-        free_job(job);
+        free_pool_job(job);
     }
 }
 
-static void on_turn(void *owner)
+static void on_pool_turn(void *owner)
 {
     struct pool *pool = owner;
     bool has_free_place = pool->has_free_place;
@@ -584,25 +584,25 @@ static void on_turn(void *owner)
     report_lost(pool);
     if (has_free_place && pool->options.on_room != NULL)
         pool->options.on_room(pool->options.owner);
-    set_timer(pool);
+    set_pool_timer(pool);
 }
 
-static void on_time(void *owner)
+static void on_pool_time(void *owner)
 {
     struct pool *pool = owner;
     int64_t now = loop_now_ms(pool->options.loop);
 
-    for (struct worker *w = pool->workers; w != NULL; w = w->next)
+    for (struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         if (leaves_at(pool, w) != CLOCK_NEVER_MS && leaves_at(pool, w) <= now)
-            let_go(w);
+            let_worker_go(w);
     if (pool->waiting.count > 0)
         loop_defer(pool->options.loop, &pool->turn);
-    set_timer(pool);
+    set_pool_timer(pool);
 }
 
 /* ---- the pool ---- */
 
-static void on_late(void *owner)
+static void on_end_too_late(void *owner)
 {
     ((struct pool *)owner)->is_late = true;
 }
@@ -623,18 +623,18 @@ struct pool *pool_new(const struct pool_options *options, struct err *e)
         return NULL;
     }
     pool->options = *options;
-    pool->turn = (struct loop_call){.call = on_turn, .owner = pool};
-    pool->timer = (struct loop_timer){.call = on_time, .owner = pool};
-    pool->late = (struct loop_timer){.call = on_late, .owner = pool};
+    pool->turn = (struct loop_call){.call = on_pool_turn, .owner = pool};
+    pool->timer = (struct loop_timer){.call = on_pool_time, .owner = pool};
+    pool->late = (struct loop_timer){.call = on_end_too_late, .owner = pool};
     return pool;
 }
 
 /* Gone is whose socket hung up: its status is nobody's business. */
-static bool is_over(void *owner)
+static bool have_workers_ended(void *owner)
 {
     const struct pool *pool = owner;
 
-    for (const struct worker *w = pool->workers; w != NULL; w = w->next)
+    for (const struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         if (!child_has_hung_up(w->child) && !pool->is_late)
             return false;
     return true;
@@ -642,7 +642,7 @@ static bool is_over(void *owner)
 
 void pool_free(struct pool *pool)
 {
-    struct worker *w;
+    struct pool_worker *w;
 
     if (pool == NULL)
         return;
@@ -651,12 +651,13 @@ void pool_free(struct pool *pool)
     for (w = pool->workers; w != NULL; w = w->next) {
         free_jobs(&w->jobs);
         if (w->state == WORKING)
-            let_go(w);
+            let_worker_go(w);
     }
     free_jobs(&pool->waiting);
     free_jobs(&pool->lost);
     loop_set_timer(pool->options.loop, &pool->late, clock_now_ms() + 2 * POOL_LEAVE_MS);
-    (void)!loop_run_until(pool->options.loop, is_over, pool, NULL); /* then they are killed */
+    (void)!loop_run_until(pool->options.loop, have_workers_ended, pool,
+                          NULL); /* then they are killed */
     loop_clear_timer(pool->options.loop, &pool->late);
     while ((w = pool->workers) != NULL) {
         child_free(w->child);

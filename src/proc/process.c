@@ -109,7 +109,7 @@ static int above_standard(int fd)
     return moved;
 }
 
-static int open_pair(int pair[2], struct err *e)
+static int open_frame_pair(int pair[2], struct err *e)
 {
     int size = SOCKET_BUFFER;
 
@@ -175,7 +175,7 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void be_child(const struct process_options *options, int fd, pid_t parent)
+static void become_child(const struct process_options *options, int fd, pid_t parent)
 {
     int kept[PROCESS_MAX_KEPT + 1];
     size_t count = 0;
@@ -211,7 +211,7 @@ int process_start(struct process *p, const struct process_options *options, stru
     pid_t parent = getpid();
 
     reap_discarded();
-    if (reserve_child(e) != 0 || open_pair(pair, e) != 0)
+    if (reserve_child(e) != 0 || open_frame_pair(pair, e) != 0)
         return -1;
     /* No handler of ours may run in the child before it is reset. */
     sigfillset(&all);
@@ -220,7 +220,7 @@ int process_start(struct process *p, const struct process_options *options, stru
     int number = errno;
     if (pid == 0) {
         loop_after_fork();
-        be_child(options, pair[1], parent);
+        become_child(options, pair[1], parent);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(pair[1]);

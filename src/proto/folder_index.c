@@ -68,7 +68,7 @@ static const char *keep_path(struct folder_index *index, struct str path)
     return kept;
 }
 
-static bool make_room(struct folder_index *index)
+static bool make_file_room(struct folder_index *index)
 {
     size_t cap = index->cap + index->cap / 2 + 16;
     struct folder_file *files;
@@ -98,7 +98,7 @@ int folder_index_add(struct folder_index *index, struct str path, const char *sh
         return err_set(e, ERR_FAILED, "want a SHA-1 and a size");
     if (index->count == MAX_FILES)
         return err_set(e, ERR_FAILED, "more than %d files", MAX_FILES);
-    if (!make_room(index) || (file.path = keep_path(index, path)) == NULL)
+    if (!make_file_room(index) || (file.path = keep_path(index, path)) == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     index->files[index->count++] = file;
     return 0;
@@ -106,7 +106,7 @@ int folder_index_add(struct folder_index *index, struct str path, const char *sh
 
 /* ---- order ---- */
 
-static int rank(char c)
+static int rank_character(char c)
 {
     return c == '/' ? 0 : 1 + (unsigned char)c;
 }
@@ -118,7 +118,7 @@ static int compare_paths(struct str a, struct str b)
     while (i < len && a.p[i] == b.p[i])
         i++;
     if (i < len)
-        return rank(a.p[i]) - rank(b.p[i]);
+        return rank_character(a.p[i]) - rank_character(b.p[i]);
     return (a.len > b.len) - (a.len < b.len);
 }
 
@@ -140,7 +140,7 @@ static bool is_below(const struct folder_file *file, struct str folder)
 }
 
 /* Sorts it. A path that is also a folder stands right before a file in it. */
-static int sort(struct folder_index *index, enum err_code code, struct err *e)
+static int sort_index(struct folder_index *index, enum err_code code, struct err *e)
 {
     if (index->count > 0)
         qsort(index->files, index->count, sizeof *index->files, compare_files);
@@ -240,7 +240,7 @@ int folder_index_put(struct folder_index *index, struct buf *out, struct err *e)
     const size_t start = out->len;
     struct buf key = {0};
 
-    if (sort(index, ERR_FAILED, e) != 0)
+    if (sort_index(index, ERR_FAILED, e) != 0)
         return -1;
     if (index->count > 0)
         qsort(index->files, index->count, sizeof *index->files, compare_bytes);
@@ -286,7 +286,7 @@ enum expects {
 
 enum lexing { LEX_NOTHING, LEX_STRING, LEX_ESCAPE, LEX_HEX, LEX_NUMBER };
 
-static int fail(const struct folder_parser *p, struct err *e, const char *cause)
+static int fail_at_byte(const struct folder_parser *p, struct err *e, const char *cause)
 {
     return err_set(e, ERR_PROTOCOL, "byte %lld of a folder index: %s", (long long)p->at, cause);
 }
@@ -298,7 +298,7 @@ static int take_top_key(struct folder_parser *p, struct str text, struct err *e)
                                                         : NULL;
 
     if (seen == NULL || *seen)
-        return fail(p, e, "want the keys kachery-folder and files, once each");
+        return fail_at_byte(p, e, "want the keys kachery-folder and files, once each");
     *seen = true;
     buf_clear(&p->path);
     buf_put(&p->path, text);
@@ -306,13 +306,13 @@ static int take_top_key(struct folder_parser *p, struct str text, struct err *e)
     return buf_check(&p->path, e);
 }
 
-static int take_key(struct folder_parser *p, struct str text, struct err *e)
+static int take_file_key(struct folder_parser *p, struct str text, struct err *e)
 {
     bool is_sha1 = str_equal(text, STR("sha1"));
     bool *seen = is_sha1 ? &p->has_sha1 : str_equal(text, STR("size")) ? &p->has_size : NULL;
 
     if (seen == NULL || *seen)
-        return fail(p, e, "want the keys sha1 and size, once each");
+        return fail_at_byte(p, e, "want the keys sha1 and size, once each");
     *seen = true;
     p->expects = is_sha1 ? EXPECT_SHA1_COLON : EXPECT_SIZE_COLON;
     return 0;
@@ -323,14 +323,14 @@ static int take_string(struct folder_parser *p, struct err *e)
     struct str text = buf_str(&p->token);
 
     if (!str_is_utf8(text))
-        return fail(p, e, "a text that is not UTF-8");
+        return fail_at_byte(p, e, "a text that is not UTF-8");
     switch (p->expects) {
     case EXPECT_TOP_KEY: return take_top_key(p, text, e);
-    case EXPECT_KEY: return take_key(p, text, e);
+    case EXPECT_KEY: return take_file_key(p, text, e);
     case EXPECT_FIRST_PATH:
     case EXPECT_PATH:
         if (!folder_index_is_path(text))
-            return fail(p, e, "want a relative path without \"..\" and empty parts");
+            return fail_at_byte(p, e, "want a relative path without \"..\" and empty parts");
         buf_clear(&p->path);
         buf_put(&p->path, text);
         p->has_sha1 = p->has_size = false;
@@ -338,29 +338,29 @@ static int take_string(struct folder_parser *p, struct err *e)
         return buf_check(&p->path, e);
     case EXPECT_SHA1:
         if (!hex_is_lower(text, SHA1_HEX))
-            return fail(p, e, "want a SHA-1 of 40 lower-case digits");
+            return fail_at_byte(p, e, "want a SHA-1 of 40 lower-case digits");
         memcpy(p->sha1, text.p, SHA1_HEX);
         p->expects = EXPECT_FILE_END;
         return 0;
-    default: return fail(p, e, "a text where none can be");
+    default: return fail_at_byte(p, e, "a text where none can be");
     }
 }
 
-static int take_number(struct folder_parser *p, struct err *e)
+static int take_index_number(struct folder_parser *p, struct err *e)
 {
     struct str text = buf_str(&p->token);
     uint64_t n;
 
     p->lexing = LEX_NOTHING;
     if (!str_to_uint(text, JSON_MAX_SAFE_INTEGER, &n) || (text.len > 1 && text.p[0] == '0'))
-        return fail(p, e, "want a whole number");
+        return fail_at_byte(p, e, "want a whole number");
     if (p->expects == EXPECT_SIZE) {
         p->size = (int64_t)n;
         p->expects = EXPECT_FILE_END;
         return 0;
     }
     if (p->expects != EXPECT_VERSION || n != 1)
-        return fail(p, e, "want \"kachery-folder\":1");
+        return fail_at_byte(p, e, "want \"kachery-folder\":1");
     p->expects = EXPECT_TOP_END;
     return 0;
 }
@@ -368,7 +368,7 @@ static int take_number(struct folder_parser *p, struct err *e)
 static int end_file(struct folder_parser *p, struct err *e)
 {
     if (!p->has_sha1 || !p->has_size)
-        return fail(p, e, "a file without sha1 or size");
+        return fail_at_byte(p, e, "a file without sha1 or size");
     p->expects = EXPECT_FILES_END;
     return folder_index_add(&p->index, buf_str(&p->path), p->sha1, p->size, e);
 }
@@ -409,7 +409,7 @@ static int take_sign(struct folder_parser *p, char c, struct err *e)
             p->expects = steps[i].then;
             return 0;
         }
-    return fail(p, e, "not what the format has there");
+    return fail_at_byte(p, e, "not what the format has there");
 }
 
 /* ---- reading: texts and numbers ---- */
@@ -417,7 +417,7 @@ static int take_sign(struct folder_parser *p, char c, struct err *e)
 static int add_byte(struct folder_parser *p, char c, struct err *e)
 {
     if (p->token.len == FOLDER_INDEX_MAX_PATH)
-        return fail(p, e, "a text that is too long");
+        return fail_at_byte(p, e, "a text that is too long");
     buf_putc(&p->token, c);
     return buf_check(&p->token, e);
 }
@@ -447,11 +447,11 @@ static int end_unit(struct folder_parser *p, struct err *e)
     p->high = 0;
     if (high != 0) {
         if (unit < 0xdc00 || unit > 0xdfff)
-            return fail(p, e, "half a surrogate pair");
+            return fail_at_byte(p, e, "half a surrogate pair");
         return add_character(p, 0x10000UL + ((high - 0xd800UL) << 10) + (unit - 0xdc00UL), e);
     }
     if (unit == 0 || (unit >= 0xdc00 && unit <= 0xdfff))
-        return fail(p, e, unit == 0 ? "a NUL" : "half a surrogate pair");
+        return fail_at_byte(p, e, unit == 0 ? "a NUL" : "half a surrogate pair");
     if (unit < 0xd800 || unit > 0xdbff)
         return add_character(p, unit, e);
     p->high = unit;
@@ -469,7 +469,7 @@ static int take_escape(struct folder_parser *p, char c, struct err *e)
         return 0;
     }
     if (found == NULL || p->high != 0)
-        return fail(p, e, found == NULL ? "an unknown escape" : "half a surrogate pair");
+        return fail_at_byte(p, e, found == NULL ? "an unknown escape" : "half a surrogate pair");
     p->lexing = LEX_STRING;
     return add_byte(p, meant[found - names], e);
 }
@@ -479,7 +479,7 @@ static int take_hex(struct folder_parser *p, char c, struct err *e)
     int digit = hex_digit(c);
 
     if (digit < 0)
-        return fail(p, e, "an escape that is no number");
+        return fail_at_byte(p, e, "an escape that is no number");
     p->unit = p->unit << 4 | (unsigned)digit;
     return ++p->digits == 4 ? end_unit(p, e) : 0;
 }
@@ -491,13 +491,13 @@ static int take_in_string(struct folder_parser *p, char c, struct err *e)
         return 0;
     }
     if (p->high != 0)
-        return fail(p, e, "half a surrogate pair");
+        return fail_at_byte(p, e, "half a surrogate pair");
     if (c == '"') {
         p->lexing = LEX_NOTHING;
         return take_string(p, e);
     }
     if ((unsigned char)c < 0x20)
-        return fail(p, e, "a control byte");
+        return fail_at_byte(p, e, "a control byte");
     return add_byte(p, c, e);
 }
 
@@ -514,7 +514,7 @@ static int take_outside(struct folder_parser *p, char c, struct err *e)
     return is_number ? add_byte(p, c, e) : 0;
 }
 
-static int take(struct folder_parser *p, char c, struct err *e)
+static int take_index_byte(struct folder_parser *p, char c, struct err *e)
 {
     bool is_number_byte = (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' ||
                           c == 'e' || c == 'E';
@@ -526,7 +526,7 @@ static int take(struct folder_parser *p, char c, struct err *e)
     case LEX_NUMBER:
         if (is_number_byte)
             return add_byte(p, c, e);
-        if (take_number(p, e) != 0)
+        if (take_index_number(p, e) != 0)
             return -1;
         break;
     default: break;
@@ -538,8 +538,8 @@ int folder_parser_feed(struct folder_parser *p, struct str piece, struct err *e)
 {
     for (size_t i = 0; i < piece.len; i++) {
         if (p->at == FOLDER_INDEX_MAX_BYTES)
-            return fail(p, e, "it is too long");
-        if (take(p, piece.p[i], e) != 0)
+            return fail_at_byte(p, e, "it is too long");
+        if (take_index_byte(p, piece.p[i], e) != 0)
             return -1;
         p->at++;
     }
@@ -549,8 +549,8 @@ int folder_parser_feed(struct folder_parser *p, struct str piece, struct err *e)
 int folder_parser_end(struct folder_parser *p, struct folder_index *out, struct err *e)
 {
     if (p->expects != EXPECT_NOTHING)
-        return fail(p, e, "it ends too early");
-    if (sort(&p->index, ERR_PROTOCOL, e) != 0)
+        return fail_at_byte(p, e, "it ends too early");
+    if (sort_index(&p->index, ERR_PROTOCOL, e) != 0)
         return -1;
     *out = p->index;
     p->index = (struct folder_index){0};

@@ -88,7 +88,7 @@ void gateway_client_deinit(struct gateway_client *client)
 
 /* ---- the fields of answers ---- */
 
-static int bad_field(const char *name, struct err *e)
+static int refuse_answer_field(const char *name, struct err *e)
 {
     return err_set(e, ERR_PROTOCOL, "the gateway's answer has no proper \"%s\"", name);
 }
@@ -272,7 +272,7 @@ int gateway_message_read_file(const struct json *answer, struct gateway_file *ou
     file.size = read.size;
     if (file.url != NULL && !is_url(file.url)) {
         gateway_file_deinit(&file);
-        return bad_field("url", e);
+        return refuse_answer_field("url", e);
     }
     file.answer = without_url(answer);
     if (file.answer == NULL) {
@@ -318,7 +318,7 @@ int gateway_message_read_upload(const struct json *answer, struct gateway_upload
                                                         : NULL;
     if (bad != NULL) {
         gateway_upload_deinit(&upload);
-        return bad_field(bad, e);
+        return refuse_answer_field(bad, e);
     }
     *out = upload;
     return 0;
@@ -356,13 +356,13 @@ int gateway_message_read_resource(const struct json *answer, char **proxy_url, s
     if (!info.is_found)
         return err_set(e, ERR_NOT_FOUND, "no such resource");
     if (info.record == NULL)
-        return bad_field("resource", e);
+        return refuse_answer_field("resource", e);
     if (read_fields(resource_fields, info.record, &resource, e) != 0 ||
         copy_text(resource.proxy_url, &url, e) != 0)
         return -1;
     if (!is_url(url)) {
         free(url);
-        return bad_field("proxyUrl", e);
+        return refuse_answer_field("proxyUrl", e);
     }
     for (size_t len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
         url[len - 1] = '\0';
@@ -379,7 +379,7 @@ int gateway_message_read_link(const struct json *answer, char **url, struct err 
         return -1;
     if (!is_url(copy)) {
         free(copy);
-        return bad_field("url", e);
+        return refuse_answer_field("url", e);
     }
     *url = copy;
     return 0;
@@ -439,7 +439,7 @@ void gateway_message_put_advice(struct buf *out, struct str reason, bool is_else
 }
 
 /* Appends the first line of a text answer, fit for a message; nothing of an HTML page. */
-static void put_reason(struct buf *out, struct str text)
+static void put_text_reason(struct buf *out, struct str text)
 {
     if (str_starts_with(text, STR("Error: ")))
         text = str_slice(text, 7, text.len);
@@ -458,7 +458,7 @@ int gateway_message_refusal(int status, struct str text, struct err *e)
     struct buf reason = {0};
     bool may_pass;
 
-    put_reason(&reason, text);
+    put_text_reason(&reason, text);
     buf_cstr(&reason); /* its NUL may be what fails */
     may_pass = status == 408 || status == 429 || status > 500 ||
                (status == 500 && (reason.len == 0 || !str_starts_with(text, STR("Error: "))));

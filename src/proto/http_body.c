@@ -48,13 +48,13 @@ static int bad_chunk(struct err *e, const char *cause)
 }
 
 /* HTAB, SP, VCHAR and obs-text: what may stand in extensions and field values. */
-static bool is_text(unsigned char c)
+static bool is_text_byte(unsigned char c)
 {
     return c == '\t' || (c >= ' ' && c != 0x7f);
 }
 
 /* One byte of a token (RFC 9110 §5.6.2). */
-static bool is_token(unsigned char c)
+static bool is_token_byte(unsigned char c)
 {
     static const char others[] = "!#$%&'*+-.^_`|~";
 
@@ -75,7 +75,7 @@ static int add_digit(struct http_body *body, int digit, struct err *e)
 }
 
 /* The byte behind a chunk size: ends the line, begins an extension, or is one more digit. */
-static int after_digit(struct http_body *body, unsigned char c, struct err *e)
+static int take_byte_after_digit(struct http_body *body, unsigned char c, struct err *e)
 {
     if (c == '\r')
         body->state = STATE_SIZE_LF;
@@ -91,7 +91,7 @@ static int after_digit(struct http_body *body, unsigned char c, struct err *e)
 }
 
 /* The byte behind a whole extension. */
-static enum state after_extension(unsigned char c)
+static enum state state_after_extension(unsigned char c)
 {
     return c == '\r'               ? STATE_SIZE_LF
            : c == ';'              ? STATE_EXTENSION
@@ -100,41 +100,44 @@ static enum state after_extension(unsigned char c)
 }
 
 /* One byte more of a name, or what may follow it. */
-static enum state after_name(unsigned char c)
+static enum state state_after_name(unsigned char c)
 {
-    return is_token(c)             ? STATE_EXT_NAME
+    return is_token_byte(c)        ? STATE_EXT_NAME
            : c == '='              ? STATE_EXT_EQUALS
            : c == ' ' || c == '\t' ? STATE_EXT_BLANK
-                                   : after_extension(c);
+                                   : state_after_extension(c);
 }
 
 /* *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 §7.1.1. STATE_END: this
  * byte cannot stand there. */
-static enum state next_of_extension(enum state state, unsigned char c)
+static enum state state_in_extension(enum state state, unsigned char c)
 {
     bool is_blank = c == ' ' || c == '\t';
 
     switch (state) {
-    case STATE_EXTENSION: return is_blank ? state : is_token(c) ? STATE_EXT_NAME : STATE_END;
-    case STATE_EXT_NAME: return after_name(c);
+    case STATE_EXTENSION: return is_blank ? state : is_token_byte(c) ? STATE_EXT_NAME : STATE_END;
+    case STATE_EXT_NAME: return state_after_name(c);
     case STATE_EXT_BLANK:
-        return is_blank ? state : c == '=' || c == ';' ? after_name(c) : STATE_END;
+        return is_blank ? state : c == '=' || c == ';' ? state_after_name(c) : STATE_END;
     case STATE_EXT_EQUALS:
-        return is_blank ? state : c == '"' ? STATE_EXT_QUOTED : is_token(c) ? STATE_EXT_TOKEN
-                                                                           : STATE_END;
-    case STATE_EXT_TOKEN: return is_token(c) ? state : after_extension(c);
+        return is_blank           ? state
+               : c == '"'         ? STATE_EXT_QUOTED
+               : is_token_byte(c) ? STATE_EXT_TOKEN
+                                  : STATE_END;
+    case STATE_EXT_TOKEN: return is_token_byte(c) ? state : state_after_extension(c);
     case STATE_EXT_QUOTED:
-        return c == '"' ? STATE_EXT_END : c == '\\' ? STATE_EXT_ESCAPE
-                                       : is_text(c) ? state
-                                                    : STATE_END;
-    case STATE_EXT_ESCAPE: return is_text(c) ? STATE_EXT_QUOTED : STATE_END;
-    default: return after_extension(c);
+        return c == '"'          ? STATE_EXT_END
+               : c == '\\'       ? STATE_EXT_ESCAPE
+               : is_text_byte(c) ? state
+                                 : STATE_END;
+    case STATE_EXT_ESCAPE: return is_text_byte(c) ? STATE_EXT_QUOTED : STATE_END;
+    default: return state_after_extension(c);
     }
 }
 
-static int extension_byte(struct http_body *body, unsigned char c, struct err *e)
+static int take_extension_byte(struct http_body *body, unsigned char c, struct err *e)
 {
-    body->state = next_of_extension((enum state)body->state, c);
+    body->state = state_in_extension((enum state)body->state, c);
     if (body->state == STATE_END)
         return bad_chunk(e, "bad chunk extension");
     if (body->state != STATE_SIZE_LF && ++body->extension_bytes > HTTP_MAX_EXTENSION_BYTES)
@@ -142,18 +145,18 @@ static int extension_byte(struct http_body *body, unsigned char c, struct err *e
     return 0;
 }
 
-static int trailer_byte(struct http_body *body, unsigned char c, struct err *e)
+static int take_trailer_byte(struct http_body *body, unsigned char c, struct err *e)
 {
     if (body->state == STATE_TRAILER && c == '\r') {
         body->state = STATE_END_LF;
     } else if (body->state == STATE_VALUE) {
         if (c == '\r')
             body->state = STATE_TRAILER_LF;
-        else if (!is_text(c))
+        else if (!is_text_byte(c))
             return bad_chunk(e, "bad trailer value");
     } else if (body->state == STATE_NAME && c == ':') {
         body->state = STATE_VALUE;
-    } else if (is_token(c)) {
+    } else if (is_token_byte(c)) {
         body->state = STATE_NAME;
     } else {
         return bad_chunk(e, "bad trailer name");
@@ -171,7 +174,7 @@ static int expect_byte(struct http_body *body, unsigned char c, char wanted, enu
 }
 
 /* One byte of what is around the data of chunks. */
-static int framing_byte(struct http_body *body, unsigned char c, struct err *e)
+static int take_framing_byte(struct http_body *body, unsigned char c, struct err *e)
 {
     bool is_trailer = body->state >= STATE_TRAILER;
 
@@ -184,8 +187,8 @@ static int framing_byte(struct http_body *body, unsigned char c, struct err *e)
     case STATE_BLANK:
         if (c == '\r')
             return bad_chunk(e, "bad chunk size");
-        return after_digit(body, c, e);
-    case STATE_DIGITS: return after_digit(body, c, e);
+        return take_byte_after_digit(body, c, e);
+    case STATE_DIGITS: return take_byte_after_digit(body, c, e);
     case STATE_EXTENSION:
     case STATE_EXT_NAME:
     case STATE_EXT_BLANK:
@@ -193,13 +196,13 @@ static int framing_byte(struct http_body *body, unsigned char c, struct err *e)
     case STATE_EXT_TOKEN:
     case STATE_EXT_QUOTED:
     case STATE_EXT_ESCAPE:
-    case STATE_EXT_END: return extension_byte(body, c, e);
+    case STATE_EXT_END: return take_extension_byte(body, c, e);
     case STATE_SIZE_LF:
         body->line_bytes = 0;
         return expect_byte(body, c, '\n', body->left > 0 ? STATE_DATA : STATE_TRAILER, e);
     case STATE_TRAILER:
     case STATE_NAME:
-    case STATE_VALUE: return trailer_byte(body, c, e);
+    case STATE_VALUE: return take_trailer_byte(body, c, e);
     case STATE_TRAILER_LF: return expect_byte(body, c, '\n', STATE_TRAILER, e);
     case STATE_END_LF: return expect_byte(body, c, '\n', STATE_END, e);
     case STATE_DATA:
@@ -230,7 +233,7 @@ enum io http_body_decode(struct http_body *body, struct str input, size_t *used,
     *used = 0;
     *data = (struct str){0};
     while (body->state != STATE_DATA && body->state != STATE_END && *used < input.len)
-        if (framing_byte(body, (unsigned char)input.p[(*used)++], e) != 0)
+        if (take_framing_byte(body, (unsigned char)input.p[(*used)++], e) != 0)
             return IO_ERR;
     if (body->state == STATE_DATA && *used < input.len) {
         take_data(body, input, used, data);

@@ -12,7 +12,7 @@ struct facts {
     bool wants_close, wants_keep_alive, wants_upgrade, has_upgrade;
 };
 
-struct parse {
+struct head_parse {
     enum http_kind kind;
     struct str request_method;
     struct http_head *out;
@@ -60,7 +60,7 @@ static const unsigned char byte_class[256] = {
 #undef TH
 #undef VH
 
-static bool is_all(struct str s, unsigned wanted)
+static bool are_all_bytes(struct str s, unsigned wanted)
 {
     unsigned seen = wanted;
 
@@ -69,14 +69,14 @@ static bool is_all(struct str s, unsigned wanted)
     return seen == wanted;
 }
 
-static bool is_token(struct str s)
+static bool is_token_text(struct str s)
 {
-    return s.len > 0 && is_all(s, IS_TOKEN);
+    return s.len > 0 && are_all_bytes(s, IS_TOKEN);
 }
 
 /* ---- errors ---- */
 
-static int refuse(struct parse *p, int status, const char *cause, struct str what)
+static int refuse_head(struct head_parse *p, int status, const char *cause, struct str what)
 {
     bool is_request = p->kind == HTTP_REQUEST;
     char quoted[QUOTE_SIZE];
@@ -87,33 +87,33 @@ static int refuse(struct parse *p, int status, const char *cause, struct str wha
                    is_request ? "request" : "answer", cause, quote_str(quoted, what));
 }
 
-static int refuse_plain(struct parse *p, const char *cause)
+static int refuse_head_plainly(struct head_parse *p, const char *cause)
 {
-    return refuse(p, 400, cause, (struct str){0});
+    return refuse_head(p, 400, cause, (struct str){0});
 }
 
 /* ---- first line (RFC 9112 §3, §4) ---- */
 
-static int parse_version(struct parse *p, struct str s)
+static int parse_http_version(struct head_parse *p, struct str s)
 {
     if (s.len != 8 || !str_starts_with(s, STR("HTTP/")) || s.p[6] != '.' || s.p[5] < '0' ||
         s.p[5] > '9' || s.p[7] < '0' || s.p[7] > '9')
-        return refuse(p, 400, "bad version", s);
+        return refuse_head(p, 400, "bad version", s);
     if (s.p[5] != '1')
-        return refuse(p, 505, "version not supported", s);
+        return refuse_head(p, 505, "version not supported", s);
     p->out->minor_version = s.p[7] == '0' ? 0 : 1;
     return 0;
 }
 
 /* "name", "name:port", "[v6]" or "[v6]:port" (RFC 9110 §7.2). */
-static bool is_host(struct str s)
+static bool is_host_value(struct str s)
 {
     bool is_v6 = s.len > 0 && s.p[0] == '[';
     size_t end = is_v6 ? str_find(s, ']') + 1 : str_find(s, ':');
     struct str name = str_slice(s, 0, end), port = str_slice(s, end + 1, s.len);
     uint64_t number;
 
-    return name.len > 0 && end <= s.len && is_all(name, IS_HOST) &&
+    return name.len > 0 && end <= s.len && are_all_bytes(name, IS_HOST) &&
            (is_v6 || (str_find(name, '[') == name.len && str_find(name, ']') == name.len)) &&
            (end == s.len || s.p[end] == ':') &&
            (port.len == 0 || str_to_uint(port, 65535, &number));
@@ -142,45 +142,45 @@ static struct str authority_of(struct str target)
 static bool is_target(struct str method, struct str target)
 {
     if (str_equal(method, STR("CONNECT")))
-        return is_host(target) && str_find(target, ':') < target.len;
+        return is_host_value(target) && str_find(target, ':') < target.len;
     if (is_absolute_form(target))
-        return is_host(authority_of(target));
+        return is_host_value(authority_of(target));
     return target.p[0] == '/' || (str_equal(target, STR("*")) && str_equal(method, STR("OPTIONS")));
 }
 
-static int parse_request_line(struct parse *p, struct str line)
+static int parse_request_line(struct head_parse *p, struct str line)
 {
     size_t space = str_find(line, ' ');
     struct str rest = str_slice(line, space + 1, line.len);
 
     p->out->method = str_slice(line, 0, space);
     p->out->target = str_slice(rest, 0, str_find(rest, ' '));
-    if (!is_token(p->out->method))
-        return refuse(p, 400, "bad method", p->out->method);
+    if (!is_token_text(p->out->method))
+        return refuse_head(p, 400, "bad method", p->out->method);
     if (p->out->target.len > HTTP_MAX_TARGET_BYTES)
-        return refuse(p, 414, "target too long", (struct str){0});
+        return refuse_head(p, 414, "target too long", (struct str){0});
     if (p->out->target.len == 0 || p->out->target.len == rest.len)
-        return refuse_plain(p, "bad request line");
-    if (!is_all(p->out->target, IS_TARGET) || !is_target(p->out->method, p->out->target))
-        return refuse(p, 400, "bad target", str_slice(rest, 0, str_find(rest, '?')));
-    return parse_version(p, str_slice(rest, p->out->target.len + 1, rest.len));
+        return refuse_head_plainly(p, "bad request line");
+    if (!are_all_bytes(p->out->target, IS_TARGET) || !is_target(p->out->method, p->out->target))
+        return refuse_head(p, 400, "bad target", str_slice(rest, 0, str_find(rest, '?')));
+    return parse_http_version(p, str_slice(rest, p->out->target.len + 1, rest.len));
 }
 
-static int parse_status_line(struct parse *p, struct str line)
+static int parse_status_line(struct head_parse *p, struct str line)
 {
     struct str code = str_slice(line, 9, 12);
     uint64_t status;
 
-    if (parse_version(p, str_slice(line, 0, 8)) != 0)
+    if (parse_http_version(p, str_slice(line, 0, 8)) != 0)
         return -1;
     /* Many servers leave out the space before an empty reason. */
     if (line.len < 12 || line.p[8] != ' ' || (line.len > 12 && line.p[12] != ' ') ||
         !str_to_uint(code, 999, &status) || status < 100)
-        return refuse(p, 400, "bad status line", line);
+        return refuse_head(p, 400, "bad status line", line);
     p->out->status = (int)status;
     p->out->reason = str_slice(line, 13, line.len);
-    if (!is_all(p->out->reason, IS_VALUE))
-        return refuse(p, 400, "bad reason", p->out->reason);
+    if (!are_all_bytes(p->out->reason, IS_VALUE))
+        return refuse_head(p, 400, "bad reason", p->out->reason);
     return 0;
 }
 
@@ -213,32 +213,32 @@ static void note_connection(struct facts *f, struct str list)
 
 /* In an answer it may stand more than once, in one field or in several, as long as it is the same
  * (RFC 9112 §6.3); a request that has two is how one is smuggled. */
-static int note_length(struct parse *p, struct str value)
+static int note_length(struct head_parse *p, struct str value)
 {
     struct str list = value, element;
     uint64_t length;
 
     while (next_element(&list, &element)) {
         if (!str_to_uint(element, INT64_MAX, &length))
-            return refuse(p, 400, "bad Content-Length", value);
+            return refuse_head(p, 400, "bad Content-Length", value);
         if (p->facts.lengths > 0 && p->kind == HTTP_REQUEST)
-            return refuse_plain(p, "Content-Length twice");
+            return refuse_head_plainly(p, "Content-Length twice");
         if (p->facts.lengths > 0 && p->facts.length != (int64_t)length)
-            return refuse(p, 400, "two different values of Content-Length", value);
+            return refuse_head(p, 400, "two different values of Content-Length", value);
         p->facts.lengths++;
         p->facts.length = (int64_t)length;
     }
     return 0;
 }
 
-static int note_coding(struct parse *p, struct str list)
+static int note_coding(struct head_parse *p, struct str list)
 {
     struct str coding;
 
     p->facts.has_coding = true;
     while (next_element(&list, &coding)) {
         if (p->facts.is_chunked || coding.len == 0)
-            return refuse_plain(p, "bad Transfer-Encoding: want just chunked");
+            return refuse_head_plainly(p, "bad Transfer-Encoding: want just chunked");
         if (str_equal_nocase(coding, STR("chunked")))
             p->facts.is_chunked = true;
         else
@@ -247,16 +247,16 @@ static int note_coding(struct parse *p, struct str list)
     return 0;
 }
 
-static int note_host(struct parse *p, struct str value)
+static int note_host(struct head_parse *p, struct str value)
 {
     if (p->kind == HTTP_RESPONSE)
         return 0;
     if (p->facts.hosts++ > 0)
-        return refuse_plain(p, "Host twice");
-    return value.len == 0 || is_host(value) ? 0 : refuse(p, 400, "bad Host", value);
+        return refuse_head_plainly(p, "Host twice");
+    return value.len == 0 || is_host_value(value) ? 0 : refuse_head(p, 400, "bad Host", value);
 }
 
-static int note_header(struct parse *p, const struct http_header *h)
+static int note_header(struct head_parse *p, const struct http_header *h)
 {
     switch (h->name.len) {
     case 4: return str_equal_nocase(h->name, STR("Host")) ? note_host(p, h->value) : 0;
@@ -279,29 +279,29 @@ static int note_header(struct parse *p, const struct http_header *h)
     }
 }
 
-static int parse_header(struct parse *p, struct str line)
+static int parse_header(struct head_parse *p, struct str line)
 {
     size_t colon = str_find(line, ':');
     struct http_header h = {str_slice(line, 0, colon), str_slice(line, colon + 1, line.len)};
 
     if (line.p[0] == ' ' || line.p[0] == '\t')
-        return refuse_plain(p, "folded header line");
+        return refuse_head_plainly(p, "folded header line");
     if (colon == line.len)
-        return refuse_plain(p, "header without a colon");
-    if (!is_token(h.name))
-        return refuse(p, 400, "bad header name", h.name);
+        return refuse_head_plainly(p, "header without a colon");
+    if (!is_token_text(h.name))
+        return refuse_head(p, 400, "bad header name", h.name);
     h.value = str_trim(h.value);
-    if (!is_all(h.value, IS_VALUE))
-        return refuse(p, 400, "control byte in the header", h.name);
+    if (!are_all_bytes(h.value, IS_VALUE))
+        return refuse_head(p, 400, "control byte in the header", h.name);
     if (p->out->header_count == HTTP_MAX_HEADERS)
-        return refuse(p, 431, "too many headers", (struct str){0});
+        return refuse_head(p, 431, "too many headers", (struct str){0});
     p->out->headers[p->out->header_count++] = h;
     return note_header(p, &h);
 }
 
 /* ---- framing (RFC 9112 §6.3, §9.3) ---- */
 
-static bool has_no_body(const struct parse *p)
+static bool has_no_body(const struct head_parse *p)
 {
     int status = p->out->status;
 
@@ -309,20 +309,20 @@ static bool has_no_body(const struct parse *p)
            str_equal(p->request_method, STR("HEAD"));
 }
 
-static int check_coding(struct parse *p)
+static int check_coding(struct head_parse *p)
 {
     if (!p->facts.has_coding)
         return 0;
     if (p->facts.lengths > 0)
-        return refuse_plain(p, "Content-Length with Transfer-Encoding");
+        return refuse_head_plainly(p, "Content-Length with Transfer-Encoding");
     if (p->out->minor_version == 0)
-        return refuse_plain(p, "Transfer-Encoding in HTTP/1.0");
+        return refuse_head_plainly(p, "Transfer-Encoding in HTTP/1.0");
     if (p->facts.has_other_coding)
-        return refuse(p, 501, "transfer coding other than chunked", (struct str){0});
+        return refuse_head(p, 501, "transfer coding other than chunked", (struct str){0});
     return 0;
 }
 
-static int judge(struct parse *p)
+static int judge_head(struct head_parse *p)
 {
     struct http_head *out = p->out;
     struct facts *f = &p->facts;
@@ -333,7 +333,7 @@ static int judge(struct parse *p)
     if (!is_tunnel && check_coding(p) != 0)
         return -1;
     if (!is_response && out->minor_version == 1 && f->hosts == 0)
-        return refuse_plain(p, "no Host");
+        return refuse_head_plainly(p, "no Host");
     out->content_length = f->lengths > 0 && !is_tunnel ? f->length : -1;
     if (is_tunnel || (is_response && has_no_body(p)))
         out->framing = HTTP_BODY_NONE;
@@ -353,7 +353,7 @@ static int judge(struct parse *p)
 /* ---- the whole ---- */
 
 /* `text` holds complete lines, without the empty one at the end. */
-static int parse_lines(struct parse *p, struct str text)
+static int parse_lines(struct head_parse *p, struct str text)
 {
     bool is_first = true;
 
@@ -368,12 +368,12 @@ static int parse_lines(struct parse *p, struct str text)
         is_first = false;
         text = str_slice(text, end + 1, text.len);
     }
-    return judge(p);
+    return judge_head(p);
 }
 
 /* RFC 9112 §5.2: each line end that white space follows becomes spaces, in place. Not behind the
  * status line: white space there is refused. */
-static void unfold(char *text, size_t len)
+static void unfold_headers(char *text, size_t len)
 {
     bool is_in_header = false;
 
@@ -386,24 +386,24 @@ static void unfold(char *text, size_t len)
     }
 }
 
-static int check_first_byte(struct parse *p, struct str input)
+static int check_first_byte(struct head_parse *p, struct str input)
 {
     bool is_request = p->kind == HTTP_REQUEST;
     char c = input.p[0];
 
-    if (is_request ? is_token(str_slice(input, 0, 1)) || c == '\r' : c == 'H')
+    if (is_request ? is_token_text(str_slice(input, 0, 1)) || c == '\r' : c == 'H')
         return 0;
-    return refuse_plain(p, "this is not HTTP");
+    return refuse_head_plainly(p, "this is not HTTP");
 }
 
 /* Which part of a head without end in sight is too large: the target or the headers. */
-static int large_status(const struct parse *p, struct str text)
+static int large_status(const struct head_parse *p, struct str text)
 {
     return p->kind == HTTP_REQUEST && str_find(text, '\n') == text.len ? 414 : 431;
 }
 
 /* IO_DONE: the head with its empty line is the bytes [*start, *end). */
-static enum io find_head(struct parse *p, struct http_head_parser *parser, struct str input,
+static enum io find_head(struct head_parse *p, struct http_head_parser *parser, struct str input,
                          size_t *start, size_t *end)
 {
     struct str text = str_slice(input, 0, HTTP_MAX_HEAD_BYTES);
@@ -421,7 +421,7 @@ static enum io find_head(struct parse *p, struct http_head_parser *parser, struc
                             : i == lead + 1                      ? "empty lines"
                                                                  : NULL;
         if (cause != NULL) {
-            refuse(p, i == text.len ? large_status(p, text) : 400, cause, (struct str){0});
+            refuse_head(p, i == text.len ? large_status(p, text) : 400, cause, (struct str){0});
             return IO_ERR;
         }
         if (text.p[i - 2] == '\n') {
@@ -436,7 +436,7 @@ enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, st
                         struct str request_method, struct http_head *out, int *status,
                         struct err *e)
 {
-    struct parse p = {
+    struct head_parse p = {
         .kind = kind, .request_method = request_method, .out = out, .status = status, .e = e};
     size_t start = 0, end = 0;
 
@@ -451,7 +451,7 @@ enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, st
     out->expects_continue = false;
     out->size = end;
     if (kind == HTTP_RESPONSE)
-        unfold((char *)(uintptr_t)input.p, end);
+        unfold_headers((char *)(uintptr_t)input.p, end);
     return parse_lines(&p, str_slice(input, start, end - 2)) == 0 ? IO_DONE : IO_ERR;
 }
 

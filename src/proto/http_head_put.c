@@ -76,7 +76,7 @@ static void put_checked(struct buf *out, struct str s)
 }
 
 /* A method or target: moreover without a space. */
-static void put_word(struct buf *out, struct str s)
+static void put_line_word(struct buf *out, struct str s)
 {
     if (s.len == 0 || str_find(s, ' ') < s.len)
         out->failed = true;
@@ -85,9 +85,9 @@ static void put_word(struct buf *out, struct str s)
 
 void http_head_put_request(struct buf *out, struct str method, struct str target)
 {
-    put_word(out, method);
+    put_line_word(out, method);
     buf_putc(out, ' ');
-    put_word(out, target);
+    put_line_word(out, target);
     buf_puts(out, " HTTP/1.1\r\n");
 }
 
@@ -104,7 +104,7 @@ void http_head_put_status(struct buf *out, int status)
 
 void http_head_put_header(struct buf *out, const char *name, struct str value)
 {
-    put_word(out, str_of(name));
+    put_line_word(out, str_of(name));
     buf_puts(out, ": ");
     put_checked(out, value);
     buf_puts(out, "\r\n");

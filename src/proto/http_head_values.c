@@ -30,7 +30,7 @@ void http_head_format_date(int64_t wall_ms, char out[30])
 }
 
 /* Reads `count` digits; a leading space stands for 0 where asctime() pads so. */
-static bool take_number(struct str *s, size_t count, bool may_pad, unsigned *out)
+static bool take_date_number(struct str *s, size_t count, bool may_pad, unsigned *out)
 {
     struct str digits = str_slice(*s, 0, count);
     uint64_t value;
@@ -44,7 +44,7 @@ static bool take_number(struct str *s, size_t count, bool may_pad, unsigned *out
     return true;
 }
 
-static bool take(struct str *s, const char *text)
+static bool take_date_text(struct str *s, const char *text)
 {
     if (!str_starts_with(*s, str_of(text)))
         return false;
@@ -55,7 +55,7 @@ static bool take(struct str *s, const char *text)
 static bool take_month(struct str *s, unsigned *out)
 {
     for (unsigned i = 0; i < 12; i++)
-        if (take(s, months[i])) {
+        if (take_date_text(s, months[i])) {
             *out = i + 1;
             return true;
         }
@@ -65,34 +65,36 @@ static bool take_month(struct str *s, unsigned *out)
 static bool take_day_name(struct str *s, bool is_long)
 {
     for (size_t i = 0; i < 7; i++)
-        if (take(s, is_long ? long_days[i] : days[i]))
+        if (take_date_text(s, is_long ? long_days[i] : days[i]))
             return true;
     return false;
 }
 
 static bool take_time(struct str *s, struct date *d)
 {
-    return take_number(s, 2, false, &d->hour) && take(s, ":") &&
-           take_number(s, 2, false, &d->minute) && take(s, ":") &&
-           take_number(s, 2, false, &d->second);
+    return take_date_number(s, 2, false, &d->hour) && take_date_text(s, ":") &&
+           take_date_number(s, 2, false, &d->minute) && take_date_text(s, ":") &&
+           take_date_number(s, 2, false, &d->second);
 }
 
 /* Sun, 06 Nov 1994 08:49:37 GMT */
 static bool parse_fixdate(struct str s, struct date *d)
 {
-    return take_day_name(&s, false) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
-           take(&s, " ") && take_month(&s, &d->month) && take(&s, " ") &&
-           take_number(&s, 4, false, &d->year) && take(&s, " ") && take_time(&s, d) &&
-           take(&s, " GMT") && s.len == 0;
+    return take_day_name(&s, false) && take_date_text(&s, ", ") &&
+           take_date_number(&s, 2, false, &d->day) && take_date_text(&s, " ") &&
+           take_month(&s, &d->month) && take_date_text(&s, " ") &&
+           take_date_number(&s, 4, false, &d->year) && take_date_text(&s, " ") &&
+           take_time(&s, d) && take_date_text(&s, " GMT") && s.len == 0;
 }
 
 /* Sunday, 06-Nov-94 08:49:37 GMT */
 static bool parse_rfc850(struct str s, struct date *d)
 {
-    if (!(take_day_name(&s, true) && take(&s, ", ") && take_number(&s, 2, false, &d->day) &&
-          take(&s, "-") && take_month(&s, &d->month) && take(&s, "-") &&
-          take_number(&s, 2, false, &d->year) && take(&s, " ") && take_time(&s, d) &&
-          take(&s, " GMT") && s.len == 0))
+    if (!(take_day_name(&s, true) && take_date_text(&s, ", ") &&
+          take_date_number(&s, 2, false, &d->day) && take_date_text(&s, "-") &&
+          take_month(&s, &d->month) && take_date_text(&s, "-") &&
+          take_date_number(&s, 2, false, &d->year) && take_date_text(&s, " ") && take_time(&s, d) &&
+          take_date_text(&s, " GMT") && s.len == 0))
         return false;
     d->year += d->year >= 70 ? 1900 : 2000;
     return true;
@@ -101,9 +103,10 @@ static bool parse_rfc850(struct str s, struct date *d)
 /* Sun Nov  6 08:49:37 1994 */
 static bool parse_asctime(struct str s, struct date *d)
 {
-    return take_day_name(&s, false) && take(&s, " ") && take_month(&s, &d->month) &&
-           take(&s, " ") && take_number(&s, 2, true, &d->day) && take(&s, " ") &&
-           take_time(&s, d) && take(&s, " ") && take_number(&s, 4, false, &d->year) && s.len == 0;
+    return take_day_name(&s, false) && take_date_text(&s, " ") && take_month(&s, &d->month) &&
+           take_date_text(&s, " ") && take_date_number(&s, 2, true, &d->day) &&
+           take_date_text(&s, " ") && take_time(&s, d) && take_date_text(&s, " ") &&
+           take_date_number(&s, 4, false, &d->year) && s.len == 0;
 }
 
 int64_t http_head_parse_date(struct str value)

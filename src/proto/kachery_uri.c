@@ -75,7 +75,7 @@ int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri
     return 0;
 }
 
-static void put_label(struct buf *out, struct str label)
+static void put_label_query(struct buf *out, struct str label)
 {
     if (label.len > 0) {
         buf_puts(out, "?label=");
@@ -87,14 +87,14 @@ void kachery_uri_put(struct buf *out, const char *hash, struct str label)
 {
     buf_put(out, prefix);
     buf_puts(out, hash);
-    put_label(out, label);
+    put_label_query(out, label);
 }
 
 void kachery_uri_put_below(struct buf *out, struct str base, const char *hash, struct str label)
 {
     buf_put(out, base);
     buf_printf(out, "/sha1/%s", hash);
-    put_label(out, label);
+    put_label_query(out, label);
 }
 
 void kachery_uri_put_location(struct buf *out, struct str path)

@@ -15,7 +15,7 @@ static void put_u32(struct buf *out, uint32_t value)
     put_u16(out, (uint16_t)(value >> 16));
 }
 
-static void put_kind(struct buf *out, enum line_kind kind)
+static void put_line_kind(struct buf *out, enum line_kind kind)
 {
     const unsigned char byte = (unsigned char)kind;
 
@@ -23,7 +23,7 @@ static void put_kind(struct buf *out, enum line_kind kind)
 }
 
 /* A number of `size` bytes from the front of *rest, which is long enough. */
-static uint32_t take_number(struct str *rest, size_t size)
+static uint32_t take_le_number(struct str *rest, size_t size)
 {
     uint32_t value = 0;
 
@@ -37,10 +37,10 @@ static bool parse_want(struct str rest, struct line_message *m)
 {
     if (rest.len != 14)
         return false;
-    m->request = take_number(&rest, 4);
-    m->file = take_number(&rest, 4);
-    m->first = take_number(&rest, 4);
-    m->count = take_number(&rest, 2);
+    m->request = take_le_number(&rest, 4);
+    m->file = take_le_number(&rest, 4);
+    m->first = take_le_number(&rest, 4);
+    m->count = take_le_number(&rest, 2);
     return m->count > 0 && m->count <= LINE_MAX_WANT && m->count - 1 <= UINT32_MAX - m->first;
 }
 
@@ -48,8 +48,8 @@ static bool parse_data(struct str rest, struct line_message *m)
 {
     if (rest.len < 9 || rest.len > 8 + LINE_LEAF_BYTES)
         return false;
-    m->request = take_number(&rest, 4);
-    m->first = take_number(&rest, 4);
+    m->request = take_le_number(&rest, 4);
+    m->first = take_le_number(&rest, 4);
     m->bytes = rest;
     return true;
 }
@@ -58,8 +58,8 @@ static bool parse_fail(struct str rest, struct line_message *m)
 {
     if (rest.len != 5)
         return false;
-    m->request = take_number(&rest, 4);
-    m->reason = (enum line_reason)take_number(&rest, 1);
+    m->request = take_le_number(&rest, 4);
+    m->reason = (enum line_reason)take_le_number(&rest, 1);
     return m->reason >= LINE_CHANGED && m->reason <= LINE_CLOSED;
 }
 
@@ -68,8 +68,8 @@ static bool parse_hashes(struct str rest, size_t max, struct line_message *m)
     if (rest.len < 8 + LINE_HASH_BYTES || (rest.len - 8) % LINE_HASH_BYTES != 0 ||
         (rest.len - 8) / LINE_HASH_BYTES > max)
         return false;
-    m->file = take_number(&rest, 4);
-    m->first = take_number(&rest, 4);
+    m->file = take_le_number(&rest, 4);
+    m->first = take_le_number(&rest, 4);
     m->count = (uint32_t)(rest.len / LINE_HASH_BYTES);
     m->bytes = rest;
     return m->count - 1 <= UINT32_MAX - m->first;
@@ -88,7 +88,7 @@ bool line_parse(struct str frame, struct line_message *out)
     case LINE_CANCEL:
         if (rest.len != 4)
             return false;
-        out->request = take_number(&rest, 4);
+        out->request = take_le_number(&rest, 4);
         return true;
     case LINE_DATA: return parse_data(rest, out);
     case LINE_FAIL: return parse_fail(rest, out);
@@ -100,7 +100,7 @@ bool line_parse(struct str frame, struct line_message *out)
 
 void line_put_want(struct buf *out, uint32_t request, uint32_t file, uint32_t first, uint16_t count)
 {
-    put_kind(out, LINE_WANT);
+    put_line_kind(out, LINE_WANT);
     put_u32(out, request);
     put_u32(out, file);
     put_u32(out, first);
@@ -109,7 +109,7 @@ void line_put_want(struct buf *out, uint32_t request, uint32_t file, uint32_t fi
 
 void line_put_cancel(struct buf *out, uint32_t request)
 {
-    put_kind(out, LINE_CANCEL);
+    put_line_kind(out, LINE_CANCEL);
     put_u32(out, request);
 }
 
@@ -117,14 +117,14 @@ void line_put_fail(struct buf *out, uint32_t request, enum line_reason reason)
 {
     const unsigned char byte = (unsigned char)reason;
 
-    put_kind(out, LINE_FAIL);
+    put_line_kind(out, LINE_FAIL);
     put_u32(out, request);
     buf_append(out, &byte, 1);
 }
 
 void line_put_data_head(struct buf *out, uint32_t request, uint32_t leaf)
 {
-    put_kind(out, LINE_DATA);
+    put_line_kind(out, LINE_DATA);
     put_u32(out, request);
     put_u32(out, leaf);
 }
@@ -132,7 +132,7 @@ void line_put_data_head(struct buf *out, uint32_t request, uint32_t leaf)
 static void put_hashes(struct buf *out, enum line_kind kind, uint32_t file, uint32_t first,
                        struct str hashes)
 {
-    put_kind(out, kind);
+    put_line_kind(out, kind);
     put_u32(out, file);
     put_u32(out, first);
     buf_put(out, hashes);

@@ -5,7 +5,7 @@
 static const char magic[8] = {'k', 'c', 'h', 'm', 'f', 's', 't', '1'};
 static const char root_text[] = "kachery-manifest-1\n";
 
-static uint64_t parts(uint64_t whole, uint64_t part)
+static uint64_t count_parts(uint64_t whole, uint64_t part)
 {
     return whole / part + (whole % part != 0);
 }
@@ -17,12 +17,12 @@ bool manifest_is_for(int64_t size)
 
 uint64_t manifest_leaf_count(int64_t size)
 {
-    return size <= 0 ? 0 : parts((uint64_t)size, MANIFEST_LEAF_BYTES);
+    return size <= 0 ? 0 : count_parts((uint64_t)size, MANIFEST_LEAF_BYTES);
 }
 
 uint64_t manifest_page_count(int64_t size)
 {
-    return parts(manifest_leaf_count(size), MANIFEST_PAGE_LEAVES);
+    return count_parts(manifest_leaf_count(size), MANIFEST_PAGE_LEAVES);
 }
 
 size_t manifest_block_bytes(int64_t size, uint64_t i)
@@ -145,7 +145,7 @@ static int end_page(struct manifest_maker *m, struct err *e)
 }
 
 /* Ends at the first byte that is not 0, which is mostly the first byte. */
-static bool is_zero(struct str data)
+static bool is_zero_block(struct str data)
 {
     uint64_t words[8];
     size_t at = 0;
@@ -183,7 +183,7 @@ static void add_blocks(struct manifest_maker *m, const struct str *blocks, size_
 
     for (size_t i = 0; i < count; i++) {
         size_t place = m->leaf_count++;
-        if (blocks[i].len == MANIFEST_LEAF_BYTES && is_zero(blocks[i])) {
+        if (blocks[i].len == MANIFEST_LEAF_BYTES && is_zero_block(blocks[i])) {
             memcpy(m->leaves[place], leaf_of_zeros(blocks[i]), SHA256_SIZE);
             continue;
         }

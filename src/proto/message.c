@@ -7,7 +7,7 @@
 #include "base/quote.h"
 
 /* A message on its way in: what becomes the result, and the objects inside the document. */
-struct parse {
+struct message_parse {
     struct message m;
     struct str kind, state; /* of the request or answer inside; of its upload */
     const struct json *request, *response, *status;
@@ -15,7 +15,7 @@ struct parse {
 
 /* ---- fields ---- */
 
-#define AT(member) offsetof(struct parse, member)
+#define AT(member) offsetof(struct message_parse, member)
 #define WORD(text)                                                                                 \
     {                                                                                              \
         .name = "type", .kind = FIELD_WORD, .word = (text)                                         \
@@ -84,7 +84,7 @@ static const struct field status_fields[] = {
     MAYBE_STRING("error", m.status.error),
     END};
 
-static int bad_field(struct err *e, const char *cause, struct str key)
+static int refuse_message_field(struct err *e, const char *cause, struct str key)
 {
     char quoted[QUOTE_SIZE];
 
@@ -113,15 +113,15 @@ struct upload_status message_status(enum upload_state state)
                                   .completed_ms = MESSAGE_ABSENT};
 }
 
-static int check_is_upload(const struct parse *p, struct err *e)
+static int check_is_upload(const struct message_parse *p, struct err *e)
 {
     if (!str_equal(p->kind, STR("fileUpload")))
-        return bad_field(e, "want type \"fileUpload\", not", p->kind);
+        return refuse_message_field(e, "want type \"fileUpload\", not", p->kind);
     return 0;
 }
 
 /* {"type":"fileUpload","status":{…}} */
-static int parse_answer(struct parse *p, const struct json *answer, struct err *e)
+static int parse_answer(struct message_parse *p, const struct json *answer, struct err *e)
 {
     uint32_t seen;
 
@@ -134,17 +134,17 @@ static int parse_answer(struct parse *p, const struct json *answer, struct err *
             p->m.has_status = true;
             return 0;
         }
-    return bad_field(e, "unknown status", p->state);
+    return refuse_message_field(e, "unknown status", p->state);
 }
 
-static int check_id(const struct parse *p, struct err *e)
+static int check_id(const struct message_parse *p, struct err *e)
 {
     if (p->m.request_id.len > MESSAGE_MAX_ID_BYTES)
-        return bad_field(e, "too long requestId", p->m.request_id);
+        return refuse_message_field(e, "too long requestId", p->m.request_id);
     return 0;
 }
 
-static int parse_response(struct parse *p, const struct json *root, struct err *e)
+static int parse_response(struct message_parse *p, const struct json *root, struct err *e)
 {
     uint32_t seen;
 
@@ -155,7 +155,7 @@ static int parse_response(struct parse *p, const struct json *root, struct err *
     return json_first(p->response) == NULL ? 0 : parse_answer(p, p->response, e);
 }
 
-static int parse_request(struct parse *p, const struct json *root, struct err *e)
+static int parse_request(struct message_parse *p, const struct json *root, struct err *e)
 {
     uint32_t seen;
 
@@ -168,11 +168,12 @@ static int parse_request(struct parse *p, const struct json *root, struct err *e
     p->m.has_request_timeout = fields_has(upload_fields, seen, "timeoutMsec");
     /* One generation has both, the other neither. */
     if (p->m.has_zone != p->m.has_request_timeout)
-        return bad_field(e, "no field", p->m.has_zone ? STR("request.timeoutMsec") : STR("zone"));
+        return refuse_message_field(e, "no field",
+                                    p->m.has_zone ? STR("request.timeoutMsec") : STR("zone"));
     return 0;
 }
 
-static int parse_initialize(struct parse *p, const struct json *root, struct err *e)
+static int parse_initialize(struct message_parse *p, const struct json *root, struct err *e)
 {
     uint32_t seen;
 
@@ -182,7 +183,7 @@ static int parse_initialize(struct parse *p, const struct json *root, struct err
     return 0;
 }
 
-static int parse_cancel(struct parse *p, const struct json *root, struct err *e)
+static int parse_cancel(struct message_parse *p, const struct json *root, struct err *e)
 {
     uint32_t seen;
 
@@ -190,12 +191,12 @@ static int parse_cancel(struct parse *p, const struct json *root, struct err *e)
     return fields_read(cancel_fields, root, p, &seen, e) != 0 ? -1 : check_id(p, e);
 }
 
-static int parse_acknowledge(struct parse *p, const struct json *root, struct err *e)
+static int parse_acknowledge(struct message_parse *p, const struct json *root, struct err *e)
 {
     return fields_read(acknowledge_fields, root, p, NULL, e);
 }
 
-static int parse_ping(struct parse *p, const struct json *root, struct err *e)
+static int parse_ping(struct message_parse *p, const struct json *root, struct err *e)
 {
     return fields_read(ping_fields, root, p, NULL, e);
 }
@@ -207,14 +208,14 @@ static const struct field *const messages[] = {
 /* In the order of `messages`. */
 static const struct {
     enum message_type type;
-    int (*parse)(struct parse *p, const struct json *root, struct err *e);
+    int (*parse)(struct message_parse *p, const struct json *root, struct err *e);
 } types[] = {
     {MESSAGE_REQUEST, parse_request},         {MESSAGE_RESPONSE, parse_response},
     {MESSAGE_CANCEL, parse_cancel},           {MESSAGE_INITIALIZE, parse_initialize},
     {MESSAGE_ACKNOWLEDGE, parse_acknowledge}, {MESSAGE_PING, parse_ping},
 };
 
-static int parse_root(struct parse *p, const struct json *root, struct err *e)
+static int parse_root(struct message_parse *p, const struct json *root, struct err *e)
 {
     struct str type;
     int which = fields_find(messages, root);
@@ -226,12 +227,12 @@ static int parse_root(struct parse *p, const struct json *root, struct err *e)
     if (json_type(root) != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "want an object");
     if (!json_str(json_get(root, "type"), &type))
-        return bad_field(e, "no string field", STR("type"));
+        return refuse_message_field(e, "no string field", STR("type"));
     return 0;
 }
 
 /* The proxy's answer: the envelope, only X, or {}. */
-static int parse_answer_root(struct parse *p, const struct json *root, struct err *e)
+static int parse_answer_root(struct message_parse *p, const struct json *root, struct err *e)
 {
     struct str type;
 
@@ -246,12 +247,12 @@ static int parse_answer_root(struct parse *p, const struct json *root, struct er
 }
 
 static int parse_text(struct message *m, struct str text,
-                      int (*parse)(struct parse *, const struct json *, struct err *),
+                      int (*parse)(struct message_parse *, const struct json *, struct err *),
                       struct err *e)
 {
-    struct parse p = {.m = {.type = MESSAGE_UNKNOWN,
-                            .status = message_status(UPLOAD_ERROR),
-                            .request_timeout_ms = MESSAGE_DEFAULT_TIMEOUT_MS}};
+    struct message_parse p = {.m = {.type = MESSAGE_UNKNOWN,
+                                    .status = message_status(UPLOAD_ERROR),
+                                    .request_timeout_ms = MESSAGE_DEFAULT_TIMEOUT_MS}};
 
     p.m.doc = json_parse(text, JSON_STRICT, e);
     if (p.m.doc == NULL)
@@ -336,7 +337,8 @@ void message_put_request(struct buf *out, const struct message_request *r)
  * and the time of a clock that stands before 1970, which every reader refuses. */
 static void put_status_members(struct buf *out, const struct upload_status *status)
 {
-    struct parse p = {.m.status = *status, .state = str_of(message_state_name(status->state))};
+    struct message_parse p = {.m.status = *status,
+                              .state = str_of(message_state_name(status->state))};
 
     json_put_str(out, "type", STR("fileUpload"));
     json_open_member(out, "status", '{');

@@ -7,13 +7,13 @@
 #include "proto/line.h"
 
 /* A message as its JSON has it: beside it, the members that struct range_message has otherwise. */
-struct parse {
+struct range_parse {
     struct range_message m;
     struct str word; /* class, status or reason */
     const struct json *list;
 };
 
-#define AT(member) offsetof(struct parse, member)
+#define AT(member) offsetof(struct range_parse, member)
 #define OTHERS {.kind = FIELD_OTHERS}
 #define FILE_ID {.name = "fileId", .kind = FIELD_INT, .at = AT(m.file_id), .max = UINT32_MAX}
 #define TICKET                                                                                     \
@@ -125,7 +125,7 @@ static int bad_member(struct err *e, const char *name)
     return err_set(e, ERR_PROTOCOL, "invalid message: bad field \"%s\"", name);
 }
 
-static int read_names(const struct json *list, struct err *e)
+static int check_names(const struct json *list, struct err *e)
 {
     struct str name;
 
@@ -153,12 +153,12 @@ static int read_also(struct range_message *m, const struct json *list, struct er
 }
 
 /* Reads the members that no table reads. */
-static int read_rest(struct parse *p, struct err *e)
+static int read_rest(struct range_parse *p, struct err *e)
 {
     int word;
 
     switch (p->m.type) {
-    case RANGE_EXTENSIONS: return read_names(p->list, e);
+    case RANGE_EXTENSIONS: return check_names(p->list, e);
     case RANGE_OPEN: return read_also(&p->m, p->list, e);
     case RANGE_OPEN_LINE:
         word = find_word(classes, p->word);
@@ -180,7 +180,7 @@ static int read_rest(struct parse *p, struct err *e)
 
 int range_message_parse(struct range_message *m, struct str text, struct err *e)
 {
-    struct parse p = {.m = range_message(RANGE_NONE)};
+    struct range_parse p = {.m = range_message(RANGE_NONE)};
     struct json *doc = json_parse(text, JSON_STRICT, e);
 
     if (doc == NULL)
@@ -223,7 +223,7 @@ bool range_message_has(const struct range_message *m, const char *name)
 
 void range_message_put(struct buf *out, const struct range_message *m)
 {
-    struct parse p = {.m = *m};
+    struct range_parse p = {.m = *m};
 
     if (m->type == RANGE_OPEN_LINE)
         p.word = str_of(classes[m->line_class]);

@@ -14,7 +14,7 @@ enum { ENTITY_COUNT = sizeof entities / sizeof entities[0] };
 
 /* ---- writing ---- */
 
-static void put_escaped(struct buf *out, struct str text)
+static void put_xml_escaped(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.len; i++) {
         size_t k = 0;
@@ -31,14 +31,14 @@ void s3_error_put(struct buf *out, const char *code, struct str message)
 {
     buf_printf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>",
                code);
-    put_escaped(out, message);
+    put_xml_escaped(out, message);
     buf_puts(out, "</Message></Error>");
 }
 
 /* ---- reading ---- */
 
 /* The text between the first <name> and </name>; empty when there is none. */
-static struct str element(struct str page, const char *name)
+static struct str find_element_text(struct str page, const char *name)
 {
     char open[32], close[32];
     const char *start, *end;
@@ -56,11 +56,11 @@ static struct str element(struct str page, const char *name)
 
 bool s3_error_has_code(struct str page)
 {
-    return element(page, "Code").len > 0;
+    return find_element_text(page, "Code").len > 0;
 }
 
 /* Appends the start of a text, with XML's five entities resolved. */
-static void put_unescaped(struct buf *out, struct str text)
+static void put_xml_unescaped(struct buf *out, struct str text)
 {
     struct buf plain = {0};
 
@@ -82,17 +82,17 @@ static void put_unescaped(struct buf *out, struct str text)
 
 void s3_error_put_reason(struct buf *out, struct str page)
 {
-    struct str code = element(page, "Code"), message = element(page, "Message");
+    struct str code = find_element_text(page, "Code"), message = find_element_text(page, "Message");
     struct str line = str_slice(page, 0, str_find(page, '\n'));
 
     if (!str_is_utf8(page))
         return;
-    put_unescaped(out, code);
+    put_xml_unescaped(out, code);
     if (code.len > 0 && message.len > 0)
         buf_puts(out, ": ");
-    put_unescaped(out, message);
+    put_xml_unescaped(out, message);
     if (code.len == 0 && message.len == 0 && line.len > 0 && str_find(page, '<') == page.len)
-        put_unescaped(out, str_trim(line));
+        put_xml_unescaped(out, str_trim(line));
 }
 
 enum err_code s3_error_kind(int status, struct str page)
@@ -103,7 +103,7 @@ enum err_code s3_error_kind(int status, struct str page)
     if (status == 408 || status == 429 || (status >= 500 && status != 507))
         return ERR_NETWORK;
     /* The upload was too slow for it, once. */
-    if (status == 400 && str_equal(element(page, "Code"), STR("RequestTimeout")))
+    if (status == 400 && str_equal(find_element_text(page, "Code"), STR("RequestTimeout")))
         return ERR_NETWORK;
     return ERR_REFUSED;
 }

@@ -30,7 +30,7 @@ static const char *quote_safely(char quoted[QUOTE_SIZE], struct str text)
     return quote_str(quoted, str_slice(text, at, text.len));
 }
 
-static int bad_url(struct err *e, struct str text, const char *cause)
+static int refuse_url(struct err *e, struct str text, const char *cause)
 {
     char quoted[QUOTE_SIZE];
 
@@ -150,11 +150,11 @@ int url_parse(struct url *out, struct str text, struct err *e)
     if (text.len > URL_MAX_BYTES)
         return err_set(e, ERR_USAGE, "URL of %zu bytes: want at most %d", text.len, URL_MAX_BYTES);
     if (has_forbidden_byte(text))
-        return bad_url(e, text, "spaces, control and non-ASCII bytes must be percent-encoded");
+        return refuse_url(e, text, "spaces, control and non-ASCII bytes must be percent-encoded");
     u.text = str_slice(text, 0, str_find(text, '#'));
     const char *cause = parse_parts(&u);
     if (cause != NULL)
-        return bad_url(e, text, cause);
+        return refuse_url(e, text, cause);
     *out = u;
     return 0;
 }

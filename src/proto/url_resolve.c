@@ -22,7 +22,7 @@ static bool has_scheme(struct str reference)
 }
 
 /* Appends an absolute path without "." and ".." segments (§5.2.4). */
-static void put_path(struct buf *out, struct str path)
+static void put_path_without_dots(struct buf *out, struct str path)
 {
     size_t start = out->len;
 
@@ -52,7 +52,7 @@ static void put_merged(struct buf *out, struct str base, struct str path)
         base.len--;
     buf_put(&merged, base.len > 0 ? base : STR("/"));
     buf_put(&merged, path);
-    put_path(out, buf_str(&merged));
+    put_path_without_dots(out, buf_str(&merged));
     out->failed |= merged.failed;
     buf_free(&merged);
 }
@@ -78,7 +78,7 @@ void url_resolve(struct buf *out, const struct url *base, struct str reference)
     if (path.len == 0)
         buf_put(out, query < reference.len ? base->path : base->target);
     else if (path.p[0] == '/')
-        put_path(out, path);
+        put_path_without_dots(out, path);
     else
         put_merged(out, base->path, path);
     buf_put(out, str_slice(reference, query, reference.len));

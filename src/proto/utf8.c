@@ -18,7 +18,7 @@ static size_t ascii_bytes(const char *p, size_t len)
     return i;
 }
 
-static bool begin(struct utf8 *u, unsigned char lead)
+static bool begin_sequence(struct utf8 *u, unsigned char lead)
 {
     if (lead < 0xc2 || lead > 0xf4)
         return false;
@@ -36,7 +36,7 @@ bool utf8_check(struct utf8 *u, struct str piece)
             i += ascii_bytes(piece.p + i, piece.len - i);
             if (i == piece.len)
                 return true;
-            if (!begin(u, (unsigned char)piece.p[i]))
+            if (!begin_sequence(u, (unsigned char)piece.p[i]))
                 return false;
             continue;
         }

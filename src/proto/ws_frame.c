@@ -40,7 +40,7 @@ void ws_reader_deinit(struct ws_reader *r)
     buf_free(&r->message);
 }
 
-static int violation(unsigned *close_code, unsigned code, struct err *e, const char *cause)
+static int set_violation(unsigned *close_code, unsigned code, struct err *e, const char *cause)
 {
     *close_code = code;
     return err_set(e, code == WS_CLOSE_TOO_BIG ? ERR_TOO_LARGE : ERR_PROTOCOL, "WebSocket: %s",
@@ -52,7 +52,7 @@ static enum ws_opcode frame_opcode(const struct ws_reader *r)
     return (enum ws_opcode)(r->head[0] & BITS_OPCODE);
 }
 
-static bool is_control(const struct ws_reader *r)
+static bool is_control_frame(const struct ws_reader *r)
 {
     return (r->head[0] & 8) != 0;
 }
@@ -71,7 +71,7 @@ static const char *check_first(const struct ws_reader *r)
         return "reserved bits without an extension";
     if ((opcode > WS_BINARY && opcode < WS_CLOSE) || opcode > WS_PONG)
         return "reserved opcode";
-    if (is_control(r))
+    if (is_control_frame(r))
         return (r->head[0] & BIT_FIN) == 0 ? "fragmented control frame" : NULL;
     if (opcode == WS_CONTINUATION)
         return r->in_message ? NULL : "continuation without a message";
@@ -86,7 +86,7 @@ static const char *check_second(const struct ws_reader *r)
 
     if (is_masked != (r->role == WS_SERVER))
         return is_masked ? "masked frame from a server" : "unmasked frame from a client";
-    if (is_control(r) && length > WS_MAX_CONTROL_BYTES)
+    if (is_control_frame(r) && length > WS_MAX_CONTROL_BYTES)
         return "control frame above 125 bytes";
     if (frame_opcode(r) == WS_CLOSE && length == 1)
         return "close frame with half a code";
@@ -111,18 +111,19 @@ static int take_length(struct ws_reader *r, unsigned *close_code, struct err *e)
     for (size_t i = 0; i < bytes; i++)
         length = length << 8 | r->head[2 + i];
     if (length >> 63 != 0)
-        return violation(close_code, WS_CLOSE_PROTOCOL, e, "length with the top bit set");
+        return set_violation(close_code, WS_CLOSE_PROTOCOL, e, "length with the top bit set");
     if ((bytes == 2 && length < 126) || (bytes == 8 && length <= 0xffff))
-        return violation(close_code, WS_CLOSE_PROTOCOL, e, "length in more bytes than it needs");
-    if (!is_control(r) && length > r->max_message_bytes - r->message.len)
-        return violation(close_code, WS_CLOSE_TOO_BIG, e, "message too large");
+        return set_violation(close_code, WS_CLOSE_PROTOCOL, e,
+                             "length in more bytes than it needs");
+    if (!is_control_frame(r) && length > r->max_message_bytes - r->message.len)
+        return set_violation(close_code, WS_CLOSE_TOO_BIG, e, "message too large");
     r->length = length;
     r->had = 0;
     return 0;
 }
 
 /* One byte of a head; sets in_payload behind the last. */
-static int head_byte(struct ws_reader *r, unsigned char c, unsigned *close_code, struct err *e)
+static int take_head_byte(struct ws_reader *r, unsigned char c, unsigned *close_code, struct err *e)
 {
     const char *cause = NULL;
 
@@ -130,7 +131,7 @@ static int head_byte(struct ws_reader *r, unsigned char c, unsigned *close_code,
     if (r->head_len <= 2) {
         cause = r->head_len == 1 ? check_first(r) : check_second(r);
         if (cause != NULL)
-            return violation(close_code, WS_CLOSE_PROTOCOL, e, cause);
+            return set_violation(close_code, WS_CLOSE_PROTOCOL, e, cause);
         if (r->head_len == 1)
             return 0;
     }
@@ -143,7 +144,7 @@ static int head_byte(struct ws_reader *r, unsigned char c, unsigned *close_code,
 
 static void begin_message(struct ws_reader *r)
 {
-    if (is_control(r) || frame_opcode(r) == WS_CONTINUATION)
+    if (is_control_frame(r) || frame_opcode(r) == WS_CONTINUATION)
         return;
     r->message_opcode = frame_opcode(r);
     r->in_message = true;
@@ -156,7 +157,7 @@ static int take_payload(struct ws_reader *r, struct str piece, unsigned *close_c
     const unsigned char *mask = frame_mask(r) != NULL ? frame_mask(r) : no_mask;
     const unsigned char *from = (const unsigned char *)piece.p;
 
-    if (is_control(r)) {
+    if (is_control_frame(r)) {
         copy_masked(r->control + r->had, from, piece.len, mask, r->had);
     } else {
         if (!buf_reserve(&r->message, piece.len)) {
@@ -167,7 +168,7 @@ static int take_payload(struct ws_reader *r, struct str piece, unsigned *close_c
         copy_masked((unsigned char *)to, from, piece.len, mask, r->had);
         r->message.len += piece.len;
         if (r->message_opcode == WS_TEXT && !utf8_check(&r->utf8, (struct str){to, piece.len}))
-            return violation(close_code, WS_CLOSE_BAD_DATA, e, "text that is not UTF-8");
+            return set_violation(close_code, WS_CLOSE_BAD_DATA, e, "text that is not UTF-8");
     }
     r->had += piece.len;
     return 0;
@@ -190,9 +191,11 @@ static int finish_close(struct ws_reader *r, struct ws_event *event, unsigned *c
         code = (unsigned)r->control[0] << 8 | r->control[1];
         reason.len = (size_t)r->length - 2;
         if (!is_close_code(code))
-            return violation(close_code, WS_CLOSE_PROTOCOL, e, "close frame with a reserved code");
+            return set_violation(close_code, WS_CLOSE_PROTOCOL, e,
+                                 "close frame with a reserved code");
         if (!str_is_utf8(reason))
-            return violation(close_code, WS_CLOSE_BAD_DATA, e, "close reason that is not UTF-8");
+            return set_violation(close_code, WS_CLOSE_BAD_DATA, e,
+                                 "close reason that is not UTF-8");
     }
     r->is_over = true;
     *event = (struct ws_event){WS_CLOSE, reason, code};
@@ -207,7 +210,7 @@ static int finish_frame(struct ws_reader *r, struct ws_event *event, unsigned *c
     r->head_len = 0;
     if (frame_opcode(r) == WS_CLOSE)
         return finish_close(r, event, close_code, e) == 0 ? 1 : -1;
-    if (is_control(r)) {
+    if (is_control_frame(r)) {
         struct str payload = {(const char *)r->control, (size_t)r->length};
         *event = (struct ws_event){frame_opcode(r), payload, 0};
         return 1;
@@ -215,7 +218,7 @@ static int finish_frame(struct ws_reader *r, struct ws_event *event, unsigned *c
     if ((r->head[0] & BIT_FIN) == 0)
         return 0;
     if (!utf8_is_complete(&r->utf8))
-        return violation(close_code, WS_CLOSE_BAD_DATA, e, "text ends inside a character");
+        return set_violation(close_code, WS_CLOSE_BAD_DATA, e, "text ends inside a character");
     r->in_message = false;
     r->is_delivered = true;
     *event = (struct ws_event){r->message_opcode, buf_str(&r->message), 0};
@@ -234,11 +237,11 @@ static void drop_delivered(struct ws_reader *r)
 }
 
 /* Consumes some bytes: of a head, or of a payload. Returns as finish_frame does. */
-static int read_some(struct ws_reader *r, struct str input, size_t *used, struct ws_event *event,
-                     unsigned *close_code, struct err *e)
+static int take_frame_bytes(struct ws_reader *r, struct str input, size_t *used,
+                            struct ws_event *event, unsigned *close_code, struct err *e)
 {
     if (!r->in_payload) {
-        if (head_byte(r, (unsigned char)input.p[(*used)++], close_code, e) != 0)
+        if (take_head_byte(r, (unsigned char)input.p[(*used)++], close_code, e) != 0)
             return -1;
         if (!r->in_payload)
             return 0;
@@ -260,8 +263,9 @@ enum io ws_frame_read(struct ws_reader *r, struct str input, size_t *used, struc
     *used = 0;
     drop_delivered(r);
     while (*used < input.len) {
-        int result = r->is_over ? violation(close_code, WS_CLOSE_PROTOCOL, e, "bytes after a close")
-                                : read_some(r, input, used, event, close_code, e);
+        int result = r->is_over
+                         ? set_violation(close_code, WS_CLOSE_PROTOCOL, e, "bytes after a close")
+                         : take_frame_bytes(r, input, used, event, close_code, e);
         r->is_over = r->is_over || result < 0;
         if (result != 0)
             return result > 0 ? IO_DONE : IO_ERR;

@@ -100,7 +100,7 @@ static bool is_key(const struct str *value)
     return is_good;
 }
 
-static int refuse(int *status, int code, struct err *e, const char *cause)
+static int refuse_handshake(int *status, int code, struct err *e, const char *cause)
 {
     *status = code;
     return err_set(e, ERR_PROTOCOL, "WebSocket handshake: %s", cause);
@@ -111,15 +111,15 @@ int ws_frame_check_request(const struct http_head *head, int *status, struct err
     const struct str *version = get_single(head, "Sec-WebSocket-Version");
 
     if (!head->is_upgrade || !http_head_has_token(head, "Upgrade", "websocket"))
-        return refuse(status, 426, e, "no upgrade to websocket asked for");
+        return refuse_handshake(status, 426, e, "no upgrade to websocket asked for");
     if (!str_equal(head->method, STR("GET")))
-        return refuse(status, 400, e, "method is not GET");
+        return refuse_handshake(status, 400, e, "method is not GET");
     if (head->framing == HTTP_BODY_CHUNKED || head->content_length > 0)
-        return refuse(status, 400, e, "request with a body");
+        return refuse_handshake(status, 400, e, "request with a body");
     if (version == NULL || !str_equal(*version, STR("13")))
-        return refuse(status, 426, e, "version is not 13");
+        return refuse_handshake(status, 426, e, "version is not 13");
     if (!is_key(get_single(head, "Sec-WebSocket-Key")))
-        return refuse(status, 400, e, "Sec-WebSocket-Key is not base64 of 16 bytes");
+        return refuse_handshake(status, 400, e, "Sec-WebSocket-Key is not base64 of 16 bytes");
     *status = 101;
     return 0;
 }

@@ -87,8 +87,8 @@ static bool is_recorded(const char *file, const struct record *r)
 }
 
 /* Writes the record of staged->hash under a temporary name, unless it is there already. */
-static int stage_record(const struct store *s, const char *path, struct add_staged *staged,
-                        struct err *e)
+static int stage_link_record(const struct store *s, const char *path, struct add_staged *staged,
+                             struct err *e)
 {
     struct record r = {.path = (char *)path, .size = staged->size, .mtime = staged->mtime};
     struct buf file = {0}, text = {0}, name = {0};
@@ -127,7 +127,7 @@ static int stage_link(const struct store *s, const char *path, const struct hash
     staged->size = hashed.size;
     staged->mtime = hashed.mtime;
     staged->id = hashed.id;
-    if (stage_record(s, path, staged, e) == 0)
+    if (stage_link_record(s, path, staged, e) == 0)
         return 0;
     add_discard(s, staged);
     return -1;
@@ -237,7 +237,7 @@ static int rename_into(const struct store *s, const char *from, const char *to, 
     return rename(from, to) == 0 ? 0 : err_errno(e, ERR_FAILED, errno, "cannot rename to %s", to);
 }
 
-static char *take_name(struct buf *name, struct err *e)
+static char *take_built_name(struct buf *name, struct err *e)
 {
     char *text = buf_take(name);
 
@@ -253,7 +253,7 @@ static char *temporary_name(const struct store *s, const struct add_staged *stag
 
     put_staged_base(s, staged, &name);
     buf_puts(&name, staged->suffix);
-    return take_name(&name, e);
+    return take_built_name(&name, e);
 }
 
 static char *final_name(const struct store *s, const struct add_staged *staged, struct err *e)
@@ -261,7 +261,7 @@ static char *final_name(const struct store *s, const struct add_staged *staged, 
     struct buf name = {0};
 
     put_final_path(s, staged, &name);
-    return take_name(&name, e);
+    return take_built_name(&name, e);
 }
 
 static char *temporary_manifest(const struct store *s, const struct add_staged *staged,
@@ -271,7 +271,7 @@ static char *temporary_manifest(const struct store *s, const struct add_staged *
 
     store_put_manifest_staging_path(s, &name);
     buf_puts(&name, staged->manifest);
-    return take_name(&name, e);
+    return take_built_name(&name, e);
 }
 
 static char *final_manifest(const struct store *s, const struct add_staged *staged, struct err *e)
@@ -279,10 +279,10 @@ static char *final_manifest(const struct store *s, const struct add_staged *stag
     struct buf name = {0};
 
     store_put_manifest_path(s, staged->hash, &name);
-    return take_name(&name, e);
+    return take_built_name(&name, e);
 }
 
-static bool is_there_already(const struct add_staged *staged)
+static bool is_stored_already(const struct add_staged *staged)
 {
     return staged->suffix[0] == '\0';
 }
@@ -294,7 +294,7 @@ static bool has_manifest(const struct add_staged *staged)
 
 bool add_is_staged(const struct add_staged *staged)
 {
-    return !is_there_already(staged) || has_manifest(staged);
+    return !is_stored_already(staged) || has_manifest(staged);
 }
 
 /* Syncs, and frees, what was named; nothing without a name. */
@@ -311,15 +311,15 @@ int add_sync_staged(const struct store *s, const struct add_staged *staged, stru
     if (has_manifest(staged) &&
         sync_named(temporary_manifest(s, staged, e), fs_sync_file, e) != 0)
         return -1;
-    return is_there_already(staged) ? 0
-                                    : sync_named(temporary_name(s, staged, e), fs_sync_file, e);
+    return is_stored_already(staged) ? 0
+                                     : sync_named(temporary_name(s, staged, e), fs_sync_file, e);
 }
 
 int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e)
 {
     if (has_manifest(staged) && sync_named(final_manifest(s, staged, e), fs_sync_parent, e) != 0)
         return -1;
-    if (is_there_already(staged))
+    if (is_stored_already(staged))
         return 0;
     if (staged->kind == STORE_LINK && link_sync(s, staged->hash, e) != 0)
         return -1;
@@ -337,7 +337,7 @@ void add_discard(const struct store *s, const struct add_staged *staged)
 {
     if (has_manifest(staged))
         remove_named(temporary_manifest(s, staged, NULL));
-    if (!is_there_already(staged))
+    if (!is_stored_already(staged))
         remove_named(temporary_name(s, staged, NULL));
 }
 
@@ -363,7 +363,7 @@ static int publish_link(const struct store *s, const char *path, const struct ad
 {
     const struct link_made made = {path, staged->size, staged->mtime, staged->id};
 
-    if (is_there_already(staged))
+    if (is_stored_already(staged))
         return link_publish(s, staged->hash, &made, NULL, e);
     char *temporary = temporary_name(s, staged, e);
     int status = temporary == NULL ? -1 : link_publish(s, staged->hash, &made, temporary, e);
@@ -373,7 +373,7 @@ static int publish_link(const struct store *s, const char *path, const struct ad
 
 static int publish_copy(const struct store *s, const struct add_staged *staged, struct err *e)
 {
-    if (is_there_already(staged))
+    if (is_stored_already(staged))
         return 0;
     return rename_named(s, temporary_name(s, staged, e), final_name(s, staged, e), e);
 }
@@ -394,7 +394,7 @@ int add_publish(const struct store *s, const char *path, const struct add_staged
 int add_confirm_link(const struct store *s, const char *path, struct add_staged *staged,
                      struct err *e)
 {
-    return is_there_already(staged) ? stage_record(s, path, staged, e) : 0;
+    return is_stored_already(staged) ? stage_link_record(s, path, staged, e) : 0;
 }
 
 int add_file(const struct store *s, enum store_kind kind, const char *path,

@@ -105,7 +105,7 @@ static void take_hashed(struct batch_item *item, const struct batch_message *m)
     item->manifest = (enum manifest_file_state)m->manifest_state;
 }
 
-static void take_failed(struct batch_item *item, const struct batch_message *m)
+static void take_failure(struct batch_item *item, const struct batch_message *m)
 {
     struct err e;
 
@@ -125,7 +125,7 @@ static enum pool_said finish_next(struct batch *b, struct group *g)
     return POOL_IS_LAST;
 }
 
-static enum pool_said on_message(void *owner, uint64_t id, const struct json *doc)
+static enum pool_said on_group_message(void *owner, uint64_t id, const struct json *doc)
 {
     struct batch *b = owner;
     struct group *g = find_group(b, id);
@@ -136,14 +136,14 @@ static enum pool_said on_message(void *owner, uint64_t id, const struct json *do
     switch (m.type) {
     case BATCH_MESSAGE_BYTES: g->bytes = m.bytes; return POOL_GOES_ON;
     case BATCH_MESSAGE_HASHED: take_hashed(item_at(b, g->next), &m); return finish_next(b, g);
-    case BATCH_MESSAGE_FAILED: take_failed(item_at(b, g->next), &m); return finish_next(b, g);
+    case BATCH_MESSAGE_FAILED: take_failure(item_at(b, g->next), &m); return finish_next(b, g);
     case BATCH_MESSAGE_WORK: break; /* no worker sends it */
     }
     return POOL_NONSENSE;
 }
 
 /* The file that was in hand is to blame; those behind it are given again. */
-static void on_lost(void *owner, uint64_t id, const char *reason)
+static void on_group_lost(void *owner, uint64_t id, const char *reason)
 {
     struct batch *b = owner;
     struct group *g = find_group(b, id);
@@ -160,7 +160,7 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
     wake_owner(b);
 }
 
-static void on_room(void *owner)
+static void on_pool_room(void *owner)
 {
     wake_owner(owner);
 }
@@ -186,9 +186,9 @@ struct batch *batch_new(const struct batch_options *options, struct err *e)
         .max_workers = options->jobs,
         .depth = 1,
         .stopped_ms = STOPPED_MS,
-        .on_message = on_message,
-        .on_lost = on_lost,
-        .on_room = on_room,
+        .on_message = on_group_message,
+        .on_lost = on_group_lost,
+        .on_room = on_pool_room,
         .owner = b,
     };
     b->pool = pool_new(&pool, e);
@@ -281,7 +281,7 @@ static void form_group(struct batch *b, struct group *g)
 
 /* Gives the pool what waits; few files only when no more are at hand. -1 when nothing is in hand
  * and nothing can be. */
-static int give(struct batch *b, bool is_more_at_hand, struct err *e)
+static int give_groups(struct batch *b, bool is_more_at_hand, struct err *e)
 {
     for (;;) {
         while (b->next < b->tail && item_at(b, b->next)->progress != BATCH_WAITING)
@@ -358,7 +358,7 @@ static int publish_one(struct batch *b, struct batch_item *item, struct err *e)
 }
 
 /* Makes what was staged up to `end` durable, visible, and durably visible. */
-static void publish(struct batch *b, uint64_t end)
+static void publish_items(struct batch *b, uint64_t end)
 {
     size_t count = 0;
     struct err e;
@@ -374,9 +374,9 @@ static void publish(struct batch *b, uint64_t end)
     sync_items(b, end, count, add_sync_published);
 }
 
-static void commit(struct batch *b, uint64_t end)
+static void commit_items(struct batch *b, uint64_t end)
 {
-    publish(b, end);
+    publish_items(b, end);
     for (; b->head < end; b->head++) {
         struct batch_item *item = item_at(b, b->head);
         forget_staged(item);
@@ -391,7 +391,7 @@ int batch_step(struct batch *b, bool is_more_at_hand, struct err *e)
     int64_t now_ms = loop_now_ms(b->options.wake.loop);
 
     is_more_at_hand = is_more_at_hand && batch_has_room(b);
-    if (give(b, is_more_at_hand, e) != 0)
+    if (give_groups(b, is_more_at_hand, e) != 0)
         return -1;
     while (ready < b->tail && item_at(b, ready)->progress == BATCH_DONE)
         ready++;
@@ -400,7 +400,7 @@ int batch_step(struct batch *b, bool is_more_at_hand, struct err *e)
     b->ready = ready;
     if (ready - b->head >= BATCH_WINDOW / 2 || (ready == b->tail && !is_more_at_hand) ||
         now_ms - b->ready_since_ms >= BATCH_COMMIT_MS)
-        commit(b, ready);
+        commit_items(b, ready);
     loop_set_timer(b->options.wake.loop, &b->commit,
                    b->ready > b->head ? b->ready_since_ms + BATCH_COMMIT_MS : CLOCK_NEVER_MS);
     return 0;

@@ -10,7 +10,7 @@
 #include "store/batch_message.h"
 #include "store/hash.h"
 
-struct worker {
+struct batch_worker {
     const struct batch_options *options;
     int fd;
     int64_t id; /* of the job */
@@ -23,7 +23,7 @@ struct worker {
 };
 
 /* False when the parent is gone: nobody wants the work. */
-static bool send_message(struct worker *w, struct batch_message m)
+static bool send_batch_message(struct batch_worker *w, struct batch_message m)
 {
     m.id = w->id;
     batch_message_put(&w->out, &m);
@@ -31,25 +31,26 @@ static bool send_message(struct worker *w, struct batch_message m)
 }
 
 /* A parent that lets go shuts its side down and waits a moment. */
-static bool parent_is_there(const struct worker *w)
+static bool parent_is_there(const struct batch_worker *w)
 {
     return ready_look(w->fd, READY_HANGUP) == 0;
 }
 
 static bool report_bytes(void *ctx, int64_t bytes)
 {
-    struct worker *w = ctx;
+    struct batch_worker *w = ctx;
     int64_t now_ms = clock_now_ms();
 
     if (now_ms - w->reported_ms < BATCH_REPORT_MS)
         return true;
     w->reported_ms = now_ms;
     return parent_is_there(w) &&
-           send_message(w, (struct batch_message){.type = BATCH_MESSAGE_BYTES, .bytes = bytes});
+           send_batch_message(w,
+                              (struct batch_message){.type = BATCH_MESSAGE_BYTES, .bytes = bytes});
 }
 
-static int work_on(struct worker *w, const char *path, struct add_staged *staged,
-                   enum manifest_file_state *manifest, struct err *e)
+static int stage_path(struct batch_worker *w, const char *path, struct add_staged *staged,
+                      enum manifest_file_state *manifest, struct err *e)
 {
     const struct store *s = w->options->store;
     const struct hash_watch watch = {report_bytes, w};
@@ -74,47 +75,47 @@ static int work_on(struct worker *w, const char *path, struct add_staged *staged
     return 0;
 }
 
-static bool send_failed(struct worker *w, const struct err *e)
+static bool send_path_failed(struct batch_worker *w, const struct err *e)
 {
     enum err_code code = e->code == ERR_NONE ? ERR_FAILED : e->code;
 
-    return send_message(w, (struct batch_message){.type = BATCH_MESSAGE_FAILED,
-                                                  .code = code,
-                                                  .text = str_of(e->msg)});
+    return send_batch_message(
+        w,
+        (struct batch_message){.type = BATCH_MESSAGE_FAILED, .code = code, .text = str_of(e->msg)});
 }
 
-static bool send_hashed(struct worker *w, const struct add_staged *staged,
+static bool send_hashed(struct batch_worker *w, const struct add_staged *staged,
                         enum manifest_file_state manifest)
 {
-    return send_message(w, (struct batch_message){.type = BATCH_MESSAGE_HASHED,
-                                                  .hash = str_of(staged->hash),
-                                                  .size = staged->size,
-                                                  .mtime = staged->mtime,
-                                                  .suffix = str_of(staged->suffix),
-                                                  .manifest = str_of(staged->manifest),
-                                                  .manifest_state = manifest,
-                                                  .device = staged->id.device,
-                                                  .inode = staged->id.inode,
-                                                  .owner = staged->id.owner});
+    return send_batch_message(w, (struct batch_message){.type = BATCH_MESSAGE_HASHED,
+                                                        .hash = str_of(staged->hash),
+                                                        .size = staged->size,
+                                                        .mtime = staged->mtime,
+                                                        .suffix = str_of(staged->suffix),
+                                                        .manifest = str_of(staged->manifest),
+                                                        .manifest_state = manifest,
+                                                        .device = staged->id.device,
+                                                        .inode = staged->id.inode,
+                                                        .owner = staged->id.owner});
 }
 
-static bool answer(struct worker *w, struct str path)
+static bool answer_path(struct batch_worker *w, struct str path)
 {
     enum manifest_file_state manifest = MANIFEST_FILE_NEEDLESS;
     struct add_staged staged = {0};
     struct err e = {0};
     char *name = strndup(path.p, path.len);
     int status = name == NULL ? err_set(&e, ERR_FAILED, "out of memory")
-                              : work_on(w, name, &staged, &manifest, &e);
+                              : stage_path(w, name, &staged, &manifest, &e);
 
     free(name);
     if (status != 0)
-        return send_failed(w, &e);
+        return send_path_failed(w, &e);
     w->staged[w->staged_count++] = staged;
     return send_hashed(w, &staged, manifest);
 }
 
-static bool do_job(struct worker *w, const struct json *doc)
+static bool do_batch_job(struct batch_worker *w, const struct json *doc)
 {
     struct batch_message m;
     struct str path;
@@ -129,14 +130,14 @@ static bool do_job(struct worker *w, const struct json *doc)
                                 .root_inode = m.root_inode};
     w->staged_count = 0;
     for (const struct json *p = json_first(m.paths); p != NULL; p = json_next(p))
-        if (!json_str(p, &path) || !parent_is_there(w) || !answer(w, path))
+        if (!json_str(p, &path) || !parent_is_there(w) || !answer_path(w, path))
             return false;
     return true;
 }
 
 /* The next job, or the end, comes when all results of the last were read; an end that comes before
  * leaves temporary files of which only we know. Published ones have lost that name. */
-static void discard_staged(struct worker *w)
+static void discard_staged(struct batch_worker *w)
 {
     for (size_t i = 0; i < w->staged_count; i++)
         add_discard(w->options->store, &w->staged[i]);
@@ -144,13 +145,13 @@ static void discard_staged(struct worker *w)
 
 int batch_worker_run(int fd, void *ctx)
 {
-    struct worker w = {.options = ctx, .fd = fd};
+    struct batch_worker w = {.options = ctx, .fd = fd};
     struct buf in = {0};
     bool goes_on = true;
 
     while (goes_on && frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
         struct json *doc = json_parse(buf_str(&in), JSON_SURROGATE_ESCAPE, NULL);
-        goes_on = do_job(&w, doc);
+        goes_on = do_batch_job(&w, doc);
         json_free(doc);
     }
     discard_staged(&w);

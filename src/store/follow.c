@@ -12,7 +12,7 @@
 enum { MAX_LINKS = 40 /* as the kernel */, CLIMB_MAX = PATH_MAX };
 
 /* One search. */
-struct search {
+struct follow_search {
     const struct follow *follow;
     size_t links;
     /* The first link of a listed path that is allowed only if everybody may read the file. */
@@ -26,7 +26,7 @@ bool follow_is_equal(const struct follow *a, const struct follow *b)
            a->root_device == b->root_device && a->root_inode == b->root_inode;
 }
 
-static int fail(struct err *e, int number)
+static int fail_to_open(struct err *e, int number)
 {
     return err_errno(e, ERR_FAILED, number, "cannot open");
 }
@@ -43,9 +43,9 @@ static bool is_root_of(const struct follow *f, const struct stat *st)
 }
 
 /* Goes up from place->dir, to the end or until `sees` says so. -1 where going up fails. */
-static int climb(const struct follow_place *place,
-                 bool (*sees)(const struct follow *f, const struct stat *st),
-                 const struct follow *f)
+static int climb_from(const struct follow_place *place,
+                      bool (*sees)(const struct follow *f, const struct stat *st),
+                      const struct follow *f)
 {
     int fd = fcntl(place->dir, F_DUPFD_CLOEXEC, 0);
     struct stat st, last = {0};
@@ -68,10 +68,10 @@ static int climb(const struct follow_place *place,
     return result;
 }
 
-static bool is_inside(const struct follow *f, const struct follow_place *target)
+static bool is_target_inside(const struct follow *f, const struct follow_place *target)
 {
     return f->kind == FOLLOW_TREE &&
-           (is_root_of(f, &target->st) || climb(target, is_root_of, f) == 1);
+           (is_root_of(f, &target->st) || climb_from(target, is_root_of, f) == 1);
 }
 
 static bool is_closed_to_others(const struct follow *f, const struct stat *st)
@@ -84,17 +84,18 @@ static bool is_for_everybody(const struct follow_place *place)
 {
     const mode_t needed = S_ISDIR(place->st.st_mode) ? S_IROTH | S_IXOTH : S_IROTH;
 
-    return (place->st.st_mode & needed) == needed && climb(place, is_closed_to_others, NULL) == 0;
+    return (place->st.st_mode & needed) == needed &&
+           climb_from(place, is_closed_to_others, NULL) == 0;
 }
 
 /* Whether a link that leads to `target` may be followed. */
-static int judge_link(struct search *s, const struct stat *link, const struct follow_place *target,
-                      struct err *e)
+static int judge_target(struct follow_search *s, const struct stat *link,
+                        const struct follow_place *target, struct err *e)
 {
     bool is_tree = s->follow->kind == FOLLOW_TREE;
 
     if (s->follow->kind == FOLLOW_ALL || link->st_uid == geteuid() || link->st_uid == 0 ||
-        link->st_uid == target->st.st_uid || is_inside(s->follow, target))
+        link->st_uid == target->st.st_uid || is_target_inside(s->follow, target))
         return 0;
     struct err *refusal = is_tree ? e : &s->doubt;
     if (is_tree || !s->is_doubtful)
@@ -108,24 +109,24 @@ static int judge_link(struct search *s, const struct stat *link, const struct fo
     return is_tree ? -1 : 0;
 }
 
-static int resolve(struct search *s, int dir, const char *path, struct follow_place *place,
-                   struct err *e);
+static int resolve_path(struct follow_search *s, int dir, const char *path,
+                        struct follow_place *place, struct err *e);
 
 /* `link` is open (O_PATH), and a name in `dir`. */
-static int follow_link(struct search *s, int dir, int link, const struct stat *st,
-                       struct follow_place *place, struct err *e)
+static int follow_open_link(struct follow_search *s, int dir, int link, const struct stat *st,
+                            struct follow_place *place, struct err *e)
 {
     char text[PATH_MAX];
     ssize_t n = readlinkat(link, "", text, sizeof text - 1);
 
     if (n < 0)
-        return fail(e, errno);
+        return fail_to_open(e, errno);
     text[n] = '\0';
     if (++s->links > MAX_LINKS)
-        return fail(e, ELOOP);
-    if (resolve(s, dir, text, place, e) != 0)
+        return fail_to_open(e, ELOOP);
+    if (resolve_path(s, dir, text, place, e) != 0)
         return -1;
-    if (judge_link(s, st, place, e) == 0)
+    if (judge_target(s, st, place, e) == 0)
         return 0;
     close_place(place);
     return -1;
@@ -137,9 +138,9 @@ static int enter_directory(int dir, struct follow_place *found, struct err *e)
     int fd = openat(dir, found->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
-        return fail(e, errno);
+        return fail_to_open(e, errno);
     if (fstat(fd, &found->st) != 0) {
-        fail(e, errno);
+        fail_to_open(e, errno);
         close(fd);
         return -1;
     }
@@ -149,37 +150,37 @@ static int enter_directory(int dir, struct follow_place *found, struct err *e)
 }
 
 /* The place that `name` is in `dir`, links followed. */
-static int find_name(struct search *s, int dir, struct str name, struct follow_place *place,
+static int find_name(struct follow_search *s, int dir, struct str name, struct follow_place *place,
                      struct err *e)
 {
     struct follow_place found = {.dir = -1};
     int status = -1;
 
     if (name.len > NAME_MAX)
-        return fail(e, ENAMETOOLONG);
+        return fail_to_open(e, ENAMETOOLONG);
     memcpy(found.name, name.p, name.len);
     if (fstatat(dir, found.name, &found.st, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISREG(found.st.st_mode)) {
         found.dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
         if (found.dir < 0)
-            return fail(e, errno);
+            return fail_to_open(e, errno);
         *place = found;
         return 0;
     }
     int fd = openat(dir, found.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return fail(e, errno);
+        return fail_to_open(e, errno);
     if (fstat(fd, &found.st) != 0) {
-        fail(e, errno);
+        fail_to_open(e, errno);
     } else if (S_ISLNK(found.st.st_mode)) {
-        status = follow_link(s, dir, fd, &found.st, place, e);
+        status = follow_open_link(s, dir, fd, &found.st, place, e);
     } else if (S_ISDIR(found.st.st_mode)) {
         status = enter_directory(dir, &found, e);
         if (status == 0)
             *place = found;
     } else {
         found.dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
-        status = found.dir < 0 ? fail(e, errno) : 0;
+        status = found.dir < 0 ? fail_to_open(e, errno) : 0;
         if (status == 0)
             *place = found;
     }
@@ -188,7 +189,7 @@ static int find_name(struct search *s, int dir, struct str name, struct follow_p
 }
 
 /* The next component of *path, which is taken off; empty at the end. */
-static struct str next_component(const char **path)
+static struct str take_component(const char **path)
 {
     const char *start = *path + strspn(*path, "/");
     size_t len = strcspn(start, "/");
@@ -198,21 +199,21 @@ static struct str next_component(const char **path)
 }
 
 /* A path, absolute or from `dir`. */
-static int resolve(struct search *s, int dir, const char *path, struct follow_place *place,
-                   struct err *e)
+static int resolve_path(struct follow_search *s, int dir, const char *path,
+                        struct follow_place *place, struct err *e)
 {
     struct follow_place at = {.name = "."};
     struct str name;
 
     if (path[0] == '\0')
-        return fail(e, ENOENT);
+        return fail_to_open(e, ENOENT);
     at.dir = path[0] == '/' ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)
                             : openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (at.dir < 0)
-        return fail(e, errno);
+        return fail_to_open(e, errno);
     if (fstat(at.dir, &at.st) != 0)
         goto out;
-    while (name = next_component(&path), name.len > 0 || path[-1] == '/') {
+    while (name = take_component(&path), name.len > 0 || path[-1] == '/') {
         struct follow_place next;
         if (!S_ISDIR(at.st.st_mode)) {
             errno = ENOTDIR;
@@ -230,7 +231,7 @@ static int resolve(struct search *s, int dir, const char *path, struct follow_pl
     *place = at;
     return 0;
 out:
-    fail(e, errno);
+    fail_to_open(e, errno);
     close(at.dir);
     return -1;
 }
@@ -241,12 +242,12 @@ static int open_root(const struct follow *f, const char *path, int *fd, struct e
     struct stat st;
 
     if (f->root_len == 0 || f->root_len >= sizeof root)
-        return fail(e, ENAMETOOLONG);
+        return fail_to_open(e, ENAMETOOLONG);
     memcpy(root, path, f->root_len);
     root[f->root_len] = '\0';
     *fd = openat(AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0)
-        return fail(e, errno);
+        return fail_to_open(e, errno);
     if (fstat(*fd, &st) == 0 && is_root_of(f, &st))
         return 0;
     close(*fd);
@@ -255,7 +256,7 @@ static int open_root(const struct follow *f, const char *path, int *fd, struct e
 }
 
 /* Real directories alone, down to the one that holds the last name. */
-static int descend(int *dir, const char **rest, struct err *e)
+static int descend_to_last(int *dir, const char **rest, struct err *e)
 {
     const char *slash;
 
@@ -263,7 +264,7 @@ static int descend(int *dir, const char **rest, struct err *e)
         struct str name = {*rest, (size_t)(slash - *rest)};
         char text[NAME_MAX + 1] = "";
         if (name.len > NAME_MAX)
-            return fail(e, ENAMETOOLONG);
+            return fail_to_open(e, ENAMETOOLONG);
         memcpy(text, name.p, name.len);
         int next = openat(*dir, text, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0 && (errno == ELOOP || errno == ENOTDIR)) {
@@ -272,7 +273,7 @@ static int descend(int *dir, const char **rest, struct err *e)
                            quote_str(quoted, name));
         }
         if (next < 0)
-            return fail(e, errno);
+            return fail_to_open(e, errno);
         close(*dir);
         *dir = next;
         *rest = slash + 1;
@@ -283,7 +284,7 @@ static int descend(int *dir, const char **rest, struct err *e)
 int follow_find_at(const struct follow *f, int dir, const char *name, struct follow_place *place,
                    struct err *e)
 {
-    struct search s = {.follow = f};
+    struct follow_search s = {.follow = f};
 
     return find_name(&s, dir, str_of(name), place, e);
 }
@@ -341,7 +342,7 @@ static int find_in_tree(const struct follow *f, const char *path, struct follow_
         return follow_find_at(f, last.fd, name + 1, place, e);
     if (open_root(f, path, &dir, e) != 0)
         return -1;
-    if (descend(&dir, &rest, e) != 0) {
+    if (descend_to_last(&dir, &rest, e) != 0) {
         close(dir);
         return -1;
     }
@@ -353,11 +354,11 @@ static int find_in_tree(const struct follow *f, const char *path, struct follow_
 int follow_find(const struct follow *f, const char *path, struct follow_place *place,
                 struct err *e)
 {
-    struct search s = {.follow = f};
+    struct follow_search s = {.follow = f};
 
     if (f->kind == FOLLOW_TREE)
         return find_in_tree(f, path, place, e);
-    if (resolve(&s, AT_FDCWD, path, place, e) != 0)
+    if (resolve_path(&s, AT_FDCWD, path, place, e) != 0)
         return -1;
     if (!s.is_doubtful || is_for_everybody(place))
         return 0;

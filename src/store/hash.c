@@ -96,7 +96,7 @@ bool hash_is_unchanged(int fd, const struct stat *before)
            st.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }
 
-static bool is_zero(struct str data)
+static bool is_zero_window(struct str data)
 {
     return data.p[0] == 0 && memcmp(data.p, data.p + 1, data.len - 1) == 0;
 }
@@ -105,7 +105,7 @@ static int write_chunk(const struct hash_job *job, struct str data, struct err *
 {
     if (job->to < 0)
         return 0;
-    if (job->is_sparse && is_zero(data)) {
+    if (job->is_sparse && is_zero_window(data)) {
         if (lseek(job->to, (off_t)data.len, SEEK_CUR) >= 0)
             return 0;
         return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
@@ -130,7 +130,7 @@ static int give_window(const struct hash_job *job, size_t filled, struct err *e)
 }
 
 /* Both hashes have all bytes. */
-static int end_job(struct hash_job *job, struct sha1 *sha1, struct err *e)
+static int end_hash_job(struct hash_job *job, struct sha1 *sha1, struct err *e)
 {
     unsigned char digest[SHA1_SIZE];
 
@@ -173,7 +173,7 @@ int hash_run(struct hash_job *job, struct err *e)
         if (job->watch != NULL && !job->watch->go_on(job->watch->ctx, job->size))
             return err_set(e, ERR_FAILED, "interrupted");
     }
-    return give_window(job, filled, e) != 0 ? -1 : end_job(job, &sha1, e);
+    return give_window(job, filled, e) != 0 ? -1 : end_hash_job(job, &sha1, e);
 }
 
 /* An attempt to read a file that nobody changes meanwhile. */

@@ -151,8 +151,8 @@ static int read_paths_of(const struct record *r, const char *file, struct paths 
 }
 
 /* The place of a record that is there; what cannot be looked at is an error. */
-static int find_place(const struct store *s, const char *file, enum voucher_place *out,
-                      struct err *e)
+static int find_record_place(const struct store *s, const char *file, enum voucher_place *out,
+                             struct err *e)
 {
     *out = voucher_place(s, file);
     return *out == VOUCHER_UNKNOWN ? err_set(e, ERR_FAILED, "cannot look at the way to %s", file)
@@ -176,16 +176,16 @@ static bool is_link(const char *file)
 }
 
 /* The record, and where it is: only of what is there that is asked. */
-static int read_record(const struct store *s, const char *file, const char *hash,
-                       enum voucher_place *place, struct record *out, struct stat *st,
-                       struct err *e)
+static int read_record_and_place(const struct store *s, const char *file, const char *hash,
+                                 enum voucher_place *place, struct record *out, struct stat *st,
+                                 struct err *e)
 {
     const bool is_asked = s->vouchers != NULL;
     struct err why = {0};
     int status = record_read_stat(file, !is_asked, out, st, &why);
 
     *place = VOUCHER_PRIVATE;
-    if (is_asked && why.code != ERR_NOT_FOUND && find_place(s, file, place, e) != 0)
+    if (is_asked && why.code != ERR_NOT_FOUND && find_record_place(s, file, place, e) != 0)
         return -1;
     if (status != 0 && is_asked && is_link(file))
         status = read_linked_record(file, *place, out, st, &why);
@@ -213,7 +213,7 @@ int link_read(const struct store *s, const char *hash, struct link **out, struct
     const char *name = buf_path(&file, e);
     if (name == NULL)
         goto out;
-    status = read_record(s, name, hash, &place, &r, &st, e);
+    status = read_record_and_place(s, name, hash, &place, &r, &st, e);
     if (status == 0)
         status = read_paths_of(&r, buf_path(&beside, e), &p, &st_paths, e);
     if (status == 0) {
@@ -386,7 +386,7 @@ static int read_pair(struct pair *pair, struct err *e)
                : paths_remember(&pair->paths, &named, e);
 }
 
-static int open_pair(struct pair *pair, struct err *e)
+static int open_link_pair(struct pair *pair, struct err *e)
 {
     store_put_link_path(pair->store, pair->hash, &pair->record_file);
     link_put_paths_path(pair->store, pair->hash, &pair->paths_file);
@@ -399,7 +399,7 @@ static int open_pair(struct pair *pair, struct err *e)
 }
 
 /* The resolved path of the file that was hashed; empty when another file is there now. */
-static void resolve(const struct link_made *made, struct buf *out)
+static void put_resolved_path(const struct link_made *made, struct buf *out)
 {
     struct stat st;
     int fd = openat(AT_FDCWD, made->path, O_PATH | O_CLOEXEC);
@@ -421,8 +421,8 @@ static bool is_remembered(const struct pair *pair, const struct paths_entry *ent
            strcmp(old->resolved, entry->resolved) == 0;
 }
 
-static int remember(struct pair *pair, const struct paths_entry *entry, int64_t size,
-                    struct err *e)
+static int remember_path(struct pair *pair, const struct paths_entry *entry, int64_t size,
+                         struct err *e)
 {
     if (pair->paths.count > 0 && is_remembered(pair, entry))
         return 0;
@@ -450,7 +450,7 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
     struct err why = {0};
     int status;
 
-    resolve(made, &resolved);
+    put_resolved_path(made, &resolved);
     struct paths_entry entry = {.path = (char *)made->path,
                                 .mtime = made->mtime,
                                 .resolved = (char *)buf_cstr(&resolved),
@@ -458,9 +458,9 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
                                 .owner = made->id.owner};
     status = buf_check(&resolved, &why);
     if (status == 0)
-        status = open_pair(&pair, &why);
+        status = open_link_pair(&pair, &why);
     if (status == 0)
-        status = remember(&pair, &entry, made->size, &why);
+        status = remember_path(&pair, &entry, made->size, &why);
     if (status == 0 && temporary != NULL)
         status = rename_record(&pair, temporary, &why);
     close_pair(&pair);
@@ -468,7 +468,7 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
     return status == 0 || temporary == NULL ? 0 : err_set(e, why.code, "%s", why.msg);
 }
 
-static int remove_file(const char *path, struct err *e)
+static int remove_link_file(const char *path, struct err *e)
 {
     if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)
         return 0;
@@ -478,9 +478,9 @@ static int remove_file(const char *path, struct err *e)
 /* The record first: without it the other counts for nothing. */
 static int remove_pair(struct pair *pair, struct err *e)
 {
-    if (remove_file(pair->record_name, e) != 0)
+    if (remove_link_file(pair->record_name, e) != 0)
         return -1;
-    return remove_file(pair->paths_name, e);
+    return remove_link_file(pair->paths_name, e);
 }
 
 /* Paths that did not count beside the record must not begin to when its own path is forgotten. */
@@ -520,7 +520,7 @@ static int forget_path(struct pair *pair, const char *path, struct err *e)
 int link_forget(const struct store *s, const char *hash, const char *path, struct err *e)
 {
     struct pair pair = {.store = s, .hash = hash, .lock = -1};
-    int status = open_pair(&pair, e);
+    int status = open_link_pair(&pair, e);
 
     if (status == 0 && pair.has_record)
         status = forget_path(&pair, path, e);
@@ -532,7 +532,7 @@ int link_remove(const struct store *s, const char *hash, struct err *e)
 {
     struct pair pair = {.store = s, .hash = hash, .lock = -1};
     struct err unreadable;
-    int status = open_pair(&pair, &unreadable);
+    int status = open_link_pair(&pair, &unreadable);
 
     (void)status; /* what cannot be read can be removed */
     status = pair.record_name == NULL || pair.paths_name == NULL
@@ -560,12 +560,12 @@ int store_refresh_link(const struct store *s, const char *hash, const char *path
     struct pair pair = {.store = s, .hash = hash, .lock = -1};
     struct buf resolved = {0};
     struct err why = {0};
-    int status = open_pair(&pair, &why);
+    int status = open_link_pair(&pair, &why);
 
     struct paths_entry *old = status == 0 ? paths_find(&pair.paths, path) : NULL;
     if (status != 0 || old == NULL || pair.record.size != size)
         goto out; /* linked elsewhere meanwhile, which wins */
-    resolve(&made, &resolved);
+    put_resolved_path(&made, &resolved);
     char *text = buf_take(&resolved);
     if (text == NULL) {
         status = err_set(&why, ERR_FAILED, "out of memory");

@@ -70,7 +70,7 @@ static void tidy_one(struct store_list *list, const char *below)
 }
 
 /* tree_options.takes */
-static bool takes(void *owner, const char *path, bool is_directory)
+static bool takes_store_path(void *owner, const char *path, bool is_directory)
 {
     struct store_list *list = owner;
     char hash[SHA1_HEX + 1];
@@ -97,7 +97,7 @@ static int open_tree(struct store_list *list, struct err *e)
 {
     const char *root = list->kind == STORE_COPY ? "sha1" : "linked_files/sha1";
     const struct tree_options options = {
-        .takes = takes, .owner = list, .is_names_only = true, .is_lenient = true};
+        .takes = takes_store_path, .owner = list, .is_names_only = true, .is_lenient = true};
     struct stat st;
 
     buf_clear(&list->root);
@@ -208,8 +208,9 @@ static int look_up_object(struct store_list *list, const char *hash, struct err 
     return 0;
 }
 
-static bool is_gone(const struct store *s, const char *hash,
-                    void (*put_path)(const struct store *s, const char *hash, struct buf *out))
+static bool is_file_absent(const struct store *s, const char *hash,
+                           void (*put_path)(const struct store *s, const char *hash,
+                                            struct buf *out))
 {
     struct buf path = {0};
     struct stat st;
@@ -226,7 +227,7 @@ static bool is_gone(const struct store *s, const char *hash,
 static void tidy_manifests(struct store_list *list)
 {
     const struct tree_options options = {
-        .takes = takes, .owner = list, .is_names_only = true, .is_lenient = true};
+        .takes = takes_store_path, .owner = list, .is_names_only = true, .is_lenient = true};
     char hash[SHA1_HEX + 1];
     const char *path;
     enum tree_step step = TREE_END;
@@ -239,8 +240,8 @@ static void tidy_manifests(struct store_list *list)
     while (list->tree != NULL &&
            (step = tree_next(list->tree, &path, &size, NULL)) != TREE_END)
         if (step == TREE_FILE && is_object(path + list->root.len, hash) &&
-            is_gone(list->store, hash, store_put_copy_path) &&
-            is_gone(list->store, hash, store_put_link_path))
+            is_file_absent(list->store, hash, store_put_copy_path) &&
+            is_file_absent(list->store, hash, store_put_link_path))
             leftover_remove(path, LEFTOVER_SECONDS);
     tree_close(list->tree);
     list->tree = NULL;

@@ -63,7 +63,7 @@ static void mark_refused(struct store_entry *entry, const struct err *why)
 }
 
 /* What may not count is absent; what cannot be looked at is not. */
-static void reject(struct store_entry *entry, const struct err *why)
+static void reject_entry(struct store_entry *entry, const struct err *why)
 {
     if (why->code == ERR_REFUSED)
         mark_refused(entry, why);
@@ -121,7 +121,7 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     else if (copy_counts(s, entry.path, fd, &st, &why))
         take_stat(&entry, &st);
     else
-        reject(&entry, &why);
+        reject_entry(&entry, &why);
     if (fd >= 0)
         close(fd);
     if (entry.state == STORE_ABSENT) {
@@ -153,7 +153,7 @@ static void look_at_path(const struct link *link, const struct link_path *path,
     else
         take_stat(entry, &st);
     if (!link_counts(link, path, fd, fd < 0 || !S_ISREG(st.st_mode) ? NULL : &st, &why))
-        reject(entry, &why);
+        reject_entry(entry, &why);
     if (fd < 0)
         return;
     if (entry->state == STORE_OK && entry->size != path->size)
@@ -210,7 +210,7 @@ static struct store_entry look_at_all(const struct link *link)
 }
 
 /* Moves what was found of one path into the entry of the link. */
-static void take_found(struct store_entry *entry, struct store_entry *found)
+static void take_found_path(struct store_entry *entry, struct store_entry *found)
 {
     free(entry->path);
     if (found->refusal == NULL)
@@ -226,7 +226,7 @@ void store_check_target(struct store_entry *entry)
     if (entry->state != STORE_UNCHECKED)
         return;
     struct store_entry found = look_at_all(entry->link);
-    take_found(entry, &found);
+    take_found_path(entry, &found);
 }
 
 bool store_next_target(struct store_entry *entry)
@@ -243,7 +243,7 @@ bool store_next_target(struct store_entry *entry)
         store_entry_deinit(&found);
         return false;
     }
-    take_found(entry, &found);
+    take_found_path(entry, &found);
     return true;
 }
 
@@ -256,7 +256,7 @@ static const struct link_path *path_of(const struct store_entry *entry)
 }
 
 /* Whether an open file stands at the path itself, not behind a symbolic link. */
-static bool is_at(const char *path, const struct stat *opened)
+static bool is_opened_at_path(const char *path, const struct stat *opened)
 {
     struct stat st;
 
@@ -268,7 +268,7 @@ int store_check_open(const struct store_entry *entry, int fd, const struct stat 
 {
     const struct link_path *path = path_of(entry);
 
-    if (entry->kind == STORE_COPY && !is_at(entry->path, st))
+    if (entry->kind == STORE_COPY && !is_opened_at_path(entry->path, st))
         return err_set(e, ERR_CHANGED, "the stored copy was replaced");
     if (path != NULL && !link_counts(entry->link, path, fd, st, e))
         return -1;

@@ -147,7 +147,7 @@ int manifest_file_read_page(const struct manifest_file *file, uint64_t j,
     return 0;
 }
 
-static enum manifest_file_state state_of(const struct err *e)
+static enum manifest_file_state state_of_error(const struct err *e)
 {
     if (e->code == ERR_NOT_FOUND)
         return MANIFEST_FILE_ABSENT;
@@ -164,11 +164,11 @@ enum manifest_file_state manifest_file_look(const struct store *s, const char *h
     if (!manifest_is_for(size))
         return MANIFEST_FILE_NEEDLESS;
     if (open_own(s, hash, &fd, &st, &e) != 0)
-        return state_of(&e);
+        return state_of_error(&e);
     int status = read_head(fd, hash, &st, &head, &e);
     close(fd);
     if (status != 0)
-        return state_of(&e);
+        return state_of_error(&e);
     return head.size == size ? MANIFEST_FILE_OK : MANIFEST_FILE_DAMAGED;
 }
 
@@ -193,7 +193,7 @@ enum manifest_file_state manifest_file_check(const struct store *s, const char *
     if (!manifest_is_for(size))
         return MANIFEST_FILE_NEEDLESS;
     if (manifest_file_open(s, hash, &file, &e) != 0)
-        return state_of(&e);
+        return state_of_error(&e);
     bool is_good = file.head.size == size &&
                    (root == NULL || memcmp(root, file.head.root, SHA256_SIZE) == 0);
     for (uint64_t j = 0; is_good && j < manifest_page_count(size); j++)
@@ -201,5 +201,5 @@ enum manifest_file_state manifest_file_check(const struct store *s, const char *
     manifest_file_close(&file);
     if (is_good)
         return MANIFEST_FILE_OK;
-    return e.code == ERR_NONE ? MANIFEST_FILE_DAMAGED : state_of(&e);
+    return e.code == ERR_NONE ? MANIFEST_FILE_DAMAGED : state_of_error(&e);
 }

@@ -12,7 +12,7 @@
 
 enum { SYNC_EACH_SIZE = 1 << 20 }; /* as of a copy: synced by the process that wrote it */
 
-static int open_temporary(struct manifest_writer *w, struct err *e)
+static int open_manifest_temporary(struct manifest_writer *w, struct err *e)
 {
     struct buf base = {0};
     int status = -1;
@@ -27,7 +27,8 @@ static int open_temporary(struct manifest_writer *w, struct err *e)
     return status;
 }
 
-static int write_at(const struct manifest_writer *w, struct str data, int64_t at, struct err *e)
+static int write_manifest_at(const struct manifest_writer *w, struct str data, int64_t at,
+                             struct err *e)
 {
     while (data.len > 0) {
         ssize_t n = pwrite(w->fd, data.p, data.len, (off_t)at);
@@ -42,7 +43,7 @@ static int write_at(const struct manifest_writer *w, struct str data, int64_t at
 }
 
 /* manifest_maker.take_page */
-static int take_page(void *owner, uint64_t j, struct str leaves, struct err *e)
+static int take_manifest_page(void *owner, uint64_t j, struct str leaves, struct err *e)
 {
     struct manifest_writer *w = owner;
 
@@ -52,9 +53,9 @@ static int take_page(void *owner, uint64_t j, struct str leaves, struct err *e)
         w->only_page = leaves;
         return 0;
     }
-    if (w->fd < 0 && open_temporary(w, e) != 0)
+    if (w->fd < 0 && open_manifest_temporary(w, e) != 0)
         return -1;
-    return write_at(w, leaves, manifest_page_offset(w->size, j), e);
+    return write_manifest_at(w, leaves, manifest_page_offset(w->size, j), e);
 }
 
 void manifest_writer_init(struct manifest_writer *w, const struct store *store)
@@ -62,7 +63,7 @@ void manifest_writer_init(struct manifest_writer *w, const struct store *store)
     memset(w, 0, sizeof *w);
     w->store = store;
     w->fd = -1;
-    w->maker.take_page = take_page;
+    w->maker.take_page = take_manifest_page;
     w->maker.owner = w;
 }
 
@@ -111,7 +112,7 @@ static int write_head(struct manifest_writer *w, struct err *e)
     buf_put(&text, w->only_page);
     status = buf_check(&text, e);
     if (status == 0)
-        status = write_at(w, buf_str(&text), 0, e);
+        status = write_manifest_at(w, buf_str(&text), 0, e);
     buf_free(&text);
     return status;
 }
@@ -131,7 +132,7 @@ static int close_temporary(struct manifest_writer *w, struct err *e)
     return status;
 }
 
-static bool is_there_already(const struct manifest_writer *w)
+static bool is_manifest_there(const struct manifest_writer *w)
 {
     char hash[SHA1_HEX + 1];
 
@@ -146,11 +147,11 @@ int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX
     int status = 0;
 
     suffix[0] = '\0';
-    if (!is_there_already(w)) {
+    if (!is_manifest_there(w)) {
         store_put_manifest_staging_path(w->store, &base);
         status = buf_check(&base, e);
         if (status == 0 && w->fd < 0)
-            status = open_temporary(w, e);
+            status = open_manifest_temporary(w, e);
         if (status == 0)
             status = write_head(w, e);
         if (status == 0)

@@ -32,20 +32,20 @@ static int not_whole(struct err *e)
     return err_set(e, ERR_NOT_FOUND, "not a whole list of paths");
 }
 
-static int take_text(struct str text, char **out, struct err *e)
+static int copy_path_text(struct str text, char **out, struct err *e)
 {
     *out = strndup(text.p, text.len);
     return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
 /* A copy of an absolute path. */
-static int take_path(const struct json *value, char **out, struct err *e)
+static int take_absolute_path(const struct json *value, char **out, struct err *e)
 {
     struct str text;
 
     if (!json_str(value, &text) || text.len == 0 || text.p[0] != '/')
         return not_whole(e);
-    return take_text(text, out, e);
+    return copy_path_text(text, out, e);
 }
 
 static int take_identity(struct paths_entry *entry, const struct json *object, struct err *e)
@@ -61,7 +61,7 @@ static int take_identity(struct paths_entry *entry, const struct json *object, s
         !json_str(json_get(object, "resolved"), &resolved))
         return not_whole(e);
     entry->owner = (uint32_t)owner;
-    return take_text(resolved, &entry->resolved, e);
+    return copy_path_text(resolved, &entry->resolved, e);
 }
 
 static int take_writer(struct paths_entry *entry, const struct json *value, struct err *e)
@@ -80,7 +80,7 @@ static int take_writer(struct paths_entry *entry, const struct json *value, stru
 static int take_entry(struct paths_entry *entry, const struct json *object, struct err *e)
 {
     if (take_writer(entry, json_get(object, "writer"), e) != 0 ||
-        take_path(json_get(object, "path"), &entry->path, e) != 0)
+        take_absolute_path(json_get(object, "path"), &entry->path, e) != 0)
         return -1;
     return json_number(json_get(object, "mtime"), &entry->mtime) ? take_identity(entry, object, e)
                                                                  : not_whole(e);
@@ -150,7 +150,7 @@ int paths_read(const char *file, const char *hash, struct paths *out, struct sta
     return status == 0 ? 0 : err_set(e, why.code, "%s", why.msg);
 }
 
-static void put_entry(struct buf *out, const struct paths_entry *entry)
+static void put_paths_entry(struct buf *out, const struct paths_entry *entry)
 {
     char inode[24];
 
@@ -175,7 +175,7 @@ void paths_put(struct buf *out, const struct paths *p, const char *hash)
     json_put_int(out, "size", p->size);
     json_open_member(out, "paths", '[');
     for (size_t i = 0; i < p->count; i++)
-        put_entry(out, &p->items[i]);
+        put_paths_entry(out, &p->items[i]);
     json_close(out, ']');
     json_close(out, '}');
 }

@@ -125,7 +125,7 @@ int store_make_folder(const char *dir, struct err *e)
 }
 
 /* What its owner can do to share the whole store, where that is what it fails for. */
-static int explain(const struct store *s, const char *path, struct err *e)
+static int explain_denied(const struct store *s, const char *path, struct err *e)
 {
     struct stat st;
 
@@ -151,20 +151,20 @@ static int make_folder_once(const struct store *s, struct err *e)
 int store_make_parents(const struct store *s, const char *path, struct err *e)
 {
     if (make_folder_once(s, e) != 0 || newfile_make_parents(s->dir, path, e) != 0)
-        return explain(s, path, e);
+        return explain_denied(s, path, e);
     return 0;
 }
 
 /* A temporary file with this mode at most. */
-static int open_temporary(const struct store *s, const char *path, mode_t mode,
-                          struct buf *temporary, int *fd, struct err *e)
+static int open_store_temporary(const struct store *s, const char *path, mode_t mode,
+                                struct buf *temporary, int *fd, struct err *e)
 {
     struct err why = {0};
     int status = fs_open_temporary(path, mode, temporary, fd, &why);
 
     if (status != 0 && why.code != ERR_NOT_FOUND) {
         err_set(e, why.code, "%s", why.msg);
-        return explain(s, path, e);
+        return explain_denied(s, path, e);
     }
     if (status != 0 && (store_make_parents(s, path, e) != 0 ||
                         fs_open_temporary(path, mode, temporary, fd, e) != 0))
@@ -175,7 +175,7 @@ static int open_temporary(const struct store *s, const char *path, mode_t mode,
 int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
                          struct err *e)
 {
-    if (open_temporary(s, path, 0666, temporary, fd, e) != 0)
+    if (open_store_temporary(s, path, 0666, temporary, fd, e) != 0)
         return -1;
     newfile_adopt(s->dir, *fd);
     return 0;
@@ -184,7 +184,7 @@ int store_open_temporary(const struct store *s, const char *path, struct buf *te
 int store_open_own_temporary(const struct store *s, const char *path, struct buf *temporary,
                              int *fd, struct err *e)
 {
-    if (open_temporary(s, path, 0644, temporary, fd, e) != 0)
+    if (open_store_temporary(s, path, 0644, temporary, fd, e) != 0)
         return -1;
     newfile_adopt_own(s->dir, *fd);
     return 0;
@@ -199,7 +199,7 @@ int store_write_file(const struct store *s, const char *path, struct str data, u
         return 0;
     if (why.code != ERR_NOT_FOUND) {
         err_set(e, why.code, "%s", why.msg);
-        return explain(s, path, e);
+        return explain_denied(s, path, e);
     }
     return store_make_parents(s, path, e) == 0
                ? fs_write_file_below(s->dir, path, data, flags, e)

@@ -85,7 +85,7 @@ void tree_close(struct tree *tree)
 }
 
 /* A directory sorts as if its name ended with '/', so that whole paths come in byte order. */
-static int by_path(const void *a, const void *b)
+static int compare_by_path(const void *a, const void *b)
 {
     const unsigned char *x = *(unsigned char *const *)a, *y = *(unsigned char *const *)b;
     size_t i = 1;
@@ -98,7 +98,7 @@ static int by_path(const void *a, const void *b)
 }
 
 /* The first byte of the stored name; 0 for one that cannot be looked at. */
-static char kind_of(int dir, const struct dirent *entry)
+static char kind_of_entry(int dir, const struct dirent *entry)
 {
     struct stat st;
 
@@ -109,14 +109,14 @@ static char kind_of(int dir, const struct dirent *entry)
     return S_ISDIR(st.st_mode) ? NAME_DIRECTORY : NAME_FILE;
 }
 
-static int read_names(DIR *dir, struct buf *names, size_t *count, struct err *e)
+static int read_directory_names(DIR *dir, struct buf *names, size_t *count, struct err *e)
 {
     struct dirent *entry;
 
     while (errno = 0, (entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        char kind = kind_of(dirfd(dir), entry);
+        char kind = kind_of_entry(dirfd(dir), entry);
         if (kind == 0)
             return err_errno(e, ERR_FAILED, errno, "cannot look at %s", entry->d_name);
         buf_putc(names, kind);
@@ -141,7 +141,7 @@ static int sort_names(struct level *level, struct buf *names, struct err *e)
         level->sorted[i] = p;
         p += strlen(p) + 1;
     }
-    qsort(level->sorted, level->count, sizeof *level->sorted, by_path);
+    qsort(level->sorted, level->count, sizeof *level->sorted, compare_by_path);
     return 0;
 }
 
@@ -273,20 +273,20 @@ static int read_level(const struct tree *tree, struct level *level, struct err *
             close(again);
         return -1;
     }
-    if (is_skipped(tree, &st) || read_names(dir, &names, &level->count, e) == 0)
+    if (is_skipped(tree, &st) || read_directory_names(dir, &names, &level->count, e) == 0)
         status = sort_names(level, &names, e);
     buf_free(&names);
     closedir(dir);
     return status;
 }
 
-static bool is_gone(int number)
+static bool means_gone(int number)
 {
     return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ESTALE;
 }
 
 /* Reads the directory at tree->path and makes it the innermost level. */
-static int enter(struct tree *tree, struct err *e)
+static int enter_tree_directory(struct tree *tree, struct err *e)
 {
     struct level level = {.fd = -1};
     int number;
@@ -298,7 +298,7 @@ static int enter(struct tree *tree, struct err *e)
     if (path == NULL)
         return -1;
     if (level.fd < 0)
-        return tree->options.is_lenient && is_gone(number) ? 0 : -1;
+        return tree->options.is_lenient && means_gone(number) ? 0 : -1;
     if (tree->path.data[tree->path.len - 1] != '/')
         buf_putc(&tree->path, '/');
     level.path_len = tree->path.len;
@@ -332,7 +332,7 @@ static bool look_at_link(struct tree *tree, const char *name, struct stat *st, s
 }
 
 /* What stands at tree->path, which is no directory itself. False for a link to a directory. */
-static bool look_at_file(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
+static bool look_at_tree_file(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
 {
     const struct level *level = &tree->levels[tree->depth - 1];
     const char *name = tree->path.data + level->path_len, *kind; /* advance put its NUL there */
@@ -377,7 +377,7 @@ static char next_name(struct tree *tree)
 }
 
 /* Goes one name on. True with a *step to tell of. */
-static bool advance(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
+static bool advance_tree(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
 {
     char type = next_name(tree);
 
@@ -392,9 +392,9 @@ static bool advance(struct tree *tree, int64_t *size, enum tree_step *step, stru
     if (!is_taken(tree, path, type))
         return false;
     if (type == NAME_DIRECTORY)
-        return enter(tree, e) != 0;
+        return enter_tree_directory(tree, e) != 0;
     if (!tree->options.is_names_only)
-        return look_at_file(tree, size, step, e);
+        return look_at_tree_file(tree, size, step, e);
     *size = 0;
     *step = TREE_FILE;
     return true;
@@ -407,10 +407,10 @@ enum tree_step tree_next(struct tree *tree, const char **path, int64_t *size, st
 
     if (!tree->has_begun) {
         tree->has_begun = true;
-        has_news = enter(tree, e) != 0;
+        has_news = enter_tree_directory(tree, e) != 0;
     }
     while (!has_news && tree->depth > 0)
-        has_news = advance(tree, size, &step, e);
+        has_news = advance_tree(tree, size, &step, e);
     if (!has_news)
         return TREE_END;
     *path = buf_cstr(&tree->path);

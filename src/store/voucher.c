@@ -17,7 +17,7 @@
 /* POSIX ACLs as the kernel hands them out (linux/posix_acl_xattr.h), little endian. */
 enum { ACL_HEAD = 4, ACL_ENTRY = 8, ACL_GROUP = 0x04, ACL_MASK = 0x10, ACL_MAX_BYTES = 4096 };
 
-static bool is_ours(uid_t owner)
+static bool is_own_or_root(uid_t owner)
 {
     return owner == geteuid() || owner == 0;
 }
@@ -42,20 +42,20 @@ static bool next_directory(const char **path, char name[NAME_MAX + 1])
     return true;
 }
 
-static bool is_gone(int number)
+static bool means_no_directory(int number)
 {
     return number == ENOENT || number == ENOTDIR;
 }
 
 /* Goes on from an open directory of the store into one below it. -1 when there is none. */
-static int enter(int dir, const char *name, const struct stat *root, struct stat *st,
-                 enum voucher_place *place)
+static int enter_store_directory(int dir, const char *name, const struct stat *root,
+                                 struct stat *st, enum voucher_place *place)
 {
     int fd;
 
     if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) != 0)
         return -1;
-    if (S_ISLNK(st->st_mode) && !is_ours(st->st_uid) && st->st_uid != root->st_uid)
+    if (S_ISLNK(st->st_mode) && !is_own_or_root(st->st_uid) && st->st_uid != root->st_uid)
         *place = VOUCHER_LED_AWAY;
     fd = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, st) == 0)
@@ -94,7 +94,7 @@ static bool is_private_below(int root, const char *below)
 }
 
 /* Goes from directory to directory, to see who could lead where. Closes `dir`, the root. */
-static enum voucher_place walk(int dir, const struct stat *root, const char *below)
+static enum voucher_place walk_to_record(int dir, const struct stat *root, const char *below)
 {
     enum voucher_place place = VOUCHER_PRIVATE;
     char name[NAME_MAX + 1];
@@ -105,13 +105,13 @@ static enum voucher_place walk(int dir, const struct stat *root, const char *bel
             place = VOUCHER_SHARED;
         if (!next_directory(&below, name))
             break;
-        int next = enter(dir, name, root, &st, &place), number = errno;
+        int next = enter_store_directory(dir, name, root, &st, &place), number = errno;
         close(dir);
         dir = next;
         if (dir < 0 && place == VOUCHER_PRIVATE)
-            return is_gone(number) ? VOUCHER_SHARED : VOUCHER_UNKNOWN;
+            return means_no_directory(number) ? VOUCHER_SHARED : VOUCHER_UNKNOWN;
         if (dir < 0)
-            return place == VOUCHER_SHARED && !is_gone(number) ? VOUCHER_UNKNOWN : place;
+            return place == VOUCHER_SHARED && !means_no_directory(number) ? VOUCHER_UNKNOWN : place;
     }
     close(dir);
     return place;
@@ -129,7 +129,7 @@ enum voucher_place voucher_place(const struct store *s, const char *file)
         return VOUCHER_UNKNOWN;
     }
     if (is_written_by_others(&root) || !is_private_below(dir, below))
-        return walk(dir, &root, below);
+        return walk_to_record(dir, &root, below);
     close(dir);
     return VOUCHER_PRIVATE;
 }
@@ -162,7 +162,7 @@ bool voucher_is_own(const struct vouchers *t, struct voucher_author author)
     for (size_t i = 0; t != NULL && i < t->count; i++)
         if (t->owners[i] == (uint32_t)author.owner)
             return true;
-    return author.is_sure && is_ours(author.owner);
+    return author.is_sure && is_own_or_root(author.owner);
 }
 
 static unsigned number_at(const unsigned char *p)
@@ -197,7 +197,7 @@ struct audience {
     gid_t group;
 };
 
-static bool may(const struct audience *a, int fd, const struct stat *st, mode_t bit)
+static bool audience_may(const struct audience *a, int fd, const struct stat *st, mode_t bit)
 {
     if (a->is_group && st->st_gid == a->group)
         return (group_bits(fd, st) & bit) != 0;
@@ -220,7 +220,7 @@ static bool can_reach(const struct audience *a, int file, const struct stat *st,
     while (dir >= 0 && is_open) {
         if (fstat(dir, &at) != 0)
             number = errno;
-        is_open = number == 0 && may(a, dir, &at, S_IXOTH);
+        is_open = number == 0 && audience_may(a, dir, &at, S_IXOTH);
         if (!is_open || !next_directory(&rest, name))
             break;
         int next = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -237,7 +237,7 @@ static bool can_reach(const struct audience *a, int file, const struct stat *st,
     if (dir >= 0)
         close(dir);
     buf_free(&resolved);
-    *is_unsure |= number != 0 && !is_gone(number) && number != EACCES && number != ELOOP;
+    *is_unsure |= number != 0 && !means_no_directory(number) && number != EACCES && number != ELOOP;
     return is_open;
 }
 
@@ -256,13 +256,14 @@ bool voucher_is_open(const struct store *s, int fd, const struct stat *file)
     const struct audience all = {0};
     struct audience group;
 
-    return may(&all, fd, file, S_IROTH) ||
-           (group_of(s, &group) && file->st_gid == group.group && may(&group, fd, file, S_IROTH));
+    return audience_may(&all, fd, file, S_IROTH) ||
+           (group_of(s, &group) && file->st_gid == group.group &&
+            audience_may(&group, fd, file, S_IROTH));
 }
 
 static bool can_read(const struct audience *a, int fd, const struct stat *file, bool *is_unsure)
 {
-    return (!a->is_group || file->st_gid == a->group) && may(a, fd, file, S_IROTH) &&
+    return (!a->is_group || file->st_gid == a->group) && audience_may(a, fd, file, S_IROTH) &&
            can_reach(a, fd, file, is_unsure);
 }
 

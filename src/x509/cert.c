@@ -53,7 +53,7 @@ static const struct {
     {{"\x2b\x81\x04\x00\x23", 5}, CERT_KEY_P521, 133},
 };
 
-static int malformed(struct err *e, const char *what)
+static int refuse_malformed(struct err *e, const char *what)
 {
     return err_set(e, ERR_PROTOCOL, "malformed certificate: %s", what);
 }
@@ -253,7 +253,7 @@ static bool parse_extensions(struct cert *c, struct str list)
     return true;
 }
 
-static bool parse_version(struct cert *c, struct str *in)
+static bool parse_cert_version(struct cert *c, struct str *in)
 {
     struct str tagged, number;
     uint64_t version = 0;
@@ -271,22 +271,22 @@ static int parse_tbs(struct cert *c, struct str in, struct str *inner, struct er
 {
     struct str tagged, list;
 
-    if (!parse_version(c, &in) || !der_take(&in, DER_INTEGER, NULL) ||
+    if (!parse_cert_version(c, &in) || !der_take(&in, DER_INTEGER, NULL) ||
         !der_take_whole(&in, DER_SEQUENCE, inner))
-        return malformed(e, "version, serial number or algorithm");
+        return refuse_malformed(e, "version, serial number or algorithm");
     if (!der_take_whole(&in, DER_SEQUENCE, &c->issuer) || !parse_validity(c, &in) ||
         !der_take_whole(&in, DER_SEQUENCE, &c->subject))
-        return malformed(e, "issuer, validity or subject");
+        return refuse_malformed(e, "issuer, validity or subject");
     if (!parse_key(c, &in))
-        return malformed(e, "public key");
+        return refuse_malformed(e, "public key");
     der_take(&in, DER_CONTEXT + 1, NULL);
     der_take(&in, DER_CONTEXT + 2, NULL);
     if (der_take(&in, DER_CONTEXT_CONSTRUCTED + 3, &tagged)) {
         if (c->version != 3 || !der_take(&tagged, DER_SEQUENCE, &list) || tagged.len > 0 ||
             list.len == 0 || !parse_extensions(c, list))
-            return malformed(e, "extensions");
+            return refuse_malformed(e, "extensions");
     }
-    return in.len == 0 ? 0 : malformed(e, "trailing bytes");
+    return in.len == 0 ? 0 : refuse_malformed(e, "trailing bytes");
 }
 
 int cert_parse(struct cert *out, struct str der, struct err *e)
@@ -302,13 +302,13 @@ int cert_parse(struct cert *out, struct str der, struct err *e)
         !der_take_whole(&certificate, DER_SEQUENCE, &outer) ||
         !der_take(&certificate, DER_BIT_STRING, &bits) || certificate.len > 0 ||
         !der_bytes_of_bits(bits, &c.signature))
-        return malformed(e, "not a certificate");
+        return refuse_malformed(e, "not a certificate");
     struct str whole = c.tbs;
     der_take(&whole, DER_SEQUENCE, &tbs);
     if (parse_tbs(&c, tbs, &inner, e) != 0)
         return -1;
     if (!str_equal(inner, outer) || !parse_signature_kind(outer, &c.signature_kind))
-        return malformed(e, "its two signature algorithms differ");
+        return refuse_malformed(e, "its two signature algorithms differ");
     *out = c;
     return 0;
 }

@@ -28,7 +28,7 @@ static bool is_domain(struct str s)
     return before != '.';
 }
 
-static struct str without(struct str s, struct str start)
+static struct str cut_start(struct str s, struct str start)
 {
     return str_starts_with(s, start) ? str_slice(s, start.len, s.len) : s;
 }
@@ -55,7 +55,7 @@ static bool is_dns_touching(struct str subtree, struct str name)
 
 static enum relation relate_dns(struct str subtree, struct str name, bool is_exclusion)
 {
-    if (name.len == 0 || !is_domain(without(name, STR("*."))))
+    if (name.len == 0 || !is_domain(cut_start(name, STR("*."))))
         return UNCLEAR;
     return is_exclusion ? is_dns_touching(subtree, name) : is_dns_within(subtree, name);
 }
@@ -137,8 +137,8 @@ static enum relation relate_uri(struct str subtree, struct str uri)
     return is_host_within(subtree, host) ? WITHIN : OUTSIDE;
 }
 
-static enum relation relate(const struct der_item *subtree, const struct der_item *name,
-                            bool is_exclusion)
+static enum relation relate_name(const struct der_item *subtree, const struct der_item *name,
+                                 bool is_exclusion)
 {
     switch (subtree->tag) {
     case CERT_NAME_DNS: return relate_dns(subtree->value, name->value, is_exclusion);
@@ -172,7 +172,7 @@ static bool is_well_formed(const struct der_item *base)
     struct str in = base->value;
 
     switch (base->tag) {
-    case CERT_NAME_DNS: return in.len == 0 || is_domain(without(in, STR(".")));
+    case CERT_NAME_DNS: return in.len == 0 || is_domain(cut_start(in, STR(".")));
     case CERT_NAME_IP: return is_network(in);
     case CERT_NAME_DIRECTORY: return der_take(&in, DER_SEQUENCE, NULL) && in.len == 0;
     default: return true;
@@ -217,8 +217,8 @@ struct verdict {
 };
 
 /* Judges one name against one list. False when the budget is used up. */
-static bool judge(struct str list, const struct der_item *name, bool is_exclusion, unsigned *budget,
-                  struct verdict *v)
+static bool judge_name_by_list(struct str list, const struct der_item *name, bool is_exclusion,
+                               unsigned *budget, struct verdict *v)
 {
     struct str subtree;
     struct der_item base;
@@ -229,7 +229,7 @@ static bool judge(struct str list, const struct der_item *name, bool is_exclusio
         --*budget;
         if (base.tag != name->tag)
             continue;
-        enum relation relation = relate(&base, name, is_exclusion);
+        enum relation relation = relate_name(&base, name, is_exclusion);
         v->is_unclear |= relation == UNCLEAR;
         v->is_constrained |= !is_exclusion;
         if (relation == WITHIN)
@@ -243,14 +243,14 @@ static int refuse_limits(struct err *e)
     return err_set(e, ERR_REFUSED, "issuer's name constraints are malformed or too many");
 }
 
-static int check_name(const struct limits *limits, const struct der_item *name, unsigned *budget,
-                      struct err *e)
+static int check_name_limits(const struct limits *limits, const struct der_item *name,
+                             unsigned *budget, struct err *e)
 {
     struct verdict v = {0};
     struct buf shown = {0};
 
-    if (!judge(limits->permitted, name, false, budget, &v) ||
-        !judge(limits->excluded, name, true, budget, &v))
+    if (!judge_name_by_list(limits->permitted, name, false, budget, &v) ||
+        !judge_name_by_list(limits->excluded, name, true, budget, &v))
         return refuse_limits(e);
     if (!v.is_unclear && !v.is_excluded && (v.is_permitted || !v.is_constrained))
         return 0;
@@ -271,7 +271,7 @@ static int check_subject(const struct limits *limits, struct str subject, unsign
 
     if (cert_name_is_empty(subject))
         return 0;
-    if (check_name(limits, &whole, budget, e) != 0)
+    if (check_name_limits(limits, &whole, budget, e) != 0)
         return -1;
     der_take(&subject, DER_SEQUENCE, &subject);
     while (der_take(&subject, DER_SET, &rdn))
@@ -280,7 +280,7 @@ static int check_subject(const struct limits *limits, struct str subject, unsign
                 !der_next(&attribute, &value))
                 continue;
             value.tag = CERT_NAME_EMAIL;
-            if (check_name(limits, &value, budget, e) != 0)
+            if (check_name_limits(limits, &value, budget, e) != 0)
                 return -1;
         }
     return 0;
@@ -300,7 +300,7 @@ int cert_name_check_constraints(const struct cert *authority, const struct cert 
     if (check_subject(&limits, subject->subject, budget, e) != 0)
         return -1;
     while (der_next(&names, &name))
-        if (check_name(&limits, &name, budget, e) != 0)
+        if (check_name_limits(&limits, &name, budget, e) != 0)
             return -1;
     return 0;
 }

@@ -16,7 +16,7 @@ enum { MAX_STEPS = 5000 };
 enum verdict { UNKNOWN, SIGNED, NOT_SIGNED, NO_ISSUER };
 
 /* The search's state. path[0] is the peer's own certificate; each next one is its issuer. */
-struct search {
+struct path_search {
     struct cert sent[CERT_PATH_MAX_SENT];
     size_t sent_count;
     unsigned char signed_by[CERT_PATH_MAX_SENT][CERT_PATH_MAX_SENT]; /* enum verdict */
@@ -33,7 +33,7 @@ struct search {
 };
 
 /* Keeps the failure that came closest to a valid path. */
-static void note_failure(struct search *s, const struct err *e, bool has_root)
+static void note_path_failure(struct path_search *s, const struct err *e, bool has_root)
 {
     if (s->best.code != ERR_NONE && (has_root < s->best_has_root ||
                                      (has_root == s->best_has_root && s->length <= s->best_length)))
@@ -52,7 +52,7 @@ static void format_day(int64_t seconds, char out[32])
         snprintf(out, 32, "an odd date");
 }
 
-static int check_time(const struct cert *c, int64_t now_s, struct err *e)
+static int check_validity(const struct cert *c, int64_t now_s, struct err *e)
 {
     char day[32], now[32];
 
@@ -69,7 +69,7 @@ static int check_time(const struct cert *c, int64_t now_s, struct err *e)
     return 0;
 }
 
-static int check_any(const struct search *s, const struct cert *c, struct err *e)
+static int check_any(const struct path_search *s, const struct cert *c, struct err *e)
 {
     if (trust_rejects(s->trust, c->der))
         return err_set(e, ERR_REFUSED,
@@ -77,7 +77,7 @@ static int check_any(const struct search *s, const struct cert *c, struct err *e
                        "TRUSTED CERTIFICATE among the trusted roots)");
     if (c->has_unknown_critical)
         return err_set(e, ERR_REFUSED, "has a critical extension that is not supported");
-    return check_time(c, s->now_s, e);
+    return check_validity(c, s->now_s, e);
 }
 
 /* A certificate that signs others. A root of version 1 has no extensions to say so. */
@@ -117,7 +117,7 @@ static bool is_self_issued(const struct cert *c)
 }
 
 /* RFC 5280 §6.1.4 (l)-(m): self-issued intermediates do not count. path[at] is the authority. */
-static int check_path_length(const struct search *s, size_t at, struct err *e)
+static int check_path_length(const struct path_search *s, size_t at, struct err *e)
 {
     int below = 0;
 
@@ -133,7 +133,7 @@ static int check_path_length(const struct search *s, size_t at, struct err *e)
 }
 
 /* RFC 5280 §6.1.3 (b)-(c): all names below, but for self-issued intermediates. */
-static int check_constraints(struct search *s, size_t at, struct err *e)
+static int check_constraints(struct path_search *s, size_t at, struct err *e)
 {
     for (size_t i = 0; i < at; i++)
         if ((i == 0 || !is_self_issued(s->path[i])) &&
@@ -143,7 +143,7 @@ static int check_constraints(struct search *s, size_t at, struct err *e)
 }
 
 /* path[at] with all that is below it; its signature on path[at - 1] is already checked. */
-static int check_link(struct search *s, size_t at, bool is_root, struct err *e)
+static int check_path_link(struct path_search *s, size_t at, bool is_root, struct err *e)
 {
     const struct cert *c = s->path[at];
     struct buf name = {0};
@@ -161,15 +161,15 @@ static int check_link(struct search *s, size_t at, bool is_root, struct err *e)
 
 /* A whole path, root included as path[length - 1]. When searching, what is below the root was
  * checked on the way. */
-static int check_path(struct search *s, struct err *e)
+static int check_whole_path(struct path_search *s, struct err *e)
 {
     for (size_t at = s->is_explaining ? 0 : s->length - 1; at < s->length; at++)
-        if (check_link(s, at, at == s->length - 1, e) != 0)
+        if (check_path_link(s, at, at == s->length - 1, e) != 0)
             return -1;
     return 0;
 }
 
-static bool is_in_path(const struct search *s, const struct cert *c)
+static bool is_in_path(const struct path_search *s, const struct cert *c)
 {
     for (size_t i = 0; i < s->length; i++)
         if (str_equal(s->path[i]->der, c->der))
@@ -177,7 +177,7 @@ static bool is_in_path(const struct search *s, const struct cert *c)
     return false;
 }
 
-static bool is_signed_by(struct search *s, const struct cert *c, const struct cert *issuer,
+static bool is_signed_by(struct path_search *s, const struct cert *c, const struct cert *issuer,
                          const char *cure)
 {
     struct buf name = {0};
@@ -194,12 +194,13 @@ static bool is_signed_by(struct search *s, const struct cert *c, const struct ce
                 buf_cstr(&name), cure);
         buf_free(&name);
     }
-    note_failure(s, &e, false);
+    note_path_failure(s, &e, false);
     return false;
 }
 
 /* The same for two that were sent: each pair is computed once, on however many paths it lies. */
-static bool is_signed_by_sent(struct search *s, const struct cert *c, const struct cert *issuer)
+static bool is_signed_by_sent(struct path_search *s, const struct cert *c,
+                              const struct cert *issuer)
 {
     unsigned char *known = &s->signed_by[c - s->sent][issuer - s->sent];
 
@@ -208,19 +209,19 @@ static bool is_signed_by_sent(struct search *s, const struct cert *c, const stru
     return *known == SIGNED;
 }
 
-static bool try_root(struct search *s, const struct cert *root)
+static bool try_root(struct path_search *s, const struct cert *root)
 {
     struct err e = {0};
 
     s->path[s->length++] = root;
-    bool is_valid = check_path(s, &e) == 0;
+    bool is_valid = check_whole_path(s, &e) == 0;
     if (!is_valid)
-        note_failure(s, &e, true);
+        note_path_failure(s, &e, true);
     s->length--;
     return is_valid;
 }
 
-static void note_unknown_issuer(struct search *s, const struct cert *c)
+static void note_unknown_issuer(struct path_search *s, const struct cert *c)
 {
     struct err e = {0};
     struct buf name = {0};
@@ -233,11 +234,11 @@ static void note_unknown_issuer(struct search *s, const struct cert *c)
         err_set(&e, ERR_REFUSED, "unknown issuer %s: not among the trusted roots" CURE,
                 buf_cstr(&name));
     buf_free(&name);
-    note_failure(s, &e, false);
+    note_path_failure(s, &e, false);
 }
 
 /* Does a root end the path? Only failures are remembered. */
-static bool search_roots(struct search *s)
+static bool search_roots(struct path_search *s)
 {
     const struct cert *last = s->path[s->length - 1];
     unsigned char *known = &s->signed_by_root[last - s->sent];
@@ -260,7 +261,7 @@ static bool search_roots(struct search *s)
 /* Does path[length - 1] lead to a root? Depth first; recursion is bounded by CERT_PATH_MAX_LENGTH.
  * While searching, unusable certificates are left out; while explaining, they are gone through to
  * see whether they alone are what is wrong. */
-static bool search_up(struct search *s)
+static bool search_up(struct path_search *s)
 {
     const struct cert *last = s->path[s->length - 1];
     struct err ignored;
@@ -279,8 +280,9 @@ static bool search_up(struct search *s)
         if (!is_signed_by_sent(s, last, issuer))
             continue;
         s->path[s->length++] = issuer;
-        bool is_found = (s->is_explaining || check_link(s, s->length - 1, false, &ignored) == 0) &&
-                        search_up(s);
+        bool is_found =
+            (s->is_explaining || check_path_link(s, s->length - 1, false, &ignored) == 0) &&
+            search_up(s);
         s->length--;
         if (is_found)
             return true;
@@ -291,7 +293,7 @@ static bool search_up(struct search *s)
 }
 
 /* Two rounds: the first finds a good path if there is one, the second the reason why not. */
-static bool search_path(struct search *s, struct err *e)
+static bool search_path(struct path_search *s, struct err *e)
 {
     for (int round = 0; round < 2; round++) {
         s->is_explaining = round == 1;
@@ -309,7 +311,7 @@ static bool search_path(struct search *s, struct err *e)
 }
 
 /* A certificate that is itself among the roots: a lab's self-signed server. */
-static bool is_trusted_itself(const struct search *s)
+static bool is_trusted_itself(const struct path_search *s)
 {
     struct cert root;
 
@@ -319,7 +321,7 @@ static bool is_trusted_itself(const struct search *s)
     return false;
 }
 
-static int parse_sent(struct search *s, const struct str *sent, size_t count, struct err *e)
+static int parse_sent(struct path_search *s, const struct str *sent, size_t count, struct err *e)
 {
     if (count == 0)
         return err_set(e, ERR_PROTOCOL, "peer sent no certificate");
@@ -338,7 +340,8 @@ static int parse_sent(struct search *s, const struct str *sent, size_t count, st
 int cert_path_verify(const struct str *sent, size_t count, const struct trust *trust,
                      struct str host, int64_t now_s, struct cert *leaf, struct err *e)
 {
-    struct search s = {.trust = trust, .now_s = now_s, .signatures_left = CERT_PATH_MAX_SIGNATURES};
+    struct path_search s = {
+        .trust = trust, .now_s = now_s, .signatures_left = CERT_PATH_MAX_SIGNATURES};
 
     if (parse_sent(&s, sent, count, e) != 0)
         return -1;

@@ -19,7 +19,7 @@ static const struct {
     {CERT_SIGNATURE_ECDSA_SHA512, CERT_KEY_P256, CERT_KEY_P521, &br_sha512_vtable, NULL},
 };
 
-static size_t hash_of(const br_hash_class *hash, struct str data, unsigned char out[MAX_HASH])
+static size_t hash_data(const br_hash_class *hash, struct str data, unsigned char out[MAX_HASH])
 {
     br_hash_compat_context context;
 
@@ -101,7 +101,7 @@ int cert_check_signature(const struct cert *cert, const struct cert *issuer, str
     if (cert_check_key(issuer, e) != 0)
         return err_wrap(e, "issuer");
     if (issuer->key_kind >= algorithms[i].first_key && issuer->key_kind <= algorithms[i].last_key) {
-        size_t len = hash_of(algorithms[i].hash, cert->tbs, hash);
+        size_t len = hash_data(algorithms[i].hash, cert->tbs, hash);
         is_right = algorithms[i].rsa_oid != NULL
                        ? is_rsa_right(cert, issuer, algorithms[i].rsa_oid, hash, len)
                        : is_ecdsa_right(cert, issuer, hash, len);

@@ -30,7 +30,7 @@ bool der_next(struct str *in, struct der_item *item)
     return true;
 }
 
-static bool take(struct str *in, unsigned tag, struct der_item *item)
+static bool take_tagged(struct str *in, unsigned tag, struct der_item *item)
 {
     struct str rest = *in;
 
@@ -44,7 +44,7 @@ bool der_take(struct str *in, unsigned tag, struct str *value)
 {
     struct der_item item;
 
-    if (!take(in, tag, &item))
+    if (!take_tagged(in, tag, &item))
         return false;
     if (value != NULL)
         *value = item.value;
@@ -55,7 +55,7 @@ bool der_take_whole(struct str *in, unsigned tag, struct str *whole)
 {
     struct der_item item;
 
-    if (!take(in, tag, &item))
+    if (!take_tagged(in, tag, &item))
         return false;
     *whole = item.whole;
     return true;

@@ -174,7 +174,7 @@ static int add_pem(struct trust *t, struct str pem, struct err *e)
     return result;
 }
 
-static int add_file(struct trust *t, const char *path, struct err *e)
+static int add_trust_file(struct trust *t, const char *path, struct err *e)
 {
     struct buf text = {0};
     int result = fs_read_file(path, TRUST_MAX_FILE_BYTES, &text, e);
@@ -190,7 +190,7 @@ static int add_named_file(struct trust *t, const char *what, const char *path, s
 {
     size_t before = t->count;
 
-    if (add_file(t, path, e) != 0) {
+    if (add_trust_file(t, path, e) != 0) {
         if (e != NULL)
             e->code = ERR_FAILED; /* not what the caller was looking for */
         return err_wrap(e, "%s", what);
@@ -231,7 +231,7 @@ static int add_entries(struct trust *t, DIR *dir, const char *path, bool only_ha
             result =
                 err_set(e, ERR_TOO_LARGE, "%s has more than %d files", path, TRUST_MAX_DIR_FILES);
         else
-            add_file(t, buf_path(&name, NULL), &ignored);
+            add_trust_file(t, buf_path(&name, NULL), &ignored);
     }
     buf_free(&name);
     return result;
@@ -256,7 +256,7 @@ static int add_folder(struct trust *t, const char *what, const char *path, struc
     return result == 0 ? 0 : err_wrap(e, "%s", what);
 }
 
-static bool is_folder(const char *path)
+static bool is_trust_folder(const char *path)
 {
     struct stat st;
 
@@ -288,7 +288,7 @@ static struct str der_of(const struct trust *t, const struct root *root)
     return str_slice(buf_str(&t->der), root->offset, root->offset + root->len);
 }
 
-static int compare(const void *a, const void *b)
+static int compare_rejected(const void *a, const void *b)
 {
     const struct str *x = a, *y = b;
 
@@ -310,7 +310,7 @@ static int index_rejected(struct trust *t, struct err *e)
     for (size_t i = 0; i < t->count; i++)
         if (t->roots[i].is_rejected)
             t->rejected[t->rejected_count++] = der_of(t, &t->roots[i]);
-    qsort(t->rejected, count, sizeof *t->rejected, compare);
+    qsort(t->rejected, count, sizeof *t->rejected, compare_rejected);
     return 0;
 }
 
@@ -328,7 +328,7 @@ static void index_subjects(struct trust *t)
 }
 
 /* All are read. -1: out of memory. */
-static int finish(struct trust *t, struct err *e)
+static int finish_trust(struct trust *t, struct err *e)
 {
     if (index_rejected(t, e) != 0)
         return -1;
@@ -342,8 +342,8 @@ static int add_usual(struct trust *t, struct err *e)
 
     for (size_t i = 0; i < sizeof usual_bundles / sizeof *usual_bundles; i++) {
         struct err ignored;
-        if (access(usual_bundles[i], R_OK) == 0 && add_file(t, usual_bundles[i], &ignored) == 0 &&
-            t->count > 0)
+        if (access(usual_bundles[i], R_OK) == 0 &&
+            add_trust_file(t, usual_bundles[i], &ignored) == 0 && t->count > 0)
             break;
         buf_printf(&tried, "%s%s", i > 0 ? ", " : "", usual_bundles[i]);
     }
@@ -378,7 +378,7 @@ static int add_bundle(struct trust *t, const char *what, const char *path, struc
 {
     size_t before = t->count;
 
-    if (!is_folder(path))
+    if (!is_trust_folder(path))
         return add_named_file(t, what, path, e);
     if (add_folder(t, what, path, e) != 0)
         return -1;
@@ -387,7 +387,7 @@ static int add_bundle(struct trust *t, const char *what, const char *path, struc
     return 0;
 }
 
-static struct trust *load(struct err *e)
+static struct trust *load_trust(struct err *e)
 {
     struct trust *t = calloc(1, sizeof *t);
     const char *what, *file = find_bundle(&what), *folders = env_get("SSL_CERT_DIR");
@@ -411,7 +411,7 @@ static struct trust *load(struct err *e)
     if (result == 0 && t->count == 0)
         result = err_set(e, ERR_FAILED, "SSL_CERT_DIR: %s holds no PEM certificate", folders);
     if (result == 0)
-        result = finish(t, e);
+        result = finish_trust(t, e);
     if (result != 0) {
         trust_free(t);
         return NULL;
@@ -423,7 +423,7 @@ struct trust *trust_parse(struct str pem, struct err *e)
 {
     struct trust *t = calloc(1, sizeof *t);
 
-    if (t == NULL || add_pem(t, pem, e) != 0 || finish(t, e) != 0) {
+    if (t == NULL || add_pem(t, pem, e) != 0 || finish_trust(t, e) != 0) {
         trust_free(t);
         return NULL;
     }
@@ -441,7 +441,7 @@ void trust_use_file(const char *what, const char *path)
 const struct trust *trust_of_process(struct err *e)
 {
     if (of_process == NULL)
-        of_process = load(e);
+        of_process = load_trust(e);
     return of_process;
 }
 
@@ -459,5 +459,5 @@ bool trust_find(const struct trust *t, struct str subject, size_t *position, str
 bool trust_rejects(const struct trust *t, struct str der)
 {
     return t->rejected_count > 0 &&
-           bsearch(&der, t->rejected, t->rejected_count, sizeof der, compare) != NULL;
+           bsearch(&der, t->rejected, t->rejected_count, sizeof der, compare_rejected) != NULL;
 }

@@ -17,7 +17,7 @@
 
 enum { PROGRESS_MS = 1000 };
 
-struct message {
+struct builder_message {
     int64_t bytes;
     struct str text;
 };
@@ -26,12 +26,12 @@ struct message {
 
 static const struct field progress_fields[] = {
     WORD("progress"),
-    {.name = "bytes", .kind = FIELD_INT, .at = offsetof(struct message, bytes)},
+    {.name = "bytes", .kind = FIELD_INT, .at = offsetof(struct builder_message, bytes)},
     {.name = NULL}};
 static const struct field built_fields[] = {WORD("built"), {.name = NULL}};
 static const struct field failed_fields[] = {
     WORD("failed"),
-    {.name = "text", .kind = FIELD_STRING, .at = offsetof(struct message, text)},
+    {.name = "text", .kind = FIELD_STRING, .at = offsetof(struct builder_message, text)},
     {.name = NULL}};
 
 enum { PROGRESS, BUILT, FAILED };
@@ -64,7 +64,7 @@ struct work {
     struct buf out;
 };
 
-static void send_message(struct work *w, int type, const struct message *m)
+static void send_builder_message(struct work *w, int type, const struct builder_message *m)
 {
     buf_clear(&w->out);
     fields_put(&w->out, messages[type], m);
@@ -72,14 +72,14 @@ static void send_message(struct work *w, int type, const struct message *m)
         frame_send(w->fd, buf_str(&w->out), -1, NULL);
 }
 
-static bool go_on(void *ctx, int64_t bytes)
+static bool report_build_progress(void *ctx, int64_t bytes)
 {
     struct work *w = ctx;
     int64_t now = clock_now_ms();
 
     if (now - w->told_ms >= PROGRESS_MS) {
         w->told_ms = now;
-        send_message(w, PROGRESS, &(struct message){.bytes = bytes});
+        send_builder_message(w, PROGRESS, &(struct builder_message){.bytes = bytes});
     }
     return true;
 }
@@ -96,8 +96,8 @@ static int check_published(const struct work *w, struct err *e)
 }
 
 /* Publishes the manifest of a file that has its hash; its link or copy stays as it is. */
-static int publish(struct work *w, const char *path, const struct hash_result *hashed,
-                   struct err *e)
+static int publish_manifest_of(struct work *w, const char *path, const struct hash_result *hashed,
+                               struct err *e)
 {
     struct add_staged staged = {.kind = STORE_LINK, .size = hashed->size, .mtime = hashed->mtime};
     int result;
@@ -120,9 +120,9 @@ static int publish(struct work *w, const char *path, const struct hash_result *h
     return result == 0 ? check_published(w, e) : -1;
 }
 
-static int build(struct work *w, struct err *e)
+static int build_manifest(struct work *w, struct err *e)
 {
-    const struct hash_watch watch = {go_on, w};
+    const struct hash_watch watch = {report_build_progress, w};
     const struct hash_options options = {.flags = HASH_MAKE_MANIFEST, .watch = &watch};
     struct store_entry entry = {0};
     struct hash_result hashed;
@@ -133,12 +133,12 @@ static int build(struct work *w, struct err *e)
     if (entry.path == NULL)
         err_set(e, ERR_NOT_FOUND, "it is not there any more");
     else if (hash_file(&w->store, entry.path, &options, &hashed, e) == 0)
-        result = publish(w, entry.path, &hashed, e);
+        result = publish_manifest_of(w, entry.path, &hashed, e);
     store_entry_deinit(&entry);
     return result;
 }
 
-static int run_child(int fd, void *ctx)
+static int run_builder(int fd, void *ctx)
 {
     struct builder *builder = ctx;
     struct work w = {.fd = fd, .hash = builder->current};
@@ -147,9 +147,10 @@ static int run_child(int fd, void *ctx)
 
     if (result == 0) {
         w.store.vouchers = &builder->vouchers;
-        result = build(&w, &e);
+        result = build_manifest(&w, &e);
     }
-    send_message(&w, result == 0 ? BUILT : FAILED, &(struct message){.text = str_of(e.msg)});
+    send_builder_message(&w, result == 0 ? BUILT : FAILED,
+                         &(struct builder_message){.text = str_of(e.msg)});
     store_deinit(&w.store);
     buf_free(&w.out);
     return 0;
@@ -189,11 +190,11 @@ static void end_current(struct builder *builder, const char *failure)
         wish->hash[0] = '\0';
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_builder_frame(void *owner, struct str frame, int fd)
 {
     struct builder *builder = owner;
     struct json *doc = json_parse(frame, JSON_STRICT, NULL);
-    struct message m = {.text = STR("")};
+    struct builder_message m = {.text = STR("")};
     char text[ERR_MESSAGE_SIZE];
     int type = doc == NULL || fd >= 0 ? -1 : fields_read_one_of(messages, doc, &m, NULL);
 
@@ -210,7 +211,7 @@ static bool on_frame(void *owner, struct str frame, int fd)
     return type >= 0;
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_builder_event(void *owner, enum child_event event, const char *words)
 {
     struct builder *builder = owner;
 
@@ -226,16 +227,15 @@ static void on_event(void *owner, enum child_event event, const char *words)
 static void start_next(void *owner)
 {
     struct builder *builder = owner;
-    const struct child_options child = {
-        .loop = builder->options.loop,
-        .process = {.name = "kachery-manifest",
-                    .run = run_child,
-                    .niceness = BUILDER_NICENESS,
-                    .ctx = builder},
-        .policy = {.stopped_ms = builder->options.stopped_ms},
-        .on_frame = on_frame,
-        .on_event = on_event,
-        .owner = builder};
+    const struct child_options child = {.loop = builder->options.loop,
+                                        .process = {.name = "kachery-manifest",
+                                                    .run = run_builder,
+                                                    .niceness = BUILDER_NICENESS,
+                                                    .ctx = builder},
+                                        .policy = {.stopped_ms = builder->options.stopped_ms},
+                                        .on_frame = on_builder_frame,
+                                        .on_event = on_builder_event,
+                                        .owner = builder};
     struct err e = {0};
 
     for (size_t n = 0; builder->child == NULL && n < BUILDER_MAX_QUEUED; n++) {
@@ -277,7 +277,7 @@ void builder_free(struct builder *builder)
 }
 
 /* A free place; those of old failures are free, too. */
-static struct wish *find_place(struct builder *builder)
+static struct wish *find_wish_place(struct builder *builder)
 {
     int64_t now = loop_now_ms(builder->options.loop);
 
@@ -301,7 +301,7 @@ void builder_want(struct builder *builder, struct str hash)
                                                       BUILDER_FORGET_MS)))
         return;
     if (wish == NULL)
-        wish = find_place(builder);
+        wish = find_wish_place(builder);
     if (wish == NULL)
         return;
     *wish = (struct wish){.failed_ms = 0};

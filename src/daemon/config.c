@@ -58,7 +58,7 @@ static bool is_printable(struct str value)
     return true;
 }
 
-static int check_name(enum config_key key, struct str value, struct err *e)
+static int check_name_value(enum config_key key, struct str value, struct err *e)
 {
     char quoted[QUOTE_SIZE];
 
@@ -102,7 +102,7 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
     int bad = 0;
 
     if (key == CONFIG_NAME || key == CONFIG_ZONE)
-        bad = check_name(key, value, e);
+        bad = check_name_value(key, value, e);
     else if (key == CONFIG_UPLOADS)
         bad = check_count(key, value, CONFIG_MAX_UPLOADS, &max_uploads, e);
     else if (key == CONFIG_STREAMS)
@@ -138,8 +138,8 @@ static bool is_null(const struct yaml *node)
                                    str_equal_nocase(text, STR("null")));
 }
 
-static int read_key(struct config *c, enum config_key key, const struct yaml *node,
-                    const char *name, struct err *e)
+static int read_config_key(struct config *c, enum config_key key, const struct yaml *node,
+                           const char *name, struct err *e)
 {
     if (node == NULL || (yaml_type(node) == YAML_SCALAR && is_null(node)))
         return 0;
@@ -201,7 +201,8 @@ int config_parse(struct config *c, struct str text, const char *name, struct err
         goto out;
     }
     for (int key = 0; key < CONFIG_KEYS; key++)
-        if (read_key(&read, (enum config_key)key, yaml_get(root, key_names[key]), name, e) != 0)
+        if (read_config_key(&read, (enum config_key)key, yaml_get(root, key_names[key]), name, e) !=
+            0)
             goto out;
     if (read_users(&read, yaml_get(root, RECORDS_OF), name, e) != 0)
         goto out;
@@ -265,7 +266,7 @@ static int check_writers(const char *path, struct err *e)
     return 0;
 }
 
-static int find_user(const char *name, uint32_t *id, struct err *e)
+static int find_user_id(const char *name, uint32_t *id, struct err *e)
 {
     uint64_t number;
 
@@ -293,7 +294,7 @@ int config_resolve_users(struct config *c, const char *path, struct err *e)
     if (c->user_ids == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     for (size_t i = 0; i < c->user_count; i++)
-        if (find_user(c->users[i], &c->user_ids[i], e) != 0)
+        if (find_user_id(c->users[i], &c->user_ids[i], e) != 0)
             return err_wrap(e, "%s", path);
     return 0;
 }

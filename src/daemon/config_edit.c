@@ -15,7 +15,7 @@ static const char *const reserved[] = {"true", "false", "null", "yes", "no", "on
                                        "off",  "y",     "n",    NULL};
 
 /* True when the text may stand unquoted for a string: a URL or a name that begins with a letter. */
-static bool is_plain(struct str value)
+static bool is_plain_value(struct str value)
 {
     static const char extra[] = "._~/-:";
 
@@ -34,7 +34,7 @@ static bool is_plain(struct str value)
 
 static void put_value(struct buf *out, enum config_key key, struct str value)
 {
-    if (key == CONFIG_UPLOADS || key == CONFIG_STREAMS || is_plain(value)) {
+    if (key == CONFIG_UPLOADS || key == CONFIG_STREAMS || is_plain_value(value)) {
         buf_put(out, value);
         return;
     }
@@ -48,7 +48,7 @@ static void put_value(struct buf *out, enum config_key key, struct str value)
 }
 
 /* The next line with its line end, taken off the front of *rest. */
-static struct str take_line(struct str *rest)
+static struct str take_text_line(struct str *rest)
 {
     size_t end = str_find(*rest, '\n');
     struct str line = str_slice(*rest, 0, end + 1);
@@ -84,12 +84,12 @@ static bool is_line_of(struct str line, const char *key, struct str *value)
 }
 
 /* Bytes at the front of `rest` that continue a value: indented lines, and blank ones among them. */
-static size_t continuation(struct str rest)
+static size_t continued_bytes(struct str rest)
 {
     size_t used = 0, taken = 0;
 
     while (rest.len > 0) {
-        struct str line = take_line(&rest), text = str_trim(line);
+        struct str line = take_text_line(&rest), text = str_trim(line);
         bool is_blank = text.len == 0 || text.p[0] == '\n' || text.p[0] == '\r';
         used += line.len;
         if (is_blank)
@@ -121,7 +121,7 @@ static void put_changed(struct buf *out, enum config_key key, const char *old, c
     buf_putc(out, '\n');
 }
 
-static bool is_same(const char *a, const char *b)
+static bool is_same_value(const char *a, const char *b)
 {
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
@@ -134,16 +134,16 @@ static void edit_lines(const struct config *c, const struct config *old, struct 
     buf_put(out, str_slice(text, 0, mark));
     text = str_slice(text, mark, text.len);
     while (text.len > 0) {
-        struct str line = take_line(&text), value = {0};
+        struct str line = take_text_line(&text), value = {0};
         int key = 0;
         while (key < CONFIG_KEYS && !is_line_of(line, config_key_name((enum config_key)key),
                                                 &value))
             key++;
-        size_t more = key == CONFIG_KEYS ? 0 : continuation(text);
+        size_t more = key == CONFIG_KEYS ? 0 : continued_bytes(text);
         if (key < CONFIG_KEYS)
             seen[key] = true;
         if (key == CONFIG_KEYS || c->values[key] == NULL ||
-            is_same(old->values[key], c->values[key])) {
+            is_same_value(old->values[key], c->values[key])) {
             buf_put(out, line);
             buf_put(out, str_slice(text, 0, more));
         } else {
@@ -154,7 +154,7 @@ static void edit_lines(const struct config *c, const struct config *old, struct 
     }
 }
 
-static bool is_ours(struct str key)
+static bool is_config_key(struct str key)
 {
     for (int i = 0; i < CONFIG_KEYS; i++)
         if (str_equal(key, str_of(config_key_name((enum config_key)i))))
@@ -163,14 +163,14 @@ static bool is_ours(struct str key)
 }
 
 /* Appends what two equal nodes have equal. */
-static void flatten(const struct yaml *node, struct buf *out)
+static void flatten_node(const struct yaml *node, struct buf *out)
 {
     buf_printf(out, "%d%d%zu:", (int)yaml_type(node), yaml_is_plain(node), yaml_text(node).len);
     buf_put(out, yaml_text(node));
     for (const struct yaml *c = yaml_first(node); c != NULL; c = yaml_next(c)) {
         buf_printf(out, "(%zu:", yaml_key(c).len);
         buf_put(out, yaml_key(c));
-        flatten(c, out);
+        flatten_node(c, out);
         buf_putc(out, ')');
     }
 }
@@ -182,10 +182,10 @@ static void put_others(struct str text, const char *name, struct buf *out)
 
     for (const struct yaml *c = root == NULL ? NULL : yaml_first(root); c != NULL;
          c = yaml_next(c)) {
-        if (is_ours(yaml_key(c)))
+        if (is_config_key(yaml_key(c)))
             continue;
         buf_put(out, yaml_key(c));
-        flatten(c, out);
+        flatten_node(c, out);
     }
     yaml_free(root);
 }
@@ -212,8 +212,8 @@ static int check_edited(const struct config *c, struct str old, struct str text,
                     has_same_others(old, text, name);
 
     for (int key = 0; key < CONFIG_KEYS; key++)
-        is_right = is_right &&
-                   (c->values[key] == NULL || is_same(again.values[key], c->values[key]));
+        is_right = is_right && (c->values[key] == NULL ||
+                                is_same_value(again.values[key], c->values[key]));
     config_deinit(&again);
     if (is_right)
         return 0;

@@ -12,9 +12,9 @@ enum { SLOTS = 65536, BUCKETS = 4096, FIRST_SLOTS = 64, MAX_REASON_BYTES = 512 }
 /* From RUNNING to READY: with a worker. */
 enum state { WANTED, LOOKING, QUEUED, RUNNING, RECALLED, READY, KEPT, STATES };
 
-struct job {
-    struct job *previous, *next; /* among those of the same state, first come first */
-    struct job *next_in_bucket;
+struct resource_job {
+    struct resource_job *previous, *next; /* among those of the same state, first come first */
+    struct resource_job *next_in_bucket;
     enum state state;
     bool was_retried;
     bool has_begun;         /* the first bytes are read */
@@ -28,7 +28,7 @@ struct job {
 };
 
 struct job_list {
-    struct job *first, *last;
+    struct resource_job *first, *last;
     size_t count;
 };
 
@@ -37,11 +37,11 @@ struct jobs {
     int64_t now_ms, wall_ms;
     uint64_t seed, serial;
     struct job_list lists[STATES];
-    struct job **slots; /* by the low part of an id; NULL: free */
+    struct resource_job **slots; /* by the low part of an id; NULL: free */
     uint32_t *free_slots;
     size_t slot_cap, free_count;
     struct waiters waiters;
-    struct job *buckets[BUCKETS];
+    struct resource_job *buckets[BUCKETS];
 };
 
 struct jobs *jobs_new(const struct jobs_options *options)
@@ -62,7 +62,7 @@ void jobs_set_time(struct jobs *jobs, int64_t now_ms, int64_t wall_ms)
 }
 
 /* Strangers choose the hashes: which of them share a bucket depends on a secret. */
-static struct job **bucket_of(struct jobs *jobs, const char *hash)
+static struct resource_job **bucket_of(struct jobs *jobs, const char *hash)
 {
     uint64_t mix = jobs->seed, word;
 
@@ -74,34 +74,34 @@ static struct job **bucket_of(struct jobs *jobs, const char *hash)
     return &jobs->buckets[mix % BUCKETS];
 }
 
-static struct job *find_hash(struct jobs *jobs, const char *hash)
+static struct resource_job *find_hash(struct jobs *jobs, const char *hash)
 {
-    struct job *job = *bucket_of(jobs, hash);
+    struct resource_job *job = *bucket_of(jobs, hash);
 
     while (job != NULL && memcmp(job->hash, hash, SHA1_HEX) != 0)
         job = job->next_in_bucket;
     return job;
 }
 
-static struct job *find_id(const struct jobs *jobs, uint64_t id, enum state state)
+static struct resource_job *find_id(const struct jobs *jobs, uint64_t id, enum state state)
 {
     size_t slot = (size_t)(id % SLOTS);
-    struct job *job = slot < jobs->slot_cap ? jobs->slots[slot] : NULL;
+    struct resource_job *job = slot < jobs->slot_cap ? jobs->slots[slot] : NULL;
 
     return job != NULL && job->id == id && job->state == state ? job : NULL;
 }
 
 /* One that is with a worker. */
-static struct job *find_given(const struct jobs *jobs, uint64_t id)
+static struct resource_job *find_given(const struct jobs *jobs, uint64_t id)
 {
-    struct job *job = NULL;
+    struct resource_job *job = NULL;
 
     for (int state = RUNNING; state <= READY && job == NULL; state++)
         job = find_id(jobs, id, (enum state)state);
     return job;
 }
 
-static void leave_list(struct jobs *jobs, struct job *job)
+static void leave_list(struct jobs *jobs, struct resource_job *job)
 {
     struct job_list *list = &jobs->lists[job->state];
 
@@ -111,7 +111,7 @@ static void leave_list(struct jobs *jobs, struct job *job)
     list->count--;
 }
 
-static void enter_list(struct jobs *jobs, struct job *job, enum state state, bool is_first)
+static void enter_list(struct jobs *jobs, struct resource_job *job, enum state state, bool is_first)
 {
     struct job_list *list = &jobs->lists[state];
 
@@ -123,7 +123,7 @@ static void enter_list(struct jobs *jobs, struct job *job, enum state state, boo
     list->count++;
 }
 
-static void move_to(struct jobs *jobs, struct job *job, enum state state)
+static void move_to(struct jobs *jobs, struct resource_job *job, enum state state)
 {
     leave_list(jobs, job);
     enter_list(jobs, job, state, false);
@@ -132,7 +132,7 @@ static void move_to(struct jobs *jobs, struct job *job, enum state state)
 static bool grow_slots(struct jobs *jobs)
 {
     size_t cap = jobs->slot_cap == 0 ? FIRST_SLOTS : jobs->slot_cap * 2;
-    struct job **slots = realloc(jobs->slots, cap * sizeof(struct job *));
+    struct resource_job **slots = realloc(jobs->slots, cap * sizeof(struct resource_job *));
 
     if (slots == NULL)
         return false;
@@ -149,9 +149,9 @@ static bool grow_slots(struct jobs *jobs)
     return true;
 }
 
-static void remove_job(struct jobs *jobs, struct job *job)
+static void remove_resource_job(struct jobs *jobs, struct resource_job *job)
 {
-    struct job **link = bucket_of(jobs, job->hash);
+    struct resource_job **link = bucket_of(jobs, job->hash);
     size_t slot = (size_t)(job->id % SLOTS);
 
     while (job->waiters.first != NULL)
@@ -166,7 +166,7 @@ static void remove_job(struct jobs *jobs, struct job *job)
     free(job);
 }
 
-static size_t count_all(const struct jobs *jobs)
+static size_t count_all_jobs(const struct jobs *jobs)
 {
     size_t count = 0;
 
@@ -175,23 +175,23 @@ static size_t count_all(const struct jobs *jobs)
     return count;
 }
 
-static struct job *add_job(struct jobs *jobs, const char *hash, struct err *e)
+static struct resource_job *add_resource_job(struct jobs *jobs, const char *hash, struct err *e)
 {
-    if (count_all(jobs) >= JOBS_MAX && jobs->lists[KEPT].first != NULL)
-        remove_job(jobs, jobs->lists[KEPT].first);
-    if (count_all(jobs) >= JOBS_MAX) {
+    if (count_all_jobs(jobs) >= JOBS_MAX && jobs->lists[KEPT].first != NULL)
+        remove_resource_job(jobs, jobs->lists[KEPT].first);
+    if (count_all_jobs(jobs) >= JOBS_MAX) {
         err_set(e, ERR_TOO_LARGE, "the resource is busy: %d files are asked for; ask again later",
                 JOBS_MAX);
         return NULL;
     }
-    struct job *job = calloc(1, sizeof *job);
+    struct resource_job *job = calloc(1, sizeof *job);
     if (job == NULL || (jobs->free_count == 0 && !grow_slots(jobs))) {
         free(job);
         err_set(e, ERR_FAILED, "the resource is out of memory; ask again later");
         return NULL;
     }
     uint32_t slot = jobs->free_slots[--jobs->free_count];
-    struct job **bucket = bucket_of(jobs, hash);
+    struct resource_job **bucket = bucket_of(jobs, hash);
     job->id = ++jobs->serial * SLOTS + slot;
     job->next_in_bucket = *bucket;
     job->waiters.owner = job;
@@ -209,49 +209,49 @@ void jobs_free(struct jobs *jobs)
         return;
     for (int state = 0; state < STATES; state++)
         while (jobs->lists[state].first != NULL)
-            remove_job(jobs, jobs->lists[state].first);
+            remove_resource_job(jobs, jobs->lists[state].first);
     waiters_deinit(&jobs->waiters);
     free(jobs->slots);
     free(jobs->free_slots);
     free(jobs);
 }
 
-static void answer(struct jobs *jobs, struct job *job, struct str request_id)
+static void answer_request(struct jobs *jobs, struct resource_job *job, struct str request_id)
 {
     jobs->options.answer(jobs->options.owner, request_id, &job->status);
 }
 
-static void answer_waiter(struct jobs *jobs, struct job *job, struct waiter *waiter)
+static void answer_waiter(struct jobs *jobs, struct resource_job *job, struct waiter *waiter)
 {
-    answer(jobs, job, (struct str){waiter->id, waiter->id_len});
+    answer_request(jobs, job, (struct str){waiter->id, waiter->id_len});
     waiters_remove(&jobs->waiters, waiter);
 }
 
 int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
                  int64_t deadline_ms, struct err *e)
 {
-    struct job *job = find_hash(jobs, hash);
+    struct resource_job *job = find_hash(jobs, hash);
     bool is_new = job == NULL;
 
     if (job != NULL && job->state == KEPT) {
-        answer(jobs, job, request_id);
-        remove_job(jobs, job);
+        answer_request(jobs, job, request_id);
+        remove_resource_job(jobs, job);
         return 0;
     }
     if (jobs->waiters.count >= JOBS_MAX_WAITERS)
         return err_set(e, ERR_TOO_LARGE,
                        "the resource is busy: %d requests are waiting; ask again later",
                        JOBS_MAX_WAITERS);
-    if (is_new && (job = add_job(jobs, hash, e)) == NULL)
+    if (is_new && (job = add_resource_job(jobs, hash, e)) == NULL)
         return -1;
     if (waiters_add(&jobs->waiters, &job->waiters, request_id, deadline_ms))
         return 0;
     if (is_new)
-        remove_job(jobs, job);
+        remove_resource_job(jobs, job);
     return err_set(e, ERR_FAILED, "the resource is out of memory; ask again later");
 }
 
-static void fill_work(const struct job *job, struct jobs_work *out)
+static void fill_work(const struct resource_job *job, struct jobs_work *out)
 {
     out->id = job->id;
     out->size = job->status.size;
@@ -260,7 +260,7 @@ static void fill_work(const struct job *job, struct jobs_work *out)
 
 bool jobs_next_lookup(struct jobs *jobs, struct jobs_work *out)
 {
-    struct job *job = jobs->lists[WANTED].first;
+    struct resource_job *job = jobs->lists[WANTED].first;
 
     if (job == NULL)
         return false;
@@ -271,7 +271,7 @@ bool jobs_next_lookup(struct jobs *jobs, struct jobs_work *out)
 
 bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out)
 {
-    struct job *job = jobs->lists[QUEUED].first;
+    struct resource_job *job = jobs->lists[QUEUED].first;
 
     if (job == NULL || jobs->lists[RUNNING].count >= jobs->options.max_running)
         return false;
@@ -287,7 +287,7 @@ bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out)
 
 bool jobs_begun(struct jobs *jobs, uint64_t id)
 {
-    struct job *job = find_given(jobs, id);
+    struct resource_job *job = find_given(jobs, id);
 
     if (job != NULL && job->state == RECALLED)
         move_to(jobs, job, READY);
@@ -298,7 +298,7 @@ bool jobs_begun(struct jobs *jobs, uint64_t id)
 
 bool jobs_next_ready(struct jobs *jobs, uint64_t *id)
 {
-    struct job *job = jobs->lists[READY].first;
+    struct resource_job *job = jobs->lists[READY].first;
 
     if (job == NULL || jobs->lists[RUNNING].count >= jobs->options.max_running)
         return false;
@@ -308,20 +308,20 @@ bool jobs_next_ready(struct jobs *jobs, uint64_t *id)
 }
 
 /* The next whose first bytes are late, if it may be recalled. */
-static struct job *next_recall(const struct jobs *jobs)
+static struct resource_job *next_recall(const struct jobs *jobs)
 {
-    struct job *next = NULL;
+    struct resource_job *next = NULL;
 
     if (jobs->lists[RECALLED].count + jobs->lists[READY].count >= JOBS_MAX_RECALLED)
         return NULL;
-    for (struct job *job = jobs->lists[RUNNING].first; job != NULL; job = job->next)
+    for (struct resource_job *job = jobs->lists[RUNNING].first; job != NULL; job = job->next)
         if (!job->has_begun && (next == NULL || job->recalled_at_ms < next->recalled_at_ms))
             next = job;
     return next;
 }
 
 /* Those whose time was up while the answer was still being looked for. */
-static void answer_late(struct jobs *jobs, struct job *job)
+static void answer_late(struct jobs *jobs, struct resource_job *job)
 {
     struct waiter *next;
 
@@ -334,7 +334,7 @@ static void answer_late(struct jobs *jobs, struct job *job)
 
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size)
 {
-    struct job *job = find_id(jobs, id, LOOKING);
+    struct resource_job *job = find_id(jobs, id, LOOKING);
 
     if (job == NULL)
         return;
@@ -344,7 +344,7 @@ void jobs_found(struct jobs *jobs, uint64_t id, int64_t size)
 }
 
 /* Tells every waiter; whether there was one. */
-static bool answer_all(struct jobs *jobs, struct job *job)
+static bool answer_all(struct jobs *jobs, struct resource_job *job)
 {
     bool was_told = job->waiters.first != NULL;
 
@@ -355,29 +355,29 @@ static bool answer_all(struct jobs *jobs, struct job *job)
 
 void jobs_not_found(struct jobs *jobs, uint64_t id)
 {
-    struct job *job = find_id(jobs, id, LOOKING);
+    struct resource_job *job = find_id(jobs, id, LOOKING);
 
     if (job == NULL)
         return;
     job->status = message_status(UPLOAD_NOT_FOUND);
     answer_all(jobs, job);
-    remove_job(jobs, job);
+    remove_resource_job(jobs, job);
 }
 
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes)
 {
-    struct job *job = find_given(jobs, id);
+    struct resource_job *job = find_given(jobs, id);
 
     if (job != NULL && bytes >= 0 && bytes <= job->status.size)
         job->status.bytes_uploaded = bytes;
 }
 
-static void end_job(struct jobs *jobs, struct job *job, enum upload_state state)
+static void end_resource_job(struct jobs *jobs, struct resource_job *job, enum upload_state state)
 {
     job->status.state = state;
     job->status.completed_ms = jobs->wall_ms;
     if (answer_all(jobs, job)) {
-        remove_job(jobs, job);
+        remove_resource_job(jobs, job);
         return;
     }
     job->kept_until_ms = jobs->now_ms + jobs->options.keep_result_ms;
@@ -386,25 +386,25 @@ static void end_job(struct jobs *jobs, struct job *job, enum upload_state state)
 
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size)
 {
-    struct job *job = find_given(jobs, id);
+    struct resource_job *job = find_given(jobs, id);
 
     if (job == NULL)
         return;
     job->status.size = job->status.bytes_uploaded = size;
-    end_job(jobs, job, UPLOAD_COMPLETED);
+    end_resource_job(jobs, job, UPLOAD_COMPLETED);
 }
 
-static void fail_job(struct jobs *jobs, struct job *job, const char *reason)
+static void fail_job(struct jobs *jobs, struct resource_job *job, const char *reason)
 {
     free(job->reason);
     job->reason = strndup(reason, MAX_REASON_BYTES);
     job->status.error = job->reason == NULL ? STR("it failed") : str_of(job->reason);
-    end_job(jobs, job, UPLOAD_ERROR);
+    end_resource_job(jobs, job, UPLOAD_ERROR);
 }
 
 void jobs_failed(struct jobs *jobs, uint64_t id, const char *reason)
 {
-    struct job *job = find_id(jobs, id, LOOKING);
+    struct resource_job *job = find_id(jobs, id, LOOKING);
 
     if (job == NULL)
         job = find_given(jobs, id);
@@ -414,7 +414,7 @@ void jobs_failed(struct jobs *jobs, uint64_t id, const char *reason)
 
 bool jobs_retry(struct jobs *jobs, uint64_t id)
 {
-    struct job *job = find_given(jobs, id);
+    struct resource_job *job = find_given(jobs, id);
 
     if (job == NULL || job->was_retried)
         return false;
@@ -431,21 +431,22 @@ void jobs_step(struct jobs *jobs)
 {
     struct waiter *waiter;
 
-    for (struct job *job; (job = next_recall(jobs)) != NULL && job->recalled_at_ms <= jobs->now_ms;)
+    for (struct resource_job *job;
+         (job = next_recall(jobs)) != NULL && job->recalled_at_ms <= jobs->now_ms;)
         move_to(jobs, job, RECALLED);
     while ((waiter = waiters_take_due(&jobs->waiters, jobs->now_ms)) != NULL) {
-        struct job *job = waiter->list->owner;
+        struct resource_job *job = waiter->list->owner;
         if (job->state >= QUEUED && job->state <= READY)
             answer_waiter(jobs, job, waiter);
     }
     while (jobs->lists[KEPT].first != NULL &&
            jobs->lists[KEPT].first->kept_until_ms <= jobs->now_ms)
-        remove_job(jobs, jobs->lists[KEPT].first);
+        remove_resource_job(jobs, jobs->lists[KEPT].first);
 }
 
 int64_t jobs_next_ms(const struct jobs *jobs)
 {
-    const struct job *kept = jobs->lists[KEPT].first, *recalled = next_recall(jobs);
+    const struct resource_job *kept = jobs->lists[KEPT].first, *recalled = next_recall(jobs);
     int64_t next_ms = waiters_next_ms(&jobs->waiters);
 
     if (kept != NULL)
@@ -456,7 +457,7 @@ int64_t jobs_next_ms(const struct jobs *jobs)
 void jobs_forget_waiters(struct jobs *jobs)
 {
     for (int state = 0; state < STATES; state++)
-        for (struct job *job = jobs->lists[state].first; job != NULL; job = job->next)
+        for (struct resource_job *job = jobs->lists[state].first; job != NULL; job = job->next)
             while (job->waiters.first != NULL)
                 waiters_remove(&jobs->waiters, job->waiters.first);
 }
@@ -482,7 +483,7 @@ struct jobs_counts jobs_count(const struct jobs *jobs)
 
 bool jobs_each_running(const struct jobs *jobs, size_t *cursor, struct jobs_running *out)
 {
-    const struct job *job = NULL;
+    const struct resource_job *job = NULL;
     size_t before = *cursor;
 
     for (int state = RUNNING; state <= READY && job == NULL; state++)

@@ -41,7 +41,7 @@ static bool send_order(struct keeper *k, enum keeper_order which, struct str tex
     return !k->frame.failed && child_send(k->child, buf_str(&k->frame), -1, NULL) == 0;
 }
 
-static void set_alarm(struct keeper *k)
+static void set_keeper_alarm(struct keeper *k)
 {
     if (loop_timer_at_ms(&k->alarm) == CLOCK_NEVER_MS)
         loop_set_timer(k->options.loop, &k->alarm,
@@ -55,17 +55,17 @@ static void send_line(void *ctx, const char *line, size_t len)
     if (takes_at_once(k) && send_order(k, KEEPER_LOG, (struct str){line, len}))
         return;
     k->dropped++;
-    set_alarm(k);
+    set_keeper_alarm(k);
 }
 
-static void report_dropped(struct keeper *k)
+static void report_dropped_log_lines(struct keeper *k)
 {
     uint64_t dropped = k->dropped;
 
     if (dropped == 0)
         return;
     if (!takes_at_once(k)) {
-        set_alarm(k);
+        set_keeper_alarm(k);
         return;
     }
     k->dropped = 0;
@@ -74,7 +74,7 @@ static void report_dropped(struct keeper *k)
         k->dropped = dropped;
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_keeper_frame(void *owner, struct str frame, int fd)
 {
     struct keeper *k = owner;
     struct json *document = json_parse(frame, JSON_STRICT, NULL);
@@ -94,7 +94,7 @@ static bool on_frame(void *owner, struct str frame, int fd)
     return which >= 0;
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_keeper_event(void *owner, enum child_event event, const char *words)
 {
     struct keeper *k = owner;
 
@@ -103,17 +103,17 @@ static void on_event(void *owner, enum child_event event, const char *words)
     k->child = NULL;
     snprintf(k->end, sizeof k->end, "%s", words);
     if (!k->is_leaving)
-        set_alarm(k);
+        set_keeper_alarm(k);
 }
 
-static int start(struct keeper *k, struct err *e)
+static int start_keeper(struct keeper *k, struct err *e)
 {
     const struct child_options options = {
         .loop = k->options.loop,
         .process = {.name = keeper_name, .run = keeper_worker_run, .ctx = &k->options},
         .policy = {.stopped_ms = k->options.stopped_ms},
-        .on_frame = on_frame,
-        .on_event = on_event,
+        .on_frame = on_keeper_frame,
+        .on_event = on_keeper_event,
         .owner = k};
 
     k->child = child_start(&options, e);
@@ -123,7 +123,7 @@ static int start(struct keeper *k, struct err *e)
     return 0;
 }
 
-static void on_alarm(void *owner)
+static void on_keeper_alarm(void *owner)
 {
     struct keeper *k = owner;
 
@@ -131,13 +131,13 @@ static void on_alarm(void *owner)
         k->is_late = true;
         return;
     }
-    if (k->child == NULL && start(k, NULL) != 0)
-        set_alarm(k);
+    if (k->child == NULL && start_keeper(k, NULL) != 0)
+        set_keeper_alarm(k);
     else if (k->end[0] != '\0')
         log_line(LOG_WARN, "%s process %s", keeper_name, k->end);
     if (k->child != NULL)
         k->end[0] = '\0';
-    report_dropped(k);
+    report_dropped_log_lines(k);
 }
 
 struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
@@ -149,8 +149,8 @@ struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
         return NULL;
     }
     k->options = *options;
-    k->alarm = (struct loop_timer){.call = on_alarm, .owner = k};
-    if (start(k, e) != 0) {
+    k->alarm = (struct loop_timer){.call = on_keeper_alarm, .owner = k};
+    if (start_keeper(k, e) != 0) {
         free(k);
         return NULL;
     }

@@ -56,7 +56,7 @@ const struct field *const keeper_orders[] = {[KEEPER_LOG] = log_fields,
 const struct field *const keeper_reports[] = {
     [KEEPER_LOST] = lost_fields, [KEEPER_TROUBLE] = trouble_fields, NULL};
 
-struct worker {
+struct keeper_worker {
     int fd;
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
@@ -64,7 +64,7 @@ struct worker {
     struct buf in, out;
 };
 
-static void report(struct worker *w, enum keeper_report which, const char *text)
+static void send_report(struct keeper_worker *w, enum keeper_report which, const char *text)
 {
     const struct keeper_message message = {str_of(text)};
 
@@ -75,15 +75,15 @@ static void report(struct worker *w, enum keeper_report which, const char *text)
 }
 
 /* A full disk is worth one line, not one a second. */
-static void report_trouble(struct worker *w, const struct err *trouble)
+static void report_trouble(struct keeper_worker *w, const struct err *trouble)
 {
     if (strcmp(w->trouble.msg, trouble->msg) == 0)
         return;
     w->trouble = *trouble;
-    report(w, KEEPER_TROUBLE, trouble->msg);
+    send_report(w, KEEPER_TROUBLE, trouble->msg);
 }
 
-static void open_log(struct worker *w)
+static void open_log(struct keeper_worker *w)
 {
     struct err e;
 
@@ -91,7 +91,7 @@ static void open_log(struct worker *w)
         report_trouble(w, &e);
 }
 
-static void write_log_line(struct worker *w, struct str line)
+static void write_log_line(struct keeper_worker *w, struct str line)
 {
     struct err e;
 
@@ -100,7 +100,7 @@ static void write_log_line(struct worker *w, struct str line)
 }
 
 /* What killed processes left, of ours and in the local store. */
-static void tidy(struct worker *w)
+static void tidy_leftovers(struct keeper_worker *w)
 {
     struct store store;
 
@@ -111,7 +111,7 @@ static void tidy(struct worker *w)
     store_deinit(&store);
 }
 
-static void renew(struct worker *w)
+static void renew_lease(struct keeper_worker *w)
 {
     struct lease_holder other;
     struct err e = {0};
@@ -120,12 +120,12 @@ static void renew(struct worker *w)
     if (lease_renew(w->options->lease, &other, &e) == 0)
         return;
     if (e.code == ERR_TAKEN)
-        report(w, KEEPER_LOST, e.msg);
+        send_report(w, KEEPER_LOST, e.msg);
     else
         report_trouble(w, &e);
 }
 
-static void write_status(struct worker *w, struct str text)
+static void write_status_file(struct keeper_worker *w, struct str text)
 {
     const char *path = w->options->status_path;
     /* It names what is uploaded: a hash is the key to its file. */
@@ -137,13 +137,13 @@ static void write_status(struct worker *w, struct str text)
 }
 
 /* False at the last message. Another text is passed over. */
-static bool take_order(struct worker *w, const struct json *document)
+static bool take_order(struct keeper_worker *w, const struct json *document)
 {
     struct keeper_message order;
 
     switch (fields_read_one_of(keeper_orders, document, &order, NULL)) {
     case KEEPER_LOG: write_log_line(w, order.text); break;
-    case KEEPER_STATUS: write_status(w, order.text); break;
+    case KEEPER_STATUS: write_status_file(w, order.text); break;
     case KEEPER_REOPEN: open_log(w); break;
     case KEEPER_LEAVE: return false;
     default: break;
@@ -152,14 +152,14 @@ static bool take_order(struct worker *w, const struct json *document)
 }
 
 /* IO_EOF when the supervisor is gone. */
-static enum io wait_for_order(struct worker *w)
+static enum io wait_for_order(struct keeper_worker *w)
 {
     for (;;) {
         int64_t left_ms = w->renew_at_ms - clock_now_ms();
         if (left_ms <= 0) {
-            renew(w);
+            renew_lease(w);
             if (clock_now_ms() >= w->tidy_at_ms)
-                tidy(w);
+                tidy_leftovers(w);
             continue;
         }
         if (ready_wait(w->fd, READY_READ, left_ms) != 0)
@@ -169,14 +169,14 @@ static enum io wait_for_order(struct worker *w)
 
 int keeper_worker_run(int fd, void *ctx)
 {
-    struct worker w = {.fd = fd, .options = ctx};
+    struct keeper_worker w = {.fd = fd, .options = ctx};
     enum io got = IO_DONE;
     bool is_over = false;
 
     log_set_sink(NULL, NULL);
     open_log(&w);
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
-    tidy(&w);
+    tidy_leftovers(&w);
     while (!is_over && (got = wait_for_order(&w)) == IO_DONE) {
         struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
         is_over = !take_order(&w, document);

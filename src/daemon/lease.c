@@ -93,7 +93,7 @@ static void put_holder(struct buf *out, const struct lease_holder *h)
     buf_putc(out, '\n');
 }
 
-static bool take_text(const struct json *root, const char *key, char *out, size_t size)
+static bool take_owner_text(const struct json *root, const char *key, char *out, size_t size)
 {
     struct str text;
 
@@ -119,13 +119,13 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
     if (cause.code == ERR_FAILED)
         result = err_set(e, ERR_FAILED, "cannot read %s: %s", path, cause.msg);
     *out = (struct lease_holder){.host = "unknown host"};
-    take_text(root, "resource", out->resource, sizeof out->resource);
-    if (!take_text(root, "host", out->host, sizeof out->host) ||
+    take_owner_text(root, "resource", out->resource, sizeof out->resource);
+    if (!take_owner_text(root, "host", out->host, sizeof out->host) ||
         !json_int(json_get(root, "pid"), &out->pid) ||
         !json_int(json_get(root, "pidStarted"), &out->pid_started) ||
-        !take_text(root, "boot", out->boot, sizeof out->boot) ||
-        !take_text(root, "pidNamespace", out->pid_namespace, sizeof out->pid_namespace) ||
-        !take_text(root, "token", out->token, sizeof out->token) ||
+        !take_owner_text(root, "boot", out->boot, sizeof out->boot) ||
+        !take_owner_text(root, "pidNamespace", out->pid_namespace, sizeof out->pid_namespace) ||
+        !take_owner_text(root, "token", out->token, sizeof out->token) ||
         strspn(out->token, "0123456789abcdef") != LEASE_TOKEN_DIGITS ||
         !json_int(json_get(root, "sinceMs"), &out->since_ms))
         snprintf(out->token, sizeof out->token, "%s", NOBODY);
@@ -170,7 +170,7 @@ static bool is_of_this_boot(const struct lease_holder *h)
            strcmp(h->pid_namespace, self.pid_namespace) == 0;
 }
 
-static bool is_running(const struct lease_holder *h)
+static bool is_process_running(const struct lease_holder *h)
 {
     int64_t started = process_started(h->pid);
 
@@ -179,15 +179,15 @@ static bool is_running(const struct lease_holder *h)
 }
 
 /* Does the holder still hold it? ERR_NOT_FOUND: the owner is gone. */
-static int judge(const char *folder, const struct lease_holder *h, int64_t stale_ms,
-                 bool *is_alive, struct err *e)
+static int judge_holder(const char *folder, const struct lease_holder *h, int64_t stale_ms,
+                        bool *is_alive, struct err *e)
 {
     char *path;
     int64_t age;
     int result;
 
     if (h->pid > 0 && is_of_this_boot(h)) {
-        *is_alive = is_running(h);
+        *is_alive = is_process_running(h);
         return 0;
     }
     path = path_in(folder, "owner", "");
@@ -199,7 +199,7 @@ static int judge(const char *folder, const struct lease_holder *h, int64_t stale
     return result;
 }
 
-static int refuse(const struct lease_holder *other, struct err *e)
+static int refuse_taken_lease(const struct lease_holder *other, struct err *e)
 {
     return err_set(e, ERR_TAKEN, "the resource is already shared by %s (process %lld)",
                    other->host, (long long)other->pid);
@@ -258,7 +258,7 @@ static int write_owner(const struct lease *l, struct err *e)
 }
 
 /* Becomes the owner after `previous`. ERR_NOT_FOUND: the owner changed meanwhile; look again. */
-static int replace(const struct lease *l, const char *previous, struct err *e)
+static int replace_owner(const struct lease *l, const char *previous, struct err *e)
 {
     struct lease_holder now;
     char *path = path_in(l->folder, "after", previous);
@@ -281,7 +281,7 @@ out:
 }
 
 /* Names no hash, so all may read it; in a folder of a group, each of its members may take over. */
-static int make_folder(const char *folder, struct err *e)
+static int make_lease_folder(const char *folder, struct err *e)
 {
     mode_t mode = newfile_is_in_group_folder(folder) ? 02775 : 0755;
 
@@ -295,21 +295,21 @@ static int try_to_take(const struct lease *l, struct lease_holder *other, struct
 {
     bool is_alive = false;
 
-    if (make_folder(l->folder, e) != 0)
+    if (make_lease_folder(l->folder, e) != 0)
         return -1;
     int result = read_owner(l->folder, other, e);
     if (result != 0 && e->code != ERR_NOT_FOUND)
         return -1;
     if (result == 0 && strcmp(other->token, l->self.token) == 0)
         return 0;
-    if (result == 0 && judge(l->folder, other, l->stale_ms, &is_alive, e) != 0)
+    if (result == 0 && judge_holder(l->folder, other, l->stale_ms, &is_alive, e) != 0)
         return -1;
     if (is_alive)
-        return is_for_another(l, other) ? refuse_folder(other, e) : refuse(other, e);
-    return replace(l, other->token, e);
+        return is_for_another(l, other) ? refuse_folder(other, e) : refuse_taken_lease(other, e);
+    return replace_owner(l, other->token, e);
 }
 
-static int take(const struct lease *l, struct lease_holder *other, struct err *e)
+static int take_lease(const struct lease *l, struct lease_holder *other, struct err *e)
 {
     int result = -1;
 
@@ -323,7 +323,7 @@ static int take(const struct lease *l, struct lease_holder *other, struct err *e
 }
 
 /* Removes what killed processes left in the folder, which is all ours. */
-static void clean(const char *folder)
+static void clean_folder(const char *folder)
 {
     struct dirent *entry;
     DIR *dir = opendir(folder);
@@ -351,8 +351,8 @@ int lease_take(struct lease *l, const char *folder, const char *resource, int64_
         return err_set(e, ERR_FAILED, "out of memory");
     describe_self(&l->self);
     snprintf(l->self.resource, sizeof l->self.resource, "%s", resource);
-    if (take(l, other, &cause) == 0) {
-        clean(folder);
+    if (take_lease(l, other, &cause) == 0) {
+        clean_folder(folder);
         return 0;
     }
     if (e != NULL)
@@ -371,9 +371,9 @@ int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e
         return err_set(e, ERR_FAILED, "out of memory");
     if (read_owner(l->folder, other, &cause) != 0) {
         if (cause.code == ERR_NOT_FOUND)
-            result = take(l, other, &cause);
+            result = take_lease(l, other, &cause);
     } else if (strcmp(other->token, l->self.token) != 0) {
-        refuse(other, &cause);
+        refuse_taken_lease(other, &cause);
     } else if (utimensat(AT_FDCWD, path, NULL, 0) != 0) {
         err_errno(&cause, ERR_FAILED, errno, "cannot renew %s", path);
     } else {

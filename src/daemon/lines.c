@@ -82,7 +82,7 @@ static void tell_counts(struct line_worker *worker)
 
 /* ---- a worker ---- */
 
-static void on_leave(void *owner)
+static void on_leave_time(void *owner)
 {
     struct line_worker *worker = owner;
 
@@ -104,7 +104,7 @@ static void take_counts(struct line_worker *worker, const struct range_worker_me
     tell_counts(worker);
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_line_worker_frame(void *owner, struct str frame, int fd)
 {
     struct line_worker *worker = owner;
     const struct lines_options *options = &worker->lines->options;
@@ -124,7 +124,7 @@ static bool on_frame(void *owner, struct str frame, int fd)
            type == RANGE_WORKER_NOTE;
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_line_worker_event(void *owner, enum child_event event, const char *words)
 {
     struct line_worker *worker = owner;
     bool is_expected = loop_timer_at_ms(&worker->leave) == CLOCK_NEVER_MS;
@@ -142,7 +142,7 @@ static void on_event(void *owner, enum child_event event, const char *words)
     tell_counts(worker);
 }
 
-static int start_worker(struct line_worker *worker, struct err *e)
+static int start_line_worker(struct line_worker *worker, struct err *e)
 {
     const struct lines_options *options = &worker->lines->options;
     const struct child_options child = {
@@ -152,11 +152,11 @@ static int start_worker(struct line_worker *worker, struct err *e)
                     .ctx = &worker->options,
                     .asks_servers = true},
         .policy = {.stopped_ms = options->stuck_ms},
-        .on_frame = on_frame,
-        .on_event = on_event,
+        .on_frame = on_line_worker_frame,
+        .on_event = on_line_worker_event,
         .owner = worker};
 
-    worker->leave = (struct loop_timer){.call = on_leave, .owner = worker};
+    worker->leave = (struct loop_timer){.call = on_leave_time, .owner = worker};
     worker->child = child_start(&child, e);
     return worker->child == NULL ? -1 : 0;
 }
@@ -173,7 +173,7 @@ void lines_open(struct lines *lines, struct str url, struct str ticket,
     if (worker->child != NULL && !child_takes_messages(worker->child))
         return; /* it leaves: the hub asks again */
     if (worker->child == NULL)
-        result = start_worker(worker, &e);
+        result = start_line_worker(worker, &e);
     buf_clear(&lines->text);
     fields_put(&lines->text, range_worker_messages[RANGE_WORKER_LINE], &m);
     if (result == 0 && (result = buf_check(&lines->text, &e)) == 0)

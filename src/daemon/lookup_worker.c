@@ -28,7 +28,7 @@ const struct field lookup_answer_fields[] = {
     {.name = NULL},
 };
 
-struct file_answer {
+struct lookup_file_answer {
     int64_t state, size;
     struct str root, text;
 };
@@ -36,20 +36,20 @@ struct file_answer {
 static const struct field file_fields[] = {
     {.name = "state",
      .kind = FIELD_INT,
-     .at = offsetof(struct file_answer, state),
+     .at = offsetof(struct lookup_file_answer, state),
      .max = RANGE_ERROR},
     {.name = "size",
      .kind = FIELD_INT,
-     .at = offsetof(struct file_answer, size),
+     .at = offsetof(struct lookup_file_answer, size),
      .is_optional = true},
     {.name = "root",
      .kind = FIELD_HEX,
-     .at = offsetof(struct file_answer, root),
+     .at = offsetof(struct lookup_file_answer, root),
      .max = RANGE_ROOT_DIGITS,
      .is_optional = true},
     {.name = "text",
      .kind = FIELD_STRING,
-     .at = offsetof(struct file_answer, text),
+     .at = offsetof(struct lookup_file_answer, text),
      .max = ERR_MESSAGE_SIZE - 1,
      .is_optional = true},
     {.name = NULL},
@@ -57,7 +57,7 @@ static const struct field file_fields[] = {
 
 static bool read_file_answer(struct lookup_result *result, const struct json *value)
 {
-    struct file_answer file = {.size = -1};
+    struct lookup_file_answer file = {.size = -1};
 
     if (fields_read(file_fields, value, &file, NULL, NULL) != 0)
         return false;
@@ -71,7 +71,7 @@ static bool read_file_answer(struct lookup_result *result, const struct json *va
 }
 
 /* A C string of a text that is not too long. */
-static bool take_text(const struct json *value, char text[ERR_MESSAGE_SIZE])
+static bool take_result_text(const struct json *value, char text[ERR_MESSAGE_SIZE])
 {
     struct str s;
 
@@ -88,8 +88,10 @@ bool lookup_result_read(struct lookup_result *result, const struct json *value)
     switch (json_type(value)) {
     case JSON_NULL: return true;
     case JSON_OBJECT: return read_file_answer(result, value);
-    case JSON_ARRAY: result->note = result->text; return take_text(json_first(value), result->text);
-    case JSON_STRING: result->reason = result->text; return take_text(value, result->text);
+    case JSON_ARRAY:
+        result->note = result->text;
+        return take_result_text(json_first(value), result->text);
+    case JSON_STRING: result->reason = result->text; return take_result_text(value, result->text);
     default: result->is_found = true; return json_int(value, &result->size);
     }
 }
@@ -97,10 +99,10 @@ bool lookup_result_read(struct lookup_result *result, const struct json *value)
 void lookup_result_put(struct buf *out, const struct lookup_result *result)
 {
     if (result->is_file) {
-        const struct file_answer file = {.state = (int64_t)result->state,
-                                         .size = result->file_size,
-                                         .root = str_of(result->root),
-                                         .text = str_of(result->reason)};
+        const struct lookup_file_answer file = {.state = (int64_t)result->state,
+                                                .size = result->file_size,
+                                                .root = str_of(result->root),
+                                                .text = str_of(result->reason)};
         fields_put(out, file_fields, &file);
     } else if (result->reason != NULL) {
         json_put_str(out, NULL, str_of(result->reason));
@@ -115,7 +117,7 @@ void lookup_result_put(struct buf *out, const struct lookup_result *result)
     }
 }
 
-struct worker {
+struct lookup_worker {
     int fd;
     struct store store;
     struct buf in, out;
@@ -123,7 +125,7 @@ struct worker {
     bool is_alone;        /* nobody reads the answers */
 };
 
-static void begin(struct worker *w)
+static void begin_answers(struct lookup_worker *w)
 {
     const struct lookup_message answer = {.first = w->first};
 
@@ -135,7 +137,7 @@ static void begin(struct worker *w)
 }
 
 /* Sends the answers so far. */
-static void flush(struct worker *w)
+static void flush_answers(struct lookup_worker *w)
 {
     if (w->count == 0)
         return;
@@ -144,16 +146,16 @@ static void flush(struct worker *w)
     if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, NULL) != IO_DONE)
         w->is_alone = true;
     w->first += w->count;
-    begin(w);
+    begin_answers(w);
 }
 
-static void put_result(struct worker *w, const struct lookup_result *result)
+static void put_result(struct lookup_worker *w, const struct lookup_result *result)
 {
     lookup_result_put(&w->out, result);
     w->count++;
 }
 
-static void put_entry(struct worker *w, const struct store_entry *entry)
+static void put_entry_result(struct lookup_worker *w, const struct store_entry *entry)
 {
     bool is_absent = entry->state == STORE_ABSENT;
 
@@ -164,7 +166,7 @@ static void put_entry(struct worker *w, const struct store_entry *entry)
 }
 
 /* A link's target may be on storage that hangs: what is known is sent before it is touched. */
-static void look_up(struct worker *w, const char *hash)
+static void look_up_hash(struct lookup_worker *w, const char *hash)
 {
     struct store_entry entry = {0};
 
@@ -173,26 +175,26 @@ static void look_up(struct worker *w, const char *hash)
         return;
     }
     if (entry.state == STORE_UNCHECKED) {
-        flush(w);
+        flush_answers(w);
         store_check_target(&entry);
     }
-    put_entry(w, &entry);
+    put_entry_result(w, &entry);
     store_entry_deinit(&entry);
 }
 
 /* Looks at a file that is to be read in parts. */
-static void look_at_file(struct worker *w, const char *hash)
+static void look_at_range_file(struct lookup_worker *w, const char *hash)
 {
     struct lookup_result result = {.is_file = true};
     struct err e = {0};
 
-    flush(w);
+    flush_answers(w);
     result.state = range_file_look(&w->store, hash, &result.file_size, result.root, &e);
     result.reason = e.msg;
     put_result(w, &result);
 }
 
-static bool do_frame(struct worker *w, const struct json *document)
+static bool do_lookup_frame(struct lookup_worker *w, const struct json *document)
 {
     char text[SHA1_HEX + 1];
     struct lookup_message question;
@@ -201,7 +203,7 @@ static bool do_frame(struct worker *w, const struct json *document)
     if (fields_read(lookup_question_fields, document, &question, NULL, NULL) != 0)
         return false;
     w->first = question.first;
-    begin(w);
+    begin_answers(w);
     for (const struct json *v = json_first(question.values); v != NULL; v = json_next(v)) {
         bool is_file = json_type(v) == JSON_ARRAY;
         if (!json_str(is_file ? json_first(v) : v, &hash) || hash.len != SHA1_HEX)
@@ -209,23 +211,23 @@ static bool do_frame(struct worker *w, const struct json *document)
         memcpy(text, hash.p, SHA1_HEX);
         text[SHA1_HEX] = '\0';
         if (is_file)
-            look_at_file(w, text);
+            look_at_range_file(w, text);
         else
-            look_up(w, text);
+            look_up_hash(w, text);
     }
-    flush(w);
+    flush_answers(w);
     return !w->is_alone;
 }
 
 int lookup_worker_run(int fd, void *ctx)
 {
-    struct worker w = {.fd = fd};
+    struct lookup_worker w = {.fd = fd};
     bool is_good = store_init(&w.store, NULL) == 0;
 
     w.store.vouchers = ctx;
     while (is_good && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
         struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
-        is_good = document != NULL && do_frame(&w, document);
+        is_good = document != NULL && do_lookup_frame(&w, document);
         json_free(document);
     }
     store_deinit(&w.store);

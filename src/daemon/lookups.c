@@ -29,7 +29,7 @@ struct items {
 
 enum state { EMPTY, ACTIVE, SLOW, DYING };
 
-struct worker {
+struct lookup_process {
     enum state state;
     struct lookups *lookups;
     struct child *child;
@@ -40,7 +40,7 @@ struct worker {
 
 struct lookups {
     struct lookups_options options;
-    struct worker workers[PLACES];
+    struct lookup_process workers[PLACES];
     struct items queue; /* given to nobody */
     /* All that a round brought is answered by one look at what is to be done. */
     struct loop_call settling;
@@ -49,7 +49,7 @@ struct lookups {
     struct buf frame;
 };
 
-static void append(struct items *items, struct item *item)
+static void append_item(struct items *items, struct item *item)
 {
     item->next = NULL;
     *(items->last == NULL ? &items->first : &items->last->next) = item;
@@ -57,7 +57,7 @@ static void append(struct items *items, struct item *item)
     items->count++;
 }
 
-static struct item *shift(struct items *items)
+static struct item *shift_item(struct items *items)
 {
     struct item *item = items->first;
 
@@ -71,7 +71,7 @@ static struct item *shift(struct items *items)
 }
 
 /* Moves all of `from` before all of `to`. */
-static void prepend_all(struct items *to, struct items *from)
+static void prepend_items(struct items *to, struct items *from)
 {
     if (from->first == NULL)
         return;
@@ -83,7 +83,7 @@ static void prepend_all(struct items *to, struct items *from)
     *from = (struct items){0};
 }
 
-static void settle(void *owner);
+static void settle_lookups(void *owner);
 
 struct lookups *lookups_new(const struct lookups_options *options)
 {
@@ -94,9 +94,9 @@ struct lookups *lookups_new(const struct lookups_options *options)
     l->options = *options;
     if (l->options.slow_ms > l->options.lost_ms)
         l->options.slow_ms = l->options.lost_ms;
-    l->settling = (struct loop_call){.call = settle, .owner = l};
-    l->alarm = (struct loop_timer){.call = settle, .owner = l};
-    for (struct worker *w = l->workers; w < l->workers + PLACES; w++)
+    l->settling = (struct loop_call){.call = settle_lookups, .owner = l};
+    l->alarm = (struct loop_timer){.call = settle_lookups, .owner = l};
+    for (struct lookup_process *w = l->workers; w < l->workers + PLACES; w++)
         w->lookups = l;
     return l;
 }
@@ -105,7 +105,7 @@ static void free_items(struct items *items)
 {
     struct item *item;
 
-    while ((item = shift(items)) != NULL)
+    while ((item = shift_item(items)) != NULL)
         free(item);
 }
 
@@ -113,7 +113,7 @@ void lookups_free(struct lookups *l)
 {
     if (l == NULL)
         return;
-    for (struct worker *w = l->workers; w < l->workers + PLACES; w++) {
+    for (struct lookup_process *w = l->workers; w < l->workers + PLACES; w++) {
         child_free(w->child);
         free_items(&w->items);
     }
@@ -124,25 +124,25 @@ void lookups_free(struct lookups *l)
     free(l);
 }
 
-static struct worker *find_state(const struct lookups *l, enum state state)
+static struct lookup_process *find_state(const struct lookups *l, enum state state)
 {
-    for (const struct worker *w = l->workers; w < l->workers + PLACES; w++)
+    for (const struct lookup_process *w = l->workers; w < l->workers + PLACES; w++)
         if (w->state == state)
-            return (struct worker *)(uintptr_t)w;
+            return (struct lookup_process *)(uintptr_t)w;
     return NULL;
 }
 
 /* No worker can be had for what waits: all places are taken, the last one is slow as well. */
-static bool is_stalled(const struct lookups *l, int64_t now_ms)
+static bool is_queue_stalled(const struct lookups *l, int64_t now_ms)
 {
-    const struct worker *active = find_state(l, ACTIVE);
+    const struct lookup_process *active = find_state(l, ACTIVE);
 
     if (now_ms < l->again_ms)
         return true;
     return active == NULL ? find_state(l, EMPTY) == NULL : active->is_silent;
 }
 
-static void fail(struct lookups *l, struct item *item, const char *reason)
+static void fail_item(struct lookups *l, struct item *item, const char *reason)
 {
     const struct lookup_result file = {
         .is_file = true, .state = RANGE_ERROR, .file_size = -1, .reason = reason};
@@ -159,7 +159,7 @@ static void settle_soon(struct lookups *l)
     loop_defer(l->options.loop, &l->settling);
 }
 
-static int add(struct lookups *l, uint64_t id, const char *hash, bool is_file, struct err *e)
+static int add_item(struct lookups *l, uint64_t id, const char *hash, bool is_file, struct err *e)
 {
     struct item *item = malloc(sizeof *item);
 
@@ -168,19 +168,19 @@ static int add(struct lookups *l, uint64_t id, const char *hash, bool is_file, s
     *item =
         (struct item){.id = id, .since_ms = loop_now_ms(l->options.loop), .is_file = is_file};
     memcpy(item->hash, hash, sizeof item->hash);
-    append(&l->queue, item);
+    append_item(&l->queue, item);
     settle_soon(l);
     return 0;
 }
 
 int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], struct err *e)
 {
-    return add(l, id, hash, false, e);
+    return add_item(l, id, hash, false, e);
 }
 
 int lookups_add_file(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1], struct err *e)
 {
-    return add(l, id, hash, true, e);
+    return add_item(l, id, hash, true, e);
 }
 
 /* --- answers --- */
@@ -204,7 +204,7 @@ static bool take_value(struct lookups *l, struct item *item, const struct json *
 }
 
 /* False when the worker says what it cannot know. */
-static bool take_answer(struct worker *w, const struct lookup_message *answer)
+static bool take_lookup_answer(struct lookup_process *w, const struct lookup_message *answer)
 {
     struct lookups *l = w->lookups;
 
@@ -217,18 +217,18 @@ static bool take_answer(struct worker *w, const struct lookup_message *answer)
         if (!take_value(l, w->items.first, value))
             return false;
         w->first++;
-        free(shift(&w->items));
+        free(shift_item(&w->items));
     }
     return true;
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_lookup_frame(void *owner, struct str frame, int fd)
 {
-    struct worker *w = owner;
+    struct lookup_process *w = owner;
     struct json *document = json_parse(frame, JSON_STRICT, NULL);
     struct lookup_message answer;
     bool is_good = fields_read(lookup_answer_fields, document, &answer, NULL, NULL) == 0 &&
-                   take_answer(w, &answer);
+                   take_lookup_answer(w, &answer);
 
     if (fd >= 0)
         close(fd);
@@ -247,7 +247,7 @@ static bool on_frame(void *owner, struct str frame, int fd)
 
 /* The lookup in hand is tried once more, in case it was not to blame. A worker that never answered
  * anything shall not be replaced as fast as this host can fork. */
-static void blame_worker(struct worker *w)
+static void blame_worker(struct lookup_process *w)
 {
     struct lookups *l = w->lookups;
     struct item *head = w->items.first;
@@ -255,33 +255,33 @@ static void blame_worker(struct worker *w)
     if (w->first == 0 && w->state == ACTIVE)
         l->again_ms = loop_now_ms(l->options.loop) + AGAIN_MS;
     if (head != NULL && ++head->losses >= MAX_LOSSES)
-        fail(l, shift(&w->items), REASON_CRASHED);
-    prepend_all(&l->queue, &w->items);
+        fail_item(l, shift_item(&w->items), REASON_CRASHED);
+    prepend_items(&l->queue, &w->items);
 }
 
 /* Its place is free again when it has died: the kernel may hold it in a system call for ever. */
-static void on_killed(struct worker *w)
+static void on_lookup_worker_killed(struct lookup_process *w)
 {
     struct lookups *l = w->lookups;
 
     if (w->is_silent && w->items.first != NULL)
-        fail(l, shift(&w->items), REASON_SILENT);
+        fail_item(l, shift_item(&w->items), REASON_SILENT);
     else
         blame_worker(w);
-    prepend_all(&l->queue, &w->items);
+    prepend_items(&l->queue, &w->items);
     w->state = DYING;
 }
 
-static void on_ended(struct worker *w)
+static void on_lookup_worker_ended(struct lookup_process *w)
 {
     if (w->state != DYING)
         blame_worker(w);
-    *w = (struct worker){.lookups = w->lookups};
+    *w = (struct lookup_process){.lookups = w->lookups};
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_lookup_worker_event(void *owner, enum child_event event, const char *words)
 {
-    struct worker *w = owner;
+    struct lookup_process *w = owner;
 
     if (w->state != DYING)
         child_log_event(w->child, event, w->lookups->options.process.name, words);
@@ -290,9 +290,9 @@ static void on_event(void *owner, enum child_event event, const char *words)
     case CHILD_ANSWERS: w->is_silent = false; break;
     case CHILD_KILLED:
         if (w->state != DYING)
-            on_killed(w);
+            on_lookup_worker_killed(w);
         break;
-    case CHILD_ENDED: on_ended(w); break;
+    case CHILD_ENDED: on_lookup_worker_ended(w); break;
     }
     settle_soon(w->lookups);
 }
@@ -302,13 +302,13 @@ static void on_event(void *owner, enum child_event event, const char *words)
 /* The active worker is left alone with what it is at when another one can take over. */
 static void leave_silent(struct lookups *l)
 {
-    struct worker *w = find_state(l, ACTIVE);
+    struct lookup_process *w = find_state(l, ACTIVE);
     struct items head = {0};
 
     if (w == NULL || !w->is_silent || w->items.first == NULL || find_state(l, EMPTY) == NULL)
         return;
-    append(&head, shift(&w->items));
-    prepend_all(&l->queue, &w->items);
+    append_item(&head, shift_item(&w->items));
+    prepend_items(&l->queue, &w->items);
     w->items = head;
     w->state = SLOW;
 }
@@ -318,14 +318,14 @@ static void fail_old(struct lookups *l, int64_t now_ms)
 {
     const char *reason = find_state(l, EMPTY) != NULL ? REASON_NO_WORKER : REASON_SILENT;
 
-    while (l->queue.first != NULL && is_stalled(l, now_ms) &&
+    while (l->queue.first != NULL && is_queue_stalled(l, now_ms) &&
            now_ms - l->queue.first->since_ms >= l->options.lost_ms)
-        fail(l, shift(&l->queue), reason);
+        fail_item(l, shift_item(&l->queue), reason);
 }
 
 int lookups_start(struct lookups *l, struct err *e)
 {
-    struct worker *w = find_state(l, EMPTY);
+    struct lookup_process *w = find_state(l, EMPTY);
 
     if (find_state(l, ACTIVE) != NULL || w == NULL)
         return 0;
@@ -334,8 +334,8 @@ int lookups_start(struct lookups *l, struct err *e)
                                 .process = l->options.process,
                                 .policy = {.stuck_ms = l->options.slow_ms,
                                            .kill_ms = l->options.lost_ms - l->options.slow_ms},
-                                .on_frame = on_frame,
-                                .on_event = on_event,
+                                .on_frame = on_lookup_frame,
+                                .on_event = on_lookup_worker_event,
                                 .owner = w},
         e);
     if (w->child == NULL)
@@ -345,7 +345,7 @@ int lookups_start(struct lookups *l, struct err *e)
 }
 
 /* One frame of at most LOOKUPS_BATCH hashes from the queue. False when it cannot be sent. */
-static bool send_batch(struct lookups *l, struct worker *w)
+static bool send_batch(struct lookups *l, struct lookup_process *w)
 {
     const struct lookup_message question = {.first = (int64_t)(w->first + w->items.count)};
     const struct item *item = l->queue.first;
@@ -368,14 +368,14 @@ static bool send_batch(struct lookups *l, struct worker *w)
         return false;
     child_watch(w->child, true);
     while (count-- > 0)
-        append(&w->items, shift(&l->queue));
+        append_item(&w->items, shift_item(&l->queue));
     return true;
 }
 
 /* Lookups that cannot be sent stay queued. A worker that is gone is replaced at its CHILD_ENDED. */
 static void give_out(struct lookups *l, int64_t now_ms)
 {
-    struct worker *w;
+    struct lookup_process *w;
     bool is_good;
 
     if (l->queue.first == NULL || now_ms < l->again_ms)
@@ -394,12 +394,12 @@ static int64_t queue_wakes_ms(const struct lookups *l, int64_t now_ms)
 {
     if (l->queue.first == NULL)
         return CLOCK_NEVER_MS;
-    int64_t due_ms =
-        is_stalled(l, now_ms) ? l->queue.first->since_ms + l->options.lost_ms : CLOCK_NEVER_MS;
+    int64_t due_ms = is_queue_stalled(l, now_ms) ? l->queue.first->since_ms + l->options.lost_ms
+                                                 : CLOCK_NEVER_MS;
     return now_ms < l->again_ms ? clock_earlier(due_ms, l->again_ms) : due_ms;
 }
 
-static void settle(void *owner)
+static void settle_lookups(void *owner)
 {
     struct lookups *l = owner;
     int64_t now_ms = loop_now_ms(l->options.loop);

@@ -41,7 +41,7 @@ struct presence *presence_new(const struct config *config, const struct interval
     return p;
 }
 
-static void set_alarm(struct presence *p, int64_t at_ms)
+static void set_presence_alarm(struct presence *p, int64_t at_ms)
 {
     p->next_ms = at_ms;
     loop_set_timer(p->wake.loop, &p->alarm, at_ms);
@@ -60,7 +60,7 @@ void presence_free(struct presence *p)
     if (p == NULL)
         return;
     end_call(p);
-    set_alarm(p, CLOCK_NEVER_MS);
+    set_presence_alarm(p, CLOCK_NEVER_MS);
     buf_free(&p->body);
     free(p);
 }
@@ -69,13 +69,13 @@ void presence_start(struct presence *p, bool is_generation2, int64_t now_ms)
 {
     presence_stop(p);
     p->is_generation2 = is_generation2;
-    set_alarm(p, now_ms + p->intervals->presence_first_ms);
+    set_presence_alarm(p, now_ms + p->intervals->presence_first_ms);
 }
 
 void presence_stop(struct presence *p)
 {
     end_call(p);
-    set_alarm(p, CLOCK_NEVER_MS);
+    set_presence_alarm(p, CLOCK_NEVER_MS);
     p->denials = 0;
     p->state = PRESENCE_UNKNOWN;
 }
@@ -97,7 +97,7 @@ static void put_body(struct presence *p)
 }
 
 /* <proxy>/r/<name>, or the first generation's <proxy>/api. */
-static void put_url(const struct presence *p, struct buf *out)
+static void put_presence_url(const struct presence *p, struct buf *out)
 {
     struct url url;
 
@@ -116,7 +116,7 @@ static int begin_call(struct presence *p, int64_t now_ms, struct err *e)
     struct buf url = {0};
 
     put_body(p);
-    put_url(p, &url);
+    put_presence_url(p, &url);
     p->http = http_client_new(p->wake.loop, e);
     if (p->http != NULL && !url.failed && !p->body.failed)
         p->call = http_call_new(p->http,
@@ -147,7 +147,7 @@ static bool is_denial(const struct http_call *call)
     return is_worded;
 }
 
-static void take_answer(struct presence *p)
+static void take_presence_answer(struct presence *p)
 {
     int status = http_call_head(p->call)->status;
 
@@ -169,7 +169,7 @@ enum presence_state presence_step(struct presence *p, int64_t now_ms)
     enum io io = IO_ERR;
 
     if (p->next_ms != CLOCK_NEVER_MS && now_ms >= p->next_ms) {
-        set_alarm(p, CLOCK_NEVER_MS);
+        set_presence_alarm(p, CLOCK_NEVER_MS);
         if (begin_call(p, now_ms, &e) == 0)
             io = IO_DONE;
     } else if (p->call == NULL) {
@@ -180,11 +180,11 @@ enum presence_state presence_step(struct presence *p, int64_t now_ms)
     if (io == IO_WANT_READ || io == IO_WANT_WRITE)
         return p->state;
     if (io == IO_DONE)
-        take_answer(p);
+        take_presence_answer(p);
     else
         log_line(LOG_DEBUG, "cannot ask the proxy for this resource: %s", e.msg);
     end_call(p);
-    set_alarm(p, now_ms + (p->denials > 0 ? p->intervals->presence_first_ms
-                                          : p->intervals->presence_ms));
+    set_presence_alarm(
+        p, now_ms + (p->denials > 0 ? p->intervals->presence_first_ms : p->intervals->presence_ms));
     return p->state;
 }

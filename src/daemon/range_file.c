@@ -9,7 +9,7 @@
 
 /* ---- opening ---- */
 
-static enum range_state state_of(enum store_state state)
+static enum range_state range_state_of_store(enum store_state state)
 {
     switch (state) {
     case STORE_OK:
@@ -44,7 +44,7 @@ static int find_entry(const struct store *s, const char *hash, struct store_entr
         *state = RANGE_ERROR;
         return -1;
     }
-    *state = state_of(entry->state);
+    *state = range_state_of_store(entry->state);
     if (*state == RANGE_FOUND)
         return 0;
     err_set(e, ERR_NOT_FOUND, "%s", store_state_name(entry->state));
@@ -124,7 +124,7 @@ enum range_state range_file_look(const struct store *s, const char *hash, int64_
 
 /* ---- reading ---- */
 
-static int changed(const struct range_file *file, struct err *e, const char *how)
+static int refuse_changed(const struct range_file *file, struct err *e, const char *how)
 {
     return err_set(e, ERR_CHANGED, "sha1://%s: the file %s", file->hash, how);
 }
@@ -136,10 +136,10 @@ static int check_unchanged(const struct range_file *file, struct err *e)
     if (fstat(file->fd, &st) != 0)
         return err_errno(e, ERR_FAILED, errno, "sha1://%s", file->hash);
     if (st.st_size != file->opened.st_size)
-        return changed(file, e, "has another size");
+        return refuse_changed(file, e, "has another size");
     if (st.st_mtim.tv_sec != file->opened.st_mtim.tv_sec ||
         st.st_mtim.tv_nsec != file->opened.st_mtim.tv_nsec)
-        return changed(file, e, "was written");
+        return refuse_changed(file, e, "was written");
     return 0;
 }
 
@@ -155,7 +155,7 @@ static int read_bytes(const struct range_file *file, int64_t offset, unsigned ch
         if (n < 0)
             return err_errno(e, ERR_FAILED, errno, "sha1://%s: cannot read", file->hash);
         if (n == 0)
-            return changed(file, e, "became shorter");
+            return refuse_changed(file, e, "became shorter");
         done += (size_t)n;
     }
     return 0;
@@ -182,7 +182,7 @@ static int check_bytes(struct range_file *file, uint32_t i, struct str bytes, st
         if (hex_decode(str_of(file->hash), address, sizeof address) &&
             memcmp(digest, address, sizeof address) == 0)
             return 0;
-        return changed(file, e, "does not have its hash");
+        return refuse_changed(file, e, "does not have its hash");
     }
     if (load_page(file, i / MANIFEST_PAGE_LEAVES, e) != 0)
         return -1;
@@ -190,7 +190,7 @@ static int check_bytes(struct range_file *file, uint32_t i, struct str bytes, st
     if (memcmp(digest, file->leaves + (size_t)(i % MANIFEST_PAGE_LEAVES) * SHA256_SIZE,
                SHA256_SIZE) == 0)
         return 0;
-    return changed(file, e, "does not have the hashes that it had when it was linked");
+    return refuse_changed(file, e, "does not have the hashes that it had when it was linked");
 }
 
 int range_file_read(struct range_file *file, uint32_t i, unsigned char *data, size_t *len,

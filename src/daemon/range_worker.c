@@ -69,7 +69,7 @@ struct served {
 /* An `open` that waits until another file yields. */
 struct waiting {
     struct waiting *next;
-    struct line *line;
+    struct range_line *line;
     char hash[SHA1_HEX + 1];
     struct range_message m; /* without what it was parsed from */
     uint32_t also[RANGE_MAX_ALSO];
@@ -81,9 +81,9 @@ struct want {
     uint32_t request, file, leaf;
 };
 
-struct line {
-    struct worker *worker;
-    struct line *next;
+struct range_line {
+    struct range_worker *worker;
+    struct range_line *next;
     struct ws_dial *dial;
     struct ws_conn *ws;
     char ticket[RANGE_TICKET_DIGITS + 1];
@@ -95,14 +95,14 @@ struct line {
     char why[ERR_MESSAGE_SIZE];
 };
 
-struct worker {
+struct range_worker {
     const struct range_worker_options *options;
     struct loop *loop;
     struct loop_fd supervisor;
     struct store store;
     struct vouchers vouchers;
     struct identity identity;
-    struct line *lines;
+    struct range_line *lines;
     struct open_file *files;
     struct waiting *waiting; /* in turn */
     struct loop_timer turn;
@@ -117,7 +117,8 @@ struct worker {
 
 /* ---- to the supervisor ---- */
 
-static void send_to_supervisor(struct worker *w, int type, const struct range_worker_message *m)
+static void send_to_supervisor(struct range_worker *w, int type,
+                               const struct range_worker_message *m)
 {
     buf_clear(&w->text);
     fields_put(&w->text, range_worker_messages[type], m);
@@ -127,7 +128,7 @@ static void send_to_supervisor(struct worker *w, int type, const struct range_wo
 
 static void send_counts(void *owner)
 {
-    struct worker *w = owner;
+    struct range_worker *w = owner;
 
     send_to_supervisor(w, RANGE_WORKER_COUNTS,
                        &(struct range_worker_message){.lines = (int64_t)w->line_count,
@@ -135,13 +136,13 @@ static void send_counts(void *owner)
                                                       .bytes = w->bytes});
 }
 
-static void note_counts(struct worker *w)
+static void note_counts(struct range_worker *w)
 {
     if (loop_timer_at_ms(&w->counts) == CLOCK_NEVER_MS)
         loop_set_timer(w->loop, &w->counts, loop_now_ms(w->loop) + COUNTS_MS);
 }
 
-static void send_note(struct worker *w, const char *hash, const char *text)
+static void send_file_note(struct range_worker *w, const char *hash, const char *text)
 {
     send_to_supervisor(w, RANGE_WORKER_NOTE,
                        &(struct range_worker_message){.hash = str_of(hash), .text = str_of(text)});
@@ -149,13 +150,13 @@ static void send_note(struct worker *w, const char *hash, const char *text)
 
 /* ---- files ---- */
 
-static void look_for_room(struct worker *w)
+static void look_for_room(struct range_worker *w)
 {
     if (w->waiting != NULL)
         loop_defer(w->loop, &w->room);
 }
 
-static void close_file(struct worker *w, struct open_file *open)
+static void close_file(struct range_worker *w, struct open_file *open)
 {
     struct open_file **link = &w->files;
 
@@ -169,13 +170,13 @@ static void close_file(struct worker *w, struct open_file *open)
     look_for_room(w);
 }
 
-static void release(struct worker *w, struct open_file *open)
+static void release_file(struct range_worker *w, struct open_file *open)
 {
     if (--open->served == 0)
         close_file(w, open);
 }
 
-static void forget_served(struct line *line, struct served **link)
+static void forget_served(struct range_line *line, struct served **link)
 {
     struct served *served = *link;
 
@@ -186,9 +187,9 @@ static void forget_served(struct line *line, struct served **link)
 
 /* The wants that are left of a file that is closed are answered LINE_CLOSED in their turn: the hub
  * opens it again. */
-static void take_from_lines(struct worker *w, struct open_file *open)
+static void take_from_lines(struct range_worker *w, struct open_file *open)
 {
-    for (struct line *line = w->lines; line != NULL; line = line->next) {
+    for (struct range_line *line = w->lines; line != NULL; line = line->next) {
         struct served **link = &line->served;
         while (*link != NULL)
             if ((*link)->open == open)
@@ -201,7 +202,7 @@ static void take_from_lines(struct worker *w, struct open_file *open)
 
 /* One more file may be open: an idle one yields, that was not used for longest; else the one that
  * had its turn for longest. */
-static bool make_room(struct worker *w)
+static bool make_room_for_file(struct range_worker *w)
 {
     struct open_file *idle = NULL, *oldest = NULL;
 
@@ -220,7 +221,7 @@ static bool make_room(struct worker *w)
     return idle != NULL;
 }
 
-static struct open_file *find_open(const struct worker *w, struct str hash)
+static struct open_file *find_open(const struct range_worker *w, struct str hash)
 {
     struct open_file *open = w->files;
 
@@ -230,8 +231,8 @@ static struct open_file *find_open(const struct worker *w, struct str hash)
 }
 
 /* NULL: *state says what the file is. There is room for one more. */
-static struct open_file *get_file(struct worker *w, struct str hash, enum range_state *state,
-                                  int64_t *size, struct err *e)
+static struct open_file *get_open_file(struct range_worker *w, struct str hash,
+                                       enum range_state *state, int64_t *size, struct err *e)
 {
     struct open_file *open = find_open(w, hash);
     char digits[SHA1_HEX + 1];
@@ -260,7 +261,7 @@ static struct open_file *get_file(struct worker *w, struct str hash, enum range_
 
 /* ---- lines ---- */
 
-static struct served *find_served(const struct line *line, uint32_t number)
+static struct served *find_served(const struct range_line *line, uint32_t number)
 {
     struct served *served = line->served;
 
@@ -269,7 +270,7 @@ static struct served *find_served(const struct line *line, uint32_t number)
     return served;
 }
 
-static void drop_want(struct line *line, struct want **link)
+static void drop_wanted_block(struct range_line *line, struct want **link)
 {
     struct want *want = *link;
     struct served *served = find_served(line, want->file);
@@ -287,7 +288,7 @@ static void drop_want(struct line *line, struct want **link)
 }
 
 /* The opens of that number, or all of the line, are not waited for any more. */
-static void drop_waiting(struct line *line, int64_t number)
+static void drop_waiting(struct range_line *line, int64_t number)
 {
     struct waiting **link = &line->worker->waiting;
 
@@ -303,18 +304,18 @@ static void drop_waiting(struct line *line, int64_t number)
     }
 }
 
-static void free_line(struct line *line)
+static void free_line(struct range_line *line)
 {
-    struct worker *w = line->worker;
-    struct line **link = &w->lines;
+    struct range_worker *w = line->worker;
+    struct range_line **link = &w->lines;
 
     while (line->first != NULL)
-        drop_want(line, &line->first);
+        drop_wanted_block(line, &line->first);
     drop_waiting(line, -1);
     while (line->served != NULL) {
         struct open_file *open = line->served->open;
         forget_served(line, &line->served);
-        release(w, open);
+        release_file(w, open);
     }
     ws_dial_free(line->dial);
     ws_conn_free(line->ws);
@@ -330,9 +331,9 @@ static void free_line(struct line *line)
     note_counts(w);
 }
 
-static void on_end(void *owner)
+static void on_range_line_end(void *owner)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
 
     if (line->why[0] != '\0')
         log_line(LOG_WARN, "a line to the hub ended: %s", line->why);
@@ -340,28 +341,28 @@ static void on_end(void *owner)
 }
 
 /* For callers inside of its callbacks. `why` "": in order. */
-static void end_soon(struct line *line, const char *why)
+static void end_line_soon(struct range_line *line, const char *why)
 {
     if (line->why[0] == '\0')
         snprintf(line->why, sizeof line->why, "%s", why);
     loop_defer(line->worker->loop, &line->end);
 }
 
-static void on_idle(void *owner)
+static void on_range_line_idle(void *owner)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
 
     if (line->ws != NULL)
         ws_conn_close(line->ws, WS_CLOSE_NORMAL, STR("idle"));
 }
 
-static void is_used(struct line *line)
+static void note_line_used(struct range_line *line)
 {
     loop_set_timer(line->worker->loop, &line->timer,
                    loop_now_ms(line->worker->loop) + line->worker->options->idle_ms);
 }
 
-static void send_text(struct line *line, const struct range_message *m)
+static void send_text(struct range_line *line, const struct range_message *m)
 {
     struct buf *text = &line->worker->text;
     struct err e = {0};
@@ -369,30 +370,30 @@ static void send_text(struct line *line, const struct range_message *m)
     buf_clear(text);
     range_message_put(text, m);
     if (buf_check(text, &e) != 0 || ws_conn_send(line->ws, WS_TEXT, buf_str(text), &e) != 0)
-        end_soon(line, e.msg);
+        end_line_soon(line, e.msg);
 }
 
-static void send_binary(struct line *line)
+static void send_line_message(struct range_line *line)
 {
     struct buf *bytes = &line->worker->text;
     struct err e = {0};
 
     if (buf_check(bytes, &e) != 0 || ws_conn_send(line->ws, WS_BINARY, buf_str(bytes), &e) != 0)
-        end_soon(line, e.msg);
+        end_line_soon(line, e.msg);
 }
 
-static void send_fail(struct line *line, uint32_t request, enum line_reason reason)
+static void send_fail(struct range_line *line, uint32_t request, enum line_reason reason)
 {
     buf_clear(&line->worker->text);
     line_put_fail(&line->worker->text, request, reason);
-    send_binary(line);
+    send_line_message(line);
 }
 
 /* ---- blocks ---- */
 
-static void send_leaf(struct line *line, const struct want *want)
+static void send_leaf(struct range_line *line, const struct want *want)
 {
-    struct worker *w = line->worker;
+    struct range_worker *w = line->worker;
     struct served *served = find_served(line, want->file);
     struct err e = {0};
     size_t len;
@@ -404,7 +405,7 @@ static void send_leaf(struct line *line, const struct want *want)
     served->open->used = ++w->uses;
     if (range_file_read(&served->open->file, want->leaf, w->leaf, &len, &e) != 0) {
         if (!served->open->is_noted)
-            send_note(w, served->open->file.hash, e.msg);
+            send_file_note(w, served->open->file.hash, e.msg);
         served->open->is_noted = true;
         send_fail(line, want->request, e.code == ERR_CHANGED ? LINE_CHANGED : LINE_ERROR);
         return;
@@ -412,35 +413,35 @@ static void send_leaf(struct line *line, const struct want *want)
     buf_clear(&w->text);
     line_put_data_head(&w->text, want->request, want->leaf);
     buf_append(&w->text, w->leaf, len);
-    send_binary(line);
+    send_line_message(line);
     w->bytes += (int64_t)len;
     note_counts(w);
 }
 
 /* One block a turn, so that every line has its own. */
-static void pump(void *owner)
+static void send_next_block(void *owner)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
 
     if (line->first == NULL || line->ws == NULL || line->why[0] != '\0' ||
         ws_conn_queued(line->ws) >= RANGE_WORKER_UNSENT_BYTES)
         return;
     const struct want want = *line->first;
-    is_used(line);
+    note_line_used(line);
     send_leaf(line, &want);
-    drop_want(line, &line->first); /* behind it: a file that is read is not idle */
+    drop_wanted_block(line, &line->first); /* behind it: a file that is read is not idle */
     if (line->first != NULL)
         loop_defer(line->worker->loop, &line->pump);
 }
 
 static void on_drained(void *owner)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
 
     loop_defer(line->worker->loop, &line->pump);
 }
 
-static void add_want(struct line *line, uint32_t request, uint32_t file, uint32_t leaf)
+static void add_want(struct range_line *line, uint32_t request, uint32_t file, uint32_t leaf)
 {
     struct served *served = find_served(line, file);
     struct want *want = NULL;
@@ -448,7 +449,7 @@ static void add_want(struct line *line, uint32_t request, uint32_t file, uint32_
     if (line->want_count < RANGE_WORKER_MAX_WANTS)
         want = calloc(1, sizeof *want);
     if (want == NULL) {
-        end_soon(line, "too many blocks are wanted");
+        end_line_soon(line, "too many blocks are wanted");
         return;
     }
     *want = (struct want){.request = request, .file = file, .leaf = leaf};
@@ -460,14 +461,14 @@ static void add_want(struct line *line, uint32_t request, uint32_t file, uint32_
     loop_defer(line->worker->loop, &line->pump);
 }
 
-static void cancel(struct line *line, uint32_t request)
+static void cancel_want(struct range_line *line, uint32_t request)
 {
     struct want **link = &line->first;
 
     while (*link != NULL && (*link)->request != request)
         link = &(*link)->next;
     if (*link != NULL)
-        drop_want(line, link);
+        drop_wanted_block(line, link);
 }
 
 static bool has_block(const struct served *served, uint64_t i)
@@ -475,19 +476,19 @@ static bool has_block(const struct served *served, uint64_t i)
     return manifest_block_bytes((int64_t)served->open->file.opened.st_size, i) > 0;
 }
 
-static void on_binary(struct line *line, struct str bytes)
+static void on_line_binary(struct range_line *line, struct str bytes)
 {
     struct line_message m;
 
     if (!line_parse(bytes, &m) || (m.kind != LINE_WANT && m.kind != LINE_CANCEL)) {
-        end_soon(line, "the hub sent what is not its to send");
+        end_line_soon(line, "the hub sent what is not its to send");
         return;
     }
     if (m.kind == LINE_CANCEL)
-        cancel(line, m.request);
+        cancel_want(line, m.request);
     const struct served *served = m.kind == LINE_WANT ? find_served(line, m.file) : NULL;
     if (served != NULL && !has_block(served, (uint64_t)m.first + m.count - 1)) {
-        end_soon(line, "the hub wants a block beyond the end of a file");
+        end_line_soon(line, "the hub wants a block beyond the end of a file");
         return;
     }
     for (uint32_t n = 0; m.kind == LINE_WANT && n < m.count; n++)
@@ -496,8 +497,8 @@ static void on_binary(struct line *line, struct str bytes)
 
 /* ---- opening ---- */
 
-static void refuse(struct line *line, int64_t number, enum range_state state, int64_t size,
-                   const char *text)
+static void refuse_range_file(struct range_line *line, int64_t number, enum range_state state,
+                              int64_t size, const char *text)
 {
     struct range_message m = range_message(RANGE_REFUSED);
 
@@ -508,9 +509,9 @@ static void refuse(struct line *line, int64_t number, enum range_state state, in
     send_text(line, &m);
 }
 
-static void send_opened(struct line *line, const struct served *served)
+static void send_opened(struct range_line *line, const struct served *served)
 {
-    struct worker *w = line->worker;
+    struct range_worker *w = line->worker;
     const struct config *config = w->options->config;
     const struct range_file *file = &served->open->file;
     struct range_message m = range_message(RANGE_OPENED);
@@ -529,43 +530,44 @@ static void send_opened(struct line *line, const struct served *served)
     signature_make(w->identity.pair, buf_str(&w->text), signature);
     m.signature = str_of(signature);
     if (w->text.failed)
-        end_soon(line, "out of memory");
+        end_line_soon(line, "out of memory");
     else
         send_text(line, &m);
 }
 
-static void send_page(struct line *line, struct served *served, uint32_t j)
+static void send_range_page(struct range_line *line, struct served *served, uint32_t j)
 {
-    struct worker *w = line->worker;
+    struct range_worker *w = line->worker;
     struct str leaves;
     struct err e = {0};
 
     if (range_file_page(&served->open->file, j, &leaves, &e) != 0) {
-        send_note(w, served->open->file.hash, e.msg);
-        end_soon(line, e.msg);
+        send_file_note(w, served->open->file.hash, e.msg);
+        end_line_soon(line, e.msg);
         return;
     }
     buf_clear(&w->text);
     line_put_page(&w->text, served->number, j, leaves);
-    send_binary(line);
+    send_line_message(line);
 }
 
-static void send_pages(struct line *line, const struct served *served)
+static void send_pages(struct range_line *line, const struct served *served)
 {
-    struct worker *w = line->worker;
+    struct range_worker *w = line->worker;
     struct str hashes = buf_str(&served->open->file.manifest.page_hashes);
 
     for (uint32_t first = 0; hashes.len > 0; first += LINE_MAX_PAGES) {
         buf_clear(&w->text);
         line_put_pages(&w->text, served->number, first,
                        str_cut(hashes, (size_t)LINE_MAX_PAGES * LINE_HASH_BYTES));
-        send_binary(line);
+        send_line_message(line);
         hashes = str_slice(hashes, (size_t)LINE_MAX_PAGES * LINE_HASH_BYTES, hashes.len);
     }
 }
 
 /* The leaves that an `open` names, behind the pages that they are in. */
-static void send_named(struct line *line, struct served *served, const struct range_message *m)
+static void send_named(struct range_line *line, struct served *served,
+                       const struct range_message *m)
 {
     uint32_t page = UINT32_MAX;
 
@@ -577,7 +579,7 @@ static void send_named(struct line *line, struct served *served, const struct ra
             manifest_leaves_in_page((int64_t)served->open->file.opened.st_size,
                                     leaf / MANIFEST_PAGE_LEAVES) > 0) {
             page = leaf / MANIFEST_PAGE_LEAVES;
-            send_page(line, served, page);
+            send_range_page(line, served, page);
         }
         if (has_block(served, leaf))
             add_want(line, (uint32_t)m->request + (uint32_t)n, served->number, leaf);
@@ -586,14 +588,14 @@ static void send_named(struct line *line, struct served *served, const struct ra
     }
 }
 
-static void wait_for_room(struct line *line, const struct range_message *m)
+static void wait_for_room(struct range_line *line, const struct range_message *m)
 {
-    struct worker *w = line->worker;
+    struct range_worker *w = line->worker;
     struct waiting **link = &w->waiting;
     struct waiting *waiting = w->waiting_count < MAX_WAITING ? calloc(1, sizeof *waiting) : NULL;
 
     if (waiting == NULL) {
-        refuse(line, m->file_id, RANGE_ERROR, -1, "too many files are being read");
+        refuse_range_file(line, m->file_id, RANGE_ERROR, -1, "too many files are being read");
         return;
     }
     waiting->line = line;
@@ -615,51 +617,53 @@ static void wait_for_room(struct line *line, const struct range_message *m)
         loop_set_timer(w->loop, &w->turn, loop_now_ms(w->loop) + TURN_MS);
 }
 
-static void on_open(struct line *line, const struct range_message *m);
+static void on_open_request(struct range_line *line, const struct range_message *m);
 
 /* A file became idle, or had its turn: the next one is opened. */
-static void on_room(void *owner)
+static void on_file_room(void *owner)
 {
-    struct worker *w = owner;
+    struct range_worker *w = owner;
 
-    while (w->waiting != NULL && (find_open(w, w->waiting->m.sha1) != NULL || make_room(w))) {
+    while (w->waiting != NULL &&
+           (find_open(w, w->waiting->m.sha1) != NULL || make_room_for_file(w))) {
         struct waiting *waiting = w->waiting;
         w->waiting = waiting->next;
         w->waiting_count--;
         if (waiting->line->ws != NULL && waiting->line->why[0] == '\0')
-            on_open(waiting->line, &waiting->m);
+            on_open_request(waiting->line, &waiting->m);
         free(waiting);
     }
     if (w->waiting != NULL)
         loop_set_timer(w->loop, &w->turn, loop_now_ms(w->loop) + TURN_MS);
 }
 
-static void on_open(struct line *line, const struct range_message *m)
+static void on_open_request(struct range_line *line, const struct range_message *m)
 {
-    struct worker *w = line->worker;
+    struct range_worker *w = line->worker;
     struct err e = {0};
     enum range_state state;
     int64_t size = -1;
 
     if (find_served(line, (uint32_t)m->file_id) != NULL) {
-        end_soon(line, "the hub opened a file twice under one number");
+        end_line_soon(line, "the hub opened a file twice under one number");
         return;
     }
     if (line->served_count >= MAX_SERVED) {
-        end_soon(line, "the hub opened too many files");
+        end_line_soon(line, "the hub opened too many files");
         return;
     }
-    if (find_open(w, m->sha1) == NULL && !make_room(w)) {
+    if (find_open(w, m->sha1) == NULL && !make_room_for_file(w)) {
         wait_for_room(line, m);
         return;
     }
-    struct open_file *open = get_file(w, m->sha1, &state, &size, &e);
+    struct open_file *open = get_open_file(w, m->sha1, &state, &size, &e);
     struct served *served = open == NULL ? NULL : calloc(1, sizeof *served);
     if (served == NULL) {
         if (state == RANGE_BUILDING)
             send_to_supervisor(w, RANGE_WORKER_MISSING,
                                &(struct range_worker_message){.hash = m->sha1, .size = size});
-        refuse(line, m->file_id, state == RANGE_FOUND ? RANGE_ERROR : state, size, e.msg);
+        refuse_range_file(line, m->file_id, state == RANGE_FOUND ? RANGE_ERROR : state, size,
+                          e.msg);
         if (open != NULL && open->served == 0)
             close_file(w, open);
         return;
@@ -676,14 +680,14 @@ static void on_open(struct line *line, const struct range_message *m)
     send_named(line, served, m);
 }
 
-static void on_close(struct line *line, uint32_t number)
+static void on_close_request(struct range_line *line, uint32_t number)
 {
     struct served **link = &line->served;
     struct want **want = &line->first;
 
     while (*want != NULL)
         if ((*want)->file == number)
-            drop_want(line, want);
+            drop_wanted_block(line, want);
         else
             want = &(*want)->next;
     drop_waiting(line, number);
@@ -693,60 +697,60 @@ static void on_close(struct line *line, uint32_t number)
         return;
     struct open_file *open = (*link)->open;
     forget_served(line, link);
-    release(line->worker, open);
+    release_file(line->worker, open);
 }
 
-static void on_text(struct line *line, struct str text)
+static void on_line_text(struct range_line *line, struct str text)
 {
     struct range_message m;
     struct served *served;
     struct err e = {0};
 
     if (range_message_parse(&m, text, &e) != 0) {
-        end_soon(line, e.msg);
+        end_line_soon(line, e.msg);
         return;
     }
     served = find_served(line, (uint32_t)m.file_id);
     switch (m.type) {
-    case RANGE_OPEN: on_open(line, &m); break;
-    case RANGE_CLOSE: on_close(line, (uint32_t)m.file_id); break;
+    case RANGE_OPEN: on_open_request(line, &m); break;
+    case RANGE_CLOSE: on_close_request(line, (uint32_t)m.file_id); break;
     case RANGE_PAGES:
         if (served != NULL && served->open->file.has_manifest)
             send_pages(line, served);
         break;
     case RANGE_PAGE:
         if (served != NULL && m.page <= UINT32_MAX)
-            send_page(line, served, (uint32_t)m.page);
+            send_range_page(line, served, (uint32_t)m.page);
         break;
-    default: end_soon(line, "the hub sent a message of another kind");
+    default: end_line_soon(line, "the hub sent a message of another kind");
     }
     range_message_deinit(&m);
 }
 
-static void on_message(void *owner, enum ws_opcode kind, struct str message)
+static void on_range_line_message(void *owner, enum ws_opcode kind, struct str message)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
 
     if (line->why[0] != '\0')
         return;
-    is_used(line);
+    note_line_used(line);
     if (kind == WS_BINARY)
-        on_binary(line, message);
+        on_line_binary(line, message);
     else
-        on_text(line, message);
+        on_line_text(line, message);
 }
 
-static void on_closed(void *owner, const struct ws_end *end)
+static void on_range_line_closed(void *owner, const struct ws_end *end)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
 
     line->ws = NULL;
-    end_soon(line, end->is_failure ? end->why.msg : "");
+    end_line_soon(line, end->is_failure ? end->why.msg : "");
 }
 
 /* ---- dialling ---- */
 
-static void start_line(struct line *line, struct stream *stream, struct str early)
+static void start_line(struct range_line *line, struct stream *stream, struct str early)
 {
     const struct range_worker_options *options = line->worker->options;
     const struct ws_conn_options ws = {.role = WS_CLIENT,
@@ -755,26 +759,26 @@ static void start_line(struct line *line, struct stream *stream, struct str earl
                                        .dead_after_ms = options->dead_ms,
                                        .max_message_bytes = LINE_MAX_TEXT_BYTES,
                                        .drained_bytes = RANGE_WORKER_UNSENT_BYTES,
-                                       .on_message = on_message,
+                                       .on_message = on_range_line_message,
                                        .on_drained = on_drained,
-                                       .on_closed = on_closed,
+                                       .on_closed = on_range_line_closed,
                                        .owner = line};
     struct range_message m = range_message(RANGE_LINE);
     struct err e = {0};
 
     line->ws = ws_conn_new(&ws, stream, STR(""), early, &e);
     if (line->ws == NULL) {
-        end_soon(line, e.msg);
+        end_line_soon(line, e.msg);
         return;
     }
     m.ticket = str_of(line->ticket);
     send_text(line, &m);
-    is_used(line);
+    note_line_used(line);
 }
 
 static void on_dial(void *owner)
 {
-    struct line *line = owner;
+    struct range_line *line = owner;
     struct stream *stream = NULL;
     struct buf early = {0};
     struct err e = {0};
@@ -785,14 +789,14 @@ static void on_dial(void *owner)
         line->dial = NULL;
         start_line(line, stream, buf_str(&early));
     } else if (io == IO_ERR) {
-        end_soon(line, e.msg);
+        end_line_soon(line, e.msg);
     }
     buf_free(&early);
 }
 
-static void dial(struct worker *w, const struct range_worker_message *m)
+static void dial_hub(struct range_worker *w, const struct range_worker_message *m)
 {
-    struct line *line =
+    struct range_line *line =
         w->line_count >= RANGE_WORKER_MAX_LINES ? NULL : calloc(1, sizeof *line);
     struct err e = {0};
 
@@ -800,11 +804,11 @@ static void dial(struct worker *w, const struct range_worker_message *m)
         log_line(LOG_WARN, "no further line to the hub: there are %zu", w->line_count);
         return;
     }
-    *line = (struct line){.worker = w,
-                          .next = w->lines,
-                          .pump = {.call = pump, .owner = line},
-                          .end = {.call = on_end, .owner = line},
-                          .timer = {.call = on_idle, .owner = line}};
+    *line = (struct range_line){.worker = w,
+                                .next = w->lines,
+                                .pump = {.call = send_next_block, .owner = line},
+                                .end = {.call = on_range_line_end, .owner = line},
+                                .timer = {.call = on_range_line_idle, .owner = line}};
     snprintf(line->ticket, sizeof line->ticket, "%.*s", STR_ARG(m->ticket));
     w->lines = line;
     w->line_count++;
@@ -814,7 +818,7 @@ static void dial(struct worker *w, const struct range_worker_message *m)
                                   .wake = {.loop = w->loop, .call = on_dial, .owner = line}},
         loop_now_ms(w->loop), &e);
     if (line->dial == NULL)
-        end_soon(line, e.msg);
+        end_line_soon(line, e.msg);
     note_counts(w);
 }
 
@@ -822,7 +826,7 @@ static void dial(struct worker *w, const struct range_worker_message *m)
 
 static void on_supervisor(void *owner)
 {
-    struct worker *w = owner;
+    struct range_worker *w = owner;
     struct range_worker_message m = {0};
     struct err e = {0};
 
@@ -833,14 +837,14 @@ static void on_supervisor(void *owner)
     }
     struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, &e);
     if (doc != NULL && fields_read(line_fields, doc, &m, NULL, &e) == 0)
-        dial(w, &m);
+        dial_hub(w, &m);
     else
         loop_stop(w->loop);
     json_free(doc);
 }
 
-static int open_worker(struct worker *w, const struct range_worker_options *options,
-                       struct err *e)
+static int open_range_worker(struct range_worker *w, const struct range_worker_options *options,
+                             struct err *e)
 {
     w->options = options;
     w->vouchers = config_vouchers(options->config);
@@ -855,7 +859,7 @@ static int open_worker(struct worker *w, const struct range_worker_options *opti
 
 int range_worker_run(int fd, void *ctx)
 {
-    struct worker *w = calloc(1, sizeof *w);
+    struct range_worker *w = calloc(1, sizeof *w);
     struct err e = {0};
     int status = 1;
 
@@ -863,9 +867,9 @@ int range_worker_run(int fd, void *ctx)
         return 1;
     w->supervisor = (struct loop_fd){.fd = fd, .call = on_supervisor, .owner = w};
     w->counts = (struct loop_timer){.call = send_counts, .owner = w};
-    w->turn = (struct loop_timer){.call = on_room, .owner = w};
-    w->room = (struct loop_call){.call = on_room, .owner = w};
-    if (open_worker(w, ctx, &e) == 0 && loop_run(w->loop, &e) == 0)
+    w->turn = (struct loop_timer){.call = on_file_room, .owner = w};
+    w->room = (struct loop_call){.call = on_file_room, .owner = w};
+    if (open_range_worker(w, ctx, &e) == 0 && loop_run(w->loop, &e) == 0)
         status = 0;
     if (status != 0)
         log_line(LOG_ERROR, "range worker: %s", e.msg);

@@ -33,7 +33,8 @@ static const struct field check_fields[] = {
     {.name = NULL}};
 
 /* In the child. */
-static int ask(struct gateway *g, const char *key_dir, bool *is_found, struct err *e)
+static int ask_gateway_for_client(struct gateway *g, const char *key_dir, bool *is_found,
+                                  struct err *e)
 {
     struct gateway_client client = {0};
 
@@ -45,8 +46,8 @@ static int ask(struct gateway *g, const char *key_dir, bool *is_found, struct er
     return *is_found ? 0 : gateway_check_zone(g, e);
 }
 
-static void send_answer(int fd, const struct gateway *g, int result, bool is_found,
-                        const struct err *e)
+static void send_check_answer(int fd, const struct gateway *g, int result, bool is_found,
+                              const struct err *e)
 {
     struct buf out = {0}, clock = {0};
     struct check_answer answer = {.is_found = result == 0 && is_found};
@@ -62,7 +63,7 @@ static void send_answer(int fd, const struct gateway *g, int result, bool is_fou
     buf_free(&clock);
 }
 
-static int run(int fd, void *ctx)
+static int run_check(int fd, void *ctx)
 {
     const struct registration *r = ctx;
     struct loop *loop = NULL;
@@ -80,8 +81,8 @@ static int run(int fd, void *ctx)
     if (result == 0)
         result = gateway_init(&g, http, r->config->values[CONFIG_ZONE], &e);
     if (result == 0)
-        result = ask(&g, store.key_dir, &is_found, &e);
-    send_answer(fd, &g, result, is_found, &e);
+        result = ask_gateway_for_client(&g, store.key_dir, &is_found, &e);
+    send_check_answer(fd, &g, result, is_found, &e);
     gateway_deinit(&g);
     store_deinit(&store);
     http_client_free(http);
@@ -104,7 +105,7 @@ static void log_once(struct registration *r, const struct err *what)
     r->told = *what;
 }
 
-static void take_answer(struct registration *r, const struct check_answer *answer)
+static void take_check_answer(struct registration *r, const struct check_answer *answer)
 {
     struct err what = {0};
 
@@ -130,7 +131,7 @@ static void take_answer(struct registration *r, const struct check_answer *answe
     r->on_change(r->owner);
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_check_frame(void *owner, struct str frame, int fd)
 {
     struct json *document = json_parse(frame, JSON_STRICT, NULL);
     struct check_answer answer;
@@ -139,13 +140,13 @@ static bool on_frame(void *owner, struct str frame, int fd)
     if (fd >= 0)
         close(fd);
     if (is_message)
-        take_answer(owner, &answer);
+        take_check_answer(owner, &answer);
     json_free(document);
     return is_message;
 }
 
 /* It ends when it has answered. */
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_check_event(void *owner, enum child_event event, const char *words)
 {
     struct registration *r = owner;
 
@@ -156,15 +157,15 @@ static void on_event(void *owner, enum child_event event, const char *words)
     ask_again_later(r);
 }
 
-static void start_asking(void *owner)
+static void start_client_check(void *owner)
 {
     struct registration *r = owner;
     const struct child_options options = {
         .loop = r->loop,
-        .process = {.name = child_name, .run = run, .ctx = r, .asks_servers = true},
+        .process = {.name = child_name, .run = run_check, .ctx = r, .asks_servers = true},
         .policy = {.stopped_ms = STOPPED_MS},
-        .on_frame = on_frame,
-        .on_event = on_event,
+        .on_frame = on_check_frame,
+        .on_event = on_check_event,
         .owner = r};
 
     r->child = child_start(&options, NULL);
@@ -176,7 +177,7 @@ static void start_asking(void *owner)
 
 void registration_start(struct registration *r)
 {
-    r->alarm = (struct loop_timer){.call = start_asking, .owner = r};
+    r->alarm = (struct loop_timer){.call = start_client_check, .owner = r};
     loop_set_timer(r->loop, &r->alarm, 0);
 }
 

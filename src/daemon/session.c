@@ -38,18 +38,18 @@ struct session {
     struct buf out;
 };
 
-static void take_turn(void *owner);
-static void set_alarm(struct session *s);
+static void take_session_turn(void *owner);
+static void set_session_alarm(struct session *s);
 
 struct session *session_new(const struct session_options *options)
 {
     struct session *s = calloc(1, sizeof *s);
-    const struct loop_wake wake = {options->loop, take_turn, s};
+    const struct loop_wake wake = {options->loop, take_session_turn, s};
 
     if (s == NULL)
         return NULL;
     s->options = *options;
-    s->alarm = (struct loop_timer){.call = take_turn, .owner = s};
+    s->alarm = (struct loop_timer){.call = take_session_turn, .owner = s};
     loop_set_timer(options->loop, &s->alarm, 0);
     s->since_wall_ms = clock_wall_ms();
     s->is_generation2 = s->was_generation2 = true;
@@ -80,14 +80,14 @@ void session_free(struct session *s)
     free(s);
 }
 
-static void enter(struct session *s, enum state state)
+static void enter_session_state(struct session *s, enum state state)
 {
     s->state = state;
     s->since_wall_ms = clock_wall_ms();
     s->options.on_change(s->options.owner);
 }
 
-static const char *value(const struct session *s, enum config_key key)
+static const char *config_value_of_session(const struct session *s, enum config_key key)
 {
     return s->options.config->values[key];
 }
@@ -123,7 +123,7 @@ static void log_failure(struct session *s, const struct err *failure, int64_t no
 }
 
 /* From here on there is no line, for so long. */
-static void drop(struct session *s, int64_t now_ms, int64_t pause_ms)
+static void drop_proxy_line(struct session *s, int64_t now_ms, int64_t pause_ms)
 {
     bool was_ready = s->state == READY, was_closing = s->state == CLOSING;
 
@@ -131,7 +131,7 @@ static void drop(struct session *s, int64_t now_ms, int64_t pause_ms)
     presence_stop(s->presence);
     s->is_choked = false;
     s->until_ms = now_ms + pause_ms;
-    enter(s, was_closing ? CLOSED : WAITING);
+    enter_session_state(s, was_closing ? CLOSED : WAITING);
     if (was_ready)
         s->options.on_lost(s->options.owner);
 }
@@ -143,7 +143,7 @@ static bool is_short_outage(const struct session *s, int64_t now_ms)
            now_ms - s->out_since_ms < s->options.intervals->short_outage_ms;
 }
 
-static int64_t smaller(int64_t a, int64_t b)
+static int64_t smaller_ms(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
@@ -153,17 +153,17 @@ static int64_t smaller(int64_t a, int64_t b)
 static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
 {
     const struct intervals *t = s->options.intervals;
-    int64_t max_ms = is_short_outage(s, now_ms) ? smaller(t->retry_short_ms, t->retry_max_ms)
+    int64_t max_ms = is_short_outage(s, now_ms) ? smaller_ms(t->retry_short_ms, t->retry_max_ms)
                                                 : t->retry_max_ms;
     int64_t pause_ms = next_pause_ms(s, &s->failures, max_ms);
     int64_t spent_ms = s->state == DIALLING || s->state == GREETING ? now_ms - s->dialled_ms : 0;
-    int64_t least_ms = smaller(t->retry_min_ms, pause_ms);
+    int64_t least_ms = smaller_ms(t->retry_min_ms, pause_ms);
 
     return pause_ms - spent_ms > least_ms ? pause_ms - spent_ms : least_ms;
 }
 
 /* Whatever was wrong. */
-static void lose(struct session *s, int64_t now_ms, const struct err *failure)
+static void lose_line(struct session *s, int64_t now_ms, const struct err *failure)
 {
     if (s->state == READY && now_ms - s->ready_ms >= s->options.intervals->stable_ms) {
         s->failures = 0;
@@ -174,7 +174,7 @@ static void lose(struct session *s, int64_t now_ms, const struct err *failure)
     int64_t pause_ms = pause_after_failure_ms(s, now_ms);
     if (s->state != CLOSING)
         log_failure(s, failure, now_ms, pause_ms);
-    drop(s, now_ms, pause_ms);
+    drop_proxy_line(s, now_ms, pause_ms);
 }
 
 /* Closed without a word instead of acknowledged: once with the other generation's greeting, before
@@ -185,12 +185,12 @@ static void lose_unacknowledged(struct session *s, int64_t now_ms, const struct 
 
     s->is_generation2 = !s->is_generation2;
     if (!is_first) {
-        lose(s, now_ms, failure);
+        lose_line(s, now_ms, failure);
         return;
     }
     log_line(LOG_DEBUG, "proxy: %s; trying as generation %d", failure->msg,
              s->is_generation2 ? 2 : 1);
-    drop(s, now_ms, s->options.intervals->retry_min_ms);
+    drop_proxy_line(s, now_ms, s->options.intervals->retry_min_ms);
 }
 
 /* Two daemons of one name make a deployed proxy forget them in turn: each pause is longer. */
@@ -201,52 +201,52 @@ static void lose_forgotten(struct session *s, int64_t now_ms)
     log_line(LOG_WARN,
              "proxy: it has forgotten resource %s (does another host or program share it?); "
              "dialling again in %.1f s",
-             value(s, CONFIG_NAME), (double)pause_ms / 1000);
-    drop(s, now_ms, pause_ms);
+             config_value_of_session(s, CONFIG_NAME), (double)pause_ms / 1000);
+    drop_proxy_line(s, now_ms, pause_ms);
 }
 
-static void dial(struct session *s, int64_t now_ms)
+static void dial_proxy(struct session *s, int64_t now_ms)
 {
     const struct intervals *t = s->options.intervals;
     /* SYNs to a host that is being started are lost, and the kernel repeats them ever later. */
     bool is_hasty = s->ready_ms != 0 && s->out_since_ms != 0 && is_short_outage(s, now_ms);
     struct err e = {0};
-    const struct ws_dial_options options = {.url = str_of(value(s, CONFIG_PROXY)),
-                                            .patience_ms = is_hasty ? smaller(t->connect_short_ms,
-                                                                              t->connect_ms)
-                                                                    : t->connect_ms,
-                                            .mark = MESSAGE_GENERATIONS_HEADER,
-                                            .wake = {s->options.loop, take_turn, s}};
+    const struct ws_dial_options options = {
+        .url = str_of(config_value_of_session(s, CONFIG_PROXY)),
+        .patience_ms = is_hasty ? smaller_ms(t->connect_short_ms, t->connect_ms) : t->connect_ms,
+        .mark = MESSAGE_GENERATIONS_HEADER,
+        .wake = {s->options.loop, take_session_turn, s}};
 
-    enter(s, DIALLING);
+    enter_session_state(s, DIALLING);
     s->has_ranges = false;
     s->dialled_ms = now_ms;
     s->dial = ws_dial_new(&options, now_ms, &e);
     if (s->dial == NULL)
-        lose(s, now_ms, &e);
+        lose_line(s, now_ms, &e);
 }
 
 /* The first generation's `initialize` has no zone. Who knows both is never taken for the first, not
  * even after it was restarted while it was being greeted. */
-static void greet(struct session *s, int64_t now_ms)
+static void greet_proxy(struct session *s, int64_t now_ms)
 {
-    struct str zone = str_of(value(s, CONFIG_ZONE));
+    struct str zone = str_of(config_value_of_session(s, CONFIG_ZONE));
     struct err e = {0};
 
     s->is_generation2 = s->is_generation2 || s->is_marked;
     buf_clear(&s->out);
-    message_put_initialize(&s->out, str_of(value(s, CONFIG_NAME)), s->is_generation2 ? &zone : NULL,
-                           str_of(value(s, CONFIG_SECRET)));
-    enter(s, GREETING);
+    message_put_initialize(&s->out, str_of(config_value_of_session(s, CONFIG_NAME)),
+                           s->is_generation2 ? &zone : NULL,
+                           str_of(config_value_of_session(s, CONFIG_SECRET)));
+    enter_session_state(s, GREETING);
     s->until_ms = now_ms + s->options.intervals->acknowledge_ms;
     if (buf_check(&s->out, &e) != 0 || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), &e) != 0)
-        lose(s, now_ms, &e);
+        lose_line(s, now_ms, &e);
     buf_wipe(&s->out);
 }
 
-static void acknowledged(struct session *s, int64_t now_ms)
+static void take_acknowledgement(struct session *s, int64_t now_ms)
 {
-    enter(s, READY);
+    enter_session_state(s, READY);
     s->ready_ms = now_ms;
     s->was_generation2 = s->is_generation2;
     s->failure = (struct err){0};
@@ -255,8 +255,8 @@ static void acknowledged(struct session *s, int64_t now_ms)
     if (s->options.on_ready != NULL)
         s->options.on_ready(s->options.owner);
     log_line(LOG_INFO, "acknowledged by the proxy resource=%s zone=%s proxy=%s generation=%d",
-             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
-             s->is_generation2 ? 2 : 1);
+             config_value_of_session(s, CONFIG_NAME), config_value_of_session(s, CONFIG_ZONE),
+             config_value_of_session(s, CONFIG_PROXY), s->is_generation2 ? 2 : 1);
 }
 
 /* A request that cannot be understood is answered if it can be seen whose it is. */
@@ -290,7 +290,7 @@ void session_answer_file(struct session *s, const struct range_message *file_is)
 }
 
 /* Nothing of this is sent to a proxy, or taken from one, that has not announced it. */
-static void take_range_message(struct session *s, struct str text)
+static void take_session_range_message(struct session *s, struct str text)
 {
     const struct range_message ours = range_message(RANGE_EXTENSIONS);
     struct range_message m;
@@ -304,14 +304,15 @@ static void take_range_message(struct session *s, struct str text)
         s->has_ranges = true;
         send_range_message(s, &ours);
     } else if (m.type == RANGE_OPEN_LINE && s->has_ranges) {
-        s->options.on_open_line(s->options.owner, str_of(value(s, CONFIG_PROXY)), &m);
+        s->options.on_open_line(s->options.owner, str_of(config_value_of_session(s, CONFIG_PROXY)),
+                                &m);
     } else if (m.type == RANGE_ASK_FILE && s->has_ranges) {
         s->options.on_ask_file(s->options.owner, &m);
     }
     range_message_deinit(&m);
 }
 
-static void take_message(struct session *s, struct str text, int64_t now_ms)
+static void take_session_message(struct session *s, struct str text, int64_t now_ms)
 {
     struct message m;
     struct err e = {0};
@@ -323,12 +324,12 @@ static void take_message(struct session *s, struct str text, int64_t now_ms)
         return;
     }
     if (m.type == MESSAGE_ACKNOWLEDGE && s->state == GREETING)
-        acknowledged(s, now_ms);
+        take_acknowledgement(s, now_ms);
     else if (m.type == MESSAGE_REQUEST && s->state == READY && m.has_request_id)
         s->options.on_request(s->options.owner, &m);
     else if (m.type == MESSAGE_UNKNOWN && s->state == READY && s->is_generation2 &&
              s->options.on_ask_file != NULL)
-        take_range_message(s, text);
+        take_session_range_message(s, text);
     message_deinit(&m);
 }
 
@@ -339,10 +340,12 @@ static void describe_close(const struct session *s, const struct ws_end *end, st
     if (code == WS_CLOSE_TAKEN)
         err_set(e, ERR_NETWORK,
                 "resource %s is already connected: does another host or program share it?",
-                value(s, CONFIG_NAME));
+                config_value_of_session(s, CONFIG_NAME));
     else if (s->state != READY && end->reason.len == 0)
-        err_set(e, ERR_NETWORK, "closed without acknowledging resource %s: proxySecret may be "
-                "wrong, or the resource connected elsewhere", value(s, CONFIG_NAME));
+        err_set(e, ERR_NETWORK,
+                "closed without acknowledging resource %s: proxySecret may be "
+                "wrong, or the resource connected elsewhere",
+                config_value_of_session(s, CONFIG_NAME));
     else if ((code == WS_CLOSE_NO_CODE || code == WS_CLOSE_ABNORMAL) && end->reason.len == 0)
         err_set(e, ERR_NETWORK, "the connection was closed");
     else
@@ -351,14 +354,15 @@ static void describe_close(const struct session *s, const struct ws_end *end, st
 }
 
 /* The proxy closed. -1 when that is for good. */
-static int closed(struct session *s, int64_t now_ms, const struct ws_end *end, struct err *e)
+static int end_closed_line(struct session *s, int64_t now_ms, const struct ws_end *end,
+                           struct err *e)
 {
     struct err failure = {0};
 
     if (s->state != CLOSING && end->code == WS_CLOSE_WRONG_SECRET)
-        return err_set(e, ERR_REFUSED,
-                       "wrong secret: %s does not accept this proxySecret for resource %s",
-                       value(s, CONFIG_PROXY), value(s, CONFIG_NAME));
+        return err_set(
+            e, ERR_REFUSED, "wrong secret: %s does not accept this proxySecret for resource %s",
+            config_value_of_session(s, CONFIG_PROXY), config_value_of_session(s, CONFIG_NAME));
     describe_close(s, end, &failure);
     if (s->options.yields && end->code == WS_CLOSE_TAKEN)
         return err_set(e, ERR_TAKEN, "%s", failure.msg);
@@ -366,7 +370,7 @@ static int closed(struct session *s, int64_t now_ms, const struct ws_end *end, s
         !s->is_marked)
         lose_unacknowledged(s, now_ms, &failure);
     else
-        lose(s, now_ms, &failure);
+        lose_line(s, now_ms, &failure);
     return 0;
 }
 
@@ -376,8 +380,8 @@ static void on_line_message(void *owner, enum ws_opcode kind, struct str text)
 
     (void)kind; /* deployed programs take either, so do we */
     if (!s->has_ended && s->state != CLOSING)
-        take_message(s, text, loop_now_ms(s->options.loop));
-    set_alarm(s);
+        take_session_message(s, text, loop_now_ms(s->options.loop));
+    set_session_alarm(s);
 }
 
 static void on_line_closed(void *owner, const struct ws_end *end)
@@ -389,17 +393,18 @@ static void on_line_closed(void *owner, const struct ws_end *end)
     s->line = NULL;
     if (end->is_failure) {
         err_wrap(&failure, "%s", ws_dial_label(s->dial));
-        lose(s, now_ms, &failure);
+        lose_line(s, now_ms, &failure);
     } else {
-        s->has_ended = closed(s, now_ms, end, &reason) != 0;
+        s->has_ended = end_closed_line(s, now_ms, end, &reason) != 0;
     }
-    set_alarm(s);
+    set_session_alarm(s);
     if (s->has_ended)
         s->options.on_end(s->options.owner, &reason);
 }
 
 /* The proxy answered the handshake. */
-static void open_line(struct session *s, struct stream *stream, struct str early, int64_t now_ms)
+static void open_session_line(struct session *s, struct stream *stream, struct str early,
+                              int64_t now_ms)
 {
     const struct ws_conn_options options = {.role = WS_CLIENT,
                                             .loop = s->options.loop,
@@ -413,12 +418,12 @@ static void open_line(struct session *s, struct stream *stream, struct str early
     s->is_marked = ws_dial_is_marked(s->dial);
     s->line = ws_conn_new(&options, stream, STR(""), early, &e);
     if (s->line != NULL)
-        greet(s, now_ms);
+        greet_proxy(s, now_ms);
     else
-        lose(s, now_ms, &e);
+        lose_line(s, now_ms, &e);
 }
 
-static void step_dial(struct session *s, int64_t now_ms)
+static void step_proxy_dial(struct session *s, int64_t now_ms)
 {
     struct stream *stream;
     struct buf early = {0};
@@ -430,13 +435,13 @@ static void step_dial(struct session *s, int64_t now_ms)
         io = IO_ERR;
     }
     if (io == IO_DONE)
-        open_line(s, stream, buf_str(&early), now_ms);
+        open_session_line(s, stream, buf_str(&early), now_ms);
     else if (io == IO_ERR)
-        lose(s, now_ms, &e);
+        lose_line(s, now_ms, &e);
     buf_free(&early);
 }
 
-static void check_time(struct session *s, int64_t now_ms)
+static void check_deadlines(struct session *s, int64_t now_ms)
 {
     struct err failure = {0};
 
@@ -448,7 +453,7 @@ static void check_time(struct session *s, int64_t now_ms)
     else if (s->state == CLOSING && now_ms >= s->until_ms)
         err_set(&failure, ERR_TIMEOUT, "closed without an answer");
     if (failure.code != ERR_NONE)
-        lose(s, now_ms, &failure);
+        lose_line(s, now_ms, &failure);
 }
 
 static void check_presence(struct session *s, int64_t now_ms)
@@ -467,16 +472,16 @@ static void check_presence(struct session *s, int64_t now_ms)
 static void do_due(struct session *s, int64_t now_ms)
 {
     if (s->state == WAITING && now_ms >= s->until_ms)
-        dial(s, now_ms);
+        dial_proxy(s, now_ms);
     if (s->state == DIALLING)
-        step_dial(s, now_ms);
+        step_proxy_dial(s, now_ms);
     if (s->line != NULL)
-        check_time(s, now_ms);
+        check_deadlines(s, now_ms);
     if (s->state == READY)
         check_presence(s, now_ms);
 }
 
-static void set_alarm(struct session *s)
+static void set_session_alarm(struct session *s)
 {
     bool is_timed = s->state == WAITING || s->state == GREETING || s->state == CLOSING;
     int64_t at_ms = is_timed ? s->until_ms : CLOCK_NEVER_MS;
@@ -484,14 +489,14 @@ static void set_alarm(struct session *s)
     loop_set_timer(s->options.loop, &s->alarm, s->is_choked ? 0 : at_ms);
 }
 
-static void take_turn(void *owner)
+static void take_session_turn(void *owner)
 {
     struct session *s = owner;
 
     if (s->has_ended)
         return;
     do_due(s, loop_now_ms(s->options.loop));
-    set_alarm(s);
+    set_session_alarm(s);
 }
 
 void session_respond(struct session *s, struct str request_id, const struct upload_status *status,
@@ -504,7 +509,7 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
     s->is_choked =
         s->out.failed || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), NULL) != 0;
     if (s->is_choked)
-        set_alarm(s); /* the line is dropped then */
+        set_session_alarm(s); /* the line is dropped then */
 }
 
 void session_close(struct session *s)
@@ -517,8 +522,8 @@ void session_close(struct session *s)
     else
         hang_up(s);
     s->until_ms = loop_now_ms(s->options.loop) + s->options.intervals->close_ms;
-    enter(s, s->line == NULL ? CLOSED : CLOSING);
-    set_alarm(s);
+    enter_session_state(s, s->line == NULL ? CLOSED : CLOSING);
+    set_session_alarm(s);
 }
 
 bool session_is_closed(const struct session *s)

@@ -15,7 +15,7 @@ static const char *registration_name(enum registration_state state)
     return "not known";
 }
 
-static void put_proxy(struct buf *out, const struct status_view *v)
+static void put_proxy_state(struct buf *out, const struct status_view *v)
 {
     json_open_member(out, "proxy", '{');
     json_put_str(out, "url", str_of(v->config->values[CONFIG_PROXY]));
@@ -67,7 +67,7 @@ void status_put(struct buf *out, const struct status_view *v)
     json_put_int(out, "writtenMs", v->now_ms);
     json_put_bool(out, "isStopping", v->is_stopping);
     json_put_str(out, "client", str_of(registration_name(v->registration)));
-    put_proxy(out, v);
+    put_proxy_state(out, v);
     put_jobs(out, v);
     json_put_int(out, "openFiles", v->ranges.files);
     put_totals(out, v);

@@ -51,7 +51,7 @@ struct supervisor {
 
 /* --- requests --- */
 
-static const char *value(const struct supervisor *s, enum config_key key)
+static const char *config_value_of_supervisor(const struct supervisor *s, enum config_key key)
 {
     return s->options->config->values[key];
 }
@@ -59,18 +59,18 @@ static const char *value(const struct supervisor *s, enum config_key key)
 static int check_request(const struct supervisor *s, const struct message *m,
                          struct kachery_uri *uri, struct err *e)
 {
-    if (!str_equal(m->resource_name, str_of(value(s, CONFIG_NAME))))
+    if (!str_equal(m->resource_name, str_of(config_value_of_supervisor(s, CONFIG_NAME))))
         return err_set(e, ERR_REFUSED, "Resource name mismatch: %.*s <> %s",
-                       STR_ARG(m->resource_name), value(s, CONFIG_NAME));
-    if (m->has_zone && !str_equal(m->zone, str_of(value(s, CONFIG_ZONE))))
+                       STR_ARG(m->resource_name), config_value_of_supervisor(s, CONFIG_NAME));
+    if (m->has_zone && !str_equal(m->zone, str_of(config_value_of_supervisor(s, CONFIG_ZONE))))
         return err_set(e, ERR_REFUSED, "Zone mismatch: %.*s <> %s", STR_ARG(m->zone),
-                       value(s, CONFIG_ZONE));
+                       config_value_of_supervisor(s, CONFIG_ZONE));
     return kachery_uri_parse(uri, m->uri, KACHERY_URI_DAEMON, e);
 }
 
 /* Called before anything in the table of jobs changes, and after whatever the status tells has
  * changed. */
-static void touch(void *owner)
+static void touch_jobs(void *owner)
 {
     struct supervisor *s = owner;
 
@@ -81,7 +81,7 @@ static void touch(void *owner)
 }
 
 /* It makes no sense to go on. */
-static void end(void *owner, const struct err *reason)
+static void end_supervisor(void *owner, const struct err *reason)
 {
     struct supervisor *s = owner;
 
@@ -91,7 +91,7 @@ static void end(void *owner, const struct err *reason)
     loop_stop(s->loop);
 }
 
-static void answer_error(struct supervisor *s, struct str request_id, const char *reason)
+static void answer_request_error(struct supervisor *s, struct str request_id, const char *reason)
 {
     struct upload_status status = message_status(UPLOAD_ERROR);
 
@@ -99,28 +99,29 @@ static void answer_error(struct supervisor *s, struct str request_id, const char
     session_respond(s->session, request_id, &status, STR(""));
 }
 
-static void on_request(void *owner, const struct message *m)
+static void on_session_request(void *owner, const struct message *m)
 {
     struct supervisor *s = owner;
     struct kachery_uri uri;
     struct err e = {0};
 
-    touch(s);
+    touch_jobs(s);
     s->requests++;
     if (check_request(s, m, &uri, &e) != 0)
         session_respond(s->session, m->request_id, NULL, str_of(e.msg));
     else if (s->is_stopping)
-        answer_error(s, m->request_id, REASON_STOPPING);
+        answer_request_error(s, m->request_id, REASON_STOPPING);
     else if (jobs_request(s->jobs, uri.hash, m->request_id,
                           loop_now_ms(s->loop) + message_patience_ms(m), &e) != 0)
-        answer_error(s, m->request_id, e.msg);
+        answer_request_error(s, m->request_id, e.msg);
 }
 
 static void log_start(const struct supervisor *s)
 {
     log_line(LOG_INFO, "sharing resource=%s zone=%s proxy=%s uploads=%d pid=%lld",
-             value(s, CONFIG_NAME), value(s, CONFIG_ZONE), value(s, CONFIG_PROXY),
-             (int)s->options->config->max_uploads, (long long)getpid());
+             config_value_of_supervisor(s, CONFIG_NAME), config_value_of_supervisor(s, CONFIG_ZONE),
+             config_value_of_supervisor(s, CONFIG_PROXY), (int)s->options->config->max_uploads,
+             (long long)getpid());
     if (s->options->log_more != NULL)
         s->options->log_more();
 }
@@ -140,7 +141,7 @@ static void on_session_lost(void *owner)
 {
     struct supervisor *s = owner;
 
-    touch(s);
+    touch_jobs(s);
     jobs_forget_waiters(s->jobs);
 }
 
@@ -155,7 +156,7 @@ static void on_found(void *owner, uint64_t id, int64_t size)
 {
     struct supervisor *s = owner;
 
-    touch(s);
+    touch_jobs(s);
     jobs_found(s->jobs, id, size);
 }
 
@@ -165,7 +166,7 @@ static void on_absent(void *owner, uint64_t id, const char *hash, const char *no
 
     if (note != NULL)
         log_line(LOG_WARN, "not shared sha1=%s: %s", hash, note);
-    touch(s);
+    touch_jobs(s);
     jobs_not_found(s->jobs, id);
 }
 
@@ -174,7 +175,7 @@ static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const c
     struct supervisor *s = owner;
 
     log_line(LOG_WARN, "cannot share sha1=%s: %s", hash, reason);
-    touch(s);
+    touch_jobs(s);
     jobs_failed(s->jobs, id, reason);
 }
 
@@ -196,7 +197,8 @@ static void on_ask_file(void *owner, const struct range_message *m)
     session_answer_file(s->session, &answer);
 }
 
-static void on_file(void *owner, uint64_t id, const char *hash, const struct lookup_result *file)
+static void on_file_looked_at(void *owner, uint64_t id, const char *hash,
+                              const struct lookup_result *file)
 {
     struct supervisor *s = owner;
     struct range_message answer = range_message(RANGE_FILE_IS);
@@ -245,7 +247,7 @@ static int open_ranges(struct supervisor *s, struct err *e)
                                                  .leave_ms = t->line_leave_ms,
                                                  .stuck_ms = t->upload_stopped_ms,
                                                  .on_missing = on_missing,
-                                                 .on_counts = touch,
+                                                 .on_counts = touch_jobs,
                                                  .owner = s},
                          e);
     if (s->lines == NULL)
@@ -253,7 +255,7 @@ static int open_ranges(struct supervisor *s, struct err *e)
     s->builder = builder_new(&(struct builder_options){.loop = s->loop,
                                                        .config = o->config,
                                                        .stopped_ms = t->upload_stopped_ms,
-                                                       .on_change = touch,
+                                                       .on_change = touch_jobs,
                                                        .owner = s},
                              e);
     return s->builder == NULL ? -1 : 0;
@@ -262,9 +264,9 @@ static int open_ranges(struct supervisor *s, struct err *e)
 /* --- start and end --- */
 
 static void take_signals(void *owner);
-static void settle(void *owner);
+static void settle_supervisor(void *owner);
 
-static int open_signals(struct supervisor *s, struct err *e)
+static int open_supervisor_signals(struct supervisor *s, struct err *e)
 {
     static const int taken[] = {SIGTERM, SIGHUP, SIGCHLD, SIGINT};
 
@@ -299,14 +301,13 @@ static int open_children(struct supervisor *s, struct err *e)
     s->vouchers = config_vouchers(o->config);
     s->lookups = lookups_new(&(struct lookups_options){
         .loop = s->loop,
-        .process = {.name = "kachery-lookup", .run = lookup_worker_run,
-                    .ctx = &s->vouchers},
+        .process = {.name = "kachery-lookup", .run = lookup_worker_run, .ctx = &s->vouchers},
         .slow_ms = t->lookup_slow_ms,
         .lost_ms = t->lookup_lost_ms,
         .on_found = on_found,
         .on_absent = on_absent,
         .on_failed = on_lookup_failed,
-        .on_file = on_file,
+        .on_file = on_file_looked_at,
         .owner = s});
     if (s->lookups == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
@@ -326,13 +327,13 @@ static int open_parts(struct supervisor *s, struct err *e)
     s->session = session_new(&(struct session_options){.loop = s->loop,
                                                        .config = o->config,
                                                        .intervals = t,
-                                                       .on_request = on_request,
+                                                       .on_request = on_session_request,
                                                        .on_open_line = on_open_line,
                                                        .on_ask_file = on_ask_file,
                                                        .on_lost = on_session_lost,
                                                        .on_ready = on_session_ready,
-                                                       .on_change = touch,
-                                                       .on_end = end,
+                                                       .on_change = touch_jobs,
+                                                       .on_end = end_supervisor,
                                                        .yields = o->yields,
                                                        .owner = s});
     if (s->jobs == NULL || s->session == NULL)
@@ -341,15 +342,14 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .jobs = s->jobs,
                                                        .config = o->config,
                                                        .intervals = t,
-                                                       .on_touch = touch,
+                                                       .on_touch = touch_jobs,
                                                        .owner = s},
                              e);
-    s->registration = (struct registration){
-        .loop = s->loop,
-        .config = o->config,
-        .retry_ms = t->registration_ms,
-        .on_change = touch,
-        .owner = s};
+    s->registration = (struct registration){.loop = s->loop,
+                                            .config = o->config,
+                                            .retry_ms = t->registration_ms,
+                                            .on_change = touch_jobs,
+                                            .owner = s};
     registration_start(&s->registration);
     return s->uploads == NULL ? -1 : 0;
 }
@@ -362,9 +362,9 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->is_hushed = o->yields && o->log_level == LOG_INFO;
     if (s->is_hushed)
         log_set_level(LOG_WARN);
-    s->settling = (struct loop_call){.call = settle, .owner = s};
-    s->alarm = (struct loop_timer){.call = settle, .owner = s};
-    if ((s->loop = loop_new(NULL, e)) == NULL || open_signals(s, e) != 0)
+    s->settling = (struct loop_call){.call = settle_supervisor, .owner = s};
+    s->alarm = (struct loop_timer){.call = settle_supervisor, .owner = s};
+    if ((s->loop = loop_new(NULL, e)) == NULL || open_supervisor_signals(s, e) != 0)
         return -1;
     loop_limit_calls(s->loop, CALL_LIMIT_MS);
     s->keeper = keeper_new(&(struct keeper_options){.loop = s->loop,
@@ -373,14 +373,14 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .log = o->log,
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
-                                                    .on_lost = end,
+                                                    .on_lost = end_supervisor,
                                                     .owner = s},
                            e);
     if (s->keeper == NULL || open_children(s, e) != 0 || open_ranges(s, e) != 0 ||
         open_parts(s, e) != 0)
         return -1;
     log_start(s);
-    touch(s);
+    touch_jobs(s);
     return 0;
 }
 
@@ -421,7 +421,7 @@ static void begin_stop(struct supervisor *s, const char *why)
     log_line(LOG_INFO, "stopping (%s)%s", why, s->is_stopping ? " at once" : "");
     s->stop_at_ms = s->is_stopping ? now_ms : now_ms + s->options->intervals->stop_ms;
     s->is_stopping = true;
-    touch(s);
+    touch_jobs(s);
     jobs_fail_all(s->jobs, false, REASON_STOPPING);
     registration_cancel(&s->registration);
 }
@@ -463,7 +463,7 @@ static bool has_stopped(struct supervisor *s)
     return session_is_closed(s->session);
 }
 
-static void feed(struct supervisor *s)
+static void feed_jobs(struct supervisor *s)
 {
     struct jobs_work work;
     struct err e;
@@ -492,7 +492,7 @@ static void put_status(struct supervisor *s, int64_t wall_ms)
 }
 
 /* At most once in status_ms, and only when something changed: `written` is without the time. */
-static void write_status(struct supervisor *s, int64_t now_ms)
+static void write_changed_status(struct supervisor *s, int64_t now_ms)
 {
     if (now_ms < s->status_at_ms)
         return;
@@ -508,7 +508,7 @@ static void write_status(struct supervisor *s, int64_t now_ms)
         buf_clear(&s->written);
 }
 
-static void set_alarm(struct supervisor *s, int64_t now_ms)
+static void set_supervisor_alarm(struct supervisor *s, int64_t now_ms)
 {
     int64_t at_ms = jobs_next_ms(s->jobs);
 
@@ -520,16 +520,16 @@ static void set_alarm(struct supervisor *s, int64_t now_ms)
 }
 
 /* Does all that follows from the events of a round, and from the time. */
-static void settle(void *owner)
+static void settle_supervisor(void *owner)
 {
     struct supervisor *s = owner;
     int64_t now_ms = loop_now_ms(s->loop);
 
     jobs_set_time(s->jobs, now_ms, clock_wall_ms());
     jobs_step(s->jobs);
-    feed(s);
-    write_status(s, now_ms);
-    set_alarm(s, now_ms);
+    feed_jobs(s);
+    write_changed_status(s, now_ms);
+    set_supervisor_alarm(s, now_ms);
     if (has_stopped(s))
         loop_stop(s->loop);
 }

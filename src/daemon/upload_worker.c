@@ -26,7 +26,7 @@ enum { ASKING_LEAST = 3 };
 /* A worker that waits for its turn is not taken for dead. */
 enum { STILL_HERE_MS = 60000 };
 
-struct worker {
+struct upload_process {
     int fd;
     int64_t max_cpu_ms;
     struct store store;
@@ -42,7 +42,7 @@ struct worker {
     enum gateway_kind { GATEWAY_UNKNOWN, GATEWAY_DEPLOYED, GATEWAY_OURS } kept_kind;
 };
 
-static void send_message(struct worker *w, struct upload_message m)
+static void send_upload_message(struct upload_process *w, struct upload_message m)
 {
     m.id = w->id;
     m.hash = str_of(w->hash);
@@ -53,7 +53,8 @@ static void send_message(struct worker *w, struct upload_message m)
 
 static void send_progress(void *ctx, int64_t bytes)
 {
-    send_message(ctx, (struct upload_message){.type = UPLOAD_MESSAGE_PROGRESS, .bytes = bytes});
+    send_upload_message(ctx,
+                        (struct upload_message){.type = UPLOAD_MESSAGE_PROGRESS, .bytes = bytes});
 }
 
 /* It has used up the processor time that one process should. */
@@ -73,22 +74,23 @@ static bool is_spent(int64_t max_ms)
 }
 
 /* For the log of this host. */
-static void send_note(void *ctx, const char *text)
+static void send_log_note(void *ctx, const char *text)
 {
-    send_message(ctx, (struct upload_message){.type = UPLOAD_MESSAGE_NOTE, .text = str_of(text)});
+    send_upload_message(ctx,
+                        (struct upload_message){.type = UPLOAD_MESSAGE_NOTE, .text = str_of(text)});
 }
 
 /* The same, but of no file: the supervisor logs it once, whichever worker comes upon it. */
 static void send_warning(void *ctx, const char *text)
 {
-    send_message(ctx,
-                 (struct upload_message){.type = UPLOAD_MESSAGE_WARNING, .text = str_of(text)});
+    send_upload_message(
+        ctx, (struct upload_message){.type = UPLOAD_MESSAGE_WARNING, .text = str_of(text)});
 }
 
 /* The supervisor's end of the socket is closed: the upload is for nobody. */
-static bool is_cancelled(void *ctx)
+static bool is_upload_cancelled(void *ctx)
 {
-    struct worker *w = ctx;
+    struct upload_process *w = ctx;
 
     if ((ready_look(w->fd, 0) & READY_FAILED) != 0)
         w->is_alone = true;
@@ -96,29 +98,29 @@ static bool is_cancelled(void *ctx)
 }
 
 /* `reason` is for the requester, `detail` (may be "") for this host's log alone. */
-static void send_failed(struct worker *w, const char *reason, const char *detail)
+static void send_upload_failed(struct upload_process *w, const char *reason, const char *detail)
 {
-    send_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_FAILED,
-                                            .reason = str_of(reason),
-                                            .detail = str_of(detail),
-                                            .is_spent = is_spent(w->max_cpu_ms)});
+    send_upload_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_FAILED,
+                                                   .reason = str_of(reason),
+                                                   .detail = str_of(detail),
+                                                   .is_spent = is_spent(w->max_cpu_ms)});
 }
 
-static void send_completed(struct worker *w, const struct upload_result *result)
+static void send_completed(struct upload_process *w, const struct upload_result *result)
 {
-    send_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_COMPLETED,
-                                            .size = result->size,
-                                            .existed = result->already_existed,
-                                            .ms = clock_now_ms() - w->started_ms,
-                                            .is_spent = is_spent(w->max_cpu_ms)});
+    send_upload_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_COMPLETED,
+                                                   .size = result->size,
+                                                   .existed = result->already_existed,
+                                                   .ms = clock_now_ms() - w->started_ms,
+                                                   .is_spent = is_spent(w->max_cpu_ms)});
 }
 
 /* The first bytes are here: the supervisor says when the upload may go on. */
 static int wait_for_turn(void *ctx, struct err *e)
 {
-    struct worker *w = ctx;
+    struct upload_process *w = ctx;
 
-    send_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_BEGUN});
+    send_upload_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_BEGUN});
     while (!w->is_alone) {
         if (ready_wait(w->fd, READY_READ, STILL_HERE_MS) == 0)
             send_progress(w, 0);
@@ -130,7 +132,7 @@ static int wait_for_turn(void *ctx, struct err *e)
     return err_set(e, ERR_FAILED, "cancelled");
 }
 
-static int open_worker(struct worker *w, const struct config *config, struct err *e)
+static int open_upload_worker(struct upload_process *w, const struct config *config, struct err *e)
 {
     w->vouchers = config_vouchers(config);
     if (store_init(&w->store, e) != 0)
@@ -141,13 +143,15 @@ static int open_worker(struct worker *w, const struct config *config, struct err
         return -1;
     if (gateway_init(&w->gateway, w->http, config->values[CONFIG_ZONE], e) != 0)
         return -1;
-    w->gateway.watch = (struct zone_watch){
-        .is_cancelled = is_cancelled, .on_note = send_note, .on_warning = send_warning, .ctx = w};
+    w->gateway.watch = (struct zone_watch){.is_cancelled = is_upload_cancelled,
+                                           .on_note = send_log_note,
+                                           .on_warning = send_warning,
+                                           .ctx = w};
     w->gateway.patience.asking_least = ASKING_LEAST;
     return identity_load(&w->gateway.identity, w->store.key_dir, e);
 }
 
-static void close_worker(struct worker *w)
+static void close_upload_worker(struct upload_process *w)
 {
     gateway_deinit(&w->gateway);
     http_client_free(w->http);
@@ -159,12 +163,12 @@ static void close_worker(struct worker *w)
 
 /* One try at one of the paths that the hash has. */
 struct try {
-    struct worker *w;
+    struct upload_process *w;
     const struct store_entry *entry;
     bool is_refused; /* what was opened must not be given away */
 };
 
-static int on_opened(void *ctx, int fd, const struct stat *st, bool *must_prove, struct err *e)
+static int on_file_opened(void *ctx, int fd, const struct stat *st, bool *must_prove, struct err *e)
 {
     struct try *try = ctx;
     int status = store_check_open(try->entry, fd, st, must_prove, e);
@@ -173,26 +177,26 @@ static int on_opened(void *ctx, int fd, const struct stat *st, bool *must_prove,
     return status;
 }
 
-static int on_begun(void *ctx, struct err *e)
+static int on_upload_begun(void *ctx, struct err *e)
 {
     return wait_for_turn(((struct try *)ctx)->w, e);
 }
 
-static void on_progress(void *ctx, int64_t bytes)
+static void on_upload_progress(void *ctx, int64_t bytes)
 {
     send_progress(((struct try *)ctx)->w, bytes);
 }
 
-static int upload(struct worker *w, const struct store_entry *entry, bool has_begun,
-                  struct upload_result *result, struct err *e)
+static int upload_entry(struct upload_process *w, const struct store_entry *entry, bool has_begun,
+                        struct upload_result *result, struct err *e)
 {
     struct try try = {.w = w, .entry = entry};
     const struct upload_options options = {.hash = w->hash,
                                            .path = entry->path,
                                            .size = entry->size,
-                                           .on_opened = on_opened,
-                                           .on_begun = has_begun ? NULL : on_begun,
-                                           .on_progress = on_progress,
+                                           .on_opened = on_file_opened,
+                                           .on_begun = has_begun ? NULL : on_upload_begun,
+                                           .on_progress = on_upload_progress,
                                            .ctx = &try};
 
     if (upload_file(&w->gateway, &options, result, e) != 0) {
@@ -212,7 +216,8 @@ static int upload(struct worker *w, const struct store_entry *entry, bool has_be
 }
 
 /* What went wrong, and with which file, is for this host's log. */
-static void send_refusal(struct worker *w, const struct store_entry *entry, const struct err *e)
+static void send_refusal(struct upload_process *w, const struct store_entry *entry,
+                         const struct err *e)
 {
     const char *reason = reason_of_error(e, entry->kind);
     struct buf detail = {0}, told = {0};
@@ -224,20 +229,20 @@ static void send_refusal(struct worker *w, const struct store_entry *entry, cons
     if (e->code == ERR_REFUSED && gateway_message_is_about_client(str_of(reason)))
         buf_puts(&told, "the file's host may not upload: ");
     buf_puts(&told, reason);
-    send_failed(w, buf_cstr(&told), buf_cstr(&detail));
+    send_upload_failed(w, buf_cstr(&told), buf_cstr(&detail));
     buf_free(&detail);
     buf_free(&told);
 }
 
 /* The file at one path after the other, until one is what was shared. */
-static void upload_one_of(struct worker *w, struct store_entry *entry)
+static void upload_one_of(struct upload_process *w, struct store_entry *entry)
 {
     struct upload_result result;
     bool has_begun = false;
 
     for (;;) {
         struct err e = {0};
-        if (upload(w, entry, has_begun, &result, &e) == 0) {
+        if (upload_entry(w, entry, has_begun, &result, &e) == 0) {
             send_completed(w, &result);
             return;
         }
@@ -249,32 +254,33 @@ static void upload_one_of(struct worker *w, struct store_entry *entry)
             return;
         }
         has_begun = true;
-        send_note(w, e.msg);
+        send_log_note(w, e.msg);
     }
 }
 
-static void do_job(struct worker *w)
+static void do_upload_job(struct upload_process *w)
 {
     struct store_entry entry = {0};
     struct err e = {0};
 
     w->started_ms = clock_now_ms();
     if (store_lookup(&w->store, w->hash, &entry, &e) != 0) {
-        send_failed(w, REASON_STORE, e.msg);
+        send_upload_failed(w, REASON_STORE, e.msg);
         return;
     }
     const char *reason =
         entry.state == STORE_ABSENT ? REASON_GONE : reason_of_state(entry.state);
     if (reason != NULL)
-        send_failed(w, reason, entry.refusal != NULL ? entry.refusal
-                               : entry.path != NULL  ? entry.path
-                                                     : "");
+        send_upload_failed(w, reason,
+                           entry.refusal != NULL ? entry.refusal
+                           : entry.path != NULL  ? entry.path
+                                                 : "");
     else
         upload_one_of(w, &entry);
     store_entry_deinit(&entry);
 }
 
-static bool take_job(struct worker *w)
+static bool take_upload_job(struct upload_process *w)
 {
     struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, NULL);
     struct upload_message m;
@@ -290,7 +296,7 @@ static bool take_job(struct worker *w)
 }
 
 /* What kind of gateway it is, when that is another than after the job before. */
-static void keep_in_mind(struct worker *w)
+static void keep_in_mind(struct upload_process *w)
 {
     enum gateway_kind kind = !gateway_has_answered(&w->gateway)  ? GATEWAY_UNKNOWN
                              : gateway_is_deployed(&w->gateway) ? GATEWAY_DEPLOYED
@@ -304,25 +310,25 @@ static void keep_in_mind(struct worker *w)
 int upload_worker_run(int fd, void *ctx)
 {
     const struct upload_worker *options = ctx;
-    struct worker w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms};
+    struct upload_process w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms};
     struct err e = {0};
     int opened, status = 0;
 
-    opened = open_worker(&w, options->config, &e);
+    opened = open_upload_worker(&w, options->config, &e);
     while (!w.is_alone && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
-        if (!take_job(&w)) {
+        if (!take_upload_job(&w)) {
             status = 1;
             break;
         }
         if (opened == 0) {
-            do_job(&w);
+            do_upload_job(&w);
             keep_in_mind(&w);
             continue;
         }
-        send_failed(&w, "the host cannot sign its requests: ask its owner to look at its keys",
-                    e.msg);
+        send_upload_failed(
+            &w, "the host cannot sign its requests: ask its owner to look at its keys", e.msg);
         break;
     }
-    close_worker(&w);
+    close_upload_worker(&w);
     return status;
 }

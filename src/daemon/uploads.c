@@ -34,7 +34,7 @@ static void take_completed(struct uploads *u, const struct upload_message *m)
     jobs_completed(u->options.jobs, (uint64_t)m->id, m->size);
 }
 
-static void take_failed(struct uploads *u, const struct upload_message *m)
+static void take_upload_failed(struct uploads *u, const struct upload_message *m)
 {
     struct str reason = str_slice(m->reason, 0, ERR_MESSAGE_SIZE - 1);
     char text[ERR_MESSAGE_SIZE];
@@ -65,12 +65,12 @@ static void log_warning_once(struct uploads *u, struct str text)
     log_line(LOG_WARN, "%.*s", STR_ARG(text));
 }
 
-static void touch(const struct uploads *u)
+static void touch_owner(const struct uploads *u)
 {
     u->options.on_touch(u->options.owner);
 }
 
-static enum pool_said take_message(struct uploads *u, const struct upload_message *m)
+static enum pool_said take_upload_message(struct uploads *u, const struct upload_message *m)
 {
     uint64_t id = (uint64_t)m->id;
 
@@ -85,34 +85,34 @@ static enum pool_said take_message(struct uploads *u, const struct upload_messag
         return POOL_GOES_ON;
     case UPLOAD_MESSAGE_WARNING: log_warning_once(u, m->text); return POOL_GOES_ON;
     case UPLOAD_MESSAGE_COMPLETED: take_completed(u, m); return POOL_IS_LAST;
-    case UPLOAD_MESSAGE_FAILED: take_failed(u, m); return POOL_IS_LAST;
+    case UPLOAD_MESSAGE_FAILED: take_upload_failed(u, m); return POOL_IS_LAST;
     case UPLOAD_MESSAGE_UPLOAD: /* no worker sends these */
     case UPLOAD_MESSAGE_GO: break;
     }
     return POOL_NONSENSE;
 }
 
-static enum pool_said on_message(void *owner, uint64_t id, const struct json *doc)
+static enum pool_said on_upload_message(void *owner, uint64_t id, const struct json *doc)
 {
     struct uploads *u = owner;
     struct upload_message m;
     enum pool_said said;
 
-    touch(u);
+    touch_owner(u);
     if (upload_message_read(&m, doc, NULL) != 0)
         return POOL_NONSENSE;
-    said = take_message(u, &m);
+    said = take_upload_message(u, &m);
     if (said == POOL_IS_LAST && m.is_spent)
         pool_abandon(u->pool, id); /* the job is over: this ends its worker */
     return said;
 }
 
-static void on_lost(void *owner, uint64_t id, const char *reason)
+static void on_upload_lost(void *owner, uint64_t id, const char *reason)
 {
     struct uploads *u = owner;
     bool is_again;
 
-    touch(u);
+    touch_owner(u);
     is_again = jobs_retry(u->options.jobs, id);
     log_line(LOG_WARN, "an upload worker was lost (%s)%s", reason,
              is_again ? "; its upload starts again" : "");
@@ -122,12 +122,12 @@ static void on_lost(void *owner, uint64_t id, const char *reason)
     jobs_failed(u->options.jobs, id, REASON_CRASHED);
 }
 
-static void on_room(void *owner)
+static void on_upload_room(void *owner)
 {
-    touch(owner);
+    touch_owner(owner);
 }
 
-static void on_idle_end(void *owner, const char *reason)
+static void on_idle_worker_end(void *owner, const char *reason)
 {
     (void)owner;
     log_line(LOG_WARN, "an idle upload worker was lost (%s)", reason);
@@ -143,26 +143,26 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
     }
     u->options = *options;
     u->worker = (struct upload_worker){options->config, options->intervals->worker_cpu_ms};
-    u->pool = pool_new(
-        &(struct pool_options){
-            .loop = options->loop,
-            .process = {.name = "kachery-upload",
-                        .run = upload_worker_run,
-                        .ctx = &u->worker,
-                        .asks_servers = true,
-                        .niceness = NICENESS},
-            .max_workers = (unsigned)options->config->max_uploads + JOBS_MAX_RECALLED,
-            .depth = 1,
-            .job_timeout_ms = options->intervals->upload_silent_ms,
-            .stopped_ms = options->intervals->upload_stopped_ms,
-            .idle_ms = options->intervals->worker_idle_ms,
-            .max_stuck = MAX_STUCK,
-            .on_message = on_message,
-            .on_lost = on_lost,
-            .on_room = on_room,
-            .on_idle_end = on_idle_end,
-            .owner = u},
-        e);
+    u->pool =
+        pool_new(&(struct pool_options){.loop = options->loop,
+                                        .process = {.name = "kachery-upload",
+                                                    .run = upload_worker_run,
+                                                    .ctx = &u->worker,
+                                                    .asks_servers = true,
+                                                    .niceness = NICENESS},
+                                        .max_workers = (unsigned)options->config->max_uploads +
+                                                       JOBS_MAX_RECALLED,
+                                        .depth = 1,
+                                        .job_timeout_ms = options->intervals->upload_silent_ms,
+                                        .stopped_ms = options->intervals->upload_stopped_ms,
+                                        .idle_ms = options->intervals->worker_idle_ms,
+                                        .max_stuck = MAX_STUCK,
+                                        .on_message = on_upload_message,
+                                        .on_lost = on_upload_lost,
+                                        .on_room = on_upload_room,
+                                        .on_idle_end = on_idle_worker_end,
+                                        .owner = u},
+                 e);
     if (u->pool == NULL) {
         free(u);
         return NULL;
@@ -180,7 +180,7 @@ void uploads_free(struct uploads *u)
     free(u);
 }
 
-static int submit(struct uploads *u, const struct jobs_work *work, struct err *e)
+static int submit_upload(struct uploads *u, const struct jobs_work *work, struct err *e)
 {
     upload_message_put(&u->frame, &(struct upload_message){.type = UPLOAD_MESSAGE_UPLOAD,
                                                            .id = (int64_t)work->id,
@@ -199,7 +199,7 @@ void uploads_feed(struct uploads *u)
     while (jobs_next_ready(u->options.jobs, &id))
         tell_to_go_on(u, id);
     while (pool_has_room(u->pool) && jobs_next_upload(u->options.jobs, &work)) {
-        if (submit(u, &work, &e) == 0)
+        if (submit_upload(u, &work, &e) == 0)
             continue;
         log_line(LOG_ERROR, "cannot start an upload sha1=%s: %s", work.hash, e.msg);
         jobs_failed(u->options.jobs, work.id, REASON_NO_WORKER);

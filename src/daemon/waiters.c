@@ -45,7 +45,7 @@ static void sift_down(struct waiters *w, size_t index)
     put_at(w, index, waiter);
 }
 
-static bool reserve(struct waiters *w)
+static bool reserve_heap(struct waiters *w)
 {
     size_t cap = w->heap_cap == 0 ? FIRST_CAP : w->heap_cap * 2;
 
@@ -62,7 +62,7 @@ static bool reserve(struct waiters *w)
 bool waiters_add(struct waiters *w, struct waiter_list *list, struct str request_id,
                  int64_t deadline_ms)
 {
-    if (!reserve(w))
+    if (!reserve_heap(w))
         return false;
     struct waiter *waiter = malloc(sizeof *waiter + request_id.len);
     if (waiter == NULL)

@@ -112,7 +112,7 @@ static int start_tls(struct connect *c, struct err *e)
     return c->is_tls ? stream_start_tls(c->stream, options, e) : 0;
 }
 
-static enum io step_dial(struct connect *c, int64_t now_ms, struct err *e)
+static enum io step_connect_dial(struct connect *c, int64_t now_ms, struct err *e)
 {
     int fd;
     enum io io = dial_step(&c->dial, now_ms, &fd, e);
@@ -135,7 +135,7 @@ static enum io step_dial(struct connect *c, int64_t now_ms, struct err *e)
 }
 
 /* The status line and what the page says, so that the user sees who said no, and why. */
-static enum io refuse(const struct connect *c, const struct http_head *head, struct err *e)
+static enum io refuse_tunnel(const struct connect *c, const struct http_head *head, struct err *e)
 {
     struct str page = str_slice(buf_str(&c->answer), head->size, SIZE_MAX);
     bool is_led_away = http_head_redirection(head) != NULL || head->status == 511;
@@ -154,7 +154,8 @@ static enum io refuse(const struct connect *c, const struct http_head *head, str
 }
 
 /* No server behind the proxy has had a word to answer yet. */
-static enum io refuse_data(const struct connect *c, const struct http_head *head, struct err *e)
+static enum io refuse_early_data(const struct connect *c, const struct http_head *head,
+                                 struct err *e)
 {
     const struct http_reply answer = {
         .head = head, .body = str_slice(buf_str(&c->answer), head->size, SIZE_MAX)};
@@ -164,7 +165,7 @@ static enum io refuse_data(const struct connect *c, const struct http_head *head
     return IO_ERR;
 }
 
-static enum io read_answer(struct connect *c, struct err *e)
+static enum io read_tunnel_answer(struct connect *c, struct err *e)
 {
     struct http_head head;
     size_t n;
@@ -177,9 +178,9 @@ static enum io read_answer(struct connect *c, struct err *e)
             return err_wrap(e, "HTTP proxy %s", c->proxy.endpoint), IO_ERR;
         if (io == IO_DONE && head.status / 100 != 1) {
             if (head.status / 100 != 2)
-                return refuse(c, &head, e);
+                return refuse_tunnel(c, &head, e);
             if (c->answer.len > head.size)
-                return refuse_data(c, &head, e);
+                return refuse_early_data(c, &head, e);
             return start_tls(c, e) == 0 ? IO_DONE : IO_ERR;
         }
         if (io == IO_DONE) { /* 1xx: the final answer follows */
@@ -210,7 +211,7 @@ static enum io step_tunnel(struct connect *c, struct err *e)
             return io;
         c->sent += n;
     }
-    return read_answer(c, e);
+    return read_tunnel_answer(c, e);
 }
 
 /* IO_DONE when it is open; `state` is CONNECT_DIAL again when another try was begun. */
@@ -232,7 +233,7 @@ static enum io step_shake(struct connect *c, struct err *e)
 }
 
 /* Too late: who is silent? */
-static enum io give_up(const struct connect *c, struct err *e)
+static enum io fail_too_late(const struct connect *c, struct err *e)
 {
     long long seconds = (long long)(c->deadline_ms - c->begun_ms + 999) / 1000;
 
@@ -250,7 +251,7 @@ enum io connect_step(struct connect *c, int64_t now_ms, struct stream **stream, 
 
     while (io == IO_DONE) {
         enum connect_state before = c->state;
-        io = before == CONNECT_DIAL     ? step_dial(c, now_ms, e)
+        io = before == CONNECT_DIAL     ? step_connect_dial(c, now_ms, e)
              : before == CONNECT_TUNNEL ? step_tunnel(c, e)
                                         : step_shake(c, e);
         if (io == IO_DONE && before == CONNECT_SHAKE && c->state == CONNECT_SHAKE) {
@@ -262,7 +263,7 @@ enum io connect_step(struct connect *c, int64_t now_ms, struct stream **stream, 
     if (io == IO_ERR || c->state == CONNECT_DIAL)
         return io;
     if (now_ms >= c->deadline_ms)
-        return give_up(c, e);
+        return fail_too_late(c, e);
     loop_set_timer(c->wake.loop, &c->alarm, c->deadline_ms);
     return io;
 }

@@ -16,7 +16,7 @@ enum { FIRST_HANDED = 64, HAND_OVER_TRIES = 3 };
 /* A worker that leaves ends its transfers within CREW_DRAIN_MS. */
 enum { LEAVE_MS = 2 * CREW_DRAIN_MS };
 
-struct worker {
+struct crew_slot {
     struct crew *crew;
     uint64_t serial; /* differs for every process that ever had this place */
     struct child *child; /* NULL: the place is free */
@@ -27,7 +27,7 @@ struct worker {
 
 /* A connection that a worker has, by its id. */
 struct handed {
-    struct worker *worker; /* NULL: free */
+    struct crew_slot *worker; /* NULL: free */
     uint64_t tag;
     size_t next_free;
     size_t older, newer; /* ids, in the order of since_ms */
@@ -37,7 +37,7 @@ struct handed {
 
 struct crew {
     struct crew_options options;
-    struct worker workers[CREW_MAX_WORKERS];
+    struct crew_slot workers[CREW_MAX_WORKERS];
     struct loop_timer timer; /* looks for idle workers */
     struct handed *handed;
     size_t handed_count, first_free; /* ids start at 1; 0: none */
@@ -122,7 +122,7 @@ static void put_newest(struct crew *crew, size_t id)
     crew->newest = id;
 }
 
-static void take_out(struct crew *crew, size_t id)
+static void take_out_handed(struct crew *crew, size_t id)
 {
     const struct handed *handed = &crew->handed[id - 1];
 
@@ -137,7 +137,7 @@ static void take_out(struct crew *crew, size_t id)
     crew->asked -= handed->is_asked;
 }
 
-static bool grow(struct crew *crew)
+static bool grow_handed(struct crew *crew)
 {
     size_t count = crew->handed_count == 0 ? FIRST_HANDED : 2 * crew->handed_count;
     struct handed *handed = realloc(crew->handed, count * sizeof *handed);
@@ -153,7 +153,7 @@ static bool grow(struct crew *crew)
 }
 
 /* An id that was made sure to be there. */
-static size_t take_id(struct crew *crew, struct worker *worker, uint64_t tag)
+static size_t take_id(struct crew *crew, struct crew_slot *worker, uint64_t tag)
 {
     size_t id = crew->first_free;
     struct handed *handed = &crew->handed[id - 1];
@@ -167,7 +167,7 @@ static size_t take_id(struct crew *crew, struct worker *worker, uint64_t tag)
 }
 
 /* False when this worker has no such connection. */
-static bool give_id(struct worker *worker, uint64_t id, uint64_t *tag)
+static bool give_id(struct crew_slot *worker, uint64_t id, uint64_t *tag)
 {
     struct crew *crew = worker->crew;
     struct handed *handed = id - 1 < crew->handed_count ? &crew->handed[id - 1] : NULL;
@@ -175,7 +175,7 @@ static bool give_id(struct worker *worker, uint64_t id, uint64_t *tag)
     if (handed == NULL || handed->worker != worker)
         return false;
     *tag = handed->tag;
-    take_out(crew, (size_t)id);
+    take_out_handed(crew, (size_t)id);
     *handed = (struct handed){.next_free = crew->first_free};
     crew->first_free = (size_t)id;
     worker->connections--;
@@ -192,7 +192,7 @@ static void tell_closed(struct crew *crew, uint64_t tag)
 
 /* ---- idle workers leave ---- */
 
-static void set_timer(struct crew *crew)
+static void set_idle_timer(struct crew *crew)
 {
     struct loop *loop = crew->options.loop;
 
@@ -200,13 +200,13 @@ static void set_timer(struct crew *crew)
         loop_set_timer(loop, &crew->timer, loop_now_ms(loop) + crew->options.idle_ms / 2);
 }
 
-static void on_time(void *owner)
+static void on_crew_idle_time(void *owner)
 {
     struct crew *crew = owner;
     int64_t now = loop_now_ms(crew->options.loop);
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
-        struct worker *worker = &crew->workers[i];
+        struct crew_slot *worker = &crew->workers[i];
         if (worker->child == NULL || worker->is_leaving || worker->connections > 0 ||
             child_owes_answer(worker->child) ||
             now - worker->idle_since_ms < crew->options.idle_ms)
@@ -215,25 +215,25 @@ static void on_time(void *owner)
         child_leave(worker->child, now + LEAVE_MS);
     }
     if (crew_workers(crew) > 0)
-        set_timer(crew);
+        set_idle_timer(crew);
 }
 
 /* ---- what workers say ---- */
 
 /* It is busy: others have their turn before it is asked for again. */
-static void keep(struct worker *worker, uint64_t id)
+static void keep_handed(struct crew_slot *worker, uint64_t id)
 {
     struct crew *crew = worker->crew;
 
     if (id - 1 >= crew->handed_count || crew->handed[id - 1].worker != worker)
         return;
-    take_out(crew, (size_t)id);
+    take_out_handed(crew, (size_t)id);
     crew->handed[id - 1].is_asked = false;
     put_newest(crew, (size_t)id);
 }
 
 /* What a killed worker's end brought was told when it was killed. */
-static void tell_end(const struct worker *worker, const char *words)
+static void tell_end(const struct crew_slot *worker, const char *words)
 {
     bool is_expected = worker->is_leaving && child_ended_well(worker->child);
 
@@ -242,7 +242,7 @@ static void tell_end(const struct worker *worker, const char *words)
                  worker->connections);
 }
 
-static void on_ended(struct worker *worker, const char *words)
+static void on_crew_worker_ended(struct crew_slot *worker, const char *words)
 {
     struct crew *crew = worker->crew;
     uint64_t tag;
@@ -251,12 +251,12 @@ static void on_ended(struct worker *worker, const char *words)
     for (size_t id = 1; id <= crew->handed_count && worker->connections > 0; id++)
         if (give_id(worker, id, &tag))
             tell_closed(crew, tag);
-    *worker = (struct worker){0};
+    *worker = (struct crew_slot){0};
 }
 
-static void on_event(void *owner, enum child_event event, const char *words)
+static void on_crew_worker_event(void *owner, enum child_event event, const char *words)
 {
-    struct worker *worker = owner;
+    struct crew_slot *worker = owner;
     const char *name = worker->crew->options.name;
 
     switch (event) {
@@ -268,12 +268,12 @@ static void on_event(void *owner, enum child_event event, const char *words)
     case CHILD_KILLED:
         log_line(LOG_WARN, "%s process %s connections=%zu", name, words, worker->connections);
         break;
-    case CHILD_ENDED: on_ended(worker, words);
+    case CHILD_ENDED: on_crew_worker_ended(worker, words);
     }
 }
 
 /* False when no worker says so. Takes fd when it is a connection's. */
-static bool handle_frame(struct worker *worker, struct str frame, int *fd)
+static bool handle_frame(struct crew_slot *worker, struct str frame, int *fd)
 {
     struct crew *crew = worker->crew;
     enum crew_frame type;
@@ -284,7 +284,7 @@ static bool handle_frame(struct worker *worker, struct str frame, int *fd)
         return false;
     switch (type) {
     case CREW_FRAME_PONG: return true;
-    case CREW_FRAME_KEPT: keep(worker, id); return true;
+    case CREW_FRAME_KEPT: keep_handed(worker, id); return true;
     case CREW_FRAME_CHECK:
         if (crew->options.on_check != NULL)
             crew->options.on_check(crew->options.owner, worker->serial, id, bytes);
@@ -308,7 +308,7 @@ static bool handle_frame(struct worker *worker, struct str frame, int *fd)
     return true;
 }
 
-static bool on_frame(void *owner, struct str frame, int fd)
+static bool on_crew_frame(void *owner, struct str frame, int fd)
 {
     bool is_message = handle_frame(owner, frame, &fd);
 
@@ -320,7 +320,7 @@ static bool on_frame(void *owner, struct str frame, int fd)
 static int send_to(struct crew *crew, uint64_t serial, const struct buf *frame, int fd,
                    struct err *e)
 {
-    const struct worker *worker = crew->workers;
+    const struct crew_slot *worker = crew->workers;
 
     if (buf_check(frame, e) != 0)
         return -1;
@@ -368,7 +368,7 @@ void crew_note_all(struct crew *crew, struct str bytes)
 /* ---- handing over ---- */
 
 /* At a free place. */
-static struct worker *start_worker_at(struct crew *crew, struct worker *worker)
+static struct crew_slot *start_worker_at(struct crew *crew, struct crew_slot *worker)
 {
     const struct crew_options *options = &crew->options;
     struct err e = {0};
@@ -382,13 +382,13 @@ static struct worker *start_worker_at(struct crew *crew, struct worker *worker)
                                              .stuck_ms = options->stuck_ms,
                                              .kill_ms = options->kill_ms},
                                   .ping = buf_str(&crew->ping),
-                                  .on_frame = on_frame,
-                                  .on_event = on_event,
+                                  .on_frame = on_crew_frame,
+                                  .on_event = on_crew_worker_event,
                                   .owner = worker};
-    *worker = (struct worker){.crew = crew,
-                              .serial = ++crew->last_serial,
-                              .idle_since_ms = loop_now_ms(options->loop),
-                              .child = NULL};
+    *worker = (struct crew_slot){.crew = crew,
+                                 .serial = ++crew->last_serial,
+                                 .idle_since_ms = loop_now_ms(options->loop),
+                                 .child = NULL};
     if (options->place != NULL)
         *options->place = (size_t)(worker - crew->workers);
     worker->child = child_start(&child, &e);
@@ -396,15 +396,15 @@ static struct worker *start_worker_at(struct crew *crew, struct worker *worker)
         log_line(LOG_WARN, "%s: %s", options->name, e.msg);
         return NULL;
     }
-    crew->timer.call = on_time;
+    crew->timer.call = on_crew_idle_time;
     crew->timer.owner = crew;
-    set_timer(crew);
+    set_idle_timer(crew);
     return worker;
 }
 
-static struct worker *start_worker(struct crew *crew)
+static struct crew_slot *start_free_worker(struct crew *crew)
 {
-    struct worker *worker = crew->workers;
+    struct crew_slot *worker = crew->workers;
 
     while (worker->child != NULL)
         worker++;
@@ -413,7 +413,7 @@ static struct worker *start_worker(struct crew *crew)
 
 /* Whether another worker may be started: those that take no more do not count, nor do stuck ones,
  * as long as they are not many. */
-static bool has_room(const struct crew *crew)
+static bool may_start_worker(const struct crew *crew)
 {
     size_t working = 0, stuck = crew_stuck(crew);
 
@@ -427,7 +427,7 @@ static bool has_room(const struct crew *crew)
 }
 
 /* One that owes an answer may be about to be found stuck. */
-static bool is_better(const struct worker *a, const struct worker *b)
+static bool is_better(const struct crew_slot *a, const struct crew_slot *b)
 {
     if (child_owes_answer(a->child) != child_owes_answer(b->child))
         return child_owes_answer(b->child);
@@ -435,12 +435,12 @@ static bool is_better(const struct worker *a, const struct worker *b)
 }
 
 /* The least busy; a new one rather than a busy one. */
-static struct worker *find_best(struct crew *crew, bool (*takes)(const struct child *child))
+static struct crew_slot *find_best(struct crew *crew, bool (*takes)(const struct child *child))
 {
-    struct worker *best = NULL;
+    struct crew_slot *best = NULL;
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
-        struct worker *worker = &crew->workers[i];
+        struct crew_slot *worker = &crew->workers[i];
         if (worker->child != NULL && takes(worker->child) && !child_is_stuck(worker->child) &&
             (best == NULL || is_better(worker, best)))
             best = worker;
@@ -449,19 +449,19 @@ static struct worker *find_best(struct crew *crew, bool (*takes)(const struct ch
 }
 
 /* Where none takes one at once, for many come at the same time, it waits for one that works. */
-static struct worker *choose(struct crew *crew)
+static struct crew_slot *choose_crew_worker(struct crew *crew)
 {
-    struct worker *best = find_best(crew, child_takes_at_once);
+    struct crew_slot *best = find_best(crew, child_takes_at_once);
 
-    if ((best == NULL || best->connections > 0) && has_room(crew)) {
-        struct worker *fresh = start_worker(crew);
+    if ((best == NULL || best->connections > 0) && may_start_worker(crew)) {
+        struct crew_slot *fresh = start_free_worker(crew);
         if (fresh != NULL)
             return fresh;
     }
     return best != NULL ? best : find_best(crew, child_takes_messages);
 }
 
-static int send_connection(struct worker *worker, int fd, struct str bytes, uint64_t tag,
+static int send_connection(struct crew_slot *worker, int fd, struct str bytes, uint64_t tag,
                            struct err *e)
 {
     struct crew *crew = worker->crew;
@@ -477,7 +477,7 @@ static int send_connection(struct worker *worker, int fd, struct str bytes, uint
 }
 
 /* A worker may be found gone now: then another gets it, but of a keyed crew. */
-static void hand_over(struct worker *worker, struct http_conn *conn)
+static void hand_over(struct crew_slot *worker, struct http_conn *conn)
 {
     struct crew *crew = worker->crew;
     uint64_t tag = http_conn_tag(conn);
@@ -488,7 +488,7 @@ static void hand_over(struct worker *worker, struct http_conn *conn)
     if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES)
         for (int i = 0; i < HAND_OVER_TRIES && worker != NULL && result != 0; i++) {
             result = send_connection(worker, fd, buf_str(&bytes), tag, &e);
-            worker = result == 0 || crew->options.is_keyed ? NULL : choose(crew);
+            worker = result == 0 || crew->options.is_keyed ? NULL : choose_crew_worker(crew);
         }
     close(fd);
     buf_free(&bytes);
@@ -502,12 +502,12 @@ static void hand_over(struct worker *worker, struct http_conn *conn)
 void crew_give(struct http_conn *conn, const struct http_request *request, void *owner)
 {
     struct crew *crew = owner;
-    struct worker *worker = crew->is_draining ? NULL : choose(crew);
+    struct crew_slot *worker = crew->is_draining ? NULL : choose_crew_worker(crew);
 
     (void)request;
     if (!http_conn_has_fd(conn))
         http_conn_answer_message(conn, 500, "this connection cannot go to another process");
-    else if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
+    else if (worker == NULL || (crew->first_free == 0 && !grow_handed(crew)))
         http_conn_answer_message(conn, 503, "busy, try again later");
     else
         hand_over(worker, conn);
@@ -515,7 +515,7 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
 
 void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key)
 {
-    struct worker *worker = &crew->workers[key % crew->options.max_workers];
+    struct crew_slot *worker = &crew->workers[key % crew->options.max_workers];
 
     if (crew->is_draining)
         worker = NULL;
@@ -523,7 +523,7 @@ void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key)
         worker = start_worker_at(crew, worker);
     else if (!child_takes_messages(worker->child) || child_is_stuck(worker->child))
         worker = NULL;
-    if (worker == NULL || (crew->first_free == 0 && !grow(crew)))
+    if (worker == NULL || (crew->first_free == 0 && !grow_handed(crew)))
         http_conn_answer_message(conn, 503, "busy, try again later");
     else
         hand_over(worker, conn);
@@ -573,7 +573,7 @@ bool crew_ask_for_oldest(struct crew *crew)
         return false;
     if (ask_for(crew, id, CREW_FRAME_DROP))
         return true;
-    take_out(crew, id); /* its worker is stuck: others have their turn */
+    take_out_handed(crew, id); /* its worker is stuck: others have their turn */
     put_newest(crew, id);
     return false;
 }
@@ -591,7 +591,7 @@ void crew_drain(struct crew *crew)
 {
     crew->is_draining = true;
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
-        struct worker *worker = &crew->workers[i];
+        struct crew_slot *worker = &crew->workers[i];
         if (worker->child == NULL || worker->is_leaving)
             continue;
         worker->is_leaving = true;

@@ -24,7 +24,7 @@ static void leave_if_empty(struct crew_worker *worker)
         loop_stop(worker->loop);
 }
 
-static enum io tell(struct crew_worker *worker, enum crew_frame type, uint64_t id)
+static enum io send_to_hub(struct crew_worker *worker, enum crew_frame type, uint64_t id)
 {
     struct buf frame = {0};
     struct err e = {0};
@@ -37,7 +37,7 @@ static enum io tell(struct crew_worker *worker, enum crew_frame type, uint64_t i
 }
 
 /* Back to the hub: it asked for what is not ours, or for nothing. */
-static void give_back(struct crew_worker *worker, struct http_conn *conn)
+static void give_connection_back(struct crew_worker *worker, struct http_conn *conn)
 {
     uint64_t id = http_conn_tag(conn);
     struct buf bytes = {0};
@@ -48,7 +48,7 @@ static void give_back(struct crew_worker *worker, struct http_conn *conn)
     crew_frame_put(&worker->frame, CREW_FRAME_CONNECTION, id, buf_str(&bytes));
     if (bytes.failed || bytes.len > CREW_MAX_HANDED_BYTES || buf_check(&worker->frame, &e) != 0 ||
         frame_send(worker->hub.fd, buf_str(&worker->frame), fd, &e) != IO_DONE)
-        tell(worker, CREW_FRAME_CLOSED, id);
+        send_to_hub(worker, CREW_FRAME_CLOSED, id);
     close(fd);
     buf_free(&bytes);
     leave_if_empty(worker);
@@ -58,29 +58,29 @@ static void on_other_request(struct http_conn *conn, const struct http_request *
                              void *owner)
 {
     (void)request;
-    give_back(owner, conn);
+    give_connection_back(owner, conn);
 }
 
-static void on_idle(struct http_conn *conn, void *owner)
+static void on_connection_idle(struct http_conn *conn, void *owner)
 {
-    give_back(owner, conn);
+    give_connection_back(owner, conn);
 }
 
-static void on_answered(void *owner, struct http_conn *conn, uint64_t *id)
+static void on_request_answered(void *owner, struct http_conn *conn, uint64_t *id)
 {
     (void)id;
-    give_back(owner, conn);
+    give_connection_back(owner, conn);
 }
 
-static void on_closed(void *owner, uint64_t id)
+static void on_connection_closed(void *owner, uint64_t id)
 {
     struct crew_worker *worker = owner;
 
-    tell(worker, CREW_FRAME_CLOSED, id);
+    send_to_hub(worker, CREW_FRAME_CLOSED, id);
     leave_if_empty(worker);
 }
 
-static void on_drain_time(void *owner)
+static void on_crew_drain_time(void *owner)
 {
     struct crew_worker *worker = owner;
 
@@ -89,11 +89,11 @@ static void on_drain_time(void *owner)
 }
 
 /* The hub is gone or wants us gone: no more connections, and those that are here end. */
-static void drain(struct crew_worker *worker)
+static void drain_connections(struct crew_worker *worker)
 {
     worker->is_draining = true;
     loop_remove(worker->loop, &worker->hub);
-    worker->drain_timer = (struct loop_timer){.call = on_drain_time, .owner = worker};
+    worker->drain_timer = (struct loop_timer){.call = on_crew_drain_time, .owner = worker};
     loop_set_timer(worker->loop, &worker->drain_timer, loop_now_ms(worker->loop) + CREW_DRAIN_MS);
     http_server_drain(worker->server);
     leave_if_empty(worker);
@@ -112,12 +112,12 @@ int crew_worker_note(int fd, uint64_t id, struct str bytes)
     return result;
 }
 
-static void adopt(struct crew_worker *worker, int fd, struct str bytes, uint64_t id)
+static void adopt_connection(struct crew_worker *worker, int fd, struct str bytes, uint64_t id)
 {
     struct err e = {0};
 
     if (fd < 0 || http_server_adopt(worker->server, fd, bytes, id, &e) != 0)
-        tell(worker, CREW_FRAME_CLOSED, id);
+        send_to_hub(worker, CREW_FRAME_CLOSED, id);
 }
 
 static void take_frame(struct crew_worker *worker, struct str frame, int fd)
@@ -130,14 +130,14 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
         if (fd >= 0)
             close(fd);
     } else if (type == CREW_FRAME_CONNECTION) {
-        adopt(worker, fd, bytes, id);
+        adopt_connection(worker, fd, bytes, id);
     } else if (type == CREW_FRAME_DROP) {
         if (!http_server_drop_tagged(worker->server, id))
-            tell(worker, CREW_FRAME_KEPT, id);
+            send_to_hub(worker, CREW_FRAME_KEPT, id);
     } else if (type == CREW_FRAME_END) {
         http_server_end_tagged(worker->server, id);
     } else if (type == CREW_FRAME_PING) {
-        tell(worker, CREW_FRAME_PONG, 0);
+        send_to_hub(worker, CREW_FRAME_PONG, 0);
     } else if (type == CREW_FRAME_CHECKED && worker->options->on_checked != NULL) {
         worker->options->on_checked(worker->options->owner, id);
     } else if (type == CREW_FRAME_NOTE && worker->options->on_note != NULL) {
@@ -147,7 +147,7 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
     }
 }
 
-static void on_hub(void *owner)
+static void on_hub_ready(void *owner)
 {
     struct crew_worker *worker = owner;
     struct buf frame = worker->frame; /* giving a connection back uses the other one */
@@ -158,7 +158,7 @@ static void on_hub(void *owner)
     switch (frame_receive(worker->hub.fd, &frame, &fd, &e)) {
     case IO_DONE: take_frame(worker, buf_str(&frame), fd); break;
     case IO_WANT_READ: break;
-    default: drain(worker);
+    default: drain_connections(worker);
     }
     buf_free(&worker->frame);
     worker->frame = frame;
@@ -184,19 +184,19 @@ static struct http_route *all_routes(struct crew_worker *worker,
 
 int crew_worker_run(int fd, const struct crew_worker_options *options)
 {
-    struct crew_worker worker = {.hub = {.fd = fd, .call = on_hub, .owner = &worker},
+    struct crew_worker worker = {.hub = {.fd = fd, .call = on_hub_ready, .owner = &worker},
                                  .options = options};
     struct http_route *routes = all_routes(&worker, options);
-    struct http_server_options server_options = {.routes = routes,
-                                                 .route_count = options->route_count + 1,
-                                                 .times = options->times,
-                                                 .read_bytes = options->read_bytes,
-                                                 .extensions = options->extensions,
-                                                 .on_idle = on_idle,
-                                                 .on_answered =
-                                                     options->returns_each ? on_answered : NULL,
-                                                 .on_closed = on_closed,
-                                                 .owner = &worker};
+    struct http_server_options server_options = {
+        .routes = routes,
+        .route_count = options->route_count + 1,
+        .times = options->times,
+        .read_bytes = options->read_bytes,
+        .extensions = options->extensions,
+        .on_idle = on_connection_idle,
+        .on_answered = options->returns_each ? on_request_answered : NULL,
+        .on_closed = on_connection_closed,
+        .owner = &worker};
     struct err e = {0};
     int status = 1;
 

@@ -21,7 +21,7 @@ static bool has_text(struct str text, const char *part)
 }
 
 /* Without a byte order mark and white space in front. */
-static struct str beginning(struct str page)
+static struct str beginning_of_page(struct str page)
 {
     if (str_starts_with(page, STR("\xef\xbb\xbf")))
         page = str_slice(page, 3, page.len);
@@ -37,7 +37,7 @@ static bool looks_like_page(struct str body)
     static const char *const tags[] = {"<!doctype html", "<html",  "<head",  "<body",   "<script",
                                        "<meta",          "<title", "<style", "<iframe", "<!--",
                                        "<center",        "<h1",    "<table", "<div",    "<p>"};
-    struct str start = beginning(body);
+    struct str start = beginning_of_page(body);
 
     if (str_starts_with(body, STR("\xff\xfe<")) || str_starts_with(body, STR("\xfe\xff\0<")))
         return true; /* UTF-16, in which no service of ours speaks */
@@ -66,7 +66,7 @@ static struct str title_of(struct str page)
     page = str_slice(page, start, page.len);
     page = str_slice(page, str_find(page, '>') + 1, page.len);
     page = str_slice(page, 0, str_find(page, '<'));
-    page = beginning(page);
+    page = beginning_of_page(page);
     return str_trim(str_slice(page, 0, str_find(page, '\n')));
 }
 
@@ -81,7 +81,7 @@ void http_answer_put_words(struct buf *out, const struct http_head *head, struct
 {
     const struct str *of_squid = http_head_get(head, "X-Squid-Error"); /* its page says less */
 
-    page = beginning(page);
+    page = beginning_of_page(page);
     if (of_squid != NULL)
         put_plain(out, *of_squid);
     else if (str_starts_with(page, STR("<")))

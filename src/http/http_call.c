@@ -17,7 +17,7 @@ static int64_t body_size(const struct http_call_options *options)
     return options->source != NULL ? options->body_size : (int64_t)options->body.len;
 }
 
-static int check_url(const struct url *url, struct err *e)
+static int check_call_url(const struct url *url, struct err *e)
 {
     if (url_is_websocket(url))
         return err_set(e, ERR_USAGE, "%.*s: want http:// or https://",
@@ -70,7 +70,7 @@ static void put_request_line(struct http_call *call, const struct url *url)
     buf_free(&text);
 }
 
-static int build(struct http_call *call, const struct url *url, struct err *e)
+static int build_request(struct http_call *call, const struct url *url, struct err *e)
 {
     if (http_proxy_find(&call->proxy, url, e) != 0)
         return -1;
@@ -97,7 +97,7 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
     struct http_call *call;
     struct url url;
 
-    if (url_parse(&url, options->url, e) != 0 || check_url(&url, e) != 0)
+    if (url_parse(&url, options->url, e) != 0 || check_call_url(&url, e) != 0)
         return NULL;
     if (body_size(options) < 0) {
         err_set(e, ERR_USAGE, "a body of %lld bytes", (long long)options->body_size);
@@ -120,7 +120,7 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
         call->options.stall_ms = HTTP_CLIENT_STALL_MS;
     if (call->options.answer_ms == 0)
         call->options.answer_ms = call->options.stall_ms;
-    if (build(call, &url, e) != 0) {
+    if (build_request(call, &url, e) != 0) {
         http_call_free(call);
         return NULL;
     }
@@ -189,7 +189,7 @@ int64_t http_call_delivered(const struct http_call *call)
     return call->body_sent > left ? call->body_sent - left : 0;
 }
 
-static enum io start_connect(struct http_call *call, struct err *e)
+static enum io start_call_connect(struct http_call *call, struct err *e)
 {
     struct url url;
 
@@ -212,19 +212,19 @@ static int64_t max_idle_ms(const struct http_call *call)
     return call->is_absolute ? 0 : HTTP_CLIENT_SOURCE_IDLE_MS;
 }
 
-static enum io start(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io start_http_call(struct http_call *call, int64_t now_ms, struct err *e)
 {
     call->activity_ms = now_ms;
     call->stream = http_idle_take(call->client, buf_str(&call->origin), now_ms, max_idle_ms(call));
     if (call->stream == NULL)
-        return start_connect(call, e);
+        return start_call_connect(call, e);
     stream_set_wake(call->stream, &call->wake);
     call->is_reused = true;
     call->state = HTTP_CALL_EXCHANGE;
     return IO_DONE;
 }
 
-static enum io connect_up(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io finish_call_connect(struct http_call *call, int64_t now_ms, struct err *e)
 {
     enum io io = connect_step(call->connect, now_ms, &call->stream, e);
 
@@ -238,7 +238,7 @@ static enum io connect_up(struct http_call *call, int64_t now_ms, struct err *e)
 }
 
 /* The connection ended before there was an answer; e says how. */
-static enum io closed(struct http_call *call, struct err *e)
+static enum io handle_close(struct http_call *call, struct err *e)
 {
     bool is_whole = call->is_sent && call->send_failure.code == ERR_NONE;
 
@@ -247,7 +247,7 @@ static enum io closed(struct http_call *call, struct err *e)
         stream_free(call->stream);
         call->stream = NULL;
         http_send_rewind(call);
-        return start_connect(call, e);
+        return start_call_connect(call, e);
     }
     if (!is_whole && !call->has_answer_byte)
         err_set(e, ERR_NETWORK, "the connection was lost after %lld of %lld bytes of the body",
@@ -255,7 +255,7 @@ static enum io closed(struct http_call *call, struct err *e)
     return IO_ERR;
 }
 
-static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io exchange_request(struct http_call *call, int64_t now_ms, struct err *e)
 {
     enum io out, in;
     bool was_held;
@@ -268,7 +268,7 @@ static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
         in = http_receive_head(call, now_ms, e);
     } while (in == IO_WANT_READ && was_held && !call->is_held);
     if (in == IO_EOF)
-        return closed(call, e);
+        return handle_close(call, e);
     if (in == IO_DONE) {
         call->state = HTTP_CALL_BODY;
         call->is_source_waiting = false;
@@ -276,7 +276,7 @@ static enum io exchange(struct http_call *call, int64_t now_ms, struct err *e)
     return in == IO_WANT_READ && out == IO_WANT_WRITE ? IO_WANT_WRITE : in;
 }
 
-static enum io receive(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io receive_body(struct http_call *call, int64_t now_ms, struct err *e)
 {
     enum io io = http_receive_body(call, now_ms, e);
 
@@ -291,13 +291,13 @@ static enum io receive(struct http_call *call, int64_t now_ms, struct err *e)
 }
 
 /* IO_DONE: go on in the state that is set now. */
-static enum io run_state(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io run_call_state(struct http_call *call, int64_t now_ms, struct err *e)
 {
     switch (call->state) {
-    case HTTP_CALL_START: return start(call, now_ms, e);
-    case HTTP_CALL_CONNECT: return connect_up(call, now_ms, e);
-    case HTTP_CALL_EXCHANGE: return exchange(call, now_ms, e);
-    case HTTP_CALL_BODY: return receive(call, now_ms, e);
+    case HTTP_CALL_START: return start_http_call(call, now_ms, e);
+    case HTTP_CALL_CONNECT: return finish_call_connect(call, now_ms, e);
+    case HTTP_CALL_EXCHANGE: return exchange_request(call, now_ms, e);
+    case HTTP_CALL_BODY: return receive_body(call, now_ms, e);
     case HTTP_CALL_DONE: return IO_DONE;
     case HTTP_CALL_FAILED: break;
     }
@@ -310,22 +310,22 @@ static bool is_too_late(const struct http_call *call, int64_t now_ms)
 }
 
 /* How long the server may be silent now. */
-static int64_t patience(const struct http_call *call)
+static int64_t silence_limit_ms(const struct http_call *call)
 {
     bool has_all = call->state == HTTP_CALL_EXCHANGE && call->is_sent && call->unacknowledged == 0;
 
     return has_all ? call->options.answer_ms : call->options.stall_ms;
 }
 
-static bool is_stalled(struct http_call *call, int64_t now_ms)
+static bool is_call_stalled(struct http_call *call, int64_t now_ms)
 {
     if (call->state != HTTP_CALL_EXCHANGE && call->state != HTTP_CALL_BODY)
         return false;
     http_send_watch(call, now_ms);
-    return now_ms - call->activity_ms >= patience(call);
+    return now_ms - call->activity_ms >= silence_limit_ms(call);
 }
 
-static enum io fail(struct http_call *call, struct err *e)
+static enum io fail_call(struct http_call *call, struct err *e)
 {
     /* Connected to it; what was said before names it already. */
     if (!call->is_own_failure && call->is_absolute && call->stream != NULL)
@@ -358,16 +358,17 @@ static int64_t next_step_ms(const struct http_call *call, int64_t now_ms)
         at_ms = clock_earlier(at_ms, call->body_due_ms);
     if (call->state == HTTP_CALL_EXCHANGE && call->unacknowledged > 0)
         at_ms = clock_earlier(at_ms, now_ms + HTTP_CALL_WATCH_MS);
-    return call->is_source_waiting ? at_ms
-                                   : clock_earlier(at_ms, call->activity_ms + patience(call));
+    return call->is_source_waiting
+               ? at_ms
+               : clock_earlier(at_ms, call->activity_ms + silence_limit_ms(call));
 }
 
-static enum io step(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io step_call(struct http_call *call, int64_t now_ms, struct err *e)
 {
     enum io io;
 
     do
-        io = run_state(call, now_ms, &call->failure);
+        io = run_call_state(call, now_ms, &call->failure);
     while (io == IO_DONE && call->state != HTTP_CALL_DONE);
     if (io == IO_DONE)
         return IO_DONE;
@@ -377,12 +378,12 @@ static enum io step(struct http_call *call, int64_t now_ms, struct err *e)
         err_set(&call->failure, ERR_TIMEOUT, "not finished within %lld s",
                 (long long)(call->options.deadline_ms - call->begun_ms + 999) / 1000);
         io = IO_ERR;
-    } else if (io != IO_ERR && is_stalled(call, now_ms)) {
+    } else if (io != IO_ERR && is_call_stalled(call, now_ms)) {
         err_set(&call->failure, ERR_NETWORK, "stalled: no byte for %lld s",
-                (long long)patience(call) / 1000);
+                (long long)silence_limit_ms(call) / 1000);
         io = IO_ERR;
     }
-    return io == IO_ERR ? fail(call, e) : io;
+    return io == IO_ERR ? fail_call(call, e) : io;
 }
 
 enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
@@ -392,7 +393,7 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
     if (call->state == HTTP_CALL_FAILED)
         return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
     loop_undefer(call->wake.loop, &call->begin);
-    io = step(call, now_ms, e);
+    io = step_call(call, now_ms, e);
     if (io == IO_DONE || io == IO_ERR)
         stop_waking(call);
     else

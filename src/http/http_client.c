@@ -55,7 +55,7 @@ struct stream *http_idle_take(struct http_client *client, struct str origin, int
 }
 
 /* Something came, or the end. */
-static void on_idle(void *owner)
+static void on_idle_stream(void *owner)
 {
     const struct http_idle *idle = owner;
     struct http_client *client = idle->client;
@@ -72,7 +72,7 @@ void http_idle_give(struct http_client *client, struct str origin, struct stream
                     int64_t now_ms)
 {
     struct http_idle *idle = calloc(1, sizeof *idle);
-    const struct loop_wake wake = {client->loop, on_idle, idle};
+    const struct loop_wake wake = {client->loop, on_idle_stream, idle};
 
     if (idle == NULL) {
         stream_free(stream);
@@ -114,7 +114,7 @@ struct performance {
     struct err *e;
 };
 
-static bool is_over(void *owner)
+static bool is_performed(void *owner)
 {
     const struct performance *p = owner;
 
@@ -122,17 +122,17 @@ static bool is_over(void *owner)
 }
 
 /* One look and one step. */
-static void advance(void *owner)
+static void advance_performance(void *owner)
 {
     struct performance *p = owner;
     const struct http_client_watch *watch = p->watch;
 
-    if (is_over(p))
+    if (is_performed(p))
         return;
     p->io = IO_ERR;
     if (watch == NULL || watch->look(watch->ctx, p->call, p->e) == 0)
         p->io = http_call_step(p->call, clock_now_ms(), p->e);
-    if (watch != NULL && !is_over(p))
+    if (watch != NULL && !is_performed(p))
         loop_set_timer(p->loop, &p->look, clock_now_ms() + watch->every_ms);
 }
 
@@ -142,11 +142,11 @@ struct http_call *http_client_perform(struct http_client *client,
 {
     struct performance p = {.loop = client->loop, .watch = watch, .io = IO_WANT_WRITE, .e = e};
 
-    p.look = (struct loop_timer){.call = advance, .owner = &p};
-    p.call = http_call_new(client, options, advance, &p, e);
+    p.look = (struct loop_timer){.call = advance_performance, .owner = &p};
+    p.call = http_call_new(client, options, advance_performance, &p, e);
     if (p.call == NULL)
         return NULL;
-    if (loop_run_until(client->loop, is_over, &p, e) != 0)
+    if (loop_run_until(client->loop, is_performed, &p, e) != 0)
         p.io = IO_ERR;
     loop_clear_timer(client->loop, &p.look);
     if (p.io == IO_DONE)

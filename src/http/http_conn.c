@@ -43,7 +43,7 @@ void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
 }
 
 /* All together hold more than they may: who holds more than a little is to make room. */
-static bool is_too_much(const struct http_conn *conn)
+static bool holds_too_much(const struct http_conn *conn)
 {
     return conn->server->held > conn->server->options.max_held &&
            conn->held > HTTP_SERVER_SMALL_HELD;
@@ -54,7 +54,7 @@ static bool wants_read(const struct http_conn *conn)
     if (conn->is_paused)
         return false;
     switch (conn->state) {
-    case HTTP_CONN_WAITING: return conn->in.len < HTTP_SERVER_MAX_INPUT && !is_too_much(conn);
+    case HTTP_CONN_WAITING: return conn->in.len < HTTP_SERVER_MAX_INPUT && !holds_too_much(conn);
     case HTTP_CONN_SENDING: return false;
     case HTTP_CONN_LINGER: return true;
     case HTTP_CONN_IDLE:
@@ -62,11 +62,11 @@ static bool wants_read(const struct http_conn *conn)
         return !conn->must_close && conn->in.len == 0;
     default:
         return conn->out.len - conn->out_sent < HTTP_SERVER_MAX_OUTPUT &&
-               (conn->out.len == conn->out_sent || !is_too_much(conn));
+               (conn->out.len == conn->out_sent || !holds_too_much(conn));
     }
 }
 
-static void account(struct http_conn *conn)
+static void account_held(struct http_conn *conn)
 {
     size_t held = conn->in.cap + conn->collected.cap + conn->out.cap;
 
@@ -85,7 +85,7 @@ void http_conn_update(struct http_conn *conn)
 
     if (conn->is_dead)
         return;
-    account(conn);
+    account_held(conn);
     http_room_update(conn);
     if (wants_read(conn) && stream_expect(conn->stream, &ignored) != 0)
         conn->write_deadline_ms = loop_now_ms(loop); /* nothing more is heard of it: it goes */
@@ -97,7 +97,7 @@ void http_conn_update(struct http_conn *conn)
 /* ---- the end ---- */
 
 /* Returns its stream, which is the caller's now. */
-static struct stream *leave_loop(struct http_conn *conn)
+static struct stream *take_stream_from_loop(struct http_conn *conn)
 {
     struct stream *stream = conn->stream;
 
@@ -126,7 +126,7 @@ void http_conn_lose(struct http_conn *conn)
 
     if (conn->is_dead)
         return;
-    stream_free(leave_loop(conn));
+    stream_free(take_stream_from_loop(conn));
     tell_owner(conn);
     if (!conn->is_feeding)
         http_server_forget(conn);
@@ -146,7 +146,7 @@ struct stream *http_conn_detach(struct http_conn *conn, struct buf *bytes)
 
     buf_put(bytes, conn->is_feeding ? conn->input : buf_str(&conn->in));
     bytes->failed |= conn->in.failed;
-    stream = leave_loop(conn);
+    stream = take_stream_from_loop(conn);
     stream_set_wake(stream, &none);
     conn->is_handling = false;
     if (!conn->is_feeding)
@@ -193,7 +193,7 @@ static bool step_head(struct http_conn *conn)
 }
 
 /* The next part of the body's content; false when the input is used up or the body is bad. */
-static bool decode(struct http_conn *conn, struct str *data)
+static bool decode_body(struct http_conn *conn, struct str *data)
 {
     struct err e = {0};
     size_t used = 0;
@@ -216,7 +216,7 @@ static bool step_collect(struct http_conn *conn)
 {
     struct str data;
 
-    if (!decode(conn, &data))
+    if (!decode_body(conn, &data))
         return false;
     if (conn->collected.len - conn->collected_head + data.len > conn->route->max_body_bytes) {
         http_dispatch_refuse(conn, 413, "request body too large");
@@ -227,7 +227,7 @@ static bool step_collect(struct http_conn *conn)
 }
 
 /* A body that comes by single bytes comes too slowly: its time is set anew by a number of them. */
-static void note_progress(struct http_conn *conn, size_t bytes)
+static void note_body_progress(struct http_conn *conn, size_t bytes)
 {
     conn->streamed += (int64_t)bytes;
     if (conn->streamed >= state_time(conn) * HTTP_SERVER_MIN_BODY_RATE / 1000)
@@ -241,7 +241,7 @@ static bool stream_data(struct http_conn *conn, struct str data)
 {
     struct http_sink sink = conn->sink;
 
-    note_progress(conn, data.len);
+    note_body_progress(conn, data.len);
     sink.on_data(sink.ctx, conn, data);
     if (conn->is_dead || conn->is_handling)
         return !conn->is_dead;
@@ -255,7 +255,7 @@ static bool step_stream(struct http_conn *conn)
     struct http_sink sink = conn->sink;
     struct str data;
 
-    if (!decode(conn, &data) || (data.len > 0 && !stream_data(conn, data)))
+    if (!decode_body(conn, &data) || (data.len > 0 && !stream_data(conn, data)))
         return false;
     if (conn->is_paused || !http_body_is_complete(&conn->body))
         return true;
@@ -271,7 +271,7 @@ static bool step_skip(struct http_conn *conn)
 {
     struct str data;
 
-    if (!decode(conn, &data))
+    if (!decode_body(conn, &data))
         return false;
     if (http_body_is_complete(&conn->body))
         http_conn_set_state(conn, HTTP_CONN_IDLE);
@@ -288,13 +288,13 @@ static void step_linger(struct http_conn *conn)
     conn->input.len = 0;
 }
 
-static bool step(struct http_conn *conn)
+static bool step_connection(struct http_conn *conn)
 {
     switch (conn->state) {
     case HTTP_CONN_IDLE:
-        account(conn);
+        account_held(conn);
         if (conn->out.len - conn->out_sent >= HTTP_SERVER_MAX_OUTPUT ||
-            (conn->out.len > conn->out_sent && is_too_much(conn)))
+            (conn->out.len > conn->out_sent && holds_too_much(conn)))
             return false;
         return step_head(conn);
     case HTTP_CONN_HEAD: return step_head(conn);
@@ -322,7 +322,7 @@ static void keep_input(struct http_conn *conn)
 }
 
 /* A request that is not complete, and will not be. */
-static void give_up(struct http_conn *conn, int status, const char *reason)
+static void give_request_up(struct http_conn *conn, int status, const char *reason)
 {
     tell_owner(conn);
     http_dispatch_refuse(conn, status, reason);
@@ -340,7 +340,7 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
         conn->input = bytes;
     }
     conn->is_feeding = true;
-    while (!conn->is_dead && step(conn))
+    while (!conn->is_dead && step_connection(conn))
         continue;
     conn->is_feeding = false;
     if (conn->is_dead) {
@@ -353,12 +353,12 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
         return;
     }
     http_conn_update(conn);
-    if ((conn->state == HTTP_CONN_HEAD || conn->state == HTTP_CONN_COLLECT) && is_too_much(conn))
-        give_up(conn, 503, "too much is being sent, try again later");
+    if ((conn->state == HTTP_CONN_HEAD || conn->state == HTTP_CONN_COLLECT) && holds_too_much(conn))
+        give_request_up(conn, 503, "too much is being sent, try again later");
 }
 
 /* Everything is written. */
-static void go_on(struct http_conn *conn)
+static void continue_after_answer(struct http_conn *conn)
 {
     const struct http_server *server = conn->server;
     const struct http_server_options *options = &server->options;
@@ -418,7 +418,7 @@ void http_conn_read(struct http_conn *conn)
     http_conn_lose(conn);
 }
 
-static void on_wake(void *owner)
+static void on_conn_wake(void *owner)
 {
     struct http_conn *conn = owner;
 
@@ -439,7 +439,7 @@ static void on_round_end(void *owner)
     struct http_conn *conn = owner;
 
     if (http_out_flush(conn) && http_out_is_empty(conn))
-        go_on(conn);
+        continue_after_answer(conn);
 }
 
 static void on_state_time(struct http_conn *conn)
@@ -461,9 +461,7 @@ static void on_state_time(struct http_conn *conn)
     case HTTP_CONN_HEAD:
     case HTTP_CONN_COLLECT:
     case HTTP_CONN_STREAM:
-    case HTTP_CONN_SKIP:
-        give_up(conn, 408, "the request was not complete in time");
-        return;
+    case HTTP_CONN_SKIP: give_request_up(conn, 408, "the request was not complete in time"); return;
     default: http_conn_lose(conn);
     }
 }
@@ -482,7 +480,7 @@ void http_conn_refuse_waiting(struct http_conn *conn, const char *reason)
     http_conn_update(conn);
 }
 
-static void on_time(void *owner)
+static void on_conn_time(void *owner)
 {
     struct http_conn *conn = owner;
     int64_t now = loop_now_ms(conn->server->options.loop);
@@ -497,10 +495,10 @@ static void on_time(void *owner)
 
 int http_conn_start(struct http_conn *conn, struct stream *stream, struct err *e)
 {
-    const struct loop_wake wake = {conn->server->options.loop, on_wake, conn};
+    const struct loop_wake wake = {conn->server->options.loop, on_conn_wake, conn};
 
     conn->stream = stream;
-    conn->timer = (struct loop_timer){.call = on_time, .owner = conn};
+    conn->timer = (struct loop_timer){.call = on_conn_time, .owner = conn};
     conn->flush = (struct loop_call){.call = on_round_end, .owner = conn};
     conn->write_deadline_ms = CLOCK_NEVER_MS;
     stream_set_wake(stream, &wake);

@@ -52,7 +52,7 @@ static const struct http_route *find_route(const struct http_server *server,
     return found;
 }
 
-static struct http_request split_target(const struct http_head *head)
+static struct http_request split_request_target(const struct http_head *head)
 {
     struct str target = http_head_path(head);
     size_t question;
@@ -220,7 +220,7 @@ static bool is_long_body(const struct http_head *head)
 }
 
 /* False when earlier answers are still on their way: the head is then parsed again later. */
-static bool is_written(struct http_conn *conn)
+static bool are_answers_written(struct http_conn *conn)
 {
     if (!http_out_is_empty(conn))
         http_out_flush(conn);
@@ -233,7 +233,7 @@ static bool handle_head(struct http_conn *conn, const struct http_request *reque
     bool takes_connection = route != NULL && route->takes_connection;
     size_t size = request->head->size;
 
-    if (takes_connection && !is_written(conn)) {
+    if (takes_connection && !are_answers_written(conn)) {
         if (!conn->is_dead)
             http_conn_set_state(conn, HTTP_CONN_IDLE);
         return false;
@@ -263,7 +263,7 @@ static bool handle_request(struct http_conn *conn, const struct http_request *re
 }
 
 /* The body comes later: the head is kept until then. */
-static void collect(struct http_conn *conn, const struct http_head *head)
+static void begin_collecting(struct http_conn *conn, const struct http_head *head)
 {
     http_body_init(&conn->body, head->framing, head->content_length);
     buf_clear(&conn->collected);
@@ -288,7 +288,7 @@ static bool handle_body(struct http_conn *conn, struct http_request *request)
         length = (size_t)head->content_length;
     }
     if (head->framing == HTTP_BODY_CHUNKED || conn->input.len - size < length) {
-        collect(conn, head);
+        begin_collecting(conn, head);
         return true;
     }
     request->body = str_slice(conn->input, size, size + length);
@@ -307,7 +307,7 @@ static bool is_admitted(struct http_conn *conn, const struct http_head *head)
 bool http_dispatch_head(struct http_conn *conn)
 {
     const struct http_head *head = &conn->server->head;
-    struct http_request request = split_target(head);
+    struct http_request request = split_request_target(head);
 
     conn->parser = (struct http_head_parser){0};
     conn->route = find_route(conn->server, head, request.path);
@@ -337,7 +337,7 @@ bool http_dispatch_collected(struct http_conn *conn)
                                             head, &status, NULL) != IO_DONE) {
         http_dispatch_refuse(conn, 500, "out of memory");
     } else {
-        struct http_request request = split_target(head);
+        struct http_request request = split_request_target(head);
         request.body = str_slice(buf_str(&collected), head->size, SIZE_MAX);
         goes_on = handle_request(conn, &request);
     }

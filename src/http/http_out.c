@@ -62,7 +62,8 @@ static bool has_length(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
-static void put_head(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
+static void put_answer_head(struct http_conn *conn, const struct http_answer *answer,
+                            uint64_t length)
 {
     struct buf *out = &conn->out;
 
@@ -112,7 +113,8 @@ static void give_spare(struct http_conn *conn)
 }
 
 /* The head and what every answer changes in the connection's state. */
-static void begin(struct http_conn *conn, const struct http_answer *answer, uint64_t length)
+static void begin_http_answer(struct http_conn *conn, const struct http_answer *answer,
+                              uint64_t length)
 {
     if (conn->out_sent == conn->out.len) {
         buf_clear(&conn->out);
@@ -124,7 +126,7 @@ static void begin(struct http_conn *conn, const struct http_answer *answer, uint
     conn->must_close = closes_after(conn, answer);
     take_spare(conn);
     buf_reserve(&conn->out, HEAD_ROOM_BYTES + answer->body.len);
-    put_head(conn, answer, length);
+    put_answer_head(conn, answer, length);
     http_out_flush_later(conn);
 }
 
@@ -157,7 +159,7 @@ void http_conn_answer(struct http_conn *conn, const struct http_answer *given)
 
     if (is_made && given->made != NULL)
         answer.body = buf_str(given->made);
-    begin(conn, &answer, answer.body.len);
+    begin_http_answer(conn, &answer, answer.body.len);
     if (!conn->is_head_request && has_length(answer.status))
         buf_put(&conn->out, answer.body);
     end_waiting(conn);
@@ -184,7 +186,7 @@ void http_conn_answer_message(struct http_conn *conn, int status, const char *fo
 void http_conn_answer_file(struct http_conn *conn, const struct http_answer *answer, int fd,
                            int64_t offset, int64_t length)
 {
-    begin(conn, answer, (uint64_t)length);
+    begin_http_answer(conn, answer, (uint64_t)length);
     if (conn->is_head_request || length == 0) {
         close(fd);
     } else {
@@ -198,7 +200,7 @@ void http_conn_answer_file(struct http_conn *conn, const struct http_answer *ans
 void http_conn_answer_made(struct http_conn *conn, const struct http_answer *answer,
                            int64_t length, const struct http_source *source)
 {
-    begin(conn, answer, (uint64_t)length);
+    begin_http_answer(conn, answer, (uint64_t)length);
     conn->source_of_body = *source;
     if (conn->is_head_request || length == 0)
         http_out_end_source(conn, true);
@@ -223,13 +225,13 @@ void http_out_continue(struct http_conn *conn)
 enum sent { SENT_ALL, SENT_SOME, SENT_TURN, SENT_DRY, SENT_FAILED };
 
 /* Of an attempt that wrote nothing. */
-static enum sent stopped(enum io io)
+static enum sent result_of_stop(enum io io)
 {
     return io == IO_WANT_WRITE || io == IO_WANT_READ ? SENT_SOME : SENT_FAILED;
 }
 
 /* The client took some. */
-static void note_progress(struct http_conn *conn)
+static void note_write_progress(struct http_conn *conn)
 {
     conn->write_deadline_ms = CLOCK_NEVER_MS;
     http_room_touch(conn);
@@ -244,9 +246,9 @@ static enum sent send_buffer(struct http_conn *conn)
         enum io io = conn->file_left > 0 ? stream_write_more(conn->stream, rest, &n, &ignored)
                                          : stream_write(conn->stream, rest, &n, &ignored);
         if (io != IO_DONE)
-            return stopped(io);
+            return result_of_stop(io);
         conn->out_sent += n;
-        note_progress(conn);
+        note_write_progress(conn);
     }
     return SENT_ALL;
 }
@@ -278,17 +280,17 @@ static enum sent send_file(struct http_conn *conn)
         if (io == IO_ERR && e.code == ERR_FAILED)
             return cannot_read(conn, e.msg);
         if (io != IO_DONE)
-            return stopped(io);
+            return result_of_stop(io);
         conn->file_offset += (int64_t)n;
         conn->file_left -= (int64_t)n;
         budget -= (int64_t)n;
-        note_progress(conn);
+        note_write_progress(conn);
     }
     return conn->file_left > 0 ? SENT_TURN : SENT_ALL;
 }
 
 /* Makes a part of the body in the empty buffer. False when the source failed. */
-static bool make_part(struct http_conn *conn)
+static bool make_body_part(struct http_conn *conn)
 {
     const struct http_source *source = &conn->source_of_body;
     size_t room = conn->made_left < HTTP_SERVER_MADE_BYTES ? (size_t)conn->made_left
@@ -315,7 +317,7 @@ static enum sent send_made(struct http_conn *conn)
             return SENT_TURN;
         if (conn->is_dry)
             return SENT_DRY;
-        if (!make_part(conn))
+        if (!make_body_part(conn))
             return SENT_FAILED;
         if (conn->made_left == 0)
             http_out_end_source(conn, true);
@@ -324,7 +326,7 @@ static enum sent send_made(struct http_conn *conn)
     return sent;
 }
 
-static void release(struct http_conn *conn)
+static void release_output(struct http_conn *conn)
 {
     conn->out_sent = 0;
     if (conn->out.cap > HTTP_SERVER_READ_BYTES || conn->state == HTTP_CONN_IDLE)
@@ -352,7 +354,7 @@ bool http_out_flush(struct http_conn *conn)
         http_conn_update(conn);
         return true;
     case SENT_ALL:
-        release(conn);
+        release_output(conn);
         conn->write_deadline_ms = CLOCK_NEVER_MS;
         http_conn_update(conn);
         return true;

@@ -4,13 +4,13 @@
 #include "http/http_call.h"
 #include "http/http_idle.h"
 
-static struct str unread(const struct http_call *call)
+static struct str unread_input(const struct http_call *call)
 {
     return (struct str){call->in_data + call->in_start, call->in_end - call->in_start};
 }
 
 /* Reads once behind what is not used yet; that is moved to the front first. */
-static enum io fill(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io fill_input(struct http_call *call, int64_t now_ms, struct err *e)
 {
     size_t n, kept = call->in_end - call->in_start;
 
@@ -32,13 +32,13 @@ static enum io fill(struct http_call *call, int64_t now_ms, struct err *e)
     return io;
 }
 
-static bool is_plain(const struct http_call *call)
+static bool is_without_tls(const struct http_call *call)
 {
     return stream_tls(call->stream) == NULL;
 }
 
 /* Keeps the bytes of the final head and prepares for its body. */
-static enum io take_head(struct http_call *call, size_t size, struct err *e)
+static enum io keep_answer_head(struct http_call *call, size_t size, struct err *e)
 {
     int status;
 
@@ -61,7 +61,7 @@ static enum io consider_head(struct http_call *call, struct err *e)
     size_t size = call->head.size;
 
     if (call->head.status >= 200)
-        return take_head(call, size, e);
+        return keep_answer_head(call, size, e);
     if (call->head.status == 101) {
         err_set(e, ERR_PROTOCOL, "the server changes the protocol unasked");
         return IO_ERR;
@@ -84,24 +84,24 @@ enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e)
 
     for (;;) {
         if (call->in_end > call->in_start) {
-            io = http_head_parse(&call->parser, HTTP_RESPONSE, unread(call), buf_str(&call->method),
-                                 &call->head, &status, e);
+            io = http_head_parse(&call->parser, HTTP_RESPONSE, unread_input(call),
+                                 buf_str(&call->method), &call->head, &status, e);
             if (io == IO_DONE)
                 io = consider_head(call, e);
             else if (io == IO_WANT_READ)
                 io = IO_EOF; /* all of it was looked at */
-            else if (is_plain(call) && http_answer_is_tls_record(unread(call)))
+            else if (is_without_tls(call) && http_answer_is_tls_record(unread_input(call)))
                 err_set(e, ERR_PROTOCOL, "the server answers in TLS: use https:// for this port");
             if (io == IO_DONE || io == IO_ERR)
                 return io;
             if (io == IO_WANT_READ)
                 continue;
         }
-        io = fill(call, now_ms, e);
+        io = fill_input(call, now_ms, e);
         if (io == IO_EOF)
             err_set(e, ERR_NETWORK, "the server closed the connection %s%s",
                     call->has_answer_byte ? "in the head of its answer" : "without an answer",
-                    call->has_answer_byte || call->is_reused || !is_plain(call) ||
+                    call->has_answer_byte || call->is_reused || !is_without_tls(call) ||
                             call->proxy.is_used
                         ? ""
                         : " (is this a TLS port? then use https://)");
@@ -125,7 +125,7 @@ static bool is_no_success(const struct http_call *call)
     return call->head.status >= 300 || call->options.sink != NULL || http_answer_is_page(&answer);
 }
 
-static int collect(struct http_call *call, struct str data, struct err *e)
+static int collect_answer(struct http_call *call, struct str data, struct err *e)
 {
     size_t max = call->options.max_answer_bytes;
     bool is_too_long = data.len > max - call->answer.len;
@@ -147,7 +147,7 @@ static enum io use_body(struct http_call *call, struct err *e)
     enum io io;
 
     do {
-        io = http_body_decode(&call->body, unread(call), &used, &data, e);
+        io = http_body_decode(&call->body, unread_input(call), &used, &data, e);
         call->in_start += used;
         if (io == IO_ERR)
             return io;
@@ -158,7 +158,7 @@ static enum io use_body(struct http_call *call, struct err *e)
                 call->is_own_failure = true;
                 return IO_ERR;
             }
-        } else if (collect(call, data, e) != 0) {
+        } else if (collect_answer(call, data, e) != 0) {
             return IO_ERR;
         }
     } while (io == IO_DONE && !call->is_cut && !http_body_is_complete(&call->body));
@@ -188,7 +188,7 @@ enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e)
             stream_yield(call->stream);
             return io;
         }
-        io = fill(call, now_ms, e);
+        io = fill_input(call, now_ms, e);
         if (io == IO_EOF || io == IO_ERR)
             return end_of_body(call, io, e);
         if (io != IO_DONE)

@@ -7,7 +7,7 @@
 /* Of those that are not idle after all: the search for one ends there. */
 enum { MAX_LOOKED_AT = 64 };
 
-static void take_out(struct http_conn *conn)
+static void take_out_idle(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
 
@@ -23,7 +23,7 @@ static void take_out(struct http_conn *conn)
     conn->is_idle = false;
 }
 
-static void put_last(struct http_conn *conn)
+static void put_idle_last(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
 
@@ -40,15 +40,15 @@ static void put_last(struct http_conn *conn)
 void http_room_leave(struct http_conn *conn)
 {
     if (conn->is_idle)
-        take_out(conn);
+        take_out_idle(conn);
 }
 
 void http_room_touch(struct http_conn *conn)
 {
     if (!conn->is_idle)
         return;
-    take_out(conn);
-    put_last(conn);
+    take_out_idle(conn);
+    put_idle_last(conn);
 }
 
 void http_room_update(struct http_conn *conn)
@@ -57,7 +57,7 @@ void http_room_update(struct http_conn *conn)
     bool may_go = !is_owed && !conn->is_refused && !conn->is_dead;
 
     if (may_go && !conn->is_idle)
-        put_last(conn);
+        put_idle_last(conn);
     else if (!may_go)
         http_room_leave(conn);
 }

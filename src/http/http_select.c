@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static bool copy(struct buf *out, bool *has, const struct http_head *head, const char *name)
+static bool copy_header(struct buf *out, bool *has, const struct http_head *head, const char *name)
 {
     const struct str *value = http_head_get(head, name);
 
@@ -15,10 +15,10 @@ static bool copy(struct buf *out, bool *has, const struct http_head *head, const
 bool http_wish_init(struct http_wish *wish, const struct http_head *head)
 {
     memset(wish, 0, sizeof *wish);
-    return copy(&wish->range, &wish->has_range, head, "Range") &&
-           copy(&wish->if_range, &wish->has_if_range, head, "If-Range") &&
-           copy(&wish->match, &wish->has_match, head, "If-Match") &&
-           copy(&wish->none_match, &wish->has_none_match, head, "If-None-Match");
+    return copy_header(&wish->range, &wish->has_range, head, "Range") &&
+           copy_header(&wish->if_range, &wish->has_if_range, head, "If-Range") &&
+           copy_header(&wish->match, &wish->has_match, head, "If-Match") &&
+           copy_header(&wish->none_match, &wish->has_none_match, head, "If-None-Match");
 }
 
 void http_wish_deinit(struct http_wish *wish)
@@ -31,7 +31,7 @@ void http_wish_deinit(struct http_wish *wish)
 
 /* Whether a list of entity tags has this one, or is "*". A weak tag is as good where the comparison
  * is the weak one (RFC 9110 §8.8.3.2). */
-static bool has_etag(struct str list, const char *etag, bool takes_weak)
+static bool has_listed_etag(struct str list, const char *etag, bool takes_weak)
 {
     for (size_t start = 0; start <= list.len;) {
         struct str rest = str_slice(list, start, list.len);
@@ -53,9 +53,9 @@ int http_select(const struct http_wish *wish, const char *etag, int64_t size, in
 
     *start = 0;
     *end = size;
-    if (wish->has_match && !has_etag(buf_str(&wish->match), etag, false))
+    if (wish->has_match && !has_listed_etag(buf_str(&wish->match), etag, false))
         return 412;
-    if (wish->has_none_match && has_etag(buf_str(&wish->none_match), etag, true))
+    if (wish->has_none_match && has_listed_etag(buf_str(&wish->none_match), etag, true))
         return 304;
     if (!wish->has_range ||
         (wish->has_if_range && !str_equal(str_trim(buf_str(&wish->if_range)), str_of(etag))))

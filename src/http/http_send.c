@@ -24,7 +24,7 @@ static bool is_held(struct http_call *call, int64_t now_ms)
 }
 
 /* Gets the next chunk from the source. IO_DONE, IO_WANT_READ, IO_ERR. */
-static enum io refill(struct http_call *call, int64_t now_ms, struct err *e)
+static enum io refill_chunk(struct http_call *call, int64_t now_ms, struct err *e)
 {
     enum io io = call->options.source(call->options.ctx, &call->chunk, e);
 
@@ -72,7 +72,7 @@ void http_send_watch(struct http_call *call, int64_t now_ms)
 }
 
 /* Nothing is left to write. */
-static void end(struct http_call *call)
+static void end_request(struct http_call *call)
 {
     call->is_sent = true;
     if (call->options.source != NULL)
@@ -90,10 +90,10 @@ enum io http_send_step(struct http_call *call, int64_t now_ms, struct err *e)
         if (is_head_only && head.len == 0)
             return IO_WANT_READ;
         if (!is_head_only && call->chunk.len == 0 && call->body_left > 0 &&
-            (io = refill(call, now_ms, e)) != IO_DONE)
+            (io = refill_chunk(call, now_ms, e)) != IO_DONE)
             return io;
         if (head.len == 0 && call->chunk.len == 0) {
-            end(call);
+            end_request(call);
             break;
         }
         if (moved >= HTTP_CALL_STEP_BYTES) {

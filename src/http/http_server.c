@@ -163,14 +163,14 @@ void http_server_forget(struct http_conn *conn)
 }
 
 /* Its wake is set with the connection. NULL without memory. */
-static struct stream *accepted(const struct http_server *server, int fd)
+static struct stream *new_accepted_stream(const struct http_server *server, int fd)
 {
     return stream_new_accepted(fd, HTTP_SERVER_UNSENT_BYTES,
                                &(struct loop_wake){.loop = server->options.loop});
 }
 
 /* Here and elsewhere. */
-static size_t count_all(const struct http_server *server)
+static size_t count_all_connections(const struct http_server *server)
 {
     const struct http_server_options *options = &server->options;
 
@@ -185,7 +185,7 @@ size_t http_server_max_connections(const struct http_server *server)
 
 size_t http_server_excess(const struct http_server *server)
 {
-    size_t count = count_all(server), most = server->options.max_connections;
+    size_t count = count_all_connections(server), most = server->options.max_connections;
 
     return count > most ? count - most : 0;
 }
@@ -200,7 +200,7 @@ static void refuse_connection(struct http_server *server, int fd, const char *re
         close(fd);
         return;
     }
-    conn = add_connection(server, accepted(server, fd), &e);
+    conn = add_connection(server, new_accepted_stream(server, fd), &e);
     if (conn == NULL)
         return;
     if (server->refused == 0)
@@ -219,7 +219,7 @@ static void take_connection(struct http_server *server, int fd, const struct add
     struct err e = {0};
     uint64_t tag = 0;
 
-    if (options->make_room == NULL && count_all(server) >= options->max_connections) {
+    if (options->make_room == NULL && count_all_connections(server) >= options->max_connections) {
         refuse_connection(server, fd, "too many connections");
         return;
     }
@@ -227,13 +227,14 @@ static void take_connection(struct http_server *server, int fd, const struct add
         refuse_connection(server, fd, "too many connections from this address");
         return;
     }
-    if (count_all(server) >= options->max_connections && !options->make_room(options->owner, tag)) {
+    if (count_all_connections(server) >= options->max_connections &&
+        !options->make_room(options->owner, tag)) {
         refuse_connection(server, fd, "too many connections");
         if (options->on_closed != NULL)
             options->on_closed(options->owner, tag);
         return;
     }
-    conn = add_connection(server, accepted(server, fd), &e);
+    conn = add_connection(server, new_accepted_stream(server, fd), &e);
     if (conn != NULL) {
         conn->tag = tag;
         http_conn_update(conn); /* its time runs, also when nothing ever comes */
@@ -320,7 +321,7 @@ int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint
         close(fd);
         return -1;
     }
-    return http_server_serve(server, accepted(server, fd), bytes, tag, e);
+    return http_server_serve(server, new_accepted_stream(server, fd), bytes, tag, e);
 }
 
 int http_server_serve(struct http_server *server, struct stream *stream, struct str bytes,

@@ -29,7 +29,7 @@ static struct str without_root(struct str name)
     return str_ends_with(name, STR(".")) ? str_slice(name, 0, name.len - 1) : name;
 }
 
-static bool is_public(struct str host, const char *public_url)
+static bool is_public_host(struct str host, const char *public_url)
 {
     struct url url;
 
@@ -48,10 +48,9 @@ bool own_host_admits(struct str host, const char *own_name, const char *public_u
     if (!text.failed && url_parse(&url, buf_str(&text), NULL) == 0 && url.userinfo.len == 0 &&
         url.target.len == 0) {
         struct str name = without_root(url.host);
-        is_own = is_address(&url) ||
-                 (name.len > 0 &&
-                  (str_find(name, '.') == name.len || str_equal_nocase(name, str_of(own_name)) ||
-                   is_public(name, public_url)));
+        is_own = is_address(&url) || (name.len > 0 && (str_find(name, '.') == name.len ||
+                                                       str_equal_nocase(name, str_of(own_name)) ||
+                                                       is_public_host(name, public_url)));
     }
     buf_free(&text);
     return is_own;

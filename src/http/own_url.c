@@ -6,7 +6,7 @@ enum { MAX_HOST_BYTES = 300 };
 
 /* A Host that can stand in a URL as it is: the signed part of a URL does not cover it, and only who
  * sent it is told. */
-static bool is_host(struct str host)
+static bool is_safe_host(struct str host)
 {
     static const char allowed[] = "-.:[]_~";
 
@@ -39,7 +39,7 @@ void own_url_put(const struct own_url *url, const struct http_head *head, struct
 
     if (url->public_url != NULL) {
         buf_puts(out, url->public_url);
-    } else if (host != NULL && is_host(*host)) {
+    } else if (host != NULL && is_safe_host(*host)) {
         buf_puts(out, scheme_of(head));
         buf_put(out, *host);
     } else {

@@ -17,7 +17,7 @@ static size_t home_of(const struct shares *s, uint64_t holder)
 }
 
 /* Its slot, or the free one where it belongs. There is always a free one. */
-static struct share *find(const struct shares *s, uint64_t holder)
+static struct share *find_slot(const struct shares *s, uint64_t holder)
 {
     size_t i = home_of(s, holder);
 
@@ -26,7 +26,7 @@ static struct share *find(const struct shares *s, uint64_t holder)
     return &s->slots[i];
 }
 
-static int grow(struct shares *s)
+static int grow_share_slots(struct shares *s)
 {
     struct shares larger = {.slot_count = s->slot_count == 0 ? FIRST_SLOTS : 2 * s->slot_count,
                             .holders = s->holders};
@@ -36,7 +36,7 @@ static int grow(struct shares *s)
         return -1;
     for (size_t i = 0; i < s->slot_count; i++)
         if (s->slots[i].holder != 0)
-            *find(&larger, s->slots[i].holder) = s->slots[i];
+            *find_slot(&larger, s->slots[i].holder) = s->slots[i];
     free(s->slots);
     *s = larger;
     return 0;
@@ -48,9 +48,9 @@ int shares_enter(struct shares *s, uint64_t holder)
 
     if (holder == 0)
         return 0;
-    if (2 * (s->holders + 1) > s->slot_count && grow(s) != 0)
+    if (2 * (s->holders + 1) > s->slot_count && grow_share_slots(s) != 0)
         return -1;
-    share = find(s, holder);
+    share = find_slot(s, holder);
     s->holders += share->holder == 0;
     share->holder = holder;
     share->count++;
@@ -58,7 +58,7 @@ int shares_enter(struct shares *s, uint64_t holder)
 }
 
 /* Moves up what was put further on because this slot was taken. */
-static void close_gap(struct shares *s, size_t gap)
+static void close_slot_gap(struct shares *s, size_t gap)
 {
     size_t mask = s->slot_count - 1;
 
@@ -73,19 +73,19 @@ static void close_gap(struct shares *s, size_t gap)
 
 void shares_leave(struct shares *s, uint64_t holder)
 {
-    struct share *share = holder == 0 || s->slot_count == 0 ? NULL : find(s, holder);
+    struct share *share = holder == 0 || s->slot_count == 0 ? NULL : find_slot(s, holder);
 
     if (share == NULL || share->holder == 0 || --share->count > 0)
         return;
     s->holders--;
-    close_gap(s, (size_t)(share - s->slots));
+    close_slot_gap(s, (size_t)(share - s->slots));
     if (s->holders == 0)
         shares_deinit(s);
 }
 
 size_t shares_count(const struct shares *s, uint64_t holder)
 {
-    return holder == 0 || s->slot_count == 0 ? 0 : find(s, holder)->count;
+    return holder == 0 || s->slot_count == 0 ? 0 : find_slot(s, holder)->count;
 }
 
 uint64_t shares_above_part(const struct shares *s, uint64_t holder, size_t places)

@@ -51,9 +51,9 @@ struct ws_conn {
     struct err *failure; /* why it broke, once that is known */
 };
 
-static void on_wake(void *owner);
-static void on_turn(void *owner);
-static void on_time(void *owner);
+static void on_ws_wake(void *owner);
+static void on_ws_turn(void *owner);
+static void on_ws_time(void *owner);
 
 static int64_t now_ms(const struct ws_conn *c)
 {
@@ -70,7 +70,7 @@ static void count_queued(struct ws_conn *c)
     c->counted = c->out.cap;
 }
 
-static void release(struct ws_conn *c)
+static void release_ws_conn(struct ws_conn *c)
 {
     ws_reader_deinit(&c->reader);
     buf_free(&c->in);
@@ -92,20 +92,20 @@ void ws_conn_free(struct ws_conn *c)
     c->stream = NULL;
     c->is_freed = true;
     if (!c->is_busy)
-        release(c);
+        release_ws_conn(c);
 }
 
 /* Callbacks of the loop run between these two, so that an owner may free the connection in them. */
-static void enter(struct ws_conn *c)
+static void enter_ws_conn(struct ws_conn *c)
 {
     c->is_busy = true;
 }
 
-static void leave(struct ws_conn *c)
+static void leave_ws_conn(struct ws_conn *c)
 {
     c->is_busy = false;
     if (c->is_freed)
-        release(c);
+        release_ws_conn(c);
 }
 
 /* Why it ended, in words, unless it broke. */
@@ -133,7 +133,7 @@ static struct str close_reason(const struct ws_conn *c)
 }
 
 /* `failure`: how it broke; NULL: in an orderly way, or as it was noted before. */
-static void end(struct ws_conn *c, const struct err *failure)
+static void end_ws_conn(struct ws_conn *c, const struct err *failure)
 {
     void (*on_closed)(void *owner, const struct ws_end *end) = c->options.on_closed;
     void *owner = c->options.owner;
@@ -156,18 +156,18 @@ static void end(struct ws_conn *c, const struct err *failure)
 /* After our close frame whatever ends the connection is the end that was wanted. */
 static void end_broken(struct ws_conn *c, const struct err *failure)
 {
-    end(c, c->state == WS_CONN_OPEN ? failure : NULL);
+    end_ws_conn(c, c->state == WS_CONN_OPEN ? failure : NULL);
 }
 
 /* A dead line: what waits in the kernel is not kept for it. */
 static void end_dead(struct ws_conn *c, const struct err *failure)
 {
     stream_drop_unsent(c->stream);
-    end(c, failure);
+    end_ws_conn(c, failure);
 }
 
 /* Keeps the cause for the end. */
-static void note_failure(struct ws_conn *c, const struct err *e)
+static void note_ws_failure(struct ws_conn *c, const struct err *e)
 {
     static const struct err unknown = {ERR_FAILED, "out of memory"};
 
@@ -221,7 +221,7 @@ static void drop_sent(struct ws_conn *c)
 }
 
 /* Room for a frame. False: there is no memory, and what is queued is whole. */
-static bool make_room(struct ws_conn *c, size_t payload_bytes)
+static bool make_frame_room(struct ws_conn *c, size_t payload_bytes)
 {
     drop_sent(c);
     if (ws_conn_queued(c) == 0)
@@ -237,14 +237,14 @@ static bool make_room(struct ws_conn *c, size_t payload_bytes)
 
 static bool put_frame(struct ws_conn *c, enum ws_opcode opcode, struct str payload)
 {
-    if (!make_room(c, payload.len))
+    if (!make_frame_room(c, payload.len))
         return false;
     ws_frame_put(&c->out, opcode, payload, next_mask(c));
     return true;
 }
 
 /* It has queued too much; or all have, and it more than a little. */
-static bool is_too_much(const struct ws_conn *c, size_t more)
+static bool is_queue_too_long(const struct ws_conn *c, size_t more)
 {
     const struct ws_conn_options *o = &c->options;
     size_t queued = ws_conn_queued(c) + WS_MAX_HEAD_BYTES;
@@ -259,7 +259,7 @@ int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message, str
     if (!ws_conn_is_open(c))
         return err_set(e, ERR_FAILED, "the connection is closing");
     drop_sent(c);
-    if (is_too_much(c, message.len))
+    if (is_queue_too_long(c, message.len))
         return err_set(e, ERR_TOO_LARGE, "the other side reads too slowly: %zu bytes wait",
                        ws_conn_queued(c));
     if (!put_frame(c, kind, message))
@@ -307,7 +307,7 @@ static void pay_pong(struct ws_conn *c)
 
 static void begin_end(struct ws_conn *c, enum ws_conn_state state, unsigned code, struct str reason)
 {
-    if (make_room(c, WS_MAX_CONTROL_BYTES))
+    if (make_frame_room(c, WS_MAX_CONTROL_BYTES))
         ws_frame_put_close(&c->out, code, reason, next_mask(c));
     c->state = state;
     c->close_at_ms = now_ms(c) + WS_CONN_CLOSE_MS;
@@ -332,7 +332,7 @@ static void clear_sent(struct ws_conn *c)
 }
 
 /* Writes what the stream takes. */
-static void write_out(struct ws_conn *c)
+static void write_queued(struct ws_conn *c)
 {
     bool was_blocked = c->is_write_blocked;
     struct err e = {0};
@@ -345,7 +345,7 @@ static void write_out(struct ws_conn *c)
         if (io == IO_ERR || io == IO_EOF) {
             c->is_lost = true;
             if (c->state == WS_CONN_OPEN)
-                note_failure(c, &e);
+                note_ws_failure(c, &e);
             clear_sent(c);
             return;
         }
@@ -377,7 +377,7 @@ static void write_due(struct ws_conn *c)
         return;
     c->is_woken = false;
     if (ws_conn_queued(c) > 0)
-        write_out(c);
+        write_queued(c);
     else if (has_staged(c))
         stream_write(c->stream, STR(""), &n, &ignored);
 }
@@ -398,7 +398,7 @@ static void after_write(struct ws_conn *c)
         pay_pong(c);
     if (c->state == WS_CONN_LAST_WORDS && is_flushed) {
         stream_end(c->stream);
-        end(c, NULL);
+        end_ws_conn(c, NULL);
     } else if (c->is_deaf && !c->is_ended && is_flushed) {
         c->is_ended = true;
         stream_end(c->stream);
@@ -409,7 +409,7 @@ static void after_write(struct ws_conn *c)
 
 /* ---- in ---- */
 
-static bool may_read(const struct ws_conn *c)
+static bool may_read_input(const struct ws_conn *c)
 {
     return !c->is_freed && c->state != WS_CONN_LAST_WORDS &&
            !(c->is_paused && c->state == WS_CONN_OPEN);
@@ -451,12 +451,12 @@ static void take_violation(struct ws_conn *c, unsigned code, const struct err *e
     c->is_deaf = true;
     if (c->state != WS_CONN_OPEN)
         return;
-    note_failure(c, e);
+    note_ws_failure(c, e);
     begin_end(c, WS_CONN_CLOSING, code, str_of(e->msg));
 }
 
 /* Looks at `input`; keeps what is left when reading is paused or others are to have their turn. */
-static void feed(struct ws_conn *c, struct str input)
+static void feed_input(struct ws_conn *c, struct str input)
 {
     struct ws_event event;
     unsigned code = WS_CLOSE_PROTOCOL;
@@ -464,7 +464,8 @@ static void feed(struct ws_conn *c, struct str input)
     size_t used;
     enum io io = IO_DONE;
 
-    for (int i = 0; i < WS_CONN_MAX_EVENTS && io == IO_DONE && may_read(c) && !c->is_deaf; i++) {
+    for (int i = 0; i < WS_CONN_MAX_EVENTS && io == IO_DONE && may_read_input(c) && !c->is_deaf;
+         i++) {
         used = 0;
         io = ws_frame_read(&c->reader, input, &used, &event, &code, &e);
         input = str_slice(input, used, input.len);
@@ -482,11 +483,11 @@ static void feed_kept(struct ws_conn *c)
     struct buf kept = c->in;
 
     c->in = (struct buf){0};
-    feed(c, buf_str(&kept));
+    feed_input(c, buf_str(&kept));
     buf_free(&kept);
 }
 
-static void read_some(struct ws_conn *c)
+static void read_input(struct ws_conn *c)
 {
     /* Not on the stack, where each page is touched; here only those that bytes come into are. */
     static char data[WS_CONN_READ_BYTES];
@@ -496,23 +497,23 @@ static void read_some(struct ws_conn *c)
     switch (stream_read(c->stream, data, sizeof data, &n, &e)) {
     case IO_DONE:
         c->alive_ms = now_ms(c);
-        feed(c, (struct str){data, n});
+        feed_input(c, (struct str){data, n});
         break;
     case IO_WANT_READ:
     case IO_WANT_WRITE:
         if (c->is_lost)
-            end(c, NULL);
+            end_ws_conn(c, NULL);
         break;
     case IO_EOF:
         forget_loss(c);
-        end(c, NULL);
+        end_ws_conn(c, NULL);
         break;
     case IO_ERR: end_broken(c, &e); break;
     }
 }
 
 /* Waits for what comes next. */
-static void watch(struct ws_conn *c)
+static void watch_stream(struct ws_conn *c)
 {
     struct err e = {0};
 
@@ -521,46 +522,46 @@ static void watch(struct ws_conn *c)
     if (c->in.failed) {
         err_set(&e, ERR_FAILED, "out of memory");
         end_broken(c, &e);
-    } else if (may_read(c) && c->in.len > 0) {
+    } else if (may_read_input(c) && c->in.len > 0) {
         loop_defer(c->options.loop, &c->turn);
-    } else if (may_read(c) && stream_expect(c->stream, &e) != 0) {
+    } else if (may_read_input(c) && stream_expect(c->stream, &e) != 0) {
         end_broken(c, &e);
     }
 }
 
 /* The stream may be read or written again; it does not tell which. */
-static void on_wake(void *owner)
+static void on_ws_wake(void *owner)
 {
     struct ws_conn *c = owner;
 
-    enter(c);
+    enter_ws_conn(c);
     c->is_woken = true;
-    if (c->is_write_blocked || c->is_deaf || !may_read(c))
+    if (c->is_write_blocked || c->is_deaf || !may_read_input(c))
         loop_defer(c->options.loop, &c->turn);
-    if (may_read(c) && c->in.len == 0) {
-        read_some(c);
-        watch(c);
+    if (may_read_input(c) && c->in.len == 0) {
+        read_input(c);
+        watch_stream(c);
     }
-    leave(c);
+    leave_ws_conn(c);
 }
 
-static void on_turn(void *owner)
+static void on_ws_turn(void *owner)
 {
     struct ws_conn *c = owner;
 
-    enter(c);
-    if (may_read(c) && c->in.len > 0)
+    enter_ws_conn(c);
+    if (may_read_input(c) && c->in.len > 0)
         feed_kept(c);
     if (!c->is_freed) {
         write_due(c);
         after_write(c);
     }
-    if (!c->is_freed && c->is_lost && !may_read(c))
-        end(c, NULL);
+    if (!c->is_freed && c->is_lost && !may_read_input(c))
+        end_ws_conn(c, NULL);
     else if (!c->is_freed && c->is_lost && c->in.len == 0)
-        read_some(c);
-    watch(c);
-    leave(c);
+        read_input(c);
+    watch_stream(c);
+    leave_ws_conn(c);
 }
 
 struct stream *ws_conn_take(struct ws_conn *c, struct buf *early)
@@ -575,7 +576,7 @@ struct stream *ws_conn_take(struct ws_conn *c, struct buf *early)
         return NULL;
     loop_undefer(c->options.loop, &c->turn);
     loop_clear_timer(c->options.loop, &c->timer);
-    release(c);
+    release_ws_conn(c);
     return stream;
 }
 
@@ -595,7 +596,7 @@ void ws_conn_resume(struct ws_conn *c)
 
 /* ---- time ---- */
 
-static void set_timer(struct ws_conn *c)
+static void set_ws_timer(struct ws_conn *c)
 {
     const struct ws_conn_options *o = &c->options;
     int64_t at_ms = CLOCK_NEVER_MS;
@@ -608,7 +609,7 @@ static void set_timer(struct ws_conn *c)
 }
 
 /* Is it dead, and why? */
-static bool is_dead(const struct ws_conn *c, struct err *e)
+static bool is_peer_dead(const struct ws_conn *c, struct err *e)
 {
     int64_t patience_ms = c->options.dead_after_ms;
     long long seconds = (long long)patience_ms / 1000;
@@ -623,19 +624,19 @@ static bool is_dead(const struct ws_conn *c, struct err *e)
     return e->code != ERR_NONE;
 }
 
-static void on_time(void *owner)
+static void on_ws_time(void *owner)
 {
     struct ws_conn *c = owner;
     struct err e = {0};
 
-    enter(c);
+    enter_ws_conn(c);
     if (c->is_paused)
         c->alive_ms = now_ms(c); /* it could say something, and would not be heard */
     if (c->state != WS_CONN_OPEN) {
         if (ws_conn_queued(c) > 0)
             stream_drop_unsent(c->stream);
-        end(c, NULL);
-    } else if (is_dead(c, &e)) {
+        end_ws_conn(c, NULL);
+    } else if (is_peer_dead(c, &e)) {
         end_dead(c, &e);
     } else {
         if (c->options.ping_interval_ms > 0 &&
@@ -645,14 +646,14 @@ static void on_time(void *owner)
             if (!c->is_write_blocked)
                 ws_conn_ping(c, STR(""));
         }
-        set_timer(c);
+        set_ws_timer(c);
     }
-    leave(c);
+    leave_ws_conn(c);
 }
 
 /* ---- the beginning ---- */
 
-static bool fill(struct ws_conn *c, struct str first, struct str early, struct err *e)
+static bool fill_buffers(struct ws_conn *c, struct str first, struct str early, struct err *e)
 {
     buf_put(&c->out, first);
     buf_put(&c->in, early);
@@ -669,7 +670,7 @@ struct ws_conn *ws_conn_new(const struct ws_conn_options *options, struct stream
                             struct str first, struct str early, struct err *e)
 {
     struct ws_conn *c = calloc(1, sizeof *c);
-    const struct loop_wake wake = {options->loop, on_wake, c};
+    const struct loop_wake wake = {options->loop, on_ws_wake, c};
 
     if (c == NULL) {
         stream_free(stream);
@@ -682,17 +683,17 @@ struct ws_conn *ws_conn_new(const struct ws_conn_options *options, struct stream
     if (c->options.max_queued_bytes == 0)
         c->options.max_queued_bytes = WS_CONN_MAX_QUEUED_BYTES;
     c->stream = stream;
-    c->timer = (struct loop_timer){.call = on_time, .owner = c};
-    c->turn = (struct loop_call){.call = on_turn, .owner = c};
+    c->timer = (struct loop_timer){.call = on_ws_time, .owner = c};
+    c->turn = (struct loop_call){.call = on_ws_turn, .owner = c};
     c->alive_ms = c->taken_ms = c->pinged_ms = now_ms(c);
     c->close_code = WS_CLOSE_ABNORMAL;
     ws_reader_init(&c->reader, options->role, c->options.max_message_bytes);
     stream_set_wake(stream, &wake);
-    if (!fill(c, first, early, e) || stream_expect(stream, e) != 0) {
+    if (!fill_buffers(c, first, early, e) || stream_expect(stream, e) != 0) {
         ws_conn_free(c);
         return NULL;
     }
-    set_timer(c);
+    set_ws_timer(c);
     loop_defer(options->loop, &c->turn);
     return c;
 }

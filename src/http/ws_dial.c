@@ -27,7 +27,7 @@ struct ws_dial {
     struct buf in;
 };
 
-static int check_url(const struct url *url, struct err *e)
+static int check_ws_url(const struct url *url, struct err *e)
 {
     if (url->userinfo.len > 0)
         return err_set(e, ERR_USAGE, "a URL of %.*s has a user name: want one without",
@@ -35,7 +35,7 @@ static int check_url(const struct url *url, struct err *e)
     return 0;
 }
 
-static int build(struct ws_dial *d, const struct url *url, struct err *e)
+static int build_handshake(struct ws_dial *d, const struct url *url, struct err *e)
 {
     unsigned char random[16];
     struct buf host = {0}, target = {0};
@@ -58,7 +58,7 @@ static int build(struct ws_dial *d, const struct url *url, struct err *e)
     return result;
 }
 
-static int start_connect(struct ws_dial *d, const struct url *url, struct err *e)
+static int start_ws_connect(struct ws_dial *d, const struct url *url, struct err *e)
 {
     struct http_proxy proxy;
 
@@ -74,7 +74,7 @@ struct ws_dial *ws_dial_new(const struct ws_dial_options *options, int64_t now_m
     struct url url;
     struct ws_dial *d;
 
-    if (url_parse(&url, options->url, e) != 0 || check_url(&url, e) != 0)
+    if (url_parse(&url, options->url, e) != 0 || check_ws_url(&url, e) != 0)
         return NULL;
     d = calloc(1, sizeof *d);
     if (d == NULL) {
@@ -85,7 +85,7 @@ struct ws_dial *ws_dial_new(const struct ws_dial_options *options, int64_t now_m
     d->options.url = STR("");
     d->alarm = (struct loop_timer){.call = options->wake.call, .owner = options->wake.owner};
     d->deadline_ms = now_ms + options->patience_ms;
-    if (build(d, &url, e) == 0 && start_connect(d, &url, e) == 0)
+    if (build_handshake(d, &url, e) == 0 && start_ws_connect(d, &url, e) == 0)
         return d;
     ws_dial_free(d);
     return NULL;
@@ -129,7 +129,7 @@ static enum io send_request(struct ws_dial *d, struct err *e)
     return IO_DONE;
 }
 
-static enum io receive(struct ws_dial *d, struct err *e)
+static enum io receive_handshake(struct ws_dial *d, struct err *e)
 {
     size_t n;
 
@@ -150,7 +150,7 @@ static enum io receive(struct ws_dial *d, struct err *e)
 }
 
 /* The answer is none of a WebSocket's: whose is it? Some of its body may have come with it. */
-static enum io refuse(const struct ws_dial *d, const struct http_head *head, struct err *e)
+static enum io refuse_answer(const struct ws_dial *d, const struct http_head *head, struct err *e)
 {
     const struct http_reply answer = {.head = head,
                                       .body = str_slice(buf_str(&d->in), head->size, SIZE_MAX),
@@ -163,7 +163,7 @@ static enum io refuse(const struct ws_dial *d, const struct http_head *head, str
     return IO_ERR;
 }
 
-static enum io take_head(struct ws_dial *d, struct err *e)
+static enum io take_handshake_head(struct ws_dial *d, struct err *e)
 {
     struct http_head head;
     int status;
@@ -175,13 +175,13 @@ static enum io take_head(struct ws_dial *d, struct err *e)
     if (io != IO_DONE)
         return io;
     if (ws_frame_check_response(&head, d->key, e) != 0)
-        return refuse(d, &head, e);
+        return refuse_answer(d, &head, e);
     d->is_marked = d->options.mark != NULL && http_head_get(&head, d->options.mark) != NULL;
     buf_consume(&d->in, head.size);
     return IO_DONE;
 }
 
-static enum io connect_up(struct ws_dial *d, int64_t now_ms, struct err *e)
+static enum io finish_ws_connect(struct ws_dial *d, int64_t now_ms, struct err *e)
 {
     enum io io = connect_step(d->connect, now_ms, &d->stream, e);
 
@@ -200,9 +200,9 @@ static enum io shake_hands(struct ws_dial *d, int64_t now_ms, struct err *e)
 
     do {
         out = send_request(d, e);
-        in = out == IO_ERR ? IO_ERR : receive(d, e);
+        in = out == IO_ERR ? IO_ERR : receive_handshake(d, e);
         if (in == IO_DONE) {
-            in = take_head(d, e);
+            in = take_handshake_head(d, e);
             if (in == IO_DONE)
                 return in;
             in = in == IO_WANT_READ ? IO_DONE : in; /* more of the head */
@@ -222,7 +222,7 @@ static enum io shake_hands(struct ws_dial *d, int64_t now_ms, struct err *e)
 enum io ws_dial_step(struct ws_dial *d, int64_t now_ms, struct stream **stream, struct buf *early,
                      struct err *e)
 {
-    enum io io = d->stream == NULL ? connect_up(d, now_ms, e) : IO_DONE;
+    enum io io = d->stream == NULL ? finish_ws_connect(d, now_ms, e) : IO_DONE;
 
     if (io == IO_DONE)
         io = shake_hands(d, now_ms, e);

@@ -387,7 +387,7 @@ static int add_bundle(struct trust *t, const char *what, const char *path, struc
     return 0;
 }
 
-static struct trust *load_trust(struct err *e)
+static struct trust *load_roots(struct err *e)
 {
     struct trust *t = calloc(1, sizeof *t);
     const char *what, *file = find_bundle(&what), *folders = env_get("SSL_CERT_DIR");
@@ -441,7 +441,7 @@ void trust_use_file(const char *what, const char *path)
 const struct trust *trust_of_process(struct err *e)
 {
     if (of_process == NULL)
-        of_process = load_trust(e);
+        of_process = load_roots(e);
     return of_process;
 }
 

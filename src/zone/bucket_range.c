@@ -35,7 +35,7 @@ struct reading {
 
 enum result { RESULT_DONE, RESULT_AGAIN, RESULT_FAILED, RESULT_OVER };
 
-static int too_short(const struct reading *r, struct err *e)
+static int refuse_short_answer(const struct reading *r, struct err *e)
 {
     return err_set(e, ERR_FAILED, "--start %lld: the file has %lld bytes",
                    (long long)r->range->start, (long long)r->size);
@@ -51,7 +51,7 @@ static int take_size(struct reading *r, int64_t size, struct err *e)
                        (long long)size, (long long)r->size);
     r->size = size;
     if (r->range->start > size)
-        return too_short(r, e);
+        return refuse_short_answer(r, e);
     if (r->end < 0 || r->end > size)
         r->end = size;
     return 0;
@@ -85,7 +85,7 @@ static int check_kind(const struct reading *r, const struct http_head *head, int
                    STR_ARG(str_cut(*encoding, 20)));
 }
 
-static int begin_answer(struct reading *r, const struct http_head *head, struct err *e)
+static int begin_range_answer(struct reading *r, const struct http_head *head, struct err *e)
 {
     const struct str *range = http_head_get(head, "Content-Range");
     int64_t total = -1;
@@ -109,7 +109,7 @@ static int begin_answer(struct reading *r, const struct http_head *head, struct 
     return take_size(r, total, e) != 0 ? -1 : take_etag(r, head, e);
 }
 
-static void report_progress(const struct reading *r)
+static void report_range_progress(const struct reading *r)
 {
     const struct bucket_range *range = r->range;
 
@@ -118,12 +118,13 @@ static void report_progress(const struct reading *r)
                         r->end < 0 ? -1 : r->end - range->start);
 }
 
-static int take_chunk(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+static int take_range_chunk(void *ctx, const struct http_head *head, struct str chunk,
+                            struct err *e)
 {
     struct reading *r = ctx;
     int64_t skipped;
 
-    if (!r->has_begun && begin_answer(r, head, e) != 0)
+    if (!r->has_begun && begin_range_answer(r, head, e) != 0)
         return -1;
     skipped = r->at - r->here < (int64_t)chunk.len ? r->at - r->here : (int64_t)chunk.len;
     r->here += (int64_t)chunk.len;
@@ -136,13 +137,13 @@ static int take_chunk(void *ctx, const struct http_head *head, struct str chunk,
     if (chunk.len > 0 && r->range->sink(r->range->ctx, chunk, e) != 0)
         return -1;
     r->at += (int64_t)chunk.len;
-    report_progress(r);
+    report_range_progress(r);
     /* Behind the end it is hung up; exactly at the end of a 206 the connection stays. */
     r->is_enough = r->end >= 0 && r->at >= r->end && r->here != r->until;
     return r->is_enough ? err_set(e, ERR_FAILED, "enough") : 0;
 }
 
-static struct http_call *ask_bucket(struct reading *r, struct err *e)
+static struct http_call *ask_bucket_for_range(struct reading *r, struct err *e)
 {
     struct http_header headers[2] = {{STR("Range"), {NULL, 0}},
                                      {STR("If-Range"), buf_str(&r->etag)}};
@@ -154,7 +155,7 @@ static struct http_call *ask_bucket(struct reading *r, struct err *e)
         .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
         .deadline_ms = CLOCK_NEVER_MS,
         .stall_ms = r->gateway->patience.stall_ms,
-        .sink = take_chunk,
+        .sink = take_range_chunk,
         .ctx = r,
     };
     struct http_call *call = NULL;
@@ -174,18 +175,18 @@ static struct http_call *ask_bucket(struct reading *r, struct err *e)
 }
 
 /* Asks, and follows redirections. */
-static struct http_call *ask_along(struct reading *r, struct err *e)
+static struct http_call *ask_for_range(struct reading *r, struct err *e)
 {
     for (int hops = 0;; hops++) {
-        struct http_call *call = ask_bucket(r, e);
+        struct http_call *call = ask_bucket_for_range(r, e);
         const struct http_head *head = call == NULL ? NULL : http_call_head(call);
         const struct str *location = head == NULL ? NULL : http_head_redirection(head);
         if (location == NULL)
             return call;
-        int result = hops < BUCKET_GET_MAX_REDIRECTS
+        int result = hops < OBJECT_GET_MAX_REDIRECTS
                          ? bucket_answer_follow(&r->url, head, *location, e)
                          : err_set(e, ERR_REFUSED, "the bucket redirects more than %d times",
-                                   BUCKET_GET_MAX_REDIRECTS);
+                                   OBJECT_GET_MAX_REDIRECTS);
         http_call_free(call);
         if (result != 0)
             return NULL;
@@ -193,7 +194,7 @@ static struct http_call *ask_along(struct reading *r, struct err *e)
 }
 
 /* From now on without Range; once. */
-static enum result without_range(struct reading *r)
+static enum result retry_without_range(struct reading *r)
 {
     if (r->is_whole_only)
         return RESULT_OVER;
@@ -202,7 +203,7 @@ static enum result without_range(struct reading *r)
 }
 
 /* The URL has expired: another one. */
-static enum result renew(struct reading *r, struct err *e)
+static enum result renew_range_url(struct reading *r, struct err *e)
 {
     struct gateway_file file = {0};
 
@@ -231,26 +232,27 @@ static int64_t size_of_416(const struct http_head *head)
 }
 
 /* An answer other than 200 and 206. */
-static enum result take_refusal(struct reading *r, const struct http_call *call, struct err *e)
+static enum result take_range_refusal(struct reading *r, const struct http_call *call,
+                                      struct err *e)
 {
     const struct http_head *head = http_call_head(call);
 
     bucket_answer_refusal(call, e);
     if (head->status == 403)
-        return r->is_url_new ? RESULT_OVER : renew(r, e);
+        return r->is_url_new ? RESULT_OVER : renew_range_url(r, e);
     r->is_url_new = false;
     if (head->status != 416)
         return RESULT_FAILED;
     if (take_size(r, size_of_416(head), e) != 0)
         return RESULT_OVER;
-    return r->end >= 0 && r->at >= r->end ? RESULT_DONE : without_range(r);
+    return r->end >= 0 && r->at >= r->end ? RESULT_DONE : retry_without_range(r);
 }
 
 /* All of an answer with bytes is here. */
-static enum result take_end(struct reading *r, const struct http_head *head, struct err *e)
+static enum result take_range_end(struct reading *r, const struct http_head *head, struct err *e)
 {
-    if (!r->has_begun && begin_answer(r, head, e) != 0) /* there was not one byte */
-        return r->is_other ? without_range(r) : RESULT_OVER;
+    if (!r->has_begun && begin_range_answer(r, head, e) != 0) /* there was not one byte */
+        return r->is_other ? retry_without_range(r) : RESULT_OVER;
     if (head->status == 206) {
         if (r->end < 0 && r->here >= r->until)
             return RESULT_DONE; /* of what was asked for up to its end */
@@ -259,7 +261,7 @@ static enum result take_end(struct reading *r, const struct http_head *head, str
         if (r->here == r->until)
             return RESULT_AGAIN; /* less than was asked for */
         err_set(e, ERR_PROTOCOL, "the bucket answered 206 with less than it said");
-        return without_range(r);
+        return retry_without_range(r);
     }
     if (head->framing != HTTP_BODY_UNTIL_CLOSE || r->size < 0)
         return take_size(r, r->here, e) == 0 ? RESULT_DONE : RESULT_OVER;
@@ -270,7 +272,7 @@ static enum result take_end(struct reading *r, const struct http_head *head, str
     return RESULT_FAILED;
 }
 
-static enum result attempt(struct reading *r, const struct gateway_file *file, struct err *e)
+static enum result attempt_range(struct reading *r, const struct gateway_file *file, struct err *e)
 {
     const struct gateway_file *source = r->renewed.url != NULL ? &r->renewed : file;
     enum result result;
@@ -280,11 +282,11 @@ static enum result attempt(struct reading *r, const struct gateway_file *file, s
     if (buf_check(&r->url, e) != 0)
         return RESULT_OVER;
     int64_t asked_ms = clock_now_ms();
-    struct http_call *call = ask_along(r, e);
+    struct http_call *call = ask_for_range(r, e);
     if (call == NULL && r->is_enough)
         return RESULT_DONE;
     if (call == NULL && r->is_other)
-        return without_range(r);
+        return retry_without_range(r);
     if (call == NULL) {
         r->is_url_new = false;
         return r->is_at_host && !r->has_begun && hub_file_has_given_up(r->gateway, asked_ms)
@@ -293,20 +295,20 @@ static enum result attempt(struct reading *r, const struct gateway_file *file, s
     }
     retry_hear(&r->retry, http_call_head(call));
     if (http_call_head(call)->status == 200 || http_call_head(call)->status == 206)
-        result = take_end(r, http_call_head(call), e);
+        result = take_range_end(r, http_call_head(call), e);
     else
-        result = take_refusal(r, call, e);
+        result = take_range_refusal(r, call, e);
     http_call_free(call);
     return result;
 }
 
-static int get_all(struct reading *r, const struct gateway_file *file, struct err *e)
+static int get_whole_range(struct reading *r, const struct gateway_file *file, struct err *e)
 {
     enum result result = RESULT_AGAIN;
 
     while (result == RESULT_AGAIN) {
         int64_t before = r->at;
-        result = attempt(r, file, e);
+        result = attempt_range(r, file, e);
         if (r->at > before)
             retry_got_further(&r->retry);
         if (result == RESULT_FAILED && retry_again(&r->retry, e) == 0)
@@ -337,7 +339,7 @@ int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_f
         return 0;
     g->is_patient = true;
     retry_init(&r.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
-    result = get_all(&r, file, &why);
+    result = get_whole_range(&r, file, &why);
     if (result != 0)
         err_set(e, why.code == ERR_NOT_FOUND && r.at > range->start ? ERR_FAILED : why.code, "%s",
                 why.msg);

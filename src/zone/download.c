@@ -14,7 +14,7 @@
 
 enum { COPY_CHUNK_BYTES = 262144 };
 
-static void on_bytes(void *ctx, int64_t bytes)
+static void on_part_bytes(void *ctx, int64_t bytes)
 {
     const struct download_options *options = ctx;
     int64_t size = options->file == NULL ? -1 : options->file->size;
@@ -23,7 +23,7 @@ static void on_bytes(void *ctx, int64_t bytes)
         options->on_progress(options->ctx, bytes, size);
 }
 
-static void on_temporary(void *ctx, const char *temporary)
+static void on_part_temporary(void *ctx, const char *temporary)
 {
     const struct download_options *options = ctx;
 
@@ -39,14 +39,14 @@ static struct part_options part_for(const struct download_options *options, cons
                                  .shown = shown,
                                  .size = options->file == NULL ? -1 : options->file->size,
                                  .max_bytes = options->max_bytes,
-                                 .on_temporary = on_temporary,
-                                 .on_bytes = on_bytes,
+                                 .on_temporary = on_part_temporary,
+                                 .on_bytes = on_part_bytes,
                                  .ctx = (void *)(uintptr_t)options};
 }
 
 /* GETs the object to its final place, whose folder exists. */
-static int fetch(struct gateway *g, const struct download_options *options, const char *final,
-                 const char *root, const char *shown, struct err *e)
+static int fetch_object(struct gateway *g, const struct download_options *options,
+                        const char *final, const char *root, const char *shown, struct err *e)
 {
     struct part_options part_options = part_for(options, final, shown);
     struct part part;
@@ -54,7 +54,7 @@ static int fetch(struct gateway *g, const struct download_options *options, cons
 
     part_options.root = root;
     if (part_open(&part, &part_options, e) == 0 && part_check_room(&part, e) == 0 &&
-        bucket_get(g, options->file, &part, e) == 0)
+        object_get(g, options->file, &part, e) == 0)
         result = part_publish(&part, e);
     part_close(&part);
     return result;
@@ -69,7 +69,7 @@ int download_to_store(struct gateway *g, const struct store *s,
     store_put_copy_path(s, options->hash, &final);
     const char *name = buf_path(&final, e);
     if (name != NULL && store_make_parents(s, name, e) == 0)
-        result = fetch(g, options, name, s->dir, s->dir, e);
+        result = fetch_object(g, options, name, s->dir, s->dir, e);
     if (result == 0) {
         *path = buf_take(&final);
         result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
@@ -143,7 +143,7 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
     int result = -1;
 
     if (find_final(path, options->replaces_links, &place, e) == 0)
-        result = place_tell(&place, path, fetch(g, options, place.path, NULL, path, e), e);
+        result = place_tell(&place, path, fetch_object(g, options, place.path, NULL, path, e), e);
     place_close(&place);
     return result;
 }
@@ -173,7 +173,8 @@ static int copy_bytes(int fd, const char *from, struct part *part, struct err *e
 
 /* Copies what is open to its final place, if it has the hash. Goes on with the bytes of an earlier
  * run, unless they turn out to be wrong. */
-static int copy(const struct part_options *options, int fd, const char *from, struct err *e)
+static int copy_open_file(const struct part_options *options, int fd, const char *from,
+                          struct err *e)
 {
     char hash[SHA1_HEX + 1];
     bool is_continued;
@@ -198,7 +199,7 @@ static int copy(const struct part_options *options, int fd, const char *from, st
 }
 
 /* Replacing a file by its own copy would give it another owner, mode and time. */
-static bool is_at(int fd, const char *path)
+static bool is_own_copy(int fd, const char *path)
 {
     struct stat there, here;
 
@@ -220,10 +221,10 @@ int download_copy(const struct download_options *options, const char *from, cons
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", from);
-    else if (is_at(fd, place.path))
+    else if (is_own_copy(fd, place.path))
         err_set(e, ERR_FAILED, "%s: this is the file itself", path);
     else
-        result = place_tell(&place, path, copy(&part_options, fd, from, e), e);
+        result = place_tell(&place, path, copy_open_file(&part_options, fd, from, e), e);
     if (fd >= 0)
         close(fd);
     place_close(&place);

@@ -30,29 +30,29 @@ struct fetch {
 /* The result of a step: FOUND ends the search, ABSENT goes on with the next place. */
 enum fetch_result { FETCH_FOUND, FETCH_ABSENT, FETCH_FAILED };
 
-static void report(struct fetch *fetch, int64_t bytes, int64_t size)
+static void report_fetch(struct fetch *fetch, int64_t bytes, int64_t size)
 {
     if (fetch->options->on_progress != NULL)
         fetch->options->on_progress(fetch->options->ctx, fetch->phase, bytes, size);
 }
 
-static void on_bytes(void *ctx, int64_t bytes, int64_t size)
+static void on_fetch_bytes(void *ctx, int64_t bytes, int64_t size)
 {
     struct fetch *fetch = ctx;
 
     fetch->bytes = bytes;
-    report(fetch, bytes, size);
+    report_fetch(fetch, bytes, size);
 }
 
-static void on_status(void *ctx, const struct upload_status *status)
+static void on_upload_status(void *ctx, const struct upload_status *status)
 {
     struct fetch *fetch = ctx;
 
     fetch->phase = status->state == UPLOAD_QUEUED ? FETCH_QUEUED : FETCH_UPLOADING;
-    report(fetch, status->bytes_uploaded < 0 ? 0 : status->bytes_uploaded, status->size);
+    report_fetch(fetch, status->bytes_uploaded < 0 ? 0 : status->bytes_uploaded, status->size);
 }
 
-static void on_temporary(void *ctx, const char *temporary)
+static void on_fetch_temporary(void *ctx, const char *temporary)
 {
     const struct fetch_options *options = ((const struct fetch *)ctx)->options;
 
@@ -60,7 +60,7 @@ static void on_temporary(void *ctx, const char *temporary)
         options->on_temporary(options->ctx, temporary);
 }
 
-static enum fetch_result copy_path(const char *from, char **path, struct err *e)
+static enum fetch_result copy_found_path(const char *from, char **path, struct err *e)
 {
     *path = strdup(from);
     if (*path != NULL)
@@ -75,31 +75,31 @@ static struct download_options options_of(struct fetch *fetch, struct gateway_fi
                                      .file = file,
                                      .replaces_links = fetch->options->is_in_folder,
                                      .max_bytes = fetch->options->max_bytes,
-                                     .on_progress = on_bytes,
-                                     .on_temporary = on_temporary,
+                                     .on_progress = on_fetch_bytes,
+                                     .on_temporary = on_fetch_temporary,
                                      .ctx = fetch};
 }
 
-static bool is_cancelled(const struct fetch *fetch)
+static bool is_fetch_cancelled(const struct fetch *fetch)
 {
     const struct zone_watch *watch = &fetch->gateway->watch;
 
     return watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx);
 }
 
-static bool on_checked(void *ctx, int64_t bytes)
+static bool on_bytes_checked(void *ctx, int64_t bytes)
 {
     struct fetch *fetch = ctx;
 
-    report(fetch, bytes, -1);
-    return !is_cancelled(fetch);
+    report_fetch(fetch, bytes, -1);
+    return !is_fetch_cancelled(fetch);
 }
 
 /* Whether to_file is the file already; one of another size (-1: not known) is not read. */
 static bool is_right_already(struct fetch *fetch, int64_t size)
 {
     const struct fetch_options *options = fetch->options;
-    const struct hash_watch watch = {on_checked, fetch};
+    const struct hash_watch watch = {on_bytes_checked, fetch};
     const struct hash_options how = {.watch = &watch};
     struct hash_result found;
     struct stat st;
@@ -121,12 +121,12 @@ static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **
     struct stat st;
 
     if (to_file == NULL)
-        return copy_path(from, path, e);
+        return copy_found_path(from, path, e);
     if (stat(from, &st) == 0 && is_right_already(fetch, st.st_size))
-        return copy_path(to_file, path, e);
+        return copy_found_path(to_file, path, e);
     fetch->phase = FETCH_COPYING;
     if (download_copy(&copy, from, to_file, e) == 0)
-        return copy_path(to_file, path, e);
+        return copy_found_path(to_file, path, e);
     if (e->code != ERR_CHANGED)
         return FETCH_FAILED;
     /* Bytes that went bad here may be right elsewhere. */
@@ -162,7 +162,7 @@ static void remember_unusable(struct fetch *fetch, const struct store_entry *ent
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
 {
     enum fetch_result result = FETCH_ABSENT;
-    const struct hash_watch watch = {on_checked, fetch};
+    const struct hash_watch watch = {on_bytes_checked, fetch};
     struct store_entry entry = {0};
 
     fetch->phase = FETCH_CHECKING; /* of a link whose file was touched */
@@ -176,7 +176,7 @@ static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct 
     return result;
 }
 
-static bool is_all(const struct bucket_range *range, int64_t size)
+static bool covers_all(const struct bucket_range *range, int64_t size)
 {
     return range->start == 0 && (range->end < 0 || (size >= 0 && range->end >= size));
 }
@@ -187,7 +187,7 @@ static enum fetch_result give_range(struct fetch *fetch, const struct gateway_fi
     struct bucket_range range = *fetch->options->range;
     struct err why = {0};
 
-    range.on_bytes = on_bytes;
+    range.on_bytes = on_fetch_bytes;
     range.on_bytes_ctx = fetch;
     fetch->phase = FETCH_DOWNLOADING;
     if (bucket_range_get(fetch->gateway, fetch->options->uri->hash, file, &range, &why) == 0)
@@ -196,8 +196,8 @@ static enum fetch_result give_range(struct fetch *fetch, const struct gateway_fi
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
 }
 
-static enum fetch_result download(struct fetch *fetch, struct gateway_file *file, char **path,
-                                  struct err *e)
+static enum fetch_result download_file(struct fetch *fetch, struct gateway_file *file, char **path,
+                                       struct err *e)
 {
     const struct fetch_options *options = fetch->options;
     const struct download_options to = options_of(fetch, file);
@@ -205,18 +205,18 @@ static enum fetch_result download(struct fetch *fetch, struct gateway_file *file
     char *stored = NULL;
     struct err why = {0};
 
-    if (options->range != NULL && !is_all(options->range, file->size)) {
+    if (options->range != NULL && !covers_all(options->range, file->size)) {
         *path = NULL;
         return give_range(fetch, file, e);
     }
     if (is_right_already(fetch, file->size))
-        return copy_path(options->to_file, path, e);
+        return copy_found_path(options->to_file, path, e);
     fetch->phase = FETCH_DOWNLOADING;
     if (options->to_file == NULL || options->keeps_copy) {
         if (download_to_store(fetch->gateway, fetch->store, &to, &stored, &why) == 0)
             result = hand_out(fetch, stored, path, &why);
     } else if (download_to_file(fetch->gateway, &to, options->to_file, &why) == 0) {
-        result = copy_path(options->to_file, path, &why);
+        result = copy_found_path(options->to_file, path, &why);
     }
     free(stored);
     if (result == FETCH_FOUND)
@@ -231,7 +231,7 @@ static void on_building(void *ctx, int64_t done, int64_t size)
     struct fetch *fetch = ctx;
 
     fetch->phase = FETCH_BUILDING;
-    report(fetch, done, size);
+    report_fetch(fetch, done, size);
 }
 
 /* Whether another source of the file may help. Bytes of a range that the caller has are not given
@@ -254,15 +254,15 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
     struct err why = {0};
 
     if (hub_file_wait(fetch->gateway, str_of(file->url), &wait, &found, &fetch->unread) != 0)
-        return is_cancelled(fetch) ? err_set(e, ERR_FAILED, "cancelled"), FETCH_FAILED
-                                   : FETCH_ABSENT;
+        return is_fetch_cancelled(fetch) ? err_set(e, ERR_FAILED, "cancelled"),
+               FETCH_FAILED              : FETCH_ABSENT;
     if (found.state == HUB_FILE_ABSENT)
         return FETCH_ABSENT;
     file->size = found.size;
-    result = download(fetch, file, path, &why);
+    result = download_file(fetch, file, path, &why);
     if (result == FETCH_FOUND && options->range != NULL)
         *options->is_proven = found.is_proven;
-    if (result == FETCH_FAILED && !is_cancelled(fetch) && may_be_elsewhere(fetch, &why)) {
+    if (result == FETCH_FAILED && !is_fetch_cancelled(fetch) && may_be_elsewhere(fetch, &why)) {
         fetch->unread = why;
         return FETCH_ABSENT;
     }
@@ -272,7 +272,7 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
 }
 
 /* Looks below /f/ of a hub that reads from hosts. */
-static enum fetch_result look_at_hosts(struct fetch *fetch, char **path, struct err *e)
+static enum fetch_result look_below_hub(struct fetch *fetch, char **path, struct err *e)
 {
     struct gateway_file file = {.is_found = true, .size = -1};
     struct buf url = {0};
@@ -296,13 +296,13 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
     struct gateway_file file = {0};
 
     fetch->phase = FETCH_ASKING_ZONE;
-    report(fetch, 0, -1);
+    report_fetch(fetch, 0, -1);
     if (gateway_find_file(fetch->gateway, fetch->options->uri->hash, &file, e) != 0)
         return FETCH_FAILED;
     if (hub_file_is_at_host(fetch->gateway, &file))
         result = read_from_host(fetch, &file, path, e);
     else if (file.is_found)
-        result = download(fetch, &file, path, e);
+        result = download_file(fetch, &file, path, e);
     gateway_file_deinit(&file);
     return result;
 }
@@ -326,13 +326,13 @@ static enum fetch_result take_uploaded(struct fetch *fetch, const struct resourc
     return FETCH_FAILED;
 }
 
-static enum fetch_result ask(struct fetch *fetch, struct resource *resource, char **path,
-                             struct err *e)
+static enum fetch_result ask_resource_for_file(struct fetch *fetch, struct resource *resource,
+                                               char **path, struct err *e)
 {
     struct resource_wait wait = {.every_ms = fetch->options->ask_every_ms,
                                  .deadline_ms = CLOCK_NEVER_MS,
                                  .gateway = fetch->gateway,
-                                 .on_status = on_status,
+                                 .on_status = on_upload_status,
                                  .ctx = fetch};
     enum fetch_result result = FETCH_FAILED;
     struct upload_status status;
@@ -368,13 +368,13 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
         return FETCH_ABSENT;
     }
     fetch->phase = FETCH_ASKING_RESOURCE;
-    report(fetch, 0, -1);
+    report_fetch(fetch, 0, -1);
     if (resource_init(&resource, fetch->gateway, options->resource, e) != 0) {
         if (e != NULL && e->code == ERR_NOT_FOUND)
             e->code = ERR_FAILED;
         return FETCH_FAILED;
     }
-    result = ask(fetch, &resource, path, e);
+    result = ask_resource_for_file(fetch, &resource, path, e);
     if (result == FETCH_ABSENT)
         err_set(e, ERR_NOT_FOUND,
                 "not in the local store, not in the zone \"%s\", not at resource \"%s\"", zone,
@@ -403,7 +403,7 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
     if (result == FETCH_ABSENT)
         result = look_in_zone(&fetch, path, e);
     if (result == FETCH_ABSENT)
-        result = look_at_hosts(&fetch, path, e);
+        result = look_below_hub(&fetch, path, e);
     if (result == FETCH_ABSENT)
         result = look_at_resource(&fetch, path, e);
     if (result == FETCH_ABSENT && here.code != ERR_NONE)

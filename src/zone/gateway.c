@@ -125,8 +125,8 @@ static int name_gateway(const struct gateway *g, struct err *e)
 }
 
 /* One signed POST, whatever the status of the answer. NULL on error. */
-static struct http_call *post(struct gateway *g, const struct gateway_payload *payload,
-                              struct err *e)
+static struct http_call *post_payload(struct gateway *g, const struct gateway_payload *payload,
+                                      struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     char signature[SIGNATURE_DIGITS + 1] = "";
@@ -233,7 +233,8 @@ static int refuse_gateway_answer(const struct http_call *call, struct err *e)
     return http_answer_name_proxy(&answer, e);
 }
 
-static struct json *parse(const struct http_call *call, const char *type, struct err *e)
+static struct json *parse_gateway_answer(const struct http_call *call, const char *type,
+                                         struct err *e)
 {
     const struct http_reply answer = http_call_answer(call, "gateway", "KACHERY_GATEWAY_URL");
     struct json *parsed = gateway_message_parse(answer.body, type, e);
@@ -248,18 +249,18 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
                              struct retry *retry, bool *is_corrected, struct err *e)
 {
     struct json *answer = NULL;
-    struct http_call *call = post(g, payload, e);
+    struct http_call *call = post_payload(g, payload, e);
 
     if (call != NULL && !*is_corrected && adopt_clock(g, http_call_head(call))) {
         *is_corrected = true;
         http_call_free(call);
-        call = post(g, payload, e);
+        call = post_payload(g, payload, e);
     }
     if (call == NULL)
         return NULL; /* the message names the URL already */
     retry_hear(retry, http_call_head(call));
     if (http_call_head(call)->status == 200)
-        answer = parse(call, payload->type, e);
+        answer = parse_gateway_answer(call, payload->type, e);
     else if (refuse_gateway_answer(call, e) != 0)
         blame_clock(http_call_head(call), e);
     note_answer(g, http_call_head(call),

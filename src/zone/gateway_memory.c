@@ -13,7 +13,7 @@ bool gateway_is_deployed(const struct gateway *g)
 
 /* Appends the name of the directory that says so of a URL, and returns it; NULL without memory. A
  * URL that is too long for a file name is not remembered. */
-static const char *put_path(const struct store *s, struct str shown, struct buf *out)
+static const char *put_memory_path(const struct store *s, struct str shown, struct buf *out)
 {
     buf_printf(out, "%s/deployed-gateways/", s->dir);
     url_put_encoded(out, shown, "");
@@ -24,7 +24,7 @@ static const char *put_path(const struct store *s, struct str shown, struct buf 
 void gateway_memory_keep(const struct store *s, const struct gateway *g)
 {
     struct buf path = {0};
-    const char *name = gateway_has_answered(g) ? put_path(s, str_of(g->shown), &path) : NULL;
+    const char *name = gateway_has_answered(g) ? put_memory_path(s, str_of(g->shown), &path) : NULL;
 
     if (name != NULL && !gateway_is_deployed(g))
         rmdir(name);
@@ -40,7 +40,7 @@ bool gateway_memory_is_deployed(const struct store *s, struct buf *shown)
     const char *name = NULL;
 
     if (gateway_put_default_shown(&url, &ignored) == 0)
-        name = put_path(s, buf_str(&url), &path);
+        name = put_memory_path(s, buf_str(&url), &path);
     bool is_deployed = name != NULL && access(name, F_OK) == 0;
     if (is_deployed)
         buf_put_buf(shown, &url);

@@ -23,7 +23,7 @@ void hub_file_put_url(const struct gateway *g, const char *hash, struct buf *out
 }
 
 /* Takes "<done>/<size>" apart. */
-static bool take_progress(struct str text, struct hub_file *out)
+static bool take_building_progress(struct str text, struct hub_file *out)
 {
     size_t slash = str_find(text, '/');
     uint64_t done, size;
@@ -47,8 +47,8 @@ static bool is_proven(const struct http_head *head)
 }
 
 /* Another zone's file counts as absent. */
-static int read_answer(const struct gateway *g, const struct http_call *call,
-                       struct hub_file *out, struct err *e)
+static int read_file_head(const struct gateway *g, const struct http_call *call,
+                          struct hub_file *out, struct err *e)
 {
     const struct http_head *head = http_call_head(call);
     const struct str *building = http_head_get(head, "Kachery-Building");
@@ -57,7 +57,7 @@ static int read_answer(const struct gateway *g, const struct http_call *call,
     *out = (struct hub_file){.size = -1, .done = -1};
     if (head->status == 404 || (zone != NULL && !str_equal(*zone, str_of(g->zone))))
         return 0;
-    if (head->status == 503 && building != NULL && take_progress(*building, out)) {
+    if (head->status == 503 && building != NULL && take_building_progress(*building, out)) {
         out->state = HUB_FILE_BUILDING;
         return 0;
     }
@@ -83,7 +83,7 @@ int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struc
                                                .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
                                                .deadline_ms = clock_now_ms() + wait_ms},
                    &g->watch, NULL, &why);
-    int result = call == NULL ? -1 : read_answer(g, call, out, &why);
+    int result = call == NULL ? -1 : read_file_head(g, call, out, &why);
     if (why.code == ERR_TIMEOUT)
         err_set(&why, why.code, "%s waits for a host that is away and may have it", g->shown);
     if (result != 0)

@@ -1,6 +1,6 @@
 /*
  * A file as a hub reads it below /f/ (EXTENSIONS.md §3): from its bucket, or block by block from a
- * connected host. Looks only; the bytes are read by bucket_get and bucket_range_get.
+ * connected host. Looks only; the bytes are read by object_get and bucket_range_get.
  */
 #ifndef ZONE_HUB_FILE_H
 #define ZONE_HUB_FILE_H

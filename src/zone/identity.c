@@ -63,8 +63,8 @@ static char *key_path(const char *key_dir, const struct key_file *file)
 }
 
 /* ERR_NOT_FOUND when there is no such file. */
-static int read_key(const char *key_dir, const struct key_file *file, unsigned char key[KEY_SIZE],
-                    struct err *e)
+static int read_key_file(const char *key_dir, const struct key_file *file,
+                         unsigned char key[KEY_SIZE], struct err *e)
 {
     char *path = key_path(key_dir, file);
     struct buf text = {0};
@@ -96,8 +96,8 @@ static int load_files(struct identity *id, const char *key_dir, struct err *e)
     struct err why;
     int result = -1;
 
-    if (read_key(key_dir, &private_file, seed, &why) != 0) {
-        if (why.code == ERR_NOT_FOUND && read_key(key_dir, &public_file, key, NULL) == 0)
+    if (read_key_file(key_dir, &private_file, seed, &why) != 0) {
+        if (why.code == ERR_NOT_FOUND && read_key_file(key_dir, &public_file, key, NULL) == 0)
             err_set(e, ERR_FAILED, "%s has public.pem but no private.pem: put the private key back,"
                     " or move public.pem away and run `kachery-resource register`", key_dir);
         else if (why.code == ERR_NOT_FOUND)
@@ -109,7 +109,7 @@ static int load_files(struct identity *id, const char *key_dir, struct err *e)
     }
     set_seed(&found, seed);
     /* The public file alone is no loss: it follows from the private one. */
-    if (read_key(key_dir, &public_file, key, &why) == 0) {
+    if (read_key_file(key_dir, &public_file, key, &why) == 0) {
         hex_encode(key, KEY_SIZE, digits);
         if (strcmp(digits, found.client_id) != 0) {
             err_set(e, ERR_FAILED, "%s: public.pem does not belong to private.pem", key_dir);
@@ -171,7 +171,7 @@ struct staged {
     struct buf temporary;
 };
 
-static void unstage(struct staged *staged)
+static void unstage_key(struct staged *staged)
 {
     if (staged->temporary.len > 0)
         unlink(staged->temporary.data); /* fs_open_temporary left its NUL */
@@ -179,8 +179,8 @@ static void unstage(struct staged *staged)
     free(staged->path);
 }
 
-static int stage(struct staged *staged, const char *key_dir, const struct key_file *file,
-                 const unsigned char *key, struct err *e)
+static int stage_key(struct staged *staged, const char *key_dir, const struct key_file *file,
+                     const unsigned char *key, struct err *e)
 {
     struct buf pem = {0};
     int fd = -1, result = -1;
@@ -210,7 +210,7 @@ out:
 
 /* Gives a staged file its name, or leaves nothing there. ERR_REFUSED when that is taken: a key is
  * never replaced. The directory is not on the disk yet. */
-static int publish(struct staged *staged, struct err *e)
+static int publish_key(struct staged *staged, struct err *e)
 {
     int fd;
 
@@ -258,19 +258,19 @@ static int create_files(struct identity *id, const char *key_dir, struct err *e)
     random_bytes(seed, KEY_SIZE);
     set_seed(&made, seed);
     if (store_make_folder(key_dir, e) != 0 ||
-        stage(&first, key_dir, &public_file, public_key(&made), e) != 0 ||
-        stage(&second, key_dir, &private_file, seed, e) != 0)
+        stage_key(&first, key_dir, &public_file, public_key(&made), e) != 0 ||
+        stage_key(&second, key_dir, &private_file, seed, e) != 0)
         goto out;
     /* The process that publishes the public file owns the creation; the other process waits for
      * it. */
-    if (publish(&first, &why) != 0) {
+    if (publish_key(&first, &why) != 0) {
         if (why.code == ERR_REFUSED)
             result = load_others(id, key_dir, e);
         else
             err_set(e, why.code, "%s", why.msg);
         goto out;
     }
-    if (publish(&second, e) != 0) {
+    if (publish_key(&second, e) != 0) {
         unlink(first.path);
         goto out;
     }
@@ -279,8 +279,8 @@ static int create_files(struct identity *id, const char *key_dir, struct err *e)
     *id = made;
     result = 0;
 out:
-    unstage(&first);
-    unstage(&second);
+    unstage_key(&first);
+    unstage_key(&second);
     identity_wipe(&made);
     explicit_bzero(seed, sizeof seed);
     return result;
@@ -302,9 +302,10 @@ static int complete_files(const struct identity *id, const char *key_dir, struct
     struct staged staged = {0};
     int result = -1;
 
-    if (stage(&staged, key_dir, &public_file, public_key(id), e) == 0 && publish(&staged, e) == 0)
+    if (stage_key(&staged, key_dir, &public_file, public_key(id), e) == 0 &&
+        publish_key(&staged, e) == 0)
         result = fs_sync_parent(staged.path, e);
-    unstage(&staged);
+    unstage_key(&staged);
     return result;
 }
 

@@ -72,7 +72,7 @@ static int begin_part(struct getting *get, const struct http_head *head, struct 
 }
 
 /* The head is here, and the body begins. */
-static int begin_answer(struct getting *get, const struct http_head *head, struct err *e)
+static int begin_object_answer(struct getting *get, const struct http_head *head, struct err *e)
 {
     get->has_begun = true;
     get->is_url_new = false;
@@ -92,17 +92,18 @@ static int begin_answer(struct getting *get, const struct http_head *head, struc
     return get->part->options.size < 0 ? part_check_room(get->part, e) : 0;
 }
 
-static int take_chunk(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+static int take_object_chunk(void *ctx, const struct http_head *head, struct str chunk,
+                             struct err *e)
 {
     struct getting *get = ctx;
 
-    if (!get->has_begun && begin_answer(get, head, e) != 0)
+    if (!get->has_begun && begin_object_answer(get, head, e) != 0)
         return -1;
     return part_add(get->part, chunk, e);
 }
 
 /* One GET of what is missing. NULL: *e says why. */
-static struct http_call *ask_bucket(struct getting *get, struct err *e)
+static struct http_call *ask_bucket_for_object(struct getting *get, struct err *e)
 {
     struct http_header headers[2] = {{STR("Range"), {NULL, 0}},
                                      {STR("If-Range"), buf_str(&get->etag)}};
@@ -114,7 +115,7 @@ static struct http_call *ask_bucket(struct getting *get, struct err *e)
         .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
         .deadline_ms = CLOCK_NEVER_MS,
         .stall_ms = get->gateway->patience.stall_ms,
-        .sink = take_chunk,
+        .sink = take_object_chunk,
         .ctx = get,
     };
     struct http_call *call = NULL;
@@ -134,18 +135,18 @@ static struct http_call *ask_bucket(struct getting *get, struct err *e)
 }
 
 /* Asks, and follows redirections. The answer is another one, or NULL. */
-static struct http_call *ask_along(struct getting *get, struct err *e)
+static struct http_call *ask_for_whole_object(struct getting *get, struct err *e)
 {
     for (int hops = 0;; hops++) {
-        struct http_call *call = ask_bucket(get, e);
+        struct http_call *call = ask_bucket_for_object(get, e);
         const struct http_head *head = call == NULL ? NULL : http_call_head(call);
         const struct str *location = head == NULL ? NULL : http_head_redirection(head);
         if (location == NULL)
             return call;
-        int result = hops < BUCKET_GET_MAX_REDIRECTS
+        int result = hops < OBJECT_GET_MAX_REDIRECTS
                          ? bucket_answer_follow(&get->url, head, *location, e)
                          : err_set(e, ERR_REFUSED, "the bucket redirects more than %d times",
-                                   BUCKET_GET_MAX_REDIRECTS);
+                                   OBJECT_GET_MAX_REDIRECTS);
         http_call_free(call);
         if (result != 0)
             return NULL;
@@ -153,7 +154,7 @@ static struct http_call *ask_along(struct getting *get, struct err *e)
 }
 
 /* The URL has expired: another one. */
-static enum result renew(struct getting *get, struct err *e)
+static enum result renew_object_url(struct getting *get, struct err *e)
 {
     struct gateway_file file = {0};
 
@@ -169,7 +170,7 @@ static enum result renew(struct getting *get, struct err *e)
     return file.is_found && file.url != NULL ? RESULT_AGAIN : RESULT_OVER;
 }
 
-static enum result restart(struct getting *get, struct err *e)
+static enum result restart_part(struct getting *get, struct err *e)
 {
     get->is_continued = false;
     buf_clear(&get->etag);
@@ -177,29 +178,30 @@ static enum result restart(struct getting *get, struct err *e)
 }
 
 /* An answer other than 200 and 206. */
-static enum result take_refusal(struct getting *get, const struct http_call *call, struct err *e)
+static enum result take_object_refusal(struct getting *get, const struct http_call *call,
+                                       struct err *e)
 {
     int status = http_call_head(call)->status;
 
     bucket_answer_refusal(call, e);
     if (status == 403)
-        return get->is_url_new ? RESULT_OVER : renew(get, e);
+        return get->is_url_new ? RESULT_OVER : renew_object_url(get, e);
     get->is_url_new = false;
     if (status == 416 && get->from > 0)
-        return restart(get, e);
+        return restart_part(get, e);
     return RESULT_FAILED;
 }
 
 /* All of an answer with bytes is here. */
-static enum result take_end(struct getting *get, const struct http_head *head, struct err *e)
+static enum result take_object_end(struct getting *get, const struct http_head *head, struct err *e)
 {
     const struct part *part = get->part;
 
-    if (!get->has_begun && begin_answer(get, head, e) != 0) /* there was not one byte */
-        return get->is_other ? restart(get, e) : RESULT_OVER;
+    if (!get->has_begun && begin_object_answer(get, head, e) != 0) /* there was not one byte */
+        return get->is_other ? restart_part(get, e) : RESULT_OVER;
     if (head->status == 206 && part->bytes != get->until) {
         get->is_whole_only = true;
-        return restart(get, e);
+        return restart_part(get, e);
     }
     if (part->bytes >= part->options.size)
         return RESULT_DONE;
@@ -212,19 +214,20 @@ static enum result take_end(struct getting *get, const struct http_head *head, s
     return RESULT_FAILED;
 }
 
-static enum result attempt(struct getting *get, const struct gateway_file *file, struct err *e)
+static enum result attempt_object(struct getting *get, const struct gateway_file *file,
+                                  struct err *e)
 {
     const struct gateway_file *source = get->renewed.url != NULL ? &get->renewed : file;
     enum result result;
 
-    if (get->is_whole_only && get->part->bytes > 0 && restart(get, e) != RESULT_AGAIN)
+    if (get->is_whole_only && get->part->bytes > 0 && restart_part(get, e) != RESULT_AGAIN)
         return RESULT_OVER;
     buf_wipe(&get->url);
     buf_puts(&get->url, source->url);
     if (buf_check(&get->url, e) != 0)
         return RESULT_OVER;
     int64_t asked_ms = clock_now_ms();
-    struct http_call *call = ask_along(get, e);
+    struct http_call *call = ask_for_whole_object(get, e);
     if (call == NULL && get->is_other) {
         get->is_whole_only = true;
         return RESULT_AGAIN;
@@ -237,15 +240,15 @@ static enum result attempt(struct getting *get, const struct gateway_file *file,
     }
     retry_hear(&get->retry, http_call_head(call));
     if (http_call_head(call)->status == 200 || http_call_head(call)->status == 206)
-        result = take_end(get, http_call_head(call), e);
+        result = take_object_end(get, http_call_head(call), e);
     else
-        result = take_refusal(get, call, e);
+        result = take_object_refusal(get, call, e);
     http_call_free(call);
     return result;
 }
 
 /* Attempts until all bytes are there, right or wrong. */
-static int get_all(struct getting *get, const struct gateway_file *file, struct err *e)
+static int get_whole_object(struct getting *get, const struct gateway_file *file, struct err *e)
 {
     struct part *part = get->part;
     enum result result = RESULT_AGAIN;
@@ -253,7 +256,7 @@ static int get_all(struct getting *get, const struct gateway_file *file, struct 
     if (part->bytes > 0 && part->bytes == part->options.size && !get->is_whole_only)
         return 0; /* an earlier run was interrupted just before the end */
     while (result == RESULT_AGAIN) {
-        result = attempt(get, file, e);
+        result = attempt_object(get, file, e);
         if (part->bytes > get->furthest)
             retry_got_further(&get->retry);
         if (part->bytes > get->furthest)
@@ -270,7 +273,7 @@ static bool may_be_older(const struct getting *get, const struct err *e)
     return e->code == ERR_CHANGED && get->is_continued && !get->is_whole_only;
 }
 
-static int drop(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
+static int drop_chunk(void *ctx, const struct http_head *head, struct str chunk, struct err *e)
 {
     (void)ctx;
     (void)head;
@@ -294,7 +297,7 @@ static bool report_damage(const struct getting *get)
                                               .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
                                               .deadline_ms = clock_now_ms() + REPORT_MS,
                                               .stall_ms = REPORT_MS,
-                                              .sink = drop};
+                                              .sink = drop_chunk};
 
     if (g->extensions.len == 0 || get->url.len == 0 || get->is_page)
         return false;
@@ -344,7 +347,7 @@ static void tell_resumed(const struct getting *get)
     buf_free(&text);
 }
 
-int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *part, struct err *e)
+int object_get(struct gateway *g, const struct gateway_file *file, struct part *part, struct err *e)
 {
     struct getting get = {
         .gateway = g,
@@ -364,7 +367,7 @@ int bucket_get(struct gateway *g, const struct gateway_file *file, struct part *
     do {
         if (why.code == ERR_CHANGED)
             get.is_whole_only = true; /* the second time: all of it, in one piece */
-        result = get_all(&get, file, &why);
+        result = get_whole_object(&get, file, &why);
         if (result == 0)
             result = check_part(part, &why);
     } while (result != 0 && may_be_older(&get, &why));

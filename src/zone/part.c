@@ -48,7 +48,7 @@ static void put_stable_name(const struct part *p, struct buf *out)
 }
 
 /* Of our own user alone: in a shared folder a stranger could change it behind our back. */
-static bool is_ours(int fd, bool is_new, struct stat *st)
+static bool is_own_part(int fd, bool is_new, struct stat *st)
 {
     return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_nlink == 1 &&
            (is_new || st->st_uid == geteuid());
@@ -78,7 +78,7 @@ static int try_stable(const char *path, bool must_be_new, int *out)
     }
     if (fd < 0)
         return -1;
-    if (!is_ours(fd, is_new, &st))
+    if (!is_own_part(fd, is_new, &st))
         result = -1;
     else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         result = is_still_there(path, &st);
@@ -127,7 +127,7 @@ static int open_new(struct part *p, bool must_be_new, struct err *e)
 }
 
 /* Hashes what is there. False when it cannot be read. */
-static bool read_all(struct part *p)
+static bool hash_part(struct part *p)
 {
     char *data = malloc(READ_BYTES);
     ssize_t n = -1;
@@ -168,7 +168,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
         return -1;
     if (open_new(p, false, e) != 0)
         return -1;
-    if (fstat(p->fd, &st) != 0 || st.st_size > p->limit || !read_all(p))
+    if (fstat(p->fd, &st) != 0 || st.st_size > p->limit || !hash_part(p))
         return part_restart(p, e);
     if (p->bytes == 0)
         tell_temporary(p, p->path.data); /* it ends with a NUL since it was made */
@@ -176,7 +176,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
 }
 
 /* Lets go of the file; the lock is held until it is removed. */
-static void remove_file(struct part *p)
+static void remove_part(struct part *p)
 {
     if (p->path.len > 0)
         unlink(p->path.data);
@@ -188,7 +188,7 @@ static void remove_file(struct part *p)
 
 int part_restart(struct part *p, struct err *e)
 {
-    remove_file(p);
+    remove_part(p);
     p->is_kept = false;
     if (open_new(p, true, e) != 0)
         return -1;
@@ -216,7 +216,7 @@ int part_check_room(struct part *p, struct err *e)
 }
 
 /* Only a hint: what it cannot do, fsync does in the end. */
-static void write_out(struct part *p)
+static void write_part_out(struct part *p)
 {
     int64_t ready = p->bytes - p->written_out;
 
@@ -250,7 +250,7 @@ int part_add(struct part *p, struct str chunk, struct err *e)
         tell_temporary(p, NULL);
     sha1_update(&p->sha1, chunk.p, chunk.len);
     p->bytes += (int64_t)chunk.len;
-    write_out(p);
+    write_part_out(p);
     tell_bytes(p);
     return 0;
 }
@@ -312,6 +312,6 @@ void part_close(struct part *p)
 {
     if (p->is_kept && !p->is_spoilt && p->bytes > 0)
         buf_free(&p->path);
-    remove_file(p);
+    remove_part(p);
     tell_temporary(p, NULL);
 }

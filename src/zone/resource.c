@@ -25,7 +25,7 @@ enum {
     RESOURCE_PATIENCE_MS = 180000
 };
 
-static int bad_url(const char *where, struct err *e)
+static int refuse_resource_url(const char *where, struct err *e)
 {
     return err_set(e, ERR_USAGE,
                    "resource \"%s\": want its URL http(s)://proxy/r/NAME, or a NAME of the zone",
@@ -62,7 +62,7 @@ static int init_from_url(struct resource *r, const char *where, struct err *e)
     while (str_find(name, '/') < name.len)
         name = str_slice(name, str_find(name, '/') + 1, name.len);
     if (url.has_query || !kachery_uri_is_name(name))
-        return bad_url(where, e);
+        return refuse_resource_url(where, e);
     url_put_http(&http, &url); /* old configurations have ws:// */
     r->url = buf_take(&http);
     r->name = strndup(name.p, name.len);
@@ -77,7 +77,7 @@ static int init_from_name(struct resource *r, struct gateway *g, const char *nam
     int result = -1;
 
     if (!kachery_uri_is_name(str_of(name)))
-        return bad_url(name, e);
+        return refuse_resource_url(name, e);
     if (gateway_resource_url(g, name, &proxy_url, e) != 0)
         return -1;
     buf_printf(&url, "%s/r/%s", proxy_url, name);
@@ -134,7 +134,7 @@ void resource_deinit(struct resource *r)
 }
 
 /* Appends the proxy's {"message": …}; false when the answer is no such object. */
-static bool put_message(struct buf *out, struct str body)
+static bool put_proxy_message(struct buf *out, struct str body)
 {
     struct json *answer = json_parse(body, JSON_STRICT, NULL);
     struct str text;
@@ -147,13 +147,13 @@ static bool put_message(struct buf *out, struct str body)
 }
 
 /* Why a daemon failed; often that is what its gateway said to it. */
-static void put_reason(struct buf *out, struct str reason)
+static void put_daemon_reason(struct buf *out, struct str reason)
 {
     fs_put_printable(out, str_cut(reason, RESOURCE_MAX_REASON_BYTES));
     gateway_message_put_advice(out, reason, true);
 }
 
-static struct http_reply about(const struct http_call *call)
+static struct http_reply reply_of_call(const struct http_call *call)
 {
     return http_call_answer(call, "resource proxy", "the resource's URL");
 }
@@ -162,10 +162,10 @@ static struct http_reply about(const struct http_call *call)
 static int refuse_proxy_answer(const struct resource *r, const struct http_call *call,
                                struct err *e)
 {
-    const struct http_reply answer = about(call);
+    const struct http_reply answer = reply_of_call(call);
     int status = http_call_head(call)->status;
     struct buf reason = {0};
-    bool is_proxy = put_message(&reason, http_call_body(call));
+    bool is_proxy = put_proxy_message(&reason, http_call_body(call));
 
     if (!is_proxy && http_answer_explain(&answer, e))
         return err_wrap(e, "%s", r->url);
@@ -183,10 +183,10 @@ static int refuse_proxy_answer(const struct resource *r, const struct http_call 
     return is_proxy ? -1 : http_answer_name_proxy(&answer, e);
 }
 
-static int read_answer(const struct resource *r, const struct http_call *call,
-                       struct upload_status *out, struct buf *text, struct err *e)
+static int read_upload_answer(const struct resource *r, const struct http_call *call,
+                              struct upload_status *out, struct buf *text, struct err *e)
 {
-    const struct http_reply who = about(call);
+    const struct http_reply who = reply_of_call(call);
     struct message answer;
     int result = -1;
 
@@ -198,7 +198,7 @@ static int read_answer(const struct resource *r, const struct http_call *call,
     }
     if (answer.error.len > 0) {
         struct buf reason = {0};
-        put_reason(&reason, answer.error);
+        put_daemon_reason(&reason, answer.error);
         err_set(e, ERR_REFUSED, "resource \"%s\": %s", r->name, buf_cstr(&reason));
         buf_free(&reason);
     } else if (!answer.has_status) {
@@ -207,7 +207,7 @@ static int read_answer(const struct resource *r, const struct http_call *call,
         buf_clear(text);
         if (answer.status.state == UPLOAD_ERROR && answer.status.error.len == 0)
             answer.status.error = STR("failed without saying why");
-        put_reason(text, answer.status.error);
+        put_daemon_reason(text, answer.status.error);
         result = buf_check(text, e);
     }
     if (result == 0) {
@@ -219,7 +219,7 @@ static int read_answer(const struct resource *r, const struct http_call *call,
 }
 
 /* The daemon has up to timeout_ms for it, its answer is waited for until deadline_ms. */
-struct question {
+struct resource_question {
     const struct gateway *gateway; /* its HTTP client is used, its watch asked meanwhile */
     const char *hash;
     int64_t timeout_ms, deadline_ms;
@@ -237,7 +237,7 @@ static int64_t wait_of(const struct resource *r, int64_t timeout_ms)
 }
 
 /* Asks a proxy of the generation that r->is_generation1 tells. NULL without an answer. */
-static struct http_call *ask_proxy(const struct resource *r, const struct question *q,
+static struct http_call *ask_proxy(const struct resource *r, const struct resource_question *q,
                                    struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
@@ -286,7 +286,8 @@ static bool lacks_route(const struct http_call *call)
 
 /* Asks as what is known of the proxy's generation, and where that is wrong as the other one, which
  * is then remembered. */
-static struct http_call *ask_either(struct resource *r, const struct question *q, struct err *e)
+static struct http_call *ask_either(struct resource *r, const struct resource_question *q,
+                                    struct err *e)
 {
     struct http_call *call = ask_proxy(r, q, e);
 
@@ -297,15 +298,15 @@ static struct http_call *ask_either(struct resource *r, const struct question *q
     return ask_proxy(r, q, e);
 }
 
-static int request_once(struct resource *r, const struct question *q, struct upload_status *out,
-                        struct buf *text, struct err *e)
+static int request_once(struct resource *r, const struct resource_question *q,
+                        struct upload_status *out, struct buf *text, struct err *e)
 {
     struct http_call *call = ask_either(r, q, e);
     int result;
 
     if (call == NULL)
         return -1;
-    result = http_call_head(call)->status == 200 ? read_answer(r, call, out, text, e)
+    result = http_call_head(call)->status == 200 ? read_upload_answer(r, call, out, text, e)
                                                  : refuse_proxy_answer(r, call, e);
     http_call_free(call);
     return result;
@@ -322,7 +323,7 @@ static int pause_from(int64_t asked_ms, const struct resource_wait *wait, struct
 int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
                      struct upload_status *out, struct buf *text, struct err *e)
 {
-    const struct question q = {g, hash, timeout_ms, CLOCK_NEVER_MS};
+    const struct resource_question q = {g, hash, timeout_ms, CLOCK_NEVER_MS};
 
     return request_once(r, &q, out, text, e);
 }
@@ -356,7 +357,7 @@ static void be_patient(struct retry *retry, const struct resource_wait *wait, in
                clock_earlier(clock_now_ms() + ms, wait->deadline_ms));
 }
 
-static bool is_over(const struct resource_wait *wait)
+static bool is_wait_over(const struct resource_wait *wait)
 {
     return wait->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= wait->deadline_ms;
 }
@@ -374,7 +375,7 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
     be_patient(&retry, wait, wait->gateway->patience.waiting_ms);
     for (;;) {
         int64_t asked_ms = clock_now_ms();
-        const struct question q = {wait->gateway, hash, ask_time(wait, asked_ms), last_ms};
+        const struct resource_question q = {wait->gateway, hash, ask_time(wait, asked_ms), last_ms};
         if (request_once(r, &q, out, text, &failure) == 0) {
             was_heard = true;
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
@@ -390,7 +391,7 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
                 return 0;
             return err_set(e, failure.code, "%s", failure.msg);
         }
-        if (was_heard && is_over(wait))
+        if (was_heard && is_wait_over(wait))
             return 0;
     }
 }

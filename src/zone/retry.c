@@ -68,7 +68,7 @@ int64_t retry_pause_ms(const struct retry *r, uint64_t random)
     return pause > after ? pause : after;
 }
 
-static bool is_cancelled(const struct zone_watch *watch)
+static bool is_watch_cancelled(const struct zone_watch *watch)
 {
     return watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx);
 }
@@ -78,7 +78,7 @@ int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e)
     int64_t end_ms = clock_now_ms() + pause_ms, left_ms;
 
     for (;;) {
-        if (is_cancelled(watch))
+        if (is_watch_cancelled(watch))
             return err_set(e, ERR_FAILED, "cancelled");
         left_ms = end_ms - clock_now_ms();
         if (left_ms <= 0)
@@ -137,7 +137,7 @@ static int look_at_call(void *ctx, const struct http_call *call, struct err *e)
 {
     const struct look *l = ctx;
 
-    if (is_cancelled(l->watch))
+    if (is_watch_cancelled(l->watch))
         return err_set(e, ERR_FAILED, "cancelled");
     if (l->on_step != NULL)
         l->on_step(l->ctx, call);

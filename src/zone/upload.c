@@ -7,7 +7,7 @@
 #include "zone/upload_source.h"
 
 /* One upload under way. */
-struct upload {
+struct zone_upload {
     struct gateway *gateway;
     const struct upload_options *options;
     struct retry retry;
@@ -28,28 +28,28 @@ enum result {
     RESULT_OVER    /* of something else */
 };
 
-static void report_progress(struct upload *upload, int64_t bytes)
+static void report_upload_progress(struct zone_upload *upload, int64_t bytes)
 {
     upload->reported_ms = clock_now_ms();
     if (upload->options->on_progress != NULL)
         upload->options->on_progress(upload->options->ctx, bytes);
 }
 
-static void on_step(void *ctx, const struct http_call *call)
+static void on_call_step(void *ctx, const struct http_call *call)
 {
-    struct upload *upload = ctx;
+    struct zone_upload *upload = ctx;
 
     if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS)
-        report_progress(upload, http_call_delivered(call));
+        report_upload_progress(upload, http_call_delivered(call));
 }
 
 static enum io next_chunk(void *ctx, struct str *chunk, struct err *e)
 {
-    return upload_source_next(&((struct upload *)ctx)->source, chunk, e);
+    return upload_source_next(&((struct zone_upload *)ctx)->source, chunk, e);
 }
 
 /* The file from its start: nothing of an earlier attempt is believed. */
-static int open_source(struct upload *upload, struct err *e)
+static int open_source(struct zone_upload *upload, struct err *e)
 {
     const struct upload_options *options = upload->options;
 
@@ -57,7 +57,7 @@ static int open_source(struct upload *upload, struct err *e)
     return upload_source_open(&upload->source, options->path, options->hash, options->size, e);
 }
 
-static struct http_call *put_once(struct upload *upload, struct err *e)
+static struct http_call *put_once(struct zone_upload *upload, struct err *e)
 {
     const struct patience *patience = &upload->gateway->patience;
     bool asks = upload->source.size >= UPLOAD_EXPECT_BYTES && !upload->is_never_asked;
@@ -74,11 +74,12 @@ static struct http_call *put_once(struct upload *upload, struct err *e)
         .ctx = upload,
     };
 
-    return retry_call(upload->gateway->http, &options, &upload->gateway->watch, on_step, e);
+    return retry_call(upload->gateway->http, &options, &upload->gateway->watch, on_call_step, e);
 }
 
 /* Decides what follows an answer other than 200. */
-static enum result take_refusal(struct upload *upload, const struct http_call *call, struct err *e)
+static enum result take_put_refusal(struct zone_upload *upload, const struct http_call *call,
+                                    struct err *e)
 {
     int status = http_call_head(call)->status;
 
@@ -97,7 +98,7 @@ static enum result take_refusal(struct upload *upload, const struct http_call *c
     return RESULT_FAILED;
 }
 
-static enum result put(struct upload *upload, struct err *e)
+static enum result put_upload(struct zone_upload *upload, struct err *e)
 {
     enum result result = RESULT_DONE;
     struct http_call *call = put_once(upload, e);
@@ -109,7 +110,7 @@ static enum result put(struct upload *upload, struct err *e)
     retry_hear(&upload->retry, http_call_head(call));
     const struct http_reply answer = http_call_answer(call, "bucket", NULL);
     if (http_call_head(call)->status != 200) {
-        result = take_refusal(upload, call, e);
+        result = take_put_refusal(upload, call, e);
     } else if (http_answer_is_page(&answer) && http_answer_explain(&answer, e)) {
         result = RESULT_FAILED;
     } else if (!upload_source_is_at_end(&upload->source)) {
@@ -122,7 +123,7 @@ static enum result put(struct upload *upload, struct err *e)
 }
 
 /* To the gateway's refusal of what is too large for it: what to do. */
-static int explain_size(const struct upload *upload, struct err *e)
+static int explain_size(const struct zone_upload *upload, struct err *e)
 {
     const struct err refusal = *e;
     struct err size = {0};
@@ -133,7 +134,7 @@ static int explain_size(const struct upload *upload, struct err *e)
 }
 
 /* Asks where to put the file, again and again while somebody else is uploading it. */
-static int initiate(struct upload *upload, struct err *e)
+static int initiate_upload(struct zone_upload *upload, struct err *e)
 {
     const struct upload_options *options = upload->options;
     struct gateway *g = upload->gateway;
@@ -154,7 +155,7 @@ static int initiate(struct upload *upload, struct err *e)
 }
 
 /* The zone says that it has the file: is it of the right size? */
-static int check_existing(struct upload *upload, struct err *e)
+static int check_existing(struct zone_upload *upload, struct err *e)
 {
     const struct upload_options *options = upload->options;
     struct gateway_file file = {0};
@@ -176,7 +177,7 @@ static int check_existing(struct upload *upload, struct err *e)
     return result;
 }
 
-static int begin_job(struct upload *upload, struct err *e)
+static int begin_job(struct zone_upload *upload, struct err *e)
 {
     if (upload->has_begun || upload->options->on_begun == NULL)
         return 0;
@@ -184,7 +185,7 @@ static int begin_job(struct upload *upload, struct err *e)
     return upload->options->on_begun(upload->options->ctx, e);
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
+static bool is_same_stat(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
@@ -194,11 +195,11 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 /* Says while a file is hashed that this goes on; ends when the upload is for nobody. */
 static int show_reading(void *ctx, struct err *e)
 {
-    struct upload *upload = ctx;
+    struct zone_upload *upload = ctx;
     const struct zone_watch *watch = &upload->gateway->watch;
 
     if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS) {
-        report_progress(upload, 0);
+        report_upload_progress(upload, 0);
         if (watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx))
             return err_set(e, ERR_FAILED, "cancelled");
     }
@@ -206,7 +207,7 @@ static int show_reading(void *ctx, struct err *e)
 }
 
 /* Asks whether the open file may be sent as it is read. */
-static int ask_about(struct upload *upload, bool *must_prove, struct err *e)
+static int ask_about(struct zone_upload *upload, bool *must_prove, struct err *e)
 {
     const struct upload_options *options = upload->options;
     const struct upload_source *source = &upload->source;
@@ -218,11 +219,11 @@ static int ask_about(struct upload *upload, bool *must_prove, struct err *e)
 }
 
 /* Of another file than the one that was linked, nothing leaves before its hash is known. */
-static int prove(struct upload *upload, struct err *e)
+static int prove_file(struct zone_upload *upload, struct err *e)
 {
     struct upload_source *source = &upload->source;
 
-    if (upload->was_proven && is_same_file(&upload->proven, &source->before))
+    if (upload->was_proven && is_same_stat(&upload->proven, &source->before))
         return 0;
     upload->was_proven = false;
     if (upload_source_prove(source, show_reading, upload, e) != 0)
@@ -234,28 +235,29 @@ static int prove(struct upload *upload, struct err *e)
 
 /* Opens the file and reads its first bytes, waits for the turn, and makes sure that it may be
  * sent. */
-static int prepare(struct upload *upload, struct err *e)
+static int prepare_attempt(struct zone_upload *upload, struct err *e)
 {
     bool must_prove;
 
     if (open_source(upload, e) != 0 || ask_about(upload, &must_prove, e) != 0 ||
         begin_job(upload, e) != 0)
         return -1;
-    return must_prove ? prove(upload, e) : 0;
+    return must_prove ? prove_file(upload, e) : 0;
 }
 
 /* From the file's first byte to the bucket's 200, or to the zone's word that it has the file. */
-static enum result attempt(struct upload *upload, struct err *e)
+static enum result attempt_upload(struct zone_upload *upload, struct err *e)
 {
     enum result result = RESULT_AGAIN;
 
     while (result == RESULT_AGAIN) {
-        if (prepare(upload, e) != 0 || (upload->target.url == NULL && initiate(upload, e) != 0))
+        if (prepare_attempt(upload, e) != 0 ||
+            (upload->target.url == NULL && initiate_upload(upload, e) != 0))
             return RESULT_OVER;
         if (upload->target.already_exists)
             return check_existing(upload, e) == 0 ? RESULT_DONE : RESULT_OVER;
         upload->gateway->is_patient = true; /* from now on much may be lost */
-        result = put(upload, e);
+        result = put_upload(upload, e);
     }
     return result;
 }
@@ -263,7 +265,7 @@ static enum result attempt(struct upload *upload, struct err *e)
 int upload_file(struct gateway *g, const struct upload_options *options,
                 struct upload_result *result, struct err *e)
 {
-    struct upload upload = {.gateway = g, .options = options, .source = {.fd = -1}};
+    struct zone_upload upload = {.gateway = g, .options = options, .source = {.fd = -1}};
     struct upload_result made = {.size = options->size};
     bool was_patient = g->is_patient;
     struct err why = {0};
@@ -271,14 +273,15 @@ int upload_file(struct gateway *g, const struct upload_options *options,
     int status;
 
     retry_init(&upload.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
-    while ((got = attempt(&upload, &why)) == RESULT_FAILED && retry_again(&upload.retry, &why) == 0)
-        report_progress(&upload, 0);
+    while ((got = attempt_upload(&upload, &why)) == RESULT_FAILED &&
+           retry_again(&upload.retry, &why) == 0)
+        report_upload_progress(&upload, 0);
     status = got == RESULT_DONE ? 0 : -1;
     made.file = upload.source.before;
     made.was_proven = upload.was_proven;
     made.already_existed = upload.target.already_exists;
     if (status == 0 && !made.already_existed) {
-        report_progress(&upload, options->size);
+        report_upload_progress(&upload, options->size);
         status = gateway_finalize_upload(g, options->hash, options->size, upload.target.object_key,
                                          &why);
     }

@@ -9,7 +9,7 @@
 
 enum { BUFFER_BYTES = UPLOAD_CHUNK_BYTES + UPLOAD_HOLD_BACK_BYTES };
 
-static int unreadable(int number, struct err *e)
+static int refuse_unreadable(int number, struct err *e)
 {
     return err_errno(e, ERR_FAILED, number, "the file cannot be read");
 }
@@ -17,7 +17,7 @@ static int unreadable(int number, struct err *e)
 static int check_stat(struct upload_source *source, struct stat *st, struct err *e)
 {
     if (fstat(source->fd, st) != 0)
-        return unreadable(errno, e);
+        return refuse_unreadable(errno, e);
     if (!S_ISREG(st->st_mode))
         return err_set(e, ERR_CHANGED, "it is no regular file any more");
     if (st->st_size != source->size)
@@ -28,7 +28,7 @@ static int check_stat(struct upload_source *source, struct stat *st, struct err 
 }
 
 /* Reads some bytes behind data[len]. A short file is an error: fewer came than the size says. */
-static int read_some(struct upload_source *source, struct err *e)
+static int read_source(struct upload_source *source, struct err *e)
 {
     size_t room = BUFFER_BYTES - source->len;
     int64_t left = source->size - source->bytes_read;
@@ -40,7 +40,7 @@ static int read_some(struct upload_source *source, struct err *e)
         n = read(source->fd, source->data + source->len, room);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return unreadable(errno, e);
+        return refuse_unreadable(errno, e);
     if (n == 0)
         return err_set(e, ERR_CHANGED, "the file became shorter while it was read");
     sha1_update(&source->sha1, source->data + source->len, (size_t)n);
@@ -72,13 +72,13 @@ static int check_hash(struct upload_source *source, struct err *e)
 }
 
 /* Reads until the buffer is full or the file at its end; then says how much may be given out. */
-static int fill(struct upload_source *source, struct err *e)
+static int fill_source(struct upload_source *source, struct err *e)
 {
     int64_t held_from = source->size - UPLOAD_HOLD_BACK_BYTES;
     int64_t data_from;
 
     while (source->bytes_read < source->size && source->len < BUFFER_BYTES)
-        if (read_some(source, e) != 0)
+        if (read_source(source, e) != 0)
             return -1;
     if (source->bytes_read == source->size && !source->is_right && check_hash(source, e) != 0)
         return -1;
@@ -103,12 +103,12 @@ int upload_source_open(struct upload_source *source, const char *path, const cha
     if (source->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return err_set(e, ERR_CHANGED, "the file is not there any more");
     if (source->fd < 0)
-        return unreadable(errno, e);
+        return refuse_unreadable(errno, e);
     if (check_stat(source, &source->before, e) != 0)
         return -1;
     if (fcntl(source->fd, F_SETFL, 0) != 0)
-        return unreadable(errno, e);
-    return fill(source, e);
+        return refuse_unreadable(errno, e);
+    return fill_source(source, e);
 }
 
 int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx, struct err *e),
@@ -130,7 +130,7 @@ int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx,
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            status = unreadable(errno, e);
+            status = refuse_unreadable(errno, e);
         else if (n == 0)
             status = err_set(e, ERR_CHANGED, "the file became shorter while it was read");
         else {
@@ -157,7 +157,7 @@ enum io upload_source_next(struct upload_source *source, struct str *chunk, stru
         memmove(source->data, source->data + source->out, source->len - source->out);
         source->len -= source->out;
         source->out = source->ready = 0;
-        if (fill(source, e) != 0)
+        if (fill_source(source, e) != 0)
             return IO_ERR;
     }
 }

@@ -49,6 +49,7 @@ step cppcheck run_cppcheck
 step layers ci/layers.sh
 step cycles "$(command -v /usr/bin/python3 || echo python3)" ci/cycles.py
 step words "$(command -v /usr/bin/python3 || echo python3)" ci/words.py
+step names "$(command -v /usr/bin/python3 || echo python3)" ci/names.py
 step errors "$(command -v /usr/bin/python3 || echo python3)" ci/errors.py
 step calls ci/calls.sh
 [ ! -f build/kachery-resource.debug ] ||

@@ -5,19 +5,7 @@
 #include "base/cpu.h"
 #include "base/hex.h"
 #include "base/sha1_ni.h"
-
-static void put_be32(unsigned char *out, uint32_t value)
-{
-    out[0] = (unsigned char)(value >> 24);
-    out[1] = (unsigned char)(value >> 16);
-    out[2] = (unsigned char)(value >> 8);
-    out[3] = (unsigned char)value;
-}
-
-static uint32_t get_be32(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
+#include "base/sha_words.h"
 
 #define ROTATE(x, n) ((x) << (n) | (x) >> (32 - (n)))
 
@@ -63,7 +51,7 @@ static void compress_sha1_portable(uint32_t state[5], const unsigned char *block
 
     for (; count > 0; count--, blocks += SHA1_BLOCK) {
         for (int i = 0; i < 16; i++)
-            w[i] = get_be32(blocks + 4 * i);
+            w[i] = sha_words_get(blocks + 4 * i);
         FIVE(CHOOSE, FIRST, 0);
         FIVE(CHOOSE, FIRST, 5);
         FIVE(CHOOSE, FIRST, 10);
@@ -123,17 +111,12 @@ void sha1_update(struct sha1 *h, const void *data, size_t len)
 
 void sha1_final(struct sha1 *h, unsigned char out[SHA1_SIZE])
 {
-    unsigned char tail[2 * SHA1_BLOCK] = {0};
-    size_t have = h->count_bytes % SHA1_BLOCK;
-    size_t blocks = have < SHA1_BLOCK - 8 ? 1 : 2;
+    unsigned char tail[2 * SHA1_BLOCK];
+    size_t blocks = sha_words_pad(tail, h->block, h->count_bytes);
 
-    memcpy(tail, h->block, have);
-    tail[have] = 0x80;
-    put_be32(tail + blocks * SHA1_BLOCK - 8, (uint32_t)(h->count_bytes >> 29));
-    put_be32(tail + blocks * SHA1_BLOCK - 4, (uint32_t)(h->count_bytes << 3));
     compress_sha1(h, tail, blocks);
     for (int i = 0; i < 5; i++)
-        put_be32(out + 4 * i, h->state[i]);
+        sha_words_put(out + 4 * i, h->state[i]);
 }
 
 void sha1_final_hex(struct sha1 *h, char out[SHA1_HEX + 1])

@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "base/sha256_kernels.h"
+#include "base/sha_words.h"
 
 const uint32_t sha256_kernels_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -18,19 +19,6 @@ const uint32_t sha256_kernels_constants[64] = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-static void put_be32(unsigned char *out, uint32_t value)
-{
-    out[0] = (unsigned char)(value >> 24);
-    out[1] = (unsigned char)(value >> 16);
-    out[2] = (unsigned char)(value >> 8);
-    out[3] = (unsigned char)value;
-}
-
-static uint32_t get_be32(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* BearSSL gives its compression function only through a context whose state can be set. */
 static void compress_sha256_portable(uint32_t *const states[], const unsigned char *const data[],
                                      size_t count)
@@ -39,13 +27,13 @@ static void compress_sha256_portable(uint32_t *const states[], const unsigned ch
     br_sha256_context ctx;
 
     for (int i = 0; i < 8; i++)
-        put_be32(bytes + 4 * i, states[0][i]);
+        sha_words_put(bytes + 4 * i, states[0][i]);
     br_sha256_init(&ctx);
     br_sha256_set_state(&ctx, bytes, 0);
     br_sha256_update(&ctx, data[0], count * SHA256_BLOCK);
     br_sha256_state(&ctx, bytes);
     for (int i = 0; i < 8; i++)
-        states[0][i] = get_be32(bytes + 4 * i);
+        states[0][i] = sha_words_get(bytes + 4 * i);
 }
 
 /* `cost` is the time that a pass takes, whether its lanes are used or not, relative to the others:
@@ -86,27 +74,10 @@ static void begin_state(uint32_t state[8])
     memcpy(state, first, sizeof first);
 }
 
-/* Writes the padded end of a message of `len` bytes, behind its whole blocks; returns its number of
- * blocks. */
-static size_t put_tail(unsigned char tail[2 * SHA256_BLOCK], const unsigned char *rest,
-                       uint64_t len)
-{
-    size_t have = len % SHA256_BLOCK;
-    size_t blocks = have < SHA256_BLOCK - 8 ? 1 : 2;
-
-    memset(tail, 0, 2 * SHA256_BLOCK);
-    if (have > 0)
-        memcpy(tail, rest, have);
-    tail[have] = 0x80;
-    put_be32(tail + blocks * SHA256_BLOCK - 8, (uint32_t)(len >> 29));
-    put_be32(tail + blocks * SHA256_BLOCK - 4, (uint32_t)(len << 3));
-    return blocks;
-}
-
 static void put_state(const uint32_t state[8], unsigned char out[SHA256_SIZE])
 {
     for (int i = 0; i < 8; i++)
-        put_be32(out + 4 * i, state[i]);
+        sha_words_put(out + 4 * i, state[i]);
 }
 
 /* --- one message --- */
@@ -147,7 +118,7 @@ void sha256_update(struct sha256 *h, const void *data, size_t len)
 void sha256_final(struct sha256 *h, unsigned char out[SHA256_SIZE])
 {
     unsigned char tail[2 * SHA256_BLOCK];
-    size_t blocks = put_tail(tail, h->block, h->count_bytes);
+    size_t blocks = sha_words_pad(tail, h->block, h->count_bytes);
 
     compress_one(h->state, tail, blocks);
     put_state(h->state, out);
@@ -182,7 +153,7 @@ static void begin_lane(struct hash_lane *lane, struct str message, unsigned char
 
     begin_state(lane->state);
     lane->tail_blocks =
-        put_tail(lane->tail, p == NULL ? NULL : p + blocks * SHA256_BLOCK, message.len);
+        sha_words_pad(lane->tail, p == NULL ? NULL : p + blocks * SHA256_BLOCK, message.len);
     lane->is_in_tail = blocks == 0;
     lane->next = blocks == 0 ? lane->tail : p;
     lane->blocks = blocks == 0 ? lane->tail_blocks : blocks;

@@ -6,15 +6,8 @@
 #include <immintrin.h>
 
 #define LANES 8
-#define ROTATE(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
-#define MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
-#define SUM(x, y, z) ((x) ^ (y) ^ (z))
-#define CONSTANT(i) k[i]
 
 #include "base/sha256_lanes.h"
-
-typedef uint32_t word __attribute__((vector_size(4 * LANES)));
 
 #define LOAD(lane)                                                                                 \
     _mm256_shuffle_epi8(                                                                           \

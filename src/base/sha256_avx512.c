@@ -16,8 +16,6 @@
 
 #include "base/sha256_lanes.h"
 
-typedef uint32_t word __attribute__((vector_size(4 * LANES)));
-
 #define LOAD(lane)                                                                                 \
     _mm512_shuffle_epi8(_mm512_loadu_si512((const void *)(data[lane] + at)), swap)
 

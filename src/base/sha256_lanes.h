@@ -1,12 +1,27 @@
 /*
  * The rounds of SHA-256 on vectors, one message in each lane; included by the kernels alone, each
- * for its own width. The includer defines `word`, a vector of LANES 32-bit numbers, ROTATE, CHOOSE,
- * MAJORITY, SUM (three numbers modulo 2) and CONSTANT, which gives the constant of a round.
+ * for its own width. The includer defines LANES, unless it has 4. It may define ROTATE, CHOOSE,
+ * MAJORITY, SUM (three numbers modulo 2) and CONSTANT, which gives the constant of a round, if its
+ * vectors have better instructions. Otherwise CONSTANT reads k[64], a variable of the includer.
  */
 #ifndef BASE_SHA256_LANES_H
 #define BASE_SHA256_LANES_H
 
 #include "base/sha256_kernels.h"
+
+#ifndef LANES
+#define LANES 4
+#endif
+
+typedef uint32_t word __attribute__((vector_size(4 * LANES)));
+
+#ifndef ROTATE
+#define ROTATE(x, n) ((x) >> (n) | (x) << (32 - (n)))
+#define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
+#define MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
+#define SUM(x, y, z) ((x) ^ (y) ^ (z))
+#define CONSTANT(i) k[i]
+#endif
 
 #define BIG_SIGMA_0(x) SUM(ROTATE(x, 2), ROTATE(x, 13), ROTATE(x, 22))
 #define BIG_SIGMA_1(x) SUM(ROTATE(x, 6), ROTATE(x, 11), ROTATE(x, 25))

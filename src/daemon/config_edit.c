@@ -48,7 +48,7 @@ static void put_value(struct buf *out, enum config_key key, struct str value)
 }
 
 /* The next line with its line end, taken off the front of *rest. */
-static struct str take_text_line(struct str *rest)
+static struct str take_yaml_line(struct str *rest)
 {
     size_t end = str_find(*rest, '\n');
     struct str line = str_slice(*rest, 0, end + 1);
@@ -89,7 +89,7 @@ static size_t continued_bytes(struct str rest)
     size_t used = 0, taken = 0;
 
     while (rest.len > 0) {
-        struct str line = take_text_line(&rest), text = str_trim(line);
+        struct str line = take_yaml_line(&rest), text = str_trim(line);
         bool is_blank = text.len == 0 || text.p[0] == '\n' || text.p[0] == '\r';
         used += line.len;
         if (is_blank)
@@ -134,7 +134,7 @@ static void edit_lines(const struct config *c, const struct config *old, struct 
     buf_put(out, str_slice(text, 0, mark));
     text = str_slice(text, mark, text.len);
     while (text.len > 0) {
-        struct str line = take_text_line(&text), value = {0};
+        struct str line = take_yaml_line(&text), value = {0};
         int key = 0;
         while (key < CONFIG_KEYS && !is_line_of(line, config_key_name((enum config_key)key),
                                                 &value))

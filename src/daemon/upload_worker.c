@@ -168,7 +168,8 @@ struct try {
     bool is_refused; /* what was opened must not be given away */
 };
 
-static int on_file_opened(void *ctx, int fd, const struct stat *st, bool *must_prove, struct err *e)
+static int on_upload_opened(void *ctx, int fd, const struct stat *st, bool *must_prove,
+                            struct err *e)
 {
     struct try *try = ctx;
     int status = store_check_open(try->entry, fd, st, must_prove, e);
@@ -194,7 +195,7 @@ static int upload_entry(struct upload_process *w, const struct store_entry *entr
     const struct upload_options options = {.hash = w->hash,
                                            .path = entry->path,
                                            .size = entry->size,
-                                           .on_opened = on_file_opened,
+                                           .on_opened = on_upload_opened,
                                            .on_begun = has_begun ? NULL : on_upload_begun,
                                            .on_progress = on_upload_progress,
                                            .ctx = &try};

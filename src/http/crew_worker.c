@@ -66,13 +66,13 @@ static void on_connection_idle(struct http_conn *conn, void *owner)
     give_connection_back(owner, conn);
 }
 
-static void on_request_answered(void *owner, struct http_conn *conn, uint64_t *id)
+static void on_handed_answered(void *owner, struct http_conn *conn, uint64_t *id)
 {
     (void)id;
     give_connection_back(owner, conn);
 }
 
-static void on_connection_closed(void *owner, uint64_t id)
+static void on_handed_closed(void *owner, uint64_t id)
 {
     struct crew_worker *worker = owner;
 
@@ -194,8 +194,8 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
         .read_bytes = options->read_bytes,
         .extensions = options->extensions,
         .on_idle = on_connection_idle,
-        .on_answered = options->returns_each ? on_request_answered : NULL,
-        .on_closed = on_connection_closed,
+        .on_answered = options->returns_each ? on_handed_answered : NULL,
+        .on_closed = on_handed_closed,
         .owner = &worker};
     struct err e = {0};
     int status = 1;

@@ -85,7 +85,7 @@ static int check_kind(const struct reading *r, const struct http_head *head, int
                    STR_ARG(str_cut(*encoding, 20)));
 }
 
-static int begin_range_answer(struct reading *r, const struct http_head *head, struct err *e)
+static int begin_bucket_range(struct reading *r, const struct http_head *head, struct err *e)
 {
     const struct str *range = http_head_get(head, "Content-Range");
     int64_t total = -1;
@@ -124,7 +124,7 @@ static int take_range_chunk(void *ctx, const struct http_head *head, struct str 
     struct reading *r = ctx;
     int64_t skipped;
 
-    if (!r->has_begun && begin_range_answer(r, head, e) != 0)
+    if (!r->has_begun && begin_bucket_range(r, head, e) != 0)
         return -1;
     skipped = r->at - r->here < (int64_t)chunk.len ? r->at - r->here : (int64_t)chunk.len;
     r->here += (int64_t)chunk.len;
@@ -251,7 +251,7 @@ static enum result take_range_refusal(struct reading *r, const struct http_call 
 /* All of an answer with bytes is here. */
 static enum result take_range_end(struct reading *r, const struct http_head *head, struct err *e)
 {
-    if (!r->has_begun && begin_range_answer(r, head, e) != 0) /* there was not one byte */
+    if (!r->has_begun && begin_bucket_range(r, head, e) != 0) /* there was not one byte */
         return r->is_other ? retry_without_range(r) : RESULT_OVER;
     if (head->status == 206) {
         if (r->end < 0 && r->here >= r->until)

@@ -87,7 +87,7 @@ static bool is_fetch_cancelled(const struct fetch *fetch)
     return watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx);
 }
 
-static bool on_bytes_checked(void *ctx, int64_t bytes)
+static bool on_fetch_checked(void *ctx, int64_t bytes)
 {
     struct fetch *fetch = ctx;
 
@@ -99,7 +99,7 @@ static bool on_bytes_checked(void *ctx, int64_t bytes)
 static bool is_right_already(struct fetch *fetch, int64_t size)
 {
     const struct fetch_options *options = fetch->options;
-    const struct hash_watch watch = {on_bytes_checked, fetch};
+    const struct hash_watch watch = {on_fetch_checked, fetch};
     const struct hash_options how = {.watch = &watch};
     struct hash_result found;
     struct stat st;
@@ -162,7 +162,7 @@ static void remember_unusable(struct fetch *fetch, const struct store_entry *ent
 static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct err *e)
 {
     enum fetch_result result = FETCH_ABSENT;
-    const struct hash_watch watch = {on_bytes_checked, fetch};
+    const struct hash_watch watch = {on_fetch_checked, fetch};
     struct store_entry entry = {0};
 
     fetch->phase = FETCH_CHECKING; /* of a link whose file was touched */

@@ -17,13 +17,13 @@ static inline uint32_t sha_words_get(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* Writes `word` to out[0..3], which needs no alignment. */
-static inline void sha_words_put(unsigned char *out, uint32_t word)
+/* Writes `value` to out[0..3], which needs no alignment. */
+static inline void sha_words_put(unsigned char *out, uint32_t value)
 {
-    out[0] = (unsigned char)(word >> 24);
-    out[1] = (unsigned char)(word >> 16);
-    out[2] = (unsigned char)(word >> 8);
-    out[3] = (unsigned char)word;
+    out[0] = (unsigned char)(value >> 24);
+    out[1] = (unsigned char)(value >> 16);
+    out[2] = (unsigned char)(value >> 8);
+    out[3] = (unsigned char)value;
 }
 
 /* Writes the padded end (5.1.1) of a message of `len` bytes to `tail` and returns its number of

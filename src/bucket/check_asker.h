@@ -25,8 +25,8 @@ struct check_asker {
     struct check_wait *first;
 };
 
-/* Who asks for the check of what: at most CHECK_MAX_CLIENT_BYTES that are no blank, an object key,
- * the size of its file. */
+/* A check that a client asks for. `client` has at most CHECK_MAX_CLIENT_BYTES and no blank; `key`
+ * is the object's, size_bytes its file's. */
 struct check_request {
     struct str client;
     int64_t size_bytes;
@@ -38,10 +38,11 @@ struct check_request {
 int check_asker_ask(struct check_asker *asker, const struct check_request *request,
                     struct check_wait *wait);
 
-/* Whoever waited does not any more. */
+/* Drops the wait; its owner is not called any more. */
 void check_asker_forget(struct check_asker *asker, struct check_wait *wait);
 
-/* What the hub answered; `owner` is the struct check_asker (crew_worker_options.on_checked). */
+/* Takes the hub's answer to `id`: a crew_worker_options.on_checked, whose `owner` is the struct
+ * check_asker. */
 void check_asker_answered(void *owner, uint64_t id);
 
 /* The request as the bytes of a frame, and back; false when they are none. */

@@ -164,7 +164,7 @@ static int start_checker(struct check_lane *lane, struct err *e)
     return lane->child == NULL ? -1 : 0;
 }
 
-/* One that was found gone meanwhile costs no job. */
+/* An object that is gone meanwhile costs no job. */
 static int send_check_job(struct check_lane *lane, const struct check_job *job, struct err *e)
 {
     struct buf frame = {0};
@@ -234,7 +234,7 @@ static bool on_checker_frame(void *owner, struct str frame, int fd)
     return true;
 }
 
-/* One that hangs in a dead file system is let go; so is everything that waits for it. */
+/* A process that hangs in a dead file system is let go, with everything that waits for it. */
 static void give_up_lane(struct check_lane *lane)
 {
     end_checker(lane);

@@ -23,7 +23,7 @@ struct check_queue;
 struct check_queue_options {
     struct loop *loop;
     struct data_dir *dir; /* for the processes */
-    int64_t wait_ms;   /* whoever waits is answered after so long at the latest */
+    int64_t wait_ms;   /* a waiting worker is answered after so long at the latest */
     int64_t stuck_ms;  /* a process that reads nothing for so long is killed */
     /* The check that `worker` asked for under `id` is done, or took too long. */
     void (*on_checked)(void *owner, uint64_t worker, uint64_t id);
@@ -35,8 +35,8 @@ struct check_queue *check_queue_new(const struct check_queue_options *options, s
 /* Kills the processes. NULL-safe. */
 void check_queue_free(struct check_queue *queue);
 
-/* A worker's request, as in its frame; id 0: nobody waits. One that is malformed or beyond the
- * limits is answered at once. */
+/* Takes a worker's request as it is in its frame; id 0: no worker waits for the answer. A request
+ * that is malformed or beyond the limits is answered at once. */
 void check_queue_ask(struct check_queue *queue, uint64_t worker, uint64_t id, struct str bytes);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * What is known of the objects of a folder: which were read and had their hash, and which had not.
+ * The knowledge about the objects of a folder: which were read and had their hash, and which had
+ * not.
  * A file is known as it was (inode, size, mtime); another in its place is not known. All processes
  * that work in the folder share this, and it stays when they end:
  *     <dir>/.hub/checked/<xxx>     good ones: 64-byte records, one for each object key, in files by
@@ -30,8 +31,8 @@ enum checked {
 /* A name for an object key that fits into a file name: the key's own SHA-1 in hex. */
 void checked_id(struct str key, char id[SHA1_HEX + 1]);
 
-/* What is known of the object `key` if it is the file of `st`. *checked_s (may be NULL) gets when a
- * good one was read, in seconds since the epoch. */
+/* Returns what is known of the object `key` if it is the file of `st`. *checked_s (may be NULL)
+ * gets when a good one was read, in seconds since the epoch. */
 enum checked checked_get(const struct data_dir *dir, struct str key, const struct stat *st,
                          int64_t *checked_s, struct err *e);
 

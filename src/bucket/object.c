@@ -129,8 +129,8 @@ static bool is_same_inode(const struct stat *a, const struct stat *b)
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
-/* What was moved aside: the damaged one, or one that came in between, which goes back to its place
- * if it is good and the place is free. */
+/* Judges the file that was moved aside: the damaged one, or one that came in between. The latter
+ * goes back to its place if it is good and the place is free. */
 static enum object_state judge_aside(const struct data_dir *dir, struct str key, const char *path,
                                      const char *aside, const struct stat *damaged, bool *is_kept)
 {

@@ -1,7 +1,7 @@
 /*
- * What happens to an object as a file of the bucket's folder beside being uploaded and sent: it is
- * read to see whether it has its hash, or taken away. Nothing here trusts that the file of a path
- * stays the same one: an upload may replace it at any moment.
+ * Checks and removes objects as files of the bucket's folder: an object is read to see whether it
+ * has its hash, or taken away. The module does not trust that the file of a path stays the same
+ * one: an upload may replace it at any moment.
  */
 #ifndef BUCKET_OBJECT_H
 #define BUCKET_OBJECT_H
@@ -21,8 +21,8 @@ enum object_state {
 const char *object_state_name(enum object_state state);
 
 /*
- * Reads the object `key` and remembers what it found (checked.h). What was found at most
- * `believed_s` seconds ago counts, and nothing is read (-1: never). An object that the disk cannot
+ * Reads the object `key` and remembers the result (checked.h). A result that is at most
+ * `believed_s` seconds old counts, and nothing is read (-1: never). An object that the disk cannot
  * read is damaged. *size_bytes is the file's. `watch` may be NULL; a reading that it ends is
  * OBJECT_UNKNOWN.
  */
@@ -30,10 +30,10 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
                                const struct hash_watch *watch, int64_t *size_bytes, struct err *e);
 
 /*
- * Removes the object `key`. One that is known to be damaged is moved aside first: if it turns out
- * that a good one came in its place at that moment, that is put back, unless another one is there
- * already, and OBJECT_OK says that an object stays; then *is_kept is true. Else the state of what
- * was removed, as far as it is known, or OBJECT_MISSING; OBJECT_UNKNOWN and *e: it failed.
+ * Removes the object `key`. A file that is known to be damaged is moved aside first. If a good file
+ * came in its place at that moment, it is put back, unless another one is there already; then
+ * *is_kept is true, and the result OBJECT_OK. Otherwise returns the state of the removed file, as
+ * far as it is known, or OBJECT_MISSING; OBJECT_UNKNOWN and *e on failure.
  */
 enum object_state object_remove(const struct data_dir *dir, struct str key, int64_t *size_bytes,
                                 bool *is_kept, struct err *e);

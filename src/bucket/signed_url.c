@@ -5,8 +5,8 @@
 #include "base/json.h"
 #include "proto/url.h"
 
-/* What the signature covers. No field can hold a line feed: keys with one are not signed. False
- * without memory: less than all of it is never signed. */
+/* Signs all members of `url`. No member can hold a line feed: keys with one are not signed. False
+ * without memory: a part of them is never signed. */
 static bool sign_url(const unsigned char key[SIGNED_URL_KEY], const struct signed_url *url,
                      char digits[2 * HMAC_SHA256_SIZE + 1])
 {

@@ -55,7 +55,8 @@ const char *config_key_name(enum config_key key);
  */
 int config_set(struct config *c, enum config_key key, struct str value, struct err *e) ERR_CHECKED;
 
-/* Reads a file's text; `name` and the line start every error. What is absent or null stays NULL. */
+/* Reads a file's text; `name` and the line start every error. A value that is absent or
+ * null stays NULL. */
 int config_parse(struct config *c, struct str text, const char *name, struct err *e) ERR_CHECKED;
 
 /* Gives zone and maximum their defaults. ERR_FAILED naming the first other key that is missing, and

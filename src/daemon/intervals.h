@@ -31,7 +31,7 @@ struct intervals {
     int64_t lookup_lost_ms;   /* after so long it is answered: storage does not answer */
     int64_t upload_recall_ms; /* whose first bytes take longer makes room for others */
     int64_t upload_silent_ms; /* an upload worker without a word for so long is given up */
-    int64_t upload_stopped_ms; /* one that is stopped by a signal for so long is given up */
+    int64_t upload_stopped_ms; /* a worker stopped by a signal for so long is given up */
     int64_t worker_idle_ms;   /* an upload worker without work leaves after so long */
     int64_t worker_cpu_ms;    /* ... or, between jobs, after so much processor time */
     int64_t keep_result_ms;   /* how a job ended, kept for the next to ask if nobody was told */
@@ -40,7 +40,7 @@ struct intervals {
     /* lines for reading in parts */
     int64_t line_idle_ms;    /* a line without a wanted block ends */
     int64_t line_leave_ms;   /* a range worker without a line ends */
-    /* what is written beside the config */
+    /* files beside the config */
     int64_t lease_refresh_ms;
     int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
     int64_t lease_stale_ms; /* a lease of another host that old is taken over */

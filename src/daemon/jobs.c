@@ -21,7 +21,7 @@ struct resource_job {
     int64_t recalled_at_ms; /* without them */
     uint64_t id; /* serial * SLOTS + slot */
     char hash[SHA1_HEX + 1];
-    struct upload_status status; /* what waiters are told; status.error is `reason` */
+    struct upload_status status; /* the waiters' answer; status.error is `reason` */
     char *reason;
     int64_t kept_until_ms;
     struct waiter_list waiters;
@@ -91,7 +91,7 @@ static struct resource_job *find_id(const struct jobs *jobs, uint64_t id, enum s
     return job != NULL && job->id == id && job->state == state ? job : NULL;
 }
 
-/* One that is with a worker. */
+/* Finds a job that is with a worker. */
 static struct resource_job *find_given(const struct jobs *jobs, uint64_t id)
 {
     struct resource_job *job = NULL;
@@ -320,7 +320,7 @@ static struct resource_job *next_recall(const struct jobs *jobs)
     return next;
 }
 
-/* Those whose time was up while the answer was still being looked for. */
+/* Answers the waiters whose time was up while the file was still being looked for. */
 static void answer_late(struct jobs *jobs, struct resource_job *job)
 {
     struct waiter *next;

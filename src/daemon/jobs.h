@@ -71,7 +71,7 @@ bool jobs_begun(struct jobs *jobs, uint64_t id);
 /* The next that waited and may go on now. Asked before jobs_next_upload. */
 bool jobs_next_ready(struct jobs *jobs, uint64_t *id);
 
-/* What came of a job. An id that is not in that state (any more) is ignored. */
+/* Report a job's progress or end. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);
 void jobs_not_found(struct jobs *jobs, uint64_t id);
 /* `bytes` may be less than before: the upload began anew. */

@@ -99,7 +99,7 @@ static void write_log_line(struct keeper_worker *w, struct str line)
         report_trouble(w, &e);
 }
 
-/* What killed processes left, of ours and in the local store. */
+/* Removes the leftovers of killed processes beside the status file and in the local store. */
 static void tidy_leftovers(struct keeper_worker *w)
 {
     struct store store;

@@ -21,7 +21,7 @@
 enum {
     MAX_RECORD = 4096,
     MAX_ATTEMPTS = 8,
-    CLAIM_STALE_MS = 60000 /* whoever created after.TOKEN that long ago has died since */
+    CLAIM_STALE_MS = 60000 /* the creator of an after.TOKEN that is so old has died */
 };
 
 #define NOBODY "none"
@@ -104,8 +104,8 @@ static bool take_owner_text(const struct json *root, const char *key, char *out,
     return true;
 }
 
-/* ERR_NOT_FOUND when there is no owner. One that cannot be understood is an owner without a name:
- * it is judged by its age. */
+/* ERR_NOT_FOUND when there is no owner. A record that cannot be understood is an owner without a
+ * name, who is judged by the record's age. */
 static int read_owner(const char *folder, struct lease_holder *out, struct err *e)
 {
     char *path = path_in(folder, "owner", "");
@@ -135,9 +135,9 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
     return result;
 }
 
-/* How long ago a file was written, by the clock of the host that keeps the folder. One from the
- * future, that is from before the clock was set back, is of now from now on: nobody waits until
- * that time comes. ERR_NOT_FOUND: it is gone. */
+/* How long ago a file was written, by the clock of the host that keeps the folder. A file from the
+ * future was written before the clock was set back: it counts as written now, so that its age does
+ * not wait for that time. ERR_NOT_FOUND: it is gone. */
 static int age_ms(const char *folder, const char *file, int64_t *age, struct err *e)
 {
     char *probe = path_in(folder, "probe", "");

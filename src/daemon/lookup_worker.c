@@ -122,7 +122,7 @@ struct lookup_worker {
     struct store store;
     struct buf in, out;
     int64_t first, count; /* of the answers in `out` */
-    bool is_alone;        /* nobody reads the answers */
+    bool is_alone;        /* the supervisor is gone, or does not read */
 };
 
 static void begin_answers(struct lookup_worker *w)

@@ -80,7 +80,7 @@ void presence_stop(struct presence *p)
     p->state = PRESENCE_UNKNOWN;
 }
 
-/* Nobody has a file of a hash drawn by lot. */
+/* Writes a request for a random hash, which is of no file. */
 static void put_body(struct presence *p)
 {
     char uri[sizeof "sha1://" + SHA1_HEX] = "sha1://";

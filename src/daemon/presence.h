@@ -16,7 +16,8 @@
 
 struct presence;
 
-/* What the last answers say. Other answers than these, and none, say nothing. */
+/* The proxy's knowledge of the resource, as its last answers show it; other answers show
+ * nothing. */
 enum presence_state {
     PRESENCE_UNKNOWN,
     PRESENCE_KNOWN,    /* the request came through */

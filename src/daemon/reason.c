@@ -35,7 +35,7 @@ static bool names_a_path(const char *text)
     return false;
 }
 
-/* What an error of the network says may then be what stands in the host's network. */
+/* The text of a network error may then come from a proxy of the host's network. */
 static bool is_behind_proxy(void)
 {
     static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "http_proxy",

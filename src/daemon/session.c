@@ -162,7 +162,7 @@ static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
     return pause_ms - spent_ms > least_ms ? pause_ms - spent_ms : least_ms;
 }
 
-/* Whatever was wrong. */
+/* Ends the line for any failure, and plans the next attempt. */
 static void lose_line(struct session *s, int64_t now_ms, const struct err *failure)
 {
     if (s->state == READY && now_ms - s->ready_ms >= s->options.intervals->stable_ms) {
@@ -225,8 +225,8 @@ static void dial_proxy(struct session *s, int64_t now_ms)
         lose_line(s, now_ms, &e);
 }
 
-/* The first generation's `initialize` has no zone. Who knows both is never taken for the first, not
- * even after it was restarted while it was being greeted. */
+/* The first generation's `initialize` has no zone. A proxy that knows both is never taken for the
+ * first, not even after it was restarted while it was being greeted. */
 static void greet_proxy(struct session *s, int64_t now_ms)
 {
     struct str zone = str_of(config_value_of_session(s, CONFIG_ZONE));

@@ -165,7 +165,7 @@ static void close_upload_worker(struct upload_process *w)
 struct try {
     struct upload_process *w;
     const struct store_entry *entry;
-    bool is_refused; /* what was opened must not be given away */
+    bool is_refused; /* the opened file must not leave this host */
 };
 
 static int on_upload_opened(void *ctx, int fd, const struct stat *st, bool *must_prove,
@@ -216,7 +216,7 @@ static int upload_entry(struct upload_process *w, const struct store_entry *entr
     return 0;
 }
 
-/* What went wrong, and with which file, is for this host's log. */
+/* The failure and its file go to this host's log, a reason without the path to the requester. */
 static void send_refusal(struct upload_process *w, const struct store_entry *entry,
                          const struct err *e)
 {
@@ -226,7 +226,7 @@ static void send_refusal(struct upload_process *w, const struct store_entry *ent
     buf_puts(&detail, entry->path);
     if (reason != e->msg)
         buf_printf(&detail, ": %s", e->msg);
-    /* Who asks is told whose registration and rights it is about. */
+    /* The requester learns whose registration and rights the reason is about. */
     if (e->code == ERR_REFUSED && gateway_message_is_about_client(str_of(reason)))
         buf_puts(&told, "the file's host may not upload: ");
     buf_puts(&told, reason);
@@ -296,7 +296,7 @@ static bool take_upload_job(struct upload_process *w)
     return is_good;
 }
 
-/* What kind of gateway it is, when that is another than after the job before. */
+/* Reports the gateway's kind if it is another than after the job before. */
 static void keep_in_mind(struct upload_process *w)
 {
     enum gateway_kind kind = !gateway_has_answered(&w->gateway)  ? GATEWAY_UNKNOWN

@@ -1,5 +1,5 @@
 /*
- * Those who wait for a job, each with a deadline: a heap over all of them, a list per job. Used by
+ * The waiters of all jobs, each with a deadline: one heap for all, a list for each job. Used by
  * jobs.c alone.
  */
 #ifndef DAEMON_WAITERS_H

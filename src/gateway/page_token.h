@@ -1,6 +1,6 @@
 /*
- * What a page of ours gives to the form on it: who sends it back has read that page, lately, as a
- * page of another origin cannot. No state: an HMAC with the site's key. Pure.
+ * A token in the form of a page of ours: its sender has read that page lately, as a page of another
+ * origin cannot. No state: an HMAC with the site's key. Pure.
  *     <expires: s>.<hex>
  */
 #ifndef GATEWAY_PAGE_TOKEN_H

@@ -18,7 +18,7 @@ static bool is_name_list(struct str text)
     return text.len > 0 && text.len <= CORS_MAX_REQUESTED_BYTES;
 }
 
-/* Whatever a page wants to send it may send; what the route makes of it is the route's. */
+/* Allows a page to send every header that it asks for; the route judges them. */
 static void answer_preflight(struct http_conn *conn, const struct http_request *request,
                              void *owner)
 {

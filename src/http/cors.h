@@ -1,6 +1,6 @@
 /*
- * What lets web pages of any origin use a route (the Fetch standard's CORS protocol): nothing that
- * these routes do depends on cookies or on where a browser stands, so "*" it is.
+ * Lets web pages of any origin use a route (the Fetch standard's CORS protocol). These routes
+ * depend neither on cookies nor on the browser's network, so the allowed origin is "*".
  */
 #ifndef HTTP_CORS_H
 #define HTTP_CORS_H
@@ -10,7 +10,7 @@
 
 enum { CORS_MAX_REQUESTED_BYTES = 2048 };
 
-/* What a page may read of every answer of a public route. */
+/* The headers that a page may read in every answer of a public route. */
 #define CORS_EXPOSED                                                                               \
     "Accept-Ranges, Content-Length, Content-Range, Date, ETag, " EXTENSIONS_HEADER
 

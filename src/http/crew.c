@@ -232,7 +232,7 @@ static void keep_handed(struct crew_slot *worker, uint64_t id)
     put_newest(crew, (size_t)id);
 }
 
-/* What a killed worker's end brought was told when it was killed. */
+/* Logs the end of a worker; that of a killed one was logged when it was killed. */
 static void tell_end(const struct crew_slot *worker, const char *words)
 {
     bool is_expected = worker->is_leaving && child_ended_well(worker->child);
@@ -426,7 +426,7 @@ static bool may_start_worker(const struct crew *crew)
     return working < crew->options.max_workers && crew_workers(crew) < CREW_MAX_WORKERS;
 }
 
-/* One that owes an answer may be about to be found stuck. */
+/* A worker that owes an answer may be about to be found stuck. */
 static bool is_better(const struct crew_slot *a, const struct crew_slot *b)
 {
     if (child_owes_answer(a->child) != child_owes_answer(b->child))

@@ -41,7 +41,7 @@ struct crew_options {
     bool is_keyed; /* a connection goes to the worker of its key: crew_give_keyed */
     size_t *place; /* gets the number of a worker's place before it is forked; NULL: it has none */
     int64_t idle_ms;  /* workers without a connection leave after so long */
-    int64_t ping_ms;  /* those with one are asked that often whether they are there */
+    int64_t ping_ms;  /* a worker with one is asked for a sign of life that often */
     int64_t stuck_ms; /* without an answer for so long: stuck */
     int64_t kill_ms;  /* stuck for so long: killed, so that its clients know */
     int niceness;     /* of the workers, see process_options */

@@ -212,7 +212,7 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
 out:
     if (status != 0)
         log_line(LOG_ERROR, "worker process: %s", e.msg);
-    worker.is_draining = false; /* nobody is told of what is closed from here on */
+    worker.is_draining = false; /* connections that close from here on are not reported */
     http_server_free(worker.server);
     free(routes);
     buf_free(&worker.frame);

@@ -208,7 +208,7 @@ static bool blame_page(const struct http_reply *a, struct err *e)
     return true;
 }
 
-/* What nginx, Apache, Go and others say in plain HTTP on a port of TLS. */
+/* The words of nginx, Apache, Go and others, in plain HTTP on a port of TLS. */
 static bool is_of_tls_port(const struct http_reply *a)
 {
     static const char *const words[] = {

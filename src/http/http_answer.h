@@ -1,7 +1,7 @@
 /*
- * Who gave an answer that is not what was asked for: the server, an HTTP proxy on the way, the
- * log-in page of a network, or any web server that a wrong URL leads to? Words for each; looks at
- * one answer alone, sends and decides nothing.
+ * Explains an answer that is not the expected one: did the server send it, an HTTP proxy on the
+ * way, the log-in page of a network, or any web server that a wrong URL leads to? Looks at one
+ * answer alone, sends and decides nothing.
  */
 #ifndef HTTP_HTTP_ANSWER_H
 #define HTTP_HTTP_ANSWER_H
@@ -13,18 +13,18 @@
 #include "base/str.h"
 #include "proto/http_head.h"
 
-/* What HTTP_ANSWER_LOG_IN stands in front of is what else may be wrong. */
+/* Stands in front of the other causes that an answer may have. */
 #define HTTP_ANSWER_LOG_IN "a web page answered: is there a log-in in this network?"
 
 /* An answer that a client got; that of a server is a struct http_answer (http_server.h). */
 struct http_reply {
     const struct http_head *head;
-    struct str body;      /* what there is of it; may be empty */
+    struct str body;      /* as much as has come; may be empty */
     struct str url;       /* that was asked for, for its host and scheme */
     const char *proxy;    /* host:port of the HTTP proxy that was asked for it, or NULL */
     bool has_credentials; /* for that proxy */
-    const char *service;  /* what should be there: "gateway" */
-    const char *setting;  /* what to correct when the URL is wrong, or NULL: nothing */
+    const char *service;  /* the expected one: "gateway" */
+    const char *setting;  /* to correct when the URL is wrong; NULL: none */
 };
 
 /* The answer is a web page: by its Content-Type, or by how it begins. */
@@ -49,7 +49,7 @@ void http_answer_put_words(struct buf *out, const struct http_head *head, struct
 /* The reason phrase as it was sent, else the standard one. */
 struct str http_answer_reason(const struct http_head *head);
 
-/* What a user can do when a proxy gives that status: " (…)", or "". */
+/* Returns the user's cure for a proxy's answer with that status: " (…)", or ""; static. */
 const char *http_answer_proxy_cure(int status, bool has_credentials);
 
 /* True when a peer that was spoken to in plain HTTP answers with a record of TLS. */

@@ -124,7 +124,7 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
         http_call_free(call);
         return NULL;
     }
-    /* What was copied is not borrowed any more. */
+    /* The copied options are not borrowed any more. */
     call->options.method = call->options.url = STR("");
     call->options.headers = NULL;
     http_send_rewind(call);
@@ -202,9 +202,10 @@ static enum io start_call_connect(struct http_call *call, struct err *e)
     return call->connect == NULL ? IO_ERR : IO_DONE;
 }
 
-/* How long a kept connection may have been idle. One that turns out to be closed is replaced, but
- * not when its body cannot be sent again. There are HTTP proxies (tinyproxy) that close after every
- * answer without saying so: through them such a body always gets a new connection. */
+/* Returns how long a kept connection may have been idle. A connection that turns out to be closed
+ * is replaced, but not when the body cannot be sent again. There are HTTP proxies (tinyproxy) that
+ * close after every answer without saying so: through them such a body always gets a new
+ * connection. */
 static int64_t max_idle_ms(const struct http_call *call)
 {
     if (call->options.source == NULL)

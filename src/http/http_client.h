@@ -89,7 +89,8 @@ int64_t http_call_delivered(const struct http_call *call);
 const struct http_head *http_call_head(const struct http_call *call);
 struct str http_call_body(const struct http_call *call);
 
-/* Who gave it, for http_answer.h; borrowed from the call. `service` and `setting` as there. */
+/* Returns the answer for http_answer.h, with `service` and `setting` as there. Borrowed from the
+ * call. */
 struct http_reply http_call_answer(const struct http_call *call, const char *service,
                                    const char *setting);
 

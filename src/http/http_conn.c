@@ -58,7 +58,7 @@ static bool wants_read(const struct http_conn *conn)
     case HTTP_CONN_SENDING: return false;
     case HTTP_CONN_LINGER: return true;
     case HTTP_CONN_IDLE:
-        /* What is left of pipelined requests is fed when the answers are written. */
+        /* The rest of pipelined requests is fed when the answers are written. */
         return !conn->must_close && conn->in.len == 0;
     default:
         return conn->out.len - conn->out_sent < HTTP_SERVER_MAX_OUTPUT &&
@@ -553,5 +553,5 @@ void http_conn_resume_body(struct http_conn *conn)
     /* A pause gives no new time: a client that drips would have for ever. */
     conn->state_deadline_ms = loop_now_ms(conn->server->options.loop) + conn->paused_left_ms;
     http_conn_update(conn);
-    http_out_flush_later(conn); /* what was read before is fed at the end of the round */
+    http_out_flush_later(conn); /* it feeds the earlier input at the end of the round */
 }

@@ -31,7 +31,7 @@ enum http_conn_state {
 struct http_conn {
     struct http_server *server;
     struct http_conn *previous, *next;
-    struct http_conn *idle_previous, *idle_next; /* those that may go when it is full */
+    struct http_conn *idle_previous, *idle_next; /* in the list of http_room.c */
     int64_t idle_since_ms; /* when it last moved on: a new state, bytes of a transfer */
     struct stream *stream; /* NULL: closed or detached */
     struct loop_timer timer;
@@ -95,15 +95,15 @@ struct http_server {
 void http_server_forget(struct http_conn *conn); /* out of the list, memory freed */
 
 /* http_conn.c */
-/* What it serves comes over `stream`, which it now owns. -1 as stream_expect. */
+/* Serves `stream`, which it owns from now on. -1 as stream_expect. */
 int http_conn_start(struct http_conn *conn, struct stream *stream, struct err *e) ERR_CHECKED;
 void http_conn_set_state(struct http_conn *conn, enum http_conn_state state);
 void http_conn_feed(struct http_conn *conn, struct str bytes); /* may free it */
-void http_conn_update(struct http_conn *conn);                 /* what it waits for, and timer */
-void http_conn_read(struct http_conn *conn);                   /* what came; may free it */
+void http_conn_update(struct http_conn *conn);                 /* awaited events and timer */
+void http_conn_read(struct http_conn *conn);                   /* reads and feeds; may free it */
 void http_conn_lose(struct http_conn *conn); /* closes at once and tells who waits */
 
-/* What waits for it is thrown away, as the client does not take it. */
+/* Throws the unsent output away, as the client does not take it, and ends the connection. */
 void http_conn_lose_unsent(struct http_conn *conn);
 /* Its request waits and will not be answered by who was asked: 503, then the end. */
 void http_conn_refuse_waiting(struct http_conn *conn, const char *reason);

@@ -55,7 +55,7 @@ struct http_request {
 /*
  * Exactly one of on_request (the body is complete) and on_head (before any body). A handler does
  * one of: http_conn_answer…, http_conn_wait, and, in on_head alone, http_conn_stream or (if
- * takes_connection) http_conn_detach. One that does none is answered 500.
+ * takes_connection) http_conn_detach. A request whose handler does none is answered 500.
  */
 struct http_route {
     const char *method;    /* "GET" serves HEAD too; "UPGRADE": a WebSocket, before others; "*" */
@@ -103,8 +103,8 @@ struct http_answer {
     int status;
     const char *content_type; /* NULL: none */
     struct str body;          /* copied */
-    const struct buf *made;   /* a body that was made in a buffer, instead; copied. One that failed,
-                                 for want of memory, makes the whole answer a 500. */
+    const struct buf *made;   /* a body that was made in a buffer, instead; copied. A buffer that
+                                 failed, for want of memory, makes the whole answer a 500. */
     const struct http_header *headers;
     size_t header_count;
     bool must_close;

@@ -221,7 +221,7 @@ void http_out_continue(struct http_conn *conn)
     http_out_flush_later(conn);
 }
 
-/* What the last write came to: SENT_SOME waits for the client, SENT_TURN for the others. */
+/* The result of the last write: SENT_SOME waits for the client, SENT_TURN for the others. */
 enum sent { SENT_ALL, SENT_SOME, SENT_TURN, SENT_DRY, SENT_FAILED };
 
 /* Of an attempt that wrote nothing. */

@@ -139,7 +139,7 @@ static const char *find_variable(const struct url *url, const char **name)
     " (in user and password @ : / ? # % and others are percent-encoded: @ is %40, : is %3A, % is " \
     "%25)"
 
-/* What cannot be used, in words that show nothing of the value: it may hold a password. */
+/* Refuses a value in words that show nothing of it: it may hold a password. */
 static int refuse_value(struct str value, struct err *e)
 {
     bool may_have_password = str_find(value, '@') < value.len;

@@ -117,7 +117,7 @@ static bool is_for_sink(const struct http_call *call)
     return call->options.sink != NULL && (call->head.status == 200 || call->head.status == 206);
 }
 
-/* What is asked for does not come: of a page that says why, the beginning is enough. */
+/* True when the answer is not the expected one: the beginning of a page that says why is enough. */
 static bool is_no_success(const struct http_call *call)
 {
     const struct http_reply answer = {.head = &call->head, .body = buf_str(&call->answer)};
@@ -165,8 +165,9 @@ static enum io use_body(struct http_call *call, struct err *e)
     return call->is_cut || http_body_is_complete(&call->body) ? IO_DONE : IO_WANT_READ;
 }
 
-/* The connection ended or broke: is that the end of the body? Who refuses what we are still sending
- * often resets the connection behind the refusal, whose beginning says enough. */
+/* The connection ended or broke: is that the end of the body? A server that refuses a request
+ * before it has all of it often resets the connection behind the refusal, whose beginning says
+ * enough. */
 static enum io end_of_body(struct http_call *call, enum io io, struct err *e)
 {
     if (io == IO_EOF && http_body_at_eof(&call->body, e) == 0)

@@ -19,8 +19,7 @@ static bool is_safe_host(struct str host)
     return host.len > 0 && host.len <= MAX_HOST_BYTES;
 }
 
-/* What a front says of its own connection to the client is believed as Host is: the answer only
- * goes to who said it. */
+/* X-Forwarded-Proto is believed as Host is: the answer goes to its sender alone. */
 static const char *scheme_of(const struct http_head *head)
 {
     const struct str *proto = http_head_get(head, "X-Forwarded-Proto");

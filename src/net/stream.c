@@ -143,8 +143,8 @@ bool stream_is_stale(const struct stream *s)
 
 /* ---- sockets ---- */
 
-/* Nobody waits for what is ready: the loop is asked for less. That is done here and not in the step
- * that waits no more, since most steps soon wait for the same again. */
+/* Asks the loop for fewer events, as none of those that are ready is waited for. The step that
+ * waits no more does not do it, since most steps soon wait for the same again. */
 static void want_less(struct stream *s)
 {
     if ((s->source.ready & LOOP_HANGUP) != 0)
@@ -199,7 +199,7 @@ static enum io cannot_send(struct stream *s, struct err *e)
     if (errno == EAGAIN)
         return stream_wait(s, IO_WANT_WRITE, e);
     err_errno(e, ERR_NETWORK, errno, "cannot send");
-    /* Who did not get all of a request, for whatever reason, shall not be waited for. */
+    /* The peer will never get all of the request: its answer shall not be waited for. */
     shutdown(s->source.fd, SHUT_WR);
     return IO_ERR;
 }

@@ -28,8 +28,8 @@ struct stream *stream_new(int fd, const struct loop_wake *wake);
  * on its way. */
 struct stream *stream_new_accepted(int fd, int unsent_bytes, const struct loop_wake *wake);
 
-/* Another owner. What the one before waited for is forgotten, but not what is inside of TLS: that
- * is a yield. */
+/* Gives the stream to another owner. The events that the former owner waited for are forgotten; for
+ * bytes inside of TLS the new owner is woken as by stream_yield. */
 void stream_set_wake(struct stream *s, const struct loop_wake *wake);
 
 /* Wakes the owner at the end of the round, or of the next if this one's end has come: for a step
@@ -54,7 +54,7 @@ enum io stream_handshake(struct stream *s, struct err *e);
 /* The TLS layer, or NULL: for tls_wants_older_suites and the like. */
 const struct tls *stream_tls(const struct stream *s);
 
-/* Ends our side at once: a close_notify where TLS is open, then FIN. What the peer still sends is
+/* Ends our side at once: a close_notify where TLS is open, then FIN. Input that still comes is
  * dropped when the stream is freed. */
 void stream_end(struct stream *s);
 

@@ -29,7 +29,7 @@ int stream_memory_pair(struct stream *ends[2], const struct loop_wake wakes[2], 
  * alone. */
 void stream_memory_limit(struct stream *end, const struct stream_memory_limits *limits);
 
-/* What is on its way is lost, both ends get "Connection reset by peer". */
+/* Drops all bytes on their way; both ends get "Connection reset by peer". */
 void stream_memory_reset(struct stream *end);
 
 /* Where the peer of this end is to be (stream_peer); none: not known. */

@@ -1,6 +1,6 @@
 /*
- * What a stream runs over. For stream.c and for the files of other transports alone: an owner of a
- * stream knows net/stream.h only.
+ * The transport that a stream runs over. For stream.c and for the files of other transports alone:
+ * an owner of a stream knows net/stream.h only.
  */
 #ifndef NET_STREAM_TRANSPORT_H
 #define NET_STREAM_TRANSPORT_H
@@ -28,7 +28,7 @@ struct stream_transport {
                          struct err *e);
     /* `wanted` has got more bits: stream_wake_owner is called when one of them is ready. */
     int (*watch)(struct stream *s, struct err *e);
-    /* What `read` would return. */
+    /* Returns the result that `read` would have, and reads nothing. */
     enum io (*look)(const struct stream *s);
     bool (*peer)(const struct stream *s, struct addr *out);
     size_t (*unacknowledged)(const struct stream *s);
@@ -44,7 +44,7 @@ struct stream {
     struct loop_wake wake;
     struct loop_call turn;
     struct loop_fd source; /* of a socket; added with the first IO_WANT_… */
-    unsigned wanted;       /* what is waited for; the loop may be asked for more */
+    unsigned wanted;       /* awaited events; the loop may be asked for more */
     bool is_ended;         /* our side */
     bool expects_loss, is_lost;
 };

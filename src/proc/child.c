@@ -34,7 +34,7 @@ struct child {
     struct child_options options;
     struct process process;
     struct loop_fd source;
-    struct loop_timer timer; /* whatever is next: ping, stuck, kill, a look, the end */
+    struct loop_timer timer; /* the next of: ping, stuck, kill, a look, the end */
     struct buf in;
     struct unsent *unsent;
     size_t unsent_count;
@@ -301,7 +301,7 @@ static bool receive_one(struct child *child)
     note_sign_of_life(child);
     if (child->is_freed || child->was_killed) {
         if (fd >= 0)
-            close(fd); /* what a killed child still says is thrown away */
+            close(fd); /* a killed child's messages are thrown away */
         return !child->is_freed;
     }
     if (!child->options.on_frame(child->options.owner, buf_str(&child->in), fd))

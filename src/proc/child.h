@@ -38,7 +38,7 @@ enum child_event {
     CHILD_ENDED    /* the last event, also after CHILD_KILLED */
 };
 
-/* 0: never. What holds only while the child is watched, see child_watch. */
+/* 0: never. The intervals count only while the child is watched (child_watch). */
 struct child_policy {
     int64_t ping_ms;    /* it is asked that often whether it is there; 0: silence is the absence of
                            frames */
@@ -77,8 +77,8 @@ int child_send(struct child *child, struct str frame, int pass_fd, struct err *e
 /* True when it takes messages and none waits to be sent. */
 bool child_takes_at_once(const struct child *child);
 
-/* Something is owed by it (a job is in hand), or nothing more. One that is not watched is left to
- * sleep, once it has answered the last ping. */
+/* Sets whether the child owes something (it has a job). A child that is not watched is left to
+ * sleep once it has answered the last ping. */
 void child_watch(struct child *child, bool is_watched);
 
 /* True when it was asked whether it is there and has not answered yet. */

@@ -21,9 +21,9 @@ void hash_cache_put_path(const struct store *s, const char *path, struct buf *ou
 bool hash_cache_get(const struct store *s, const char *path, const struct stat *st,
                     char hash[SHA1_HEX + 1]);
 
-/* Keeps a hash of a file as `st` describes it, whose reading began at `began_ms` (wall time). One
- * that was changed less than HASH_CACHE_MIN_AGE_MS before is not kept: a later change could leave
- * the same mtime. */
+/* Keeps a hash of a file as `st` describes it, whose reading began at `began_ms` (wall time). The
+ * hash of a file that was changed less than HASH_CACHE_MIN_AGE_MS before is not kept: a later
+ * change could leave the same mtime. */
 void hash_cache_put(const struct store *s, const char *path, const struct stat *st,
                     const char *hash, int64_t began_ms);
 

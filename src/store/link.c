@@ -69,7 +69,7 @@ static void add_path(struct link *link, struct paths_entry *entry, int64_t size,
     *entry = (struct paths_entry){0};
 }
 
-/* Who wrote the two files. */
+/* The authors of the two files. */
 struct writers {
     struct voucher_author record, paths;
 };
@@ -137,7 +137,7 @@ static struct link *make_link(const struct store *s, struct record *r, struct pa
     return link;
 }
 
-/* What does not name the record's path is of an earlier record. */
+/* A list of paths that does not name the record's path is of an earlier record. */
 static int read_paths_of(const struct record *r, const char *file, struct paths *out,
                          struct stat *st, struct err *e)
 {
@@ -285,8 +285,8 @@ static int lock_directory(const char *file, bool *is_possible)
     return -1;
 }
 
-/* The lock for file systems without locks: a file that is there while it is held. One that stays
- * the same all the time was left by a killed process. */
+/* The lock for file systems without locks: a file that is there while it is held. A file that
+ * stays the same all the time was left by a killed process. */
 static void lock_by_file(struct buf *name)
 {
     const char *file = buf_path(name, NULL);
@@ -344,8 +344,8 @@ static void close_pair(struct pair *pair)
         close(pair->lock);
 }
 
-/* What this process takes over from a file of somebody else stays that user's word. What an own
- * file says of others is believed. */
+/* An entry that this process takes over from another user's file stays that user's word. An own
+ * file is believed about the authors that it names. */
 static void keep_writer(struct paths_entry *entry, const struct stat *file)
 {
     const struct voucher_author author = voucher_author(file);
@@ -534,7 +534,7 @@ int link_remove(const struct store *s, const char *hash, struct err *e)
     struct err unreadable;
     int status = open_link_pair(&pair, &unreadable);
 
-    (void)status; /* what cannot be read can be removed */
+    (void)status; /* an unreadable pair can be removed */
     status = pair.record_name == NULL || pair.paths_name == NULL
                  ? err_set(e, ERR_FAILED, "out of memory")
                  : remove_pair(&pair, e);

@@ -33,8 +33,8 @@ struct link {
 };
 
 /* ERR_NOT_FOUND when there is no link (or a record that somebody is writing), ERR_REFUSED when it
- * does not count, whatever it says, else what keeps it from being read. What is beside the record
- * counts only if it names the record's path. Caller frees with link_free. */
+ * does not count, whatever it says, else what keeps it from being read. The list of paths beside
+ * the record counts only if it names the record's path. Caller frees with link_free. */
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
     ERR_CHECKED;
 
@@ -49,7 +49,7 @@ bool link_counts(const struct link *link, const struct link_path *path, int fd,
 /* Whether the open file is not the one that was linked: false where that is not known. */
 bool link_is_other(const struct link_path *path, int fd, const struct stat *st);
 
-/* What a path was when it was hashed. */
+/* A path and its file as it was hashed. */
 struct link_made {
     const char *path; /* absolute */
     int64_t size;

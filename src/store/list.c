@@ -191,7 +191,7 @@ static bool next_path(struct store_list *list, char hash[SHA1_HEX + 1], struct s
     return true;
 }
 
-/* What there is of an object that the list has come to. */
+/* Takes the entries of the object that the list has come to. */
 static int look_up_object(struct store_list *list, const char *hash, struct err *e)
 {
     drop_entries(list);

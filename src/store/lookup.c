@@ -62,7 +62,7 @@ static void mark_refused(struct store_entry *entry, const struct err *why)
         entry->refusal = strdup("it does not count");
 }
 
-/* What may not count is absent; what cannot be looked at is not. */
+/* A refused file is absent; a file that cannot be looked at is not. */
 static void reject_entry(struct store_entry *entry, const struct err *why)
 {
     if (why->code == ERR_REFUSED)
@@ -92,7 +92,7 @@ static bool copy_counts(const struct store *s, const char *path, int fd, const s
                    (unsigned long)st->st_uid) == 0;
 }
 
-/* STORE_ABSENT when there is no copy. One that is a symbolic link is none. */
+/* STORE_ABSENT when there is no copy. A symbolic link is no copy. */
 static int look_up_copy(const struct store *s, const char *hash, struct store_entry *out,
                         struct err *e)
 {
@@ -138,7 +138,7 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     return 0;
 }
 
-/* What is at a remembered path now: entry->path is set. */
+/* Looks at the file that is at a remembered path now. entry->path is set. */
 static void look_at_path(const struct link *link, const struct link_path *path,
                          struct store_entry *entry)
 {

@@ -126,7 +126,7 @@ int paths_parse(struct str text, const char *hash, struct paths *out, struct err
     return status;
 }
 
-/* What stands there is nothing that we may read as a list: it counts as none. */
+/* True when the file may not be read as a list: there is then none. */
 static bool is_unusable(const char *file)
 {
     struct stat st;

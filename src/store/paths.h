@@ -1,5 +1,5 @@
 /*
- * What is remembered of the paths that a hash was linked from, in a file of ours beside the record:
+ * Remembers the paths that a hash was linked from, in a file of ours beside the record:
  *
  *     {"sha1": HASH, "size": N, "paths": [{"path": P, "mtime": M, "resolved": R, "inode": "I",
  *      "owner": UID}, …]}

@@ -124,7 +124,7 @@ int store_make_folder(const char *dir, struct err *e)
     return -1;
 }
 
-/* What its owner can do to share the whole store, where that is what it fails for. */
+/* Adds the owner's cure to an error: how to share the whole store, if that is its cause. */
 static int explain_denied(const struct store *s, const char *path, struct err *e)
 {
     struct stat st;

@@ -38,9 +38,9 @@ void store_deinit(struct store *s);
 int store_make_folder(const char *dir, struct err *e) ERR_CHECKED;
 
 /*
- * Whatever is written into the store goes through these: the store and the missing directories of
- * `path`; a temporary file beside `path`, as fs_open_temporary; a whole file, as fs_write_file.
- * New ones take the group bits of the store's directory.
+ * All writing into the store goes through these: make the store and the missing directories of
+ * `path`; open a temporary file beside `path`, as fs_open_temporary; write a whole file, as
+ * fs_write_file. New files and directories take the group bits of the store's directory.
  */
 int store_make_parents(const struct store *s, const char *path, struct err *e) ERR_CHECKED;
 int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,

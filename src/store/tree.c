@@ -315,7 +315,8 @@ static int enter_tree_directory(struct tree *tree, struct err *e)
     return -1;
 }
 
-/* What a link leads to; its err names the cause. False for a directory, which is not entered. */
+/* Looks at the target of a link; the error names the cause. False for a directory, which is not
+ * entered. */
 static bool look_at_link(struct tree *tree, const char *name, struct stat *st, struct err *e)
 {
     const struct level *level = &tree->levels[tree->depth - 1];
@@ -331,11 +332,12 @@ static bool look_at_link(struct tree *tree, const char *name, struct stat *st, s
     return !S_ISDIR(st->st_mode);
 }
 
-/* What stands at tree->path, which is no directory itself. False for a link to a directory. */
+/* Looks at the file at tree->path, which is no directory itself. False for a link to a
+ * directory. */
 static bool look_at_tree_file(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
 {
     const struct level *level = &tree->levels[tree->depth - 1];
-    const char *name = tree->path.data + level->path_len, *kind; /* advance put its NUL there */
+    const char *name = tree->path.data + level->path_len, *kind; /* NUL: advance_tree */
     struct stat st;
 
     *step = TREE_BAD;

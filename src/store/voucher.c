@@ -170,7 +170,8 @@ static unsigned number_at(const unsigned char *p)
     return p[0] | (unsigned)p[1] << 8;
 }
 
-/* What the owning group may do. With an ACL the mode's group bits are those of its mask. */
+/* Returns the rights of the owning group. With an ACL the mode's group bits are those of its
+ * mask. */
 static mode_t group_bits(int fd, const struct stat *st)
 {
     char name[sizeof "/proc/self/fd/" + 10];

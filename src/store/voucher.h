@@ -21,7 +21,7 @@ struct vouchers {
 };
 
 enum voucher_place {
-    VOUCHER_PRIVATE, /* nobody else can write on the way from the store's root to the file */
+    VOUCHER_PRIVATE, /* no other user can write on the way from the store's root to it */
     VOUCHER_SHARED,  /* others can: who wrote the file is asked */
     VOUCHER_LED_AWAY, /* a symbolic link of another user is on the way: nothing there counts */
     VOUCHER_UNKNOWN   /* the way could not be looked at */

@@ -32,8 +32,8 @@ struct log_file {
 
 #define LOG_FILE_CLOSED {.fd = -1}
 
-/* Opens it, or creates it 0600, in a setgid folder 0660: logs name hashes. What was open is closed
- * first only if this succeeds. */
+/* Opens it, or creates it 0600, in a setgid folder 0660: logs name hashes. The file that was
+ * open is closed if this succeeds, and stays open otherwise. */
 int log_file_open(struct log_file *file, const struct log_file_options *options,
                   struct err *e) ERR_CHECKED;
 

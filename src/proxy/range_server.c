@@ -746,7 +746,7 @@ static void send_folder_page(struct range_answer *answer)
 }
 
 /* The file is the one to be sent from now on, as one below /f/ is. */
-static void enter_file(struct range_answer *answer, const struct folder_file *file)
+static void set_answer_file(struct range_answer *answer, const struct folder_file *file)
 {
     struct str path = buf_str(&answer->name);
     size_t base = path.len;
@@ -807,7 +807,7 @@ static void find_in_folder(struct range_answer *answer, const struct folder_inde
 
     loop_clear_timer(answer->server->options.loop, &answer->timer);
     if (file != NULL) {
-        enter_file(answer, file);
+        set_answer_file(answer, file);
         return;
     }
     answer->page = (struct folder_page){.index = index,

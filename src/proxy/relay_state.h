@@ -188,7 +188,7 @@ void relay_line_fail(struct relay_line *line, const char *why);
 /* The line of that class. If there is none, it is asked for, and the line of the other class serves
  * when it does not come for a while. NULL: there is none now. */
 struct relay_line *relay_line_find(struct relay_daemon *daemon, enum range_class line_class);
-/* One was asked for, and may come yet. */
+/* True when a line of that class was asked for and may come yet. */
 bool relay_line_is_coming(const struct relay_daemon *daemon, enum range_class line_class);
 /* Asks the hub for a line of that daemon, if there is none and none is on its way. */
 void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class);

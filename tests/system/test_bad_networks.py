@@ -43,7 +43,7 @@ def test_a_slow_link(far_lab):
     far_lab.link_between.set(rate_kbit=1000)
     loading = fetch(far_lab, data, "out")
     asked = far_lab.far("request", "sha1://" + "0" * 40, "--json", env=far_lab.remote)
-    assert asked.wait(30) == 3 and '"found":false' in asked.text()
+    assert asked.wait() == 3 and '"found":false' in asked.text()
     loading.wait_ok(60)
     assert (far_lab.folder / "out").read_bytes() == data
 
@@ -51,9 +51,9 @@ def test_a_slow_link(far_lab):
 def test_a_link_that_is_cut_while_nothing_happens(far_lab):
     daemon = far_lab.share_near()
     far_lab.link_between.cut()
-    daemon.wait_line("trying again", deadline_s=30)
+    daemon.wait_line("trying again")
     far_lab.link_between.mend()
-    daemon.wait_line("acknowledged", count=2, deadline_s=30)
+    daemon.wait_line("acknowledged", count=2)
     data = far_lab.add_file("after.dat", 100_000)
     fetch(far_lab, data, "out").wait_ok()
     assert (far_lab.folder / "out").read_bytes() == data
@@ -67,7 +67,7 @@ def test_a_link_that_is_cut_in_mid_upload(far_lab):
     loading = fetch(far_lab, data, "out")
     harness.until(lambda: any(p.is_file() and p.stat().st_size > 100_000 for p in far_lab.data.rglob("*")), "some of it arrived")
     far_lab.link_between.cut()
-    daemon.wait_line("trying again", deadline_s=30)
+    daemon.wait_line("trying again")
     assert not object_path(far_lab.data, sha1(data)).exists()
     far_lab.link_between.mend(rate_kbit=0)
     loading.wait_ok(150)
@@ -95,11 +95,11 @@ def test_a_proxy_that_stands_still(far_lab):
     for pid in (far_lab.hub.pid, *children):
         os.kill(pid, signal.SIGSTOP)
     try:
-        daemon.wait_line("trying again", deadline_s=30)
+        daemon.wait_line("trying again")
     finally:
         for pid in (far_lab.hub.pid, *children):
             os.kill(pid, signal.SIGCONT)
-    daemon.wait_line("acknowledged", count=2, deadline_s=60)
+    daemon.wait_line("acknowledged", count=2, deadline_s=2 * harness.DEADLINE_S)
     began = time.monotonic()
     asked = far_lab.far("request", "sha1://" + "0" * 40, "--json", env=far_lab.remote)
-    assert asked.wait(30) == 3, f"{asked.text()} after {time.monotonic() - began:.1f} s"
+    assert asked.wait() == 3, f"{asked.text()} after {time.monotonic() - began:.1f} s"

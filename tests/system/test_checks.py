@@ -309,8 +309,8 @@ def test_one_verify_at_a_time(our_zone):
     put_zeros(our_zone, 2 << 30, "0" * 40)
     first = subprocess.Popen([harness.BINARY, "gateway", "verify", "--data", our_zone.data], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, env=harness.clean_environment())
-    harness.until(lambda: (our_zone.data / ".hub/verify").exists(), "the first at work")
-    time.sleep(0.2)
+    lock = our_zone.data / ".hub/verify"
+    harness.until(lambda: lock.exists() and harness.is_locked(lock), "the first at work")
     done = harness.run("gateway", "verify", "--data", our_zone.data)
     first.kill()
     first.wait()
@@ -404,7 +404,7 @@ def test_what_is_there_is_not_written_again(our_zone):
     assert harness.http("PUT", url, data)[0] == 200
     before = harness.object_path(our_zone.data, digest).stat()
     upload = Upload(url, len(data)).send(data[:-1])
-    time.sleep(0.2)
+    harness.until(lambda: harness.has_taken(our_zone.server.port, upload.sock), "the bucket is at it")
     assert list((our_zone.data / ".hub/uploads").iterdir()) == []
     assert upload.send(data[-1:]).answer()[0] == 200
     status, _, body = harness.http("PUT", url, data[:-1] + bytes([data[-1] ^ 1]))
@@ -413,7 +413,7 @@ def test_what_is_there_is_not_written_again(our_zone):
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     # It goes while the same bytes come: that is said.
     upload = Upload(url, len(data)).send(data[:-1])
-    time.sleep(0.2)
+    harness.until(lambda: harness.has_taken(our_zone.server.port, upload.sock), "the bucket is at it")
     harness.object_path(our_zone.data, digest).unlink()
     assert upload.send(data[-1:]).answer()[0] == 503
     assert harness.http("PUT", url, data)[0] == 200

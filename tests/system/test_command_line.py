@@ -95,7 +95,7 @@ def test_register_says_that_its_link_is_refused(tmp_path, processes):
 def test_a_secret_may_come_from_a_shells_pipe(tmp_path):
     """A password manager's output, that is never in a file."""
     script = f'"{harness.BINARY}" init --no-input --name n --proxy-url http://p --proxy-secret-file <(echo the secret)'
-    subprocess.run(["bash", "-c", script], env=clean_environment(HOME=tmp_path), cwd=tmp_path, timeout=30, check=True)
+    subprocess.run(["bash", "-c", script], env=clean_environment(HOME=tmp_path), cwd=tmp_path, timeout=harness.DEADLINE_S, check=True)
     assert "the secret" in (tmp_path / "kachery-resource.yaml").read_text()
 
 

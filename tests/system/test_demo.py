@@ -149,12 +149,12 @@ def test_keep(place, tmp_path):
     env = environment(place)
     env["PATH"] = f"{tools}:{env['PATH']}"
     try:
-        typed = subprocess.run(["sh", "-e", "-c", "\n".join(script[:4])], env=env, cwd=tmp_path, timeout=30,
+        typed = subprocess.run(["sh", "-e", "-c", "\n".join(script[:4])], env=env, cwd=tmp_path, timeout=harness.DEADLINE_S,
                                stdout=subprocess.PIPE, check=True)
         assert open(typed.stdout.decode().strip(), "rb").read() == file.read_bytes()
         assert len(processes_in(folder_of(story))) >= 2
     finally:
-        subprocess.run(["sh", "-e", "-c", script[4]], env=env, timeout=30, check=True)
+        subprocess.run(["sh", "-e", "-c", script[4]], env=env, timeout=harness.DEADLINE_S, check=True)
     harness.until(lambda: processes_in(place) == [], "hub and daemon end")
-    subprocess.run(["sh", "-e", "-c", script[5]], env=env, timeout=30, check=True)
+    subprocess.run(["sh", "-e", "-c", script[5]], env=env, timeout=harness.DEADLINE_S, check=True)
     assert_nothing_left(place)

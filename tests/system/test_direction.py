@@ -25,7 +25,7 @@ def on_a_terminal(*arguments, env):
     except OSError:
         pass
     os.close(ours)
-    assert done.wait(30) == 0
+    assert done.wait(harness.DEADLINE_S) == 0
     return out.decode()
 
 

@@ -194,12 +194,7 @@ def test_a_damaged_object_that_is_replaced_while_it_is_looked_at(our_zone):
         file.truncate(250 << 20)
 
     def is_looked_at():
-        for pid in harness.descendants(our_zone.server.pid):
-            with contextlib.suppress(OSError):
-                for fd in os.listdir(f"/proc/{pid}/fd"):
-                    if os.readlink(f"/proc/{pid}/fd/{fd}") == str(path):
-                        return True
-        return False
+        return harness.has_open(our_zone.server.pid, path)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         refused = pool.submit(our_zone.client.finalize, digest, len(DATA))
         harness.until(lambda: is_looked_at() or refused.done(), "the damaged object is hashed")

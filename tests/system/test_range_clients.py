@@ -31,23 +31,21 @@ class Host:
     def __init__(self, lab):
         self.lab = lab
         lab.write_config()
-        self.daemon = lab.share()
+        self.env = {**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": "line_idle_ms=1500"}
+        self.daemon = lab.share(env=self.env)
 
     def share(self, path):
         self.lab.link(path)
         digest = hashlib.sha1(path.read_bytes()).hexdigest()
         return f"{self.lab.url}/f/{digest}.{hashlib.sha1(path.name.encode()).hexdigest()[:8]}/{path.name}"
 
-    def left(self):
-        """Bytes that left the host, once it says the same twice."""
-        seen = []
+    def totals(self):
+        return json.loads((self.lab.folder / "kachery-resource.status.json").read_text())
 
-        def is_steady():
-            seen.append(json.loads((self.lab.folder / "kachery-resource.status.json").read_text())["totals"]["rangeBytes"])
-            time.sleep(0.6)  # the daemon counts once a second
-            return len(seen) > 3 and len(set(seen[-3:])) == 1
-        until(is_steady, "the host has counted")
-        return seen[-1]
+    def left(self):
+        """Bytes that left the host, all told: once it has closed the file again."""
+        until(lambda: self.totals()["totals"]["rangeBytes"] and self.totals()["openFiles"] == 0, "the host has counted")
+        return self.totals()["totals"]["rangeBytes"]
 
     def away_for_a_moment(self):
         """Kills the daemon; starts it again in a while."""
@@ -56,7 +54,7 @@ class Host:
 
         def back():
             time.sleep(2)
-            self.daemon = self.lab.share(wait=False)
+            self.daemon = self.lab.share(wait=False, env=self.env)
         thread = threading.Thread(target=back)
         thread.start()
         return thread

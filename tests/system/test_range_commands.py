@@ -17,7 +17,7 @@ def digits(name):
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=harness.DEADLINE_S) as answer:
         return answer.read()
 
 

@@ -88,7 +88,7 @@ def test_the_daemon_is_killed_and_comes_again(start):
     path = sharing.put("big", data)
     _, answer, got = opened(sharing, path, LEAF)
     kill(sharing.daemon)
-    time.sleep(0.3)
+    sharing.lab.hub.wait_line("daemon disconnected")
     share_again(sharing.lab)
     assert got + answer.read() == data
 
@@ -104,7 +104,7 @@ def test_a_range_waits_for_a_daemon_that_is_away(start):
         time.sleep(0.5)
         assert not part.done()
         share_again(sharing.lab)
-        assert part.result(20) == data[3 * LEAF:3 * LEAF + 9]
+        assert part.result(harness.DEADLINE_S) == data[3 * LEAF:3 * LEAF + 9]
 
 
 def test_what_does_not_come_in_time_is_closed_without_an_answer(start):
@@ -329,7 +329,7 @@ def test_a_file_without_manifest_is_built(start):
             assert answer.status == 503
             done, _, size = answer.headers["Kachery-Building"].partition("/")
             assert size == str(len(data)) and 0 <= int(done) <= len(data) and answer.headers["Retry-After"]
-        assert part.result(30) == data[5 * LEAF:5 * LEAF + 9]
+        assert part.result(harness.DEADLINE_S) == data[5 * LEAF:5 * LEAF + 9]
     assert sharing.ask(path)[1] == data
 
 
@@ -534,7 +534,7 @@ def test_thousands_of_open_ranges_that_read_nothing(start):
     try:
         for n in range(1500):
             try:
-                sock = socket.create_connection(("127.0.0.1", sharing.lab.hub.port), timeout=5)
+                sock = socket.create_connection(("127.0.0.1", sharing.lab.hub.port), timeout=harness.DEADLINE_S)
             except OSError:
                 break
             sockets.append(sock)

@@ -36,7 +36,7 @@ def test_worker_that_is_killed_costs_one_file(store, tmp_path, processes, verb):
     child.wait_line("/a")  # told while the large one is being read
 
     def worker():
-        return [p for p in harness.descendants(child.pid) if b"/t/large" in open_files(p)]
+        return [p for p in harness.descendants(child.pid) if harness.has_open(p, tmp_path / "t" / "large")]
     os.kill(harness.until(worker, "a worker reads the large file")[0], signal.SIGKILL)
     assert child.wait() == 1
     assert [line.rsplit("/", 1)[1] for line in child.lines["out"]] == ["a", "z"]
@@ -59,16 +59,6 @@ def test_a_slow_file_before_thousands_of_others(store, tmp_path, processes):
     os.truncate(slow, 0)
     assert child.wait() == 0
     assert [line.rsplit("/", 1)[1] for line in child.lines["out"]] == ["!slow", *names]
-
-
-def open_files(pid):
-    names = []
-    try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            names.append(os.fsencode(os.readlink(f"/proc/{pid}/fd/{fd}")))
-    except OSError:
-        pass
-    return b"\n".join(names)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -400,7 +400,7 @@ def test_a_full_disk_is_told_before_anything_is_sent(zone, target, bucket, tmp_p
     (tmp_path / "small.after").mkdir()
     done = subprocess.run(["unshare", "-m", "sh", "-c", SMALL, "sh", str(target.folder), "sh", "-c", 'cd "$0" && exec "$@"',
                            str(target.here), harness.BINARY, *target.command], env=target.user, cwd=target.here,
-                          capture_output=True, timeout=30)
+                          capture_output=True, timeout=harness.DEADLINE_S)
     if done.returncode == 77:
         pytest.skip("cannot mount: " + text(done.stderr))
     assert done.returncode == 1 and f"no room for {len(DATA)} bytes" in text(done.stderr)
@@ -410,7 +410,7 @@ def test_a_full_disk_is_told_before_anything_is_sent(zone, target, bucket, tmp_p
 
 def test_a_part_that_cannot_be_written_any_more_goes(zone, target, bucket):
     target.put_part(DATA[:HALF])
-    done = subprocess.run([harness.BINARY, *target.command], env=target.user, cwd=target.here, capture_output=True, timeout=30,
+    done = subprocess.run([harness.BINARY, *target.command], env=target.user, cwd=target.here, capture_output=True, timeout=harness.DEADLINE_S,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (HALF + 5, HALF + 5)))
     assert done.returncode == 1 and b"File too large" in done.stderr and files_below(target.folder) == []
 

@@ -30,7 +30,7 @@ def world(tmp_path_factory):
 
 def transfer(world, *arguments):
     """Many calls in one process, by the production HTTP client."""
-    return subprocess.run([harness.ROOT / "build" / "tools" / "http_transfer", *map(str, arguments)], text=True, timeout=30,
+    return subprocess.run([harness.ROOT / "build" / "tools" / "http_transfer", *map(str, arguments)], text=True, timeout=harness.DEADLINE_S,
                           env=clean_environment(SSL_CERT_FILE=world["bundle"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

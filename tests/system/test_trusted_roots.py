@@ -45,7 +45,7 @@ def ask_elsewhere(world, prepare):
     script = f"""set -e; mount -t tmpfs none /etc; mount -t tmpfs none /var/lib; echo 127.0.0.1 localhost > /etc/hosts
 {prepare}
 exec {shlex.quote(harness.BINARY)} info sha1://{"0" * 40}"""
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
     return done.returncode, done.stderr.decode()
 
 

@@ -149,7 +149,7 @@ def test_client_is_refused(answer, words):
             writer.close()
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
         url = "ws://127.0.0.1:%d/" % server.sockets[0].getsockname()[1]
-        done = await asyncio.to_thread(subprocess.run, [WS_ECHO, "client", url], capture_output=True, timeout=30)
+        done = await asyncio.to_thread(subprocess.run, [WS_ECHO, "client", url], capture_output=True, timeout=DEADLINE_S)
         server.close()
         assert done.returncode == 1 and words in done.stderr.decode()
     within_deadline(serve())

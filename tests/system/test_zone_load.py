@@ -151,7 +151,7 @@ def test_a_download_that_the_disk_does_not_take_leaves_nothing_behind(zone, user
     zone.objects[sha1(DATA)] = DATA
     (tmp_path / "here").mkdir()
     command = [harness.BINARY, "load", f"sha1://{sha1(DATA)}", *(["-o", target] if target else [])]
-    done = subprocess.run(command, env=user, cwd=tmp_path / "here", capture_output=True, timeout=30,
+    done = subprocess.run(command, env=user, cwd=tmp_path / "here", capture_output=True, timeout=harness.DEADLINE_S,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     assert done.returncode == 1 and b"File too large" in done.stderr
     assert files_below(folder_of(user)) == [] and files_below(tmp_path / "here") == []
@@ -212,7 +212,7 @@ def test_cat_into_a_pipe_that_closes_dies_quietly(zone, user):
     data = os.urandom(1 << 20) * 8
     zone.objects[sha1(data)] = data
     done = subprocess.run(["sh", "-c", f'"{harness.BINARY}" cat sha1://{sha1(data)} | head -c 10'], env=user,
-                          capture_output=True, timeout=30)
+                          capture_output=True, timeout=harness.DEADLINE_S)
     assert done.stdout == data[:10] and done.stderr == b""
 
 
@@ -221,7 +221,7 @@ def test_a_full_standard_output_is_an_error(zone, user, verb):
     zone.objects[sha1(DATA)] = DATA
     with open("/dev/full", "wb") as full:
         done = subprocess.run([harness.BINARY, verb, f"sha1://{sha1(DATA)}"], env=user, stdout=full,
-                              stderr=subprocess.PIPE, timeout=30)
+                              stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
     assert done.returncode == 1 and b"No space left" in done.stderr
 
 
@@ -229,7 +229,7 @@ def test_a_full_standard_output_is_an_error(zone, user, verb):
 def test_a_closed_standard_output_is_an_error(zone, user, verb):
     zone.objects[sha1(DATA)] = DATA
     done = subprocess.run(["sh", "-c", f'exec "{harness.BINARY}" {verb} sha1://{sha1(DATA)} >&-'], env=user,
-                          stderr=subprocess.PIPE, timeout=30)
+                          stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
     assert done.returncode == 1 and b"standard output" in done.stderr
     for path in files_below(folder_of(user)):
         assert path.read_bytes() == DATA
@@ -253,7 +253,7 @@ def test_a_bar_on_a_terminal_only(zone, user):
                                stdout=subprocess.PIPE)
     os.close(theirs)
     seen = b""
-    while select.select([ours], [], [], 20)[0]:
+    while select.select([ours], [], [], harness.DEADLINE_S)[0]:
         try:
             chunk = os.read(ours, 4096)
         except OSError:
@@ -262,7 +262,7 @@ def test_a_bar_on_a_terminal_only(zone, user):
             break
         seen += chunk
     os.close(ours)
-    assert loading.wait(20) == 0
+    assert loading.wait(harness.DEADLINE_S) == 0
     loading.stdout.close()
     assert b"downloading" in seen and b"%" in seen
     zone.download = None

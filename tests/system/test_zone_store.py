@@ -284,7 +284,7 @@ def test_an_upload_that_is_cut_never_appears_in_nginx(zone, user, tmp_path, ngin
     storing = subprocess.Popen([harness.BINARY, "store", str(path)], env=user, stderr=subprocess.PIPE)
     harness.until(lambda: zone.payloads, "the upload has begun")  # and the hash is known
     flip(path, size - 1)
-    errors = storing.communicate(timeout=30)[1]
+    errors = storing.communicate(timeout=harness.DEADLINE_S)[1]
     if storing.returncode == 0:  # it was faster than the flip: then it is right
         assert sha1((root / "objects" / object_key(digest)).read_bytes()) == digest
     else:

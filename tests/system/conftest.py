@@ -14,6 +14,7 @@ for folder in ("doubles", "fixtures"):
 import certificates  # noqa: E402
 import desk as desk_of_a_host  # noqa: E402
 import daemon_of_a_socket  # noqa: E402
+import fault_board as boards  # noqa: E402
 import harness  # noqa: E402
 import http_proxies  # noqa: E402
 import loading  # noqa: E402
@@ -193,3 +194,11 @@ def two_gateways(tmp_path_factory):
     yield made
     made["http"].stop()
     made["https"].stop()
+
+
+@pytest.fixture
+def fault_board(tmp_path):
+    """Tells a program of ci/faults.sh which allocation or system call fails next (fault_board.py)."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    return boards.Board(folder)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(netns_link.why_not() is not None, reason=str(net
 
 @pytest.fixture
 def far_lab(tmp_path):
+    """A lab whose hub is on the far side of a link that can be disturbed (far_lab.py)."""
     link = netns_link.Link(tmp_path)
     made = FarLab(tmp_path, link)
     try:

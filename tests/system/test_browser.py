@@ -25,7 +25,7 @@ def find_file(digest, zone="default"):
 
 
 @pytest.fixture
-def shared(lab, tmp_path):
+def requested_file(lab, tmp_path):
     """A file that was linked on the host and requested: (hub's URL, its hash)."""
     path = tmp_path / "recording.dat"
     path.write_bytes(DATA)
@@ -45,8 +45,8 @@ def list_of(headers, name):
     return [item.strip().lower() for item in headers.get(name, "").split(",") if item.strip()]
 
 
-def test_every_answer_of_gateway_and_bucket_is_readable(shared):
-    hub, digest = shared
+def test_every_answer_of_gateway_and_bucket_is_readable(requested_file):
+    hub, digest = requested_file
     status, headers, body = harness.http("POST", f"{hub}/api/gateway", find_file(digest), ORIGIN)
     assert status == 200 and is_readable(headers)
     url = json.loads(body)["url"]
@@ -62,8 +62,8 @@ def test_every_answer_of_gateway_and_bucket_is_readable(shared):
         assert got == status and is_readable(headers) and answer
 
 
-def test_the_rest_is_not_for_other_origins(shared):
-    hub, digest = shared
+def test_the_rest_is_not_for_other_origins(requested_file):
+    hub, digest = requested_file
     for path in ("/probe", "/client/" + "0" * 64, "/registerClient/" + "0" * 64, "/nowhere"):
         assert harness.http("GET", hub + path, None, ORIGIN)[1].get("Access-Control-Allow-Origin") is None
     status, headers, _ = harness.http("OPTIONS", hub + "/r/lab-resource", None, {
@@ -75,8 +75,8 @@ def test_the_rest_is_not_for_other_origins(shared):
     ("POST", "content-type"), ("GET", "range"), ("HEAD", None), ("PUT", "Content-Type, X-A_b.c~1"),
     ("GET", "authorization,if-none-match,if-range,range,x-requested-with")])
 @pytest.mark.parametrize("path", ["/api/gateway", "/bucket/sha1/00/00/00/" + "0" * 40 + "?signature=x", "/bucket/"])
-def test_preflights_allow_what_is_asked_for(shared, path, method, wanted):
-    hub, _ = shared
+def test_preflights_allow_what_is_asked_for(requested_file, path, method, wanted):
+    hub, _ = requested_file
     more = {} if wanted is None else {"Access-Control-Request-Headers": wanted}
     status, headers, body = harness.http("OPTIONS", hub + path, None, {
         **ORIGIN, "Access-Control-Request-Method": method, **more})
@@ -87,8 +87,8 @@ def test_preflights_allow_what_is_asked_for(shared, path, method, wanted):
 
 
 @pytest.mark.parametrize("wanted", ["", "a b\"c", "x<y", "ä", "(x)", "a" * 2049])
-def test_preflights_repeat_only_names(shared, wanted):
-    hub, _ = shared
+def test_preflights_repeat_only_names(requested_file, wanted):
+    hub, _ = requested_file
     status, headers, _ = harness.http("OPTIONS", hub + "/api/gateway", None, {
         **ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": wanted.encode()})
     assert status == 204 and headers.get("Access-Control-Allow-Headers") is None
@@ -163,8 +163,8 @@ class PageServer:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_a_page_reads_a_range_of_a_shared_file(shared, tmp_path, processes):
-    hub, digest = shared
+def test_a_page_reads_a_range_of_a_shared_file(requested_file, tmp_path, processes):
+    hub, digest = requested_file
     pages = PageServer(PAGE % {"hub": json.dumps(hub), "hash": json.dumps(digest)})
     try:
         browser = processes(harness.Process(*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", pages.url,

@@ -145,6 +145,7 @@ def test_unknown_verb_is_wrong_usage():
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
+    """A copy of the repository in a folder with a long name and odd characters."""
     folder = tmp_path_factory.mktemp("copy") / "somebody's own folder" / ("long" * 20)
     folder.mkdir(parents=True)
     for name in ("src", "ci", "vendor", "build.sh"):

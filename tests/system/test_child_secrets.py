@@ -26,6 +26,7 @@ def keys(env):
 
 @pytest.fixture
 def secrets(lab):
+    """An environment with every key and password that a program of ours may find in it."""
     return {**keys(lab.host), "PROXY_SECRET": OTHER, "http_proxy": f"http://me:{PASSWORD}@127.0.0.1:9",
             "ALL_PROXY": f"http://me:{PASSWORD}@127.0.0.1:9", "no_proxy": "*"}
 

@@ -15,7 +15,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user"
 
 
 @pytest.fixture
-def place():
+def open_folder():
+    """A folder below /tmp that other users can enter."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kachery-cures-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -47,31 +48,31 @@ def test_dangling_links(store, tmp_path, verb):
 
 
 @needs_root
-def test_whose_a_file_is_and_what_bars_the_way(place):
-    owned(place / "home", USER, 0o755)
-    owned(place / "closed", OTHER, 0o700)
-    owned(place / "closed" / "in", OTHER, 0o755)
-    owned(place / "closed" / "in" / "f", OTHER, 0o644, b"x")
-    owned(place / "mine", OTHER, 0o600, b"x")
-    done = as_user(place, "link", place / "closed" / "in" / "f")
-    assert f"Permission denied: {place}/closed may not be entered: it belongs to user {OTHER}, group {OTHER}, mode 0700" in \
+def test_whose_a_file_is_and_what_bars_the_way(open_folder):
+    owned(open_folder / "home", USER, 0o755)
+    owned(open_folder / "closed", OTHER, 0o700)
+    owned(open_folder / "closed" / "in", OTHER, 0o755)
+    owned(open_folder / "closed" / "in" / "f", OTHER, 0o644, b"x")
+    owned(open_folder / "mine", OTHER, 0o600, b"x")
+    done = as_user(open_folder, "link", open_folder / "closed" / "in" / "f")
+    assert f"Permission denied: {open_folder}/closed may not be entered: it belongs to user {OTHER}, group {OTHER}, mode 0700" in \
         done.stderr.decode()
-    done = as_user(place, "link", place / "mine")
+    done = as_user(open_folder, "link", open_folder / "mine")
     assert f"Permission denied: it belongs to user {OTHER}, group {OTHER}, mode 0600" in done.stderr.decode()
 
 
 @needs_root
-def test_a_home_that_cannot_be_written(place):
-    owned(place / "home", OTHER, 0o755)
-    owned(place / "f", USER, 0o644, b"x")
-    for command in (["link", place / "f"], ["register", "--no-wait"]):
-        done = as_user(place, *command)
+def test_a_home_that_cannot_be_written(open_folder):
+    owned(open_folder / "home", OTHER, 0o755)
+    owned(open_folder / "f", USER, 0o644, b"x")
+    for command in (["link", open_folder / "f"], ["register", "--no-wait"]):
+        done = as_user(open_folder, *command)
         assert done.returncode == 1
-        assert f"cannot create a file in {place}/home: Permission denied: it belongs to user {OTHER}" in done.stderr.decode()
+        assert f"cannot create a file in {open_folder}/home: Permission denied: it belongs to user {OTHER}" in done.stderr.decode()
         assert b"set KACHERY_CLOUD_DIR" in done.stderr
 
 
-def test_a_home_on_a_file_system_that_is_read_only(place):
+def test_a_home_on_a_file_system_that_is_read_only(open_folder):
     done = run("link", harness.BINARY, env=clean_environment(HOME="/proc/nobody"), check=1)
     assert b"KACHERY_CLOUD_DIR" in done.stderr
 
@@ -103,18 +104,18 @@ def test_a_limit_of_file_sizes(store, tmp_path):
     assert done.returncode == 1 and b"ulimit -f" in done.stderr
 
 
-def test_a_full_disk(place):
-    small = place / "small"
+def test_a_full_disk(open_folder):
+    small = open_folder / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True).returncode != 0:
         pytest.skip("cannot mount")
     try:
-        (place / "f").write_bytes(os.urandom(500_000))
-        env = clean_environment(HOME=place, KACHERY_CLOUD_DIR=small / "store")
-        done = run("store-local", str(place / "f"), env=env, check=1)
+        (open_folder / "f").write_bytes(os.urandom(500_000))
+        env = clean_environment(HOME=open_folder, KACHERY_CLOUD_DIR=small / "store")
+        done = run("store-local", str(open_folder / "f"), env=env, check=1)
         assert b"No space left on device: free some room" in done.stderr
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-        done = run("link", str(place / "f"), env={**env, "KACHERY_CLOUD_DIR": str(small / "other")}, check=1)
+        done = run("link", str(open_folder / "f"), env={**env, "KACHERY_CLOUD_DIR": str(small / "other")}, check=1)
         assert b"Read-only file system: that file system cannot be written now" in done.stderr
     finally:
         subprocess.run(["umount", small], check=True)
@@ -131,8 +132,8 @@ def as_lab_user(*command, store):
 @needs_root
 @pytest.mark.parametrize("command", [["ls"], ["verify"], ["load", "--no-request", "sha1://" + "0" * 40], ["store", "/dev/null"],
                                      ["register", "--no-wait"]])
-def test_an_unreadable_store_is_told_with_its_owner_and_what_he_can_do(place, command):
-    folder = place / "store"
+def test_an_unreadable_store_is_told_with_its_owner_and_what_he_can_do(open_folder, command):
+    folder = open_folder / "store"
     folder.mkdir(mode=0o700)
     os.chown(folder, OTHER, OTHER)
     done = as_lab_user(*command, store=folder)

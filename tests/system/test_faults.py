@@ -13,13 +13,6 @@ from fault_desk import Desk, drawn, tell
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="ci/faults.sh was not run")
 
 
-@pytest.fixture
-def board(tmp_path):
-    folder = tmp_path / "board"
-    folder.mkdir()
-    return Board(folder)
-
-
 def put(path, data):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -56,12 +49,12 @@ def store_desk(board, tmp_path, name):
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", STORE_COMMANDS)
-def test_a_store_command_with_every_failure(board, tmp_path, request, name):
-    desk, command = store_desk(board, tmp_path, name)
+def test_a_store_command_with_every_failure(fault_board, tmp_path, request, name):
+    desk, command = store_desk(fault_board, tmp_path, name)
     reference, faults = desk.reference(command)
     fired = 0
     for place, kind in drawn(request, faults):
-        board.arm(place, kind)
+        fault_board.arm(place, kind)
         fired += desk.check(command, reference)
     tell(desk.wrong)
     assert fired > 0.9 * len(drawn(request, faults))
@@ -69,13 +62,13 @@ def test_a_store_command_with_every_failure(board, tmp_path, request, name):
 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", ["link", "store-local", "verify"])
-def test_a_store_command_with_the_nth_call_failing(board, tmp_path, request, name):
-    desk, command = store_desk(board, tmp_path, name)
+def test_a_store_command_with_the_nth_call_failing(fault_board, tmp_path, request, name):
+    desk, command = store_desk(fault_board, tmp_path, name)
     reference, _ = desk.reference(command)
     every = 1 if request.config.getoption("--all-faults") else 19
     for kind in range(2):
         nth = 1
-        while board.arm_call(nth, kind) or desk.check(command, reference):
+        while fault_board.arm_call(nth, kind) or desk.check(command, reference):
             nth += every
         assert nth > 100
     tell(desk.wrong)

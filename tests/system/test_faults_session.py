@@ -20,13 +20,6 @@ DATA = random.Random(1).randbytes(300_000)
 REQUEST_S = 90
 
 
-@pytest.fixture
-def board(tmp_path):
-    folder = tmp_path / "board"
-    folder.mkdir()
-    return Board(folder)
-
-
 def objects(lab):
     """The zone's objects by name; every one is what its name says."""
     found = {}
@@ -101,13 +94,13 @@ def client(board, lab, name):
 
 
 @pytest.mark.parametrize("name", CLIENT_COMMANDS)
-def test_a_client_command_with_every_failure(board, lab, request, name):
-    with_every_failure(*client(board, lab, name), request)
+def test_a_client_command_with_every_failure(fault_board, lab, request, name):
+    with_every_failure(*client(fault_board, lab, name), request)
 
 
 @pytest.mark.parametrize("name", ["store", "load to a file"])
-def test_a_client_command_over_tls_with_every_failure(board, tls_lab, request, name):
-    with_every_failure(*client(board, tls_lab, name), request, DRAWN // 2)
+def test_a_client_command_over_tls_with_every_failure(fault_board, tls_lab, request, name):
+    with_every_failure(*client(fault_board, tls_lab, name), request, DRAWN // 2)
 
 
 class NewUserDesk(Desk):
@@ -117,8 +110,8 @@ class NewUserDesk(Desk):
         return re.fullmatch(b"[0-9a-f]{64}\n", output) is not None
 
 
-def test_a_new_users_registration_with_every_failure(board, lab, request):
-    desk = NewUserDesk(board, lab.folder / "desk", lab.environment(lab.folder / "desk" / "store"))
+def test_a_new_users_registration_with_every_failure(fault_board, lab, request):
+    desk = NewUserDesk(fault_board, lab.folder / "desk", lab.environment(lab.folder / "desk" / "store"))
     with_every_failure(desk, ["register", "--no-wait", "--label", "new"], request, DRAWN // 2)
 
 
@@ -229,16 +222,16 @@ def daemon_runs_on(session, request, count=DRAWN):
     assert share > SOME
 
 
-def test_the_daemon_runs_on_with_every_failure(board, lab, request):
-    daemon_runs_on(Session(board, lab), request)
+def test_the_daemon_runs_on_with_every_failure(fault_board, lab, request):
+    daemon_runs_on(Session(fault_board, lab), request)
 
 
-def test_the_daemon_runs_on_over_tls_with_every_failure(board, tls_lab, request):
-    daemon_runs_on(Session(board, tls_lab), request, DRAWN // 2)
+def test_the_daemon_runs_on_over_tls_with_every_failure(fault_board, tls_lab, request):
+    daemon_runs_on(Session(fault_board, tls_lab), request, DRAWN // 2)
 
 
-def test_the_hub_runs_on_with_every_failure(board, lab, request):
-    session = Session(board, lab)
+def test_the_hub_runs_on_with_every_failure(fault_board, lab, request):
+    session = Session(fault_board, lab)
     lab.hub.stop()
     session.board.note()
 
@@ -293,14 +286,14 @@ def starts(session, request, start, ready, use):
     return sum(fired) / len(draw)
 
 
-def test_the_daemon_starts_with_every_failure(board, lab, request):
-    session = Session(board, lab)
+def test_the_daemon_starts_with_every_failure(fault_board, lab, request):
+    session = Session(fault_board, lab)
     assert starts(session, request, session.start_daemon, "acknowledged", session.one_request) > 0.8
     tell(session.wrong)
 
 
-def test_the_hub_starts_with_every_failure(board, lab, request):
-    session = Session(board, lab)
+def test_the_hub_starts_with_every_failure(fault_board, lab, request):
+    session = Session(fault_board, lab)
     lab.hub.stop()
     assert starts(session, request, session.start_hub, "listening http://", session.one_round_trip) > 0.8
     tell(session.wrong)

@@ -146,7 +146,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(lab):
+def linked_folder(lab):
+    """A folder whose files and index a host has linked."""
     return Folder(lab, FILES).link()
 
 
@@ -163,53 +164,53 @@ def quoted(path):
     return urllib.parse.quote(path, safe="/")
 
 
-def test_files_of_a_folder(folder):
-    connection = folder.connect()
+def test_files_of_a_folder(linked_folder):
+    connection = linked_folder.connect()
     for path, data in FILES.items():
-        answer, body = folder.ask(f"{folder.path}/{quoted(path)}", connection=connection)
+        answer, body = linked_folder.ask(f"{linked_folder.path}/{quoted(path)}", connection=connection)
         assert (answer.status, body) == (200, data), path
         assert answer.headers["ETag"].startswith(f'"{sha1(data)}') and answer.headers["Accept-Ranges"] == "bytes"
-        answer, body = folder.ask(f"{folder.path}/{quoted(path)}", "HEAD", connection=connection)
+        answer, body = linked_folder.ask(f"{linked_folder.path}/{quoted(path)}", "HEAD", connection=connection)
         assert (answer.status, answer.headers["Content-Length"], body) == (200, str(len(data)), b"")
-    answer, body = folder.ask(f"{folder.path}/big", Range="bytes=299990-")
+    answer, body = linked_folder.ask(f"{linked_folder.path}/big", Range="bytes=299990-")
     assert (answer.status, body) == (206, FILES["big"][299990:])
     assert answer.headers["Content-Range"] == "bytes 299990-299999/300000"
-    assert not any((folder.lab.data / "sha1").rglob("*"))
+    assert not any((linked_folder.lab.data / "sha1").rglob("*"))
 
 
-def test_names_that_the_folder_lacks(folder):
+def test_names_that_the_folder_lacks(linked_folder):
     for path in ("/a-c", "/b", "/a/", "/../a-b", "/a-b/", "/a/0.0/", "//a-b", "/a//0.0", "/.zgroup", "/%2e%2e/x", "/a%00b",
                  "/%zz", "/big.aux.xml", "/" + "x" * 5000, "x", "/a/0.0/x"):
-        answer, body = folder.ask(f"{folder.path}{path}")
+        answer, body = linked_folder.ask(f"{linked_folder.path}{path}")
         assert answer.status == (200 if path == "/a/" else 404), path
         assert path == "/a/" or body == b'{"message":"File not found"}'
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    for path in ("/d/", "/d/xyz/a", f"/d/{folder.hash.upper()}/a-b", f"/d/{sha1(FILES['a/0.0'])}/a-b", f"/d/{sha1(FILES['big'])}/"):
-        assert folder.ask(path)[0].status == 404, path
+    for path in ("/d/", "/d/xyz/a", f"/d/{linked_folder.hash.upper()}/a-b", f"/d/{sha1(FILES['a/0.0'])}/a-b", f"/d/{sha1(FILES['big'])}/"):
+        assert linked_folder.ask(path)[0].status == 404, path
 
 
-def test_absent_names_ask_no_host(folder):
-    assert folder.ask(f"{folder.path}/a-b")[0].status == 200
-    folder.daemon.signal(signal.SIGSTOP)
+def test_absent_names_ask_no_host(linked_folder):
+    assert linked_folder.ask(f"{linked_folder.path}/a-b")[0].status == 200
+    linked_folder.daemon.signal(signal.SIGSTOP)
     try:
         for number in range(20):
-            assert folder.ask(f"{folder.path}/no-{number}")[0].status == 404
+            assert linked_folder.ask(f"{linked_folder.path}/no-{number}")[0].status == 404
     finally:
-        folder.daemon.signal(signal.SIGCONT)
+        linked_folder.daemon.signal(signal.SIGCONT)
 
 
-def test_listings(folder):
+def test_listings(linked_folder):
     for path, wanted in (("/", {"/.zattrs", "/a/", "/a-b", "/ü \"q\"\\", "/big"}), ("/a/", {"/", "/a/.zarray", "/a/0.0"})):
-        answer, body = folder.ask(folder.path + path)
+        answer, body = linked_folder.ask(linked_folder.path + path)
         assert answer.status == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
         assert answer.headers["Content-Length"] == str(len(body)) and "default-src 'none'" in \
             answer.headers["Content-Security-Policy"]
         links = re.findall(rb'<a href="([^"]*)"', body)
-        there = {urllib.parse.unquote(urllib.parse.urljoin(folder.url + path, link.decode())) for link in links}
-        assert {link[len(folder.url):] for link in there} == wanted
-        head, none = folder.ask(folder.path + path, "HEAD")
+        there = {urllib.parse.unquote(urllib.parse.urljoin(linked_folder.url + path, link.decode())) for link in links}
+        assert {link[len(linked_folder.url):] for link in there} == wanted
+        head, none = linked_folder.ask(linked_folder.path + path, "HEAD")
         assert head.headers["Content-Length"] == str(len(body)) and none == b""
-    answer, body = folder.ask(folder.path + "/", Accept="application/json")
+    answer, body = linked_folder.ask(linked_folder.path + "/", Accept="application/json")
     assert answer.headers["Content-Type"] == "application/json" and "Accept" in answer.headers["Vary"]
     assert json.loads(body) == [{"name": ".zattrs", "type": "file", "size": 2, "sha1": sha1(b"{}")},
                                 {"name": "a", "type": "directory"},
@@ -218,28 +219,28 @@ def test_listings(folder):
                                 {"name": "ü \"q\"\\", "type": "file", "size": 3, "sha1": sha1(b"odd")}]
 
 
-def test_a_folder_without_its_slash_leads_to_the_one_with_it(folder):
-    for path, target in (("", f"{folder.hash}/"), ("/a", "a/")):
-        answer, body = folder.ask(folder.path + path)
+def test_a_folder_without_its_slash_leads_to_the_one_with_it(linked_folder):
+    for path, target in (("", f"{linked_folder.hash}/"), ("/a", "a/")):
+        answer, body = linked_folder.ask(linked_folder.path + path)
         assert (answer.status, answer.headers["Location"], body) == (301, target, b"")
 
 
-def test_url_of_a_folder(folder):
-    done = run("url", folder.uri, env=folder.lab.remote, check=0)
-    assert done.stdout.decode() == folder.url + "/\n" and done.stderr == b""
+def test_url_of_a_folder(linked_folder):
+    done = run("url", linked_folder.uri, env=linked_folder.lab.remote, check=0)
+    assert done.stdout.decode() == linked_folder.url + "/\n" and done.stderr == b""
 
 
-def test_preflights(folder):
-    answer, _ = folder.ask(f"{folder.path}/big", "OPTIONS", Origin="https://x.example",
-                           Access_Control_Request_Method="GET", Access_Control_Request_Headers="range")
+def test_preflights(linked_folder):
+    answer, _ = linked_folder.ask(f"{linked_folder.path}/big", "OPTIONS", Origin="https://x.example",
+                                  Access_Control_Request_Method="GET", Access_Control_Request_Headers="range")
     assert answer.status == 204 and "range" in answer.headers["Access-Control-Allow-Headers"].lower()
 
 
-def test_private_zones_have_no_folders(folder):
-    assert folder.ask(f"{folder.path}/a-b")[0].status == 200
-    settings = folder.lab.data / "settings" / "authorizationSettings.yaml"
+def test_private_zones_have_no_folders(linked_folder):
+    assert linked_folder.ask(f"{linked_folder.path}/a-b")[0].status == 200
+    settings = linked_folder.lab.data / "settings" / "authorizationSettings.yaml"
     settings.write_text("allowPublicUpload: true\nallowPublicDownload: false\nauthorizedUsers: []\n")
-    answers = [folder.ask(path) for path in (f"{folder.path}/a-b", f"{folder.path}/", f"/d/{'0' * 40}/x")]
+    answers = [linked_folder.ask(path) for path in (f"{linked_folder.path}/a-b", f"{linked_folder.path}/", f"/d/{'0' * 40}/x")]
     assert {(answer.status, body) for answer, body in answers} == {(404, b'{"message":"File not found"}')}
 
 
@@ -253,9 +254,9 @@ def test_a_listed_file_that_is_gone_is_no_404(settled_folder):
     assert answer.status == 503 and answer.headers["Retry-After"] == "10" and FILES["a/0.0"] not in body
 
 
-def test_an_index_that_was_uploaded(folder):
-    run("request", folder.uri, "--wait", env=folder.lab.remote, check=0)
-    assert folder.ask(f"{folder.path}/a/.zarray")[1] == FILES["a/.zarray"]
+def test_an_index_that_was_uploaded(linked_folder):
+    run("request", linked_folder.uri, "--wait", env=linked_folder.lab.remote, check=0)
+    assert linked_folder.ask(f"{linked_folder.path}/a/.zarray")[1] == FILES["a/.zarray"]
 
 
 def test_a_large_index(lab):
@@ -313,25 +314,25 @@ def test_zarr_opens_the_url(lab):
     until(lambda: folder.bytes_left() <= sum(map(len, files.values())) + len(index_text(files)), "no more than all left")
 
 
-def test_fsspec_walks_and_reads_the_folder(folder):
+def test_fsspec_walks_and_reads_the_folder(linked_folder):
     fsspec = pytest.importorskip("fsspec")
     fs = fsspec.filesystem("http")
-    assert {path[len(folder.url) + 1:] for path in fs.find(folder.url + "/")} == {quoted(path) for path in FILES}
+    assert {path[len(linked_folder.url) + 1:] for path in fs.find(linked_folder.url + "/")} == {quoted(path) for path in FILES}
     for path, data in FILES.items():
-        assert fs.cat_file(f"{folder.url}/{quoted(path)}") == data
-    with fs.open(f"{folder.url}/big") as file:
+        assert fs.cat_file(f"{linked_folder.url}/{quoted(path)}") == data
+    with fs.open(f"{linked_folder.url}/big") as file:
         file.seek(262140)
         assert file.read(10) == FILES["big"][262140:262150]
     with pytest.raises(FileNotFoundError):
-        fs.cat_file(f"{folder.url}/none")
-    mapper = fsspec.get_mapper(folder.url)
+        fs.cat_file(f"{linked_folder.url}/none")
+    mapper = fsspec.get_mapper(linked_folder.url)
     assert mapper["a/.zarray"] == b"{ }" and ".zgroup" not in mapper
 
 
-def test_rclone_copies_the_folder(folder, tmp_path):
+def test_rclone_copies_the_folder(linked_folder, tmp_path):
     if shutil.which("rclone") is None:
         pytest.skip("needs rclone")
-    subprocess.run(["rclone", "--config", "/dev/null", "copy", "--http-url", folder.url + "/", ":http:", tmp_path / "out"],
+    subprocess.run(["rclone", "--config", "/dev/null", "copy", "--http-url", linked_folder.url + "/", ":http:", tmp_path / "out"],
                    check=True, timeout=harness.DEADLINE_S * 2, env={**os.environ, "HOME": str(tmp_path)})
     there = {str(path.relative_to(tmp_path / "out")): path.read_bytes()
              for path in (tmp_path / "out").rglob("*") if path.is_file()}

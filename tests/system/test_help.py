@@ -68,6 +68,7 @@ def test_a_full_disk_is_told():
 
 @pytest.fixture
 def somebody(tmp_path, processes):
+    """A user who types what a topic shows (typist.py)."""
     made = Typist(tmp_path, processes)
     yield made
     made.ends_daemon()

@@ -50,6 +50,7 @@ class Recorder(odd_tls.Listener):
 
 @pytest.fixture
 def recorder(processes):
+    """An HTTP proxy that writes down what it is asked."""
     return processes(Recorder())
 
 

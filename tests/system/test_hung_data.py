@@ -13,6 +13,7 @@ GATEWAY_WORKERS, WORKERS, MAX_STUCK = 4, 16, 16  # of the hub, as in hub.h and c
 
 @pytest.fixture
 def hung_zone(tmp_path, processes):
+    """A hub whose data directory can stop answering."""
     return started(tmp_path, processes, QUICK)
 
 

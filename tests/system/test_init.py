@@ -58,11 +58,13 @@ class Terminal:
 
 @pytest.fixture
 def env(tmp_path):
+    """The environment of a user with an empty home."""
     return clean_environment(HOME=tmp_path)
 
 
 @pytest.fixture
 def terminal(tmp_path, env):
+    """`terminal(...)`: runs `init` on a terminal; closed at the end of the test."""
     opened = []
 
     def start(*arguments, **more):

@@ -17,6 +17,7 @@ URIS = [f"sha1://{digest}" for digest in HASHES]
 
 @pytest.fixture
 def full(zone):
+    """`zone` with all files of this test."""
     zone.objects.update(zip(HASHES, FILES))
     return zone
 

@@ -24,7 +24,8 @@ class PlainLab(tls_servers.TlsLab):
 
 
 @pytest.fixture(params=["$http_host", "$host"])
-def plain(request, tmp_path):
+def unnamed_lab(request, tmp_path):
+    """A lab behind nginx, which passes the name with or without the port; neither it nor the hub says that TLS is in front."""
     lab = PlainLab(tmp_path)
     lab.sent_host = request.param
     try:
@@ -36,24 +37,24 @@ def plain(request, tmp_path):
         lab.stop()
 
 
-def test_every_way(plain, tmp_path):
+def test_every_way(unnamed_lab, tmp_path):
     """Each command says once what is missing, the daemon's log once for all files."""
     files = [tmp_path / f"file-{i}" for i in range(3)]
     for i, path in enumerate(files):
         path.write_bytes(b"%d bytes of a recording" % i * 1000)
-    uris = plain.link(*files[:2])
-    daemon = plain.share()
+    uris = unnamed_lab.link(*files[:2])
+    daemon = unnamed_lab.share()
     for uri, path in zip(uris, files):
-        run("request", uri, "--wait", env=plain.remote, check=0)
-        done = run("load", uri, "-o", str(tmp_path / "copy"), env=plain.remote, check=0)
+        run("request", uri, "--wait", env=unnamed_lab.remote, check=0)
+        done = run("load", uri, "-o", str(tmp_path / "copy"), env=unnamed_lab.remote, check=0)
         assert (tmp_path / "copy").read_bytes() == path.read_bytes()
         assert done.stderr.decode().count(SAID) == 1
-    assert daemon.text().count(SAID) == 1 and plain.url in [line for line in daemon.lines["err"] if SAID in line][0]
-    done = run("store", str(files[2]), str(files[0]), env=plain.host, check=0)
+    assert daemon.text().count(SAID) == 1 and unnamed_lab.url in [line for line in daemon.lines["err"] if SAID in line][0]
+    done = run("store", str(files[2]), str(files[0]), env=unnamed_lab.host, check=0)
     assert done.stderr.decode().count(SAID) == 1
-    by_name = plain.environment(tmp_path / "third")
-    assert run("load", uris[0], "--resource", plain.name, "-o", str(tmp_path / "copy"), env=by_name, check=0)
-    done = run("request", "sha1://" + "0" * 40, "--resource", plain.name, env=by_name, check=3)
+    by_name = unnamed_lab.environment(tmp_path / "third")
+    assert run("load", uris[0], "--resource", unnamed_lab.name, "-o", str(tmp_path / "copy"), env=by_name, check=0)
+    done = run("request", "sha1://" + "0" * 40, "--resource", unnamed_lab.name, env=by_name, check=3)
     assert SAID in done.stderr.decode()
 
 

@@ -16,6 +16,7 @@ NAME = "res-1"
 
 @pytest.fixture
 def keys(tmp_path):
+    """A folder with the private key of the recorded signatures."""
     folder = tmp_path / "keys"
     folder.mkdir()
     (folder / "private.pem").write_text(SIGNATURES["privatePem"] + "\n")
@@ -23,7 +24,8 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-def hub(tmp_path, processes):
+def zoned_hub(tmp_path, processes):
+    """A hub of ours with a second zone, `lab`, in its folder."""
     (tmp_path / "zone/registered-zones").mkdir(parents=True)
     (tmp_path / "zone/registered-zones/lab").write_text(
         json.dumps({"zone": "lab", "ownerId": "o", "bucketName": "default", "directory": "lab"}))
@@ -55,95 +57,95 @@ async def gone(hub, keys, *more, **kw):
         await asyncio.sleep(0.01)
 
 
-def test_a_daemon_is_there_while_it_is_connected(hub, keys):
+def test_a_daemon_is_there_while_it_is_connected(zoned_hub, keys):
     async def converse(world):
-        assert info(hub, keys) is None
+        assert info(zoned_hub, keys) is None
         before = int(1000 * time.time())
         daemon = await world.daemon()
-        found = info(hub, keys)
+        found = info(zoned_hub, keys)
         assert before <= found.pop("timestampCreated") <= 1000 * time.time()
-        assert found == {"resourceName": NAME, "ownerId": "local", "proxyUrl": hub.url}
-        assert info(hub, keys, zone=None)["resourceName"] == NAME
-        assert info(hub, keys, zone="lab") is None and info(hub, keys, zone="none") is None
-        assert info(hub, keys, "res") is None and info(hub, keys, "../" + NAME) is None
+        assert found == {"resourceName": NAME, "ownerId": "local", "proxyUrl": zoned_hub.url}
+        assert info(zoned_hub, keys, zone=None)["resourceName"] == NAME
+        assert info(zoned_hub, keys, zone="lab") is None and info(zoned_hub, keys, zone="none") is None
+        assert info(zoned_hub, keys, "res") is None and info(zoned_hub, keys, "../" + NAME) is None
         await daemon.close()
-        await gone(hub, keys)
+        await gone(zoned_hub, keys)
         await world.daemon()
-        assert info(hub, keys) is not None
-    lively(hub, converse)
+        assert info(zoned_hub, keys) is not None
+    lively(zoned_hub, converse)
 
 
 @pytest.mark.parametrize("zone, at_home", [("default", True), ("lab", False), (None, True)])
-def test_zones(hub, keys, zone, at_home):
+def test_zones(zoned_hub, keys, zone, at_home):
     """Of a zone that the daemon serves; one of the first generation, which tells none, is in the hub's own."""
     async def converse(world):
         await world.daemon(zone=zone)
-        assert (info(hub, keys) is not None) == at_home
-        assert (info(hub, keys, zone="lab") is not None) == (not at_home)
-    lively(hub, converse)
+        assert (info(zoned_hub, keys) is not None) == at_home
+        assert (info(zoned_hub, keys, zone="lab") is not None) == (not at_home)
+    lively(zoned_hub, converse)
 
 
-def test_a_daemon_whose_name_is_taken_over(hub, keys):
+def test_a_daemon_whose_name_is_taken_over(zoned_hub, keys):
     async def converse(world):
         first = await world.daemon()
-        since = info(hub, keys)["timestampCreated"]
+        since = info(zoned_hub, keys)["timestampCreated"]
         second = await world.dial()
         await second.send_json({"type": "initialize", "resourceName": NAME, "zone": "default", "proxySecret": harness.SECRET})
         while second.closed is False:  # the first one answers the ping while this one reads
             message = await asyncio.wait([asyncio.ensure_future(second.receive()), asyncio.ensure_future(first.receive())],
                                          return_when=asyncio.FIRST_COMPLETED)
             assert message
-        assert info(hub, keys)["timestampCreated"] == since
+        assert info(zoned_hub, keys)["timestampCreated"] == since
         await second.close()
-        assert info(hub, keys)["timestampCreated"] == since
-    lively(hub, converse)
+        assert info(zoned_hub, keys)["timestampCreated"] == since
+    lively(zoned_hub, converse)
 
 
-def test_wrong_secrets_are_nobody(hub, keys):
+def test_wrong_secrets_are_nobody(zoned_hub, keys):
     async def converse(world):
         ws = await world.dial()
         await ws.send_json({"type": "initialize", "resourceName": NAME, "zone": "default", "proxySecret": "guess"})
         await ws.receive()
-        assert info(hub, keys) is None
-    lively(hub, converse)
+        assert info(zoned_hub, keys) is None
+    lively(zoned_hub, converse)
 
 
-def test_a_record_wins(tmp_path, hub, keys):
+def test_a_record_wins(tmp_path, zoned_hub, keys):
     async def converse(world):
         await world.daemon()
         record = {"resourceName": NAME, "ownerId": "o", "timestampCreated": 5, "proxyUrl": "https://elsewhere.example"}
         (tmp_path / "zone/resources").mkdir()
         (tmp_path / "zone/resources" / NAME).write_text(json.dumps(record))
-        assert info(hub, keys) == record
+        assert info(zoned_hub, keys) == record
         (tmp_path / "zone/resources" / NAME).unlink()
-        assert info(hub, keys)["ownerId"] == "local"
-    lively(hub, converse)
+        assert info(zoned_hub, keys)["ownerId"] == "local"
+    lively(zoned_hub, converse)
 
 
-def test_many(hub, keys):
+def test_many(zoned_hub, keys):
     async def converse(world):
         daemons = [await world.daemon(f"name-{i}") for i in range(300)]
         for i in range(0, 300, 2):
             await daemons[i].close()
-        await gone(hub, keys, "name-298")
+        await gone(zoned_hub, keys, "name-298")
         for i in range(290, 300):
-            assert (info(hub, keys, f"name-{i}") is not None) == (i % 2 == 1)
-    lively(hub, converse)
+            assert (info(zoned_hub, keys, f"name-{i}") is not None) == (i % 2 == 1)
+    lively(zoned_hub, converse)
 
 
-def test_the_url_of_the_proxy(tmp_path, processes, hub, keys):
+def test_the_url_of_the_proxy(tmp_path, processes, zoned_hub, keys):
     env = harness.clean_environment(PROXY_SECRET=harness.SECRET)
     public = processes(harness.Server("hub", "--data", tmp_path / "other", "--public-url", "https://hub.example/k/", env=env))
 
     async def by_host(world):
         await world.daemon()
-        assert info(hub, keys, Host="hub.lan:81")["proxyUrl"] == "http://hub.lan:81"
-        assert info(hub, keys, **{"Host": "hub.lan", "X-Forwarded-Proto": "https"})["proxyUrl"] == "https://hub.lan"
+        assert info(zoned_hub, keys, Host="hub.lan:81")["proxyUrl"] == "http://hub.lan:81"
+        assert info(zoned_hub, keys, **{"Host": "hub.lan", "X-Forwarded-Proto": "https"})["proxyUrl"] == "https://hub.lan"
 
     async def by_option(world):
         await world.daemon()
         assert info(public, keys, Host="hub.lan:81")["proxyUrl"] == "https://hub.example/k"
-    lively(hub, by_host)
+    lively(zoned_hub, by_host)
     lively(public, by_option)
 
 
@@ -153,17 +155,17 @@ def test_a_gateway_alone_knows_no_daemons(tmp_path, processes):
 
 
 @pytest.mark.parametrize("generation", [1, 2])
-def test_a_client_of_either_generation_finds_it_by_name(hub, keys, generation):
+def test_a_client_of_either_generation_finds_it_by_name(zoned_hub, keys, generation):
     """The first looks the name up, and posts to <proxyUrl>/api."""
     async def converse(world):
         daemon = await world.daemon()
-        url = info(hub, keys)["proxyUrl"]
+        url = info(zoned_hub, keys)["proxyUrl"]
         body = of_generation1(asking()) if generation == 1 else asking()
         path = "/api" if generation == 1 else f"/r/{NAME}"
         task = asyncio.create_task(world.http.post(url + path, json=body).__aenter__())
         await daemon.send_json(answer(await received(daemon)))
         assert (await task).status == 200
-    lively(hub, converse)
+    lively(zoned_hub, converse)
 
 
 def test_a_bare_name_works_at_once(lab):
@@ -181,13 +183,13 @@ def test_a_bare_name_works_at_once(lab):
 
 # ---- slashes ----
 
-def test_urls_that_end_with_a_slash(hub, keys):
+def test_urls_that_end_with_a_slash(zoned_hub, keys):
     """//api/gateway, and an empty name, as the Python client makes them."""
-    client = GatewayClient(hub.url + "/", keys)
-    assert client.call("getZoneInfo", zone=False, zoneName="default")[1]["kacheryGatewayUrl"] == hub.url
-    client.url = hub.url + "///"
+    client = GatewayClient(zoned_hub.url + "/", keys)
+    assert client.call("getZoneInfo", zone=False, zoneName="default")[1]["kacheryGatewayUrl"] == zoned_hub.url
+    client.url = zoned_hub.url + "///"
     assert client.call("getZoneInfo", zone=False, zoneName="default")[0] == 200
-    assert harness.http("GET", f"{hub.url}//probe")[2] == b"running."
+    assert harness.http("GET", f"{zoned_hub.url}//probe")[2] == b"running."
 
     async def converse(world):
         daemon = await world.daemon()
@@ -203,7 +205,7 @@ def test_urls_that_end_with_a_slash(hub, keys):
         for path, name in (("/r/", ""), (f"/r/{NAME}/", "other"), ("/r/other/", NAME)):
             status, body = await world.post({**asking(), "resourceName": name}, path=path)
             assert status in (404, 500) and body["message"]
-    lively(hub, converse)
+    lively(zoned_hub, converse)
 
 
 def test_a_signed_url_below_a_base_that_ends_with_a_slash(tmp_path, processes):

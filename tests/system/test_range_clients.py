@@ -62,6 +62,7 @@ class Host:
 
 @pytest.fixture
 def host(lab):
+    """A lab whose host shares files, and counts the bytes that leave it."""
     return Host(lab)
 
 

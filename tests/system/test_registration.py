@@ -59,11 +59,13 @@ def is_registered(client):
 
 @pytest.fixture
 def open_zone(tmp_path, processes):
+    """A zone gateway of ours with open registration and no settings."""
     return Zone(tmp_path, processes, "--open-registration", settings=None)
 
 
 @pytest.fixture
 def client(open_zone, tmp_path):
+    """A client that `open_zone` does not know yet."""
     return new_client(open_zone, tmp_path / "new")
 
 

@@ -60,6 +60,7 @@ class Links(Sharing):
 
 @pytest.fixture
 def links(lab):
+    """A lab whose zone is private, and two clients that make and use share links."""
     return Links(lab)
 
 

@@ -325,7 +325,7 @@ def test_an_unregistered_client_is_told_what_to_run(desk):
 # ---- TLS ----
 
 @pytest.fixture
-def front(desk, processes):
+def tls_front(desk, processes):
     """TLS before the proxy and the zone, by a root that only its file knows."""
     folder = desk.folder / "tls"
     folder.mkdir()
@@ -337,26 +337,26 @@ def front(desk, processes):
 
 
 @pytest.mark.parametrize("scheme", ["https", "wss"])
-def test_ca_file(desk, front, scheme):
+def test_ca_file(desk, tls_front, scheme):
     """Beside the config, for the line to the proxy and for the workers."""
     _, uri = desk.link("file", DATA)
-    gateway = f"https://localhost:{front.ports[1]}"
-    desk.write_config(proxyUrl=f"{scheme}://localhost:{front.ports[0]}", caFile="root.pem")
+    gateway = f"https://localhost:{tls_front.ports[1]}"
+    desk.write_config(proxyUrl=f"{scheme}://localhost:{tls_front.ports[0]}", caFile="root.pem")
     daemon = desk.share("-v", KACHERY_GATEWAY_URL=gateway, intervals="presence_first_ms=10")
     daemon.wait_line("is registered")
     assert desk.proxy.status(uri)["status"] == "completed"
     until(lambda: desk.proxy.posted, "a question at the HTTP side")
 
 
-def test_without_the_ca_file_the_proxy_is_not_believed(desk, front):
-    desk.write_config(proxyUrl=f"https://localhost:{front.ports[0]}")
+def test_without_the_ca_file_the_proxy_is_not_believed(desk, tls_front):
+    desk.write_config(proxyUrl=f"https://localhost:{tls_front.ports[0]}")
     daemon = desk.share(wait=False, intervals=FAST)
     assert "lab root" in daemon.wait_line("trying again")
     assert desk.proxy.greetings == []
 
 
-def test_a_ca_file_that_is_not_there(desk, front):
-    desk.write_config(proxyUrl=f"https://localhost:{front.ports[0]}", caFile="gone.pem")
+def test_a_ca_file_that_is_not_there(desk, tls_front):
+    desk.write_config(proxyUrl=f"https://localhost:{tls_front.ports[0]}", caFile="gone.pem")
     daemon = desk.share(wait=False)
     assert daemon.wait() == 1
     assert str(desk.folder / "gone.pem") in daemon.text()

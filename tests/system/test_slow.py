@@ -20,6 +20,7 @@ LARGE = os.urandom(1 << 20) * 16
 
 @pytest.fixture(scope="module")
 def quick_zone(tmp_path_factory):
+    """A zone gateway of ours that waits for slow clients a fraction of the usual times."""
     folder, kept = tmp_path_factory.mktemp("slow"), []
 
     def keep(process):

@@ -126,7 +126,8 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory):
+def lone_hub(tmp_path_factory):
+    """One hub of ours for all requests of this file."""
     folder = tmp_path_factory.mktemp("hub")
     (folder / "secret").write_text(harness.SECRET)
     server = harness.Server("hub", "--data", folder / "zone", "--secret-file", folder / "secret")
@@ -190,9 +191,9 @@ def request_of(name):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refused(hub, name):
+def test_refused(lone_hub, name):
     data, status = BAD[name]
-    with Client(hub) as bystander, Client(hub) as client:
+    with Client(lone_hub) as bystander, Client(lone_hub) as client:
         assert bystander.send(HIDDEN).answer() == (200, b"running.")
         got = client.send(data + HIDDEN).answers()
         assert [one[0] for one in got] == [status], got
@@ -201,40 +202,40 @@ def test_refused(hub, name):
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if len(BAD[name][0]) < 250])
-def test_refused_in_small_pieces(hub, name):
+def test_refused_in_small_pieces(lone_hub, name):
     data, status = BAD[name]
-    with Client(hub) as client:
+    with Client(lone_hub) as client:
         assert [one[0] for one in client.send(data + HIDDEN, 3).answers()] == [status]
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if len(BAD[name][0]) < 250])
-def test_refused_behind_a_good_one(hub, name):
+def test_refused_behind_a_good_one(lone_hub, name):
     """The answer to what came before is not lost, whatever follows it in the same packet."""
     data, status = BAD[name]
-    with Client(hub) as client:
+    with Client(lone_hub) as client:
         got = client.send(HIDDEN + data + HIDDEN).answers()
         assert [one[0] for one in got] == [200, status], got
 
 
-def test_bodies_are_no_requests(hub):
+def test_bodies_are_no_requests(lone_hub):
     body = request_of("none")
     pad = b" " * 64 + HIDDEN + b" " * 64
     for lines, sent in (
             (b"Content-Length: %d\r\n" % len(pad), pad),
             (CHUNKED, b"%x\r\n%s\r\n0\r\n\r\n" % (len(pad), pad)),
             (CHUNKED, b"%x;GET=\"/probe\"\r\n%s\r\n0\r\nGET: /probe\r\n\r\n" % (len(pad), pad))):
-        with Client(hub) as client:
+        with Client(lone_hub) as client:
             client.send(post(lines, sent) + HIDDEN + post(b"Content-Length: %d\r\n" % len(body), body) + HIDDEN)
             got = [client.answer() for _ in range(4)]
             assert [one[0] for one in got] == [400, 200, 404, 200], got
             assert got[1] == got[3] == (200, b"running.") and b"resource not found" in got[2][1]
 
 
-def test_good_oddities(hub):
+def test_good_oddities(lone_hub):
     """What is allowed is served: empty line first, absolute form, tabs around values, chunk extensions, 100 headers."""
     body = request_of("none")
     goods = [(b"\r\n" + get(), 200), (get(first=b"GET http://h:1/probe HTTP/1.1"), 200),
-             (get(first=b"GET http://h?x HTTP/1.1"), harness.http("GET", hub.url + "/?x")[0]),
+             (get(first=b"GET http://h?x HTTP/1.1"), harness.http("GET", lone_hub.url + "/?x")[0]),
              (get(first=b"GET http://other/probe?x HTTP/1.1"), 200), (get(first=b"GET /probe?http://h/ HTTP/1.1"), 200),
              (get(b"Expect: 200-ok\r\n"), 200), (get(host=b"Host:\r\n"), 200), (get(host=b"hOST: [::1]:80\r\n"), 200),
              (get(first=b"OPTIONS * HTTP/1.1"), 204), (get(first=b"BREW /probe HTTP/1.1"), 501),
@@ -244,7 +245,7 @@ def test_good_oddities(hub):
              (get(b"a: b\r\n" * 99), 200), (get(b"Content-Length: 0\r\n"), 200),
              (post(CHUNKED, b"%x ; a=\"b;\"\r\n%s\r\n000\r\nX: y\r\n\r\n" % (len(body), body)), 404),
              (post(CHUNKED, b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"), 404)]
-    with Client(hub) as client:
+    with Client(lone_hub) as client:
         for data, status in goods:
             assert client.send(data).answer()[0] == status, data
         client.send(b"".join(data for data, _ in goods))
@@ -252,8 +253,8 @@ def test_good_oddities(hub):
 
 
 @pytest.mark.parametrize("head", [b"GET /probe HTTP/1.0\r\n\r\n", get(b"Connection: close\r\n")])
-def test_nothing_behind_the_last_request(hub, head):
-    with Client(hub) as client:
+def test_nothing_behind_the_last_request(lone_hub, head):
+    with Client(lone_hub) as client:
         assert client.send(head + HIDDEN).answers() == [(200, b"running.")]
 
 

@@ -52,6 +52,7 @@ class Scene:
 
 @pytest.fixture(params=[0o1777, 0o777, 0o1775], ids=["sticky", "open to all", "sticky group"])
 def scene(request):
+    """A folder in which strangers can write too, in one of three ways, and a victim who writes there."""
     made = Scene(request.param)
     os.chown(made.open, 0, VICTIM)
     made.open.chmod(request.param)

@@ -111,6 +111,7 @@ def tampered(sign):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
+    """Ceph's radosgw for all tests of this file."""
     made = None
     folder = tmp_path_factory.mktemp("rgw")
     try:
@@ -122,6 +123,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def line(server):
+    """A proxy before `server` that cuts connections; the bucket is empty."""
     server.empty()
     made = CuttingProxy(server.port)
     yield made
@@ -130,6 +132,7 @@ def line(server):
 
 @pytest.fixture
 def s3_zone(server, line):  # in place of the usual one
+    """`zone` with `server` for its bucket, through `line`."""
     double = RadosZone(server, line)
     yield double
     double.stop()

@@ -124,7 +124,8 @@ class Front(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def front():
+def redirecting_front():
+    """A server that sends every request to https://lab.example."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -132,16 +133,16 @@ def front():
     server.server_close()
 
 
-def test_where_a_gateway_sends_us_is_told(user, front):
-    done = run("info", f"sha1://{'0' * 40}", env={**user, "KACHERY_GATEWAY_URL": front}, check=1)
+def test_where_a_gateway_sends_us_is_told(user, redirecting_front):
+    done = run("info", f"sha1://{'0' * 40}", env={**user, "KACHERY_GATEWAY_URL": redirecting_front}, check=1)
     assert "301 Moved Permanently to https://lab.example/api/gateway: correct KACHERY_GATEWAY_URL" in text(done.stderr)
 
 
-def test_where_a_proxy_sends_a_client_is_told(user, front):
-    done = run("load", f"sha1://{'0' * 40}", "--resource", f"{front}/r/lab", env=user, check=1)
-    assert f"{front}/r/lab: 301 Moved Permanently to https://lab.example/r/lab: correct the resource's URL" in text(done.stderr)
+def test_where_a_proxy_sends_a_client_is_told(user, redirecting_front):
+    done = run("load", f"sha1://{'0' * 40}", "--resource", f"{redirecting_front}/r/lab", env=user, check=1)
+    assert f"{redirecting_front}/r/lab: 301 Moved Permanently to https://lab.example/r/lab: correct the resource's URL" in text(done.stderr)
 
 
-def test_where_a_proxy_sends_the_daemon_is_told(desk, front):
-    desk.write_config(proxyUrl=front)
+def test_where_a_proxy_sends_the_daemon_is_told(desk, redirecting_front):
+    desk.write_config(proxyUrl=redirecting_front)
     desk.share(wait=False).wait_line("301 Moved Permanently to https://lab.example/: correct the URL")

@@ -18,6 +18,7 @@ FEW = "pause_min_ms=10,pause_max_ms=50,attempts=3"
 
 @pytest.fixture
 def empty_bucket(zone):
+    """A bucket that is not ours, as `bucket`, with nothing in it."""
     made = RoughBucket()
     zone.bucket_url, zone.tickets = made.url, itertools.count(1)
     yield made

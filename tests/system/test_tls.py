@@ -76,6 +76,7 @@ def gateway_error(tmp_path, port, check=1, **env):
 
 @pytest.fixture
 def pair(tmp_path):
+    """A root's file, and the files of a certificate for localhost and of its key."""
     top, bundle = tls_servers.lab_root(tmp_path)
     leaf = certificates.server(top, ["localhost"], kind="rsa2048", **tls_servers.now())
     return bundle, *tls_servers.write_pair(tmp_path, "server", [leaf])

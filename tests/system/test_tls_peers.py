@@ -18,7 +18,7 @@ from tls_asking import ANSWER, NOT_FOUND, ask, issue
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def identities(tmp_path_factory):
     """One root, server certificates with keys of every kind, and their files."""
     folder = tmp_path_factory.mktemp("tls")
     top, bundle = tls_servers.lab_root(folder)
@@ -28,10 +28,10 @@ def world(tmp_path_factory):
     return made
 
 
-def transfer(world, *arguments):
+def transfer(identities, *arguments):
     """Many calls in one process, by the production HTTP client."""
     return subprocess.run([harness.ROOT / "build" / "tools" / "http_transfer", *map(str, arguments)], text=True, timeout=harness.DEADLINE_S,
-                          env=clean_environment(SSL_CERT_FILE=world["bundle"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          env=clean_environment(SSL_CERT_FILE=identities["bundle"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 # ---- how a connection ends ----
@@ -105,19 +105,19 @@ ENDS = {
 
 
 @pytest.mark.parametrize("case", ENDS)
-def test_how_a_connection_ends(world, processes, case):
+def test_how_a_connection_ends(identities, processes, case):
     say, end, words = ENDS[case]
 
     def handle(stream):
         read_request(stream)
         say(stream)
         end(stream)
-    peer = processes(odd_tls.TlsPeer(*world["p256"], handle))
-    said = ask(world, peer.port)
+    peer = processes(odd_tls.TlsPeer(*identities["p256"], handle))
+    said = ask(identities, peer.port)
     assert words in said and f"https://localhost:{peer.port}" in said, said
 
 
-def test_what_is_cut_or_damaged_once_is_asked_again(world, processes):
+def test_what_is_cut_or_damaged_once_is_asked_again(identities, processes):
     """A connection that breaks is a fault of the network, whatever the bytes were."""
     ends = [cut, raw(b"\x17\x03\x03\x00\x30" + bytes(48)), raw(b"no record at all"), reset]
 
@@ -127,8 +127,8 @@ def test_what_is_cut_or_damaged_once_is_asked_again(world, processes):
             ends.pop()(stream)
         else:
             stream.sendall(answer(ANSWER))
-    peer = processes(odd_tls.TlsPeer(*world["p256"], handle))
-    assert NOT_FOUND in ask(world, peer.port, patience="pause_min_ms=1,pause_max_ms=1")
+    peer = processes(odd_tls.TlsPeer(*identities["p256"], handle))
+    assert NOT_FOUND in ask(identities, peer.port, patience="pause_min_ms=1,pause_max_ms=1")
     assert peer.accepted == 5
 
 
@@ -152,31 +152,31 @@ ALERTS = {
 
 
 @pytest.mark.parametrize("said, words", [*STRANGERS.items(), *((b"\x15\x03\x03\x00\x02\x02" + bytes([a]), w) for a, w in ALERTS.items())])
-def test_what_a_peer_says_first(world, processes, said, words):
+def test_what_a_peer_says_first(identities, processes, said, words):
     def handle(connection):
         connection.sendall(said)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
     peer = processes(odd_tls.Listener(handle))
-    assert words in ask(world, peer.port)
+    assert words in ask(identities, peer.port)
 
 
-def test_a_warning_before_the_handshake_does_not_matter(world, processes):
+def test_a_warning_before_the_handshake_does_not_matter(identities, processes):
     """unrecognized_name as a warning (Java and older Apache), and empty records."""
-    peer = processes(odd_tls.TlsPeer(*world["p256"], lambda s: read_request(s) and s.sendall(answer(ANSWER))))
+    peer = processes(odd_tls.TlsPeer(*identities["p256"], lambda s: read_request(s) and s.sendall(answer(ANSWER))))
     for extra in (b"\x15\x03\x03\x00\x02\x01\x70", b"\x16\x03\x03\0\0" * 40):
         relay = processes(odd_tls.Relay(peer.port, odd_tls.before(extra)))
-        assert NOT_FOUND in ask(world, relay.port)
+        assert NOT_FOUND in ask(identities, relay.port)
 
 
-def test_a_peer_that_stalls_or_cuts_anywhere_in_the_handshake(world, processes):
+def test_a_peer_that_stalls_or_cuts_anywhere_in_the_handshake(identities, processes):
     """Also before the first byte, and when it takes the connection and reads nothing: each ends in the stated time."""
     def handle(stream):
         read_request(stream)
         stream.sendall(answer(ANSWER))
         stream.recv(1)
-    peer = processes(odd_tls.TlsPeer(*world["p256"], handle))
+    peer = processes(odd_tls.TlsPeer(*identities["p256"], handle))
     silent = processes(odd_tls.Listener(lambda connection: threading.Event().wait()))
     relays = {(count, cuts): processes(odd_tls.Relay(peer.port, odd_tls.only(count), cuts))
               for count in (0, 3, 5, 60, 300, 500, 600) for cuts in (False, True)}
@@ -186,7 +186,7 @@ def test_a_peer_that_stalls_or_cuts_anywhere_in_the_handshake(world, processes):
     def one(which):
         start = time.monotonic()
         limit = "" if which[1] else "call_ms=1000,"
-        results[which] = (ask(world, relays[which].port, patience=limit + "asking_ms=0,lost_ms=0"), time.monotonic() - start)
+        results[which] = (ask(identities, relays[which].port, patience=limit + "asking_ms=0,lost_ms=0"), time.monotonic() - start)
     threads = [threading.Thread(target=one, args=(which,)) for which in relays]
     for thread in threads:
         thread.start()
@@ -197,11 +197,11 @@ def test_a_peer_that_stalls_or_cuts_anywhere_in_the_handshake(world, processes):
         assert cuts or 0.9 < seconds < 15
 
 
-def test_a_server_that_takes_a_request_and_says_nothing(world, processes):
-    for scheme, peer in (("https", odd_tls.TlsPeer(*world["p256"], lambda stream: threading.Event().wait())),
+def test_a_server_that_takes_a_request_and_says_nothing(identities, processes):
+    for scheme, peer in (("https", odd_tls.TlsPeer(*identities["p256"], lambda stream: threading.Event().wait())),
                          ("http", odd_tls.Listener(lambda connection: threading.Event().wait()))):
         processes(peer)
-        said = ask(world, peer.port, scheme=scheme, patience="call_ms=700,asking_ms=0,lost_ms=0")
+        said = ask(identities, peer.port, scheme=scheme, patience="call_ms=700,asking_ms=0,lost_ms=0")
         assert "not finished within 1 s" in said, said
 
 
@@ -225,32 +225,32 @@ VERSIONS = [("-tls1", "but an older version"), ("-tls1_1", "but an older version
 
 @pytest.mark.parametrize("kind, options, words", [*((k, ["-tls1_2", *o], w) for k, o, w in PEERS),
                                                   *(("rsa2048", [v, "-cipher", "DEFAULT:@SECLEVEL=0"], w) for v, w in VERSIONS)])
-def test_openssl(world, processes, kind, options, words):
-    server = processes(tls_servers.Openssl(*world[kind], *options))
-    assert words in ask(world, server.port)
+def test_openssl(identities, processes, kind, options, words):
+    server = processes(tls_servers.Openssl(*identities[kind], *options))
+    assert words in ask(identities, server.port)
 
 
 @pytest.mark.parametrize("usages, cipher", [(dict(encipher=True), "ECDHE-RSA-AES128-GCM-SHA256"), (dict(encipher=True), "AES128-GCM-SHA256"),
                                             (dict(digital=True), "AES128-GCM-SHA256"), (dict(digital=True), "ECDHE-RSA-AES128-GCM-SHA256")])
-def test_rsa_certificates_that_name_one_usage_alone(world, processes, usages, cipher):
+def test_rsa_certificates_that_name_one_usage_alone(identities, processes, usages, cipher):
     """Many recipes say keyEncipherment and nothing else; OpenSSL and Go connect all the same."""
-    pair = issue(world, "usage", kind="rsa2048", key_usage=certificates.usage(**usages))
+    pair = issue(identities, "usage", kind="rsa2048", key_usage=certificates.usage(**usages))
     server = processes(tls_servers.Openssl(*pair, "-tls1_2", "-cipher", cipher))
-    assert "404" in ask(world, server.port)
+    assert "404" in ask(identities, server.port)
 
 
-def test_a_chain_of_60_certificates(world, processes):
+def test_a_chain_of_60_certificates(identities, processes):
     others = [certificates.root(f"of no use {i}", kind="p256", number="useless", **tls_servers.now()) for i in range(6)] * 10
-    middle = certificates.intermediate(world["top"], "middle", **tls_servers.now())
+    middle = certificates.intermediate(identities["top"], "middle", **tls_servers.now())
     leaf = certificates.server(middle, ["localhost"], **tls_servers.now())
-    pair = tls_servers.write_pair(world["folder"], "long", [leaf, *others, middle])
-    nginx = processes(tls_servers.Nginx(world["folder"] / "long-chain", [
+    pair = tls_servers.write_pair(identities["folder"], "long", [leaf, *others, middle])
+    nginx = processes(tls_servers.Nginx(identities["folder"] / "long-chain", [
         f"listen LISTEN ssl; ssl_certificate {pair[0]}; ssl_certificate_key {pair[1]}; ssl_protocols TLSv1.2; return 404;"]))
-    assert "404" in ask(world, nginx.ports[0])
+    assert "404" in ask(identities, nginx.ports[0])
 
 
-def test_renegotiation_is_declined(world, processes):
-    server = processes(harness.Process("s_server", "-accept", "127.0.0.1:0", "-cert", world["p256"][0], "-key", world["p256"][1],
+def test_renegotiation_is_declined(identities, processes):
+    server = processes(harness.Process("s_server", "-accept", "127.0.0.1:0", "-cert", identities["p256"][0], "-key", identities["p256"][1],
                                        "-tls1_2", program=["openssl"], stdin=subprocess.PIPE))
     port = int(server.wait_line("ACCEPT").rsplit(":", 1)[1])
 
@@ -260,7 +260,7 @@ def test_renegotiation_is_declined(world, processes):
         server.process.stdin.flush()
     thread = threading.Thread(target=ask_again)
     thread.start()
-    said = ask(world, port)
+    said = ask(identities, port)
     thread.join()
     assert "TLS: peer sent alert 40 (handshake_failure): it may want to renegotiate" in said
 
@@ -268,15 +268,15 @@ def test_renegotiation_is_declined(world, processes):
 class Observed:
     """nginx that writes down what it saw of each connection's TLS."""
 
-    def __init__(self, world, processes, name, *more, kind="rsa2048"):
-        self.log = world["folder"] / f"{name}.log"
+    def __init__(self, identities, processes, name, *more, kind="rsa2048"):
+        self.log = identities["folder"] / f"{name}.log"
         self.log.unlink(missing_ok=True)
-        pem, key = world[kind]
+        pem, key = identities[kind]
         ports = [harness.free_port() for _ in more]
         blocks = [f"listen LISTEN ssl; listen [::1]:{port} ssl; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2; "
                   f"keepalive_timeout 0; {one} access_log {self.log} seen; default_type application/json; return 200 '{ANSWER.decode()}';"
                   for one, port in zip(more, ports)]
-        self.nginx = processes(tls_servers.Nginx(world["folder"] / name, blocks, ports=ports, http=(
+        self.nginx = processes(tls_servers.Nginx(identities["folder"] / name, blocks, ports=ports, http=(
             "log_format seen 'port=$server_port sni=$ssl_server_name alpn=$ssl_alpn_protocol reused=$ssl_session_reused suite=$ssl_cipher;';")))
         self.ports = ports
 
@@ -288,11 +288,11 @@ class Observed:
         return found()
 
 
-def test_names_and_protocols_that_a_server_sees(world, processes):
-    observed = Observed(world, processes, "names", "")
+def test_names_and_protocols_that_a_server_sees(identities, processes):
+    observed = Observed(identities, processes, "names", "")
     port = observed.ports[0]
     for host in ("localhost", "LOCALHOST", "localhost.", "127.0.0.1", "[::1]"):
-        assert NOT_FOUND in ask(world, port, host)
+        assert NOT_FOUND in ask(identities, port, host)
     assert [name.lower() for name in observed.seen(port, "sni", 5)] == ["localhost"] * 3 + ["-"] * 2
     assert observed.seen(port, "alpn", 5) == ["http/1.1"] * 5
 
@@ -300,34 +300,34 @@ def test_names_and_protocols_that_a_server_sees(world, processes):
 OLD, NEW = "AES256-SHA", "ECDHE-RSA-AES128-GCM-SHA256"
 
 
-def test_sessions_are_resumed_where_the_server_keeps_them(world, processes):
+def test_sessions_are_resumed_where_the_server_keeps_them(identities, processes):
     """With suites of last resort too: a second connection offers them at once."""
-    observed = Observed(world, processes, "sessions", "ssl_session_cache shared:a:1m;", "ssl_session_cache none;",
+    observed = Observed(identities, processes, "sessions", "ssl_session_cache shared:a:1m;", "ssl_session_cache none;",
                         f"ssl_session_cache shared:b:1m; ssl_ciphers {OLD};", f"ssl_session_cache none; ssl_ciphers {OLD};")
     for port, reused, suite in zip(observed.ports, ("r", ".", "r", "."), (NEW, NEW, OLD, OLD)):
-        done = transfer(world, "calls", f"https://localhost:{port}/", 4)
+        done = transfer(identities, "calls", f"https://localhost:{port}/", 4)
         assert done.returncode == 0, done.stderr
         assert observed.seen(port, "reused", 4) == [".", reused, reused, reused]
         assert set(observed.seen(port, "suite", 4)) == {suite}
 
 
-def test_a_session_that_the_server_will_not_have(world, processes):
+def test_a_session_that_the_server_will_not_have(identities, processes):
     """A fatal alert for asking is no refusal of the connection."""
-    observed = Observed(world, processes, "unwilling", "ssl_session_cache shared:a:1m;")
+    observed = Observed(identities, processes, "unwilling", "ssl_session_cache shared:a:1m;")
 
     def look(hello):
         return b"\x15\x03\x03\x00\x02\x02\x2f" if hello[43] > 0 else None
     relay = processes(odd_tls.Relay(observed.ports[0], look=look))
-    done = transfer(world, "calls", f"https://localhost:{relay.port}/", 3)
+    done = transfer(identities, "calls", f"https://localhost:{relay.port}/", 3)
     assert done.returncode == 0, done.stderr
     assert observed.seen(observed.ports[0], "reused", 3) == [".", ".", "."]
     assert relay.accepted == 5
 
 
-def test_uploads_and_downloads_in_records_of_every_size(world, processes, tmp_path):
+def test_uploads_and_downloads_in_records_of_every_size(identities, processes, tmp_path):
     """nginx with tiny and large record sizes, in both directions; the bytes are the same."""
     data = os.urandom(300000)
-    pem, key = world["p256"]
+    pem, key = identities["p256"]
     sizes = ("512", "1k", "16k", "64k")
     blocks = [f"listen LISTEN ssl; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2; ssl_buffer_size {size}; "
               f"root {tmp_path}/{size}; dav_methods PUT; create_full_put_path on;" for size in sizes]
@@ -335,8 +335,8 @@ def test_uploads_and_downloads_in_records_of_every_size(world, processes, tmp_pa
     for port, size in zip(nginx.ports, sizes):
         (tmp_path / size).mkdir()
         (tmp_path / size / "data").write_bytes(data)
-        got = transfer(world, "get", f"https://localhost:{port}/data")
+        got = transfer(identities, "get", f"https://localhost:{port}/data")
         assert got.stdout.startswith(f"200 {len(data)} "), got
-        put = transfer(world, "put", f"https://localhost:{port}/new", len(data))
+        put = transfer(identities, "put", f"https://localhost:{port}/new", len(data))
         assert put.stdout.startswith("201 "), put
         assert (tmp_path / size / "new").stat().st_size == len(data)

@@ -13,7 +13,8 @@ WARNING = b"\x01\x70"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def raw_identities(tmp_path_factory):
+    """A root and two servers with certificates of it, whose RSA key may also decrypt (raw_tls.py)."""
     folder = tmp_path_factory.mktemp("strict")
     top, bundle = tls_servers.lab_root(folder)
     made = {"folder": folder, "bundle": bundle, "top": top}
@@ -22,9 +23,9 @@ def world(tmp_path_factory):
     return made
 
 
-def peer_that(world, processes, handle, kind="rsa2048"):
+def peer_that(raw_identities, processes, handle, kind="rsa2048"):
     """handle(peer) for each connection."""
-    return processes(odd_tls.Listener(lambda connection: handle(raw_tls.Peer(connection, *world[kind])))).port
+    return processes(odd_tls.Listener(lambda connection: handle(raw_tls.Peer(connection, *raw_identities[kind])))).port
 
 
 def serve(peer, before=lambda: None):
@@ -37,11 +38,11 @@ def serve(peer, before=lambda: None):
     peer.linger()
 
 
-def test_the_double_is_a_server(world, processes):
+def test_the_double_is_a_server(raw_identities, processes):
     def handle(peer):
         peer.shake()
         serve(peer)
-    assert NOT_FOUND in ask(world, peer_that(world, processes, handle))
+    assert NOT_FOUND in ask(raw_identities, peer_that(raw_identities, processes, handle))
 
 
 # ---- records that move nothing ----
@@ -56,7 +57,7 @@ IDLE = {
 
 @pytest.mark.parametrize("what", IDLE)
 @pytest.mark.parametrize("after_hello", [False, True])
-def test_a_handshake_that_never_comes(world, processes, what, after_hello):
+def test_a_handshake_that_never_comes(raw_identities, processes, what, after_hello):
     """Ended by the client, and soon, not by a time limit."""
     taken = []
 
@@ -67,7 +68,7 @@ def test_a_handshake_that_never_comes(world, processes, what, after_hello):
         for _ in range(1000000):
             peer.connection.sendall(IDLE[what])
             taken.append(1)
-    said = ask(world, peer_that(world, processes, handle))
+    said = ask(raw_identities, peer_that(raw_identities, processes, handle))
     assert ENDLESS in said or "handshake has more than 32 messages" in said, said
     assert len(taken) < 1000000
 
@@ -75,7 +76,7 @@ def test_a_handshake_that_never_comes(world, processes, what, after_hello):
 @pytest.mark.parametrize("kind, body", [(ALERT, WARNING), (DATA, b""), (HANDSHAKE, HELLO_REQUEST), (HANDSHAKE, b""), (HANDSHAKE, HELLO_REQUEST * 100)],
                          ids=["warnings", "no data", "requests", "empty handshakes", "many requests"])
 @pytest.mark.parametrize("when", ["before the answer", "in the answer", "a few"])
-def test_an_answer_that_never_comes(world, processes, kind, body, when):
+def test_an_answer_that_never_comes(raw_identities, processes, kind, body, when):
     """Encrypted; a few of them do no harm."""
     def flood(peer, count):
         for _ in range(count):
@@ -89,14 +90,14 @@ def test_an_answer_that_never_comes(world, processes, kind, body, when):
             flood(peer, 1000000)
         else:
             serve(peer, lambda: peer.send(DATA, odd_tls.answer(ANSWER)[:40]) or flood(peer, 1000000))
-    said = ask(world, peer_that(world, processes, handle))
+    said = ask(raw_identities, peer_that(raw_identities, processes, handle))
     if len(body) > 100:
         assert "TLS peer sends more than it reads" in said  # each is to be answered
     else:
         assert (NOT_FOUND if when == "a few" else ENDLESS) in said, said
 
 
-def test_data_between_them_end_the_count(world, processes):
+def test_data_between_them_end_the_count(raw_identities, processes):
     """A server that sends an empty record before each piece (against an old attack on CBC)."""
     def handle(peer):
         peer.shake()
@@ -108,41 +109,41 @@ def test_data_between_them_end_the_count(world, processes):
             peer.send(DATA, odd_tls.answer(ANSWER)[-1:])
             peer.linger()
         serve(peer, pieces)
-    assert NOT_FOUND in ask(world, peer_that(world, processes, handle))
+    assert NOT_FOUND in ask(raw_identities, peer_that(raw_identities, processes, handle))
 
 
 # ---- what must be there, and what must not ----
 
 @pytest.mark.parametrize("extensions", [{}, {0: b""}, {raw_tls.ALPN: raw_tls.alpn(b"http/1.1")}])
-def test_without_renegotiation_info(world, processes, extensions):
+def test_without_renegotiation_info(raw_identities, processes, extensions):
     reached = []
 
     def handle(peer):
         peer.shake(extensions)
         reached.append(1)
-    said = ask(world, peer_that(world, processes, handle))
+    said = ask(raw_identities, peer_that(raw_identities, processes, handle))
     assert "TLS: peer does not support secure renegotiation (RFC 5746: renegotiation_info)" in said
     assert not reached
 
 
 @pytest.mark.parametrize("name", [b"http/1.1", b"h2", b"http/1.0", b"spdy/3", b"HTTP/1.1", b""])
-def test_an_alpn_answer(world, processes, name):
+def test_an_alpn_answer(raw_identities, processes, name):
     def handle(peer):
         peer.shake({**SECURE, raw_tls.ALPN: raw_tls.alpn(name)})
         serve(peer)
-    said = ask(world, peer_that(world, processes, handle))
+    said = ask(raw_identities, peer_that(raw_identities, processes, handle))
     assert (NOT_FOUND if name == b"http/1.1" else "an ALPN protocol that was not offered") in said, said
 
 
-def test_an_alpn_answer_of_two_names(world, processes):
+def test_an_alpn_answer_of_two_names(raw_identities, processes):
     def handle(peer):
         peer.shake({**SECURE, raw_tls.ALPN: b"\0\x12\x08http/1.1\x08http/1.1"})
-    assert "TLS: " in ask(world, peer_that(world, processes, handle))
+    assert "TLS: " in ask(raw_identities, peer_that(raw_identities, processes, handle))
 
 
 @pytest.mark.parametrize("second", [False, True])
 @pytest.mark.parametrize("hash_id, words", [(2, "SHA-1"), (4, "connection closed during the TLS handshake"), (5, "connection closed during")])
-def test_the_signature_of_the_key_exchange(world, processes, second, hash_id, words):
+def test_the_signature_of_the_key_exchange(raw_identities, processes, second, hash_id, words):
     """Neither offered nor taken, also on the second connection, whose suites have HMAC with SHA-1."""
     hellos = []
 
@@ -159,7 +160,7 @@ def test_the_signature_of_the_key_exchange(world, processes, second, hash_id, wo
         for _ in range(3):  # ClientKeyExchange, ChangeCipherSpec, Finished
             peer.read()
         peer.connection.close()
-    said = ask(world, peer_that(world, processes, handle, "p256"))
+    said = ask(raw_identities, peer_that(raw_identities, processes, handle, "p256"))
     assert words in said, said
     assert len(hellos) == 2 if second else 1
     for hello in hellos:
@@ -172,6 +173,6 @@ def test_the_signature_of_the_key_exchange(world, processes, second, hash_id, wo
     ("p256", ["-cipher", "ALL:@SECLEVEL=0", "-sigalgs", "ECDSA+SHA1"], "no cipher suite in common"),
     ("p256", ["-cipher", "ALL:@SECLEVEL=0", "-sigalgs", "ECDSA+SHA1:ECDSA+SHA256"], "404"),
 ])
-def test_openssl_with_sha_1(world, processes, kind, options, words):
-    server = processes(tls_servers.Openssl(*world[kind], "-tls1_2", *options))
-    assert words in ask(world, server.port)
+def test_openssl_with_sha_1(raw_identities, processes, kind, options, words):
+    server = processes(tls_servers.Openssl(*raw_identities[kind], "-tls1_2", *options))
+    assert words in ask(raw_identities, server.port)

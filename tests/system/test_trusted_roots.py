@@ -23,7 +23,7 @@ needs_namespaces = pytest.mark.skipif(subprocess.run(["unshare", "-m", "true"], 
 
 
 @pytest.fixture
-def world(tmp_path, processes):
+def own_root(tmp_path, processes):
     """A server behind a root of the test's own, and that root's file."""
     top, bundle = tls_servers.lab_root(tmp_path)
     pem, key = tls_servers.write_pair(tmp_path, "server", [certificates.server(top, ["localhost"], **tls_servers.now())])
@@ -31,21 +31,21 @@ def world(tmp_path, processes):
     return tmp_path, bundle, peer.port
 
 
-def environment(world, **more):
-    return clean_environment(HOME=world[0], KACHERY_GATEWAY_URL=f"https://localhost:{world[2]}", **more)
+def environment(own_root, **more):
+    return clean_environment(HOME=own_root[0], KACHERY_GATEWAY_URL=f"https://localhost:{own_root[2]}", **more)
 
 
-def ask(world, **env):
-    done = run("info", "sha1://" + "0" * 40, env=environment(world, **env))
+def ask(own_root, **env):
+    done = run("info", "sha1://" + "0" * 40, env=environment(own_root, **env))
     return done.returncode, done.stderr.decode()
 
 
-def ask_elsewhere(world, prepare):
+def ask_elsewhere(own_root, prepare):
     """The same on a host whose /etc and /var/lib hold what the shell commands `prepare` make."""
     script = f"""set -e; mount -t tmpfs none /etc; mount -t tmpfs none /var/lib; echo 127.0.0.1 localhost > /etc/hosts
 {prepare}
 exec {shlex.quote(harness.BINARY)} info sha1://{"0" * 40}"""
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment(own_root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
     return done.returncode, done.stderr.decode()
 
 
@@ -55,23 +55,23 @@ def put(bundle, path):
 
 @needs_namespaces
 @pytest.mark.parametrize("path", USUAL)
-def test_the_usual_places(world, path):
-    assert ask_elsewhere(world, put(world[1], path))[0] == 3
+def test_the_usual_places(own_root, path):
+    assert ask_elsewhere(own_root, put(own_root[1], path))[0] == 3
 
 
 @needs_namespaces
-def test_none_of_the_usual_places(world):
-    status, said = ask_elsewhere(world, "")
+def test_none_of_the_usual_places(own_root):
+    status, said = ask_elsewhere(own_root, "")
     assert status == 1 and "no trusted certificates found: set SSL_CERT_FILE" in said
     assert all(path in said for path in USUAL), said
 
 
 @needs_namespaces
 @pytest.mark.parametrize("spoiler", ["echo > {0}", "echo 'no certificate' > {0}", "mkdir {0}", "ln -s /nowhere {0}", "printf -- '-----BEGIN CERTIFICATE-----\\n' > {0}"])
-def test_a_place_that_holds_nothing_is_passed_over(world, spoiler):
-    prepare = "mkdir -p /etc/ssl/certs; " + spoiler.format(USUAL[0]) + "\n" + put(world[1], USUAL[3])
-    assert ask_elsewhere(world, prepare)[0] == 3
-    status, said = ask_elsewhere(world, "mkdir -p /etc/ssl/certs; " + spoiler.format(USUAL[0]))
+def test_a_place_that_holds_nothing_is_passed_over(own_root, spoiler):
+    prepare = "mkdir -p /etc/ssl/certs; " + spoiler.format(USUAL[0]) + "\n" + put(own_root[1], USUAL[3])
+    assert ask_elsewhere(own_root, prepare)[0] == 3
+    status, said = ask_elsewhere(own_root, "mkdir -p /etc/ssl/certs; " + spoiler.format(USUAL[0]))
     assert status == 1 and "no trusted certificates found" in said
 
 
@@ -97,38 +97,38 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_forms_of_a_bundle(world, form):
-    (world[0] / "form.pem").write_text(FORMS[form](world[1].read_text()))
-    assert ask(world, SSL_CERT_FILE=world[0] / "form.pem")[0] == 3
+def test_forms_of_a_bundle(own_root, form):
+    (own_root[0] / "form.pem").write_text(FORMS[form](own_root[1].read_text()))
+    assert ask(own_root, SSL_CERT_FILE=own_root[0] / "form.pem")[0] == 3
 
 
 @pytest.mark.parametrize("content, words", [
     ("", "form.pem holds no PEM certificate"), ("MIIB", "form.pem holds no PEM certificate"),
     ("-----BEGIN CERTIFICATE-----\n", "form.pem holds no PEM certificate"), (None, "unknown issuer CN=lab root: not among the trusted roots"),
 ])
-def test_bundles_that_do_not_help(world, content, words):
-    (world[0] / "form.pem").write_text(pem_of(1) if content is None else content)
-    status, said = ask(world, SSL_CERT_FILE=world[0] / "form.pem")
+def test_bundles_that_do_not_help(own_root, content, words):
+    (own_root[0] / "form.pem").write_text(pem_of(1) if content is None else content)
+    status, said = ask(own_root, SSL_CERT_FILE=own_root[0] / "form.pem")
     assert status == 1 and words in said
 
 
-def test_what_is_given_counts_together_and_nothing_else(world):
-    folder, bundle, _ = world
+def test_what_is_given_counts_together_and_nothing_else(own_root):
+    folder, bundle, _ = own_root
     for name in ("one", "two", "empty"):
         (folder / name).mkdir()
     (folder / "two" / "lab.crt").write_text(bundle.read_text())
     (folder / "one" / "other.pem").write_text(pem_of(1))
     (folder / "other.pem").write_text(pem_of(3))
     both = f"{folder}/one:{folder}/two"
-    assert ask(world, SSL_CERT_DIR=folder / "two")[0] == 3
-    assert ask(world, SSL_CERT_DIR=both)[0] == 3
-    assert ask(world, SSL_CERT_DIR=f":{folder}/two:")[0] == 3
-    assert ask(world, SSL_CERT_DIR=both, SSL_CERT_FILE=folder / "other.pem")[0] == 3
-    assert ask(world, SSL_CERT_DIR=folder / "one", SSL_CERT_FILE=bundle)[0] == 3
-    assert "not among the trusted roots" in ask(world, SSL_CERT_DIR=folder / "one")[1]
-    assert "holds no PEM certificate" in ask(world, SSL_CERT_DIR=folder / "empty")[1]
-    assert ask(world, SSL_CERT_FILE="", SSL_CERT_DIR=folder / "two")[0] == 3
-    assert "cannot open" in ask(world, SSL_CERT_FILE=folder / "nowhere", SSL_CERT_DIR=folder / "two")[1]
+    assert ask(own_root, SSL_CERT_DIR=folder / "two")[0] == 3
+    assert ask(own_root, SSL_CERT_DIR=both)[0] == 3
+    assert ask(own_root, SSL_CERT_DIR=f":{folder}/two:")[0] == 3
+    assert ask(own_root, SSL_CERT_DIR=both, SSL_CERT_FILE=folder / "other.pem")[0] == 3
+    assert ask(own_root, SSL_CERT_DIR=folder / "one", SSL_CERT_FILE=bundle)[0] == 3
+    assert "not among the trusted roots" in ask(own_root, SSL_CERT_DIR=folder / "one")[1]
+    assert "holds no PEM certificate" in ask(own_root, SSL_CERT_DIR=folder / "empty")[1]
+    assert ask(own_root, SSL_CERT_FILE="", SSL_CERT_DIR=folder / "two")[0] == 3
+    assert "cannot open" in ask(own_root, SSL_CERT_FILE=folder / "nowhere", SSL_CERT_DIR=folder / "two")[1]
 
 
 def marked(pem, *options):
@@ -180,15 +180,15 @@ MARKS = {
 
 @pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("more", ["", "before", "behind", "folder"])
-def test_trust_settings_of_a_root(world, mark, more):
+def test_trust_settings_of_a_root(own_root, mark, more):
     """As OpenSSL: and a rejection holds where the root stands elsewhere without settings."""
-    folder, bundle, _ = world
+    folder, bundle, _ = own_root
     make, is_trusted = MARKS[mark]
     plain, text = bundle.read_text(), make(bundle.read_text())
     (folder / "marked.pem").write_text({"": text, "before": plain + text, "behind": text + plain, "folder": text}[more])
     (folder / "others").mkdir()
     (folder / "others" / "root.pem").write_text(plain)
-    status, said = ask(world, SSL_CERT_FILE=folder / "marked.pem", SSL_CERT_DIR=folder / "others" if more == "folder" else None)
+    status, said = ask(own_root, SSL_CERT_FILE=folder / "marked.pem", SSL_CERT_DIR=folder / "others" if more == "folder" else None)
     assert (status == 3) == is_trusted, said
     assert is_trusted or "root CN=lab root: is marked as not to be trusted for servers" in said
 
@@ -210,9 +210,9 @@ def test_trust_settings_of_what_is_below_a_root(tmp_path, processes, which):
     assert ("intermediate CN=lab middle: is" if which == "middle" else "certificate: is") in said
 
 
-def test_variables_of_curl_and_of_python(world):
+def test_variables_of_curl_and_of_python(own_root):
     """Behind SSL_CERT_FILE, in that order; Python's may name a folder."""
-    folder, bundle, _ = world
+    folder, bundle, _ = own_root
     (folder / "other.pem").write_text(pem_of(1))
     (folder / "folder").mkdir()
     (folder / "folder" / "lab.pem").write_text(bundle.read_text())
@@ -222,35 +222,35 @@ def test_variables_of_curl_and_of_python(world):
                  dict(CURL_CA_BUNDLE=folder / "folder"), dict(SSL_CERT_FILE=bundle, CURL_CA_BUNDLE=other, REQUESTS_CA_BUNDLE=nowhere),
                  dict(CURL_CA_BUNDLE=bundle, REQUESTS_CA_BUNDLE=other), dict(SSL_CERT_FILE="", CURL_CA_BUNDLE="", REQUESTS_CA_BUNDLE=bundle),
                  dict(CURL_CA_BUNDLE=other, SSL_CERT_DIR=folder / "folder")):
-        assert ask(world, **good)[0] == 3, good
+        assert ask(own_root, **good)[0] == 3, good
     for bad, words in ((dict(SSL_CERT_FILE=other, CURL_CA_BUNDLE=bundle), "not among the trusted roots (SSL_CERT_FILE names"),
                        (dict(CURL_CA_BUNDLE=other, REQUESTS_CA_BUNDLE=bundle), "not among the trusted roots (SSL_CERT_FILE names"),
                        (dict(CURL_CA_BUNDLE=nowhere, REQUESTS_CA_BUNDLE=bundle), "CURL_CA_BUNDLE: cannot open"),
                        (dict(REQUESTS_CA_BUNDLE=nowhere), "REQUESTS_CA_BUNDLE: cannot open"),
                        (dict(REQUESTS_CA_BUNDLE=folder / "empty"), "REQUESTS_CA_BUNDLE: ")):
-        status, said = ask(world, **bad)
+        status, said = ask(own_root, **bad)
         assert status == 1 and words in said, (bad, said)
 
 
-def test_thousands_of_roots(world):
-    folder, bundle, _ = world
+def test_thousands_of_roots(own_root):
+    folder, bundle, _ = own_root
     (folder / "many.pem").write_text(pem_of(40) * 100 + bundle.read_text())
-    assert ask(world, SSL_CERT_FILE=folder / "many.pem")[0] == 3
+    assert ask(own_root, SSL_CERT_FILE=folder / "many.pem")[0] == 3
     (folder / "too-many.pem").write_text(pem_of(1) * 20001)
-    assert "more than 20000 certificates" in ask(world, SSL_CERT_FILE=folder / "too-many.pem")[1]
+    assert "more than 20000 certificates" in ask(own_root, SSL_CERT_FILE=folder / "too-many.pem")[1]
 
 
-def test_the_config_s_ca_file(world, processes):
+def test_the_config_s_ca_file(own_root, processes):
     """Relative to the config's folder; with words when it is wrong; the lookups of the gateway use it too."""
-    folder, bundle, port = world
+    folder, bundle, port = own_root
     config = folder / "kachery-resource.yaml"
     text = f"resourceName: r\nkacheryZone: default\nproxyUrl: https://localhost:{port}\nproxySecret: secret\ncaFile: "
-    run("register", "--no-wait", env=environment(world, SSL_CERT_FILE=bundle))
+    run("register", "--no-wait", env=environment(own_root, SSL_CERT_FILE=bundle))
     for name, words in (("root.pem", "WebSocket refused: 200 OK"), ("nowhere.pem", "caFile: cannot open"), ("other.pem", "not among the trusted roots")):
         (folder / "other.pem").write_text(pem_of(1))
         config.write_text(text + name + "\n")
         config.chmod(0o600)
-        daemon = processes(harness.Process("share", "--config", config, env=environment(world), cwd="/"))
+        daemon = processes(harness.Process("share", "--config", config, env=environment(own_root), cwd="/"))
         daemon.wait_line(words)
         daemon.stop()
         assert name == "root.pem" or "WebSocket" not in daemon.text()

@@ -35,13 +35,6 @@ RIGHT, ERROR = "right", "error"
 REFUSALS = [b"Invalid", b"not registered", b"Zone not found", b"authorized", b"No verified", b"No signature"]
 
 
-@pytest.fixture
-def board(tmp_path):
-    folder = tmp_path / "board"
-    folder.mkdir()
-    return Board(folder)
-
-
 class Hub:
     """A hub with a public zone, a private one in the same folder, a resource that shares one more file, and questions."""
 
@@ -289,8 +282,9 @@ class Examination:
 
 
 @pytest.fixture
-def hub(lab, board):
-    made = Hub(lab, board)
+def questioned_hub(lab, fault_board):
+    """A hub that is asked everything of which the right answer is known; its resource shares one more file."""
+    made = Hub(lab, fault_board)
     shared = lab.folder / "shared"
     shared.write_bytes(SHARED)
     lab.link(shared)
@@ -303,23 +297,23 @@ def quick():
     yield "retry_min_ms=20,retry_max_ms=200,presence_first_ms=200,presence_ms=500,lookup_lost_ms=1000"
 
 
-def test_the_hub_tells_no_lie(hub, lab, board, request):
-    hub.restart_with_board()
+def test_the_hub_tells_no_lie(questioned_hub, lab, fault_board, request):
+    questioned_hub.restart_with_board()
     with quick() as intervals:
         lab.share(env={**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": intervals})
-    hub.sign_urls()
-    assert hub.wait_right() == {}
-    Examination(hub, board, hub.victim).run(request)
+    questioned_hub.sign_urls()
+    assert questioned_hub.wait_right() == {}
+    Examination(questioned_hub, fault_board, questioned_hub.victim).run(request)
 
 
-def test_the_daemon_tells_no_lie(hub, lab, board, request):
+def test_the_daemon_tells_no_lie(questioned_hub, lab, fault_board, request):
     with quick() as intervals:
-        daemon = lab.keep(harness.Process("share", "--config", str(lab.config), program=board.program,
-                                          env={**lab.host, **board.env, "KACHERY_RESOURCE_TEST_INTERVALS": intervals}))
+        daemon = lab.keep(harness.Process("share", "--config", str(lab.config), program=fault_board.program,
+                                          env={**lab.host, **fault_board.env, "KACHERY_RESOURCE_TEST_INTERVALS": intervals}))
     daemon.wait_line("acknowledged")
-    hub.QUESTIONS = {name: ask for name, ask in hub.QUESTIONS.items() if name.startswith("POST /r/")}
-    assert hub.wait_right() == {}
-    Examination(hub, board, daemon).run(request)
+    questioned_hub.QUESTIONS = {name: ask for name, ask in questioned_hub.QUESTIONS.items() if name.startswith("POST /r/")}
+    assert questioned_hub.wait_right() == {}
+    Examination(questioned_hub, fault_board, daemon).run(request)
 
 
 # ---- commands: their exit status is their word ----
@@ -351,7 +345,7 @@ def verdict(command, done, right):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_tells_no_lie(lab, board, request, name):
+def test_a_command_tells_no_lie(lab, fault_board, request, name):
     words, right = COMMANDS[name]
     path = lab.folder / "data"
     path.write_bytes(DATA)
@@ -369,22 +363,22 @@ def test_a_command_tells_no_lie(lab, board, request, name):
         shutil.rmtree(lab.remote_store)
         shutil.copytree(beginning, lab.remote_store)
         try:
-            return subprocess.run([*board.program, *command], env={**lab.remote, **board.env}, stdout=subprocess.PIPE,
+            return subprocess.run([*fault_board.program, *command], env={**lab.remote, **fault_board.env}, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
         except subprocess.TimeoutExpired as silence:
             return subprocess.CompletedProcess(command, "none: it hangs", silence.stdout, silence.stderr)
 
-    board.note()
+    fault_board.note()
     assert verdict(command, go(), right) == RIGHT
     wrong = []
-    draw = Draw(request, board, DRAWN_OF_COMMAND)
+    draw = Draw(request, fault_board, DRAWN_OF_COMMAND)
     for arm in draw:
         arm()
         said = verdict(command, go(), right)
-        if said not in (RIGHT, ERROR) or board.reports():
-            wrong.append(f"{board.describe()}\n{said}\n{board.reports()}")
-            board.forget_reports()
-    board.note()
+        if said not in (RIGHT, ERROR) or fault_board.reports():
+            wrong.append(f"{fault_board.describe()}\n{said}\n{fault_board.reports()}")
+            fault_board.forget_reports()
+    fault_board.note()
     assert verdict(command, go(), right) == RIGHT
     print(draw)
     assert not wrong, f"{len(wrong)} lies, {draw}:\n" + "\n----\n".join(wrong[:8])

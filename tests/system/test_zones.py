@@ -44,6 +44,7 @@ def tree(at):
 
 @pytest.fixture
 def two_zones(tmp_path, processes):
+    """A gateway of ours whose folder has a second zone, laid out as a deployed one."""
     at = Zone(tmp_path, processes)
     deployed(at)
     return at

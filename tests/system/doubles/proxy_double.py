@@ -1,5 +1,5 @@
-"""A resource proxy of either generation in a thread, on aiohttp: as strict as the deployed one (it hangs up on any
-message that it does not know), and able to misbehave. Nothing of the program under test is in it."""
+"""A resource proxy of either generation in a thread, on aiohttp, and able to misbehave. Nothing of the program under test is
+in it. Strict as the deployed one: it hangs up on a message that is not of its generation, and the test fails for it."""
 import asyncio
 import json
 

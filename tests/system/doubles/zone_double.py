@@ -1,5 +1,7 @@
-"""A zone gateway with its bucket and a resource proxy, in a thread: written from PROTOCOL.md, strict about what it is
-sent, and able to answer anything. Nothing of the program under test is in it."""
+"""A zone gateway with its bucket and a resource proxy, in a thread: written from PROTOCOL.md, and able to answer anything.
+Nothing of the program under test is in it. Strict about each request: the fields of a call are those of its type and no
+others, its timestamp is an integer, its signature is right; a download has the query that was signed; a registration
+link is POSTed only where that was announced. The rest is a problem, and the test fails for it."""
 import asyncio
 import hashlib
 import json

@@ -1,5 +1,5 @@
-// The deployed daemon, of the generation that its configuration says: strict where it is strict, faulty where it is
-// faulty. `node daemon.js CONFIG` where CONFIG is JSON text: {generation, resourceName, zone, proxyUrl, proxySecret,
+// The deployed daemon, of the generation that its configuration says. Strict as that: a message of the proxy has the fields
+// of its type in that generation, each of its kind, and no others (common.js); else it is a problem. `node daemon.js CONFIG` where CONFIG is JSON text: {generation, resourceName, zone, proxyUrl, proxySecret,
 // gatewayUrl, files: {hash: path}, and what a test wants else}.
 //
 // Its fault: a cancelRequestFromClient cancels its oldest job, whichever request it names. (With `ignoresCancel` not:

@@ -1,5 +1,5 @@
-// The deployed resource proxy, of the generation that the first argument says: strict where it is strict, faulty where it
-// is faulty. `node proxy.js 1|2 [bare]` with PROXY_SECRET and PORT (0: any) prints the port. With `bare` it answers as the newest one does.
+// The deployed resource proxy, of the generation that the first argument says. Strict as that: a message or request has the
+// fields of its type in that generation, each of its kind, and no others (common.js); else it is refused, and a problem. `node proxy.js 1|2 [bare]` with PROXY_SECRET and PORT (0: any) prints the port. With `bare` it answers as the newest one does.
 //
 // Its faults: whatever closes a socket that named a resource takes that name out of the table, also where another socket
 // serves it; a message that it does not know makes it hang up without a code; an error of a socket (text that is not

@@ -31,6 +31,7 @@ void buf_clear(struct buf *b);
  * memory. */
 bool buf_reserve(struct buf *b, size_t extra);
 
+/* Append bytes; a C string without its NUL. */
 void buf_append(struct buf *b, const void *data, size_t len);
 void buf_put(struct buf *b, struct str s);
 void buf_puts(struct buf *b, const char *text);
@@ -38,6 +39,7 @@ void buf_puts(struct buf *b, const char *text);
 /* Appends the content of another buffer; a failed one makes this one fail. */
 void buf_put_buf(struct buf *b, const struct buf *other);
 
+/* Append one byte, and text as printf(3) formats it. */
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -7,8 +7,8 @@
 
 enum { CALENDAR_DAY_S = 86400 };
 
-/* Days from 1970-01-01 (negative before) to a date, month and day counted from 1; false when there
- * is no such day. */
+/* Counts the days from 1970-01-01 (negative before) to a date, whose month and day begin at 1.
+ * Returns false when there is no such day. */
 bool calendar_days(int year, int month, int day, int64_t *days);
 
 #endif

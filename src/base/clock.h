@@ -6,10 +6,11 @@
 
 enum { CLOCK_NEVER_MS = -1 };
 
-/* Milliseconds of CLOCK_BOOTTIME: never jumps, counts suspended time. */
+/* Returns the milliseconds of CLOCK_BOOTTIME, which never jumps and counts suspended time. */
 int64_t clock_now_ms(void);
 
-/* Milliseconds since the Unix epoch, as this host believes. */
+/* Returns the milliseconds since the Unix epoch by this host's clock, which may be wrong and may
+ * jump. */
 int64_t clock_wall_ms(void);
 
 /* Returns the earlier of two deadlines in ms; either may be CLOCK_NEVER_MS. */

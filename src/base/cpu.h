@@ -21,7 +21,7 @@ enum cpu_feature {
 /* Returns the features that may be used, as a sum of enum cpu_feature. */
 unsigned cpu_features(void);
 
-/* For tests: uses only what is in `features`, as far as it is there; returns cpu_features(). */
+/* Uses only the `features` that the processor has, for tests; returns cpu_features(). */
 unsigned cpu_restrict(unsigned features);
 
 /* Restricts as the variable says. ERR_USAGE where it has a word that is none of them, or that this

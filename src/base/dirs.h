@@ -14,7 +14,8 @@ int dirs_make(const char *path, struct err *e) ERR_CHECKED;
 /* Creates the parents of a file's path. */
 int dirs_make_parents(const char *path, struct err *e) ERR_CHECKED;
 
-/* The directory part of `path` ("" when it has none) with its slash; borrowed from it. */
+/* Returns the directory part of `path` with its slash ("" when it has none), borrowed from
+ * `path`. */
 struct str dirs_above(struct str path);
 
 #endif

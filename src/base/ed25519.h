@@ -12,7 +12,8 @@ enum { ED25519_SEED = 32, ED25519_PUBLIC = 32, ED25519_PAIR = 64, ED25519_SIGNAT
  * is secret. */
 void ed25519_pair(const unsigned char seed[ED25519_SEED], unsigned char out[ED25519_PAIR]);
 
-/* `pair` is from ed25519_pair: a signature with another public key would give the seed away. */
+/* Signs a message. `pair` is from ed25519_pair: a signature with another public key would give the
+ * seed away. */
 void ed25519_sign(const unsigned char pair[ED25519_PAIR], struct str message,
                   unsigned char out[ED25519_SIGNATURE]);
 

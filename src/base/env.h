@@ -9,8 +9,8 @@ const char *env_get(const char *name);
  * empty then. */
 void env_wipe(const char *name);
 
-/* In a process that neither signs nor asks servers: wipes the private key, the proxy's secret, and
- * HTTP proxies' URLs that have a password. */
+/* Wipes the private key, the proxy's secret, and HTTP proxies' URLs that have a password: for a
+ * process that neither signs nor asks servers. */
 void env_wipe_secrets(void);
 
 #endif

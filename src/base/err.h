@@ -41,8 +41,8 @@ struct err {
 int err_set(struct err *e, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Like err_set, with ": ", the text of the errno `number` and its cure, if one is known (hint.h),
- * appended. */
+/* Sets the error like err_set and appends ": ", the text of the errno `number` and its cure, if a
+ * cure is known (hint.h). */
 int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -63,7 +63,7 @@ struct field {
 int fields_read(const struct field *fields, const struct json *object, void *out, uint32_t *seen,
                 struct err *e);
 
-/* True when `seen` has the bit of the row of that name. */
+/* Returns true when `seen` has the bit of the row of that name. */
 bool fields_has(const struct field *fields, uint32_t seen, const char *name);
 
 /*

@@ -20,11 +20,11 @@
  * is none, ERR_TOO_LARGE beyond the limit. */
 int fs_read_file(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* The same, but reads /dev/null and pipes too, and waits for them: a user may name a pipe, such as
- * a shell's <(command). */
+/* Reads such a file, or /dev/null or a pipe, for which it waits: a user may name a pipe, such as a
+ * shell's <(command). */
 int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* Like fs_read_file; *st is what fstat(2) says of the file that was read. Without `follows`, a
+/* Reads like fs_read_file; *st gets the fstat(2) of the file that was read. Without `follows`, a
  * symbolic link is an error. */
 int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out, struct stat *st,
                  struct err *e) ERR_CHECKED;
@@ -45,11 +45,12 @@ enum fs_write_flags {
  * the fsync of the directory failed, the new one may be there). */
 int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e) ERR_CHECKED;
 
-/* The same with this mode, whatever the umask. */
+/* Replaces `path` in the same way by a file of this mode, whatever the umask. */
 int fs_write_file_mode(const char *path, struct str data, unsigned flags, mode_t mode,
                        struct err *e) ERR_CHECKED;
 
-/* The same for a file below the root of a shared place, whose group bits it takes (newfile.h). */
+/* Replaces a file below the root of a shared place in the same way. It takes the root's group bits
+ * (newfile.h). */
 int fs_write_file_below(const char *root, const char *path, struct str data, unsigned flags,
                         struct err *e) ERR_CHECKED;
 
@@ -72,15 +73,15 @@ int64_t fs_mtime_ms(const struct stat *st);
 /* Syncs (fsync) the file at `path`, also one that another process wrote. */
 int fs_sync_file(const char *path, struct err *e) ERR_CHECKED;
 
-/* fsync of the directory that holds `path`; file systems that cannot (EINVAL, ENOTSUP) pass, and
- * so do directories that we may write but not read. */
+/* Syncs (fsync) the directory that holds `path`. File systems that cannot (EINVAL, ENOTSUP) count
+ * as synced, and so do directories that we may write but not read. */
 int fs_sync_parent(const char *path, struct err *e) ERR_CHECKED;
 
 /* Appends `path` made absolute against the working directory; an absolute path verbatim (`..`,
  * `//`, symlinks kept), a relative one joined and lexically normalised (PROTOCOL.md §2). */
 int fs_absolute_path(const char *path, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* mtime in seconds as the Python client computes it: sec + 1e-9 * nsec in double. */
+/* Returns the mtime in seconds as the Python client computes it: sec + 1e-9 * nsec in double. */
 double fs_mtime(const struct stat *st);
 
 /* Appends text fit for a terminal or a TAB-separated line: control bytes (C0, DEL, and C1 alone or

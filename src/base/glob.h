@@ -13,18 +13,18 @@
 
 enum { GLOB_MAX_BYTES = 4095 }; /* of a pattern: a path has no more */
 
-/* Whether all of `path` matches. Takes time in the order of both lengths multiplied. */
+/* Returns whether all of `path` matches. Takes time in the order of both lengths multiplied. */
 bool glob_matches(const char *pattern, const char *path);
 
 /*
- * Whether a pattern that leaves files out means the file or directory at `path`, which is relative.
- * Without a slash, but at its end, the pattern is for the base name; with one it is for the whole
- * path, and one at its start says no more than that. With one at its end only directories are
- * meant.
+ * Returns whether a pattern that leaves files out means the file or directory at `path`, which is
+ * relative. A pattern whose only slash is at its end, or that has none, is for the base name; any
+ * other is for the whole path, and a slash at its start only makes it so. With a slash at its end
+ * it means directories alone.
  */
 bool glob_excludes(const char *pattern, const char *path, bool is_directory);
 
-/* ERR_USAGE for a pattern that could never leave anything out. */
+/* Checks a pattern. ERR_USAGE if it could never leave anything out. */
 int glob_check(const char *pattern, struct err *e) ERR_CHECKED;
 
 #endif

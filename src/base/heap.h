@@ -26,6 +26,7 @@ void heap_add(struct heap *heap, struct heap_node *node, int64_t key);
 /* Takes a node out, in amortized O(log n). Does nothing when it is in no heap. */
 void heap_remove(struct heap *heap, struct heap_node *node);
 
+/* Returns true when the node is in a heap. */
 bool heap_has(const struct heap_node *node);
 
 #endif

@@ -17,7 +17,7 @@ void hex_encode(const unsigned char *data, size_t len, char *out);
  * then be partly written. */
 bool hex_decode(struct str digits, unsigned char *out, size_t len);
 
-/* True when s is exactly `digits` lower-case hex digits. */
+/* Returns true when s is exactly `digits` lower-case hex digits. */
 bool hex_is_lower(struct str s, size_t digits);
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef BASE_HINT_H
 #define BASE_HINT_H
 
-/* ": …", to stand behind the errno's text, or "". */
+/* Returns ": …", to stand behind the errno's text, or ""; static. */
 const char *hint_of(int number);
 
 #endif

@@ -6,6 +6,7 @@
 
 enum { HMAC_SHA256_SIZE = 32 };
 
+/* Writes the code of `message` under `key`, which may have any length. */
 void hmac_sha256(struct str key, struct str message, unsigned char out[HMAC_SHA256_SIZE]);
 
 #endif

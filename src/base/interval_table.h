@@ -30,7 +30,8 @@ struct interval_table {
 int interval_table_parse(const struct interval_table *table, void *t, struct str text,
                          struct err *e) ERR_CHECKED;
 
-/* The defaults, with the changes that an environment variable names. */
+/* Sets all intervals of the struct at `t` to their defaults, with the changes that the environment
+ * `variable` names. ERR_USAGE as above. */
 int interval_table_load(const struct interval_table *table, void *t, const char *variable,
                         struct err *e) ERR_CHECKED;
 

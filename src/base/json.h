@@ -25,32 +25,34 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
  * borrowed from it. NULL and ERR_PROTOCOL with the byte offset and cause on malformed text. */
 struct json *json_parse(struct str text, unsigned flags, struct err *e);
 
-/* NULL-safe; only for roots. */
+/* Frees a document by its root. NULL-safe. */
 void json_free(struct json *root);
 
 enum json_type json_type(const struct json *value);
 
-/* The member of an object, or NULL when absent or when `object` is NULL or not an object. */
+/* Returns the member of an object, or NULL when absent or when `object` is NULL or not an
+ * object. */
 const struct json *json_get(const struct json *object, const char *key);
 
-/* Iteration over array elements or object members; NULL at the end. NULL and scalars have none. */
+/* Iterate over array elements or object members; NULL at the end. NULL and scalars have none. */
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *value);
 size_t json_count(const struct json *container);
 
-/* The key under which `value` stands in its object. */
+/* Returns the key under which `value` stands in its object. */
 struct str json_key(const struct json *value);
 
-/* Typed reads; false (and *out unchanged) when `value` is NULL or of another type. */
+/* Read a value of one type. Return false, and leave *out as it is, when `value` is NULL or of
+ * another type. */
 bool json_str(const struct json *value, struct str *out);
 bool json_bool(const struct json *value, bool *out);
 bool json_number(const struct json *value, double *out);
 
-/* A whole number of at most JSON_MAX_SAFE_INTEGER, or its negative; `5.0` counts. */
+/* Reads a whole number from -JSON_MAX_SAFE_INTEGER to JSON_MAX_SAFE_INTEGER; `5.0` is one. */
 bool json_int(const struct json *value, int64_t *out);
 
-/* True when `object` is an object whose keys are all among `allowed` (NULL-terminated list);
- * otherwise *unknown (if not NULL) is the first key that is not. */
+/* Returns true when `object` is an object whose keys are all among `allowed` (NULL-terminated
+ * list); otherwise *unknown (if not NULL) is the first key that is not. */
 bool json_only_keys(const struct json *object, const char *const *allowed, struct str *unknown);
 
 /*
@@ -75,10 +77,10 @@ void json_put_null(struct buf *b, const char *key);
  * Python's repr, but that 46 powers of two, from 2^-24 down and 2^89 up, get a digit more. A number
  * that is not finite becomes `null`. */
 void json_put_double(struct buf *b, const char *key, double value);
-/* `text` is already JSON. */
+/* Appends `text`, which is JSON already. */
 void json_put_raw(struct buf *b, const char *key, struct str text);
-/* ASCII only: above 0x7e as \uxxxx (pairs beyond the BMP), bytes that are not UTF-8 as
- * \udc80-\udcff. For link records. */
+/* Appends a path in ASCII alone, for link records: characters above 0x7e as \uxxxx (pairs beyond
+ * the BMP), bytes that are not UTF-8 as \udc80-\udcff. */
 void json_put_path(struct buf *b, const char *key, struct str path);
 
 /* Appends a parsed value as compact JSON in member order; numbers as JavaScript prints them. */

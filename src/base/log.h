@@ -16,7 +16,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* Lines below `level` are dropped (default LOG_INFO). */
+/* Drops the lines below `level` from now on. The default is LOG_INFO. */
 void log_set_level(enum log_level level);
 
 /* Appends to a file instead of stderr. Call again to reopen (SIGHUP). */
@@ -31,11 +31,12 @@ void log_set_sink(void (*sink)(void *ctx, const char *line, size_t len), void *c
  * belongs; the line is then in the one that is open. */
 int log_finished(const char *line, size_t len, struct err *e) ERR_CHECKED;
 
-/* printf style, without '\n'; keeps errno. Does not wait for a full pipe or a stopped terminal:
- * such lines are dropped and counted, and the count is logged when there is room again. */
+/* Logs one line, printf style, without '\n'; keeps errno. Does not wait for a full pipe or a
+ * stopped terminal: such lines are dropped and counted, and the count is logged when there is room
+ * again. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Processes that are forked from here on count their lines together with this one. */
+/* Lets processes that are forked from here on count their lines together with this one. */
 void log_share_limits(void);
 
 /* Reports, at the end of a program, the lines that were left out since the last report. */

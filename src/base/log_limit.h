@@ -16,14 +16,15 @@ enum {
     LOG_LIMIT_KINDS = 128        /* more formats than there are; beyond, all are one kind */
 };
 
-/* Processes that are forked from here on count together with this one. */
+/* Lets processes that are forked from here on count together with this one. */
 void log_limit_share(void);
 
 /* Counts a line of that format, a literal. Returns false when there were too many to write it. */
 bool log_limit_admits(const char *format, int64_t now_ms);
 
-/* The next kind of which lines were left out since its last report, and how many; its turn has come
- * (at once for the first one, or `is_end`). False when there is none. */
+/* Finds the next kind whose report is due: lines of it were left out since the last one, and
+ * LOG_LIMIT_REPORT_MS have passed (not for a first report, nor with `is_end`). Sets its format and
+ * the number of these lines. Returns false when there is none. */
 bool log_limit_report(int64_t now_ms, bool is_end, const char **format, uint64_t *count);
 
 #endif

@@ -28,11 +28,11 @@ int newfile_make_parents(const char *root, const char *path, struct err *e) ERR_
  * modes. Does nothing when root is NULL. */
 void newfile_adopt(const char *root, int fd);
 
-/* The same without the bits that let others write: for a file whose content counts as its owner's
- * word. */
+/* Adopts in the same way without the bits that let others write: for a file whose content counts as
+ * its owner's word. */
 void newfile_adopt_own(const char *root, int fd);
 
-/* True when the directory that holds `path` is setgid: its files are its group's. */
+/* Returns true when the directory that holds `path` is setgid: its files are its group's. */
 bool newfile_is_in_group_folder(const char *path);
 
 #endif

@@ -26,7 +26,8 @@ enum oddity_kinds {
  */
 bool oddity_find(struct str text, unsigned kinds, char out[ODDITY_SIZE]);
 
-/* True, and *at is there, where a name of the path, from *at on, starts with a variable's "$". */
+/* Finds the next name of the path, from *at on, that starts with a variable's "$", and sets *at to
+ * it. Returns false when there is none. */
 bool oddity_next_variable(struct str path, size_t *at);
 
 /* Returns the text without its odd bytes, which most likely was meant; a leading "~" stays. */

@@ -31,14 +31,15 @@ struct place {
  */
 int place_find(const char *path, bool follows_last, struct place *out, struct err *e) ERR_CHECKED;
 
-/* Safe on a place that was not found, with dir -1. */
+/* Closes the directory. Safe on a place that was not found, whose dir is -1. */
 void place_close(struct place *place);
 
 /* Returns `status`; in the error of a call with place->path, replaces that by the path as it was
  * given. */
 int place_tell(const struct place *place, const char *path, int status, struct err *e) ERR_CHECKED;
 
-/* Only looks; a file that does not exist yet is no error. */
+/* Checks a path as place_find does, and keeps nothing open. A file that does not exist yet is no
+ * error. */
 int place_check(const char *path, struct err *e) ERR_CHECKED;
 
 /*
@@ -48,7 +49,7 @@ int place_check(const char *path, struct err *e) ERR_CHECKED;
  */
 int place_open_file(const char *path, int flags, mode_t mode, int *fd, struct err *e) ERR_CHECKED;
 
-/* Refuses, in the same way, a file that is open for reading and decides what we trust. */
+/* Refuses a file in the same way if it is open for reading and decides what we trust. */
 int place_check_open(int fd, const char *path, struct err *e) ERR_CHECKED;
 
 #endif

@@ -12,9 +12,9 @@ enum { QUOTE_SIZE = 128 };
  * name is to read as what it is. For terminals and logs alone, never for what programs read. */
 void quote_put_upright(struct buf *out, struct str text);
 
-/* Bytes of the UTF-8 character at the start of `text` when it may stand in a line as it is; 0 when
- * there is none, when it is a control (C0, DEL, C1), another end of the line (U+2028, U+2029) or
- * changes the direction of what follows. */
+/* Returns the bytes of the UTF-8 character at the start of `text` when it may stand in a line as it
+ * is; 0 when there is none, when it is a control (C0, DEL, C1), another end of the line (U+2028,
+ * U+2029) or changes the direction of what follows. */
 size_t quote_plain_bytes(struct str text);
 
 /* Writes `text` to `out` and returns `out`, so that it can stand among printf's arguments. A byte

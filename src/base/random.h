@@ -9,7 +9,7 @@
  * neither works: nothing safe can be done without. */
 void random_bytes(void *out, size_t len);
 
-/* A number in [0, below); `below` > 0. For jitter and names. */
+/* Returns a number in [0, below), for jitter and names; `below` is above 0. */
 uint64_t random_below(uint64_t below);
 
 /* Writes `digits` random lower-case hex digits (even) and a NUL to out[digits + 1]. */

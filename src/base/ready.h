@@ -15,8 +15,8 @@ enum {
     READY_FAILED = 8  /* it failed, or is closed at both ends; always reported */
 };
 
-/* Which of `wanted`, and READY_FAILED, holds now; 0: none, or poll(2) failed. Files and /dev/null
- * are always ready. Never blocks. */
+/* Returns which of `wanted`, and READY_FAILED, holds now; 0 for none, and when poll(2) failed.
+ * Files and /dev/null are always ready. Never blocks. */
 unsigned ready_look(int fd, unsigned wanted);
 
 /* Waits until one of `wanted` or READY_FAILED holds, and returns which; 0 when `wait_ms` passed
@@ -24,7 +24,7 @@ unsigned ready_look(int fd, unsigned wanted);
  * fails. */
 unsigned ready_wait(int fd, unsigned wanted, int64_t wait_ms);
 
-/* May return early when a signal handler runs. */
+/* Sleeps for `pause_ms`, or until a signal handler runs. */
 void ready_sleep(int64_t pause_ms);
 
 #endif

@@ -9,7 +9,8 @@
 
 #include "base/err.h"
 
-/* The bytes stay where they are until secret_remove, which comes before they are freed. */
+/* Adds a place. The bytes stay there until secret_remove, which comes before they are freed. -1
+ * when too many are kept. */
 int secret_add(void *bytes, size_t len, struct err *e) ERR_CHECKED;
 
 /* Forgets a place; ignores one that was not added. Overwrites nothing. */

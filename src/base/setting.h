@@ -10,17 +10,18 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* A path in a variable, made absolute, without trailing slashes; *out is NULL when it is unset.
- * Caller frees. */
+/* Reads a path from a variable and makes it absolute, without trailing slashes; *out is NULL when
+ * the variable is unset. Caller frees. */
 int setting_path(const char *variable, char **out, struct err *e) ERR_CHECKED;
 
-/* Any other text in a variable, borrowed; *out is NULL when it is unset. */
+/* Reads any other text from a variable, borrowed; *out is NULL when the variable is unset. */
 int setting_text(const char *variable, const char **out, struct err *e) ERR_CHECKED;
 
 /* Checks the value of an option or a config key that names a file; `what` starts the error. */
 int setting_check_path(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
-/* The same for any other text. The error does not quote a text that may hold a password. */
+/* Checks any other text in the same way. The error does not quote a text that may hold a
+ * password. */
 int setting_check_text(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
 /*

@@ -19,16 +19,17 @@ struct sha1 {
     unsigned char block[SHA1_BLOCK];
 };
 
+/* Begin a message, and take its next `len` bytes. */
 void sha1_init(struct sha1 *h);
 void sha1_update(struct sha1 *h, const void *data, size_t len);
 
-/* Leaves h in an undefined state. */
+/* Writes the hash of all bytes; leaves h in an undefined state. */
 void sha1_final(struct sha1 *h, unsigned char out[SHA1_SIZE]);
 
-/* Same, as 40 lower-case hex digits and a NUL. */
+/* Writes the hash as 40 lower-case hex digits and a NUL; leaves h in an undefined state. */
 void sha1_final_hex(struct sha1 *h, char out[SHA1_HEX + 1]);
 
-/* One-shot. */
+/* Hashes `data` at once. */
 void sha1_of(struct str data, unsigned char out[SHA1_SIZE]);
 
 #endif

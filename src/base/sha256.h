@@ -21,19 +21,21 @@ struct sha256 {
     unsigned char block[SHA256_BLOCK];
 };
 
+/* Begin a message, and take its next `len` bytes. */
 void sha256_init(struct sha256 *h);
 void sha256_update(struct sha256 *h, const void *data, size_t len);
 
-/* Leaves h in an undefined state. */
+/* Writes the hash of all bytes; leaves h in an undefined state. */
 void sha256_final(struct sha256 *h, unsigned char out[SHA256_SIZE]);
 
-/* One-shot. */
+/* Hashes `data` at once. */
 void sha256_of(struct str data, unsigned char out[SHA256_SIZE]);
 
-/* Of each of many messages, which may differ in length: 16 or more of one length are fastest. */
+/* Hashes `count` messages, each into its own out[i]. They may differ in length; 16 or more of one
+ * length are fastest. */
 void sha256_of_many(const struct str *messages, size_t count, unsigned char (*out)[SHA256_SIZE]);
 
-/* How many messages of one length are best given at once: 1 to SHA256_LANES. */
+/* Returns how many messages of one length are best hashed at once: 1 to SHA256_LANES. */
 size_t sha256_lanes(void);
 
 #endif

@@ -22,6 +22,7 @@ struct str {
 /* Borrows a C string; NULL gives the empty string. */
 struct str str_of(const char *text);
 
+/* Compares by bytes. */
 bool str_equal(struct str a, struct str b);
 
 /* Returns the small letter of an ASCII capital, else the same byte, whatever the locale. */
@@ -30,13 +31,14 @@ char str_lower(char c);
 /* Compares without regard to ASCII case. */
 bool str_equal_nocase(struct str a, struct str b);
 
+/* Return true for an empty prefix or suffix, too. */
 bool str_starts_with(struct str s, struct str prefix);
 bool str_ends_with(struct str s, struct str suffix);
 
-/* Offset of the first `c`, or s.len when there is none. */
+/* Returns the offset of the first `c`, or s.len when there is none. */
 size_t str_find(struct str s, char c);
 
-/* Bytes [start, end), both clamped to s.len. */
+/* Returns the bytes [start, end), both clamped to s.len. */
 struct str str_slice(struct str s, size_t start, size_t end);
 
 /* Returns the first bytes, at most `max`, never cut through a UTF-8 character. */
@@ -45,7 +47,7 @@ struct str str_cut(struct str s, size_t max);
 /* Returns the text without leading and trailing spaces and tabs. */
 struct str str_trim(struct str s);
 
-/* Order by bytes (memcmp, then length): <0, 0, >0. */
+/* Compares by bytes (memcmp, then length); returns <0, 0 or >0. */
 int str_compare(struct str a, struct str b);
 
 /*
@@ -54,10 +56,11 @@ int str_compare(struct str a, struct str b);
  */
 bool str_to_uint(struct str s, uint64_t max, uint64_t *out);
 
-/* True when `s` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+/* Returns true when `s` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool str_is_utf8(struct str s);
 
-/* Bytes (1-4) of the well-formed UTF-8 sequence that `s` starts with; 0 when there is none. */
+/* Returns the bytes (1-4) of the well-formed UTF-8 sequence that `s` starts with; 0 when there is
+ * none. */
 size_t str_utf8_sequence(struct str s);
 
 /* Compares in a time that depends only on the length of `a`, which may be a stranger's: for secrets

@@ -26,10 +26,10 @@ int text_file_read(const char *path, size_t max_bytes, struct buf *out, struct e
  * is about the text, without a name. */
 int text_file_tidy(struct buf *text, size_t start, struct err *e) ERR_CHECKED;
 
-/* "UTF-16 text" or "UTF-32 text" by its byte order mark, else NULL. */
+/* Returns "UTF-16 text" or "UTF-32 text" by the text's byte order mark, else NULL; static. */
 const char *text_file_foreign(struct str text);
 
-/* The length of a byte order mark at its start. */
+/* Returns the length of UTF-8's byte order mark at the start of the text: 3, or 0. */
 size_t text_file_mark(struct str text);
 
 /* Appends the secret in a file's first line. An empty one, and one that text_file_check_secret

@@ -36,10 +36,10 @@ enum text_lines_step {
 int text_lines_open(struct text_lines *l, const char *path, bool is_nul_separated,
                     size_t max_bytes, struct err *e) ERR_CHECKED;
 
-/* Safe on all zeros with fd -1, and twice. Standard input stays open. */
+/* Closes the list; standard input stays open. Safe on all zeros with fd -1, and twice. */
 void text_lines_close(struct text_lines *l);
 
-/* The next entry, borrowed until the next call. The error names the cause alone. */
+/* Takes the next entry, borrowed until the next call. The error names the cause alone. */
 enum text_lines_step text_lines_next(struct text_lines *l, struct str *entry, struct err *e);
 
 /* Sleeps until there is more to read, for callers that have nothing else to do. */

@@ -23,29 +23,29 @@ struct yaml; /* a node */
  * root with yaml_free, which wipes it: files hold secrets. */
 struct yaml *yaml_parse(struct str text, const char *name, struct err *e);
 
-/* NULL-safe; only for roots. */
+/* Wipes and frees a document by its root. NULL-safe. */
 void yaml_free(struct yaml *root);
 
 enum yaml_type yaml_type(const struct yaml *node);
 size_t yaml_line(const struct yaml *node); /* from 1 */
 
-/* A scalar's text; empty for others. */
+/* Returns a scalar's text; empty for others. */
 struct str yaml_text(const struct yaml *node);
 
-/* True for a plain (unquoted) scalar: 5 and true are not "5" and "true". */
+/* Returns true for a plain (unquoted) scalar: 5 and true are not "5" and "true". */
 bool yaml_is_plain(const struct yaml *node);
 
-/* True for plain true/false (any of YAML 1.2 core's spellings); *out is the value. */
+/* Returns true for plain true and false in any of YAML 1.2 core's spellings; *out is the value. */
 bool yaml_bool(const struct yaml *node, bool *out);
 
-/* The value under `key`, or NULL. */
+/* Returns the value under `key`, or NULL. */
 const struct yaml *yaml_get(const struct yaml *mapping, const char *key);
 
-/* Iteration over sequence items or mapping values; NULL at the end. */
+/* Iterate over sequence items or mapping values; NULL at the end. */
 const struct yaml *yaml_first(const struct yaml *container);
 const struct yaml *yaml_next(const struct yaml *node);
 
-/* The key of a mapping's value. */
+/* Returns the key of a mapping's value. */
 struct str yaml_key(const struct yaml *node);
 
 #endif

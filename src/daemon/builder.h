@@ -33,17 +33,19 @@ struct builder_options {
     void *owner;
 };
 
+/* Makes a builder without a process; the options are copied. NULL with ERR_FAILED without
+ * memory. */
 struct builder *builder_new(const struct builder_options *options, struct err *e);
 void builder_free(struct builder *builder); /* NULL-safe */
 
-/* Wants the manifest of that hash. A manifest that is being made, or that failed lately, is not
- * begun again; beyond the limit the wish is forgotten: the next reader asks again. */
+/* Wishes for the manifest of that hash. A manifest that is being made, or that failed lately, is
+ * not begun again; beyond the limit the wish is forgotten: the next reader asks again. */
 void builder_want(struct builder *builder, struct str hash);
 
-/* Whether it could not be made, lately. */
+/* Returns true when making that manifest failed lately. */
 bool builder_has_failed(const struct builder *builder, struct str hash);
 
-/* How many bytes were read for it: 0 if it waits or was not wanted. */
+/* Returns the bytes that were read for that manifest: 0 if it waits or was not wished for. */
 int64_t builder_done(const struct builder *builder, struct str hash);
 
 #endif

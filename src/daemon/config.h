@@ -43,10 +43,10 @@ struct config {
     size_t user_count;
 };
 
-/* Wipes and releases. NULL-safe. */
+/* Wipes and frees the values. NULL-safe. */
 void config_deinit(struct config *c);
 
-/* "resourceName", … */
+/* Returns "resourceName", … */
 const char *config_key_name(enum config_key key);
 
 /*
@@ -70,10 +70,10 @@ int config_load(struct config *c, const char *path, struct err *e) ERR_CHECKED;
  * file could have been written by somebody who is to be kept from just that. */
 int config_resolve_users(struct config *c, const char *path, struct err *e) ERR_CHECKED;
 
-/* Whose records count when files leave the host; borrows. */
+/* Returns the users whose records count when files leave the host; borrows from the config. */
 struct vouchers config_vouchers(const struct config *c);
 
-/* A KACHERY_ZONE that is set and is another zone: ERR_FAILED naming both. */
+/* Checks the config's zone: ERR_FAILED, naming both, if KACHERY_ZONE is set to another one. */
 int config_check_zone(const struct config *c, struct err *e) ERR_CHECKED;
 
 /* Appends `text` with this config's values in place of its own; ones that it lacks come last. An

@@ -49,7 +49,8 @@ struct intervals {
     int64_t registration_ms;
 };
 
-/* The defaults, with what KACHERY_RESOURCE_TEST_INTERVALS changes. ERR_USAGE quoting a bad part. */
+/* Sets the defaults, with the changes of KACHERY_RESOURCE_TEST_INTERVALS. ERR_USAGE quoting a bad
+ * part. */
 int intervals_load(struct intervals *t, struct err *e) ERR_CHECKED;
 
 #endif

@@ -39,16 +39,17 @@ struct jobs_options {
     void *owner;
 };
 
+/* Makes an empty table; the options are copied. NULL without memory. */
 struct jobs *jobs_new(const struct jobs_options *options);
 
 /* Tells nobody. NULL-safe. */
 void jobs_free(struct jobs *jobs);
 
-/* The time of everything until the next call: clock_now_ms() and clock_wall_ms(). */
+/* Sets the time of everything until the next call: clock_now_ms() and clock_wall_ms(). */
 void jobs_set_time(struct jobs *jobs, int64_t now_ms, int64_t wall_ms);
 
-/* Someone asks for `hash` and waits until `deadline_ms`. ERR_TOO_LARGE, with words for the one who
- * asked, when JOBS_MAX or JOBS_MAX_WAITERS is reached; ERR_FAILED without memory. */
+/* Adds a request for `hash`, which waits until `deadline_ms`. ERR_TOO_LARGE, with words for the
+ * requester, when JOBS_MAX or JOBS_MAX_WAITERS is reached; ERR_FAILED without memory. */
 int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
                  int64_t deadline_ms, struct err *e) ERR_CHECKED;
 
@@ -59,38 +60,43 @@ struct jobs_work {
     int64_t size; /* of an upload */
 };
 
-/* The next job that nobody looks up yet; it then counts as given to a worker. */
+/* Takes the next job that no worker looks up yet; it then counts as given to one. Returns false
+ * when there is none. */
 bool jobs_next_lookup(struct jobs *jobs, struct jobs_work *out);
 
-/* The next upload while fewer than max_running run; it then runs. */
+/* Takes the next upload while fewer than max_running run; it then runs. Returns false when there is
+ * none. */
 bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out);
 
-/* The first bytes of an upload's file are read. True: it may go on. False: it must wait. */
+/* Notes that the first bytes of an upload's file are read. Returns whether the upload may go on;
+ * else it waits (jobs_next_ready). */
 bool jobs_begun(struct jobs *jobs, uint64_t id);
 
-/* The next that waited and may go on now. Asked before jobs_next_upload. */
+/* Takes the next upload that waited and may go on now. Called before jobs_next_upload. Returns
+ * false when there is none. */
 bool jobs_next_ready(struct jobs *jobs, uint64_t *id);
 
 /* Report a job's progress or end. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);
 void jobs_not_found(struct jobs *jobs, uint64_t id);
-/* `bytes` may be less than before: the upload began anew. */
+/* Reports progress. `bytes` may be less than before: the upload began anew. */
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes);
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size);
-/* `reason` is what the waiters are told (cut and cleaned to UTF-8 by the writer of messages). */
+/* Ends a job by a failure. `reason` goes to the waiters (cut and cleaned to UTF-8 by the writer of
+ * messages). */
 void jobs_failed(struct jobs *jobs, uint64_t id, const char *reason);
 
-/* A worker was lost: the upload is queued again, before all others, under a new id. False when
+/* Queues the upload of a lost worker again, before all others, under a new id. Returns false when
  * that happened to it before: it then stays as it is. */
 bool jobs_retry(struct jobs *jobs, uint64_t id);
 
 /* Answers whose deadline has come, forgets results that were kept long enough. */
 void jobs_step(struct jobs *jobs);
 
-/* When jobs_step has to be called; CLOCK_NEVER_MS. */
+/* Returns when jobs_step has to be called; CLOCK_NEVER_MS: never. */
 int64_t jobs_next_ms(const struct jobs *jobs);
 
-/* The session is gone and with it everybody who waited; the jobs go on. */
+/* Drops all waiters, as their session is gone; the jobs go on. */
 void jobs_forget_waiters(struct jobs *jobs);
 
 /* Fails every job that does not run yet, or, with `also_running`, every job. */

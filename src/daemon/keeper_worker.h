@@ -24,7 +24,7 @@ extern const struct field *const keeper_orders[];
 enum keeper_report { KEEPER_LOST, KEEPER_TROUBLE };
 extern const struct field *const keeper_reports[];
 
-/* A process_options.run; `ctx` is a struct keeper_options. */
+/* Runs the keeper: a process_options.run whose `ctx` is a struct keeper_options. */
 int keeper_worker_run(int fd, void *ctx);
 
 #endif

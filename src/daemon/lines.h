@@ -33,15 +33,17 @@ struct lines_counts {
     int64_t lines, files, bytes; /* bytes: since the start of the daemon */
 };
 
+/* Makes it without workers; the options are copied. NULL with ERR_FAILED without memory. */
 struct lines *lines_new(const struct lines_options *options, struct err *e);
 
 /* Kills the workers. NULL-safe. */
 void lines_free(struct lines *lines);
 
-/* The hub at `url` wants a line. A worker that cannot be started is logged. */
+/* Opens a line that the hub at `url` wants. A worker that cannot be started is logged. */
 void lines_open(struct lines *lines, struct str url, struct str ticket,
                 enum range_class line_class);
 
+/* Returns the sums over both workers, as they last reported them. */
 struct lines_counts lines_counts(const struct lines *lines);
 
 #endif

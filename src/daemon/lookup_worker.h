@@ -41,11 +41,11 @@ struct lookup_result {
     char text[ERR_MESSAGE_SIZE]; /* lookup_result_read lets these point here */
 };
 
-/* False when `value` is none. */
+/* Reads a result; its texts are copies inside of *result. Returns false when `value` is none. */
 bool lookup_result_read(struct lookup_result *result, const struct json *value);
 void lookup_result_put(struct buf *out, const struct lookup_result *result);
 
-/* A process_options.run; `ctx` is a struct vouchers. */
+/* Runs a worker: a process_options.run whose `ctx` is a struct vouchers. */
 int lookup_worker_run(int fd, void *ctx);
 
 #endif

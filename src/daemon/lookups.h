@@ -40,6 +40,7 @@ struct lookups_options {
     void *owner;
 };
 
+/* Makes it without workers; the options are copied. NULL without memory. */
 struct lookups *lookups_new(const struct lookups_options *options);
 
 /* Kills the workers. NULL-safe. */
@@ -53,7 +54,7 @@ int lookups_start(struct lookups *l, struct err *e) ERR_CHECKED;
 int lookups_add(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1],
                 struct err *e) ERR_CHECKED;
 
-/* The same for a file that is to be read in parts: on_file follows. */
+/* Adds a file that is to be read in parts in the same way: on_file follows. */
 int lookups_add_file(struct lookups *l, uint64_t id, const char hash[SHA1_HEX + 1],
                      struct err *e) ERR_CHECKED;
 

@@ -24,17 +24,20 @@ enum presence_state {
     PRESENCE_FORGOTTEN /* the proxy said twice in a row that there is no such resource */
 };
 
-/* Config and intervals are borrowed. `wake` comes when a step is due. NULL without memory. */
+/* Makes it; config and intervals are borrowed. `wake` comes when a step is due. NULL without
+ * memory. */
 struct presence *presence_new(const struct config *config, const struct intervals *intervals,
                               const struct loop_wake *wake);
 void presence_free(struct presence *p);
 
-/* The line was acknowledged just now: asks after presence_first_ms, then every presence_ms. */
+/* Begins to ask, as the line was acknowledged just now: after presence_first_ms, then every
+ * presence_ms. */
 void presence_start(struct presence *p, bool is_generation2, int64_t now_ms);
 
-/* The line is gone: asks no more. */
+/* Asks no more, as the line is gone. */
 void presence_stop(struct presence *p);
 
+/* Asks, or takes an answer, as far as it can without waiting; returns the state after it. */
 enum presence_state presence_step(struct presence *p, int64_t now_ms);
 
 #endif

@@ -37,7 +37,7 @@ struct range_worker_options {
     int64_t connect_ms, ping_ms, dead_ms, idle_ms;
 };
 
-/* A process_options.run; ctx is a struct range_worker_options. */
+/* Runs a worker: a process_options.run whose `ctx` is a struct range_worker_options. */
 int range_worker_run(int fd, void *ctx);
 
 #endif

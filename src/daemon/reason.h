@@ -18,11 +18,11 @@
 #define REASON_GONE "the file is no longer shared"
 #define REASON_ZONE "the host cannot upload the file: ask its owner to look at the log"
 
-/* Of an upload that failed: what the zone said, in its words, else as little as helps. Borrows from
- * `e`, whose code is ERR_NOT_FOUND for a file that must not be given away. */
+/* Returns the reason why an upload failed: the zone's own words, else as little as helps. Borrows
+ * from `e`, whose code is ERR_NOT_FOUND for a file that must not be given away. */
 const char *reason_of_error(const struct err *e, enum store_kind kind);
 
-/* NULL for a state in which the file may be read. Absent files have no reason either. */
+/* Returns the reason why a file of that state is not sent; NULL if it may be read or is absent. */
 const char *reason_of_state(enum store_state state);
 
 #endif

@@ -29,8 +29,8 @@ struct registration {
     struct err told; /* the last failure in the log */
 };
 
-/* Zero the private part first. Asks in the next round. It stays where it is until it is
- * cancelled. */
+/* Starts to ask, in the next round. The private part is zero before; the struct stays where it is
+ * until it is cancelled. */
 void registration_start(struct registration *r);
 void registration_cancel(struct registration *r);
 

@@ -49,7 +49,7 @@ struct session_options {
     void *owner;
 };
 
-/* Dials in the first round. */
+/* Makes a session, which dials in the first round. */
 struct session *session_new(const struct session_options *options);
 void session_free(struct session *s);
 
@@ -61,7 +61,7 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
 /* Queues the answer to on_ask_file. Does nothing without a session that announced ranges. */
 void session_answer_file(struct session *s, const struct range_message *file_is);
 
-/* Says goodbye once what is queued was sent; then session_is_closed. */
+/* Closes the line once the queue is sent; then session_is_closed. */
 void session_close(struct session *s);
 bool session_is_closed(const struct session *s);
 

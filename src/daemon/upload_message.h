@@ -41,7 +41,7 @@ struct upload_message {
 /* Replaces *out. */
 void upload_message_put(struct buf *out, const struct upload_message *m);
 
-/* Texts are borrowed from the document. */
+/* Reads a message; its texts are borrowed from the document. */
 int upload_message_read(struct upload_message *m, const struct json *doc, struct err *e)
     ERR_CHECKED;
 

@@ -16,7 +16,7 @@ struct upload_worker {
     int64_t max_cpu_ms; /* after so much processor time it is spent */
 };
 
-/* A process_options.run; `ctx` is a struct upload_worker. */
+/* Runs a worker: a process_options.run whose `ctx` is a struct upload_worker. */
 int upload_worker_run(int fd, void *ctx);
 
 #endif

@@ -31,6 +31,7 @@ struct uploads_totals {
     uint64_t completed, failed, bytes;
 };
 
+/* Makes it without workers; the options are copied. NULL with ERR_FAILED without memory. */
 struct uploads *uploads_new(const struct uploads_options *options, struct err *e);
 
 /* Ends the workers, also in mid-upload. Tells the table nothing. Runs the loop meanwhile, so it is
@@ -40,6 +41,7 @@ void uploads_free(struct uploads *u);
 /* Gives the table's next uploads to workers. */
 void uploads_feed(struct uploads *u);
 
+/* Returns the numbers of uploads and of their bytes since the start. */
 struct uploads_totals uploads_totals(const struct uploads *u);
 
 #endif

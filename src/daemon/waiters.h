@@ -32,6 +32,7 @@ struct waiters {
     size_t count; /* in all lists */
 };
 
+/* Frees the heap, not the waiters. */
 void waiters_deinit(struct waiters *w);
 
 /* Adds one at the end of a list. False without memory. */
@@ -41,11 +42,11 @@ bool waiters_add(struct waiters *w, struct waiter_list *list, struct str request
 /* Removes and frees. */
 void waiters_remove(struct waiters *w, struct waiter *waiter);
 
-/* The earliest whose deadline is at or before now_ms, taken off the heap but not off its list; NULL
- * when there is none. */
+/* Takes the earliest waiter whose deadline is at or before now_ms off the heap, but not off its
+ * list; NULL when there is none. */
 struct waiter *waiters_take_due(struct waiters *w, int64_t now_ms);
 
-/* CLOCK_NEVER_MS when nobody waits. */
+/* Returns the earliest deadline; CLOCK_NEVER_MS when there is no waiter. */
 int64_t waiters_next_ms(const struct waiters *w);
 
 #endif

@@ -14,7 +14,7 @@ enum { CORS_MAX_REQUESTED_BYTES = 2048 };
 #define CORS_EXPOSED                                                                               \
     "Accept-Ranges, Content-Length, Content-Range, Date, ETag, " EXTENSIONS_HEADER
 
-/* The route that answers the preflights of the public routes at `path`. */
+/* Returns the route that answers the preflights of the public routes at `path`. */
 struct http_route cors_route(const char *path);
 
 #endif

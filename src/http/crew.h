@@ -59,12 +59,13 @@ struct crew_options {
     void *owner;
 };
 
+/* Makes a crew without workers; the options are copied. NULL with ERR_FAILED without memory. */
 struct crew *crew_new(const struct crew_options *options, struct err *e);
 
 /* Kills the workers that are left. NULL-safe. */
 void crew_free(struct crew *crew);
 
-/* An on_head handler (takes_connection, `owner` is the crew): gives the connection to the worker
+/* Gives the connection of an on_head handler (takes_connection, `owner` is the crew) to the worker
  * with the fewest, or to a new one; 503 when none can take it. */
 void crew_give(struct http_conn *conn, const struct http_request *request, void *owner);
 
@@ -77,14 +78,14 @@ void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key);
 int crew_note(struct crew *crew, uint64_t worker, uint64_t id, struct str bytes, int fd,
               struct err *e) ERR_CHECKED;
 
-/* The same to all workers, as far as they take it. */
+/* Sends the note to all workers, as far as they take it. */
 void crew_note_all(struct crew *crew, struct str bytes);
 
 /* Tells the workers to finish what they have and to leave. */
 void crew_drain(struct crew *crew);
 
-/* When the connection was handed over (or last said to be busy) that a worker has had for longest.
- * CLOCK_NEVER_MS when there is none, or too many were already asked for. */
+/* Returns when the connection that a worker has had for longest was handed over, or last reported
+ * as busy. CLOCK_NEVER_MS when there is none, or too many were already asked for. */
 int64_t crew_oldest_ms(const struct crew *crew);
 
 /* Asks for that one to be closed if nothing is owed to it. It does not count any more until the
@@ -102,7 +103,7 @@ size_t crew_workers(const struct crew *crew); /* with those that are stuck */
 size_t crew_stuck(const struct crew *crew);
 size_t crew_connections(const struct crew *crew);
 
-/* In the worker: sends a note to the hub, to which `fd` is the socket. -1 when the hub takes none
+/* Sends, in the worker, a note to the hub, to which `fd` is the socket. -1 when the hub takes none
  * now, or is gone. */
 int crew_worker_note(int fd, uint64_t id, struct str bytes);
 

@@ -24,10 +24,10 @@ enum crew_frame {
 /* Appends {"type":T,"id":N} and, of a connection, a check or a note, LF and the bytes. */
 void crew_frame_put(struct buf *out, enum crew_frame type, uint64_t id, struct str bytes);
 
-/* False when it is no such frame; *bytes is borrowed from it. */
+/* Takes a frame apart; *bytes is borrowed from it. Returns false when it is none. */
 bool crew_frame_parse(struct str frame, enum crew_frame *type, uint64_t *id, struct str *bytes);
 
-/* True when a frame would be taken at once. */
+/* Returns true when the socket would take a frame at once. */
 bool crew_frame_is_writable(int fd);
 
 #endif

@@ -27,14 +27,14 @@ struct http_reply {
     const char *setting;  /* to correct when the URL is wrong; NULL: none */
 };
 
-/* The answer is a web page: by its Content-Type, or by how it begins. */
+/* Returns whether the answer is a web page, by its Content-Type or its first bytes. */
 bool http_answer_is_page(const struct http_reply *a);
 
 /*
- * True when the answer is none of the service's, and *e says whose: the proxy's (ERR_NETWORK for a
- * 5xx, else ERR_REFUSED), a log-in page's (HTML with 2xx or 511, a redirection to another host), a
- * web server's without such a service (HTML with 4xx), or that of a TLS port which was asked in
- * plain HTTP. Else *e is unchanged.
+ * Returns true when the answer is not the service's, and sets *e to its origin and cause: the
+ * proxy's (ERR_NETWORK for a 5xx, else ERR_REFUSED), a log-in page's (HTML with 2xx or 511, a
+ * redirection to another host), a web server's without such a service (HTML with 4xx), or that of a
+ * TLS port which was asked in plain HTTP. Else *e is unchanged.
  */
 bool http_answer_explain(const struct http_reply *a, struct err *e);
 
@@ -46,13 +46,13 @@ int http_answer_name_proxy(const struct http_reply *a, struct err *e);
  * first line; at most 100 bytes. */
 void http_answer_put_words(struct buf *out, const struct http_head *head, struct str page);
 
-/* The reason phrase as it was sent, else the standard one. */
+/* Returns the reason phrase as it was sent, else the standard one. */
 struct str http_answer_reason(const struct http_head *head);
 
 /* Returns the user's cure for a proxy's answer with that status: " (…)", or ""; static. */
 const char *http_answer_proxy_cure(int status, bool has_credentials);
 
-/* True when a peer that was spoken to in plain HTTP answers with a record of TLS. */
+/* Returns true when a peer that was spoken to in plain HTTP answers with a record of TLS. */
 bool http_answer_is_tls_record(struct str bytes);
 
 #endif

@@ -89,7 +89,7 @@ enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e)
 /* Reads the body. IO_DONE: complete; IO_WANT_READ; IO_ERR. */
 enum io http_receive_body(struct http_call *call, int64_t now_ms, struct err *e);
 
-/* True when the connection is in a state for another call. */
+/* Returns true when the connection is in a state for another call. */
 bool http_receive_is_clean(const struct http_call *call);
 
 #endif

@@ -27,7 +27,7 @@ enum {
 struct http_client; /* the idle connections */
 struct http_call;   /* one request and its answer */
 
-/* The loop is borrowed. NULL without memory. */
+/* Makes a client. The loop is borrowed. NULL without memory. */
 struct http_client *http_client_new(struct loop *loop, struct err *e);
 
 /* Closes the idle connections; after the last call was freed, before the loop is. NULL-safe. */
@@ -70,22 +70,21 @@ struct http_call *http_call_new(struct http_client *client, const struct http_ca
                                 void (*wake)(void *owner), void *owner, struct err *e);
 
 /*
- * IO_DONE: the answer is complete (whatever its status; redirections are not followed). An answer
- * that comes before all of the body was sent ends the call too: the rest is not sent and the
- * connection is not reused.
- * IO_WANT_…: the wake comes. IO_ERR: ERR_NETWORK (connect, reset, cut, stall), ERR_TIMEOUT (the
- * deadline), ERR_PROTOCOL, ERR_TOO_LARGE; each names method and URL without its query. Or the
- * source's or sink's own.
- * A reused connection that the server closed before any byte of an answer is replaced by a new one
- * once, when the source was not called yet.
- * One step moves at most a few MiB, so that the caller has its turn.
+ * Goes on as far as it can. IO_DONE: the answer is complete (whatever its status; redirections are
+ * not followed). An answer that comes before all of the body was sent ends the call too: the rest
+ * is not sent and the connection is not reused. IO_WANT_…: the wake comes. IO_ERR: ERR_NETWORK
+ * (connect, reset, cut, stall), ERR_TIMEOUT (the deadline), ERR_PROTOCOL, ERR_TOO_LARGE; each names
+ * method and URL without its query. Or the source's or sink's own. A reused connection that the
+ * server closed before any byte of an answer is replaced by a new one once, when the source was not
+ * called yet. One step moves at most a few MiB, so that the caller has its turn.
  */
 enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e);
 
-/* At least so many bytes of the body have reached the server's host. */
+/* Returns the number of the body's bytes that have reached the server's host; it may be more, not
+ * less. */
 int64_t http_call_delivered(const struct http_call *call);
 
-/* After IO_DONE, borrowed from the call. */
+/* Return the answer's head and body, after IO_DONE; borrowed from the call. */
 const struct http_head *http_call_head(const struct http_call *call);
 struct str http_call_body(const struct http_call *call);
 

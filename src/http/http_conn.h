@@ -105,25 +105,25 @@ void http_conn_lose(struct http_conn *conn); /* closes at once and tells who wai
 
 /* Throws the unsent output away, as the client does not take it, and ends the connection. */
 void http_conn_lose_unsent(struct http_conn *conn);
-/* Its request waits and will not be answered by who was asked: 503, then the end. */
+/* Answers a waiting request, whose handler will not, with 503; then ends the connection. */
 void http_conn_refuse_waiting(struct http_conn *conn, const char *reason);
 
 /* http_room.c: the list of idle connections. */
 void http_room_update(struct http_conn *conn); /* in or out, as its state says */
 void http_room_touch(struct http_conn *conn);  /* it moved on */
 void http_room_leave(struct http_conn *conn);
-/* While all together hold too much, closes others that do not read what they asked for. */
+/* Closes other connections whose clients do not read, while all together hold too much. */
 void http_room_limit_held(struct http_conn *blocked);
 
 /* http_dispatch.c: the first two return false when feeding cannot go on. */
 bool http_dispatch_head(struct http_conn *conn);      /* server->head was parsed from input */
 bool http_dispatch_collected(struct http_conn *conn); /* the body is complete */
-/* An answer to a request that is not HTTP or breaks a limit, then the end. */
+/* Answers a request that is not HTTP or breaks a limit, then ends the connection. */
 void http_dispatch_refuse(struct http_conn *conn, int status, const char *reason);
 void http_dispatch_take(struct http_conn *conn, size_t n);
-/* The request is answered, waits or streams: the state that follows from that. */
+/* Sets the state that follows when the request is answered, waits or streams. */
 void http_dispatch_after(struct http_conn *conn);
-/* After an early answer: read past a body that is small, give up the connection otherwise. */
+/* Passes over a small body after an early answer; behind a larger one the connection ends. */
 void http_dispatch_skip(struct http_conn *conn);
 
 /* http_out.c */

@@ -113,11 +113,11 @@ struct http_answer {
 /* Answers the current request; answers a HEAD with the same head. */
 void http_conn_answer(struct http_conn *conn, const struct http_answer *answer);
 
-/* {"message":"…"}, printf style. */
+/* Answers with {"message":"…"}, printf style. */
 void http_conn_answer_message(struct http_conn *conn, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The body is `length` bytes from `offset` of the regular file `fd`, which it now owns. */
+/* Answers with `length` bytes from `offset` of the regular file `fd`, which it owns from now on. */
 void http_conn_answer_file(struct http_conn *conn, const struct http_answer *answer, int fd,
                            int64_t offset, int64_t length);
 
@@ -132,16 +132,17 @@ struct http_source {
     void *ctx;
 };
 
-/* The body is `length` bytes from the source. For a HEAD, and for 0 bytes, on_end is called before
+/* Answers with `length` bytes from the source. For a HEAD, and for 0 bytes, on_end is called before
  * this returns. */
 void http_conn_answer_made(struct http_conn *conn, const struct http_answer *answer,
                            int64_t length, const struct http_source *source);
 
-/* The source that had nothing has something, or has failed. `conn` is valid until on_end. */
+/* Goes on with an answer whose source had nothing and now has bytes, or has failed. `conn` is valid
+ * until on_end. */
 void http_conn_resume_answer(struct http_conn *conn);
 
-/* The handler will answer later. `on_gone` is called when the client is lost before that: then
- * `conn` must not be used any more. */
+/* Waits: the handler will answer later. `on_gone` is called when the client is lost before that:
+ * then `conn` must not be used any more. */
 void http_conn_wait(struct http_conn *conn, void (*on_gone)(void *ctx), void *ctx);
 
 /* Ends the connection of a request that is not answered, or not wholly, with a reset: neither what
@@ -159,8 +160,8 @@ struct http_sink {
 };
 void http_conn_stream(struct http_conn *conn, const struct http_sink *sink);
 
-/* The same, paused from the start: a client that waits for "100 Continue" gets it with
- * http_conn_resume_body. */
+/* Streams in the same way, paused from the start: a client that waits for "100 Continue" gets it
+ * with http_conn_resume_body. */
 void http_conn_stream_paused(struct http_conn *conn, const struct http_sink *sink);
 
 /* Reads no more of the body, so that the client stops sending it, until http_conn_resume_body. No
@@ -174,18 +175,18 @@ void http_conn_resume_body(struct http_conn *conn);
  * the current request. `conn` is invalid. */
 struct stream *http_conn_detach(struct http_conn *conn, struct buf *bytes);
 
-/* The same for another process: the caller owns the returned descriptor. Only with
+/* Detaches the connection for another process: the caller owns the returned descriptor. Only with
  * http_conn_has_fd; otherwise the connection is closed, and -1. */
 int http_conn_detach_fd(struct http_conn *conn, struct buf *bytes);
 bool http_conn_has_fd(const struct http_conn *conn);
 
-/* As on_accepted, http_server_adopt or http_server_serve gave it. */
+/* Returns the tag that on_accepted, http_server_adopt or http_server_serve gave the connection. */
 uint64_t http_conn_tag(const struct http_conn *conn);
 
-/* Its owner knows it by another one from now on. */
+/* Gives the connection another tag, by which its owner knows it from now on. */
 void http_conn_set_tag(struct http_conn *conn, uint64_t tag);
 
-/* Where it comes from. False when that is not known any more. */
+/* Sets *out to the client's address. Returns false when that is not known any more. */
 bool http_conn_peer(const struct http_conn *conn, struct addr *out);
 
 /* Appends "address:port" of the client, or what put_peer says. */

@@ -26,8 +26,8 @@ struct http_client {
     char *read_buffer; /* of the call that ended last: mapping a new one costs more than a read */
 };
 
-/* The youngest connection to an origin that is still usable and not older than max_idle_ms, or
- * NULL. Closes what is stale or too old on the way. The caller gives it its wake. */
+/* Returns the youngest connection to an origin that is still usable and not older than max_idle_ms,
+ * or NULL. Closes the stale and the too old ones on the way. The caller gives it its wake. */
 struct stream *http_idle_take(struct http_client *client, struct str origin, int64_t now_ms,
                               int64_t max_idle_ms);
 
@@ -35,8 +35,8 @@ struct stream *http_idle_take(struct http_client *client, struct str origin, int
 void http_idle_give(struct http_client *client, struct str origin, struct stream *stream,
                     int64_t now_ms);
 
-/* A buffer of HTTP_IDLE_BUFFER_BYTES for a call, which frees it or gives it back. NULL without
- * memory. */
+/* Returns a buffer of HTTP_IDLE_BUFFER_BYTES for a call, which frees it or gives it back. NULL
+ * without memory. */
 char *http_idle_take_buffer(struct http_client *client);
 void http_idle_give_buffer(struct http_client *client, char *buffer);
 

@@ -17,7 +17,8 @@ struct http_wish {
     bool has_range, has_if_range, has_match, has_none_match;
 };
 
-/* False without memory. Free with http_wish_deinit in any case. */
+/* Reads the wish of a request's head. Returns false without memory. Free with http_wish_deinit in
+ * any case. */
 bool http_wish_init(struct http_wish *wish, const struct http_head *head);
 void http_wish_deinit(struct http_wish *wish);
 
@@ -28,7 +29,7 @@ void http_wish_deinit(struct http_wish *wish);
 int http_select(const struct http_wish *wish, const char *etag, int64_t size, int64_t *start,
                 int64_t *end);
 
-/* Whether it has one range of at most `bytes`, whatever the size of the content. */
+/* Returns whether it has one range of at most `bytes`, whatever the size of the content. */
 bool http_wish_is_small(const struct http_wish *wish, int64_t bytes);
 
 #endif

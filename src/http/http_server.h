@@ -15,10 +15,10 @@
 #include "http/http_handler.h"
 #include "net/stream.h"
 
-/* 75 s, 20 s, 30 s, 60 s, 60 s, 2 s. */
+/* Returns the usual times: 75 s, 20 s, 30 s, 60 s, 60 s, 2 s. */
 struct http_times http_server_times(void);
 
-/* The options are copied, the routes stay borrowed. */
+/* Makes a server. The options are copied, the routes stay borrowed. */
 struct http_server *http_server_new(const struct http_server_options *options, struct err *e);
 
 /* Closes every connection and the listening socket. NULL-safe. */
@@ -31,28 +31,30 @@ int http_server_listen(struct http_server *server, int fd, struct err *e) ERR_CH
 int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
                       struct err *e) ERR_CHECKED;
 
-/* The same for a stream, whose wake is set here; freed on failure. NULL is one that could not be
- * made. */
+/* Serves a stream in the same way. Its wake is set here; it is freed on failure. NULL stands for
+ * one that could not be made. */
 int http_server_serve(struct http_server *server, struct stream *stream, struct str bytes,
                       uint64_t tag, struct err *e) ERR_CHECKED;
 
 /* Stops accepting, closes idle connections, and the others after their current answer. */
 void http_server_drain(struct http_server *server);
 
-/* How many connections are open. */
+/* Returns the number of open connections. */
 size_t http_server_count(const struct http_server *server);
 
+/* Returns the limit for all connections, here and elsewhere. */
 size_t http_server_max_connections(const struct http_server *server);
 
-/* How many there are above that, here and elsewhere. */
+/* Returns the number of connections above that, here and elsewhere. */
 size_t http_server_excess(const struct http_server *server);
 
 /* ---- making room ---- */
 
 /*
- * A connection is idle while nothing is owed to it: between two requests, with a part of a head or
- * of a body, with answers that it does not read. Since when is the longest idle one so (by the time
- * at which its head began, not by its last byte)? CLOCK_NEVER_MS when there is none.
+ * Returns since when the longest idle connection is idle; CLOCK_NEVER_MS when there is none. A
+ * connection is idle while the server owes it nothing: between two requests, with a part of a head
+ * (from the head's first byte on, not from its last) or of a body, with answers that it does not
+ * read.
  */
 int64_t http_server_idle_since(struct http_server *server);
 

@@ -10,11 +10,11 @@
 #include "base/str.h"
 #include "proto/http_head.h"
 
-/* True when the host (not the port) is an address, a name without a dot, this host's own name, or
- * that of the public URL (NULL: none). False without a Host. */
+/* Returns true when the host (not the port) is an address, a name without a dot, this host's own
+ * name, or that of the public URL (NULL: none). False without a Host. */
 bool own_host_is(const struct http_head *head, const char *public_url);
 
-/* The same of one Host header's value; `own_name` is this host's. */
+/* Judges one Host header's value in the same way; `own_name` is this host's. */
 bool own_host_admits(struct str host, const char *own_name, const char *public_url);
 
 #endif

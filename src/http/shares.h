@@ -21,18 +21,21 @@ struct shares {
     size_t holders;
 };
 
+/* Frees the memory. */
 void shares_deinit(struct shares *s);
 
-/* One place more; -1 without memory. Holder 0 is not counted. */
+/* Counts one place more for a holder; -1 without memory. Holder 0 is not counted. */
 int shares_enter(struct shares *s, uint64_t holder);
 
-/* One less of a holder that has some. */
+/* Counts one place less for a holder that has some. */
 void shares_leave(struct shares *s, uint64_t holder);
 
+/* Returns the number of places that the holder has. */
 size_t shares_count(const struct shares *s, uint64_t holder);
 
-/* All `places` are taken and `holder` wants one more: the holder with the most, if it has more than
- * an equal part for each, `holder` included, and `holder` has less than that. Else 0. */
+/* Returns the holder to take a place from, when all `places` are taken and `holder` wants one more:
+ * the holder with the most, if it has more than an equal part for each, `holder` included, and
+ * `holder` has less than that. Else 0. */
 uint64_t shares_above_part(const struct shares *s, uint64_t holder, size_t places);
 
 #endif

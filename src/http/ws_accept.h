@@ -8,7 +8,8 @@
 #include "http/http_server.h"
 #include "http/ws_conn.h"
 
-/* False when this is no proper request for a WebSocket: it is answered then (400 or 426). */
+/* Checks a request for a WebSocket. Returns false when it is no proper one: it is then answered
+ * (400 or 426). */
 bool ws_accept_check(struct http_conn *conn, const struct http_request *request);
 
 /* Takes the connection of a checked request out of its server, whatever comes of it, and queues the

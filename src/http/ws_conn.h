@@ -71,13 +71,13 @@ struct ws_conn *ws_conn_new(const struct ws_conn_options *options, struct stream
 int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message,
                  struct err *e) ERR_CHECKED;
 
-/* Bytes queued and not taken by the stream. */
+/* Returns the bytes that are queued and not taken by the stream. */
 size_t ws_conn_queued(const struct ws_conn *c);
 
-/* Bytes that have come of a message that is not whole yet. */
+/* Returns the bytes that have come of a message that is not whole yet. */
 size_t ws_conn_coming(const struct ws_conn *c);
 
-/* Neither side has closed it or broken the protocol. */
+/* Returns true while neither side has closed it or broken the protocol. */
 bool ws_conn_is_open(const struct ws_conn *c);
 
 /* Reads no more, so that the other side has to stop, until ws_conn_resume; no message comes
@@ -90,10 +90,10 @@ void ws_conn_resume(struct ws_conn *c);
  * nothing has changed, if it is not so, or it is closing. Not inside of its callbacks. */
 struct stream *ws_conn_take(struct ws_conn *c, struct buf *early);
 
-/* For the messages after the one that is being handled. */
+/* Sets the limit for the messages after the one that is being handled, in bytes. */
 void ws_conn_set_max_message(struct ws_conn *c, size_t max_message_bytes);
 
-/* At most WS_MAX_CONTROL_BYTES. Without memory nothing is sent. */
+/* Sends a ping of at most WS_MAX_CONTROL_BYTES. Without memory nothing is sent. */
 void ws_conn_ping(struct ws_conn *c, struct str payload);
 
 /* Starts the close handshake behind what is queued (WS_CLOSE_NO_CODE: an empty close frame);

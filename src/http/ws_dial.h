@@ -25,25 +25,25 @@ struct ws_dial_options {
     struct loop_wake wake; /* when a step is due, the first time soon */
 };
 
-/* ERR_USAGE for a bad URL and for one with a user name; else as connect_new. */
+/* Begins to dial. ERR_USAGE for a bad URL and for one with a user name; else as connect_new. */
 struct ws_dial *ws_dial_new(const struct ws_dial_options *options, int64_t now_ms, struct err *e);
 
 /*
- * IO_DONE: *stream is the caller's, and what the server said behind its answer is appended to
- * *early. IO_WANT_…: the wake comes. IO_ERR: ERR_NETWORK (connect, reset), ERR_TIMEOUT (too late),
- * ERR_REFUSED (no 101; names the status), ERR_PROTOCOL; each names the URL without its query. No
- * step may follow IO_DONE and IO_ERR.
+ * Goes on as far as it can. IO_DONE: *stream is the caller's, and the bytes behind the server's
+ * answer are appended to *early. IO_WANT_…: the wake comes. IO_ERR: ERR_NETWORK (connect, reset),
+ * ERR_TIMEOUT (too late), ERR_REFUSED (no 101; names the status), ERR_PROTOCOL; each names the URL
+ * without its query. No step may follow IO_DONE and IO_ERR.
  */
 enum io ws_dial_step(struct ws_dial *d, int64_t now_ms, struct stream **stream, struct buf *early,
                      struct err *e);
 
-/* The server's 101 had the header that the options name. */
+/* Returns true when the server's 101 had the header that the options name. */
 bool ws_dial_is_marked(const struct ws_dial *d);
 
-/* The URL without its query, fit for messages. */
+/* Returns the URL without its query, fit for messages. */
 const char *ws_dial_label(const struct ws_dial *d);
 
-/* NULL-safe. */
+/* Frees it, and closes the connection that it has. NULL-safe. */
 void ws_dial_free(struct ws_dial *d);
 
 #endif

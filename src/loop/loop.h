@@ -69,19 +69,20 @@ struct loop_clock {
     int64_t now_ms;
 };
 
-/* `clock` is borrowed for the loop's life; NULL: the real one. Returns NULL without memory or
- * descriptor. */
+/* Makes a loop. `clock` is borrowed for its life; NULL: the real clock. Returns NULL without memory
+ * or descriptor. */
 struct loop *loop_new(struct loop_clock *clock, struct err *e);
 
-/* NULL-safe. Closes nothing but its own descriptor. */
+/* Frees the loop; closes no descriptor but its own. NULL-safe. */
 void loop_free(struct loop *loop);
 
 /* Watches source->fd (level-triggered). `wanted` may be 0: then only failures are reported. */
 int loop_add(struct loop *loop, struct loop_fd *source, unsigned wanted, struct err *e);
 void loop_change(struct loop *loop, struct loop_fd *source, unsigned wanted);
 
-/* After this no callback for `source` comes, also not for events already fetched: its memory may be
- * freed. The caller closes the descriptor afterwards. Does nothing when it is not added. */
+/* Removes a descriptor. After this no callback for `source` comes, also not for events already
+ * fetched: its memory may be freed. The caller closes the descriptor afterwards. Does nothing when
+ * it is not added. */
 void loop_remove(struct loop *loop, struct loop_fd *source);
 
 /* Sets or moves a timer; CLOCK_NEVER_MS clears it. A timer that a descriptor's callback sets to a
@@ -90,7 +91,7 @@ void loop_remove(struct loop *loop, struct loop_fd *source);
 void loop_set_timer(struct loop *loop, struct loop_timer *timer, int64_t at_ms);
 void loop_clear_timer(struct loop *loop, struct loop_timer *timer);
 
-/* When it is set to; CLOCK_NEVER_MS when it is not set. */
+/* Returns the time that the timer is set to; CLOCK_NEVER_MS when it is not set. */
 int64_t loop_timer_at_ms(const struct loop_timer *timer);
 
 /* Defers a call to the end of this round (outside of one: of the next); once, however often this
@@ -101,7 +102,7 @@ void loop_defer(struct loop *loop, struct loop_call *call);
 /* Takes a call out. Does nothing when it is not deferred. */
 void loop_undefer(struct loop *loop, struct loop_call *call);
 
-/* The time of the current round: the clock is read once after each wait. */
+/* Returns the time of the current round: the clock is read once after each wait. */
 int64_t loop_now_ms(const struct loop *loop);
 
 /* Runs until loop_stop, which ends it after the callback in which it is called. */
@@ -122,11 +123,11 @@ int loop_descriptor(const struct loop *loop);
 int64_t loop_next_ms(const struct loop *loop);
 int loop_turn(struct loop *loop, struct err *e);
 
-/* In sanitized builds: a callback of this loop that takes longer aborts the process, which names
- * it. 0: none does. Elsewhere nothing is measured. */
+/* Limits the callbacks of this loop, in sanitized builds: one that takes longer aborts the process,
+ * which names it. 0: no limit. Elsewhere nothing is measured. */
 void loop_limit_calls(struct loop *loop, int64_t limit_ms);
 
-/* Called in a child after fork(2): the loops that it inherited are its parent's. */
+/* Makes the loops that a child inherited its parent's: called in the child after fork(2). */
 void loop_after_fork(void);
 
 #endif

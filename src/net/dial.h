@@ -31,16 +31,16 @@ struct dial {
     int last_errno; /* the most telling failure so far; 0: none */
 };
 
-/* The deadline is of the whole dial, look-up included (clock_now_ms()); CLOCK_NEVER_MS means
- * DIAL_TIMEOUT_MS from now. -1: host too long, no process for the look-up. `d` stays where it is
- * until dial_cancel. */
+/* Starts to dial. The deadline is of the whole dial, look-up included (clock_now_ms());
+ * CLOCK_NEVER_MS means DIAL_TIMEOUT_MS from now. -1: host too long, no process for the look-up. `d`
+ * stays where it is until dial_cancel. */
 int dial_start(struct dial *d, const struct loop_wake *wake, struct str host, uint16_t port,
                int64_t deadline_ms, struct err *e);
 
-/* IO_DONE: *fd is a connected, non-blocking, close-on-exec socket (TCP_NODELAY, keep-alive) that
- * the caller owns. IO_WANT_WRITE/IO_WANT_READ: `wake` comes. IO_ERR: ERR_NETWORK naming
- * host, port and cause ("Connection refused", "no answer within 20 s"); ERR_FAILED when this host
- * cannot open or watch a socket. */
+/* Goes on as far as it can. IO_DONE: *fd is a connected, non-blocking, close-on-exec socket
+ * (TCP_NODELAY, keep-alive) that the caller owns. IO_WANT_WRITE/IO_WANT_READ: `wake` comes. IO_ERR:
+ * ERR_NETWORK naming host, port and cause ("Connection refused", "no answer within 20 s");
+ * ERR_FAILED when this host cannot open or watch a socket. */
 enum io dial_step(struct dial *d, int64_t now_ms, int *fd, struct err *e);
 
 /* Closes everything still open. Safe on zeros and when finished. */

@@ -45,14 +45,14 @@ struct resolve {
     char endpoint[ADDR_MAX_ENDPOINT]; /* both, for messages */
 };
 
-/* Starts; 0 or -1 (host too long, no process, no room to watch it). The struct stays where it is
- * until it is finished or cancelled. */
+/* Starts a look-up. -1 when the host is too long, no process can be started or watched. The struct
+ * stays where it is until it is finished or cancelled. */
 int resolve_start(struct resolve *r, const struct loop_wake *wake, struct str host, uint16_t port,
                   int64_t deadline_ms, struct err *e);
 
-/* IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ: `wake` comes. IO_ERR: "cannot find the
- * address of HOST: …" with the reason; ERR_NO_HOST when the name servers say that there is none,
- * else ERR_NETWORK. */
+/* Goes on as far as it can. IO_DONE: *out has 1 to ADDR_MAX addresses. IO_WANT_READ: `wake` comes.
+ * IO_ERR: "cannot find the address of HOST: …" with the reason; ERR_NO_HOST when the name servers
+ * say that there is none, else ERR_NETWORK. */
 enum io resolve_step(struct resolve *r, int64_t now_ms, struct addr_list *out, struct err *e);
 
 /* Ends the look-up, killing the child if there is one. Safe on zeros and when finished. */

@@ -10,7 +10,7 @@
  * port. The host may be a name (blocking look-up: servers do this before they serve). */
 int socket_listen(struct str listen, int *fd, struct addr *bound, struct err *e);
 
-/* For a peer that is given up: close(2) then drops what is not sent. The kernel would keep it for
+/* Makes close(2) drop unsent bytes, for a peer that is given up. The kernel would keep them for
  * minutes. */
 void socket_drop_unsent(int fd);
 

@@ -24,7 +24,7 @@ struct stream;
 /* Takes ownership of `fd`. NULL only without memory (fd is then closed). */
 struct stream *stream_new(int fd, const struct loop_wake *wake);
 
-/* The same for an accepted socket, of which the kernel takes at most `unsent_bytes` beyond what is
+/* Makes one of an accepted socket, of which the kernel takes at most `unsent_bytes` beyond what is
  * on its way. */
 struct stream *stream_new_accepted(int fd, int unsent_bytes, const struct loop_wake *wake);
 
@@ -39,7 +39,7 @@ void stream_yield(struct stream *s);
 /* Wakes the owner when there is something to read, or the end. -1 as loop_add. */
 int stream_expect(struct stream *s, struct err *e);
 
-/* From now on wakes the owner, whatever it waits for, while the connection is lost: reset, or ended
+/* Wakes the owner from now on, whatever it waits for, while the connection is lost: reset, or ended
  * in both directions (what came before may still be read). The owner is then to read, or to free
  * the stream. -1 as loop_add. */
 int stream_expect_loss(struct stream *s, struct err *e);
@@ -48,18 +48,18 @@ bool stream_is_lost(const struct stream *s);
 /* Puts TLS over the stream; `options->transport` is filled in here. Then stream_handshake. */
 int stream_start_tls(struct stream *s, struct tls_options options, struct err *e);
 
-/* IO_DONE at once without TLS; else as tls_handshake. */
+/* Shakes hands: IO_DONE at once without TLS, else as tls_handshake. */
 enum io stream_handshake(struct stream *s, struct err *e);
 
-/* The TLS layer, or NULL: for tls_wants_older_suites and the like. */
+/* Returns the TLS layer, or NULL: for tls_wants_older_suites and the like. */
 const struct tls *stream_tls(const struct stream *s);
 
 /* Ends our side at once: a close_notify where TLS is open, then FIN. Input that still comes is
  * dropped when the stream is freed. */
 void stream_end(struct stream *s);
 
-/* For a peer that is given up: stream_free then drops what is not sent, and the peer sees a reset.
- * The kernel would keep it for minutes. */
+/* Makes stream_free drop unsent bytes, for a peer that is given up, which sees a reset. The kernel
+ * would keep the bytes for minutes. */
 void stream_drop_unsent(struct stream *s);
 
 /* Closes the socket, with a close_notify before when TLS is open. NULL-safe. */
@@ -87,17 +87,19 @@ enum io stream_write_more(struct stream *s, struct str data, size_t *n, struct e
 enum io stream_send_file(struct stream *s, int file_fd, int64_t offset, size_t size, size_t *n,
                          struct err *e);
 
-/* True when bytes can be read at once. */
+/* Returns true when bytes can be read at once. */
 bool stream_has_input(const struct stream *s);
 
-/* True when the peer has closed or sent something while nothing is expected: not reusable. */
+/* Returns true when the peer has closed or sent something while nothing is expected: not
+ * reusable. */
 bool stream_is_stale(const struct stream *s);
 
-/* Where the peer is. False when that is not known (any more). */
+/* Sets *out to the peer's address. Returns false when that is not known (any more). */
 bool stream_peer(const struct stream *s, struct addr *out);
 
-/* Bytes that were written and that the peer's host has not acknowledged yet: staged by TLS, or in
- * the kernel. With TLS they are ciphertext, so rather too many. 0 where the kernel cannot tell. */
+/* Returns the bytes that were written and that the peer's host has not acknowledged yet: staged by
+ * TLS, or in the kernel. With TLS they are ciphertext, so rather too many. 0 where the kernel
+ * cannot tell. */
 size_t stream_unacknowledged(const struct stream *s);
 
 #endif

@@ -21,18 +21,18 @@ struct stream_memory_limits {
     size_t capacity;                /* most that waits for this end to read it */
 };
 
-/* ends[0] gets wakes[0]. As TCP has it, an end that is freed with something unread, or after
- * stream_drop_unsent, resets the connection. -1 without memory. */
+/* Makes a pair; ends[0] gets wakes[0]. As TCP has it, an end that is freed with something unread,
+ * or after stream_drop_unsent, resets the connection. -1 without memory. */
 int stream_memory_pair(struct stream *ends[2], const struct loop_wake wakes[2], struct err *e);
 
-/* From now on: what already waits stays. The limits and functions below are of ends of such a pair
- * alone. */
+/* Sets an end's limits from now on; bytes that wait already stay. The limits and functions below
+ * are of ends of such a pair alone. */
 void stream_memory_limit(struct stream *end, const struct stream_memory_limits *limits);
 
 /* Drops all bytes on their way; both ends get "Connection reset by peer". */
 void stream_memory_reset(struct stream *end);
 
-/* Where the peer of this end is to be (stream_peer); none: not known. */
+/* Sets the address that stream_peer gives for this end; NULL: not known. */
 void stream_memory_set_peer(struct stream *end, const struct addr *peer);
 
 #endif

@@ -49,6 +49,7 @@ struct stream {
     bool expects_loss, is_lost;
 };
 
+/* Sets the members that all transports have. */
 void stream_init(struct stream *s, const struct stream_transport *transport,
                  const struct loop_wake *wake);
 

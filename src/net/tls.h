@@ -36,28 +36,28 @@ struct tls_options {
 
 struct tls;
 
-/* A connection that has not begun. A session with the same host and port is resumed when one is
- * known to this process. NULL: out of memory. */
+/* Makes a connection that has not begun. A session with the same host and port is resumed when one
+ * is known to this process. NULL: out of memory. */
 struct tls *tls_new(const struct tls_options *options, struct err *e);
 
-/* Wipes its keys. NULL-safe. The transport is the caller's. */
+/* Frees the connection and wipes its keys; the transport is the caller's. NULL-safe. */
 void tls_free(struct tls *t);
 
-/* IO_DONE when the handshake is complete and the peer's certificate was accepted. IO_ERR:
- * ERR_REFUSED with the precise cause (certificate, protocol version, alert), ERR_NETWORK when the
- * peer went away. */
+/* Goes on with the handshake. IO_DONE when it is complete and the peer's certificate was accepted.
+ * IO_ERR: ERR_REFUSED with the precise cause (certificate, protocol version, alert), ERR_NETWORK
+ * when the peer went away. */
 enum io tls_handshake(struct tls *t, struct err *e);
 
-/* After a failed handshake: the peer found no common cipher suite (RFC 5246 alert 40 or 71), so
- * that a new connection with offers_sha1_cbc may succeed. */
+/* Returns whether, after a failed handshake, the peer found no common cipher suite (RFC 5246 alert
+ * 40 or 71), so that a new connection with offers_sha1_cbc may succeed. */
 bool tls_wants_older_suites(const struct tls *t);
 
-/* After a failed handshake: a session was to be resumed, and the peer would have none of it. It is
- * forgotten: a new connection may succeed. */
+/* Returns whether, after a failed handshake, a session was to be resumed and the peer refused it.
+ * The session is forgotten: a new connection may succeed. */
 bool tls_refused_session(const struct tls *t);
 
-/* As stream_read. IO_EOF only after the peer's close_notify: a connection that ends without one was
- * cut, and that is ERR_NETWORK. */
+/* Read and write as stream_read and stream_write. IO_EOF only after the peer's close_notify: a
+ * connection that ends without one was cut, and that is ERR_NETWORK. */
 enum io tls_read(struct tls *t, void *data, size_t size, size_t *n, struct err *e);
 
 /* Takes plain bytes; IO_DONE with 1 to data.len of them in *n. They stay staged until the stage is
@@ -70,13 +70,13 @@ enum io tls_flush(struct tls *t, struct err *e);
 /* Sends close_notify (once); does not wait for the peer's. */
 enum io tls_close(struct tls *t, struct err *e);
 
-/* Ciphertext waits for the transport, and how many bytes of it; plain bytes can be read without
- * the transport. */
+/* Return whether ciphertext waits for the transport, how many bytes of it, and whether plain bytes
+ * can be read without the transport. */
 bool tls_has_output(const struct tls *t);
 size_t tls_output_bytes(const struct tls *t);
 bool tls_has_input(const struct tls *t);
 
-/* For tests: whether the session was resumed. */
+/* Returns whether the session was resumed, for tests. */
 bool tls_is_resumed(const struct tls *t);
 
 #endif

@@ -33,7 +33,8 @@ struct tls_flood {
  * enough; the next record is refused too. */
 int tls_flood_note(struct tls_flood *f, struct str data, struct err *e);
 
-/* The connection got further: application data came, or the handshake is complete. */
+/* Begins to count anew, as the connection got further: application data came, or the handshake is
+ * complete. */
 void tls_flood_reset(struct tls_flood *f);
 
 #endif

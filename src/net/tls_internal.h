@@ -29,23 +29,24 @@ struct tls_peer {
     unsigned usages;
 };
 
-/* `host` and `trust` stay borrowed. */
+/* Begins a peer's check; `host` and `trust` stay borrowed. */
 void tls_peer_init(struct tls_peer *peer, struct str host, const struct trust *trust,
                    int64_t now_s);
 void tls_peer_deinit(struct tls_peer *peer);
 
-/* Versions, suites (AES first where the CPU has it), algorithms, ALPN "http/1.1". SHA-1 is in no
- * signature. */
+/* Sets versions, suites (AES first where the CPU has it), algorithms, ALPN "http/1.1". SHA-1 is in
+ * no signature. */
 void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc);
 
 /* Adds the hashes that records need and signatures may not use: after br_ssl_client_reset, which
  * writes the ClientHello and names in it every hash that the engine then has. */
 void tls_setup_mac(br_ssl_client_context *client);
 
-/* Is it one of the suites of last resort? */
+/* Returns whether it is one of the suites of last resort. */
 bool tls_suite_is_older(unsigned suite);
 
-/* The name for SNI (RFC 6066 §3: without a final dot) in `room`, or NULL for address literals. */
+/* Returns the name for SNI (RFC 6066 §3: without a final dot) in `room`, or NULL for address
+ * literals. */
 const char *tls_server_name(const char *host, char room[256]);
 
 /* How far a connection came. */

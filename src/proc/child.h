@@ -74,46 +74,49 @@ void child_free(struct child *child);
  * wait or this one is none, ERR_FAILED without memory or descriptor. */
 int child_send(struct child *child, struct str frame, int pass_fd, struct err *e);
 
-/* True when it takes messages and none waits to be sent. */
+/* Returns true when the child takes messages and none waits to be sent. */
 bool child_takes_at_once(const struct child *child);
 
 /* Sets whether the child owes something (it has a job). A child that is not watched is left to
  * sleep once it has answered the last ping. */
 void child_watch(struct child *child, bool is_watched);
 
-/* True when it was asked whether it is there and has not answered yet. */
+/* Returns true when the child was asked for a sign of life and has not answered yet. */
 bool child_owes_answer(const struct child *child);
 
 bool child_is_stuck(const struct child *child); /* also when it was killed */
 bool child_was_killed(const struct child *child);
 
-/* False when it is known to be gone, leaves or was killed: it gets nothing any more. */
+/* Returns false when the child is known to be gone, leaves or was killed: it gets nothing any
+ * more. */
 bool child_takes_messages(const struct child *child);
 
-/* True when the end of file behind its last frame is there: it is gone, or as good as. */
+/* Returns true when the end of file behind the child's last frame is there: the child is gone, or
+ * as good as. */
 bool child_has_hung_up(const struct child *child);
 
-/* True when it ended with exit status 0. */
+/* Returns true when the child ended with exit status 0. */
 bool child_ended_well(const struct child *child);
 
 /* Lets it end by itself: it reads the end of file behind what it was sent, and is killed at
  * `kill_at_ms` (CLOCK_NEVER_MS: never). */
 void child_leave(struct child *child, int64_t kill_at_ms);
 
-/* SIGKILL now; `why` completes "killed: …" and is cut to fit. */
+/* Sends SIGKILL now; `why` completes "killed: …" and is cut to fit. */
 void child_kill(struct child *child, const char *why);
 
+/* Returns the process number. */
 pid_t child_pid(const struct child *child);
 
-/* The words for a wait status, e.g. "killed by SIGKILL: out of memory, or a limit of this
+/* Writes the words for a wait status, e.g. "killed by SIGKILL: out of memory, or a limit of this
  * host?"; `out` has CHILD_MAX_WORDS_BYTES. */
 void child_put_status(int wait_status, char *out);
 
-/* The words for a child that was not heard of for `silent_ms`: "did not answer for 12 s", or by
- * which signal it is stopped. `out` has CHILD_MAX_WORDS_BYTES. */
+/* Writes the words for a child that was not heard of for `silent_ms`: "did not answer for 12 s", or
+ * by which signal it is stopped. `out` has CHILD_MAX_WORDS_BYTES. */
 void child_put_silence(const struct process *p, int64_t silent_ms, char *out);
 
-/* "SIGKILL", or "signal 34". `out` has 16 bytes. */
+/* Returns `out`, which has 16 bytes, with "SIGKILL", or "signal 34" for a signal without a name. */
 const char *child_signal_name(int number, char *out);
 
 #endif

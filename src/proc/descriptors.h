@@ -12,7 +12,7 @@ void descriptors_raise_limit(void);
  * kernels before 5.9 from /proc/self/fd, without /proc up to RLIMIT_NOFILE. */
 void descriptors_close_others(int *kept, size_t count);
 
-/* The two fallbacks, for the tests: -1 when there is no /proc. */
+/* Close them in the two other ways, for the tests. The first: -1 when there is no /proc. */
 int descriptors_close_listed(const int *kept, size_t count);
 void descriptors_close_counted(const int *kept, size_t count);
 

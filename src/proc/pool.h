@@ -57,14 +57,16 @@ struct pool_options {
     void *owner;
 };
 
+/* Makes a pool without workers; the options are copied. NULL: ERR_USAGE beyond the limits,
+ * ERR_FAILED without memory. */
 struct pool *pool_new(const struct pool_options *options, struct err *e);
 
 /* Lets all workers end, kills those that do not within POOL_LEAVE_MS. Runs the loop meanwhile, so
  * it is called outside of all callbacks; there is none of the pool's own. NULL-safe. */
 void pool_free(struct pool *pool);
 
-/* True when a job would start at once: an idle slot exists or a worker may be started. A worker
- * whose socket is full has no idle slot. */
+/* Returns true when a job would start at once: an idle slot exists or a worker may be started. A
+ * worker whose socket is full has no idle slot. */
 bool pool_has_room(const struct pool *pool);
 
 /* Gives a job to the least busy worker, starting one when all are full and the maximum is not
@@ -82,10 +84,10 @@ int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
  * are dropped. No callback follows. Unknown ids are ignored. */
 void pool_abandon(struct pool *pool, uint64_t id);
 
-/* Jobs for which a callback is still to come. */
+/* Returns the number of jobs for which a callback is still to come. */
 size_t pool_jobs(const struct pool *pool);
 
-/* Workers that take jobs. */
+/* Returns the number of workers that take jobs. */
 size_t pool_workers(const struct pool *pool);
 
 #endif

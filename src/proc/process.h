@@ -50,25 +50,26 @@ int process_start(struct process *p, const struct process_options *options, stru
  * Safe on an empty struct. */
 void process_close(struct process *p);
 
-/* SIGKILL (never to a number that was reaped, which may be another's by now) and close; empties
- * the struct. The reaping is process_reap's, or that of the next process_start. */
+/* Sends SIGKILL (never to a number that was reaped, which may be another process's by now), closes
+ * our end and empties the struct. process_reap reaps the child, or the next process_start. */
 void process_kill(struct process *p);
 
-/* SIGKILL alone. The socket stays and hangs up when the child is really gone, which is long after
- * when it sleeps uninterruptibly in a dead file system. */
+/* Sends SIGKILL alone. The socket stays and hangs up when the child is really gone, which is long
+ * after when it sleeps uninterruptibly in a dead file system. */
 void process_signal_kill(const struct process *p);
 
-/* The signal (SIGSTOP, SIGTSTP, a debugger's) by which the child is stopped; 0: it is not. POSIX
- * waitid with WSTOPPED, whose result stays there for others. */
+/* Returns the signal (SIGSTOP, SIGTSTP, a debugger's) by which the child is stopped; 0 when it is
+ * not. Uses waitid with WSTOPPED and WNOWAIT: the result stays there for others. */
 int process_stop_signal(const struct process *p);
 
-/* `on_end` is called with its wait status, once, when this child is reaped (see process_reap), also
- * after process_close and process_kill; NULL: not any more. It must start and close nothing. */
+/* Sets the call for the child's end: `on_end` gets its wait status, once, when the child is reaped
+ * (see process_reap), also after process_close and process_kill. NULL: no call any more. It must
+ * start and close nothing. */
 void process_watch(const struct process *p, void (*on_end)(void *owner, int wait_status),
                    void *owner);
 
-/* True when the child has ended and *wait_status says how; it is then reaped, and on_end will not
- * be called. False while it runs, and when others have waited for it. */
+/* Returns true when the child has ended and *wait_status says how; it is then reaped, and on_end
+ * will not be called. False while it runs, and when others have waited for it. */
 bool process_get_status(const struct process *p, int *wait_status);
 
 /* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */

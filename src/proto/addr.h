@@ -39,7 +39,7 @@ void addr_interleave(struct addr_list *list);
 /* Appends "1.2.3.4:80" or "[::1]:80". */
 void addr_put(struct buf *out, const struct addr *a);
 
-/* The same for a name or literal, cut to ADDR_MAX_ENDPOINT bytes. */
+/* Writes "name:80", "1.2.3.4:80" or "[::1]:80" and a NUL, cut to ADDR_MAX_ENDPOINT bytes. */
 enum { ADDR_MAX_ENDPOINT = 264 };
 void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT]);
 
@@ -51,6 +51,7 @@ bool addr_to_v6(const struct addr *a, unsigned char out[ADDR_V6_BYTES]);
 /* Returns true when such bytes are those of an IPv4 address. */
 bool addr_is_mapped(const unsigned char address[ADDR_V6_BYTES]);
 
+/* Returns the port in host order; 0 for families other than IPv4 and IPv6. */
 uint16_t addr_port(const struct addr *a);
 
 /* Splits "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), "PORT". ERR_USAGE quoting the text. */

@@ -38,8 +38,10 @@ struct folder_index {
     size_t bytes;
 };
 
+/* Frees the memory; the index is empty then. */
 void folder_index_free(struct folder_index *index);
 
+/* Returns the path, borrowed from the index. */
 struct str folder_file_path(const struct folder_file *file);
 
 /* Returns whether an index may have that path: relative, UTF-8, no NUL, no part that is empty, "."
@@ -55,11 +57,11 @@ int folder_index_add(struct folder_index *index, struct str path, const char *sh
  * a path that is there twice or is also a folder, ERR_TOO_LARGE beyond FOLDER_INDEX_MAX_BYTES. */
 int folder_index_put(struct folder_index *index, struct buf *out, struct err *e) ERR_CHECKED;
 
-/* The file of that path, or NULL. */
+/* Returns the file of that path, or NULL. */
 const struct folder_file *folder_index_find(const struct folder_index *index, struct str path);
 
-/* The files below a folder, whose path ends with '/' (empty: the whole), are those from *first on
- * to before *end. False if there is none, but an empty path is always a folder. */
+/* Finds the files below a folder, whose path ends with '/' (empty: the whole): from *first to
+ * before *end. Returns false if there is none; an empty path is always a folder. */
 bool folder_index_range(const struct folder_index *index, struct str folder, size_t *first,
                         size_t *end);
 
@@ -68,7 +70,7 @@ bool folder_index_range(const struct folder_index *index, struct str folder, siz
 bool folder_index_next(const struct folder_index *index, struct str folder, size_t *at, size_t end,
                        struct str *name, const struct folder_file **file);
 
-/* Bytes of memory that it holds. */
+/* Returns the bytes of memory that it holds. */
 size_t folder_index_bytes(const struct folder_index *index);
 
 /* ---- reading a text ---- */
@@ -89,12 +91,13 @@ struct folder_parser {
  * index. */
 int folder_parser_feed(struct folder_parser *p, struct str piece, struct err *e) ERR_CHECKED;
 
-/* The text ends here: *out (which was empty) is its index. */
+/* Ends the text: *out (which was empty) is its index. ERR_PROTOCOL if the text is not whole. */
 int folder_parser_end(struct folder_parser *p, struct folder_index *out, struct err *e) ERR_CHECKED;
 
+/* Frees the memory, also in the middle of a text. */
 void folder_parser_free(struct folder_parser *p);
 
-/* All of a text at once. */
+/* Parses all of a text at once; *out was empty. */
 int folder_index_parse(struct folder_index *out, struct str text, struct err *e) ERR_CHECKED;
 
 #endif

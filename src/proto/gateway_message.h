@@ -73,9 +73,9 @@ int gateway_message_read_upload(const struct json *answer, struct gateway_upload
                                 struct err *e);
 int gateway_message_read_client(const struct json *answer, struct gateway_client *out,
                                 struct err *e);
-/* *proxy_url (caller frees); ERR_NOT_FOUND when the zone has no such resource. */
+/* Reads *proxy_url (caller frees). ERR_NOT_FOUND when the zone has no such resource. */
 int gateway_message_read_resource(const struct json *answer, char **proxy_url, struct err *e);
-/* *url (caller frees) opens what the link is for: it is shown to its maker alone. */
+/* Reads *url (caller frees), which opens the link's file: it is shown to its maker alone. */
 int gateway_message_read_link(const struct json *answer, char **url, struct err *e);
 int gateway_message_read_revoked(const struct json *answer, int64_t *count, struct err *e);
 
@@ -84,8 +84,8 @@ struct gateway_link {
     struct str id, hash, name, client_id;
     int64_t created_ms, expires_ms;
 };
-/* *links: an array whose elements gateway_message_read_listed reads; *next: empty behind the last
- * page. */
+/* Reads *links, an array whose elements gateway_message_read_listed reads, and *next, which is
+ * empty behind the last page. */
 int gateway_message_read_links(const struct json *answer, const struct json **links,
                                struct str *next, struct err *e);
 int gateway_message_read_listed(const struct json *item, struct gateway_link *out, struct err *e);

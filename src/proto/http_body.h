@@ -25,7 +25,7 @@ struct http_body {
     size_t line_bytes, extension_bytes;
 };
 
-/* content_length counts with HTTP_BODY_LENGTH only. */
+/* Begins a body. `content_length` counts with HTTP_BODY_LENGTH only. */
 void http_body_init(struct http_body *body, enum http_framing framing, int64_t content_length);
 
 /*
@@ -40,6 +40,7 @@ void http_body_init(struct http_body *body, enum http_framing framing, int64_t c
 enum io http_body_decode(struct http_body *body, struct str input, size_t *used, struct str *data,
                          struct err *e);
 
+/* Returns true when all of the body was taken. */
 bool http_body_is_complete(const struct http_body *body);
 
 /* Takes note that the peer closed. Returns 0 when that ends the body properly, else -1 ERR_NETWORK

@@ -70,17 +70,17 @@ enum io http_head_parse(struct http_head_parser *parser, enum http_kind kind, st
                         struct str request_method, struct http_head *out, int *status,
                         struct err *e);
 
-/* The target in origin form: of an absolute one what follows the authority ("/" when empty; a query
- * alone has no "/" before it). */
+/* Returns the target in origin form: of an absolute one the part behind the authority ("/" when
+ * empty; a query alone has no "/" before it). */
 struct str http_head_path(const struct http_head *head);
 
-/* The value of the first header of that name (any case), or NULL. */
+/* Returns the value of the first header of that name (any case), or NULL. */
 const struct str *http_head_get(const struct http_head *head, const char *name);
 
-/* True when the comma-separated list holds the token (any case). */
+/* Returns true when the comma-separated list holds the token (any case). */
 bool http_head_list_has(struct str list, const char *token);
 
-/* True when a comma-separated header field of that name holds the token (any case). */
+/* Returns true when a comma-separated header field of that name holds the token (any case). */
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
 
 /* Returns the target of a redirection (301, 302, 303, 307, 308): its Location header, or NULL. */
@@ -101,17 +101,18 @@ void http_head_put_end(struct buf *out);
  * "application/json". */
 bool http_head_is_content_type(const struct http_head *head, const char *type);
 
-/* IMF-fixdate (RFC 9110 §5.6.7) out and in; `out` holds 30 bytes. Parse gives ms since the epoch,
- * or -1 when it is none of the three forms. */
+/* Write and read dates (RFC 9110 §5.6.7): an IMF-fixdate with a NUL to out[30]; the ms since the
+ * epoch of any of the three forms, or -1 for another text. */
 void http_head_format_date(int64_t wall_ms, char out[30]);
 int64_t http_head_parse_date(struct str value);
 
-/* `Range: bytes=` with one range, against an object of `size` bytes. Returns 1 and the half-open
- * [*start, *end) when satisfiable, 0 when the header is to be ignored (other unit, several ranges,
- * malformed), -1 when unsatisfiable (416). RFC 9110 §14. */
+/* Reads `Range: bytes=` with one range, against an object of `size` bytes. Returns 1 and the
+ * half-open [*start, *end) when satisfiable, 0 when the header is to be ignored (other unit,
+ * several ranges, malformed), -1 when unsatisfiable (416). RFC 9110 §14. */
 int http_head_parse_range(struct str value, int64_t size, int64_t *start, int64_t *end);
 
-/* `Content-Range: bytes S-E/T`; false when malformed; total -1 for `*`. end is exclusive. */
+/* Reads `Content-Range: bytes S-E/T`. Returns false when it is malformed; *total is -1 for `*`,
+ * *end is exclusive. */
 bool http_head_parse_content_range(struct str value, int64_t *start, int64_t *end, int64_t *total);
 
 #endif

@@ -35,7 +35,8 @@ int kachery_uri_parse(struct kachery_uri *out, struct str text, enum kachery_uri
 /* Appends sha1://<hash>, and ?label=<encoded> when label (raw UTF-8) is not empty. */
 void kachery_uri_put(struct buf *out, const char *hash, struct str label);
 
-/* The same for <base>/sha1/<hash>, where `store` put a file itself (KACHERY_STORE_FILE_PREFIX). */
+/* Appends the same for <base>/sha1/<hash>, where `store` put a file itself
+ * (KACHERY_STORE_FILE_PREFIX). */
 void kachery_uri_put_below(struct buf *out, struct str base, const char *hash, struct str label);
 
 /* Appends the query item `location` to the URI, which *out must hold, with nothing before it. */
@@ -51,8 +52,8 @@ bool kachery_uri_is_directory(struct str directory);
 /* Returns whether that is an object key; *hash is then its last part. */
 bool kachery_uri_is_object_key(struct str key, struct str *hash);
 
-/* Resource names are [A-Za-z0-9._~-]+, at most 200 bytes; zones likewise. "." and ".." are none:
- * they would mean something else in a URL or as a file name. */
+/* Returns whether this may name a resource or a zone: [A-Za-z0-9._~-]+, at most 200 bytes. "." and
+ * ".." are none: they would mean something else in a URL or as a file name. */
 bool kachery_uri_is_name(struct str name);
 
 #endif

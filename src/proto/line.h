@@ -56,10 +56,12 @@ struct line_message {
     struct str bytes; /* DATA: the leaf; PAGES and PAGE: the hashes; borrowed */
 };
 
-/* False if it is no message: an unknown kind or reason, another length than the kind has, counts
- * and leaves that are 0 or above their limits, or a range that ends beyond leaf 2^32 - 1. */
+/* Parses a message; its bytes are borrowed from `frame`. Returns false if it is none: an unknown
+ * kind or reason, another length than the kind has, counts and leaves that are 0 or above their
+ * limits, or a range that ends beyond leaf 2^32 - 1. */
 bool line_parse(struct str frame, struct line_message *out);
 
+/* Append whole messages. */
 void line_put_want(struct buf *out, uint32_t request, uint32_t file, uint32_t first,
                    uint16_t count);
 void line_put_cancel(struct buf *out, uint32_t request);

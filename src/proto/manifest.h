@@ -30,18 +30,20 @@ enum {
 /* Of larger files (256 TiB) there is none: their page hashes alone are more than 32 MiB. */
 #define MANIFEST_MAX_SIZE (INT64_C(1) << 48)
 
-/* Whether a file of this size has one: smaller ones are a single block, proven by the SHA-1. */
+/* Returns whether a file of this size has a manifest: smaller ones are a single block, proven by
+ * the SHA-1. */
 bool manifest_is_for(int64_t size);
 
-/* How many leaves, and how many pages of them, a file of this size has. */
+/* Return the number of leaves, and of pages of them, that a file of this size has. */
 uint64_t manifest_leaf_count(int64_t size);
 uint64_t manifest_page_count(int64_t size);
 
-/* How many bytes are in block i, and how many leaves in page j; 0 beyond the end. */
+/* Return the bytes in block i, and the leaves in page j; 0 beyond the end. */
 size_t manifest_block_bytes(int64_t size, uint64_t i);
 size_t manifest_leaves_in_page(int64_t size, uint64_t j);
 
-/* Where the hash of page j and its first leaf are in the manifest; the length of all of it. */
+/* Return the offset of page j's hash in the manifest, that of the page's first leaf, and the length
+ * of the manifest, in bytes. */
 int64_t manifest_hash_offset(uint64_t j);
 int64_t manifest_page_offset(int64_t size, uint64_t j);
 int64_t manifest_length(int64_t size);
@@ -51,16 +53,17 @@ struct manifest_head {
     unsigned char sha1[SHA1_SIZE], root[SHA256_SIZE];
 };
 
+/* Writes the first MANIFEST_HEAD_BYTES of a manifest. */
 void manifest_put_head(const struct manifest_head *head, unsigned char out[MANIFEST_HEAD_BYTES]);
 
 /* Takes the first bytes of a manifest apart. ERR_PROTOCOL, naming the fault, when they are none:
  * too few, another magic, a size of which there is no manifest. */
 int manifest_parse_head(struct manifest_head *out, struct str text, struct err *e) ERR_CHECKED;
 
-/* The root: all page hashes, in order, go into `h` between these two. */
+/* Begins the root: sha256_update takes all page hashes, in order, and sha256_final ends it. */
 void manifest_root_begin(struct sha256 *h, int64_t size, const unsigned char sha1[SHA1_SIZE]);
 
-/* The root of page hashes that are all in memory. */
+/* Computes the root of page hashes that are all in memory. */
 void manifest_root_of(int64_t size, const unsigned char sha1[SHA1_SIZE], struct str page_hashes,
                       unsigned char root[SHA256_SIZE]);
 
@@ -85,7 +88,7 @@ void manifest_maker_deinit(struct manifest_maker *m);
  * last call of a file alone may end within a block. */
 int manifest_maker_add(struct manifest_maker *m, struct str data, struct err *e) ERR_CHECKED;
 
-/* At the end of the file: passes on the last page and fills the head. */
+/* Ends the file: passes on the last page and fills the head. */
 int manifest_maker_end(struct manifest_maker *m, const unsigned char sha1[SHA1_SIZE],
                        struct manifest_head *out, struct err *e) ERR_CHECKED;
 

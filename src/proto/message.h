@@ -44,10 +44,10 @@ struct upload_status {
     struct str error;                               /* empty when absent */
 };
 
-/* All numbers absent. */
+/* Returns a status without any number. */
 struct upload_status message_status(enum upload_state state);
 
-/* "not-found", "queued", "running", "completed", "error". */
+/* Returns "not-found", "queued", "running", "completed" or "error". */
 const char *message_state_name(enum upload_state state);
 
 enum message_type {
@@ -92,10 +92,11 @@ void message_deinit(struct message *m);
  * before the answer arrives (always in generation 1). */
 int64_t message_patience_ms(const struct message *m);
 
-/* The proxy's HTTP answer: the envelope, the bare response, or {} (an error). The type is always
- * MESSAGE_RESPONSE; same rules otherwise. */
+/* Parses the proxy's HTTP answer: the envelope, the bare response, or {} (an error). The type is
+ * always MESSAGE_RESPONSE; same rules otherwise. */
 int message_parse_answer(struct message *m, struct str text, struct err *e) ERR_CHECKED;
 
+/* Append messages; strings must be UTF-8. */
 void message_put_initialize(struct buf *out, struct str resource_name, const struct str *zone,
                             struct str proxy_secret); /* zone NULL: generation 1 */
 void message_put_acknowledge(struct buf *out);
@@ -109,7 +110,8 @@ struct message_request {
 };
 void message_put_request(struct buf *out, const struct message_request *r);
 
-/* Daemon → proxy and proxy → client. With `error` not empty, response is {}. */
+/* Appends an answer, of a daemon to the proxy or of the proxy to a client. With `error` not empty,
+ * `response` is {}. */
 void message_put_response(struct buf *out, struct str request_id,
                           const struct upload_status *status, struct str error);
 

@@ -14,7 +14,7 @@ enum { PEM_KEY_SIZE = 32 };
 
 enum pem_kind { PEM_PRIVATE, PEM_PUBLIC };
 
-/* "PRIVATE KEY", "PUBLIC KEY". */
+/* Returns "PRIVATE KEY" or "PUBLIC KEY". */
 const char *pem_label(enum pem_kind kind);
 
 /* Appends the three lines. A private key's buffer is the caller's to wipe. */

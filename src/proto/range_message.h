@@ -86,7 +86,7 @@ struct range_message {
     struct str signature; /* 128 digits */
 };
 
-/* A message of that type without anything else. */
+/* Returns a message of that type, whose other members are absent. */
 struct range_message range_message(enum range_message_type type);
 
 /*
@@ -98,7 +98,7 @@ struct range_message range_message(enum range_message_type type);
 int range_message_parse(struct range_message *m, struct str text, struct err *e) ERR_CHECKED;
 void range_message_deinit(struct range_message *m);
 
-/* Whether an `extensions` message has the name. */
+/* Returns whether an `extensions` message has the name. */
 bool range_message_has(const struct range_message *m, const char *name);
 
 /* Appends the message as JSON. Of RANGE_EXTENSIONS: with RANGE_EXTENSION as the only name. */

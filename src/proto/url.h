@@ -45,7 +45,7 @@ void url_put_target(struct buf *out, const struct url *u);
 /* Appends for messages: scheme, host, port and path; a query (it may be signed) as "?…". */
 void url_put_redacted(struct buf *out, const struct url *u);
 
-/* The same, at most URL_MAX_LABEL_BYTES of it, so that there is room for a message's cause. */
+/* Appends at most URL_MAX_LABEL_BYTES of the same, so that there is room for a message's cause. */
 void url_put_label(struct buf *out, const struct url *u);
 
 /* Appends the URL of a reference (a Location header) relative to a base: RFC 3986 §5.2. The base's

@@ -69,7 +69,8 @@ struct ws_reader {
     bool in_message, is_delivered, is_over;
 };
 
-/* max_message_bytes: WS_MAX_MESSAGE_BYTES in the product; tests take more. */
+/* Begins a connection's input. max_message_bytes is WS_MAX_MESSAGE_BYTES in the product; tests take
+ * more. */
 void ws_reader_init(struct ws_reader *r, enum ws_role role, size_t max_message_bytes);
 void ws_reader_deinit(struct ws_reader *r);
 
@@ -89,7 +90,7 @@ enum io ws_frame_read(struct ws_reader *r, struct str input, size_t *used, struc
 void ws_frame_put(struct buf *out, enum ws_opcode opcode, struct str payload,
                   const unsigned char *mask);
 
-/* Like ws_frame_put with FIN as given: for fragmenting (tests). */
+/* Appends a frame like ws_frame_put, with FIN as given: for fragmenting, in tests. */
 void ws_frame_put_fragment(struct buf *out, enum ws_opcode opcode, bool is_final,
                            struct str payload, const unsigned char *mask);
 
@@ -98,23 +99,23 @@ void ws_frame_put_fragment(struct buf *out, enum ws_opcode opcode, bool is_final
 void ws_frame_put_close(struct buf *out, unsigned code, struct str reason,
                         const unsigned char *mask);
 
-/* Handshake (RFC 6455 §4). The key is base64 of 16 random bytes, NUL-terminated (25 bytes). */
+/* Writes the handshake's key (RFC 6455 §4): base64 of 16 random bytes, and a NUL. */
 void ws_frame_make_key(const unsigned char random[16], char key[WS_KEY_SIZE]);
 
 /* Appends a whole client request head. */
 void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key);
 
-/* Client: checks the server's 101 against our key. ERR_REFUSED naming the status when it is not
- * 101, ERR_PROTOCOL when the 101 is not the answer to our request. */
+/* Checks, in a client, the server's 101 against our key. ERR_REFUSED naming the status when it is
+ * not 101, ERR_PROTOCOL when the 101 is not the answer to our request. */
 int ws_frame_check_response(const struct http_head *head, const char *key, struct err *e)
     ERR_CHECKED;
 
-/* Server: is this a proper upgrade request (GET without a body, HTTP/1.1, version 13, a 16-byte
- * key)? ERR_PROTOCOL when not; *status is then 426 (answer with `Upgrade: websocket` and
- * `Sec-WebSocket-Version: 13`) or 400. */
+/* Checks, in a server, that this is a proper upgrade request: GET without a body, HTTP/1.1, version
+ * 13, a 16-byte key. ERR_PROTOCOL when it is none; *status is then 426 (answer with `Upgrade:
+ * websocket` and `Sec-WebSocket-Version: 13`) or 400. */
 int ws_frame_check_request(const struct http_head *head, int *status, struct err *e) ERR_CHECKED;
 
-/* Server: appends the 101 answer to a checked request; echoes the first offered sub-protocol,
+/* Appends, in a server, the 101 answer to a checked request; echoes the first offered sub-protocol,
  * declines extensions. `more` (may be NULL) is one header of the caller's own. */
 void ws_frame_put_response(struct buf *out, const struct http_head *request,
                            const struct http_header *more);

@@ -22,26 +22,27 @@ struct add_staged {
 };
 
 /*
- * All of it for one file: durable and visible when it returns, or nothing is left. A link: `path`,
- * which is absolute, is hashed (through the hash cache when it is above 1,000,000 bytes) and its
- * record written. A copy: FICLONE and the hash of the clone, or the hash of the bytes written; it
- * replaces one that is there, which might be damaged. A file that changes meanwhile is read once
- * more, then ERR_CHANGED. `options` may be NULL; of its flags HASH_MAKE_MANIFEST counts: the
- * manifest becomes visible before what it is of.
+ * Does all steps for one file: it is durable and visible on return, or nothing is left. A link:
+ * `path`, which is absolute, is hashed (through the hash cache when it is above 1,000,000 bytes)
+ * and its record written. A copy: FICLONE and the hash of the clone, or the hash of the bytes
+ * written; it replaces one that is there, which might be damaged. A file that changes meanwhile is
+ * read once more, then ERR_CHANGED. `options` may be NULL; of its flags HASH_MAKE_MANIFEST counts:
+ * the manifest becomes visible before its record or copy.
  */
 int add_file(const struct store *s, enum store_kind kind, const char *path,
              const struct hash_options *options, struct add_staged *out, struct err *e) ERR_CHECKED;
 
-/* Whether there is anything to publish or to remove. */
+/* Returns whether there is anything to publish or to remove. */
 bool add_is_staged(const struct add_staged *staged);
 
-/* The first step alone. */
+/* Does the first step alone: reads the file and writes its record or copy, and the manifest, under
+ * temporary names. */
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
               const struct hash_options *options, struct add_staged *out, struct err *e)
     ERR_CHECKED;
 
-/* Makes one staged file durable, or its name after publishing; does nothing for what was there
- * already. For many files store_sync takes less time. */
+/* Makes one staged file durable, or its name after publishing; does nothing for a file that
+ * was there already. For many files store_sync takes less time. */
 int add_sync_staged(const struct store *s, const struct add_staged *staged, struct err *e)
     ERR_CHECKED;
 int add_sync_published(const struct store *s, const struct add_staged *staged, struct err *e)
@@ -52,8 +53,8 @@ int add_sync_published(const struct store *s, const struct add_staged *staged, s
 int add_publish(const struct store *s, const char *path, const struct add_staged *staged,
                 struct err *e) ERR_CHECKED;
 
-/* For a link that was there already when it was staged, before others were published, which may
- * have replaced it: stages it again if so. The last link wins. */
+/* Stages a link again if it was there already when it was staged, and was replaced since by others
+ * that were published. The last link wins. */
 int add_confirm_link(const struct store *s, const char *path, struct add_staged *staged,
                      struct err *e) ERR_CHECKED;
 

@@ -40,29 +40,30 @@ struct batch_item {
 
 struct batch;
 
+/* Makes a batch without workers; the options are copied. NULL with ERR_FAILED without memory. */
 struct batch *batch_new(const struct batch_options *options, struct err *e);
 
 /* Gives up what is in hand: nothing of it becomes visible or is left behind. Runs the loop
  * meanwhile, so it is called outside of all callbacks, and wakes nobody. NULL-safe. */
 void batch_free(struct batch *batch);
 
-/* True when batch_add may be called. */
+/* Returns true when batch_add may be called. */
 bool batch_has_room(const struct batch *batch);
 
 /* Appends a file; everything that the item owns is taken over. With item->error set there is
  * nothing to do, it is a result that waits for its turn. */
 void batch_add(struct batch *batch, struct batch_item *item);
 
-/* True when every result was told. */
+/* Returns true when every result was reported. */
 bool batch_is_empty(const struct batch *batch);
 
-/* Bytes read up to now, and files done. */
+/* Return the bytes read up to now, and the files done. */
 uint64_t batch_bytes(const struct batch *batch);
 uint64_t batch_files(const struct batch *batch);
 
-/* Goes on: gives what was added to the workers, commits and tells results. `is_more_at_hand`: the
- * caller will add files at once, so that small ones are best given together and results best told
- * together. Callbacks run inside. -1 when no process can be started. */
+/* Goes on: gives the added files to the workers, commits and reports results. `is_more_at_hand`:
+ * the caller will add files at once, so that small ones are best given together and results best
+ * told together. Callbacks run inside. -1 when no process can be started. */
 int batch_step(struct batch *batch, bool is_more_at_hand, struct err *e) ERR_CHECKED;
 
 /* Sets an item's error. */

@@ -48,7 +48,8 @@ void batch_message_put(struct buf *out, const struct batch_message *m);
 void batch_message_put_path(struct buf *out, const char *path);
 void batch_message_end_paths(struct buf *out);
 
-/* Texts and values are borrowed from the document, which was parsed with JSON_SURROGATE_ESCAPE. */
+/* Reads a message; texts and values are borrowed from the document, which was parsed with
+ * JSON_SURROGATE_ESCAPE. */
 int batch_message_read(struct batch_message *m, const struct json *doc, struct err *e) ERR_CHECKED;
 
 #endif

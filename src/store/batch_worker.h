@@ -6,7 +6,7 @@
 
 enum { BATCH_REPORT_MS = 100, BATCH_WORKER_PATHS = 64 /* of one job */ };
 
-/* process_options.run; ctx is the batch's options. */
+/* Runs a worker: a process_options.run whose `ctx` is the batch's options. */
 int batch_worker_run(int fd, void *ctx);
 
 #endif

@@ -16,8 +16,10 @@ struct file_id {
     uint32_t owner;
 };
 
+/* Returns the identity of the file of `st`. */
 struct file_id file_id_of(const struct stat *st);
 
+/* Returns true when `st` is of that very file. */
 bool file_id_is(const struct file_id *id, const struct stat *st);
 
 /* Appends the path of an open file without symbolic links, as the kernel tells it; nothing where

@@ -33,6 +33,7 @@ struct follow {
     uint64_t root_device, root_inode;
 };
 
+/* Returns true when both follow the same kind of links of the same root. */
 bool follow_is_equal(const struct follow *a, const struct follow *b);
 
 /* Where a file is: a name in an open directory. That of a directory may be "." there. */
@@ -47,7 +48,8 @@ struct follow_place {
 int follow_find(const struct follow *f, const char *path, struct follow_place *place,
                 struct err *e) ERR_CHECKED;
 
-/* The same for a name in a directory of a tree (kind FOLLOW_TREE) that is open as `dir`. */
+/* Finds, in the same way, a name in a directory of a tree (kind FOLLOW_TREE) that is open as
+ * `dir`. */
 int follow_find_at(const struct follow *f, int dir, const char *name, struct follow_place *place,
                    struct err *e) ERR_CHECKED;
 

@@ -43,10 +43,10 @@ int hash_run(struct hash_job *job, struct err *e) ERR_CHECKED;
 int hash_open(const char *path, const struct follow *follow, int *fd, struct stat *st,
               struct err *e) ERR_CHECKED;
 
-/* True when size and mtime of the open file are still as in `before`. */
+/* Returns true when size and mtime of the open file are still as in `before`. */
 bool hash_is_unchanged(int fd, const struct stat *before);
 
-/* A word for what is no regular file: "a directory", "a FIFO"; NULL for one. */
+/* Returns words for a file that is not regular: "a directory", "a FIFO"; NULL for a regular one. */
 const char *hash_kind_of(mode_t mode);
 
 enum hash_flags {

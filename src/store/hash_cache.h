@@ -17,7 +17,8 @@ enum { HASH_CACHE_MIN_SIZE = 1000001, HASH_CACHE_MIN_AGE_MS = 2000 };
 /* Appends the name of the record for `path`. */
 void hash_cache_put_path(const struct store *s, const char *path, struct buf *out);
 
-/* True and the hash when there is a record for this path with this size and mtime. */
+/* Finds the record for this path with this size and mtime, and copies its hash. Returns false when
+ * there is none. */
 bool hash_cache_get(const struct store *s, const char *path, const struct stat *st,
                     char hash[SHA1_HEX + 1]);
 

@@ -32,21 +32,22 @@ struct link {
     size_t count;
 };
 
-/* ERR_NOT_FOUND when there is no link (or a record that somebody is writing), ERR_REFUSED when it
- * does not count, whatever it says, else what keeps it from being read. The list of paths beside
- * the record counts only if it names the record's path. Caller frees with link_free. */
+/* Reads the link of a hash. ERR_NOT_FOUND when there is no link (or a record that somebody is
+ * writing), ERR_REFUSED when it does not count, whatever it says, else what keeps it from being
+ * read. The list of paths beside the record counts only if it names the record's path. Caller frees
+ * with link_free. */
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)
     ERR_CHECKED;
 
-/* NULL-safe. */
+/* Frees a link. NULL-safe. */
 void link_free(struct link *link);
 
-/* Whether the word of whoever wrote of this path counts for the open file; `file` NULL: there is
+/* Returns whether the word of the path's author counts for the open file; `file` NULL: there is
  * none. The err says why not, for the host's log. */
 bool link_counts(const struct link *link, const struct link_path *path, int fd,
                  const struct stat *file, struct err *why);
 
-/* Whether the open file is not the one that was linked: false where that is not known. */
+/* Returns true when the open file is known to be another one than was linked. */
 bool link_is_other(const struct link_path *path, int fd, const struct stat *st);
 
 /* A path and its file as it was hashed. */

@@ -33,10 +33,10 @@ struct manifest_file {
 };
 
 /*
- * ERR_NOT_FOUND when there is none that counts: a regular file that belongs to this process's user
- * or root, into which nobody else can write (a member of a group store could else make a daemon
- * serve other bytes under this hash). ERR_PROTOCOL when it counts and is not this content's. Caller
- * closes it.
+ * Opens the manifest of a hash. ERR_NOT_FOUND when there is none that counts: a regular file that
+ * belongs to this process's user or root, into which nobody else can write (a member of a group
+ * store could else make a daemon serve other bytes under this hash). ERR_PROTOCOL when it counts
+ * and is not this content's. Caller closes it.
  */
 int manifest_file_open(const struct store *s, const char *hash, struct manifest_file *out,
                        struct err *e) ERR_CHECKED;
@@ -47,13 +47,13 @@ void manifest_file_close(struct manifest_file *file);
 int manifest_file_read_page(const struct manifest_file *file, uint64_t j,
                             unsigned char leaves[MANIFEST_PAGE_BYTES], struct err *e) ERR_CHECKED;
 
-/* Whether there is one for a content of this size, by its head and page hashes. */
+/* Returns whether there is a manifest for a content of this size, by its head and page hashes. */
 bool manifest_file_is_whole(const struct store *s, const char *hash, int64_t size);
 
-/* The state of the manifest for a content of this size, by its head and length alone. */
+/* Returns the state of the manifest for a content of this size, by its head and length alone. */
 enum manifest_file_state manifest_file_look(const struct store *s, const char *hash, int64_t size);
 
-/* The same, by all of its bytes; it must have this root, unless that is NULL. */
+/* Returns the same by all of its bytes. It must have this root, unless that is NULL. */
 enum manifest_file_state manifest_file_check(const struct store *s, const char *hash, int64_t size,
                                              const unsigned char *root);
 

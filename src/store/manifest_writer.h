@@ -27,23 +27,23 @@ struct manifest_writer {
     struct manifest_maker maker;
 };
 
-/* Before the first use; manifest_writer_discard ends all. */
+/* Begins a writer, before its first use; manifest_writer_discard ends it. */
 void manifest_writer_init(struct manifest_writer *w, const struct store *store);
 
 /* Begins (again) with a file that is to have this size, of which there is a manifest. */
 void manifest_writer_begin(struct manifest_writer *w, int64_t size);
 
-/* The next bytes of the file, as manifest_maker_add. */
+/* Takes the next bytes of the file, as manifest_maker_add. */
 int manifest_writer_add(struct manifest_writer *w, struct str data, struct err *e) ERR_CHECKED;
 
-/* All was read. A file that turned out to have another size has no manifest, which is no error:
+/* Ends the reading. A file that turned out to have another size has no manifest, which is no error:
  * the reader sees that it changed. */
 int manifest_writer_end(struct manifest_writer *w, const unsigned char sha1[SHA1_SIZE],
                         struct err *e) ERR_CHECKED;
 
-/* Completes the temporary file, once the file is known not to have changed, and puts away the
- * writer. The part of its name behind store_put_manifest_staging_path's is put in `suffix`: "" when
- * the store has this manifest already. */
+/* Completes the temporary file, once the file is known not to have changed, and empties the writer.
+ * The part of its name behind store_put_manifest_staging_path's is put in `suffix`: "" when the
+ * store has this manifest already. */
 int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX_SIZE],
                           struct err *e) ERR_CHECKED;
 

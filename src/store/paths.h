@@ -43,6 +43,7 @@ struct paths {
     int64_t size; /* of the content */
 };
 
+/* Frees the entries. Safe on zeros. */
 void paths_deinit(struct paths *p);
 void paths_entry_deinit(struct paths_entry *entry);
 
@@ -65,13 +66,13 @@ struct store;
 int paths_write(const struct store *s, const char *file, const char *hash, struct paths *p,
                 bool is_first, struct err *e) ERR_CHECKED;
 
-/* NULL when it is not remembered. */
+/* Returns the entry of a path; NULL when it is not remembered. */
 struct paths_entry *paths_find(const struct paths *p, const char *path);
 
 /* Makes it the newest, and the only one of its path; copies it. -1 without memory. */
 int paths_remember(struct paths *p, const struct paths_entry *entry, struct err *e) ERR_CHECKED;
 
-/* False when it was not remembered. */
+/* Forgets a path. Returns false when it was not remembered. */
 bool paths_forget(struct paths *p, const char *path);
 
 #endif

@@ -20,14 +20,15 @@ struct record {
     char hash[SHA1_HEX + 1];
 };
 
+/* Frees the path. Safe on zeros. */
 void record_deinit(struct record *r);
 
 /* Reads `file`. ERR_NOT_FOUND when it is not there, and when it is no whole record: another client
  * may be writing it in place. Caller frees with record_deinit. */
 int record_read(const char *file, struct record *out, struct err *e) ERR_CHECKED;
 
-/* The same; *st (may be NULL) is what fstat(2) says of it. Without `follows`, a symbolic link is an
- * error. */
+/* Reads in the same way; *st (may be NULL) gets the record's fstat(2). Without `follows`, a
+ * symbolic link is an error. */
 int record_read_stat(const char *file, bool follows, struct record *out, struct stat *st,
                      struct err *e) ERR_CHECKED;
 

@@ -45,7 +45,8 @@ int store_make_folder(const char *dir, struct err *e) ERR_CHECKED;
 int store_make_parents(const struct store *s, const char *path, struct err *e) ERR_CHECKED;
 int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
                          struct err *e) ERR_CHECKED;
-/* The same for what is its owner's word alone (voucher.h): at most 0644, whatever the umask. */
+/* Opens the same for a file that counts as its owner's word alone (voucher.h): at most 0644,
+ * whatever the umask. */
 int store_open_own_temporary(const struct store *s, const char *path, struct buf *temporary,
                              int *fd, struct err *e) ERR_CHECKED;
 int store_write_file(const struct store *s, const char *path, struct str data, unsigned flags,
@@ -77,9 +78,11 @@ struct store_entry {
     char *refusal;     /* STORE_ABSENT: there is something that does not count, and why; owned */
 };
 
+/* Frees what an entry owns. Safe on zeros. */
 void store_entry_deinit(struct store_entry *entry);
 
-/* "copy"/"link"; "ok", "stale", "damaged", "missing": all else is one of the four to a user. */
+/* Return "copy" or "link"; "ok", "stale", "damaged" or "missing": a user sees every state as one of
+ * these four. */
 const char *store_kind_name(enum store_kind kind);
 const char *store_state_name(enum store_state state);
 
@@ -101,42 +104,42 @@ int store_lookup_record(const struct store *s, const char *hash, struct store_en
  */
 void store_check_target(struct store_entry *entry);
 
-/* Its path turned out not to have the hash: goes on to the next of the remembered paths that may be
- * read. False, and the entry is unchanged, when there is none. */
+/* Goes on to the next of the remembered paths that may be read, as the entry's path turned out not
+ * to have the hash. Returns false, and the entry is unchanged, when there is none. */
 bool store_next_target(struct store_entry *entry);
 
-/* Both. Reads no data. */
+/* Looks up both, the copy and the link. Reads no data. */
 int store_lookup(const struct store *s, const char *hash, struct store_entry *out, struct err *e)
     ERR_CHECKED;
 
-/* The copy alone, or the link alone, in the same way. */
+/* Looks up the copy alone, or the link alone, in the same way. */
 int store_lookup_kind(const struct store *s, const char *hash, enum store_kind kind,
                       struct store_entry *out, struct err *e) ERR_CHECKED;
 
-/* Asked of the file that was opened at the entry's path, of which bytes are to leave the host:
+/* Checks the file that was opened at the entry's path, before bytes of it leave the host:
  * *must_prove when all of it is to be hashed before. ERR_CHANGED when it must not be read. */
 int store_check_open(const struct store_entry *entry, int fd, const struct stat *st,
                      bool *must_prove, struct err *e) ERR_CHECKED;
 
-/* Each remembered path of a link as an entry of its own, the record's first, then the newest first;
- * none where there is no link. Caller deinits each and frees the array. */
+/* Looks up each remembered path of a link as an entry of its own, the record's first, then the
+ * newest first; none where there is no link. Caller deinits each and frees the array. */
 int store_lookup_paths(const struct store *s, const char *hash, struct store_entry **out,
                        size_t *count, struct err *e) ERR_CHECKED;
 
 /*
- * For reading by the local user: like store_lookup, then what the URI's `location` may mean (when
- * it is an absolute path, and only when the file there has the hash), then the link; a touched link
- * is hashed again and its record rewritten when the hash still matches. Order: copy, location,
- * link. out->state is STORE_OK, or says why there is nothing to read. `watch` (may be NULL) is told
- * while a file is hashed; what it ends counts as unreadable.
+ * Finds a file for reading by the local user: like store_lookup, then what the URI's `location` may
+ * mean (when it is an absolute path, and only when the file there has the hash), then the link; a
+ * touched link is hashed again and its record rewritten when the hash still matches. Order: copy,
+ * location, link. out->state is STORE_OK, or says why there is nothing to read. `watch` (may be
+ * NULL) is told while a file is hashed; what it ends counts as unreadable.
  */
 int store_find(const struct store *s, const struct kachery_uri *uri, const struct hash_watch *watch,
                struct store_entry *out,
                struct err *e) ERR_CHECKED;
 
-/* Rewrites what the link of `hash` says of one of its paths, whose file is `id` now and has a new
- * mtime: called after all of the file was read and hashed. Does nothing when the path is not
- * remembered any more. */
+/* Rewrites the entry that the link of `hash` has for one of its paths, whose file is `id` now and
+ * has a new mtime: called after all of the file was read and hashed. Does nothing when the path is
+ * not remembered any more. */
 int store_refresh_link(const struct store *s, const char *hash, const char *path, int64_t size,
                        double mtime, const struct file_id *id, struct err *e) ERR_CHECKED;
 
@@ -145,25 +148,26 @@ struct store_list;
 struct store_list *store_list_open(const struct store *s, struct err *e);
 void store_list_close(struct store_list *list);
 
-/* From now on removes what killed processes left, as it comes by, and in the hash cache. */
+/* Lets the list remove the leftovers of killed processes from now on, where it comes by and in the
+ * hash cache. */
 void store_list_tidy(struct store_list *list);
 
-/* 1 and the next entry, as store_lookup_kind describes it (of a link one for each remembered path,
- * as store_lookup_paths does); 0 at the end; -1 for something that
- * cannot be read, named by the err: the next call goes on behind it. */
+/* Returns 1 and the next entry, as store_lookup_kind describes it (of a link one for each
+ * remembered path, as store_lookup_paths does); 0 at the end; -1 for something that cannot be read,
+ * named by the err: the next call goes on behind it. */
 int store_list_next(struct store_list *list, char hash[SHA1_HEX + 1], struct store_entry *out,
                     struct err *e) ERR_CHECKED;
 
-/* Paths, appended: <dir>/sha1/ab/cd/ef/<hash> and <dir>/linked_files/sha1/ab/cd/ef/<hash>. */
+/* Append the paths <dir>/sha1/ab/cd/ef/<hash> and <dir>/linked_files/sha1/ab/cd/ef/<hash>. */
 void store_put_copy_path(const struct store *s, const char *hash, struct buf *out);
 void store_put_link_path(const struct store *s, const char *hash, struct buf *out);
 
-/* <dir>/sha1/copy or <dir>/linked_files/sha1/link: copies that are added are first written beside
- * that, and links were by programs before 0.2.0. */
+/* Appends <dir>/sha1/copy or <dir>/linked_files/sha1/link: copies that are added are first written
+ * beside that, and links were by programs before 0.2.0. */
 void store_put_staging_path(const struct store *s, enum store_kind kind, struct buf *out);
 
-/* <dir>/manifests/sha1/ab/cd/ef/<hash>, and <dir>/manifests/sha1/manifest, beside which a manifest
- * is first written. */
+/* Append <dir>/manifests/sha1/ab/cd/ef/<hash>, and <dir>/manifests/sha1/manifest, beside which a
+ * manifest is first written. */
 void store_put_manifest_path(const struct store *s, const char *hash, struct buf *out);
 void store_put_manifest_staging_path(const struct store *s, struct buf *out);
 

@@ -40,13 +40,14 @@ struct tree_options {
  * NULL without memory. */
 struct tree *tree_open(const char *path, const struct tree_options *options, struct err *e);
 
-/* NULL-safe. */
+/* Frees the walk. NULL-safe. */
 void tree_close(struct tree *tree);
 
-/* Goes on to the next; *path is borrowed until the next call. The err names the cause alone. */
+/* Goes on to the next file; *path is borrowed until the next call. The error names the cause
+ * alone. */
 enum tree_step tree_next(struct tree *tree, const char **path, int64_t *size, struct err *e);
 
-/* How the files that tree_next tells of are to be opened. */
+/* Returns how the files of tree_next are to be opened; borrowed from the walk. */
 const struct follow *tree_follow(const struct tree *tree);
 
 #endif

@@ -27,7 +27,8 @@ enum voucher_place {
     VOUCHER_UNKNOWN   /* the way could not be looked at */
 };
 
-/* Where a file of the store is. For root, every other owner of a directory is one who can write. */
+/* Returns where a file of the store is. For root, every other owner of a directory can write
+ * there. */
 enum voucher_place voucher_place(const struct store *s, const char *file);
 
 /* Whose word a file of the store is: that of its owner, if only the owner can write into it as it
@@ -37,23 +38,24 @@ struct voucher_author {
     bool is_sure;
 };
 
-/* By owner and mode. A group of which the owner is the only member is nobody else. */
+/* Returns the author of a file by its owner and mode. A group of which the owner is the only member
+ * counts as the owner. */
 struct voucher_author voucher_author(const struct stat *file);
 
-/* True for this process's user and root where they are sure, and for those whose records always
- * count. `t` may be NULL. */
+/* Returns true for this process's user and root where they are sure, and for the users whose
+ * records always count. `t` may be NULL. */
 bool voucher_is_own(const struct vouchers *t, struct voucher_author author);
 
 /*
- * Whether the word of an author counts for a file that is open (O_PATH is enough): it is an own
- * one's or the file's owner's; or everybody may read the file (o+r, and o+x on each directory of
- * its resolved path); or the group of the store may. The err says why not, for the host's log:
+ * Returns whether the word of an author counts for a file that is open (O_PATH is enough): it is an
+ * own one's or the file's owner's; or everybody may read the file (o+r, and o+x on each directory
+ * of its resolved path); or the group of the store may. The err says why not, for the host's log:
  * ERR_REFUSED, or ERR_FAILED where it could not be looked at.
  */
 bool voucher_counts(const struct store *s, struct voucher_author author, int fd,
                     const struct stat *file, struct err *why);
 
-/* Whether everybody, or everybody in the store's group, may read a file by its own mode. */
+/* Returns whether everybody, or everybody in the store's group, may read a file by its own mode. */
 bool voucher_is_open(const struct store *s, int fd, const struct stat *file);
 
 #endif

@@ -56,7 +56,7 @@ struct cert {
     bool has_unknown_critical;
 };
 
-/* Decodes. ERR_PROTOCOL names the fault; *out is then unchanged. */
+/* Decodes a certificate. ERR_PROTOCOL names the fault; *out is then unchanged. */
 int cert_parse(struct cert *out, struct str der, struct err *e);
 
 /* Finds only the subject (a whole SEQUENCE): for indexing thousands of roots. */

@@ -21,7 +21,7 @@ bool cert_name_is_equal(struct str a, struct str b);
  * SEQUENCEs. */
 bool cert_name_is_prefix(struct str prefix, struct str name);
 
-/* True for a SEQUENCE without content. */
+/* Returns true for a SEQUENCE without content. */
 bool cert_name_is_empty(struct str name);
 
 /* Appends a distinguished name for people: "CN=…, O=…"; at most 120 bytes, controls as \xHH. */

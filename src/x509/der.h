@@ -36,7 +36,7 @@ bool der_next(struct str *in, struct der_item *item);
 /* Takes one item that must have this tag; *value may be NULL. *in is unchanged on false. */
 bool der_take(struct str *in, unsigned tag, struct str *value);
 
-/* The same with tag and length in *whole. */
+/* Takes an element in the same way; *whole has its tag and length, too. */
 bool der_take_whole(struct str *in, unsigned tag, struct str *whole);
 
 /* Reads the content of a non-negative INTEGER up to `max`. */

@@ -13,21 +13,22 @@ enum { TRUST_MAX_FILE_BYTES = 16 << 20, TRUST_MAX_ROOTS = 20000, TRUST_MAX_DIR_F
 struct trust;
 
 /*
- * The roots of this process: loaded at first use, kept for its life and shared with children that
- * are forked later. NULL on error; the next call tries again.
- * Reads SSL_CERT_FILE (without it CURL_CA_BUNDLE, without that REQUESTS_CA_BUNDLE, each a file or a
- * folder), SSL_CERT_DIR (several folders separated by ':'; in each the files with
- * OpenSSL's hash names, or all where there are none) and the file of trust_use_file, all that are
- * given; when none is, the first bundle that exists of the usual paths of Debian, Red Hat, SUSE,
- * Alpine and Arch. ERR_FAILED when nothing was found, listing what was tried, or when a file that
- * was named cannot be read or holds no certificate.
+ * Returns the roots of this process: loaded at first use, kept for its life and shared with
+ * children that are forked later. NULL on error; the next call tries again. Reads SSL_CERT_FILE
+ * (without it CURL_CA_BUNDLE, without that REQUESTS_CA_BUNDLE, each a file or a folder),
+ * SSL_CERT_DIR (several folders separated by ':'; in each the files with OpenSSL's hash names, or
+ * all where there are none) and the file of trust_use_file, all that are given; when none is, the
+ * first bundle that exists of the usual paths of Debian, Red Hat, SUSE, Alpine and Arch. ERR_FAILED
+ * when nothing was found, listing what was tried, or when a file that was named cannot be read or
+ * holds no certificate.
  */
 const struct trust *trust_of_process(struct err *e);
 
-/* Names one more file, before that, and its name in messages; both are borrowed. */
+/* Adds one more file, before the first trust_of_process; `what` names it in messages. Both are
+ * borrowed. */
 void trust_use_file(const char *what, const char *path);
 
-/* Roots from PEM text: for tests. Caller frees. */
+/* Parses roots from PEM text, for tests. Caller frees. */
 struct trust *trust_parse(struct str pem, struct err *e);
 void trust_free(struct trust *trust);
 

@@ -37,7 +37,8 @@ int download_check_file(const char *path, bool replaces_links, struct err *e) ER
 /* Refuses a folder behind a link that a stranger may have made: see place.h. */
 int download_check_folder(const char *folder, struct err *e) ERR_CHECKED;
 
-/* The same from a file of the local store (options->file is NULL): hashed on the way. */
+/* Copies a file of the local store to `path` in the same way (options->file is NULL) and hashes it
+ * on the way. */
 int download_copy(const struct download_options *options, const char *from, const char *path,
                   struct err *e) ERR_CHECKED;
 

@@ -29,12 +29,13 @@ struct gateway {
     bool was_away;   /* set when it answered only after it had been asked again */
 };
 
-/* From KACHERY_GATEWAY_URL and KACHERY_ZONE (`zone` non-NULL overrides the latter). */
+/* Begins a gateway of KACHERY_GATEWAY_URL and KACHERY_ZONE (`zone` non-NULL overrides the
+ * latter). */
 int gateway_init(struct gateway *g, struct http_client *http, const char *zone, struct err *e)
     ERR_CHECKED;
 void gateway_deinit(struct gateway *g);
 
-/* The URL as given in the environment, or the default; never NULL. */
+/* Returns the URL as given in the environment, or the default; never NULL. */
 const char *gateway_default_url(void);
 
 /* Appends that URL as messages show it: without user, password and trailing '/'. ERR_USAGE when it
@@ -49,24 +50,28 @@ bool gateway_has_answered(const struct gateway *g);
 bool gateway_has_announced(const struct gateway *g, const char *name);
 
 /*
- * Errors of all calls: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
- * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. Troubles that may
- * pass (ERR_NETWORK, ERR_TIMEOUT) were met by repeating the call for patience.asking_ms: every call
+ * The calls. Their errors: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
+ * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. A call is
+ * repeated for patience.asking_ms while its error may pass (ERR_NETWORK, ERR_TIMEOUT): every call
  * may be made again safely. A 500 that may come from our clock is repeated once, by the gateway's
  * clock.
  */
+/* Finds a file of the zone by its SHA-1, 40 digits. Free *out with gateway_file_deinit. */
 int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
     ERR_CHECKED;
 
+/* Begins and ends an upload of `size` bytes: *out has the signed URL, unless the zone has the file.
+ * Free it with gateway_upload_deinit. */
 int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
                             struct gateway_upload *out, struct err *e) ERR_CHECKED;
 int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
                             const char *object_key, struct err *e) ERR_CHECKED;
 
+/* Gets the registration of a client. Free *out with gateway_client_deinit. */
 int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
                         struct err *e) ERR_CHECKED;
 
-/* *proxy_url (caller frees) without trailing '/'; ERR_NOT_FOUND when the zone has no such
+/* Gets *proxy_url (caller frees), without trailing '/'. ERR_NOT_FOUND when the zone has no such
  * resource. */
 int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
     ERR_CHECKED;
@@ -76,16 +81,17 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
 int gateway_create_link(struct gateway *g, const char *hash, const char *name, int64_t expires_ms,
                         char **url, struct err *e) ERR_CHECKED;
 
-/* The next page of this client's links, behind `after` (NULL: the first); of an administrator,
+/* Gets the next page of this client's links, behind `after` (NULL: the first); of an administrator,
  * those of the zone: *answer (caller frees) is for gateway_message_read_links. */
 int gateway_list_links(struct gateway *g, const char *after, struct json **answer, struct err *e)
     ERR_CHECKED;
 
-/* Revokes the link of that id, or (NULL) this client's links to the file; *count: how many. */
+/* Revokes the link of that id, or (NULL) this client's links to the file; *count gets their
+ * number. */
 int gateway_revoke_link(struct gateway *g, const char *id, const char *hash, int64_t *count,
                         struct err *e) ERR_CHECKED;
 
-/* Appends how wrong this host's clock is; nothing while the gateway does not mind. */
+/* Appends a sentence on how wrong this host's clock is; nothing while the gateway accepts it. */
 void gateway_put_clock(const struct gateway *g, struct buf *out);
 
 /* Appends the link that a user opens to register this client. */
@@ -93,11 +99,11 @@ int gateway_put_register_url(struct gateway *g, struct str label, struct buf *ou
     ERR_CHECKED;
 
 /* Registers this client by that link; only with a gateway that announced EXTENSIONS_REGISTER. An
- * error says what its page says; *status is its status, 0 without an answer. */
+ * error has the words of its page; *status is its HTTP status, 0 without an answer. */
 int gateway_register(struct gateway *g, struct str link, int *status, struct err *e) ERR_CHECKED;
 
-/* Both find…Info and "not registered" can come of a zone that the gateway does not have: -1 with
- * ERR_REFUSED that says so, 0 when it has the zone or when that cannot be told. */
+/* Checks that the gateway has the zone, as a call that finds nothing, or "not registered", may mean
+ * that it has not. ERR_REFUSED if it has not; 0 if it has, or if that is not known. */
 int gateway_check_zone(struct gateway *g, struct err *e) ERR_CHECKED;
 
 #endif

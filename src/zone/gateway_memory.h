@@ -16,18 +16,18 @@
 /* Returns true when the gateway has answered and announced nothing. */
 bool gateway_is_deployed(const struct gateway *g);
 
-/* Remembers which it is, if it has answered, and if there is a store. Best effort. */
+/* Remembers the gateway's kind, if it has answered and there is a store. Best effort. */
 void gateway_memory_keep(const struct store *s, const struct gateway *g);
 
-/* True when the gateway that the environment names was a deployed one when last asked; its URL is
- * then appended, without user and password. */
+/* Returns true when the gateway that the environment names was a deployed one when last asked; its
+ * URL is then appended, without user and password. */
 bool gateway_memory_is_deployed(const struct store *s, struct buf *shown);
 
 /* Refuses (ERR_TOO_LARGE, with the cure) a `size` that is more than this deployed gateway takes;
  * else returns 0. */
 int gateway_check_size(const struct gateway *g, int64_t size, struct err *e) ERR_CHECKED;
 
-/* The same for a gateway that is known to be deployed, named by the URL to show. */
+/* Refuses in the same way for a gateway that is known to be deployed, named by the URL to show. */
 int gateway_refuse_size(const char *shown, int64_t size, struct err *e);
 
 #endif

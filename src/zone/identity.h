@@ -12,14 +12,16 @@ struct identity {
     char client_id[SIGNATURE_CLIENT_ID_DIGITS + 1];
 };
 
-/* From KACHERY_CLOUD_CLIENT_ID and KACHERY_CLOUD_PRIVATE_KEY, else <key_dir>/private.pem and
- * public.pem. ERR_NOT_FOUND when there are no keys (says: run `kachery-resource register`). A
- * public key that does not belong to the private one is an error. */
+/* Loads the identity from KACHERY_CLOUD_CLIENT_ID and KACHERY_CLOUD_PRIVATE_KEY, else
+ * <key_dir>/private.pem and public.pem. ERR_NOT_FOUND when there are no keys (says: run
+ * `kachery-resource register`). A public key that does not belong to the private one is an
+ * error. */
 int identity_load(struct identity *id, const char *key_dir, struct err *e) ERR_CHECKED;
 
 /* Loads, or creates the two files (public first; private 0600; never overwrites). */
 int identity_create(struct identity *id, const char *key_dir, struct err *e) ERR_CHECKED;
 
+/* Overwrites the keys. */
 void identity_wipe(struct identity *id);
 
 #endif

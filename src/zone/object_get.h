@@ -14,9 +14,10 @@
 enum { OBJECT_GET_MAX_REDIRECTS = 5 };
 
 /*
- * `part` is open, perhaps with bytes of an earlier time; `file` is what the gateway found. 0: all
- * bytes are there and right. ERR_NOT_FOUND: the object is gone. ERR_CHANGED: it is not what it
- * should be, also when it is got anew in one piece; the part is then spoilt.
+ * Downloads an object. `part` is open, perhaps with bytes of an earlier time; `file` is the
+ * gateway's answer. Returns 0 when all bytes are there and right. ERR_NOT_FOUND: the object is
+ * gone. ERR_CHANGED: it is not what it should be, also when it is got anew in one piece; the part
+ * is then spoilt.
  */
 int object_get(struct gateway *g, const struct gateway_file *file, struct part *part,
                struct err *e) ERR_CHECKED;

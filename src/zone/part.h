@@ -56,8 +56,8 @@ int part_restart(struct part *p, struct err *e) ERR_CHECKED;
 /* Reports a full disk before the transfer, if the file system can tell. */
 int part_check_room(struct part *p, struct err *e) ERR_CHECKED;
 
-/* The sender says that there are so many in all (-1: it does not). Sizes that were not known are
- * taken over. ERR_TOO_LARGE when the user does not want so many. */
+/* Takes over the size that the sender announces (-1: it does not), if none was known. ERR_TOO_LARGE
+ * when the user does not want so many. */
 int part_announce(struct part *p, int64_t bytes, struct err *e) ERR_CHECKED;
 
 /* Adds bytes. ERR_CHANGED when there are more than there should be, ERR_TOO_LARGE when their number

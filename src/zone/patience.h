@@ -29,6 +29,8 @@ struct patience {
     int64_t pending_total_ms; /* for so long */
 };
 
+/* Sets the defaults, with the changes of KACHERY_RESOURCE_TEST_PATIENCE. ERR_USAGE quoting a bad
+ * part. */
 int patience_load(struct patience *p, struct err *e) ERR_CHECKED;
 
 /* A caller's hooks for calls that take long. All zeros: none. */

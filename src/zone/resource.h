@@ -15,18 +15,18 @@ struct resource {
     bool is_generation1; /* the proxy turned out to be of generation 1 */
 };
 
-/* `where` is a URL, a bare name (looked up in the zone), or NULL: KACHERY_RESOURCE_URL,
- * ERR_NOT_FOUND when that is unset too. */
+/* Begins a resource. `where` is a URL, a bare name (looked up in the zone), or NULL:
+ * KACHERY_RESOURCE_URL, ERR_NOT_FOUND when that is unset too. */
 int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e)
     ERR_CHECKED;
 void resource_deinit(struct resource *r);
 
 /*
- * One request: waits up to timeout_ms for the file to be uploaded (where the proxy is of generation
- * 1, up to 10 s in any case), then gives the state. `error` in *out points into *text (caller frees
- * it). ERR_TIMEOUT when the proxy or daemon does not answer
- * (504), ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or
- * proxy's words.
+ * Sends one request, which waits up to timeout_ms for the file to be uploaded (where the proxy is
+ * of generation 1, up to 10 s in any case), and returns the state. `error` in *out points into
+ * *text (caller frees it). ERR_TIMEOUT when the proxy or daemon does not answer (504),
+ * ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or proxy's
+ * words.
  */
 int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
                      struct upload_status *out, struct buf *text, struct err *e) ERR_CHECKED;

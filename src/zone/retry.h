@@ -25,35 +25,37 @@ struct retry {
     int64_t after_ms;   /* the Retry-After of the last answer; -1: none */
 };
 
-/* Both are borrowed. Without end time the limits are patience->attempts and lost_ms, both. */
+/* Begins a series of attempts; both pointers are borrowed. Without an end time patience->attempts
+ * and lost_ms limit it, both. */
 void retry_init(struct retry *r, const struct patience *patience, const struct zone_watch *watch,
                 int64_t until_ms);
 
 /* Remembers the Retry-After of an answer for the next pause. */
 void retry_hear(struct retry *r, const struct http_head *head);
 
-/* The attempt got further than all before: the pauses begin anew. */
+/* Begins the pauses anew, as the attempt got further than all before. */
 void retry_got_further(struct retry *r);
 
 /*
- * To be called after a failed attempt with its error. Returns 0 after the pause: try again. Returns
+ * Pauses after a failed attempt, whose error is *e. Returns 0 after the pause: try again. Returns
  * -1 when it is not to be repeated (only ERR_NETWORK and ERR_TIMEOUT may pass, ERR_NO_HOST if
  * is_known), when the attempts are used up (*e then has their number), or with *e "cancelled".
  */
 int retry_again(struct retry *r, struct err *e) ERR_CHECKED;
 
-/* The length of the next pause; `random` is any number. */
+/* Returns the length of the next pause; `random` is any number. */
 int64_t retry_pause_ms(const struct retry *r, uint64_t random);
 
-/* A Retry-After value in ms from `now_ms` (wall time, of the sender if known); 0 for a time that is
- * over, -1 when it is neither seconds nor a date. */
+/* Reads a Retry-After value, in ms from `now_ms` (wall time, of the sender if known); 0 for a time
+ * that is over, -1 when it is neither seconds nor a date. */
 int64_t retry_parse_after(struct str value, int64_t now_ms);
 
-/* Waits; -1 with ERR_FAILED "cancelled". */
+/* Waits for `pause_ms`; -1 with ERR_FAILED "cancelled" if the watch says so meanwhile. */
 int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e) ERR_CHECKED;
 
-/* Like http_client_perform, but gives up with ERR_FAILED "cancelled" soon after is_cancelled says
- * so. on_step (may be NULL) is called before every step and gets the options' ctx. */
+/* Performs a call like http_client_perform, but gives up with ERR_FAILED "cancelled" soon after
+ * is_cancelled says so. on_step (may be NULL) is called before every step and gets the options'
+ * ctx. */
 struct http_call *retry_call(struct http_client *http, const struct http_call_options *options,
                              const struct zone_watch *watch,
                              void (*on_step)(void *ctx, const struct http_call *call),

@@ -44,13 +44,14 @@ int upload_source_open(struct upload_source *source, const char *path, const cha
 int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx, struct err *e),
                         void *ctx, struct err *e) ERR_CHECKED;
 
-/* The `source` of a struct http_call_options; ERR_CHANGED when the hash is wrong in the end. */
+/* Gives the next chunk: the `source` of a struct http_call_options. ERR_CHANGED when the hash is
+ * wrong in the end. */
 enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e);
 
 /* Returns true when all bytes were sent. */
 bool upload_source_is_at_end(const struct upload_source *source);
 
-/* Safe on zeros. */
+/* Closes the file and frees the buffer. Safe on zeros. */
 void upload_source_deinit(struct upload_source *source);
 
 #endif

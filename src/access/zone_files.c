@@ -54,14 +54,6 @@ int zone_files_ask_text(struct bucket *bucket, const struct zone *zone, const ch
     return ask_zone_file(bucket, zone, "", str_of(name), max_bytes, reading, e);
 }
 
-/* Without a copy where the error is there already. */
-static int pass_error(const struct bucket_call *call, struct err *e)
-{
-    if (e != call->e)
-        *e = *call->e;
-    return -1;
-}
-
 /* People edit these files too. */
 int zone_files_take_text(struct zone_reading *reading, struct str *text, struct err *e)
 {
@@ -69,7 +61,7 @@ int zone_files_take_text(struct zone_reading *reading, struct str *text, struct 
     struct err why = {0};
 
     if (call->result != 0)
-        return pass_error(call, e);
+        return err_copy(e, call->e);
     if (text_file_tidy(&reading->file.text, 0, &why) != 0)
         return err_set(e, ERR_PROTOCOL, "%.*s %s", STR_ARG(reading->file.name), why.msg);
     *text = buf_str(&reading->file.text);
@@ -113,7 +105,7 @@ int zone_files_take_written(struct zone_reading *reading, struct err *e)
 
     if (call->result == 0 || call->e->code == ERR_TAKEN)
         return 0;
-    return pass_error(call, e);
+    return err_copy(e, call->e);
 }
 
 /* ---- zones ---- */

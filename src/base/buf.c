@@ -142,7 +142,7 @@ const char *buf_path(struct buf *b, struct err *e)
 
 int buf_no_path(struct err *e)
 {
-    return e != NULL && e->code != ERR_NONE ? -1 : err_set(e, ERR_FAILED, "out of memory");
+    return e->code != ERR_NONE ? -1 : err_set(e, ERR_FAILED, "out of memory");
 }
 
 char *buf_take(struct buf *b)

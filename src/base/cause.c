@@ -75,7 +75,7 @@ static void show_held(struct buf *dir)
 
     if (!str_starts_with(buf_str(dir), STR("/proc/self/fd/")))
         return;
-    const char *link = buf_path(dir, NULL);
+    const char *link = buf_path(dir, ERR_IGNORED);
     n = link == NULL ? -1 : readlink(link, real, sizeof real);
     if (n <= 0 || real[0] != '/')
         return;
@@ -90,7 +90,7 @@ static bool find_directory(const char *path, struct buf *out, struct stat *st)
     if (out->failed || out->len == 0)
         return false;
     while (cut_component(out)) {
-        const char *above = buf_path(out, NULL);
+        const char *above = buf_path(out, ERR_IGNORED);
         if (above != NULL && stat(above, st) == 0) {
             show_held(out);
             return true;
@@ -138,7 +138,7 @@ static bool find_barrier(const char *path, struct buf *out, struct stat *st)
     for (const char *end = strchr(path + 1, '/'); end != NULL; end = strchr(end + 1, '/')) {
         buf_clear(out);
         buf_append(out, path, (size_t)(end - path));
-        const char *dir = buf_path(out, NULL);
+        const char *dir = buf_path(out, ERR_IGNORED);
         if (dir != NULL && stat(dir, st) == 0 && S_ISDIR(st->st_mode) &&
             access(dir, X_OK) != 0 && errno == EACCES)
             return true;
@@ -194,7 +194,7 @@ void cause_explain(const char *path, struct err *e)
     struct stat st;
     ssize_t n;
 
-    if (e == NULL || *path == '\0')
+    if (*path == '\0')
         return;
     int number = stat(path, &st) == 0 ? 0 : errno;
     if (number == 0) {
@@ -217,7 +217,7 @@ static int set_denied(struct err *e, int number, const char *path, const char *r
     struct stat st;
 
     bool is_found = find_directory(path, &dir, &st) && S_ISDIR(st.st_mode);
-    const char *above = is_found ? buf_path(&dir, NULL) : NULL;
+    const char *above = is_found ? buf_path(&dir, ERR_IGNORED) : NULL;
     if (above == NULL) {
         err_errno(e, ERR_FAILED, number, "cannot create %s", path);
     } else if (access(above, W_OK | X_OK) == 0) { /* so says NFS, or somebody cured it */
@@ -237,7 +237,7 @@ bool cause_is_denied(const char *path)
     struct buf dir = {0};
     struct stat st;
     bool is_found = find_directory(path, &dir, &st) && S_ISDIR(st.st_mode);
-    const char *above = is_found ? buf_path(&dir, NULL) : NULL;
+    const char *above = is_found ? buf_path(&dir, ERR_IGNORED) : NULL;
     bool result = above != NULL && access(above, W_OK | X_OK) != 0 && errno == EACCES;
 
     buf_free(&dir);

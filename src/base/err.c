@@ -41,8 +41,6 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
 {
     va_list args;
 
-    if (e == NULL)
-        return -1;
     va_start(args, format);
     format_message(e, "", "", format, args);
     va_end(args);
@@ -63,8 +61,6 @@ int err_errno(struct err *e, enum err_code code, int number, const char *format,
 {
     va_list args;
 
-    if (e == NULL)
-        return -1;
     va_start(args, format);
     format_message(e, ": ", strerror(number), format, args);
     va_end(args);
@@ -77,10 +73,20 @@ int err_wrap(struct err *e, const char *format, ...)
 {
     va_list args;
 
-    if (e == NULL)
-        return -1;
     va_start(args, format);
     format_message(e, ": ", e->msg, format, args);
     va_end(args);
+    return -1;
+}
+
+int err_copy(struct err *e, const struct err *from)
+{
+    return err_from(e, from->code, from);
+}
+
+int err_from(struct err *e, enum err_code code, const struct err *cause)
+{
+    memmove(e->msg, cause->msg, strlen(cause->msg) + 1);
+    e->code = code;
     return -1;
 }

@@ -34,22 +34,38 @@ struct err {
     char msg[ERR_MESSAGE_SIZE];
 };
 
+/* A `struct err *` is never NULL. This is one for a call whose failure says all that the caller
+ * needs: each use is an error of its own, without a code, that lives as long as its block. */
+#define ERR_IGNORED (&(struct err){.code = ERR_NONE})
+
 /*
  * Sets code and message (printf style, cut at a UTF-8 boundary when too long) and returns -1, so
- * that callers write `return err_set(e, ...)`. `e` may be NULL.
+ * that callers write `return err_set(e, ...)`.
  */
 int err_set(struct err *e, enum err_code code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((nonnull(1), format(printf, 3, 4)));
 
 /* Sets the error like err_set and appends ": ", the text of the errno `number` and its cure, if a
  * cure is known (hint.h). */
 int err_errno(struct err *e, enum err_code code, int number, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+    __attribute__((nonnull(1), format(printf, 4, 5)));
 
 /*
  * Puts the caller's own words ("load sha1://…") and ": " in front of the message; keeps the code.
  * Returns -1.
  */
-int err_wrap(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int err_wrap(struct err *e, const char *format, ...)
+    __attribute__((nonnull(1), format(printf, 2, 3)));
+
+/* Copies the error. Returns -1. */
+int err_copy(struct err *e, const struct err *from) __attribute__((nonnull));
+
+/*
+ * Sets an error with the words of `cause` and another code, for a function that answers another
+ * question than the one that failed: an absent file is ERR_NOT_FOUND to its reader, but a setting
+ * that names it is ERR_FAILED. Nothing else changes the code of an error. Returns -1.
+ */
+int err_from(struct err *e, enum err_code code, const struct err *cause)
+    __attribute__((nonnull));
 
 #endif

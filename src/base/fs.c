@@ -187,7 +187,7 @@ static int write_file(const char *path, struct str data, const struct shape *sha
     status = fs_write_all(fd, data, path, e);
     if (status == 0 && flags & FS_DURABLE && fsync(fd) != 0)
         status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
-    if (close_written(fd, path, status == 0 ? e : NULL) != 0)
+    if (close_written(fd, path, status == 0 ? e : ERR_IGNORED) != 0)
         status = -1;
     const char *written = buf_path(&temporary, e);
     if (written == NULL)

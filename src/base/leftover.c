@@ -46,7 +46,8 @@ void leftover_remove(const char *path, int seconds)
         clock_wall_ms() - fs_mtime_ms(&st) < 1000LL * seconds)
         return;
     /* So says our clock, which may be wrong. */
-    if (fs_time_beside(path, &now_ms, NULL) == 0 && now_ms - fs_mtime_ms(&st) >= 1000LL * seconds)
+    if (fs_time_beside(path, &now_ms, ERR_IGNORED) == 0 &&
+        now_ms - fs_mtime_ms(&st) >= 1000LL * seconds)
         remove_unless_held(path);
 }
 
@@ -63,7 +64,7 @@ void leftover_clean(const char *path)
     size_t folder = whole.len - base.len;
     buf_put(&name, folder == 0 ? STR("./") : str_slice(whole, 0, folder));
     folder = name.len;
-    const char *listed = buf_path(&name, NULL);
+    const char *listed = buf_path(&name, ERR_IGNORED);
     DIR *dir = listed == NULL ? NULL : opendir(listed);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         struct str found = str_of(entry->d_name);
@@ -71,7 +72,7 @@ void leftover_clean(const char *path)
             continue;
         name.len = folder;
         buf_put(&name, found);
-        leftover_remove(buf_path(&name, NULL), LEFTOVER_SECONDS);
+        leftover_remove(buf_path(&name, ERR_IGNORED), LEFTOVER_SECONDS);
     }
     if (dir != NULL)
         closedir(dir);

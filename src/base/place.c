@@ -236,7 +236,7 @@ void place_close(struct place *place)
 
 int place_tell(const struct place *place, const char *path, int status, struct err *e)
 {
-    char *at = status == 0 || e == NULL ? NULL : strstr(e->msg, place->path);
+    char *at = status == 0 ? NULL : strstr(e->msg, place->path);
     struct err told;
 
     if (at == NULL || strcmp(place->path, path) == 0)
@@ -254,7 +254,7 @@ int place_check(const char *path, struct err *e)
     int status = place_find(path, true, &place, &why);
 
     place_close(&place);
-    return status == 0 || why.code == ERR_NOT_FOUND ? 0 : err_set(e, why.code, "%s", why.msg);
+    return status == 0 || why.code == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
 }
 
 static int refuse_file(const char *path, const struct stat *st, struct err *e)

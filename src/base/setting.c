@@ -93,7 +93,8 @@ int setting_check_path(const char *what, struct str value, struct err *e)
         return 0;
     put_meant(&first, value);
     buf_put(&text, value);
-    (void)!fs_absolute_path(buf_path(&text, NULL), &second, NULL); /* its failure shows as "" */
+    /* Its failure shows as "". */
+    (void)!fs_absolute_path(buf_path(&text, ERR_IGNORED), &second, ERR_IGNORED);
     err_set(e, ERR_FAILED,
             "%s \"%s\" %s: is it %s, or, as the Python client takes it, \"%s\"? Write it in full",
             what, quote_str(shown, value), odd, quote_str(meant, buf_str(&first)),

@@ -40,7 +40,7 @@ int check_asker_ask(struct check_asker *asker, const struct check_request *reque
     check_request_put(&bytes, request);
     crew_frame_put(&frame, CREW_FRAME_CHECK, id, buf_str(&bytes));
     if (!bytes.failed && !frame.failed && crew_frame_is_writable(asker->fd) &&
-        frame_send(asker->fd, buf_str(&frame), -1, NULL) == IO_DONE)
+        frame_send(asker->fd, buf_str(&frame), -1, ERR_IGNORED) == IO_DONE)
         result = 0;
     buf_free(&bytes);
     buf_free(&frame);

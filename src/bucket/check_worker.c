@@ -20,7 +20,7 @@ static bool send_check_frame(const struct check_worker *worker, enum crew_frame 
     bool is_sent;
 
     crew_frame_put(&frame, type, id, STR(""));
-    is_sent = !frame.failed && frame_send(worker->fd, buf_str(&frame), -1, NULL) == IO_DONE;
+    is_sent = !frame.failed && frame_send(worker->fd, buf_str(&frame), -1, ERR_IGNORED) == IO_DONE;
     buf_free(&frame);
     return is_sent;
 }
@@ -57,7 +57,7 @@ int check_worker_run(int fd, void *ctx)
     struct str key, hash;
     uint64_t id;
 
-    while (frame_receive(fd, &frame, NULL, NULL) == IO_DONE) {
+    while (frame_receive(fd, &frame, NULL, ERR_IGNORED) == IO_DONE) {
         if (!crew_frame_parse(buf_str(&frame), &type, &id, &key) || type != CREW_FRAME_CHECK ||
             !kachery_uri_is_object_key(key, &hash))
             break;

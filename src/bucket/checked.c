@@ -76,7 +76,7 @@ static int open_records(const struct data_dir *dir, const char *id, int flags)
     int fd;
 
     put_state_path(dir, DATA_DIR_CHECKED, name, &path);
-    file = buf_path(&path, NULL);
+    file = buf_path(&path, ERR_IGNORED);
     fd = file == NULL ? -1 : open(file, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
     buf_free(&path);
     return fd;
@@ -197,7 +197,7 @@ int checked_is_damaged(const struct data_dir *dir, struct str key, const struct 
     put_mark(&want, key, st);
     if (buf_check(&want, &why) != 0 ||
         fs_read_file(buf_path(&path, &why), MAX_TEXT_BYTES, &text, &why) != 0)
-        is_damaged = why.code == ERR_NOT_FOUND ? 0 : err_set(e, why.code, "%s", why.msg);
+        is_damaged = why.code == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
     else
         is_damaged = str_equal(buf_str(&text), buf_str(&want));
     buf_free(&path);
@@ -214,7 +214,8 @@ static void mark_damaged(const struct data_dir *dir, struct str key, const struc
     put_mark(&text, key, st);
     /* Without the mark it is found again by the next who reads it. */
     if (!text.failed)
-        (void)!fs_write_file(buf_path(&path, NULL), buf_str(&text), FS_DURABLE | FS_PRIVATE, NULL);
+        (void)!fs_write_file(buf_path(&path, ERR_IGNORED), buf_str(&text), FS_DURABLE | FS_PRIVATE,
+                             ERR_IGNORED);
     buf_free(&path);
     buf_free(&text);
 }
@@ -224,7 +225,7 @@ static void unmark_damaged(const struct data_dir *dir, struct str key)
     struct buf path = {0};
 
     put_mark_path(dir, key, &path);
-    const char *mark = buf_path(&path, NULL);
+    const char *mark = buf_path(&path, ERR_IGNORED);
     if (mark != NULL)
         unlink(mark);
     buf_free(&path);

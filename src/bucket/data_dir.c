@@ -115,10 +115,10 @@ static int make_state_dirs(const struct data_dir *dir, struct err *e)
         make_private_dir(dir, DATA_DIR_DAMAGED, e) != 0)
         return -1;
     buf_printf(&path, "%s/" DATA_DIR_ASIDE "/", dir->path);
-    leftover_clean(buf_path(&path, NULL));
+    leftover_clean(buf_path(&path, ERR_IGNORED));
     buf_clear(&path);
     buf_printf(&path, "%s/" DATA_DIR_DAMAGED "/", dir->path);
-    leftover_clean(buf_path(&path, NULL));
+    leftover_clean(buf_path(&path, ERR_IGNORED));
     buf_free(&path);
     return 0;
 }

@@ -264,8 +264,9 @@ static bool is_object_there(const struct folder *f, const struct bucket_put *put
 {
     struct stat st;
 
-    return stat_object(f, put->key, &st, NULL) == 0 && (int64_t)st.st_size == put->size_bytes &&
-           checked_get(f->dir, put->key, &st, NULL, NULL) == CHECKED_GOOD;
+    return stat_object(f, put->key, &st, ERR_IGNORED) == 0 &&
+           (int64_t)st.st_size == put->size_bytes &&
+           checked_get(f->dir, put->key, &st, NULL, ERR_IGNORED) == CHECKED_GOOD;
 }
 
 /* A place of the client's for this object; none for bytes that are there already. */
@@ -437,7 +438,7 @@ static void clean_folder_of(struct folder *f, const char *path)
         return;
     f->clean_ms = clock_now_ms() + CLEAN_EVERY_MS;
     buf_append(&folder, path, (size_t)(strrchr(path, '/') + 1 - path));
-    leftover_clean(buf_path(&folder, NULL));
+    leftover_clean(buf_path(&folder, ERR_IGNORED));
     buf_free(&folder);
 }
 
@@ -460,7 +461,7 @@ static int check_version(const struct folder *f, const struct bucket_small *file
     if (fs_read_file(path, file->max_bytes, &text, &why) == 0)
         put_version(buf_str(&text), version);
     else if (why.code != ERR_NOT_FOUND && why.code != ERR_TOO_LARGE)
-        result = err_set(e, why.code, "%s", why.msg);
+        result = err_copy(e, &why);
     if (result == 0 && strcmp(version, file->version) != 0)
         result = err_set(e, ERR_TAKEN, "%s was changed meanwhile", path);
     buf_free(&text);

@@ -87,7 +87,7 @@ static bool is_known_good(const struct data_dir *dir, struct str key, const stru
 {
     int64_t checked_s;
 
-    return believed_s >= 0 && checked_get(dir, key, st, &checked_s, NULL) == CHECKED_GOOD &&
+    return believed_s >= 0 && checked_get(dir, key, st, &checked_s, ERR_IGNORED) == CHECKED_GOOD &&
            llabs(clock_wall_ms() / 1000 - checked_s) <= believed_s;
 }
 
@@ -146,7 +146,7 @@ static enum object_state judge_aside(const struct data_dir *dir, struct str key,
         leftover_hold(fd);
         state = is_known_good(dir, key, &st, INT64_MAX)
                     ? OBJECT_OK
-                    : hash_object_file(fd, &st, hash_of_key(key), NULL, NULL);
+                    : hash_object_file(fd, &st, hash_of_key(key), NULL, ERR_IGNORED);
         if (state == OBJECT_UNKNOWN)
             state = OBJECT_OK; /* it is not known to be bad */
         if (state == OBJECT_OK && (link(aside, path) == 0 || errno == EEXIST))

@@ -190,7 +190,7 @@ static size_t find_existing(const char *path)
             continue;
         buf_clear(&folder);
         buf_append(&folder, path, i);
-        const char *above = buf_path(&folder, NULL);
+        const char *above = buf_path(&folder, ERR_IGNORED);
         is_there = above != NULL && access(above, F_OK) == 0;
     }
     buf_free(&folder);
@@ -276,7 +276,7 @@ out:
 
 void object_upload_discard(struct object_upload *file)
 {
-    const char *left = buf_path(&file->temporary, NULL);
+    const char *left = buf_path(&file->temporary, ERR_IGNORED);
     if (left != NULL)
         unlink(left);
     if (file->temporary.cap > 0 && file->fd >= 0)
@@ -315,7 +315,7 @@ void object_upload_clean(const char *dir)
     DIR *folder;
 
     buf_printf(&path, "%s/%s", dir, UPLOADS);
-    const char *name = buf_path(&path, NULL);
+    const char *name = buf_path(&path, ERR_IGNORED);
     folder = name == NULL ? NULL : opendir(name);
     buf_free(&path);
     if (folder == NULL)

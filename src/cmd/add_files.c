@@ -64,7 +64,7 @@ static bool count_files(void *owner, uint64_t *files, uint64_t *bytes)
     for (int i = 0; i < LOOK_AHEAD_AT_ONCE; i++) {
         const char *path;
         int64_t size = 0;
-        enum sources_step step = sources_next(run->ahead, &path, &size, NULL);
+        enum sources_step step = sources_next(run->ahead, &path, &size, ERR_IGNORED);
         if (step == SOURCES_END)
             return true;
         *files += 1;

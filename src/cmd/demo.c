@@ -376,8 +376,8 @@ static int count_left(struct demo *d, int64_t *bytes, struct err *e)
         struct buf content = {0};
         struct json *status = NULL;
         *bytes = 0;
-        if (fs_read_file(d->status_file, DEMO_MAX_OUTPUT, &content, NULL) == 0)
-            status = json_parse(buf_str(&content), JSON_STRICT, NULL);
+        if (fs_read_file(d->status_file, DEMO_MAX_OUTPUT, &content, ERR_IGNORED) == 0)
+            status = json_parse(buf_str(&content), JSON_STRICT, ERR_IGNORED);
         if (status != NULL)
             json_int(json_get(json_get(status, "totals"), "rangeBytes"), bytes);
         json_free(status);
@@ -452,7 +452,7 @@ static void show_log(const struct demo_server *server)
     struct buf log = {0};
     size_t at, lines = 0;
 
-    if (fs_read_file(server->log, 1 << 20, &log, NULL) == 0 && log.len > 0) {
+    if (fs_read_file(server->log, 1 << 20, &log, ERR_IGNORED) == 0 && log.len > 0) {
         for (at = log.len - 1; at > 0; at--)
             if (log.data[at - 1] == '\n' && ++lines == DEMO_LOG_TAIL_LINES)
                 break;

@@ -242,7 +242,7 @@ static bool find_line(const char *log, const char *text, struct buf *line)
     struct buf content = {0};
     bool is_found = false;
 
-    if (fs_read_file(log, DEMO_MAX_LOG_BYTES, &content, NULL) == 0) {
+    if (fs_read_file(log, DEMO_MAX_LOG_BYTES, &content, ERR_IGNORED) == 0) {
         const char *start = buf_cstr(&content), *hit = strstr(start, text);
         const char *end = hit == NULL ? NULL : strchr(hit, '\n');
         if (end != NULL) {
@@ -303,11 +303,11 @@ void demo_processes_stop(struct demo_processes *p)
 
     signal_all(p, SIGTERM);
     for (;;) {
-        while (reap_processes(p, &ignored, NULL) != 0)
+        while (reap_processes(p, &ignored, ERR_IGNORED) != 0)
             ;
         if (!is_any_running(p))
             return;
-        if (pause_for(p, 100, NULL) == 0 && clock_now_ms() < deadline_ms)
+        if (pause_for(p, 100, ERR_IGNORED) == 0 && clock_now_ms() < deadline_ms)
             continue;
         if (!is_killed)
             signal_all(p, SIGKILL);

@@ -112,8 +112,8 @@ static int end_tree(struct folder_tree *tree, const struct store *store, bool ma
     struct add_staged added;
     int result = -1;
 
-    *e = tree->why;
-    if (e->code != ERR_NONE || folder_index_put(&tree->index, &text, e) != 0)
+    if ((tree->why.code != ERR_NONE && err_copy(e, &tree->why) != 0) ||
+        folder_index_put(&tree->index, &text, e) != 0)
         goto out;
     label_put_base_name(&label, tree->root);
     buf_putc(&label, '/');

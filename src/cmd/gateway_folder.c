@@ -53,7 +53,7 @@ static int check_hub_folder(const char *data, struct err *e)
     if (why.code == ERR_NOT_FOUND)
         return err_set(e, ERR_FAILED, "--data %s: no folder of a hub: there is neither .hub nor "
                                       "sha1 in it", data);
-    return err_set(e, why.code, "%s", why.msg);
+    return err_copy(e, &why);
 }
 
 /* ---- calls of the bucket, waited for ---- */

@@ -10,7 +10,7 @@
 /* The members of the answer, one "name: value" a line. */
 static void put_answer_lines(struct buf *out, const char *answer)
 {
-    struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
+    struct json *root = json_parse(str_of(answer), JSON_STRICT, ERR_IGNORED);
     struct str text;
 
     out->failed |= root == NULL;
@@ -32,7 +32,7 @@ static void put_answer_lines(struct buf *out, const char *answer)
 
 static void put_indented_answer(struct buf *out, const char *answer)
 {
-    struct json *root = json_parse(str_of(answer), JSON_STRICT, NULL);
+    struct json *root = json_parse(str_of(answer), JSON_STRICT, ERR_IGNORED);
 
     if (root != NULL)
         json_put_indented(out, root);

@@ -87,15 +87,16 @@ int cmd_load(int argc, char **argv)
     struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
     int status = cmd_parse("load", argc, argv, &args);
     bool is_list = list.list != NULL || args.operand_count > 1;
-    struct err e;
+    struct err e = {0};
+    int result;
 
     if (status >= 0)
         return status;
     if (list.list == NULL && args.operand_count == 0)
-        err_set(&e, ERR_USAGE, "no URI: want one or more, or --files-from");
-    else if (check_usage(fetch.to_file, list.folder, is_list, &e) == 0)
-        e.code = ERR_NONE;
-    if (e.code != ERR_NONE)
+        result = err_set(&e, ERR_USAGE, "no URI: want one or more, or --files-from");
+    else
+        result = check_usage(fetch.to_file, list.folder, is_list, &e);
+    if (result != 0)
         return cmd_usage_error("load", "%s", e.msg);
     fetch.is_quiet = args.is_quiet;
     if (!is_list && list.folder == NULL)

@@ -383,7 +383,7 @@ static enum pool_said on_load_message(void *owner, uint64_t id, const struct jso
     struct load_list *l = owner;
     struct load_message m;
 
-    if (load_message_read(&m, doc, NULL) != 0 || (uint64_t)m.entry >= l->count)
+    if (load_message_read(&m, doc, ERR_IGNORED) != 0 || (uint64_t)m.entry >= l->count)
         return POOL_NONSENSE;
     defer_load_turn(l);
     switch (m.type) {
@@ -504,7 +504,7 @@ static int run_load_loop(struct load_list *l, struct err *e)
     if (loop_run_until(l->loop, is_load_over, l, e) != 0)
         return -1;
     if (l->is_over && l->status != 0)
-        *e = l->why;
+        err_copy(e, &l->why);
     return l->is_over ? l->status : l->ending.number;
 }
 

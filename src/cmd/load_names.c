@@ -134,7 +134,7 @@ static void free_taken(void *node)
 /* The entry of that name, made for this hash if there is none. NULL without memory. */
 static struct taken_name *claim_name(struct load_names *names, struct buf *name, const char *hash)
 {
-    struct taken_name key = {.name = (char *)(uintptr_t)buf_path(name, NULL)}, *made;
+    struct taken_name key = {.name = (char *)(uintptr_t)buf_path(name, ERR_IGNORED)}, *made;
 
     if (key.name == NULL)
         return NULL;

@@ -29,7 +29,7 @@ static bool send_load_message(struct load_worker *w, struct load_message m)
     m.id = w->id;
     load_message_put(&w->out, &m);
     if (!w->out.failed)
-        frame_send(w->fd, buf_str(&w->out), -1, NULL);
+        frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED);
     return !w->out.failed;
 }
 
@@ -102,7 +102,7 @@ static bool do_load_job(struct load_worker *w, const struct json *doc)
     struct load_message m;
     char *known_at = NULL;
 
-    if (load_message_read(&m, doc, NULL) != 0 || m.type != LOAD_MESSAGE_GET)
+    if (load_message_read(&m, doc, ERR_IGNORED) != 0 || m.type != LOAD_MESSAGE_GET)
         return false;
     w->id = m.id;
     for (size_t i = (size_t)w->id; i != LOAD_NONE && !w->is_lost; i = w->job->entries[i].next)
@@ -123,8 +123,8 @@ int load_worker_run(int fd, void *ctx)
     if (w.is_open)
         remote_set_hooks(&w.remote,
                          (struct remote_hooks){report_phase, report_note, is_parent_gone, &w});
-    while (goes_on && frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
-        struct json *doc = json_parse(buf_str(&in), JSON_STRICT, NULL);
+    while (goes_on && frame_receive(fd, &in, NULL, ERR_IGNORED) == IO_DONE) {
+        struct json *doc = json_parse(buf_str(&in), JSON_STRICT, ERR_IGNORED);
         goes_on = do_load_job(&w, doc) && !is_parent_gone(&w);
         json_free(doc);
     }

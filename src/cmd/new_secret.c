@@ -95,6 +95,6 @@ int new_secret_make(const char *path, bool *was_made, struct err *e)
     unlink(temporary.data);
     buf_free(&temporary);
     if (result == 0 && *was_made) /* if it is lost in a crash, the next start makes another */
-        (void)!fs_sync_parent(path, NULL);
+        (void)!fs_sync_parent(path, ERR_IGNORED);
     return result;
 }

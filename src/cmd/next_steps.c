@@ -42,7 +42,7 @@ static bool is_same_server(const char *a, const char *b)
 
     for (int i = 0; i < 2; i++) {
         struct url url;
-        is_same = is_same && url_parse(&url, str_of(texts[i]), NULL) == 0;
+        is_same = is_same && url_parse(&url, str_of(texts[i]), ERR_IGNORED) == 0;
         if (!is_same)
             break;
         buf_puts(&forms[i], url_is_tls(&url) ? "https " : "http ");
@@ -68,7 +68,7 @@ static void ask_zone(struct situation *s, struct gateway *g, const struct config
     }
     gateway_client_deinit(&client);
     if (!s->is_refused && !s->is_one_server && gateway_has_answered(g) &&
-        gateway_resource_url(g, c->values[CONFIG_NAME], &proxy_url, NULL) == 0)
+        gateway_resource_url(g, c->values[CONFIG_NAME], &proxy_url, ERR_IGNORED) == 0)
         s->is_recorded = is_same_server(proxy_url, c->values[CONFIG_PROXY]);
     free(proxy_url);
     s->is_own = gateway_has_announced(g, EXTENSIONS_REGISTER);
@@ -77,7 +77,7 @@ static void ask_zone(struct situation *s, struct gateway *g, const struct config
 /* All of it or nothing. */
 static void put_register_link(struct situation *s, struct gateway *g, struct str label)
 {
-    if (gateway_put_register_url(g, label, &s->link, NULL) != 0)
+    if (gateway_put_register_url(g, label, &s->link, ERR_IGNORED) != 0)
         buf_clear(&s->link);
 }
 
@@ -88,15 +88,15 @@ static void look_at_situation(struct situation *s, const struct config *c)
     char host[REGISTER_LABEL_SIZE];
     struct store store = {0};
     struct gateway g = {0};
-    struct loop *loop = loop_new(NULL, NULL);
-    struct http_client *http = loop == NULL ? NULL : http_client_new(loop, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
+    struct http_client *http = loop == NULL ? NULL : http_client_new(loop, ERR_IGNORED);
 
-    if (http != NULL && gateway_init(&g, http, c->values[CONFIG_ZONE], NULL) == 0) {
+    if (http != NULL && gateway_init(&g, http, c->values[CONFIG_ZONE], ERR_IGNORED) == 0) {
         g.watch = (struct zone_watch){.is_cancelled = is_late, .ctx = &deadline_ms};
         buf_puts(&s->gateway, g.shown);
         s->is_one_server = is_same_server(g.url, c->values[CONFIG_PROXY]);
-        s->has_keys = store_init(&store, NULL) == 0 &&
-                      identity_load(&g.identity, store.key_dir, NULL) == 0;
+        s->has_keys = store_init(&store, ERR_IGNORED) == 0 &&
+                      identity_load(&g.identity, store.key_dir, ERR_IGNORED) == 0;
         if (s->has_keys)
             ask_zone(s, &g, c);
         if (s->has_keys && gateway_has_answered(&g) && !s->is_own)
@@ -148,7 +148,7 @@ void next_steps_print(const struct config *config, const char *config_path)
     int number = 0;
 
     look_at_situation(&s, config);
-    if (url_parse(&url, str_of(config->values[CONFIG_PROXY]), NULL) == 0)
+    if (url_parse(&url, str_of(config->values[CONFIG_PROXY]), ERR_IGNORED) == 0)
         url_put_http(&proxy, &url);
     while (str_ends_with(buf_str(&proxy), STR("/")))
         proxy.len--;

@@ -58,7 +58,7 @@ void progress_init(struct progress *p, const char *what, bool is_quiet)
 
     *p = (struct progress){.what = what, .rate = -1, .began_ms = now_ms, .drawn_ms = now_ms};
     /* It keeps its defaults where the tests' variable is wrong. */
-    (void)!interval_table_load(&table, &p->times, "KACHERY_RESOURCE_TEST_PROGRESS", NULL);
+    (void)!interval_table_load(&table, &p->times, "KACHERY_RESOURCE_TEST_PROGRESS", ERR_IGNORED);
     if (is_quiet)
         p->mode = PROGRESS_SILENT;
     else if (isatty(STDERR_FILENO) && (terminal == NULL || strcmp(terminal, "dumb") != 0))
@@ -272,7 +272,7 @@ static void print_progress_line(const struct progress *p, int64_t now_ms)
     put_facts(&line, p, now_ms);
     buf_putc(&line, '\n');
     if (!line.failed) /* where this cannot be written, no error can be */
-        (void)!fs_write_all(STDERR_FILENO, buf_str(&line), "standard error", NULL);
+        (void)!fs_write_all(STDERR_FILENO, buf_str(&line), "standard error", ERR_IGNORED);
     buf_free(&line);
 }
 

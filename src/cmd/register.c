@@ -28,13 +28,14 @@ static int look_up_client(struct remote *remote, struct gateway_client *client, 
 static int use_link(struct remote *remote, struct buf *link, struct gateway_client *client,
                     struct err *e)
 {
+    struct err why = {0};
     int status;
 
-    if (gateway_register(&remote->gateway, buf_str(link), &status, e) == 0)
+    if (gateway_register(&remote->gateway, buf_str(link), &status, &why) == 0)
         return look_up_client(remote, client, e);
-    err_wrap(e, "zone \"%s\"", remote->gateway.zone);
-    if (e->code == ERR_NOT_FOUND)
-        e->code = ERR_FAILED; /* it is no file that was looked for */
+    /* ERR_NOT_FOUND is for files. */
+    err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "zone \"%s\": %s",
+            remote->gateway.zone, why.msg);
     if (status != 403 && status != 421)
         buf_clear(link);
     return -1;

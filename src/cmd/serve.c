@@ -33,6 +33,7 @@ struct serve {
 static int take_environment_secret(struct buf *secret, struct err *e)
 {
     const char *text = env_get("PROXY_SECRET");
+    struct err why = {0};
 
     if (text == NULL)
         return err_set(e, ERR_USAGE, "no proxy secret: want --secret-file F or PROXY_SECRET");
@@ -40,10 +41,9 @@ static int take_environment_secret(struct buf *secret, struct err *e)
     env_wipe("PROXY_SECRET");
     if (buf_check(secret, e) != 0)
         return -1;
-    if (text_file_check_secret(buf_str(secret), e) == 0)
+    if (text_file_check_secret(buf_str(secret), &why) == 0)
         return 0;
-    e->code = ERR_FAILED;
-    return err_wrap(e, "PROXY_SECRET");
+    return err_set(e, ERR_FAILED, "PROXY_SECRET: %s", why.msg);
 }
 
 /* Says so on standard error, with -q too: it is to be given to the daemons. */
@@ -81,15 +81,16 @@ static void warn_of_short_secret(const struct serve *serve)
 static int read_proxy_secret(struct serve *serve, struct err *e)
 {
     struct buf *secret = &serve->secret;
+    struct err why = {0};
 
     if (serve->secret_file == NULL)
         return take_environment_secret(secret, e);
     if (make_proxy_secret(serve->secret_file, e) != 0)
         return -1;
-    if (text_file_read_secret(serve->secret_file, secret, e) == 0)
+    if (text_file_read_secret(serve->secret_file, secret, &why) == 0)
         return 0;
-    e->code = ERR_FAILED; /* "not found" is what clients are told of shared files */
-    return err_wrap(e, "proxy secret");
+    /* ERR_NOT_FOUND is for shared files. */
+    return err_set(e, ERR_FAILED, "proxy secret: %s", why.msg);
 }
 
 /* --listen, else all addresses on PORT. */

@@ -76,7 +76,7 @@ static bool is_tls(const char *text)
 {
     struct url url;
 
-    return url_parse(&url, str_of(text), NULL) == 0 && url_is_tls(&url);
+    return url_parse(&url, str_of(text), ERR_IGNORED) == 0 && url_is_tls(&url);
 }
 
 /* Once for this process and all its children. A relative caFile lies beside the config. */
@@ -137,7 +137,7 @@ static void log_settings(void)
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         const char *value = env_get(paths[i]);
         char *path = NULL;
-        if (value != NULL && value[0] != '/' && setting_path(paths[i], &path, NULL) == 0)
+        if (value != NULL && value[0] != '/' && setting_path(paths[i], &path, ERR_IGNORED) == 0)
             log_line(LOG_INFO, "%s is relative: \"%s\" is taken for %s", paths[i],
                      quote_str(quoted, str_of(value)), path);
         free(path);

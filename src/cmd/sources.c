@@ -99,7 +99,7 @@ static bool takes_path(void *owner, const char *path, bool is_directory)
         buf_clear(&s->whole);
         buf_put_buf(&s->whole, &s->path);
         buf_printf(&s->whole, "/%s", path);
-        const char *whole = buf_path(&s->whole, NULL);
+        const char *whole = buf_path(&s->whole, ERR_IGNORED);
         if (whole == NULL)
             return true; /* next_of_tree sees that it failed */
         if (glob_excludes(pattern, whole + strspn(whole, "/"), is_directory))

@@ -63,19 +63,19 @@ static void print_removed(struct store_removal *r, const char *uri, const char *
     buf_free(&out);
 }
 
-/* `e` NULL: it was removed. */
+/* `e` counts only if it was not removed. */
 static void report_removed(struct store_removal *r, const char *hash, const char *path,
-                           enum store_kind kind, const struct err *e)
+                           enum store_kind kind, bool is_removed, const struct err *e)
 {
     struct buf uri = {0};
 
     kachery_uri_put(&uri, hash, STR(""));
-    const char *text = buf_path(&uri, NULL);
+    const char *text = buf_path(&uri, ERR_IGNORED);
     if (text != NULL)
-        print_removed(r, text, path, store_kind_name(kind), e == NULL ? NULL : e->msg);
+        print_removed(r, text, path, store_kind_name(kind), is_removed ? NULL : e->msg);
     else
         cmd_print_buf(&uri); /* a result is lost */
-    if (e != NULL) {
+    if (!is_removed) {
         cmd_warn_file("unlink", path == NULL ? cmd_words(&uri) : path, e);
         r->has_failed = true;
     }
@@ -114,7 +114,7 @@ static bool remove_copy(struct store_removal *r, const char *hash)
     if (result > 0 && remove_store_file(&part, ".part", &e) < 0)
         result = -1;
     if (result != 0)
-        report_removed(r, hash, buf_path(&copy, NULL), STORE_COPY, result > 0 ? NULL : &e);
+        report_removed(r, hash, buf_path(&copy, ERR_IGNORED), STORE_COPY, result > 0, &e);
     buf_free(&copy);
     buf_free(&part);
     return result != 0;
@@ -123,7 +123,7 @@ static bool remove_copy(struct store_removal *r, const char *hash)
 static bool has_kind(struct store_removal *r, const char *hash, enum store_kind kind)
 {
     struct store_entry entry = {0};
-    bool is_there = store_lookup_kind(&r->store, hash, kind, &entry, NULL) != 0 ||
+    bool is_there = store_lookup_kind(&r->store, hash, kind, &entry, ERR_IGNORED) != 0 ||
                     entry.state != STORE_ABSENT;
 
     store_entry_deinit(&entry);
@@ -160,7 +160,7 @@ static void remove_store_link(struct store_removal *r, const char *hash, const c
             continue;
         if (status == 0 && one != NULL)
             hash_cache_forget(&r->store, one);
-        report_removed(r, hash, one, STORE_LINK, status == 0 ? NULL : &e);
+        report_removed(r, hash, one, STORE_LINK, status == 0, &e);
     }
 }
 
@@ -254,7 +254,7 @@ static void unlink_copied(struct store_removal *r, struct unlink_operand *n)
     static const struct hash_options cached = {.flags = HASH_USE_CACHE};
     struct hash_result hashed;
 
-    if (hash_file(&r->store, n->path, &cached, &hashed, NULL) != 0 ||
+    if (hash_file(&r->store, n->path, &cached, &hashed, ERR_IGNORED) != 0 ||
         !remove_copy(r, hashed.hash))
         return;
     n->is_matched = true;

@@ -54,7 +54,7 @@ static int look_public(struct gateway *g, const char *hash, bool *is_public, str
         *is_public = false;
         if (why.code == ERR_REFUSED && gateway_message_is_about_client(str_of(why.msg)))
             return 0;
-        return err_set(e, why.code, "%s", why.msg);
+        return err_copy(e, &why);
     }
     *is_public = true;
     gateway_file_deinit(&file);

@@ -159,7 +159,7 @@ static int read_id(const char *text, char *id, bool *has_id, struct err *e)
     *has_id = false;
     if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
         return 0;
-    if (url_parse(&url, str_of(text), NULL) == 0)
+    if (url_parse(&url, str_of(text), ERR_IGNORED) == 0)
         for (size_t i = 0; i + 3 < url.target.len && !*has_id; i++) {
             struct str path = str_slice(url.target, i, url.target.len);
             if ((str_starts_with(path, STR("/f/")) || str_starts_with(path, STR("/d/"))) &&

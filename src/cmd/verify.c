@@ -172,7 +172,7 @@ static bool count_entries(void *owner, uint64_t *files, uint64_t *bytes)
     for (int i = 0; i < LOOK_AHEAD_AT_ONCE; i++) {
         char hash[SHA1_HEX + 1];
         struct store_entry entry = {0};
-        int step = store_list_next(v->ahead, hash, &entry, NULL);
+        int step = store_list_next(v->ahead, hash, &entry, ERR_IGNORED);
         if (step > 0) {
             *files += 1;
             *bytes += is_to_be_read(&entry) ? (uint64_t)entry.size : 0;
@@ -210,8 +210,8 @@ static int look_up_again(struct verify *v, const struct batch_item *item, struct
     size_t count, same = 0;
 
     if (old->kind == STORE_COPY)
-        return store_lookup_kind(&v->store, item->wanted_hash, STORE_COPY, out, NULL);
-    if (store_lookup_paths(&v->store, item->wanted_hash, &paths, &count, NULL) != 0)
+        return store_lookup_kind(&v->store, item->wanted_hash, STORE_COPY, out, ERR_IGNORED);
+    if (store_lookup_paths(&v->store, item->wanted_hash, &paths, &count, ERR_IGNORED) != 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (paths[i].path != NULL && strcmp(paths[i].path, old->path) == 0)

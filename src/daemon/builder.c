@@ -69,7 +69,7 @@ static void send_builder_message(struct work *w, int type, const struct builder_
     buf_clear(&w->out);
     fields_put(&w->out, messages[type], m);
     if (!w->out.failed)
-        frame_send(w->fd, buf_str(&w->out), -1, NULL);
+        frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED);
 }
 
 static bool report_build_progress(void *ctx, int64_t bytes)
@@ -193,10 +193,10 @@ static void end_current(struct builder *builder, const char *failure)
 static bool on_builder_frame(void *owner, struct str frame, int fd)
 {
     struct builder *builder = owner;
-    struct json *doc = json_parse(frame, JSON_STRICT, NULL);
+    struct json *doc = json_parse(frame, JSON_STRICT, ERR_IGNORED);
     struct builder_message m = {.text = STR("")};
     char text[ERR_MESSAGE_SIZE];
-    int type = doc == NULL || fd >= 0 ? -1 : fields_read_one_of(messages, doc, &m, NULL);
+    int type = doc == NULL || fd >= 0 ? -1 : fields_read_one_of(messages, doc, &m, ERR_IGNORED);
 
     if (type == PROGRESS) {
         builder->done = m.bytes;

@@ -178,7 +178,7 @@ static void flatten_node(const struct yaml *node, struct buf *out)
 /* Appends everything of a file that is not ours. */
 static void put_others(struct str text, const char *name, struct buf *out)
 {
-    struct yaml *root = yaml_parse(text, name, NULL);
+    struct yaml *root = yaml_parse(text, name, ERR_IGNORED);
 
     for (const struct yaml *c = root == NULL ? NULL : yaml_first(root); c != NULL;
          c = yaml_next(c)) {
@@ -208,7 +208,7 @@ static int check_edited(const struct config *c, struct str old, struct str text,
                         struct err *e)
 {
     struct config again = {0};
-    bool is_right = config_parse(&again, text, name, NULL) == 0 &&
+    bool is_right = config_parse(&again, text, name, ERR_IGNORED) == 0 &&
                     has_same_others(old, text, name);
 
     for (int key = 0; key < CONFIG_KEYS; key++)
@@ -260,7 +260,7 @@ int config_save(const struct config *c, const char *path, struct err *e)
     const char *where = place.path;
     if (fs_read_file(where, YAML_MAX_BYTES, &old, &missing) != 0 &&
         missing.code != ERR_NOT_FOUND) {
-        *e = missing;
+        err_copy(e, &missing);
         goto out;
     }
     leftover_clean(where);

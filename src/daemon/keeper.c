@@ -38,7 +38,7 @@ static bool send_order(struct keeper *k, enum keeper_order which, struct str tex
         return false;
     buf_clear(&k->frame);
     fields_put(&k->frame, keeper_orders[which], &order);
-    return !k->frame.failed && child_send(k->child, buf_str(&k->frame), -1, NULL) == 0;
+    return !k->frame.failed && child_send(k->child, buf_str(&k->frame), -1, ERR_IGNORED) == 0;
 }
 
 static void set_keeper_alarm(struct keeper *k)
@@ -77,9 +77,9 @@ static void report_dropped_log_lines(struct keeper *k)
 static bool on_keeper_frame(void *owner, struct str frame, int fd)
 {
     struct keeper *k = owner;
-    struct json *document = json_parse(frame, JSON_STRICT, NULL);
+    struct json *document = json_parse(frame, JSON_STRICT, ERR_IGNORED);
     struct keeper_message report = {0};
-    int which = fields_read_one_of(keeper_reports, document, &report, NULL);
+    int which = fields_read_one_of(keeper_reports, document, &report, ERR_IGNORED);
     struct err reason;
 
     if (fd >= 0)
@@ -131,7 +131,7 @@ static void on_keeper_alarm(void *owner)
         k->is_late = true;
         return;
     }
-    if (k->child == NULL && start_keeper(k, NULL) != 0)
+    if (k->child == NULL && start_keeper(k, ERR_IGNORED) != 0)
         set_keeper_alarm(k);
     else if (k->end[0] != '\0')
         log_line(LOG_WARN, "%s process %s", keeper_name, k->end);
@@ -186,7 +186,7 @@ void keeper_free(struct keeper *k, int64_t wait_ms)
     k->is_leaving = true;
     send_order(k, KEEPER_LEAVE, STR(""));
     loop_set_timer(loop, &k->alarm, clock_now_ms() + wait_ms);
-    loop_run_until(loop, has_left, k, NULL); /* where it cannot wait, the child ends alone */
+    loop_run_until(loop, has_left, k, ERR_IGNORED); /* where it cannot wait, the child ends alone */
     loop_clear_timer(loop, &k->alarm);
     child_free(k->child);
     buf_free(&k->frame);

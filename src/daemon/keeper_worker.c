@@ -71,7 +71,7 @@ static void send_report(struct keeper_worker *w, enum keeper_report which, const
     buf_clear(&w->out);
     fields_put(&w->out, keeper_reports[which], &message);
     if (!w->out.failed)
-        frame_send(w->fd, buf_str(&w->out), -1, NULL);
+        frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED);
 }
 
 /* A full disk is worth one line, not one a second. */
@@ -106,7 +106,7 @@ static void tidy_leftovers(struct keeper_worker *w)
 
     w->tidy_at_ms = clock_now_ms() + TIDY_MS;
     leftover_clean(w->options->status_path);
-    if (store_init(&store, NULL) == 0)
+    if (store_init(&store, ERR_IGNORED) == 0)
         store_tidy(&store);
     store_deinit(&store);
 }
@@ -141,7 +141,7 @@ static bool take_order(struct keeper_worker *w, const struct json *document)
 {
     struct keeper_message order;
 
-    switch (fields_read_one_of(keeper_orders, document, &order, NULL)) {
+    switch (fields_read_one_of(keeper_orders, document, &order, ERR_IGNORED)) {
     case KEEPER_LOG: write_log_line(w, order.text); break;
     case KEEPER_STATUS: write_status_file(w, order.text); break;
     case KEEPER_REOPEN: open_log(w); break;
@@ -163,7 +163,7 @@ static enum io wait_for_order(struct keeper_worker *w)
             continue;
         }
         if (ready_wait(w->fd, READY_READ, left_ms) != 0)
-            return frame_receive(w->fd, &w->in, NULL, NULL);
+            return frame_receive(w->fd, &w->in, NULL, ERR_IGNORED);
     }
 }
 
@@ -178,7 +178,7 @@ int keeper_worker_run(int fd, void *ctx)
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
     tidy_leftovers(&w);
     while (!is_over && (got = wait_for_order(&w)) == IO_DONE) {
-        struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
+        struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, ERR_IGNORED);
         is_over = !take_order(&w, document);
         json_free(document);
     }

@@ -39,7 +39,7 @@ static void read_text(const char *path, char out[LEASE_TEXT])
 {
     struct buf text = {0};
 
-    if (fs_read_file(path, LEASE_TEXT - 1, &text, NULL) == 0)
+    if (fs_read_file(path, LEASE_TEXT - 1, &text, ERR_IGNORED) == 0)
         snprintf(out, LEASE_TEXT, "%.*s",
                  STR_ARG(str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'))));
     buf_free(&text);
@@ -53,7 +53,7 @@ static int64_t process_started(int64_t pid)
     int64_t ticks = 0;
 
     snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    if (fs_read_file(path, MAX_RECORD, &text, NULL) == 0 &&
+    if (fs_read_file(path, MAX_RECORD, &text, ERR_IGNORED) == 0 &&
         (at = strrchr(buf_cstr(&text), ')')) != NULL) {
         for (int field = 2; field < 22 && at != NULL; field++)
             at = strchr(at + 1, ' ');
@@ -269,7 +269,7 @@ static int replace_owner(const struct lease *l, const char *previous, struct err
         goto out;
     struct err why = {0};
     if (read_owner(l->folder, &now, &why) != 0 && why.code != ERR_NOT_FOUND)
-        result = err_set(e, why.code, "%s", why.msg);
+        result = err_copy(e, &why);
     else if (strcmp(now.token, previous) != 0)
         result = err_set(e, ERR_NOT_FOUND, "the lease changed hands");
     else
@@ -355,8 +355,7 @@ int lease_take(struct lease *l, const char *folder, const char *resource, int64_
         clean_folder(folder);
         return 0;
     }
-    if (e != NULL)
-        *e = cause;
+    err_copy(e, &cause);
     lease_deinit(l);
     return -1;
 }
@@ -379,8 +378,8 @@ int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e
     } else {
         result = 0;
     }
-    if (result != 0 && e != NULL)
-        *e = cause;
+    if (result != 0)
+        err_copy(e, &cause);
     free(path);
     return result;
 }
@@ -389,7 +388,7 @@ bool lease_release(const struct lease *l)
 {
     struct lease_holder owner;
     char *path = path_in(l->folder, "owner", "");
-    bool is_ours = path != NULL && read_owner(l->folder, &owner, NULL) == 0 &&
+    bool is_ours = path != NULL && read_owner(l->folder, &owner, ERR_IGNORED) == 0 &&
                    strcmp(owner.token, l->self.token) == 0;
 
     if (is_ours) {

@@ -109,9 +109,10 @@ static bool on_line_worker_frame(void *owner, struct str frame, int fd)
     struct line_worker *worker = owner;
     const struct lines_options *options = &worker->lines->options;
     struct range_worker_message m = {0};
-    struct json *doc = json_parse(frame, JSON_STRICT, NULL);
-    int type = doc == NULL || fd >= 0 ? -1
-                                      : fields_read_one_of(range_worker_messages, doc, &m, NULL);
+    struct json *doc = json_parse(frame, JSON_STRICT, ERR_IGNORED);
+    int type = doc == NULL || fd >= 0
+                   ? -1
+                   : fields_read_one_of(range_worker_messages, doc, &m, ERR_IGNORED);
 
     if (type == RANGE_WORKER_COUNTS)
         take_counts(worker, &m);

@@ -59,7 +59,7 @@ static bool read_file_answer(struct lookup_result *result, const struct json *va
 {
     struct lookup_file_answer file = {.size = -1};
 
-    if (fields_read(file_fields, value, &file, NULL, NULL) != 0)
+    if (fields_read(file_fields, value, &file, NULL, ERR_IGNORED) != 0)
         return false;
     result->is_file = true;
     result->state = (enum range_state)file.state;
@@ -143,7 +143,7 @@ static void flush_answers(struct lookup_worker *w)
         return;
     json_close(&w->out, ']');
     json_close(&w->out, '}');
-    if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, NULL) != IO_DONE)
+    if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED) != IO_DONE)
         w->is_alone = true;
     w->first += w->count;
     begin_answers(w);
@@ -170,7 +170,7 @@ static void look_up_hash(struct lookup_worker *w, const char *hash)
 {
     struct store_entry entry = {0};
 
-    if (store_lookup_record(&w->store, hash, &entry, NULL) != 0) {
+    if (store_lookup_record(&w->store, hash, &entry, ERR_IGNORED) != 0) {
         put_result(w, &(struct lookup_result){.reason = REASON_STORE});
         return;
     }
@@ -200,7 +200,7 @@ static bool do_lookup_frame(struct lookup_worker *w, const struct json *document
     struct lookup_message question;
     struct str hash;
 
-    if (fields_read(lookup_question_fields, document, &question, NULL, NULL) != 0)
+    if (fields_read(lookup_question_fields, document, &question, NULL, ERR_IGNORED) != 0)
         return false;
     w->first = question.first;
     begin_answers(w);
@@ -222,11 +222,11 @@ static bool do_lookup_frame(struct lookup_worker *w, const struct json *document
 int lookup_worker_run(int fd, void *ctx)
 {
     struct lookup_worker w = {.fd = fd};
-    bool is_good = store_init(&w.store, NULL) == 0;
+    bool is_good = store_init(&w.store, ERR_IGNORED) == 0;
 
     w.store.vouchers = ctx;
-    while (is_good && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
-        struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, NULL);
+    while (is_good && frame_receive(fd, &w.in, NULL, ERR_IGNORED) == IO_DONE) {
+        struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, ERR_IGNORED);
         is_good = document != NULL && do_lookup_frame(&w, document);
         json_free(document);
     }

@@ -225,9 +225,9 @@ static bool take_lookup_answer(struct lookup_process *w, const struct lookup_mes
 static bool on_lookup_frame(void *owner, struct str frame, int fd)
 {
     struct lookup_process *w = owner;
-    struct json *document = json_parse(frame, JSON_STRICT, NULL);
+    struct json *document = json_parse(frame, JSON_STRICT, ERR_IGNORED);
     struct lookup_message answer;
-    bool is_good = fields_read(lookup_answer_fields, document, &answer, NULL, NULL) == 0 &&
+    bool is_good = fields_read(lookup_answer_fields, document, &answer, NULL, ERR_IGNORED) == 0 &&
                    take_lookup_answer(w, &answer);
 
     if (fd >= 0)
@@ -364,7 +364,7 @@ static bool send_batch(struct lookups *l, struct lookup_process *w)
     }
     json_close(&l->frame, ']');
     json_close(&l->frame, '}');
-    if (l->frame.failed || child_send(w->child, buf_str(&l->frame), -1, NULL) != 0)
+    if (l->frame.failed || child_send(w->child, buf_str(&l->frame), -1, ERR_IGNORED) != 0)
         return false;
     child_watch(w->child, true);
     while (count-- > 0)
@@ -380,7 +380,7 @@ static void give_out(struct lookups *l, int64_t now_ms)
 
     if (l->queue.first == NULL || now_ms < l->again_ms)
         return;
-    is_good = lookups_start(l, NULL) == 0;
+    is_good = lookups_start(l, ERR_IGNORED) == 0;
     w = find_state(l, ACTIVE);
     while (is_good && w != NULL && child_takes_messages(w->child) && l->queue.first != NULL &&
            w->items.count + LOOKUPS_BATCH <= LOOKUPS_WINDOW)

@@ -101,7 +101,7 @@ static void put_presence_url(const struct presence *p, struct buf *out)
 {
     struct url url;
 
-    if (url_parse(&url, str_of(p->config->values[CONFIG_PROXY]), NULL) != 0)
+    if (url_parse(&url, str_of(p->config->values[CONFIG_PROXY]), ERR_IGNORED) != 0)
         return;
     url_put_http(out, &url);
     if (p->is_generation2)
@@ -141,7 +141,7 @@ static bool is_denial(const struct http_call *call)
 
     if (http_call_head(call)->status != 404)
         return false;
-    doc = json_parse(http_call_body(call), JSON_STRICT, NULL);
+    doc = json_parse(http_call_body(call), JSON_STRICT, ERR_IGNORED);
     bool is_worded = json_str(json_get(doc, "message"), &message);
     json_free(doc);
     return is_worded;

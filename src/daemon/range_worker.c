@@ -123,7 +123,7 @@ static void send_to_supervisor(struct range_worker *w, int type,
     buf_clear(&w->text);
     fields_put(&w->text, range_worker_messages[type], m);
     if (!w->text.failed)
-        frame_send(w->supervisor.fd, buf_str(&w->text), -1, NULL);
+        frame_send(w->supervisor.fd, buf_str(&w->text), -1, ERR_IGNORED);
 }
 
 static void send_counts(void *owner)

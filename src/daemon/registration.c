@@ -58,7 +58,7 @@ static void send_check_answer(int fd, const struct gateway *g, int result, bool 
         answer.failed = str_of(e->msg);
     fields_put(&out, check_fields, &answer);
     if (!out.failed && !clock.failed) /* without an answer it is asked again */
-        frame_send(fd, buf_str(&out), -1, NULL);
+        frame_send(fd, buf_str(&out), -1, ERR_IGNORED);
     buf_free(&out);
     buf_free(&clock);
 }
@@ -133,9 +133,9 @@ static void take_check_answer(struct registration *r, const struct check_answer 
 
 static bool on_check_frame(void *owner, struct str frame, int fd)
 {
-    struct json *document = json_parse(frame, JSON_STRICT, NULL);
+    struct json *document = json_parse(frame, JSON_STRICT, ERR_IGNORED);
     struct check_answer answer;
-    bool is_message = fields_read(check_fields, document, &answer, NULL, NULL) == 0;
+    bool is_message = fields_read(check_fields, document, &answer, NULL, ERR_IGNORED) == 0;
 
     if (fd >= 0)
         close(fd);
@@ -168,7 +168,7 @@ static void start_client_check(void *owner)
         .on_event = on_check_event,
         .owner = r};
 
-    r->child = child_start(&options, NULL);
+    r->child = child_start(&options, ERR_IGNORED);
     if (r->child == NULL)
         ask_again_later(r);
     else

@@ -119,7 +119,7 @@ static void log_failure(struct session *s, const struct err *failure, int64_t no
              failure->msg, (double)pause_ms / 1000);
     if (!is_repeated)
         s->failure_logged_ms = now_ms;
-    s->failure = *failure;
+    err_copy(&s->failure, failure);
 }
 
 /* From here on there is no line, for so long. */
@@ -262,7 +262,7 @@ static void take_acknowledgement(struct session *s, int64_t now_ms)
 /* A request that cannot be understood is answered if it can be seen whose it is. */
 static void answer_malformed(struct session *s, struct str text, const struct err *cause)
 {
-    struct json *doc = json_parse(text, JSON_STRICT, NULL);
+    struct json *doc = json_parse(text, JSON_STRICT, ERR_IGNORED);
     struct str type, request_id;
 
     if (json_str(json_get(doc, "type"), &type) && str_equal(type, STR("requestFromClient")) &&
@@ -507,7 +507,7 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
     buf_clear(&s->out);
     message_put_response(&s->out, request_id, status, error);
     s->is_choked =
-        s->out.failed || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), NULL) != 0;
+        s->out.failed || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), ERR_IGNORED) != 0;
     if (s->is_choked)
         set_session_alarm(s); /* the line is dropped then */
 }

@@ -47,7 +47,7 @@ static void send_upload_message(struct upload_process *w, struct upload_message 
     m.id = w->id;
     m.hash = str_of(w->hash);
     upload_message_put(&w->out, &m);
-    if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, NULL) != IO_DONE)
+    if (w->out.failed || frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED) != IO_DONE)
         w->is_alone = true;
 }
 
@@ -124,7 +124,7 @@ static int wait_for_turn(void *ctx, struct err *e)
     while (!w->is_alone) {
         if (ready_wait(w->fd, READY_READ, STILL_HERE_MS) == 0)
             send_progress(w, 0);
-        else if (frame_receive(w->fd, &w->in, NULL, NULL) == IO_DONE)
+        else if (frame_receive(w->fd, &w->in, NULL, ERR_IGNORED) == IO_DONE)
             return 0;
         else
             w->is_alone = true;
@@ -192,6 +192,7 @@ static int upload_entry(struct upload_process *w, const struct store_entry *entr
                         struct upload_result *result, struct err *e)
 {
     struct try try = {.w = w, .entry = entry};
+    struct err why = {0};
     const struct upload_options options = {.hash = w->hash,
                                            .path = entry->path,
                                            .size = entry->size,
@@ -200,18 +201,15 @@ static int upload_entry(struct upload_process *w, const struct store_entry *entr
                                            .on_progress = on_upload_progress,
                                            .ctx = &try};
 
-    if (upload_file(&w->gateway, &options, result, e) != 0) {
-        if (try.is_refused)
-            e->code = ERR_NOT_FOUND;
-        return -1;
-    }
+    if (upload_file(&w->gateway, &options, result, &why) != 0)
+        return err_from(e, try.is_refused ? ERR_NOT_FOUND : why.code, &why);
     /* All of it was read and has the hash, only the time or the file was another: not to be hashed
      * again. */
     if ((entry->state == STORE_TOUCHED || entry->is_other_file) &&
         (result->was_proven || !result->already_existed)) {
         const struct file_id id = file_id_of(&result->file);
         (void)!store_refresh_link(&w->store, w->hash, entry->path, result->size,
-                                  fs_mtime(&result->file), &id, NULL);
+                                  fs_mtime(&result->file), &id, ERR_IGNORED);
     }
     return 0;
 }
@@ -283,9 +281,10 @@ static void do_upload_job(struct upload_process *w)
 
 static bool take_upload_job(struct upload_process *w)
 {
-    struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, NULL);
+    struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, ERR_IGNORED);
     struct upload_message m;
-    bool is_good = upload_message_read(&m, doc, NULL) == 0 && m.type == UPLOAD_MESSAGE_UPLOAD;
+    bool is_good =
+        upload_message_read(&m, doc, ERR_IGNORED) == 0 && m.type == UPLOAD_MESSAGE_UPLOAD;
 
     if (is_good) {
         w->id = m.id;
@@ -316,7 +315,7 @@ int upload_worker_run(int fd, void *ctx)
     int opened, status = 0;
 
     opened = open_upload_worker(&w, options->config, &e);
-    while (!w.is_alone && frame_receive(fd, &w.in, NULL, NULL) == IO_DONE) {
+    while (!w.is_alone && frame_receive(fd, &w.in, NULL, ERR_IGNORED) == IO_DONE) {
         if (!take_upload_job(&w)) {
             status = 1;
             break;

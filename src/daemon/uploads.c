@@ -53,7 +53,7 @@ static void tell_to_go_on(struct uploads *u, uint64_t id)
     upload_message_put(&u->frame, &(struct upload_message){.type = UPLOAD_MESSAGE_GO,
                                                            .id = (int64_t)id});
     if (!u->frame.failed)
-        pool_tell(u->pool, id, buf_str(&u->frame), NULL);
+        pool_tell(u->pool, id, buf_str(&u->frame), ERR_IGNORED);
 }
 
 static void log_warning_once(struct uploads *u, struct str text)
@@ -99,7 +99,7 @@ static enum pool_said on_upload_message(void *owner, uint64_t id, const struct j
     enum pool_said said;
 
     touch_owner(u);
-    if (upload_message_read(&m, doc, NULL) != 0)
+    if (upload_message_read(&m, doc, ERR_IGNORED) != 0)
         return POOL_NONSENSE;
     said = take_upload_message(u, &m);
     if (said == POOL_IS_LAST && m.is_spent)

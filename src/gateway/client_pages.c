@@ -546,7 +546,7 @@ static void on_client_page(struct http_conn *conn, const struct http_request *re
 {
     struct visit *v = make_visit(owner, conn, request, false);
     struct str path, query;
-    struct err e = {.code = ERR_NOT_FOUND};
+    struct err e = {0};
 
     if (v == NULL) {
         answer_no_memory(conn, request);
@@ -557,7 +557,10 @@ static void on_client_page(struct http_conn *conn, const struct http_request *re
     split_visit_target(v, &path, &query);
     v->zone_name = STR("");
     url_query_get(query, STR("zone"), &v->zone_name);
-    if (client_id_of(path, STR("/client/"), &v->link.id) && ask_for_client(v, v->link.id, &e))
+    bool is_id = client_id_of(path, STR("/client/"), &v->link.id);
+    if (!is_id)
+        err_set(&e, ERR_NOT_FOUND, "no client ID");
+    if (is_id && ask_for_client(v, v->link.id, &e))
         http_conn_wait(conn, on_visitor_gone, v);
     else
         refuse_client(v, &e);

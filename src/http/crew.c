@@ -361,7 +361,7 @@ void crew_note_all(struct crew *crew, struct str bytes)
     crew_frame_put(&frame, CREW_FRAME_NOTE, 0, bytes);
     for (size_t i = 0; i < CREW_MAX_WORKERS && !frame.failed; i++)
         if (crew->workers[i].child != NULL)
-            child_send(crew->workers[i].child, buf_str(&frame), -1, NULL);
+            child_send(crew->workers[i].child, buf_str(&frame), -1, ERR_IGNORED);
     buf_free(&frame);
 }
 
@@ -556,7 +556,7 @@ static bool ask_for(struct crew *crew, size_t id, enum crew_frame type)
 
     crew_frame_put(&frame, type, id, STR(""));
     is_sent = !frame.failed && child_takes_at_once(handed->worker->child) &&
-              child_send(handed->worker->child, buf_str(&frame), -1, NULL) == 0;
+              child_send(handed->worker->child, buf_str(&frame), -1, ERR_IGNORED) == 0;
     buf_free(&frame);
     if (is_sent) {
         handed->is_asked = true;

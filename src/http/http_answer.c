@@ -173,9 +173,9 @@ static bool blame_redirection(const struct http_reply *a, struct str location, s
     struct url base, url;
     bool is_elsewhere = true;
 
-    if (url_parse(&base, a->url, NULL) == 0)
+    if (url_parse(&base, a->url, ERR_IGNORED) == 0)
         url_resolve(&target, &base, location);
-    if (target.len > 0 && url_parse(&url, buf_str(&target), NULL) == 0) {
+    if (target.len > 0 && url_parse(&url, buf_str(&target), ERR_IGNORED) == 0) {
         url_put_label(&shown, &url);
         is_elsewhere = !is_same_host(base.host, url.host);
     } else {
@@ -275,7 +275,7 @@ int http_answer_name_proxy(const struct http_reply *a, struct err *e)
 {
     struct err before;
 
-    if (a->proxy == NULL || e == NULL)
+    if (a->proxy == NULL)
         return -1;
     before = *e;
     return err_set(e, before.code, "%s (through HTTP proxy %s, which may have said so)", before.msg,

@@ -338,7 +338,7 @@ static enum io fail_call(struct http_call *call, struct err *e)
     call->connect = NULL;
     stream_free(call->stream);
     call->stream = NULL;
-    return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
+    return err_copy(e, &call->failure), IO_ERR;
 }
 
 /* The head is sent, and the server is to say whether it wants the body. */
@@ -374,7 +374,7 @@ static enum io step_call(struct http_call *call, int64_t now_ms, struct err *e)
     if (io == IO_DONE)
         return IO_DONE;
     if (io == IO_ERR && call->state == HTTP_CALL_CONNECT && is_too_late(call, now_ms))
-        call->failure.code = ERR_TIMEOUT;
+        err_from(&call->failure, ERR_TIMEOUT, &call->failure);
     if (io != IO_ERR && is_too_late(call, now_ms)) {
         err_set(&call->failure, ERR_TIMEOUT, "not finished within %lld s",
                 (long long)(call->options.deadline_ms - call->begun_ms + 999) / 1000);
@@ -392,7 +392,7 @@ enum io http_call_step(struct http_call *call, int64_t now_ms, struct err *e)
     enum io io;
 
     if (call->state == HTTP_CALL_FAILED)
-        return err_set(e, call->failure.code, "%s", call->failure.msg), IO_ERR;
+        return err_copy(e, &call->failure), IO_ERR;
     loop_undefer(call->wake.loop, &call->begin);
     io = step_call(call, now_ms, e);
     if (io == IO_DONE || io == IO_ERR)

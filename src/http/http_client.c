@@ -61,7 +61,7 @@ static void on_idle_stream(void *owner)
     struct http_client *client = idle->client;
     size_t i = 0;
 
-    if (!stream_is_stale(idle->stream) && stream_expect(idle->stream, NULL) == 0)
+    if (!stream_is_stale(idle->stream) && stream_expect(idle->stream, ERR_IGNORED) == 0)
         return;
     while (client->idle[i] != idle)
         i++;
@@ -84,7 +84,7 @@ void http_idle_give(struct http_client *client, struct str origin, struct stream
     if (client->count == HTTP_IDLE_MAX)
         stream_free(take_idle(client, 0));
     client->idle[client->count++] = idle;
-    if (idle->origin.failed || stream_expect(stream, NULL) != 0)
+    if (idle->origin.failed || stream_expect(stream, ERR_IGNORED) != 0)
         stream_free(take_idle(client, client->count - 1));
 }
 

@@ -334,7 +334,7 @@ bool http_dispatch_collected(struct http_conn *conn)
 
     conn->collected = (struct buf){0};
     if (collected.failed || http_head_parse(&parser, HTTP_REQUEST, buf_str(&collected), STR(""),
-                                            head, &status, NULL) != IO_DONE) {
+                                            head, &status, ERR_IGNORED) != IO_DONE) {
         http_dispatch_refuse(conn, 500, "out of memory");
     } else {
         struct http_request request = split_request_target(head);

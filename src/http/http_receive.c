@@ -105,7 +105,7 @@ enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e)
                             call->proxy.is_used
                         ? ""
                         : " (is this a TLS port? then use https://)");
-        if (io == IO_ERR && e != NULL && e->code == ERR_NETWORK)
+        if (io == IO_ERR && e->code == ERR_NETWORK)
             return IO_EOF;
         if (io != IO_DONE)
             return io;

@@ -33,7 +33,7 @@ static bool is_public_host(struct str host, const char *public_url)
 {
     struct url url;
 
-    return public_url != NULL && url_parse(&url, str_of(public_url), NULL) == 0 &&
+    return public_url != NULL && url_parse(&url, str_of(public_url), ERR_IGNORED) == 0 &&
            str_equal_nocase(without_root(url.host), host);
 }
 
@@ -45,8 +45,8 @@ bool own_host_admits(struct str host, const char *own_name, const char *public_u
 
     buf_puts(&text, "http://");
     buf_put(&text, host);
-    if (!text.failed && url_parse(&url, buf_str(&text), NULL) == 0 && url.userinfo.len == 0 &&
-        url.target.len == 0) {
+    if (!text.failed && url_parse(&url, buf_str(&text), ERR_IGNORED) == 0 &&
+        url.userinfo.len == 0 && url.target.len == 0) {
         struct str name = without_root(url.host);
         is_own = is_address(&url) || (name.len > 0 && (str_find(name, '.') == name.len ||
                                                        str_equal_nocase(name, str_of(own_name)) ||
@@ -66,7 +66,7 @@ static bool is_own_target(struct str target, const char *own_name, const char *p
 
     if (str_starts_with(target, STR("/")))
         return true;
-    if (url_parse(&url, target, NULL) != 0)
+    if (url_parse(&url, target, ERR_IGNORED) != 0)
         return false;
     url_put_host(&host, &url);
     is_own = own_host_admits(buf_str(&host), own_name, public_url);

@@ -132,8 +132,8 @@ static struct str close_reason(const struct ws_conn *c)
     return reason;
 }
 
-/* `failure`: how it broke; NULL: in an orderly way, or as it was noted before. */
-static void end_ws_conn(struct ws_conn *c, const struct err *failure)
+/* `failure`: how it broke; its code is ERR_NONE at an orderly end. */
+static void end_ws_conn_with(struct ws_conn *c, const struct err *failure)
 {
     void (*on_closed)(void *owner, const struct ws_end *end) = c->options.on_closed;
     void *owner = c->options.owner;
@@ -142,28 +142,37 @@ static void end_ws_conn(struct ws_conn *c, const struct err *failure)
     struct ws_end how = {.code = c->close_code, .reason = {words, reason.len}};
 
     memcpy(words, reason.p, reason.len);
-    if (failure == NULL)
-        failure = c->failure;
-    how.is_failure = failure != NULL;
-    if (failure != NULL)
-        how.why = *failure;
+    how.is_failure = failure->code != ERR_NONE;
+    if (how.is_failure)
+        err_copy(&how.why, failure);
     else
         describe_end(c, &how);
     ws_conn_free(c);
     on_closed(owner, &how);
 }
 
+/* Ends in an orderly way, or with the failure that was noted before. */
+static void end_ws_conn(struct ws_conn *c)
+{
+    static const struct err none = {ERR_NONE, ""};
+
+    end_ws_conn_with(c, c->failure == NULL ? &none : c->failure);
+}
+
 /* After our close frame whatever ends the connection is the end that was wanted. */
 static void end_broken(struct ws_conn *c, const struct err *failure)
 {
-    end_ws_conn(c, c->state == WS_CONN_OPEN ? failure : NULL);
+    if (c->state == WS_CONN_OPEN)
+        end_ws_conn_with(c, failure);
+    else
+        end_ws_conn(c);
 }
 
 /* A dead line: what waits in the kernel is not kept for it. */
 static void end_dead(struct ws_conn *c, const struct err *failure)
 {
     stream_drop_unsent(c->stream);
-    end_ws_conn(c, failure);
+    end_ws_conn_with(c, failure);
 }
 
 /* Keeps the cause for the end. */
@@ -174,7 +183,7 @@ static void note_ws_failure(struct ws_conn *c, const struct err *e)
     if (c->failure == NULL)
         c->failure = malloc(sizeof *c->failure);
     if (c->failure != NULL)
-        *c->failure = e->code == ERR_NONE ? unknown : *e;
+        err_copy(c->failure, e->code == ERR_NONE ? &unknown : e);
 }
 
 /* The last words of the other side say more than that writing failed. */
@@ -398,7 +407,7 @@ static void after_write(struct ws_conn *c)
         pay_pong(c);
     if (c->state == WS_CONN_LAST_WORDS && is_flushed) {
         stream_end(c->stream);
-        end_ws_conn(c, NULL);
+        end_ws_conn(c);
     } else if (c->is_deaf && !c->is_ended && is_flushed) {
         c->is_ended = true;
         stream_end(c->stream);
@@ -502,11 +511,11 @@ static void read_input(struct ws_conn *c)
     case IO_WANT_READ:
     case IO_WANT_WRITE:
         if (c->is_lost)
-            end_ws_conn(c, NULL);
+            end_ws_conn(c);
         break;
     case IO_EOF:
         forget_loss(c);
-        end_ws_conn(c, NULL);
+        end_ws_conn(c);
         break;
     case IO_ERR: end_broken(c, &e); break;
     }
@@ -557,7 +566,7 @@ static void on_ws_turn(void *owner)
         after_write(c);
     }
     if (!c->is_freed && c->is_lost && !may_read_input(c))
-        end_ws_conn(c, NULL);
+        end_ws_conn(c);
     else if (!c->is_freed && c->is_lost && c->in.len == 0)
         read_input(c);
     watch_stream(c);
@@ -635,7 +644,7 @@ static void on_ws_time(void *owner)
     if (c->state != WS_CONN_OPEN) {
         if (ws_conn_queued(c) > 0)
             stream_drop_unsent(c->stream);
-        end_ws_conn(c, NULL);
+        end_ws_conn(c);
     } else if (is_peer_dead(c, &e)) {
         end_dead(c, &e);
     } else {

@@ -183,10 +183,11 @@ static enum io take_handshake_head(struct ws_dial *d, struct err *e)
 
 static enum io finish_ws_connect(struct ws_dial *d, int64_t now_ms, struct err *e)
 {
-    enum io io = connect_step(d->connect, now_ms, &d->stream, e);
+    struct err why = {0};
+    enum io io = connect_step(d->connect, now_ms, &d->stream, &why);
 
-    if (io == IO_ERR && now_ms >= d->deadline_ms)
-        e->code = ERR_TIMEOUT;
+    if (io == IO_ERR)
+        err_from(e, now_ms >= d->deadline_ms ? ERR_TIMEOUT : why.code, &why);
     if (io != IO_DONE)
         return io;
     connect_free(d->connect);

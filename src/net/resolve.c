@@ -68,7 +68,7 @@ static int look_up_host(int fd, void *ctx)
     if (answer.len == 0)
         buf_printf(&answer, "!%s", reason_of(status == 0 ? EAI_NONAME : status));
     /* Less than all of it would be the answer to another question. */
-    enum io sent = answer.failed ? IO_ERR : frame_send(fd, buf_str(&answer), -1, NULL);
+    enum io sent = answer.failed ? IO_ERR : frame_send(fd, buf_str(&answer), -1, ERR_IGNORED);
     buf_free(&answer);
     if (found != NULL)
         freeaddrinfo(found);
@@ -190,7 +190,7 @@ static enum io fail_resolve(struct resolve *r, const char *reason, struct err *e
 static void start_second(struct resolve *r)
 {
     r->has_second = true;
-    r->second.has_failed = start_asker(r, &r->second, AF_INET, NULL) != 0;
+    r->second.has_failed = start_asker(r, &r->second, AF_INET, ERR_IGNORED) != 0;
 }
 
 static enum io look_at_askers(struct resolve *r, int64_t now_ms, struct addr_list *out,

@@ -231,8 +231,8 @@ static enum io report_tls_end(struct tls *t, struct err *e)
     if (code == BR_ERR_OK)
         return IO_EOF;
     drop_session(t);
-    if (t->peer.failure.code != ERR_NONE && e != NULL)
-        *e = t->peer.failure;
+    if (t->peer.failure.code != ERR_NONE)
+        err_copy(e, &t->peer.failure);
     else
         tls_describe_error(code, stage, (struct str){t->first, t->first_len}, e);
     return IO_ERR;

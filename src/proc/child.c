@@ -322,7 +322,7 @@ static void change_wanted(struct child *child)
 /* IO_EOF and IO_ERR: it will take nothing any more. */
 static enum io send_frame(struct child *child, struct str frame, int pass_fd)
 {
-    enum io io = frame_send(child->process.fd, frame, pass_fd, NULL);
+    enum io io = frame_send(child->process.fd, frame, pass_fd, ERR_IGNORED);
 
     if (io != IO_DONE && io != IO_WANT_WRITE)
         expect_child_end(child);

@@ -397,7 +397,7 @@ static bool on_worker_frame(void *owner, struct str frame, int fd)
     (void)fd; /* -1: workers pass none */
     if (w->state != WORKING)
         return true;
-    message = json_parse(frame, JSON_SURROGATE_ESCAPE, NULL);
+    message = json_parse(frame, JSON_SURROGATE_ESCAPE, ERR_IGNORED);
     is_good = json_int(json_get(message, "id"), &id) && id >= 0 &&
               take_worker_message(w, (uint64_t)id, message);
     json_free(message);
@@ -656,8 +656,8 @@ void pool_free(struct pool *pool)
     free_jobs(&pool->waiting);
     free_jobs(&pool->lost);
     loop_set_timer(pool->options.loop, &pool->late, clock_now_ms() + 2 * POOL_LEAVE_MS);
-    (void)!loop_run_until(pool->options.loop, have_workers_ended, pool,
-                          NULL); /* then they are killed */
+    /* Where it fails, they are killed. */
+    (void)!loop_run_until(pool->options.loop, have_workers_ended, pool, ERR_IGNORED);
     loop_clear_timer(pool->options.loop, &pool->late);
     while ((w = pool->workers) != NULL) {
         child_free(w->child);

@@ -238,7 +238,7 @@ static bool is_url(const char *text)
 {
     struct url url;
 
-    return url_parse(&url, str_of(text), NULL) == 0;
+    return url_parse(&url, str_of(text), ERR_IGNORED) == 0;
 }
 
 /* The answer without `url`: it is signed, and nobody should use it directly. */
@@ -483,8 +483,9 @@ bool gateway_message_put_secure_url(struct str url, struct str gateway_url, stru
 {
     struct url given, gateway;
 
-    if (url_parse(&given, url, NULL) != 0 || url_parse(&gateway, gateway_url, NULL) != 0 ||
-        url_is_tls(&given) || url_is_websocket(&given) || !url_is_tls(&gateway) ||
+    if (url_parse(&given, url, ERR_IGNORED) != 0 ||
+        url_parse(&gateway, gateway_url, ERR_IGNORED) != 0 || url_is_tls(&given) ||
+        url_is_websocket(&given) || !url_is_tls(&gateway) ||
         !str_equal_nocase(given.host, gateway.host) || given.userinfo.len > 0 ||
         (given.has_port && given.port != gateway.port))
         return false;

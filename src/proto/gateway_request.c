@@ -169,9 +169,9 @@ static bool read_request(struct gateway_request *r)
     struct envelope read = {.payload = NULL};
     int call;
 
-    if (fields_read(envelope, r->doc, &read, NULL, NULL) != 0)
+    if (fields_read(envelope, r->doc, &read, NULL, ERR_IGNORED) != 0)
         return false;
-    call = fields_read_one_of(calls, read.payload, r, NULL);
+    call = fields_read_one_of(calls, read.payload, r, ERR_IGNORED);
     if (call < 0)
         return false;
     r->call = (enum gateway_call)call;

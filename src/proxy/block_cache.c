@@ -219,12 +219,12 @@ static void remove_from_disk(const struct block_cache *cache, const struct segme
     const char *name;
 
     put_segment_path(cache, s, &path);
-    name = buf_path(&path, NULL);
+    name = buf_path(&path, ERR_IGNORED);
     if (name != NULL)
         unlink(name);
     buf_clear(&path);
     put_file_folder(cache, s->file, &path);
-    name = buf_path(&path, NULL);
+    name = buf_path(&path, ERR_IGNORED);
     if (name != NULL && s->file->segments == 1)
         rmdir(name);
     buf_free(&path);
@@ -271,7 +271,7 @@ static int open_segment(const struct block_cache *cache, const struct segment *s
     const char *name;
 
     put_segment_path(cache, s, &path);
-    name = buf_path(&path, NULL);
+    name = buf_path(&path, ERR_IGNORED);
     int fd = name == NULL ? -1 : open(name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     buf_free(&path);
     return fd;
@@ -327,7 +327,7 @@ static int make_segment(const struct block_cache *cache, const struct segment *s
     if (fd >= 0 || errno != ENOENT)
         return fd;
     put_file_folder(cache, s->file, &path);
-    folder = buf_path(&path, NULL);
+    folder = buf_path(&path, ERR_IGNORED);
     /* The cache's own folder may have been removed by hand. */
     if (folder == NULL || (mkdir(cache->dir, 0700) != 0 && errno != EEXIST) ||
         (mkdir(folder, 0700) != 0 && errno != EEXIST)) {

@@ -336,9 +336,9 @@ static void remove_named(char *name)
 void add_discard(const struct store *s, const struct add_staged *staged)
 {
     if (has_manifest(staged))
-        remove_named(temporary_manifest(s, staged, NULL));
+        remove_named(temporary_manifest(s, staged, ERR_IGNORED));
     if (!is_stored_already(staged))
-        remove_named(temporary_name(s, staged, NULL));
+        remove_named(temporary_name(s, staged, ERR_IGNORED));
 }
 
 /* Renames, and frees both names. */

@@ -131,7 +131,7 @@ static enum pool_said on_group_message(void *owner, uint64_t id, const struct js
     struct group *g = find_group(b, id);
     struct batch_message m;
 
-    if (batch_message_read(&m, doc, NULL) != 0)
+    if (batch_message_read(&m, doc, ERR_IGNORED) != 0)
         return POOL_NONSENSE;
     switch (m.type) {
     case BATCH_MESSAGE_BYTES: g->bytes = m.bytes; return POOL_GOES_ON;

@@ -27,7 +27,7 @@ static bool send_batch_message(struct batch_worker *w, struct batch_message m)
 {
     m.id = w->id;
     batch_message_put(&w->out, &m);
-    return !w->out.failed && frame_send(w->fd, buf_str(&w->out), -1, NULL) == IO_DONE;
+    return !w->out.failed && frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED) == IO_DONE;
 }
 
 /* A parent that lets go shuts its side down and waits a moment. */
@@ -120,7 +120,7 @@ static bool do_batch_job(struct batch_worker *w, const struct json *doc)
     struct batch_message m;
     struct str path;
 
-    if (batch_message_read(&m, doc, NULL) != 0 || m.type != BATCH_MESSAGE_WORK ||
+    if (batch_message_read(&m, doc, ERR_IGNORED) != 0 || m.type != BATCH_MESSAGE_WORK ||
         json_count(m.paths) > BATCH_WORKER_PATHS)
         return false;
     w->id = m.id;
@@ -149,8 +149,8 @@ int batch_worker_run(int fd, void *ctx)
     struct buf in = {0};
     bool goes_on = true;
 
-    while (goes_on && frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
-        struct json *doc = json_parse(buf_str(&in), JSON_SURROGATE_ESCAPE, NULL);
+    while (goes_on && frame_receive(fd, &in, NULL, ERR_IGNORED) == IO_DONE) {
+        struct json *doc = json_parse(buf_str(&in), JSON_SURROGATE_ESCAPE, ERR_IGNORED);
         goes_on = do_batch_job(&w, doc);
         json_free(doc);
     }

@@ -40,7 +40,7 @@ bool hash_cache_get(const struct store *s, const char *path, const struct stat *
     if (st->st_size < HASH_CACHE_MIN_SIZE)
         return false;
     hash_cache_put_path(s, path, &file);
-    const char *name = buf_path(&file, NULL);
+    const char *name = buf_path(&file, ERR_IGNORED);
     if (record_read_stat(name, true, &r, &written, &ignored) == 0) {
         is_valid = is_believed(s, name, written.st_uid, st) &&
                    strcmp(r.path, path) == 0 && r.size == st->st_size &&
@@ -66,7 +66,7 @@ void hash_cache_put(const struct store *s, const char *path, const struct stat *
     memcpy(r.hash, hash, sizeof r.hash);
     hash_cache_put_path(s, path, &file);
     /* Without it the file is hashed again. */
-    (void)!record_write(s, buf_path(&file, NULL), &r, 0, &ignored);
+    (void)!record_write(s, buf_path(&file, ERR_IGNORED), &r, 0, &ignored);
     buf_free(&file);
 }
 
@@ -75,7 +75,7 @@ void hash_cache_forget(const struct store *s, const char *path)
     struct buf file = {0};
 
     hash_cache_put_path(s, path, &file);
-    const char *name = buf_path(&file, NULL);
+    const char *name = buf_path(&file, ERR_IGNORED);
     if (name != NULL)
         unlink(name);
     buf_free(&file);

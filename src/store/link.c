@@ -144,7 +144,7 @@ static int read_paths_of(const struct record *r, const char *file, struct paths 
     struct err why = {0};
 
     if (paths_read(file, r->hash, out, st, &why) != 0)
-        return why.code == ERR_NOT_FOUND ? 0 : err_set(e, why.code, "%s", why.msg);
+        return why.code == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
     if (out->size != r->size || paths_find(out, r->path) == NULL)
         paths_deinit(out);
     return 0;
@@ -190,7 +190,7 @@ static int read_record_and_place(const struct store *s, const char *file, const 
     if (status != 0 && is_asked && is_link(file))
         status = read_linked_record(file, *place, out, st, &why);
     if (status != 0)
-        return err_set(e, why.code, "%s", why.msg);
+        return err_copy(e, &why);
     if (strcmp(out->hash, hash) != 0)
         return err_set(e, ERR_NOT_FOUND, "another hash's record");
     if (*place == VOUCHER_LED_AWAY)
@@ -268,7 +268,7 @@ static int lock_directory(const char *file, bool *is_possible)
 
     *is_possible = true;
     buf_append(&directory, file, (size_t)(slash - file));
-    const char *name = buf_path(&directory, NULL);
+    const char *name = buf_path(&directory, ERR_IGNORED);
     fd = name == NULL ? -1 : openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     buf_free(&directory);
     for (int tries = 0; fd >= 0 && tries < LOCK_TRIES; tries++) {
@@ -289,7 +289,7 @@ static int lock_directory(const char *file, bool *is_possible)
  * stays the same all the time was left by a killed process. */
 static void lock_by_file(struct buf *name)
 {
-    const char *file = buf_path(name, NULL);
+    const char *file = buf_path(name, ERR_IGNORED);
     struct stat first = {0}, now = {0};
 
     for (int total = 0, same = 0; file != NULL && total < LOCK_TOTAL; total++) {
@@ -334,7 +334,7 @@ static void forget_pair(struct pair *pair)
 static void close_pair(struct pair *pair)
 {
     forget_pair(pair);
-    const char *lock_name = buf_path(&pair->lock_file, NULL);
+    const char *lock_name = buf_path(&pair->lock_file, ERR_IGNORED);
     if (lock_name != NULL)
         unlink(lock_name);
     buf_free(&pair->lock_file);
@@ -369,12 +369,12 @@ static int read_pair(struct pair *pair, struct err *e)
     if (!pair->has_record)
         return why.code == ERR_NONE || why.code == ERR_NOT_FOUND
                    ? 0
-                   : err_set(e, why.code, "%s", why.msg);
+                   : err_copy(e, &why);
     struct paths_entry named = {.path = pair->record.path, .mtime = pair->record.mtime};
     keep_writer(&named, &st);
     if (paths_read(pair->paths_name, pair->hash, &pair->paths, &st, &why) != 0) {
         if (why.code != ERR_NOT_FOUND) /* else what cannot be read now would be written over */
-            return err_set(e, why.code, "%s", why.msg);
+            return err_copy(e, &why);
     } else if (pair->paths.size != pair->record.size) {
         paths_deinit(&pair->paths);
     }
@@ -465,7 +465,7 @@ int link_publish(const struct store *s, const char *hash, const struct link_made
         status = rename_record(&pair, temporary, &why);
     close_pair(&pair);
     buf_free(&resolved);
-    return status == 0 || temporary == NULL ? 0 : err_set(e, why.code, "%s", why.msg);
+    return status == 0 || temporary == NULL ? 0 : err_copy(e, &why);
 }
 
 static int remove_link_file(const char *path, struct err *e)
@@ -488,7 +488,7 @@ static void drop_ignored(struct pair *pair)
 {
     struct paths p = {0};
     struct stat st;
-    bool counts = paths_read(pair->paths_name, pair->hash, &p, &st, NULL) == 0 &&
+    bool counts = paths_read(pair->paths_name, pair->hash, &p, &st, ERR_IGNORED) == 0 &&
                   p.size == pair->record.size && paths_find(&p, pair->record.path) != NULL;
 
     paths_deinit(&p);
@@ -584,5 +584,5 @@ int store_refresh_link(const struct store *s, const char *hash, const char *path
 out:
     close_pair(&pair);
     buf_free(&resolved);
-    return status == 0 ? 0 : err_set(e, why.code, "%s", why.msg);
+    return status == 0 ? 0 : err_copy(e, &why);
 }

@@ -60,7 +60,7 @@ static void tidy_one(struct store_list *list, const char *below)
     if (!hex_is_lower(str_slice(name, 0, SHA1_HEX), SHA1_HEX))
         return;
     buf_puts(&list->root, below);
-    const char *path = buf_path(&list->root, NULL);
+    const char *path = buf_path(&list->root, ERR_IGNORED);
     if (str_starts_with(rest, STR(".tmp.")) || str_starts_with(rest, STR(".paths.tmp.")))
         leftover_remove(path, LEFTOVER_SECONDS);
     else if (str_equal(rest, STR(".part")))
@@ -153,7 +153,7 @@ void store_list_tidy(struct store_list *list)
     list->is_tidying = true;
     store_tidy(list->store);
     buf_printf(&path, "%s/mutables/@compute_sha1_cache/", list->store->dir);
-    leftover_clean(buf_path(&path, NULL));
+    leftover_clean(buf_path(&path, ERR_IGNORED));
     buf_free(&path);
 }
 
@@ -216,7 +216,7 @@ static bool is_file_absent(const struct store *s, const char *hash,
     struct stat st;
 
     put_path(s, hash, &path);
-    const char *name = buf_path(&path, NULL);
+    const char *name = buf_path(&path, ERR_IGNORED);
     bool is_absent = name != NULL && lstat(name, &st) != 0 && errno == ENOENT;
     buf_free(&path);
     return is_absent;
@@ -235,10 +235,10 @@ static void tidy_manifests(struct store_list *list)
 
     buf_clear(&list->root);
     buf_printf(&list->root, "%s/manifests/sha1/", list->store->dir);
-    const char *name = buf_path(&list->root, NULL);
-    list->tree = name == NULL ? NULL : tree_open(name, &options, NULL);
+    const char *name = buf_path(&list->root, ERR_IGNORED);
+    list->tree = name == NULL ? NULL : tree_open(name, &options, ERR_IGNORED);
     while (list->tree != NULL &&
-           (step = tree_next(list->tree, &path, &size, NULL)) != TREE_END)
+           (step = tree_next(list->tree, &path, &size, ERR_IGNORED)) != TREE_END)
         if (step == TREE_FILE && is_object(path + list->root.len, hash) &&
             is_file_absent(list->store, hash, store_put_copy_path) &&
             is_file_absent(list->store, hash, store_put_link_path))

@@ -176,7 +176,7 @@ bool manifest_file_is_whole(const struct store *s, const char *hash, int64_t siz
 {
     struct manifest_file file;
 
-    if (manifest_file_open(s, hash, &file, NULL) != 0)
+    if (manifest_file_open(s, hash, &file, ERR_IGNORED) != 0)
         return false;
     bool is_whole = file.head.size == size;
     manifest_file_close(&file);

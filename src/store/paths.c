@@ -111,7 +111,7 @@ int paths_parse(struct str text, const char *hash, struct paths *out, struct err
     int status = -1;
 
     if (root == NULL && cause.code != ERR_PROTOCOL)
-        return err_set(e, cause.code, "%s", cause.msg);
+        return err_copy(e, &cause);
     if (array == NULL || !json_str(json_get(root, "sha1"), &named) ||
         !str_equal(named, str_of(hash)) || !json_int(json_get(root, "size"), &p.size) ||
         p.size < 0)
@@ -143,11 +143,13 @@ int paths_read(const char *file, const char *hash, struct paths *out, struct sta
     int status = fs_read_stat(file, false, PATHS_MAX_BYTES, &text, st, &why);
 
     if (status == 0)
-        status = paths_parse(buf_str(&text), hash, out, &why);
+        status = paths_parse(buf_str(&text), hash, out, e);
     else if (why.code == ERR_TOO_LARGE || (file != NULL && is_unusable(file)))
-        why.code = ERR_NOT_FOUND;
+        err_from(e, ERR_NOT_FOUND, &why);
+    else
+        err_copy(e, &why);
     buf_free(&text);
-    return status == 0 ? 0 : err_set(e, why.code, "%s", why.msg);
+    return status;
 }
 
 static void put_paths_entry(struct buf *out, const struct paths_entry *entry)

@@ -39,7 +39,7 @@ int record_parse(struct record *out, struct str text, struct err *e)
     struct json *root = json_parse(text, JSON_SURROGATE_ESCAPE, &cause);
 
     if (root == NULL && cause.code != ERR_PROTOCOL)
-        return err_set(e, cause.code, "%s", cause.msg);
+        return err_copy(e, &cause);
     int status = take_fields(out, root, e);
     json_free(root);
     return status;
@@ -54,15 +54,13 @@ int record_read_stat(const char *file, bool follows, struct record *out, struct 
                      struct err *e)
 {
     struct buf text = {0};
-    struct err none;
-    if (e == NULL)
-        e = &none;
-    int status = fs_read_stat(file, follows, STORE_MAX_RECORD_BYTES, &text, st, e);
+    struct err why = {0};
+    int status = fs_read_stat(file, follows, STORE_MAX_RECORD_BYTES, &text, st, &why);
 
     if (status == 0)
         status = record_parse(out, buf_str(&text), e);
-    else if (e->code == ERR_TOO_LARGE)
-        e->code = ERR_NOT_FOUND;
+    else
+        err_from(e, why.code == ERR_TOO_LARGE ? ERR_NOT_FOUND : why.code, &why);
     buf_free(&text);
     return status;
 }

@@ -97,7 +97,7 @@ static int is_default_place(const char *dir, bool *out, struct err *e)
 
     *out = false;
     if (setting_path("HOME", &home, &odd) != 0 && env_get("KACHERY_CLOUD_DIR") == NULL)
-        return err_set(e, odd.code, "%s", odd.msg);
+        return err_copy(e, &odd);
     if (home != NULL) {
         size_t len = strcmp(home, "/") == 0 ? 0 : strlen(home);
         *out = strncmp(dir, home, len) == 0 && strcmp(dir + len, name) == 0;
@@ -117,7 +117,7 @@ int store_make_folder(const char *dir, struct err *e)
         return 0;
     if (lstat(dir, &st) == 0 && S_ISLNK(st.st_mode))
         cause_explain(dir, e);
-    if (e != NULL && is_default && strstr(e->msg, "KACHERY_CLOUD_DIR") == NULL) {
+    if (is_default && strstr(e->msg, "KACHERY_CLOUD_DIR") == NULL) {
         const struct err told = *e;
         err_set(e, told.code, "%s. For a store elsewhere set KACHERY_CLOUD_DIR", told.msg);
     }
@@ -129,7 +129,7 @@ static int explain_denied(const struct store *s, const char *path, struct err *e
 {
     struct stat st;
 
-    if (path != NULL && e != NULL && stat(s->dir, &st) == 0 && cause_is_denied(path))
+    if (path != NULL && stat(s->dir, &st) == 0 && cause_is_denied(path))
         cause_create(e, EACCES, path, s->dir);
     return -1;
 }
@@ -163,7 +163,7 @@ static int open_store_temporary(const struct store *s, const char *path, mode_t 
     int status = fs_open_temporary(path, mode, temporary, fd, &why);
 
     if (status != 0 && why.code != ERR_NOT_FOUND) {
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
         return explain_denied(s, path, e);
     }
     if (status != 0 && (store_make_parents(s, path, e) != 0 ||
@@ -198,7 +198,7 @@ int store_write_file(const struct store *s, const char *path, struct str data, u
     if (fs_write_file_below(s->dir, path, data, flags, &why) == 0)
         return 0;
     if (why.code != ERR_NOT_FOUND) {
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
         return explain_denied(s, path, e);
     }
     return store_make_parents(s, path, e) == 0
@@ -241,7 +241,7 @@ void store_tidy(const struct store *s)
     store_put_staging_path(s, STORE_LINK, &paths[1]);
     store_put_manifest_staging_path(s, &paths[2]);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        leftover_clean(buf_path(&paths[i], NULL));
+        leftover_clean(buf_path(&paths[i], ERR_IGNORED));
         buf_free(&paths[i]);
     }
 }

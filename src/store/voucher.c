@@ -215,7 +215,7 @@ static bool can_reach(const struct audience *a, int file, const struct stat *st,
     bool is_open = true;
 
     file_id_put_resolved(file, &resolved);
-    const char *whole = buf_path(&resolved, NULL), *rest = whole;
+    const char *whole = buf_path(&resolved, ERR_IGNORED), *rest = whole;
     int number = whole == NULL ? ENOMEM : 0;
     int dir = whole == NULL ? -1 : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     while (dir >= 0 && is_open) {

@@ -38,7 +38,7 @@ static void note_path_failure(struct path_search *s, const struct err *e, bool h
     if (s->best.code != ERR_NONE && (has_root < s->best_has_root ||
                                      (has_root == s->best_has_root && s->length <= s->best_length)))
         return;
-    s->best = *e;
+    err_copy(&s->best, e);
     s->best_length = s->length;
     s->best_has_root = has_root;
 }
@@ -305,8 +305,8 @@ static bool search_path(struct path_search *s, struct err *e)
     if (s->best.code == ERR_NONE)
         err_set(e, ERR_REFUSED, "no way to a trusted root was found among %zu certificates",
                 s->sent_count);
-    else if (e != NULL)
-        *e = s->best;
+    else
+        err_copy(e, &s->best);
     return false;
 }
 
@@ -332,7 +332,7 @@ static int parse_sent(struct path_search *s, const struct str *sent, size_t coun
         return -1;
     s->sent_count = 1;
     for (size_t i = 1; i < count; i++)
-        if (cert_parse(&s->sent[s->sent_count], sent[i], NULL) == 0)
+        if (cert_parse(&s->sent[s->sent_count], sent[i], ERR_IGNORED) == 0)
             s->sent_count++;
     return 0;
 }

@@ -189,12 +189,10 @@ static int add_trust_file(struct trust *t, const char *path, struct err *e)
 static int add_named_file(struct trust *t, const char *what, const char *path, struct err *e)
 {
     size_t before = t->count;
+    struct err why = {0};
 
-    if (add_trust_file(t, path, e) != 0) {
-        if (e != NULL)
-            e->code = ERR_FAILED; /* not what the caller was looking for */
-        return err_wrap(e, "%s", what);
-    }
+    if (add_trust_file(t, path, &why) != 0) /* ERR_NOT_FOUND: not what the caller was looking for */
+        return err_set(e, ERR_FAILED, "%s: %s", what, why.msg);
     if (t->count == before)
         return err_set(e, ERR_FAILED, "%s: %s holds no PEM certificate", what, path);
     return 0;
@@ -231,7 +229,7 @@ static int add_entries(struct trust *t, DIR *dir, const char *path, bool only_ha
             result =
                 err_set(e, ERR_TOO_LARGE, "%s has more than %d files", path, TRUST_MAX_DIR_FILES);
         else
-            add_trust_file(t, buf_path(&name, NULL), &ignored);
+            add_trust_file(t, buf_path(&name, ERR_IGNORED), &ignored);
     }
     buf_free(&name);
     return result;
@@ -450,7 +448,7 @@ bool trust_find(const struct trust *t, struct str subject, size_t *position, str
     while (*position < t->count) {
         const struct root *r = &t->roots[(*position)++];
         struct str der = der_of(t, r);
-        if (cert_name_is_equal(r->subject, subject) && cert_parse(root, der, NULL) == 0)
+        if (cert_name_is_equal(r->subject, subject) && cert_parse(root, der, ERR_IGNORED) == 0)
             return true;
     }
     return false;

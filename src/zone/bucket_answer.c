@@ -53,7 +53,7 @@ int bucket_answer_follow(struct buf *url_text, const struct http_head *head, str
     if (url_parse(&base, buf_str(url_text), e) != 0)
         return -1;
     url_resolve(&target, &base, location);
-    is_url = url_parse(&url, buf_str(&target), NULL) == 0;
+    is_url = url_parse(&url, buf_str(&target), ERR_IGNORED) == 0;
     if (is_url && may_lead_to(&base, &url)) {
         buf_wipe(url_text);
         *url_text = target;

@@ -341,8 +341,7 @@ int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_f
     retry_init(&r.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
     result = get_whole_range(&r, file, &why);
     if (result != 0)
-        err_set(e, why.code == ERR_NOT_FOUND && r.at > range->start ? ERR_FAILED : why.code, "%s",
-                why.msg);
+        err_from(e, why.code == ERR_NOT_FOUND && r.at > range->start ? ERR_FAILED : why.code, &why);
     g->is_patient = was_patient;
     gateway_file_deinit(&r.renewed);
     buf_wipe(&r.url);

@@ -108,7 +108,7 @@ static bool is_right_already(struct fetch *fetch, int64_t size)
         !S_ISREG(st.st_mode) || (size >= 0 && st.st_size != size))
         return false;
     fetch->phase = FETCH_CHECKING;
-    return hash_file(fetch->store, options->to_file, &how, &found, NULL) == 0 &&
+    return hash_file(fetch->store, options->to_file, &how, &found, ERR_IGNORED) == 0 &&
            strcmp(found.hash, options->uri->hash) == 0;
 }
 
@@ -192,7 +192,7 @@ static enum fetch_result give_range(struct fetch *fetch, const struct gateway_fi
     fetch->phase = FETCH_DOWNLOADING;
     if (bucket_range_get(fetch->gateway, fetch->options->uri->hash, file, &range, &why) == 0)
         return FETCH_FOUND;
-    err_set(e, why.code, "%s", why.msg);
+    err_copy(e, &why);
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
 }
 
@@ -221,7 +221,7 @@ static enum fetch_result download_file(struct fetch *fetch, struct gateway_file 
     free(stored);
     if (result == FETCH_FOUND)
         return result;
-    err_set(e, why.code, "%s", why.msg);
+    err_copy(e, &why);
     /* A gateway may say "found" for a while after the object is gone (PROTOCOL.md §3). */
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
 }
@@ -267,7 +267,7 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
         return FETCH_ABSENT;
     }
     if (result != FETCH_FOUND)
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
     return result;
 }
 
@@ -337,11 +337,12 @@ static enum fetch_result ask_resource_for_file(struct fetch *fetch, struct resou
     enum fetch_result result = FETCH_FAILED;
     struct upload_status status;
     struct buf text = {0};
+    struct err why = {0};
 
-    if (resource_request_wait(resource, fetch->options->uri->hash, &wait, &status, &text, e) != 0) {
+    if (resource_request_wait(resource, fetch->options->uri->hash, &wait, &status, &text, &why) !=
+        0) {
         /* Not connected is not the same as not having the file. */
-        if (e != NULL && e->code == ERR_NOT_FOUND)
-            e->code = ERR_REFUSED;
+        err_from(e, why.code == ERR_NOT_FOUND ? ERR_REFUSED : why.code, &why);
     } else if (status.state == UPLOAD_NOT_FOUND) {
         result = FETCH_ABSENT;
     } else if (status.state == UPLOAD_ERROR) {
@@ -359,6 +360,7 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
     const char *url = fetch->gateway->shown, *zone = fetch->gateway->zone;
     enum fetch_result result = FETCH_FAILED;
     struct resource resource = {0};
+    struct err why = {0};
 
     if (options->no_request ||
         (options->resource == NULL && env_get("KACHERY_RESOURCE_URL") == NULL)) {
@@ -369,9 +371,8 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
     }
     fetch->phase = FETCH_ASKING_RESOURCE;
     report_fetch(fetch, 0, -1);
-    if (resource_init(&resource, fetch->gateway, options->resource, e) != 0) {
-        if (e != NULL && e->code == ERR_NOT_FOUND)
-            e->code = ERR_FAILED;
+    if (resource_init(&resource, fetch->gateway, options->resource, &why) != 0) {
+        err_from(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, &why);
         return FETCH_FAILED;
     }
     result = ask_resource_for_file(fetch, &resource, path, e);
@@ -396,7 +397,7 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
         return -1;
     result = look_in_store(&fetch, path, &here);
     if (result == FETCH_FAILED)
-        err_set(e, here.code, "%s", here.msg);
+        err_copy(e, &here);
     if (result == FETCH_ABSENT && options->known_at != NULL &&
         hand_out(&fetch, options->known_at, path, &here) == FETCH_FOUND)
         return 0;
@@ -407,12 +408,12 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
     if (result == FETCH_ABSENT)
         result = look_at_resource(&fetch, path, e);
     if (result == FETCH_ABSENT && here.code != ERR_NONE)
-        err_set(e, here.code, "%s", here.msg);
-    if (result != FETCH_FOUND && e != NULL && fetch.unread.code != ERR_NONE) {
+        err_copy(e, &here);
+    if (result != FETCH_FOUND && fetch.unread.code != ERR_NONE) {
         const struct err told = *e;
         err_set(e, told.code, "%s; %s", told.msg, fetch.unread.msg);
     }
-    if (result != FETCH_FOUND && e != NULL && fetch.unusable.code != ERR_NONE) {
+    if (result != FETCH_FOUND && fetch.unusable.code != ERR_NONE) {
         const struct err told = *e;
         err_set(e, told.code, "%s; it was linked here, but %s", told.msg, fetch.unusable.msg);
     }

@@ -30,16 +30,15 @@ static const char *default_zone(void)
 /* The URL without trailing slashes, and taken apart. */
 static int parse_default_url(struct str *text, struct url *url, struct err *e)
 {
+    struct err why = {0};
+
     *text = str_of(gateway_default_url());
     if (setting_check_text("KACHERY_GATEWAY_URL", *text, e) != 0)
         return -1;
     while (str_ends_with(*text, STR("/")))
         text->len--;
-    if (url_parse(url, *text, e) != 0) {
-        if (e != NULL)
-            e->code = ERR_FAILED; /* a setting, not an argument */
-        return err_wrap(e, "KACHERY_GATEWAY_URL");
-    }
+    if (url_parse(url, *text, &why) != 0) /* ERR_USAGE: as for an argument, which it is not */
+        return err_set(e, ERR_FAILED, "KACHERY_GATEWAY_URL: %s", why.msg);
     if (url->has_query || url_is_websocket(url))
         return err_set(e, ERR_FAILED, "KACHERY_GATEWAY_URL \"%.*s\": want http(s)://host[:port]",
                        STR_ARG(*text));
@@ -295,7 +294,7 @@ static struct json *ask_gateway(struct gateway *g, struct gateway_payload payloa
         answer = ask_once(g, &payload, &retry, &is_corrected, &why);
     while (answer == NULL && retry_again(&retry, &why) == 0);
     if (answer == NULL)
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
     else if (retry.attempts > 0)
         g->was_away = true;
     return answer;
@@ -324,7 +323,7 @@ static struct json *ask_as_client(struct gateway *g, struct gateway_payload payl
 
     if (answer == NULL && e->code == ERR_REFUSED && strstr(e->msg, "not registered") != NULL &&
         gateway_check_zone(g, &zone) != 0)
-        *e = zone;
+        err_copy(e, &zone);
     return answer;
 }
 
@@ -434,7 +433,7 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
     if (why.code == ERR_NOT_FOUND)
         err_set(e, why.code, "the zone \"%s\" has no resource \"%s\"", g->zone, name);
     else
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
     return name_gateway(g, e);
 }
 

@@ -18,7 +18,7 @@ static const char *put_memory_path(const struct store *s, struct str shown, stru
     buf_printf(out, "%s/deployed-gateways/", s->dir);
     url_put_encoded(out, shown, "");
     buf_puts(out, "/");
-    return buf_path(out, NULL);
+    return buf_path(out, ERR_IGNORED);
 }
 
 void gateway_memory_keep(const struct store *s, const struct gateway *g)
@@ -29,7 +29,8 @@ void gateway_memory_keep(const struct store *s, const struct gateway *g)
     if (name != NULL && !gateway_is_deployed(g))
         rmdir(name);
     else if (name != NULL && access(s->dir, F_OK) == 0 && access(name, F_OK) != 0)
-        (void)!newfile_make_parents(s->dir, name, NULL); /* it is only a hint for the next time */
+        /* It is only a hint for the next time. */
+        (void)!newfile_make_parents(s->dir, name, ERR_IGNORED);
     buf_free(&path);
 }
 

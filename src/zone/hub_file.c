@@ -87,7 +87,7 @@ int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struc
     if (why.code == ERR_TIMEOUT)
         err_set(&why, why.code, "%s waits for a host that is away and may have it", g->shown);
     if (result != 0)
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
     http_call_free(call);
     return result;
 }

@@ -76,7 +76,7 @@ static int read_key_file(const char *key_dir, const struct key_file *file,
     }
     if (fs_read_file(path, PEM_MAX_BYTES, &text, e) != 0)
         goto out;
-    if (text_file_tidy(&text, 0, NULL) != 0 || !pem_parse(file->kind, buf_str(&text), key)) {
+    if (text_file_tidy(&text, 0, ERR_IGNORED) != 0 || !pem_parse(file->kind, buf_str(&text), key)) {
         err_set(e, ERR_PROTOCOL, "%s: not an Ed25519 %s: want the three lines of a PEM file", path,
                 pem_label(file->kind));
         goto out;
@@ -93,18 +93,19 @@ static int load_files(struct identity *id, const char *key_dir, struct err *e)
     unsigned char seed[KEY_SIZE], key[KEY_SIZE];
     char digits[2 * KEY_SIZE + 1];
     struct identity found;
-    struct err why;
+    struct err why = {0};
     int result = -1;
 
     if (read_key_file(key_dir, &private_file, seed, &why) != 0) {
-        if (why.code == ERR_NOT_FOUND && read_key_file(key_dir, &public_file, key, NULL) == 0)
+        if (why.code == ERR_NOT_FOUND &&
+            read_key_file(key_dir, &public_file, key, ERR_IGNORED) == 0)
             err_set(e, ERR_FAILED, "%s has public.pem but no private.pem: put the private key back,"
                     " or move public.pem away and run `kachery-resource register`", key_dir);
         else if (why.code == ERR_NOT_FOUND)
             err_set(e, ERR_NOT_FOUND, "no client keys in %s: run `kachery-resource register`",
                     key_dir);
         else
-            err_set(e, why.code, "%s", why.msg);
+            err_copy(e, &why);
         goto out;
     }
     set_seed(&found, seed);
@@ -116,7 +117,7 @@ static int load_files(struct identity *id, const char *key_dir, struct err *e)
             goto out;
         }
     } else if (why.code != ERR_NOT_FOUND) {
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
         goto out;
     }
     *id = found;
@@ -267,7 +268,7 @@ static int create_files(struct identity *id, const char *key_dir, struct err *e)
         if (why.code == ERR_REFUSED)
             result = load_others(id, key_dir, e);
         else
-            err_set(e, why.code, "%s", why.msg);
+            err_copy(e, &why);
         goto out;
     }
     if (publish_key(&second, e) != 0) {

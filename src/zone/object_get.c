@@ -301,7 +301,7 @@ static bool report_damage(const struct getting *get)
 
     if (g->extensions.len == 0 || get->url.len == 0 || get->is_page)
         return false;
-    http_call_free(retry_call(g->http, &options, &g->watch, NULL, NULL));
+    http_call_free(retry_call(g->http, &options, &g->watch, NULL, ERR_IGNORED));
     return true;
 }
 
@@ -376,7 +376,7 @@ int object_get(struct gateway *g, const struct gateway_file *file, struct part *
     if (result != 0 && why.code == ERR_CHANGED)
         explain_damage(&get, &why);
     if (result != 0)
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
     g->is_patient = was_patient;
     gateway_file_deinit(&get.renewed);
     buf_wipe(&get.url);

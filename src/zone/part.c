@@ -97,7 +97,7 @@ static bool open_stable(struct part *p, bool must_be_new)
     int result = 0;
 
     put_stable_name(p, &path);
-    const char *name = buf_path(&path, NULL);
+    const char *name = buf_path(&path, ERR_IGNORED);
     for (int tries = 0; name != NULL && tries < OPEN_TRIES && result == 0; tries++)
         result = try_stable(name, must_be_new, &p->fd);
     if (result == 1) {
@@ -111,7 +111,7 @@ static bool open_stable(struct part *p, bool must_be_new)
 
 static int open_new(struct part *p, bool must_be_new, struct err *e)
 {
-    struct err why;
+    struct err why = {0};
 
     p->bytes = p->written_out = 0;
     sha1_init(&p->sha1);
@@ -281,7 +281,7 @@ static int sync_told(struct part *p)
     int status = SIGKILL; /* it is not known how it ended */
     bool has_ended = false;
 
-    if (p->options.on_bytes == NULL || process_start(&child, &options, NULL) != 0)
+    if (p->options.on_bytes == NULL || process_start(&child, &options, ERR_IGNORED) != 0)
         return fsync(p->fd);
     while (!has_ended) {
         bool is_ready = ready_wait(child.fd, READY_READ, SYNC_TOLD_MS) != 0;

@@ -136,7 +136,7 @@ void resource_deinit(struct resource *r)
 /* Appends the proxy's {"message": …}; false when the answer is no such object. */
 static bool put_proxy_message(struct buf *out, struct str body)
 {
-    struct json *answer = json_parse(body, JSON_STRICT, NULL);
+    struct json *answer = json_parse(body, JSON_STRICT, ERR_IGNORED);
     struct str text;
     bool is_found = json_str(json_get(answer, "message"), &text);
 
@@ -279,7 +279,7 @@ static bool lacks_route(const struct http_call *call)
 
     if (call == NULL || http_call_head(call)->status != 404)
         return false;
-    doc = json_parse(http_call_body(call), JSON_STRICT, NULL);
+    doc = json_parse(http_call_body(call), JSON_STRICT, ERR_IGNORED);
     json_free(doc);
     return doc == NULL;
 }
@@ -341,14 +341,12 @@ static int64_t ask_time(const struct resource_wait *wait, int64_t now_ms)
  * the same host), and the daemon is not there yet. */
 static int ask_again(struct retry *retry, bool was_there, struct err *failure)
 {
-    bool is_back = failure->code == ERR_NOT_FOUND && (was_there || retry->attempts > 0);
+    struct err passing;
 
-    if (is_back)
-        failure->code = ERR_NETWORK;
-    int result = retry_again(retry, failure);
-    if (is_back && result != 0)
-        failure->code = ERR_NOT_FOUND;
-    return result;
+    if (failure->code != ERR_NOT_FOUND || (!was_there && retry->attempts == 0))
+        return retry_again(retry, failure);
+    err_from(&passing, ERR_NETWORK, failure);
+    return retry_again(retry, &passing) == 0 ? 0 : err_from(failure, ERR_NOT_FOUND, &passing);
 }
 
 static void be_patient(struct retry *retry, const struct resource_wait *wait, int64_t ms)
@@ -389,7 +387,7 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
         } else if (ask_again(&retry, was_heard || wait->gateway->was_away, &failure) != 0) {
             if (was_heard && retry.until_ms == wait->deadline_ms && failure.code != ERR_REFUSED)
                 return 0;
-            return err_set(e, failure.code, "%s", failure.msg);
+            return err_copy(e, &failure);
         }
         if (was_heard && is_wait_over(wait))
             return 0;

@@ -165,7 +165,7 @@ static int check_existing(struct zone_upload *upload, struct err *e)
     if (gateway_find_file(upload->gateway, options->hash, &file, &why) != 0) {
         /* A client that may upload may be forbidden to download: then there is nothing to
          * compare. */
-        return why.code == ERR_REFUSED ? 0 : err_set(e, why.code, "%s", why.msg);
+        return why.code == ERR_REFUSED ? 0 : err_copy(e, &why);
     }
     if (!file.is_found)
         result = err_set(e, ERR_PROTOCOL, "the zone has the file and does not find it");
@@ -288,7 +288,7 @@ int upload_file(struct gateway *g, const struct upload_options *options,
     if (status == 0)
         *result = made;
     else
-        err_set(e, why.code, "%s", why.msg);
+        err_copy(e, &why);
     g->is_patient = was_patient;
     gateway_upload_deinit(&upload.target);
     upload_source_deinit(&upload.source);

@@ -28,7 +28,7 @@ static bool is_ours(struct str key)
 /* All keys that are not ours, with what is below them. */
 static void others(struct str text, struct buf *out)
 {
-    struct yaml *root = yaml_parse(text, "f", NULL);
+    struct yaml *root = yaml_parse(text, "f", ERR_IGNORED);
 
     if (root == NULL)
         abort();

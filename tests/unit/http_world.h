@@ -249,8 +249,8 @@ static inline void world_summary(struct http_world *w, bool is_last_head, struct
 
     while (rest.len > 0) {
         struct http_head_parser parser = {0};
-        if (http_head_parse(&parser, HTTP_RESPONSE, rest, STR("GET"), &head, &status, NULL) !=
-            IO_DONE) {
+        if (http_head_parse(&parser, HTTP_RESPONSE, rest, STR("GET"), &head, &status,
+                            ERR_IGNORED) != IO_DONE) {
             buf_puts(out, " | rubbish");
             return;
         }

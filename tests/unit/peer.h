@@ -119,8 +119,8 @@ static inline void peer_upgrade(int fd, struct buf *log, size_t *total)
     int status;
 
     peer_read_head(fd, log, total);
-    if (http_head_parse(&parser, HTTP_REQUEST, buf_str(log), STR(""), &head, &status, NULL) ==
-        IO_DONE) {
+    if (http_head_parse(&parser, HTTP_REQUEST, buf_str(log), STR(""), &head, &status,
+                        ERR_IGNORED) == IO_DONE) {
         ws_frame_put_response(&answer, &head, &mark);
         peer_send(fd, answer.data, answer.len, answer.len);
     }
@@ -166,7 +166,7 @@ static inline void peer_do(const struct peer *peer, const struct peer_step *step
     case PEER_HOLD:
         for (;;)
             pause();
-    case PEER_NOTE: frame_send(peer->report_fd, STR("note"), -1, NULL); break;
+    case PEER_NOTE: frame_send(peer->report_fd, STR("note"), -1, ERR_IGNORED); break;
     case PEER_END: break;
     }
 }
@@ -183,7 +183,7 @@ static inline int peer_run(int fd, void *ctx)
         peer_do(peer, step, &connection, &log, &total);
     buf_append(&report, &total, sizeof total);
     buf_put(&report, buf_str(&log));
-    enum io io = frame_send(fd, buf_str(&report), -1, NULL);
+    enum io io = frame_send(fd, buf_str(&report), -1, ERR_IGNORED);
     buf_free(&report);
     buf_free(&log);
     return io == IO_DONE ? 0 : 1;

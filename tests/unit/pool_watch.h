@@ -39,7 +39,7 @@ static inline void say(int fd, int64_t id, bool is_last)
     json_put_int(&b, "pid", getpid());
     json_put_bool(&b, "last", is_last);
     json_close(&b, '}');
-    frame_send(fd, buf_str(&b), -1, NULL);
+    frame_send(fd, buf_str(&b), -1, ERR_IGNORED);
     buf_free(&b);
 }
 
@@ -58,8 +58,8 @@ static inline int work(int fd, void *ctx)
     int64_t id;
 
     (void)ctx;
-    while (!is_over && frame_receive(fd, &b, NULL, NULL) == IO_DONE) {
-        struct json *job = json_parse(buf_str(&b), JSON_STRICT, NULL);
+    while (!is_over && frame_receive(fd, &b, NULL, ERR_IGNORED) == IO_DONE) {
+        struct json *job = json_parse(buf_str(&b), JSON_STRICT, ERR_IGNORED);
         if (!json_int(json_get(job, "id"), &id) || !json_str(json_get(job, "type"), &type))
             return 9;
         if (str_equal(type, STR("answer")))
@@ -77,9 +77,9 @@ static inline int work(int fd, void *ctx)
         else if (str_equal(type, STR("stop")))
             kill(getpid(), SIGSTOP);
         else if (str_equal(type, STR("nonsense")))
-            frame_send(fd, STR("{\"id\":"), -1, NULL);
+            frame_send(fd, STR("{\"id\":"), -1, ERR_IGNORED);
         else if (str_equal(type, STR("odd")))
-            frame_send(fd, STR("{\"id\":2,\"odd\":true}"), -1, NULL);
+            frame_send(fd, STR("{\"id\":2,\"odd\":true}"), -1, ERR_IGNORED);
         else if (str_equal(type, STR("cancel")))
             say(fd, id, true);
         /* "wait": answered when a "cancel" of the same id comes */

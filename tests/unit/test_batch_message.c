@@ -32,8 +32,8 @@ static void read_as_written(void **state)
         struct batch_message m;
         batch_message_put(&out, &cases[i].m);
         unit_equal(cases[i].name, buf_cstr(&out), cases[i].want);
-        struct json *doc = json_parse(buf_str(&out), JSON_SURROGATE_ESCAPE, NULL);
-        unit_true(cases[i].name, batch_message_read(&m, doc, NULL) == 0);
+        struct json *doc = json_parse(buf_str(&out), JSON_SURROGATE_ESCAPE, ERR_IGNORED);
+        unit_true(cases[i].name, batch_message_read(&m, doc, ERR_IGNORED) == 0);
         unit_true(cases[i].name, m.type == cases[i].m.type);
         batch_message_put(&again, &m);
         unit_equal(cases[i].name, buf_cstr(&again), cases[i].want);
@@ -61,8 +61,8 @@ static void work_has_paths(void **state)
     batch_message_put_path(&out, "/a");
     batch_message_put_path(&out, "/b\xff");
     batch_message_end_paths(&out);
-    struct json *doc = json_parse(buf_str(&out), JSON_SURROGATE_ESCAPE, NULL);
-    assert_int_equal(batch_message_read(&m, doc, NULL), 0);
+    struct json *doc = json_parse(buf_str(&out), JSON_SURROGATE_ESCAPE, ERR_IGNORED);
+    assert_int_equal(batch_message_read(&m, doc, ERR_IGNORED), 0);
     assert_int_equal(m.type, BATCH_MESSAGE_WORK);
     assert_true(m.id == 7 && m.follow_kind == 2 && m.root_len == 3 &&
                 m.root_device == UINT64_MAX && m.root_inode == 9);
@@ -90,8 +90,8 @@ static void others_are_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(bad); i++) {
-        struct json *doc = json_parse(str_of(bad[i]), JSON_STRICT, NULL);
-        unit_true(bad[i], doc != NULL && batch_message_read(&m, doc, NULL) != 0);
+        struct json *doc = json_parse(str_of(bad[i]), JSON_STRICT, ERR_IGNORED);
+        unit_true(bad[i], doc != NULL && batch_message_read(&m, doc, ERR_IGNORED) != 0);
         json_free(doc);
     }
 }

@@ -181,7 +181,7 @@ static void run_until(struct world *w, bool (*is_done)(void *owner))
 
 static int send_text(int fd, struct str text)
 {
-    return frame_send(fd, text, -1, NULL) == IO_DONE ? 0 : 1;
+    return frame_send(fd, text, -1, ERR_IGNORED) == IO_DONE ? 0 : 1;
 }
 
 static void wait_for_ever(void)
@@ -375,7 +375,7 @@ static int run_echo(int fd, void *ctx)
     struct buf frame = {0};
 
     (void)ctx;
-    while (frame_receive(fd, &frame, NULL, NULL) == IO_DONE)
+    while (frame_receive(fd, &frame, NULL, ERR_IGNORED) == IO_DONE)
         if (send_text(fd, buf_str(&frame)) != 0)
             break;
     buf_free(&frame);
@@ -580,8 +580,8 @@ static int run_descriptors(int fd, void *ctx)
     int passed;
 
     (void)ctx;
-    while (frame_receive(fd, &frame, &passed, NULL) == IO_DONE)
-        if (passed < 0 || frame_send(fd, buf_str(&frame), passed, NULL) != IO_DONE ||
+    while (frame_receive(fd, &frame, &passed, ERR_IGNORED) == IO_DONE)
+        if (passed < 0 || frame_send(fd, buf_str(&frame), passed, ERR_IGNORED) != IO_DONE ||
             close(passed) != 0)
             return 9;
     buf_free(&frame);

@@ -21,9 +21,25 @@ static void test_messages(void **state)
     assert_int_equal(err_set(&e, ERR_FAILED, "%s", e.msg), -1);
     unit_equal("from itself", e.msg, "cannot open f: No such file or directory");
     assert_int_equal(err_wrap(&e, "%s", e.msg), -1);
-    assert_int_equal(err_set(NULL, ERR_FAILED, "x") & err_errno(NULL, ERR_FAILED, 1, "x") &
-                         err_wrap(NULL, "x"),
-                     -1);
+    assert_int_equal(err_set(ERR_IGNORED, ERR_FAILED, "x") & err_wrap(ERR_IGNORED, "x"), -1);
+}
+
+static void test_copies(void **state)
+{
+    struct err cause = {0}, e = {0};
+
+    (void)state;
+    err_set(&cause, ERR_NOT_FOUND, "no file");
+    assert_int_equal(err_copy(&e, &cause), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    unit_equal("copied", e.msg, "no file");
+    assert_int_equal(err_from(&e, ERR_FAILED, &cause), -1);
+    assert_int_equal(e.code, ERR_FAILED);
+    unit_equal("the words of its cause", e.msg, "no file");
+    assert_int_equal(cause.code, ERR_NOT_FOUND);
+    assert_int_equal(err_from(&cause, ERR_TIMEOUT, &cause), -1);
+    assert_int_equal(cause.code, ERR_TIMEOUT);
+    unit_equal("from itself", cause.msg, "no file");
 }
 
 /* However the limit falls into a sequence, the message stays UTF-8 and as long as it can be. */
@@ -55,6 +71,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_copies),
         cmocka_unit_test(test_cut),
     };
 

@@ -131,7 +131,7 @@ static void test_cases(void **state)
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
         const struct field_case *c = &cases[i];
-        struct json *root = json_parse(str_of(c->text), JSON_SURROGATE_ESCAPE, NULL);
+        struct json *root = json_parse(str_of(c->text), JSON_SURROGATE_ESCAPE, ERR_IGNORED);
         struct all all = nothing();
         struct err e = {0};
         uint32_t seen = 0;
@@ -153,12 +153,12 @@ static void test_cases(void **state)
 
 static void test_absent_keeps_default(void **state)
 {
-    struct json *root = json_parse(STR(ALL "\"text\":\"a\"}"), JSON_STRICT, NULL);
+    struct json *root = json_parse(STR(ALL "\"text\":\"a\"}"), JSON_STRICT, ERR_IGNORED);
     struct all all = {.number = 42};
     uint32_t seen = 0;
 
     (void)state;
-    assert_int_equal(fields_read(all_fields, root, &all, &seen, NULL), 0);
+    assert_int_equal(fields_read(all_fields, root, &all, &seen, ERR_IGNORED), 0);
     assert_int_equal(all.number, 42);
     assert_true(fields_has(all_fields, seen, "text"));
     assert_true(fields_has(all_fields, seen, "type"));

@@ -81,7 +81,7 @@ static void requests_are_exact(void **state)
         const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(HEAD),
                                            PEER_TAKE(strlen(cases[i].body)), PEER_SAY(OK),
                                            PEER_DO(END)};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct peer peer;
         peer_start(&peer, script);
         struct result r = perform(client, &peer,
@@ -169,7 +169,7 @@ static void answers_of_all_kinds(void **state)
                                            {answers[n].closes ? PEER_HALF_CLOSE : PEER_DRAIN, 0, 0},
                                            PEER_DO(DRAIN),
                                            PEER_DO(END)};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct peer peer;
         peer_start(&peer, script);
         struct result r = perform(
@@ -249,7 +249,7 @@ static void reuse(void **state)
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct peer peer;
         size_t heads = 0;
         peer_start(&peer, cases[i].script);
@@ -286,7 +286,7 @@ static void stale_connections_are_not_used(void **state)
     static const struct peer_step script[] = {
         PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK), PEER_DO(CLOSE), PEER_DO(NOTE),
         PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_TAKE(1), PEER_SAY(OK),   PEER_DO(END)};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct peer peer;
     struct result r;
 
@@ -313,7 +313,7 @@ static void a_source_gets_a_new_connection_to_a_proxy(void **state)
     static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
                                               PEER_DO(NEXT),   PEER_DO(HEAD), PEER_TAKE(1),
                                               PEER_SAY(OK),    PEER_DO(END)};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct buf url = {0};
     struct peer peer;
 
@@ -346,7 +346,7 @@ static void urls_are_checked(void **state)
         {"http://me:pw@example.org/", "a URL of example.org has a user name: want one without"},
     };
 
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
@@ -364,7 +364,7 @@ static void nothing_is_injected(void **state)
     static const struct http_header bad = {{"X", 1}, {"1\r\nY: 2", 7}};
     struct http_call_options options = {
         .method = STR("GET"), .url = STR("http://a/"), .headers = &bad, .header_count = 1};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct err e = {0};
 
     (void)state;
@@ -381,7 +381,7 @@ static void idle_connections_are_watched(void **state)
                                                PEER_DO(HALF_CLOSE), PEER_DO(DRAIN), PEER_DO(END)};
     static const struct peer_step quiet[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
                                              PEER_DO(HEAD),   PEER_SAY(OK),  PEER_DO(END)};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct peer peers[2];
 
     (void)state;
@@ -437,7 +437,7 @@ static void calls_side_by_side(void **state)
                                             PEER_DO(DRAIN), PEER_DO(END)};
     static const struct peer_step quick[] = {PEER_DO(ACCEPT), PEER_DO(HEAD), PEER_SAY(OK),
                                              PEER_DO(END)};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct pair pair = {.ends = {IO_WANT_READ, IO_WANT_READ}};
     struct peer peers[2];
     struct err e = {0};
@@ -467,7 +467,7 @@ static void calls_side_by_side(void **state)
 
 static void nobody_there(void **state)
 {
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct peer peer;
     static const struct peer_step script[] = {PEER_DO(END)};
     char want[128];

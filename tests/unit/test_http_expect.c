@@ -114,7 +114,7 @@ static void expectations(void **state)
         const char *name = cases[n].name;
         struct peer_step script[10] = {PEER_DO(ACCEPT)};
         struct source source = {.data = data, .left = cases[n].size};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct http_call_options options = {.expect_ms = cases[n].expect_ms};
         struct peer peer;
         struct err e = {0};
@@ -157,7 +157,7 @@ static void a_stale_connection_is_replaced(void **state)
         PEER_DO(END)};
     char *data = calloc(1, BODY);
     struct source source = {.data = data, .left = BODY};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct http_call_options first = {0};
     struct http_call_options second = {
         .source = next_chunk, .body_size = BODY, .ctx = &source, .expect_ms = LONG_MS};
@@ -202,7 +202,7 @@ static void silence_after_the_body(void **state)
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
         const char *name = cases[i].name;
         struct source source = {.data = data, .left = SIZE};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct http_call_options options = {.source = next_chunk,
                                             .body_size = SIZE,
                                             .ctx = &source,

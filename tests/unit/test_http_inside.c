@@ -131,8 +131,8 @@ static void others_are_answered_meanwhile(void **state)
                                                 .routes = routes,
                                                 .route_count = UNIT_COUNT(routes),
                                                 .times = http_server_times()};
-    struct http_client *client = http_client_new(waker.loop, NULL);
-    struct http_server *server = http_server_new(&options, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
+    struct http_server *server = http_server_new(&options, ERR_IGNORED);
     struct addr bound;
     struct peer peer;
     struct err e = {0};

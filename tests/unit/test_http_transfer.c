@@ -120,7 +120,7 @@ static void sources(void **state)
                                 .end = cases[i].end,
                                 .waits = cases[i].waits,
                                 .data = data};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct http_call_options options = {
             .source = next_chunk, .body_size = cases[i].announced, .ctx = &source};
         struct peer peer;
@@ -185,7 +185,7 @@ static void early_answers(void **state)
         const char *name = cases[i / 2].name;
         struct peer_step script[10] = {PEER_DO(ACCEPT)};
         struct source source = {.give = 64 * (int64_t)LARGE, .chunk = LARGE, .data = data};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct http_call_options options = {.method = STR("PUT")};
         struct http_call_options second = {.deadline_ms = clock_now_ms() + PEER_WAIT_MS};
         struct peer peer;
@@ -222,7 +222,7 @@ static void a_server_that_takes_nothing(void **state)
                                               PEER_DO(RESET), PEER_DO(END)};
     char *data = malloc(LARGE);
     struct source source = {.give = 64 * (int64_t)LARGE, .chunk = LARGE, .data = data};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct http_call_options options = {
         .source = next_chunk, .body_size = source.give, .ctx = &source};
     struct peer peer;
@@ -276,7 +276,7 @@ static void sinks(void **state)
                                            PEER_DO(CLOSE),
                                            PEER_DO(END)};
         struct sink sink = {.fail_at = cases[i].fail_at};
-        struct http_client *client = http_client_new(waker.loop, NULL);
+        struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
         struct http_call_options options = {.sink = take, .ctx = &sink};
         struct peer peer;
         struct err e = {0};
@@ -301,7 +301,7 @@ static void expect_late(const char *name, const struct peer_step *script,
                         struct http_call_options options, int64_t later_ms, enum err_code code,
                         const char *want)
 {
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct peer peer;
     struct err e = {0};
     enum io io = IO_DONE;
@@ -348,7 +348,7 @@ static void waiting_for_ourselves(void **state)
 {
     static const struct peer_step script[] = {PEER_DO(ACCEPT), PEER_DO(DRAIN), PEER_DO(END)};
     struct source source = {.give = 10, .end = IO_WANT_READ, .waits = true};
-    struct http_client *client = http_client_new(waker.loop, NULL);
+    struct http_client *client = http_client_new(waker.loop, ERR_IGNORED);
     struct http_call_options options = {.source = next_chunk, .body_size = 10, .ctx = &source};
     struct peer peer;
     struct err e = {0};

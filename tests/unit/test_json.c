@@ -282,7 +282,7 @@ static void test_int(void **state)
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(int_cases); i++) {
         const struct int_case *c = &int_cases[i];
-        struct json *root = json_parse(str_of(c->text), 0, NULL);
+        struct json *root = json_parse(str_of(c->text), 0, ERR_IGNORED);
         int64_t value = 0;
         unit_true(c->text, root != NULL);
         unit_true(c->text, json_int(root, &value) == c->is_int && value == c->want);

@@ -66,8 +66,8 @@ static int work(int fd, void *ctx)
     struct buf in = {0}, out = {0};
     int64_t frames = 0;
 
-    while (frame_receive(fd, &in, NULL, NULL) == IO_DONE) {
-        struct json *message = json_parse(buf_str(&in), JSON_STRICT, NULL);
+    while (frame_receive(fd, &in, NULL, ERR_IGNORED) == IO_DONE) {
+        struct json *message = json_parse(buf_str(&in), JSON_STRICT, ERR_IGNORED);
         struct str hash;
         int64_t first;
         frames++;
@@ -84,7 +84,7 @@ static int work(int fd, void *ctx)
             behave(hash.p[0], b->gate[0], frames, &out);
             json_close(&out, ']');
             json_close(&out, '}');
-            if (frame_send(fd, buf_str(&out), -1, NULL) != IO_DONE)
+            if (frame_send(fd, buf_str(&out), -1, ERR_IGNORED) != IO_DONE)
                 return 0;
         }
         json_free(message);
@@ -139,11 +139,11 @@ static int set_up(void **state)
     if (pipe(b->gate) != 0)
         return 1;
     b->clock.jumps = true;
-    b->loop = loop_new(&b->clock, NULL);
+    b->loop = loop_new(&b->clock, ERR_IGNORED);
     b->nothing = (struct loop_call){.call = do_nothing};
     b->signals = (struct loop_fd){
-        .fd = process_signal_fd(numbers, 1, NULL), .call = on_signal, .owner = b};
-    if (b->loop == NULL || loop_add(b->loop, &b->signals, LOOP_READ, NULL) != 0)
+        .fd = process_signal_fd(numbers, 1, ERR_IGNORED), .call = on_signal, .owner = b};
+    if (b->loop == NULL || loop_add(b->loop, &b->signals, LOOP_READ, ERR_IGNORED) != 0)
         return 1;
     b->l = lookups_new(&(struct lookups_options){
         .loop = b->loop,
@@ -181,7 +181,7 @@ static void step(struct bench *b, int64_t now_ms)
 {
     b->clock.now_ms = now_ms;
     loop_defer(b->loop, &b->nothing);
-    assert_int_equal(loop_turn(b->loop, NULL), 0);
+    assert_int_equal(loop_turn(b->loop, ERR_IGNORED), 0);
 }
 
 /* Adds one lookup a letter; ids count from 1. */
@@ -193,7 +193,7 @@ static void add(struct bench *b, const char *kinds, int64_t now_ms)
     for (; *kinds != '\0'; kinds++) {
         memset(hash, *kinds, SHA1_HEX);
         hash[SHA1_HEX] = '\0';
-        assert_int_equal(lookups_add(b->l, ++b->next_id, hash, NULL), 0);
+        assert_int_equal(lookups_add(b->l, ++b->next_id, hash, ERR_IGNORED), 0);
     }
 }
 
@@ -290,7 +290,7 @@ static void test_results(void **state)
         buf_clear(&text);
         lookup_result_put(&text, &cases[i].result);
         unit_equal(cases[i].json, buf_cstr(&text), cases[i].json);
-        struct json *value = json_parse(buf_str(&text), JSON_STRICT, NULL);
+        struct json *value = json_parse(buf_str(&text), JSON_STRICT, ERR_IGNORED);
         unit_true(cases[i].json, lookup_result_read(&got, value));
         unit_true(cases[i].json, got.is_found == cases[i].result.is_found);
         unit_true(cases[i].json, got.size == cases[i].result.size);
@@ -301,7 +301,7 @@ static void test_results(void **state)
         json_free(value);
     }
     for (size_t i = 0; i < UNIT_COUNT(bad); i++) {
-        struct json *value = json_parse(str_of(bad[i]), JSON_STRICT, NULL);
+        struct json *value = json_parse(str_of(bad[i]), JSON_STRICT, ERR_IGNORED);
         unit_true(bad[i], value != NULL && !lookup_result_read(&got, value));
         json_free(value);
     }

@@ -85,7 +85,7 @@ static void what_is_told(void **state)
         {"half closed, asked", LOOP_HANGUP, false, true, false, LOOP_HANGUP},
         {"closed, asked for nothing", 0, false, false, true, LOOP_HANGUP},
     };
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
@@ -109,7 +109,7 @@ static void what_is_told(void **state)
 
 static void events_can_be_changed(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end end;
 
     (void)state;
@@ -148,7 +148,7 @@ static void remove_victim(void *owner)
 
 static void removed_in_mid_round(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
 
     (void)state;
@@ -175,7 +175,7 @@ static void removed_in_mid_round(void **state)
 
 static void a_descriptor_that_cannot_be_watched(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct loop_fd source = {.fd = -1};
     struct err e = {0};
 
@@ -210,7 +210,7 @@ static void note_time(void *owner)
 /* Set, moved and cleared in a scrambled order, timers run once each in the order of their times. */
 static void timers_run_in_order(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct alarm *alarms = calloc(MANY, sizeof *alarms);
     int64_t last = 0, base = clock_now_ms() - 10000;
     unsigned count = MANY, random = 12345;
@@ -240,7 +240,7 @@ static void timers_run_in_order(void **state)
         }
     }
     loop_clear_timer(loop, &alarms[0].timer);
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_int_equal(count, 0);
     free(alarms);
     loop_free(loop);
@@ -266,7 +266,7 @@ static void end_of_round(void *owner)
 
 static void timers_run_at_the_end_of_a_round(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end ends[2];
     struct loop_timer timer = {.call = end_of_round, .owner = ends};
 
@@ -276,7 +276,7 @@ static void timers_run_at_the_end_of_a_round(void **state)
         ends[i].source.call = set_end_of_round;
         ends[i].timer = &timer;
     }
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     for (int i = 0; i < 2; i++)
         close_end(&ends[i]);
     loop_free(loop);
@@ -299,7 +299,7 @@ static void set_again(void *owner)
 /* A timer that is always due does not keep the descriptors from their turn. */
 static void an_eager_timer_starves_nobody(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct again again = {.loop = loop};
     struct end end;
 
@@ -308,7 +308,7 @@ static void an_eager_timer_starves_nobody(void **state)
     end.source.call = note_and_stop;
     again.timer = (struct loop_timer){.call = set_again, .owner = &again};
     loop_set_timer(loop, &again.timer, 0);
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_int_equal(end.calls, 1);
     close_end(&end);
     loop_free(loop);
@@ -342,7 +342,7 @@ static void write_note(void *owner)
  * timer that is set by one runs in the next. */
 static void deferred_calls(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     char text[32] = "";
     struct note notes[5];
     const char letters[] = "ABCDZ";
@@ -360,7 +360,7 @@ static void deferred_calls(void **state)
     loop_undefer(loop, &notes[1].call);
     notes[0].then = &notes[3].call;
     notes[0].timer = &timer;
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_string_equal(text, "ACDZ");
     loop_free(loop);
 }
@@ -377,7 +377,7 @@ static void undefer_within(void *owner)
 
 static void a_deferred_call_is_taken_out_by_another(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     char text[32] = "";
     struct note first = {.loop = loop, .text = text, .letter = 'a'};
     struct note second = {.loop = loop, .text = text, .letter = 'b'};
@@ -388,7 +388,7 @@ static void a_deferred_call_is_taken_out_by_another(void **state)
     first.then = &second.call;
     loop_defer(loop, &first.call);
     loop_defer(loop, &second.call);
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_string_equal(text, "a");
     loop_free(loop);
 }
@@ -423,24 +423,24 @@ static void note_other(void *owner)
 /* A call that defers itself has its next turn in the next round, and can be taken out of it. */
 static void a_deferred_call_runs_once_in_a_round(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct repeater r = {.loop = loop};
 
     (void)state;
     r.call = (struct loop_call){.call = repeat, .owner = &r};
     r.other = (struct loop_call){.call = note_other, .owner = &r};
     loop_defer(loop, &r.call);
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_string_equal(r.text, "ro");
     assert_int_equal(loop_next_ms(loop), 0);
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_string_equal(r.text, "roro");
     loop_undefer(loop, &r.call);
     assert_int_equal(loop_next_ms(loop), CLOCK_NEVER_MS);
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_string_equal(r.text, "roro");
     loop_defer(loop, &r.other); /* the list is whole */
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_string_equal(r.text, "roroo");
     loop_free(loop);
 }
@@ -449,7 +449,7 @@ static void a_deferred_call_runs_once_in_a_round(void **state)
 
 static void a_turn_does_not_wait(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end end, timed = {.loop = loop};
     struct loop_timer timer = {.call = count_call, .owner = &timed};
 
@@ -458,19 +458,19 @@ static void a_turn_does_not_wait(void **state)
     end.source.call = count_call;
     struct pollfd p = {.fd = loop_descriptor(loop), .events = POLLIN};
     assert_int_equal(loop_next_ms(loop), CLOCK_NEVER_MS);
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_int_equal(poll(&p, 1, 0), 0);
     loop_set_timer(loop, &timer, clock_now_ms() + 50);
     assert_true(loop_next_ms(loop) == loop_timer_at_ms(&timer));
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_int_equal(timed.calls, 0);
     assert_int_equal(write(end.peer, "x", 1), 1);
     assert_int_equal(poll(&p, 1, 1000), 1);
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_int_equal(end.calls, 1);
     while (clock_now_ms() < loop_next_ms(loop))
         poll(NULL, 0, 5);
-    assert_int_equal(loop_turn(loop, NULL), 0);
+    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
     assert_int_equal(timed.calls, 1);
     close_end(&end);
     loop_free(loop);
@@ -486,7 +486,7 @@ static bool has_calls(void *owner)
 static void files_are_always_ready(void **state)
 {
     static const char *const paths[] = {"/dev/null", "/proc/self/exe"};
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(paths); i++) {
@@ -495,9 +495,9 @@ static void files_are_always_ready(void **state)
             .fd = open(paths[i], O_RDONLY), .call = count_call, .owner = &end};
         idle.source = (struct loop_fd){
             .fd = open(paths[i], O_RDONLY), .call = count_call, .owner = &idle};
-        unit_true(paths[i], loop_add(loop, &end.source, LOOP_READ, NULL) == 0);
-        unit_true(paths[i], loop_add(loop, &idle.source, 0, NULL) == 0);
-        unit_true(paths[i], loop_run_until(loop, has_calls, &end, NULL) == 0);
+        unit_true(paths[i], loop_add(loop, &end.source, LOOP_READ, ERR_IGNORED) == 0);
+        unit_true(paths[i], loop_add(loop, &idle.source, 0, ERR_IGNORED) == 0);
+        unit_true(paths[i], loop_run_until(loop, has_calls, &end, ERR_IGNORED) == 0);
         unit_true(paths[i], end.source.ready == LOOP_READ);
         unit_true(paths[i], idle.calls == 0);
         loop_remove(loop, &end.source);
@@ -516,7 +516,7 @@ static bool has_three_calls(void *owner)
 /* A stop that comes too late, of what is being freed, say, does not make it spin. */
 static void a_stop_does_not_end_waiting_for_something_else(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end end;
 
     (void)state;
@@ -524,7 +524,7 @@ static void a_stop_does_not_end_waiting_for_something_else(void **state)
     end.source.call = note_and_stop;
     assert_int_equal(write(end.peer, "x", 1), 1);
     loop_stop(loop);
-    assert_int_equal(loop_run_until(loop, has_three_calls, &end, NULL), 0);
+    assert_int_equal(loop_run_until(loop, has_three_calls, &end, ERR_IGNORED), 0);
     assert_int_equal(end.calls, 3);
     close_end(&end);
     loop_free(loop);
@@ -533,13 +533,13 @@ static void a_stop_does_not_end_waiting_for_something_else(void **state)
 static void a_clock_that_jumps(void **state)
 {
     struct loop_clock clock = {.jumps = true, .now_ms = 1000};
-    struct loop *loop = loop_new(&clock, NULL);
+    struct loop *loop = loop_new(&clock, ERR_IGNORED);
     struct loop_timer timer = {.call = on_stop, .owner = loop};
 
     (void)state;
     assert_int_equal(loop_now_ms(loop), 1000);
     loop_set_timer(loop, &timer, 1000 + 86400000);
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_int_equal(loop_now_ms(loop), 1000 + 86400000);
     loop_free(loop);
 }
@@ -547,7 +547,7 @@ static void a_clock_that_jumps(void **state)
 /* A child that removes what it inherited changes nothing for its parent. */
 static void a_child_leaves_its_parents_loop_alone(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end end;
     int status;
 
@@ -558,9 +558,9 @@ static void a_child_leaves_its_parents_loop_alone(void **state)
     if (child == 0) {
         loop_after_fork();
         loop_remove(loop, &end.source);
-        struct loop *own = loop_new(NULL, NULL);
-        _exit(own != NULL && loop_add(own, &end.source, LOOP_WRITE, NULL) == 0 &&
-                      loop_run_until(own, has_calls, &(struct end){.calls = 3}, NULL) == 0
+        struct loop *own = loop_new(NULL, ERR_IGNORED);
+        _exit(own != NULL && loop_add(own, &end.source, LOOP_WRITE, ERR_IGNORED) == 0 &&
+                      loop_run_until(own, has_calls, &(struct end){.calls = 3}, ERR_IGNORED) == 0
                   ? 0
                   : 1);
     }
@@ -586,12 +586,12 @@ static int status_of_child(void (*call)(void *owner), int64_t limit_ms)
     pid_t child = fork();
 
     if (child == 0) {
-        struct loop *loop = loop_new(NULL, NULL);
+        struct loop *loop = loop_new(NULL, ERR_IGNORED);
         struct loop_call deferred = {.call = call, .owner = loop};
         signal(SIGABRT, SIG_DFL);
         loop_limit_calls(loop, limit_ms);
         loop_defer(loop, &deferred);
-        loop_run(loop, NULL);
+        loop_run(loop, ERR_IGNORED);
         _exit(9);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

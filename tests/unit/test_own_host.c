@@ -78,7 +78,7 @@ static void test_requests(void **state)
         struct http_head head;
         int status;
         enum io io = http_head_parse(&parser, HTTP_REQUEST, str_of(requests[i].text), STR(""),
-                                     &head, &status, NULL);
+                                     &head, &status, ERR_IGNORED);
         unit_true(requests[i].name,
                   requests[i].is_own == (io == IO_DONE && own_host_is(&head, NULL)));
     }

@@ -60,7 +60,7 @@ static void begun_jobs_are_lost_with_the_first(void **state)
     submit(w, 4, "answer");
     while (w->hints[3] == 0)
         step_once(w);
-    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"crash\"}"), NULL), 0);
+    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"crash\"}"), ERR_IGNORED), 0);
     run(w, 1, 3);
     for (int id = 1; id <= 3; id++)
         assert_int_equal(w->lost[id], 1);
@@ -128,10 +128,10 @@ static void a_full_socket_is_no_room(void **state)
         b.len = len;
         json_put_int(&b, "id", (int64_t)id);
         json_close(&b, '}');
-        assert_int_equal(pool_submit(w->pool, id++, buf_str(&b), NULL), 0);
+        assert_int_equal(pool_submit(w->pool, id++, buf_str(&b), ERR_IGNORED), 0);
     }
     assert_true(id > 2 && id < 1000);
-    assert_int_equal(pool_submit(w->pool, id, STR("{}"), NULL), -1);
+    assert_int_equal(pool_submit(w->pool, id, STR("{}"), ERR_IGNORED), -1);
     struct err e = {0};
     unsigned told = 0;
     while (told < 1000 && pool_tell(w->pool, 1, buf_str(&b), &e) == 0)

@@ -78,7 +78,7 @@ static int describe(int fd, void *ctx)
                sigismember(&mask, SIGUSR1));
     buf_printf(&b, " death=%d name=%s secret=%d nice=%d", death, name, open_fds[2],
                getpriority(PRIO_PROCESS, 0) == (nice < NICEST ? nice : NICEST));
-    frame_send(fd, buf_str(&b), -1, NULL);
+    frame_send(fd, buf_str(&b), -1, ERR_IGNORED);
     buf_free(&b);
     return 7;
 }
@@ -242,13 +242,13 @@ static int start_a_child_and_say_its_pid(int fd, void *ctx)
 
     (void)ctx;
     /* Its answer shows that it has begun: before that there is nothing to die of. */
-    if (process_start(&p, &echo, NULL) != 0 ||
-        frame_send(p.fd, STR("ready"), -1, NULL) != IO_DONE)
+    if (process_start(&p, &echo, ERR_IGNORED) != 0 ||
+        frame_send(p.fd, STR("ready"), -1, ERR_IGNORED) != IO_DONE)
         return 1;
     receive_text(p.fd, &b);
     buf_clear(&b);
     buf_printf(&b, "%ld", (long)p.pid);
-    frame_send(fd, buf_str(&b), -1, NULL);
+    frame_send(fd, buf_str(&b), -1, ERR_IGNORED);
     buf_free(&b);
     for (;;)
         pause();
@@ -298,7 +298,7 @@ static int count_descriptors(int fd, void *ctx)
     for (int i = 3; i < 1024; i++)
         count += is_open(i);
     int len = snprintf(text, sizeof text, "%d %d", count, is_open(120) && is_open(fd));
-    frame_send(fd, (struct str){text, (size_t)len}, -1, NULL);
+    frame_send(fd, (struct str){text, (size_t)len}, -1, ERR_IGNORED);
     return 0;
 }
 

@@ -527,9 +527,10 @@ static int send_note(void *owner, uint64_t id, struct str bytes)
 static void on_checked(void *owner)
 {
     struct relay_check *check = world.check;
-    struct err e = {.code = ERR_REFUSED, .msg = "not registered"};
+    struct err e = {0};
 
     (void)owner;
+    err_set(&e, ERR_REFUSED, "not registered");
     world.check = NULL;
     if (check == NULL)
         return;

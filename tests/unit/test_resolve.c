@@ -168,7 +168,7 @@ static void silence_wakes_in_time(void **state)
 /* A loop that cannot watch the child: the start says so, and leaves nothing. */
 static void no_room_to_watch(void **state)
 {
-    struct loop *other = loop_new(NULL, NULL);
+    struct loop *other = loop_new(NULL, ERR_IGNORED);
     const struct loop_wake wake = {other, waker_call, &waker};
     struct resolve r;
     struct err e = {0};

@@ -273,7 +273,7 @@ static void another_owner(void **state)
 static void no_room_to_wait(void **state)
 {
     struct ends ends = open_ends();
-    struct loop *other = loop_new(NULL, NULL);
+    struct loop *other = loop_new(NULL, ERR_IGNORED);
     const struct loop_wake wake = {other, waker_call, &waker};
     struct err e = {0};
     char byte;

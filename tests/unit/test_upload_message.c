@@ -44,8 +44,8 @@ static void read_as_written(void **state)
         struct upload_message m;
         upload_message_put(&out, &cases[i].m);
         unit_equal(cases[i].name, buf_cstr(&out), cases[i].want);
-        struct json *doc = json_parse(buf_str(&out), JSON_STRICT, NULL);
-        unit_true(cases[i].name, upload_message_read(&m, doc, NULL) == 0);
+        struct json *doc = json_parse(buf_str(&out), JSON_STRICT, ERR_IGNORED);
+        unit_true(cases[i].name, upload_message_read(&m, doc, ERR_IGNORED) == 0);
         unit_true(cases[i].name, m.type == cases[i].m.type);
         upload_message_put(&again, &m);
         unit_equal(cases[i].name, buf_cstr(&again), cases[i].want);
@@ -70,11 +70,11 @@ static void others_are_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(bad); i++) {
-        struct json *doc = json_parse(str_of(bad[i]), JSON_STRICT, NULL);
-        unit_true(bad[i], doc != NULL && upload_message_read(&m, doc, NULL) != 0);
+        struct json *doc = json_parse(str_of(bad[i]), JSON_STRICT, ERR_IGNORED);
+        unit_true(bad[i], doc != NULL && upload_message_read(&m, doc, ERR_IGNORED) != 0);
         json_free(doc);
     }
-    assert_int_equal(upload_message_read(&m, NULL, NULL), -1);
+    assert_int_equal(upload_message_read(&m, NULL, ERR_IGNORED), -1);
 }
 
 int main(void)

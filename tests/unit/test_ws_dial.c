@@ -110,7 +110,7 @@ static void describe_frames(struct peer *peer, struct buf *out)
     if (end != NULL)
         input = str_slice(buf_str(&peer->log), (size_t)(end - peer->log.data) + 4, SIZE_MAX);
     ws_reader_init(&reader, WS_SERVER, 1 << 24);
-    while (ws_frame_read(&reader, input, &used, &event, &code, NULL) == IO_DONE) {
+    while (ws_frame_read(&reader, input, &used, &event, &code, ERR_IGNORED) == IO_DONE) {
         input = str_slice(input, used, SIZE_MAX);
         buf_printf(out, "%s:%.*s ",
                    event.opcode == WS_TEXT     ? "text"

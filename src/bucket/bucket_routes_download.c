@@ -3,7 +3,6 @@
  * the bucket gives it as a file the kernel sends it; else it is read part by part as the client
  * takes it.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,24 +10,13 @@
 #include "base/log.h"
 #include "base/sha1.h"
 #include "bucket/bucket_routes.h"
+#include "http/http_select.h"
 
 enum {
     MAX_HEADERS = 6,
-    VALUE_BYTES = 96,
     PART_BYTES = 262144,
     BELIEVED_AGE_S = 7 * 86400, /* since an object was compared with its hash */
     DOUBTED_AGE_S = 600
-};
-
-/* The headers that count, kept until the bucket has answered. */
-enum kept {
-    IF_MATCH,
-    IF_NONE_MATCH,
-    IF_UNMODIFIED_SINCE,
-    IF_MODIFIED_SINCE,
-    IF_RANGE,
-    RANGE,
-    KEPT_HEADERS
 };
 
 struct download {
@@ -40,16 +28,14 @@ struct download {
     struct bucket_read read;
     size_t taken; /* of what was read */
     int64_t left; /* to read */
-    struct buf key, texts;
+    struct buf key;
     bool is_head; /* the method */
-    bool has[KEPT_HEADERS];
-    struct str kept[KEPT_HEADERS]; /* in texts */
+    struct http_wish wish;
     int64_t size, start, end;
-    int status;
     char etag[SHA1_HEX + 3];
     char modified[30];
     int64_t modified_ms;
-    char range[VALUE_BYTES];
+    char range[HTTP_CONTENT_RANGE_BYTES];
 };
 
 static void free_download(struct download *d)
@@ -61,84 +47,8 @@ static void free_download(struct download *d)
         close(d->file.fd);
     buf_free(&d->read.bytes);
     buf_free(&d->key);
-    buf_free(&d->texts);
+    http_wish_deinit(&d->wish);
     free(d);
-}
-
-/* NULL when the request has no such header. */
-static const struct str *kept_header(const struct download *d, enum kept which)
-{
-    return d->has[which] ? &d->kept[which] : NULL;
-}
-
-/* ---- what is asked for ---- */
-
-/* True when the field's list of entity tags has ours, or is "*". Weak ones are just as good where
- * the weak comparison is the one to be made (RFC 9110 §8.8.3.2). */
-static bool lists_object_tag(struct str list, const char *etag, bool is_weak_enough)
-{
-    for (size_t start = 0; start <= list.len;) {
-        struct str rest = str_slice(list, start, list.len);
-        size_t comma = str_find(rest, ',');
-        struct str item = str_trim(str_slice(rest, 0, comma));
-        if (is_weak_enough && str_starts_with(item, STR("W/")))
-            item = str_slice(item, 2, item.len);
-        if (str_equal(item, STR("*")) || str_equal(item, str_of(etag)))
-            return true;
-        start += comma + 1;
-    }
-    return false;
-}
-
-/* The date in that header; -1 without one that can be read, which is then ignored. */
-static int64_t date_in(const struct download *d, enum kept which)
-{
-    const struct str *value = kept_header(d, which);
-
-    return value == NULL ? -1 : http_head_parse_date(*value);
-}
-
-/* 412 or 304 when a condition says so, else 0 (RFC 9110 §13.2.2): tags count more than dates. */
-static int judge_conditions(const struct download *d)
-{
-    const struct str *match = kept_header(d, IF_MATCH);
-    const struct str *none_match = kept_header(d, IF_NONE_MATCH);
-    int64_t unmodified_ms = date_in(d, IF_UNMODIFIED_SINCE);
-    int64_t modified_ms = date_in(d, IF_MODIFIED_SINCE);
-
-    if (match != NULL ? !lists_object_tag(*match, d->etag, false)
-                      : unmodified_ms >= 0 && d->modified_ms > unmodified_ms)
-        return 412;
-    if (none_match != NULL ? lists_object_tag(*none_match, d->etag, true)
-                           : modified_ms >= 0 && d->modified_ms <= modified_ms)
-        return 304;
-    return 0;
-}
-
-/* If-Range: the range is wanted only of this very object. */
-static bool is_range_of_object(const struct download *d)
-{
-    const struct str *condition = kept_header(d, IF_RANGE);
-
-    if (condition == NULL || str_equal(*condition, str_of(d->etag)))
-        return true;
-    return http_head_parse_date(*condition) == d->modified_ms;
-}
-
-static void choose_range(struct download *d)
-{
-    const struct str *range = kept_header(d, RANGE);
-    int found = 0;
-
-    d->status = 200;
-    d->start = 0;
-    d->end = d->size;
-    if (range != NULL && is_range_of_object(d))
-        found = http_head_parse_range(*range, d->size, &d->start, &d->end);
-    if (found > 0)
-        d->status = 206;
-    else if (found < 0)
-        d->status = 416;
 }
 
 /* ---- answers ---- */
@@ -163,27 +73,21 @@ static void answer_download_error(struct download *d, const struct err *e)
 static bool put_answer(struct download *d, struct http_answer *a,
                        struct http_header headers[MAX_HEADERS])
 {
-    int condition;
+    const struct http_content content = {
+        .etag = d->etag, .modified_ms = d->modified_ms, .size = d->size};
+    int status = http_select(&d->wish, &content, &d->start, &d->end);
 
     http_head_format_date(d->modified_ms, d->modified);
-    condition = judge_conditions(d);
-    choose_range(d);
-    if (condition != 0)
-        d->status = condition;
-    if (d->status == 206)
-        snprintf(d->range, sizeof d->range, "bytes %lld-%lld/%lld", (long long)d->start,
-                 (long long)d->end - 1, (long long)d->size);
-    else if (d->status == 416)
-        snprintf(d->range, sizeof d->range, "bytes */%lld", (long long)d->size);
+    http_select_format_range(status, d->start, d->end, d->size, d->range);
     headers[0] = (struct http_header){STR("ETag"), str_of(d->etag)};
     headers[1] = (struct http_header){STR("Last-Modified"), str_of(d->modified)};
     headers[2] = (struct http_header){STR("Accept-Ranges"), STR("bytes")};
     headers[3] = (struct http_header){STR("Content-Range"), str_of(d->range)};
-    *a = (struct http_answer){.status = d->status,
+    *a = (struct http_answer){.status = status,
                               .content_type = "application/octet-stream",
                               .headers = headers,
                               .header_count = d->range[0] == '\0' ? 3 : 4};
-    if (d->status != 304 && d->status != 412 && d->status != 416)
+    if (status == 200 || status == 206)
         return true;
     a->content_type = NULL;
     return false;
@@ -287,27 +191,6 @@ static void on_object_head(void *owner)
 
 /* ---- the request ---- */
 
-static void keep_headers(struct download *d, const struct http_head *head)
-{
-    static const char *const names[KEPT_HEADERS] = {"If-Match",          "If-None-Match",
-                                                    "If-Unmodified-Since", "If-Modified-Since",
-                                                    "If-Range",          "Range"};
-    size_t at = 0;
-
-    for (int i = 0; i < KEPT_HEADERS; i++) {
-        const struct str *value = http_head_get(head, names[i]);
-        d->has[i] = value != NULL;
-        if (value != NULL) {
-            d->kept[i].len = value->len;
-            buf_put(&d->texts, *value);
-        }
-    }
-    for (int i = 0; i < KEPT_HEADERS && !d->texts.failed; i++) {
-        d->kept[i].p = d->has[i] && d->kept[i].len > 0 ? d->texts.data + at : "";
-        at += d->kept[i].len;
-    }
-}
-
 /*
  * The reader of a whole object can tell whether it is damaged, but cannot tell us: so we read what
  * was not checked for long, too, while the kernel has it. A reader that believes no cache
@@ -318,7 +201,7 @@ static int64_t believed_s(const struct download *d, const struct http_head *head
     const struct str *control = http_head_get(head, "Cache-Control");
     bool is_doubted = control != NULL && str_equal_nocase(str_trim(*control), STR("no-cache"));
 
-    if (d->is_head || (d->has[RANGE] && !is_doubted))
+    if (d->is_head || (d->wish.has_range && !is_doubted))
         return BUCKET_NEVER_S;
     return is_doubted ? DOUBTED_AGE_S : BELIEVED_AGE_S;
 }
@@ -335,8 +218,7 @@ static struct download *make_download(struct bucket *bucket, struct http_conn *c
     d->conn = conn;
     d->is_head = !str_equal(head->method, STR("GET"));
     buf_put(&d->key, key);
-    keep_headers(d, head);
-    if (d->key.failed || d->texts.failed) {
+    if (!http_wish_init(&d->wish, head) || d->key.failed) {
         free_download(d);
         return NULL;
     }

@@ -90,7 +90,7 @@ struct range_answer {
 struct headers {
     struct http_header items[MAX_HEADERS];
     size_t count;
-    char etag[ETAG_BYTES + 2], range[96], building[64];
+    char etag[ETAG_BYTES + 2], range[HTTP_CONTENT_RANGE_BYTES], building[64];
     struct buf disposition;
 };
 
@@ -415,16 +415,13 @@ static void send_range_answer(struct range_answer *answer, struct headers *h, in
 
 static int select_bytes(struct range_answer *answer, struct headers *h)
 {
+    const struct http_content content = {.etag = h->etag, .modified_ms = -1, .size = answer->size};
     int status;
 
     put_etag(answer, h->etag);
-    status = http_select(&answer->wish, h->etag, answer->size, &answer->start, &answer->end);
+    status = http_select(&answer->wish, &content, &answer->start, &answer->end);
     answer->position = answer->start;
-    if (status == 206)
-        snprintf(h->range, sizeof h->range, "bytes %lld-%lld/%lld", (long long)answer->start,
-                 (long long)answer->end - 1, (long long)answer->size);
-    else if (status == 416)
-        snprintf(h->range, sizeof h->range, "bytes */%lld", (long long)answer->size);
+    http_select_format_range(status, answer->start, answer->end, answer->size, h->range);
     return status;
 }
 

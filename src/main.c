@@ -195,7 +195,9 @@ static const char register_help[] =
     "                             says in X-Forwarded-For is believed\n"
 #define CACHE_HELP                                                                                 \
     "      --cache-bytes N        of blocks that it keeps of hosts' files (default:\n"         \
-    "                             a tenth of the file system); see help ranges\n"
+    "                             a tenth of the file system); see help ranges\n"               \
+    "      --find-on-hosts        the gateway also finds what only a connected host\n"            \
+    "                             has; see help hub\n"
 #define LIMITS_HELP                                                                                \
     "\nLIMITS, beyond which who comes is told 503:\n\n"                                           \
     "      --max-connections N    at the same time (default: 20000, fewer where\n"                 \
@@ -300,7 +302,7 @@ const struct cmd cmd_table[] = {
      LISTEN_HELP GATEWAY_HELP TRUSTED_HELP LIMITS_HELP OBJECTS_HELP},
     {"hub", cmd_hub,
      "--listen HOST:PORT --data DIR [--secret-file F] [--zone NAME] [--public-url URL] "
-     "[--open-registration] [--cache-bytes N] [--trusted-proxy A] [LIMITS]",
+     "[--open-registration] [--cache-bytes N] [--find-on-hosts] [--trusted-proxy A] [LIMITS]",
      "proxy and gateway on one port",
      LISTEN_HELP SECRET_HELP GATEWAY_HELP CACHE_HELP TRUSTED_HELP PROXY_LIMITS_HELP},
     {"demo", cmd_demo, "[FILE] [--keep]", "do the whole job on loopback, to see it work",

@@ -5,6 +5,7 @@
 #include "base/base64.h"
 #include "base/fields.h"
 #include "base/hex.h"
+#include "base/hmac.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sha1.h"
@@ -17,6 +18,9 @@ enum {
     /* A name of control bytes, each written as six characters, would still fit. */
     MAX_FILE_BYTES = 8 * LINKS_MAX_NAME_BYTES
 };
+
+/* The client of a link that is none, and of a stranger's pass. */
+static const char nobody[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /* ---- tokens and files ---- */
 
@@ -416,8 +420,6 @@ int links_start(struct links_job *job, struct err *e)
  * A token that is none goes the same way, with the zone of the hub and a client that is nobody.
  */
 
-static const char nobody[] = "0000000000000000000000000000000000000000000000000000000000000000";
-
 static struct bucket_call use_call(struct links_use *use, void (*on_done)(void *owner))
 {
     return (struct bucket_call){.on_done = on_done, .owner = use, .e = use->e};
@@ -487,7 +489,8 @@ static void on_use_client(void *owner)
 
 static void ask_use_client(struct links_use *use)
 {
-    struct str client = use->link.doc == NULL ? str_of(nobody) : use->link.client_id;
+    bool is_link = use->link.doc != NULL || use->is_pass;
+    struct str client = is_link ? use->link.client_id : str_of(nobody);
 
     use->client_file.file.call = use_call(use, on_use_client);
     if (zone_files_ask_client(use->bucket, &use->zone, client, &use->client_file, use->e) != 0)
@@ -534,10 +537,94 @@ static void on_use_file(void *owner)
         finish_use(use, -1);
 }
 
+/* ---- passes ---- */
+
+static void sign_pass(const unsigned char *key, struct str signed_part, struct str zone,
+                      char digits[2 * HMAC_SHA256_SIZE + 1])
+{
+    unsigned char mac[HMAC_SHA256_SIZE];
+    struct buf text = {0};
+
+    buf_printf(&text, "PASS\n%.*s\n%.*s", STR_ARG(signed_part), STR_ARG(zone));
+    digits[0] = '\0'; /* without memory: none matches */
+    if (!text.failed) {
+        hmac_sha256((struct str){(const char *)key, LINKS_PASS_KEY}, buf_str(&text), mac);
+        hex_encode(mac, sizeof mac, digits);
+    }
+    buf_free(&text);
+}
+
+void links_put_pass(struct buf *out, const unsigned char key[LINKS_PASS_KEY], struct str zone,
+                    struct str hash, struct str client_id, int64_t now_ms)
+{
+    char digits[2 * HMAC_SHA256_SIZE + 1], name[2 * LINKS_PASS_MAX_ZONE + 1];
+    struct buf part = {0};
+
+    buf_printf(&part, "%.*s%010lld%.*s", STR_ARG(hash),
+               (long long)((now_ms + LINKS_PASS_MS) / 1000),
+               STR_ARG(client_id.len > 0 ? client_id : str_of(nobody)));
+    sign_pass(key, buf_str(&part), zone, digits);
+    if (part.failed || digits[0] == '\0' || zone.len > LINKS_PASS_MAX_ZONE) {
+        out->failed = true;
+    } else {
+        hex_encode((const unsigned char *)zone.p, zone.len, name);
+        buf_put_buf(out, &part);
+        buf_puts(out, digits);
+        buf_puts(out, name);
+    }
+    buf_free(&part);
+}
+
+/* Reads a pass whose signature is right. */
+static bool read_pass(struct links_use *use, struct str token)
+{
+    const size_t signed_len = SHA1_HEX + 10 + SIGNATURE_CLIENT_ID_DIGITS;
+    char digits[2 * HMAC_SHA256_SIZE + 1];
+    struct str zone = str_slice(token, LINKS_PASS_MIN_CHARS, token.len);
+    uint64_t expires_s;
+
+    if (use->key == NULL || token.len <= LINKS_PASS_MIN_CHARS ||
+        zone.len > 2 * LINKS_PASS_MAX_ZONE || zone.len % 2 != 0 ||
+        !hex_decode(zone, (unsigned char *)use->pass_zone, zone.len / 2))
+        return false;
+    struct str part = str_slice(token, 0, signed_len);
+    zone = (struct str){use->pass_zone, zone.len / 2};
+    sign_pass(use->key, part, zone, digits);
+    if (!str_equal_constant_time(str_slice(token, signed_len, LINKS_PASS_MIN_CHARS),
+                                 str_of(digits)) ||
+        !str_to_uint(str_slice(part, SHA1_HEX, SHA1_HEX + 10), INT64_MAX / 1000, &expires_s))
+        return false;
+    memcpy(use->hash, part.p, SHA1_HEX);
+    memcpy(use->maker, part.p + SHA1_HEX + 10, SIGNATURE_CLIENT_ID_DIGITS);
+    use->link = (struct share_link){.zone = zone,
+                                    .hash = str_of(use->hash),
+                                    .name = str_of(use->hash),
+                                    .client_id = str_of(use->maker),
+                                    .expires_ms = (int64_t)expires_s * 1000};
+    return true;
+}
+
+/* The same steps as those of a link, without its file. */
+static int use_pass(struct links_use *use, struct err *e)
+{
+    use->is_pass = true;
+    use->is_good = use->link.expires_ms > use->now_ms;
+    if (zone_files_is_own(use->own_zone, use->link.zone)) {
+        use->zone = zone_files_own(use->own_zone);
+        use->client_file.file.call = use_call(use, on_use_client);
+        return zone_files_ask_client(use->bucket, &use->zone, use->link.client_id,
+                                     &use->client_file, e);
+    }
+    use->zone_file.file.call = use_call(use, on_use_zone);
+    return zone_files_ask_zone(use->bucket, use->link.zone, &use->zone_file, e);
+}
+
 int links_start_use(struct links_use *use, struct str token, struct err *e)
 {
     char id[LINKS_ID_DIGITS + 1];
 
+    if (read_pass(use, token))
+        return use_pass(use, e);
     if (!links_read_token(token, id))
         return err_set(e, ERR_NOT_FOUND, "no such link");
     put_link_key(&use->file.name, id);

@@ -6,13 +6,20 @@
  *     token    2 hex digits of the file's SHA-1 (which relay), 8 of the folder, 24 of chance
  *     folder   the first 8 hex digits of the SHA-256 of zone and maker: the links of one maker
  *     id       the 8 digits of the folder, the 64 of the token's hash: it opens nothing
+ *
+ * A pass is a token that the hub makes for an hour and keeps nowhere: it is signed.
+ *     pass     40 digits of the file's SHA-1, 10 of when it ends (s), 64 of its maker (zeros: a
+ *              stranger), 64 of an HMAC-SHA-256 over these and the zone, then the zone's name as
+ *              hex digits; it opens <pass>/<SHA-1>
  */
 #ifndef ACCESS_LINKS_H
 #define ACCESS_LINKS_H
 
 #include "access/authorization.h"
 #include "access/zone_files.h"
+#include "base/sha1.h"
 #include "base/sha256.h"
+#include "proto/signature.h"
 
 enum {
     LINKS_FOLDER_DIGITS = 8,
@@ -21,7 +28,11 @@ enum {
     LINKS_ID_DIGITS = LINKS_FOLDER_DIGITS + SHA256_HEX,
     LINKS_MAX_NAME_BYTES = 1024,
     LINKS_MAX_EACH = 1000,  /* of one maker */
-    LINKS_PAGE_BYTES = 40000 /* a list is longer only by its last link */
+    LINKS_PAGE_BYTES = 40000, /* a list is longer only by its last link */
+    LINKS_PASS_KEY = 32,
+    LINKS_PASS_MS = 60 * 60 * 1000,
+    LINKS_PASS_MIN_CHARS = 178, /* and two for each byte of the zone's name */
+    LINKS_PASS_MAX_ZONE = 255
 };
 
 #define LINKS_MAX_MS (INT64_C(36525) * 24 * 3600 * 1000) /* until one expires: a hundred years */
@@ -82,12 +93,18 @@ struct links_job {
 int links_start(struct links_job *job, struct err *e) ERR_CHECKED;
 void links_free_job(struct links_job *job);
 
+/* Appends a pass for the file of that SHA-1 (40 digits) in that zone, of at most
+ * LINKS_PASS_MAX_ZONE bytes. `client_id` is empty, or 64 digits. */
+void links_put_pass(struct buf *out, const unsigned char key[LINKS_PASS_KEY], struct str zone,
+                    struct str hash, struct str client_id, int64_t now_ms);
+
 /* ---- using ---- */
 
 /* A use of a token. It costs the same steps whatever the token is. */
 struct links_use {
     struct bucket *bucket; /* borrowed, as own_zone */
     const char *own_zone;
+    const unsigned char *key; /* of passes, borrowed; NULL: they open nothing */
     int64_t now_ms;
     void (*on_done)(void *owner);
     void *owner;
@@ -100,10 +117,13 @@ struct links_use {
     /* The rest is its own. */
     struct zone_reading file, zone_file, client_file, settings_file;
     struct zone_record client;
+    bool is_pass;
+    char hash[SHA1_HEX + 1], maker[SIGNATURE_CLIENT_ID_DIGITS + 1];
+    char pass_zone[LINKS_PASS_MAX_ZONE + 1];
 };
 
-/* Looks a token up that links_read_token accepts: -1 and *e: nothing was started. links_end_use in
- * any case. */
+/* Looks a token up that links_read_token accepts, or a pass: -1 and *e: nothing was started.
+ * links_end_use in any case. */
 int links_start_use(struct links_use *use, struct str token, struct err *e) ERR_CHECKED;
 void links_end_use(struct links_use *use);
 

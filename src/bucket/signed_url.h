@@ -1,6 +1,6 @@
 /*
  * URLs of the hub's own bucket that carry a permission: one method, one object, one size, until a
- * time. HMAC-SHA-256 with a key that only the gateway and bucket processes have.
+ * time. HMAC-SHA-256 with a key that only the hub's own processes have.
  *     <base>/bucket/<object key>?expires=<s>[&size=<bytes>][&client=<name>]&signature=<hex>
  */
 #ifndef BUCKET_SIGNED_URL_H

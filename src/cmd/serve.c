@@ -23,7 +23,7 @@ enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY, HUB_ALONE = 4 };
 
 struct serve {
     const char *listen, *secret_file, *data, *zone, *public_url, *trusted_proxy;
-    bool is_open;
+    bool is_open, finds_on_hosts;
     int64_t max_connections, max_per_address, max_waiting, max_per_resource, max_resources;
     int64_t cache_bytes;
     struct buf listen_text, secret;
@@ -119,7 +119,8 @@ static int serve_hub(struct serve *serve, unsigned roles, struct err *e)
                               .site = {.data_dir = serve->data,
                                        .zone = serve->zone,
                                        .public_url = serve->public_url,
-                                       .is_open = serve->is_open},
+                                       .is_open = serve->is_open,
+                                       .finds_on_hosts = serve->finds_on_hosts},
                               .cache_bytes = serve->cache_bytes,
                               .limits = {.connections = (size_t)serve->max_connections,
                                          .per_address = (size_t)serve->max_per_address,
@@ -165,6 +166,7 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
         {SERVE_GATEWAY, {.name = "zone", .value = &serve.zone}},
         {SERVE_GATEWAY, {.name = "public-url", .value = &serve.public_url}},
         {SERVE_GATEWAY, {.name = "open-registration", .flag = &serve.is_open}},
+        {HUB_ALONE, {.name = "find-on-hosts", .flag = &serve.finds_on_hosts}},
         {HUB_ALONE, {.name = "cache-bytes", .bytes = &serve.cache_bytes, .max = INT64_MAX}},
     };
     struct cmd_option options[sizeof all / sizeof all[0] + 1] = {{0}};

@@ -41,6 +41,7 @@ struct gateway_run {
     struct bucket_head head;
     struct bucket_remove removal;
     struct links_job links;
+    struct host_find find;
     struct err e;
     bool is_starting, is_finished; /* a run that ends while it starts is answered there */
     int status;
@@ -61,6 +62,8 @@ static void free_run(struct gateway_run *run)
     bucket_cancel(&run->head.call);
     bucket_cancel(&run->removal.call);
     links_free_job(&run->links);
+    if (run->find.on_done != NULL)
+        run->site->cancel_find(run->site->finder, &run->find);
     authorization_deinit(&run->settings);
     zone_files_free_record(&run->client);
     zone_files_free_zone(&run->zone);
@@ -152,6 +155,56 @@ static void answer_found(struct gateway_run *run, bool is_found)
     close_answer(run);
 }
 
+/* The URL of a file that only a host has: it needs no permission where everybody may read, and
+ * names no zone but the own one. */
+static void put_host_url(const struct gateway_run *run, struct buf *out)
+{
+    const struct gateway_request *r = &run->request;
+
+    buf_put_buf(out, &run->base_url);
+    buf_puts(out, "/f/");
+    if (!run->settings.allow_public_download ||
+        !zone_files_is_own(run->site->zone, run->zone.name)) {
+        buf_putc(out, '~');
+        links_put_pass(out, run->site->pass_key, run->zone.name, r->hash, r->from_client_id,
+                       run->wall_ms);
+        buf_putc(out, '/');
+    }
+    buf_put(out, r->hash);
+}
+
+/* Without `objectKey`: it can be read, and was not uploaded. */
+static void answer_at_host(void *owner, int64_t size)
+{
+    struct gateway_run *run = owner;
+    struct buf url = {0};
+
+    if (size < 0) {
+        answer_found(run, false);
+        return;
+    }
+    put_host_url(run, &url);
+    open_answer(run);
+    json_put_bool(&run->answer, "found", true);
+    json_put_int(&run->answer, "size", size);
+    json_put_buf(&run->answer, "url", &url);
+    buf_wipe(&url);
+    close_answer(run);
+}
+
+/* A file that the bucket lacks. */
+static void find_on_hosts(struct gateway_run *run)
+{
+    const struct gateway_site *site = run->site;
+
+    run->find = (struct host_find){.on_done = answer_at_host, .owner = run};
+    if (site->find_on_hosts != NULL &&
+        site->find_on_hosts(site->finder, run->zone.name, run->request.hash, &run->find))
+        return;
+    run->find.on_done = NULL;
+    answer_found(run, false);
+}
+
 static void answer_initiated(struct gateway_run *run, bool exists)
 {
     open_answer(run);
@@ -230,8 +283,10 @@ static void on_run_object(void *owner)
 
     if (!is_there && run->e.code != ERR_NOT_FOUND)
         finish_run(run, -1);
+    else if (run->request.call == GATEWAY_FIND_FILE && is_good)
+        answer_found(run, true);
     else if (run->request.call == GATEWAY_FIND_FILE)
-        answer_found(run, is_good); /* a damaged one would only fail there */
+        find_on_hosts(run); /* a damaged one would only fail there */
     else if (run->request.call == GATEWAY_FINALIZE_UPLOAD)
         finish_upload(run, is_there);
     else if (is_good && run->head.size_bytes != run->request.size)

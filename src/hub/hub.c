@@ -17,6 +17,7 @@
 #include "gateway/gateway_api.h"
 #include "http/crew.h"
 #include "http/http_server.h"
+#include "hub/host_finder.h"
 #include "hub/origin.h"
 #include "hub/relays.h"
 #include "hub/roster.h"
@@ -265,6 +266,7 @@ static void on_hub_signal(void *owner)
 struct hub_worker {
     struct loop *loop;
     struct check_asker asker;
+    struct host_finder finder;
     struct bucket *bucket;
 };
 
@@ -272,7 +274,8 @@ static int open_hub_worker(struct hub_worker *worker, const struct hub *hub, int
 {
     struct err e = {0};
 
-    *worker = (struct hub_worker){.loop = loop_new(NULL, &e), .asker = {.fd = fd}};
+    *worker = (struct hub_worker){
+        .loop = loop_new(NULL, &e), .asker = {.fd = fd}, .finder = {.fd = fd}};
     if (worker->loop != NULL)
         worker->bucket = folder_new(&hub->dir, worker->loop, &worker->asker, &e);
     if (worker->bucket != NULL)
@@ -288,6 +291,22 @@ static void close_hub_worker(struct hub_worker *worker)
         loop_free(worker->loop);
 }
 
+static void on_worker_checked(void *owner, uint64_t id)
+{
+    struct hub_worker *worker = owner;
+
+    check_asker_answered(&worker->asker, id);
+}
+
+static void on_worker_note(void *owner, uint64_t id, struct str bytes, int fd)
+{
+    struct hub_worker *worker = owner;
+
+    if (fd >= 0)
+        close(fd);
+    host_finder_on_note(&worker->finder, id, bytes);
+}
+
 static int run_gateway(int fd, void *ctx)
 {
     struct hub *hub = ctx;
@@ -297,14 +316,16 @@ static int run_gateway(int fd, void *ctx)
                                           .route_count = GATEWAY_API_ROUTES,
                                           .times = hub->times.http,
                                           .extensions = hub->extensions,
-                                          .on_checked = check_asker_answered,
-                                          .owner = &worker.asker,
+                                          .on_checked = on_worker_checked,
+                                          .on_note = on_worker_note,
+                                          .owner = &worker,
                                           .returns_each = hub->trusted.count > 0};
     int status = 1;
 
     if (open_hub_worker(&worker, hub, fd) == 0) {
         options.loop = worker.loop;
         hub->site.bucket = worker.bucket;
+        hub->site.finder = &worker.finder;
         gateway_api_put_routes(&hub->site, routes);
         status = crew_worker_run(fd, &options);
     }
@@ -346,6 +367,25 @@ static void on_check(void *owner, uint64_t worker, uint64_t id, struct str bytes
     check_queue_ask(hub->checks, worker, id, bytes);
 }
 
+/* A worker of the gateway asks for a file that hosts may have. */
+static void on_finder_note(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct hub *hub = owner;
+
+    if (hub->relays != NULL)
+        ranges_find(relays_ranges(hub->relays), worker, id, bytes);
+}
+
+/* It waits no more if the note cannot be sent: then it is gone. */
+static void send_to_finder(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct hub *hub = owner;
+    struct err e = {0};
+
+    if (crew_note(hub->gateway, worker, id, bytes, -1, &e) != 0)
+        log_line(LOG_WARN, "a gateway worker takes no answer: %s", e.msg);
+}
+
 /* The bucket's workers wait for no check. */
 static void on_object_checked(void *owner, uint64_t worker, uint64_t id)
 {
@@ -384,6 +424,7 @@ static struct crew *open_crew(struct hub *hub, const char *name, unsigned max_wo
                                    .on_return = on_connection_returned,
                                    .on_closed = on_connection_closed,
                                    .on_check = on_check,
+                                   .on_note = on_finder_note,
                                    .owner = hub};
 
     return crew_new(&options, e);
@@ -468,7 +509,12 @@ static int open_site(struct hub *hub, const struct hub_site_options *options, st
                                       .url = &hub->url,
                                       .page_key = hub->dir.url_key,
                                       .is_online = hub->roster == NULL ? NULL : is_online,
+                                      .pass_key = hub->dir.url_key,
                                       .owner = hub};
+    if (options->finds_on_hosts) {
+        hub->site.find_on_hosts = host_finder_start;
+        hub->site.cancel_find = host_finder_cancel;
+    }
     return 0;
 }
 
@@ -510,6 +556,7 @@ static int open_relays(struct hub *hub, const struct hub_options *options, struc
                                           .returns_each = hub->trusted.count > 0,
                                           .on_return = on_connection_returned,
                                           .on_closed = on_connection_closed,
+                                          .send_to_finder = send_to_finder,
                                           .owner = hub};
 
     hub->relays = relays_new(&relays, e);

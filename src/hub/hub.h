@@ -34,6 +34,7 @@ struct hub_site_options {
     const char *zone;       /* NULL: "default" */
     const char *public_url; /* NULL: the Host that a client used */
     bool is_open;           /* --open-registration */
+    bool finds_on_hosts;    /* --find-on-hosts */
 };
 
 struct hub_options {

@@ -39,7 +39,6 @@ struct relay_process {
     struct bucket *bucket;
     struct relay *relay;
     struct range_server *server;
-    struct signer_place signers;
 };
 
 static int send_note_to_hub(void *owner, uint64_t id, struct str bytes)
@@ -80,7 +79,6 @@ static int open_relay_process(struct relay_process *p, struct err *e)
         (p->bucket = folder_new(relays->options.dir, p->loop, NULL, e)) == NULL ||
         open_cache(p, &path, e) != 0)
         goto out;
-    p->signers = (struct signer_place){p->bucket, zone_files_own(relays->options.zone)};
     const struct relay_options relay = {.loop = p->loop,
                                         .times = relays->options.times->relay,
                                         .cache_dir = buf_path(&path, e),
@@ -89,14 +87,15 @@ static int open_relay_process(struct relay_process *p, struct err *e)
                                         .owner = p,
                                         .check_signer = signer_check,
                                         .cancel_check = signer_check_cancel,
-                                        .check_owner = &p->signers};
+                                        .check_owner = p->bucket};
     if (relay.cache_dir == NULL || (p->relay = relay_new(&relay, e)) == NULL)
         goto out;
     const struct range_server_options server = {.loop = p->loop,
                                                 .relay = p->relay,
                                                 .wait_ms = relays->options.times->range_wait_ms,
                                                 .bucket = p->bucket,
-                                                .zone = p->signers.zone};
+                                                .zone = zone_files_own(relays->options.zone),
+                                                .pass_key = relays->options.dir->url_key};
     p->server = range_server_new(&server, e);
     result = p->server == NULL ? -1 : 0;
 out:
@@ -148,6 +147,13 @@ static int send_to_relay(void *owner, uint64_t relay, uint64_t id, struct str by
     struct err e = {0};
 
     return crew_note(relays->crew, relay, id, bytes, fd, &e);
+}
+
+static void send_to_finder(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct relays *relays = owner;
+
+    relays->options.send_to_finder(relays->options.owner, worker, id, bytes);
 }
 
 static void send_to_relays(void *owner, struct str bytes)
@@ -221,10 +227,10 @@ struct relays *relays_new(const struct relays_options *options, struct err *e)
                                       .on_note = on_relay_note,
                                       .owner = relays};
     const struct ranges_options ranges = {.loop = options->loop,
-                                          .zone = str_of(options->zone),
                                           .start_ms = options->times->range_start_ms,
                                           .send_to_daemon = send_text_to_daemon,
                                           .send_to_relay = send_to_relay,
+                                          .send_to_finder = send_to_finder,
                                           .send_to_relays = send_to_relays,
                                           .owner = relays};
     if ((relays->crew = crew_new(&crew, e)) == NULL ||

@@ -8,7 +8,9 @@
 /* One check: the client's record, then the settings. */
 struct signing {
     struct relay_check *check;
-    const struct signer_place *place;
+    struct bucket *bucket;
+    struct zone zone; /* its strings are in `texts` */
+    struct buf texts[2];
     struct zone_reading client, settings;
     struct zone_record record;
     struct buf client_id;
@@ -21,6 +23,8 @@ static void free_signing(struct signing *s)
     zone_files_free_reading(&s->settings);
     zone_files_free_record(&s->record);
     buf_free(&s->client_id);
+    buf_free(&s->texts[0]);
+    buf_free(&s->texts[1]);
     free(s);
 }
 
@@ -65,12 +69,13 @@ static void on_signing_client(void *owner)
     }
     s->settings.file.call =
         (struct bucket_call){.on_done = on_signing_settings, .owner = s, .e = &s->e};
-    if (authorization_ask(s->place->bucket, &s->place->zone, &s->settings, &s->e) != 0)
+    if (authorization_ask(s->bucket, &s->zone, &s->settings, &s->e) != 0)
         end_signing(s, -1);
 }
 
 /* A failure before a call is under way is reported from the loop, too. */
-void signer_check(void *owner, struct str client_id, struct relay_check *check)
+void signer_check(void *owner, const struct zone *zone, struct str client_id,
+                  struct relay_check *check)
 {
     struct signing *s = calloc(1, sizeof *s);
 
@@ -78,12 +83,16 @@ void signer_check(void *owner, struct str client_id, struct relay_check *check)
     if (s == NULL)
         return;
     s->check = check;
-    s->place = owner;
+    s->bucket = owner;
+    buf_put(&s->texts[0], zone->name);
+    buf_put(&s->texts[1], zone->directory);
+    s->zone = (struct zone){.name = buf_str(&s->texts[0]), .directory = buf_str(&s->texts[1])};
     buf_put(&s->client_id, client_id);
     s->client.file.call =
         (struct bucket_call){.on_done = on_signing_client, .owner = s, .e = &s->e};
-    if (buf_check(&s->client_id, &s->e) == 0 &&
-        zone_files_ask_client(s->place->bucket, &s->place->zone, buf_str(&s->client_id),
+    if (buf_check(&s->client_id, &s->e) == 0 && buf_check(&s->texts[0], &s->e) == 0 &&
+        buf_check(&s->texts[1], &s->e) == 0 &&
+        zone_files_ask_client(s->bucket, &s->zone, buf_str(&s->client_id),
                               &s->client, &s->e) == 0)
         return;
     free_signing(s);

@@ -6,14 +6,10 @@
 #include "access/zone_files.h"
 #include "proxy/relay.h"
 
-/* Where clients are looked up; borrowed for each check. */
-struct signer_place {
-    struct bucket *bucket;
-    struct zone zone;
-};
-
-/* relay_options.check_signer and cancel_check; `owner` is a struct signer_place. */
-void signer_check(void *owner, struct str client_id, struct relay_check *check);
+/* relay_options.check_signer and cancel_check; `owner` is the struct bucket in
+ * which clients are looked up. */
+void signer_check(void *owner, const struct zone *zone, struct str client_id,
+                  struct relay_check *check);
 void signer_check_cancel(void *owner, struct relay_check *check);
 
 #endif

@@ -229,7 +229,8 @@ static void read_from_hosts(void *owner)
 
 static void start_host_reading(struct cached_folder *folder)
 {
-    if (!relay_reader_start(folder->cache->options.relay, &folder->reader, str_of(folder->sha1)))
+    if (!relay_reader_start(folder->cache->options.relay, &folder->reader,
+                            &folder->cache->options.zone, str_of(folder->sha1)))
         fail_folder(folder, "out of memory");
     else
         read_from_hosts(folder);

@@ -38,7 +38,6 @@ static const char empty_sha1[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 struct ahead {
     struct relay_reader reader;
     bool is_used;
-    char sha1[SHA1_HEX + 1];
     int64_t next; /* byte behind its last request */
     int64_t run;  /* blocks that it came to by going on */
     uint32_t blocks; /* that are fetched ahead: half as many, within a limit */
@@ -195,6 +194,11 @@ static void answer_building(const struct range_server *server, struct http_conn 
                   .header_count = h.count});
 }
 
+static const struct zone *zone_of_answer(const struct range_answer *answer)
+{
+    return answer->is_shared ? &answer->use.zone : &answer->server->options.zone;
+}
+
 /* ---- reading on ---- */
 
 static void ignore_ahead_change(void *owner)
@@ -225,14 +229,14 @@ static void on_ahead_time(void *owner)
 }
 
 /* The place of a reader that goes on where one of its requests ended; else the one to be reused. */
-static struct ahead *find_ahead(struct range_server *server, const char *sha1, int64_t start,
-                                bool *goes_on)
+static struct ahead *find_ahead(struct range_server *server, const struct relay_file *file,
+                                int64_t start, bool *goes_on)
 {
     struct ahead *best = &server->ahead[0];
 
     for (size_t n = 0; n < AHEAD_PLACES; n++) {
         struct ahead *a = &server->ahead[n];
-        *goes_on = a->is_used && a->next == start && strcmp(a->sha1, sha1) == 0;
+        *goes_on = a->is_used && a->next == start && a->reader.file == file;
         if (*goes_on)
             return a;
         if (best->is_used && (!a->is_used || a->until_ms < best->until_ms))
@@ -249,15 +253,15 @@ static void note_request(struct range_answer *answer)
     int64_t now = loop_now_ms(server->options.loop), last = (answer->end - 1) / BLOCK_BYTES;
     bool goes_on, is_new_block = answer->start % BLOCK_BYTES == 0 ||
                                  answer->start / BLOCK_BYTES != last;
-    struct ahead *a = find_ahead(server, answer->sha1, answer->start, &goes_on);
+    struct ahead *a = find_ahead(server, answer->reader.file, answer->start, &goes_on);
 
     if (!goes_on) {
         end_ahead(a);
         *a = (struct ahead){.reader = {.on_change = ignore_ahead_change, .read_class = RANGE_BULK}};
-        if (!relay_reader_start(server->options.relay, &a->reader, str_of(answer->sha1)))
+        if (!relay_reader_start(server->options.relay, &a->reader, zone_of_answer(answer),
+                                str_of(answer->sha1)))
             return;
         a->is_used = true;
-        memcpy(a->sha1, answer->sha1, sizeof a->sha1);
     } else if (is_new_block) {
         a->run += last - answer->start / BLOCK_BYTES + (answer->start % BLOCK_BYTES == 0);
         a->blocks = a->run / 2 > MAX_AHEAD_BLOCKS ? MAX_AHEAD_BLOCKS : (uint32_t)(a->run / 2);
@@ -553,7 +557,7 @@ static void fail_answer(struct range_answer *answer, const char *why)
     answer_server_failure(conn, e.msg);
 }
 
-/* A link to a file of another zone: the hosts that are asked share files of the own one. */
+/* A link to a file of another zone. */
 static bool is_elsewhere(const struct range_answer *answer)
 {
     return answer->is_shared &&
@@ -565,13 +569,8 @@ static void seek_on_hosts(struct range_answer *answer)
 {
     struct range_server *server = answer->server;
 
-    if (is_elsewhere(answer)) {
-        struct http_conn *conn = answer->conn;
-        free_answer(answer);
-        answer_absent(conn);
-        return;
-    }
-    if (!relay_reader_start(server->options.relay, &answer->reader, str_of(answer->sha1))) {
+    if (!relay_reader_start(server->options.relay, &answer->reader, zone_of_answer(answer),
+                            str_of(answer->sha1))) {
         fail_answer(answer, "out of memory");
         return;
     }
@@ -669,11 +668,6 @@ static void on_object_found(void *owner)
     struct range_answer *answer = owner;
 
     on_bucket_answer(answer, &answer->head.call, answer->head.size_bytes);
-}
-
-static const struct zone *zone_of_answer(const struct range_answer *answer)
-{
-    return answer->is_shared ? &answer->use.zone : &answer->server->options.zone;
 }
 
 static void look_in_bucket(struct range_answer *answer)
@@ -926,6 +920,7 @@ static void ask_permission(struct range_answer *answer, struct str token)
     if (answer->is_shared) {
         answer->use = (struct links_use){.bucket = options->bucket,
                                          .own_zone = options->zone.name.p,
+                                         .key = options->pass_key,
                                          .now_ms = clock_wall_ms(),
                                          .on_done = on_share_link,
                                          .owner = answer,

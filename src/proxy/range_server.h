@@ -28,6 +28,7 @@ struct range_server_options {
     int64_t wait_ms; /* for a host, before the connection is closed without an answer */
     struct bucket *bucket; /* borrowed, like the zone, which is the hub's own */
     struct zone zone;
+    const unsigned char *pass_key; /* see links_use */
 };
 
 struct range_server *range_server_new(const struct range_server_options *options, struct err *e);

@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/sha256.h"
+#include "proto/manifest.h"
 #include "proxy/relay_note.h"
 
 struct member {
@@ -19,6 +22,9 @@ struct relay_question {
     int64_t open;      /* daemons that have not answered */
     int64_t *daemons;  /* the daemons that were asked; 0: it has answered */
     size_t count;
+    bool is_finding;   /* for the gateway: the rest says what is sought, instead of a relay */
+    bool is_unsure;    /* not all have said that they do not have it */
+    unsigned char key[SHA256_SIZE];
 };
 
 struct ticket {
@@ -29,8 +35,21 @@ struct ticket {
 };
 
 struct away {
-    char name[RANGES_NAME_BYTES]; /* empty: free */
+    char name[RANGES_NAME_BYTES], zone[RANGES_NAME_BYTES]; /* empty: free */
     int64_t left_ms;
+};
+
+/* A worker of the gateway that waits for an answer to a question. */
+struct finding {
+    int64_t question, until_ms; /* question 0: free */
+    uint64_t worker, id;
+};
+
+/* The last word of daemons on a file, at its key. */
+struct known_file {
+    unsigned char key[SHA256_SIZE];
+    int64_t daemon; /* that has it; 0: none has */
+    int64_t size, until_ms;
 };
 
 struct ranges {
@@ -41,8 +60,13 @@ struct ranges {
     struct relay_question questions[RANGES_MAX_QUESTIONS]; /* at id % RANGES_MAX_QUESTIONS */
     struct ticket tickets[RANGES_MAX_TICKETS];
     struct away away[RANGES_MAX_AWAY];
+    struct finding findings[RANGES_MAX_FINDINGS];
+    struct known_file known[RANGES_MAX_KNOWN]; /* at the number that its key begins with */
+    struct loop_timer finding_timer;
     struct buf text;
 };
+
+static void on_finding_time(void *owner);
 
 struct ranges *ranges_new(const struct ranges_options *options, struct err *e)
 {
@@ -53,6 +77,7 @@ struct ranges *ranges_new(const struct ranges_options *options, struct err *e)
         return NULL;
     }
     ranges->options = *options;
+    ranges->finding_timer = (struct loop_timer){.call = on_finding_time, .owner = ranges};
     ranges->started_ms = loop_now_ms(options->loop);
     return ranges;
 }
@@ -73,6 +98,7 @@ void ranges_free(struct ranges *ranges)
     }
     for (size_t n = 0; n < RANGES_MAX_QUESTIONS; n++)
         free(ranges->questions[n].daemons);
+    loop_clear_timer(ranges->options.loop, &ranges->finding_timer);
     explicit_bzero(ranges->tickets, sizeof ranges->tickets);
     buf_free(&ranges->text);
     free(ranges);
@@ -123,7 +149,7 @@ static void forget_away(struct ranges *ranges, const char *name)
 }
 
 /* The place of the one who left first is used again. */
-static void note_away(struct ranges *ranges, const char *name)
+static void note_away(struct ranges *ranges, const char *name, const char *zone)
 {
     struct away *best = &ranges->away[0];
 
@@ -132,17 +158,19 @@ static void note_away(struct ranges *ranges, const char *name)
         if (best->name[0] != '\0' && (a->name[0] == '\0' || a->left_ms < best->left_ms))
             best = a;
     }
-    memcpy(best->name, name, strlen(name) + 1); /* a member's name: it fits */
+    memcpy(best->name, name, strlen(name) + 1); /* a member's: they fit */
+    memcpy(best->zone, zone, strlen(zone) + 1);
     best->left_ms = loop_now_ms(ranges->options.loop);
 }
 
-static int64_t count_away(const struct ranges *ranges)
+static int64_t count_away(const struct ranges *ranges, struct str zone)
 {
     int64_t now = loop_now_ms(ranges->options.loop);
     int64_t count = now - ranges->started_ms < ranges->options.start_ms;
 
     for (size_t n = 0; n < RANGES_MAX_AWAY; n++)
         count += ranges->away[n].name[0] != '\0' &&
+                 str_equal(str_of(ranges->away[n].zone), zone) &&
                  now - ranges->away[n].left_ms < RANGES_AWAY_MS;
     return count;
 }
@@ -188,8 +216,7 @@ void ranges_left(struct ranges *ranges, int64_t daemon)
     if (*link == NULL)
         return;
     struct member *m = *link;
-    if (str_equal(str_of(m->daemon.zone), ranges->options.zone))
-        note_away(ranges, m->daemon.name);
+    note_away(ranges, m->daemon.name, m->daemon.zone);
     answer_for_daemon(ranges, daemon);
     *link = m->next;
     ranges->member_count--;
@@ -205,6 +232,86 @@ void ranges_left(struct ranges *ranges, int64_t daemon)
 }
 
 /* ---- questions ---- */
+
+/* Zone and hash as one number; nobody finds a file of another zone with it. */
+static void make_key(struct str zone, struct str sha1, unsigned char key[SHA256_SIZE])
+{
+    struct sha256 hash;
+
+    sha256_init(&hash);
+    sha256_update(&hash, sha1.p, sha1.len);
+    sha256_update(&hash, zone.p, zone.len);
+    sha256_final(&hash, key);
+}
+
+static struct known_file *place_of(struct ranges *ranges, const unsigned char *key)
+{
+    return &ranges->known[(key[0] << 8 | key[1]) % RANGES_MAX_KNOWN];
+}
+
+static void answer_finding(struct ranges *ranges, uint64_t worker, uint64_t id, int64_t size)
+{
+    struct relay_note note = relay_note(RELAY_FOUND);
+
+    note.size = size;
+    buf_clear(&ranges->text);
+    relay_note_put(&ranges->text, &note);
+    ranges->options.send_to_finder(ranges->options.owner, worker, id, buf_str(&ranges->text));
+}
+
+/* Answers the workers that wait for this question, or have waited long enough. `size` -1: it is not
+ * there. */
+static void end_findings(struct ranges *ranges, int64_t question, int64_t size, int64_t now_ms)
+{
+    for (size_t n = 0; n < RANGES_MAX_FINDINGS; n++) {
+        const struct finding f = ranges->findings[n];
+        if (f.question == 0 || (f.question != question && f.until_ms > now_ms))
+            continue;
+        ranges->findings[n].question = 0;
+        answer_finding(ranges, f.worker, f.id, f.question == question ? size : -1);
+    }
+}
+
+static void on_finding_time(void *owner)
+{
+    struct ranges *ranges = owner;
+    int64_t now = loop_now_ms(ranges->options.loop), next = CLOCK_NEVER_MS;
+
+    end_findings(ranges, 0, -1, now);
+    for (size_t n = 0; n < RANGES_MAX_FINDINGS; n++)
+        if (ranges->findings[n].question != 0)
+            next = clock_earlier(next, ranges->findings[n].until_ms);
+    loop_set_timer(ranges->options.loop, &ranges->finding_timer, next);
+}
+
+static void remember(struct ranges *ranges, const unsigned char *key, int64_t daemon, int64_t size)
+{
+    struct known_file *known = place_of(ranges, key);
+
+    memcpy(known->key, key, sizeof known->key);
+    known->daemon = daemon;
+    known->size = size;
+    known->until_ms = loop_now_ms(ranges->options.loop) +
+                      (daemon != 0 ? RANGES_PRESENT_MS : RANGES_ABSENT_MS);
+}
+
+/* One daemon's answer, late or not. A file counts once its manifest is finished. */
+static void take_finding(struct ranges *ranges, struct relay_question *q, int64_t daemon,
+                         const struct range_message *m)
+{
+    if (m->state == RANGE_FOUND && m->size >= 0 &&
+        (m->root.len > 0 || !manifest_is_for(m->size))) {
+        remember(ranges, q->key, daemon, m->size);
+        q->is_unsure = true;
+        end_findings(ranges, q->id, m->size, INT64_MIN);
+    }
+    q->is_unsure = q->is_unsure || m->state != RANGE_NOT_FOUND;
+    if (q->open > 1)
+        return;
+    if (!q->is_unsure)
+        remember(ranges, q->key, 0, -1);
+    end_findings(ranges, q->id, -1, INT64_MIN);
+}
 
 bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_message *m)
 {
@@ -224,38 +331,118 @@ bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_me
     note.size = m->size;
     note.done = m->done;
     note.root = m->root;
-    send_note_to_relay(ranges, q->relay, q->relay_id, &note, -1);
+    if (q->is_finding)
+        take_finding(ranges, q, daemon, m);
+    else
+        send_note_to_relay(ranges, q->relay, q->relay_id, &note, -1);
     if (--q->open == 0)
         free_question(q);
     return true;
 }
 
-/* Asks every daemon of the zone; answers with how many. */
-static void pass_question(struct ranges *ranges, uint64_t relay, uint64_t id, struct str sha1)
+/* Asks every daemon of the zone. NULL without memory. */
+static struct relay_question *ask_members(struct ranges *ranges, struct str zone, struct str sha1)
 {
     struct range_message m = range_message(RANGE_ASK_FILE);
-    struct relay_note note = relay_note(RELAY_ASKED);
     struct relay_question *q = &ranges->questions[++ranges->last_question % RANGES_MAX_QUESTIONS];
 
     free_question(q); /* the oldest one, which nobody answered */
     q->daemons = calloc(ranges->member_count + 1, sizeof *q->daemons);
     if (q->daemons == NULL)
-        return; /* the relay asks again */
+        return NULL;
     q->id = m.ask_id = ranges->last_question;
-    q->relay = relay;
-    q->relay_id = id;
     m.sha1 = sha1;
     for (const struct member *member = ranges->members; member != NULL; member = member->next)
-        if (str_equal(str_of(member->daemon.zone), ranges->options.zone) &&
-            send_to_member(ranges, member, &m) == 0)
+        if (!str_equal(str_of(member->daemon.zone), zone))
+            continue;
+        else if (send_to_member(ranges, member, &m) == 0)
             q->daemons[q->count++] = member->daemon.number;
+        else
+            q->is_unsure = true;
     q->open = (int64_t)q->count;
+    return q;
+}
+
+/* Answers with how many were asked. */
+static void pass_question(struct ranges *ranges, uint64_t relay, uint64_t id, struct str zone,
+                          struct str sha1)
+{
+    struct relay_note note = relay_note(RELAY_ASKED);
+    struct relay_question *q = ask_members(ranges, zone, sha1);
+
+    if (q == NULL)
+        return; /* the relay asks again */
+    q->relay = relay;
+    q->relay_id = id;
     note.asked = q->open;
-    note.away = count_away(ranges);
+    note.away = count_away(ranges, zone);
     note.daemon = q->count == 1 ? q->daemons[0] : 0;
     send_note_to_relay(ranges, relay, id, &note, -1);
     if (q->open == 0)
         free_question(q);
+}
+
+/* The open question for that file, or a new one. NULL: there is nobody to ask. */
+static struct relay_question *find_question(struct ranges *ranges, const unsigned char *key,
+                                            struct str zone, struct str sha1)
+{
+    for (size_t n = 0; n < RANGES_MAX_QUESTIONS; n++) {
+        struct relay_question *q = &ranges->questions[n];
+        if (q->id != 0 && q->is_finding && memcmp(q->key, key, sizeof q->key) == 0)
+            return q;
+    }
+    struct relay_question *q = ask_members(ranges, zone, sha1);
+    if (q == NULL)
+        return NULL;
+    q->is_finding = true;
+    memcpy(q->key, key, sizeof q->key);
+    if (q->open > 0)
+        return q;
+    free_question(q);
+    return NULL;
+}
+
+static struct finding *new_finding(struct ranges *ranges)
+{
+    for (size_t n = 0; n < RANGES_MAX_FINDINGS; n++)
+        if (ranges->findings[n].question == 0)
+            return &ranges->findings[n];
+    return NULL;
+}
+
+static void find_file(struct ranges *ranges, uint64_t worker, uint64_t id, struct str zone,
+                      struct str sha1)
+{
+    int64_t now = loop_now_ms(ranges->options.loop);
+    unsigned char key[SHA256_SIZE];
+
+    make_key(zone, sha1, key);
+    const struct known_file *known = place_of(ranges, key);
+    bool is_known = known->until_ms > now && memcmp(known->key, key, sizeof key) == 0 &&
+                    (known->daemon == 0 || find_member(ranges, known->daemon) != NULL);
+    struct relay_question *q = is_known ? NULL : find_question(ranges, key, zone, sha1);
+    struct finding *finding = q == NULL ? NULL : new_finding(ranges);
+    if (finding == NULL) {
+        answer_finding(ranges, worker, id, is_known ? known->size : -1);
+        return;
+    }
+    *finding = (struct finding){q->id, now + RANGES_FIND_MS, worker, id};
+    loop_set_timer(ranges->options.loop, &ranges->finding_timer,
+                   clock_earlier(loop_timer_at_ms(&ranges->finding_timer), finding->until_ms));
+}
+
+void ranges_find(struct ranges *ranges, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct relay_note note;
+    struct err e = {0};
+
+    if (relay_note_parse(&note, bytes, &e) != 0) {
+        log_line(LOG_WARN, "a gateway worker's note: %s", e.msg);
+        return;
+    }
+    if (note.type == RELAY_FIND)
+        find_file(ranges, worker, id, note.zone, note.sha1);
+    relay_note_deinit(&note);
 }
 
 /* ---- lines ---- */
@@ -307,7 +494,7 @@ void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct s
         return;
     }
     if (note.type == RELAY_ASK)
-        pass_question(ranges, relay, id, note.sha1);
+        pass_question(ranges, relay, id, note.zone, note.sha1);
     else if (note.type == RELAY_LINE)
         order_line(ranges, relay, &note);
     relay_note_deinit(&note);

@@ -1,6 +1,7 @@
 /*
- * The hub's main process between daemons that announced ranges and relays (EXTENSIONS.md §3): who
- * has a file, tickets for lines, and who was here lately. Touches no disk and no socket.
+ * The hub's main process between daemons that announced ranges, relays and the gateway
+ * (EXTENSIONS.md §3): which daemon has a file, tickets for lines, and which daemons were here
+ * lately. Touches no disk and no socket.
  */
 #ifndef PROXY_RANGES_H
 #define PROXY_RANGES_H
@@ -21,7 +22,12 @@ enum {
     RANGES_MAX_QUESTIONS = 1024, /* not answered by all yet */
     RANGES_AWAY_MS = 600000,    /* a daemon that left may come back */
     RANGES_MAX_AWAY = 128,
-    RANGES_START_MS = 45000
+    RANGES_START_MS = 45000,
+    RANGES_FIND_MS = 300,         /* a gateway's worker waits so long for daemons */
+    RANGES_PRESENT_MS = 600000,   /* a daemon's word that it has a file is remembered */
+    RANGES_ABSENT_MS = 10000,     /* the word of all that none has it */
+    RANGES_MAX_FINDINGS = 1024,   /* that wait */
+    RANGES_MAX_KNOWN = 4096       /* files that are remembered */
 };
 
 struct ranges;
@@ -35,12 +41,13 @@ struct ranges_daemon {
 
 struct ranges_options {
     struct loop *loop;
-    struct str zone; /* whose files are relayed; borrowed */
     int64_t start_ms; /* after the start of the hub daemons are expected: RANGES_START_MS */
     /* Sends a message on a daemon's session; -1: it takes none. */
     int (*send_to_daemon)(void *owner, void *session, struct str text);
     /* Sends a note to a relay, with a copy of `fd` (-1: none); -1: it takes none. */
     int (*send_to_relay)(void *owner, uint64_t relay, uint64_t id, struct str bytes, int fd);
+    /* Sends a note to a worker of the gateway. */
+    void (*send_to_finder)(void *owner, uint64_t worker, uint64_t id, struct str bytes);
     /* Sends a note to all relays. */
     void (*send_to_relays)(void *owner, struct str bytes);
     void *owner;
@@ -61,6 +68,10 @@ bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_me
 
 /* A relay sent a note. */
 void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct str bytes);
+
+/* A worker of the gateway sent a note, RELAY_FIND: it is answered RELAY_FOUND at once or within
+ * RANGES_FIND_MS. A later answer of a daemon counts for the next one. */
+void ranges_find(struct ranges *ranges, uint64_t worker, uint64_t id, struct str bytes);
 
 /* A connection showed this ticket in its first message: it goes to the relay that asked, with what
  * was read behind that message. A ticket is good once. False if it is not good. `fd` stays the

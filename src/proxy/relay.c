@@ -168,6 +168,10 @@ void relay_free(struct relay *relay)
     for (size_t n = 0; n < RELAY_MAX_PAGES; n++)
         free(relay->pages[n].leaves);
     loop_undefer(relay->loop, &relay->pump);
+    for (struct relay_zone *zone = relay->zones, *next; zone != NULL; zone = next) {
+        next = zone->next;
+        free(zone);
+    }
     block_cache_free(relay->cache);
     buf_free(&relay->text);
     free(relay);

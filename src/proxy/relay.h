@@ -19,7 +19,7 @@ struct relay;
 
 struct relay_times relay_default_times(void);
 
-/* The options are copied, `cache_dir` and `zone` too. NULL on error. */
+/* The options are copied, `cache_dir` too. NULL on error. */
 struct relay *relay_new(const struct relay_options *options, struct err *e);
 void relay_free(struct relay *relay); /* NULL-safe; no reader may be left */
 

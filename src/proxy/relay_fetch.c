@@ -290,9 +290,10 @@ void relay_reader_move(struct relay_reader *reader, struct relay_file *file)
     loop_defer(reader->relay->loop, &reader->change);
 }
 
-bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct str sha1)
+bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const struct zone *zone,
+                        struct str sha1)
 {
-    struct relay_file *file = relay_file_find(relay, sha1);
+    struct relay_file *file = relay_file_find(relay, zone, sha1);
 
     if (file == NULL)
         return false;

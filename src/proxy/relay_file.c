@@ -55,14 +55,15 @@ static size_t page_bytes(uint32_t page_count)
     return page_count * (SHA256_SIZE + sizeof(struct relay_page *) + sizeof(bool));
 }
 
-static struct relay_file *new_file(struct relay *relay, struct str sha1,
-                                   const unsigned char *address)
+static struct relay_file *new_file(struct relay *relay, const struct relay_zone *zone,
+                                   struct str sha1, const unsigned char *address)
 {
     struct relay_file *file = calloc(1, sizeof *file);
 
     if (file == NULL)
         return NULL;
     file->relay = relay;
+    file->zone = zone;
     relay->file_bytes += sizeof *file;
     memcpy(file->address, address, sizeof file->address);
     memcpy(file->sha1, sha1.p, SHA1_HEX);
@@ -78,18 +79,41 @@ static struct relay_file *new_file(struct relay *relay, struct str sha1,
     return file;
 }
 
-struct relay_file *relay_file_find(struct relay *relay, struct str sha1)
+/* NULL without memory, and beyond RELAY_MAX_ZONES. */
+static const struct relay_zone *find_relay_zone(struct relay *relay, const struct zone *zone)
 {
+    struct relay_zone *found = relay->zones;
+
+    while (found != NULL && !(str_equal(str_of(found->name), zone->name) &&
+                              str_equal(str_of(found->directory), zone->directory)))
+        found = found->next;
+    if (found != NULL || relay->zone_count == RELAY_MAX_ZONES ||
+        zone->name.len >= sizeof found->name || zone->directory.len >= sizeof found->directory ||
+        (found = calloc(1, sizeof *found)) == NULL)
+        return found;
+    memcpy(found->name, zone->name.p, zone->name.len);
+    if (zone->directory.len > 0)
+        memcpy(found->directory, zone->directory.p, zone->directory.len);
+    found->next = relay->zones;
+    relay->zones = found;
+    relay->zone_count++;
+    return found;
+}
+
+struct relay_file *relay_file_find(struct relay *relay, const struct zone *zone, struct str sha1)
+{
+    const struct relay_zone *of = find_relay_zone(relay, zone);
     unsigned char address[SHA1_SIZE];
     struct relay_file *file;
 
-    if (!hex_is_lower(sha1, SHA1_HEX) || !hex_decode(sha1, address, sizeof address))
+    if (of == NULL || !hex_is_lower(sha1, SHA1_HEX) || !hex_decode(sha1, address, sizeof address))
         return NULL;
     for (file = *file_slot(relay, address); file != NULL; file = file->next)
-        if (memcmp(file->address, address, sizeof address) == 0 && !file->is_past)
+        if (file->zone == of && !file->is_past &&
+            memcmp(file->address, address, sizeof address) == 0)
             return file;
     drop_unread_files(relay);
-    return new_file(relay, sha1, address);
+    return new_file(relay, of, sha1, address);
 }
 
 static void end_check(struct relay_file *file)
@@ -338,7 +362,8 @@ static void move_unbound_readers(struct relay_file *file, struct relay_file *to)
  * others wait for a daemon that has theirs. */
 static void change_root(struct relay_file *file)
 {
-    struct relay_file *other = new_file(file->relay, str_of(file->sha1), file->address);
+    struct relay_file *other =
+        new_file(file->relay, file->zone, str_of(file->sha1), file->address);
 
     if (other == NULL)
         return;
@@ -384,6 +409,7 @@ static void ask_hub(struct relay_file *file)
     int64_t now = loop_now_ms(relay->loop);
 
     note.sha1 = str_of(file->sha1);
+    note.zone = str_of(file->zone->name);
     buf_clear(&relay->text);
     relay_note_put(&relay->text, &note);
     file->ask_again_ms = now + relay->options.times.ask_again_ms;
@@ -657,8 +683,10 @@ static int start_signer_check(struct relay_source *source, struct str client_id,
         file->is_trusted = true;
         return 0;
     }
+    const struct zone zone = {.name = str_of(file->zone->name),
+                              .directory = str_of(file->zone->directory)};
     file->check = (struct relay_check){.on_done = on_signer_checked, .owner = file};
-    options->check_signer(options->check_owner, client_id, &file->check);
+    options->check_signer(options->check_owner, &zone, client_id, &file->check);
     return file->check.state != NULL ? 0 : err_set(e, ERR_FAILED, "its client cannot be looked up");
 }
 

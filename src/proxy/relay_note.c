@@ -21,7 +21,9 @@ struct numbers {
      .at = offsetof(struct numbers, line_class),                                                   \
      .max = RANGE_SMALL}
 
-static const struct field ask_fields[] = {WORD("ask"), SHA1_FIELD, END};
+#define ZONE {.name = "zone", .kind = FIELD_STRING, .at = AT(zone), .max = 255}
+
+static const struct field ask_fields[] = {WORD("ask"), SHA1_FIELD, ZONE, END};
 
 static const struct field is_fields[] = {
     WORD("is"),
@@ -63,9 +65,17 @@ static const struct field no_line_fields[] = {WORD("no-line"), DAEMON, CLASS, EN
 
 static const struct field gone_fields[] = {WORD("gone"), DAEMON, END};
 
+static const struct field find_fields[] = {WORD("find"), SHA1_FIELD, ZONE, END};
+
+static const struct field found_fields[] = {
+    WORD("found"),
+    {.name = "size", .kind = FIELD_INT, .at = AT(size), .is_optional = true},
+    END};
+
 /* By enum relay_note_type. */
 static const struct field *const notes[] = {ask_fields,  is_fields,      asked_fields,
-                                            line_fields, no_line_fields, gone_fields, NULL};
+                                            line_fields, no_line_fields, gone_fields,
+                                            find_fields, found_fields,   NULL};
 
 struct relay_note relay_note(enum relay_note_type type)
 {

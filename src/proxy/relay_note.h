@@ -1,6 +1,6 @@
 /*
  * The notes of a crew between the hub's main process and its relays (relay.h):
- *     ask {id, sha1}                    relay: which daemons have this file?
+ *     ask {id, sha1, zone}              relay: which daemons of the zone have this file?
  *     is {id, daemon, status, size, root, done}   hub: one daemon's answer
  *     asked {id, asked, away, daemon}   hub: so many were asked (`daemon`: the only one); so many
  *                                       were here lately and may come back
@@ -8,6 +8,8 @@
  *     line {id, daemon, class, name, zone}   hub, with the connection: it is behind this note
  *     no-line {id, daemon, class}       hub: there is none
  *     gone {daemon}                     hub: it left
+ *     find {id, sha1, zone}             a gateway's worker: can this file be read now?
+ *     found {id, size}                  hub: it can; without `size`: not that it knows
  * `daemon` is the hub's number for the connection of a daemon; it is never used twice. Sans-I/O.
  */
 #ifndef PROXY_RELAY_NOTE_H
@@ -27,7 +29,9 @@ enum relay_note_type {
     RELAY_ASKED,
     RELAY_LINE,
     RELAY_NO_LINE,
-    RELAY_GONE
+    RELAY_GONE,
+    RELAY_FIND,
+    RELAY_FOUND
 };
 
 /* Strings are borrowed from `doc`, or from the writer. */
@@ -40,7 +44,7 @@ struct relay_note {
     int64_t size, done; /* -1: not told */
     int64_t asked, away;
     enum range_class line_class;
-    struct str name, zone; /* of the daemon that a line belongs to */
+    struct str name, zone; /* of the daemon that a line belongs to; zone: also of a file */
     struct str early;      /* bytes that were read of the line behind its first message */
 };
 

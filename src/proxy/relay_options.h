@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "access/zone_files.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "loop/loop.h"
@@ -33,13 +34,14 @@ struct relay_options {
     struct relay_times times;
     const char *cache_dir;
     int64_t cache_bytes;
-    struct str zone;
     /* Sends a note to the hub's main process (relay_note.h); -1: it takes none now. */
     int (*send_note)(void *owner, uint64_t id, struct str bytes);
-    /* Asks whether this client is registered now and may upload, so that its word on a root counts:
+    /* Asks whether this client is registered now and may upload, so that its word on a root
+     * counts:
      * check->on_done follows, later, unless check->state is NULL behind this call: then it cannot
      * be asked now. The second ends a check. NULL: all may. */
-    void (*check_signer)(void *owner, struct str client_id, struct relay_check *check);
+    void (*check_signer)(void *owner, const struct zone *zone, struct str client_id,
+                         struct relay_check *check);
     void (*cancel_check)(void *owner, struct relay_check *check);
     void *check_owner;
     void *owner;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access/zone_files.h"
 #include "base/str.h"
 #include "loop/loop.h"
 #include "proto/range_message.h"
@@ -47,8 +48,10 @@ struct relay_info {
     unsigned char root[32];
 };
 
-/* Starts reading the file of that SHA-1 (40 lower-case digits). False without memory. */
-bool relay_reader_start(struct relay *relay, struct relay_reader *reader, struct str sha1);
+/* Starts reading the file of that SHA-1 (40 lower-case digits), which daemons of that zone share.
+ * False without memory. */
+bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const struct zone *zone,
+                        struct str sha1);
 
 /* Takes back what it wants; safe to call when it was not started or was stopped. */
 void relay_reader_stop(struct relay_reader *reader);

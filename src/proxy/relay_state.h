@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access/zone_files.h"
 #include "base/sha1.h"
 #include "base/sha256.h"
 #include "base/str.h"
@@ -25,8 +26,15 @@ enum {
     RELAY_MAX_HOLDERS = 16, /* daemons of one file that are tried */
     RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
     RELAY_REQUESTS = 4096,  /* the last ones of a line, whose leaves may still come */
+    RELAY_MAX_ZONES = 256,
     RELAY_MAX_FILES = 4096, /* beyond, those that nobody reads are forgotten */
     RELAY_FILE_BYTES = 16 << 20 /* the same: of what is known of all of them */
+};
+
+/* A zone of files that are read; never freed before the relay. */
+struct relay_zone {
+    struct relay_zone *next;
+    char name[256], directory[ZONE_FILES_MAX_DIRECTORY_BYTES + 1];
 };
 
 /* A daemon that has, or may have, files of this relay. Freed when the hub says that it is gone. */
@@ -124,6 +132,7 @@ enum relay_file_state {
 struct relay_file {
     struct relay *relay;
     struct relay_file *next; /* in its slot */
+    const struct relay_zone *zone;
     char sha1[SHA1_HEX + 1];
     unsigned char address[SHA1_SIZE]; /* the same, as bytes */
     enum relay_file_state state;
@@ -165,6 +174,8 @@ struct relay {
     struct relay_file *files[RELAY_FILE_SLOTS];
     size_t file_count, file_bytes;
     struct relay_daemon *daemons;
+    struct relay_zone *zones;
+    size_t zone_count;
     struct relay_reader *rings[2]; /* by enum range_class: readers with wants that are not sent */
     struct relay_page pages[RELAY_MAX_PAGES];
     uint64_t page_uses, last_ask;
@@ -207,7 +218,7 @@ void relay_line_expect(struct relay_source *source, int change);
 void relay_line_requeue(struct relay_line *line, const struct relay_file *file);
 
 /* relay_file.c */
-struct relay_file *relay_file_find(struct relay *relay, struct str sha1);
+struct relay_file *relay_file_find(struct relay *relay, const struct zone *zone, struct str sha1);
 void relay_file_free(struct relay_file *file); /* without readers */
 /* An answer to its question. */
 void relay_file_on_note(struct relay_file *file, const struct relay_note *note);

@@ -228,6 +228,10 @@ def test_a_link_is_worth_what_its_maker_may_read(links):
 
 
 def test_a_link_to_a_file_of_another_zone(links):
+    port = links.lab.hub.port
+    links.lab.hub.stop()  # the next one expects no daemons of before
+    links.lab.hub_environment = {"KACHERY_RESOURCE_TEST_HUB_INTERVALS": "range_start_ms=0"}
+    links.lab.start_hub(f"127.0.0.1:{port}")
     data = noise(1000)
     digest = hashlib.sha1(data).hexdigest()
     folder = links.lab.data / "zones/lab"

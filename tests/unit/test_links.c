@@ -383,6 +383,65 @@ static void test_broken_bucket(void **state)
     }
 }
 
+/* Whether the pass opens the file with that key. */
+static bool pass_opens(struct str pass, const unsigned char *key, int64_t now_ms)
+{
+    bool done = false, is_good;
+    struct links_use use = {.bucket = &bucket->bucket,
+                            .own_zone = "default",
+                            .key = key,
+                            .now_ms = now_ms,
+                            .on_done = on_done,
+                            .owner = &done,
+                            .e = &e};
+
+    if (links_start_use(&use, pass, &e) != 0) {
+        assert_int_equal(e.code, ERR_NOT_FOUND);
+        links_end_use(&use);
+        return false;
+    }
+    assert_int_equal(loop_run_until(loop, is_done, &done, &e), 0);
+    assert_int_equal(use.result, 0);
+    is_good = use.is_good;
+    if (is_good) {
+        unit_equal_str("hash", use.link.hash, STR(HASH));
+        unit_equal_str("name", use.link.name, STR(HASH));
+    }
+    links_end_use(&use);
+    return is_good;
+}
+
+static void test_passes(void **state)
+{
+    static const unsigned char key[LINKS_PASS_KEY] = {1, 2, 3}, another[LINKS_PASS_KEY] = {1, 2, 4};
+    struct buf pass = {0}, stranger = {0}, elsewhere = {0};
+
+    (void)state;
+    links_put_pass(&pass, key, STR("default"), STR(HASH), STR(MAKER), NOW);
+    assert_true(pass_opens(buf_str(&pass), key, NOW));
+    assert_true(pass_opens(buf_str(&pass), key, NOW + LINKS_PASS_MS - 1));
+    assert_false(pass_opens(buf_str(&pass), key, NOW + LINKS_PASS_MS));
+    assert_false(pass_opens(buf_str(&pass), another, NOW));
+    assert_false(pass_opens(buf_str(&pass), NULL, NOW));
+    for (size_t n = 0; n < pass.len; n++) {
+        char was = pass.data[n];
+        pass.data[n] = was == '1' ? '2' : '1';
+        assert_false(pass_opens(buf_str(&pass), key, NOW));
+        assert_false(pass_opens(str_slice(buf_str(&pass), 0, n), key, NOW));
+        pass.data[n] = was;
+    }
+    links_put_pass(&stranger, key, STR("default"), STR(HASH), STR(""), NOW);
+    assert_false(pass_opens(buf_str(&stranger), key, NOW)); /* the zone is private */
+    links_put_pass(&elsewhere, key, STR("nowhere"), STR(HASH), STR(MAKER), NOW);
+    assert_false(pass_opens(buf_str(&elsewhere), key, NOW));
+    put_text("settings/authorizationSettings.yaml",
+             "allowPublicUpload: false\nallowPublicDownload: true\nauthorizedUsers: []\n");
+    assert_true(pass_opens(buf_str(&stranger), key, NOW));
+    buf_free(&pass);
+    buf_free(&stranger);
+    buf_free(&elsewhere);
+}
+
 int main(void)
 {
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
@@ -397,6 +456,7 @@ int main(void)
         IN_WORLD(test_pages),
         IN_WORLD(test_names),
         IN_WORLD(test_broken_bucket),
+        IN_WORLD(test_passes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

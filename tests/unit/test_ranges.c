@@ -48,6 +48,15 @@ static int send_to_relay(void *owner, uint64_t relay, uint64_t id, struct str by
     return 0;
 }
 
+static void send_to_finder(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    char to[32];
+
+    (void)owner;
+    snprintf(to, sizeof to, "finder %u.%u", (unsigned)worker, (unsigned)id);
+    note_sent(to, bytes);
+}
+
 static void send_to_relays(void *owner, struct str bytes)
 {
     (void)owner;
@@ -56,10 +65,10 @@ static void send_to_relays(void *owner, struct str bytes)
 
 static int set_up(void **state)
 {
-    struct ranges_options options = {.zone = STR("z"),
-                                     .start_ms = RANGES_START_MS,
+    struct ranges_options options = {.start_ms = RANGES_START_MS,
                                      .send_to_daemon = send_to_daemon,
                                      .send_to_relay = send_to_relay,
+                                     .send_to_finder = send_to_finder,
                                      .send_to_relays = send_to_relays};
     struct err e = {0};
 
@@ -103,7 +112,8 @@ static void pass(int64_t ms)
 
 static void ask(uint64_t relay, uint64_t id)
 {
-    ranges_on_note(ranges, relay, id, STR("{\"type\":\"ask\",\"sha1\":\"" SHA1 "\"}"));
+    ranges_on_note(ranges, relay, id,
+                   STR("{\"type\":\"ask\",\"sha1\":\"" SHA1 "\",\"zone\":\"z\"}"));
 }
 
 static void check_sent(const char *name, const char *want)
@@ -237,6 +247,100 @@ static void test_many(void **state)
     assert_int_not_equal(sent[0], '\0');
 }
 
+#define ASKED_A "a {\"type\":\"askFile\",\"askId\":%d,\"sha1\":\"" SHA1 "\"}\n"
+
+static void find(uint64_t id, const char *zone)
+{
+    char note[160];
+
+    snprintf(note, sizeof note, "{\"type\":\"find\",\"sha1\":\"" SHA1 "\",\"zone\":\"%s\"}", zone);
+    ranges_find(ranges, 3, id, str_of(note));
+}
+
+static void check_asked(const char *name, int question)
+{
+    char want[160];
+
+    snprintf(want, sizeof want, ASKED_A, question);
+    check_sent(name, want);
+}
+
+static const char no_file[] = "finder 3.1 {\"type\":\"found\"}\n";
+static const char a_file[] = "finder 3.1 {\"type\":\"found\",\"size\":5}\n";
+
+static void test_finding(void **state)
+{
+    int64_t a, b;
+
+    (void)state;
+    find(1, "z");
+    check_sent("nobody is here", no_file);
+    a = ranges_joined(ranges, "a", "na", "z");
+    find(1, "other zone");
+    check_sent("nobody of that zone is here", no_file);
+    find(1, "z");
+    check_asked("asked", 3);
+    find(2, "z");
+    check_sent("asked already", "");
+    assert_true(answer(a, 3, RANGE_FOUND));
+    check_sent("found", "finder 3.1 {\"type\":\"found\",\"size\":5}\n"
+                        "finder 3.2 {\"type\":\"found\",\"size\":5}\n");
+    pass(RANGES_PRESENT_MS - 1);
+    find(1, "z");
+    check_sent("remembered", a_file);
+    pass(1);
+    find(1, "z");
+    check_asked("forgotten", 4);
+    assert_true(answer(a, 4, RANGE_NOT_FOUND));
+    check_sent("absent", no_file);
+    pass(RANGES_ABSENT_MS - 1);
+    find(1, "z");
+    check_sent("absence is remembered", no_file);
+    pass(1);
+    find(1, "z");
+    check_asked("for a while", 5);
+    pass(RANGES_FIND_MS);
+    check_sent("too slow", no_file);
+    find(1, "z");
+    check_sent("is still asked", "");
+    pass(RANGES_FIND_MS);
+    check_sent("and is not absent", no_file);
+    assert_true(answer(a, 5, RANGE_FOUND));
+    check_sent("late", "");
+    find(1, "z");
+    check_sent("late answers count", a_file);
+    b = ranges_joined(ranges, "b", "nb", "z");
+    ranges_left(ranges, a);
+    sent[0] = '\0';
+    find(1, "z");
+    check_sent("it has left", "b {\"type\":\"askFile\",\"askId\":6,\"sha1\":\"" SHA1 "\"}\n");
+    ranges_left(ranges, b);
+    sent[0] = '\0';
+    a = ranges_joined(ranges, "a", "na", "z");
+    find(1, "z");
+    check_asked("leaving is no absence", 7);
+    assert_true(answer(a, 7, RANGE_BUILDING));
+    check_sent("no manifest yet", no_file);
+    find(1, "z");
+    check_asked("nor is that", 8);
+}
+
+static void test_many_findings(void **state)
+{
+    int64_t a = ranges_joined(ranges, "a", "na", "z");
+
+    (void)state;
+    for (unsigned i = 0; i < RANGES_MAX_FINDINGS; i++)
+        find(i, "z");
+    sent[0] = '\0';
+    find(1, "z");
+    check_sent("full", no_file);
+    assert_true(answer(a, 1, RANGE_NOT_FOUND));
+    sent[0] = '\0';
+    find(1, "z");
+    check_sent("room again", no_file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +349,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_finding, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_findings, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

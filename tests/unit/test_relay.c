@@ -58,6 +58,7 @@ struct content {
     unsigned char leaves[BLOCKS * SHA256_SIZE], page[SHA256_SIZE], root[SHA256_SIZE];
 };
 
+static const struct zone own_zone = {.name = {"z", 1}};
 static char sha1[SHA1_HEX + 1], small_sha1[SHA1_HEX + 1];
 static unsigned char address[SHA1_SIZE];
 static struct content right, other; /* another content under the same hash: a false root */
@@ -538,9 +539,11 @@ static void on_checked(void *owner)
     check->on_done(check, world.refuses_signers ? -1 : 0, &e);
 }
 
-static void check_signer(void *owner, struct str client_id, struct relay_check *check)
+static void check_signer(void *owner, const struct zone *zone, struct str client_id,
+                         struct relay_check *check)
 {
     (void)owner;
+    assert_true(str_equal(zone->name, STR("z")));
     (void)client_id;
     if (world.check != NULL) {
         check->state = NULL;
@@ -577,7 +580,6 @@ static int set_up(void **state)
                                           .times = relay_default_times(),
                                           .cache_dir = dir,
                                           .cache_bytes = 64 << 20,
-                                          .zone = STR("z"),
                                           .send_note = send_note,
                                           .check_signer = check_signer,
                                           .cancel_check = cancel_check};
@@ -641,7 +643,7 @@ static void start(struct read *r, const char *hash, enum range_class read_class)
     *r = (struct read){.reader = {.on_change = on_change, .owner = r, .read_class = read_class},
                        .content = &right,
                        .timer = {.call = on_time, .owner = r}};
-    assert_true(relay_reader_start(world.relay, &r->reader, str_of(hash)));
+    assert_true(relay_reader_start(world.relay, &r->reader, &own_zone, str_of(hash)));
 }
 
 static bool has_info(void *owner)
@@ -1119,7 +1121,7 @@ static void test_memory_runs_out(void **state)
                           .content = &right,
                           .timer = {.call = on_time, .owner = &r}};
         failing_allocation = n;
-        if (!relay_reader_start(world.relay, &r.reader, str_of(sha1)))
+        if (!relay_reader_start(world.relay, &r.reader, &own_zone, str_of(sha1)))
             continue;
         bool is_whole = read_all(&r, 60000);
         failing_allocation = 0;

@@ -1,0 +1,23 @@
+/* How a gateway's worker asks the hub's main process whether a connected daemon has a file
+ * (--find-on-hosts; proxy/ranges.h answers). Touches no descriptor but the socket to the hub. */
+#ifndef HUB_HOST_FINDER_H
+#define HUB_HOST_FINDER_H
+
+#include <stdint.h>
+
+#include "gateway/gateway_site.h"
+
+struct host_finder {
+    int fd; /* the worker's socket to the hub */
+    uint64_t last_id;
+    struct host_find *finds;
+};
+
+/* gateway_site.find_on_hosts and cancel_find; `owner` is the finder. */
+bool host_finder_start(void *owner, struct str zone, struct str hash, struct host_find *find);
+void host_finder_cancel(void *owner, struct host_find *find);
+
+/* A note of the hub came. */
+void host_finder_on_note(struct host_finder *finder, uint64_t id, struct str bytes);
+
+#endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -10,7 +11,8 @@
 #include "base/fs.h"
 #include "base/hex.h"
 
-enum { SUM_BYTES = 4, AT_ONCE = 1024, MAX_TEXT_BYTES = 2048 };
+enum { SUM_BYTES = 4, PAGE_BYTES = 4096, MAX_TEXT_BYTES = 2048 };
+enum { PAGE_DIGITS = 3 }; /* of an id: its page of the table, its file when that is full */
 
 /* On the disk as in memory: state below .hub/ is the machine's own. */
 struct checked_record {
@@ -21,6 +23,7 @@ struct checked_record {
 };
 
 enum { A_RECORD_DIVIDES_A_PAGE = 1 / (sizeof(struct checked_record) == 64) };
+enum { PAGE_RECORDS = PAGE_BYTES / 64 };
 
 void checked_id(struct str key, char id[SHA1_HEX + 1])
 {
@@ -67,95 +70,117 @@ static void put_state_path(const struct data_dir *dir, const char *folder, const
 
 /* ---- good ones ---- */
 
-/* Opens the file of the key's records; -1 when there is none. */
-static int open_records(const struct data_dir *dir, const char *id, int flags)
+/* Where the record of a key may be: a page of the table, or the file of those that found it full.
+ * `key_at` is where it is, -1: not here; `free_at` is where it may be written, -1: nowhere. */
+struct records {
+    int fd;
+    off_t start, end;
+    off_t key_at, free_at;
+    struct checked_record record;
+};
+
+static int open_records(const struct data_dir *dir, const char *name, int flags)
 {
-    char name[4] = {id[0], id[1], id[2], '\0'};
     struct buf path = {0};
     const char *file;
     int fd;
 
     put_state_path(dir, DATA_DIR_CHECKED, name, &path);
     file = buf_path(&path, ERR_IGNORED);
-    fd = file == NULL ? -1 : open(file, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fd = file == NULL ? -1 : openat(AT_FDCWD, file, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
     buf_free(&path);
     return fd;
 }
 
-/* The key's record and where it stands; *free_at is where a new one may be written, -1 where it
- * cannot be seen. */
-static bool find_record(int fd, struct str key, struct checked_record *found, off_t *at,
-                        off_t *free_at)
+static void find_record(struct records *r, const unsigned char id[SHA1_SIZE])
 {
-    struct checked_record records[AT_ONCE];
-    unsigned char id[SHA1_SIZE], none[SHA1_SIZE] = {0};
-    off_t offset = 0;
-    ssize_t n;
+    struct checked_record page[PAGE_RECORDS];
+    static const unsigned char none[SHA1_SIZE];
+    off_t at = r->start;
+    ssize_t n = 0;
+
+    r->key_at = r->free_at = -1;
+    while (at < r->end && (n = pread(r->fd, page, sizeof page, at)) >= (ssize_t)sizeof *page)
+        for (size_t i = 0; i < (size_t)n / sizeof *page; i++, at += (off_t)sizeof *page) {
+            if (memcmp(page[i].id, id, SHA1_SIZE) == 0) {
+                r->record = page[i];
+                r->key_at = at;
+                return;
+            }
+            if (r->free_at < 0 && memcmp(page[i].id, none, sizeof none) == 0)
+                r->free_at = at;
+        }
+    if (r->free_at < 0 && n >= 0 && at < r->end)
+        r->free_at = at;
+}
+
+/* False when it cannot be opened. Locked unless it is only read, for two that add at once; without
+ * locks, one of them is lost. */
+static bool open_and_find(const struct data_dir *dir, const char *name, int flags,
+                          const unsigned char id[SHA1_SIZE], struct records *r)
+{
+    r->fd = open_records(dir, name, flags);
+    if (r->fd < 0)
+        return false;
+    while (flags != O_RDONLY && flock(r->fd, LOCK_EX) != 0 && errno == EINTR)
+        continue;
+    find_record(r, id);
+    return true;
+}
+
+/* Opens what has the record of the key or, when key_at is -1, where it may be written. False when
+ * there is neither. */
+static bool find_place(const struct data_dir *dir, struct str key, int flags, struct records *r)
+{
+    char name[SHA1_HEX + 1];
+    unsigned char id[SHA1_SIZE];
 
     sha1_of(key, id);
-    *free_at = -1;
-    while ((n = pread(fd, records, sizeof records, offset)) >= (ssize_t)sizeof *records) {
-        size_t count = (size_t)n / sizeof *records;
-        for (size_t i = 0; i < count; i++) {
-            *at = offset + (off_t)(i * sizeof *records);
-            if (memcmp(records[i].id, id, sizeof id) == 0) {
-                *found = records[i];
-                return true;
-            }
-            if (*free_at < 0 && memcmp(records[i].id, none, sizeof none) == 0)
-                *free_at = *at;
-        }
-        offset += (off_t)(count * sizeof *records);
-    }
-    if (*free_at < 0 && n >= 0)
-        *free_at = offset;
-    return false;
+    hex_encode(id, sizeof id, name);
+    name[PAGE_DIGITS] = '\0';
+    r->start = (off_t)strtoul(name, NULL, 16) * PAGE_BYTES;
+    r->end = r->start + PAGE_BYTES;
+    if (!open_and_find(dir, "table", flags, id, r))
+        return false;
+    if (r->key_at >= 0 || r->free_at >= 0)
+        return true;
+    close(r->fd);
+    r->start = 0;
+    r->end = INT64_MAX;
+    return open_and_find(dir, name, flags, id, r);
 }
 
 /* Replaces the key's record, or adds one; NULL: takes it away (if it is the file of `only`, when
- * that is not NULL). Locked, for two that add at once; without locks, one of them is lost. */
+ * that is not NULL). */
 static void write_record(const struct data_dir *dir, struct str key,
                          const struct checked_record *record, const struct stat *only)
 {
-    char id[SHA1_HEX + 1];
-    struct checked_record old, empty = {.inode = 0};
-    off_t at, free_at;
-    bool is_found;
-    int fd;
+    static const struct checked_record empty;
+    struct records r;
 
-    checked_id(key, id);
-    fd = open_records(dir, id, record == NULL ? O_RDWR : O_RDWR | O_CREAT);
-    if (fd < 0)
+    if (!find_place(dir, key, record == NULL ? O_RDWR : O_RDWR | O_CREAT, &r))
         return;
-    while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
-        continue;
-    is_found = find_record(fd, key, &old, &at, &free_at);
-    if (record != NULL && (is_found || free_at >= 0))
-        (void)!pwrite(fd, record, sizeof *record, is_found ? at : free_at);
-    else if (record == NULL && is_found && (only == NULL || is_file_of(&old, only)))
-        (void)!pwrite(fd, &empty, sizeof empty, at);
-    close(fd);
+    off_t at = r.key_at >= 0 ? r.key_at : r.free_at;
+    if (record != NULL && at >= 0)
+        (void)!pwrite(r.fd, record, sizeof *record, at);
+    else if (record == NULL && r.key_at >= 0 && (only == NULL || is_file_of(&r.record, only)))
+        (void)!pwrite(r.fd, &empty, sizeof empty, r.key_at);
+    close(r.fd);
 }
 
 bool checked_is_good(const struct data_dir *dir, struct str key, const struct stat *st,
                      int64_t *checked_s)
 {
-    char id[SHA1_HEX + 1];
-    struct checked_record found;
-    off_t at, free_at;
-    bool is_known;
-    int fd;
+    struct records r;
 
-    checked_id(key, id);
-    fd = open_records(dir, id, O_RDONLY);
-    if (fd < 0)
+    if (!find_place(dir, key, O_RDONLY, &r))
         return false;
-    is_known = find_record(fd, key, &found, &at, &free_at) && is_whole(&found) &&
-               is_file_of(&found, st);
-    close(fd);
-    if (is_known && checked_s != NULL)
-        *checked_s = found.checked_s;
-    return is_known;
+    close(r.fd);
+    if (r.key_at < 0 || !is_whole(&r.record) || !is_file_of(&r.record, st))
+        return false;
+    if (checked_s != NULL)
+        *checked_s = r.record.checked_s;
+    return true;
 }
 
 static void put_good(const struct data_dir *dir, struct str key, const struct stat *st)

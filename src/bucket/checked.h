@@ -3,9 +3,11 @@
  * not.
  * A file is known as it was (inode, size, mtime); another in its place is not known. All processes
  * that work in the folder share this, and it stays when they end:
- *     <dir>/.hub/checked/<xxx>     good ones: 64-byte records, one for each object key, in files by
- *                                  the first digits of checked_id; each look-up reads one of these
- *                                  files, so it is the kernel that keeps them in memory
+ *     <dir>/.hub/checked/table     good ones: 64-byte records, one for each object key, in pages of
+ *                                  4,096 bytes by the first three digits of checked_id; a page
+ *                                  without records is a hole. A look-up reads one page, so it is
+ *                                  the kernel that keeps them in memory
+ *     <dir>/.hub/checked/<xxx>     the same, for those that found their page full
  *     <dir>/.hub/damaged/<id>      one small text file for each damaged object
  * A record that is lost costs another reading and nothing else: failures are no errors, but of the
  * look for a mark of damage.

@@ -212,6 +212,8 @@ def age_records(zone, seconds):
     for file in (zone.data / ".hub/checked").iterdir():
         records = bytearray(file.read_bytes())
         for start in range(0, len(records), 64):
+            if not any(records[start:start + 20]):
+                continue
             checked_s, = struct.unpack_from("q", records, start + 48)
             struct.pack_into("q", records, start + 48, checked_s - seconds)
             records[start + 20:start + 24] = bytes(4)

@@ -138,11 +138,23 @@ static void test_rot(void **state)
     assert_int_equal(check(60), OBJECT_DAMAGED);
 }
 
+/* Where the first record of the object's page is in the table of records. */
+static off_t page_of_records(char path[256])
+{
+    char id[SHA1_HEX + 1];
+
+    checked_id(STR(KEY), id);
+    id[3] = '\0';
+    snprintf(path, 256, "%s/.hub/checked/table", folder);
+    return (off_t)strtol(id, NULL, 16) * 4096;
+}
+
 /* One record a key, whatever happens to it; others beside it stay; a torn one is none. */
 static void test_records(void **state)
 {
     char path[256], byte;
     struct stat st;
+    off_t page = page_of_records(path);
     int fd;
 
     (void)state;
@@ -150,12 +162,9 @@ static void test_records(void **state)
         write_object(KEY, "hello");
         assert_int_equal(check(-1), OBJECT_OK);
     }
-    char id[SHA1_HEX + 1];
-    checked_id(STR(KEY), id);
-    snprintf(path, sizeof path, "%s/.hub/checked/%.3s", folder, id);
     assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_size, 64);
-    for (off_t at = 20; at < 56; at++) {
+    assert_int_equal(st.st_size, page + 64);
+    for (off_t at = page + 20; at < page + 56; at++) {
         fd = open(path, O_RDWR);
         assert_int_equal(pread(fd, &byte, 1, at), 1);
         byte ^= 1;
@@ -166,12 +175,44 @@ static void test_records(void **state)
         close(fd);
     }
     assert_int_equal(known(), CHECKED_GOOD);
-    assert_int_equal(truncate(path, 63), 0);
+    assert_int_equal(truncate(path, page + 63), 0);
     assert_int_equal(known(), CHECKED_UNKNOWN);
     assert_int_equal(check(-1), OBJECT_OK);
     assert_int_equal(known(), CHECKED_GOOD);
     assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, page + 64);
+}
+
+/* The page of a key is full of others': its record goes to a file of its own, and back. */
+static void test_full_page(void **state)
+{
+    char path[256], others[4096], id[SHA1_HEX + 1], file[256];
+    off_t page = page_of_records(path);
+    struct stat st;
+
+    (void)state;
+    memset(others, 0x55, sizeof others);
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(pwrite(fd, others, sizeof others, page), sizeof others);
+    checked_id(STR(KEY), id);
+    snprintf(file, sizeof file, "%s/.hub/checked/%.3s", folder, id);
+    write_object(KEY, "hello");
+    assert_int_equal(check(-1), OBJECT_OK);
+    assert_int_equal(known(), CHECKED_GOOD);
+    assert_int_equal(stat(file, &st), 0);
     assert_int_equal(st.st_size, 64);
+    checked_forget(&dir, STR(KEY));
+    assert_int_equal(known(), CHECKED_UNKNOWN);
+
+    memset(others + 128, 0, 64);
+    assert_int_equal(pwrite(fd, others, sizeof others, page), sizeof others);
+    assert_int_equal(check(-1), OBJECT_OK);
+    assert_int_equal(known(), CHECKED_GOOD);
+    assert_int_equal(pread(fd, others, 64, page + 128), 64);
+    assert_int_equal((unsigned char)others[0], strtol((char[]){id[0], id[1], '\0'}, NULL, 16));
+    close(fd);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, page + 4096);
 }
 
 static const struct removal {
@@ -283,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_records, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_page, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_walk, set_up, tear_down),
     };

@@ -33,6 +33,7 @@ static const struct interval_row rows[] = {
     ROW(line_idle_ms, 120000),
     ROW(line_leave_ms, 60000),
     ROW(lease_refresh_ms, 60000),
+    ROW(lease_hold_ms, 150000), /* well before anybody takes the lease over */
     ROW(keeper_stopped_ms, 60000),
     ROW(lease_stale_ms, 300000),
     ROW(status_ms, 1000),

@@ -42,6 +42,7 @@ struct intervals {
     int64_t line_leave_ms;   /* a range worker without a line ends */
     /* files beside the config */
     int64_t lease_refresh_ms;
+    int64_t lease_hold_ms;  /* without a renewal for so long the daemon does not serve */
     int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
     int64_t lease_stale_ms; /* a lease of another host that old is taken over */
     int64_t status_ms;      /* at most one status file per so long */

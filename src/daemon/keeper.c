@@ -32,7 +32,7 @@ static bool takes_at_once(const struct keeper *k)
 /* False when there is no child that takes it. */
 static bool send_order(struct keeper *k, enum keeper_order which, struct str text)
 {
-    const struct keeper_message order = {text};
+    const struct keeper_message order = {.text = text};
 
     if (k->child == NULL)
         return false;
@@ -84,9 +84,11 @@ static bool on_keeper_frame(void *owner, struct str frame, int fd)
 
     if (fd >= 0)
         close(fd);
-    if (which == KEEPER_TROUBLE)
+    if (which == KEEPER_RENEWED) {
+        k->options.on_renewed(k->options.owner, report.started_ms);
+    } else if (which == KEEPER_TROUBLE) {
         log_line(LOG_WARN, "%.*s", STR_ARG(report.text));
-    else if (which == KEEPER_LOST && !k->is_leaving) {
+    } else if (which == KEEPER_LOST && !k->is_leaving) {
         err_set(&reason, ERR_REFUSED, "%.*s", STR_ARG(report.text));
         k->options.on_lost(k->options.owner, &reason);
     }

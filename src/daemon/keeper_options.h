@@ -17,6 +17,8 @@ struct keeper_options {
     const struct log_file_options *log; /* borrowed; path NULL: standard error */
     int64_t renew_ms;
     int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
+    /* The lease was renewed; the renewal began at this time of clock_now_ms. */
+    void (*on_renewed)(void *owner, int64_t started_ms);
     /* The lease went to another process (ERR_REFUSED, which says to whom). */
     void (*on_lost)(void *owner, const struct err *reason);
     void *owner;

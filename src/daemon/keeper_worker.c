@@ -1,6 +1,7 @@
 #include "daemon/keeper_worker.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,6 +38,11 @@ static const struct field leave_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "leave"},
     {.name = NULL}};
 
+static const struct field renewed_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "renewed"},
+    {.name = "startedMs", .kind = FIELD_INT, .at = offsetof(struct keeper_message, started_ms)},
+    {.name = NULL}};
+
 static const struct field lost_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "lost"},
     {.name = "reason", TEXT},
@@ -54,33 +60,35 @@ const struct field *const keeper_orders[] = {[KEEPER_LOG] = log_fields,
                                              NULL};
 
 const struct field *const keeper_reports[] = {
-    [KEEPER_LOST] = lost_fields, [KEEPER_TROUBLE] = trouble_fields, NULL};
+    [KEEPER_RENEWED] = renewed_fields,
+    [KEEPER_LOST] = lost_fields,
+    [KEEPER_TROUBLE] = trouble_fields,
+    NULL};
 
 struct keeper_worker {
     int fd;
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
-    struct err trouble; /* the last one, so that it is reported once */
+    struct err trouble, lease_trouble; /* the last ones, so that each is reported once */
     struct buf in, out;
 };
 
-static void send_report(struct keeper_worker *w, enum keeper_report which, const char *text)
+static void send_report(struct keeper_worker *w, enum keeper_report which,
+                        const struct keeper_message *report)
 {
-    const struct keeper_message message = {str_of(text)};
-
     buf_clear(&w->out);
-    fields_put(&w->out, keeper_reports[which], &message);
+    fields_put(&w->out, keeper_reports[which], report);
     if (!w->out.failed)
         frame_send(w->fd, buf_str(&w->out), -1, ERR_IGNORED);
 }
 
 /* A full disk is worth one line, not one a second. */
-static void report_trouble(struct keeper_worker *w, const struct err *trouble)
+static void report_trouble(struct keeper_worker *w, struct err *last, const struct err *trouble)
 {
-    if (strcmp(w->trouble.msg, trouble->msg) == 0)
+    if (strcmp(last->msg, trouble->msg) == 0)
         return;
-    w->trouble = *trouble;
-    send_report(w, KEEPER_TROUBLE, trouble->msg);
+    *last = *trouble;
+    send_report(w, KEEPER_TROUBLE, &(struct keeper_message){.text = str_of(trouble->msg)});
 }
 
 static void open_log(struct keeper_worker *w)
@@ -88,7 +96,7 @@ static void open_log(struct keeper_worker *w)
     struct err e;
 
     if (w->options->log->path != NULL && log_open(w->options->log, &e) != 0)
-        report_trouble(w, &e);
+        report_trouble(w, &w->trouble, &e);
 }
 
 static void write_log_line(struct keeper_worker *w, struct str line)
@@ -96,7 +104,7 @@ static void write_log_line(struct keeper_worker *w, struct str line)
     struct err e;
 
     if (log_finished(line.p, line.len, &e) != 0)
-        report_trouble(w, &e);
+        report_trouble(w, &w->trouble, &e);
 }
 
 /* Removes the leftovers of killed processes beside the status file and in the local store. */
@@ -113,16 +121,19 @@ static void tidy_leftovers(struct keeper_worker *w)
 
 static void renew_lease(struct keeper_worker *w)
 {
+    const int64_t started_ms = clock_now_ms();
     struct lease_holder other;
     struct err e = {0};
 
-    w->renew_at_ms = clock_now_ms() + w->options->renew_ms;
-    if (lease_renew(w->options->lease, &other, &e) == 0)
-        return;
-    if (e.code == ERR_TAKEN)
-        send_report(w, KEEPER_LOST, e.msg);
-    else
-        report_trouble(w, &e);
+    w->renew_at_ms = started_ms + w->options->renew_ms;
+    if (lease_renew(w->options->lease, &other, &e) == 0) {
+        w->lease_trouble = (struct err){0};
+        send_report(w, KEEPER_RENEWED, &(struct keeper_message){.started_ms = started_ms});
+    } else if (e.code == ERR_TAKEN) {
+        send_report(w, KEEPER_LOST, &(struct keeper_message){.text = str_of(e.msg)});
+    } else {
+        report_trouble(w, &w->lease_trouble, &e);
+    }
 }
 
 static void write_status_file(struct keeper_worker *w, struct str text)
@@ -133,7 +144,7 @@ static void write_status_file(struct keeper_worker *w, struct str text)
     struct err e;
 
     if (fs_write_file_mode(path, text, 0, mode, &e) != 0)
-        report_trouble(w, &e);
+        report_trouble(w, &w->trouble, &e);
 }
 
 /* False at the last message. Another text is passed over. */

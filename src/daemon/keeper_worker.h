@@ -12,6 +12,7 @@
 /* Every message of both directions. */
 struct keeper_message {
     struct str text;
+    int64_t started_ms; /* clock_now_ms, which all processes of a host share */
 };
 
 /* Its orders: {"type":"log","line":…}, {"type":"status","text":…}, {"type":"reopen"} and
@@ -19,9 +20,10 @@ struct keeper_message {
 enum keeper_order { KEEPER_LOG, KEEPER_STATUS, KEEPER_REOPEN, KEEPER_LEAVE };
 extern const struct field *const keeper_orders[];
 
-/* Its reports: {"type":"lost","reason":…} when the lease is another's, {"type":"trouble",
+/* Its reports: {"type":"renewed","startedMs":…} with the time before the renewal,
+ * {"type":"lost","reason":…} when the lease is another's, {"type":"trouble",
  * "what":…} when something cannot be written. */
-enum keeper_report { KEEPER_LOST, KEEPER_TROUBLE };
+enum keeper_report { KEEPER_RENEWED, KEEPER_LOST, KEEPER_TROUBLE };
 extern const struct field *const keeper_reports[];
 
 /* Runs the keeper: a process_options.run whose `ctx` is a struct keeper_options. */

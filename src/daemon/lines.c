@@ -50,14 +50,23 @@ struct lines *lines_new(const struct lines_options *options, struct err *e)
     return lines;
 }
 
+void lines_drop(struct lines *lines)
+{
+    for (int n = 0; n < CLASSES; n++) {
+        struct line_worker *worker = &lines->workers[n];
+        loop_clear_timer(lines->options.loop, &worker->leave);
+        child_free(worker->child);
+        worker->child = NULL;
+        worker->past_bytes += worker->bytes;
+        worker->line_count = worker->files = worker->bytes = 0;
+    }
+}
+
 void lines_free(struct lines *lines)
 {
     if (lines == NULL)
         return;
-    for (int n = 0; n < CLASSES; n++) {
-        loop_clear_timer(lines->options.loop, &lines->workers[n].leave);
-        child_free(lines->workers[n].child);
-    }
+    lines_drop(lines);
     buf_wipe(&lines->text);
     free(lines);
 }

@@ -36,6 +36,9 @@ struct lines_counts {
 /* Makes it without workers; the options are copied. NULL with ERR_FAILED without memory. */
 struct lines *lines_new(const struct lines_options *options, struct err *e);
 
+/* Kills the workers, and with them every line; lines_open starts new ones. */
+void lines_drop(struct lines *lines);
+
 /* Kills the workers. NULL-safe. */
 void lines_free(struct lines *lines);
 

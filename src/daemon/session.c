@@ -19,6 +19,7 @@ struct session {
     struct session_options options;
     struct loop_timer alarm; /* for until_ms */
     bool has_ended;          /* options.on_end was called: nothing follows */
+    bool is_paused;          /* WAITING, but for session_resume */
     enum state state;
     struct ws_dial *dial; /* while DIALLING; kept for its words until the line is gone */
     struct ws_conn *line; /* from then on; NULL when WAITING or CLOSED */
@@ -471,7 +472,7 @@ static void check_presence(struct session *s, int64_t now_ms)
 /* Does all that is due; the line calls for itself. */
 static void do_due(struct session *s, int64_t now_ms)
 {
-    if (s->state == WAITING && now_ms >= s->until_ms)
+    if (s->state == WAITING && !s->is_paused && now_ms >= s->until_ms)
         dial_proxy(s, now_ms);
     if (s->state == DIALLING)
         step_proxy_dial(s, now_ms);
@@ -483,7 +484,8 @@ static void do_due(struct session *s, int64_t now_ms)
 
 static void set_session_alarm(struct session *s)
 {
-    bool is_timed = s->state == WAITING || s->state == GREETING || s->state == CLOSING;
+    bool is_timed = (s->state == WAITING && !s->is_paused) || s->state == GREETING ||
+                    s->state == CLOSING;
     int64_t at_ms = is_timed ? s->until_ms : CLOCK_NEVER_MS;
 
     loop_set_timer(s->options.loop, &s->alarm, s->is_choked ? 0 : at_ms);
@@ -510,6 +512,25 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
         s->out.failed || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), ERR_IGNORED) != 0;
     if (s->is_choked)
         set_session_alarm(s); /* the line is dropped then */
+}
+
+void session_pause(struct session *s, const char *why)
+{
+    if (s->has_ended || s->is_paused || s->state == CLOSING || s->state == CLOSED)
+        return;
+    s->is_paused = true;
+    err_set(&s->failure, ERR_FAILED, "%s", why);
+    drop_proxy_line(s, loop_now_ms(s->options.loop), 0);
+    set_session_alarm(s);
+}
+
+void session_resume(struct session *s)
+{
+    if (!s->is_paused)
+        return;
+    s->is_paused = false;
+    s->failures = 0;
+    set_session_alarm(s); /* dials in this round */
 }
 
 void session_close(struct session *s)

@@ -61,6 +61,11 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
 /* Queues the answer to on_ask_file. Does nothing without a session that announced ranges. */
 void session_answer_file(struct session *s, const struct range_message *file_is);
 
+/* Hangs up and does not dial until session_resume; `why` is the failure that is described
+ * meanwhile. */
+void session_pause(struct session *s, const char *why);
+void session_resume(struct session *s);
+
 /* Closes the line once the queue is sent; then session_is_closed. */
 void session_close(struct session *s);
 bool session_is_closed(const struct session *s);

@@ -42,6 +42,9 @@ struct supervisor {
     struct loop_timer alarm;
     struct loop_fd signals; /* fd 0: none */
     bool is_stopping, is_closing, is_hushed;
+    bool is_lapsed; /* the lease was not renewed for too long: nothing is served */
+    int64_t held_until_ms;         /* the lease, unless it is renewed */
+    struct loop_timer lease_alarm; /* for that */
     struct err end; /* why it makes no sense to go on */
     int64_t stop_at_ms;
     uint64_t requests;
@@ -261,6 +264,46 @@ static int open_ranges(struct supervisor *s, struct err *e)
     return s->builder == NULL ? -1 : 0;
 }
 
+/* --- the lease --- */
+
+/* Also at every wake, before any socket is read: this process may have been stopped for longer than
+ * a lease lasts. */
+static void check_lease(void *owner)
+{
+    struct supervisor *s = owner;
+
+    if (s->is_lapsed || s->is_closing || s->session == NULL ||
+        loop_now_ms(s->loop) < s->held_until_ms)
+        return;
+    s->is_lapsed = true;
+    log_line(LOG_WARN, "the lease was not renewed for %.0f s: not connected until it is",
+             (double)s->options->intervals->lease_hold_ms / 1000);
+    session_pause(s->session, "the lease cannot be renewed");
+    lines_drop(s->lines);
+    touch_jobs(s);
+}
+
+static void hold_lease(struct supervisor *s, int64_t since_ms)
+{
+    s->held_until_ms = since_ms + s->options->intervals->lease_hold_ms;
+    loop_set_timer(s->loop, &s->lease_alarm, s->held_until_ms);
+}
+
+static void on_lease_renewed(void *owner, int64_t started_ms)
+{
+    struct supervisor *s = owner;
+
+    if (s->is_closing)
+        return;
+    hold_lease(s, started_ms);
+    if (!s->is_lapsed || loop_now_ms(s->loop) >= s->held_until_ms)
+        return;
+    s->is_lapsed = false;
+    log_line(LOG_INFO, "the lease is renewed again");
+    session_resume(s->session);
+    touch_jobs(s);
+}
+
 /* --- start and end --- */
 
 static void take_signals(void *owner);
@@ -367,12 +410,16 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     if ((s->loop = loop_new(NULL, e)) == NULL || open_supervisor_signals(s, e) != 0)
         return -1;
     loop_limit_calls(s->loop, CALL_LIMIT_MS);
+    s->lease_alarm = (struct loop_timer){.call = check_lease, .owner = s};
+    loop_set_guard(s->loop, check_lease, s);
+    hold_lease(s, clock_now_ms());
     s->keeper = keeper_new(&(struct keeper_options){.loop = s->loop,
                                                     .lease = o->lease,
                                                     .status_path = o->status_path,
                                                     .log = o->log,
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
+                                                    .on_renewed = on_lease_renewed,
                                                     .on_lost = end_supervisor,
                                                     .owner = s},
                            e);
@@ -390,6 +437,7 @@ static void close_supervisor(struct supervisor *s)
     if (s->loop != NULL) {
         loop_undefer(s->loop, &s->settling);
         loop_clear_timer(s->loop, &s->alarm);
+        loop_clear_timer(s->loop, &s->lease_alarm);
     }
     lookups_free(s->lookups);
     lines_free(s->lines);

@@ -32,6 +32,8 @@ struct loop {
     struct loop_fd *files, *next_file; /* the next one whose turn it is in this round */
     struct heap timers;
     struct calls calls, late; /* the latter have to wait for the next round */
+    void (*guard)(void *owner); /* may be NULL */
+    void *guard_owner;
     uint64_t round;
 };
 
@@ -212,6 +214,12 @@ static void append_late_calls(struct loop *loop)
 
 /* --- rounds --- */
 
+void loop_set_guard(struct loop *loop, void (*call)(void *owner), void *owner)
+{
+    loop->guard = call;
+    loop->guard_owner = owner;
+}
+
 int64_t loop_now_ms(const struct loop *loop)
 {
     return loop->now_ms;
@@ -274,7 +282,6 @@ static unsigned ready_of_epoll(uint32_t events)
 
 static void run_descriptors(struct loop *loop)
 {
-    loop->fetched_next = 0;
     while (loop->fetched_next < loop->fetched_count && !loop->is_stopped) {
         const struct epoll_event *event = &loop->fetched[loop->fetched_next++];
         struct loop_fd *source = event->data.ptr;
@@ -322,8 +329,11 @@ static int run_round(struct loop *loop, int wait_ms, struct err *e)
     if (n < 0 && errno != EINTR)
         return err_errno(e, ERR_FAILED, errno, "cannot wait for events");
     loop->fetched_count = n < 0 ? 0 : n;
+    loop->fetched_next = 0; /* the guard, too, may remove a descriptor */
     loop->round++;
     read_time(loop);
+    if (loop->guard != NULL)
+        run_call(loop, loop->guard, loop->guard_owner);
     run_descriptors(loop);
     run_timers(loop);
     return 0;

@@ -102,6 +102,10 @@ void loop_defer(struct loop *loop, struct loop_call *call);
 /* Takes a call out. Does nothing when it is not deferred. */
 void loop_undefer(struct loop *loop, struct loop_call *call);
 
+/* Calls `call` at the start of every round, when its time is known and before any descriptor: for a
+ * process that may have slept longer than it thinks. NULL: nothing. It may not free the loop. */
+void loop_set_guard(struct loop *loop, void (*call)(void *owner), void *owner);
+
 /* Returns the time of the current round: the clock is read once after each wait. */
 int64_t loop_now_ms(const struct loop *loop);
 

@@ -114,6 +114,41 @@ def test_a_daemon_whose_lease_was_taken_ends(desk):
     assert owner.exists()
 
 
+def test_a_daemon_that_cannot_renew_its_lease_hangs_up(desk):
+    """Else it keeps the name at the proxy, and whoever took the lease over is refused there."""
+    _, uri = desk.link("file", DATA)
+    daemon = desk.share(intervals="lease_refresh_ms=50,lease_hold_ms=600")
+    desk.lease.rename(desk.folder / "away")
+    desk.lease.write_text("no folder: as bad as storage that is gone")
+    daemon.wait_line("the lease was not renewed for")
+    until(lambda: desk.proxy.socket is None, "the daemon to hang up")
+    desk.lease.unlink()
+    (desk.folder / "away").rename(desk.lease)
+    daemon.wait_line("the lease is renewed again")
+    desk.proxy.wait_connected(2)
+    desk.proxy.ask(uri).message()
+    assert desk.zone.puts
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0 and not desk.lease.exists()
+
+
+def test_a_daemon_wakes_and_hangs_up_before_it_reads(desk):
+    """It was stopped for longer than its lease lasts; the request came meanwhile."""
+    daemon = desk.share(intervals="lease_refresh_ms=50,lease_hold_ms=1000")
+    keeper, = desk.worker("kachery-keeper")
+    os.kill(daemon.pid, signal.SIGSTOP)
+    os.kill(keeper, signal.SIGSTOP)
+    stopped = time.monotonic()
+    asked = desk.proxy.ask(f"sha1://{ABSENT}")
+    until(lambda: time.monotonic() > stopped + 1.2, "a lease to lapse")
+    os.kill(daemon.pid, signal.SIGCONT)
+    until(lambda: desk.proxy.socket is None, "the daemon to hang up")
+    os.kill(keeper, signal.SIGCONT)
+    daemon.wait_line("the lease is renewed again")
+    desk.proxy.wait_connected(2)
+    assert not asked.is_there()
+
+
 # ---- signals ----
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -274,7 +309,8 @@ def test_children_do_not_know_the_secret(desk):
         pytest.skip("AddressSanitizer keeps what was freed, in terabytes of address space")
     _, uri = desk.link("file", DATA)
     daemon = desk.share()
-    assert desk.proxy.status(uri)["status"] == "completed"
+    desk.proxy.ask(uri).message()
+    assert desk.zone.puts
     secret = desk.proxy.secret.encode()
     try:
         assert memory_holds(daemon.pid, secret)

@@ -610,6 +610,80 @@ static void a_callback_must_not_wait(void **state)
 #endif
 }
 
+static void note_guard(void *owner)
+{
+    struct end *ends = owner;
+
+    /* Before both descriptors in the first round. */
+    if (ends[0].seen++ == 0)
+        assert_true(ends[0].calls == 0 && ends[1].calls == 0);
+}
+
+static void a_guard_comes_first(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    struct end ends[2];
+    struct loop_timer timer = {.call = end_of_round, .owner = ends};
+
+    (void)state;
+    assert_non_null(loop);
+    for (size_t i = 0; i < 2; i++) {
+        open_end(&ends[i], loop, LOOP_READ);
+        ends[i].timer = &timer;
+        ends[i].source.call = set_end_of_round;
+        assert_int_equal(write(ends[i].peer, "x", 1), 1);
+    }
+    loop_set_guard(loop, note_guard, ends);
+    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(ends[0].seen, 1);
+    for (size_t i = 0; i < 2; i++)
+        close_end(&ends[i]);
+    loop_free(loop);
+}
+
+static void count_end_call(void *owner)
+{
+    struct end *end = owner;
+
+    end->calls++;
+}
+
+static void count_two_calls(void *owner)
+{
+    struct end *end = owner;
+
+    if (++end->calls == 2)
+        loop_stop(end->loop);
+}
+
+static void close_first_end(void *owner)
+{
+    struct end *ends = owner;
+
+    if (ends[0].seen++ == 1) /* in the second round, when both are ready again */
+        close_end(&ends[0]);
+}
+
+static void a_guard_removes_a_descriptor(void **state)
+{
+    struct loop *loop = loop_new(NULL, NULL);
+    struct end ends[2];
+
+    (void)state;
+    assert_non_null(loop);
+    for (size_t i = 0; i < 2; i++) {
+        open_end(&ends[i], loop, LOOP_READ);
+        ends[i].source.call = i == 0 ? count_end_call : count_two_calls;
+        assert_int_equal(write(ends[i].peer, "x", 1), 1);
+    }
+    loop_set_guard(loop, close_first_end, ends);
+    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(ends[0].calls, 1);
+    assert_int_equal(ends[1].calls, 2);
+    close_end(&ends[1]);
+    loop_free(loop);
+}
+
 static void nap(void *owner)
 {
     usleep(50000);
@@ -638,6 +712,8 @@ int main(void)
         cmocka_unit_test(removed_in_mid_round),
         cmocka_unit_test(a_descriptor_that_cannot_be_watched),
         cmocka_unit_test(timers_run_in_order),
+        cmocka_unit_test(a_guard_comes_first),
+        cmocka_unit_test(a_guard_removes_a_descriptor),
         cmocka_unit_test(timers_run_at_the_end_of_a_round),
         cmocka_unit_test(an_eager_timer_starves_nobody),
         cmocka_unit_test(deferred_calls),

@@ -149,7 +149,7 @@ static int send_to_relay(void *owner, uint64_t relay, uint64_t id, struct str by
     return crew_note(relays->crew, relay, id, bytes, fd, &e);
 }
 
-static void send_to_finder(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+static void pass_to_finder(void *owner, uint64_t worker, uint64_t id, struct str bytes)
 {
     struct relays *relays = owner;
 
@@ -230,7 +230,7 @@ struct relays *relays_new(const struct relays_options *options, struct err *e)
                                           .start_ms = options->times->range_start_ms,
                                           .send_to_daemon = send_text_to_daemon,
                                           .send_to_relay = send_to_relay,
-                                          .send_to_finder = send_to_finder,
+                                          .send_to_finder = pass_to_finder,
                                           .send_to_relays = send_to_relays,
                                           .owner = relays};
     if ((relays->crew = crew_new(&crew, e)) == NULL ||

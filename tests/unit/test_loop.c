@@ -621,7 +621,7 @@ static void note_guard(void *owner)
 
 static void a_guard_comes_first(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end ends[2];
     struct loop_timer timer = {.call = end_of_round, .owner = ends};
 
@@ -634,7 +634,7 @@ static void a_guard_comes_first(void **state)
         assert_int_equal(write(ends[i].peer, "x", 1), 1);
     }
     loop_set_guard(loop, note_guard, ends);
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_int_equal(ends[0].seen, 1);
     for (size_t i = 0; i < 2; i++)
         close_end(&ends[i]);
@@ -666,7 +666,7 @@ static void close_first_end(void *owner)
 
 static void a_guard_removes_a_descriptor(void **state)
 {
-    struct loop *loop = loop_new(NULL, NULL);
+    struct loop *loop = loop_new(NULL, ERR_IGNORED);
     struct end ends[2];
 
     (void)state;
@@ -677,7 +677,7 @@ static void a_guard_removes_a_descriptor(void **state)
         assert_int_equal(write(ends[i].peer, "x", 1), 1);
     }
     loop_set_guard(loop, close_first_end, ends);
-    assert_int_equal(loop_run(loop, NULL), 0);
+    assert_int_equal(loop_run(loop, ERR_IGNORED), 0);
     assert_int_equal(ends[0].calls, 1);
     assert_int_equal(ends[1].calls, 2);
     close_end(&ends[1]);

@@ -176,6 +176,36 @@ int authorization_take(struct zone_reading *reading, struct authorization *a, st
     return 0;
 }
 
+void authorization_forget(struct authorization_memory *memory)
+{
+    authorization_deinit(&memory->settings);
+    buf_free(&memory->text);
+    memory->is_set = false;
+}
+
+int authorization_recall(struct zone_reading *reading, struct authorization_memory *memory,
+                         const struct authorization **a, struct err *e)
+{
+    struct str text = STR("");
+
+    if (zone_files_take_text(reading, &text, e) != 0) {
+        if (e->code != ERR_NOT_FOUND)
+            return -1;
+        authorization_forget(memory);
+    } else if (!memory->is_set || !str_equal(text, buf_str(&memory->text))) {
+        authorization_forget(memory);
+        buf_put(&memory->text, text);
+        if (buf_check(&memory->text, e) != 0 ||
+            authorization_parse(&memory->settings, text, SETTINGS, e) != 0) {
+            authorization_forget(memory);
+            return -1;
+        }
+        memory->is_set = true;
+    }
+    *a = &memory->settings;
+    return 0;
+}
+
 int authorization_open_zone(struct bucket *bucket, const struct zone *zone,
                             struct zone_reading *reading, struct err *e)
 {

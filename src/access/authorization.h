@@ -33,6 +33,19 @@ int authorization_ask(struct bucket *bucket, const struct zone *zone,
 int authorization_take(struct zone_reading *reading, struct authorization *a, struct err *e)
     ERR_CHECKED;
 
+/* The settings that a zone had when they were last asked for: the same text is not parsed again.
+ * Zeros before first use; freed with authorization_forget. */
+struct authorization_memory {
+    struct buf text;
+    struct authorization settings;
+    bool is_set;
+};
+
+/* As authorization_take, with a memory for one zone. *a is borrowed from it until the next call. */
+int authorization_recall(struct zone_reading *reading, struct authorization_memory *memory,
+                         const struct authorization **a, struct err *e) ERR_CHECKED;
+void authorization_forget(struct authorization_memory *memory);
+
 /* 0, or -1 and ERR_REFUSED in the deployed gateway's words. `user` NULL: nobody known. */
 int authorization_may_upload(const struct authorization *a, const char *user, struct err *e)
     ERR_CHECKED;

@@ -52,6 +52,7 @@ struct http_conn {
     bool has_unread_body; /* an answer now ends the connection */
     bool is_refused;      /* above the cap: not counted */
     bool is_dry;          /* SENDING: the source has nothing now */
+    bool is_first_part;   /* nothing was asked of the source yet */
     bool is_paused;       /* STREAM: the sink wants no more now */
     int64_t paused_left_ms; /* of the time of its state, when it was paused */
     bool owes_continue;   /* the client waits for "100 Continue" until the body is resumed */

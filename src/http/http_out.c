@@ -202,10 +202,12 @@ void http_conn_answer_made(struct http_conn *conn, const struct http_answer *ans
 {
     begin_http_answer(conn, answer, (uint64_t)length);
     conn->source_of_body = *source;
-    if (conn->is_head_request || length == 0)
+    if (conn->is_head_request || length == 0) {
         http_out_end_source(conn, true);
-    else
+    } else {
         conn->made_left = length;
+        conn->is_first_part = true;
+    }
     end_waiting(conn);
 }
 
@@ -289,21 +291,33 @@ static enum sent send_file(struct http_conn *conn)
     return conn->file_left > 0 ? SENT_TURN : SENT_ALL;
 }
 
-/* Makes a part of the body in the empty buffer. False when the source failed. */
+/* Makes a part of the body behind what the buffer has. False when the source failed. */
 static bool make_body_part(struct http_conn *conn)
 {
     const struct http_source *source = &conn->source_of_body;
     size_t room = conn->made_left < HTTP_SERVER_MADE_BYTES ? (size_t)conn->made_left
                                                            : HTTP_SERVER_MADE_BYTES;
+    size_t before = conn->out.len;
 
-    buf_clear(&conn->out);
-    conn->out_sent = 0;
     if (!source->make(source->ctx, conn, &conn->out, room) || conn->out.failed ||
-        conn->out.len > room)
+        conn->out.len - before > room)
         return false;
-    conn->is_dry = conn->out.len == 0;
-    conn->made_left -= (int64_t)conn->out.len;
+    conn->is_dry = conn->out.len == before;
+    conn->made_left -= (int64_t)(conn->out.len - before);
+    if (conn->made_left == 0)
+        http_out_end_source(conn, true);
     return true;
+}
+
+/* The head, and with it the first part of a body that is made: in one segment if they are short. */
+static enum sent send_head(struct http_conn *conn)
+{
+    bool joins = conn->is_first_part && conn->made_left > 0 && !conn->is_dry;
+
+    conn->is_first_part = false;
+    if (conn->out.failed || (joins && !make_body_part(conn)))
+        return SENT_FAILED;
+    return send_buffer(conn);
 }
 
 /* As much as the client takes, at most one turn's worth. */
@@ -317,10 +331,10 @@ static enum sent send_made(struct http_conn *conn)
             return SENT_TURN;
         if (conn->is_dry)
             return SENT_DRY;
+        buf_clear(&conn->out);
+        conn->out_sent = 0;
         if (!make_body_part(conn))
             return SENT_FAILED;
-        if (conn->made_left == 0)
-            http_out_end_source(conn, true);
         sent = send_buffer(conn);
     }
     return sent;
@@ -340,7 +354,7 @@ static void release_output(struct http_conn *conn)
 
 bool http_out_flush(struct http_conn *conn)
 {
-    enum sent sent = conn->out.failed ? SENT_FAILED : send_buffer(conn);
+    enum sent sent = send_head(conn);
 
     if (sent == SENT_ALL && conn->file_left > 0)
         sent = send_file(conn);

@@ -47,6 +47,7 @@ struct ahead {
 struct range_server {
     struct range_server_options options;
     struct folder_cache *folders;
+    struct authorization_memory settings; /* of the own zone */
     struct range_answer *answers;
     struct ahead ahead[AHEAD_PLACES];
     struct loop_timer ahead_timer;
@@ -848,15 +849,14 @@ static void on_zone_settings(void *owner)
 {
     struct range_answer *answer = owner;
     struct http_conn *conn = answer->conn;
-    struct authorization settings;
+    const struct authorization *settings;
     struct err e = answer->e;
 
-    if (authorization_take(&answer->settings, &settings, &e) != 0) {
+    if (authorization_recall(&answer->settings, &answer->server->settings, &settings, &e) != 0) {
         fail_answer(answer, e.msg);
         return;
     }
-    bool is_public = settings.allow_public_download;
-    authorization_deinit(&settings);
+    bool is_public = settings->allow_public_download;
     if (is_public && answer->is_in_folder) {
         look_in_folder(answer);
     } else if (is_public) {
@@ -1024,5 +1024,6 @@ void range_server_free(struct range_server *server)
         end_ahead(&server->ahead[n]);
     loop_clear_timer(server->options.loop, &server->ahead_timer);
     folder_cache_free(server->folders);
+    authorization_forget(&server->settings);
     free(server);
 }

@@ -199,6 +199,49 @@ static void test_settings_that_cannot_be_read(void **state)
     unit_equal("broken", e.msg, "the bucket is broken");
 }
 
+/* What is remembered holds for the same text alone. */
+static void test_settings_are_recalled(void **state)
+{
+    static const struct {
+        const char *name, *text;
+        int result;
+        bool is_public;
+    } cases[] = {
+        {"none yet", NULL, 0, true},
+        {"private", "allowPublicUpload: false\nallowPublicDownload: false\nauthorizedUsers: []\n", 0,
+         false},
+        {"the same", NULL, 0, false},
+        {"public", "allowPublicUpload: false\nallowPublicDownload: true\nauthorizedUsers: []\n", 0, true},
+        {"broken", "allowPublicUpload: maybe\n", -1, false},
+        {"still broken", NULL, -1, false},
+        {"private again",
+         "allowPublicUpload: false\nallowPublicDownload: false\nauthorizedUsers: []\n", 0, false},
+        {"taken away", "", 0, true},
+    };
+    const struct zone zone = {.name = STR("lab"), .directory = STR("")};
+    const char *const name = "settings/authorizationSettings.yaml";
+    struct authorization_memory memory = {0};
+    struct err e = {0};
+
+    (void)state;
+    reading = (struct zone_reading){.file = {.call = {on_done, NULL, .e = &e}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct authorization *a = NULL;
+        if (cases[i].text != NULL && cases[i].text[0] != '\0')
+            memory_put(bucket, str_of(name), str_of(cases[i].text));
+        else if (cases[i].text != NULL)
+            memory_drop(bucket, memory_find(bucket, str_of(name)));
+        assert_int_equal(authorization_ask(&bucket->bucket, &zone, &reading, &e), 0);
+        complete();
+        unit_true(cases[i].name,
+                  authorization_recall(&reading, &memory, &a, &e) == cases[i].result);
+        if (cases[i].result == 0)
+            unit_true(cases[i].name, a->allow_public_download == cases[i].is_public);
+    }
+    authorization_forget(&memory);
+    zone_files_free_reading(&reading);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test_setup_teardown(test_open_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_that_cannot_be_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_settings_are_recalled, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -11,6 +10,7 @@ import urllib.parse
 
 import harness
 import pytest
+import range_clients
 from harness import object_path, run, sha1, until
 from store_files import LEAF, manifest_path
 
@@ -300,7 +300,8 @@ def write_zarr(folder, rows=64, columns=48, chunk=16):
 
 
 def test_zarr_opens_the_url(lab):
-    zarr = pytest.importorskip("zarr")
+    range_clients.require(range_clients.missing(modules=["zarr", "fsspec"]))
+    import zarr
     value, files = write_zarr(lab.folder / "tree.zarr")
     folder = Folder(lab, name="tree.zarr").link()
     group = zarr.open(folder.url, mode="r")
@@ -315,7 +316,8 @@ def test_zarr_opens_the_url(lab):
 
 
 def test_fsspec_walks_and_reads_the_folder(linked_folder):
-    fsspec = pytest.importorskip("fsspec")
+    range_clients.require(range_clients.missing(modules=["fsspec", "aiohttp"]))
+    import fsspec
     fs = fsspec.filesystem("http")
     assert {path[len(linked_folder.url) + 1:] for path in fs.find(linked_folder.url + "/")} == {quoted(path) for path in FILES}
     for path, data in FILES.items():
@@ -330,8 +332,7 @@ def test_fsspec_walks_and_reads_the_folder(linked_folder):
 
 
 def test_rclone_copies_the_folder(linked_folder, tmp_path):
-    if shutil.which("rclone") is None:
-        pytest.skip("needs rclone")
+    range_clients.require(range_clients.missing(["rclone"]))
     subprocess.run(["rclone", "--config", "/dev/null", "copy", "--http-url", linked_folder.url + "/", ":http:", tmp_path / "out"],
                    check=True, timeout=harness.DEADLINE_S * 2, env={**os.environ, "HOME": str(tmp_path)})
     there = {str(path.relative_to(tmp_path / "out")): path.read_bytes()

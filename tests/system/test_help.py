@@ -5,6 +5,7 @@ import subprocess
 
 import harness
 import pytest
+import range_clients
 from typist import DATA, URI, Typist, shown
 
 PROGRAM = "kachery-resource"
@@ -119,7 +120,7 @@ def test_hub(somebody):
     somebody.types("kachery-resource store /data/session1/rec.nwb", "lab", 1)
 
 
-def test_ranges(somebody):
+def test_ranges(somebody, tmp_path):
     somebody.has_hub()
     somebody.has_link()
     somebody.has_config()
@@ -127,8 +128,45 @@ def test_ranges(somebody):
     scripts = shown("ranges")
     url, expiry, count = somebody.types(scripts.pop("SHARE LINKS"), "lab").text().splitlines()
     assert "/f/~" in url and expiry.split("\t")[2].startswith(URI) and count == "1 revoked"
-    for script in scripts.values():
-        assert somebody.types(script, "lab", SHA1=URI[7:]).text().encode() == DATA[:100]
+    assert somebody.types(scripts.pop("PARTS OF FILES THAT WERE NEVER UPLOADED"), "lab", SHA1=URI[7:]).text().encode() == DATA[:100]
+    reads_with_all_clients(somebody, tmp_path, [line for script in scripts.values() for line in re.split(r"(?<!\\)\n", script) if line])
+
+
+def reads_with_all_clients(somebody, folder, lines):
+    """Each line that reads $URL, of a file that suits it; then what is shown for web pages."""
+    range_clients.require(sorted({gone for client in range_clients.CLIENTS.values() for gone in client.missing()}))
+    (somebody.place / "bin/python3").symlink_to(range_clients.PYTHON)
+    made = {"python3": range_clients.make_hdf5, "zarr": range_clients.make_zarr, "gdalinfo": range_clients.make_map,
+            "ffmpeg": range_clients.make_video, "": range_clients.WHOLE}
+    paths = {kind: make(folder, 1) for kind, make in made.items()}
+    urls = {}
+    for kind, path in paths.items():
+        link = ["-r", "--index"] if path.is_dir() else []
+        uri = somebody.types(f"kachery-resource link {' '.join(link)} {path}", "lab").text().splitlines()[-1].split("\t")[0]
+        digest, n8 = uri[7:].split("?")[0], harness.sha1(path.name.encode())[:8]
+        urls[kind] = f"{somebody.url}/d/{digest}" if path.is_dir() else f"{somebody.url}/f/{digest}.{n8}/{path.name}"
+    groups = sorted([*(f"group{n}" for n in range(50)), "data"])
+    for line in lines:
+        kind = "zarr" if "zarr" in line else line.split()[0]
+        said = somebody.types(line, "lab", URL=urls.get(kind, urls[""])).text()
+        got = somebody.place / "lab/rec.nwb"
+        if kind == "zarr":
+            assert said.split() == ["x"], line
+        elif kind == "python3":
+            assert sorted(said.split()) == groups, line
+        elif kind == "gdalinfo":
+            assert "Size is 4000, 4000" in said
+        elif kind == "ffmpeg":
+            assert (somebody.place / "lab/frame.png").read_bytes().startswith(b"\x89PNG")
+        else:
+            assert got.read_bytes() == paths[""].read_bytes(), line
+            got.write_bytes(b"")
+    page, worker = re.findall(r"(?:^    (?:const|FS).*\n)+", text_of("ranges"), re.M)
+    for way, url, code, wanted in (("page", urls[""], page + "return bytes.length", "100"),
+                                   ("worker", urls["python3"], worker + "return file.keys().length", "51")):
+        done = subprocess.run([*range_clients.BROWSER, way, url, code], capture_output=True, timeout=4 * harness.DEADLINE_S,
+                              env=harness.clean_environment(HOME=folder))
+        assert done.stdout.decode().strip() == wanted, done.stderr.decode()
 
 
 def test_python(somebody):

@@ -108,6 +108,7 @@ run_demo() {
 run_bench() {
     build
     ci/tools.sh
+    ci/node.sh
     [ "${1:-}" != --against ] || { shift; python tests/bench/lib/against.py "$@"; return; }
     for bench in tests/bench/*"${1:-}"*.py; do
         [ ! -f "$bench" ] || python "$bench"

@@ -27,11 +27,20 @@ python3-aiohttp        -          test,bench
 python3-websockets     -          test,bench
 python3-botocore       -          test,bench
 python3-cryptography   -          test,bench
-iproute2               ip         test
-ethtool                ethtool    test
+iproute2               ip         test,bench
+ethtool                ethtool    test,bench
 mandoc                 mandoc     test
 nginx-light            nginx      test,bench
-chromium               chromium   test
+chromium               chromium   test,bench
+python3-h5py           -          test,bench
+python3-fsspec         -          test,bench
+python3-zarr           -          test,bench
+python3-requests       -          test,bench
+gdal-bin               gdal_translate test,bench
+ffmpeg                 ffmpeg     test,bench
+aria2                  aria2c     test,bench
+rclone                 rclone     test,bench
+wget                   wget       test,bench
 tinyproxy              tinyproxy  test
 btrfs-progs            mkfs.btrfs test
 openssl                openssl    test,bench
@@ -52,12 +61,6 @@ radosgw       radosgw
 ceph-base     -
 ceph-common   ceph
 squid         squid
-wget          wget
-aria2         aria2c
-python3-h5py  -
-python3-fsspec -
-python3-zarr  -
-rclone        rclone
 LIST
 }
 

@@ -145,9 +145,10 @@ void http_conn_resume_answer(struct http_conn *conn);
  * then `conn` must not be used any more. */
 void http_conn_wait(struct http_conn *conn, void (*on_gone)(void *ctx), void *ctx);
 
-/* Ends the connection of a request that is not answered, or not wholly, with a reset: neither what
- * is answered nor what is unsent reaches the client. Its on_gone or on_end comes first. `conn` is
- * invalid then. Not inside of its own callbacks. */
+/* Ends the connection of a request that is not answered, in order, or of one that is not wholly
+ * answered, with a reset: neither what is answered nor what is unsent reaches the client. (zarr
+ * takes a reset before an answer, which is an OSError, for a chunk that is not there.) Its on_gone
+ * or on_end comes first. `conn` is invalid then. Not inside of its own callbacks. */
 void http_conn_cut(struct http_conn *conn);
 
 /* Gets the body as it comes. After an answer in on_data the rest is dropped and nothing more is

@@ -132,7 +132,10 @@ bool http_server_drop_tagged(struct http_server *server, uint64_t tag)
 
 void http_conn_cut(struct http_conn *conn)
 {
-    http_conn_lose_unsent(conn);
+    if (conn->state == HTTP_CONN_WAITING && http_out_is_empty(conn))
+        http_conn_lose(conn);
+    else
+        http_conn_lose_unsent(conn);
 }
 
 void http_server_end_tagged(struct http_server *server, uint64_t tag)

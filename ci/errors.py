@@ -78,7 +78,8 @@ def changed_codes(text, members):
 
 
 def main():
-    texts = {path: text_of(path) for top in ("src", "tests") for path in sorted((TOP / top).rglob("*.[ch]"))}
+    texts = {path: text_of(path) for top in ("src", "tests") for path in sorted((TOP / top).rglob("*.[ch]"))
+             if "node_modules" not in path.parts}
     places = declared_in(texts)
     # Errors in structs of headers are reached from every file.
     members = {name for path, text in texts.items() if path.suffix == ".h" for name in OBJECT.findall(text)}

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-find src tests -type f '(' -name '*.[ch]' -o -name '*.py' ')' ! -path '*/vectors/*' |
+find src tests -type f '(' -name '*.[ch]' -o -name '*.py' ')' ! -path '*/vectors/*' ! -path '*/node_modules/*' |
     LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto loop proc store x509 net http zone daemon bucket access gateway proxy site hub help cmd' '
 BEGIN {
     count = split(layers, a, " ")

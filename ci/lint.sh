@@ -14,7 +14,7 @@ step() {
     fi
 }
 c_files() {
-    find src tests -name "$1" ! -path '*/fuzz/corpus/*' 2>/dev/null | LC_ALL=C sort
+    find src tests -name "$1" ! -path '*/fuzz/corpus/*' ! -path '*/node_modules/*' 2>/dev/null | LC_ALL=C sort
 }
 scripts() {
     find . -path ./build -prune -o -path ./vendor/src -prune -o -path ./dist -prune -o \
@@ -38,7 +38,7 @@ shell_syntax() {
     done
 }
 python_syntax() {
-    find tests ci -name '*.py' | PYTHONPYCACHEPREFIX=build/pycache \
+    find tests ci -name '*.py' ! -path '*/node_modules/*' | PYTHONPYCACHEPREFIX=build/pycache \
         xargs -r "$(command -v /usr/bin/python3 || echo python3)" -m py_compile
 }
 

@@ -199,7 +199,10 @@ static void test_settings_that_cannot_be_read(void **state)
     unit_equal("broken", e.msg, "the bucket is broken");
 }
 
-/* What is remembered holds for the same text alone. */
+#define PRIVATE "allowPublicUpload: false\nallowPublicDownload: false\nauthorizedUsers: []\n"
+#define PUBLIC "allowPublicUpload: false\nallowPublicDownload: true\nauthorizedUsers: []\n"
+
+/* A memory holds for the same text alone. */
 static void test_settings_are_recalled(void **state)
 {
     static const struct {
@@ -208,14 +211,12 @@ static void test_settings_are_recalled(void **state)
         bool is_public;
     } cases[] = {
         {"none yet", NULL, 0, true},
-        {"private", "allowPublicUpload: false\nallowPublicDownload: false\nauthorizedUsers: []\n", 0,
-         false},
+        {"private", PRIVATE, 0, false},
         {"the same", NULL, 0, false},
-        {"public", "allowPublicUpload: false\nallowPublicDownload: true\nauthorizedUsers: []\n", 0, true},
+        {"public", PUBLIC, 0, true},
         {"broken", "allowPublicUpload: maybe\n", -1, false},
         {"still broken", NULL, -1, false},
-        {"private again",
-         "allowPublicUpload: false\nallowPublicDownload: false\nauthorizedUsers: []\n", 0, false},
+        {"private again", PRIVATE, 0, false},
         {"taken away", "", 0, true},
     };
     const struct zone zone = {.name = STR("lab"), .directory = STR("")};

@@ -17,17 +17,20 @@ struct authorization {
     bool allow_public_upload, allow_public_download;
 };
 
-/* The settings where there is no file: downloads only. */
+/* Returns the settings that hold where there is no file: downloads only. */
 struct authorization authorization_none(void);
 
-/* Strict as the deployed readers: unknown keys and wrong types refuse the whole file, naming it
- * (`name`) and the line. Caller frees with authorization_deinit. */
+/* Parses the settings, strict as the deployed readers: ERR_PROTOCOL, with the file (`name`) and the
+ * line, for any unknown key or wrong type. The caller frees with authorization_deinit. */
 int authorization_parse(struct authorization *a, struct str text, const char *name, struct err *e)
     ERR_CHECKED;
+
+/* Frees the settings; those without a file hold then. */
 void authorization_deinit(struct authorization *a);
 
-/* Asks the bucket for the settings of a zone; then says what they are (caller frees): without a
- * file, authorization_none holds. Settings that cannot be read are an error. */
+/* Asks the bucket for the settings of a zone; authorization_take has them when the call is done, in
+ * *a (the caller frees). Without a file authorization_none holds; settings that cannot be read are
+ * an error. */
 int authorization_ask(struct bucket *bucket, const struct zone *zone,
                       struct zone_reading *reading, struct err *e) ERR_CHECKED;
 int authorization_take(struct zone_reading *reading, struct authorization *a, struct err *e)
@@ -41,12 +44,16 @@ struct authorization_memory {
     bool is_set;
 };
 
-/* As authorization_take, with a memory for one zone. *a is borrowed from it until the next call. */
+/* Takes the settings like authorization_take, with a memory for one zone. *a is borrowed from the
+ * memory until the next call. */
 int authorization_recall(struct zone_reading *reading, struct authorization_memory *memory,
                          const struct authorization **a, struct err *e) ERR_CHECKED;
+
+/* Frees the memory. */
 void authorization_forget(struct authorization_memory *memory);
 
-/* 0, or -1 and ERR_REFUSED in the deployed gateway's words. `user` NULL: nobody known. */
+/* Return 0 if the user may, else -1 and ERR_REFUSED in the deployed gateway's words. `user` NULL is
+ * a client without a known user. */
 int authorization_may_upload(const struct authorization *a, const char *user, struct err *e)
     ERR_CHECKED;
 int authorization_may_download(const struct authorization *a, const char *user, struct err *e)

@@ -44,7 +44,8 @@ struct share_link {
     int64_t created_ms, expires_ms;
 };
 
-/* Writes the id of a token to id[LINKS_ID_DIGITS + 1]; false for what is no token. */
+/* Writes the id of a token to id[LINKS_ID_DIGITS + 1]. Returns false for a text that is no
+ * token. */
 bool links_read_token(struct str token, char *id);
 
 /* Checks a name for the path of a URL: parts of UTF-8 without control bytes, none of them empty,
@@ -89,8 +90,11 @@ struct links_job {
     size_t at;
 };
 
-/* -1 and *e: nothing was started. links_free_job in any case: it ends what is under way. */
+/* Starts a job; on_done comes later. Returns -1 and *e if it was not started (ERR_REFUSED for a
+ * name or an expiry that no link may have). */
 int links_start(struct links_job *job, struct err *e) ERR_CHECKED;
+
+/* Ends the job if it is under way, and frees what it holds; called in any case. */
 void links_free_job(struct links_job *job);
 
 /* Appends a pass for the file of that SHA-1 (40 digits) in that zone, of at most
@@ -122,9 +126,11 @@ struct links_use {
     char pass_zone[LINKS_PASS_MAX_ZONE + 1];
 };
 
-/* Looks a token up that links_read_token accepts, or a pass: -1 and *e: nothing was started.
- * links_end_use in any case. */
+/* Looks up a token or a pass; on_done comes later. Returns -1 and *e if nothing was started:
+ * ERR_NOT_FOUND for a text that is neither. */
 int links_start_use(struct links_use *use, struct str token, struct err *e) ERR_CHECKED;
+
+/* Ends the look-up if it is under way, and frees the results; called in any case. */
 void links_end_use(struct links_use *use);
 
 #endif

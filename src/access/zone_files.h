@@ -29,21 +29,23 @@ struct zone_reading {
     struct buf name, content;
 };
 
-/* Ends the call if it is under way. Texts that were taken of it stay. */
+/* Ends the call if it is under way, and frees what the reading holds. Zones and records that were
+ * taken of it stay. */
 void zone_files_free_reading(struct zone_reading *reading);
 
 /* ---- zones ---- */
 
-/* The zone that has all of the bucket; `own` is its name, and borrowed. */
+/* Returns the zone that has all of the bucket; `own` is its name, and borrowed. */
 struct zone zone_files_own(const char *own);
 
-/* Whether that name, or none, is the own zone's: nothing needs to be read. */
+/* Returns whether the name is that of the own zone, or empty: then nothing needs to be read. */
 bool zone_files_is_own(const char *own, struct str name);
 
 /*
- * Another zone is what registered-zones/<name> says ({"zone","ownerId","bucketName","directory"}):
- * its bucket must be this one, which is called `default` or as its own zone. ERR_NOT_FOUND "Zone
- * not found: Z", from either. Free with zone_files_free_zone; `name` is borrowed by the zone, too.
+ * Asks for another zone, which registered-zones/<name> describes ({"zone","ownerId","bucketName",
+ * "directory"}); the second function takes it when the call is done. Its bucket must be this one,
+ * which is called `default` or as its own zone. ERR_NOT_FOUND "Zone not found: Z", from either.
+ * zone_files_free_zone frees *out, which also borrows `name`.
  */
 int zone_files_ask_zone(struct bucket *bucket, struct str name, struct zone_reading *reading,
                         struct err *e) ERR_CHECKED;
@@ -65,8 +67,9 @@ struct zone_record {
     int64_t created_ms;
 };
 
-/* ERR_NOT_FOUND when there is none, from either. Keys that we do not know are ignored. Free with
- * zone_files_free_record. */
+/* Ask for a client or a resource, and take its record when the call is done; the caller frees it
+ * with zone_files_free_record. ERR_NOT_FOUND when there is none, from either of the two. Unknown
+ * keys are ignored. */
 int zone_files_ask_client(struct bucket *bucket, const struct zone *zone, struct str client_id,
                           struct zone_reading *reading, struct err *e) ERR_CHECKED;
 int zone_files_take_client(struct zone_reading *reading, struct zone_record *out, struct err *e)
@@ -77,22 +80,24 @@ int zone_files_take_resource(struct zone_reading *reading, struct zone_record *o
     ERR_CHECKED;
 void zone_files_free_record(struct zone_record *record);
 
-/* Registers a client; one that is registered stays as it is. Nothing else is written: clients/<id>
- * is all that the zone knows of it, so that there is no number of clients at which it ends. */
+/* Registers a client; a registered client stays as it is. zone_files_take_written ends the call.
+ * The file clients/<id> is all that is written, so that a zone has no largest number of clients. */
 int zone_files_add_client(struct bucket *bucket, const struct zone *zone,
                           const struct zone_record *client, struct zone_reading *reading,
                           struct err *e) ERR_CHECKED;
 
 /* ---- other files ---- */
 
-/* A small text file of the zone ("settings/x.yaml"), which people may have edited: a byte order
- * mark and CR LF are taken off. *text is borrowed from the reading. */
+/* Asks for a small text file of the zone ("settings/x.yaml"), and takes its text when the call is
+ * done. People may have edited it: a byte order mark and CR LF are taken off. *text is borrowed
+ * from the reading. ERR_NOT_FOUND without the file, ERR_TOO_LARGE beyond `max_bytes`. */
 int zone_files_ask_text(struct bucket *bucket, const struct zone *zone, const char *name,
                         size_t max_bytes, struct zone_reading *reading, struct err *e) ERR_CHECKED;
 int zone_files_take_text(struct zone_reading *reading, struct str *text, struct err *e)
     ERR_CHECKED;
 
-/* Writes one that is not there yet; zone_files_take_written: 0 also where it is. */
+/* Writes a file that is not there yet. When the call is done, zone_files_take_written returns 0 if
+ * the file was written or was there. */
 int zone_files_write_new(struct bucket *bucket, const struct zone *zone, const char *name,
                          struct str text, struct zone_reading *reading, struct err *e) ERR_CHECKED;
 int zone_files_take_written(struct zone_reading *reading, struct err *e) ERR_CHECKED;

@@ -106,7 +106,7 @@ struct bucket_put {
     void *upload;
 };
 void bucket_put_open(struct bucket *bucket, struct bucket_put *put);
-/* Takes the bytes before it returns; done when it wants more. */
+/* Takes the bytes before it returns; the call is done when the bucket wants more. */
 void bucket_put_write(struct bucket_put *put, struct str bytes);
 void bucket_put_close(struct bucket_put *put);
 void bucket_put_discard(struct bucket_put *put);
@@ -130,12 +130,14 @@ struct bucket_list {
 };
 void bucket_list(struct bucket *bucket, struct bucket_list *list);
 
-/* The next key of the page behind *at (0 at first), which moves on; false at its end. */
+/* Sets *key to the key of the page at *at (0 at first), borrowed from list->keys, and moves *at on.
+ * Returns false at the end of the page. */
 bool bucket_list_next(const struct bucket_list *list, size_t *at, struct str *key);
 
 /* ---- small files ---- */
 
-/* Reads the file, or replaces it by `text` if it is still as `version` says: ERR_TAKEN if not. */
+/* Reads a small file; or replaces it by `new_text` if it is still as `version` says, and sets
+ * `version` to what is there now. ERR_TAKEN if it was changed meanwhile. */
 struct bucket_small {
     struct bucket_call call;
     struct str name;
@@ -162,10 +164,11 @@ struct bucket_url {
 /* Appends the URL, or makes `out` fail. */
 void bucket_put_url(const struct bucket *bucket, const struct bucket_url *url, struct buf *out);
 
-/* Appends where the bucket is, for those that want to know: a URI without a permission. */
+/* Appends a URI that says where the bucket is, and permits nothing. `server` is as in struct
+ * bucket_url. */
 void bucket_put_uri(const struct bucket *bucket, struct str server, struct buf *out);
 
-/* Appends the text of an error of this bucket, fit for strangers: the log may have more. */
+/* Appends the text of an error of this bucket without paths of this machine, fit for strangers. */
 void bucket_put_public_error(const struct bucket *bucket, const struct err *e, struct buf *out);
 
 #endif

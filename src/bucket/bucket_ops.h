@@ -48,8 +48,8 @@ struct bucket {
     struct loop *loop; /* of the calls */
 };
 
-/* The call is done, with this result (-1: *call->e says why): the callback comes at the end of
- * the round. */
+/* Ends a call with this result (0, or -1 and *call->e): its callback comes at the end of the loop's
+ * round. */
 void bucket_complete(struct bucket_call *call, int result);
 
 #endif

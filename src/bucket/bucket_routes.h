@@ -20,16 +20,19 @@ struct bucket_routes {
 /* Fills in the routes; `b` is borrowed for as long as they are served. */
 void bucket_routes_put(struct bucket_routes *b, struct http_route routes[BUCKET_ROUTES]);
 
-/* For a process that hands connections on to one that serves the routes: returns whether this
- * request may be handed on; else it was answered. Appends the client for which the URL was signed,
- * nothing where it does not say so. Touches no bucket. */
+/* Returns whether a process that serves no routes itself may hand this request on to one that does;
+ * else the request was answered. Appends the client for which the URL was signed, nothing where the
+ * URL names none. Touches no bucket. */
 bool bucket_routes_admits(const unsigned char *url_key, struct http_conn *conn,
                           const struct http_request *request, struct buf *client);
 
-/* For bucket_routes_upload.c and bucket_routes_download.c: an answer as S3 words it, and the check
- * of the URL; false when it was answered. */
+/* Answers with an error in the XML of S3. For bucket_routes_upload.c and bucket_routes_download.c,
+ * as the next. */
 void bucket_routes_answer_error(struct http_conn *conn, int status, const char *code,
                                 struct str message);
+
+/* Checks the signed URL of a request; returns false when the request was answered instead. *url
+ * borrows from the request and from `decoded`, which the caller frees in any case. */
 bool bucket_routes_check_url(const unsigned char *url_key, struct http_conn *conn,
                              const struct http_request *request, bool is_put,
                              struct signed_url *url, struct buf *decoded);

@@ -12,7 +12,7 @@
 
 enum { CHECK_MAX_CLIENT_BYTES = 64 };
 
-/* One answer that is waited for; in the memory of whom it is for. */
+/* An answer that is waited for, in the memory of its owner. */
 struct check_wait {
     void (*on_checked)(struct check_wait *wait); /* it may free its memory */
     uint64_t id;
@@ -33,20 +33,23 @@ struct check_request {
     struct str key;
 };
 
-/* Asks for a check. `wait` (NULL: nobody waits) is called back when it is done, or when it takes
- * too long. -1: the hub does not take it, and nobody is called. */
+/* Asks the hub for a check. `wait` (NULL: no answer is wanted) is called back once, when the check
+ * is done or takes too long. Returns 0, or -1 if the hub takes no request now: then no callback
+ * comes. */
 int check_asker_ask(struct check_asker *asker, const struct check_request *request,
                     struct check_wait *wait);
 
 /* Drops the wait; its owner is not called any more. */
 void check_asker_forget(struct check_asker *asker, struct check_wait *wait);
 
-/* Takes the hub's answer to `id`: a crew_worker_options.on_checked, whose `owner` is the struct
- * check_asker. */
+/* Takes the hub's answer to the request `id`. It is a crew_worker_options.on_checked; `owner` is
+ * the struct check_asker. */
 void check_asker_answered(void *owner, uint64_t id);
 
-/* The request as the bytes of a frame, and back; false when they are none. */
+/* Appends the bytes of a request, for a frame. */
 void check_request_put(struct buf *out, const struct check_request *request);
+
+/* Parses the bytes of a request, from which *request borrows. Returns false when they are none. */
 bool check_request_parse(struct str bytes, struct check_request *request);
 
 #endif

@@ -30,9 +30,10 @@ struct check_queue_options {
     void *owner;
 };
 
+/* Returns a queue without processes: they are started when they are needed. NULL without memory. */
 struct check_queue *check_queue_new(const struct check_queue_options *options, struct err *e);
 
-/* Kills the processes. NULL-safe. */
+/* Kills the processes and frees the queue; no waiting worker is answered. NULL-safe. */
 void check_queue_free(struct check_queue *queue);
 
 /* Takes a worker's request as it is in its frame; id 0: no worker waits for the answer. A request

@@ -8,7 +8,8 @@
 #ifndef BUCKET_CHECK_WORKER_H
 #define BUCKET_CHECK_WORKER_H
 
-/* process_options.run; ctx is the struct data_dir. */
+/* Serves the socket `fd` until the hub closes it, as a process_options.run. `ctx` is the struct
+ * data_dir. Returns the exit status. */
 int check_worker_run(int fd, void *ctx);
 
 #endif

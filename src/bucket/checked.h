@@ -30,20 +30,20 @@ enum checked {
     CHECKED_FAILED /* it cannot be looked whether it is damaged */
 };
 
-/* A name for an object key that fits into a file name: the key's own SHA-1 in hex. */
+/* Writes a name for an object key that fits into a file name: the SHA-1 of the key, in hex. */
 void checked_id(struct str key, char id[SHA1_HEX + 1]);
 
-/* Returns what is known of the object `key` if it is the file of `st`. *checked_s (may be NULL)
- * gets when a good one was read, in seconds since the epoch. */
+/* Returns what is known of the object `key` if it is the file of `st`. *checked_s (may be NULL) is
+ * when a good one was read, in seconds since the epoch. CHECKED_FAILED comes with *e. */
 enum checked checked_get(const struct data_dir *dir, struct str key, const struct stat *st,
                          int64_t *checked_s, struct err *e);
 
-/* Whether it was read as it is now and had its hash; *checked_s as above. */
+/* Returns whether the object was read as it is now and had its hash; *checked_s as above. */
 bool checked_is_good(const struct data_dir *dir, struct str key, const struct stat *st,
                      int64_t *checked_s);
 
-/* 1 when it is known to be damaged, else 0: one look-up of a file that mostly does not exist. -1
- * when that fails. */
+/* Returns 1 when the object is known to be damaged, else 0; -1 and *e when that cannot be looked
+ * up. Costs one look-up of a file that mostly does not exist. */
 int checked_is_damaged(const struct data_dir *dir, struct str key, const struct stat *st,
                        struct err *e) ERR_CHECKED;
 
@@ -51,7 +51,7 @@ int checked_is_damaged(const struct data_dir *dir, struct str key, const struct 
 void checked_put(const struct data_dir *dir, struct str key, const struct stat *st,
                  enum checked state);
 
-/* The object is gone: so is all that is known of it. */
+/* Forgets all that is known of an object, which is gone. */
 void checked_forget(const struct data_dir *dir, struct str key);
 
 #endif

@@ -30,11 +30,15 @@ struct data_dir {
     unsigned char url_key[SIGNED_URL_KEY];
 };
 
-/* Creates what is missing. Left-overs of killed uploads stay: object_upload_clean. */
+/* Opens the directory at `path` and creates what is missing in it; `path` is copied. Left-overs of
+ * killed uploads stay: object_upload_clean. */
 int data_dir_open(struct data_dir *dir, const char *path, struct err *e) ERR_CHECKED;
+
+/* Frees the path and wipes the key. */
 void data_dir_close(struct data_dir *dir);
 
-/* -1 when all of it is gone: a disk that is not mounted is no zone without files. */
+/* Checks that the directory is still there. Returns -1 and *e when all of it is gone: a disk that
+ * is not mounted is no zone without files. */
 int data_dir_check(const struct data_dir *dir, struct err *e) ERR_CHECKED;
 
 /* Appends the path of an object or a small file. */
@@ -43,7 +47,7 @@ void data_dir_put_path(const struct data_dir *dir, struct str key, struct buf *o
 /* Appends an error's text without the data directory's path: fit for strangers. */
 void data_dir_put_public_error(const struct data_dir *dir, const struct err *e, struct buf *out);
 
-/* Waits for the lock of the small files; close(2) on *fd gives it back. */
+/* Waits for the lock of the small files. close(2) on *fd, which is the caller's, releases it. */
 int data_dir_lock(const struct data_dir *dir, int *fd, struct err *e) ERR_CHECKED;
 
 #endif

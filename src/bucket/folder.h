@@ -9,8 +9,9 @@
 #include "bucket/check_asker.h"
 #include "bucket/data_dir.h"
 
-/* `dir` and `asker` are borrowed. Without an asker (NULL) nothing is compared with its hash but
- * what is put. NULL without memory; bucket_free frees it. */
+/* Returns the bucket in `dir`, whose calls complete on `loop`; all three are borrowed until
+ * bucket_free. Without an asker (NULL) only objects that are put are compared with their hashes.
+ * NULL without memory. */
 struct bucket *folder_new(const struct data_dir *dir, struct loop *loop, struct check_asker *asker,
                           struct err *e);
 

@@ -5,7 +5,8 @@
 #include "bucket/bucket.h"
 #include "bucket/data_dir.h"
 
-/* Does what bucket_list is to do. Files that are being written are not listed. */
+/* Fills in the results of a bucket_list but call.result: returns 0, or -1 and *e. Files that are
+ * being written are not listed. */
 int folder_list(const struct data_dir *dir, struct bucket_list *list, struct err *e);
 
 #endif

@@ -17,7 +17,7 @@ enum object_state {
     OBJECT_UNKNOWN  /* it changed while it was read, or could not be opened: *e says why */
 };
 
-/* "ok", "damaged", "missing", "unknown". */
+/* Returns "ok", "damaged", "missing" or "unknown"; static. */
 const char *object_state_name(enum object_state state);
 
 /*

@@ -32,20 +32,21 @@ struct object_upload {
     struct stat published; /* as object_upload_publish left it */
 };
 
-/* Codes: ERR_TOO_LARGE no room on the disk, ERR_FAILED anything else of ours. */
+/* Begins an upload of `size` bytes. ERR_TOO_LARGE when the disk has no room, ERR_FAILED for any
+ * other failure. object_upload_publish or object_upload_discard ends it. */
 int object_upload_open(struct object_upload *file, const struct data_dir *dir, int64_t size,
                      struct err *e) ERR_CHECKED;
 
-/* The same for one of a few at once: ERR_TAKEN when there are OBJECT_UPLOAD_MAX_SHARED of that
- * name, in all processes, already. */
+/* Begins an upload like object_upload_open, of at most OBJECT_UPLOAD_MAX_SHARED with this name at a
+ * time in all processes: ERR_TAKEN when there are as many already. */
 int object_upload_open_shared(struct object_upload *file, const struct data_dir *dir,
                               const char *name, int64_t size, struct err *e) ERR_CHECKED;
 
-/* For bytes that are there already: they are hashed and written nowhere, and object_upload_publish
- * only says whether they are right. */
+/* Begins an upload of an object that is there already: its bytes are hashed and not written, and
+ * object_upload_publish only checks them. */
 void object_upload_open_dry(struct object_upload *file, int64_t size);
 
-/* ERR_PROTOCOL beyond the promised size; else as above. */
+/* Writes the next bytes. ERR_PROTOCOL beyond the promised size; else as object_upload_open. */
 int object_upload_write(struct object_upload *file, struct str data, struct err *e) ERR_CHECKED;
 
 /* Checks size (ERR_PROTOCOL) and hash (ERR_CHANGED), syncs, renames to `path`, syncs the folder;
@@ -53,10 +54,11 @@ int object_upload_write(struct object_upload *file, struct str data, struct err 
 int object_upload_publish(struct object_upload *file, const char *path, struct str hash,
                           struct err *e) ERR_CHECKED;
 
-/* Closes and removes it. Safe on zeros and after object_upload_publish. */
+/* Closes and removes the temporary file. Safe on zeros and after object_upload_publish. */
 void object_upload_discard(struct object_upload *file);
 
-/* Removes what ended processes left below `dir`. */
+/* Removes the uploads that ended processes left in the data directory `dir`. Failures are no
+ * errors: the next call tries again. */
 void object_upload_clean(const char *dir);
 
 #endif

@@ -19,7 +19,8 @@ struct object_walk {
     void *ctx;
 };
 
-/* 0 at the end, 1 when on_object ended it, -1 when it could not begin. */
+/* Walks through the objects. Returns 0 at the end, 1 when on_object ended the walk, -1 and *e when
+ * it could not begin. */
 int object_walk(const struct object_walk *walk, struct err *e) ERR_CHECKED;
 
 #endif

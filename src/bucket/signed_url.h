@@ -40,10 +40,9 @@ enum signed_url_state {
     SIGNED_URL_UNKNOWN /* without memory */
 };
 
-/*
- * Checks the path and query of a request. On SIGNED_URL_OK *url is filled; its object_key is then
- * in *decoded (appended to; caller frees), its client in `query`.
- */
+/* Checks the path and query of a request at the time `wall_ms` (ms since the epoch). On
+ * SIGNED_URL_OK *url is filled in; its object_key is borrowed from *decoded (appended to; the
+ * caller frees it in any case), its client from `query`. */
 enum signed_url_state signed_url_check(struct signed_url *url, struct str path, struct str query,
                                        bool is_put, const unsigned char key[SIGNED_URL_KEY],
                                        int64_t wall_ms, struct buf *decoded);

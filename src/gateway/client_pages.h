@@ -19,7 +19,7 @@ enum {
     CLIENT_PAGES_MAX_LABEL_BYTES = 200
 };
 
-/* Fills in the routes; `site` is borrowed. */
+/* Fills in the routes; `site` is borrowed for as long as they are served. */
 void client_pages_put_routes(struct gateway_site *site,
                              struct http_route routes[CLIENT_PAGES_ROUTES]);
 

@@ -11,7 +11,7 @@
 
 enum { GATEWAY_API_ROUTES = 2 + CLIENT_PAGES_ROUTES };
 
-/* Fills in what the gateway's process serves; `site` is borrowed. */
+/* Fills in all routes of a gateway's process; `site` is borrowed for as long as they are served. */
 void gateway_api_put_routes(struct gateway_site *site,
                             struct http_route routes[GATEWAY_API_ROUTES]);
 

@@ -15,12 +15,12 @@ struct gateway_start {
     void *owner;
 };
 
-/* Verifies and starts a call: 0, and *run waits until on_done; or the status of an answer that
- * follows from the request alone, and *answer (appended to). */
+/* Verifies and starts a call. Returns 0 if *run waits for on_done, else the status of the answer,
+ * which is appended to *answer; then on_done does not come. */
 int gateway_calls_start(const struct gateway_start *start, struct gateway_run **run,
                         struct buf *answer);
 
-/* Ends a run that waits: on_done does not come. */
+/* Ends and frees a run that waits: on_done does not come. A run that is done frees itself. */
 void gateway_calls_cancel(struct gateway_run *run);
 
 #endif

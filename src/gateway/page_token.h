@@ -14,12 +14,13 @@
 
 enum { PAGE_TOKEN_MS = 15 * 60 * 1000, PAGE_TOKEN_KEY = 32 };
 
-/* Appends the token of the page `about` (any text; what the form does follows from it), or makes
- * `out` fail. */
+/* Appends a token for the page `about` (any text; what the form does follows from it), made at
+ * `wall_ms`, in ms since the epoch. Makes `out` fail without memory. */
 void page_token_put(struct buf *out, const unsigned char key[PAGE_TOKEN_KEY], struct str about,
                     int64_t wall_ms);
 
-/* 1 when the token is of that page and at most PAGE_TOKEN_MS old, else 0; -1 without memory. */
+/* Returns 1 when the token is of that page and at most PAGE_TOKEN_MS old, else 0; -1 without
+ * memory. */
 int page_token_check(struct str token, const unsigned char key[PAGE_TOKEN_KEY], struct str about,
                       int64_t wall_ms);
 

@@ -11,10 +11,10 @@ struct help_topic {
     const char *text;
 };
 
-/* In the order of the list; ends with a topic without name. */
+/* All topics in the order of the list; the last row has no name. */
 extern const struct help_topic help_topics[];
 
-/* Returns the topic of that name, or the one without name behind all. */
+/* Returns the topic of that name, or the last row, which has no name. */
 const struct help_topic *help_find(const char *name);
 
 #endif

@@ -48,7 +48,8 @@ struct hub_options {
     struct trusted trusted;
 };
 
-/* Serves until SIGTERM or SIGINT: 0. Prints the one "listening" line to standard output. */
+/* Serves until SIGTERM or SIGINT, then returns 0; -1 and *e when it cannot start or its loop fails.
+ * Prints one line, "listening URL", to standard output. */
 int hub_run(const struct hub_options *options, struct err *e) ERR_CHECKED;
 
 #endif

@@ -24,7 +24,8 @@ struct hub_times {
     int64_t range_start_ms; /* ranges.h */
 };
 
-/* The defaults, with what the environment changes. */
+/* Sets all intervals: their defaults, with the changes of the environment. ERR_USAGE for a value
+ * that is malformed. */
 int hub_times_load(struct hub_times *times, struct err *e) ERR_CHECKED;
 
 #endif

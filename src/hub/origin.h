@@ -15,36 +15,40 @@
 
 struct origins;
 
-/* At most `max_each` connections of one address. `trusted` stays borrowed. */
+/* Returns counts that let each address have at most `max_each` connections. `trusted` is borrowed.
+ * NULL without memory. */
 struct origins *origins_new(size_t max_each, const struct trusted *trusted, struct err *e);
-void origins_free(struct origins *o);
+void origins_free(struct origins *o); /* NULL-safe */
 
-/* The functions of http_server_options with an `origins` as the owner. False: too many. */
+/* Count a connection as the callbacks of http_server_options of the same names: it was accepted,
+ * has a request, has answered it. The first two return false for an address that has too many. The
+ * last appends the forwarded address, and returns false where the socket's counts. */
 bool origins_accepted(struct origins *o, const struct addr *peer, uint64_t *tag);
 bool origins_head(struct origins *o, const struct http_conn *conn, const struct http_head *head,
                   uint64_t *tag);
 void origins_answered(struct origins *o, uint64_t *tag);
 bool origins_put_peer(const struct origins *o, uint64_t tag, struct buf *out);
 
-/* Appends the address of that tag as tally_put_address does, nothing when it is not known. */
+/* Appends the address of a tag as tally_put_address does; nothing when it is not known. */
 void origins_put_address(const struct origins *o, uint64_t tag, struct buf *out);
 
-/* The common part of two tags of one address; 0: none that is known. */
+/* Returns the part that the tags of one address have in common; 0 when the address is not known. */
 uint64_t origins_place(uint64_t tag);
 
-/* The address with the most connections, if it has more than its part of `places` (all the same for
- * each address that has any) while the one of `tag` has no more than its own. Else 0. */
+/* Returns the place (origins_place) of the address with the most connections, if it has more than
+ * its part of `places` while the address of `tag` has at most its own; each address that has
+ * connections has the same part. Else returns 0. */
 uint64_t origins_above_part(const struct origins *o, uint64_t tag, size_t places);
 
-/* The current request is of this user, wherever it comes from: the address has one less. It stays
- * the address's when the user has as many as one may. */
+/* Counts the connection for this user instead of its address, until its current request is
+ * answered. It stays the address's if the user has `max_each` already. */
 void origins_user(struct origins *o, uint64_t *tag, struct str user);
 
-/* The connection is known by more than its address now (a daemon by its name): the address has one
- * less. */
+/* Counts the connection no more: it is known by more than its address now, as a daemon is by its
+ * name. */
 void origins_release(struct origins *o, uint64_t *tag);
 
-/* The connection is closed, wherever it was. */
+/* Takes a closed connection out of the counts, in whichever process it was. */
 void origins_closed(struct origins *o, uint64_t tag);
 
 #endif

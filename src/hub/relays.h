@@ -32,16 +32,18 @@ struct relays_options {
     void *owner;
 };
 
+/* Returns relays without processes: each is started by the first connection for it. */
 struct relays *relays_new(const struct relays_options *options, struct err *e);
-void relays_free(struct relays *relays); /* NULL-safe */
+void relays_free(struct relays *relays); /* ends the processes; NULL-safe */
 
-/* For the proxy's daemons. */
+/* Returns what the proxy announces its daemons to; borrowed. */
 struct ranges *relays_ranges(struct relays *relays);
 
-/* For counting and ending their connections. */
+/* Returns the crew of the processes, by which their connections are counted and ended; borrowed. */
 struct crew *relays_crew(struct relays *relays);
 
-/* Puts RANGE_SERVER_ROUTES routes that hand connections to relays; preflights are answered here. */
+/* Fills in RANGE_SERVER_ROUTES routes that hand connections to relays; preflights are answered by
+ * the caller's server itself. */
 void relays_put_routes(struct relays *relays, struct http_route *routes);
 
 #endif

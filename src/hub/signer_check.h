@@ -6,8 +6,9 @@
 #include "access/zone_files.h"
 #include "proxy/relay.h"
 
-/* relay_options.check_signer and cancel_check; `owner` is the struct bucket in
- * which clients are looked up. */
+/* Begins a check, and ends one, as relay_options.check_signer and cancel_check; `owner` is the
+ * struct bucket in which clients are looked up. ERR_REFUSED is the answer for a client that may not
+ * sign. */
 void signer_check(void *owner, const struct zone *zone, struct str client_id,
                   struct relay_check *check);
 void signer_check_cancel(void *owner, struct relay_check *check);

@@ -14,29 +14,32 @@
 
 struct tally;
 
+/* Returns counts that let each address, and each user, have at most `max_each` connections. NULL
+ * without memory. */
 struct tally *tally_new(size_t max_each, struct err *e);
-void tally_free(struct tally *t);
+void tally_free(struct tally *t); /* NULL-safe */
 
-/* One connection more of that address. 0 when it has as many as it may (or there is no memory);
- * else what tally_leave wants. Addresses of other families count as one. */
+/* Counts one more connection of an address. Returns its place, for tally_leave; 0 when it has as
+ * many as it may, and without memory. All addresses that are neither IPv4 nor IPv6 count as one. */
 uint64_t tally_enter(struct tally *t, const struct addr *peer);
 
-/* The same for a user, whatever the address. */
+/* Counts one more connection of a user like tally_enter, whatever its address. */
 uint64_t tally_enter_user(struct tally *t, struct str user);
 
-/* 0 is nobody. */
+/* Counts one connection less of that place; does nothing for 0. */
 void tally_leave(struct tally *t, uint64_t place);
 
-/* How many connections the address or user of a place has. 0: none. */
+/* Returns how many connections the address or user of a place has; of place 0 none. */
 size_t tally_count(const struct tally *t, uint64_t place);
 
-/* How many addresses and users have one. */
+/* Returns how many addresses and users have connections. */
 size_t tally_holders(const struct tally *t);
 
-/* The place with the most, 0 when there is none. Looks at all of them. */
+/* Returns the place with the most connections, 0 when there are none. Takes time in the order of
+ * all places. */
 uint64_t tally_largest(const struct tally *t);
 
-/* Appends whose a place is: "1.2.3.4", "2001:db8::/64" or "a user". */
+/* Appends the address of a place, which is not 0: "1.2.3.4", "2001:db8::/64"; or "a user". */
 void tally_put_address(const struct tally *t, uint64_t place, struct buf *out);
 
 #endif

@@ -25,14 +25,16 @@ struct trusted {
     size_t count;
 };
 
-/* "ADDRESS[/BITS],…", literals only. ERR_USAGE quoting what is wrong. */
+/* Parses "ADDRESS[/BITS],…", literals only. ERR_USAGE quotes the item that is wrong. */
 int trusted_parse(struct trusted *t, struct str text, struct err *e) ERR_CHECKED;
 
+/* Returns whether an address is one of them. */
 bool trusted_has(const struct trusted *t, const struct addr *a);
 
-/* The client of a request that came from *client, a trusted address: each says who was before it,
- * the last one at the right, so that *client becomes the right-most one that is not trusted; or,
- * if what stands there is no address, the one that passed it on. */
+/* Replaces *client, the trusted address that a request came from, by the client that
+ * X-Forwarded-For names. Each reverse proxy adds at the right the address that it was asked from;
+ * therefore the client is the right-most address that is not trusted. If a text there is no
+ * address, the client is the proxy that passed it on. */
 void trusted_find_client(const struct trusted *t, const struct http_head *head,
                          struct addr *client);
 

@@ -15,7 +15,7 @@ struct front_page {
     bool is_open;              /* registration is */
 };
 
-/* `page` is borrowed. */
+/* Returns the route of GET /; `page` is borrowed for as long as it is served. */
 struct http_route front_page_route(struct front_page *page);
 
 #endif

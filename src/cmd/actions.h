@@ -14,7 +14,7 @@
 #include "cmd/uri_list.h"
 #include "store/batch.h"
 
-/* link and store-local, store: what is told of each file, and how. */
+/* The options of link and store-local. */
 struct add_files {
     const char *name;
     struct sources_options sources;
@@ -27,9 +27,11 @@ struct add_files {
     bool is_quiet;
 };
 
-/* Both give the exit status; a wrong label is told here. */
+/* Adds the files to the local store and prints their URIs. Returns the exit status; all errors,
+ * also that of a label that is no UTF-8, are reported. */
 int add_files_run(const struct add_files *what);
 
+/* The options of store. */
 struct store_files {
     const char *name;
     const char *const *paths;
@@ -39,19 +41,24 @@ struct store_files {
     enum uri_list_form form;
     bool is_quiet;
 };
+
+/* Uploads the files and prints their URIs. Returns the exit status; all errors are reported. */
 int store_run(const struct store_files *what);
 
-/* load: gets the file and prints its path as it is. */
+/* Gets the file and prints its path as it is. */
 int load_run(const char *name, const struct remote_fetch *fetch, struct err *e);
 
-/* cat: [start, end) of the file; end -1: up to its end. */
+/* The bytes [start, end) of a file; end -1: up to its end. */
 struct cat_range {
     int64_t start, end;
 };
+
+/* Writes a range of the file to standard output. ERR_CHANGED when all of it was written and does
+ * not have the hash. */
 int cat_run(const char *name, const struct remote_fetch *fetch, struct cat_range range,
             struct err *e);
 
-/* Writes a file that is no part of any store, as it is. */
+/* Writes the file at `path`, which needs to be in no store, to standard output. */
 int cat_path(const char *path, struct err *e);
 
 enum info_form {
@@ -60,22 +67,26 @@ enum info_form {
     INFO_INDENTED /* as Python's json.dumps(indent=4) */
 };
 
-/* info: prints what the zone knows. ERR_NOT_FOUND when it does not have the file; then only
- * INFO_JSON prints its answer. */
+/* Prints what the zone knows of a file. ERR_NOT_FOUND when neither it nor a connected host has the
+ * file; then only INFO_JSON prints the zone's answer. */
 int info_run(const char *name, const struct kachery_uri *uri, enum info_form form, struct err *e);
 
-/* register, in two parts. The first makes keys where there are none, and registers them if the
- * gateway can be asked for that; *client is then found, or *link is what a user must open. After an
- * error, *link is for later, if it is not empty: register_tell_refused writes it to standard error.
- * The second asks until the client is found; somebody's Enter at `input` (-1: none), or its end,
- * makes it ask at once and for the last time. Caller deinits. */
+/* Makes keys where there are none, and registers them if the gateway can be asked for that. Then
+ * client->is_found, or *link (appended to) is the URL that a user must open. After an error a *link
+ * that is not empty is for later: see register_tell_refused. The caller frees both. */
 int register_begin(struct remote *remote, struct str label, struct gateway_client *client,
                    struct buf *link, struct err *e);
+
+/* Writes to standard error how the link is used later; nothing for an empty one. */
 void register_tell_refused(struct str link);
+
+/* Asks the gateway until client->is_found. A line at the descriptor `input` (-1: none), or its end,
+ * makes it ask at once and for the last time. Returns -1 and *e for an error that does not pass. */
 int register_wait(struct remote *remote, int input, struct gateway_client *client, struct err *e);
 
-/* The host's name, as the deployed clients do; what is no UTF-8 cannot be a label. */
 enum { REGISTER_LABEL_SIZE = 256 };
+
+/* Returns the host's name, in `name`, as the deployed clients do; "client" if it is no UTF-8. */
 struct str register_default_label(char name[REGISTER_LABEL_SIZE]);
 
 #endif

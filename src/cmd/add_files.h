@@ -4,7 +4,7 @@
 
 #include "store/batch.h"
 
-/* Runs the whole command; gives the exit status. */
+/* Parses the options of link or store-local and runs the command. Returns the exit status. */
 int add_files_command(const char *name, enum batch_work work, int argc, char **argv);
 
 #endif

@@ -30,8 +30,9 @@ struct batch_run {
     struct progress progress; /* the rest is batch_run's own */
 };
 
-/* Runs to the end. 0; -1 when it cannot; a signal's number when one ended it (everything is put
- * away: the caller flushes its output and calls ending_die). */
+/* Runs the batch to its end and returns 0; -1 and *e when it cannot go on; the number of the signal
+ * that ended it: then everything is put away, and the caller flushes its output and calls
+ * ending_die. */
 int batch_run(struct batch_run *run, struct err *e);
 
 #endif

@@ -65,9 +65,9 @@ struct cmd_args {
     size_t operand_count;
 };
 
-/* Called first of all: opens what is missing of the descriptors 0-2, so that no file or socket of
- * ours gets the number of a standard output that the caller had closed. Writing there still fails.
- * And the limit of file sizes is an error, not a death. */
+/* Prepares the process, first of all: opens what is missing of the descriptors 0-2, so that no file
+ * or socket of ours gets the number of a standard output that the caller had closed, where writing
+ * still fails; and makes the limit of file sizes an error instead of a death. */
 void cmd_start(void);
 
 /*
@@ -77,7 +77,8 @@ void cmd_start(void);
  */
 int cmd_parse(const char *name, int argc, char **argv, struct cmd_args *args);
 
-/* Wrong usage that the parser cannot know of: as above, CMD_USAGE. */
+/* Prints a message and the usage to stderr, for wrong usage that cmd_parse does not know. Returns
+ * CMD_USAGE. */
 int cmd_usage_error(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -88,30 +89,36 @@ extern const char cmd_common_help[];
  * the exit status. */
 int cmd_print_help(const char *name);
 
-/* Whether this process was told -v. */
+/* Returns whether this command was called with -v. */
 bool cmd_is_verbose(void);
 
-/* Prints "kachery-resource NAME: message" (in cmd_cloud_table: "NAME: message") to stderr and
- * gives the exit status of the code. */
+/* Prints "kachery-resource NAME: message" (in cmd_cloud_table: "NAME: message") to stderr. Returns
+ * the exit status of the error's code. */
 int cmd_fail(const char *name, const struct err *e);
 
-/* The row of that name, or the one without name behind all. */
+/* Returns the row of that name, or the last row, which has no name. */
 const struct cmd *cmd_find(const struct cmd *table, const char *name);
 
-/* The text for a message, "out of memory" when it could not be made. Borrowed from it. */
+/* Returns the text for a message, borrowed from it; "out of memory" for a buffer that failed. */
 const char *cmd_words(struct buf *text);
 
-/* Like cmd_fail for a warning that does not end the command. */
+/* Prints a message like cmd_fail, for a warning that does not end the command. */
 void cmd_warn(const char *name, const struct err *e);
 
-/* The same about a file, named in full however long its path is; `e` names the cause alone. */
+/* Prints a warning about a file, whose path is shown in full however long it is; `e` names the
+ * cause alone. */
 void cmd_warn_file(const char *name, const char *path, const struct err *e);
 
-/* Prints a result to stdout; at the end of every command: flushes and checks stdout, so that a full
- * disk behind a redirect is an error (CMD_FAILED) and not silence. */
+/* Prints a result to stdout. On a terminal characters that turn the direction of text are
+ * escaped. */
 void cmd_print(struct str text);
-/* Does not print a result that is incomplete for want of memory; cmd_finish then reports it. */
+
+/* Prints a result that was built; of a buffer that failed nothing: cmd_finish then reports it. */
 void cmd_print_buf(const struct buf *text);
+
+/* Flushes and checks stdout at the end of every command, so that a full disk behind a redirect is
+ * an error and not silence. Returns `status`, or CMD_FAILED if that was CMD_OK and a result is
+ * lost. */
 int cmd_finish(const char *name, int status);
 
 #endif

@@ -39,13 +39,13 @@ struct demo_processes {
  * SIGHUP stays ignored where it was. */
 void demo_processes_init(struct demo_processes *p);
 
-/* Gives the signals back. Processes that run are not stopped. */
+/* Restores the signals. Processes that run are not stopped. */
 void demo_processes_deinit(struct demo_processes *p);
 
 /*
- * Runs one command to its end; *exit_status is its. Its standard error is ours: errors and progress
- * are seen as they come. -1 when it could not be started or was killed, a server ended meanwhile,
- * or a signal asks us to stop.
+ * Runs a command to its end; *exit_status is its. Its standard error is ours: errors and progress
+ * are seen as they come. Returns -1 and *e when it could not be started or was killed, when a
+ * server ended meanwhile, and for a signal that asks us to stop.
  */
 int demo_processes_run(struct demo_processes *p, const struct demo_command *command,
                        int *exit_status, struct err *e);
@@ -59,11 +59,12 @@ int demo_processes_serve(struct demo_processes *p, const char *name,
                          const struct demo_command *command, const char *text, struct buf *line,
                          struct err *e);
 
-/* Sleeps for `ms`, or until a signal comes. -1 when a server ended, or when the signal asks us to
- * stop. */
+/* Sleeps for `ms` milliseconds, or until a signal comes. Returns -1 and *e when a server ended, and
+ * for a signal that asks us to stop. */
 int demo_processes_pause(struct demo_processes *p, int ms, struct err *e);
 
-/* SIGTERM to all, the last started first; SIGKILL after DEMO_STOP_MS or a second signal. */
+/* Sends SIGTERM to all processes, the last started first, and waits for their ends; SIGKILL after
+ * DEMO_STOP_MS or a second signal. */
 void demo_processes_stop(struct demo_processes *p);
 
 #endif

@@ -25,10 +25,10 @@ struct demo_place {
 
 #define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* A line of the story. */
+/* Prints a line of the story. */
 void demo_story_line(const struct demo_story *story, const char *line);
 
-/* A command as it would be typed there: `before`, the words (NULL ends them), `after`. */
+/* Prints a command as it would be typed there: `before`, the words (NULL ends them), `after`. */
 void demo_story_typed(const struct demo_story *story, const struct demo_place *place,
                       const char *before, const char *const *words, const char *after);
 

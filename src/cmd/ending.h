@@ -16,10 +16,11 @@ struct ending {
     int number; /* of the signal that came: SIGINT, SIGTERM or SIGHUP; 0: none */
 };
 
-/* Blocks the signals; SIGPIPE is ignored: a reader that leaves is an error of standard output. */
+/* Blocks the signals and notes them in the loop, which is borrowed. SIGPIPE is ignored: a reader
+ * that leaves is an error of standard output. */
 int ending_open(struct ending *ending, struct loop *loop, struct err *e) ERR_CHECKED;
 
-/* Safe on all zeros. The signals stay blocked. */
+/* Ends the noting of signals, which stay blocked. Safe on all zeros. */
 void ending_close(struct ending *ending);
 
 /* Ends this process by the signal, as its parent expects. */

@@ -16,11 +16,11 @@ struct entry_list {
     bool is_json, is_begun;
 };
 
-/* An entry that is STORE_ABSENT has only its URI and is "missing". */
+/* Prints an entry. An entry that is STORE_ABSENT has only its URI and is "missing". */
 void entry_list_add(struct entry_list *list, const char *hash, const struct store_entry *entry,
                     enum manifest_file_state manifest);
 
-/* Ends the output; gives the exit status, which is `status` unless stdout failed. */
+/* Ends the output. Returns the exit status, which is `status` unless stdout failed. */
 int entry_list_end(struct entry_list *list, int status);
 
 #endif

@@ -10,8 +10,9 @@
 
 enum { EXPIRY_MAX_DAYS = 36500 };
 
-/* *at_ms: ms since the epoch. A number of minutes, hours or days from now on, or the begin of a day
- * in UTC, which is in the future. ERR_USAGE quotes the text and names the forms. */
+/* Parses a number of minutes, hours or days from now on, or a date: the begin of that day in UTC.
+ * *at_ms and now_ms are ms since the epoch. ERR_USAGE, which quotes the text and names the forms,
+ * for any other text, and for a time that is over or more than EXPIRY_MAX_DAYS away. */
 int expiry_parse(struct str text, int64_t now_ms, int64_t *at_ms, struct err *e) ERR_CHECKED;
 
 /* Appends a time in UTC: 2027-03-01T00:00:00Z. */

@@ -21,18 +21,18 @@ struct folder_maker {
     bool failed; /* for want of memory */
 };
 
-/* Begins the next tree (absolute path, copied): number `count` from now on. */
+/* Begins the next tree (absolute path, copied), whose number is maker->count from now on. */
 void folder_maker_begin(struct folder_maker *maker, const char *root);
 
-/* A file of that tree was added. Does nothing for tree 0. */
+/* Adds a file of that tree: its absolute path, SHA-1 and size in bytes. Does nothing for tree 0. */
 void folder_maker_add(struct folder_maker *maker, size_t tree, const char *path, const char *hash,
                       int64_t size);
 
-/* A file of that tree failed. Does nothing for tree 0. */
+/* Notes that a file of that tree failed: the tree gets no index. Does nothing for tree 0. */
 void folder_maker_fail(struct folder_maker *maker, size_t tree);
 
-/* Stores the indexes and lists them, each with its tree's path; those that cannot be are reported.
- */
+/* Stores the indexes and lists them, each with its tree's path. An index that cannot be made is
+ * reported in the list. */
 void folder_maker_end(struct folder_maker *maker, const struct store *store, bool makes_manifests,
                       struct uri_list *list);
 

@@ -18,15 +18,17 @@ struct gateway_folder {
 };
 
 /*
- * Opens the folder of a hub; makes none. As root it first becomes the user whose the folder is:
- * what is kept in it is for a hub that runs as that user. A --zone that is not registered in
- * the folder is the name that its own zone is served under.
+ * Opens the folder of a hub; makes none. As root the process first becomes the owner of the folder:
+ * the files in it are for a hub that runs as that user. A --zone that is not registered in the
+ * folder is the name under which its own zone is served.
  */
 int gateway_folder_open(struct gateway_folder *folder, struct err *e);
+
+/* Closes the folder; called if it was opened. */
 void gateway_folder_close(struct gateway_folder *folder);
 
-/* Finds the directories of all zones, the own one's "" among them. on_error gets each zone of which
- * it is not known whether it is here. */
+/* Adds the directories of all zones, "" of the own one among them. on_error receives the error of
+ * each zone whose directory could not be read. */
 int gateway_folder_find_directories(struct gateway_folder *folder, struct names *directories,
                                     void (*on_error)(void *ctx, const struct err *e), void *ctx,
                                     struct err *e);

@@ -4,14 +4,18 @@
 
 #include <stdbool.h>
 
-/* Names the one file that SIGINT, SIGTERM and SIGHUP remove before they end the process (a signal
- * that is ignored stays ignored); NULL: none any more. `ctx` is not used: this is a callback. */
+/* Names the one file that SIGINT, SIGTERM and SIGHUP remove before they end the process, in place
+ * of the one before; NULL: none. A signal that is ignored stays ignored. The name is copied; `ctx`
+ * is not used: this is a callback. */
 void interrupt_guard(void *ctx, const char *temporary);
 
-/* The other way, for work that can be told to stop and cleans up itself: between the two calls the
- * signals are noted only; interrupt_act ends the process if one came. */
+/* Lets the signals only be noted from now on, for work that can be stopped and cleans up itself. */
 void interrupt_note(void);
+
+/* Returns whether a signal was noted. */
 bool interrupt_came(void);
+
+/* Ends the noting, and the process if a signal was noted. */
 void interrupt_act(void);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "base/buf.h"
 
-/* Appends the base name of a path. A label is UTF-8, so whatever of a name is not becomes U+FFFD:
- * it is for people to read, no file is found by it. */
+/* Appends the base name of a path. A label is UTF-8: other bytes of the name become U+FFFD, for a
+ * label is for people to read, and no file is found by it. */
 void label_put_base_name(struct buf *out, const char *path);
 
 #endif

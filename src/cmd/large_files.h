@@ -13,10 +13,11 @@ struct large_files {
     int64_t size;
 };
 
-/* One more file of the command's list; the path is copied. */
+/* Counts a file of the command's list if it is larger than deployed gateways take. `size` is in
+ * bytes; the path is copied. */
 void large_files_note(struct large_files *l, const char *path, int64_t size);
 
-/* At the end: one warning on standard error for all of them. */
+/* Prints one warning about all of them to standard error, at the end. */
 void large_files_warn(const struct large_files *l, const char *name, const struct store *s);
 
 void large_files_deinit(struct large_files *l);

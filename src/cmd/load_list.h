@@ -24,7 +24,8 @@ struct load_list_options {
     bool is_bare; /* there is one URI, and the path alone is printed */
 };
 
-/* Gives the exit status: 1 when one failed, 3 when all that failed were not found. */
+/* Gets the files and prints the lines. Returns the exit status: 0, 3 when all files that failed
+ * were not found, else 1. Dies by the signal that ended it. */
 int load_list_run(const struct load_list_options *options);
 
 #endif

@@ -34,10 +34,11 @@ struct load_message {
     struct str path, text;
 };
 
-/* Replaces *out. */
+/* Replaces *out by the message. */
 void load_message_put(struct buf *out, const struct load_message *m);
 
-/* Texts are borrowed from the document, which was parsed with JSON_SURROGATE_ESCAPE. */
+/* Reads a message, whose texts are borrowed from the document. That was parsed with
+ * JSON_SURROGATE_ESCAPE. ERR_PROTOCOL for any other document. */
 int load_message_read(struct load_message *m, const struct json *doc, struct err *e) ERR_CHECKED;
 
 #endif

@@ -44,7 +44,8 @@ struct load_job {
     bool no_request, is_quiet;
 };
 
-/* process.run of the pool, with a struct load_job. */
+/* Does jobs from the socket `fd` until its end, as the process.run of a pool; `ctx` is a struct
+ * load_job. Returns the exit status. */
 int load_worker_run(int fd, void *ctx);
 
 #endif

@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "help/help.h"
 
+/* Append a man page: of the whole program, of a topic (section 7), of a command's row. */
 void man_put_all(struct buf *out);
 void man_put_topic(struct buf *out, const struct help_topic *topic);
 void man_put_command(struct buf *out, const struct cmd *row);

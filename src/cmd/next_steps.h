@@ -5,7 +5,8 @@
 
 #include "daemon/config.h"
 
-/* Writes them to standard error. */
+/* Writes the steps to standard error. The config is complete; `config_path` is where it was
+ * written. */
 void next_steps_print(const struct config *config, const char *config_path);
 
 #endif

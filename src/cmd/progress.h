@@ -31,22 +31,23 @@ struct progress {
     uint64_t bytes, bytes_total;
 };
 
-/* The words before the lines: "kachery-resource load". Copied. */
+/* Sets the words before the lines, "kachery-resource load", from two that are copied. */
 void progress_set_prefix(const char *program, const char *command);
 
-/* The totals may be set (and changed) at any time after. */
+/* Begins to show work; `what` is borrowed. The totals may be set and changed at any time after. */
 void progress_init(struct progress *p, const char *what, bool is_quiet);
 
-/* Another part of the same work: counters and rate begin anew, the next line is due when it was. */
+/* Begins another part of the same work: counters and rate begin anew; the next line is due as
+ * before. */
 void progress_begin_part(struct progress *p, const char *what);
 
 /* Sets the counters and redraws when it is time. */
 void progress_update(struct progress *p, uint64_t files, uint64_t bytes);
 
-/* The same with the counters as they are: called often in every wait. */
+/* Redraws when it is time, with the counters as they are: called often in every wait. */
 void progress_tick(struct progress *p);
 
-/* When a tick should come at the latest, or CLOCK_NEVER_MS. */
+/* Returns when the next tick should come at the latest (clock_now_ms()), or CLOCK_NEVER_MS. */
 int64_t progress_due_ms(const struct progress *p);
 
 /* Removes the line, so that other output can follow. Call before printing and at the end. */

@@ -10,8 +10,9 @@
 
 enum { PROMPT_MAX_BYTES = 4096 };
 
-/* Prints "text [offered]: " to stderr (offered may be NULL) and reads a line of stdin into *answer,
- * without its end. ERR_NOT_FOUND at the end of the input. */
+/* Prints "text [offered]: " to stderr (`offered` may be NULL) and appends a line of stdin to
+ * *answer, without its end. ERR_NOT_FOUND at the end of the input, ERR_TOO_LARGE for a line of more
+ * than PROMPT_MAX_BYTES. */
 int prompt_ask(const char *text, const char *offered, bool is_secret, struct buf *answer,
                struct err *e);
 

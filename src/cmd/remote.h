@@ -16,7 +16,7 @@
 
 struct remote_bar;
 
-/* For who shows nothing itself but passes on what happens. */
+/* For an owner that shows nothing itself but passes on what happens. */
 struct remote_hooks {
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
     void (*on_note)(void *ctx, const char *text);
@@ -43,12 +43,15 @@ enum remote_keys {
     REMOTE_KEYS_LATER     /* the command sees to them */
 };
 
-/* `remote` stays where it is until remote_close. With -v, what is tried again and a wrong clock are
- * told on stderr. On failure there is nothing to close. */
+/* Opens store, keys and gateway. `remote` is not moved until remote_close; `name` is borrowed. With
+ * -v, repeated calls and a wrong clock are reported on stderr. On failure there is nothing to
+ * close. */
 int remote_open(struct remote *remote, const char *name, enum remote_keys keys, struct err *e);
+
+/* Keeps what was learned of the gateway for later commands, and closes everything. */
 void remote_close(struct remote *remote);
 
-/* Instead of a bar and words on stderr. Before anything is done with it. */
+/* Sets hooks that replace the bar and the words on stderr; called before any work. */
 void remote_set_hooks(struct remote *remote, struct remote_hooks hooks);
 
 struct remote_fetch {
@@ -61,28 +64,36 @@ struct remote_fetch {
     bool has_no_bar; /* while a range comes: standard output is the terminal too */
 };
 
-/* fetch_file with a progress bar; Ctrl-C leaves nothing behind that no later run can go on with.
- * *path is the caller's to free. */
+/* Gets a file like fetch_file, with a progress bar. Ctrl-C leaves only files with which a later run
+ * can go on. *path is the caller's to free. */
 int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
                  struct err *e);
 
-/* Shows the bytes of one thing in `what` words; the counters begin anew when `what` changes. */
+/* A progress bar for the bytes of one file; zeros but for is_quiet at the start. */
 struct remote_bar {
     struct progress progress;
     bool is_quiet;
 };
+
+/* Shows `bytes` of `size` (0 or less: unknown). `what`, borrowed, says what is done; the counters
+ * begin anew when it changes. */
 void remote_bar_show(struct remote_bar *bar, const char *what, int64_t bytes, int64_t size);
+
+/* Removes the bar, so that other output can follow. */
 void remote_bar_end(struct remote_bar *bar);
 
-/* The user waits anyway: what does not answer is asked for a while, and that is said. */
+/* Lets calls of the gateway be repeated for a while, and reports that unless `is_quiet`: for a
+ * command whose user waits anyway. */
 void remote_set_waiting(struct remote *remote, bool is_quiet);
 
-/* Calls of the gateway are given up at that time (clock_now_ms()). A call that fails when
- * remote_is_late failed because of it. */
+/* Sets when calls of the gateway are given up (clock_now_ms()). */
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms);
+
+/* Returns whether that time is over: then a call that failed was given up. */
 bool remote_is_late(const struct remote *remote);
 
-/* How often a resource is asked for the state: more often when somebody is watching a bar. */
+/* Returns the milliseconds between two questions for the state of an upload: fewer while a bar is
+ * watched. */
 int64_t remote_ask_every_ms(bool is_quiet);
 
 #endif

@@ -6,7 +6,8 @@ enum serve_roles { SERVE_PROXY = 1, SERVE_GATEWAY = 2 };
 
 enum { SERVE_MAX_COUNT = 1000000 };
 
-/* Parses the options of those roles and serves; the exit status. */
+/* Parses the options of those roles (enum serve_roles, or'ed) and serves. Returns the exit
+ * status. */
 int serve_run(const char *name, int argc, char **argv, unsigned roles);
 
 #endif

@@ -38,22 +38,25 @@ enum sources_step {
     SOURCES_END
 };
 
+/* Opens the sources. The strings of the options are borrowed. NULL and *e for a list that cannot be
+ * opened, and without memory. */
 struct sources *sources_open(const struct sources_options *options, struct err *e);
 
 /* NULL-safe. */
 void sources_close(struct sources *sources);
 
-/* Goes on; *path (absolute, borrowed until the next call) and *size of a file. */
+/* Finds the next file: *path (absolute, borrowed until the next call) and *size in bytes. *e, which
+ * may be NULL, comes with SOURCES_BAD. */
 enum sources_step sources_next(struct sources *sources, const char **path, int64_t *size,
                                struct err *e);
 
-/* True when the file, or the fault, that sources_next told of last is in the last tree begun. */
+/* Returns true when the last file or fault of sources_next is in the tree that was begun last. */
 bool sources_is_in_tree(const struct sources *sources);
 
-/* How the file that sources_next told of last is to be opened. */
+/* Returns how the last file of sources_next is to be opened; borrowed until the next call. */
 const struct follow *sources_follow(const struct sources *sources);
 
-/* The descriptor of the list; -1 without. */
+/* Returns the descriptor of the list, which stays the sources' own; -1 without a list. */
 int sources_fd(const struct sources *sources);
 
 #endif

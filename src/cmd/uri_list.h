@@ -22,13 +22,13 @@ struct uri_list {
     bool is_begun, has_failed;
 };
 
-/* Files are added in the order of the input. `path` is absolute. */
+/* Prints a file, in the order of the input. `path` is absolute; a size of -1 is not known. */
 void uri_list_add(struct uri_list *list, const char *path, const char *uri, int64_t size);
 
-/* `e` names the cause alone, without the path. */
+/* Reports a file that failed; `e` names the cause alone, without the path. */
 void uri_list_fail(struct uri_list *list, const char *path, const struct err *e);
 
-/* Ends the output; gives the exit status. */
+/* Ends the output. Returns the exit status: CMD_FAILED when a file failed or stdout did. */
 int uri_list_end(struct uri_list *list);
 
 #endif

@@ -9,12 +9,13 @@
 
 enum { URL_LINKS_DEFAULT_DAYS = 7 };
 
-/* Makes a link to the file for this client: *url is the caller's to free. ERR_REFUSED when it may
- * not read, or the gateway has no links. */
+/* Makes a link of this client to the file: *url, a secret, is the caller's to wipe and free.
+ * `expires_ms` is in ms since the epoch. ERR_REFUSED when the client may not read the file,
+ * ERR_FAILED when the gateway has no links. */
 int url_links_make(struct remote *remote, const char *hash, struct str name, int64_t expires_ms,
                    char **url, struct err *e) ERR_CHECKED;
 
-/* Prints this client's links; an administrator's: those of the zone. */
+/* Prints the links of this client; for an administrator those of all clients in the zone. */
 int url_links_print(struct remote *remote, bool is_json, struct err *e) ERR_CHECKED;
 
 /* Revokes the link of a URL with a token or of an id that the list has, else all of this client's

@@ -37,15 +37,16 @@ struct block_cache_options {
     void *owner;
 };
 
-/* Reads which blocks the disk has. NULL without memory, and if the folder cannot be read. */
+/* Opens the cache and reads which blocks the disk has. NULL and *e without memory, and for a folder
+ * that cannot be made or read. */
 struct block_cache *block_cache_new(const struct block_cache_options *options, struct err *e);
 void block_cache_free(struct block_cache *cache); /* NULL-safe; what is on the disk stays */
 
 /* A file whose blocks are kept. Two roots of one SHA-1 are two files. */
 struct block_file;
 
-/* The file of that SHA-1 (40 digits), root and size in bytes, to be closed as often as it was
- * opened. NULL without memory. */
+/* Returns the file of that SHA-1 (40 digits), root and size in bytes. It is closed as often as it
+ * was opened. NULL without memory. */
 struct block_file *block_cache_open(struct block_cache *cache, struct str sha1,
                                     const unsigned char root[BLOCK_ROOT_BYTES], int64_t size,
                                     struct err *e);
@@ -56,12 +57,13 @@ void block_cache_close(struct block_cache *cache, struct block_file *file);
 struct str block_cache_get(struct block_cache *cache, struct block_file *file, uint32_t i,
                            struct str hash);
 
-/* Whether block_cache_get would at least look at the disk. */
+/* Returns whether block_cache_get has the block in memory or would look at the disk. */
 bool block_cache_may_have(const struct block_cache *cache, const struct block_file *file,
                           uint32_t i);
 
-/* Keeps the bytes of block `i`, which the caller has checked. A write that fails is logged and is
- * no error. False without memory. */
+/* Keeps a copy of the bytes of block `i`, which the caller has checked. A write that fails is
+ * logged and is no error. Returns false without memory, and for bytes that are not as many as the
+ * block has. */
 bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
                      struct str bytes);
 

@@ -27,10 +27,11 @@ struct brake {
     struct brake_entry entries[BRAKE_SETS][BRAKE_SET_SIZE];
 };
 
-/* A number for `who`, never 0, that nobody outside can aim at. */
+/* Returns a number for an address (or any text), never 0, which nobody outside can aim at. */
 uint64_t brake_key(const struct brake *b, struct str who);
 
-/* `who` guessed wrong once more: in how many milliseconds that is answered. */
+/* Counts a wrong guess of an address. Returns after how many milliseconds it is answered;
+ * `every_ms` is the pace. */
 int64_t brake_wrong(struct brake *b, struct str who, int64_t every_ms, int64_t now_ms);
 
 #endif

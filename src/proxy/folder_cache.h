@@ -30,6 +30,7 @@ struct folder_cache_options {
     struct zone zone;
 };
 
+/* Returns an empty cache. NULL without memory. */
 struct folder_cache *folder_cache_new(const struct folder_cache_options *options, struct err *e);
 void folder_cache_free(struct folder_cache *cache); /* NULL-safe; no reader may be left */
 
@@ -50,15 +51,18 @@ struct folder_reader {
     struct loop_call change;
 };
 
-/* Begins with the index of that SHA-1 (40 lower-case digits). False without memory. */
+/* Begins to use the index of that SHA-1 (40 lower-case digits), which is read unless it is here or
+ * is being read. The owner looks at once: on_change comes only for later changes. False without
+ * memory. */
 bool folder_reader_start(struct folder_cache *cache, struct folder_reader *reader,
                          struct str sha1);
 
-/* FOLDER_READY: *index, valid until the reader is stopped. */
+/* Returns the state; with FOLDER_READY *index is borrowed until the reader is stopped. */
 enum folder_state folder_reader_look(struct folder_reader *reader,
                                      const struct folder_index **index);
 
-/* Safe to call when it was not started or was stopped. */
+/* Ends the use: on_change does not come any more. Safe on a reader that was not started or was
+ * stopped. */
 void folder_reader_stop(struct folder_reader *reader);
 
 #endif

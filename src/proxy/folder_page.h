@@ -23,15 +23,16 @@ struct folder_page {
     struct buf made;
 };
 
-/* Begins (again). False if the index has no such folder. */
+/* Begins the listing, or begins it again. Returns false if the index has no such folder. */
 bool folder_page_begin(struct folder_page *page);
 
-/* Appends up to `room` bytes; none at its end. False without memory. */
+/* Appends the next bytes, at most `room`; none at the end of the listing. False without memory. */
 bool folder_page_make(struct folder_page *page, struct buf *out, size_t room);
 
-/* Bytes of the whole, after which it is at its begin; -1 without memory. */
+/* Counts the bytes of the whole listing, which is then at its begin; -1 without memory. Makes all
+ * of it, piece by piece. */
 int64_t folder_page_length(struct folder_page *page);
 
-void folder_page_free(struct folder_page *page);
+void folder_page_free(struct folder_page *page); /* the index stays */
 
 #endif

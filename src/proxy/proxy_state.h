@@ -111,27 +111,33 @@ struct proxy {
 };
 
 /* proxy_request.c */
-/* A client's request to a resource: is sent to its daemon, and waits; or is answered 503. */
+/* Sends a client's request to the daemon of a resource and lets it wait; or answers it 503. */
 void proxy_request_start(struct proxy_resource *resource, struct http_conn *conn,
                          const struct message *m);
-/* The daemon of a resource that waits for requests was (re)connected: sends all of them. */
+/* Sends all waiting requests to the daemon of a resource, which was connected just now. */
 void proxy_request_send_all(struct proxy_resource *resource);
 /* Answers all of a resource's clients 404. */
 void proxy_request_fail_all(struct proxy_resource *resource);
-/* A daemon's answer: to the client with that id, if it waits for that resource. */
+/* Passes a daemon's answer to the client with that id. Returns false if none waits for that
+ * resource under it. */
 bool proxy_request_answer(struct proxy_resource *resource, struct str id, struct str text);
 
 /* proxy_resource.c */
+/* Returns the resource of that name; NULL if there is none. */
 struct proxy_resource *proxy_resource_find(const struct proxy *proxy, struct str name);
-struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name); /* or made */
-/* As its daemon initialized; NULL: generation 1. */
+/* Returns the resource of that name, made if there is none; NULL without memory. */
+struct proxy_resource *proxy_resource_get(struct proxy *proxy, struct str name);
+/* Sets the zone that its daemon named (NULL: generation 1). If it changes, all waiting clients are
+ * answered 404. Returns -1 without memory. */
 int proxy_resource_set_zone(struct proxy_resource *resource, const char *zone);
-/* Its daemon is gone: `may_return` keeps the clients waiting for a moment. */
+/* Takes note that the resource's daemon is gone. With `may_return` its clients wait for the daemon
+ * for a moment, else they are answered 404. */
 void proxy_resource_lose_daemon(struct proxy_resource *resource, bool may_return);
-/* Frees it when neither a daemon nor a client is left. */
+/* Frees the resource when neither a daemon nor a client is left. */
 void proxy_resource_trim(struct proxy_resource *resource);
 
 /* proxy_daemon.c */
+/* Accepts a WebSocket (an http_route.on_head); closes all of them; ends one without a word. */
 void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner);
 void proxy_daemon_close_all(struct proxy *proxy);
 void proxy_daemon_free(struct proxy_daemon *daemon);

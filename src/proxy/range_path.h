@@ -15,26 +15,28 @@ struct range_path {
     struct buf name;  /* percent-decoded; empty for none */
 };
 
-/* Takes the path of a request apart. False if it names no file: then it is a 404. Free with
- * range_path_deinit in any case. */
+/* Parses the path of a request. Returns false if it names no file: then it is a 404. The caller
+ * frees with range_path_deinit in any case. */
 bool range_path_parse(struct range_path *out, struct str path);
 void range_path_deinit(struct range_path *path);
 
-/* The bytes behind the '~' (or %7E) with which the part of a path behind /f/ or /d/ begins if it is
- * a share link's; false for another. */
+/* Returns whether the part of a path behind /f/ or /d/ is that of a share link: it begins with '~'
+ * (or %7E). *rest are the bytes behind that, borrowed from `part`. */
 bool range_path_is_shared(struct str part, struct str *rest);
 
-/* Takes /d/<sha1> and /d/<sha1>/<path> apart: `name` is the path in the folder, empty and *is_bare
- * of the first; /d/~<token>/<path> likewise. False if it cannot be such a path. */
+/* Parses /d/<sha1>/<path> and /d/~<token>/<path>; `name` is the path in the folder. *is_bare is
+ * true for /d/<sha1> without the last '/'. Returns false for any other path; freed as above. */
 bool range_path_parse_folder(struct range_path *out, struct str path, bool *is_bare);
 
 /* Appends /f/<sha1>.<n8>/<name, percent-encoded>, or /f/<sha1> without a name. */
 void range_path_put(struct buf *out, struct str sha1, struct str name);
 
-/* The media type by the extension of the name; application/octet-stream for what is not known. */
+/* Returns the media type by the extension of the name, static; application/octet-stream for an
+ * unknown extension. */
 const char *range_path_type(struct str name);
 
-/* Whether a browser could run or render something in it: it is sent as an attachment. */
+/* Returns whether a browser could run or render something in a file of that name: then it is sent
+ * as an attachment. */
 bool range_path_is_active(struct str name);
 
 #endif

@@ -31,16 +31,18 @@ struct range_server_options {
     const unsigned char *pass_key; /* see links_use */
 };
 
+/* Returns a server; what the options point to is borrowed. NULL without memory. */
 struct range_server *range_server_new(const struct range_server_options *options, struct err *e);
 
-/* When all connections are closed. NULL-safe. */
+/* Frees the server, all of whose connections are closed. NULL-safe. */
 void range_server_free(struct range_server *server);
 
+/* Fills in the routes; `server` is borrowed for as long as they are served. */
 void range_server_put_routes(struct range_server *server,
                              struct http_route routes[RANGE_SERVER_ROUTES]);
 
-/* The key by which a request belongs to a relay (crew_give_keyed): the first byte of the SHA-1 in
- * its path, with which a token begins, too; 0 for a path that has none. */
+/* Returns the key by which a request belongs to a relay (crew_give_keyed): the first byte of the
+ * SHA-1 in its path, with which a token begins, too; 0 for a path without either. */
 uint32_t range_server_key(struct str path);
 
 #endif

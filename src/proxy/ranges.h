@@ -53,31 +53,36 @@ struct ranges_options {
     void *owner;
 };
 
+/* Returns the state of a hub to which no daemon announced ranges yet. NULL without memory. */
 struct ranges *ranges_new(const struct ranges_options *options, struct err *e);
 void ranges_free(struct ranges *ranges); /* NULL-safe */
 
-/* A daemon announced ranges. Returns the number by which it is known; 0 without memory, and if a
- * name is longer than fits. */
+/* Adds a daemon that announced ranges. Returns the number by which it is known from now on; 0
+ * without memory, and for a name or zone of RANGES_NAME_BYTES or more. The strings are copied. */
 int64_t ranges_joined(struct ranges *ranges, void *session, const char *name, const char *zone);
 
-/* Its session is over. */
+/* Removes a daemon whose session is over: its open questions count as answered, its tickets are
+ * good no more, and all relays are notified. */
 void ranges_left(struct ranges *ranges, int64_t daemon);
 
-/* A daemon answered askFile. False: it was not asked, or has answered. */
+/* Passes the answer of a daemon (fileIs) to the relay that asked. Returns false if the daemon was
+ * not asked or has answered. */
 bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_message *m);
 
-/* A relay sent a note. */
+/* Takes a note of a relay: asks daemons for a file, or orders a line of a daemon. A malformed note
+ * is logged and ignored. */
 void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct str bytes);
 
 /* A worker of the gateway sent a note, RELAY_FIND: it is answered RELAY_FOUND at once or within
  * RANGES_FIND_MS. A later answer of a daemon counts for the next one. */
 void ranges_find(struct ranges *ranges, uint64_t worker, uint64_t id, struct str bytes);
 
-/* A connection showed this ticket in its first message: it goes to the relay that asked, with what
- * was read behind that message. A ticket is good once. False if it is not good. `fd` stays the
- * caller's. */
+/* Hands the connection `fd`, which showed this ticket in its first message, to the relay that
+ * ordered the line, with the bytes that were read behind that message. A ticket is good once.
+ * Returns false if it is not good. `fd` stays the caller's. */
 bool ranges_take_line(struct ranges *ranges, struct str ticket, int fd, struct str early);
 
+/* Returns how many daemons announced ranges and are connected. */
 size_t ranges_daemons(const struct ranges *ranges);
 
 #endif

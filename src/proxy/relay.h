@@ -17,16 +17,19 @@
 
 struct relay;
 
+/* Returns the intervals of a relay outside of tests. */
 struct relay_times relay_default_times(void);
 
-/* The options are copied, `cache_dir` too. NULL on error. */
+/* Returns a relay that knows no file yet. The options are copied, `cache_dir` too. NULL and *e
+ * without memory, and if its cache cannot be opened. */
 struct relay *relay_new(const struct relay_options *options, struct err *e);
 void relay_free(struct relay *relay); /* NULL-safe; no reader may be left */
 
-/* The hub sent a note; `fd` is the relay's (-1: none). */
+/* Takes a note of the hub; the relay owns `fd` (-1: none). A malformed note is logged and
+ * ignored. */
 void relay_on_note(struct relay *relay, uint64_t id, struct str bytes, int fd);
 
-/* Bytes of blocks that came over lines. */
+/* Returns the bytes of all blocks that came over lines. */
 int64_t relay_bytes_fetched(const struct relay *relay);
 
 #endif

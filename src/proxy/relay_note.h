@@ -48,13 +48,15 @@ struct relay_note {
     struct str early;      /* bytes that were read of the line behind its first message */
 };
 
+/* Returns an empty note of that type. */
 struct relay_note relay_note(enum relay_note_type type);
 
-/* A line's `early` bytes stand behind the JSON and a LF. ERR_PROTOCOL if it is no note. Free with
- * relay_note_deinit. */
+/* Parses a note, whose `early` bytes stand behind the JSON and a LF and are borrowed from `bytes`.
+ * ERR_PROTOCOL if it is none. The caller frees with relay_note_deinit. */
 int relay_note_parse(struct relay_note *note, struct str bytes, struct err *e) ERR_CHECKED;
 void relay_note_deinit(struct relay_note *note);
 
+/* Appends the bytes of a note. */
 void relay_note_put(struct buf *out, const struct relay_note *note);
 
 #endif

@@ -49,24 +49,28 @@ struct relay_info {
 };
 
 /* Starts reading the file of that SHA-1 (40 lower-case digits), which daemons of that zone share.
- * False without memory. */
+ * Returns false without memory. */
 bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const struct zone *zone,
                         struct str sha1);
 
-/* Takes back what it wants; safe to call when it was not started or was stopped. */
+/* Ends the reading and all that the reader wants: on_change does not come any more. Safe on a
+ * reader that was not started or was stopped. */
 void relay_reader_stop(struct relay_reader *reader);
 
-/* RELAY_READY: *info. RELAY_BUILDING: its sizes. */
+/* Returns what is known of the file: with RELAY_READY all of *info, with RELAY_BUILDING size and
+ * done. */
 enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_info *info);
 
-/* RELAY_READY: *bytes of block i, which were checked; borrowed until the next call of the relay.
- * RELAY_ABSENT: the daemons do not have the file any more. */
+/* Returns RELAY_READY and the *bytes of block i, which were checked, borrowed until the next call
+ * of the relay; RELAY_ABSENT when the daemons do not have the file any more. Else the block is
+ * wanted from now on. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
 
-/* Has block i fetched if it is not here, without waiting for it. */
+/* Fetches block i, if size and root of the file are known and the block is not here. on_change
+ * comes when it arrived. */
 void relay_reader_prefetch(struct relay_reader *reader, uint32_t i);
 
-/* Takes back what it wants outside of the blocks from `first` to `last`. */
+/* Wants only the blocks from `first` to `last` from now on. */
 void relay_reader_keep(struct relay_reader *reader, uint32_t first, uint32_t last);
 
 #endif

@@ -185,86 +185,98 @@ struct relay {
 };
 
 /* relay.c */
-/* Files that are waited for are sought again. */
+/* Seeks again all files that are waited for. */
 void relay_retry(struct relay *relay);
 
 /* relay_line.c */
 /* Takes over the connection of a line. */
 void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum range_class line_class,
                       int fd, struct str early);
-/* Ends it; what it was asked for is asked of others. `why` goes to the log unless NULL. */
+/* Ends a line; the leaves that it was asked for are asked of others. `why` goes to the log unless
+ * NULL. */
 void relay_line_end(struct relay_line *line, const char *why);
-/* The same soon, for callers inside of its callbacks. */
+/* Ends a line in the same way at the end of the loop's round, for callers inside of its
+ * callbacks. */
 void relay_line_fail(struct relay_line *line, const char *why);
-/* The line of that class. If there is none, it is asked for, and the line of the other class serves
- * when it does not come for a while. NULL: there is none now. */
+/* Returns the line of that class; NULL when there is none now. A missing line is asked for; when it
+ * does not come for a while, the line of the other class is returned. */
 struct relay_line *relay_line_find(struct relay_daemon *daemon, enum range_class line_class);
-/* True when a line of that class was asked for and may come yet. */
+/* Returns true when a line of that class was asked for and may come yet. */
 bool relay_line_is_coming(const struct relay_daemon *daemon, enum range_class line_class);
 /* Asks the hub for a line of that daemon, if there is none and none is on its way. */
 void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class);
-/* Sends a text or a want; failures end the line soon. */
+/* Send a message, or ask for a leaf. A failure ends the line as relay_line_fail does. */
 void relay_line_send(struct relay_line *line, const struct range_message *m);
 void relay_line_want(struct relay_line *line, struct relay_source *source,
                      struct relay_block *block);
-/* The same without a message: another one asks for it. Returns the request, 0 if the line has too
- * many. */
+/* Notes that a leaf is asked for by another message. Returns the number of the request, 0 if the
+ * line has too many. */
 uint32_t relay_line_register(struct relay_line *line, struct relay_source *source,
                              struct relay_block *block);
+/* Takes back the request for a block. */
 void relay_line_cancel(struct relay_block *block);
-/* So many more answers, or fewer, are expected of this source. */
+/* Expects so many more answers, or fewer, of this source. */
 void relay_line_expect(struct relay_source *source, int change);
-/* Its requests for this file are asked of nobody any more. */
+/* Takes all requests for a file (NULL: for all files) off a line: they are to be asked of
+ * others. */
 void relay_line_requeue(struct relay_line *line, const struct relay_file *file);
 
 /* relay_file.c */
+/* Returns the file of that SHA-1 in that zone, made if it is not known; NULL without memory and for
+ * a malformed hash. */
 struct relay_file *relay_file_find(struct relay *relay, const struct zone *zone, struct str sha1);
 void relay_file_free(struct relay_file *file); /* without readers */
-/* An answer to its question. */
+/* Takes an answer to the file's question. */
 void relay_file_on_note(struct relay_file *file, const struct relay_note *note);
+/* Returns the daemon of that number, made if it is not known; NULL without memory. */
 struct relay_daemon *relay_daemon_get(struct relay *relay, int64_t number);
-/* A source of this file on that line, which is opened if it is not. NULL without memory. */
+/* Returns the source of this file on that line; it is opened if it is not. NULL without memory. */
 struct relay_source *relay_file_source(struct relay_file *file, struct relay_line *line);
+/* Take what a line brings: that a file was opened or refused, its page hashes, a page of leaves. */
 void relay_file_on_message(struct relay_line *line, const struct range_message *m);
 void relay_file_on_pages(struct relay_source *source, uint32_t first, struct str hashes);
 void relay_file_on_page(struct relay_source *source, uint32_t index, struct str leaves);
-/* The daemon of this source is not asked for the file for a while. */
+/* Asks the daemon of this source no more for the file for a while. `why` goes to the log unless
+ * NULL. */
 void relay_file_doubt(struct relay_source *source, const char *why);
-/* The same, for a block that came and is wrong. */
+/* Doubts the daemon like relay_file_doubt, for a block that came and is wrong. */
 void relay_file_doubt_block(struct relay_source *source);
-/* The hash that block i has to have: 20 or 32 bytes, borrowed until the next page comes; empty when
- * its page is not in memory. */
+/* Returns the hash that block i has to have: 20 or 32 bytes, borrowed until the next page comes;
+ * empty when its page is not in memory. */
 struct str relay_file_hash(struct relay_file *file, uint32_t i);
 void relay_source_free(struct relay_source *source);
-/* All its readers look again. */
+/* Calls on_change of all readers, at the end of the round. */
 void relay_file_wake(struct relay_file *file);
-/* A page of leaves comes soon, if it is not here and was not asked for. */
+/* Asks for a page of leaves, if it is not here and was not asked for. */
 void relay_file_ask_page(struct relay_source *source, uint32_t page);
-/* It is read, or no more: it is kept for a while. */
+/* Notes that the file is read, or is read no more: it is kept for a while from now on. */
 void relay_file_used(struct relay_file *file);
-/* Has it found and opened, if it is not and no try is under way. */
+/* Finds and opens the file, if it is not open and no try is under way. */
 void relay_file_seek(struct relay_file *file);
-/* Other daemons are asked whether they have it, too. */
+/* Asks other daemons, too, whether they have the file. */
 void relay_file_widen(struct relay_file *file);
 /* Nothing that this source owes came for long: another daemon is to serve its file. */
 void relay_file_overdue(struct relay_source *source);
-/* One of the leaves that are read first. */
+/* Notes a leaf that was read while the file is new: such leaves come with its next opening. */
 void relay_file_note_opening(struct relay_file *file, uint32_t i);
-/* A daemon has left: its files are sought elsewhere. */
+/* Takes note that a daemon has left: its files are sought elsewhere. */
 void relay_file_lose_daemon(struct relay *relay, int64_t daemon);
 
 /* relay_fetch.c */
-/* A reader's want of a block that is not here. NULL without memory. */
+/* Notes that a reader wants a block that is not here, and returns the block. NULL without
+ * memory. */
 struct relay_block *relay_reader_want(struct relay_reader *reader, uint32_t i);
+/* Returns the block if a reader wants it, else NULL. */
 struct relay_block *relay_block_find(const struct relay_file *file, uint32_t i);
-/* The bytes of a block came, right ones: its readers are woken, the block is freed. */
+/* Wakes the readers of a block whose right bytes came, and frees the block. */
 void relay_block_arrived(struct relay_block *block);
-/* It is asked of nobody any more. */
+/* Takes note that a block is asked of no line any more. */
 void relay_block_requeue(struct relay_block *block);
-/* It reads that file from now on, from its beginning. */
+/* Lets a reader read that file from now on, from its beginning. */
 void relay_reader_move(struct relay_reader *reader, struct relay_file *file);
-/* It wants nothing any more. */
+/* Takes back all that a reader wants. */
 void relay_reader_drop(struct relay_reader *reader);
+/* Asks lines for the blocks that are wanted, at the end of the round. */
 void relay_pump_soon(struct relay *relay);
 
 #endif

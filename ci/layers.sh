@@ -128,6 +128,8 @@ FNR == 1 {
     if (FILENAME !~ /^src\/(base\/ready|loop\/loop)\.c$/ &&
         code ~ /[^a-z_A-Z0-9>.](p?poll|p?select|epoll_p?wait2?|(clock_)?nanosleep|u?sleep) ?\(/)
         bad("waits by itself: want loop/loop.h, or base/ready.h for one descriptor or a sleep")
+    if (FILENAME !~ /^src\/(base|proto)\// && code ~ /[^a-z_A-Z0-9]json_get ?\(/)
+        bad("reads a member of an object by hand: want a table (base/fields.h)")
     if (code ~ /[^a-z_A-Z0-9>.]exec(ve?|vpe?|le?|lp)? ?\(/)
         bad("executes a program: children are forked only")
 }

@@ -149,21 +149,29 @@ static bool is_zone_directory(struct str directory)
 
 static int check_zone(const char *own, struct zone *zone, struct err *e)
 {
-    const struct json *directory = json_get(zone->doc, "directory");
-    struct str owner = STR(""), bucket = STR("");
+    static const struct field owner_fields[] = {
+        {.name = "ownerId", .kind = FIELD_STRING, .min = 1},
+        {.name = NULL, .kind = FIELD_OTHERS},
+    };
+    static const struct field bucket_fields[] = {
+        {.name = "bucketName", .kind = FIELD_STRING, .min = 1},
+        {.name = NULL, .kind = FIELD_OTHERS},
+    };
+    static const struct field directory_fields[] = {
+        {.name = "directory", .kind = FIELD_STRING, .is_optional = true, .may_be_null = true},
+        {.name = NULL, .kind = FIELD_OTHERS},
+    };
+    struct str owner, bucket;
 
-    json_str(json_get(zone->doc, "ownerId"), &owner);
-    json_str(json_get(zone->doc, "bucketName"), &bucket);
     zone->directory = STR("");
-    if (owner.len == 0)
+    if (fields_read(owner_fields, zone->doc, &owner, NULL, ERR_IGNORED) != 0)
         return err_set(e, ERR_PROTOCOL, "No ownerId for zone: %.*s", STR_ARG(zone->name));
-    if (bucket.len == 0)
+    if (fields_read(bucket_fields, zone->doc, &bucket, NULL, ERR_IGNORED) != 0)
         return err_set(e, ERR_PROTOCOL, "No bucketName for zone: %.*s", STR_ARG(zone->name));
     if (!is_this_bucket(own, bucket))
         return err_set(e, ERR_NOT_FOUND, "Zone not found: %.*s (it is in another bucket)",
                        STR_ARG(zone->name));
-    if (directory != NULL && json_type(directory) != JSON_NULL &&
-        !json_str(directory, &zone->directory))
+    if (fields_read(directory_fields, zone->doc, &zone->directory, NULL, ERR_IGNORED) != 0)
         return err_set(e, ERR_PROTOCOL, "Bad directory for zone: %.*s", STR_ARG(zone->name));
     if (str_ends_with(zone->directory, STR("/")))
         zone->directory.len--;

@@ -16,6 +16,7 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/dirs.h"
+#include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/place.h"
@@ -367,6 +368,19 @@ static int read_middle(struct demo *d, struct err *e)
     return result;
 }
 
+/* Sets *bytes if the daemon's status (or NULL) has them. */
+static void take_left_bytes(const struct json *status, int64_t *bytes)
+{
+    static const struct field status_fields[] = {{.name = "totals", .kind = FIELD_OBJECT},
+                                                 {.name = NULL, .kind = FIELD_OTHERS}};
+    static const struct field totals_fields[] = {{.name = "rangeBytes", .kind = FIELD_INT},
+                                                 {.name = NULL, .kind = FIELD_OTHERS}};
+    const struct json *totals;
+
+    if (fields_read(status_fields, status, &totals, NULL, ERR_IGNORED) == 0)
+        (void)!fields_read(totals_fields, totals, bytes, NULL, ERR_IGNORED);
+}
+
 /* Sets *bytes to those that left the host block by block, once the daemon's status has them. */
 static int count_left(struct demo *d, int64_t *bytes, struct err *e)
 {
@@ -378,8 +392,7 @@ static int count_left(struct demo *d, int64_t *bytes, struct err *e)
         *bytes = 0;
         if (fs_read_file(d->status_file, DEMO_MAX_OUTPUT, &content, ERR_IGNORED) == 0)
             status = json_parse(buf_str(&content), JSON_STRICT, ERR_IGNORED);
-        if (status != NULL)
-            json_int(json_get(json_get(status, "totals"), "rangeBytes"), bytes);
+        take_left_bytes(status, bytes);
         json_free(status);
         buf_free(&content);
         if (*bytes > 0)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fields.h"
 #include "base/json.h"
 #include "base/ready.h"
 #include "bucket/object_walk.h"
@@ -71,23 +72,38 @@ static bool rest_after_part(void *ctx, int64_t bytes)
 
 /* ---- where the last run ended ---- */
 
+struct verify_state {
+    struct str after, scope;
+    int64_t ok, damaged, failed, wall_ms;
+};
+
+#define AT(member) offsetof(struct verify_state, member)
+static const struct field state_fields[] = {
+    {.name = "after", .kind = FIELD_STRING, .at = AT(after)},
+    {.name = "zone", .kind = FIELD_STRING, .at = AT(scope)},
+    {.name = "ok", .kind = FIELD_INT, .at = AT(ok)},
+    {.name = "damaged", .kind = FIELD_INT, .at = AT(damaged)},
+    {.name = "failed", .kind = FIELD_INT, .at = AT(failed)},
+    {.name = "wallMs", .kind = FIELD_INT, .at = AT(wall_ms), .is_optional = true},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+#undef AT
+
 static void read_state(struct gateway_verify *v, struct str text)
 {
     struct json *doc = json_parse(text, JSON_STRICT, ERR_IGNORED);
-    struct str after, scope = STR("");
-    int64_t ok, damaged, failed;
+    struct verify_state state = {.wall_ms = 0};
 
-    if (json_str(json_get(doc, "after"), &after) && json_str(json_get(doc, "zone"), &scope) &&
-        json_int(json_get(doc, "ok"), &ok) && json_int(json_get(doc, "damaged"), &damaged) &&
-        json_int(json_get(doc, "failed"), &failed) && str_equal(scope, buf_str(&v->scope))) {
-        buf_put(&v->after, after);
-        v->ok = ok;
-        v->damaged = damaged;
-        v->failed = failed;
+    if (fields_read(state_fields, doc, &state, NULL, ERR_IGNORED) == 0 &&
+        str_equal(state.scope, buf_str(&v->scope))) {
+        buf_put(&v->after, state.after);
+        v->ok = state.ok;
+        v->damaged = state.damaged;
+        v->failed = state.failed;
         if (!v->is_quiet)
             fprintf(stderr, "going on behind %.*s (%lld ok, %lld damaged so far; without "
-                            ".hub/verify it begins anew)\n", STR_ARG(after), (long long)ok,
-                    (long long)damaged);
+                            ".hub/verify it begins anew)\n", STR_ARG(state.after),
+                    (long long)state.ok, (long long)state.damaged);
     }
     json_free(doc);
 }
@@ -121,14 +137,9 @@ static void keep_state(struct gateway_verify *v, struct str after)
 
     if (v->state_fd < 0)
         return;
-    json_open(&text, '{');
-    json_put_str(&text, "after", after);
-    json_put_buf(&text, "zone", &v->scope);
-    json_put_int(&text, "ok", v->ok);
-    json_put_int(&text, "damaged", v->damaged);
-    json_put_int(&text, "failed", v->failed);
-    json_put_int(&text, "wallMs", clock_wall_ms());
-    json_close(&text, '}');
+    fields_put(&text, state_fields,
+               &(struct verify_state){after, buf_str(&v->scope), v->ok, v->damaged, v->failed,
+                                      clock_wall_ms()});
     while (text.len < STATE_BYTES && !text.failed)
         buf_putc(&text, ' ');
     if (!text.failed && text.len == STATE_BYTES)

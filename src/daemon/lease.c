@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/leftover.h"
@@ -78,30 +79,50 @@ static void describe_self(struct lease_holder *self)
     random_hex(self->token, LEASE_TOKEN_DIGITS);
 }
 
+static bool is_token(const void *text)
+{
+    return strspn(text, "0123456789abcdef") == LEASE_TOKEN_DIGITS;
+}
+
+#define AT(member) offsetof(struct lease_holder, member)
+#define TEXT(name_, member)                                                                        \
+    .name = name_, .kind = FIELD_CHARS, .at = AT(member), .max = LEASE_TEXT - 1
+static const struct field owner_fields[] = {
+    {TEXT("resource", resource), .is_optional = true},
+    {TEXT("host", host)},
+    {.name = "pid", .kind = FIELD_INT, .at = AT(pid)},
+    {.name = "pidStarted", .kind = FIELD_INT, .at = AT(pid_started)},
+    {TEXT("boot", boot)},
+    {TEXT("pidNamespace", pid_namespace)},
+    {.name = "token", .kind = FIELD_CHARS, .at = AT(token), .min = LEASE_TOKEN_DIGITS,
+     .max = LEASE_TOKEN_DIGITS, .is_good = is_token},
+    {.name = "sinceMs", .kind = FIELD_INT, .at = AT(since_ms)},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+/* The members that count in a record that is not whole. */
+static const struct field name_fields[] = {
+    {TEXT("resource", resource), .is_optional = true},
+    {TEXT("host", host), .is_optional = true},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+#undef TEXT
+#undef AT
+
 static void put_holder(struct buf *out, const struct lease_holder *h)
 {
-    json_open(out, '{');
-    json_put_str(out, "resource", str_of(h->resource));
-    json_put_str(out, "host", str_of(h->host));
-    json_put_int(out, "pid", h->pid);
-    json_put_int(out, "pidStarted", h->pid_started);
-    json_put_str(out, "boot", str_of(h->boot));
-    json_put_str(out, "pidNamespace", str_of(h->pid_namespace));
-    json_put_str(out, "token", str_of(h->token));
-    json_put_int(out, "sinceMs", h->since_ms);
-    json_close(out, '}');
+    fields_put(out, owner_fields, h);
     buf_putc(out, '\n');
 }
 
-static bool take_owner_text(const struct json *root, const char *key, char *out, size_t size)
+static void take_owner(struct lease_holder *out, const struct json *root)
 {
-    struct str text;
+    static const struct lease_holder unknown = {.host = "unknown host", .token = NOBODY};
 
-    if (!json_str(json_get(root, key), &text) || text.len >= size)
-        return false;
-    memcpy(out, text.p, text.len);
-    out[text.len] = '\0';
-    return true;
+    *out = unknown;
+    if (fields_read(owner_fields, root, out, NULL, ERR_IGNORED) == 0)
+        return;
+    *out = unknown;
+    (void)!fields_read(name_fields, root, out, NULL, ERR_IGNORED);
 }
 
 /* ERR_NOT_FOUND when there is no owner. A record that cannot be understood is an owner without a
@@ -118,17 +139,7 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
 
     if (cause.code == ERR_FAILED)
         result = err_set(e, ERR_FAILED, "cannot read %s: %s", path, cause.msg);
-    *out = (struct lease_holder){.host = "unknown host"};
-    take_owner_text(root, "resource", out->resource, sizeof out->resource);
-    if (!take_owner_text(root, "host", out->host, sizeof out->host) ||
-        !json_int(json_get(root, "pid"), &out->pid) ||
-        !json_int(json_get(root, "pidStarted"), &out->pid_started) ||
-        !take_owner_text(root, "boot", out->boot, sizeof out->boot) ||
-        !take_owner_text(root, "pidNamespace", out->pid_namespace, sizeof out->pid_namespace) ||
-        !take_owner_text(root, "token", out->token, sizeof out->token) ||
-        strspn(out->token, "0123456789abcdef") != LEASE_TOKEN_DIGITS ||
-        !json_int(json_get(root, "sinceMs"), &out->since_ms))
-        snprintf(out->token, sizeof out->token, "%s", NOBODY);
+    take_owner(out, root);
     json_free(root);
     buf_free(&text);
     free(path);

@@ -142,7 +142,7 @@ static bool is_denial(const struct http_call *call)
     if (http_call_head(call)->status != 404)
         return false;
     doc = json_parse(http_call_body(call), JSON_STRICT, ERR_IGNORED);
-    bool is_worded = json_str(json_get(doc, "message"), &message);
+    bool is_worded = message_read_refusal(doc, &message);
     json_free(doc);
     return is_worded;
 }

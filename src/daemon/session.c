@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fields.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "daemon/presence.h"
@@ -264,11 +265,14 @@ static void take_acknowledgement(struct session *s, int64_t now_ms)
 static void answer_malformed(struct session *s, struct str text, const struct err *cause)
 {
     struct json *doc = json_parse(text, JSON_STRICT, ERR_IGNORED);
-    struct str type, request_id;
+    static const struct field request_fields[] = {
+        {.name = "type", .kind = FIELD_WORD, .word = "requestFromClient"},
+        {.name = "requestId", .kind = FIELD_STRING, .max = MESSAGE_MAX_ID_BYTES},
+        {.name = NULL, .kind = FIELD_OTHERS},
+    };
+    struct str request_id;
 
-    if (json_str(json_get(doc, "type"), &type) && str_equal(type, STR("requestFromClient")) &&
-        json_str(json_get(doc, "requestId"), &request_id) &&
-        request_id.len <= MESSAGE_MAX_ID_BYTES)
+    if (fields_read(request_fields, doc, &request_id, NULL, ERR_IGNORED) == 0)
         session_respond(s, request_id, NULL, str_of(cause->msg));
     json_free(doc);
 }

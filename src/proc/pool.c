@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fields.h"
 #include "proc/child.h"
 #include "proc/frame.h"
 
@@ -390,6 +391,8 @@ static bool take_worker_message(struct pool_worker *w, uint64_t id, const struct
 static bool on_worker_frame(void *owner, struct str frame, int fd)
 {
     struct pool_worker *w = owner;
+    static const struct field id_fields[] = {{.name = "id", .kind = FIELD_INT},
+                                             {.name = NULL, .kind = FIELD_OTHERS}};
     struct json *message;
     int64_t id;
     bool is_good;
@@ -398,7 +401,7 @@ static bool on_worker_frame(void *owner, struct str frame, int fd)
     if (w->state != WORKING)
         return true;
     message = json_parse(frame, JSON_SURROGATE_ESCAPE, ERR_IGNORED);
-    is_good = json_int(json_get(message, "id"), &id) && id >= 0 &&
+    is_good = fields_read(id_fields, message, &id, NULL, ERR_IGNORED) == 0 &&
               take_worker_message(w, (uint64_t)id, message);
     json_free(message);
     return is_good;

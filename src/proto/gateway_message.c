@@ -52,13 +52,15 @@ void gateway_message_put_request(struct buf *out, struct str canonical, const ch
 struct json *gateway_message_parse(struct str text, const char *type, struct err *e)
 {
     struct json *answer = json_parse(text, JSON_STRICT, e);
-    struct str said;
+    const struct field type_fields[] = {{.name = "type", .kind = FIELD_WORD, .word = type},
+                                        {.name = NULL, .kind = FIELD_OTHERS}};
+    struct str nothing;
 
     if (answer == NULL) {
         err_wrap(e, "not a gateway's answer");
         return NULL;
     }
-    if (json_str(json_get(answer, "type"), &said) && str_equal(said, str_of(type)))
+    if (fields_read(type_fields, answer, &nothing, NULL, ERR_IGNORED) == 0)
         return answer;
     json_free(answer);
     err_set(e, ERR_PROTOCOL, "not a gateway's answer: want the type \"%s\"", type);

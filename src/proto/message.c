@@ -275,6 +275,14 @@ int message_parse_answer(struct message *m, struct str text, struct err *e)
     return parse_text(m, text, parse_answer_root, e);
 }
 
+bool message_read_refusal(const struct json *doc, struct str *text)
+{
+    static const struct field refusal_fields[] = {{.name = "message", .kind = FIELD_STRING},
+                                                  {.name = NULL, .kind = FIELD_OTHERS}};
+
+    return fields_read(refusal_fields, doc, text, NULL, ERR_IGNORED) == 0;
+}
+
 void message_deinit(struct message *m)
 {
     json_free(m->doc);

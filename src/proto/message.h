@@ -96,6 +96,10 @@ int64_t message_patience_ms(const struct message *m);
  * always MESSAGE_RESPONSE; same rules otherwise. */
 int message_parse_answer(struct message *m, struct str text, struct err *e) ERR_CHECKED;
 
+/* Reads a proxy's refusal, {"message": …}: false when the document (NULL too) is none. *text is
+ * borrowed from it. */
+bool message_read_refusal(const struct json *doc, struct str *text);
+
 /* Append messages; strings must be UTF-8. */
 void message_put_initialize(struct buf *out, struct str resource_name, const struct str *zone,
                             struct str proxy_secret); /* zone NULL: generation 1 */

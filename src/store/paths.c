@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fields.h"
 #include "base/fs.h"
-#include "base/hex.h"
 #include "base/json.h"
 #include "base/sha1.h"
 #include "store/store.h"
@@ -38,59 +38,85 @@ static int copy_path_text(struct str text, char **out, struct err *e)
     return *out == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
-/* A copy of an absolute path. */
-static int take_absolute_path(const struct json *value, char **out, struct err *e)
-{
-    struct str text;
-
-    if (!json_str(value, &text) || text.len == 0 || text.p[0] != '/')
-        return not_whole(e);
-    return copy_path_text(text, out, e);
-}
-
-static int take_identity(struct paths_entry *entry, const struct json *object, struct err *e)
-{
-    int64_t owner;
-    struct str inode, resolved;
-
-    if (json_get(object, "resolved") == NULL)
-        return 0;
-    if (!json_str(json_get(object, "inode"), &inode) ||
-        !str_to_uint(inode, UINT64_MAX, &entry->inode) ||
-        !json_int(json_get(object, "owner"), &owner) || owner < 0 || owner > UINT32_MAX ||
-        !json_str(json_get(object, "resolved"), &resolved))
-        return not_whole(e);
-    entry->owner = (uint32_t)owner;
-    return copy_path_text(resolved, &entry->resolved, e);
-}
-
-static int take_writer(struct paths_entry *entry, const struct json *value, struct err *e)
-{
+/* The members of a file, of one of its paths, and of the file there, as they are in the text. */
+struct paths_text {
+    struct str hash;
+    int64_t size;
+    const struct json *paths;
+};
+struct entry_text {
+    struct str path, resolved;
+    double mtime;
     int64_t writer;
+};
+struct file_text {
+    uint64_t inode;
+    int64_t owner;
+};
 
-    entry->has_writer = value != NULL;
-    if (value == NULL)
-        return 0;
-    if (!json_int(value, &writer) || writer < 0 || writer > UINT32_MAX)
+static bool is_absolute_path(const void *path)
+{
+    return str_starts_with(*(const struct str *)path, STR("/"));
+}
+
+static const struct field paths_fields[] = {
+    {.name = "sha1", .kind = FIELD_STRING, .at = offsetof(struct paths_text, hash)},
+    {.name = "size", .kind = FIELD_INT, .at = offsetof(struct paths_text, size)},
+    {.name = "paths", .kind = FIELD_ARRAY, .at = offsetof(struct paths_text, paths)},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+static const struct field entry_fields[] = {
+    {.name = "path", .kind = FIELD_PATH, .at = offsetof(struct entry_text, path),
+     .is_good = is_absolute_path},
+    {.name = "mtime", .kind = FIELD_DOUBLE, .at = offsetof(struct entry_text, mtime)},
+    {.name = "resolved", .kind = FIELD_PATH, .at = offsetof(struct entry_text, resolved),
+     .is_optional = true},
+    {.name = "writer", .kind = FIELD_INT, .at = offsetof(struct entry_text, writer),
+     .max = UINT32_MAX, .is_optional = true},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+/* Beside "resolved". */
+static const struct field file_fields[] = {
+    {.name = "inode", .kind = FIELD_UINT64, .at = offsetof(struct file_text, inode)},
+    {.name = "owner", .kind = FIELD_INT, .at = offsetof(struct file_text, owner),
+     .max = UINT32_MAX},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+
+static int take_identity(struct paths_entry *entry, const struct json *object, struct str resolved,
+                         struct err *e)
+{
+    struct file_text read;
+
+    if (fields_read(file_fields, object, &read, NULL, ERR_IGNORED) != 0)
         return not_whole(e);
-    entry->writer = (uint32_t)writer;
-    return 0;
+    entry->inode = read.inode;
+    entry->owner = (uint32_t)read.owner;
+    return copy_path_text(resolved, &entry->resolved, e);
 }
 
 static int take_entry(struct paths_entry *entry, const struct json *object, struct err *e)
 {
-    if (take_writer(entry, json_get(object, "writer"), e) != 0 ||
-        take_absolute_path(json_get(object, "path"), &entry->path, e) != 0)
+    struct entry_text read = {.writer = 0};
+    uint32_t seen;
+
+    if (fields_read(entry_fields, object, &read, &seen, ERR_IGNORED) != 0)
+        return not_whole(e);
+    entry->mtime = read.mtime;
+    entry->has_writer = fields_has(entry_fields, seen, "writer");
+    entry->writer = (uint32_t)read.writer;
+    if (copy_path_text(read.path, &entry->path, e) != 0)
         return -1;
-    return json_number(json_get(object, "mtime"), &entry->mtime) ? take_identity(entry, object, e)
-                                                                 : not_whole(e);
+    return fields_has(entry_fields, seen, "resolved")
+               ? take_identity(entry, object, read.resolved, e)
+               : 0;
 }
 
 static int take_entries(struct paths *p, const struct json *array, struct err *e)
 {
     size_t count = json_count(array);
 
-    if (json_type(array) != JSON_ARRAY || count == 0 || count > PATHS_MAX)
+    if (count == 0 || count > PATHS_MAX)
         return not_whole(e);
     p->items = calloc(count, sizeof *p->items);
     if (p->items == NULL)
@@ -105,19 +131,19 @@ int paths_parse(struct str text, const char *hash, struct paths *out, struct err
 {
     struct err cause = {0};
     struct json *root = json_parse(text, JSON_SURROGATE_ESCAPE, &cause);
-    const struct json *array = json_get(root, "paths");
+    struct paths_text read;
     struct paths p = {0};
-    struct str named;
     int status = -1;
 
     if (root == NULL && cause.code != ERR_PROTOCOL)
         return err_copy(e, &cause);
-    if (array == NULL || !json_str(json_get(root, "sha1"), &named) ||
-        !str_equal(named, str_of(hash)) || !json_int(json_get(root, "size"), &p.size) ||
-        p.size < 0)
+    if (fields_read(paths_fields, root, &read, NULL, ERR_IGNORED) != 0 ||
+        !str_equal(read.hash, str_of(hash))) {
         not_whole(e);
-    else
-        status = take_entries(&p, array, e);
+    } else {
+        p.size = read.size;
+        status = take_entries(&p, read.paths, e);
+    }
     json_free(root);
     if (status == 0)
         *out = p;

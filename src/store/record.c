@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fields.h"
 #include "base/fs.h"
-#include "base/hex.h"
 #include "base/json.h"
 #include "store/store.h"
 
@@ -14,22 +14,39 @@ void record_deinit(struct record *r)
     *r = (struct record){0};
 }
 
-static int take_fields(struct record *out, const struct json *root, struct err *e)
-{
+/* The members as they are in the text. */
+struct record_text {
     struct str path, hash;
     int64_t size;
     double mtime;
+};
 
-    if (!json_str(json_get(root, "path"), &path) || path.len == 0 || path.p[0] != '/' ||
-        !json_int(json_get(root, "size"), &size) || size < 0 ||
-        !json_number(json_get(root, "mtime"), &mtime) ||
-        !json_str(json_get(root, "sha1"), &hash) || !hex_is_lower(hash, SHA1_HEX))
+static bool is_absolute_path(const void *path)
+{
+    return str_starts_with(*(const struct str *)path, STR("/"));
+}
+
+#define AT(member) offsetof(struct record_text, member)
+static const struct field record_fields[] = {
+    {.name = "path", .kind = FIELD_PATH, .at = AT(path), .is_good = is_absolute_path},
+    {.name = "size", .kind = FIELD_INT, .at = AT(size)},
+    {.name = "mtime", .kind = FIELD_DOUBLE, .at = AT(mtime)},
+    {.name = "sha1", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX},
+    {.name = NULL, .kind = FIELD_OTHERS},
+};
+#undef AT
+
+static int take_record(struct record *out, const struct json *root, struct err *e)
+{
+    struct record_text read;
+
+    if (fields_read(record_fields, root, &read, NULL, ERR_IGNORED) != 0)
         return err_set(e, ERR_NOT_FOUND, "not a whole record");
-    char *copy = strndup(path.p, path.len);
+    char *copy = strndup(read.path.p, read.path.len);
     if (copy == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    *out = (struct record){.path = copy, .size = size, .mtime = mtime};
-    memcpy(out->hash, hash.p, SHA1_HEX);
+    *out = (struct record){.path = copy, .size = read.size, .mtime = read.mtime};
+    memcpy(out->hash, read.hash.p, SHA1_HEX);
     return 0;
 }
 
@@ -40,7 +57,7 @@ int record_parse(struct record *out, struct str text, struct err *e)
 
     if (root == NULL && cause.code != ERR_PROTOCOL)
         return err_copy(e, &cause);
-    int status = take_fields(out, root, e);
+    int status = take_record(out, root, e);
     json_free(root);
     return status;
 }

@@ -138,7 +138,7 @@ static bool put_proxy_message(struct buf *out, struct str body)
 {
     struct json *answer = json_parse(body, JSON_STRICT, ERR_IGNORED);
     struct str text;
-    bool is_found = json_str(json_get(answer, "message"), &text);
+    bool is_found = message_read_refusal(answer, &text);
 
     if (is_found)
         fs_put_printable(out, str_cut(text, RESOURCE_MAX_REASON_BYTES));

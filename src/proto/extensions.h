@@ -20,6 +20,9 @@
 /* The calls on share links are understood (EXTENSIONS.md §4). */
 #define EXTENSIONS_LINKS "links"
 
+/* The manifest of a file below /f/ may be asked for (§3 "Manifests for readers"). */
+#define EXTENSIONS_MANIFESTS "manifests"
+
 /* The zone of a file below /f/, with every answer that has one (§3). */
 #define EXTENSIONS_ZONE_HEADER "Kachery-Zone"
 

@@ -14,6 +14,7 @@
 #include "http/cors.h"
 #include "http/http_select.h"
 #include "proto/extensions.h"
+#include "proto/manifest.h"
 #include "proto/url.h"
 #include "proxy/block_cache.h"
 #include "proxy/folder_cache.h"
@@ -28,7 +29,7 @@ enum {
     AHEAD_MS = 10000,
     DENIAL_MS = 10, /* until a token that opens nothing is answered: longer than looking takes */
     MAX_HEADERS = 16,
-    ETAG_BYTES = SHA1_HEX + 20
+    ETAG_BYTES = SHA1_HEX + 40
 };
 
 static const char no_rights[] = "sandbox; default-src 'none'";
@@ -65,10 +66,12 @@ struct range_answer {
     bool is_head, is_started, is_waiting; /* waiting: its body had nothing */
     bool is_object;                       /* of the bucket, not of a host */
     bool is_empty;                        /* known without a host */
+    bool is_manifest;                     /* the file's manifest is asked for, and not the file */
     int64_t size, start, position, end;
     struct loop_timer timer; /* a host is waited for, or the time of a denial */
     int64_t asked_ms;
     struct relay_info info;
+    unsigned char manifest_head[MANIFEST_HEAD_BYTES];
     struct err e; /* of the bucket's calls */
     struct zone_reading settings;
     bool is_shared; /* asked for by a share link */
@@ -363,11 +366,61 @@ static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, 
     return true;
 }
 
+/* The bytes of the manifest from the position on, as far as they are in one piece. */
+static enum relay_answer take_manifest(struct range_answer *answer, struct str *bytes)
+{
+    const struct relay_info *info = &answer->info;
+    struct str hashes = relay_reader_hashes(&answer->reader);
+    int64_t leaves = manifest_page_offset(info->size, 0), at = answer->position - leaves;
+    enum relay_answer got = RELAY_READY;
+    struct manifest_head head = {.size = info->size};
+
+    if (hashes.len != (size_t)(leaves - MANIFEST_HEAD_BYTES))
+        return RELAY_ABSENT;
+    if (at >= 0) {
+        got = relay_reader_page(&answer->reader, (uint32_t)(at / MANIFEST_PAGE_BYTES), bytes);
+        *bytes = str_slice(*bytes, (size_t)(at % MANIFEST_PAGE_BYTES), bytes->len);
+    } else if (answer->position >= MANIFEST_HEAD_BYTES) {
+        *bytes = str_slice(hashes, (size_t)answer->position - MANIFEST_HEAD_BYTES, hashes.len);
+    } else {
+        memcpy(head.root, info->root, sizeof head.root);
+        hex_decode(str_of(answer->sha1), head.sha1, sizeof head.sha1);
+        manifest_put_head(&head, answer->manifest_head);
+        *bytes = str_slice((struct str){(const char *)answer->manifest_head, MANIFEST_HEAD_BYTES},
+                           (size_t)answer->position, MANIFEST_HEAD_BYTES);
+    }
+    return got;
+}
+
+static bool make_manifest_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+{
+    struct range_answer *answer = ctx;
+    struct str bytes;
+
+    (void)conn;
+    enum relay_answer got = take_manifest(answer, &bytes);
+    if (got == RELAY_WAIT) {
+        wait_for_host(answer);
+        answer->is_waiting = true;
+        return true;
+    }
+    if (got != RELAY_READY || bytes.len == 0)
+        return false;
+    loop_clear_timer(answer->server->options.loop, &answer->timer);
+    if ((int64_t)bytes.len > answer->end - answer->position)
+        bytes.len = (size_t)(answer->end - answer->position);
+    bytes = str_slice(bytes, 0, room < HTTP_SERVER_MADE_BYTES ? room : HTTP_SERVER_MADE_BYTES);
+    buf_put(out, bytes);
+    answer->position += (int64_t)bytes.len;
+    return true;
+}
+
 static void on_range_body_end(void *ctx, bool is_whole)
 {
     struct range_answer *answer = ctx;
 
-    if (is_whole && !answer->is_object && !answer->is_head && answer->end > answer->start)
+    if (is_whole && !answer->is_object && !answer->is_manifest && !answer->is_head &&
+        answer->end > answer->start)
         note_request(answer);
     free_answer(answer);
 }
@@ -378,7 +431,8 @@ static void put_etag(const struct range_answer *answer, char etag[ETAG_BYTES + 2
 
     hex_encode(answer->info.root, 8, root);
     if (answer->info.has_root)
-        snprintf(etag, ETAG_BYTES + 2, "\"%s-%s\"", answer->sha1, root);
+        snprintf(etag, ETAG_BYTES + 2, "\"%s-%s%s\"", answer->sha1, root,
+                 answer->is_manifest ? "-manifest" : "");
     else
         snprintf(etag, ETAG_BYTES + 2, "\"%s\"", answer->sha1);
 }
@@ -387,16 +441,17 @@ static void put_etag(const struct range_answer *answer, char etag[ETAG_BYTES + 2
 static struct http_answer fill_answer_head(struct range_answer *answer, struct headers *h,
                                            int status)
 {
+    const struct str name = answer->is_manifest ? STR("") : buf_str(&answer->name);
     bool has_body = status == 200 || status == 206;
 
     add_common_headers(h, no_rights);
     if (!answer->is_shared) /* else of any zone */
         add_header(h, EXTENSIONS_ZONE_HEADER, answer->server->options.zone.name);
-    add_content_headers(h, buf_str(&answer->name), answer->is_shared);
+    add_content_headers(h, name, answer->is_shared);
     answer->is_started = true;
     return (struct http_answer){
         .status = status,
-        .content_type = has_body ? range_path_type(buf_str(&answer->name)) : NULL,
+        .content_type = has_body ? range_path_type(name) : NULL,
         .headers = h->items,
         .header_count = h->count};
 }
@@ -406,7 +461,9 @@ static void send_range_answer(struct range_answer *answer, struct headers *h, in
 {
     struct http_conn *conn = answer->conn;
     const struct http_source source = {
-        .make = make_range_body, .on_end = on_range_body_end, .ctx = answer};
+        .make = answer->is_manifest ? make_manifest_body : make_range_body,
+        .on_end = on_range_body_end,
+        .ctx = answer};
     const struct http_answer a = fill_answer_head(answer, h, status);
 
     loop_clear_timer(answer->server->options.loop, &answer->timer);
@@ -430,18 +487,29 @@ static int select_bytes(struct range_answer *answer, struct headers *h)
     return status;
 }
 
+/* Whether what the body begins with is here. */
+static enum relay_answer look_at_start(struct range_answer *answer)
+{
+    struct str bytes;
+
+    if (answer->is_manifest)
+        return take_manifest(answer, &bytes);
+    return relay_reader_block(&answer->reader, (uint32_t)(answer->start / BLOCK_BYTES), &bytes);
+}
+
 /* The content is known: sends its head when its first block is here. */
 static void begin_range_answer(struct range_answer *answer)
 {
     struct headers h = {.count = 0};
-    struct str bytes;
     enum relay_answer got = RELAY_READY;
     int status = select_bytes(answer, &h);
 
     if ((status == 200 || status == 206) && !answer->is_head && answer->end > answer->start)
-        got = relay_reader_block(&answer->reader, (uint32_t)(answer->start / BLOCK_BYTES), &bytes);
-    if (got == RELAY_WAIT)
+        got = look_at_start(answer);
+    if (got == RELAY_WAIT && !answer->is_manifest)
         fetch_ahead(answer);
+    else if (got == RELAY_WAIT)
+        return;
     else if (got == RELAY_READY)
         send_range_answer(answer, &h, status);
     else if (got == RELAY_ABSENT) {
@@ -471,8 +539,13 @@ static void advance_answer(struct range_answer *answer)
     switch (relay_reader_info(&answer->reader, &info)) {
     case RELAY_READY:
         answer->info = info;
-        answer->size = info.size;
-        begin_range_answer(answer);
+        answer->size = answer->is_manifest ? manifest_length(info.size) : info.size;
+        if (!answer->is_manifest || info.has_root) {
+            begin_range_answer(answer);
+            return;
+        }
+        free_answer(answer);
+        answer_absent(conn); /* a block has none */
         return;
     case RELAY_ABSENT:
         free_answer(answer);
@@ -569,13 +642,20 @@ static bool is_elsewhere(const struct range_answer *answer)
 static void seek_on_hosts(struct range_answer *answer)
 {
     struct range_server *server = answer->server;
+    bool is_empty = strcmp(answer->sha1, empty_sha1) == 0;
 
+    if (answer->is_manifest && is_empty) {
+        struct http_conn *conn = answer->conn;
+        free_answer(answer);
+        answer_absent(conn);
+        return;
+    }
     if (!relay_reader_start(server->options.relay, &answer->reader, zone_of_answer(answer),
                             str_of(answer->sha1))) {
         fail_answer(answer, "out of memory");
         return;
     }
-    answer->is_empty = strcmp(answer->sha1, empty_sha1) == 0;
+    answer->is_empty = is_empty;
     wait_for_host(answer);
     advance_answer(answer);
 }
@@ -612,7 +692,7 @@ static bool make_object_part(void *ctx, struct http_conn *conn, struct buf *out,
     }
     if (room > HTTP_SERVER_MADE_BYTES)
         room = HTTP_SERVER_MADE_BYTES;
-    struct str part = str_cut(buf_str(bytes), room);
+    struct str part = str_slice(buf_str(bytes), 0, room);
     buf_put(out, part);
     answer->position += (int64_t)part.len;
     buf_consume(bytes, part.len);
@@ -675,6 +755,10 @@ static void look_in_bucket(struct range_answer *answer)
 {
     struct bucket *bucket = answer->server->options.bucket;
 
+    if (answer->is_manifest) { /* objects of the bucket have none */
+        seek_on_hosts(answer);
+        return;
+    }
     zone_files_put_object_key(zone_of_answer(answer), str_of(answer->sha1), &answer->key);
     if (answer->key.failed) {
         fail_answer(answer, "out of memory");
@@ -966,6 +1050,7 @@ static void on_range_request(struct http_conn *conn, const struct http_request *
         answer->is_in_folder = is_in_folder;
         answer->is_bare = is_bare;
         answer->wants_json = is_in_folder && wants_json(request->head);
+        answer->is_manifest = str_equal(request->query, STR("manifest"));
         http_conn_wait(conn, on_range_client_gone, answer);
         ask_permission(answer, path.token);
     }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/manifest.h"
 #include "proxy/relay_state.h"
 
 /* ---- blocks that are wanted ---- */
@@ -193,6 +194,22 @@ static struct relay_line *choose_line(struct relay_file *file, enum range_class 
     return best != NULL || is_coming ? best : last;
 }
 
+/* Asks for the page that the reader wants, once a line has the file open. */
+static void ask_wanted_page(struct relay_reader *reader)
+{
+    struct relay_file *file = reader->file;
+
+    if (file->state != RELAY_FILE_OPEN || reader->page >= file->page_count)
+        return;
+    reader->wants_page = file->pages[reader->page] == NULL;
+    if (!reader->wants_page || file->pages_asked[reader->page])
+        return;
+    struct relay_line *line = choose_line(file, reader->read_class, 0);
+    struct relay_source *source = line == NULL ? NULL : relay_file_source(file, line);
+    if (source != NULL && source->is_open)
+        relay_file_ask_page(source, reader->page);
+}
+
 /* True if a leaf was asked for. */
 static bool serve_reader(struct relay_reader *reader)
 {
@@ -200,10 +217,13 @@ static bool serve_reader(struct relay_reader *reader)
     struct relay_want *want = reader->first;
     struct relay_source *source;
 
+    if (reader->wants_page)
+        ask_wanted_page(reader);
     while (want != NULL && want->block->line != NULL)
         want = want->next_of_reader;
     if (want == NULL) {
-        leave_ring(reader);
+        if (!reader->wants_page)
+            leave_ring(reader);
         return false;
     }
     if (file->state != RELAY_FILE_OPEN)
@@ -301,7 +321,7 @@ bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const 
     reader->change = (struct loop_call){.call = report_reader_change, .owner = reader};
     reader->first = reader->last = NULL;
     reader->want_count = 0;
-    reader->is_in_ring = reader->is_bound = reader->is_waiting = false;
+    reader->is_in_ring = reader->is_bound = reader->is_waiting = reader->wants_page = false;
     enter_file(reader, file);
     relay_file_used(file);
     return true;
@@ -343,6 +363,39 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
     case RELAY_FILE_SOUGHT: break;
     }
     return RELAY_WAIT;
+}
+
+struct str relay_reader_hashes(struct relay_reader *reader)
+{
+    const struct relay_file *file = reader->file;
+
+    if (!file->is_complete || !file->has_root)
+        return STR("");
+    reader->is_bound = true;
+    return (struct str){(const char *)file->page_hashes, (size_t)file->page_count * SHA256_SIZE};
+}
+
+enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, struct str *leaves)
+{
+    struct relay_file *file = reader->file;
+
+    *leaves = STR("");
+    if (!file->is_complete || j >= file->page_count)
+        return RELAY_ABSENT;
+    reader->wants_page = reader->is_waiting = file->pages[j] == NULL;
+    if (!reader->wants_page) {
+        reader->is_bound = true;
+        struct relay_page *page = file->pages[j];
+        page->used = ++file->relay->page_uses;
+        *leaves = (struct str){(const char *)page->leaves,
+                               manifest_leaves_in_page(file->size, j) * SHA256_SIZE};
+        return RELAY_READY;
+    }
+    reader->page = j;
+    enter_ring(reader);
+    relay_pump_soon(reader->relay);
+    relay_file_seek(file);
+    return file->is_lost ? RELAY_ABSENT : RELAY_WAIT;
 }
 
 /* The bytes of a block that is here: its hash is needed to believe the disk. */

@@ -38,6 +38,8 @@ struct relay_reader {
     bool is_waiting; /* for what it asked for last */
     struct relay_want *first, *last;
     size_t want_count;
+    bool wants_page; /* of leaf hashes, and of which number */
+    uint32_t page;
     struct loop_call change;
 };
 
@@ -65,6 +67,16 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
  * of the relay; RELAY_ABSENT when the daemons do not have the file any more. Else the block is
  * wanted from now on. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
+
+/* Returns the hashes of all pages of a file that is RELAY_READY and has a root; empty when it is
+ * not known any more. The reader gets no bytes of another root from then on. Borrowed until the
+ * next call of the relay. */
+struct str relay_reader_hashes(struct relay_reader *reader);
+
+/* Returns RELAY_READY and *leaves, the hashes of the blocks of page j, which were checked, borrowed
+ * until the next call of the relay; RELAY_ABSENT when the daemons do not have the file any more, or
+ * it has no such page. Else the page is wanted from now on. */
+enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, struct str *leaves);
 
 /* Fetches block i, if size and root of the file are known and the block is not here. on_change
  * comes when it arrived. */

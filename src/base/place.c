@@ -227,6 +227,90 @@ int place_find(const char *path, bool follows_last, struct place *out, struct er
     return status;
 }
 
+/* Opens the folder `name` of `dir`, made if it is missing. -1 with errno. */
+static int enter_below(int dir, const char *name)
+{
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(dir, name, flags);
+
+    if (fd < 0 && errno == ENOENT && (mkdirat(dir, name, 0777) == 0 || errno == EEXIST))
+        fd = openat(dir, name, flags);
+    return fd;
+}
+
+/* Tells what stands in the way of a folder of that name. */
+static int refuse_below(int dir, const char *name, const char *shown, int error, struct err *e)
+{
+    struct stat st;
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+        return err_set(e, ERR_FAILED,
+                       "%s is a symbolic link, and is not followed: it may lead out of the folder. "
+                       "Remove it, or use another folder",
+                       shown);
+    if (error == ENOTDIR)
+        return err_set(e, ERR_FAILED, "%s is there, and no folder", shown);
+    return err_errno(e, ERR_FAILED, error, "cannot make the folder %s", shown);
+}
+
+/* Goes into the folders of `path`, up to its last name. */
+static int walk_below(const char *root, struct str path, struct place *place, struct err *e)
+{
+    struct buf shown = {0};
+    int status = 0;
+
+    buf_puts(&shown, root);
+    for (size_t slash = str_find(path, '/'); status == 0; slash = str_find(path, '/')) {
+        bool is_last = slash == path.len;
+        if (slash > NAME_MAX) {
+            status = cause_path(e, ERR_FAILED, ENAMETOOLONG, "cannot write below", root);
+            break;
+        }
+        memcpy(place->name, path.p, slash);
+        place->name[slash] = '\0';
+        if (is_last)
+            break;
+        buf_printf(&shown, "%s%s", str_ends_with(buf_str(&shown), STR("/")) ? "" : "/",
+                   place->name);
+        int fd = enter_below(place->dir, place->name), error = errno;
+        if (fd < 0)
+            status = refuse_below(place->dir, place->name, buf_cstr(&shown), error, e);
+        else
+            close(place->dir);
+        place->dir = fd < 0 ? place->dir : fd;
+        path = str_slice(path, slash + 1, path.len);
+    }
+    buf_free(&shown);
+    return status;
+}
+
+int place_make_below(const char *root, struct str path, struct place *out, struct err *e)
+{
+    struct place found = {.dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    struct buf given = {0};
+    int status = -1;
+
+    *out = (struct place){.dir = -1};
+    if (found.dir < 0)
+        return err_errno(e, ERR_FAILED, errno, "%s", root);
+    buf_printf(&given, "%s%s%.*s", root, str_ends_with(str_of(root), STR("/")) ? "" : "/",
+               STR_ARG(path));
+    const char *name = buf_path(&given, e);
+    if (name != NULL && strlen(name) >= PATH_MAX)
+        cause_path(e, ERR_FAILED, ENAMETOOLONG, "cannot write below", root);
+    else if (name != NULL)
+        status = walk_below(root, path, &found, e);
+    if (status == 0) {
+        found.is_there = fstatat(found.dir, found.name, &found.st, AT_SYMLINK_NOFOLLOW) == 0;
+        put_held_path(&found, name);
+        *out = found;
+    } else {
+        close(found.dir);
+    }
+    buf_free(&given);
+    return status;
+}
+
 void place_close(struct place *place)
 {
     if (place->dir >= 0)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 struct place {
     int dir; /* the directory, open as O_PATH; -1: none */
@@ -30,6 +31,14 @@ struct place {
  * owner of what it leads to. ERR_NOT_FOUND when a directory is missing. Caller closes.
  */
 int place_find(const char *path, bool follows_last, struct place *out, struct err *e) ERR_CHECKED;
+
+/*
+ * Finds the place of `path` below the folder `root`: whatever `root` leads to is used, the folders
+ * below it are made where they are missing, and a symbolic link among them is refused. The parts of
+ * `path` are names: none is empty, "." or "..". Caller closes.
+ */
+int place_make_below(const char *root, struct str path, struct place *out, struct err *e)
+    ERR_CHECKED;
 
 /* Closes the directory. Safe on a place that was not found, whose dir is -1. */
 void place_close(struct place *place);

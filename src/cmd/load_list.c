@@ -1,15 +1,19 @@
 #include "cmd/load_list.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/hex.h"
 #include "base/oddity.h"
+#include "base/place.h"
 #include "base/text_lines.h"
 #include "cmd/cmd.h"
 #include "cmd/ending.h"
@@ -18,9 +22,13 @@
 #include "cmd/load_worker.h"
 #include "cmd/remote.h"
 #include "proc/pool.h"
+#include "proto/folder_index.h"
 #include "zone/download.h"
 
-enum { LINE_BYTES = 16384 /* of a list: a URI with its label, and a path */ };
+enum {
+    LINE_BYTES = 16384, /* of a list: a URI with its label, and a path */
+    INDEX_PIECE_BYTES = 65536
+};
 
 /* Of some jobs: how many there are, and of how many the size is known. */
 struct load_sum {
@@ -30,8 +38,10 @@ struct load_sum {
 struct load_list {
     const struct load_list_options *options;
     struct load_job job;
-    struct load_entry *entries;
-    size_t count, cap;
+    struct load_entry *entries; /* first those that were given, then the files of indexes */
+    size_t count, cap, given_count;
+    struct folder *folders;
+    size_t folder_count;
     size_t next_job, next_line; /* the first entries that may be in no job yet, not printed yet */
     void *by_text, *by_hash;    /* trees of struct load_place */
     struct load_names names;
@@ -48,6 +58,7 @@ struct load_list {
     size_t jobs_left, jobs_total;
     int64_t jobs_small;       /* that ended without a word */
     struct load_sum here, at_host; /* here also of jobs that ended */
+    struct load_sum ahead;         /* of known size, not begun */
     size_t failed, not_found;
 };
 
@@ -55,6 +66,13 @@ struct load_list {
 struct load_place {
     char *key;
     size_t index;
+};
+
+/* An index that becomes a folder. */
+struct folder {
+    size_t entry;     /* that names it */
+    size_t next, end; /* its files: the next one whose end is not known yet */
+    size_t failed, not_found;
 };
 
 /* ---- reading what is wanted ---- */
@@ -103,18 +121,24 @@ static struct load_entry *add_entry(struct load_list *l, struct str text)
     }
     struct load_entry *entry = &l->entries[l->count];
     *entry = (struct load_entry){.twin = LOAD_NONE, .next = LOAD_NONE, .size = -1};
-    entry->text = strndup(text.p, text.len);
-    if (entry->text == NULL)
+    entry->text = text.p == NULL ? NULL : strndup(text.p, text.len);
+    if (entry->text == NULL && text.p != NULL)
         return NULL;
     l->count++;
     return entry;
+}
+
+/* For messages: a file of an index has no URI that the user gave. */
+static const char *shown_of(const struct load_entry *entry)
+{
+    return entry->text != NULL ? entry->text : entry->to_file;
 }
 
 static void fail_entry(struct load_list *l, struct load_entry *entry, const struct err *e)
 {
     entry->is_done = true;
     entry->code = e->code;
-    cmd_warn_file(l->options->name, entry->text, e);
+    cmd_warn_file(l->options->name, shown_of(entry), e);
 }
 
 /* The file's path, in the folder. */
@@ -153,6 +177,27 @@ static int join_job(struct load_list *l, size_t index, struct err *e)
     return 0;
 }
 
+/* The label of an index ends with a slash. Without -d it is a file as any other. */
+static bool is_folder(const struct load_list *l, const struct load_entry *entry)
+{
+    const struct str label = entry->uri.label;
+
+    return l->options->folder != NULL && entry->text != NULL &&
+           (str_ends_with(label, STR("/")) || str_ends_with(label, STR("%2F")) ||
+            str_ends_with(label, STR("%2f")));
+}
+
+static int add_folder(struct load_list *l, size_t index, struct err *e)
+{
+    struct folder *folders = realloc(l->folders, (l->folder_count + 1) * sizeof *folders);
+
+    if (folders == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    folders[l->folder_count++] = (struct folder){.entry = index};
+    l->folders = folders;
+    return 0;
+}
+
 /* -1 only without memory: a text that is no URI is an entry that failed. */
 static int add_text(struct load_list *l, struct str text, struct err *e)
 {
@@ -180,7 +225,7 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
     place->index = index;
     if (l->options->folder != NULL && name_file(l, entry, e) != 0)
         return -1;
-    return join_job(l, index, e);
+    return is_folder(l, entry) ? add_folder(l, index, e) : join_job(l, index, e);
 }
 
 /* The URI of a line, which may be one that `link` printed: URI<TAB>path. */
@@ -263,8 +308,191 @@ static int read_all_entries(struct load_list *l, struct err *e)
             return -1;
     if (o->list != NULL && read_list(l, e) != 0)
         return -1;
-    l->jobs_left = l->jobs_total;
+    l->given_count = l->count;
     return 0;
+}
+
+/* ---- folders ---- */
+
+/* A file of the index, below the entry's folder. -1 only without memory. */
+static int add_file(struct load_list *l, size_t folder, const struct folder_file *file,
+                    struct err *e)
+{
+    struct load_entry *entry = add_entry(l, (struct str){NULL, 0});
+    struct str path = folder_file_path(file), name;
+    struct buf to_file = {0};
+    size_t base = path.len;
+    struct err why;
+
+    if (entry == NULL)
+        return err_set(e, ERR_FAILED, "out of memory for the files of the folder");
+    while (base > 0 && path.p[base - 1] != '/')
+        base--;
+    name = str_slice(path, base, path.len);
+    buf_printf(&to_file, "%s/%.*s", l->entries[folder].to_file, STR_ARG(path));
+    if (buf_check(&to_file, e) != 0 || (entry->to_file = buf_take(&to_file)) == NULL) {
+        buf_free(&to_file);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    hex_encode(file->sha1, sizeof file->sha1, entry->uri.hash);
+    entry->size = file->size;
+    entry->below = strlen(l->options->folder) +
+                   !str_ends_with(str_of(l->options->folder), STR("/"));
+    if (load_names_is_reserved(name)) {
+        err_set(&why, ERR_FAILED, "downloads keep such names for what is not complete");
+        fail_entry(l, entry, &why);
+        return 0;
+    }
+    return join_job(l, l->count - 1, e);
+}
+
+static int add_files(struct load_list *l, struct folder *folder, const struct folder_index *index,
+                     struct err *e)
+{
+    folder->next = l->count;
+    for (size_t i = 0; i < index->count; i++)
+        if (add_file(l, folder->entry, &index->files[i], e) != 0)
+            return -1;
+    folder->end = l->count;
+    return 0;
+}
+
+/* The folder itself is there before its files: an empty one has none. */
+static int make_folder(const struct load_list *l, const struct load_entry *entry, struct err *e)
+{
+    const char *top = l->options->folder;
+    struct buf below = {0};
+    struct place place = {.dir = -1};
+    size_t root = strlen(top) + !str_ends_with(str_of(top), STR("/"));
+    int result;
+
+    buf_printf(&below, "%s/-", entry->to_file + root);
+    result = buf_check(&below, e) == 0 ? place_make_below(top, buf_str(&below), &place, e) : -1;
+    place_close(&place);
+    buf_free(&below);
+    return result;
+}
+
+static int read_index(const char *path, struct folder_index *out, struct err *e)
+{
+    struct folder_parser parser = {.at = 0};
+    char *piece = malloc(INDEX_PIECE_BYTES);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), result = -1;
+    ssize_t n = -1;
+
+    if (fd < 0 || piece == NULL)
+        err_errno(e, ERR_FAILED, errno, "%s", path);
+    else
+        result = 0;
+    while (result == 0 && (n = read(fd, piece, INDEX_PIECE_BYTES)) > 0)
+        result = folder_parser_feed(&parser, (struct str){piece, (size_t)n}, e);
+    if (result == 0 && n < 0)
+        result = err_errno(e, ERR_FAILED, errno, "%s", path);
+    if (result == 0)
+        result = folder_parser_end(&parser, out, e);
+    if (result != 0 && e->code == ERR_PROTOCOL)
+        err_wrap(e, "it is no folder index (without -d, or without the / of its label, it is got "
+                    "as the file that it is)");
+    folder_parser_free(&parser);
+    free(piece);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+/* Gets the index: into the folder, where it is only as long as it is needed. */
+static int get_index(struct load_list *l, struct remote *remote, const struct load_entry *entry,
+                     struct folder_index *out, struct err *e)
+{
+    const struct load_list_options *o = l->options;
+    struct buf path = {0};
+    char *got = NULL;
+    int result = -1;
+
+    buf_printf(&path, "%s%s.%s.kachery-folder", o->folder,
+               str_ends_with(str_of(o->folder), STR("/")) ? "" : "/", entry->uri.hash);
+    const char *name = buf_path(&path, e);
+    const struct remote_fetch fetch = {.uri = entry->uri,
+                                       .resource = o->resource,
+                                       .to_file = name,
+                                       .is_in_folder = true,
+                                       .max_bytes = FOLDER_INDEX_MAX_BYTES,
+                                       .no_request = o->no_request,
+                                       .is_quiet = o->is_quiet};
+    if (name != NULL && remote_fetch(remote, &fetch, &got, e) == 0) {
+        result = read_index(name, out, e);
+        unlink(name);
+    }
+    if (result != 0 && e->code == ERR_TOO_LARGE)
+        err_wrap(e, "a folder index has at most %d bytes", FOLDER_INDEX_MAX_BYTES);
+    free(got);
+    buf_free(&path);
+    return result;
+}
+
+/* Adds the files of each index that was named. */
+static int read_folders(struct load_list *l, struct err *e)
+{
+    struct remote remote;
+    int result = 0;
+
+    if (l->folder_count > 0 &&
+        remote_open(&remote, l->options->name, REMOTE_KEYS_SILENTLY, e) != 0)
+        return -1;
+    for (size_t n = 0; n < l->folder_count && result == 0; n++) {
+        struct folder *folder = &l->folders[n];
+        struct folder_index index = {.count = 0};
+        struct err why;
+        if (get_index(l, &remote, &l->entries[folder->entry], &index, &why) != 0 ||
+            make_folder(l, &l->entries[folder->entry], &why) != 0)
+            fail_entry(l, &l->entries[folder->entry], &why);
+        else
+            result = add_files(l, folder, &index, e);
+        folder_index_free(&index);
+    }
+    if (l->folder_count > 0)
+        remote_close(&remote);
+    return result;
+}
+
+/* Of files of known size the totals are known before they come. */
+static void count_ahead(struct load_list *l)
+{
+    l->jobs_left = l->jobs_total;
+    for (size_t i = l->given_count; i < l->count; i++) {
+        l->ahead.jobs += l->entries[i].is_first;
+        l->ahead.size += l->entries[i].is_first ? l->entries[i].size : 0;
+    }
+}
+
+static bool is_ahead(const struct load_entry *entry)
+{
+    return entry->below > 0 && !entry->is_begun;
+}
+
+static void begin_job(struct load_list *l, const struct load_entry *entry)
+{
+    l->ahead.jobs--;
+    l->ahead.size -= entry->size;
+}
+
+/* Looks how far the files of a folder are: it is done when they all are. */
+static void follow_folder(struct load_list *l, struct folder *folder)
+{
+    struct load_entry *entry = &l->entries[folder->entry];
+
+    for (; folder->next < folder->end && l->entries[folder->next].is_done; folder->next++) {
+        folder->failed += l->entries[folder->next].code != ERR_NONE;
+        folder->not_found += l->entries[folder->next].code == ERR_NOT_FOUND;
+    }
+    if (entry->is_done || folder->next < folder->end)
+        return;
+    entry->is_done = true;
+    entry->code = folder->failed == 0 ? ERR_NONE
+                  : folder->failed == folder->not_found ? ERR_NOT_FOUND : ERR_FAILED;
+    entry->path = strdup(entry->to_file);
+    if (entry->path == NULL)
+        entry->code = ERR_FAILED;
 }
 
 /* ---- getting it ---- */
@@ -288,7 +516,9 @@ static void print_entry_line(const struct load_list *l, const struct load_entry 
 /* Prints the entries that are done, up to the first that is not. */
 static void print_lines(struct load_list *l)
 {
-    for (; l->next_line < l->count; l->next_line++) {
+    for (size_t n = 0; n < l->folder_count; n++)
+        follow_folder(l, &l->folders[n]);
+    for (; l->next_line < l->given_count; l->next_line++) {
         const struct load_entry *entry = &l->entries[l->next_line];
         const struct load_entry *result =
             entry->twin == LOAD_NONE ? entry : &l->entries[entry->twin];
@@ -342,10 +572,12 @@ static void take_load_progress(struct load_list *l, struct load_entry *entry,
 {
     if (entry->is_begun)
         count_job(l, entry, -1);
+    else if (is_ahead(entry))
+        begin_job(l, entry);
     entry->is_begun = true;
     entry->phase = (enum fetch_phase)m->phase;
     entry->bytes = m->bytes;
-    entry->size = m->size;
+    entry->size = entry->below > 0 ? entry->size : m->size;
     count_job(l, entry, 1);
 }
 
@@ -355,7 +587,20 @@ static void take_note(struct load_list *l, const struct load_entry *entry, struc
 
     remote_bar_end(&l->bar);
     err_set(&note, ERR_NONE, "%.*s", STR_ARG(text));
-    cmd_warn_file(l->options->name, entry->text, &note);
+    cmd_warn_file(l->options->name, shown_of(entry), &note);
+}
+
+/* A file of known size counts as a whole when its job has ended. */
+static void end_known(struct load_list *l, struct load_entry *entry)
+{
+    if (entry->is_begun)
+        count_job(l, entry, -1);
+    else
+        begin_job(l, entry);
+    entry->is_begun = true;
+    entry->phase = FETCH_DOWNLOADING;
+    entry->bytes = entry->size;
+    count_job(l, entry, 1);
 }
 
 static void end_load_job(struct load_list *l, size_t index)
@@ -363,9 +608,11 @@ static void end_load_job(struct load_list *l, size_t index)
     struct load_entry *entry = &l->entries[index];
 
     l->jobs_left--;
-    if (!entry->is_begun || is_at_host(entry) || entry->size < 0)
+    if (entry->below > 0) {
+        end_known(l, entry);
+    } else if (!entry->is_begun || is_at_host(entry) || entry->size < 0)
         l->jobs_small++;
-    if (entry->is_begun && is_at_host(entry))
+    if (entry->below == 0 && entry->is_begun && is_at_host(entry))
         count_job(l, entry, -1);
     for (size_t i = index; i != LOAD_NONE; i = l->entries[i].next)
         l->entries[i].is_done = true;
@@ -429,6 +676,7 @@ static int open_pool(struct load_list *l, struct err *e)
     };
 
     l->job = (struct load_job){.name = l->options->name,
+                               .folder = l->options->folder,
                                .entries = l->entries,
                                .resource = l->options->resource,
                                .max_bytes = l->options->max_bytes,
@@ -457,12 +705,14 @@ static void show_load(struct load_list *l)
 {
     bool is_coming = l->here.jobs > 0 || l->at_host.bytes == 0;
     const struct load_sum *sum = is_coming ? &l->here : &l->at_host;
-    bool is_sized = is_coming ? sum->sized + l->jobs_small == (int64_t)l->jobs_total
+    bool is_sized = is_coming ? sum->sized + l->ahead.jobs + l->jobs_small ==
+                                    (int64_t)l->jobs_total
                               : sum->sized == sum->jobs;
+    int64_t size = sum->size + (is_coming ? l->ahead.size : 0);
 
     remote_bar_show(&l->bar,
                     !is_coming ? "the host uploads" : l->here.jobs > 0 ? "loading" : "waiting",
-                    sum->bytes, is_sized ? sum->size : 0);
+                    sum->bytes, is_sized ? size : 0);
     l->bar.progress.files_total = l->jobs_total;
     l->bar.progress.files = l->jobs_total - l->jobs_left;
 }
@@ -517,6 +767,7 @@ static int run_load(struct load_list *l, struct err *e)
     l->loop = loop_new(NULL, e);
     if (l->loop == NULL)
         return -1;
+    count_ahead(l);
     if (ending_open(&l->ending, l->loop, e) == 0 && open_pool(l, e) == 0)
         status = run_load_loop(l, e);
     remote_bar_end(&l->bar);
@@ -558,6 +809,7 @@ static void free_list(struct load_list *l)
         free(l->entries[i].path);
     }
     free(l->entries);
+    free(l->folders);
     tdestroy(l->by_text, free_load_place);
     tdestroy(l->by_hash, free_load_place);
     load_names_free(&l->names);
@@ -578,7 +830,8 @@ int load_list_run(const struct load_list_options *options)
     int result = -1, status = CMD_FAILED;
 
     if ((options->folder == NULL || check_load_folder(options->folder, &e) == 0) &&
-        check_remote(options->name, &e) == 0 && read_all_entries(&l, &e) == 0)
+        check_remote(options->name, &e) == 0 && read_all_entries(&l, &e) == 0 &&
+        read_folders(&l, &e) == 0)
         result = run_load(&l, &e);
     if (result < 0)
         status = cmd_fail(options->name, &e);

@@ -69,8 +69,7 @@ static void put_legible(struct buf *out, struct str name)
     }
 }
 
-/* Names under which downloads keep what is not complete: one of those would be taken for it. */
-static bool is_download_name(struct str name)
+bool load_names_is_reserved(struct str name)
 {
     return fs_is_temporary(name) || (str_ends_with(name, STR(".part")) &&
                                      hex_is_lower(str_slice(name, 0, name.len - 5), SHA1_HEX));
@@ -102,7 +101,7 @@ void load_names_put(struct buf *out, struct str label, const char *hash)
     if (decoded.failed || legible.failed || fitting.failed)
         out->failed = true;
     if (name.len == 0 || str_equal(name, STR(".")) || str_equal(name, STR("..")) ||
-        is_download_name(name))
+        load_names_is_reserved(name))
         name = str_of(hash);
     buf_put(out, name);
     buf_free(&decoded);

@@ -5,6 +5,8 @@
 #ifndef CMD_LOAD_NAMES_H
 #define CMD_LOAD_NAMES_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -17,6 +19,9 @@ enum { LOAD_NAMES_MAX_BYTES = 255 }; /* NAME_MAX of every usual file system */
  * Control bytes and what is no UTF-8 become %XX; one that is too long is cut before its extension.
  */
 void load_names_put(struct buf *out, struct str label, const char *hash);
+
+/* Returns whether downloads keep what is not complete under such a name: no file may have it. */
+bool load_names_is_reserved(struct str name);
 
 /* Appends the n-th name for what would be called `name`: name-2.ext; n is at least 2. */
 void load_names_put_numbered(struct buf *out, struct str name, unsigned long n);

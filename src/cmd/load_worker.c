@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/place.h"
 #include "base/ready.h"
 #include "cmd/load_message.h"
 #include "cmd/remote.h"
@@ -68,22 +69,56 @@ static void report_note(void *ctx, const char *text)
     send_load_message(ctx, (struct load_message){.type = LOAD_MESSAGE_NOTE, .text = str_of(text)});
 }
 
+/* *path (caller frees) is where it is then. */
+static int fetch_entry(struct load_worker *w, const struct load_entry *entry, const char *to_file,
+                       const char *known_at, char **path, struct err *e)
+{
+    const struct remote_fetch fetch = {.uri = entry->uri,
+                                       .resource = w->job->resource,
+                                       .to_file = to_file,
+                                       .known_at = known_at,
+                                       .is_in_folder = true,
+                                       .max_bytes = w->job->max_bytes,
+                                       .has_size = entry->below > 0,
+                                       .size = entry->size,
+                                       .no_request = w->job->no_request,
+                                       .is_quiet = w->job->is_quiet};
+
+    return remote_fetch(&w->remote, &fetch, path, e);
+}
+
+/* Into the folder of an index, where no link is followed. */
+static int fetch_below(struct load_worker *w, const struct load_entry *entry, const char *known_at,
+                       char **path, struct err *e)
+{
+    const struct str below = str_slice(str_of(entry->to_file), entry->below, SIZE_MAX);
+    struct place place;
+    char *written = NULL;
+    int result = -1;
+
+    if (place_make_below(w->job->folder, below, &place, e) == 0)
+        result = place_tell(&place, entry->to_file,
+                            fetch_entry(w, entry, place.path, known_at, &written, e), e);
+    place_close(&place);
+    free(written);
+    if (result != 0)
+        return -1;
+    *path = strdup(entry->to_file);
+    return *path != NULL ? 0 : err_set(e, ERR_FAILED, "out of memory");
+}
+
 /* *known_at (caller frees) is where an entry of the same hash is, then this one. */
 static void get_entry(struct load_worker *w, size_t index, char **known_at)
 {
     const struct load_entry *entry = &w->job->entries[index];
-    const struct remote_fetch fetch = {.uri = entry->uri,
-                                       .resource = w->job->resource,
-                                       .to_file = entry->to_file,
-                                       .known_at = *known_at,
-                                       .is_in_folder = true,
-                                       .max_bytes = w->job->max_bytes,
-                                       .no_request = w->job->no_request,
-                                       .is_quiet = w->job->is_quiet};
     struct err e = w->why;
     char *path = NULL;
-    int result = w->is_open ? remote_fetch(&w->remote, &fetch, &path, &e) : -1;
+    int result = -1;
 
+    if (w->is_open && entry->below > 0)
+        result = fetch_below(w, entry, *known_at, &path, &e);
+    else if (w->is_open)
+        result = fetch_entry(w, entry, entry->to_file, *known_at, &path, &e);
     if (result != 0) {
         send_result(w, (struct load_message){.type = LOAD_MESSAGE_FAILED,
                                              .entry = (int64_t)index,

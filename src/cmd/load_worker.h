@@ -20,6 +20,9 @@ struct load_entry {
     char *text;             /* as given */
     struct kachery_uri uri; /* borrows from text */
     char *to_file;          /* NULL: the local store */
+    /* Of a file that a folder index names: the length of the folder's name in to_file, behind which
+     * nothing may lead out of it; else 0. Its text is NULL, its size known. */
+    size_t below;
     size_t twin;            /* an earlier entry whose result is this one's too, or LOAD_NONE */
     bool is_first;          /* of its hash */
     size_t next;            /* the next entry of the same hash, which the same job gets */
@@ -37,7 +40,8 @@ struct load_entry {
 /* The input of the workers, complete before the first is forked. A job is the index of the first
  * entry of a hash; the messages: load_message.h. */
 struct load_job {
-    const char *name; /* of the command */
+    const char *name;   /* of the command */
+    const char *folder; /* as in struct load_list_options */
     struct load_entry *entries;
     const char *resource; /* or NULL */
     int64_t max_bytes;    /* of each; as in struct remote_fetch */

@@ -189,6 +189,8 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
         .to_file = fetch->to_file,
         .is_in_folder = fetch->is_in_folder,
         .known_at = fetch->known_at,
+        .has_size = fetch->has_size,
+        .size = fetch->size,
         .range = fetch->range,
         .is_proven = fetch->is_proven,
         .keeps_copy = fetch->keeps_copy,

@@ -58,6 +58,8 @@ struct remote_fetch {
     struct kachery_uri uri;
     const char *resource, *to_file, *known_at; /* as in struct fetch_options */
     int64_t max_bytes; /* the same */
+    bool has_size;     /* the same */
+    int64_t size;
     const struct bucket_range *range;
     bool *is_proven; /* with range; as in struct fetch_options */
     bool is_in_folder, keeps_copy, no_request, is_quiet;

@@ -62,6 +62,8 @@ static int take_etag(struct reading *r, const struct http_head *head, struct err
 {
     struct str etag = bucket_answer_strong_etag(head);
 
+    if (r->range->is_checked)
+        return 0;
     if (etag.len > 0 && r->etag.len > 0 && !str_equal(etag, buf_str(&r->etag)))
         return err_set(e, ERR_CHANGED, "the bucket's object was replaced meanwhile");
     if (r->etag.len == 0)
@@ -231,6 +233,14 @@ static int64_t size_of_416(const struct http_head *head)
     return (int64_t)size;
 }
 
+/* Whether the gateway may give another URL for the one that was refused. */
+static bool is_expired(const struct reading *r, int status)
+{
+    return !r->range->keeps_url &&
+           (status == 403 ||
+            (status == 404 && r->is_at_host && hub_file_has_pass(buf_str(&r->url))));
+}
+
 /* An answer other than 200 and 206. */
 static enum result take_range_refusal(struct reading *r, const struct http_call *call,
                                       struct err *e)
@@ -238,7 +248,7 @@ static enum result take_range_refusal(struct reading *r, const struct http_call 
     const struct http_head *head = http_call_head(call);
 
     bucket_answer_refusal(call, e);
-    if (head->status == 403)
+    if (is_expired(r, head->status))
         return r->is_url_new ? RESULT_OVER : renew_range_url(r, e);
     r->is_url_new = false;
     if (head->status != 416)

@@ -12,6 +12,8 @@ struct bucket_range {
     /* Takes the bytes, each once. -1 ends it with that error. */
     int (*sink)(void *ctx, struct str chunk, struct err *e);
     void *ctx;
+    bool keeps_url;  /* which the gateway does not give: when it is refused, that is the end */
+    bool is_checked; /* by the sink, block by block: bytes of several objects may come */
     void (*on_bytes)(void *ctx, int64_t bytes, int64_t total); /* may be NULL; total -1: unknown */
     void *on_bytes_ctx;
 };

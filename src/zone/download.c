@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "base/place.h"
+#include "zone/hub_read.h"
 #include "zone/object_get.h"
 #include "zone/part.h"
 
@@ -53,8 +54,11 @@ static int fetch_object(struct gateway *g, const struct download_options *option
     int result = -1;
 
     part_options.root = root;
+    part_options.check_block = options->manifest == NULL ? NULL : hub_read_check;
+    part_options.check_ctx = options->manifest;
     if (part_open(&part, &part_options, e) == 0 && part_check_room(&part, e) == 0 &&
-        object_get(g, options->file, &part, e) == 0)
+        (options->manifest != NULL ? hub_read_part(options->manifest, options->file, &part, e)
+                                   : object_get(g, options->file, &part, e)) == 0)
         result = part_publish(&part, e);
     part_close(&part);
     return result;

@@ -7,10 +7,12 @@
 
 #include "store/store.h"
 #include "zone/gateway.h"
+#include "zone/hub_manifest.h"
 
 struct download_options {
     const char *hash;
     struct gateway_file *file; /* found answer: URL, size */
+    struct hub_manifest *manifest; /* checks each block of it, or NULL */
     bool replaces_links;       /* a symbolic link at the path is replaced, not followed */
     int64_t max_bytes;         /* as in struct part_options */
     void (*on_progress)(void *ctx, int64_t bytes, int64_t size); /* may be NULL; size -1: unknown */

@@ -14,6 +14,7 @@
 #include "store/hash_cache.h"
 #include "zone/download.h"
 #include "zone/hub_file.h"
+#include "zone/hub_read.h"
 #include "zone/resource.h"
 
 /* One file being looked for. */
@@ -23,6 +24,7 @@ struct fetch {
     const struct fetch_options *options;
     enum fetch_phase phase;
     int64_t bytes; /* of the download in hand that are here */
+    struct hub_manifest *manifest; /* of the file in hand, which a hub reads from a host, or NULL */
     struct err unusable; /* why what the store has cannot be used */
     struct err unread;   /* why no host could be read from, if that is not that none has it */
 };
@@ -73,6 +75,7 @@ static struct download_options options_of(struct fetch *fetch, struct gateway_fi
 {
     return (struct download_options){.hash = fetch->options->uri->hash,
                                      .file = file,
+                                     .manifest = file == NULL ? NULL : fetch->manifest,
                                      .replaces_links = fetch->options->is_in_folder,
                                      .max_bytes = fetch->options->max_bytes,
                                      .on_progress = on_fetch_bytes,
@@ -190,7 +193,11 @@ static enum fetch_result give_range(struct fetch *fetch, const struct gateway_fi
     range.on_bytes = on_fetch_bytes;
     range.on_bytes_ctx = fetch;
     fetch->phase = FETCH_DOWNLOADING;
-    if (bucket_range_get(fetch->gateway, fetch->options->uri->hash, file, &range, &why) == 0)
+    int result = fetch->manifest != NULL
+                     ? hub_read_range(fetch->manifest, file, &range, &why)
+                     : bucket_range_get(fetch->gateway, fetch->options->uri->hash, file, &range,
+                                        &why);
+    if (result == 0)
         return FETCH_FOUND;
     err_copy(e, &why);
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
@@ -242,6 +249,31 @@ static bool may_be_elsewhere(const struct fetch *fetch, const struct err *why)
            (why->code == ERR_CHANGED || why->code == ERR_NETWORK || why->code == ERR_TIMEOUT);
 }
 
+/* Downloads what the hub has, each block checked where that is possible. */
+static enum fetch_result download_proven(struct fetch *fetch, struct gateway_file *file,
+                                         const struct hub_file *found, char **path, struct err *e)
+{
+    const struct fetch_options *options = fetch->options;
+    struct gateway *g = fetch->gateway;
+    struct hub_manifest manifest = {.gateway = g};
+    enum fetch_result result = FETCH_FAILED;
+
+    if (!hub_file_is_provable(g, found))
+        return download_file(fetch, file, path, e);
+    if (hub_manifest_open(&manifest, g, options->uri->hash, str_of(file->url), found,
+                          options->range == NULL ? 0 : options->range->start, e) == 0) {
+        fetch->manifest = &manifest;
+        result = download_file(fetch, file, path, e);
+        fetch->manifest = NULL;
+        if (options->range != NULL)
+            *options->is_proven = result == FETCH_FOUND || fetch->bytes > 0;
+    } else if (e->code == ERR_NOT_FOUND) {
+        result = FETCH_ABSENT;
+    }
+    hub_manifest_close(&manifest);
+    return result;
+}
+
 /* Reads the file from a host as it is. Without it there, and without an answer, the resource may
  * still be of help. */
 static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file *file,
@@ -259,9 +291,7 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
     if (found.state == HUB_FILE_ABSENT)
         return FETCH_ABSENT;
     file->size = found.size;
-    result = download_file(fetch, file, path, &why);
-    if (result == FETCH_FOUND && options->range != NULL)
-        *options->is_proven = found.is_proven;
+    result = download_proven(fetch, file, &found, path, &why);
     if (result == FETCH_FAILED && !is_fetch_cancelled(fetch) && may_be_elsewhere(fetch, &why)) {
         fetch->unread = why;
         return FETCH_ABSENT;
@@ -395,6 +425,8 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
     if (options->to_file != NULL &&
         download_check_file(options->to_file, options->is_in_folder, e) != 0)
         return -1;
+    if (options->has_size && is_right_already(&fetch, options->size))
+        return copy_found_path(options->to_file, path, e) == FETCH_FOUND ? 0 : -1;
     result = look_in_store(&fetch, path, &here);
     if (result == FETCH_FAILED)
         err_copy(e, &here);
@@ -411,7 +443,8 @@ int fetch_file(struct gateway *g, const struct store *s, const struct fetch_opti
         err_copy(e, &here);
     if (result != FETCH_FOUND && fetch.unread.code != ERR_NONE) {
         const struct err told = *e;
-        err_set(e, told.code, "%s; %s", told.msg, fetch.unread.msg);
+        const bool is_there = told.code == ERR_NOT_FOUND && fetch.unread.code == ERR_CHANGED;
+        err_set(e, is_there ? ERR_CHANGED : told.code, "%s; %s", told.msg, fetch.unread.msg);
     }
     if (result != FETCH_FOUND && fetch.unusable.code != ERR_NONE) {
         const struct err told = *e;

@@ -33,6 +33,8 @@ struct fetch_options {
      * and a file that is the right one already is kept. */
     bool is_in_folder;
     const char *known_at; /* where the file was a moment ago, or NULL: looked at before the zone */
+    bool has_size;        /* the caller knows the size: with is_in_folder, to_file is looked at */
+    int64_t size;         /* before anything is asked */
     bool keeps_copy;      /* a download goes into the local store also with to_file */
     /* Only this part of the file is wanted, and nothing is stored; NULL: all. Where the file is
      * here or the part is all of it, the caller takes the part from *path. */

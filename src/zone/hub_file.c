@@ -1,6 +1,9 @@
 #include "zone/hub_file.h"
 
+#include <string.h>
+
 #include "base/clock.h"
+#include "base/hex.h"
 #include "proto/extensions.h"
 #include "proto/manifest.h"
 #include "proto/range_message.h"
@@ -15,6 +18,18 @@ bool hub_file_is_served(const struct gateway *g)
 bool hub_file_is_at_host(const struct gateway *g, const struct gateway_file *answer)
 {
     return answer->is_found && !answer->has_key && answer->url != NULL && hub_file_is_served(g);
+}
+
+bool hub_file_is_provable(const struct gateway *g, const struct hub_file *file)
+{
+    if (!manifest_is_for(file->size))
+        return file->size >= 0;
+    return file->root[0] != '\0' && gateway_has_announced(g, EXTENSIONS_MANIFESTS);
+}
+
+bool hub_file_has_pass(struct str url)
+{
+    return memmem(url.p, url.len, "/f/~", 4) != NULL;
 }
 
 void hub_file_put_url(const struct gateway *g, const char *hash, struct buf *out)
@@ -36,14 +51,14 @@ static bool take_building_progress(struct str text, struct hub_file *out)
     return true;
 }
 
-/* A small file is one block, whose SHA-1 is the address; the tag of a larger one names the root of
- * its manifest behind the SHA-1. */
-static bool is_proven(const struct http_head *head)
+/* The tag of a file that a host has names the root of its manifest behind the SHA-1. */
+static void take_root(const struct http_head *head, struct hub_file *out)
 {
     struct str etag = bucket_answer_strong_etag(head);
+    struct str digits = str_slice(etag, str_find(etag, '-') + 1, etag.len - (etag.len > 0));
 
-    return (head->content_length >= 0 && head->content_length <= MANIFEST_LEAF_BYTES) ||
-           str_find(etag, '-') < etag.len;
+    if (hex_is_lower(digits, 2 * HUB_FILE_ROOT_BYTES))
+        memcpy(out->root, digits.p, digits.len);
 }
 
 /* Another zone's file counts as absent. */
@@ -65,7 +80,7 @@ static int read_file_head(const struct gateway *g, const struct http_call *call,
         return bucket_answer_refusal(call, e);
     out->state = HUB_FILE_READABLE;
     out->size = head->content_length;
-    out->is_proven = is_proven(head);
+    take_root(head, out);
     return 0;
 }
 

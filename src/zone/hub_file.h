@@ -7,7 +7,7 @@
 
 #include "zone/gateway.h"
 
-enum { HUB_FILE_LOOK_MS = 3000, HUB_FILE_FIRST_PAUSE_MS = 250 };
+enum { HUB_FILE_LOOK_MS = 3000, HUB_FILE_FIRST_PAUSE_MS = 250, HUB_FILE_ROOT_BYTES = 8 };
 
 enum hub_file_state {
     HUB_FILE_ABSENT,   /* or not for everybody to read: the two look the same */
@@ -18,7 +18,7 @@ enum hub_file_state {
 struct hub_file {
     enum hub_file_state state;
     int64_t size, done; /* -1: not told */
-    bool is_proven;     /* each block of it is checked by a manifest */
+    char root[2 * HUB_FILE_ROOT_BYTES + 1]; /* the first digits of its manifest's; "": none named */
 };
 
 /* Returns true when the gateway announced that it is such a hub, with an answer that came
@@ -28,6 +28,14 @@ bool hub_file_is_served(const struct gateway *g);
 /* Returns true when the answer of such a hub finds a file that a host has and the bucket does
  * not. */
 bool hub_file_is_at_host(const struct gateway *g, const struct gateway_file *answer);
+
+/* Returns true when each block of that file, which is HUB_FILE_READABLE, can be proven: it is one
+ * block, or the hub has its manifest and sends it (hub_manifest.h). */
+bool hub_file_is_provable(const struct gateway *g, const struct hub_file *file);
+
+/* Returns true for the URL of a file with a pass (EXTENSIONS.md §3 "findFile"), which expires: it
+ * is then answered 404. */
+bool hub_file_has_pass(struct str url);
 
 /* Appends the URL of the file for this client: with the gateway's user and password, if it has
  * them. */

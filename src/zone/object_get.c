@@ -330,23 +330,6 @@ static int check_part(const struct part *part, struct err *e)
                    (long long)part->bytes, hash);
 }
 
-/* Of what an earlier run left. */
-static void tell_resumed(const struct getting *get)
-{
-    const struct zone_watch *watch = &get->gateway->watch;
-    const struct part *part = get->part;
-    struct buf text = {0};
-
-    if (watch->on_note == NULL || part->bytes == 0 || part->bytes == part->options.size)
-        return;
-    buf_printf(&text, "the download resumes: %lld ", (long long)part->bytes);
-    if (part->options.size >= 0)
-        buf_printf(&text, "of %lld ", (long long)part->options.size);
-    buf_puts(&text, "bytes are here already");
-    watch->on_note(watch->ctx, buf_cstr(&text));
-    buf_free(&text);
-}
-
 int object_get(struct gateway *g, const struct gateway_file *file, struct part *part, struct err *e)
 {
     struct getting get = {
@@ -361,7 +344,7 @@ int object_get(struct gateway *g, const struct gateway_file *file, struct part *
 
     if (file->url == NULL)
         return err_set(e, ERR_PROTOCOL, "the zone gave no URL to download from");
-    tell_resumed(&get);
+    part_note_resumed(part, &g->watch);
     g->is_patient = true;
     retry_init(&get.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
     do {

@@ -16,6 +16,7 @@
 #include "base/newfile.h"
 #include "base/ready.h"
 #include "proc/process.h"
+#include "proto/manifest.h"
 
 enum {
     READ_BYTES = 262144,
@@ -23,7 +24,8 @@ enum {
     WRITE_OUT_BYTES = 8 << 20,
     /* Others may remove or publish the file between our looks at it: then once more. */
     OPEN_TRIES = 3,
-    SYNC_TOLD_MS = 100
+    SYNC_TOLD_MS = 100,
+    SMALL_BYTES = 1 << 20 /* no child is worth its while for less */
 };
 
 static void tell_temporary(const struct part *p, const char *temporary)
@@ -147,6 +149,52 @@ static bool hash_part(struct part *p)
     return n == 0;
 }
 
+/* Reads a block of what is there; fewer bytes at the end. -1 when it cannot be read. */
+static ssize_t read_block(int fd, char *data, size_t want)
+{
+    size_t got = 0;
+
+    while (got < want) {
+        ssize_t n = read(fd, data + got, want - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+/* Checks and hashes the blocks that are there, and cuts off what is not right. 1 when that is done,
+ * 0 when it cannot be read, -1 when a block cannot be checked. */
+static int read_checked(struct part *p, struct err *e)
+{
+    char *data = malloc(MANIFEST_LEAF_BYTES);
+    int verdict = data != NULL;
+    ssize_t n = 0;
+
+    for (uint64_t i = 0; verdict == 1; i++) {
+        size_t want = manifest_block_bytes(p->options.size, i);
+        n = want == 0 ? 0 : read_block(p->fd, data, want);
+        if (n <= 0 || (size_t)n < want)
+            break;
+        verdict = p->options.check_block(p->options.check_ctx, i, (struct str){data, want}, e);
+        if (verdict != 1)
+            break;
+        sha1_update(&p->sha1, data, want);
+        p->bytes += (int64_t)want;
+        tell_bytes(p);
+    }
+    free(data);
+    p->written_out = p->bytes;
+    if (verdict < 0)
+        return -1;
+    return n >= 0 && data != NULL && ftruncate(p->fd, p->bytes) == 0 &&
+           lseek(p->fd, p->bytes, SEEK_SET) == p->bytes;
+}
+
 int part_announce(struct part *p, int64_t bytes, struct err *e)
 {
     int64_t size = p->options.size >= 0 ? p->options.size : bytes, max = p->options.max_bytes;
@@ -168,7 +216,12 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
         return -1;
     if (open_new(p, false, e) != 0)
         return -1;
-    if (fstat(p->fd, &st) != 0 || st.st_size > p->limit || !hash_part(p))
+    int there = fstat(p->fd, &st) != 0 || st.st_size > p->limit ? 0
+                : p->options.check_block != NULL                ? read_checked(p, e)
+                                                                : hash_part(p);
+    if (there < 0)
+        return -1;
+    if (there == 0)
         return part_restart(p, e);
     if (p->bytes == 0)
         tell_temporary(p, p->path.data); /* it ends with a NUL since it was made */
@@ -195,6 +248,20 @@ int part_restart(struct part *p, struct err *e)
     tell_temporary(p, p->path.data);
     tell_bytes(p);
     return 0;
+}
+
+void part_note_resumed(const struct part *p, const struct zone_watch *watch)
+{
+    struct buf text = {0};
+
+    if (watch->on_note == NULL || p->bytes == 0 || p->bytes == p->options.size)
+        return;
+    buf_printf(&text, "the download resumes: %lld ", (long long)p->bytes);
+    if (p->options.size >= 0)
+        buf_printf(&text, "of %lld ", (long long)p->options.size);
+    buf_puts(&text, "bytes are here already");
+    watch->on_note(watch->ctx, buf_cstr(&text));
+    buf_free(&text);
 }
 
 int part_check_room(struct part *p, struct err *e)
@@ -281,7 +348,8 @@ static int sync_told(struct part *p)
     int status = SIGKILL; /* it is not known how it ended */
     bool has_ended = false;
 
-    if (p->options.on_bytes == NULL || process_start(&child, &options, ERR_IGNORED) != 0)
+    if (p->options.on_bytes == NULL || p->bytes <= SMALL_BYTES ||
+        process_start(&child, &options, ERR_IGNORED) != 0)
         return fsync(p->fd);
     while (!has_ended) {
         bool is_ready = ready_wait(child.fd, READY_READ, SYNC_TOLD_MS) != 0;

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/sha1.h"
 #include "base/str.h"
+#include "zone/patience.h"
 
 /* The limit for a file of unknown size: the limit of deployed zones (PROTOCOL.md §3). */
 #define PART_MAX_BYTES INT64_C(5000000000)
@@ -30,6 +31,11 @@ struct part_options {
     void (*on_temporary)(void *ctx, const char *temporary);
     void (*on_bytes)(void *ctx, int64_t bytes); /* bytes there and hashed; may be NULL */
     void *ctx;
+    /* Returns 1 when block i (MANIFEST_LEAF_BYTES each, the last one shorter) of an earlier time
+     * has these bytes, 0 when it has others, -1 when that cannot be told: what lies before the
+     * first that is wrong or short is kept. NULL: all of it is kept. */
+    int (*check_block)(void *ctx, uint64_t i, struct str block, struct err *e);
+    void *check_ctx;
 };
 
 struct part {
@@ -52,6 +58,9 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
 /* Begins from zero in a new file, so that a process that still has the old one open does not
  * disturb. */
 int part_restart(struct part *p, struct err *e) ERR_CHECKED;
+
+/* Reports to the watch that a download goes on with the bytes of an earlier time, if it does. */
+void part_note_resumed(const struct part *p, const struct zone_watch *watch);
 
 /* Reports a full disk before the transfer, if the file system can tell. */
 int part_check_room(struct part *p, struct err *e) ERR_CHECKED;

@@ -1,5 +1,4 @@
 """Folders (EXTENSIONS.md §3): the index that `link -r --index` makes of each directory, and what a hub serves below /d/."""
-import http.client
 import json
 import os
 import re
@@ -11,27 +10,13 @@ import urllib.parse
 import harness
 import pytest
 import range_clients
+from folder_sharing import FILES, Folder, fill, index_text
 from harness import object_path, run, sha1, until
 from store_files import LEAF, manifest_path
 
 
-def fill(folder, files):
-    for path, data in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-
-
-def index_text(files):
-    """The index of these files, made by words of the specification alone."""
-    entries = {path: {"sha1": sha1(files[path]), "size": len(files[path])} for path in sorted(files, key=os.fsencode)}
-    return json.dumps({"kachery-folder": 1, "files": entries}, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def own_store(tmp_path):
     return {**harness.clean_environment(), "KACHERY_CLOUD_DIR": str(tmp_path / "store")}
-
-
-FILES = {".zattrs": b"{}", "a/0.0": b"x" * 10, "a-b": b"", "a/.zarray": b"{ }", "ü \"q\"\\": b"odd", "big": b"z" * 300000}
 
 
 def test_an_index_is_made_of_each_directory(tmp_path):
@@ -110,39 +95,6 @@ def test_index_is_for_trees(tmp_path):
 
 
 # ---- /d/ ----
-
-
-class Folder:
-    """A folder on a host behind a hub, read over HTTP by clients that are not ours."""
-
-    def __init__(self, lab, files=None, name="tree"):
-        self.lab, self.name = lab, name
-        if lab.hub is None:
-            lab.start_hub()
-            lab.register()
-        fill(lab.folder / name, files or {})
-        lab.write_config()
-        self.daemon = lab.share()
-
-    def link(self):
-        done = run("link", "-r", "--index", self.lab.folder / self.name, env=self.lab.host, check=0)
-        self.uri = done.stdout.decode().splitlines()[-1].split("\t")[0]
-        self.hash = self.uri[len("sha1://"):].split("?")[0]
-        self.path = f"/d/{self.hash}"
-        self.url = self.lab.url + self.path
-        return self
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", int(self.lab.url.rsplit(":", 1)[1]), timeout=harness.DEADLINE_S)
-
-    def ask(self, path, method="GET", connection=None, **headers):
-        connection = connection or self.connect()
-        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer, answer.read()
-
-    def bytes_left(self):
-        return json.loads((self.lab.folder / "kachery-resource.status.json").read_text())["totals"]["rangeBytes"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Promises of the command line that a hostile tester found broken or unguarded."""
+"""Promises of the command line: exit statuses, options, output that cannot be written, wrong usage."""
 import hashlib
 import json
 import re

@@ -322,9 +322,9 @@ static void run_timers(struct loop *loop)
     loop->is_in_timers = false;
 }
 
-static int run_round(struct loop *loop, int wait_ms, struct err *e)
+static int run_round(struct loop *loop, struct err *e)
 {
-    int n = epoll_wait(loop->epoll_fd, loop->fetched, MAX_EVENTS, wait_ms);
+    int n = epoll_wait(loop->epoll_fd, loop->fetched, MAX_EVENTS, timeout_ms(loop));
 
     if (n < 0 && errno != EINTR)
         return err_errno(e, ERR_FAILED, errno, "cannot wait for events");
@@ -344,7 +344,7 @@ int loop_run(struct loop *loop, struct err *e)
     int status = 0;
 
     while (status == 0 && !loop->is_stopped)
-        status = run_round(loop, timeout_ms(loop), e);
+        status = run_round(loop, e);
     loop->is_stopped = false;
     return status;
 }
@@ -362,27 +362,8 @@ int loop_run_until(struct loop *loop, bool (*is_done)(void *owner), void *owner,
         return err_set(e, ERR_FAILED, "a callback of an event loop must not wait");
     while (!is_done(owner)) {
         loop->is_stopped = false; /* whole rounds */
-        if (run_round(loop, timeout_ms(loop), e) != 0)
+        if (run_round(loop, e) != 0)
             return -1;
     }
     return 0;
-}
-
-int loop_descriptor(const struct loop *loop)
-{
-    return loop->epoll_fd;
-}
-
-int64_t loop_next_ms(const struct loop *loop)
-{
-    if (loop->calls.first != NULL || loop->files != NULL)
-        return 0;
-    return loop->timers.first == NULL ? CLOCK_NEVER_MS : loop->timers.first->key;
-}
-
-int loop_turn(struct loop *loop, struct err *e)
-{
-    if (depth > 0 && IS_CHECKED)
-        abort();
-    return run_round(loop, 0, e);
 }

@@ -117,16 +117,6 @@ void loop_stop(struct loop *loop);
  * command blocks: inside of a callback of any loop it fails, and aborts in sanitized builds. */
 int loop_run_until(struct loop *loop, bool (*is_done)(void *owner), void *owner, struct err *e);
 
-/*
- * For tests, which look into a loop and take it round by round. The first is readable when a
- * descriptor of the loop is ready; the second is the latest time of the next turn (0: at once;
- * CLOCK_NEVER_MS: there is nothing to wait for but descriptors); the third does one round without
- * waiting, never inside of a callback.
- */
-int loop_descriptor(const struct loop *loop);
-int64_t loop_next_ms(const struct loop *loop);
-int loop_turn(struct loop *loop, struct err *e);
-
 /* Limits the callbacks of this loop, in sanitized builds: one that takes longer aborts the process,
  * which names it. 0: no limit. Elsewhere nothing is measured. */
 void loop_limit_calls(struct loop *loop, int64_t limit_ms);

@@ -12,6 +12,7 @@
 #include "http/http_server.h"
 #include "net/stream_memory.h"
 #include "proto/addr.h"
+#include "rounds.h"
 #include "unit.h"
 
 enum { WORLD_PATIENCE_MS = 20000, WORLD_SHORT_MS = 20, WORLD_TAG = 77 };

@@ -11,11 +11,13 @@
 #include "base/clock.h"
 #include "proc/frame.h"
 #include "proc/pool.h"
+#include "rounds.h"
 #include "unit.h"
 
 enum { MAX_ID = 4096, GIVE_UP_MS = 30000, SILENCE_MS = 200, LARGE = 60000 };
 
 struct watcher {
+    struct loop_clock clock; /* the real one */
     struct loop *loop;
     struct loop_fd signals;
     struct loop_timer patience;
@@ -174,7 +176,7 @@ static inline struct watcher *watch_with(struct pool_options options)
     struct watcher *w = calloc(1, sizeof *w);
     struct err e = {0};
 
-    w->loop = loop_new(NULL, &e);
+    w->loop = loop_new(&w->clock, &e);
     assert_non_null(w->loop);
     w->patience = (struct loop_timer){.call = on_patience, .owner = w};
     w->signals = (struct loop_fd){
@@ -206,8 +208,8 @@ static inline void end(struct watcher *w)
 {
     loop_clear_timer(w->loop, &w->patience);
     pool_free(w->pool);
-    assert_true(loop_next_ms(w->loop) == CLOCK_NEVER_MS);
     loop_remove(w->loop, &w->signals);
+    assert_true(rounds_nothing_is_left(w->loop, &w->clock));
     close(w->signals.fd);
     loop_free(w->loop);
     unit_wait_for_children(NULL);

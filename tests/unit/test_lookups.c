@@ -2,6 +2,7 @@
  * Lookups with scripted workers and a clock of our own. What a worker does with a hash depends on
  * the hash's first digits: see `behave`.
  */
+#include "rounds.h"
 #include "unit.h"
 
 #include <poll.h>
@@ -23,7 +24,6 @@ struct bench {
     struct loop_clock clock;
     struct loop *loop;
     struct loop_fd signals;
-    struct loop_call nothing;
     struct lookups *l;
     int gate[2]; /* a worker that gets a "d…" reads one byte here first */
     struct buf heard;
@@ -126,11 +126,6 @@ static void on_signal(void *owner)
         process_reap(NULL, NULL);
 }
 
-static void do_nothing(void *owner)
-{
-    (void)owner;
-}
-
 static int set_up(void **state)
 {
     static const int numbers[] = {SIGCHLD};
@@ -140,7 +135,6 @@ static int set_up(void **state)
         return 1;
     b->clock.jumps = true;
     b->loop = loop_new(&b->clock, ERR_IGNORED);
-    b->nothing = (struct loop_call){.call = do_nothing};
     b->signals = (struct loop_fd){
         .fd = process_signal_fd(numbers, 1, ERR_IGNORED), .call = on_signal, .owner = b};
     if (b->loop == NULL || loop_add(b->loop, &b->signals, LOOP_READ, ERR_IGNORED) != 0)
@@ -166,7 +160,7 @@ static int tear_down(void **state)
 
     lookups_free(b->l);
     loop_remove(b->loop, &b->signals);
-    unit_true("nothing is left", loop_next_ms(b->loop) == CLOCK_NEVER_MS);
+    unit_true("nothing is left", rounds_nothing_is_left(b->loop, &b->clock));
     loop_free(b->loop);
     close(b->signals.fd);
     close(b->gate[0]);
@@ -176,12 +170,10 @@ static int tear_down(void **state)
     return unit_wait_for_children(state);
 }
 
-/* One round at that time: with a call to make, the clock does not jump. */
 static void step(struct bench *b, int64_t now_ms)
 {
     b->clock.now_ms = now_ms;
-    loop_defer(b->loop, &b->nothing);
-    assert_int_equal(loop_turn(b->loop, ERR_IGNORED), 0);
+    rounds_run(b->loop, 1);
 }
 
 /* Adds one lookup a letter; ids count from 1. */
@@ -204,25 +196,21 @@ static bool has_children(void)
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/* Rounds until `count` answers were heard in all. The clock stands, unless there is nothing to wait
- * for but time. */
+/* Rounds until `count` answers were heard in all, and what they bring with them. The clock stands,
+ * unless there is nothing to wait for but time. */
 static void hear(struct bench *b, size_t count, int64_t now_ms)
 {
-    struct pollfd p = {.fd = loop_descriptor(b->loop), .events = POLLIN};
-    int64_t next_ms;
+    int64_t end_ms = clock_now_ms() + WAIT_MS;
 
-    step(b, now_ms);
-    for (;;) {
-        next_ms = loop_next_ms(b->loop);
-        if (next_ms == CLOCK_NEVER_MS || next_ms > now_ms) {
-            if (b->count >= count)
-                return;
-            if (poll(&p, 1, 0) == 0 && !has_children())
-                now_ms = next_ms;
-            else
-                assert_true(poll(&p, 1, WAIT_MS) > 0);
-        }
-        step(b, now_ms);
+    b->clock.now_ms = now_ms;
+    rounds_run(b->loop, 3);
+    while (b->count < count) {
+        assert_true(clock_now_ms() < end_ms);
+        if (!has_children())
+            assert_false(rounds_jump_a_year(b->loop, &b->clock));
+        else
+            poll(NULL, 0, 1); /* a worker is at it */
+        rounds_run(b->loop, 3);
     }
 }
 
@@ -232,10 +220,11 @@ static void expect(struct bench *b, const char *name, const char *want)
     buf_clear(&b->heard);
 }
 
-/* When there is something to do, whatever the workers do; -1: then alone. */
-static int64_t wakes_at(const struct bench *b)
+/* The next time at which there is something to do, whatever the workers do, has come. */
+static int64_t jump(struct bench *b)
 {
-    return loop_next_ms(b->loop);
+    assert_false(rounds_jump_a_year(b->loop, &b->clock));
+    return b->clock.now_ms;
 }
 
 static void open_gate(struct bench *b)
@@ -247,11 +236,11 @@ static void test_answers(void **state)
 {
     struct bench *b = *state;
 
-    assert_int_equal(wakes_at(b), -1);
+    assert_true(rounds_nothing_is_left(b->loop, &b->clock));
     add(b, "abc", 0);
     hear(b, 3, 0);
     expect(b, "each kind", "1:absent 2:7 3:a reason ");
-    assert_int_equal(wakes_at(b), -1);
+    assert_true(rounds_nothing_is_left(b->loop, &b->clock));
 }
 
 /* What one round brings goes out together. */
@@ -326,12 +315,11 @@ static void test_slow_storage_stops_nobody_else(void **state)
 
     add(b, "daab", 0);
     hear(b, 0, 0);
-    assert_int_equal(wakes_at(b), SLOW_MS);
     hear(b, 0, SLOW_MS - 1);
     expect(b, "not yet", "");
+    assert_int_equal(jump(b), SLOW_MS);
     hear(b, 3, SLOW_MS);
     expect(b, "the others", "2:absent 3:absent 4:7 ");
-    assert_int_equal(wakes_at(b), LOST_MS);
     open_gate(b);
     hear(b, 4, SLOW_MS + 1);
     expect(b, "in the end", "1:7 ");
@@ -349,6 +337,7 @@ static void test_silence_is_an_error(void **state)
     hear(b, 0, SLOW_MS);
     hear(b, 0, LOST_MS - 1);
     expect(b, "not yet", "");
+    assert_int_equal(jump(b), LOST_MS);
     hear(b, 1, LOST_MS);
     expect(b, "told", "1:" REASON_SILENT " ");
     add(b, "b", LOST_MS);

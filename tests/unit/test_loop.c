@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "loop/loop.h"
+#include "rounds.h"
 #include "unit.h"
 
 enum { MANY = 500 };
@@ -423,56 +424,24 @@ static void note_other(void *owner)
 /* A call that defers itself has its next turn in the next round, and can be taken out of it. */
 static void a_deferred_call_runs_once_in_a_round(void **state)
 {
-    struct loop *loop = loop_new(NULL, ERR_IGNORED);
+    struct loop_clock clock = {.jumps = false};
+    struct loop *loop = loop_new(&clock, ERR_IGNORED);
     struct repeater r = {.loop = loop};
 
     (void)state;
     r.call = (struct loop_call){.call = repeat, .owner = &r};
     r.other = (struct loop_call){.call = note_other, .owner = &r};
     loop_defer(loop, &r.call);
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
+    rounds_run(loop, 1);
     assert_string_equal(r.text, "ro");
-    assert_int_equal(loop_next_ms(loop), 0);
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
+    rounds_run(loop, 1);
     assert_string_equal(r.text, "roro");
     loop_undefer(loop, &r.call);
-    assert_int_equal(loop_next_ms(loop), CLOCK_NEVER_MS);
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
+    assert_true(rounds_nothing_is_left(loop, &clock));
     assert_string_equal(r.text, "roro");
     loop_defer(loop, &r.other); /* the list is whole */
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
+    rounds_run(loop, 1);
     assert_string_equal(r.text, "roroo");
-    loop_free(loop);
-}
-
-/* ---- round by round ---- */
-
-static void a_turn_does_not_wait(void **state)
-{
-    struct loop *loop = loop_new(NULL, ERR_IGNORED);
-    struct end end, timed = {.loop = loop};
-    struct loop_timer timer = {.call = count_call, .owner = &timed};
-
-    (void)state;
-    open_end(&end, loop, LOOP_READ);
-    end.source.call = count_call;
-    struct pollfd p = {.fd = loop_descriptor(loop), .events = POLLIN};
-    assert_int_equal(loop_next_ms(loop), CLOCK_NEVER_MS);
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
-    assert_int_equal(poll(&p, 1, 0), 0);
-    loop_set_timer(loop, &timer, clock_now_ms() + 50);
-    assert_true(loop_next_ms(loop) == loop_timer_at_ms(&timer));
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
-    assert_int_equal(timed.calls, 0);
-    assert_int_equal(write(end.peer, "x", 1), 1);
-    assert_int_equal(poll(&p, 1, 1000), 1);
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
-    assert_int_equal(end.calls, 1);
-    while (clock_now_ms() < loop_next_ms(loop))
-        poll(NULL, 0, 5);
-    assert_int_equal(loop_turn(loop, ERR_IGNORED), 0);
-    assert_int_equal(timed.calls, 1);
-    close_end(&end);
     loop_free(loop);
 }
 
@@ -719,7 +688,6 @@ int main(void)
         cmocka_unit_test(deferred_calls),
         cmocka_unit_test(a_deferred_call_is_taken_out_by_another),
         cmocka_unit_test(a_deferred_call_runs_once_in_a_round),
-        cmocka_unit_test(a_turn_does_not_wait),
         cmocka_unit_test(files_are_always_ready),
         cmocka_unit_test(a_stop_does_not_end_waiting_for_something_else),
         cmocka_unit_test(a_clock_that_jumps),

@@ -702,14 +702,18 @@ static void stop(struct read *r)
     relay_reader_stop(&r->reader);
 }
 
+static bool is_over(void *owner)
+{
+    return ((const struct read *)owner)->is_over;
+}
+
 static void pass(int64_t ms)
 {
     struct read r = {.timer = {.call = on_time, .owner = &r}};
     struct err e = {0};
 
     loop_set_timer(world.loop, &r.timer, loop_now_ms(world.loop) + ms);
-    while (!r.is_over)
-        assert_int_equal(loop_turn(world.loop, &e), 0);
+    assert_int_equal(loop_run_until(world.loop, is_over, &r, &e), 0);
 }
 
 /* ---- tests ---- */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "http/ws_conn.h"
 #include "net/stream_memory.h"
+#include "rounds.h"
 #include "unit.h"
 
 enum { PATIENCE_MS = 3600000, PING_MS = 20000, DEAD_MS = 60000, ROUNDS = 20000000 };
@@ -275,7 +276,7 @@ static void close_world(struct world *w)
     }
     loop_clear_timer(w->loop, &w->feeder);
     loop_clear_timer(w->loop, &w->patience);
-    unit_true("nothing is left in the loop", loop_next_ms(w->loop) == CLOCK_NEVER_MS);
+    unit_true("nothing is left in the loop", rounds_nothing_is_left(w->loop, &w->clock));
     loop_free(w->loop);
     buf_free(&w->end.messages);
     buf_free(&w->end.pongs);

@@ -315,7 +315,7 @@ static void freed_at_any_step(void **state)
         stream_free(stream);
         buf_free(&early);
         peer_free(&peer);
-        assert_int_equal(loop_next_ms(waker.loop), CLOCK_NEVER_MS);
+        assert_true(rounds_nothing_is_left(waker.loop, &waker.clock));
     }
     ws_dial_free(NULL);
 }

@@ -63,13 +63,17 @@ use_program() {
     esac
 }
 
+# System tests wait for most of their time: five side by side keep two processors busy. -n 0 among
+# the arguments runs one after the other.
+spread() {
+    python -m pytest -q -p no:cacheprovider -n $((2 * $(nproc) + 1)) --dist loadgroup "$@"
+}
+
 run_fast_tests() {
     build
     ci/unit.sh
     ci/tools.sh
-    ci/faults.sh
-    python -m pytest -q -p no:cacheprovider -n 2 --dist load --timeout 60 \
-        $(for name in $fast_tests; do echo "tests/system/test_$name.py"; done) "$@"
+    spread --timeout 60 $(for name in $fast_tests; do echo "tests/system/test_$name.py"; done) "$@"
 }
 
 # Everything is run even if something fails: one run shows all there is to mend.
@@ -77,7 +81,10 @@ run_tests() {
     [ "${1:-}" != --fast ] || { shift; run_fast_tests "$@"; return; }
     build
     failed=
-    ci/lint.sh || failed="$failed lint"
+    # Beside the tests, which wait for most of their time; its output comes at the end.
+    nice -n 19 ci/lint.sh > build/lint.log 2>&1 &
+    lint=$!
+    trap wait EXIT
     ci/node.sh || failed="$failed node"
     variant= tests=tests/system timeout=120
     case ${1:-} in
@@ -89,9 +96,9 @@ run_tests() {
     ci/unit.sh || failed="$failed unit"
     ci/tools.sh
     ci/faults.sh
-    # The tests of one file stay together; -n 0 among the arguments runs one after the other.
-    python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --timeout "$timeout" $tests "$@" ||
-        failed="$failed system"
+    spread --timeout "$timeout" $tests "$@" || failed="$failed system"
+    wait "$lint" || failed="$failed lint"
+    cat build/lint.log
     [ -z "$variant" ] || ci/reports.sh || failed="$failed reports"
     [ "$variant" != coverage ] || python ci/coverage.py
     [ -z "$failed" ] || { echo "test: failed:$failed" >&2; exit 1; }

@@ -18,20 +18,30 @@ if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] &&
     fixed='setarch -R'
 fi
 
-# run_one SOURCE: compile the test if something that it was made from is newer, then run it.
+[ "$(cat "$out/flags" 2>/dev/null)" = "$cc $own_flags" ] || rm -f "$out"/*.o
+echo "$cc $own_flags" > "$out/flags"
+
+# run_one SOURCE: compile the test if it or a header is newer, link it if something is, then run it.
 cat > "$out/run_one" <<RUN
 set -u
 source=\$1
 name=\${source##*/}
 program=$out/\${name%.c}
-fresh=true
-for dep in \$source $dir/libkachery.a $dir/libthird.a tests/unit/*.h; do
-    [ ! -f "\$dep" ] || [ "\$program" -nt "\$dep" ] || fresh=false
-done
-\$fresh || $cc $own_flags -Itests/unit $sanitize ${counted:-} -Wl,--gc-sections -o "\$program" "\$source" \\
-    $dir/libkachery.a $dir/libthird.a -lcmocka ${libs:-} > "\$program.log" 2>&1 ||
-    { echo "FAIL \$source does not compile"; cat "\$program.log"; rm -f "\$program"; exit 1; }
-if timeout 120 $fixed "\$program" > "\$program.log" 2>&1; then
+is_fresh() {
+    made=\$1
+    shift
+    [ -f "\$made" ] && [ -z "\$(find "\$@" -newer "\$made")" ]
+}
+build() {
+    is_fresh "\$program.o" "\$source" \$(find src tests/unit -name '*.h') ||
+        $cc $own_flags -Itests/unit -c -o "\$program.o" "\$source" || return 1
+    is_fresh "\$program" "\$program.o" $dir/libkachery.a $dir/libthird.a ||
+        $cc $sanitize ${counted:-} -Wl,--gc-sections -o "\$program" "\$program.o" \\
+            $dir/libkachery.a $dir/libthird.a -lcmocka ${libs:-}
+}
+build > "\$program.log" 2>&1 ||
+    { echo "FAIL \$source does not compile"; cat "\$program.log"; rm -f "\$program" "\$program.o"; exit 1; }
+if timeout 300 $fixed "\$program" > "\$program.log" 2>&1; then
     echo "ok   \$source (\$(grep -c '^\[       OK' "\$program.log") cases)"
 else
     echo "FAIL \$source (exit \$?)"

@@ -33,6 +33,17 @@ def pytest_addoption(parser):
     parser.addoption("--all-faults", action="store_true", help="test_faults.py and test_truth.py take every failure, for an hour or so")
 
 
+# Files with a fixture that is made once for all their tests and takes long; the tests of other files are spread.
+KEPT_TOGETHER = ("test_build", "test_survive_radosgw")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in KEPT_TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture
 def store(tmp_path):
     """An empty local store and the environment of its user."""

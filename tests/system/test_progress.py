@@ -167,10 +167,10 @@ def test_something_moves_while_nothing_answers(zone, user, command, silent):
 def test_something_moves_while_a_touched_link_is_read(user, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path, "recording", b"")
-    os.truncate(path, 1 << 30)
+    os.truncate(path, 1 << 28)
     uri = text(run("link", path, env=user, check=0).stdout).split("\t")[0]
     os.utime(path)
-    terminal = Terminal(command[0], uri, *command[1:], env={**user, "KACHERY_RESOURCE_TEST_PROGRESS": "redraw_ms=20"})
+    terminal = Terminal(command[0], uri, *command[1:], env={**user, "KACHERY_RESOURCE_TEST_PROGRESS": "redraw_ms=5"})
     assert terminal.status == 0
     assert len({frame[:1] for frame in terminal.frames() if "checking" in frame}) == 4
 

@@ -334,10 +334,10 @@ def test_a_file_that_is_swapped_after_the_lookup(desk):
     shared.record(public, THIRD)
     desk.zone.holds_puts = True
     shared.share()
-    blocked = desk.proxy.ask(f"sha1://{sha1(DATA)}", 20000)
+    blocked = desk.proxy.ask(f"sha1://{sha1(DATA)}")
     desk.uploading(sha1(DATA))
     assert desk.proxy.status(f"sha1://{HASH}", 300)["status"] == "queued"
-    waiting = desk.proxy.ask(f"sha1://{HASH}", 20000)
+    waiting = desk.proxy.ask(f"sha1://{HASH}")
     os.chown(public, DAEMON, DAEMON)
     public.chmod(0o400)
     desk.zone.holds_puts = False

@@ -69,7 +69,7 @@ def test_two_waiters_are_answered_each_at_its_deadline(desk):
     _, uri = desk.link("file", data)
     desk.zone.holds_puts = True
     desk.share()
-    long = desk.proxy.ask(uri, int(1000 * harness.DEADLINE_S))
+    long = desk.proxy.ask(uri, int(2000 * harness.DEADLINE_S))
     desk.uploading(sha1(data))
 
     def short():
@@ -104,7 +104,7 @@ def test_200_requests_for_one_file_start_one_upload(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     desk.share()
-    answers = desk.proxy.post(*[desk.proxy.message(uri, 20000) for _ in range(200)])
+    answers = desk.proxy.post(*[desk.proxy.message(uri) for _ in range(200)])
     desk.uploading(sha1(DATA))
     desk.zone.holds_puts = False
     assert {a.status()["status"] for a in answers} == {"completed"}
@@ -122,7 +122,7 @@ def test_2000_requests_for_different_files_are_all_answered(desk):
     run("link", *[str(desk.folder / f"file-{i}") for i in range(40)], env=desk.env, check=0)
     desk.share()
     asked = list(files) + [sha1(b"absent %d" % i) for i in range(1960)]
-    answers = desk.proxy.post(*[desk.proxy.message(f"sha1://{digest}", 25000) for digest in asked])
+    answers = desk.proxy.post(*[desk.proxy.message(f"sha1://{digest}") for digest in asked])
     for digest, answer in zip(asked, answers):
         assert answer.status()["status"] == ("completed" if digest in files else "not-found")
     assert desk.zone.objects == files
@@ -133,7 +133,7 @@ def test_a_flood_is_told_that_the_resource_is_busy(desk):
     desk.share(intervals="lookup_slow_ms=600000,lookup_lost_ms=600000")
     lookup, = desk.worker("kachery-lookup")
     os.kill(lookup, 19)
-    messages = [desk.proxy.message(f"sha1://{i:040x}", 60000) for i in range(16384 + 100)]
+    messages = [desk.proxy.message(f"sha1://{i:040x}", int(10000 * harness.DEADLINE_S)) for i in range(16384 + 100)]
     answers = desk.proxy.post(*messages)
     for answer in answers[16384:]:
         status = answer.status()

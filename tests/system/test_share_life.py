@@ -158,9 +158,9 @@ def test_running_uploads_may_finish(desk, number):
     desk.write_config(uploads=1)
     desk.zone.holds_puts = True
     daemon = desk.share()
-    running = desk.proxy.ask(uri, 20000)
+    running = desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
-    queued = desk.proxy.ask(waiting, 20000)
+    queued = desk.proxy.ask(waiting)
     desk.proxy.ask(waiting, 0).status()
     daemon.signal(number)
     assert "being stopped" in queued.status()["error"]
@@ -175,7 +175,7 @@ def test_uploads_that_take_too_long_are_abandoned(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     daemon = desk.share(intervals="stop_ms=100")
-    answer = desk.proxy.ask(uri, 20000)
+    answer = desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
     children = descendants(daemon.pid)
     daemon.signal(signal.SIGTERM)
@@ -190,7 +190,7 @@ def test_a_second_signal_does_not_wait(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     daemon = desk.share(intervals="stop_ms=600000")
-    desk.proxy.ask(uri, 20000)
+    desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
     daemon.signal(signal.SIGTERM)
     daemon.wait_line("stopping (SIGTERM)")

@@ -64,7 +64,7 @@ def test_an_upload_survives_a_restart_of_the_proxy(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     daemon = desk.share(intervals=FAST)
-    desk.proxy.ask(uri, 20000)
+    desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
     worker, = desk.worker("kachery-upload")
     assert steps_back(worker, desk.daemon.pid)
@@ -72,7 +72,7 @@ def test_an_upload_survives_a_restart_of_the_proxy(desk):
     daemon.wait_line("trying again")
     desk.proxy.start()
     desk.proxy.wait_connected(2)
-    joined = desk.proxy.ask(uri, 20000)
+    joined = desk.proxy.ask(uri)
     desk.zone.holds_puts = False
     assert joined.status()["status"] == "completed"
     assert desk.worker("kachery-upload") == [worker] and len(desk.zone.puts) == 1
@@ -83,7 +83,7 @@ def test_an_upload_that_ended_meanwhile_is_told(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     daemon = desk.share(intervals=FAST)
-    desk.proxy.ask(uri, 20000)
+    desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
     desk.proxy.stop()
     desk.zone.holds_puts = False
@@ -216,7 +216,7 @@ def test_kill_9_of_an_upload_worker_in_mid_upload(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     daemon = desk.share()
-    answer = desk.proxy.ask(uri, 20000)
+    answer = desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
     os.kill(desk.worker("kachery-upload")[0], signal.SIGKILL)
     daemon.wait_line("an upload worker was lost (the worker process was killed by SIGKILL: out of memory, or a limit of "
@@ -232,7 +232,7 @@ def test_an_upload_whose_worker_dies_twice_fails_and_can_be_asked_for_again(desk
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     desk.share()
-    answer = desk.proxy.ask(uri, 20000)
+    answer = desk.proxy.ask(uri)
     for attempt in (1, 2):
         desk.uploading(sha1(DATA), count=attempt)
         os.kill(desk.worker("kachery-upload")[0], signal.SIGKILL)

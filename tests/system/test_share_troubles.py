@@ -23,10 +23,10 @@ def test_a_bucket_that_refuses_without_reading(desk):
     desk.share()
     for number in range(4):
         _, uri = desk.link(f"refused-{number}", os.urandom(200000))
-        assert "AccessDenied" in desk.proxy.status(uri, 20000)["error"]
+        assert "AccessDenied" in desk.proxy.status(uri)["error"]
     desk.zone.put_answer = None
     _, uri = desk.link("file", DATA)
-    assert desk.proxy.status(uri, 20000)["status"] == "completed"
+    assert desk.proxy.status(uri)["status"] == "completed"
 
 
 def test_the_soft_cpu_limit_of_a_login_node(desk):
@@ -48,7 +48,7 @@ def test_the_end_costs_no_processor_time(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.holds_puts = True
     daemon = desk.share(intervals="stop_ms=100,close_ms=2000")
-    desk.proxy.ask(uri, 20000)
+    desk.proxy.ask(uri)
     desk.uploading(sha1(DATA))
     desk.proxy.loop.call_soon_threadsafe(time.sleep, 2.5)
     before = cpu_s(daemon.pid)
@@ -78,7 +78,7 @@ def test_a_full_disk_at_the_bucket_is_told_at_once(desk):
     _, uri = desk.link("file", DATA)
     desk.zone.put_answer = (507, "<Error><Message>No space left on device</Message></Error>")
     desk.share(KACHERY_RESOURCE_TEST_PATIENCE="pause_min_ms=600000,pause_max_ms=600000")
-    assert "No space left on device" in desk.proxy.status(uri, 20000)["error"]
+    assert "No space left on device" in desk.proxy.status(uri)["error"]
 
 
 @pytest.mark.parametrize("verb", ["link", "store-local"])

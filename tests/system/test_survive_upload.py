@@ -190,8 +190,8 @@ def test_a_bucket_that_stalls_is_left(zone, user, tmp_path, empty_bucket, how, l
         await line.take(100000 if how == "takes nothing more" else None)
         await line.silence()
     empty_bucket.acts = [stall]
-    done = store(user, tmp_path, data, patience=f"pause_min_ms=10,pause_max_ms=50,{limit}=1000", options=["-v"])
-    assert "stalled: no byte for 1 s" in text(done.stderr)
+    done = store(user, tmp_path, data, patience=f"pause_min_ms=10,pause_max_ms=50,{limit}=3000", options=["-v"])
+    assert "stalled: no byte for 3 s" in text(done.stderr)
     assert len(empty_bucket.puts) == 2 and is_there(empty_bucket, data) and kinds(zone) == ["init", "fina"]
 
 

@@ -193,8 +193,8 @@ def test_a_500_is_repeated_once_only(zone, user, tmp_path):
 
 @pytest.mark.parametrize("change", ["last byte", "truncate", "append"])
 def test_a_file_that_changes_during_the_upload_is_never_published(zone, user, tmp_path, change):
-    size = 200 * 327680 + 1000  # the last chunk is shorter than what is held back
-    path = written(tmp_path, "file", (os.urandom(1 << 20) * 64)[:size])
+    size = 80 * 327680 + 1000  # the last chunk is shorter than what is held back
+    path = written(tmp_path, "file", (os.urandom(1 << 20) * 32)[:size])
     zone.on_put = {"last byte": lambda: flip(path, size - 1), "truncate": lambda: os.truncate(path, size - 1),
                    "append": lambda: path.open("ab").write(b"x")}[change]
     done = run("store", str(path), env=user, check=1)

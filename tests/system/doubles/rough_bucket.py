@@ -22,7 +22,7 @@ class Request:
         self.method, self.target, _ = lines[0].split(" ")
         self.headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)}
         self.length = int(self.headers.get("content-length", 0))
-        self.received = b""
+        self.received = bytearray()
 
     @property
     def key(self):
@@ -81,7 +81,7 @@ class Line:
     async def store(self):
         await self.go_on()
         await self.take()
-        self.bucket.objects[self.request.key] = self.request.received
+        self.bucket.objects[self.request.key] = bytes(self.request.received)
         await self.say(200, ETag=f'"{self.request.length}"')
 
     async def serve(self, data=None, etag=None, ranges=True, upto=None, **more):

@@ -192,7 +192,7 @@ class ZoneDouble:
 
     async def _put(self, request):
         put = {"key": request.match_info["key"], "query": request.query_string, "headers": dict(request.headers),
-               "bytes": b"", "complete": False}
+               "bytes": bytearray(), "complete": False}
         self.puts.append(put)
         if self.put_answer:
             await asyncio.sleep(self.put_delay_s)
@@ -209,7 +209,7 @@ class ZoneDouble:
             return web.Response(status=400)
         put["complete"] = len(put["bytes"]) == int(request.headers["Content-Length"])
         if put["complete"]:
-            self.objects[put["key"].rpartition("/")[2]] = put["bytes"]
+            self.objects[put["key"].rpartition("/")[2]] = bytes(put["bytes"])
         return web.Response(status=200)
 
     async def _get(self, request):

@@ -96,6 +96,12 @@ def sharing(lab):
 
 
 @pytest.fixture
+def stranger(sharing):
+    """The environment of a user of that lab with an empty store who knows of no resource."""
+    return sharing.lab.environment(sharing.lab.remote_store)
+
+
+@pytest.fixture
 def zone():
     """A zone and a resource that are not ours; the test fails when it was sent anything wrong."""
     double = zone_double.ZoneDouble()

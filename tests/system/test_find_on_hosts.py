@@ -13,8 +13,8 @@ from range_sharing import LEAF, Sharing, noise
 
 
 @pytest.fixture
-def start(tmp_path):
-    """`start(*options)`: a lab whose hub has these options, and a daemon that shares."""
+def hub_with(tmp_path):
+    """`hub_with(*options)`: a lab whose hub has these options, and a daemon that shares."""
     labs = []
 
     def make(*options):
@@ -57,8 +57,8 @@ def be_private(lab):
 
 
 @pytest.mark.parametrize("size", [0, 9, LEAF, 3 * LEAF + 5])
-def test_what_a_host_has_is_found(start, size):
-    sharing = start("--find-on-hosts")
+def test_what_a_host_has_is_found(hub_with, size):
+    sharing = hub_with("--find-on-hosts")
     data = noise(size)
     path = sharing.put("big", data)
     answer = until(lambda: (a := find(sharing.lab, path[3:])) if a_found(sharing.lab, path) else None, "it is found")
@@ -72,22 +72,22 @@ def a_found(lab, path):
     return find(lab, path[3:])["found"]
 
 
-def test_by_default_the_bucket_alone_is_asked(start):
-    sharing = start()
+def test_by_default_the_bucket_alone_is_asked(hub_with):
+    sharing = hub_with()
     path = sharing.put("big", noise(2 * LEAF))
     assert sharing.part(path, 0, 5)
     assert find(sharing.lab, path[3:]) == {"type": "findFile", "found": False}
 
 
-def test_what_no_host_has_is_not_found_at_once(start):
-    sharing = start("--find-on-hosts")
+def test_what_no_host_has_is_not_found_at_once(hub_with):
+    sharing = hub_with("--find-on-hosts")
     begun = time.monotonic()
     assert find(sharing.lab, "7" * 40) == {"type": "findFile", "found": False}
     assert time.monotonic() - begun < 5
 
 
-def test_a_file_without_its_manifest_is_not_found_yet(start):
-    sharing = start("--find-on-hosts")
+def test_a_file_without_its_manifest_is_not_found_yet(hub_with):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(3 * LEAF)
     (lab.folder / "big").write_bytes(data)
     run("link", "--no-manifest", str(lab.folder / "big"), env=lab.host, check=0)
@@ -99,8 +99,8 @@ def test_a_file_without_its_manifest_is_not_found_yet(start):
     assert until(lambda: find(lab, digest)["found"], "the manifest is made")
 
 
-def test_it_is_uploaded_when_that_is_asked_for(start):
-    sharing = start("--find-on-hosts")
+def test_it_is_uploaded_when_that_is_asked_for(hub_with):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(3 * LEAF)
     path = sharing.put("big", data)
     until(lambda: a_found(lab, path), "it is found")
@@ -112,8 +112,8 @@ def test_it_is_uploaded_when_that_is_asked_for(start):
     assert len(objects(lab)) == 1
 
 
-def test_python_users_need_no_resource(start):
-    sharing = start("--find-on-hosts")
+def test_python_users_need_no_resource(hub_with):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(4 * LEAF + 1)
     path = sharing.put("big", data)
     uri = f"sha1://{path[3:]}"
@@ -126,8 +126,8 @@ def test_python_users_need_no_resource(start):
         assert file.read() == data
 
 
-def test_our_own_client_reads_it(start):
-    sharing = start("--find-on-hosts")
+def test_our_own_client_reads_it(hub_with):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(4 * LEAF + 1)
     path = sharing.put("big", data)
     until(lambda: a_found(lab, path), "it is found")
@@ -137,8 +137,8 @@ def test_our_own_client_reads_it(start):
     assert not objects(lab)
 
 
-def test_in_a_private_zone_the_url_opens_for_an_hour(start):
-    sharing = start("--find-on-hosts")
+def test_in_a_private_zone_the_url_opens_for_an_hour(hub_with):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(2 * LEAF + 1)
     path = sharing.put("big", data)
     other = sharing.put("other", noise(LEAF, 2))
@@ -162,8 +162,8 @@ def test_in_a_private_zone_the_url_opens_for_an_hour(start):
     assert anonymous[0] == 500 and b"~" not in anonymous[2]
 
 
-def test_a_url_ends_with_the_permission_of_its_maker(start):
-    sharing = start("--find-on-hosts")
+def test_a_url_ends_with_the_permission_of_its_maker(hub_with):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(2 * LEAF + 1)
     path = sharing.put("big", data)
     be_private(lab)
@@ -175,8 +175,8 @@ def test_a_url_ends_with_the_permission_of_its_maker(start):
     until(lambda: sharing.ask(place)[0].status == 404, "the settings are read again")
 
 
-def test_a_file_of_another_zone_is_found_there(start, tmp_path):
-    sharing = start("--find-on-hosts")
+def test_a_file_of_another_zone_is_found_there(hub_with, tmp_path):
+    sharing = hub_with("--find-on-hosts")
     lab, data = sharing.lab, noise(2 * LEAF + 1)
     (lab.data / "registered-zones").mkdir()
     (lab.data / "registered-zones" / "second").write_text(

@@ -16,6 +16,7 @@ from zone_double import text
 
 @pytest.fixture
 def folder(lab):
+    """A folder whose files and index a host has linked."""
     return Folder(lab, FILES).link()
 
 

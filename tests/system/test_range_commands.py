@@ -76,12 +76,6 @@ def stored(lab):
     return [path for path in lab.remote_store.rglob("*") if path.is_file() and path.stat().st_size > 1000]
 
 
-@pytest.fixture
-def stranger(sharing):
-    """Somebody with an empty store who knows of no resource."""
-    return sharing.lab.environment(sharing.lab.remote_store)
-
-
 @pytest.mark.parametrize("size", [0, 1, LEAF, LEAF + 1, 9 * LEAF + 77])
 def test_load_reads_from_the_host(sharing, stranger, size, tmp_path):
     data = noise(size)

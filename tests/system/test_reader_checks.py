@@ -103,11 +103,6 @@ def times(count, forge):
     return once
 
 
-@pytest.fixture
-def stranger(sharing):
-    return sharing.lab.environment(sharing.lab.remote_store)
-
-
 def kept(store):
     return [path for path in pathlib.Path(store).rglob("*") if path.is_file() and path.stat().st_size >= 1000]
 

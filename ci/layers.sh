@@ -19,7 +19,7 @@ BEGIN {
     owner["bearssl"] = "^src/net/tls[a-z_0-9]*\\.c$|^src/x509/[a-z_0-9]*\\.c$|^src/net/tls_internal\\.h$"
     takes_path = "[^a-z_A-Z0-9.>](l?stat|access|open|openat|opendir|rename|link|symlink|unlink|remove|" \
         "mkdir|mkdtemp|rmdir|readlink|chdir|truncate|utimensat|fstatat|unlinkat|nftw|execv|" \
-        "(fs|dirs|newfile|leftover|place|text_file|record|paths|hash|voucher|lease|store_make|" \
+        "(fs|dirs|newfile|place|text_file|record|paths|hash|voucher|lease|store_make|" \
         "store_open|store_write|log_open|log_check|cause|tree_open|follow_find|trust_use)[a-z_]*) ?[(]"
     owner["poll.h"] = "^src/base/ready\\.c$"
     owner["sys/epoll.h"] = "^src/loop/loop\\.c$"

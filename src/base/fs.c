@@ -11,15 +11,8 @@
 
 #include "base/cause.h"
 #include "base/dirs.h"
-#include "base/hex.h"
-#include "base/newfile.h"
-#include "base/random.h"
 #include "base/clock.h"
 #include "base/ready.h"
-
-enum { FS_SUFFIX_DIGITS = 8, FS_TRIES = 100 };
-
-#define FS_TEMPORARY_SUFFIX ".tmp."
 
 /* musl's open makes a second system call for O_CLOEXEC, its openat does not. */
 static int open_once(const char *path, int flags, mode_t mode)
@@ -136,165 +129,9 @@ int fs_write_all(int fd, struct str data, const char *path, struct err *e)
     return 0;
 }
 
-/* close(2) reports what a network file system or a quota refused only now. */
-static int close_written(int fd, const char *path, struct err *e)
-{
-    if (close(fd) == 0 || errno == EINTR)
-        return 0;
-    return err_errno(e, ERR_FAILED, errno, "cannot write %s", path);
-}
-
-/* How a file is to be: `mode` whatever the umask, or 0; the root that it lies below, or NULL. */
-struct shape {
-    unsigned flags;
-    mode_t mode;
-    const char *root;
-};
-
-/* Creates what is written: under the very name, then *name is that, or beside it. */
-static int open_written(const char *path, const struct shape *shape, struct buf *name, int *fd,
-                        struct err *e)
-{
-    bool is_private = (shape->flags & FS_PRIVATE) != 0 || shape->mode != 0;
-    const mode_t mode = is_private ? 0600 : (shape->flags & FS_OWN) != 0 ? 0644 : 0666;
-
-    if ((shape->flags & FS_FRESH) != 0) {
-        *fd = open_once(path, O_RDWR | O_CREAT | O_EXCL, mode);
-        if (*fd >= 0) {
-            buf_puts(name, path);
-            return 0;
-        }
-    }
-    return fs_open_temporary(path, mode, name, fd, e);
-}
-
-static int write_file(const char *path, struct str data, const struct shape *shape, struct err *e)
-{
-    struct buf temporary = {0};
-    const unsigned flags = shape->flags;
-    int fd, status = -1;
-
-    if (path == NULL)
-        return buf_no_path(e);
-    if (open_written(path, shape, &temporary, &fd, e) != 0)
-        goto out;
-    if (shape->mode != 0 && shape->mode != 0600)
-        (void)!fchmod(fd, shape->mode); /* some file systems have no modes */
-    if ((flags & FS_OWN) != 0)
-        newfile_adopt_own(shape->root, fd);
-    else if ((flags & FS_PRIVATE) == 0)
-        newfile_adopt(shape->root, fd);
-    status = fs_write_all(fd, data, path, e);
-    if (status == 0 && flags & FS_DURABLE && fsync(fd) != 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
-    if (close_written(fd, path, status == 0 ? e : ERR_IGNORED) != 0)
-        status = -1;
-    const char *written = buf_path(&temporary, e);
-    if (written == NULL)
-        status = -1;
-    if (status == 0 && strcmp(written, path) != 0 && rename(written, path) != 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot rename to %s", path);
-    if (status != 0 && written != NULL)
-        unlink(written);
-    else if (status == 0 && flags & FS_DURABLE)
-        status = fs_sync_parent(path, e);
-out:
-    buf_free(&temporary);
-    return status;
-}
-
-int fs_write_file(const char *path, struct str data, unsigned flags, struct err *e)
-{
-    return write_file(path, data, &(struct shape){.flags = flags}, e);
-}
-
-int fs_write_file_mode(const char *path, struct str data, unsigned flags, mode_t mode,
-                       struct err *e)
-{
-    return write_file(path, data, &(struct shape){.flags = flags, .mode = mode}, e);
-}
-
-int fs_write_file_below(const char *root, const char *path, struct str data, unsigned flags,
-                        struct err *e)
-{
-    return write_file(path, data, &(struct shape){.flags = flags, .root = root}, e);
-}
-
-static void put_temporary_name(struct str path, struct buf *out)
-{
-    size_t directory = dirs_above(path).len;
-    size_t room = NAME_MAX - strlen(FS_TEMPORARY_SUFFIX) - FS_SUFFIX_DIGITS;
-    char suffix[FS_SUFFIX_DIGITS + 1];
-
-    random_hex(suffix, FS_SUFFIX_DIGITS);
-    buf_put(out, str_slice(path, 0, directory + room));
-    buf_puts(out, FS_TEMPORARY_SUFFIX);
-    buf_puts(out, suffix);
-}
-
-int fs_open_temporary(const char *path, mode_t mode, struct buf *temporary, int *fd,
-                      struct err *e)
-{
-    size_t start = temporary->len;
-
-    if (path == NULL)
-        return buf_no_path(e);
-    for (int i = 0; i < FS_TRIES; i++) {
-        temporary->len = start;
-        put_temporary_name(str_of(path), temporary);
-        const char *name = buf_path(temporary, e);
-        if (name == NULL) {
-            temporary->len = start;
-            return -1;
-        }
-        int opened = open_once(name + start, O_RDWR | O_CREAT | O_EXCL, mode);
-        if (opened >= 0) {
-            *fd = opened;
-            return 0;
-        }
-        if (errno != EEXIST && errno != EINTR)
-            break;
-    }
-    int number = errno;
-    temporary->len = start;
-    return cause_create(e, number, path, NULL);
-}
-
-bool fs_is_temporary(struct str name)
-{
-    size_t suffix = strlen(FS_TEMPORARY_SUFFIX) + FS_SUFFIX_DIGITS;
-
-    if (name.len < suffix)
-        return false;
-    name = str_slice(name, name.len - suffix, name.len);
-    return str_starts_with(name, STR(FS_TEMPORARY_SUFFIX)) &&
-           hex_is_lower(str_slice(name, strlen(FS_TEMPORARY_SUFFIX), suffix), FS_SUFFIX_DIGITS);
-}
-
 int64_t fs_mtime_ms(const struct stat *st)
 {
     return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
-}
-
-int fs_time_beside(const char *path, int64_t *now_ms, struct err *e)
-{
-    struct buf name = {0};
-    struct stat st;
-    int fd, result = fs_open_temporary(path, 0666, &name, &fd, e);
-
-    if (result == 0) {
-        const char *made = buf_path(&name, e);
-        result = made == NULL ? -1 : fstat(fd, &st);
-        if (result == 0)
-            *now_ms = fs_mtime_ms(&st);
-        else if (made != NULL)
-            err_errno(e, ERR_FAILED, errno, "cannot stat %s", made);
-        close(fd);
-        if (made != NULL)
-            unlink(made);
-    }
-    buf_free(&name);
-    return result;
 }
 
 int fs_sync_file(const char *path, struct err *e)

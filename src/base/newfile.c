@@ -1,16 +1,29 @@
 #include "base/newfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/cause.h"
+#include "base/clock.h"
 #include "base/dirs.h"
+#include "base/fs.h"
+#include "base/hex.h"
+#include "base/random.h"
 
 enum { GROUP_BITS = 070, OTHER_BITS = 07, ALL_BITS = 07777 };
+enum { SUFFIX_DIGITS = 8, OPEN_TRIES = 100 };
+
+#define TEMPORARY_SUFFIX ".tmp."
+
+/* ---- directories and modes ---- */
 
 /* It does not change while a process of ours lives. */
 static mode_t umask_of_process(void)
@@ -230,4 +243,274 @@ void newfile_adopt(const char *root, int fd)
 void newfile_adopt_own(const char *root, int fd)
 {
     adopt_rights(root, fd, 0644);
+}
+
+/* ---- one file ---- */
+
+/* musl's open makes a second system call for O_CLOEXEC, its openat does not. */
+static int create_once(const char *path, mode_t mode)
+{
+    return openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+}
+
+void newfile_put_name(struct str path, struct buf *out)
+{
+    size_t directory = dirs_above(path).len;
+    size_t room = NAME_MAX - strlen(TEMPORARY_SUFFIX) - SUFFIX_DIGITS;
+    char suffix[SUFFIX_DIGITS + 1];
+
+    random_hex(suffix, SUFFIX_DIGITS);
+    buf_put(out, str_slice(path, 0, directory + room));
+    buf_puts(out, TEMPORARY_SUFFIX);
+    buf_puts(out, suffix);
+}
+
+int newfile_open(struct newfile *f, const char *path, mode_t mode, struct err *e)
+{
+    if (path == NULL)
+        return buf_no_path(e);
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        buf_clear(&f->name);
+        newfile_put_name(str_of(path), &f->name);
+        const char *name = buf_path(&f->name, e);
+        if (name == NULL) {
+            buf_free(&f->name);
+            return -1;
+        }
+        f->fd = create_once(name, mode);
+        if (f->fd >= 0)
+            return 0;
+        if (errno != EEXIST && errno != EINTR)
+            break;
+    }
+    int number = errno;
+    buf_free(&f->name);
+    return cause_create(e, number, path, NULL);
+}
+
+int newfile_write(const struct newfile *f, struct str data, const char *path, struct err *e)
+{
+    return fs_write_all(f->fd, data, path, e);
+}
+
+int newfile_close(struct newfile *f, bool is_durable, const char *path, struct err *e)
+{
+    int fd = f->fd, status = 0;
+
+    f->fd = -1;
+    if (is_durable && fsync(fd) != 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", path);
+    if (close(fd) != 0 && errno != EINTR && status == 0)
+        status = err_errno(e, ERR_FAILED, errno, "cannot write %s", path);
+    if (status != 0)
+        newfile_discard(f);
+    return status;
+}
+
+int newfile_rename(struct newfile *f, const char *path)
+{
+    int result = rename(f->name.data, path);
+
+    if (result == 0)
+        buf_free(&f->name);
+    return result;
+}
+
+int newfile_commit(struct newfile *f, bool is_durable, const char *path, struct err *e)
+{
+    if (f->fd >= 0 && newfile_close(f, is_durable, path, e) != 0)
+        return -1;
+    if (newfile_rename(f, path) == 0)
+        return is_durable ? fs_sync_parent(path, e) : 0;
+    err_errno(e, ERR_FAILED, errno, "cannot rename to %s", path);
+    newfile_discard(f);
+    return -1;
+}
+
+void newfile_leave(struct newfile *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    buf_free(&f->name);
+    f->fd = -1;
+}
+
+void newfile_discard(struct newfile *f)
+{
+    if (f->name.len > 0)
+        unlink(f->name.data);
+    newfile_leave(f);
+}
+
+bool newfile_is_temporary(struct str name)
+{
+    size_t suffix = strlen(TEMPORARY_SUFFIX) + SUFFIX_DIGITS;
+
+    if (name.len < suffix)
+        return false;
+    name = str_slice(name, name.len - suffix, name.len);
+    return str_starts_with(name, STR(TEMPORARY_SUFFIX)) &&
+           hex_is_lower(str_slice(name, strlen(TEMPORARY_SUFFIX), suffix), SUFFIX_DIGITS);
+}
+
+int newfile_time_beside(const char *path, int64_t *now_ms, struct err *e)
+{
+    struct newfile probe = NEWFILE_NONE;
+    struct stat st;
+    int result = newfile_open(&probe, path, 0666, e);
+
+    if (result == 0 && fstat(probe.fd, &st) != 0)
+        result = err_errno(e, ERR_FAILED, errno, "cannot stat %s", probe.name.data);
+    else if (result == 0)
+        *now_ms = fs_mtime_ms(&st);
+    newfile_discard(&probe);
+    return result;
+}
+
+/* ---- a whole one at once ---- */
+
+/* How a file is to be: `mode` whatever the umask, or 0; the root that it lies below, or NULL. */
+struct shape {
+    unsigned flags;
+    mode_t mode;
+    const char *root;
+};
+
+/* Creates the file under its very name: it is then no temporary one. */
+static bool open_fresh(struct newfile *f, const char *path, mode_t mode)
+{
+    f->fd = create_once(path, mode);
+    if (f->fd < 0)
+        return false;
+    buf_puts(&f->name, path);
+    if (buf_path(&f->name, ERR_IGNORED) != NULL)
+        return true;
+    unlink(path);
+    newfile_leave(f);
+    return false;
+}
+
+/* *is_fresh: under its own name. */
+static int open_shaped(struct newfile *f, const char *path, const struct shape *shape,
+                       bool *is_fresh, struct err *e)
+{
+    bool is_private = (shape->flags & NEWFILE_PRIVATE) != 0 || shape->mode != 0;
+    const mode_t mode = is_private ? 0600 : (shape->flags & NEWFILE_OWN) != 0 ? 0644 : 0666;
+
+    *is_fresh = (shape->flags & NEWFILE_FRESH) != 0 && open_fresh(f, path, mode);
+    if (!*is_fresh && newfile_open(f, path, mode, e) != 0)
+        return -1;
+    if (shape->mode != 0 && shape->mode != 0600)
+        (void)!fchmod(f->fd, shape->mode); /* some file systems have no modes */
+    if ((shape->flags & NEWFILE_OWN) != 0)
+        newfile_adopt_own(shape->root, f->fd);
+    else if ((shape->flags & NEWFILE_PRIVATE) == 0)
+        newfile_adopt(shape->root, f->fd);
+    return 0;
+}
+
+static int put_file(const char *path, struct str data, const struct shape *shape, struct err *e)
+{
+    bool is_durable = (shape->flags & NEWFILE_DURABLE) != 0, is_fresh;
+    struct newfile f = NEWFILE_NONE;
+    int status = -1;
+
+    if (path == NULL)
+        return buf_no_path(e);
+    if (open_shaped(&f, path, shape, &is_fresh, e) != 0)
+        return -1;
+    if (newfile_write(&f, data, path, e) == 0) {
+        status = is_fresh ? newfile_close(&f, is_durable, path, e)
+                          : newfile_commit(&f, is_durable, path, e);
+        if (status == 0 && is_fresh) {
+            newfile_leave(&f);
+            status = is_durable ? fs_sync_parent(path, e) : 0;
+        }
+    }
+    newfile_discard(&f);
+    return status;
+}
+
+int newfile_put(const char *path, struct str data, unsigned flags, struct err *e)
+{
+    return put_file(path, data, &(struct shape){.flags = flags}, e);
+}
+
+int newfile_put_mode(const char *path, struct str data, unsigned flags, mode_t mode, struct err *e)
+{
+    return put_file(path, data, &(struct shape){.flags = flags, .mode = mode}, e);
+}
+
+int newfile_put_below(const char *root, const char *path, struct str data, unsigned flags,
+                      struct err *e)
+{
+    return put_file(path, data, &(struct shape){.flags = flags, .root = root}, e);
+}
+
+/* ---- abandoned ones ---- */
+
+void newfile_hold(int fd)
+{
+    flock(fd, LOCK_EX | LOCK_NB);
+}
+
+static bool is_locked(int fd)
+{
+    return flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+/* Under the lock, which whoever gives the name to another file has to have. */
+static void remove_unless_held(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    struct stat st, named;
+
+    if (fd < 0)
+        return;
+    if (!is_locked(fd) && fstat(fd, &st) == 0 && lstat(path, &named) == 0 &&
+        st.st_dev == named.st_dev && st.st_ino == named.st_ino)
+        unlink(path);
+    close(fd);
+}
+
+void newfile_remove_left(const char *path, int seconds)
+{
+    struct stat st;
+    int64_t now_ms;
+
+    if (path == NULL || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+        clock_wall_ms() - fs_mtime_ms(&st) < 1000LL * seconds)
+        return;
+    /* So says our clock, which may be wrong. */
+    if (newfile_time_beside(path, &now_ms, ERR_IGNORED) == 0 &&
+        now_ms - fs_mtime_ms(&st) >= 1000LL * seconds)
+        remove_unless_held(path);
+}
+
+void newfile_clean(const char *path)
+{
+    struct str whole = str_of(path == NULL ? "" : path), base = whole;
+    struct buf name = {0};
+    struct dirent *entry;
+
+    if (path == NULL)
+        return;
+    while (base.len > 0 && memchr(base.p, '/', base.len) != NULL)
+        base = str_slice(base, 1, base.len);
+    size_t folder = whole.len - base.len;
+    buf_put(&name, folder == 0 ? STR("./") : str_slice(whole, 0, folder));
+    folder = name.len;
+    const char *listed = buf_path(&name, ERR_IGNORED);
+    DIR *dir = listed == NULL ? NULL : opendir(listed);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct str found = str_of(entry->d_name);
+        if (!newfile_is_temporary(found) || !str_starts_with(found, base))
+            continue;
+        name.len = folder;
+        buf_put(&name, found);
+        newfile_remove_left(buf_path(&name, ERR_IGNORED), NEWFILE_LEFT_SECONDS);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    buf_free(&name);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/hex.h"
+#include "base/newfile.h"
 
 enum { SUM_BYTES = 4, PAGE_BYTES = 4096, MAX_TEXT_BYTES = 2048 };
 enum { PAGE_DIGITS = 3 }; /* of an id: its page of the table, its file when that is full */
@@ -239,8 +240,8 @@ static void mark_damaged(const struct data_dir *dir, struct str key, const struc
     put_mark(&text, key, st);
     /* Without the mark it is found again by the next who reads it. */
     if (!text.failed)
-        (void)!fs_write_file(buf_path(&path, ERR_IGNORED), buf_str(&text), FS_DURABLE | FS_PRIVATE,
-                             ERR_IGNORED);
+        (void)!newfile_put(buf_path(&path, ERR_IGNORED), buf_str(&text),
+                           NEWFILE_DURABLE | NEWFILE_PRIVATE, ERR_IGNORED);
     buf_free(&path);
     buf_free(&text);
 }

@@ -11,9 +11,8 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
-#include "base/leftover.h"
-#include "base/log.h"
 #include "base/newfile.h"
+#include "base/log.h"
 #include "base/place.h"
 #include "base/random.h"
 
@@ -37,8 +36,8 @@ static int make_url_key(struct data_dir *dir, const char *path, struct err *e)
 {
     log_line(LOG_INFO, "new data directory %s", dir->path);
     random_bytes(dir->url_key, SIGNED_URL_KEY);
-    return fs_write_file(path, (struct str){(char *)dir->url_key, SIGNED_URL_KEY},
-                         FS_DURABLE | FS_PRIVATE, e);
+    return newfile_put(path, (struct str){(char *)dir->url_key, SIGNED_URL_KEY},
+                         NEWFILE_DURABLE | NEWFILE_PRIVATE, e);
 }
 
 /* Two that start at once on a new directory are to have the same. */
@@ -49,7 +48,7 @@ static int open_url_key(struct data_dir *dir, struct err *e)
 
     buf_printf(&path, "%s/.hub/url-key", dir->path);
     const char *name = buf_path(&path, e);
-    leftover_clean(name);
+    newfile_clean(name);
     result = read_url_key(dir, name, e);
     if (result != 0 && e->code == ERR_NOT_FOUND && data_dir_lock(dir, &lock, e) == 0) {
         result = read_url_key(dir, name, e);
@@ -115,10 +114,10 @@ static int make_state_dirs(const struct data_dir *dir, struct err *e)
         make_private_dir(dir, DATA_DIR_DAMAGED, e) != 0)
         return -1;
     buf_printf(&path, "%s/" DATA_DIR_ASIDE "/", dir->path);
-    leftover_clean(buf_path(&path, ERR_IGNORED));
+    newfile_clean(buf_path(&path, ERR_IGNORED));
     buf_clear(&path);
     buf_printf(&path, "%s/" DATA_DIR_DAMAGED "/", dir->path);
-    leftover_clean(buf_path(&path, ERR_IGNORED));
+    newfile_clean(buf_path(&path, ERR_IGNORED));
     buf_free(&path);
     return 0;
 }

@@ -11,7 +11,7 @@
 #include "base/dirs.h"
 #include "base/fs.h"
 #include "base/hex.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/log.h"
 #include "bucket/bucket_ops.h"
 #include "bucket/check_queue.h"
@@ -438,7 +438,7 @@ static void clean_folder_of(struct folder *f, const char *path)
         return;
     f->clean_ms = clock_now_ms() + CLEAN_EVERY_MS;
     buf_append(&folder, path, (size_t)(strrchr(path, '/') + 1 - path));
-    leftover_clean(buf_path(&folder, ERR_IGNORED));
+    newfile_clean(buf_path(&folder, ERR_IGNORED));
     buf_free(&folder);
 }
 
@@ -476,7 +476,7 @@ static int replace_small_file(struct folder *f, struct bucket_small *file, const
     clean_folder_of(f, path);
     if (check_version(f, file, path, e) != 0 || dirs_make_parents(path, e) != 0)
         return -1;
-    if (fs_write_file(path, file->new_text, FS_DURABLE, e) != 0)
+    if (newfile_put(path, file->new_text, NEWFILE_DURABLE, e) != 0)
         return -1;
     put_version(file->new_text, file->version);
     return 0;

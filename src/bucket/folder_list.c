@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "bucket/names.h"
 
 enum { MAX_DEPTH = 32 };
@@ -27,7 +28,7 @@ static bool may_hold(const struct bucket_list *list, struct str start)
 static void add_key(struct list_walk *w, struct str key)
 {
     if (!str_starts_with(key, w->list->prefix) || str_compare(key, w->list->after) <= 0 ||
-        fs_is_temporary(key))
+        newfile_is_temporary(key))
         return;
     w->is_full = w->count == w->max;
     if (w->is_full)

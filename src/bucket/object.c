@@ -9,11 +9,9 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/log.h"
-#include "base/random.h"
 
-enum { ASIDE_DIGITS = 8 };
 
 const char *object_state_name(enum object_state state)
 {
@@ -143,7 +141,7 @@ static enum object_state judge_aside(const struct data_dir *dir, struct str key,
         return OBJECT_OK;
     }
     if (!is_same_inode(&st, damaged)) {
-        leftover_hold(fd);
+        newfile_hold(fd);
         state = is_known_good(dir, key, &st, INT64_MAX)
                     ? OBJECT_OK
                     : hash_object_file(fd, &st, hash_of_key(key), NULL, ERR_IGNORED);
@@ -161,14 +159,12 @@ static enum object_state remove_damaged_file(const struct data_dir *dir, struct 
                                              bool *is_kept, struct err *e)
 {
     enum object_state state = OBJECT_MISSING;
-    char digits[ASIDE_DIGITS + 1];
-    struct buf aside = {0};
+    struct buf aside = {0}, beside = {0};
 
-    /* A name as fs_open_temporary gives: data_dir_open removes it if this process is killed. */
-    random_hex(digits, ASIDE_DIGITS);
-    buf_printf(&aside, "%s/" DATA_DIR_ASIDE "/%.*s.tmp.%s", dir->path, STR_ARG(hash_of_key(key)),
-               digits);
-    const char *away = buf_path(&aside, e);
+    /* A temporary name: data_dir_open removes the file if this process is killed. */
+    buf_printf(&beside, "%s/" DATA_DIR_ASIDE "/%.*s", dir->path, STR_ARG(hash_of_key(key)));
+    newfile_put_name(buf_str(&beside), &aside);
+    const char *away = beside.failed ? buf_path(&beside, e) : buf_path(&aside, e);
     if (away == NULL) {
         state = OBJECT_UNKNOWN;
     } else if (rename(path, away) == 0) {
@@ -183,6 +179,7 @@ static enum object_state remove_damaged_file(const struct data_dir *dir, struct 
         err_errno(e, ERR_FAILED, errno, "cannot remove %s", path);
         state = OBJECT_UNKNOWN;
     }
+    buf_free(&beside);
     buf_free(&aside);
     return state;
 }

@@ -19,6 +19,7 @@
 #include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/newfile.h"
 #include "base/place.h"
 #include "base/random.h"
 #include "base/setting.h"
@@ -174,7 +175,7 @@ static int make_demo_secret(const struct demo *d, struct err *e)
     char secret[33], *path = make_text("%s/secret", d->folder);
 
     random_hex(secret, 32);
-    int status = fs_write_file(path, str_of(secret), FS_PRIVATE, e);
+    int status = newfile_put(path, str_of(secret), NEWFILE_PRIVATE, e);
     free(path);
     return status;
 }
@@ -186,7 +187,7 @@ static int make_random_file(const char *path, struct err *e)
     if (data == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     random_bytes(data, DEMO_RANDOM_BYTES);
-    int status = fs_write_file(path, (struct str){data, DEMO_RANDOM_BYTES}, 0, e);
+    int status = newfile_put(path, (struct str){data, DEMO_RANDOM_BYTES}, 0, e);
     free(data);
     return status;
 }

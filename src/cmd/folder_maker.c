@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/quote.h"
 #include "cmd/label.h"
 #include "proto/folder_index.h"
@@ -72,36 +72,30 @@ void folder_maker_add(struct folder_maker *maker, size_t number, const char *pat
 }
 
 /* Writes the text into the store's place for what is not complete. */
-static int write_text(const struct store *store, struct str text, struct buf *name, int *fd,
-                      struct err *e)
+static int write_text(const struct store *store, struct str text, struct newfile *f, struct err *e)
 {
     struct buf beside = {0};
 
     store_put_staging_path(store, STORE_COPY, &beside);
     const char *path = buf_path(&beside, e);
-    int result = path == NULL ? -1 : store_open_temporary(store, path, name, fd, e);
+    int result = path == NULL ? -1 : store_open_temporary(store, path, f, e);
     buf_free(&beside);
     if (result != 0)
         return -1;
-    leftover_hold(*fd);
-    return fs_write_all(*fd, text, name->data, e);
+    newfile_hold(f->fd);
+    return newfile_write(f, text, f->name.data, e);
 }
 
 static int store_text(const struct store *store, struct str text, bool makes_manifests,
                       struct add_staged *added, struct err *e)
 {
     const struct hash_options options = {.flags = makes_manifests ? HASH_MAKE_MANIFEST : 0};
-    struct buf name = {0};
-    int fd = -1;
-    int result = write_text(store, text, &name, &fd, e);
+    struct newfile f = NEWFILE_NONE;
+    int result = write_text(store, text, &f, e);
 
     if (result == 0)
-        result = add_file(store, STORE_COPY, name.data, &options, added, e);
-    if (fd >= 0) {
-        unlink(name.data);
-        close(fd);
-    }
-    buf_free(&name);
+        result = add_file(store, STORE_COPY, f.name.data, &options, added, e);
+    newfile_discard(&f);
     return result;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "base/hex.h"
+#include "base/newfile.h"
 #include "base/sha1.h"
 #include "proto/url.h"
 
@@ -71,7 +72,7 @@ static void put_legible(struct buf *out, struct str name)
 
 bool load_names_is_reserved(struct str name)
 {
-    return fs_is_temporary(name) || (str_ends_with(name, STR(".part")) &&
+    return newfile_is_temporary(name) || (str_ends_with(name, STR(".part")) &&
                                      hex_is_lower(str_slice(name, 0, name.len - 5), SHA1_HEX));
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "base/random.h"
 
 /* Letters and digits only: they survive shells, YAML and hand-copying. */
@@ -62,38 +63,32 @@ static int give_name(const char *temporary, const char *path, struct str text, b
     return errno == EEXIST ? 0 : copy_to(path, text, was_made, e);
 }
 
-static int write_secret(int fd, const char *temporary, const char *path, bool *was_made,
-                        struct err *e)
+static int write_secret(struct newfile *f, const char *path, bool *was_made, struct err *e)
 {
     struct buf text = {0};
     int result = -1;
 
     put_characters(&text);
-    if (buf_check(&text, e) == 0 && fs_write_all(fd, buf_str(&text), path, e) == 0)
-        result = fsync(fd) == 0
-                     ? give_name(temporary, path, buf_str(&text), was_made, e)
-                     : cannot_make(path, e);
+    if (buf_check(&text, e) == 0 && newfile_write(f, buf_str(&text), path, e) == 0 &&
+        newfile_close(f, true, path, e) == 0)
+        result = give_name(f->name.data, path, buf_str(&text), was_made, e);
     buf_wipe(&text);
     return result;
 }
 
 int new_secret_make(const char *path, bool *was_made, struct err *e)
 {
-    struct buf temporary = {0};
+    struct newfile f = NEWFILE_NONE;
     struct stat st;
-    int fd, result;
+    int result;
 
     *was_made = false;
     if (lstat(path, &st) == 0 || errno != ENOENT)
         return 0; /* its reader reports what is wrong with it */
-    if (fs_open_temporary(path, S_IRUSR | S_IWUSR, &temporary, &fd, e) != 0) {
-        buf_free(&temporary);
+    if (newfile_open(&f, path, S_IRUSR | S_IWUSR, e) != 0)
         return cannot_make(path, e);
-    }
-    result = write_secret(fd, temporary.data, path, was_made, e); /* with its NUL */
-    close(fd);
-    unlink(temporary.data);
-    buf_free(&temporary);
+    result = write_secret(&f, path, was_made, e);
+    newfile_discard(&f);
     if (result == 0 && *was_made) /* if it is lost in a crash, the next start makes another */
         (void)!fs_sync_parent(path, ERR_IGNORED);
     return result;

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/place.h"
 #include "base/setting.h"
@@ -109,12 +108,12 @@ static int store_in_place(struct storing *run, const char *path, struct stored *
     return -1;
 }
 
-/* Copies what is open to <temporary>, hashes it, and gives it the name <folder>/sha1/<hash>. */
-static int copy_to_folder(struct storing *run, int from, const struct stat *st, int to,
-                          const char *temporary, struct stored *out, struct err *e)
+/* Copies what is open, hashes it, and gives the copy the name <folder>/sha1/<hash>. */
+static int copy_to_folder(struct storing *run, int from, const struct stat *st, struct newfile *to,
+                          struct stored *out, struct err *e)
 {
     const struct hash_watch watch = {show_read, run};
-    struct hash_job job = {.from = from, .to = to, .as_opened = st, .watch = &watch};
+    struct hash_job job = {.from = from, .to = to->fd, .as_opened = st, .watch = &watch};
     struct buf final = {0};
     int result = -1;
 
@@ -127,21 +126,17 @@ static int copy_to_folder(struct storing *run, int from, const struct stat *st, 
     out->size = job.size;
     buf_printf(&final, "%s/sha1/%s", run->folder, out->hash);
     const char *named = buf_path(&final, e);
-    if (named == NULL)
-        goto out;
-    if (fsync(to) != 0 || rename(temporary, named) != 0)
-        err_errno(e, ERR_FAILED, errno, "%s", named);
-    else
-        result = fs_sync_parent(named, e);
-out:
+    if (named != NULL)
+        result = newfile_commit(to, true, named, e);
     buf_free(&final);
     return result;
 }
 
 static int store_in_folder(struct storing *run, const char *path, struct stored *out, struct err *e)
 {
-    struct buf base = {0}, temporary = {0};
-    int from = -1, to = -1, result = -1;
+    struct newfile to = NEWFILE_NONE;
+    struct buf base = {0};
+    int from = -1, result = -1;
     struct stat st;
 
     /* A folder of their own: that of the files may hold very many. */
@@ -151,24 +146,20 @@ static int store_in_folder(struct storing *run, const char *path, struct stored 
         place_check(incoming, e) != 0 || newfile_make_root(run->folder, false, e) != 0 ||
         newfile_make_parents(run->folder, incoming, e) != 0)
         goto out;
-    leftover_clean(incoming);
-    if (fs_open_temporary(incoming, 0666, &temporary, &to, e) != 0)
+    newfile_clean(incoming);
+    if (newfile_open(&to, incoming, 0666, e) != 0)
         goto out;
-    newfile_adopt(run->folder, to);
-    leftover_hold(to);
-    interrupt_guard(NULL, temporary.data); /* fs_open_temporary left its NUL */
+    newfile_adopt(run->folder, to.fd);
+    newfile_hold(to.fd);
+    interrupt_guard(NULL, to.name.data);
     run->size = st.st_size;
-    result = copy_to_folder(run, from, &st, to, temporary.data, out, e);
-    if (result != 0)
-        unlink(temporary.data);
+    result = copy_to_folder(run, from, &st, &to, out, e);
     interrupt_guard(NULL, NULL);
+    newfile_discard(&to);
 out:
     if (from >= 0)
         close(from);
-    if (to >= 0)
-        close(to);
     buf_free(&base);
-    buf_free(&temporary);
     return result;
 }
 

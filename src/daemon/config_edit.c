@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/fs.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/place.h"
 #include "base/text_file.h"
 #include "base/yaml.h"
@@ -263,10 +263,11 @@ int config_save(const struct config *c, const char *path, struct err *e)
         err_copy(e, &missing);
         goto out;
     }
-    leftover_clean(where);
+    newfile_clean(where);
     if (config_edit(c, buf_str(&old), path, &made, e) == 0 && buf_check(&made, e) == 0)
-        result = place_tell(&place, path,
-                            fs_write_file(where, buf_str(&made), FS_DURABLE | FS_PRIVATE, e), e);
+        result =
+            place_tell(&place, path,
+                       newfile_put(where, buf_str(&made), NEWFILE_DURABLE | NEWFILE_PRIVATE, e), e);
 out:
     buf_wipe(&old);
     buf_wipe(&made);

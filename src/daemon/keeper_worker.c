@@ -8,9 +8,8 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "base/leftover.h"
-#include "base/log.h"
 #include "base/newfile.h"
+#include "base/log.h"
 #include "base/ready.h"
 #include "daemon/keeper_options.h"
 #include "proc/frame.h"
@@ -113,7 +112,7 @@ static void tidy_leftovers(struct keeper_worker *w)
     struct store store;
 
     w->tidy_at_ms = clock_now_ms() + TIDY_MS;
-    leftover_clean(w->options->status_path);
+    newfile_clean(w->options->status_path);
     if (store_init(&store, ERR_IGNORED) == 0)
         store_tidy(&store);
     store_deinit(&store);
@@ -143,7 +142,7 @@ static void write_status_file(struct keeper_worker *w, struct str text)
     mode_t mode = newfile_is_in_group_folder(path) ? 0660 : 0600;
     struct err e;
 
-    if (fs_write_file_mode(path, text, 0, mode, &e) != 0)
+    if (newfile_put_mode(path, text, 0, mode, &e) != 0)
         report_trouble(w, &w->trouble, &e);
 }
 

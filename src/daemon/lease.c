@@ -14,7 +14,6 @@
 #include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/place.h"
 #include "base/random.h"
@@ -155,7 +154,7 @@ static int age_ms(const char *folder, const char *file, int64_t *age, struct err
     struct stat then;
     int64_t now_ms;
     int result = probe == NULL ? err_set(e, ERR_FAILED, "out of memory")
-                               : fs_time_beside(probe, &now_ms, e);
+                               : newfile_time_beside(probe, &now_ms, e);
 
     free(probe);
     if (result != 0)
@@ -261,7 +260,7 @@ static int write_owner(const struct lease *l, struct err *e)
     put_holder(&text, &l->self);
     int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory") : buf_check(&text, e);
     if (result == 0)
-        result = fs_write_file_mode(path, buf_str(&text), 0,
+        result = newfile_put_mode(path, buf_str(&text), 0,
                                     newfile_is_in_group_folder(path) ? 0664 : 0644, e);
     buf_free(&text);
     free(path);
@@ -341,11 +340,11 @@ static void clean_folder(const char *folder)
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         struct str name = str_of(entry->d_name);
-        if (!str_starts_with(name, STR("after.")) && !fs_is_temporary(name))
+        if (!str_starts_with(name, STR("after.")) && !newfile_is_temporary(name))
             continue;
         char *path = path_in(folder, entry->d_name, "");
         if (path != NULL)
-            leftover_remove(path, LEFTOVER_SECONDS);
+            newfile_remove_left(path, NEWFILE_LEFT_SECONDS);
         free(path);
     }
     if (dir != NULL)

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "store/hash_cache.h"
 #include "store/link.h"
 #include "store/record.h"
@@ -42,8 +42,8 @@ static void put_staged_base(const struct store *s, const struct add_staged *stag
         store_put_staging_path(s, staged->kind, out);
 }
 
-/* Creates the temporary file; its whole name is put in *name, its suffix in staged. */
-static int open_staged(const struct store *s, struct add_staged *staged, struct buf *name, int *fd,
+/* Creates the temporary file; the suffix of its name is put in staged. */
+static int open_staged(const struct store *s, struct add_staged *staged, struct newfile *f,
                        struct err *e)
 {
     struct buf base = {0};
@@ -53,23 +53,23 @@ static int open_staged(const struct store *s, struct add_staged *staged, struct 
     const char *path = buf_path(&base, e);
     if (path == NULL)
         goto out;
-    status = store_open_temporary(s, path, name, fd, e);
-    if (status == 0) /* fs_open_temporary left its NUL behind it */
-        snprintf(staged->suffix, sizeof staged->suffix, "%s", name->data + base.len);
+    status = store_open_temporary(s, path, f, e);
+    if (status == 0)
+        snprintf(staged->suffix, sizeof staged->suffix, "%s", f->name.data + base.len);
 out:
     buf_free(&base);
     return status;
 }
 
-/* Ends the writing of a temporary file: close(2) reports what a quota or NFS refused only now. */
-static int close_staged(int fd, const char *name, bool is_durable, int status, struct err *e)
+/* Ends the writing of a temporary file, which stays if `status` is 0 and closing it succeeds. */
+static int close_staged(struct newfile *f, bool is_durable, int status, struct err *e)
 {
-    if (status == 0 && is_durable && fsync(fd) != 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", name);
-    if (close(fd) != 0 && errno != EINTR && status == 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write %s", name);
-    if (status != 0)
-        unlink(name);
+    if (status == 0)
+        status = newfile_close(f, is_durable, f->name.data, e);
+    if (status == 0)
+        newfile_leave(f);
+    else
+        newfile_discard(f);
     return status;
 }
 
@@ -91,8 +91,9 @@ static int stage_link_record(const struct store *s, const char *path, struct add
                              struct err *e)
 {
     struct record r = {.path = (char *)path, .size = staged->size, .mtime = staged->mtime};
-    struct buf file = {0}, text = {0}, name = {0};
-    int fd, status = -1;
+    struct newfile staging = NEWFILE_NONE;
+    struct buf file = {0}, text = {0};
+    int status = -1;
 
     memcpy(r.hash, staged->hash, sizeof r.hash);
     store_put_link_path(s, r.hash, &file);
@@ -104,14 +105,13 @@ static int stage_link_record(const struct store *s, const char *path, struct add
         status = 0;
         goto out;
     }
-    if (open_staged(s, staged, &name, &fd, e) != 0)
+    if (open_staged(s, staged, &staging, e) != 0)
         goto out;
-    status = fs_write_all(fd, buf_str(&text), name.data, e);
-    status = close_staged(fd, name.data, false, status, e);
+    status = newfile_write(&staging, buf_str(&text), staging.name.data, e);
+    status = close_staged(&staging, false, status, e);
 out:
     buf_free(&file);
     buf_free(&text);
-    buf_free(&name);
     return status;
 }
 
@@ -182,21 +182,21 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
     const bool is_wanted = (options->flags & HASH_MAKE_MANIFEST) != 0;
     struct hash_job job = {.to = -1, .watch = options->watch};
     struct manifest_writer manifest;
-    struct buf name = {0};
+    struct newfile to = NEWFILE_NONE;
     struct stat st;
-    int to, status;
+    int status;
 
     if (hash_open(path, options->follow, &job.from, &st, e) != 0)
         return -1;
     manifest_writer_init(&manifest, s);
-    status = open_staged(s, staged, &name, &to, e);
+    status = open_staged(s, staged, &to, e);
     if (status == 0) {
-        leftover_hold(to);
-        status = copy_steadily(s, path, &job, to, is_wanted ? &manifest : NULL, e);
+        newfile_hold(to.fd);
+        status = copy_steadily(s, path, &job, to.fd, is_wanted ? &manifest : NULL, e);
         if (status == 0 && job.manifest != NULL)
             status = manifest_writer_stage(&manifest, staged->manifest, e);
         /* A large copy is synced by the process that wrote it, beside the others' work. */
-        status = close_staged(to, name.data, job.size >= SYNC_EACH_SIZE, status, e);
+        status = close_staged(&to, job.size >= SYNC_EACH_SIZE, status, e);
         if (status != 0) {
             staged->suffix[0] = '\0'; /* close_staged has removed it */
             add_discard(s, staged);
@@ -206,7 +206,6 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
     close(job.from);
     memcpy(staged->hash, job.hash, sizeof staged->hash);
     staged->size = job.size;
-    buf_free(&name);
     return status;
 }
 

@@ -7,7 +7,7 @@
 
 #include "base/cause.h"
 #include "base/hex.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "base/quote.h"
 #include "store/store.h"
 #include "store/tree.h"
@@ -62,9 +62,9 @@ static void tidy_one(struct store_list *list, const char *below)
     buf_puts(&list->root, below);
     const char *path = buf_path(&list->root, ERR_IGNORED);
     if (str_starts_with(rest, STR(".tmp.")) || str_starts_with(rest, STR(".paths.tmp.")))
-        leftover_remove(path, LEFTOVER_SECONDS);
+        newfile_remove_left(path, NEWFILE_LEFT_SECONDS);
     else if (str_equal(rest, STR(".part")))
-        leftover_remove(path, LEFTOVER_RESUMED_SECONDS);
+        newfile_remove_left(path, NEWFILE_PART_SECONDS);
     list->root.failed = false;
     list->root.len = root_len;
 }
@@ -153,7 +153,7 @@ void store_list_tidy(struct store_list *list)
     list->is_tidying = true;
     store_tidy(list->store);
     buf_printf(&path, "%s/mutables/@compute_sha1_cache/", list->store->dir);
-    leftover_clean(buf_path(&path, ERR_IGNORED));
+    newfile_clean(buf_path(&path, ERR_IGNORED));
     buf_free(&path);
 }
 
@@ -242,7 +242,7 @@ static void tidy_manifests(struct store_list *list)
         if (step == TREE_FILE && is_object(path + list->root.len, hash) &&
             is_file_absent(list->store, hash, store_put_copy_path) &&
             is_file_absent(list->store, hash, store_put_link_path))
-            leftover_remove(path, LEFTOVER_SECONDS);
+            newfile_remove_left(path, NEWFILE_LEFT_SECONDS);
     tree_close(list->tree);
     list->tree = NULL;
 }

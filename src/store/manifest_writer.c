@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/hex.h"
-#include "base/leftover.h"
+#include "base/newfile.h"
 #include "store/manifest_file.h"
 #include "store/store.h"
 
@@ -20,10 +20,10 @@ static int open_manifest_temporary(struct manifest_writer *w, struct err *e)
     store_put_manifest_staging_path(w->store, &base);
     const char *path = buf_path(&base, e);
     if (path != NULL)
-        status = store_open_own_temporary(w->store, path, &w->name, &w->fd, e);
+        status = store_open_own_temporary(w->store, path, &w->file, e);
     buf_free(&base);
     if (status == 0)
-        leftover_hold(w->fd);
+        newfile_hold(w->file.fd);
     return status;
 }
 
@@ -31,11 +31,12 @@ static int write_manifest_at(const struct manifest_writer *w, struct str data, i
                              struct err *e)
 {
     while (data.len > 0) {
-        ssize_t n = pwrite(w->fd, data.p, data.len, (off_t)at);
+        ssize_t n = pwrite(w->file.fd, data.p, data.len, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return err_errno(e, ERR_FAILED, errno, "cannot write the manifest %s", w->name.data);
+            return err_errno(e, ERR_FAILED, errno, "cannot write the manifest %s",
+                             w->file.name.data);
         data = str_slice(data, (size_t)n, data.len);
         at += n;
     }
@@ -53,7 +54,7 @@ static int take_manifest_page(void *owner, uint64_t j, struct str leaves, struct
         w->only_page = leaves;
         return 0;
     }
-    if (w->fd < 0 && open_manifest_temporary(w, e) != 0)
+    if (w->file.fd < 0 && open_manifest_temporary(w, e) != 0)
         return -1;
     return write_manifest_at(w, leaves, manifest_page_offset(w->size, j), e);
 }
@@ -62,25 +63,14 @@ void manifest_writer_init(struct manifest_writer *w, const struct store *store)
 {
     memset(w, 0, sizeof *w);
     w->store = store;
-    w->fd = -1;
+    w->file.fd = -1;
     w->maker.take_page = take_manifest_page;
     w->maker.owner = w;
 }
 
-/* Closes and removes the temporary file. */
-static void drop_temporary(struct manifest_writer *w)
-{
-    if (w->fd >= 0) {
-        unlink(w->name.data); /* fs_open_temporary left its NUL behind it */
-        close(w->fd);
-    }
-    w->fd = -1;
-    buf_clear(&w->name);
-}
-
 void manifest_writer_begin(struct manifest_writer *w, int64_t size)
 {
-    drop_temporary(w);
+    newfile_discard(&w->file);
     manifest_maker_init(&w->maker);
     w->size = size;
     w->head = (struct manifest_head){0};
@@ -117,21 +107,6 @@ static int write_head(struct manifest_writer *w, struct err *e)
     return status;
 }
 
-/* close(2) reports what a quota or NFS refused only now. */
-static int close_temporary(struct manifest_writer *w, struct err *e)
-{
-    int status = 0, fd = w->fd;
-
-    if (manifest_length(w->size) >= SYNC_EACH_SIZE && fsync(fd) != 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write %s to disk", w->name.data);
-    w->fd = -1;
-    if (close(fd) != 0 && errno != EINTR && status == 0)
-        status = err_errno(e, ERR_FAILED, errno, "cannot write %s", w->name.data);
-    if (status != 0)
-        unlink(w->name.data);
-    return status;
-}
-
 static bool is_manifest_there(const struct manifest_writer *w)
 {
     char hash[SHA1_HEX + 1];
@@ -150,14 +125,17 @@ int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX
     if (!is_manifest_there(w)) {
         store_put_manifest_staging_path(w->store, &base);
         status = buf_check(&base, e);
-        if (status == 0 && w->fd < 0)
+        if (status == 0 && w->file.fd < 0)
             status = open_manifest_temporary(w, e);
         if (status == 0)
             status = write_head(w, e);
         if (status == 0)
-            status = close_temporary(w, e);
-        if (status == 0)
-            snprintf(suffix, MANIFEST_SUFFIX_SIZE, "%s", w->name.data + base.len);
+            status = newfile_close(&w->file, manifest_length(w->size) >= SYNC_EACH_SIZE,
+                                   w->file.name.data, e);
+        if (status == 0) {
+            snprintf(suffix, MANIFEST_SUFFIX_SIZE, "%s", w->file.name.data + base.len);
+            newfile_leave(&w->file);
+        }
         buf_free(&base);
     }
     manifest_writer_discard(w);
@@ -166,7 +144,6 @@ int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX
 
 void manifest_writer_discard(struct manifest_writer *w)
 {
-    drop_temporary(w);
-    buf_free(&w->name);
+    newfile_discard(&w->file);
     manifest_maker_deinit(&w->maker);
 }

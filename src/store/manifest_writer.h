@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/newfile.h"
 #include "base/sha1.h"
 #include "proto/manifest.h"
 
@@ -22,8 +23,7 @@ struct manifest_writer {
     int64_t size;              /* that the file is to have */
     struct manifest_head head; /* of a file of that size, after manifest_writer_end */
     struct str only_page;      /* of a file of one page */
-    int fd;                    /* of the temporary file, or -1 */
-    struct buf name;
+    struct newfile file;       /* once there is something to write */
     struct manifest_maker maker;
 };
 

@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/newfile.h"
 #include "base/sha1.h"
 #include "store/store.h"
 
@@ -229,7 +230,8 @@ int paths_write(const struct store *s, const char *file, const char *hash, struc
     }
     status = buf_check(&text, e);
     if (status == 0)
-        status = store_write_file(s, file, buf_str(&text), FS_OWN | (is_first ? FS_FRESH : 0), e);
+        status = store_write_file(s, file, buf_str(&text),
+                                  NEWFILE_OWN | (is_first ? NEWFILE_FRESH : 0), e);
     buf_free(&text);
     return status;
 }

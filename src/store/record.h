@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/newfile.h"
 #include "base/sha1.h"
 
 struct record {
@@ -40,7 +41,7 @@ void record_put(struct buf *out, const struct record *r);
 
 struct store;
 
-/* Replaces `file`, which is in the store, making its parents; `flags` as for fs_write_file. */
+/* Replaces `file`, which is in the store, making its parents; `flags` as for newfile_put. */
 int record_write(const struct store *s, const char *file, const struct record *r, unsigned flags,
                  struct err *e) ERR_CHECKED;
 

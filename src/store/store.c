@@ -10,7 +10,6 @@
 #include "base/cause.h"
 #include "base/env.h"
 #include "base/fs.h"
-#include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/place.h"
 #include "base/quote.h"
@@ -157,36 +156,35 @@ int store_make_parents(const struct store *s, const char *path, struct err *e)
 
 /* A temporary file with this mode at most. */
 static int open_store_temporary(const struct store *s, const char *path, mode_t mode,
-                                struct buf *temporary, int *fd, struct err *e)
+                                struct newfile *f, struct err *e)
 {
     struct err why = {0};
-    int status = fs_open_temporary(path, mode, temporary, fd, &why);
+    int status = newfile_open(f, path, mode, &why);
 
     if (status != 0 && why.code != ERR_NOT_FOUND) {
         err_copy(e, &why);
         return explain_denied(s, path, e);
     }
-    if (status != 0 && (store_make_parents(s, path, e) != 0 ||
-                        fs_open_temporary(path, mode, temporary, fd, e) != 0))
+    if (status != 0 &&
+        (store_make_parents(s, path, e) != 0 || newfile_open(f, path, mode, e) != 0))
         return -1;
     return 0;
 }
 
-int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
-                         struct err *e)
+int store_open_temporary(const struct store *s, const char *path, struct newfile *f, struct err *e)
 {
-    if (open_store_temporary(s, path, 0666, temporary, fd, e) != 0)
+    if (open_store_temporary(s, path, 0666, f, e) != 0)
         return -1;
-    newfile_adopt(s->dir, *fd);
+    newfile_adopt(s->dir, f->fd);
     return 0;
 }
 
-int store_open_own_temporary(const struct store *s, const char *path, struct buf *temporary,
-                             int *fd, struct err *e)
+int store_open_own_temporary(const struct store *s, const char *path, struct newfile *f,
+                             struct err *e)
 {
-    if (open_store_temporary(s, path, 0644, temporary, fd, e) != 0)
+    if (open_store_temporary(s, path, 0644, f, e) != 0)
         return -1;
-    newfile_adopt_own(s->dir, *fd);
+    newfile_adopt_own(s->dir, f->fd);
     return 0;
 }
 
@@ -195,14 +193,14 @@ int store_write_file(const struct store *s, const char *path, struct str data, u
 {
     struct err why = {0};
 
-    if (fs_write_file_below(s->dir, path, data, flags, &why) == 0)
+    if (newfile_put_below(s->dir, path, data, flags, &why) == 0)
         return 0;
     if (why.code != ERR_NOT_FOUND) {
         err_copy(e, &why);
         return explain_denied(s, path, e);
     }
     return store_make_parents(s, path, e) == 0
-               ? fs_write_file_below(s->dir, path, data, flags, e)
+               ? newfile_put_below(s->dir, path, data, flags, e)
                : -1;
 }
 
@@ -241,7 +239,7 @@ void store_tidy(const struct store *s)
     store_put_staging_path(s, STORE_LINK, &paths[1]);
     store_put_manifest_staging_path(s, &paths[2]);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        leftover_clean(buf_path(&paths[i], ERR_IGNORED));
+        newfile_clean(buf_path(&paths[i], ERR_IGNORED));
         buf_free(&paths[i]);
     }
 }

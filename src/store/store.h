@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/newfile.h"
 #include "base/sha1.h"
 #include "base/str.h"
 #include "proto/kachery_uri.h"
@@ -39,16 +40,16 @@ int store_make_folder(const char *dir, struct err *e) ERR_CHECKED;
 
 /*
  * All writing into the store goes through these: make the store and the missing directories of
- * `path`; open a temporary file beside `path`, as fs_open_temporary; write a whole file, as
- * fs_write_file. New files and directories take the group bits of the store's directory.
+ * `path`; open a file under a temporary name beside `path`, as newfile_open; write a whole file, as
+ * newfile_put_below. New files and directories take the group bits of the store's directory.
  */
 int store_make_parents(const struct store *s, const char *path, struct err *e) ERR_CHECKED;
-int store_open_temporary(const struct store *s, const char *path, struct buf *temporary, int *fd,
-                         struct err *e) ERR_CHECKED;
+int store_open_temporary(const struct store *s, const char *path, struct newfile *f, struct err *e)
+    ERR_CHECKED;
 /* Opens the same for a file that counts as its owner's word alone (voucher.h): at most 0644,
  * whatever the umask. */
-int store_open_own_temporary(const struct store *s, const char *path, struct buf *temporary,
-                             int *fd, struct err *e) ERR_CHECKED;
+int store_open_own_temporary(const struct store *s, const char *path, struct newfile *f,
+                             struct err *e) ERR_CHECKED;
 int store_write_file(const struct store *s, const char *path, struct str data, unsigned flags,
                      struct err *e) ERR_CHECKED;
 

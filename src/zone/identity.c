@@ -12,7 +12,6 @@
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/hex.h"
-#include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/random.h"
 #include "base/ready.h"
@@ -169,14 +168,12 @@ int identity_load(struct identity *id, const char *key_dir, struct err *e)
 /* A key file written and synced under a temporary name. */
 struct staged {
     char *path;
-    struct buf temporary;
+    struct newfile file;
 };
 
 static void unstage_key(struct staged *staged)
 {
-    if (staged->temporary.len > 0)
-        unlink(staged->temporary.data); /* fs_open_temporary left its NUL */
-    buf_free(&staged->temporary);
+    newfile_discard(&staged->file);
     free(staged->path);
 }
 
@@ -184,7 +181,7 @@ static int stage_key(struct staged *staged, const char *key_dir, const struct ke
                      const unsigned char *key, struct err *e)
 {
     struct buf pem = {0};
-    int fd = -1, result = -1;
+    int result = -1;
 
     pem_put(&pem, file->kind, key);
     staged->path = key_path(key_dir, file);
@@ -192,19 +189,14 @@ static int stage_key(struct staged *staged, const char *key_dir, const struct ke
         err_set(e, ERR_FAILED, "out of memory");
         goto out;
     }
-    leftover_clean(staged->path);
-    if (fs_open_temporary(staged->path, file->mode, &staged->temporary, &fd, e) != 0 ||
-        fs_write_all(fd, buf_str(&pem), staged->path, e) != 0)
+    newfile_clean(staged->path);
+    if (newfile_open(&staged->file, staged->path, file->mode, e) != 0 ||
+        newfile_write(&staged->file, buf_str(&pem), staged->path, e) != 0)
         goto out;
     if (file->kind == PEM_PUBLIC)
-        newfile_adopt(key_dir, fd);
-    if (fsync(fd) != 0)
-        err_errno(e, ERR_FAILED, errno, "%s", staged->path);
-    else
-        result = 0;
+        newfile_adopt(key_dir, staged->file.fd);
+    result = newfile_close(&staged->file, true, staged->path, e);
 out:
-    if (fd >= 0)
-        close(fd);
     buf_wipe(&pem);
     return result;
 }
@@ -215,7 +207,7 @@ static int publish_key(struct staged *staged, struct err *e)
 {
     int fd;
 
-    if (link(staged->temporary.data, staged->path) == 0)
+    if (link(staged->file.name.data, staged->path) == 0)
         return 0;
     if (errno == EEXIST)
         return err_set(e, ERR_REFUSED, "%s exists already", staged->path);
@@ -226,13 +218,11 @@ static int publish_key(struct staged *staged, struct err *e)
     if (fd < 0)
         return err_errno(e, errno == EEXIST ? ERR_REFUSED : ERR_FAILED, errno, "%s", staged->path);
     close(fd);
-    if (rename(staged->temporary.data, staged->path) != 0) {
-        err_errno(e, ERR_FAILED, errno, "%s", staged->path);
-        unlink(staged->path);
-        return -1;
-    }
-    buf_clear(&staged->temporary);
-    return 0;
+    if (newfile_rename(&staged->file, staged->path) == 0)
+        return 0;
+    err_errno(e, ERR_FAILED, errno, "%s", staged->path);
+    unlink(staged->path);
+    return -1;
 }
 
 /* Another process is just creating the same keys: waits until its second file is there too. */
@@ -250,7 +240,7 @@ static int load_others(struct identity *id, const char *key_dir, struct err *e)
 
 static int create_files(struct identity *id, const char *key_dir, struct err *e)
 {
-    struct staged first = {0}, second = {0};
+    struct staged first = {.file = NEWFILE_NONE}, second = {.file = NEWFILE_NONE};
     unsigned char seed[KEY_SIZE];
     struct identity made;
     struct err why = {0};

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/leftover.h"
 #include "base/newfile.h"
 #include "base/ready.h"
 #include "proc/process.h"
@@ -113,18 +112,21 @@ static bool open_stable(struct part *p, bool must_be_new)
 
 static int open_new(struct part *p, bool must_be_new, struct err *e)
 {
+    struct newfile file = NEWFILE_NONE;
     struct err why = {0};
 
     p->bytes = p->written_out = 0;
     sha1_init(&p->sha1);
-    if (!open_stable(p, must_be_new) &&
-        fs_open_temporary(p->options.final, 0666, &p->path, &p->fd, &why) != 0) {
+    if (!open_stable(p, must_be_new)) {
         /* A folder that is not there is not a file that nobody has. */
-        return err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "%s", why.msg);
+        if (newfile_open(&file, p->options.final, 0666, &why) != 0)
+            return err_from(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, &why);
+        p->path = file.name;
+        p->fd = file.fd;
     }
     newfile_adopt(p->options.root, p->fd);
     if (!p->is_kept)
-        leftover_hold(p->fd);
+        newfile_hold(p->fd);
     return 0;
 }
 

@@ -37,7 +37,7 @@ BAD = {
     "path of a failed buffer": ("zone/a.c", "int f(void) { return open(buf_cstr(&b), 0); }\n", "want buf_path"),
     "path, further in": ("cmd/a.c", "int f(void) { return x && lstat(buf_cstr(&b) + 1, &st) == 0; }\n", "want buf_path"),
     "path, second": ("store/a.c", "int f(void) { return rename(p, buf_cstr(&b)); }\n", "want buf_path"),
-    "path across lines": ("gateway/a.c", "int f(void)\n{\n    return fs_write_file_below(root,\n"
+    "path across lines": ("gateway/a.c", "int f(void)\n{\n    return newfile_put_below(root,\n"
                                         "        buf_cstr(&b), x, 0, e);\n}\n", "want buf_path"),
     "path of a record": ("store/a.c", "int f(void) { return record_read(buf_cstr(&b), &r, e); }\n", "want buf_path"),
     "value of a failed buffer": ("gateway/a.c", 'void f(void) { json_put_str(o, "k", buf_str(&b)); }\n', "want json_put_buf"),

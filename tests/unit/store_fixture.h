@@ -11,6 +11,7 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "store/store.h"
 #include "unit.h"
 
@@ -77,7 +78,7 @@ static inline const char *fixture_write(const struct fixture *f, const char *nam
     struct err e;
 
     assert_int_equal(dirs_make_parents(path, &e), 0);
-    assert_int_equal(fs_write_file(path, content, 0, &e), 0);
+    assert_int_equal(newfile_put(path, content, 0, &e), 0);
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     return path;
 }

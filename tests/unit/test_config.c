@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "daemon/config.h"
 
 static const char full[] = "resourceName: rig-1\n"
@@ -266,7 +267,7 @@ static void test_save(void **state)
     assert_int_equal(e.code, ERR_NOT_FOUND);
     assert_int_equal(config_set(&config, CONFIG_NAME, STR("a"), &e), 0);
     assert_int_equal(config_save(&config, path, &e), 0);
-    assert_int_equal(fs_write_file(path, STR("# keep\nx: 1\n"), 0, &e), 0);
+    assert_int_equal(newfile_put(path, STR("# keep\nx: 1\n"), 0, &e), 0);
     assert_int_equal(symlink("c.yaml", link), 0);
     assert_int_equal(config_save(&config, link, &e), 0);
     assert_int_equal(lstat(link, &st), 0);

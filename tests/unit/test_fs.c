@@ -13,6 +13,7 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/newfile.h"
 
 static char folder[] = "/tmp/test_fs.XXXXXX";
 
@@ -74,7 +75,7 @@ static void test_make_dirs(void **state)
     assert_int_not_equal(access("x/y/file", F_OK), 0);
     assert_int_equal(dirs_make_parents("file", &e), 0);
     assert_int_equal(dirs_make_parents("/file", &e), 0);
-    assert_int_equal(fs_write_file("plain", STR(""), 0, &e), 0);
+    assert_int_equal(newfile_put("plain", STR(""), 0, &e), 0);
     assert_int_equal(dirs_make("plain/deeper/still", &e), -1);
     unit_equal("through a file", e.msg, "cannot create directory plain: Not a directory");
 }
@@ -94,7 +95,7 @@ static void test_read_errors(void **state)
     assert_int_equal(mkfifo("fifo", 0600), 0);
     assert_int_equal(fs_read_file("fifo", 10, &out, &e), -1);
     unit_equal("fifo", e.msg, "fifo: not a regular file");
-    assert_int_equal(fs_write_file("eleven", STR("12345678901"), 0, &e), 0);
+    assert_int_equal(newfile_put("eleven", STR("12345678901"), 0, &e), 0);
     assert_int_equal(fs_read_file("eleven", 10, &out, &e), -1);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     unit_equal("limit", e.msg, "eleven: more than 10 bytes");
@@ -109,9 +110,9 @@ static void test_no_path(void **state)
 {
     struct buf out = {0};
     struct err e = {0}, mine = {0};
+    struct newfile file = NEWFILE_NONE;
     struct stat st;
     int64_t now_ms;
-    int fd;
 
     (void)state;
     assert_int_equal(fs_read_file(NULL, 10, &out, &e), -1);
@@ -120,11 +121,11 @@ static void test_no_path(void **state)
     err_set(&mine, ERR_TOO_LARGE, "the caller's own");
     assert_int_equal(fs_read_stat(NULL, true, 10, &out, &st, &mine), -1);
     unit_equal("kept", mine.msg, "the caller's own");
-    assert_int_equal(fs_write_file(NULL, STR("x"), FS_DURABLE, ERR_IGNORED), -1);
+    assert_int_equal(newfile_put(NULL, STR("x"), NEWFILE_DURABLE, ERR_IGNORED), -1);
     assert_int_equal(dirs_make(NULL, ERR_IGNORED), -1);
     assert_int_equal(dirs_make_parents(NULL, ERR_IGNORED), -1);
-    assert_int_equal(fs_open_temporary(NULL, 0600, &out, &fd, ERR_IGNORED), -1);
-    assert_int_equal(fs_time_beside(NULL, &now_ms, ERR_IGNORED), -1);
+    assert_int_equal(newfile_open(&file, NULL, 0600, ERR_IGNORED), -1);
+    assert_int_equal(newfile_time_beside(NULL, &now_ms, ERR_IGNORED), -1);
     assert_int_equal(fs_sync_file(NULL, ERR_IGNORED), -1);
     assert_int_equal(fs_sync_parent(NULL, ERR_IGNORED), -1);
     assert_int_equal(fs_absolute_path(NULL, &out, ERR_IGNORED), -1);
@@ -138,16 +139,16 @@ static void test_write_file(void **state)
     mode_t mask = umask(027);
 
     (void)state;
-    assert_int_equal(fs_write_file("new", STR("one"), FS_DURABLE, &e), 0);
+    assert_int_equal(newfile_put("new", STR("one"), NEWFILE_DURABLE, &e), 0);
     assert_content("new", "one");
     assert_int_equal(stat("new", &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
-    assert_int_equal(fs_write_file("new", STR("two"), FS_PRIVATE | FS_DURABLE, &e), 0);
+    assert_int_equal(newfile_put("new", STR("two"), NEWFILE_PRIVATE | NEWFILE_DURABLE, &e), 0);
     assert_content("new", "two");
     assert_int_equal(stat("new", &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(count_entries("."), 1);
-    assert_int_equal(fs_write_file("no/folder", STR("x"), 0, &e), -1);
+    assert_int_equal(newfile_put("no/folder", STR("x"), 0, &e), -1);
     assert_int_equal(e.code, ERR_NOT_FOUND);
     unit_equal("no folder", e.msg, "cannot create no/folder: No such file or directory");
     umask(mask);
@@ -160,7 +161,7 @@ static void test_write_over_directory(void **state)
 
     (void)state;
     assert_int_equal(dirs_make("dir/full", &e), 0);
-    assert_int_equal(fs_write_file("dir", STR("x"), FS_DURABLE, &e), -1);
+    assert_int_equal(newfile_put("dir", STR("x"), NEWFILE_DURABLE, &e), -1);
     unit_equal("over a directory", e.msg, "cannot rename to dir: Is a directory");
     assert_int_equal(count_entries("."), 1);
 }
@@ -173,12 +174,12 @@ static void test_write_past_limit(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(fs_write_file("kept", STR("old"), 0, &e), 0);
+    assert_int_equal(newfile_put("kept", STR("old"), 0, &e), 0);
     pid_t child = fork();
     if (child == 0) {
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &small);
-        int status = fs_write_file("kept", (struct str){data, sizeof data}, FS_DURABLE, &e);
+        int status = newfile_put("kept", (struct str){data, sizeof data}, NEWFILE_DURABLE, &e);
         _exit(status == -1 && strncmp(e.msg, "cannot write kept: File too large", 33) == 0 ? 0 : 1);
     }
     int status;
@@ -197,24 +198,24 @@ static void test_write_fresh(void **state)
     int status;
 
     (void)state;
-    assert_int_equal(fs_write_file("new", STR("one"), FS_FRESH | FS_OWN, &e), 0);
+    assert_int_equal(newfile_put("new", STR("one"), NEWFILE_FRESH | NEWFILE_OWN, &e), 0);
     assert_content("new", "one");
     assert_int_equal(link("new", "other name"), 0);
     assert_int_equal(stat("new", &old), 0);
-    assert_int_equal(fs_write_file("new", STR("two"), FS_FRESH | FS_OWN, &e), 0);
+    assert_int_equal(newfile_put("new", STR("two"), NEWFILE_FRESH | NEWFILE_OWN, &e), 0);
     assert_content("new", "two");
     assert_content("other name", "one");
     assert_int_equal(stat("new", &st), 0);
     assert_int_not_equal(st.st_ino, old.st_ino);
     assert_int_equal(symlink("nowhere", "link"), 0);
-    assert_int_equal(fs_write_file("link", STR("three"), FS_FRESH, &e), 0);
+    assert_int_equal(newfile_put("link", STR("three"), NEWFILE_FRESH, &e), 0);
     assert_int_equal(lstat("link", &st) == 0 && S_ISREG(st.st_mode), 1);
     assert_int_equal(access("nowhere", F_OK), -1);
     pid_t child = fork();
     if (child == 0) {
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &small);
-        _exit(fs_write_file("cut", STR("more than ten bytes"), FS_FRESH, &e) == -1 ? 0 : 1);
+        _exit(newfile_put("cut", STR("more than ten bytes"), NEWFILE_FRESH, &e) == -1 ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
@@ -230,29 +231,58 @@ static void test_long_name(void **state)
     (void)state;
     memset(name, 'n', NAME_MAX);
     name[NAME_MAX] = '\0';
-    assert_int_equal(fs_write_file(name, STR("long"), 0, &e), 0);
+    assert_int_equal(newfile_put(name, STR("long"), 0, &e), 0);
     assert_content(name, "long");
     assert_int_equal(count_entries("."), 1);
 }
 
 static void test_temporary(void **state)
 {
-    struct buf name = {0};
+    struct newfile f = NEWFILE_NONE;
     struct err e = {0};
-    int fd = -1;
 
     (void)state;
-    buf_puts(&name, "before:");
-    assert_int_equal(fs_open_temporary("result", 0600, &name, &fd, &e), 0);
-    assert_true(str_starts_with(buf_str(&name), STR("before:result.tmp.")));
-    assert_int_equal(name.len, strlen("before:result.tmp.01234567"));
-    assert_int_equal(access(buf_cstr(&name) + strlen("before:"), F_OK), 0);
-    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(newfile_open(&f, "result", 0600, &e), 0);
+    assert_true(str_starts_with(buf_str(&f.name), STR("result.tmp.")));
+    assert_int_equal(f.name.len, strlen("result.tmp.01234567"));
+    assert_true(newfile_is_temporary(buf_str(&f.name)));
+    assert_int_equal(access(f.name.data, F_OK), 0);
+    assert_int_equal(fcntl(f.fd, F_GETFD), FD_CLOEXEC);
+    int fd = f.fd;
     assert_int_equal(fs_set_nonblocking(fd, &e), 0);
     assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
-    close(fd);
+    newfile_discard(&f);
     assert_int_equal(fs_set_nonblocking(fd, &e), -1);
-    buf_free(&name);
+    assert_int_equal(count_entries("."), 0);
+    newfile_discard(&f);
+}
+
+static void test_ends_of_a_new_file(void **state)
+{
+    struct newfile f = NEWFILE_NONE;
+    struct err e = {0};
+    char name[64];
+
+    (void)state;
+    assert_int_equal(newfile_open(&f, "result", 0600, &e), 0);
+    assert_int_equal(newfile_write(&f, STR("whole"), "result", &e), 0);
+    assert_int_equal(access("result", F_OK), -1);
+    assert_int_equal(newfile_commit(&f, true, "result", &e), 0);
+    assert_content("result", "whole");
+    assert_int_equal(count_entries("."), 1);
+    assert_true(f.fd == -1 && f.name.len == 0);
+
+    assert_int_equal(newfile_open(&f, "result", 0600, &e), 0);
+    assert_int_equal(newfile_commit(&f, true, "no/folder", &e), -1);
+    assert_non_null(strstr(e.msg, "cannot rename to no/folder"));
+    assert_int_equal(count_entries("."), 1);
+
+    assert_int_equal(newfile_open(&f, "result", 0600, &e), 0);
+    snprintf(name, sizeof name, "%s", f.name.data);
+    assert_int_equal(newfile_close(&f, false, name, &e), 0);
+    newfile_leave(&f);
+    assert_int_equal(access(name, F_OK), 0);
+    assert_int_equal(unlink(name) | unlink("result"), 0);
 }
 
 /* The reader takes its time: every write is partial, then would block. */
@@ -384,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_past_limit, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_fresh, enter, leave),
         cmocka_unit_test_setup_teardown(test_long_name, enter, leave),
+        cmocka_unit_test_setup_teardown(test_ends_of_a_new_file, enter, leave),
         cmocka_unit_test_setup_teardown(test_temporary, enter, leave),
         cmocka_unit_test_setup_teardown(test_write_all_to_pipe, enter, leave),
         cmocka_unit_test_setup_teardown(test_absolute, enter, leave),

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/newfile.h"
 #include "unit.h"
 
 static struct json *vectors;
@@ -35,7 +36,7 @@ static void write_file(const char *name, struct str text)
 {
     struct err e;
 
-    if (fs_write_file(path_of(name), text, 0, &e) != 0)
+    if (newfile_put(path_of(name), text, 0, &e) != 0)
         fail_msg("%s", e.msg);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "daemon/lease.h"
 
 enum { STALE_MS = 180000 };
@@ -55,7 +56,7 @@ static void put_foreign(struct bench *b, const char *text, int64_t age_ms)
     struct err e;
 
     mkdir(b->folder, 0777);
-    assert_int_equal(fs_write_file(b->owner, str_of(text), 0, &e), 0);
+    assert_int_equal(newfile_put(b->owner, str_of(text), 0, &e), 0);
     assert_int_equal(utimensat(AT_FDCWD, b->owner, times, 0), 0);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "bucket/object_walk.h"
 #include "bucket/object.h"
 
@@ -29,7 +30,7 @@ static void write_object(const char *key, const char *text)
 
     snprintf(path, sizeof path, "%s/%s", folder, key);
     assert_int_equal(dirs_make_parents(path, &e), 0);
-    assert_int_equal(fs_write_file(path, str_of(text), 0, &e), 0);
+    assert_int_equal(newfile_put(path, str_of(text), 0, &e), 0);
 }
 
 /* In the place of the library's. */

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "base/hex.h"
+#include "base/newfile.h"
 #include "store/add.h"
 #include "store/hash_cache.h"
 #include "store/link.h"
@@ -190,7 +191,7 @@ static void copy_heals_a_damaged_one(void **state)
 
     assert_int_equal(add_file(&f->store, STORE_COPY, path, NULL, &added, &e), 0);
     store_put_copy_path(&f->store, hello_hash, &copy);
-    assert_int_equal(fs_write_file(buf_cstr(&copy), STR("jello"), 0, &e), 0);
+    assert_int_equal(newfile_put(buf_cstr(&copy), STR("jello"), 0, &e), 0);
     assert_int_equal(add_file(&f->store, STORE_COPY, path, NULL, &added, &e), 0);
     char *text = fixture_read(buf_cstr(&copy));
     unit_equal("healed", text, "hello");

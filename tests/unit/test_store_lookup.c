@@ -3,6 +3,7 @@
 
 #include "base/dirs.h"
 #include "base/fs.h"
+#include "base/newfile.h"
 #include "store/record.h"
 
 static const char hello_hash[] = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"; /* "hello" */
@@ -15,7 +16,7 @@ static void put_copy(struct fixture *f, const char *hash, const char *content)
 
     store_put_copy_path(&f->store, hash, &path);
     assert_int_equal(dirs_make_parents(buf_cstr(&path), &e), 0);
-    assert_int_equal(fs_write_file(buf_cstr(&path), str_of(content), 0, &e), 0);
+    assert_int_equal(newfile_put(buf_cstr(&path), str_of(content), 0, &e), 0);
     buf_free(&path);
 }
 
@@ -127,7 +128,7 @@ static void links(void **state)
     struct buf file = {0};
     struct err e;
     store_put_link_path(&f->store, hello_hash, &file);
-    assert_int_equal(fs_write_file(buf_cstr(&file), STR("{\"path\": \"/a"), 0, &e), 0);
+    assert_int_equal(newfile_put(buf_cstr(&file), STR("{\"path\": \"/a"), 0, &e), 0);
     expect(f, "record half written", hello_hash, STORE_LINK, STORE_ABSENT, NULL);
     buf_free(&file);
 }

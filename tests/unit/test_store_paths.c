@@ -6,6 +6,7 @@
 #include "store/link.h"
 #include "store/paths.h"
 #include "store/record.h"
+#include "base/newfile.h"
 
 static const char hello_hash[] = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"; /* "hello" */
 
@@ -212,7 +213,7 @@ static void hostile_files(void **state)
     const char *name = buf_cstr(&file);
     for (int i = 0; i < (PATHS_MAX_BYTES >> 3) + 1; i++)
         buf_puts(&huge, "[[[[[[[[");
-    assert_int_equal(fs_write_file(name, buf_str(&huge), 0, &e), 0);
+    assert_int_equal(newfile_put(name, buf_str(&huge), 0, &e), 0);
     expect_paths(f, "huge", "a:ok ");
     unlink(name);
     assert_int_equal(mkfifo(name, 0600), 0);

@@ -205,6 +205,33 @@ int range_file_read(struct range_file *file, uint32_t i, unsigned char *data, si
     return check_bytes(file, i, (struct str){(const char *)data, *len}, e);
 }
 
+int range_file_read_many(struct range_file *file, uint32_t first, size_t count,
+                         unsigned char *data, struct err *e)
+{
+    struct str bytes[SHA256_LANES] = {{NULL, 0}};
+    unsigned char digests[SHA256_LANES][SHA256_SIZE];
+
+    if (check_unchanged(file, e) != 0)
+        return -1;
+    for (size_t n = 0; n < count; n++) {
+        unsigned char *at = data + n * LINE_LEAF_BYTES;
+        size_t len = manifest_block_bytes((int64_t)file->opened.st_size, first + n);
+        if (read_bytes(file, (int64_t)(first + n) * MANIFEST_LEAF_BYTES, at, len, e) != 0)
+            return -1;
+        bytes[n] = (struct str){(const char *)at, len};
+    }
+    sha256_of_many(bytes, count, digests);
+    for (size_t n = 0; n < count; n++) {
+        uint32_t i = first + (uint32_t)n;
+        if (load_page(file, i / MANIFEST_PAGE_LEAVES, e) != 0)
+            return -1;
+        if (memcmp(digests[n], file->leaves + (size_t)(i % MANIFEST_PAGE_LEAVES) * SHA256_SIZE,
+                   SHA256_SIZE) != 0)
+            return refuse_changed(file, e, "does not have the hashes that it had");
+    }
+    return 0;
+}
+
 int range_file_page(struct range_file *file, uint32_t j, struct str *leaves, struct err *e)
 {
     size_t count =

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/sha1.h"
+#include "base/sha256.h"
 #include "proto/line.h"
 #include "proto/range_message.h"
 #include "store/manifest_file.h"
@@ -44,6 +45,12 @@ enum range_state range_file_look(const struct store *s, const char *hash, int64_
  */
 int range_file_read(struct range_file *file, uint32_t i, unsigned char *data, size_t *len,
                     struct err *e) ERR_CHECKED;
+
+/* Reads `count` (1 to SHA256_LANES) blocks from `first` on into `data`, LINE_LEAF_BYTES each; their
+ * hashes are computed side by side. For files with a manifest. -1 if one of them is not as it was:
+ * range_file_read says which. */
+int range_file_read_many(struct range_file *file, uint32_t first, size_t count,
+                         unsigned char *data, struct err *e) ERR_CHECKED;
 
 /* Reads the leaves of page j; *leaves is borrowed until the next call. */
 int range_file_page(struct range_file *file, uint32_t j, struct str *leaves,

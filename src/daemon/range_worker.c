@@ -47,6 +47,7 @@ const struct field *const range_worker_messages[] = {line_fields, counts_fields,
                                                      note_fields, NULL};
 
 enum { COUNTS_MS = 1000, TURN_MS = 2000, MAX_SERVED = 1024, MAX_WAITING = 256 };
+enum { AHEAD_LEAVES = 8 };
 enum { LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
 
 /* A file that is open, for all lines. */
@@ -95,6 +96,14 @@ struct range_line {
     char why[ERR_MESSAGE_SIZE];
 };
 
+/* Leaves that were read and checked together, for those who want one after the other. */
+struct ahead {
+    const struct open_file *open; /* NULL: none */
+    uint32_t first;
+    size_t count;
+    unsigned char *data; /* AHEAD_LEAVES of them, once there were any */
+};
+
 struct range_worker {
     const struct range_worker_options *options;
     struct loop *loop;
@@ -113,6 +122,7 @@ struct range_worker {
     struct loop_timer counts;
     struct buf in, text;
     unsigned char leaf[LINE_LEAF_BYTES];
+    struct ahead ahead;
 };
 
 /* ---- to the supervisor ---- */
@@ -163,6 +173,8 @@ static void close_file(struct range_worker *w, struct open_file *open)
     while (*link != open)
         link = &(*link)->next;
     *link = open->next;
+    if (w->ahead.open == open)
+        w->ahead.open = NULL;
     range_file_close(&open->file);
     free(open);
     w->file_count--;
@@ -391,6 +403,42 @@ static void send_fail(struct range_line *line, uint32_t request, enum line_reaso
 
 /* ---- blocks ---- */
 
+/* How many leaves of that file, from this one on, the line wants next. */
+static size_t count_in_a_row(const struct range_line *line, const struct want *want)
+{
+    const struct want *next = line->first;
+    size_t count = 0, most = sha256_lanes() < AHEAD_LEAVES ? sha256_lanes() : AHEAD_LEAVES;
+
+    while (count < most && next != NULL && next->file == want->file &&
+           next->leaf == want->leaf + count) {
+        next = next->next;
+        count++;
+    }
+    return count;
+}
+
+/* Reads it, and those that are wanted behind it. Returns its bytes; NULL: *e. */
+static const unsigned char *read_leaf(struct range_line *line, struct open_file *open,
+                                      const struct want *want, size_t *len, struct err *e)
+{
+    struct range_worker *w = line->worker;
+    struct ahead *ahead = &w->ahead;
+
+    *len = manifest_block_bytes((int64_t)open->file.opened.st_size, want->leaf);
+    if (ahead->open == open && want->leaf - ahead->first < ahead->count)
+        return ahead->data + (size_t)(want->leaf - ahead->first) * LINE_LEAF_BYTES;
+    size_t count = open->file.has_manifest ? count_in_a_row(line, want) : 0;
+    if (count > 1 && ahead->data == NULL)
+        ahead->data = malloc((size_t)AHEAD_LEAVES * LINE_LEAF_BYTES);
+    ahead->open = NULL;
+    if (count > 1 && ahead->data != NULL &&
+        range_file_read_many(&open->file, want->leaf, count, ahead->data, e) == 0) {
+        *ahead = (struct ahead){open, want->leaf, count, ahead->data};
+        return ahead->data;
+    }
+    return range_file_read(&open->file, want->leaf, w->leaf, len, e) == 0 ? w->leaf : NULL;
+}
+
 static void send_leaf(struct range_line *line, const struct want *want)
 {
     struct range_worker *w = line->worker;
@@ -403,7 +451,8 @@ static void send_leaf(struct range_line *line, const struct want *want)
         return;
     }
     served->open->used = ++w->uses;
-    if (range_file_read(&served->open->file, want->leaf, w->leaf, &len, &e) != 0) {
+    const unsigned char *leaf = read_leaf(line, served->open, want, &len, &e);
+    if (leaf == NULL) {
         if (!served->open->is_noted)
             send_file_note(w, served->open->file.hash, e.msg);
         served->open->is_noted = true;
@@ -412,7 +461,7 @@ static void send_leaf(struct range_line *line, const struct want *want)
     }
     buf_clear(&w->text);
     line_put_data_head(&w->text, want->request, want->leaf);
-    buf_append(&w->text, w->leaf, len);
+    buf_append(&w->text, leaf, len);
     send_line_message(line);
     w->bytes += (int64_t)len;
     note_counts(w);
@@ -882,6 +931,7 @@ int range_worker_run(int fd, void *ctx)
     store_deinit(&w->store);
     buf_free(&w->in);
     buf_free(&w->text);
+    free(w->ahead.data);
     free(w);
     return status;
 }

@@ -637,6 +637,55 @@ static bool block_has_hash(struct str bytes, struct str hash)
     return memcmp(digest, hash.p, hash.len) == 0;
 }
 
+static void drop_damaged(struct block_cache *cache, const struct block_file *file,
+                         struct segment *s, uint32_t i)
+{
+    log_line(LOG_WARN, "block %u of sha1://%.*s in %s is damaged: it is fetched again", (unsigned)i,
+             SHA1_HEX, file->name, cache->dir);
+    forget_block(cache, s, i);
+}
+
+/* A block of the disk in memory, not checked yet. NULL if it is not there, or is in memory. */
+static struct memory_block *read_unchecked(struct block_cache *cache, struct block_file *file,
+                                           uint32_t i)
+{
+    struct segment *s = find_segment(cache, file, i / BLOCK_SEGMENT_BLOCKS);
+    size_t len = length_of(file, i);
+    struct memory_block *block;
+
+    if (s == NULL || len == 0 || !has_bit(s, i) || find_memory(cache, file, i) != NULL ||
+        (block = take_memory(cache)) == NULL)
+        return NULL;
+    if (!read_disk_block(cache, s, i, block->bytes, len)) {
+        drop_damaged(cache, file, s, i);
+        return NULL;
+    }
+    use_segment(cache, s);
+    fill_memory(cache, block, file, i, len);
+    return block;
+}
+
+void block_cache_load(struct block_cache *cache, struct block_file *file, uint32_t first,
+                      const struct str *hashes, size_t count)
+{
+    struct memory_block *blocks[SHA256_LANES] = {NULL};
+    struct str bytes[SHA256_LANES] = {{NULL, 0}};
+    unsigned char digests[SHA256_LANES][SHA256_SIZE];
+    size_t n = 0;
+
+    while (n < count && (blocks[n] = read_unchecked(cache, file, first + (uint32_t)n)) != NULL) {
+        bytes[n] = bytes_of(blocks[n]);
+        n++;
+    }
+    sha256_of_many(bytes, n, digests);
+    for (size_t k = 0; k < n; k++)
+        if (memcmp(digests[k], hashes[k].p, SHA256_SIZE) != 0) {
+            uint32_t i = first + (uint32_t)k;
+            blocks[k]->file = NULL;
+            drop_damaged(cache, file, find_segment(cache, file, i / BLOCK_SEGMENT_BLOCKS), i);
+        }
+}
+
 struct str block_cache_get(struct block_cache *cache, struct block_file *file, uint32_t i,
                            struct str hash)
 {
@@ -651,9 +700,7 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
     block->len = len;
     if (!read_disk_block(cache, s, i, block->bytes, len) ||
         !block_has_hash(bytes_of(block), hash)) {
-        log_line(LOG_WARN, "block %u of sha1://%.*s in %s is damaged: it is fetched again",
-                 (unsigned)i, SHA1_HEX, file->name, cache->dir);
-        forget_block(cache, s, i);
+        drop_damaged(cache, file, s, i);
         return STR("");
     }
     use_segment(cache, s);
@@ -661,15 +708,21 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
     return bytes_of(block);
 }
 
+bool block_cache_is_in_memory(const struct block_cache *cache, const struct block_file *file,
+                              uint32_t i)
+{
+    for (size_t n = 0; n < BLOCK_CACHE_MEMORY_BLOCKS; n++)
+        if (cache->memory[n].file == file && cache->memory[n].i == i)
+            return true;
+    return false;
+}
+
 bool block_cache_may_have(const struct block_cache *cache, const struct block_file *file,
                           uint32_t i)
 {
     const struct segment *s = find_segment(cache, file, i / BLOCK_SEGMENT_BLOCKS);
 
-    for (size_t n = 0; n < BLOCK_CACHE_MEMORY_BLOCKS; n++)
-        if (cache->memory[n].file == file && cache->memory[n].i == i)
-            return true;
-    return s != NULL && has_bit(s, i);
+    return (s != NULL && has_bit(s, i)) || block_cache_is_in_memory(cache, file, i);
 }
 
 bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,

@@ -57,9 +57,21 @@ void block_cache_close(struct block_cache *cache, struct block_file *file);
 struct str block_cache_get(struct block_cache *cache, struct block_file *file, uint32_t i,
                            struct str hash);
 
+/*
+ * Brings blocks of the disk into memory, of `count` (at most SHA256_LANES) from `first` on, until
+ * one is not there: they are checked side by side, which takes little longer than one. `hashes` are
+ * of 32 bytes. Blocks that are found damaged are forgotten, as by block_cache_get.
+ */
+void block_cache_load(struct block_cache *cache, struct block_file *file, uint32_t first,
+                      const struct str *hashes, size_t count);
+
 /* Returns whether block_cache_get has the block in memory or would look at the disk. */
 bool block_cache_may_have(const struct block_cache *cache, const struct block_file *file,
                           uint32_t i);
+
+/* Returns whether block_cache_get has the block in memory. */
+bool block_cache_is_in_memory(const struct block_cache *cache, const struct block_file *file,
+                              uint32_t i);
 
 /* Keeps a copy of the bytes of block `i`, which the caller has checked. A write that fails is
  * logged and is no error. Returns false without memory, and for bytes that are not as many as the

@@ -172,6 +172,9 @@ void relay_free(struct relay *relay)
         next = zone->next;
         free(zone);
     }
+    for (size_t n = 0; n < RELAY_UNCHECKED; n++)
+        free(relay->unchecked[n].bytes);
+    loop_clear_timer(relay->loop, &relay->unchecked_timer);
     block_cache_free(relay->cache);
     buf_free(&relay->text);
     free(relay);

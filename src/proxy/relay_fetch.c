@@ -323,6 +323,7 @@ bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const 
     reader->want_count = 0;
     reader->is_in_ring = reader->is_bound = reader->is_waiting = reader->wants_page = false;
     enter_file(reader, file);
+    relay->bulk_readers += reader->read_class == RANGE_BULK;
     relay_file_used(file);
     return true;
 }
@@ -342,6 +343,7 @@ void relay_reader_stop(struct relay_reader *reader)
     if (file == NULL)
         return;
     leave_file(reader);
+    reader->relay->bulk_readers -= reader->read_class == RANGE_BULK;
     reader->file = NULL;
     relay_file_used(file);
     relay_pump_soon(reader->relay);
@@ -398,9 +400,32 @@ enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, str
     return file->is_lost ? RELAY_ABSENT : RELAY_WAIT;
 }
 
-/* The bytes of a block that is here: its hash is needed to believe the disk. */
-static struct str look_in_cache(struct relay_file *file, uint32_t i)
+/* Blocks that a bulk reader comes to are checked side by side: at most a half of the memory for all
+ * of these readers, that none pushes out what another one has not read yet. */
+static void load_blocks(struct relay_file *file, uint32_t i)
 {
+    size_t room = BLOCK_CACHE_MEMORY_BLOCKS / 2 / (file->relay->bulk_readers + 1), count = 0;
+    size_t lanes = sha256_lanes();
+    struct str hashes[SHA256_LANES] = {{NULL, 0}};
+
+    while (count < lanes && count < room) {
+        hashes[count] = relay_file_hash(file, i + (uint32_t)count);
+        if (hashes[count].len != SHA256_SIZE)
+            break;
+        count++;
+    }
+    if (count > 1)
+        block_cache_load(file->relay->cache, file->cached, i, hashes, count);
+}
+
+/* The bytes of a block that is here: its hash is needed to believe the disk. */
+static struct str look_in_cache(struct relay_reader *reader, uint32_t i)
+{
+    struct relay_file *file = reader->file;
+
+    if (reader->read_class == RANGE_BULK &&
+        !block_cache_is_in_memory(file->relay->cache, file->cached, i))
+        load_blocks(file, i);
     struct str hash = relay_file_hash(file, i);
 
     return hash.len == 0 ? STR("") : block_cache_get(file->relay->cache, file->cached, i, hash);
@@ -423,7 +448,7 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
 
     *bytes = STR("");
     if (file->cached != NULL)
-        *bytes = look_in_cache(file, i);
+        *bytes = look_in_cache(reader, i);
     reader->is_waiting = bytes->len == 0;
     if (bytes->len > 0) {
         reader->is_bound = true;

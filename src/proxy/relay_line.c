@@ -11,6 +11,7 @@
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
+enum { UNCHECKED_MS = 5 }; /* that a leaf waits for others at most */
 enum { UNSENT_BYTES = 65536, COMING_BYTES = 16384 /* of a message, that count as life */ };
 
 /* ---- having one ---- */
@@ -126,6 +127,9 @@ static void drop_line(struct relay_line *line)
     struct relay_daemon *daemon = line->daemon;
 
     daemon->lines[line->line_class] = NULL; /* nothing is asked of it any more */
+    for (size_t n = 0; n < RELAY_UNCHECKED; n++)
+        if (relay->unchecked[n].line == line)
+            relay->unchecked[n].line = NULL;
     relay_line_requeue(line, NULL);
     while (line->sources != NULL) {
         struct relay_file *file = line->sources->file;
@@ -162,12 +166,15 @@ void relay_line_fail(struct relay_line *line, const char *why)
     loop_defer(line->relay->loop, &line->end);
 }
 
+static void check_leaves(void *owner);
+
 static void on_relay_line_closed(void *owner, const struct ws_end *end)
 {
     struct relay_line *line = owner;
 
     if (end->is_failure)
         log_line(LOG_WARN, "a line of daemon %s ended: %s", line->daemon->name, end->why.msg);
+    check_leaves(line->relay); /* its last ones are good */
     line->ws = NULL;
     drop_line(line);
 }
@@ -286,18 +293,20 @@ static struct relay_block *take_block(struct relay_line *line, uint32_t request,
     return NULL;
 }
 
-static bool leaf_has_hash(struct str bytes, struct str hash)
+/* `known` is the SHA-256 of the bytes, or NULL. */
+static bool leaf_has_hash(struct str bytes, struct str hash, const unsigned char *known)
 {
     unsigned char digest[SHA256_SIZE];
 
     if (hash.len == SHA1_SIZE)
         sha1_of(bytes, digest);
-    else
+    else if (known == NULL)
         sha256_of(bytes, digest);
-    return memcmp(digest, hash.p, hash.len) == 0;
+    return memcmp(hash.len == SHA1_SIZE || known == NULL ? digest : known, hash.p, hash.len) == 0;
 }
 
-static void on_leaf_data(struct relay_line *line, const struct line_message *m)
+static void take_leaf(struct relay_line *line, const struct line_message *m,
+                      const unsigned char *known)
 {
     struct relay_source *source;
     struct relay_block *block = take_block(line, m->request, &source);
@@ -316,7 +325,7 @@ static void on_leaf_data(struct relay_line *line, const struct line_message *m)
         if (++line->early > RELAY_LINE_IN_FLIGHT)
             relay_line_fail(line, "sends blocks without their hashes");
     } else if (m->bytes.len != manifest_block_bytes(file->size, block->i) ||
-               !leaf_has_hash(m->bytes, hash)) {
+               !leaf_has_hash(m->bytes, hash, known)) {
         relay_block_requeue(block);
         relay_file_doubt_block(source);
         relay_line_fail(line, "sent a wrong block");
@@ -326,6 +335,76 @@ static void on_leaf_data(struct relay_line *line, const struct line_message *m)
     } else {
         relay_block_arrived(block);
     }
+}
+
+/* Looks at the leaves that came meanwhile: as many hashes take little longer than one. */
+static void check_leaves(void *owner)
+{
+    struct relay *relay = owner;
+    struct str bytes[RELAY_UNCHECKED] = {{NULL, 0}};
+    unsigned char digests[RELAY_UNCHECKED][SHA256_SIZE];
+    size_t count = relay->unchecked_count;
+
+    for (size_t n = 0; n < count; n++)
+        bytes[n] = (struct str){(const char *)relay->unchecked[n].bytes, relay->unchecked[n].len};
+    sha256_of_many(bytes, count, digests);
+    relay->unchecked_count = 0;
+    loop_clear_timer(relay->loop, &relay->unchecked_timer);
+    for (size_t n = 0; n < count; n++) {
+        const struct relay_unchecked *u = &relay->unchecked[n];
+        if (u->line == NULL || u->line->why[0] != '\0')
+            continue;
+        take_leaf(u->line,
+                  &(struct line_message){.kind = LINE_DATA,
+                                         .request = u->request,
+                                         .first = u->first,
+                                         .bytes = bytes[n]},
+                  digests[n]);
+    }
+}
+
+static size_t unchecked_of(const struct relay_line *line)
+{
+    size_t count = 0;
+
+    for (size_t n = 0; n < line->relay->unchecked_count; n++)
+        count += line->relay->unchecked[n].line == line;
+    return count;
+}
+
+/* Leaves of bulk lines wait for a few others, unless none is to come. False without memory. */
+static bool put_aside(struct relay_line *line, const struct line_message *m)
+{
+    struct relay *relay = line->relay;
+    struct relay_unchecked *u = &relay->unchecked[relay->unchecked_count];
+
+    if (u->bytes == NULL && (u->bytes = malloc(LINE_LEAF_BYTES)) == NULL)
+        return false;
+    memcpy(u->bytes, m->bytes.p, m->bytes.len);
+    u->line = line;
+    u->request = m->request;
+    u->first = m->first;
+    u->len = m->bytes.len;
+    relay->unchecked_count++;
+    note_life(line);
+    if (relay->unchecked_count == RELAY_UNCHECKED || unchecked_of(line) >= line->in_flight) {
+        check_leaves(relay);
+    } else if (relay->unchecked_count == 1) {
+        relay->unchecked_timer.call = check_leaves;
+        relay->unchecked_timer.owner = relay;
+        loop_set_timer(relay->loop, &relay->unchecked_timer,
+                       loop_now_ms(relay->loop) + UNCHECKED_MS);
+    }
+    return true;
+}
+
+static void on_leaf_data(struct relay_line *line, const struct line_message *m)
+{
+    bool may_wait = line->line_class == RANGE_BULK && sha256_lanes() > 1 &&
+                    m->bytes.len <= LINE_LEAF_BYTES;
+
+    if (!may_wait || !put_aside(line, m))
+        take_leaf(line, m, NULL);
 }
 
 static void on_leaf_failure(struct relay_line *line, const struct line_message *m)
@@ -362,6 +441,8 @@ static void on_relay_line_binary(struct relay_line *line, struct str bytes)
         relay_line_fail(line, "sent what is no message");
         return;
     }
+    if (m.kind != LINE_DATA)
+        check_leaves(line->relay); /* what came before this one counts before it */
     switch (m.kind) {
     case LINE_DATA: on_leaf_data(line, &m); return;
     case LINE_FAIL: on_leaf_failure(line, &m); return;
@@ -388,6 +469,7 @@ static void on_relay_line_text(struct relay_line *line, struct str text)
         relay_line_fail(line, e.msg);
         return;
     }
+    check_leaves(line->relay);
     if (m.type == RANGE_OPENED || m.type == RANGE_REFUSED)
         relay_file_on_message(line, &m);
     else

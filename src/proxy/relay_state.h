@@ -23,6 +23,7 @@ enum {
     RELAY_BLOCK_SLOTS = 64,
     RELAY_LINE_IN_FLIGHT = 64, /* leaves */
     RELAY_FILE_IN_FLIGHT = 32,
+    RELAY_UNCHECKED = 8, /* leaves of bulk lines, whose hashes are computed side by side */
     RELAY_MAX_HOLDERS = 16, /* daemons of one file that are tried */
     RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
     RELAY_REQUESTS = 4096,  /* the last ones of a line, whose leaves may still come */
@@ -114,6 +115,14 @@ struct relay_block {
     struct relay_want *wants; /* at least one */
 };
 
+/* A leaf that came and is not looked at yet. */
+struct relay_unchecked {
+    struct relay_line *line; /* NULL: it ended meanwhile */
+    uint32_t request, first;
+    size_t len;
+    unsigned char *bytes; /* LINE_LEAF_BYTES, kept for the next one */
+};
+
 /* A reader's interest in a block. */
 struct relay_want {
     struct relay_block *block;
@@ -177,8 +186,12 @@ struct relay {
     struct relay_zone *zones;
     size_t zone_count;
     struct relay_reader *rings[2]; /* by enum range_class: readers with wants that are not sent */
+    size_t bulk_readers;           /* that are started */
     struct relay_page pages[RELAY_MAX_PAGES];
     uint64_t page_uses, last_ask;
+    struct relay_unchecked unchecked[RELAY_UNCHECKED];
+    size_t unchecked_count;
+    struct loop_timer unchecked_timer;
     int64_t bytes_fetched;
     struct loop_call pump;
     struct buf text;

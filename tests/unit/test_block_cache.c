@@ -171,6 +171,40 @@ static void test_rot(void **state)
     block_cache_free(cache);
 }
 
+/* Several blocks of the disk are checked side by side: the damaged one is not there any more, and
+ * none behind one that is missing comes into memory. */
+static void test_load(void **state)
+{
+    enum { COUNT = 6, DAMAGED = 2, MISSING = 4 };
+    struct block_cache *cache = start(1 << 30);
+    struct block_file *file = open_file(cache, A, (int64_t)COUNT * BLOCK_BYTES);
+    unsigned char digests[COUNT][SHA256_SIZE];
+    struct str hashes[COUNT];
+
+    (void)state;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        sha256_of(block_of(i), digests[i]);
+        hashes[i] = (struct str){(const char *)digests[i], SHA256_SIZE};
+        if (i != MISSING)
+            assert_true(block_cache_put(cache, file, i, i == DAMAGED ? block_of(99) : block_of(i)));
+    }
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+    cache = start(1 << 30);
+    file = open_file(cache, A, (int64_t)COUNT * BLOCK_BYTES);
+    block_cache_load(cache, file, 0, hashes, COUNT);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        bool is_there = i < MISSING && i != DAMAGED;
+        assert_int_equal(block_cache_is_in_memory(cache, file, i), is_there);
+        assert_int_equal(block_cache_may_have(cache, file, i), i != DAMAGED && i != MISSING);
+        assert_int_equal(has(cache, file, i), i != DAMAGED && i != MISSING);
+    }
+    block_cache_load(cache, file, 0, hashes, COUNT); /* they are in memory */
+    assert_true(has(cache, file, 0));
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+}
+
 static void test_quota(void **state)
 {
     struct block_cache *cache = start(3 * BLOCK_BYTES);
@@ -234,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_last_block, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rot, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_quota, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_disk, set_up, tear_down),
     };

@@ -49,7 +49,7 @@ class Elf:
 
 def run(*args, **options):
     return subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=300, **options)
+                          text=True, timeout=600, **options)
 
 
 def test_program_needs_nothing():
@@ -141,7 +141,13 @@ def test_unknown_verb_is_wrong_usage():
     assert "bulid" in result.stderr and "usage:" in result.stderr
 
 
-# A second folder with the same sources, built there once for all tests below.
+# A second folder with the same sources, built there once for all tests below; third-party objects are the first's, but
+# for a few that are compiled again.
+
+ENVIRONMENT = dict(os.environ, TZ="Asia/Tokyo", LC_ALL="C.UTF-8", HOME="/nonexistent", JOBS="3")
+
+BUILDS = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
@@ -155,8 +161,9 @@ def copy(tmp_path_factory):
                             ignore=shutil.ignore_patterns("cache"))
         else:
             shutil.copy2(source, folder / name)
-    environment = dict(os.environ, TZ="Asia/Tokyo", LC_ALL="C.UTF-8", HOME="/nonexistent", JOBS="3")
-    result = run(folder / "ci/variant.sh", "musl", cwd="/", env=environment)
+    shutil.copytree(ROOT / "build/musl/third", folder / "build/musl/third")
+    shutil.copy2(ROOT / "build/musl/libthird.a", folder / "build/musl")
+    result = run(folder / "ci/variant.sh", "musl", cwd="/", env=ENVIRONMENT)
     assert result.returncode == 0, result.stderr[-2000:]
     return folder
 
@@ -168,11 +175,27 @@ def compiled(folder):
     return [line.split()[-1] for line in result.stdout.splitlines() if line.startswith("CC ")]
 
 
+@BUILDS
 def test_same_sources_same_bytes(copy):
     for name in ("build/kachery-resource", "build/kachery-resource.debug"):
         assert (copy / name).read_bytes() == (ROOT / name).read_bytes()
 
 
+AGAIN = """. ci/flags.sh; variant_flags musl; mkdir again
+ci/third_party.sh | sed -n '1~40p' | while read -r source flags; do
+    sh -c "$cc $third_flags $flags -ffile-prefix-map=\\"$PWD\\"=. -c -o again/object.o $source"
+    cmp again/object.o "build/musl/third/$source.o"
+    echo "$source"
+done"""
+
+
+@BUILDS
+def test_same_bytes_of_third_parties(copy):
+    result = run("sh", "-euc", AGAIN, cwd=copy, env=ENVIRONMENT)
+    assert result.returncode == 0 and len(result.stdout.splitlines()) >= 5, result.stderr
+
+
+@BUILDS
 def test_rebuild_compiles_what_changed(copy):
     assert compiled(copy) == []
     source = copy / "src/main.c"
@@ -191,6 +214,7 @@ def test_rebuild_compiles_what_changed(copy):
     assert (copy / "build/kachery-resource").read_bytes() == PROGRAM.read_bytes()
 
 
+@BUILDS
 def test_failed_build_leaves_no_fresh_object(copy):
     source = copy / "src/main.c"
     good = source.read_bytes()

@@ -37,7 +37,7 @@ bool bucket_routes_check_url(const unsigned char *url_key, struct http_conn *con
                              const struct http_request *request, bool is_put,
                              struct signed_url *url, struct buf *decoded);
 
-/* The handlers of the two files; `owner` is the struct bucket_routes. */
+/* Handle a PUT, and a GET or HEAD, as http_route.on_head; `owner` is the struct bucket_routes. */
 void bucket_routes_upload(struct http_conn *conn, const struct http_request *request, void *owner);
 void bucket_routes_download(struct http_conn *conn, const struct http_request *request,
                             void *owner);

@@ -42,7 +42,7 @@ enum sources_step {
  * opened, and without memory. */
 struct sources *sources_open(const struct sources_options *options, struct err *e);
 
-/* NULL-safe. */
+/* Closes the sources. NULL-safe. */
 void sources_close(struct sources *sources);
 
 /* Finds the next file: *path (absolute, borrowed until the next call) and *size in bytes. *e, which

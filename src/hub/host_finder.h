@@ -13,11 +13,12 @@ struct host_finder {
     struct host_find *finds;
 };
 
-/* gateway_site.find_on_hosts and cancel_find; `owner` is the finder. */
+/* Begins to look for a file on hosts, and ends that, as gateway_site.find_on_hosts and cancel_find;
+ * `owner` is the finder. Returns false if the hub cannot be asked now: then no answer comes. */
 bool host_finder_start(void *owner, struct str zone, struct str hash, struct host_find *find);
 void host_finder_cancel(void *owner, struct host_find *find);
 
-/* A note of the hub came. */
+/* Takes a note of the hub: the answer to the look of that id. */
 void host_finder_on_note(struct host_finder *finder, uint64_t id, struct str bytes);
 
 #endif

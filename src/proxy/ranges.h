@@ -73,8 +73,8 @@ bool ranges_file_is(struct ranges *ranges, int64_t daemon, const struct range_me
  * is logged and ignored. */
 void ranges_on_note(struct ranges *ranges, uint64_t relay, uint64_t id, struct str bytes);
 
-/* A worker of the gateway sent a note, RELAY_FIND: it is answered RELAY_FOUND at once or within
- * RANGES_FIND_MS. A later answer of a daemon counts for the next one. */
+/* Takes a note of a worker of the gateway, RELAY_FIND. RELAY_FOUND answers it at once or within
+ * RANGES_FIND_MS; a later answer of a daemon counts for the next such note. */
 void ranges_find(struct ranges *ranges, uint64_t worker, uint64_t id, struct str bytes);
 
 /* Hands the connection `fd`, which showed this ticket in its first message, to the relay that

@@ -268,7 +268,8 @@ void relay_file_used(struct relay_file *file);
 void relay_file_seek(struct relay_file *file);
 /* Asks other daemons, too, whether they have the file. */
 void relay_file_widen(struct relay_file *file);
-/* Nothing that this source owes came for long: another daemon is to serve its file. */
+/* Lets another daemon serve the file of a source that owes answers for long: other daemons are
+ * asked for the file until one has it, too. */
 void relay_file_overdue(struct relay_source *source);
 /* Notes a leaf that was read while the file is new: such leaves come with its next opening. */
 void relay_file_note_opening(struct relay_file *file, uint32_t i);

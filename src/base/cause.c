@@ -17,7 +17,7 @@
 
 enum { NAME_SIZE = 48, WORDS_SIZE = 400 };
 
-static void put_user(char out[NAME_SIZE], uid_t uid)
+static void put_user_name(char out[NAME_SIZE], uid_t uid)
 {
     const struct passwd *user = getpwuid(uid);
 
@@ -27,7 +27,7 @@ static void put_user(char out[NAME_SIZE], uid_t uid)
         snprintf(out, NAME_SIZE, "%lu", (unsigned long)uid);
 }
 
-static void put_group(char out[NAME_SIZE], gid_t gid)
+static void put_group_name(char out[NAME_SIZE], gid_t gid)
 {
     const struct group *group = getgrgid(gid);
 
@@ -100,26 +100,26 @@ static bool find_directory(const char *path, struct buf *out, struct stat *st)
 }
 
 /* "it belongs to alice, group lab, mode 2755" */
-static void put_owner(char *out, size_t size, const struct stat *st)
+static void put_owner_words(char *out, size_t size, const struct stat *st)
 {
     char user[NAME_SIZE], group[NAME_SIZE];
 
-    put_user(user, st->st_uid);
-    put_group(group, st->st_gid);
+    put_user_name(user, st->st_uid);
+    put_group_name(group, st->st_gid);
     snprintf(out, size, "it belongs to user %s, group %s, mode %04o", user, group,
              (unsigned)(st->st_mode & 07777));
 }
 
 /* Writes who may change a directory that we may not write or enter, and the command that does
  * it. */
-static void put_cure(char *out, size_t size, const struct stat *st, const char *dir,
-                     const char *root)
+static void put_cure_words(char *out, size_t size, const struct stat *st, const char *dir,
+                           const char *root)
 {
     const char *whole = root != NULL ? root : dir, *all = root != NULL ? "-R " : "";
     mode_t wanted = root != NULL || access(dir, X_OK) == 0 ? S_IWGRP | S_IXGRP : S_IXGRP;
     char group[NAME_SIZE];
 
-    put_group(group, st->st_gid);
+    put_group_name(group, st->st_gid);
     if (st->st_uid == geteuid())
         snprintf(out, size, "chmod u+rwx %s", dir);
     else if ((st->st_mode & wanted) == wanted)
@@ -161,7 +161,7 @@ static void put_way_in(char *out, size_t size, const struct stat *st, const char
 {
     char group[NAME_SIZE];
 
-    put_group(group, st->st_gid);
+    put_group_name(group, st->st_gid);
     if (st->st_uid == geteuid())
         snprintf(out, size, "chmod u+rX %s", path);
     else if ((st->st_mode & S_IRGRP) != 0 && !is_in_group(st->st_gid))
@@ -181,7 +181,7 @@ static void append_owner(struct err *e, const char *format, const char *path, co
 {
     char text[WORDS_SIZE + 4 * NAME_SIZE], owner[3 * NAME_SIZE], cure[WORDS_SIZE];
 
-    put_owner(owner, sizeof owner, st);
+    put_owner_words(owner, sizeof owner, st);
     put_way_in(cure, sizeof cure, st, path);
     snprintf(text, sizeof text, "%s; %s", owner, cure);
     append_detail(e, format, *dir == '\0' ? "" : dir, text);
@@ -220,11 +220,11 @@ static int set_denied(struct err *e, int number, const char *path, const char *r
     const char *above = is_found ? buf_path(&dir, ERR_IGNORED) : NULL;
     if (above == NULL) {
         err_errno(e, ERR_FAILED, number, "cannot create %s", path);
-    } else if (access(above, W_OK | X_OK) == 0) { /* so says NFS, or somebody cured it */
+    } else if (access(above, W_OK | X_OK) == 0) { /* by NFS, or cured meanwhile */
         err_errno(e, ERR_FAILED, number, "cannot create a file in %s", above);
     } else {
-        put_owner(owner, sizeof owner, &st);
-        put_cure(cure, sizeof cure, &st, above, root);
+        put_owner_words(owner, sizeof owner, &st);
+        put_cure_words(cure, sizeof cure, &st, above, root);
         err_set(e, ERR_FAILED, "cannot create a file in %s: %s: %s; %s", above,
                 strerror(number), owner, cure);
     }

@@ -24,8 +24,8 @@ unsigned cpu_features(void);
 /* Uses only the `features` that the processor has, for tests; returns cpu_features(). */
 unsigned cpu_restrict(unsigned features);
 
-/* Restricts as the variable says. ERR_USAGE where it has a word that is none of them, or that this
- * processor lacks: a test would else try something else than it says. */
+/* Restricts the features to those of the variable. ERR_USAGE where it has a word that is none of
+ * them, or that this processor lacks: a test would else try something else than it says. */
 int cpu_load(struct err *e) ERR_CHECKED;
 
 #endif

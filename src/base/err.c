@@ -48,7 +48,7 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
     return -1;
 }
 
-/* All of it or nothing: half a cure is none. */
+/* Appends all of the hint or nothing: half a cure is none. */
 static void append_hint(struct err *e, const char *hint)
 {
     size_t len = strlen(e->msg);

@@ -15,18 +15,18 @@ enum err_code {
     ERR_NOT_FOUND, /* the file, record or name does not exist; exit 3 */
     ERR_TIMEOUT,   /* a deadline passed; exit 4 where the command has one */
     ERR_NETWORK,   /* connection refused, reset, cut or stalled: may be tried again */
-    ERR_REFUSED,   /* the peer answered and said no: trying again does not help */
+    ERR_REFUSED,   /* the peer answered with a refusal: trying again does not help */
     ERR_TAKEN,     /* somebody else has it, and is alive */
     ERR_PROTOCOL,  /* the peer (or a file) is malformed */
     ERR_TOO_LARGE, /* past one of our limits */
     ERR_CHANGED,   /* bytes do not have the hash that they should have */
-    ERR_NO_HOST    /* the name servers say that there is no such host: a wrong URL, most likely */
+    ERR_NO_HOST    /* the name servers have no such host: a wrong URL, most likely */
 };
 
 enum { ERR_MESSAGE_SIZE = 512 };
 
 /* Behind the declaration of a function that can fail: it is an error not to look at its result. A
- * call that may fail without harm is written `(void)!f(...)`, and a comment says why it may. */
+ * call that may fail without harm is written `(void)!f(...)`, and a comment gives the reason. */
 #define ERR_CHECKED __attribute__((warn_unused_result))
 
 struct err {

@@ -111,9 +111,14 @@ static const struct field *find_field(const struct field *fields, struct str nam
     return fields;
 }
 
-static uint32_t bit_of(const struct field *fields, const struct field *row)
+static uint32_t bit_of_field(const struct field *fields, const struct field *row)
 {
     return UINT32_C(1) << (row - fields);
+}
+
+bool fields_is_absolute_path(const void *member)
+{
+    return str_starts_with(*(const struct str *)member, STR("/"));
 }
 
 int fields_read(const struct field *fields, const struct json *object, void *out, uint32_t *seen,
@@ -134,10 +139,10 @@ int fields_read(const struct field *fields, const struct json *object, void *out
             continue;
         if (!read_value(f, v, to) || (f->is_good != NULL && !f->is_good(to)))
             return refuse_field(e, "bad value of", json_key(v));
-        bits |= bit_of(fields, f);
+        bits |= bit_of_field(fields, f);
     }
     for (const struct field *f = fields; f->name != NULL; f++)
-        if (!f->is_optional && (bits & bit_of(fields, f)) == 0)
+        if (!f->is_optional && (bits & bit_of_field(fields, f)) == 0)
             return refuse_field(e, "no field", str_of(f->name));
     if (seen != NULL)
         *seen = bits;
@@ -148,7 +153,7 @@ bool fields_has(const struct field *fields, uint32_t seen, const char *name)
 {
     const struct field *f = find_field(fields, str_of(name));
 
-    return f->name != NULL && (seen & bit_of(fields, f)) != 0;
+    return f->name != NULL && (seen & bit_of_field(fields, f)) != 0;
 }
 
 int fields_find(const struct field *const *messages, const struct json *object)

@@ -55,6 +55,9 @@ struct field {
     bool may_be_null; /* null is as good as absent */
 };
 
+/* A field.is_good for a FIELD_PATH or FIELD_STRING: returns true when it begins with "/". */
+bool fields_is_absolute_path(const void *member);
+
 /*
  * Reads the members of `object` to *out. *seen (may be NULL) gets one bit for each row that was
  * there, in their order. ERR_PROTOCOL naming the field that is unknown, absent or bad; *out is then

@@ -20,7 +20,7 @@ static int open_once(const char *path, int flags, mode_t mode)
     return openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOCTTY, mode);
 }
 
-/* Appends what is left to read, up to one byte more than max_bytes. `size` is what fstat(2) said: a
+/* Appends what is left to read, up to one byte more than max_bytes. `size` is that of fstat(2): a
  * read that brings all of it and had room for more has seen the end. */
 static int read_rest_of_file(int fd, const char *path, size_t max_bytes, uintmax_t size,
                              struct buf *out, struct err *e)

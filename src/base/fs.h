@@ -52,7 +52,7 @@ double fs_mtime(const struct stat *st);
  * as UTF-8) as \xHH. */
 void fs_put_printable(struct buf *out, struct str path);
 
-/* Appends the path of an open file as the kernel tells it, "a file" where /proc does not. */
+/* Appends the path of an open file as /proc shows it, "a file" without /proc. */
 void fs_put_open_path(int fd, struct buf *out);
 
 /* Sets O_NONBLOCK and FD_CLOEXEC. */

@@ -92,7 +92,7 @@ static bool match_element(const char **pattern, const char **path)
     return *(*pattern)++ == *(*path)++;
 }
 
-/* Where the next component begins; NULL in the last one. */
+/* Returns where the next component begins; NULL in the last one. */
 static const char *next_path_component(const char *path)
 {
     const char *slash = strchr(path, '/');

@@ -20,7 +20,7 @@ static struct heap_node *meld_trees(struct heap_node *a, struct heap_node *b)
     return a;
 }
 
-static void set_first(struct heap *heap, struct heap_node *node)
+static void set_first_node(struct heap *heap, struct heap_node *node)
 {
     heap->first = node;
     if (node == NULL)
@@ -32,7 +32,7 @@ static void set_first(struct heap *heap, struct heap_node *node)
 void heap_add(struct heap *heap, struct heap_node *node, int64_t key)
 {
     *node = (struct heap_node){.key = key};
-    set_first(heap, meld_trees(heap->first, node));
+    set_first_node(heap, meld_trees(heap->first, node));
 }
 
 /* Melds the trees of a list: in pairs from the left, then the pairs from the right. */
@@ -71,10 +71,10 @@ void heap_remove(struct heap *heap, struct heap_node *node)
         return;
     struct heap_node *children = meld_list(node->child);
     if (heap->first == node) {
-        set_first(heap, children);
+        set_first_node(heap, children);
     } else {
         cut_node(node);
-        set_first(heap, meld_trees(heap->first, children));
+        set_first_node(heap, meld_trees(heap->first, children));
     }
     *node = (struct heap_node){0};
 }

@@ -7,7 +7,7 @@ static int64_t *member_of_row(void *t, const struct interval_row *row)
     return (int64_t *)(void *)((char *)t + row->offset);
 }
 
-static int set_one(const struct interval_table *table, void *t, struct str part, struct err *e)
+static int set_interval(const struct interval_table *table, void *t, struct str part, struct err *e)
 {
     size_t equals = str_find(part, '=');
     struct str name = str_slice(part, 0, equals);
@@ -29,7 +29,7 @@ int interval_table_parse(const struct interval_table *table, void *t, struct str
 {
     while (text.len > 0) {
         size_t end = str_find(text, ',');
-        if (set_one(table, t, str_slice(text, 0, end), e) != 0)
+        if (set_interval(table, t, str_slice(text, 0, end), e) != 0)
             return -1;
         text = str_slice(text, end + 1, text.len);
     }

@@ -27,7 +27,7 @@ struct arena {
 
 enum { ARENA_ALIGN = sizeof(union cell) };
 
-/* Where cJSON's hooks allocate: they have no argument to say it. */
+/* Where cJSON's hooks allocate: they have no argument for it. */
 static struct arena *arena_now;
 
 static struct arena *arena_new(size_t cap, struct arena *older)
@@ -70,7 +70,7 @@ static void *arena_allocate(size_t size)
     return p;
 }
 
-/* All is freed with the arena. */
+/* Does nothing: all memory is freed with the arena. */
 static void arena_ignore(void *p)
 {
     (void)p;
@@ -105,7 +105,7 @@ static int refuse_duplicate_key(const cJSON *member, struct err *e)
                    quote_str(quoted, str_of(member->string)));
 }
 
-/* For objects of many members, which a stranger may send. */
+/* Checks the keys of an object of many members, which a stranger may send. */
 static int check_many_keys(const cJSON *object, size_t count, struct err *e)
 {
     size_t mask = 1;
@@ -144,7 +144,7 @@ static int check_object_keys(const cJSON *object, struct err *e)
     return 0;
 }
 
-/* In `container` and below; the depth was checked before. */
+/* Checks the keys in `container` and below; the depth was checked before. */
 static int check_keys_below(const cJSON *container, struct err *e)
 {
     if (cJSON_IsObject(container) && check_object_keys(container, e) != 0)

@@ -144,7 +144,7 @@ static void rewrite_escape(struct checker *c, size_t start, int unit)
     c->rewritten_to = c->at;
 }
 
-/* At the backslash of \u. */
+/* Begins at the backslash of \u. */
 static int check_unicode_escape(struct checker *c)
 {
     size_t start = c->at;
@@ -186,7 +186,7 @@ static int check_escape(struct checker *c)
     return 0;
 }
 
-/* At the opening quote. */
+/* Begins at the opening quote. */
 static int check_string(struct checker *c)
 {
     size_t start = ++c->at;
@@ -216,7 +216,7 @@ static int check_string(struct checker *c)
 
 static int check_value(struct checker *c, int depth);
 
-/* At the bracket of an object or array; `close` ends it. */
+/* Begins at the bracket of an object or array; `close` ends it. */
 static int check_container(struct checker *c, char close, int depth)
 {
     if (depth > JSON_MAX_DEPTH)

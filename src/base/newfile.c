@@ -25,7 +25,7 @@ enum { SUFFIX_DIGITS = 8, OPEN_TRIES = 100 };
 
 /* ---- directories and modes ---- */
 
-/* It does not change while a process of ours lives. */
+/* Reads the umask once: it does not change while a process of ours lives. */
 static mode_t umask_of_process(void)
 {
     static bool is_known;
@@ -165,7 +165,7 @@ static mode_t dir_mode(const struct stat *root)
     return 0700 | (root->st_mode & (S_ISGID | GROUP_BITS)) | (rest & OTHER_BITS);
 }
 
-/* Whether what is made below the root has its group and mode without being looked at. */
+/* Returns whether new files below the root have its group and mode anyway. */
 static bool is_plain_root(const struct stat *root)
 {
     return (root->st_mode & S_ISGID) == 0 && root->st_gid == getegid();

@@ -23,7 +23,8 @@ struct place_walk {
     uid_t link_owner;
 };
 
-/* Everybody may make names here, and the sticky bit, if any, only keeps others from removing. */
+/* True when everybody may make names in the directory; a sticky bit only keeps others from
+ * removing. */
 static bool is_public_dir(const struct stat *dir)
 {
     return (dir->st_mode & S_IWOTH) != 0 ||
@@ -318,7 +319,7 @@ void place_close(struct place *place)
     place->dir = -1;
 }
 
-int place_tell(const struct place *place, const char *path, int status, struct err *e)
+int place_name_given(const struct place *place, const char *path, int status, struct err *e)
 {
     char *at = status == 0 ? NULL : strstr(e->msg, place->path);
     struct err told;

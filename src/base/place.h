@@ -45,7 +45,8 @@ void place_close(struct place *place);
 
 /* Returns `status`; in the error of a call with place->path, replaces that by the path as it was
  * given. */
-int place_tell(const struct place *place, const char *path, int status, struct err *e) ERR_CHECKED;
+int place_name_given(const struct place *place, const char *path, int status, struct err *e)
+    ERR_CHECKED;
 
 /* Checks a path as place_find does, and keeps nothing open. A file that does not exist yet is no
  * error. */

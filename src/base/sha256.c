@@ -160,7 +160,7 @@ static void begin_lane(struct hash_lane *lane, struct str message, unsigned char
     lane->out = out;
 }
 
-/* After a pass; false when the message is done. */
+/* Moves the lane on after a pass. Returns false when the message is done. */
 static bool advance_lane(struct hash_lane *lane, size_t blocks)
 {
     lane->next += blocks * SHA256_BLOCK;

@@ -97,7 +97,7 @@ static enum text_lines_step refuse_overlong_entry(const struct text_lines *l, st
     return refuse_entry(entry, line);
 }
 
-/* A list that is separated by NUL was not said to be, most likely. */
+/* Most likely the option for lists that are separated by NUL was left out. */
 static enum text_lines_step refuse_nul(struct str *entry, struct str line, struct err *e)
 {
     bool is_wide = line.p[0] == '\0' || (line.len > 1 && line.p[1] == '\0');

@@ -1,8 +1,8 @@
 /*
  * Lists that people and programs write: one entry a line (of a file, a pipe, or standard input),
- * read as text_file.h says, without end and without blocking; or separated by NUL, and then byte
- * for byte. Empty entries are left out. A file without an entry in TEXT_LINES_MAX_SKIPPED bytes,
- * such as /dev/zero, is no list: it ends there.
+ * read as text_file.h describes, without end and without blocking; or separated by NUL, and then
+ * byte for byte. Empty entries are left out. A file without an entry in TEXT_LINES_MAX_SKIPPED
+ * bytes, such as /dev/zero, is no list: it ends there.
  */
 #ifndef BASE_TEXT_LINES_H
 #define BASE_TEXT_LINES_H

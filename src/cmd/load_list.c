@@ -40,7 +40,7 @@ struct load_list {
     struct load_job job;
     struct load_entry *entries; /* first those that were given, then the files of indexes */
     size_t count, cap, given_count;
-    struct folder *folders;
+    struct load_folder *folders;
     size_t folder_count;
     size_t next_job, next_line; /* the first entries that may be in no job yet, not printed yet */
     void *by_text, *by_hash;    /* trees of struct load_place */
@@ -69,7 +69,7 @@ struct load_place {
 };
 
 /* An index that becomes a folder. */
-struct folder {
+struct load_folder {
     size_t entry;     /* that names it */
     size_t next, end; /* its files: the next one whose end is not known yet */
     size_t failed, not_found;
@@ -187,13 +187,13 @@ static bool is_folder(const struct load_list *l, const struct load_entry *entry)
             str_ends_with(label, STR("%2f")));
 }
 
-static int add_folder(struct load_list *l, size_t index, struct err *e)
+static int add_load_folder(struct load_list *l, size_t index, struct err *e)
 {
-    struct folder *folders = realloc(l->folders, (l->folder_count + 1) * sizeof *folders);
+    struct load_folder *folders = realloc(l->folders, (l->folder_count + 1) * sizeof *folders);
 
     if (folders == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
-    folders[l->folder_count++] = (struct folder){.entry = index};
+    folders[l->folder_count++] = (struct load_folder){.entry = index};
     l->folders = folders;
     return 0;
 }
@@ -225,7 +225,7 @@ static int add_text(struct load_list *l, struct str text, struct err *e)
     place->index = index;
     if (l->options->folder != NULL && name_file(l, entry, e) != 0)
         return -1;
-    return is_folder(l, entry) ? add_folder(l, index, e) : join_job(l, index, e);
+    return is_folder(l, entry) ? add_load_folder(l, index, e) : join_job(l, index, e);
 }
 
 /* The URI of a line, which may be one that `link` printed: URI<TAB>path. */
@@ -315,8 +315,8 @@ static int read_all_entries(struct load_list *l, struct err *e)
 /* ---- folders ---- */
 
 /* A file of the index, below the entry's folder. -1 only without memory. */
-static int add_file(struct load_list *l, size_t folder, const struct folder_file *file,
-                    struct err *e)
+static int add_load_file(struct load_list *l, size_t folder, const struct folder_file *file,
+                         struct err *e)
 {
     struct load_entry *entry = add_entry(l, (struct str){NULL, 0});
     struct str path = folder_file_path(file), name;
@@ -346,12 +346,12 @@ static int add_file(struct load_list *l, size_t folder, const struct folder_file
     return join_job(l, l->count - 1, e);
 }
 
-static int add_files(struct load_list *l, struct folder *folder, const struct folder_index *index,
-                     struct err *e)
+static int add_files(struct load_list *l, struct load_folder *folder,
+                     const struct folder_index *index, struct err *e)
 {
     folder->next = l->count;
     for (size_t i = 0; i < index->count; i++)
-        if (add_file(l, folder->entry, &index->files[i], e) != 0)
+        if (add_load_file(l, folder->entry, &index->files[i], e) != 0)
             return -1;
     folder->end = l->count;
     return 0;
@@ -440,7 +440,7 @@ static int read_folders(struct load_list *l, struct err *e)
         remote_open(&remote, l->options->name, REMOTE_KEYS_SILENTLY, e) != 0)
         return -1;
     for (size_t n = 0; n < l->folder_count && result == 0; n++) {
-        struct folder *folder = &l->folders[n];
+        struct load_folder *folder = &l->folders[n];
         struct folder_index index = {.count = 0};
         struct err why;
         if (get_index(l, &remote, &l->entries[folder->entry], &index, &why) != 0 ||
@@ -470,14 +470,14 @@ static bool is_ahead(const struct load_entry *entry)
     return entry->below > 0 && !entry->is_begun;
 }
 
-static void begin_job(struct load_list *l, const struct load_entry *entry)
+static void begin_load_job(struct load_list *l, const struct load_entry *entry)
 {
     l->ahead.jobs--;
     l->ahead.size -= entry->size;
 }
 
 /* Looks how far the files of a folder are: it is done when they all are. */
-static void follow_folder(struct load_list *l, struct folder *folder)
+static void follow_folder(struct load_list *l, struct load_folder *folder)
 {
     struct load_entry *entry = &l->entries[folder->entry];
 
@@ -573,7 +573,7 @@ static void take_load_progress(struct load_list *l, struct load_entry *entry,
     if (entry->is_begun)
         count_job(l, entry, -1);
     else if (is_ahead(entry))
-        begin_job(l, entry);
+        begin_load_job(l, entry);
     entry->is_begun = true;
     entry->phase = (enum fetch_phase)m->phase;
     entry->bytes = m->bytes;
@@ -596,7 +596,7 @@ static void end_known(struct load_list *l, struct load_entry *entry)
     if (entry->is_begun)
         count_job(l, entry, -1);
     else
-        begin_job(l, entry);
+        begin_load_job(l, entry);
     entry->is_begun = true;
     entry->phase = FETCH_DOWNLOADING;
     entry->bytes = entry->size;

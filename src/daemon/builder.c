@@ -50,7 +50,7 @@ struct builder {
     struct child *child; /* at `current` */
     char current[SHA1_HEX + 1];
     int64_t done;
-    bool is_over; /* it said how it ended */
+    bool is_over; /* it has reported its result */
     struct loop_call next;
 };
 
@@ -168,7 +168,7 @@ static struct wish *find_wish(const struct builder *builder, struct str hash)
 
 static void start_next(void *owner);
 
-static void next_soon(struct builder *builder)
+static void start_next_soon(struct builder *builder)
 {
     builder->options.on_change(builder->options.owner);
     loop_defer(builder->options.loop, &builder->next);
@@ -221,7 +221,7 @@ static void on_builder_event(void *owner, enum child_event event, const char *wo
         end_current(builder, words);
     builder->child = NULL;
     builder->current[0] = '\0';
-    next_soon(builder);
+    start_next_soon(builder);
 }
 
 static void start_next(void *owner)

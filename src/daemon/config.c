@@ -70,8 +70,8 @@ static int check_name_value(enum config_key key, struct str value, struct err *e
                    quote_str(quoted, value));
 }
 
-static int check_count(enum config_key key, struct str value, int max, int64_t *number,
-                       struct err *e)
+static int check_count_value(enum config_key key, struct str value, int max, int64_t *number,
+                             struct err *e)
 {
     uint64_t n;
 
@@ -82,7 +82,7 @@ static int check_count(enum config_key key, struct str value, int max, int64_t *
     return 0;
 }
 
-static int check_proxy(struct str value, struct err *e)
+static int check_proxy_value(struct str value, struct err *e)
 {
     struct url url;
 
@@ -104,11 +104,11 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
     if (key == CONFIG_NAME || key == CONFIG_ZONE)
         bad = check_name_value(key, value, e);
     else if (key == CONFIG_UPLOADS)
-        bad = check_count(key, value, CONFIG_MAX_UPLOADS, &max_uploads, e);
+        bad = check_count_value(key, value, CONFIG_MAX_UPLOADS, &max_uploads, e);
     else if (key == CONFIG_STREAMS)
-        bad = check_count(key, value, CONFIG_MAX_STREAMS, &max_streams, e);
+        bad = check_count_value(key, value, CONFIG_MAX_STREAMS, &max_streams, e);
     else if (key == CONFIG_PROXY)
-        bad = check_proxy(value, e);
+        bad = check_proxy_value(value, e);
     else if (!is_printable(value))
         bad = err_set(e, ERR_USAGE, "%s: want 1 to %d characters, no control characters",
                       key_names[key], CONFIG_MAX_TEXT_BYTES);
@@ -246,7 +246,7 @@ int config_load(struct config *c, const char *path, struct err *e)
     return result;
 }
 
-/* Somebody who can write the config could make his own records count. */
+/* Refuses a config that others can write: they could make their own records count. */
 static int check_writers(const char *path, struct err *e)
 {
     struct stat st;

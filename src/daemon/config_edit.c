@@ -266,7 +266,7 @@ int config_save(const struct config *c, const char *path, struct err *e)
     newfile_clean(where);
     if (config_edit(c, buf_str(&old), path, &made, e) == 0 && buf_check(&made, e) == 0)
         result =
-            place_tell(&place, path,
+            place_name_given(&place, path,
                        newfile_put(where, buf_str(&made), NEWFILE_DURABLE | NEWFILE_PRIVATE, e), e);
 out:
     buf_wipe(&old);

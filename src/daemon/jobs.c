@@ -74,7 +74,7 @@ static struct resource_job **bucket_of(struct jobs *jobs, const char *hash)
     return &jobs->buckets[mix % BUCKETS];
 }
 
-static struct resource_job *find_hash(struct jobs *jobs, const char *hash)
+static struct resource_job *find_job_by_hash(struct jobs *jobs, const char *hash)
 {
     struct resource_job *job = *bucket_of(jobs, hash);
 
@@ -83,7 +83,7 @@ static struct resource_job *find_hash(struct jobs *jobs, const char *hash)
     return job;
 }
 
-static struct resource_job *find_id(const struct jobs *jobs, uint64_t id, enum state state)
+static struct resource_job *find_job_by_id(const struct jobs *jobs, uint64_t id, enum state state)
 {
     size_t slot = (size_t)(id % SLOTS);
     struct resource_job *job = slot < jobs->slot_cap ? jobs->slots[slot] : NULL;
@@ -92,12 +92,12 @@ static struct resource_job *find_id(const struct jobs *jobs, uint64_t id, enum s
 }
 
 /* Finds a job that is with a worker. */
-static struct resource_job *find_given(const struct jobs *jobs, uint64_t id)
+static struct resource_job *find_given_job(const struct jobs *jobs, uint64_t id)
 {
     struct resource_job *job = NULL;
 
     for (int state = RUNNING; state <= READY && job == NULL; state++)
-        job = find_id(jobs, id, (enum state)state);
+        job = find_job_by_id(jobs, id, (enum state)state);
     return job;
 }
 
@@ -230,7 +230,7 @@ static void answer_waiter(struct jobs *jobs, struct resource_job *job, struct wa
 int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
                  int64_t deadline_ms, struct err *e)
 {
-    struct resource_job *job = find_hash(jobs, hash);
+    struct resource_job *job = find_job_by_hash(jobs, hash);
     bool is_new = job == NULL;
 
     if (job != NULL && job->state == KEPT) {
@@ -287,7 +287,7 @@ bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out)
 
 bool jobs_begun(struct jobs *jobs, uint64_t id)
 {
-    struct resource_job *job = find_given(jobs, id);
+    struct resource_job *job = find_given_job(jobs, id);
 
     if (job != NULL && job->state == RECALLED)
         move_to(jobs, job, READY);
@@ -334,7 +334,7 @@ static void answer_late(struct jobs *jobs, struct resource_job *job)
 
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size)
 {
-    struct resource_job *job = find_id(jobs, id, LOOKING);
+    struct resource_job *job = find_job_by_id(jobs, id, LOOKING);
 
     if (job == NULL)
         return;
@@ -355,7 +355,7 @@ static bool answer_all(struct jobs *jobs, struct resource_job *job)
 
 void jobs_not_found(struct jobs *jobs, uint64_t id)
 {
-    struct resource_job *job = find_id(jobs, id, LOOKING);
+    struct resource_job *job = find_job_by_id(jobs, id, LOOKING);
 
     if (job == NULL)
         return;
@@ -366,7 +366,7 @@ void jobs_not_found(struct jobs *jobs, uint64_t id)
 
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes)
 {
-    struct resource_job *job = find_given(jobs, id);
+    struct resource_job *job = find_given_job(jobs, id);
 
     if (job != NULL && bytes >= 0 && bytes <= job->status.size)
         job->status.bytes_uploaded = bytes;
@@ -386,7 +386,7 @@ static void end_resource_job(struct jobs *jobs, struct resource_job *job, enum u
 
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size)
 {
-    struct resource_job *job = find_given(jobs, id);
+    struct resource_job *job = find_given_job(jobs, id);
 
     if (job == NULL)
         return;
@@ -404,17 +404,17 @@ static void fail_job(struct jobs *jobs, struct resource_job *job, const char *re
 
 void jobs_failed(struct jobs *jobs, uint64_t id, const char *reason)
 {
-    struct resource_job *job = find_id(jobs, id, LOOKING);
+    struct resource_job *job = find_job_by_id(jobs, id, LOOKING);
 
     if (job == NULL)
-        job = find_given(jobs, id);
+        job = find_given_job(jobs, id);
     if (job != NULL)
         fail_job(jobs, job, reason);
 }
 
 bool jobs_retry(struct jobs *jobs, uint64_t id)
 {
-    struct resource_job *job = find_given(jobs, id);
+    struct resource_job *job = find_given_job(jobs, id);
 
     if (job == NULL || job->was_retried)
         return false;

@@ -3,7 +3,7 @@
  * first served. Pure logic: no descriptor, no clock, no process; whoever drives it takes jobs out
  * (jobs_next_…), reports what came of them, and sends the answers.
  *
- *     request ──► LOOKING ──► QUEUED ──► RUNNING ──► ended: every waiter is told
+ *     request ──► LOOKING ──► QUEUED ──► RUNNING ──► ended: all waiters are answered
  *                    └──► not found, failed │ ▲
  *                                           ▼ │
  *                                   RECALLED, READY
@@ -11,9 +11,9 @@
  * An upload whose file's first bytes do not come for a while (tape, a dead server) is recalled, and
  * makes room for another one; when they came, it waits for room. Of such there are few: their
  * workers are processes that wait too.
- * A waiter is told at its own deadline how things stand, or at once when the job ends. A job that
+ * A waiter gets the job's state at its own deadline, or at once when the job ends. A job that
  * ended is forgotten, so whoever asks again starts anew; only an end that nobody was waiting for is
- * kept for a while, and told to the next who asks.
+ * kept for a while, for the next who asks.
  */
 #ifndef DAEMON_JOBS_H
 #define DAEMON_JOBS_H

@@ -19,7 +19,7 @@ struct keeper_options {
     int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
     /* The lease was renewed; the renewal began at this time of clock_now_ms. */
     void (*on_renewed)(void *owner, int64_t started_ms);
-    /* The lease went to another process (ERR_REFUSED, which says to whom). */
+    /* The lease went to another process (ERR_REFUSED, which names it). */
     void (*on_lost)(void *owner, const struct err *reason);
     void *owner;
 };

@@ -27,7 +27,7 @@ enum {
 #define NOBODY "none"
 
 /* "FOLDER/NAME.SUFFIX" (no dot without a suffix); caller frees. */
-static char *path_in(const char *folder, const char *name, const char *suffix)
+static char *path_in_lease(const char *folder, const char *name, const char *suffix)
 {
     struct buf path = {0};
 
@@ -35,7 +35,7 @@ static char *path_in(const char *folder, const char *name, const char *suffix)
     return buf_take(&path);
 }
 
-static void read_text(const char *path, char out[LEASE_TEXT])
+static void read_proc_text(const char *path, char out[LEASE_TEXT])
 {
     struct buf text = {0};
 
@@ -71,7 +71,7 @@ static void describe_self(struct lease_holder *self)
     if (gethostname(self->host, sizeof self->host - 1) != 0)
         snprintf(self->host, sizeof self->host, "unknown host");
     self->pid_started = process_started(self->pid);
-    read_text("/proc/sys/kernel/random/boot_id", self->boot);
+    read_proc_text("/proc/sys/kernel/random/boot_id", self->boot);
     n = readlink("/proc/self/ns/pid", self->pid_namespace, sizeof self->pid_namespace - 1);
     if (n < 0)
         self->pid_namespace[0] = '\0';
@@ -128,7 +128,7 @@ static void take_owner(struct lease_holder *out, const struct json *root)
  * name, who is judged by the record's age. */
 static int read_owner(const char *folder, struct lease_holder *out, struct err *e)
 {
-    char *path = path_in(folder, "owner", "");
+    char *path = path_in_lease(folder, "owner", "");
     struct buf text = {0};
     struct err cause = {0};
     int result =
@@ -145,12 +145,12 @@ static int read_owner(const char *folder, struct lease_holder *out, struct err *
     return result;
 }
 
-/* How long ago a file was written, by the clock of the host that keeps the folder. A file from the
- * future was written before the clock was set back: it counts as written now, so that its age does
- * not wait for that time. ERR_NOT_FOUND: it is gone. */
-static int age_ms(const char *folder, const char *file, int64_t *age, struct err *e)
+/* Finds how long ago a file was written, by the clock of the host that keeps the folder. A file
+ * from the future was written before the clock was set back: it counts as written now, so that its
+ * age does not wait for that time. ERR_NOT_FOUND: it is gone. */
+static int age_of_file_ms(const char *folder, const char *file, int64_t *age, struct err *e)
 {
-    char *probe = path_in(folder, "probe", "");
+    char *probe = path_in_lease(folder, "probe", "");
     struct stat then;
     int64_t now_ms;
     int result = probe == NULL ? err_set(e, ERR_FAILED, "out of memory")
@@ -200,9 +200,9 @@ static int judge_holder(const char *folder, const struct lease_holder *h, int64_
         *is_alive = is_process_running(h);
         return 0;
     }
-    path = path_in(folder, "owner", "");
+    path = path_in_lease(folder, "owner", "");
     result = path == NULL ? err_set(e, ERR_FAILED, "out of memory")
-                          : age_ms(folder, path, &age, e);
+                          : age_of_file_ms(folder, path, &age, e);
     if (result == 0)
         *is_alive = age < stale_ms;
     free(path);
@@ -243,7 +243,7 @@ static int open_claim(const char *folder, const char *path, struct err *e)
         }
         if (errno != EEXIST)
             return err_errno(e, ERR_FAILED, errno, "cannot create %s", path);
-        if (age_ms(folder, path, &age, e) != 0)
+        if (age_of_file_ms(folder, path, &age, e) != 0)
             return -1;
         if (age < CLAIM_STALE_MS)
             break;
@@ -254,7 +254,7 @@ static int open_claim(const char *folder, const char *path, struct err *e)
 
 static int write_owner(const struct lease *l, struct err *e)
 {
-    char *path = path_in(l->folder, "owner", "");
+    char *path = path_in_lease(l->folder, "owner", "");
     struct buf text = {0};
 
     put_holder(&text, &l->self);
@@ -271,7 +271,7 @@ static int write_owner(const struct lease *l, struct err *e)
 static int replace_owner(const struct lease *l, const char *previous, struct err *e)
 {
     struct lease_holder now;
-    char *path = path_in(l->folder, "after", previous);
+    char *path = path_in_lease(l->folder, "after", previous);
     int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory")
                               : open_claim(l->folder, path, e);
 
@@ -342,7 +342,7 @@ static void clean_folder(const char *folder)
         struct str name = str_of(entry->d_name);
         if (!str_starts_with(name, STR("after.")) && !newfile_is_temporary(name))
             continue;
-        char *path = path_in(folder, entry->d_name, "");
+        char *path = path_in_lease(folder, entry->d_name, "");
         if (path != NULL)
             newfile_remove_left(path, NEWFILE_LEFT_SECONDS);
         free(path);
@@ -373,7 +373,7 @@ int lease_take(struct lease *l, const char *folder, const char *resource, int64_
 int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e)
 {
     struct err cause = {0};
-    char *path = path_in(l->folder, "owner", "");
+    char *path = path_in_lease(l->folder, "owner", "");
     int result = -1;
 
     if (path == NULL)
@@ -397,7 +397,7 @@ int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e
 bool lease_release(const struct lease *l)
 {
     struct lease_holder owner;
-    char *path = path_in(l->folder, "owner", "");
+    char *path = path_in_lease(l->folder, "owner", "");
     bool is_ours = path != NULL && read_owner(l->folder, &owner, ERR_IGNORED) == 0 &&
                    strcmp(owner.token, l->self.token) == 0;
 

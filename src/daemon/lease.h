@@ -1,8 +1,8 @@
 /*
- * The lease: a folder beside the config that says which process shares the resource, so that two
- * never do, on whichever hosts. Works on NFS: the only thing it relies on is that of several who
- * create one file with O_EXCL exactly one succeeds. File I/O, which may hang: for the start and for
- * the keeper, never for the supervisor's loop.
+ * The lease: a folder beside the config that names the process which shares the resource, so that
+ * two never do, on whichever hosts. Works on NFS: the only thing it relies on is that of several
+ * who create one file with O_EXCL exactly one succeeds. File I/O, which may hang: for the start and
+ * for the keeper, never for the supervisor's loop.
  *
  *     kachery-resource.lease/owner           who holds it; its mtime is renewed
  *     kachery-resource.lease/after.TOKEN     whoever created this may replace the owner TOKEN

@@ -84,7 +84,7 @@ struct lines_counts lines_counts(const struct lines *lines)
     return counts;
 }
 
-static void tell_counts(struct line_worker *worker)
+static void report_counts(struct line_worker *worker)
 {
     worker->lines->options.on_counts(worker->lines->options.owner);
 }
@@ -110,7 +110,7 @@ static void take_counts(struct line_worker *worker, const struct range_worker_me
     else
         loop_clear_timer(loop, &worker->leave);
     child_watch(worker->child, m->lines > 0);
-    tell_counts(worker);
+    report_counts(worker);
 }
 
 static bool on_line_worker_frame(void *owner, struct str frame, int fd)
@@ -149,7 +149,7 @@ static void on_line_worker_event(void *owner, enum child_event event, const char
     worker->line_count = worker->files = worker->bytes = 0;
     worker->child = NULL;
     loop_clear_timer(worker->lines->options.loop, &worker->leave);
-    tell_counts(worker);
+    report_counts(worker);
 }
 
 static int start_line_worker(struct line_worker *worker, struct err *e)

@@ -203,7 +203,7 @@ static bool take_value(struct lookups *l, struct item *item, const struct json *
     return true;
 }
 
-/* False when the worker says what it cannot know. */
+/* False when the answer is malformed, or of items that the worker does not have. */
 static bool take_lookup_answer(struct lookup_process *w, const struct lookup_message *answer)
 {
     struct lookups *l = w->lookups;
@@ -259,7 +259,8 @@ static void blame_worker(struct lookup_process *w)
     prepend_items(&l->queue, &w->items);
 }
 
-/* Its place is free again when it has died: the kernel may hold it in a system call for ever. */
+/* Gives the items of a killed worker, but the one in hand, to others. Its place is free again when
+ * it has died: the kernel may hold it in a system call for ever. */
 static void on_lookup_worker_killed(struct lookup_process *w)
 {
     struct lookups *l = w->lookups;
@@ -313,7 +314,7 @@ static void leave_silent(struct lookups *l)
     w->state = SLOW;
 }
 
-/* While nothing moves, what has waited for too long is told so. */
+/* Fails the items that have waited for too long while nothing moves. */
 static void fail_old(struct lookups *l, int64_t now_ms)
 {
     const char *reason = find_state(l, EMPTY) != NULL ? REASON_NO_WORKER : REASON_SILENT;
@@ -373,7 +374,7 @@ static bool send_batch(struct lookups *l, struct lookup_process *w)
 }
 
 /* Lookups that cannot be sent stay queued. A worker that is gone is replaced at its CHILD_ENDED. */
-static void give_out(struct lookups *l, int64_t now_ms)
+static void give_items_out(struct lookups *l, int64_t now_ms)
 {
     struct lookup_process *w;
     bool is_good;
@@ -389,7 +390,7 @@ static void give_out(struct lookups *l, int64_t now_ms)
         l->again_ms = now_ms + AGAIN_MS;
 }
 
-/* When what waits in the queue has to be looked at, whatever the workers do. */
+/* Returns when the queue has to be looked at, whatever the workers do. */
 static int64_t queue_wakes_ms(const struct lookups *l, int64_t now_ms)
 {
     if (l->queue.first == NULL)
@@ -406,6 +407,6 @@ static void settle_lookups(void *owner)
 
     leave_silent(l);
     fail_old(l, now_ms);
-    give_out(l, now_ms);
+    give_items_out(l, now_ms);
     loop_set_timer(l->options.loop, &l->alarm, queue_wakes_ms(l, now_ms));
 }

@@ -133,7 +133,7 @@ static int begin_call(struct presence *p, int64_t now_ms, struct err *e)
     return p->call == NULL ? -1 : 0;
 }
 
-/* A proxy says so in JSON; an HTML page is from somebody who is no proxy of that generation. */
+/* A proxy denies in JSON; an HTML page is from a server that is no proxy of that generation. */
 static bool is_denial(const struct http_call *call)
 {
     struct json *doc;

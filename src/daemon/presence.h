@@ -21,7 +21,7 @@ struct presence;
 enum presence_state {
     PRESENCE_UNKNOWN,
     PRESENCE_KNOWN,    /* the request came through */
-    PRESENCE_FORGOTTEN /* the proxy said twice in a row that there is no such resource */
+    PRESENCE_FORGOTTEN /* the proxy answered twice in a row that there is no such resource */
 };
 
 /* Makes it; config and intervals are borrowed. `wake` comes when a step is due. NULL without

@@ -13,7 +13,7 @@ static enum range_state range_state_of_store(enum store_state state)
 {
     switch (state) {
     case STORE_OK:
-    case STORE_TOUCHED: return RANGE_FOUND; /* its blocks tell */
+    case STORE_TOUCHED: return RANGE_FOUND; /* its blocks show it */
     case STORE_ABSENT:
     case STORE_MISSING: return RANGE_NOT_FOUND;
     case STORE_STALE:
@@ -172,7 +172,7 @@ static int load_page(struct range_file *file, uint64_t j, struct err *e)
     return 0;
 }
 
-/* By the leaf, or for one block by the address. */
+/* Checks bytes by their leaf, or the only block by the file's SHA-1. */
 static int check_bytes(struct range_file *file, uint32_t i, struct str bytes, struct err *e)
 {
     unsigned char digest[SHA256_SIZE], address[SHA1_SIZE];

@@ -28,7 +28,7 @@ struct range_file {
     unsigned char leaves[MANIFEST_PAGE_BYTES];
 };
 
-/* Opens the file of that hash. Otherwise -1 and *state says what it is: not found, building (there
+/* Opens the file of that hash. Otherwise -1, with its *state: not found, building (there
  * is no manifest that counts; *size is its size), changed, error. Caller closes it. */
 int range_file_open(const struct store *s, const char *hash, struct range_file *out,
                     enum range_state *state, int64_t *size, struct err *e) ERR_CHECKED;

@@ -233,7 +233,7 @@ static bool make_room_for_file(struct range_worker *w)
     return idle != NULL;
 }
 
-static struct open_file *find_open(const struct range_worker *w, struct str hash)
+static struct open_file *find_open_file(const struct range_worker *w, struct str hash)
 {
     struct open_file *open = w->files;
 
@@ -242,11 +242,11 @@ static struct open_file *find_open(const struct range_worker *w, struct str hash
     return open;
 }
 
-/* NULL: *state says what the file is. There is room for one more. */
+/* NULL: *state has the reason. There is room for one more. */
 static struct open_file *get_open_file(struct range_worker *w, struct str hash,
                                        enum range_state *state, int64_t *size, struct err *e)
 {
-    struct open_file *open = find_open(w, hash);
+    struct open_file *open = find_open_file(w, hash);
     char digits[SHA1_HEX + 1];
 
     *state = RANGE_FOUND;
@@ -273,7 +273,7 @@ static struct open_file *get_open_file(struct range_worker *w, struct str hash,
 
 /* ---- lines ---- */
 
-static struct served *find_served(const struct range_line *line, uint32_t number)
+static struct served *find_served_file(const struct range_line *line, uint32_t number)
 {
     struct served *served = line->served;
 
@@ -285,7 +285,7 @@ static struct served *find_served(const struct range_line *line, uint32_t number
 static void drop_wanted_block(struct range_line *line, struct want **link)
 {
     struct want *want = *link;
-    struct served *served = find_served(line, want->file);
+    struct served *served = find_served_file(line, want->file);
 
     *link = want->next;
     if (line->last == want) {
@@ -352,7 +352,7 @@ static void on_range_line_end(void *owner)
     free_line(line);
 }
 
-/* For callers inside of its callbacks. `why` "": in order. */
+/* Ends the line in the same round, for callers inside of its callbacks. `why` "": in order. */
 static void end_line_soon(struct range_line *line, const char *why)
 {
     if (line->why[0] == '\0')
@@ -442,7 +442,7 @@ static const unsigned char *read_leaf(struct range_line *line, struct open_file 
 static void send_leaf(struct range_line *line, const struct want *want)
 {
     struct range_worker *w = line->worker;
-    struct served *served = find_served(line, want->file);
+    struct served *served = find_served_file(line, want->file);
     struct err e = {0};
     size_t len;
 
@@ -492,7 +492,7 @@ static void on_drained(void *owner)
 
 static void add_want(struct range_line *line, uint32_t request, uint32_t file, uint32_t leaf)
 {
-    struct served *served = find_served(line, file);
+    struct served *served = find_served_file(line, file);
     struct want *want = NULL;
 
     if (line->want_count < RANGE_WORKER_MAX_WANTS)
@@ -535,7 +535,7 @@ static void on_line_binary(struct range_line *line, struct str bytes)
     }
     if (m.kind == LINE_CANCEL)
         cancel_want(line, m.request);
-    const struct served *served = m.kind == LINE_WANT ? find_served(line, m.file) : NULL;
+    const struct served *served = m.kind == LINE_WANT ? find_served_file(line, m.file) : NULL;
     if (served != NULL && !has_block(served, (uint64_t)m.first + m.count - 1)) {
         end_line_soon(line, "the hub wants a block beyond the end of a file");
         return;
@@ -674,7 +674,7 @@ static void on_file_room(void *owner)
     struct range_worker *w = owner;
 
     while (w->waiting != NULL &&
-           (find_open(w, w->waiting->m.sha1) != NULL || make_room_for_file(w))) {
+           (find_open_file(w, w->waiting->m.sha1) != NULL || make_room_for_file(w))) {
         struct waiting *waiting = w->waiting;
         w->waiting = waiting->next;
         w->waiting_count--;
@@ -693,7 +693,7 @@ static void on_open_request(struct range_line *line, const struct range_message 
     enum range_state state;
     int64_t size = -1;
 
-    if (find_served(line, (uint32_t)m->file_id) != NULL) {
+    if (find_served_file(line, (uint32_t)m->file_id) != NULL) {
         end_line_soon(line, "the hub opened a file twice under one number");
         return;
     }
@@ -701,7 +701,7 @@ static void on_open_request(struct range_line *line, const struct range_message 
         end_line_soon(line, "the hub opened too many files");
         return;
     }
-    if (find_open(w, m->sha1) == NULL && !make_room_for_file(w)) {
+    if (find_open_file(w, m->sha1) == NULL && !make_room_for_file(w)) {
         wait_for_room(line, m);
         return;
     }
@@ -759,7 +759,7 @@ static void on_line_text(struct range_line *line, struct str text)
         end_line_soon(line, e.msg);
         return;
     }
-    served = find_served(line, (uint32_t)m.file_id);
+    served = find_served_file(line, (uint32_t)m.file_id);
     switch (m.type) {
     case RANGE_OPEN: on_open_request(line, &m); break;
     case RANGE_CLOSE: on_close_request(line, (uint32_t)m.file_id); break;

@@ -32,7 +32,7 @@ static const struct field check_fields[] = {
     {.name = "found", .kind = FIELD_BOOL, .at = AT(is_found)},
     {.name = NULL}};
 
-/* In the child. */
+/* Asks the gateway, in the child. */
 static int ask_gateway_for_client(struct gateway *g, const char *key_dir, bool *is_found,
                                   struct err *e)
 {
@@ -145,7 +145,7 @@ static bool on_check_frame(void *owner, struct str frame, int fd)
     return is_message;
 }
 
-/* It ends when it has answered. */
+/* Logs the child's end, which follows its answer, and plans the next one. */
 static void on_check_event(void *owner, enum child_event event, const char *words)
 {
     struct registration *r = owner;

@@ -62,8 +62,8 @@ struct session *session_new(const struct session_options *options)
     return NULL;
 }
 
-/* There is neither a line nor an attempt at one. */
-static void hang_up(struct session *s)
+/* Ends the line, and the attempt at one. */
+static void hang_line_up(struct session *s)
 {
     ws_dial_free(s->dial);
     s->dial = NULL;
@@ -76,7 +76,7 @@ void session_free(struct session *s)
     if (s == NULL)
         return;
     loop_clear_timer(s->options.loop, &s->alarm);
-    hang_up(s);
+    hang_line_up(s);
     presence_free(s->presence);
     buf_wipe(&s->out);
     free(s);
@@ -124,12 +124,12 @@ static void log_failure(struct session *s, const struct err *failure, int64_t no
     err_copy(&s->failure, failure);
 }
 
-/* From here on there is no line, for so long. */
+/* Ends the line; the next attempt comes after pause_ms. */
 static void drop_proxy_line(struct session *s, int64_t now_ms, int64_t pause_ms)
 {
     bool was_ready = s->state == READY, was_closing = s->state == CLOSING;
 
-    hang_up(s);
+    hang_line_up(s);
     presence_stop(s->presence);
     s->is_choked = false;
     s->until_ms = now_ms + pause_ms;
@@ -294,7 +294,8 @@ void session_answer_file(struct session *s, const struct range_message *file_is)
         send_range_message(s, file_is);
 }
 
-/* Nothing of this is sent to a proxy, or taken from one, that has not announced it. */
+/* Takes a message on ranges; none is sent to a proxy, or taken from one, that has not announced
+ * them. */
 static void take_session_range_message(struct session *s, struct str text)
 {
     const struct range_message ours = range_message(RANGE_EXTENSIONS);
@@ -474,7 +475,7 @@ static void check_presence(struct session *s, int64_t now_ms)
 }
 
 /* Does all that is due; the line calls for itself. */
-static void do_due(struct session *s, int64_t now_ms)
+static void do_due_steps(struct session *s, int64_t now_ms)
 {
     if (s->state == WAITING && !s->is_paused && now_ms >= s->until_ms)
         dial_proxy(s, now_ms);
@@ -501,7 +502,7 @@ static void take_session_turn(void *owner)
 
     if (s->has_ended)
         return;
-    do_due(s, loop_now_ms(s->options.loop));
+    do_due_steps(s, loop_now_ms(s->options.loop));
     set_session_alarm(s);
 }
 
@@ -545,7 +546,7 @@ void session_close(struct session *s)
     if (s->line != NULL)
         ws_conn_close(s->line, WS_CLOSE_GOING_AWAY, STR("the daemon is being stopped"));
     else
-        hang_up(s);
+        hang_line_up(s);
     s->until_ms = loop_now_ms(s->options.loop) + s->options.intervals->close_ms;
     enter_session_state(s, s->line == NULL ? CLOSED : CLOSING);
     set_session_alarm(s);

@@ -37,14 +37,15 @@ struct session_options {
     void (*on_ask_file)(void *owner, const struct range_message *m);
     /* The line is gone: answers to what came over it reach nobody. */
     void (*on_lost)(void *owner);
-    /* The proxy is about to be said to have acknowledged. May be NULL. */
+    /* The proxy has acknowledged; called before the log gets its line. May be NULL. */
     void (*on_ready)(void *owner);
     /* The results of session_is_closed and session_describe have changed. */
     void (*on_change)(void *owner);
-    /* It makes no sense to go on, and nothing follows: the proxy says that the secret is wrong, or
+    /* It makes no sense to go on, and nothing follows: the proxy refuses the secret, or
      * `yields`. Everything else is logged and tried again. */
     void (*on_end)(void *owner, const struct err *reason);
-    /* Gives up (ERR_TAKEN) when the proxy says that the name is taken before it was ever ours. */
+    /* Gives up (ERR_TAKEN) when the proxy reports that the name is taken before it was ever
+     * ours. */
     bool yields;
     void *owner;
 };

@@ -71,8 +71,8 @@ static int check_request(const struct supervisor *s, const struct message *m,
     return kachery_uri_parse(uri, m->uri, KACHERY_URI_DAEMON, e);
 }
 
-/* Called before anything in the table of jobs changes, and after whatever the status tells has
- * changed. */
+/* Called before anything in the table of jobs changes, and after a change of anything that the
+ * status shows. */
 static void touch_jobs(void *owner)
 {
     struct supervisor *s = owner;
@@ -83,7 +83,7 @@ static void touch_jobs(void *owner)
     loop_defer(s->loop, &s->settling);
 }
 
-/* It makes no sense to go on. */
+/* Ends the daemon, as it makes no sense to go on. */
 static void end_supervisor(void *owner, const struct err *reason)
 {
     struct supervisor *s = owner;
@@ -499,7 +499,7 @@ static void take_signals(void *owner)
     }
 }
 
-/* True when everything is said and done. */
+/* True when the running uploads have ended, or have had their time, and the session is closed. */
 static bool has_stopped(struct supervisor *s)
 {
     if (!s->is_stopping)
@@ -539,7 +539,8 @@ static void put_status(struct supervisor *s, int64_t wall_ms)
     status_put(&s->status, &view);
 }
 
-/* At most once in status_ms, and only when something changed: `written` is without the time. */
+/* Writes the status at most once in status_ms, and only when something changed: `written` is
+ * without the time. */
 static void write_changed_status(struct supervisor *s, int64_t now_ms)
 {
     if (now_ms < s->status_at_ms)

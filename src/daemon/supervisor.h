@@ -22,11 +22,11 @@ struct supervisor_options {
     const char *status_path;
     const struct log_file_options *log; /* path NULL: standard error */
     enum supervisor_hangup on_hangup;
-    /* Ends (ERR_TAKEN) when the proxy says that another daemon has the name; until it has it, only
-     * warnings are logged. */
+    /* Ends (ERR_TAKEN) when the proxy reports that another daemon has the name; until it has it,
+     * only warnings are logged. */
     bool yields;
     enum log_level log_level; /* from then on */
-    void (*log_more)(void);   /* called behind the line that says what is shared; may be NULL */
+    void (*log_more)(void);   /* called behind the line on what is shared; may be NULL */
 };
 
 /* Runs until SIGTERM or SIGINT: 0. -1 when it makes no sense to go on; the reason is then in a log

@@ -57,7 +57,7 @@ static void send_progress(void *ctx, int64_t bytes)
                         (struct upload_message){.type = UPLOAD_MESSAGE_PROGRESS, .bytes = bytes});
 }
 
-/* It has used up the processor time that one process should. */
+/* Returns whether the process has used up the processor time of one process. */
 static bool is_spent(int64_t max_ms)
 {
     struct rusage used;
@@ -73,7 +73,7 @@ static bool is_spent(int64_t max_ms)
     return ms >= max_ms;
 }
 
-/* For the log of this host. */
+/* Sends a text for the log of this host. */
 static void send_log_note(void *ctx, const char *text)
 {
     send_upload_message(ctx,
@@ -115,7 +115,7 @@ static void send_completed(struct upload_process *w, const struct upload_result 
                                                    .is_spent = is_spent(w->max_cpu_ms)});
 }
 
-/* The first bytes are here: the supervisor says when the upload may go on. */
+/* The first bytes are here: the supervisor decides when the upload may go on. */
 static int wait_for_turn(void *ctx, struct err *e)
 {
     struct upload_process *w = ctx;

@@ -47,13 +47,13 @@ static void take_upload_failed(struct uploads *u, const struct upload_message *m
     jobs_failed(u->options.jobs, (uint64_t)m->id, text);
 }
 
-/* A worker that cannot be told is being lost. */
-static void tell_to_go_on(struct uploads *u, uint64_t id)
+/* A worker to which nothing can be sent is being lost. */
+static void send_go_on(struct uploads *u, uint64_t id)
 {
     upload_message_put(&u->frame, &(struct upload_message){.type = UPLOAD_MESSAGE_GO,
                                                            .id = (int64_t)id});
     if (!u->frame.failed)
-        pool_tell(u->pool, id, buf_str(&u->frame), ERR_IGNORED);
+        pool_send(u->pool, id, buf_str(&u->frame), ERR_IGNORED);
 }
 
 static void log_warning_once(struct uploads *u, struct str text)
@@ -77,7 +77,7 @@ static enum pool_said take_upload_message(struct uploads *u, const struct upload
     switch (m->type) {
     case UPLOAD_MESSAGE_BEGUN:
         if (jobs_begun(u->options.jobs, id))
-            tell_to_go_on(u, id);
+            send_go_on(u, id);
         return POOL_GOES_ON;
     case UPLOAD_MESSAGE_PROGRESS: jobs_progress(u->options.jobs, id, m->bytes); return POOL_GOES_ON;
     case UPLOAD_MESSAGE_NOTE:
@@ -197,7 +197,7 @@ void uploads_feed(struct uploads *u)
     uint64_t id;
 
     while (jobs_next_ready(u->options.jobs, &id))
-        tell_to_go_on(u, id);
+        send_go_on(u, id);
     while (pool_has_room(u->pool) && jobs_next_upload(u->options.jobs, &work)) {
         if (submit_upload(u, &work, &e) == 0)
             continue;

@@ -13,24 +13,24 @@ void waiters_deinit(struct waiters *w)
     *w = (struct waiters){0};
 }
 
-static void put_at(struct waiters *w, size_t index, struct waiter *waiter)
+static void put_waiter_at(struct waiters *w, size_t index, struct waiter *waiter)
 {
     w->heap[index] = waiter;
     waiter->heap_index = index;
 }
 
-static void sift_up(struct waiters *w, size_t index)
+static void sift_waiter_up(struct waiters *w, size_t index)
 {
     struct waiter *waiter = w->heap[index];
 
     while (index > 1 && w->heap[index / 2]->deadline_ms > waiter->deadline_ms) {
-        put_at(w, index, w->heap[index / 2]);
+        put_waiter_at(w, index, w->heap[index / 2]);
         index /= 2;
     }
-    put_at(w, index, waiter);
+    put_waiter_at(w, index, waiter);
 }
 
-static void sift_down(struct waiters *w, size_t index)
+static void sift_waiter_down(struct waiters *w, size_t index)
 {
     struct waiter *waiter = w->heap[index];
 
@@ -39,10 +39,10 @@ static void sift_down(struct waiters *w, size_t index)
             child++;
         if (w->heap[child]->deadline_ms >= waiter->deadline_ms)
             break;
-        put_at(w, index, w->heap[child]);
+        put_waiter_at(w, index, w->heap[child]);
         index = child;
     }
-    put_at(w, index, waiter);
+    put_waiter_at(w, index, waiter);
 }
 
 static bool reserve_heap(struct waiters *w)
@@ -76,7 +76,7 @@ bool waiters_add(struct waiters *w, struct waiter_list *list, struct str request
     *(list->last == NULL ? &list->first : &list->last->next) = waiter;
     list->last = waiter;
     w->heap[++w->heap_len] = waiter;
-    sift_up(w, w->heap_len);
+    sift_waiter_up(w, w->heap_len);
     w->count++;
     return true;
 }
@@ -89,9 +89,9 @@ static void leave_heap(struct waiters *w, struct waiter *waiter)
     waiter->heap_index = 0;
     if (last == waiter)
         return;
-    put_at(w, index, last);
-    sift_up(w, index);
-    sift_down(w, last->heap_index);
+    put_waiter_at(w, index, last);
+    sift_waiter_up(w, index);
+    sift_waiter_down(w, last->heap_index);
 }
 
 void waiters_remove(struct waiters *w, struct waiter *waiter)

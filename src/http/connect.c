@@ -134,7 +134,8 @@ static enum io step_connect_dial(struct connect *c, int64_t now_ms, struct err *
     return start_tls(c, e) == 0 ? IO_DONE : IO_ERR;
 }
 
-/* The status line and what the page says, so that the user sees who said no, and why. */
+/* The error has the status line and the page's words, so that the user sees who refused, and
+ * why. */
 static enum io refuse_tunnel(const struct connect *c, const struct http_head *head, struct err *e)
 {
     struct str page = str_slice(buf_str(&c->answer), head->size, SIZE_MAX);

@@ -153,7 +153,7 @@ static bool grow_handed(struct crew *crew)
 }
 
 /* An id that was made sure to be there. */
-static size_t take_id(struct crew *crew, struct crew_slot *worker, uint64_t tag)
+static size_t take_handed_id(struct crew *crew, struct crew_slot *worker, uint64_t tag)
 {
     size_t id = crew->first_free;
     struct handed *handed = &crew->handed[id - 1];
@@ -167,7 +167,7 @@ static size_t take_id(struct crew *crew, struct crew_slot *worker, uint64_t tag)
 }
 
 /* False when this worker has no such connection. */
-static bool give_id(struct crew_slot *worker, uint64_t id, uint64_t *tag)
+static bool give_handed_id(struct crew_slot *worker, uint64_t id, uint64_t *tag)
 {
     struct crew *crew = worker->crew;
     struct handed *handed = id - 1 < crew->handed_count ? &crew->handed[id - 1] : NULL;
@@ -184,7 +184,7 @@ static bool give_id(struct crew_slot *worker, uint64_t id, uint64_t *tag)
     return true;
 }
 
-static void tell_closed(struct crew *crew, uint64_t tag)
+static void report_closed(struct crew *crew, uint64_t tag)
 {
     if (crew->options.on_closed != NULL)
         crew->options.on_closed(crew->options.owner, tag);
@@ -218,9 +218,9 @@ static void on_crew_idle_time(void *owner)
         set_idle_timer(crew);
 }
 
-/* ---- what workers say ---- */
+/* ---- messages of workers ---- */
 
-/* It is busy: others have their turn before it is asked for again. */
+/* Puts a busy connection behind the others, which are asked for before it. */
 static void keep_handed(struct crew_slot *worker, uint64_t id)
 {
     struct crew *crew = worker->crew;
@@ -233,7 +233,7 @@ static void keep_handed(struct crew_slot *worker, uint64_t id)
 }
 
 /* Logs the end of a worker; that of a killed one was logged when it was killed. */
-static void tell_end(const struct crew_slot *worker, const char *words)
+static void report_worker_end(const struct crew_slot *worker, const char *words)
 {
     bool is_expected = worker->is_leaving && child_ended_well(worker->child);
 
@@ -247,10 +247,10 @@ static void on_crew_worker_ended(struct crew_slot *worker, const char *words)
     struct crew *crew = worker->crew;
     uint64_t tag;
 
-    tell_end(worker, words);
+    report_worker_end(worker, words);
     for (size_t id = 1; id <= crew->handed_count && worker->connections > 0; id++)
-        if (give_id(worker, id, &tag))
-            tell_closed(crew, tag);
+        if (give_handed_id(worker, id, &tag))
+            report_closed(crew, tag);
     *worker = (struct crew_slot){0};
 }
 
@@ -272,7 +272,7 @@ static void on_crew_worker_event(void *owner, enum child_event event, const char
     }
 }
 
-/* False when no worker says so. Takes fd when it is a connection's. */
+/* False when it is no message of a worker. Takes fd when it is a connection's. */
 static bool handle_frame(struct crew_slot *worker, struct str frame, int *fd)
 {
     struct crew *crew = worker->crew;
@@ -297,10 +297,10 @@ static bool handle_frame(struct crew_slot *worker, struct str frame, int *fd)
     case CREW_FRAME_CLOSED: break;
     default: return false;
     }
-    if (!give_id(worker, id, &tag))
+    if (!give_handed_id(worker, id, &tag))
         return true;
     if (type == CREW_FRAME_CLOSED || *fd < 0) {
-        tell_closed(crew, tag);
+        report_closed(crew, tag);
         return true;
     }
     crew->options.on_return(crew->options.owner, *fd, bytes, tag);
@@ -367,7 +367,7 @@ void crew_note_all(struct crew *crew, struct str bytes)
 
 /* ---- handing over ---- */
 
-/* At a free place. */
+/* Starts a worker at a free place. */
 static struct crew_slot *start_worker_at(struct crew *crew, struct crew_slot *worker)
 {
     const struct crew_options *options = &crew->options;
@@ -411,8 +411,8 @@ static struct crew_slot *start_free_worker(struct crew *crew)
     return start_worker_at(crew, worker);
 }
 
-/* Whether another worker may be started: those that take no more do not count, nor do stuck ones,
- * as long as they are not many. */
+/* Returns whether another worker may be started. Workers that take no more do not count, nor do
+ * stuck ones, as long as they are not many. */
 static bool may_start_worker(const struct crew *crew)
 {
     size_t working = 0, stuck = crew_stuck(crew);
@@ -427,7 +427,7 @@ static bool may_start_worker(const struct crew *crew)
 }
 
 /* A worker that owes an answer may be about to be found stuck. */
-static bool is_better(const struct crew_slot *a, const struct crew_slot *b)
+static bool is_better_worker(const struct crew_slot *a, const struct crew_slot *b)
 {
     if (child_owes_answer(a->child) != child_owes_answer(b->child))
         return child_owes_answer(b->child);
@@ -435,44 +435,46 @@ static bool is_better(const struct crew_slot *a, const struct crew_slot *b)
 }
 
 /* The least busy; a new one rather than a busy one. */
-static struct crew_slot *find_best(struct crew *crew, bool (*takes)(const struct child *child))
+static struct crew_slot *find_best_worker(struct crew *crew,
+                                          bool (*takes)(const struct child *child))
 {
     struct crew_slot *best = NULL;
 
     for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
         struct crew_slot *worker = &crew->workers[i];
         if (worker->child != NULL && takes(worker->child) && !child_is_stuck(worker->child) &&
-            (best == NULL || is_better(worker, best)))
+            (best == NULL || is_better_worker(worker, best)))
             best = worker;
     }
     return best;
 }
 
-/* Where none takes one at once, for many come at the same time, it waits for one that works. */
+/* Chooses the worker for a connection. While many come at the same time, and none takes one at
+ * once, the connection waits for a worker that works. */
 static struct crew_slot *choose_crew_worker(struct crew *crew)
 {
-    struct crew_slot *best = find_best(crew, child_takes_at_once);
+    struct crew_slot *best = find_best_worker(crew, child_takes_at_once);
 
     if ((best == NULL || best->connections > 0) && may_start_worker(crew)) {
         struct crew_slot *fresh = start_free_worker(crew);
         if (fresh != NULL)
             return fresh;
     }
-    return best != NULL ? best : find_best(crew, child_takes_messages);
+    return best != NULL ? best : find_best_worker(crew, child_takes_messages);
 }
 
 static int send_connection(struct crew_slot *worker, int fd, struct str bytes, uint64_t tag,
                            struct err *e)
 {
     struct crew *crew = worker->crew;
-    size_t id = take_id(crew, worker, tag);
+    size_t id = take_handed_id(crew, worker, tag);
 
     buf_clear(&crew->frame);
     crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, bytes);
     if (buf_check(&crew->frame, e) == 0 &&
         child_send(worker->child, buf_str(&crew->frame), fd, e) == 0)
         return 0;
-    give_id(worker, id, &tag);
+    give_handed_id(worker, id, &tag);
     return -1;
 }
 
@@ -495,7 +497,7 @@ static void hand_over(struct crew_slot *worker, struct http_conn *conn)
     if (result == 0)
         return;
     log_line(LOG_WARN, "%s: a connection could not be handed over: %s", crew->options.name, e.msg);
-    tell_closed(crew, tag);
+    report_closed(crew, tag);
 }
 
 /* Says in advance that the connection is about to go, since the frame needs its descriptor. */
@@ -530,7 +532,7 @@ void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key)
 }
 
 /* The one that is asked for next: 0 when there is none. */
-static size_t find_oldest(const struct crew *crew)
+static size_t find_oldest_handed(const struct crew *crew)
 {
     size_t id = crew->oldest;
 
@@ -541,12 +543,12 @@ static size_t find_oldest(const struct crew *crew)
 
 int64_t crew_oldest_ms(const struct crew *crew)
 {
-    size_t id = find_oldest(crew);
+    size_t id = find_oldest_handed(crew);
 
     return id == 0 ? CLOCK_NEVER_MS : crew->handed[id - 1].since_ms;
 }
 
-/* Asks the worker to let the connection go: until it has, or says that it does not, the connection
+/* Asks the worker to let the connection go: until it has, or refuses, the connection
  * does not count. False when the worker is stuck. */
 static bool ask_for(struct crew *crew, size_t id, enum crew_frame type)
 {
@@ -567,7 +569,7 @@ static bool ask_for(struct crew *crew, size_t id, enum crew_frame type)
 
 bool crew_ask_for_oldest(struct crew *crew)
 {
-    size_t id = find_oldest(crew);
+    size_t id = find_oldest_handed(crew);
 
     if (id == 0)
         return false;

@@ -96,7 +96,7 @@ bool crew_ask_for_oldest(struct crew *crew);
  * many were already asked for. */
 bool crew_end_newest(struct crew *crew, bool (*matches)(void *ctx, uint64_t tag), void *ctx);
 
-/* Answers on_check. A worker that is gone, or takes nothing, hears nothing. */
+/* Answers on_check. A worker that is gone, or takes nothing, gets no answer. */
 void crew_checked(struct crew *crew, uint64_t worker, uint64_t id);
 
 size_t crew_workers(const struct crew *crew); /* with those that are stuck */
@@ -113,7 +113,7 @@ struct crew_worker_options {
     struct loop *loop; /* the worker's, with which nothing else waits; NULL: one is made */
     const struct http_route *routes;
     size_t route_count;
-    struct http_times times; /* idle_ms is CREW_KEEP_MS whatever this says */
+    struct http_times times; /* but idle_ms, which is CREW_KEEP_MS */
     size_t read_bytes;       /* see http_server_options */
     const char *extensions;  /* see http_server_options */
     /* The hub answered the check of that id. May be NULL. */

@@ -20,7 +20,7 @@ static bool has_text(struct str text, const char *part)
     return find_nocase(text, str_of(part)) < text.len;
 }
 
-/* Without a byte order mark and white space in front. */
+/* Returns the page without a byte order mark and white space in front. */
 static struct str beginning_of_page(struct str page)
 {
     if (str_starts_with(page, STR("\xef\xbb\xbf")))
@@ -30,8 +30,8 @@ static struct str beginning_of_page(struct str page)
     return page;
 }
 
-/* As browsers tell it (MIME Sniffing §7.1), and what else log-in pages begin with. XML is none: so
- * buckets speak. */
+/* Recognizes a page as browsers do (MIME Sniffing §7.1), and by the other beginnings of log-in
+ * pages. XML is no page: buckets answer in it. */
 static bool looks_like_page(struct str body)
 {
     static const char *const tags[] = {"<!doctype html", "<html",  "<head",  "<body",   "<script",
@@ -79,7 +79,7 @@ static void put_plain(struct buf *out, struct str text)
 
 void http_answer_put_words(struct buf *out, const struct http_head *head, struct str page)
 {
-    const struct str *of_squid = http_head_get(head, "X-Squid-Error"); /* its page says less */
+    const struct str *of_squid = http_head_get(head, "X-Squid-Error"); /* better than its page */
 
     page = beginning_of_page(page);
     if (of_squid != NULL)
@@ -118,7 +118,7 @@ bool http_answer_is_tls_record(struct str bytes)
 
 /* ---- whose it is ---- */
 
-/* Proxies that tell their name, or do what only proxies do (RFC 9110 §11.7, RFC 9209). */
+/* Proxies that name themselves, or do what only proxies do (RFC 9110 §11.7, RFC 9209). */
 static bool is_of_proxy(const struct http_reply *a)
 {
     static const char *const headers[] = {"X-Squid-Error", "Proxy-Authenticate", "Proxy-Status"};

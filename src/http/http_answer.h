@@ -42,7 +42,7 @@ bool http_answer_explain(const struct http_reply *a, struct err *e);
  * the server alone. Returns -1. */
 int http_answer_name_proxy(const struct http_reply *a, struct err *e);
 
-/* Appends what an error page of a proxy says: squid's header, the page's title, a plain text's
+/* Appends the words of a proxy's error page: squid's header, the page's title, a plain text's
  * first line; at most 100 bytes. */
 void http_answer_put_words(struct buf *out, const struct http_head *head, struct str page);
 

@@ -238,7 +238,7 @@ static enum io finish_call_connect(struct http_call *call, int64_t now_ms, struc
     return IO_DONE;
 }
 
-/* The connection ended before there was an answer; e says how. */
+/* The connection ended before there was an answer; *e has the cause. */
 static enum io handle_close(struct http_call *call, struct err *e)
 {
     bool is_whole = call->is_sent && call->send_failure.code == ERR_NONE;
@@ -310,7 +310,7 @@ static bool is_too_late(const struct http_call *call, int64_t now_ms)
     return call->options.deadline_ms != CLOCK_NEVER_MS && now_ms >= call->options.deadline_ms;
 }
 
-/* How long the server may be silent now. */
+/* Returns how long the server may be silent now. */
 static int64_t silence_limit_ms(const struct http_call *call)
 {
     bool has_all = call->state == HTTP_CALL_EXCHANGE && call->is_sent && call->unacknowledged == 0;
@@ -328,7 +328,7 @@ static bool is_call_stalled(struct http_call *call, int64_t now_ms)
 
 static enum io fail_call(struct http_call *call, struct err *e)
 {
-    /* Connected to it; what was said before names it already. */
+    /* Connected to it; an earlier failure names it already. */
     if (!call->is_own_failure && call->is_absolute && call->stream != NULL)
         err_wrap(&call->failure, "HTTP proxy %s", call->proxy.endpoint);
     if (!call->is_own_failure)
@@ -341,14 +341,14 @@ static enum io fail_call(struct http_call *call, struct err *e)
     return err_copy(e, &call->failure), IO_ERR;
 }
 
-/* The head is sent, and the server is to say whether it wants the body. */
+/* The head is sent, and the server has to answer whether it wants the body. */
 static bool awaits_word(const struct http_call *call)
 {
     return call->state == HTTP_CALL_EXCHANGE && call->is_held &&
            call->body_due_ms != CLOCK_NEVER_MS;
 }
 
-/* When a step is due though the connection has nothing new. */
+/* Returns when a step is due though the connection has nothing new. */
 static int64_t next_step_ms(const struct http_call *call, int64_t now_ms)
 {
     int64_t at_ms = call->options.deadline_ms;

@@ -43,7 +43,7 @@ struct http_call {
     int64_t begun_ms, activity_ms;
     enum http_call_state state;
     struct err failure;
-    bool is_own_failure; /* the source's or the sink's: told as it is */
+    bool is_own_failure; /* the source's or the sink's: passed on as it is */
     bool is_reused, is_retried;
     struct connect *connect;
     struct stream *stream;
@@ -83,7 +83,7 @@ void http_send_watch(struct http_call *call, int64_t now_ms);
 void http_send_rewind(struct http_call *call);
 
 /* Reads up to the final head. IO_DONE: call->head; IO_WANT_READ; IO_EOF: closed or reset without a
- * head, e says how; IO_ERR. */
+ * head, with the cause in *e; IO_ERR. */
 enum io http_receive_head(struct http_call *call, int64_t now_ms, struct err *e);
 
 /* Reads the body. IO_DONE: complete; IO_WANT_READ; IO_ERR. */

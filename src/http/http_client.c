@@ -17,7 +17,7 @@ struct http_client *http_client_new(struct loop *loop, struct err *e)
     return client;
 }
 
-/* Its stream is the caller's. */
+/* Takes a connection out; its stream is the caller's then. */
 static struct stream *take_idle(struct http_client *client, size_t i)
 {
     struct http_idle *idle = client->idle[i];
@@ -54,7 +54,7 @@ struct stream *http_idle_take(struct http_client *client, struct str origin, int
     return NULL;
 }
 
-/* Something came, or the end. */
+/* Closes an idle connection when something came, or its end. */
 static void on_idle_stream(void *owner)
 {
     const struct http_idle *idle = owner;

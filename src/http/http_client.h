@@ -58,8 +58,8 @@ struct http_call_options {
     /* No byte of an answer so long after the server's host has all of a source's body; 0: stall_ms.
      */
     int64_t answer_ms;
-    /* Send `Expect: 100-continue` (RFC 9110 §10.1.1): the body goes out when the server says so, or
-     * after so long without a word; not at all when it refuses. 0: without asking. */
+    /* Send `Expect: 100-continue` (RFC 9110 §10.1.1): the body goes out when the server asks for
+     * it, or after so long without a word; not at all when it refuses. 0: without asking. */
     int64_t expect_ms;
 };
 

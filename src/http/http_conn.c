@@ -5,7 +5,7 @@
 
 /* ---- states, deadlines, interest ---- */
 
-static int64_t state_time(const struct http_conn *conn)
+static int64_t state_time_ms(const struct http_conn *conn)
 {
     const struct http_times *times = &conn->server->options.times;
 
@@ -25,7 +25,7 @@ static int64_t state_time(const struct http_conn *conn)
 /* The state begins anew, as far as its time goes. */
 static void renew_time(struct http_conn *conn)
 {
-    int64_t time = state_time(conn);
+    int64_t time = state_time_ms(conn);
 
     conn->state_deadline_ms =
         time == CLOCK_NEVER_MS ? time : loop_now_ms(conn->server->options.loop) + time;
@@ -42,7 +42,8 @@ void http_conn_set_state(struct http_conn *conn, enum http_conn_state state)
     http_room_touch(conn);
 }
 
-/* All together hold more than they may: who holds more than a little is to make room. */
+/* True when all together hold more than they may, and this one more than a little: it is to make
+ * room. */
 static bool holds_too_much(const struct http_conn *conn)
 {
     return conn->server->held > conn->server->options.max_held &&
@@ -88,7 +89,7 @@ void http_conn_update(struct http_conn *conn)
     account_held(conn);
     http_room_update(conn);
     if (wants_read(conn) && stream_expect(conn->stream, &ignored) != 0)
-        conn->write_deadline_ms = loop_now_ms(loop); /* nothing more is heard of it: it goes */
+        conn->write_deadline_ms = loop_now_ms(loop); /* nothing more can come: it goes */
     at = clock_earlier(conn->state_deadline_ms, conn->write_deadline_ms);
     if (at != CLOCK_NEVER_MS && (set_to == CLOCK_NEVER_MS || at < set_to))
         loop_set_timer(loop, &conn->timer, at);
@@ -109,7 +110,7 @@ static struct stream *take_stream_from_loop(struct http_conn *conn)
     return stream;
 }
 
-static void tell_owner(struct http_conn *conn)
+static void report_gone(struct http_conn *conn)
 {
     void (*on_gone)(void *ctx) = conn->sink.on_gone;
 
@@ -127,7 +128,7 @@ void http_conn_lose(struct http_conn *conn)
     if (conn->is_dead)
         return;
     stream_free(take_stream_from_loop(conn));
-    tell_owner(conn);
+    report_gone(conn);
     if (!conn->is_feeding)
         http_server_forget(conn);
     if (server->options.on_closed != NULL)
@@ -205,7 +206,7 @@ static bool decode_body(struct http_conn *conn, struct str *data)
     io = http_body_decode(&conn->body, conn->input, &used, data, &e);
     http_dispatch_take(conn, used);
     if (io == IO_ERR) {
-        tell_owner(conn);
+        report_gone(conn);
         http_dispatch_refuse(conn, 400, e.msg);
         return false;
     }
@@ -230,7 +231,7 @@ static bool step_collect(struct http_conn *conn)
 static void note_body_progress(struct http_conn *conn, size_t bytes)
 {
     conn->streamed += (int64_t)bytes;
-    if (conn->streamed >= state_time(conn) * HTTP_SERVER_MIN_BODY_RATE / 1000)
+    if (conn->streamed >= state_time_ms(conn) * HTTP_SERVER_MIN_BODY_RATE / 1000)
         renew_time(conn);
     http_room_touch(conn);
 }
@@ -284,7 +285,7 @@ static void step_linger(struct http_conn *conn)
 {
     if (conn->input.len > 0)
         conn->state_deadline_ms = clock_earlier(
-            loop_now_ms(conn->server->options.loop) + state_time(conn), conn->linger_end_ms);
+            loop_now_ms(conn->server->options.loop) + state_time_ms(conn), conn->linger_end_ms);
     conn->input.len = 0;
 }
 
@@ -324,7 +325,7 @@ static void keep_input(struct http_conn *conn)
 /* A request that is not complete, and will not be. */
 static void give_request_up(struct http_conn *conn, int status, const char *reason)
 {
-    tell_owner(conn);
+    report_gone(conn);
     http_dispatch_refuse(conn, status, reason);
     buf_free(&conn->in);
     buf_free(&conn->collected);
@@ -357,7 +358,7 @@ void http_conn_feed(struct http_conn *conn, struct str bytes)
         give_request_up(conn, 503, "too much is being sent, try again later");
 }
 
-/* Everything is written. */
+/* Continues when everything is written. */
 static void continue_after_answer(struct http_conn *conn)
 {
     const struct http_server *server = conn->server;
@@ -411,7 +412,7 @@ void http_conn_read(struct http_conn *conn)
         return;
     }
     if (io == IO_EOF && conn->state == HTTP_CONN_IDLE && !http_out_is_empty(conn)) {
-        conn->must_close = true; /* it said all that it had to say: let it read the answer */
+        conn->must_close = true; /* it has sent everything: let it read the answer */
         http_conn_update(conn);
         return;
     }
@@ -474,7 +475,7 @@ void http_conn_lose_unsent(struct http_conn *conn)
 
 void http_conn_refuse_waiting(struct http_conn *conn, const char *reason)
 {
-    tell_owner(conn);
+    report_gone(conn);
     http_dispatch_refuse(conn, 503, reason);
     buf_free(&conn->in);
     http_conn_update(conn);

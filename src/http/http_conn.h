@@ -102,7 +102,7 @@ void http_conn_set_state(struct http_conn *conn, enum http_conn_state state);
 void http_conn_feed(struct http_conn *conn, struct str bytes); /* may free it */
 void http_conn_update(struct http_conn *conn);                 /* awaited events and timer */
 void http_conn_read(struct http_conn *conn);                   /* reads and feeds; may free it */
-void http_conn_lose(struct http_conn *conn); /* closes at once and tells who waits */
+void http_conn_lose(struct http_conn *conn); /* closes at once and calls on_gone */
 
 /* Throws the unsent output away, as the client does not take it, and ends the connection. */
 void http_conn_lose_unsent(struct http_conn *conn);
@@ -110,7 +110,7 @@ void http_conn_lose_unsent(struct http_conn *conn);
 void http_conn_refuse_waiting(struct http_conn *conn, const char *reason);
 
 /* http_room.c: the list of idle connections. */
-void http_room_update(struct http_conn *conn); /* in or out, as its state says */
+void http_room_update(struct http_conn *conn); /* in or out, by its state */
 void http_room_touch(struct http_conn *conn);  /* it moved on */
 void http_room_leave(struct http_conn *conn);
 /* Closes other connections whose clients do not read, while all together hold too much. */

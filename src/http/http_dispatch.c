@@ -35,7 +35,8 @@ static bool route_matches(const struct http_route *route, const struct http_head
     return path_matches(want, path);
 }
 
-/* For a WebSocket a route of its own goes before others: daemons dial any path. */
+/* Finds the route of a request. For a WebSocket a route of its own goes before others: daemons dial
+ * any path. */
 static const struct http_route *find_route(const struct http_server *server,
                                            const struct http_head *head, struct str path)
 {
@@ -133,8 +134,8 @@ static void answer_no_method(struct http_conn *conn, const struct http_request *
     buf_free(&body);
 }
 
-/* As HTML, which is how clients tell a route that a proxy lacks from a resource that it lacks
- * (PROTOCOL.md §4). */
+/* Answers in HTML, by which clients distinguish a route that a proxy lacks from a resource that it
+ * lacks (PROTOCOL.md §4). */
 static void answer_not_found(struct http_conn *conn, const struct http_request *request)
 {
     struct buf text = {0}, body = {0};

@@ -19,7 +19,7 @@ enum {
     HTTP_SERVER_MAX_CONNECTIONS = 20000,
     HTTP_SERVER_SPARE_FDS = 64,            /* kept free below the limit of descriptors */
     HTTP_SERVER_MAX_REFUSED = 64,          /* connections above the cap that still hear "503" */
-    HTTP_SERVER_READ_BYTES = 32768,        /* per read(2), unless the options say otherwise */
+    HTTP_SERVER_READ_BYTES = 32768,        /* per read(2), unless the options have another */
     HTTP_SERVER_MAX_INPUT = 32768,         /* kept of later requests while one is being answered */
     HTTP_SERVER_MAX_OUTPUT = 32768,        /* unsent answers after which no more is read */
     HTTP_SERVER_MAX_HELD = 64 << 20,       /* buffers of all connections together */
@@ -190,7 +190,7 @@ void http_conn_set_tag(struct http_conn *conn, uint64_t tag);
 /* Sets *out to the client's address. Returns false when that is not known any more. */
 bool http_conn_peer(const struct http_conn *conn, struct addr *out);
 
-/* Appends "address:port" of the client, or what put_peer says. */
+/* Appends "address:port" of the client, or the text of put_peer. */
 void http_conn_put_peer(struct http_conn *conn, struct buf *out);
 
 #endif

@@ -50,7 +50,7 @@ static struct str date_now(struct http_server *server)
     return str_of(server->date);
 }
 
-/* Whether the connection ends after the answer to the current request. */
+/* Returns whether the connection ends after the answer to the current request. */
 static bool closes_after(const struct http_conn *conn, const struct http_answer *answer)
 {
     return conn->must_close || answer->must_close || conn->server->is_draining ||
@@ -88,8 +88,9 @@ static void put_answer_head(struct http_conn *conn, const struct http_answer *an
     http_head_put_end(out);
 }
 
-/* To ask malloc(3) for it with every request would cost more than to parse the request. */
-static void take_spare(struct http_conn *conn)
+/* Takes the spare buffer: to ask malloc(3) for one with every request would cost more than to parse
+ * the request. */
+static void take_spare_buffer(struct http_conn *conn)
 {
     struct buf *spare = &conn->server->spare_out;
 
@@ -99,7 +100,7 @@ static void take_spare(struct http_conn *conn)
     *spare = (struct buf){0};
 }
 
-static void give_spare(struct http_conn *conn)
+static void give_spare_buffer(struct http_conn *conn)
 {
     struct buf *spare = &conn->server->spare_out;
 
@@ -124,7 +125,7 @@ static void begin_http_answer(struct http_conn *conn, const struct http_answer *
     if (conn->state == HTTP_CONN_WAITING)
         conn->sink.on_gone = NULL;
     conn->must_close = closes_after(conn, answer);
-    take_spare(conn);
+    take_spare_buffer(conn);
     buf_reserve(&conn->out, HEAD_ROOM_BYTES + answer->body.len);
     put_answer_head(conn, answer, length);
     http_out_flush_later(conn);
@@ -144,7 +145,7 @@ static void end_waiting(struct http_conn *conn)
     }
 }
 
-/* The headers of an answer that could not be made may be of what it was to say: none stay. */
+/* The headers of an answer that could not be made may describe its body: none stay. */
 static struct http_answer answer_of_want(void)
 {
     return (struct http_answer){.status = 500,
@@ -226,7 +227,7 @@ void http_out_continue(struct http_conn *conn)
 /* The result of the last write: SENT_SOME waits for the client, SENT_TURN for the others. */
 enum sent { SENT_ALL, SENT_SOME, SENT_TURN, SENT_DRY, SENT_FAILED };
 
-/* Of an attempt that wrote nothing. */
+/* Returns the result of an attempt that wrote nothing. */
 static enum sent result_of_stop(enum io io)
 {
     return io == IO_WANT_WRITE || io == IO_WANT_READ ? SENT_SOME : SENT_FAILED;
@@ -255,7 +256,7 @@ static enum sent send_buffer(struct http_conn *conn)
     return SENT_ALL;
 }
 
-/* The client can only be told by cutting its connection; who runs the server reads why. */
+/* Logs the cause, which the client sees only as the cut of its connection. */
 static enum sent cannot_read(const struct http_conn *conn, const char *cause)
 {
     struct buf path = {0};
@@ -267,7 +268,7 @@ static enum sent cannot_read(const struct http_conn *conn, const char *cause)
     return SENT_FAILED;
 }
 
-/* At most one turn's worth, so that one fast reader does not keep the others waiting. */
+/* Sends at most one turn's worth, so that one fast reader does not keep the others waiting. */
 static enum sent send_file(struct http_conn *conn)
 {
     int64_t budget = HTTP_SERVER_SENDFILE_BYTES;
@@ -320,7 +321,7 @@ static enum sent send_head(struct http_conn *conn)
     return send_buffer(conn);
 }
 
-/* As much as the client takes, at most one turn's worth. */
+/* Sends as much as the client takes, at most one turn's worth. */
 static enum sent send_made(struct http_conn *conn)
 {
     enum sent sent = SENT_ALL;
@@ -344,7 +345,7 @@ static void release_output(struct http_conn *conn)
 {
     conn->out_sent = 0;
     if (conn->out.cap > HTTP_SERVER_READ_BYTES || conn->state == HTTP_CONN_IDLE)
-        give_spare(conn);
+        give_spare_buffer(conn);
     else
         buf_clear(&conn->out);
     if (conn->file_fd >= 0)

@@ -116,7 +116,7 @@ bool http_proxy_is_excluded(struct str list, struct str host, uint16_t port)
     return false;
 }
 
-/* The first of the variables that is set; *name tells which. */
+/* Returns the value of the first variable that is set; *name is that variable's. */
 static const char *find_variable(const struct url *url, const char **name)
 {
     static const char *const for_tls[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",

@@ -117,7 +117,8 @@ static bool is_for_sink(const struct http_call *call)
     return call->options.sink != NULL && (call->head.status == 200 || call->head.status == 206);
 }
 
-/* True when the answer is not the expected one: the beginning of a page that says why is enough. */
+/* True when the answer is not the expected one: the beginning of a page with the cause is
+ * enough. */
 static bool is_no_success(const struct http_call *call)
 {
     const struct http_reply answer = {.head = &call->head, .body = buf_str(&call->answer)};
@@ -166,7 +167,7 @@ static enum io use_body(struct http_call *call, struct err *e)
 }
 
 /* The connection ended or broke: is that the end of the body? A server that refuses a request
- * before it has all of it often resets the connection behind the refusal, whose beginning says
+ * before it has all of it often resets the connection behind the refusal, whose beginning is
  * enough. */
 static enum io end_of_body(struct http_call *call, enum io io, struct err *e)
 {

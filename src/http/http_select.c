@@ -40,8 +40,8 @@ void http_wish_deinit(struct http_wish *wish)
     buf_free(&wish->none_match);
 }
 
-/* Whether a list of entity tags has this one, or is "*". A weak tag is as good where the comparison
- * is the weak one (RFC 9110 §8.8.3.2). */
+/* Returns whether a list of entity tags has this one, or is "*". A weak tag is as good where the
+ * comparison is the weak one (RFC 9110 §8.8.3.2). */
 static bool has_listed_etag(struct str list, const char *etag, bool takes_weak)
 {
     for (size_t start = 0; start <= list.len;) {

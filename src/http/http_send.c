@@ -16,7 +16,7 @@ void http_send_rewind(struct http_call *call)
 }
 
 /* True while the body waits for the server's word. */
-static bool is_held(struct http_call *call, int64_t now_ms)
+static bool is_body_held(struct http_call *call, int64_t now_ms)
 {
     if (call->is_held && call->body_due_ms != CLOCK_NEVER_MS && now_ms >= call->body_due_ms)
         call->is_held = false;
@@ -71,7 +71,7 @@ void http_send_watch(struct http_call *call, int64_t now_ms)
     call->unacknowledged = left;
 }
 
-/* Nothing is left to write. */
+/* Ends the request when nothing is left to write. */
 static void end_request(struct http_call *call)
 {
     call->is_sent = true;
@@ -86,7 +86,7 @@ enum io http_send_step(struct http_call *call, int64_t now_ms, struct err *e)
 
     while (!call->is_sent) {
         struct str head = str_slice(buf_str(&call->head_out), call->head_sent, SIZE_MAX);
-        bool is_head_only = is_held(call, now_ms);
+        bool is_head_only = is_body_held(call, now_ms);
         if (is_head_only && head.len == 0)
             return IO_WANT_READ;
         if (!is_head_only && call->chunk.len == 0 && call->body_left > 0 &&

@@ -25,7 +25,7 @@ struct http_times http_server_times(void)
                                .linger_ms = 2000};
 }
 
-/* As many as the descriptors allow, up to the constant. */
+/* Returns as many as the descriptors allow, up to the constant. */
 static size_t default_cap(void)
 {
     struct rlimit limit;
@@ -162,7 +162,7 @@ void http_server_forget(struct http_conn *conn)
     free(conn);
 }
 
-/* Its wake is set with the connection. NULL without memory. */
+/* Makes a stream, whose wake is set with the connection. NULL without memory. */
 static struct stream *new_accepted_stream(const struct http_server *server, int fd)
 {
     return stream_new_accepted(fd, HTTP_SERVER_UNSENT_BYTES,
@@ -190,7 +190,7 @@ size_t http_server_excess(const struct http_server *server)
     return count > most ? count - most : 0;
 }
 
-/* Above a cap: says so before it closes, as long as not too many are told at once. */
+/* Above a cap: sends the reason before it closes, as long as there are not too many at once. */
 static void refuse_connection(struct http_server *server, int fd, const char *reason)
 {
     struct err e = {0};

@@ -56,8 +56,8 @@ bool own_host_admits(struct str host, const char *own_name, const char *public_u
     return is_own;
 }
 
-/* Of a target in absolute form the authority, which then counts instead of Host (RFC 9112 §3.2.2):
- * both are looked at. */
+/* Judges the authority of a target in absolute form, which counts instead of Host (RFC 9112
+ * §3.2.2): both are looked at. */
 static bool is_own_target(struct str target, const char *own_name, const char *public_url)
 {
     struct url url;

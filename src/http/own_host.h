@@ -1,6 +1,6 @@
 /*
  * Whether a request's Host is one of this server's own, so that a web page whose name was made to
- * point here (DNS rebinding) is told from a user who typed our address.
+ * point here (DNS rebinding) differs from a user who typed our address.
  */
 #ifndef HTTP_OWN_HOST_H
 #define HTTP_OWN_HOST_H

@@ -17,7 +17,7 @@ struct own_url {
 void own_url_put(const struct own_url *url, const struct http_head *head, struct buf *out);
 
 /* Returns whether the scheme of that URL is known; else http:// is only assumed: a front that
- * speaks TLS may not say so. */
+ * speaks TLS may not show it. */
 bool own_url_knows_scheme(const struct own_url *url, const struct http_head *head);
 
 #endif

@@ -10,13 +10,14 @@ void shares_deinit(struct shares *s)
     *s = (struct shares){0};
 }
 
-/* Where a holder's search starts. Holders are places of a table of ours: nobody can aim. */
+/* Returns where a holder's search starts. Holders are places of a table of ours: strangers cannot
+ * choose them. */
 static size_t home_of(const struct shares *s, uint64_t holder)
 {
     return (size_t)(holder * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (s->slot_count - 1);
 }
 
-/* Its slot, or the free one where it belongs. There is always a free one. */
+/* Returns the holder's slot, or the free one where it belongs. There is always a free one. */
 static struct share *find_slot(const struct shares *s, uint64_t holder)
 {
     size_t i = home_of(s, holder);

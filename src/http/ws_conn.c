@@ -30,7 +30,7 @@ struct ws_conn {
     enum ws_conn_state state;
     bool is_busy, is_freed;          /* in a callback of the loop; freed meanwhile */
     bool is_write_blocked, is_woken; /* the stream took no more; it may take some again */
-    bool is_lost;        /* writing failed: what the other side said before is still read */
+    bool is_lost;        /* writing failed: input that came before is still read */
     bool is_paused;      /* by the owner */
     bool is_deaf;        /* later bytes cannot be read as frames: our side ends at once */
     bool is_ended;       /* our side */
@@ -55,7 +55,7 @@ static void on_ws_wake(void *owner);
 static void on_ws_turn(void *owner);
 static void on_ws_time(void *owner);
 
-static int64_t now_ms(const struct ws_conn *c)
+static int64_t loop_time_ms(const struct ws_conn *c)
 {
     return loop_now_ms(c->options.loop);
 }
@@ -108,7 +108,7 @@ static void leave_ws_conn(struct ws_conn *c)
         release_ws_conn(c);
 }
 
-/* Why it ended, in words, unless it broke. */
+/* Describes the cause of an orderly end in words. */
 static void describe_end(const struct ws_conn *c, struct ws_end *end)
 {
     if (c->state == WS_CONN_OPEN)
@@ -159,7 +159,7 @@ static void end_ws_conn(struct ws_conn *c)
     end_ws_conn_with(c, c->failure == NULL ? &none : c->failure);
 }
 
-/* After our close frame whatever ends the connection is the end that was wanted. */
+/* Ends a broken connection. After our close frame any end is the one that was wanted. */
 static void end_broken(struct ws_conn *c, const struct err *failure)
 {
     if (c->state == WS_CONN_OPEN)
@@ -186,7 +186,7 @@ static void note_ws_failure(struct ws_conn *c, const struct err *e)
         err_copy(c->failure, e->code == ERR_NONE ? &unknown : e);
 }
 
-/* The last words of the other side say more than that writing failed. */
+/* The last words of the other side are a better cause than that writing failed. */
 static void forget_loss(struct ws_conn *c)
 {
     if (c->is_deaf)
@@ -234,7 +234,7 @@ static bool make_frame_room(struct ws_conn *c, size_t payload_bytes)
 {
     drop_sent(c);
     if (ws_conn_queued(c) == 0)
-        c->taken_ms = now_ms(c);
+        c->taken_ms = loop_time_ms(c);
     if (!buf_reserve(&c->out, payload_bytes + WS_MAX_HEAD_BYTES)) {
         c->out.failed = false;
         return false;
@@ -252,7 +252,7 @@ static bool put_frame(struct ws_conn *c, enum ws_opcode opcode, struct str paylo
     return true;
 }
 
-/* It has queued too much; or all have, and it more than a little. */
+/* True when the connection has queued too much, or all have, and it more than a little. */
 static bool is_queue_too_long(const struct ws_conn *c, size_t more)
 {
     const struct ws_conn_options *o = &c->options;
@@ -319,7 +319,7 @@ static void begin_end(struct ws_conn *c, enum ws_conn_state state, unsigned code
     if (make_frame_room(c, WS_MAX_CONTROL_BYTES))
         ws_frame_put_close(&c->out, code, reason, next_mask(c));
     c->state = state;
-    c->close_at_ms = now_ms(c) + WS_CONN_CLOSE_MS;
+    c->close_at_ms = loop_time_ms(c) + WS_CONN_CLOSE_MS;
     loop_set_timer(c->options.loop, &c->timer, c->close_at_ms);
     loop_defer(c->options.loop, &c->turn);
 }
@@ -362,7 +362,7 @@ static void write_queued(struct ws_conn *c)
         if (io != IO_DONE)
             return;
         c->out_sent += n;
-        c->taken_ms = now_ms(c);
+        c->taken_ms = loop_time_ms(c);
         if (was_blocked)
             c->alive_ms = c->taken_ms;
     }
@@ -505,7 +505,7 @@ static void read_input(struct ws_conn *c)
 
     switch (stream_read(c->stream, data, sizeof data, &n, &e)) {
     case IO_DONE:
-        c->alive_ms = now_ms(c);
+        c->alive_ms = loop_time_ms(c);
         feed_input(c, (struct str){data, n});
         break;
     case IO_WANT_READ:
@@ -538,7 +538,7 @@ static void watch_stream(struct ws_conn *c)
     }
 }
 
-/* The stream may be read or written again; it does not tell which. */
+/* The stream may be read or written again; it does not report which. */
 static void on_ws_wake(void *owner)
 {
     struct ws_conn *c = owner;
@@ -599,7 +599,7 @@ void ws_conn_resume(struct ws_conn *c)
     if (!c->is_paused || c->is_freed)
         return;
     c->is_paused = false;
-    c->alive_ms = now_ms(c);
+    c->alive_ms = loop_time_ms(c);
     loop_defer(c->options.loop, &c->turn);
 }
 
@@ -625,9 +625,9 @@ static bool is_peer_dead(const struct ws_conn *c, struct err *e)
 
     if (patience_ms <= 0)
         return false;
-    if (now_ms(c) - c->alive_ms >= patience_ms)
+    if (loop_time_ms(c) - c->alive_ms >= patience_ms)
         err_set(e, ERR_NETWORK, "dead: no answer to pings, not a byte for %lld s", seconds);
-    else if (c->is_write_blocked && now_ms(c) - c->taken_ms >= patience_ms)
+    else if (c->is_write_blocked && loop_time_ms(c) - c->taken_ms >= patience_ms)
         err_set(e, ERR_NETWORK, "dead: the other side does not read, it took nothing for %lld s",
                 seconds);
     return e->code != ERR_NONE;
@@ -640,7 +640,7 @@ static void on_ws_time(void *owner)
 
     enter_ws_conn(c);
     if (c->is_paused)
-        c->alive_ms = now_ms(c); /* it could say something, and would not be heard */
+        c->alive_ms = loop_time_ms(c); /* its messages are not read meanwhile */
     if (c->state != WS_CONN_OPEN) {
         if (ws_conn_queued(c) > 0)
             stream_drop_unsent(c->stream);
@@ -649,8 +649,8 @@ static void on_ws_time(void *owner)
         end_dead(c, &e);
     } else {
         if (c->options.ping_interval_ms > 0 &&
-            now_ms(c) - c->pinged_ms >= c->options.ping_interval_ms) {
-            c->pinged_ms = now_ms(c);
+            loop_time_ms(c) - c->pinged_ms >= c->options.ping_interval_ms) {
+            c->pinged_ms = loop_time_ms(c);
             /* A ping behind a queue that does not move would add nothing to what that shows. */
             if (!c->is_write_blocked)
                 ws_conn_ping(c, STR(""));
@@ -694,7 +694,7 @@ struct ws_conn *ws_conn_new(const struct ws_conn_options *options, struct stream
     c->stream = stream;
     c->timer = (struct loop_timer){.call = on_ws_time, .owner = c};
     c->turn = (struct loop_call){.call = on_ws_turn, .owner = c};
-    c->alive_ms = c->taken_ms = c->pinged_ms = now_ms(c);
+    c->alive_ms = c->taken_ms = c->pinged_ms = loop_time_ms(c);
     c->close_code = WS_CLOSE_ABNORMAL;
     ws_reader_init(&c->reader, options->role, c->options.max_message_bytes);
     stream_set_wake(stream, &wake);

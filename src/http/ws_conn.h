@@ -17,13 +17,13 @@
 #include "proto/ws_frame.h"
 
 enum {
-    WS_CONN_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the stream, unless options say other */
+    WS_CONN_MAX_QUEUED_BYTES = 16 << 20, /* not yet taken by the stream; the default */
     WS_CONN_MAX_ALL_BYTES = 64 << 20,    /* the same of all connections that share a count */
     WS_CONN_SMALL_BYTES = 65536,         /* of one: not refused for what the others have queued */
     WS_CONN_MAX_PONG_BYTES = 65536, /* with so much unsent, only the last ping is answered, later */
     WS_CONN_READ_BYTES = 65536,
     WS_CONN_MAX_EVENTS = 1024,  /* per turn, so that a flood leaves time for everything else */
-    WS_CONN_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is given back */
+    WS_CONN_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is freed */
     WS_CONN_CLOSE_MS = 2000     /* from our close frame to the end in any case */
 };
 

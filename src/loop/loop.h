@@ -26,7 +26,7 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
 /* Embedded in its owner. Zero before first use. */
 struct loop_fd {
     int fd;
-    /* Ready for what `ready` says. LOOP_HANGUP: when wanted, the peer will send no more; in any
+    /* Ready as in `ready`. LOOP_HANGUP: when wanted, the peer will send no more; in any
      * case, both directions are closed or the descriptor failed, which is reported again and again
      * until it is removed. */
     void (*call)(void *owner);

@@ -38,7 +38,7 @@ static int weight_of_error(int number)
     }
 }
 
-/* Its descriptor is the caller's. */
+/* Takes the attempt's descriptor, which is the caller's then. */
 static int take_attempt_descriptor(struct dial_attempt *attempt)
 {
     int fd = attempt->fd;
@@ -166,7 +166,7 @@ static enum io fail_dial(struct dial *d, struct err *e)
 {
     const char *endpoint = d->resolve.endpoint;
 
-    /* A refusal by one address tells more than the silence of another. */
+    /* A refusal by one address is a better cause than the silence of another. */
     if (has_attempt(d) && weight_of_error(d->last_errno) < weight_of_error(ECONNREFUSED))
         err_set(e, ERR_NETWORK, "cannot connect to %s: no answer within %lld s", endpoint,
                 (long long)(d->deadline_ms - d->begun_ms + 999) / 1000);

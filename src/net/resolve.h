@@ -27,7 +27,7 @@ struct resolve;
 struct resolve_asker {
     struct resolve *resolve;
     struct child *child; /* NULL: not started, or over */
-    bool has_failed;     /* it found nothing; `reason` says why */
+    bool has_failed;     /* it found nothing, for that `reason` */
     bool is_lost;        /* its process ended without an answer */
     char reason[RESOLVE_MAX_REASON_BYTES];
 };

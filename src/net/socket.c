@@ -79,7 +79,7 @@ int socket_listen(struct str listen_text, int *fd, struct addr *bound, struct er
             *fd = s;
             return 0;
         }
-        /* Without IPv6 the next one is tried; "in use" says more than "not supported". */
+        /* Without IPv6 the next one is tried; "in use" is the better cause than "not supported". */
         if (number == 0 || number == EAFNOSUPPORT || number == EADDRNOTAVAIL)
             number = errno;
     }

@@ -233,7 +233,7 @@ static enum io cannot_read_file(ssize_t n, struct err *e)
     return IO_ERR;
 }
 
-/* Where there is no sendfile(2), of the transport or of the file system. */
+/* Copies a file where the transport or the file system has no sendfile(2). */
 static enum io copy_file(struct stream *s, int file_fd, int64_t offset, size_t size, size_t *n,
                          struct err *e)
 {
@@ -316,7 +316,8 @@ static void drop_unsent_of_socket(struct stream *s)
     socket_drop_unsent(s->source.fd);
 }
 
-/* With something unread, closing would send a reset, which may overtake what we sent. */
+/* Drops unread input: with it, closing would send a reset, which may overtake the bytes that we
+ * sent. */
 static void drop_input(const struct stream *s)
 {
     char data[4096];
@@ -417,7 +418,7 @@ const struct tls *stream_tls(const struct stream *s)
     return s->tls;
 }
 
-/* Both parts are staged before anything is written: a head and its body go together. */
+/* Stages both parts before anything is written: a head and its body go together. */
 static enum io write_tls(struct tls *tls, struct str first, struct str second, size_t *n,
                          struct err *e)
 {

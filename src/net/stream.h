@@ -99,7 +99,7 @@ bool stream_peer(const struct stream *s, struct addr *out);
 
 /* Returns the bytes that were written and that the peer's host has not acknowledged yet: staged by
  * TLS, or in the kernel. With TLS they are ciphertext, so rather too many. 0 where the kernel
- * cannot tell. */
+ * does not know. */
 size_t stream_unacknowledged(const struct stream *s);
 
 #endif

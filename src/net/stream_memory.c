@@ -43,7 +43,7 @@ static void take_read(struct memory_end *m, size_t n)
     m->in_read = 0;
 }
 
-/* How much more may be sent to it. */
+/* Returns how many more bytes may be sent to this end. */
 static size_t room_of(const struct memory_end *m)
 {
     size_t capacity = m->limits.capacity > 0 ? m->limits.capacity : STREAM_MEMORY_CAPACITY;
@@ -77,7 +77,7 @@ static void on_look(void *owner)
     unsigned ready = ready_of_memory(m);
 
     if ((ready & LOOP_HANGUP) != 0 && m->base.expects_loss)
-        look_later(m); /* is said until the owner has done something about it */
+        look_later(m); /* reported until the owner has acted on it */
     stream_wake_owner(&m->base, ready);
 }
 

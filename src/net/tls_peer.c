@@ -72,7 +72,7 @@ static void take_peer_key(struct tls_peer *peer, const struct cert *leaf)
         peer->usages |= BR_KEYTYPE_SIGN;
     if (usage & (CERT_USAGE_KEY_ENCIPHERMENT | CERT_USAGE_KEY_AGREEMENT))
         peer->usages |= BR_KEYTYPE_KEYX;
-    /* Many a lab's RSA certificate says keyEncipherment alone, after some recipe, and its server
+    /* Many a lab's RSA certificate has keyEncipherment alone, after some recipe, and its server
      * signs with it all the same: OpenSSL and Go take either for the other. */
     if (leaf->key_kind == CERT_KEY_RSA && peer->usages != 0)
         peer->usages = BR_KEYTYPE_SIGN | BR_KEYTYPE_KEYX;

@@ -157,7 +157,7 @@ static void drop_first_unsent(struct child *child)
     free(item);
 }
 
-/* It has no callback that runs. */
+/* Frees a child of which no callback runs. */
 static void destroy_child(struct child *child)
 {
     if (child->source.is_added)

@@ -55,7 +55,7 @@ struct child_options {
     /* One message; `frame` is borrowed until the return, `fd` is -1 or the callee's. False when it
      * is no message: the child is killed then. */
     bool (*on_frame)(void *owner, struct str frame, int fd);
-    /* `words` say what stands behind the event: "did not answer for 12 s", "stopped by SIGSTOP",
+    /* `words` are the cause of the event: "did not answer for 12 s", "stopped by SIGSTOP",
      * "killed by SIGKILL: …", "ended with exit status 1"; borrowed until the return. After
      * CHILD_ENDED the child is freed. */
     void (*on_event)(void *owner, enum child_event event, const char *words);
@@ -112,7 +112,7 @@ pid_t child_pid(const struct child *child);
  * host?"; `out` has CHILD_MAX_WORDS_BYTES. */
 void child_put_status(int wait_status, char *out);
 
-/* Writes the words for a child that was not heard of for `silent_ms`: "did not answer for 12 s", or
+/* Writes the words for a child that has been silent for `silent_ms`: "did not answer for 12 s", or
  * by which signal it is stopped. `out` has CHILD_MAX_WORDS_BYTES. */
 void child_put_silence(const struct process *p, int64_t silent_ms, char *out);
 

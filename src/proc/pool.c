@@ -30,7 +30,7 @@ struct pool_job {
     uint64_t id;
     struct pool_job *next;
     struct buf message;
-    bool has_begun;    /* something was heard of it or told to it: never done twice */
+    bool has_begun;    /* a message of it came, or was sent to it: never done twice */
     bool is_abandoned; /* its messages are dropped; it keeps its place */
     int64_t waiting_since_ms;
     char lost[REASON_SIZE]; /* in the list of lost jobs: why */
@@ -154,7 +154,7 @@ static struct pool_job *new_job(uint64_t id, struct str message)
 /* ---- room ---- */
 
 /* A worker that is gone keeps its place until its jobs are sorted. */
-static bool has_place(const struct pool_worker *w)
+static bool has_worker_place(const struct pool_worker *w)
 {
     return w->state == WORKING && (w->jobs.count > 0 || child_takes_messages(w->child));
 }
@@ -177,7 +177,8 @@ static size_t count_workers(const struct pool *pool, bool (*counts)(const struct
 static size_t count_startable_workers(const struct pool *pool)
 {
     size_t stuck = count_workers(pool, is_stuck), max_stuck = pool->options.max_stuck;
-    size_t used = count_workers(pool, has_place) + (stuck > max_stuck ? stuck - max_stuck : 0);
+    size_t used =
+        count_workers(pool, has_worker_place) + (stuck > max_stuck ? stuck - max_stuck : 0);
 
     return pool->options.max_workers > used ? pool->options.max_workers - used : 0;
 }
@@ -205,7 +206,7 @@ size_t pool_jobs(const struct pool *pool)
 
 size_t pool_workers(const struct pool *pool)
 {
-    return count_workers(pool, has_place);
+    return count_workers(pool, has_worker_place);
 }
 
 static int64_t leaves_at(const struct pool *pool, const struct pool_worker *w)
@@ -311,7 +312,7 @@ static void on_worker_event(void *owner, enum child_event event, const char *wor
     }
 }
 
-/* Its jobs are all abandoned. */
+/* Kills a worker whose jobs are all abandoned. */
 static void kill_worker(struct pool_worker *w)
 {
     w->state = KILLED;
@@ -500,7 +501,7 @@ static struct pool_worker *find_worker(const struct pool *pool, uint64_t id, str
     return NULL;
 }
 
-int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e)
+int pool_send(struct pool *pool, uint64_t id, struct str message, struct err *e)
 {
     struct pool_job *job;
     struct pool_worker *w = find_worker(pool, id, &job);

@@ -46,8 +46,8 @@ struct pool_options {
     /* One message of the worker about job `id`. After the last one the job's place is free. */
     enum pool_said (*on_message)(void *owner, uint64_t id, const struct json *message);
     /* The worker ended, or was killed because it was silent or stopped for too long, with this job
-     * in hand; `reason` says which. Jobs behind it that were not begun (nothing was heard of them,
-     * nothing was told them) are not lost: the pool gives them to other workers. */
+     * in hand, for that `reason`. Jobs behind it that were not begun (no message of them came, none
+     * was sent to them) are not lost: the pool gives them to other workers. */
     void (*on_lost)(void *owner, uint64_t id, const char *reason);
     /* A place became free in this round: there may be room again. NULL: not called. */
     void (*on_room)(void *owner);
@@ -78,7 +78,7 @@ int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *
 /* Sends a further message to the worker that has job `id` (e.g. cancel). -1: ERR_NOT_FOUND when no
  * worker has it or it is gone, ERR_TOO_LARGE when CHILD_MAX_UNSENT messages wait for that worker
  * already. */
-int pool_tell(struct pool *pool, uint64_t id, struct str message, struct err *e);
+int pool_send(struct pool *pool, uint64_t id, struct str message, struct err *e);
 
 /* Gives a job up: its worker is killed when it has no other job, otherwise the job's later messages
  * are dropped. No callback follows. Unknown ids are ignored. */

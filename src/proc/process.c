@@ -182,7 +182,7 @@ static void become_child(const struct process_options *options, int fd, pid_t pa
 
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != parent)
-        _exit(0); /* it ended before we asked to be told */
+        _exit(0); /* it ended before the signal was set */
     children.count = 0;
     reset_signals();
     secret_wipe_all();

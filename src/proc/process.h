@@ -42,7 +42,7 @@ enum { PROCESS_MAX_KEPT = 16 };
  * without flushing the parent's stdio.
  * The child ignores SIGINT, SIGTERM, SIGHUP and SIGQUIT: sent to a whole group by a terminal or a
  * service manager, they are for the parent, which decides when its children end. It also ignores
- * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write fails and is told).
+ * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write then fails with EFBIG).
  */
 int process_start(struct process *p, const struct process_options *options, struct err *e);
 
@@ -68,7 +68,7 @@ int process_stop_signal(const struct process *p);
 void process_watch(const struct process *p, void (*on_end)(void *owner, int wait_status),
                    void *owner);
 
-/* Returns true when the child has ended and *wait_status says how; it is then reaped, and on_end
+/* Returns true when the child has ended and sets *wait_status; it is then reaped, and on_end
  * will not be called. False while it runs, and when others have waited for it. */
 bool process_get_status(const struct process *p, int *wait_status);
 

@@ -221,7 +221,7 @@ size_t folder_index_bytes(const struct folder_index *index)
 
 /* ---- writing ---- */
 
-static void put_file(struct buf *out, struct buf *key, const struct folder_file *file)
+static void put_folder_file(struct buf *out, struct buf *key, const struct folder_file *file)
 {
     char hash[SHA1_HEX + 1];
 
@@ -248,7 +248,7 @@ int folder_index_put(struct folder_index *index, struct buf *out, struct err *e)
     json_put_int(out, "kachery-folder", 1);
     json_open_member(out, "files", '{');
     for (size_t i = 0; i < index->count && out->len - start <= FOLDER_INDEX_MAX_BYTES; i++)
-        put_file(out, &key, &index->files[i]);
+        put_folder_file(out, &key, &index->files[i]);
     json_close(out, '}');
     json_close(out, '}');
     buf_free(&key);
@@ -439,7 +439,7 @@ static int add_character(struct folder_parser *p, unsigned long c, struct err *e
     return result;
 }
 
-static int end_unit(struct folder_parser *p, struct err *e)
+static int end_code_unit(struct folder_parser *p, struct err *e)
 {
     unsigned unit = p->unit, high = p->high;
 
@@ -481,7 +481,7 @@ static int take_hex(struct folder_parser *p, char c, struct err *e)
     if (digit < 0)
         return fail_at_byte(p, e, "an escape that is no number");
     p->unit = p->unit << 4 | (unsigned)digit;
-    return ++p->digits == 4 ? end_unit(p, e) : 0;
+    return ++p->digits == 4 ? end_code_unit(p, e) : 0;
 }
 
 static int take_in_string(struct folder_parser *p, char c, struct err *e)

@@ -95,7 +95,8 @@ static int refuse_answer_field(const char *name, struct err *e)
     return err_set(e, ERR_PROTOCOL, "the gateway's answer has no proper \"%s\"", name);
 }
 
-/* As fields_read, in our words: its own end with the quoted name of the field. */
+/* Reads as fields_read does, with errors in our words: its own end with the quoted name of the
+ * field. */
 static int read_fields(const struct field *fields, const struct json *answer, void *out,
                        struct err *e)
 {

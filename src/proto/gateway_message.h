@@ -49,8 +49,8 @@ struct json *gateway_message_parse(struct str text, const char *type, struct err
 struct gateway_file {
     bool is_found;
     bool has_key; /* of an object: it is in the bucket, as far as a deployed gateway goes */
-    int64_t size; /* -1: not told */
-    char *url;    /* signed for GET; NULL when not told */
+    int64_t size; /* -1: unknown */
+    char *url;    /* signed for GET; NULL when absent */
     char *answer; /* the whole answer as JSON without `url`, members in order */
 };
 void gateway_file_deinit(struct gateway_file *file);

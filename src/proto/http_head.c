@@ -119,7 +119,7 @@ static bool is_host_value(struct str s)
            (port.len == 0 || str_to_uint(port, 65535, &number));
 }
 
-/* Of the schemes that are served here (a WebSocket's client may name its own). */
+/* True for the schemes that are served here (a WebSocket's client may name its own). */
 static bool is_absolute_form(struct str target)
 {
     struct str scheme = str_slice(target, 0, str_find(target, ':'));
@@ -211,8 +211,8 @@ static void note_connection(struct facts *f, struct str list)
     }
 }
 
-/* In an answer it may stand more than once, in one field or in several, as long as it is the same
- * (RFC 9112 §6.3); a request that has two is how one is smuggled. */
+/* Notes a length. An answer may have it more than once, in one field or in several, as long as it
+ * is the same (RFC 9112 §6.3); with two of them a request could be smuggled. */
 static int note_length(struct head_parse *p, struct str value)
 {
     struct str list = value, element;
@@ -396,7 +396,8 @@ static int check_first_byte(struct head_parse *p, struct str input)
     return refuse_head_plainly(p, "this is not HTTP");
 }
 
-/* Which part of a head without end in sight is too large: the target or the headers. */
+/* Returns the status for the part of an endless head that is too large: the target or the
+ * headers. */
 static int large_status(const struct head_parse *p, struct str text)
 {
     return p->kind == HTTP_REQUEST && str_find(text, '\n') == text.len ? 414 : 431;

@@ -50,7 +50,7 @@ struct http_head_parser {
  * Looks for a complete head at the start of `input`.
  * IO_DONE: *out is filled, out->size bytes belong to the head.
  * IO_WANT_READ: not complete yet; call again with more (same start).
- * IO_ERR: malformed (ERR_PROTOCOL) or past a limit (ERR_TOO_LARGE); said as early as it is seen.
+ * IO_ERR: malformed (ERR_PROTOCOL) or past a limit (ERR_TOO_LARGE); reported at once.
  * `*status` is what a server answers: 400, 414 (target), 431 (size, count), 501 (transfer coding
  * other than chunked), 505 (version). For responses it is 0. After an error no byte that follows
  * can be trusted: the connection is to be closed.

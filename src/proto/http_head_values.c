@@ -150,7 +150,7 @@ static int suffix_range(struct str digits, int64_t size, int64_t *start, int64_t
     if (len == 0)
         return -1;
     if (size == 0)
-        return 0; /* satisfiable by the whole, empty object; no Content-Range can say so */
+        return 0; /* satisfiable by the whole, empty object; no Content-Range is of 0 bytes */
     *start = len < size ? size - len : 0;
     *end = size;
     return 1;

@@ -20,8 +20,8 @@ static int bad_uri(struct err *e, struct str text, const char *cause)
 
 static const struct str location_name = {"location=", 9};
 
-/* As the deployed client reads it: up to a second question mark; items with more or less than one
- * equals sign are none; the last item of a name wins. */
+/* Parses the query as the deployed client reads it: up to a second question mark; items with more
+ * or less than one equals sign are none; the last item of a name wins. */
 static void parse_query(struct kachery_uri *u, struct str query)
 {
     query = str_slice(query, 0, str_find(query, '?'));
@@ -39,7 +39,7 @@ static void parse_query(struct kachery_uri *u, struct str query)
     }
 }
 
-/* All behind the first `location=` that begins an item. */
+/* Returns the text behind the first `location=` that begins an item. */
 static struct str whole_location(struct str query)
 {
     while (query.len > 0) {

@@ -137,7 +137,7 @@ static int parse_answer(struct message_parse *p, const struct json *answer, stru
     return refuse_message_field(e, "unknown status", p->state);
 }
 
-static int check_id(const struct message_parse *p, struct err *e)
+static int check_message_id(const struct message_parse *p, struct err *e)
 {
     if (p->m.request_id.len > MESSAGE_MAX_ID_BYTES)
         return refuse_message_field(e, "too long requestId", p->m.request_id);
@@ -148,7 +148,7 @@ static int parse_response(struct message_parse *p, const struct json *root, stru
 {
     uint32_t seen;
 
-    if (fields_read(response_fields, root, p, &seen, e) != 0 || check_id(p, e) != 0)
+    if (fields_read(response_fields, root, p, &seen, e) != 0 || check_message_id(p, e) != 0)
         return -1;
     p->m.has_request_id = true;
     p->m.has_error = fields_has(response_fields, seen, "error");
@@ -159,7 +159,7 @@ static int parse_request(struct message_parse *p, const struct json *root, struc
 {
     uint32_t seen;
 
-    if (fields_read(request_fields, root, p, &seen, e) != 0 || check_id(p, e) != 0)
+    if (fields_read(request_fields, root, p, &seen, e) != 0 || check_message_id(p, e) != 0)
         return -1;
     p->m.has_zone = fields_has(request_fields, seen, "zone");
     p->m.has_request_id = fields_has(request_fields, seen, "requestId");
@@ -188,7 +188,7 @@ static int parse_cancel(struct message_parse *p, const struct json *root, struct
     uint32_t seen;
 
     p->m.has_request_id = true;
-    return fields_read(cancel_fields, root, p, &seen, e) != 0 ? -1 : check_id(p, e);
+    return fields_read(cancel_fields, root, p, &seen, e) != 0 ? -1 : check_message_id(p, e);
 }
 
 static int parse_acknowledge(struct message_parse *p, const struct json *root, struct err *e)

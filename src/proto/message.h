@@ -65,7 +65,7 @@ struct message {
     struct json *doc;
     enum message_type type;
     struct str resource_name, zone, proxy_secret, request_id;
-    bool has_zone, has_request_id; /* has_zone tells the generation */
+    bool has_zone, has_request_id; /* has_zone: of generation 2 */
     /* REQUEST */
     struct str uri;
     bool has_request_timeout;

@@ -72,7 +72,7 @@ struct range_message {
     int64_t ask_id, file_id; /* file_id fits 32 bits */
     struct str sha1;         /* 40 digits */
     enum range_state state;
-    int64_t size, done; /* bytes; -1: not told */
+    int64_t size, done; /* bytes; -1: unknown */
     struct str root;    /* 64 digits; empty: the file is one block, or it is not known */
     struct str text;    /* for logs */
     int64_t first;      /* leaf; -1: none */

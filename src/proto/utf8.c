@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* How many of the bytes are ASCII before the first that is not. */
+/* Returns the number of ASCII bytes before the first that is none. */
 static size_t ascii_bytes(const char *p, size_t len)
 {
     static const uint64_t high_bits = UINT64_C(0x8080808080808080);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* A message buffer that grew beyond this is given back: idle connections stay small. */
+/* A message buffer that grew beyond this is freed: idle connections stay small. */
 enum { KEEP_BYTES = 16384 };
 
 enum { BIT_FIN = 0x80, BITS_RSV = 0x70, BITS_OPCODE = 0x0f, BIT_MASK = 0x80, BITS_LENGTH = 0x7f };

@@ -73,7 +73,8 @@ static int close_staged(struct newfile *f, bool is_durable, int status, struct e
     return status;
 }
 
-/* Another user's record would make it that user's word that the file is shared. */
+/* Returns whether the user's own record is there: with another user's record it would be that
+ * user's word that the file is shared. */
 static bool is_recorded(const char *file, const struct record *r)
 {
     struct record old = {0};
@@ -154,7 +155,7 @@ static int copy_once(struct hash_job *job, int to, const struct stat *st, struct
     return status;
 }
 
-/* `manifest` may be NULL; job->manifest then says whether there is one of the file. */
+/* `manifest` may be NULL; job->manifest is then NULL if the file has none. */
 static int copy_steadily(const struct store *s, const char *path, struct hash_job *job, int to,
                          struct manifest_writer *manifest, struct err *e)
 {

@@ -39,7 +39,7 @@ struct batch {
     struct group *groups; /* options.jobs */
     uint64_t last_id;
     uint64_t bytes_done, files_done;
-    uint64_t ready;         /* items before this are done and wait to be told */
+    uint64_t ready;         /* items before this are done and wait for their report */
     int64_t ready_since_ms; /* the oldest of them */
     struct loop_timer commit; /* of what is ready */
     bool has_published;

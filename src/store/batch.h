@@ -1,7 +1,7 @@
 /*
  * Work on many files with all cores: files are hashed (and copied) by a pool of processes, the
  * results come back in the order of the input, and what is added to the store is made durable for
- * many files at once. A result is told when it is durable and visible.
+ * many files at once. A result is reported when it is durable and visible.
  */
 #ifndef STORE_BATCH_H
 #define STORE_BATCH_H
@@ -63,7 +63,7 @@ uint64_t batch_files(const struct batch *batch);
 
 /* Goes on: gives the added files to the workers, commits and reports results. `is_more_at_hand`:
  * the caller will add files at once, so that small ones are best given together and results best
- * told together. Callbacks run inside. -1 when no process can be started. */
+ * reported together. Callbacks run inside. -1 when no process can be started. */
 int batch_step(struct batch *batch, bool is_more_at_hand, struct err *e) ERR_CHECKED;
 
 /* Sets an item's error. */

@@ -10,7 +10,7 @@
 enum batch_work {
     BATCH_LINK, /* as add_file: a link */
     BATCH_COPY, /* a copy */
-    BATCH_HASH  /* read all and hash, whatever the cache says */
+    BATCH_HASH  /* read all and hash, whatever the cache has */
 };
 
 struct batch_item;

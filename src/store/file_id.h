@@ -22,7 +22,7 @@ struct file_id file_id_of(const struct stat *st);
 /* Returns true when `st` is of that very file. */
 bool file_id_is(const struct file_id *id, const struct stat *st);
 
-/* Appends the path of an open file without symbolic links, as the kernel tells it; nothing where
+/* Appends the path of an open file without symbolic links, as /proc shows it; nothing where
  * /proc does not. */
 void file_id_put_resolved(int fd, struct buf *out);
 

@@ -42,7 +42,7 @@ static bool is_root_of(const struct follow *f, const struct stat *st)
     return (uint64_t)st->st_dev == f->root_device && (uint64_t)st->st_ino == f->root_inode;
 }
 
-/* Goes up from place->dir, to the end or until `sees` says so. -1 where going up fails. */
+/* Goes up from place->dir, to the end or until `sees` is true. -1 where going up fails. */
 static int climb_from(const struct follow_place *place,
                       bool (*sees)(const struct follow *f, const struct stat *st),
                       const struct follow *f)
@@ -88,7 +88,7 @@ static bool is_for_everybody(const struct follow_place *place)
            climb_from(place, is_closed_to_others, NULL) == 0;
 }
 
-/* Whether a link that leads to `target` may be followed. */
+/* Decides whether a link that leads to `target` may be followed. */
 static int judge_target(struct follow_search *s, const struct stat *link,
                         const struct follow_place *target, struct err *e)
 {
@@ -306,7 +306,7 @@ static bool is_still_open(struct stat *st)
            st->st_ino == last.as_opened.st_ino;
 }
 
-static bool is_last(const struct follow *f, struct str directory)
+static bool is_last_directory(const struct follow *f, struct str directory)
 {
     struct stat st;
 
@@ -316,7 +316,7 @@ static bool is_last(const struct follow *f, struct str directory)
 }
 
 /* Takes `dir` over. */
-static void keep_last(const struct follow *f, struct str directory, int dir)
+static void keep_last_directory(const struct follow *f, struct str directory, int dir)
 {
     struct stat st;
 
@@ -338,7 +338,7 @@ static int find_in_tree(const struct follow *f, const char *path, struct follow_
     int dir = -1, status = -1;
     struct str directory = {path, name == NULL ? 0 : (size_t)(name + 1 - path)};
 
-    if (is_last(f, directory))
+    if (is_last_directory(f, directory))
         return follow_find_at(f, last.fd, name + 1, place, e);
     if (open_root(f, path, &dir, e) != 0)
         return -1;
@@ -347,7 +347,7 @@ static int find_in_tree(const struct follow *f, const char *path, struct follow_
         return -1;
     }
     status = follow_find_at(f, dir, rest, place, e);
-    keep_last(f, directory, dir);
+    keep_last_directory(f, directory, dir);
     return status;
 }
 

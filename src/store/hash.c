@@ -113,7 +113,7 @@ static int write_chunk(const struct hash_job *job, struct str data, struct err *
     return fs_write_all(job->to, data, "the copy", e);
 }
 
-/* As much of the window as is used: a multiple of both a chunk and a block. */
+/* Returns the part of the window that is used: a multiple of both a chunk and a block. */
 static size_t window_size(const struct hash_job *job)
 {
     size_t blocks = job->manifest == NULL ? 0 : sha256_lanes() * MANIFEST_LEAF_BYTES;
@@ -129,7 +129,7 @@ static int give_window(const struct hash_job *job, size_t filled, struct err *e)
     return manifest_writer_add(job->manifest, (struct str){(const char *)window, filled}, e);
 }
 
-/* Both hashes have all bytes. */
+/* Ends the job when both hashes have all bytes. */
 static int end_hash_job(struct hash_job *job, struct sha1 *sha1, struct err *e)
 {
     unsigned char digest[SHA1_SIZE];
@@ -188,8 +188,9 @@ struct attempt {
     bool is_good; /* the file was the same before and after */
 };
 
-/* Whether the file need not be read: its hash is known, and so is its manifest if one is wanted. */
-static bool is_known(struct attempt *a)
+/* Returns true when the file need not be read: its hash is known, and so is its manifest if one is
+ * wanted. */
+static bool is_file_known(struct attempt *a)
 {
     const unsigned flags = a->options->flags;
 
@@ -209,7 +210,7 @@ static int try_once(struct attempt *a, struct err *e)
 
     if (hash_open(a->path, a->options->follow, &a->job.from, &a->st, e) != 0)
         return -1;
-    a->is_good = is_known(a);
+    a->is_good = is_file_known(a);
     if (a->is_good) {
         close(a->job.from);
         return 0;

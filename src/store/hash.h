@@ -26,8 +26,8 @@ struct hash_job {
     int from;
     int to;         /* the bytes are also written here; -1: nowhere */
     bool is_sparse; /* of `to`: leave holes for zeros (its size is then set at the end) */
-    /* Reading stops when there is more than this told: what grows without end is not read without
-     * end. NULL: no such bound. */
+    /* Reading stops beyond the size that the file had here: a file that grows without end is not
+     * read without end. NULL: no such bound. */
     const struct stat *as_opened;
     struct manifest_writer *manifest; /* begun for the size as opened, gets all bytes; or NULL */
     const struct hash_watch *watch; /* may be NULL */
@@ -50,7 +50,7 @@ bool hash_is_unchanged(int fd, const struct stat *before);
 const char *hash_kind_of(mode_t mode);
 
 enum hash_flags {
-    HASH_USE_CACHE = 1, /* answer from the hash cache when it knows the file, and tell it */
+    HASH_USE_CACHE = 1, /* answer from the hash cache when it knows the file, and fill it */
     /* Stage the manifest of the bytes that are read; the cache answers only where it is there. */
     HASH_MAKE_MANIFEST = 2,
     HASH_CHECK_MANIFEST = 4 /* compare the one in the store with the bytes that are read */

@@ -56,8 +56,8 @@ void link_free(struct link *link)
 }
 
 /* Moves a remembered path to the link's. */
-static void add_path(struct link *link, struct paths_entry *entry, int64_t size,
-                     struct voucher_author author)
+static void add_link_path(struct link *link, struct paths_entry *entry, int64_t size,
+                          struct voucher_author author)
 {
     link->paths[link->count++] = (struct link_path){.path = entry->path,
                                                     .size = size,
@@ -74,7 +74,7 @@ struct writers {
     struct voucher_author record, paths;
 };
 
-/* Whether what is beside the record may say which file the record's path was. */
+/* Returns whether the list beside the record may describe the file that the record's path was. */
 static bool may_describe(const struct link *link, const struct writers *w)
 {
     return !link->is_asked || voucher_is_own(link->store->vouchers, w->paths) ||
@@ -129,11 +129,11 @@ static struct link *make_link(const struct store *s, struct record *r, struct pa
         paths_forget(p, r->path);
     }
     r->path = NULL;
-    add_path(link, &first, r->size, author);
-    /* Where others can write, a file of which nobody says which one it was is hashed first. */
+    add_link_path(link, &first, r->size, author);
+    /* Where others can write, a file without a known identity is hashed first. */
     link->paths[0].is_doubtful = is_asked && !is_known;
     for (size_t i = p->count; i > 0; i--)
-        add_path(link, &p->items[i - 1], p->size, author_beside(link, &p->items[i - 1], w));
+        add_link_path(link, &p->items[i - 1], p->size, author_beside(link, &p->items[i - 1], w));
     return link;
 }
 

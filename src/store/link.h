@@ -33,7 +33,7 @@ struct link {
 };
 
 /* Reads the link of a hash. ERR_NOT_FOUND when there is no link (or a record that somebody is
- * writing), ERR_REFUSED when it does not count, whatever it says, else what keeps it from being
+ * writing), ERR_REFUSED when it does not count, whatever is in it, else what keeps it from being
  * read. The list of paths beside the record counts only if it names the record's path. Caller frees
  * with link_free. */
 int link_read(const struct store *s, const char *hash, struct link **out, struct err *e)

@@ -18,7 +18,7 @@ struct store_list {
     struct tree *tree; /* NULL: this kind's tree is not there */
     bool is_tidying;
     struct buf root; /* of that tree, with its slash */
-    char hash[SHA1_HEX + 1];     /* of the object that it is at, and what is left to tell of it: */
+    char hash[SHA1_HEX + 1];     /* of the object that it is at, and the rest of its entries: */
     struct store_entry *entries;
     size_t count, next;
 };

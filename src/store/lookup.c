@@ -36,7 +36,7 @@ static int open_to_look(const char *path, int flags, struct stat *st)
 
 /* Sets entry->state to STORE_OK, with size and mtime, when entry->path is a regular file that may
  * be read. */
-static void take_stat(struct store_entry *entry, const struct stat *st)
+static void take_entry_stat(struct store_entry *entry, const struct stat *st)
 {
     entry->state = STORE_MISSING;
     if (!S_ISREG(st->st_mode))
@@ -119,7 +119,7 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     if (fd < 0)
         entry.state = STORE_MISSING;
     else if (copy_counts(s, entry.path, fd, &st, &why))
-        take_stat(&entry, &st);
+        take_entry_stat(&entry, &st);
     else
         reject_entry(&entry, &why);
     if (fd >= 0)
@@ -151,7 +151,7 @@ static void look_at_path(const struct link *link, const struct link_path *path,
     if (fd < 0)
         entry->state = means_missing(errno) ? STORE_MISSING : STORE_UNREADABLE;
     else
-        take_stat(entry, &st);
+        take_entry_stat(entry, &st);
     if (!link_counts(link, path, fd, fd < 0 || !S_ISREG(st.st_mode) ? NULL : &st, &why))
         reject_entry(entry, &why);
     if (fd < 0)
@@ -167,8 +167,8 @@ static void look_at_path(const struct link *link, const struct link_path *path,
 
 enum { UNUSABLE = 3, REFUSED = 4 };
 
-/* Of two paths of a link, the one with the lower rank is read. */
-static int rank_of(const struct store_entry *entry)
+/* Returns the rank of a path: of two paths of a link, the one with the lower rank is read. */
+static int rank_of_entry(const struct store_entry *entry)
 {
     if (entry->state == STORE_OK)
         return entry->is_other_file ? 1 : 0;
@@ -178,11 +178,12 @@ static int rank_of(const struct store_entry *entry)
 }
 
 /* Puts the better of both into *best; the other's path is freed. */
-static void keep_better(struct store_entry *best, struct store_entry *other)
+static void keep_better_entry(struct store_entry *best, struct store_entry *other)
 {
     struct store_entry kept = *best;
 
-    if (rank_of(other) < rank_of(&kept) || (kept.path == NULL && kept.refusal == NULL)) {
+    if (rank_of_entry(other) < rank_of_entry(&kept) ||
+        (kept.path == NULL && kept.refusal == NULL)) {
         *best = *other;
         *other = kept;
     }
@@ -202,8 +203,8 @@ static struct store_entry look_at_all(const struct link *link)
             entry.state = STORE_UNREADABLE;
         else
             look_at_path(link, &link->paths[i], &entry);
-        keep_better(&best, &entry);
-        if (rank_of(&best) == 0)
+        keep_better_entry(&best, &entry);
+        if (rank_of_entry(&best) == 0)
             break;
     }
     return best;
@@ -239,7 +240,7 @@ bool store_next_target(struct store_entry *entry)
         if (strcmp(link->paths[i].path, entry->path) == 0)
             link->paths[i].is_given_up = true;
     struct store_entry found = look_at_all(link);
-    if (rank_of(&found) >= UNUSABLE) {
+    if (rank_of_entry(&found) >= UNUSABLE) {
         store_entry_deinit(&found);
         return false;
     }
@@ -255,7 +256,7 @@ static const struct link_path *path_of(const struct store_entry *entry)
     return NULL;
 }
 
-/* Whether an open file stands at the path itself, not behind a symbolic link. */
+/* Returns whether an open file stands at the path itself, not behind a symbolic link. */
 static bool is_opened_at_path(const char *path, const struct stat *opened)
 {
     struct stat st;

@@ -89,7 +89,7 @@ static int read_head(int fd, const char *hash, const struct stat *st, struct man
     return 0;
 }
 
-/* All page hashes, of which the root is. */
+/* Reads all page hashes and checks the root over them. */
 static int read_hashes(struct manifest_file *file, struct err *e)
 {
     const size_t len = (size_t)manifest_page_count(file->head.size) * SHA256_SIZE;

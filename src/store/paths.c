@@ -55,11 +55,6 @@ struct file_text {
     int64_t owner;
 };
 
-static bool is_absolute_path(const void *path)
-{
-    return str_starts_with(*(const struct str *)path, STR("/"));
-}
-
 static const struct field paths_fields[] = {
     {.name = "sha1", .kind = FIELD_STRING, .at = offsetof(struct paths_text, hash)},
     {.name = "size", .kind = FIELD_INT, .at = offsetof(struct paths_text, size)},
@@ -68,7 +63,7 @@ static const struct field paths_fields[] = {
 };
 static const struct field entry_fields[] = {
     {.name = "path", .kind = FIELD_PATH, .at = offsetof(struct entry_text, path),
-     .is_good = is_absolute_path},
+     .is_good = fields_is_absolute_path},
     {.name = "mtime", .kind = FIELD_DOUBLE, .at = offsetof(struct entry_text, mtime)},
     {.name = "resolved", .kind = FIELD_PATH, .at = offsetof(struct entry_text, resolved),
      .is_optional = true},

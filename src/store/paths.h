@@ -47,7 +47,7 @@ struct paths {
 void paths_deinit(struct paths *p);
 void paths_entry_deinit(struct paths_entry *entry);
 
-/* Reads the file beside a hash's record; *st is what fstat(2) says of it. ERR_NOT_FOUND when it is
+/* Reads the file beside a hash's record; *st gets its fstat(2). ERR_NOT_FOUND when it is
  * not there, no regular file, too large or not whole: it then counts as missing. */
 int paths_read(const char *file, const char *hash, struct paths *out, struct stat *st,
                struct err *e) ERR_CHECKED;

@@ -21,14 +21,9 @@ struct record_text {
     double mtime;
 };
 
-static bool is_absolute_path(const void *path)
-{
-    return str_starts_with(*(const struct str *)path, STR("/"));
-}
-
 #define AT(member) offsetof(struct record_text, member)
 static const struct field record_fields[] = {
-    {.name = "path", .kind = FIELD_PATH, .at = AT(path), .is_good = is_absolute_path},
+    {.name = "path", .kind = FIELD_PATH, .at = AT(path), .is_good = fields_is_absolute_path},
     {.name = "size", .kind = FIELD_INT, .at = AT(size)},
     {.name = "mtime", .kind = FIELD_DOUBLE, .at = AT(mtime)},
     {.name = "sha1", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX},

@@ -132,7 +132,7 @@ int store_lookup_paths(const struct store *s, const char *hash, struct store_ent
  * mean (when it is an absolute path, and only when the file there has the hash), then the link; a
  * touched link is hashed again and its record rewritten when the hash still matches. Order: copy,
  * location, link. out->state is STORE_OK, or says why there is nothing to read. `watch` (may be
- * NULL) is told while a file is hashed; what it ends counts as unreadable.
+ * NULL) is called while a file is hashed; a file whose hashing it ends counts as unreadable.
  */
 int store_find(const struct store *s, const struct kachery_uri *uri, const struct hash_watch *watch,
                struct store_entry *out,

@@ -209,7 +209,7 @@ static bool is_skipped(const struct tree *tree, const struct stat *st)
     return skipped != NULL && st->st_dev == skipped->st_dev && st->st_ino == skipped->st_ino;
 }
 
-/* Whether the name at tree->path, which is `path`, is wanted. */
+/* Returns whether the name at tree->path, which is `path`, is wanted. */
 static bool is_taken(struct tree *tree, const char *path, char type)
 {
     const struct tree_options *o = &tree->options;
@@ -378,7 +378,7 @@ static char next_name(struct tree *tree)
     return name[0];
 }
 
-/* Goes one name on. True with a *step to tell of. */
+/* Goes one name on. True with a *step to report. */
 static bool advance_tree(struct tree *tree, int64_t *size, enum tree_step *step, struct err *e)
 {
     char type = next_name(tree);

@@ -1,7 +1,7 @@
 /*
  * The files below a path, one by one and in byte order of their paths, whatever the size of the
  * tree: in memory are only the names of the directories that are open. Symbolic links to files
- * are followed as `store/follow.h` says, those to directories are not. It goes from open
+ * are followed as in `store/follow.h`, those to directories are not. It goes from open
  * directories, so that what others rename meanwhile leads nowhere else. Reads names and inodes,
  * never data.
  */

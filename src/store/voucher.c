@@ -205,7 +205,7 @@ static bool audience_may(const struct audience *a, int fd, const struct stat *st
     return (st->st_mode & bit) != 0;
 }
 
-/* Whether the audience gets to an open file by its resolved path, on which nothing moves.
+/* Returns whether the audience gets to an open file by its resolved path, on which nothing moves.
  * *is_unsure becomes true when the way could not be looked at. */
 static bool can_reach(const struct audience *a, int file, const struct stat *st, bool *is_unsure)
 {

@@ -117,7 +117,7 @@ static enum relation relate_email(struct str subtree, struct str name)
                : OUTSIDE;
 }
 
-/* Only the host counts; a URI without one, or with an address, cannot be judged. */
+/* Judges a URI by its host alone; a URI without one, or with an address, cannot be judged. */
 static enum relation relate_uri(struct str subtree, struct str uri)
 {
     size_t start = 0, end;

@@ -69,7 +69,7 @@ static int check_validity(const struct cert *c, int64_t now_s, struct err *e)
     return 0;
 }
 
-static int check_any(const struct path_search *s, const struct cert *c, struct err *e)
+static int check_any_cert(const struct path_search *s, const struct cert *c, struct err *e)
 {
     if (trust_rejects(s->trust, c->der))
         return err_set(e, ERR_REFUSED,
@@ -80,7 +80,7 @@ static int check_any(const struct path_search *s, const struct cert *c, struct e
     return check_validity(c, s->now_s, e);
 }
 
-/* A certificate that signs others. A root of version 1 has no extensions to say so. */
+/* A certificate that signs others. A root of version 1 has no extensions that show it. */
 static int check_authority(const struct cert *c, bool is_root, struct err *e)
 {
     bool is_old_root = is_root && c->version < 3;
@@ -148,7 +148,7 @@ static int check_path_link(struct path_search *s, size_t at, bool is_root, struc
     const struct cert *c = s->path[at];
     struct buf name = {0};
 
-    if (check_any(s, c, e) == 0 && (at == 0 || check_authority(c, is_root, e) == 0) &&
+    if (check_any_cert(s, c, e) == 0 && (at == 0 || check_authority(c, is_root, e) == 0) &&
         check_path_length(s, at, e) == 0 && check_constraints(s, at, e) == 0)
         return 0;
     if (at > 0) {
@@ -346,7 +346,7 @@ int cert_path_verify(const struct str *sent, size_t count, const struct trust *t
     if (parse_sent(&s, sent, count, e) != 0)
         return -1;
     s.path[s.length++] = &s.sent[0];
-    if (check_any(&s, &s.sent[0], e) != 0)
+    if (check_any_cert(&s, &s.sent[0], e) != 0)
         return err_wrap(e, "certificate");
     if (check_leaf(&s.sent[0], e) != 0)
         return -1;

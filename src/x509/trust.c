@@ -325,7 +325,7 @@ static void index_subjects(struct trust *t)
     t->count = kept;
 }
 
-/* All are read. -1: out of memory. */
+/* Builds the indexes when all roots are read. -1: out of memory. */
 static int finish_trust(struct trust *t, struct err *e)
 {
     if (index_rejected(t, e) != 0)

@@ -27,7 +27,8 @@ int bucket_answer_refusal(const struct http_call *call, struct err *e)
     return s3_error_has_code(page) ? -1 : http_answer_name_proxy(&answer, e);
 }
 
-/* Only a strong one tells that two objects are the same byte for byte (RFC 9110 §8.8.3). */
+/* Returns a strong entity tag: only such a one proves that two objects are the same byte for byte
+ * (RFC 9110 §8.8.3). */
 struct str bucket_answer_strong_etag(const struct http_head *head)
 {
     const struct str *etag = http_head_get(head, "ETag");

@@ -29,7 +29,7 @@ struct reading {
     bool is_whole_only;
     bool is_at_host; /* read from it by the hub, and not in the bucket */
     /* of one request */
-    int64_t here, until; /* the next byte of the body; where a 206 says that it ends, or -1 */
+    int64_t here, until; /* the next byte of the body; the end of a 206's range, or -1 */
     bool has_begun, is_enough, is_other;
 };
 
@@ -42,7 +42,7 @@ static int refuse_short_answer(const struct reading *r, struct err *e)
 }
 
 /* Takes the file's size from an answer; -1: it has none. */
-static int take_size(struct reading *r, int64_t size, struct err *e)
+static int take_total_size(struct reading *r, int64_t size, struct err *e)
 {
     if (size < 0)
         return 0;
@@ -71,7 +71,8 @@ static int take_etag(struct reading *r, const struct http_head *head, struct err
     return buf_check(&r->etag, e);
 }
 
-/* Nothing that comes can be checked: what is likely no part of the file is not taken for one. */
+/* Refuses an answer that is likely no part of the file, as the bytes themselves cannot be
+ * checked. */
 static int check_kind(const struct reading *r, const struct http_head *head, int64_t total,
                       struct err *e)
 {
@@ -108,7 +109,7 @@ static int begin_bucket_range(struct reading *r, const struct http_head *head, s
         total = (int64_t)head->content_length;
     if (check_kind(r, head, total, e) != 0)
         return -1;
-    return take_size(r, total, e) != 0 ? -1 : take_etag(r, head, e);
+    return take_total_size(r, total, e) != 0 ? -1 : take_etag(r, head, e);
 }
 
 static void report_range_progress(const struct reading *r)
@@ -195,7 +196,7 @@ static struct http_call *ask_for_range(struct reading *r, struct err *e)
     }
 }
 
-/* From now on without Range; once. */
+/* Asks without Range from now on; once. */
 static enum result retry_without_range(struct reading *r)
 {
     if (r->is_whole_only)
@@ -221,7 +222,7 @@ static enum result renew_range_url(struct reading *r, struct err *e)
     return file.is_found && file.url != NULL ? RESULT_AGAIN : RESULT_OVER;
 }
 
-/* The size that the Content-Range of a 416 tells; -1 without. */
+/* Returns the size in the Content-Range of a 416; -1 without. */
 static int64_t size_of_416(const struct http_head *head)
 {
     const struct str *range = http_head_get(head, "Content-Range");
@@ -253,12 +254,12 @@ static enum result take_range_refusal(struct reading *r, const struct http_call 
     r->is_url_new = false;
     if (head->status != 416)
         return RESULT_FAILED;
-    if (take_size(r, size_of_416(head), e) != 0)
+    if (take_total_size(r, size_of_416(head), e) != 0)
         return RESULT_OVER;
     return r->end >= 0 && r->at >= r->end ? RESULT_DONE : retry_without_range(r);
 }
 
-/* All of an answer with bytes is here. */
+/* Decides what follows when all of an answer with bytes is here. */
 static enum result take_range_end(struct reading *r, const struct http_head *head, struct err *e)
 {
     if (!r->has_begun && begin_bucket_range(r, head, e) != 0) /* there was not one byte */
@@ -274,7 +275,7 @@ static enum result take_range_end(struct reading *r, const struct http_head *hea
         return retry_without_range(r);
     }
     if (head->framing != HTTP_BODY_UNTIL_CLOSE || r->size < 0)
-        return take_size(r, r->here, e) == 0 ? RESULT_DONE : RESULT_OVER;
+        return take_total_size(r, r->here, e) == 0 ? RESULT_DONE : RESULT_OVER;
     if (r->at >= r->end)
         return RESULT_DONE;
     err_set(e, ERR_NETWORK, "the bucket closed the connection after %lld of %lld bytes",
@@ -303,7 +304,7 @@ static enum result attempt_range(struct reading *r, const struct gateway_file *f
                    ? RESULT_OVER
                    : RESULT_FAILED;
     }
-    retry_hear(&r->retry, http_call_head(call));
+    retry_note_answer(&r->retry, http_call_head(call));
     if (http_call_head(call)->status == 200 || http_call_head(call)->status == 206)
         result = take_range_end(r, http_call_head(call), e);
     else
@@ -343,7 +344,7 @@ int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_f
 
     if (file->url == NULL)
         return err_set(e, ERR_PROTOCOL, "the zone gave no URL to download from");
-    if (take_size(&r, file->size, e) != 0)
+    if (take_total_size(&r, file->size, e) != 0)
         return -1;
     if (r.end >= 0 && r.at >= r.end)
         return 0;

@@ -82,8 +82,8 @@ int download_to_store(struct gateway *g, const struct store *s,
     return result;
 }
 
-/* Where `path` is written in the end: behind symbolic links, unless those are replaced, or lead
- * nowhere. Caller closes. */
+/* Finds where `path` is written in the end: behind symbolic links, unless those are replaced, or
+ * lead nowhere. Caller closes. */
 static int find_final(const char *path, bool replaces_links, struct place *out, struct err *e)
 {
     struct err why = {0};
@@ -147,7 +147,8 @@ int download_to_file(struct gateway *g, const struct download_options *options, 
     int result = -1;
 
     if (find_final(path, options->replaces_links, &place, e) == 0)
-        result = place_tell(&place, path, fetch_object(g, options, place.path, NULL, path, e), e);
+        result =
+            place_name_given(&place, path, fetch_object(g, options, place.path, NULL, path, e), e);
     place_close(&place);
     return result;
 }
@@ -228,7 +229,7 @@ int download_copy(const struct download_options *options, const char *from, cons
     else if (is_own_copy(fd, place.path))
         err_set(e, ERR_FAILED, "%s: this is the file itself", path);
     else
-        result = place_tell(&place, path, copy_open_file(&part_options, fd, from, e), e);
+        result = place_name_given(&place, path, copy_open_file(&part_options, fd, from, e), e);
     if (fd >= 0)
         close(fd);
     place_close(&place);

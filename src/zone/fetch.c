@@ -98,7 +98,8 @@ static bool on_fetch_checked(void *ctx, int64_t bytes)
     return !is_fetch_cancelled(fetch);
 }
 
-/* Whether to_file is the file already; one of another size (-1: not known) is not read. */
+/* Returns whether to_file is the file already; a file of another size (-1: not known) is not
+ * read. */
 static bool is_right_already(struct fetch *fetch, int64_t size)
 {
     const struct fetch_options *options = fetch->options;
@@ -229,7 +230,7 @@ static enum fetch_result download_file(struct fetch *fetch, struct gateway_file 
     if (result == FETCH_FOUND)
         return result;
     err_copy(e, &why);
-    /* A gateway may say "found" for a while after the object is gone (PROTOCOL.md §3). */
+    /* A gateway may answer "found" for a while after the object is gone (PROTOCOL.md §3). */
     return why.code == ERR_NOT_FOUND ? FETCH_ABSENT : FETCH_FAILED;
 }
 
@@ -241,8 +242,8 @@ static void on_building(void *ctx, int64_t done, int64_t size)
     report_fetch(fetch, done, size);
 }
 
-/* Whether another source of the file may help. Bytes of a range that the caller has are not given
- * again. */
+/* Returns whether another source of the file may help. Bytes of a range that the caller has are not
+ * given again. */
 static bool may_be_elsewhere(const struct fetch *fetch, const struct err *why)
 {
     return (fetch->options->range == NULL || fetch->bytes == 0) &&
@@ -337,7 +338,7 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
     return result;
 }
 
-/* The daemon said that the file is in the zone now. */
+/* The daemon reported that the file is in the zone now. */
 static enum fetch_result take_uploaded(struct fetch *fetch, const struct resource *resource,
                                        char **path, struct err *e)
 {

@@ -40,7 +40,7 @@ struct fetch_options {
      * here or the part is all of it, the caller takes the part from *path. */
     const struct bucket_range *range;
     bool *is_proven; /* set when `range` was checked by a manifest; may be NULL without range */
-    int64_t ask_every_ms; /* how often the host's progress is heard */
+    int64_t ask_every_ms; /* how often the host's progress is asked for */
     void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
     void (*on_temporary)(void *ctx, const char *temporary); /* as in struct download_options */
     void *ctx;

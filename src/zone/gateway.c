@@ -166,7 +166,7 @@ void gateway_put_clock(const struct gateway *g, struct buf *out)
                    behind_s < 0 ? "ahead of" : "behind", g->shown);
 }
 
-static void tell_clock(const struct gateway *g)
+static void report_clock(const struct gateway *g)
 {
     struct buf text = {0};
 
@@ -193,7 +193,7 @@ static bool adopt_clock(struct gateway *g, const struct http_head *head)
     if (skew == 0 || is_too_far(g->clock_offset_ms + skew))
         return false;
     g->clock_offset_ms += skew;
-    tell_clock(g);
+    report_clock(g);
     return true;
 }
 
@@ -257,7 +257,7 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
     }
     if (call == NULL)
         return NULL; /* the message names the URL already */
-    retry_hear(retry, http_call_head(call));
+    retry_note_answer(retry, http_call_head(call));
     if (http_call_head(call)->status == 200)
         answer = parse_gateway_answer(call, payload->type, e);
     else if (refuse_gateway_answer(call, e) != 0)
@@ -314,8 +314,8 @@ int gateway_check_zone(struct gateway *g, struct err *e)
     return err_set(e, ERR_REFUSED, "zone \"%s\": %s", g->zone, why.msg);
 }
 
-/* As ask(), but a refusal for want of registration is looked into: of a zone that it does not have
- * a gateway may say so too. */
+/* Asks as ask_gateway, but looks into a refusal for want of registration: a gateway may also answer
+ * it for a zone that it does not have. */
 static struct json *ask_as_client(struct gateway *g, struct gateway_payload payload, struct err *e)
 {
     struct json *answer = ask_gateway(g, payload, e);

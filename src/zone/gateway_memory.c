@@ -11,8 +11,8 @@ bool gateway_is_deployed(const struct gateway *g)
     return gateway_has_answered(g) && g->extensions.len == 0;
 }
 
-/* Appends the name of the directory that says so of a URL, and returns it; NULL without memory. A
- * URL that is too long for a file name is not remembered. */
+/* Appends the name of the directory that marks a URL as a deployed gateway's, and returns it; NULL
+ * without memory. A URL that is too long for a file name is not remembered. */
 static const char *put_memory_path(const struct store *s, struct str shown, struct buf *out)
 {
     buf_printf(out, "%s/deployed-gateways/", s->dir);

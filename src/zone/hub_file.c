@@ -61,7 +61,7 @@ static void take_root(const struct http_head *head, struct hub_file *out)
         memcpy(out->root, digits.p, digits.len);
 }
 
-/* Another zone's file counts as absent. */
+/* Reads the head of an answer. Another zone's file counts as absent. */
 static int read_file_head(const struct gateway *g, const struct http_call *call,
                           struct hub_file *out, struct err *e)
 {

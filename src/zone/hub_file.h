@@ -17,7 +17,7 @@ enum hub_file_state {
 
 struct hub_file {
     enum hub_file_state state;
-    int64_t size, done; /* -1: not told */
+    int64_t size, done; /* -1: unknown */
     char root[2 * HUB_FILE_ROOT_BYTES + 1]; /* the first digits of its manifest's; "": none named */
 };
 

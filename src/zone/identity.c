@@ -53,7 +53,7 @@ static void set_seed(struct identity *id, const unsigned char seed[KEY_SIZE])
     hex_encode(public_key(id), KEY_SIZE, id->client_id);
 }
 
-static char *key_path(const char *key_dir, const struct key_file *file)
+static char *path_of_key(const char *key_dir, const struct key_file *file)
 {
     struct buf path = {0};
 
@@ -65,7 +65,7 @@ static char *key_path(const char *key_dir, const struct key_file *file)
 static int read_key_file(const char *key_dir, const struct key_file *file,
                          unsigned char key[KEY_SIZE], struct err *e)
 {
-    char *path = key_path(key_dir, file);
+    char *path = path_of_key(key_dir, file);
     struct buf text = {0};
     int result = -1;
 
@@ -184,7 +184,7 @@ static int stage_key(struct staged *staged, const char *key_dir, const struct ke
     int result = -1;
 
     pem_put(&pem, file->kind, key);
-    staged->path = key_path(key_dir, file);
+    staged->path = path_of_key(key_dir, file);
     if (staged->path == NULL || pem.failed) {
         err_set(e, ERR_FAILED, "out of memory");
         goto out;
@@ -225,7 +225,8 @@ static int publish_key(struct staged *staged, struct err *e)
     return -1;
 }
 
-/* Another process is just creating the same keys: waits until its second file is there too. */
+/* Loads the keys that another process is just creating: waits until its second file is there
+ * too. */
 static int load_others(struct identity *id, const char *key_dir, struct err *e)
 {
     int64_t end = clock_now_ms() + CREATE_WAIT_MS;
@@ -279,7 +280,7 @@ out:
 
 static bool is_missing(const char *key_dir, const struct key_file *file)
 {
-    char *path = key_path(key_dir, file);
+    char *path = path_of_key(key_dir, file);
     struct stat st;
     bool result = path != NULL && stat(path, &st) != 0 && errno == ENOENT;
 

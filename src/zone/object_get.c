@@ -29,7 +29,7 @@ struct getting {
     int64_t furthest;
     bool is_url_new;   /* the one before was refused, and this one is not proven */
     bool is_continued; /* the part is not of one answer */
-    bool is_page;      /* the answer said that it is HTML */
+    bool is_page;      /* the answer's Content-Type is HTML */
     bool is_at_host;   /* read from it by the hub, and not in the bucket */
     bool is_whole_only;
     /* of one request */
@@ -102,7 +102,7 @@ static int take_object_chunk(void *ctx, const struct http_head *head, struct str
     return part_add(get->part, chunk, e);
 }
 
-/* One GET of what is missing. NULL: *e says why. */
+/* Sends one GET for the missing bytes. NULL on error. */
 static struct http_call *ask_bucket_for_object(struct getting *get, struct err *e)
 {
     struct http_header headers[2] = {{STR("Range"), {NULL, 0}},
@@ -192,7 +192,7 @@ static enum result take_object_refusal(struct getting *get, const struct http_ca
     return RESULT_FAILED;
 }
 
-/* All of an answer with bytes is here. */
+/* Decides what follows when all of an answer with bytes is here. */
 static enum result take_object_end(struct getting *get, const struct http_head *head, struct err *e)
 {
     const struct part *part = get->part;
@@ -238,7 +238,7 @@ static enum result attempt_object(struct getting *get, const struct gateway_file
                    ? RESULT_OVER
                    : RESULT_FAILED;
     }
-    retry_hear(&get->retry, http_call_head(call));
+    retry_note_answer(&get->retry, http_call_head(call));
     if (http_call_head(call)->status == 200 || http_call_head(call)->status == 206)
         result = take_object_end(get, http_call_head(call), e);
     else

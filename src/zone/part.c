@@ -27,13 +27,13 @@ enum {
     SMALL_BYTES = 1 << 20 /* no child is worth its while for less */
 };
 
-static void tell_temporary(const struct part *p, const char *temporary)
+static void report_part_temporary(const struct part *p, const char *temporary)
 {
     if (p->options.on_temporary != NULL)
         p->options.on_temporary(p->options.ctx, temporary);
 }
 
-static void tell_bytes(const struct part *p)
+static void report_part_bytes(const struct part *p)
 {
     if (p->options.on_bytes != NULL)
         p->options.on_bytes(p->options.ctx, p->bytes);
@@ -48,7 +48,8 @@ static void put_stable_name(const struct part *p, struct buf *out)
     buf_printf(out, "%s.part", p->options.hash);
 }
 
-/* Of our own user alone: in a shared folder a stranger could change it behind our back. */
+/* Returns whether the part is our own user's alone: in a shared folder a stranger could change it
+ * behind our back. */
 static bool is_own_part(int fd, bool is_new, struct stat *st)
 {
     return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_nlink == 1 &&
@@ -110,7 +111,7 @@ static bool open_stable(struct part *p, bool must_be_new)
     return false;
 }
 
-static int open_new(struct part *p, bool must_be_new, struct err *e)
+static int open_new_part(struct part *p, bool must_be_new, struct err *e)
 {
     struct newfile file = NEWFILE_NONE;
     struct err why = {0};
@@ -144,7 +145,7 @@ static bool hash_part(struct part *p)
             break;
         sha1_update(&p->sha1, data, (size_t)n);
         p->bytes += n;
-        tell_bytes(p);
+        report_part_bytes(p);
     }
     free(data);
     p->written_out = p->bytes;
@@ -187,7 +188,7 @@ static int read_checked(struct part *p, struct err *e)
             break;
         sha1_update(&p->sha1, data, want);
         p->bytes += (int64_t)want;
-        tell_bytes(p);
+        report_part_bytes(p);
     }
     free(data);
     p->written_out = p->bytes;
@@ -216,7 +217,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
     *p = (struct part){.options = *options, .fd = -1};
     if (part_announce(p, -1, e) != 0)
         return -1;
-    if (open_new(p, false, e) != 0)
+    if (open_new_part(p, false, e) != 0)
         return -1;
     int there = fstat(p->fd, &st) != 0 || st.st_size > p->limit ? 0
                 : p->options.check_block != NULL                ? read_checked(p, e)
@@ -226,7 +227,7 @@ int part_open(struct part *p, const struct part_options *options, struct err *e)
     if (there == 0)
         return part_restart(p, e);
     if (p->bytes == 0)
-        tell_temporary(p, p->path.data); /* it ends with a NUL since it was made */
+        report_part_temporary(p, p->path.data); /* it ends with a NUL since it was made */
     return 0;
 }
 
@@ -245,10 +246,10 @@ int part_restart(struct part *p, struct err *e)
 {
     remove_part(p);
     p->is_kept = false;
-    if (open_new(p, true, e) != 0)
+    if (open_new_part(p, true, e) != 0)
         return -1;
-    tell_temporary(p, p->path.data);
-    tell_bytes(p);
+    report_part_temporary(p, p->path.data);
+    report_part_bytes(p);
     return 0;
 }
 
@@ -284,7 +285,7 @@ int part_check_room(struct part *p, struct err *e)
                      p->options.shown);
 }
 
-/* Only a hint: what it cannot do, fsync does in the end. */
+/* Asks the kernel to write the bytes out. It is only a hint: fsync does the rest in the end. */
 static void write_part_out(struct part *p)
 {
     int64_t ready = p->bytes - p->written_out;
@@ -316,11 +317,11 @@ int part_add(struct part *p, struct str chunk, struct err *e)
         return -1;
     }
     if (p->is_kept && p->bytes == 0)
-        tell_temporary(p, NULL);
+        report_part_temporary(p, NULL);
     sha1_update(&p->sha1, chunk.p, chunk.len);
     p->bytes += (int64_t)chunk.len;
     write_part_out(p);
-    tell_bytes(p);
+    report_part_bytes(p);
     return 0;
 }
 
@@ -342,7 +343,7 @@ static int run_sync(int fd, void *ctx)
 
 /* fsync, which can take minutes on a disk that is busy and cannot be waited for with a limit: in a
  * child, so that the user sees meanwhile that something is done. -1 with errno. */
-static int sync_told(struct part *p)
+static int sync_and_report(struct part *p)
 {
     const struct process_options options = {
         .name = "sync", .run = run_sync, .ctx = p, .keep_fds = &p->fd, .keep_count = 1};
@@ -358,7 +359,7 @@ static int sync_told(struct part *p)
         /* (Behind the hang-up the status is there a moment later.) */
         if (is_ready)
             ready_sleep(1);
-        tell_bytes(p);
+        report_part_bytes(p);
         has_ended = process_get_status(&child, &status) || (is_ready && kill(child.pid, 0) != 0);
     }
     process_close(&child);
@@ -370,7 +371,7 @@ static int sync_told(struct part *p)
 
 int part_publish(struct part *p, struct err *e)
 {
-    if (sync_told(p) != 0 || rename(p->path.data, p->options.final) != 0) {
+    if (sync_and_report(p) != 0 || rename(p->path.data, p->options.final) != 0) {
         p->is_spoilt = true;
         return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
     }
@@ -383,5 +384,5 @@ void part_close(struct part *p)
     if (p->is_kept && !p->is_spoilt && p->bytes > 0)
         buf_free(&p->path);
     remove_part(p);
-    tell_temporary(p, NULL);
+    report_part_temporary(p, NULL);
 }

@@ -46,7 +46,7 @@ struct part {
     bool is_spoilt; /* not to be kept after all */
     struct sha1 sha1;
     int64_t bytes;    /* in the file, all of them hashed */
-    int64_t expected; /* the size, or what part_announce heard; -1: nobody says */
+    int64_t expected; /* the size, or that of part_announce; -1: unknown */
     int64_t limit;    /* no more than that */
     int64_t written_out;
 };
@@ -62,7 +62,7 @@ int part_restart(struct part *p, struct err *e) ERR_CHECKED;
 /* Reports to the watch that a download goes on with the bytes of an earlier time, if it does. */
 void part_note_resumed(const struct part *p, const struct zone_watch *watch);
 
-/* Reports a full disk before the transfer, if the file system can tell. */
+/* Reports a full disk before the transfer, if the file system knows. */
 int part_check_room(struct part *p, struct err *e) ERR_CHECKED;
 
 /* Takes over the size that the sender announces (-1: it does not), if none was known. ERR_TOO_LARGE

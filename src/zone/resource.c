@@ -16,12 +16,12 @@ enum {
     /* The proxy's time beyond the daemon's, and our time beyond the proxy's (PROTOCOL.md §4). */
     RESOURCE_PROXY_GRACE_MS = 5000,
     RESOURCE_CLIENT_GRACE_MS = 10000,
-    /* An answer that is sent at the deadline of all is still heard. */
+    /* An answer that is sent at the deadline of all is still received. */
     RESOURCE_LAST_GRACE_MS = 1000,
     RESOURCE_MAX_REASON_BYTES = 200,
     /* Between two questions, also when a daemon answers "running" at once. */
     RESOURCE_MIN_INTERVAL_MS = 1000,
-    /* For so long a resource may be gone that was heard before: its line may be down. */
+    /* A resource that answered before may be gone for so long: its line may be down. */
     RESOURCE_PATIENCE_MS = 180000
 };
 
@@ -32,7 +32,8 @@ static int refuse_resource_url(const char *where, struct err *e)
                    where);
 }
 
-/* From <proxy>/r/<name> as it is now in r->url. False without memory. */
+/* Finds the URL of the API from <proxy>/r/<name>, which r->url has now. Returns false without
+ * memory. */
 static bool find_api_url(struct resource *r)
 {
     struct str url = str_of(r->url), name = str_of(r->name);
@@ -146,7 +147,7 @@ static bool put_proxy_message(struct buf *out, struct str body)
     return is_found;
 }
 
-/* Why a daemon failed; often that is what its gateway said to it. */
+/* Appends the reason why a daemon failed; often that is its gateway's answer. */
 static void put_daemon_reason(struct buf *out, struct str reason)
 {
     fs_put_printable(out, str_cut(reason, RESOURCE_MAX_REASON_BYTES));
@@ -225,7 +226,7 @@ struct resource_question {
     int64_t timeout_ms, deadline_ms;
 };
 
-/* The daemon's time. One of generation 1 takes up to 10 s, whatever it is told: to stop listening
+/* The daemon's time. One of generation 1 takes up to 10 s, whatever it is asked: to stop listening
  * before that would be to miss its answer. */
 static int64_t wait_of(const struct resource *r, int64_t timeout_ms)
 {
@@ -236,7 +237,7 @@ static int64_t wait_of(const struct resource *r, int64_t timeout_ms)
     return timeout_ms;
 }
 
-/* Asks a proxy of the generation that r->is_generation1 tells. NULL without an answer. */
+/* Asks a proxy of the generation of r->is_generation1. NULL without an answer. */
 static struct http_call *ask_proxy(const struct resource *r, const struct resource_question *q,
                                    struct err *e)
 {

@@ -34,7 +34,7 @@ int64_t retry_parse_after(struct str value, int64_t now_ms)
     return date_ms > now_ms ? date_ms - now_ms : 0;
 }
 
-void retry_hear(struct retry *r, const struct http_head *head)
+void retry_note_answer(struct retry *r, const struct http_head *head)
 {
     const struct str *after = http_head_get(head, "Retry-After");
     const struct str *date = http_head_get(head, "Date");

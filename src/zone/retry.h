@@ -18,7 +18,7 @@ struct retry {
     const struct zone_watch *watch;
     int64_t until_ms;   /* no attempt begins later (clock_now_ms()), or CLOCK_NEVER_MS */
     int64_t least;      /* attempts to make, even later than that */
-    bool is_known;      /* the host was heard before: that it has no address may pass too */
+    bool is_known;      /* the host answered before: that it has no address may pass too */
     int64_t attempts;   /* failed ones, all together */
     int64_t failures;   /* the same since it last got further */
     int64_t further_ms; /* when that was (clock_now_ms()) */
@@ -31,7 +31,7 @@ void retry_init(struct retry *r, const struct patience *patience, const struct z
                 int64_t until_ms);
 
 /* Remembers the Retry-After of an answer for the next pause. */
-void retry_hear(struct retry *r, const struct http_head *head);
+void retry_note_answer(struct retry *r, const struct http_head *head);
 
 /* Begins the pauses anew, as the attempt got further than all before. */
 void retry_got_further(struct retry *r);
@@ -50,11 +50,11 @@ int64_t retry_pause_ms(const struct retry *r, uint64_t random);
  * that is over, -1 when it is neither seconds nor a date. */
 int64_t retry_parse_after(struct str value, int64_t now_ms);
 
-/* Waits for `pause_ms`; -1 with ERR_FAILED "cancelled" if the watch says so meanwhile. */
+/* Waits for `pause_ms`; -1 with ERR_FAILED "cancelled" if the watch ends it. */
 int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e) ERR_CHECKED;
 
 /* Performs a call like http_client_perform, but gives up with ERR_FAILED "cancelled" soon after
- * is_cancelled says so. on_step (may be NULL) is called before every step and gets the options'
+ * is_cancelled is true. on_step (may be NULL) is called before every step and gets the options'
  * ctx. */
 struct http_call *retry_call(struct http_client *http, const struct http_call_options *options,
                              const struct zone_watch *watch,

@@ -107,7 +107,7 @@ static enum result put_upload(struct zone_upload *upload, struct err *e)
         upload->is_url_new = false;
         return RESULT_FAILED;
     }
-    retry_hear(&upload->retry, http_call_head(call));
+    retry_note_answer(&upload->retry, http_call_head(call));
     const struct http_reply answer = http_call_answer(call, "bucket", NULL);
     if (http_call_head(call)->status != 200) {
         result = take_put_refusal(upload, call, e);
@@ -122,7 +122,7 @@ static enum result put_upload(struct zone_upload *upload, struct err *e)
     return result;
 }
 
-/* To the gateway's refusal of what is too large for it: what to do. */
+/* Appends the cure to the gateway's refusal of a file that is too large for it. */
 static int explain_size(const struct zone_upload *upload, struct err *e)
 {
     const struct err refusal = *e;
@@ -154,7 +154,7 @@ static int initiate_upload(struct zone_upload *upload, struct err *e)
     }
 }
 
-/* The zone says that it has the file: is it of the right size? */
+/* The zone has the file already: is it of the right size? */
 static int check_existing(struct zone_upload *upload, struct err *e)
 {
     const struct upload_options *options = upload->options;
@@ -218,7 +218,7 @@ static int ask_about(struct zone_upload *upload, bool *must_prove, struct err *e
     return options->on_opened(options->ctx, source->fd, &source->before, must_prove, e);
 }
 
-/* Of another file than the one that was linked, nothing leaves before its hash is known. */
+/* Proves the file by its hash before any byte leaves, if it is another one than was linked. */
 static int prove_file(struct zone_upload *upload, struct err *e)
 {
     struct upload_source *source = &upload->source;
@@ -245,7 +245,8 @@ static int prepare_attempt(struct zone_upload *upload, struct err *e)
     return must_prove ? prove_file(upload, e) : 0;
 }
 
-/* From the file's first byte to the bucket's 200, or to the zone's word that it has the file. */
+/* Uploads from the file's first byte to the bucket's 200, or to the zone's word that it has the
+ * file. */
 static enum result attempt_upload(struct zone_upload *upload, struct err *e)
 {
     enum result result = RESULT_AGAIN;

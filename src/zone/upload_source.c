@@ -27,7 +27,7 @@ static int check_stat(struct upload_source *source, struct stat *st, struct err 
     return 0;
 }
 
-/* Reads some bytes behind data[len]. A short file is an error: fewer came than the size says. */
+/* Reads some bytes behind data[len]. A short file is an error: fewer came than the size. */
 static int read_source(struct upload_source *source, struct err *e)
 {
     size_t room = BUFFER_BYTES - source->len;
@@ -49,7 +49,7 @@ static int read_source(struct upload_source *source, struct err *e)
     return 0;
 }
 
-/* All bytes were read: is it still the file that was linked? */
+/* Checks, when all bytes were read, that it is still the file that was linked. */
 static int compare_hash(struct upload_source *source, struct sha1 *sha1, struct err *e)
 {
     char hash[SHA1_HEX + 1];
@@ -71,7 +71,7 @@ static int check_hash(struct upload_source *source, struct err *e)
     return 0;
 }
 
-/* Reads until the buffer is full or the file at its end; then says how much may be given out. */
+/* Reads until the buffer is full or the file at its end; then sets how much may be given out. */
 static int fill_source(struct upload_source *source, struct err *e)
 {
     int64_t held_from = source->size - UPLOAD_HOLD_BACK_BYTES;

@@ -124,7 +124,7 @@ static void callbacks_may_submit_and_abandon(void **state)
     /* Both jobs are lost with their worker; the first one's callback gives the second up. */
     submit(w, 4, "wait");
     submit(w, 5, "wait");
-    assert_int_equal(pool_tell(w->pool, 5, STR("{\"id\":6,\"type\":\"crash\"}"), ERR_IGNORED), 0);
+    assert_int_equal(pool_send(w->pool, 5, STR("{\"id\":6,\"type\":\"crash\"}"), ERR_IGNORED), 0);
     w->abandon_next = 5;
     run(w, 3, 2);
     assert_int_equal(w->lost[5], 0);
@@ -139,9 +139,9 @@ static void a_message_follows_its_job(void **state)
 
     (void)state;
     submit(w, 1, "wait");
-    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"cancel\"}"), &e), -1);
+    assert_int_equal(pool_send(w->pool, 2, STR("{\"id\":2,\"type\":\"cancel\"}"), &e), -1);
     assert_int_equal(e.code, ERR_NOT_FOUND);
-    assert_int_equal(pool_tell(w->pool, 1, STR("{\"id\":1,\"type\":\"cancel\"}"), &e), 0);
+    assert_int_equal(pool_send(w->pool, 1, STR("{\"id\":1,\"type\":\"cancel\"}"), &e), 0);
     run(w, 1, 0);
     end(w);
 }
@@ -183,7 +183,7 @@ static void idle_workers_leave(void **state)
         step_once(w);
     assert_int_equal(w->idle_ends, 0);
     assert_true(pool_has_room(w->pool));
-    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"cancel\"}"), ERR_IGNORED), 0);
+    assert_int_equal(pool_send(w->pool, 2, STR("{\"id\":2,\"type\":\"cancel\"}"), ERR_IGNORED), 0);
     run(w, 2, 0);
     end(w);
 }

@@ -60,7 +60,7 @@ static void begun_jobs_are_lost_with_the_first(void **state)
     submit(w, 4, "answer");
     while (w->hints[3] == 0)
         step_once(w);
-    assert_int_equal(pool_tell(w->pool, 2, STR("{\"id\":2,\"type\":\"crash\"}"), ERR_IGNORED), 0);
+    assert_int_equal(pool_send(w->pool, 2, STR("{\"id\":2,\"type\":\"crash\"}"), ERR_IGNORED), 0);
     run(w, 1, 3);
     for (int id = 1; id <= 3; id++)
         assert_int_equal(w->lost[id], 1);
@@ -134,7 +134,7 @@ static void a_full_socket_is_no_room(void **state)
     assert_int_equal(pool_submit(w->pool, id, STR("{}"), ERR_IGNORED), -1);
     struct err e = {0};
     unsigned told = 0;
-    while (told < 1000 && pool_tell(w->pool, 1, buf_str(&b), &e) == 0)
+    while (told < 1000 && pool_send(w->pool, 1, buf_str(&b), &e) == 0)
         told++;
     assert_int_equal(e.code, ERR_TOO_LARGE);
     assert_true(told <= CHILD_MAX_UNSENT);

@@ -90,10 +90,10 @@ static void the_senders_clock_counts(void **state)
     (void)state;
     retry_init(&r, &patience, &watch, CLOCK_NEVER_MS);
     assert_int_equal(r.after_ms, -1);
-    retry_hear(&r, &head);
+    retry_note_answer(&r, &head);
     assert_int_equal(r.after_ms, 8000);
     head.header_count = 1;
-    retry_hear(&r, &head);
+    retry_note_answer(&r, &head);
     assert_int_equal(r.after_ms, -1);
 }
 

@@ -160,10 +160,11 @@ def test_a_manifest_that_stays_wrong_proves_nothing(sharing, stranger, tmp_path,
 
 
 def test_the_manifest_of_another_file_is_none(sharing, stranger):
-    """Whole in itself, for the same bytes even, but under another root than the hub names."""
-    data = noise(SIZE)
+    """Whole in itself, with this SHA-1 and size, but not the root that the hub names."""
+    data, others = noise(SIZE), noise(SIZE, 2)
     uri = f"sha1://{sharing.put('big', data)[3:]}"
-    other = manifest_of(noise(SIZE, 2))
+    leaves = [hashlib.sha256(others[i:i + LEAF]).digest() for i in range(0, SIZE, LEAF)]
+    other = manifest_from(leaves, SIZE, hashlib.sha1(data).digest())
     env = Forger(sharing.lab.url, lambda kind, start, body: other[start:start + len(body)] if kind == "manifest" else body).environment(stranger)
     done = run("cat", uri, "--end", "9", env=env, check=1)
     assert done.stdout == b"" and b"does not have the root" in done.stderr

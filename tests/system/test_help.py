@@ -129,7 +129,7 @@ def test_ranges(somebody, tmp_path):
     url, expiry, count = somebody.types(scripts.pop("SHARE LINKS"), "lab").text().splitlines()
     assert "/f/~" in url and expiry.split("\t")[2].startswith(URI) and count == "1 revoked"
     assert somebody.types(scripts.pop("PARTS OF FILES THAT WERE NEVER UPLOADED"), "lab", SHA1=URI[7:]).text().encode() == DATA[:100]
-    assert somebody.types(scripts.pop("THE WHOLE FOLDER"), "lab").text() == "here/session2\n"
+    assert somebody.types(scripts.pop("THE WHOLE FOLDER"), "lab").text() == "here/session2"
     made = somebody.place / "lab/here/session2/deep/other.nwb"
     assert made.read_bytes() == (somebody.place / "data/session2/deep/other.nwb").read_bytes()
     reads_with_all_clients(somebody, tmp_path, [line for script in scripts.values() for line in re.split(r"(?<!\\)\n", script) if line])

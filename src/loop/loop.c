@@ -9,7 +9,7 @@
 #include "base/clock.h"
 
 /* epoll's clock stops while the machine is suspended and ours does not: look again that often. */
-enum { MAX_EVENTS = 256, LONGEST_WAIT_MS = 60000 };
+enum { MAX_EVENTS = 256, LONGEST_WAIT_MS = 60000, STALE_MS = 20 };
 
 #if defined __SANITIZE_ADDRESS__
 enum { IS_CHECKED = 1 };
@@ -30,6 +30,7 @@ struct loop {
     struct epoll_event fetched[MAX_EVENTS]; /* data.ptr NULL: removed since */
     int fetched_count, fetched_next;
     struct loop_fd *files, *next_file; /* the next one whose turn it is in this round */
+    struct loop_fd *stale;
     struct heap timers;
     struct calls calls, late; /* the latter have to wait for the next round */
     void (*guard)(void *owner); /* may be NULL */
@@ -119,14 +120,18 @@ void loop_change(struct loop *loop, struct loop_fd *source, unsigned wanted)
 {
     if (!source->is_added || source->wanted == wanted)
         return;
-    if (!source->is_file)
-        control_epoll(loop, EPOLL_CTL_MOD, source, wanted);
+    if (!source->is_file && control_epoll(loop, EPOLL_CTL_MOD, source, wanted) != 0 &&
+        !source->is_stale) {
+        source->is_stale = true;
+        source->next_file = loop->stale;
+        loop->stale = source;
+    }
     source->wanted = wanted;
 }
 
 static void unlink_source(struct loop *loop, struct loop_fd *source)
 {
-    struct loop_fd **link = &loop->files;
+    struct loop_fd **link = source->is_file ? &loop->files : &loop->stale;
 
     while (*link != source)
         link = &(*link)->next_file;
@@ -144,6 +149,9 @@ void loop_remove(struct loop *loop, struct loop_fd *source)
         unlink_source(loop, source);
         return;
     }
+    if (source->is_stale)
+        unlink_source(loop, source);
+    source->is_stale = false;
     control_epoll(loop, EPOLL_CTL_DEL, source, 0);
     for (int i = loop->fetched_next; i < loop->fetched_count; i++)
         if (loop->fetched[i].data.ptr == source)
@@ -322,9 +330,28 @@ static void run_timers(struct loop *loop)
     loop->is_in_timers = false;
 }
 
+/* Tries the changes again that epoll refused. */
+static void retry_changes(struct loop *loop)
+{
+    struct loop_fd *source = loop->stale, *next;
+
+    for (; source != NULL; source = next) {
+        next = source->next_file;
+        if (control_epoll(loop, EPOLL_CTL_MOD, source, source->wanted) != 0)
+            continue;
+        unlink_source(loop, source);
+        source->is_stale = false;
+    }
+}
+
 static int run_round(struct loop *loop, struct err *e)
 {
-    int n = epoll_wait(loop->epoll_fd, loop->fetched, MAX_EVENTS, timeout_ms(loop));
+    int wait_ms = timeout_ms(loop);
+
+    retry_changes(loop);
+    if (loop->stale != NULL && (wait_ms < 0 || wait_ms > STALE_MS))
+        wait_ms = STALE_MS;
+    int n = epoll_wait(loop->epoll_fd, loop->fetched, MAX_EVENTS, wait_ms);
 
     if (n < 0 && errno != EINTR)
         return err_errno(e, ERR_FAILED, errno, "cannot wait for events");

@@ -34,8 +34,9 @@ struct loop_fd {
     unsigned ready;
     unsigned wanted; /* the rest is the loop's */
     bool is_added;
-    bool is_file; /* epoll refuses it: a regular file, /dev/null; always ready */
-    struct loop_fd *next_file;
+    bool is_file;  /* epoll refuses it: a regular file, /dev/null; always ready */
+    bool is_stale; /* epoll refused its last change, which is tried again */
+    struct loop_fd *next_file; /* of these or of those */
 };
 
 /* Embedded in its owner. Zero before first use. */
@@ -78,6 +79,7 @@ void loop_free(struct loop *loop);
 
 /* Watches source->fd (level-triggered). `wanted` may be 0: then only failures are reported. */
 int loop_add(struct loop *loop, struct loop_fd *source, unsigned wanted, struct err *e);
+/* Cannot fail: a change that the kernel has no memory for is tried again until it has. */
 void loop_change(struct loop *loop, struct loop_fd *source, unsigned wanted);
 
 /* Removes a descriptor. After this no callback for `source` comes, also not for events already

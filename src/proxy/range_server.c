@@ -72,6 +72,8 @@ struct range_answer {
     int64_t asked_ms;
     struct relay_info info;
     unsigned char manifest_head[MANIFEST_HEAD_BYTES];
+    bool is_judged; /* all of it is sent, and hashed */
+    struct sha1 hash;
     struct err e; /* of the bucket's calls */
     struct zone_reading settings;
     bool is_shared; /* asked for by a share link */
@@ -334,6 +336,21 @@ static void fetch_ahead(struct range_answer *answer)
         relay_reader_prefetch(&answer->reader, (uint32_t)i);
 }
 
+/* The next bytes of a whole file are hashed. False: these are the last ones, and the file is not
+ * what its address says. */
+static bool judge_bytes(struct range_answer *answer, struct str bytes)
+{
+    char digits[SHA1_HEX + 1];
+
+    sha1_update(&answer->hash, bytes.p, bytes.len);
+    if (answer->position + (int64_t)bytes.len < answer->end)
+        return true;
+    sha1_final_hex(&answer->hash, digits);
+    bool is_right = strcmp(digits, answer->sha1) == 0;
+    relay_reader_judge(&answer->reader, is_right);
+    return is_right;
+}
+
 static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
 {
     struct range_answer *answer = ctx;
@@ -360,6 +377,10 @@ static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, 
     if (size > HTTP_SERVER_MADE_BYTES)
         size = HTTP_SERVER_MADE_BYTES;
     buf_append(out, bytes.p + offset, size);
+    if (answer->is_judged && !judge_bytes(answer, str_slice(bytes, offset, offset + size))) {
+        buf_clear(out);
+        return false;
+    }
     answer->position += (int64_t)size;
     if (answer->position < answer->end)
         fetch_ahead(answer);
@@ -467,6 +488,9 @@ static void send_range_answer(struct range_answer *answer, struct headers *h, in
     const struct http_answer a = fill_answer_head(answer, h, status);
 
     loop_clear_timer(answer->server->options.loop, &answer->timer);
+    answer->is_judged = answer->start == 0 && answer->end == answer->size &&
+                        answer->info.has_root && !answer->info.is_proven;
+    sha1_init(&answer->hash);
     if (a.content_type != NULL) {
         http_conn_answer_made(conn, &a, answer->end - answer->start, &source);
     } else {

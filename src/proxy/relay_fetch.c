@@ -353,8 +353,10 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
 {
     struct relay_file *file = reader->file;
 
-    *info = (struct relay_info){
-        .size = file->size, .done = file->done, .has_root = file->has_root};
+    *info = (struct relay_info){.size = file->size,
+                                .done = file->done,
+                                .has_root = file->has_root,
+                                .is_proven = file->is_proven};
     memcpy(info->root, file->root, sizeof info->root);
     relay_file_seek(file);
     reader->is_waiting = file->state == RELAY_FILE_SOUGHT;
@@ -447,6 +449,8 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
     struct relay_file *file = reader->file;
 
     *bytes = STR("");
+    if (file->is_refuted)
+        return RELAY_ABSENT;
     if (file->cached != NULL)
         *bytes = look_in_cache(reader, i);
     reader->is_waiting = bytes->len == 0;
@@ -460,6 +464,11 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
         return RELAY_NO_MEMORY;
     relay_file_seek(file);
     return file->is_lost ? RELAY_ABSENT : RELAY_WAIT;
+}
+
+void relay_reader_judge(struct relay_reader *reader, bool is_right)
+{
+    relay_file_judge(reader->file, is_right);
 }
 
 void relay_reader_prefetch(struct relay_reader *reader, uint32_t i)

@@ -151,6 +151,7 @@ static void forget_content(struct relay_file *file)
     relay->file_bytes -= page_bytes(file->page_count);
     file->page_count = 0;
     file->has_root = file->is_known = file->is_complete = file->is_trusted = false;
+    file->is_proven = false;
     end_check(file);
 }
 
@@ -455,6 +456,10 @@ void relay_file_seek(struct relay_file *file)
 {
     int64_t now = loop_now_ms(file->relay->loop);
 
+    if (file->is_refuted) {
+        set_file_timer(file);
+        return;
+    }
     forgive_holders(file, now);
     if ((file->state == RELAY_FILE_ABSENT || file->state == RELAY_FILE_BUILDING) &&
         now >= file->known_until_ms)
@@ -495,6 +500,75 @@ void relay_file_overdue(struct relay_source *source)
         relay_file_doubt(source, "hashes of its leaves do not come");
     else
         relay_file_seek(file);
+}
+
+/* ---- proven and refuted roots ---- */
+
+static struct relay_verdict *verdict_place(struct relay_verdict *verdicts,
+                                           const unsigned char *digest)
+{
+    return &verdicts[(digest[0] << 8 | digest[1]) % RELAY_MAX_VERDICTS];
+}
+
+static void note_verdict(struct relay_verdict *place, const struct relay_file *file)
+{
+    place->is_used = true;
+    memcpy(place->address, file->address, sizeof place->address);
+    memcpy(place->root, file->root, sizeof place->root);
+}
+
+/* 1: the root is proven; -1: it was refuted, or another one was proven; 0: it is not known. */
+static int find_verdict(struct relay *relay, const struct relay_file *file,
+                        const unsigned char root[SHA256_SIZE])
+{
+    const struct relay_verdict *proven = verdict_place(relay->proven, file->address);
+    const struct relay_verdict *refuted = verdict_place(relay->refuted, root);
+
+    if (proven->is_used && memcmp(proven->address, file->address, sizeof proven->address) == 0)
+        return memcmp(proven->root, root, SHA256_SIZE) == 0 ? 1 : -1;
+    return refuted->is_used && memcmp(refuted->root, root, SHA256_SIZE) == 0 &&
+                   memcmp(refuted->address, file->address, sizeof refuted->address) == 0
+               ? -1
+               : 0;
+}
+
+/* Ends the reading of a content that is not what its address says. Readers without a byte of it
+ * look for another one. */
+static void refute_file(struct relay_file *file)
+{
+    log_line(LOG_WARN, "sha1://%s: client %s signed a root of another content", file->sha1,
+             file->signer);
+    note_verdict(verdict_place(file->relay->refuted, file->root), file);
+    struct relay_file *other =
+        new_file(file->relay, file->zone, str_of(file->sha1), file->address);
+    file->is_past = file->is_refuted = true;
+    while (file->sources != NULL) {
+        relay_line_requeue(file->sources->line, file);
+        close_source(file->sources);
+    }
+    memset(file->holders, 0, sizeof file->holders);
+    if (other != NULL)
+        move_unbound_readers(file, other);
+    relay_file_wake(file);
+}
+
+void relay_file_judge(struct relay_file *file, bool is_right)
+{
+    if (file->state != RELAY_FILE_OPEN || !file->has_root || file->is_refuted)
+        return;
+    if (!is_right) {
+        refute_file(file);
+        return;
+    }
+    file->is_proven = true;
+    note_verdict(verdict_place(file->relay->proven, file->address), file);
+    for (struct relay_file *f = *file_slot(file->relay, file->address); f != NULL; f = f->next)
+        if (f->has_root && f->state == RELAY_FILE_OPEN && !f->is_refuted &&
+            memcmp(f->address, file->address, sizeof f->address) == 0 &&
+            memcmp(f->root, file->root, sizeof f->root) != 0) {
+            refute_file(f);
+            return; /* the slot has changed, and no third one is open */
+        }
 }
 
 static void on_file_time(void *owner)
@@ -704,7 +778,13 @@ static int learn_content(struct relay_source *source, const struct range_message
         return err_set(e, ERR_PROTOCOL, "its root is malformed");
     if (check_root_signature(source, m, e) != 0)
         return -1;
+    int verdict = has_root ? find_verdict(file->relay, file, root) : 0;
+    if (verdict < 0)
+        return err_set(e, ERR_CHANGED, "client %.*s signed a root that is not this content's",
+                       STR_ARG(m->client_id));
     forget_content(file);
+    file->is_proven = verdict > 0;
+    snprintf(file->signer, sizeof file->signer, "%.*s", STR_ARG(m->client_id));
     file->teacher = source;
     file->size = m->size;
     memcpy(file->root, root, sizeof file->root);
@@ -771,7 +851,8 @@ static void on_source_opened(struct relay_source *source, const struct range_mes
             return;
         }
     } else if (learn_content(source, m, &e) != 0) {
-        relay_file_doubt(source, e.msg);
+        doubt_daemon(file, source->line->daemon,
+                     e.code == ERR_CHANGED ? file->relay->options.times.keep_ms : DOUBT_MS, e.msg);
         return;
     }
     if (!file->has_root) {

@@ -47,6 +47,7 @@ struct relay_reader {
 struct relay_info {
     int64_t size, done;
     bool has_root; /* false: at most BLOCK_BYTES, proven by the address alone */
+    bool is_proven; /* that root and SHA-1 belong together */
     unsigned char root[32];
 };
 
@@ -67,6 +68,10 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
  * of the relay; RELAY_ABSENT when the daemons do not have the file any more. Else the block is
  * wanted from now on. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
+
+/* Takes note whether all blocks of the reader's file, which were hashed in order, have its SHA-1. If
+ * so, no other root is believed; if not, this one is not, and reading the file is RELAY_ABSENT. */
+void relay_reader_judge(struct relay_reader *reader, bool is_right);
 
 /* Returns the hashes of all pages of a file that is RELAY_READY and has a root; empty when it is
  * not known any more. The reader gets no bytes of another root from then on. Borrowed until the

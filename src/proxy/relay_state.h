@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "proto/line.h"
 #include "proto/range_message.h"
+#include "proto/signature.h"
 #include "proxy/block_cache.h"
 #include "proxy/relay_note.h"
 #include "proxy/relay_options.h"
@@ -28,6 +29,7 @@ enum {
     RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
     RELAY_REQUESTS = 4096,  /* the last ones of a line, whose leaves may still come */
     RELAY_MAX_ZONES = 256,
+    RELAY_MAX_VERDICTS = 1024, /* of either kind; a later one takes the place of another */
     RELAY_MAX_FILES = 4096, /* beyond, those that nobody reads are forgotten */
     RELAY_FILE_BYTES = 16 << 20 /* the same: of what is known of all of them */
 };
@@ -151,6 +153,9 @@ struct relay_file {
     bool is_known;       /* a daemon told size and root */
     bool is_complete;    /* and the page hashes, which have the root */
     bool is_trusted;     /* and the word of who signed it counts */
+    bool is_proven;      /* root and SHA-1 belong together */
+    bool is_refuted;     /* they do not: nobody reads on */
+    char signer[SIGNATURE_CLIENT_ID_DIGITS + 1]; /* who gave the word */
     bool is_past;        /* the hash has another root: only its readers are left */
     struct relay_check check;
     struct relay_source *teacher; /* the source that told, until the file is open */
@@ -176,6 +181,12 @@ struct relay_file {
     int64_t opening_until_ms;
 };
 
+/* A root of which the whole content was hashed. */
+struct relay_verdict {
+    unsigned char address[SHA1_SIZE], root[SHA256_SIZE];
+    bool is_used;
+};
+
 struct relay {
     struct relay_options options;
     struct loop *loop;
@@ -188,6 +199,8 @@ struct relay {
     struct relay_reader *rings[2]; /* by enum range_class: readers with wants that are not sent */
     size_t bulk_readers;           /* that are started */
     struct relay_page pages[RELAY_MAX_PAGES];
+    struct relay_verdict proven[RELAY_MAX_VERDICTS];  /* by the address */
+    struct relay_verdict refuted[RELAY_MAX_VERDICTS]; /* by the root */
     uint64_t page_uses, last_ask;
     struct relay_unchecked unchecked[RELAY_UNCHECKED];
     size_t unchecked_count;
@@ -273,6 +286,8 @@ void relay_file_widen(struct relay_file *file);
 void relay_file_overdue(struct relay_source *source);
 /* Notes a leaf that was read while the file is new: such leaves come with its next opening. */
 void relay_file_note_opening(struct relay_file *file, uint32_t i);
+/* Takes note whether the whole content, which was hashed, has the SHA-1. */
+void relay_file_judge(struct relay_file *file, bool is_right);
 /* Takes note that a daemon has left: its files are sought elsewhere. */
 void relay_file_lose_daemon(struct relay *relay, int64_t daemon);
 

@@ -523,6 +523,75 @@ def test_a_daemon_that_lies_denies_nothing(start, mode):
         assert sharing.ask(path)[1] == data
 
 
+def manifest(data, digest):
+    """A manifest of these bytes, for whatever SHA-1."""
+    leaves = [hashlib.sha256(data[i:i + LEAF]).digest() for i in range(0, len(data), LEAF)]
+    pages = [hashlib.sha256(b"".join(leaves[i:i + 1024])).digest() for i in range(0, len(leaves), 1024)]
+    head = struct.pack("<Q", len(data)) + bytes.fromhex(digest)
+    root = hashlib.sha256(b"kachery-manifest-1\n" + head + b"".join(pages)).digest()
+    return b"kchmfst1" + head + root + b"".join(pages + leaves)
+
+
+def share_false_root(sharing, folder, digest, data):
+    """A registered host whose store says that these bytes have that SHA-1, and has a manifest to show for it."""
+    folder.mkdir()
+    lab = harness.Lab(folder, "false")
+    lab.hub = sharing.lab.hub
+    run("register", "--label", "false", env=lab.host, check=0)
+    path = lab.folder / "bytes"
+    path.write_bytes(data)
+    link = harness.object_path(lab.host_store, digest, "linked_files/sha1")
+    link.parent.mkdir(parents=True)
+    link.write_text(json.dumps({"path": str(path), "size": len(data), "mtime": path.stat().st_mtime, "sha1": digest}))
+    place = harness.object_path(lab.host_store, digest, "manifests/sha1")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(manifest(data, digest))
+    place.chmod(0o600)
+    lab.write_config()
+    share_again(lab)
+    return lab
+
+
+def test_a_false_root_never_makes_a_whole_file(start, tmp_path):
+    sharing = start(FAST.replace("range_wait_ms=20000", "range_wait_ms=3000"))
+    data, wrong = noise(20 * LEAF + 5), noise(20 * LEAF + 5, 7)
+    digest = hashlib.sha1(data).hexdigest()
+    path = f"/f/{digest}"
+    liar = share_false_root(sharing, tmp_path / "false", digest, wrong)
+    try:
+        assert sharing.part(path, 0, 9) == wrong[:9]  # the word of a registered client, as long as nobody has read all
+        connection = sharing.connect()
+        connection.request("GET", path)
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            connection.getresponse().read()
+        assert "signed a root of another content" in sharing.lab.hub.wait_line("signed a root")
+        assert outcome(sharing, path) in ("closed", 404)
+        assert sharing.put("big", data) == path
+        until(lambda: outcome(sharing, path) == data, "the right bytes")
+        assert sharing.part(path, 0, 9) == data[:9]
+    finally:
+        liar.stop()
+
+
+def test_a_false_root_that_comes_later_is_refused(start, tmp_path):
+    sharing = start(FAST.replace("range_wait_ms=20000", "range_wait_ms=2000"))
+    data, wrong = noise(20 * LEAF + 5), noise(20 * LEAF + 5, 7)
+    path = sharing.put("big", data)
+    etag = sharing.ask(path, "HEAD")[0].headers["ETag"]
+    assert sharing.ask(path)[1] == data
+    liar = share_false_root(sharing, tmp_path / "false", path[3:], wrong)
+    try:
+        for _ in range(3):
+            answer, body = sharing.ask(path)
+            assert (answer.headers["ETag"], body) == (etag, data)
+        sharing.daemon.stop()
+        for _ in range(3):
+            assert outcome(sharing, path) in ("closed", 404, 500, data)
+        assert sharing.ask(path, "HEAD")[0].headers.get("ETag", etag) == etag
+    finally:
+        liar.stop()
+
+
 # ---- very many readers ----
 
 def test_thousands_of_open_ranges_that_read_nothing(start):

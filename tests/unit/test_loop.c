@@ -1,9 +1,12 @@
 /* The event loop: what is told, removal in mid-round, the order of timers. */
 #include <fcntl.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +17,21 @@
 #include "unit.h"
 
 enum { MANY = 500 };
+
+static int failing_changes; /* that the kernel has no memory for */
+
+int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+    static int (*next)(int, int, int, struct epoll_event *);
+
+    if (next == NULL)
+        *(void **)&next = dlsym(RTLD_NEXT, "epoll_ctl");
+    if (operation != EPOLL_CTL_MOD || failing_changes == 0)
+        return next(epoll_fd, operation, fd, event);
+    failing_changes--;
+    errno = ENOMEM;
+    return -1;
+}
 
 struct end {
     struct loop *loop;
@@ -145,6 +163,30 @@ static void remove_victim(void *owner)
     memset(victim, 0x5a, sizeof *victim);
     free(victim);
     loop_remove(end->loop, &end->source);
+}
+
+/* What the kernel has no memory for is asked for again: nothing waits for good. */
+static void a_change_that_fails_is_made_later(void **state)
+{
+    struct err e = {0};
+    struct loop *loop = loop_new(NULL, &e);
+    struct end end, other;
+
+    (void)state;
+    assert_non_null(loop);
+    open_end(&end, loop, 0);
+    open_end(&other, loop, 0);
+    end.source.call = other.source.call = note_and_stop;
+    failing_changes = 5;
+    loop_change(loop, &end.source, LOOP_READ);
+    loop_change(loop, &other.source, LOOP_READ);
+    loop_change(loop, &end.source, LOOP_WRITE);
+    close_end(&other); /* it is waited for no more */
+    assert_int_equal(loop_run(loop, &e), 0);
+    assert_int_equal(end.seen, LOOP_WRITE);
+    assert_int_equal(failing_changes, 0);
+    close_end(&end);
+    loop_free(loop);
 }
 
 static void removed_in_mid_round(void **state)
@@ -678,6 +720,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_told),
         cmocka_unit_test(events_can_be_changed),
+        cmocka_unit_test(a_change_that_fails_is_made_later),
         cmocka_unit_test(removed_in_mid_round),
         cmocka_unit_test(a_descriptor_that_cannot_be_watched),
         cmocka_unit_test(timers_run_in_order),

@@ -922,6 +922,71 @@ static void test_another_root_is_not_waited_for(void **state)
     }
 }
 
+static void begin_with(struct read *r, const struct content *content)
+{
+    start(r, sha1, RANGE_BULK);
+    r->content = content;
+    r->expected = block_of(content, 0);
+    assert_true(run(r, has_info, 1000) && run(r, has_block, 1000));
+}
+
+/* A root whose content was read whole and has another hash: its readers end, others get what an
+ * honest daemon has, and the daemon is not believed again. */
+static void test_a_refuted_root(void **state)
+{
+    struct read begun, comes;
+
+    (void)state;
+    world.daemons[0].fault = IS_ELSEWHERE;
+    world.daemons[1].is_here = false;
+    begin_with(&begun, &other);
+    relay_reader_judge(&begun.reader, false);
+    assert_true(run(&begun, has_block, 100));
+    assert_int_equal(begun.answer, RELAY_ABSENT);
+    start(&comes, sha1, RANGE_BULK);
+    assert_false(run(&comes, has_info, 45000));
+    world.daemons[1].is_here = true;
+    assert_true(read_all(&comes, 20000));
+    stop(&comes);
+    stop(&begun);
+    assert_true(world.daemons[0].wants <= 2 && world.daemons[0].opens < 10);
+}
+
+/* A proven root beats another one, whether that one is read or comes later. */
+static void test_a_proven_root(void **state)
+{
+    for (int is_first = 0; is_first < 2; is_first++) {
+        struct read begun, comes;
+        renew(state);
+        world.daemons[1].is_here = false;
+        begin_with(&begun, &right);
+        if (is_first) {
+            relay_reader_judge(&begun.reader, true);
+            assert_true(run(&begun, has_info, 1000) && begun.info.is_proven);
+        }
+        for (int c = 0; c < 2; c++)
+            lose_line(&world.daemons[0], c);
+        world.daemons[0].is_here = false;
+        const struct relay_note gone = {.type = RELAY_GONE, .daemon = 1};
+        tell_relay(0, &gone, -1);
+        world.daemons[1].is_here = true;
+        world.daemons[1].fault = IS_ELSEWHERE;
+        start(&comes, sha1, RANGE_BULK);
+        comes.content = &other;
+        comes.next = 1;
+        comes.expected = block_of(&other, 1);
+        bool is_read = run(&comes, has_info, 1000) && run(&comes, has_block, 30000);
+        assert_true(is_read == !is_first);
+        if (!is_first)
+            relay_reader_judge(&begun.reader, true);
+        comes.next = 2;
+        comes.expected = block_of(&other, 2);
+        assert_true(!run(&comes, has_block, 30000) || comes.answer == RELAY_ABSENT);
+        stop(&comes);
+        stop(&begun);
+    }
+}
+
 /* A source that told another size goes on with its page hashes when a second one has told. */
 static void test_two_sources_of_an_opening(void **state)
 {
@@ -1151,6 +1216,8 @@ int main(void)
         ROW(test_a_file_that_all_have_lost_is_not_waited_for),
         ROW(test_two_roots_are_never_mixed),
         ROW(test_another_root_is_not_waited_for),
+        ROW(test_a_refuted_root),
+        ROW(test_a_proven_root),
         ROW(test_two_sources_of_an_opening),
         ROW(test_a_signer_that_may_not_is_not_believed),
         ROW(test_the_teacher_leaves_while_it_is_checked),

@@ -55,7 +55,8 @@ static void on_process_note(void *owner, uint64_t id, struct str bytes, int fd)
     relay_on_note(p->relay, id, bytes, fd);
 }
 
-static int open_cache(const struct relay_process *p, struct buf *path, struct err *e)
+static int open_cache(const struct relay_process *p, struct buf *path, struct buf *openings,
+                      struct err *e)
 {
     const struct relays *relays = p->relays;
 
@@ -66,22 +67,25 @@ static int open_cache(const struct relay_process *p, struct buf *path, struct er
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return err_errno(e, ERR_FAILED, errno, "cannot create %s", dir);
     buf_printf(path, "/%zu", relays->place);
+    buf_put_buf(openings, path);
+    buf_puts(openings, ".openings");
     return buf_check(path, e);
 }
 
 static int open_relay_process(struct relay_process *p, struct err *e)
 {
     const struct relays *relays = p->relays;
-    struct buf path = {0};
+    struct buf path = {0}, openings = {0};
     int result = -1;
 
     if ((p->loop = loop_new(NULL, e)) == NULL ||
         (p->bucket = folder_new(relays->options.dir, p->loop, NULL, e)) == NULL ||
-        open_cache(p, &path, e) != 0)
+        open_cache(p, &path, &openings, e) != 0)
         goto out;
     const struct relay_options relay = {.loop = p->loop,
                                         .times = relays->options.times->relay,
                                         .cache_dir = buf_path(&path, e),
+                                        .openings_path = buf_path(&openings, e),
                                         .cache_bytes = relays->cache_bytes,
                                         .send_note = send_note_to_hub,
                                         .owner = p,
@@ -100,6 +104,7 @@ static int open_relay_process(struct relay_process *p, struct err *e)
     result = p->server == NULL ? -1 : 0;
 out:
     buf_free(&path);
+    buf_free(&openings);
     return result;
 }
 

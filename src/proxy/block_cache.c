@@ -121,6 +121,16 @@ static void trim_file(struct block_cache *cache, struct block_file *file)
     free(file);
 }
 
+bool block_cache_has_some(const struct block_cache *cache, struct str sha1)
+{
+    const struct block_file *file = cache->files[file_slot_of(sha1)];
+
+    while (file != NULL &&
+           !(file->segments > 0 && str_equal(str_slice(str_of(file->name), 0, SHA1_HEX), sha1)))
+        file = file->next;
+    return file != NULL;
+}
+
 struct block_file *block_cache_open(struct block_cache *cache, struct str sha1,
                                     const unsigned char root[BLOCK_ROOT_BYTES], int64_t size,
                                     struct err *e)

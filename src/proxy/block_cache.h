@@ -79,6 +79,9 @@ bool block_cache_is_in_memory(const struct block_cache *cache, const struct bloc
 bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
                      struct str bytes);
 
+/* Whether the disk has blocks of that SHA-1 (40 digits), by whatever root. */
+bool block_cache_has_some(const struct block_cache *cache, struct str sha1);
+
 /* Returns the bytes of the blocks on the disk, without holes. */
 int64_t block_cache_disk_bytes(const struct block_cache *cache);
 

@@ -548,6 +548,20 @@ static void begin_range_answer(struct range_answer *answer)
     buf_free(&h.disposition);
 }
 
+/* The file is not known yet: its first block comes with what it is, if the request says which that
+ * is. */
+static void want_first_block(struct range_answer *answer)
+{
+    const struct http_content content = {
+        .etag = "\"\"", .modified_ms = -1, .size = MANIFEST_MAX_SIZE};
+    struct str bytes;
+    int64_t start, end;
+    int status = http_select(&answer->wish, &content, &start, &end);
+
+    if (!answer->is_head && (status == 200 || status == 206) && start < MANIFEST_MAX_SIZE / 2)
+        (void)relay_reader_block(&answer->reader, (uint32_t)(start / BLOCK_BYTES), &bytes);
+}
+
 /* A step of an answer whose head is not sent. */
 static void advance_answer(struct range_answer *answer)
 {
@@ -584,6 +598,7 @@ static void advance_answer(struct range_answer *answer)
             answer_building(server, conn, &info);
         }
         return;
+    case RELAY_WAIT: want_first_block(answer); return;
     default: return;
     }
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/openings.h"
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
@@ -35,11 +36,14 @@ struct relay *relay_new(const struct relay_options *options, struct err *e)
     }
     relay->options = *options;
     relay->loop = options->loop;
+    relay->openings_fd = -1;
     relay->cache = block_cache_new(&cache, e);
     if (relay->cache == NULL) {
         free(relay);
         return NULL;
     }
+    if (options->openings_path != NULL)
+        relay->openings_fd = openings_open(options->openings_path);
     return relay;
 }
 
@@ -176,6 +180,8 @@ void relay_free(struct relay *relay)
         free(relay->unchecked[n].bytes);
     loop_clear_timer(relay->loop, &relay->unchecked_timer);
     block_cache_free(relay->cache);
+    if (relay->openings_fd >= 0)
+        close(relay->openings_fd);
     buf_free(&relay->text);
     free(relay);
 }

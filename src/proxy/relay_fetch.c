@@ -159,6 +159,11 @@ void relay_block_arrived(struct relay_block *block)
     relay_pump_soon(file->relay);
 }
 
+bool relay_block_is_beyond(const struct relay_block *block)
+{
+    return block->file->is_known && block->i >= manifest_leaf_count(block->file->size);
+}
+
 void relay_block_requeue(struct relay_block *block)
 {
     block->line = NULL;
@@ -228,6 +233,10 @@ static bool serve_reader(struct relay_reader *reader)
     }
     if (file->state != RELAY_FILE_OPEN)
         return false;
+    if (relay_block_is_beyond(want->block)) {
+        relay_block_arrived(want->block);
+        return true;
+    }
     struct relay_line *line = choose_line(file, reader->read_class, want->block->avoided);
     source = line == NULL ? NULL : relay_file_source(file, line);
     if (source == NULL || !source->is_open || source->in_flight >= RELAY_FILE_IN_FLIGHT ||
@@ -451,6 +460,8 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
     *bytes = STR("");
     if (file->is_refuted)
         return RELAY_ABSENT;
+    if (file->is_known)
+        relay_file_note_opening(file, i);
     if (file->cached != NULL)
         *bytes = look_in_cache(reader, i);
     reader->is_waiting = bytes->len == 0;
@@ -459,7 +470,6 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
         forget_wish(reader, i);
         return RELAY_READY;
     }
-    relay_file_note_opening(file, i);
     if (relay_reader_want(reader, i) == NULL)
         return RELAY_NO_MEMORY;
     relay_file_seek(file);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "proto/manifest.h"
 #include "proto/signature.h"
+#include "proxy/openings.h"
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
@@ -73,6 +74,9 @@ static struct relay_file *new_file(struct relay *relay, const struct relay_zone 
                                        .file = file,
                                        .relay = relay,
                                        .change = {.call = ignore_block_change}};
+    /* What the disk has of it is not asked for: by which root is not known yet. */
+    if (!block_cache_has_some(relay->cache, str_of(file->sha1)))
+        file->opening_count = openings_get(relay->openings_fd, address, file->opening);
     file->next = *file_slot(relay, address);
     *file_slot(relay, address) = file;
     relay->file_count++;
@@ -653,6 +657,7 @@ void relay_file_note_opening(struct relay_file *file, uint32_t i)
         if (file->opening[n] == i)
             return;
     file->opening[file->opening_count++] = i;
+    openings_put(file->relay->openings_fd, file->address, file->opening, file->opening_count);
 }
 
 /* The first leaf that a reader waits for, and those that the opening of the file touched before,
@@ -669,6 +674,7 @@ static void name_leaves(struct relay_source *source, struct range_message *m, ui
         reader = reader->next;
     }
     if (block == NULL || is_on_disk(file, block->i) ||
+        (!file->is_known && block_cache_has_some(file->relay->cache, str_of(file->sha1))) ||
         (m->request = relay_line_register(source->line, source, block)) == 0)
         return;
     m->first = block->i;

@@ -414,6 +414,10 @@ static void on_leaf_failure(struct relay_line *line, const struct line_message *
 
     if (block == NULL)
         return;
+    if (relay_block_is_beyond(block)) {
+        relay_block_arrived(block); /* it was wanted before the size was known */
+        return;
+    }
     relay_block_requeue(block);
     if (m->reason == LINE_CLOSED) {
         relay_line_requeue(line, source->file); /* it yielded to another file: it is opened again */

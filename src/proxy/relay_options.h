@@ -33,6 +33,7 @@ struct relay_options {
     struct loop *loop;
     struct relay_times times;
     const char *cache_dir;
+    const char *openings_path; /* see openings.h; NULL: they are not kept */
     int64_t cache_bytes;
     /* Sends a note to the hub's main process (relay_note.h); -1: it takes none now. */
     int (*send_note)(void *owner, uint64_t id, struct str bytes);

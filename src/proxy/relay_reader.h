@@ -66,7 +66,7 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
 
 /* Returns RELAY_READY and the *bytes of block i, which were checked, borrowed until the next call
  * of the relay; RELAY_ABSENT when the daemons do not have the file any more. Else the block is
- * wanted from now on. */
+ * wanted from now on, and comes together with what the file is if that is not known yet. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
 
 /* Takes note whether all blocks of the reader's file, which were hashed in order, have its SHA-1. If

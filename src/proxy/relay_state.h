@@ -199,6 +199,7 @@ struct relay {
     struct relay_reader *rings[2]; /* by enum range_class: readers with wants that are not sent */
     size_t bulk_readers;           /* that are started */
     struct relay_page pages[RELAY_MAX_PAGES];
+    int openings_fd; /* see openings.h */
     struct relay_verdict proven[RELAY_MAX_VERDICTS];  /* by the address */
     struct relay_verdict refuted[RELAY_MAX_VERDICTS]; /* by the root */
     uint64_t page_uses, last_ask;
@@ -299,6 +300,8 @@ struct relay_block *relay_reader_want(struct relay_reader *reader, uint32_t i);
 struct relay_block *relay_block_find(const struct relay_file *file, uint32_t i);
 /* Wakes the readers of a block whose right bytes came, and frees the block. */
 void relay_block_arrived(struct relay_block *block);
+/* Returns whether the file is known, and ends before the block. */
+bool relay_block_is_beyond(const struct relay_block *block);
 /* Takes note that a block is asked of no line any more. */
 void relay_block_requeue(struct relay_block *block);
 /* Lets a reader read that file from now on, from its beginning. */

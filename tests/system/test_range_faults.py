@@ -231,6 +231,40 @@ def test_a_cache_that_is_kept_is_used(start):
     assert sharing.status()["totals"]["rangeBytes"] <= len(data) + 2 * LEAF
 
 
+def drop_blocks(folder):
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def test_a_file_opens_after_a_restart_as_it_did_before(start):
+    """The leaves that its opening touched come together with it; a damaged memory of them costs nothing else."""
+    sharing = start()
+    data = noise(12 * LEAF)
+    path = sharing.put("big", data)
+    for leaf in (7, 2, 9):
+        assert sharing.part(path, leaf * LEAF, leaf * LEAF + 9) == data[leaf * LEAF:leaf * LEAF + 9]
+    sharing.bytes_left(3 * LEAF)
+
+    def first_part():
+        try:
+            answer, body = sharing.ask(path, Range=f"bytes={7 * LEAF}-{7 * LEAF + 8}")
+        except (OSError, http.client.HTTPException):
+            return None
+        return body if answer.status == 206 else None
+    restarted(sharing, drop_blocks)
+    assert until(first_part, "the hub and the daemon are here again") == data[7 * LEAF:7 * LEAF + 9]
+    sharing.bytes_left(6 * LEAF)
+
+    def damage(folder):
+        drop_blocks(folder)
+        for path in folder.glob("*.openings"):
+            path.write_bytes(path.read_bytes().replace(struct.pack("<I", 9), struct.pack("<I", 900)))
+    restarted(sharing, damage)
+    assert until(first_part, "the hub and the daemon are here again") == data[7 * LEAF:7 * LEAF + 9]
+    sharing.bytes_left(7 * LEAF)
+
+
 def test_the_cache_is_removed_while_it_is_used(start):
     sharing = start()
     data = noise(30 * LEAF)

@@ -75,6 +75,17 @@ def test_conditions_and_ranges(sharing):
             assert answer.headers["Content-Range"] == f"bytes */{len(data)}"
 
 
+@pytest.mark.parametrize("size", [9, 3 * LEAF + 5])
+def test_the_first_request_may_be_for_what_is_beyond_the_end(sharing, size):
+    data = noise(size)
+    path = sharing.put("big", data)
+    for start in (size, 50 * LEAF, 5000 * LEAF):
+        answer, _ = sharing.ask(path, Range=f"bytes={start}-{start + 9}")
+        assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert sharing.ask(path)[1] == data
+    assert "is not read from daemon" not in sharing.lab.hub.text()
+
+
 def test_other_names_are_no_file(sharing):
     path = sharing.put("big.h5", noise(LEAF + 1))
     digits = hashlib.sha1(b"big.h5").hexdigest()[:8]

@@ -50,7 +50,8 @@ static void sum_record(const unsigned char *record, unsigned char sum[SHA256_SIZ
     sha256_of((struct str){(const char *)record, SUM_AT}, sum);
 }
 
-size_t openings_get(int fd, const unsigned char address[SHA1_SIZE], uint32_t leaves[RANGE_MAX_ALSO])
+size_t openings_get(int fd, const unsigned char address[SHA1_SIZE],
+                    uint32_t leaves[RANGE_MAX_ALSO])
 {
     unsigned char record[RECORD_BYTES], sum[SHA256_SIZE];
 

@@ -20,7 +20,8 @@ enum { OPENINGS_SLOTS = 4096 /* files that are remembered; a later one may take 
 int openings_open(const char *path);
 
 /* Reads the leaves of the file of that SHA-1. Returns how many. */
-size_t openings_get(int fd, const unsigned char address[SHA1_SIZE], uint32_t leaves[RANGE_MAX_ALSO]);
+size_t openings_get(int fd, const unsigned char address[SHA1_SIZE],
+                    uint32_t leaves[RANGE_MAX_ALSO]);
 
 /* Replaces them. */
 void openings_put(int fd, const unsigned char address[SHA1_SIZE], const uint32_t *leaves,

@@ -382,7 +382,7 @@ struct str relay_reader_hashes(struct relay_reader *reader)
 {
     const struct relay_file *file = reader->file;
 
-    if (!file->is_complete || !file->has_root)
+    if (!file->is_complete || !file->has_root || file->is_refuted)
         return STR("");
     reader->is_bound = true;
     return (struct str){(const char *)file->page_hashes, (size_t)file->page_count * SHA256_SIZE};
@@ -393,7 +393,7 @@ enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, str
     struct relay_file *file = reader->file;
 
     *leaves = STR("");
-    if (!file->is_complete || j >= file->page_count)
+    if (!file->is_complete || j >= file->page_count || file->is_refuted)
         return RELAY_ABSENT;
     reader->wants_page = reader->is_waiting = file->pages[j] == NULL;
     if (!reader->wants_page) {

@@ -74,7 +74,7 @@ static struct relay_file *new_file(struct relay *relay, const struct relay_zone 
                                        .file = file,
                                        .relay = relay,
                                        .change = {.call = ignore_block_change}};
-    /* What the disk has of it is not asked for: by which root is not known yet. */
+    /* No leaf is asked for again: the disk has blocks of it, by a root that is not known. */
     if (!block_cache_has_some(relay->cache, str_of(file->sha1)))
         file->opening_count = openings_get(relay->openings_fd, address, file->opening);
     file->next = *file_slot(relay, address);

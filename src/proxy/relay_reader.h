@@ -69,8 +69,8 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
  * wanted from now on, and comes together with what the file is if that is not known yet. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
 
-/* Takes note whether all blocks of the reader's file, which were hashed in order, have its SHA-1. If
- * so, no other root is believed; if not, this one is not, and reading the file is RELAY_ABSENT. */
+/* Takes note whether all blocks of the reader's file, which were hashed in order, have its SHA-1.
+ * If so, no other root is believed; if not, this one is not, and reading it is RELAY_ABSENT. */
 void relay_reader_judge(struct relay_reader *reader, bool is_right);
 
 /* Returns the hashes of all pages of a file that is RELAY_READY and has a root; empty when it is

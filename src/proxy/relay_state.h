@@ -155,7 +155,7 @@ struct relay_file {
     bool is_trusted;     /* and the word of who signed it counts */
     bool is_proven;      /* root and SHA-1 belong together */
     bool is_refuted;     /* they do not: nobody reads on */
-    char signer[SIGNATURE_CLIENT_ID_DIGITS + 1]; /* who gave the word */
+    char signer[SIGNATURE_CLIENT_ID_DIGITS + 1]; /* the client whose word counted */
     bool is_past;        /* the hash has another root: only its readers are left */
     struct relay_check check;
     struct relay_source *teacher; /* the source that told, until the file is open */

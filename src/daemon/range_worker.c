@@ -97,7 +97,7 @@ struct range_line {
 };
 
 /* Leaves that were read and checked together, for those who want one after the other. */
-struct ahead {
+struct read_ahead {
     const struct open_file *open; /* NULL: none */
     uint32_t first;
     size_t count;
@@ -122,7 +122,7 @@ struct range_worker {
     struct loop_timer counts;
     struct buf in, text;
     unsigned char leaf[LINE_LEAF_BYTES];
-    struct ahead ahead;
+    struct read_ahead ahead;
 };
 
 /* ---- to the supervisor ---- */
@@ -422,7 +422,7 @@ static const unsigned char *read_leaf(struct range_line *line, struct open_file 
                                       const struct want *want, size_t *len, struct err *e)
 {
     struct range_worker *w = line->worker;
-    struct ahead *ahead = &w->ahead;
+    struct read_ahead *ahead = &w->ahead;
 
     *len = manifest_block_bytes((int64_t)open->file.opened.st_size, want->leaf);
     if (ahead->open == open && want->leaf - ahead->first < ahead->count)
@@ -433,7 +433,7 @@ static const unsigned char *read_leaf(struct range_line *line, struct open_file 
     ahead->open = NULL;
     if (count > 1 && ahead->data != NULL &&
         range_file_read_many(&open->file, want->leaf, count, ahead->data, e) == 0) {
-        *ahead = (struct ahead){open, want->leaf, count, ahead->data};
+        *ahead = (struct read_ahead){open, want->leaf, count, ahead->data};
         return ahead->data;
     }
     return range_file_read(&open->file, want->leaf, w->leaf, len, e) == 0 ? w->leaf : NULL;

@@ -446,7 +446,7 @@ static void on_relay_line_binary(struct relay_line *line, struct str bytes)
         return;
     }
     if (m.kind != LINE_DATA)
-        check_leaves(line->relay); /* what came before this one counts before it */
+        check_leaves(line->relay); /* earlier blocks count before it */
     switch (m.kind) {
     case LINE_DATA: on_leaf_data(line, &m); return;
     case LINE_FAIL: on_leaf_failure(line, &m); return;

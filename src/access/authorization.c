@@ -1,17 +1,41 @@
 #include "access/authorization.h"
 
+#include <stdlib.h>
+
 #include "base/quote.h"
 
 #define SETTINGS "settings/authorizationSettings.yaml"
+
+enum { MAX_KEPT_BYTES = 4096 };
+
+/* A file that was read and is right. The last short one is kept: settings are read for each
+ * request, and parsing the same text again would be most of the work. */
+struct authorization_file {
+    struct yaml *doc;
+    struct buf text; /* empty: of one that is not kept */
+    struct authorization settings;
+    size_t uses;
+};
+
+static struct authorization_file *kept;
 
 struct authorization authorization_none(void)
 {
     return (struct authorization){.allow_public_download = true};
 }
 
+static void release_file(struct authorization_file *file)
+{
+    if (file == NULL || --file->uses > 0)
+        return;
+    yaml_free(file->doc);
+    buf_free(&file->text);
+    free(file);
+}
+
 void authorization_deinit(struct authorization *a)
 {
-    yaml_free(a->doc);
+    release_file(a->file);
     *a = authorization_none();
 }
 
@@ -69,23 +93,24 @@ static int check_user(const struct yaml *user, const char *name, struct err *e)
     return 0;
 }
 
-static int check_document(struct authorization *a, const char *name, struct err *e)
+static int check_document(struct authorization *a, const struct yaml *doc, const char *name,
+                          struct err *e)
 {
     static const char *const keys[] = {"allowPublicUpload", "allowPublicDownload",
                                        "authorizedUsers", NULL};
     const struct yaml *users;
 
-    if (yaml_type(a->doc) != YAML_MAPPING)
-        return set_settings_error(e, name, a->doc, "want a mapping");
-    if (check_settings_keys(a->doc, keys, name, e) != 0)
+    if (yaml_type(doc) != YAML_MAPPING)
+        return set_settings_error(e, name, doc, "want a mapping");
+    if (check_settings_keys(doc, keys, name, e) != 0)
         return -1;
-    if (yaml_get(a->doc, "allowPublicUpload") == NULL)
+    if (yaml_get(doc, "allowPublicUpload") == NULL)
         return set_settings_error(e, name, NULL, "allowPublicUpload is missing");
-    users = yaml_get(a->doc, "authorizedUsers");
+    users = yaml_get(doc, "authorizedUsers");
     if (users == NULL || yaml_type(users) != YAML_SEQUENCE)
         return set_settings_error(e, name, users, "authorizedUsers: want a list");
-    if (read_bool(a->doc, "allowPublicUpload", &a->allow_public_upload, name, e) != 0 ||
-        read_bool(a->doc, "allowPublicDownload", &a->allow_public_download, name, e) != 0)
+    if (read_bool(doc, "allowPublicUpload", &a->allow_public_upload, name, e) != 0 ||
+        read_bool(doc, "allowPublicDownload", &a->allow_public_download, name, e) != 0)
         return -1;
     for (const struct yaml *user = yaml_first(users); user != NULL; user = yaml_next(user))
         if (check_user(user, name, e) != 0)
@@ -97,20 +122,45 @@ int authorization_parse(struct authorization *a, struct str text, const char *na
 {
     struct authorization parsed = authorization_none();
 
-    parsed.doc = yaml_parse(text, name, e);
-    if (parsed.doc == NULL)
-        return -1;
-    if (check_document(&parsed, name, e) != 0) {
+    parsed.file = calloc(1, sizeof *parsed.file);
+    if (parsed.file == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    parsed.file->uses = 1;
+    parsed.file->doc = yaml_parse(text, name, e);
+    if (parsed.file->doc == NULL || check_document(&parsed, parsed.file->doc, name, e) != 0) {
         authorization_deinit(&parsed);
         return -1;
     }
+    parsed.file->settings = parsed;
     *a = parsed;
     return 0;
 }
 
+/* Takes what the same text meant the last time. */
+static bool take_kept(struct authorization *a, struct str text)
+{
+    if (kept == NULL || !str_equal(buf_str(&kept->text), text))
+        return false;
+    kept->uses++;
+    *a = kept->settings;
+    return true;
+}
+
+static void keep_file(struct authorization_file *file, struct str text)
+{
+    if (text.len > MAX_KEPT_BYTES)
+        return;
+    buf_put(&file->text, text);
+    if (file->text.failed)
+        return;
+    release_file(kept);
+    kept = file;
+    kept->uses++;
+}
+
 static const struct yaml *find_authorized_user(const struct authorization *a, const char *user)
 {
-    const struct yaml *u = a->doc == NULL ? NULL : yaml_get(a->doc, "authorizedUsers");
+    const struct yaml *u = a->file == NULL ? NULL : yaml_get(a->file->doc, "authorizedUsers");
 
     for (u = u == NULL ? NULL : yaml_first(u); u != NULL; u = yaml_next(u))
         if (str_equal(yaml_text(yaml_get(u, "userId")), str_of(user)))
@@ -166,7 +216,12 @@ int authorization_take(struct zone_reading *reading, struct authorization *a, st
     struct str text;
 
     if (zone_files_take_text(reading, &text, e) == 0) {
-        int result = authorization_parse(a, text, SETTINGS, e);
+        int result = 0;
+        if (!take_kept(a, text)) {
+            result = authorization_parse(a, text, SETTINGS, e);
+            if (result == 0)
+                keep_file(a->file, text);
+        }
         buf_free(&reading->file.text);
         return result;
     }

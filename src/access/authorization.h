@@ -13,7 +13,7 @@ enum { AUTHORIZATION_MAX_BYTES = YAML_MAX_BYTES };
 
 /* All zeros: nobody may upload, as without a file; but see authorization_none. */
 struct authorization {
-    struct yaml *doc; /* NULL: no file */
+    struct authorization_file *file; /* NULL: no file */
     bool allow_public_upload, allow_public_download;
 };
 

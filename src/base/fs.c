@@ -161,7 +161,8 @@ int fs_sync_parent(const char *path, struct err *e)
     const char *synced = buf_path(&name, e);
     if (synced == NULL)
         status = -1;
-    else if ((fd = open(synced, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 && errno != EACCES)
+    else if ((fd = openat(AT_FDCWD, synced, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 &&
+             errno != EACCES)
         status = err_errno(e, ERR_FAILED, errno, "cannot open directory %s", synced);
     if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = err_errno(e, ERR_FAILED, errno, "cannot write directory %s to disk", synced);
@@ -250,14 +251,4 @@ void fs_put_open_path(int fd, struct buf *out)
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path);
     buf_put(out, n > 0 ? (struct str){path, (size_t)n} : STR("a file"));
-}
-
-int fs_set_nonblocking(int fd, struct err *e)
-{
-    int status_flags = fcntl(fd, F_GETFL), fd_flags = fcntl(fd, F_GETFD);
-
-    if (status_flags < 0 || fd_flags < 0 || fcntl(fd, F_SETFL, status_flags | O_NONBLOCK) != 0 ||
-        fcntl(fd, F_SETFD, fd_flags | FD_CLOEXEC) != 0)
-        return err_errno(e, ERR_FAILED, errno, "cannot set flags of descriptor %d", fd);
-    return 0;
 }

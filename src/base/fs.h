@@ -55,7 +55,5 @@ void fs_put_printable(struct buf *out, struct str path);
 /* Appends the path of an open file as /proc shows it, "a file" without /proc. */
 void fs_put_open_path(int fd, struct buf *out);
 
-/* Sets O_NONBLOCK and FD_CLOEXEC. */
-int fs_set_nonblocking(int fd, struct err *e) ERR_CHECKED;
 
 #endif

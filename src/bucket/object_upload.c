@@ -54,7 +54,7 @@ static int create_named(struct object_upload *file, const struct data_dir *dir, 
     const char *path = buf_path(&file->temporary, e);
     if (path == NULL)
         return -1;
-    file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file->fd = openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0)
         return errno == EEXIST ? 0
                                : set_upload_error(e, errno, "cannot make a file for the upload");

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/fs.h"
 #include "base/log.h"
 #include "http/http_conn.h"
 #include "proto/addr.h"
@@ -317,11 +316,9 @@ int http_server_listen(struct http_server *server, int fd, struct err *e)
 int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
                       struct err *e)
 {
-    if (fs_set_nonblocking(fd, e) != 0) {
-        close(fd);
-        return -1;
-    }
-    return http_server_serve(server, new_accepted_stream(server, fd), bytes, tag, e);
+    struct stream *stream = stream_new(fd, &(struct loop_wake){.loop = server->options.loop});
+
+    return http_server_serve(server, stream, bytes, tag, e);
 }
 
 int http_server_serve(struct http_server *server, struct stream *stream, struct str bytes,

@@ -27,7 +27,8 @@ void http_server_free(struct http_server *server);
 /* Accepts on `fd` (a listening, non-blocking socket), which it now owns. */
 int http_server_listen(struct http_server *server, int fd, struct err *e) ERR_CHECKED;
 
-/* Takes over a connected socket (closed on failure) of which `bytes` were already read. */
+/* Takes over a socket (closed on failure) that another server accepted, in this process or in
+ * another: it is as that one set it, non-blocking. `bytes` of it were already read. */
 int http_server_adopt(struct http_server *server, int fd, struct str bytes, uint64_t tag,
                       struct err *e) ERR_CHECKED;
 

@@ -99,7 +99,7 @@ int upload_source_open(struct upload_source *source, const char *path, const cha
     if (source->data == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     /* O_NONBLOCK for the open alone: of a FIFO it would wait for a writer. */
-    source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    source->fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (source->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return err_set(e, ERR_CHANGED, "the file is not there any more");
     if (source->fd < 0)

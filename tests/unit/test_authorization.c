@@ -103,7 +103,7 @@ static void test_refused(void **state)
         struct err e = {0};
         unit_true(c->name, authorization_parse(&a, str_of(c->settings), "s.yaml", &e) == -1);
         unit_equal(c->name, e.msg, c->error);
-        unit_true(c->name, a.doc == NULL);
+        unit_true(c->name, a.file == NULL);
     }
 }
 
@@ -178,6 +178,43 @@ static void test_open_settings(void **state)
     authorization_deinit(&a);
 }
 
+static struct authorization read_settings(const struct zone *zone)
+{
+    struct authorization a;
+    struct err e = {0};
+
+    reading.file.call = (struct bucket_call){on_done, NULL, .e = &e};
+    assert_int_equal(authorization_ask(&bucket->bucket, zone, &reading, &e), 0);
+    complete();
+    assert_int_equal(authorization_take(&reading, &a, &e), 0);
+    return a;
+}
+
+/* The same text is parsed once; another one holds at once, also while the first is in use. */
+static void test_same_settings(void **state)
+{
+    const struct zone zone = {.name = STR("lab"), .directory = STR("")};
+    struct err e = {0};
+
+    (void)state;
+    const struct str name = STR("settings/authorizationSettings.yaml");
+    memory_put(bucket, name, STR("allowPublicUpload: true\nauthorizedUsers: []\n"));
+    struct authorization first = read_settings(&zone), second = read_settings(&zone);
+    assert_ptr_equal(first.file, second.file);
+    authorization_deinit(&second);
+    memory_put(bucket, name, STR("allowPublicUpload: false\n"
+                                 "authorizedUsers: [{userId: anna, upload: true}]\n"));
+    struct authorization third = read_settings(&zone);
+    assert_int_equal(authorization_may_upload(&first, "bert", &e), 0);
+    assert_int_equal(authorization_may_upload(&third, "bert", &e), -1);
+    assert_int_equal(authorization_may_upload(&third, "anna", &e), 0);
+    authorization_deinit(&first);
+    authorization_deinit(&third);
+    third = read_settings(&zone);
+    assert_int_equal(authorization_may_upload(&third, "anna", &e), 0);
+    authorization_deinit(&third);
+}
+
 /* Only settings of which the bucket says that they are not there are none. */
 static void test_settings_that_cannot_be_read(void **state)
 {
@@ -249,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_may),
         cmocka_unit_test(test_refused),
         cmocka_unit_test_setup_teardown(test_open_settings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_same_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_that_cannot_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_are_recalled, set_up, tear_down),
     };

@@ -22,8 +22,6 @@ static int terminal, slave, saved_stderr;
 
 static int open_terminal(void **state)
 {
-    struct err e;
-
     (void)state;
     setenv("TERM", "xterm", 1);
     saved_stderr = dup(STDERR_FILENO);
@@ -31,7 +29,7 @@ static int open_terminal(void **state)
     if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
         return -1;
     slave = open(ptsname(terminal), O_RDWR | O_NOCTTY);
-    return slave < 0 ? -1 : fs_set_nonblocking(terminal, &e);
+    return slave < 0 ? -1 : fcntl(terminal, F_SETFL, O_NONBLOCK);
 }
 
 static int close_terminal(void **state)

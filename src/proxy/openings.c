@@ -40,12 +40,12 @@ static void put_number(unsigned char *at, uint32_t number)
         at[n] = (unsigned char)(number >> 8 * n);
 }
 
-static uint32_t get_number(const unsigned char *at)
+static uint32_t get_opening_number(const unsigned char *at)
 {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static void sum_record(const unsigned char *record, unsigned char sum[SHA256_SIZE])
+static void sum_opening_record(const unsigned char *record, unsigned char sum[SHA256_SIZE])
 {
     sha256_of((struct str){(const char *)record, SUM_AT}, sum);
 }
@@ -58,12 +58,12 @@ size_t openings_get(int fd, const unsigned char address[SHA1_SIZE],
     if (fd < 0 || pread(fd, record, sizeof record, record_offset(address)) != RECORD_BYTES ||
         memcmp(record, address, SHA1_SIZE) != 0)
         return 0;
-    sum_record(record, sum);
-    uint32_t count = get_number(record + COUNT_AT);
+    sum_opening_record(record, sum);
+    uint32_t count = get_opening_number(record + COUNT_AT);
     if (memcmp(record + SUM_AT, sum, SUM_BYTES) != 0 || count > RANGE_MAX_ALSO)
         return 0;
     for (uint32_t n = 0; n < count; n++)
-        leaves[n] = get_number(record + LEAVES_AT + (size_t)4 * n);
+        leaves[n] = get_opening_number(record + LEAVES_AT + (size_t)4 * n);
     return count;
 }
 
@@ -78,7 +78,7 @@ void openings_put(int fd, const unsigned char address[SHA1_SIZE], const uint32_t
     put_number(record + COUNT_AT, (uint32_t)count);
     for (size_t n = 0; n < count; n++)
         put_number(record + LEAVES_AT + 4 * n, leaves[n]);
-    sum_record(record, sum);
+    sum_opening_record(record, sum);
     memcpy(record + SUM_AT, sum, SUM_BYTES);
     (void)!pwrite(fd, record, sizeof record, record_offset(address));
 }

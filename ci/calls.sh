@@ -8,7 +8,7 @@ ci/variant.sh musl
 harmless='
 memory and text: _GLOBAL_OFFSET_TABLE_ __errno_location __stack_chk_fail abort atoi bsearch
   explicit_bzero free memchr memcmp memcpy memmem memmove memset qsort strchr strcmp strcspn
-  strcpy strerror strlen strncat strncmp strrchr strsignal strspn strstr strtod strtoll strtoull strtok_r
+  strcpy strerror strlen strncat strncmp strrchr strsignal strspn strstr strtod strtoll strtoul strtoull strtok_r
   strnlen strcasecmp strncasecmp isalnum toupper isatty snprintf vsnprintf tdestroy tfind tdelete twalk lfind
 text for the user, whose end is looked at once (cmd_finish): ferror fprintf fputc fputs fwrite
   printf putchar puts stderr stdout stdin vfprintf fileno

@@ -36,7 +36,7 @@ static const char no_rights[] = "sandbox; default-src 'none'";
 static const char empty_sha1[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 /* A reader that came back for what follows: what it will want next is fetched. */
-struct ahead {
+struct reading_ahead {
     struct relay_reader reader;
     bool is_used;
     int64_t next; /* byte behind its last request */
@@ -50,7 +50,7 @@ struct range_server {
     struct folder_cache *folders;
     struct authorization_memory settings; /* of the own zone */
     struct range_answer *answers;
-    struct ahead ahead[AHEAD_PLACES];
+    struct reading_ahead ahead[AHEAD_PLACES];
     struct loop_timer ahead_timer;
 };
 
@@ -212,7 +212,7 @@ static void ignore_ahead_change(void *owner)
     (void)owner;
 }
 
-static void end_ahead(struct ahead *a)
+static void end_ahead(struct reading_ahead *a)
 {
     if (a->is_used)
         relay_reader_stop(&a->reader);
@@ -235,13 +235,13 @@ static void on_ahead_time(void *owner)
 }
 
 /* The place of a reader that goes on where one of its requests ended; else the one to be reused. */
-static struct ahead *find_ahead(struct range_server *server, const struct relay_file *file,
-                                int64_t start, bool *goes_on)
+static struct reading_ahead *find_ahead(struct range_server *server, const struct relay_file *file,
+                                        int64_t start, bool *goes_on)
 {
-    struct ahead *best = &server->ahead[0];
+    struct reading_ahead *best = &server->ahead[0];
 
     for (size_t n = 0; n < AHEAD_PLACES; n++) {
-        struct ahead *a = &server->ahead[n];
+        struct reading_ahead *a = &server->ahead[n];
         *goes_on = a->is_used && a->next == start && a->reader.file == file;
         if (*goes_on)
             return a;
@@ -259,11 +259,12 @@ static void note_request(struct range_answer *answer)
     int64_t now = loop_now_ms(server->options.loop), last = (answer->end - 1) / BLOCK_BYTES;
     bool goes_on, is_new_block = answer->start % BLOCK_BYTES == 0 ||
                                  answer->start / BLOCK_BYTES != last;
-    struct ahead *a = find_ahead(server, answer->reader.file, answer->start, &goes_on);
+    struct reading_ahead *a = find_ahead(server, answer->reader.file, answer->start, &goes_on);
 
     if (!goes_on) {
         end_ahead(a);
-        *a = (struct ahead){.reader = {.on_change = ignore_ahead_change, .read_class = RANGE_BULK}};
+        *a = (struct reading_ahead){
+            .reader = {.on_change = ignore_ahead_change, .read_class = RANGE_BULK}};
         if (!relay_reader_start(server->options.relay, &a->reader, zone_of_answer(answer),
                                 str_of(answer->sha1)))
             return;

@@ -43,9 +43,10 @@ static void put_indented_answer(struct buf *out, const char *answer)
 }
 
 /* True when the hub reads the file from a host; *out is then what it says. */
-static bool look_up_at_hosts(struct gateway *g, const char *hash, const struct gateway_file *answer,
-                             struct hub_file *out)
+static bool look_up_at_hosts(const struct remote *remote, const char *hash,
+                             const struct gateway_file *answer, struct hub_file *out)
 {
+    const struct gateway *g = &remote->gateway;
     struct buf url = {0};
     struct err e;
     int result = -1;
@@ -57,7 +58,7 @@ static bool look_up_at_hosts(struct gateway *g, const char *hash, const struct g
     else
         hub_file_put_url(g, hash, &url);
     if (buf_check(&url, &e) == 0)
-        result = hub_file_look(g, buf_str(&url), out, &e);
+        result = hub_file_look(&remote->gateway, &remote->how.watch, buf_str(&url), out, &e);
     buf_wipe(&url);
     return result == 0 && out->state != HUB_FILE_ABSENT;
 }
@@ -81,10 +82,10 @@ int info_run(const char *name, const struct kachery_uri *uri, enum info_form for
 
     if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
         return -1;
-    if (gateway_find_file(&remote.gateway, uri->hash, &file, e) != 0)
+    if (gateway_find_file(&remote.gateway, &remote.how, uri->hash, &file, e) != 0)
         goto out;
     bool is_at_host =
-        form != INFO_INDENTED && look_up_at_hosts(&remote.gateway, uri->hash, &file, &at_host);
+        form != INFO_INDENTED && look_up_at_hosts(&remote, uri->hash, &file, &at_host);
     if (form == INFO_JSON)
         buf_printf(&out, "%s\n", file.answer);
     else if (is_at_host)

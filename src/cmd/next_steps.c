@@ -57,18 +57,19 @@ static bool is_same_server(const char *a, const char *b)
     return is_same;
 }
 
-static void ask_zone(struct situation *s, struct gateway *g, const struct config *c)
+static void ask_zone(struct situation *s, struct gateway *g, const struct zone_call *how,
+                     const struct config *c)
 {
     struct gateway_client client = {0};
     char *proxy_url = NULL;
 
-    if (gateway_client_info(g, g->identity.client_id, &client, &s->why) == 0) {
+    if (gateway_client_info(g, how, g->identity.client_id, &client, &s->why) == 0) {
         s->is_registered = client.is_found;
-        s->is_refused = !client.is_found && gateway_check_zone(g, &s->why) != 0;
+        s->is_refused = !client.is_found && gateway_check_zone(g, how, &s->why) != 0;
     }
     gateway_client_deinit(&client);
     if (!s->is_refused && !s->is_one_server && gateway_has_answered(g) &&
-        gateway_resource_url(g, c->values[CONFIG_NAME], &proxy_url, ERR_IGNORED) == 0)
+        gateway_resource_url(g, how, c->values[CONFIG_NAME], &proxy_url, ERR_IGNORED) == 0)
         s->is_recorded = is_same_server(proxy_url, c->values[CONFIG_PROXY]);
     free(proxy_url);
     s->is_own = gateway_has_announced(g, EXTENSIONS_REGISTER);
@@ -85,6 +86,7 @@ static void put_register_link(struct situation *s, struct gateway *g, struct str
 static void look_at_situation(struct situation *s, const struct config *c)
 {
     int64_t deadline_ms = clock_now_ms() + ASK_MS;
+    const struct zone_call how = {.watch = {.is_cancelled = is_late, .ctx = &deadline_ms}};
     char host[REGISTER_LABEL_SIZE];
     struct store store = {0};
     struct gateway g = {0};
@@ -92,13 +94,12 @@ static void look_at_situation(struct situation *s, const struct config *c)
     struct http_client *http = loop == NULL ? NULL : http_client_new(loop, ERR_IGNORED);
 
     if (http != NULL && gateway_init(&g, http, c->values[CONFIG_ZONE], ERR_IGNORED) == 0) {
-        g.watch = (struct zone_watch){.is_cancelled = is_late, .ctx = &deadline_ms};
         buf_puts(&s->gateway, g.shown);
         s->is_one_server = is_same_server(g.url, c->values[CONFIG_PROXY]);
         s->has_keys = store_init(&store, ERR_IGNORED) == 0 &&
                       identity_load(&g.identity, store.key_dir, ERR_IGNORED) == 0;
         if (s->has_keys)
-            ask_zone(s, &g, c);
+            ask_zone(s, &g, &how, c);
         if (s->has_keys && gateway_has_answered(&g) && !s->is_own)
             put_register_link(s, &g, register_default_label(host));
     }

@@ -21,7 +21,8 @@ enum {
 static int look_up_client(struct remote *remote, struct gateway_client *client, struct err *e)
 {
     gateway_client_deinit(client);
-    return gateway_client_info(&remote->gateway, remote->gateway.identity.client_id, client, e);
+    return gateway_client_info(&remote->gateway, &remote->how, remote->gateway.identity.client_id,
+                               client, e);
 }
 
 /* By its link, at a gateway that can be asked for it: as a user does with the page's button. */
@@ -31,7 +32,7 @@ static int use_link(struct remote *remote, struct buf *link, struct gateway_clie
     struct err why = {0};
     int status;
 
-    if (gateway_register(&remote->gateway, buf_str(link), &status, &why) == 0)
+    if (gateway_register(&remote->gateway, &remote->how, buf_str(link), &status, &why) == 0)
         return look_up_client(remote, client, e);
     /* ERR_NOT_FOUND is for files. */
     err_set(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, "zone \"%s\": %s",
@@ -53,7 +54,7 @@ int register_begin(struct remote *remote, struct str label, struct gateway_clien
         return -1;
     if (gateway_has_announced(&remote->gateway, EXTENSIONS_REGISTER))
         return use_link(remote, link, client, e);
-    if (gateway_check_zone(&remote->gateway, e) == 0)
+    if (gateway_check_zone(&remote->gateway, &remote->how, e) == 0)
         return 0;
     buf_clear(link);
     return -1;

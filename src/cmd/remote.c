@@ -63,8 +63,8 @@ static bool is_remote_given_up(void *ctx)
 
 void remote_set_waiting(struct remote *remote, bool is_quiet)
 {
-    remote->gateway.is_waited_for = true;
-    remote->gateway.watch.on_note = is_quiet && !cmd_is_verbose() ? NULL : show_note;
+    remote->how.patience = ZONE_WAITED_FOR;
+    remote->how.watch.on_note = is_quiet && !cmd_is_verbose() ? NULL : show_note;
 }
 
 void remote_set_deadline(struct remote *remote, int64_t deadline_ms)
@@ -105,10 +105,10 @@ int remote_open(struct remote *remote, const char *name, enum remote_keys keys, 
         load_keys(remote, keys, e) == 0) {
         /* Somebody who waits at a terminal wants to know why. */
         bool is_told = cmd_is_verbose() || isatty(STDERR_FILENO);
-        remote->gateway.watch = (struct zone_watch){.is_cancelled = is_remote_given_up,
-                                                    .on_note = is_told ? show_note : NULL,
-                                                    .on_warning = show_note,
-                                                    .ctx = remote};
+        remote->how.watch = (struct zone_watch){.is_cancelled = is_remote_given_up,
+                                                .on_note = is_told ? show_note : NULL,
+                                                .on_warning = show_note,
+                                                .ctx = remote};
         return 0;
     }
     remote_close(remote);
@@ -205,7 +205,7 @@ int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char *
     remote->bar = &bar;
     remote->has_no_bar = fetch->has_no_bar;
     remote_set_waiting(remote, fetch->is_quiet);
-    result = fetch_file(&remote->gateway, &remote->store, &options, path, e);
+    result = fetch_file(&remote->gateway, &remote->how, &remote->store, &options, path, e);
     remote->bar = NULL;
     remote_bar_end(&bar);
     return result;

@@ -30,6 +30,7 @@ struct remote {
     struct loop *loop;
     struct http_client *http;
     struct gateway gateway;
+    struct zone_call how; /* for calls of the zone */
     struct remote_bar *bar; /* shown now, or NULL */
     bool has_no_bar;        /* while something is downloaded */
     int64_t deadline_ms;    /* or CLOCK_NEVER_MS */

@@ -157,6 +157,7 @@ static int ask_resource(struct remote *remote, const struct request *request, in
     struct resource_wait wait = {.every_ms = remote_ask_every_ms(request->is_quiet),
                                  .deadline_ms = CLOCK_NEVER_MS,
                                  .gateway = &remote->gateway,
+                                 .watch = &remote->how.watch,
                                  .on_status = show_status,
                                  .ctx = &asking};
     int64_t timeout_ms = request->timeout_ms < 0 ? DEFAULT_TIMEOUT_MS : request->timeout_ms;
@@ -166,15 +167,15 @@ static int ask_resource(struct remote *remote, const struct request *request, in
     int result;
 
     remote_bar_show(remote->bar, "asking the resource", 0, 0);
-    if (resource_init(&resource, &remote->gateway, request->resource, e) != 0)
+    if (resource_init(&resource, &remote->gateway, &remote->how, request->resource, e) != 0)
         return -1;
     if (request->timeout_ms >= 0)
         wait.deadline_ms = began_ms + request->timeout_ms;
     if (request->is_wait)
         result = resource_request_wait(&resource, request->uri.hash, &wait, &status, &text, e);
     else
-        result = resource_request(&resource, &remote->gateway, request->uri.hash, timeout_ms,
-                                  &status, &text, e);
+        result = resource_request(&resource, &remote->gateway, &remote->how.watch,
+                                  request->uri.hash, timeout_ms, &status, &text, e);
     if (result == 0) {
         answer->state = status.state;
         answer->size = status.size;
@@ -222,7 +223,7 @@ static int find_answer(struct remote *remote, const struct request *request, str
 
     answer->where = IN_ZONE;
     remote_bar_show(remote->bar, "asking the zone", 0, 0);
-    if (gateway_find_file(&remote->gateway, request->uri.hash, &file, e) != 0)
+    if (gateway_find_file(&remote->gateway, &remote->how, request->uri.hash, &file, e) != 0)
         return -1;
     is_in_zone = file.is_found && !hub_file_is_at_host(&remote->gateway, &file);
     answer->size = file.size;

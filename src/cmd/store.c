@@ -61,7 +61,7 @@ static int upload_stored(struct storing *run, const char *path, const struct sto
 
     run->what = "uploading";
     run->size = stored->size;
-    return upload_file(&run->remote.gateway, &options, &result, e);
+    return upload_file(&run->remote.gateway, &run->remote.how, &options, &result, e);
 }
 
 /* Keeps a copy in the local store and uploads that: nobody can change it meanwhile. */
@@ -183,7 +183,7 @@ static int check_size(struct storing *run, const char *path, struct err *e)
     if (run->folder != NULL || stat(path, &st) != 0 || st.st_size <= GATEWAY_DEPLOYED_MAX_BYTES)
         return 0;
     if (!gateway_has_answered(g) &&
-        gateway_client_info(g, g->identity.client_id, &client, &ignored) == 0)
+        gateway_client_info(g, &run->remote.how, g->identity.client_id, &client, &ignored) == 0)
         gateway_client_deinit(&client);
     return gateway_check_size(g, st.st_size, e);
 }

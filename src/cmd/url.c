@@ -45,12 +45,13 @@ static void put_name(struct buf *out, const struct url_options *options)
 }
 
 /* Asks as a stranger, as who opens the URL will. */
-static int look_public(struct gateway *g, const char *hash, bool *is_public, struct err *e)
+static int look_public(struct remote *remote, const char *hash, bool *is_public, struct err *e)
 {
+    struct gateway *g = &remote->gateway;
     struct gateway_file file = {0};
     struct err why = {0};
 
-    if (gateway_find_file(g, hash, &file, &why) != 0) {
+    if (gateway_find_file(g, &remote->how, hash, &file, &why) != 0) {
         *is_public = false;
         if (why.code == ERR_REFUSED && gateway_message_is_about_client(str_of(why.msg)))
             return 0;
@@ -74,7 +75,7 @@ static void warn_unreadable(struct remote *remote, const char *hash)
 
     hub_file_put_url(&remote->gateway, hash, &url);
     if (buf_check(&url, &why) == 0)
-        (void)!hub_file_look(&remote->gateway, buf_str(&url), &file, &why);
+        (void)!hub_file_look(&remote->gateway, &remote->how.watch, buf_str(&url), &file, &why);
     buf_wipe(&url);
     if (file.state != HUB_FILE_ABSENT)
         return;
@@ -192,7 +193,7 @@ static int print_for(struct remote *remote, const struct url_options *options, s
     bool is_public = false;
 
     if (options->expires == NULL &&
-        look_public(&remote->gateway, options->uri.hash, &is_public, e) != 0)
+        look_public(remote, options->uri.hash, &is_public, e) != 0)
         return -1;
     return is_public ? print_public(remote, options, e) : print_link(remote, options, e);
 }

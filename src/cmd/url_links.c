@@ -26,7 +26,7 @@ static int open_links(struct remote *remote, struct err *e)
         return err_set(e, ERR_FAILED, "%s", why.msg); /* ERR_NOT_FOUND: that there is no link */
     if (!gateway_has_answered(g)) {
         struct gateway_client me = {.label = NULL};
-        if (gateway_client_info(g, g->identity.client_id, &me, e) != 0)
+        if (gateway_client_info(g, &remote->how, g->identity.client_id, &me, e) != 0)
             return -1;
         gateway_client_deinit(&me);
     }
@@ -48,7 +48,8 @@ int url_links_make(struct remote *remote, const char *hash, struct str name, int
     buf_put(&text, name);
     buf_putc(&text, '\0');
     if (buf_check(&text, e) == 0)
-        result = gateway_create_link(&remote->gateway, hash, text.data, expires_ms, url, e);
+        result = gateway_create_link(&remote->gateway, &remote->how, hash, text.data, expires_ms,
+                                     url, e);
     buf_free(&text);
     return result;
 }
@@ -101,8 +102,8 @@ static int put_link_page(struct remote *remote, struct buf *after, bool is_json,
     struct str next;
     int result;
 
-    if (gateway_list_links(&remote->gateway, after->len == 0 ? NULL : buf_cstr(after), &answer,
-                           e) != 0)
+    if (gateway_list_links(&remote->gateway, &remote->how, after->len == 0 ? NULL : buf_cstr(after),
+                           &answer, e) != 0)
         return -1;
     result = gateway_message_read_links(answer, &links, &next, e);
     for (const struct json *item = result == 0 ? json_first(links) : NULL;
@@ -199,7 +200,8 @@ int url_links_revoke(struct remote *remote, const char *text, bool is_json, stru
     if (read_id(text, id, &has_id, e) != 0 ||
         (!has_id && kachery_uri_parse(&uri, str_of(text), KACHERY_URI_USER, e) != 0) ||
         open_links(remote, e) != 0 ||
-        gateway_revoke_link(&remote->gateway, has_id ? id : NULL, uri.hash, &count, e) != 0)
+        gateway_revoke_link(&remote->gateway, &remote->how, has_id ? id : NULL, uri.hash, &count,
+                            e) != 0)
         return -1;
     if (count == 0)
         return err_set(e, ERR_NOT_FOUND, "%s has no such share link of yours",

@@ -36,14 +36,15 @@ static const struct field check_fields[] = {
 static int ask_gateway_for_client(struct gateway *g, const char *key_dir, bool *is_found,
                                   struct err *e)
 {
+    const struct zone_call how = {.patience = ZONE_ASKED};
     struct gateway_client client = {0};
 
     if (identity_load(&g->identity, key_dir, e) != 0 ||
-        gateway_client_info(g, g->identity.client_id, &client, e) != 0)
+        gateway_client_info(g, &how, g->identity.client_id, &client, e) != 0)
         return -1;
     *is_found = client.is_found;
     gateway_client_deinit(&client);
-    return *is_found ? 0 : gateway_check_zone(g, e);
+    return *is_found ? 0 : gateway_check_zone(g, &how, e);
 }
 
 static void send_check_answer(int fd, const struct gateway *g, int result, bool is_found,

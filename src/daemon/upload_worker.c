@@ -143,11 +143,6 @@ static int open_upload_worker(struct upload_process *w, const struct config *con
         return -1;
     if (gateway_init(&w->gateway, w->http, config->values[CONFIG_ZONE], e) != 0)
         return -1;
-    w->gateway.watch = (struct zone_watch){.is_cancelled = is_upload_cancelled,
-                                           .on_note = send_log_note,
-                                           .on_warning = send_warning,
-                                           .ctx = w};
-    w->gateway.patience.asking_least = ASKING_LEAST;
     return identity_load(&w->gateway.identity, w->store.key_dir, e);
 }
 
@@ -191,6 +186,11 @@ static void on_upload_progress(void *ctx, int64_t bytes)
 static int upload_entry(struct upload_process *w, const struct store_entry *entry, bool has_begun,
                         struct upload_result *result, struct err *e)
 {
+    const struct zone_call how = {.watch = {.is_cancelled = is_upload_cancelled,
+                                            .on_note = send_log_note,
+                                            .on_warning = send_warning,
+                                            .ctx = w},
+                                  .least = ASKING_LEAST};
     struct try try = {.w = w, .entry = entry};
     struct err why = {0};
     const struct upload_options options = {.hash = w->hash,
@@ -201,7 +201,7 @@ static int upload_entry(struct upload_process *w, const struct store_entry *entr
                                            .on_progress = on_upload_progress,
                                            .ctx = &try};
 
-    if (upload_file(&w->gateway, &options, result, &why) != 0)
+    if (upload_file(&w->gateway, &how, &options, result, &why) != 0)
         return err_from(e, try.is_refused ? ERR_NOT_FOUND : why.code, &why);
     /* All of it was read and has the hash, only the time or the file was another: not to be hashed
      * again. */

@@ -17,6 +17,7 @@
  */
 struct reading {
     struct gateway *gateway;
+    struct zone_call how;
     const char *hash;
     const struct bucket_range *range;
     struct retry retry;
@@ -172,7 +173,7 @@ static struct http_call *ask_bucket_for_range(struct reading *r, struct err *e)
         options.header_count = r->etag.len > 0 ? 2 : 1;
     }
     if (buf_check(&range, e) == 0)
-        call = retry_call(r->gateway->http, &options, &r->gateway->watch, NULL, e);
+        call = retry_call(r->gateway->http, &options, &r->how.watch, NULL, e);
     buf_free(&range);
     return call;
 }
@@ -210,7 +211,7 @@ static enum result renew_range_url(struct reading *r, struct err *e)
 {
     struct gateway_file file = {0};
 
-    if (gateway_find_file(r->gateway, r->hash, &file, e) != 0)
+    if (gateway_find_file(r->gateway, &r->how, r->hash, &file, e) != 0)
         return RESULT_OVER;
     gateway_file_deinit(&r->renewed);
     r->renewed = file;
@@ -328,17 +329,18 @@ static int get_whole_range(struct reading *r, const struct gateway_file *file, s
     return result == RESULT_DONE ? 0 : -1;
 }
 
-int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_file *file,
-                     const struct bucket_range *range, struct err *e)
+int bucket_range_get(struct gateway *g, const struct zone_call *how, const char *hash,
+                     const struct gateway_file *file, const struct bucket_range *range,
+                     struct err *e)
 {
     struct reading r = {.gateway = g,
+                        .how = zone_call_working(how),
                         .hash = hash,
                         .range = range,
                         .size = -1,
                         .at = range->start,
                         .end = range->end,
                         .is_at_host = hub_file_is_at_host(g, file)};
-    bool was_patient = g->is_patient;
     struct err why = {0};
     int result;
 
@@ -348,12 +350,10 @@ int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_f
         return -1;
     if (r.end >= 0 && r.at >= r.end)
         return 0;
-    g->is_patient = true;
-    retry_init(&r.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
+    retry_init(&r.retry, &g->patience, &r.how.watch, CLOCK_NEVER_MS);
     result = get_whole_range(&r, file, &why);
     if (result != 0)
         err_from(e, why.code == ERR_NOT_FOUND && r.at > range->start ? ERR_FAILED : why.code, &why);
-    g->is_patient = was_patient;
     gateway_file_deinit(&r.renewed);
     buf_wipe(&r.url);
     buf_free(&r.etag);

@@ -24,7 +24,8 @@ struct bucket_range {
  * ERR_NOT_FOUND: the object is gone, and the sink received nothing. ERR_FAILED when the file ends
  * before `start`.
  */
-int bucket_range_get(struct gateway *g, const char *hash, const struct gateway_file *file,
-                     const struct bucket_range *range, struct err *e) ERR_CHECKED;
+int bucket_range_get(struct gateway *g, const struct zone_call *how, const char *hash,
+                     const struct gateway_file *file, const struct bucket_range *range,
+                     struct err *e) ERR_CHECKED;
 
 #endif

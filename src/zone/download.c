@@ -46,8 +46,9 @@ static struct part_options part_for(const struct download_options *options, cons
 }
 
 /* GETs the object to its final place, whose folder exists. */
-static int fetch_object(struct gateway *g, const struct download_options *options,
-                        const char *final, const char *root, const char *shown, struct err *e)
+static int fetch_object(struct gateway *g, const struct zone_call *how,
+                        const struct download_options *options, const char *final, const char *root,
+                        const char *shown, struct err *e)
 {
     struct part_options part_options = part_for(options, final, shown);
     struct part part;
@@ -58,13 +59,13 @@ static int fetch_object(struct gateway *g, const struct download_options *option
     part_options.check_ctx = options->manifest;
     if (part_open(&part, &part_options, e) == 0 && part_check_room(&part, e) == 0 &&
         (options->manifest != NULL ? hub_read_part(options->manifest, options->file, &part, e)
-                                   : object_get(g, options->file, &part, e)) == 0)
+                                   : object_get(g, how, options->file, &part, e)) == 0)
         result = part_publish(&part, e);
     part_close(&part);
     return result;
 }
 
-int download_to_store(struct gateway *g, const struct store *s,
+int download_to_store(struct gateway *g, const struct zone_call *how, const struct store *s,
                       const struct download_options *options, char **path, struct err *e)
 {
     struct buf final = {0};
@@ -73,7 +74,7 @@ int download_to_store(struct gateway *g, const struct store *s,
     store_put_copy_path(s, options->hash, &final);
     const char *name = buf_path(&final, e);
     if (name != NULL && store_make_parents(s, name, e) == 0)
-        result = fetch_object(g, options, name, s->dir, s->dir, e);
+        result = fetch_object(g, how, options, name, s->dir, s->dir, e);
     if (result == 0) {
         *path = buf_take(&final);
         result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
@@ -140,15 +141,15 @@ int download_check_folder(const char *folder, struct err *e)
     return place_check(folder, e);
 }
 
-int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
-                     struct err *e)
+int download_to_file(struct gateway *g, const struct zone_call *how,
+                     const struct download_options *options, const char *path, struct err *e)
 {
     struct place place;
     int result = -1;
 
     if (find_final(path, options->replaces_links, &place, e) == 0)
-        result =
-            place_name_given(&place, path, fetch_object(g, options, place.path, NULL, path, e), e);
+        result = place_name_given(&place, path,
+                                  fetch_object(g, how, options, place.path, NULL, path, e), e);
     place_close(&place);
     return result;
 }

@@ -24,13 +24,14 @@ struct download_options {
 
 /* Downloads into the local store; *path (caller frees) is the copy's. ERR_CHANGED when the bytes do
  * not have the hash; then, and when they cannot be written, nothing is left behind. */
-int download_to_store(struct gateway *g, const struct store *s,
+int download_to_store(struct gateway *g, const struct zone_call *how, const struct store *s,
                       const struct download_options *options, char **path, struct err *e)
     ERR_CHECKED;
 
 /* Downloads to `path`, written beside it and renamed; no store copy. Follows a symbolic link.
  * ERR_USAGE when `path` is there and no regular file. */
-int download_to_file(struct gateway *g, const struct download_options *options, const char *path,
+int download_to_file(struct gateway *g, const struct zone_call *how,
+                     const struct download_options *options, const char *path,
                      struct err *e) ERR_CHECKED;
 
 /* Checks that download_to_file can write `path`, as far as can be seen without trying. */

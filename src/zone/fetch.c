@@ -20,6 +20,7 @@
 /* One file being looked for. */
 struct fetch {
     struct gateway *gateway;
+    struct zone_call how;
     const struct store *store;
     const struct fetch_options *options;
     enum fetch_phase phase;
@@ -85,7 +86,7 @@ static struct download_options options_of(struct fetch *fetch, struct gateway_fi
 
 static bool is_fetch_cancelled(const struct fetch *fetch)
 {
-    const struct zone_watch *watch = &fetch->gateway->watch;
+    const struct zone_watch *watch = &fetch->how.watch;
 
     return watch->is_cancelled != NULL && watch->is_cancelled(watch->ctx);
 }
@@ -196,8 +197,8 @@ static enum fetch_result give_range(struct fetch *fetch, const struct gateway_fi
     fetch->phase = FETCH_DOWNLOADING;
     int result = fetch->manifest != NULL
                      ? hub_read_range(fetch->manifest, file, &range, &why)
-                     : bucket_range_get(fetch->gateway, fetch->options->uri->hash, file, &range,
-                                        &why);
+                     : bucket_range_get(fetch->gateway, &fetch->how, fetch->options->uri->hash,
+                                        file, &range, &why);
     if (result == 0)
         return FETCH_FOUND;
     err_copy(e, &why);
@@ -221,9 +222,9 @@ static enum fetch_result download_file(struct fetch *fetch, struct gateway_file 
         return copy_found_path(options->to_file, path, e);
     fetch->phase = FETCH_DOWNLOADING;
     if (options->to_file == NULL || options->keeps_copy) {
-        if (download_to_store(fetch->gateway, fetch->store, &to, &stored, &why) == 0)
+        if (download_to_store(fetch->gateway, &fetch->how, fetch->store, &to, &stored, &why) == 0)
             result = hand_out(fetch, stored, path, &why);
-    } else if (download_to_file(fetch->gateway, &to, options->to_file, &why) == 0) {
+    } else if (download_to_file(fetch->gateway, &fetch->how, &to, options->to_file, &why) == 0) {
         result = copy_found_path(options->to_file, path, &why);
     }
     free(stored);
@@ -261,7 +262,7 @@ static enum fetch_result download_proven(struct fetch *fetch, struct gateway_fil
 
     if (!hub_file_is_provable(g, found))
         return download_file(fetch, file, path, e);
-    if (hub_manifest_open(&manifest, g, options->uri->hash, str_of(file->url), found,
+    if (hub_manifest_open(&manifest, g, &fetch->how, options->uri->hash, str_of(file->url), found,
                           options->range == NULL ? 0 : options->range->start, e) == 0) {
         fetch->manifest = &manifest;
         result = download_file(fetch, file, path, e);
@@ -286,7 +287,8 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
     enum fetch_result result;
     struct err why = {0};
 
-    if (hub_file_wait(fetch->gateway, str_of(file->url), &wait, &found, &fetch->unread) != 0)
+    if (hub_file_wait(fetch->gateway, &fetch->how.watch, str_of(file->url), &wait, &found,
+                      &fetch->unread) != 0)
         return is_fetch_cancelled(fetch) ? err_set(e, ERR_FAILED, "cancelled"),
                FETCH_FAILED              : FETCH_ABSENT;
     if (found.state == HUB_FILE_ABSENT)
@@ -328,7 +330,7 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
 
     fetch->phase = FETCH_ASKING_ZONE;
     report_fetch(fetch, 0, -1);
-    if (gateway_find_file(fetch->gateway, fetch->options->uri->hash, &file, e) != 0)
+    if (gateway_find_file(fetch->gateway, &fetch->how, fetch->options->uri->hash, &file, e) != 0)
         return FETCH_FAILED;
     if (hub_file_is_at_host(fetch->gateway, &file))
         result = read_from_host(fetch, &file, path, e);
@@ -342,13 +344,13 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
 static enum fetch_result take_uploaded(struct fetch *fetch, const struct resource *resource,
                                        char **path, struct err *e)
 {
-    struct gateway *g = fetch->gateway;
-    bool was_patient = g->is_patient;
+    const enum zone_patience before = fetch->how.patience;
     enum fetch_result result;
 
-    g->is_patient = true; /* the host's work is not given up for a gateway that is away */
+    /* The host's work is not given up for a gateway that is away. */
+    fetch->how.patience = ZONE_WORKING;
     result = look_in_zone(fetch, path, e);
-    g->is_patient = was_patient;
+    fetch->how.patience = before;
     if (result != FETCH_ABSENT)
         return result;
     err_set(e, ERR_FAILED,
@@ -363,6 +365,7 @@ static enum fetch_result ask_resource_for_file(struct fetch *fetch, struct resou
     struct resource_wait wait = {.every_ms = fetch->options->ask_every_ms,
                                  .deadline_ms = CLOCK_NEVER_MS,
                                  .gateway = fetch->gateway,
+                                 .watch = &fetch->how.watch,
                                  .on_status = on_upload_status,
                                  .ctx = fetch};
     enum fetch_result result = FETCH_FAILED;
@@ -402,7 +405,7 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
     }
     fetch->phase = FETCH_ASKING_RESOURCE;
     report_fetch(fetch, 0, -1);
-    if (resource_init(&resource, fetch->gateway, options->resource, &why) != 0) {
+    if (resource_init(&resource, fetch->gateway, &fetch->how, options->resource, &why) != 0) {
         err_from(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, &why);
         return FETCH_FAILED;
     }
@@ -415,10 +418,10 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
     return result;
 }
 
-int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,
-               char **path, struct err *e)
+int fetch_file(struct gateway *g, const struct zone_call *how, const struct store *s,
+               const struct fetch_options *options, char **path, struct err *e)
 {
-    struct fetch fetch = {.gateway = g, .store = s, .options = options};
+    struct fetch fetch = {.gateway = g, .how = *how, .store = s, .options = options};
     enum fetch_result result;
     struct err here = {0};
 

@@ -50,7 +50,7 @@ struct fetch_options {
  * Sets *path (caller frees) to the copy, the linked file, or `to_file`; to NULL when options->range
  * took the bytes. ERR_NOT_FOUND names the places when the file is in none of them.
  */
-int fetch_file(struct gateway *g, const struct store *s, const struct fetch_options *options,
-               char **path, struct err *e) ERR_CHECKED;
+int fetch_file(struct gateway *g, const struct zone_call *how, const struct store *s,
+               const struct fetch_options *options, char **path, struct err *e) ERR_CHECKED;
 
 #endif

@@ -124,8 +124,8 @@ static int name_gateway(const struct gateway *g, struct err *e)
 }
 
 /* One signed POST, whatever the status of the answer. NULL on error. */
-static struct http_call *post_payload(struct gateway *g, const struct gateway_payload *payload,
-                                      struct err *e)
+static struct http_call *post_payload(struct gateway *g, const struct zone_call *how,
+                                      const struct gateway_payload *payload, struct err *e)
 {
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     char signature[SIGNATURE_DIGITS + 1] = "";
@@ -148,7 +148,7 @@ static struct http_call *post_payload(struct gateway *g, const struct gateway_pa
                               .max_answer_bytes = GATEWAY_MAX_ANSWER_BYTES,
                               .deadline_ms = clock_now_ms() + g->patience.call_ms,
                           },
-                          &g->watch, NULL, e);
+                          &how->watch, NULL, e);
     buf_free(&canonical);
     buf_free(&body);
     buf_free(&url);
@@ -166,13 +166,13 @@ void gateway_put_clock(const struct gateway *g, struct buf *out)
                    behind_s < 0 ? "ahead of" : "behind", g->shown);
 }
 
-static void report_clock(const struct gateway *g)
+static void report_clock(const struct gateway *g, const struct zone_watch *watch)
 {
     struct buf text = {0};
 
     gateway_put_clock(g, &text);
-    if (g->watch.on_note != NULL && text.len > 0)
-        g->watch.on_note(g->watch.ctx, buf_cstr(&text));
+    if (watch->on_note != NULL && text.len > 0)
+        watch->on_note(watch->ctx, buf_cstr(&text));
     buf_free(&text);
 }
 
@@ -182,7 +182,8 @@ static bool is_too_far(int64_t offset_ms)
 }
 
 /* Takes the gateway's clock over when a 500 shows that ours may be why it refused. */
-static bool adopt_clock(struct gateway *g, const struct http_head *head)
+static bool adopt_clock(struct gateway *g, const struct zone_watch *watch,
+                        const struct http_head *head)
 {
     const struct str *date = http_head_get(head, "Date");
     int64_t skew;
@@ -193,7 +194,7 @@ static bool adopt_clock(struct gateway *g, const struct http_head *head)
     if (skew == 0 || is_too_far(g->clock_offset_ms + skew))
         return false;
     g->clock_offset_ms += skew;
-    report_clock(g);
+    report_clock(g, watch);
     return true;
 }
 
@@ -244,16 +245,17 @@ static struct json *parse_gateway_answer(const struct http_call *call, const cha
 }
 
 /* One question and its answer. A wrong clock is corrected once, however often it is asked. */
-static struct json *ask_once(struct gateway *g, const struct gateway_payload *payload,
-                             struct retry *retry, bool *is_corrected, struct err *e)
+static struct json *ask_once(struct gateway *g, const struct zone_call *how,
+                             const struct gateway_payload *payload, struct retry *retry,
+                             bool *is_corrected, struct err *e)
 {
     struct json *answer = NULL;
-    struct http_call *call = post_payload(g, payload, e);
+    struct http_call *call = post_payload(g, how, payload, e);
 
-    if (call != NULL && !*is_corrected && adopt_clock(g, http_call_head(call))) {
+    if (call != NULL && !*is_corrected && adopt_clock(g, &how->watch, http_call_head(call))) {
         *is_corrected = true;
         http_call_free(call);
-        call = post_payload(g, payload, e);
+        call = post_payload(g, how, payload, e);
     }
     if (call == NULL)
         return NULL; /* the message names the URL already */
@@ -271,15 +273,19 @@ static struct json *ask_once(struct gateway *g, const struct gateway_payload *pa
     return answer;
 }
 
-static int64_t total_ms(const struct gateway *g)
+static int64_t total_ms(const struct gateway *g, const struct zone_call *how)
 {
-    if (g->is_patient)
-        return g->patience.working_ms;
-    return g->is_waited_for ? g->patience.waiting_ms : g->patience.asking_ms;
+    switch (how->patience) {
+    case ZONE_ASKED: return g->patience.asking_ms;
+    case ZONE_WAITED_FOR: return g->patience.waiting_ms;
+    case ZONE_WORKING: break;
+    }
+    return g->patience.working_ms;
 }
 
 /* Asks, again and again for what may pass, and gives the parsed answer (caller frees), or NULL. */
-static struct json *ask_gateway(struct gateway *g, struct gateway_payload payload, struct err *e)
+static struct json *ask_gateway(struct gateway *g, const struct zone_call *how,
+                                struct gateway_payload payload, struct err *e)
 {
     bool is_corrected = false;
     struct json *answer;
@@ -287,11 +293,11 @@ static struct json *ask_gateway(struct gateway *g, struct gateway_payload payloa
     struct err why = {0};
 
     payload.zone = g->zone;
-    retry_init(&retry, &g->patience, &g->watch, clock_now_ms() + total_ms(g));
-    retry.least = g->patience.asking_least;
-    retry.is_known = g->is_patient || retry.least > 1;
+    retry_init(&retry, &g->patience, &how->watch, clock_now_ms() + total_ms(g, how));
+    retry.least = how->least > 0 ? how->least : g->patience.asking_least;
+    retry.is_known = how->patience == ZONE_WORKING || retry.least > 1;
     do
-        answer = ask_once(g, &payload, &retry, &is_corrected, &why);
+        answer = ask_once(g, how, &payload, &retry, &is_corrected, &why);
     while (answer == NULL && retry_again(&retry, &why) == 0);
     if (answer == NULL)
         err_copy(e, &why);
@@ -300,12 +306,12 @@ static struct json *ask_gateway(struct gateway *g, struct gateway_payload payloa
     return answer;
 }
 
-int gateway_check_zone(struct gateway *g, struct err *e)
+int gateway_check_zone(struct gateway *g, const struct zone_call *how, struct err *e)
 {
     static const char nothing[] = "0000000000000000000000000000000000000000";
     const struct gateway_payload payload = {.type = "findFile", .hash = nothing, .size = -1};
     struct err why = {0};
-    struct json *answer = ask_gateway(g, payload, &why);
+    struct json *answer = ask_gateway(g, how, payload, &why);
 
     json_free(answer);
     if (answer != NULL || why.code != ERR_REFUSED ||
@@ -316,20 +322,21 @@ int gateway_check_zone(struct gateway *g, struct err *e)
 
 /* Asks as ask_gateway, but looks into a refusal for want of registration: a gateway may also answer
  * it for a zone that it does not have. */
-static struct json *ask_as_client(struct gateway *g, struct gateway_payload payload, struct err *e)
+static struct json *ask_as_client(struct gateway *g, const struct zone_call *how,
+                                  struct gateway_payload payload, struct err *e)
 {
-    struct json *answer = ask_gateway(g, payload, e);
+    struct json *answer = ask_gateway(g, how, payload, e);
     struct err zone;
 
     if (answer == NULL && e->code == ERR_REFUSED && strstr(e->msg, "not registered") != NULL &&
-        gateway_check_zone(g, &zone) != 0)
+        gateway_check_zone(g, how, &zone) != 0)
         err_copy(e, &zone);
     return answer;
 }
 
 /* A URL of an answer, or NULL: by TLS if that is how the gateway is reached. A listener on the way
  * would see the signed URL, and many fronts do not accept plain HTTP at all. */
-static int use_tls(struct gateway *g, char **url, struct err *e)
+static int use_tls(struct gateway *g, const struct zone_call *how, char **url, struct err *e)
 {
     struct buf secure = {0};
     int result = 0;
@@ -339,13 +346,13 @@ static int use_tls(struct gateway *g, char **url, struct err *e)
         result = made == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
         free(*url);
         *url = made;
-        if (!g->has_warned && g->watch.on_warning != NULL) {
+        if (!g->has_warned && how->watch.on_warning != NULL) {
             struct err text;
             err_set(&text, ERR_NONE,
                     "%s gives http:// URLs of itself: it has to be started with --public-url %s "
                     "(https:// is used instead)",
                     g->shown, g->shown);
-            g->watch.on_warning(g->watch.ctx, text.msg);
+            how->watch.on_warning(how->watch.ctx, text.msg);
         }
         g->has_warned = true;
     }
@@ -353,47 +360,48 @@ static int use_tls(struct gateway *g, char **url, struct err *e)
     return result;
 }
 
-int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
+int gateway_find_file(struct gateway *g, const struct zone_call *how, const char *hash,
+                      struct gateway_file *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "findFile", .hash = hash, .size = -1};
-    struct json *answer = ask_gateway(g, payload, e);
+    struct json *answer = ask_gateway(g, how, payload, e);
     int result;
 
     if (answer == NULL)
         return -1;
     result = gateway_message_read_file(answer, out, e);
     json_free(answer);
-    if (result == 0 && use_tls(g, &out->url, e) != 0) {
+    if (result == 0 && use_tls(g, how, &out->url, e) != 0) {
         gateway_file_deinit(out);
         result = -1;
     }
     return result == 0 ? 0 : name_gateway(g, e);
 }
 
-int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
-                            struct gateway_upload *out, struct err *e)
+int gateway_initiate_upload(struct gateway *g, const struct zone_call *how, const char *hash,
+                            int64_t size, struct gateway_upload *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "initiateFileUpload", .hash = hash, .size = size};
-    struct json *answer = ask_as_client(g, payload, e);
+    struct json *answer = ask_as_client(g, how, payload, e);
     int result;
 
     if (answer == NULL)
         return -1;
     result = gateway_message_read_upload(answer, out, e);
     json_free(answer);
-    if (result == 0 && use_tls(g, &out->url, e) != 0) {
+    if (result == 0 && use_tls(g, how, &out->url, e) != 0) {
         gateway_upload_deinit(out);
         result = -1;
     }
     return result == 0 ? 0 : name_gateway(g, e);
 }
 
-int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
-                            const char *object_key, struct err *e)
+int gateway_finalize_upload(struct gateway *g, const struct zone_call *how, const char *hash,
+                            int64_t size, const char *object_key, struct err *e)
 {
     struct gateway_payload payload = {
         .type = "finalizeFileUpload", .hash = hash, .size = size, .object_key = object_key};
-    struct json *answer = ask_as_client(g, payload, e);
+    struct json *answer = ask_as_client(g, how, payload, e);
 
     if (answer == NULL)
         return -1;
@@ -401,11 +409,11 @@ int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
     return 0;
 }
 
-int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
-                        struct err *e)
+int gateway_client_info(struct gateway *g, const struct zone_call *how, const char *client_id,
+                        struct gateway_client *out, struct err *e)
 {
     struct gateway_payload payload = {.type = "getClientInfo", .client_id = client_id, .size = -1};
-    struct json *answer = ask_gateway(g, payload, e);
+    struct json *answer = ask_gateway(g, how, payload, e);
     int result;
 
     if (answer == NULL)
@@ -415,10 +423,11 @@ int gateway_client_info(struct gateway *g, const char *client_id, struct gateway
     return result == 0 ? 0 : name_gateway(g, e);
 }
 
-int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
+int gateway_resource_url(struct gateway *g, const struct zone_call *how, const char *name,
+                         char **proxy_url, struct err *e)
 {
     struct gateway_payload payload = {.type = "getResourceInfo", .resource_name = name, .size = -1};
-    struct json *answer = ask_gateway(g, payload, e);
+    struct json *answer = ask_gateway(g, how, payload, e);
     struct err why = {0};
     int result;
 
@@ -427,8 +436,8 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
     result = gateway_message_read_resource(answer, proxy_url, &why);
     json_free(answer);
     if (result == 0)
-        return use_tls(g, proxy_url, e) == 0 ? 0 : name_gateway(g, e);
-    if (why.code == ERR_NOT_FOUND && gateway_check_zone(g, e) != 0)
+        return use_tls(g, how, proxy_url, e) == 0 ? 0 : name_gateway(g, e);
+    if (why.code == ERR_NOT_FOUND && gateway_check_zone(g, how, e) != 0)
         return -1;
     if (why.code == ERR_NOT_FOUND)
         err_set(e, why.code, "the zone \"%s\" has no resource \"%s\"", g->zone, name);
@@ -437,12 +446,12 @@ int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, 
     return name_gateway(g, e);
 }
 
-int gateway_create_link(struct gateway *g, const char *hash, const char *name, int64_t expires_ms,
-                        char **url, struct err *e)
+int gateway_create_link(struct gateway *g, const struct zone_call *how, const char *hash,
+                        const char *name, int64_t expires_ms, char **url, struct err *e)
 {
     struct gateway_payload payload = {
         .type = "createLink", .hash = hash, .name = name, .size = -1, .expires_ms = expires_ms};
-    struct json *answer = ask_as_client(g, payload, e);
+    struct json *answer = ask_as_client(g, how, payload, e);
     char *made = NULL;
     int result;
 
@@ -450,7 +459,7 @@ int gateway_create_link(struct gateway *g, const char *hash, const char *name, i
         return -1;
     result = gateway_message_read_link(answer, &made, e);
     json_free(answer);
-    if (result == 0 && use_tls(g, &made, e) != 0) {
+    if (result == 0 && use_tls(g, how, &made, e) != 0) {
         free(made);
         result = -1;
     }
@@ -459,20 +468,21 @@ int gateway_create_link(struct gateway *g, const char *hash, const char *name, i
     return result == 0 ? 0 : name_gateway(g, e);
 }
 
-int gateway_list_links(struct gateway *g, const char *after, struct json **answer, struct err *e)
+int gateway_list_links(struct gateway *g, const struct zone_call *how, const char *after,
+                       struct json **answer, struct err *e)
 {
     struct gateway_payload payload = {.type = "listLinks", .after = after, .size = -1};
 
-    *answer = ask_as_client(g, payload, e);
+    *answer = ask_as_client(g, how, payload, e);
     return *answer == NULL ? -1 : 0;
 }
 
-int gateway_revoke_link(struct gateway *g, const char *id, const char *hash, int64_t *count,
-                        struct err *e)
+int gateway_revoke_link(struct gateway *g, const struct zone_call *how, const char *id,
+                        const char *hash, int64_t *count, struct err *e)
 {
     struct gateway_payload payload = {
         .type = "revokeLink", .id = id, .hash = id == NULL ? hash : NULL, .size = -1};
-    struct json *answer = ask_as_client(g, payload, e);
+    struct json *answer = ask_as_client(g, how, payload, e);
     int result;
 
     if (answer == NULL)
@@ -497,7 +507,8 @@ int gateway_put_register_url(struct gateway *g, struct str label, struct buf *ou
     return result;
 }
 
-int gateway_register(struct gateway *g, struct str link, int *status, struct err *e)
+int gateway_register(struct gateway *g, const struct zone_call *how, struct str link, int *status,
+                     struct err *e)
 {
     const struct http_header header = {STR(EXTENSIONS_REGISTER_HEADER), STR("1")};
     const struct http_call_options options = {
@@ -508,7 +519,7 @@ int gateway_register(struct gateway *g, struct str link, int *status, struct err
         .max_answer_bytes = GATEWAY_MAX_ANSWER_BYTES,
         .deadline_ms = clock_now_ms() + g->patience.call_ms,
     };
-    struct http_call *call = retry_call(g->http, &options, &g->watch, NULL, e);
+    struct http_call *call = retry_call(g->http, &options, &how->watch, NULL, e);
     int result = -1;
 
     *status = call == NULL ? 0 : http_call_head(call)->status;

@@ -19,10 +19,6 @@ struct gateway {
     struct identity identity; /* client_id "" : anonymous */
     int64_t clock_offset_ms;  /* added to our clock in timestamps; a day and 125 s at most */
     struct patience patience;
-    /* Set by the code that opened it, for everything that is done with it: */
-    struct zone_watch watch;
-    bool is_waited_for; /* for patience.waiting_ms */
-    bool is_patient; /* much is done already: a lost gateway is asked for patience.working_ms */
     bool has_answered; /* see gateway_has_answered */
     struct buf extensions; /* the names that it announced */
     bool has_warned; /* that the gateway gives http:// URLs for its https:// */
@@ -52,44 +48,45 @@ bool gateway_has_announced(const struct gateway *g, const char *name);
 /*
  * The calls. Their errors: ERR_REFUSED with the gateway's own reason ("Client not registered. …"),
  * ERR_NETWORK, ERR_TIMEOUT, ERR_PROTOCOL; each is wrapped with the gateway's URL. A call is
- * repeated for patience.asking_ms while its error may pass (ERR_NETWORK, ERR_TIMEOUT): every call
- * may be made again safely. A 500 that may come from our clock is repeated once, by the gateway's
- * clock.
+ * repeated for as long as `how` wants while its error may pass (ERR_NETWORK, ERR_TIMEOUT): every
+ * call may be made again safely. A 500 that may come from our clock is repeated once, by the
+ * gateway's clock.
  */
 /* Finds a file of the zone by its SHA-1, 40 digits. Free *out with gateway_file_deinit. */
-int gateway_find_file(struct gateway *g, const char *hash, struct gateway_file *out, struct err *e)
-    ERR_CHECKED;
+int gateway_find_file(struct gateway *g, const struct zone_call *how, const char *hash,
+                      struct gateway_file *out, struct err *e) ERR_CHECKED;
 
 /* Begins and ends an upload of `size` bytes: *out has the signed URL, unless the zone has the file.
  * Free it with gateway_upload_deinit. */
-int gateway_initiate_upload(struct gateway *g, const char *hash, int64_t size,
-                            struct gateway_upload *out, struct err *e) ERR_CHECKED;
-int gateway_finalize_upload(struct gateway *g, const char *hash, int64_t size,
-                            const char *object_key, struct err *e) ERR_CHECKED;
+int gateway_initiate_upload(struct gateway *g, const struct zone_call *how, const char *hash,
+                            int64_t size, struct gateway_upload *out, struct err *e) ERR_CHECKED;
+int gateway_finalize_upload(struct gateway *g, const struct zone_call *how, const char *hash,
+                            int64_t size, const char *object_key, struct err *e) ERR_CHECKED;
 
 /* Gets the registration of a client. Free *out with gateway_client_deinit. */
-int gateway_client_info(struct gateway *g, const char *client_id, struct gateway_client *out,
-                        struct err *e) ERR_CHECKED;
+int gateway_client_info(struct gateway *g, const struct zone_call *how, const char *client_id,
+                        struct gateway_client *out, struct err *e) ERR_CHECKED;
 
 /* Gets *proxy_url (caller frees), without trailing '/'. ERR_NOT_FOUND when the zone has no such
  * resource. */
-int gateway_resource_url(struct gateway *g, const char *name, char **proxy_url, struct err *e)
-    ERR_CHECKED;
+int gateway_resource_url(struct gateway *g, const struct zone_call *how, const char *name,
+                         char **proxy_url, struct err *e) ERR_CHECKED;
 
 /* Makes a share link (EXTENSIONS.md §4) to a file until then: *url (caller frees) has its token.
  * Links are only asked of a gateway that announced EXTENSIONS_LINKS. */
-int gateway_create_link(struct gateway *g, const char *hash, const char *name, int64_t expires_ms,
-                        char **url, struct err *e) ERR_CHECKED;
+int gateway_create_link(struct gateway *g, const struct zone_call *how, const char *hash,
+                        const char *name, int64_t expires_ms, char **url,
+                        struct err *e) ERR_CHECKED;
 
 /* Gets the next page of this client's links, behind `after` (NULL: the first); of an administrator,
  * those of the zone: *answer (caller frees) is for gateway_message_read_links. */
-int gateway_list_links(struct gateway *g, const char *after, struct json **answer, struct err *e)
-    ERR_CHECKED;
+int gateway_list_links(struct gateway *g, const struct zone_call *how, const char *after,
+                       struct json **answer, struct err *e) ERR_CHECKED;
 
 /* Revokes the link of that id, or (NULL) this client's links to the file; *count gets their
  * number. */
-int gateway_revoke_link(struct gateway *g, const char *id, const char *hash, int64_t *count,
-                        struct err *e) ERR_CHECKED;
+int gateway_revoke_link(struct gateway *g, const struct zone_call *how, const char *id,
+                        const char *hash, int64_t *count, struct err *e) ERR_CHECKED;
 
 /* Appends a sentence on how wrong this host's clock is; nothing while the gateway accepts it. */
 void gateway_put_clock(const struct gateway *g, struct buf *out);
@@ -100,10 +97,11 @@ int gateway_put_register_url(struct gateway *g, struct str label, struct buf *ou
 
 /* Registers this client by that link; only with a gateway that announced EXTENSIONS_REGISTER. An
  * error has the words of its page; *status is its HTTP status, 0 without an answer. */
-int gateway_register(struct gateway *g, struct str link, int *status, struct err *e) ERR_CHECKED;
+int gateway_register(struct gateway *g, const struct zone_call *how, struct str link, int *status,
+                     struct err *e) ERR_CHECKED;
 
 /* Checks that the gateway has the zone, as a call that finds nothing, or "not registered", may mean
  * that it has not. ERR_REFUSED if it has not; 0 if it has, or if that is not known. */
-int gateway_check_zone(struct gateway *g, struct err *e) ERR_CHECKED;
+int gateway_check_zone(struct gateway *g, const struct zone_call *how, struct err *e) ERR_CHECKED;
 
 #endif

@@ -84,7 +84,8 @@ static int read_file_head(const struct gateway *g, const struct http_call *call,
     return 0;
 }
 
-int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struct err *e)
+int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struct str url,
+                  struct hub_file *out, struct err *e)
 {
     int64_t wait_ms = g->patience.waiting_ms;
     struct err why = {0};
@@ -97,7 +98,7 @@ int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struc
                                                .url = url,
                                                .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
                                                .deadline_ms = clock_now_ms() + wait_ms},
-                   &g->watch, NULL, &why);
+                   watch, NULL, &why);
     int result = call == NULL ? -1 : read_file_head(g, call, out, &why);
     if (why.code == ERR_TIMEOUT)
         err_set(&why, why.code, "%s waits for a host that is away and may have it", g->shown);
@@ -112,21 +113,21 @@ bool hub_file_has_given_up(const struct gateway *g, int64_t since_ms)
     return clock_now_ms() - since_ms >= g->patience.waiting_ms;
 }
 
-int hub_file_wait(struct gateway *g, struct str url, const struct hub_file_wait *wait,
-                  struct hub_file *out, struct err *e)
+int hub_file_wait(const struct gateway *g, const struct zone_watch *watch, struct str url,
+                  const struct hub_file_wait *wait, struct hub_file *out, struct err *e)
 {
     int64_t pause_ms = HUB_FILE_FIRST_PAUSE_MS;
     struct retry retry;
-    int result = hub_file_look(g, url, out, e);
+    int result = hub_file_look(g, watch, url, out, e);
 
-    retry_init(&retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
+    retry_init(&retry, &g->patience, watch, CLOCK_NEVER_MS);
     while (result == 0 && out->state == HUB_FILE_BUILDING) {
         wait->on_building(wait->ctx, out->done, out->size);
-        if (retry_wait(&g->watch, pause_ms < wait->every_ms ? pause_ms : wait->every_ms, e) != 0)
+        if (retry_wait(watch, pause_ms < wait->every_ms ? pause_ms : wait->every_ms, e) != 0)
             return -1;
         pause_ms *= 2;
         do
-            result = hub_file_look(g, url, out, e);
+            result = hub_file_look(g, watch, url, out, e);
         while (result != 0 && retry_again(&retry, e) == 0);
         retry_got_further(&retry);
     }

@@ -43,8 +43,8 @@ void hub_file_put_url(const struct gateway *g, const char *hash, struct buf *out
 
 /* Asks once. The hub answers late while a host that may have the file is away: ERR_TIMEOUT after
  * HUB_FILE_LOOK_MS, or after patience.waiting_ms if that is less. */
-int hub_file_look(struct gateway *g, struct str url, struct hub_file *out, struct err *e)
-    ERR_CHECKED;
+int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struct str url,
+                  struct hub_file *out, struct err *e) ERR_CHECKED;
 
 /* Returns true when a hub took so long (since clock_now_ms() was `since_ms`) for no answer that it
  * has given up its hosts: it waits for them itself, and asking again would not help. */
@@ -58,7 +58,8 @@ struct hub_file_wait {
 
 /* Asks as hub_file_look, and again and again while a host prepares the file: *out is never
  * HUB_FILE_BUILDING. */
-int hub_file_wait(struct gateway *g, struct str url, const struct hub_file_wait *wait,
-                  struct hub_file *out, struct err *e) ERR_CHECKED;
+int hub_file_wait(const struct gateway *g, const struct zone_watch *watch, struct str url,
+                  const struct hub_file_wait *wait, struct hub_file *out,
+                  struct err *e) ERR_CHECKED;
 
 #endif

@@ -28,7 +28,7 @@ static int renew_url(struct hub_manifest *m, struct err *e)
     struct gateway_file file = {0};
     int result = -1;
 
-    if (gateway_find_file(m->gateway, m->hash, &file, e) == 0)
+    if (gateway_find_file(m->gateway, m->how, m->hash, &file, e) == 0)
         result = file.is_found && file.url != NULL
                      ? set_url(m, str_of(file.url), e)
                      : err_set(e, ERR_NOT_FOUND, "the zone does not have it any more");
@@ -50,7 +50,7 @@ static int ask_manifest_part(const struct hub_manifest *m, int64_t start, int64_
                                        .is_checked = true};
 
     buf_clear(out);
-    return bucket_range_get(m->gateway, m->hash, &file, &range, e);
+    return bucket_range_get(m->gateway, m->how, m->hash, &file, &range, e);
 }
 
 /* Gets [start, end) of the manifest. */
@@ -127,12 +127,13 @@ static int get_hashes(struct hub_manifest *m, const struct hub_file *file, bool 
     return result;
 }
 
-int hub_manifest_open(struct hub_manifest *m, struct gateway *g, const char *hash, struct str url,
-                      const struct hub_file *file, int64_t offset, struct err *e)
+int hub_manifest_open(struct hub_manifest *m, struct gateway *g, const struct zone_call *how,
+                      const char *hash, struct str url, const struct hub_file *file, int64_t offset,
+                      struct err *e)
 {
     const uint64_t block = (uint64_t)(offset / MANIFEST_LEAF_BYTES);
 
-    *m = (struct hub_manifest){.gateway = g, .size = file->size, .page = UINT64_MAX};
+    *m = (struct hub_manifest){.gateway = g, .how = how, .size = file->size, .page = UINT64_MAX};
     memcpy(m->hash, hash, sizeof m->hash);
     if (!manifest_is_for(m->size))
         return 0;

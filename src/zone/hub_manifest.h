@@ -12,6 +12,7 @@
 
 struct hub_manifest {
     struct gateway *gateway;
+    const struct zone_call *how;
     char hash[SHA1_HEX + 1];
     int64_t size;
     struct buf url; /* of the manifest; empty for a file of one block */
@@ -26,8 +27,9 @@ struct hub_manifest {
  * root, also when it is asked again; else the errors of bucket_range_get. Caller closes in any
  * case.
  */
-int hub_manifest_open(struct hub_manifest *m, struct gateway *g, const char *hash, struct str url,
-                      const struct hub_file *file, int64_t offset, struct err *e) ERR_CHECKED;
+int hub_manifest_open(struct hub_manifest *m, struct gateway *g, const struct zone_call *how,
+                      const char *hash, struct str url, const struct hub_file *file, int64_t offset,
+                      struct err *e) ERR_CHECKED;
 void hub_manifest_close(struct hub_manifest *m);
 
 /* Gets the leaves of the page in which block i is, unless they are in memory. Errors as above. */

@@ -75,7 +75,7 @@ static int read_page(struct checked_reading *r, const struct gateway_file *file,
     buf_clear(&r->block);
     r->is_wrong = false;
     if (hub_manifest_seek(m, r->i, e) != 0 ||
-        bucket_range_get(m->gateway, m->hash, file, &range, e) != 0)
+        bucket_range_get(m->gateway, m->how, m->hash, file, &range, e) != 0)
         return -1;
     return (int64_t)r->i * MANIFEST_LEAF_BYTES >= end
                ? 0
@@ -94,7 +94,7 @@ int hub_read_range(struct hub_manifest *m, const struct gateway_file *file,
     int result = 0, tries = 0;
 
     if (range->start >= r.end) /* empty, or behind the end */
-        return bucket_range_get(m->gateway, m->hash, file, range, e);
+        return bucket_range_get(m->gateway, m->how, m->hash, file, range, e);
     while (result == 0 && (int64_t)r.i * MANIFEST_LEAF_BYTES < r.end) {
         const uint64_t before = r.i;
         result = read_page(&r, file, &why);
@@ -132,7 +132,7 @@ int hub_read_part(struct hub_manifest *m, const struct gateway_file *file, struc
         .start = part->bytes, .end = m->size, .sink = add_to_part, .ctx = part};
     char hash[SHA1_HEX + 1];
 
-    part_note_resumed(part, &m->gateway->watch);
+    part_note_resumed(part, &m->how->watch);
     if (hub_read_range(m, file, &range, e) != 0)
         return -1;
     if (part_is_right(part, hash))

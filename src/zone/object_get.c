@@ -21,6 +21,7 @@ enum { REPORT_MS = 5000 };
  */
 struct getting {
     struct gateway *gateway;
+    struct zone_call how;
     struct part *part;
     struct retry retry;
     struct gateway_file renewed; /* its URL replaces the first one */
@@ -129,7 +130,7 @@ static struct http_call *ask_bucket_for_object(struct getting *get, struct err *
         options.header_count = get->etag.len > 0 ? 2 : 1;
     }
     if (buf_check(&range, e) == 0 && buf_check(&get->etag, e) == 0)
-        call = retry_call(get->gateway->http, &options, &get->gateway->watch, NULL, e);
+        call = retry_call(get->gateway->http, &options, &get->how.watch, NULL, e);
     buf_free(&range);
     return call;
 }
@@ -158,7 +159,7 @@ static enum result renew_object_url(struct getting *get, struct err *e)
 {
     struct gateway_file file = {0};
 
-    if (gateway_find_file(get->gateway, get->part->options.hash, &file, e) != 0)
+    if (gateway_find_file(get->gateway, &get->how, get->part->options.hash, &file, e) != 0)
         return RESULT_OVER;
     gateway_file_deinit(&get->renewed);
     get->renewed = file;
@@ -301,7 +302,7 @@ static bool report_damage(const struct getting *get)
 
     if (g->extensions.len == 0 || get->url.len == 0 || get->is_page)
         return false;
-    http_call_free(retry_call(g->http, &options, &g->watch, NULL, ERR_IGNORED));
+    http_call_free(retry_call(g->http, &options, &get->how.watch, NULL, ERR_IGNORED));
     return true;
 }
 
@@ -330,23 +331,23 @@ static int check_part(const struct part *part, struct err *e)
                    (long long)part->bytes, hash);
 }
 
-int object_get(struct gateway *g, const struct gateway_file *file, struct part *part, struct err *e)
+int object_get(struct gateway *g, const struct zone_call *how, const struct gateway_file *file,
+               struct part *part, struct err *e)
 {
     struct getting get = {
         .gateway = g,
+        .how = zone_call_working(how),
         .part = part,
         .furthest = part->bytes,
         .is_continued = part->bytes > 0,
         .is_at_host = hub_file_is_at_host(g, file)};
-    bool was_patient = g->is_patient;
     struct err why = {0};
     int result;
 
     if (file->url == NULL)
         return err_set(e, ERR_PROTOCOL, "the zone gave no URL to download from");
-    part_note_resumed(part, &g->watch);
-    g->is_patient = true;
-    retry_init(&get.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
+    part_note_resumed(part, &how->watch);
+    retry_init(&get.retry, &g->patience, &get.how.watch, CLOCK_NEVER_MS);
     do {
         if (why.code == ERR_CHANGED)
             get.is_whole_only = true; /* the second time: all of it, in one piece */
@@ -360,7 +361,6 @@ int object_get(struct gateway *g, const struct gateway_file *file, struct part *
         explain_damage(&get, &why);
     if (result != 0)
         err_copy(e, &why);
-    g->is_patient = was_patient;
     gateway_file_deinit(&get.renewed);
     buf_wipe(&get.url);
     buf_free(&get.etag);

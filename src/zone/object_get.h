@@ -19,7 +19,7 @@ enum { OBJECT_GET_MAX_REDIRECTS = 5 };
  * gone. ERR_CHANGED: it is not what it should be, also when it is got anew in one piece; the part
  * is then spoilt.
  */
-int object_get(struct gateway *g, const struct gateway_file *file, struct part *part,
-               struct err *e) ERR_CHECKED;
+int object_get(struct gateway *g, const struct zone_call *how, const struct gateway_file *file,
+               struct part *part, struct err *e) ERR_CHECKED;
 
 #endif

@@ -30,3 +30,11 @@ int patience_load(struct patience *p, struct err *e)
 {
     return interval_table_load(&table, p, "KACHERY_RESOURCE_TEST_PATIENCE", e);
 }
+
+struct zone_call zone_call_working(const struct zone_call *call)
+{
+    struct zone_call working = *call;
+
+    working.patience = ZONE_WORKING;
+    return working;
+}

@@ -45,4 +45,22 @@ struct zone_watch {
     void (*on_warning)(void *ctx, const char *text);
 };
 
+/* How long a gateway that is away is asked, in a call and its repetitions. */
+enum zone_patience {
+    ZONE_ASKED,      /* patience.asking_ms */
+    ZONE_WAITED_FOR, /* patience.waiting_ms: the user waits anyway */
+    ZONE_WORKING     /* patience.working_ms: much is done already, and would be lost */
+};
+
+/* How a call of the zone waits. Its caller passes it by pointer, and may pass another one with the
+ * next call. All zeros: asked for a short while, without hooks. */
+struct zone_call {
+    struct zone_watch watch;
+    enum zone_patience patience;
+    int64_t least; /* attempts, however long each was silent; 0: patience.asking_least */
+};
+
+/* Returns the same for work that would be lost. */
+struct zone_call zone_call_working(const struct zone_call *call);
+
 #endif

@@ -70,7 +70,8 @@ static int init_from_url(struct resource *r, const char *where, struct err *e)
     return 0;
 }
 
-static int init_from_name(struct resource *r, struct gateway *g, const char *name, struct err *e)
+static int init_from_name(struct resource *r, struct gateway *g, const struct zone_call *how,
+                          const char *name, struct err *e)
 {
     struct buf url = {0}, http = {0};
     char *proxy_url = NULL;
@@ -79,7 +80,7 @@ static int init_from_name(struct resource *r, struct gateway *g, const char *nam
 
     if (!kachery_uri_is_name(str_of(name)))
         return refuse_resource_url(name, e);
-    if (gateway_resource_url(g, name, &proxy_url, e) != 0)
+    if (gateway_resource_url(g, how, name, &proxy_url, e) != 0)
         return -1;
     buf_printf(&url, "%s/r/%s", proxy_url, name);
     if (buf_check(&url, e) != 0)
@@ -98,7 +99,8 @@ out:
     return result;
 }
 
-int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e)
+int resource_init(struct resource *r, struct gateway *g, const struct zone_call *how,
+                  const char *where, struct err *e)
 {
     struct resource made = {0};
     int result;
@@ -113,7 +115,7 @@ int resource_init(struct resource *r, struct gateway *g, const char *where, stru
     if (strstr(where, "://") != NULL)
         result = init_from_url(&made, where, e);
     else
-        result = init_from_name(&made, g, where, e);
+        result = init_from_name(&made, g, how, where, e);
     if (result != 0)
         return -1;
     made.zone = strdup(g->zone);
@@ -221,7 +223,8 @@ static int read_upload_answer(const struct resource *r, const struct http_call *
 
 /* The daemon has up to timeout_ms for it, its answer is waited for until deadline_ms. */
 struct resource_question {
-    const struct gateway *gateway; /* its HTTP client is used, its watch asked meanwhile */
+    struct http_client *http;
+    const struct zone_watch *watch; /* asked meanwhile */
     const char *hash;
     int64_t timeout_ms, deadline_ms;
 };
@@ -267,7 +270,7 @@ static struct http_call *ask_proxy(const struct resource *r, const struct resour
                                });
     options.body = buf_str(&body);
     if (buf_check(&uri, e) == 0 && buf_check(&body, e) == 0)
-        call = retry_call(q->gateway->http, &options, &q->gateway->watch, NULL, e);
+        call = retry_call(q->http, &options, q->watch, NULL, e);
     buf_free(&uri);
     buf_free(&body);
     return call;
@@ -318,13 +321,14 @@ static int pause_from(int64_t asked_ms, const struct resource_wait *wait, struct
 {
     int64_t next_ms = clock_earlier(asked_ms + RESOURCE_MIN_INTERVAL_MS, wait->deadline_ms);
 
-    return retry_wait(&wait->gateway->watch, next_ms - clock_now_ms(), e);
+    return retry_wait(wait->watch, next_ms - clock_now_ms(), e);
 }
 
-int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
-                     struct upload_status *out, struct buf *text, struct err *e)
+int resource_request(struct resource *r, const struct gateway *g, const struct zone_watch *watch,
+                     const char *hash, int64_t timeout_ms, struct upload_status *out,
+                     struct buf *text, struct err *e)
 {
-    const struct resource_question q = {g, hash, timeout_ms, CLOCK_NEVER_MS};
+    const struct resource_question q = {g->http, watch, hash, timeout_ms, CLOCK_NEVER_MS};
 
     return request_once(r, &q, out, text, e);
 }
@@ -352,7 +356,7 @@ static int ask_again(struct retry *retry, bool was_there, struct err *failure)
 
 static void be_patient(struct retry *retry, const struct resource_wait *wait, int64_t ms)
 {
-    retry_init(retry, &wait->gateway->patience, &wait->gateway->watch,
+    retry_init(retry, &wait->gateway->patience, wait->watch,
                clock_earlier(clock_now_ms() + ms, wait->deadline_ms));
 }
 
@@ -374,7 +378,8 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
     be_patient(&retry, wait, wait->gateway->patience.waiting_ms);
     for (;;) {
         int64_t asked_ms = clock_now_ms();
-        const struct resource_question q = {wait->gateway, hash, ask_time(wait, asked_ms), last_ms};
+        const struct resource_question q = {wait->gateway->http, wait->watch, hash,
+                                            ask_time(wait, asked_ms), last_ms};
         if (request_once(r, &q, out, text, &failure) == 0) {
             was_heard = true;
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)

@@ -17,8 +17,8 @@ struct resource {
 
 /* Begins a resource. `where` is a URL, a bare name (looked up in the zone), or NULL:
  * KACHERY_RESOURCE_URL, ERR_NOT_FOUND when that is unset too. */
-int resource_init(struct resource *r, struct gateway *g, const char *where, struct err *e)
-    ERR_CHECKED;
+int resource_init(struct resource *r, struct gateway *g, const struct zone_call *how,
+                  const char *where, struct err *e) ERR_CHECKED;
 void resource_deinit(struct resource *r);
 
 /*
@@ -28,13 +28,15 @@ void resource_deinit(struct resource *r);
  * ERR_NOT_FOUND when the resource is not connected (404), ERR_REFUSED with the daemon's or proxy's
  * words.
  */
-int resource_request(struct resource *r, struct gateway *g, const char *hash, int64_t timeout_ms,
-                     struct upload_status *out, struct buf *text, struct err *e) ERR_CHECKED;
+int resource_request(struct resource *r, const struct gateway *g, const struct zone_watch *watch,
+                     const char *hash, int64_t timeout_ms, struct upload_status *out,
+                     struct buf *text, struct err *e) ERR_CHECKED;
 
 struct resource_wait {
     int64_t every_ms;    /* of one question: the interval between two states */
     int64_t deadline_ms; /* of all together (clock_now_ms()), or CLOCK_NEVER_MS */
-    const struct gateway *gateway; /* its http, patience and watch are used */
+    const struct gateway *gateway; /* its http and patience are used */
+    const struct zone_watch *watch;
     void (*on_status)(void *ctx, const struct upload_status *status); /* may be NULL */
     void *ctx;
 };

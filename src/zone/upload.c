@@ -9,6 +9,7 @@
 /* One upload under way. */
 struct zone_upload {
     struct gateway *gateway;
+    struct zone_call how;
     const struct upload_options *options;
     struct retry retry;
     struct gateway_upload target;
@@ -74,7 +75,7 @@ static struct http_call *put_once(struct zone_upload *upload, struct err *e)
         .ctx = upload,
     };
 
-    return retry_call(upload->gateway->http, &options, &upload->gateway->watch, on_call_step, e);
+    return retry_call(upload->gateway->http, &options, &upload->how.watch, on_call_step, e);
 }
 
 /* Decides what follows an answer other than 200. */
@@ -142,14 +143,14 @@ static int initiate_upload(struct zone_upload *upload, struct err *e)
     int64_t end_ms = clock_now_ms() + g->patience.pending_total_ms;
 
     for (;;) {
-        if (gateway_initiate_upload(g, options->hash, options->size, target, e) != 0)
+        if (gateway_initiate_upload(g, &upload->how, options->hash, options->size, target, e) != 0)
             return e->code != ERR_REFUSED ? -1 : explain_size(upload, e);
         if (target->already_exists || !target->already_pending)
             return 0;
         gateway_upload_deinit(target);
         if (clock_now_ms() + g->patience.pending_every_ms > end_ms)
             return err_set(e, ERR_TIMEOUT, "somebody else's upload of this file does not end");
-        if (retry_wait(&g->watch, g->patience.pending_every_ms, e) != 0)
+        if (retry_wait(&upload->how.watch, g->patience.pending_every_ms, e) != 0)
             return -1;
     }
 }
@@ -162,7 +163,7 @@ static int check_existing(struct zone_upload *upload, struct err *e)
     struct err why = {0};
     int result = 0;
 
-    if (gateway_find_file(upload->gateway, options->hash, &file, &why) != 0) {
+    if (gateway_find_file(upload->gateway, &upload->how, options->hash, &file, &why) != 0) {
         /* A client that may upload may be forbidden to download: then there is nothing to
          * compare. */
         return why.code == ERR_REFUSED ? 0 : err_copy(e, &why);
@@ -196,7 +197,7 @@ static bool is_same_stat(const struct stat *a, const struct stat *b)
 static int show_reading(void *ctx, struct err *e)
 {
     struct zone_upload *upload = ctx;
-    const struct zone_watch *watch = &upload->gateway->watch;
+    const struct zone_watch *watch = &upload->how.watch;
 
     if (clock_now_ms() - upload->reported_ms >= UPLOAD_PROGRESS_MS) {
         report_upload_progress(upload, 0);
@@ -257,23 +258,23 @@ static enum result attempt_upload(struct zone_upload *upload, struct err *e)
             return RESULT_OVER;
         if (upload->target.already_exists)
             return check_existing(upload, e) == 0 ? RESULT_DONE : RESULT_OVER;
-        upload->gateway->is_patient = true; /* from now on much may be lost */
+        upload->how.patience = ZONE_WORKING; /* from now on much may be lost */
         result = put_upload(upload, e);
     }
     return result;
 }
 
-int upload_file(struct gateway *g, const struct upload_options *options,
-                struct upload_result *result, struct err *e)
+int upload_file(struct gateway *g, const struct zone_call *how,
+                const struct upload_options *options, struct upload_result *result, struct err *e)
 {
-    struct zone_upload upload = {.gateway = g, .options = options, .source = {.fd = -1}};
+    struct zone_upload upload = {
+        .gateway = g, .how = *how, .options = options, .source = {.fd = -1}};
     struct upload_result made = {.size = options->size};
-    bool was_patient = g->is_patient;
     struct err why = {0};
     enum result got;
     int status;
 
-    retry_init(&upload.retry, &g->patience, &g->watch, CLOCK_NEVER_MS);
+    retry_init(&upload.retry, &g->patience, &upload.how.watch, CLOCK_NEVER_MS);
     while ((got = attempt_upload(&upload, &why)) == RESULT_FAILED &&
            retry_again(&upload.retry, &why) == 0)
         report_upload_progress(&upload, 0);
@@ -283,14 +284,13 @@ int upload_file(struct gateway *g, const struct upload_options *options,
     made.already_existed = upload.target.already_exists;
     if (status == 0 && !made.already_existed) {
         report_upload_progress(&upload, options->size);
-        status = gateway_finalize_upload(g, options->hash, options->size, upload.target.object_key,
-                                         &why);
+        status = gateway_finalize_upload(g, &upload.how, options->hash, options->size,
+                                         upload.target.object_key, &why);
     }
     if (status == 0)
         *result = made;
     else
         err_copy(e, &why);
-    g->is_patient = was_patient;
     gateway_upload_deinit(&upload.target);
     upload_source_deinit(&upload.source);
     return status;

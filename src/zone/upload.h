@@ -46,7 +46,8 @@ struct upload_result {
  * with its reason; ERR_NETWORK; ERR_FAILED (unreadable, cancelled). Messages are for the user of
  * this host: they may name the file's hash now.
  */
-int upload_file(struct gateway *g, const struct upload_options *options,
-                struct upload_result *result, struct err *e) ERR_CHECKED;
+int upload_file(struct gateway *g, const struct zone_call *how,
+                const struct upload_options *options, struct upload_result *result,
+                struct err *e) ERR_CHECKED;
 
 #endif

@@ -624,7 +624,8 @@ void relay_file_on_note(struct relay_file *file, const struct relay_note *note)
             const struct relay_holder *holder = find_file_holder(file, note->daemon);
             move_left_out_blocks(file);
             /* It may have it, but cannot be asked now. */
-            file->saw_error = file->saw_error || holder == NULL || holder->is_bad;
+            file->saw_error = file->saw_error || holder == NULL ||
+                              (holder->is_bad && !holder->is_refused);
             relay_file_seek(file);
         }
         file->saw_building = file->saw_building || note->state == RANGE_BUILDING;
@@ -857,8 +858,13 @@ static void on_source_opened(struct relay_source *source, const struct range_mes
             return;
         }
     } else if (learn_content(source, m, &e) != 0) {
-        doubt_daemon(file, source->line->daemon,
-                     e.code == ERR_CHANGED ? file->relay->options.times.keep_ms : DOUBT_MS, e.msg);
+        struct relay_daemon *daemon = source->line->daemon;
+        const bool is_refused = e.code == ERR_CHANGED;
+        doubt_daemon(file, daemon, is_refused ? file->relay->options.times.keep_ms : DOUBT_MS,
+                     e.msg);
+        struct relay_holder *holder = find_file_holder(file, daemon->number);
+        if (holder != NULL)
+            holder->is_refused = is_refused;
         return;
     }
     if (!file->has_root) {

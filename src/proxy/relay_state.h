@@ -93,6 +93,7 @@ struct relay_holder {
     int64_t daemon; /* 0: free */
     bool is_bad;    /* it was found wrong, or has another root: not asked again before `until_ms` */
     bool is_other;  /* it has another root */
+    bool is_refused; /* it has a refuted root: it counts as one that does not have the file */
     int64_t until_ms;
 };
 

@@ -205,9 +205,14 @@ def test_what_no_host_can_send_is_asked_of_the_resource(impatient):
 def test_a_host_that_lies_about_the_hash(sharing, stranger):
     """Its manifest is right for its bytes, and its record says that they are another file: the hub, which hashes what it
     sends, cuts the answer before its last bytes."""
+    lab = sharing.lab
+    port = lab.hub.port
+    lab.hub.stop()  # the next one does not wait for daemons of before
+    lab.hub_environment = {"KACHERY_RESOURCE_TEST_HUB_INTERVALS": "range_start_ms=0"}
+    lab.start_hub(f"127.0.0.1:{port}").wait_line("daemon connected")
     data, other = noise(3 * LEAF), noise(3 * LEAF, 2)
     path = sharing.put("big", data)
-    digest, store = path[3:], sharing.lab.host_store
+    digest, store = path[3:], lab.host_store
     file = sharing.lab.folder / "big"
     before = file.stat()
     with open(file, "r+b") as opened:

@@ -24,7 +24,7 @@ struct authorization authorization_none(void)
     return (struct authorization){.allow_public_download = true};
 }
 
-static void release_file(struct authorization_file *file)
+static void release_settings_file(struct authorization_file *file)
 {
     if (file == NULL || --file->uses > 0)
         return;
@@ -35,7 +35,7 @@ static void release_file(struct authorization_file *file)
 
 void authorization_deinit(struct authorization *a)
 {
-    release_file(a->file);
+    release_settings_file(a->file);
     *a = authorization_none();
 }
 
@@ -153,7 +153,7 @@ static void keep_file(struct authorization_file *file, struct str text)
     buf_put(&file->text, text);
     if (file->text.failed)
         return;
-    release_file(kept);
+    release_settings_file(kept);
     kept = file;
     kept->uses++;
 }

@@ -124,7 +124,10 @@ int fs_write_all(int fd, struct str data, const char *path, struct err *e)
             ready_wait(fd, READY_WRITE, CLOCK_NEVER_MS);
             continue;
         }
-        return err_errno(e, ERR_FAILED, n == 0 ? EIO : errno, "cannot write %s", path);
+        int number = n == 0 ? EIO : errno;
+        err_errno(e, ERR_FAILED, number, "cannot write %s", path);
+        errno = number;
+        return -1;
     }
     return 0;
 }

@@ -288,6 +288,44 @@ int newfile_open(struct newfile *f, const char *path, mode_t mode, struct err *e
     return cause_create(e, number, path, NULL);
 }
 
+enum lock { LOCK_TAKEN, LOCK_OF_ANOTHER, LOCK_UNKNOWN };
+
+/* Some file systems have no locks (NFS without lockd, Lustre mounted without them). */
+static enum lock try_lock(int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return LOCK_TAKEN;
+    return errno == EWOULDBLOCK ? LOCK_OF_ANOTHER : LOCK_UNKNOWN;
+}
+
+/* Returns false when newfile_clean_held of another process took the file for an abandoned one
+ * before this process had the lock: that process removes it. */
+static bool is_file_ours(int fd)
+{
+    struct stat st;
+
+    return try_lock(fd) != LOCK_OF_ANOTHER && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+int newfile_open_held(struct newfile *f, const char *name, mode_t mode)
+{
+    int number = EEXIST;
+
+    buf_puts(&f->name, name);
+    if (buf_path(&f->name, ERR_IGNORED) == NULL) {
+        number = ENOMEM;
+    } else {
+        f->fd = create_once(name, mode);
+        if (f->fd < 0)
+            number = errno;
+        else if (is_file_ours(f->fd))
+            return 0;
+    }
+    newfile_leave(f);
+    errno = number;
+    return -1;
+}
+
 int newfile_write(const struct newfile *f, struct str data, const char *path, struct err *e)
 {
     return fs_write_all(f->fd, data, path, e);
@@ -454,23 +492,29 @@ void newfile_hold(int fd)
     flock(fd, LOCK_EX | LOCK_NB);
 }
 
-static bool is_locked(int fd)
+static bool is_unwritten_for(const struct stat *st, int seconds)
 {
-    return flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    return clock_wall_ms() - fs_mtime_ms(st) >= 1000LL * seconds;
 }
 
-/* Under the lock, which whoever gives the name to another file has to have. */
-static void remove_unless_held(const char *path)
+/* Removes the file under its lock, without which no process gives its name to another file. Where
+ * there are no locks, the file must not have been written for `unwritten_seconds`. Returns whether
+ * the file was removed. */
+static bool remove_unless_held(const char *path, int unwritten_seconds)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     struct stat st, named;
+    bool is_removed = false;
 
     if (fd < 0)
-        return;
-    if (!is_locked(fd) && fstat(fd, &st) == 0 && lstat(path, &named) == 0 &&
-        st.st_dev == named.st_dev && st.st_ino == named.st_ino)
-        unlink(path);
+        return false;
+    enum lock lock = try_lock(fd);
+    if (lock != LOCK_OF_ANOTHER && fstat(fd, &st) == 0 && lstat(path, &named) == 0 &&
+        st.st_dev == named.st_dev && st.st_ino == named.st_ino &&
+        (lock == LOCK_TAKEN || is_unwritten_for(&st, unwritten_seconds)))
+        is_removed = unlink(path) == 0;
     close(fd);
+    return is_removed;
 }
 
 void newfile_remove_left(const char *path, int seconds)
@@ -479,12 +523,12 @@ void newfile_remove_left(const char *path, int seconds)
     int64_t now_ms;
 
     if (path == NULL || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
-        clock_wall_ms() - fs_mtime_ms(&st) < 1000LL * seconds)
+        !is_unwritten_for(&st, seconds))
         return;
     /* So says our clock, which may be wrong. */
     if (newfile_time_beside(path, &now_ms, ERR_IGNORED) == 0 &&
         now_ms - fs_mtime_ms(&st) >= 1000LL * seconds)
-        remove_unless_held(path);
+        remove_unless_held(path, seconds);
 }
 
 void newfile_clean(const char *path)
@@ -513,4 +557,24 @@ void newfile_clean(const char *path)
     if (dir != NULL)
         closedir(dir);
     buf_free(&name);
+}
+
+void newfile_clean_held(const char *folder, void (*on_removed)(const char *name))
+{
+    DIR *dir = folder == NULL ? NULL : opendir(folder);
+    struct buf path = {0};
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        buf_clear(&path);
+        buf_printf(&path, "%s/%s", folder, entry->d_name);
+        const char *file = buf_path(&path, ERR_IGNORED);
+        if (file != NULL && remove_unless_held(file, NEWFILE_LEFT_SECONDS))
+            on_removed(entry->d_name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    buf_free(&path);
 }

@@ -1,8 +1,9 @@
 /*
- * Makes new files and directories. A file has a temporary name, `path.tmp.XXXXXXXX`, until it is
- * whole; files that a killed process left under such a name are found and removed. In a place that
- * several people may share (PROTOCOL.md §1) the place's root decides on modes, not the umask of the
- * first process. The modes of existing files are never changed.
+ * Makes new files and directories. A file has a temporary name until it is whole: one beside it,
+ * `path.tmp.XXXXXXXX`, or one of the caller's in a folder for such files. Files that a killed
+ * process left under a temporary name are found and removed. In a place that several people may
+ * share (PROTOCOL.md §1) the place's root decides on modes, not the umask of the first process. The
+ * modes of existing files are never changed.
  */
 #ifndef BASE_NEWFILE_H
 #define BASE_NEWFILE_H
@@ -28,7 +29,13 @@ struct newfile {
  * base name too long for that, the end is cut. `f` is NEWFILE_NONE before, and after an error. */
 int newfile_open(struct newfile *f, const char *path, mode_t mode, struct err *e) ERR_CHECKED;
 
-/* Appends to the file; errors name `path`. */
+/* Creates the file in the same way under the temporary name `name`, in a folder for such files
+ * alone on the final name's file system, and holds it (newfile_hold) while it is open. Returns 0,
+ * or -1 and errno: EEXIST when a file has that name, or another process has just removed this one
+ * as abandoned, before it was held. */
+int newfile_open_held(struct newfile *f, const char *name, mode_t mode);
+
+/* Appends to the file; errors name `path`, and errno is that of write(2). */
 int newfile_write(const struct newfile *f, struct str data, const char *path, struct err *e)
     ERR_CHECKED;
 
@@ -37,7 +44,8 @@ int newfile_write(const struct newfile *f, struct str data, const char *path, st
 int newfile_close(struct newfile *f, bool is_durable, const char *path, struct err *e) ERR_CHECKED;
 
 /* Gives the file the name `path` (rename(2), with its result and errno); `f` is then NEWFILE_NONE
- * if it was closed. */
+ * if it was closed. A file that was opened held is renamed while it is open, as only its lock keeps
+ * its temporary name; newfile_leave closes it then. */
 int newfile_rename(struct newfile *f, const char *path);
 
 /* Closes, renames, and syncs the directory if `is_durable`. On failure nothing is left behind, and
@@ -86,7 +94,8 @@ int newfile_put_below(const char *root, const char *path, struct str data, unsig
 
 /* ---- abandoned ones ---- */
 
-/* A file is abandoned if it was not written for long and no process holds it. A file system may be
+/* A file is abandoned if it was not written for long and no process holds it; a file that was
+ * opened held, as soon as no process holds it. A file system may be
  * shared with other machines, so its own clock decides on the age, and process numbers mean
  * nothing. A process that loses its file to this all the same fails at its rename, with a clear
  * error. */
@@ -102,6 +111,12 @@ void newfile_hold(int fd);
 /* Removes the abandoned temporary files of `path`; when it ends with '/', all in that folder, which
  * must be ours alone. Best effort: a file that cannot be looked at stays. */
 void newfile_clean(const char *path);
+
+/* Removes the abandoned files in `folder`, all of which were opened held, and reports each name to
+ * `on_removed`. On file systems without locks a file is abandoned if it was not written for
+ * NEWFILE_LEFT_SECONDS by this host's clock: the disk may be too full to ask for its own. Best
+ * effort. */
+void newfile_clean_held(const char *folder, void (*on_removed)(const char *name));
 
 /* Removes this one file, whatever its name, if it is abandoned for `seconds`. */
 void newfile_remove_left(const char *path, int seconds);

@@ -286,7 +286,7 @@ static int open_upload(struct folder *f, struct bucket_put *put, struct folder_u
     result = buf_check(&name, e);
     buf_free(&name);
     if (result == 0)
-        result = object_upload_open_shared(&upload->file, f->dir, id, put->size_bytes, e);
+        result = object_upload_open(&upload->file, f->dir, id, put->size_bytes, e);
     return result;
 }
 

@@ -1,7 +1,6 @@
 /*
- * An object while it is uploaded: written under a temporary name and locked, so that what a killed
- * process left is told from what is being written (where files cannot be locked, by its age);
- * visible under its own name only when size and SHA-1 are right and everything is on the disk.
+ * An object while it is uploaded: a file that newfile.h holds in the folder of uploads; visible
+ * under its own name only when size and SHA-1 are right and everything is on the disk.
  */
 #ifndef BUCKET_OBJECT_UPLOAD_H
 #define BUCKET_OBJECT_UPLOAD_H
@@ -12,35 +11,30 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/newfile.h"
 #include "base/sha1.h"
 #include "bucket/data_dir.h"
 
 enum {
     OBJECT_UPLOAD_MAX_SHARED = 8, /* uploads at once under one name: a client's of one object */
-    OBJECT_UPLOAD_WRITEBACK_BYTES = 8 << 20, /* the kernel is told to start writing so many */
-    OBJECT_UPLOAD_LEFT_OVER_S = 24 * 3600    /* without locks: unwritten for so long, nobody's */
+    OBJECT_UPLOAD_WRITEBACK_BYTES = 8 << 20  /* the kernel is told to start writing so many */
 };
 
 /* All zeros, then object_upload_open or object_upload_open_dry. */
 struct object_upload {
-    int fd;
+    struct newfile temporary; /* NEWFILE_NONE: dry */
     bool is_dry;
-    struct buf temporary; /* path */
-    int64_t size;         /* as promised */
+    int64_t size; /* as promised */
     int64_t written, flushed;
     struct sha1 sha1;
     struct stat published; /* as object_upload_publish left it */
 };
 
-/* Begins an upload of `size` bytes. ERR_TOO_LARGE when the disk has no room, ERR_FAILED for any
- * other failure. object_upload_publish or object_upload_discard ends it. */
-int object_upload_open(struct object_upload *file, const struct data_dir *dir, int64_t size,
-                     struct err *e) ERR_CHECKED;
-
-/* Begins an upload like object_upload_open, of at most OBJECT_UPLOAD_MAX_SHARED with this name at a
- * time in all processes: ERR_TAKEN when there are as many already. */
-int object_upload_open_shared(struct object_upload *file, const struct data_dir *dir,
-                              const char *name, int64_t size, struct err *e) ERR_CHECKED;
+/* Begins an upload of `size` bytes, of at most OBJECT_UPLOAD_MAX_SHARED with this name at a time in
+ * all processes: ERR_TAKEN when there are as many already. ERR_TOO_LARGE when the disk has no room,
+ * ERR_FAILED for any other failure. object_upload_publish or object_upload_discard ends it. */
+int object_upload_open(struct object_upload *file, const struct data_dir *dir, const char *name,
+                       int64_t size, struct err *e) ERR_CHECKED;
 
 /* Begins an upload of an object that is there already: its bytes are hashed and not written, and
  * object_upload_publish only checks them. */

@@ -281,6 +281,58 @@ static void test_ends_of_a_new_file(void **state)
     assert_int_equal(unlink(name) | unlink("result"), 0);
 }
 
+static int removed_count;
+
+static void count_removed(const char *name)
+{
+    assert_string_equal(name, "one");
+    removed_count++;
+}
+
+/* Its folder is not the final one's, its lock decides whether it is abandoned. */
+static void test_held(void **state)
+{
+    struct newfile f = NEWFILE_NONE, other = NEWFILE_NONE;
+    struct err e = {0};
+
+    (void)state;
+    removed_count = 0;
+    assert_int_equal(mkdir("new", 0700), 0);
+    assert_int_equal(newfile_open_held(&f, "new/one", 0666), 0);
+    assert_int_equal(fcntl(f.fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(newfile_open_held(&other, "new/one", 0666), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_true(other.fd == -1 && other.name.len == 0);
+    assert_int_equal(newfile_open_held(&other, "no/folder", 0666), -1);
+    assert_int_equal(errno, ENOENT);
+    newfile_clean_held("new", count_removed);
+    assert_int_equal(newfile_write(&f, STR("whole"), "result", &e), 0);
+    assert_int_equal(newfile_rename(&f, "no/folder"), -1);
+    assert_int_equal(newfile_rename(&f, "result"), 0);
+    newfile_discard(&f);
+    assert_content("result", "whole");
+    assert_int_equal(count_entries("new"), 0);
+
+    assert_int_equal(newfile_open_held(&f, "new/one", 0666), 0);
+    newfile_leave(&f); /* as a process that is killed */
+    newfile_clean_held("new/", count_removed);
+    assert_int_equal(removed_count, 1);
+    assert_int_equal(count_entries("new"), 0);
+    newfile_clean_held("no", count_removed);
+    newfile_clean_held(NULL, count_removed);
+}
+
+static void test_errno_of_write(void **state)
+{
+    struct newfile full = {.fd = open("/dev/full", O_WRONLY | O_CLOEXEC)};
+
+    (void)state;
+    assert_true(full.fd >= 0);
+    assert_int_equal(newfile_write(&full, STR("x"), "result", ERR_IGNORED), -1);
+    assert_int_equal(errno, ENOSPC);
+    newfile_leave(&full);
+}
+
 /* The reader takes its time: every write is partial, then would block. */
 static void test_write_all_to_pipe(void **state)
 {
@@ -412,6 +464,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_name, enter, leave),
         cmocka_unit_test_setup_teardown(test_ends_of_a_new_file, enter, leave),
         cmocka_unit_test_setup_teardown(test_temporary, enter, leave),
+        cmocka_unit_test_setup_teardown(test_held, enter, leave),
+        cmocka_unit_test(test_errno_of_write),
         cmocka_unit_test_setup_teardown(test_write_all_to_pipe, enter, leave),
         cmocka_unit_test_setup_teardown(test_absolute, enter, leave),
         cmocka_unit_test(test_mtime),

@@ -104,7 +104,7 @@ static void test_publish(void **state)
         struct object_upload file;
         struct err e = {0};
         bool is_right = c->write_code == ERR_NONE && c->publish_code == ERR_NONE;
-        unit_true(c->name, object_upload_open(&file, &dir, c->size, &e) == 0);
+        unit_true(c->name, object_upload_open(&file, &dir, "name", c->size, &e) == 0);
         unit_true(c->name, count_unfinished() == 1);
         int result = object_upload_write(&file, str_of(c->data), &e);
         unit_true(c->name, (result == 0 ? ERR_NONE : e.code) == c->write_code);
@@ -128,7 +128,7 @@ static void test_replace(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+        assert_int_equal(object_upload_open(&file, &dir, "name", 5, &e), 0);
         assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
         assert_int_equal(object_upload_publish(&file, path, STR(HELLO_HASH), &e), 0);
     }
@@ -146,13 +146,13 @@ static void test_shared(void **state)
     (void)state;
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < OBJECT_UPLOAD_MAX_SHARED; i++)
-            assert_int_equal(object_upload_open_shared(&files[i], &dir, "name", 5, &e), 0);
-        assert_int_equal(object_upload_open_shared(&other, &dir, "name", 5, &e), -1);
+            assert_int_equal(object_upload_open(&files[i], &dir, "name", 5, &e), 0);
+        assert_int_equal(object_upload_open(&other, &dir, "name", 5, &e), -1);
         assert_int_equal(e.code, ERR_TAKEN);
-        assert_int_equal(object_upload_open_shared(&other, &dir, "another", 5, &e), 0);
+        assert_int_equal(object_upload_open(&other, &dir, "another", 5, &e), 0);
         object_upload_discard(&other);
         object_upload_discard(&files[3]);
-        assert_int_equal(object_upload_open_shared(&files[3], &dir, "name", 5, &e), 0);
+        assert_int_equal(object_upload_open(&files[3], &dir, "name", 5, &e), 0);
         for (int i = 0; i < OBJECT_UPLOAD_MAX_SHARED; i++)
             object_upload_discard(&files[i]);
         assert_int_equal(count_unfinished(), 0);
@@ -186,7 +186,7 @@ static void test_no_room(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(object_upload_open(&file, &dir, INT64_C(1) << 60, &e), -1);
+    assert_int_equal(object_upload_open(&file, &dir, "name", INT64_C(1) << 60, &e), -1);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     assert_int_equal(count_unfinished(), 0);
 }
@@ -199,7 +199,7 @@ static void test_unknown_room(void **state)
 
     (void)state;
     is_size_unknown = true;
-    assert_int_equal(object_upload_open(&file, &dir, INT64_C(1) << 40, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, "name", INT64_C(1) << 40, &e), 0);
     is_size_unknown = false;
     object_upload_discard(&file);
 }
@@ -213,12 +213,12 @@ static void test_no_locks(void **state)
 
     (void)state;
     has_locks = false;
-    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, "name", 5, &e), 0);
     object_upload_clean(dir.path);
     assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
     assert_int_equal(object_upload_publish(&file, path_of("sha1/object"), STR(HELLO_HASH), &e), 0);
-    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
-    assert_int_equal(futimens(file.fd, long_ago), 0);
+    assert_int_equal(object_upload_open(&file, &dir, "name", 5, &e), 0);
+    assert_int_equal(futimens(file.temporary.fd, long_ago), 0);
     object_upload_clean(dir.path);
     assert_int_equal(count_unfinished(), 0);
     object_upload_discard(&file);
@@ -239,7 +239,7 @@ static void test_another_file_system(void **state)
         skip();
     assert_int_equal(stat(folder, &here) | stat(other, &there), 0);
     buf_printf(&path, "%s/object", other);
-    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, "name", 5, &e), 0);
     assert_int_equal(object_upload_write(&file, STR("hello"), &e), 0);
     if (here.st_dev != there.st_dev) {
         assert_int_equal(object_upload_publish(&file, buf_cstr(&path), STR(HELLO_HASH), &e), -1);
@@ -257,7 +257,7 @@ static void test_clean(void **state)
     int fd;
 
     (void)state;
-    assert_int_equal(object_upload_open(&file, &dir, 5, &e), 0);
+    assert_int_equal(object_upload_open(&file, &dir, "name", 5, &e), 0);
     fd = open(path_of(".hub/uploads/0123456789abcdef"), O_WRONLY | O_CREAT, 0666);
     assert_true(fd >= 0);
     close(fd);

@@ -45,17 +45,17 @@ struct store_files {
 /* Uploads the files and prints their URIs. Returns the exit status; all errors are reported. */
 int store_run(const struct store_files *what);
 
-/* Gets the file and prints its path as it is. */
-int load_run(const char *name, const struct remote_fetch *fetch, struct err *e);
+/* Gets the file (see remote_fetch) and prints its path as it is. */
+int load_run(const char *name, struct transfer *transfer, struct err *e);
 
 /* The bytes [start, end) of a file; end -1: up to its end. */
 struct cat_range {
     int64_t start, end;
 };
 
-/* Writes a range of the file to standard output. ERR_CHANGED when all of it was written and does
- * not have the hash. */
-int cat_run(const char *name, const struct remote_fetch *fetch, struct cat_range range,
+/* Writes a range of the file to standard output: instead of wanted->range, which is not read.
+ * ERR_CHANGED when all of it was written and does not have the hash. */
+int cat_run(const char *name, const struct transfer *wanted, struct cat_range range,
             struct err *e);
 
 /* Writes the file at `path`, which needs to be in no store, to standard output. */

@@ -13,6 +13,7 @@
 #include "cmd/commands.h"
 #include "store/hash.h"
 #include "store/hash_cache.h"
+#include "zone/bucket_range.h"
 
 enum { CAT_CHUNK_BYTES = 262144 };
 
@@ -102,13 +103,13 @@ static void warn_unproven(const char *name, const char *hash)
 
 /* Prints what is at `path`. */
 static int print_file(const struct remote *remote, const char *path,
-                      const struct remote_fetch *fetch, struct cat_range range, struct err *e)
+                      const struct transfer *transfer, struct cat_range range, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC), result;
 
     if (fd < 0)
         return err_errno(e, ERR_FAILED, errno, "%s", path);
-    result = print_range(fd, fetch->uri.hash, range, fetch->is_quiet, e);
+    result = print_range(fd, transfer->uri.hash, range, transfer->is_quiet, e);
     close(fd);
     if (result == 0)
         return 0;
@@ -135,29 +136,29 @@ int cat_path(const char *path, struct err *e)
     return result == 0 ? 0 : err_wrap(e, "%s", path);
 }
 
-int cat_run(const char *name, const struct remote_fetch *options, struct cat_range range,
+int cat_run(const char *name, const struct transfer *wanted, struct cat_range range,
             struct err *e)
 {
     bool is_part = range.start > 0 || range.end >= 0, is_written = false, is_proven = false;
     const struct bucket_range part = {
         .start = range.start, .end = range.end, .sink = write_to_stdout, .ctx = &is_written};
-    struct remote_fetch fetch = *options;
+    struct transfer transfer = *wanted;
     struct remote remote;
     char *path = NULL;
     int result;
 
     if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
         return -1;
-    fetch.range = is_part ? &part : NULL;
-    fetch.is_proven = &is_proven;
-    fetch.has_no_bar = is_part && isatty(STDOUT_FILENO);
-    result = remote_fetch(&remote, &fetch, &path, e);
+    remote.has_no_bar = is_part && isatty(STDOUT_FILENO);
+    transfer.range = is_part ? &part : NULL;
+    transfer.is_proven = &is_proven;
+    result = remote_fetch(&remote, &transfer, &path, e);
     if (result != 0)
-        err_wrap(e, "sha1://%s", fetch.uri.hash);
+        err_wrap(e, "sha1://%s", transfer.uri.hash);
     else if (path != NULL)
-        result = print_file(&remote, path, &fetch, range, e);
-    if (is_written && !is_proven && !fetch.is_quiet)
-        warn_unproven(name, fetch.uri.hash);
+        result = print_file(&remote, path, &transfer, range, e);
+    if (is_written && !is_proven && !transfer.is_quiet)
+        warn_unproven(name, transfer.uri.hash);
     free(path);
     remote_close(&remote);
     return result;
@@ -165,12 +166,12 @@ int cat_run(const char *name, const struct remote_fetch *options, struct cat_ran
 
 int cmd_cat(int argc, char **argv)
 {
-    struct remote_fetch fetch = {.resource = NULL};
+    struct transfer transfer = {.resource = NULL};
     struct cat_range range = {.start = 0, .end = -1};
     const struct cmd_option options[] = {
         {.name = "start", .number = &range.start, .max = INT64_MAX},
         {.name = "end", .number = &range.end, .max = INT64_MAX},
-        {.name = "resource", .value = &fetch.resource},
+        {.name = "resource", .value = &transfer.resource},
         {0},
     };
     struct cmd_args args = {.options = options, .min_operands = 1, .max_operands = 1};
@@ -179,15 +180,15 @@ int cmd_cat(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    fetch.is_quiet = args.is_quiet;
-    if (kachery_uri_parse(&fetch.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
+    transfer.is_quiet = args.is_quiet;
+    if (kachery_uri_parse(&transfer.uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
         return cmd_fail("cat", &e);
     if (range.end >= 0 && range.end < range.start) {
         err_set(&e, ERR_USAGE, "--end %lld is before --start %lld", (long long)range.end,
                 (long long)range.start);
         return cmd_fail("cat", &e);
     }
-    if (cat_run("cat", &fetch, range, &e) != 0)
+    if (cat_run("cat", &transfer, range, &e) != 0)
         return cmd_fail("cat", &e);
     return cmd_finish("cat", CMD_OK);
 }

@@ -175,17 +175,17 @@ static void put_uri_label(struct buf *out, const struct kachery_uri *uri)
 static int store_uri_locally(const char *name, const char *text, const char *given,
                              bool is_reference)
 {
-    struct remote_fetch fetch = {.keeps_copy = true};
+    struct transfer transfer = {.keeps_copy = true};
     struct buf label = {0};
     struct remote remote;
     char *path = NULL;
     struct err e;
     int status, result = -1;
 
-    if (kachery_uri_parse(&fetch.uri, str_of(text), KACHERY_URI_USER, &e) != 0)
+    if (kachery_uri_parse(&transfer.uri, str_of(text), KACHERY_URI_USER, &e) != 0)
         return cmd_fail(name, &e);
     if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, &e) == 0) {
-        result = remote_fetch(&remote, &fetch, &path, &e);
+        result = remote_fetch(&remote, &transfer, &path, &e);
         remote_close(&remote);
     }
     if (result != 0) {
@@ -195,7 +195,7 @@ static int store_uri_locally(const char *name, const char *text, const char *giv
     if (str_of(given).len > 0)
         buf_puts(&label, given);
     else
-        put_uri_label(&label, &fetch.uri);
+        put_uri_label(&label, &transfer.uri);
     status = label.failed ? fail_without_memory(name)
                           : store_path_locally(name, path, buf_str(&label), is_reference);
     buf_free(&label);
@@ -270,6 +270,8 @@ static int refuse_argument(const char *text, struct err *e)
 /* Copies a file that has no URI to `to_file`. */
 static int copy_plain_file(const char *path, const char *to_file, struct err *e)
 {
+    struct transfer transfer = {.to_file = to_file, .on_temporary = interrupt_guard};
+    const struct download_source copy = {.transfer = &transfer};
     struct hash_result hashed;
     struct store store;
     int result;
@@ -280,8 +282,8 @@ static int copy_plain_file(const char *path, const char *to_file, struct err *e)
     store_deinit(&store);
     if (result != 0)
         return err_wrap(e, "%s", path);
-    const struct download_options copy = {.hash = hashed.hash, .on_temporary = interrupt_guard};
-    return download_copy(&copy, path, to_file, e);
+    memcpy(transfer.uri.hash, hashed.hash, sizeof transfer.uri.hash);
+    return download_copy(&copy, path, e);
 }
 
 /* load of a path: it is the answer, if something is there. */
@@ -302,7 +304,7 @@ static int load_path(const char *path, const char *to_file, struct err *e)
 
 static int load_argument(const char *name, const char *text, const char *to_file, struct err *e)
 {
-    struct remote_fetch fetch = {.keeps_copy = true, .to_file = to_file};
+    struct transfer transfer = {.keeps_copy = true, .to_file = to_file};
 
     switch (argument_kind(text)) {
     case ARGUMENT_PATH: return load_path(text, to_file, e);
@@ -310,9 +312,9 @@ static int load_argument(const char *name, const char *text, const char *to_file
     case ARGUMENT_NOTHING: return err_set(e, ERR_NOT_FOUND, "no URI");
     default: break;
     }
-    if (kachery_uri_parse(&fetch.uri, str_of(text), KACHERY_URI_USER, e) != 0)
+    if (kachery_uri_parse(&transfer.uri, str_of(text), KACHERY_URI_USER, e) != 0)
         return -1;
-    return load_run(name, &fetch, e);
+    return load_run(name, &transfer, e);
 }
 
 int cloud_load(int argc, char **argv)
@@ -346,7 +348,7 @@ int cloud_load_info(int argc, char **argv)
 static int cat_argument(const char *name, const char *text, struct err *e)
 {
     const struct cat_range all = {.start = 0, .end = -1};
-    struct remote_fetch fetch = {.to_file = NULL};
+    struct transfer transfer = {.to_file = NULL};
 
     switch (argument_kind(text)) {
     case ARGUMENT_PATH: return cat_path(text, e);
@@ -354,9 +356,9 @@ static int cat_argument(const char *name, const char *text, struct err *e)
     case ARGUMENT_NOTHING: return err_set(e, ERR_NOT_FOUND, "no URI");
     default: break;
     }
-    if (kachery_uri_parse(&fetch.uri, str_of(text), KACHERY_URI_USER, e) != 0)
+    if (kachery_uri_parse(&transfer.uri, str_of(text), KACHERY_URI_USER, e) != 0)
         return -1;
-    return cat_run(name, &fetch, all, e);
+    return cat_run(name, &transfer, all, e);
 }
 
 int cloud_cat(int argc, char **argv)

@@ -10,7 +10,7 @@
 #include "cmd/load_list.h"
 #include "proc/pool.h"
 
-int load_run(const char *name, const struct remote_fetch *fetch, struct err *e)
+int load_run(const char *name, struct transfer *transfer, struct err *e)
 {
     struct remote remote;
     struct buf line = {0};
@@ -19,8 +19,8 @@ int load_run(const char *name, const struct remote_fetch *fetch, struct err *e)
 
     if (remote_open(&remote, name, REMOTE_KEYS_IF_THERE, e) != 0)
         return -1;
-    if (remote_fetch(&remote, fetch, &path, e) != 0) {
-        err_wrap(e, "sha1://%s", fetch->uri.hash);
+    if (remote_fetch(&remote, transfer, &path, e) != 0) {
+        err_wrap(e, "sha1://%s", transfer->uri.hash);
         goto out;
     }
     buf_printf(&line, "%s\n", path);
@@ -57,31 +57,31 @@ static int check_usage(const char *to_file, const char *folder, bool is_list, st
     return 0;
 }
 
-static int load_one(const char *text, struct remote_fetch *fetch)
+static int load_one(const char *text, struct transfer *transfer)
 {
     struct err e;
 
-    if (kachery_uri_parse(&fetch->uri, str_of(text), KACHERY_URI_USER, &e) != 0)
+    if (kachery_uri_parse(&transfer->uri, str_of(text), KACHERY_URI_USER, &e) != 0)
         return cmd_fail("load", &e);
-    if (load_run("load", fetch, &e) != 0)
+    if (load_run("load", transfer, &e) != 0)
         return cmd_fail("load", &e);
     return cmd_finish("load", CMD_OK);
 }
 
 int cmd_load(int argc, char **argv)
 {
-    struct remote_fetch fetch = {.resource = NULL};
-    struct load_list_options list = {.name = "load"};
+    struct transfer transfer = {.resource = NULL};
+    struct load_list_options list = {.name = "load", .each = &transfer};
     struct kachery_uri uri;
     int64_t jobs = 0;
     const struct cmd_option options[] = {
-        {.name = "output", .letter = 'o', .value = &fetch.to_file, .is_path = true},
+        {.name = "output", .letter = 'o', .value = &transfer.to_file, .is_path = true},
         {.name = "directory", .letter = 'd', .value = &list.folder, .is_path = true},
         {.name = "files-from", .value = &list.list, .is_path = true},
         {.name = "jobs", .number = &jobs, .min = 1, .max = POOL_MAX_WORKERS},
-        {.name = "resource", .value = &fetch.resource},
-        {.name = "no-request", .flag = &fetch.no_request},
-        {.name = "max-size", .number = &fetch.max_bytes, .min = 1, .max = INT64_MAX},
+        {.name = "resource", .value = &transfer.resource},
+        {.name = "no-request", .flag = &transfer.no_request},
+        {.name = "max-size", .number = &transfer.max_bytes, .min = 1, .max = INT64_MAX},
         {0},
     };
     struct cmd_args args = {.options = options, .max_operands = SIZE_MAX};
@@ -95,21 +95,17 @@ int cmd_load(int argc, char **argv)
     if (list.list == NULL && args.operand_count == 0)
         result = err_set(&e, ERR_USAGE, "no URI: want one or more, or --files-from");
     else
-        result = check_usage(fetch.to_file, list.folder, is_list, &e);
+        result = check_usage(transfer.to_file, list.folder, is_list, &e);
     if (result != 0)
         return cmd_usage_error("load", "%s", e.msg);
-    fetch.is_quiet = args.is_quiet;
+    transfer.is_quiet = args.is_quiet;
     if (!is_list && list.folder == NULL)
-        return load_one(args.operands[0], &fetch);
+        return load_one(args.operands[0], &transfer);
     if (!is_list && kachery_uri_parse(&uri, str_of(args.operands[0]), KACHERY_URI_USER, &e) != 0)
         return cmd_fail("load", &e);
     list.uris = args.operands;
     list.count = args.operand_count;
-    list.resource = fetch.resource;
     list.jobs = (unsigned)jobs;
-    list.max_bytes = fetch.max_bytes;
-    list.no_request = fetch.no_request;
-    list.is_quiet = args.is_quiet;
     list.is_bare = !is_list;
     return load_list_run(&list);
 }

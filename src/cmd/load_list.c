@@ -405,6 +405,7 @@ static int get_index(struct load_list *l, struct remote *remote, const struct lo
                      struct folder_index *out, struct err *e)
 {
     const struct load_list_options *o = l->options;
+    struct transfer transfer = *o->each;
     struct buf path = {0};
     char *got = NULL;
     int result = -1;
@@ -412,14 +413,11 @@ static int get_index(struct load_list *l, struct remote *remote, const struct lo
     buf_printf(&path, "%s%s.%s.kachery-folder", o->folder,
                str_ends_with(str_of(o->folder), STR("/")) ? "" : "/", entry->uri.hash);
     const char *name = buf_path(&path, e);
-    const struct remote_fetch fetch = {.uri = entry->uri,
-                                       .resource = o->resource,
-                                       .to_file = name,
-                                       .is_in_folder = true,
-                                       .max_bytes = FOLDER_INDEX_MAX_BYTES,
-                                       .no_request = o->no_request,
-                                       .is_quiet = o->is_quiet};
-    if (name != NULL && remote_fetch(remote, &fetch, &got, e) == 0) {
+    transfer.uri = entry->uri;
+    transfer.to_file = name;
+    transfer.is_in_folder = true;
+    transfer.max_bytes = FOLDER_INDEX_MAX_BYTES;
+    if (name != NULL && remote_fetch(remote, &transfer, &got, e) == 0) {
         result = read_index(name, out, e);
         unlink(name);
     }
@@ -553,7 +551,7 @@ static void take_error(struct load_list *l, struct load_entry *entry, const stru
 /* The bytes that the host sends are not counted with the bytes that arrive here. */
 static bool is_at_host(const struct load_entry *entry)
 {
-    return entry->phase < FETCH_CHECKING;
+    return entry->phase < TRANSFER_CHECKING;
 }
 
 /* Takes what the job has told into the sums, or out of them. */
@@ -575,7 +573,7 @@ static void take_load_progress(struct load_list *l, struct load_entry *entry,
     else if (is_ahead(entry))
         begin_load_job(l, entry);
     entry->is_begun = true;
-    entry->phase = (enum fetch_phase)m->phase;
+    entry->phase = (enum transfer_phase)m->phase;
     entry->bytes = m->bytes;
     entry->size = entry->below > 0 ? entry->size : m->size;
     count_job(l, entry, 1);
@@ -598,7 +596,7 @@ static void end_known(struct load_list *l, struct load_entry *entry)
     else
         begin_load_job(l, entry);
     entry->is_begun = true;
-    entry->phase = FETCH_DOWNLOADING;
+    entry->phase = TRANSFER_DOWNLOADING;
     entry->bytes = entry->size;
     count_job(l, entry, 1);
 }
@@ -678,10 +676,7 @@ static int open_pool(struct load_list *l, struct err *e)
     l->job = (struct load_job){.name = l->options->name,
                                .folder = l->options->folder,
                                .entries = l->entries,
-                               .resource = l->options->resource,
-                               .max_bytes = l->options->max_bytes,
-                               .no_request = l->options->no_request,
-                               .is_quiet = l->options->is_quiet};
+                               .each = l->options->each};
     l->pool = pool_new(&pool, e);
     return l->pool == NULL ? -1 : 0;
 }
@@ -825,7 +820,7 @@ static int load_exit_status(const struct load_list *l)
 
 int load_list_run(const struct load_list_options *options)
 {
-    struct load_list l = {.options = options, .bar.is_quiet = options->is_quiet};
+    struct load_list l = {.options = options, .bar.is_quiet = options->each->is_quiet};
     struct err e;
     int result = -1, status = CMD_FAILED;
 

@@ -6,8 +6,9 @@
 #define CMD_LOAD_LIST_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stddef.h>
+
+#include "zone/transfer.h"
 
 enum { LOAD_LIST_MAX_BYTES = 256 << 20, LOAD_LIST_DEFAULT_JOBS = 4 };
 
@@ -17,10 +18,8 @@ struct load_list_options {
     size_t count;
     const char *list;     /* more of them, one a line: a file, "-" for standard input, or NULL */
     const char *folder;   /* files go there, called by their labels; NULL: the local store */
-    const char *resource; /* or NULL */
     unsigned jobs;        /* 0: LOAD_LIST_DEFAULT_JOBS */
-    int64_t max_bytes;    /* of each; as in struct remote_fetch */
-    bool no_request, is_quiet;
+    const struct transfer *each; /* the options of each, but for uri and place */
     bool is_bare; /* there is one URI, and the path alone is printed */
 };
 

@@ -1,7 +1,7 @@
 #include "cmd/load_message.h"
 
 #include "base/fields.h"
-#include "zone/fetch.h"
+#include "zone/transfer.h"
 
 #define AT(member) offsetof(struct load_message, member)
 #define MESSAGE(type)                                                                              \
@@ -16,7 +16,7 @@
 static const struct field get_fields[] = {MESSAGE("get"), NO_MORE};
 static const struct field progress_fields[] = {
     MESSAGE("progress"),
-    {.name = "phase", .kind = FIELD_INT, .at = AT(phase), .min = 0, .max = FETCH_DOWNLOADING},
+    {.name = "phase", .kind = FIELD_INT, .at = AT(phase), .min = 0, .max = TRANSFER_DOWNLOADING},
     {.name = "bytes", .kind = FIELD_INT, .at = AT(bytes)},
     {.name = "size", .kind = FIELD_INT, .at = AT(size), .min = -1, .max = JSON_MAX_SAFE_INTEGER},
     NO_MORE,

@@ -29,7 +29,7 @@ enum load_message_type {
 struct load_message {
     enum load_message_type type;
     int64_t id, entry, bytes, size;
-    int64_t phase; /* enum fetch_phase */
+    int64_t phase; /* enum transfer_phase */
     int64_t code;  /* enum err_code */
     struct str path, text;
 };

@@ -16,7 +16,7 @@ struct load_worker {
     int fd;
     int64_t id; /* the first entry of the hash in hand */
     int64_t reported_ms;
-    enum fetch_phase reported;
+    enum transfer_phase reported;
     struct remote remote;
     struct err why; /* nothing can be got: why not */
     bool is_open;
@@ -49,7 +49,7 @@ static bool is_parent_gone(void *ctx)
     return ready_look(w->fd, READY_HANGUP) != 0;
 }
 
-static void report_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
+static void report_phase(void *ctx, enum transfer_phase phase, int64_t bytes, int64_t size)
 {
     struct load_worker *w = ctx;
     int64_t now_ms = clock_now_ms();
@@ -73,18 +73,15 @@ static void report_note(void *ctx, const char *text)
 static int fetch_entry(struct load_worker *w, const struct load_entry *entry, const char *to_file,
                        const char *known_at, char **path, struct err *e)
 {
-    const struct remote_fetch fetch = {.uri = entry->uri,
-                                       .resource = w->job->resource,
-                                       .to_file = to_file,
-                                       .known_at = known_at,
-                                       .is_in_folder = true,
-                                       .max_bytes = w->job->max_bytes,
-                                       .has_size = entry->below > 0,
-                                       .size = entry->size,
-                                       .no_request = w->job->no_request,
-                                       .is_quiet = w->job->is_quiet};
+    struct transfer transfer = *w->job->each;
 
-    return remote_fetch(&w->remote, &fetch, path, e);
+    transfer.uri = entry->uri;
+    transfer.to_file = to_file;
+    transfer.known_at = known_at;
+    transfer.is_in_folder = true;
+    transfer.has_size = entry->below > 0;
+    transfer.size = entry->size;
+    return remote_fetch(&w->remote, &transfer, path, e);
 }
 
 /* Into the folder of an index, where no link is followed. */

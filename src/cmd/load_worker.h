@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "proto/kachery_uri.h"
-#include "zone/fetch.h"
+#include "zone/transfer.h"
 
 enum { LOAD_WORKER_REPORT_MS = 100 };
 
@@ -31,7 +31,7 @@ struct load_entry {
     char *path; /* when it is done, and got */
     /* Of a hash's first: what its job was heard to be at. */
     bool is_begun;
-    enum fetch_phase phase;
+    enum transfer_phase phase;
     int64_t bytes, size;
 };
 
@@ -43,9 +43,7 @@ struct load_job {
     const char *name;   /* of the command */
     const char *folder; /* as in struct load_list_options */
     struct load_entry *entries;
-    const char *resource; /* or NULL */
-    int64_t max_bytes;    /* of each; as in struct remote_fetch */
-    bool no_request, is_quiet;
+    const struct transfer *each; /* as in struct load_list_options */
 };
 
 /* Does jobs from the socket `fd` until its end, as the process.run of a pool; `ctx` is a struct

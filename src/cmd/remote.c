@@ -9,6 +9,7 @@
 #include "base/setting.h"
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
+#include "zone/fetch.h"
 #include "zone/gateway_memory.h"
 
 enum { ASK_WATCHED_MS = 1000, ASK_UNWATCHED_MS = 10000 };
@@ -146,22 +147,22 @@ int64_t remote_ask_every_ms(bool is_quiet)
     return !is_quiet && isatty(STDERR_FILENO) ? ASK_WATCHED_MS : ASK_UNWATCHED_MS;
 }
 
-static void show_phase(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size)
+static void show_phase(void *ctx, enum transfer_phase phase, int64_t bytes, int64_t size)
 {
     static const char *const words[] = {
-        [FETCH_ASKING_ZONE] = "asking the zone",
-        [FETCH_ASKING_RESOURCE] = "asking the resource",
-        [FETCH_CHECKING] = "checking",
-        [FETCH_COPYING] = "copying",
-        [FETCH_QUEUED] = "queued at the host",
-        [FETCH_UPLOADING] = "the host uploads",
-        [FETCH_BUILDING] = "the host prepares",
-        [FETCH_DOWNLOADING] = "downloading",
+        [TRANSFER_ASKING_ZONE] = "asking the zone",
+        [TRANSFER_ASKING_RESOURCE] = "asking the resource",
+        [TRANSFER_CHECKING] = "checking",
+        [TRANSFER_COPYING] = "copying",
+        [TRANSFER_QUEUED] = "queued at the host",
+        [TRANSFER_UPLOADING] = "the host uploads",
+        [TRANSFER_BUILDING] = "the host prepares",
+        [TRANSFER_DOWNLOADING] = "downloading",
     };
 
     struct remote *remote = ctx;
 
-    if (remote->has_no_bar && phase == FETCH_DOWNLOADING)
+    if (remote->has_no_bar && phase == TRANSFER_DOWNLOADING)
         remote_bar_end(remote->bar);
     else if (remote->hooks.on_progress != NULL)
         remote->hooks.on_progress(remote->hooks.ctx, phase, bytes, size);
@@ -178,34 +179,18 @@ static void guard_temporary(void *ctx, const char *temporary)
         interrupt_guard(NULL, temporary);
 }
 
-int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
-                 struct err *e)
+int remote_fetch(struct remote *remote, struct transfer *transfer, char **path, struct err *e)
 {
-    struct remote_bar bar = {.is_quiet = fetch->is_quiet};
-    const struct fetch_options options = {
-        .uri = &fetch->uri,
-        .resource = fetch->resource,
-        .no_request = fetch->no_request,
-        .to_file = fetch->to_file,
-        .is_in_folder = fetch->is_in_folder,
-        .known_at = fetch->known_at,
-        .has_size = fetch->has_size,
-        .size = fetch->size,
-        .range = fetch->range,
-        .is_proven = fetch->is_proven,
-        .keeps_copy = fetch->keeps_copy,
-        .max_bytes = fetch->max_bytes,
-        .ask_every_ms = remote_ask_every_ms(fetch->is_quiet),
-        .on_progress = show_phase,
-        .on_temporary = guard_temporary,
-        .ctx = remote,
-    };
+    struct remote_bar bar = {.is_quiet = transfer->is_quiet};
     int result;
 
+    transfer->ask_every_ms = remote_ask_every_ms(transfer->is_quiet);
+    transfer->on_progress = show_phase;
+    transfer->on_temporary = guard_temporary;
+    transfer->ctx = remote;
     remote->bar = &bar;
-    remote->has_no_bar = fetch->has_no_bar;
-    remote_set_waiting(remote, fetch->is_quiet);
-    result = fetch_file(&remote->gateway, &remote->how, &remote->store, &options, path, e);
+    remote_set_waiting(remote, transfer->is_quiet);
+    result = fetch_file(&remote->gateway, &remote->how, &remote->store, transfer, path, e);
     remote->bar = NULL;
     remote_bar_end(&bar);
     return result;

@@ -9,16 +9,15 @@
 #include "base/err.h"
 #include "cmd/progress.h"
 #include "http/http_client.h"
-#include "proto/kachery_uri.h"
 #include "store/store.h"
-#include "zone/fetch.h"
 #include "zone/gateway.h"
+#include "zone/transfer.h"
 
 struct remote_bar;
 
 /* For an owner that shows nothing itself but passes on what happens. */
 struct remote_hooks {
-    void (*on_progress)(void *ctx, enum fetch_phase phase, int64_t bytes, int64_t size);
+    void (*on_progress)(void *ctx, enum transfer_phase phase, int64_t bytes, int64_t size);
     void (*on_note)(void *ctx, const char *text);
     bool (*is_given_up)(void *ctx); /* asked often in every wait */
     void *ctx;
@@ -32,7 +31,7 @@ struct remote {
     struct gateway gateway;
     struct zone_call how; /* for calls of the zone */
     struct remote_bar *bar; /* shown now, or NULL */
-    bool has_no_bar;        /* while something is downloaded */
+    bool has_no_bar;        /* while something is downloaded: it is printed to the terminal */
     int64_t deadline_ms;    /* or CLOCK_NEVER_MS */
     struct remote_hooks hooks; /* all zeros: none */
 };
@@ -55,22 +54,10 @@ void remote_close(struct remote *remote);
 /* Sets hooks that replace the bar and the words on stderr; called before any work. */
 void remote_set_hooks(struct remote *remote, struct remote_hooks hooks);
 
-struct remote_fetch {
-    struct kachery_uri uri;
-    const char *resource, *to_file, *known_at; /* as in struct fetch_options */
-    int64_t max_bytes; /* the same */
-    bool has_size;     /* the same */
-    int64_t size;
-    const struct bucket_range *range;
-    bool *is_proven; /* with range; as in struct fetch_options */
-    bool is_in_folder, keeps_copy, no_request, is_quiet;
-    bool has_no_bar; /* while a range comes: standard output is the terminal too */
-};
-
-/* Gets a file like fetch_file, with a progress bar. Ctrl-C leaves only files with which a later run
- * can go on. *path is the caller's to free. */
-int remote_fetch(struct remote *remote, const struct remote_fetch *fetch, char **path,
-                 struct err *e);
+/* Gets a file like fetch_file, with a progress bar. Sets ask_every_ms and the callbacks of
+ * `transfer`. Ctrl-C leaves only files with which a later run can go on. *path is the caller's to
+ * free. */
+int remote_fetch(struct remote *remote, struct transfer *transfer, char **path, struct err *e);
 
 /* A progress bar for the bytes of one file; zeros but for is_quiet at the start. */
 struct remote_bar {

@@ -15,66 +15,61 @@
 
 enum { COPY_CHUNK_BYTES = 262144 };
 
+static int64_t size_of_file(const struct download_source *source)
+{
+    return source->file == NULL ? -1 : source->file->size;
+}
+
 static void on_part_bytes(void *ctx, int64_t bytes)
 {
-    const struct download_options *options = ctx;
-    int64_t size = options->file == NULL ? -1 : options->file->size;
+    const struct download_source *source = ctx;
 
-    if (options->on_progress != NULL)
-        options->on_progress(options->ctx, bytes, size);
+    if (source->on_bytes != NULL)
+        source->on_bytes(source->ctx, bytes, size_of_file(source));
 }
 
-static void on_part_temporary(void *ctx, const char *temporary)
-{
-    const struct download_options *options = ctx;
-
-    if (options->on_temporary != NULL)
-        options->on_temporary(options->ctx, temporary);
-}
-
-static struct part_options part_for(const struct download_options *options, const char *final,
+static struct part_target target_of(const struct download_source *source, const char *final,
                                     const char *shown)
 {
-    return (struct part_options){.final = final,
-                                 .hash = options->hash,
-                                 .shown = shown,
-                                 .size = options->file == NULL ? -1 : options->file->size,
-                                 .max_bytes = options->max_bytes,
-                                 .on_temporary = on_part_temporary,
-                                 .on_bytes = on_part_bytes,
-                                 .ctx = (void *)(uintptr_t)options};
+    return (struct part_target){.final = final,
+                                .shown = shown,
+                                .size = size_of_file(source),
+                                .is_here = source->file == NULL,
+                                .on_bytes = on_part_bytes,
+                                .ctx = (void *)(uintptr_t)source};
 }
 
 /* GETs the object to its final place, whose folder exists. */
 static int fetch_object(struct gateway *g, const struct zone_call *how,
-                        const struct download_options *options, const char *final, const char *root,
-                        const char *shown, struct err *e)
+                        const struct download_source *source, struct part_target target,
+                        struct err *e)
 {
-    struct part_options part_options = part_for(options, final, shown);
+    struct hub_manifest *manifest = source->manifest;
     struct part part;
     int result = -1;
 
-    part_options.root = root;
-    part_options.check_block = options->manifest == NULL ? NULL : hub_read_check;
-    part_options.check_ctx = options->manifest;
-    if (part_open(&part, &part_options, e) == 0 && part_check_room(&part, e) == 0 &&
-        (options->manifest != NULL ? hub_read_part(options->manifest, options->file, &part, e)
-                                   : object_get(g, how, options->file, &part, e)) == 0)
+    target.check_block = manifest == NULL ? NULL : hub_read_check;
+    target.check_ctx = manifest;
+    if (part_open(&part, source->transfer, &target, e) == 0 && part_check_room(&part, e) == 0 &&
+        (manifest != NULL ? hub_read_part(manifest, source->file, &part, e)
+                          : object_get(g, how, source->file, &part, e)) == 0)
         result = part_publish(&part, e);
     part_close(&part);
     return result;
 }
 
 int download_to_store(struct gateway *g, const struct zone_call *how, const struct store *s,
-                      const struct download_options *options, char **path, struct err *e)
+                      const struct download_source *source, char **path, struct err *e)
 {
     struct buf final = {0};
     int result = -1;
 
-    store_put_copy_path(s, options->hash, &final);
+    store_put_copy_path(s, source->transfer->uri.hash, &final);
     const char *name = buf_path(&final, e);
+    struct part_target target = target_of(source, name, s->dir);
+    target.root = s->dir;
     if (name != NULL && store_make_parents(s, name, e) == 0)
-        result = fetch_object(g, how, options, name, s->dir, s->dir, e);
+        result = fetch_object(g, how, source, target, e);
     if (result == 0) {
         *path = buf_take(&final);
         result = *path == NULL ? err_set(e, ERR_FAILED, "out of memory") : 0;
@@ -142,14 +137,15 @@ int download_check_folder(const char *folder, struct err *e)
 }
 
 int download_to_file(struct gateway *g, const struct zone_call *how,
-                     const struct download_options *options, const char *path, struct err *e)
+                     const struct download_source *source, struct err *e)
 {
+    const char *path = source->transfer->to_file;
     struct place place;
     int result = -1;
 
-    if (find_final(path, options->replaces_links, &place, e) == 0)
-        result = place_name_given(&place, path,
-                                  fetch_object(g, how, options, place.path, NULL, path, e), e);
+    if (find_final(path, source->transfer->is_in_folder, &place, e) == 0)
+        result = place_name_given(
+            &place, path, fetch_object(g, how, source, target_of(source, place.path, path), e), e);
     place_close(&place);
     return result;
 }
@@ -179,13 +175,13 @@ static int copy_bytes(int fd, const char *from, struct part *part, struct err *e
 
 /* Copies what is open to its final place, if it has the hash. Goes on with the bytes of an earlier
  * run, unless they turn out to be wrong. */
-static int copy_open_file(const struct part_options *options, int fd, const char *from,
-                          struct err *e)
+static int copy_open_file(const struct transfer *transfer, const struct part_target *target,
+                          int fd, const char *from, struct err *e)
 {
     char hash[SHA1_HEX + 1];
     bool is_continued;
     struct part part;
-    int result = part_open(&part, options, e);
+    int result = part_open(&part, transfer, target, e);
 
     while (result == 0) {
         is_continued = part.bytes > 0;
@@ -213,24 +209,23 @@ static bool is_own_copy(int fd, const char *path)
            there.st_ino == here.st_ino;
 }
 
-int download_copy(const struct download_options *options, const char *from, const char *path,
-                  struct err *e)
+int download_copy(const struct download_source *source, const char *from, struct err *e)
 {
-    struct part_options part_options;
+    const struct transfer *transfer = source->transfer;
+    const char *path = transfer->to_file;
     int fd = -1, result = -1;
     struct place place;
 
-    if (find_final(path, options->replaces_links, &place, e) != 0)
+    if (find_final(path, transfer->is_in_folder, &place, e) != 0)
         return -1;
-    part_options = part_for(options, place.path, path);
-    part_options.max_bytes = INT64_MAX; /* it is here already, however large */
+    const struct part_target target = target_of(source, place.path, path);
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", from);
     else if (is_own_copy(fd, place.path))
         err_set(e, ERR_FAILED, "%s: this is the file itself", path);
     else
-        result = place_name_given(&place, path, copy_open_file(&part_options, fd, from, e), e);
+        result = place_name_given(&place, path, copy_open_file(transfer, &target, fd, from, e), e);
     if (fd >= 0)
         close(fd);
     place_close(&place);

@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "store/hash.h"
 #include "store/hash_cache.h"
+#include "zone/bucket_range.h"
 #include "zone/download.h"
 #include "zone/hub_file.h"
 #include "zone/hub_read.h"
@@ -22,8 +23,8 @@ struct fetch {
     struct gateway *gateway;
     struct zone_call how;
     const struct store *store;
-    const struct fetch_options *options;
-    enum fetch_phase phase;
+    const struct transfer *transfer;
+    enum transfer_phase phase;
     int64_t bytes; /* of the download in hand that are here */
     struct hub_manifest *manifest; /* of the file in hand, which a hub reads from a host, or NULL */
     struct err unusable; /* why what the store has cannot be used */
@@ -35,8 +36,8 @@ enum fetch_result { FETCH_FOUND, FETCH_ABSENT, FETCH_FAILED };
 
 static void report_fetch(struct fetch *fetch, int64_t bytes, int64_t size)
 {
-    if (fetch->options->on_progress != NULL)
-        fetch->options->on_progress(fetch->options->ctx, fetch->phase, bytes, size);
+    if (fetch->transfer->on_progress != NULL)
+        fetch->transfer->on_progress(fetch->transfer->ctx, fetch->phase, bytes, size);
 }
 
 static void on_fetch_bytes(void *ctx, int64_t bytes, int64_t size)
@@ -51,16 +52,8 @@ static void on_upload_status(void *ctx, const struct upload_status *status)
 {
     struct fetch *fetch = ctx;
 
-    fetch->phase = status->state == UPLOAD_QUEUED ? FETCH_QUEUED : FETCH_UPLOADING;
+    fetch->phase = status->state == UPLOAD_QUEUED ? TRANSFER_QUEUED : TRANSFER_UPLOADING;
     report_fetch(fetch, status->bytes_uploaded < 0 ? 0 : status->bytes_uploaded, status->size);
-}
-
-static void on_fetch_temporary(void *ctx, const char *temporary)
-{
-    const struct fetch_options *options = ((const struct fetch *)ctx)->options;
-
-    if (options->on_temporary != NULL)
-        options->on_temporary(options->ctx, temporary);
 }
 
 static enum fetch_result copy_found_path(const char *from, char **path, struct err *e)
@@ -72,16 +65,13 @@ static enum fetch_result copy_found_path(const char *from, char **path, struct e
     return FETCH_FAILED;
 }
 
-static struct download_options options_of(struct fetch *fetch, struct gateway_file *file)
+static struct download_source source_of(struct fetch *fetch, struct gateway_file *file)
 {
-    return (struct download_options){.hash = fetch->options->uri->hash,
-                                     .file = file,
-                                     .manifest = file == NULL ? NULL : fetch->manifest,
-                                     .replaces_links = fetch->options->is_in_folder,
-                                     .max_bytes = fetch->options->max_bytes,
-                                     .on_progress = on_fetch_bytes,
-                                     .on_temporary = on_fetch_temporary,
-                                     .ctx = fetch};
+    return (struct download_source){.transfer = fetch->transfer,
+                                    .file = file,
+                                    .manifest = file == NULL ? NULL : fetch->manifest,
+                                    .on_bytes = on_fetch_bytes,
+                                    .ctx = fetch};
 }
 
 static bool is_fetch_cancelled(const struct fetch *fetch)
@@ -103,34 +93,35 @@ static bool on_fetch_checked(void *ctx, int64_t bytes)
  * read. */
 static bool is_right_already(struct fetch *fetch, int64_t size)
 {
-    const struct fetch_options *options = fetch->options;
+    const struct transfer *transfer = fetch->transfer;
     const struct hash_watch watch = {on_fetch_checked, fetch};
     const struct hash_options how = {.watch = &watch};
     struct hash_result found;
     struct stat st;
 
-    if (!options->is_in_folder || options->to_file == NULL || lstat(options->to_file, &st) != 0 ||
-        !S_ISREG(st.st_mode) || (size >= 0 && st.st_size != size))
+    if (!transfer->is_in_folder || transfer->to_file == NULL ||
+        lstat(transfer->to_file, &st) != 0 || !S_ISREG(st.st_mode) ||
+        (size >= 0 && st.st_size != size))
         return false;
-    fetch->phase = FETCH_CHECKING;
-    return hash_file(fetch->store, options->to_file, &how, &found, ERR_IGNORED) == 0 &&
-           strcmp(found.hash, options->uri->hash) == 0;
+    fetch->phase = TRANSFER_CHECKING;
+    return hash_file(fetch->store, transfer->to_file, &how, &found, ERR_IGNORED) == 0 &&
+           strcmp(found.hash, transfer->uri.hash) == 0;
 }
 
 /* Takes the file at `from` as the answer, or copies it to `to_file`. */
 static enum fetch_result hand_out(struct fetch *fetch, const char *from, char **path,
                                   struct err *e)
 {
-    const char *to_file = fetch->options->to_file;
-    const struct download_options copy = options_of(fetch, NULL);
+    const char *to_file = fetch->transfer->to_file;
+    const struct download_source copy = source_of(fetch, NULL);
     struct stat st;
 
     if (to_file == NULL)
         return copy_found_path(from, path, e);
     if (stat(from, &st) == 0 && is_right_already(fetch, st.st_size))
         return copy_found_path(to_file, path, e);
-    fetch->phase = FETCH_COPYING;
-    if (download_copy(&copy, from, to_file, e) == 0)
+    fetch->phase = TRANSFER_COPYING;
+    if (download_copy(&copy, from, e) == 0)
         return copy_found_path(to_file, path, e);
     if (e->code != ERR_CHANGED)
         return FETCH_FAILED;
@@ -170,8 +161,8 @@ static enum fetch_result look_in_store(struct fetch *fetch, char **path, struct 
     const struct hash_watch watch = {on_fetch_checked, fetch};
     struct store_entry entry = {0};
 
-    fetch->phase = FETCH_CHECKING; /* of a link whose file was touched */
-    if (store_find(fetch->store, fetch->options->uri, &watch, &entry, e) != 0)
+    fetch->phase = TRANSFER_CHECKING; /* of a link whose file was touched */
+    if (store_find(fetch->store, &fetch->transfer->uri, &watch, &entry, e) != 0)
         return FETCH_FAILED;
     if (entry.state == STORE_OK)
         result = hand_out(fetch, entry.path, path, e);
@@ -189,15 +180,15 @@ static bool covers_all(const struct bucket_range *range, int64_t size)
 static enum fetch_result give_range(struct fetch *fetch, const struct gateway_file *file,
                                     struct err *e)
 {
-    struct bucket_range range = *fetch->options->range;
+    struct bucket_range range = *fetch->transfer->range;
     struct err why = {0};
 
     range.on_bytes = on_fetch_bytes;
     range.on_bytes_ctx = fetch;
-    fetch->phase = FETCH_DOWNLOADING;
+    fetch->phase = TRANSFER_DOWNLOADING;
     int result = fetch->manifest != NULL
                      ? hub_read_range(fetch->manifest, file, &range, &why)
-                     : bucket_range_get(fetch->gateway, &fetch->how, fetch->options->uri->hash,
+                     : bucket_range_get(fetch->gateway, &fetch->how, fetch->transfer->uri.hash,
                                         file, &range, &why);
     if (result == 0)
         return FETCH_FOUND;
@@ -208,24 +199,25 @@ static enum fetch_result give_range(struct fetch *fetch, const struct gateway_fi
 static enum fetch_result download_file(struct fetch *fetch, struct gateway_file *file, char **path,
                                        struct err *e)
 {
-    const struct fetch_options *options = fetch->options;
-    const struct download_options to = options_of(fetch, file);
+    const struct transfer *transfer = fetch->transfer;
+    const struct download_source source = source_of(fetch, file);
     enum fetch_result result = FETCH_FAILED;
     char *stored = NULL;
     struct err why = {0};
 
-    if (options->range != NULL && !covers_all(options->range, file->size)) {
+    if (transfer->range != NULL && !covers_all(transfer->range, file->size)) {
         *path = NULL;
         return give_range(fetch, file, e);
     }
     if (is_right_already(fetch, file->size))
-        return copy_found_path(options->to_file, path, e);
-    fetch->phase = FETCH_DOWNLOADING;
-    if (options->to_file == NULL || options->keeps_copy) {
-        if (download_to_store(fetch->gateway, &fetch->how, fetch->store, &to, &stored, &why) == 0)
+        return copy_found_path(transfer->to_file, path, e);
+    fetch->phase = TRANSFER_DOWNLOADING;
+    if (transfer->to_file == NULL || transfer->keeps_copy) {
+        if (download_to_store(fetch->gateway, &fetch->how, fetch->store, &source, &stored,
+                              &why) == 0)
             result = hand_out(fetch, stored, path, &why);
-    } else if (download_to_file(fetch->gateway, &fetch->how, &to, options->to_file, &why) == 0) {
-        result = copy_found_path(options->to_file, path, &why);
+    } else if (download_to_file(fetch->gateway, &fetch->how, &source, &why) == 0) {
+        result = copy_found_path(transfer->to_file, path, &why);
     }
     free(stored);
     if (result == FETCH_FOUND)
@@ -239,7 +231,7 @@ static void on_building(void *ctx, int64_t done, int64_t size)
 {
     struct fetch *fetch = ctx;
 
-    fetch->phase = FETCH_BUILDING;
+    fetch->phase = TRANSFER_BUILDING;
     report_fetch(fetch, done, size);
 }
 
@@ -247,7 +239,7 @@ static void on_building(void *ctx, int64_t done, int64_t size)
  * given again. */
 static bool may_be_elsewhere(const struct fetch *fetch, const struct err *why)
 {
-    return (fetch->options->range == NULL || fetch->bytes == 0) &&
+    return (fetch->transfer->range == NULL || fetch->bytes == 0) &&
            (why->code == ERR_CHANGED || why->code == ERR_NETWORK || why->code == ERR_TIMEOUT);
 }
 
@@ -255,20 +247,20 @@ static bool may_be_elsewhere(const struct fetch *fetch, const struct err *why)
 static enum fetch_result download_proven(struct fetch *fetch, struct gateway_file *file,
                                          const struct hub_file *found, char **path, struct err *e)
 {
-    const struct fetch_options *options = fetch->options;
+    const struct transfer *transfer = fetch->transfer;
     struct gateway *g = fetch->gateway;
     struct hub_manifest manifest = {.gateway = g};
     enum fetch_result result = FETCH_FAILED;
 
     if (!hub_file_is_provable(g, found))
         return download_file(fetch, file, path, e);
-    if (hub_manifest_open(&manifest, g, &fetch->how, options->uri->hash, str_of(file->url), found,
-                          options->range == NULL ? 0 : options->range->start, e) == 0) {
+    if (hub_manifest_open(&manifest, g, &fetch->how, transfer->uri.hash, str_of(file->url), found,
+                          transfer->range == NULL ? 0 : transfer->range->start, e) == 0) {
         fetch->manifest = &manifest;
         result = download_file(fetch, file, path, e);
         fetch->manifest = NULL;
-        if (options->range != NULL)
-            *options->is_proven = result == FETCH_FOUND || fetch->bytes > 0;
+        if (transfer->range != NULL)
+            *transfer->is_proven = result == FETCH_FOUND || fetch->bytes > 0;
     } else if (e->code == ERR_NOT_FOUND) {
         result = FETCH_ABSENT;
     }
@@ -281,8 +273,8 @@ static enum fetch_result download_proven(struct fetch *fetch, struct gateway_fil
 static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file *file,
                                         char **path, struct err *e)
 {
-    const struct fetch_options *options = fetch->options;
-    const struct hub_file_wait wait = {options->ask_every_ms, on_building, fetch};
+    const struct transfer *transfer = fetch->transfer;
+    const struct hub_file_wait wait = {transfer->ask_every_ms, on_building, fetch};
     struct hub_file found;
     enum fetch_result result;
     struct err why = {0};
@@ -313,7 +305,7 @@ static enum fetch_result look_below_hub(struct fetch *fetch, char **path, struct
 
     if (!hub_file_is_served(fetch->gateway))
         return FETCH_ABSENT;
-    hub_file_put_url(fetch->gateway, fetch->options->uri->hash, &url);
+    hub_file_put_url(fetch->gateway, fetch->transfer->uri.hash, &url);
     if (buf_check(&url, e) == 0 && (file.url = buf_take(&url)) == NULL)
         err_set(e, ERR_FAILED, "out of memory");
     if (file.url != NULL)
@@ -328,9 +320,9 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
     enum fetch_result result = FETCH_ABSENT;
     struct gateway_file file = {0};
 
-    fetch->phase = FETCH_ASKING_ZONE;
+    fetch->phase = TRANSFER_ASKING_ZONE;
     report_fetch(fetch, 0, -1);
-    if (gateway_find_file(fetch->gateway, &fetch->how, fetch->options->uri->hash, &file, e) != 0)
+    if (gateway_find_file(fetch->gateway, &fetch->how, fetch->transfer->uri.hash, &file, e) != 0)
         return FETCH_FAILED;
     if (hub_file_is_at_host(fetch->gateway, &file))
         result = read_from_host(fetch, &file, path, e);
@@ -362,7 +354,7 @@ static enum fetch_result take_uploaded(struct fetch *fetch, const struct resourc
 static enum fetch_result ask_resource_for_file(struct fetch *fetch, struct resource *resource,
                                                char **path, struct err *e)
 {
-    struct resource_wait wait = {.every_ms = fetch->options->ask_every_ms,
+    struct resource_wait wait = {.every_ms = fetch->transfer->ask_every_ms,
                                  .deadline_ms = CLOCK_NEVER_MS,
                                  .gateway = fetch->gateway,
                                  .watch = &fetch->how.watch,
@@ -373,7 +365,7 @@ static enum fetch_result ask_resource_for_file(struct fetch *fetch, struct resou
     struct buf text = {0};
     struct err why = {0};
 
-    if (resource_request_wait(resource, fetch->options->uri->hash, &wait, &status, &text, &why) !=
+    if (resource_request_wait(resource, fetch->transfer->uri.hash, &wait, &status, &text, &why) !=
         0) {
         /* Not connected is not the same as not having the file. */
         err_from(e, why.code == ERR_NOT_FOUND ? ERR_REFUSED : why.code, &why);
@@ -390,22 +382,22 @@ static enum fetch_result ask_resource_for_file(struct fetch *fetch, struct resou
 
 static enum fetch_result look_at_resource(struct fetch *fetch, char **path, struct err *e)
 {
-    const struct fetch_options *options = fetch->options;
+    const struct transfer *transfer = fetch->transfer;
     const char *url = fetch->gateway->shown, *zone = fetch->gateway->zone;
     enum fetch_result result = FETCH_FAILED;
     struct resource resource = {0};
     struct err why = {0};
 
-    if (options->no_request ||
-        (options->resource == NULL && env_get("KACHERY_RESOURCE_URL") == NULL)) {
+    if (transfer->no_request ||
+        (transfer->resource == NULL && env_get("KACHERY_RESOURCE_URL") == NULL)) {
         err_set(e, ERR_NOT_FOUND, "not in the local store, not in the zone \"%s\" of %s%s", zone,
                 url,
-                options->no_request ? "" : "; no resource to ask: see KACHERY_RESOURCE_URL");
+                transfer->no_request ? "" : "; no resource to ask: see KACHERY_RESOURCE_URL");
         return FETCH_ABSENT;
     }
-    fetch->phase = FETCH_ASKING_RESOURCE;
+    fetch->phase = TRANSFER_ASKING_RESOURCE;
     report_fetch(fetch, 0, -1);
-    if (resource_init(&resource, fetch->gateway, &fetch->how, options->resource, &why) != 0) {
+    if (resource_init(&resource, fetch->gateway, &fetch->how, transfer->resource, &why) != 0) {
         err_from(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, &why);
         return FETCH_FAILED;
     }
@@ -419,23 +411,23 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
 }
 
 int fetch_file(struct gateway *g, const struct zone_call *how, const struct store *s,
-               const struct fetch_options *options, char **path, struct err *e)
+               const struct transfer *transfer, char **path, struct err *e)
 {
-    struct fetch fetch = {.gateway = g, .how = *how, .store = s, .options = options};
+    struct fetch fetch = {.gateway = g, .how = *how, .store = s, .transfer = transfer};
     enum fetch_result result;
     struct err here = {0};
 
     /* Before anybody uploads or waits for anything. */
-    if (options->to_file != NULL &&
-        download_check_file(options->to_file, options->is_in_folder, e) != 0)
+    if (transfer->to_file != NULL &&
+        download_check_file(transfer->to_file, transfer->is_in_folder, e) != 0)
         return -1;
-    if (options->has_size && is_right_already(&fetch, options->size))
-        return copy_found_path(options->to_file, path, e) == FETCH_FOUND ? 0 : -1;
+    if (transfer->has_size && is_right_already(&fetch, transfer->size))
+        return copy_found_path(transfer->to_file, path, e) == FETCH_FOUND ? 0 : -1;
     result = look_in_store(&fetch, path, &here);
     if (result == FETCH_FAILED)
         err_copy(e, &here);
-    if (result == FETCH_ABSENT && options->known_at != NULL &&
-        hand_out(&fetch, options->known_at, path, &here) == FETCH_FOUND)
+    if (result == FETCH_ABSENT && transfer->known_at != NULL &&
+        hand_out(&fetch, transfer->known_at, path, &here) == FETCH_FOUND)
         return 0;
     if (result == FETCH_ABSENT)
         result = look_in_zone(&fetch, path, e);

@@ -16,7 +16,7 @@
 int hub_read_range(struct hub_manifest *m, const struct gateway_file *file,
                    const struct bucket_range *range, struct err *e) ERR_CHECKED;
 
-/* For part_options.check_block, with a struct hub_manifest. */
+/* For part_target.check_block, with a struct hub_manifest. */
 int hub_read_check(void *manifest, uint64_t i, struct str block, struct err *e);
 
 /* Adds what is missing to a part that was opened with hub_read_check. 0: all bytes are there and

@@ -56,7 +56,7 @@ static int begin_part(struct getting *get, const struct http_head *head, struct 
 {
     const struct str *range = http_head_get(head, "Content-Range");
     struct str etag = bucket_answer_strong_etag(head);
-    int64_t start, total, size = get->part->options.size;
+    int64_t start, total, size = get->part->target.size;
 
     if (get->from == 0)
         return err_set(e, ERR_PROTOCOL, "the bucket answered 206 with a part");
@@ -80,7 +80,7 @@ static int begin_object_answer(struct getting *get, const struct http_head *head
     if (head->status == 206)
         return begin_part(get, head, e);
     get->is_page = http_head_is_content_type(head, "text/html");
-    if (bucket_answer_check_page(head, get->part->options.size, get->part->bytes > 0, e) != 0)
+    if (bucket_answer_check_page(head, get->part->target.size, get->part->bytes > 0, e) != 0)
         return -1;
     buf_clear(&get->etag);
     buf_put(&get->etag, bucket_answer_strong_etag(head));
@@ -90,7 +90,7 @@ static int begin_object_answer(struct getting *get, const struct http_head *head
         return -1;
     if (get->part->bytes > 0 && part_restart(get->part, e) != 0)
         return -1;
-    return get->part->options.size < 0 ? part_check_room(get->part, e) : 0;
+    return get->part->target.size < 0 ? part_check_room(get->part, e) : 0;
 }
 
 static int take_object_chunk(void *ctx, const struct http_head *head, struct str chunk,
@@ -159,7 +159,7 @@ static enum result renew_object_url(struct getting *get, struct err *e)
 {
     struct gateway_file file = {0};
 
-    if (gateway_find_file(get->gateway, &get->how, get->part->options.hash, &file, e) != 0)
+    if (gateway_find_file(get->gateway, &get->how, get->part->transfer->uri.hash, &file, e) != 0)
         return RESULT_OVER;
     gateway_file_deinit(&get->renewed);
     get->renewed = file;
@@ -204,14 +204,14 @@ static enum result take_object_end(struct getting *get, const struct http_head *
         get->is_whole_only = true;
         return restart_part(get, e);
     }
-    if (part->bytes >= part->options.size)
+    if (part->bytes >= part->target.size)
         return RESULT_DONE;
     if (head->status == 206)
         return RESULT_AGAIN;
     if (head->framing != HTTP_BODY_UNTIL_CLOSE)
         return RESULT_DONE; /* then this is not the object */
     err_set(e, ERR_NETWORK, "the bucket closed the connection after %lld of %lld bytes",
-            (long long)part->bytes, (long long)part->options.size);
+            (long long)part->bytes, (long long)part->target.size);
     return RESULT_FAILED;
 }
 
@@ -254,7 +254,7 @@ static int get_whole_object(struct getting *get, const struct gateway_file *file
     struct part *part = get->part;
     enum result result = RESULT_AGAIN;
 
-    if (part->bytes > 0 && part->bytes == part->options.size && !get->is_whole_only)
+    if (part->bytes > 0 && part->bytes == part->target.size && !get->is_whole_only)
         return 0; /* an earlier run was interrupted just before the end */
     while (result == RESULT_AGAIN) {
         result = attempt_object(get, file, e);

@@ -29,23 +29,23 @@ enum {
 
 static void report_part_temporary(const struct part *p, const char *temporary)
 {
-    if (p->options.on_temporary != NULL)
-        p->options.on_temporary(p->options.ctx, temporary);
+    if (p->transfer->on_temporary != NULL)
+        p->transfer->on_temporary(p->transfer->ctx, temporary);
 }
 
 static void report_part_bytes(const struct part *p)
 {
-    if (p->options.on_bytes != NULL)
-        p->options.on_bytes(p->options.ctx, p->bytes);
+    if (p->target.on_bytes != NULL)
+        p->target.on_bytes(p->target.ctx, p->bytes);
 }
 
 static void put_stable_name(const struct part *p, struct buf *out)
 {
-    const char *final = p->options.final, *slash = strrchr(final, '/');
+    const char *final = p->target.final, *slash = strrchr(final, '/');
 
     if (slash != NULL)
         buf_append(out, final, (size_t)(slash - final) + 1);
-    buf_printf(out, "%s.part", p->options.hash);
+    buf_printf(out, "%s.part", p->transfer->uri.hash);
 }
 
 /* Returns whether the part is our own user's alone: in a shared folder a stranger could change it
@@ -120,12 +120,12 @@ static int open_new_part(struct part *p, bool must_be_new, struct err *e)
     sha1_init(&p->sha1);
     if (!open_stable(p, must_be_new)) {
         /* A folder that is not there is not a file that nobody has. */
-        if (newfile_open(&file, p->options.final, 0666, &why) != 0)
+        if (newfile_open(&file, p->target.final, 0666, &why) != 0)
             return err_from(e, why.code == ERR_NOT_FOUND ? ERR_FAILED : why.code, &why);
         p->path = file.name;
         p->fd = file.fd;
     }
-    newfile_adopt(p->options.root, p->fd);
+    newfile_adopt(p->target.root, p->fd);
     if (!p->is_kept)
         newfile_hold(p->fd);
     return 0;
@@ -179,11 +179,11 @@ static int read_checked(struct part *p, struct err *e)
     ssize_t n = 0;
 
     for (uint64_t i = 0; verdict == 1; i++) {
-        size_t want = manifest_block_bytes(p->options.size, i);
+        size_t want = manifest_block_bytes(p->target.size, i);
         n = want == 0 ? 0 : read_block(p->fd, data, want);
         if (n <= 0 || (size_t)n < want)
             break;
-        verdict = p->options.check_block(p->options.check_ctx, i, (struct str){data, want}, e);
+        verdict = p->target.check_block(p->target.check_ctx, i, (struct str){data, want}, e);
         if (verdict != 1)
             break;
         sha1_update(&p->sha1, data, want);
@@ -200,7 +200,8 @@ static int read_checked(struct part *p, struct err *e)
 
 int part_announce(struct part *p, int64_t bytes, struct err *e)
 {
-    int64_t size = p->options.size >= 0 ? p->options.size : bytes, max = p->options.max_bytes;
+    int64_t size = p->target.size >= 0 ? p->target.size : bytes;
+    int64_t max = p->target.is_here ? INT64_MAX : p->transfer->max_bytes;
 
     p->expected = size;
     p->limit = size >= 0 ? size : max > 0 ? max : PART_MAX_BYTES;
@@ -210,17 +211,18 @@ int part_announce(struct part *p, int64_t bytes, struct err *e)
                    (long long)size, (long long)max);
 }
 
-int part_open(struct part *p, const struct part_options *options, struct err *e)
+int part_open(struct part *p, const struct transfer *transfer, const struct part_target *target,
+              struct err *e)
 {
     struct stat st;
 
-    *p = (struct part){.options = *options, .fd = -1};
+    *p = (struct part){.transfer = transfer, .target = *target, .fd = -1};
     if (part_announce(p, -1, e) != 0)
         return -1;
     if (open_new_part(p, false, e) != 0)
         return -1;
     int there = fstat(p->fd, &st) != 0 || st.st_size > p->limit ? 0
-                : p->options.check_block != NULL                ? read_checked(p, e)
+                : p->target.check_block != NULL                 ? read_checked(p, e)
                                                                 : hash_part(p);
     if (there < 0)
         return -1;
@@ -257,11 +259,11 @@ void part_note_resumed(const struct part *p, const struct zone_watch *watch)
 {
     struct buf text = {0};
 
-    if (watch->on_note == NULL || p->bytes == 0 || p->bytes == p->options.size)
+    if (watch->on_note == NULL || p->bytes == 0 || p->bytes == p->target.size)
         return;
     buf_printf(&text, "the download resumes: %lld ", (long long)p->bytes);
-    if (p->options.size >= 0)
-        buf_printf(&text, "of %lld ", (long long)p->options.size);
+    if (p->target.size >= 0)
+        buf_printf(&text, "of %lld ", (long long)p->target.size);
     buf_puts(&text, "bytes are here already");
     watch->on_note(watch->ctx, buf_cstr(&text));
     buf_free(&text);
@@ -278,11 +280,11 @@ int part_check_room(struct part *p, struct err *e)
         error = errno;
     /* Given back: a download that is interrupted must not hold room for what it never got. */
     if (ftruncate(p->fd, (off_t)p->bytes) != 0)
-        return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
+        return err_errno(e, ERR_FAILED, errno, "%s", p->target.shown);
     if (error != ENOSPC && error != EDQUOT && error != EFBIG)
         return 0;
     return err_errno(e, ERR_FAILED, error, "no room for %lld bytes in %s", (long long)size,
-                     p->options.shown);
+                     p->target.shown);
 }
 
 /* Asks the kernel to write the bytes out. It is only a hint: fsync does the rest in the end. */
@@ -298,9 +300,9 @@ static void write_part_out(struct part *p)
 
 static int refuse_more(struct part *p, struct err *e)
 {
-    if (p->options.size >= 0)
+    if (p->target.size >= 0)
         return err_set(e, ERR_CHANGED, "more than the %lld bytes that it should have",
-                       (long long)p->options.size);
+                       (long long)p->target.size);
     p->is_spoilt = true;
     return err_set(e, ERR_TOO_LARGE,
                    "more than %lld bytes, and nobody said how many there are (--max-size BYTES "
@@ -312,7 +314,7 @@ int part_add(struct part *p, struct str chunk, struct err *e)
 {
     if ((int64_t)chunk.len > p->limit - p->bytes)
         return refuse_more(p, e);
-    if (fs_write_all(p->fd, chunk, p->options.shown, e) != 0) {
+    if (fs_write_all(p->fd, chunk, p->target.shown, e) != 0) {
         p->is_spoilt = true;
         return -1;
     }
@@ -330,7 +332,7 @@ bool part_is_right(const struct part *p, char found[SHA1_HEX + 1])
     struct sha1 sha1 = p->sha1;
 
     sha1_final_hex(&sha1, found);
-    return strcmp(found, p->options.hash) == 0;
+    return strcmp(found, p->transfer->uri.hash) == 0;
 }
 
 static int run_sync(int fd, void *ctx)
@@ -351,7 +353,7 @@ static int sync_and_report(struct part *p)
     int status = SIGKILL; /* it is not known how it ended */
     bool has_ended = false;
 
-    if (p->options.on_bytes == NULL || p->bytes <= SMALL_BYTES ||
+    if (p->target.on_bytes == NULL || p->bytes <= SMALL_BYTES ||
         process_start(&child, &options, ERR_IGNORED) != 0)
         return fsync(p->fd);
     while (!has_ended) {
@@ -371,12 +373,12 @@ static int sync_and_report(struct part *p)
 
 int part_publish(struct part *p, struct err *e)
 {
-    if (sync_and_report(p) != 0 || rename(p->path.data, p->options.final) != 0) {
+    if (sync_and_report(p) != 0 || rename(p->path.data, p->target.final) != 0) {
         p->is_spoilt = true;
-        return err_errno(e, ERR_FAILED, errno, "%s", p->options.shown);
+        return err_errno(e, ERR_FAILED, errno, "%s", p->target.shown);
     }
     buf_free(&p->path);
-    return fs_sync_parent(p->options.final, e);
+    return fs_sync_parent(p->target.final, e);
 }
 
 void part_close(struct part *p)

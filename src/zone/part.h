@@ -15,20 +15,18 @@
 #include "base/sha1.h"
 #include "base/str.h"
 #include "zone/patience.h"
+#include "zone/transfer.h"
 
 /* The limit for a file of unknown size: the limit of deployed zones (PROTOCOL.md §3). */
 #define PART_MAX_BYTES INT64_C(5000000000)
 
-struct part_options {
+/* The place of a part, and who hears of its bytes: the layer above adds it to the transfer. */
+struct part_target {
     const char *final; /* the path in the end; its folder exists */
-    const char *hash;
     const char *shown; /* for messages: what is written */
-    int64_t size;      /* -1: not known */
     const char *root;  /* of the store that it is for, or NULL: see newfile.h */
-    int64_t max_bytes; /* the user's limit; 0: any size that is known, else PART_MAX_BYTES */
-    /* Told the name of a file that is worth nothing, then NULL: for signal handlers. May be NULL.
-     */
-    void (*on_temporary)(void *ctx, const char *temporary);
+    int64_t size;      /* -1: not known */
+    bool is_here;      /* the bytes are copied from a file here: no limit holds */
     void (*on_bytes)(void *ctx, int64_t bytes); /* bytes there and hashed; may be NULL */
     void *ctx;
     /* Returns 1 when block i (MANIFEST_LEAF_BYTES each, the last one shorter) of an earlier time
@@ -39,7 +37,8 @@ struct part_options {
 };
 
 struct part {
-    struct part_options options;
+    const struct transfer *transfer; /* for the hash, max_bytes and on_temporary */
+    struct part_target target;
     struct buf path;
     int fd;
     bool is_kept;   /* has the stable name, and our lock */
@@ -51,9 +50,10 @@ struct part {
     int64_t written_out;
 };
 
-/* Opens and hashes what is there of an earlier time. Everything that `options` points to is
+/* Opens and hashes what is there of an earlier time. `transfer` and what `target` points to are
  * borrowed. Caller closes in any case. */
-int part_open(struct part *p, const struct part_options *options, struct err *e) ERR_CHECKED;
+int part_open(struct part *p, const struct transfer *transfer, const struct part_target *target,
+              struct err *e) ERR_CHECKED;
 
 /* Begins from zero in a new file, so that a process that still has the old one open does not
  * disturb. */

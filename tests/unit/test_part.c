@@ -32,18 +32,15 @@ static void on_bytes(void *ctx, int64_t bytes)
     told.bytes = bytes;
 }
 
-static const struct part_options usual = {.final = final,
-                                          .hash = HELLO,
-                                          .shown = "out",
-                                          .size = 5,
-                                          .on_temporary = on_temporary,
-                                          .on_bytes = on_bytes};
+static const struct transfer usual = {.uri.hash = HELLO, .on_temporary = on_temporary};
+static const struct part_target to_final = {
+    .final = final, .shown = "out", .size = 5, .on_bytes = on_bytes};
 
 static void open_part(struct part *p)
 {
     struct err e = {0};
 
-    if (part_open(p, &usual, &e) != 0)
+    if (part_open(p, &usual, &to_final, &e) != 0)
         fail_msg("%s", e.msg);
 }
 
@@ -145,25 +142,29 @@ static void limits(void **state)
     static const struct {
         const char *name;
         int64_t size, max, announced, limit; /* -1: refused */
+        bool is_here;
     } cases[] = {
-        {"of the zone", 5, 0, 9, 5},
-        {"of the bucket", -1, 0, 9, 9},
-        {"a large one of the bucket", -1, 0, 6000000000, 6000000000},
-        {"of nobody", -1, 0, -1, 5000000000},
-        {"of the user", -1, 7, -1, 7},
-        {"of the user, larger", -1, 6000000000, -1, 6000000000},
-        {"of the zone, below the user's", 5, 7, -1, 5},
-        {"of the bucket, above the user's", -1, 7, 9, -1},
+        {"of the zone", 5, 0, 9, 5, false},
+        {"of the bucket", -1, 0, 9, 9, false},
+        {"a large one of the bucket", -1, 0, 6000000000, 6000000000, false},
+        {"of nobody", -1, 0, -1, 5000000000, false},
+        {"of the user", -1, 7, -1, 7, false},
+        {"of the user, larger", -1, 6000000000, -1, 6000000000, false},
+        {"of the zone, below the user's", 5, 7, -1, 5, false},
+        {"of the bucket, above the user's", -1, 7, 9, -1, false},
+        {"of a file that is here", -1, 7, -1, INT64_MAX, true},
     };
 
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
-        struct part_options options = usual;
+        struct transfer transfer = usual;
+        struct part_target target = to_final;
         struct part p;
         struct err e = {0};
-        options.size = cases[i].size;
-        options.max_bytes = cases[i].max;
-        assert_int_equal(part_open(&p, &options, &e), 0);
+        target.size = cases[i].size;
+        target.is_here = cases[i].is_here;
+        transfer.max_bytes = cases[i].max;
+        assert_int_equal(part_open(&p, &transfer, &target, &e), 0);
         int result = part_announce(&p, cases[i].announced, &e);
         unit_true(cases[i].name, result == (cases[i].limit < 0 ? -1 : 0));
         unit_true(cases[i].name, result != 0 || p.limit == cases[i].limit);
@@ -235,13 +236,13 @@ static void restart_takes_a_new_file(void **state)
 
 static void a_folder_that_is_not_there(void **state)
 {
-    struct part_options options = usual;
+    struct part_target target = to_final;
     struct part p;
     struct err e;
 
     (void)state;
-    options.final = "/nonexistent/out";
-    assert_int_equal(part_open(&p, &options, &e), -1);
+    target.final = "/nonexistent/out";
+    assert_int_equal(part_open(&p, &usual, &target, &e), -1);
     assert_int_equal(e.code, ERR_FAILED);
     assert_true(strstr(e.msg, "/nonexistent/out") != NULL);
     part_close(&p);

@@ -711,6 +711,10 @@ static void on_open_request(struct range_line *line, const struct range_message 
         if (state == RANGE_BUILDING)
             send_to_supervisor(w, RANGE_WORKER_MISSING,
                                &(struct range_worker_message){.hash = m->sha1, .size = size});
+        if (state == RANGE_CHANGED)
+            send_to_supervisor(
+                w, RANGE_WORKER_NOTE,
+                &(struct range_worker_message){.hash = m->sha1, .text = str_of(e.msg)});
         refuse_range_file(line, m->file_id, state == RANGE_FOUND ? RANGE_ERROR : state, size,
                           e.msg);
         if (open != NULL && open->served == 0)

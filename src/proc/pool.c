@@ -460,19 +460,21 @@ static struct pool_worker *choose_worker(struct pool *pool, struct err *e)
 /* A worker that ended while it was idle costs nothing: the next one gets the job. */
 static int give_job(struct pool *pool, struct pool_job *job, struct err *e)
 {
+    struct err why = {0};
+
     for (int tries = 0; tries < GIVE_TRIES; tries++) {
         struct pool_worker *w = choose_worker(pool, e);
         if (w == NULL)
             return -1;
-        if (child_send(w->child, buf_str(&job->message), -1, e) == 0) {
+        if (child_send(w->child, buf_str(&job->message), -1, &why) == 0) {
             append_job(&w->jobs, job);
             child_watch(w->child, true);
             return 0;
         }
         if (child_takes_messages(w->child))
-            return -1; /* without memory */
+            break; /* without memory */
     }
-    return -1;
+    return err_from(e, ERR_FAILED, &why); /* a process that is gone is no file that is absent */
 }
 
 int pool_submit(struct pool *pool, uint64_t id, struct str message, struct err *e)

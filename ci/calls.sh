@@ -14,7 +14,7 @@ text for the user, whose end is looked at once (cmd_finish): ferror fprintf fput
   printf putchar puts stderr stdout stdin vfprintf fileno
 addresses: freeaddrinfo gai_strerror getnameinfo htonl htons if_nametoindex in6addr_any
   in6addr_loopback inet_ntop inet_pton ntohl ntohs
-time: clock_gettime gmtime_r localtime_r nanosleep strftime timegm tzset
+time: clock_getcpuclockid clock_gettime gmtime_r localtime_r nanosleep strftime timegm tzset
 who and where: environ getegid geteuid getgid getuid getenv getpid getppid getpriority getrusage
   sysconf umask getgroups
 processes and signals: _exit exit kill raise setpriority prctl sigaction sigaddset sigdelset

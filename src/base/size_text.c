@@ -61,3 +61,23 @@ bool size_text_read(struct str text, int64_t max, int64_t *bytes)
     *bytes = total;
     return true;
 }
+
+const struct size_unit *size_text_unit(double bytes)
+{
+    static const struct size_unit units[] = {
+        {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+    };
+    const struct size_unit *unit = units;
+
+    while (bytes < unit->bytes && unit->bytes > 1)
+        unit++;
+    return unit;
+}
+
+void size_text_put(struct buf *out, double bytes)
+{
+    const struct size_unit *unit = size_text_unit(bytes);
+    double value = bytes / unit->bytes;
+
+    buf_printf(out, "%.*f %s", unit->bytes > 1 && value < 9.95 ? 1 : 0, value, unit->name);
+}

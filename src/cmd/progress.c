@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/interval_table.h"
 #include "base/ready.h"
+#include "base/size_text.h"
 
 enum { BAR_CELLS = 20, DEFAULT_COLUMNS = 80, PREFIX_SIZE = 80 };
 
@@ -75,24 +76,7 @@ void progress_begin_part(struct progress *p, const char *what)
     p->files = p->files_total = p->bytes = p->bytes_total = p->drawn_bytes = 0;
 }
 
-struct unit {
-    const char *name;
-    double bytes;
-};
-
-static const struct unit *unit_for(double bytes)
-{
-    static const struct unit units[] = {
-        {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
-    };
-    const struct unit *unit = units;
-
-    while (bytes < unit->bytes && unit->bytes > 1)
-        unit++;
-    return unit;
-}
-
-static void put_amount(struct buf *b, double bytes, const struct unit *unit)
+static void put_amount(struct buf *b, double bytes, const struct size_unit *unit)
 {
     double value = bytes / unit->bytes;
 
@@ -101,7 +85,8 @@ static void put_amount(struct buf *b, double bytes, const struct unit *unit)
 
 static void put_bytes(struct buf *b, const struct progress *p)
 {
-    const struct unit *unit = unit_for((double)(p->bytes_total > 0 ? p->bytes_total : p->bytes));
+    const struct size_unit *unit =
+        size_text_unit((double)(p->bytes_total > 0 ? p->bytes_total : p->bytes));
 
     buf_puts(b, "  ");
     put_amount(b, (double)p->bytes, unit);
@@ -114,7 +99,7 @@ static void put_bytes(struct buf *b, const struct progress *p)
 
 static void put_rate(struct buf *b, const struct progress *p)
 {
-    const struct unit *unit = unit_for(p->rate);
+    const struct size_unit *unit = size_text_unit(p->rate);
 
     if (p->rate < 0)
         return;

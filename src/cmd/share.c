@@ -11,6 +11,7 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "daemon/keeper.h"
+#include "daemon/status_writer.h"
 #include "daemon/supervisor.h"
 #include "proto/url.h"
 #include "store/store.h"
@@ -28,6 +29,7 @@ struct share_command {
     struct intervals intervals;
     struct lease lease;
     struct buf status_path, lease_path, ca_file;
+    struct history history;
 };
 
 static int load_config(struct share_command *share, struct err *e)
@@ -170,12 +172,15 @@ static int supervise_share(struct share_command *share, struct err *e)
                                                .intervals = &share->intervals,
                                                .lease = &share->lease,
                                                .status_path = share->status_path.data,
+                                               .history = &share->history,
                                                .log = &share->log,
                                                .on_hangup = hangup_mode(share),
                                                .yields = share->is_cron,
                                                .log_level = share->log_level,
                                                .log_more = log_settings};
 
+    status_writer_read(&share->history, share->status_path.data,
+                       share->config.values[CONFIG_NAME]);
     return supervisor_run(&options, e);
 }
 

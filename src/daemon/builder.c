@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "base/log.h"
 #include "base/sha1.h"
+#include "daemon/child_log.h"
 #include "proc/child.h"
 #include "proc/frame.h"
 #include "store/add.h"
@@ -16,6 +17,8 @@
 #include "store/store.h"
 
 enum { PROGRESS_MS = 1000 };
+
+static const char builder_name[] = "kachery-manifest";
 
 struct builder_message {
     int64_t bytes;
@@ -217,8 +220,10 @@ static void on_builder_event(void *owner, enum child_event event, const char *wo
 
     if (event != CHILD_ENDED)
         return;
-    if (!builder->is_over)
+    if (!builder->is_over) {
+        child_log_lost(builder_name, words);
         end_current(builder, words);
+    }
     builder->child = NULL;
     builder->current[0] = '\0';
     start_next_soon(builder);
@@ -228,7 +233,7 @@ static void start_next(void *owner)
 {
     struct builder *builder = owner;
     const struct child_options child = {.loop = builder->options.loop,
-                                        .process = {.name = "kachery-manifest",
+                                        .process = {.name = builder_name,
                                                     .run = run_builder,
                                                     .niceness = BUILDER_NICENESS,
                                                     .ctx = builder},

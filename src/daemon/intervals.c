@@ -37,7 +37,10 @@ static const struct interval_row rows[] = {
     ROW(keeper_stopped_ms, 60000),
     ROW(lease_stale_ms, 300000),
     ROW(status_ms, 1000),
+    ROW(status_idle_ms, 300000),
     ROW(registration_ms, 60000),
+    ROW(gateway_first_ms, 60000),
+    ROW(gateway_check_ms, 3600000),
 #undef ROW
 };
 

@@ -46,8 +46,11 @@ struct intervals {
     int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
     int64_t lease_stale_ms; /* a lease of another host that old is taken over */
     int64_t status_ms;      /* at most one status file per so long */
+    int64_t status_idle_ms; /* one when nothing has changed for so long */
     /* is this client registered? asked again after so long if not */
     int64_t registration_ms;
+    int64_t gateway_first_ms; /* if it is, again after so long, and whether it may upload, ... */
+    int64_t gateway_check_ms; /* ... and then that often */
 };
 
 /* Sets the defaults, with the changes of KACHERY_RESOURCE_TEST_INTERVALS. ERR_USAGE quoting a bad

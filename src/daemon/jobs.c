@@ -7,7 +7,8 @@
 #include "base/random.h"
 #include "daemon/waiters.h"
 
-enum { SLOTS = 65536, BUCKETS = 4096, FIRST_SLOTS = 64, MAX_REASON_BYTES = 512 };
+enum { SLOTS = 65536, BUCKETS = 4096, FIRST_SLOTS = 64, MAX_REASON_BYTES = 512,
+       RATE_MS = 1000 };
 
 /* From RUNNING to READY: with a worker. */
 enum state { WANTED, LOOKING, QUEUED, RUNNING, RECALLED, READY, KEPT, STATES };
@@ -22,6 +23,7 @@ struct resource_job {
     uint64_t id; /* serial * SLOTS + slot */
     char hash[SHA1_HEX + 1];
     struct upload_status status; /* the waiters' answer; status.error is `reason` */
+    int64_t marked_ms, marked_bytes, bytes_per_s; /* its rate, from RATE_MS to RATE_MS */
     char *reason;
     int64_t kept_until_ms;
     struct waiter_list waiters;
@@ -281,6 +283,8 @@ bool jobs_next_upload(struct jobs *jobs, struct jobs_work *out)
     job->status.state = UPLOAD_RUNNING;
     job->status.started_ms = jobs->wall_ms;
     job->status.bytes_uploaded = 0;
+    job->marked_ms = jobs->now_ms;
+    job->marked_bytes = job->bytes_per_s = 0;
     fill_work(job, out);
     return true;
 }
@@ -353,23 +357,40 @@ static bool answer_all(struct jobs *jobs, struct resource_job *job)
     return was_told;
 }
 
-void jobs_not_found(struct jobs *jobs, uint64_t id)
+size_t jobs_not_found(struct jobs *jobs, uint64_t id)
 {
     struct resource_job *job = find_job_by_id(jobs, id, LOOKING);
+    size_t before = jobs->waiters.count;
 
     if (job == NULL)
-        return;
+        return 0;
     job->status = message_status(UPLOAD_NOT_FOUND);
     answer_all(jobs, job);
     remove_resource_job(jobs, job);
+    return before - jobs->waiters.count;
+}
+
+/* Returns the rate since the mark; 0 when the upload began anew. */
+static int64_t rate_since_mark(const struct jobs *jobs, const struct resource_job *job)
+{
+    int64_t bytes = job->status.bytes_uploaded - job->marked_bytes;
+    int64_t ms = jobs->now_ms - job->marked_ms;
+
+    return bytes <= 0 || ms <= 0 ? 0 : (int64_t)((double)bytes * 1000 / (double)ms);
 }
 
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes)
 {
     struct resource_job *job = find_given_job(jobs, id);
 
-    if (job != NULL && bytes >= 0 && bytes <= job->status.size)
-        job->status.bytes_uploaded = bytes;
+    if (job == NULL || bytes < 0 || bytes > job->status.size)
+        return;
+    job->status.bytes_uploaded = bytes;
+    if (jobs->now_ms - job->marked_ms < RATE_MS && bytes >= job->marked_bytes)
+        return;
+    job->bytes_per_s = rate_since_mark(jobs, job);
+    job->marked_ms = jobs->now_ms;
+    job->marked_bytes = bytes;
 }
 
 static void end_resource_job(struct jobs *jobs, struct resource_job *job, enum upload_state state)
@@ -494,7 +515,10 @@ bool jobs_each_running(const struct jobs *jobs, size_t *cursor, struct jobs_runn
     ++*cursor;
     *out = (struct jobs_running){.size = job->status.size,
                                  .bytes_uploaded = job->status.bytes_uploaded,
-                                 .started_ms = job->status.started_ms};
+                                 .started_ms = job->status.started_ms,
+                                 .bytes_per_s = job->bytes_per_s};
+    if (jobs->now_ms - job->marked_ms >= 2 * RATE_MS || out->bytes_per_s == 0)
+        out->bytes_per_s = rate_since_mark(jobs, job); /* it began just now, or stalls */
     memcpy(out->hash, job->hash, sizeof out->hash);
     return true;
 }

@@ -78,7 +78,8 @@ bool jobs_next_ready(struct jobs *jobs, uint64_t *id);
 
 /* Report a job's progress or end. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);
-void jobs_not_found(struct jobs *jobs, uint64_t id);
+/* Ends a job whose file is not here. Returns the number of requests that were answered so. */
+size_t jobs_not_found(struct jobs *jobs, uint64_t id);
 /* Reports progress. `bytes` may be less than before: the upload began anew. */
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes);
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size);
@@ -111,6 +112,7 @@ struct jobs_counts jobs_count(const struct jobs *jobs);
 struct jobs_running {
     char hash[SHA1_HEX + 1];
     int64_t size, bytes_uploaded, started_ms;
+    int64_t bytes_per_s; /* over about the last second */
 };
 bool jobs_each_running(const struct jobs *jobs, size_t *cursor, struct jobs_running *out);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/child_log.h"
 #include "daemon/keeper_worker.h"
 #include "proc/child.h"
 
@@ -104,8 +105,10 @@ static void on_keeper_event(void *owner, enum child_event event, const char *wor
         return;
     k->child = NULL;
     snprintf(k->end, sizeof k->end, "%s", words);
-    if (!k->is_leaving)
-        set_keeper_alarm(k);
+    if (k->is_leaving)
+        return;
+    child_log_lost(keeper_name, words);
+    set_keeper_alarm(k);
 }
 
 static int start_keeper(struct keeper *k, struct err *e)
@@ -168,6 +171,11 @@ void keeper_reopen_log(struct keeper *k)
 bool keeper_write_status(struct keeper *k, struct str text)
 {
     return takes_at_once(k) && send_order(k, KEEPER_STATUS, text);
+}
+
+void keeper_write_last_status(struct keeper *k, struct str text)
+{
+    send_order(k, KEEPER_STATUS, text);
 }
 
 static bool has_left(void *owner)

@@ -27,8 +27,11 @@ void keeper_reopen_log(struct keeper *k);
 /* Replaces the status file by this JSON text. False when the child is busy: offer it again. */
 bool keeper_write_status(struct keeper *k, struct str text);
 
-/* Lets the child write what it has, remove the status file and give the lease back: runs the loop
- * until it has ended, at most for `wait_ms`. NULL-safe. */
+/* Replaces it for the last time, also by a child that is busy. */
+void keeper_write_last_status(struct keeper *k, struct str text);
+
+/* Lets the child write what it has and give the lease back: runs the loop until it has ended, at
+ * most for `wait_ms`. NULL-safe. */
 void keeper_free(struct keeper *k, int64_t wait_ms);
 
 #endif

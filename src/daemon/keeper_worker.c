@@ -194,8 +194,8 @@ int keeper_worker_run(int fd, void *ctx)
     }
     /* Asked to leave, or alone: nobody shares the resource any more. After an error of ours the
      * supervisor goes on with another keeper. */
-    if ((is_over || got == IO_EOF) && lease_release(w.options->lease))
-        unlink(w.options->status_path);
+    if (is_over || got == IO_EOF)
+        lease_release(w.options->lease);
     buf_free(&w.in);
     buf_free(&w.out);
     return 0;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/child_log.h"
 #include "proc/child.h"
 
 enum { CLASSES = 2, KILL_MS = 10000 };
@@ -134,17 +135,25 @@ static bool on_line_worker_frame(void *owner, struct str frame, int fd)
            type == RANGE_WORKER_NOTE;
 }
 
+static const char *line_worker_name(enum range_class line_class)
+{
+    return line_class == RANGE_SMALL ? "small ranges" : "bulk ranges";
+}
+
 static void on_line_worker_event(void *owner, enum child_event event, const char *words)
 {
     struct line_worker *worker = owner;
     bool is_expected = loop_timer_at_ms(&worker->leave) == CLOCK_NEVER_MS;
 
-    if (event != CHILD_ENDED) {
+    if (event != CHILD_ENDED)
         log_line(LOG_WARN, "range worker %s", words);
-        return;
-    }
-    if (worker->line_count > 0 || !is_expected)
+    else if (worker->line_count > 0 || !is_expected)
         log_line(LOG_WARN, "range worker %s; its lines are opened again", words);
+    if (event == CHILD_KILLED ||
+        (event == CHILD_ENDED && !is_expected && !child_was_killed(worker->child)))
+        child_log_lost(line_worker_name(worker->line_class), words);
+    if (event != CHILD_ENDED)
+        return;
     worker->past_bytes += worker->bytes;
     worker->line_count = worker->files = worker->bytes = 0;
     worker->child = NULL;
@@ -157,7 +166,7 @@ static int start_line_worker(struct line_worker *worker, struct err *e)
     const struct lines_options *options = &worker->lines->options;
     const struct child_options child = {
         .loop = options->loop,
-        .process = {.name = worker->line_class == RANGE_SMALL ? "small ranges" : "bulk ranges",
+        .process = {.name = line_worker_name(worker->line_class),
                     .run = range_worker_run,
                     .ctx = &worker->options,
                     .asks_servers = true},

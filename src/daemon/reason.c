@@ -26,8 +26,18 @@ const char *reason_of_state(enum store_state state)
     return NULL;
 }
 
+bool reason_is_change(struct str reason)
+{
+    static const enum store_state states[] = {STORE_STALE, STORE_MISSING, STORE_DAMAGED};
+
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (str_equal(reason, str_of(reason_of_state(states[i]))))
+            return true;
+    return false;
+}
+
 /* A '/' that is not part of a URL or a word begins the path of a file. */
-static bool names_a_path(const char *text)
+bool reason_names_path(const char *text)
 {
     for (const char *p = strchr(text, '/'); p != NULL; p = strchr(p + 1, '/'))
         if (p == text || (!isalnum((unsigned char)p[-1]) && strchr(":/.-_~%]", p[-1]) == NULL))
@@ -53,7 +63,7 @@ const char *reason_of_error(const struct err *e, enum store_kind kind)
         return reason_of_state(kind == STORE_COPY ? STORE_DAMAGED : STORE_STALE);
     if (e->code == ERR_NOT_FOUND)
         return REASON_GONE;
-    if (names_a_path(e->msg) || strstr(e->msg, "signature=") != NULL ||
+    if (reason_names_path(e->msg) || strstr(e->msg, "signature=") != NULL ||
         (e->code != ERR_REFUSED && e->code != ERR_FAILED && is_behind_proxy()))
         return REASON_ZONE;
     return e->msg;

@@ -6,7 +6,10 @@
 #ifndef DAEMON_REASON_H
 #define DAEMON_REASON_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
+#include "base/str.h"
 #include "store/store.h"
 
 #define REASON_SILENT "the host's storage does not answer: ask again later"
@@ -21,6 +24,13 @@
 /* Returns the reason why an upload failed: the zone's own words, else as little as helps. Borrows
  * from `e`, whose code is ERR_NOT_FOUND for a file that must not be given away. */
 const char *reason_of_error(const struct err *e, enum store_kind kind);
+
+/* Returns true for a reason that says that the file is not, or not where, it was when it was
+ * shared. */
+bool reason_is_change(struct str reason);
+
+/* Returns true when a text may contain the path of a file of this host. */
+bool reason_names_path(const char *text);
 
 /* Returns the reason why a file of that state is not sent; NULL if it may be read or is absent. */
 const char *reason_of_state(enum store_state state);

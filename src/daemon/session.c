@@ -26,6 +26,7 @@ struct session {
     struct ws_conn *line; /* from then on; NULL when WAITING or CLOSED */
     int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
     int64_t ready_ms, since_wall_ms;
+    int64_t lost_wall_ms, next_wall_ms; /* of session_view: out_since_ms, next_try_ms */
     int64_t dialled_ms;   /* when the latest attempt began */
     int64_t out_since_ms; /* the proxy is out of reach since then; 0: it is not */
     unsigned failures;  /* in a row, for the pause */
@@ -133,9 +134,12 @@ static void drop_proxy_line(struct session *s, int64_t now_ms, int64_t pause_ms)
     presence_stop(s->presence);
     s->is_choked = false;
     s->until_ms = now_ms + pause_ms;
+    s->next_wall_ms = clock_wall_ms() + pause_ms;
+    if (was_ready)
+        s->lost_wall_ms = clock_wall_ms();
     enter_session_state(s, was_closing ? CLOSED : WAITING);
     if (was_ready)
-        s->options.on_lost(s->options.owner);
+        s->options.on_lost(s->options.owner, s->failure.msg);
 }
 
 /* Most outages are restarts: attempts stay close together while one may be. */
@@ -200,10 +204,11 @@ static void lose_forgotten(struct session *s, int64_t now_ms)
 {
     int64_t pause_ms = next_pause_ms(s, &s->forgotten, s->options.intervals->redial_max_ms);
 
-    log_line(LOG_WARN,
-             "proxy: it has forgotten resource %s (does another host or program share it?); "
-             "dialling again in %.1f s",
-             config_value_of_session(s, CONFIG_NAME), (double)pause_ms / 1000);
+    err_set(&s->failure, ERR_NETWORK,
+            "it has forgotten resource %s (does another host or program share it?)",
+            config_value_of_session(s, CONFIG_NAME));
+    log_line(LOG_WARN, "proxy: %s; dialling again in %.1f s", s->failure.msg,
+             (double)pause_ms / 1000);
     drop_proxy_line(s, now_ms, pause_ms);
 }
 
@@ -252,6 +257,7 @@ static void take_acknowledgement(struct session *s, int64_t now_ms)
     s->ready_ms = now_ms;
     s->was_generation2 = s->is_generation2;
     s->failure = (struct err){0};
+    s->lost_wall_ms = 0;
     presence_start(s->presence, s->is_generation2, now_ms);
     s->options.yields = false;
     if (s->options.on_ready != NULL)
@@ -563,5 +569,10 @@ struct session_view session_describe(const struct session *s)
                                         [GREETING] = "connecting", [READY] = "connected",
                                         [CLOSING] = "closing",     [CLOSED] = "closing"};
 
-    return (struct session_view){names[s->state], s->since_wall_ms, s->failure.msg};
+    return (struct session_view){
+        .state = names[s->state],
+        .since_ms = s->since_wall_ms,
+        .out_since_ms = s->lost_wall_ms,
+        .next_try_ms = s->state == WAITING && !s->is_paused ? s->next_wall_ms : 0,
+        .failure = s->failure.msg};
 }

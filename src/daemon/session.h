@@ -35,8 +35,8 @@ struct session_options {
      * is: session_answer_file. Strings are borrowed for the call. NULL: nothing is announced. */
     void (*on_open_line)(void *owner, struct str url, const struct range_message *m);
     void (*on_ask_file)(void *owner, const struct range_message *m);
-    /* The line is gone: answers to what came over it reach nobody. */
-    void (*on_lost)(void *owner);
+    /* The line is gone, for that cause: answers to what came over it reach nobody. */
+    void (*on_lost)(void *owner, const char *cause);
     /* The proxy has acknowledged; called before the log gets its line. May be NULL. */
     void (*on_ready)(void *owner);
     /* The results of session_is_closed and session_describe have changed. */
@@ -75,6 +75,8 @@ bool session_is_closed(const struct session *s);
 struct session_view {
     const char *state;   /* "waiting", "connecting", "connected" */
     int64_t since_ms;    /* wall clock: in this state */
+    int64_t out_since_ms; /* wall clock: not connected; 0: it is, or never was */
+    int64_t next_try_ms;  /* wall clock: it dials again; 0: it does not wait for a time */
     const char *failure; /* why the last attempt or session ended; "" */
 };
 struct session_view session_describe(const struct session *s);

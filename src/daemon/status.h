@@ -2,27 +2,34 @@
 #ifndef DAEMON_STATUS_H
 #define DAEMON_STATUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
 #include "daemon/config.h"
+#include "daemon/history.h"
 #include "daemon/jobs.h"
 #include "daemon/lease.h"
 #include "daemon/lines.h"
+#include "daemon/processor.h"
 #include "daemon/registration.h"
 #include "daemon/session.h"
 #include "daemon/uploads.h"
+
+enum { STATUS_MAX_BYTES = 256 << 10 }; /* of a file that is read */
 
 struct status_view {
     const struct config *config;
     const struct lease_holder *holder;
     const struct jobs *jobs;
+    const struct registration_view *gateway;
+    const struct history *history; /* without what `uploads` and `ranges` counted */
     struct session_view session;
-    struct uploads_totals totals;
+    struct uploads_totals uploads;
     struct lines_counts ranges;
-    enum registration_state registration;
-    uint64_t requests;
+    struct processor_view processor;
     bool is_stopping;
+    const char *ending; /* how it ended; NULL: it runs */
     int64_t now_ms; /* wall clock */
 };
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/builder.h"
+#include "daemon/child_log.h"
 #include "daemon/jobs.h"
 #include "daemon/keeper.h"
 #include "daemon/lines.h"
@@ -17,7 +18,7 @@
 #include "daemon/reason.h"
 #include "daemon/registration.h"
 #include "daemon/session.h"
-#include "daemon/status.h"
+#include "daemon/status_writer.h"
 #include "daemon/uploads.h"
 #include "proc/process.h"
 #include "proto/kachery_uri.h"
@@ -47,9 +48,9 @@ struct supervisor {
     struct loop_timer lease_alarm; /* for that */
     struct err end; /* why it makes no sense to go on */
     int64_t stop_at_ms;
-    uint64_t requests;
-    struct buf status, written; /* as it would be now, as it was last given to the keeper */
-    int64_t status_at_ms;
+    struct status_writer status;
+    bool is_lease_lost;
+    const char *stop_cause; /* why begin_stop was called */
 };
 
 /* --- requests --- */
@@ -99,7 +100,14 @@ static void answer_request_error(struct supervisor *s, struct str request_id, co
     struct upload_status status = message_status(UPLOAD_ERROR);
 
     status.error = str_of(reason);
+    s->status.history.totals.failed++;
     session_respond(s->session, request_id, &status, STR(""));
+}
+
+static void refuse_request(struct supervisor *s, const struct message *m, const struct err *why)
+{
+    s->status.history.totals.failed++;
+    session_respond(s->session, m->request_id, NULL, str_of(why->msg));
 }
 
 static void on_session_request(void *owner, const struct message *m)
@@ -109,9 +117,9 @@ static void on_session_request(void *owner, const struct message *m)
     struct err e = {0};
 
     touch_jobs(s);
-    s->requests++;
+    s->status.history.totals.requests++;
     if (check_request(s, m, &uri, &e) != 0)
-        session_respond(s->session, m->request_id, NULL, str_of(e.msg));
+        refuse_request(s, m, &e);
     else if (s->is_stopping)
         answer_request_error(s, m->request_id, REASON_STOPPING);
     else if (jobs_request(s->jobs, uri.hash, m->request_id,
@@ -140,11 +148,13 @@ static void on_session_ready(void *owner)
     log_start(s);
 }
 
-static void on_session_lost(void *owner)
+static void on_session_lost(void *owner, const char *cause)
 {
     struct supervisor *s = owner;
 
     touch_jobs(s);
+    history_add_cause(&s->status.history.ends, reason_names_path(cause) ? "see the log" : cause,
+                      clock_wall_ms());
     jobs_forget_waiters(s->jobs);
 }
 
@@ -170,7 +180,7 @@ static void on_absent(void *owner, uint64_t id, const char *hash, const char *no
     if (note != NULL)
         log_line(LOG_WARN, "not shared sha1=%s: %s", hash, note);
     touch_jobs(s);
-    jobs_not_found(s->jobs, id);
+    history_add_absent(&s->status.history, hash, jobs_not_found(s->jobs, id), clock_wall_ms());
 }
 
 static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const char *reason)
@@ -179,7 +189,24 @@ static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const c
 
     log_line(LOG_WARN, "cannot share sha1=%s: %s", hash, reason);
     touch_jobs(s);
+    if (reason_is_change(str_of(reason)))
+        s->status.history.totals.changed++;
+    else
+        s->status.history.totals.failed++;
     jobs_failed(s->jobs, id, reason);
+}
+
+/* Notes that a child of that name was lost. */
+static void on_child_lost(void *owner, const char *name, const char *words)
+{
+    struct supervisor *s = owner;
+    char cause[HISTORY_CAUSE_BYTES];
+
+    if (s->is_closing)
+        return;
+    snprintf(cause, sizeof cause, "%s: %s", name, words);
+    history_add_cause(&s->status.history.lost, cause, clock_wall_ms());
+    touch_jobs(s);
 }
 
 /* --- reading in parts --- */
@@ -289,6 +316,14 @@ static void hold_lease(struct supervisor *s, int64_t since_ms)
     loop_set_timer(s->loop, &s->lease_alarm, s->held_until_ms);
 }
 
+static void on_lease_lost(void *owner, const struct err *reason)
+{
+    struct supervisor *s = owner;
+
+    s->is_lease_lost = true;
+    end_supervisor(s, reason);
+}
+
 static void on_lease_renewed(void *owner, int64_t started_ms)
 {
     struct supervisor *s = owner;
@@ -391,6 +426,8 @@ static int open_parts(struct supervisor *s, struct err *e)
     s->registration = (struct registration){.loop = s->loop,
                                             .config = o->config,
                                             .retry_ms = t->registration_ms,
+                                            .first_ms = t->gateway_first_ms,
+                                            .check_ms = t->gateway_check_ms,
                                             .on_change = touch_jobs,
                                             .owner = s};
     registration_start(&s->registration);
@@ -405,6 +442,8 @@ static int open_supervisor(struct supervisor *s, struct err *e)
     s->is_hushed = o->yields && o->log_level == LOG_INFO;
     if (s->is_hushed)
         log_set_level(LOG_WARN);
+    status_writer_init(&s->status, o->intervals, o->history);
+    child_log_observe(on_child_lost, s);
     s->settling = (struct loop_call){.call = settle_supervisor, .owner = s};
     s->alarm = (struct loop_timer){.call = settle_supervisor, .owner = s};
     if ((s->loop = loop_new(NULL, e)) == NULL || open_supervisor_signals(s, e) != 0)
@@ -420,7 +459,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
                                                     .on_renewed = on_lease_renewed,
-                                                    .on_lost = end_supervisor,
+                                                    .on_lost = on_lease_lost,
                                                     .owner = s},
                            e);
     if (s->keeper == NULL || open_children(s, e) != 0 || open_ranges(s, e) != 0 ||
@@ -434,6 +473,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
 static void close_supervisor(struct supervisor *s)
 {
     s->is_closing = true;
+    child_log_observe(NULL, NULL);
     if (s->loop != NULL) {
         loop_undefer(s->loop, &s->settling);
         loop_clear_timer(s->loop, &s->alarm);
@@ -453,8 +493,7 @@ static void close_supervisor(struct supervisor *s)
         loop_remove(s->loop, &s->signals);
     loop_free(s->loop);
     process_reap(NULL, NULL);
-    buf_free(&s->status);
-    buf_free(&s->written);
+    status_writer_deinit(&s->status);
     if (s->signals.fd > 0)
         close(s->signals.fd);
 }
@@ -469,6 +508,7 @@ static void begin_stop(struct supervisor *s, const char *why)
     log_line(LOG_INFO, "stopping (%s)%s", why, s->is_stopping ? " at once" : "");
     s->stop_at_ms = s->is_stopping ? now_ms : now_ms + s->options->intervals->stop_ms;
     s->is_stopping = true;
+    s->stop_cause = why;
     touch_jobs(s);
     jobs_fail_all(s->jobs, false, REASON_STOPPING);
     registration_cancel(&s->registration);
@@ -522,39 +562,43 @@ static void feed_jobs(struct supervisor *s)
     uploads_feed(s->uploads);
 }
 
-static void put_status(struct supervisor *s, int64_t wall_ms)
+static struct status_view describe_supervisor(const struct supervisor *s)
 {
-    const struct status_view view = {.config = s->options->config,
-                                     .holder = &s->options->lease->self,
-                                     .jobs = s->jobs,
-                                     .session = session_describe(s->session),
-                                     .totals = uploads_totals(s->uploads),
-                                     .ranges = lines_counts(s->lines),
-                                     .registration = s->registration.state,
-                                     .requests = s->requests,
-                                     .is_stopping = s->is_stopping,
-                                     .now_ms = wall_ms};
-
-    buf_clear(&s->status);
-    status_put(&s->status, &view);
+    return (struct status_view){.config = s->options->config,
+                                .holder = &s->options->lease->self,
+                                .jobs = s->jobs,
+                                .gateway = &s->registration.view,
+                                .session = session_describe(s->session),
+                                .uploads = uploads_totals(s->uploads),
+                                .ranges = lines_counts(s->lines),
+                                .is_stopping = s->is_stopping};
 }
 
-/* Writes the status at most once in status_ms, and only when something changed: `written` is
- * without the time. */
 static void write_changed_status(struct supervisor *s, int64_t now_ms)
 {
-    if (now_ms < s->status_at_ms)
+    struct status_view view;
+
+    if (!status_writer_is_due(&s->status, now_ms))
         return;
-    put_status(s, 0);
-    if (s->status.failed || str_equal(buf_str(&s->status), buf_str(&s->written)))
+    view = describe_supervisor(s);
+    status_writer_step(&s->status, &view, s->keeper, now_ms);
+}
+
+/* A lease that is another's has another's status beside it. */
+static void write_last_status(struct supervisor *s, int result, const struct err *e)
+{
+    struct status_view view;
+    char ending[ERR_MESSAGE_SIZE];
+
+    if (s->uploads == NULL || s->is_lease_lost)
         return;
-    struct buf unchanged = s->written;
-    s->written = s->status;
-    s->status = unchanged;
-    put_status(s, clock_wall_ms());
-    s->status_at_ms = now_ms + s->options->intervals->status_ms;
-    if (!keeper_write_status(s->keeper, buf_str(&s->status)))
-        buf_clear(&s->written);
+    if (result == 0)
+        snprintf(ending, sizeof ending, "stopped: %s", s->stop_cause);
+    else
+        snprintf(ending, sizeof ending, "%s", e->msg);
+    view = describe_supervisor(s);
+    view.ending = ending;
+    status_writer_end(&s->status, &view, s->keeper);
 }
 
 static void set_supervisor_alarm(struct supervisor *s, int64_t now_ms)
@@ -563,8 +607,7 @@ static void set_supervisor_alarm(struct supervisor *s, int64_t now_ms)
 
     if (s->is_stopping && s->stop_at_ms > now_ms)
         at_ms = clock_earlier(at_ms, s->stop_at_ms);
-    if (s->status_at_ms > now_ms)
-        at_ms = clock_earlier(at_ms, s->status_at_ms);
+    at_ms = clock_earlier(at_ms, status_writer_next_ms(&s->status, now_ms));
     loop_set_timer(s->loop, &s->alarm, at_ms);
 }
 
@@ -597,6 +640,7 @@ int supervisor_run(const struct supervisor_options *options, struct err *e)
         log_line(LOG_INFO, "stopped");
     else if (s.keeper != NULL && options->log->path != NULL && e->code != ERR_TAKEN)
         log_line(LOG_ERROR, "%s", e->msg);
+    write_last_status(&s, result, e);
     close_supervisor(&s);
     return result;
 }

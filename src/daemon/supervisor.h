@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/history.h"
 #include "daemon/intervals.h"
 #include "daemon/lease.h"
 
@@ -20,6 +21,7 @@ struct supervisor_options {
     const struct intervals *intervals;
     const struct lease *lease; /* taken */
     const char *status_path;
+    const struct history *history; /* of the daemons before this one */
     const struct log_file_options *log; /* path NULL: standard error */
     enum supervisor_hangup on_hangup;
     /* Ends (ERR_TAKEN) when the proxy reports that another daemon has the name; until it has it,

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "daemon/child_log.h"
 #include "daemon/reason.h"
 #include "daemon/upload_message.h"
 #include "daemon/upload_worker.h"
@@ -14,6 +16,8 @@ enum { MAX_STUCK = 4 };
 
 /* Of the workers: what else this host does goes before their hashing. */
 enum { NICENESS = 5 };
+
+static const char upload_worker_name[] = "kachery-upload";
 
 struct uploads {
     struct uploads_options options;
@@ -30,7 +34,8 @@ static void take_completed(struct uploads *u, const struct upload_message *m)
              m->existed ? "already uploaded" : "uploaded", STR_ARG(m->hash), (long long)m->size,
              (long long)m->ms);
     u->totals.completed++;
-    u->totals.bytes += m->existed ? 0 : (uint64_t)m->size;
+    u->totals.bytes += m->existed ? 0 : m->size;
+    u->totals.answered_ms = clock_wall_ms();
     jobs_completed(u->options.jobs, (uint64_t)m->id, m->size);
 }
 
@@ -43,7 +48,10 @@ static void take_upload_failed(struct uploads *u, const struct upload_message *m
     text[reason.len] = '\0';
     log_line(LOG_WARN, "upload failed sha1=%.*s: %s%s%.*s", STR_ARG(m->hash), text,
              m->detail.len > 0 ? ": " : "", STR_ARG(m->detail));
-    u->totals.failed++;
+    if (reason_is_change(reason))
+        u->totals.changed++;
+    else
+        u->totals.failed++;
     jobs_failed(u->options.jobs, (uint64_t)m->id, text);
 }
 
@@ -116,6 +124,7 @@ static void on_upload_lost(void *owner, uint64_t id, const char *reason)
     is_again = jobs_retry(u->options.jobs, id);
     log_line(LOG_WARN, "an upload worker was lost (%s)%s", reason,
              is_again ? "; its upload starts again" : "");
+    child_log_lost(upload_worker_name, reason);
     if (is_again)
         return;
     u->totals.failed++;
@@ -131,6 +140,7 @@ static void on_idle_worker_end(void *owner, const char *reason)
 {
     (void)owner;
     log_line(LOG_WARN, "an idle upload worker was lost (%s)", reason);
+    child_log_lost(upload_worker_name, reason);
 }
 
 struct uploads *uploads_new(const struct uploads_options *options, struct err *e)
@@ -145,7 +155,7 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
     u->worker = (struct upload_worker){options->config, options->intervals->worker_cpu_ms};
     u->pool =
         pool_new(&(struct pool_options){.loop = options->loop,
-                                        .process = {.name = "kachery-upload",
+                                        .process = {.name = upload_worker_name,
                                                     .run = upload_worker_run,
                                                     .ctx = &u->worker,
                                                     .asks_servers = true,

@@ -28,7 +28,9 @@ struct uploads_options {
 
 /* The uploads since the start. */
 struct uploads_totals {
-    uint64_t completed, failed, bytes;
+    int64_t completed, bytes;
+    int64_t failed, changed; /* a file that was changed since it was shared counts there alone */
+    int64_t answered_ms;     /* wall clock: the gateway answered an upload; 0: none yet */
 };
 
 /* Makes it without workers; the options are copied. NULL with ERR_FAILED without memory. */

@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/env.h"
@@ -316,6 +317,19 @@ int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *c
             on_exit(ctx, pid, status);
         count++;
     }
+}
+
+int64_t process_children_cpu_ms(void)
+{
+    int64_t sum_ms = 0;
+    struct timespec used;
+    clockid_t clock;
+
+    for (size_t i = 0; i < children.count; i++)
+        if (clock_getcpuclockid(children.items[i].pid, &clock) == 0 &&
+            clock_gettime(clock, &used) == 0)
+            sum_ms += (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+    return sum_ms;
 }
 
 int process_signal_fd(const int *signals, size_t count, struct err *e)

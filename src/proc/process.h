@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -74,6 +75,9 @@ bool process_get_status(const struct process *p, int *wait_status);
 
 /* Reaps every child that ended (waitpid WNOHANG); returns how many. `on_exit` may be NULL. */
 int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *ctx);
+
+/* Returns the processor time of the children that were not reaped yet, in ms. */
+int64_t process_children_cpu_ms(void);
 
 /* Blocks the given signals and returns a non-blocking, close-on-exec signalfd for them, or -1. */
 int process_signal_fd(const int *signals, size_t count, struct err *e);

@@ -107,6 +107,18 @@ bool gateway_has_announced(const struct gateway *g, const char *name)
     return extensions_has(buf_str(&g->extensions), name);
 }
 
+/* The header has whole seconds: the half of one is its mean error. */
+static void note_clock(struct gateway *g, const struct http_head *head)
+{
+    const struct str *date = http_head_get(head, "Date");
+    int64_t there_ms = date == NULL ? -1 : http_head_parse_date(*date);
+
+    if (there_ms < 0)
+        return;
+    g->has_clock = true;
+    g->ahead_ms = clock_wall_ms() - (there_ms + 500);
+}
+
 /* An answer came. A gateway may announce other names when another version of it is started; an
  * answer that is not its own takes nothing back. */
 static void note_answer(struct gateway *g, const struct http_head *head, bool is_its_own)
@@ -116,6 +128,8 @@ static void note_answer(struct gateway *g, const struct http_head *head, bool is
     else if (is_its_own)
         buf_clear(&g->extensions);
     g->has_answered = g->has_answered || is_its_own;
+    if (is_its_own)
+        note_clock(g, head);
 }
 
 static int name_gateway(const struct gateway *g, struct err *e)

@@ -20,6 +20,8 @@ struct gateway {
     int64_t clock_offset_ms;  /* added to our clock in timestamps; a day and 125 s at most */
     struct patience patience;
     bool has_answered; /* see gateway_has_answered */
+    bool has_clock;    /* an answer of its own had a date: */
+    int64_t ahead_ms;  /* this host's clock is ahead of that of the gateway, to half a second */
     struct buf extensions; /* the names that it announced */
     bool has_warned; /* that the gateway gives http:// URLs for its https:// */
     bool was_away;   /* set when it answered only after it had been asked again */

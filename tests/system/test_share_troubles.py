@@ -1,4 +1,5 @@
 """The daemon as somebody finds it who did not write it: limits of the host, ends in bad company, wrong settings."""
+import json
 import os
 import pathlib
 import resource
@@ -102,7 +103,8 @@ def test_cron_where_the_lease_of_the_other_host_is_not_seen(desk):
     desk.proxy.refuse = TAKEN
     daemon = desk.share("--cron", wait=False)
     assert daemon.wait() == 0 and daemon.text() == ""
-    assert not desk.lease.exists() and not desk.status_file.exists()
+    assert not desk.lease.exists()
+    assert "already connected" in json.loads(desk.status_file.read_text())["ending"]
     log = desk.folder / "log"
     assert desk.share("--cron", "--log", str(log), wait=False).wait() == 0
     assert log.read_text() == ""

@@ -44,9 +44,27 @@ static void test_read(void **state)
     }
 }
 
+static void test_put(void **state)
+{
+    static const struct {
+        double bytes;
+        const char *want;
+    } amounts[] = {{0, "0 B"},          {999, "999 B"},      {1000, "1.0 kB"},   {9940, "9.9 kB"},
+                   {9960, "10 kB"},     {82e6, "82 MB"},     {3.1e9, "3.1 GB"},  {1.9e12, "1.9 TB"},
+                   {1.234e15, "1234 TB"}, {999999, "1000 kB"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof amounts / sizeof amounts[0]; i++) {
+        struct buf out = {0};
+        size_text_put(&out, amounts[i].bytes);
+        unit_equal(amounts[i].want, buf_cstr(&out), amounts[i].want);
+        buf_free(&out);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_put)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,8 @@ static int read_config(struct share_command *share, struct err *e)
 {
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0)
         return -1;
+    if (share->intervals.worker_cpu_ms < 0)
+        share->intervals.worker_cpu_ms = share->config.processor_s * 1000;
     config_put_sibling(share->config_path, KEEPER_STATUS_FILE, &share->status_path);
     config_put_sibling(share->config_path, LEASE_FOLDER, &share->lease_path);
     return buf_path(&share->status_path, e) == NULL || buf_path(&share->lease_path, e) == NULL ? -1

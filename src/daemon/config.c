@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,9 +18,11 @@
 static const char *const key_names[CONFIG_KEYS] = {"resourceName", "kacheryZone",
                                                    "maxConcurrentUploads", "proxyUrl",
                                                    "proxySecret", "caFile",
-                                                   "maxConcurrentStreams"};
+                                                   "maxConcurrentStreams", "workerNice",
+                                                   "workerProcessorSeconds", "maxUploadRate"};
 
 #define RECORDS_OF "recordsOf"
+#define SCHEDULE   "maxUploadRateSchedule"
 
 const char *config_key_name(enum config_key key)
 {
@@ -70,16 +73,61 @@ static int check_name_value(enum config_key key, struct str value, struct err *e
                    quote_str(quoted, value));
 }
 
-static int check_count_value(enum config_key key, struct str value, int max, int64_t *number,
-                             struct err *e)
+/* The keys whose values are whole numbers. */
+static const struct number_key {
+    enum config_key key;
+    int min, max, usual;
+    size_t at; /* in struct config */
+} number_keys[] = {
+    {CONFIG_UPLOADS, 1, CONFIG_MAX_UPLOADS, CONFIG_DEFAULT_UPLOADS,
+     offsetof(struct config, max_uploads)},
+    {CONFIG_STREAMS, 1, CONFIG_MAX_STREAMS, CONFIG_DEFAULT_STREAMS,
+     offsetof(struct config, max_streams)},
+    {CONFIG_NICE, 0, CONFIG_MAX_NICE, 0, offsetof(struct config, nice)},
+    {CONFIG_PROCESSOR, 1, CONFIG_MAX_PROCESSOR_S, CONFIG_DEFAULT_PROCESSOR_S,
+     offsetof(struct config, processor_s)},
+};
+
+enum { NUMBER_KEYS = sizeof number_keys / sizeof number_keys[0] };
+
+static const struct number_key *find_number_key(enum config_key key)
 {
+    for (size_t i = 0; i < NUMBER_KEYS; i++)
+        if (number_keys[i].key == key)
+            return &number_keys[i];
+    return NULL;
+}
+
+bool config_is_number(enum config_key key)
+{
+    return find_number_key(key) != NULL;
+}
+
+static void set_config_number(struct config *c, const struct number_key *key, int64_t number)
+{
+    memcpy((char *)c + key->at, &number, sizeof number);
+}
+
+static int check_number_value(const struct number_key *key, struct str value, int64_t *number,
+                              struct err *e)
+{
+    char quoted[QUOTE_SIZE];
     uint64_t n;
 
-    if (!str_to_uint(value, (uint64_t)max, &n) || n < 1)
-        return err_set(e, ERR_USAGE, "%s \"%.*s\": want a whole number 1-%d", key_names[key],
-                       STR_ARG(value), max);
+    if (!str_to_uint(value, (uint64_t)key->max, &n) || n < (uint64_t)key->min)
+        return err_set(e, ERR_USAGE, "%s \"%s\": want a whole number %d-%d", key_names[key->key],
+                       quote_str(quoted, value), key->min, key->max);
     *number = (int64_t)n;
     return 0;
+}
+
+static int check_rate_value(struct str value, int64_t *bytes, struct err *e)
+{
+    char quoted[QUOTE_SIZE];
+
+    if (rate_plan_parse_rate(value, bytes, e) == 0)
+        return 0;
+    return err_wrap(e, "%s \"%s\"", key_names[CONFIG_RATE], quote_str(quoted, value));
 }
 
 static int check_proxy_value(struct str value, struct err *e)
@@ -98,15 +146,16 @@ static int check_proxy_value(struct str value, struct err *e)
 
 int config_set(struct config *c, enum config_key key, struct str value, struct err *e)
 {
-    int64_t max_uploads = c->max_uploads, max_streams = c->max_streams;
+    const struct number_key *number_key = find_number_key(key);
+    int64_t number = 0;
     int bad = 0;
 
     if (key == CONFIG_NAME || key == CONFIG_ZONE)
         bad = check_name_value(key, value, e);
-    else if (key == CONFIG_UPLOADS)
-        bad = check_count_value(key, value, CONFIG_MAX_UPLOADS, &max_uploads, e);
-    else if (key == CONFIG_STREAMS)
-        bad = check_count_value(key, value, CONFIG_MAX_STREAMS, &max_streams, e);
+    else if (number_key != NULL)
+        bad = check_number_value(number_key, value, &number, e);
+    else if (key == CONFIG_RATE)
+        bad = check_rate_value(value, &number, e);
     else if (key == CONFIG_PROXY)
         bad = check_proxy_value(value, e);
     else if (!is_printable(value))
@@ -125,8 +174,10 @@ int config_set(struct config *c, enum config_key key, struct str value, struct e
         return err_set(e, ERR_FAILED, "out of memory");
     wipe_value(&c->values[key]);
     c->values[key] = copy;
-    c->max_uploads = max_uploads;
-    c->max_streams = max_streams;
+    if (number_key != NULL)
+        set_config_number(c, number_key, number);
+    else if (key == CONFIG_RATE)
+        c->rates.bytes = number;
     return 0;
 }
 
@@ -187,6 +238,34 @@ static int read_users(struct config *c, const struct yaml *node, const char *nam
     return 0;
 }
 
+static int add_schedule_rule(struct config *c, const struct yaml *node, const char *name,
+                             struct err *e)
+{
+    char quoted[QUOTE_SIZE];
+
+    if (yaml_type(node) != YAML_SCALAR)
+        return err_set(e, ERR_USAGE, "%s:%zu: " SCHEDULE ": want rules such as "
+                       "\"Mon-Fri 08:00-18:00 10MB\"", name, yaml_line(node));
+    if (rate_plan_add(&c->rates, yaml_text(node), e) == 0)
+        return 0;
+    return err_wrap(e, "%s:%zu: " SCHEDULE " \"%s\"", name, yaml_line(node),
+                    quote_str(quoted, yaml_text(node)));
+}
+
+/* maxUploadRateSchedule: a list, or one rule. */
+static int read_schedule(struct config *c, const struct yaml *node, const char *name,
+                         struct err *e)
+{
+    if (node == NULL || (yaml_type(node) == YAML_SCALAR && is_null(node)))
+        return 0;
+    if (yaml_type(node) != YAML_SEQUENCE)
+        return add_schedule_rule(c, node, name, e);
+    for (const struct yaml *rule = yaml_first(node); rule != NULL; rule = yaml_next(rule))
+        if (add_schedule_rule(c, rule, name, e) != 0)
+            return -1;
+    return 0;
+}
+
 int config_parse(struct config *c, struct str text, const char *name, struct err *e)
 {
     struct config read = {0};
@@ -204,7 +283,8 @@ int config_parse(struct config *c, struct str text, const char *name, struct err
         if (read_config_key(&read, (enum config_key)key, yaml_get(root, key_names[key]), name, e) !=
             0)
             goto out;
-    if (read_users(&read, yaml_get(root, RECORDS_OF), name, e) != 0)
+    if (read_users(&read, yaml_get(root, RECORDS_OF), name, e) != 0 ||
+        read_schedule(&read, yaml_get(root, SCHEDULE), name, e) != 0)
         goto out;
     config_deinit(c);
     *c = read;
@@ -221,16 +301,20 @@ int config_complete(struct config *c, const char *name, struct err *e)
     if (c->values[CONFIG_ZONE] == NULL &&
         config_set(c, CONFIG_ZONE, STR(CONFIG_DEFAULT_ZONE), e) != 0)
         return -1;
-    if (c->values[CONFIG_UPLOADS] == NULL)
-        c->max_uploads = CONFIG_DEFAULT_UPLOADS;
-    if (c->values[CONFIG_STREAMS] == NULL)
-        c->max_streams = CONFIG_DEFAULT_STREAMS;
+    for (size_t i = 0; i < NUMBER_KEYS; i++)
+        if (c->values[number_keys[i].key] == NULL)
+            set_config_number(c, &number_keys[i], number_keys[i].usual);
     for (int key = 0; key < CONFIG_KEYS; key++)
-        if (c->values[key] == NULL && key != CONFIG_UPLOADS && key != CONFIG_CA_FILE &&
-            key != CONFIG_STREAMS)
+        if (c->values[key] == NULL && find_number_key((enum config_key)key) == NULL &&
+            key != CONFIG_CA_FILE && key != CONFIG_RATE)
             return err_set(e, ERR_FAILED, "%s: %s is missing: run `kachery-resource init`", name,
                            key_names[key]);
     return 0;
+}
+
+int config_nice(const struct config *c, int usual)
+{
+    return c->values[CONFIG_NICE] == NULL ? usual : (int)c->nice;
 }
 
 int config_load(struct config *c, const char *path, struct err *e)

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "daemon/rate_plan.h"
 #include "store/voucher.h"
 
 #define CONFIG_DEFAULT_PATH "kachery-resource.yaml"
@@ -19,7 +20,8 @@
 
 enum { CONFIG_MAX_UPLOADS = 64, CONFIG_DEFAULT_UPLOADS = 2,
        CONFIG_MAX_STREAMS = 1000, CONFIG_DEFAULT_STREAMS = 8, CONFIG_MAX_TEXT_BYTES = 1000,
-       CONFIG_MAX_USERS = 1000 };
+       CONFIG_MAX_USERS = 1000, CONFIG_MAX_NICE = 19, CONFIG_MAX_PROCESSOR_S = 1000000,
+       CONFIG_DEFAULT_PROCESSOR_S = 300 };
 
 enum config_key {
     CONFIG_NAME,    /* resourceName */
@@ -29,6 +31,9 @@ enum config_key {
     CONFIG_SECRET,  /* proxySecret */
     CONFIG_CA_FILE, /* caFile: certificates to trust; may be absent */
     CONFIG_STREAMS, /* maxConcurrentStreams: files that are read in parts; may be absent */
+    CONFIG_NICE,    /* workerNice; may be absent, as the next ones */
+    CONFIG_PROCESSOR, /* workerProcessorSeconds */
+    CONFIG_RATE,      /* maxUploadRate */
     CONFIG_KEYS
 };
 
@@ -37,6 +42,9 @@ struct config {
     char *values[CONFIG_KEYS]; /* checked texts; NULL: not given */
     int64_t max_uploads;       /* the number that values[CONFIG_UPLOADS] is, or the default */
     int64_t max_streams;       /* the same of CONFIG_STREAMS */
+    int64_t processor_s;       /* the same of CONFIG_PROCESSOR */
+    int64_t nice;              /* the same of CONFIG_NICE; counts if values[CONFIG_NICE] is there */
+    struct rate_plan rates;    /* of CONFIG_RATE and maxUploadRateSchedule */
     /* recordsOf: users whose records count whatever they name; those of config_resolve_users. */
     char **users;
     uint32_t *user_ids;
@@ -48,6 +56,9 @@ void config_deinit(struct config *c);
 
 /* Returns "resourceName", … */
 const char *config_key_name(enum config_key key);
+
+/* Returns whether the values of the key are whole numbers. */
+bool config_is_number(enum config_key key);
 
 /*
  * Checks a value and takes a copy; the proxy's URL loses its trailing slashes. ERR_USAGE
@@ -65,6 +76,9 @@ int config_complete(struct config *c, const char *name, struct err *e) ERR_CHECK
 
 /* Reads a file, complete or not (see config_complete). ERR_NOT_FOUND when there is none. */
 int config_load(struct config *c, const char *path, struct err *e) ERR_CHECKED;
+
+/* Returns the niceness of a kind of worker: workerNice, or `usual`. */
+int config_nice(const struct config *c, int usual);
 
 /* Finds the users of recordsOf. An error names one that this host does not know, or says that the
  * file could have been written by somebody who is to be kept from just that. */

@@ -34,7 +34,7 @@ static bool is_plain_value(struct str value)
 
 static void put_value(struct buf *out, enum config_key key, struct str value)
 {
-    if (key == CONFIG_UPLOADS || key == CONFIG_STREAMS || is_plain_value(value)) {
+    if (config_is_number(key) || is_plain_value(value)) {
         buf_put(out, value);
         return;
     }

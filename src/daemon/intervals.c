@@ -26,7 +26,7 @@ static const struct interval_row rows[] = {
     ROW(upload_silent_ms, 1800000), /* a file on tape may take long to come */
     ROW(upload_stopped_ms, 120000),
     ROW(worker_idle_ms, 60000),
-    ROW(worker_cpu_ms, 60000),
+    ROW(worker_cpu_ms, -1),
     ROW(keep_result_ms, 60000),
     ROW(stop_ms, 6000), /* then close_ms and the ends of the children: 10 s in all */
     ROW(close_ms, 1000),

@@ -33,7 +33,7 @@ struct intervals {
     int64_t upload_silent_ms; /* an upload worker without a word for so long is given up */
     int64_t upload_stopped_ms; /* a worker stopped by a signal for so long is given up */
     int64_t worker_idle_ms;   /* an upload worker without work leaves after so long */
-    int64_t worker_cpu_ms;    /* ... or, between jobs, after so much processor time */
+    int64_t worker_cpu_ms;    /* instead of workerProcessorSeconds; -1: as the config says */
     int64_t keep_result_ms;   /* how a job ended, kept for the next to ask if no waiter got it */
     int64_t stop_ms;          /* running uploads may finish in this time after SIGTERM */
     int64_t close_ms;         /* then the last answers may be sent in this */

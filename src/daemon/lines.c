@@ -17,6 +17,7 @@ struct line_worker {
     struct range_worker_options options;
     int64_t line_count, files, bytes;
     int64_t past_bytes; /* of workers that ended */
+    bool is_spent; /* it ends, and gets no further line */
     struct loop_timer leave;
 };
 
@@ -46,7 +47,9 @@ struct lines *lines_new(const struct lines_options *options, struct err *e)
                         .connect_ms = options->connect_ms,
                         .ping_ms = options->ping_ms,
                         .dead_ms = options->dead_ms,
-                        .idle_ms = options->idle_ms}};
+                        .idle_ms = options->idle_ms,
+                        .max_cpu_ms = options->max_cpu_ms,
+                        .is_metered = options->credits != NULL}};
     }
     return lines;
 }
@@ -60,6 +63,7 @@ void lines_drop(struct lines *lines)
         worker->child = NULL;
         worker->past_bytes += worker->bytes;
         worker->line_count = worker->files = worker->bytes = 0;
+        worker->is_spent = false;
     }
 }
 
@@ -106,12 +110,25 @@ static void take_counts(struct line_worker *worker, const struct range_worker_me
     worker->line_count = m->lines;
     worker->files = m->files;
     worker->bytes = m->bytes;
+    worker->is_spent = m->is_spent;
     if (m->lines == 0)
         loop_set_timer(loop, &worker->leave, loop_now_ms(loop) + worker->lines->options.leave_ms);
     else
         loop_clear_timer(loop, &worker->leave);
     child_watch(worker->child, m->lines > 0);
     report_counts(worker);
+}
+
+static void give_line_credit(void *owner, uint64_t id, const struct credit *credit)
+{
+    struct lines *lines = owner;
+    struct line_worker *worker = &lines->workers[id];
+    const struct range_worker_message m = {.bytes = credit->bytes, .unsent = credit->unsent};
+
+    buf_clear(&lines->text);
+    fields_put(&lines->text, range_worker_messages[RANGE_WORKER_CREDIT], &m);
+    if (worker->child != NULL && !lines->text.failed)
+        child_send(worker->child, buf_str(&lines->text), -1, ERR_IGNORED);
 }
 
 static bool on_line_worker_frame(void *owner, struct str frame, int fd)
@@ -130,9 +147,12 @@ static bool on_line_worker_frame(void *owner, struct str frame, int fd)
         options->on_missing(options->owner, m.hash, m.size);
     else if (type == RANGE_WORKER_NOTE)
         log_line(LOG_WARN, "range of sha1://%.*s: %.*s", STR_ARG(m.hash), STR_ARG(m.text));
+    else if (type == RANGE_WORKER_ASKS && options->credits != NULL)
+        credits_ask(options->credits, give_line_credit, worker->lines, worker->line_class);
+    else
+        type = -1;
     json_free(doc);
-    return type == RANGE_WORKER_COUNTS || type == RANGE_WORKER_MISSING ||
-           type == RANGE_WORKER_NOTE;
+    return type >= 0;
 }
 
 static const char *line_worker_name(enum range_class line_class)
@@ -143,7 +163,8 @@ static const char *line_worker_name(enum range_class line_class)
 static void on_line_worker_event(void *owner, enum child_event event, const char *words)
 {
     struct line_worker *worker = owner;
-    bool is_expected = loop_timer_at_ms(&worker->leave) == CLOCK_NEVER_MS;
+    bool is_expected =
+        worker->is_spent || loop_timer_at_ms(&worker->leave) == CLOCK_NEVER_MS;
 
     if (event != CHILD_ENDED)
         log_line(LOG_WARN, "range worker %s", words);
@@ -157,6 +178,7 @@ static void on_line_worker_event(void *owner, enum child_event event, const char
     worker->past_bytes += worker->bytes;
     worker->line_count = worker->files = worker->bytes = 0;
     worker->child = NULL;
+    worker->is_spent = false;
     loop_clear_timer(worker->lines->options.loop, &worker->leave);
     report_counts(worker);
 }
@@ -169,7 +191,8 @@ static int start_line_worker(struct line_worker *worker, struct err *e)
         .process = {.name = line_worker_name(worker->line_class),
                     .run = range_worker_run,
                     .ctx = &worker->options,
-                    .asks_servers = true},
+                    .asks_servers = true,
+                    .niceness = config_nice(options->config, 0)},
         .policy = {.stopped_ms = options->stuck_ms},
         .on_frame = on_line_worker_frame,
         .on_event = on_line_worker_event,
@@ -189,7 +212,7 @@ void lines_open(struct lines *lines, struct str url, struct str ticket,
     struct err e = {0};
     int result = 0;
 
-    if (worker->child != NULL && !child_takes_messages(worker->child))
+    if (worker->child != NULL && (worker->is_spent || !child_takes_messages(worker->child)))
         return; /* it leaves: the hub asks again */
     if (worker->child == NULL)
         result = start_line_worker(worker, &e);

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "daemon/credits.h"
 #include "daemon/range_worker.h"
 #include "loop/loop.h"
 #include "proto/range_message.h"
@@ -18,6 +19,8 @@ struct lines;
 struct lines_options {
     struct loop *loop;                  /* borrowed */
     const struct config *config;        /* borrowed */
+    struct credits *credits;            /* borrowed; NULL: workers send as they like */
+    int64_t max_cpu_ms;                 /* of a worker: then another one takes its place */
     int64_t max_files;                  /* open at a time, in both workers together */
     int64_t connect_ms, ping_ms, dead_ms, idle_ms;
     int64_t leave_ms;                   /* a worker without a line ends after so long */

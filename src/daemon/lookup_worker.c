@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/range_file.h"
 #include "daemon/reason.h"
+#include "proc/cpu_budget.h"
 #include "proc/frame.h"
 #include "store/store.h"
 
@@ -24,6 +25,7 @@ const struct field lookup_question_fields[] = {
 
 const struct field lookup_answer_fields[] = {
     {.name = "first", .kind = FIELD_INT, .at = AT(first)},
+    {.name = "isSpent", .kind = FIELD_BOOL, .at = AT(is_spent), .is_optional = true},
     {.name = "found", .kind = FIELD_ARRAY, .at = AT(values)},
     {.name = NULL},
 };
@@ -119,6 +121,7 @@ void lookup_result_put(struct buf *out, const struct lookup_result *result)
 
 struct lookup_worker {
     int fd;
+    int64_t max_cpu_ms;
     struct store store;
     struct buf in, out;
     int64_t first, count; /* of the answers in `out` */
@@ -127,7 +130,8 @@ struct lookup_worker {
 
 static void begin_answers(struct lookup_worker *w)
 {
-    const struct lookup_message answer = {.first = w->first};
+    const struct lookup_message answer = {.first = w->first,
+                                          .is_spent = cpu_budget_is_spent(w->max_cpu_ms)};
 
     buf_clear(&w->out);
     json_open(&w->out, '{');
@@ -221,10 +225,11 @@ static bool do_lookup_frame(struct lookup_worker *w, const struct json *document
 
 int lookup_worker_run(int fd, void *ctx)
 {
-    struct lookup_worker w = {.fd = fd};
+    const struct lookup_worker_options *options = ctx;
+    struct lookup_worker w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms};
     bool is_good = store_init(&w.store, ERR_IGNORED) == 0;
 
-    w.store.vouchers = ctx;
+    w.store.vouchers = &options->vouchers;
     while (is_good && frame_receive(fd, &w.in, NULL, ERR_IGNORED) == IO_DONE) {
         struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, ERR_IGNORED);
         is_good = document != NULL && do_lookup_frame(&w, document);

@@ -15,16 +15,19 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "proto/range_message.h"
+#include "store/voucher.h"
 
 /* Both messages: values of consecutive sequence numbers. */
 struct lookup_message {
     int64_t first; /* the number of the first value */
     const struct json *values;
+    bool is_spent; /* of an answer: the worker is to get no further question */
 };
 
-/* {"first":N,"hashes":["…",…]} and {"first":N,"found":[…]}, whose values are lookup_results. Both
- * arrays are written behind the members, with fields_put_members. A hash that is asked for to be
- * read in parts stands in an array of its own; its answer is an object (lookup_file_fields). */
+/* {"first":N,"hashes":["…",…]} and {"first":N,"isSpent":…,"found":[…]}, whose values are
+ * lookup_results. Both arrays are written behind the members, with fields_put_members. A hash that
+ * is asked for to be read in parts stands in an array of its own; its answer is an object
+ * (lookup_file_fields). */
 extern const struct field lookup_question_fields[], lookup_answer_fields[];
 
 /* The result for one hash: null is not there, a number the size, a text why the file cannot be
@@ -45,7 +48,12 @@ struct lookup_result {
 bool lookup_result_read(struct lookup_result *result, const struct json *value);
 void lookup_result_put(struct buf *out, const struct lookup_result *result);
 
-/* Runs a worker: a process_options.run whose `ctx` is a struct vouchers. */
+struct lookup_worker_options {
+    struct vouchers vouchers;
+    int64_t max_cpu_ms; /* after so much processor time it is spent */
+};
+
+/* Runs a worker: a process_options.run whose `ctx` is a struct lookup_worker_options. */
 int lookup_worker_run(int fd, void *ctx);
 
 #endif

@@ -11,7 +11,7 @@
 #include "daemon/reason.h"
 #include "proc/child.h"
 
-enum { PLACES = LOOKUPS_MAX_SLOW + 1, MAX_LOSSES = 2, AGAIN_MS = 1000 };
+enum { PLACES = LOOKUPS_MAX_SLOW + 1, MAX_LOSSES = 2, AGAIN_MS = 1000, LEAVE_MS = 10000 };
 
 struct item {
     struct item *next;
@@ -36,6 +36,7 @@ struct lookup_process {
     struct items items; /* sent to it and not answered, in order; one when SLOW */
     uint64_t first;     /* the sequence number of the first of them */
     bool is_silent;     /* for slow_ms or longer */
+    bool is_spent;      /* it gets no more, and leaves when it has answered */
 };
 
 struct lookups {
@@ -222,19 +223,30 @@ static bool take_lookup_answer(struct lookup_process *w, const struct lookup_mes
     return true;
 }
 
+/* Lets a worker go that has used up its processor time; another one is there at once. */
+static void replace_worker(struct lookup_process *w)
+{
+    w->state = DYING;
+    child_leave(w->child, loop_now_ms(w->lookups->options.loop) + LEAVE_MS);
+    (void)!lookups_start(w->lookups, ERR_IGNORED); /* else with the next lookup */
+}
+
 static bool on_lookup_frame(void *owner, struct str frame, int fd)
 {
     struct lookup_process *w = owner;
     struct json *document = json_parse(frame, JSON_STRICT, ERR_IGNORED);
-    struct lookup_message answer;
+    struct lookup_message answer = {.is_spent = false};
     bool is_good = fields_read(lookup_answer_fields, document, &answer, NULL, ERR_IGNORED) == 0 &&
                    take_lookup_answer(w, &answer);
 
     if (fd >= 0)
         close(fd);
     json_free(document);
+    w->is_spent = w->is_spent || (is_good && answer.is_spent);
     if (w->items.count == 0)
         child_watch(w->child, false);
+    if (is_good && w->state == ACTIVE && w->is_spent && w->items.count == 0)
+        replace_worker(w);
     if (is_good && w->state == SLOW && w->items.count == 0) {
         w->state = DYING;
         child_kill(w->child, "others do its lookups"); /* it still has frames with them */
@@ -383,8 +395,8 @@ static void give_items_out(struct lookups *l, int64_t now_ms)
         return;
     is_good = lookups_start(l, ERR_IGNORED) == 0;
     w = find_state(l, ACTIVE);
-    while (is_good && w != NULL && child_takes_messages(w->child) && l->queue.first != NULL &&
-           w->items.count + LOOKUPS_BATCH <= LOOKUPS_WINDOW)
+    while (is_good && w != NULL && !w->is_spent && child_takes_messages(w->child) &&
+           l->queue.first != NULL && w->items.count + LOOKUPS_BATCH <= LOOKUPS_WINDOW)
         is_good = send_batch(l, w);
     if (!is_good && (w == NULL || child_takes_messages(w->child)))
         l->again_ms = now_ms + AGAIN_MS;

@@ -12,6 +12,9 @@
 #include "http/ws_conn.h"
 #include "http/ws_dial.h"
 #include "loop/loop.h"
+#include "net/meter.h"
+#include "net/stream.h"
+#include "proc/cpu_budget.h"
 #include "proc/frame.h"
 #include "proto/line.h"
 #include "proto/range_message.h"
@@ -35,6 +38,8 @@ static const struct field counts_fields[] = {WORD("counts"),
                                              {.name = "lines", .kind = FIELD_INT, .at = AT(lines)},
                                              {.name = "files", .kind = FIELD_INT, .at = AT(files)},
                                              {.name = "bytes", .kind = FIELD_INT, .at = AT(bytes)},
+                                             {.name = "isSpent", .kind = FIELD_BOOL,
+                                              .at = AT(is_spent)},
                                              END};
 
 static const struct field missing_fields[] = {
@@ -43,10 +48,20 @@ static const struct field missing_fields[] = {
 static const struct field note_fields[] = {
     WORD("note"), HASH, {.name = "text", .kind = FIELD_STRING, .at = AT(text)}, END};
 
+static const struct field asks_fields[] = {WORD("asks"), END};
+
+static const struct field credit_fields[] = {
+    WORD("credit"),
+    {.name = "bytes", .kind = FIELD_INT, .at = AT(bytes)},
+    {.name = "unsent", .kind = FIELD_INT, .at = AT(unsent)},
+    END};
+
 const struct field *const range_worker_messages[] = {line_fields, counts_fields, missing_fields,
-                                                     note_fields, NULL};
+                                                     note_fields, asks_fields,   credit_fields,
+                                                     NULL};
 
 enum { COUNTS_MS = 1000, TURN_MS = 2000, MAX_SERVED = 1024, MAX_WAITING = 256 };
+enum { SPENT_MS = 10000 }; /* a line that always has wants is ended so long after the others */
 enum { AHEAD_LEAVES = 8 };
 enum { LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
 
@@ -120,6 +135,8 @@ struct range_worker {
     uint64_t uses;
     int64_t bytes;
     struct loop_timer counts;
+    int64_t spent_ms; /* its processor time was over at this time; 0: it is not */
+    struct meter meter;
     struct buf in, text;
     unsigned char leaf[LINE_LEAF_BYTES];
     struct read_ahead ahead;
@@ -136,14 +153,13 @@ static void send_to_supervisor(struct range_worker *w, int type,
         frame_send(w->supervisor.fd, buf_str(&w->text), -1, ERR_IGNORED);
 }
 
-static void send_counts(void *owner)
+static void send_counts(struct range_worker *w)
 {
-    struct range_worker *w = owner;
-
     send_to_supervisor(w, RANGE_WORKER_COUNTS,
                        &(struct range_worker_message){.lines = (int64_t)w->line_count,
                                                       .files = (int64_t)w->file_count,
-                                                      .bytes = w->bytes});
+                                                      .bytes = w->bytes,
+                                                      .is_spent = w->spent_ms != 0});
 }
 
 static void note_counts(struct range_worker *w)
@@ -877,6 +893,49 @@ static void dial_hub(struct range_worker *w, const struct range_worker_message *
 
 /* ---- the process ---- */
 
+/* Ends the lines between two blocks: the hub opens others, at another process. */
+static void leave_spent(struct range_worker *w)
+{
+    int64_t now_ms = loop_now_ms(w->loop);
+
+    if (w->spent_ms == 0)
+        w->spent_ms = now_ms;
+    for (struct range_line *line = w->lines; line != NULL; line = line->next)
+        if (line->want_count == 0 || now_ms - w->spent_ms >= SPENT_MS)
+            end_line_soon(line, "");
+    if (w->line_count == 0)
+        loop_stop(w->loop);
+    else
+        note_counts(w);
+}
+
+static void on_counts_time(void *owner)
+{
+    struct range_worker *w = owner;
+
+    if (w->spent_ms != 0 || cpu_budget_is_spent(w->options->max_cpu_ms))
+        leave_spent(w);
+    send_counts(w);
+}
+
+static void ask_for_line_credit(void *owner)
+{
+    send_to_supervisor(owner, RANGE_WORKER_ASKS, &(struct range_worker_message){.bytes = 0});
+}
+
+static void take_supervisor_message(struct range_worker *w, int type,
+                                    const struct range_worker_message *m)
+{
+    if (type == RANGE_WORKER_LINE && w->spent_ms == 0) {
+        dial_hub(w, m);
+    } else if (type == RANGE_WORKER_CREDIT && w->options->is_metered) {
+        w->meter.unsent_bytes = m->unsent < INT32_MAX ? (int)m->unsent : INT32_MAX;
+        stream_give_bytes(m->bytes);
+    } else if (type != RANGE_WORKER_LINE) {
+        loop_stop(w->loop);
+    }
+}
+
 static void on_supervisor(void *owner)
 {
     struct range_worker *w = owner;
@@ -889,10 +948,7 @@ static void on_supervisor(void *owner)
     default: loop_stop(w->loop); return;
     }
     struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, &e);
-    if (doc != NULL && fields_read(line_fields, doc, &m, NULL, &e) == 0)
-        dial_hub(w, &m);
-    else
-        loop_stop(w->loop);
+    take_supervisor_message(w, fields_read_one_of(range_worker_messages, doc, &m, &e), &m);
     json_free(doc);
 }
 
@@ -907,6 +963,10 @@ static int open_range_worker(struct range_worker *w, const struct range_worker_o
     if (identity_load(&w->identity, w->store.key_dir, e) != 0 ||
         (w->loop = loop_new(NULL, e)) == NULL)
         return -1;
+    w->meter =
+        (struct meter){.loop = w->loop, .on_empty = ask_for_line_credit, .owner = w};
+    if (options->is_metered)
+        meter_use(&w->meter);
     return loop_add(w->loop, &w->supervisor, LOOP_READ, e);
 }
 
@@ -919,7 +979,7 @@ int range_worker_run(int fd, void *ctx)
     if (w == NULL)
         return 1;
     w->supervisor = (struct loop_fd){.fd = fd, .call = on_supervisor, .owner = w};
-    w->counts = (struct loop_timer){.call = send_counts, .owner = w};
+    w->counts = (struct loop_timer){.call = on_counts_time, .owner = w};
     w->turn = (struct loop_timer){.call = on_file_room, .owner = w};
     w->room = (struct loop_call){.call = on_file_room, .owner = w};
     if (open_range_worker(w, ctx, &e) == 0 && loop_run(w->loop, &e) == 0)

@@ -3,13 +3,17 @@
  * It reads files of the store and their manifests, connects to the proxy's URL, signs what a file
  * is, writes nothing and forks nothing. Messages with the supervisor (lines.h), one table each:
  *     line {url, ticket, class}         supervisor: dial a line
- *     counts {lines, files, bytes}      worker: whenever they changed, at most once a second
+ *     credit {bytes, unsent}            supervisor: what it may send (meter.h), in answer to asks
+ *     asks {}                           worker: it may send no more
+ *     counts {lines, files, bytes, isSpent}   worker: whenever they changed, at most once a second;
+ *         it gets no further line when it is spent
  *     missing {hash, size}              worker: the file's manifest has to be made
  *     note {hash, text}                 worker: for the log of this host
  */
 #ifndef DAEMON_RANGE_WORKER_H
 #define DAEMON_RANGE_WORKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fields.h"
@@ -24,17 +28,27 @@ enum {
 
 struct range_worker_message {
     struct str url, ticket, hash, text;
-    int64_t line_class, lines, files, bytes, size;
+    int64_t line_class, lines, files, bytes, size, unsent;
+    bool is_spent;
 };
 
 /* By what the message is: RANGE_WORKER_LINE and so on. */
-enum { RANGE_WORKER_LINE, RANGE_WORKER_COUNTS, RANGE_WORKER_MISSING, RANGE_WORKER_NOTE };
+enum {
+    RANGE_WORKER_LINE,
+    RANGE_WORKER_COUNTS,
+    RANGE_WORKER_MISSING,
+    RANGE_WORKER_NOTE,
+    RANGE_WORKER_ASKS,
+    RANGE_WORKER_CREDIT
+};
 extern const struct field *const range_worker_messages[];
 
 struct range_worker_options {
     const struct config *config;
     int64_t max_files; /* open at a time */
     int64_t connect_ms, ping_ms, dead_ms, idle_ms;
+    int64_t max_cpu_ms; /* after so much processor time it leaves between two blocks */
+    bool is_metered;    /* it sends no byte that it was not given (meter.h) */
 };
 
 /* Runs a worker: a process_options.run whose `ctx` is a struct range_worker_options. */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/builder.h"
 #include "daemon/child_log.h"
+#include "daemon/credits.h"
 #include "daemon/jobs.h"
 #include "daemon/keeper.h"
 #include "daemon/lines.h"
@@ -37,7 +38,8 @@ struct supervisor {
     struct lines *lines;
     struct builder *builder;
     struct keeper *keeper;
-    struct vouchers vouchers;
+    struct lookup_worker_options lookup_worker;
+    struct credits *credits; /* NULL: no rate is set */
     struct registration registration;
     struct loop_call settling; /* once at the end of a round, whatever that brought */
     struct loop_timer alarm;
@@ -269,6 +271,8 @@ static int open_ranges(struct supervisor *s, struct err *e)
 
     s->lines = lines_new(&(struct lines_options){.loop = s->loop,
                                                  .config = o->config,
+                                                 .credits = s->credits,
+                                                 .max_cpu_ms = t->worker_cpu_ms,
                                                  .max_files = o->config->max_streams,
                                                  .connect_ms = t->connect_ms,
                                                  .ping_ms = t->ping_ms,
@@ -371,15 +375,28 @@ static void raise_cpu_limit(void)
     setrlimit(RLIMIT_CPU, &limit);
 }
 
+static int open_credits(struct supervisor *s, struct err *e)
+{
+    const struct rate_plan *rates = &s->options->config->rates;
+
+    if (!rate_plan_limits(rates))
+        return 0;
+    s->credits = credits_new(s->loop, rates, e);
+    return s->credits == NULL ? -1 : 0;
+}
+
 static int open_children(struct supervisor *s, struct err *e)
 {
     const struct supervisor_options *o = s->options;
     const struct intervals *t = o->intervals;
 
-    s->vouchers = config_vouchers(o->config);
+    s->lookup_worker = (struct lookup_worker_options){.vouchers = config_vouchers(o->config),
+                                                      .max_cpu_ms = o->intervals->worker_cpu_ms};
     s->lookups = lookups_new(&(struct lookups_options){
         .loop = s->loop,
-        .process = {.name = "kachery-lookup", .run = lookup_worker_run, .ctx = &s->vouchers},
+        .process = {.name = "kachery-lookup",
+                    .run = lookup_worker_run,
+                    .ctx = &s->lookup_worker},
         .slow_ms = t->lookup_slow_ms,
         .lost_ms = t->lookup_lost_ms,
         .on_found = on_found,
@@ -420,6 +437,7 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .jobs = s->jobs,
                                                        .config = o->config,
                                                        .intervals = t,
+                                                       .credits = s->credits,
                                                        .on_touch = touch_jobs,
                                                        .owner = s},
                              e);
@@ -462,8 +480,8 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .on_lost = on_lease_lost,
                                                     .owner = s},
                            e);
-    if (s->keeper == NULL || open_children(s, e) != 0 || open_ranges(s, e) != 0 ||
-        open_parts(s, e) != 0)
+    if (s->keeper == NULL || open_credits(s, e) != 0 || open_children(s, e) != 0 ||
+        open_ranges(s, e) != 0 || open_parts(s, e) != 0)
         return -1;
     log_start(s);
     touch_jobs(s);
@@ -479,6 +497,7 @@ static void close_supervisor(struct supervisor *s)
         loop_clear_timer(s->loop, &s->alarm);
         loop_clear_timer(s->loop, &s->lease_alarm);
     }
+    credits_free(s->credits);
     lookups_free(s->lookups);
     lines_free(s->lines);
     builder_free(s->builder);

@@ -41,6 +41,13 @@ static const struct field failed_fields[] = {
     IS_SPENT,
     NO_MORE,
 };
+static const struct field asks_fields[] = {MESSAGE("asks"), NO_MORE};
+static const struct field credit_fields[] = {
+    MESSAGE("credit"),
+    {.name = "bytes", .kind = FIELD_INT, .at = AT(bytes)},
+    {.name = "unsent", .kind = FIELD_INT, .at = AT(unsent)},
+    NO_MORE,
+};
 
 static const struct field *const messages[] = {
     [UPLOAD_MESSAGE_UPLOAD] = upload_fields,
@@ -51,6 +58,8 @@ static const struct field *const messages[] = {
     [UPLOAD_MESSAGE_WARNING] = warning_fields,
     [UPLOAD_MESSAGE_COMPLETED] = completed_fields,
     [UPLOAD_MESSAGE_FAILED] = failed_fields,
+    [UPLOAD_MESSAGE_ASKS] = asks_fields,
+    [UPLOAD_MESSAGE_CREDIT] = credit_fields,
     NULL,
 };
 

@@ -1,12 +1,13 @@
 /*
  * The messages between the supervisor and an upload worker, each with the job's id.
  *
- *     to it:    upload (hash), go (its turn is there: in answer to begun)
- *     from it:  begun (the first bytes are read), progress (bytes: less than before when it begins
- *               anew; at most every 100 ms), note (hash, text: for the log), warning (text: of no
- *               file), and as the last one completed (hash, size, existed, ms) or failed (hash;
- *               reason: in words for a remote person; detail: for this host's log alone), both with
- *               isSpent: it should get no further job
+ *     to it:    upload (hash), go (its turn is there: in answer to begun), credit (bytes that it
+ *               may send, unsent: see meter.h; in answer to asks)
+ *     from it:  begun (the first bytes are read), asks (it may send no more), progress (bytes: less
+ *               than before when it begins anew; at most every 100 ms), note (hash, text: for the
+ *               log), warning (text: of no file), and as the last one completed (hash, size,
+ *               existed, ms) or failed (hash; reason: in words for a remote person; detail: for
+ *               this host's log alone), both with isSpent: it should get no further job
  */
 #ifndef DAEMON_UPLOAD_MESSAGE_H
 #define DAEMON_UPLOAD_MESSAGE_H
@@ -27,13 +28,15 @@ enum upload_message_type {
     UPLOAD_MESSAGE_NOTE,
     UPLOAD_MESSAGE_WARNING,
     UPLOAD_MESSAGE_COMPLETED,
-    UPLOAD_MESSAGE_FAILED
+    UPLOAD_MESSAGE_FAILED,
+    UPLOAD_MESSAGE_ASKS,
+    UPLOAD_MESSAGE_CREDIT
 };
 
 /* Texts are borrowed. */
 struct upload_message {
     enum upload_message_type type;
-    int64_t id, bytes, size, ms;
+    int64_t id, bytes, unsent, size, ms;
     struct str hash, text, reason, detail;
     bool existed, is_spent;
 };

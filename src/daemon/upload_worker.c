@@ -1,7 +1,6 @@
 #include "daemon/upload_worker.h"
 
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -9,6 +8,9 @@
 #include "base/ready.h"
 #include "daemon/reason.h"
 #include "daemon/upload_message.h"
+#include "net/meter.h"
+#include "net/stream.h"
+#include "proc/cpu_budget.h"
 #include "proc/frame.h"
 #include "store/hash_cache.h"
 #include "store/store.h"
@@ -16,9 +18,6 @@
 #include "zone/gateway_memory.h"
 #include "proto/gateway_message.h"
 #include "zone/upload.h"
-
-/* Of a limit that this process has, a part: login nodes end processes that reach it. */
-enum { LIMIT_PARTS = 4 };
 
 /* A link that is silent for a minute or two loses no upload: nobody watches this side. */
 enum { ASKING_LEAST = 3 };
@@ -39,6 +38,8 @@ struct upload_process {
     int64_t started_ms;
     struct buf in, out;
     bool is_alone; /* the supervisor is gone */
+    struct meter meter;
+    struct loop_fd supervisor; /* read in the loop while a credit is awaited */
     enum gateway_kind { GATEWAY_UNKNOWN, GATEWAY_DEPLOYED, GATEWAY_OURS } kept_kind;
 };
 
@@ -55,22 +56,6 @@ static void send_progress(void *ctx, int64_t bytes)
 {
     send_upload_message(ctx,
                         (struct upload_message){.type = UPLOAD_MESSAGE_PROGRESS, .bytes = bytes});
-}
-
-/* Returns whether the process has used up the processor time of one process. */
-static bool is_spent(int64_t max_ms)
-{
-    struct rusage used;
-    struct rlimit limit;
-
-    if (getrusage(RUSAGE_SELF, &used) != 0)
-        return false;
-    int64_t ms = (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
-                 (int64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
-    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < (rlim_t)max_ms / 1000 * LIMIT_PARTS)
-        max_ms = (int64_t)limit.rlim_cur * 1000 / LIMIT_PARTS;
-    return ms >= max_ms;
 }
 
 /* Sends a text for the log of this host. */
@@ -103,7 +88,7 @@ static void send_upload_failed(struct upload_process *w, const char *reason, con
     send_upload_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_FAILED,
                                                    .reason = str_of(reason),
                                                    .detail = str_of(detail),
-                                                   .is_spent = is_spent(w->max_cpu_ms)});
+                                                   .is_spent = cpu_budget_is_spent(w->max_cpu_ms)});
 }
 
 static void send_completed(struct upload_process *w, const struct upload_result *result)
@@ -112,7 +97,66 @@ static void send_completed(struct upload_process *w, const struct upload_result 
                                                    .size = result->size,
                                                    .existed = result->already_existed,
                                                    .ms = clock_now_ms() - w->started_ms,
-                                                   .is_spent = is_spent(w->max_cpu_ms)});
+                                                   .is_spent = cpu_budget_is_spent(w->max_cpu_ms)});
+}
+
+/* ---- bytes that may be sent ---- */
+
+/* Receives the supervisor's next message, without its texts. An upload is then the one in hand. */
+static bool receive_upload_message(struct upload_process *w, struct upload_message *m)
+{
+    struct json *doc = NULL;
+    bool is_good = frame_receive(w->fd, &w->in, NULL, ERR_IGNORED) == IO_DONE &&
+                   (doc = json_parse(buf_str(&w->in), JSON_STRICT, ERR_IGNORED)) != NULL &&
+                   upload_message_read(m, doc, ERR_IGNORED) == 0;
+
+    if (is_good && m->type == UPLOAD_MESSAGE_UPLOAD) {
+        w->id = m->id;
+        memcpy(w->hash, m->hash.p, SHA1_HEX);
+        w->hash[SHA1_HEX] = '\0';
+    }
+    json_free(doc);
+    m->hash = STR("");
+    return is_good;
+}
+
+static void take_credit(struct upload_process *w, const struct upload_message *m)
+{
+    loop_remove(w->loop, &w->supervisor);
+    w->meter.unsent_bytes = m->unsent < INT32_MAX ? (int)m->unsent : INT32_MAX;
+    stream_give_bytes(m->bytes);
+}
+
+/* While an upload runs, nothing but credits comes. */
+static void on_credit(void *owner)
+{
+    struct upload_process *w = owner;
+    struct upload_message m;
+
+    if (receive_upload_message(w, &m) && m.type == UPLOAD_MESSAGE_CREDIT) {
+        take_credit(w, &m);
+        return;
+    }
+    loop_remove(w->loop, &w->supervisor);
+    w->is_alone = true;
+}
+
+static void ask_for_credit(void *owner)
+{
+    struct upload_process *w = owner;
+
+    send_upload_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_ASKS});
+    if (!w->supervisor.is_added &&
+        loop_add(w->loop, &w->supervisor, LOOP_READ, ERR_IGNORED) != 0)
+        w->is_alone = true;
+}
+
+static void open_meter(struct upload_process *w)
+{
+    w->supervisor = (struct loop_fd){.fd = w->fd, .call = on_credit, .owner = w};
+    w->meter = (struct meter){
+        .loop = w->loop, .on_empty = ask_for_credit, .owner = w, .is_open = true};
+    meter_use(&w->meter);
 }
 
 /* The first bytes are here: the supervisor decides when the upload may go on. */
@@ -120,14 +164,18 @@ static int wait_for_turn(void *ctx, struct err *e)
 {
     struct upload_process *w = ctx;
 
+    struct upload_message m;
+
     send_upload_message(w, (struct upload_message){.type = UPLOAD_MESSAGE_BEGUN});
     while (!w->is_alone) {
         if (ready_wait(w->fd, READY_READ, STILL_HERE_MS) == 0)
             send_progress(w, 0);
-        else if (frame_receive(w->fd, &w->in, NULL, ERR_IGNORED) == IO_DONE)
-            return 0;
-        else
+        else if (!receive_upload_message(w, &m))
             w->is_alone = true;
+        else if (m.type == UPLOAD_MESSAGE_CREDIT)
+            take_credit(w, &m); /* it came late */
+        else
+            return 0;
     }
     return err_set(e, ERR_FAILED, "cancelled");
 }
@@ -279,22 +327,6 @@ static void do_upload_job(struct upload_process *w)
     store_entry_deinit(&entry);
 }
 
-static bool take_upload_job(struct upload_process *w)
-{
-    struct json *doc = json_parse(buf_str(&w->in), JSON_STRICT, ERR_IGNORED);
-    struct upload_message m;
-    bool is_good =
-        upload_message_read(&m, doc, ERR_IGNORED) == 0 && m.type == UPLOAD_MESSAGE_UPLOAD;
-
-    if (is_good) {
-        w->id = m.id;
-        memcpy(w->hash, m.hash.p, SHA1_HEX);
-        w->hash[SHA1_HEX] = '\0';
-    }
-    json_free(doc);
-    return is_good;
-}
-
 /* Reports the gateway's kind if it is another than after the job before. */
 static void keep_in_mind(struct upload_process *w)
 {
@@ -307,21 +339,42 @@ static void keep_in_mind(struct upload_process *w)
     w->kept_kind = kind;
 }
 
+/* Does a job. Only what that sends is limited: between two of them no credit is to be had. */
+static void do_metered_job(struct upload_process *w)
+{
+    bool is_metered = meter_of_process() != NULL;
+
+    w->meter.is_open = false;
+    do_upload_job(w);
+    w->meter.is_open = true;
+    if (!is_metered)
+        return;
+    meter_forget(&w->meter);
+    loop_remove(w->loop, &w->supervisor);
+}
+
 int upload_worker_run(int fd, void *ctx)
 {
     const struct upload_worker *options = ctx;
     struct upload_process w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms};
+    struct upload_message m;
     struct err e = {0};
     int opened, status = 0;
 
     opened = open_upload_worker(&w, options->config, &e);
-    while (!w.is_alone && frame_receive(fd, &w.in, NULL, ERR_IGNORED) == IO_DONE) {
-        if (!take_upload_job(&w)) {
+    if (opened == 0 && options->is_metered)
+        open_meter(&w);
+    while (!w.is_alone && receive_upload_message(&w, &m)) {
+        if (opened == 0 && m.type == UPLOAD_MESSAGE_CREDIT) {
+            take_credit(&w, &m); /* of an upload that is over */
+            continue;
+        }
+        if (m.type != UPLOAD_MESSAGE_UPLOAD) {
             status = 1;
             break;
         }
         if (opened == 0) {
-            do_upload_job(&w);
+            do_metered_job(&w);
             keep_in_mind(&w);
             continue;
         }

@@ -7,6 +7,7 @@
 #ifndef DAEMON_UPLOAD_WORKER_H
 #define DAEMON_UPLOAD_WORKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/config.h"
@@ -14,6 +15,7 @@
 struct upload_worker {
     const struct config *config;
     int64_t max_cpu_ms; /* after so much processor time it is spent */
+    bool is_metered;    /* it sends no byte that it was not given (meter.h) */
 };
 
 /* Runs a worker: a process_options.run whose `ctx` is a struct upload_worker. */

@@ -64,6 +64,19 @@ static void send_go_on(struct uploads *u, uint64_t id)
         pool_send(u->pool, id, buf_str(&u->frame), ERR_IGNORED);
 }
 
+/* A worker that is being lost loses its credit, too. */
+static void give_upload_credit(void *owner, uint64_t id, const struct credit *credit)
+{
+    struct uploads *u = owner;
+
+    upload_message_put(&u->frame, &(struct upload_message){.type = UPLOAD_MESSAGE_CREDIT,
+                                                           .id = (int64_t)id,
+                                                           .bytes = credit->bytes,
+                                                           .unsent = credit->unsent});
+    if (!u->frame.failed)
+        pool_send(u->pool, id, buf_str(&u->frame), ERR_IGNORED);
+}
+
 static void log_warning_once(struct uploads *u, struct str text)
 {
     if (str_equal(text, buf_str(&u->warned)))
@@ -92,9 +105,15 @@ static enum pool_said take_upload_message(struct uploads *u, const struct upload
         log_line(LOG_WARN, "upload sha1=%.*s: %.*s", STR_ARG(m->hash), STR_ARG(m->text));
         return POOL_GOES_ON;
     case UPLOAD_MESSAGE_WARNING: log_warning_once(u, m->text); return POOL_GOES_ON;
+    case UPLOAD_MESSAGE_ASKS:
+        if (u->options.credits == NULL)
+            break;
+        credits_ask(u->options.credits, give_upload_credit, u, id);
+        return POOL_GOES_ON;
     case UPLOAD_MESSAGE_COMPLETED: take_completed(u, m); return POOL_IS_LAST;
     case UPLOAD_MESSAGE_FAILED: take_upload_failed(u, m); return POOL_IS_LAST;
     case UPLOAD_MESSAGE_UPLOAD: /* no worker sends these */
+    case UPLOAD_MESSAGE_CREDIT:
     case UPLOAD_MESSAGE_GO: break;
     }
     return POOL_NONSENSE;
@@ -106,9 +125,10 @@ static enum pool_said on_upload_message(void *owner, uint64_t id, const struct j
     struct upload_message m;
     enum pool_said said;
 
-    touch_owner(u);
     if (upload_message_read(&m, doc, ERR_IGNORED) != 0)
         return POOL_NONSENSE;
+    if (m.type != UPLOAD_MESSAGE_ASKS)
+        touch_owner(u);
     said = take_upload_message(u, &m);
     if (said == POOL_IS_LAST && m.is_spent)
         pool_abandon(u->pool, id); /* the job is over: this ends its worker */
@@ -152,14 +172,17 @@ struct uploads *uploads_new(const struct uploads_options *options, struct err *e
         return NULL;
     }
     u->options = *options;
-    u->worker = (struct upload_worker){options->config, options->intervals->worker_cpu_ms};
+    u->worker = (struct upload_worker){.config = options->config,
+                                       .max_cpu_ms = options->intervals->worker_cpu_ms,
+                                       .is_metered = options->credits != NULL};
     u->pool =
         pool_new(&(struct pool_options){.loop = options->loop,
                                         .process = {.name = upload_worker_name,
                                                     .run = upload_worker_run,
                                                     .ctx = &u->worker,
                                                     .asks_servers = true,
-                                                    .niceness = NICENESS},
+                                                    .niceness = config_nice(options->config,
+                                                                            NICENESS)},
                                         .max_workers = (unsigned)options->config->max_uploads +
                                                        JOBS_MAX_RECALLED,
                                         .depth = 1,

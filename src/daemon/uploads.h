@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "daemon/config.h"
+#include "daemon/credits.h"
 #include "daemon/intervals.h"
 #include "daemon/jobs.h"
 #include "loop/loop.h"
@@ -20,6 +21,7 @@ struct uploads_options {
     struct jobs *jobs;                 /* borrowed */
     const struct config *config;       /* borrowed */
     const struct intervals *intervals; /* borrowed */
+    struct credits *credits;           /* borrowed; NULL: workers send as they like */
     /* Called before the table changes and when a worker became free: the table's time is to be set,
      * and uploads_feed to be called at the end of the round. */
     void (*on_touch)(void *owner);

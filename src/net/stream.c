@@ -347,6 +347,67 @@ static const struct stream_transport socket_transport = {.read = read_socket,
                                                          .unwatch = unwatch_socket,
                                                          .close = close_socket};
 
+/* ---- sockets of a process whose sending is limited ---- */
+
+/* The kernel takes no more than what may be sent soon: else the rate would not hold at the
+ * receiver. */
+static void bound_unsent(struct stream *s, const struct meter *meter)
+{
+    int bytes = meter->unsent_bytes;
+
+    if (s->meter.has_lowat && s->meter.unsent_bytes == bytes)
+        return;
+    setsockopt(s->source.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+    s->meter.has_lowat = true;
+    s->meter.unsent_bytes = bytes;
+}
+
+static enum io write_metered(struct stream *s, struct str first, struct str second, bool is_more,
+                             size_t *n, struct err *e)
+{
+    struct meter *meter = meter_of_process();
+    size_t allowed = meter_allow(meter, &s->meter, first.len + second.len);
+    enum io io;
+
+    if (allowed == 0)
+        return IO_WANT_WRITE; /* stream_give_bytes wakes it */
+    bound_unsent(s, meter);
+    first = str_slice(first, 0, allowed);
+    second = str_slice(second, 0, allowed - first.len);
+    io = write_socket(s, first, second, is_more, n, e);
+    if (io == IO_DONE)
+        meter_spend(meter, &s->meter, *n);
+    return io;
+}
+
+static void unwatch_metered(struct stream *s)
+{
+    meter_leave(meter_of_process(), &s->meter);
+    unwatch_socket(s);
+}
+
+static const struct stream_transport metered_transport = {
+    .read = read_socket,
+    .write = write_metered,
+    .watch = watch_socket,
+    .look = look_at_socket,
+    .peer = peer_of_socket,
+    .unacknowledged = unacknowledged_of_socket,
+    .end = end_socket,
+    .drop_unsent = drop_unsent_of_socket,
+    .unwatch = unwatch_metered,
+    .close = close_socket};
+
+static void wake_metered(struct meter_place *place)
+{
+    stream_yield((struct stream *)(uintptr_t)((char *)place - offsetof(struct stream, meter)));
+}
+
+void stream_give_bytes(int64_t bytes)
+{
+    meter_give(meter_of_process(), bytes, wake_metered);
+}
+
 struct stream *stream_new(int fd, const struct loop_wake *wake)
 {
     struct stream *s = malloc(sizeof *s);
@@ -355,7 +416,7 @@ struct stream *stream_new(int fd, const struct loop_wake *wake)
         close(fd);
         return NULL;
     }
-    stream_init(s, &socket_transport, wake);
+    stream_init(s, meter_of_process() == NULL ? &socket_transport : &metered_transport, wake);
     s->source = (struct loop_fd){.fd = fd, .call = on_stream_ready, .owner = s};
     return s;
 }

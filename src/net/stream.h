@@ -87,6 +87,9 @@ enum io stream_write_more(struct stream *s, struct str data, size_t *n, struct e
 enum io stream_send_file(struct stream *s, int file_fd, int64_t offset, size_t size, size_t *n,
                          struct err *e);
 
+/* Gives bytes to the sockets that wait for their process's meter (meter.h), which there is. */
+void stream_give_bytes(int64_t bytes);
+
 /* Returns true when bytes can be read at once. */
 bool stream_has_input(const struct stream *s);
 

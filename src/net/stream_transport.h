@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "loop/loop.h"
+#include "net/meter.h"
 #include "net/tls.h"
 #include "proto/addr.h"
 
@@ -47,6 +48,7 @@ struct stream {
     unsigned wanted;       /* awaited events; the loop may be asked for more */
     bool is_ended;         /* our side */
     bool expects_loss, is_lost;
+    struct meter_place meter; /* of a socket in a process whose sending is limited */
 };
 
 /* Sets the members that all transports have. */

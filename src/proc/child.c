@@ -74,11 +74,13 @@ const char *child_signal_name(int number, char *out)
     return out;
 }
 
-static const char *explain_signal(int number)
+static const char *explain_signal(int number, bool is_used_up)
 {
-    switch (number) {
+    static const char used_up[] = ": the limit of processor time of this host (ulimit -t)";
+
+    switch (is_used_up ? SIGXCPU : number) {
     case SIGKILL: return ": out of memory, or a limit of this host?";
-    case SIGXCPU: return ": the limit of processor time of this host";
+    case SIGXCPU: return used_up;
     case SIGSYS: return ": a system call that this host forbids";
     case SIGILL:
     case SIGTRAP:
@@ -97,7 +99,7 @@ void child_put_status(int wait_status, char *out)
     if (WIFSIGNALED(wait_status))
         snprintf(out, CHILD_MAX_WORDS_BYTES, "killed by %s%s",
                  child_signal_name(WTERMSIG(wait_status), name),
-                 explain_signal(WTERMSIG(wait_status)));
+                 explain_signal(WTERMSIG(wait_status), (wait_status & PROCESS_USED_UP) != 0));
     else
         snprintf(out, CHILD_MAX_WORDS_BYTES, "ended with exit status %d",
                  WEXITSTATUS(wait_status));

@@ -33,6 +33,9 @@
 
 enum { DEFAULT_ADDRESS_SPACE = 128 << 20, SOCKET_BUFFER = 256 << 10 };
 
+/* The kernel's sum of processor time is behind the one by which it ends a process. */
+enum { LIMIT_SLACK_MS = 250 };
+
 /*
  * The children that were not reaped yet: a process number is ours only so long. A discarded child
  * (closed or killed) is nobody's concern any more and is reaped on the way.
@@ -62,16 +65,50 @@ static void remove_child(struct known *child)
     *child = children.items[--children.count];
 }
 
+/* Says of a child that ended whether its processor time was over: how much it may have, and has
+ * had, is known until it is reaped. */
+static bool has_used_up(int status, const struct rlimit *limit, const struct rusage *used)
+{
+    int64_t ms = (int64_t)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
+                 (int64_t)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
+
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+           limit->rlim_max != RLIM_INFINITY &&
+           (rlim_t)(ms + LIMIT_SLACK_MS) / 1000 >= limit->rlim_max;
+}
+
+/* As waitpid with WNOHANG; adds PROCESS_USED_UP to the status. */
+static pid_t wait_for_end(pid_t pid, int *wait_status)
+{
+    siginfo_t info = {.si_pid = 0};
+    struct rlimit limit = {.rlim_max = RLIM_INFINITY};
+    struct rusage used = {0};
+    pid_t got;
+    int looked;
+
+    do
+        looked = waitid(pid < 0 ? P_ALL : P_PID, pid < 0 ? 0 : (id_t)pid, &info,
+                        WEXITED | WNOHANG | WNOWAIT);
+    while (looked != 0 && errno == EINTR);
+    if (looked == 0 && info.si_pid == 0)
+        return 0;
+    if (looked == 0 && prlimit(info.si_pid, RLIMIT_CPU, NULL, &limit) != 0)
+        limit.rlim_max = RLIM_INFINITY;
+    do
+        got = wait4(looked == 0 ? info.si_pid : pid, wait_status, WNOHANG, &used);
+    while (got < 0 && errno == EINTR);
+    if (got > 0 && has_used_up(*wait_status, &limit, &used))
+        *wait_status |= PROCESS_USED_UP;
+    return got;
+}
+
 /* True when the child is gone from the table: it ended, or somebody else waited for it. */
 static bool reap_child(struct known *child)
 {
     const struct known found = *child;
     int status;
-    pid_t pid;
+    pid_t pid = wait_for_end(child->pid, &status);
 
-    do
-        pid = waitpid(child->pid, &status, WNOHANG);
-    while (pid < 0 && errno == EINTR);
     if (pid == 0)
         return false;
     remove_child(child);
@@ -287,9 +324,7 @@ bool process_get_status(const struct process *p, int *wait_status)
 
     if (child == NULL)
         return false;
-    do
-        pid = waitpid(p->pid, wait_status, WNOHANG);
-    while (pid < 0 && errno == EINTR);
+    pid = wait_for_end(p->pid, wait_status);
     if (pid != 0)
         remove_child(child);
     return pid > 0;
@@ -301,9 +336,7 @@ int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *c
     pid_t pid;
 
     for (;;) {
-        pid = waitpid(-1, &status, WNOHANG);
-        if (pid < 0 && errno == EINTR)
-            continue;
+        pid = wait_for_end(-1, &status);
         if (pid <= 0)
             return count;
         struct known *found = find_child(pid), child = {0};

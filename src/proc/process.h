@@ -34,7 +34,12 @@ struct process_options {
     int niceness; /* more than the parent's: who works hard leaves the processor to who answers */
 };
 
-enum { PROCESS_MAX_KEPT = 16 };
+enum {
+    PROCESS_MAX_KEPT = 16,
+    /* In a wait status, beside the bits of waitpid(2): SIGKILL came when the processor time that
+     * the process may have (RLIMIT_CPU, the hard limit) was over. */
+    PROCESS_USED_UP = 1 << 24
+};
 
 /*
  * Forks. The child: overwrites what secret.h knows and the secrets of the environment, closes every

@@ -362,6 +362,8 @@ WRAP(waitid, (idtype_t w, id_t id, siginfo_t *i, int f), (w, id, i, f), -1, EINT
 WRAP_VALUE(pid_t, -1, setsid, (void), (), -1, EPERM)
 WRAP(signalfd, (int fd, const sigset_t *s, int f), (fd, s, f), -1, EMFILE)
 WRAP(setrlimit, (int w, const struct rlimit *l), (w, l), -1, EPERM)
+WRAP_VALUE(pid_t, -1, wait4, (pid_t p, int *s, int f, struct rusage *u), (p, s, f, u), -1, EINTR)
+WRAP(prlimit, (pid_t p, int w, const struct rlimit *n, struct rlimit *o), (p, w, n, o), -1, EPERM)
 WRAP(getrlimit, (int w, struct rlimit *l), (w, l), -1, EPERM)
 WRAP(setgroups, (size_t n, const gid_t *list), (n, list), -1, EPERM)
 WRAP(setgid, (gid_t id), (id), -1, EPERM)

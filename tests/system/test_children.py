@@ -15,7 +15,7 @@ from our_zone import ALREADY, QUICK, Upload, gateway_call, initiate, put_zeros, 
 OF_OTHERS = "killed by SIGKILL: out of memory, or a limit of this host?"
 ENDS = {signal.SIGKILL: OF_OTHERS,
         signal.SIGSEGV: "killed by SIGSEGV: a fault of this program",
-        signal.SIGXCPU: "killed by SIGXCPU: the limit of processor time of this host",
+        signal.SIGXCPU: "killed by SIGXCPU: the limit of processor time of this host (ulimit -t)",
         signal.SIGUSR2: "killed by SIGUSR2"}
 
 
@@ -96,7 +96,8 @@ def test_in_a_dead_file_system(tmp_path, processes):
     assert "memory" not in zone.server.text()
 
 
-LIMITS = {(1, 2): "killed by SIGXCPU: the limit of processor time of this host", (1, 1): OF_OTHERS}
+LIMITS = {(1, 2): "killed by SIGXCPU: the limit of processor time of this host (ulimit -t)",
+          (1, 1): "killed by SIGKILL: the limit of processor time of this host (ulimit -t)"}
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)

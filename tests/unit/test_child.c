@@ -249,6 +249,18 @@ static int run_cpu_limit(int fd, void *ctx)
     return 0;
 }
 
+static int run_hard_cpu_limit(int fd, void *ctx)
+{
+    const struct rlimit limit = {1, 1};
+
+    (void)fd;
+    (void)ctx;
+    setrlimit(RLIMIT_CPU, &limit);
+    for (volatile unsigned i = 0; clock_now_ms() > 0; i++)
+        continue;
+    return 0;
+}
+
 static int run_nonsense(int fd, void *ctx)
 {
     (void)ctx;
@@ -312,7 +324,9 @@ static const struct end_case {
     {"another signal", run_sigusr1, "", "killed by SIGUSR1|"},
     {"a signal without a name", run_realtime, "", "killed by signal 40|"},
     {"processor time", run_cpu_limit, "",
-     "killed by SIGXCPU: the limit of processor time of this host|"},
+     "killed by SIGXCPU: the limit of processor time of this host (ulimit -t)|"},
+    {"all processor time", run_hard_cpu_limit, "",
+     "killed by SIGKILL: the limit of processor time of this host (ulimit -t)|"},
     {"nonsense", run_nonsense, "sense|nonsense|",
      "killed: sent what is no message|killed: sent what is no message|"},
     {"a frame too large", run_oversized, "",

@@ -18,7 +18,7 @@ static const char full[] = "resourceName: rig-1\n"
 /* "name|zone|uploads|proxy|secret|caFile|streams" with - for what is not there. */
 static void flatten(const struct config *c, struct buf *out)
 {
-    for (int key = 0; key < CONFIG_KEYS; key++)
+    for (int key = 0; key <= CONFIG_STREAMS; key++)
         buf_printf(out, "%s%s", key > 0 ? "|" : "", c->values[key] ? c->values[key] : "-");
 }
 
@@ -71,6 +71,19 @@ static const struct read_case bad_cases[] = {
      "c.yaml:1: maxConcurrentUploads \"65\": want a whole number 1-64"},
     {"no streams", "maxConcurrentStreams: 0\n",
      "c.yaml:1: maxConcurrentStreams \"0\": want a whole number 1-1000"},
+    {"too nice", "workerNice: 20\n",
+     "c.yaml:1: workerNice \"20\": want a whole number 0-19"},
+    {"not nice", "workerNice: -1\n",
+     "c.yaml:1: workerNice \"-1\": want a whole number 0-19"},
+    {"no processor time", "workerProcessorSeconds: 0\n",
+     "c.yaml:1: workerProcessorSeconds \"0\": want a whole number 1-1000000"},
+    {"rate", "maxUploadRate: fast\n",
+     "c.yaml:1: maxUploadRate \"fast\": want bytes a second, 100kB to 1TB, such as 50MB (10^6)"},
+    {"a rule", "maxUploadRateSchedule:\n  - Sat 00:00-24:00 1MB\n  - Fri 10MB\n",
+     "c.yaml:3: maxUploadRateSchedule \"Fri 10MB\": want days, times and a rate, such as "
+     "Mon-Fri 08:00-18:00 10MB: the times are 00:00 to 24:00"},
+    {"a schedule of lists", "maxUploadRateSchedule: [[a]]\n",
+     "c.yaml:1: maxUploadRateSchedule: want rules such as \"Mon-Fri 08:00-18:00 10MB\""},
     {"a fraction", "maxConcurrentUploads: 2.5\n",
      "c.yaml:1: maxConcurrentUploads \"2.5\": want a whole number 1-64"},
     {"space in the name", "kacheryZone: z\nresourceName: my rig\n",
@@ -135,6 +148,37 @@ static void test_complete(void **state)
     assert_int_equal(config.max_uploads, 2);
     assert_int_equal(config_set(&config, CONFIG_SECRET, STR("x"), &e), 0);
     assert_int_equal(config_complete(&config, "c", &e), 0);
+    config_deinit(&config);
+}
+
+static void test_load(void **state)
+{
+    static const char load[] = "workerNice: 0\nworkerProcessorSeconds: 60\nmaxUploadRate: 50MB\n"
+                               "maxUploadRateSchedule: [\"Mon-Fri 08:00-18:00 10MB\", "
+                               "Sat 22:00-06:00 unlimited]\n";
+    struct config config = {0};
+    struct buf text = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(config_parse(&config, str_of(full), "c", &e), 0);
+    assert_int_equal(config_complete(&config, "c", &e), 0);
+    assert_int_equal(config.processor_s, 300);
+    assert_int_equal(config_nice(&config, 5), 5);
+    assert_false(rate_plan_limits(&config.rates));
+    assert_int_equal(config_parse(&config, str_of(load), "c", &e), 0);
+    assert_int_equal(config.processor_s, 60);
+    assert_int_equal(config_nice(&config, 5), 0);
+    assert_int_equal(config.rates.bytes, 50000000);
+    assert_int_equal(config.rates.count, 2);
+    assert_int_equal(config.rates.rules[0].bytes, 10000000);
+    assert_int_equal(config_edit(&config, str_of(load), "c", &text, &e), 0);
+    unit_equal("unchanged", buf_cstr(&text), load);
+    assert_int_equal(config_parse(&config, STR("maxUploadRateSchedule: 00:00-24:00 1MB\n"), "c",
+                                  &e),
+                     0);
+    assert_int_equal(config.rates.count, 1);
+    buf_free(&text);
     config_deinit(&config);
 }
 
@@ -305,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_secret_is_not_quoted),
         cmocka_unit_test(test_complete),
+        cmocka_unit_test(test_load),
         cmocka_unit_test(test_zone_of_the_environment),
         cmocka_unit_test(test_edit),
         cmocka_unit_test(test_every_character),

@@ -43,6 +43,8 @@ rclone                 rclone     test,bench
 wget                   wget       test,bench
 tinyproxy              tinyproxy  test
 btrfs-progs            mkfs.btrfs test
+zsh                    zsh        test
+fish                   fish       test
 openssl                openssl    test,bench
 curl                   curl       test,bench
 valgrind               valgrind   test

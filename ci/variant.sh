@@ -28,7 +28,7 @@ compile() {
 is_fresh() {
     [ -f "$1" ] && [ -f "${1%.o}.d" ] || return 1
     # The texts that this takes in are unknown to the compiler.
-    case $1 in */src/help/help.c.o) [ -z "$(find src/help -name '*.txt' -newer "$1")" ] || return 1 ;; esac
+    case $1 in */src/help/help.c.o) [ -z "$(find src/help ! -name '*.[ch]' -newer "$1")" ] || return 1 ;; esac
     while read -r line; do
         for dep in ${line%\\}; do
             case $dep in *:) continue ;; esac

@@ -8,6 +8,7 @@
 #include "cmd/cloud.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "cmd/completion_shells.h"
 
 /* The options: described at column 29, as the common ones of cmd.c, with no line above 80
  * columns. */
@@ -255,6 +256,10 @@ static const char help_help[] =
     "      --man                  print a man page instead: of the topic, of the\n"
     "                             command, or of everything\n";
 
+static const char completion_help[] =
+    "The script completes commands, options, topics, files and folders, and addresses\n"
+    "of the local store. Its first lines say where it goes.\n";
+
 /* One row per command: name, function, arguments, summary, help. */
 const struct cmd cmd_table[] = {
     {"init", cmd_init,
@@ -311,6 +316,8 @@ const struct cmd cmd_table[] = {
      demo_help},
     {"help", cmd_help, "[TOPIC | COMMAND] [--man]",
      "print a topic, a command's options, man pages", help_help},
+    {"completion", cmd_completion, "bash|zsh|fish",
+     "print the script by which a shell completes these commands", completion_help},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -343,6 +350,8 @@ const struct cmd cmd_cloud_table[] = {
     {"kachery-cloud-init", cloud_init, "", "create this client's keys and register it", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
+
+const struct cmd *const completion_tables[] = {cmd_table, cmd_sub_table, cmd_cloud_table, NULL};
 
 static void print_overview(FILE *out)
 {

@@ -53,6 +53,15 @@ struct str str_slice(struct str s, size_t start, size_t end)
     return (struct str){s.p == NULL ? NULL : s.p + start, end - start};
 }
 
+struct str str_take_line(struct str *text)
+{
+    size_t end = str_find(*text, '\n');
+    struct str line = str_slice(*text, 0, end);
+
+    *text = str_slice(*text, end + 1, text->len);
+    return line;
+}
+
 struct str str_cut(struct str s, size_t max)
 {
     if (s.len <= max)

@@ -41,6 +41,9 @@ size_t str_find(struct str s, char c);
 /* Returns the bytes [start, end), both clamped to s.len. */
 struct str str_slice(struct str s, size_t start, size_t end);
 
+/* Takes the first line, without its newline, off the text. */
+struct str str_take_line(struct str *text);
+
 /* Returns the first bytes, at most `max`, never cut through a UTF-8 character. */
 struct str str_cut(struct str s, size_t max);
 

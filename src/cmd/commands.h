@@ -23,5 +23,6 @@ int cmd_gateway_rm(int argc, char **argv);
 int cmd_hub(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 
 #endif

@@ -17,6 +17,14 @@ TEXT(help_python, "python.txt");
 TEXT(help_files, "files.txt");
 TEXT(help_troubleshooting, "troubleshooting.txt");
 
+TEXT(help_script_bash, "completion.bash");
+TEXT(help_script_zsh, "completion.zsh");
+TEXT(help_script_fish, "completion.fish");
+
+const char *const help_completion_bash = help_script_bash;
+const char *const help_completion_zsh = help_script_zsh;
+const char *const help_completion_fish = help_script_fish;
+
 const struct help_topic help_topics[] = {
     {"quickstart", "from nothing to a shared file, in three roles", help_quickstart},
     {"config", "the config of a daemon, the environment", help_config},

@@ -17,4 +17,8 @@ extern const struct help_topic help_topics[];
 /* Returns the topic of that name, or the last row, which has no name. */
 const struct help_topic *help_find(const char *name);
 
+/* The parts of a shell's completion that are the same whatever the commands are. */
+extern const char *const help_completion_bash, *const help_completion_zsh;
+extern const char *const help_completion_fish;
+
 #endif

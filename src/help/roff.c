@@ -54,16 +54,6 @@ void roff_put_macro(struct buf *out, const char *macro, struct str argument)
     buf_puts(out, "\"\n");
 }
 
-/* Takes the first line, without its newline, off the text. */
-static struct str take_text_line(struct str *text)
-{
-    size_t end = str_find(*text, '\n');
-    struct str line = str_slice(*text, 0, end);
-
-    *text = str_slice(*text, end + 1, text->len);
-    return line;
-}
-
 static size_t indent_of(struct str line)
 {
     size_t n = 0;
@@ -80,7 +70,7 @@ static struct str trimmed_line(struct str line)
 
 static struct str first_line(struct str text)
 {
-    return take_text_line(&text);
+    return str_take_line(&text);
 }
 
 static bool is_heading(struct str line)
@@ -123,7 +113,7 @@ static void put_row(struct buf *out, struct str line, struct str *rest)
     if (gap < text.len)
         roff_put_line(out, trimmed_line(str_slice(text, gap, text.len)));
     while (indent_of(first_line(*rest)) >= DESCRIPTION_INDENT)
-        roff_put_line(out, trimmed_line(take_text_line(rest)));
+        roff_put_line(out, trimmed_line(str_take_line(rest)));
 }
 
 /* Lines as they are, up to one that is indented less; empty ones between them too. */
@@ -133,7 +123,7 @@ static void put_code(struct buf *out, struct str line, struct str *rest)
     for (;;) {
         struct str behind = *rest;
         put_source_line(out, str_slice(line, CODE_INDENT, line.len));
-        line = take_text_line(&behind);
+        line = str_take_line(&behind);
         if (indent_of(line) < CODE_INDENT)
             break;
         *rest = behind;
@@ -145,7 +135,7 @@ static void put_paragraph(struct buf *out, struct str line, struct str *rest)
 {
     roff_put_line(out, line);
     for (struct str next; (next = first_line(*rest)).len > 0 && next.p[0] != ' ';)
-        roff_put_line(out, take_text_line(rest));
+        roff_put_line(out, str_take_line(rest));
 }
 
 void roff_put_text(struct buf *out, struct str text)
@@ -153,7 +143,7 @@ void roff_put_text(struct buf *out, struct str text)
     bool is_first = true; /* below a heading, where .PP would be empty */
 
     while (text.len > 0) {
-        struct str line = take_text_line(&text);
+        struct str line = str_take_line(&text);
         if (line.len == 0)
             continue;
         if (is_heading(line)) {

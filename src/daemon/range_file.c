@@ -1,11 +1,13 @@
 #include "daemon/range_file.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/hex.h"
 #include "store/hash.h"
+#include "store/link.h"
 
 /* ---- opening ---- */
 
@@ -37,6 +39,29 @@ static int open_entry(const struct store_entry *entry, struct range_file *out, s
     return -1;
 }
 
+/* The size that the file of the entry had when it was linked; -1: that is not known. */
+static int64_t linked_size(const struct store_entry *entry)
+{
+    for (size_t n = 0; entry->link != NULL && n < entry->link->count; n++)
+        if (strcmp(entry->link->paths[n].path, entry->path) == 0)
+            return entry->link->paths[n].size;
+    return -1;
+}
+
+/* Says why the file of an entry is not read. Returns -1. */
+static int refuse_range_entry(const struct store_entry *entry, struct err *e)
+{
+    const int64_t before = entry->path == NULL ? -1 : linked_size(entry);
+
+    if (entry->state == STORE_STALE && before >= 0)
+        return err_set(e, ERR_NOT_FOUND, "%s has changed: it has %lld bytes, and had %lld when it "
+                                         "was linked: `link` it again", entry->path,
+                       (long long)entry->size, (long long)before);
+    if (entry->path != NULL)
+        return err_set(e, ERR_NOT_FOUND, "%s: %s", entry->path, store_state_name(entry->state));
+    return err_set(e, ERR_NOT_FOUND, "%s", store_state_name(entry->state));
+}
+
 static int find_entry(const struct store *s, const char *hash, struct store_entry *entry,
                       enum range_state *state, struct err *e)
 {
@@ -47,7 +72,7 @@ static int find_entry(const struct store *s, const char *hash, struct store_entr
     *state = range_state_of_store(entry->state);
     if (*state == RANGE_FOUND)
         return 0;
-    err_set(e, ERR_NOT_FOUND, "%s", store_state_name(entry->state));
+    refuse_range_entry(entry, e);
     store_entry_deinit(entry);
     return -1;
 }
@@ -67,6 +92,10 @@ int range_file_open(const struct store *s, const char *hash, struct range_file *
     do
         result = open_entry(&entry, out, e);
     while (result != 0 && store_next_target(&entry));
+    if (result == 0 && (out->path = strdup(entry.path)) == NULL) {
+        result = err_set(e, ERR_FAILED, "out of memory");
+        range_file_close(out);
+    }
     if (result != 0)
         *state = e->code == ERR_CHANGED ? RANGE_CHANGED : RANGE_ERROR;
     store_entry_deinit(&entry);
@@ -82,7 +111,8 @@ int range_file_open(const struct store *s, const char *hash, struct range_file *
     /* Another size: the file's own is wrong if the manifest counts. */
     *state = result == 0 ? RANGE_CHANGED : RANGE_BUILDING;
     if (result == 0)
-        err_set(e, ERR_CHANGED, "its size is not that of its manifest");
+        err_set(e, ERR_CHANGED, "%s has %lld bytes, its manifest is of %lld: `link` it again",
+                out->path, (long long)*size, (long long)out->manifest.head.size);
     range_file_close(out);
     return -1;
 }
@@ -93,6 +123,8 @@ void range_file_close(struct range_file *file)
         manifest_file_close(&file->manifest);
     if (file->fd >= 0)
         close(file->fd);
+    free(file->path);
+    file->path = NULL;
     file->fd = -1;
     file->has_manifest = false;
 }
@@ -126,7 +158,7 @@ enum range_state range_file_look(const struct store *s, const char *hash, int64_
 
 static int refuse_changed(const struct range_file *file, struct err *e, const char *how)
 {
-    return err_set(e, ERR_CHANGED, "sha1://%s: the file %s", file->hash, how);
+    return err_set(e, ERR_CHANGED, "%s has changed: it %s", file->path, how);
 }
 
 static int check_unchanged(const struct range_file *file, struct err *e)
@@ -134,12 +166,13 @@ static int check_unchanged(const struct range_file *file, struct err *e)
     struct stat st;
 
     if (fstat(file->fd, &st) != 0)
-        return err_errno(e, ERR_FAILED, errno, "sha1://%s", file->hash);
+        return err_errno(e, ERR_FAILED, errno, "%s", file->path);
     if (st.st_size != file->opened.st_size)
-        return refuse_changed(file, e, "has another size");
+        return err_set(e, ERR_CHANGED, "%s has changed: it has %lld bytes, and had %lld",
+                       file->path, (long long)st.st_size, (long long)file->opened.st_size);
     if (st.st_mtim.tv_sec != file->opened.st_mtim.tv_sec ||
         st.st_mtim.tv_nsec != file->opened.st_mtim.tv_nsec)
-        return refuse_changed(file, e, "was written");
+        return refuse_changed(file, e, "was written while it was being read");
     return 0;
 }
 
@@ -153,7 +186,7 @@ static int read_bytes(const struct range_file *file, int64_t offset, unsigned ch
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return err_errno(e, ERR_FAILED, errno, "sha1://%s: cannot read", file->hash);
+            return err_errno(e, ERR_FAILED, errno, "%s: cannot read", file->path);
         if (n == 0)
             return refuse_changed(file, e, "became shorter");
         done += (size_t)n;
@@ -198,7 +231,7 @@ int range_file_read(struct range_file *file, uint32_t i, unsigned char *data, si
 {
     *len = manifest_block_bytes((int64_t)file->opened.st_size, i);
     if (*len == 0)
-        return err_set(e, ERR_NOT_FOUND, "sha1://%s has no block %u", file->hash, (unsigned)i);
+        return err_set(e, ERR_NOT_FOUND, "%s has no block %u", file->path, (unsigned)i);
     if (check_unchanged(file, e) != 0 ||
         read_bytes(file, (int64_t)i * MANIFEST_LEAF_BYTES, data, *len, e) != 0)
         return -1;
@@ -238,7 +271,7 @@ int range_file_page(struct range_file *file, uint32_t j, struct str *leaves, str
         file->has_manifest ? manifest_leaves_in_page((int64_t)file->opened.st_size, j) : 0;
 
     if (count == 0)
-        return err_set(e, ERR_NOT_FOUND, "sha1://%s has no page %u", file->hash, (unsigned)j);
+        return err_set(e, ERR_NOT_FOUND, "%s has no page %u", file->path, (unsigned)j);
     if (load_page(file, j, e) != 0)
         return -1;
     *leaves = (struct str){(const char *)file->leaves, count * SHA256_SIZE};

@@ -20,6 +20,7 @@
 
 struct range_file {
     char hash[SHA1_HEX + 1];
+    char *path; /* for errors */
     int fd;
     struct stat opened; /* size and mtime must stay what they were */
     bool has_manifest;  /* else it is one block */
@@ -27,6 +28,8 @@ struct range_file {
     uint64_t page; /* whose leaves are in memory, or UINT64_MAX */
     unsigned char leaves[MANIFEST_PAGE_BYTES];
 };
+
+/* The errors of these functions name the file's path: they are not for the hub. */
 
 /* Opens the file of that hash. Otherwise -1, with its *state: not found, building (there
  * is no manifest that counts; *size is its size), changed, error. Caller closes it. */

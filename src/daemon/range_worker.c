@@ -562,6 +562,17 @@ static void on_line_binary(struct range_line *line, struct str bytes)
 
 /* ---- opening ---- */
 
+/* The hub's words name no path of this host. */
+static const char *refusal_of(enum range_state state, const struct err *e)
+{
+    switch (state) {
+    case RANGE_CHANGED: return "the file is not what it was when it was linked";
+    case RANGE_NOT_FOUND: return "it is not here";
+    case RANGE_BUILDING: return "its manifest is being made";
+    default: return e->code == ERR_FAILED ? "it cannot be read; the host's log has the reason" : "";
+    }
+}
+
 static void refuse_range_file(struct range_line *line, int64_t number, enum range_state state,
                               int64_t size, const char *text)
 {
@@ -727,12 +738,12 @@ static void on_open_request(struct range_line *line, const struct range_message 
         if (state == RANGE_BUILDING)
             send_to_supervisor(w, RANGE_WORKER_MISSING,
                                &(struct range_worker_message){.hash = m->sha1, .size = size});
-        if (state == RANGE_CHANGED)
+        if (state == RANGE_CHANGED || state == RANGE_ERROR)
             send_to_supervisor(
                 w, RANGE_WORKER_NOTE,
                 &(struct range_worker_message){.hash = m->sha1, .text = str_of(e.msg)});
         refuse_range_file(line, m->file_id, state == RANGE_FOUND ? RANGE_ERROR : state, size,
-                          e.msg);
+                          refusal_of(state, &e));
         if (open != NULL && open->served == 0)
             close_file(w, open);
         return;
@@ -819,7 +830,8 @@ static void on_range_line_closed(void *owner, const struct ws_end *end)
 
 /* ---- dialling ---- */
 
-static void start_line(struct range_line *line, struct stream *stream, struct str early)
+static void start_line(struct range_line *line, struct stream *stream, struct str early,
+                       bool is_ticket_taken)
 {
     const struct range_worker_options *options = line->worker->options;
     const struct ws_conn_options ws = {.role = WS_CLIENT,
@@ -841,7 +853,8 @@ static void start_line(struct range_line *line, struct stream *stream, struct st
         return;
     }
     m.ticket = str_of(line->ticket);
-    send_text(line, &m);
+    if (!is_ticket_taken)
+        send_text(line, &m);
     note_line_used(line);
 }
 
@@ -854,9 +867,10 @@ static void on_dial(void *owner)
     enum io io = ws_dial_step(line->dial, loop_now_ms(line->worker->loop), &stream, &early, &e);
 
     if (io == IO_DONE) {
+        bool is_ticket_taken = ws_dial_is_marked(line->dial);
         ws_dial_free(line->dial);
         line->dial = NULL;
-        start_line(line, stream, buf_str(&early));
+        start_line(line, stream, buf_str(&early), is_ticket_taken);
     } else if (io == IO_ERR) {
         end_line_soon(line, e.msg);
     }
@@ -881,8 +895,11 @@ static void dial_hub(struct range_worker *w, const struct range_worker_message *
     snprintf(line->ticket, sizeof line->ticket, "%.*s", STR_ARG(m->ticket));
     w->lines = line;
     w->line_count++;
+    const struct http_header ticket = {STR(RANGE_LINE_HEADER), str_of(line->ticket)};
     line->dial = ws_dial_new(
         &(struct ws_dial_options){.url = m->url,
+                                  .more = &ticket,
+                                  .mark = RANGE_LINE_HEADER,
                                   .patience_ms = w->options->connect_ms,
                                   .wake = {.loop = w->loop, .call = on_dial, .owner = line}},
         loop_now_ms(w->loop), &e);

@@ -239,6 +239,8 @@ static void on_file_looked_at(void *owner, uint64_t id, const char *hash,
     answer.state = file->state;
     answer.size = file->file_size;
     answer.root = str_of(file->root);
+    if (file->state == RANGE_CHANGED && file->reason != NULL)
+        log_line(LOG_WARN, "range of sha1://%s: %s", hash, file->reason);
     if (file->state == RANGE_BUILDING && builder_has_failed(s->builder, str_of(hash))) {
         answer.state = RANGE_ERROR;
     } else if (file->state == RANGE_BUILDING) {

@@ -666,6 +666,7 @@ static bool fill_buffers(struct ws_conn *c, struct str first, struct str early, 
 {
     buf_put(&c->out, first);
     buf_put(&c->in, early);
+    c->is_long = first.len > c->options.drained_bytes;
     count_queued(c);
     if (c->options.role == WS_CLIENT)
         c->masks = calloc(1, sizeof *c->masks);

@@ -47,7 +47,8 @@ struct ws_conn_options {
                                   wait; 0: never. Does not count while reading is paused. */
     size_t max_message_bytes; /* 0: WS_MAX_MESSAGE_BYTES */
     size_t max_queued_bytes;  /* 0: WS_CONN_MAX_QUEUED_BYTES */
-    size_t drained_bytes;     /* on_drained comes when the queue was longer and is so short again */
+    size_t drained_bytes;     /* on_drained comes when the queue was longer and is so short again;
+                                  `first` of ws_conn_new counts */
     size_t *all_queued;       /* the queues of all connections together; NULL: not counted */
     /* A whole message, WS_TEXT (valid UTF-8) or WS_BINARY; borrowed for the call. */
     void (*on_message)(void *owner, enum ws_opcode kind, struct str message);

@@ -48,7 +48,9 @@ static int build_handshake(struct ws_dial *d, const struct url *url, struct err 
     url_put_host(&host, url);
     buf_put(&d->url, url->text);
     url_put_target(&target, url);
-    ws_frame_put_request(&d->out, buf_str(&host), buf_str(&target), d->key);
+    ws_frame_put_request(&d->out, buf_str(&host), buf_str(&target), d->key,
+                         d->options.more);
+    d->options.more = NULL;
     if (host.failed || target.failed || d->url.failed || d->label.failed || d->out.failed)
         err_set(e, ERR_FAILED, "out of memory");
     else

@@ -15,12 +15,14 @@
 #include "base/str.h"
 #include "loop/loop.h"
 #include "net/stream.h"
+#include "proto/http_head.h"
 
 struct ws_dial;
 
 struct ws_dial_options {
     struct str url;        /* ws, wss, http or https; copied */
     int64_t patience_ms;   /* for connect and handshake together */
+    const struct http_header *more; /* of the request; NULL: none. Copied; its name is static */
     const char *mark;      /* a header of the server's 101 to look for, or NULL; static */
     struct loop_wake wake; /* when a step is due, the first time soon */
 };

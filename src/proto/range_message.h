@@ -27,6 +27,9 @@
 /* The name by which both announce what stands here. */
 #define RANGE_EXTENSION "ranges"
 
+/* In the handshake of a line: the ticket; in the answer: that it was taken. */
+#define RANGE_LINE_HEADER "Kachery-Line"
+
 enum {
     RANGE_TICKET_DIGITS = 32,
     RANGE_ROOT_DIGITS = 64,

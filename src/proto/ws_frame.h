@@ -102,8 +102,9 @@ void ws_frame_put_close(struct buf *out, unsigned code, struct str reason,
 /* Writes the handshake's key (RFC 6455 §4): base64 of 16 random bytes, and a NUL. */
 void ws_frame_make_key(const unsigned char random[16], char key[WS_KEY_SIZE]);
 
-/* Appends a whole client request head. */
-void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key);
+/* Appends a whole client request head, with `more` (NULL: none) as a header. */
+void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key,
+                          const struct http_header *more);
 
 /* Checks, in a client, the server's 101 against our key. ERR_REFUSED naming the status when it is
  * not 101, ERR_PROTOCOL when the 101 is not the answer to our request. */

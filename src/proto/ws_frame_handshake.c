@@ -31,7 +31,8 @@ static void put_accept(struct buf *out, struct str key)
     base64_put(out, (struct str){(const char *)hash, sizeof hash});
 }
 
-void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key)
+void ws_frame_put_request(struct buf *out, struct str host, struct str target, const char *key,
+                          const struct http_header *more)
 {
     http_head_put_request(out, STR("GET"), target);
     http_head_put_header(out, "Host", host);
@@ -39,6 +40,8 @@ void ws_frame_put_request(struct buf *out, struct str host, struct str target, c
     http_head_put_header(out, "Connection", STR("Upgrade"));
     http_head_put_header(out, "Sec-WebSocket-Key", str_of(key));
     http_head_put_header(out, "Sec-WebSocket-Version", STR("13"));
+    if (more != NULL)
+        http_head_put_header(out, more->name.p, more->value);
     http_head_put_end(out);
 }
 

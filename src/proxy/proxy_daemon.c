@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "http/ws_accept.h"
@@ -167,6 +168,22 @@ static void hand_over_line(void *owner)
     forget_daemon(daemon);
 }
 
+/* The relay is given nothing that is not written yet. */
+static void on_daemon_drained(void *owner)
+{
+    struct proxy_daemon *daemon = owner;
+
+    if (daemon->ticket[0] != '\0')
+        loop_defer(daemon->proxy->options.loop, &daemon->leave);
+}
+
+static void begin_leaving(struct proxy_daemon *daemon, struct str ticket)
+{
+    snprintf(daemon->ticket, sizeof daemon->ticket, "%.*s", STR_ARG(ticket));
+    ws_conn_pause(daemon->line);
+    daemon->leave = (struct loop_call){.call = hand_over_line, .owner = daemon};
+}
+
 /* The first message of a connection that is no session but a line. False: it is none. */
 static bool take_line_ticket(struct proxy_daemon *daemon, struct str text)
 {
@@ -179,9 +196,7 @@ static bool take_line_ticket(struct proxy_daemon *daemon, struct str text)
         return false;
     is_line = m.type == RANGE_LINE;
     if (is_line) {
-        snprintf(daemon->ticket, sizeof daemon->ticket, "%.*s", STR_ARG(m.ticket));
-        ws_conn_pause(daemon->line);
-        daemon->leave = (struct loop_call){.call = hand_over_line, .owner = daemon};
+        begin_leaving(daemon, m.ticket);
         loop_defer(daemon->proxy->options.loop, &daemon->leave);
     }
     range_message_deinit(&m);
@@ -490,10 +505,22 @@ static struct proxy_daemon *add_daemon(struct proxy *proxy)
     return daemon;
 }
 
+/* The ticket of a line, in the request itself: it saves a round trip. Empty: there is none. */
+static struct str find_ticket_header(const struct proxy *proxy, const struct http_request *request)
+{
+    const struct str *ticket = proxy->options.ranges == NULL
+                                   ? NULL
+                                   : http_head_get(request->head, RANGE_LINE_HEADER);
+
+    return ticket != NULL && hex_is_lower(*ticket, RANGE_TICKET_DIGITS) ? *ticket : STR("");
+}
+
 static void accept_daemon(struct proxy *proxy, struct http_conn *conn,
                           const struct http_request *request)
 {
     const struct http_header generations = {STR(MESSAGE_GENERATIONS_HEADER), STR("1, 2")};
+    const struct http_header taken = {STR(RANGE_LINE_HEADER), STR("taken")};
+    const struct str ticket = find_ticket_header(proxy, request);
     struct loop *loop = proxy->options.loop;
     struct proxy_daemon *daemon = add_daemon(proxy);
     struct buf address = {0};
@@ -504,6 +531,7 @@ static void accept_daemon(struct proxy *proxy, struct http_conn *conn,
                                             .all_queued = &proxy->queued,
                                             .on_message = on_daemon_message,
                                             .on_pong = on_daemon_pong,
+                                            .on_drained = on_daemon_drained,
                                             .on_closed = on_daemon_closed,
                                             .owner = daemon};
     struct err e = {0};
@@ -516,14 +544,20 @@ static void accept_daemon(struct proxy *proxy, struct http_conn *conn,
     strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
     buf_free(&address);
     daemon->tag = http_conn_tag(conn);
-    daemon->line = ws_accept(conn, request, &generations, &options, &e);
+    char digits[RANGE_TICKET_DIGITS + 1];
+    snprintf(digits, sizeof digits, "%.*s", STR_ARG(ticket));
+    daemon->line =
+        ws_accept(conn, request, ticket.len > 0 ? &taken : &generations, &options, &e);
     if (daemon->line == NULL) {
         log_line(LOG_WARN, "cannot serve a WebSocket: %s", e.msg);
         forget_daemon(daemon);
     } else {
         loop_set_timer(loop, &daemon->timer,
                        loop_now_ms(loop) + proxy->options.times.initialize_ms);
+        if (digits[0] != '\0')
+            begin_leaving(daemon, str_of(digits));
     }
+    explicit_bzero(digits, sizeof digits);
 }
 
 void proxy_daemon_upgrade(struct http_conn *conn, const struct http_request *request, void *owner)

@@ -157,7 +157,7 @@ static void test_both_ends(void **state)
 
     (void)state;
     ws_frame_make_key((const unsigned char *)"0123456789abcdef", key);
-    ws_frame_put_request(&sent, STR("h:80"), STR("/r?x"), key);
+    ws_frame_put_request(&sent, STR("h:80"), STR("/r?x"), key, NULL);
     parse(&request, HTTP_REQUEST, buf_cstr(&sent));
     assert_true(str_equal(request.target, STR("/r?x")));
     assert_true(str_equal(*http_head_get(&request, "Host"), STR("h:80")));

@@ -156,6 +156,7 @@ static void show_phase(void *ctx, enum transfer_phase phase, int64_t bytes, int6
         [TRANSFER_COPYING] = "copying",
         [TRANSFER_QUEUED] = "queued at the host",
         [TRANSFER_UPLOADING] = "the host uploads",
+        [TRANSFER_WAITING_FOR_HOST] = "waiting for a host that is away",
         [TRANSFER_BUILDING] = "the host prepares",
         [TRANSFER_DOWNLOADING] = "downloading",
     };

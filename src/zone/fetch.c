@@ -235,6 +235,14 @@ static void on_building(void *ctx, int64_t done, int64_t size)
     report_fetch(fetch, done, size);
 }
 
+static void on_host_away(void *ctx)
+{
+    struct fetch *fetch = ctx;
+
+    fetch->phase = TRANSFER_WAITING_FOR_HOST;
+    report_fetch(fetch, 0, -1);
+}
+
 /* Returns whether another source of the file may help. Bytes of a range that the caller has are not
  * given again. */
 static bool may_be_elsewhere(const struct fetch *fetch, const struct err *why)
@@ -274,7 +282,8 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
                                         char **path, struct err *e)
 {
     const struct transfer *transfer = fetch->transfer;
-    const struct hub_file_wait wait = {transfer->ask_every_ms, on_building, fetch};
+    const struct hub_file_wait wait = {transfer->ask_every_ms, on_building, on_host_away,
+                                       fetch};
     struct hub_file found;
     enum fetch_result result;
     struct err why = {0};

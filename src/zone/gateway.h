@@ -24,6 +24,7 @@ struct gateway {
     int64_t ahead_ms;  /* this host's clock is ahead of that of the gateway, to half a second */
     struct buf extensions; /* the names that it announced */
     bool has_warned; /* that the gateway gives http:// URLs for its https:// */
+    bool lacks_host; /* see hub_file_wait */
     bool was_away;   /* set when it answered only after it had been asked again */
 };
 

@@ -84,14 +84,10 @@ static int read_file_head(const struct gateway *g, const struct http_call *call,
     return 0;
 }
 
-int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struct str url,
-                  struct hub_file *out, struct err *e)
+static int look_for(const struct gateway *g, const struct zone_watch *watch, struct str url,
+                    int64_t wait_ms, struct hub_file *out, struct err *e)
 {
-    int64_t wait_ms = g->patience.waiting_ms;
     struct err why = {0};
-
-    if (wait_ms > HUB_FILE_LOOK_MS)
-        wait_ms = HUB_FILE_LOOK_MS;
     struct http_call *call =
         retry_call(g->http,
                    &(struct http_call_options){.method = STR("HEAD"),
@@ -100,6 +96,7 @@ int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struc
                                                .deadline_ms = clock_now_ms() + wait_ms},
                    watch, NULL, &why);
     int result = call == NULL ? -1 : read_file_head(g, call, out, &why);
+
     if (why.code == ERR_TIMEOUT)
         err_set(&why, why.code, "%s waits for a host that is away and may have it", g->shown);
     if (result != 0)
@@ -108,17 +105,45 @@ int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struc
     return result;
 }
 
+static int64_t short_wait(const struct gateway *g)
+{
+    return g->patience.waiting_ms < HUB_FILE_LOOK_MS ? g->patience.waiting_ms : HUB_FILE_LOOK_MS;
+}
+
+int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struct str url,
+                  struct hub_file *out, struct err *e)
+{
+    return look_for(g, watch, url, short_wait(g), out, e);
+}
+
+/* Looks for a short while, then tells the caller and waits on for a host. */
+static int look_patiently(struct gateway *g, const struct zone_watch *watch, struct str url,
+                          const struct hub_file_wait *wait, struct hub_file *out, struct err *e)
+{
+    struct err why = {0};
+    int result = look_for(g, watch, url, short_wait(g), out, &why);
+
+    if (result != 0 && why.code == ERR_TIMEOUT && !g->lacks_host) {
+        wait->on_away(wait->ctx);
+        result = look_for(g, watch, url, g->patience.waiting_ms, out, &why);
+    }
+    g->lacks_host = result != 0 && why.code == ERR_TIMEOUT;
+    if (result != 0)
+        err_copy(e, &why);
+    return result;
+}
+
 bool hub_file_has_given_up(const struct gateway *g, int64_t since_ms)
 {
     return clock_now_ms() - since_ms >= g->patience.waiting_ms;
 }
 
-int hub_file_wait(const struct gateway *g, const struct zone_watch *watch, struct str url,
+int hub_file_wait(struct gateway *g, const struct zone_watch *watch, struct str url,
                   const struct hub_file_wait *wait, struct hub_file *out, struct err *e)
 {
     int64_t pause_ms = HUB_FILE_FIRST_PAUSE_MS;
     struct retry retry;
-    int result = hub_file_look(g, watch, url, out, e);
+    int result = look_patiently(g, watch, url, wait, out, e);
 
     retry_init(&retry, &g->patience, watch, CLOCK_NEVER_MS);
     while (result == 0 && out->state == HUB_FILE_BUILDING) {

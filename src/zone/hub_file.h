@@ -53,12 +53,14 @@ bool hub_file_has_given_up(const struct gateway *g, int64_t since_ms);
 struct hub_file_wait {
     int64_t every_ms; /* how often it is asked, once it is known to take longer */
     void (*on_building)(void *ctx, int64_t done, int64_t size);
+    void (*on_away)(void *ctx); /* a host is waited for that may have it */
     void *ctx;
 };
 
-/* Asks as hub_file_look, and again and again while a host prepares the file: *out is never
- * HUB_FILE_BUILDING. */
-int hub_file_wait(const struct gateway *g, const struct zone_watch *watch, struct str url,
+/* Asks as hub_file_look, for patience.waiting_ms more while a host is away (which, once it was in
+ * vain, is not repeated before a host was there), and again and again while a host prepares the
+ * file: *out is never HUB_FILE_BUILDING. */
+int hub_file_wait(struct gateway *g, const struct zone_watch *watch, struct str url,
                   const struct hub_file_wait *wait, struct hub_file *out,
                   struct err *e) ERR_CHECKED;
 

@@ -17,6 +17,7 @@ enum transfer_phase {
     TRANSFER_ASKING_RESOURCE,
     TRANSFER_QUEUED,
     TRANSFER_UPLOADING,
+    TRANSFER_WAITING_FOR_HOST, /* it may have the file, and is away */
     TRANSFER_BUILDING, /* it is read from the host as it is, which prepares that */
     TRANSFER_CHECKING, /* a file that is there already; from here on the bytes are here */
     TRANSFER_COPYING,

@@ -264,11 +264,7 @@ def test_the_daemon_is_killed_in_mid_load(lab, tmp_path):
         folder.daemon.process.wait()
         folder.daemon = lab.share(wait=False)
     proxy.cuts = [Cut(), Cut(down=2 * LEAF, then=restart)]
-    done = run("load", folder.uri, "-d", str(tmp_path / "out"), env=env, timeout=100)
-    if done.returncode != 0:  # a busy machine: the daemon was away for longer than the 3 s that load waits for one
-        assert b"waits for a host that is away" in done.stderr
-        folder.daemon.wait_line("acknowledged")
-        run("load", folder.uri, "-d", str(tmp_path / "out"), env=env, check=0, timeout=100)
+    run("load", folder.uri, "-d", str(tmp_path / "out"), env=env, check=0, timeout=100)
     proxy.stop()
     assert below(tmp_path / "out" / "tree") == files
 

@@ -78,13 +78,18 @@ void bucket_read(struct bucket *bucket, struct bucket_read *read);
 /*
  * Opens an object as a descriptor of a regular file, for sendfile(2): false, and nothing is called,
  * where the bucket's objects are no files here. The object is compared with its hash meanwhile if
- * that was not done for `believed_s` seconds (BUCKET_NEVER_S: it is not).
+ * that was not done for `believed_s` seconds (BUCKET_NEVER_S: it is not), or if its reader doubts
+ * it: then what was known of it is forgotten.
  */
 struct bucket_file {
     struct bucket_call call;
     struct str key;
     int64_t believed_s;
+    bool wants_manifest, is_doubted;
     int fd; /* -1 until it is open; then the owner's to close, after bucket_cancel too */
+    /* As fd, if it is wanted: of the manifest that the bucket made of the object (not checked:
+     * manifest_file_open_fd). Where there is none yet it is made meanwhile. */
+    int manifest_fd;
     int64_t size_bytes, modified_ms;
 };
 bool bucket_open_file(struct bucket *bucket, struct bucket_file *file);

@@ -41,12 +41,19 @@ static bool report_alive(void *ctx, int64_t bytes)
 static void check_object(struct check_worker *worker, struct str key)
 {
     struct hash_watch watch = {report_alive, worker};
+    struct object_facts facts;
     struct err e = {0};
-    int64_t size;
+    enum object_state state;
 
     worker->reported_ms = clock_now_ms();
-    if (object_check(worker->dir, key, JUST_NOW_S, &watch, &size, &e) == OBJECT_UNKNOWN)
+    state = object_check(worker->dir, key, JUST_NOW_S, &watch, &facts, &e);
+    if (state == OBJECT_UNKNOWN)
         log_line(LOG_WARN, "object not checked key=%.*s: %s", STR_ARG(key), e.msg);
+    else if (facts.manifest == OBJECT_MANIFEST_FAILED)
+        log_line(LOG_WARN, "no manifest of object key=%.*s: %s", STR_ARG(key), e.msg);
+    else if (facts.manifest == OBJECT_MANIFEST_MENDED)
+        log_line(LOG_WARN, "the manifest of object key=%.*s was wrong: it was made anew",
+                 STR_ARG(key));
 }
 
 int check_worker_run(int fd, void *ctx)

@@ -111,12 +111,16 @@ static int make_state_dirs(const struct data_dir *dir, struct err *e)
 
     if (make_private_dir(dir, DATA_DIR_ASIDE, e) != 0 ||
         make_private_dir(dir, DATA_DIR_CHECKED, e) != 0 ||
-        make_private_dir(dir, DATA_DIR_DAMAGED, e) != 0)
+        make_private_dir(dir, DATA_DIR_DAMAGED, e) != 0 ||
+        make_private_dir(dir, DATA_DIR_MANIFESTS, e) != 0)
         return -1;
     buf_printf(&path, "%s/" DATA_DIR_ASIDE "/", dir->path);
     newfile_clean(buf_path(&path, ERR_IGNORED));
     buf_clear(&path);
     buf_printf(&path, "%s/" DATA_DIR_DAMAGED "/", dir->path);
+    newfile_clean(buf_path(&path, ERR_IGNORED));
+    buf_clear(&path);
+    buf_printf(&path, "%s/" DATA_DIR_NEW_MANIFEST, dir->path);
     newfile_clean(buf_path(&path, ERR_IGNORED));
     buf_free(&path);
     return 0;

@@ -6,6 +6,7 @@
  *     <dir>/.hub/uploads/  uploads that are not complete, each locked (flock) by who writes it
  *     <dir>/.hub/aside/    objects that are about to be removed
  *     <dir>/.hub/checked/, .hub/damaged/   what is known of objects (checked.h)
+ *     <dir>/.hub/manifests/<object key>   the object's manifest (object_manifest.h)
  *     <dir>/.hub/links/   share links (access/links.h)
  *     <dir>/.hub/lock      held while a small file is looked at and replaced
  */
@@ -24,6 +25,8 @@
 #define DATA_DIR_ASIDE   ".hub/aside"
 #define DATA_DIR_CHECKED ".hub/checked"
 #define DATA_DIR_DAMAGED ".hub/damaged"
+#define DATA_DIR_MANIFESTS ".hub/manifests"
+#define DATA_DIR_NEW_MANIFEST ".hub/manifests/new" /* temporary ones are beside it */
 
 struct data_dir {
     char *path; /* absolute */

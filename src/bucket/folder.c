@@ -18,6 +18,7 @@
 #include "bucket/checked.h"
 #include "bucket/folder_list.h"
 #include "bucket/object.h"
+#include "bucket/object_manifest.h"
 #include "bucket/object_upload.h"
 
 enum { CLEAN_EVERY_MS = 3600 * 1000 };
@@ -183,16 +184,29 @@ static int open_object(struct folder *f, struct str key, struct stat *st, struct
     return -1;
 }
 
+static bool is_old_knowledge(const struct folder *f, const struct bucket_file *file,
+                             const struct stat *st)
+{
+    int64_t checked_s = 0, age_s;
+
+    if (file->believed_s == BUCKET_NEVER_S)
+        return false;
+    (void)checked_is_good(f->dir, file->key, st, &checked_s);
+    age_s = clock_wall_ms() / 1000 - checked_s;
+    return age_s < 0 || age_s >= file->believed_s;
+}
+
+/* Also for want of a manifest, which the reading makes. */
 static void ask_for_check(struct folder *f, const struct bucket_file *file, const struct stat *st)
 {
     const struct check_request request = {STR("-"), (int64_t)st->st_size, file->key};
-    int64_t checked_s = 0, age_s;
+    bool lacks_manifest = file->wants_manifest && file->manifest_fd < 0 &&
+                          manifest_is_for((int64_t)st->st_size);
 
-    if (f->asker == NULL || file->believed_s == BUCKET_NEVER_S)
-        return;
-    (void)checked_is_good(f->dir, file->key, st, &checked_s);
-    age_s = clock_wall_ms() / 1000 - checked_s;
-    if (age_s < 0 || age_s >= file->believed_s)
+    if (file->is_doubted)
+        checked_forget(f->dir, file->key);
+    if (f->asker != NULL &&
+        (file->is_doubted || lacks_manifest || is_old_knowledge(f, file, st)))
         (void)check_asker_ask(f->asker, &request, NULL);
 }
 
@@ -201,9 +215,12 @@ static void open_object_file(struct bucket *bucket, struct bucket_file *file)
     struct folder *f = folder_of(bucket);
     struct stat st;
 
+    file->manifest_fd = -1;
     file->fd = open_object(f, file->key, &st, file->call.e);
     if (file->fd >= 0) {
         put_stat(&st, &file->size_bytes, &file->modified_ms);
+        if (file->wants_manifest && !file->is_doubted && manifest_is_for(file->size_bytes))
+            file->manifest_fd = object_manifest_open(f->dir, file->key);
         ask_for_check(f, file, &st);
     }
     bucket_complete(&file->call, file->fd < 0 ? -1 : 0);
@@ -246,6 +263,7 @@ static void read_object(struct bucket *bucket, struct bucket_read *read)
 
 struct folder_upload {
     struct object_upload file;
+    struct object_manifest manifest;
     struct buf path; /* of the object */
 };
 
@@ -255,6 +273,7 @@ static void put_discard(struct bucket *bucket, struct bucket_put *put)
 
     (void)bucket;
     object_upload_discard(&upload->file);
+    object_manifest_discard(&upload->manifest);
     buf_free(&upload->path);
     free(upload);
 }
@@ -287,6 +306,8 @@ static int open_upload(struct folder *f, struct bucket_put *put, struct folder_u
     buf_free(&name);
     if (result == 0)
         result = object_upload_open(&upload->file, f->dir, id, put->size_bytes, e);
+    if (result == 0)
+        (void)object_manifest_begin(&upload->manifest, f->dir, put->size_bytes);
     return result;
 }
 
@@ -319,8 +340,20 @@ static void put_write(struct bucket *bucket, struct bucket_put *put, struct str 
 
     (void)bucket;
     int result = object_upload_write(&upload->file, bytes, put->call.e);
+    if (result == 0)
+        object_manifest_add(&upload->manifest, bytes);
     put->written = upload->file.written;
     bucket_complete(&put->call, result);
+}
+
+/* An object without one is as good: its first reader has it made. */
+static void publish_object_manifest(struct folder_upload *upload, const struct bucket_put *put)
+{
+    struct err why = {0};
+
+    object_manifest_end(&upload->manifest, put->hash);
+    if (object_manifest_publish(&upload->manifest, put->key, &why) == OBJECT_MANIFEST_FAILED)
+        log_line(LOG_WARN, "no manifest of object key=%.*s: %s", STR_ARG(put->key), why.msg);
 }
 
 /* The object of a dry upload may be gone by now. */
@@ -337,6 +370,7 @@ static int publish_upload(const struct folder *f, struct bucket_put *put)
                    ? 0
                    : err_set(e, ERR_TAKEN, "the object went meanwhile: once more");
     checked_put(f->dir, put->key, &upload->file.published, CHECKED_GOOD);
+    publish_object_manifest(upload, put);
     return 0;
 }
 
@@ -361,6 +395,7 @@ static int unlink_object(const struct folder *f, struct str key, struct err *e)
         result = fail_to_find(f, errno, "cannot delete the object", e);
     } else {
         checked_forget(f->dir, key);
+        object_manifest_remove(f->dir, key);
         result = fs_sync_parent(name, e);
     }
     buf_free(&path);

@@ -47,9 +47,11 @@ static struct str hash_of_key(struct str key)
 }
 
 static enum object_state hash_object_file(int fd, const struct stat *st, struct str hash,
-                                          const struct hash_watch *watch, struct err *e)
+                                          const struct hash_watch *watch,
+                                          struct manifest_writer *manifest, struct err *e)
 {
-    struct hash_job job = {.from = fd, .to = -1, .as_opened = st, .watch = watch};
+    struct hash_job job = {
+        .from = fd, .to = -1, .as_opened = st, .manifest = manifest, .watch = watch};
     int status;
 
     errno = 0;
@@ -66,9 +68,11 @@ static enum object_state hash_object_file(int fd, const struct stat *st, struct 
 
 static enum object_state check_open(const struct data_dir *dir, struct str key, int fd,
                                     const struct stat *st, const struct hash_watch *watch,
-                                    struct err *e)
+                                    struct object_manifest *manifest, struct err *e)
 {
-    enum object_state state = hash_object_file(fd, st, hash_of_key(key), watch, e);
+    struct manifest_writer *writer =
+        object_manifest_begin(manifest, dir, (int64_t)st->st_size) ? &manifest->writer : NULL;
+    enum object_state state = hash_object_file(fd, st, hash_of_key(key), watch, writer, e);
 
     if (state == OBJECT_OK) {
         checked_put(dir, key, st, CHECKED_GOOD);
@@ -77,6 +81,26 @@ static enum object_state check_open(const struct data_dir *dir, struct str key, 
         log_line(LOG_WARN, "damaged object key=%.*s bytes=%lld", STR_ARG(key),
                  (long long)st->st_size);
     }
+    return state;
+}
+
+/* Reads the object, of which nothing is believed. */
+static enum object_state read_whole_object(const struct data_dir *dir, struct str key, int fd,
+                                           const struct stat *st, const struct hash_watch *watch,
+                                           struct object_facts *facts, struct err *e)
+{
+    struct object_manifest *manifest = calloc(1, sizeof *manifest);
+    enum object_state state = OBJECT_UNKNOWN;
+
+    if (manifest == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return state;
+    }
+    state = check_open(dir, key, fd, st, watch, manifest, e);
+    if (state == OBJECT_OK)
+        facts->manifest = object_manifest_publish(manifest, key, e);
+    object_manifest_discard(manifest);
+    free(manifest);
     return state;
 }
 
@@ -90,7 +114,8 @@ static bool is_known_good(const struct data_dir *dir, struct str key, const stru
 }
 
 enum object_state object_check(const struct data_dir *dir, struct str key, int64_t believed_s,
-                               const struct hash_watch *watch, int64_t *size_bytes, struct err *e)
+                               const struct hash_watch *watch, struct object_facts *facts,
+                               struct err *e)
 {
     enum object_state state;
     struct buf path = {0};
@@ -98,7 +123,7 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
     const char *name;
     int fd;
 
-    *size_bytes = 0;
+    *facts = (struct object_facts){.manifest = OBJECT_MANIFEST_KEPT};
     data_dir_put_path(dir, key, &path);
     name = buf_path(&path, e);
     fd = name == NULL ? -1 : open_regular_file(name, &st);
@@ -110,10 +135,11 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
         err_errno(e, ERR_FAILED, errno, "cannot open %s", name);
         state = OBJECT_UNKNOWN;
     } else {
-        *size_bytes = (int64_t)st.st_size;
-        state = is_known_good(dir, key, &st, believed_s)
+        facts->size_bytes = (int64_t)st.st_size;
+        state = is_known_good(dir, key, &st, believed_s) &&
+                        object_manifest_is_there(dir, key, facts->size_bytes)
                     ? OBJECT_OK
-                    : check_open(dir, key, fd, &st, watch, e);
+                    : read_whole_object(dir, key, fd, &st, watch, facts, e);
         close(fd);
     }
     buf_free(&path);
@@ -144,7 +170,7 @@ static enum object_state judge_aside(const struct data_dir *dir, struct str key,
         newfile_hold(fd);
         state = is_known_good(dir, key, &st, INT64_MAX)
                     ? OBJECT_OK
-                    : hash_object_file(fd, &st, hash_of_key(key), NULL, ERR_IGNORED);
+                    : hash_object_file(fd, &st, hash_of_key(key), NULL, NULL, ERR_IGNORED);
         if (state == OBJECT_UNKNOWN)
             state = OBJECT_OK; /* it is not known to be bad */
         if (state == OBJECT_OK && (link(aside, path) == 0 || errno == EEXIST))
@@ -219,6 +245,7 @@ enum object_state object_remove(const struct data_dir *dir, struct str key, int6
     }
     if ((state == OBJECT_OK || state == OBJECT_DAMAGED) && !*is_kept) {
         checked_forget(dir, key);
+        object_manifest_remove(dir, key);
         if (fs_sync_parent(name, e) != 0)
             state = OBJECT_UNKNOWN;
     }

@@ -1,13 +1,14 @@
 /*
  * Checks and removes objects as files of the bucket's folder: an object is read to see whether it
- * has its hash, or taken away. The module does not trust that the file of a path stays the same
- * one: an upload may replace it at any moment.
+ * has its hash, which also makes its manifest, or taken away. The module does not trust that the
+ * file of a path stays the same one: an upload may replace it at any moment.
  */
 #ifndef BUCKET_OBJECT_H
 #define BUCKET_OBJECT_H
 
 #include "base/err.h"
 #include "bucket/checked.h"
+#include "bucket/object_manifest.h"
 #include "store/hash.h"
 
 enum object_state {
@@ -20,14 +21,21 @@ enum object_state {
 /* Returns "ok", "damaged", "missing" or "unknown"; static. */
 const char *object_state_name(enum object_state state);
 
+struct object_facts {
+    int64_t size_bytes; /* of the file */
+    enum object_manifest_end manifest; /* of an object that was read and is OBJECT_OK */
+};
+
 /*
- * Reads the object `key` and remembers the result (checked.h). A result that is at most
- * `believed_s` seconds old counts, and nothing is read (-1: never). An object that the disk cannot
- * read is damaged. *size_bytes is the file's. `watch` may be NULL; a reading that it ends is
- * OBJECT_UNKNOWN.
+ * Reads the object `key`, remembers the result (checked.h) and makes its manifest if that is not
+ * there or is not right. A result that is at most `believed_s` seconds old counts, and nothing is
+ * read if there is a manifest, too (-1: never). An object that the disk cannot read is damaged.
+ * `watch` may be NULL; a reading that it ends is OBJECT_UNKNOWN. With OBJECT_MANIFEST_FAILED *e
+ * is set beside OBJECT_OK.
  */
 enum object_state object_check(const struct data_dir *dir, struct str key, int64_t believed_s,
-                               const struct hash_watch *watch, int64_t *size_bytes, struct err *e);
+                               const struct hash_watch *watch, struct object_facts *facts,
+                               struct err *e);
 
 /*
  * Removes the object `key`. A file that is known to be damaged is moved aside first. If a good file

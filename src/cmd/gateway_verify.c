@@ -170,21 +170,33 @@ static void count_object(struct gateway_verify *v, enum object_state state, cons
     }
 }
 
+/* An object is right without a manifest, too. */
+static void report_manifest(enum object_manifest_end manifest, const struct err *e, struct str key)
+{
+    if (manifest == OBJECT_MANIFEST_MENDED)
+        fprintf(stderr, "kachery-resource %s: %.*s: its manifest was damaged and was made anew\n",
+                name, STR_ARG(key));
+    else if (manifest == OBJECT_MANIFEST_FAILED)
+        fprintf(stderr, "kachery-resource %s: %.*s: no manifest of it: %s\n", name, STR_ARG(key),
+                e->msg);
+}
+
 /* Of a whole bucket, what goes while it is read was never there. */
 static bool verify_object(void *ctx, struct str key)
 {
     struct gateway_verify *v = ctx;
     const struct hash_watch watch = {rest_after_part, v};
     struct err e = {0};
-    int64_t size;
-    enum object_state state = object_check(&v->folder.dir, key, -1, &watch, &size, &e);
+    struct object_facts facts;
+    enum object_state state = object_check(&v->folder.dir, key, -1, &watch, &facts, &e);
 
-    v->bytes_before += size;
+    v->bytes_before += facts.size_bytes;
     progress_clear(&v->progress);
     count_object(v, state, &e, key);
+    report_manifest(facts.manifest, &e, key);
     if (state != OBJECT_UNKNOWN && (state != OBJECT_MISSING || v->is_partial) &&
         (state != OBJECT_OK || !v->is_quiet)) {
-        gateway_folder_print(state, size, key);
+        gateway_folder_print(state, facts.size_bytes, key);
         fflush(stdout);
     }
     keep_state(v, key);

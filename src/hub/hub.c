@@ -556,6 +556,7 @@ static int open_relays(struct hub *hub, const struct hub_options *options, struc
                                           .returns_each = hub->trusted.count > 0,
                                           .on_return = on_connection_returned,
                                           .on_closed = on_connection_closed,
+                                          .on_check = on_check,
                                           .send_to_finder = send_to_finder,
                                           .owner = hub};
 

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "bucket/folder.h"
+#include "hub/object_doubt.h"
 #include "hub/signer_check.h"
 #include "proxy/proxy.h"
 #include "proxy/range_server.h"
@@ -36,6 +37,7 @@ struct relay_process {
     struct relays *relays;
     int hub; /* the socket */
     struct loop *loop;
+    struct check_asker asker;
     struct bucket *bucket;
     struct relay *relay;
     struct range_server *server;
@@ -55,9 +57,15 @@ static void on_process_note(void *owner, uint64_t id, struct str bytes, int fd)
     relay_on_note(p->relay, id, bytes, fd);
 }
 
-static int open_cache(const struct relay_process *p, struct buf *path, struct buf *openings,
-                      struct err *e)
+/* Where a relay keeps what: its blocks, and two files beside them. */
+struct relay_places {
+    struct buf blocks, openings, verdicts;
+};
+
+static int find_places(const struct relay_process *p, struct relay_places *places, struct err *e)
 {
+    struct buf *path = &places->blocks;
+
     const struct relays *relays = p->relays;
 
     buf_printf(path, "%s/" RELAYS_DIR, relays->options.dir->path);
@@ -67,30 +75,34 @@ static int open_cache(const struct relay_process *p, struct buf *path, struct bu
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return err_errno(e, ERR_FAILED, errno, "cannot create %s", dir);
     buf_printf(path, "/%zu", relays->place);
-    buf_put_buf(openings, path);
-    buf_puts(openings, ".openings");
+    buf_put_buf(&places->openings, path);
+    buf_puts(&places->openings, ".openings");
+    buf_put_buf(&places->verdicts, path);
+    buf_puts(&places->verdicts, ".verdicts");
     return buf_check(path, e);
 }
 
 static int open_relay_process(struct relay_process *p, struct err *e)
 {
     const struct relays *relays = p->relays;
-    struct buf path = {0}, openings = {0};
+    struct relay_places places = {.blocks = {0}};
     int result = -1;
 
     if ((p->loop = loop_new(NULL, e)) == NULL ||
-        (p->bucket = folder_new(relays->options.dir, p->loop, NULL, e)) == NULL ||
-        open_cache(p, &path, &openings, e) != 0)
+        (p->bucket = folder_new(relays->options.dir, p->loop, &p->asker, e)) == NULL ||
+        find_places(p, &places, e) != 0)
         goto out;
     const struct relay_options relay = {.loop = p->loop,
                                         .times = relays->options.times->relay,
-                                        .cache_dir = buf_path(&path, e),
-                                        .openings_path = buf_path(&openings, e),
+                                        .cache_dir = buf_path(&places.blocks, e),
+                                        .openings_path = buf_path(&places.openings, e),
+                                        .verdicts_path = buf_path(&places.verdicts, e),
                                         .cache_bytes = relays->cache_bytes,
                                         .send_note = send_note_to_hub,
                                         .owner = p,
                                         .check_signer = signer_check,
                                         .cancel_check = signer_check_cancel,
+                                        .doubt_object = object_doubt,
                                         .check_owner = p->bucket};
     if (relay.cache_dir == NULL || (p->relay = relay_new(&relay, e)) == NULL)
         goto out;
@@ -103,15 +115,16 @@ static int open_relay_process(struct relay_process *p, struct err *e)
     p->server = range_server_new(&server, e);
     result = p->server == NULL ? -1 : 0;
 out:
-    buf_free(&path);
-    buf_free(&openings);
+    buf_free(&places.blocks);
+    buf_free(&places.openings);
+    buf_free(&places.verdicts);
     return result;
 }
 
 static int run_relay_process(int fd, void *ctx)
 {
     struct relays *relays = ctx;
-    struct relay_process p = {.relays = relays, .hub = fd};
+    struct relay_process p = {.relays = relays, .hub = fd, .asker = {.fd = fd}};
     struct http_route routes[RANGE_SERVER_ROUTES];
     struct crew_worker_options options = {.routes = routes,
                                           .route_count = RANGE_SERVER_ROUTES,
@@ -166,6 +179,14 @@ static void send_to_relays(void *owner, struct str bytes)
     struct relays *relays = owner;
 
     crew_note_all(relays->crew, bytes);
+}
+
+/* Nothing in a relay waits for it. */
+static void on_relay_check(void *owner, uint64_t worker, uint64_t id, struct str bytes)
+{
+    struct relays *relays = owner;
+
+    relays->options.on_check(relays->options.owner, worker, id, bytes);
 }
 
 static void on_relay_note(void *owner, uint64_t worker, uint64_t id, struct str bytes)
@@ -229,6 +250,7 @@ struct relays *relays_new(const struct relays_options *options, struct err *e)
                                       .ctx = relays,
                                       .on_return = on_relay_connection_returned,
                                       .on_closed = on_relay_connection_closed,
+                                      .on_check = on_relay_check,
                                       .on_note = on_relay_note,
                                       .owner = relays};
     const struct ranges_options ranges = {.loop = options->loop,

@@ -27,6 +27,8 @@ struct relays_options {
     bool returns_each;             /* see crew_worker_options */
     void (*on_return)(void *owner, int fd, struct str bytes, uint64_t tag); /* see crew_options */
     void (*on_closed)(void *owner, uint64_t tag);
+    /* A relay asks for the check of an object, see crew_options. */
+    void (*on_check)(void *owner, uint64_t worker, uint64_t id, struct str bytes);
     /* Sends a note to a worker of the gateway, see ranges_options. */
     void (*send_to_finder)(void *owner, uint64_t worker, uint64_t id, struct str bytes);
     void *owner;

@@ -292,23 +292,30 @@ static off_t offset_of(uint32_t i)
     return (off_t)(i % BLOCK_SEGMENT_BLOCKS) * BLOCK_BYTES;
 }
 
-static bool read_disk_block(const struct block_cache *cache, const struct segment *s, uint32_t i,
-                            unsigned char *bytes, size_t len)
+static bool read_block_at(int fd, unsigned char *bytes, size_t len, off_t offset)
 {
-    int fd = open_segment(cache, s, O_RDONLY);
     size_t done = 0;
     ssize_t got = 1;
 
-    while (fd >= 0 && done < len && got > 0) {
-        got = pread(fd, bytes + done, len - done, offset_of(i) + (off_t)done);
+    while (done < len && got > 0) {
+        got = pread(fd, bytes + done, len - done, offset + (off_t)done);
         if (got < 0 && errno == EINTR)
             got = 1;
         else if (got > 0)
             done += (size_t)got;
     }
+    return done == len;
+}
+
+static bool read_disk_block(const struct block_cache *cache, const struct segment *s, uint32_t i,
+                            unsigned char *bytes, size_t len)
+{
+    int fd = open_segment(cache, s, O_RDONLY);
+    bool is_read = fd >= 0 && read_block_at(fd, bytes, len, offset_of(i));
+
     if (fd >= 0)
         close(fd);
-    return fd >= 0 && done == len;
+    return is_read;
 }
 
 static bool write_segment_bytes(int fd, const void *data, size_t len, off_t offset)
@@ -675,25 +682,65 @@ static struct memory_block *read_unchecked(struct block_cache *cache, struct blo
     return block;
 }
 
+/* Looks which of the blocks have their hashes; they are checked side by side. */
+static void check_blocks(struct memory_block *const *blocks, const struct str *hashes, size_t count,
+                         bool *is_right)
+{
+    unsigned char digests[SHA256_LANES][SHA256_SIZE];
+    struct str bytes[SHA256_LANES] = {{NULL, 0}};
+
+    if (count == 1) {
+        is_right[0] = block_has_hash(bytes_of(blocks[0]), hashes[0]);
+        return;
+    }
+    for (size_t k = 0; k < count; k++)
+        bytes[k] = bytes_of(blocks[k]);
+    sha256_of_many(bytes, count, digests);
+    for (size_t k = 0; k < count; k++)
+        is_right[k] = memcmp(digests[k], hashes[k].p, SHA256_SIZE) == 0;
+}
+
 void block_cache_load(struct block_cache *cache, struct block_file *file, uint32_t first,
                       const struct str *hashes, size_t count)
 {
     struct memory_block *blocks[SHA256_LANES] = {NULL};
-    struct str bytes[SHA256_LANES] = {{NULL, 0}};
-    unsigned char digests[SHA256_LANES][SHA256_SIZE];
+    bool is_right[SHA256_LANES] = {false};
     size_t n = 0;
 
-    while (n < count && (blocks[n] = read_unchecked(cache, file, first + (uint32_t)n)) != NULL) {
-        bytes[n] = bytes_of(blocks[n]);
+    while (n < count && (blocks[n] = read_unchecked(cache, file, first + (uint32_t)n)) != NULL)
         n++;
-    }
-    sha256_of_many(bytes, n, digests);
+    check_blocks(blocks, hashes, n, is_right);
     for (size_t k = 0; k < n; k++)
-        if (memcmp(digests[k], hashes[k].p, SHA256_SIZE) != 0) {
+        if (!is_right[k]) {
             uint32_t i = first + (uint32_t)k;
             blocks[k]->file = NULL;
             drop_damaged(cache, file, find_segment(cache, file, i / BLOCK_SEGMENT_BLOCKS), i);
         }
+}
+
+size_t block_cache_read(struct block_cache *cache, struct block_file *file, int fd, uint32_t first,
+                        const struct str *hashes, size_t count)
+{
+    struct memory_block *blocks[SHA256_LANES] = {NULL};
+    bool is_right[SHA256_LANES] = {false};
+    size_t n = 0, right = 0;
+
+    for (; n < count; n++) {
+        uint32_t i = first + (uint32_t)n;
+        size_t len = length_of(file, i);
+        if (len == 0 || find_memory(cache, file, i) != NULL ||
+            (blocks[n] = take_memory(cache)) == NULL ||
+            !read_block_at(fd, blocks[n]->bytes, len, (off_t)i * BLOCK_BYTES))
+            break;
+        fill_memory(cache, blocks[n], file, i, len);
+    }
+    if (n > 0)
+        check_blocks(blocks, hashes, n, is_right);
+    while (right < n && is_right[right])
+        right++;
+    for (size_t k = right; k < n; k++)
+        blocks[k]->file = NULL;
+    return right;
 }
 
 struct str block_cache_get(struct block_cache *cache, struct block_file *file, uint32_t i,

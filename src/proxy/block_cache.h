@@ -65,6 +65,12 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
 void block_cache_load(struct block_cache *cache, struct block_file *file, uint32_t first,
                       const struct str *hashes, size_t count);
 
+/* Brings blocks in the same way from a file of this content that is open as `fd`; a single one may
+ * have a hash of 20 bytes. They are not kept on the disk. Returns how many are in memory now, from
+ * the first on: fewer than `count` where one is there already, or is not right. */
+size_t block_cache_read(struct block_cache *cache, struct block_file *file, int fd, uint32_t first,
+                        const struct str *hashes, size_t count);
+
 /* Returns whether block_cache_get has the block in memory or would look at the disk. */
 bool block_cache_may_have(const struct block_cache *cache, const struct block_file *file,
                           uint32_t i);

@@ -298,6 +298,8 @@ static void free_answer(struct range_answer *answer)
     folder_reader_stop(&answer->folder);
     if (answer->file.fd >= 0)
         close(answer->file.fd);
+    if (answer->file.manifest_fd >= 0)
+        close(answer->file.manifest_fd);
     buf_free(&answer->read.bytes);
     buf_free(&answer->key);
     *(answer->previous != NULL ? &answer->previous->next : &server->answers) = answer->next;
@@ -646,7 +648,7 @@ static struct range_answer *new_answer(struct range_server *server, struct http_
         .reader = {.on_change = on_reader_change, .owner = answer, .read_class = RANGE_BULK},
         .timer = {.call = on_wait_end, .owner = answer},
         .asked_ms = loop_now_ms(server->options.loop),
-        .file = {.fd = -1}};
+        .file = {.fd = -1, .manifest_fd = -1}};
     if (server->answers != NULL)
         server->answers->previous = answer;
     server->answers = answer;
@@ -769,18 +771,44 @@ static void send_object(struct range_answer *answer, int64_t size)
 static void on_bucket_answer(struct range_answer *answer, const struct bucket_call *call,
                              int64_t size)
 {
-    if (call->result == 0)
+    if (call->result == 0 && !answer->is_manifest)
         send_object(answer, size);
-    else if (answer->e.code == ERR_NOT_FOUND)
+    else if (call->result == 0 || answer->e.code == ERR_NOT_FOUND)
         seek_on_hosts(answer);
     else
         fail_answer(answer, answer->e.msg);
+}
+
+/* Sends the object by its blocks, each of which is checked. False when it has no manifest. */
+static bool read_object_blocks(struct range_answer *answer)
+{
+    struct relay_object_file object = {answer->file.fd, answer->file.manifest_fd};
+    enum relay_answer got =
+        relay_reader_start_object(answer->server->options.relay, &answer->reader,
+                                  zone_of_answer(answer), str_of(answer->sha1), &object);
+
+    answer->file.fd = object.fd;
+    answer->file.manifest_fd = object.manifest_fd;
+    if (got == RELAY_BUILDING && !answer->is_manifest)
+        return false;
+    if (got == RELAY_READY) {
+        answer->is_object = true;
+        wait_for_host(answer); /* if a block is wrong */
+        advance_answer(answer);
+    } else if (got == RELAY_NO_MEMORY) {
+        fail_answer(answer, "out of memory");
+    } else {
+        seek_on_hosts(answer);
+    }
+    return true;
 }
 
 static void on_object_opened(void *owner)
 {
     struct range_answer *answer = owner;
 
+    if (answer->file.call.result == 0 && answer->file.size_bytes > 0 && read_object_blocks(answer))
+        return;
     on_bucket_answer(answer, &answer->file.call, answer->file.size_bytes);
 }
 
@@ -795,10 +823,6 @@ static void look_in_bucket(struct range_answer *answer)
 {
     struct bucket *bucket = answer->server->options.bucket;
 
-    if (answer->is_manifest) { /* objects of the bucket have none */
-        seek_on_hosts(answer);
-        return;
-    }
     zone_files_put_object_key(zone_of_answer(answer), str_of(answer->sha1), &answer->key);
     if (answer->key.failed) {
         fail_answer(answer, "out of memory");
@@ -808,6 +832,7 @@ static void look_in_bucket(struct range_answer *answer)
         (struct bucket_call){.on_done = on_object_opened, .owner = answer, .e = &answer->e};
     answer->file.key = buf_str(&answer->key);
     answer->file.believed_s = BUCKET_NEVER_S;
+    answer->file.wants_manifest = true;
     if (bucket_open_file(bucket, &answer->file))
         return;
     answer->head.call =

@@ -37,8 +37,13 @@ struct relay *relay_new(const struct relay_options *options, struct err *e)
     relay->options = *options;
     relay->loop = options->loop;
     relay->openings_fd = -1;
-    relay->cache = block_cache_new(&cache, e);
+    relay->verdicts = verdicts_open(options->verdicts_path);
+    if (relay->verdicts == NULL)
+        err_set(e, ERR_FAILED, "out of memory");
+    else
+        relay->cache = block_cache_new(&cache, e);
     if (relay->cache == NULL) {
+        verdicts_close(relay->verdicts);
         free(relay);
         return NULL;
     }
@@ -182,6 +187,7 @@ void relay_free(struct relay *relay)
     block_cache_free(relay->cache);
     if (relay->openings_fd >= 0)
         close(relay->openings_fd);
+    verdicts_close(relay->verdicts);
     buf_free(&relay->text);
     free(relay);
 }

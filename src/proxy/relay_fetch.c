@@ -319,13 +319,8 @@ void relay_reader_move(struct relay_reader *reader, struct relay_file *file)
     loop_defer(reader->relay->loop, &reader->change);
 }
 
-bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const struct zone *zone,
-                        struct str sha1)
+void relay_reader_enter(struct relay *relay, struct relay_reader *reader, struct relay_file *file)
 {
-    struct relay_file *file = relay_file_find(relay, zone, sha1);
-
-    if (file == NULL)
-        return false;
     reader->relay = relay;
     reader->change = (struct loop_call){.call = report_reader_change, .owner = reader};
     reader->first = reader->last = NULL;
@@ -334,6 +329,18 @@ bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const 
     enter_file(reader, file);
     relay->bulk_readers += reader->read_class == RANGE_BULK;
     relay_file_used(file);
+}
+
+bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const struct zone *zone,
+                        struct str sha1)
+{
+    struct relay_file *file = relay_file_find(relay, zone, sha1);
+
+    if (file != NULL && file->object != NULL) /* it was removed */
+        file = relay_file_renew(file);
+    if (file == NULL)
+        return false;
+    relay_reader_enter(relay, reader, file);
     return true;
 }
 
@@ -395,10 +402,10 @@ enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, str
     *leaves = STR("");
     if (!file->is_complete || j >= file->page_count || file->is_refuted)
         return RELAY_ABSENT;
-    reader->wants_page = reader->is_waiting = file->pages[j] == NULL;
+    struct relay_page *page = relay_file_page(file, j);
+    reader->wants_page = reader->is_waiting = page == NULL;
     if (!reader->wants_page) {
         reader->is_bound = true;
-        struct relay_page *page = file->pages[j];
         page->used = ++file->relay->page_uses;
         *leaves = (struct str){(const char *)page->leaves,
                                manifest_leaves_in_page(file->size, j) * SHA256_SIZE};
@@ -412,34 +419,45 @@ enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, str
 }
 
 /* Blocks that a bulk reader comes to are checked side by side: at most a half of the memory for all
- * of these readers, that none pushes out what another one has not read yet. */
-static void load_blocks(struct relay_file *file, uint32_t i)
+ * of these readers, that none pushes out what another one has not read yet. Returns how many. */
+static size_t find_hashes(struct relay_reader *reader, uint32_t i, struct str *hashes)
 {
+    struct relay_file *file = reader->file;
     size_t room = BLOCK_CACHE_MEMORY_BLOCKS / 2 / (file->relay->bulk_readers + 1), count = 0;
-    size_t lanes = sha256_lanes();
-    struct str hashes[SHA256_LANES] = {{NULL, 0}};
+    size_t lanes = reader->read_class == RANGE_BULK ? sha256_lanes() : 1;
 
-    while (count < lanes && count < room) {
+    while (count < lanes && (count < room || count == 0)) {
         hashes[count] = relay_file_hash(file, i + (uint32_t)count);
-        if (hashes[count].len != SHA256_SIZE)
+        if (hashes[count].len != SHA256_SIZE && (count > 0 || hashes[0].len == 0))
             break;
         count++;
+        if (hashes[0].len != SHA256_SIZE) /* a single block */
+            break;
     }
-    if (count > 1)
-        block_cache_load(file->relay->cache, file->cached, i, hashes, count);
+    return count;
 }
 
 /* The bytes of a block that is here: its hash is needed to believe the disk. */
 static struct str look_in_cache(struct relay_reader *reader, uint32_t i)
 {
     struct relay_file *file = reader->file;
+    struct block_cache *cache = file->relay->cache;
+    struct str hashes[SHA256_LANES] = {{NULL, 0}}, bytes;
+    size_t count = 1;
 
-    if (reader->read_class == RANGE_BULK &&
-        !block_cache_is_in_memory(file->relay->cache, file->cached, i))
-        load_blocks(file, i);
-    struct str hash = relay_file_hash(file, i);
-
-    return hash.len == 0 ? STR("") : block_cache_get(file->relay->cache, file->cached, i, hash);
+    if (block_cache_is_in_memory(cache, file->cached, i))
+        hashes[0] = relay_file_hash(file, i);
+    else
+        count = find_hashes(reader, i, hashes);
+    if (count == 0 || hashes[0].len == 0)
+        return STR("");
+    if (count > 1)
+        block_cache_load(cache, file->cached, i, hashes, count);
+    bytes = block_cache_get(cache, file->cached, i, hashes[0]);
+    if (bytes.len > 0 || file->object == NULL)
+        return bytes;
+    relay_object_load(file, i, hashes, count);
+    return block_cache_get(cache, file->cached, i, hashes[0]);
 }
 
 /* A block that came from the disk after all need not be fetched. */
@@ -460,7 +478,7 @@ enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, st
     *bytes = STR("");
     if (file->is_refuted)
         return RELAY_ABSENT;
-    if (file->is_known)
+    if (file->is_known && file->object == NULL)
         relay_file_note_opening(file, i);
     if (file->cached != NULL)
         *bytes = look_in_cache(reader, i);
@@ -485,7 +503,8 @@ void relay_reader_prefetch(struct relay_reader *reader, uint32_t i)
 {
     struct relay_file *file = reader->file;
 
-    if (file->cached != NULL && !block_cache_may_have(file->relay->cache, file->cached, i))
+    if (file->cached != NULL && file->object == NULL &&
+        !block_cache_may_have(file->relay->cache, file->cached, i))
         relay_reader_want(reader, i);
 }
 

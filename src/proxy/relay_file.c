@@ -12,7 +12,13 @@
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
-enum { ANSWER_MS = 8000, BUILDING_MS = 1000, DOUBT_MS = 10000, OPENING_MS = 5000 };
+enum {
+    ANSWER_MS = 8000,
+    BUILDING_MS = 1000,
+    DOUBT_MS = 10000,
+    OPENING_MS = 5000,
+    OBJECT_MS = 5000 /* an object that is not read is kept open */
+};
 
 /* ---- the table ---- */
 
@@ -192,6 +198,7 @@ void relay_file_free(struct relay_file *file)
     struct relay_file **link = file_slot(file->relay, file->address);
 
     relay_reader_drop(&file->self);
+    relay_object_end(file);
     while (file->sources != NULL)
         close_source(file->sources);
     forget_content(file);
@@ -320,12 +327,14 @@ static void set_file_timer(struct relay_file *file)
 {
     const struct relay_times *times = &file->relay->options.times;
     const int64_t now = loop_now_ms(file->relay->loop);
-    int64_t at = file->used_ms +
-                 (file->state == RELAY_FILE_OPEN ? times->keep_ms : times->absent_ms);
+    int64_t at = file->used_ms + (file->object != NULL               ? OBJECT_MS
+                                  : file->state == RELAY_FILE_OPEN ? times->keep_ms
+                                                                   : times->absent_ms);
 
     if (file->readers != NULL && file->ask != 0)
         at = file->asked_ms + ANSWER_MS;
-    else if (file->readers != NULL && file->state == RELAY_FILE_OPEN && has_holder(file))
+    else if (file->readers != NULL && file->state == RELAY_FILE_OPEN &&
+             (has_holder(file) || file->object != NULL))
         at = CLOCK_NEVER_MS;
     else if (file->readers != NULL) /* a look at the state, if it is not time to ask */
         at = file->ask_again_ms > now ? file->ask_again_ms : now + times->ask_again_ms;
@@ -407,6 +416,23 @@ static void conclude_question(struct relay_file *file, bool is_late)
     set_file_timer(file);
 }
 
+/* The file changed at this daemon. If it was the last one, and no other is expected, readers need
+ * not wait. */
+static void lose_changed_file(struct relay_file *file, struct relay_daemon *daemon, const char *why)
+{
+    doubt_daemon(file, daemon, DOUBT_MS, why);
+    struct relay_holder *holder = find_file_holder(file, daemon->number);
+    if (holder != NULL)
+        holder->is_refused = true;
+    if (holder != NULL && !has_holder(file) && file->ask == 0 && file->asked_ms != 0)
+        conclude_question(file, false);
+}
+
+void relay_file_changed(struct relay_source *source, const char *why)
+{
+    lose_changed_file(source->file, source->line->daemon, why);
+}
+
 static void ask_hub(struct relay_file *file)
 {
     struct relay *relay = file->relay;
@@ -460,7 +486,7 @@ void relay_file_seek(struct relay_file *file)
 {
     int64_t now = loop_now_ms(file->relay->loop);
 
-    if (file->is_refuted) {
+    if (file->is_refuted || file->object != NULL) {
         set_file_timer(file);
         return;
     }
@@ -508,44 +534,20 @@ void relay_file_overdue(struct relay_source *source)
 
 /* ---- proven and refuted roots ---- */
 
-static struct relay_verdict *verdict_place(struct relay_verdict *verdicts,
-                                           const unsigned char *digest)
+static void note_verdict(const struct relay_file *file, bool is_right)
 {
-    return &verdicts[(digest[0] << 8 | digest[1]) % RELAY_MAX_VERDICTS];
-}
-
-static void note_verdict(struct relay_verdict *place, const struct relay_file *file)
-{
-    place->is_used = true;
-    memcpy(place->address, file->address, sizeof place->address);
-    memcpy(place->root, file->root, sizeof place->root);
-}
-
-/* 1: the root is proven; -1: it was refuted, or another one was proven; 0: it is not known. */
-static int find_verdict(struct relay *relay, const struct relay_file *file,
-                        const unsigned char root[SHA256_SIZE])
-{
-    const struct relay_verdict *proven = verdict_place(relay->proven, file->address);
-    const struct relay_verdict *refuted = verdict_place(relay->refuted, root);
-
-    if (proven->is_used && memcmp(proven->address, file->address, sizeof proven->address) == 0)
-        return memcmp(proven->root, root, SHA256_SIZE) == 0 ? 1 : -1;
-    return refuted->is_used && memcmp(refuted->root, root, SHA256_SIZE) == 0 &&
-                   memcmp(refuted->address, file->address, sizeof refuted->address) == 0
-               ? -1
-               : 0;
+    verdicts_put(file->relay->verdicts, file->address, file->root, is_right);
 }
 
 /* Ends the reading of a content that is not what its address says. Readers without a byte of it
- * look for another one. */
-static void refute_file(struct relay_file *file)
+ * read `other`. */
+static void refute_file(struct relay_file *file, struct relay_file *other)
 {
     log_line(LOG_WARN, "sha1://%s: client %s signed a root of another content", file->sha1,
              file->signer);
-    note_verdict(verdict_place(file->relay->refuted, file->root), file);
-    struct relay_file *other =
-        new_file(file->relay, file->zone, str_of(file->sha1), file->address);
+    note_verdict(file, false);
     file->is_past = file->is_refuted = true;
+    relay_object_end(file);
     while (file->sources != NULL) {
         relay_line_requeue(file->sources->line, file);
         close_source(file->sources);
@@ -556,23 +558,104 @@ static void refute_file(struct relay_file *file)
     relay_file_wake(file);
 }
 
+static struct relay_file *new_file_like(const struct relay_file *file)
+{
+    return new_file(file->relay, file->zone, str_of(file->sha1), file->address);
+}
+
 void relay_file_judge(struct relay_file *file, bool is_right)
 {
     if (file->state != RELAY_FILE_OPEN || !file->has_root || file->is_refuted)
         return;
     if (!is_right) {
-        refute_file(file);
+        refute_file(file, new_file_like(file));
         return;
     }
     file->is_proven = true;
-    note_verdict(verdict_place(file->relay->proven, file->address), file);
+    note_verdict(file, true);
     for (struct relay_file *f = *file_slot(file->relay, file->address); f != NULL; f = f->next)
         if (f->has_root && f->state == RELAY_FILE_OPEN && !f->is_refuted &&
             memcmp(f->address, file->address, sizeof f->address) == 0 &&
             memcmp(f->root, file->root, sizeof f->root) != 0) {
-            refute_file(f);
+            refute_file(f, new_file_like(f));
             return; /* the slot has changed, and no third one is open */
         }
+}
+
+/* Takes size and root (NULL: it is one block) for those of the file. */
+static int set_content(struct relay_file *file, int64_t size, const unsigned char *root,
+                       struct err *e)
+{
+    uint32_t pages = root != NULL ? (uint32_t)manifest_page_count(size) : 0;
+
+    forget_content(file);
+    file->size = size;
+    memset(file->root, 0, sizeof file->root);
+    if (root != NULL)
+        memcpy(file->root, root, sizeof file->root);
+    file->cached = block_cache_open(file->relay->cache, str_of(file->sha1), file->root, size, e);
+    if (root != NULL) {
+        file->page_hashes = calloc(pages, SHA256_SIZE);
+        file->pages = calloc(pages, sizeof(struct relay_page *));
+        file->pages_asked = calloc(pages, sizeof(bool));
+    }
+    if (file->cached == NULL || (root != NULL && (file->page_hashes == NULL ||
+                                                  file->pages == NULL ||
+                                                  file->pages_asked == NULL))) {
+        forget_content(file);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    file->page_count = pages;
+    file->relay->file_bytes += page_bytes(pages);
+    file->has_root = root != NULL;
+    file->is_known = true;
+    return 0;
+}
+
+static bool has_content(const struct relay_file *file, int64_t size, const unsigned char *root)
+{
+    return file->state == RELAY_FILE_OPEN && file->is_complete && !file->is_refuted &&
+           file->size == size && file->has_root == (root != NULL) &&
+           (root == NULL || memcmp(file->root, root, SHA256_SIZE) == 0);
+}
+
+struct relay_file *relay_file_renew(struct relay_file *file)
+{
+    struct relay_file *other = new_file_like(file);
+
+    if (other != NULL)
+        file->is_past = true;
+    return other;
+}
+
+struct relay_file *relay_file_prove(struct relay_file *file, int64_t size,
+                                    const unsigned char *root, struct str page_hashes)
+{
+    struct relay_file *other = file;
+
+    if (!has_content(file, size, root)) {
+        if ((other = new_file_like(file)) == NULL)
+            return NULL;
+        if (set_content(other, size, root, ERR_IGNORED) != 0) {
+            relay_file_free(other);
+            return NULL;
+        }
+        if (page_hashes.len > 0)
+            memcpy(other->page_hashes, page_hashes.p, page_hashes.len);
+        other->is_complete = other->is_trusted = true;
+        other->state = RELAY_FILE_OPEN;
+        if (file->state == RELAY_FILE_OPEN && file->has_root && root != NULL &&
+            memcmp(file->root, root, SHA256_SIZE) != 0) {
+            refute_file(file, other);
+        } else {
+            file->is_past = true;
+            move_unbound_readers(file, other);
+        }
+    }
+    other->is_proven = root != NULL;
+    if (root != NULL)
+        note_verdict(other, true);
+    return other;
 }
 
 static void on_file_time(void *owner)
@@ -777,7 +860,6 @@ static int learn_content(struct relay_source *source, const struct range_message
     struct relay_file *file = source->file;
     const bool has_root = manifest_is_for(m->size);
     unsigned char root[SHA256_SIZE] = {0};
-    uint32_t pages = has_root ? (uint32_t)manifest_page_count(m->size) : 0;
 
     if (m->size <= 0 || m->size > MANIFEST_MAX_SIZE || has_root != (m->root.len > 0))
         return err_set(e, ERR_PROTOCOL, "its size does not fit its root");
@@ -785,31 +867,15 @@ static int learn_content(struct relay_source *source, const struct range_message
         return err_set(e, ERR_PROTOCOL, "its root is malformed");
     if (check_root_signature(source, m, e) != 0)
         return -1;
-    int verdict = has_root ? find_verdict(file->relay, file, root) : 0;
+    int verdict = has_root ? verdicts_find(file->relay->verdicts, file->address, root) : 0;
     if (verdict < 0)
         return err_set(e, ERR_CHANGED, "client %.*s signed a root that is not this content's",
                        STR_ARG(m->client_id));
-    forget_content(file);
+    if (set_content(file, m->size, has_root ? root : NULL, e) != 0)
+        return -1;
     file->is_proven = verdict > 0;
     snprintf(file->signer, sizeof file->signer, "%.*s", STR_ARG(m->client_id));
     file->teacher = source;
-    file->size = m->size;
-    memcpy(file->root, root, sizeof file->root);
-    file->cached = block_cache_open(file->relay->cache, str_of(file->sha1), file->root, m->size, e);
-    if (has_root) {
-        file->page_hashes = calloc(pages, SHA256_SIZE);
-        file->pages = calloc(pages, sizeof(struct relay_page *));
-        file->pages_asked = calloc(pages, sizeof(bool));
-    }
-    if (file->cached == NULL || (has_root && (file->page_hashes == NULL || file->pages == NULL ||
-                                              file->pages_asked == NULL))) {
-        forget_content(file);
-        return err_set(e, ERR_FAILED, "out of memory");
-    }
-    file->page_count = pages;
-    file->relay->file_bytes += page_bytes(pages);
-    file->has_root = has_root;
-    file->is_known = true;
     return start_signer_check(source, m->client_id, e);
 }
 
@@ -895,8 +961,10 @@ static void on_source_refused(struct relay_source *source, const struct range_me
         relay_file_wake(file);
         return;
     }
-    doubt_daemon(file, daemon, DOUBT_MS,
-                 m->state == RANGE_CHANGED || m->state == RANGE_ERROR ? why : NULL);
+    if (m->state == RANGE_CHANGED)
+        lose_changed_file(file, daemon, why);
+    else
+        doubt_daemon(file, daemon, DOUBT_MS, m->state == RANGE_ERROR ? why : NULL);
 }
 
 void relay_file_on_message(struct relay_line *line, const struct range_message *m)
@@ -1025,6 +1093,21 @@ void relay_file_ask_page(struct relay_source *source, uint32_t page)
     relay_line_send(source->line, &m);
 }
 
+struct relay_page *relay_file_page(struct relay_file *file, uint32_t j)
+{
+    struct relay_page *page = file->pages[j];
+
+    if (page != NULL || file->object == NULL || (page = take_leaf_page(file->relay)) == NULL)
+        return page;
+    if (!relay_object_read_page(file, j, page->leaves))
+        return NULL;
+    page->file = file;
+    page->index = j;
+    page->used = ++file->relay->page_uses;
+    file->pages[j] = page;
+    return page;
+}
+
 struct str relay_file_hash(struct relay_file *file, uint32_t i)
 {
     struct relay_page *page;
@@ -1033,7 +1116,7 @@ struct str relay_file_hash(struct relay_file *file, uint32_t i)
         return STR("");
     if (!file->has_root)
         return (struct str){(const char *)file->address, sizeof file->address};
-    page = file->pages[i / LINE_PAGE_LEAVES];
+    page = relay_file_page(file, i / LINE_PAGE_LEAVES);
     if (page == NULL)
         return STR("");
     page->used = ++file->relay->page_uses;

@@ -422,8 +422,10 @@ static void on_leaf_failure(struct relay_line *line, const struct line_message *
     if (m->reason == LINE_CLOSED) {
         relay_line_requeue(line, source->file); /* it yielded to another file: it is opened again */
         relay_source_free(source);
+    } else if (m->reason == LINE_CHANGED) {
+        relay_file_changed(source, "it changed");
     } else {
-        relay_file_doubt(source, m->reason == LINE_CHANGED ? "it changed" : "it cannot be read");
+        relay_file_doubt(source, "it cannot be read");
     }
 }
 

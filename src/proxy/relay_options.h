@@ -34,6 +34,7 @@ struct relay_options {
     struct relay_times times;
     const char *cache_dir;
     const char *openings_path; /* see openings.h; NULL: they are not kept */
+    const char *verdicts_path; /* see verdicts.h; the same */
     int64_t cache_bytes;
     /* Sends a note to the hub's main process (relay_note.h); -1: it takes none now. */
     int (*send_note)(void *owner, uint64_t id, struct str bytes);
@@ -44,7 +45,9 @@ struct relay_options {
     void (*check_signer)(void *owner, const struct zone *zone, struct str client_id,
                          struct relay_check *check);
     void (*cancel_check)(void *owner, struct relay_check *check);
-    void *check_owner;
+    /* Takes note that an object of the bucket, or its manifest, was found wrong. May be NULL. */
+    void (*doubt_object)(void *owner, const struct zone *zone, struct str sha1);
+    void *check_owner; /* of these three */
     void *owner;
 };
 

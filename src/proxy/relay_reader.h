@@ -51,10 +51,23 @@ struct relay_info {
     unsigned char root[32];
 };
 
-/* Starts reading the file of that SHA-1 (40 lower-case digits), which daemons of that zone share.
- * Returns false without memory. */
+/* Starts reading the file of that SHA-1 (40 lower-case digits), which daemons of that zone share
+ * and which is no object of the bucket. Returns false without memory. */
 bool relay_reader_start(struct relay *relay, struct relay_reader *reader, const struct zone *zone,
                         struct str sha1);
+
+/* An object of the bucket, open, and the manifest that the bucket made of it (-1: none). */
+struct relay_object_file {
+    int fd, manifest_fd;
+};
+
+/* Starts reading a file whose content is that object: its blocks are checked like those of hosts,
+ * which are asked where one is wrong. RELAY_READY: the reader is started, and the descriptors
+ * are taken over (-1 then). Else it is not: RELAY_BUILDING when its blocks cannot be checked,
+ * for want of a manifest; RELAY_ABSENT when the object was found wrong; RELAY_NO_MEMORY. */
+enum relay_answer relay_reader_start_object(struct relay *relay, struct relay_reader *reader,
+                                            const struct zone *zone, struct str sha1,
+                                            struct relay_object_file *object);
 
 /* Ends the reading and all that the reader wants: on_change does not come any more. Safe on a
  * reader that was not started or was stopped. */

@@ -1,9 +1,11 @@
-/* The tables of a relay: shared by relay.c, relay_file.c, relay_fetch.c and relay_line.c. */
+/* The tables of a relay: shared by relay.c, relay_file.c, relay_object.c, relay_fetch.c and
+ * relay_line.c. */
 #ifndef PROXY_RELAY_STATE_H
 #define PROXY_RELAY_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "access/zone_files.h"
 #include "base/sha1.h"
@@ -18,6 +20,8 @@
 #include "proxy/relay_note.h"
 #include "proxy/relay_options.h"
 #include "proxy/relay_reader.h"
+#include "proxy/verdicts.h"
+#include "store/manifest_file.h"
 
 enum {
     RELAY_FILE_SLOTS = 1024,
@@ -29,7 +33,7 @@ enum {
     RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
     RELAY_REQUESTS = 4096,  /* the last ones of a line, whose leaves may still come */
     RELAY_MAX_ZONES = 256,
-    RELAY_MAX_VERDICTS = 1024, /* of either kind; a later one takes the place of another */
+    RELAY_MAX_WRONG = 16, /* files of the bucket, until it knows of them itself */
     RELAY_MAX_FILES = 4096, /* beyond, those that nobody reads are forgotten */
     RELAY_FILE_BYTES = 16 << 20 /* the same: of what is known of all of them */
 };
@@ -93,7 +97,8 @@ struct relay_holder {
     int64_t daemon; /* 0: free */
     bool is_bad;    /* it was found wrong, or has another root: not asked again before `until_ms` */
     bool is_other;  /* it has another root */
-    bool is_refused; /* it has a refuted root: it counts as one that does not have the file */
+    bool is_refused; /* it has a refuted root, or the file changed: it counts as one that does not
+                        have the file */
     int64_t until_ms;
 };
 
@@ -134,6 +139,21 @@ struct relay_want {
     struct relay_want *next_of_reader, *previous_of_reader;
 };
 
+/* The object of the bucket that has a file's content. */
+struct relay_object {
+    int fd;
+    struct stat opened;
+    bool has_manifest; /* else it is one block */
+    struct manifest_file manifest;
+    struct stat manifest_opened;
+};
+
+/* A file of the bucket in which a wrong block or page was found. */
+struct relay_wrong_file {
+    bool is_used;
+    struct stat opened;
+};
+
 enum relay_file_state {
     RELAY_FILE_SOUGHT,  /* not known yet, or lost */
     RELAY_FILE_OPEN,    /* size, root and page hashes are known */
@@ -165,6 +185,7 @@ struct relay_file {
     struct relay_page **pages;    /* page_count of them; NULL: not in memory */
     bool *pages_asked;
     struct block_file *cached;
+    struct relay_object *object; /* NULL: none is known of */
     struct relay_holder holders[RELAY_MAX_HOLDERS];
     struct relay_source *sources;
     struct relay_block *blocks[RELAY_BLOCK_SLOTS];
@@ -182,12 +203,6 @@ struct relay_file {
     int64_t opening_until_ms;
 };
 
-/* A root of which the whole content was hashed. */
-struct relay_verdict {
-    unsigned char address[SHA1_SIZE], root[SHA256_SIZE];
-    bool is_used;
-};
-
 struct relay {
     struct relay_options options;
     struct loop *loop;
@@ -201,8 +216,9 @@ struct relay {
     size_t bulk_readers;           /* that are started */
     struct relay_page pages[RELAY_MAX_PAGES];
     int openings_fd; /* see openings.h */
-    struct relay_verdict proven[RELAY_MAX_VERDICTS];  /* by the address */
-    struct relay_verdict refuted[RELAY_MAX_VERDICTS]; /* by the root */
+    struct verdicts *verdicts;
+    struct relay_wrong_file wrong[RELAY_MAX_WRONG];   /* in turn */
+    size_t wrong_next;
     uint64_t page_uses, last_ask;
     struct relay_unchecked unchecked[RELAY_UNCHECKED];
     size_t unchecked_count;
@@ -267,6 +283,9 @@ void relay_file_on_page(struct relay_source *source, uint32_t index, struct str 
 /* Asks the daemon of this source no more for the file for a while. `why` goes to the log unless
  * NULL. */
 void relay_file_doubt(struct relay_source *source, const char *why);
+/* Takes note that the file changed at the daemon of this source, which for a while counts as one
+ * that does not have it: readers do not wait for it. */
+void relay_file_changed(struct relay_source *source, const char *why);
 /* Doubts the daemon like relay_file_doubt, for a block that came and is wrong. */
 void relay_file_doubt_block(struct relay_source *source);
 /* Returns the hash that block i has to have: 20 or 32 bytes, borrowed until the next page comes;
@@ -293,7 +312,31 @@ void relay_file_judge(struct relay_file *file, bool is_right);
 /* Takes note that a daemon has left: its files are sought elsewhere. */
 void relay_file_lose_daemon(struct relay *relay, int64_t daemon);
 
+/* Returns the file of the same address and that content, which the hub has proven: this one if it
+ * is known by it, else a new one, to which the readers without a byte move. `root` is NULL for a
+ * single block. NULL without memory. */
+struct relay_file *relay_file_prove(struct relay_file *file, int64_t size,
+                                    const unsigned char *root, struct str page_hashes);
+/* Returns a new file in the place of this one, which only its readers go on with. NULL without
+ * memory. */
+struct relay_file *relay_file_renew(struct relay_file *file);
+/* Returns page j of the leaf hashes, read from the file's object if it is not in memory; NULL: it
+ * is to be asked for. */
+struct relay_page *relay_file_page(struct relay_file *file, uint32_t j);
+
+/* relay_object.c */
+/* Brings block i, and up to count - 1 behind it, from the file's object into memory; `hashes` are
+ * theirs. An object that has them wrong is let go, and the bucket is told. */
+void relay_object_load(struct relay_file *file, uint32_t i, const struct str *hashes, size_t count);
+/* Reads a page of leaf hashes of the file's object, checked. Returns false for a wrong one: the
+ * object is then let go in the same way. */
+bool relay_object_read_page(struct relay_file *file, uint32_t j, unsigned char *leaves);
+/* Closes the file's object, if it has one. */
+void relay_object_end(struct relay_file *file);
+
 /* relay_fetch.c */
+/* Starts a reader of that file. */
+void relay_reader_enter(struct relay *relay, struct relay_reader *reader, struct relay_file *file);
 /* Notes that a reader wants a block that is not here, and returns the block. NULL without
  * memory. */
 struct relay_block *relay_reader_want(struct relay_reader *reader, uint32_t i);

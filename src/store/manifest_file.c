@@ -37,38 +37,36 @@ static bool is_our_file(const char *path)
     return lstat(path, &st) == 0 && st.st_uid == geteuid();
 }
 
-/* Opens one that counts. */
-static int open_own(const struct store *s, const char *hash, int *fd, struct stat *st,
-                    struct err *e)
+static int check_own(int fd, struct stat *st, struct err *e)
 {
-    struct buf path = {0};
-    const char *name;
-    int opened = -1;
+    if (fstat(fd, st) != 0)
+        return err_errno(e, ERR_FAILED, errno, "cannot stat the manifest");
+    if (S_ISREG(st->st_mode) && voucher_is_own(NULL, voucher_author(st)))
+        return 0;
+    return err_set(e, ERR_NOT_FOUND,
+                   "the manifest is another user's, or others can write into it");
+}
 
-    store_put_manifest_path(s, hash, &path);
-    name = buf_path(&path, e);
-    if (name == NULL)
-        goto out;
-    opened = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+/* Opens one that counts. */
+static int open_own(const char *path, int *fd, struct stat *st, struct err *e)
+{
+    int opened;
+
+    if (path == NULL)
+        return buf_no_path(e);
+    opened = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (opened < 0) {
         int number = errno;
         bool is_missing = number == ENOENT || number == ENOTDIR || number == ELOOP ||
-                          (number == EACCES && !is_our_file(name));
-        err_errno(e, is_missing ? ERR_NOT_FOUND : ERR_FAILED, number, "cannot read the manifest");
-        goto out;
+                          (number == EACCES && !is_our_file(path));
+        return err_errno(e, is_missing ? ERR_NOT_FOUND : ERR_FAILED, number,
+                         "cannot read the manifest");
     }
-    if (fstat(opened, st) != 0) {
-        err_errno(e, ERR_FAILED, errno, "cannot stat the manifest");
-    } else if (S_ISREG(st->st_mode) && voucher_is_own(NULL, voucher_author(st))) {
+    if (check_own(opened, st, e) == 0) {
         *fd = opened;
-        buf_free(&path);
         return 0;
-    } else {
-        err_set(e, ERR_NOT_FOUND, "the manifest is another user's, or others can write into it");
     }
     close(opened);
-out:
-    buf_free(&path);
     return -1;
 }
 
@@ -106,20 +104,51 @@ static int read_hashes(struct manifest_file *file, struct err *e)
     return 0;
 }
 
-int manifest_file_open(const struct store *s, const char *hash, struct manifest_file *out,
-                       struct err *e)
+/* `fd` stays the caller's on failure. */
+static int read_manifest(int fd, const struct stat *st, const char *hash,
+                         struct manifest_file *out, struct err *e)
 {
-    struct manifest_file file = {.fd = -1};
-    struct stat st;
+    struct manifest_file file = {.fd = fd};
 
-    if (open_own(s, hash, &file.fd, &st, e) != 0)
-        return -1;
-    if (read_head(file.fd, hash, &st, &file.head, e) == 0 && read_hashes(&file, e) == 0) {
+    if (read_head(fd, hash, st, &file.head, e) == 0 && read_hashes(&file, e) == 0) {
         *out = file;
         return 0;
     }
-    manifest_file_close(&file);
+    buf_free(&file.page_hashes);
     return -1;
+}
+
+int manifest_file_open_at(const char *path, const char *hash, struct manifest_file *out,
+                          struct err *e)
+{
+    struct stat st;
+    int fd;
+
+    if (open_own(path, &fd, &st, e) != 0)
+        return -1;
+    if (read_manifest(fd, &st, hash, out, e) == 0)
+        return 0;
+    close(fd);
+    return -1;
+}
+
+int manifest_file_open_fd(int fd, const char *hash, struct manifest_file *out, struct err *e)
+{
+    struct stat st;
+
+    return check_own(fd, &st, e) != 0 ? -1 : read_manifest(fd, &st, hash, out, e);
+}
+
+int manifest_file_open(const struct store *s, const char *hash, struct manifest_file *out,
+                       struct err *e)
+{
+    struct buf path = {0};
+    int result;
+
+    store_put_manifest_path(s, hash, &path);
+    result = manifest_file_open_at(buf_path(&path, e), hash, out, e);
+    buf_free(&path);
+    return result;
 }
 
 void manifest_file_close(struct manifest_file *file)
@@ -157,15 +186,19 @@ static enum manifest_file_state state_of_error(const struct err *e)
 enum manifest_file_state manifest_file_look(const struct store *s, const char *hash, int64_t size)
 {
     struct manifest_head head;
+    struct buf path = {0};
     struct err e = {0};
     struct stat st;
-    int fd;
+    int fd, status;
 
     if (!manifest_is_for(size))
         return MANIFEST_FILE_NEEDLESS;
-    if (open_own(s, hash, &fd, &st, &e) != 0)
+    store_put_manifest_path(s, hash, &path);
+    status = open_own(buf_path(&path, &e), &fd, &st, &e);
+    buf_free(&path);
+    if (status != 0)
         return state_of_error(&e);
-    int status = read_head(fd, hash, &st, &head, &e);
+    status = read_head(fd, hash, &st, &head, &e);
     close(fd);
     if (status != 0)
         return state_of_error(&e);
@@ -183,8 +216,8 @@ bool manifest_file_is_whole(const struct store *s, const char *hash, int64_t siz
     return is_whole;
 }
 
-enum manifest_file_state manifest_file_check(const struct store *s, const char *hash, int64_t size,
-                                             const unsigned char *root)
+enum manifest_file_state manifest_file_check_at(const char *path, const char *hash, int64_t size,
+                                                const unsigned char *root)
 {
     unsigned char leaves[MANIFEST_PAGE_BYTES];
     struct manifest_file file;
@@ -192,7 +225,7 @@ enum manifest_file_state manifest_file_check(const struct store *s, const char *
 
     if (!manifest_is_for(size))
         return MANIFEST_FILE_NEEDLESS;
-    if (manifest_file_open(s, hash, &file, &e) != 0)
+    if (manifest_file_open_at(path, hash, &file, &e) != 0)
         return state_of_error(&e);
     bool is_good = file.head.size == size &&
                    (root == NULL || memcmp(root, file.head.root, SHA256_SIZE) == 0);
@@ -202,4 +235,16 @@ enum manifest_file_state manifest_file_check(const struct store *s, const char *
     if (is_good)
         return MANIFEST_FILE_OK;
     return e.code == ERR_NONE ? MANIFEST_FILE_DAMAGED : state_of_error(&e);
+}
+
+enum manifest_file_state manifest_file_check(const struct store *s, const char *hash, int64_t size,
+                                             const unsigned char *root)
+{
+    enum manifest_file_state state;
+    struct buf path = {0};
+
+    store_put_manifest_path(s, hash, &path);
+    state = manifest_file_check_at(buf_path(&path, ERR_IGNORED), hash, size, root);
+    buf_free(&path);
+    return state;
 }

@@ -42,6 +42,13 @@ int manifest_file_open(const struct store *s, const char *hash, struct manifest_
                        struct err *e) ERR_CHECKED;
 void manifest_file_close(struct manifest_file *file);
 
+/* Opens the manifest of a hash at a path, by the same rules; or in the same way the one that is
+ * open as `fd`, which is taken over on success. */
+int manifest_file_open_at(const char *path, const char *hash, struct manifest_file *out,
+                          struct err *e) ERR_CHECKED;
+int manifest_file_open_fd(int fd, const char *hash, struct manifest_file *out,
+                          struct err *e) ERR_CHECKED;
+
 /* Reads the leaves of page j, manifest_leaves_in_page of them. ERR_PROTOCOL when they do not have
  * the page's hash. */
 int manifest_file_read_page(const struct manifest_file *file, uint64_t j,
@@ -56,5 +63,9 @@ enum manifest_file_state manifest_file_look(const struct store *s, const char *h
 /* Returns the same by all of its bytes. It must have this root, unless that is NULL. */
 enum manifest_file_state manifest_file_check(const struct store *s, const char *hash, int64_t size,
                                              const unsigned char *root);
+
+/* Returns the same of the manifest at a path. */
+enum manifest_file_state manifest_file_check_at(const char *path, const char *hash, int64_t size,
+                                                const unsigned char *root);
 
 #endif

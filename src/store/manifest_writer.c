@@ -17,6 +17,8 @@ static int open_manifest_temporary(struct manifest_writer *w, struct err *e)
     struct buf base = {0};
     int status = -1;
 
+    if (w->store == NULL)
+        return newfile_open(&w->file, w->beside, 0600, e);
     store_put_manifest_staging_path(w->store, &base);
     const char *path = buf_path(&base, e);
     if (path != NULL)
@@ -48,7 +50,7 @@ static int take_manifest_page(void *owner, uint64_t j, struct str leaves, struct
 {
     struct manifest_writer *w = owner;
 
-    if (w->store == NULL)
+    if (w->store == NULL && w->beside == NULL)
         return 0;
     if (manifest_page_count(w->size) == 1) { /* it stays in the maker, which gets no more */
         w->only_page = leaves;
@@ -66,6 +68,12 @@ void manifest_writer_init(struct manifest_writer *w, const struct store *store)
     w->file.fd = -1;
     w->maker.take_page = take_manifest_page;
     w->maker.owner = w;
+}
+
+void manifest_writer_init_beside(struct manifest_writer *w, const char *path)
+{
+    manifest_writer_init(w, NULL);
+    w->beside = path;
 }
 
 void manifest_writer_begin(struct manifest_writer *w, int64_t size)
@@ -138,6 +146,20 @@ int manifest_writer_stage(struct manifest_writer *w, char suffix[MANIFEST_SUFFIX
         }
         buf_free(&base);
     }
+    manifest_writer_discard(w);
+    return status;
+}
+
+int manifest_writer_publish(struct manifest_writer *w, const char *path, struct err *e)
+{
+    int status = path == NULL ? -1 : 0;
+
+    if (status == 0 && w->file.fd < 0)
+        status = open_manifest_temporary(w, e);
+    if (status == 0)
+        status = write_head(w, e);
+    if (status == 0)
+        status = newfile_commit(&w->file, false, path, e);
     manifest_writer_discard(w);
     return status;
 }

@@ -96,6 +96,15 @@ def sharing(lab):
 
 
 @pytest.fixture
+def settled(tmp_path):
+    """The same with a hub that does not wait for daemons that were never there, as one does in its first 45 s."""
+    made = harness.Lab(tmp_path)
+    made.hub_environment = {"KACHERY_RESOURCE_TEST_HUB_INTERVALS": "range_start_ms=0"}
+    with running(made):
+        yield range_sharing.Sharing(made)
+
+
+@pytest.fixture
 def stranger(sharing):
     """The environment of a user of that lab with an empty store who knows of no resource."""
     return sharing.lab.environment(sharing.lab.remote_store)

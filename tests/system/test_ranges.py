@@ -1,11 +1,13 @@
 """Parts of files that were never uploaded (EXTENSIONS.md §3): read through the hub from the host that has them, block by
 block, each byte the right one, and no more of them leave the host than were asked for."""
 import hashlib
+import http.client
 import os
 import threading
 
 import harness
 import pytest
+from cutting_proxy import CuttingProxy
 from harness import run
 from range_sharing import LEAF, noise
 
@@ -119,6 +121,26 @@ def test_many_readers_cost_the_host_one_reading(sharing):
     sharing.bytes_left(len(data))
 
 
+def test_a_first_read_takes_three_flights_of_its_line(lab):
+    """The ticket with the handshake, the opening behind its answer, then all that the reader waits for."""
+    data = noise(3 * LEAF)
+    (lab.folder / "big").write_bytes(data)
+    uri, = lab.link(lab.folder / "big")
+    between = CuttingProxy(int(lab.url.rsplit(":", 1)[1]))
+    lab.write_config(proxy_url=f"http://127.0.0.1:{between.port}")
+    daemon = lab.share()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", int(lab.url.rsplit(":", 1)[1]), timeout=harness.DEADLINE_S)
+        connection.request("GET", uri.replace("sha1://", "/f/"), headers={"Range": f"bytes={LEAF}-{LEAF + 7}"})
+        assert connection.getresponse().read() == data[LEAF:LEAF + 8]
+        lines = [flights for flights in between.flights if sum(count for _, count in flights) > LEAF]
+        assert [[way for way, _ in line[:3]] for line in lines] == [["up", "down", "up"]]
+        assert lines[0][2][1] > LEAF
+    finally:
+        daemon.stop()
+        between.stop()
+
+
 def test_one_connection_serves_many_requests(sharing):
     data = noise(3 * LEAF)
     path = sharing.put("big", data)
@@ -130,22 +152,34 @@ def test_one_connection_serves_many_requests(sharing):
     assert sharing.part(path, 0, 8, connection=connection) == data[:8]
 
 
-def test_a_file_that_changed_is_never_sent(sharing):
+def test_a_file_that_changed_is_never_sent(settled):
     data = noise(6 * LEAF)
-    path = sharing.put("big", data)
-    assert sharing.part(path, 0, 8) == data[:8]
-    with open(sharing.lab.folder / "big", "r+b") as file:  # the same size, and the same time
+    path = settled.put("big", data)
+    assert settled.part(path, 0, 8) == data[:8]
+    with open(settled.lab.folder / "big", "r+b") as file:  # the same size, and the same time
         before = os.stat(file.fileno())
         file.seek(5 * LEAF + 9)
         file.write(b"other bytes")
         file.flush()
         os.utime(file.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
-    connection = sharing.connect()
-    connection.timeout = 3
-    connection.request("GET", path, headers={"Range": f"bytes={5 * LEAF}-{5 * LEAF + 99}"})
-    with pytest.raises(OSError):  # nothing comes: neither the old bytes nor the new ones
-        connection.getresponse()
-    assert sharing.part(path, 0, 8) == data[:8]
+    for _ in range(2):  # neither the old bytes nor the new ones, and nobody is kept waiting
+        assert settled.ask(path, Range=f"bytes={5 * LEAF}-{5 * LEAF + 99}")[0].status == 404
+    assert settled.part(path, 0, 8) == data[:8]
+    settled.daemon.wait_line(f"{settled.lab.folder / 'big'} has changed: it does not have the hashes that it had when it "
+                             "was linked")
+
+
+def test_a_file_that_has_another_size_is_not_there(settled):
+    """At once, also for those who ask next; the host's log says which file, and what of it changed."""
+    data = noise(3 * LEAF)
+    path = settled.put("big", data)
+    with open(settled.lab.folder / "big", "ab") as file:
+        file.write(b"more")
+    for _ in range(2):
+        assert settled.ask(path)[0].status == 404
+    settled.daemon.wait_line(f"{settled.lab.folder / 'big'} has changed: it has {len(data) + 4} bytes, and had {len(data)} "
+                             "when it was linked")
+    assert str(settled.lab.folder) not in settled.lab.hub.text().replace(str(settled.lab.data), "")
 
 
 def test_another_host_takes_over(sharing, tmp_path):

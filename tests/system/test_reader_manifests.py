@@ -42,7 +42,6 @@ def test_only_files_of_several_blocks_that_a_host_has_have_one(sharing):
     data = noise(2 * LEAF)
     path = sharing.put("big", data)
     run("request", f"sha1://{path[3:]}", "--wait", env=sharing.lab.remote, check=0)
-    assert sharing.ask(path)[0].headers["ETag"] == f'"{path[3:]}"'
     assert sharing.ask(f"{path}?manifest")[1] == manifest_of(data)
     for other in ("?manifest=1", "?manifest=", "?x=manifest", "?Manifest"):
         assert sharing.ask(path + other)[1] == data

@@ -83,10 +83,10 @@ static bool content_is(const char *want)
 
 static enum object_state check(int64_t believed_s)
 {
+    struct object_facts facts;
     struct err e = {0};
-    int64_t size;
 
-    return object_check(&dir, STR(KEY), believed_s, NULL, &size, &e);
+    return object_check(&dir, STR(KEY), believed_s, NULL, &facts, &e);
 }
 
 static enum checked known(void)

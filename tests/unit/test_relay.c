@@ -4,6 +4,8 @@
 #include "unit.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -829,6 +831,35 @@ static void test_one_that_is_doubted_is_not_absent(void **state)
     stop(&r);
 }
 
+/* What changed at all hosts is not there: nobody waits for it, and after a while it is asked for
+ * again. */
+static void test_a_changed_file_is_absent_at_once(void **state)
+{
+    static const enum fault faults[] = {REFUSES_CHANGED, FAILS_CHANGED};
+    struct read r;
+
+    for (size_t n = 0; n < UNIT_COUNT(faults); n++) {
+        const char *name = fault_names[faults[n]];
+        renew(state);
+        world.daemons[0].fault = faults[n];
+        world.daemons[1].is_absent = true;
+        for (int again = 0; again < 3; again++) {
+            start(&r, sha1, RANGE_SMALL);
+            r.expected = block_of(&right, 0);
+            unit_true(name, run(&r, has_info, 100));
+            if (r.answer == RELAY_READY)
+                unit_true(name, run(&r, has_block, 100));
+            unit_true(name, r.answer == RELAY_ABSENT);
+            stop(&r);
+        }
+        world.daemons[0].fault = NONE;
+        pass(15000);
+        start(&r, sha1, RANGE_SMALL);
+        unit_true(name, read_all(&r, 1000));
+        stop(&r);
+    }
+}
+
 static void test_a_file_that_all_have_lost_is_not_waited_for(void **state)
 {
     struct read r;
@@ -1174,6 +1205,168 @@ static void test_many_hashes_are_forgotten(void **state)
     stop(&keeps);
 }
 
+/* ---- objects of the bucket ---- */
+
+/* An open file with these parts. */
+static int file_of(const char *name, struct str first, struct str second, struct str third)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", world.folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fwrite(first.p, 1, first.len, file);
+    fwrite(second.p, 1, second.len, file);
+    fwrite(third.p, 1, third.len, file);
+    fclose(file);
+    return open(path, O_RDWR | O_CLOEXEC);
+}
+
+static int open_again(const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", world.folder, name);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The bucket's object, and the manifest that it made of it. */
+static struct relay_object_file open_object(void)
+{
+    unsigned char head[MANIFEST_HEAD_BYTES];
+    struct manifest_head h = {.size = SIZE};
+
+    memcpy(h.sha1, address, sizeof h.sha1);
+    memcpy(h.root, right.root, sizeof h.root);
+    manifest_put_head(&h, head);
+    return (struct relay_object_file){
+        file_of("object", (struct str){right.bytes, SIZE}, STR(""), STR("")),
+        file_of("manifest", (struct str){(char *)head, sizeof head},
+                (struct str){(char *)right.page, SHA256_SIZE},
+                (struct str){(char *)right.leaves, sizeof right.leaves})};
+}
+
+static enum relay_answer start_object(struct read *r, struct relay_object_file *object)
+{
+    *r = (struct read){
+        .reader = {.on_change = on_change, .owner = r, .read_class = RANGE_BULK},
+        .content = &right,
+        .timer = {.call = on_time, .owner = r}};
+    return relay_reader_start_object(world.relay, &r->reader, &own_zone, str_of(sha1), object);
+}
+
+static void close_object(const struct relay_object_file *object)
+{
+    close(object->fd);
+    close(object->manifest_fd);
+}
+
+static void test_an_object_is_read_without_a_host(void **state)
+{
+    struct relay_object_file object;
+    struct read r;
+
+    (void)state;
+    for (int again = 0; again < 2; again++) { /* the second one finds it open */
+        object = open_object();
+        assert_int_equal(start_object(&r, &object), RELAY_READY);
+        assert_int_equal(object.fd, -1);
+        assert_int_equal(object.manifest_fd, -1);
+        assert_true(read_all(&r, 1000));
+        assert_true(r.info.is_proven);
+        stop(&r);
+    }
+    assert_int_equal(world.note_count, 0);
+}
+
+static void test_a_removed_object_is_not_there(void **state)
+{
+    struct relay_object_file object = open_object();
+    struct read before, after;
+
+    (void)state;
+    world.daemons[0].is_absent = world.daemons[1].is_absent = true;
+    assert_int_equal(start_object(&before, &object), RELAY_READY);
+    assert_true(run(&before, has_info, 1000));
+    before.expected = block_of(&right, 0);
+    assert_true(run(&before, has_block, 1000));
+    start(&after, sha1, RANGE_SMALL); /* the bucket has it no more */
+    assert_true(run(&after, has_info, 1000));
+    assert_int_equal(after.answer, RELAY_ABSENT);
+    assert_true(read_all(&before, 1000));
+    stop(&before);
+    stop(&after);
+}
+
+/* Of a wrong block nothing is sent: a host is asked; the object is not read again. */
+static void test_a_wrong_object_is_read_from_hosts(void **state)
+{
+    struct relay_object_file object = open_object();
+    struct read r;
+
+    (void)state;
+    assert_int_equal(pwrite(object.fd, "?", 1, 3 * BLOCK_BYTES + 5), 1);
+    assert_int_equal(start_object(&r, &object), RELAY_READY);
+    assert_true(read_all(&r, 30000));
+    assert_int_equal(world.daemons[0].wants + world.daemons[1].wants, 2); /* 0 to 2 were right */
+    stop(&r);
+    object = (struct relay_object_file){open_again("object"), open_again("manifest")};
+    assert_int_equal(start_object(&r, &object), RELAY_ABSENT);
+    close_object(&object);
+}
+
+static void test_a_wrong_manifest_of_an_object_proves_nothing(void **state)
+{
+    static const struct {
+        const char *name;
+        off_t at;
+        bool is_seen_at_start;
+    } cases[] = {{"head", 3, true},
+                 {"root", 40, true},
+                 {"page hash", MANIFEST_HEAD_BYTES + 2, true},
+                 {"leaf", MANIFEST_HEAD_BYTES + SHA256_SIZE + 2, false}};
+    struct relay_object_file object;
+    struct read r;
+
+    for (size_t n = 0; n < UNIT_COUNT(cases); n++) {
+        renew(state);
+        object = open_object();
+        assert_int_equal(pwrite(object.manifest_fd, "?", 1, cases[n].at), 1);
+        bool is_started = start_object(&r, &object) == RELAY_READY;
+        unit_true(cases[n].name, is_started != cases[n].is_seen_at_start);
+        if (is_started)
+            unit_true(cases[n].name, read_all(&r, 30000)); /* from a host */
+        stop(&r);
+        if (is_started)
+            object = (struct relay_object_file){open_again("object"), open_again("manifest")};
+        if (is_started)
+            unit_true(cases[n].name, start_object(&r, &object) == RELAY_BUILDING);
+        close_object(&object);
+    }
+}
+
+/* A root that the hub has proven beats a host's. */
+static void test_an_object_beats_a_false_root(void **state)
+{
+    struct relay_object_file object;
+    struct read deceived, r;
+
+    (void)state;
+    world.daemons[0].fault = world.daemons[1].fault = IS_ELSEWHERE;
+    start(&deceived, sha1, RANGE_BULK);
+    deceived.content = &other;
+    deceived.expected = block_of(&other, 0);
+    assert_true(run(&deceived, has_info, 1000) && run(&deceived, has_block, 1000));
+    object = open_object();
+    assert_int_equal(start_object(&r, &object), RELAY_READY);
+    assert_true(read_all(&r, 1000));
+    deceived.next = 1;
+    assert_true(run(&deceived, has_block, 1000));
+    assert_int_equal(deceived.answer, RELAY_ABSENT);
+    stop(&deceived);
+    stop(&r);
+}
+
 static void test_memory_runs_out(void **state)
 {
     struct read r;
@@ -1217,6 +1410,7 @@ int main(void)
         ROW(test_an_absent_file_is_absent_at_once),
         ROW(test_a_daemon_that_is_away_is_waited_for),
         ROW(test_one_that_is_doubted_is_not_absent),
+        ROW(test_a_changed_file_is_absent_at_once),
         ROW(test_a_file_that_all_have_lost_is_not_waited_for),
         ROW(test_two_roots_are_never_mixed),
         ROW(test_another_root_is_not_waited_for),
@@ -1230,6 +1424,11 @@ int main(void)
         ROW(test_a_block_that_is_left_out),
         ROW(test_a_line_of_one_class_cannot_be_had),
         ROW(test_many_hashes_are_forgotten),
+        ROW(test_an_object_is_read_without_a_host),
+        ROW(test_a_removed_object_is_not_there),
+        ROW(test_a_wrong_object_is_read_from_hosts),
+        ROW(test_a_wrong_manifest_of_an_object_proves_nothing),
+        ROW(test_an_object_beats_a_false_root),
         ROW(test_memory_runs_out),
 #undef ROW
     };

@@ -467,7 +467,7 @@ int gateway_message_refusal(int status, struct str text, struct err *e)
                (status == 500 && (reason.len == 0 || !str_starts_with(text, STR("Error: "))));
     if (reason.failed)
         err_set(e, ERR_FAILED, "out of memory for the reason of a refusal");
-    else if ((status == 400 || status == 500) && reason.len > 0)
+    else if (gateway_message_is_refusal(status, text) && reason.len > 0)
         err_set(e, may_pass ? ERR_NETWORK : ERR_REFUSED, "%s", buf_cstr(&reason));
     else
         err_set(e, may_pass ? ERR_NETWORK : ERR_REFUSED, "%d %s%s%s", status,

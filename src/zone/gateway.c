@@ -242,8 +242,6 @@ static int refuse_gateway_answer(const struct http_call *call, struct err *e)
     gateway_message_refusal(status, answer.body, e);
     if (gateway_message_is_refusal(status, answer.body))
         return -1;
-    if (answer.proxy != NULL && (status == 400 || status == 500))
-        err_wrap(e, "%d %s", status, http_head_reason(status));
     return http_answer_name_proxy(&answer, e);
 }
 

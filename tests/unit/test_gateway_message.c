@@ -333,7 +333,7 @@ static const struct {
     {"control bytes", 500, "Error: a\x1b[31mb", "a\\x1b[31mb", ERR_REFUSED},
     {"500 without a reason", 500, "", "500 Internal Server Error", ERR_NETWORK},
     {"500 of somebody else", 500, "A server error has occurred\n\nFUNCTION_FAILED",
-     "A server error has occurred", ERR_NETWORK},
+     "500 Internal Server Error: A server error has occurred", ERR_NETWORK},
     {"page", 502, "<html>Bad Gateway</html>", "502 Bad Gateway", ERR_NETWORK},
     {"not UTF-8", 500, "Error: \xff", "500 Internal Server Error", ERR_NETWORK},
     {"unavailable", 503, "try later", "503 Service Unavailable: try later", ERR_NETWORK},

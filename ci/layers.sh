@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 find src tests -type f '(' -name '*.[ch]' -o -name '*.py' ')' ! -path '*/vectors/*' ! -path '*/node_modules/*' |
-    LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto loop proc store x509 net http zone daemon bucket access gateway proxy site hub help cmd' '
+    LC_ALL=C sort | LC_ALL=C xargs awk -v layers='base proto loop proc store x509 net http zone daemon bucket access gateway proxy site hub help doctor cmd' '
 BEGIN {
     count = split(layers, a, " ")
     for (i = 1; i <= count; i++) rank[a[i]] = i

@@ -90,6 +90,18 @@ static const char share_help[] =
     "      --cron                 if the resource is shared already, from any host,\n"
     "                             end in silence with exit status 0\n";
 
+static const char doctor_help[] =
+    "Looks at config, folder, lease, keys, store, links, limits of this host, name\n"
+    "servers, HTTP proxy, TLS, gateway (its clock, the zone, this client's rights),\n"
+    "where uploads go, the proxy's secret, the name, and the way in from outside; in\n"
+    "under 10 s, with a daemon that runs or without one, which is not disturbed.\n"
+    "Run it as the user and with the environment of `share`. Prints a line for each\n"
+    "check: ok, warn or FAIL, the check, what was found, and the cure; with -q none\n"
+    "that is ok. Exit status: 1 when a check fails.\n\n"
+    "      --config FILE          the file that `init` wrote\n"
+    "                             (default: ./kachery-resource.yaml)\n"
+    "      --json                 print an array of {check, ok, detail, cure, level}\n";
+
 static const char store_help[] =
     "Prints URI<TAB>path for each file. A file that fails is told, the others go on,\n"
     "and the exit status is 1. With KACHERY_STORE_FILE_DIR set, copies to that folder\n"
@@ -269,6 +281,8 @@ const struct cmd cmd_table[] = {
     {"share", cmd_share,
      "[--config FILE] [--log FILE] [--log-size BYTES] [--log-keep N] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
+    {"doctor", cmd_doctor, "[--config FILE] [--json]",
+     "find what keeps the daemon from its work, with the cure", doctor_help},
     {"link", cmd_link,
      "PATH... [-r] [--index] [--exclude GLOB]... [--label L | --label-names] "
      "[--files-from FILE|-] [-0] [--jobs N] [--no-manifest] [--json]",

@@ -3,6 +3,7 @@
 #define CMD_COMMANDS_H
 
 int cmd_init(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_share(int argc, char **argv);
 int cmd_link(int argc, char **argv);
 int cmd_store_local(int argc, char **argv);

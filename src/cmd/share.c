@@ -81,16 +81,11 @@ static bool is_tls(const char *text)
     return url_parse(&url, str_of(text), ERR_IGNORED) == 0 && url_is_tls(&url);
 }
 
-/* Once for this process and all its children. A relative caFile lies beside the config. */
+/* Once for this process and all its children. */
 static int load_trust(struct share_command *share, struct err *e)
 {
-    const char *ca_file = share->config.values[CONFIG_CA_FILE];
-
-    if (ca_file != NULL) {
-        if (ca_file[0] == '/')
-            buf_puts(&share->ca_file, ca_file);
-        else
-            config_put_sibling(share->config_path, ca_file, &share->ca_file);
+    if (share->config.values[CONFIG_CA_FILE] != NULL) {
+        config_put_ca_file(&share->config, share->config_path, &share->ca_file);
         const char *path = buf_path(&share->ca_file, e);
         if (path == NULL)
             return -1;

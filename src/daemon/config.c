@@ -409,3 +409,15 @@ void config_put_sibling(const char *path, const char *sibling, struct buf *out)
         buf_append(out, path, (size_t)(slash + 1 - path));
     buf_puts(out, sibling);
 }
+
+void config_put_ca_file(const struct config *c, const char *path, struct buf *out)
+{
+    const char *file = c->values[CONFIG_CA_FILE];
+
+    if (file == NULL)
+        return;
+    if (file[0] == '/')
+        buf_puts(out, file);
+    else
+        config_put_sibling(path, file, out);
+}

@@ -101,4 +101,8 @@ int config_save(const struct config *c, const char *path, struct err *e) ERR_CHE
 /* Appends the path of a file beside the config: the lease, the status. */
 void config_put_sibling(const char *path, const char *sibling, struct buf *out);
 
+/* Appends the path of the config's caFile, which lies beside the config at `path` if it is
+ * relative. Nothing without such a key. */
+void config_put_ca_file(const struct config *c, const char *path, struct buf *out);
+
 #endif

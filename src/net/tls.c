@@ -384,6 +384,11 @@ bool tls_has_input(const struct tls *t)
     return !is_empty(&t->in) || (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_RECVAPP) != 0;
 }
 
+int64_t tls_expires_s(const struct tls *t)
+{
+    return t->peer.expires_s;
+}
+
 bool tls_is_resumed(const struct tls *t)
 {
     return t->is_resumed;

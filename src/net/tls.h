@@ -76,6 +76,10 @@ bool tls_has_output(const struct tls *t);
 size_t tls_output_bytes(const struct tls *t);
 bool tls_has_input(const struct tls *t);
 
+/* Returns when the peer's certificate expires, in seconds since the epoch; 0 when it has shown none
+ * (yet): a session that was resumed. */
+int64_t tls_expires_s(const struct tls *t);
+
 /* Returns whether the session was resumed, for tests. */
 bool tls_is_resumed(const struct tls *t);
 

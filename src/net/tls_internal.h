@@ -27,6 +27,7 @@ struct tls_peer {
     struct err failure; /* code ERR_NONE: none */
     br_x509_pkey key;   /* of the accepted leaf, borrowing from `chain` */
     unsigned usages;
+    int64_t expires_s; /* of the accepted leaf; 0: none */
 };
 
 /* Begins a peer's check; `host` and `trust` stay borrowed. */

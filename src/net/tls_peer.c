@@ -95,6 +95,7 @@ static unsigned end_chain(const br_x509_class **ctx)
                          &peer->failure) != 0)
         return BR_ERR_X509_NOT_TRUSTED;
     take_peer_key(peer, &leaf);
+    peer->expires_s = leaf.not_after_s;
     return 0;
 }
 

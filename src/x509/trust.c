@@ -42,6 +42,7 @@ struct trust {
     size_t count, cap;
     struct str *rejected; /* whole certificates, sorted */
     size_t rejected_count;
+    struct buf origin; /* the files and folders that were read, as they were named */
 };
 
 void trust_free(struct trust *t)
@@ -51,6 +52,7 @@ void trust_free(struct trust *t)
     buf_free(&t->der);
     free(t->roots);
     free(t->rejected);
+    buf_free(&t->origin);
     free(t);
 }
 
@@ -185,6 +187,13 @@ static int add_trust_file(struct trust *t, const char *path, struct err *e)
     return result;
 }
 
+/* `what` names the setting; NULL: none. */
+static void note_origin(struct trust *t, const char *what, const char *path)
+{
+    buf_printf(&t->origin, "%s%s%s%s", t->origin.len > 0 ? ", " : "", what == NULL ? "" : what,
+               what == NULL ? "" : " ", path);
+}
+
 /* A file that the user named: it must hold something. */
 static int add_named_file(struct trust *t, const char *what, const char *path, struct err *e)
 {
@@ -195,6 +204,7 @@ static int add_named_file(struct trust *t, const char *what, const char *path, s
         return err_set(e, ERR_FAILED, "%s: %s", what, why.msg);
     if (t->count == before)
         return err_set(e, ERR_FAILED, "%s: %s holds no PEM certificate", what, path);
+    note_origin(t, what, path);
     return 0;
 }
 
@@ -251,6 +261,7 @@ static int add_folder(struct trust *t, const char *what, const char *path, struc
     if (result == 0 && files == 0)
         result = add_entries(t, dir, path, false, &files, e);
     closedir(dir);
+    note_origin(t, what, path);
     return result == 0 ? 0 : err_wrap(e, "%s", what);
 }
 
@@ -341,8 +352,10 @@ static int add_usual(struct trust *t, struct err *e)
     for (size_t i = 0; i < sizeof usual_bundles / sizeof *usual_bundles; i++) {
         struct err ignored;
         if (access(usual_bundles[i], R_OK) == 0 &&
-            add_trust_file(t, usual_bundles[i], &ignored) == 0 && t->count > 0)
+            add_trust_file(t, usual_bundles[i], &ignored) == 0 && t->count > 0) {
+            note_origin(t, NULL, usual_bundles[i]);
             break;
+        }
         buf_printf(&tried, "%s%s", i > 0 ? ", " : "", usual_bundles[i]);
     }
     if (t->count == 0)
@@ -415,6 +428,12 @@ static struct trust *load_roots(struct err *e)
         return NULL;
     }
     return t;
+}
+
+void trust_put_origin(const struct trust *t, struct buf *out)
+{
+    buf_printf(out, "%zu root%s of ", t->count, t->count == 1 ? "" : "s");
+    buf_put_buf(out, &t->origin);
 }
 
 struct trust *trust_parse(struct str pem, struct err *e)

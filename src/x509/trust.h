@@ -5,6 +5,7 @@
 #ifndef X509_TRUST_H
 #define X509_TRUST_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "x509/cert.h"
 
@@ -27,6 +28,9 @@ const struct trust *trust_of_process(struct err *e);
 /* Adds one more file, before the first trust_of_process; `what` names it in messages. Both are
  * borrowed. */
 void trust_use_file(const char *what, const char *path);
+
+/* Appends the number of roots and where they were read: "2 roots of caFile /x/root.pem". */
+void trust_put_origin(const struct trust *trust, struct buf *out);
 
 /* Parses roots from PEM text, for tests. Caller frees. */
 struct trust *trust_parse(struct str pem, struct err *e);

@@ -19,6 +19,7 @@ who and where: environ getegid geteuid getgid getuid getenv getpid getppid getpr
   sysconf umask getgroups
 processes and signals: _exit exit kill raise setpriority prctl sigaction sigaddset sigdelset
   sigemptyset sigfillset signal sigprocmask sigtimedwait nice sched_yield
+  __libc_current_sigrtmin __libc_current_sigrtmax
 best effort: closedir dirfd mmap munmap rewinddir tcgetattr tcsetattr
 '
 variant_flags musl

@@ -608,6 +608,7 @@ static int open_hub_signals(struct hub *hub, struct err *e)
     static const int numbers[] = {SIGTERM, SIGINT, SIGCHLD};
 
     signal(SIGPIPE, SIG_IGN);
+    process_ignore_foreign_signals();
     hub->signals = (struct loop_fd){
         .fd = process_signal_fd(numbers, 3, e), .call = on_hub_signal, .owner = hub};
     return hub->signals.fd < 0 ? -1 : loop_add(hub->loop, &hub->signals, LOOP_READ, e);

@@ -200,6 +200,16 @@ static void set_limits(const struct process_options *options)
         set_limit(RLIMIT_AS, mapped_bytes() + (bytes == 0 ? DEFAULT_ADDRESS_SPACE : bytes));
 }
 
+void process_ignore_foreign_signals(void)
+{
+    static const int foreign[] = {SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR};
+
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        signal(foreign[i], SIG_IGN);
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        signal(number, SIG_IGN);
+}
+
 static void reset_signals(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
@@ -209,6 +219,7 @@ static void reset_signals(void)
         signal(number, SIG_DFL);
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
+    process_ignore_foreign_signals();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -48,7 +48,8 @@ enum {
  * without flushing the parent's stdio.
  * The child ignores SIGINT, SIGTERM, SIGHUP and SIGQUIT: sent to a whole group by a terminal or a
  * service manager, they are for the parent, which decides when its children end. It also ignores
- * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write then fails with EFBIG).
+ * SIGPIPE (sendfile has no MSG_NOSIGNAL) and SIGXFSZ (write then fails with EFBIG), and what
+ * process_ignore_foreign_signals ignores.
  */
 int process_start(struct process *p, const struct process_options *options, struct err *e);
 
@@ -83,6 +84,10 @@ int process_reap(void (*on_exit)(void *ctx, pid_t pid, int wait_status), void *c
 
 /* Returns the processor time of the children that were not reaped yet, in ms. */
 int64_t process_children_cpu_ms(void);
+
+/* Ignores the signals that would end a process and mean nothing to any of ours (SIGUSR1, SIGALRM,
+ * the real-time ones …): batch systems send them to every process of a job, as a warning. */
+void process_ignore_foreign_signals(void);
 
 /* Blocks the given signals and returns a non-blocking, close-on-exec signalfd for them, or -1. */
 int process_signal_fd(const int *signals, size_t count, struct err *e);

@@ -16,7 +16,7 @@ OF_OTHERS = "killed by SIGKILL: out of memory, or a limit of this host?"
 ENDS = {signal.SIGKILL: OF_OTHERS,
         signal.SIGSEGV: "killed by SIGSEGV: a fault of this program",
         signal.SIGXCPU: "killed by SIGXCPU: the limit of processor time of this host (ulimit -t)",
-        signal.SIGUSR2: "killed by SIGUSR2"}
+        signal.SIGSTKFLT: "killed by signal 16"}
 
 
 def the_process(zone, name):

@@ -221,18 +221,20 @@ static int run_sigkill(int fd, void *ctx)
     return 0;
 }
 
-static int run_sigusr1(int fd, void *ctx)
+static int run_sigquit(int fd, void *ctx)
 {
     (void)fd;
     (void)ctx;
-    raise(SIGUSR1);
+    signal(SIGQUIT, SIG_DFL);
+    raise(SIGQUIT);
     return 0;
 }
 
-static int run_realtime(int fd, void *ctx)
+static int run_nameless_signal(int fd, void *ctx)
 {
     (void)fd;
     (void)ctx;
+    signal(40, SIG_DFL);
     kill(getpid(), 40);
     return 0;
 }
@@ -321,8 +323,8 @@ static const struct end_case {
     {"crash", run_segv, "a|", "killed by SIGSEGV: a fault of this program|"},
     {"SIGKILL of others", run_sigkill, "",
      "killed by SIGKILL: out of memory, or a limit of this host?|"},
-    {"another signal", run_sigusr1, "", "killed by SIGUSR1|"},
-    {"a signal without a name", run_realtime, "", "killed by signal 40|"},
+    {"another signal", run_sigquit, "", "killed by SIGQUIT|"},
+    {"a signal without a name", run_nameless_signal, "", "killed by signal 40|"},
     {"processor time", run_cpu_limit, "",
      "killed by SIGXCPU: the limit of processor time of this host (ulimit -t)|"},
     {"all processor time", run_hard_cpu_limit, "",

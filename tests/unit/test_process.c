@@ -57,6 +57,13 @@ static bool is_default(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_DFL;
 }
 
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 /* What the child finds about itself. */
 static int describe(int fd, void *ctx)
 {
@@ -72,10 +79,11 @@ static int describe(int fd, void *ctx)
     sigprocmask(SIG_SETMASK, NULL, &mask);
     prctl(PR_GET_NAME, name);
     prctl(PR_GET_PDEATHSIG, &death);
-    buf_printf(&b, "kept=%d foreign=%d stdin=%d core=%d files=%d usr1=%d term=%d blocked=%d", //
+    buf_printf(&b, "kept=%d foreign=%d stdin=%d core=%d files=%d chld=%d usr1=%d blocked=%d", //
                is_open(open_fds[0]), is_open(open_fds[1]), is_open(0), core.rlim_max == 0,
-               files.rlim_cur == files.rlim_max, is_default(SIGUSR1), is_default(SIGTERM),
-               sigismember(&mask, SIGUSR1));
+               files.rlim_cur == files.rlim_max, is_default(SIGCHLD),
+               is_ignored(SIGUSR1) && is_ignored(SIGTERM) && is_ignored(SIGRTMAX),
+               sigismember(&mask, SIGCHLD));
     buf_printf(&b, " death=%d name=%s secret=%d nice=%d", death, name, open_fds[2],
                getpriority(PRIO_PROCESS, 0) == (nice < NICEST ? nice : NICEST));
     frame_send(fd, buf_str(&b), -1, ERR_IGNORED);
@@ -100,18 +108,18 @@ static void child_is_clean(void **state)
     struct process p = {0};
     struct buf got = {0};
     struct err e = {0};
-    sigset_t usr1;
+    sigset_t chld;
 
     (void)state;
-    sigemptyset(&usr1);
-    sigaddset(&usr1, SIGUSR1);
-    sigprocmask(SIG_BLOCK, &usr1, NULL);
-    signal(SIGUSR1, on_signal);
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &chld, NULL);
+    signal(SIGCHLD, on_signal);
     assert_int_equal(secret_add(&fds[2], sizeof fds[2], &e), 0);
     assert_int_equal(process_start(&p, &options, &e), 0);
     receive_text(p.fd, &got);
     unit_equal("child", buf_cstr(&got),
-               "kept=1 foreign=0 stdin=1 core=1 files=1 usr1=1 term=0 blocked=0 death=9"
+               "kept=1 foreign=0 stdin=1 core=1 files=1 chld=1 usr1=1 blocked=0 death=9"
                " name=kachery-test secret=0 nice=1");
     assert_int_equal(fds[2], 42);
     secret_remove(&fds[2]);
@@ -122,8 +130,8 @@ static void child_is_clean(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 7);
     process_close(&p);
-    signal(SIGUSR1, SIG_DFL);
-    sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &chld, NULL);
     buf_free(&got);
     close(fds[0]);
     close(high);

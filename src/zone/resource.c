@@ -21,8 +21,11 @@ enum {
     RESOURCE_MAX_REASON_BYTES = 200,
     /* Between two questions, also when a daemon answers "running" at once. */
     RESOURCE_MIN_INTERVAL_MS = 1000,
-    /* A resource that answered before may be gone for so long: its line may be down. */
-    RESOURCE_PATIENCE_MS = 180000
+    /* A resource that was there may be gone for so long: its line may be down, and a login node may
+     * suspend its processes for ten minutes. */
+    RESOURCE_PATIENCE_MS = 900000,
+    /* A proxy refuses a name that it does not know sooner. */
+    RESOURCE_HELD_MS = 1000
 };
 
 static int refuse_resource_url(const char *where, struct err *e)
@@ -227,6 +230,8 @@ struct resource_question {
     const struct zone_watch *watch; /* asked meanwhile */
     const char *hash;
     int64_t timeout_ms, deadline_ms;
+    struct retry *retry; /* gets the proxy's Retry-After; NULL: it is asked once */
+    bool is_answered;    /* by the proxy, whatever it answered */
 };
 
 /* The daemon's time. One of generation 1 takes up to 10 s, whatever it is asked: to stop listening
@@ -302,14 +307,17 @@ static struct http_call *ask_either(struct resource *r, const struct resource_qu
     return ask_proxy(r, q, e);
 }
 
-static int request_once(struct resource *r, const struct resource_question *q,
+static int request_once(struct resource *r, struct resource_question *q,
                         struct upload_status *out, struct buf *text, struct err *e)
 {
     struct http_call *call = ask_either(r, q, e);
     int result;
 
+    q->is_answered = call != NULL;
     if (call == NULL)
         return -1;
+    if (q->retry != NULL)
+        retry_note_answer(q->retry, http_call_head(call));
     result = http_call_head(call)->status == 200 ? read_upload_answer(r, call, out, text, e)
                                                  : refuse_proxy_answer(r, call, e);
     http_call_free(call);
@@ -328,7 +336,7 @@ int resource_request(struct resource *r, const struct gateway *g, const struct z
                      const char *hash, int64_t timeout_ms, struct upload_status *out,
                      struct buf *text, struct err *e)
 {
-    const struct resource_question q = {g->http, watch, hash, timeout_ms, CLOCK_NEVER_MS};
+    struct resource_question q = {g->http, watch, hash, timeout_ms, CLOCK_NEVER_MS, NULL, false};
 
     return request_once(r, &q, out, text, e);
 }
@@ -365,11 +373,18 @@ static bool is_wait_over(const struct resource_wait *wait)
     return wait->deadline_ms != CLOCK_NEVER_MS && clock_now_ms() >= wait->deadline_ms;
 }
 
+/* True when the question waited at the proxy, which knew the resource then. */
+static bool was_held(const struct resource_question *q, int64_t asked_ms, const struct err *failure)
+{
+    return q->is_answered && (failure->code == ERR_NOT_FOUND || failure->code == ERR_TIMEOUT) &&
+           clock_now_ms() - asked_ms >= RESOURCE_HELD_MS;
+}
+
 int resource_request_wait(struct resource *r, const char *hash, const struct resource_wait *wait,
                           struct upload_status *out, struct buf *text, struct err *e)
 {
     int64_t last_ms = CLOCK_NEVER_MS;
-    bool was_heard = false;
+    bool was_heard = false, was_there = false;
     struct err failure;
     struct retry retry;
 
@@ -378,10 +393,10 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
     be_patient(&retry, wait, wait->gateway->patience.waiting_ms);
     for (;;) {
         int64_t asked_ms = clock_now_ms();
-        const struct resource_question q = {wait->gateway->http, wait->watch, hash,
-                                            ask_time(wait, asked_ms), last_ms};
+        struct resource_question q = {wait->gateway->http,       wait->watch, hash,
+                                      ask_time(wait, asked_ms), last_ms,     &retry, false};
         if (request_once(r, &q, out, text, &failure) == 0) {
-            was_heard = true;
+            was_heard = was_there = true;
             if (out->state != UPLOAD_QUEUED && out->state != UPLOAD_RUNNING)
                 return 0;
             if (wait->on_status != NULL)
@@ -390,10 +405,16 @@ int resource_request_wait(struct resource *r, const char *hash, const struct res
                 return -1;
             be_patient(&retry, wait, RESOURCE_PATIENCE_MS);
             retry.is_known = true;
-        } else if (ask_again(&retry, was_heard || wait->gateway->was_away, &failure) != 0) {
-            if (was_heard && retry.until_ms == wait->deadline_ms && failure.code != ERR_REFUSED)
-                return 0;
-            return err_copy(e, &failure);
+        } else {
+            if (!was_there && was_held(&q, asked_ms, &failure)) {
+                was_there = true;
+                be_patient(&retry, wait, RESOURCE_PATIENCE_MS);
+            }
+            if (ask_again(&retry, was_there || wait->gateway->was_away, &failure) != 0) {
+                if (was_heard && retry.until_ms == wait->deadline_ms && failure.code != ERR_REFUSED)
+                    return 0;
+                return err_copy(e, &failure);
+            }
         }
         if (was_heard && is_wait_over(wait))
             return 0;

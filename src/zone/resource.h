@@ -42,8 +42,9 @@ struct resource_wait {
 };
 
 /* Asks again and again while the file is queued or running, until the deadline. A proxy that does
- * not answer is asked for patience.waiting_ms, one where the resource answered before for three
- * minutes. *out is the last answer; else like resource_request. */
+ * not answer is asked for patience.waiting_ms, one where the resource answered, or was connected
+ * when it was asked, for a quarter of an hour. *out is the last answer; else like
+ * resource_request. */
 int resource_request_wait(struct resource *r, const char *hash, const struct resource_wait *wait,
                           struct upload_status *out, struct buf *text, struct err *e) ERR_CHECKED;
 

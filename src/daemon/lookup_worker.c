@@ -11,6 +11,7 @@
 #include "proc/cpu_budget.h"
 #include "proc/frame.h"
 #include "store/store.h"
+#include "zone/identity.h"
 
 /* Bytes that are no UTF-8 take three each. */
 enum { MAX_NOTE_BYTES = (ERR_MESSAGE_SIZE - 1) / 3 };
@@ -174,8 +175,10 @@ static void look_up_hash(struct lookup_worker *w, const char *hash)
 {
     struct store_entry entry = {0};
 
-    if (store_lookup_record(&w->store, hash, &entry, ERR_IGNORED) != 0) {
+    if (store_lookup_record(&w->store, hash, &entry, ERR_IGNORED) != 0 ||
+        (entry.state == STORE_ABSENT && identity_is_away(w->store.key_dir))) {
         put_result(w, &(struct lookup_result){.reason = REASON_STORE});
+        store_entry_deinit(&entry);
         return;
     }
     if (entry.state == STORE_UNCHECKED) {

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/hex.h"
+#include "daemon/reason.h"
 #include "store/hash.h"
 #include "store/link.h"
+#include "zone/identity.h"
 
 /* ---- opening ---- */
 
@@ -73,6 +75,10 @@ static int find_entry(const struct store *s, const char *hash, struct store_entr
     if (*state == RANGE_FOUND)
         return 0;
     refuse_range_entry(entry, e);
+    if (entry->state == STORE_ABSENT && identity_is_away(s->key_dir)) {
+        *state = RANGE_ERROR;
+        err_set(e, ERR_FAILED, REASON_STORE);
+    }
     store_entry_deinit(entry);
     return -1;
 }

@@ -165,6 +165,17 @@ int identity_load(struct identity *id, const char *key_dir, struct err *e)
     return load_files(id, key_dir, e);
 }
 
+bool identity_is_away(const char *key_dir)
+{
+    if (env_get("KACHERY_CLOUD_CLIENT_ID") != NULL)
+        return false;
+    char *path = path_of_key(key_dir, &private_file);
+    bool is_away = path == NULL || access(path, F_OK) != 0;
+
+    free(path);
+    return is_away;
+}
+
 /* A key file written and synced under a temporary name. */
 struct staged {
     char *path;

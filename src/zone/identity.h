@@ -2,6 +2,8 @@
 #ifndef ZONE_IDENTITY_H
 #define ZONE_IDENTITY_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -17,6 +19,10 @@ struct identity {
  * `kachery-resource register`). A public key that does not belong to the private one is an
  * error. */
 int identity_load(struct identity *id, const char *key_dir, struct err *e) ERR_CHECKED;
+
+/* Returns whether the keys, with which a daemon of this store was started, are there no more: a
+ * store whose disk is not mounted is no empty store. */
+bool identity_is_away(const char *key_dir);
 
 /* Loads, or creates the two files (public first; private 0600; never overwrites). */
 int identity_create(struct identity *id, const char *key_dir, struct err *e) ERR_CHECKED;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # ci/tools.sh: build each tests/tools/NAME.c to build/tools/NAME, static with musl, from the objects
-# of the release.
+# of the release. Headers of the kernel (linux/...), which musl does not bring along, are the system's.
 set -eu
 cd "$(dirname "$0")/.."
 . ci/flags.sh
@@ -12,6 +12,6 @@ for source in tests/tools/*.c; do
     tool=build/tools/${tool%.c}
     [ "$tool" -nt "$source" ] && [ "$tool" -nt "$dir/libkachery.a" ] && continue
     echo "CC $source"
-    $cc $own_flags -c -o "$tool.o" "$source"
+    $cc $own_flags -idirafter /usr/include -c -o "$tool.o" "$source"
     link "$tool" "$tool.o"
 done

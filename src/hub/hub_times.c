@@ -35,6 +35,7 @@ static const struct interval_row rows[] = {
     ROW(line_idle_ms, relay.idle_ms),
     ROW(file_keep_ms, relay.keep_ms),
     ROW(absent_ms, relay.absent_ms),
+    ROW(doubt_ms, relay.doubt_ms),
     ROW(ask_again_ms, relay.ask_again_ms),
     ROW(line_again_ms, relay.line_again_ms),
     ROW(relay_idle_ms, relay_idle_ms),

@@ -20,6 +20,7 @@ struct relay_times relay_default_times(void)
                                 .idle_ms = 120000,
                                 .keep_ms = 600000,
                                 .absent_ms = 10000,
+                                .doubt_ms = 10000,
                                 .ask_again_ms = 2000,
                                 .line_again_ms = 2000};
 }

@@ -15,7 +15,6 @@
 enum {
     ANSWER_MS = 8000,
     BUILDING_MS = 1000,
-    DOUBT_MS = 10000,
     OPENING_MS = 5000,
     OBJECT_MS = 5000 /* an object that is not read is kept open */
 };
@@ -286,7 +285,8 @@ static void doubt_daemon(struct relay_file *file, struct relay_daemon *daemon, i
 
 void relay_file_doubt(struct relay_source *source, const char *why)
 {
-    doubt_daemon(source->file, source->line->daemon, DOUBT_MS, why);
+    doubt_daemon(source->file, source->line->daemon, source->file->relay->options.times.doubt_ms,
+                 why);
 }
 
 void relay_file_doubt_block(struct relay_source *source)
@@ -305,7 +305,8 @@ void relay_file_doubt_block(struct relay_source *source)
         for (size_t n = 0; n < RELAY_MAX_HOLDERS; n++)
             file->holders[n].is_bad = false;
     }
-    doubt_daemon(file, daemon, DOUBT_MS, "a block does not have its hash");
+    doubt_daemon(file, daemon, file->relay->options.times.doubt_ms,
+                 "a block does not have its hash");
 }
 
 void relay_file_lose_daemon(struct relay *relay, int64_t daemon)
@@ -420,7 +421,7 @@ static void conclude_question(struct relay_file *file, bool is_late)
  * not wait. */
 static void lose_changed_file(struct relay_file *file, struct relay_daemon *daemon, const char *why)
 {
-    doubt_daemon(file, daemon, DOUBT_MS, why);
+    doubt_daemon(file, daemon, file->relay->options.times.doubt_ms, why);
     struct relay_holder *holder = find_file_holder(file, daemon->number);
     if (holder != NULL)
         holder->is_refused = true;
@@ -925,9 +926,9 @@ static void on_source_opened(struct relay_source *source, const struct range_mes
         }
     } else if (learn_content(source, m, &e) != 0) {
         struct relay_daemon *daemon = source->line->daemon;
+        const struct relay_times *times = &file->relay->options.times;
         const bool is_refused = e.code == ERR_CHANGED;
-        doubt_daemon(file, daemon, is_refused ? file->relay->options.times.keep_ms : DOUBT_MS,
-                     e.msg);
+        doubt_daemon(file, daemon, is_refused ? times->keep_ms : times->doubt_ms, e.msg);
         struct relay_holder *holder = find_file_holder(file, daemon->number);
         if (holder != NULL)
             holder->is_refused = is_refused;
@@ -964,7 +965,8 @@ static void on_source_refused(struct relay_source *source, const struct range_me
     if (m->state == RANGE_CHANGED)
         lose_changed_file(file, daemon, why);
     else
-        doubt_daemon(file, daemon, DOUBT_MS, m->state == RANGE_ERROR ? why : NULL);
+        doubt_daemon(file, daemon, file->relay->options.times.doubt_ms,
+                     m->state == RANGE_ERROR ? why : NULL);
 }
 
 void relay_file_on_message(struct relay_line *line, const struct range_message *m)

@@ -18,6 +18,7 @@ struct relay_times {
     int64_t idle_ms;       /* a line that nothing is wanted of ends */
     int64_t keep_ms;       /* a file that is not read is forgotten */
     int64_t absent_ms;     /* an absence is remembered */
+    int64_t doubt_ms;      /* a daemon that could not read a file is not asked for it */
     int64_t ask_again_ms;  /* between two questions for a file that readers wait for */
     int64_t line_again_ms; /* between two tries to have a line */
 };

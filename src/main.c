@@ -88,7 +88,9 @@ static const char share_help[] =
     "                             (default: 10MB; 0: never)\n"
     "      --log-keep N           keep N old ones, FILE.1 the newest (default: 5)\n"
     "      --cron                 if the resource is shared already, from any host,\n"
-    "                             end in silence with exit status 0\n";
+    "                             end in silence with exit status 0; if the proxy\n"
+    "                             has another daemon of that name, end with one\n"
+    "                             line in the log and exit status 0\n";
 
 static const char doctor_help[] =
     "Looks at config, folder, lease, keys, store, links, limits of this host, name\n"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/env.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/secret.h"
@@ -28,6 +29,7 @@ struct share_command {
     struct config config;
     struct intervals intervals;
     struct lease lease;
+    struct buf log_path, config_file; /* absolute; the config itself, behind symbolic links */
     struct buf status_path, lease_path, ca_file;
     struct history history;
 };
@@ -107,17 +109,65 @@ static enum supervisor_hangup hangup_mode(const struct share_command *share)
     return HANGUP_STOPS;
 }
 
-/* Reads the config and makes the paths beside it: status file and lease. */
+/* --- paths --- */
+
+/* The variables that name a file or a folder; what was given, if it was relative. */
+static struct {
+    const char *variable;
+    char given[QUOTE_SIZE];
+} path_variables[] = {{"KACHERY_CLOUD_DIR", ""},  {"KACHERY_CLOUD_SANDBOX_DIR", ""},
+                      {"HOME", ""},               {"SSL_CERT_FILE", ""},
+                      {"CURL_CA_BUNDLE", ""},     {"REQUESTS_CA_BUNDLE", ""}};
+
+enum { PATH_VARIABLES = sizeof path_variables / sizeof path_variables[0] };
+
+/* The working directory may be deleted and put back while the daemon runs. A value that is refused
+ * is left as it is: its reader reports it. */
+static int make_variables_absolute(struct err *e)
+{
+    for (size_t i = 0; i < PATH_VARIABLES; i++) {
+        const char *variable = path_variables[i].variable, *value = env_get(variable);
+        char *path = NULL;
+        if (value == NULL || value[0] == '/' || setting_path(variable, &path, ERR_IGNORED) != 0 ||
+            path == NULL)
+            continue;
+        quote_str(path_variables[i].given, str_of(value));
+        int result = setenv(variable, path, 1);
+        free(path);
+        if (result != 0)
+            return err_set(e, ERR_FAILED, "out of memory");
+    }
+    return 0;
+}
+
+/* Makes every path absolute, and those beside the config: status file and lease. */
+static int find_paths(struct share_command *share, struct err *e)
+{
+    if (make_variables_absolute(e) != 0 ||
+        config_put_real_path(share->config_path, &share->config_file, e) != 0)
+        return -1;
+    if (share->log.path != NULL) {
+        if (fs_absolute_path(share->log.path, &share->log_path, e) != 0)
+            return -1;
+        share->log.path = buf_path(&share->log_path, e);
+        if (share->log.path == NULL)
+            return -1;
+    }
+    config_put_sibling(buf_cstr(&share->config_file), KEEPER_STATUS_FILE, &share->status_path);
+    config_put_sibling(buf_cstr(&share->config_file), LEASE_FOLDER, &share->lease_path);
+    return buf_path(&share->status_path, e) == NULL || buf_path(&share->lease_path, e) == NULL ? -1
+                                                                                               : 0;
+}
+
+/* --- the start --- */
+
 static int read_config(struct share_command *share, struct err *e)
 {
     if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0)
         return -1;
     if (share->intervals.worker_cpu_ms < 0)
         share->intervals.worker_cpu_ms = share->config.processor_s * 1000;
-    config_put_sibling(share->config_path, KEEPER_STATUS_FILE, &share->status_path);
-    config_put_sibling(share->config_path, LEASE_FOLDER, &share->lease_path);
-    return buf_path(&share->status_path, e) == NULL || buf_path(&share->lease_path, e) == NULL ? -1
-                                                                                               : 0;
+    return find_paths(share, e);
 }
 
 static void log_typo(void *ctx, const struct err *warning)
@@ -129,18 +179,10 @@ static void log_typo(void *ctx, const struct err *warning)
 /* Logs the settings that a daemon in another folder would understand differently. */
 static void log_settings(void)
 {
-    static const char *const paths[] = {"KACHERY_CLOUD_DIR", "KACHERY_CLOUD_SANDBOX_DIR",
-                                        "SSL_CERT_FILE"};
-    char quoted[QUOTE_SIZE];
-
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        const char *value = env_get(paths[i]);
-        char *path = NULL;
-        if (value != NULL && value[0] != '/' && setting_path(paths[i], &path, ERR_IGNORED) == 0)
-            log_line(LOG_INFO, "%s is relative: \"%s\" is taken for %s", paths[i],
-                     quote_str(quoted, str_of(value)), path);
-        free(path);
-    }
+    for (size_t i = 0; i < PATH_VARIABLES; i++)
+        if (path_variables[i].given[0] != '\0')
+            log_line(LOG_INFO, "%s is relative: \"%s\" is taken for %s", path_variables[i].variable,
+                     path_variables[i].given, env_get(path_variables[i].variable));
     setting_report_typos(log_typo, NULL);
 }
 
@@ -181,16 +223,33 @@ static int supervise_share(struct share_command *share, struct err *e)
     return supervisor_run(&options, e);
 }
 
+/* Says why the command seems to hang. */
+static void report_watched_lease(const struct lease_watch *watch)
+{
+    struct err e;
+
+    err_set(&e, ERR_TAKEN,
+            "%s (process %lld) has the lease; looking whether it renews it, for at most %lld s",
+            watch->record.host, (long long)watch->record.pid,
+            (long long)((watch->left_ms + 999) / 1000));
+    cmd_warn("share", &e);
+}
+
+static int take_share_lease(struct share_command *share, struct err *e)
+{
+    if (lease_init(&share->lease, share->lease_path.data, share->config.values[CONFIG_NAME],
+                   &share->intervals, e) != 0)
+        return -1;
+    return lease_take(&share->lease, share->is_cron ? NULL : report_watched_lease, e);
+}
+
 /* The lease comes first: while the storage of the keys or the log hangs, cron's attempts end at
  * the lease of the one that shares, instead of hanging too, one more every few minutes. */
 static int run_share(struct share_command *share, struct err *e)
 {
-    struct lease_holder other;
     int result = read_config(share, e);
 
-    if (result != 0 || lease_take(&share->lease, buf_path(&share->lease_path, e),
-                                  share->config.values[CONFIG_NAME],
-                                  share->intervals.lease_stale_ms, &other, e) != 0) {
+    if (result != 0 || take_share_lease(share, e) != 0) {
         result = -1;
     } else if (prepare_share(share, e) != 0) {
         lease_release(&share->lease);
@@ -231,6 +290,8 @@ int cmd_share(int argc, char **argv)
     secret_remove(share.config.values[CONFIG_SECRET]);
     config_deinit(&share.config);
     lease_deinit(&share.lease);
+    buf_free(&share.log_path);
+    buf_free(&share.config_file);
     buf_free(&share.status_path);
     buf_free(&share.lease_path);
     buf_free(&share.ca_file);

@@ -1,6 +1,7 @@
 #include "daemon/config.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/quote.h"
 #include "base/setting.h"
 #include "base/text_file.h"
@@ -23,6 +25,8 @@ static const char *const key_names[CONFIG_KEYS] = {"resourceName", "kacheryZone"
 
 #define RECORDS_OF "recordsOf"
 #define SCHEDULE   "maxUploadRateSchedule"
+
+enum { MAX_CONFIG_LINKS = 40 };
 
 const char *config_key_name(enum config_key key)
 {
@@ -399,6 +403,43 @@ int config_check_zone(const struct config *c, struct err *e)
     return err_set(e, ERR_FAILED,
                    "zone mismatch: KACHERY_ZONE is \"%s\", kacheryZone in the config is \"%s\"",
                    zone, c->values[CONFIG_ZONE]);
+}
+
+/* Puts what the symbolic link at `path` leads to in its place. Returns false at the end of the
+ * links: at a file, or at nothing. */
+static bool follow_config_link(struct buf *path)
+{
+    char target[PATH_MAX];
+    const char *link = buf_path(path, ERR_IGNORED);
+    ssize_t n = link == NULL ? -1 : readlink(link, target, sizeof target - 1);
+    struct buf next = {0};
+
+    if (n <= 0)
+        return false;
+    target[n] = '\0';
+    if (target[0] == '/')
+        buf_puts(&next, target);
+    else
+        config_put_sibling(link, target, &next);
+    buf_free(path);
+    *path = next;
+    return true;
+}
+
+int config_put_real_path(const char *path, struct buf *out, struct err *e)
+{
+    struct buf real = {0};
+    int result = fs_absolute_path(path, &real, e);
+
+    for (int links = 0; result == 0 && follow_config_link(&real); links++)
+        if (links >= MAX_CONFIG_LINKS)
+            result = err_set(e, ERR_FAILED, "%s: too many symbolic links", path);
+    if (result == 0 && buf_path(&real, e) == NULL)
+        result = -1;
+    if (result == 0)
+        buf_put_buf(out, &real);
+    buf_free(&real);
+    return result;
 }
 
 void config_put_sibling(const char *path, const char *sibling, struct buf *out)

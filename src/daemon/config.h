@@ -98,7 +98,13 @@ int config_edit(const struct config *c, struct str text, const char *name, struc
 /* Writes the file (0600, atomic, durable), edited from what is there; follows symbolic links. */
 int config_save(const struct config *c, const char *path, struct err *e) ERR_CHECKED;
 
-/* Appends the path of a file beside the config: the lease, the status. */
+/* Appends the absolute path of the config that `path` leads to, through symbolic links from file to
+ * file: a config that is reached by a link has one lease, beside the file itself. Folders stay as
+ * they are named. */
+int config_put_real_path(const char *path, struct buf *out, struct err *e) ERR_CHECKED;
+
+/* Appends the path of a file beside the config, of which `path` is the real path: the lease, the
+ * status. */
 void config_put_sibling(const char *path, const char *sibling, struct buf *out);
 
 /* Appends the path of the config's caFile, which lies beside the config at `path` if it is

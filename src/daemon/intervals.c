@@ -32,10 +32,13 @@ static const struct interval_row rows[] = {
     ROW(close_ms, 1000),
     ROW(line_idle_ms, 120000),
     ROW(line_leave_ms, 60000),
-    ROW(lease_refresh_ms, 60000),
-    ROW(lease_hold_ms, 150000), /* well before anybody takes the lease over */
-    ROW(keeper_stopped_ms, 60000),
-    ROW(lease_stale_ms, 300000),
+    ROW(lease_refresh_ms, 10000),
+    ROW(lease_hold_ms, 30000),   /* well before anybody takes the lease over */
+    ROW(lease_stale_ms, 45000),  /* with cron every minute, taken over within 2 minutes */
+    ROW(lease_look_ms, 2000),
+    ROW(lease_claim_ms, 5000),
+    ROW(lease_plain_ms, 300000),
+    ROW(keeper_stopped_ms, 15000), /* its successor is in time for lease_hold_ms */
     ROW(status_ms, 1000),
     ROW(status_idle_ms, 300000),
     ROW(registration_ms, 60000),

@@ -41,10 +41,13 @@ struct intervals {
     int64_t line_idle_ms;    /* a line without a wanted block ends */
     int64_t line_leave_ms;   /* a range worker without a line ends */
     /* files beside the config */
-    int64_t lease_refresh_ms;
-    int64_t lease_hold_ms;  /* without a renewal for so long the daemon does not serve */
+    int64_t lease_refresh_ms;  /* the lease is renewed that often */
+    int64_t lease_hold_ms;     /* without a renewal for so long the daemon does not serve */
+    int64_t lease_stale_ms;    /* a lease that does not change for so long is taken over ... */
+    int64_t lease_look_ms;     /* ... by a process that looks that often */
+    int64_t lease_claim_ms;    /* a taker that does not get on for so long has died */
+    int64_t lease_plain_ms;    /* age of a lease of release 0.1 that is taken over */
     int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
-    int64_t lease_stale_ms; /* a lease of another host that old is taken over */
     int64_t status_ms;      /* at most one status file per so long */
     int64_t status_idle_ms; /* one when nothing has changed for so long */
     /* is this client registered? asked again after so long if not */

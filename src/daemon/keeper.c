@@ -89,6 +89,9 @@ static bool on_keeper_frame(void *owner, struct str frame, int fd)
         k->options.on_renewed(k->options.owner, report.started_ms);
     } else if (which == KEEPER_TROUBLE) {
         log_line(LOG_WARN, "%.*s", STR_ARG(report.text));
+    } else if (which == KEEPER_DOUBT && !k->is_leaving) {
+        err_set(&reason, ERR_TAKEN, "%.*s", STR_ARG(report.text));
+        k->options.on_doubt(k->options.owner, reason.msg);
     } else if (which == KEEPER_LOST && !k->is_leaving) {
         err_set(&reason, ERR_REFUSED, "%.*s", STR_ARG(report.text));
         k->options.on_lost(k->options.owner, &reason);

@@ -42,6 +42,11 @@ static const struct field renewed_fields[] = {
     {.name = "startedMs", .kind = FIELD_INT, .at = offsetof(struct keeper_message, started_ms)},
     {.name = NULL}};
 
+static const struct field doubt_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "doubt"},
+    {.name = "reason", TEXT},
+    {.name = NULL}};
+
 static const struct field lost_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "lost"},
     {.name = "reason", TEXT},
@@ -60,6 +65,7 @@ const struct field *const keeper_orders[] = {[KEEPER_LOG] = log_fields,
 
 const struct field *const keeper_reports[] = {
     [KEEPER_RENEWED] = renewed_fields,
+    [KEEPER_DOUBT] = doubt_fields,
     [KEEPER_LOST] = lost_fields,
     [KEEPER_TROUBLE] = trouble_fields,
     NULL};
@@ -68,8 +74,10 @@ struct keeper_worker {
     int fd;
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
+    bool is_doubtful; /* the record in the lease's place is another's, and is watched */
     struct err trouble, lease_trouble; /* the last ones, so that each is reported once */
     struct buf in, out;
+    struct buf status; /* as last written */
 };
 
 static void send_report(struct keeper_worker *w, enum keeper_report which,
@@ -118,33 +126,91 @@ static void tidy_leftovers(struct keeper_worker *w)
     store_deinit(&store);
 }
 
-static void renew_lease(struct keeper_worker *w)
-{
-    const int64_t started_ms = clock_now_ms();
-    struct lease_holder other;
-    struct err e = {0};
-
-    w->renew_at_ms = started_ms + w->options->renew_ms;
-    if (lease_renew(w->options->lease, &other, &e) == 0) {
-        w->lease_trouble = (struct err){0};
-        send_report(w, KEEPER_RENEWED, &(struct keeper_message){.started_ms = started_ms});
-    } else if (e.code == ERR_TAKEN) {
-        send_report(w, KEEPER_LOST, &(struct keeper_message){.text = str_of(e.msg)});
-    } else {
-        report_trouble(w, &w->lease_trouble, &e);
-    }
-}
-
-static void write_status_file(struct keeper_worker *w, struct str text)
+static void write_status_file(struct keeper_worker *w)
 {
     const char *path = w->options->status_path;
     /* It names what is uploaded: a hash is the key to its file. */
     mode_t mode = newfile_is_in_group_folder(path) ? 0660 : 0600;
     struct err e;
 
-    if (newfile_put_mode(path, text, 0, mode, &e) != 0)
+    if (buf_check(&w->status, &e) != 0 ||
+        newfile_put_mode(path, buf_str(&w->status), 0, mode, &e) != 0)
         report_trouble(w, &w->trouble, &e);
 }
+
+static void take_status(struct keeper_worker *w, struct str text)
+{
+    buf_clear(&w->status);
+    buf_put(&w->status, text);
+    write_status_file(w);
+}
+
+/* --- the lease --- */
+
+/* Somebody deleted the folder, or put another in its place: what belongs there is written anew. */
+static void write_all_anew(struct keeper_worker *w)
+{
+    struct err e;
+
+    open_log(w);
+    if (w->status.len > 0)
+        write_status_file(w);
+    err_set(&e, ERR_FAILED, "%s was deleted or replaced: lease, status and log are written anew",
+            w->options->lease->folder);
+    send_report(w, KEEPER_TROUBLE, &(struct keeper_message){.text = str_of(e.msg)});
+}
+
+static void take_renewal(struct keeper_worker *w, int64_t started_ms, bool is_anew)
+{
+    w->lease_trouble = (struct err){0};
+    w->is_doubtful = false;
+    if (is_anew)
+        write_all_anew(w);
+    else if (w->status.len > 0 && access(w->options->status_path, F_OK) != 0)
+        write_status_file(w);
+    send_report(w, KEEPER_RENEWED, &(struct keeper_message){.started_ms = started_ms});
+}
+
+/* A folder that was put back may have an old record of a dead process in it: that one is watched,
+ * as at the start. In the folder of the last renewal it is of a process that took the lease. */
+static void meet_other_holder(struct keeper_worker *w, const struct err *reason)
+{
+    bool was_watched = w->is_doubtful;
+
+    w->is_doubtful = !was_watched && lease_is_elsewhere(w->options->lease);
+    send_report(w, w->is_doubtful ? KEEPER_DOUBT : KEEPER_LOST,
+                &(struct keeper_message){.text = str_of(reason->msg)});
+    if (w->is_doubtful)
+        w->renew_at_ms = clock_now_ms();
+}
+
+/* Looks at the other's record; takes the lease again when that one is dead. 0 with *again_ms while
+ * it is not clear. */
+static int retake_lease(struct keeper_worker *w, int64_t *again_ms, bool *is_anew, struct err *e)
+{
+    *is_anew = true;
+    return lease_try(w->options->lease, again_ms, e);
+}
+
+static void renew_lease(struct keeper_worker *w)
+{
+    const int64_t started_ms = clock_now_ms();
+    int64_t again_ms = 0;
+    bool is_anew;
+    struct err e = {0};
+    int result = w->is_doubtful ? retake_lease(w, &again_ms, &is_anew, &e)
+                                : lease_renew(w->options->lease, &is_anew, &e);
+
+    w->renew_at_ms = started_ms + (again_ms > 0 ? again_ms : w->options->renew_ms);
+    if (result == 0 && again_ms == 0)
+        take_renewal(w, started_ms, is_anew);
+    else if (result != 0 && e.code == ERR_TAKEN)
+        meet_other_holder(w, &e);
+    else if (result != 0)
+        report_trouble(w, &w->lease_trouble, &e);
+}
+
+/* --- orders --- */
 
 /* False at the last message. Another text is passed over. */
 static bool take_order(struct keeper_worker *w, const struct json *document)
@@ -153,7 +219,7 @@ static bool take_order(struct keeper_worker *w, const struct json *document)
 
     switch (fields_read_one_of(keeper_orders, document, &order, ERR_IGNORED)) {
     case KEEPER_LOG: write_log_line(w, order.text); break;
-    case KEEPER_STATUS: write_status_file(w, order.text); break;
+    case KEEPER_STATUS: take_status(w, order.text); break;
     case KEEPER_REOPEN: open_log(w); break;
     case KEEPER_LEAVE: return false;
     default: break;
@@ -198,5 +264,6 @@ int keeper_worker_run(int fd, void *ctx)
         lease_release(w.options->lease);
     buf_free(&w.in);
     buf_free(&w.out);
+    buf_free(&w.status);
     return 0;
 }

@@ -21,9 +21,9 @@ enum keeper_order { KEEPER_LOG, KEEPER_STATUS, KEEPER_REOPEN, KEEPER_LEAVE };
 extern const struct field *const keeper_orders[];
 
 /* Its reports: {"type":"renewed","startedMs":…} with the time before the renewal,
- * {"type":"lost","reason":…} when the lease is another's, {"type":"trouble",
- * "what":…} when something cannot be written. */
-enum keeper_report { KEEPER_RENEWED, KEEPER_LOST, KEEPER_TROUBLE };
+ * {"type":"doubt","reason":…} when the lease may be another's, {"type":"lost","reason":…} when it
+ * is, {"type":"trouble","what":…} when something cannot be written or was written anew. */
+enum keeper_report { KEEPER_RENEWED, KEEPER_DOUBT, KEEPER_LOST, KEEPER_TROUBLE };
 extern const struct field *const keeper_reports[];
 
 /* Runs the keeper: a process_options.run whose `ctx` is a struct keeper_options. */

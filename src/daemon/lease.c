@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,212 +10,47 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fields.h"
-#include "base/fs.h"
-#include "base/json.h"
 #include "base/newfile.h"
 #include "base/place.h"
-#include "base/random.h"
+#include "base/ready.h"
 
 enum {
-    MAX_RECORD = 4096,
-    MAX_ATTEMPTS = 8,
-    CLAIM_STALE_MS = 60000 /* the creator of an after.TOKEN that is so old has died */
+    MAX_CLAIMS = 100,      /* takers of one record, one after the other, that have died */
+    AGAIN_AT_ONCE_MS = 20, /* something changed meanwhile */
+    MAX_CHANGES = 500,     /* of these in a row */
+    MAX_LOOKS = 3,         /* at a record that cannot be read */
+    CACHED_SECONDS = 120   /* file systems do not cache names for longer */
 };
 
-#define NOBODY "none"
-
-/* "FOLDER/NAME.SUFFIX" (no dot without a suffix); caller frees. */
-static char *path_in_lease(const char *folder, const char *name, const char *suffix)
+/* Appends "FOLDER/after.TOKEN", "FOLDER/after.TOKEN.1", … */
+static void put_claim_path(struct buf *out, const struct lease *l, const char *token,
+                           unsigned number)
 {
-    struct buf path = {0};
-
-    buf_printf(&path, "%s/%s%s%s", folder, name, *suffix ? "." : "", suffix);
-    return buf_take(&path);
+    buf_printf(out, "%s/after.%s", l->folder, token);
+    if (number > 0)
+        buf_printf(out, ".%u", number);
 }
 
-static void read_proc_text(const char *path, char out[LEASE_TEXT])
+static bool is_ours(const struct lease *l, const struct lease_record *record)
 {
-    struct buf text = {0};
-
-    if (fs_read_file(path, LEASE_TEXT - 1, &text, ERR_IGNORED) == 0)
-        snprintf(out, LEASE_TEXT, "%.*s",
-                 STR_ARG(str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n'))));
-    buf_free(&text);
+    return strcmp(record->token, l->self.token) == 0;
 }
 
-/* Field 22 of /proc/PID/stat (proc(5)), counted behind the name, which may hold anything. */
-static int64_t process_started(int64_t pid)
+static bool is_damaged(const struct lease_record *record)
 {
-    char path[64], *at;
-    struct buf text = {0};
-    int64_t ticks = 0;
-
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    if (fs_read_file(path, MAX_RECORD, &text, ERR_IGNORED) == 0 &&
-        (at = strrchr(buf_cstr(&text), ')')) != NULL) {
-        for (int field = 2; field < 22 && at != NULL; field++)
-            at = strchr(at + 1, ' ');
-        ticks = at == NULL ? 0 : strtoll(at, NULL, 10);
-    }
-    buf_free(&text);
-    return ticks;
+    return strcmp(record->token, LEASE_NO_TOKEN) == 0;
 }
 
-static void describe_self(struct lease_holder *self)
-{
-    ssize_t n;
+/* --- refusals --- */
 
-    *self = (struct lease_holder){.pid = getpid(), .since_ms = clock_wall_ms()};
-    if (gethostname(self->host, sizeof self->host - 1) != 0)
-        snprintf(self->host, sizeof self->host, "unknown host");
-    self->pid_started = process_started(self->pid);
-    read_proc_text("/proc/sys/kernel/random/boot_id", self->boot);
-    n = readlink("/proc/self/ns/pid", self->pid_namespace, sizeof self->pid_namespace - 1);
-    if (n < 0)
-        self->pid_namespace[0] = '\0';
-    random_hex(self->token, LEASE_TOKEN_DIGITS);
-}
-
-static bool is_token(const void *text)
-{
-    return strspn(text, "0123456789abcdef") == LEASE_TOKEN_DIGITS;
-}
-
-#define AT(member) offsetof(struct lease_holder, member)
-#define TEXT(name_, member)                                                                        \
-    .name = name_, .kind = FIELD_CHARS, .at = AT(member), .max = LEASE_TEXT - 1
-static const struct field owner_fields[] = {
-    {TEXT("resource", resource), .is_optional = true},
-    {TEXT("host", host)},
-    {.name = "pid", .kind = FIELD_INT, .at = AT(pid)},
-    {.name = "pidStarted", .kind = FIELD_INT, .at = AT(pid_started)},
-    {TEXT("boot", boot)},
-    {TEXT("pidNamespace", pid_namespace)},
-    {.name = "token", .kind = FIELD_CHARS, .at = AT(token), .min = LEASE_TOKEN_DIGITS,
-     .max = LEASE_TOKEN_DIGITS, .is_good = is_token},
-    {.name = "sinceMs", .kind = FIELD_INT, .at = AT(since_ms)},
-    {.name = NULL, .kind = FIELD_OTHERS},
-};
-/* The members that count in a record that is not whole. */
-static const struct field name_fields[] = {
-    {TEXT("resource", resource), .is_optional = true},
-    {TEXT("host", host), .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
-};
-#undef TEXT
-#undef AT
-
-static void put_holder(struct buf *out, const struct lease_holder *h)
-{
-    fields_put(out, owner_fields, h);
-    buf_putc(out, '\n');
-}
-
-static void take_owner(struct lease_holder *out, const struct json *root)
-{
-    static const struct lease_holder unknown = {.host = "unknown host", .token = NOBODY};
-
-    *out = unknown;
-    if (fields_read(owner_fields, root, out, NULL, ERR_IGNORED) == 0)
-        return;
-    *out = unknown;
-    (void)!fields_read(name_fields, root, out, NULL, ERR_IGNORED);
-}
-
-/* ERR_NOT_FOUND when there is no owner. A record that cannot be understood is an owner without a
- * name, who is judged by the record's age. */
-static int read_owner(const char *folder, struct lease_holder *out, struct err *e)
-{
-    char *path = path_in_lease(folder, "owner", "");
-    struct buf text = {0};
-    struct err cause = {0};
-    int result =
-        path == NULL ? err_set(e, ERR_FAILED, "out of memory") : fs_read_file(path, MAX_RECORD,
-                                                                              &text, e);
-    struct json *root = result == 0 ? json_parse(buf_str(&text), JSON_STRICT, &cause) : NULL;
-
-    if (cause.code == ERR_FAILED)
-        result = err_set(e, ERR_FAILED, "cannot read %s: %s", path, cause.msg);
-    take_owner(out, root);
-    json_free(root);
-    buf_free(&text);
-    free(path);
-    return result;
-}
-
-/* Finds how long ago a file was written, by the clock of the host that keeps the folder. A file
- * from the future was written before the clock was set back: it counts as written now, so that its
- * age does not wait for that time. ERR_NOT_FOUND: it is gone. */
-static int age_of_file_ms(const char *folder, const char *file, int64_t *age, struct err *e)
-{
-    char *probe = path_in_lease(folder, "probe", "");
-    struct stat then;
-    int64_t now_ms;
-    int result = probe == NULL ? err_set(e, ERR_FAILED, "out of memory")
-                               : newfile_time_beside(probe, &now_ms, e);
-
-    free(probe);
-    if (result != 0)
-        return -1;
-    if (stat(file, &then) != 0)
-        return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno,
-                         "cannot look at %s", file);
-    *age = now_ms - fs_mtime_ms(&then);
-    if (*age >= 0)
-        return 0;
-    *age = 0;
-    return utimensat(AT_FDCWD, file, NULL, 0) == 0
-               ? 0
-               : err_errno(e, ERR_FAILED, errno, "cannot renew %s", file);
-}
-
-static bool is_of_this_boot(const struct lease_holder *h)
-{
-    struct lease_holder self;
-
-    describe_self(&self);
-    return h->boot[0] != '\0' && h->pid_namespace[0] != '\0' && strcmp(h->boot, self.boot) == 0 &&
-           strcmp(h->pid_namespace, self.pid_namespace) == 0;
-}
-
-static bool is_process_running(const struct lease_holder *h)
-{
-    int64_t started = process_started(h->pid);
-
-    return (kill((pid_t)h->pid, 0) == 0 || errno == EPERM) &&
-           (started == 0 || h->pid_started == 0 || started == h->pid_started);
-}
-
-/* Does the holder still hold it? ERR_NOT_FOUND: the owner is gone. */
-static int judge_holder(const char *folder, const struct lease_holder *h, int64_t stale_ms,
-                        bool *is_alive, struct err *e)
-{
-    char *path;
-    int64_t age;
-    int result;
-
-    if (h->pid > 0 && is_of_this_boot(h)) {
-        *is_alive = is_process_running(h);
-        return 0;
-    }
-    path = path_in_lease(folder, "owner", "");
-    result = path == NULL ? err_set(e, ERR_FAILED, "out of memory")
-                          : age_of_file_ms(folder, path, &age, e);
-    if (result == 0)
-        *is_alive = age < stale_ms;
-    free(path);
-    return result;
-}
-
-static int refuse_taken_lease(const struct lease_holder *other, struct err *e)
+static int refuse_taken_lease(const struct lease_record *other, struct err *e)
 {
     return err_set(e, ERR_TAKEN, "the resource is already shared by %s (process %lld)",
                    other->host, (long long)other->pid);
 }
 
 /* Two configs in one folder: the other resource is shared, ours is not. */
-static int refuse_folder(const struct lease_holder *other, struct err *e)
+static int refuse_folder(const struct lease_record *other, struct err *e)
 {
     return err_set(e, ERR_FAILED,
                    "resource %s is shared from this folder, by %s (process %lld): each resource "
@@ -224,73 +58,51 @@ static int refuse_folder(const struct lease_holder *other, struct err *e)
                    other->resource, other->host, (long long)other->pid);
 }
 
-static bool is_for_another(const struct lease *l, const struct lease_holder *other)
+static int refuse_held_lease(const struct lease *l, const struct lease_record *other,
+                             struct err *e)
 {
-    return other->resource[0] != '\0' && strcmp(other->resource, l->self.resource) != 0;
+    bool is_for_another =
+        other->resource[0] != '\0' && strcmp(other->resource, l->self.resource) != 0;
+
+    return is_for_another ? refuse_folder(other, e) : refuse_taken_lease(other, e);
 }
 
-/* Creates after.TOKEN. ERR_TAKEN when another has it in hand. */
-static int open_claim(const char *folder, const char *path, struct err *e)
-{
-    int64_t age;
+/* --- our record --- */
 
-    for (int attempt = 0; attempt < 2; attempt++) {
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0) {
-            newfile_adopt(folder, fd);
-            close(fd); /* nothing was written */
-            return 0;
-        }
-        if (errno != EEXIST)
-            return err_errno(e, ERR_FAILED, errno, "cannot create %s", path);
-        if (age_of_file_ms(folder, path, &age, e) != 0)
-            return -1;
-        if (age < CLAIM_STALE_MS)
-            break;
-        unlink(path);
+static void remember_folder(struct lease *l)
+{
+    struct stat st;
+
+    if (stat(l->folder, &st) == 0) {
+        l->device = st.st_dev;
+        l->inode = st.st_ino;
     }
-    return err_set(e, ERR_TAKEN, "another process is just starting to share the resource");
 }
 
-static int write_owner(const struct lease *l, struct err *e)
+bool lease_is_elsewhere(const struct lease *l)
 {
-    char *path = path_in_lease(l->folder, "owner", "");
-    struct buf text = {0};
+    struct stat st;
 
-    put_holder(&text, &l->self);
-    int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory") : buf_check(&text, e);
-    if (result == 0)
-        result = newfile_put_mode(path, buf_str(&text), 0,
-                                    newfile_is_in_group_folder(path) ? 0664 : 0644, e);
-    buf_free(&text);
-    free(path);
-    return result;
+    return stat(l->folder, &st) == 0 && (st.st_dev != l->device || st.st_ino != l->inode);
 }
 
-/* Becomes the owner after `previous`. ERR_NOT_FOUND: the owner changed meanwhile; look again. */
-static int replace_owner(const struct lease *l, const char *previous, struct err *e)
+static int put_own_record(struct lease *l, int64_t counter, struct buf *out, struct err *e)
 {
-    struct lease_holder now;
-    char *path = path_in_lease(l->folder, "after", previous);
-    int result = path == NULL ? err_set(e, ERR_FAILED, "out of memory")
-                              : open_claim(l->folder, path, e);
-
-    if (result != 0)
-        goto out;
-    struct err why = {0};
-    if (read_owner(l->folder, &now, &why) != 0 && why.code != ERR_NOT_FOUND)
-        result = err_copy(e, &why);
-    else if (strcmp(now.token, previous) != 0)
-        result = err_set(e, ERR_NOT_FOUND, "the lease changed hands");
-    else
-        result = write_owner(l, e);
-    unlink(path);
-out:
-    free(path);
-    return result;
+    l->self.counter = counter > l->self.counter ? counter : l->self.counter;
+    l->self.counter++;
+    l->self.renewed_ms = clock_wall_ms();
+    l->self.renewed_boot_ms = clock_now_ms();
+    lease_record_put(out, &l->self);
+    return buf_check(out, e);
 }
 
-/* Names no hash, so all may read it; in a folder of a group, each of its members may take over. */
+/* A lease names no hash, so all may read it; in a folder of a group, each of its members may take
+ * it over. */
+static mode_t record_mode(const char *path)
+{
+    return newfile_is_in_group_folder(path) ? 0664 : 0644;
+}
+
 static int make_lease_folder(const char *folder, struct err *e)
 {
     mode_t mode = newfile_is_in_group_folder(folder) ? 02775 : 0755;
@@ -300,117 +112,434 @@ static int make_lease_folder(const char *folder, struct err *e)
     return newfile_make_dir(folder, mode, e);
 }
 
-/* One attempt. ERR_NOT_FOUND: something changed meanwhile, try again. */
-static int try_to_take(const struct lease *l, struct lease_holder *other, struct err *e)
+/* Creates the file of that name, whole from the start where the file system has hard links.
+ * ERR_TAKEN when there is one. */
+static int link_record(const char *path, struct str bytes, struct err *e)
 {
-    bool is_alive = false;
+    struct newfile f = NEWFILE_NONE;
+    int result = -1, number;
 
-    if (make_lease_folder(l->folder, e) != 0)
+    if (newfile_open(&f, path, 0644, e) != 0)
         return -1;
-    int result = read_owner(l->folder, other, e);
-    if (result != 0 && e->code != ERR_NOT_FOUND)
-        return -1;
-    if (result == 0 && strcmp(other->token, l->self.token) == 0)
-        return 0;
-    if (result == 0 && judge_holder(l->folder, other, l->stale_ms, &is_alive, e) != 0)
-        return -1;
-    if (is_alive)
-        return is_for_another(l, other) ? refuse_folder(other, e) : refuse_taken_lease(other, e);
-    return replace_owner(l, other->token, e);
+    (void)!fchmod(f.fd, record_mode(path)); /* some file systems have no modes */
+    if (newfile_write(&f, bytes, path, e) != 0 || newfile_close(&f, true, path, e) != 0)
+        goto out;
+    if (link(f.name.data, path) == 0) {
+        result = 0;
+        goto out;
+    }
+    number = errno;
+    if (number != EEXIST) { /* no hard links here: a name that is free for a moment will do */
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, record_mode(path));
+        number = fd < 0 ? errno : 0;
+        if (fd >= 0)
+            close(fd); /* nothing was written */
+    }
+    if (number == 0)
+        result = lease_record_write_over(path, bytes, e);
+    else
+        err_errno(e, number == EEXIST ? ERR_TAKEN : ERR_FAILED, number, "cannot create %s", path);
+out:
+    newfile_discard(&f);
+    return result;
 }
 
-static int take_lease(const struct lease *l, struct lease_holder *other, struct err *e)
+static bool is_folder_gone(const struct lease *l)
 {
+    return access(l->folder, F_OK) != 0 && errno == ENOENT;
+}
+
+/* Becomes the owner where there is none. ERR_TAKEN: there is one by now. ERR_NOT_FOUND: the last
+ * one has just removed the folder. */
+static int create_owner(struct lease *l, struct err *e)
+{
+    struct buf path = {0}, bytes = {0};
+    struct err cause = {0};
+    int result = make_lease_folder(l->folder, e);
+
+    if (result != 0)
+        return -1;
+    lease_record_put_path(&path, l->folder);
+    result = put_own_record(l, 0, &bytes, &cause);
+    if (result == 0)
+        result = buf_path(&path, &cause) == NULL ? -1
+                                                 : link_record(path.data, buf_str(&bytes), &cause);
+    if (result == 0)
+        remember_folder(l);
+    else
+        err_from(e, cause.code == ERR_FAILED && is_folder_gone(l) ? ERR_NOT_FOUND : cause.code,
+                 &cause);
+    buf_free(&path);
+    buf_free(&bytes);
+    return result;
+}
+
+/* Shows readers that have the file's name cached that it is of no use any more. */
+static void mark_released(const struct lease *l, const char *path)
+{
+    struct lease_record last = l->self;
+    struct buf bytes = {0};
+
+    last.is_released = true;
+    lease_record_put(&bytes, &last);
+    if (!bytes.failed)
+        (void)!lease_record_write_over(path, buf_str(&bytes), ERR_IGNORED);
+    buf_free(&bytes);
+}
+
+/* --- after another --- */
+
+/* Returns true for a record that is written over: readers that have the file's name cached see that
+ * at once. A record without counter, and one that is about to be removed, is replaced by another
+ * file. */
+static bool is_written_over(const char *path, const struct lease_record *previous)
+{
+    return previous->counter > 0 && !previous->is_released && access(path, W_OK) == 0;
+}
+
+static int write_after(struct lease *l, const struct lease_record *previous, bool *is_new_file,
+                       struct err *e)
+{
+    struct buf path = {0}, bytes = {0};
+    int result = put_own_record(l, previous->counter, &bytes, e);
+
+    lease_record_put_path(&path, l->folder);
+    const char *name = buf_path(&path, e);
+    if (name == NULL)
+        result = -1;
+    if (result == 0) {
+        *is_new_file = !is_written_over(name, previous);
+        result = *is_new_file ? newfile_put_mode(name, buf_str(&bytes), NEWFILE_DURABLE,
+                                                 record_mode(name), e)
+                              : lease_record_write_over(name, buf_str(&bytes), e);
+    }
+    if (result == 0)
+        remember_folder(l);
+    buf_free(&path);
+    buf_free(&bytes);
+    return result;
+}
+
+/* Reads the record again, under the claim. ERR_NOT_FOUND: it is not the one that was judged. */
+static int check_same_holder(const struct lease *l, const struct lease_record *previous,
+                           struct err *e)
+{
+    struct lease_record now;
+
+    if (lease_record_read(l->folder, &now, NULL, e) != 0)
+        return -1;
+    if (strcmp(now.token, previous->token) == 0 && now.counter == previous->counter)
+        return 0;
+    return err_set(e, ERR_NOT_FOUND, "the lease changed hands");
+}
+
+/* Another may hold this process's claim for dead when it was stopped for so long. */
+static bool is_claim_old(const struct lease *l, int64_t since_ms)
+{
+    return clock_now_ms() - since_ms > l->intervals->lease_claim_ms / 2;
+}
+
+/* Ends claims 0 to `last`. They are removed where every reader sees that the record has another
+ * token; else they say so, until names that are cached have been forgotten. */
+static void end_claims(const struct lease *l, const char *token, unsigned last, bool is_new_file)
+{
+    bool is_kept = is_new_file && strcmp(token, LEASE_NO_TOKEN) != 0;
+
+    for (unsigned number = 0; number <= last; number++) {
+        struct buf path = {0};
+        put_claim_path(&path, l, token, number);
+        const char *name = buf_path(&path, ERR_IGNORED);
+        if (name != NULL && is_kept)
+            mark_released(l, name);
+        else if (name != NULL)
+            unlink(name);
+        buf_free(&path);
+    }
+}
+
+/* Becomes the owner under a claim of this process's. 0 with *again_ms when something changed. */
+static int succeed_holder(struct lease *l, const struct lease_record *previous, int64_t claimed_ms,
+                          int64_t *again_ms, struct err *e)
+{
+    struct err cause = {0};
+    bool is_new_file = false;
+    int result = check_same_holder(l, previous, &cause);
+
+    if (result == 0 && is_claim_old(l, claimed_ms))
+        result = err_set(&cause, ERR_NOT_FOUND, "it took too long");
+    if (result == 0)
+        result = write_after(l, previous, &is_new_file, &cause);
+    end_claims(l, previous->token, l->dead_claims, result == 0 && is_new_file);
+    if (result == 0)
+        return 0;
+    if (cause.code != ERR_NOT_FOUND)
+        return err_copy(e, &cause);
+    *again_ms = AGAIN_AT_ONCE_MS;
+    return 0;
+}
+
+/* Creates a claim, with this process's record in it. ERR_TAKEN when another has. */
+static int create_claim(struct lease *l, const char *path, struct err *e)
+{
+    struct buf bytes = {0};
+    int result = put_own_record(l, 0, &bytes, e), fd = -1;
+
+    if (result == 0 &&
+        (fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666)) < 0)
+        result = err_errno(e,
+                           errno == EEXIST   ? ERR_TAKEN
+                           : errno == ENOENT ? ERR_NOT_FOUND
+                                             : ERR_FAILED,
+                           errno, "cannot create %s", path);
+    if (fd >= 0) {
+        newfile_adopt(l->folder, fd);
+        (void)!write(fd, bytes.data, bytes.len); /* shows sooner that this process has died */
+        close(fd);
+    }
+    buf_free(&bytes);
+    return result;
+}
+
+/* Looks at the claim of another. 0 with *again_ms while it may be alive. */
+static int look_at_claim(struct lease *l, const char *path, int64_t *again_ms, struct err *e)
+{
+    const struct intervals *t = l->intervals;
+    enum lease_verdict verdict;
+
+    if (l->claim.intervals == NULL)
+        lease_watch_init_claim(&l->claim, path, t);
+    if (lease_watch_look(&l->claim, &verdict, e) != 0)
+        return -1;
+    if (verdict == LEASE_DEAD)
+        l->dead_claims++;
+    else if (verdict == LEASE_FREE)
+        newfile_remove_left(path, CACHED_SECONDS);
+    if (verdict != LEASE_WATCHING)
+        lease_watch_deinit(&l->claim);
+    int64_t look_ms = t->lease_claim_ms / 10;
+    *again_ms = verdict == LEASE_DEAD        ? AGAIN_AT_ONCE_MS
+                : look_ms < t->lease_look_ms ? look_ms
+                                             : t->lease_look_ms;
+    return 0;
+}
+
+/* Tries to become the owner after `previous`, who is dead or has left. */
+static int try_to_succeed(struct lease *l, const struct lease_record *previous, int64_t *again_ms,
+                          struct err *e)
+{
+    const int64_t started_ms = clock_now_ms();
+    struct err cause = {0};
+    struct buf path = {0};
     int result = -1;
 
-    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        result = try_to_take(l, other, e);
-        /* ERR_FAILED with the folder gone: its last owner has just removed it. */
-        if (result == 0 || (e->code != ERR_NOT_FOUND && access(l->folder, F_OK) == 0))
-            break;
+    if (strcmp(l->claimed, previous->token) != 0) {
+        snprintf(l->claimed, sizeof l->claimed, "%s", previous->token);
+        l->dead_claims = 0;
+        lease_watch_deinit(&l->claim);
     }
+    put_claim_path(&path, l, previous->token, l->dead_claims);
+    const char *name = buf_path(&path, e);
+    if (name == NULL || l->dead_claims >= MAX_CLAIMS)
+        result = err_set(e, ERR_FAILED, "cannot take the lease in %s: %u others died of it",
+                         l->folder, l->dead_claims);
+    else if (create_claim(l, name, &cause) == 0)
+        result = succeed_holder(l, previous, started_ms, again_ms, e);
+    else if (cause.code == ERR_TAKEN)
+        result = look_at_claim(l, name, again_ms, e);
+    else
+        err_copy(e, &cause);
+    buf_free(&path);
+    return result;
+}
+
+/* --- taking --- */
+
+int lease_init(struct lease *l, const char *folder, const char *resource,
+               const struct intervals *intervals, struct err *e)
+{
+    *l = (struct lease){.folder = folder == NULL ? NULL : strdup(folder), .intervals = intervals};
+    if (l->folder == NULL)
+        return err_set(e, ERR_FAILED, "out of memory");
+    lease_process_describe(&l->self);
+    snprintf(l->self.resource, sizeof l->self.resource, "%s", resource);
+    return 0;
+}
+
+void lease_deinit(struct lease *l)
+{
+    free(l->folder);
+    lease_watch_deinit(&l->watch);
+    lease_watch_deinit(&l->claim);
+    *l = (struct lease){0};
+}
+
+/* The last holder is about to remove its record. */
+static bool is_leaving(const struct lease *l)
+{
+    const struct lease_watch *w = &l->watch;
+
+    return w->record.is_released && w->process != LEASE_PROCESS_DEAD &&
+           w->unchanged_ms < l->intervals->lease_claim_ms;
+}
+
+static int take_free_lease(struct lease *l, int64_t *again_ms, struct err *e)
+{
+    const struct lease_record previous = l->watch.record;
+    struct err cause = {0};
+    int result = 0;
+
+    if (is_leaving(l))
+        *again_ms = AGAIN_AT_ONCE_MS;
+    else
+        result = previous.token[0] == '\0' ? create_owner(l, &cause)
+                                           : try_to_succeed(l, &previous, again_ms, &cause);
+    if (result == 0)
+        return 0;
+    if (cause.code != ERR_TAKEN && cause.code != ERR_NOT_FOUND)
+        return err_copy(e, &cause);
+    *again_ms = AGAIN_AT_ONCE_MS;
+    return 0;
+}
+
+int lease_try(struct lease *l, int64_t *again_ms, struct err *e)
+{
+    enum lease_verdict verdict;
+    int result = 0;
+
+    *again_ms = 0;
+    if (l->watch.intervals == NULL)
+        lease_watch_init(&l->watch, l->folder, l->intervals);
+    if (lease_watch_look(&l->watch, &verdict, e) != 0)
+        return -1;
+    if (is_ours(l, &l->watch.record)) {
+        remember_folder(l);
+    } else if (verdict == LEASE_WATCHING) {
+        *again_ms = l->intervals->lease_look_ms;
+        return 0;
+    } else {
+        result = verdict == LEASE_HELD ? refuse_held_lease(l, &l->watch.record, e)
+                                       : take_free_lease(l, again_ms, e);
+    }
+    if (result == 0 && *again_ms == 0)
+        lease_watch_deinit(&l->watch);
     return result;
 }
 
 /* Removes what killed processes left in the folder, which is all ours. */
-static void clean_folder(const char *folder)
+static void clean_lease_folder(const char *folder, int seconds)
 {
     struct dirent *entry;
     DIR *dir = opendir(folder);
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         struct str name = str_of(entry->d_name);
+        struct buf path = {0};
         if (!str_starts_with(name, STR("after.")) && !newfile_is_temporary(name))
             continue;
-        char *path = path_in_lease(folder, entry->d_name, "");
-        if (path != NULL)
-            newfile_remove_left(path, NEWFILE_LEFT_SECONDS);
-        free(path);
+        buf_printf(&path, "%s/%s", folder, entry->d_name);
+        newfile_remove_left(buf_path(&path, ERR_IGNORED), seconds);
+        buf_free(&path);
     }
     if (dir != NULL)
         closedir(dir);
 }
 
-int lease_take(struct lease *l, const char *folder, const char *resource, int64_t stale_ms,
-               struct lease_holder *other, struct err *e)
+int lease_take(struct lease *l, void (*on_watch)(const struct lease_watch *watch), struct err *e)
 {
-    struct err cause = {0};
+    unsigned changes = 0;
+    int64_t again_ms;
+    int result;
 
-    *l = (struct lease){.folder = folder == NULL ? NULL : strdup(folder), .stale_ms = stale_ms};
-    if (l->folder == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
-    describe_self(&l->self);
-    snprintf(l->self.resource, sizeof l->self.resource, "%s", resource);
-    if (take_lease(l, other, &cause) == 0) {
-        clean_folder(folder);
-        return 0;
+    while ((result = lease_try(l, &again_ms, e)) == 0 && again_ms > 0) {
+        changes = again_ms > AGAIN_AT_ONCE_MS ? 0 : changes + 1;
+        if (changes > MAX_CHANGES)
+            return err_set(e, ERR_FAILED, "the lease in %s changes all the time", l->folder);
+        if (on_watch != NULL && again_ms > AGAIN_AT_ONCE_MS) {
+            on_watch(&l->watch);
+            on_watch = NULL;
+        }
+        ready_sleep(again_ms);
     }
-    err_copy(e, &cause);
-    lease_deinit(l);
-    return -1;
+    if (result == 0)
+        clean_lease_folder(l->folder, NEWFILE_LEFT_SECONDS);
+    return result;
 }
 
-int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e)
-{
-    struct err cause = {0};
-    char *path = path_in_lease(l->folder, "owner", "");
-    int result = -1;
+/* --- holding --- */
 
-    if (path == NULL)
-        return err_set(e, ERR_FAILED, "out of memory");
-    if (read_owner(l->folder, other, &cause) != 0) {
-        if (cause.code == ERR_NOT_FOUND)
-            result = take_lease(l, other, &cause);
-    } else if (strcmp(other->token, l->self.token) != 0) {
-        refuse_taken_lease(other, &cause);
-    } else if (utimensat(AT_FDCWD, path, NULL, 0) != 0) {
-        err_errno(&cause, ERR_FAILED, errno, "cannot renew %s", path);
-    } else {
-        result = 0;
-    }
-    if (result != 0)
-        err_copy(e, &cause);
-    free(path);
+static int renew_own_record(struct lease *l, int64_t counter, int64_t started_ms, struct err *e)
+{
+    struct buf path = {0}, bytes = {0};
+    int result = put_own_record(l, counter, &bytes, e);
+
+    lease_record_put_path(&path, l->folder);
+    if (result == 0 && buf_path(&path, e) == NULL)
+        result = -1;
+    /* Another may have taken the lease over since it was read. */
+    if (result == 0 && clock_now_ms() - started_ms > l->intervals->lease_hold_ms / 2)
+        result = err_set(e, ERR_TIMEOUT, "%s could not be read in time", path.data);
+    if (result == 0)
+        result = lease_record_write_over(path.data, buf_str(&bytes), e);
+    buf_free(&path);
+    buf_free(&bytes);
     return result;
+}
+
+static int write_lost_record(struct lease *l, struct err *e)
+{
+    int64_t again_ms;
+    int result = lease_try(l, &again_ms, e);
+
+    return result != 0 || again_ms == 0
+               ? result
+               : err_set(e, ERR_FAILED, "the lease in %s changes while it is written", l->folder);
+}
+
+/* Reads the record; looks again at one that cannot be read, which may just be being written. */
+static int read_record_patiently(const struct lease *l, struct lease_record *now, struct err *e)
+{
+    for (int look = 1;; look++) {
+        int result = lease_record_read(l->folder, now, NULL, e);
+        if (result != 0 || !is_damaged(now) || look == MAX_LOOKS)
+            return result;
+        ready_sleep(AGAIN_AT_ONCE_MS);
+    }
+}
+
+int lease_renew(struct lease *l, bool *is_anew, struct err *e)
+{
+    const int64_t started_ms = clock_now_ms();
+    struct lease_record now;
+    struct err cause = {0};
+    int result = read_record_patiently(l, &now, &cause);
+
+    *is_anew = result != 0 || is_damaged(&now) || lease_is_elsewhere(l);
+    if (result != 0 && cause.code == ERR_NOT_FOUND)
+        result = write_lost_record(l, &cause);
+    else if (result == 0 && (is_ours(l, &now) || is_damaged(&now)))
+        result = renew_own_record(l, now.counter, started_ms, &cause);
+    else if (result == 0)
+        result = refuse_taken_lease(&now, &cause);
+    if (result == 0)
+        remember_folder(l);
+    return result == 0 ? 0 : err_copy(e, &cause);
 }
 
 bool lease_release(const struct lease *l)
 {
-    struct lease_holder owner;
-    char *path = path_in_lease(l->folder, "owner", "");
-    bool is_ours = path != NULL && read_owner(l->folder, &owner, ERR_IGNORED) == 0 &&
-                   strcmp(owner.token, l->self.token) == 0;
+    struct lease_record owner;
+    struct buf path = {0};
 
-    if (is_ours) {
-        unlink(path);
+    lease_record_put_path(&path, l->folder);
+    const char *name = buf_path(&path, ERR_IGNORED);
+    bool was_ours = name != NULL && lease_record_read(l->folder, &owner, NULL, ERR_IGNORED) == 0 &&
+                    is_ours(l, &owner);
+    if (was_ours) {
+        mark_released(l, name);
+        unlink(name);
+        clean_lease_folder(l->folder, CACHED_SECONDS);
         rmdir(l->folder);
     }
-    free(path);
-    return is_ours;
-}
-
-void lease_deinit(struct lease *l)
-{
-    free(l->folder);
-    *l = (struct lease){0};
+    buf_free(&path);
+    return was_ours;
 }

@@ -1,57 +1,65 @@
 /*
- * The lease: a folder beside the config that names the process which shares the resource, so that
- * two never do, on whichever hosts. Works on NFS: the only thing it relies on is that of several
- * who create one file with O_EXCL exactly one succeeds. File I/O, which may hang: for the start and
- * for the keeper, never for the supervisor's loop.
+ * The lease: a folder beside the config whose record names the process that shares the resource, so
+ * that two never do, on whichever hosts. Works on NFS, and on file systems that cache names and
+ * sizes: it relies on that of several who create one name with O_EXCL or link(2) exactly one
+ * succeeds, and on that a file that is opened anew shows what was written into it. File I/O, which
+ * may hang: for the start and for the keeper, never for the supervisor's loop.
  *
- *     kachery-resource.lease/owner           who holds it; its mtime is renewed
- *     kachery-resource.lease/after.TOKEN     whoever created this may replace the owner TOKEN
+ *     kachery-resource.lease/owner           the holder (lease_record.h), renewed in place
+ *     kachery-resource.lease/after.TOKEN     its creator may write over the record of TOKEN
+ *     kachery-resource.lease/after.TOKEN.1   ... if the creator of after.TOKEN has died, and so on
  *
- * A holder of this host and this boot is judged by whether its process runs. Another one has gone
- * when it has not renewed the lease for `stale_ms`, by the clock of the file server.
+ * lease_watch.h judges the holder, also for those who do not want the lease.
  */
 #ifndef DAEMON_LEASE_H
 #define DAEMON_LEASE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
-
-#define LEASE_FOLDER "kachery-resource.lease"
-
-enum { LEASE_TOKEN_DIGITS = 32, LEASE_TEXT = 256 };
-
-struct lease_holder {
-    char resource[LEASE_TEXT];   /* "" when not known */
-    char host[LEASE_TEXT];
-    int64_t pid;
-    int64_t pid_started;         /* clock ticks after boot, from /proc: numbers are used again */
-    char boot[LEASE_TEXT];       /* this boot of this kernel; "" when not known */
-    char pid_namespace[LEASE_TEXT];
-    char token[LEASE_TOKEN_DIGITS + 1]; /* of this holding */
-    int64_t since_ms;
-};
+#include "daemon/intervals.h"
+#include "daemon/lease_watch.h"
 
 struct lease {
     char *folder;
-    struct lease_holder self;
-    int64_t stale_ms;
+    const struct intervals *intervals;
+    struct lease_record self; /* as last written */
+    struct lease_watch watch; /* of the holder that is not this process */
+    struct lease_watch claim; /* of the taker that is before this process */
+    char claimed[LEASE_TOKEN_DIGITS + 1]; /* the record that `claim` and dead_claims are about */
+    unsigned dead_claims;
+    dev_t device; /* of the folder in which the record was last ours */
+    ino_t inode;
 };
 
-/* Takes the lease of that resource for this process. ERR_TAKEN when it is held: *other and the
- * message say by whom. ERR_FAILED when it is held for another resource: one folder has one lease.
- * On success the caller ends with lease_release and lease_deinit. */
-int lease_take(struct lease *l, const char *folder, const char *resource, int64_t stale_ms,
-               struct lease_holder *other, struct err *e) ERR_CHECKED;
+/* Prepares to take the lease of that resource; ends with lease_deinit, also after a failure.
+ * `intervals` is borrowed. */
+int lease_init(struct lease *l, const char *folder, const char *resource,
+               const struct intervals *intervals, struct err *e) ERR_CHECKED;
+void lease_deinit(struct lease *l);
 
-/* Renews it, from this process or a child. ERR_TAKEN: it is *other's now (this process was away
- * for too long). Any other error is trouble with the storage: try again. A lease that somebody
- * deleted is written anew. */
-int lease_renew(const struct lease *l, struct lease_holder *other, struct err *e) ERR_CHECKED;
+/* Tries once to take the lease. 0: it is ours, or *again_ms is not 0: to be tried again after so
+ * long. ERR_TAKEN: it is held; l->watch.record and the message say by which process. ERR_FAILED:
+ * trouble with the storage, or the folder's lease is held for another resource. */
+int lease_try(struct lease *l, int64_t *again_ms, struct err *e) ERR_CHECKED;
+
+/* Takes the lease as lease_try does, and waits meanwhile. `on_watch` (may be NULL) is called once
+ * if the holder has to be watched. The caller ends with lease_release. */
+int lease_take(struct lease *l, void (*on_watch)(const struct lease_watch *watch),
+               struct err *e) ERR_CHECKED;
+
+/* Renews it, from this process or a child. *is_anew: the record or its folder was not the one that
+ * was last renewed: somebody deleted it or put another there. ERR_TAKEN: it is another's now, whom
+ * the message names. Any other error is trouble with the storage: try again. */
+int lease_renew(struct lease *l, bool *is_anew, struct err *e) ERR_CHECKED;
+
+/* Returns true when the lease's folder is another than that of the last renewal: the record there
+ * may be older than that renewal. */
+bool lease_is_elsewhere(const struct lease *l);
 
 /* Gives it back. False when it is not ours any more. */
 bool lease_release(const struct lease *l);
-void lease_deinit(struct lease *l);
 
 #endif

@@ -8,20 +8,24 @@
 #include "base/fields.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "daemon/name_question.h"
 #include "daemon/presence.h"
 #include "http/ws_conn.h"
 #include "http/ws_dial.h"
 
 enum { MAX_DOUBLINGS = 20 };
 
-enum state { WAITING, DIALLING, GREETING, READY, CLOSING, CLOSED };
+enum state { WAITING, ASKING, DIALLING, GREETING, READY, CLOSING, CLOSED };
 
 struct session {
     struct session_options options;
     struct loop_timer alarm; /* for until_ms */
     bool has_ended;          /* options.on_end was called: nothing follows */
     bool is_paused;          /* WAITING, but for session_resume */
+    bool was_acknowledged;   /* in this holding of the lease */
     enum state state;
+    struct name_question *question; /* while ASKING */
+    bool asks_generation1;          /* ... it is the first generation's */
     struct ws_dial *dial; /* while DIALLING; kept for its words until the line is gone */
     struct ws_conn *line; /* from then on; NULL when WAITING or CLOSED */
     int64_t until_ms;         /* WAITING: dial then; GREETING: patience; CLOSING: likewise */
@@ -38,6 +42,8 @@ struct session {
     struct presence *presence;
     struct err failure;
     int64_t failure_logged_ms;
+    int64_t refused_wall_ms;
+    int refused_code; /* the last attempt was refused by a WebSocket close or an HTTP status; 0 */
     struct buf out;
 };
 
@@ -66,6 +72,8 @@ struct session *session_new(const struct session_options *options)
 /* Ends the line, and the attempt at one. */
 static void hang_line_up(struct session *s)
 {
+    name_question_free(s->question);
+    s->question = NULL;
     ws_dial_free(s->dial);
     s->dial = NULL;
     ws_conn_free(s->line);
@@ -162,7 +170,8 @@ static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
     int64_t max_ms = is_short_outage(s, now_ms) ? smaller_ms(t->retry_short_ms, t->retry_max_ms)
                                                 : t->retry_max_ms;
     int64_t pause_ms = next_pause_ms(s, &s->failures, max_ms);
-    int64_t spent_ms = s->state == DIALLING || s->state == GREETING ? now_ms - s->dialled_ms : 0;
+    bool was_trying = s->state == ASKING || s->state == DIALLING || s->state == GREETING;
+    int64_t spent_ms = was_trying ? now_ms - s->dialled_ms : 0;
     int64_t least_ms = smaller_ms(t->retry_min_ms, pause_ms);
 
     return pause_ms - spent_ms > least_ms ? pause_ms - spent_ms : least_ms;
@@ -171,6 +180,7 @@ static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
 /* Ends the line for any failure, and plans the next attempt. */
 static void lose_line(struct session *s, int64_t now_ms, const struct err *failure)
 {
+    s->refused_code = 0;
     if (s->state == READY && now_ms - s->ready_ms >= s->options.intervals->stable_ms) {
         s->failures = 0;
         s->out_since_ms = 0;
@@ -181,6 +191,28 @@ static void lose_line(struct session *s, int64_t now_ms, const struct err *failu
     if (s->state != CLOSING)
         log_failure(s, failure, now_ms, pause_ms);
     drop_proxy_line(s, now_ms, pause_ms);
+}
+
+/* Ends the attempt as a daemon elsewhere has the name. `code` is the proxy's, of WebSocket or
+ * HTTP. Before the name was ever this daemon's, one that yields ends. */
+static void lose_refused_line(struct session *s, int64_t now_ms, int code,
+                              const struct err *failure)
+{
+    struct err reason;
+
+    if (s->refused_code == 0)
+        s->refused_wall_ms = clock_wall_ms();
+    if (!s->options.yields || s->was_acknowledged) {
+        lose_line(s, now_ms, failure);
+        s->refused_code = code;
+        return;
+    }
+    s->refused_code = code;
+    err_copy(&s->failure, failure);
+    drop_proxy_line(s, now_ms, 0);
+    s->has_ended = true;
+    err_set(&reason, ERR_TAKEN, "%s", failure->msg);
+    s->options.on_end(s->options.owner, &reason);
 }
 
 /* Closed without a word instead of acknowledged: once with the other generation's greeting, before
@@ -226,11 +258,91 @@ static void dial_proxy(struct session *s, int64_t now_ms)
 
     enter_session_state(s, DIALLING);
     s->has_ranges = false;
-    s->dialled_ms = now_ms;
     s->dial = ws_dial_new(&options, now_ms, &e);
     if (s->dial == NULL)
         lose_line(s, now_ms, &e);
 }
+
+/* --- is the name free? --- */
+
+/* A deployed proxy drops the daemon that has the name when another one dials. */
+static void ask_for_name(struct session *s, int64_t now_ms, bool as_generation1)
+{
+    const struct loop_wake wake = {s->options.loop, take_session_turn, s};
+    struct err e = {0};
+
+    enter_session_state(s, ASKING);
+    s->asks_generation1 = as_generation1;
+    s->question =
+        name_question_new(s->options.config, !as_generation1,
+                          now_ms + s->options.intervals->connect_ms, &wake, &e);
+    if (s->question == NULL) {
+        log_line(LOG_DEBUG, "cannot ask whether the name is free: %s", e.msg);
+        dial_proxy(s, now_ms);
+    }
+}
+
+static void begin_attempt(struct session *s, int64_t now_ms)
+{
+    s->dialled_ms = now_ms;
+    if (s->was_acknowledged)
+        dial_proxy(s, now_ms);
+    else
+        ask_for_name(s, now_ms, false);
+}
+
+static void lose_taken_name(struct session *s, int64_t now_ms, int status)
+{
+    const char *name = config_value_of_session(s, CONFIG_NAME);
+    struct err failure;
+
+    if (status == 200)
+        err_set(&failure, ERR_NETWORK,
+                "resource %s is already connected, and answers: does another host or program share "
+                "it?",
+                name);
+    else
+        err_set(&failure, ERR_NETWORK,
+                "resource %s may be connected already: %s answers the question for it with %d",
+                name, config_value_of_session(s, CONFIG_PROXY), status);
+    lose_refused_line(s, now_ms, status, &failure);
+}
+
+/* Any answer but 404 counts as a refusal. A server that does not answer has not refused. Of the
+ * first generation's address, which may be another service's, only an answer to a request
+ * counts. */
+static void take_name_answer(struct session *s, int64_t now_ms, const struct name_answer *answer)
+{
+    bool is_first_generation = s->asks_generation1;
+
+    if (answer->status == 404 && !answer->is_denial && !is_first_generation)
+        ask_for_name(s, now_ms, true);
+    else if (answer->status == 404 || answer->is_unheard ||
+             (is_first_generation && answer->status != 200))
+        dial_proxy(s, now_ms);
+    else
+        lose_taken_name(s, now_ms, answer->status);
+}
+
+static void step_name_question(struct session *s, int64_t now_ms)
+{
+    struct name_answer answer;
+    struct err e = {0};
+    enum io io = name_question_step(s->question, now_ms, &answer, &e);
+
+    if (io == IO_WANT_READ || io == IO_WANT_WRITE)
+        return;
+    name_question_free(s->question);
+    s->question = NULL;
+    if (io == IO_DONE) {
+        take_name_answer(s, now_ms, &answer);
+        return;
+    }
+    log_line(LOG_DEBUG, "cannot ask whether the name is free: %s", e.msg);
+    dial_proxy(s, now_ms);
+}
+
+/* --- greeting --- */
 
 /* The first generation's `initialize` has no zone. A proxy that knows both is never taken for the
  * first, not even after it was restarted while it was being greeted. */
@@ -259,7 +371,8 @@ static void take_acknowledgement(struct session *s, int64_t now_ms)
     s->failure = (struct err){0};
     s->lost_wall_ms = 0;
     presence_start(s->presence, s->is_generation2, now_ms);
-    s->options.yields = false;
+    s->was_acknowledged = true;
+    s->refused_code = 0;
     if (s->options.on_ready != NULL)
         s->options.on_ready(s->options.owner);
     log_line(LOG_INFO, "acknowledged by the proxy resource=%s zone=%s proxy=%s generation=%d",
@@ -376,9 +489,9 @@ static int end_closed_line(struct session *s, int64_t now_ms, const struct ws_en
             e, ERR_REFUSED, "wrong secret: %s does not accept this proxySecret for resource %s",
             config_value_of_session(s, CONFIG_PROXY), config_value_of_session(s, CONFIG_NAME));
     describe_close(s, end, &failure);
-    if (s->options.yields && end->code == WS_CLOSE_TAKEN)
-        return err_set(e, ERR_TAKEN, "%s", failure.msg);
-    if (s->state == GREETING && end->reason.len == 0 && end->code < WS_CLOSE_WRONG_SECRET &&
+    if (s->state != CLOSING && end->code == WS_CLOSE_TAKEN)
+        lose_refused_line(s, now_ms, WS_CLOSE_TAKEN, &failure);
+    else if (s->state == GREETING && end->reason.len == 0 && end->code < WS_CLOSE_WRONG_SECRET &&
         !s->is_marked)
         lose_unacknowledged(s, now_ms, &failure);
     else
@@ -401,17 +514,20 @@ static void on_line_closed(void *owner, const struct ws_end *end)
     struct session *s = owner;
     int64_t now_ms = loop_now_ms(s->options.loop);
     struct err failure = end->why, reason = {0};
+    bool is_over = false;
 
     s->line = NULL;
     if (end->is_failure) {
         err_wrap(&failure, "%s", ws_dial_label(s->dial));
         lose_line(s, now_ms, &failure);
     } else {
-        s->has_ended = end_closed_line(s, now_ms, end, &reason) != 0;
+        is_over = end_closed_line(s, now_ms, end, &reason) != 0;
     }
     set_session_alarm(s);
-    if (s->has_ended)
+    if (is_over) {
+        s->has_ended = true;
         s->options.on_end(s->options.owner, &reason);
+    }
 }
 
 /* The proxy answered the handshake. */
@@ -484,7 +600,9 @@ static void check_presence(struct session *s, int64_t now_ms)
 static void do_due_steps(struct session *s, int64_t now_ms)
 {
     if (s->state == WAITING && !s->is_paused && now_ms >= s->until_ms)
-        dial_proxy(s, now_ms);
+        begin_attempt(s, now_ms);
+    if (s->state == ASKING)
+        step_name_question(s, now_ms);
     if (s->state == DIALLING)
         step_proxy_dial(s, now_ms);
     if (s->line != NULL)
@@ -535,11 +653,12 @@ void session_pause(struct session *s, const char *why)
     set_session_alarm(s);
 }
 
-void session_resume(struct session *s)
+void session_resume(struct session *s, bool is_new_holding)
 {
     if (!s->is_paused)
         return;
     s->is_paused = false;
+    s->was_acknowledged = s->was_acknowledged && !is_new_holding;
     s->failures = 0;
     set_session_alarm(s); /* dials in this round */
 }
@@ -565,14 +684,17 @@ bool session_is_closed(const struct session *s)
 
 struct session_view session_describe(const struct session *s)
 {
-    static const char *const names[] = {[WAITING] = "waiting",     [DIALLING] = "connecting",
-                                        [GREETING] = "connecting", [READY] = "connected",
-                                        [CLOSING] = "closing",     [CLOSED] = "closing"};
+    static const char *const names[] = {[WAITING] = "waiting",    [ASKING] = "connecting",
+                                        [DIALLING] = "connecting", [GREETING] = "connecting",
+                                        [READY] = "connected",     [CLOSING] = "closing",
+                                        [CLOSED] = "closing"};
 
     return (struct session_view){
         .state = names[s->state],
         .since_ms = s->since_wall_ms,
         .out_since_ms = s->lost_wall_ms,
         .next_try_ms = s->state == WAITING && !s->is_paused ? s->next_wall_ms : 0,
-        .failure = s->failure.msg};
+        .failure = s->failure.msg,
+        .refused_code = s->refused_code,
+        .refused_ms = s->refused_code == 0 ? 0 : s->refused_wall_ms};
 }

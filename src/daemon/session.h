@@ -2,9 +2,12 @@
  * The line to the resource proxy: dials, introduces itself, hands requests on, sends answers, dials
  * again for ever. Knows nothing of jobs.
  *
- *     WAITING ──► DIALLING ──► GREETING ──► READY
- *        ▲            │ (initialize sent)     │
- *        └────────────┴───── lost ────────────┘        any ──► CLOSING ──► CLOSED
+ *     WAITING ──► ASKING ──► DIALLING ──► GREETING ──► READY
+ *        ▲           │           │ (initialize sent)     │
+ *        └───────────┴───────────┴───── lost ────────────┘        any ──► CLOSING ──► CLOSED
+ *
+ * Before the first acknowledge of a holding of the lease it asks the proxy over HTTP whether the
+ * name is free (name_question.h); afterwards it dials at once.
  *
  * A proxy that closes without an acknowledge and without a code may be of the other generation: the
  * next attempt speaks that one's, and what was acknowledged is kept. A proxy that has forgotten
@@ -44,8 +47,8 @@ struct session_options {
     /* It makes no sense to go on, and nothing follows: the proxy refuses the secret, or
      * `yields`. Everything else is logged and tried again. */
     void (*on_end)(void *owner, const struct err *reason);
-    /* Gives up (ERR_TAKEN) when the proxy reports that the name is taken before it was ever
-     * ours. */
+    /* Gives up (ERR_TAKEN) when the proxy reports that the name is taken, before it was ever ours
+     * in this holding of the lease. */
     bool yields;
     void *owner;
 };
@@ -63,9 +66,9 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
 void session_answer_file(struct session *s, const struct range_message *file_is);
 
 /* Hangs up and does not dial until session_resume; `why` is the failure that is described
- * meanwhile. */
+ * meanwhile. `is_new_holding`: the lease was another's meanwhile. */
 void session_pause(struct session *s, const char *why);
-void session_resume(struct session *s);
+void session_resume(struct session *s, bool is_new_holding);
 
 /* Closes the line once the queue is sent; then session_is_closed. */
 void session_close(struct session *s);
@@ -78,6 +81,10 @@ struct session_view {
     int64_t out_since_ms; /* wall clock: not connected; 0: it is, or never was */
     int64_t next_try_ms;  /* wall clock: it dials again; 0: it does not wait for a time */
     const char *failure; /* why the last attempt or session ended; "" */
+    /* That was a refusal, as another daemon has the name: by this code of a WebSocket close (4009),
+     * or by this HTTP status of the answer to the question whether the name is free; else 0. */
+    int refused_code;
+    int64_t refused_ms; /* wall clock: since when it is refused; 0: it is not */
 };
 struct session_view session_describe(const struct session *s);
 

@@ -90,6 +90,19 @@ static void put_gateway_state(struct buf *out, const struct status_view *v)
     buf_free(&url);
 }
 
+/* The proxy that refused this daemon, as another has the name. */
+static void put_refusal(struct buf *out, const struct status_view *v)
+{
+    if (v->session.refused_code == 0)
+        return;
+    json_open_member(out, "refusedBy", '{');
+    json_put_str(out, "url", str_of(v->config->values[CONFIG_PROXY]));
+    json_put_int(out, "code", v->session.refused_code);
+    json_put_str(out, "reason", str_of(v->session.failure));
+    json_put_int(out, "atMs", v->session.refused_ms);
+    json_close(out, '}');
+}
+
 static void put_jobs(struct buf *out, const struct status_view *v)
 {
     struct jobs_counts counts = jobs_count(v->jobs);
@@ -149,6 +162,7 @@ void status_put(struct buf *out, const struct status_view *v)
         put_cause(out, "ending", v->ending);
     json_put_str(out, "client", str_of(registration_name(v->gateway->state)));
     put_proxy_state(out, v);
+    put_refusal(out, v);
     put_gateway_state(out, v);
     put_jobs(out, v);
     put_totals(out, v);

@@ -20,7 +20,7 @@ enum { STATUS_MAX_BYTES = 256 << 10 }; /* of a file that is read */
 
 struct status_view {
     const struct config *config;
-    const struct lease_holder *holder;
+    const struct lease_record *holder;
     const struct jobs *jobs;
     const struct registration_view *gateway;
     const struct history *history; /* without what `uploads` and `ranges` counted */

@@ -45,7 +45,8 @@ struct supervisor {
     struct loop_timer alarm;
     struct loop_fd signals; /* fd 0: none */
     bool is_stopping, is_closing, is_hushed;
-    bool is_lapsed; /* the lease was not renewed for too long: nothing is served */
+    bool is_lapsed;   /* the lease was not renewed for too long: nothing is served */
+    bool is_doubtful; /* ... or another's record is in its place */
     int64_t held_until_ms;         /* the lease, unless it is renewed */
     struct loop_timer lease_alarm; /* for that */
     struct err end; /* why it makes no sense to go on */
@@ -148,6 +149,7 @@ static void on_session_ready(void *owner)
     s->is_hushed = false;
     log_set_level(s->options->log_level);
     log_start(s);
+    registration_start(&s->registration);
 }
 
 static void on_session_lost(void *owner, const char *cause)
@@ -299,6 +301,14 @@ static int open_ranges(struct supervisor *s, struct err *e)
 
 /* --- the lease --- */
 
+static void pause_serving(struct supervisor *s, const char *why)
+{
+    s->is_lapsed = true;
+    session_pause(s->session, why);
+    lines_drop(s->lines);
+    touch_jobs(s);
+}
+
 /* Also at every wake, before any socket is read: this process may have been stopped for longer than
  * a lease lasts. */
 static void check_lease(void *owner)
@@ -308,18 +318,26 @@ static void check_lease(void *owner)
     if (s->is_lapsed || s->is_closing || s->session == NULL ||
         loop_now_ms(s->loop) < s->held_until_ms)
         return;
-    s->is_lapsed = true;
     log_line(LOG_WARN, "the lease was not renewed for %.0f s: not connected until it is",
              (double)s->options->intervals->lease_hold_ms / 1000);
-    session_pause(s->session, "the lease cannot be renewed");
-    lines_drop(s->lines);
-    touch_jobs(s);
+    pause_serving(s, "the lease cannot be renewed");
 }
 
 static void hold_lease(struct supervisor *s, int64_t since_ms)
 {
     s->held_until_ms = since_ms + s->options->intervals->lease_hold_ms;
     loop_set_timer(s->loop, &s->lease_alarm, s->held_until_ms);
+}
+
+static void on_lease_doubt(void *owner, const char *why)
+{
+    struct supervisor *s = owner;
+
+    if (s->is_closing || s->session == NULL)
+        return;
+    log_line(LOG_WARN, "another lease is in the folder: %s; not connected until it is clear", why);
+    s->is_doubtful = true;
+    pause_serving(s, why);
 }
 
 static void on_lease_lost(void *owner, const struct err *reason)
@@ -339,9 +357,9 @@ static void on_lease_renewed(void *owner, int64_t started_ms)
     hold_lease(s, started_ms);
     if (!s->is_lapsed || loop_now_ms(s->loop) >= s->held_until_ms)
         return;
-    s->is_lapsed = false;
     log_line(LOG_INFO, "the lease is renewed again");
-    session_resume(s->session);
+    session_resume(s->session, s->is_doubtful);
+    s->is_lapsed = s->is_doubtful = false;
     touch_jobs(s);
 }
 
@@ -451,7 +469,8 @@ static int open_parts(struct supervisor *s, struct err *e)
                                             .check_ms = t->gateway_check_ms,
                                             .on_change = touch_jobs,
                                             .owner = s};
-    registration_start(&s->registration);
+    if (!s->is_hushed)
+        registration_start(&s->registration);
     return s->uploads == NULL ? -1 : 0;
 }
 
@@ -480,13 +499,15 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
                                                     .on_renewed = on_lease_renewed,
+                                                    .on_doubt = on_lease_doubt,
                                                     .on_lost = on_lease_lost,
                                                     .owner = s},
                            e);
     if (s->keeper == NULL || open_credits(s, e) != 0 || open_children(s, e) != 0 ||
         open_ranges(s, e) != 0 || open_parts(s, e) != 0)
         return -1;
-    log_start(s);
+    if (!s->is_hushed)
+        log_start(s);
     touch_jobs(s);
     return 0;
 }
@@ -648,6 +669,13 @@ static void settle_supervisor(void *owner)
         loop_stop(s->loop);
 }
 
+/* Leaves the name to another daemon. */
+static void log_refusal(const struct supervisor *s, const char *why)
+{
+    log_line(LOG_WARN, "not sharing: %s: %s; the next run from cron tries again",
+             config_value_of_supervisor(s, CONFIG_PROXY), why);
+}
+
 int supervisor_run(const struct supervisor_options *options, struct err *e)
 {
     struct supervisor s = {.options = options};
@@ -660,7 +688,9 @@ int supervisor_run(const struct supervisor_options *options, struct err *e)
     log_end();
     if (s.keeper != NULL && result == 0)
         log_line(LOG_INFO, "stopped");
-    else if (s.keeper != NULL && options->log->path != NULL && e->code != ERR_TAKEN)
+    else if (s.keeper != NULL && e->code == ERR_TAKEN)
+        log_refusal(&s, e->msg);
+    else if (s.keeper != NULL && options->log->path != NULL)
         log_line(LOG_ERROR, "%s", e->msg);
     write_last_status(&s, result, e);
     close_supervisor(&s);

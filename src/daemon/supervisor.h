@@ -19,13 +19,14 @@ enum supervisor_hangup { HANGUP_STOPS, HANGUP_IGNORED, HANGUP_REOPENS_LOG };
 struct supervisor_options {
     const struct config *config; /* complete */
     const struct intervals *intervals;
-    const struct lease *lease; /* taken */
+    struct lease *lease; /* taken */
     const char *status_path;
     const struct history *history; /* of the daemons before this one */
     const struct log_file_options *log; /* path NULL: standard error */
     enum supervisor_hangup on_hangup;
-    /* Ends (ERR_TAKEN) when the proxy reports that another daemon has the name; until it has it,
-     * only warnings are logged. */
+    /* Ends (ERR_TAKEN) when the proxy reports that another daemon has the name, with one line in
+     * the log and `refusedBy` in a status file that stays; until it has the name, only warnings
+     * are logged. */
     bool yields;
     enum log_level log_level; /* from then on */
     void (*log_more)(void);   /* called behind the line on what is shared; may be NULL */

@@ -326,6 +326,7 @@ WRAP_VALUE(ssize_t, -1, readlinkat, (int fd, const char *a, char *p, size_t n), 
            EIO)
 WRAP_VALUE(ssize_t, -1, getxattr, (const char *a, const char *name, void *p, size_t n),
            (a, name, p, n), -1, EIO, ENOTSUP)
+WRAP(setenv, (const char *a, const char *b, int f), (a, b, f), -1, ENOMEM)
 WRAP(chdir, (const char *a), (a), -1, EACCES)
 WRAP(dup2, (int a, int b), (a, b), -1, EMFILE, EINTR)
 WRAP(fchmod, (int fd, mode_t m), (fd, m), -1, EPERM, EIO)

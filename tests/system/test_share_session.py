@@ -8,6 +8,7 @@ import threading
 import certificates
 import pytest
 import tls_servers
+import websocket_peer
 from harness import is_running, sha1, steps_back, until
 from zone_double import ABSENT, DATA
 
@@ -96,24 +97,14 @@ def test_an_upload_that_ended_meanwhile_is_told(desk):
 
 def silent_proxy(listener, done):
     """Shakes hands, acknowledges, and says nothing ever after, not even pong."""
-    import base64
-    import hashlib
     while not done.is_set():
         try:
-            peer, _ = listener.accept()
+            peer, _ = websocket_peer.accept(listener)
         except OSError:
             return
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += peer.recv(65536)
-        key = [line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")][0]
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
-        text = b'{"type":"acknowledge"}'
-        peer.recv(65536)
-        peer.sendall(bytes([0x81, len(text)]) + text)
-        done.peers.append(peer)
+        peer.receive()
+        peer.sock.sendall(websocket_peer.frame(websocket_peer.TEXT, b'{"type":"acknowledge"}'))
+        done.peers.append(peer.sock)
 
 
 def test_a_line_that_is_dead_is_given_up(desk):
@@ -181,6 +172,7 @@ def test_a_code_says_that_it_is_not_the_generation(desk):
 def test_a_proxy_that_forgot_the_daemon_is_dialled_again(desk):
     daemon = desk.share(intervals=FAST + ",presence_first_ms=20,presence_ms=40")
     path = "/api" if desk.proxy.generation == 1 else "/r/lab-resource"
+    desk.proxy.posted.clear()  # it had to find out the generation
     until(lambda: len(desk.proxy.posted) >= 3, "questions at the HTTP side")
     assert {asked for asked, _ in desk.proxy.posted} == {path}
     before = len(desk.proxy.greetings)

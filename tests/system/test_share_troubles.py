@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from harness import descendants, object_path, run, sha1, until
+from harness import Process, descendants, object_path, run, sha1, until
 from zone_double import DATA, flip, folder_of, written
 
 
@@ -98,16 +98,77 @@ def test_what_to_ask_for_when_the_hash_is_wrong(desk, verb):
 TAKEN = (4009, "resource lab-resource is already connected")
 
 
+def refused_by(desk):
+    return json.loads(desk.status_file.read_text())["refusedBy"]
+
+
 def test_cron_where_the_lease_of_the_other_host_is_not_seen(desk):
     """Only the proxy can tell then; it is asked again when cron starts it again."""
     desk.proxy.refuse = TAKEN
     daemon = desk.share("--cron", wait=False)
-    assert daemon.wait() == 0 and daemon.text() == ""
+    assert daemon.wait() == 0
+    line, = daemon.text().splitlines()
+    assert "is already connected" in line and desk.proxy.url in line
     assert not desk.lease.exists()
     assert "already connected" in json.loads(desk.status_file.read_text())["ending"]
+    refusal = refused_by(desk)
+    assert refusal["url"] == desk.proxy.url and refusal["code"] == 4009 and "is already connected" in refusal["reason"]
+    assert abs(refusal["atMs"] / 1000 - time.time()) < 60
     log = desk.folder / "log"
-    assert desk.share("--cron", "--log", str(log), wait=False).wait() == 0
-    assert log.read_text() == ""
+    daemon = desk.share("--cron", "--log", str(log), wait=False)
+    assert daemon.wait() == 0 and daemon.text() == ""
+    assert [line for line in log.read_text().splitlines()] == [line for line in log.read_text().splitlines() if "is already" in line]
+    assert len(log.read_text().splitlines()) == 1
+    desk.proxy.refuse = None
+    desk.share("--cron", intervals="status_ms=10")
+    until(lambda: "refusedBy" not in json.loads(desk.status_file.read_text()), "a status of the new daemon")
+
+
+@pytest.mark.parametrize("status, body", [(200, "{}"), (408, "{}"), (500, "no"), (503, "no"), (403, "no"), (400, '{"message": "x"}')])
+def test_a_taker_asks_before_it_dials(desk, status, body):
+    """A deployed proxy would drop the daemon that is connected when another one dials."""
+    desk.proxy.post_answer = (status, body)
+    daemon = desk.share("--cron", wait=False)
+    assert daemon.wait() == 0 and len(daemon.text().splitlines()) == 1
+    assert refused_by(desk)["code"] == status and not desk.lease.exists()
+    assert desk.proxy.greetings == [] and [path for path, _ in desk.proxy.posted] == [f"/r/{desk.proxy.name}"]
+    daemon = desk.share(wait=False, intervals="retry_min_ms=10")
+    daemon.wait_line("connected")
+    until(lambda: len(desk.proxy.posted) >= 4, "further questions")
+    assert desk.proxy.greetings == []
+    desk.proxy.post_answer = None
+    daemon.wait_line("acknowledged")
+
+
+@pytest.mark.parametrize("status, body", [(405, "no"), (426, "no"), (501, "no"), (400, "Upgrade only to WebSocket")])
+def test_a_server_that_takes_no_question_is_dialled(desk, status, body):
+    desk.proxy.post_answer = (status, body)
+    desk.share("--cron", intervals="presence_first_ms=600000")
+
+
+def test_an_older_proxy_is_asked_in_its_own_words(desk):
+    """Of the first generation: it has no /r/."""
+    desk.proxy.generation = 1
+    desk.proxy.api_answer = (200, '{"type": "responseToClient"}')
+    daemon = desk.share("--cron", wait=False)
+    assert daemon.wait() == 0 and desk.proxy.greetings == []
+    assert [path for path, _ in desk.proxy.posted] == [f"/r/{desk.proxy.name}", "/api"]
+    desk.proxy.api_answer = None
+    desk.share("--cron", intervals="retry_min_ms=10")
+
+
+def test_a_daemon_of_another_folder_is_not_disturbed(lab, processes, tmp_path):
+    """Behind our own proxy: the second one never dials, and says which resource it leaves."""
+    first = lab.share()
+    other = tmp_path / "other"
+    other.mkdir()
+    config = other / "kachery-resource.yaml"
+    config.write_text(lab.config.read_text())
+    config.chmod(0o600)
+    second = processes(Process("share", "--cron", "--config", config, env=lab.environment(lab.host_store)))
+    assert second.wait() == 0
+    assert f"resource {lab.name} is already connected" in second.text() and len(second.text().splitlines()) == 1
+    assert not (other / "kachery-resource.lease").exists() and "trying again" not in first.text()
 
 
 def test_cron_stays_when_it_had_the_name(desk):

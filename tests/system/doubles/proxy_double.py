@@ -26,6 +26,8 @@ class ProxyDouble(LoopThread):
         self.refuse = None        # (code, reason) instead of an acknowledge; (None, "") closes without a code
         self.is_mute = False      # accepts and never acknowledges
         self.knows_us = True      # what it says over HTTP, whatever is connected
+        self.post_answer = None   # (status, text) to whatever is posted
+        self.api_answer = None    # the same, to the first generation's address alone
         self.posted = []          # over HTTP: (path, body)
         self.socket, self.waiting, self.last_id = None, {}, 0
         self.runner = None
@@ -138,6 +140,9 @@ class ProxyDouble(LoopThread):
     async def _post(self, request):
         body = await request.json()
         self.posted.append((request.path, body))
+        fixed = self.post_answer or (request.path == "/api" and self.api_answer)
+        if fixed:
+            return web.Response(status=fixed[0], text=fixed[1])
         if request.path != ("/api" if self.generation == 1 else f"/r/{self.name}"):
             return web.Response(status=404, text="<html>Cannot POST</html>", content_type="text/html")
         want = self.message(body.get("request", {}).get("uri"))

@@ -24,6 +24,7 @@ static int64_t date_of_field(const struct http_head *head, const char *name)
 bool http_wish_init(struct http_wish *wish, const struct http_head *head)
 {
     memset(wish, 0, sizeof *wish);
+    wish->waits_not = http_head_has_token(head, "Prefer", "wait=0");
     wish->modified_since_ms = date_of_field(head, "If-Modified-Since");
     wish->unmodified_since_ms = date_of_field(head, "If-Unmodified-Since");
     return copy_header(&wish->range, &wish->has_range, head, "Range") &&

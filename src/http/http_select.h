@@ -18,6 +18,7 @@ enum { HTTP_CONTENT_RANGE_BYTES = 80 };
 struct http_wish {
     struct buf range, if_range, match, none_match;
     bool has_range, has_if_range, has_match, has_none_match;
+    bool waits_not; /* Prefer: wait=0 (RFC 7240 §4.3): what is known now is wanted */
     int64_t modified_since_ms, unmodified_since_ms; /* since the epoch; -1: none */
 };
 

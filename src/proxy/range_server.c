@@ -601,7 +601,14 @@ static void advance_answer(struct range_answer *answer)
             answer_building(server, conn, &info);
         }
         return;
-    case RELAY_WAIT: want_first_block(answer); return;
+    case RELAY_WAIT:
+        if (answer->wish.waits_not && relay_reader_is_denied(&answer->reader)) {
+            free_answer(answer);
+            answer_absent(conn);
+            return;
+        }
+        want_first_block(answer);
+        return;
     default: return;
     }
 }

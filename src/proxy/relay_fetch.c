@@ -385,6 +385,13 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
     return RELAY_WAIT;
 }
 
+bool relay_reader_is_denied(const struct relay_reader *reader)
+{
+    const struct relay_file *file = reader->file;
+
+    return file->state == RELAY_FILE_SOUGHT && file->is_denied;
+}
+
 struct str relay_reader_hashes(struct relay_reader *reader)
 {
     const struct relay_file *file = reader->file;

@@ -410,6 +410,7 @@ static void conclude_question(struct relay_file *file, bool is_late)
             file->state = RELAY_FILE_ABSENT;
             file->known_until_ms = now + relay->options.times.absent_ms;
         }
+        file->is_denied = !is_late && !file->saw_error;
     }
     if (!has_holder(file) && has_other(file) && is_waited_for(file))
         change_root(file);
@@ -451,7 +452,7 @@ static void ask_hub(struct relay_file *file)
         file->asked = -1;
         file->asked_ms = now;
         file->answered = file->away = 0;
-        file->saw_building = file->saw_error = false;
+        file->saw_building = file->saw_error = file->is_denied = false;
     }
     set_file_timer(file);
 }

@@ -77,6 +77,10 @@ void relay_reader_stop(struct relay_reader *reader);
  * done. */
 enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_info *info);
 
+/* Returns true when all daemons that are connected have said that they do not have the file, and
+ * only those that may come back are waited for. */
+bool relay_reader_is_denied(const struct relay_reader *reader);
+
 /* Returns RELAY_READY and the *bytes of block i, which were checked, borrowed until the next call
  * of the relay; RELAY_ABSENT when the daemons do not have the file any more. Else the block is
  * wanted from now on, and comes together with what the file is if that is not known yet. */

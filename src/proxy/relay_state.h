@@ -194,6 +194,7 @@ struct relay_file {
     uint64_t ask;          /* the number of the question that is open; 0: none */
     int64_t asked, answered, away; /* of that question; asked -1: not told */
     bool saw_building, saw_error;
+    bool is_denied; /* by all who were asked; others may come back */
     bool is_lost; /* open, and all daemons say that they have it no more */
     int64_t asked_ms, ask_again_ms, known_until_ms; /* ABSENT: until then */
     int64_t used_ms;

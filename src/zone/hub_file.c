@@ -84,14 +84,18 @@ static int read_file_head(const struct gateway *g, const struct http_call *call,
     return 0;
 }
 
+/* Asks once; `is_patient` false: for what the hub knows without waiting (RFC 7240 "wait"). */
 static int look_for(const struct gateway *g, const struct zone_watch *watch, struct str url,
-                    int64_t wait_ms, struct hub_file *out, struct err *e)
+                    int64_t wait_ms, bool is_patient, struct hub_file *out, struct err *e)
 {
+    const struct http_header at_once = {STR("Prefer"), STR("wait=0")};
     struct err why = {0};
     struct http_call *call =
         retry_call(g->http,
                    &(struct http_call_options){.method = STR("HEAD"),
                                                .url = url,
+                                               .headers = &at_once,
+                                               .header_count = !is_patient,
                                                .max_answer_bytes = BUCKET_MAX_REFUSAL_BYTES,
                                                .deadline_ms = clock_now_ms() + wait_ms},
                    watch, NULL, &why);
@@ -113,7 +117,7 @@ static int64_t short_wait(const struct gateway *g)
 int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struct str url,
                   struct hub_file *out, struct err *e)
 {
-    return look_for(g, watch, url, short_wait(g), out, e);
+    return look_for(g, watch, url, short_wait(g), false, out, e);
 }
 
 /* Looks for a short while, then tells the caller and waits on for a host. */
@@ -121,11 +125,11 @@ static int look_patiently(struct gateway *g, const struct zone_watch *watch, str
                           const struct hub_file_wait *wait, struct hub_file *out, struct err *e)
 {
     struct err why = {0};
-    int result = look_for(g, watch, url, short_wait(g), out, &why);
+    int result = look_for(g, watch, url, short_wait(g), true, out, &why);
 
     if (result != 0 && why.code == ERR_TIMEOUT && !g->lacks_host) {
         wait->on_away(wait->ctx);
-        result = look_for(g, watch, url, g->patience.waiting_ms, out, &why);
+        result = look_for(g, watch, url, g->patience.waiting_ms, true, out, &why);
     }
     g->lacks_host = result != 0 && why.code == ERR_TIMEOUT;
     if (result != 0)
@@ -152,7 +156,7 @@ int hub_file_wait(struct gateway *g, const struct zone_watch *watch, struct str 
             return -1;
         pause_ms *= 2;
         do
-            result = hub_file_look(g, watch, url, out, e);
+            result = look_for(g, watch, url, short_wait(g), true, out, e);
         while (result != 0 && retry_again(&retry, e) == 0);
         retry_got_further(&retry);
     }

@@ -41,8 +41,8 @@ bool hub_file_has_pass(struct str url);
  * them. */
 void hub_file_put_url(const struct gateway *g, const char *hash, struct buf *out);
 
-/* Asks once. The hub answers late while a host that may have the file is away: ERR_TIMEOUT after
- * HUB_FILE_LOOK_MS, or after patience.waiting_ms if that is less. */
+/* Asks once, for how it is now: a hub of ours does not wait for hosts that are away. ERR_TIMEOUT
+ * after HUB_FILE_LOOK_MS, or after patience.waiting_ms if that is less. */
 int hub_file_look(const struct gateway *g, const struct zone_watch *watch, struct str url,
                   struct hub_file *out, struct err *e) ERR_CHECKED;
 

@@ -437,6 +437,15 @@ def test_in_the_first_time_of_a_hub_daemons_are_expected(start):
     assert time.monotonic() - begun > 0.5
 
 
+def test_who_does_not_wait_for_daemons_that_are_away_is_answered_at_once(start):
+    sharing = start(FAST.replace("range_start_ms=0", "range_start_ms=600000").replace("range_wait_ms=20000", "range_wait_ms=600000"))
+    absent, path = "/f/" + "5" * 40, sharing.put("file", noise(100))
+    assert sharing.ask(absent, "HEAD", Prefer="wait=0")[0].status == 404
+    assert sharing.ask(path, "HEAD", Prefer="wait=0")[0].status == 200
+    done = harness.run("info", "sha1://" + "5" * 40, env=sharing.lab.remote, check=3)
+    assert b"not in the zone" in done.stderr
+
+
 def test_a_reader_that_leaves_stops_the_host(start):
     sharing = start()
     data = noise(256 * LEAF)

@@ -63,6 +63,7 @@ radosgw       radosgw
 ceph-base     -
 ceph-common   ceph
 squid         squid
+qemu-user     qemu-x86_64
 LIST
 }
 

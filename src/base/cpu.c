@@ -37,7 +37,8 @@ static bool system_saves(unsigned components)
 static unsigned query_cpu(void)
 {
     const unsigned ssse3 = 1U << 9, sse41 = 1U << 19, osxsave = 1U << 27; /* leaf 1, ecx */
-    const unsigned avx2 = 1U << 5, avx512f = 1U << 16, sha = 1U << 29, avx512bw = 1U << 30;
+    const unsigned avx2 = 1U << 3 | 1U << 5 | 1U << 8; /* leaf 7, ebx; with BMI 1 and 2 */
+    const unsigned avx512f = 1U << 16, sha = 1U << 29, avx512bw = 1U << 30;
     unsigned features = CPU_SSE2, a, b, c, d;
 
     if (!__get_cpuid(1, &a, &b, &c, &d))
@@ -49,7 +50,7 @@ static unsigned query_cpu(void)
         features |= CPU_SHA;
     if ((basic & osxsave) == 0)
         return features;
-    if ((b & avx2) != 0 && system_saves(SAVES_AVX))
+    if ((b & avx2) == avx2 && system_saves(SAVES_AVX))
         features |= CPU_AVX2;
     if ((b & avx512f) != 0 && (b & avx512bw) != 0 && system_saves(SAVES_AVX512))
         features |= CPU_AVX512;

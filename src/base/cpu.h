@@ -13,7 +13,7 @@
 
 enum cpu_feature {
     CPU_SSE2 = 1, /* vectors of 128 bits: part of the baseline where there are any */
-    CPU_AVX2 = 2,
+    CPU_AVX2 = 2,   /* with BMI 1 and 2 */
     CPU_AVX512 = 4, /* F and BW */
     CPU_SHA = 8     /* the SHA extensions, with SSSE3 and SSE4.1 */
 };

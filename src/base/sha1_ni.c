@@ -1,4 +1,5 @@
-#include "base/sha1_ni.h"
+/* With the x86 SHA extensions. */
+#include "base/sha1_kernels.h"
 
 #if defined(__x86_64__)
 
@@ -35,9 +36,12 @@
 
 #define LOAD(i) _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)p + (i)), swap)
 
-__attribute__((target("sha,sse4.1"))) void sha1_ni_compress(uint32_t state[5],
-                                                            const unsigned char *p, size_t count)
+__attribute__((target("sha,sse4.1"))) void sha1_ni_compress(uint32_t *const states[],
+                                                            const unsigned char *const data[],
+                                                            size_t count)
 {
+    uint32_t *const state = states[0];
+    const unsigned char *p = data[0];
     const __m128i swap = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
     __m128i *const low = (__m128i *)(void *)state;
     __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128(low), 0x1b);
@@ -66,10 +70,10 @@ __attribute__((target("sha,sse4.1"))) void sha1_ni_compress(uint32_t state[5],
 
 #else
 
-void sha1_ni_compress(uint32_t state[5], const unsigned char *blocks, size_t count)
+void sha1_ni_compress(uint32_t *const states[], const unsigned char *const data[], size_t count)
 {
-    (void)state;
-    (void)blocks;
+    (void)states;
+    (void)data;
     (void)count;
 }
 

@@ -1,6 +1,5 @@
 #include "base/sha256.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include <bearssl_hash.h>
@@ -36,35 +35,14 @@ static void compress_sha256_portable(uint32_t *const states[], const unsigned ch
         states[0][i] = sha_words_get(bytes + 4 * i);
 }
 
-/* `cost` is the time that a pass takes, whether its lanes are used or not, relative to the others:
- * as measured, and for the SHA instructions as their latencies are published. */
-static const struct kernel {
-    unsigned feature;
-    unsigned lanes, cost;
-    sha256_kernel *compress;
-} kernels[] = {
+/* The costs are as measured, and for the SHA instructions as their latencies are published. */
+static const struct sha_kernel items[] = {
     {0, 1, 36, compress_sha256_portable},    {CPU_SSE2, 4, 48, sha256_sse2_compress},
     {CPU_AVX2, 8, 47, sha256_avx2_compress}, {CPU_AVX512, 16, 56, sha256_avx512_compress},
     {CPU_SHA, 1, 8, sha256_ni_compress},     {CPU_SHA, 2, 9, sha256_ni_compress_two},
 };
 
-/* Chooses the kernel that hashes `count` messages of one length in the shortest time. */
-static const struct kernel *choose_kernel(size_t count)
-{
-    const unsigned features = cpu_features();
-    const struct kernel *best = NULL;
-    size_t best_cost = 0;
-
-    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
-        const struct kernel *k = &kernels[i];
-        size_t cost = (count + k->lanes - 1) / k->lanes * k->cost;
-        if ((features & k->feature) == k->feature && (best == NULL || cost < best_cost)) {
-            best = k;
-            best_cost = cost;
-        }
-    }
-    return best;
-}
+static const struct sha_kernels kernels = {items, sizeof items / sizeof *items};
 
 static void begin_state(uint32_t state[8])
 {
@@ -82,9 +60,11 @@ static void put_state(const uint32_t state[8], unsigned char out[SHA256_SIZE])
 
 /* --- one message --- */
 
-static void compress_one(uint32_t state[8], const unsigned char *data, size_t count)
+static void compress_sha256(void *owner, const unsigned char *data, size_t count)
 {
-    choose_kernel(1)->compress(&state, &data, count);
+    uint32_t *const state = ((struct sha256 *)owner)->state;
+
+    sha_kernels_choose(&kernels, 1)->compress(&state, &data, count);
 }
 
 void sha256_init(struct sha256 *h)
@@ -95,32 +75,15 @@ void sha256_init(struct sha256 *h)
 
 void sha256_update(struct sha256 *h, const void *data, size_t len)
 {
-    const unsigned char *p = data;
-    size_t have = h->count_bytes % SHA256_BLOCK;
-
-    if (len == 0)
-        return;
-    h->count_bytes += len;
-    if (have > 0) {
-        size_t n = SHA256_BLOCK - have < len ? SHA256_BLOCK - have : len;
-        memcpy(h->block + have, p, n);
-        if (have + n < SHA256_BLOCK)
-            return;
-        compress_one(h->state, h->block, 1);
-        p += n;
-        len -= n;
-    }
-    if (len >= SHA256_BLOCK)
-        compress_one(h->state, p, len / SHA256_BLOCK);
-    memcpy(h->block, p + len / SHA256_BLOCK * SHA256_BLOCK, len % SHA256_BLOCK);
+    sha_message_add(&h->message, data, len, compress_sha256, h);
 }
 
 void sha256_final(struct sha256 *h, unsigned char out[SHA256_SIZE])
 {
     unsigned char tail[2 * SHA256_BLOCK];
-    size_t blocks = sha_words_pad(tail, h->block, h->count_bytes);
+    size_t blocks = sha_words_pad(tail, h->message.block, h->message.count_bytes);
 
-    compress_one(h->state, tail, blocks);
+    compress_sha256(h, tail, blocks);
     put_state(h->state, out);
 }
 
@@ -135,85 +98,26 @@ void sha256_of(struct str data, unsigned char out[SHA256_SIZE])
 
 /* --- many --- */
 
-/* A message that is being hashed: first its whole blocks, where they lie, then its tail. */
-struct hash_lane {
-    uint32_t state[8];
-    const unsigned char *next;
-    size_t blocks; /* from `next` on */
-    bool is_in_tail;
-    size_t tail_blocks;
-    unsigned char tail[2 * SHA256_BLOCK];
-    unsigned char *out;
-};
-
-static void begin_lane(struct hash_lane *lane, struct str message, unsigned char *out)
-{
-    const unsigned char *p = (const unsigned char *)message.p;
-    size_t blocks = message.len / SHA256_BLOCK;
-
-    begin_state(lane->state);
-    lane->tail_blocks =
-        sha_words_pad(lane->tail, p == NULL ? NULL : p + blocks * SHA256_BLOCK, message.len);
-    lane->is_in_tail = blocks == 0;
-    lane->next = blocks == 0 ? lane->tail : p;
-    lane->blocks = blocks == 0 ? lane->tail_blocks : blocks;
-    lane->out = out;
-}
-
-/* Moves the lane on after a pass. Returns false when the message is done. */
-static bool advance_lane(struct hash_lane *lane, size_t blocks)
-{
-    lane->next += blocks * SHA256_BLOCK;
-    lane->blocks -= blocks;
-    if (lane->blocks > 0)
-        return true;
-    if (lane->is_in_tail) {
-        put_state(lane->state, lane->out);
-        return false;
-    }
-    lane->is_in_tail = true;
-    lane->next = lane->tail;
-    lane->blocks = lane->tail_blocks;
-    return true;
-}
-
-/* One pass over as many blocks as each of the lanes has. Where there are more lanes than messages,
- * the others repeat the last message into a state that nobody reads. */
-static size_t run_pass(const struct kernel *k, struct hash_lane *const lanes[], size_t count)
-{
-    uint32_t unused[8] = {0}, *states[SHA256_LANES];
-    const unsigned char *data[SHA256_LANES];
-    size_t blocks = lanes[0]->blocks;
-
-    for (size_t i = 1; i < count; i++)
-        if (lanes[i]->blocks < blocks)
-            blocks = lanes[i]->blocks;
-    for (size_t i = 0; i < k->lanes; i++) {
-        states[i] = i < count ? lanes[i]->state : unused;
-        data[i] = lanes[i < count ? i : count - 1]->next;
-    }
-    k->compress(states, data, blocks);
-    return blocks;
-}
-
-/* Up to SHA256_LANES of them. */
+/* Up to SHA256_LANES of them: first the whole blocks of all, then their ends. */
 static void hash_group(const struct str *messages, size_t count, unsigned char (*out)[SHA256_SIZE])
 {
-    struct hash_lane all[SHA256_LANES], *active[SHA256_LANES];
+    uint32_t states[SHA256_LANES][8];
+    unsigned char tails[SHA256_LANES][2 * SHA256_BLOCK];
+    struct sha_blocks whole[SHA256_LANES], ends[SHA256_LANES];
 
     for (size_t i = 0; i < count; i++) {
-        begin_lane(&all[i], messages[i], out[i]);
-        active[i] = &all[i];
+        const unsigned char *p = (const unsigned char *)messages[i].p;
+        size_t blocks = messages[i].len / SHA256_BLOCK;
+        const unsigned char *rest = p == NULL ? NULL : p + blocks * SHA256_BLOCK;
+        begin_state(states[i]);
+        whole[i] = (struct sha_blocks){states[i], p, blocks};
+        ends[i] = (struct sha_blocks){states[i], tails[i],
+                                      sha_words_pad(tails[i], rest, messages[i].len)};
     }
-    while (count > 0) {
-        const struct kernel *k = choose_kernel(count);
-        size_t taken = count < k->lanes ? count : k->lanes, kept = 0;
-        size_t blocks = run_pass(k, active, taken);
-        for (size_t i = 0; i < count; i++)
-            if (i >= taken || advance_lane(active[i], blocks))
-                active[kept++] = active[i];
-        count = kept;
-    }
+    sha_kernels_run(&kernels, whole, count);
+    sha_kernels_run(&kernels, ends, count);
+    for (size_t i = 0; i < count; i++)
+        put_state(states[i], out[i]);
 }
 
 void sha256_of_many(const struct str *messages, size_t count, unsigned char (*out)[SHA256_SIZE])
@@ -229,5 +133,5 @@ void sha256_of_many(const struct str *messages, size_t count, unsigned char (*ou
 
 size_t sha256_lanes(void)
 {
-    return choose_kernel(SHA256_LANES)->lanes;
+    return sha_kernels_choose(&kernels, SHA256_LANES)->lanes;
 }

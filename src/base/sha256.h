@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sha_message.h"
 #include "base/str.h"
 
 enum { SHA256_SIZE = 32, SHA256_HEX = 64, SHA256_BLOCK = 64, SHA256_LANES = 16 };
@@ -17,8 +18,7 @@ enum { SHA256_SIZE = 32, SHA256_HEX = 64, SHA256_BLOCK = 64, SHA256_LANES = 16 }
 /* No pointers inside: may be copied to save a state. */
 struct sha256 {
     uint32_t state[8];
-    uint64_t count_bytes;
-    unsigned char block[SHA256_BLOCK];
+    struct sha_message message;
 };
 
 /* Begin a message, and take its next `len` bytes. */

@@ -1,24 +1,17 @@
-/*
- * SHA-256's compression function, several messages at a time; used by sha256.c alone. Each takes
- * `count` blocks of 64 bytes from each of data[] into the state of the same lane.
- */
+/* SHA-256's compression function, several messages at a time; used by sha256.c alone. */
 #ifndef BASE_SHA256_KERNELS_H
 #define BASE_SHA256_KERNELS_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-typedef void sha256_kernel(uint32_t *const states[], const unsigned char *const data[],
-                           size_t count);
+#include "base/sha_kernels.h"
 
 /* In plain C, whose vectors of 128 bits the compiler makes of what the baseline has. */
-sha256_kernel sha256_sse2_compress; /* 4 lanes */
+sha_compress sha256_sse2_compress; /* 4 lanes */
 
 /* Only where cpu_features has the instructions; elsewhere they do nothing. */
-sha256_kernel sha256_avx2_compress;   /* 8 lanes */
-sha256_kernel sha256_avx512_compress; /* 16 lanes */
-sha256_kernel sha256_ni_compress;     /* 1 lane */
-sha256_kernel sha256_ni_compress_two; /* 2 lanes, in turn: each fills the other's waiting */
+sha_compress sha256_avx2_compress;   /* 8 lanes */
+sha_compress sha256_avx512_compress; /* 16 lanes */
+sha_compress sha256_ni_compress;     /* 1 lane */
+sha_compress sha256_ni_compress_two; /* 2 lanes, in turn: each fills the other's waiting */
 
 /* The round constants of FIPS 180-4, 4.2.2. */
 extern const uint32_t sha256_kernels_constants[64];

@@ -1,6 +1,6 @@
 /* Four lanes, in the vectors that every x86-64 (SSE2) and every ARMv8 has. */
 #include "base/sha256_lanes.h"
-#include "base/sha_words.h"
+#include "base/sha_lanes_sse2.h"
 
 void sha256_sse2_compress(uint32_t *const states[], const unsigned char *const data[],
                           size_t count)
@@ -11,9 +11,7 @@ void sha256_sse2_compress(uint32_t *const states[], const unsigned char *const d
     for (int i = 0; i < 64; i++)
         k[i] = (word){0} + sha256_kernels_constants[i];
     for (size_t at = 0; count > 0; count--, at += 64) {
-        for (int i = 0; i < 16; i++)
-            w[i] = (word){sha_words_get(data[0] + at + 4 * i), sha_words_get(data[1] + at + 4 * i),
-                          sha_words_get(data[2] + at + 4 * i), sha_words_get(data[3] + at + 4 * i)};
+        LOAD_BLOCKS();
         ALL_ROUNDS();
     }
     STORE_STATES();

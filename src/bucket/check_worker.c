@@ -5,6 +5,7 @@
 #include "bucket/object.h"
 #include "http/crew_frame.h"
 #include "proc/frame.h"
+#include "proto/kachery_uri.h"
 
 enum { REPORT_MS = 1000, JUST_NOW_S = 60 };
 

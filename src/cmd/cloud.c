@@ -13,7 +13,7 @@
 #include "cmd/interrupt.h"
 #include "cmd/label.h"
 #include "proto/url.h"
-#include "store/hash.h"
+#include "store/hash_file.h"
 #include "zone/download.h"
 
 /* As cmd_parse, for exactly one argument. */

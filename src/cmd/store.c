@@ -14,8 +14,8 @@
 #include "cmd/commands.h"
 #include "cmd/interrupt.h"
 #include "store/add.h"
-#include "store/hash.h"
 #include "store/hash_cache.h"
+#include "store/hash_file.h"
 #include "zone/gateway_memory.h"
 #include "zone/upload.h"
 

@@ -12,8 +12,8 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "proto/kachery_uri.h"
-#include "store/hash.h"
 #include "store/hash_cache.h"
+#include "store/hash_file.h"
 #include "store/link.h"
 
 /* The meaning of one operand: a hash, or a path. */

@@ -11,8 +11,8 @@
 #include "cmd/ending.h"
 #include "cmd/entry_list.h"
 #include "proto/kachery_uri.h"
-#include "store/hash.h"
 #include "store/hash_cache.h"
+#include "store/hash_file.h"
 
 enum { LOOK_AHEAD_AT_ONCE = 200, STATE_COUNT = STORE_UNCHECKED + 1 };
 

@@ -34,6 +34,7 @@ struct pool_job {
     bool is_abandoned; /* its messages are dropped; it keeps its place */
     int64_t waiting_since_ms;
     char lost[REASON_SIZE]; /* in the list of lost jobs: why */
+    size_t lost_together;   /* likewise: jobs that its worker had in hand */
 };
 
 /* In order of arrival. */
@@ -63,6 +64,7 @@ struct pool {
     struct pool_worker *workers;
     struct pool_job_list waiting; /* lost their worker before they were begun */
     struct pool_job_list lost;    /* callback to come */
+    size_t lost_together;         /* of the job in its callback */
     size_t job_count;
     struct loop_call turn;   /* gives what waits, reports what is lost and what is free */
     struct loop_timer timer; /* the next idle worker leaves, or a process is tried to be started */
@@ -204,6 +206,11 @@ size_t pool_jobs(const struct pool *pool)
     return pool->job_count;
 }
 
+size_t pool_lost_together(const struct pool *pool)
+{
+    return pool->lost_together;
+}
+
 size_t pool_workers(const struct pool *pool)
 {
     return count_workers(pool, has_worker_place);
@@ -238,16 +245,28 @@ static void put_loss_reason(const char *words, char *out)
     snprintf(out, REASON_SIZE, "the worker process %s%s", was_killed ? "was " : "", words);
 }
 
+/* Counts the jobs in hand: the first, and those of which a message came. */
+static size_t count_begun(const struct pool_worker *w)
+{
+    size_t count = 0;
+
+    for (const struct pool_job *job = w->jobs.first; job != NULL; job = job->next)
+        count += job == w->jobs.first || job->has_begun;
+    return count;
+}
+
 /* Sorts the jobs of a worker that does none any more: the one in hand is lost, those not begun
  * wait. */
 static void lose_jobs(struct pool_worker *w, const char *words)
 {
     struct pool *pool = w->pool;
+    const size_t begun = count_begun(w);
     struct pool_job *job;
     bool is_first = true;
 
     while ((job = shift_job(&w->jobs)) != NULL) {
         put_loss_reason(words, job->lost);
+        job->lost_together = begun;
         job->waiting_since_ms = loop_now_ms(pool->options.loop);
         if (job->is_abandoned)
             free_pool_job(job);
@@ -438,7 +457,7 @@ static struct pool_worker *start_pool_worker(struct pool *pool, struct err *e)
     return w;
 }
 
-/* The least busy worker with an idle slot, else a new one. */
+/* The least busy worker with an idle slot, else a new one; or the other way round. */
 static struct pool_worker *choose_worker(struct pool *pool, struct err *e)
 {
     struct pool_worker *best = NULL;
@@ -446,10 +465,13 @@ static struct pool_worker *choose_worker(struct pool *pool, struct err *e)
     for (struct pool_worker *w = pool->workers; w != NULL; w = w->next)
         if (has_idle_slot(pool, w) && (best == NULL || w->jobs.count < best->jobs.count))
             best = w;
+    if (count_startable_workers(pool) > 0 &&
+        (best == NULL || (pool->options.has_workers_first && best->jobs.count > 0))) {
+        struct pool_worker *started = start_pool_worker(pool, e);
+        return started != NULL ? started : best;
+    }
     if (best != NULL)
         return best;
-    if (count_startable_workers(pool) > 0)
-        return start_pool_worker(pool, e);
     err_set(e, ERR_FAILED,
             count_workers(pool, is_stuck) > pool->options.max_stuck
                 ? "the workers hang in storage that does not answer"
@@ -565,6 +587,7 @@ static void give_waiting(struct pool *pool)
         }
         snprintf(job->lost, sizeof job->lost, "no worker process can be started: %.*s",
                  REASON_SIZE / 2, e.msg);
+        job->lost_together = 1;
         append_job(&pool->lost, job);
     }
 }
@@ -575,6 +598,7 @@ static void report_lost(struct pool *pool)
 
     while ((job = shift_job(&pool->lost)) != NULL) {
         pool->job_count--;
+        pool->lost_together = job->lost_together;
         pool->options.on_lost(pool->options.owner, job->id, job->lost);
         free_pool_job(job);
     }

@@ -33,10 +33,12 @@ enum pool_said {
 struct pool_options {
     struct loop *loop;
     /* process.run: reads frames {"id":N,"type":…} and answers them with frames that have the id;
-     * it does its jobs in the order in which they came and returns at end of file. */
+     * it begins its jobs in the order in which they came, says so of one that it begins beside
+     * others by a first message of it, and returns at end of file. */
     struct process_options process;
     unsigned max_workers;   /* 1 to POOL_MAX_WORKERS; started when needed */
     unsigned depth;         /* jobs in flight per worker, 1 for long jobs, to POOL_MAX_DEPTH */
+    bool has_workers_first; /* a worker is started before another one gets a second job */
     int64_t job_timeout_ms; /* silence after which the job in hand is lost; 0: never */
     int64_t stopped_ms;     /* a worker that is stopped by a signal for about so long, with a job in
                                hand, is lost; 0: never */
@@ -46,8 +48,9 @@ struct pool_options {
     /* One message of the worker about job `id`. After the last one the job's place is free. */
     enum pool_said (*on_message)(void *owner, uint64_t id, const struct json *message);
     /* The worker ended, or was killed because it was silent or stopped for too long, with this job
-     * in hand, for that `reason`. Jobs behind it that were not begun (no message of them came, none
-     * was sent to them) are not lost: the pool gives them to other workers. */
+     * in hand, for that `reason`; pool_lost_together returns how many it had. Jobs behind them that
+     * were not begun (no message of them came, none was sent to them) are not lost: the pool gives
+     * them to other workers. */
     void (*on_lost)(void *owner, uint64_t id, const char *reason);
     /* A place became free in this round: there may be room again. NULL: not called. */
     void (*on_room)(void *owner);
@@ -86,6 +89,9 @@ void pool_abandon(struct pool *pool, uint64_t id);
 
 /* Returns the number of jobs for which a callback is still to come. */
 size_t pool_jobs(const struct pool *pool);
+
+/* During on_lost: returns how many jobs, with this one, its worker had begun and not ended. */
+size_t pool_lost_together(const struct pool *pool);
 
 /* Returns the number of workers that take jobs. */
 size_t pool_workers(const struct pool *pool);

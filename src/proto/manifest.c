@@ -174,38 +174,43 @@ static const unsigned char *leaf_of_zeros(struct str zeros)
     return leaf;
 }
 
-/* Hashes up to SHA256_LANES blocks, which all belong to the page at hand. */
-static void add_blocks(struct manifest_maker *m, const struct str *blocks, size_t count)
+/* Up to SHA256_LANES of them. */
+static void hash_some_blocks(const struct str *blocks, size_t count,
+                             unsigned char (*leaves)[SHA256_SIZE])
 {
     unsigned char hashes[SHA256_LANES][SHA256_SIZE];
-    struct str unequal[SHA256_LANES];
+    struct str unequal[SHA256_LANES] = {{NULL, 0}};
     size_t places[SHA256_LANES], n = 0;
 
     for (size_t i = 0; i < count; i++) {
-        size_t place = m->leaf_count++;
         if (blocks[i].len == MANIFEST_LEAF_BYTES && is_zero_block(blocks[i])) {
-            memcpy(m->leaves[place], leaf_of_zeros(blocks[i]), SHA256_SIZE);
+            memcpy(leaves[i], leaf_of_zeros(blocks[i]), SHA256_SIZE);
             continue;
         }
-        places[n] = place;
+        places[n] = i;
         unequal[n++] = blocks[i];
     }
     sha256_of_many(unequal, n, hashes);
     for (size_t i = 0; i < n; i++)
-        memcpy(m->leaves[places[i]], hashes[i], SHA256_SIZE);
+        memcpy(leaves[places[i]], hashes[i], SHA256_SIZE);
 }
 
-int manifest_maker_add(struct manifest_maker *m, struct str data, struct err *e)
+void manifest_hash_blocks(const struct str *blocks, size_t count,
+                          unsigned char (*leaves)[SHA256_SIZE])
 {
-    m->size += (int64_t)data.len;
-    while (data.len > 0) {
-        struct str blocks[SHA256_LANES] = {{NULL, 0}};
-        size_t n = 0, room = MANIFEST_PAGE_LEAVES - m->leaf_count;
-        while (n < SHA256_LANES && n < room && data.len > 0) {
-            blocks[n] = str_slice(data, 0, MANIFEST_LEAF_BYTES);
-            data = str_slice(data, blocks[n++].len, data.len);
-        }
-        add_blocks(m, blocks, n);
+    for (size_t i = 0; i < count; i += SHA256_LANES)
+        hash_some_blocks(blocks + i, count - i < SHA256_LANES ? count - i : SHA256_LANES,
+                         leaves + i);
+}
+
+int manifest_maker_take(struct manifest_maker *m, const unsigned char (*leaves)[SHA256_SIZE],
+                        int64_t bytes, struct err *e)
+{
+    const uint64_t count = manifest_leaf_count(bytes);
+
+    m->size += bytes;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(m->leaves[m->leaf_count++], leaves[i], SHA256_SIZE);
         if (m->leaf_count == MANIFEST_PAGE_LEAVES && end_page(m, e) != 0)
             return -1;
     }

@@ -84,9 +84,15 @@ struct manifest_maker {
 void manifest_maker_init(struct manifest_maker *m);
 void manifest_maker_deinit(struct manifest_maker *m);
 
-/* Takes the next bytes of the file: whole blocks, sha256_lanes() of them or a multiple at best. The
- * last call of a file alone may end within a block. */
-int manifest_maker_add(struct manifest_maker *m, struct str data, struct err *e) ERR_CHECKED;
+/* Hashes blocks, of one file or of several: at most MANIFEST_LEAF_BYTES each, and less only at the
+ * end of a file. sha256_lanes() of them or a multiple are fastest. */
+void manifest_hash_blocks(const struct str *blocks, size_t count,
+                          unsigned char (*leaves)[SHA256_SIZE]);
+
+/* Takes the leaves of the next `bytes` bytes of the file: of whole blocks; the last call of a file
+ * alone may end within a block. */
+int manifest_maker_take(struct manifest_maker *m, const unsigned char (*leaves)[SHA256_SIZE],
+                        int64_t bytes, struct err *e) ERR_CHECKED;
 
 /* Ends the file: passes on the last page and fills the head. */
 int manifest_maker_end(struct manifest_maker *m, const unsigned char sha1[SHA1_SIZE],

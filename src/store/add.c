@@ -116,6 +116,24 @@ out:
     return status;
 }
 
+int add_stage_hashed(const struct store *s, const char *path, const struct hash_result *hashed,
+                     struct add_staged *out, struct err *e)
+{
+    struct add_staged staged = {.kind = STORE_LINK,
+                                .size = hashed->size,
+                                .mtime = hashed->mtime,
+                                .id = hashed->id};
+
+    memcpy(staged.hash, hashed->hash, sizeof staged.hash);
+    memcpy(staged.manifest, hashed->manifest, sizeof staged.manifest);
+    if (stage_link_record(s, path, &staged, e) != 0) {
+        add_discard(s, &staged);
+        return -1;
+    }
+    *out = staged;
+    return 0;
+}
+
 static int stage_link(const struct store *s, const char *path, const struct hash_options *options,
                       struct add_staged *staged, struct err *e)
 {
@@ -123,15 +141,7 @@ static int stage_link(const struct store *s, const char *path, const struct hash
 
     if (hash_file(s, path, options, &hashed, e) != 0)
         return -1;
-    memcpy(staged->hash, hashed.hash, sizeof staged->hash);
-    memcpy(staged->manifest, hashed.manifest, sizeof staged->manifest);
-    staged->size = hashed.size;
-    staged->mtime = hashed.mtime;
-    staged->id = hashed.id;
-    if (stage_link_record(s, path, staged, e) == 0)
-        return 0;
-    add_discard(s, staged);
-    return -1;
+    return add_stage_hashed(s, path, &hashed, staged, e);
 }
 
 /* Fills the temporary file and job->hash: a clone shares the source's blocks and is then hashed
@@ -210,15 +220,21 @@ static int stage_copy(const struct store *s, const char *path, const struct hash
     return status;
 }
 
-int add_stage(const struct store *s, enum store_kind kind, const char *path,
-              const struct hash_options *options, struct add_staged *out, struct err *e)
+struct hash_options add_reading(const struct hash_options *options)
 {
     struct hash_options reading = {0};
-    struct add_staged staged = {.kind = kind};
 
     if (options != NULL)
         reading = *options;
     reading.flags = HASH_USE_CACHE | (reading.flags & HASH_MAKE_MANIFEST);
+    return reading;
+}
+
+int add_stage(const struct store *s, enum store_kind kind, const char *path,
+              const struct hash_options *options, struct add_staged *out, struct err *e)
+{
+    const struct hash_options reading = add_reading(options);
+    struct add_staged staged = {.kind = kind};
     int status = kind == STORE_LINK ? stage_link(s, path, &reading, &staged, e)
                                     : stage_copy(s, path, &reading, &staged, e);
 

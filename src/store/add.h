@@ -6,7 +6,7 @@
 #ifndef STORE_ADD_H
 #define STORE_ADD_H
 
-#include "store/hash.h"
+#include "store/hash_file.h"
 #include "store/store.h"
 
 enum { ADD_SUFFIX_SIZE = 32 };
@@ -40,6 +40,13 @@ bool add_is_staged(const struct add_staged *staged);
 int add_stage(const struct store *s, enum store_kind kind, const char *path,
               const struct hash_options *options, struct add_staged *out, struct err *e)
     ERR_CHECKED;
+
+/* The first step of a link in two: the caller hashes the file, with the options that add_reading
+ * makes of its own, which may be NULL, and add_stage_hashed writes the record. If that fails, the
+ * manifest is removed too. */
+struct hash_options add_reading(const struct hash_options *options);
+int add_stage_hashed(const struct store *s, const char *path, const struct hash_result *hashed,
+                     struct add_staged *out, struct err *e) ERR_CHECKED;
 
 /* Makes one staged file durable, or its name after publishing; does nothing for a file that
  * was there already. For many files store_sync takes less time. */

@@ -14,7 +14,8 @@
  *    ▼                        ▼                         ▼
  *   [D][D][G][D][G][G][W]....[W][W][W]..................
  * Items go through WAITING, GIVEN (in a group that is one job of the pool) and DONE; those done at
- * the head are committed together and told. No item before `next` is waiting.
+ * the head are committed together and told. No item before `next` is waiting. A worker has several
+ * groups, and hashes files of them side by side, in the lanes of SHA-1.
  */
 
 enum {
@@ -27,8 +28,9 @@ enum {
 
 struct group {
     uint64_t id; /* of the pool's job; 0: free */
-    uint64_t first, next, end; /* the items, and the one whose result comes next */
-    int64_t bytes; /* read of that one */
+    uint64_t first, end; /* the items */
+    uint64_t left; /* of them, without a result */
+    int64_t bytes; /* read of these, as was reported last */
 };
 
 struct batch {
@@ -36,7 +38,8 @@ struct batch {
     struct pool *pool;
     struct batch_item *items; /* BATCH_WINDOW; item n is at n % BATCH_WINDOW */
     uint64_t head, next, tail;
-    struct group *groups; /* options.jobs */
+    size_t lanes;         /* files that a worker has in hand at once, and groups */
+    struct group *groups; /* options.jobs * lanes */
     uint64_t last_id;
     uint64_t bytes_done, files_done;
     uint64_t ready;         /* items before this are done and wait for their report */
@@ -68,11 +71,12 @@ static struct batch_item *item_at(const struct batch *b, uint64_t n)
 
 static struct group *find_group(const struct batch *b, uint64_t id)
 {
+    struct group *const end = b->groups + b->options.jobs * b->lanes;
     struct group *g = b->groups;
 
-    while (g < b->groups + b->options.jobs && g->id != id)
+    while (g < end && g->id != id)
         g++;
-    return g < b->groups + b->options.jobs ? g : NULL;
+    return g < end ? g : NULL;
 }
 
 static void wake_owner(const struct batch *b)
@@ -113,13 +117,23 @@ static void take_failure(struct batch_item *item, const struct batch_message *m)
     batch_item_fail(item, &e);
 }
 
-/* The result of the group's next item is there. */
-static enum pool_said finish_next(struct batch *b, struct group *g)
+/* Finds the item of a message, which is in hand. NULL for nonsense. */
+static struct batch_item *find_answered(const struct batch *b, const struct group *g,
+                                        const struct batch_message *m)
 {
-    finish_item(b, item_at(b, g->next));
+    if ((uint64_t)m->index >= g->end - g->first)
+        return NULL;
+    struct batch_item *item = item_at(b, g->first + (uint64_t)m->index);
+    return item->progress == BATCH_GIVEN ? item : NULL;
+}
+
+/* The result of an item of the group is there. */
+static enum pool_said finish_answered(struct batch *b, struct group *g, struct batch_item *item)
+{
+    finish_item(b, item);
     wake_owner(b);
-    g->bytes = 0;
-    if (++g->next < g->end)
+    g->bytes = g->bytes > item->size ? g->bytes - item->size : 0;
+    if (--g->left > 0)
         return POOL_GOES_ON;
     *g = (struct group){0};
     return POOL_IS_LAST;
@@ -131,31 +145,47 @@ static enum pool_said on_group_message(void *owner, uint64_t id, const struct js
     struct group *g = find_group(b, id);
     struct batch_message m;
 
-    if (batch_message_read(&m, doc, ERR_IGNORED) != 0)
-        return POOL_NONSENSE;
-    switch (m.type) {
-    case BATCH_MESSAGE_BYTES: g->bytes = m.bytes; return POOL_GOES_ON;
-    case BATCH_MESSAGE_HASHED: take_hashed(item_at(b, g->next), &m); return finish_next(b, g);
-    case BATCH_MESSAGE_FAILED: take_failure(item_at(b, g->next), &m); return finish_next(b, g);
-    case BATCH_MESSAGE_WORK: break; /* no worker sends it */
+    if (batch_message_read(&m, doc, ERR_IGNORED) != 0 || m.type == BATCH_MESSAGE_WORK)
+        return POOL_NONSENSE; /* no worker sends work */
+    if (m.type == BATCH_MESSAGE_BYTES) {
+        g->bytes = m.bytes;
+        return POOL_GOES_ON;
     }
-    return POOL_NONSENSE;
+    struct batch_item *item = find_answered(b, g, &m);
+    if (item == NULL)
+        return POOL_NONSENSE;
+    if (m.type == BATCH_MESSAGE_HASHED)
+        take_hashed(item, &m);
+    else
+        take_failure(item, &m);
+    return finish_answered(b, g, item);
 }
 
-/* The file that was in hand is to blame; those behind it are given again. */
+/* The file that was in hand is to blame. Where there were several, each is given again, alone: the
+ * one to blame shows. The files behind them are given again too. */
 static void on_group_lost(void *owner, uint64_t id, const char *reason)
 {
     struct batch *b = owner;
     struct group *g = find_group(b, id);
+    size_t suspects = b->lanes < g->left ? b->lanes : g->left;
+    const bool is_sure = suspects == 1 && pool_lost_together(b->pool) == 1;
     struct err e;
 
     err_set(&e, ERR_FAILED, "%s", reason);
-    batch_item_fail(item_at(b, g->next), &e);
-    finish_item(b, item_at(b, g->next));
-    for (uint64_t n = g->next + 1; n < g->end; n++)
-        item_at(b, n)->progress = BATCH_WAITING;
-    if (g->next + 1 < g->end && g->next + 1 < b->next)
-        b->next = g->next + 1;
+    for (uint64_t n = g->first; n < g->end; n++) {
+        struct batch_item *item = item_at(b, n);
+        if (item->progress != BATCH_GIVEN)
+            continue;
+        if (is_sure && suspects > 0) {
+            batch_item_fail(item, &e);
+            finish_item(b, item);
+        } else {
+            item->progress = BATCH_WAITING;
+            item->is_alone = item->is_alone || suspects > 0;
+            b->next = n < b->next ? n : b->next;
+        }
+        suspects -= suspects > 0;
+    }
     *g = (struct group){0};
     wake_owner(b);
 }
@@ -172,7 +202,8 @@ struct batch *batch_new(const struct batch_options *options, struct err *e)
     if (b != NULL) {
         b->options = *options;
         b->items = calloc(BATCH_WINDOW, sizeof *b->items);
-        b->groups = calloc(options->jobs, sizeof *b->groups);
+        b->lanes = batch_worker_lanes(options);
+        b->groups = calloc(options->jobs * b->lanes, sizeof *b->groups);
     }
     if (b == NULL || b->items == NULL || b->groups == NULL) {
         batch_free(b);
@@ -184,7 +215,8 @@ struct batch *batch_new(const struct batch_options *options, struct err *e)
         .loop = options->wake.loop,
         .process = {.name = "kachery-hash", .run = batch_worker_run, .ctx = &b->options},
         .max_workers = options->jobs,
-        .depth = 1,
+        .depth = (unsigned)b->lanes,
+        .has_workers_first = true,
         .stopped_ms = STOPPED_MS,
         .on_message = on_group_message,
         .on_lost = on_group_lost,
@@ -243,8 +275,8 @@ uint64_t batch_bytes(const struct batch *b)
 {
     uint64_t bytes = b->bytes_done;
 
-    for (struct group *g = b->groups; g < b->groups + b->options.jobs; g++)
-        bytes += (uint64_t)g->bytes;
+    for (size_t i = 0; i < b->options.jobs * b->lanes; i++)
+        bytes += (uint64_t)b->groups[i].bytes;
     return bytes;
 }
 
@@ -256,7 +288,8 @@ uint64_t batch_files(const struct batch *b)
 /* Fills the message with neighbours that wait, small ones together. */
 static void form_group(struct batch *b, struct group *g)
 {
-    const struct follow *follow = &item_at(b, g->first)->follow;
+    const struct batch_item *first = item_at(b, g->first);
+    const struct follow *follow = &first->follow;
     int64_t bytes = 0;
 
     batch_message_put(&b->message, &(struct batch_message){.type = BATCH_MESSAGE_WORK,
@@ -264,12 +297,13 @@ static void form_group(struct batch *b, struct group *g)
                                                            .follow_kind = follow->kind,
                                                            .root_len = (int64_t)follow->root_len,
                                                            .root_device = follow->root_device,
-                                                           .root_inode = follow->root_inode});
+                                                           .root_inode = follow->root_inode,
+                                                           .is_alone = first->is_alone});
     while (g->end < b->tail && item_at(b, g->end)->progress == BATCH_WAITING) {
         struct batch_item *item = item_at(b, g->end);
         bool is_full = g->end - g->first == GROUP_FILES || bytes + item->size > GROUP_BYTES ||
-                       b->message.len > GROUP_MESSAGE_BYTES ||
-                       !follow_is_equal(&item->follow, follow);
+                       b->message.len > GROUP_MESSAGE_BYTES || first->is_alone ||
+                       item->is_alone || !follow_is_equal(&item->follow, follow);
         if (g->end > g->first && is_full)
             break;
         batch_message_put_path(&b->message, item->path);
@@ -290,8 +324,9 @@ static int give_groups(struct batch *b, bool is_more_at_hand, struct err *e)
         if (b->next == b->tail || g == NULL || !pool_has_room(b->pool) ||
             (is_more_at_hand && b->tail - b->next < GROUP_FILES))
             return 0;
-        *g = (struct group){.id = ++b->last_id, .first = b->next, .next = b->next, .end = b->next};
+        *g = (struct group){.id = ++b->last_id, .first = b->next, .end = b->next};
         form_group(b, g);
+        g->left = g->end - g->first;
         if (pool_submit(b->pool, g->id, buf_str(&b->message), e) != 0) {
             *g = (struct group){0};
             return pool_jobs(b->pool) > 0 ? 0 : -1;

@@ -35,6 +35,7 @@ struct batch_item {
     char *error;        /* the cause, without the path; owned */
 
     enum { BATCH_WAITING, BATCH_GIVEN, BATCH_DONE } progress; /* the rest is the batch's own */
+    bool is_alone; /* to be given to a worker with no other file in hand */
     struct add_staged staged;
 };
 

@@ -18,6 +18,7 @@ static const struct field work_fields[] = {
     {.name = "rootLength", .kind = FIELD_INT, .at = AT(root_len)},
     {.name = "rootDevice", .kind = FIELD_UINT64, .at = AT(root_device)},
     {.name = "rootInode", .kind = FIELD_UINT64, .at = AT(root_inode)},
+    {.name = "alone", .kind = FIELD_BOOL, .at = AT(is_alone)},
     {.name = "paths", .kind = FIELD_ARRAY, .at = AT(paths)},
     NO_MORE,
 };
@@ -28,6 +29,7 @@ static const struct field bytes_fields[] = {
 };
 static const struct field hashed_fields[] = {
     MESSAGE("hashed"),
+    {.name = "index", .kind = FIELD_INT, .at = AT(index)},
     {.name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX},
     {.name = "size", .kind = FIELD_INT, .at = AT(size)},
     {.name = "mtime", .kind = FIELD_DOUBLE, .at = AT(mtime)},
@@ -42,6 +44,7 @@ static const struct field hashed_fields[] = {
 };
 static const struct field failed_fields[] = {
     MESSAGE("failed"),
+    {.name = "index", .kind = FIELD_INT, .at = AT(index)},
     {.name = "code", .kind = FIELD_INT, .at = AT(code), .min = ERR_FAILED, .max = ERR_NO_HOST},
     {.name = "text", .kind = FIELD_PATH, .at = AT(text)},
     NO_MORE,

@@ -1,13 +1,15 @@
 /*
  * The messages between a batch and its worker processes, each with the job's id.
  *
- *     to it:    work (paths of files, how they are opened)
- *     from it:  bytes (so many of the file in hand were read) now and then, and for each file in
- *               the order of its paths hashed or failed (code, text)
+ *     to it:    work (paths of files, how they are opened, whether beside other work)
+ *     from it:  bytes (so many of the job's files in hand were read) now and then, and once at the
+ *               beginning of a job that is begun beside others; for each file, by the index of its
+ *               path, hashed or failed (code, text)
  */
 #ifndef STORE_BATCH_MESSAGE_H
 #define STORE_BATCH_MESSAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -29,8 +31,10 @@ struct batch_message {
     /* WORK: struct follow, strings */
     int64_t follow_kind, root_len;
     uint64_t root_device, root_inode;
+    bool is_alone; /* no other file is in hand meanwhile */
     const struct json *paths;
     int64_t bytes; /* BYTES */
+    int64_t index; /* HASHED, FAILED */
     /* HASHED: struct add_staged */
     struct str hash, suffix, manifest;
     int64_t manifest_state; /* enum manifest_file_state */

@@ -5,18 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/hex.h"
-#include "store/hash_cache.h"
 
 /* A chunk is large enough that system calls do not count beside the hashing, small enough for the
- * CPU's second cache. Where a manifest is made, a window of several chunks has a block for each
- * lane of the hashing. */
+ * CPU's second cache; jobs that are read side by side share one. The window has a block of a
+ * manifest for each lane of the hashing; they share it too. */
 enum {
     CHUNK_SIZE = 512 << 10,
-    WINDOW_SIZE = SHA256_LANES * MANIFEST_LEAF_BYTES,
-    TRIES = 2
+    WINDOW_BLOCKS = SHA256_LANES,
+    WINDOW_SIZE = WINDOW_BLOCKS * MANIFEST_LEAF_BYTES,
+    CHUNK_UNIT = 4096
 };
 
 static unsigned char window[WINDOW_SIZE];
@@ -113,159 +112,173 @@ static int write_chunk(const struct hash_job *job, struct str data, struct err *
     return fs_write_all(job->to, data, "the copy", e);
 }
 
-/* Returns the part of the window that is used: a multiple of both a chunk and a block. */
-static size_t window_size(const struct hash_job *job)
+static void fail_hash_job(struct hash_job *job, const struct err *e)
 {
-    size_t blocks = job->manifest == NULL ? 0 : sha256_lanes() * MANIFEST_LEAF_BYTES;
-
-    return blocks < CHUNK_SIZE ? CHUNK_SIZE : blocks;
+    job->progress = HASH_FAILED;
+    job->error = *e;
 }
 
-/* The bytes in the window, all of a file's up to its end or as many as fit. */
-static int give_window(const struct hash_job *job, size_t filled, struct err *e)
+static bool makes_manifest(struct hash_job *const jobs[], size_t count)
 {
-    if (job->manifest == NULL)
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i]->manifest != NULL)
+            return true;
+    return false;
+}
+
+/* Returns the bytes of a chunk, or of the window, that each of `count` jobs has. */
+static size_t chunk_share(size_t count)
+{
+    return CHUNK_SIZE / count / CHUNK_UNIT * CHUNK_UNIT;
+}
+
+static size_t window_share(struct hash_job *const jobs[], size_t count)
+{
+    size_t blocks = makes_manifest(jobs, count) ? (sha256_lanes() + count - 1) / count : 0;
+    size_t most = WINDOW_BLOCKS / count * MANIFEST_LEAF_BYTES;
+
+    if (blocks * MANIFEST_LEAF_BYTES > most)
+        return most;
+    if (blocks * MANIFEST_LEAF_BYTES >= chunk_share(count))
+        return blocks * MANIFEST_LEAF_BYTES;
+    return blocks > 0 ? CHUNK_SIZE : chunk_share(count);
+}
+
+/* Counts what was read, and copies it. */
+static int take_bytes(struct hash_job *job, struct str data, struct err *e)
+{
+    job->size += (int64_t)data.len;
+    job->filled += data.len;
+    if (job->as_opened != NULL && job->size > job->as_opened->st_size) {
+        job->is_at_end = true;
         return 0;
-    return manifest_writer_add(job->manifest, (struct str){(const char *)window, filled}, e);
+    }
+    if (write_chunk(job, data, e) != 0)
+        return -1;
+    if (job->watch != NULL && !job->watch->go_on(job->watch->ctx, job->size))
+        return err_set(e, ERR_FAILED, "interrupted");
+    return 0;
+}
+
+/* Reads up to `most` bytes; empty at the end of the file, and when the job fails. */
+static struct str read_job(struct hash_job *job, size_t most)
+{
+    unsigned char *const to = job->window + job->filled;
+    struct err e;
+    ssize_t n;
+
+    do
+        n = read(job->from, to, most);
+    while (n < 0 && errno == EINTR);
+    const struct str data = {(const char *)to, n < 0 ? 0 : (size_t)n};
+    job->is_at_end = n == 0;
+    if (n < 0)
+        err_errno(&e, ERR_FAILED, errno, "cannot read");
+    if (n < 0 || (n > 0 && take_bytes(job, data, &e) != 0)) {
+        fail_hash_job(job, &e);
+        return STR("");
+    }
+    return data;
+}
+
+/* Reads a chunk of each job that has room for it, and hashes them. False when there was none. */
+static bool read_chunks(struct hash_job *const jobs[], size_t count, size_t share)
+{
+    const size_t chunk = chunk_share(count);
+    struct sha1 *hashes[HASH_JOBS] = {NULL};
+    struct str data[HASH_JOBS] = {{NULL, 0}};
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct hash_job *job = jobs[i];
+        size_t room = share - job->filled;
+        if (job->progress != HASH_READS || job->is_at_end || room == 0)
+            continue;
+        data[n] = read_job(job, room < chunk ? room : chunk);
+        hashes[n] = &job->sha1;
+        n += data[n].len > 0;
+    }
+    sha1_update_many(hashes, data, n);
+    return n > 0;
+}
+
+static bool has_leaves(const struct hash_job *job)
+{
+    return job->progress == HASH_READS && job->manifest != NULL && job->filled > 0;
+}
+
+/* Hashes the blocks in the window: of each file whole ones, and its last. */
+static void give_leaves(struct hash_job *const jobs[], size_t count)
+{
+    unsigned char leaves[WINDOW_BLOCKS][SHA256_SIZE];
+    struct str blocks[WINDOW_BLOCKS] = {{NULL, 0}};
+    size_t n = 0;
+    struct err e;
+
+    for (size_t i = 0; i < count; i++)
+        for (size_t at = 0; has_leaves(jobs[i]) && at < jobs[i]->filled; at += MANIFEST_LEAF_BYTES)
+            blocks[n++] = str_slice((struct str){(const char *)jobs[i]->window, jobs[i]->filled},
+                                    at, at + MANIFEST_LEAF_BYTES);
+    manifest_hash_blocks(blocks, n, leaves);
+    n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!has_leaves(jobs[i]))
+            continue;
+        const int64_t bytes = (int64_t)jobs[i]->filled;
+        if (manifest_writer_take(jobs[i]->manifest,
+                                 (const unsigned char(*)[SHA256_SIZE])leaves + n, bytes, &e) != 0)
+            fail_hash_job(jobs[i], &e);
+        n += (size_t)manifest_leaf_count(bytes);
+    }
 }
 
 /* Ends the job when both hashes have all bytes. */
-static int end_hash_job(struct hash_job *job, struct sha1 *sha1, struct err *e)
+static int end_hash_job(struct hash_job *job, struct err *e)
 {
     unsigned char digest[SHA1_SIZE];
 
     if (job->to >= 0 && job->is_sparse && ftruncate(job->to, job->size) != 0)
         return err_errno(e, ERR_FAILED, errno, "cannot write the copy");
-    sha1_final(sha1, digest);
+    sha1_final(&job->sha1, digest);
     hex_encode(digest, SHA1_SIZE, job->hash);
     return job->manifest == NULL ? 0 : manifest_writer_end(job->manifest, digest, e);
 }
 
+void hash_begin(struct hash_job *job)
+{
+    sha1_init(&job->sha1);
+    job->size = 0;
+    job->is_at_end = false;
+    job->progress = HASH_READS;
+}
+
+void hash_step(struct hash_job *const jobs[], size_t count)
+{
+    const size_t share = window_share(jobs, count);
+    struct err e;
+
+    for (size_t i = 0; i < count; i++) {
+        jobs[i]->window = window + i * share;
+        jobs[i]->filled = 0;
+    }
+    while (read_chunks(jobs, count, share))
+        continue;
+    give_leaves(jobs, count);
+    for (size_t i = 0; i < count; i++) {
+        struct hash_job *job = jobs[i];
+        if (job->progress != HASH_READS || !job->is_at_end)
+            continue;
+        if (end_hash_job(job, &e) == 0)
+            job->progress = HASH_ENDED;
+        else
+            fail_hash_job(job, &e);
+    }
+}
+
 int hash_run(struct hash_job *job, struct err *e)
 {
-    const size_t size = window_size(job);
-    struct sha1 sha1;
-    size_t filled = 0;
-
-    sha1_init(&sha1);
-    job->size = 0;
-    for (;;) {
-        unsigned char *const chunk = window + filled;
-        ssize_t n = read(job->from, chunk, size - filled < CHUNK_SIZE ? size - filled : CHUNK_SIZE);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_errno(e, ERR_FAILED, errno, "cannot read");
-        if (n == 0)
-            break;
-        sha1_update(&sha1, chunk, (size_t)n);
-        job->size += n;
-        if (job->as_opened != NULL && job->size > job->as_opened->st_size)
-            break;
-        if (write_chunk(job, (struct str){(const char *)chunk, (size_t)n}, e) != 0)
-            return -1;
-        filled += (size_t)n;
-        if (filled == size || job->manifest == NULL) {
-            if (give_window(job, filled, e) != 0)
-                return -1;
-            filled = 0;
-        }
-        if (job->watch != NULL && !job->watch->go_on(job->watch->ctx, job->size))
-            return err_set(e, ERR_FAILED, "interrupted");
-    }
-    return give_window(job, filled, e) != 0 ? -1 : end_hash_job(job, &sha1, e);
-}
-
-/* An attempt to read a file that nobody changes meanwhile. */
-struct attempt {
-    const struct store *store;
-    const char *path;
-    const struct hash_options *options;
-    struct hash_job job;
-    struct stat st;
-    struct manifest_writer manifest;
-    bool is_read; /* the hash is not from the cache */
-    bool is_good; /* the file was the same before and after */
-};
-
-/* Returns true when the file need not be read: its hash is known, and so is its manifest if one is
- * wanted. */
-static bool is_file_known(struct attempt *a)
-{
-    const unsigned flags = a->options->flags;
-
-    if ((flags & HASH_USE_CACHE) == 0 ||
-        !hash_cache_get(a->store, a->path, &a->st, a->job.hash))
-        return false;
-    if ((flags & HASH_MAKE_MANIFEST) == 0 || !manifest_is_for(a->st.st_size))
-        return true;
-    return manifest_file_is_whole(a->store, a->job.hash, a->st.st_size);
-}
-
-static int try_once(struct attempt *a, struct err *e)
-{
-    const unsigned flags = a->options->flags;
-    int64_t began_ms = clock_wall_ms();
-    int status;
-
-    if (hash_open(a->path, a->options->follow, &a->job.from, &a->st, e) != 0)
-        return -1;
-    a->is_good = is_file_known(a);
-    if (a->is_good) {
-        close(a->job.from);
-        return 0;
-    }
-    a->is_read = true;
-    a->job.as_opened = &a->st;
-    a->job.manifest = NULL;
-    if ((flags & (HASH_MAKE_MANIFEST | HASH_CHECK_MANIFEST)) != 0 &&
-        manifest_is_for(a->st.st_size)) {
-        a->job.manifest = &a->manifest;
-        manifest_writer_begin(&a->manifest, a->st.st_size);
-    }
-    status = hash_run(&a->job, e);
-    a->is_good =
-        status == 0 && a->job.size == a->st.st_size && hash_is_unchanged(a->job.from, &a->st);
-    close(a->job.from);
-    if (a->is_good && (flags & HASH_USE_CACHE) != 0)
-        hash_cache_put(a->store, a->path, &a->st, a->job.hash, began_ms);
-    return status;
-}
-
-/* The file is as it was read. */
-static int take_result(struct attempt *a, struct hash_result *out, struct err *e)
-{
-    const bool has_manifest = a->is_read && a->job.manifest != NULL;
-    struct hash_result result = {
-        .size = a->st.st_size, .mtime = fs_mtime(&a->st), .id = file_id_of(&a->st)};
-
-    memcpy(result.hash, a->job.hash, sizeof result.hash);
-    if (has_manifest && (a->options->flags & HASH_MAKE_MANIFEST) != 0 &&
-        manifest_writer_stage(&a->manifest, result.manifest, e) != 0)
-        return -1;
-    if ((a->options->flags & HASH_CHECK_MANIFEST) != 0)
-        result.manifest_state = manifest_file_check(a->store, result.hash, result.size,
-                                                    has_manifest ? a->manifest.head.root : NULL);
-    *out = result;
-    return 0;
-}
-
-int hash_file(const struct store *s, const char *path, const struct hash_options *options,
-              struct hash_result *out, struct err *e)
-{
-    static const struct hash_options defaults = {0};
-    struct attempt a = {.store = s, .path = path, .job.to = -1};
-    int status = 0;
-
-    a.options = options == NULL ? &defaults : options;
-    a.job.watch = a.options->watch;
-    manifest_writer_init(&a.manifest, (a.options->flags & HASH_MAKE_MANIFEST) != 0 ? s : NULL);
-    for (int i = 0; i < TRIES && status == 0 && !a.is_good; i++)
-        status = try_once(&a, e);
-    if (status == 0 && !a.is_good)
-        status = err_set(e, ERR_CHANGED, "changed while it was being read");
-    if (status == 0)
-        status = take_result(&a, out, e);
-    manifest_writer_discard(&a.manifest);
-    return status;
+    hash_begin(job);
+    while (job->progress == HASH_READS)
+        hash_step(&job, 1);
+    return job->progress == HASH_ENDED ? 0 : err_copy(e, &job->error);
 }

@@ -1,6 +1,7 @@
 /*
- * Reading files to hash them: opening without blocking, one loop that hashes and may copy, and
- * noticing that a file changes meanwhile. Errors here name the cause alone: callers know the path.
+ * Reading files to hash them: opening without blocking, one loop that hashes, also several files
+ * side by side, and may copy, and noticing that a file changes meanwhile. Errors here name the
+ * cause alone: callers know the path.
  */
 #ifndef STORE_HASH_H
 #define STORE_HASH_H
@@ -14,13 +15,14 @@
 #include "store/follow.h"
 #include "store/manifest_file.h"
 #include "store/manifest_writer.h"
-#include "store/store.h"
 
 /* Told after each chunk how much of the file has been read; false ends the reading. */
 struct hash_watch {
     bool (*go_on)(void *ctx, int64_t bytes);
     void *ctx;
 };
+
+enum hash_progress { HASH_READS, HASH_ENDED, HASH_FAILED };
 
 struct hash_job {
     int from;
@@ -33,10 +35,26 @@ struct hash_job {
     const struct hash_watch *watch; /* may be NULL */
     char hash[SHA1_HEX + 1];        /* result */
     int64_t size;                   /* result: bytes read */
+
+    enum hash_progress progress; /* after hash_begin */
+    struct err error;            /* if it failed */
+    struct sha1 sha1;            /* the job's own, up to the end */
+    bool is_at_end;
+    unsigned char *window;
+    size_t filled;
 };
+
+enum { HASH_JOBS = SHA1_LANES }; /* that may be read side by side */
 
 /* Reads `from` to its end. */
 int hash_run(struct hash_job *job, struct err *e) ERR_CHECKED;
+
+/* Begins a job, which then reads. */
+void hash_begin(struct hash_job *job);
+
+/* Reads some bytes of each of 1 to HASH_JOBS jobs that read, and hashes them side by side. Each
+ * goes on reading, has ended, or has failed, whatever becomes of the others. */
+void hash_step(struct hash_job *const jobs[], size_t count);
 
 /* Opens a regular file for reading; anything else is refused with its kind, and never waited for
  * or disturbed (FIFOs, devices). `follow` NULL: as FOLLOW_ALL. */
@@ -48,32 +66,5 @@ bool hash_is_unchanged(int fd, const struct stat *before);
 
 /* Returns words for a file that is not regular: "a directory", "a FIFO"; NULL for a regular one. */
 const char *hash_kind_of(mode_t mode);
-
-enum hash_flags {
-    HASH_USE_CACHE = 1, /* answer from the hash cache when it knows the file, and fill it */
-    /* Stage the manifest of the bytes that are read; the cache answers only where it is there. */
-    HASH_MAKE_MANIFEST = 2,
-    HASH_CHECK_MANIFEST = 4 /* compare the one in the store with the bytes that are read */
-};
-
-struct hash_options {
-    unsigned flags;
-    const struct hash_watch *watch;  /* may be NULL */
-    const struct follow *follow;     /* may be NULL: as FOLLOW_ALL */
-};
-
-struct hash_result {
-    char hash[SHA1_HEX + 1];
-    int64_t size;
-    double mtime;
-    struct file_id id;
-    char manifest[MANIFEST_SUFFIX_SIZE]; /* of the staged one: the caller publishes or removes it */
-    enum manifest_file_state manifest_state; /* with HASH_CHECK_MANIFEST */
-};
-
-/* Hashes a file; one that changes meanwhile is read again once, then ERR_CHANGED. `options` may be
- * NULL. */
-int hash_file(const struct store *s, const char *path, const struct hash_options *options,
-              struct hash_result *out, struct err *e) ERR_CHECKED;
 
 #endif

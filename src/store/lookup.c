@@ -9,7 +9,7 @@
 #include "base/cause.h"
 #include "base/fs.h"
 #include "base/quote.h"
-#include "store/hash.h"
+#include "store/hash_file.h"
 #include "store/link.h"
 #include "store/store.h"
 #include "store/voucher.h"

@@ -85,9 +85,30 @@ void manifest_writer_begin(struct manifest_writer *w, int64_t size)
     w->only_page = STR("");
 }
 
+int manifest_writer_take(struct manifest_writer *w, const unsigned char (*leaves)[SHA256_SIZE],
+                         int64_t bytes, struct err *e)
+{
+    return manifest_maker_take(&w->maker, leaves, bytes, e);
+}
+
 int manifest_writer_add(struct manifest_writer *w, struct str data, struct err *e)
 {
-    return manifest_maker_add(&w->maker, data, e);
+    unsigned char leaves[SHA256_LANES][SHA256_SIZE];
+    int status = 0;
+
+    while (status == 0 && data.len > 0) {
+        struct str blocks[SHA256_LANES] = {{NULL, 0}};
+        int64_t bytes = 0;
+        size_t n = 0;
+        for (; n < SHA256_LANES && data.len > 0; n++) {
+            blocks[n] = str_slice(data, 0, MANIFEST_LEAF_BYTES);
+            data = str_slice(data, blocks[n].len, data.len);
+            bytes += (int64_t)blocks[n].len;
+        }
+        manifest_hash_blocks(blocks, n, leaves);
+        status = manifest_writer_take(w, (const unsigned char(*)[SHA256_SIZE])leaves, bytes, e);
+    }
+    return status;
 }
 
 int manifest_writer_end(struct manifest_writer *w, const unsigned char sha1[SHA1_SIZE],

@@ -37,7 +37,11 @@ void manifest_writer_init_beside(struct manifest_writer *w, const char *path);
 /* Begins (again) with a file that is to have this size, of which there is a manifest. */
 void manifest_writer_begin(struct manifest_writer *w, int64_t size);
 
-/* Takes the next bytes of the file, as manifest_maker_add. */
+/* Takes the leaves of the next bytes of the file, as manifest_maker_take. */
+int manifest_writer_take(struct manifest_writer *w, const unsigned char (*leaves)[SHA256_SIZE],
+                         int64_t bytes, struct err *e) ERR_CHECKED;
+
+/* Hashes and takes the next bytes of the file: whole blocks, except at its end. */
 int manifest_writer_add(struct manifest_writer *w, struct str data, struct err *e) ERR_CHECKED;
 
 /* Ends the reading. A file that turned out to have another size has no manifest, which is no error:

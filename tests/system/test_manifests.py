@@ -68,6 +68,33 @@ def test_every_kernel_makes_the_same(store, tmp_path, cpu):
     assert states({**env, VARIABLE: cpu}, "verify")["link", path] == ("ok", True)
 
 
+def many_files(folder):
+    """Of every length around those of blocks, chunks and leaves, small ones beside large ones."""
+    sizes = [0, 1, 63, 64, 65, 4096, LEAF - 1, LEAF, LEAF + 1, 3 * LEAF + 5, 65536, 40000, 9 * LEAF, 1_000_001, 119, 120]
+    return [put(str(folder / f"{i:02}"), noise(size, i)) for i, size in enumerate(sizes)]
+
+
+def summed(paths):
+    """What sha1sum says."""
+    done = subprocess.run(["sha1sum", *paths], capture_output=True, check=True, text=True)
+    return [("sha1://" + line.split()[0], line.split()[1]) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("cpu", ["generic", "sse2", "avx2", "avx512", "sha", "sse2,avx2,avx512,sha"])
+def test_files_hashed_side_by_side(store, tmp_path, cpu):
+    folder, env = store
+    env = {**env, VARIABLE: cpu}
+    if run("--version", env=env).returncode == 2:
+        pytest.skip(f"this processor lacks {cpu}")
+    paths = many_files(tmp_path / "tree")
+    assert [tuple(line) for line in lines(run("link", "-r", "--jobs", "1", str(tmp_path / "tree"), env=env, check=0))] == summed(paths)
+    for path in paths:
+        with open(path, "rb") as f:
+            data = f.read()
+        assert manifest_in(folder, data) == (manifest_of(data) if len(data) > LEAF else None)
+    assert {state for state, _ in states(env, "verify").values()} == {"ok"}
+
+
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-user here")
 @pytest.mark.parametrize("processor", ["core2duo", "max"])
 def test_on_other_processors(store, tmp_path, processor):
@@ -75,11 +102,16 @@ def test_on_other_processors(store, tmp_path, processor):
     folder, env = store
     data = noise(9 * LEAF + 7)
     path = put(str(tmp_path / "file"), data)
+    paths = many_files(tmp_path / "tree")
     qemu = ["qemu-x86_64", "-cpu", processor, harness.BINARY]
-    for verb in "link", "verify":
-        subprocess.run([*qemu, verb, *([path] if verb == "link" else [])], env=env, check=True, capture_output=True,
-                       timeout=harness.DEADLINE_S)
+
+    def emulated(*command):
+        return subprocess.run([*qemu, *command], env=env, check=True, capture_output=True, timeout=harness.DEADLINE_S)
+
+    emulated("link", path)
     assert manifest_in(folder, data) == manifest_of(data)
+    assert [tuple(line) for line in lines(emulated("link", "-r", str(tmp_path / "tree")))] == summed(paths)
+    emulated("verify")
     lacks = subprocess.run([*qemu, "--version"], env={**env, VARIABLE: "avx2"}, capture_output=True, timeout=harness.DEADLINE_S)
     assert (lacks.returncode == 2) == (processor == "core2duo")
 

@@ -27,6 +27,7 @@ struct watcher {
     unsigned answers[MAX_ID], lost[MAX_ID], hints[MAX_ID];
     int64_t worker[MAX_ID];
     size_t answered, lost_count;
+    size_t lost_together; /* with the last one */
     char reason[256];
     uint64_t submit_next; /* inside of the callbacks; 0: nothing */
     uint64_t abandon_next;
@@ -139,6 +140,7 @@ static inline void on_lost(void *owner, uint64_t id, const char *reason)
 
     w->lost[id]++;
     w->lost_count++;
+    w->lost_together = pool_lost_together(w->pool);
     snprintf(w->reason, sizeof w->reason, "%s", reason);
     act(w);
 }

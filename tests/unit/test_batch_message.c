@@ -15,12 +15,15 @@ static const struct {
     {"bytes", "{\"type\":\"bytes\",\"id\":1,\"bytes\":5}",
      {.type = BATCH_MESSAGE_BYTES, .id = 1, .bytes = 5}},
     {"hashed",
-     "{\"type\":\"hashed\",\"id\":1,\"hash\":\"" HASH "\",\"size\":4," FILE_MEMBERS,
-     {.type = BATCH_MESSAGE_HASHED, .id = 1, .hash = {HASH, 40}, .size = 4, .mtime = 0.1,
+     "{\"type\":\"hashed\",\"id\":1,\"index\":2,\"hash\":\"" HASH "\",\"size\":4,"
+     FILE_MEMBERS,
+     {.type = BATCH_MESSAGE_HASHED, .id = 1, .index = 2, .hash = {HASH, 40}, .size = 4,
+      .mtime = 0.1,
       .suffix = {".x", 2}, .manifest = {".m", 2}, .manifest_state = 1,
       .device = UINT64_MAX, .inode = 2, .owner = 3}},
-    {"failed", "{\"type\":\"failed\",\"id\":1,\"code\":1,\"text\":\"/a\\udcff: no\"}",
-     {.type = BATCH_MESSAGE_FAILED, .id = 1, .code = ERR_FAILED, .text = {"/a\xff: no", 7}}},
+    {"failed", "{\"type\":\"failed\",\"id\":1,\"index\":3,\"code\":1,\"text\":\"/a\\udcff: no\"}",
+     {.type = BATCH_MESSAGE_FAILED, .id = 1, .index = 3, .code = ERR_FAILED,
+      .text = {"/a\xff: no", 7}}},
 };
 
 static void read_as_written(void **state)
@@ -51,7 +54,8 @@ static void work_has_paths(void **state)
                                        .follow_kind = 2,
                                        .root_len = 3,
                                        .root_device = UINT64_MAX,
-                                       .root_inode = 9};
+                                       .root_inode = 9,
+                                       .is_alone = true};
     struct batch_message m;
     struct buf out = {0};
     struct str path;
@@ -65,7 +69,7 @@ static void work_has_paths(void **state)
     assert_int_equal(batch_message_read(&m, doc, ERR_IGNORED), 0);
     assert_int_equal(m.type, BATCH_MESSAGE_WORK);
     assert_true(m.id == 7 && m.follow_kind == 2 && m.root_len == 3 &&
-                m.root_device == UINT64_MAX && m.root_inode == 9);
+                m.root_device == UINT64_MAX && m.root_inode == 9 && m.is_alone);
     assert_int_equal(json_count(m.paths), 2);
     assert_true(json_str(json_next(json_first(m.paths)), &path));
     unit_equal_str("path", path, STR("/b\xff"));
@@ -76,14 +80,17 @@ static void work_has_paths(void **state)
 static void others_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "{\"type\":\"hashed\",\"id\":1,\"hash\":\"" HASH "\",\"size\":-4," FILE_MEMBERS,
-        "{\"type\":\"hashed\",\"id\":1,\"hash\":\"DA39\",\"size\":4," FILE_MEMBERS,
-        "{\"type\":\"hashed\",\"id\":1,\"size\":4," FILE_MEMBERS,
-        "{\"type\":\"failed\",\"id\":1,\"code\":0,\"text\":\"\"}",
+        "{\"type\":\"hashed\",\"id\":1,\"index\":2,\"hash\":\"" HASH "\",\"size\":-4," FILE_MEMBERS,
+        "{\"type\":\"hashed\",\"id\":1,\"index\":2,\"hash\":\"DA39\",\"size\":4," FILE_MEMBERS,
+        "{\"type\":\"hashed\",\"id\":1,\"index\":2,\"size\":4," FILE_MEMBERS,
+        "{\"type\":\"failed\",\"id\":1,\"index\":0,\"code\":0,\"text\":\"\"}",
         "{\"type\":\"work\",\"id\":1,\"follow\":3,\"rootLength\":0,\"rootDevice\":\"0\","
-        "\"rootInode\":\"0\",\"paths\":[]}",
+        "\"rootInode\":\"0\",\"alone\":false,\"paths\":[]}",
         "{\"type\":\"work\",\"id\":1,\"follow\":0,\"rootLength\":0,\"rootDevice\":\"0\","
-        "\"rootInode\":\"0\",\"paths\":{}}",
+        "\"rootInode\":\"0\",\"alone\":false,\"paths\":{}}",
+        "{\"type\":\"work\",\"id\":1,\"follow\":0,\"rootLength\":0,\"rootDevice\":\"0\","
+        "\"rootInode\":\"0\",\"paths\":[]}",
+        "{\"type\":\"failed\",\"id\":1,\"code\":1,\"text\":\"\"}",
         "{\"id\":1,\"bytes\":5}",
     };
     struct batch_message m;

@@ -60,6 +60,22 @@ static void a_full_pool_refuses(void **state)
     end(w);
 }
 
+/* Each worker has a job before one has two. */
+static void workers_first(void **state)
+{
+    struct watcher *w =
+        watch_with((struct pool_options){.max_workers = 2, .depth = 2, .has_workers_first = true});
+
+    (void)state;
+    for (uint64_t id = 1; id <= 4; id++) {
+        assert_true(pool_has_room(w->pool));
+        assert_int_equal(submit(w, id, "wait"), 0);
+        assert_int_equal(pool_workers(w->pool), id == 1 ? 1 : 2);
+    }
+    assert_false(pool_has_room(w->pool));
+    end(w);
+}
+
 static void abandoned_jobs_say_nothing(void **state)
 {
     struct watcher *w = watch(2, 2, 0, 1);
@@ -250,6 +266,7 @@ int main(void)
         cmocka_unit_test(limits_are_checked),
         cmocka_unit_test(many_jobs),
         cmocka_unit_test(a_full_pool_refuses),
+        cmocka_unit_test(workers_first),
         cmocka_unit_test(abandoned_jobs_say_nothing),
         cmocka_unit_test(abandoned_behind_another),
         cmocka_unit_test(callbacks_may_submit_and_abandon),

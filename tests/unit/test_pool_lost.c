@@ -28,6 +28,7 @@ static void only_the_job_in_hand_is_lost(void **state)
         w->reason[strlen(cases[i].reason)] = '\0'; /* for how long */
         unit_equal(cases[i].type, w->reason, cases[i].reason);
         unit_true(cases[i].type, w->lost[2] == 1 && w->answers[2] == 0);
+        unit_true(cases[i].type, w->lost_together == 1);
         unit_true(cases[i].type, w->worker[1] != w->worker[3] && w->worker[3] == w->worker[7]);
         unit_true(cases[i].type, pool_jobs(w->pool) == 0);
         end(w);
@@ -62,6 +63,7 @@ static void begun_jobs_are_lost_with_the_first(void **state)
         step_once(w);
     assert_int_equal(pool_send(w->pool, 2, STR("{\"id\":2,\"type\":\"crash\"}"), ERR_IGNORED), 0);
     run(w, 1, 3);
+    assert_int_equal(w->lost_together, 3);
     for (int id = 1; id <= 3; id++)
         assert_int_equal(w->lost[id], 1);
     assert_int_equal(w->answers[4], 1);

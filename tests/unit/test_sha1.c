@@ -1,16 +1,12 @@
-/* SHA-1: published vectors, every way to cut the input, and the two implementations compared. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* SHA-1: published vectors, every way to cut the input, and all kernels compared; that of the SHA
+ * instructions also where the processor has none, with the instructions written out in C. */
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/cpu.h"
 #include "base/hex.h"
 #include "base/sha1.h"
+#include "base/sha1_kernels.h"
+#include "unit.h"
 
 /* FIPS 180 examples, and messages of NIST's SHA1ShortMsg.rsp. */
 static const struct {
@@ -37,9 +33,24 @@ static const struct {
     {"NIST 64 bits", "7e3d7b3eada98866", "24a2c34b976305277ce58c2f42d5092031572520"},
 };
 
+static unsigned sets[] = {0, CPU_SSE2, CPU_SSE2 | CPU_AVX2, CPU_SSE2 | CPU_AVX2 | CPU_AVX512,
+                          CPU_SHA};
+
+/* Skips where this processor lacks them; the others are tried there. */
 static void set_cpu(void **state)
 {
-    cpu_restrict(*(const unsigned *)*state);
+    const unsigned set = *(const unsigned *)*state;
+
+    if (cpu_restrict(set) != set)
+        skip();
+}
+
+static void fill(unsigned char *data, size_t len, uint32_t seed)
+{
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 1664525 + 1013904223;
+        data[i] = (unsigned char)(seed >> 24);
+    }
 }
 
 static void expect_digest(const char *name, const unsigned char *data, size_t len, size_t split,
@@ -107,26 +118,222 @@ static void all_cuts_agree(void **state)
     }
 }
 
-static void implementations_agree(void **state)
+/* As many messages as may be, in two pieces each, of all lengths around those of blocks, at every
+ * alignment: each has the digest that it has alone, in plain C. */
+static void many_agree_with_one(void **state)
 {
-    enum { SIZE = 70000 };
-    unsigned char *data = malloc(SIZE + 16);
+    enum { MOST = 37, LONGEST = 700 };
+    static unsigned char data[MOST * (LONGEST + 1)];
+    struct sha1 hashes[MOST], *h[MOST];
+    unsigned char many[SHA1_SIZE], one[SHA1_SIZE];
+    struct str first[MOST], second[MOST];
+
+    fill(data, sizeof data, 1);
+    for (size_t count = 0; count <= MOST; count++) {
+        for (size_t spread = 0; spread < 3; spread++) {
+            set_cpu(state);
+            for (size_t i = 0; i < count; i++) {
+                const char *p = (const char *)data + i * LONGEST + i % 13;
+                size_t len =
+                    spread == 0 ? 640 : spread == 1 ? 50 + i : (i * i * 31 + count) % LONGEST;
+                size_t cut = len * (count + i) % (len + 1);
+                first[i] = (struct str){p, cut};
+                second[i] = (struct str){p + cut, len - cut};
+                h[i] = &hashes[i];
+                sha1_init(h[i]);
+            }
+            sha1_update_many(h, first, count);
+            sha1_update_many(h, second, count);
+            for (size_t i = 0; i < count; i++) {
+                set_cpu(state);
+                sha1_final(h[i], many);
+                cpu_restrict(0);
+                sha1_of((struct str){first[i].p, first[i].len + second[i].len}, one);
+                if (memcmp(one, many, SHA1_SIZE) != 0)
+                    fail_msg("message %zu of %zu, %zu + %zu bytes", i, count, first[i].len,
+                             second[i].len);
+            }
+        }
+    }
+}
+
+static const struct {
+    const char *name;
+    unsigned feature;
+    unsigned lanes;
+    sha_compress *compress;
+} kernels[] = {
+    {"SSE2, one", CPU_SSE2, 1, sha1_sse2_compress_one},
+    {"AVX2, one", CPU_AVX2, 1, sha1_avx2_compress_one},
+    {"SSE2", CPU_SSE2, 4, sha1_sse2_compress},
+    {"AVX2", CPU_AVX2, 8, sha1_avx2_compress},
+    {"AVX-512", CPU_AVX512, 16, sha1_avx512_compress},
+    {"SHA", CPU_SHA, 1, sha1_ni_compress},
+};
+
+/* Every kernel by itself, of every number of blocks: what the choice would leave out too. A page
+ * ends behind the data: AddressSanitizer sees a kernel that reads more than it has. */
+static void kernels_agree(void **state)
+{
+    enum { MOST = 20 };
 
     (void)state;
-    assert_non_null(data);
-    for (size_t i = 0; i < SIZE + 16; i++)
-        data[i] = (unsigned char)((i * i * 2654435761U) >> 11);
-    for (size_t len = 0; len <= SIZE; len += len < 300 ? 1 : 4999) {
-        unsigned char with_cpu[SHA1_SIZE], portable[SHA1_SIZE];
-        struct str s = {(const char *)data + len % 16, len}; /* at every alignment */
-        cpu_restrict(CPU_SHA);
-        sha1_of(s, with_cpu);
-        cpu_restrict(0);
-        sha1_of(s, portable);
-        assert_memory_equal(with_cpu, portable, SHA1_SIZE);
+    for (size_t k = 0; k < UNIT_COUNT(kernels); k++) {
+        if (cpu_restrict(kernels[k].feature) != kernels[k].feature)
+            continue;
+        for (size_t count = 1; count <= MOST; count++) {
+            uint32_t states[16][5], want[5], *const one[] = {want}, *each[16];
+            const unsigned char *from[16];
+            unsigned char *data[16];
+            for (unsigned i = 0; i < kernels[k].lanes; i++) {
+                data[i] = malloc(64 * count + 1);
+                assert_non_null(data[i]);
+                fill(data[i], 64 * count + 1, i + (uint32_t)count);
+                from[i] = data[i] + 1;
+                each[i] = states[i];
+                fill((unsigned char *)states[i], sizeof states[i], i);
+            }
+            kernels[k].compress(each, from, count);
+            for (unsigned i = 0; i < kernels[k].lanes; i++) {
+                fill((unsigned char *)want, sizeof want, i);
+                sha1_portable_compress(one, &from[i], count);
+                if (memcmp(want, states[i], sizeof want) != 0)
+                    fail_msg("%s, lane %u, %zu blocks", kernels[k].name, i, count);
+                free(data[i]);
+            }
+        }
     }
-    cpu_restrict(CPU_SHA);
-    free(data);
+    cpu_restrict(~0U);
+}
+
+/* --- The SHA instructions, as Intel's manual writes them out. --- */
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+union words {
+    __m128i v;
+    uint32_t w[4];
+};
+
+static uint32_t rotate_left(uint32_t x, int n)
+{
+    return x << n | x >> (32 - n);
+}
+
+static uint32_t round_function(int kind, uint32_t b, uint32_t c, uint32_t d)
+{
+    switch (kind) {
+    case 0:
+        return ((b & c) ^ (~b & d)) + 0x5a827999;
+    case 1:
+        return (b ^ c ^ d) + 0x6ed9eba1;
+    case 2:
+        return ((b & c) ^ (b & d) ^ (c & d)) + 0x8f1bbcdc;
+    default:
+        return (b ^ c ^ d) + 0xca62c1d6;
+    }
+}
+
+static __m128i soft_rounds(__m128i abcd, __m128i words, int kind)
+{
+    const union words state = {abcd}, we = {words};
+    uint32_t a = state.w[3], b = state.w[2], c = state.w[1], d = state.w[0], e = 0;
+
+    for (int i = 3; i >= 0; i--) { /* e is in the first word already */
+        uint32_t next = round_function(kind, b, c, d) + rotate_left(a, 5) + we.w[i] + e;
+        e = d;
+        d = c;
+        c = rotate_left(b, 30);
+        b = a;
+        a = next;
+    }
+    return _mm_set_epi32((int)a, (int)b, (int)c, (int)d);
+}
+
+static __m128i soft_next_e(__m128i abcd, __m128i words)
+{
+    union words state = {abcd}, w = {words};
+
+    w.w[3] += rotate_left(state.w[3], 30);
+    return w.v;
+}
+
+static __m128i soft_msg1(__m128i first, __m128i second)
+{
+    const union words x = {first}, y = {second};
+
+    return _mm_set_epi32((int)(x.w[3] ^ x.w[1]), (int)(x.w[2] ^ x.w[0]), (int)(x.w[1] ^ y.w[3]),
+                         (int)(x.w[0] ^ y.w[2]));
+}
+
+static __m128i soft_msg2(__m128i first, __m128i second)
+{
+    const union words x = {first}, y = {second};
+    const uint32_t w16 = rotate_left(x.w[3] ^ y.w[2], 1), w17 = rotate_left(x.w[2] ^ y.w[1], 1);
+    const uint32_t w18 = rotate_left(x.w[1] ^ y.w[0], 1), w19 = rotate_left(x.w[0] ^ w16, 1);
+
+    return _mm_set_epi32((int)w16, (int)w17, (int)w18, (int)w19);
+}
+
+#undef _mm_sha1rnds4_epu32
+#define _mm_sha1rnds4_epu32 soft_rounds
+#define _mm_sha1nexte_epu32 soft_next_e
+#define _mm_sha1msg1_epu32 soft_msg1
+#define _mm_sha1msg2_epu32 soft_msg2
+#define sha1_ni_compress written_out_compress
+void written_out_compress(uint32_t *const states[], const unsigned char *const data[], size_t);
+#include "../../src/base/sha1_ni.c"
+
+static void written_out_instructions(void **state)
+{
+    static unsigned char data[64 * 50];
+    uint32_t want[5], got[5], *const expected[] = {want}, *const computed[] = {got};
+    const unsigned char *const from[] = {data};
+
+    (void)state;
+    if (!__builtin_cpu_supports("sse4.1"))
+        skip();
+    fill(data, sizeof data, 7);
+    for (int i = 0; i < 5; i++)
+        want[i] = got[i] = 0x01234567U * (uint32_t)(i + 1);
+    sha1_portable_compress(expected, from, 50);
+    written_out_compress(computed, from, 50);
+    assert_memory_equal(got, want, sizeof want);
+}
+
+#else
+
+static void written_out_instructions(void **state)
+{
+    (void)state;
+    skip();
+}
+
+#endif
+
+/* --- The choice. --- */
+
+static void the_widest_is_chosen(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned features;
+        size_t lanes;
+    } cases[] = {
+        {"nothing", 0, 1},
+        {"the baseline", CPU_SSE2, 4},
+        {"AVX2", CPU_SSE2 | CPU_AVX2, 8},
+        {"AVX-512", CPU_SSE2 | CPU_AVX2 | CPU_AVX512, 16},
+        {"SHA instructions beside AVX2", CPU_SSE2 | CPU_AVX2 | CPU_SHA, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases); i++)
+        if (cpu_restrict(cases[i].features) == cases[i].features)
+            unit_true(cases[i].name, sha1_lanes() == cases[i].lanes);
+    cpu_restrict(~0U);
 }
 
 /* The counter of bits does not fit 32 bits from 512 MiB on; a state can be copied and resumed. */
@@ -135,7 +342,8 @@ static void copied_state_and_long_counter(void **state)
     struct sha1 h, copy;
     char a[SHA1_HEX + 1], b[SHA1_HEX + 1];
 
-    set_cpu(state);
+    (void)state;
+    cpu_restrict(~0U);
     sha1_init(&h);
     sha1_update(&h, "some bytes", 10);
     copy = h;
@@ -154,19 +362,22 @@ static void copied_state_and_long_counter(void **state)
     assert_string_equal(a, "a7bc5ad8146f9bf4d14f7c80a5cff5a1659fe007");
 }
 
+#define WITH_EACH(test)                                                                            \
+    cmocka_unit_test_prestate(test, &sets[0]), cmocka_unit_test_prestate(test, &sets[1]),          \
+        cmocka_unit_test_prestate(test, &sets[2]), cmocka_unit_test_prestate(test, &sets[3]),      \
+        cmocka_unit_test_prestate(test, &sets[4])
+
 int main(void)
 {
-    static unsigned with_cpu = CPU_SHA, portable = 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(published_vectors, &with_cpu),
-        cmocka_unit_test_prestate(published_vectors, &portable),
-        cmocka_unit_test_prestate(million_times_a, &with_cpu),
-        cmocka_unit_test_prestate(million_times_a, &portable),
-        cmocka_unit_test_prestate(all_cuts_agree, &with_cpu),
-        cmocka_unit_test_prestate(all_cuts_agree, &portable),
-        cmocka_unit_test_prestate(copied_state_and_long_counter, &with_cpu),
-        cmocka_unit_test_prestate(copied_state_and_long_counter, &portable),
-        cmocka_unit_test(implementations_agree),
+        WITH_EACH(published_vectors),
+        WITH_EACH(million_times_a),
+        WITH_EACH(all_cuts_agree),
+        WITH_EACH(many_agree_with_one),
+        cmocka_unit_test(kernels_agree),
+        cmocka_unit_test(written_out_instructions),
+        cmocka_unit_test(the_widest_is_chosen),
+        cmocka_unit_test(copied_state_and_long_counter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/hex.h"
 #include "store/batch.h"
 #include "store/record.h"
@@ -13,6 +14,7 @@ struct results {
     struct buf text;
     size_t count;
     uint64_t bytes;
+    size_t checked, damaged; /* manifests */
 };
 
 static void note(void *owner, struct batch_item *item)
@@ -63,6 +65,10 @@ static struct batch *start(struct fixture *f, enum batch_work work, unsigned job
     return b;
 }
 
+/* The instructions that a run may use: without vectors, with four lanes, with eight, and with all
+ * that this processor has. */
+static const unsigned sets[] = {0, CPU_SSE2, CPU_SSE2 | CPU_AVX2, ~0U};
+
 /* More files than one group or one commit takes, of sizes that make them finish out of order. */
 static void results_come_in_order(void **state)
 {
@@ -71,10 +77,11 @@ static void results_come_in_order(void **state)
     struct fixture *f = *state;
     char *data = calloc(1, LARGE);
 
-    for (size_t w = 0; w < UNIT_COUNT(works); w++) {
+    for (size_t w = 0; w < UNIT_COUNT(works) * UNIT_COUNT(sets); w++) {
         struct results results = {0};
         struct buf want = {0};
-        struct batch *b = start(f, works[w], 3, &results);
+        cpu_restrict(sets[w / UNIT_COUNT(works)]);
+        struct batch *b = start(f, works[w % UNIT_COUNT(works)], 3, &results);
         for (int i = 0; i < FILES; i++) {
             char name[32];
             size_t size = i % 50 == 0 ? LARGE - (size_t)i : 1 + (size_t)i;
@@ -95,6 +102,66 @@ static void results_come_in_order(void **state)
         buf_free(&results.text);
         buf_free(&want);
     }
+    free(data);
+}
+
+/* Large files with manifests and small ones, hashed side by side: each manifest is the one that the
+ * file has when it is hashed alone, without vectors. */
+static void note_manifest(void *owner, struct batch_item *item)
+{
+    struct results *r = owner;
+
+    note(owner, item);
+    r->damaged += item->manifest != MANIFEST_FILE_OK && item->manifest != MANIFEST_FILE_NEEDLESS;
+    r->checked += item->manifest == MANIFEST_FILE_OK;
+}
+
+static void manifests_are_as_of_one_file(void **state)
+{
+    enum { FILES = 40, LARGE = 6 };
+    struct fixture *f = *state;
+    char *data = malloc(5 << 20);
+
+    assert_non_null(data);
+    for (size_t i = 0; i < 5 << 20; i++)
+        data[i] = (char)(i * 7 + (i >> 8) * 13 + (i >> 17));
+    for (size_t set = 0; set < UNIT_COUNT(sets); set++) {
+        struct results results = {0}, again = {0};
+        struct batch_options options = {.wake = waker_of(&waker),
+                                        .store = &f->store,
+                                        .work = BATCH_LINK,
+                                        .makes_manifests = true,
+                                        .jobs = 2,
+                                        .on_result = note,
+                                        .owner = &results};
+        struct err e = {0};
+        for (int pass = 0; pass < 2; pass++) {
+            cpu_restrict(pass == 0 ? sets[set] : 0);
+            struct batch *b = batch_new(&options, &e);
+            assert_non_null(b);
+            for (size_t i = 0; i < FILES; i++) {
+                size_t size = i % 4 == 0 ? 100000 + i * 117649 : i * 1000;
+                char name[32];
+                snprintf(name, sizeof name, "set%zu-%02zu", set, i);
+                const char *path = fixture_path(f, name);
+                if (pass == 0)
+                    path = fixture_write(f, name, (struct str){data + i + set * 100, size},
+                                         1700000000);
+                add(b, path, (int64_t)size);
+            }
+            run_to_end(b);
+            batch_free(b);
+            options.work = BATCH_HASH;
+            options.owner = &again;
+            options.on_result = note_manifest;
+        }
+        unit_equal("hashes", buf_cstr(&again.text), buf_cstr(&results.text));
+        assert_int_equal(again.damaged, 0);
+        assert_true(again.checked >= LARGE);
+        buf_free(&results.text);
+        buf_free(&again.text);
+    }
+    cpu_restrict(~0U);
     free(data);
 }
 
@@ -148,6 +215,16 @@ static void last_link_wins(void **state)
     buf_free(&file);
 }
 
+static const char *write_endless(struct fixture *f, const char *name)
+{
+    const char *path = fixture_path(f, name);
+    int fd = open(path, O_WRONLY | O_CREAT, 0666);
+
+    assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
+    close(fd);
+    return path;
+}
+
 /* Given up in the middle: what was staged is put away, what was not told is not visible. */
 static void given_up(void **state)
 {
@@ -160,11 +237,7 @@ static void given_up(void **state)
         struct batch *b = start(f, works[w], 2, &results);
         int64_t deadline_ms = clock_now_ms() + 60000;
         /* The first, for which the others wait to be told. */
-        const char *large = fixture_path(f, "large");
-        int fd = open(large, O_WRONLY | O_CREAT, 0666);
-        assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0); /* takes ten minutes */
-        close(fd);
-        add(b, large, INT64_C(1) << 40);
+        add(b, write_endless(f, "large"), INT64_C(1) << 40);
         for (int i = 0; i < 10; i++) {
             char name[16], text[16];
             snprintf(name, sizeof name, "f%d", i);
@@ -207,11 +280,8 @@ static void lost_worker(void **state)
     struct batch *b = start(f, BATCH_LINK, 1, &results);
 
     add(b, fixture_write(f, "a", STR("hello"), 1700000000), 5);
-    const char *endless = fixture_path(f, "endless");
-    int fd = open(endless, O_WRONLY | O_CREAT, 0666);
-    assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
-    close(fd);
-    add(b, endless, 1); /* grew since it was looked at: small work, as far as is known */
+    /* It grew since it was looked at: small work, as far as is known. */
+    add(b, write_endless(f, "endless"), 1);
     add(b, fixture_write(f, "b", STR("hello!"), 1700000000), 6);
     add(b, fixture_write(f, "c", STR("hello"), 1700000000), 5);
     while (batch_bytes(b) < 1 << 20) {
@@ -224,6 +294,48 @@ static void lost_worker(void **state)
                "a aaf4 5\nendless the  1\nb 8f7d 6\nc aaf4 5\n");
     batch_free(b);
     buf_free(&results.text);
+}
+
+static void step_until(struct batch *b, uint64_t files, uint64_t bytes)
+{
+    int64_t deadline_ms = clock_now_ms() + 60000;
+    struct err e;
+
+    while (batch_files(b) < files || batch_bytes(b) < bytes) {
+        assert_true(clock_now_ms() < deadline_ms);
+        assert_int_equal(batch_step(b, false, &e), 0);
+        waker_wait_ms(&waker, 100);
+    }
+}
+
+/* A worker that dies with several files in hand: each is tried once more, alone, so that those that
+ * are not to blame are hashed. */
+static void lost_worker_of_several(void **state)
+{
+    struct fixture *f = *state;
+    struct results results = {0};
+
+    cpu_restrict(CPU_SSE2);
+    if (sha1_lanes() < 3)
+        skip();
+    struct batch *b = start(f, BATCH_LINK, 1, &results);
+    add(b, write_endless(f, "first"), INT64_C(1) << 40);
+    add(b, write_endless(f, "second"), INT64_C(1) << 40);
+    add(b, fixture_write(f, "a", STR("hello"), 1700000000), 5);
+    step_until(b, 1, 1 << 20); /* "a" is behind the two, which are in hand then */
+    assert_int_equal(kill(only_child(), SIGKILL), 0);
+    for (uint64_t files = 1; files < 3; files++) {
+        step_until(b, files, 0);
+        step_until(b, files, batch_bytes(b) + (1 << 20));
+        assert_int_equal(kill(only_child(), SIGKILL), 0);
+        step_until(b, files + 1, 0);
+    }
+    run_to_end(b);
+    unit_equal("results", buf_cstr(&results.text),
+               "first the  1099511627776\nsecond the  1099511627776\na aaf4 5\n");
+    batch_free(b);
+    buf_free(&results.text);
+    cpu_restrict(~0U);
 }
 
 static int setup(void **state)
@@ -243,10 +355,12 @@ int main(void)
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH_STORE(results_come_in_order),
+        WITH_STORE(manifests_are_as_of_one_file),
         WITH_STORE(bad_files_do_not_stop_the_others),
         WITH_STORE(last_link_wins),
         WITH_STORE(given_up),
         WITH_STORE(lost_worker),
+        WITH_STORE(lost_worker_of_several),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

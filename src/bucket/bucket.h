@@ -106,6 +106,9 @@ struct bucket_put {
     struct str key, hash; /* both borrowed until bucket_put_discard, as is client */
     struct str client;    /* empty: not known */
     int64_t size_bytes;   /* as announced */
+    /* The part of bucket_put_close that takes long is left to another process, if there is one: for
+     * a process that has other readers. ERR_TAKEN if another such put of the key is open. */
+    bool is_left_to_another;
     int64_t written;      /* until now */
     struct bucket *home;  /* the rest is the bucket's */
     void *upload;

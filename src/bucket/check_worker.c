@@ -47,6 +47,9 @@ static void check_object(struct check_worker *worker, struct str key)
     enum object_state state;
 
     worker->reported_ms = clock_now_ms();
+    state = object_publish_kept(worker->dir, key, &watch, &e);
+    if (state == OBJECT_UNKNOWN)
+        log_line(LOG_WARN, "object not kept key=%.*s: %s", STR_ARG(key), e.msg);
     state = object_check(worker->dir, key, JUST_NOW_S, &watch, &facts, &e);
     if (state == OBJECT_UNKNOWN)
         log_line(LOG_WARN, "object not checked key=%.*s: %s", STR_ARG(key), e.msg);

@@ -21,7 +21,13 @@
 #include "bucket/object_manifest.h"
 #include "bucket/object_upload.h"
 
-enum { CLEAN_EVERY_MS = 3600 * 1000 };
+enum {
+    CLEAN_EVERY_MS = 3600 * 1000,
+    /* Of an upload that the checking process publishes: looks, and time for it. */
+    KEPT_LOOK_MS = 200,
+    KEPT_MS = 60000,
+    KEPT_BYTES_EACH_MS = 10000
+};
 
 struct folder {
     struct bucket bucket;
@@ -148,11 +154,14 @@ static void head_object(struct bucket *bucket, struct bucket_head *head)
     bucket_complete(&head->call, result);
 }
 
-/* Nothing else is under way when a call returns. */
+/* Else nothing is under way when a call returns, but an upload that is left to the checking
+ * process, which put_discard ends. */
 static void cancel_waiting_head(struct bucket *bucket, struct bucket_call *call)
 {
     struct waiting_head *waiting = call->state;
 
+    if (waiting == NULL)
+        return;
     check_asker_forget(folder_of(bucket)->asker, &waiting->wait);
     free(waiting);
 }
@@ -262,6 +271,10 @@ static void read_object(struct bucket *bucket, struct bucket_read *read)
 /* ---- putting ---- */
 
 struct folder_upload {
+    struct folder *folder;
+    struct bucket_put *put;
+    struct loop_timer timer; /* of one that is left to the checking process */
+    int64_t until_ms;
     struct object_upload file;
     struct object_manifest manifest;
     struct buf path; /* of the object */
@@ -271,7 +284,7 @@ static void put_discard(struct bucket *bucket, struct bucket_put *put)
 {
     struct folder_upload *upload = put->upload;
 
-    (void)bucket;
+    loop_clear_timer(bucket->loop, &upload->timer);
     object_upload_discard(&upload->file);
     object_manifest_discard(&upload->manifest);
     buf_free(&upload->path);
@@ -288,25 +301,31 @@ static bool is_object_there(const struct folder *f, const struct bucket_put *put
            checked_get(f->dir, put->key, &st, NULL, ERR_IGNORED) == CHECKED_GOOD;
 }
 
+/* The checking process looks at no other. */
+static bool is_first_place(const struct object_upload *file)
+{
+    return str_ends_with(buf_str(&file->temporary.name), STR(".0"));
+}
+
 /* A place of the client's for this object; none for bytes that are there already. */
 static int open_upload(struct folder *f, struct bucket_put *put, struct folder_upload *upload)
 {
     struct err *e = put->call.e;
-    char id[SHA1_HEX + 1];
-    struct buf name = {0};
+    char name[SHA1_HEX + 1];
     int result;
 
     if (is_object_there(f, put)) {
         object_upload_open_dry(&upload->file, put->size_bytes);
         return 0;
     }
-    buf_printf(&name, "%.*s\n%.*s", STR_ARG(put->key), STR_ARG(put->client));
-    checked_id(buf_str(&name), id);
-    result = buf_check(&name, e);
-    buf_free(&name);
-    if (result == 0)
-        result = object_upload_open(&upload->file, f->dir, id, put->size_bytes, e);
-    if (result == 0)
+    object_upload_name(put->key, put->is_left_to_another ? STR(OBJECT_UPLOAD_KEPT) : put->client,
+                       name);
+    result = object_upload_open(&upload->file, f->dir, name, put->size_bytes, e);
+    if (result == 0 && put->is_left_to_another && !is_first_place(&upload->file)) {
+        object_upload_discard(&upload->file);
+        return err_set(e, ERR_TAKEN, "it is being kept already");
+    }
+    if (result == 0 && !put->is_left_to_another)
         (void)object_manifest_begin(&upload->manifest, f->dir, put->size_bytes);
     return result;
 }
@@ -321,6 +340,8 @@ static void put_open(struct bucket *bucket, struct bucket_put *put)
         bucket_complete(&put->call, err_set(put->call.e, ERR_FAILED, "out of memory"));
         return;
     }
+    upload->folder = f;
+    upload->put = put;
     data_dir_put_path(f->dir, put->key, &upload->path);
     result = buf_check(&upload->path, put->call.e);
     if (result == 0)
@@ -374,8 +395,48 @@ static int publish_upload(const struct folder *f, struct bucket_put *put)
     return 0;
 }
 
+/* The checking process is done, or does not get on. */
+static void on_kept_time(void *owner)
+{
+    struct folder_upload *upload = owner;
+    struct bucket_put *put = upload->put;
+    struct loop *loop = upload->folder->bucket.loop;
+
+    if (is_object_there(upload->folder, put))
+        bucket_complete(&put->call, 0);
+    else if (loop_now_ms(loop) >= upload->until_ms)
+        bucket_complete(&put->call, err_set(put->call.e, ERR_FAILED, "it was not taken in time"));
+    else
+        loop_set_timer(loop, &upload->timer, loop_now_ms(loop) + KEPT_LOOK_MS);
+}
+
+/* Leaves the upload, which is whole and right, to the checking process. */
+static int leave_upload(struct folder *f, struct bucket_put *put)
+{
+    struct folder_upload *upload = put->upload;
+    const struct check_request request = {STR("-"), put->size_bytes, put->key};
+
+    if (object_upload_check(&upload->file, put->hash, put->call.e) != 0)
+        return -1;
+    if (check_asker_ask(f->asker, &request, NULL) != 0)
+        return err_set(put->call.e, ERR_FAILED, "the checking process takes nothing now");
+    upload->timer = (struct loop_timer){.call = on_kept_time, .owner = upload};
+    upload->until_ms =
+        loop_now_ms(f->bucket.loop) + KEPT_MS + put->size_bytes / KEPT_BYTES_EACH_MS;
+    loop_set_timer(f->bucket.loop, &upload->timer, loop_now_ms(f->bucket.loop) + KEPT_LOOK_MS);
+    return 0;
+}
+
 static void put_close(struct bucket *bucket, struct bucket_put *put)
 {
+    struct folder *f = folder_of(bucket);
+    const struct folder_upload *upload = put->upload;
+
+    if (put->is_left_to_another && f->asker != NULL && !upload->file.is_dry) {
+        if (leave_upload(f, put) != 0)
+            bucket_complete(&put->call, -1);
+        return;
+    }
     bucket_complete(&put->call, publish_upload(folder_of(bucket), put));
 }
 

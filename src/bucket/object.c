@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/newfile.h"
 #include "base/log.h"
+#include "bucket/object_upload.h"
 
 
 const char *object_state_name(enum object_state state)
@@ -143,6 +144,75 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
         close(fd);
     }
     buf_free(&path);
+    return state;
+}
+
+/* ---- what another process received ---- */
+
+/* Gives the object's name to the upload that is open as `fd`, which is closed. */
+static int put_kept_in_place(const struct data_dir *dir, struct str key, const char *kept, int fd,
+                             struct stat *published, struct err *e)
+{
+    struct object_upload upload = {.temporary = {.fd = fd}};
+    struct buf path = {0};
+    int result = -1;
+
+    data_dir_put_path(dir, key, &path);
+    buf_puts(&upload.temporary.name, kept);
+    const char *name = buf_path(&path, e);
+    if (name == NULL || buf_path(&upload.temporary.name, e) == NULL) {
+        buf_free(&upload.temporary.name);
+        close(fd);
+    } else {
+        result = object_upload_put_in_place(&upload, name, e);
+        *published = upload.published;
+    }
+    buf_free(&path);
+    return result;
+}
+
+static enum object_state publish_kept_file(const struct data_dir *dir, struct str key,
+                                           const char *kept, const struct hash_watch *watch,
+                                           struct object_manifest *manifest, struct err *e)
+{
+    struct stat st;
+    int fd = open_regular_file(kept, &st);
+
+    if (fd < 0)
+        return OBJECT_MISSING;
+    struct manifest_writer *writer =
+        object_manifest_begin(manifest, dir, (int64_t)st.st_size) ? &manifest->writer : NULL;
+    enum object_state state = hash_object_file(fd, &st, hash_of_key(key), watch, writer, e);
+    if (state != OBJECT_OK) {
+        if (state == OBJECT_DAMAGED)
+            err_set(e, ERR_CHANGED, "the bytes that were kept do not have the hash");
+        close(fd);
+        return OBJECT_UNKNOWN;
+    }
+    if (put_kept_in_place(dir, key, kept, fd, &st, e) != 0)
+        return OBJECT_UNKNOWN;
+    checked_put(dir, key, &st, CHECKED_GOOD);
+    (void)object_manifest_publish(manifest, key, ERR_IGNORED);
+    return OBJECT_OK;
+}
+
+enum object_state object_publish_kept(const struct data_dir *dir, struct str key,
+                                      const struct hash_watch *watch, struct err *e)
+{
+    struct object_manifest *manifest = calloc(1, sizeof *manifest);
+    enum object_state state = OBJECT_UNKNOWN;
+    struct buf path = {0};
+
+    object_upload_put_kept_path(dir, key, &path);
+    const char *kept = buf_path(&path, e);
+    if (manifest == NULL)
+        err_set(e, ERR_FAILED, "out of memory");
+    else if (kept != NULL)
+        state = publish_kept_file(dir, key, kept, watch, manifest, e);
+    buf_free(&path);
+    if (manifest != NULL)
+        object_manifest_discard(manifest);
+    free(manifest);
     return state;
 }
 

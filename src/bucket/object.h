@@ -38,6 +38,15 @@ enum object_state object_check(const struct data_dir *dir, struct str key, int64
                                struct err *e);
 
 /*
+ * Publishes the upload of the object `key` that is left to the checking process
+ * (object_upload_put_kept_path), if there is one whose bytes have the hash of the key: with its
+ * manifest, and durable. Leaves another one as it is. Returns OBJECT_OK, OBJECT_MISSING if there is
+ * none, OBJECT_UNKNOWN and *e otherwise.
+ */
+enum object_state object_publish_kept(const struct data_dir *dir, struct str key,
+                                      const struct hash_watch *watch, struct err *e);
+
+/*
  * Removes the object `key`. A file that is known to be damaged is moved aside first. If a good file
  * came in its place at that moment, it is put back, unless another one is there already; then
  * *is_kept is true, and the result OBJECT_OK. Otherwise returns the state of the removed file, as

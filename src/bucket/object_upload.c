@@ -9,7 +9,29 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/hex.h"
 #include "base/log.h"
+
+void object_upload_name(struct str key, struct str client, char name[SHA1_HEX + 1])
+{
+    unsigned char digest[SHA1_SIZE];
+    struct sha1 h;
+
+    sha1_init(&h);
+    sha1_update(&h, key.p, key.len);
+    sha1_update(&h, "\n", 1);
+    sha1_update(&h, client.p, client.len);
+    sha1_final(&h, digest);
+    hex_encode(digest, sizeof digest, name);
+}
+
+void object_upload_put_kept_path(const struct data_dir *dir, struct str key, struct buf *out)
+{
+    char name[SHA1_HEX + 1];
+
+    object_upload_name(key, STR(OBJECT_UPLOAD_KEPT), name);
+    buf_printf(out, "%s/" DATA_DIR_UPLOADS "/%s.0", dir->path, name);
+}
 
 static int set_upload_error(struct err *e, int number, const char *doing)
 {
@@ -139,7 +161,7 @@ static int make_object_folder(const char *folder, struct err *e)
     return 0;
 }
 
-static int check_upload(struct object_upload *file, struct str hash, struct err *e)
+int object_upload_check(struct object_upload *file, struct str hash, struct err *e)
 {
     char digits[SHA1_HEX + 1];
 
@@ -152,22 +174,14 @@ static int check_upload(struct object_upload *file, struct str hash, struct err 
     return 0;
 }
 
-int object_upload_publish(struct object_upload *file, const char *path, struct str hash,
-                          struct err *e)
+int object_upload_put_in_place(struct object_upload *file, const char *path, struct err *e)
 {
-    size_t existing;
+    size_t existing = find_existing(path);
     int result = -1;
-
-    if (path == NULL)
-        goto out;
-    if (file->is_dry)
-        return check_upload(file, hash, e);
-    existing = find_existing(path);
 
     /* The folders come before the first fsync, so that one transaction of the file system holds
      * them all: the fsyncs of their parents then find nothing left to write. */
-    if (check_upload(file, hash, e) != 0 ||
-        for_new_folders(path, existing, make_object_folder, e) != 0)
+    if (for_new_folders(path, existing, make_object_folder, e) != 0)
         goto out;
     if (fsync(file->temporary.fd) != 0 || fstat(file->temporary.fd, &file->published) != 0) {
         set_upload_error(e, errno, "cannot sync the upload");
@@ -187,6 +201,17 @@ int object_upload_publish(struct object_upload *file, const char *path, struct s
 out:
     object_upload_discard(file);
     return result;
+}
+
+int object_upload_publish(struct object_upload *file, const char *path, struct str hash,
+                          struct err *e)
+{
+    if (path != NULL && file->is_dry)
+        return object_upload_check(file, hash, e);
+    if (path != NULL && object_upload_check(file, hash, e) == 0)
+        return object_upload_put_in_place(file, path, e);
+    object_upload_discard(file);
+    return -1;
 }
 
 void object_upload_discard(struct object_upload *file)

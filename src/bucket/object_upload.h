@@ -30,6 +30,19 @@ struct object_upload {
     struct stat published; /* as object_upload_publish left it */
 };
 
+/* The client in the names of uploads that are left to the checking process; no client has it. */
+#define OBJECT_UPLOAD_KEPT "+kept"
+
+/* Writes the name of an upload's place: one for each key and client. */
+void object_upload_name(struct str key, struct str client, char name[SHA1_HEX + 1]);
+
+/* Appends the path of the upload of an object that is left to the checking process. */
+void object_upload_put_kept_path(const struct data_dir *dir, struct str key, struct buf *out);
+
+/* Checks the size (ERR_PROTOCOL) and the hash (ERR_CHANGED) of an upload that is left to the
+ * checking process, whose bytes all came. */
+int object_upload_check(struct object_upload *file, struct str hash, struct err *e) ERR_CHECKED;
+
 /* Begins an upload of `size` bytes, of at most OBJECT_UPLOAD_MAX_SHARED with this name at a time in
  * all processes: ERR_TAKEN when there are as many already. ERR_TOO_LARGE when the disk has no room,
  * ERR_FAILED for any other failure. object_upload_publish or object_upload_discard ends it. */
@@ -47,6 +60,10 @@ int object_upload_write(struct object_upload *file, struct str data, struct err 
  * closes the file. */
 int object_upload_publish(struct object_upload *file, const char *path, struct str hash,
                           struct err *e) ERR_CHECKED;
+
+/* Does the same with an upload that was found right: its temporary file is all that is used. */
+int object_upload_put_in_place(struct object_upload *file, const char *path,
+                               struct err *e) ERR_CHECKED;
 
 /* Closes and removes the temporary file. Safe on zeros and after object_upload_publish. */
 void object_upload_discard(struct object_upload *file);

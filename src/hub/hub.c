@@ -553,6 +553,7 @@ static int open_relays(struct hub *hub, const struct hub_options *options, struc
                                           .extensions = hub->extensions,
                                           .times = &hub->times,
                                           .cache_bytes = options->cache_bytes,
+                                          .keeps_whole_files = options->site.finds_on_hosts,
                                           .returns_each = hub->trusted.count > 0,
                                           .on_return = on_connection_returned,
                                           .on_closed = on_connection_closed,

@@ -111,7 +111,9 @@ static int open_relay_process(struct relay_process *p, struct err *e)
                                                 .wait_ms = relays->options.times->range_wait_ms,
                                                 .bucket = p->bucket,
                                                 .zone = zone_files_own(relays->options.zone),
-                                                .pass_key = relays->options.dir->url_key};
+                                                .pass_key = relays->options.dir->url_key,
+                                                .keeps_whole_files =
+                                                    relays->options.keeps_whole_files};
     p->server = range_server_new(&server, e);
     result = p->server == NULL ? -1 : 0;
 out:

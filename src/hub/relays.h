@@ -24,6 +24,7 @@ struct relays_options {
     const char *extensions;
     const struct hub_times *times; /* borrowed */
     int64_t cache_bytes;           /* of all of them; -1: a tenth of the file system */
+    bool keeps_whole_files;        /* see range_server_options */
     bool returns_each;             /* see crew_worker_options */
     void (*on_return)(void *owner, int fd, struct str bytes, uint64_t tag); /* see crew_options */
     void (*on_closed)(void *owner, uint64_t tag);

@@ -19,6 +19,7 @@
 #include "proxy/block_cache.h"
 #include "proxy/folder_cache.h"
 #include "proxy/folder_page.h"
+#include "proxy/range_keep.h"
 #include "proxy/range_path.h"
 
 enum {
@@ -52,6 +53,7 @@ struct range_server {
     struct range_answer *answers;
     struct reading_ahead ahead[AHEAD_PLACES];
     struct loop_timer ahead_timer;
+    struct range_keeps keeps;
 };
 
 /* One request, from its head to the last byte of its answer. */
@@ -73,6 +75,7 @@ struct range_answer {
     struct relay_info info;
     unsigned char manifest_head[MANIFEST_HEAD_BYTES];
     bool is_judged; /* all of it is sent, and hashed */
+    struct range_keep *keep; /* all of it becomes an object of the bucket; or NULL */
     struct sha1 hash;
     struct err e; /* of the bucket's calls */
     struct zone_reading settings;
@@ -287,6 +290,7 @@ static void free_answer(struct range_answer *answer)
 {
     struct range_server *server = answer->server;
 
+    range_keep_end(answer->keep, false);
     relay_reader_stop(&answer->reader);
     loop_clear_timer(server->options.loop, &answer->timer);
     zone_files_free_reading(&answer->settings);
@@ -362,6 +366,10 @@ static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, 
     struct str bytes;
 
     (void)conn;
+    if (range_keep_is_busy(answer->keep)) {
+        answer->is_waiting = true;
+        return true;
+    }
     enum relay_answer got = relay_reader_block(&answer->reader, i, &bytes);
     if (got == RELAY_WAIT) {
         fetch_ahead(answer);
@@ -384,6 +392,7 @@ static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, 
         buf_clear(out);
         return false;
     }
+    range_keep_add(answer->keep, str_slice(bytes, offset, offset + size));
     answer->position += (int64_t)size;
     if (answer->position < answer->end)
         fetch_ahead(answer);
@@ -443,6 +452,8 @@ static void on_range_body_end(void *ctx, bool is_whole)
 {
     struct range_answer *answer = ctx;
 
+    range_keep_end(answer->keep, answer->position == answer->end);
+    answer->keep = NULL;
     if (is_whole && !answer->is_object && !answer->is_manifest && !answer->is_head &&
         answer->end > answer->start)
         note_request(answer);
@@ -480,6 +491,31 @@ static struct http_answer fill_answer_head(struct range_answer *answer, struct h
         .header_count = h->count};
 }
 
+/* It takes bytes again. */
+static void on_keep_ready(void *owner)
+{
+    struct range_answer *answer = owner;
+
+    if (answer->is_waiting) {
+        answer->is_waiting = false;
+        http_conn_resume_answer(answer->conn);
+    }
+}
+
+/* findFile found it for a client that cannot ask for an upload: a reader of all of it makes that
+ * needless for the others. */
+static void keep_whole_file(struct range_answer *answer)
+{
+    struct range_server *server = answer->server;
+    bool is_found_url = answer->is_shared ? answer->use.is_pass : answer->name.len == 0;
+
+    if (server->options.keeps_whole_files && is_found_url && !answer->is_in_folder &&
+        !answer->is_head && !answer->is_object && !answer->is_manifest && answer->start == 0 &&
+        answer->end == answer->size && answer->size > 0)
+        answer->keep = range_keep_begin(&server->keeps, zone_of_answer(answer),
+                                        str_of(answer->sha1), answer->size, on_keep_ready, answer);
+}
+
 /* The status and the bytes to send are decided; the first block is here, or none is needed. */
 static void send_range_answer(struct range_answer *answer, struct headers *h, int status)
 {
@@ -495,6 +531,7 @@ static void send_range_answer(struct range_answer *answer, struct headers *h, in
                         answer->info.has_root && !answer->info.is_proven;
     sha1_init(&answer->hash);
     if (a.content_type != NULL) {
+        keep_whole_file(answer);
         http_conn_answer_made(conn, &a, answer->end - answer->start, &source);
     } else {
         free_answer(answer);
@@ -1169,6 +1206,7 @@ struct range_server *range_server_new(const struct range_server_options *options
         free(server);
         return NULL;
     }
+    server->keeps.bucket = options->bucket;
     server->ahead_timer = (struct loop_timer){.call = on_ahead_time, .owner = server};
     return server;
 }
@@ -1181,6 +1219,7 @@ void range_server_free(struct range_server *server)
         end_ahead(&server->ahead[n]);
     loop_clear_timer(server->options.loop, &server->ahead_timer);
     folder_cache_free(server->folders);
+    range_keeps_free(&server->keeps);
     authorization_forget(&server->settings);
     free(server);
 }

@@ -29,6 +29,7 @@ struct range_server_options {
     struct bucket *bucket; /* borrowed, like the zone, which is the hub's own */
     struct zone zone;
     const unsigned char *pass_key; /* see links_use */
+    bool keeps_whole_files; /* a file that is read whole at findFile's URL becomes an object */
 };
 
 /* Returns a server; what the options point to is borrowed. NULL without memory. */

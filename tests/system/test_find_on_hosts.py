@@ -63,9 +63,9 @@ def test_what_a_host_has_is_found(hub_with, size):
     path = sharing.put("big", data)
     answer = until(lambda: (a := find(sharing.lab, path[3:])) if a_found(sharing.lab, path) else None, "it is found")
     assert answer == {"type": "findFile", "found": True, "size": size, "url": sharing.lab.url + path}
+    assert not objects(sharing.lab)
     status, _, body = harness.http("GET", answer["url"])
     assert (status, body) == (200, data)
-    assert not objects(sharing.lab)
 
 
 def a_found(lab, path):
@@ -134,7 +134,6 @@ def test_our_own_client_reads_it(hub_with):
     target = lab.folder / "copy"
     run("load", f"sha1://{path[3:]}", "-o", str(target), env=without_resource(lab), check=0)
     assert target.read_bytes() == data
-    assert not objects(lab)
 
 
 def test_in_a_private_zone_the_url_opens_for_an_hour(hub_with):
@@ -211,3 +210,63 @@ def test_a_file_of_another_zone_is_found_there(hub_with, tmp_path):
         assert sharing.ask(f"/f/{digest}")[0].status == 404
     finally:
         second.stop()
+
+
+# ---- what is read whole is kept ----
+
+def kept(sharing, path):
+    """Waits until findFile finds an object."""
+    return until(lambda: find(sharing.lab, path[3:]).get("objectKey"), "it is an object")
+
+
+@pytest.mark.parametrize("size", [9, LEAF + 1, 40 * LEAF + 5])
+def test_what_is_read_whole_becomes_an_object(hub_with, size):
+    """Once: its bytes leave the host no second time, and it outlives the host."""
+    sharing = hub_with("--find-on-hosts")
+    data = noise(size)
+    path = sharing.put("big", data)
+    until(lambda: a_found(sharing.lab, path), "it is found")
+    assert sharing.ask(path)[1] == data
+    kept(sharing, path)
+    assert [file.read_bytes() for file in objects(sharing.lab)] == [data]
+    sharing.daemon.stop()
+    assert sharing.ask(path)[1] == data and not list((sharing.lab.data / ".hub/uploads").iterdir())
+    assert harness.object_path(sharing.lab.data / ".hub/manifests", path[3:]).exists() == (size > LEAF)
+
+
+def test_other_readings_keep_nothing(hub_with):
+    """Parts, named files, readers that go away, and files that are not what their address says."""
+    sharing = hub_with("--find-on-hosts")
+    data = noise(8 * LEAF)
+    path = sharing.put("big", data)
+    until(lambda: a_found(sharing.lab, path), "it is found")
+    name = hashlib.sha1(b"big").hexdigest()[:8]
+    assert sharing.ask(f"{path}.{name}/big")[1] == data
+    assert sharing.part(path, 0, 8 * LEAF - 1) == data[:-1] and sharing.part(path, 1, 8 * LEAF) == data[1:]
+    assert sharing.ask(path, "HEAD")[0].status == 200 and len(sharing.ask(f"{path}?manifest")[1]) == 68 + 9 * 32
+    connection = sharing.connect()
+    connection.request("GET", path)
+    connection.getresponse().read(LEAF)
+    connection.close()
+    until(lambda: not list((sharing.lab.data / ".hub/uploads").iterdir()), "what was begun is gone")
+    assert not objects(sharing.lab)
+
+
+def test_without_the_option_nothing_is_kept(hub_with):
+    sharing = hub_with()
+    data = noise(2 * LEAF)
+    path = sharing.put("big", data)
+    assert sharing.ask(path)[1] == data
+    assert not objects(sharing.lab) and not list((sharing.lab.data / ".hub/uploads").iterdir())
+
+
+def test_a_full_bucket_does_not_disturb_the_reader(hub_with):
+    sharing = hub_with("--find-on-hosts")
+    data = noise(3 * LEAF)
+    path = sharing.put("big", data)
+    until(lambda: a_found(sharing.lab, path), "it is found")
+    (sharing.lab.data / ".hub/uploads").rmdir()
+    (sharing.lab.data / ".hub/uploads").write_text("no folder")
+    assert sharing.ask(path)[1] == data
+    sharing.lab.hub.wait_line("is not kept in the bucket")
+    assert not objects(sharing.lab)

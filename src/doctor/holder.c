@@ -1,41 +1,16 @@
 #include "doctor/holder.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/ready.h"
 #include "daemon/keeper.h"
-#include "daemon/lease.h"
+#include "daemon/lease_watch.h"
 
-enum { STATUS_BYTES = 1 << 20, OWNER_BYTES = 4096, RENEWED_MS = 60000, STALE_MS = 300000 };
-
-/* The lease's record. */
-struct owner_record {
-    char resource[HOLDER_NAME_BYTES], host[HOLDER_NAME_BYTES], boot[HOLDER_NAME_BYTES],
-        pid_namespace[HOLDER_NAME_BYTES];
-    int64_t pid;
-};
-
-#define TEXT(name_, member)                                                                        \
-    .name = name_, .kind = FIELD_CHARS, .at = offsetof(struct owner_record, member),               \
-    .max = HOLDER_NAME_BYTES - 1
-static const struct field owner_fields[] = {
-    {TEXT("resource", resource), .is_optional = true},
-    {TEXT("host", host)},
-    {TEXT("boot", boot)},
-    {TEXT("pidNamespace", pid_namespace)},
-    {.name = "pid", .kind = FIELD_INT, .at = offsetof(struct owner_record, pid)},
-    {.name = NULL, .kind = FIELD_OTHERS}};
-#undef TEXT
+enum { STATUS_BYTES = 1 << 20, LAST_MS = 700 /* left for the report */ };
 
 /* The member `proxy` of a status file. */
 struct proxy_status {
@@ -71,72 +46,85 @@ static void read_proxy_status(const char *path, struct holder *out)
     buf_free(&text);
 }
 
-static bool is_same_text(const char *path, const char *expected)
+/* The clocks of two hosts differ, and the lease is renewed now and then: a record that was renewed
+ * about now is a live daemon's, without watching it. */
+static bool was_renewed_now(const struct lease_record *r, const struct intervals *intervals)
 {
-    struct buf text = {0};
-    bool is_same = fs_read_file(path, HOLDER_NAME_BYTES, &text, ERR_IGNORED) == 0 &&
-                   str_equal(str_slice(buf_str(&text), 0, str_find(buf_str(&text), '\n')),
-                             str_of(expected));
+    int64_t ago_ms = clock_wall_ms() - r->renewed_ms;
 
-    buf_free(&text);
-    return is_same;
+    return r->renewed_ms > 0 && ago_ms < intervals->lease_stale_ms &&
+           ago_ms > -intervals->lease_stale_ms;
 }
 
-/* A process of this boot is looked for, another one is judged by the age of its record. */
-static enum holder_state judge_owner(const struct owner_record *r, const struct stat *st)
+static enum holder_state state_of_verdict(const struct lease_watch *watch,
+                                          enum lease_verdict verdict)
 {
-    char name[HOLDER_NAME_BYTES] = "";
-    ssize_t n = readlink("/proc/self/ns/pid", name, sizeof name - 1);
-    int64_t age_ms = clock_wall_ms() - fs_mtime_ms(st);
-
-    if (n > 0 && strcmp(name, r->pid_namespace) == 0 &&
-        is_same_text("/proc/sys/kernel/random/boot_id", r->boot))
-        return kill((pid_t)r->pid, 0) == 0 || errno == EPERM ? HOLDER_ALIVE : HOLDER_DEAD;
-    return age_ms < RENEWED_MS ? HOLDER_ALIVE : age_ms < STALE_MS ? HOLDER_UNCLEAR : HOLDER_DEAD;
+    switch (verdict) {
+    case LEASE_FREE: return HOLDER_NONE;
+    case LEASE_HELD: return HOLDER_ALIVE;
+    case LEASE_DEAD: return HOLDER_DEAD;
+    case LEASE_WATCHING: break;
+    }
+    return was_renewed_now(&watch->record, watch->intervals) ? HOLDER_ALIVE : HOLDER_UNCLEAR;
 }
 
-static int watch_lease(const char *owner_path, struct holder *out, struct err *e)
+static void take_holder_record(const struct lease_watch *watch, struct holder *out)
 {
-    struct owner_record r = {.pid = 0};
-    struct buf text = {0};
-    struct stat st;
-    struct err why = {0};
-    int result = fs_read_stat(owner_path, false, OWNER_BYTES, &text, &st, &why);
-    struct json *doc = result == 0 ? json_parse(buf_str(&text), JSON_STRICT, &why) : NULL;
+    const struct lease_record *r = &watch->record;
 
-    if (result != 0 && why.code != ERR_NOT_FOUND) {
-        err_copy(e, &why);
-    } else {
-        out->state = result != 0 ? HOLDER_NONE : HOLDER_UNCLEAR;
-        result = 0;
-    }
-    if (doc != NULL && fields_read(owner_fields, doc, &r, NULL, ERR_IGNORED) == 0) {
-        snprintf(out->resource, sizeof out->resource, "%s", r.resource);
-        snprintf(out->host, sizeof out->host, "%s", r.host);
-        out->pid = r.pid;
-        out->state = judge_owner(&r, &st);
-    }
-    json_free(doc);
-    buf_free(&text);
+    snprintf(out->resource, sizeof out->resource, "%s", r->resource);
+    snprintf(out->host, sizeof out->host, "%s", r->host);
+    out->pid = r->pid;
+    out->is_here =
+        watch->process == LEASE_PROCESS_RUNNING || watch->process == LEASE_PROCESS_HALTED;
+    out->renewed_ago_ms = r->renewed_ms > 0 ? clock_wall_ms() - r->renewed_ms : -1;
+}
+
+static int watch_lease(const struct probe *p, const char *folder, struct holder *out,
+                       struct err *e)
+{
+    int64_t until_ms = clock_earlier(p->deadline_ms - LAST_MS,
+                                     clock_now_ms() + p->options->times.lease_ms);
+    enum lease_verdict verdict = LEASE_WATCHING;
+    struct intervals intervals;
+    struct lease_watch watch;
+    int result;
+
+    if (intervals_load(&intervals, e) != 0)
+        return -1;
+    lease_watch_init(&watch, folder, &intervals);
+    do {
+        result = lease_watch_look(&watch, &verdict, e);
+        out->state = state_of_verdict(&watch, verdict);
+        if (result != 0 || out->state != HOLDER_UNCLEAR)
+            break;
+        ready_sleep(intervals.lease_look_ms);
+    } while (clock_now_ms() < until_ms);
+    take_holder_record(&watch, out);
+    lease_watch_deinit(&watch);
     return result;
 }
 
 int holder_find(const struct probe *p, struct holder *out, struct err *e)
 {
-    char real[PATH_MAX];
-    const char *config = realpath(p->options->config_path, real) != NULL ? real
-                                                                         : p->options->config_path;
-    struct buf folder = {0}, status = {0};
+    struct buf config = {0}, folder = {0}, status = {0};
+    const char *path = NULL, *lease_path = NULL, *status_path = NULL;
     int result = -1;
 
-    *out = (struct holder){.state = HOLDER_NONE};
-    config_put_sibling(config, LEASE_FOLDER "/owner", &folder);
-    config_put_sibling(config, KEEPER_STATUS_FILE, &status);
-    const char *lease_path = buf_path(&folder, e), *status_path = buf_path(&status, e);
+    *out = (struct holder){.state = HOLDER_NONE, .renewed_ago_ms = -1};
+    if (config_put_real_path(p->options->config_path, &config, e) == 0)
+        path = buf_path(&config, e);
+    if (path != NULL) {
+        config_put_sibling(path, LEASE_FOLDER, &folder);
+        config_put_sibling(path, KEEPER_STATUS_FILE, &status);
+        lease_path = buf_path(&folder, e);
+        status_path = buf_path(&status, e);
+    }
     if (lease_path != NULL && status_path != NULL)
-        result = watch_lease(lease_path, out, e);
+        result = watch_lease(p, lease_path, out, e);
     if (result == 0 && out->state != HOLDER_NONE)
         read_proxy_status(status_path, out);
+    buf_free(&config);
     buf_free(&folder);
     buf_free(&status);
     return result;

@@ -15,6 +15,8 @@ struct holder {
     enum holder_state state;
     char resource[HOLDER_NAME_BYTES], host[HOLDER_NAME_BYTES]; /* "": not known */
     int64_t pid;
+    bool is_here;           /* its process is to be seen on this host */
+    int64_t renewed_ago_ms; /* by the wall clocks of both hosts; -1: not known */
     bool is_connected;          /* to the proxy, by the status file */
     char failure[FINDING_MAX_BYTES]; /* why it is not, by the status file; "" */
 };

@@ -1,7 +1,8 @@
 /* The daemon that shares the resource from this folder now. */
+#include <stdio.h>
 #include <string.h>
 
-#include "daemon/lease.h"
+#include "daemon/lease_record.h"
 #include "doctor/holder.h"
 #include "doctor/probe.h"
 
@@ -9,6 +10,7 @@ void lease_probe_run(struct probe *p)
 {
     struct holder holder;
     struct err e = {0};
+    char age[64] = "";
 
     (void)!probe_load_config(p, ERR_IGNORED); /* the config's check reports it */
     const char *name = p->config.values[CONFIG_NAME];
@@ -18,6 +20,9 @@ void lease_probe_run(struct probe *p)
                    "runs", "%s", e.msg);
         return;
     }
+    if (holder.renewed_ago_ms >= 0)
+        snprintf(age, sizeof age, ": its last renewal is %lld s old",
+                 (long long)holder.renewed_ago_ms / 1000);
     if (holder.state == HOLDER_NONE)
         probe_ok(p, CHECK_LEASE, "free: no daemon of this folder runs");
     else if (holder.state == HOLDER_DEAD)
@@ -37,6 +42,6 @@ void lease_probe_run(struct probe *p)
         probe_warn(p, CHECK_LEASE,
                    "run `kachery-resource status`, which watches longer; if it is dead, cron or "
                    "`share` takes the lease over by itself",
-                   "%s (process %lld) holds it, and did not renew it while doctor looked",
-                   holder.host, (long long)holder.pid);
+                   "%s (process %lld) holds it, and did not renew it while doctor looked%s",
+                   holder.host, (long long)holder.pid, age);
 }

@@ -69,7 +69,10 @@ int probe_load_config(struct probe *p, struct err *e)
     (void)!config_complete(&p->config, p->options->config_path, ERR_IGNORED); /* config's check */
     if (p->config.values[CONFIG_CA_FILE] == NULL)
         return 0;
-    config_put_ca_file(&p->config, p->options->config_path, &p->ca_file);
+    struct buf path = {0};
+    if (config_put_real_path(p->options->config_path, &path, e) == 0 && buf_check(&path, e) == 0)
+        config_put_ca_file(&p->config, buf_cstr(&path), &p->ca_file);
+    buf_free(&path);
     const char *ca_file = buf_path(&p->ca_file, e);
     if (ca_file == NULL)
         return -1;

@@ -67,13 +67,13 @@ static bool check_secret(struct probe *p, struct loop *loop)
 
 enum name_state { NAME_FREE, NAME_ANSWERS, NAME_SILENT, NAME_FAILS, NAME_UNKNOWN };
 
-struct name_question {
+struct name_deadline {
     int64_t deadline_ms;
 };
 
 static bool is_question_late(void *ctx)
 {
-    const struct name_question *q = ctx;
+    const struct name_deadline *q = ctx;
 
     return clock_now_ms() >= q->deadline_ms;
 }
@@ -81,7 +81,7 @@ static bool is_question_late(void *ctx)
 /* Asks the resource for a file that nobody has. *e has the words of every state but two. */
 static enum name_state ask_name(struct probe *p, struct http_client *http, struct err *e)
 {
-    struct name_question question = {probe_answer_deadline_ms(p)};
+    struct name_deadline question = {probe_answer_deadline_ms(p)};
     const struct zone_watch watch = {.is_cancelled = is_question_late, .ctx = &question};
     const struct zone_call how = {.watch = watch};
     struct gateway zone = {.http = http, .zone = p->config.values[CONFIG_ZONE]};

@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 
 import harness
 import hung_storage
@@ -493,7 +494,6 @@ def test_client_that_may_not_upload(host, our_zone):
 
 @pytest.mark.parametrize("seconds, level", [(300, "warn"), (-300, "warn"), (3 * 86400, "FAIL")])
 def test_clocks_that_differ(foreign, zone, seconds, level):
-    import time
     zone.now = lambda: time.time() + seconds
     lines = foreign.examine()
     assert lines["gateway-clock"]["level"] == level
@@ -593,7 +593,15 @@ def test_daemon_of_this_folder_is_not_disturbed(host, processes):
     assert failing(lines) == set()
     assert str(daemon.pid) in lines["lease"]["detail"] and str(daemon.pid) in lines["name"]["detail"]
     assert f"/r/{host.name} answers" in lines["reachable"]["detail"]
+    assert lines["cron"]["level"] == "ok" and str(daemon.pid) in lines["cron"]["detail"]
     assert "warn" not in daemon.text()
+
+
+def test_daemon_that_lacks_a_variable(host, processes):
+    daemon = share(host, host.folder, host.config, processes, SSL_CERT_FILE="")
+    host.by_tls("good")
+    host.config["proxyUrl"] = host.ward.hub.url
+    expect(host.examine(), "cron", "warn", rf"process {daemon.pid}\) has not.* KACHERY_GATEWAY_URL, SSL_CERT_FILE", "crontab")
 
 
 def test_daemon_elsewhere_has_the_name(host, processes):
@@ -616,6 +624,25 @@ def test_daemon_that_was_killed(host, processes):
     lines = host.examine()
     assert lines["lease"]["level"] == "warn" and "has died" in lines["lease"]["detail"]
     assert "start it again" in lines["lease"]["cure"]
+
+
+def test_daemon_that_is_stopped(host, processes):
+    daemon = share(host, host.folder, host.config, processes)
+    daemon.signal(signal.SIGSTOP)
+    expect(host.examine(), "reachable", "FAIL", f"/r/{host.name} does not answer", "see the log of `share`")
+
+
+def test_lease_of_another_host(host):
+    """Renewed just now by its host's clock, and long ago."""
+    lease = host.folder / "kachery-resource.lease"
+    lease.mkdir()
+    for ago_s, level, words in ((5, "ok", r"login2 \(process 4711\)"), (86400, "warn", r"login2 \(process 4711\) .* last renewal is 864\d\d s old")):
+        record = {"resource": host.name, "host": "login2", "pid": 4711, "pidStarted": 1, "boot": "b", "pidNamespace": "p",
+                  "timeNamespace": "t", "token": "ab" * 16, "sinceMs": 1, "counter": 7,
+                  "renewedMs": int(1000 * (time.time() - ago_s)), "renewedBootMs": 1}
+        (lease / "owner").write_text(json.dumps(record).ljust(1023) + "\n")
+        line = host.examine()["lease"]
+        assert line["level"] == level and re.search(words, line["detail"]), line
 
 
 def test_daemon_that_the_proxy_does_not_know(host, processes, our_proxy):

@@ -23,6 +23,14 @@ static const struct intervals times = {.lease_refresh_ms = 60,
                                        .lease_claim_ms = 60,
                                        .lease_plain_ms = PLAIN_MS};
 
+/* For processes that must not be taken for dead because they got no processor. */
+static const struct intervals patient_times = {.lease_refresh_ms = 60,
+                                               .lease_hold_ms = 20000,
+                                               .lease_stale_ms = 30000,
+                                               .lease_look_ms = 15,
+                                               .lease_claim_ms = 20000,
+                                               .lease_plain_ms = PLAIN_MS};
+
 struct bench {
     char top[64], folder[96], owner[128];
 };
@@ -52,13 +60,18 @@ static int tear_down(void **state)
 }
 
 /* Ends with lease_deinit where it succeeds. */
-static int take(struct bench *b, struct lease *l, struct err *e)
+static int take_with(const struct intervals *t, struct bench *b, struct lease *l, struct err *e)
 {
-    assert_int_equal(lease_init(l, b->folder, "lab", &times, e), 0);
+    assert_int_equal(lease_init(l, b->folder, "lab", t, e), 0);
     int result = lease_take(l, NULL, e);
     if (result != 0)
         lease_deinit(l);
     return result;
+}
+
+static int take(struct bench *b, struct lease *l, struct err *e)
+{
+    return take_with(&times, b, l, e);
 }
 
 static void give_back(struct lease *l)
@@ -644,7 +657,7 @@ static void test_race(void **state)
                 close(start[1]);
                 if (read(start[0], &byte, 1) != 0)
                     _exit(9);
-                int result = take(b, &l, &e);
+                int result = take_with(&patient_times, b, &l, &e);
                 if (result != 0 && e.code != ERR_TAKEN)
                     _exit(2);
                 if (result != 0)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/ready.h"
 #include "daemon/keeper_options.h"
+#include "daemon/lease_process.h"
 #include "proc/frame.h"
 #include "store/store.h"
 
@@ -178,6 +179,8 @@ static void meet_other_holder(struct keeper_worker *w, const struct err *reason)
     bool was_watched = w->is_doubtful;
 
     w->is_doubtful = !was_watched && lease_is_elsewhere(w->options->lease);
+    if (w->is_doubtful)
+        open_log(w); /* it was put back too, or is to be written anew */
     send_report(w, w->is_doubtful ? KEEPER_DOUBT : KEEPER_LOST,
                 &(struct keeper_message){.text = str_of(reason->msg)});
     if (w->is_doubtful)
@@ -198,10 +201,15 @@ static void renew_lease(struct keeper_worker *w)
     int64_t again_ms = 0;
     bool is_anew;
     struct err e = {0};
+
+    w->renew_at_ms = started_ms + w->options->renew_ms;
+    if (lease_process_is_stopped(getppid()))
+        return; /* it serves nobody: another may */
     int result = w->is_doubtful ? retake_lease(w, &again_ms, &is_anew, &e)
                                 : lease_renew(w->options->lease, &is_anew, &e);
 
-    w->renew_at_ms = started_ms + (again_ms > 0 ? again_ms : w->options->renew_ms);
+    if (again_ms > 0)
+        w->renew_at_ms = started_ms + again_ms;
     if (result == 0 && again_ms == 0)
         take_renewal(w, started_ms, is_anew);
     else if (result != 0 && e.code == ERR_TAKEN)

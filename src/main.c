@@ -87,6 +87,9 @@ static const char share_help[] =
     "      --log-size BYTES       start another log when it is so long, such as 10MB\n"
     "                             (default: 10MB; 0: never)\n"
     "      --log-keep N           keep N old ones, FILE.1 the newest (default: 5)\n"
+    "      --audit FILE           one line of JSON for each request answered, file\n"
+    "                             uploaded and file opened to be read in parts:\n"
+    "                             `help login-node`\n"
     "      --cron                 if the resource is shared already, from any host,\n"
     "                             end in silence with exit status 0; if the proxy\n"
     "                             has another daemon of that name, end with one\n"
@@ -281,7 +284,8 @@ const struct cmd cmd_table[] = {
      "[--proxy-secret-file F] [--no-input]",
      "write kachery-resource.yaml: what is shared, where to", init_help},
     {"share", cmd_share,
-     "[--config FILE] [--log FILE] [--log-size BYTES] [--log-keep N] [--cron]",
+     "[--config FILE] [--log FILE] [--log-size BYTES] [--log-keep N] "
+     "[--audit FILE] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
     {"doctor", cmd_doctor, "[--config FILE] [--json]",
      "find what keeps the daemon from its work, with the cure", doctor_help},

@@ -16,11 +16,12 @@ enum { LOOK_MS = 1000 };
 
 /* --- opening --- */
 
-static int open_log_appending(const char *path, struct err *e)
+static int open_log_appending(const struct log_file_options *options, struct err *e)
 {
+    const char *path = options->path;
     /* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
     int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd;
-    mode_t mode = newfile_is_in_group_folder(path) ? 0660 : 0600;
+    mode_t mode = !options->is_private && newfile_is_in_group_folder(path) ? 0660 : 0600;
 
     if (place_open_file(path, flags, mode, &fd, e) == 0)
         return fd;
@@ -30,7 +31,7 @@ static int open_log_appending(const char *path, struct err *e)
 int log_file_open(struct log_file *file, const struct log_file_options *options, struct err *e)
 {
     struct stat st;
-    int fd = open_log_appending(options->path, e);
+    int fd = open_log_appending(options, e);
 
     if (fd < 0)
         return -1;

@@ -16,6 +16,7 @@ enum { LOG_FILE_MAX_KEPT = 999 };
 struct log_file_options {
     const char *path;  /* borrowed */
     int64_t max_bytes; /* a line that would make it longer starts another file; 0: never */
+    bool is_private;   /* created 0600 in any folder */
     unsigned kept;     /* old files: PATH.1 is the newest, PATH.<kept> the oldest; 0: none */
 };
 

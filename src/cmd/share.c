@@ -24,6 +24,7 @@ enum { LOG_BYTES = 10 * 1000 * 1000, LOGS_KEPT = 5 };
 struct share_command {
     const char *config_path;
     struct log_file_options log; /* path NULL: standard error */
+    const char *audit_path;      /* NULL: none */
     bool is_cron;
     enum log_level log_level;
     struct config config;
@@ -102,7 +103,7 @@ static enum supervisor_hangup hangup_mode(const struct share_command *share)
 {
     struct sigaction action;
 
-    if (share->log.path != NULL)
+    if (share->log.path != NULL || share->audit_path != NULL)
         return HANGUP_REOPENS_LOG;
     if (sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
         return HANGUP_IGNORED; /* nohup */
@@ -202,7 +203,10 @@ static int prepare_share(struct share_command *share, struct err *e)
 {
     if (check_client_keys(e) != 0 || check_gateway(share, e) != 0 || load_trust(share, e) != 0)
         return -1;
-    return share->log.path == NULL ? 0 : check_log_file(&share->log, e);
+    if (share->log.path != NULL && check_log_file(&share->log, e) != 0)
+        return -1;
+    const struct log_file_options audit = {.path = share->audit_path, .is_private = true};
+    return audit.path == NULL ? 0 : check_log_file(&audit, e);
 }
 
 static int supervise_share(struct share_command *share, struct err *e)
@@ -213,6 +217,7 @@ static int supervise_share(struct share_command *share, struct err *e)
                                                .status_path = share->status_path.data,
                                                .history = &share->history,
                                                .log = &share->log,
+                                               .audit_path = share->audit_path,
                                                .on_hangup = hangup_mode(share),
                                                .yields = share->is_cron,
                                                .log_level = share->log_level,
@@ -270,6 +275,7 @@ int cmd_share(int argc, char **argv)
         {.name = "log", .value = &share.log.path, .is_path = true},
         {.name = "log-size", .bytes = &share.log.max_bytes, .max = INT64_MAX},
         {.name = "log-keep", .number = &logs_kept, .max = LOG_FILE_MAX_KEPT},
+        {.name = "audit", .value = &share.audit_path, .is_path = true},
         {.name = "cron", .flag = &share.is_cron},
         {0},
     };

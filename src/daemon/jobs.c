@@ -1,5 +1,6 @@
 #include "daemon/jobs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ struct resource_job {
     struct upload_status status; /* the waiters' answer; status.error is `reason` */
     int64_t marked_ms, marked_bytes, bytes_per_s; /* its rate, from RATE_MS to RATE_MS */
     char *reason;
+    char *path;                         /* of the file; NULL: not known */
+    char asker[JOBS_ASKER_BYTES + 1];   /* of the first request */
     int64_t kept_until_ms;
     struct waiter_list waiters;
 };
@@ -165,6 +168,7 @@ static void remove_resource_job(struct jobs *jobs, struct resource_job *job)
     jobs->slots[slot] = NULL;
     jobs->free_slots[jobs->free_count++] = (uint32_t)slot;
     free(job->reason);
+    free(job->path);
     free(job);
 }
 
@@ -218,25 +222,37 @@ void jobs_free(struct jobs *jobs)
     free(jobs);
 }
 
-static void answer_request(struct jobs *jobs, struct resource_job *job, struct str request_id)
+static void answer_request(struct jobs *jobs, const struct resource_job *job,
+                           struct jobs_answer answer)
 {
-    jobs->options.answer(jobs->options.owner, request_id, &job->status);
+    answer.hash = job->hash;
+    answer.path = str_of(job->path);
+    answer.status = &job->status;
+    jobs->options.answer(jobs->options.owner, &answer);
 }
 
 static void answer_waiter(struct jobs *jobs, struct resource_job *job, struct waiter *waiter)
 {
-    answer_request(jobs, job, (struct str){waiter->id, waiter->id_len});
+    answer_request(jobs, job,
+                   (struct jobs_answer){.request_id = {waiter->id, waiter->id_len},
+                                        .asker = waiter_asker(waiter),
+                                        .waited_ms = jobs->now_ms - waiter->asked_ms});
     waiters_remove(&jobs->waiters, waiter);
 }
 
 int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
-                 int64_t deadline_ms, struct err *e)
+                 struct str asker, int64_t deadline_ms, struct err *e)
 {
     struct resource_job *job = find_job_by_hash(jobs, hash);
+    const struct waiter_request request = {.id = request_id,
+                                           .asker = str_slice(asker, 0, JOBS_ASKER_BYTES),
+                                           .asked_ms = jobs->now_ms,
+                                           .deadline_ms = deadline_ms};
     bool is_new = job == NULL;
 
     if (job != NULL && job->state == KEPT) {
-        answer_request(jobs, job, request_id);
+        answer_request(jobs, job,
+                       (struct jobs_answer){.request_id = request_id, .asker = request.asker});
         remove_resource_job(jobs, job);
         return 0;
     }
@@ -246,7 +262,9 @@ int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str re
                        JOBS_MAX_WAITERS);
     if (is_new && (job = add_resource_job(jobs, hash, e)) == NULL)
         return -1;
-    if (waiters_add(&jobs->waiters, &job->waiters, request_id, deadline_ms))
+    if (is_new)
+        snprintf(job->asker, sizeof job->asker, "%.*s", STR_ARG(request.asker));
+    if (waiters_add(&jobs->waiters, &job->waiters, &request))
         return 0;
     if (is_new)
         remove_resource_job(jobs, job);
@@ -334,6 +352,29 @@ static void answer_late(struct jobs *jobs, struct resource_job *job)
         if (waiter->heap_index == 0)
             answer_waiter(jobs, job, waiter);
     }
+}
+
+void jobs_set_path(struct jobs *jobs, uint64_t id, struct str path)
+{
+    struct resource_job *job = find_job_by_id(jobs, id, LOOKING);
+
+    if (job == NULL || path.len == 0)
+        return;
+    free(job->path);
+    job->path = strndup(path.p, path.len);
+}
+
+struct jobs_facts jobs_facts(const struct jobs *jobs, uint64_t id)
+{
+    const struct resource_job *job = find_given_job(jobs, id);
+
+    if (job == NULL)
+        return (struct jobs_facts){.size = MESSAGE_ABSENT};
+    return (struct jobs_facts){.hash = str_of(job->hash),
+                               .path = str_of(job->path),
+                               .asker = str_of(job->asker),
+                               .size = job->status.size,
+                               .running_ms = jobs->wall_ms - job->status.started_ms};
 }
 
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size)

@@ -26,16 +26,25 @@
 #include "base/str.h"
 #include "proto/message.h"
 
-enum { JOBS_MAX = 16384, JOBS_MAX_WAITERS = 32768, JOBS_MAX_RECALLED = 8 };
+enum { JOBS_MAX = 16384, JOBS_MAX_WAITERS = 32768, JOBS_MAX_RECALLED = 8,
+       JOBS_ASKER_BYTES = 63 };
 
 struct jobs;
+
+/* An answer; all of it is borrowed for the call. */
+struct jobs_answer {
+    struct str request_id, asker; /* asker: the address of who asked; empty: not known */
+    const char *hash;
+    struct str path; /* empty: not known */
+    int64_t waited_ms;
+    const struct upload_status *status;
+};
 
 struct jobs_options {
     unsigned max_running; /* at most JOBS_MAX_RECALLED more are with workers */
     int64_t recall_ms;    /* from the start to the first bytes */
     int64_t keep_result_ms;
-    /* One answer; `status` is borrowed for the call. */
-    void (*answer)(void *owner, struct str request_id, const struct upload_status *status);
+    void (*answer)(void *owner, const struct jobs_answer *answer);
     void *owner;
 };
 
@@ -48,10 +57,11 @@ void jobs_free(struct jobs *jobs);
 /* Sets the time of everything until the next call: clock_now_ms() and clock_wall_ms(). */
 void jobs_set_time(struct jobs *jobs, int64_t now_ms, int64_t wall_ms);
 
-/* Adds a request for `hash`, which waits until `deadline_ms`. ERR_TOO_LARGE, with words for the
+/* Adds a request for `hash`, which waits until `deadline_ms`, of an `asker` (an address; may be
+ * empty; cut to JOBS_ASKER_BYTES). ERR_TOO_LARGE, with words for the
  * requester, when JOBS_MAX or JOBS_MAX_WAITERS is reached; ERR_FAILED without memory. */
 int jobs_request(struct jobs *jobs, const char hash[SHA1_HEX + 1], struct str request_id,
-                 int64_t deadline_ms, struct err *e) ERR_CHECKED;
+                 struct str asker, int64_t deadline_ms, struct err *e) ERR_CHECKED;
 
 /* One job, on its way to a worker. The id is never used again. */
 struct jobs_work {
@@ -75,6 +85,17 @@ bool jobs_begun(struct jobs *jobs, uint64_t id);
 /* Takes the next upload that waited and may go on now. Called before jobs_next_upload. Returns
  * false when there is none. */
 bool jobs_next_ready(struct jobs *jobs, uint64_t *id);
+
+/* Remembers where the file of a job is, for its answers. Without memory that is not known. */
+void jobs_set_path(struct jobs *jobs, uint64_t id, struct str path);
+
+/* Returns the facts of a job that is with a worker, borrowed until the table changes: also where
+ * its file is, and who asked for it first, which may be empty. */
+struct jobs_facts {
+    struct str hash, path, asker;
+    int64_t size, running_ms;
+};
+struct jobs_facts jobs_facts(const struct jobs *jobs, uint64_t id);
 
 /* Report a job's progress or end. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);

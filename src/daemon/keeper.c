@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/audit_queue.h"
 #include "daemon/child_log.h"
 #include "daemon/keeper_worker.h"
 #include "proc/child.h"
@@ -22,6 +23,7 @@ struct keeper {
     bool is_leaving, is_late;
     uint64_t dropped;                /* log lines that the child did not take */
     char end[CHILD_MAX_WORDS_BYTES]; /* of the one before: for the log, which was its own */
+    struct audit_queue audit;
     struct buf frame;
 };
 
@@ -47,6 +49,37 @@ static void set_keeper_alarm(struct keeper *k)
     if (loop_timer_at_ms(&k->alarm) == CLOCK_NEVER_MS)
         loop_set_timer(k->options.loop, &k->alarm,
                        loop_now_ms(k->options.loop) + AGAIN_MS);
+}
+
+/* A keeper that is busy, or does not run, gets it later. */
+static void send_audit(struct keeper *k)
+{
+    struct keeper_message order = {.lost = 0};
+    uint64_t lost;
+
+    if (k->options.audit_path == NULL)
+        return;
+    if (!takes_at_once(k)) {
+        if (!audit_queue_is_empty(&k->audit) && !k->is_leaving)
+            set_keeper_alarm(k);
+        return;
+    }
+    if (!audit_queue_next(&k->audit, &order.text, &lost))
+        return;
+    order.lost = (int64_t)lost;
+    buf_clear(&k->frame);
+    fields_put(&k->frame, keeper_orders[KEEPER_AUDIT], &order);
+    if (!k->frame.failed && child_send(k->child, buf_str(&k->frame), -1, ERR_IGNORED) == 0)
+        return;
+    audit_queue_again(&k->audit);
+    if (!k->is_leaving)
+        set_keeper_alarm(k);
+}
+
+void keeper_audit(struct keeper *k, const struct buf *line)
+{
+    audit_queue_add(&k->audit, line);
+    send_audit(k);
 }
 
 static void send_line(void *ctx, const char *line, size_t len)
@@ -97,6 +130,11 @@ static bool on_keeper_frame(void *owner, struct str frame, int fd)
         k->options.on_lost(k->options.owner, &reason);
     }
     json_free(document);
+    if (which == KEEPER_AUDITED) {
+        audit_queue_done(&k->audit, (uint64_t)report.lost);
+        if (k->audit.lost == 0 || k->audit.lines.len > 0)
+            send_audit(k);
+    }
     return which >= 0;
 }
 
@@ -107,6 +145,7 @@ static void on_keeper_event(void *owner, enum child_event event, const char *wor
     if (event != CHILD_ENDED)
         return;
     k->child = NULL;
+    audit_queue_again(&k->audit);
     snprintf(k->end, sizeof k->end, "%s", words);
     if (k->is_leaving)
         return;
@@ -146,6 +185,7 @@ static void on_keeper_alarm(void *owner)
     if (k->child != NULL)
         k->end[0] = '\0';
     report_dropped_log_lines(k);
+    send_audit(k);
 }
 
 struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
@@ -181,6 +221,15 @@ void keeper_write_last_status(struct keeper *k, struct str text)
     send_order(k, KEEPER_STATUS, text);
 }
 
+/* A line about lost ones is worth no wait. */
+static bool has_audited(void *owner)
+{
+    const struct keeper *k = owner;
+
+    return k->child == NULL || k->is_late ||
+           (!k->audit.is_given && k->audit.lines.len == k->audit.first);
+}
+
 static bool has_left(void *owner)
 {
     const struct keeper *k = owner;
@@ -197,11 +246,14 @@ void keeper_free(struct keeper *k, int64_t wait_ms)
     loop = k->options.loop;
     log_set_sink(NULL, NULL);
     k->is_leaving = true;
-    send_order(k, KEEPER_LEAVE, STR(""));
     loop_set_timer(loop, &k->alarm, clock_now_ms() + wait_ms);
+    send_audit(k);
+    loop_run_until(loop, has_audited, k, ERR_IGNORED);
+    send_order(k, KEEPER_LEAVE, STR(""));
     loop_run_until(loop, has_left, k, ERR_IGNORED); /* where it cannot wait, the child ends alone */
     loop_clear_timer(loop, &k->alarm);
     child_free(k->child);
+    audit_queue_deinit(&k->audit);
     buf_free(&k->frame);
     free(k);
 }

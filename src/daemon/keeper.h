@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "daemon/keeper_options.h"
@@ -23,6 +24,9 @@ struct keeper *keeper_new(const struct keeper_options *options, struct err *e);
 
 /* Closes the log (SIGHUP) and opens it again. */
 void keeper_reopen_log(struct keeper *k);
+
+/* Appends a line (with '\n') to the audit, which there is: however busy the child is. */
+void keeper_audit(struct keeper *k, const struct buf *line);
 
 /* Replaces the status file by this JSON text. False when the child is busy: offer it again. */
 bool keeper_write_status(struct keeper *k, struct str text);

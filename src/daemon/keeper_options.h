@@ -15,6 +15,7 @@ struct keeper_options {
     struct lease *lease;       /* borrowed; taken; the child renews it and gives it back */
     const char *status_path;   /* borrowed */
     const struct log_file_options *log; /* borrowed; path NULL: standard error */
+    const char *audit_path;             /* borrowed; NULL: none */
     int64_t renew_ms;
     int64_t stopped_ms; /* a child that is stopped for about so long is replaced */
     /* The lease was renewed; the renewal began at this time of clock_now_ms. */

@@ -11,6 +11,7 @@
 #include "base/newfile.h"
 #include "base/log.h"
 #include "base/ready.h"
+#include "daemon/audit_file.h"
 #include "daemon/keeper_options.h"
 #include "daemon/lease_process.h"
 #include "proc/frame.h"
@@ -33,6 +34,15 @@ static const struct field status_fields[] = {
 static const struct field reopen_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "reopen"},
     {.name = NULL}};
+
+#define LOST {.name = "lost", .kind = FIELD_INT, .at = offsetof(struct keeper_message, lost)}
+
+static const struct field audit_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "audit"}, LOST, {.name = "lines", TEXT},
+    {.name = NULL}};
+
+static const struct field audited_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "audited"}, LOST, {.name = NULL}};
 
 static const struct field leave_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "leave"},
@@ -61,6 +71,7 @@ static const struct field trouble_fields[] = {
 const struct field *const keeper_orders[] = {[KEEPER_LOG] = log_fields,
                                              [KEEPER_STATUS] = status_fields,
                                              [KEEPER_REOPEN] = reopen_fields,
+                                             [KEEPER_AUDIT] = audit_fields,
                                              [KEEPER_LEAVE] = leave_fields,
                                              NULL};
 
@@ -69,6 +80,7 @@ const struct field *const keeper_reports[] = {
     [KEEPER_DOUBT] = doubt_fields,
     [KEEPER_LOST] = lost_fields,
     [KEEPER_TROUBLE] = trouble_fields,
+    [KEEPER_AUDITED] = audited_fields,
     NULL};
 
 struct keeper_worker {
@@ -76,6 +88,8 @@ struct keeper_worker {
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
     bool is_doubtful; /* the record in the lease's place is another's, and is watched */
+    struct audit_file audit;
+    struct err audit_trouble;
     struct err trouble, lease_trouble; /* the last ones, so that each is reported once */
     struct buf in, out;
     struct buf status; /* as last written */
@@ -113,6 +127,35 @@ static void write_log_line(struct keeper_worker *w, struct str line)
 
     if (log_finished(line.p, line.len, &e) != 0)
         report_trouble(w, &w->trouble, &e);
+}
+
+static void reopen_audit(struct keeper_worker *w)
+{
+    struct err e;
+
+    if (audit_file_reopen(&w->audit, &e) != 0)
+        report_trouble(w, &w->audit_trouble, &e);
+}
+
+static void append_to_audit(struct keeper_worker *w, const struct keeper_message *order)
+{
+    struct err e;
+    struct keeper_message report = {
+        .lost = (int64_t)audit_file_append(&w->audit, order->text, (uint64_t)order->lost, &e)};
+
+    if (e.code != ERR_NONE)
+        report_trouble(w, &w->audit_trouble, &e);
+    else
+        w->audit_trouble = (struct err){0};
+    send_report(w, KEEPER_AUDITED, &report);
+}
+
+static void sync_audit(struct keeper_worker *w)
+{
+    struct err e;
+
+    if (audit_file_sync(&w->audit, &e) != 0)
+        report_trouble(w, &w->audit_trouble, &e);
 }
 
 /* Removes the leftovers of killed processes beside the status file and in the local store. */
@@ -223,12 +266,16 @@ static void renew_lease(struct keeper_worker *w)
 /* False at the last message. Another text is passed over. */
 static bool take_order(struct keeper_worker *w, const struct json *document)
 {
-    struct keeper_message order;
+    struct keeper_message order = {.lost = 0};
 
     switch (fields_read_one_of(keeper_orders, document, &order, ERR_IGNORED)) {
     case KEEPER_LOG: write_log_line(w, order.text); break;
     case KEEPER_STATUS: take_status(w, order.text); break;
-    case KEEPER_REOPEN: open_log(w); break;
+    case KEEPER_REOPEN:
+        open_log(w);
+        reopen_audit(w);
+        break;
+    case KEEPER_AUDIT: append_to_audit(w, &order); break;
     case KEEPER_LEAVE: return false;
     default: break;
     }
@@ -239,13 +286,19 @@ static bool take_order(struct keeper_worker *w, const struct json *document)
 static enum io wait_for_order(struct keeper_worker *w)
 {
     for (;;) {
-        int64_t left_ms = w->renew_at_ms - clock_now_ms();
+        int64_t now_ms = clock_now_ms(), sync_at_ms = w->audit.sync_at_ms;
+        int64_t left_ms = w->renew_at_ms - now_ms;
+        if (sync_at_ms != CLOCK_NEVER_MS && now_ms >= sync_at_ms) {
+            sync_audit(w);
+            continue;
+        }
         if (left_ms <= 0) {
             renew_lease(w);
             if (clock_now_ms() >= w->tidy_at_ms)
                 tidy_leftovers(w);
             continue;
         }
+        left_ms = clock_earlier(w->renew_at_ms, sync_at_ms) - now_ms;
         if (ready_wait(w->fd, READY_READ, left_ms) != 0)
             return frame_receive(w->fd, &w->in, NULL, ERR_IGNORED);
     }
@@ -259,6 +312,7 @@ int keeper_worker_run(int fd, void *ctx)
 
     log_set_sink(NULL, NULL);
     open_log(&w);
+    audit_file_init(&w.audit, w.options->audit_path);
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
     tidy_leftovers(&w);
     while (!is_over && (got = wait_for_order(&w)) == IO_DONE) {
@@ -266,6 +320,8 @@ int keeper_worker_run(int fd, void *ctx)
         is_over = !take_order(&w, document);
         json_free(document);
     }
+    sync_audit(&w);
+    audit_file_close(&w.audit);
     /* Asked to leave, or alone: nobody shares the resource any more. After an error of ours the
      * supervisor goes on with another keeper. */
     if (is_over || got == IO_EOF)

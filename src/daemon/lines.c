@@ -49,6 +49,7 @@ struct lines *lines_new(const struct lines_options *options, struct err *e)
                         .dead_ms = options->dead_ms,
                         .idle_ms = options->idle_ms,
                         .max_cpu_ms = options->max_cpu_ms,
+                        .reports_opened = options->on_opened != NULL,
                         .is_metered = options->credits != NULL}};
     }
     return lines;
@@ -136,7 +137,7 @@ static bool on_line_worker_frame(void *owner, struct str frame, int fd)
     struct line_worker *worker = owner;
     const struct lines_options *options = &worker->lines->options;
     struct range_worker_message m = {0};
-    struct json *doc = json_parse(frame, JSON_STRICT, ERR_IGNORED);
+    struct json *doc = json_parse(frame, JSON_SURROGATE_ESCAPE, ERR_IGNORED);
     int type = doc == NULL || fd >= 0
                    ? -1
                    : fields_read_one_of(range_worker_messages, doc, &m, ERR_IGNORED);
@@ -147,6 +148,8 @@ static bool on_line_worker_frame(void *owner, struct str frame, int fd)
         options->on_missing(options->owner, m.hash, m.size);
     else if (type == RANGE_WORKER_NOTE)
         log_line(LOG_WARN, "range of sha1://%.*s: %.*s", STR_ARG(m.hash), STR_ARG(m.text));
+    else if (type == RANGE_WORKER_OPENED && options->on_opened != NULL)
+        options->on_opened(options->owner, &m);
     else if (type == RANGE_WORKER_ASKS && options->credits != NULL)
         credits_ask(options->credits, give_line_credit, worker->lines, worker->line_class);
     else

@@ -27,6 +27,8 @@ struct lines_options {
     int64_t stuck_ms;                   /* a worker that reads nothing for so long is killed */
     /* A file that is asked for has no manifest. */
     void (*on_missing)(void *owner, struct str hash, int64_t size);
+    /* A file was opened for the hub. NULL: nobody wants to know. */
+    void (*on_opened)(void *owner, const struct range_worker_message *m);
     /* The counts have changed (lines_counts). */
     void (*on_counts)(void *owner);
     void *owner;

@@ -16,6 +16,9 @@
 /* Bytes that are no UTF-8 take three each. */
 enum { MAX_NOTE_BYTES = (ERR_MESSAGE_SIZE - 1) / 3 };
 
+/* Of answers, before they are sent: one more path fits a frame. */
+enum { FULL_BYTES = 32768 };
+
 #define AT(member) offsetof(struct lookup_message, member)
 
 const struct field lookup_question_fields[] = {
@@ -92,6 +95,10 @@ bool lookup_result_read(struct lookup_result *result, const struct json *value)
     case JSON_NULL: return true;
     case JSON_OBJECT: return read_file_answer(result, value);
     case JSON_ARRAY:
+        if (json_int(json_first(value), &result->size)) {
+            result->is_found = true;
+            return json_str(json_next(json_first(value)), &result->path);
+        }
         result->note = result->text;
         return take_result_text(json_first(value), result->text);
     case JSON_STRING: result->reason = result->text; return take_result_text(value, result->text);
@@ -109,6 +116,11 @@ void lookup_result_put(struct buf *out, const struct lookup_result *result)
         fields_put(out, file_fields, &file);
     } else if (result->reason != NULL) {
         json_put_str(out, NULL, str_of(result->reason));
+    } else if (result->is_found && result->path.len > 0) {
+        json_open_member(out, NULL, '[');
+        json_put_int(out, NULL, result->size);
+        json_put_path(out, NULL, result->path);
+        json_close(out, ']');
     } else if (result->is_found) {
         json_put_int(out, NULL, result->size);
     } else if (result->note != NULL) {
@@ -123,6 +135,7 @@ void lookup_result_put(struct buf *out, const struct lookup_result *result)
 struct lookup_worker {
     int fd;
     int64_t max_cpu_ms;
+    bool has_paths;
     struct store store;
     struct buf in, out;
     int64_t first, count; /* of the answers in `out` */
@@ -166,6 +179,7 @@ static void put_entry_result(struct lookup_worker *w, const struct store_entry *
 
     put_result(w, &(struct lookup_result){.is_found = !is_absent,
                                           .size = entry->size,
+                                          .path = str_of(w->has_paths ? entry->path : NULL),
                                           .reason = reason_of_state(entry->state),
                                           .note = is_absent ? entry->refusal : NULL});
 }
@@ -221,6 +235,8 @@ static bool do_lookup_frame(struct lookup_worker *w, const struct json *document
             look_at_range_file(w, text);
         else
             look_up_hash(w, text);
+        if (w->out.len > FULL_BYTES)
+            flush_answers(w);
     }
     flush_answers(w);
     return !w->is_alone;
@@ -229,7 +245,8 @@ static bool do_lookup_frame(struct lookup_worker *w, const struct json *document
 int lookup_worker_run(int fd, void *ctx)
 {
     const struct lookup_worker_options *options = ctx;
-    struct lookup_worker w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms};
+    struct lookup_worker w = {.fd = fd, .max_cpu_ms = options->max_cpu_ms,
+                              .has_paths = options->has_paths};
     bool is_good = store_init(&w.store, ERR_IGNORED) == 0;
 
     w.store.vouchers = &options->vouchers;

@@ -30,11 +30,12 @@ struct lookup_message {
  * (lookup_file_fields). */
 extern const struct field lookup_question_fields[], lookup_answer_fields[];
 
-/* The result for one hash: null is not there, a number the size, a text why the file cannot be
- * had, a text in an array why what is there does not count. */
+/* The result for one hash: null is not there, a number the size, a number and a path in an array
+ * both, a text why the file cannot be had, a text in an array why what is there does not count. */
 struct lookup_result {
     bool is_found;
     int64_t size;
+    struct str path;    /* of what was found, where the worker has_paths; borrowed */
     const char *reason; /* why it cannot be had; NULL: it can, or is not there */
     const char *note;   /* when it is not there: why what is there does not count; may be NULL */
     bool is_file;       /* asked for to be read in parts: only the next ones and `reason` count */
@@ -51,6 +52,7 @@ void lookup_result_put(struct buf *out, const struct lookup_result *result);
 struct lookup_worker_options {
     struct vouchers vouchers;
     int64_t max_cpu_ms; /* after so much processor time it is spent */
+    bool has_paths;     /* it answers with the paths of files, too */
 };
 
 /* Runs a worker: a process_options.run whose `ctx` is a struct lookup_worker_options. */

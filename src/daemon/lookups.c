@@ -200,7 +200,7 @@ static bool take_value(struct lookups *l, struct item *item, const struct json *
     else if (!result.is_found)
         l->options.on_absent(l->options.owner, item->id, item->hash, result.note);
     else
-        l->options.on_found(l->options.owner, item->id, result.size);
+        l->options.on_found(l->options.owner, item->id, result.size, result.path);
     return true;
 }
 
@@ -234,7 +234,7 @@ static void replace_worker(struct lookup_process *w)
 static bool on_lookup_frame(void *owner, struct str frame, int fd)
 {
     struct lookup_process *w = owner;
-    struct json *document = json_parse(frame, JSON_STRICT, ERR_IGNORED);
+    struct json *document = json_parse(frame, JSON_SURROGATE_ESCAPE, ERR_IGNORED);
     struct lookup_message answer = {.is_spent = false};
     bool is_good = fields_read(lookup_answer_fields, document, &answer, NULL, ERR_IGNORED) == 0 &&
                    take_lookup_answer(w, &answer);

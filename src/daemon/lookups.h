@@ -31,7 +31,8 @@ struct lookups_options {
     struct loop *loop;              /* borrowed */
     struct process_options process; /* process.run speaks lookup_worker.h's messages */
     int64_t slow_ms, lost_ms;
-    void (*on_found)(void *owner, uint64_t id, int64_t size);
+    /* `path` is borrowed, and empty unless the worker has_paths. */
+    void (*on_found)(void *owner, uint64_t id, int64_t size, struct str path);
     /* `note` is for the host's log alone, and often NULL. */
     void (*on_absent)(void *owner, uint64_t id, const char *hash, const char *note);
     void (*on_failed)(void *owner, uint64_t id, const char *hash, const char *reason);

@@ -17,6 +17,7 @@
 #include "proc/cpu_budget.h"
 #include "proc/frame.h"
 #include "proto/line.h"
+#include "proto/message.h"
 #include "proto/range_message.h"
 #include "proto/signature.h"
 #include "store/store.h"
@@ -56,9 +57,18 @@ static const struct field credit_fields[] = {
     {.name = "unsent", .kind = FIELD_INT, .at = AT(unsent)},
     END};
 
-const struct field *const range_worker_messages[] = {line_fields, counts_fields, missing_fields,
-                                                     note_fields, asks_fields,   credit_fields,
-                                                     NULL};
+static const struct field opened_fields[] = {
+    WORD("opened"),
+    HASH,
+    {.name = "path", .kind = FIELD_PATH, .at = AT(path), .is_optional = true},
+    {.name = "size", .kind = FIELD_INT, .at = AT(size)},
+    {.name = "asker", .kind = FIELD_STRING, .at = AT(asker), .is_optional = true},
+    {.name = "ms", .kind = FIELD_INT, .at = AT(ms)},
+    END};
+
+const struct field *const range_worker_messages[] = {
+    line_fields, counts_fields, missing_fields, note_fields,
+    asks_fields, credit_fields, opened_fields,  NULL};
 
 enum { COUNTS_MS = 1000, TURN_MS = 2000, MAX_SERVED = 1024, MAX_WAITING = 256 };
 enum { SPENT_MS = 10000 }; /* a line that always has wants is ended so long after the others */
@@ -89,6 +99,7 @@ struct waiting {
     char hash[SHA1_HEX + 1];
     struct range_message m; /* without what it was parsed from */
     uint32_t also[RANGE_MAX_ALSO];
+    char asker[MESSAGE_MAX_ASKER_BYTES + 1];
 };
 
 /* A leaf that is to be sent. */
@@ -611,6 +622,19 @@ static void send_opened(struct range_line *line, const struct served *served)
         send_text(line, &m);
 }
 
+static void report_opened(struct range_worker *w, const struct open_file *open, struct str asker,
+                          int64_t ms)
+{
+    if (!w->options->reports_opened)
+        return;
+    send_to_supervisor(w, RANGE_WORKER_OPENED,
+                       &(struct range_worker_message){.hash = str_of(open->file.hash),
+                                                      .path = str_of(open->file.path),
+                                                      .size = (int64_t)open->file.opened.st_size,
+                                                      .asker = asker,
+                                                      .ms = ms});
+}
+
 static void send_range_page(struct range_line *line, struct served *served, uint32_t j)
 {
     struct range_worker *w = line->worker;
@@ -685,6 +709,8 @@ static void wait_for_room(struct range_line *line, const struct range_message *m
     waiting->m.request = m->request;
     waiting->m.also = waiting->also;
     waiting->m.also_count = m->also_count;
+    snprintf(waiting->asker, sizeof waiting->asker, "%.*s", STR_ARG(m->asker));
+    waiting->m.asker = str_of(waiting->asker);
     while (*link != NULL)
         link = &(*link)->next;
     *link = waiting;
@@ -718,7 +744,7 @@ static void on_open_request(struct range_line *line, const struct range_message 
     struct range_worker *w = line->worker;
     struct err e = {0};
     enum range_state state;
-    int64_t size = -1;
+    int64_t size = -1, started_ms = clock_now_ms();
 
     if (find_served_file(line, (uint32_t)m->file_id) != NULL) {
         end_line_soon(line, "the hub opened a file twice under one number");
@@ -755,6 +781,7 @@ static void on_open_request(struct range_line *line, const struct range_message 
     open->served++;
     open->used = ++w->uses;
     send_opened(line, served);
+    report_opened(w, open, m->asker, clock_now_ms() - started_ms);
     if (open->file.has_manifest)
         send_pages(line, served);
     send_named(line, served, m);

@@ -9,6 +9,7 @@
  *         it gets no further line when it is spent
  *     missing {hash, size}              worker: the file's manifest has to be made
  *     note {hash, text}                 worker: for the log of this host
+ *     opened {hash, path, size, asker, ms}    worker: a file was opened for the hub, in so many ms
  */
 #ifndef DAEMON_RANGE_WORKER_H
 #define DAEMON_RANGE_WORKER_H
@@ -27,8 +28,8 @@ enum {
 };
 
 struct range_worker_message {
-    struct str url, ticket, hash, text;
-    int64_t line_class, lines, files, bytes, size, unsent;
+    struct str url, ticket, hash, text, path, asker;
+    int64_t line_class, lines, files, bytes, size, unsent, ms;
     bool is_spent;
 };
 
@@ -39,7 +40,8 @@ enum {
     RANGE_WORKER_MISSING,
     RANGE_WORKER_NOTE,
     RANGE_WORKER_ASKS,
-    RANGE_WORKER_CREDIT
+    RANGE_WORKER_CREDIT,
+    RANGE_WORKER_OPENED
 };
 extern const struct field *const range_worker_messages[];
 
@@ -48,6 +50,7 @@ struct range_worker_options {
     int64_t max_files; /* open at a time */
     int64_t connect_ms, ping_ms, dead_ms, idle_ms;
     int64_t max_cpu_ms; /* after so much processor time it leaves between two blocks */
+    bool reports_opened; /* it sends opened */
     bool is_metered;    /* it sends no byte that it was not given (meter.h) */
 };
 

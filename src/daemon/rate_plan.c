@@ -169,7 +169,7 @@ static bool parse_window(struct str text, struct rate_rule *rule)
 }
 
 /* Takes the first word off the front of *text. */
-static struct str take_word(struct str *text)
+static struct str take_rule_word(struct str *text)
 {
     struct str rest = str_trim(*text), word;
     size_t n = 0;
@@ -184,14 +184,14 @@ static struct str take_word(struct str *text)
 int rate_plan_add(struct rate_plan *plan, struct str rule, struct err *e)
 {
     struct rate_rule read = {.days = EVERY_DAY};
-    struct str word = take_word(&rule);
+    struct str word = take_rule_word(&rule);
 
     if (plan->count == RATE_PLAN_MAX_RULES)
         return err_set(e, ERR_USAGE, "want at most %d rules", RATE_PLAN_MAX_RULES);
     if (word.len > 0 && count_digits(word) == 0) {
         if (!parse_days(word, &read.days))
             return err_set(e, ERR_USAGE, "want days such as Mon-Fri or Sat,Sun");
-        word = take_word(&rule);
+        word = take_rule_word(&rule);
     }
     if (!parse_window(word, &read))
         return err_set(e, ERR_USAGE, "want days, times and a rate, such as Mon-Fri 08:00-18:00 "

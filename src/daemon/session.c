@@ -12,6 +12,7 @@
 #include "daemon/presence.h"
 #include "http/ws_conn.h"
 #include "http/ws_dial.h"
+#include "proto/extensions.h"
 
 enum { MAX_DOUBLINGS = 20 };
 
@@ -249,10 +250,12 @@ static void dial_proxy(struct session *s, int64_t now_ms)
     const struct intervals *t = s->options.intervals;
     /* SYNs to a host that is being started are lost, and the kernel repeats them ever later. */
     bool is_hasty = s->ready_ms != 0 && s->out_since_ms != 0 && is_short_outage(s, now_ms);
+    const struct http_header names = {STR(EXTENSIONS_HEADER), STR(EXTENSIONS_ASKER)};
     struct err e = {0};
     const struct ws_dial_options options = {
         .url = str_of(config_value_of_session(s, CONFIG_PROXY)),
         .patience_ms = is_hasty ? smaller_ms(t->connect_short_ms, t->connect_ms) : t->connect_ms,
+        .more = &names,
         .mark = MESSAGE_GENERATIONS_HEADER,
         .wake = {s->options.loop, take_session_turn, s}};
 

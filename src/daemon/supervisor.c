@@ -11,6 +11,7 @@
 #include "daemon/builder.h"
 #include "daemon/child_log.h"
 #include "daemon/credits.h"
+#include "daemon/deeds.h"
 #include "daemon/jobs.h"
 #include "daemon/keeper.h"
 #include "daemon/lines.h"
@@ -39,6 +40,7 @@ struct supervisor {
     struct builder *builder;
     struct keeper *keeper;
     struct lookup_worker_options lookup_worker;
+    struct deeds deeds;
     struct credits *credits; /* NULL: no rate is set */
     struct registration registration;
     struct loop_call settling; /* once at the end of a round, whatever that brought */
@@ -98,19 +100,22 @@ static void end_supervisor(void *owner, const struct err *reason)
     loop_stop(s->loop);
 }
 
-static void answer_request_error(struct supervisor *s, struct str request_id, const char *reason)
+static void answer_request_error(struct supervisor *s, const struct message *m, const char *hash,
+                                 const char *reason)
 {
     struct upload_status status = message_status(UPLOAD_ERROR);
 
     status.error = str_of(reason);
     s->status.history.totals.failed++;
-    session_respond(s->session, request_id, &status, STR(""));
+    session_respond(s->session, m->request_id, &status, STR(""));
+    deeds_refused(&s->deeds, hash, m->asker, reason);
 }
 
 static void refuse_request(struct supervisor *s, const struct message *m, const struct err *why)
 {
     s->status.history.totals.failed++;
     session_respond(s->session, m->request_id, NULL, str_of(why->msg));
+    deeds_refused(&s->deeds, NULL, m->asker, why->msg);
 }
 
 static void on_session_request(void *owner, const struct message *m)
@@ -124,10 +129,10 @@ static void on_session_request(void *owner, const struct message *m)
     if (check_request(s, m, &uri, &e) != 0)
         refuse_request(s, m, &e);
     else if (s->is_stopping)
-        answer_request_error(s, m->request_id, REASON_STOPPING);
-    else if (jobs_request(s->jobs, uri.hash, m->request_id,
+        answer_request_error(s, m, uri.hash, REASON_STOPPING);
+    else if (jobs_request(s->jobs, uri.hash, m->request_id, m->asker,
                           loop_now_ms(s->loop) + message_patience_ms(m), &e) != 0)
-        answer_request_error(s, m->request_id, e.msg);
+        answer_request_error(s, m, uri.hash, e.msg);
 }
 
 static void log_start(const struct supervisor *s)
@@ -162,18 +167,27 @@ static void on_session_lost(void *owner, const char *cause)
     jobs_forget_waiters(s->jobs);
 }
 
-static void on_answer(void *owner, struct str request_id, const struct upload_status *status)
+static void on_answer(void *owner, const struct jobs_answer *answer)
 {
     struct supervisor *s = owner;
 
-    session_respond(s->session, request_id, status, STR(""));
+    session_respond(s->session, answer->request_id, answer->status, STR(""));
+    deeds_answered(&s->deeds, answer);
 }
 
-static void on_found(void *owner, uint64_t id, int64_t size)
+static void note_upload_end(void *owner, const struct audit_event *event)
+{
+    struct supervisor *s = owner;
+
+    deeds_note(&s->deeds, event);
+}
+
+static void on_found(void *owner, uint64_t id, int64_t size, struct str path)
 {
     struct supervisor *s = owner;
 
     touch_jobs(s);
+    jobs_set_path(s->jobs, id, path);
     jobs_found(s->jobs, id, size);
 }
 
@@ -268,6 +282,19 @@ static void on_missing(void *owner, struct str hash, int64_t size)
     builder_want(s->builder, hash);
 }
 
+static void on_opened(void *owner, const struct range_worker_message *m)
+{
+    struct supervisor *s = owner;
+
+    deeds_note(&s->deeds, &(struct audit_event){.event = "open",
+                                                .hash = m->hash,
+                                                .path = m->path,
+                                                .outcome = STR("opened"),
+                                                .asker = m->asker,
+                                                .size = m->size,
+                                                .ms = m->ms});
+}
+
 static int open_ranges(struct supervisor *s, struct err *e)
 {
     const struct supervisor_options *o = s->options;
@@ -285,6 +312,8 @@ static int open_ranges(struct supervisor *s, struct err *e)
                                                  .leave_ms = t->line_leave_ms,
                                                  .stuck_ms = t->upload_stopped_ms,
                                                  .on_missing = on_missing,
+                                                 .on_opened = o->audit_path == NULL ? NULL
+                                                                                    : on_opened,
                                                  .on_counts = touch_jobs,
                                                  .owner = s},
                          e);
@@ -412,7 +441,8 @@ static int open_children(struct supervisor *s, struct err *e)
     const struct intervals *t = o->intervals;
 
     s->lookup_worker = (struct lookup_worker_options){.vouchers = config_vouchers(o->config),
-                                                      .max_cpu_ms = o->intervals->worker_cpu_ms};
+                                                      .max_cpu_ms = o->intervals->worker_cpu_ms,
+                                                      .has_paths = o->audit_path != NULL};
     s->lookups = lookups_new(&(struct lookups_options){
         .loop = s->loop,
         .process = {.name = "kachery-lookup",
@@ -460,6 +490,7 @@ static int open_parts(struct supervisor *s, struct err *e)
                                                        .intervals = t,
                                                        .credits = s->credits,
                                                        .on_touch = touch_jobs,
+                                                       .on_end = note_upload_end,
                                                        .owner = s},
                              e);
     s->registration = (struct registration){.loop = s->loop,
@@ -496,6 +527,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .lease = o->lease,
                                                     .status_path = o->status_path,
                                                     .log = o->log,
+                                                    .audit_path = o->audit_path,
                                                     .renew_ms = o->intervals->lease_refresh_ms,
                                                     .stopped_ms = o->intervals->keeper_stopped_ms,
                                                     .on_renewed = on_lease_renewed,
@@ -503,6 +535,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .on_lost = on_lease_lost,
                                                     .owner = s},
                            e);
+    s->deeds = (struct deeds){.keeper = s->keeper, .has_audit = o->audit_path != NULL};
     if (s->keeper == NULL || open_credits(s, e) != 0 || open_children(s, e) != 0 ||
         open_ranges(s, e) != 0 || open_parts(s, e) != 0)
         return -1;
@@ -532,6 +565,7 @@ static void close_supervisor(struct supervisor *s)
     if (s->keeper == NULL)
         lease_release(s->options->lease);
     keeper_free(s->keeper, KEEPER_WAIT_MS); /* runs the loop */
+    deeds_deinit(&s->deeds);
     if (s->signals.is_added)
         loop_remove(s->loop, &s->signals);
     loop_free(s->loop);

@@ -23,6 +23,7 @@ struct supervisor_options {
     const char *status_path;
     const struct history *history; /* of the daemons before this one */
     const struct log_file_options *log; /* path NULL: standard error */
+    const char *audit_path;             /* NULL: no audit */
     enum supervisor_hangup on_hangup;
     /* Ends (ERR_TAKEN) when the proxy reports that another daemon has the name, with one line in
      * the log and `refusedBy` in a status file that stays; until it has the name, only warnings

@@ -28,6 +28,24 @@ struct uploads {
     struct buf warned; /* the last warning of a worker */
 };
 
+/* Reports the end of a job that is still in the table. */
+static void report_upload_end(struct uploads *u, uint64_t id, const char *outcome,
+                              const char *reason)
+{
+    const struct jobs_facts facts = jobs_facts(u->options.jobs, id);
+    const struct audit_event event = {.event = "upload",
+                                      .hash = facts.hash,
+                                      .path = facts.path,
+                                      .outcome = str_of(outcome),
+                                      .reason = str_of(reason),
+                                      .asker = facts.asker,
+                                      .size = facts.size,
+                                      .bytes = reason == NULL ? facts.size : AUDIT_UNKNOWN,
+                                      .ms = facts.running_ms > 0 ? facts.running_ms : 0};
+
+    u->options.on_end(u->options.owner, &event);
+}
+
 static void take_completed(struct uploads *u, const struct upload_message *m)
 {
     log_line(LOG_INFO, "%s sha1=%.*s bytes=%lld ms=%lld",
@@ -36,6 +54,8 @@ static void take_completed(struct uploads *u, const struct upload_message *m)
     u->totals.completed++;
     u->totals.bytes += m->existed ? 0 : m->size;
     u->totals.answered_ms = clock_wall_ms();
+    if (!m->existed)
+        report_upload_end(u, (uint64_t)m->id, "uploaded", NULL);
     jobs_completed(u->options.jobs, (uint64_t)m->id, m->size);
 }
 
@@ -52,6 +72,7 @@ static void take_upload_failed(struct uploads *u, const struct upload_message *m
         u->totals.changed++;
     else
         u->totals.failed++;
+    report_upload_end(u, (uint64_t)m->id, "failed", text);
     jobs_failed(u->options.jobs, (uint64_t)m->id, text);
 }
 
@@ -148,6 +169,7 @@ static void on_upload_lost(void *owner, uint64_t id, const char *reason)
     if (is_again)
         return;
     u->totals.failed++;
+    report_upload_end(u, id, "failed", REASON_CRASHED);
     jobs_failed(u->options.jobs, id, REASON_CRASHED);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "daemon/audit.h"
 #include "daemon/config.h"
 #include "daemon/credits.h"
 #include "daemon/intervals.h"
@@ -25,6 +26,8 @@ struct uploads_options {
     /* Called before the table changes and when a worker became free: the table's time is to be set,
      * and uploads_feed to be called at the end of the round. */
     void (*on_touch)(void *owner);
+    /* A file was uploaded, or its upload failed; the event is borrowed. */
+    void (*on_end)(void *owner, const struct audit_event *event);
     void *owner;
 };
 

@@ -59,26 +59,38 @@ static bool reserve_heap(struct waiters *w)
     return true;
 }
 
-bool waiters_add(struct waiters *w, struct waiter_list *list, struct str request_id,
-                 int64_t deadline_ms)
+static void copy_waiter_text(char *to, struct str text)
+{
+    if (text.len > 0)
+        memcpy(to, text.p, text.len);
+}
+
+bool waiters_add(struct waiters *w, struct waiter_list *list, const struct waiter_request *request)
 {
     if (!reserve_heap(w))
         return false;
-    struct waiter *waiter = malloc(sizeof *waiter + request_id.len);
+    struct waiter *waiter = malloc(sizeof *waiter + request->id.len + request->asker.len);
     if (waiter == NULL)
         return false;
     *waiter = (struct waiter){.previous = list->last,
                               .list = list,
-                              .deadline_ms = deadline_ms,
-                              .id_len = request_id.len};
-    if (request_id.len > 0)
-        memcpy(waiter->id, request_id.p, request_id.len);
+                              .deadline_ms = request->deadline_ms,
+                              .asked_ms = request->asked_ms,
+                              .id_len = request->id.len,
+                              .asker_len = request->asker.len};
+    copy_waiter_text(waiter->id, request->id);
+    copy_waiter_text(waiter->id + request->id.len, request->asker);
     *(list->last == NULL ? &list->first : &list->last->next) = waiter;
     list->last = waiter;
     w->heap[++w->heap_len] = waiter;
     sift_waiter_up(w, w->heap_len);
     w->count++;
     return true;
+}
+
+struct str waiter_asker(const struct waiter *waiter)
+{
+    return (struct str){waiter->id + waiter->id_len, waiter->asker_len};
 }
 
 static void leave_heap(struct waiters *w, struct waiter *waiter)

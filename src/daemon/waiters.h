@@ -15,9 +15,15 @@ struct waiter {
     struct waiter *previous, *next; /* in its list */
     struct waiter_list *list;
     size_t heap_index; /* from 1; 0: its deadline has passed */
-    int64_t deadline_ms;
-    size_t id_len;
-    char id[]; /* the request's */
+    int64_t deadline_ms, asked_ms;
+    size_t id_len, asker_len;
+    char id[]; /* the request's, and behind it the asker's address */
+};
+
+/* A request that is to wait; the texts are copied. */
+struct waiter_request {
+    struct str id, asker;
+    int64_t asked_ms, deadline_ms;
 };
 
 struct waiter_list {
@@ -36,8 +42,11 @@ struct waiters {
 void waiters_deinit(struct waiters *w);
 
 /* Adds one at the end of a list. False without memory. */
-bool waiters_add(struct waiters *w, struct waiter_list *list, struct str request_id,
-                 int64_t deadline_ms);
+bool waiters_add(struct waiters *w, struct waiter_list *list,
+                 const struct waiter_request *request);
+
+/* Returns the address of who asked; borrowed from the waiter. */
+struct str waiter_asker(const struct waiter *waiter);
 
 /* Removes and frees. */
 void waiters_remove(struct waiters *w, struct waiter *waiter);

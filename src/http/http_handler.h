@@ -193,4 +193,8 @@ bool http_conn_peer(const struct http_conn *conn, struct addr *out);
 /* Appends "address:port" of the client, or the text of put_peer. */
 void http_conn_put_peer(struct http_conn *conn, struct buf *out);
 
+/* Appends the client's address without a port, or the text of put_peer; nothing when it is not
+ * known. */
+void http_conn_put_asker(struct http_conn *conn, struct buf *out);
+
 #endif

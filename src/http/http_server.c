@@ -371,12 +371,26 @@ bool http_conn_peer(const struct http_conn *conn, struct addr *out)
     return conn->stream != NULL && stream_peer(conn->stream, out);
 }
 
-void http_conn_put_peer(struct http_conn *conn, struct buf *out)
+static bool put_known_peer(const struct http_conn *conn, struct buf *out)
 {
     const struct http_server_options *options = &conn->server->options;
+
+    return options->put_peer != NULL && options->put_peer(options->owner, conn->tag, out);
+}
+
+void http_conn_put_asker(struct http_conn *conn, struct buf *out)
+{
     struct addr peer;
 
-    if (options->put_peer != NULL && options->put_peer(options->owner, conn->tag, out))
+    if (!put_known_peer(conn, out) && http_conn_peer(conn, &peer))
+        addr_put_host(out, &peer);
+}
+
+void http_conn_put_peer(struct http_conn *conn, struct buf *out)
+{
+    struct addr peer;
+
+    if (put_known_peer(conn, out))
         return;
     if (http_conn_peer(conn, &peer))
         addr_put(out, &peer);

@@ -108,6 +108,18 @@ void addr_put(struct buf *out, const struct addr *a)
     }
 }
 
+void addr_put_host(struct buf *out, const struct addr *a)
+{
+    unsigned char bytes[ADDR_V6_BYTES];
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    if (addr_to_v6(a, bytes) && addr_is_mapped(bytes))
+        inet_ntop(AF_INET, bytes + ADDR_MAPPED_BYTES, text, sizeof text);
+    else if (a->storage.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, bytes, text, sizeof text);
+    buf_puts(out, text);
+}
+
 void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT])
 {
     bool is_v6 = str_find(host, ':') < host.len;

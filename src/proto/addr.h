@@ -39,6 +39,9 @@ void addr_interleave(struct addr_list *list);
 /* Appends "1.2.3.4:80" or "[::1]:80". */
 void addr_put(struct buf *out, const struct addr *a);
 
+/* Appends the same without a port: "1.2.3.4", also of an IPv4 address that is mapped, or "::1". */
+void addr_put_host(struct buf *out, const struct addr *a);
+
 /* Writes "name:80", "1.2.3.4:80" or "[::1]:80" and a NUL, cut to ADDR_MAX_ENDPOINT bytes. */
 enum { ADDR_MAX_ENDPOINT = 264 };
 void addr_format_endpoint(struct str host, uint16_t port, char out[ADDR_MAX_ENDPOINT]);

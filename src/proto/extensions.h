@@ -23,6 +23,10 @@
 /* The manifest of a file below /f/ may be asked for (§3 "Manifests for readers"). */
 #define EXTENSIONS_MANIFESTS "manifests"
 
+/* Requests to a daemon, and openings of files, have the address of who asks (§1 "asker"). Announced
+ * by the daemon, in the request of its handshake. */
+#define EXTENSIONS_ASKER "asker"
+
 /* The zone of a file below /f/, with every answer that has one (§3). */
 #define EXTENSIONS_ZONE_HEADER "Kachery-Zone"
 

@@ -63,6 +63,11 @@ static const struct field request_fields[] = {WORD("requestFromClient"),
                                               TIMEOUT(m.timeout_ms, false),
                                               MAYBE_STRING("zone", m.zone),
                                               MAYBE_STRING("requestId", m.request_id),
+                                              {.name = "asker",
+                                               .kind = FIELD_STRING,
+                                               .at = AT(m.asker),
+                                               .max = MESSAGE_MAX_ASKER_BYTES,
+                                               .is_optional = true},
                                               END};
 
 static const struct field upload_fields[] = {STRING("type", kind), STRING("uri", m.uri),
@@ -163,6 +168,7 @@ static int parse_request(struct message_parse *p, const struct json *root, struc
         return -1;
     p->m.has_zone = fields_has(request_fields, seen, "zone");
     p->m.has_request_id = fields_has(request_fields, seen, "requestId");
+    p->m.has_asker = fields_has(request_fields, seen, "asker");
     if (fields_read(upload_fields, p->request, p, &seen, e) != 0 || check_is_upload(p, e) != 0)
         return -1;
     p->m.has_request_timeout = fields_has(upload_fields, seen, "timeoutMsec");
@@ -331,6 +337,8 @@ void message_put_request(struct buf *out, const struct message_request *r)
     json_put_str(out, "resourceName", r->resource_name);
     if (r->is_generation2)
         json_put_str(out, "zone", r->zone);
+    if (r->asker.len > 0)
+        json_put_str(out, "asker", r->asker);
     json_open_member(out, "request", '{');
     json_put_str(out, "type", STR("fileUpload"));
     json_put_str(out, "uri", r->uri);

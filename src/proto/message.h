@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/str.h"
 
-enum { MESSAGE_MAX_BODY_BYTES = 102400, MESSAGE_MAX_ID_BYTES = 128 };
+enum { MESSAGE_MAX_BODY_BYTES = 102400, MESSAGE_MAX_ID_BYTES = 128, MESSAGE_MAX_ASKER_BYTES = 63 };
 
 /* Both timeouts of a request are silently lowered to the first: a request that waits occupies a
  * place of its resource. The second is what generation 1 daemons wait at most. */
@@ -68,6 +68,8 @@ struct message {
     bool has_zone, has_request_id; /* has_zone: of generation 2 */
     /* REQUEST */
     struct str uri;
+    struct str asker; /* the address of the client, from a proxy that announced it; may be empty */
+    bool has_asker;
     bool has_request_timeout;
     int64_t timeout_ms;         /* T: the proxy's; capped to [0, MESSAGE_MAX_TIMEOUT_MS] */
     int64_t request_timeout_ms; /* t: the daemon's; same cap; 10,000 when absent */
@@ -110,6 +112,7 @@ struct message_request {
     struct str zone; /* with is_generation2 */
     bool is_generation2;
     struct str request_id; /* empty: left out (client to proxy) */
+    struct str asker;      /* empty: left out (client to proxy; daemons that do not know it) */
     int64_t timeout_ms, request_timeout_ms;
 };
 void message_put_request(struct buf *out, const struct message_request *r);

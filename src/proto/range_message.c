@@ -5,6 +5,7 @@
 
 #include "base/fields.h"
 #include "proto/line.h"
+#include "proto/message.h"
 
 /* A message as its JSON has it: beside it, the members that struct range_message has otherwise. */
 struct range_parse {
@@ -61,6 +62,12 @@ static const struct field open_fields[] = {
     WORD("open"),
     FILE_ID,
     SHA1_FIELD,
+    {.name = "asker",
+     .kind = FIELD_STRING,
+     .at = AT(m.asker),
+     .min = 1,
+     .max = MESSAGE_MAX_ASKER_BYTES,
+     .is_optional = true},
     {.name = "first",
      .kind = FIELD_INT,
      .at = AT(m.first),

@@ -6,8 +6,8 @@
  *     fileIs {askId, status, size, root, done, text}   daemon: the answer
  * On a line, a WebSocket of a range worker, beside the binary messages of line.h:
  *     line {ticket}                              worker: the first message
- *     open {fileId, sha1, first, also, request}  hub; leaves `first` and `also` are sent as data of
- *         requests request, request + 1, …, behind the pages that they are in
+ *     open {fileId, sha1, first, also, request, asker}  hub; leaves `first` and `also` are sent as
+ *         data of requests request, request + 1, …, behind the pages that they are in
  *     opened {fileId, size, root, clientId, time, signature}   worker
  *     refused {fileId, reason, done, text}       worker
  *     close {fileId}, pages {fileId}, page {fileId, page}      hub
@@ -82,6 +82,7 @@ struct range_message {
     int64_t request;    /* of the first leaf that an `open` names */
     const uint32_t *also;
     size_t also_count;
+    struct str asker;   /* of an `open`: the address of the reader; empty: not known */
     uint32_t also_parsed[RANGE_MAX_ALSO]; /* `also` of one that was parsed */
     int64_t page;
     struct str client_id; /* 64 digits */

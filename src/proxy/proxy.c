@@ -58,6 +58,7 @@ void proxy_free(struct proxy *proxy)
     secret_remove(proxy->secret.data);
     buf_wipe(&proxy->secret);
     buf_free(&proxy->text);
+    buf_free(&proxy->asker);
     free(proxy->slots);
     free(proxy->free_slots);
     shares_deinit(&proxy->shares);
@@ -110,7 +111,7 @@ static bool parse_client_request(struct http_conn *conn, const struct http_reque
         return false;
     }
     if (message_parse(m, request->body, &e) == 0) {
-        if (m->type == MESSAGE_REQUEST && m->has_zone == is_generation2)
+        if (m->type == MESSAGE_REQUEST && m->has_zone == is_generation2 && !m->has_asker)
             return true;
         message_deinit(m);
     } else if (e.code == ERR_FAILED) { /* the request may well be right */

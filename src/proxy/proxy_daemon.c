@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "http/ws_accept.h"
+#include "proto/extensions.h"
 #include "proto/kachery_uri.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_state.h"
@@ -515,6 +516,16 @@ static struct str find_ticket_header(const struct proxy *proxy, const struct htt
     return ticket != NULL && hex_is_lower(*ticket, RANGE_TICKET_DIGITS) ? *ticket : STR("");
 }
 
+static bool announces_asker(const struct http_head *head)
+{
+    struct buf names = {0};
+    bool does = extensions_read(head, &names) && !names.failed &&
+                extensions_has(buf_str(&names), EXTENSIONS_ASKER);
+
+    buf_free(&names);
+    return does;
+}
+
 static void accept_daemon(struct proxy *proxy, struct http_conn *conn,
                           const struct http_request *request)
 {
@@ -544,6 +555,7 @@ static void accept_daemon(struct proxy *proxy, struct http_conn *conn,
     strncat(daemon->address, buf_cstr(&address), sizeof daemon->address - 1);
     buf_free(&address);
     daemon->tag = http_conn_tag(conn);
+    daemon->has_asker = announces_asker(request->head);
     char digits[RANGE_TICKET_DIGITS + 1];
     snprintf(digits, sizeof digits, "%.*s", STR_ARG(ticket));
     daemon->line =

@@ -145,6 +145,11 @@ static int send_request_to_daemon(struct proxy_request *request, struct str uri,
                                 .request_timeout_ms = left_of(request, request->reply_by_ms)};
 
     request->sends++;
+    if (request->resource->daemon->has_asker) {
+        buf_clear(&proxy->asker);
+        http_conn_put_asker(request->conn, &proxy->asker);
+        m.asker = buf_str(&proxy->asker);
+    }
     buf_clear(&proxy->text);
     message_put_request(&proxy->text, &m);
     if (buf_check(&proxy->text, e) != 0)

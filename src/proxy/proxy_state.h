@@ -84,6 +84,7 @@ struct proxy_daemon {
     bool is_wrong; /* has shown another secret, and hears of it when `timer` fires */
     uint64_t holder; /* its address, among the known ones; 0: not counted (any more) */
     bool is_known; /* has shown the secret: counts as one of the resources */
+    bool has_asker;        /* it has announced that it knows the field */
     int64_t ranges_number; /* by which ranges.h knows it; 0: it has not announced ranges */
     char ticket[RANGE_TICKET_DIGITS + 1]; /* of a line: it leaves to a relay */
     struct loop_call leave;
@@ -106,6 +107,7 @@ struct proxy {
     size_t queued;      /* for all daemons, not taken by the kernel yet */
     struct brake brake; /* for wrong secrets */
     struct buf text; /* a message being built */
+    struct buf asker;
     unsigned char random[PROXY_RANDOM_STOCK];
     size_t random_left;
 };

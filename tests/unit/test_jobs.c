@@ -18,14 +18,20 @@ struct bench {
     struct jobs *jobs;
     struct buf told; /* "id state bytes/size error;" of every answer since the last look */
     size_t answers;
+    int64_t waited_ms;
+    char last[128]; /* the beginning of the hash, the path, the asker */
 };
 
-static void on_answer(void *owner, struct str request_id, const struct upload_status *s)
+static void on_answer(void *owner, const struct jobs_answer *answer)
 {
+    const struct upload_status *s = answer->status;
     struct bench *b = owner;
 
     b->answers++;
-    buf_printf(&b->told, "%.*s %s %lld/%lld%s%.*s;", STR_ARG(request_id),
+    b->waited_ms = answer->waited_ms;
+    snprintf(b->last, sizeof b->last, "%.2s %.*s %.*s", answer->hash, STR_ARG(answer->path),
+             STR_ARG(answer->asker));
+    buf_printf(&b->told, "%.*s %s %lld/%lld%s%.*s;", STR_ARG(answer->request_id),
                message_state_name(s->state), (long long)s->bytes_uploaded, (long long)s->size,
                s->error.len > 0 ? " " : "", STR_ARG(s->error));
 }
@@ -57,7 +63,8 @@ static int tear_down(void **state)
 
 static void ask(struct bench *b, const char *hash, const char *id, int64_t deadline_ms)
 {
-    assert_int_equal(jobs_request(b->jobs, hash, str_of(id), deadline_ms, ERR_IGNORED), 0);
+    assert_int_equal(jobs_request(b->jobs, hash, str_of(id), STR("10.0.0.1"), deadline_ms,
+                                  ERR_IGNORED), 0);
 }
 
 static void at(struct bench *b, int64_t now_ms)
@@ -105,6 +112,31 @@ static uint64_t run(struct bench *b, const char *hash, const char *id, int64_t d
     ask(b, hash, id, deadline_ms);
     jobs_found(b->jobs, looked_up(b, hash), 100);
     return uploading(b, hash);
+}
+
+/* An answer names the file's path, who asked and how long it took; an upload, who asked first. */
+static void test_facts_of_an_answer(void **state)
+{
+    struct bench *b = *state;
+    struct jobs_facts facts;
+    uint64_t id;
+
+    ask(b, A, "x", LATE);
+    id = looked_up(b, A);
+    jobs_set_path(b->jobs, id, STR("/data/a"));
+    jobs_found(b->jobs, id, 100);
+    at(b, 700);
+    assert_int_equal(jobs_request(b->jobs, A, STR("y"), STR("::1"), LATE, ERR_IGNORED), 0);
+    id = uploading(b, A);
+    at(b, 1000);
+    facts = jobs_facts(b->jobs, id);
+    unit_equal_str("path", facts.path, STR("/data/a"));
+    unit_equal_str("asker", facts.asker, STR("10.0.0.1"));
+    assert_int_equal(facts.running_ms, 300);
+    jobs_completed(b->jobs, id, 100);
+    unit_equal("last", b->last, "aa /data/a ::1");
+    assert_int_equal(b->waited_ms, 300);
+    assert_int_equal(jobs_facts(b->jobs, id).path.len, 0);
 }
 
 static void test_not_found(void **state)
@@ -286,12 +318,12 @@ static void test_limits(void **state)
         snprintf(hash, sizeof hash, "%040x", (unsigned)i);
         ask(b, hash, "x", 5000);
     }
-    assert_int_equal(jobs_request(b->jobs, A, STR("y"), 5000, &e), -1);
+    assert_int_equal(jobs_request(b->jobs, A, STR("y"), STR(""), 5000, &e), -1);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     assert_non_null(strstr(e.msg, "busy"));
     for (int i = JOBS_MAX; i < JOBS_MAX_WAITERS; i++)
         ask(b, hash, "x", 5000);
-    assert_int_equal(jobs_request(b->jobs, hash, STR("y"), 5000, &e), -1);
+    assert_int_equal(jobs_request(b->jobs, hash, STR("y"), STR(""), 5000, &e), -1);
     assert_int_equal(e.code, ERR_TOO_LARGE);
     jobs_not_found(b->jobs, looked_up(b, "0000000000000000000000000000000000000000"));
     ask(b, A, "y", 5000);
@@ -453,6 +485,7 @@ static void test_few_are_recalled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(test_facts_of_an_answer),
         CASE(test_not_found),
         CASE(test_two_waiters_each_at_its_deadline),
         CASE(test_end_is_told_at_once),

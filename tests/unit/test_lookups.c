@@ -92,8 +92,9 @@ static int work(int fd, void *ctx)
     return 0;
 }
 
-static void on_found(void *owner, uint64_t id, int64_t size)
+static void on_found(void *owner, uint64_t id, int64_t size, struct str path)
 {
+    assert_int_equal(path.len, 0);
     struct bench *b = owner;
 
     buf_printf(&b->heard, "%d:%d ", (int)id, (int)size);

@@ -19,7 +19,9 @@ static void test_waiters_heap(void **state)
     assert_int_equal(waiters_next_ms(&w), CLOCK_NEVER_MS);
     for (int i = 0; i < 2000; i++) {
         random = random * 1664525 + 1013904223;
-        assert_true(waiters_add(&w, &lists[random >> 8 & 1], STR("id"), (random >> 16) % 997));
+        assert_true(waiters_add(
+            &w, &lists[random >> 8 & 1],
+            &(struct waiter_request){.id = STR("id"), .deadline_ms = (random >> 16) % 997}));
         if (i % 3 == 0)
             waiters_remove(&w, lists[i & 1].first != NULL ? lists[i & 1].first
                                                           : lists[!(i & 1)].last);

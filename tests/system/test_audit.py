@@ -1,0 +1,160 @@
+"""What `share --audit` writes for a lab's data manager, and the log's line for each answer."""
+import json
+import os
+import signal
+import subprocess
+
+import harness
+import pytest
+from harness import sha1, until
+from range_sharing import noise
+
+FIELDS = ["time", "event", "hash", "path", "size", "bytes", "outcome", "seconds", "asker"]
+ABSENT = "0" * 40
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def wait_lines(path, count, event=None):
+    def find():
+        found = [line for line in (lines_of(path) if path.exists() else []) if event in (None, line["event"])]
+        return found if len(found) >= count else None
+    return until(find, f"{count} lines of the audit")
+
+
+def test_a_line_for_each_request_and_upload(desk):
+    audit = desk.folder / "audit"
+    path, uri = desk.link("file", b"data")
+    changed, changed_uri = desk.link("changed", b"before")
+    changed.write_bytes(b"afterwards")
+    desk.share("--audit", str(audit))
+    assert desk.proxy.status(uri)["status"] == "completed"
+    assert desk.proxy.status(f"sha1://{ABSENT}")["status"] == "not-found"
+    assert desk.proxy.status(changed_uri)["status"] == "error"
+    upload, completed, absent, error = wait_lines(audit, 4)
+    assert list(upload) == list(completed) == list(absent) == FIELDS
+    assert upload["event"] == "upload" and upload["outcome"] == "uploaded"
+    for line in (upload, completed):
+        assert (line["hash"], line["path"], line["size"], line["bytes"]) == (sha1(b"data"), str(path), 4, 4)
+    assert (completed["event"], completed["outcome"], completed["asker"]) == ("request", "completed", None)
+    assert (absent["event"], absent["outcome"], absent["hash"]) == ("request", "not-found", ABSENT)
+    assert absent["path"] is absent["size"] is None and 0 <= absent["seconds"] < 60
+    assert (error["outcome"], error["hash"]) == ("error", sha1(b"before")) and error["reason"]
+    assert audit.stat().st_mode & 0o777 == 0o600
+    text = desk.daemon.text()
+    assert f"answered sha1={sha1(b'data')} outcome=completed ms=" in text and str(path) not in text
+    assert f"answered sha1={ABSENT} outcome=not-found ms=" in text
+
+
+def test_more_answers_than_the_log_takes(desk):
+    audit = desk.folder / "audit"
+    desk.share("--audit", str(audit))
+    waiting = [desk.proxy.ask("sha1://%040x" % n) for n in range(1200)]
+    for answer in waiting:
+        assert answer.status()["status"] == "not-found"
+    assert len({line["hash"] for line in wait_lines(audit, 1200)}) == 1200
+    assert 1000 <= desk.daemon.text().count("answered sha1=") < 1100
+    desk.daemon.stop()
+    assert "log lines left out=" in desk.daemon.text() and "answered sha1=" in desk.daemon.text()
+    assert len(lines_of(audit)) == 1200
+
+
+def test_a_lost_keeper_costs_no_line(desk):
+    audit = desk.folder / "audit"
+    desk.share("--audit", str(audit))
+    desk.proxy.status(f"sha1://{ABSENT}")
+    wait_lines(audit, 1)
+    keeper, = desk.worker("kachery-keeper")
+    os.kill(keeper, signal.SIGSTOP)
+    for n in range(5):
+        desk.proxy.status("sha1://%040x" % n)
+    os.kill(keeper, signal.SIGKILL)
+    assert len(wait_lines(audit, 6)) == 6
+
+
+def test_opened_again(desk):
+    """On SIGHUP, and when it was moved or deleted."""
+    audit, moved = desk.folder / "audit", desk.folder / "moved"
+    desk.share("--audit", str(audit))
+    desk.proxy.status(f"sha1://{ABSENT}")
+    wait_lines(audit, 1)
+    audit.rename(moved)
+    desk.daemon.signal(signal.SIGHUP)
+    until(audit.exists, "the audit, opened again")
+    desk.proxy.status(f"sha1://{ABSENT}")
+    wait_lines(audit, 1)
+    audit.unlink()
+
+    def again():
+        desk.proxy.status(f"sha1://{ABSENT}")
+        return audit.exists()
+    until(again, "another audit, within a second")
+    assert len(lines_of(moved)) == 1
+
+
+def test_a_full_disk(desk):
+    small = desk.folder / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", small], capture_output=True).returncode != 0:
+        pytest.skip("cannot mount")
+    try:
+        audit, ballast = small / "audit", small / "ballast"
+        desk.share("--audit", str(audit))
+        desk.proxy.status(f"sha1://{ABSENT}")
+        wait_lines(audit, 1)
+        with open(ballast, "wb", buffering=0) as f:
+            while True:
+                try:
+                    f.write(b"x" * 4096)
+                except OSError:
+                    break
+        for n in range(60):
+            desk.proxy.status("sha1://%040x" % n)
+        desk.daemon.wait_line("cannot write audit")
+        ballast.unlink()
+        desk.proxy.status("sha1://%040x" % 99)
+        until(lambda: lines_of(audit)[-1].get("hash") == "%040x" % 99, "the last line")
+        found = lines_of(audit)
+        lost = [line["lines"] for line in found if line["event"] == "lost"]
+        assert sum(lost) > 10 and len(found) - len(lost) + sum(lost) == 62
+    finally:
+        desk.daemon.stop()
+        subprocess.run(["umount", small], check=True)
+
+
+def test_it_cannot_be_opened(desk):
+    done = harness.run("share", "--config", str(desk.config), "--audit", "/no/such/folder/audit", env=desk.env, check=1)
+    assert b"/no/such/folder/audit" in done.stderr
+
+
+def test_who_asked(lab):
+    audit = lab.folder / "audit"
+    lab.write_config()
+    lab.share("--audit", str(audit))
+    path = lab.folder / "file"
+    path.write_bytes(noise(300_000))
+    uri, = lab.link(path)
+    harness.run("request", uri, "--resource", f"{lab.url}/r/{lab.name}", env=lab.remote, check=0)
+    for line in wait_lines(audit, 2):
+        assert (line["path"], line["asker"]) == (str(path), "127.0.0.1")
+
+
+def test_who_asked_through_a_trusted_front(lab):
+    """The address that the front names; what a client says of itself is refused, as every unknown field."""
+    lab.hub.stop()
+    port = int(lab.url.rsplit(":", 1)[1])
+    lab.start_hub(f"127.0.0.1:{port}", "--trusted-proxy", "127.0.0.1")
+    audit = lab.folder / "audit"
+    lab.write_config()
+    lab.share("--audit", str(audit))
+    body = {"type": "requestFromClient", "resourceName": lab.name, "zone": "default", "timeoutMsec": 9000,
+            "request": {"type": "fileUpload", "uri": f"sha1://{ABSENT}", "timeoutMsec": 5000}}
+
+    def post(body, headers=None):
+        return harness.http("POST", f"{lab.url}/r/{lab.name}", body, headers)
+    assert post(body, {"X-Forwarded-For": "10.9.9.9, 203.0.113.7"})[0] == 200
+    assert post({**body, "asker": "10.1.1.1"})[0] == 400
+    line, = wait_lines(audit, 1)
+    assert line["asker"] == "203.0.113.7"

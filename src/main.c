@@ -95,6 +95,25 @@ static const char share_help[] =
     "                             has another daemon of that name, end with one\n"
     "                             line in the log and exit status 0\n";
 
+static const char status_help[] =
+    "Works on every host that sees the folder of the config. Whether a daemon runs is\n"
+    "in its lease: on another host than the daemon's it is watched until it moves,\n"
+    "for at most 12 s. Everything else is from the status file, which the daemon\n"
+    "writes on a change and every 5 minutes; `help login-node` explains it.\n"
+    "Exit status: 0 a daemon runs, 3 none does, 1 not clear (with the reason).\n\n"
+    "      --config FILE          the daemon's (default: ./kachery-resource.yaml)\n"
+    "      --json                 print the status file and alive (null: not clear),\n"
+    "                             leaseAgeMs, host, pid, reason, cron\n"
+    "      --watch                print it again every 2 s\n"
+    "  -v                         hashes in full, and all that were asked for in vain\n";
+
+static const char stop_help[] =
+    "On the daemon's own host by SIGTERM, on any other by a request in its folder,\n"
+    "which it sees within 10 s. Running uploads then have some seconds to finish.\n"
+    "Exit status: 0 it has ended, 3 none ran, 4 it has not ended in time.\n\n"
+    "      --config FILE          the daemon's (default: ./kachery-resource.yaml)\n"
+    "      --wait SEC             wait so long for the end (default: 15)\n";
+
 static const char doctor_help[] =
     "Looks at config, folder, lease, keys, store, links, limits of this host, name\n"
     "servers, HTTP proxy, TLS, gateway (its clock, the zone, this client's rights),\n"
@@ -287,6 +306,10 @@ const struct cmd cmd_table[] = {
      "[--config FILE] [--log FILE] [--log-size BYTES] [--log-keep N] "
      "[--audit FILE] [--cron]",
      "run the daemon: upload linked files when somebody asks", share_help},
+    {"status", cmd_status, "[--config FILE] [--json | --watch]",
+     "tell whether the daemon runs, where, and how it does", status_help},
+    {"stop", cmd_stop, "[--config FILE] [--wait SEC]", "end the daemon, on whichever host it is",
+     stop_help},
     {"doctor", cmd_doctor, "[--config FILE] [--json]",
      "find what keeps the daemon from its work, with the cure", doctor_help},
     {"link", cmd_link,

@@ -5,6 +5,8 @@
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_share(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
 int cmd_link(int argc, char **argv);
 int cmd_store_local(int argc, char **argv);
 int cmd_ls(int argc, char **argv);

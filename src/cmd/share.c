@@ -1,7 +1,10 @@
 /* share: what has to be right before the daemon runs, then the daemon. */
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/env.h"
 #include "base/fs.h"
@@ -11,6 +14,7 @@
 #include "base/setting.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
+#include "daemon/cron_record.h"
 #include "daemon/keeper.h"
 #include "daemon/status_writer.h"
 #include "daemon/supervisor.h"
@@ -164,11 +168,12 @@ static int find_paths(struct share_command *share, struct err *e)
 
 static int read_config(struct share_command *share, struct err *e)
 {
-    if (intervals_load(&share->intervals, e) != 0 || load_config(share, e) != 0)
+    if (intervals_load(&share->intervals, e) != 0 || find_paths(share, e) != 0 ||
+        load_config(share, e) != 0)
         return -1;
     if (share->intervals.worker_cpu_ms < 0)
         share->intervals.worker_cpu_ms = share->config.processor_s * 1000;
-    return find_paths(share, e);
+    return 0;
 }
 
 static void log_typo(void *ctx, const struct err *warning)
@@ -240,6 +245,38 @@ static void report_watched_lease(const struct lease_watch *watch)
     cmd_warn("share", &e);
 }
 
+/* Records what this run of cron did, as it does not say so itself. Without a config there is no
+ * folder to say it in. */
+static void note_cron_run(const struct share_command *share, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void note_cron_run(const struct share_command *share, const char *format, ...)
+{
+    const char *folder = share->lease_path.data, *config = share->config_file.data;
+    char outcome[ERR_MESSAGE_SIZE];
+    va_list arguments;
+
+    if (!share->is_cron || folder == NULL || share->lease_path.failed || access(config, F_OK) != 0)
+        return;
+    va_start(arguments, format);
+    vsnprintf(outcome, sizeof outcome, format, arguments);
+    va_end(arguments);
+    if (lease_make_folder(folder, ERR_IGNORED) == 0)
+        (void)!cron_record_write(folder, outcome, ERR_IGNORED); /* it is for `status` alone */
+}
+
+/* A run that ended before it shared anything. */
+static void note_cron_failure(const struct share_command *share, const struct err *e)
+{
+    const struct lease_record *holder = &share->lease.watch.record;
+
+    if (e->code == ERR_TAKEN && holder->host[0] != '\0')
+        note_cron_run(share, "left it to %s (process %lld)", holder->host, (long long)holder->pid);
+    else if (e->code == ERR_TAKEN)
+        note_cron_run(share, "left it to another process: %s", e->msg);
+    else
+        note_cron_run(share, "failed: %s", e->msg);
+}
+
 static int take_share_lease(struct share_command *share, struct err *e)
 {
     if (lease_init(&share->lease, share->lease_path.data, share->config.values[CONFIG_NAME],
@@ -260,8 +297,11 @@ static int run_share(struct share_command *share, struct err *e)
         lease_release(&share->lease);
         result = -1;
     } else {
+        note_cron_run(share, "began to share (process %lld)", (long long)getpid());
         result = supervise_share(share, e);
     }
+    if (result != 0)
+        note_cron_failure(share, e);
     return share->is_cron && result != 0 && e->code == ERR_TAKEN ? 0 : result;
 }
 

@@ -48,6 +48,12 @@ struct intervals {
     int64_t lease_claim_ms;    /* a taker that does not get on for so long has died */
     int64_t lease_plain_ms;    /* age of a lease of release 0.1 that is taken over */
     int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
+    /* looking at a daemon from outside */
+    int64_t look_silent_ms; /* a file system that does not answer for so long hangs */
+    int64_t look_watch_ms;  /* the lease of another host is watched for so long */
+    int64_t look_doubt_ms;  /* clocks of hosts, and caches of file systems, may be off by so much */
+    int64_t look_again_ms;  /* status --watch */
+    /* the status file */
     int64_t status_ms;      /* at most one status file per so long */
     int64_t status_idle_ms; /* one when nothing has changed for so long */
     /* is this client registered? asked again after so long if not */

@@ -10,6 +10,7 @@
 #include "daemon/audit_queue.h"
 #include "daemon/child_log.h"
 #include "daemon/keeper_worker.h"
+#include "daemon/stop_request.h"
 #include "proc/child.h"
 
 enum { AGAIN_MS = 1000 };
@@ -114,6 +115,7 @@ static bool on_keeper_frame(void *owner, struct str frame, int fd)
     struct json *document = json_parse(frame, JSON_STRICT, ERR_IGNORED);
     struct keeper_message report = {0};
     int which = fields_read_one_of(keeper_reports, document, &report, ERR_IGNORED);
+    char host[STOP_REQUEST_HOST];
     struct err reason;
 
     if (fd >= 0)
@@ -125,6 +127,9 @@ static bool on_keeper_frame(void *owner, struct str frame, int fd)
     } else if (which == KEEPER_DOUBT && !k->is_leaving) {
         err_set(&reason, ERR_TAKEN, "%.*s", STR_ARG(report.text));
         k->options.on_doubt(k->options.owner, reason.msg);
+    } else if (which == KEEPER_STOP && !k->is_leaving) {
+        snprintf(host, sizeof host, "%.*s", STR_ARG(report.text));
+        k->options.on_stop(k->options.owner, host);
     } else if (which == KEEPER_LOST && !k->is_leaving) {
         err_set(&reason, ERR_REFUSED, "%.*s", STR_ARG(report.text));
         k->options.on_lost(k->options.owner, &reason);

@@ -25,6 +25,8 @@ struct keeper_options {
     void (*on_doubt)(void *owner, const char *why);
     /* The lease went to another process (ERR_REFUSED, which names it). */
     void (*on_lost)(void *owner, const struct err *reason);
+    /* `stop` on the host of that name asks this daemon to end; called once. */
+    void (*on_stop)(void *owner, const char *host);
     void *owner;
 };
 

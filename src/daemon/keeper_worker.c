@@ -14,6 +14,7 @@
 #include "daemon/audit_file.h"
 #include "daemon/keeper_options.h"
 #include "daemon/lease_process.h"
+#include "daemon/stop_request.h"
 #include "proc/frame.h"
 #include "store/store.h"
 
@@ -63,6 +64,11 @@ static const struct field lost_fields[] = {
     {.name = "reason", TEXT},
     {.name = NULL}};
 
+static const struct field stop_fields[] = {
+    {.name = "type", .kind = FIELD_WORD, .word = "stop"},
+    {.name = "host", TEXT},
+    {.name = NULL}};
+
 static const struct field trouble_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "trouble"},
     {.name = "what", TEXT},
@@ -79,6 +85,7 @@ const struct field *const keeper_reports[] = {
     [KEEPER_RENEWED] = renewed_fields,
     [KEEPER_DOUBT] = doubt_fields,
     [KEEPER_LOST] = lost_fields,
+    [KEEPER_STOP] = stop_fields,
     [KEEPER_TROUBLE] = trouble_fields,
     [KEEPER_AUDITED] = audited_fields,
     NULL};
@@ -87,6 +94,7 @@ struct keeper_worker {
     int fd;
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
+    bool is_stop_reported;
     bool is_doubtful; /* the record in the lease's place is another's, and is watched */
     struct audit_file audit;
     struct err audit_trouble;
@@ -197,11 +205,23 @@ static void write_all_anew(struct keeper_worker *w)
     struct err e;
 
     open_log(w);
+    stop_request_make(w->options->lease->folder);
     if (w->status.len > 0)
         write_status_file(w);
     err_set(&e, ERR_FAILED, "%s was deleted or replaced: lease, status and log are written anew",
             w->options->lease->folder);
     send_report(w, KEEPER_TROUBLE, &(struct keeper_message){.text = str_of(e.msg)});
+}
+
+static void look_for_stop_request(struct keeper_worker *w)
+{
+    const struct lease *lease = w->options->lease;
+    char host[STOP_REQUEST_HOST];
+
+    if (w->is_stop_reported || !stop_request_came(lease->folder, lease->self.token, host))
+        return;
+    w->is_stop_reported = true;
+    send_report(w, KEEPER_STOP, &(struct keeper_message){.text = str_of(host)});
 }
 
 static void take_renewal(struct keeper_worker *w, int64_t started_ms, bool is_anew)
@@ -213,6 +233,7 @@ static void take_renewal(struct keeper_worker *w, int64_t started_ms, bool is_an
     else if (w->status.len > 0 && access(w->options->status_path, F_OK) != 0)
         write_status_file(w);
     send_report(w, KEEPER_RENEWED, &(struct keeper_message){.started_ms = started_ms});
+    look_for_stop_request(w);
 }
 
 /* A folder that was put back may have an old record of a dead process in it: that one is watched,
@@ -304,6 +325,17 @@ static enum io wait_for_order(struct keeper_worker *w)
     }
 }
 
+static void give_lease_back(const struct keeper_worker *w)
+{
+    const struct lease *lease = w->options->lease;
+    struct lease_record owner;
+
+    if (lease_record_read(lease->folder, &owner, NULL, ERR_IGNORED) == 0 &&
+        strcmp(owner.token, lease->self.token) == 0)
+        stop_request_remove(lease->folder);
+    lease_release(lease);
+}
+
 int keeper_worker_run(int fd, void *ctx)
 {
     struct keeper_worker w = {.fd = fd, .options = ctx};
@@ -313,6 +345,7 @@ int keeper_worker_run(int fd, void *ctx)
     log_set_sink(NULL, NULL);
     open_log(&w);
     audit_file_init(&w.audit, w.options->audit_path);
+    stop_request_make(w.options->lease->folder);
     w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
     tidy_leftovers(&w);
     while (!is_over && (got = wait_for_order(&w)) == IO_DONE) {
@@ -325,7 +358,7 @@ int keeper_worker_run(int fd, void *ctx)
     /* Asked to leave, or alone: nobody shares the resource any more. After an error of ours the
      * supervisor goes on with another keeper. */
     if (is_over || got == IO_EOF)
-        lease_release(w.options->lease);
+        give_lease_back(&w);
     buf_free(&w.in);
     buf_free(&w.out);
     buf_free(&w.status);

@@ -23,13 +23,14 @@ extern const struct field *const keeper_orders[];
 
 /* Its reports: {"type":"renewed","startedMs":…} with the time before the renewal,
  * {"type":"doubt","reason":…} when the lease may be another's, {"type":"lost","reason":…} when it
- * is, {"type":"trouble","what":…} when something cannot be written or was written anew,
- * {"type":"audited","lost":…} behind each audit: so many lines of it, and of those that were lost
- * before, were not written. */
+ * is, {"type":"stop","host":…} when that host asks the daemon to end, {"type":"trouble","what":…}
+ * when something cannot be written or was written anew, {"type":"audited","lost":…} behind each
+ * audit: so many lines of it, and of those that were lost before, were not written. */
 enum keeper_report {
     KEEPER_RENEWED,
     KEEPER_DOUBT,
     KEEPER_LOST,
+    KEEPER_STOP,
     KEEPER_TROUBLE,
     KEEPER_AUDITED
 };

@@ -103,7 +103,7 @@ static mode_t record_mode(const char *path)
     return newfile_is_in_group_folder(path) ? 0664 : 0644;
 }
 
-static int make_lease_folder(const char *folder, struct err *e)
+int lease_make_folder(const char *folder, struct err *e)
 {
     mode_t mode = newfile_is_in_group_folder(folder) ? 02775 : 0755;
 
@@ -155,7 +155,7 @@ static int create_owner(struct lease *l, struct err *e)
 {
     struct buf path = {0}, bytes = {0};
     struct err cause = {0};
-    int result = make_lease_folder(l->folder, e);
+    int result = lease_make_folder(l->folder, e);
 
     if (result != 0)
         return -1;

@@ -40,6 +40,10 @@ int lease_init(struct lease *l, const char *folder, const char *resource,
                const struct intervals *intervals, struct err *e) ERR_CHECKED;
 void lease_deinit(struct lease *l);
 
+/* Makes the folder if it is missing. It names no hash, so all may read it; in a folder of a group,
+ * each of its members may take over. */
+int lease_make_folder(const char *folder, struct err *e) ERR_CHECKED;
+
 /* Tries once to take the lease. 0: it is ours, or *again_ms is not 0: to be tried again after so
  * long. ERR_TAKEN: it is held; l->watch.record and the message say by which process. ERR_FAILED:
  * trouble with the storage, or the folder's lease is held for another resource. */

@@ -16,8 +16,6 @@
 #include "daemon/session.h"
 #include "daemon/uploads.h"
 
-enum { STATUS_MAX_BYTES = 256 << 10 }; /* of a file that is read */
-
 struct status_view {
     const struct config *config;
     const struct lease_record *holder;

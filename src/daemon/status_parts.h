@@ -4,6 +4,8 @@
 
 #include "base/json.h"
 
+enum { STATUS_MAX_BYTES = 256 << 10 }; /* of a file that is read */
+
 /* Borrowed from the document; NULL: absent, or of another type. */
 struct status_parts {
     const struct json *proxy, *gateway, *refused_by, *totals, *processor;

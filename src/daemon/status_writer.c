@@ -4,6 +4,7 @@
 #include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "daemon/status_parts.h"
 
 struct origin_fields {
     struct str resource;

@@ -55,7 +55,7 @@ struct supervisor {
     int64_t stop_at_ms;
     struct status_writer status;
     bool is_lease_lost;
-    const char *stop_cause; /* why begin_stop was called */
+    char stop_cause[ERR_MESSAGE_SIZE]; /* why begin_stop was called */
 };
 
 /* --- requests --- */
@@ -395,6 +395,7 @@ static void on_lease_renewed(void *owner, int64_t started_ms)
 /* --- start and end --- */
 
 static void take_signals(void *owner);
+static void on_stop_request(void *owner, const char *host);
 static void settle_supervisor(void *owner);
 
 static int open_supervisor_signals(struct supervisor *s, struct err *e)
@@ -533,6 +534,7 @@ static int open_supervisor(struct supervisor *s, struct err *e)
                                                     .on_renewed = on_lease_renewed,
                                                     .on_doubt = on_lease_doubt,
                                                     .on_lost = on_lease_lost,
+                                                    .on_stop = on_stop_request,
                                                     .owner = s},
                            e);
     s->deeds = (struct deeds){.keeper = s->keeper, .has_audit = o->audit_path != NULL};
@@ -585,10 +587,20 @@ static void begin_stop(struct supervisor *s, const char *why)
     log_line(LOG_INFO, "stopping (%s)%s", why, s->is_stopping ? " at once" : "");
     s->stop_at_ms = s->is_stopping ? now_ms : now_ms + s->options->intervals->stop_ms;
     s->is_stopping = true;
-    s->stop_cause = why;
+    snprintf(s->stop_cause, sizeof s->stop_cause, "%s", why);
     touch_jobs(s);
     jobs_fail_all(s->jobs, false, REASON_STOPPING);
     registration_cancel(&s->registration);
+}
+
+static void on_stop_request(void *owner, const char *host)
+{
+    struct supervisor *s = owner;
+    struct err why;
+
+    err_set(&why, ERR_NONE, "asked on %s", host);
+    if (!s->is_stopping && !s->is_closing)
+        begin_stop(s, why.msg);
 }
 
 static void on_hangup(struct supervisor *s)
@@ -670,7 +682,7 @@ static void write_last_status(struct supervisor *s, int result, const struct err
     if (s->uploads == NULL || s->is_lease_lost)
         return;
     if (result == 0)
-        snprintf(ending, sizeof ending, "stopped: %s", s->stop_cause);
+        snprintf(ending, sizeof ending, "stopped: %.400s", s->stop_cause);
     else
         snprintf(ending, sizeof ending, "%s", e->msg);
     view = describe_supervisor(s);

@@ -109,7 +109,7 @@ def test_cron_where_the_lease_of_the_other_host_is_not_seen(desk):
     assert daemon.wait() == 0
     line, = daemon.text().splitlines()
     assert "is already connected" in line and desk.proxy.url in line
-    assert not desk.lease.exists()
+    assert not (desk.lease / "owner").exists()
     assert "already connected" in json.loads(desk.status_file.read_text())["ending"]
     refusal = refused_by(desk)
     assert refusal["url"] == desk.proxy.url and refusal["code"] == 4009 and "is already connected" in refusal["reason"]
@@ -130,7 +130,7 @@ def test_a_taker_asks_before_it_dials(desk, status, body):
     desk.proxy.post_answer = (status, body)
     daemon = desk.share("--cron", wait=False)
     assert daemon.wait() == 0 and len(daemon.text().splitlines()) == 1
-    assert refused_by(desk)["code"] == status and not desk.lease.exists()
+    assert refused_by(desk)["code"] == status and not (desk.lease / "owner").exists()
     assert desk.proxy.greetings == [] and [path for path, _ in desk.proxy.posted] == [f"/r/{desk.proxy.name}"]
     daemon = desk.share(wait=False, intervals="retry_min_ms=10")
     daemon.wait_line("connected")
@@ -168,7 +168,7 @@ def test_a_daemon_of_another_folder_is_not_disturbed(lab, processes, tmp_path):
     second = processes(Process("share", "--cron", "--config", config, env=lab.environment(lab.host_store)))
     assert second.wait() == 0
     assert f"resource {lab.name} is already connected" in second.text() and len(second.text().splitlines()) == 1
-    assert not (other / "kachery-resource.lease").exists() and "trying again" not in first.text()
+    assert not (other / "kachery-resource.lease/owner").exists() and "trying again" not in first.text()
 
 
 def test_cron_stays_when_it_had_the_name(desk):

@@ -282,6 +282,7 @@ static int take_share_lease(struct share_command *share, struct err *e)
     if (lease_init(&share->lease, share->lease_path.data, share->config.values[CONFIG_NAME],
                    &share->intervals, e) != 0)
         return -1;
+    share->lease.config = share->config_file.data;
     return lease_take(&share->lease, share->is_cron ? NULL : report_watched_lease, e);
 }
 

@@ -149,15 +149,24 @@ static bool is_folder_gone(const struct lease *l)
     return access(l->folder, F_OK) != 0 && errno == ENOENT;
 }
 
+/* Where the disk is not mounted any more there is no lease, too: another node has it. */
+static int check_config_is_there(const struct lease *l, struct err *e)
+{
+    if (l->config == NULL || access(l->config, F_OK) == 0)
+        return 0;
+    return err_errno(e, ERR_FAILED, errno, "the lease is gone, and so is %s: is its disk mounted?",
+                     l->config);
+}
+
 /* Becomes the owner where there is none. ERR_TAKEN: there is one by now. ERR_NOT_FOUND: the last
  * one has just removed the folder. */
 static int create_owner(struct lease *l, struct err *e)
 {
     struct buf path = {0}, bytes = {0};
     struct err cause = {0};
-    int result = lease_make_folder(l->folder, e);
+    int result;
 
-    if (result != 0)
+    if (check_config_is_there(l, e) != 0 || lease_make_folder(l->folder, e) != 0)
         return -1;
     lease_record_put_path(&path, l->folder);
     result = put_own_record(l, 0, &bytes, &cause);

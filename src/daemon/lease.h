@@ -24,6 +24,7 @@
 
 struct lease {
     char *folder;
+    const char *config; /* the file beside it, which is there when a disk is mounted; borrowed */
     const struct intervals *intervals;
     struct lease_record self; /* as last written */
     struct lease_watch watch; /* of the holder that is not this process */
@@ -35,7 +36,8 @@ struct lease {
 };
 
 /* Prepares to take the lease of that resource; ends with lease_deinit, also after a failure.
- * `intervals` is borrowed. */
+ * `intervals` is borrowed. The caller sets `config`, or leaves it NULL: without that file no lease
+ * is made anew. */
 int lease_init(struct lease *l, const char *folder, const char *resource,
                const struct intervals *intervals, struct err *e) ERR_CHECKED;
 void lease_deinit(struct lease *l);

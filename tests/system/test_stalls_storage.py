@@ -128,13 +128,18 @@ def hang(nfs):
     nfs.hang(0)
 
 
+def unmount(nfs):
+    nfs.unmount(0)
+
+
 def fail_with(number):
     def fail(nfs):
         nfs.fail(0, number)
     return fail
 
 
-AWAY = {"hangs": hang, "is stale": fail_with(errno.ESTALE), "is forbidden": fail_with(errno.EACCES), "fails": fail_with(errno.EIO)}
+AWAY = {"hangs": hang, "is unmounted": unmount, "is stale": fail_with(errno.ESTALE), "is forbidden": fail_with(errno.EACCES),
+        "fails": fail_with(errno.EIO)}
 
 
 @pytest.mark.parametrize("how", AWAY)
@@ -147,7 +152,7 @@ def test_a_home_that_goes_away_and_comes_back(nfs, home_desk, how):
     until(lambda: home_desk.proxy.socket is None, "the daemon to hang up")
     if asked.is_there():
         assert asked.status()["status"] == "error"
-    nfs.clear(0)
+    nfs.mount(0) if how == "is unmounted" else nfs.clear(0)
     home_desk.proxy.wait_connected(2)
     assert home_desk.proxy.status(uri)["status"] == "completed" and home_desk.zone.objects == {sha1(DATA): DATA}
     until(lambda: is_tidy(daemon), "only the processes that stay")

@@ -251,6 +251,14 @@ static void meet_other_holder(struct keeper_worker *w, const struct err *reason)
         w->renew_at_ms = clock_now_ms();
 }
 
+/* The record was deleted, and another may have made one that this host does not see yet. */
+static void doubt_deleted_record(struct keeper_worker *w, const struct err *reason)
+{
+    w->is_doubtful = true;
+    w->renew_at_ms = clock_now_ms();
+    send_report(w, KEEPER_DOUBT, &(struct keeper_message){.text = str_of(reason->msg)});
+}
+
 /* Looks at the other's record; takes the lease again when that one is dead. 0 with *again_ms while
  * it is not clear. */
 static int retake_lease(struct keeper_worker *w, int64_t *again_ms, bool *is_anew, struct err *e)
@@ -278,6 +286,8 @@ static void renew_lease(struct keeper_worker *w)
         take_renewal(w, started_ms, is_anew);
     else if (result != 0 && e.code == ERR_TAKEN)
         meet_other_holder(w, &e);
+    else if (result != 0 && e.code == ERR_NOT_FOUND && !w->is_doubtful)
+        doubt_deleted_record(w, &e);
     else if (result != 0)
         report_trouble(w, &w->lease_trouble, &e);
 }

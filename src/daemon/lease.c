@@ -136,7 +136,7 @@ static int link_record(const char *path, struct str bytes, struct err *e)
             close(fd); /* nothing was written */
     }
     if (number == 0)
-        result = lease_record_write_over(path, bytes, e);
+        result = lease_record_write_over(path, bytes, NULL, e);
     else
         err_errno(e, number == EEXIST ? ERR_TAKEN : ERR_FAILED, number, "cannot create %s", path);
 out:
@@ -147,6 +147,33 @@ out:
 static bool is_folder_gone(const struct lease *l)
 {
     return access(l->folder, F_OK) != 0 && errno == ENOENT;
+}
+
+/* Some file systems count no names: they have none for the folder around the lease either. */
+static bool counts_names(const struct lease *l)
+{
+    const char *slash = strrchr(l->folder, '/');
+    struct buf around = {0};
+    struct stat st;
+
+    buf_put(&around, (struct str){l->folder, slash == NULL ? 0 : (size_t)(slash - l->folder)});
+    buf_puts(&around, slash == NULL ? "." : "/");
+    const char *path = buf_path(&around, ERR_IGNORED);
+    bool is_counted = path != NULL && stat(path, &st) == 0 && st.st_nlink > 0;
+    buf_free(&around);
+    return is_counted;
+}
+
+/* Writes over a record that readers find. ERR_NOT_FOUND: it was deleted, which this host's cache
+ * does not show for a while: another node may have made a new one. */
+static int write_over_named(const struct lease *l, const char *path, struct str bytes,
+                            struct err *e)
+{
+    bool is_deleted = false;
+
+    if (lease_record_write_over(path, bytes, &is_deleted, e) != 0)
+        return -1;
+    return is_deleted && counts_names(l) ? err_set(e, ERR_NOT_FOUND, "%s was deleted", path) : 0;
 }
 
 /* Where the disk is not mounted any more there is no lease, too: another node has it. */
@@ -192,7 +219,7 @@ static void mark_released(const struct lease *l, const char *path)
     last.is_released = true;
     lease_record_put(&bytes, &last);
     if (!bytes.failed)
-        (void)!lease_record_write_over(path, buf_str(&bytes), ERR_IGNORED);
+        (void)!lease_record_write_over(path, buf_str(&bytes), NULL, ERR_IGNORED);
     buf_free(&bytes);
 }
 
@@ -220,7 +247,7 @@ static int write_after(struct lease *l, const struct lease_record *previous, boo
         *is_new_file = !is_written_over(name, previous);
         result = *is_new_file ? newfile_put_mode(name, buf_str(&bytes), NEWFILE_DURABLE,
                                                  record_mode(name), e)
-                              : lease_record_write_over(name, buf_str(&bytes), e);
+                              : write_over_named(l, name, buf_str(&bytes), e);
     }
     if (result == 0)
         remember_folder(l);
@@ -271,19 +298,21 @@ static int succeed_holder(struct lease *l, const struct lease_record *previous, 
                           int64_t *again_ms, struct err *e)
 {
     struct err cause = {0};
-    bool is_new_file = false;
+    bool is_new_file = false, is_deleted = false;
     int result = check_same_holder(l, previous, &cause);
 
     if (result == 0 && is_claim_old(l, claimed_ms))
         result = err_set(&cause, ERR_NOT_FOUND, "it took too long");
-    if (result == 0)
+    if (result == 0) {
         result = write_after(l, previous, &is_new_file, &cause);
+        is_deleted = result != 0 && cause.code == ERR_NOT_FOUND;
+    }
     end_claims(l, previous->token, l->dead_claims, result == 0 && is_new_file);
     if (result == 0)
         return 0;
     if (cause.code != ERR_NOT_FOUND)
         return err_copy(e, &cause);
-    *again_ms = AGAIN_AT_ONCE_MS;
+    *again_ms = is_deleted ? l->intervals->lease_look_ms : AGAIN_AT_ONCE_MS;
     return 0;
 }
 
@@ -410,6 +439,38 @@ static int take_free_lease(struct lease *l, int64_t *again_ms, struct err *e)
     return 0;
 }
 
+static int renew_own_record(struct lease *l, int64_t counter, int64_t started_ms, struct err *e)
+{
+    struct buf path = {0}, bytes = {0};
+    int result = put_own_record(l, counter, &bytes, e);
+
+    lease_record_put_path(&path, l->folder);
+    if (result == 0 && buf_path(&path, e) == NULL)
+        result = -1;
+    /* Another may have taken the lease over since it was read. */
+    if (result == 0 && clock_now_ms() - started_ms > l->intervals->lease_hold_ms / 2)
+        result = err_set(e, ERR_TIMEOUT, "%s could not be read in time", path.data);
+    if (result == 0)
+        result = write_over_named(l, path.data, buf_str(&bytes), e);
+    buf_free(&path);
+    buf_free(&bytes);
+    return result;
+}
+
+/* Finds a record of this process's. It is looked for again when it was deleted. */
+static int keep_own_record(struct lease *l, int64_t *again_ms, struct err *e)
+{
+    struct err cause = {0};
+
+    if (renew_own_record(l, l->watch.record.counter, clock_now_ms(), &cause) == 0)
+        remember_folder(l);
+    else if (cause.code == ERR_NOT_FOUND)
+        *again_ms = l->intervals->lease_look_ms;
+    else
+        return err_copy(e, &cause);
+    return 0;
+}
+
 int lease_try(struct lease *l, int64_t *again_ms, struct err *e)
 {
     enum lease_verdict verdict;
@@ -421,7 +482,7 @@ int lease_try(struct lease *l, int64_t *again_ms, struct err *e)
     if (lease_watch_look(&l->watch, &verdict, e) != 0)
         return -1;
     if (is_ours(l, &l->watch.record)) {
-        remember_folder(l);
+        result = keep_own_record(l, again_ms, e);
     } else if (verdict == LEASE_WATCHING) {
         *again_ms = l->intervals->lease_look_ms;
         return 0;
@@ -476,24 +537,6 @@ int lease_take(struct lease *l, void (*on_watch)(const struct lease_watch *watch
 
 /* --- holding --- */
 
-static int renew_own_record(struct lease *l, int64_t counter, int64_t started_ms, struct err *e)
-{
-    struct buf path = {0}, bytes = {0};
-    int result = put_own_record(l, counter, &bytes, e);
-
-    lease_record_put_path(&path, l->folder);
-    if (result == 0 && buf_path(&path, e) == NULL)
-        result = -1;
-    /* Another may have taken the lease over since it was read. */
-    if (result == 0 && clock_now_ms() - started_ms > l->intervals->lease_hold_ms / 2)
-        result = err_set(e, ERR_TIMEOUT, "%s could not be read in time", path.data);
-    if (result == 0)
-        result = lease_record_write_over(path.data, buf_str(&bytes), e);
-    buf_free(&path);
-    buf_free(&bytes);
-    return result;
-}
-
 static int write_lost_record(struct lease *l, struct err *e)
 {
     int64_t again_ms;
@@ -523,12 +566,15 @@ int lease_renew(struct lease *l, bool *is_anew, struct err *e)
     int result = read_record_patiently(l, &now, &cause);
 
     *is_anew = result != 0 || is_damaged(&now) || lease_is_elsewhere(l);
-    if (result != 0 && cause.code == ERR_NOT_FOUND)
+    if (result != 0 && cause.code == ERR_NOT_FOUND) {
         result = write_lost_record(l, &cause);
-    else if (result == 0 && (is_ours(l, &now) || is_damaged(&now)))
+        if (result != 0 && cause.code == ERR_FAILED)
+            err_from(&cause, ERR_NOT_FOUND, &cause);
+    } else if (result == 0 && (is_ours(l, &now) || is_damaged(&now))) {
         result = renew_own_record(l, now.counter, started_ms, &cause);
-    else if (result == 0)
+    } else if (result == 0) {
         result = refuse_taken_lease(&now, &cause);
+    }
     if (result == 0)
         remember_folder(l);
     return result == 0 ? 0 : err_copy(e, &cause);

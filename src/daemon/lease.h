@@ -58,7 +58,8 @@ int lease_take(struct lease *l, void (*on_watch)(const struct lease_watch *watch
 
 /* Renews it, from this process or a child. *is_anew: the record or its folder was not the one that
  * was last renewed: somebody deleted it or put another there. ERR_TAKEN: it is another's now, whom
- * the message names. Any other error is trouble with the storage: try again. */
+ * the message names. ERR_NOT_FOUND: it was deleted, and this host does not see yet what is there
+ * now; lease_try is for what follows. Any other error is trouble with the storage: try again. */
 int lease_renew(struct lease *l, bool *is_anew, struct err *e) ERR_CHECKED;
 
 /* Returns true when the lease's folder is another than that of the last renewal: the record there

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fields.h"
@@ -126,8 +127,10 @@ static int write_over_start(int fd, struct str bytes)
     return 0;
 }
 
-int lease_record_write_over(const char *path, struct str bytes, struct err *e)
+int lease_record_write_over(const char *path, struct str bytes, bool *is_deleted, struct err *e)
 {
+    struct stat st;
+
     if (path == NULL)
         return buf_no_path(e);
     int fd = openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -135,6 +138,9 @@ int lease_record_write_over(const char *path, struct str bytes, struct err *e)
         return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot open %s",
                          path);
     int result = write_over_start(fd, bytes), number = errno;
+    /* Behind the write: what is known of the file from before may be a minute old. */
+    if (is_deleted != NULL)
+        *is_deleted = result == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
     if (close(fd) != 0 && errno != EINTR && result == 0) {
         result = -1;
         number = errno;

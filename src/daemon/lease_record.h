@@ -54,7 +54,9 @@ int lease_record_read_file(const char *path, struct lease_record *out, struct bu
 void lease_record_put(struct buf *out, const struct lease_record *record);
 
 /* Writes `bytes` over the start of the file that is there, and to the disk. ERR_NOT_FOUND without
- * such a file. */
-int lease_record_write_over(const char *path, struct str bytes, struct err *e) ERR_CHECKED;
+ * such a file. *is_deleted (may be NULL): the file has no name any more; this host's cache still
+ * leads there. */
+int lease_record_write_over(const char *path, struct str bytes, bool *is_deleted,
+                            struct err *e) ERR_CHECKED;
 
 #endif

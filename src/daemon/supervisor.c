@@ -364,7 +364,7 @@ static void on_lease_doubt(void *owner, const char *why)
 
     if (s->is_closing || s->session == NULL)
         return;
-    log_line(LOG_WARN, "another lease is in the folder: %s; not connected until it is clear", why);
+    log_line(LOG_WARN, "the lease is in doubt: %s; not connected until it is clear", why);
     s->is_doubtful = true;
     pause_serving(s, why);
 }

@@ -120,7 +120,7 @@ def test_a_daemon_that_cannot_renew_its_lease_hangs_up(desk):
     daemon = desk.share(intervals="lease_refresh_ms=50,lease_hold_ms=600")
     desk.lease.rename(desk.folder / "away")
     desk.lease.write_text("no folder: as bad as storage that is gone")
-    daemon.wait_line("the lease was not renewed for")
+    daemon.wait_line("the lease is in doubt")
     until(lambda: desk.proxy.socket is None, "the daemon to hang up")
     desk.lease.unlink()
     (desk.folder / "away").rename(desk.lease)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# ./build.sh [VERB]: see usage. The parts are scripts in ci/; this file says what belongs to a verb.
+# ./build.sh [VERB] [--arch aarch64]: see usage. The parts are scripts in ci/; this file says what belongs to a verb.
 set -eu
 cd "$(dirname "$0")"
 umask 022
@@ -11,18 +11,20 @@ fixed=
 
 usage() {
     cat <<'USAGE'
-usage: ./build.sh [VERB]
+usage: ./build.sh [VERB] [--arch aarch64]
   build           build/kachery-resource: one static program (the default)
   demo [FILE]     run its demo on FILE (default: the largest third-party source archive)
   test [ARG...]   build, lint, unit tests with sanitizers, system tests; ARGs go to pytest;
                   with --sanitized, --valgrind or --coverage first, the system tests run such a program;
-                  with --fast first, unit tests and a choice of system tests, for the time between commits
+                  with --fast first, unit tests and a choice of system tests, for the time between commits;
+                  with --packages first, what dist makes: archive, packages, units, container
   bench [WORD]    the benchmarks in tests/bench, or those whose name has WORD
   bench --against BINARY [WORD]   this build beside another one, in pairs
   lint            compilers' warnings, cppcheck, layers, sizes
   fuzz [SECONDS]  each target in tests/fuzz for SECONDS (default 60)
-  dist            dist/: the program with its checksum, licence and README as an archive
+  dist            dist/: an archive, Debian and RPM packages, SHA256SUMS (signed with MINISIGN_KEY)
   clean           remove what was built
+With --arch aarch64, build, test and dist are for ARM machines (build/aarch64/, tests under qemu-user).
 USAGE
 }
 
@@ -79,6 +81,8 @@ run_fast_tests() {
 
 # Everything is run even if something fails: one run shows all there is to mend.
 run_tests() {
+    [ "${1:-}" != --packages ] || { shift; ci/packages.sh packages; build; ci/dist.sh; python -m pytest -q tests/package "$@"; return; }
+    [ "$KACHERY_ARCH" = "$(uname -m)" ] || { build; ci/emulated.sh "$@"; return; }
     [ "${1:-}" != --fast ] || { shift; run_fast_tests "$@"; return; }
     build
     failed=
@@ -123,6 +127,7 @@ run_bench() {
     done
 }
 
+. ci/arch.sh
 verb=${1:-build}
 [ $# = 0 ] || shift
 case $verb in

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . ci/flags.sh
 ci/variant.sh musl
 harmless='
-memory and text: _GLOBAL_OFFSET_TABLE_ __errno_location __stack_chk_fail abort atoi bsearch
+memory and text: _GLOBAL_OFFSET_TABLE_ __ehdr_start __errno_location __stack_chk_fail abort atoi bsearch
   explicit_bzero free memchr memcmp memcpy memmem memmove memset qsort strchr strcmp strcspn
   strcpy strerror strlen strncat strncmp strrchr strsignal strspn strstr strtod strtoll strtoul strtoull strtok_r
   strnlen strcasecmp strncasecmp isalnum toupper isatty snprintf vsnprintf tdestroy tfind tdelete twalk lfind
@@ -20,7 +20,7 @@ who and where: environ getegid geteuid getgid getuid getenv getpid getppid getpr
 processes and signals: _exit exit kill raise setpriority prctl sigaction sigaddset sigdelset
   sigemptyset sigfillset signal sigprocmask sigtimedwait nice sched_yield
   __libc_current_sigrtmin __libc_current_sigrtmax
-best effort: closedir dirfd mmap munmap rewinddir tcgetattr tcsetattr
+best effort: closedir dirfd getauxval mmap mprotect mremap munmap statfs rewinddir tcgetattr tcsetattr
 '
 variant_flags musl
 gcc $language -c -o "$dir/faults.o" tests/faults/faults.c

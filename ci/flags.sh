@@ -2,6 +2,14 @@
 #   variant_flags NAME   sets dir, cc, third_flags, own_flags and what link needs
 #   link OUT OBJECT...   links a program of the variant
 #   own_flags_of SOURCE  prints the flags of one of our sources
+# Where KACHERY_ARCH names another machine than this one, $out, $cross (the prefix of its tools) and
+# $emulator differ; for this machine they are build, empty and empty.
+arch=${KACHERY_ARCH:-$(uname -m)}
+if [ "$arch" = "$(uname -m)" ]; then
+    out=build cross= emulator=
+else
+    out=build/$arch cross=$arch-linux-gnu- emulator=qemu-$arch
+fi
 jobs=${JOBS:-$(nproc 2>/dev/null || echo 2)}
 
 vendor_includes="-isystem vendor/src/bearssl/inc -isystem vendor/src/cjson \
@@ -12,6 +20,12 @@ common="-ffunction-sections -fdata-sections"
 
 # Where musl's libc.a and start files are: Debian's folder, an own build's, or a musl system's.
 find_musl() {
+    if [ -n "$cross" ]; then
+        musl=${MUSL_LIB:-/usr/lib/$arch-linux-musl}
+        musl_cc="${cross}gcc -nostdinc -isystem /usr/include/$arch-linux-musl \
+-isystem $(${cross}gcc -print-file-name=include)"
+        return 0
+    fi
     musl_cc=${MUSL_CC:-musl-gcc}
     if ! command -v "$musl_cc" >/dev/null 2>&1; then
         case $(gcc -dumpmachine) in
@@ -28,7 +42,7 @@ find_musl() {
 
 variant_flags() {
     variant=$1
-    dir=build/$variant
+    dir=$out/$variant
     case $variant in
     musl)
         find_musl
@@ -37,7 +51,7 @@ variant_flags() {
         common="-O2 -g -fno-asynchronous-unwind-tables -fno-unwind-tables $harden $common"
         ;;
     debug)
-        cc=gcc
+        cc=${cross}gcc
         common="-O1 -g -fno-omit-frame-pointer $common"
         ;;
     asan)
@@ -102,11 +116,11 @@ write_order() {
 
 # musl-gcc -static-pie links dynamically without saying so: name every file of the link ourselves.
 link_musl() {
-    out=$1
+    linked=$1
     shift
-    gcc_file() { gcc -print-file-name="$1"; }
+    gcc_file() { ${cross}gcc -print-file-name="$1"; }
     write_order > "$dir/order.ld"
-    gcc -nostdlib -static-pie -o "$out" -Wl,-z,relro,-z,now,-z,noexecstack,-z,text \
+    ${cross}gcc -nostdlib -static-pie -o "$linked" -Wl,-z,relro,-z,now,-z,noexecstack,-z,text \
         -Wl,--gc-sections,--build-id=none,--no-dynamic-linker,--fatal-warnings \
         -Wl,-T,"$dir/order.ld" \
         "$musl/rcrt1.o" "$musl/crti.o" "$(gcc_file crtbeginS.o)" \
@@ -119,9 +133,9 @@ link() {
     if [ "$variant" = musl ]; then
         link_musl "$@"
     else
-        out=$1
+        linked=$1
         shift
-        $cc $sanitize ${counted:-} -Wl,--gc-sections -o "$out" "$@" $dir/libkachery.a $dir/libthird.a ${libs:-}
+        $cc $sanitize ${counted:-} -Wl,--gc-sections -o "$linked" "$@" $dir/libkachery.a $dir/libthird.a ${libs:-}
     fi
 }
 
@@ -134,6 +148,6 @@ link_program() {
     stripped=$1
     shift
     link "$stripped.debug" "$@"
-    strip -o "$stripped" "$stripped.debug"
+    ${cross}strip -o "$stripped" "$stripped.debug"
     ci/check_binary.sh "$stripped"
 }

@@ -42,7 +42,7 @@ unchanged() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
 archive() {
     rm -f "$1"
-    xargs ar rcsD "$1"
+    xargs ${cross}ar rcsD "$1"
 }
 
 third_state="$cc $third_flags $($cc --version | head -n 1)
@@ -72,7 +72,7 @@ done > "$dir/obj/stale"
 compile "$dir/obj" < "$dir/obj/stale"
 
 case $variant in
-    musl) program=build/kachery-resource ;;
+    musl) program=$out/kachery-resource ;;
     fuzz) program=$dir/libkachery.a ;;
     *) program=$dir/kachery-resource ;;
 esac

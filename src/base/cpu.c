@@ -12,7 +12,7 @@ static const struct {
     unsigned feature;
 } names[] = {
     {"generic", 0}, {"sse2", CPU_SSE2}, {"avx2", CPU_AVX2}, {"avx512", CPU_AVX512},
-    {"sha", CPU_SHA},
+    {"sha", CPU_SHA},         {"arm-sha", CPU_ARM_SHA}, {"arm-aes", CPU_ARM_AES},
 };
 
 static bool is_asked;
@@ -57,6 +57,24 @@ static unsigned query_cpu(void)
     return features;
 }
 
+#elif defined(__aarch64__)
+
+#include <sys/auxv.h>
+
+/* Asks the kernel: no other may read the processor's own registers. */
+static unsigned query_cpu(void)
+{
+    const unsigned long aes = 1UL << 3, pmull = 1UL << 4, sha1 = 1UL << 5, sha2 = 1UL << 6;
+    const unsigned long has = getauxval(AT_HWCAP);
+    unsigned features = CPU_SSE2; /* vectors of 128 bits */
+
+    if ((has & sha1) != 0 && (has & sha2) != 0)
+        features |= CPU_ARM_SHA;
+    if ((has & aes) != 0 && (has & pmull) != 0)
+        features |= CPU_ARM_AES;
+    return features;
+}
+
 #else
 
 static unsigned query_cpu(void)
@@ -86,8 +104,8 @@ static int refuse_cpu_word(struct str word, const char *why, struct err *e)
     char quoted[QUOTE_SIZE];
 
     return err_set(e, ERR_USAGE,
-                   CPU_TEST_VARIABLE " \"%s\": %s, want generic, or a list of sse2, avx2, avx512 "
-                   "and sha",
+                   CPU_TEST_VARIABLE " \"%s\": %s, want generic, or a list of sse2, avx2, "
+                   "avx512, sha, arm-sha and arm-aes",
                    quote_str(quoted, word), why);
 }
 

@@ -1,6 +1,7 @@
 /*
  * Finds the instructions beyond the baseline that this processor and this kernel allow, once. The
- * program runs on any x86-64: code for such instructions is compiled function by function.
+ * program runs on any x86-64, or any ARMv8: code for such instructions is compiled function by
+ * function.
  */
 #ifndef BASE_CPU_H
 #define BASE_CPU_H
@@ -15,7 +16,9 @@ enum cpu_feature {
     CPU_SSE2 = 1, /* vectors of 128 bits: part of the baseline where there are any */
     CPU_AVX2 = 2,   /* with BMI 1 and 2 */
     CPU_AVX512 = 4, /* F and BW */
-    CPU_SHA = 8     /* the SHA extensions, with SSSE3 and SSE4.1 */
+    CPU_SHA = 8,    /* the SHA extensions, with SSSE3 and SSE4.1 */
+    CPU_ARM_SHA = 16, /* SHA-1 and SHA-256 of ARMv8 */
+    CPU_ARM_AES = 32  /* AES and PMULL of ARMv8 */
 };
 
 /* Returns the features that may be used, as a sum of enum cpu_feature. */

@@ -19,6 +19,7 @@ static const struct sha_kernel items[] = {
     {CPU_AVX2, 8, 190, sha1_avx2_compress},
     {CPU_AVX512, 16, 205, sha1_avx512_compress},
     {CPU_SHA, 1, 10, sha1_ni_compress},
+    {CPU_ARM_SHA, 1, 10, sha1_arm_compress},
 };
 
 static const struct sha_kernels kernels = {items, sizeof items / sizeof *items};

@@ -17,5 +17,6 @@ sha_compress sha1_avx2_compress_one;
 sha_compress sha1_avx2_compress;   /* 8 lanes */
 sha_compress sha1_avx512_compress; /* 16 lanes */
 sha_compress sha1_ni_compress;     /* 1 lane */
+sha_compress sha1_arm_compress;    /* 1 lane */
 
 #endif

@@ -40,6 +40,7 @@ static const struct sha_kernel items[] = {
     {0, 1, 36, compress_sha256_portable},    {CPU_SSE2, 4, 48, sha256_sse2_compress},
     {CPU_AVX2, 8, 47, sha256_avx2_compress}, {CPU_AVX512, 16, 56, sha256_avx512_compress},
     {CPU_SHA, 1, 8, sha256_ni_compress},     {CPU_SHA, 2, 9, sha256_ni_compress_two},
+    {CPU_ARM_SHA, 1, 8, sha256_arm_compress},
 };
 
 static const struct sha_kernels kernels = {items, sizeof items / sizeof *items};

@@ -12,6 +12,7 @@ sha_compress sha256_avx2_compress;   /* 8 lanes */
 sha_compress sha256_avx512_compress; /* 16 lanes */
 sha_compress sha256_ni_compress;     /* 1 lane */
 sha_compress sha256_ni_compress_two; /* 2 lanes, in turn: each fills the other's waiting */
+sha_compress sha256_arm_compress;    /* 1 lane */
 
 /* The round constants of FIPS 180-4, 4.2.2. */
 extern const uint32_t sha256_kernels_constants[64];

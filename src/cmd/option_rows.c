@@ -5,7 +5,7 @@
 
 enum { DESCRIPTION_COLUMN = 29 }; /* see main.c */
 
-static struct str take_word(struct str *text)
+static struct str take_table_word(struct str *text)
 {
     struct str trimmed = str_trim(*text);
     size_t end = str_find(trimmed, ' ');
@@ -38,12 +38,12 @@ static bool read_option_row(struct str line, struct str behind, struct option_ro
 {
     const bool is_cut = str_starts_with(behind, STR("          "));
     struct str left = str_slice(line, 0, DESCRIPTION_COLUMN);
-    struct str word = take_word(&left);
+    struct str word = take_table_word(&left);
 
     *row = (struct option_row){0};
     if (word.len == 3 && word.p[0] == '-' && word.p[2] == ',') {
         row->letter = word.p[1];
-        word = take_word(&left);
+        word = take_table_word(&left);
     }
     if (!str_starts_with(word, STR("--")) || word.len == 2)
         return false;
@@ -130,7 +130,7 @@ void option_rows_put_kinds(struct buf *out, struct str value)
 /* Behind an option outside of brackets stands its value, if it has one. */
 static void pass_value(struct str *usage)
 {
-    struct str rest = *usage, word = take_word(&rest);
+    struct str rest = *usage, word = take_table_word(&rest);
 
     if (word.len > 0 && word.p[0] >= 'A' && word.p[0] <= 'Z')
         *usage = rest;
@@ -149,7 +149,7 @@ static bool next_operand(struct str *usage, struct str *operand)
                 return true;
             continue;
         }
-        *operand = take_word(usage);
+        *operand = take_table_word(usage);
         if (operand->p[0] == '-')
             pass_value(usage);
         else if (operand->p[0] != '|' && operand->p[0] != '.')

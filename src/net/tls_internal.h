@@ -1,5 +1,5 @@
-/* The shared part of tls.c, tls_peer.c and tls_setup.c, the only files that know BearSSL's
- * engine. */
+/* The shared part of tls.c, tls_peer.c, tls_setup.c and tls_arm.c, the only files that know
+ * BearSSL's engine. */
 #ifndef NET_TLS_INTERNAL_H
 #define NET_TLS_INTERNAL_H
 
@@ -42,6 +42,14 @@ void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc);
 /* Adds the hashes that records need and signatures may not use: after br_ssl_client_reset, which
  * writes the ClientHello and names in it every hash that the engine then has. */
 void tls_setup_mac(br_ssl_client_context *client);
+
+/* AES in counter mode and GHASH by ARM's instructions (tls_arm.c), only where tls_arm_is_usable. */
+extern const br_block_ctr_class tls_arm_ctr;
+void tls_arm_ghash(void *y, const void *h, const void *data, size_t len);
+bool tls_arm_is_usable(void);
+
+/* Makes the engine use these two where they are usable. */
+void tls_arm_use(br_ssl_engine_context *engine);
 
 /* Returns whether it is one of the suites of last resort. */
 bool tls_suite_is_older(unsigned suite);

@@ -41,7 +41,8 @@ bool tls_suite_is_older(unsigned suite)
 static void set_suites(br_ssl_engine_context *engine, bool offers_sha1_cbc)
 {
     uint16_t all[sizeof aes_first / 2 + sizeof last_resort / 2];
-    const uint16_t *good = br_aes_x86ni_ctr_get_vtable() != NULL ? aes_first : chacha_first;
+    bool has_aes = br_aes_x86ni_ctr_get_vtable() != NULL || tls_arm_is_usable();
+    const uint16_t *good = has_aes ? aes_first : chacha_first;
     size_t count = sizeof aes_first / sizeof *aes_first;
 
     memcpy(all, good, sizeof aes_first);
@@ -86,6 +87,7 @@ void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
     br_ssl_engine_set_prf_sha256(engine, &br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(engine, &br_tls12_sha384_prf);
     br_ssl_engine_set_default_aes_gcm(engine);
+    tls_arm_use(engine);
     br_ssl_engine_set_default_aes_ccm(engine);
     br_ssl_engine_set_default_aes_cbc(engine);
     br_ssl_engine_set_default_chapol(engine);

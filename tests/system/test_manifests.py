@@ -54,7 +54,7 @@ def test_each_file_above_a_block_has_one(store, tmp_path, verb):
     assert listing(env, verb="verify") == listing(env)
 
 
-@pytest.mark.parametrize("cpu", ["generic", "sse2", "avx2", "avx512", "sha", "sha,avx2", "sse2,avx2,avx512,sha"])
+@pytest.mark.parametrize("cpu", ["generic", "sse2", "avx2", "avx512", "sha", "sha,avx2", "sse2,avx2,avx512,sha", "arm-sha", "sse2,arm-sha"])
 def test_every_kernel_makes_the_same(store, tmp_path, cpu):
     folder, env = store
     if subprocess.run([harness.BINARY, "--version"], env={**env, VARIABLE: cpu}, capture_output=True).returncode == 2:

@@ -34,7 +34,7 @@ static const struct {
 };
 
 static unsigned sets[] = {0, CPU_SSE2, CPU_SSE2 | CPU_AVX2, CPU_SSE2 | CPU_AVX2 | CPU_AVX512,
-                          CPU_SHA};
+                          CPU_SHA, CPU_ARM_SHA};
 
 /* Skips where this processor lacks them; the others are tried there. */
 static void set_cpu(void **state)
@@ -163,12 +163,15 @@ static const struct {
     unsigned lanes;
     sha_compress *compress;
 } kernels[] = {
+#if defined(__x86_64__)
     {"SSE2, one", CPU_SSE2, 1, sha1_sse2_compress_one},
+#endif
     {"AVX2, one", CPU_AVX2, 1, sha1_avx2_compress_one},
     {"SSE2", CPU_SSE2, 4, sha1_sse2_compress},
     {"AVX2", CPU_AVX2, 8, sha1_avx2_compress},
     {"AVX-512", CPU_AVX512, 16, sha1_avx512_compress},
     {"SHA", CPU_SHA, 1, sha1_ni_compress},
+    {"ARM", CPU_ARM_SHA, 1, sha1_arm_compress},
 };
 
 /* Every kernel by itself, of every number of blocks: what the choice would leave out too. A page
@@ -365,7 +368,7 @@ static void copied_state_and_long_counter(void **state)
 #define WITH_EACH(test)                                                                            \
     cmocka_unit_test_prestate(test, &sets[0]), cmocka_unit_test_prestate(test, &sets[1]),          \
         cmocka_unit_test_prestate(test, &sets[2]), cmocka_unit_test_prestate(test, &sets[3]),      \
-        cmocka_unit_test_prestate(test, &sets[4])
+        cmocka_unit_test_prestate(test, &sets[4]), cmocka_unit_test_prestate(test, &sets[5])
 
 int main(void)
 {

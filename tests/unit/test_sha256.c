@@ -31,7 +31,7 @@ static const struct {
      "b16aa56be3880d18cd41e68384cf1ec8c17680c45a02b1575dc1518923ae8b0e"},
 };
 
-static unsigned kernels[] = {0, CPU_SSE2, CPU_AVX2, CPU_AVX512, CPU_SHA};
+static unsigned kernels[] = {0, CPU_SSE2, CPU_AVX2, CPU_AVX512, CPU_SHA, CPU_ARM_SHA};
 
 static const char *name_of(unsigned kernel)
 {
@@ -44,6 +44,8 @@ static const char *name_of(unsigned kernel)
         return "avx2";
     case CPU_AVX512:
         return "avx512";
+    case CPU_ARM_SHA:
+        return "arm-sha";
     default:
         return "sha";
     }
@@ -350,7 +352,8 @@ static void the_variable_is_strict(void **state)
 #define WITH_EACH(test)                                                                            \
     cmocka_unit_test_prestate(test, &kernels[0]), cmocka_unit_test_prestate(test, &kernels[1]),    \
         cmocka_unit_test_prestate(test, &kernels[2]),                                              \
-        cmocka_unit_test_prestate(test, &kernels[3]), cmocka_unit_test_prestate(test, &kernels[4])
+        cmocka_unit_test_prestate(test, &kernels[3]),                                              \
+        cmocka_unit_test_prestate(test, &kernels[4]), cmocka_unit_test_prestate(test, &kernels[5])
 
 int main(void)
 {

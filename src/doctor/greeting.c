@@ -24,7 +24,7 @@ struct greeting_attempt {
     struct ws_conn *line;
 };
 
-static void end_attempt(struct greeting_attempt *a)
+static void end_greeting(struct greeting_attempt *a)
 {
     a->is_over = true;
 }
@@ -56,7 +56,7 @@ static void on_greeting_message(void *owner, enum ws_opcode kind, struct str tex
         return;
     if (m.type == MESSAGE_ACKNOWLEDGE) {
         a->greeting->is_acknowledged = true;
-        end_attempt(a);
+        end_greeting(a);
     }
     message_deinit(&m);
 }
@@ -71,7 +71,7 @@ static void on_greeting_closed(void *owner, const struct ws_end *end)
         return;
     g->is_wrong_secret = end->code == WS_CLOSE_WRONG_SECRET;
     err_set(&g->failure, ERR_REFUSED, "it closed without an acknowledge: %s", end->why.msg);
-    end_attempt(a);
+    end_greeting(a);
 }
 
 static void on_greeting_late(void *owner)
@@ -81,13 +81,13 @@ static void on_greeting_late(void *owner)
     a->greeting->is_silent = true;
     err_set(&a->greeting->failure, ERR_TIMEOUT, "no acknowledge within %.1f s",
             (double)a->probe->options->times.answer_ms / 1000);
-    end_attempt(a);
+    end_greeting(a);
 }
 
 static void fail_attempt(struct greeting_attempt *a, const struct err *e)
 {
     err_copy(&a->greeting->failure, e);
-    end_attempt(a);
+    end_greeting(a);
 }
 
 static void send_initialize(struct greeting_attempt *a)

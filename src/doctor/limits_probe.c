@@ -43,7 +43,7 @@ static double measure_hash_rate(void)
     return seconds > 0 ? MEASURED_BYTES / seconds : 1e8;
 }
 
-static void judge_processor(struct probe *p, const struct rlimit *limit, struct sample *s)
+static void judge_time(struct probe *p, const struct rlimit *limit, struct sample *s)
 {
     double seconds = s->largest_bytes > 0
                          ? SENDING_FACTOR * (double)s->largest_bytes / measure_hash_rate()
@@ -51,8 +51,6 @@ static void judge_processor(struct probe *p, const struct rlimit *limit, struct 
     const char *cure = "raise it (`ulimit -t unlimited` before `share`, if the host allows it), or "
                        "run `share` on a host without that limit";
 
-    if (limit->rlim_max == RLIM_INFINITY)
-        return;
     if (seconds > (double)limit->rlim_max)
         probe_fail(p, CHECK_LIMITS, cure,
                    "a process may use %llu s of processor time here (ulimit -t); to hash and send "
@@ -64,6 +62,19 @@ static void judge_processor(struct probe *p, const struct rlimit *limit, struct 
                    "a process may use %llu s of processor time here (ulimit -t): the daemon would "
                    "be killed after some days",
                    (unsigned long long)limit->rlim_max);
+}
+
+/* The files are looked at only if it matters: their file systems may hang. */
+static void judge_processor(struct probe *p, const struct rlimit *limit)
+{
+    struct sample s;
+
+    if (limit->rlim_max == RLIM_INFINITY)
+        return;
+    if (sample_take(&s, clock_now_ms() + p->options->times.sample_ms, ERR_IGNORED) != 0)
+        s.largest_bytes = -1; /* `links` reports it */
+    judge_time(p, limit, &s);
+    sample_free(&s);
 }
 
 static void judge_other_limits(struct probe *p, const struct probe_limits *l)
@@ -104,15 +115,11 @@ void limits_probe_run(struct probe *p)
 {
     const struct probe_limits *l = &p->limits;
     char processor[24], files[24], space[24];
-    struct sample s;
 
-    if (sample_take(&s, clock_now_ms() + p->options->times.sample_ms, ERR_IGNORED) == 0)
-        judge_processor(p, &l->processor, &s); /* else `links` has said it */
+    judge_processor(p, &l->processor);
     judge_other_limits(p, l);
     put_limit(processor, sizeof processor, &l->processor);
     put_limit(files, sizeof files, &l->files);
     put_limit(space, sizeof space, &l->address_space);
-    probe_ok(p, CHECK_LIMITS, "ulimit -t %s, -n %s, -v %s%s", processor, files, space,
-             s.largest_bytes > 0 ? "" : " (no file is shared yet)");
-    sample_free(&s);
+    probe_ok(p, CHECK_LIMITS, "ulimit -t %s, -n %s, -v %s", processor, files, space);
 }

@@ -1,6 +1,7 @@
 """`doctor`: each broken set-up has its cause named by the right check, with the cure, in under 10 s, and nothing is left
 behind."""
 import contextlib
+import errno
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import time
 import harness
 import hung_storage
 import isolation
+import nfs_double
 import proxy_double
 import pytest
 import store_files
@@ -694,6 +696,37 @@ def test_http_proxy_that_answers_a_page(host):
 
 
 # ---- storage that does not answer ----
+
+@pytest.fixture
+def file_server(tmp_path):
+    """A file server whose one client fails and hangs as a test says."""
+    (tmp_path / "nfs").mkdir()
+    with nfs_double.mounted(tmp_path / "nfs", clients=1) as made:
+        yield made
+        made.clear(0)
+
+
+@pytest.mark.parametrize("number, words", [(errno.EDQUOT, "quota"), (errno.ENOSPC, "No space left"), (errno.EIO, "dmesg"), (errno.EACCES, "Permission denied")],
+                         ids=["quota", "full", "broken", "not_allowed"])
+def test_folder_of_a_file_server_that_takes_nothing(host, file_server, number, words):
+    host.folder = file_server.clients[0]
+    host.path = host.folder / "kachery-resource.yaml"
+    host.write()
+    host.text = "none"
+    file_server.fail(0, number, "create" if number == errno.EACCES else "write", path="doctor")
+    expect(host.examine(), "folder", "FAIL", f"cannot be written: .*{words}", "df -h .*quota -s")
+
+
+def test_file_whose_storage_hangs(host, file_server):
+    """Of the store, only the look at the links is lost."""
+    host.own_store()
+    path = file_server.clients[0] / "recording.dat"
+    path.write_bytes(b"some data")
+    harness.run("link", str(path), env=host.env, check=0)
+    host.env["KACHERY_RESOURCE_TEST_DOCTOR"] = wards.TIMES.replace("all_ms=6000", "all_ms=1500")
+    file_server.hang(0)
+    expect(host.examine(), "links", "FAIL", "no answer within 1.5 s", "file system .* of the linked files does not answer")
+
 
 @root_only
 @pytest.mark.parametrize("what", ["store", "folder"])

@@ -174,6 +174,15 @@ static void report_refused_upload(struct gateway_visit *v, const struct err *e)
     probe_fail(v->probe, CHECK_UPLOAD, cure, "%s", e->msg);
 }
 
+/* Returns whether an HTTP proxy on the way answered instead of the server. */
+static bool is_answer_of_proxy(const struct http_call *call, struct err *e)
+{
+    const struct http_reply answer = http_call_answer(call, "bucket", NULL);
+
+    return answer.proxy != NULL && http_answer_explain(&answer, e) &&
+           strncmp(e->msg, "HTTP proxy ", strlen("HTTP proxy ")) == 0;
+}
+
 /* A HEAD of the server's root, which is no object: whatever it answers, it is there. */
 static void check_bucket_answer(struct gateway_visit *v, const struct url *url, const char *server)
 {
@@ -184,10 +193,11 @@ static void check_bucket_answer(struct gateway_visit *v, const struct url *url, 
     struct err e = {0};
     struct http_call *call = http_client_perform(v->http, &options, NULL, &e);
 
-    if (call != NULL && http_call_head(call)->status == 407)
+    if (call != NULL && is_answer_of_proxy(call, &e))
         probe_fail(v->probe, CHECK_UPLOAD_URL,
-                   "correct user and password of the HTTP proxy, or name this host in no_proxy",
-                   "an HTTP proxy answers for %s: 407 Proxy Authentication Required", server);
+                   "correct the HTTP proxy's URL in https_proxy or http_proxy, let those who run "
+                   "it allow this host, or name it in no_proxy",
+                   "%s: %s", server, e.msg);
     else if (call != NULL)
         probe_ok(v->probe, CHECK_UPLOAD_URL, "%s answers (%.*s)", server, STR_ARG(url->scheme));
     else

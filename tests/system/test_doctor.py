@@ -516,6 +516,12 @@ def test_bucket_that_is_not_reached(foreign, zone, case):
     assert "secret-of-put" not in json.dumps(lines)
 
 
+def test_bucket_that_the_http_proxy_does_not_reach(foreign, zone, tmp_path):
+    zone.bucket_url = "http://bucket.invalid/b"
+    foreign.env.update(http_proxy=foreign.keep(Tinyproxy(tmp_path / "tinyproxy")).url(), no_proxy="127.0.0.1")
+    expect(foreign.examine(), "upload-url", "FAIL", "bucket.invalid/: HTTP proxy .* answered", "no_proxy")
+
+
 def test_nothing_is_uploaded(foreign, zone):
     lines = foreign.examine()
     assert failing(lines) == set()

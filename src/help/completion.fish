@@ -1,4 +1,5 @@
 # Completion of kachery-resource for fish. To have it in every shell:
+#     mkdir -p ~/.config/fish/completions
 #     kachery-resource completion fish > ~/.config/fish/completions/kachery-resource.fish
 
 # Addresses in the local store, with the paths beside them.

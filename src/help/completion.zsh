@@ -1,6 +1,9 @@
-# Completion of kachery-resource for zsh. To have it in every shell, write it to a folder of fpath:
-#     kachery-resource completion zsh > /usr/local/share/zsh/site-functions/_kachery-resource
-# or in ~/.zshrc, behind compinit:
+# Completion of kachery-resource for zsh. To have it in every shell:
+#     mkdir -p ~/.zsh/completions
+#     kachery-resource completion zsh > ~/.zsh/completions/_kachery-resource
+# and in ~/.zshrc, before compinit:
+#     fpath+=(~/.zsh/completions)
+# or, behind compinit, in place of both:
 #     source <(kachery-resource completion zsh)
 
 # Addresses in the local store, with the paths beside them.

@@ -127,6 +127,26 @@ def test_all_options_of_all_commands_are_in_each_script():
             assert word in script, (shell, word)
 
 
+@pytest.mark.parametrize("shell, behind", [
+    ("bash", "complete -p kachery-resource"), ("fish", "complete -C 'kachery-resource lo' | grep load"),
+    ("zsh", "autoload -Uz compinit; compinit -u -D; [[ $_comps[kachery-resource] == _kachery-resource ]]")])
+def test_what_the_first_lines_say_can_be_typed(tmp_path, shell, behind):
+    (tmp_path / "kachery-resource").symlink_to(harness.BINARY)
+    lines = []
+    for line in harness.run("completion", shell, check=0).stdout.decode().splitlines():
+        if not line.startswith("#"):
+            if lines:
+                break
+        elif line.startswith("#     "):
+            lines.append(line[6:])
+    lines = [line for line in lines if shell != "zsh" or not line.startswith("source")]
+    env = harness.clean_environment(HOME=tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    options = {"bash": ["--norc", "-ec"], "zsh": ["-f", "-ec"], "fish": ["-c"]}[shell]
+    done = subprocess.run([shell, *options, "\n".join([*lines, behind])], env=env, capture_output=True, text=True, cwd=tmp_path,
+                          timeout=harness.DEADLINE_S)
+    assert done.returncode == 0 and "complete: " not in done.stderr and len(lines) >= 2, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("words", [["tcsh"], [], ["bash", "zsh"], [""]])
 def test_other_shells_are_wrong_usage(words):
     done = harness.run("completion", *words, check=2)

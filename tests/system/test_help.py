@@ -1,7 +1,9 @@
 """`help`: the topics, what they show to type, the commands' help, and the man pages that are made of them."""
 import json
+import pathlib
 import re
 import subprocess
+import textwrap
 
 import harness
 import pytest
@@ -177,6 +179,33 @@ def test_python(somebody):
     types_all(somebody, "python")
     for tool in ("store", "store-local", "link", "load", "load-info", "cat", "init"):
         assert (somebody.place / f"bin/kachery-cloud-{tool}").is_symlink()
+    somebody.has_config()
+    somebody.has_daemon()
+    somebody.types("kachery-resource register", "elsewhere")
+    load, request = re.findall(r"(?:^    (?:import |path = |kcl\.).*\n)(?:^    .*\n)*", text_of("python"), re.M)
+    got = somebody.runs_python("import kachery_cloud as kcl\nanswer = " + textwrap.dedent(request), "elsewhere")["answer"]
+    assert got["completed"] and not got["local"]
+    path = somebody.runs_python(textwrap.dedent(load), "elsewhere", KACHERY_RESOURCE_URL=f"{somebody.url}/r/lab-files")["path"]
+    assert pathlib.Path(path).read_bytes() == DATA
+
+
+INLINE = re.compile(rf"`({PROGRAM} [a-z][^`]*|(?:{'|'.join(name for name in COMMANDS if 'kachery' not in name)}) [^`]*)`")
+
+
+@pytest.mark.parametrize("topic", [*TOPICS, "README"])
+def test_commands_within_sentences_take_these_options(topic):
+    """`link -r --index DIR`, say: what is between back quotes and begins with a command."""
+    text = (harness.ROOT / "README.md").read_text() if topic == "README" else text_of(topic)
+    for words in INLINE.findall(" ".join(text.split())):
+        words = words.removeprefix(f"{PROGRAM} ").split()
+        if words[0] == "help":
+            assert words[1] in (*TOPICS, *COMMANDS, "TOPIC", "--man"), words
+            continue
+        command = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+        help_text = harness.run(*command.split(), "--help", check=0).stdout.decode() if command != "COMMAND" else words[-1]
+        for word in words[1:]:
+            if re.fullmatch(r"--?[a-z][a-z-]*", word):
+                assert re.search(rf"(^|[ \[,]){word}\b", help_text, re.M), (words, word)
 
 
 def test_files(somebody):

@@ -1,4 +1,5 @@
 """What the READMEs name exists: functions, folders, commands, options; what the README shows to type works as it stands."""
+import pathlib
 import re
 
 import harness
@@ -94,6 +95,11 @@ def test_everything_that_is_shown_can_be_typed(tmp_path, processes):
     printed = somebody.types(elsewhere.replace("--end 4096", "--end 4096 > first"), "elsewhere")
     assert (tmp_path / "elsewhere/rec.nwb").read_bytes() == DATA and (tmp_path / "elsewhere/first").read_bytes() == DATA[:4096]
     assert printed.lines["out"] == ["rec.nwb", "completed", *[f"{URI}\there/{URI[7:]}"] * 2]
+    python = blocks(README, "### Anywhere else")[1]
+    variables = {"KACHERY_GATEWAY_URL": somebody.url, "KACHERY_RESOURCE_URL": f"{somebody.url}/r/lab-files"}
+    somebody.types("kachery-resource register", "elsewhere", **variables)
+    path = somebody.runs_python(python, "elsewhere", **variables)["path"]
+    assert pathlib.Path(path).read_bytes() == DATA
     two_lines = blocks(README.split("\n## ")[0])[0].replace("rec.nwb    #", "rec.nwb #")
     somebody.types(two_lines, "lab", KACHERY_GATEWAY_URL=somebody.url)
     somebody.ends_daemon()

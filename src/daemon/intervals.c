@@ -38,7 +38,7 @@ static const struct interval_row rows[] = {
     ROW(lease_look_ms, 2000),
     ROW(lease_claim_ms, 5000),
     ROW(lease_plain_ms, 300000),
-    ROW(keeper_stopped_ms, 15000), /* its successor is in time for lease_hold_ms */
+    ROW(keeper_stopped_ms, 8000), /* its successor is in time for lease_hold_ms */
     ROW(look_silent_ms, 5000),
     ROW(look_watch_ms, 12000), /* a lease is renewed every 10 s */
     ROW(look_doubt_ms, 60000),

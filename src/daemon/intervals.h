@@ -47,7 +47,7 @@ struct intervals {
     int64_t lease_look_ms;     /* ... by a process that looks that often */
     int64_t lease_claim_ms;    /* a taker that does not get on for so long has died */
     int64_t lease_plain_ms;    /* age of a lease of release 0.1 that is taken over */
-    int64_t keeper_stopped_ms; /* the keeper, stopped by a signal for so long, is replaced */
+    int64_t keeper_stopped_ms; /* a keeper that is stopped for so long, and late, is replaced */
     /* looking at a daemon from outside */
     int64_t look_silent_ms; /* a file system that does not answer for so long hangs */
     int64_t look_watch_ms;  /* the lease of another host is watched for so long */

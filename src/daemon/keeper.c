@@ -21,6 +21,7 @@ struct keeper {
     struct keeper_options options;
     struct child *child;     /* NULL: it ended */
     struct loop_timer alarm; /* to start it again, to report what was dropped */
+    struct loop_timer overdue; /* a renewal should have been reported */
     bool is_leaving, is_late;
     uint64_t dropped;                /* log lines that the child did not take */
     char end[CHILD_MAX_WORDS_BYTES]; /* of the one before: for the log, which was its own */
@@ -109,6 +110,24 @@ static void report_dropped_log_lines(struct keeper *k)
         k->dropped = dropped;
 }
 
+/* A child that renews needs no watching, which would wake this process every few seconds. */
+static void expect_renewal(struct keeper *k)
+{
+    if (k->child == NULL)
+        return;
+    child_watch(k->child, false);
+    loop_set_timer(k->options.loop, &k->overdue,
+                   loop_now_ms(k->options.loop) + k->options.renew_ms * 3 / 2);
+}
+
+static void on_renewal_overdue(void *owner)
+{
+    struct keeper *k = owner;
+
+    if (k->child != NULL)
+        child_watch(k->child, true);
+}
+
 static bool on_keeper_frame(void *owner, struct str frame, int fd)
 {
     struct keeper *k = owner;
@@ -121,6 +140,7 @@ static bool on_keeper_frame(void *owner, struct str frame, int fd)
     if (fd >= 0)
         close(fd);
     if (which == KEEPER_RENEWED) {
+        expect_renewal(k);
         k->options.on_renewed(k->options.owner, report.started_ms);
     } else if (which == KEEPER_TROUBLE) {
         log_line(LOG_WARN, "%.*s", STR_ARG(report.text));
@@ -171,7 +191,7 @@ static int start_keeper(struct keeper *k, struct err *e)
     k->child = child_start(&options, e);
     if (k->child == NULL)
         return -1;
-    child_watch(k->child, true);
+    expect_renewal(k);
     return 0;
 }
 
@@ -203,6 +223,7 @@ struct keeper *keeper_new(const struct keeper_options *options, struct err *e)
     }
     k->options = *options;
     k->alarm = (struct loop_timer){.call = on_keeper_alarm, .owner = k};
+    k->overdue = (struct loop_timer){.call = on_renewal_overdue, .owner = k};
     if (start_keeper(k, e) != 0) {
         free(k);
         return NULL;
@@ -257,6 +278,7 @@ void keeper_free(struct keeper *k, int64_t wait_ms)
     send_order(k, KEEPER_LEAVE, STR(""));
     loop_run_until(loop, has_left, k, ERR_IGNORED); /* where it cannot wait, the child ends alone */
     loop_clear_timer(loop, &k->alarm);
+    loop_clear_timer(loop, &k->overdue);
     child_free(k->child);
     audit_queue_deinit(&k->audit);
     buf_free(&k->frame);

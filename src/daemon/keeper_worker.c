@@ -1,8 +1,11 @@
 #include "daemon/keeper_worker.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,7 +16,6 @@
 #include "base/ready.h"
 #include "daemon/audit_file.h"
 #include "daemon/keeper_options.h"
-#include "daemon/lease_process.h"
 #include "daemon/stop_request.h"
 #include "proc/frame.h"
 #include "store/store.h"
@@ -92,6 +94,7 @@ const struct field *const keeper_reports[] = {
 
 struct keeper_worker {
     int fd;
+    int supervisor_fd; /* its state in /proc; -1: not known */
     const struct keeper_options *options;
     int64_t renew_at_ms, tidy_at_ms;
     bool is_stop_reported;
@@ -230,8 +233,6 @@ static void take_renewal(struct keeper_worker *w, int64_t started_ms, bool is_an
     w->is_doubtful = false;
     if (is_anew)
         write_all_anew(w);
-    else if (w->status.len > 0 && access(w->options->status_path, F_OK) != 0)
-        write_status_file(w);
     send_report(w, KEEPER_RENEWED, &(struct keeper_message){.started_ms = started_ms});
     look_for_stop_request(w);
 }
@@ -267,6 +268,29 @@ static int retake_lease(struct keeper_worker *w, int64_t *again_ms, bool *is_ane
     return lease_try(w->options->lease, again_ms, e);
 }
 
+static int open_supervisor_state(void)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)getppid());
+    return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Returns true when the supervisor is stopped by a signal or a debugger, or has not read the last
+ * report: at any wake it reads all. */
+static bool is_supervisor_stopped(const struct keeper_worker *w)
+{
+    char stat[64]; /* "4711 (kachery-resourc) S …" */
+    int unread_bytes = 0;
+
+    if (ioctl(w->fd, TIOCOUTQ, &unread_bytes) == 0 && unread_bytes > 0)
+        return true;
+    ssize_t n = w->supervisor_fd < 0 ? -1 : pread(w->supervisor_fd, stat, sizeof stat - 1, 0);
+    stat[n < 0 ? 0 : n] = '\0';
+    const char *state = strrchr(stat, ')');
+    return state != NULL && (strncmp(state, ") T", 3) == 0 || strncmp(state, ") t", 3) == 0);
+}
+
 static void renew_lease(struct keeper_worker *w)
 {
     const int64_t started_ms = clock_now_ms();
@@ -275,7 +299,7 @@ static void renew_lease(struct keeper_worker *w)
     struct err e = {0};
 
     w->renew_at_ms = started_ms + w->options->renew_ms;
-    if (lease_process_is_stopped(getppid()))
+    if (is_supervisor_stopped(w))
         return; /* it serves nobody: another may */
     int result = w->is_doubtful ? retake_lease(w, &again_ms, &is_anew, &e)
                                 : lease_renew(w->options->lease, &is_anew, &e);
@@ -348,7 +372,8 @@ static void give_lease_back(const struct keeper_worker *w)
 
 int keeper_worker_run(int fd, void *ctx)
 {
-    struct keeper_worker w = {.fd = fd, .options = ctx};
+    struct keeper_worker w = {
+        .fd = fd, .supervisor_fd = open_supervisor_state(), .options = ctx};
     enum io got = IO_DONE;
     bool is_over = false;
 
@@ -356,8 +381,7 @@ int keeper_worker_run(int fd, void *ctx)
     open_log(&w);
     audit_file_init(&w.audit, w.options->audit_path);
     stop_request_make(w.options->lease->folder);
-    w.renew_at_ms = clock_now_ms() + w.options->renew_ms;
-    tidy_leftovers(&w);
+    w.renew_at_ms = clock_now_ms(); /* the keeper before it may have been late */
     while (!is_over && (got = wait_for_order(&w)) == IO_DONE) {
         struct json *document = json_parse(buf_str(&w.in), JSON_STRICT, ERR_IGNORED);
         is_over = !take_order(&w, document);
@@ -369,6 +393,8 @@ int keeper_worker_run(int fd, void *ctx)
      * supervisor goes on with another keeper. */
     if (is_over || got == IO_EOF)
         give_lease_back(&w);
+    if (w.supervisor_fd >= 0)
+        close(w.supervisor_fd);
     buf_free(&w.in);
     buf_free(&w.out);
     buf_free(&w.status);

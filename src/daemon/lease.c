@@ -69,21 +69,37 @@ static int refuse_held_lease(const struct lease *l, const struct lease_record *o
 
 /* --- our record --- */
 
-static void remember_folder(struct lease *l)
+static bool find_record_file(const struct lease *l, struct stat *st)
+{
+    struct buf path = {0};
+
+    lease_record_put_path(&path, l->folder);
+    const char *name = buf_path(&path, ERR_IGNORED);
+    bool is_there = name != NULL && stat(name, st) == 0;
+    buf_free(&path);
+    return is_there;
+}
+
+static void remember_file(struct lease *l)
 {
     struct stat st;
 
-    if (stat(l->folder, &st) == 0) {
+    if (find_record_file(l, &st)) {
         l->device = st.st_dev;
         l->inode = st.st_ino;
     }
+}
+
+static bool is_same_file(const struct lease *l, const struct stat *st)
+{
+    return st->st_dev == l->device && st->st_ino == l->inode;
 }
 
 bool lease_is_elsewhere(const struct lease *l)
 {
     struct stat st;
 
-    return stat(l->folder, &st) == 0 && (st.st_dev != l->device || st.st_ino != l->inode);
+    return find_record_file(l, &st) && !is_same_file(l, &st);
 }
 
 static int put_own_record(struct lease *l, int64_t counter, struct buf *out, struct err *e)
@@ -136,7 +152,7 @@ static int link_record(const char *path, struct str bytes, struct err *e)
             close(fd); /* nothing was written */
     }
     if (number == 0)
-        result = lease_record_write_over(path, bytes, NULL, e);
+        result = lease_record_write_over(path, bytes, e);
     else
         err_errno(e, number == EEXIST ? ERR_TAKEN : ERR_FAILED, number, "cannot create %s", path);
 out:
@@ -164,16 +180,25 @@ static bool counts_names(const struct lease *l)
     return is_counted;
 }
 
-/* Writes over a record that readers find. ERR_NOT_FOUND: it was deleted, which this host's cache
- * does not show for a while: another node may have made a new one. */
-static int write_over_named(const struct lease *l, const char *path, struct str bytes,
-                            struct err *e)
+/* Writes over a record that readers find, in the file `fd`, which it closes. ERR_NOT_FOUND: it was
+ * deleted, which this host's cache does not show for a while: another node may have made a new
+ * one. */
+static int write_named_fd(const struct lease *l, int fd, const char *path, struct str bytes,
+                          struct err *e)
 {
     bool is_deleted = false;
 
-    if (lease_record_write_over(path, bytes, &is_deleted, e) != 0)
+    if (lease_record_write_fd(fd, path, bytes, &is_deleted, e) != 0)
         return -1;
     return is_deleted && counts_names(l) ? err_set(e, ERR_NOT_FOUND, "%s was deleted", path) : 0;
+}
+
+static int write_over_named(const struct lease *l, const char *path, struct str bytes,
+                            struct err *e)
+{
+    int fd = lease_record_open(path, O_WRONLY, e);
+
+    return fd < 0 ? -1 : write_named_fd(l, fd, path, bytes, e);
 }
 
 /* Where the disk is not mounted any more there is no lease, too: another node has it. */
@@ -201,7 +226,7 @@ static int create_owner(struct lease *l, struct err *e)
         result = buf_path(&path, &cause) == NULL ? -1
                                                  : link_record(path.data, buf_str(&bytes), &cause);
     if (result == 0)
-        remember_folder(l);
+        remember_file(l);
     else
         err_from(e, cause.code == ERR_FAILED && is_folder_gone(l) ? ERR_NOT_FOUND : cause.code,
                  &cause);
@@ -219,7 +244,7 @@ static void mark_released(const struct lease *l, const char *path)
     last.is_released = true;
     lease_record_put(&bytes, &last);
     if (!bytes.failed)
-        (void)!lease_record_write_over(path, buf_str(&bytes), NULL, ERR_IGNORED);
+        (void)!lease_record_write_over(path, buf_str(&bytes), ERR_IGNORED);
     buf_free(&bytes);
 }
 
@@ -250,7 +275,7 @@ static int write_after(struct lease *l, const struct lease_record *previous, boo
                               : write_over_named(l, name, buf_str(&bytes), e);
     }
     if (result == 0)
-        remember_folder(l);
+        remember_file(l);
     buf_free(&path);
     buf_free(&bytes);
     return result;
@@ -408,6 +433,7 @@ void lease_deinit(struct lease *l)
     free(l->folder);
     lease_watch_deinit(&l->watch);
     lease_watch_deinit(&l->claim);
+    buf_free(&l->written);
     *l = (struct lease){0};
 }
 
@@ -439,19 +465,32 @@ static int take_free_lease(struct lease *l, int64_t *again_ms, struct err *e)
     return 0;
 }
 
+/* Another may have taken the lease over since it was read. */
+static int check_hurry(const struct lease *l, int64_t started_ms, struct err *e)
+{
+    if (clock_now_ms() - started_ms <= l->intervals->lease_hold_ms / 2)
+        return 0;
+    return err_set(e, ERR_TIMEOUT, "the lease in %s could not be read in time", l->folder);
+}
+
+static void remember_written(struct lease *l, const struct buf *bytes)
+{
+    buf_clear(&l->written);
+    buf_put_buf(&l->written, bytes);
+}
+
 static int renew_own_record(struct lease *l, int64_t counter, int64_t started_ms, struct err *e)
 {
     struct buf path = {0}, bytes = {0};
     int result = put_own_record(l, counter, &bytes, e);
 
     lease_record_put_path(&path, l->folder);
-    if (result == 0 && buf_path(&path, e) == NULL)
-        result = -1;
-    /* Another may have taken the lease over since it was read. */
-    if (result == 0 && clock_now_ms() - started_ms > l->intervals->lease_hold_ms / 2)
-        result = err_set(e, ERR_TIMEOUT, "%s could not be read in time", path.data);
     if (result == 0)
-        result = write_over_named(l, path.data, buf_str(&bytes), e);
+        result = check_hurry(l, started_ms, e);
+    if (result == 0)
+        result = write_over_named(l, buf_path(&path, e), buf_str(&bytes), e);
+    if (result == 0)
+        remember_written(l, &bytes);
     buf_free(&path);
     buf_free(&bytes);
     return result;
@@ -463,7 +502,7 @@ static int keep_own_record(struct lease *l, int64_t *again_ms, struct err *e)
     struct err cause = {0};
 
     if (renew_own_record(l, l->watch.record.counter, clock_now_ms(), &cause) == 0)
-        remember_folder(l);
+        remember_file(l);
     else if (cause.code == ERR_NOT_FOUND)
         *again_ms = l->intervals->lease_look_ms;
     else
@@ -537,6 +576,44 @@ int lease_take(struct lease *l, void (*on_watch)(const struct lease_watch *watch
 
 /* --- holding --- */
 
+/* Returns true when the file has what this process wrote last. */
+static bool has_last_bytes(const struct lease *l, int fd)
+{
+    char bytes[LEASE_RECORD_BYTES + 1];
+
+    return l->written.len == LEASE_RECORD_BYTES &&
+           pread(fd, bytes, sizeof bytes, 0) == LEASE_RECORD_BYTES &&
+           memcmp(bytes, l->written.data, LEASE_RECORD_BYTES) == 0;
+}
+
+/* Renews the record in one opening if nobody else has touched it. False: nothing was done, and the
+ * record has to be understood. */
+static bool renew_untouched_record(struct lease *l, int64_t started_ms, int *result, struct err *e)
+{
+    struct buf path = {0}, bytes = {0};
+    struct stat st;
+
+    lease_record_put_path(&path, l->folder);
+    int fd = lease_record_open(buf_path(&path, ERR_IGNORED), O_RDWR, ERR_IGNORED);
+    bool is_untouched =
+        fd >= 0 && fstat(fd, &st) == 0 && is_same_file(l, &st) && has_last_bytes(l, fd);
+    if (is_untouched) {
+        *result = put_own_record(l, 0, &bytes, e) != 0 || check_hurry(l, started_ms, e) != 0 ? -1
+                                                                                              : 0;
+        if (*result == 0) {
+            *result = write_named_fd(l, fd, path.data, buf_str(&bytes), e);
+            fd = -1;
+        }
+        if (*result == 0)
+            remember_written(l, &bytes);
+    }
+    if (fd >= 0)
+        close(fd);
+    buf_free(&path);
+    buf_free(&bytes);
+    return is_untouched;
+}
+
 static int write_lost_record(struct lease *l, struct err *e)
 {
     int64_t again_ms;
@@ -558,9 +635,8 @@ static int read_record_patiently(const struct lease *l, struct lease_record *now
     }
 }
 
-int lease_renew(struct lease *l, bool *is_anew, struct err *e)
+static int renew_read_record(struct lease *l, int64_t started_ms, bool *is_anew, struct err *e)
 {
-    const int64_t started_ms = clock_now_ms();
     struct lease_record now;
     struct err cause = {0};
     int result = read_record_patiently(l, &now, &cause);
@@ -576,8 +652,19 @@ int lease_renew(struct lease *l, bool *is_anew, struct err *e)
         result = refuse_taken_lease(&now, &cause);
     }
     if (result == 0)
-        remember_folder(l);
+        remember_file(l);
     return result == 0 ? 0 : err_copy(e, &cause);
+}
+
+int lease_renew(struct lease *l, bool *is_anew, struct err *e)
+{
+    const int64_t started_ms = clock_now_ms();
+    int result;
+
+    *is_anew = false;
+    if (renew_untouched_record(l, started_ms, &result, e))
+        return result;
+    return renew_read_record(l, started_ms, is_anew, e);
 }
 
 bool lease_release(const struct lease *l)

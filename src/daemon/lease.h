@@ -31,8 +31,9 @@ struct lease {
     struct lease_watch claim; /* of the taker that is before this process */
     char claimed[LEASE_TOKEN_DIGITS + 1]; /* the record that `claim` and dead_claims are about */
     unsigned dead_claims;
-    dev_t device; /* of the folder in which the record was last ours */
+    dev_t device; /* of the file in which the record was last ours */
     ino_t inode;
+    struct buf written; /* the record's bytes, as this process wrote them last */
 };
 
 /* Prepares to take the lease of that resource; ends with lease_deinit, also after a failure.
@@ -56,14 +57,14 @@ int lease_try(struct lease *l, int64_t *again_ms, struct err *e) ERR_CHECKED;
 int lease_take(struct lease *l, void (*on_watch)(const struct lease_watch *watch),
                struct err *e) ERR_CHECKED;
 
-/* Renews it, from this process or a child. *is_anew: the record or its folder was not the one that
+/* Renews it, from this process or a child. *is_anew: the record, or its file, was not the one that
  * was last renewed: somebody deleted it or put another there. ERR_TAKEN: it is another's now, whom
  * the message names. ERR_NOT_FOUND: it was deleted, and this host does not see yet what is there
  * now; lease_try is for what follows. Any other error is trouble with the storage: try again. */
 int lease_renew(struct lease *l, bool *is_anew, struct err *e) ERR_CHECKED;
 
-/* Returns true when the lease's folder is another than that of the last renewal: the record there
- * may be older than that renewal. */
+/* Returns true when the record's file is another than that of the last renewal: it may be older
+ * than that renewal. */
 bool lease_is_elsewhere(const struct lease *l);
 
 /* Gives it back. False when it is not ours any more. */

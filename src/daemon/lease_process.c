@@ -116,13 +116,6 @@ enum lease_process lease_process_look(const struct lease_record *record)
     return judge_process_state(seen.state);
 }
 
-bool lease_process_is_stopped(int64_t pid)
-{
-    char state = read_process_stat(pid).state;
-
-    return state == 'T' || state == 't';
-}
-
 int64_t lease_process_renewed_ago_ms(const struct lease_record *record)
 {
     struct lease_record here = {0};

@@ -20,9 +20,6 @@ enum lease_process {
 /* Looks for the process of a record. */
 enum lease_process lease_process_look(const struct lease_record *record);
 
-/* Returns true when that process of this PID namespace is stopped by a signal or a debugger. */
-bool lease_process_is_stopped(int64_t pid);
-
 /* Returns how long ago the record was renewed, by the clock that both processes share; -1 when they
  * share none (another host, boot or time namespace, a record without that time). */
 int64_t lease_process_renewed_ago_ms(const struct lease_record *record);

@@ -74,8 +74,11 @@ void lease_record_put(struct buf *out, const struct lease_record *record)
     fields_put(out, record_fields, record);
     if (out->len - start >= LEASE_RECORD_BYTES)
         out->failed = true;
-    while (!out->failed && out->len - start < LEASE_RECORD_BYTES - 1)
-        buf_putc(out, ' ');
+    size_t blanks = LEASE_RECORD_BYTES - 1 - (out->len - start);
+    if (!out->failed && buf_reserve(out, blanks)) {
+        memset(out->data + out->len, ' ', blanks);
+        out->len += blanks;
+    }
     buf_putc(out, '\n');
 }
 
@@ -127,16 +130,28 @@ static int write_over_start(int fd, struct str bytes)
     return 0;
 }
 
-int lease_record_write_over(const char *path, struct str bytes, bool *is_deleted, struct err *e)
+int lease_record_open(const char *path, int flags, struct err *e)
 {
-    struct stat st;
-
     if (path == NULL)
         return buf_no_path(e);
-    int fd = openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, errno, "cannot open %s",
                          path);
+    return fd;
+}
+
+int lease_record_write_over(const char *path, struct str bytes, struct err *e)
+{
+    int fd = lease_record_open(path, O_WRONLY, e);
+
+    return fd < 0 ? -1 : lease_record_write_fd(fd, path, bytes, NULL, e);
+}
+
+int lease_record_write_fd(int fd, const char *path, struct str bytes, bool *is_deleted,
+                          struct err *e)
+{
+    struct stat st;
     int result = write_over_start(fd, bytes), number = errno;
     /* Behind the write: what is known of the file from before may be a minute old. */
     if (is_deleted != NULL)

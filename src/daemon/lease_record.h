@@ -53,10 +53,16 @@ int lease_record_read_file(const char *path, struct lease_record *out, struct bu
 /* Appends the LEASE_RECORD_BYTES of a record; a record that is too long fails the buffer. */
 void lease_record_put(struct buf *out, const struct lease_record *record);
 
-/* Writes `bytes` over the start of the file that is there, and to the disk. ERR_NOT_FOUND without
- * such a file. *is_deleted (may be NULL): the file has no name any more; this host's cache still
- * leads there. */
-int lease_record_write_over(const char *path, struct str bytes, bool *is_deleted,
-                            struct err *e) ERR_CHECKED;
+/* Opens the file that is there, to read it or write over it; `flags` as open(2). Returns the
+ * descriptor, or -1: ERR_NOT_FOUND without such a file. */
+int lease_record_open(const char *path, int flags, struct err *e) ERR_CHECKED;
+
+/* Writes `bytes` over the start of the file `fd`, and to the disk, and closes it in any case.
+ * *is_deleted (may be NULL): the file has no name any more; this host's cache still leads there. */
+int lease_record_write_fd(int fd, const char *path, struct str bytes, bool *is_deleted,
+                          struct err *e) ERR_CHECKED;
+
+/* Opens the file that is there, and writes over it in the same way. */
+int lease_record_write_over(const char *path, struct str bytes, struct err *e) ERR_CHECKED;
 
 #endif

@@ -285,7 +285,7 @@ static void ask_for_name(struct session *s, int64_t now_ms, bool as_generation1)
     }
 }
 
-static void begin_attempt(struct session *s, int64_t now_ms)
+static void begin_proxy_attempt(struct session *s, int64_t now_ms)
 {
     s->dialled_ms = now_ms;
     if (s->was_acknowledged)
@@ -603,7 +603,7 @@ static void check_presence(struct session *s, int64_t now_ms)
 static void do_due_steps(struct session *s, int64_t now_ms)
 {
     if (s->state == WAITING && !s->is_paused && now_ms >= s->until_ms)
-        begin_attempt(s, now_ms);
+        begin_proxy_attempt(s, now_ms);
     if (s->state == ASKING)
         step_name_question(s, now_ms);
     if (s->state == DIALLING)

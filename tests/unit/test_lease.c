@@ -139,7 +139,7 @@ static void write_counter(struct bench *b, int64_t counter)
     struct err e;
 
     lease_record_put(&bytes, &record);
-    assert_int_equal(lease_record_write_over(b->owner, buf_str(&bytes), NULL, &e), 0);
+    assert_int_equal(lease_record_write_over(b->owner, buf_str(&bytes), &e), 0);
     buf_free(&bytes);
 }
 

@@ -110,6 +110,23 @@ int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *o
     return read_whole_file(path, follows ? TAKES_LINKS : 0, max_bytes, out, st, e);
 }
 
+ssize_t fs_read_part(int fd, char *data, size_t size)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = read(fd, data + got, size - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
 int fs_write_all(int fd, struct str data, const char *path, struct err *e)
 {
     while (data.len > 0) {

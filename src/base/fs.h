@@ -28,6 +28,10 @@ int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err
 int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out, struct stat *st,
                  struct err *e) ERR_CHECKED;
 
+/* Reads `size` bytes from fd into `data`. Returns how many: fewer only at the end of the file; -1
+ * with the errno of read(2). */
+ssize_t fs_read_part(int fd, char *data, size_t size);
+
 /* Writes all of data to fd, whatever the size of each write(2); waits where fd would block. On
  * failure errno is that of write(2). */
 int fs_write_all(int fd, struct str data, const char *path, struct err *e) ERR_CHECKED;

@@ -291,24 +291,6 @@ static int fetch_elsewhere(struct demo *d, struct err *e)
     return run_and_show(d, &d->remote, ARGUMENTS("load", d->uri, "-o", "copy"), CMD_OK, d->size, e);
 }
 
-/* Reads up to `size` bytes; fewer only at the end of the file. */
-static ssize_t read_compared_block(int fd, char *block, size_t size)
-{
-    size_t have = 0;
-
-    while (have < size) {
-        ssize_t n = read(fd, block + have, size - have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        have += (size_t)n;
-    }
-    return (ssize_t)have;
-}
-
 static int compare_open(int a, int b, struct err *e)
 {
     enum { BLOCK = 65536 };
@@ -316,8 +298,8 @@ static int compare_open(int a, int b, struct err *e)
     ssize_t n, m;
 
     do {
-        n = read_compared_block(a, left, BLOCK);
-        m = read_compared_block(b, right, BLOCK);
+        n = fs_read_part(a, left, BLOCK);
+        m = fs_read_part(b, right, BLOCK);
         if (n < 0 || m < 0)
             return err_errno(e, ERR_FAILED, errno, "cannot read");
         if (n != m || memcmp(left, right, (size_t)n) != 0)

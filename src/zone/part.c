@@ -152,24 +152,6 @@ static bool hash_part(struct part *p)
     return n == 0;
 }
 
-/* Reads a block of what is there; fewer bytes at the end. -1 when it cannot be read. */
-static ssize_t read_block(int fd, char *data, size_t want)
-{
-    size_t got = 0;
-
-    while (got < want) {
-        ssize_t n = read(fd, data + got, want - got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    return (ssize_t)got;
-}
-
 /* Checks and hashes the blocks that are there, and cuts off what is not right. 1 when that is done,
  * 0 when it cannot be read, -1 when a block cannot be checked. */
 static int read_checked(struct part *p, struct err *e)
@@ -180,7 +162,7 @@ static int read_checked(struct part *p, struct err *e)
 
     for (uint64_t i = 0; verdict == 1; i++) {
         size_t want = manifest_block_bytes(p->target.size, i);
-        n = want == 0 ? 0 : read_block(p->fd, data, want);
+        n = want == 0 ? 0 : fs_read_part(p->fd, data, want);
         if (n <= 0 || (size_t)n < want)
             break;
         verdict = p->target.check_block(p->target.check_ctx, i, (struct str){data, want}, e);

@@ -72,8 +72,9 @@ const struct field *const range_worker_messages[] = {
 
 enum { COUNTS_MS = 1000, TURN_MS = 2000, MAX_SERVED = 1024, MAX_WAITING = 256 };
 enum { SPENT_MS = 10000 }; /* a line that always has wants is ended so long after the others */
-enum { AHEAD_LEAVES = 8 };
+enum { AHEAD_LEAVES = 16 };
 enum { LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
+enum { KEEP_BYTES = 1 << 20 }; /* of a line, while leaves follow each other */
 
 /* A file that is open, for all lines. */
 struct open_file {
@@ -879,6 +880,7 @@ static void start_line(struct range_line *line, struct stream *stream, struct st
         end_line_soon(line, e.msg);
         return;
     }
+    ws_conn_set_keep(line->ws, KEEP_BYTES);
     m.ticket = str_of(line->ticket);
     if (!is_ticket_taken)
         send_text(line, &m);

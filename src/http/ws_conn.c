@@ -282,6 +282,12 @@ size_t ws_conn_coming(const struct ws_conn *c)
     return c->reader.in_message ? c->reader.message.len : 0;
 }
 
+void ws_conn_set_keep(struct ws_conn *c, size_t keep_bytes)
+{
+    c->reader.keep_bytes =
+        keep_bytes < WS_READER_KEEP_BYTES ? WS_READER_KEEP_BYTES : keep_bytes;
+}
+
 void ws_conn_set_max_message(struct ws_conn *c, size_t max_message_bytes)
 {
     c->reader.max_message_bytes = max_message_bytes;
@@ -333,7 +339,7 @@ void ws_conn_close(struct ws_conn *c, unsigned code, struct str reason)
 static void clear_sent(struct ws_conn *c)
 {
     c->out_sent = 0;
-    if (c->out.cap > WS_CONN_KEEP_BYTES)
+    if (c->out.cap > c->reader.keep_bytes)
         buf_free(&c->out);
     else
         buf_clear(&c->out);

@@ -23,7 +23,6 @@ enum {
     WS_CONN_MAX_PONG_BYTES = 65536, /* with so much unsent, only the last ping is answered, later */
     WS_CONN_READ_BYTES = 65536,
     WS_CONN_MAX_EVENTS = 1024,  /* per turn, so that a flood leaves time for everything else */
-    WS_CONN_KEEP_BYTES = 16384, /* of a queue that was longer, the rest is freed */
     WS_CONN_CLOSE_MS = 2000     /* from our close frame to the end in any case */
 };
 
@@ -90,6 +89,10 @@ void ws_conn_resume(struct ws_conn *c);
  * read behind the last message is appended to *early: another ws_conn goes on with both. NULL, and
  * nothing has changed, if it is not so, or it is closing. Not inside of its callbacks. */
 struct stream *ws_conn_take(struct ws_conn *c, struct buf *early);
+
+/* Keeps so much memory for messages while there are none (WS_READER_KEEP_BYTES at least, the
+ * default): for connections on which large ones follow each other. */
+void ws_conn_set_keep(struct ws_conn *c, size_t keep_bytes);
 
 /* Sets the limit for the messages after the one that is being handled, in bytes. */
 void ws_conn_set_max_message(struct ws_conn *c, size_t max_message_bytes);

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-/* A message buffer that grew beyond this is freed: idle connections stay small. */
-enum { KEEP_BYTES = 16384 };
 
 enum { BIT_FIN = 0x80, BITS_RSV = 0x70, BITS_OPCODE = 0x0f, BIT_MASK = 0x80, BITS_LENGTH = 0x7f };
 
@@ -32,7 +30,8 @@ static void copy_masked(unsigned char *to, const unsigned char *from, size_t len
 
 void ws_reader_init(struct ws_reader *r, enum ws_role role, size_t max_message_bytes)
 {
-    *r = (struct ws_reader){.role = role, .max_message_bytes = max_message_bytes};
+    *r = (struct ws_reader){.role = role, .max_message_bytes = max_message_bytes,
+                             .keep_bytes = WS_READER_KEEP_BYTES};
 }
 
 void ws_reader_deinit(struct ws_reader *r)
@@ -230,7 +229,7 @@ static void drop_delivered(struct ws_reader *r)
     if (!r->is_delivered)
         return;
     r->is_delivered = false;
-    if (r->message.cap > KEEP_BYTES)
+    if (r->message.cap > r->keep_bytes)
         buf_free(&r->message);
     else
         buf_clear(&r->message);

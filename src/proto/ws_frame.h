@@ -54,10 +54,13 @@ struct ws_event {
     unsigned close_code;   /* CLOSE */
 };
 
+/* Of a message's memory, between messages: idle connections stay small. */
+enum { WS_READER_KEEP_BYTES = 16384 };
+
 /* Private to the reader. */
 struct ws_reader {
     enum ws_role role; /* of the side that reads: a server wants masked frames, a client unmasked */
-    size_t max_message_bytes;
+    size_t max_message_bytes, keep_bytes;
     unsigned char head[WS_MAX_HEAD_BYTES]; /* of the frame that is being read */
     size_t head_len;
     bool in_payload;      /* the head is complete */

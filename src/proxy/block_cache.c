@@ -643,7 +643,7 @@ static size_t length_of(const struct block_file *file, uint32_t i)
     return left <= 0 ? 0 : left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
 }
 
-static bool block_has_hash(struct str bytes, struct str hash)
+bool block_cache_has_hash(struct str bytes, struct str hash)
 {
     unsigned char digest[BLOCK_ROOT_BYTES];
 
@@ -690,7 +690,7 @@ static void check_blocks(struct memory_block *const *blocks, const struct str *h
     struct str bytes[SHA256_LANES] = {{NULL, 0}};
 
     if (count == 1) {
-        is_right[0] = block_has_hash(bytes_of(blocks[0]), hashes[0]);
+        is_right[0] = block_cache_has_hash(bytes_of(blocks[0]), hashes[0]);
         return;
     }
     for (size_t k = 0; k < count; k++)
@@ -756,7 +756,7 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
         return STR("");
     block->len = len;
     if (!read_disk_block(cache, s, i, block->bytes, len) ||
-        !block_has_hash(bytes_of(block), hash)) {
+        !block_cache_has_hash(bytes_of(block), hash)) {
         drop_damaged(cache, file, s, i);
         return STR("");
     }

@@ -85,6 +85,9 @@ bool block_cache_is_in_memory(const struct block_cache *cache, const struct bloc
 bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
                      struct str bytes);
 
+/* Returns whether the bytes have this hash: 20 bytes are their SHA-1, 32 their SHA-256. */
+bool block_cache_has_hash(struct str bytes, struct str hash);
+
 /* Whether the disk has blocks of that SHA-1 (40 digits), by whatever root. */
 bool block_cache_has_some(const struct block_cache *cache, struct str sha1);
 

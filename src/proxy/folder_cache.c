@@ -1,5 +1,6 @@
 #include "proxy/folder_cache.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@ struct cached_folder {
     struct folder_cache *cache;
     struct cached_folder *next;
     struct folder_reader *readers;
+    char zone_name[256], directory[ZONE_FILES_MAX_DIRECTORY_BYTES + 1];
+    struct zone zone; /* of these two */
     char sha1[SHA1_HEX + 1];
     enum folder_state state;
     int64_t until_ms; /* of FOLDER_NONE */
@@ -230,7 +233,7 @@ static void read_from_hosts(void *owner)
 static void start_host_reading(struct cached_folder *folder)
 {
     if (!relay_reader_start(folder->cache->options.relay, &folder->reader,
-                            &folder->cache->options.zone, str_of(folder->sha1)))
+                            &folder->zone, str_of(folder->sha1)))
         fail_folder(folder, "out of memory");
     else
         read_from_hosts(folder);
@@ -269,12 +272,10 @@ static void on_folder_part(void *owner)
 
 static void begin_reading(struct cached_folder *folder)
 {
-    const struct folder_cache_options *options = &folder->cache->options;
-
     restart_folder(folder);
     folder->state = FOLDER_WAIT;
     folder->info.size = -1;
-    zone_files_put_object_key(&options->zone, str_of(folder->sha1), &folder->key);
+    zone_files_put_object_key(&folder->zone, str_of(folder->sha1), &folder->key);
     if (folder->key.failed) {
         fail_folder(folder, "out of memory");
         return;
@@ -287,19 +288,26 @@ static void begin_reading(struct cached_folder *folder)
 
 /* ---- readers ---- */
 
-static struct cached_folder *find_folder(struct folder_cache *cache, struct str sha1)
+static struct cached_folder *find_folder(struct folder_cache *cache, const struct zone *zone,
+                                         struct str sha1)
 {
     struct cached_folder *folder = cache->folders;
 
-    while (folder != NULL && !str_equal(str_of(folder->sha1), sha1))
+    while (folder != NULL && !(str_equal(str_of(folder->sha1), sha1) &&
+                               str_equal(folder->zone.name, zone->name) &&
+                               str_equal(folder->zone.directory, zone->directory)))
         folder = folder->next;
     return folder;
 }
 
-static struct cached_folder *new_folder(struct folder_cache *cache, struct str sha1)
+static struct cached_folder *new_folder(struct folder_cache *cache, const struct zone *zone,
+                                        struct str sha1)
 {
-    struct cached_folder *folder = calloc(1, sizeof *folder);
+    struct cached_folder *folder = NULL;
 
+    if (zone->name.len < sizeof folder->zone_name &&
+        zone->directory.len < sizeof folder->directory)
+        folder = calloc(1, sizeof *folder);
     if (folder == NULL)
         return NULL;
     *folder = (struct cached_folder){
@@ -308,6 +316,10 @@ static struct cached_folder *new_folder(struct folder_cache *cache, struct str s
         .state = FOLDER_FAILED,
         .reader = {.on_change = read_from_hosts, .owner = folder, .read_class = RANGE_SMALL},
         .turn = {.call = read_from_hosts, .owner = folder}};
+    snprintf(folder->zone_name, sizeof folder->zone_name, "%.*s", STR_ARG(zone->name));
+    snprintf(folder->directory, sizeof folder->directory, "%.*s", STR_ARG(zone->directory));
+    folder->zone = (struct zone){.name = str_of(folder->zone_name),
+                                 .directory = str_of(folder->directory)};
     memcpy(folder->sha1, sha1.p, SHA1_HEX);
     cache->folders = folder;
     return folder;
@@ -329,11 +341,11 @@ static void report_folder_change(void *owner)
 }
 
 bool folder_reader_start(struct folder_cache *cache, struct folder_reader *reader,
-                         struct str sha1)
+                         const struct zone *zone, struct str sha1)
 {
-    struct cached_folder *folder = find_folder(cache, sha1);
+    struct cached_folder *folder = find_folder(cache, zone, sha1);
 
-    if (folder == NULL && (folder = new_folder(cache, sha1)) == NULL)
+    if (folder == NULL && (folder = new_folder(cache, zone, sha1)) == NULL)
         return false;
     reader->folder = folder;
     reader->change = (struct loop_call){.call = report_folder_change, .owner = reader};

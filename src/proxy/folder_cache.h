@@ -26,8 +26,7 @@ struct cached_folder;
 struct folder_cache_options {
     struct loop *loop;
     struct relay *relay;
-    struct bucket *bucket; /* borrowed, like the zone */
-    struct zone zone;
+    struct bucket *bucket; /* borrowed */
 };
 
 /* Returns an empty cache. NULL without memory. */
@@ -51,11 +50,11 @@ struct folder_reader {
     struct loop_call change;
 };
 
-/* Begins to use the index of that SHA-1 (40 lower-case digits), which is read unless it is here or
- * is being read. The owner looks at once: on_change comes only for later changes. False without
- * memory. */
+/* Begins to use the index of that SHA-1 (40 lower-case digits) in that zone, which is read unless
+ * it is here or is being read. The owner looks at once: on_change comes for later changes alone.
+ * False without memory, and for a zone whose name or directory is too long. */
 bool folder_reader_start(struct folder_cache *cache, struct folder_reader *reader,
-                         struct str sha1);
+                         const struct zone *zone, struct str sha1);
 
 /* Returns the state; with FOLDER_READY *index is borrowed until the reader is stopped. */
 enum folder_state folder_reader_look(struct folder_reader *reader,

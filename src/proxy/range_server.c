@@ -267,7 +267,9 @@ static void note_request(struct range_answer *answer)
     if (!goes_on) {
         end_ahead(a);
         *a = (struct reading_ahead){
-            .reader = {.on_change = ignore_ahead_change, .read_class = RANGE_BULK}};
+            .reader = {.on_change = ignore_ahead_change,
+                       .read_class = RANGE_BULK,
+                       .only_prefetches = true}};
         if (!relay_reader_start(server->options.relay, &a->reader, zone_of_answer(answer),
                                 str_of(answer->sha1)))
             return;
@@ -717,13 +719,6 @@ static void fail_answer(struct range_answer *answer, const char *why)
     answer_server_failure(conn, e.msg);
 }
 
-/* A link to a file of another zone. */
-static bool is_elsewhere(const struct range_answer *answer)
-{
-    return answer->is_shared &&
-           !str_equal(answer->use.zone.name, answer->server->options.zone.name);
-}
-
 /* Nothing is there but what hosts have. */
 static void seek_on_hosts(struct range_answer *answer)
 {
@@ -1029,7 +1024,8 @@ static void look_in_folder(struct range_answer *answer)
 {
     answer->folder.on_change = on_folder_change;
     answer->folder.owner = answer;
-    if (folder_reader_start(answer->server->folders, &answer->folder, str_of(answer->sha1)))
+    if (folder_reader_start(answer->server->folders, &answer->folder, zone_of_answer(answer),
+                            str_of(answer->sha1)))
         on_folder_change(answer);
     else
         fail_answer(answer, "out of memory");
@@ -1081,7 +1077,7 @@ static void deny_request(struct range_answer *answer)
 static bool is_named(const struct range_answer *answer, struct str name)
 {
     if (answer->is_in_folder)
-        return str_ends_with(name, STR("/")) && !is_elsewhere(answer);
+        return str_ends_with(name, STR("/"));
     return str_equal(name, buf_str(&answer->name));
 }
 
@@ -1200,8 +1196,7 @@ struct range_server *range_server_new(const struct range_server_options *options
     server->options = *options;
     const struct folder_cache_options folders = {.loop = options->loop,
                                                  .relay = options->relay,
-                                                 .bucket = options->bucket,
-                                                 .zone = options->zone};
+                                                 .bucket = options->bucket};
     if ((server->folders = folder_cache_new(&folders, e)) == NULL) {
         free(server);
         return NULL;

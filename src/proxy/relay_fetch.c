@@ -240,7 +240,7 @@ static bool serve_reader(struct relay_reader *reader)
     struct relay_line *line = choose_line(file, reader->read_class, want->block->avoided);
     source = line == NULL ? NULL : relay_file_source(file, line);
     if (source == NULL || !source->is_open || source->in_flight >= RELAY_FILE_IN_FLIGHT ||
-        line->in_flight >= RELAY_LINE_IN_FLIGHT)
+        !relay_line_has_room(line))
         return false;
     if (relay_file_hash(file, want->block->i).len == 0) {
         /* The page goes ahead of the leaf on the same line. A leaf that the disk may have waits for
@@ -319,6 +319,11 @@ void relay_reader_move(struct relay_reader *reader, struct relay_file *file)
     loop_defer(reader->relay->loop, &reader->change);
 }
 
+static bool is_bulk_reader(const struct relay_reader *reader)
+{
+    return reader->read_class == RANGE_BULK && !reader->only_prefetches;
+}
+
 void relay_reader_enter(struct relay *relay, struct relay_reader *reader, struct relay_file *file)
 {
     reader->relay = relay;
@@ -327,7 +332,7 @@ void relay_reader_enter(struct relay *relay, struct relay_reader *reader, struct
     reader->want_count = 0;
     reader->is_in_ring = reader->is_bound = reader->is_waiting = reader->wants_page = false;
     enter_file(reader, file);
-    relay->bulk_readers += reader->read_class == RANGE_BULK;
+    relay->bulk_readers += is_bulk_reader(reader);
     relay_file_used(file);
 }
 
@@ -359,7 +364,7 @@ void relay_reader_stop(struct relay_reader *reader)
     if (file == NULL)
         return;
     leave_file(reader);
-    reader->relay->bulk_readers -= reader->read_class == RANGE_BULK;
+    reader->relay->bulk_readers -= is_bulk_reader(reader);
     reader->file = NULL;
     relay_file_used(file);
     relay_pump_soon(reader->relay);
@@ -425,12 +430,14 @@ enum relay_answer relay_reader_page(struct relay_reader *reader, uint32_t j, str
     return file->is_lost ? RELAY_ABSENT : RELAY_WAIT;
 }
 
-/* Blocks that a bulk reader comes to are checked side by side: at most a half of the memory for all
- * of these readers, that none pushes out what another one has not read yet. Returns how many. */
+/* Blocks that a bulk reader comes to are checked side by side: at most three quarters of the memory
+ * for all of these readers, that none pushes out what another one has not read yet. Returns how
+ * many. */
 static size_t find_hashes(struct relay_reader *reader, uint32_t i, struct str *hashes)
 {
     struct relay_file *file = reader->file;
-    size_t room = BLOCK_CACHE_MEMORY_BLOCKS / 2 / (file->relay->bulk_readers + 1), count = 0;
+    size_t readers = file->relay->bulk_readers > 0 ? file->relay->bulk_readers : 1, count = 0;
+    size_t room = BLOCK_CACHE_MEMORY_BLOCKS * 3 / 4 / readers;
     size_t lanes = reader->read_class == RANGE_BULK ? sha256_lanes() : 1;
 
     while (count < lanes && (count < room || count == 0)) {

@@ -11,7 +11,7 @@
 #include "proxy/relay_note.h"
 #include "proxy/relay_state.h"
 
-enum { UNCHECKED_MS = 5 }; /* that a leaf waits for others at most */
+enum { UNCHECKED_MS = 10 }; /* that a leaf waits for others at most */
 enum { UNSENT_BYTES = 65536, COMING_BYTES = 16384 /* of a message, that count as life */ };
 
 /* ---- having one ---- */
@@ -79,12 +79,34 @@ static void set_line_timer(struct relay_line *line)
     loop_set_timer(line->relay->loop, &line->timer, at);
 }
 
+static size_t unchecked_of(const struct relay_line *line)
+{
+    size_t count = 0;
+
+    for (size_t n = 0; n < line->relay->unchecked_count; n++)
+        count += line->relay->unchecked[n].line == line;
+    return count;
+}
+
+/* Leaves that came and are not looked at yet are on their way no more. */
+static size_t flight_of(const struct relay_line *line)
+{
+    return line->in_flight - unchecked_of(line);
+}
+
+bool relay_line_has_room(const struct relay_line *line)
+{
+    return line->in_flight < RELAY_LINE_IN_FLIGHT &&
+           (line->line_class != RANGE_BULK || flight_of(line) < pace_window(&line->pace));
+}
+
 static void forget_leaf_request(struct relay_line *line, size_t slot)
 {
     struct relay_block *block = line->asked[slot];
 
     line->asked[slot] = NULL;
-    line->in_flight--;
+    if (--line->in_flight == 0 && line->ws != NULL)
+        ws_conn_set_keep(line->ws, 0);
     block->source->in_flight--;
     block->overtaken_ms = 0;
     block->line = NULL;
@@ -127,6 +149,7 @@ static void drop_line(struct relay_line *line)
     struct relay_daemon *daemon = line->daemon;
 
     daemon->lines[line->line_class] = NULL; /* nothing is asked of it any more */
+    line->ws = NULL;                        /* it is freed */
     for (size_t n = 0; n < RELAY_UNCHECKED; n++)
         if (relay->unchecked[n].line == line)
             relay->unchecked[n].line = NULL;
@@ -294,15 +317,11 @@ static struct relay_block *take_block(struct relay_line *line, uint32_t request,
 }
 
 /* `known` is the SHA-256 of the bytes, or NULL. */
-static bool leaf_has_hash(struct str bytes, struct str hash, const unsigned char *known)
+static bool leaf_is_right(struct str bytes, struct str hash, const unsigned char *known)
 {
-    unsigned char digest[SHA256_SIZE];
-
-    if (hash.len == SHA1_SIZE)
-        sha1_of(bytes, digest);
-    else if (known == NULL)
-        sha256_of(bytes, digest);
-    return memcmp(hash.len == SHA1_SIZE || known == NULL ? digest : known, hash.p, hash.len) == 0;
+    if (known != NULL && hash.len == SHA256_SIZE)
+        return memcmp(known, hash.p, SHA256_SIZE) == 0;
+    return block_cache_has_hash(bytes, hash);
 }
 
 static void take_leaf(struct relay_line *line, const struct line_message *m,
@@ -325,7 +344,7 @@ static void take_leaf(struct relay_line *line, const struct line_message *m,
         if (++line->early > RELAY_LINE_IN_FLIGHT)
             relay_line_fail(line, "sends blocks without their hashes");
     } else if (m->bytes.len != manifest_block_bytes(file->size, block->i) ||
-               !leaf_has_hash(m->bytes, hash, known)) {
+               !leaf_is_right(m->bytes, hash, known)) {
         relay_block_requeue(block);
         relay_file_doubt_block(source);
         relay_line_fail(line, "sent a wrong block");
@@ -363,15 +382,6 @@ static void check_leaves(void *owner)
     }
 }
 
-static size_t unchecked_of(const struct relay_line *line)
-{
-    size_t count = 0;
-
-    for (size_t n = 0; n < line->relay->unchecked_count; n++)
-        count += line->relay->unchecked[n].line == line;
-    return count;
-}
-
 /* Leaves of bulk lines wait for a few others, unless none is to come. False without memory. */
 static bool put_aside(struct relay_line *line, const struct line_message *m)
 {
@@ -398,13 +408,25 @@ static bool put_aside(struct relay_line *line, const struct line_message *m)
     return true;
 }
 
+static void note_pace(struct relay_line *line, uint32_t request)
+{
+    const int64_t now = loop_now_ms(line->relay->loop);
+    const bool is_full = flight_of(line) >= pace_window(&line->pace);
+
+    for (size_t n = 0; n < RELAY_LINE_IN_FLIGHT; n++)
+        if (line->asked[n] != NULL && line->asked[n]->request == request)
+            pace_came(&line->pace, now, now - line->asked_ms[n], is_full);
+}
+
 static void on_leaf_data(struct relay_line *line, const struct line_message *m)
 {
     bool may_wait = line->line_class == RANGE_BULK && sha256_lanes() > 1 &&
                     m->bytes.len <= LINE_LEAF_BYTES;
 
+    note_pace(line, m->request);
     if (!may_wait || !put_aside(line, m))
         take_leaf(line, m, NULL);
+    relay_pump_soon(line->relay);
 }
 
 static void on_leaf_failure(struct relay_line *line, const struct line_message *m)
@@ -550,8 +572,12 @@ uint32_t relay_line_register(struct relay_line *line, struct relay_source *sourc
     block->request = line->last_request;
     if (block->avoided == line->daemon->number) /* it left it out before */
         block->overtaken_ms = loop_now_ms(line->relay->loop);
+    if (flight_of(line) == 0)
+        pace_begin(&line->pace, loop_now_ms(line->relay->loop));
     line->asked[slot] = block;
-    line->in_flight++;
+    line->asked_ms[slot] = loop_now_ms(line->relay->loop);
+    if (line->in_flight++ == 1) /* leaves follow each other */
+        ws_conn_set_keep(line->ws, (size_t)2 * LINE_MAX_MESSAGE_BYTES);
     source->in_flight++;
     line->used_ms = loop_now_ms(line->relay->loop);
     set_line_timer(line);
@@ -602,6 +628,7 @@ void relay_line_start(struct relay *relay, struct relay_daemon *daemon, enum ran
                                 .end = {.call = on_relay_line_end, .owner = line},
                                 .used_ms = loop_now_ms(relay->loop),
                                 .heard_ms = loop_now_ms(relay->loop)};
+    pace_init(&line->pace);
     const struct ws_conn_options options = {.role = WS_SERVER,
                                             .loop = relay->loop,
                                             .ping_interval_ms = relay->options.times.ping_ms,

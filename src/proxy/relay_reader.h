@@ -29,6 +29,7 @@ struct relay_reader {
     void (*on_change)(void *owner);
     void *owner;
     enum range_class read_class;
+    bool only_prefetches;
     struct relay_file *file; /* the rest is the relay's */
     struct relay *relay;
     struct relay_reader *previous, *next; /* of the file */

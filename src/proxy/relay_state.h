@@ -17,6 +17,7 @@
 #include "proto/range_message.h"
 #include "proto/signature.h"
 #include "proxy/block_cache.h"
+#include "proxy/pace.h"
 #include "proxy/relay_note.h"
 #include "proxy/relay_options.h"
 #include "proxy/relay_reader.h"
@@ -28,7 +29,7 @@ enum {
     RELAY_BLOCK_SLOTS = 64,
     RELAY_LINE_IN_FLIGHT = 64, /* leaves */
     RELAY_FILE_IN_FLIGHT = 32,
-    RELAY_UNCHECKED = 8, /* leaves of bulk lines, whose hashes are computed side by side */
+    RELAY_UNCHECKED = 16, /* leaves of bulk lines, whose hashes are computed side by side */
     RELAY_MAX_HOLDERS = 16, /* daemons of one file that are tried */
     RELAY_MAX_PAGES = 96,   /* of all files, 32 KiB each */
     RELAY_REQUESTS = 4096,  /* the last ones of a line, whose leaves may still come */
@@ -67,7 +68,9 @@ struct relay_line {
     struct ws_conn *ws;
     struct relay_source *sources;
     struct relay_block *asked[RELAY_LINE_IN_FLIGHT];
+    int64_t asked_ms[RELAY_LINE_IN_FLIGHT];
     size_t in_flight;
+    struct pace pace; /* of a line for bulk */
     size_t expected; /* answers about files, beside the leaves */
     size_t early;    /* leaves whose page of hashes was not there, since the last page */
     uint32_t last_request, last_file;
@@ -254,6 +257,8 @@ void relay_line_ask(struct relay_daemon *daemon, enum range_class line_class);
 void relay_line_send(struct relay_line *line, const struct range_message *m);
 void relay_line_want(struct relay_line *line, struct relay_source *source,
                      struct relay_block *block);
+/* Returns whether another leaf may be asked for: of a line for bulk, as its pace says. */
+bool relay_line_has_room(const struct relay_line *line);
 /* Notes that a leaf is asked for by another message. Returns the number of the request, 0 if the
  * line has too many. */
 uint32_t relay_line_register(struct relay_line *line, struct relay_source *source,

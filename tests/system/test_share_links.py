@@ -253,8 +253,16 @@ def test_a_link_to_a_file_of_another_zone(links):
     assert (answer.status, body) == (200, data)
     assert listed(links.host) == [] and len(listed(client)) == 1
     assert links.status_of(f"/f/{digest}") == 404
+    index = json.dumps({"kachery-folder": 1, "files": {"a/b": {"sha1": digest, "size": 1000}}}).encode()
+    (links.lab.folder / "index").write_bytes(index)
+    run("store", links.lab.folder / "index", env=store, check=0)
+    tree = links.make(f"/f/{hashlib.sha1(index).hexdigest()}", "tree/", client=client)
+    assert tree.startswith("/d/~") and links.ask(f"{tree}a/b")[1] == data
+    assert json.loads(links.ask(tree, Accept="application/json")[1]) == [{"name": "a", "type": "directory"}]
+    assert [links.status_of(f"{tree}{path}") for path in ("c", "a/b/", "a/")] == [404, 404, 200]
+    assert links.status_of(f"/d/{hashlib.sha1(index).hexdigest()}/a/b") == 404
     (folder / "clients" / links.host.client_id).unlink()
-    assert links.status_of(link) == 404
+    assert [links.status_of(path) for path in (link, f"{tree}a/b")] == [404, 404]
 
 
 def test_no_token_gets_into_a_log(lab):

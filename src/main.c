@@ -99,13 +99,13 @@ static const char status_help[] =
     "Works on every host that sees the folder of the config. Whether a daemon runs is\n"
     "in its lease: on another host than the daemon's it is watched until it moves,\n"
     "for at most 12 s. Everything else is from the status file, which the daemon\n"
-    "writes on a change and every 5 minutes; `help login-node` explains it.\n"
+    "writes on a change and every 5 minutes; `help login-node` explains it. With -v\n"
+    "hashes are in full, and all are there that were asked for in vain.\n"
     "Exit status: 0 a daemon runs, 3 none does, 1 not clear (with the reason).\n\n"
     "      --config FILE          the daemon's (default: ./kachery-resource.yaml)\n"
     "      --json                 print the status file and alive (null: not clear),\n"
     "                             leaseAgeMs, host, pid, reason, cron\n"
-    "      --watch                print it again every 2 s\n"
-    "  -v                         hashes in full, and all that were asked for in vain\n";
+    "      --watch                print it again every 2 s\n";
 
 static const char stop_help[] =
     "On the daemon's own host by SIGTERM, on any other by a request in its folder,\n"

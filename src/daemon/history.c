@@ -44,20 +44,19 @@ static struct history_absent *place_for_absent(struct history *h, int64_t now_ms
     return place;
 }
 
-void history_add_absent(struct history *h, const char hash[SHA1_HEX + 1], size_t requests,
-                        int64_t at_ms)
+void history_add_absent(struct history *h, const char *hash, struct str asker, int64_t at_ms)
 {
     struct history_absent *found = find_absent(h, hash);
+    struct str fits = str_cut(asker, HISTORY_ASKER_BYTES - 1);
 
-    if (requests == 0)
-        return;
-    h->totals.not_here += (int64_t)requests;
+    h->totals.not_here++;
     if (found == NULL) {
         found = place_for_absent(h, at_ms);
         *found = (struct history_absent){.count = 0};
         memcpy(found->hash, hash, SHA1_HEX);
     }
-    found->count += (int64_t)requests;
+    snprintf(found->asker, sizeof found->asker, "%.*s", STR_ARG(fits));
+    found->count++;
     found->last_ms = at_ms;
 }
 
@@ -132,6 +131,8 @@ static const struct field absent_fields[] = {
      .min = SHA1_HEX, .max = SHA1_HEX, .is_good = is_hash},
     {.name = "count", .kind = FIELD_INT, .at = offsetof(struct history_absent, count)},
     {.name = "lastMs", .kind = FIELD_INT, .at = offsetof(struct history_absent, last_ms)},
+    {.name = "lastAsker", .kind = FIELD_CHARS, .at = offsetof(struct history_absent, asker),
+     .max = HISTORY_ASKER_BYTES - 1, .is_optional = true},
     {.name = NULL, .kind = FIELD_OTHERS},
 };
 

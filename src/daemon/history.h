@@ -19,6 +19,7 @@
 enum {
     HISTORY_ABSENT = 32,      /* hashes that are kept */
     HISTORY_ABSENT_DAYS = 30, /* a hash that was not asked for in so long goes first */
+    HISTORY_ASKER_BYTES = 64,
     HISTORY_CAUSES = 6,
     HISTORY_CAUSE_BYTES = 200
 };
@@ -32,6 +33,7 @@ struct history_totals {
 struct history_absent {
     char hash[SHA1_HEX + 1];
     int64_t count, last_ms;
+    char asker[HISTORY_ASKER_BYTES]; /* the address of the last to ask; "" when not known */
 };
 
 struct history_cause {
@@ -57,10 +59,10 @@ struct history {
     int64_t date, date_cpu_ms;  /* processor time, all processes, of a local date (20261103) */
 };
 
-/* Counts requests for a hash that is not here; with 0 of them it does nothing. A table that is full
- * forgets the hash that was asked for least often, of those the oldest. */
-void history_add_absent(struct history *h, const char hash[SHA1_HEX + 1], size_t requests,
-                        int64_t at_ms);
+/* Counts a request for a hash that is not here, by `asker` (empty: not known; what does not fit is
+ * cut). A table that is full forgets the hash that was asked for least often, of those the
+ * oldest. */
+void history_add_absent(struct history *h, const char *hash, struct str asker, int64_t at_ms);
 
 /* Counts an event. A text that does not fit is cut. */
 void history_add_cause(struct history_causes *c, const char *text, int64_t at_ms);

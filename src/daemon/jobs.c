@@ -398,17 +398,15 @@ static bool answer_all(struct jobs *jobs, struct resource_job *job)
     return was_told;
 }
 
-size_t jobs_not_found(struct jobs *jobs, uint64_t id)
+void jobs_not_found(struct jobs *jobs, uint64_t id)
 {
     struct resource_job *job = find_job_by_id(jobs, id, LOOKING);
-    size_t before = jobs->waiters.count;
 
     if (job == NULL)
-        return 0;
+        return;
     job->status = message_status(UPLOAD_NOT_FOUND);
     answer_all(jobs, job);
     remove_resource_job(jobs, job);
-    return before - jobs->waiters.count;
 }
 
 /* Returns the rate since the mark; 0 when the upload began anew. */

@@ -99,8 +99,7 @@ struct jobs_facts jobs_facts(const struct jobs *jobs, uint64_t id);
 
 /* Report a job's progress or end. An id that is not in that state (any more) is ignored. */
 void jobs_found(struct jobs *jobs, uint64_t id, int64_t size);
-/* Ends a job whose file is not here. Returns the number of requests that were answered so. */
-size_t jobs_not_found(struct jobs *jobs, uint64_t id);
+void jobs_not_found(struct jobs *jobs, uint64_t id);
 /* Reports progress. `bytes` may be less than before: the upload began anew. */
 void jobs_progress(struct jobs *jobs, uint64_t id, int64_t bytes);
 void jobs_completed(struct jobs *jobs, uint64_t id, int64_t size);

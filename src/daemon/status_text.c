@@ -601,6 +601,10 @@ static void put_absent(struct status_page *t)
         buf_putc(t->out, ' ');
         put_counted(t->out, most->count, "time, last ", "times, last ");
         time_text_put_near(t->out, most->last_ms, t->in->now_ms);
+        if (most->asker[0] != '\0') {
+            buf_puts(t->out, " from ");
+            put_foreign(t, str_of(most->asker));
+        }
         buf_putc(t->out, '\n');
         left.absent[most - left.absent] = left.absent[--left.absent_count];
     }

@@ -63,7 +63,7 @@ static int write_stop_file(const char *path, struct str text, struct err *e)
     int result;
 
     if (fd < 0 && errno == ENOENT)
-        return err_set(e, ERR_NOT_FOUND, "the daemon takes no requests to end from other hosts: "
+        return err_set(e, ERR_FAILED, "the daemon takes no requests to end from other hosts: "
                                          "run `kachery-resource stop` on its own");
     if (fd < 0)
         return err_errno(e, ERR_FAILED, errno, "cannot open %s", path);

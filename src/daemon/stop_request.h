@@ -17,8 +17,8 @@ enum { STOP_REQUEST_HOST = 256 };
 void stop_request_make(const char *folder);
 void stop_request_remove(const char *folder);
 
-/* Asks the daemon that holds the lease by that token to end. ERR_NOT_FOUND when there is no such
- * file: that daemon is of a release that takes no requests. */
+/* Asks the daemon that holds the lease by that token to end. An error without such a file: that
+ * daemon is of a release that takes no requests. */
 int stop_request_write(const char *folder, const char *token, struct err *e) ERR_CHECKED;
 
 /* Returns true when the holder of that token is asked to end, and by which host. */

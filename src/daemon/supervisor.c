@@ -173,6 +173,8 @@ static void on_answer(void *owner, const struct jobs_answer *answer)
 
     session_respond(s->session, answer->request_id, answer->status, STR(""));
     deeds_answered(&s->deeds, answer);
+    if (answer->status->state == UPLOAD_NOT_FOUND)
+        history_add_absent(&s->status.history, answer->hash, answer->asker, clock_wall_ms());
 }
 
 static void note_upload_end(void *owner, const struct audit_event *event)
@@ -198,7 +200,7 @@ static void on_absent(void *owner, uint64_t id, const char *hash, const char *no
     if (note != NULL)
         log_line(LOG_WARN, "not shared sha1=%s: %s", hash, note);
     touch_jobs(s);
-    history_add_absent(&s->status.history, hash, jobs_not_found(s->jobs, id), clock_wall_ms());
+    jobs_not_found(s->jobs, id);
 }
 
 static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const char *reason)

@@ -79,6 +79,15 @@ def test_json_is_the_status_file_and_the_lease(desk, elsewhere):
     assert set(written) < set(status) and status["totals"] == written["totals"]
 
 
+def test_who_asked_for_what_is_not_here(lab):
+    """A hub of ours says from which address."""
+    lab.write_config()
+    lab.share()
+    harness.run("request", f"sha1://{ABSENT}", env=lab.remote, check=3)
+    until(lambda: "1 time, last " in (text := harness.run("status", "--config", str(lab.config), env=lab.host, check=0).stdout.decode())
+          and line(text, "not here").endswith(" from 127.0.0.1"), "who asked")
+
+
 def test_why_it_is_not_connected_and_when_it_tries_again(desk):
     desk.share(intervals="status_ms=10,retry_min_ms=60000,retry_max_ms=60000,retry_short_ms=60000")
     desk.proxy.stop()

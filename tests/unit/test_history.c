@@ -48,19 +48,21 @@ static void test_absent(void **state)
     (void)state;
     for (int n = 0; n < HISTORY_ABSENT; n++) {
         hash_of(hash, n);
-        history_add_absent(&h, hash, n == 7 ? 1 : 2, NOW_MS + n);
+        history_add_absent(&h, hash, STR(""), NOW_MS + n);
+        if (n != 7)
+            history_add_absent(&h, hash, STR("10.0.0.1"), NOW_MS + n);
     }
-    hash_of(hash, 3);
-    history_add_absent(&h, hash, 0, NOW_MS); /* nobody waited for the answer */
     assert_int_equal(h.absent[3].count, 2);
+    assert_string_equal(h.absent[3].asker, "10.0.0.1");
     hash_of(hash, 1000);
-    history_add_absent(&h, hash, 1, NOW_MS + DAY_MS);
+    history_add_absent(&h, hash, STR(""), NOW_MS + DAY_MS);
     assert_int_equal(h.absent_count, HISTORY_ABSENT);
     assert_string_equal(h.absent[7].hash, hash); /* in the place of the least wanted */
     assert_int_equal(h.totals.not_here, 2 * HISTORY_ABSENT);
+    assert_string_equal(h.absent[7].asker, "");
     /* The old ones go first, however often they were asked for. */
     hash_of(hash, 1001);
-    history_add_absent(&h, hash, 1, NOW_MS + (HISTORY_ABSENT_DAYS + 1) * DAY_MS);
+    history_add_absent(&h, hash, STR(""), NOW_MS + (HISTORY_ABSENT_DAYS + 1) * DAY_MS);
     assert_string_equal(h.absent[0].hash, hash);
 }
 
@@ -120,7 +122,8 @@ static void test_it_reads_what_it_wrote(void **state)
 
     (void)state;
     hash_of(hash, 5);
-    history_add_absent(&h, hash, 9, NOW_MS);
+    for (int n = 0; n < 9; n++)
+        history_add_absent(&h, hash, STR("2001:db8::1"), NOW_MS);
     history_add_cause(&h.ends, "the \"other\" end", NOW_MS);
     history_add_cause(&h.lost, "kachery-upload: killed", NOW_MS);
     put_file(&text, &h);

@@ -31,13 +31,15 @@ static int exit_status_of(enum liveness_verdict verdict)
 
 static void put_cron_member(struct buf *out, const struct cron_record *cron)
 {
-    if (cron->at_ms == 0) {
+    if (cron->at_ms == 0 && cron->outcome[0] == '\0') {
         json_put_null(out, "cron");
         return;
     }
     json_open_member(out, "cron", '{');
-    json_put_str(out, "host", str_of(cron->host));
-    json_put_int(out, "ms", cron->at_ms);
+    if (cron->at_ms != 0) {
+        json_put_str(out, "host", str_of(cron->host));
+        json_put_int(out, "ms", cron->at_ms);
+    }
     json_put_str(out, "outcome", str_of(cron->outcome));
     json_close(out, '}');
 }

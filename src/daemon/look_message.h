@@ -25,7 +25,7 @@ struct status_found {
     struct liveness life;
     const struct json *status;    /* the status file's object, borrowed from `document`; or NULL */
     char trouble[ERR_MESSAGE_SIZE]; /* why the status file cannot be read, if there is one; "" */
-    struct cron_record cron;      /* at_ms 0: none */
+    struct cron_record cron;      /* at_ms 0: none; then its outcome is why it cannot be read */
     bool is_same_host;            /* the process is one of this host and PID namespace */
     struct json *document;
 };

@@ -153,10 +153,22 @@ static void read_status(struct look_place *k, struct status_found *out)
     buf_free(&text);
 }
 
+/* A record that is there and cannot be read is not the same as none. */
+static void read_cron(struct look_place *k, struct status_found *out)
+{
+    struct err e = {0};
+
+    if (cron_record_read(k->folder.data, &out->cron, &e) == 0 || e.code == ERR_NOT_FOUND)
+        return;
+    err_wrap(&e, "cannot be read");
+    snprintf(out->cron.outcome, sizeof out->cron.outcome, "%s", e.msg);
+}
+
 static bool is_nowhere(struct look_place *k, const struct status_found *found)
 {
     return !found->life.has_record && found->status == NULL && found->trouble[0] == '\0' &&
-           found->cron.at_ms == 0 && access(k->config.data, F_OK) != 0;
+           found->cron.at_ms == 0 && found->cron.outcome[0] == '\0' &&
+           access(k->config.data, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
 static int find_look_places(struct look_place *k, struct err *e)
@@ -215,7 +227,7 @@ static int look_around(struct look_place *k, const struct status_question *quest
     if (question->is_stop && ask_to_end(k, out, e) != 0)
         return -1;
     read_status(k, out);
-    (void)!cron_record_read(k->folder.data, &out->cron, ERR_IGNORED); /* a damaged one is none */
+    read_cron(k, out);
     if (is_nowhere(k, out))
         return err_set(e, ERR_NOT_FOUND,
                        "there is no %s: name the daemon's config file with --config",

@@ -678,7 +678,9 @@ static void put_cron(struct status_page *t)
 
     begin_line(t, "cron");
     if (cron->at_ms == 0) {
-        buf_puts(t->out, "no run of `share --cron` is on record\n");
+        put_foreign(t, cron->outcome[0] != '\0' ? str_of(cron->outcome)
+                                                : STR("no run of `share --cron` is on record"));
+        buf_putc(t->out, '\n');
         return;
     }
     buf_puts(t->out, "last run on ");

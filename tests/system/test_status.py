@@ -267,6 +267,13 @@ def test_the_last_run_of_cron(desk):
     assert json.loads(ask(desk, "status", "--json").stdout)["cron"]["outcome"].startswith("left it to ")
 
 
+def test_a_record_of_cron_that_cannot_be_read(desk):
+    desk.lease.mkdir()
+    (desk.lease / "cron").write_text("{")
+    assert line(ask(desk, "status").stdout, "cron").startswith("cannot be read: ")
+    assert "cannot be read" in json.loads(ask(desk, "status", "--json").stdout)["cron"]["outcome"]
+
+
 def test_a_run_of_cron_that_failed(desk):
     desk.write_config(maxConcurrentUploads="two")
     assert desk.share("--cron", wait=False).wait() == 1

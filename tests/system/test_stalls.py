@@ -18,7 +18,7 @@ from zone_double import ABSENT, DATA, object_key
 # Signals that mean nothing to us. Those below the first real-time one that musl leaves to programs are its own.
 FOREIGN = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR,
            signal.SIGWINCH, signal.SIGURG, signal.SIGCONT, signal.SIGRTMIN + 1, signal.SIGRTMAX]
-IMPATIENT_HUB = "ping_ms=100,dead_ms=400,rejoin_ms=700,relay_ping_ms=100,line_instead_ms=300,ask_again_ms=100,range_start_ms=0"
+IMPATIENT_HUB = "ping_ms=100,dead_ms=400,rejoin_ms=1500,relay_ping_ms=100,line_instead_ms=300,ask_again_ms=100,range_start_ms=0"
 QUICK = "ping_ms=100,dead_ms=400,retry_min_ms=20,retry_short_ms=100,stable_ms=100"
 
 

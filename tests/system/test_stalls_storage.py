@@ -1,6 +1,7 @@
 """Storage that hangs, fails in the middle of a file, fills up and goes away, and comes back (doubles/nfs_double.py): no
 wrong byte, nobody who waits is lost, and the daemon is in service again by itself."""
 import errno
+import json
 import pathlib
 
 import harness
@@ -157,6 +158,21 @@ def test_a_home_that_goes_away_and_comes_back(nfs, home_desk, how):
     assert home_desk.proxy.status(uri)["status"] == "completed" and home_desk.zone.objects == {sha1(DATA): DATA}
     until(lambda: is_tidy(daemon), "only the processes that stay")
     until(lambda: home_desk.lease.exists() and home_desk.status_file.exists(), "lease and status file")
+
+
+def test_a_home_that_is_full(nfs, home_desk):
+    """The lease is written over, which takes no room: the daemon serves on, without status file and log."""
+    _, uri = home_desk.link("file", DATA)
+    daemon = home_desk.share("--log", str(home_desk.folder / "log"), wait=False, intervals=QUICK)
+    home_desk.proxy.wait_connected()
+    counter = lambda: json.loads((nfs.server / "kachery-resource.lease" / "owner").read_text())["counter"]  # noqa: E731
+    until(lambda: counter() > 2, "a renewal")
+    for operations, path in (("create,mkdir,symlink,link", ""), ("write", "log"), ("write", "status")):
+        nfs.fail(0, errno.ENOSPC, operations, path)
+    before = counter()
+    assert home_desk.proxy.status(uri)["status"] == "completed" and home_desk.zone.objects == {sha1(DATA): DATA}
+    until(lambda: counter() > before + 20, "more renewals than a lease lasts without")
+    assert len(home_desk.proxy.greetings) == 1 and harness.is_running(daemon.pid)
 
 
 # ---- the store ----

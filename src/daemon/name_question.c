@@ -1,6 +1,7 @@
 #include "daemon/name_question.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/random.h"
@@ -18,20 +19,21 @@ struct name_question {
     struct http_client *http; /* no connection is kept */
     struct http_call *call;
     struct buf body;
+    char uri[sizeof "sha1://" + SHA1_HEX];
 };
 
 /* Writes a request for a random hash, which is of no file. */
 static void put_question_body(struct name_question *q)
 {
-    char uri[sizeof "sha1://" + SHA1_HEX] = "sha1://";
     struct message_request request = {.resource_name = str_of(q->config->values[CONFIG_NAME]),
                                       .zone = str_of(q->config->values[CONFIG_ZONE]),
                                       .is_generation2 = q->is_generation2,
                                       .timeout_ms = PROXY_MS,
                                       .request_timeout_ms = DAEMON_MS};
 
-    random_hex(uri + sizeof "sha1://" - 1, SHA1_HEX);
-    request.uri = str_of(uri);
+    memcpy(q->uri, "sha1://", sizeof "sha1://");
+    random_hex(q->uri + sizeof "sha1://" - 1, SHA1_HEX);
+    request.uri = str_of(q->uri);
     buf_clear(&q->body);
     message_put_request(&q->body, &request);
 }
@@ -48,6 +50,11 @@ static void put_question_url(const struct name_question *q, struct buf *out)
         buf_printf(out, "/r/%s", q->config->values[CONFIG_NAME]);
     else
         buf_puts(out, "/api");
+}
+
+bool name_question_is_for(const struct name_question *q, const char *hash)
+{
+    return q != NULL && strcmp(q->uri + sizeof "sha1://" - 1, hash) == 0;
 }
 
 static int begin_question(struct name_question *q, int64_t deadline_ms,

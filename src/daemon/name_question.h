@@ -30,6 +30,9 @@ struct name_question *name_question_new(const struct config *config, bool is_gen
                                         struct err *e);
 void name_question_free(struct name_question *q);
 
+/* Returns true when the question is for this hash, 40 digits. NULL-safe. */
+bool name_question_is_for(const struct name_question *q, const char *hash);
+
 /* Goes on as far as it can without waiting. IO_DONE with the answer; IO_ERR: there is none, and it
  * is not known whether the name is taken. */
 enum io name_question_step(struct name_question *q, int64_t now_ms, struct name_answer *answer,

@@ -646,6 +646,11 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
         set_session_alarm(s); /* the line is dropped then */
 }
 
+bool session_asks_for(const struct session *s, const char *hash)
+{
+    return presence_asks_for(s->presence, hash);
+}
+
 void session_pause(struct session *s, const char *why)
 {
     if (s->has_ended || s->is_paused || s->state == CLOSING || s->state == CLOSED)

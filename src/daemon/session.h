@@ -65,6 +65,9 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
 /* Queues the answer to on_ask_file. Does nothing without a session that announced ranges. */
 void session_answer_file(struct session *s, const struct range_message *file_is);
 
+/* Returns true when the daemon itself asks for that hash, to learn whether the proxy knows it. */
+bool session_asks_for(const struct session *s, const char *hash);
+
 /* Hangs up and does not dial until session_resume; `why` is the failure that is described
  * meanwhile. `is_new_holding`: the lease was another's meanwhile. */
 void session_pause(struct session *s, const char *why);

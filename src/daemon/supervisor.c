@@ -125,8 +125,10 @@ static void on_session_request(void *owner, const struct message *m)
     struct err e = {0};
 
     touch_jobs(s);
-    s->status.history.totals.requests++;
-    if (check_request(s, m, &uri, &e) != 0)
+    int result = check_request(s, m, &uri, &e);
+    if (result != 0 || !session_asks_for(s->session, uri.hash))
+        s->status.history.totals.requests++;
+    if (result != 0)
         refuse_request(s, m, &e);
     else if (s->is_stopping)
         answer_request_error(s, m, uri.hash, REASON_STOPPING);
@@ -173,7 +175,7 @@ static void on_answer(void *owner, const struct jobs_answer *answer)
 
     session_respond(s->session, answer->request_id, answer->status, STR(""));
     deeds_answered(&s->deeds, answer);
-    if (answer->status->state == UPLOAD_NOT_FOUND)
+    if (answer->status->state == UPLOAD_NOT_FOUND && !session_asks_for(s->session, answer->hash))
         history_add_absent(&s->status.history, answer->hash, answer->asker, clock_wall_ms());
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import harness
 import pytest
 from harness import until
 from zone_double import ABSENT, DATA, flip
@@ -55,6 +56,19 @@ def test_what_the_operator_asks_is_in_it(desk):
     status = status_when(desk, lambda s: s["workersLost"]["causes"], "a worker that was lost")
     assert status["workersLost"]["causes"][0]["cause"].startswith("kachery-lookup: killed by SIGKILL")
     assert sum(status["workersLost"]["week"]["counts"]) == 1
+
+
+def test_its_own_questions_do_not_count(lab):
+    """Every now and then a daemon asks the proxy for itself, as a client would."""
+    lab.write_config()
+    daemon = lab.share(env={**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": FAST + ",presence_first_ms=1,presence_ms=1"})
+    daemon.wait_line("answered sha1=", count=5)
+    harness.run("request", f"sha1://{ABSENT}", env=lab.remote, check=3)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    status = json.loads((lab.folder / "kachery-resource.status.json").read_text())
+    assert status["totals"]["requests"] == status["totals"]["notHere"] == 1
+    assert [seen["sha1"] for seen in status["notHere"]] == [ABSENT]
 
 
 def test_why_the_connection_ended_and_when_the_next_try_is(desk):

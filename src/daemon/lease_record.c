@@ -124,7 +124,7 @@ static int write_over_start(int fd, struct str bytes)
         if (n > 0)
             done += (size_t)n;
     }
-    while (fsync(fd) != 0)
+    while (fdatasync(fd) != 0) /* the length never changes */
         if (errno != EINTR)
             return errno == EINVAL || errno == ENOTSUP ? 0 : -1;
     return 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fields.h"
 #include "base/json.h"
 #include "base/random.h"
 #include "base/sha1.h"
@@ -123,6 +124,24 @@ static bool is_denial(const struct http_call *call)
     return is_worded;
 }
 
+/* Some web servers answer 200 to everything. */
+static bool is_response(const struct http_call *call)
+{
+    static const struct field response_fields[] = {
+        {.name = "type", .kind = FIELD_WORD, .word = "responseToClient"},
+        {.name = NULL, .kind = FIELD_OTHERS},
+    };
+    struct json *doc;
+    char unused;
+
+    if (http_call_head(call)->status != 200)
+        return false;
+    doc = json_parse(http_call_body(call), JSON_STRICT, ERR_IGNORED);
+    bool is_typed = fields_read(response_fields, doc, &unused, NULL, ERR_IGNORED) == 0;
+    json_free(doc);
+    return is_typed;
+}
+
 /* Servers that know nothing but WebSocket name it in their refusal, mostly with status 400. */
 static bool names_websocket(struct str body)
 {
@@ -155,6 +174,7 @@ enum io name_question_step(struct name_question *q, int64_t now_ms, struct name_
         return io;
     *answer = (struct name_answer){.status = http_call_head(q->call)->status,
                                    .is_denial = is_denial(q->call),
+                                   .is_response = is_response(q->call),
                                    .is_unheard = is_unheard(q->call)};
     return IO_DONE;
 }

@@ -19,6 +19,7 @@ struct name_question;
 struct name_answer {
     int status;      /* of HTTP */
     bool is_denial;  /* 404 in a resource proxy's words: it has no such resource */
+    bool is_response; /* 200 with the answer of a daemon */
     bool is_unheard; /* the server takes no such question (405, 426, 501, a 400 that names
                         WebSocket), or an HTTP proxy on the way answered (407): it shows nothing */
 };

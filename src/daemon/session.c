@@ -321,7 +321,7 @@ static void take_name_answer(struct session *s, int64_t now_ms, const struct nam
     if (answer->status == 404 && !answer->is_denial && !is_first_generation)
         ask_for_name(s, now_ms, true);
     else if (answer->status == 404 || answer->is_unheard ||
-             (is_first_generation && answer->status != 200))
+             (is_first_generation && !answer->is_response))
         dial_proxy(s, now_ms);
     else
         lose_taken_name(s, now_ms, answer->status);

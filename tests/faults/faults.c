@@ -301,6 +301,7 @@ WRAP_TRANSFER(sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f), (fd,
               EINTR, ECONNRESET, ENOBUFS, EAGAIN)
 
 WRAP(fsync, (int fd), (fd), -1, EIO, EINTR, ENOSPC)
+WRAP(fdatasync, (int fd), (fd), -1, EIO, EINTR, ENOSPC)
 WRAP(syncfs, (int fd), (fd), -1, EIO)
 WRAP(rename, (const char *a, const char *b), (a, b), -1, EIO, ENOSPC)
 WRAP(link, (const char *a, const char *b), (a, b), -1, EIO, EPERM, EMLINK)

@@ -153,8 +153,8 @@ def test_an_older_proxy_is_asked_in_its_own_words(desk):
     daemon = desk.share("--cron", wait=False)
     assert daemon.wait() == 0 and desk.proxy.greetings == []
     assert [path for path, _ in desk.proxy.posted] == [f"/r/{desk.proxy.name}", "/api"]
-    desk.proxy.api_answer = None
-    desk.share("--cron", intervals="retry_min_ms=10")
+    desk.proxy.api_answer = (200, "<html>a server that answers so to everything</html>")
+    desk.share("--cron", intervals="retry_min_ms=10,presence_first_ms=600000")
 
 
 def test_a_daemon_of_another_folder_is_not_disturbed(lab, processes, tmp_path):

@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/completion_shells.h"
+#include "proc/own_image.h"
 
 /* The options: described at column 29, as the common ones of cmd.c, with no line above 80
  * columns. */
@@ -457,6 +458,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "kachery-resource: %s\n", e.msg);
         return CMD_USAGE;
     }
+    own_image_detach();
     if (row->name == NULL)
         return run_command(argc, argv);
     argv[0] = (char *)row->name;

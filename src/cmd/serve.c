@@ -12,7 +12,6 @@
 #include "cmd/cmd.h"
 #include "cmd/new_secret.h"
 #include "hub/hub.h"
-#include "proc/own_image.h"
 
 enum { EVERY_ROLE = SERVE_PROXY | SERVE_GATEWAY, HUB_ALONE = 4 };
 
@@ -184,7 +183,6 @@ int serve_run(const char *name, int argc, char **argv, unsigned roles)
         return status;
     env_wipe("KACHERY_CLOUD_PRIVATE_KEY"); /* a server signs nothing with it */
     log_set_level(args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_ERROR : LOG_INFO);
-    own_image_detach();
     status = serve_hub(&serve, roles, &e) == 0 ? CMD_OK : cmd_fail(name, &e);
     buf_wipe(&serve.secret);
     buf_free(&serve.listen_text);

@@ -18,7 +18,6 @@
 #include "daemon/keeper.h"
 #include "daemon/status_writer.h"
 #include "daemon/supervisor.h"
-#include "proc/own_image.h"
 #include "proto/url.h"
 #include "store/store.h"
 #include "x509/trust.h"
@@ -330,7 +329,6 @@ int cmd_share(int argc, char **argv)
     share.log.kept = (unsigned)logs_kept;
     share.log_level = args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_WARN : LOG_INFO;
     log_set_level(share.log_level);
-    own_image_detach();
     status = CMD_OK;
     if (run_share(&share, &e) != 0) {
         cmd_warn("share", &e);

@@ -141,6 +141,12 @@ def test_unknown_verb_is_wrong_usage():
     assert "bulid" in result.stderr and "usage:" in result.stderr
 
 
+@pytest.mark.parametrize("words", [["--arch", "sparc64"], ["dist", "--arch=sparc64"], ["test", "--arch"]])
+def test_other_machines_are_refused(words):
+    result = run(ROOT / "build.sh", *words)
+    assert result.returncode == 2 and "want aarch64" in result.stderr
+
+
 # A second folder with the same sources, built there once for all tests below; third-party objects are the first's, but
 # for a few that are compiled again.
 

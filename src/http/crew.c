@@ -463,14 +463,17 @@ static struct crew_slot *choose_crew_worker(struct crew *crew)
     return best != NULL ? best : find_best_worker(crew, child_takes_messages);
 }
 
-static int send_connection(struct crew_slot *worker, int fd, struct str bytes, uint64_t tag,
-                           struct err *e)
+/* `asker`: what goes before the bytes. */
+static int send_connection(struct crew_slot *worker, int fd, const struct buf *asker,
+                           const struct buf *bytes, uint64_t tag, struct err *e)
 {
     struct crew *crew = worker->crew;
     size_t id = take_handed_id(crew, worker, tag);
 
     buf_clear(&crew->frame);
-    crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, bytes);
+    crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, STR(""));
+    buf_put_buf(&crew->frame, asker);
+    buf_put_buf(&crew->frame, bytes);
     if (buf_check(&crew->frame, e) == 0 &&
         child_send(worker->child, buf_str(&crew->frame), fd, e) == 0)
         return 0;
@@ -483,17 +486,24 @@ static void hand_over(struct crew_slot *worker, struct http_conn *conn)
 {
     struct crew *crew = worker->crew;
     uint64_t tag = http_conn_tag(conn);
-    struct buf bytes = {0};
+    struct buf bytes = {0}, asker = {0};
     struct err e = {0};
-    int fd = http_conn_detach_fd(conn, &bytes), result = -1;
+    int fd, result = -1;
+
+    if (crew->options.has_askers) {
+        http_conn_put_asker(conn, &asker);
+        buf_putc(&asker, '\n');
+    }
+    fd = http_conn_detach_fd(conn, &bytes);
 
     if (buf_check(&bytes, &e) == 0 && bytes.len <= CREW_MAX_HANDED_BYTES)
         for (int i = 0; i < HAND_OVER_TRIES && worker != NULL && result != 0; i++) {
-            result = send_connection(worker, fd, buf_str(&bytes), tag, &e);
+            result = send_connection(worker, fd, &asker, &bytes, tag, &e);
             worker = result == 0 || crew->options.is_keyed ? NULL : choose_crew_worker(crew);
         }
     close(fd);
     buf_free(&bytes);
+    buf_free(&asker);
     if (result == 0)
         return;
     log_line(LOG_WARN, "%s: a connection could not be handed over: %s", crew->options.name, e.msg);

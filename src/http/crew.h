@@ -3,6 +3,7 @@
  * A worker has its own http_server; a connection comes back when it asks for something else or is
  * idle. Frames either way (proc/frame.h), the connection's descriptor with them:
  *     {"type":"connection","id":N} LF and the bytes that were read of it      both directions
+ *         (to a worker of a crew that has_askers: before them the client's address and LF)
  *     {"type":"closed","id":N}                                                worker to hub
  *     {"type":"ping","id":0}, {"type":"pong","id":0}                          to and fro
  *     {"type":"drop","id":N}, answered by "closed", or "kept" when it is busy  to and fro
@@ -38,6 +39,7 @@ struct crew_options {
     struct loop *loop;
     const char *name; /* shown by ps */
     unsigned max_workers;
+    bool has_askers; /* workers learn the addresses of clients: also in crew_worker_options */
     bool is_keyed; /* a connection goes to the worker of its key: crew_give_keyed */
     size_t *place; /* gets the number of a worker's place before it is forked; NULL: it has none */
     int64_t idle_ms;  /* workers without a connection leave after so long */
@@ -121,6 +123,7 @@ struct crew_worker_options {
     /* The hub sent a note; the callee owns `fd` (-1: none). May be NULL. */
     void (*on_note)(void *owner, uint64_t id, struct str bytes, int fd);
     void *owner;
+    bool has_askers;         /* http_conn_put_asker is what it was in the hub */
     bool returns_each;       /* a connection goes back after each request: the next is another's */
 };
 int crew_worker_run(int fd, const struct crew_worker_options *options);

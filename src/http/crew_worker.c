@@ -1,4 +1,5 @@
 /* The worker's side of a crew. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "http/crew_frame.h"
 #include "proc/frame.h"
 
+enum { FIRST_ASKERS = 64 };
+
 struct crew_worker {
     struct loop *loop;
     struct http_server *server;
@@ -16,6 +19,13 @@ struct crew_worker {
     struct buf frame;
     const struct crew_worker_options *options;
     bool is_draining;
+    struct asker_text *askers; /* by the connection's id */
+    size_t asker_count;
+};
+
+/* The address of a client. */
+struct asker_text {
+    char text[64];
 };
 
 static void leave_if_empty(struct crew_worker *worker)
@@ -112,10 +122,43 @@ int crew_worker_note(int fd, uint64_t id, struct str bytes)
     return result;
 }
 
+/* Takes the address of a client off the front of the bytes. Without memory it is not known. */
+static void take_asker(struct crew_worker *worker, uint64_t id, struct str *bytes)
+{
+    size_t end = str_find(*bytes, '\n'), count = worker->asker_count;
+
+    if (id >= count) {
+        struct asker_text *askers;
+        for (count = count == 0 ? FIRST_ASKERS : count; id >= count;)
+            count *= 2;
+        askers = realloc(worker->askers, count * sizeof *askers);
+        if (askers != NULL) {
+            worker->askers = askers;
+            worker->asker_count = count;
+        }
+    }
+    if (id < worker->asker_count)
+        snprintf(worker->askers[id].text, sizeof worker->askers[id].text, "%.*s",
+                 STR_ARG(str_slice(*bytes, 0, end)));
+    *bytes = str_slice(*bytes, end + 1, bytes->len);
+}
+
+static bool put_handed_peer(void *owner, uint64_t id, struct buf *out)
+{
+    const struct crew_worker *worker = owner;
+
+    if (id >= worker->asker_count || worker->askers[id].text[0] == '\0')
+        return false;
+    buf_puts(out, worker->askers[id].text);
+    return true;
+}
+
 static void adopt_connection(struct crew_worker *worker, int fd, struct str bytes, uint64_t id)
 {
     struct err e = {0};
 
+    if (worker->options->has_askers)
+        take_asker(worker, id, &bytes);
     if (fd < 0 || http_server_adopt(worker->server, fd, bytes, id, &e) != 0)
         send_to_hub(worker, CREW_FRAME_CLOSED, id);
 }
@@ -195,6 +238,7 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
         .extensions = options->extensions,
         .on_idle = on_connection_idle,
         .on_answered = options->returns_each ? on_handed_answered : NULL,
+        .put_peer = options->has_askers ? put_handed_peer : NULL,
         .on_closed = on_handed_closed,
         .owner = &worker};
     struct err e = {0};
@@ -215,6 +259,7 @@ out:
     worker.is_draining = false; /* connections that close from here on are not reported */
     http_server_free(worker.server);
     free(routes);
+    free(worker.askers);
     buf_free(&worker.frame);
     if (worker.loop != NULL && worker.hub.is_added)
         loop_remove(worker.loop, &worker.hub);

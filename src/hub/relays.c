@@ -134,6 +134,7 @@ static int run_relay_process(int fd, void *ctx)
                                           .extensions = relays->options.extensions,
                                           .on_note = on_process_note,
                                           .owner = &p,
+                                          .has_askers = true,
                                           .returns_each = relays->options.returns_each};
     struct err e = {0};
     int status = 1;
@@ -248,6 +249,7 @@ struct relays *relays_new(const struct relays_options *options, struct err *e)
                                       .ping_ms = options->times->worker_ping_ms,
                                       .stuck_ms = options->times->worker_stuck_ms,
                                       .kill_ms = options->times->worker_kill_ms,
+                                      .has_askers = true,
                                       .run = run_relay_process,
                                       .ctx = relays,
                                       .on_return = on_relay_connection_returned,

@@ -127,6 +127,15 @@ static void announce_extensions(struct proxy_daemon *daemon)
         proxy_send_to_daemon(daemon, buf_str(text));
 }
 
+static void join_ranges(struct proxy_daemon *daemon)
+{
+    struct ranges *ranges = daemon->proxy->options.ranges;
+
+    daemon->ranges_number = ranges_joined(ranges, daemon, daemon_name(daemon), daemon->zone);
+    if (daemon->has_asker)
+        ranges_knows_asker(ranges, daemon->ranges_number);
+}
+
 /* A message that is not of the deployed protocol. */
 static void take_daemon_range_message(struct proxy_daemon *daemon, struct str text)
 {
@@ -140,7 +149,7 @@ static void take_daemon_range_message(struct proxy_daemon *daemon, struct str te
     }
     if (m.type == RANGE_EXTENSIONS && daemon->ranges_number == 0 && daemon->zone != NULL &&
         range_message_has(&m, RANGE_EXTENSION))
-        daemon->ranges_number = ranges_joined(ranges, daemon, daemon_name(daemon), daemon->zone);
+        join_ranges(daemon);
     else if (m.type != RANGE_FILE_IS || daemon->ranges_number == 0 ||
              !ranges_file_is(ranges, daemon->ranges_number, &m))
         log_line(LOG_DEBUG, "unexpected message ignored resource=%s", daemon_name(daemon));

@@ -679,6 +679,15 @@ static void on_range_client_gone(void *ctx)
 }
 
 /* NULL without memory. */
+static void put_reader_asker(struct http_conn *conn, struct relay_reader *reader)
+{
+    struct buf asker = {0};
+
+    http_conn_put_asker(conn, &asker);
+    snprintf(reader->asker, sizeof reader->asker, "%s", asker.failed ? "" : buf_cstr(&asker));
+    buf_free(&asker);
+}
+
 static struct range_answer *new_answer(struct range_server *server, struct http_conn *conn,
                                        const struct http_head *head, struct str sha1)
 {
@@ -700,6 +709,7 @@ static struct range_answer *new_answer(struct range_server *server, struct http_
     server->answers = answer;
     if (sha1.len > 0)
         memcpy(answer->sha1, sha1.p, SHA1_HEX);
+    put_reader_asker(conn, &answer->reader);
     if (!http_wish_init(&answer->wish, head)) {
         free_answer(answer);
         return NULL;

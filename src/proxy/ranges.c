@@ -175,6 +175,14 @@ static int64_t count_away(const struct ranges *ranges, struct str zone)
     return count;
 }
 
+void ranges_knows_asker(struct ranges *ranges, int64_t daemon)
+{
+    struct member *member = find_member(ranges, daemon);
+
+    if (member != NULL)
+        member->daemon.has_asker = true;
+}
+
 int64_t ranges_joined(struct ranges *ranges, void *session, const char *name, const char *zone)
 {
     struct member *m = strlen(name) >= RANGES_NAME_BYTES || strlen(zone) >= RANGES_NAME_BYTES
@@ -528,6 +536,7 @@ bool ranges_take_line(struct ranges *ranges, struct str ticket, int fd, struct s
     note.line_class = t->line_class;
     note.name = str_of(member->daemon.name);
     note.zone = str_of(member->daemon.zone);
+    note.has_asker = member->daemon.has_asker;
     note.early = early;
     return send_note_to_relay(ranges, t->relay, 0, &note, fd) == 0;
 }

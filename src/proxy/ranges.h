@@ -36,6 +36,7 @@ struct ranges;
 struct ranges_daemon {
     int64_t number; /* of its connection; never used twice */
     char name[RANGES_NAME_BYTES], zone[RANGES_NAME_BYTES];
+    bool has_asker; /* it has announced that it knows the field of an opening */
     void *session;
 };
 
@@ -60,6 +61,9 @@ void ranges_free(struct ranges *ranges); /* NULL-safe */
 /* Adds a daemon that announced ranges. Returns the number by which it is known from now on; 0
  * without memory, and for a name or zone of RANGES_NAME_BYTES or more. The strings are copied. */
 int64_t ranges_joined(struct ranges *ranges, void *session, const char *name, const char *zone);
+
+/* Notes that a daemon knows the address of a reader in an opening. */
+void ranges_knows_asker(struct ranges *ranges, int64_t daemon);
 
 /* Removes a daemon whose session is over: its open questions count as answered, its tickets are
  * good no more, and all relays are notified. */

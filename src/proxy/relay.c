@@ -131,6 +131,7 @@ static void take_relay_line(struct relay *relay, const struct relay_note *note, 
         return;
     snprintf(daemon->name, sizeof daemon->name, "%.*s", STR_ARG(note->name));
     snprintf(daemon->zone, sizeof daemon->zone, "%.*s", STR_ARG(note->zone));
+    daemon->has_asker = note->has_asker;
     relay_line_start(relay, daemon, note->line_class, *fd, note->early);
     *fd = -1;
 }

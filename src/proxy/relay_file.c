@@ -774,6 +774,16 @@ static void name_leaves(struct relay_source *source, struct range_message *m, ui
     }
 }
 
+/* The address of a reader of the file. */
+static struct str first_asker(const struct relay_file *file)
+{
+    const struct relay_reader *reader = file->readers;
+
+    while (reader != NULL && reader->asker[0] == '\0')
+        reader = reader->next;
+    return str_of(reader == NULL ? "" : reader->asker);
+}
+
 struct relay_source *relay_file_source(struct relay_file *file, struct relay_line *line)
 {
     struct range_message m = range_message(RANGE_OPEN);
@@ -798,6 +808,8 @@ struct relay_source *relay_file_source(struct relay_file *file, struct relay_lin
     m.sha1 = str_of(file->sha1);
     m.also = also;
     name_leaves(source, &m, also);
+    if (line->daemon->has_asker)
+        m.asker = first_asker(file);
     relay_line_expect(source, 1);
     relay_line_send(line, &m);
     return source;

@@ -59,6 +59,7 @@ static const struct field line_fields[] = {
     CLASS,
     {.name = "name", .kind = FIELD_STRING, .at = AT(name), .max = 255, .is_optional = true},
     {.name = "zone", .kind = FIELD_STRING, .at = AT(zone), .max = 255, .is_optional = true},
+    {.name = "asker", .kind = FIELD_BOOL, .at = AT(has_asker), .is_optional = true},
     END};
 
 static const struct field no_line_fields[] = {WORD("no-line"), DAEMON, CLASS, END};

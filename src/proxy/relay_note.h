@@ -5,7 +5,7 @@
  *     asked {id, asked, away, daemon}   hub: so many were asked (`daemon`: the only one); so many
  *                                       were here lately and may come back
  *     line {id, daemon, class}          relay: a line of that daemon
- *     line {id, daemon, class, name, zone}   hub, with the connection: it is behind this note
+ *     line {id, daemon, class, name, zone, asker}   hub, with the connection, behind this note
  *     no-line {id, daemon, class}       hub: there is none
  *     gone {daemon}                     hub: it left
  *     find {id, sha1, zone}             a gateway's worker: can this file be read now?
@@ -15,6 +15,7 @@
 #ifndef PROXY_RELAY_NOTE_H
 #define PROXY_RELAY_NOTE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -45,6 +46,7 @@ struct relay_note {
     int64_t asked, away;
     enum range_class line_class;
     struct str name, zone; /* of the daemon that a line belongs to; zone: also of a file */
+    bool has_asker;        /* of a line: its daemon knows the asker of an opening */
     struct str early;      /* bytes that were read of the line behind its first message */
 };
 

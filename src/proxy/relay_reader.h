@@ -12,6 +12,9 @@
 #include "proto/range_message.h"
 
 struct relay;
+
+enum { RELAY_ASKER_BYTES = 63 };
+
 enum relay_answer {
     RELAY_READY,
     RELAY_WAIT,     /* on_change comes */
@@ -30,6 +33,7 @@ struct relay_reader {
     void *owner;
     enum range_class read_class;
     bool only_prefetches;
+    char asker[RELAY_ASKER_BYTES + 1]; /* the address of who reads; "": not known */
     struct relay_file *file; /* the rest is the relay's */
     struct relay *relay;
     struct relay_reader *previous, *next; /* of the file */

@@ -55,6 +55,7 @@ struct relay_daemon {
     int64_t missed_ms[2];        /* since then a line is asked for and does not come; 0: not */
     struct loop_timer timer;
     char name[256], zone[256];   /* of its session; empty until a line came */
+    bool has_asker;              /* it knows the asker of an opening */
 };
 
 /*

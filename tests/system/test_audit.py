@@ -141,6 +141,21 @@ def test_who_asked(lab):
         assert (line["path"], line["asker"]) == (str(path), "127.0.0.1")
 
 
+def test_a_file_that_is_read_in_parts(lab):
+    audit = lab.folder / "audit"
+    lab.write_config()
+    lab.share("--audit", str(audit))
+    path, data = lab.folder / "file", noise(300_000)
+    path.write_bytes(data)
+    lab.link(path)
+    status, _, body = harness.http("GET", f"{lab.url}/f/{sha1(data)}", headers={"Range": "bytes=0-9"})
+    assert (status, body) == (206, data[:10])
+    line, = wait_lines(audit, 1)
+    assert list(line) == FIELDS
+    assert (line["event"], line["outcome"], line["hash"]) == ("open", "opened", sha1(data))
+    assert (line["path"], line["size"], line["asker"]) == (str(path), 300_000, "127.0.0.1")
+
+
 def test_who_asked_through_a_trusted_front(lab):
     """The address that the front names; what a client says of itself is refused, as every unknown field."""
     lab.hub.stop()
@@ -158,3 +173,10 @@ def test_who_asked_through_a_trusted_front(lab):
     assert post({**body, "asker": "10.1.1.1"})[0] == 400
     line, = wait_lines(audit, 1)
     assert line["asker"] == "203.0.113.7"
+    path, data = lab.folder / "file", noise(300_000)
+    path.write_bytes(data)
+    lab.link(path)
+    asking = {"Range": "bytes=0-9", "X-Forwarded-For": "2001:db8::7"}
+    assert harness.http("GET", f"{lab.url}/f/{sha1(data)}", headers=asking)[0] == 206
+    opened, = wait_lines(audit, 1, "open")
+    assert opened["asker"] == "2001:db8::/64"

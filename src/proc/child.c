@@ -17,7 +17,8 @@
 enum { FRAMES_PER_ROUND = 16 };
 
 /* A child is killed when as many looks in a row find it stopped. Time alone would not do: after all
- * processes were stopped together, this one may be continued first. */
+ * processes were stopped together, this one may be continued first. The looks begin a while behind
+ * its last frame, so that one that reports often enough is never looked at. */
 enum { STOPPED_LOOKS = 4 };
 
 enum { SIGNAL_NAME_SIZE = 16, MAX_WHY = 112 };
@@ -268,6 +269,9 @@ void child_kill(struct child *child, const char *why)
 static void note_sign_of_life(struct child *child)
 {
     child->heard_ms = loop_now_ms(child->options.loop);
+    child->look_at_ms =
+        child->heard_ms + child->options.policy.stopped_ms * (STOPPED_LOOKS - 1) / STOPPED_LOOKS;
+    child->stopped_looks = 0;
     child->asked_ms = CLOCK_NEVER_MS;
     child->has_ping_waiting = false;
     if (!child->is_stuck || child->was_killed)

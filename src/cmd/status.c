@@ -68,7 +68,7 @@ static void put_file_members(struct buf *out, const struct status_found *found)
     }
 }
 
-static void put_verdict_members(struct buf *out, const struct liveness *life)
+static void put_verdict_members(struct buf *out, const struct liveness *life, bool has_file)
 {
     if (life->verdict == LIVENESS_UNCLEAR)
         json_put_null(out, "alive");
@@ -79,16 +79,19 @@ static void put_verdict_members(struct buf *out, const struct liveness *life)
     else
         json_put_null(out, "leaseAgeMs");
     json_put_str(out, "reason", str_of(life->reason));
-    if (!life->has_record)
-        return;
-    json_put_str(out, "host", str_of(life->record.host));
-    json_put_int(out, "pid", life->record.pid);
+    if (life->has_record) {
+        json_put_str(out, "host", str_of(life->record.host));
+        json_put_int(out, "pid", life->record.pid);
+    } else if (!has_file) { /* else the file has them */
+        json_put_null(out, "host");
+        json_put_null(out, "pid");
+    }
 }
 
 static void put_status_json(struct buf *out, const struct status_found *found)
 {
     json_open(out, '{');
-    put_verdict_members(out, &found->life);
+    put_verdict_members(out, &found->life, found->status != NULL);
     put_file_members(out, found);
     if (found->trouble[0] != '\0')
         json_put_str(out, "statusTrouble", str_of(found->trouble));

@@ -129,12 +129,12 @@ static void ask_again_later(struct registration *r)
     bool is_well = r->view.state == REGISTRATION_DONE && r->view.failed_ms == 0;
     int64_t pause_ms = r->retry_ms << r->attempts;
 
-    if (is_well)
+    if (is_well) {
         pause_ms = r->asks_upload ? r->check_ms : r->first_ms;
-    if (is_well)
         r->attempts = 0;
-    else if (r->attempts < MAX_DOUBLINGS)
+    } else if (r->attempts < MAX_DOUBLINGS) {
         r->attempts++;
+    }
     r->asks_upload = r->asks_upload || is_well;
     loop_set_timer(r->loop, &r->alarm, loop_now_ms(r->loop) + pause_ms);
     r->view.next_try_ms = clock_wall_ms() + pause_ms;

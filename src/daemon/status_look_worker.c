@@ -186,7 +186,7 @@ static int find_look_places(struct look_place *k, struct err *e)
 /* --- the end --- */
 
 /* The number may be another process's by now: its descriptor is of one process alone. */
-static int signal_process(const struct lease_record *record, struct err *e)
+static int signal_process(const struct lease_record *record, bool *is_anothers, struct err *e)
 {
     int fd = (int)syscall(SYS_pidfd_open, (pid_t)record->pid, 0), result = 0, number;
 
@@ -199,20 +199,25 @@ static int signal_process(const struct lease_record *record, struct err *e)
     number = errno;
     if (fd >= 0)
         close(fd);
+    *is_anothers = result != 0 && number == EPERM;
     if (result == 0 || number == ESRCH)
         return 0;
-    return err_errno(e, ERR_FAILED, number, "cannot signal process %lld",
-                     (long long)record->pid);
+    return err_errno(e, ERR_FAILED, number, "cannot signal process %lld", (long long)record->pid);
 }
 
 static int ask_to_end(struct look_place *k, const struct status_found *found, struct err *e)
 {
     const struct lease_record *record = &found->life.record;
+    bool is_anothers = true;
 
     if (found->life.verdict == LIVENESS_NONE || !found->life.has_record)
         return 0;
-    return found->is_same_host ? signal_process(record, e)
-                               : stop_request_write(k->folder.data, record->token, e);
+    if (found->is_same_host && signal_process(record, &is_anothers, e) == 0)
+        return 0;
+    /* A group's folder may be shared by a process of another member, who may not be signalled. */
+    if (!is_anothers)
+        return -1;
+    return stop_request_write(k->folder.data, record->token, e);
 }
 
 /* --- the look --- */

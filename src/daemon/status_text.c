@@ -20,7 +20,7 @@ enum { SHOWN_UPLOADS = 3, SHOWN_ABSENT = 5, SHOWN_CAUSES = 3, SHORT_HASH = 4,
 /* --- the status file's parts --- */
 
 struct top_fields {
-    struct str resource, host, client, ending, version;
+    struct str resource, host, client, ending;
     int64_t pid, started_ms, written_ms;
     bool is_stopping;
 };
@@ -35,7 +35,6 @@ static const struct field top_fields[] = {
     TEXT("host", host),
     TEXT("client", client),
     TEXT("ending", ending),
-    TEXT("version", version),
     NUMBER("pid", pid),
     NUMBER("startedMs", started_ms),
     NUMBER("writtenMs", written_ms),
@@ -63,14 +62,13 @@ static const struct field proxy_fields[] = {
 #undef AT
 
 struct gateway_fields {
-    struct str url, failure, refusal;
+    struct str failure, refusal;
     int64_t answered_ms, failed_ms, next_try_ms, ahead_ms;
     bool may_upload;
 };
 
 #define AT(member) offsetof(struct gateway_fields, member)
 static const struct field gateway_fields[] = {
-    TEXT("url", url),
     TEXT("failure", failure),
     TEXT("refusal", refusal),
     NUMBER("answeredMs", answered_ms),

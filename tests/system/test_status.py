@@ -157,7 +157,8 @@ def test_a_name_that_the_proxy_refused(desk):
 def test_where_nothing_ever_ran(desk, tmp_path):
     done = ask(desk, "status")
     assert done.returncode == 3 and "not running" in done.stdout
-    assert json.loads(ask(desk, "status", "--json").stdout)["alive"] is False
+    status = json.loads(ask(desk, "status", "--json").stdout)
+    assert status["alive"] is False and status["host"] is status["pid"] is status["leaseAgeMs"] is None
     (tmp_path / "empty").mkdir()
     done = ask(desk, "status", config=tmp_path / "empty/kachery-resource.yaml")
     assert done.returncode == 3 and f"there is no {tmp_path}/empty/kachery-resource.yaml" in done.stderr

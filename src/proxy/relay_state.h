@@ -198,6 +198,7 @@ struct relay_file {
     uint64_t ask;          /* the number of the question that is open; 0: none */
     int64_t asked, answered, away; /* of that question; asked -1: not told */
     bool saw_building, saw_error;
+    bool is_guessed; /* it was opened at a daemon that is only likely to have it */
     bool is_denied; /* by all who were asked; others may come back */
     bool is_lost; /* open, and all daemons say that they have it no more */
     int64_t asked_ms, ask_again_ms, known_until_ms; /* ABSENT: until then */
@@ -225,6 +226,7 @@ struct relay {
     struct relay_wrong_file wrong[RELAY_MAX_WRONG];   /* in turn */
     size_t wrong_next;
     uint64_t page_uses, last_ask;
+    int64_t likely; /* number of the daemon that had the last file that was opened; 0: none */
     struct relay_unchecked unchecked[RELAY_UNCHECKED];
     size_t unchecked_count;
     struct loop_timer unchecked_timer;

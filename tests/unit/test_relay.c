@@ -194,7 +194,7 @@ static struct world {
     size_t note_count;
     struct loop_call serve;
     int64_t away;
-    bool refuses_signers, holds_checks;
+    bool refuses_signers, holds_checks, holds_questions;
     struct relay_check *check;
     struct loop_call checked;
 } world;
@@ -504,9 +504,9 @@ static void serve_notes(void *owner)
     memcpy(ids, world.ids, sizeof ids);
     world.note_count = 0;
     for (size_t n = 0; n < count; n++)
-        if (notes[n].type == RELAY_ASK)
+        if (notes[n].type == RELAY_ASK && !world.holds_questions)
             answer_question(ids[n]);
-        else
+        else if (notes[n].type != RELAY_ASK)
             for (size_t k = 0; k < DAEMONS; k++)
                 if (world.daemons[k].number == notes[n].daemon)
                     make_line(&world.daemons[k], notes[n].line_class);
@@ -785,6 +785,36 @@ static void test_small_files_are_proven_by_their_hash(void **state)
         unit_true(name, run(&r, has_info, 30000) && r.answer == RELAY_READY);
         unit_true(name, run(&r, has_block, 30000) && r.answer == RELAY_READY);
         unit_true(name, run(&r, has_info, 30000) && r.info.size == 1000);
+        stop(&r);
+    }
+}
+
+/* A second file is opened at the daemon that had the first before it was asked; where that has not
+ * the file, or is wrong in another way, it is found as ever. */
+static void test_the_daemon_that_had_the_last_file_is_guessed(void **state)
+{
+    static const enum fault faults[] = {NONE,         REFUSES_ABSENT, REFUSES_ERROR,
+                                        NO_ANSWER,    WRONG_ROOT,     REFUSES_BUILDING,
+                                        REFUSES_CHANGED, LINE_LOST_AT_OPEN};
+    struct read r;
+
+    for (size_t n = 0; n < UNIT_COUNT(faults); n++) {
+        const char *name = fault_names[faults[n]];
+        renew(state);
+        world.daemons[1].is_absent = true;
+        start(&r, small_sha1, RANGE_SMALL);
+        r.expected = (struct str){right.bytes, 1000};
+        unit_true(name, run(&r, has_info, 1000) && run(&r, has_block, 1000));
+        stop(&r);
+        world.daemons[0].fault = faults[n];
+        world.daemons[0].opens = 0;
+        world.daemons[0].is_absent = faults[n] != NONE;
+        world.daemons[1].is_absent = false;
+        world.holds_questions = faults[n] == NONE;
+        start(&r, sha1, RANGE_SMALL);
+        r.expected = block_of(&right, 0);
+        unit_true(name, run(&r, has_block, 30000) && r.answer == RELAY_READY);
+        unit_true(name, world.daemons[0].opens == 1);
         stop(&r);
     }
 }
@@ -1407,6 +1437,7 @@ int main(void)
         ROW(test_another_daemon_takes_over),
         ROW(test_alone_nothing_wrong_comes),
         ROW(test_small_files_are_proven_by_their_hash),
+        ROW(test_the_daemon_that_had_the_last_file_is_guessed),
         ROW(test_an_absent_file_is_absent_at_once),
         ROW(test_a_daemon_that_is_away_is_waited_for),
         ROW(test_one_that_is_doubted_is_not_absent),

@@ -1,6 +1,7 @@
 /*
  * The upload worker: reads, hashes and sends one file after the other, in a process of its own. It
- * alone (and the registration check) holds the client's keys.
+ * alone (and the registration check) holds the client's keys. Of a large file it forks a hasher
+ * (proc/hasher.h).
  *
  * Its messages: upload_message.h.
  */

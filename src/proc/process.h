@@ -1,6 +1,6 @@
 /*
  * Forked helper processes, each with one SOCK_SEQPACKET socket to its parent. Never exec'ed, no
- * threads, no shared memory.
+ * threads; shared memory is hasher.h's alone.
  */
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H

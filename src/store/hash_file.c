@@ -29,7 +29,7 @@ static bool is_file_known(struct hash_file *f)
     return manifest_file_is_whole(f->store, f->job.hash, f->st.st_size);
 }
 
-static void begin_attempt(struct hash_file *f)
+static void begin_hash_attempt(struct hash_file *f)
 {
     const unsigned flags = f->options.flags;
     struct err e;
@@ -72,7 +72,7 @@ static void end_attempt(struct hash_file *f)
     } else if (is_good) {
         f->progress = HASH_ENDED;
     } else if (f->tries < TRIES) {
-        begin_attempt(f);
+        begin_hash_attempt(f);
     } else {
         err_set(&e, ERR_CHANGED, "changed while it was being read");
         fail_file(f, &e);
@@ -89,7 +89,7 @@ void hash_file_begin(struct hash_file *f, const struct store *s, const char *pat
     f->is_read = false;
     f->job = (struct hash_job){.to = -1, .watch = f->options.watch};
     manifest_writer_init(&f->manifest, (f->options.flags & HASH_MAKE_MANIFEST) != 0 ? s : NULL);
-    begin_attempt(f);
+    begin_hash_attempt(f);
 }
 
 void hash_file_step(struct hash_file *const files[], size_t count)

@@ -321,7 +321,7 @@ static void explain_damage(const struct getting *get, struct err *e)
                 "the next upload of the file replaces it, and another try may succeed", told.msg);
 }
 
-static int check_part(const struct part *part, struct err *e)
+static int check_part(struct part *part, struct err *e)
 {
     char hash[SHA1_HEX + 1];
 

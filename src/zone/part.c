@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/newfile.h"
 #include "base/ready.h"
+#include "proc/hasher.h"
 #include "proc/process.h"
 #include "proto/manifest.h"
 
@@ -111,12 +112,20 @@ static bool open_stable(struct part *p, bool must_be_new)
     return false;
 }
 
+static void drop_hasher(struct part *p)
+{
+    hasher_free(p->hasher);
+    p->hasher = NULL;
+}
+
 static int open_new_part(struct part *p, bool must_be_new, struct err *e)
 {
     struct newfile file = NEWFILE_NONE;
     struct err why = {0};
 
     p->bytes = p->written_out = 0;
+    drop_hasher(p);
+    p->is_tried = false;
     sha1_init(&p->sha1);
     if (!open_stable(p, must_be_new)) {
         /* A folder that is not there is not a file that nobody has. */
@@ -292,6 +301,40 @@ static int refuse_more(struct part *p, struct err *e)
                    (long long)p->limit);
 }
 
+/* The hasher is lost: hashes the file, from its start. Bytes that cannot be read have no hash that
+ * anybody wants. */
+static void hash_again(struct part *p)
+{
+    char *data = malloc(READ_BYTES);
+    int64_t at = 0;
+
+    drop_hasher(p);
+    sha1_init(&p->sha1);
+    while (data != NULL && at < p->bytes) {
+        size_t want = p->bytes - at < READ_BYTES ? (size_t)(p->bytes - at) : READ_BYTES;
+        ssize_t n = pread(p->fd, data, want, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        sha1_update(&p->sha1, data, (size_t)n);
+        at += n;
+    }
+    free(data);
+}
+
+/* Hashes bytes that were written, and counted; of much, in a process beside this one. */
+static void hash_added(struct part *p, struct str chunk)
+{
+    if (!p->is_tried && p->expected >= 0)
+        p->hasher = hasher_new(&p->sha1, p->expected - p->bytes);
+    p->is_tried = true;
+    if (p->hasher == NULL)
+        sha1_update(&p->sha1, chunk.p, chunk.len);
+    else if (!hasher_add(p->hasher, chunk))
+        hash_again(p);
+}
+
 int part_add(struct part *p, struct str chunk, struct err *e)
 {
     if ((int64_t)chunk.len > p->limit - p->bytes)
@@ -302,15 +345,17 @@ int part_add(struct part *p, struct str chunk, struct err *e)
     }
     if (p->is_kept && p->bytes == 0)
         report_part_temporary(p, NULL);
-    sha1_update(&p->sha1, chunk.p, chunk.len);
     p->bytes += (int64_t)chunk.len;
+    hash_added(p, chunk);
     write_part_out(p);
     report_part_bytes(p);
     return 0;
 }
 
-bool part_is_right(const struct part *p, char found[SHA1_HEX + 1])
+bool part_is_right(struct part *p, char found[SHA1_HEX + 1])
 {
+    if (p->hasher != NULL && !hasher_state(p->hasher, &p->sha1))
+        hash_again(p);
     struct sha1 sha1 = p->sha1;
 
     sha1_final_hex(&sha1, found);
@@ -365,6 +410,7 @@ int part_publish(struct part *p, struct err *e)
 
 void part_close(struct part *p)
 {
+    drop_hasher(p);
     if (p->is_kept && !p->is_spoilt && p->bytes > 0)
         buf_free(&p->path);
     remove_part(p);

@@ -17,6 +17,8 @@
 #include "zone/patience.h"
 #include "zone/transfer.h"
 
+struct hasher;
+
 /* The limit for a file of unknown size: the limit of deployed zones (PROTOCOL.md §3). */
 #define PART_MAX_BYTES INT64_C(5000000000)
 
@@ -43,7 +45,9 @@ struct part {
     int fd;
     bool is_kept;   /* has the stable name, and our lock */
     bool is_spoilt; /* not to be kept after all */
-    struct sha1 sha1;
+    struct sha1 sha1;      /* of all bytes, unless the hasher has it */
+    struct hasher *hasher; /* hashes what is added; NULL: there is none (any more) */
+    bool is_tried;         /* whether there may be a hasher */
     int64_t bytes;    /* in the file, all of them hashed */
     int64_t expected; /* the size, or that of part_announce; -1: unknown */
     int64_t limit;    /* no more than that */
@@ -74,7 +78,7 @@ int part_announce(struct part *p, int64_t bytes, struct err *e) ERR_CHECKED;
 int part_add(struct part *p, struct str chunk, struct err *e) ERR_CHECKED;
 
 /* Returns true when the bytes have the hash; `found` is the hash that they have. */
-bool part_is_right(const struct part *p, char found[SHA1_HEX + 1]);
+bool part_is_right(struct part *p, char found[SHA1_HEX + 1]);
 
 /* Syncs it and gives it its final name, with the folder synced. */
 int part_publish(struct part *p, struct err *e) ERR_CHECKED;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proc/hasher.h"
 
 enum { BUFFER_BYTES = UPLOAD_CHUNK_BYTES + UPLOAD_HOLD_BACK_BYTES };
 
@@ -27,6 +28,20 @@ static int check_stat(struct upload_source *source, struct stat *st, struct err 
     return 0;
 }
 
+static int lose_hash(struct err *e)
+{
+    return err_set(e, ERR_FAILED, "the process that hashes the file was lost");
+}
+
+static int hash_read(struct upload_source *source, struct str data, struct err *e)
+{
+    if (source->hasher == NULL)
+        sha1_update(&source->sha1, data.p, data.len);
+    else if (!hasher_add(source->hasher, data))
+        return lose_hash(e);
+    return 0;
+}
+
 /* Reads some bytes behind data[len]. A short file is an error: fewer came than the size. */
 static int read_source(struct upload_source *source, struct err *e)
 {
@@ -43,10 +58,10 @@ static int read_source(struct upload_source *source, struct err *e)
         return refuse_unreadable(errno, e);
     if (n == 0)
         return err_set(e, ERR_CHANGED, "the file became shorter while it was read");
-    sha1_update(&source->sha1, source->data + source->len, (size_t)n);
+    const struct str data = {source->data + source->len, (size_t)n};
     source->len += (size_t)n;
     source->bytes_read += n;
-    return 0;
+    return hash_read(source, data, e);
 }
 
 /* Checks, when all bytes were read, that it is still the file that was linked. */
@@ -65,6 +80,8 @@ static int compare_hash(struct upload_source *source, struct sha1 *sha1, struct 
 
 static int check_hash(struct upload_source *source, struct err *e)
 {
+    if (source->hasher != NULL && !hasher_state(source->hasher, &source->sha1))
+        return lose_hash(e);
     if (compare_hash(source, &source->sha1, e) != 0)
         return -1;
     source->is_right = true;
@@ -143,6 +160,15 @@ int upload_source_prove(struct upload_source *source, int (*on_chunk)(void *ctx,
     return status == 0 ? compare_hash(source, &sha1, e) : -1;
 }
 
+/* The first bytes were hashed before anything was sent; what is left, if it is much, is hashed
+ * beside the sending. */
+static void begin_hasher(struct upload_source *source)
+{
+    if (!source->has_begun)
+        source->hasher = hasher_new(&source->sha1, source->size - source->bytes_read);
+    source->has_begun = true;
+}
+
 enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e)
 {
     for (;;) {
@@ -157,6 +183,7 @@ enum io upload_source_next(struct upload_source *source, struct str *chunk, stru
         memmove(source->data, source->data + source->out, source->len - source->out);
         source->len -= source->out;
         source->out = source->ready = 0;
+        begin_hasher(source);
         if (fill_source(source, e) != 0)
             return IO_ERR;
     }
@@ -171,6 +198,7 @@ void upload_source_deinit(struct upload_source *source)
 {
     if (source->data != NULL && source->fd >= 0)
         close(source->fd);
+    hasher_free(source->hasher);
     free(source->data);
     *source = (struct upload_source){.fd = -1};
 }

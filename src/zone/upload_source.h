@@ -16,6 +16,8 @@
 
 enum { UPLOAD_HOLD_BACK_BYTES = 65536, UPLOAD_CHUNK_BYTES = 262144 };
 
+struct hasher;
+
 /*
  *     data: │ given out │ ready │ held back │ free │
  *           0          out    ready        len
@@ -25,11 +27,13 @@ struct upload_source {
     const char *hash; /* borrowed */
     int64_t size;
     struct stat before;
-    struct sha1 sha1;
+    struct sha1 sha1;      /* of what was read, unless the hasher has it */
+    struct hasher *hasher; /* hashes what is read, in a process beside this one; or NULL */
     int64_t bytes_read, bytes_given; /* with the chunk that was given last */
     char *data;
     size_t out, ready, len;
-    bool is_right; /* all was read, and the hash is right */
+    bool has_begun; /* more than the first bytes were asked for */
+    bool is_right;  /* all was read, and the hash is right */
 };
 
 /* Opens `path` and reads the first chunk of it. ERR_CHANGED when it is no regular file of `size`

@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "unit.h"
 
 #define HELLO "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" /* of "hello" */
@@ -202,6 +204,39 @@ static void only_one_at_a_time(void **state)
     assert_int_equal(count_files(), 1);
 }
 
+/* Of a large file a child hashes what is added; without it, what is in the file is hashed. */
+static void a_lost_hasher(void **state)
+{
+    enum { SIZE = 9 << 20, PIECE = 300000 };
+    char *data = calloc(1, SIZE), found[SHA1_HEX + 1], want[SHA1_HEX + 1];
+    unsigned char digest[SHA1_SIZE];
+    struct part_target target = to_final;
+    struct part p;
+    struct err e;
+
+    (void)state;
+    assert_non_null(data);
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (char)(i * 7 + (i >> 8) * 13);
+    sha1_of((struct str){data, SIZE}, digest);
+    hex_encode(digest, SHA1_SIZE, want);
+    target.size = SIZE;
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(part_open(&p, &usual, &target, &e), 0);
+        for (size_t at = 0; at < SIZE; at += PIECE) {
+            if (pass == 1 && at == 10 * PIECE && p.hasher != NULL)
+                assert_int_equal(kill(unit_child(), SIGKILL), 0);
+            assert_int_equal(
+                part_add(&p, str_slice((struct str){data, SIZE}, at, at + PIECE), &e), 0);
+        }
+        assert_false(part_is_right(&p, found)); /* it is another file's part */
+        unit_equal(pass == 0 ? "hashed beside" : "hashed again", found, want);
+        p.is_spoilt = true;
+        part_close(&p);
+    }
+    free(data);
+}
+
 /* Somebody who has the old file open writes to nothing that will be published. */
 static void restart_takes_a_new_file(void **state)
 {
@@ -276,6 +311,7 @@ int main(void)
         IN_FOLDER(too_much_is_refused),
         IN_FOLDER(limits),
         IN_FOLDER(only_one_at_a_time),
+        IN_FOLDER(a_lost_hasher),
         IN_FOLDER(restart_takes_a_new_file),
         IN_FOLDER(a_folder_that_is_not_there),
     };

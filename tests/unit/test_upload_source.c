@@ -1,6 +1,7 @@
 #include "zone/upload_source.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,7 +9,12 @@
 #include "unit.h"
 #include "zone/upload.h"
 
-enum { HOLD = UPLOAD_HOLD_BACK_BYTES, CHUNK = UPLOAD_CHUNK_BYTES, FIRST = HOLD + CHUNK };
+enum {
+    HOLD = UPLOAD_HOLD_BACK_BYTES,
+    CHUNK = UPLOAD_CHUNK_BYTES,
+    FIRST = HOLD + CHUNK,
+    LARGE = 9 << 20 /* a child hashes it */
+};
 
 static char path[64];
 static unsigned char *content;
@@ -39,7 +45,7 @@ static void flip_byte(off_t at)
 
 static const size_t sizes[] = {0,         1,         HOLD - 1,  HOLD,          HOLD + 1,
                                FIRST - 1, FIRST,     FIRST + 1, FIRST + HOLD,  CHUNK + 2 * HOLD + 1,
-                               2 * FIRST, 1 << 20,   (1 << 20) + 12345};
+                               2 * FIRST, 1 << 20,   (1 << 20) + 12345, LARGE};
 
 static void test_sizes(void **state)
 {
@@ -94,6 +100,31 @@ static void test_wrong_byte(void **state)
             upload_source_deinit(&source);
         }
     }
+}
+
+/* Without the process that hashes, nothing more is given out. */
+static void test_lost_hasher(void **state)
+{
+    struct upload_source source;
+    char hash[SHA1_HEX + 1];
+    struct str chunk;
+    struct err e;
+    enum io io = IO_DONE;
+
+    (void)state;
+    write_content(LARGE, hash);
+    assert_int_equal(upload_source_open(&source, path, hash, LARGE, &e), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(upload_source_next(&source, &chunk, &e), IO_DONE);
+    if (source.hasher == NULL)
+        skip(); /* one processor */
+    assert_int_equal(kill(unit_child(), SIGKILL), 0);
+    while (io == IO_DONE)
+        io = upload_source_next(&source, &chunk, &e);
+    assert_int_equal(io, IO_ERR);
+    unit_equal("error", e.msg, "the process that hashes the file was lost");
+    assert_true(source.bytes_given <= LARGE - HOLD);
+    upload_source_deinit(&source);
 }
 
 static const struct {
@@ -206,13 +237,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lost_hasher, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changed_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replaced_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
     };
     int status;
 
-    content = malloc(4 << 20);
+    content = malloc(LARGE);
     status = content == NULL ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
     free(content);
     return status;

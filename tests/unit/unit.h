@@ -59,4 +59,20 @@ static inline int unit_wait_for_children(void **state)
     return 0;
 }
 
+/* The pid of the first child that this process has; 0: it has none. */
+static inline pid_t unit_child(void)
+{
+    char name[64];
+    int pid = 0;
+
+    snprintf(name, sizeof name, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(name, "r");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%d", &pid) != 1)
+        pid = 0;
+    fclose(file);
+    return (pid_t)pid;
+}
+
 #endif

@@ -1,0 +1,35 @@
+/*
+ * SHA-1 of bytes that the caller receives or sends, in a child beside it: on a second processor the
+ * hashing costs no time. The bytes are copied into a ring that both have mapped, and hashed there.
+ *
+ * The child reads and writes no file, connects to nothing, forks nothing. Its messages: {"bytes":N}
+ * for each piece in the ring, in order; it sends the message back when the piece is hashed.
+ */
+#ifndef PROC_HASHER_H
+#define PROC_HASHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sha1.h"
+#include "base/str.h"
+
+enum { HASHER_MIN_BYTES = 8 << 20 }; /* for less, a process is not worth its while */
+
+struct hasher;
+
+/* Starts a child that goes on with a hash, of which `bytes` bytes are to come. NULL where that is
+ * not worth its while, or not possible: then the caller hashes. */
+struct hasher *hasher_new(const struct sha1 *begun, int64_t bytes);
+
+/* Takes the next bytes; waits while the ring is full. False when the child is lost: the hash cannot
+ * be had any more. */
+bool hasher_add(struct hasher *h, struct str data);
+
+/* Waits until all bytes are hashed, and copies the state. False as hasher_add. */
+bool hasher_state(struct hasher *h, struct sha1 *out);
+
+/* Ends the child. NULL-safe. */
+void hasher_free(struct hasher *h);
+
+#endif

@@ -202,22 +202,21 @@ static bool is_shortened(const char *name, const char *whole)
            (strcmp(whole + len, "_URL") == 0 || strcmp(whole + len, "_DIR") == 0);
 }
 
-/* The variable that is meant, most likely, or NULL. */
-static const char *find_meant(struct str name)
+const char *setting_find_meant(struct str name, const char *const *names, size_t count)
 {
     char given[NAME_SIZE + 1], other[NAME_SIZE + 1];
 
     if (!normalise_name(given, name))
         return NULL;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (str_equal(name, str_of(known[i])))
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal(name, str_of(names[i])))
             return NULL;
     }
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        size_t far = strlen(known[i]) >= MIN_FAR_LENGTH ? 2 : 1;
-        normalise_name(other, str_of(known[i]));
+    for (size_t i = 0; i < count; i++) {
+        size_t far = strlen(names[i]) >= MIN_FAR_LENGTH ? 2 : 1;
+        normalise_name(other, str_of(names[i]));
         if (edit_distance(given, other) <= far || is_shortened(given, other))
-            return known[i];
+            return names[i];
     }
     return NULL;
 }
@@ -231,7 +230,7 @@ void setting_report_typos(void (*report)(void *ctx, const struct err *warning), 
         struct str name = str_slice(str_of(*variable), 0, str_find(str_of(*variable), '='));
         if (name.len < 6 || !str_equal_nocase(str_slice(name, 0, 5), STR("KACHE")))
             continue;
-        const char *meant = find_meant(name);
+        const char *meant = setting_find_meant(name, known, sizeof known / sizeof known[0]);
         if (meant == NULL)
             continue;
         err_set(&warning, ERR_NONE, "nobody reads the variable %s: is %s meant?",

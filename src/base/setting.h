@@ -24,6 +24,10 @@ int setting_check_path(const char *what, struct str value, struct err *e) ERR_CH
  * password. */
 int setting_check_text(const char *what, struct str value, struct err *e) ERR_CHECKED;
 
+/* Returns the one of `names` that is meant, most likely, by a name that is none of them but looks
+ * like one; else NULL. The names are text of the program. */
+const char *setting_find_meant(struct str name, const char *const *names, size_t count);
+
 /*
  * Calls `report` with a warning for each variable that is set, starts with KACHERY_, is read by no
  * program, but looks like one that is.

@@ -300,6 +300,31 @@ out:
     return result;
 }
 
+void config_report_typos(struct str text, const char *name,
+                         void (*report)(void *ctx, const struct err *warning), void *ctx)
+{
+    const char *names[CONFIG_KEYS + 2];
+    struct yaml *root = yaml_parse(text, name, ERR_IGNORED);
+    char shown[QUOTE_SIZE];
+    struct err warning;
+
+    for (int key = 0; key < CONFIG_KEYS; key++)
+        names[key] = key_names[key];
+    names[CONFIG_KEYS] = RECORDS_OF;
+    names[CONFIG_KEYS + 1] = SCHEDULE;
+    bool is_mapping = root != NULL && yaml_type(root) == YAML_MAPPING;
+    for (const struct yaml *one = is_mapping ? yaml_first(root) : NULL; one != NULL;
+         one = yaml_next(one)) {
+        const char *meant = setting_find_meant(yaml_key(one), names, CONFIG_KEYS + 2);
+        if (meant == NULL)
+            continue;
+        err_set(&warning, ERR_NONE, "%s:%zu: nobody reads the key %s: is %s meant?", name,
+                yaml_line(one), quote_str(shown, yaml_key(one)), meant);
+        report(ctx, &warning);
+    }
+    yaml_free(root);
+}
+
 int config_complete(struct config *c, const char *name, struct err *e)
 {
     if (c->values[CONFIG_ZONE] == NULL &&

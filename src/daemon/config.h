@@ -54,6 +54,11 @@ struct config {
 /* Wipes and frees the values. NULL-safe. */
 void config_deinit(struct config *c);
 
+/* Calls `report` with a warning for each key in a file's text that is read by no program, but looks
+ * like one that is; for none if the text is no config. */
+void config_report_typos(struct str text, const char *name,
+                         void (*report)(void *ctx, const struct err *warning), void *ctx);
+
 /* Returns "resourceName", … */
 const char *config_key_name(enum config_key key);
 

@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "base/newfile.h"
 #include "base/setting.h"
+#include "base/text_file.h"
 #include "base/yaml.h"
 #include "doctor/probe.h"
 
@@ -73,6 +74,22 @@ static void judge_config_mode(struct probe *p, const struct stat *st)
                    (mode & S_IRGRP) != 0 ? "read" : "replace");
 }
 
+static void warn_key_typo(void *ctx, const struct err *warning)
+{
+    probe_warn(ctx, CHECK_CONFIG, "correct the key in that line", "%s", warning->msg);
+}
+
+/* A misspelt key that may be absent is silently as good as none. */
+static void judge_config_keys(struct probe *p)
+{
+    const char *path = p->options->config_path;
+    struct buf text = {0};
+
+    if (text_file_read(path, YAML_MAX_BYTES, &text, ERR_IGNORED) == 0)
+        config_report_typos(buf_str(&text), path, warn_key_typo, p);
+    buf_wipe(&text);
+}
+
 static void check_config(struct probe *p)
 {
     struct config *c = &p->config;
@@ -83,6 +100,7 @@ static void check_config(struct probe *p)
     if (!find_config_file(p, &st))
         return;
     judge_config_mode(p, &st);
+    judge_config_keys(p);
     if (config_load(c, path, &e) != 0) {
         fail_config(p,
                     e.code == ERR_USAGE

@@ -204,9 +204,11 @@ static void on_patient_event(void *owner, enum child_event event, const char *wo
     patient->outcome = PROBE_LOST;
 }
 
-static int start_patient(struct doctor *d, struct patient *patient, const struct probe_row *row,
-                         const struct probe_limits *limits, struct err *e)
+/* A child that cannot be started is one that ended early. */
+static void start_patient(struct doctor *d, struct patient *patient, const struct probe_row *row,
+                          const struct probe_limits *limits)
 {
+    struct err e = {0};
     const struct child_options options = {
         .loop = d->loop,
         .process = {.name = "kachery-doctor",
@@ -224,8 +226,12 @@ static int start_patient(struct doctor *d, struct patient *patient, const struct
                                           .limits = *limits,
                                           .deadline_ms = clock_now_ms() +
                                                          d->options->times.all_ms}};
-    patient->child = child_start(&options, e);
-    return patient->child == NULL ? -1 : 0;
+    patient->child = child_start(&options, &e);
+    if (patient->child != NULL)
+        return;
+    patient->outcome = PROBE_LOST;
+    snprintf(patient->words, sizeof patient->words, "%.*s",
+             STR_ARG(str_cut(str_of(e.msg), sizeof patient->words - 1)));
 }
 
 static bool is_doctor_through(void *owner)
@@ -260,7 +266,7 @@ static void add_cut_finding(struct doctor *d, const struct patient *patient,
                    patient->outcome == PROBE_LOST ? patient->words : "it reported nothing");
     if (patient->outcome != PROBE_RUNS)
         cure = STR("run doctor again; if it stays, see the memory and the limits of this host "
-                   "(`ulimit -a`, `dmesg`)");
+                   "(`ulimit -a`, for processes `ulimit -u`, `dmesg`)");
     add_finding(d, &(struct doctor_finding){check, DOCTOR_FAIL, buf_str(&detail), cure});
     buf_free(&detail);
 }
@@ -321,15 +327,14 @@ static void read_probe_limits(struct probe_limits *limits)
 static int run_patients(struct doctor *d, struct err *e)
 {
     struct probe_limits limits;
-    int result = 0;
+    int result;
 
     read_probe_limits(&limits);
     d->alarm = (struct loop_timer){.call = on_doctor_late, .owner = d};
     loop_set_timer(d->loop, &d->alarm, clock_now_ms() + d->options->times.all_ms);
-    for (size_t i = 0; i < PROBES && result == 0; i++)
-        result = start_patient(d, &d->patients[i], &probe_rows[i], &limits, e);
-    if (result == 0)
-        result = loop_run_until(d->loop, is_doctor_through, d, e);
+    for (size_t i = 0; i < PROBES; i++)
+        start_patient(d, &d->patients[i], &probe_rows[i], &limits);
+    result = loop_run_until(d->loop, is_doctor_through, d, e);
     for (size_t i = 0; i < PROBES && result == 0; i++)
         complete_patient(d, &d->patients[i]);
     for (size_t i = 0; i < PROBES; i++)

@@ -22,7 +22,7 @@ struct doctor_line {
 };
 
 /* Runs the checks. Each of the DOCTOR_CHECKS lines is the caller's to free with doctor_free_lines,
- * also on failure, which means that no process can be started. */
+ * also on failure, which means that there is no memory. */
 int doctor_run(const struct doctor_options *options, struct doctor_line lines[DOCTOR_CHECKS],
                struct err *e) ERR_CHECKED;
 void doctor_free_lines(struct doctor_line lines[DOCTOR_CHECKS]);

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -102,6 +103,8 @@ CONFIGS = {
     "bad_url": (change(proxyUrl="kachery.lab.example"), "FAIL", "kachery.lab.example", "correct that line"),
     "no_secret": (leave_out("proxySecret"), "FAIL", "proxySecret is missing", "kachery-resource init"),
     "no_name": (leave_out("resourceName"), "FAIL", "resourceName is missing", "kachery-resource init"),
+    "misspelt_key": (change(caFiles="/x.pem"), "warn", "yaml:6: nobody reads the key caFiles: is caFile meant", "correct the key"),
+    "key_in_small_letters": (change(maxconcurrentstreams=4), "warn", "maxconcurrentstreams: is maxConcurrentStreams meant", "correct the key"),
     "world_readable": (chmod(0o644), "FAIL", "0644: everybody can read", "chmod 600"),
     "group_readable": (chmod(0o640), "warn", "0640: its group can read", "chmod 600"),
     "world_writable": (chmod(0o602), "FAIL", "0602: everybody can replace", "chmod 600"),
@@ -313,6 +316,26 @@ def test_largest_file_takes_more_processor_time_than_is_allowed(host):
 ], ids=["processor", "files", "size_of_files"])
 def test_limits_of_the_host(host, limits, level, words, cure):
     expect(limited(host, **limits), "limits", level, words, cure)
+
+
+@root_only
+def test_host_that_allows_no_more_processes(host, tmp_path):
+    """For a user whose processes are counted; root's are not."""
+    program = tmp_path / "kachery-resource"
+    shutil.copy(harness.BINARY, program)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o001)
+
+    def apply():
+        os.setgroups([])
+        os.setgid(65534)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        os.setuid(65534)
+    done = subprocess.run([program, "doctor", "--json", "--config", host.path], env=host.env, preexec_fn=apply, cwd="/",
+                          stdout=subprocess.PIPE, timeout=60)
+    lines = json.loads(done.stdout)
+    assert done.returncode == 1 and lines[0]["level"] == "FAIL"
+    assert "cannot start" in lines[0]["detail"] and "ulimit -u" in lines[0]["cure"], lines[0]
 
 
 # ---- addresses, certificates ----

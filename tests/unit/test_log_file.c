@@ -57,9 +57,10 @@ static void expect_file(const char *name, const char *at, const char *content)
 static struct log_file opened(int64_t max_bytes, unsigned kept)
 {
     struct log_file file = LOG_FILE_CLOSED;
+    const struct log_file_options options = {.path = path, .max_bytes = max_bytes, .kept = kept};
     struct err e = {0};
 
-    if (log_file_open(&file, &(struct log_file_options){path, max_bytes, kept}, &e) != 0)
+    if (log_file_open(&file, &options, &e) != 0)
         fail_msg("%s", e.msg);
     return file;
 }
@@ -198,8 +199,10 @@ static void test_full_disk(void **state)
     struct log_file file = LOG_FILE_CLOSED;
     struct err e = {0};
 
+    const struct log_file_options options = {.path = "/dev/full", .max_bytes = 10, .kept = 1};
+
     (void)state;
-    assert_int_equal(log_file_open(&file, &(struct log_file_options){"/dev/full", 10, 1}, &e), 0);
+    assert_int_equal(log_file_open(&file, &options, &e), 0);
     assert_int_equal(log_file_keep(&file, 100, &e), 0);
     assert_false(log_file_write(&file, "a line\n", 7));
     assert_false(file.is_torn);

@@ -42,7 +42,7 @@ int rename(const char *from, const char *to)
     arrives_before = arrives_after = NULL;
     if (before != NULL)
         write_object(KEY, before);
-    result = syscall(SYS_rename, from, to);
+    result = syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
     if (after != NULL)
         write_object(KEY, after);
     return (int)result;

@@ -34,7 +34,8 @@ struct share_command {
     struct config config;
     struct intervals intervals;
     struct lease lease;
-    struct buf log_path, config_file; /* absolute; the config itself, behind symbolic links */
+    /* absolute; config_file is the config itself, behind symbolic links */
+    struct buf log_path, audit_file, config_file;
     struct buf status_path, lease_path, ca_file;
     struct history history;
 };
@@ -145,19 +146,26 @@ static int make_variables_absolute(struct err *e)
     return 0;
 }
 
+/* Makes the path of an option absolute, if there is one; it is then borrowed from *kept. */
+static int make_option_absolute(const char **path, struct buf *kept, struct err *e)
+{
+    if (*path == NULL)
+        return 0;
+    if (fs_absolute_path(*path, kept, e) != 0)
+        return -1;
+    *path = buf_path(kept, e);
+    return *path == NULL ? -1 : 0;
+}
+
 /* Makes every path absolute, and those beside the config: status file and lease. */
 static int find_paths(struct share_command *share, struct err *e)
 {
     if (make_variables_absolute(e) != 0 ||
         config_put_real_path(share->config_path, &share->config_file, e) != 0)
         return -1;
-    if (share->log.path != NULL) {
-        if (fs_absolute_path(share->log.path, &share->log_path, e) != 0)
-            return -1;
-        share->log.path = buf_path(&share->log_path, e);
-        if (share->log.path == NULL)
-            return -1;
-    }
+    if (make_option_absolute(&share->log.path, &share->log_path, e) != 0 ||
+        make_option_absolute(&share->audit_path, &share->audit_file, e) != 0)
+        return -1;
     config_put_sibling(buf_cstr(&share->config_file), KEEPER_STATUS_FILE, &share->status_path);
     config_put_sibling(buf_cstr(&share->config_file), LEASE_FOLDER, &share->lease_path);
     return buf_path(&share->status_path, e) == NULL || buf_path(&share->lease_path, e) == NULL ? -1
@@ -338,6 +346,7 @@ int cmd_share(int argc, char **argv)
     config_deinit(&share.config);
     lease_deinit(&share.lease);
     buf_free(&share.log_path);
+    buf_free(&share.audit_file);
     buf_free(&share.config_file);
     buf_free(&share.status_path);
     buf_free(&share.lease_path);

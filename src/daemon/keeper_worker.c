@@ -208,6 +208,7 @@ static void write_all_anew(struct keeper_worker *w)
     struct err e;
 
     open_log(w);
+    reopen_audit(w);
     stop_request_make(w->options->lease->folder);
     if (w->status.len > 0)
         write_status_file(w);

@@ -225,7 +225,7 @@ def test_relative_paths(desk):
     path = desk.folder / "file"
     path.write_bytes(DATA)
     env = {**desk.env, "KACHERY_CLOUD_DIR": "store", "KACHERY_RESOURCE_TEST_INTERVALS": FAST}
-    daemon = desk.keep(Process("share", "--config", "./kachery-resource.yaml", "--log", "log", env=env, cwd=start))
+    daemon = desk.keep(Process("share", "--config", "./kachery-resource.yaml", "--log", "log", "--audit", "audit", env=env, cwd=start))
     desk.proxy.wait_connected()
     moved = desk.folder / "moved"
     start.rename(moved)  # its working directory has another name now
@@ -237,6 +237,7 @@ def test_relative_paths(desk):
     uri = subprocess.run([*daemon.process.args[:1], "link", str(path)], env={**desk.env, "KACHERY_CLOUD_DIR": str(store)},
                          stdout=subprocess.PIPE, check=True).stdout.decode().split("\t")[0]
     assert desk.proxy.status(uri)["status"] == "completed"
+    until(lambda: (start / "audit").exists() and uri.partition("//")[2] in (start / "audit").read_text(), "a line of the audit")
     daemon.signal(signal.SIGTERM)
     assert daemon.wait() == 0 and not (start / "kachery-resource.lease" / "owner").exists()
 

@@ -18,6 +18,7 @@
 #include "daemon/keeper.h"
 #include "daemon/status_writer.h"
 #include "daemon/supervisor.h"
+#include "proc/process.h"
 #include "proto/url.h"
 #include "store/store.h"
 #include "x509/trust.h"
@@ -298,6 +299,7 @@ static int take_share_lease(struct share_command *share, struct err *e)
  * the lease of the one that shares, instead of hanging too, one more every few minutes. */
 static int run_share(struct share_command *share, struct err *e)
 {
+    process_ignore_foreign_signals(); /* from here on: it may watch a lease for a while */
     int result = read_config(share, e);
 
     if (result != 0 || take_share_lease(share, e) != 0) {

@@ -407,7 +407,6 @@ static int open_supervisor_signals(struct supervisor *s, struct err *e)
     static const int taken[] = {SIGTERM, SIGHUP, SIGCHLD, SIGINT};
 
     signal(SIGPIPE, SIG_IGN);
-    process_ignore_foreign_signals();
     /* An ignored signal does not reach the signalfd. A shell ignores SIGINT in what it starts in
      * the background of a script: that is left so. */
     for (size_t i = 0; i < sizeof taken / sizeof taken[0] && taken[i] != SIGINT; i++)

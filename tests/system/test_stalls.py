@@ -1,6 +1,7 @@
 """The daemon is stopped, signalled, sent off by servers that are busy, and its clocks jump: after each no byte is wrong,
 nobody who waits is lost, and it is in service again by itself. What storage does is in test_stalls_storage.py."""
 import datetime
+import json
 import os
 import signal
 import threading
@@ -42,6 +43,20 @@ def test_signals_that_mean_nothing_end_no_process_of_a_daemon(desk):
     desk.zone.holds_puts = False
     assert answer.status()["status"] == "completed" and desk.zone.objects == {sha1(DATA): DATA}
     assert all(is_running(pid) for pid in pids)
+
+
+def test_signals_that_mean_nothing_end_no_daemon_that_watches_a_lease(desk):
+    """Another node's, which is dead: it is taken over when it has not changed for long enough."""
+    desk.lease.mkdir()
+    (desk.lease / "owner").write_text(json.dumps({
+        "resource": desk.proxy.name, "host": "login-7", "pid": 77, "pidStarted": 5, "boot": "b", "pidNamespace": "n",
+        "timeNamespace": "t", "token": "0123456789abcdef" * 2, "sinceMs": 1, "counter": 9, "renewedMs": 1,
+        "renewedBootMs": 1}).ljust(1023) + "\n")
+    daemon = desk.share(wait=False, intervals="lease_look_ms=50,lease_stale_ms=600")
+    daemon.wait_line("looking whether it renews it")
+    for number in FOREIGN:
+        daemon.signal(number)
+    daemon.wait_line("acknowledged")
 
 
 def test_signals_that_mean_nothing_end_no_process_of_a_hub(our_zone):

@@ -433,23 +433,23 @@ def test_certificate_and_its_roots_are_shown(host):
     expect(host.examine(), "upload-url", "warn", "gives http:// URLs of itself", "--public-url")
 
 
-def silent_names(host):
-    isolation.write_etc(host.folder.parent, "resolv.conf", "nameserver 127.0.0.1\n")
-    isolation.NameServer(lambda name, kind: "silence")
+@pytest.mark.skipif(isolation.why_not() is not None, reason=str(isolation.why_not()))
+def test_name_servers_that_are_silent_and_names_with_ipv6_alone(tmp_path):
+    def rule(name, kind):
+        return "silence" if name == "kachery.lab.example" else ["fd00::1"] if kind == "AAAA" else []
 
-
-@pytest.mark.skipif(bool(isolation.why_not), reason=str(isolation.why_not))
-def test_name_servers_that_are_silent(tmp_path, store):
     @isolation.isolated
     def alone():
         made = wards.Ward(tmp_path)
         try:
-            folder = tmp_path / "lab"
-            folder.mkdir()
-            host = wards.Host(made, folder)
-            silent_names(host)
+            (tmp_path / "lab").mkdir()
+            host = wards.Host(made, tmp_path / "lab")
+            isolation.write_etc(tmp_path, "resolv.conf", "nameserver 127.0.0.1\n")
+            isolation.NameServer(rule)
             host.env["KACHERY_GATEWAY_URL"] = "http://kachery.lab.example"
             expect(host.examine(), "name-servers", "FAIL", "do not answer.*127.0.0.1", "resolv.conf")
+            host.env["KACHERY_GATEWAY_URL"] = "http://six.lab.example"
+            expect(host.examine(), "gateway", "FAIL", "six.lab.example.*unreachable", "IPv6 addresses alone: does this host have IPv6")
         finally:
             made.stop()
     alone()

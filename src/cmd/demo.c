@@ -409,7 +409,7 @@ static int read_second_file_part(struct demo *d, struct err *e)
     return 0;
 }
 
-static int tell_story(struct demo *d, const char *given, struct err *e)
+static int run_story(struct demo *d, const char *given, struct err *e)
 {
     d->step = "prepare";
     if (make_demo_folder(d, e) != 0 || choose_file(d, given, e) != 0 || make_demo_secret(d, e) != 0)
@@ -430,7 +430,7 @@ static int tell_story(struct demo *d, const char *given, struct err *e)
 }
 
 /* Prints the commands with which a user goes on by hand. */
-static void say_kept(const struct demo *d)
+static void print_kept_commands(const struct demo *d)
 {
     printf("\nHub and daemon run on. To try it by hand:\n");
     for (size_t i = 0; d->remote.environment[i] != NULL; i++)
@@ -517,12 +517,12 @@ int cmd_demo(int argc, char **argv)
     demo_processes_init(&d.processes);
     d.processes.outlive_us = d.is_kept;
     status = CMD_OK;
-    if (tell_story(&d, args.operand_count > 0 ? args.operands[0] : NULL, &e) != 0) {
+    if (run_story(&d, args.operand_count > 0 ? args.operands[0] : NULL, &e) != 0) {
         err_wrap(&e, "%s", d.step);
         cmd_warn("demo", &e);
         status = CMD_FAILED;
     } else if (d.is_kept) {
-        say_kept(&d);
+        print_kept_commands(&d);
     }
     clean_up_demo(&d, status != CMD_OK);
     return cmd_finish("demo", status);

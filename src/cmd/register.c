@@ -111,7 +111,7 @@ struct str register_default_label(char name[REGISTER_LABEL_SIZE])
     return str_of(name);
 }
 
-static void tell_client(const struct gateway_client *client)
+static void print_client(const struct gateway_client *client)
 {
     struct buf line = {0};
 
@@ -146,7 +146,7 @@ static int run_register(struct remote *remote, struct str label, bool no_wait, b
     if (result != 0)
         register_tell_refused(buf_str(&link));
     if (result == 0 && client.is_found && !is_quiet)
-        tell_client(&client);
+        print_client(&client);
     gateway_client_deinit(&client);
     buf_free(&link);
     return result;

@@ -193,7 +193,7 @@ static void unlink_hash(struct store_removal *r, struct unlink_operand *n)
 }
 
 /* Other paths, or a copy, may still have the content of a path. */
-static void tell_what_remains(struct store_removal *r, const char *hash)
+static void warn_of_what_remains(struct store_removal *r, const char *hash)
 {
     bool is_copied = has_kind(r, hash, STORE_COPY);
     struct buf uri = {0};
@@ -280,7 +280,7 @@ static int unlink_all(struct store_removal *r, struct err *e)
             unlink_copied(r, &r->named[i]);
     for (size_t i = 0; i < r->count; i++)
         if (r->named[i].last_hash[0] != '\0')
-            tell_what_remains(r, r->named[i].last_hash);
+            warn_of_what_remains(r, r->named[i].last_hash);
     return 0;
 }
 

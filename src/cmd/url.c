@@ -109,7 +109,7 @@ static void print_url(struct str url, int64_t expires_ms, bool is_json)
     buf_wipe(&out);
 }
 
-static void tell_expiry(const struct url_options *options, const char *zone, int64_t expires_ms)
+static void warn_of_expiry(const struct url_options *options, const char *zone, int64_t expires_ms)
 {
     struct buf when = {0};
     struct err note;
@@ -154,7 +154,7 @@ static int print_link(struct remote *remote, const struct url_options *options, 
     if (result == 0)
         result = url_links_make(remote, options->uri.hash, buf_str(&name), expires_ms, &url, e);
     if (result == 0) {
-        tell_expiry(options, remote->gateway.zone, expires_ms);
+        warn_of_expiry(options, remote->gateway.zone, expires_ms);
         print_url(str_of(url), expires_ms, options->is_json);
         explicit_bzero(url, strlen(url));
     } else if (options->expires == NULL) {

@@ -18,7 +18,7 @@
 
 enum { PROGRESS_MS = 1000 };
 
-static const char builder_name[] = "kachery-manifest";
+static const char builder_name[] = "kachery-prepare";
 
 struct builder_message {
     int64_t bytes;

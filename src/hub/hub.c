@@ -33,7 +33,7 @@
 #include "site/front_page.h"
 
 enum {
-    HUB_MAX_ROUTES = 32,
+    HUB_ROUTES = RANGE_SERVER_ROUTES + GATEWAY_API_ROUTES + BUCKET_ROUTES + PROXY_ROUTES + 1,
     DRAIN_LOOK_MS = 20,
     CALL_LIMIT_MS = 5000 /* the main loop blocks nowhere; a busy machine may take its time */
 };
@@ -41,7 +41,7 @@ enum {
 struct hub {
     struct loop *loop;
     struct http_server *server;
-    struct http_route routes[HUB_MAX_ROUTES];
+    struct http_route routes[HUB_ROUTES];
     size_t route_count;
     struct front_page front;
     struct proxy *proxy;
@@ -657,7 +657,7 @@ static int open_proxy(struct hub *hub, const struct hub_options *options, struct
 }
 
 /* Prints the line that says where, and keeps it for URLs. */
-static int say_ready(struct hub *hub, const struct addr *bound, struct err *e)
+static int print_ready(struct hub *hub, const struct addr *bound, struct err *e)
 {
     struct buf url = {0};
     int result = 0;
@@ -729,7 +729,7 @@ static int start_hub(struct hub *hub, const struct hub_options *options, struct 
         socket_listen(str_of(options->listen), &fd, &bound, e) != 0 ||
         http_server_listen(hub->server, fd, e) != 0)
         return -1;
-    return say_ready(hub, &bound, e);
+    return print_ready(hub, &bound, e);
 }
 
 int hub_run(const struct hub_options *options, struct err *e)

@@ -1,6 +1,7 @@
 """1,000 rounds of contention for a lease (LEASE_ROUNDS) with intervals a fiftieth of the product's (LEASE_FACTOR), on mounts
 that cache as NFS does; then 5 in the product's times (LEASE_SLOW=0: none). Never do two daemons answer for longer than
-allowed, nor none for longer than a takeover. LEASE_HUB=1: with a proxy of ours, which lets only one in. Needs root."""
+allowed, nor none for longer than a takeover. LEASE_HUB=1: with a proxy of ours, which lets only one in. LEASE_STRICT=1: what was
+deleted is stale at once, as with NFS. Needs root."""
 import os
 import pathlib
 import statistics
@@ -17,6 +18,7 @@ ROUNDS = int(os.environ.get("LEASE_ROUNDS", "1000"))
 FACTOR = int(os.environ.get("LEASE_FACTOR", "50"))
 SLOW = int(os.environ.get("LEASE_SLOW", "5"))
 WITH_HUB = os.environ.get("LEASE_HUB") == "1"
+IS_STRICT = os.environ.get("LEASE_STRICT") == "1"
 SEED = int(os.environ.get("LEASE_SEED", str(int.from_bytes(os.urandom(4), "big"))))
 EVENTS = os.environ.get("LEASE_EVENTS", "").split(",") if "LEASE_EVENTS" in os.environ else list(lease_rounds.EVENTS)
 AT_ONCE = 8
@@ -25,7 +27,7 @@ SLOW_EVENTS = ["kill node", "stop and continue", "delete folder", "kill taker", 
 
 def go(what, folder, lab, events, arenas, rounds, factor):
     start = time.perf_counter()
-    wrong, figures = lease_rounds.run(folder, lab.host, events, arenas, rounds, factor, SEED, WITH_HUB)
+    wrong, figures = lease_rounds.run(folder, lab.host, events, arenas, rounds, factor, SEED, WITH_HUB, IS_STRICT)
     pace = lease_rounds.Pace(factor)
     print(f"lease_rounds: {what}: {len(figures)} rounds in {time.perf_counter() - start:.0f} s, seed {SEED}; allowed are "
           f"{pace.takeover_s:.2f} s without an answer")

@@ -19,5 +19,5 @@ def test_two_never_answer_and_one_soon_does(event, user, tmp_path):
         pytest.skip("the times are those of the release")
     print("seed", SEED)
     arenas = -(-ROUNDS // len(lease_rounds.EVENTS))
-    wrong, figures = lease_rounds.run(tmp_path / "arenas", user, [event], arenas, 1, 50, SEED)
+    wrong, figures = lease_rounds.run(tmp_path / "arenas", user, [event], arenas, 1, 50, SEED, is_strict=SEED % 2 == 1)
     assert wrong == [] and len(figures) == arenas

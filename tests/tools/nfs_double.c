@@ -6,6 +6,8 @@
  *     mount N PATH          mount number N (from 0) there
  *     unmount N             whoever waits there fails
  *     cache N MS            how long names and attributes are kept (0)
+ *     strict N 0|1          1: what was deleted is stale at once, as with NFS; 0: it can be used
+ *                           for as long as its name is kept
  *     rule N ERROR OPERATIONS FROM PATH
  *                           operations whose path has PATH in it fail with that errno, reads and
  *                           writes those that reach beyond the byte FROM; error 0: they hang
@@ -52,6 +54,7 @@ struct mounted {
     int fd; /* -1: not mounted */
     char path[MAX_PATH];
     long cache_ms;
+    bool is_strict; /* what was deleted is stale */
     struct node *nodes[MAX_NODES];
     size_t node_count, rule_count, held_count;
     struct rule rules[MAX_RULES];
@@ -644,6 +647,14 @@ static void hold_request(struct mounted *m, const struct fuse_in_header *head)
     m->held[m->held_count++] = copy;
 }
 
+static bool is_stale(const struct request *r)
+{
+    struct stat st;
+
+    return r->mount->is_strict && r->head->opcode != FUSE_RELEASE &&
+           r->head->opcode != FUSE_RELEASEDIR && fstat(r->node->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 static void take_request(struct mounted *m, const struct fuse_in_header *head)
 {
     const struct request r = {m, head, (const char *)(head + 1), node_of(m, head->nodeid)};
@@ -657,7 +668,7 @@ static void take_request(struct mounted *m, const struct fuse_in_header *head)
     case FUSE_BATCH_FORGET: do_forgets(&r); return;
     case FUSE_INTERRUPT: return; /* as with a server that is gone: it waits on */
     }
-    if (r.node == NULL) {
+    if (r.node == NULL || is_stale(&r)) {
         answer_error(&r, ESTALE);
         return;
     }
@@ -778,6 +789,8 @@ static const char *do_command(const char *line)
         unmount(m);
     else if (strcmp(verb, "cache") == 0)
         m->cache_ms = strtol(rest, NULL, 10);
+    else if (strcmp(verb, "strict") == 0)
+        m->is_strict = strcmp(rest, "1") == 0;
     else if (strcmp(verb, "rule") == 0)
         return add_rule(m, rest);
     else if (strcmp(verb, "clear") == 0)

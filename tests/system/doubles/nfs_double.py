@@ -22,9 +22,10 @@ def why_not():
 
 
 class NfsDouble:
-    """`server` is the folder itself, `clients[n]` where client n sees it. Errors are numbers of errno."""
+    """`server` is the folder itself, `clients[n]` where client n sees it. Errors are numbers of errno. What was deleted can
+    be used for as long as its name is kept; `is_strict`: it is stale at once, as with NFS."""
 
-    def __init__(self, folder, clients=2, cache_ms=0):
+    def __init__(self, folder, clients=2, cache_ms=0, is_strict=False):
         self.server = pathlib.Path(folder) / "server"
         self.clients = [pathlib.Path(folder) / f"client{n}" for n in range(clients)]
         self.sent = 0
@@ -34,6 +35,7 @@ class NfsDouble:
         try:
             for n in range(clients):
                 self.cache(n, cache_ms)
+                self._command("strict", n, int(is_strict))
                 self.mount(n)
         except BaseException:
             self.stop()

@@ -4,6 +4,7 @@
 #include "base/fields.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/time_text.h"
 #include "daemon/status_parts.h"
 
 struct origin_fields {
@@ -43,6 +44,7 @@ void status_writer_init(struct status_writer *w, const struct intervals *interva
     if (w->history.totals.since_ms == 0)
         w->history.totals.since_ms = clock_wall_ms();
     processor_init(&w->processor, history->date, history->date_cpu_ms);
+    (void)time_text_date(clock_wall_ms()); /* reads the time zone's file: in the loop it is known */
 }
 
 void status_writer_deinit(struct status_writer *w)

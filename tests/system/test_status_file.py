@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import signal
 
 import harness
@@ -86,6 +87,17 @@ def test_a_gateway_that_refuses_uploads_is_known_before_the_first(desk):
     status = status_when(desk, lambda s: s["gateway"]["mayUpload"] is False, "the refusal")
     assert "not authorized to upload" in status["gateway"]["refusal"]
     desk.daemon.wait_line("may not upload")
+
+
+def test_no_path_is_in_it(desk):
+    """Not even in the cause of a failure: the log has it."""
+    keys = sorted(pathlib.Path(desk.env["KACHERY_CLOUD_DIR"]).rglob("*.pem"))
+    desk.share(intervals=FAST + ",gateway_check_ms=50")
+    for key in keys:
+        key.rename(key.with_name("away-" + key.name))
+    status = status_when(desk, lambda s: s["gateway"]["failure"], "a check that fails")
+    assert keys and status["gateway"]["failure"] == "see the log" and str(desk.folder) not in json.dumps(status)
+    desk.daemon.wait_line(str(desk.env["KACHERY_CLOUD_DIR"]))
 
 
 @pytest.mark.parametrize("text", [

@@ -15,7 +15,7 @@
 enum {
     CREDITS_MS = 50,       /* of the rate are given at a time, at most */
     CREDITS_TICK_MS = 20,  /* between two times */
-    CREDITS_BEHIND_MS = 200, /* of the rate may be made up for, when this process had no turn */
+    CREDITS_BEHIND_MS = 300, /* of the rate may be made up for, when this process had no turn */
     CREDITS_MAX_ASKING = 256
 };
 

@@ -28,30 +28,54 @@ struct meter *meter_of_process(void)
     return of_process;
 }
 
-static void wait_for_bytes(struct meter *meter, struct meter_place *place)
+static void ask_for_bytes_once(struct meter *meter)
 {
-    if (place->link != NULL)
-        return;
-    place->next = NULL;
-    place->link = meter->last;
-    *meter->last = place;
-    meter->last = &place->next;
     if (meter->is_asking)
         return;
     meter->is_asking = true;
     ask_for_bytes(meter);
 }
 
+static void wait_for_bytes(struct meter *meter, struct meter_place *place)
+{
+    if (place->link == NULL) {
+        place->next = NULL;
+        place->link = meter->last;
+        *meter->last = place;
+        meter->last = &place->next;
+    }
+    ask_for_bytes_once(meter);
+}
+
+static bool is_stale(const struct meter *meter, int64_t given_ms)
+{
+    return loop_now_ms(meter->loop) - given_ms > METER_STALE_MS;
+}
+
+/* Takes what came while no socket waited. */
+static void take_spare(struct meter *meter, struct meter_place *place)
+{
+    if (!is_stale(meter, meter->spare_ms)) {
+        place->share = meter->spare;
+        place->given_ms = meter->spare_ms;
+    }
+    meter->spare = 0;
+}
+
 size_t meter_allow(struct meter *meter, struct meter_place *place, size_t wanted)
 {
     if (meter->is_open)
         return wanted;
-    if (place->share > 0 && loop_now_ms(meter->loop) - place->given_ms > METER_STALE_MS)
+    if (place->share > 0 && is_stale(meter, place->given_ms))
         place->share = 0;
+    if (place->share <= 0 && meter->first == NULL)
+        take_spare(meter, place);
     if (place->share <= 0) {
         wait_for_bytes(meter, place);
         return 0;
     }
+    if (meter->spare == 0)
+        ask_for_bytes_once(meter);
     return (int64_t)wanted < place->share ? wanted : (size_t)place->share;
 }
 
@@ -78,6 +102,10 @@ void meter_give(struct meter *meter, int64_t bytes, void (*wake)(struct meter_pl
     int64_t count = 0;
 
     meter_forget(meter);
+    if (meter->first == NULL) {
+        meter->spare = bytes;
+        meter->spare_ms = loop_now_ms(meter->loop);
+    }
     for (const struct meter_place *place = meter->first; place != NULL; place = place->next)
         count++;
     for (; count > 0 && meter->first != NULL; count--) {

@@ -81,10 +81,33 @@ static void test_nothing_without_credit(void **state)
     rounds_run(w.loop, 1);
     assert_int_equal(w.woken[0], 1);
     assert_int_equal(put(&w, 0, "hello ", "world"), 8);
+    assert_int_equal(w.asked, 2); /* for what comes next, already */
     assert_int_equal(recv(w.peers[0], got, sizeof got, 0), 8);
     assert_memory_equal(got, "hello wo", 8);
     assert_int_equal(put(&w, 0, "rld", ""), 0);
     assert_int_equal(w.asked, 2);
+    close_world(&w);
+}
+
+/* Bytes that come before they are needed are for the next that needs them. */
+static void test_in_advance(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w);
+    assert_int_equal(put(&w, 0, "aaaa", ""), 0);
+    stream_give_bytes(4);
+    rounds_run(w.loop, 1);
+    assert_int_equal(put(&w, 0, "aa", ""), 2);
+    stream_give_bytes(3);
+    assert_int_equal(put(&w, 0, "aaaaaaaa", ""), 2);
+    assert_int_equal(put(&w, 0, "aaaaaaaa", ""), 3);
+    assert_int_equal(w.asked, 3);
+    stream_give_bytes(5);
+    w.clock.now_ms += METER_STALE_MS + 1;
+    rounds_run(w.loop, 1);
+    assert_int_equal(put(&w, 0, "aaaaaaaa", ""), 0);
     close_world(&w);
 }
 
@@ -105,6 +128,8 @@ static void test_shares(void **state)
     stream_give_bytes(100); /* for the first alone */
     assert_int_equal(put(&w, 1, "bbbbbbbb", ""), 4);
     assert_int_equal(put(&w, 1, "bbbb", ""), 0);
+    rounds_run(w.loop, 1);
+    assert_int_equal(put(&w, 0, "aaaaa", ""), 5);
     close_world(&w);
 }
 
@@ -148,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_without_credit),
+        cmocka_unit_test(test_in_advance),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_no_answer),

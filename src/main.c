@@ -192,9 +192,9 @@ static const char url_help[] =
 
 static const char cat_help[] =
     "Gets the whole file into the local store first where it is not here. Of a part\n"
-    "it gets only that part, and keeps nothing. A part that comes from its host\n"
-    "through a hub is checked by the file's manifest; of another one it warns that it\n"
-    "could not be checked.\n"
+    "it gets only that part, and keeps nothing. It is checked by the file's manifest\n"
+    "where a hub has that and shows it; of another part it warns that it could not be\n"
+    "checked.\n"
     "Exit status: 3 when nobody has the file.\n\n"
     "      --start N              from byte N (the first is 0)\n"
     "      --end M                up to byte M, which is not printed any more, or to\n"

@@ -10,6 +10,7 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/env.h"
+#include "proto/extensions.h"
 #include "store/hash_cache.h"
 #include "store/hash_file.h"
 #include "zone/bucket_range.h"
@@ -27,6 +28,7 @@ struct fetch {
     enum transfer_phase phase;
     int64_t bytes; /* of the download in hand that are here */
     struct hub_manifest *manifest; /* of the file in hand, which a hub reads from a host, or NULL */
+    bool is_shown;       /* the hub showed it to this client below /f/ */
     struct err unusable; /* why what the store has cannot be used */
     struct err unread;   /* why no host could be read from, if that is not that none has it */
 };
@@ -295,6 +297,7 @@ static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file
     if (found.state == HUB_FILE_ABSENT)
         return FETCH_ABSENT;
     file->size = found.size;
+    fetch->is_shown = true;
     result = download_proven(fetch, file, &found, path, &why);
     if (result == FETCH_FAILED && !is_fetch_cancelled(fetch) && may_be_elsewhere(fetch, &why)) {
         fetch->unread = why;
@@ -324,6 +327,28 @@ static enum fetch_result look_below_hub(struct fetch *fetch, char **path, struct
     return result;
 }
 
+/* Prints a part of an object by the hub's manifest of it, where the hub has one and shows it to
+ * everybody; else as the bucket has it. */
+static enum fetch_result read_object_range(struct fetch *fetch, struct gateway_file *file,
+                                           char **path, struct err *e)
+{
+    enum fetch_result result = FETCH_ABSENT;
+
+    if (gateway_has_announced(fetch->gateway, EXTENSIONS_MANIFESTS))
+        result = look_below_hub(fetch, path, e);
+    if (result != FETCH_ABSENT)
+        return result;
+    if (!fetch->is_shown && fetch->unread.code == ERR_NONE)
+        return download_file(fetch, file, path, e);
+    /* Bytes that are not proven are no better. */
+    if (fetch->unread.code == ERR_NONE)
+        err_set(e, ERR_CHANGED, "the hub does not have the bytes of this part any more");
+    else
+        err_copy(e, &fetch->unread);
+    fetch->unread = (struct err){0};
+    return FETCH_FAILED;
+}
+
 static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct err *e)
 {
     enum fetch_result result = FETCH_ABSENT;
@@ -335,6 +360,8 @@ static enum fetch_result look_in_zone(struct fetch *fetch, char **path, struct e
         return FETCH_FAILED;
     if (hub_file_is_at_host(fetch->gateway, &file))
         result = read_from_host(fetch, &file, path, e);
+    else if (file.is_found && fetch->transfer->range != NULL)
+        result = read_object_range(fetch, &file, path, e);
     else if (file.is_found)
         result = download_file(fetch, &file, path, e);
     gateway_file_deinit(&file);

@@ -79,6 +79,19 @@ def test_a_damaged_block_is_never_sent(stored):
     assert stored.ask(PATH)[0].status == 404
 
 
+def test_cat_checks_the_part_that_it_prints(stored):
+    """By the hub's manifest: nothing is said of parts that could not be checked, and no damaged byte is printed."""
+    env = stored.lab.environment(stored.lab.folder / "empty")
+
+    def cat(start, end):
+        return run("cat", f"sha1://{DIGEST}", "--start", str(start), "--end", str(end), env=env)
+    done = cat(LEAF - 5, LEAF + 5)
+    assert (done.returncode, done.stdout, done.stderr) == (0, DATA[LEAF - 5:LEAF + 5], b"")
+    flip(object_of(stored), 3 * LEAF + 9)
+    done = cat(3 * LEAF, 3 * LEAF + 20)
+    assert done.returncode != 0 and done.stdout == b""
+
+
 def test_a_host_has_what_is_damaged_in_the_bucket(stored):
     """Within one answer, without the client noticing."""
     stored.lab.link(stored.lab.folder / "object")

@@ -111,9 +111,14 @@ def test_cat_prints_a_range_and_keeps_nothing(sharing, stranger):
 
 
 def test_cat_says_that_a_part_from_the_bucket_is_not_checked(sharing, stranger):
+    """In a zone whose downloads are not public: the hub shows its manifests to nobody there."""
     data = noise(2 * LEAF)
     uri = uri_of(sharing.put("big", data))
     run("request", uri, "--wait", env=sharing.lab.remote, check=0)
+    (sharing.lab.data / "settings/authorizationSettings.yaml").write_text(
+        "allowPublicUpload: true\nallowPublicDownload: false\nauthorizedUsers:\n- userId: local\n  upload: true\n"
+        "  download: true\n")
+    stranger = sharing.lab.environment(sharing.lab.remote_store)
     done = run("cat", uri, "--end", "9", env=stranger, check=0)
     assert done.stdout == data[:9] and b"could not be checked" in done.stderr
 

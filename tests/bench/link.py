@@ -1,5 +1,6 @@
-"""`link` of one cached large file, which makes SHA-1 and manifest in one read, beside openssl and coreutils: in processor
-time, of which a busy machine takes nothing away. With every set of instructions that this processor has."""
+"""`link` of one cached large file, which makes SHA-1 and manifest in one read, and `link -r` of several, which hashes them
+side by side, beside openssl and coreutils: in processor time, of which a busy machine takes nothing away. With every set
+of instructions that this processor has."""
 import contextlib
 import ctypes
 import os
@@ -47,6 +48,22 @@ def link_with(folder, path, cpu, *options):
     return run
 
 
+def several(folder, usable, count=32, size=bench.GIB // 32):
+    """`link -r` with more files than lanes, beside as many processes of sha1sum as it has."""
+    tree = folder / "tree"
+    tree.mkdir()
+    for i in range(count):
+        bench.random_file(tree / f"{i:02}", size)
+    mib = count * size / (1 << 20)
+    summed = ["sh", "-c", f"find '{tree}' -type f -print0 | xargs -0 -P 2 -n 4 sha1sum"]
+    for options in ["--no-manifest"], []:
+        names = [" ".join(["link -r", *options, "with", cpu]) for cpu, _ in usable]
+        runs = [link_with(folder, tree, cpu, "-q", "-r", *options) for cpu, _ in usable]
+        theirs, *ours = [mib / seconds for seconds in bench.interleaved(lambda: processor_seconds(summed), *runs)]
+        for name, value in zip(names, ours):
+            bench.report(name, value, theirs, "MiB/s", "xargs -P 2 sha1sum", wanted=round(2 * theirs))
+
+
 def main(folder):
     path = bench.random_file(folder / "one.dat", bench.GIB)
     mib = bench.GIB / (1 << 20)
@@ -54,16 +71,21 @@ def main(folder):
               if subprocess.run([harness.BINARY, "--version"], env={VARIABLE: cpu}, capture_output=True).returncode == 0]
     runs = [lambda: processor_seconds(["openssl", "sha1", str(path)]),
             lambda: processor_seconds(["sha1sum", str(path)], ["sha256sum", str(path)]),
-            link_with(folder, path, usable[0][0], "--no-manifest"),
+            lambda: processor_seconds(["sha1sum", str(path)]),
+            *(link_with(folder, path, cpu, "--no-manifest") for cpu, _ in usable),
             *(link_with(folder, path, cpu) for cpu, _ in usable)]
-    openssl, both, without, *ours = [mib / seconds for seconds in bench.interleaved(*runs)]
-    bench.report("link --no-manifest, one cached file", without, openssl, "MiB/s", "openssl sha1")
+    openssl, both, coreutils, *ours = [mib / seconds for seconds in bench.interleaved(*runs)]
+    without, ours = ours[:len(usable)], ours[len(usable):]
+    for (cpu, _), value in zip(usable, without):
+        bench.report(f"link --no-manifest with {cpu}", value, openssl, "MiB/s", "openssl sha1", wanted=round(coreutils))
     for (cpu, part), value in zip(usable, ours):
         what = f"link with {cpu}"
         if part is not None:
             bench.report(what, value, openssl, "MiB/s", "openssl sha1", wanted=round(part * openssl))
         else:
             bench.report(what, value, both, "MiB/s", "sha1sum && sha256sum", wanted=round(both))
+    path.unlink()
+    several(folder, usable)
 
 
 with bench.scratch() as scratch:

@@ -30,7 +30,32 @@ static void try_head(struct str input)
     require(manifest_hash_offset(pages) == manifest_page_offset(head.size, 0));
 }
 
-/* The input, repeated to some blocks, at once and in pieces of blocks. */
+/* Hashes all blocks of the bytes at once, or one after the other, and passes the leaves on. */
+static void add_blocks(struct manifest_maker *maker, struct str bytes, bool at_once)
+{
+    struct str blocks[6];
+    unsigned char leaves[6][SHA256_SIZE];
+    size_t count = 0;
+    struct err e;
+
+    for (; bytes.len > 0; bytes = str_slice(bytes, MANIFEST_LEAF_BYTES, bytes.len)) {
+        blocks[count] = str_slice(bytes, 0, MANIFEST_LEAF_BYTES);
+        if (!at_once) {
+            manifest_hash_blocks(&blocks[count], 1, leaves);
+            require(manifest_maker_take(maker, (const unsigned char(*)[SHA256_SIZE])leaves,
+                                        (int64_t)blocks[count].len, &e) == 0);
+        }
+        count++;
+    }
+    if (!at_once)
+        return;
+    const size_t last = blocks[count - 1].len;
+    manifest_hash_blocks(blocks, count, leaves);
+    require(manifest_maker_take(maker, (const unsigned char(*)[SHA256_SIZE])leaves,
+                                (int64_t)((count - 1) * MANIFEST_LEAF_BYTES + last), &e) == 0);
+}
+
+/* The input, repeated to some blocks, at once and block by block. */
 static void try_maker(struct str input)
 {
     static char data[5 * MANIFEST_LEAF_BYTES + 256];
@@ -48,13 +73,12 @@ static void try_maker(struct str input)
         else
             memset(data + at, 0, n);
     }
-    struct str rest = {data, len};
+    const struct str rest = {data, len};
     manifest_maker_init(&maker);
-    require(manifest_maker_add(&maker, rest, &e) == 0);
+    add_blocks(&maker, rest, true);
     require(manifest_maker_end(&maker, sha1, &whole, &e) == 0);
     manifest_maker_init(&maker);
-    for (; rest.len > 0; rest = str_slice(rest, MANIFEST_LEAF_BYTES, rest.len))
-        require(manifest_maker_add(&maker, str_slice(rest, 0, MANIFEST_LEAF_BYTES), &e) == 0);
+    add_blocks(&maker, rest, false);
     require(manifest_maker_end(&maker, sha1, &cut, &e) == 0);
     require(whole.size == cut.size && memcmp(whole.root, cut.root, sizeof whole.root) == 0);
 }

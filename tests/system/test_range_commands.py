@@ -40,7 +40,7 @@ def test_url_prints_what_any_program_opens(sharing):
 def test_url_says_when_nobody_can_read_now(lab):
     uri = "sha1://" + "1" * 40
     done = run("url", uri, env=lab.remote, check=0)
-    assert done.stdout.decode() == f"{lab.url}/f/{'1' * 40}\n" and b"away and may have it" in done.stderr
+    assert done.stdout.decode() == f"{lab.url}/f/{'1' * 40}\n" and b"the URL works once one shares it" in done.stderr
     daemon = Sharing(lab)
     daemon.put("small", b"content")
     assert run("url", "-q", uri, env=lab.remote, check=0).stderr == b""

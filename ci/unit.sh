@@ -14,7 +14,8 @@ mkdir -p "$place"
 # PR_SET_CHILD_SUBREAPER, and is too slow for a GiB.
 unable=" (none)"
 [ -z "$emulator" ] || unable="/test_(process|lease|demo_process|child|http_made)\.c"
-tests=$(find tests/unit -name "test_*.c" 2>/dev/null | grep -e "${1:-}" | grep -Ev "$unable" | LC_ALL=C sort)
+# The largest first, which take longest.
+tests=$(find tests/unit -name "test_*.c" -exec ls -S {} + 2>/dev/null | grep -e "${1:-}" | grep -Ev "$unable" || :)
 [ -n "$tests" ] || { echo "unit: no test program in tests/unit has '${1:-}' in its name"; exit 0; }
 
 # Where the kernel places mappings at more random addresses than older sanitizers expect.

@@ -112,8 +112,8 @@ static void hash_group(const struct str *messages, size_t count, unsigned char (
         const unsigned char *rest = p == NULL ? NULL : p + blocks * SHA256_BLOCK;
         begin_state(states[i]);
         whole[i] = (struct sha_blocks){states[i], p, blocks};
-        ends[i] = (struct sha_blocks){states[i], tails[i],
-                                      sha_words_pad(tails[i], rest, messages[i].len)};
+        size_t last_blocks = sha_words_pad(tails[i], rest, messages[i].len);
+        ends[i] = (struct sha_blocks){states[i], tails[i], last_blocks};
     }
     sha_kernels_run(&kernels, whole, count);
     sha_kernels_run(&kernels, ends, count);

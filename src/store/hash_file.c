@@ -82,9 +82,11 @@ static void end_attempt(struct hash_file *f)
 void hash_file_begin(struct hash_file *f, const struct store *s, const char *path,
                      const struct hash_options *options)
 {
+    static const struct hash_options none = {0};
+
     f->store = s;
     f->path = path;
-    f->options = options == NULL ? (struct hash_options){0} : *options;
+    f->options = options == NULL ? none : *options;
     f->tries = 0;
     f->is_read = false;
     f->job = (struct hash_job){.to = -1, .watch = f->options.watch};

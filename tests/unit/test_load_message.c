@@ -42,7 +42,7 @@ static void read_as_written(void **state)
 static void others_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "{\"type\":\"progress\",\"id\":1,\"phase\":8,\"bytes\":5,\"size\":-1}",
+        "{\"type\":\"progress\",\"id\":1,\"phase\":99,\"bytes\":5,\"size\":-1}",
         "{\"type\":\"progress\",\"id\":1,\"phase\":6,\"bytes\":5,\"size\":-2}",
         "{\"type\":\"got\",\"id\":1,\"entry\":2,\"path\":\"\"}",
         "{\"type\":\"got\",\"id\":1,\"path\":\"/a\"}",

@@ -6,7 +6,7 @@
  *     <dir>/.hub/uploads/  uploads that are not complete, each locked (flock) by who writes it
  *     <dir>/.hub/aside/    objects that are about to be removed
  *     <dir>/.hub/checked/, .hub/damaged/   what is known of objects (checked.h)
- *     <dir>/.hub/manifests/<object key>   the object's manifest (object_manifest.h)
+ *     <dir>/.hub/manifests/ab/<hash>.manifest   the object's manifest (object_manifest.h)
  *     <dir>/.hub/links/   share links (access/links.h)
  *     <dir>/.hub/lock      held while a small file is looked at and replaced
  */

@@ -11,17 +11,21 @@
 
 /* ---- those that are there ---- */
 
-static void put_object_manifest_path(const struct data_dir *dir, struct str key, struct buf *out)
-{
-    buf_printf(out, "%s/" DATA_DIR_MANIFESTS "/%.*s", dir->path, STR_ARG(key));
-}
-
 static void put_key_hash(struct str key, char hash[SHA1_HEX + 1])
 {
     struct str digits = str_slice(key, key.len - SHA1_HEX, key.len);
 
     memcpy(hash, digits.p, SHA1_HEX);
     hash[SHA1_HEX] = '\0';
+}
+
+/* By the hash alone: it says nothing of a zone. No part of it is named as one of an object. */
+static void put_object_manifest_path(const struct data_dir *dir, struct str key, struct buf *out)
+{
+    char hash[SHA1_HEX + 1];
+
+    put_key_hash(key, hash);
+    buf_printf(out, "%s/" DATA_DIR_MANIFESTS "/%.2s/%s.manifest", dir->path, hash, hash);
 }
 
 int object_manifest_open(const struct data_dir *dir, struct str key)

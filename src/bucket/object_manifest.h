@@ -1,6 +1,6 @@
 /*
- * The manifests of a folder's objects (EXTENSIONS.md §2), below .hub/manifests/ under the objects'
- * keys. The server makes each itself while it receives or checks the object, and no one else can
+ * The manifests of a folder's objects (EXTENSIONS.md §2), below .hub/manifests/ by their
+ * hashes. The server makes each itself while it receives or checks the object, and no one else can
  * write there: such a root is proven. A manifest that is lost or damaged costs another reading of
  * its object and nothing else.
  */

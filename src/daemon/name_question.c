@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/sha1.h"
+#include "http/http_answer.h"
 #include "http/http_client.h"
 #include "proto/message.h"
 #include "proto/url.h"
@@ -153,8 +154,21 @@ static bool names_websocket(struct str body)
     return false;
 }
 
+/* A log-in page of the network, or a web server where the proxy should be: dialling finds the same
+ * and explains it. With another 5xx a front of the proxy gives up a daemon that does not answer. */
+static bool is_of_no_proxy(const struct http_call *call)
+{
+    const struct http_reply reply = {.head = http_call_head(call), .body = http_call_body(call)};
+    const int status = reply.head->status;
+
+    return status == 511 || (status >= 300 && status < 400) ||
+           (status < 500 && http_answer_is_page(&reply));
+}
+
 static bool is_unheard(const struct http_call *call)
 {
+    if (is_of_no_proxy(call))
+        return true;
     switch (http_call_head(call)->status) {
     case 405: /* Method Not Allowed */
     case 407: /* Proxy Authentication Required */

@@ -21,7 +21,8 @@ struct name_answer {
     bool is_denial;  /* 404 in a resource proxy's words: it has no such resource */
     bool is_response; /* 200 with the answer of a daemon */
     bool is_unheard; /* the server takes no such question (405, 426, 501, a 400 that names
-                        WebSocket), or an HTTP proxy on the way answered (407): it shows nothing */
+                        WebSocket), or another one answered (407 of an HTTP proxy, a web page, a
+                        redirection): it shows nothing */
 };
 
 /* Asks the proxy of `config` (borrowed, complete) for its resource, in the protocol's first or

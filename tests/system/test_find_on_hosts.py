@@ -231,7 +231,7 @@ def test_what_is_read_whole_becomes_an_object(hub_with, size):
     assert [file.read_bytes() for file in objects(sharing.lab)] == [data]
     sharing.daemon.stop()
     assert sharing.ask(path)[1] == data and not list((sharing.lab.data / ".hub/uploads").iterdir())
-    assert harness.object_path(sharing.lab.data / ".hub/manifests", path[3:]).exists() == (size > LEAF)
+    assert harness.manifest_of_object(sharing.lab.data, path[3:]).exists() == (size > LEAF)
 
 
 def test_other_readings_keep_nothing(hub_with):

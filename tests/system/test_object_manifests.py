@@ -29,7 +29,7 @@ def object_of(sharing):
 
 
 def manifest_file(sharing):
-    return harness.object_path(sharing.lab.data / ".hub/manifests", DIGEST)
+    return harness.manifest_of_object(sharing.lab.data, DIGEST)
 
 
 def flip(path, at):
@@ -158,6 +158,6 @@ def test_many_uploads_at_once(sharing):
     for thread in threads:
         thread.join()
     for data in contents:
-        found = harness.object_path(sharing.lab.data / ".hub/manifests", harness.sha1(data)).read_bytes()
+        found = harness.manifest_of_object(sharing.lab.data, harness.sha1(data)).read_bytes()
         assert found == manifest_of(data)
     assert not [path for path in (sharing.lab.data / ".hub/manifests").rglob("*tmp*")]

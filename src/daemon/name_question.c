@@ -125,22 +125,38 @@ static bool is_denial(const struct http_call *call)
     return is_worded;
 }
 
-/* Some web servers answer 200 to everything. */
-static bool is_response(const struct http_call *call)
+static bool is_response_of_daemon(const struct json *doc)
 {
     static const struct field response_fields[] = {
         {.name = "type", .kind = FIELD_WORD, .word = "responseToClient"},
         {.name = NULL, .kind = FIELD_OTHERS},
     };
-    struct json *doc;
     char unused;
+
+    return fields_read(response_fields, doc, &unused, NULL, ERR_IGNORED) == 0;
+}
+
+/* Some web servers answer 200 to everything. */
+static bool is_response(const struct http_call *call)
+{
+    struct json *doc;
 
     if (http_call_head(call)->status != 200)
         return false;
     doc = json_parse(http_call_body(call), JSON_STRICT, ERR_IGNORED);
-    bool is_typed = fields_read(response_fields, doc, &unused, NULL, ERR_IGNORED) == 0;
+    bool is_typed = is_response_of_daemon(doc);
     json_free(doc);
     return is_typed;
+}
+
+/* A gateway, say, whose URL stands in the place of the proxy's: an object with other members. */
+static bool is_of_another_service(const struct http_call *call)
+{
+    struct json *doc = json_parse(http_call_body(call), JSON_STRICT, ERR_IGNORED);
+    bool is_other = doc != NULL && json_first(doc) != NULL && !is_response_of_daemon(doc);
+
+    json_free(doc);
+    return is_other;
 }
 
 /* Servers that know nothing but WebSocket name it in their refusal, mostly with status 400. */
@@ -170,6 +186,7 @@ static bool is_unheard(const struct http_call *call)
     if (is_of_no_proxy(call))
         return true;
     switch (http_call_head(call)->status) {
+    case 200: return is_of_another_service(call);
     case 405: /* Method Not Allowed */
     case 407: /* Proxy Authentication Required */
     case 426: /* Upgrade Required */

@@ -22,7 +22,7 @@ struct name_answer {
     bool is_response; /* 200 with the answer of a daemon */
     bool is_unheard; /* the server takes no such question (405, 426, 501, a 400 that names
                         WebSocket), or another one answered (407 of an HTTP proxy, a web page, a
-                        redirection): it shows nothing */
+                        redirection, a 200 of another service): it shows nothing */
 };
 
 /* Asks the proxy of `config` (borrowed, complete) for its resource, in the protocol's first or

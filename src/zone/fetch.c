@@ -278,14 +278,24 @@ static enum fetch_result download_proven(struct fetch *fetch, struct gateway_fil
     return result;
 }
 
-/* Reads the file from a host as it is. Without it there, and without an answer, the resource may
+static bool has_resource_to_ask(const struct transfer *transfer)
+{
+    return !transfer->no_request &&
+           (transfer->resource != NULL || env_get("KACHERY_RESOURCE_URL") != NULL);
+}
+
+/* Reads the file from a host as it is: one that is away is waited for where no resource can be
+ * asked, which may have the file now. Without it there, and without an answer, the resource may
  * still be of help. */
 static enum fetch_result read_from_host(struct fetch *fetch, struct gateway_file *file,
                                         char **path, struct err *e)
 {
     const struct transfer *transfer = fetch->transfer;
-    const struct hub_file_wait wait = {transfer->ask_every_ms, on_building, on_host_away,
-                                       fetch};
+    const struct hub_file_wait wait = {.every_ms = transfer->ask_every_ms,
+                                       .on_building = on_building,
+                                       .on_away = has_resource_to_ask(transfer) ? NULL
+                                                                                : on_host_away,
+                                       .ctx = fetch};
     struct hub_file found;
     enum fetch_result result;
     struct err why = {0};
@@ -424,8 +434,7 @@ static enum fetch_result look_at_resource(struct fetch *fetch, char **path, stru
     struct resource resource = {0};
     struct err why = {0};
 
-    if (transfer->no_request ||
-        (transfer->resource == NULL && env_get("KACHERY_RESOURCE_URL") == NULL)) {
+    if (!has_resource_to_ask(transfer)) {
         err_set(e, ERR_NOT_FOUND, "not in the local store, not in the zone \"%s\" of %s%s", zone,
                 url,
                 transfer->no_request ? "" : "; no resource to ask: see KACHERY_RESOURCE_URL");

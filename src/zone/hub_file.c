@@ -127,11 +127,12 @@ static int look_patiently(struct gateway *g, const struct zone_watch *watch, str
     struct err why = {0};
     int result = look_for(g, watch, url, short_wait(g), true, out, &why);
 
-    if (result != 0 && why.code == ERR_TIMEOUT && !g->lacks_host) {
+    if (result != 0 && why.code == ERR_TIMEOUT && !g->lacks_host && wait->on_away != NULL) {
         wait->on_away(wait->ctx);
         result = look_for(g, watch, url, g->patience.waiting_ms, true, out, &why);
     }
-    g->lacks_host = result != 0 && why.code == ERR_TIMEOUT;
+    if (wait->on_away != NULL)
+        g->lacks_host = result != 0 && why.code == ERR_TIMEOUT;
     if (result != 0)
         err_copy(e, &why);
     return result;

@@ -53,7 +53,8 @@ bool hub_file_has_given_up(const struct gateway *g, int64_t since_ms);
 struct hub_file_wait {
     int64_t every_ms; /* how often it is asked, once it is known to take longer */
     void (*on_building)(void *ctx, int64_t done, int64_t size);
-    void (*on_away)(void *ctx); /* a host is waited for that may have it */
+    void (*on_away)(void *ctx); /* a host is waited for that may have it; NULL: it is not waited
+                                 * for longer than hub_file_look does */
     void *ctx;
 };
 

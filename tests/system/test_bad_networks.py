@@ -43,7 +43,7 @@ def test_a_slow_link(far_lab):
     far_lab.share_near()
     far_lab.link_between.set(rate_kbit=1000)
     loading = fetch(far_lab, data, "out")
-    asked = far_lab.far("request", "sha1://" + "0" * 40, "--json", env=far_lab.remote)
+    asked = far_lab.far("request", "sha1://" + "0" * 40, "--json", env=harness.patient(far_lab.remote))
     assert asked.wait() == 3 and '"found":false' in asked.text()
     loading.wait_ok(60)
     assert (far_lab.folder / "out").read_bytes() == data
@@ -102,5 +102,5 @@ def test_a_proxy_that_stands_still(far_lab):
             os.kill(pid, signal.SIGCONT)
     daemon.wait_line("acknowledged", count=2, deadline_s=2 * harness.DEADLINE_S)
     began = time.monotonic()
-    asked = far_lab.far("request", "sha1://" + "0" * 40, "--json", env=far_lab.remote)
+    asked = far_lab.far("request", "sha1://" + "0" * 40, "--json", env=harness.patient(far_lab.remote))
     assert asked.wait() == 3, f"{asked.text()} after {time.monotonic() - began:.1f} s"

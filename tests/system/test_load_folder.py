@@ -257,7 +257,7 @@ def test_the_daemon_is_killed_in_mid_load(lab, tmp_path):
     files = {f"f{n}": bytes([n]) * (3 * LEAF) for n in range(8)}
     folder = Folder(lab, files).link()
     proxy = CuttingProxy(int(lab.url.rsplit(":", 1)[1]))
-    env = {**lab.environment(lab.remote_store), "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}"}
+    env = harness.patient({**lab.environment(lab.remote_store), "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}"})
 
     def restart():
         folder.daemon.process.kill()

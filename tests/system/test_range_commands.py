@@ -171,7 +171,7 @@ def test_load_survives_a_restart_of_the_host(sharing, stranger, tmp_path):
         sharing.daemon.process.wait()
         sharing.lab.share(wait=False)
     proxy.cuts = [Cut(down=9 * LEAF, then=restart)]
-    run("load", uri, "-o", str(tmp_path / "out"), env=through(sharing, proxy), check=0, timeout=90)
+    run("load", uri, "-o", str(tmp_path / "out"), env=harness.patient(through(sharing, proxy)), check=0, timeout=90)
     proxy.stop()
     assert (tmp_path / "out").read_bytes() == data
 
@@ -180,10 +180,10 @@ def test_load_waits_for_a_host_that_prepares(sharing, stranger):
     data = noise(400 * LEAF)
     (sharing.lab.folder / "big").write_bytes(data)
     run("link", "--no-manifest", str(sharing.lab.folder / "big"), env=sharing.lab.host, check=0)
-    uri = f"sha1://{hashlib.sha1(data).hexdigest()}"
-    done = run("cat", uri, "--start", str(300 * LEAF), "--end", str(300 * LEAF + 4), env=stranger, check=0)
+    uri, reader = f"sha1://{hashlib.sha1(data).hexdigest()}", harness.patient(stranger)
+    done = run("cat", uri, "--start", str(300 * LEAF), "--end", str(300 * LEAF + 4), env=reader, check=0)
     assert (done.stdout, done.stderr) == (data[300 * LEAF:300 * LEAF + 4], b"")
-    assert run("cat", uri, env=stranger, check=0).stdout == data
+    assert run("cat", uri, env=reader, check=0).stdout == data
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ def test_the_hub_is_restarted_in_mid_cat(lab):
     data = noise(40 * LEAF)
     uri = f"sha1://{sharing.put('big', data)[3:]}"
     proxy = CuttingProxy(port)
-    env = {**lab.environment(lab.remote_store), "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}"}
+    env = harness.patient({**lab.environment(lab.remote_store), "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}"})
 
     def restart():
         lab.hub.process.kill()
@@ -273,13 +273,13 @@ def test_the_hub_is_restarted_in_mid_cat(lab):
     assert done.stdout == data[5:]
 
 
-def test_changed_in_mid_read_only_right_bytes_are_printed(sharing, stranger):
+def test_changed_in_mid_read_only_right_bytes_are_printed(settled):
     data = noise(60 * LEAF)
-    path = sharing.put("big", data)
-    proxy = CuttingProxy(int(sharing.lab.url.rsplit(":", 1)[1]))
-    env = {**stranger, "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}",
+    path = settled.put("big", data)
+    proxy = CuttingProxy(int(settled.lab.url.rsplit(":", 1)[1]))
+    env = {**settled.lab.environment(settled.lab.remote_store), "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}",
            "KACHERY_RESOURCE_TEST_PATIENCE": "attempts=2,lost_ms=500,waiting_ms=2000,pause_max_ms=100"}
-    proxy.cuts = [Cut(down=9 * LEAF, then=lambda: (sharing.lab.folder / "big").write_bytes(noise(60 * LEAF, 2)))]
+    proxy.cuts = [Cut(down=9 * LEAF, then=lambda: (settled.lab.folder / "big").write_bytes(noise(60 * LEAF, 2)))]
     done = run("cat", f"sha1://{path[3:]}", "--start", "5", env=env, timeout=100)
     proxy.stop()
     assert done.returncode in (0, 1, 3) and data[5:].startswith(done.stdout) and len(done.stdout) >= 5 * LEAF

@@ -120,12 +120,11 @@ def test_who_asks_while_all_stands_still_gets_the_file(impatient_lab):
     uri, = lab.link(path)
     still = stand_still(lab, daemon)
     next(still)
-    env = {**lab.remote, "KACHERY_RESOURCE_TEST_PATIENCE": "pause_min_ms=10,pause_max_ms=50,waiting_ms=30000"}
-    waiting = lab.keep(Process("request", "-v", "--wait", uri, env=env))
+    waiting = lab.keep(Process("request", "-v", "--wait", uri, env=harness.patient(lab.remote)))
     waiting.wait_line("is not connected to its proxy; again in")
     next(still)
     assert waiting.wait() == 0, waiting.text()
-    run("load", uri, "-o", str(lab.folder / "out"), env=lab.remote, check=0)
+    run("load", uri, "-o", str(lab.folder / "out"), env=harness.patient(lab.remote), check=0)
     assert (lab.folder / "out").read_bytes() == DATA
 
 
@@ -185,11 +184,11 @@ class JumpingDaemon:
         path = self.lab.folder / f"file{self.files}"
         path.write_bytes(data)
         uri, = self.lab.link(path)
-        return run("request", "--wait", uri, env=self.lab.remote, check=check), uri, data
+        return run("request", "--wait", uri, env=harness.patient(self.lab.remote), check=check), uri, data
 
     def is_well(self, uploads, wall_s):
         _, uri, data = self.request(0)
-        run("load", uri, "-o", str(self.lab.folder / "out"), env=self.lab.remote, check=0)
+        run("load", uri, "-o", str(self.lab.folder / "out"), env=harness.patient(self.lab.remote), check=0)
         logged = datetime.datetime.fromisoformat(self.daemon.wait_line(" uploaded ", uploads).split()[0])
         assert abs(logged.timestamp() - time.time() - wall_s) < 100
         return (self.lab.folder / "out").read_bytes() == data and is_running(self.daemon.pid) and self.board.reports() == ""
@@ -317,10 +316,10 @@ def test_who_asks_over_a_line_that_is_half_open_gets_the_file(half_open_lab):
     uri, = lab.link(path)
     daemon = lab.share(env={**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": QUICK})
     box.forget_all()
-    waiting = lab.keep(Process("request", "--wait", uri, env=lab.remote))
+    waiting = lab.keep(Process("request", "--wait", uri, env=harness.patient(lab.remote)))
     assert waiting.wait() == 0, waiting.text()
     daemon.wait_line("acknowledged", 2)
-    run("load", uri, "-o", str(lab.folder / "out"), env=lab.remote, check=0)
+    run("load", uri, "-o", str(lab.folder / "out"), env=harness.patient(lab.remote), check=0)
     assert (lab.folder / "out").read_bytes() == DATA
 
 
@@ -354,5 +353,5 @@ def test_the_second_daemon_of_a_name_takes_over(lab, tmp_path):
     assert is_running(first.pid) and "trying again" not in first.text()
     first.signal(signal.SIGKILL)
     second.wait_line("acknowledged")
-    run("load", uri, "-o", str(lab.folder / "out"), env=lab.remote, check=0)
+    run("load", uri, "-o", str(lab.folder / "out"), env=harness.patient(lab.remote), check=0)
     assert (lab.folder / "out").read_bytes() == DATA

@@ -540,24 +540,19 @@ static void on_use_file(void *owner)
 /* ---- passes ---- */
 
 static void sign_pass(const unsigned char *key, struct str signed_part, struct str zone,
-                      char digits[2 * HMAC_SHA256_SIZE + 1])
+                      char digits[HMAC_SHA256_DIGITS + 1])
 {
-    unsigned char mac[HMAC_SHA256_SIZE];
     struct buf text = {0};
 
     buf_printf(&text, "PASS\n%.*s\n%.*s", STR_ARG(signed_part), STR_ARG(zone));
-    digits[0] = '\0'; /* without memory: none matches */
-    if (!text.failed) {
-        hmac_sha256((struct str){(const char *)key, LINKS_PASS_KEY}, buf_str(&text), mac);
-        hex_encode(mac, sizeof mac, digits);
-    }
+    (void)!hmac_sha256_sign((struct str){(const char *)key, LINKS_PASS_KEY}, &text, digits);
     buf_free(&text);
 }
 
 void links_put_pass(struct buf *out, const unsigned char key[LINKS_PASS_KEY], struct str zone,
                     struct str hash, struct str client_id, int64_t now_ms)
 {
-    char digits[2 * HMAC_SHA256_SIZE + 1], name[2 * LINKS_PASS_MAX_ZONE + 1];
+    char digits[HMAC_SHA256_DIGITS + 1], name[2 * LINKS_PASS_MAX_ZONE + 1];
     struct buf part = {0};
 
     buf_printf(&part, "%.*s%010lld%.*s", STR_ARG(hash),
@@ -579,7 +574,7 @@ void links_put_pass(struct buf *out, const unsigned char key[LINKS_PASS_KEY], st
 static bool read_pass(struct links_use *use, struct str token)
 {
     const size_t signed_len = SHA1_HEX + 10 + SIGNATURE_CLIENT_ID_DIGITS;
-    char digits[2 * HMAC_SHA256_SIZE + 1];
+    char digits[HMAC_SHA256_DIGITS + 1];
     struct str zone = str_slice(token, LINKS_PASS_MIN_CHARS, token.len);
     uint64_t expires_s;
 

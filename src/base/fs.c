@@ -127,6 +127,16 @@ ssize_t fs_read_part(int fd, char *data, size_t size)
     return (ssize_t)got;
 }
 
+int fs_stat_opened(int fd, struct stat *st)
+{
+    if (fd < 0 || fstat(fd, st) == 0)
+        return fd;
+    int number = errno;
+    close(fd);
+    errno = number;
+    return -1;
+}
+
 int fs_write_all(int fd, struct str data, const char *path, struct err *e)
 {
     while (data.len > 0) {

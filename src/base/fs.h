@@ -28,6 +28,10 @@ int fs_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct err
 int fs_read_stat(const char *path, bool follows, size_t max_bytes, struct buf *out, struct stat *st,
                  struct err *e) ERR_CHECKED;
 
+/* Looks at what was just opened. Returns fd; without a look closes it and returns -1 with the errno
+ * of fstat(2). A negative fd comes back as it is. */
+int fs_stat_opened(int fd, struct stat *st);
+
 /* Reads `size` bytes from fd into `data`. Returns how many: fewer only at the end of the file; -1
  * with the errno of read(2). */
 ssize_t fs_read_part(int fd, char *data, size_t size);

@@ -71,6 +71,8 @@ void json_put_str(struct buf *b, const char *key, struct str value);
 /* Appends the content of a buffer as a string; a failed one makes `b` fail. */
 void json_put_buf(struct buf *b, const char *key, const struct buf *value);
 void json_put_int(struct buf *b, const char *key, int64_t value);
+/* Appends a size or a count; a negative one is not known: null. */
+void json_put_count(struct buf *b, const char *key, int64_t value);
 void json_put_bool(struct buf *b, const char *key, bool value);
 void json_put_null(struct buf *b, const char *key);
 /* Appends the shortest text that reads back as the same double, with ".0" when it is whole:

@@ -146,6 +146,14 @@ void json_put_int(struct buf *b, const char *key, int64_t value)
     buf_printf(b, "%lld", (long long)value);
 }
 
+void json_put_count(struct buf *b, const char *key, int64_t value)
+{
+    if (value < 0)
+        json_put_null(b, key);
+    else
+        json_put_int(b, key, value);
+}
+
 void json_put_bool(struct buf *b, const char *key, bool value)
 {
     json_put_raw(b, key, value ? STR("true") : STR("false"));

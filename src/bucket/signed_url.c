@@ -1,6 +1,5 @@
 #include "bucket/signed_url.h"
 
-#include "base/hex.h"
 #include "base/hmac.h"
 #include "base/json.h"
 #include "proto/url.h"
@@ -8,21 +7,16 @@
 /* Signs all members of `url`. No member can hold a line feed: keys with one are not signed. False
  * without memory: a part of them is never signed. */
 static bool sign_url(const unsigned char key[SIGNED_URL_KEY], const struct signed_url *url,
-                     char digits[2 * HMAC_SHA256_SIZE + 1])
+                     char digits[HMAC_SHA256_DIGITS + 1])
 {
     struct str secret = {(const char *)key, SIGNED_URL_KEY};
-    unsigned char mac[HMAC_SHA256_SIZE];
     struct buf text = {0};
 
     buf_printf(&text, "%s\n%.*s\n%lld\n%lld", url->is_put ? "PUT" : "GET", STR_ARG(url->object_key),
                (long long)url->size, (long long)(url->expires_ms / 1000));
     if (url->client.len > 0)
         buf_printf(&text, "\n%.*s", STR_ARG(url->client));
-    bool is_whole = !text.failed;
-    if (is_whole) {
-        hmac_sha256(secret, buf_str(&text), mac);
-        hex_encode(mac, sizeof mac, digits);
-    }
+    bool is_whole = hmac_sha256_sign(secret, &text, digits);
     buf_free(&text);
     return is_whole;
 }
@@ -30,7 +24,7 @@ static bool sign_url(const unsigned char key[SIGNED_URL_KEY], const struct signe
 void signed_url_put(struct buf *out, struct str base, const unsigned char key[SIGNED_URL_KEY],
                     const struct signed_url *url)
 {
-    char digits[2 * HMAC_SHA256_SIZE + 1];
+    char digits[HMAC_SHA256_DIGITS + 1];
 
     if (!sign_url(key, url, digits)) {
         out->failed = true;
@@ -63,7 +57,7 @@ enum signed_url_state signed_url_check(struct signed_url *url, struct str path, 
                                        bool is_put, const unsigned char key[SIGNED_URL_KEY],
                                        int64_t wall_ms, struct buf *decoded)
 {
-    char digits[2 * HMAC_SHA256_SIZE + 1];
+    char digits[HMAC_SHA256_DIGITS + 1];
     struct str prefix = STR(SIGNED_URL_PATH), signature;
     struct signed_url found = {.is_put = is_put};
     int64_t expires_s;

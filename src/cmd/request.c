@@ -41,14 +41,6 @@ static void put_flag(struct buf *out, const char *key, bool is_null, bool value)
         json_put_bool(out, key, value);
 }
 
-static void put_known_number(struct buf *out, const char *key, int64_t value)
-{
-    if (value < 0)
-        json_put_null(out, key);
-    else
-        json_put_int(out, key, value);
-}
-
 /* The result that the Python client's request_file gives. */
 static void put_answer_json(struct buf *out, const struct answer *answer)
 {
@@ -63,8 +55,8 @@ static void put_answer_json(struct buf *out, const struct answer *answer)
     json_put_bool(out, "local", answer->where == IN_STORE);
     json_put_bool(out, "errored", state == UPLOAD_ERROR);
     json_put_str(out, "error_message", str_of(answer->error));
-    put_known_number(out, "size", answer->size);
-    put_known_number(out, "bytes_uploaded", answer->bytes_uploaded);
+    json_put_count(out, "size", answer->size);
+    json_put_count(out, "bytes_uploaded", answer->bytes_uploaded);
     json_close(out, '}');
     buf_putc(out, '\n');
 }

@@ -33,21 +33,13 @@ static void put_audit_text(struct buf *out, const char *key, struct str text)
         json_put_path(out, key, text);
 }
 
-static void put_audit_number(struct buf *out, const char *key, int64_t number)
-{
-    if (number < 0)
-        json_put_null(out, key);
-    else
-        json_put_int(out, key, number);
-}
-
 void audit_put(struct buf *out, int64_t wall_ms, const struct audit_event *event)
 {
     open_audit_line(out, wall_ms, event->event);
     put_audit_text(out, "hash", event->hash);
     put_audit_text(out, "path", event->path);
-    put_audit_number(out, "size", event->size);
-    put_audit_number(out, "bytes", event->bytes);
+    json_put_count(out, "size", event->size);
+    json_put_count(out, "bytes", event->bytes);
     put_audit_text(out, "outcome", event->outcome);
     json_put_double(out, "seconds", (double)event->ms / 1000);
     put_audit_text(out, "asker", event->asker);

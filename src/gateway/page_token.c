@@ -1,9 +1,8 @@
 #include "gateway/page_token.h"
 
-#include "base/hex.h"
 #include "base/hmac.h"
 
-enum { MAC_DIGITS = 2 * HMAC_SHA256_SIZE, MAX_SECONDS_DIGITS = 12 };
+enum { MAC_DIGITS = HMAC_SHA256_DIGITS, MAX_SECONDS_DIGITS = 12 };
 
 /* False without memory: less than all of it is never signed. The first line tells it from the texts
  * that the same key signs for URLs (signed_url.c). */
@@ -11,16 +10,11 @@ static bool sign_token(const unsigned char key[PAGE_TOKEN_KEY], int64_t expires_
                        char digits[MAC_DIGITS + 1])
 {
     struct str secret = {(const char *)key, PAGE_TOKEN_KEY};
-    unsigned char mac[HMAC_SHA256_SIZE];
     struct buf text = {0};
 
     buf_printf(&text, "page\n%lld\n", (long long)expires_s);
     buf_put(&text, about);
-    bool is_whole = !text.failed;
-    if (is_whole) {
-        hmac_sha256(secret, buf_str(&text), mac);
-        hex_encode(mac, sizeof mac, digits);
-    }
+    bool is_whole = hmac_sha256_sign(secret, &text, digits);
     buf_free(&text);
     return is_whole;
 }

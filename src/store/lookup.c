@@ -24,14 +24,7 @@ static bool means_missing(int number)
 /* Opens what is at a path to be looked at: -1 and errno, or a descriptor that reads nothing. */
 static int open_to_look(const char *path, int flags, struct stat *st)
 {
-    int fd = openat(AT_FDCWD, path, O_PATH | O_CLOEXEC | flags);
-
-    if (fd < 0 || fstat(fd, st) == 0)
-        return fd;
-    int number = errno;
-    close(fd);
-    errno = number;
-    return -1;
+    return fs_stat_opened(openat(AT_FDCWD, path, O_PATH | O_CLOEXEC | flags), st);
 }
 
 /* Sets entry->state to STORE_OK, with size and mtime, when entry->path is a regular file that may

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "store/file_id.h"
 #include "store/store.h"
 
@@ -51,19 +52,11 @@ static bool means_no_directory(int number)
 static int enter_store_directory(int dir, const char *name, const struct stat *root,
                                  struct stat *st, enum voucher_place *place)
 {
-    int fd;
-
     if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) != 0)
         return -1;
     if (S_ISLNK(st->st_mode) && !is_own_or_root(st->st_uid) && st->st_uid != root->st_uid)
         *place = VOUCHER_LED_AWAY;
-    fd = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, st) == 0)
-        return fd;
-    int number = errno;
-    close(fd);
-    errno = number;
-    return -1;
+    return fs_stat_opened(openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC), st);
 }
 
 /*

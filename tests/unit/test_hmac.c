@@ -49,11 +49,28 @@ static void test_long_key(void **state)
                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+static void test_sign(void **state)
+{
+    struct buf text = {0};
+    char digits[HMAC_SHA256_DIGITS + 1];
+
+    (void)state;
+    buf_puts(&text, "what do ya want for nothing?"); /* RFC 4231 case 2 */
+    assert_true(hmac_sha256_sign(STR("Jefe"), &text, digits));
+    unit_equal("rfc4231 2", digits,
+               "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    text.failed = true;
+    assert_false(hmac_sha256_sign(STR("Jefe"), &text, digits));
+    unit_equal("without memory", digits, "");
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mac),
         cmocka_unit_test(test_long_key),
+        cmocka_unit_test(test_sign),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,8 @@ static void test_document(void **state)
     json_open(&b, '{');
     json_put_str(&b, "s", STR("a"));
     json_put_int(&b, "n", -5);
+    json_put_count(&b, "known", 0);
+    json_put_count(&b, "unknown", -1);
     json_open_member(&b, "empty", '{');
     json_close(&b, '}');
     json_put_bool(&b, "t", true);
@@ -38,7 +40,8 @@ static void test_document(void **state)
     json_put_str(&b, "", STR(""));
     json_close(&b, '}');
     unit_equal("document", buf_cstr(&b),
-               "{\"s\":\"a\",\"n\":-5,\"empty\":{},\"t\":true,\"f\":false,\"z\":null,"
+               "{\"s\":\"a\",\"n\":-5,\"known\":0,\"unknown\":null,\"empty\":{},\"t\":true,\"f\":false,"
+               "\"z\":null,"
                "\"list\":[1,[],\"[\",\"{\",{},null,0.5],\"raw\":{\"x\":[]},\"\":\"\"}");
     buf_putc(&b, '\n');
     b.len = 0;

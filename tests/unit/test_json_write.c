@@ -40,7 +40,8 @@ static void test_document(void **state)
     json_put_str(&b, "", STR(""));
     json_close(&b, '}');
     unit_equal("document", buf_cstr(&b),
-               "{\"s\":\"a\",\"n\":-5,\"known\":0,\"unknown\":null,\"empty\":{},\"t\":true,\"f\":false,"
+               "{\"s\":\"a\",\"n\":-5,\"known\":0,\"unknown\":null,"
+               "\"empty\":{},\"t\":true,\"f\":false,"
                "\"z\":null,"
                "\"list\":[1,[],\"[\",\"{\",{},null,0.5],\"raw\":{\"x\":[]},\"\":\"\"}");
     buf_putc(&b, '\n');

@@ -15,6 +15,7 @@ static const struct interval_row rows[] = {
     ROW(retry_short_ms, 4000),
     ROW(connect_short_ms, 5000),
     ROW(retry_max_ms, 25000), /* with the time that connecting takes, less than 30 s */
+    ROW(retry_after_max_ms, 50000), /* a server may be back long before; 60 s with the rest */
     ROW(stable_ms, 10000),
     ROW(presence_first_ms, 5000),
     ROW(presence_ms, 300000),
@@ -46,7 +47,7 @@ static const struct interval_row rows[] = {
     ROW(status_ms, 1000),
     ROW(status_idle_ms, 300000),
     ROW(registration_ms, 60000),
-    ROW(gateway_first_ms, 60000),
+    ROW(gateway_first_ms, 5000),
     ROW(gateway_check_ms, 3600000),
 #undef ROW
 };

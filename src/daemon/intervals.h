@@ -21,6 +21,7 @@ struct intervals {
     int64_t retry_short_ms;   /* ... the pauses double up to this only, */
     int64_t connect_short_ms; /* and who was connected before gives up an attempt so soon */
     int64_t retry_max_ms;   /* later, the pauses double up to this */
+    int64_t retry_after_max_ms; /* the most that a proxy may ask for by Retry-After */
     int64_t stable_ms;      /* a session this old ends an outage: pauses start anew */
     int64_t presence_first_ms; /* after so long, ask the proxy whether it knows this resource */
     int64_t presence_ms;       /* and again that often */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fields.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -24,7 +25,7 @@ struct name_question {
     char uri[sizeof "sha1://" + SHA1_HEX];
 };
 
-/* Writes a request for a random hash, which is of no file. */
+/* Writes a request for a hash that is of no file. */
 static void put_question_body(struct name_question *q)
 {
     struct message_request request = {.resource_name = str_of(q->config->values[CONFIG_NAME]),
@@ -35,6 +36,7 @@ static void put_question_body(struct name_question *q)
 
     memcpy(q->uri, "sha1://", sizeof "sha1://");
     random_hex(q->uri + sizeof "sha1://" - 1, SHA1_HEX);
+    message_make_question(q->uri + sizeof "sha1://" - 1);
     request.uri = str_of(q->uri);
     buf_clear(&q->body);
     message_put_request(&q->body, &request);
@@ -52,11 +54,6 @@ static void put_question_url(const struct name_question *q, struct buf *out)
         buf_printf(out, "/r/%s", q->config->values[CONFIG_NAME]);
     else
         buf_puts(out, "/api");
-}
-
-bool name_question_is_for(const struct name_question *q, const char *hash)
-{
-    return q != NULL && strcmp(q->uri + sizeof "sha1://" - 1, hash) == 0;
 }
 
 static int begin_question(struct name_question *q, int64_t deadline_ms,
@@ -203,7 +200,10 @@ enum io name_question_step(struct name_question *q, int64_t now_ms, struct name_
 
     if (io != IO_DONE)
         return io;
-    *answer = (struct name_answer){.status = http_call_head(q->call)->status,
+    const struct http_head *head = http_call_head(q->call);
+    *answer = (struct name_answer){.status = head->status,
+                                   .retry_after_ms =
+                                       http_head_retry_after_ms(head, clock_wall_ms()),
                                    .is_denial = is_denial(q->call),
                                    .is_response = is_response(q->call),
                                    .is_unheard = is_unheard(q->call)};

@@ -1,7 +1,7 @@
 /*
  * One question to the resource proxy over HTTP: does a daemon share this resource? It is asked as a
- * remote client would, with a request for a random hash, which is of no file. HTTP proxies and
- * trusted certificates are those of every other call.
+ * remote client would, with a request for a hash that is of no file (message_make_question). HTTP
+ * proxies and trusted certificates are those of every other call.
  */
 #ifndef DAEMON_NAME_QUESTION_H
 #define DAEMON_NAME_QUESTION_H
@@ -18,6 +18,7 @@ struct name_question;
 
 struct name_answer {
     int status;      /* of HTTP */
+    int64_t retry_after_ms; /* the pause that it asked for; -1: none */
     bool is_denial;  /* 404 in a resource proxy's words: it has no such resource */
     bool is_response; /* 200 with the answer of a daemon */
     bool is_unheard; /* the server takes no such question (405, 426, 501, a 400 that names
@@ -31,9 +32,6 @@ struct name_question *name_question_new(const struct config *config, bool is_gen
                                         int64_t deadline_ms, const struct loop_wake *wake,
                                         struct err *e);
 void name_question_free(struct name_question *q);
-
-/* Returns true when the question is for this hash, 40 digits. NULL-safe. */
-bool name_question_is_for(const struct name_question *q, const char *hash);
 
 /* Goes on as far as it can without waiting. IO_DONE with the answer; IO_ERR: there is none, and it
  * is not known whether the name is taken. */

@@ -34,6 +34,7 @@ struct session {
     int64_t lost_wall_ms, next_wall_ms; /* of session_view: out_since_ms, next_try_ms */
     int64_t dialled_ms;   /* when the latest attempt began */
     int64_t out_since_ms; /* the proxy is out of reach since then; 0: it is not */
+    int64_t retry_after_ms; /* the pause that this attempt's refusal asked for; <= 0: none */
     unsigned failures;  /* in a row, for the pause */
     unsigned forgotten; /* times in a row that the proxy forgot us, for the pause then */
     bool is_generation2, was_generation2; /* of this attempt; of what worked before */
@@ -127,8 +128,13 @@ static void log_failure(struct session *s, const struct err *failure, int64_t no
     bool is_repeated = strcmp(failure->msg, s->failure.msg) == 0 &&
                        now_ms - s->failure_logged_ms < s->options.intervals->repeat_log_ms;
 
-    log_line(is_repeated ? LOG_DEBUG : LOG_WARN, "proxy: %s; trying again in %.1f s",
-             failure->msg, (double)pause_ms / 1000);
+    char asked[64] = "";
+
+    if (s->retry_after_ms > 0)
+        snprintf(asked, sizeof asked, ", as it asks for %.0f s (Retry-After)",
+                 (double)s->retry_after_ms / 1000);
+    log_line(is_repeated ? LOG_DEBUG : LOG_WARN, "proxy: %s; trying again in %.1f s%s",
+             failure->msg, (double)pause_ms / 1000, asked);
     if (!is_repeated)
         s->failure_logged_ms = now_ms;
     err_copy(&s->failure, failure);
@@ -163,6 +169,15 @@ static int64_t smaller_ms(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* The pause that a busy server asked for, within reason, and a tenth more at most: not all daemons
+ * of a proxy shall be back in one instant. */
+static int64_t asked_pause_ms(const struct session *s)
+{
+    int64_t pause_ms = smaller_ms(s->retry_after_ms, s->options.intervals->retry_after_max_ms);
+
+    return pause_ms <= 0 ? 0 : pause_ms + (int64_t)random_below((uint64_t)pause_ms / 10 + 1);
+}
+
 /* The pause before the next attempt counts from the start of the one that failed: one that waited
  * for an answer has waited. */
 static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
@@ -175,6 +190,9 @@ static int64_t pause_after_failure_ms(struct session *s, int64_t now_ms)
     int64_t spent_ms = was_trying ? now_ms - s->dialled_ms : 0;
     int64_t least_ms = smaller_ms(t->retry_min_ms, pause_ms);
 
+    int64_t asked_ms = asked_pause_ms(s);
+    if (least_ms < asked_ms)
+        least_ms = asked_ms;
     return pause_ms - spent_ms > least_ms ? pause_ms - spent_ms : least_ms;
 }
 
@@ -288,6 +306,7 @@ static void ask_for_name(struct session *s, int64_t now_ms, bool as_generation1)
 static void begin_proxy_attempt(struct session *s, int64_t now_ms)
 {
     s->dialled_ms = now_ms;
+    s->retry_after_ms = 0;
     if (s->was_acknowledged)
         dial_proxy(s, now_ms);
     else
@@ -338,6 +357,7 @@ static void step_name_question(struct session *s, int64_t now_ms)
     name_question_free(s->question);
     s->question = NULL;
     if (io == IO_DONE) {
+        s->retry_after_ms = answer.is_unheard ? 0 : answer.retry_after_ms;
         take_name_answer(s, now_ms, &answer);
         return;
     }
@@ -565,6 +585,8 @@ static void step_proxy_dial(struct session *s, int64_t now_ms)
         stream_free(stream);
         io = IO_ERR;
     }
+    if (io == IO_DONE || io == IO_ERR)
+        s->retry_after_ms = ws_dial_retry_after_ms(s->dial);
     if (io == IO_DONE)
         open_session_line(s, stream, buf_str(&early), now_ms);
     else if (io == IO_ERR)
@@ -646,11 +668,6 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
         set_session_alarm(s); /* the line is dropped then */
 }
 
-bool session_asks_for(const struct session *s, const char *hash)
-{
-    return presence_asks_for(s->presence, hash);
-}
-
 void session_pause(struct session *s, const char *why)
 {
     if (s->has_ended || s->is_paused || s->state == CLOSING || s->state == CLOSED)
@@ -702,6 +719,7 @@ struct session_view session_describe(const struct session *s)
         .since_ms = s->since_wall_ms,
         .out_since_ms = s->lost_wall_ms,
         .next_try_ms = s->state == WAITING && !s->is_paused ? s->next_wall_ms : 0,
+        .retry_after_ms = s->state == WAITING ? s->retry_after_ms : 0,
         .failure = s->failure.msg,
         .refused_code = s->refused_code,
         .refused_ms = s->refused_code == 0 ? 0 : s->refused_wall_ms};

@@ -65,9 +65,6 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
 /* Queues the answer to on_ask_file. Does nothing without a session that announced ranges. */
 void session_answer_file(struct session *s, const struct range_message *file_is);
 
-/* Returns true when the daemon itself asks for that hash, to learn whether the proxy knows it. */
-bool session_asks_for(const struct session *s, const char *hash);
-
 /* Hangs up and does not dial until session_resume; `why` is the failure that is described
  * meanwhile. `is_new_holding`: the lease was another's meanwhile. */
 void session_pause(struct session *s, const char *why);
@@ -83,6 +80,7 @@ struct session_view {
     int64_t since_ms;    /* wall clock: in this state */
     int64_t out_since_ms; /* wall clock: not connected; 0: it is, or never was */
     int64_t next_try_ms;  /* wall clock: it dials again; 0: it does not wait for a time */
+    int64_t retry_after_ms; /* the pause before, that the proxy asked for; <= 0: it did not */
     const char *failure; /* why the last attempt or session ended; "" */
     /* That was a refusal, as another daemon has the name: by this code of a WebSocket close (4009),
      * or by this HTTP status of the answer to the question whether the name is free; else 0. */

@@ -25,7 +25,7 @@ static void put_cause(struct buf *out, const char *key, const char *cause)
     json_put_str(out, key, str_of(reason_names_path(cause) ? "see the log" : cause));
 }
 
-/* 0: never. */
+/* 0: never, or none. */
 static void put_status_time(struct buf *out, const char *key, int64_t at_ms)
 {
     if (at_ms > 0)
@@ -54,6 +54,7 @@ static void put_proxy_state(struct buf *out, const struct status_view *v)
     json_put_int(out, "sinceMs", v->session.since_ms);
     put_status_time(out, "outSinceMs", v->session.out_since_ms);
     put_status_time(out, "nextTryMs", v->session.next_try_ms);
+    put_status_time(out, "retryAfterMs", v->session.retry_after_ms);
     put_cause(out, "failure", v->session.failure);
     json_close(out, '}');
 }

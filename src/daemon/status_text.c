@@ -45,7 +45,7 @@ static const struct field top_fields[] = {
 
 struct proxy_fields {
     struct str url, resource_url, state, failure;
-    int64_t since_ms, out_since_ms, next_try_ms;
+    int64_t since_ms, out_since_ms, next_try_ms, retry_after_ms;
 };
 
 #define AT(member) offsetof(struct proxy_fields, member)
@@ -57,6 +57,7 @@ static const struct field proxy_fields[] = {
     NUMBER("sinceMs", since_ms),
     NUMBER("outSinceMs", out_since_ms),
     NUMBER("nextTryMs", next_try_ms),
+    NUMBER("retryAfterMs", retry_after_ms),
     {.name = NULL, .kind = FIELD_OTHERS},
 };
 #undef AT
@@ -444,6 +445,10 @@ static void put_proxy(struct status_page *t)
         if (str_equal(proxy.state, STR("connecting")))
             buf_puts(t->out, "; trying now");
         put_next_try(t, proxy.next_try_ms);
+        if (proxy.next_try_ms > 0 && proxy.retry_after_ms > 0) {
+            buf_puts(t->out, ", as it asks for ");
+            time_text_put_span(t->out, proxy.retry_after_ms);
+        }
         buf_puts(t->out, "\n" INDENT);
         put_foreign(t, proxy.url);
     }

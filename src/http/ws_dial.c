@@ -16,6 +16,7 @@ struct ws_dial {
     struct ws_dial_options options;
     struct loop_timer alarm;
     bool is_marked;
+    int64_t retry_after_ms;
     struct buf label, url;
     char key[WS_KEY_SIZE];
     int64_t deadline_ms;
@@ -87,6 +88,7 @@ struct ws_dial *ws_dial_new(const struct ws_dial_options *options, int64_t now_m
     d->options.url = STR("");
     d->alarm = (struct loop_timer){.call = options->wake.call, .owner = options->wake.owner};
     d->deadline_ms = now_ms + options->patience_ms;
+    d->retry_after_ms = -1;
     if (build_handshake(d, &url, e) == 0 && start_ws_connect(d, &url, e) == 0)
         return d;
     ws_dial_free(d);
@@ -110,6 +112,11 @@ void ws_dial_free(struct ws_dial *d)
 bool ws_dial_is_marked(const struct ws_dial *d)
 {
     return d->is_marked;
+}
+
+int64_t ws_dial_retry_after_ms(const struct ws_dial *d)
+{
+    return d->retry_after_ms;
 }
 
 const char *ws_dial_label(const struct ws_dial *d)
@@ -176,8 +183,10 @@ static enum io take_handshake_head(struct ws_dial *d, struct err *e)
         err_set(e, ERR_PROTOCOL, "the server answers in TLS: use wss:// (https://) for this port");
     if (io != IO_DONE)
         return io;
-    if (ws_frame_check_response(&head, d->key, e) != 0)
+    if (ws_frame_check_response(&head, d->key, e) != 0) {
+        d->retry_after_ms = http_head_retry_after_ms(&head, clock_wall_ms());
         return refuse_answer(d, &head, e);
+    }
     d->is_marked = d->options.mark != NULL && http_head_get(&head, d->options.mark) != NULL;
     buf_consume(&d->in, head.size);
     return IO_DONE;

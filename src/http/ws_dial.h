@@ -42,6 +42,9 @@ enum io ws_dial_step(struct ws_dial *d, int64_t now_ms, struct stream **stream, 
 /* Returns true when the server's 101 had the header that the options name. */
 bool ws_dial_is_marked(const struct ws_dial *d);
 
+/* Returns the pause that a refusal asked for (Retry-After); -1: none. */
+int64_t ws_dial_retry_after_ms(const struct ws_dial *d);
+
 /* Returns the URL without its query, fit for messages. */
 const char *ws_dial_label(const struct ws_dial *d);
 

@@ -106,6 +106,12 @@ bool http_head_is_content_type(const struct http_head *head, const char *type);
 void http_head_format_date(int64_t wall_ms, char out[30]);
 int64_t http_head_parse_date(struct str value);
 
+/* Read a Retry-After value (§10.2.3), in ms from `now_ms` (wall time, of the sender if known): 0
+ * for a time that is over, -1 when it is neither seconds nor a date; and that of an answer that
+ * came at `wall_ms`, -1 without one. A date is of the server's clock, which its Date shows. */
+int64_t http_head_parse_retry_after(struct str value, int64_t now_ms);
+int64_t http_head_retry_after_ms(const struct http_head *head, int64_t wall_ms);
+
 /* Reads `Range: bytes=` with one range, against an object of `size` bytes. Returns 1 and the
  * half-open [*start, *end) when satisfiable, 0 when the header is to be ignored (other unit,
  * several ranges, malformed), -1 when unsatisfiable (416). RFC 9110 §14. */

@@ -1,4 +1,4 @@
-/* Values of single headers: dates (RFC 9110 §5.6.7) and ranges (§14). */
+/* Values of single headers: dates (RFC 9110 §5.6.7), Retry-After (§10.2.3) and ranges (§14). */
 #include <string.h>
 #include <time.h>
 
@@ -121,6 +121,32 @@ int64_t http_head_parse_date(struct str value)
         !calendar_days((int)d.year, (int)d.month, (int)d.day, &day))
         return -1;
     return (day * CALENDAR_DAY_S + d.hour * 3600 + d.minute * 60 + d.second) * 1000;
+}
+
+/* ---- Retry-After ---- */
+
+int64_t http_head_parse_retry_after(struct str value, int64_t now_ms)
+{
+    uint64_t seconds;
+    int64_t date_ms;
+
+    if (str_to_uint(value, INT64_MAX / 1000, &seconds))
+        return (int64_t)seconds * 1000;
+    date_ms = http_head_parse_date(value);
+    if (date_ms < 0)
+        return -1;
+    return date_ms > now_ms ? date_ms - now_ms : 0;
+}
+
+int64_t http_head_retry_after_ms(const struct http_head *head, int64_t wall_ms)
+{
+    const struct str *after = http_head_get(head, "Retry-After");
+    const struct str *date = http_head_get(head, "Date");
+    int64_t date_ms = date == NULL ? -1 : http_head_parse_date(*date);
+
+    if (after == NULL)
+        return -1;
+    return http_head_parse_retry_after(*after, date_ms >= 0 ? date_ms : wall_ms);
 }
 
 /* ---- ranges ---- */

@@ -21,28 +21,9 @@ void retry_init(struct retry *r, const struct patience *patience, const struct z
                         .after_ms = -1};
 }
 
-int64_t retry_parse_after(struct str value, int64_t now_ms)
-{
-    uint64_t seconds;
-    int64_t date_ms;
-
-    if (str_to_uint(value, INT64_MAX / 1000, &seconds))
-        return (int64_t)seconds * 1000;
-    date_ms = http_head_parse_date(value);
-    if (date_ms < 0)
-        return -1;
-    return date_ms > now_ms ? date_ms - now_ms : 0;
-}
-
 void retry_note_answer(struct retry *r, const struct http_head *head)
 {
-    const struct str *after = http_head_get(head, "Retry-After");
-    const struct str *date = http_head_get(head, "Date");
-    int64_t date_ms = date == NULL ? -1 : http_head_parse_date(*date);
-
-    /* A date is of the server's clock, and ours may be wrong. */
-    r->after_ms =
-        after == NULL ? -1 : retry_parse_after(*after, date_ms >= 0 ? date_ms : clock_wall_ms());
+    r->after_ms = http_head_retry_after_ms(head, clock_wall_ms());
 }
 
 void retry_got_further(struct retry *r)

@@ -46,10 +46,6 @@ int retry_again(struct retry *r, struct err *e) ERR_CHECKED;
 /* Returns the length of the next pause; `random` is any number. */
 int64_t retry_pause_ms(const struct retry *r, uint64_t random);
 
-/* Reads a Retry-After value, in ms from `now_ms` (wall time, of the sender if known); 0 for a time
- * that is over, -1 when it is neither seconds nor a date. */
-int64_t retry_parse_after(struct str value, int64_t now_ms);
-
 /* Waits for `pause_ms`; -1 with ERR_FAILED "cancelled" if the watch ends it. */
 int retry_wait(const struct zone_watch *watch, int64_t pause_ms, struct err *e) ERR_CHECKED;
 

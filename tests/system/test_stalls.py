@@ -294,6 +294,21 @@ def test_a_proxy_that_is_busy_says_when_to_ask_again(zone, user, status):
     assert 2 <= len(zone.proxied) <= 5
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_proxy_is_dialled_when_it_asked_to_be(desk, status):
+    """Within reason: it may be back long before. The operator reads why the next attempt is so late."""
+    desk.proxy.handshake_answer = (status, {"Retry-After": "3000"})
+    daemon = desk.share(wait=False, intervals=QUICK + ",retry_after_max_ms=700,status_ms=10")
+    assert f" {status} " in daemon.wait_line(" s, as it asks for 3000 s (Retry-After)")
+    seen = until(lambda: (found := json.loads(run("status", "--json", "--config", str(desk.config), env=desk.env).stdout))
+                 .get("proxy", {}).get("retryAfterMs") and found, "a status")
+    assert seen["proxy"]["retryAfterMs"] == 3000_000 and seen["proxy"]["nextTryMs"] > seen["writtenMs"]
+    until(lambda: len(desk.proxy.handshakes) > 1, "another attempt")
+    assert 0.7 <= desk.proxy.handshakes[1] - desk.proxy.handshakes[0]
+    desk.proxy.handshake_answer = None
+    desk.proxy.wait_connected()
+
+
 # ---- lines that are half open ----
 
 @pytest.fixture

@@ -74,7 +74,7 @@ static void retry_after(void **state)
     (void)state;
     for (size_t i = 0; i < UNIT_COUNT(cases); i++)
         unit_true(cases[i].value,
-                  retry_parse_after(str_of(cases[i].value), NOW) == cases[i].want);
+                  http_head_parse_retry_after(str_of(cases[i].value), NOW) == cases[i].want);
 }
 
 /* A date is of the sender's clock, however wrong ours (or its) is. */

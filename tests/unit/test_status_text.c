@@ -145,7 +145,8 @@ static void test_trouble(void **state)
                "1795777320000,\"writtenMs\":1795779110000,\"isStopping\":true,\"client\":"
                "\"not registered\",\"proxy\":{\"url\":\"https://p\",\"state\":\"waiting\","
                "\"sinceMs\":1795779060000,\"failure\":\"https://p: Connection refused\","
-               "\"nextTryMs\":1795779132000,\"outSinceMs\":1795778520000},\"gateway\":{"
+               "\"nextTryMs\":1795779132000,\"retryAfterMs\":120000,\"outSinceMs\":1795778520000},"
+               "\"gateway\":{"
                "\"failedSinceMs\":1795778520000,\"nextTryMs\":1795779180000,\"failure\":"
                "\"https://g: no such host\",\"mayUpload\":null},\"uploads\":[],"
                "\"totals\":{\"requests\":1}}",
@@ -153,7 +154,7 @@ static void test_trouble(void **state)
                "lab-files on login2 (process 4711), running since 2026-11-27 11:02, 30 min\n"
                "  alive      yes: lease renewed 4 s ago (stale after 45 s); it is being stopped\n"
                "  proxy      not connected since 11:22 (10 min): https://p: Connection refused; "
-               "next try in 12 s\n"
+               "next try in 12 s, as it asks for 2 min\n"
                "             https://p\n"
                "  gateway    fails since 11:22 (10 min): https://g: no such host; next try in "
                "60 s; client not registered: run `kachery-resource register` on that host\n"

@@ -2,6 +2,7 @@
 in it. Strict as the deployed one: it hangs up on a message that is not of its generation, and the test fails for it."""
 import asyncio
 import json
+import time
 
 import aiohttp
 import harness
@@ -24,6 +25,8 @@ class ProxyDouble(LoopThread):
         self.port = harness.free_port()
         self.problems, self.answers, self.greetings = [], [], []  # of the last: the generations that they spoke
         self.refuse = None        # (code, reason) instead of an acknowledge; (None, "") closes without a code
+        self.handshakes = []      # when each was asked for
+        self.handshake_answer = None  # (status, headers) instead of a WebSocket
         self.is_mute = False      # accepts and never acknowledges
         self.knows_us = True      # what it says over HTTP, whatever is connected
         self.post_answer = None   # (status, text) to whatever is posted
@@ -68,6 +71,10 @@ class ProxyDouble(LoopThread):
         socket = web.WebSocketResponse(compress=False, timeout=1)
         if not socket.can_prepare(request):
             return web.Response(status=404, text="<html>no such page</html>", content_type="text/html")
+        self.handshakes.append(time.monotonic())
+        if self.handshake_answer:
+            status, headers = self.handshake_answer
+            return web.Response(status=status, headers=headers, text="busy")
         await socket.prepare(request)
         socket.peer = request.transport
         await self._greet(socket)

@@ -28,6 +28,13 @@ static void log_answer(const struct audit_event *event)
              event->asker.len > 0 ? quote_str(quoted, event->asker) : "-");
 }
 
+/* A daemon's or doctor's, which is answered and no deed. A file is one, whatever its hash. */
+static bool is_question_answer(const char *hash, enum upload_state state)
+{
+    return hash != NULL && message_is_question(hash) &&
+           (state == UPLOAD_NOT_FOUND || state == UPLOAD_ERROR);
+}
+
 void deeds_answered(struct deeds *d, const struct jobs_answer *answer)
 {
     const struct upload_status *status = answer->status;
@@ -41,6 +48,8 @@ void deeds_answered(struct deeds *d, const struct jobs_answer *answer)
                                       .bytes = status->bytes_uploaded,
                                       .ms = answer->waited_ms};
 
+    if (is_question_answer(answer->hash, status->state))
+        return;
     log_answer(&event);
     deeds_note(d, &event);
 }
@@ -55,6 +64,8 @@ void deeds_refused(struct deeds *d, const char *hash, struct str asker, const ch
                                       .size = AUDIT_UNKNOWN,
                                       .bytes = AUDIT_UNKNOWN};
 
+    if (is_question_answer(hash, UPLOAD_ERROR))
+        return;
     log_answer(&event);
     deeds_note(d, &event);
 }

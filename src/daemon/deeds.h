@@ -1,6 +1,7 @@
 /*
  * The deeds of the daemon: a line in the log for each request that it answered, and a line in the
- * audit for that, for each upload and for each opening of a file to be read in parts.
+ * audit for that, for each upload and for each opening of a file to be read in parts. The questions
+ * of daemons and of `doctor` whether a resource is connected are no requests.
  */
 #ifndef DAEMON_DEEDS_H
 #define DAEMON_DEEDS_H

@@ -83,11 +83,6 @@ static void take_presence_answer(struct presence *p, const struct name_answer *a
         log_line(LOG_DEBUG, "asked the proxy for this resource: status %d", answer->status);
 }
 
-bool presence_asks_for(const struct presence *p, const char *hash)
-{
-    return name_question_is_for(p->question, hash);
-}
-
 enum presence_state presence_step(struct presence *p, int64_t now_ms)
 {
     struct name_answer answer;

@@ -37,9 +37,6 @@ void presence_start(struct presence *p, bool is_generation2, int64_t now_ms);
 /* Asks no more, as the line is gone. */
 void presence_stop(struct presence *p);
 
-/* Returns true for the hash that it is asking for. */
-bool presence_asks_for(const struct presence *p, const char *hash);
-
 /* Asks, or takes an answer, as far as it can without waiting; returns the state after it. */
 enum presence_state presence_step(struct presence *p, int64_t now_ms);
 

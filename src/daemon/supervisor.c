@@ -126,7 +126,7 @@ static void on_session_request(void *owner, const struct message *m)
 
     touch_jobs(s);
     int result = check_request(s, m, &uri, &e);
-    if (result != 0 || !session_asks_for(s->session, uri.hash))
+    if (result != 0 || !message_is_question(uri.hash))
         s->status.history.totals.requests++;
     if (result != 0)
         refuse_request(s, m, &e);
@@ -175,7 +175,7 @@ static void on_answer(void *owner, const struct jobs_answer *answer)
 
     session_respond(s->session, answer->request_id, answer->status, STR(""));
     deeds_answered(&s->deeds, answer);
-    if (answer->status->state == UPLOAD_NOT_FOUND && !session_asks_for(s->session, answer->hash))
+    if (answer->status->state == UPLOAD_NOT_FOUND && !message_is_question(answer->hash))
         history_add_absent(&s->status.history, answer->hash, answer->asker, clock_wall_ms());
 }
 

@@ -92,6 +92,7 @@ static enum name_state ask_name(struct probe *p, struct http_client *http, struc
     int result = -1;
 
     random_hex(hash, SHA1_HEX);
+    message_make_question(hash);
     buf_printf(&url, "%s/r/%s", p->config.values[CONFIG_PROXY], p->config.values[CONFIG_NAME]);
     if (buf_check(&url, e) == 0)
         result = resource_init(&resource, &zone, &how, buf_cstr(&url), e);

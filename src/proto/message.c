@@ -108,6 +108,16 @@ const char *message_state_name(enum upload_state state)
     return state_names[state];
 }
 
+void message_make_question(char *hash)
+{
+    memcpy(hash, MESSAGE_QUESTION_DIGITS, sizeof MESSAGE_QUESTION_DIGITS - 1);
+}
+
+bool message_is_question(const char *hash)
+{
+    return strncmp(hash, MESSAGE_QUESTION_DIGITS, sizeof MESSAGE_QUESTION_DIGITS - 1) == 0;
+}
+
 struct upload_status message_status(enum upload_state state)
 {
     return (struct upload_status){.state = state,

@@ -26,6 +26,10 @@ enum { MESSAGE_ANSWER_MARGIN_MS = 1000 };
  * daemon then need not try both. */
 #define MESSAGE_GENERATIONS_HEADER "Kachery-Generations"
 
+/* Begins the hashes of questions whether a resource is connected, which are of no file: a daemon
+ * answers them like all others, and counts them as nobody's request. Other digits are random. */
+#define MESSAGE_QUESTION_DIGITS "69a11051cab88e96"
+
 /* Absent numbers of an upload_status. */
 enum { MESSAGE_ABSENT = -1 };
 
@@ -43,6 +47,10 @@ struct upload_status {
     int64_t requested_ms, started_ms, completed_ms; /* since the epoch, or MESSAGE_ABSENT */
     struct str error;                               /* empty when absent */
 };
+
+/* Makes the hash of such a question of 40 random digits. */
+void message_make_question(char *hash);
+bool message_is_question(const char *hash);
 
 /* Returns a status without any number. */
 struct upload_status message_status(enum upload_state state);

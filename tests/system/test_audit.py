@@ -61,6 +61,29 @@ def test_more_answers_than_the_log_takes(desk):
     assert len(lines_of(audit)) == 1200
 
 
+def test_a_question_whether_it_is_connected_is_nobodys_request(lab):
+    """This daemon's, another one's that comes for the name, and doctor's: in no log, audit or total."""
+    lab.write_config()
+    audit = lab.folder / "audit"
+    env = {**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": "presence_first_ms=10,presence_ms=10,status_ms=10"}
+    daemon = lab.share("--audit", str(audit), env=env)
+    harness.run("doctor", "--config", str(lab.config), env=lab.host)
+    other = lab.folder / "elsewhere"
+    other.mkdir()
+    (other / lab.config.name).write_text(lab.config.read_text())
+    (other / lab.config.name).chmod(0o600)
+    harness.run("share", "--cron", "--config", str(other / lab.config.name), env=lab.host, check=0)
+    harness.run("request", f"sha1://{ABSENT}", env=lab.remote, check=3)
+    assert [line["hash"] for line in wait_lines(audit, 1)] == [ABSENT]
+    assert daemon.text().count("answered sha1=") == 1
+
+    def status():
+        found = json.loads(harness.run("status", "--json", "--config", str(lab.config), env=lab.host).stdout)
+        return found if found["totals"]["requests"] else None
+    found = until(status, "the request in the status")
+    assert found["totals"]["requests"] == found["totals"]["notHere"] == 1 and len(found["notHere"]) == 1
+
+
 def test_a_lost_keeper_costs_no_line(desk):
     audit = desk.folder / "audit"
     desk.share("--audit", str(audit))

@@ -12,6 +12,7 @@
 #include "net/stream.h"
 #include "proc/cpu_budget.h"
 #include "proc/frame.h"
+#include "proc/process.h"
 #include "store/hash_cache.h"
 #include "store/store.h"
 #include "zone/gateway.h"
@@ -202,6 +203,7 @@ static void close_upload_worker(struct upload_process *w)
     store_deinit(&w->store);
     buf_free(&w->in);
     buf_free(&w->out);
+    process_reap(NULL, NULL); /* then the supervisor's sum has the time of what hashed, too */
 }
 
 /* One try at one of the paths that the hash has. */

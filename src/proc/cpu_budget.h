@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Returns whether this process has used `max_ms` of processor time, or, where it has a limit
- * (RLIMIT_CPU), a quarter of that. */
+/* Returns whether this process and its children (hasher.h) have used `max_ms` of processor time,
+ * or this process, where it has a limit (RLIMIT_CPU), a quarter of that. */
 bool cpu_budget_is_spent(int64_t max_ms);
 
 #endif

@@ -1,5 +1,6 @@
 #include "proc/hasher.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,11 +9,14 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "base/ready.h"
+#include "proc/child.h"
 #include "proc/frame.h"
 #include "proc/process.h"
 
 /* A piece takes the child less than a millisecond; one that needs LATE_MS is stopped or hangs. */
 enum { PIECE_BYTES = 256 << 10, PIECES = 8, LATE_MS = 60000 };
+
+enum { ENDING_MS = 500, LOOK_MS = 10 };
 
 struct ring {
     struct sha1 sha1; /* the child's, until it has answered for every piece */
@@ -146,6 +150,21 @@ bool hasher_state(struct hasher *h, struct sha1 *out)
     if (!h->is_lost)
         *out = h->ring->sha1;
     return !h->is_lost;
+}
+
+/* The socket of a child that ends is closed a moment before its exit status is there. */
+void hasher_put_end(const struct hasher *h, char *out)
+{
+    const int64_t end_ms = clock_now_ms() + ENDING_MS;
+    bool has_ended;
+    int status;
+
+    while (!(has_ended = process_get_status(&h->child, &status)) && clock_now_ms() < end_ms)
+        ready_sleep(LOOK_MS);
+    if (has_ended)
+        child_put_status(status, out);
+    else
+        snprintf(out, CHILD_MAX_WORDS_BYTES, "it does not answer");
 }
 
 void hasher_free(struct hasher *h)

@@ -29,6 +29,9 @@ bool hasher_add(struct hasher *h, struct str data);
 /* Waits until all bytes are hashed, and copies the state. False as hasher_add. */
 bool hasher_state(struct hasher *h, struct sha1 *out);
 
+/* Writes how a lost child ended: "killed by SIGKILL: …"; `out` has CHILD_MAX_WORDS_BYTES. */
+void hasher_put_end(const struct hasher *h, char *out);
+
 /* Ends the child. NULL-safe. */
 void hasher_free(struct hasher *h);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proc/child.h"
 #include "proc/hasher.h"
 
 enum { BUFFER_BYTES = UPLOAD_CHUNK_BYTES + UPLOAD_HOLD_BACK_BYTES };
@@ -28,9 +29,12 @@ static int check_stat(struct upload_source *source, struct stat *st, struct err 
     return 0;
 }
 
-static int lose_hash(struct err *e)
+static int lose_hash(const struct upload_source *source, struct err *e)
 {
-    return err_set(e, ERR_FAILED, "the process that hashes the file was lost");
+    char words[CHILD_MAX_WORDS_BYTES];
+
+    hasher_put_end(source->hasher, words);
+    return err_set(e, ERR_FAILED, "the process that hashes the file was lost: %s", words);
 }
 
 static int hash_read(struct upload_source *source, struct str data, struct err *e)
@@ -38,7 +42,7 @@ static int hash_read(struct upload_source *source, struct str data, struct err *
     if (source->hasher == NULL)
         sha1_update(&source->sha1, data.p, data.len);
     else if (!hasher_add(source->hasher, data))
-        return lose_hash(e);
+        return lose_hash(source, e);
     return 0;
 }
 
@@ -81,7 +85,7 @@ static int compare_hash(struct upload_source *source, struct sha1 *sha1, struct 
 static int check_hash(struct upload_source *source, struct err *e)
 {
     if (source->hasher != NULL && !hasher_state(source->hasher, &source->sha1))
-        return lose_hash(e);
+        return lose_hash(source, e);
     if (compare_hash(source, &source->sha1, e) != 0)
         return -1;
     source->is_right = true;

@@ -2,7 +2,10 @@
  * is noticed. */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
+#include "proc/child.h"
+#include "proc/cpu_budget.h"
 #include "proc/hasher.h"
 #include "unit.h"
 
@@ -96,11 +99,58 @@ static void a_killed_child_is_noticed(void **state)
     hasher_free(h);
 }
 
+static void the_cause_of_its_end_is_named(void **state)
+{
+    char words[CHILD_MAX_WORDS_BYTES];
+    struct sha1 begun, got;
+
+    (void)state;
+    sha1_init(&begun);
+    struct hasher *h = start(&begun);
+    assert_int_equal(kill(unit_child(), SIGXCPU), 0);
+    assert_true(!hasher_add(h, (struct str){data, 1000}) || !hasher_state(h, &got));
+    hasher_put_end(h, words);
+    unit_equal("words", words,
+               "killed by SIGXCPU: the limit of processor time of this host (ulimit -t)");
+    hasher_free(h);
+}
+
+static int64_t used_ms(int who)
+{
+    struct rusage used;
+
+    getrusage(who, &used);
+    return (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+           (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+/* While it lives, and when it was waited for. */
+static void its_time_is_of_its_parents_budget(void **state)
+{
+    enum { LEAST_MS = 30, ROUNDS = 24 };
+    const int64_t most_ms = used_ms(RUSAGE_CHILDREN) + LEAST_MS; /* with the tests before */
+    struct sha1 begun, got;
+
+    (void)state;
+    assert_false(cpu_budget_is_spent(used_ms(RUSAGE_SELF) + most_ms));
+    sha1_init(&begun);
+    struct hasher *h = start(&begun);
+    for (int i = 0; i < ROUNDS; i++)
+        assert_true(hasher_add(h, (struct str){data, SIZE}));
+    assert_true(hasher_state(h, &got));
+    assert_true(cpu_budget_is_spent(used_ms(RUSAGE_SELF) + most_ms));
+    hasher_free(h);
+    assert_int_equal(unit_wait_for_children(NULL), 0);
+    assert_true(cpu_budget_is_spent(used_ms(RUSAGE_SELF) + most_ms));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(hashes_what_comes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_child_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_cause_of_its_end_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_time_is_of_its_parents_budget, setup, teardown),
         cmocka_unit_test(not_for_little),
     };
 

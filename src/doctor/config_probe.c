@@ -26,6 +26,7 @@ static bool find_config_file(struct probe *p, struct stat *st)
 {
     const char *path = p->options->config_path;
 
+    probe_look_at(p, path);
     if (stat(path, st) != 0) {
         if (errno == ENOENT || errno == ENOTDIR)
             probe_fail(p, CHECK_CONFIG,

@@ -1,6 +1,6 @@
 /* The environment: variables that are set here and would be missing under cron, which starts the
- * daemon with next to nothing; where the daemon runs, those that it does not have. Values that may
- * be secrets are never shown. */
+ * daemon with next to nothing; where the daemon runs, those that it does not have, and those that
+ * it alone has. Values that may be secrets are never shown. */
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +70,7 @@ static bool is_lacking(struct str environment, const struct cron_variable *v, co
 }
 
 /* Reads the environment of this folder's daemon, if it runs on this host as this user. */
-static bool read_daemon_environment(const struct probe *p, struct buf *out, int64_t *pid)
+static bool read_daemon_environment(struct probe *p, struct buf *out, int64_t *pid)
 {
     char path[64];
     struct holder holder;
@@ -92,6 +92,35 @@ static void put_variable(const struct cron_variable *v, const char *value, struc
         buf_puts(cure, " (or caFile into the config)");
 }
 
+/* Reports variables that the daemon has and this shell has not: the other checks look at another
+ * store, say, than the daemon's. */
+static void judge_shell(struct probe *p, struct str environment, int64_t pid)
+{
+    struct buf names = {0}, cure = {0}, value = {0};
+    struct str there;
+
+    buf_puts(&cure, "run doctor as the daemon runs, with");
+    for (size_t i = 0; i < VARIABLES; i++) {
+        const struct cron_variable *v = &variables[i];
+        if (env_get(v->name) != NULL || !find_value(environment, v->name, &there) ||
+            there.len == 0)
+            continue;
+        buf_clear(&value);
+        buf_put(&value, there);
+        buf_printf(&names, "%s%s", names.len > 0 ? ", " : "", v->name);
+        buf_printf(&cure, " %s=%s", v->name,
+                   may_show(v, buf_cstr(&value)) ? buf_cstr(&value) : "(its value)");
+    }
+    if (names.len > 0)
+        probe_warn(p, CHECK_ENVIRONMENT, buf_cstr(&cure),
+                   "the daemon that runs (process %lld) has variables that this shell lacks, so "
+                   "that other checks may not be of its store and servers: %s",
+                   (long long)pid, buf_cstr(&names));
+    buf_free(&names);
+    buf_wipe(&value);
+    buf_free(&cure);
+}
+
 void cron_probe_run(struct probe *p)
 {
     struct buf names = {0}, cure = {0}, daemon = {0};
@@ -100,6 +129,8 @@ void cron_probe_run(struct probe *p)
     int64_t pid = 0;
     bool is_known = read_daemon_environment(p, &daemon, &pid);
 
+    if (is_known)
+        judge_shell(p, buf_str(&daemon), pid);
     buf_puts(&cure, "if cron starts `share`, put into the crontab (crontab -e), above its line:");
     for (size_t i = 0; i < VARIABLES; i++) {
         const struct cron_variable *v = &variables[i];

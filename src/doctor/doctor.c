@@ -70,6 +70,7 @@ struct patient {
     bool is_in_trouble; /* since the check `trouble` */
     enum doctor_check trouble;
     char words[CHILD_MAX_WORDS_BYTES]; /* PROBE_LOST: why */
+    struct buf place; /* the path that it looks at; empty: none */
 };
 
 struct doctor {
@@ -181,6 +182,9 @@ static bool on_patient_frame(void *owner, struct str frame, int fd)
         return false;
     if (f.check == DOCTOR_CHECKS) {
         end_patient(patient, PROBE_THROUGH);
+    } else if (f.check == DOCTOR_PLACE) {
+        buf_clear(&patient->place);
+        buf_put(&patient->place, f.detail);
     } else {
         patient->is_reported[f.check] = true;
         if (f.level != DOCTOR_OK) {
@@ -261,7 +265,9 @@ static void add_cut_finding(struct doctor *d, const struct patient *patient,
 
     if (patient->outcome == PROBE_RUNS)
         buf_printf(&detail, "no answer within %.1f s", (double)d->options->times.all_ms / 1000);
-    else
+    if (patient->outcome == PROBE_RUNS && patient->place.len > 0)
+        buf_printf(&detail, ": the look at %.*s hangs", STR_ARG(buf_str(&patient->place)));
+    else if (patient->outcome != PROBE_RUNS)
         buf_printf(&detail, "the process of this check ended early: %s",
                    patient->outcome == PROBE_LOST ? patient->words : "it reported nothing");
     if (patient->outcome != PROBE_RUNS)
@@ -337,8 +343,10 @@ static int run_patients(struct doctor *d, struct err *e)
     result = loop_run_until(d->loop, is_doctor_through, d, e);
     for (size_t i = 0; i < PROBES && result == 0; i++)
         complete_patient(d, &d->patients[i]);
-    for (size_t i = 0; i < PROBES; i++)
+    for (size_t i = 0; i < PROBES; i++) {
         child_free(d->patients[i].child);
+        buf_free(&d->patients[i].place);
+    }
     loop_clear_timer(d->loop, &d->alarm);
     return result;
 }

@@ -52,7 +52,7 @@ struct finding_frame {
 #define AT(member) offsetof(struct finding_frame, member)
 
 static const struct field finding_fields[] = {
-    {.name = "check", .kind = FIELD_INT, .at = AT(check), .min = 0, .max = DOCTOR_CHECKS},
+    {.name = "check", .kind = FIELD_INT, .at = AT(check), .min = 0, .max = DOCTOR_PLACE},
     {.name = "level", .kind = FIELD_INT, .at = AT(level), .min = 0, .max = DOCTOR_FAIL},
     {.name = "detail", .kind = FIELD_PATH, .at = AT(detail), .max = FINDING_MAX_BYTES,
      .is_optional = true},

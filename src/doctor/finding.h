@@ -35,7 +35,8 @@ enum doctor_check {
     CHECK_NAME,
     CHECK_REACHABLE,
     CHECK_CRON,
-    DOCTOR_CHECKS
+    DOCTOR_CHECKS,
+    DOCTOR_PLACE /* no check: the path that the child looks at next, in `detail` */
 };
 
 enum doctor_level { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL, DOCTOR_LEVELS };

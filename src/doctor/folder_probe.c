@@ -12,6 +12,7 @@ void folder_probe_run(struct probe *p)
     struct stat st;
     const char *path = NULL;
 
+    probe_look_at(p, p->options->config_path);
     if (config_put_real_path(p->options->config_path, &config, &e) == 0 && config.len > 0) {
         while (config.len > 1 && config.data[config.len - 1] != '/')
             config.len--;

@@ -288,8 +288,11 @@ static void run_visit(struct gateway_visit *v)
     if (!route_follow(&route))
         return;
     /* Without keys, `keys` reports it, and an anonymous call shows whether the zone is there. */
-    v->has_keys = store_init(&store, &e) == 0 &&
-                  identity_load(&v->gateway.identity, store.key_dir, &e) == 0;
+    if (store_init(&store, &e) == 0) {
+        probe_look_at(v->probe, store.key_dir);
+        v->has_keys = identity_load(&v->gateway.identity, store.key_dir, &e) == 0;
+        probe_look_at(v->probe, "");
+    }
     store_deinit(&store);
     if (!check_known_zone(v))
         return;

@@ -105,13 +105,14 @@ static int watch_lease(const struct probe *p, const char *folder, struct holder 
     return result;
 }
 
-int holder_find(const struct probe *p, struct holder *out, struct err *e)
+int holder_find(struct probe *p, struct holder *out, struct err *e)
 {
     struct buf config = {0}, folder = {0}, status = {0};
     const char *path = NULL, *lease_path = NULL, *status_path = NULL;
     int result = -1;
 
     *out = (struct holder){.state = HOLDER_NONE, .renewed_ago_ms = -1};
+    probe_look_at(p, p->options->config_path);
     if (config_put_real_path(p->options->config_path, &config, e) == 0)
         path = buf_path(&config, e);
     if (path != NULL) {
@@ -120,10 +121,12 @@ int holder_find(const struct probe *p, struct holder *out, struct err *e)
         lease_path = buf_path(&folder, e);
         status_path = buf_path(&status, e);
     }
+    probe_look_at(p, lease_path != NULL ? lease_path : "");
     if (lease_path != NULL && status_path != NULL)
         result = watch_lease(p, lease_path, out, e);
     if (result == 0 && out->state != HOLDER_NONE)
         read_proxy_status(status_path, out);
+    probe_look_at(p, "");
     buf_free(&config);
     buf_free(&folder);
     buf_free(&status);

@@ -23,6 +23,6 @@ struct holder {
 
 /* Looks for the daemon until the time for leases is over. -1 when lease or status file cannot be
  * read. */
-int holder_find(const struct probe *p, struct holder *out, struct err *e) ERR_CHECKED;
+int holder_find(struct probe *p, struct holder *out, struct err *e) ERR_CHECKED;
 
 #endif

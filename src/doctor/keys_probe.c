@@ -63,6 +63,7 @@ void keys_probe_run(struct probe *p)
         probe_fail(p, CHECK_KEYS, "set KACHERY_CLOUD_DIR, or HOME", "%s", e.msg);
         return;
     }
+    probe_look_at(p, store.key_dir);
     if (identity_load(&identity, store.key_dir, &e) != 0) {
         fail_keys(p, &e);
     } else if (env_get("KACHERY_CLOUD_CLIENT_ID") != NULL) {

@@ -40,8 +40,8 @@ void lease_probe_run(struct probe *p)
                  (long long)holder.pid);
     else
         probe_warn(p, CHECK_LEASE,
-                   "run `kachery-resource status`, which watches longer; if it is dead, cron or "
-                   "`share` takes the lease over by itself",
+                   "run `kachery-resource status --watch`, which watches on; if it is dead, cron "
+                   "or `share` takes the lease over by itself",
                    "%s (process %lld) holds it, and did not renew it while doctor looked%s",
                    holder.host, (long long)holder.pid, age);
 }

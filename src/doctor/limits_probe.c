@@ -71,7 +71,7 @@ static void judge_processor(struct probe *p, const struct rlimit *limit)
 
     if (limit->rlim_max == RLIM_INFINITY)
         return;
-    if (sample_take(&s, clock_now_ms() + p->options->times.sample_ms, ERR_IGNORED) != 0)
+    if (sample_take(p, &s, clock_now_ms() + p->options->times.sample_ms, ERR_IGNORED) != 0)
         s.largest_bytes = -1; /* `links` reports it */
     judge_time(p, limit, &s);
     sample_free(&s);

@@ -42,7 +42,7 @@ void links_probe_run(struct probe *p)
     struct sample s;
     struct err e = {0};
 
-    if (sample_take(&s, clock_now_ms() + p->options->times.sample_ms, &e) != 0)
+    if (sample_take(p, &s, clock_now_ms() + p->options->times.sample_ms, &e) != 0)
         probe_fail(p, CHECK_LINKS, "make the store readable (see `store`)", "%s", e.msg);
     else if (s.failure.code != ERR_NONE)
         probe_warn(p, CHECK_LINKS,

@@ -55,6 +55,12 @@ void probe_fail(struct probe *p, enum doctor_check check, const char *cure, cons
     va_end(arguments);
 }
 
+void probe_look_at(struct probe *p, const char *path)
+{
+    send_finding(p, &(struct doctor_finding){DOCTOR_PLACE, DOCTOR_OK,
+                                             str_cut(str_of(path), FINDING_MAX_BYTES), STR("")});
+}
+
 void probe_end(struct probe *p)
 {
     send_finding(p, &(struct doctor_finding){DOCTOR_CHECKS, DOCTOR_OK, STR(""), STR("")});
@@ -64,8 +70,10 @@ void probe_end(struct probe *p)
 
 int probe_load_config(struct probe *p, struct err *e)
 {
+    probe_look_at(p, p->options->config_path);
     if (config_load(&p->config, p->options->config_path, e) != 0)
         return -1;
+    probe_look_at(p, "");
     (void)!config_complete(&p->config, p->options->config_path, ERR_IGNORED); /* config's check */
     if (p->config.values[CONFIG_CA_FILE] == NULL)
         return 0;

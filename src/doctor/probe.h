@@ -42,6 +42,9 @@ void probe_warn(struct probe *p, enum doctor_check check, const char *cure, cons
 void probe_fail(struct probe *p, enum doctor_check check, const char *cure, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Tells the parent which path is looked at next, "" for none: what hangs is named by it. */
+void probe_look_at(struct probe *p, const char *path);
+
 /* Tells the parent that the probe is through. */
 void probe_end(struct probe *p);
 

@@ -36,18 +36,26 @@ static void count_entry(struct sample *s, const struct store *store, const char 
     buf_puts(&s->largest, entry->path);
 }
 
-int sample_take(struct sample *s, int64_t until_ms, struct err *e)
+/* store_observe_targets */
+static void tell_target(void *ctx, const char *path)
+{
+    probe_look_at(ctx, path);
+}
+
+int sample_take(struct probe *p, struct sample *s, int64_t until_ms, struct err *e)
 {
     struct store store = {0};
     struct store_list *list = NULL;
     int step = -1;
 
     *s = (struct sample){.largest_bytes = -1};
+    store_observe_targets(tell_target, p);
     if (store_init(&store, e) == 0 && (list = store_list_open(&store, e)) != NULL) {
         do {
             char hash[SHA1_HEX + 1];
             struct store_entry entry = {0};
             struct err why = {0};
+            probe_look_at(p, store.dir);
             step = store_list_next(list, hash, &entry, &why);
             if (step > 0)
                 count_entry(s, &store, hash, &entry);
@@ -58,6 +66,8 @@ int sample_take(struct sample *s, int64_t until_ms, struct err *e)
         s->is_whole = step == 0;
         step = 0;
     }
+    store_observe_targets(NULL, NULL);
+    probe_look_at(p, "");
     store_list_close(list);
     store_deinit(&store);
     return step;

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "doctor/probe.h"
 
 struct sample {
     size_t looked_at, changed, gone, unreadable, without_manifest, damaged_manifests;
@@ -22,8 +23,9 @@ struct sample {
     struct err failure;      /* of the first record that cannot be read; ERR_NONE: none */
 };
 
-/* Looks until `until_ms` (clock_now_ms()). -1 when the store itself cannot be read. */
-int sample_take(struct sample *s, int64_t until_ms, struct err *e) ERR_CHECKED;
+/* Looks until `until_ms` (clock_now_ms()); the parent of `p` knows at which file. -1 when the store
+ * itself cannot be read. */
+int sample_take(struct probe *p, struct sample *s, int64_t until_ms, struct err *e) ERR_CHECKED;
 void sample_free(struct sample *s);
 
 #endif

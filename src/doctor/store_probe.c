@@ -64,9 +64,12 @@ void store_probe_run(struct probe *p)
     struct err e = {0};
     struct stat st;
 
-    if (store_init(&store, &e) != 0)
+    if (store_init(&store, &e) != 0) {
         probe_fail(p, CHECK_STORE, "set KACHERY_CLOUD_DIR, or HOME", "%s", e.msg);
-    else if (stat(store.dir, &st) != 0)
+        return;
+    }
+    probe_look_at(p, store.dir);
+    if (stat(store.dir, &st) != 0)
         fail_absent_store(p, store.dir, errno);
     else if (can_read_store(p, store.dir, &st))
         judge_store_folder(p, store.dir, &st);

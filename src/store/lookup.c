@@ -131,14 +131,27 @@ static int look_up_copy(const struct store *s, const char *hash, struct store_en
     return 0;
 }
 
+static struct {
+    void (*on_look)(void *ctx, const char *path);
+    void *ctx;
+} observer;
+
+void store_observe_targets(void (*on_look)(void *ctx, const char *path), void *ctx)
+{
+    observer.on_look = on_look;
+    observer.ctx = ctx;
+}
+
 /* Looks at the file that is at a remembered path now. entry->path is set. */
 static void look_at_path(const struct link *link, const struct link_path *path,
                          struct store_entry *entry)
 {
     struct err why = {0};
     struct stat st;
-    int fd = open_to_look(entry->path, 0, &st);
 
+    if (observer.on_look != NULL)
+        observer.on_look(observer.ctx, entry->path);
+    int fd = open_to_look(entry->path, 0, &st);
     entry->size = path->size;
     entry->is_other_file = false;
     if (fd < 0)

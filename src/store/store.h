@@ -105,6 +105,10 @@ int store_lookup_record(const struct store *s, const char *hash, struct store_en
  */
 void store_check_target(struct store_entry *entry);
 
+/* Lets `on_look` (NULL: nothing) know each path of a link's file before it is looked at, in this
+ * process: that look may hang. */
+void store_observe_targets(void (*on_look)(void *ctx, const char *path), void *ctx);
+
 /* Goes on to the next of the remembered paths that may be read, as the entry's path turned out not
  * to have the hash. Returns false, and the entry is unchanged, when there is none. */
 bool store_next_target(struct store_entry *entry);

@@ -22,6 +22,7 @@ import ward as wards
 from http_proxies import Tinyproxy
 from ward import expect, failing
 
+unsanitized = pytest.mark.skipif(harness.is_sanitized(), reason="no such limit holds for it")
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="wants root")
 
 
@@ -192,6 +193,16 @@ def test_folder_that_takes_nothing(host, case):
         expect(host.examine(), "folder", "FAIL", words, "df -h")
 
 
+def test_clock_of_the_file_server(host, fault_board):
+    """This host's is wrong by as much: it cannot be told which."""
+    host.write()
+    for wall_s, words in ((100, r"1\d\d s behind this host's clock"), (-100, r"(99|\d\d) s ahead of this host's clock")):
+        fault_board.jump(wall_s=wall_s)
+        done = subprocess.run([*fault_board.program, "doctor", "--json", "--config", host.path], stdout=subprocess.PIPE,
+                              env={**host.env, **fault_board.env}, timeout=60)
+        expect({line["check"]: line for line in json.loads(done.stdout)}, "folder", "warn", words, "NTP")
+
+
 def test_folder_open_to_everybody(host):
     host.folder.chmod(0o777)
     expect(host.examine(), "folder", "warn", "0777: everybody can write", "chmod o-w")
@@ -313,7 +324,9 @@ def test_largest_file_takes_more_processor_time_than_is_allowed(host):
     ({"CPU": 30}, "warn", "30 s of processor time", "ulimit -t"),
     ({"NOFILE": 100}, "warn", "100 files", "ulimit -n"),
     ({"FSIZE": 100000}, "warn", "100 kB", "ulimit -f"),
-], ids=["processor", "files", "size_of_files"])
+    pytest.param({"AS": 200 << 20}, "warn", "200 MiB of address space", "ulimit -v", marks=unsanitized),
+    pytest.param({"AS": 60 << 20}, "FAIL", "60 MiB of address space", "ulimit -v", marks=unsanitized),
+], ids=["processor", "files", "size_of_files", "memory", "little_memory"])
 def test_limits_of_the_host(host, limits, level, words, cure):
     expect(limited(host, **limits), "limits", level, words, cure)
 
@@ -636,6 +649,19 @@ def test_daemon_that_lacks_a_variable(host, processes):
     expect(host.examine(), "cron", "warn", rf"process {daemon.pid}\) has not.* KACHERY_GATEWAY_URL, SSL_CERT_FILE", "crontab")
 
 
+def test_daemon_with_variables_that_this_shell_lacks(host, processes):
+    """The keys are not found, as the store is another: the cause is named above. No secret is shown."""
+    daemon = share(host, host.folder, host.config, processes, https_proxy="http://me:hidden@127.0.0.1:9")
+    here = host.env.pop("KACHERY_CLOUD_DIR")
+    host.env["HOME"] = str(host.folder)
+    lines = host.examine()
+    line = lines["environment"]
+    assert line["level"] == "warn" and line["detail"].endswith(": KACHERY_CLOUD_DIR, https_proxy"), line
+    assert f"process {daemon.pid}) has variables that this shell lacks" in line["detail"]
+    assert line["cure"].endswith(f" KACHERY_CLOUD_DIR={here} https_proxy=(its value)"), line
+    assert lines["keys"]["level"] == "FAIL" and "hidden" not in str(lines)
+
+
 def test_daemon_elsewhere_has_the_name(host, processes):
     share(host, host.folder.parent / "elsewhere", host.config, processes)
     expect(host.examine(), "name", "FAIL", f"not of this folder, is connected as {host.name}", "init --name")
@@ -756,7 +782,7 @@ def test_file_whose_storage_hangs(host, file_server):
     harness.run("link", str(path), env=host.env, check=0)
     host.env["KACHERY_RESOURCE_TEST_DOCTOR"] = wards.TIMES.replace("all_ms=6000", "all_ms=1500")
     file_server.hang(0)
-    expect(host.examine(), "links", "FAIL", "no answer within 1.5 s", "file system .* of the linked files does not answer")
+    expect(host.examine(), "links", "FAIL", f"no answer within 1.5 s: the look at {path} hangs", "file system .* of the linked files does not answer")
 
 
 @root_only
@@ -773,7 +799,7 @@ def test_storage_that_hangs(host, tmp_path, what):
         lines = host.examine()
     assert {"store": {"keys", "store"}, "folder": {"config"}}[what] <= failing(lines)
     for check in failing(lines):
-        assert "no answer within 1.5 s" in lines[check]["detail"]
+        assert f"no answer within 1.5 s: the look at {dead}/" in lines[check]["detail"]
         assert "does not answer" in lines[check]["cure"] or "file system" in lines[check]["cure"]
 
 

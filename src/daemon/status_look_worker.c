@@ -85,6 +85,21 @@ static void explain_dead(struct look_place *k, struct liveness *life)
         put_reason(life, "%s does not renew the lease: it is down, stopped, or cut off", host);
 }
 
+/* Appends for how long it was watched, and when that will be enough. */
+static void add_when_clear(struct liveness *life, int64_t watched_ms, int64_t left_ms)
+{
+    struct buf text = {0};
+
+    buf_puts(&text, life->reason);
+    buf_puts(&text, "; watched for ");
+    time_text_put_span(&text, watched_ms);
+    buf_puts(&text, ", dead if it stays so for another ");
+    time_text_put_span(&text, left_ms + 999);
+    buf_puts(&text, ": see `status --watch`");
+    snprintf(life->reason, sizeof life->reason, "%s", buf_cstr(&text));
+    buf_free(&text);
+}
+
 /* The counter did not move while it was watched. Clocks of hosts may differ by a little. */
 static void judge_unmoved(struct look_place *k, struct liveness *life)
 {
@@ -99,8 +114,8 @@ static void judge_unmoved(struct look_place *k, struct liveness *life)
     if (k->watch.process == LEASE_PROCESS_HALTED)
         put_reason(life, "its process on %s is stopped, or waits for storage", life->record.host);
     else
-        put_reason(life, "the lease of %s did not move while it was watched; ask again in a minute",
-                   life->record.host);
+        put_reason(life, "%s did not renew the lease while it was watched", life->record.host);
+    add_when_clear(life, k->watch.unchanged_ms, k->watch.left_ms);
 }
 
 static int judge_daemon(struct look_place *k, int64_t watch_ms, struct status_found *out,

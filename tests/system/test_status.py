@@ -177,7 +177,8 @@ def test_a_lease_of_another_host_that_does_not_move(desk):
     status = json.loads(ask(desk, "status", "--json", elsewhere=True, intervals="look_watch_ms=300").stdout)
     for pid in [*harness.descendants(daemon.pid), daemon.pid]:
         os.kill(pid, signal.SIGCONT)
-    assert done.returncode == 1 and line(done.stdout, "alive").startswith("unclear: ")
+    assert done.returncode == 1 and line(done.stdout, "alive").startswith(f"unclear: {os.uname().nodename} did not renew the lease")
+    assert "watched for 0 s, dead if it stays so for another 45 s: see `status --watch`" in line(done.stdout, "alive")
     assert status["alive"] is None and status["reason"] != "" and status["pid"] == daemon.pid
 
 

@@ -37,9 +37,16 @@ static void compress_sha256_portable(uint32_t *const states[], const unsigned ch
 
 /* The costs are as measured, and for the SHA instructions as their latencies are published. */
 static const struct sha_kernel items[] = {
-    {0, 1, 36, compress_sha256_portable},    {CPU_SSE2, 4, 48, sha256_sse2_compress},
-    {CPU_AVX2, 8, 47, sha256_avx2_compress}, {CPU_AVX512, 16, 56, sha256_avx512_compress},
-    {CPU_SHA, 1, 8, sha256_ni_compress},     {CPU_SHA, 2, 9, sha256_ni_compress_two},
+    {0, 1, 36, compress_sha256_portable},
+#if defined(__x86_64__)
+    {CPU_SSE2, 1, 28, sha256_sse2_compress_one},
+#endif
+    {CPU_SSE2, 4, 62, sha256_sse2_compress},
+    {CPU_AVX2, 1, 20, sha256_avx2_compress_one},
+    {CPU_AVX2, 8, 47, sha256_avx2_compress},
+    {CPU_AVX512, 16, 44, sha256_avx512_compress},
+    {CPU_SHA, 1, 8, sha256_ni_compress},
+    {CPU_SHA, 2, 9, sha256_ni_compress_two},
     {CPU_ARM_SHA, 1, 8, sha256_arm_compress},
 };
 

@@ -1,4 +1,4 @@
-/* SHA-256's compression function, several messages at a time; used by sha256.c alone. */
+/* SHA-256's compression function, one message or several at a time; used by sha256.c alone. */
 #ifndef BASE_SHA256_KERNELS_H
 #define BASE_SHA256_KERNELS_H
 
@@ -6,6 +6,11 @@
 
 /* In plain C, whose vectors of 128 bits the compiler makes of what the baseline has. */
 sha_compress sha256_sse2_compress; /* 4 lanes */
+
+/* Where the processor has the instructions, of one message; the words of the schedule are computed
+ * in vectors, a block ahead of the rounds. */
+sha_compress sha256_sse2_compress_one;
+sha_compress sha256_avx2_compress_one;
 
 /* Only where cpu_features has the instructions; elsewhere they do nothing. */
 sha_compress sha256_avx2_compress;   /* 8 lanes */

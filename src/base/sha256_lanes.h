@@ -18,7 +18,8 @@ typedef uint32_t word __attribute__((vector_size(4 * LANES)));
 #ifndef ROTATE
 #define ROTATE(x, n) ((x) >> (n) | (x) << (32 - (n)))
 #define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
-#define MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
+/* The second factor is the first one of the round before: the compiler keeps it. */
+#define MAJORITY(x, y, z) ((y) ^ (((x) ^ (y)) & ((y) ^ (z))))
 #define SUM(x, y, z) ((x) ^ (y) ^ (z))
 #define CONSTANT(i) k[i]
 #endif

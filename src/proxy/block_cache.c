@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fingerprint.h"
 #include "base/fs.h"
 #include "base/hex.h"
 #include "base/log.h"
@@ -34,6 +35,12 @@ struct block_file {
     char name[FILE_NAME_BYTES + 1];
 };
 
+/* Of blocks that had their hashes: whether the disk still has them is then quickly known. */
+struct fingerprints {
+    unsigned char bits[BITS_BYTES]; /* for each that is there */
+    unsigned char of[BLOCK_SEGMENT_BLOCKS][FINGERPRINT_SIZE];
+};
+
 struct segment {
     struct segment *next;          /* in its slot */
     struct segment *older, *newer; /* by last use */
@@ -41,6 +48,7 @@ struct segment {
     uint32_t index;
     uint32_t count; /* of its blocks that are there */
     unsigned char bits[BITS_BYTES];
+    struct fingerprints *prints; /* NULL: there are none */
 };
 
 struct memory_block {
@@ -57,7 +65,8 @@ struct block_cache {
     struct block_file *files[FILE_SLOTS];
     struct segment *segments[SEGMENT_SLOTS];
     struct segment *oldest, *newest;
-    size_t segment_count;
+    size_t segment_count, print_count; /* of segments that have fingerprints */
+    struct fingerprint_key key;
     struct memory_block memory[BLOCK_CACHE_MEMORY_BLOCKS];
     uint64_t uses;
     int64_t write_again_ms; /* after a write that failed */
@@ -240,11 +249,20 @@ static void remove_from_disk(const struct block_cache *cache, const struct segme
     buf_free(&path);
 }
 
+static void free_prints(struct block_cache *cache, struct segment *s)
+{
+    if (s->prints != NULL)
+        cache->print_count--;
+    free(s->prints);
+    s->prints = NULL;
+}
+
 static void drop_segment(struct block_cache *cache, struct segment *s)
 {
     struct segment **link = &cache->segments[segment_slot(s->file, s->index)];
     struct block_file *file = s->file;
 
+    free_prints(cache, s);
     remove_from_disk(cache, s);
     while (*link != s)
         link = &(*link)->next;
@@ -271,6 +289,59 @@ static void flip_bit(struct block_cache *cache, struct segment *s, uint32_t i)
     s->bits[bit / 8] ^= (unsigned char)(1 << bit % 8);
     s->count += has_bit(s, i) ? 1 : -1u;
     cache->disk_bytes += has_bit(s, i) ? BLOCK_BYTES : -BLOCK_BYTES;
+}
+
+/* ---- fingerprints ---- */
+
+static bool has_print(const struct segment *s, uint32_t i)
+{
+    uint32_t bit = i % BLOCK_SEGMENT_BLOCKS;
+
+    return s->prints != NULL && (s->prints->bits[bit / 8] >> bit % 8 & 1) != 0;
+}
+
+/* For one more segment, that which was not used for longest loses them. */
+static void make_print_room(struct block_cache *cache)
+{
+    struct segment *s = cache->oldest;
+
+    while (cache->print_count >= BLOCK_CACHE_MAX_PRINTS && s != NULL) {
+        free_prints(cache, s);
+        s = s->newer;
+    }
+}
+
+/* Remembers what block i, which has its hash, looks like. */
+static void keep_print(struct block_cache *cache, struct segment *s, uint32_t i, struct str bytes)
+{
+    uint32_t bit = i % BLOCK_SEGMENT_BLOCKS;
+
+    if (s->prints == NULL) {
+        make_print_room(cache);
+        s->prints = calloc(1, sizeof *s->prints);
+        cache->print_count += s->prints != NULL;
+    }
+    if (s->prints == NULL)
+        return; /* it is hashed at each reading */
+    fingerprint_of(&cache->key, bytes, s->prints->of[bit]);
+    s->prints->bits[bit / 8] |= (unsigned char)(1u << bit % 8);
+}
+
+static void forget_print(struct segment *s, uint32_t i)
+{
+    uint32_t bit = i % BLOCK_SEGMENT_BLOCKS;
+
+    if (s->prints != NULL)
+        s->prints->bits[bit / 8] &= (unsigned char)~(1u << bit % 8);
+}
+
+static bool has_its_print(const struct block_cache *cache, const struct segment *s, uint32_t i,
+                          struct str bytes)
+{
+    unsigned char print[FINGERPRINT_SIZE];
+
+    fingerprint_of(&cache->key, bytes, print);
+    return memcmp(print, s->prints->of[i % BLOCK_SEGMENT_BLOCKS], sizeof print) == 0;
 }
 
 /* ---- the disk ---- */
@@ -380,6 +451,7 @@ static void forget_block(struct block_cache *cache, struct segment *s, uint32_t 
     if (!has_bit(s, i))
         return;
     flip_bit(cache, s, i);
+    forget_print(s, i);
     if (s->count == 0)
         drop_segment(cache, s);
 }
@@ -406,8 +478,10 @@ static void keep_on_disk(struct block_cache *cache, struct block_file *file, uin
         return;
     use_segment(cache, s);
     make_disk_room(cache, s, BLOCK_BYTES);
-    if (cache->disk_bytes + BLOCK_BYTES <= cache->max_disk_bytes &&
-        !write_block(cache, s, i, bytes)) {
+    bool has_room = cache->disk_bytes + BLOCK_BYTES <= cache->max_disk_bytes;
+    if (has_room && write_block(cache, s, i, bytes)) {
+        keep_print(cache, s, i, bytes);
+    } else if (has_room) {
         log_line(LOG_WARN, "cannot keep blocks in %s: %s; they are read from the hosts again",
                  cache->dir, strerror(errno));
         cache->write_again_ms = clock_now_ms() + BLOCK_CACHE_REST_MS;
@@ -555,6 +629,7 @@ struct block_cache *block_cache_new(const struct block_cache_options *options, s
         return NULL;
     }
     cache->max_disk_bytes = options->max_disk_bytes;
+    fingerprint_draw(&cache->key);
     if ((mkdir(cache->dir, 0700) != 0 && errno != EEXIST &&
          err_errno(e, ERR_FAILED, errno, "cannot create %s", cache->dir) != 0) ||
         scan_disk(cache, options, e) != 0) {
@@ -572,6 +647,7 @@ void block_cache_free(struct block_cache *cache)
         free(cache->memory[i].bytes);
     for (struct segment *s = cache->oldest, *newer; s != NULL; s = newer) {
         newer = s->newer;
+        free(s->prints);
         free(s);
     }
     for (size_t i = 0; i < FILE_SLOTS; i++)
@@ -662,7 +738,8 @@ static void drop_damaged(struct block_cache *cache, const struct block_file *fil
     forget_block(cache, s, i);
 }
 
-/* A block of the disk in memory, not checked yet. NULL if it is not there, or is in memory. */
+/* A block of the disk in memory, not checked yet. NULL if it is not there, or is in memory, or need
+ * not be hashed. */
 static struct memory_block *read_unchecked(struct block_cache *cache, struct block_file *file,
                                            uint32_t i)
 {
@@ -670,8 +747,8 @@ static struct memory_block *read_unchecked(struct block_cache *cache, struct blo
     size_t len = length_of(file, i);
     struct memory_block *block;
 
-    if (s == NULL || len == 0 || !has_bit(s, i) || find_memory(cache, file, i) != NULL ||
-        (block = take_memory(cache)) == NULL)
+    if (s == NULL || len == 0 || !has_bit(s, i) || has_print(s, i) ||
+        find_memory(cache, file, i) != NULL || (block = take_memory(cache)) == NULL)
         return NULL;
     if (!read_disk_block(cache, s, i, block->bytes, len)) {
         drop_damaged(cache, file, s, i);
@@ -710,12 +787,16 @@ void block_cache_load(struct block_cache *cache, struct block_file *file, uint32
     while (n < count && (blocks[n] = read_unchecked(cache, file, first + (uint32_t)n)) != NULL)
         n++;
     check_blocks(blocks, hashes, n, is_right);
-    for (size_t k = 0; k < n; k++)
-        if (!is_right[k]) {
-            uint32_t i = first + (uint32_t)k;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t i = first + (uint32_t)k;
+        struct segment *s = find_segment(cache, file, i / BLOCK_SEGMENT_BLOCKS);
+        if (is_right[k]) {
+            keep_print(cache, s, i, bytes_of(blocks[k]));
+        } else {
             blocks[k]->file = NULL;
-            drop_damaged(cache, file, find_segment(cache, file, i / BLOCK_SEGMENT_BLOCKS), i);
+            drop_damaged(cache, file, s, i);
         }
+    }
 }
 
 size_t block_cache_read(struct block_cache *cache, struct block_file *file, int fd, uint32_t first,
@@ -743,6 +824,18 @@ size_t block_cache_read(struct block_cache *cache, struct block_file *file, int 
     return right;
 }
 
+/* Whether these bytes of the disk are those of block i. */
+static bool check_disk_block(struct block_cache *cache, struct segment *s, uint32_t i,
+                             struct str bytes, struct str hash)
+{
+    if (has_print(s, i))
+        return has_its_print(cache, s, i, bytes);
+    if (!block_cache_has_hash(bytes, hash))
+        return false;
+    keep_print(cache, s, i, bytes);
+    return true;
+}
+
 struct str block_cache_get(struct block_cache *cache, struct block_file *file, uint32_t i,
                            struct str hash)
 {
@@ -755,12 +848,12 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
     if (s == NULL || len == 0 || !has_bit(s, i) || (block = take_memory(cache)) == NULL)
         return STR("");
     block->len = len;
+    use_segment(cache, s);
     if (!read_disk_block(cache, s, i, block->bytes, len) ||
-        !block_cache_has_hash(bytes_of(block), hash)) {
+        !check_disk_block(cache, s, i, bytes_of(block), hash)) {
         drop_damaged(cache, file, s, i);
         return STR("");
     }
-    use_segment(cache, s);
     fill_memory(cache, block, file, i, len);
     return bytes_of(block);
 }
@@ -782,18 +875,41 @@ bool block_cache_may_have(const struct block_cache *cache, const struct block_fi
     return (s != NULL && has_bit(s, i)) || block_cache_is_in_memory(cache, file, i);
 }
 
-bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
-                     struct str bytes)
+/* The memory for block i. NULL without any. */
+static struct memory_block *memory_for(struct block_cache *cache, struct block_file *file,
+                                       uint32_t i)
 {
     struct memory_block *block = find_memory(cache, file, i);
 
-    if (bytes.len != length_of(file, i))
-        return false;
-    if (block == NULL && (block = take_memory(cache)) == NULL)
+    return block != NULL ? block : take_memory(cache);
+}
+
+bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
+                     struct str bytes)
+{
+    struct memory_block *block =
+        bytes.len == length_of(file, i) ? memory_for(cache, file, i) : NULL;
+
+    if (block == NULL)
         return false;
     memcpy(block->bytes, bytes.p, bytes.len);
     fill_memory(cache, block, file, i, bytes.len);
-    keep_on_disk(cache, file, i, bytes);
+    keep_on_disk(cache, file, i, bytes_of(block));
+    return true;
+}
+
+bool block_cache_exchange(struct block_cache *cache, struct block_file *file, uint32_t i,
+                          unsigned char **bytes, size_t len)
+{
+    struct memory_block *block = len == length_of(file, i) ? memory_for(cache, file, i) : NULL;
+
+    if (block == NULL)
+        return false;
+    unsigned char *before = block->bytes;
+    block->bytes = *bytes;
+    *bytes = before;
+    fill_memory(cache, block, file, i, len);
+    keep_on_disk(cache, file, i, bytes_of(block));
     return true;
 }
 

@@ -3,9 +3,10 @@
  * memory, all of them on the disk, in sparse files:
  *     <dir>/<sha1>-<root>/<segment>    256 blocks of 262,144 bytes, then a bit for each that is
  *                                      there
- * A block of the disk is checked against its hash whenever it enters memory. Therefore nothing is
- * synced: a crash, a full disk, rot, and a stranger's hand cost another fetch from the host, never
- * a wrong byte. The segments that were not used for longest are removed for new ones. Blocks on
+ * A block of the disk is checked whenever it enters memory: against its hash, or against a
+ * fingerprint that was taken when it had its hash in this process. Therefore nothing is synced: a
+ * crash, a full disk, rot, and a stranger's hand cost another fetch from the host, never a wrong
+ * byte. The segments that were not used for longest are removed for new ones. Blocks on
  * disk I/O; one process for each <dir>.
  */
 #ifndef PROXY_BLOCK_CACHE_H
@@ -24,6 +25,7 @@ enum {
     BLOCK_ROOT_BYTES = 32,
     BLOCK_CACHE_MEMORY_BLOCKS = 64,    /* 16 MiB */
     BLOCK_CACHE_MAX_SEGMENTS = 32768,  /* that are known at a time: 64 bytes of memory each */
+    BLOCK_CACHE_MAX_PRINTS = 1024,     /* segments with fingerprints: 4 KiB of memory each */
     BLOCK_CACHE_REST_MS = 30000        /* without writing after a write that failed */
 };
 
@@ -84,6 +86,11 @@ bool block_cache_is_in_memory(const struct block_cache *cache, const struct bloc
  * block has. */
 bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
                      struct str bytes);
+
+/* Keeps the `len` bytes in *bytes, memory of BLOCK_BYTES from malloc(3), as block_cache_put does,
+ * without a copy: *bytes is other such memory then, unless false is returned. */
+bool block_cache_exchange(struct block_cache *cache, struct block_file *file, uint32_t i,
+                          unsigned char **bytes, size_t len);
 
 /* Returns whether the bytes have this hash: 20 bytes are their SHA-1, 32 their SHA-256. */
 bool block_cache_has_hash(struct str bytes, struct str hash);

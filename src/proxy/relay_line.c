@@ -324,8 +324,20 @@ static bool leaf_is_right(struct str bytes, struct str hash, const unsigned char
     return block_cache_has_hash(bytes, hash);
 }
 
+/* The bytes are those of `aside`, or NULL: the message's. */
+static bool keep_leaf(struct relay_block *block, struct str bytes, struct relay_unchecked *aside)
+{
+    const struct relay_file *file = block->file;
+    struct block_cache *cache = file->relay->cache;
+
+    return aside == NULL
+               ? block_cache_put(cache, file->cached, block->i, bytes)
+               : block_cache_exchange(cache, file->cached, block->i, &aside->bytes, aside->len);
+}
+
+/* `known` is the SHA-256 of the bytes, if they were put aside. */
 static void take_leaf(struct relay_line *line, const struct line_message *m,
-                      const unsigned char *known)
+                      struct relay_unchecked *aside, const unsigned char *known)
 {
     struct relay_source *source;
     struct relay_block *block = take_block(line, m->request, &source);
@@ -348,7 +360,7 @@ static void take_leaf(struct relay_line *line, const struct line_message *m,
         relay_block_requeue(block);
         relay_file_doubt_block(source);
         relay_line_fail(line, "sent a wrong block");
-    } else if (!block_cache_put(line->relay->cache, file->cached, block->i, m->bytes)) {
+    } else if (!keep_leaf(block, m->bytes, aside)) {
         relay_block_requeue(block);
         relay_line_fail(line, "out of memory");
     } else {
@@ -370,7 +382,7 @@ static void check_leaves(void *owner)
     relay->unchecked_count = 0;
     loop_clear_timer(relay->loop, &relay->unchecked_timer);
     for (size_t n = 0; n < count; n++) {
-        const struct relay_unchecked *u = &relay->unchecked[n];
+        struct relay_unchecked *u = &relay->unchecked[n];
         if (u->line == NULL || u->line->why[0] != '\0')
             continue;
         take_leaf(u->line,
@@ -378,7 +390,7 @@ static void check_leaves(void *owner)
                                          .request = u->request,
                                          .first = u->first,
                                          .bytes = bytes[n]},
-                  digests[n]);
+                  u, digests[n]);
     }
 }
 
@@ -425,7 +437,7 @@ static void on_leaf_data(struct relay_line *line, const struct line_message *m)
 
     note_pace(line, m->request);
     if (!may_wait || !put_aside(line, m))
-        take_leaf(line, m, NULL);
+        take_leaf(line, m, NULL, NULL);
     relay_pump_soon(line->relay);
 }
 

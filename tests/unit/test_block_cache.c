@@ -171,6 +171,117 @@ static void test_rot(void **state)
     block_cache_free(cache);
 }
 
+static void write_over(uint32_t i, off_t offset, const char *byte)
+{
+    char path[256];
+
+    put_segment_path(path);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, byte, 1, (off_t)i * BLOCK_BYTES + offset), 1);
+    close(fd);
+}
+
+/* Puts so many other blocks that none of before is in memory. */
+static void crowd_memory(struct block_cache *cache, struct block_file *file)
+{
+    for (uint32_t i = 0; i < BLOCK_CACHE_MEMORY_BLOCKS; i++)
+        assert_true(block_cache_put(cache, file, 1000000 + i, block_of(i)));
+}
+
+/* A process that has seen a block knows it again by its fingerprint. Of what it has read from the
+ * disk, too. */
+static void test_rot_of_known(void **state)
+{
+    enum { COUNT = 4 };
+    struct block_cache *cache = start(1 << 30);
+    struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
+    static const off_t places[COUNT] = {0, 8191, 100000, BLOCK_BYTES - 1};
+
+    (void)state;
+    for (uint32_t i = 0; i < COUNT; i++)
+        assert_true(block_cache_put(cache, file, i, block_of(i)));
+    for (int life = 0; life < 2; life++) {
+        for (int turn = 0; turn < 2; turn++) {
+            crowd_memory(cache, file);
+            for (uint32_t i = 0; i < COUNT; i++) {
+                assert_false(block_cache_is_in_memory(cache, file, i));
+                assert_true(has(cache, file, i));
+            }
+        }
+        block_cache_close(cache, file);
+        if (life == 1)
+            break;
+        block_cache_free(cache);
+        cache = start(1 << 30);
+        file = open_file(cache, A, (int64_t)1 << 40);
+    }
+    file = open_file(cache, A, (int64_t)1 << 40);
+    crowd_memory(cache, file);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        write_over(i, places[i], "x");
+        assert_false(has(cache, file, i));
+        assert_false(block_cache_may_have(cache, file, i));
+    }
+    assert_true(block_cache_put(cache, file, 0, block_of(5))); /* other bytes in its place */
+    crowd_memory(cache, file);
+    assert_true(block_cache_get(cache, file, 0, hash_of(5)).len > 0);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+}
+
+/* There are more segments than have fingerprints: the others' blocks are hashed. */
+static void test_many_known(void **state)
+{
+    enum { FILES = BLOCK_CACHE_MAX_PRINTS + 100 };
+    struct block_cache *cache = start((int64_t)1 << 40);
+    const struct str byte = STR("x");
+    struct block_file *file;
+    unsigned char hash[SHA256_SIZE];
+    char sha1[SHA1_HEX + 1];
+
+    (void)state;
+    sha256_of(byte, hash);
+    for (int turn = 0; turn < 2; turn++)
+        for (unsigned n = 0; n < FILES; n++) {
+            snprintf(sha1, sizeof sha1, "%040x", n);
+            file = open_file(cache, sha1, 1);
+            if (turn == 0)
+                assert_true(block_cache_put(cache, file, 0, byte));
+            unit_equal_str(sha1, block_cache_get(cache, file, 0,
+                                                 (struct str){(const char *)hash, sizeof hash}),
+                           byte);
+            block_cache_close(cache, file);
+        }
+    block_cache_free(cache);
+}
+
+/* What the line's memory has is kept without a copy. */
+static void test_exchange(void **state)
+{
+    struct block_cache *cache = start(1 << 30);
+    struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
+    unsigned char *bytes = malloc(BLOCK_BYTES);
+
+    (void)state;
+    for (uint32_t i = 0; i < BLOCK_CACHE_MEMORY_BLOCKS + 3; i++) {
+        memcpy(bytes, block_of(i).p, BLOCK_BYTES);
+        const unsigned char *given = bytes;
+        assert_true(block_cache_exchange(cache, file, i, &bytes, BLOCK_BYTES));
+        assert_true(bytes != given);
+        assert_true(block_cache_get(cache, file, i, STR("")).p == (const char *)given);
+        memset(bytes, 0xff, BLOCK_BYTES);
+    }
+    const unsigned char *mine = bytes;
+    assert_false(block_cache_exchange(cache, file, 0, &bytes, BLOCK_BYTES - 1));
+    assert_true(bytes == mine);
+    for (uint32_t i = 0; i < BLOCK_CACHE_MEMORY_BLOCKS + 3; i++)
+        assert_true(has(cache, file, i));
+    free(bytes);
+    block_cache_close(cache, file);
+    block_cache_free(cache);
+}
+
 /* Several blocks of the disk are checked side by side: the damaged one is not there any more, and
  * none behind one that is missing comes into memory. */
 static void test_load(void **state)
@@ -268,6 +379,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_last_block, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rot, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rot_of_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_exchange, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_quota, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_disk, set_up, tear_down),

@@ -413,13 +413,20 @@ static void send_text(struct range_line *line, const struct range_message *m)
         end_line_soon(line, e.msg);
 }
 
-static void send_line_message(struct range_line *line)
+/* Sends a binary message: what is in the worker's `text`, and then `rest`. */
+static void send_line_parts(struct range_line *line, struct str rest)
 {
     struct buf *bytes = &line->worker->text;
     struct err e = {0};
 
-    if (buf_check(bytes, &e) != 0 || ws_conn_send(line->ws, WS_BINARY, buf_str(bytes), &e) != 0)
+    if (buf_check(bytes, &e) != 0 ||
+        ws_conn_send2(line->ws, WS_BINARY, buf_str(bytes), rest, &e) != 0)
         end_line_soon(line, e.msg);
+}
+
+static void send_line_message(struct range_line *line)
+{
+    send_line_parts(line, STR(""));
 }
 
 static void send_fail(struct range_line *line, uint32_t request, enum line_reason reason)
@@ -489,8 +496,7 @@ static void send_leaf(struct range_line *line, const struct want *want)
     }
     buf_clear(&w->text);
     line_put_data_head(&w->text, want->request, want->leaf);
-    buf_append(&w->text, leaf, len);
-    send_line_message(line);
+    send_line_parts(line, (struct str){(const char *)leaf, len});
     w->bytes += (int64_t)len;
     note_counts(w);
 }

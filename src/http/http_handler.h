@@ -130,6 +130,11 @@ struct http_source {
     /* The last call: all of it was made (`is_whole`), or the client left, or `make` failed. */
     void (*on_end)(void *ctx, bool is_whole);
     void *ctx;
+    /* Both or none: lends the next bytes instead of copying them, as many as it has in one piece
+     * (none, and false, as of `make`); `took` follows at once with how many of them the client has
+     * taken, unless that is none. The first ones may still be asked of `make`. */
+    bool (*lend)(void *ctx, struct http_conn *conn, struct str *bytes);
+    void (*took)(void *ctx, size_t count);
 };
 
 /* Answers with `length` bytes from the source. For a HEAD, and for 0 bytes, on_end is called before

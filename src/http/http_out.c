@@ -321,6 +321,38 @@ static enum sent send_head(struct http_conn *conn)
     return send_buffer(conn);
 }
 
+/* Sends bytes that the source lends. */
+static enum sent send_lent(struct http_conn *conn)
+{
+    const struct http_source *source = &conn->source_of_body;
+    struct str bytes = STR("");
+    struct err ignored;
+    size_t n;
+
+    if (!source->lend(source->ctx, conn, &bytes) || (int64_t)bytes.len > conn->made_left)
+        return SENT_FAILED;
+    conn->is_dry = bytes.len == 0;
+    if (conn->is_dry)
+        return SENT_DRY;
+    enum io io = stream_write(conn->stream, bytes, &n, &ignored);
+    if (io != IO_DONE)
+        return result_of_stop(io);
+    note_write_progress(conn);
+    source->took(source->ctx, n);
+    conn->made_left -= (int64_t)n;
+    if (conn->made_left == 0)
+        http_out_end_source(conn, true);
+    return SENT_ALL;
+}
+
+/* Sends bytes that the source makes. */
+static enum sent send_copied(struct http_conn *conn)
+{
+    buf_clear(&conn->out);
+    conn->out_sent = 0;
+    return make_body_part(conn) ? send_buffer(conn) : SENT_FAILED;
+}
+
 /* Sends as much as the client takes, at most one turn's worth. */
 static enum sent send_made(struct http_conn *conn)
 {
@@ -332,11 +364,7 @@ static enum sent send_made(struct http_conn *conn)
             return SENT_TURN;
         if (conn->is_dry)
             return SENT_DRY;
-        buf_clear(&conn->out);
-        conn->out_sent = 0;
-        if (!make_body_part(conn))
-            return SENT_FAILED;
-        sent = send_buffer(conn);
+        sent = conn->source_of_body.lend != NULL ? send_lent(conn) : send_copied(conn);
     }
     return sent;
 }

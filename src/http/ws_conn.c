@@ -244,12 +244,18 @@ static bool make_frame_room(struct ws_conn *c, size_t payload_bytes)
     return true;
 }
 
+static bool put_frame2(struct ws_conn *c, enum ws_opcode opcode, struct str first,
+                       struct str second)
+{
+    if (!make_frame_room(c, first.len + second.len))
+        return false;
+    ws_frame_put2(&c->out, opcode, first, second, next_mask(c));
+    return true;
+}
+
 static bool put_frame(struct ws_conn *c, enum ws_opcode opcode, struct str payload)
 {
-    if (!make_frame_room(c, payload.len))
-        return false;
-    ws_frame_put(&c->out, opcode, payload, next_mask(c));
-    return true;
+    return put_frame2(c, opcode, payload, STR(""));
 }
 
 /* True when the connection has queued too much, or all have, and it more than a little. */
@@ -263,18 +269,24 @@ static bool is_queue_too_long(const struct ws_conn *c, size_t more)
             *o->all_queued > WS_CONN_MAX_ALL_BYTES);
 }
 
-int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message, struct err *e)
+int ws_conn_send2(struct ws_conn *c, enum ws_opcode kind, struct str first, struct str second,
+                  struct err *e)
 {
     if (!ws_conn_is_open(c))
         return err_set(e, ERR_FAILED, "the connection is closing");
     drop_sent(c);
-    if (is_queue_too_long(c, message.len))
+    if (is_queue_too_long(c, first.len + second.len))
         return err_set(e, ERR_TOO_LARGE, "the other side reads too slowly: %zu bytes wait",
                        ws_conn_queued(c));
-    if (!put_frame(c, kind, message))
+    if (!put_frame2(c, kind, first, second))
         return err_set(e, ERR_FAILED, "out of memory");
     c->is_long = c->is_long || ws_conn_queued(c) > c->options.drained_bytes;
     return 0;
+}
+
+int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message, struct err *e)
+{
+    return ws_conn_send2(c, kind, message, STR(""), e);
 }
 
 size_t ws_conn_coming(const struct ws_conn *c)

@@ -71,6 +71,10 @@ struct ws_conn *ws_conn_new(const struct ws_conn_options *options, struct stream
 int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message,
                  struct err *e) ERR_CHECKED;
 
+/* Queues a message like ws_conn_send, which is `first` and then `second`. */
+int ws_conn_send2(struct ws_conn *c, enum ws_opcode kind, struct str first, struct str second,
+                  struct err *e) ERR_CHECKED;
+
 /* Returns the bytes that are queued and not taken by the stream. */
 size_t ws_conn_queued(const struct ws_conn *c);
 

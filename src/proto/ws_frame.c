@@ -293,25 +293,44 @@ static size_t make_head(unsigned char *head, uint64_t length, const unsigned cha
     return 2 + bytes + (mask != NULL ? 4 : 0);
 }
 
+/* Appends a part of a payload, `offset` bytes behind its start. There is room for it. */
+static void put_masked(struct buf *out, struct str part, const unsigned char *mask, size_t offset)
+{
+    if (mask == NULL) {
+        buf_put(out, part);
+        return;
+    }
+    copy_masked((unsigned char *)out->data + out->len, (const unsigned char *)part.p, part.len,
+                mask, offset);
+    out->len += part.len;
+}
+
+/* Appends a head with that first byte, and the payload. */
+static void put_frame_parts(struct buf *out, unsigned first_byte, struct str first,
+                            struct str second, const unsigned char *mask)
+{
+    unsigned char head[WS_MAX_HEAD_BYTES] = {(unsigned char)first_byte};
+    size_t length = first.len + second.len, head_len = make_head(head, length, mask);
+
+    if ((first_byte & 8) != 0 && (length > WS_MAX_CONTROL_BYTES || (first_byte & BIT_FIN) == 0))
+        out->failed = true;
+    if (!buf_reserve(out, head_len + length))
+        return;
+    buf_append(out, head, head_len);
+    put_masked(out, first, mask, 0);
+    put_masked(out, second, mask, first.len);
+}
+
+void ws_frame_put2(struct buf *out, enum ws_opcode opcode, struct str first, struct str second,
+                   const unsigned char *mask)
+{
+    put_frame_parts(out, opcode | BIT_FIN, first, second, mask);
+}
+
 void ws_frame_put_fragment(struct buf *out, enum ws_opcode opcode, bool is_final,
                            struct str payload, const unsigned char *mask)
 {
-    unsigned char head[WS_MAX_HEAD_BYTES];
-
-    if ((opcode & 8) != 0 && (payload.len > WS_MAX_CONTROL_BYTES || !is_final))
-        out->failed = true;
-    head[0] = (unsigned char)(opcode | (is_final ? BIT_FIN : 0));
-    size_t head_len = make_head(head, payload.len, mask);
-    if (!buf_reserve(out, head_len + payload.len))
-        return;
-    buf_append(out, head, head_len);
-    if (mask == NULL) {
-        buf_put(out, payload);
-        return;
-    }
-    copy_masked((unsigned char *)out->data + out->len, (const unsigned char *)payload.p,
-                payload.len, mask, 0);
-    out->len += payload.len;
+    put_frame_parts(out, opcode | (is_final ? BIT_FIN : 0), payload, STR(""), mask);
 }
 
 void ws_frame_put_close(struct buf *out, unsigned code, struct str reason,

@@ -93,6 +93,10 @@ enum io ws_frame_read(struct ws_reader *r, struct str input, size_t *used, struc
 void ws_frame_put(struct buf *out, enum ws_opcode opcode, struct str payload,
                   const unsigned char *mask);
 
+/* Appends a frame like ws_frame_put, whose payload is `first` and then `second`. */
+void ws_frame_put2(struct buf *out, enum ws_opcode opcode, struct str first, struct str second,
+                   const unsigned char *mask);
+
 /* Appends a frame like ws_frame_put, with FIN as given: for fragmenting, in tests. */
 void ws_frame_put_fragment(struct buf *out, enum ws_opcode opcode, bool is_final,
                            struct str payload, const unsigned char *mask);

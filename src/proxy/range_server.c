@@ -76,7 +76,9 @@ struct range_answer {
     unsigned char manifest_head[MANIFEST_HEAD_BYTES];
     bool is_judged; /* all of it is sent, and hashed */
     struct range_keep *keep; /* all of it becomes an object of the bucket; or NULL */
-    struct sha1 hash;
+    struct sha1 hash;        /* of the bytes before `hashed` */
+    int64_t hashed;
+    struct str lent; /* to the connection, while it writes */
     struct err e; /* of the bucket's calls */
     struct zone_reading settings;
     bool is_shared; /* asked for by a share link */
@@ -345,14 +347,19 @@ static void fetch_ahead(struct range_answer *answer)
         relay_reader_prefetch(&answer->reader, (uint32_t)i);
 }
 
-/* The next bytes of a whole file are hashed. False: these are the last ones, and the file is not
- * what its address says. */
+/* The next bytes of a whole file are hashed, once. False: these are the last ones, and the file is
+ * not what its address says. */
 static bool judge_bytes(struct range_answer *answer, struct str bytes)
 {
     char digits[SHA1_HEX + 1];
+    const int64_t behind = answer->position + (int64_t)bytes.len;
 
+    if (behind <= answer->hashed)
+        return true;
+    bytes = str_slice(bytes, (size_t)(answer->hashed - answer->position), bytes.len);
     sha1_update(&answer->hash, bytes.p, bytes.len);
-    if (answer->position + (int64_t)bytes.len < answer->end)
+    answer->hashed = behind;
+    if (behind < answer->end)
         return true;
     sha1_final_hex(&answer->hash, digits);
     bool is_right = strcmp(digits, answer->sha1) == 0;
@@ -360,45 +367,74 @@ static bool judge_bytes(struct range_answer *answer, struct str bytes)
     return is_right;
 }
 
-static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+/* The next bytes of the body, at most `room`, as far as they are in one block; none while they are
+ * waited for. False: there are none to come. */
+static bool look_at_body(struct range_answer *answer, size_t room, struct str *bytes)
 {
-    struct range_answer *answer = ctx;
-    uint32_t i = (uint32_t)(answer->position / BLOCK_BYTES);
-    size_t offset = (size_t)(answer->position % BLOCK_BYTES);
-    struct str bytes;
+    const uint32_t i = (uint32_t)(answer->position / BLOCK_BYTES);
+    const size_t offset = (size_t)(answer->position % BLOCK_BYTES);
 
-    (void)conn;
-    if (range_keep_is_busy(answer->keep)) {
-        answer->is_waiting = true;
+    *bytes = STR("");
+    answer->is_waiting = range_keep_is_busy(answer->keep);
+    if (answer->is_waiting)
         return true;
-    }
-    enum relay_answer got = relay_reader_block(&answer->reader, i, &bytes);
+    enum relay_answer got = relay_reader_block(&answer->reader, i, bytes);
     if (got == RELAY_WAIT) {
         fetch_ahead(answer);
         wait_for_host(answer);
         answer->is_waiting = true;
         return true;
     }
-    if (got != RELAY_READY || offset >= bytes.len)
+    if (got != RELAY_READY || offset >= bytes->len)
         return false;
     loop_clear_timer(answer->server->options.loop, &answer->timer);
-    size_t size = bytes.len - offset;
-    if ((int64_t)size > answer->end - answer->position)
-        size = (size_t)(answer->end - answer->position);
-    if (size > room)
-        size = room;
-    if (size > HTTP_SERVER_MADE_BYTES)
-        size = HTTP_SERVER_MADE_BYTES;
-    buf_append(out, bytes.p + offset, size);
-    if (answer->is_judged && !judge_bytes(answer, str_slice(bytes, offset, offset + size))) {
-        buf_clear(out);
-        return false;
-    }
-    range_keep_add(answer->keep, str_slice(bytes, offset, offset + size));
-    answer->position += (int64_t)size;
+    *bytes = str_slice(*bytes, offset, bytes->len);
+    if ((int64_t)bytes->len > answer->end - answer->position)
+        bytes->len = (size_t)(answer->end - answer->position);
+    *bytes = str_slice(*bytes, 0, room);
+    return !answer->is_judged || judge_bytes(answer, *bytes);
+}
+
+/* These next bytes of the body are sent. */
+static void pass_bytes(struct range_answer *answer, struct str bytes)
+{
+    if (bytes.len == 0)
+        return;
+    range_keep_add(answer->keep, bytes);
+    answer->position += (int64_t)bytes.len;
     if (answer->position < answer->end)
         fetch_ahead(answer);
+}
+
+static bool make_range_body(void *ctx, struct http_conn *conn, struct buf *out, size_t room)
+{
+    struct range_answer *answer = ctx;
+    struct str bytes;
+
+    (void)conn;
+    if (!look_at_body(answer, room < HTTP_SERVER_MADE_BYTES ? room : HTTP_SERVER_MADE_BYTES,
+                      &bytes))
+        return false;
+    buf_put(out, bytes);
+    pass_bytes(answer, bytes);
     return true;
+}
+
+static bool lend_range_body(void *ctx, struct http_conn *conn, struct str *bytes)
+{
+    struct range_answer *answer = ctx;
+
+    (void)conn;
+    bool is_good = look_at_body(answer, SIZE_MAX, bytes);
+    answer->lent = *bytes;
+    return is_good;
+}
+
+static void on_range_body_taken(void *ctx, size_t count)
+{
+    struct range_answer *answer = ctx;
+
+    pass_bytes(answer, str_slice(answer->lent, 0, count));
 }
 
 /* The bytes of the manifest from the position on, as far as they are in one piece. */
@@ -525,7 +561,9 @@ static void send_range_answer(struct range_answer *answer, struct headers *h, in
     const struct http_source source = {
         .make = answer->is_manifest ? make_manifest_body : make_range_body,
         .on_end = on_range_body_end,
-        .ctx = answer};
+        .ctx = answer,
+        .lend = answer->is_manifest ? NULL : lend_range_body,
+        .took = on_range_body_taken};
     const struct http_answer a = fill_answer_head(answer, h, status);
 
     loop_clear_timer(answer->server->options.loop, &answer->timer);

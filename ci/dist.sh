@@ -4,6 +4,8 @@
 # SHA256SUMS of all, signed with minisign where MINISIGN_KEY names a key.
 set -eu
 umask 022
+export LC_ALL=C TZ=UTC # the order of names, dates
+unset TAR_OPTIONS GZIP XZ_OPT XZ_DEFAULTS DPKG_DEB_COMPRESSOR_TYPE DPKG_DEB_COMPRESSOR_LEVEL DPKG_DEB_THREADS_MAX
 cd "$(dirname "$0")/.."
 . ci/flags.sh
 [ -z "$cross" ] || KACHERY_ARCH=$(uname -m) ci/variant.sh musl # to print the texts

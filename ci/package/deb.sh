@@ -24,7 +24,8 @@ printf 'kachery-resource (%s-1) unstable; urgency=medium\n\n  * See changelog.gz
 mkdir -p "$root/usr/share/lintian/overrides" "$root/DEBIAN"
 printf 'kachery-resource: %s\n' 'embedded-library *' shared-library-lacks-prerequisites initial-upload-closes-no-bugs \
     > "$root/usr/share/lintian/overrides/kachery-resource"
-kib=$(du -sk "$root" | cut -f1)
+# As dpkg-gencontrol counts: what du says depends on the file system.
+kib=$(find "$root/usr" -printf '%y %s\n' | awk '{ n += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print n }')
 sed "s/@version@/$version/; s/@deb_arch@/$deb_arch/; s/@kib@/$kib/" "$here/deb_control" > "$root/DEBIAN/control"
 (cd "$root" && find usr -type f | LC_ALL=C sort | xargs md5sum > DEBIAN/md5sums)
 find "$root" -type d -exec chmod 755 {} +

@@ -4,7 +4,7 @@ set -eu
 umask 022
 here=$(dirname "$0")
 from=${1:?} version=${2:?} machine=${3:?} out=${4:?}
-top=$(mktemp -d)
+top=$(mktemp -d /var/tmp/kachery-rpm.XXXXXX) # where rpmbuild writes anyway: it bears no quotes in names
 trap 'rm -rf "$top"' EXIT
 
 "$here/tree.sh" "$from" "$top/root" site-functions
@@ -12,6 +12,7 @@ for file in CHANGELOG.md LICENSE THIRD-PARTY-LICENSES; do
     install -m 644 "$from/$file" "$top/root/usr/share/doc/kachery-resource/$file"
 done
 sed "s/@version@/$version/" "$here/kachery-resource.spec" > "$top/kachery-resource.spec"
+find "$top/root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 rpmbuild -bb --quiet --target "$machine-linux" --buildroot "$top/buildroot" \
     --define "_topdir $top" --define "_rpmdir $top/out" --define "_rpmfilename %{name}-%{version}-%{release}.%{arch}.rpm" \
     --define "_buildhost localhost" --define "_build_name_fmt %{name}-%{version}-%{release}.%{arch}.rpm" \

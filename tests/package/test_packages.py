@@ -4,7 +4,8 @@ import os
 import platform
 import re
 import shutil
-import subprocess
+import tempfile
+import time
 
 import pytest
 from conftest import MACHINE, ROOT, run
@@ -51,14 +52,28 @@ def test_sums(dist):
     assert done.stdout.count(": OK") >= 3
 
 
+def made_again(**environment):
+    """The sums of what is made once more, in another environment than the test's."""
+    run(ROOT / "ci/dist.sh", env={**os.environ, "KACHERY_ARCH": MACHINE, **environment}, umask=0o077)
+    return (ROOT / "dist/SHA256SUMS").read_text()
+
+
 def test_made_again_they_have_the_same_bytes(dist, tmp_path):
-    names = [line.split()[1] for line in (dist / "SHA256SUMS").read_text().splitlines() if MACHINE in line or "deb" in line]
+    """Also where packages are put together on another file system, on which folders have other sizes."""
     before = (dist / "SHA256SUMS").read_text()
-    for name in names:
-        shutil.copy(dist / name, tmp_path)
-    run(ROOT / "ci/dist.sh", env={**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "KACHERY_ARCH": MACHINE, "HOME": str(tmp_path)},
-        umask=0o077)
-    assert (dist / "SHA256SUMS").read_text() == before
+    with tempfile.TemporaryDirectory(prefix="somebody's ", dir="/dev/shm") as folder:
+        assert made_again(TZ="Asia/Tokyo", LC_ALL="C.UTF-8", HOME=str(tmp_path), TMPDIR=folder, TAR_OPTIONS="--format=pax") == before
+
+
+def test_made_by_a_clock_that_is_behind(dist):
+    """No time of this machine is in them: files are older than the version's date there."""
+    before = (dist / "SHA256SUMS").read_text()
+    late = str(int(time.time()) + 1_000_000)
+    try:
+        sums = made_again(SOURCE_DATE_EPOCH=late)
+        assert made_again(SOURCE_DATE_EPOCH=late) == sums != before
+    finally:
+        assert made_again() == before
 
 
 def test_signed_where_a_key_is_given(dist, tmp_path):

@@ -4,11 +4,12 @@
 # or, without the package bash-completion, in ~/.bashrc:
 #     source <(kachery-resource completion bash)
 
-# Addresses in the local store. $1: the program as it was typed.
+# Addresses in the local store. $1: the program as it was typed. It is left behind where the store's
+# file system hangs.
 _kachery_resource_uris() {
     local program=${1/#\~/$HOME}
     [[ ${program##*/} == kachery-resource ]] || program=kachery-resource
-    timeout 3 "$program" ls -q 2>/dev/null | cut -f5 | grep ://
+    (timeout 3 "$program" ls -q 2>/dev/null &) | timeout 3 cut -f5 | grep ://
 }
 
 # Appends what begins with $cur to COMPREPLY: $prefix and each word of the standard input, without
@@ -23,8 +24,7 @@ _kachery_resource_put() {
 
 # Appends names of files, or with -d of folders, that begin with the value as the shell will read it.
 _kachery_resource_put_files() {
-    local plain=${value#[\'\"]} word
-    plain=${plain//\\/}
+    local plain=${value//\\/} word
     while IFS= read -r word; do
         word=$prefix$word
         COMPREPLY+=("${word:cut}")
@@ -47,7 +47,8 @@ _kachery_resource_complete() {
 }
 
 # Sets words to what was typed up to the cursor, as the shell will see it: readline parts words at
-# every : and = too. Sets cut to the length of the last one before the part that readline replaces.
+# every : and = too. Sets cur to the last one without an opening quote, and cut to its length before
+# the part that readline replaces.
 _kachery_resource_words() {
     local rest=${COMP_LINE:0:COMP_POINT} word gap i n=0
     for ((i = 0; i <= COMP_CWORD; i++)); do
@@ -65,10 +66,11 @@ _kachery_resource_words() {
     [[ $word != [:=]* ]] || word=
     cur=${words[n - 1]}
     cut=$((${#cur} - ${#word}))
+    [[ $word != [\'\"]* ]] || cur=${cur:0:cut}${cur:cut+1}
 }
 
 _kachery_resource() {
-    local words=() cur cut prefix= row first=2 commands topics options operands option
+    local words=() cur cut prefix= row first=2 commands topics options operands option IFS=$' \t\n'
     COMPREPLY=()
     _kachery_resource_words
     _kachery_resource_row

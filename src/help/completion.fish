@@ -2,9 +2,10 @@
 #     mkdir -p ~/.config/fish/completions
 #     kachery-resource completion fish > ~/.config/fish/completions/kachery-resource.fish
 
-# Addresses in the local store, with the paths beside them.
+# Addresses in the local store, with the paths beside them. The program is left behind where the
+# store's file system hangs.
 function __kachery_resource_uris
-    timeout 3 kachery-resource ls -q 2>/dev/null | cut -f5,6 | string match '*://*'
+    sh -c '(timeout 3 kachery-resource ls -q 2>/dev/null &) | timeout 3 cut -f5,6' | string match '*://*'
 end
 
 # Whether the line has this command so far.

@@ -6,12 +6,13 @@
 # or, behind compinit, in place of both:
 #     source <(kachery-resource completion zsh)
 
-# Addresses in the local store, with the paths beside them.
+# Addresses in the local store, with the paths beside them. The program is left behind where the
+# store's file system hangs.
 _kachery_resource_uris() {
     local program=${~kachery_program} line
     local -a uris shown fields
     [[ ${program:t} == kachery-resource ]] || program=kachery-resource
-    for line in ${(f)"$(timeout 3 $program ls -q 2>/dev/null)"}; do
+    for line in ${(f)"$( (timeout 3 $program ls -q 2>/dev/null &) | timeout 3 cat)"}; do
         fields=("${(@ps:\t:)line}")
         [[ $fields[5] == *://* ]] || continue
         uris+=($fields[5])

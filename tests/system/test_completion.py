@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import harness
+import nfs_double
 import pytest
 
 TABLE = (harness.ROOT / "src/main.c").read_text()
@@ -97,12 +98,12 @@ def tab(request, store, tmp_path):
 
 def bare(word):
     """A candidate without what shells do differently: folders before it, quoting, a slash behind it."""
-    word = word.strip().replace("\\", "").split("=")[-1].rstrip("/")
+    word = word.strip().replace("\\", "").split("=")[-1].strip('"').rstrip("/")
     return word if "://" in word else word.split("/")[-1]
 
 
 @pytest.mark.parametrize("line, wanted", [
-    ("", {*COMMANDS}), ("lo", {"load"}), ("load --o", {"--output"}), ("load sh", {URI}), ("load -o x.nwb sha1:", {URI}),
+    ("", {*COMMANDS}), ("lo", {"load"}), ("load --o", {"--output"}), ("load sh", {URI}), ("load -o x.nwb sha1:", {URI}), ("load \"sha1:", {URI}),
     ("load --directory=he", {"here"}), ("init --config here/a", {"a file.nwb", "a folder"}), ("link here/a\\ fi", {"a file.nwb"}),
     ("unlink he", {"here"}), ("unlink sha", {URI}), ("help t", {"troubleshooting"}), ("help proxy", {"proxy"}),
     ("completion z", {"zsh"}), ("gateway v", {"verify"}), ("gateway verify --d", {"--data"})])
@@ -113,6 +114,23 @@ def test_what_tab_offers(tab, line, wanted):
 def test_the_names_of_the_python_tools(tab):
     assert tab("kachery-cloud-load sh") == {URI}
     assert tab("kachery-cloud-store --c") == {"--cache-locally"}
+    assert tab("kachery-cloud-load --dest he") == {"here"}
+
+
+def test_a_store_that_hangs_does_not_hang_the_shell(tab, tmp_path):
+    """Nor does a process that no signal ends hold it up; `timeout` is one that has less patience than the script's."""
+    impatient = tmp_path / "bin/timeout"
+    impatient.write_text('#!/bin/sh\n[ "$1" -le 3 ] && shift && exec /usr/bin/timeout 0.3 "$@"\n')
+    impatient.chmod(0o755)
+    (tmp_path / "far").mkdir()
+    with nfs_double.mounted(tmp_path / "far", clients=1) as far:
+        (tmp_path / "store").rename(far.server / "store")
+        (tmp_path / "store").symlink_to(far.clients[0] / "store")
+        assert tab("kachery-resource load sh") == {URI}
+        far.hang(0)
+        assert tab("kachery-resource load sh") <= {"sh", ""}
+        far.wait_held(0)
+        far.clear(0)
 
 
 def test_all_options_of_all_commands_are_in_each_script():

@@ -1,6 +1,7 @@
 """The program as a file: what it needs, where it runs, and that it can be built again."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import harness
 import pytest
+from typist import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build/kachery-resource"
@@ -147,6 +149,16 @@ def test_other_machines_are_refused(words):
     assert result.returncode == 2 and "want aarch64" in result.stderr
 
 
+VERBS = re.findall(r"^  ([a-z]+) ", run(ROOT / "build.sh", "--help").stdout, re.M)
+SHOWN = [line.split("#")[0].split() for line in blocks((ROOT / "README.md").read_text(), "## Install")[0].splitlines()]
+
+
+@pytest.mark.parametrize("name", ["README.md", "src/README.md", "tests/README.md"])
+def test_verbs_that_the_texts_name(name):
+    named = set(re.findall(r"\./build\.sh (?!-)(\w+)", (ROOT / name).read_text()))
+    assert "test" in named and named <= set(VERBS)
+
+
 # A second folder with the same sources, built there once for all tests below; third-party objects are the first's, but
 # for a few that are compiled again.
 
@@ -199,6 +211,15 @@ done"""
 def test_same_bytes_of_third_parties(copy):
     result = run("sh", "-euc", AGAIN, cwd=copy, env=ENVIRONMENT)
     assert result.returncode == 0 and len(result.stdout.splitlines()) >= 5, result.stderr
+
+
+@BUILDS
+@pytest.mark.parametrize("words", [words for words in SHOWN if words not in ([], ["./build.sh", "test"])], ids=" ".join)
+def test_the_readmes_lines_build_it(copy, tmp_path, words):
+    """All but `test`, which runs this."""
+    result = run(*words, cwd=copy, env={**ENVIRONMENT, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert words[0] == "./build.sh" and ("demo" not in words or "sha1://" in result.stdout)
 
 
 @BUILDS

@@ -230,6 +230,22 @@ def test_each_topic_that_shows_commands_has_a_test():
         assert shown(topic) == {} or f"test_{topic.replace('-', '_')}" in globals(), topic
 
 
+# What lines that are not typed begin with: parts of other programs' files and of logs, and what its own test types.
+NOT_TYPED = {"hub": {"location", "}", "map", "log_format", "access_log", "error_log", "allowPublicUpload", "allowPublicDownload",
+                     "authorizedUsers", "-", '{"zone"'},
+             "login-node": {"KACHERY_GATEWAY_URL=https", "*/5", "lab-files", '{"time"'},
+             "python": {"import", "path", 'kcl.request_file("sha1'}, "ranges": {"const", 'FS.createLazyFile("/",'}}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_what_can_be_typed_is_behind_a_dollar(topic):
+    """There `shown` reads it, and the test of the topic runs it."""
+    lines = text_of(topic).replace("\\\n", " ").splitlines()
+    bare = {re.split("[ :]", line.strip())[0] for line in lines if re.match(r"    [^ $]", line)}
+    assert bare == NOT_TYPED.get(topic, set())
+    assert [line for line in lines if re.match(rf" *\$ | +{PROGRAM} ", line) and not line.startswith("    $ ")] == []
+
+
 SHOWN = [line for topic in TOPICS for script in shown(topic).values() for line in script.replace("\\\n", " ").splitlines()
          if f"{PROGRAM} " in line and not line.startswith(("cp", "mv", "for"))]
 

@@ -1,10 +1,12 @@
 """The file of a program that runs is replaced, by a newer or an older version, or is taken away with its file system."""
+import json
 import os
 import pathlib
 import re
 import subprocess
 
 import harness
+import nfs_double
 import pytest
 from slow_storage import on_tape
 
@@ -36,28 +38,49 @@ def serves(lab, name):
     assert harness.run("cat", uri, env=lab.remote, check=0).stdout == path.read_bytes()
 
 
+def runs_from_memory(daemon, place):
+    """No process needs its file, which on NFS is stale once another host has replaced it: a bus error at the next page."""
+    return [pid for pid in [daemon.pid, *harness.descendants(daemon.pid)]
+            if str(place) in pathlib.Path(f"/proc/{pid}/maps").read_text()] == []
+
+
+def version_told(lab):
+    return json.loads(pathlib.Path(lab.config).with_name("kachery-resource.status.json").read_text())["version"]
+
+
+@pytest.fixture(params=["local", "nfs"])
+def places(request, lab):
+    """Where the daemon's host sees the program, and where it is replaced: on NFS from another host."""
+    if request.param == "local":
+        yield [lab.folder / "kachery-resource"] * 2
+        return
+    (lab.folder / "far").mkdir()
+    with nfs_double.mounted(lab.folder / "far", is_strict=True) as far:
+        yield [client / "kachery-resource" for client in far.clients]
+
+
 @pytest.mark.skipif(harness.is_sanitized(), reason="another program")
 @pytest.mark.parametrize("version", [NEWER, OLDER])
-def test_another_version_takes_the_place_of_one_that_runs(lab, version):
-    place = lab.folder / "kachery-resource"
-    install(place)
+def test_another_version_takes_the_place_of_one_that_runs(lab, places, version):
+    place, replaced = places
+    install(replaced)
     daemon = shares(lab, place)
     daemon.wait_line("acknowledged")
-    copied = subprocess.run(["cp", harness.BINARY, place], capture_output=True, env={**os.environ, "LC_ALL": "C"})
-    assert copied.returncode == 1 and b"Text file busy" in copied.stderr
-    install(place, version)
+    if place == replaced:
+        copied = subprocess.run(["cp", harness.BINARY, place], capture_output=True, env={**os.environ, "LC_ALL": "C"})
+        assert copied.returncode == 1 and b"Text file busy" in copied.stderr
+    install(replaced, version)
     serves(lab, "beside")
+    assert runs_from_memory(daemon, place) == (place != replaced)
     cron = subprocess.run([place, "share", "--cron", "--config", lab.config], env=lab.host, capture_output=True,
                           timeout=harness.DEADLINE_S)
     assert (cron.returncode, cron.stdout, cron.stderr) == (0, b"", b"")
     daemon.signal(15)
     assert daemon.wait() == 0
+    assert version_told(lab) == VERSION
     shares(lab, place, "--cron").wait_line("acknowledged")
     serves(lab, "behind")
-
-
-def files_of(pid):
-    return pathlib.Path(f"/proc/{pid}/maps").read_text()
+    harness.until(lambda: version_told(lab) == version, "the status of the other version")
 
 
 @pytest.mark.skipif(harness.is_sanitized(), reason="another program")
@@ -71,7 +94,6 @@ def test_a_program_outlives_the_file_system_of_its_file(lab):
         daemon = shares(lab, place)
         daemon.wait_line("acknowledged")
         serves(lab, "before")
-        for pid in [daemon.pid, *harness.descendants(daemon.pid)]:
-            assert str(place) not in files_of(pid)
+        assert runs_from_memory(daemon, place)
     serves(lab, "after")
     assert daemon.process.poll() is None

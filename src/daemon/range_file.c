@@ -18,8 +18,8 @@ static enum range_state range_state_of_store(enum store_state state)
     switch (state) {
     case STORE_OK:
     case STORE_TOUCHED: return RANGE_FOUND; /* its blocks show it */
-    case STORE_ABSENT:
-    case STORE_MISSING: return RANGE_NOT_FOUND;
+    case STORE_ABSENT: return RANGE_NOT_FOUND;
+    case STORE_MISSING: return RANGE_ERROR; /* its disk may just not be mounted */
     case STORE_STALE:
     case STORE_DAMAGED: return RANGE_CHANGED;
     default: return RANGE_ERROR;

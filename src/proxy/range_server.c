@@ -24,6 +24,7 @@
 
 enum {
     SMALL_BYTES = 1 << 20,       /* a range above it follows the reader */
+    UNREADABLE_MS = 800,         /* of a request, before hosts that cannot read are believed */
     MAX_WINDOW_BYTES = 8 << 20,  /* fetched ahead of such a reader */
     AHEAD_PLACES = 16,           /* readers that are known to read on */
     MAX_AHEAD_BLOCKS = 16,       /* 4 MiB */
@@ -161,22 +162,34 @@ static void answer_absent(struct http_conn *conn)
                                                  .header_count = h.count});
 }
 
-/* A file that its folder lists, and no connected host has: of a 404 clients would make an empty
- * part of an array. */
-static void answer_missing(struct http_conn *conn)
+static void answer_later(struct http_conn *conn, struct str body)
 {
     struct headers h = {.count = 0};
 
     add_common_headers(&h, no_rights);
     add_header(&h, "Cache-Control", STR("no-store"));
     add_header(&h, "Retry-After", STR("10"));
-    http_conn_answer(conn, &(struct http_answer){
-                               .status = 503,
-                               .content_type = "application/json",
-                               .body = STR("{\"message\":\"no connected host has this file of the "
-                                           "folder now\"}"),
-                               .headers = h.items,
-                               .header_count = h.count});
+    http_conn_answer(conn, &(struct http_answer){.status = 503,
+                                                 .content_type = "application/json",
+                                                 .body = body,
+                                                 .headers = h.items,
+                                                 .header_count = h.count});
+}
+
+/* A file that its folder lists, and no connected host has: of a 404 clients would make an empty
+ * part of an array. */
+static void answer_missing(struct http_conn *conn)
+{
+    answer_later(conn, STR("{\"message\":\"no connected host has this file of the folder now\"}"));
+}
+
+/* Storage that fails for a moment costs a reader a second: the host is asked twice. */
+static bool is_unreadable(const struct range_answer *answer)
+{
+    int64_t asked_ms = relay_reader_unreadable_ms(&answer->reader);
+
+    return asked_ms != 0 &&
+           (answer->wish.waits_not || asked_ms - answer->asked_ms >= UNREADABLE_MS);
 }
 
 static void answer_server_failure(struct http_conn *conn, const char *why)
@@ -682,6 +695,11 @@ static void advance_answer(struct range_answer *answer)
         if (answer->wish.waits_not && relay_reader_is_denied(&answer->reader)) {
             free_answer(answer);
             answer_absent(conn);
+            return;
+        }
+        if (is_unreadable(answer)) {
+            free_answer(answer);
+            answer_later(conn, STR("{\"message\":\"the file's host cannot read it now\"}"));
             return;
         }
         want_first_block(answer);

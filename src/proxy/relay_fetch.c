@@ -397,6 +397,13 @@ bool relay_reader_is_denied(const struct relay_reader *reader)
     return file->state == RELAY_FILE_SOUGHT && file->is_denied;
 }
 
+int64_t relay_reader_unreadable_ms(const struct relay_reader *reader)
+{
+    const struct relay_file *file = reader->file;
+
+    return file->state == RELAY_FILE_SOUGHT ? file->unreadable_ms : 0;
+}
+
 struct str relay_reader_hashes(struct relay_reader *reader)
 {
     const struct relay_file *file = reader->file;

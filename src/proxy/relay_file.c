@@ -412,6 +412,8 @@ static void conclude_question(struct relay_file *file, bool is_late)
         }
         file->is_denied = !is_late && !file->saw_error;
     }
+    file->unreadable_ms =
+        !has_holder(file) && !is_late && file->saw_error && file->away == 0 ? file->asked_ms : 0;
     if (!has_holder(file) && has_other(file) && is_waited_for(file))
         change_root(file);
     relay_file_wake(file);

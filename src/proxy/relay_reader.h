@@ -86,6 +86,10 @@ enum relay_answer relay_reader_info(struct relay_reader *reader, struct relay_in
  * only those that may come back are waited for. */
 bool relay_reader_is_denied(const struct relay_reader *reader);
 
+/* Returns when the hosts were asked last that have the file and could not read it, while no other
+ * has it, or 0 where that is not so. */
+int64_t relay_reader_unreadable_ms(const struct relay_reader *reader);
+
 /* Returns RELAY_READY and the *bytes of block i, which were checked, borrowed until the next call
  * of the relay; RELAY_ABSENT when the daemons do not have the file any more. Else the block is
  * wanted from now on, and comes together with what the file is if that is not known yet. */

@@ -198,6 +198,7 @@ struct relay_file {
     uint64_t ask;          /* the number of the question that is open; 0: none */
     int64_t asked, answered, away; /* of that question; asked -1: not told */
     bool saw_building, saw_error;
+    int64_t unreadable_ms; /* a question of then showed: a host has it and cannot read it; 0: not */
     bool is_guessed; /* it was opened at a daemon that is only likely to have it */
     bool is_denied; /* by all who were asked; others may come back */
     bool is_lost; /* open, and all daemons say that they have it no more */

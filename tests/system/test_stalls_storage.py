@@ -112,6 +112,29 @@ def test_a_part_of_a_file_that_fails(nfs, lab):
     assert answer.read() == data[2 * LEAF:]
 
 
+@pytest.mark.parametrize("trouble", ["unmounted", errno.EIO, errno.ESTALE, errno.EACCES],
+                         ids=lambda trouble: errno.errorcode.get(trouble, trouble))
+def test_a_file_that_its_host_cannot_read_is_no_404(nfs, lab, trouble):
+    """Absent is concluded only from a look that succeeded."""
+    lab.hub.stop()
+    lab.hub_environment = {"KACHERY_RESOURCE_TEST_HUB_INTERVALS": "doubt_ms=100,absent_ms=100,ask_again_ms=1000,range_start_ms=0"}
+    lab.start_hub(f"127.0.0.1:{lab.hub.port}")
+    sharing, data = Sharing(lab), noise(2 * LEAF)
+    lab.link(written(nfs.clients[0], "big", data))
+    if trouble == "unmounted":
+        nfs.unmount(0)
+    else:
+        nfs.fail(0, trouble, "lookup,getattr,open", path="big")
+    status, headers, body = harness.http("GET", f"{lab.hub.url}/f/{sha1(data)}")
+    assert (status, headers["Retry-After"]) == (503, "10") and "cannot read it now" in body.decode()
+    if trouble == "unmounted":
+        nfs.mount(0)
+    else:
+        nfs.clear(0)
+    until(lambda: harness.http("GET", f"{lab.hub.url}/f/{sha1(data)}")[0] == 200, "the file")
+    assert sharing.part(f"/f/{sha1(data)}", 7, 99) == data[7:99]
+
+
 def test_a_command_that_reads_a_file_that_fails(nfs, store):
     _, env = store
     path = written(nfs.clients[0], "file", DATA)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import harness
+import nfs_double
 import pytest
 from harness import sha1, until
 from range_sharing import noise
@@ -95,6 +96,37 @@ def test_a_lost_keeper_costs_no_line(desk):
         desk.proxy.status("sha1://%040x" % n)
     os.kill(keeper, signal.SIGKILL)
     assert len(wait_lines(audit, 6)) == 6
+
+
+def test_lines_reach_the_disk_together(desk, tmp_path):
+    """Within a second, and in one fsync: many answers cost a disk no more than one."""
+    (tmp_path / "nfs").mkdir()
+    with nfs_double.mounted(tmp_path / "nfs", clients=1) as server:
+        audit = server.clients[0] / "audit"
+        desk.share("--audit", str(audit), intervals="keeper_stopped_ms=60000")
+        server.hang(0, "fsync", path="audit")
+        for answer in [desk.proxy.ask("sha1://%040x" % n) for n in range(300)]:
+            assert answer.status()["status"] == "not-found"
+        server.wait_held(0, "fsync")
+        assert len(lines_of(server.server / "audit")) == 300
+        assert desk.proxy.status(f"sha1://{ABSENT}")["status"] == "not-found"
+        server.clear(0)
+        assert len(wait_lines(audit, 301)) == 301
+
+
+@pytest.mark.parametrize("option", ["--log", "--audit"])
+def test_a_file_that_takes_no_line(desk, option):
+    """A folder, and a pipe that nobody reads, are refused at the start; a full device costs the lines alone."""
+    folder, pipe = desk.folder / "folder", desk.folder / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for place in (folder, pipe):
+        done = harness.run("share", "--config", str(desk.config), option, str(place), env=desk.env)
+        assert done.returncode == 1 and f"cannot open {place}" in done.stderr.decode()
+    daemon = desk.share(option, "/dev/full", wait=False)
+    desk.proxy.wait_connected()
+    assert desk.proxy.status(f"sha1://{ABSENT}")["status"] == "not-found"
+    assert daemon.process.poll() is None
 
 
 def test_opened_again(desk):

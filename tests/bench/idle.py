@@ -31,8 +31,8 @@ def main(lab, folder):
     if [pids for _, pids in before] != [pids for _, pids in after]:
         sys.exit(f"the processes were not the same all the time: {before} {after}")
     a_day = [(late - early) / days for (late, _), (early, _) in zip(after, before)]
-    for what, seconds in (("daemon", a_day[0]), ("hub", a_day[1])):
-        bench.tell(f"idle {what}, processor time over {MINUTES:g} min", seconds, "s/day", f"nginx: {a_day[2]:.2f} s/day", wanted=1)
+    for what, seconds, most in (("daemon", a_day[0], 3), ("hub", a_day[1], None)):
+        bench.tell(f"idle {what}, processor time over {MINUTES:g} min", seconds, "s/day", f"nginx: {a_day[2]:.2f} s/day", wanted=most)
 
 
 with bench.scratch() as scratch, bench.lab(scratch) as made:

@@ -55,11 +55,29 @@ bool buf_reserve(struct buf *b, size_t extra)
     return true;
 }
 
+/* Copies, the usual few bytes by two steps that overlap: memcpy(3) of musl takes its time to
+ * start. */
+static void copy_piece(char *to, const char *from, size_t len)
+{
+    if (len > 32) {
+        memcpy(to, from, len);
+    } else if (len >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + len - 8, from + len - 8, 8);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            to[i] = from[i];
+    }
+}
+
 void buf_append(struct buf *b, const void *data, size_t len)
 {
     if (len == 0 || !buf_reserve(b, len))
         return;
-    memcpy(b->data + b->len, data, len);
+    copy_piece(b->data + b->len, data, len);
     b->len += len;
 }
 

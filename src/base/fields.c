@@ -104,9 +104,14 @@ static bool read_value(const struct field *f, const struct json *value, void *to
     return false;
 }
 
+static bool has_field_name(const struct field *f, struct str name)
+{
+    return strncmp(f->name, name.p, name.len) == 0 && f->name[name.len] == '\0';
+}
+
 static const struct field *find_field(const struct field *fields, struct str name)
 {
-    while (fields->name != NULL && !str_equal(str_of(fields->name), name))
+    while (fields->name != NULL && !has_field_name(fields, name))
         fields++;
     return fields;
 }

@@ -39,6 +39,7 @@ struct http_conn {
     int64_t state_deadline_ms, write_deadline_ms;
     int64_t linger_end_ms; /* LINGER: whatever it still sends */
     uint64_t tag;
+    char *host; /* the peer's, once it was asked for */
 
     enum http_conn_state state;
     int file_fd;      /* -1: none */

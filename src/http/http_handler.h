@@ -113,6 +113,11 @@ struct http_answer {
 /* Answers the current request; answers a HEAD with the same head. */
 void http_conn_answer(struct http_conn *conn, const struct http_answer *answer);
 
+/* Writes an answer to a request that waited at once, rather than at the end of the round: where one
+ * event brings many answers, each then has the memory of the one before. The connection may be gone
+ * when this returns. */
+void http_conn_write_answer(struct http_conn *conn);
+
 /* Answers with {"message":"…"}, printf style. */
 void http_conn_answer_message(struct http_conn *conn, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

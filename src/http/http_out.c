@@ -166,6 +166,13 @@ void http_conn_answer(struct http_conn *conn, const struct http_answer *given)
     end_waiting(conn);
 }
 
+/* The rest, such as the next request, is still done at the end of the round. */
+void http_conn_write_answer(struct http_conn *conn)
+{
+    if (!conn->is_dead && !conn->is_feeding)
+        http_out_flush(conn);
+}
+
 void http_conn_answer_message(struct http_conn *conn, int status, const char *format, ...)
 {
     char message[MAX_MESSAGE_BYTES];

@@ -156,6 +156,7 @@ void http_server_forget(struct http_conn *conn)
     buf_free(&conn->in);
     buf_free(&conn->out);
     buf_free(&conn->collected);
+    free(conn->host);
     if (conn->file_fd >= 0)
         close(conn->file_fd);
     free(conn);
@@ -378,12 +379,22 @@ static bool put_known_peer(const struct http_conn *conn, struct buf *out)
     return options->put_peer != NULL && options->put_peer(options->owner, conn->tag, out);
 }
 
+/* The socket is asked once: a client may have many requests. */
 void http_conn_put_asker(struct http_conn *conn, struct buf *out)
 {
+    struct buf host = {0};
     struct addr peer;
 
-    if (!put_known_peer(conn, out) && http_conn_peer(conn, &peer))
-        addr_put_host(out, &peer);
+    if (put_known_peer(conn, out))
+        return;
+    if (conn->host == NULL && http_conn_peer(conn, &peer)) {
+        addr_put_host(&host, &peer);
+        conn->host = host.failed ? NULL : strndup(host.data, host.len);
+        out->failed |= conn->host == NULL;
+        buf_free(&host);
+    }
+    if (conn->host != NULL)
+        buf_puts(out, conn->host);
 }
 
 void http_conn_put_peer(struct http_conn *conn, struct buf *out)

@@ -1,5 +1,4 @@
 /* Clients that wait for a daemon's answer. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +40,7 @@ static bool grow_request_slots(struct proxy *proxy)
 /* Unguessable; drawn from a stock, so that not every request costs a system call. */
 static void make_request_id(struct proxy *proxy, struct proxy_request *request)
 {
-    unsigned char *random;
+    unsigned char slot[PROXY_ID_SLOT_DIGITS / 2], *random;
 
     if (proxy->random_left < PROXY_ID_RANDOM_BYTES) {
         random_bytes(proxy->random, sizeof proxy->random);
@@ -49,7 +48,9 @@ static void make_request_id(struct proxy *proxy, struct proxy_request *request)
     }
     proxy->random_left -= PROXY_ID_RANDOM_BYTES;
     random = proxy->random + proxy->random_left;
-    snprintf(request->id, sizeof request->id, "%08zx", request->slot);
+    for (size_t i = 0; i < sizeof slot; i++)
+        slot[i] = (unsigned char)(request->slot >> 8 * (sizeof slot - 1 - i));
+    hex_encode(slot, sizeof slot, request->id);
     hex_encode(random, PROXY_ID_RANDOM_BYTES, request->id + PROXY_ID_SLOT_DIGITS);
     memset(random, 0, PROXY_ID_RANDOM_BYTES);
 }
@@ -337,5 +338,6 @@ bool proxy_request_answer(struct proxy_resource *resource, struct str id, struct
     http_conn_answer(conn, &(struct http_answer){.status = 200,
                                                  .content_type = "application/json; charset=utf-8",
                                                  .body = text});
+    http_conn_write_answer(conn);
     return true;
 }

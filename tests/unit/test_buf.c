@@ -32,6 +32,24 @@ static void test_building(void **state)
     buf_wipe(NULL);
 }
 
+/* Pieces of every length are copied whole, and nothing beyond them. */
+static void test_lengths(void **state)
+{
+    static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    (void)state;
+    for (size_t len = 0; len < sizeof text; len++) {
+        struct buf b = {0};
+        buf_puts(&b, "<");
+        buf_append(&b, text, len);
+        buf_puts(&b, ">");
+        assert_int_equal(b.len, len + 2);
+        assert_memory_equal(b.data + 1, text, len);
+        assert_int_equal(b.data[len + 1], '>');
+        buf_free(&b);
+    }
+}
+
 /* Past every growth, by single bytes and by pieces. */
 static void test_growth(void **state)
 {
@@ -137,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_building),
+        cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_failure),

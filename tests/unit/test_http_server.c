@@ -382,6 +382,60 @@ static void test_late_answer(void **state)
     buf_free(&summary);
 }
 
+/* The same, and what the client has before the round ends; -1 where it has hung up before. */
+static ssize_t release_at_once(struct http_world *w)
+{
+    struct http_conn *conn = w->waiting;
+    char data[500];
+
+    w->waiting = NULL;
+    answer_text(conn, STR("now"));
+    http_conn_write_answer(conn);
+    return recv(w->client.fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+}
+
+static void on_release_at_once(void *owner)
+{
+    assert_true(release_at_once(owner) > 0);
+}
+
+static void on_hang_up(void *owner)
+{
+    struct http_world *w = owner;
+
+    loop_remove(w->loop, &w->client);
+    close(w->client.fd);
+    w->client.fd = -1;
+    assert_int_equal(release_at_once(w), -1);
+    assert_int_equal(http_server_count(w->server), 0);
+    world_stop(w);
+}
+
+static void test_answer_at_once(void **state)
+{
+    struct http_world w = {0};
+    struct loop_timer release = {.call = on_release_at_once, .owner = &w};
+    struct buf summary = {0};
+
+    (void)state;
+    open_world(&w);
+    loop_set_timer(w.loop, &release, clock_now_ms() + WORLD_SHORT_MS);
+    world_talk(&w, "at once", STR("GET /wait" H "\r\nGET /hello" H CLOSE "\r\n"), 0, 500);
+    world_summary(&w, false, &summary);
+    unit_equal("in order", buf_cstr(&summary), "200 now | 200 hello");
+    world_close(&w);
+    buf_free(&summary);
+
+    w = (struct http_world){0};
+    release = (struct loop_timer){.call = on_hang_up, .owner = &w};
+    open_world(&w);
+    assert_int_equal(send(w.client.fd, "GET /wait" H "\r\n", strlen("GET /wait" H "\r\n"), 0),
+                     (int)strlen("GET /wait" H "\r\n"));
+    loop_set_timer(w.loop, &release, clock_now_ms() + WORLD_SHORT_MS);
+    world_run(&w, "to a client that hangs up");
+    world_close(&w);
+}
+
 static void test_client_gone(void **state)
 {
     static const char *const texts[] = {"GET /wait" H "\r\n",
@@ -720,6 +774,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_talk),        cmocka_unit_test(test_continue),
         cmocka_unit_test(test_no_continue), cmocka_unit_test(test_late_answer),
+        cmocka_unit_test(test_answer_at_once),
         cmocka_unit_test(test_client_gone), cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_slow),        cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_late),        cmocka_unit_test(test_talk_in_memory),

@@ -1,6 +1,7 @@
 /* JSON in: what is accepted and how it reads, what is refused and where. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -311,6 +312,30 @@ static void test_surrogate_escape(void **state)
     assert_null(json_parse(STR("\"\\udcff"), JSON_SURROGATE_ESCAPE, &e));
 }
 
+/* A process that has had many documents keeps memory for the next one: never for two. */
+static void test_many_documents(void **state)
+{
+    enum { ALIVE = 3, DOCUMENTS = 300 };
+    struct json *alive[ALIVE] = {NULL};
+    char text[4096];
+    int64_t value;
+
+    (void)state;
+    for (int i = 0; i < DOCUMENTS; i++) {
+        struct json **place = &alive[i % ALIVE];
+        int64_t before = 0;
+        if (*place != NULL)
+            assert_true(json_int(json_get(*place, "n"), &before) && before == i - ALIVE);
+        json_free(*place);
+        int len = snprintf(text, sizeof text, "{\"n\":%d,\"pad\":\"%0*d\"}", i,
+                           1 + 37 * i % 3000, 0);
+        *place = json_parse((struct str){text, (size_t)len}, JSON_STRICT, ERR_IGNORED);
+        assert_true(json_int(json_get(*place, "n"), &value) && value == i);
+    }
+    for (int i = 0; i < ALIVE; i++)
+        json_free(alive[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,7 +343,7 @@ int main(void)
         cmocka_unit_test(test_raw_nul),       cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_depth),         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_reading),       cmocka_unit_test(test_int),
-        cmocka_unit_test(test_surrogate_escape),
+        cmocka_unit_test(test_surrogate_escape), cmocka_unit_test(test_many_documents),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

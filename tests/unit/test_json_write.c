@@ -53,6 +53,19 @@ static void test_document(void **state)
 }
 
 /* Text, and how json_put_str and json_put_path write it. */
+static void test_whole_numbers(void **state)
+{
+    static const int64_t numbers[] = {0, 7, -7, 10, -10, 1732000000123, INT64_MAX, INT64_MIN};
+    struct buf b = {0};
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(numbers); i++)
+        json_put_int(&b, NULL, numbers[i]);
+    unit_equal("numbers", buf_cstr(&b),
+               "0,7,-7,10,-10,1732000000123,9223372036854775807,-9223372036854775808");
+    buf_free(&b);
+}
+
 static const struct string_case {
     const char *name, *text, *plain, *path;
 } string_cases[] = {
@@ -308,9 +321,9 @@ static void test_indented(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_document),          cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_document),          cmocka_unit_test(test_whole_numbers),
+        cmocka_unit_test(test_strings),
         cmocka_unit_test(test_doubles),           cmocka_unit_test(test_doubles_read_back),
-        cmocka_unit_test(test_times_are_shortest),
         cmocka_unit_test(test_times_are_shortest),
         cmocka_unit_test(test_canonical),         cmocka_unit_test(test_recorded),
         cmocka_unit_test(test_indented),

@@ -1,5 +1,5 @@
-"""How long nobody serves, in the product's times, when the node that serves dies at the worst moment: just after a cron run
-of another node has seen the lease move. Cron comes every minute there; each node has its own mount of one file server, which
+"""How long nobody serves, in the product's times, when the node that serves stands still at the worst moment: just after a cron
+run of another node has seen the lease move. Its connection to the hub stays open. Cron comes every minute there; each node has its own mount of one file server, which
 keeps names and attributes for 60 s. The promise is two minutes. Some 110 s, nearly without processor time. Needs root."""
 import os
 import pathlib
@@ -54,8 +54,8 @@ def main(lab, folder):
             cron = time.monotonic()
             first = share("node-b", configs[1], lab.host, "--cron")
             first.wait()
-            died = time.monotonic()
-            os.killpg(started[0].pid, signal.SIGKILL)
+            stopped = time.monotonic()
+            os.killpg(started[0].pid, signal.SIGSTOP)
             for run in range(1, 4):
                 time.sleep(max(0, cron + run * CRON_S - time.monotonic()))
                 started.append(share("node-b", configs[1], lab.host, "--cron"))
@@ -63,9 +63,9 @@ def main(lab, folder):
                     time.sleep(0.2)
                 if answers(lab):
                     break
-            gap = time.monotonic() - died
-            print(f"the last cron run before the death took {died - cron:.1f} s; run {run} after it serves")
-            bench.tell("nobody serves after the worst death, cron every minute", gap, "s", "promised: two minutes", wanted=PROMISED_S)
+            gap = time.monotonic() - stopped
+            print(f"the last cron run before took {stopped - cron:.1f} s; run {run} after it serves")
+            bench.tell("nobody serves, at worst, cron every minute", gap, "s", "promised: two minutes", wanted=PROMISED_S)
         finally:
             for process in started:
                 os.killpg(process.pid, signal.SIGKILL)

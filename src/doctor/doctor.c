@@ -323,11 +323,12 @@ static void read_probe_limits(struct probe_limits *limits)
 {
     static const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
 
-    *limits = (struct probe_limits){none, none, none, none};
+    *limits = (struct probe_limits){none, none, none, none, none};
     getrlimit(RLIMIT_CPU, &limits->processor);
     getrlimit(RLIMIT_NOFILE, &limits->files);
     getrlimit(RLIMIT_AS, &limits->address_space);
     getrlimit(RLIMIT_FSIZE, &limits->file_size);
+    getrlimit(RLIMIT_STACK, &limits->stack);
 }
 
 static int run_patients(struct doctor *d, struct err *e)

@@ -52,6 +52,14 @@ static const char *default_note(void)
     return env_get(SETTING) == NULL ? " (" SETTING " is not set: this is the default)" : "";
 }
 
+/* A call that was given up as its time was over says no more than that. */
+static void name_lateness(struct gateway_visit *v, struct err *e)
+{
+    if (is_call_late(v) && strstr(e->msg, "cancelled") != NULL)
+        err_set(e, ERR_TIMEOUT, "%s: no answer within %.1f s", v->gateway.shown,
+                (double)v->probe->options->times.answer_ms / 1000);
+}
+
 /* ---- the gateway itself ---- */
 
 static void fail_gateway(struct gateway_visit *v, const struct err *e)
@@ -114,6 +122,7 @@ static bool check_known_zone(struct gateway_visit *v)
     gateway_file_deinit(&file);
     bool is_refused = result != 0 && e.code == ERR_REFUSED && gateway_has_answered(g);
     if (result != 0 && !is_refused) {
+        name_lateness(v, &e);
         fail_gateway(v, &e);
         if (g->has_clock)
             report_gateway_clock(v);

@@ -13,6 +13,7 @@ enum { FEW_FILES = 256, TOO_FEW_FILES = 64, LITTLE_SECONDS = 60, MEASURED_BYTES 
 
 #define LITTLE_SPACE    ((rlim_t)256 << 20)
 #define TOO_LITTLE_SPACE ((rlim_t)64 << 20)
+#define LITTLE_STACK     ((rlim_t)256 << 10)
 #define LITTLE_FILE      ((rlim_t)11 * 1000 * 1000) /* a log before its rotation */
 
 /* Encryption and sending take about as long again as hashing and reading. */
@@ -96,6 +97,10 @@ static void judge_other_limits(struct probe *p, const struct probe_limits *l)
         probe_warn(p, CHECK_LIMITS, space_cure,
                    "a process may have %llu MiB of address space here (ulimit -v)",
                    (unsigned long long)l->address_space.rlim_max >> 20);
+    if (l->stack.rlim_cur < LITTLE_STACK)
+        probe_fail(p, CHECK_LIMITS, "raise it (`ulimit -s 8192`), or ask those who run this host",
+                   "a process may have a stack of %llu KiB here (ulimit -s)",
+                   (unsigned long long)l->stack.rlim_cur >> 10);
     if (l->file_size.rlim_max < LITTLE_FILE)
         probe_warn(p, CHECK_LIMITS, "raise it (`ulimit -f unlimited`), or rotate the log earlier "
                                     "(--log-size)",

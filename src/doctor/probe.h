@@ -15,7 +15,7 @@
 
 /* The limits of the user's processes, as they were before a child's own were set. */
 struct probe_limits {
-    struct rlimit processor, files, address_space, file_size;
+    struct rlimit processor, files, address_space, file_size, stack;
 };
 
 struct probe {

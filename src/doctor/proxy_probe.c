@@ -170,7 +170,9 @@ static void check_name(struct probe *p, struct loop *loop)
     bool is_known = holder_find(p, &holder, &lease) == 0;
 
     if (state == NAME_UNKNOWN && (!is_known || holder.state == HOLDER_NONE))
-        probe_warn(p, CHECK_NAME, "ask those who run the proxy: its log has the cause",
+        probe_warn(p, CHECK_NAME,
+                   "correct proxyUrl of the config (its path, too), or ask those who run the "
+                   "proxy: its log has the cause",
                    "whether %s is free is not known: %s", p->config.values[CONFIG_NAME], e.msg);
     else if (!is_known)
         probe_warn(p, CHECK_NAME, "cure `lease`, then run doctor again",

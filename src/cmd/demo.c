@@ -77,14 +77,29 @@ static struct demo_command command_at(const struct demo_place *place, const char
                                  arguments, output};
 }
 
+/* The arguments and -q in `with`, which has room for DEMO_MAX_ARGUMENTS and NULL. */
+static const char *const *add_quiet(const char *const *arguments, const char **with)
+{
+    size_t n = 0;
+
+    for (; n + 1 < DEMO_MAX_ARGUMENTS && arguments[n] != NULL; n++)
+        with[n] = arguments[n];
+    with[n] = "-q";
+    with[n + 1] = NULL;
+    return with;
+}
+
 /* Runs one command there to its end, d->output gets what it printed; it must exit with `want`. */
 static int run_to_end(struct demo *d, const struct demo_place *place,
                       const char *const *arguments, int want, int64_t *took_ms, struct err *e)
 {
-    struct demo_command command = command_at(place, arguments, d->output_file);
+    const char *with[DEMO_MAX_ARGUMENTS + 1], *const *words = arguments;
     int64_t started_ms = clock_now_ms();
     int status;
 
+    if (d->story.is_quiet)
+        words = add_quiet(arguments, with);
+    struct demo_command command = command_at(place, words, d->output_file);
     d->step = arguments[0];
     demo_story_typed(&d->story, place, "kachery-resource", arguments, "");
     if (demo_processes_run(&d->processes, &command, &status, e) != 0)

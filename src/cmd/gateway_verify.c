@@ -199,8 +199,10 @@ static bool verify_object(void *ctx, struct str key)
         gateway_folder_print(state, facts.size_bytes, key);
         fflush(stdout);
     }
+    if (ferror(stdout) != 0)
+        return false; /* the next run checks and prints it again */
     keep_state(v, key);
-    return ferror(stdout) == 0;
+    return true;
 }
 
 static void on_walk_error(void *ctx, const struct err *e)

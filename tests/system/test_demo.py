@@ -83,7 +83,7 @@ def test_outside_settings_do_not_matter(demo_home):
 def test_quiet_prints_the_uri_alone(demo_home, tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     done = harness.run("demo", "-q", str(tmp_path / "f"), env=environment(demo_home), check=0)
-    assert done.stdout == b"sha1://a9993e364706816aba3e25717850c26c9cd0d89d\n"
+    assert (done.stdout, done.stderr) == (b"sha1://a9993e364706816aba3e25717850c26c9cd0d89d\n", b"")
 
 
 @pytest.mark.parametrize("operand,words", [

@@ -307,6 +307,17 @@ def test_verify_goes_on_where_it_ended(our_zone):
     assert status == 0 and len(lines) == 30
 
 
+def test_verify_goes_on_before_what_it_could_not_print(our_zone):
+    """A full disk: what was found is printed by the next run, and not lost."""
+    digest = our_zone.upload(b"a file")
+    change_one_byte(harness.object_path(our_zone.data, digest))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([harness.BINARY, "gateway", "verify", "--data", our_zone.data], stdout=full, stderr=subprocess.PIPE,
+                              env=harness.clean_environment())
+    assert done.returncode == 1 and b"standard output" in done.stderr
+    assert tool(our_zone, "verify") == (1, [("damaged", "6", key_of(digest))])
+
+
 def test_one_verify_at_a_time(our_zone):
     put_zeros(our_zone, 2 << 30, "0" * 40)
     first = subprocess.Popen([harness.BINARY, "gateway", "verify", "--data", our_zone.data], stdout=subprocess.DEVNULL,

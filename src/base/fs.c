@@ -225,7 +225,7 @@ int fs_absolute_path(const char *path, struct buf *out, struct err *e)
         return buf_no_path(e);
     rest = str_of(path);
     if (rest.len == 0)
-        return err_set(e, ERR_FAILED, "empty path");
+        return err_set(e, ERR_FAILED, "empty path (is a variable of the shell not set?)");
     if (rest.p[0] == '/') {
         buf_put(out, rest);
         return buf_check(out, e);

@@ -59,6 +59,21 @@ static int listen_on(const struct addr *a, bool takes_both)
     return -1;
 }
 
+static int refuse_to_listen(struct str listen_text, int number, struct err *e)
+{
+    const char *cure = number == EADDRINUSE
+                           ? "another program has that port: take another one (ss -ltnp lists them)"
+                       : number == EADDRNOTAVAIL
+                           ? "no interface of this host has that address (0.0.0.0 is all of them)"
+                       : number == EACCES ? "take a port above 1023; the lower ones are for root"
+                                          : NULL;
+
+    if (cure == NULL)
+        return err_errno(e, ERR_FAILED, number, "cannot listen on %.*s", STR_ARG(listen_text));
+    return err_set(e, ERR_FAILED, "cannot listen on %.*s: %s: %s", STR_ARG(listen_text),
+                   strerror(number), cure);
+}
+
 int socket_listen(struct str listen_text, int *fd, struct addr *bound, struct err *e)
 {
     struct addr_list list;
@@ -83,7 +98,7 @@ int socket_listen(struct str listen_text, int *fd, struct addr *bound, struct er
         if (number == 0 || number == EAFNOSUPPORT || number == EADDRNOTAVAIL)
             number = errno;
     }
-    return err_errno(e, ERR_FAILED, number, "cannot listen on %.*s", STR_ARG(listen_text));
+    return refuse_to_listen(listen_text, number, e);
 }
 
 void socket_drop_unsent(int fd)

@@ -199,7 +199,8 @@ int addr_split_listen(struct str text, struct str *host, uint16_t *port, struct 
     if (!split_host(text, &h, &p) || !str_to_uint(p, UINT16_MAX, &number) ||
         h.len > ADDR_MAX_HOST_BYTES)
         return err_set(e, ERR_USAGE,
-                       "cannot listen on \"%.*s\": want HOST:PORT, [IPV6]:PORT, :PORT or PORT",
+                       "cannot listen on \"%.*s\": want HOST:PORT, [IPV6]:PORT, :PORT or PORT, "
+                       "with a port of 0 to 65535",
                        STR_ARG(str_slice(text, 0, 80)));
     *host = h;
     *port = (uint16_t)number;

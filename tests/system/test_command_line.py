@@ -99,6 +99,23 @@ def test_a_secret_may_come_from_a_shells_pipe(tmp_path):
     assert "the secret" in (tmp_path / "kachery-resource.yaml").read_text()
 
 
+@pytest.mark.parametrize("address, words", [
+    ("TAKEN", "in use: another program has that port"), ("192.0.2.1:0", "no interface of this host has that address"),
+    ("127.0.0.1:99999", "with a port of 0 to 65535"), ("nowhere", "want HOST:PORT")])
+def test_where_a_server_cannot_listen(tmp_path, processes, address, words):
+    env = clean_environment(HOME=tmp_path)
+    if address == "TAKEN":
+        address = processes(Server("gateway", "--data", str(tmp_path / "first"), env=env)).url.removeprefix("http://")
+    done = run("gateway", "--data", "zone", "--listen", address, env=env, cwd=tmp_path)
+    assert done.returncode in (1, 2) and "cannot listen on" in text(done.stderr) and words in text(done.stderr)
+
+
+@pytest.mark.parametrize("verb", ["link", "store-local", "unlink"])
+def test_a_path_that_is_empty_is_told(store, verb):
+    """`link "$FILE"`, say."""
+    assert "empty path (is a variable of the shell not set?)" in text(run(verb, "", env=store[1], check=1).stderr)
+
+
 @pytest.mark.parametrize("arguments, want", [
     (["cat"], "want URI"), (["link"], "PATH"), (["store"], "want FILE..."), (["info", "--json"], "want URI"),
     (["request", "--timeout", "1"], "want URI"), (["load"], "want one or more")])

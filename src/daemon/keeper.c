@@ -13,7 +13,7 @@
 #include "daemon/stop_request.h"
 #include "proc/child.h"
 
-enum { AGAIN_MS = 1000 };
+enum { AGAIN_MS = 1000, HELD_BYTES = 16384 };
 
 static const char keeper_name[] = "kachery-keeper";
 
@@ -23,7 +23,8 @@ struct keeper {
     struct loop_timer alarm; /* to start it again, to report what was dropped */
     struct loop_timer overdue; /* a renewal should have been reported */
     bool is_leaving, is_late;
-    uint64_t dropped;                /* log lines that the child did not take */
+    struct buf held;                 /* log lines that wait for a child that takes them */
+    uint64_t dropped;                /* lines for which there was no room */
     char end[CHILD_MAX_WORDS_BYTES]; /* of the one before: for the log, which was its own */
     struct audit_queue audit;
     struct buf frame;
@@ -84,14 +85,45 @@ void keeper_audit(struct keeper *k, const struct buf *line)
     send_audit(k);
 }
 
+/* Returns whether none waits any more. */
+static bool send_held_lines(struct keeper *k)
+{
+    size_t sent = 0;
+
+    while (sent < k->held.len && takes_at_once(k)) {
+        struct str left = str_slice(buf_str(&k->held), sent, SIZE_MAX);
+        struct str line = str_slice(left, 0, str_find(left, '\n') + 1);
+        if (!send_order(k, KEEPER_LOG, line))
+            break;
+        sent += line.len;
+    }
+    buf_consume(&k->held, sent);
+    if (k->held.len == 0)
+        buf_free(&k->held); /* it is rarely needed */
+    return k->held.len == 0;
+}
+
+static void hold_line(struct keeper *k, struct str line)
+{
+    const size_t before = k->held.len;
+
+    if (before + line.len <= HELD_BYTES)
+        buf_put(&k->held, line);
+    if (k->held.len == before || k->held.failed) {
+        k->held.failed = false; /* without memory what is there stays */
+        k->held.len = before;
+        k->dropped++;
+    }
+    set_keeper_alarm(k);
+}
+
 static void send_line(void *ctx, const char *line, size_t len)
 {
     struct keeper *k = ctx;
+    const struct str text = {line, len};
 
-    if (takes_at_once(k) && send_order(k, KEEPER_LOG, (struct str){line, len}))
-        return;
-    k->dropped++;
-    set_keeper_alarm(k);
+    if (!send_held_lines(k) || !takes_at_once(k) || !send_order(k, KEEPER_LOG, text))
+        hold_line(k, text);
 }
 
 static void report_dropped_log_lines(struct keeper *k)
@@ -209,6 +241,8 @@ static void on_keeper_alarm(void *owner)
         log_line(LOG_WARN, "%s process %s", keeper_name, k->end);
     if (k->child != NULL)
         k->end[0] = '\0';
+    if (!send_held_lines(k))
+        set_keeper_alarm(k);
     report_dropped_log_lines(k);
     send_audit(k);
 }
@@ -275,12 +309,14 @@ void keeper_free(struct keeper *k, int64_t wait_ms)
     loop_set_timer(loop, &k->alarm, clock_now_ms() + wait_ms);
     send_audit(k);
     loop_run_until(loop, has_audited, k, ERR_IGNORED);
+    (void)send_held_lines(k);
     send_order(k, KEEPER_LEAVE, STR(""));
     loop_run_until(loop, has_left, k, ERR_IGNORED); /* where it cannot wait, the child ends alone */
     loop_clear_timer(loop, &k->alarm);
     loop_clear_timer(loop, &k->overdue);
     child_free(k->child);
     audit_queue_deinit(&k->audit);
+    buf_free(&k->held);
     buf_free(&k->frame);
     free(k);
 }

@@ -98,6 +98,19 @@ def test_a_lost_keeper_costs_no_line(desk):
     assert len(wait_lines(audit, 6)) == 6
 
 
+def test_lines_of_the_log_wait_for_the_next_keeper(desk):
+    log = desk.folder / "log"
+    desk.share("--log", str(log), wait=False)
+    desk.proxy.wait_connected()
+    keeper, = desk.worker("kachery-keeper")
+    os.kill(keeper, signal.SIGKILL)
+    until(lambda: not harness.is_running(keeper), "its end")
+    for n in range(5):
+        desk.proxy.status("sha1://%040x" % n)
+    until(lambda: log.read_text().count("outcome=not-found") == 5, "all lines")
+    assert "kachery-keeper process killed by SIGKILL" in log.read_text() and "dropped" not in log.read_text()
+
+
 def test_lines_reach_the_disk_together(desk, tmp_path):
     """Within a second, and in one fsync: many answers cost a disk no more than one."""
     (tmp_path / "nfs").mkdir()

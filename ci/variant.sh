@@ -9,6 +9,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . ci/flags.sh
+. ci/fresh.sh
 variant=${1:?}
 variant_flags "$variant"
 mkdir -p "$dir/obj" "$dir/third"
@@ -22,19 +23,6 @@ compile() {
         printf '%s\0' "$say CC $dir $source
             $cc $flags -ffile-prefix-map=\"\$PWD\"=. -MMD -MP -c -o $object $source"
     done | xargs -0 -r -P "$jobs" -n 1 sh -c
-}
-
-# True if the object is newer than every file that it was made from.
-is_fresh() {
-    [ -f "$1" ] && [ -f "${1%.o}.d" ] || return 1
-    # The texts that this takes in are unknown to the compiler.
-    case $1 in */src/help/help.c.o) [ -z "$(find src/help ! -name '*.[ch]' -newer "$1")" ] || return 1 ;; esac
-    while read -r line; do
-        for dep in ${line%\\}; do
-            case $dep in *:) continue ;; esac
-            [ "$1" -nt "$dep" ] || return 1
-        done
-    done < "${1%.o}.d"
 }
 
 # unchanged FILE TEXT: true if FILE holds just TEXT.

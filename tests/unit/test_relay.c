@@ -22,6 +22,7 @@
 #include "proxy/block_cache.h"
 #include "proxy/relay.h"
 #include "proxy/relay_note.h"
+#include "proxy/relay_state.h"
 
 enum { BLOCKS = 5, SIZE = 4 * BLOCK_BYTES + 100, DAEMONS = 3, MAX_NOTES = 64, MAX_HELD = 64 };
 
@@ -1223,7 +1224,7 @@ static void test_many_hashes_are_forgotten(void **state)
     (void)state;
     world.daemons[0].is_here = world.daemons[1].is_here = false;
     start(&keeps, sha1, RANGE_SMALL);
-    for (unsigned n = 0; n < 20000; n++) {
+    for (unsigned n = 0; n < RELAY_MAX_FILES + 1000; n++) {
         snprintf(hash, sizeof hash, "%08x%08x%024x", n * 2654435761u, n, n);
         start(&r, hash, RANGE_SMALL);
         has_info(&r);
@@ -1404,6 +1405,7 @@ static void test_memory_runs_out(void **state)
 
     allocations = 0;
     start(&r, sha1, RANGE_BULK);
+    r.next = 3; /* more blocks are more of the same */
     assert_true(read_all(&r, 30000));
     count = allocations;
     stop(&r);
@@ -1415,6 +1417,7 @@ static void test_memory_runs_out(void **state)
         allocations = 0;
         r = (struct read){.reader = {.on_change = on_change, .owner = &r, .read_class = RANGE_BULK},
                           .content = &right,
+                          .next = 3,
                           .timer = {.call = on_time, .owner = &r}};
         failing_allocation = n;
         if (!relay_reader_start(world.relay, &r.reader, &own_zone, str_of(sha1)))

@@ -132,25 +132,26 @@ static void million_times_a(void **state)
     expect("a million", digest, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-/* The counter of bits does not fit 32 bits from 512 MiB on; reference: sha256sum. */
+/* The counter of bits does not fit 32 bits from 512 MiB on. The state is that after 511 MiB of
+ * zeros; reference: head -c 513M /dev/zero | sha256sum. */
 static void long_counter(void **state)
 {
     static const unsigned char zeros[1 << 20];
+    static const char want[] = "a3e2acbb469e4e59dde406f912e754c933c1ac0fb0092a3634d61d5073309c0c";
     unsigned char digest[SHA256_SIZE];
-    struct sha256 h, copy;
+    struct sha256 copy, h = {.state = {0x6ff4de34, 0x5ad3d279, 0x8f68c91d, 0xa2c291ba,
+                                        0x385dd75d, 0xffaf1b92, 0xa59d8283, 0xaf56c90b},
+                             .message.count_bytes = UINT64_C(511) << 20};
 
     (void)state;
     cpu_restrict(~0U);
-    sha256_init(&h);
-    for (int i = 0; i < 600; i++)
+    for (int i = 0; i < 2; i++)
         sha256_update(&h, zeros, sizeof zeros);
     copy = h;
     sha256_final(&h, digest);
-    expect("600 MiB of zeros", digest,
-           "987523e7780392e283b404990c4e84e580bc75c451138b0c86c4f81c296eeebe");
+    expect("513 MiB of zeros", digest, want);
     sha256_final(&copy, digest);
-    expect("the copied state", digest,
-           "987523e7780392e283b404990c4e84e580bc75c451138b0c86c4f81c296eeebe");
+    expect("the copied state", digest, want);
 }
 
 /* As many messages as may be, of all lengths around those of blocks, at every alignment: each has

@@ -5,8 +5,10 @@
 
 enum { BLOCKS = 1030 }; /* two pages */
 
+static struct buf manifest; /* of the file that was linked, until the end */
+
 /* Links a sparse file of two pages whose blocks are not all equal, and gives its hash. */
-static void link_large(const struct fixture *f, char hash[SHA1_HEX + 1])
+static void link_large_file(const struct fixture *f, char hash[SHA1_HEX + 1])
 {
     const struct hash_options options = {.flags = HASH_MAKE_MANIFEST};
     const char *path = fixture_write(f, "large", STR("begin"), 1700000000);
@@ -27,6 +29,25 @@ static char *path_of(const struct fixture *f, const char *hash)
 
     store_put_manifest_path(&f->store, hash, &path);
     return buf_take(&path);
+}
+
+/* The same; the second time it only writes the manifest that the first made. */
+static void link_large(const struct fixture *f, char hash[SHA1_HEX + 1])
+{
+    static char known[SHA1_HEX + 1];
+    struct err e = {0};
+
+    if (known[0] == '\0')
+        link_large_file(f, known);
+    memcpy(hash, known, sizeof known);
+    char *path = path_of(f, hash);
+    if (manifest.len == 0) {
+        assert_int_equal(fs_read_file(path, 1 << 24, &manifest, &e), 0);
+    } else {
+        assert_int_equal(dirs_make_parents(path, &e), 0);
+        assert_int_equal(newfile_put(path, buf_str(&manifest), 0, &e), 0);
+    }
+    free(path);
 }
 
 static void flip(const char *path, off_t at)
@@ -114,5 +135,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(states_of_a_manifest, fixture_setup, fixture_teardown),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    buf_free(&manifest);
+    return failed;
 }

@@ -68,7 +68,7 @@ static void texts(void **state)
 /* The oldest are forgotten, also where long names make the file too large before there are many. */
 static void limits(void **state)
 {
-    static const size_t lengths[] = {10, 4000};
+    static const size_t lengths[] = {10, 1000};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < UNIT_COUNT(lengths); i++) {

@@ -49,12 +49,12 @@ static inline int fixture_setup(void **state)
 static inline int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
+    int result = unit_wait_for_children(state);
 
-    unit_wait_for_children(state);
     nftw(f->dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     store_deinit(&f->store);
     free(f);
-    return 0;
+    return result;
 }
 
 /* <dir>/<name> in a static buffer; four may be in use at a time. */

@@ -263,19 +263,19 @@ static void no_process_can_be_started(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(limits_are_checked),
-        cmocka_unit_test(many_jobs),
-        cmocka_unit_test(a_full_pool_refuses),
-        cmocka_unit_test(workers_first),
-        cmocka_unit_test(abandoned_jobs_say_nothing),
-        cmocka_unit_test(abandoned_behind_another),
-        cmocka_unit_test(callbacks_may_submit_and_abandon),
-        cmocka_unit_test(a_message_follows_its_job),
-        cmocka_unit_test(idle_workers_leave),
-        cmocka_unit_test(stopped_workers_leave_too),
-        cmocka_unit_test(idle_workers_cost_no_wakeups),
-        cmocka_unit_test(room_is_reported),
-        cmocka_unit_test(no_process_can_be_started),
+        POOL_TEST(limits_are_checked),
+        POOL_TEST(many_jobs),
+        POOL_TEST(a_full_pool_refuses),
+        POOL_TEST(workers_first),
+        POOL_TEST(abandoned_jobs_say_nothing),
+        POOL_TEST(abandoned_behind_another),
+        POOL_TEST(callbacks_may_submit_and_abandon),
+        POOL_TEST(a_message_follows_its_job),
+        POOL_TEST(idle_workers_leave),
+        POOL_TEST(stopped_workers_leave_too),
+        POOL_TEST(idle_workers_cost_no_wakeups),
+        POOL_TEST(room_is_reported),
+        POOL_TEST(no_process_can_be_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,16 +218,16 @@ static void a_continued_worker_is_not_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_job_in_hand_is_lost),
-        cmocka_unit_test(crash_after_crash),
-        cmocka_unit_test(begun_jobs_are_lost_with_the_first),
-        cmocka_unit_test(killed_from_outside),
-        cmocka_unit_test(killed_while_idle),
-        cmocka_unit_test(a_full_socket_is_no_room),
-        cmocka_unit_test(stuck_workers_count_in_the_end),
-        cmocka_unit_test(a_stopped_worker_is_lost),
-        cmocka_unit_test(a_continued_worker_is_not_lost),
-        cmocka_unit_test(ends_whatever_its_workers_do),
+        POOL_TEST(only_the_job_in_hand_is_lost),
+        POOL_TEST(crash_after_crash),
+        POOL_TEST(begun_jobs_are_lost_with_the_first),
+        POOL_TEST(killed_from_outside),
+        POOL_TEST(killed_while_idle),
+        POOL_TEST(a_full_socket_is_no_room),
+        POOL_TEST(stuck_workers_count_in_the_end),
+        POOL_TEST(a_stopped_worker_is_lost),
+        POOL_TEST(a_continued_worker_is_not_lost),
+        POOL_TEST(ends_whatever_its_workers_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

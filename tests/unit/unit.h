@@ -2,7 +2,9 @@
 #ifndef UNIT_H
 #define UNIT_H
 
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,16 +51,6 @@ static inline void unit_equal_str_at(const char *name, struct str got, struct st
     _fail(file, line);
 }
 
-/* Waits until no child is left, living or not yet waited for: the next test would find it among its
- * own. A teardown. */
-static inline int unit_wait_for_children(void **state)
-{
-    (void)state;
-    while (waitpid(-1, NULL, 0) > 0)
-        continue;
-    return 0;
-}
-
 /* The pid of the first child that this process has; 0: it has none. */
 static inline pid_t unit_child(void)
 {
@@ -73,6 +65,32 @@ static inline pid_t unit_child(void)
         pid = 0;
     fclose(file);
     return (pid_t)pid;
+}
+
+enum { UNIT_CHILDREN_MS = 10000 };
+
+/* Waits until no child is left, living or not yet waited for: the next test would find it among its
+ * own. A test that failed leaves those that wait for it: one that does not end in time is killed,
+ * and that is a failure too. A teardown. */
+static inline int unit_wait_for_children(void **state)
+{
+    int result = 0;
+
+    (void)state;
+    for (int waited_ms = 0;;) {
+        pid_t ended = waitpid(-1, NULL, WNOHANG);
+        if (ended < 0)
+            return result;
+        if (ended == 0 && waited_ms++ >= UNIT_CHILDREN_MS) {
+            pid_t pid = unit_child();
+            print_error("the child %d does not end: killed\n", (int)pid);
+            result = -1;
+            if (pid <= 0 || kill(pid, SIGKILL) != 0 || waitpid(pid, NULL, 0) != pid)
+                return result;
+        } else if (ended == 0) {
+            poll(NULL, 0, 1);
+        }
+    }
 }
 
 #endif

@@ -20,11 +20,10 @@ def test_doctor_with_every_failure(fault_board, lab, request):
     for place, kind in drawn(request, fault_board.faults(), DRAWN):
         fault_board.arm(place, kind)
         done = run(fault_board, command, env)
-        why = (fault_board.describe(), done, fault_board.reports())
         lines = json.loads(done.stdout) if done.stdout else []
         better = [line for line in lines if line["level"] == "ok" != reference[line["check"]]]
         is_told = len(lines) == len(reference) if lines else len(done.stderr) > 10
         if fault_board.reports() or done.returncode != 1 or better or not is_told:
-            wrong.append(why)
+            wrong.append((fault_board.describe(), done, fault_board.reports()))
             fault_board.forget_reports()
     assert wrong == [], f"{len(wrong)} failures are not survived: {wrong[:3]}"

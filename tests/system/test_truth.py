@@ -260,14 +260,14 @@ class Examination:
         if self.board.reports():
             self.tell(self.board.reports())
             self.board.forget_reports()
-        described = self.board.describe()
+        failed = self.board.fired()
         self.board.note()
         late = self.hub.wait_right()
         if late:
-            self.wrong.append(f"not right {RIGHT_AGAIN_S * MARGIN} s after {described}: {late}\n" +
+            self.wrong.append(f"not right {RIGHT_AGAIN_S * MARGIN} s after {self.board.describe(failed)}: {late}\n" +
                               "\n".join(self.victim.text().split("\n")[-8:]))
         assert self.victim.process.poll() is None, (
-            f"it ended: {described}\n{self.victim.text()[-2000:]}\n" + "\n----\n".join(self.wrong[:8]))
+            f"it ended: {self.board.describe(failed)}\n{self.victim.text()[-2000:]}\n" + "\n----\n".join(self.wrong[:8]))
 
     def run(self, request):
         self.board.note()

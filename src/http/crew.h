@@ -116,7 +116,7 @@ struct crew_worker_options {
     const struct http_route *routes;
     size_t route_count;
     struct http_times times; /* but idle_ms, which is CREW_KEEP_MS */
-    size_t read_bytes;       /* see http_server_options */
+    size_t read_bytes, max_held; /* see http_server_options */
     const char *extensions;  /* see http_server_options */
     /* The hub answered the check of that id. May be NULL. */
     void (*on_checked)(void *owner, uint64_t id);

@@ -235,6 +235,7 @@ int crew_worker_run(int fd, const struct crew_worker_options *options)
         .route_count = options->route_count + 1,
         .times = options->times,
         .read_bytes = options->read_bytes,
+        .max_held = options->max_held,
         .extensions = options->extensions,
         .on_idle = on_connection_idle,
         .on_answered = options->returns_each ? on_handed_answered : NULL,

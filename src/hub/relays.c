@@ -1,10 +1,8 @@
 #include "hub/relays.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -18,7 +16,10 @@
 
 #define RELAYS_DIR ".hub/blocks"
 
-enum { CACHE_PART = 10 /* of the file system, without --cache-bytes */ };
+enum {
+    CACHE_PART = 10,            /* of the file system, without --cache-bytes */
+    READERS_BYTES = 20 << 20    /* that readers together have not taken yet, in each process */
+};
 
 struct relays {
     struct relays_options options;
@@ -64,17 +65,10 @@ struct relay_places {
 
 static int find_places(const struct relay_process *p, struct relay_places *places, struct err *e)
 {
+    const struct relays *relays = p->relays;
     struct buf *path = &places->blocks;
 
-    const struct relays *relays = p->relays;
-
-    buf_printf(path, "%s/" RELAYS_DIR, relays->options.dir->path);
-    const char *dir = buf_path(path, e);
-    if (dir == NULL)
-        return -1;
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return err_errno(e, ERR_FAILED, errno, "cannot create %s", dir);
-    buf_printf(path, "/%zu", relays->place);
+    buf_printf(path, "%s/" RELAYS_DIR "/%zu", relays->options.dir->path, relays->place);
     buf_put_buf(&places->openings, path);
     buf_puts(&places->openings, ".openings");
     buf_put_buf(&places->verdicts, path);
@@ -134,6 +128,7 @@ static int run_relay_process(int fd, void *ctx)
                                           .extensions = relays->options.extensions,
                                           .on_note = on_process_note,
                                           .owner = &p,
+                                          .max_held = READERS_BYTES,
                                           .has_askers = true,
                                           .returns_each = relays->options.returns_each};
     struct err e = {0};

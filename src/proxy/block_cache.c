@@ -406,6 +406,28 @@ static bool write_segment_bytes(int fd, const void *data, size_t len, off_t offs
     return true;
 }
 
+static int make_cache_folder(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+/* Makes the cache's own folder, and the one that it is in: either may have been removed by hand. */
+static int make_own_folders(const struct block_cache *cache)
+{
+    struct buf path = {0};
+    const char *above, *slash = strrchr(cache->dir, '/');
+    int result = make_cache_folder(cache->dir);
+
+    if (result == 0 || errno != ENOENT || slash == NULL || slash == cache->dir)
+        return result;
+    buf_append(&path, cache->dir, (size_t)(slash - cache->dir));
+    above = buf_path(&path, ERR_IGNORED);
+    if (above != NULL && make_cache_folder(above) == 0)
+        result = make_cache_folder(cache->dir);
+    buf_free(&path);
+    return result;
+}
+
 static int make_segment(const struct block_cache *cache, const struct segment *s)
 {
     struct buf path = {0};
@@ -416,14 +438,12 @@ static int make_segment(const struct block_cache *cache, const struct segment *s
         return fd;
     put_file_folder(cache, s->file, &path);
     folder = buf_path(&path, ERR_IGNORED);
-    /* The cache's own folder may have been removed by hand. */
-    if (folder == NULL || (mkdir(cache->dir, 0700) != 0 && errno != EEXIST) ||
-        (mkdir(folder, 0700) != 0 && errno != EEXIST)) {
-        buf_free(&path);
-        return -1;
-    }
+    if (folder != NULL && make_own_folders(cache) == 0 && make_cache_folder(folder) == 0)
+        fd = open_segment(cache, s, O_RDWR | O_CREAT);
+    int number = errno;
     buf_free(&path);
-    return open_segment(cache, s, O_RDWR | O_CREAT);
+    errno = number;
+    return fd;
 }
 
 /* The block first, then the bit that tells of it. */
@@ -464,6 +484,25 @@ static void make_disk_room(struct block_cache *cache, const struct segment *keep
         drop_segment(cache, cache->oldest);
 }
 
+static void note_unwritable(struct block_cache *cache)
+{
+    log_line(LOG_WARN, "cannot keep blocks in %s: %s; they are read from the hosts again",
+             cache->dir, strerror(errno));
+    cache->write_again_ms = clock_now_ms() + BLOCK_CACHE_REST_MS;
+}
+
+/* On a disk that others have filled, what was not used for longest makes room. */
+static bool write_for_room(struct block_cache *cache, struct segment *s, uint32_t i,
+                           struct str bytes)
+{
+    if (write_block(cache, s, i, bytes))
+        return true;
+    if ((errno != ENOSPC && errno != EDQUOT) || cache->oldest == s)
+        return false;
+    drop_segment(cache, cache->oldest);
+    return write_block(cache, s, i, bytes);
+}
+
 static void keep_on_disk(struct block_cache *cache, struct block_file *file, uint32_t i,
                          struct str bytes)
 {
@@ -479,13 +518,10 @@ static void keep_on_disk(struct block_cache *cache, struct block_file *file, uin
     use_segment(cache, s);
     make_disk_room(cache, s, BLOCK_BYTES);
     bool has_room = cache->disk_bytes + BLOCK_BYTES <= cache->max_disk_bytes;
-    if (has_room && write_block(cache, s, i, bytes)) {
+    if (has_room && write_for_room(cache, s, i, bytes))
         keep_print(cache, s, i, bytes);
-    } else if (has_room) {
-        log_line(LOG_WARN, "cannot keep blocks in %s: %s; they are read from the hosts again",
-                 cache->dir, strerror(errno));
-        cache->write_again_ms = clock_now_ms() + BLOCK_CACHE_REST_MS;
-    }
+    else if (has_room)
+        note_unwritable(cache);
     if (s->count == 0)
         drop_segment(cache, s);
 }
@@ -594,12 +630,14 @@ static int take_found_segments(struct block_cache *cache, const struct scan *sca
 static int scan_disk(struct block_cache *cache, const struct block_cache_options *options,
                      struct err *e)
 {
-    DIR *dir = opendir(cache->dir);
+    DIR *dir = make_own_folders(cache) == 0 ? opendir(cache->dir) : NULL;
     struct scan scan = {0};
     int result = 0;
 
-    if (dir == NULL)
-        return err_errno(e, ERR_FAILED, errno, "cannot read %s", cache->dir);
+    if (dir == NULL) {
+        note_unwritable(cache);
+        return 0;
+    }
     for (struct dirent *entry; result == 0 && (entry = readdir(dir)) != NULL;) {
         struct str name = str_of(entry->d_name);
         if (!is_file_name(name) ||
@@ -630,9 +668,7 @@ struct block_cache *block_cache_new(const struct block_cache_options *options, s
     }
     cache->max_disk_bytes = options->max_disk_bytes;
     fingerprint_draw(&cache->key);
-    if ((mkdir(cache->dir, 0700) != 0 && errno != EEXIST &&
-         err_errno(e, ERR_FAILED, errno, "cannot create %s", cache->dir) != 0) ||
-        scan_disk(cache, options, e) != 0) {
+    if (scan_disk(cache, options, e) != 0) {
         block_cache_free(cache);
         return NULL;
     }

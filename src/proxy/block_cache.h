@@ -32,15 +32,15 @@ enum {
 struct block_cache;
 
 struct block_cache_options {
-    const char *dir;        /* made if it is missing, 0700; copied */
+    const char *dir;        /* it and the folder that it is in are made if missing, 0700; copied */
     int64_t max_disk_bytes; /* 0: nothing is kept on the disk */
     /* True for the files of this process. NULL: all of them. `sha1` is 40 digits. */
     bool (*is_ours)(void *owner, struct str sha1);
     void *owner;
 };
 
-/* Opens the cache and reads which blocks the disk has. NULL and *e without memory, and for a folder
- * that cannot be made or read. */
+/* Opens the cache and reads which blocks the disk has. A folder that cannot be made or read is
+ * logged, and tried again when there are blocks to keep. NULL and *e without memory. */
 struct block_cache *block_cache_new(const struct block_cache_options *options, struct err *e);
 void block_cache_free(struct block_cache *cache); /* NULL-safe; what is on the disk stays */
 

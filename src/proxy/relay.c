@@ -38,13 +38,15 @@ struct relay *relay_new(const struct relay_options *options, struct err *e)
     relay->options = *options;
     relay->loop = options->loop;
     relay->openings_fd = -1;
-    relay->verdicts = verdicts_open(options->verdicts_path);
-    if (relay->verdicts == NULL)
-        err_set(e, ERR_FAILED, "out of memory");
-    else
-        relay->cache = block_cache_new(&cache, e);
+    relay->cache = block_cache_new(&cache, e); /* makes the folder that they all are in */
     if (relay->cache == NULL) {
-        verdicts_close(relay->verdicts);
+        free(relay);
+        return NULL;
+    }
+    relay->verdicts = verdicts_open(options->verdicts_path);
+    if (relay->verdicts == NULL) {
+        err_set(e, ERR_FAILED, "out of memory");
+        block_cache_free(relay->cache);
         free(relay);
         return NULL;
     }

@@ -100,8 +100,8 @@ static bool parse_shared(struct range_path *out, struct str rest)
 
     out->token = str_slice(rest, 0, str_find(rest, '/'));
     name = str_slice(rest, out->token.len + 1, rest.len);
-    return name.len > 0 && name.p[name.len - 1] != '/' && url_put_decoded(&out->name, name) &&
-           out->name.len <= RANGE_PATH_MAX_NAME_BYTES;
+    return out->token.len > 0 && name.len > 0 && name.p[name.len - 1] != '/' &&
+           url_put_decoded(&out->name, name) && out->name.len <= RANGE_PATH_MAX_NAME_BYTES;
 }
 
 bool range_path_parse(struct range_path *out, struct str path)
@@ -144,6 +144,8 @@ bool range_path_parse_folder(struct range_path *out, struct str path, bool *is_b
     if (range_path_is_shared(rest, &rest)) {
         out->token = str_slice(rest, 0, str_find(rest, '/'));
         rest = str_slice(rest, out->token.len, rest.len);
+        if (out->token.len == 0)
+            return false;
     } else {
         out->sha1 = str_slice(rest, 0, SHA1_HEX);
         rest = str_slice(rest, SHA1_HEX, rest.len);

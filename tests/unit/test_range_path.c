@@ -26,6 +26,7 @@ static const struct path_case {
     {"/f/~" TOKEN "/a/", NULL, NULL, ""},
     {"/f/~" TOKEN "/%", NULL, NULL, ""},
     {"/f/~", NULL, NULL, ""},
+    {"/f/~/a", NULL, NULL, ""},
     {"/f/%7", NULL, NULL, ""},
     {"/f/" TOKEN "/a", NULL, NULL, ""},
     {"/f/", NULL, NULL, ""},

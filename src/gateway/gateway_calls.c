@@ -22,6 +22,7 @@ enum {
 /*
  *     zone ──► (client) ──► settings ──► (client) ──► authorized ──► object ──► answered
  *       └────► record ──► answered      authorized ──► links ──► answered
+ *                                       authorized ──► answered
  * What a step needs is asked of the bucket, and the run goes on when it is there. The client is
  * looked up before the settings for what changes the bucket, after them for a search: only there
  * it may not matter.
@@ -155,9 +156,9 @@ static void answer_found(struct gateway_run *run, bool is_found)
     close_answer(run);
 }
 
-/* The URL of a file that only a host has: it needs no permission where everybody may read, and
+/* The URL of a file below /f/: it needs no permission where everybody may read, and
  * names no zone but the own one. */
-static void put_host_url(const struct gateway_run *run, struct buf *out)
+static void put_reading_url(const struct gateway_run *run, struct buf *out)
 {
     const struct gateway_request *r = &run->request;
 
@@ -183,10 +184,22 @@ static void answer_at_host(void *owner, int64_t size)
         answer_found(run, false);
         return;
     }
-    put_host_url(run, &url);
+    put_reading_url(run, &url);
     open_answer(run);
     json_put_bool(&run->answer, "found", true);
     json_put_int(&run->answer, "size", size);
+    json_put_buf(&run->answer, "url", &url);
+    buf_wipe(&url);
+    close_answer(run);
+}
+
+/* Whether anybody has the file is not looked at. */
+static void answer_reading(struct gateway_run *run)
+{
+    struct buf url = {0};
+
+    put_reading_url(run, &url);
+    open_answer(run);
     json_put_buf(&run->answer, "url", &url);
     buf_wipe(&url);
     close_answer(run);
@@ -461,7 +474,7 @@ static bool is_upload(const struct gateway_run *run)
 static bool needs_client(const struct gateway_run *run)
 {
     return !run->has_client && run->request.from_client_id.len > 0 &&
-           (run->request.call != GATEWAY_FIND_FILE ||
+           ((run->request.call != GATEWAY_FIND_FILE && run->request.call != GATEWAY_READ_FILE) ||
             (run->has_settings && !run->settings.allow_public_download));
 }
 
@@ -486,6 +499,8 @@ static int ask_next(struct gateway_run *run)
 
     if (is_about_links(run) && !run->site->has_links)
         return err_set(&run->e, ERR_REFUSED, "this gateway has no share links");
+    if (r->call == GATEWAY_READ_FILE && !run->site->has_links)
+        return err_set(&run->e, ERR_REFUSED, "this gateway sends no files itself");
     if (needs_name && r->from_client_id.len == 0)
         return err_set(&run->e, ERR_REFUSED, "No verified client ID or user ID");
     if (needs_client(run))
@@ -495,6 +510,10 @@ static int ask_next(struct gateway_run *run)
         return authorization_ask(bucket, &run->zone, &run->settings_file, &run->e);
     if (authorize_run(run) != 0)
         return -1;
+    if (r->call == GATEWAY_READ_FILE) {
+        answer_reading(run);
+        return 0;
+    }
     return is_about_links(run) ? start_links(run) : ask_for_object(run);
 }
 

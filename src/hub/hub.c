@@ -582,7 +582,7 @@ static int open_gateway(struct hub *hub, const struct hub_options *options, stru
 
     hub->extensions =
         options->has_proxy ? EXTENSIONS_REGISTER ", " RANGE_EXTENSION ", " EXTENSIONS_LINKS
-                             ", " EXTENSIONS_MANIFESTS
+                             ", " EXTENSIONS_MANIFESTS ", " EXTENSIONS_PASSES
                            : EXTENSIONS_REGISTER;
     if (options->has_proxy &&
         (hub->roster = roster_new(options->limits.proxy.resources, e)) == NULL)

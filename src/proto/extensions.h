@@ -23,6 +23,9 @@
 /* The manifest of a file below /f/ may be asked for (§3 "Manifests for readers"). */
 #define EXTENSIONS_MANIFESTS "manifests"
 
+/* The address by which one client may read one file may be asked for (§3 "Passes"). */
+#define EXTENSIONS_PASSES "passes"
+
 /* Requests to a daemon, and openings of files, have the address of who asks (§1 "asker"). Announced
  * by the daemon, in the request of its handshake. */
 #define EXTENSIONS_ASKER "asker"

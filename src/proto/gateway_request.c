@@ -103,6 +103,9 @@ static const struct field revoke_link[] = {
     ZONE,
     NO_MORE};
 
+static const struct field read_file[] = {WORD("readFile"), TIMESTAMP, ALGORITHM,
+                                         FILE_HASH,        ZONE,      NO_MORE};
+
 /* Each at the index of its enum gateway_call. */
 static const struct field *const calls[] = {
     [GATEWAY_FIND_FILE] = find_file,
@@ -115,6 +118,7 @@ static const struct field *const calls[] = {
     [GATEWAY_CREATE_LINK] = create_link,
     [GATEWAY_LIST_LINKS] = list_links,
     [GATEWAY_REVOKE_LINK] = revoke_link,
+    [GATEWAY_READ_FILE] = read_file,
     [GATEWAY_CALLS] = NULL,
 };
 

@@ -27,6 +27,7 @@ enum gateway_call {
     GATEWAY_CREATE_LINK, /* these three: EXTENSIONS.md §4 */
     GATEWAY_LIST_LINKS,
     GATEWAY_REVOKE_LINK,
+    GATEWAY_READ_FILE, /* EXTENSIONS.md §3 */
     GATEWAY_CALLS /* how many there are */
 };
 

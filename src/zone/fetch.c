@@ -337,8 +337,23 @@ static enum fetch_result look_below_hub(struct fetch *fetch, char **path, struct
     return result;
 }
 
-/* Prints a part of an object by the hub's manifest of it, where the hub has one and shows it to
- * everybody; else as the bucket has it. */
+/* Looks at the address that the hub gives to those who may read, where not everybody may. */
+static enum fetch_result look_with_pass(struct fetch *fetch, char **path, struct err *e)
+{
+    struct gateway_file file = {.is_found = true, .size = -1};
+    enum fetch_result result = FETCH_ABSENT;
+
+    if (gateway_has_announced(fetch->gateway, EXTENSIONS_PASSES) &&
+        gateway_read_url(fetch->gateway, &fetch->how, fetch->transfer->uri.hash, &file.url,
+                         ERR_IGNORED) == 0 &&
+        hub_file_has_pass(str_of(file.url)))
+        result = read_from_host(fetch, &file, path, e);
+    gateway_file_deinit(&file);
+    return result;
+}
+
+/* Prints a part of an object by the hub's manifest of it, where the hub has one; else as the bucket
+ * has it. */
 static enum fetch_result read_object_range(struct fetch *fetch, struct gateway_file *file,
                                            char **path, struct err *e)
 {
@@ -346,6 +361,8 @@ static enum fetch_result read_object_range(struct fetch *fetch, struct gateway_f
 
     if (gateway_has_announced(fetch->gateway, EXTENSIONS_MANIFESTS))
         result = look_below_hub(fetch, path, e);
+    if (result == FETCH_ABSENT && !fetch->is_shown && fetch->unread.code == ERR_NONE)
+        result = look_with_pass(fetch, path, e);
     if (result != FETCH_ABSENT)
         return result;
     if (!fetch->is_shown && fetch->unread.code == ERR_NONE)

@@ -458,12 +458,10 @@ int gateway_resource_url(struct gateway *g, const struct zone_call *how, const c
     return name_gateway(g, e);
 }
 
-int gateway_create_link(struct gateway *g, const struct zone_call *how, const char *hash,
-                        const char *name, int64_t expires_ms, char **url, struct err *e)
+/* Takes the URL of an answer, and frees the answer. */
+static int take_answer_url(struct gateway *g, const struct zone_call *how, struct json *answer,
+                           char **url, struct err *e)
 {
-    struct gateway_payload payload = {
-        .type = "createLink", .hash = hash, .name = name, .size = -1, .expires_ms = expires_ms};
-    struct json *answer = ask_as_client(g, how, payload, e);
     char *made = NULL;
     int result;
 
@@ -478,6 +476,23 @@ int gateway_create_link(struct gateway *g, const struct zone_call *how, const ch
     if (result == 0)
         *url = made;
     return result == 0 ? 0 : name_gateway(g, e);
+}
+
+int gateway_create_link(struct gateway *g, const struct zone_call *how, const char *hash,
+                        const char *name, int64_t expires_ms, char **url, struct err *e)
+{
+    struct gateway_payload payload = {
+        .type = "createLink", .hash = hash, .name = name, .size = -1, .expires_ms = expires_ms};
+
+    return take_answer_url(g, how, ask_as_client(g, how, payload, e), url, e);
+}
+
+int gateway_read_url(struct gateway *g, const struct zone_call *how, const char *hash, char **url,
+                     struct err *e)
+{
+    struct gateway_payload payload = {.type = "readFile", .hash = hash, .size = -1};
+
+    return take_answer_url(g, how, ask_gateway(g, how, payload, e), url, e);
 }
 
 int gateway_list_links(struct gateway *g, const struct zone_call *how, const char *after,

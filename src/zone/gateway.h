@@ -91,6 +91,12 @@ int gateway_list_links(struct gateway *g, const struct zone_call *how, const cha
 int gateway_revoke_link(struct gateway *g, const struct zone_call *how, const char *id,
                         const char *hash, int64_t *count, struct err *e) ERR_CHECKED;
 
+/* Gets the URL of a file below /f/ (EXTENSIONS.md §3 "Passes"): *url (caller frees) is for this
+ * client alone and for an hour where downloads are not public. Only asked of a gateway that
+ * announced EXTENSIONS_PASSES. ERR_REFUSED when the client may not read. */
+int gateway_read_url(struct gateway *g, const struct zone_call *how, const char *hash, char **url,
+                     struct err *e) ERR_CHECKED;
+
 /* Appends a sentence on how wrong this host's clock is; nothing while the gateway accepts it. */
 void gateway_put_clock(const struct gateway *g, struct buf *out);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "proto/extensions.h"
 #include "zone/bucket_range.h"
 
 enum { TRIES = 3 /* of bytes that come and are wrong */ };
@@ -28,7 +29,11 @@ static int renew_url(struct hub_manifest *m, struct err *e)
     struct gateway_file file = {0};
     int result = -1;
 
-    if (gateway_find_file(m->gateway, m->how, m->hash, &file, e) == 0)
+    if (gateway_has_announced(m->gateway, EXTENSIONS_PASSES))
+        result = gateway_read_url(m->gateway, m->how, m->hash, &file.url, e) != 0
+                     ? -1
+                     : set_url(m, str_of(file.url), e);
+    else if (gateway_find_file(m->gateway, m->how, m->hash, &file, e) == 0)
         result = file.is_found && file.url != NULL
                      ? set_url(m, str_of(file.url), e)
                      : err_set(e, ERR_NOT_FOUND, "the zone does not have it any more");

@@ -54,5 +54,5 @@ def test_a_hub_announces_and_a_proxy_does_not(tmp_path, processes):
     hub = processes(harness.Server("hub", "--data", tmp_path / "data", env=env))
     proxy = processes(harness.Server("proxy", env=env))
     for path in ("/probe", "/nothing"):
-        assert names(harness.http("GET", hub.url + path)[1]) == ["register", "ranges", "links", "manifests"]
+        assert names(harness.http("GET", hub.url + path)[1]) == ["register", "ranges", "links", "manifests", "passes"]
         assert names(harness.http("GET", proxy.url + path)[1]) == []

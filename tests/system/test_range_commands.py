@@ -110,17 +110,29 @@ def test_cat_prints_a_range_and_keeps_nothing(sharing, stranger):
     assert run("cat", uri, env=stranger, check=0).stdout == data
 
 
-def test_cat_says_that_a_part_from_the_bucket_is_not_checked(sharing, stranger):
-    """In a zone whose downloads are not public: the hub shows its manifests to nobody there."""
-    data = noise(2 * LEAF)
-    uri = uri_of(sharing.put("big", data))
+def test_cat_checks_a_part_of_a_private_object(sharing, stranger):
+    """The hub shows its manifest to those who may read, and to nobody else."""
+    data = noise(3 * LEAF)
+    path = sharing.put("big", data)
+    uri = uri_of(path)
     run("request", uri, "--wait", env=sharing.lab.remote, check=0)
     (sharing.lab.data / "settings/authorizationSettings.yaml").write_text(
         "allowPublicUpload: true\nallowPublicDownload: false\nauthorizedUsers:\n- userId: local\n  upload: true\n"
         "  download: true\n")
-    stranger = sharing.lab.environment(sharing.lab.remote_store)
-    done = run("cat", uri, "--end", "9", env=stranger, check=0)
-    assert done.stdout == data[:9] and b"could not be checked" in done.stderr
+    reader = sharing.lab.environment(sharing.lab.remote_store)
+    done = run("cat", uri, "--start", str(LEAF - 3), "--end", str(LEAF + 6), env=reader, check=0)
+    assert (done.stdout, done.stderr) == (data[LEAF - 3:LEAF + 6], b"")
+    done = run("cat", uri, "--end", "9", env={**stranger, "KACHERY_CLOUD_DIR": str(sharing.lab.folder / "nobody")})
+    assert done.returncode == 1 and done.stdout == b"", done
+    assert sharing.ask(path)[0].status == sharing.ask(f"{path}?manifest")[0].status == 404
+    sharing.bytes_left(0)  # the object was uploaded, and nothing was read from the host
+    bucket_object, = objects(sharing.lab)
+    with open(bucket_object, "r+b") as file:
+        file.seek(2 * LEAF + 1)
+        file.write(bytes([data[2 * LEAF + 1] ^ 1]))
+    done = run("cat", uri, "--start", str(2 * LEAF), env=reader, check=0)
+    assert done.stdout == data[2 * LEAF:]  # of the damaged block, the host has the right bytes
+    sharing.bytes_left(LEAF)
 
 
 def test_cat_behind_the_end(sharing, stranger):

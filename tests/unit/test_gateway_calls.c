@@ -5,6 +5,7 @@
 #include "memory_bucket.h"
 #include "rounds.h"
 
+#include "access/links.h"
 #include "base/clock.h"
 #include "base/ed25519.h"
 #include "base/log.h"
@@ -26,7 +27,9 @@ static struct loop_clock test_clock;
 static struct loop *loop;
 static struct memory_bucket *bucket;
 static const struct own_url url = {.listen_url = NULL};
-static struct gateway_site site = {.zone = "default", .has_links = true, .url = &url};
+static const unsigned char pass_key[LINKS_PASS_KEY] = {1, 2, 3};
+static struct gateway_site site = {
+    .zone = "default", .has_links = true, .url = &url, .pass_key = pass_key};
 
 /* ---- the world ---- */
 
@@ -148,6 +151,12 @@ static const struct call list_links = {
     "list links", PAYLOAD("listLinks", .after = NULL), false, 200, "\"links\":["};
 static const struct call revoke_links = {
     "revoke links", PAYLOAD("revokeLink", .hash = HASH), false, 200, "\"revoked\":"};
+static const struct call read_private = {
+    "read", PAYLOAD("readFile", .hash = OTHER), false, 200,
+    "{\"type\":\"readFile\",\"url\":\"" BASE "/f/~" OTHER};
+static const struct call read_as_stranger = {
+    "read as a stranger", PAYLOAD("readFile", .hash = HASH), true, 500,
+    "Error: No verified client ID or user ID"};
 
 /* What became of a call. */
 struct caller {
@@ -230,7 +239,7 @@ static bool step(unsigned *order)
 static const struct call *const all[] = {
     &find_private, &find_as_stranger, &find_in_lab, &initiate_there, &initiate_new,
     &finalize,     &finalize_other_size, &delete_it, &client_info,    &resource_info, &no_zone,
-    &create_link,  &list_links,          &revoke_links};
+    &create_link,  &list_links,          &revoke_links,   &read_private,  &read_as_stranger};
 
 /* Each alone. */
 static void test_each(void **state)
@@ -284,7 +293,7 @@ static void test_two_in_every_order(void **state)
                 count++;
             } while ((order = next_order(order, choices)) != 0);
         }
-    assert_int_equal(count, 2364);
+    assert_int_equal(count, 2690);
 }
 
 /* A search while the object is deleted: it is there or not, and the deletion has done it once. */
@@ -388,7 +397,7 @@ static void test_each_failure(void **state)
             failures++;
         }
     }
-    assert_int_equal(failures, 36);
+    assert_int_equal(failures, 39);
 }
 
 /* A client that leaves while any of the calls waits: what was asked is given up, nobody is called,

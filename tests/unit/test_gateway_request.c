@@ -142,6 +142,10 @@ static const struct parse_case {
     {"revoke both",
      LINK("\"type\":\"revokeLink\",\"hash\":\"" HASH "\",\"id\":\"12345678" CLIENT "\""), false},
     {"revoke a path", LINK("\"type\":\"revokeLink\",\"id\":\"../../url-key\""), false},
+    {"read", LINK("\"type\":\"readFile\",\"hash\":\"" HASH "\",\"hashAlg\":\"sha1\""), true},
+    {"read what", LINK("\"type\":\"readFile\",\"hashAlg\":\"sha1\""), false},
+    {"read a part",
+     LINK("\"type\":\"readFile\",\"hash\":\"" HASH "\",\"hashAlg\":\"sha1\",\"size\":9"), false},
     {"twice", "{\"payload\":{" FIND "},\"payload\":{" FIND "}}", false},
 };
 

@@ -20,7 +20,7 @@ who and where: environ getegid geteuid getgid getuid getenv getpid getppid getpr
 processes and signals: _exit exit kill raise setpriority prctl sigaction sigaddset sigdelset
   sigemptyset sigfillset signal sigprocmask sigtimedwait nice sched_yield
   __libc_current_sigrtmin __libc_current_sigrtmax
-best effort: closedir dirfd getauxval mmap mprotect mremap munmap statfs rewinddir tcgetattr tcsetattr
+best effort: closedir dirfd getauxval madvise mmap mprotect mremap munmap statfs rewinddir tcgetattr tcsetattr
 '
 variant_flags musl
 gcc $language -c -o "$dir/faults.o" tests/faults/faults.c

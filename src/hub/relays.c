@@ -33,7 +33,7 @@ struct relays {
 /* ---- in a relay's process ---- */
 
 /* It serves /f/, reads the zone's settings and objects, reads and writes its part of .hub/blocks,
- * takes lines that the hub hands to it, connects to nothing and forks nothing. */
+ * takes lines that the hub hands to it, connects to nothing and forks hashers alone. */
 struct relay_process {
     struct relays *relays;
     int hub; /* the socket */

@@ -141,6 +141,37 @@ bool hasher_add(struct hasher *h, struct str data)
     return !h->is_lost;
 }
 
+size_t hasher_room(const struct hasher *h)
+{
+    if (h->is_lost)
+        return SIZE_MAX;
+    return (size_t)(PIECES - (h->given - h->hashed)) * PIECE_BYTES - h->filled;
+}
+
+int hasher_fd(const struct hasher *h)
+{
+    return h->child.fd;
+}
+
+bool hasher_look(struct hasher *h)
+{
+    enum io io = IO_DONE;
+
+    while (io == IO_DONE && h->hashed < h->given && !h->is_lost) {
+        io = frame_receive(h->child.fd, &h->message, NULL, ERR_IGNORED);
+        h->hashed += io == IO_DONE;
+        h->is_lost = io != IO_DONE && io != IO_WANT_READ;
+    }
+    return !h->is_lost;
+}
+
+bool hasher_finish(struct hasher *h)
+{
+    if (h->filled > 0 && !h->is_lost)
+        give_piece(h);
+    return h->hashed == h->given && !h->is_lost;
+}
+
 bool hasher_state(struct hasher *h, struct sha1 *out)
 {
     if (h->filled > 0 && !h->is_lost)

@@ -26,6 +26,20 @@ struct hasher *hasher_new(const struct sha1 *begun, int64_t bytes);
  * be had any more. */
 bool hasher_add(struct hasher *h, struct str data);
 
+/* For callers that must not wait: returns how many bytes hasher_add takes without waiting; SIZE_MAX
+ * when the child is lost. */
+size_t hasher_room(const struct hasher *h);
+
+/* Returns the descriptor that can be read when the child has hashed more, or is lost. */
+int hasher_fd(const struct hasher *h);
+
+/* Takes what the child has answered, without waiting. False as hasher_add. */
+bool hasher_look(struct hasher *h);
+
+/* Gives the child what was added. Returns true when all of it is hashed: then hasher_state does not
+ * wait. */
+bool hasher_finish(struct hasher *h);
+
 /* Waits until all bytes are hashed, and copies the state. False as hasher_add. */
 bool hasher_state(struct hasher *h, struct sha1 *out);
 

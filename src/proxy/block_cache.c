@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -680,7 +681,7 @@ void block_cache_free(struct block_cache *cache)
     if (cache == NULL)
         return;
     for (size_t i = 0; i < BLOCK_CACHE_MEMORY_BLOCKS; i++)
-        free(cache->memory[i].bytes);
+        block_cache_free_memory(cache->memory[i].bytes);
     for (struct segment *s = cache->oldest, *newer; s != NULL; s = newer) {
         newer = s->newer;
         free(s->prints);
@@ -697,6 +698,24 @@ void block_cache_free(struct block_cache *cache)
 
 /* ---- memory ---- */
 
+/* A child that was forked would else keep a second copy of what changes here. */
+unsigned char *block_cache_new_memory(void)
+{
+    void *memory = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                        0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, BLOCK_BYTES, MADV_DONTFORK);
+    return memory;
+}
+
+void block_cache_free_memory(unsigned char *memory)
+{
+    if (memory != NULL)
+        munmap(memory, BLOCK_BYTES);
+}
+
 static struct memory_block *find_memory(struct block_cache *cache, const struct block_file *file,
                                         uint32_t i)
 {
@@ -710,8 +729,8 @@ static struct memory_block *find_memory(struct block_cache *cache, const struct 
     return NULL;
 }
 
-/* A free place, else one that has no memory yet, else the one that was not used for longest. NULL
- * without any memory. */
+/* A free place, or one that was released, else one that has no memory yet, else the one that was
+ * not used for longest. NULL without any memory. */
 static struct memory_block *take_memory(struct block_cache *cache)
 {
     struct memory_block *best = NULL;
@@ -719,10 +738,10 @@ static struct memory_block *take_memory(struct block_cache *cache)
     for (size_t n = 0; n < BLOCK_CACHE_MEMORY_BLOCKS; n++) {
         struct memory_block *block = &cache->memory[n];
         if (block->bytes == NULL && (best == NULL || best->file != NULL))
-            block->bytes = malloc(BLOCK_BYTES);
+            block->bytes = block_cache_new_memory();
         if (block->bytes == NULL)
             continue;
-        if (block->file == NULL) {
+        if (block->file == NULL || block->used == 0) {
             best = block;
             break;
         }
@@ -892,6 +911,14 @@ struct str block_cache_get(struct block_cache *cache, struct block_file *file, u
     }
     fill_memory(cache, block, file, i, len);
     return bytes_of(block);
+}
+
+void block_cache_release(struct block_cache *cache, const struct block_file *file, uint32_t i)
+{
+    struct memory_block *block = find_memory(cache, file, i);
+
+    if (block != NULL)
+        block->used = 0;
 }
 
 bool block_cache_is_in_memory(const struct block_cache *cache, const struct block_file *file,

@@ -87,10 +87,17 @@ bool block_cache_is_in_memory(const struct block_cache *cache, const struct bloc
 bool block_cache_put(struct block_cache *cache, struct block_file *file, uint32_t i,
                      struct str bytes);
 
-/* Keeps the `len` bytes in *bytes, memory of BLOCK_BYTES from malloc(3), as block_cache_put does,
- * without a copy: *bytes is other such memory then, unless false is returned. */
+/* Memory for one block, which children of this process do not get. NULL: there is none. */
+unsigned char *block_cache_new_memory(void);
+void block_cache_free_memory(unsigned char *memory); /* NULL-safe */
+
+/* Keeps the `len` bytes in such memory as block_cache_put does, without a copy: *bytes is then
+ * other such memory, unless false is returned. */
 bool block_cache_exchange(struct block_cache *cache, struct block_file *file, uint32_t i,
                           unsigned char **bytes, size_t len);
+
+/* Lets the memory of block i be the next to be used for another block. */
+void block_cache_release(struct block_cache *cache, const struct block_file *file, uint32_t i);
 
 /* Returns whether the bytes have this hash: 20 bytes are their SHA-1, 32 their SHA-256. */
 bool block_cache_has_hash(struct str bytes, struct str hash);

@@ -19,6 +19,7 @@
 #include "proxy/block_cache.h"
 #include "proxy/folder_cache.h"
 #include "proxy/folder_page.h"
+#include "proxy/range_judge.h"
 #include "proxy/range_keep.h"
 #include "proxy/range_path.h"
 
@@ -55,6 +56,7 @@ struct range_server {
     struct reading_ahead ahead[AHEAD_PLACES];
     struct loop_timer ahead_timer;
     struct range_keeps keeps;
+    struct range_judges judges;
 };
 
 /* One request, from its head to the last byte of its answer. */
@@ -77,8 +79,8 @@ struct range_answer {
     unsigned char manifest_head[MANIFEST_HEAD_BYTES];
     bool is_judged; /* all of it is sent, and hashed */
     struct range_keep *keep; /* all of it becomes an object of the bucket; or NULL */
-    struct sha1 hash;        /* of the bytes before `hashed` */
-    int64_t hashed;
+    struct range_judge judge;
+    int64_t hashed; /* the judge has the bytes before this one */
     struct str lent; /* to the connection, while it writes */
     struct err e; /* of the bucket's calls */
     struct zone_reading settings;
@@ -308,6 +310,7 @@ static void free_answer(struct range_answer *answer)
     struct range_server *server = answer->server;
 
     range_keep_end(answer->keep, false);
+    range_judge_end(&answer->judge);
     relay_reader_stop(&answer->reader);
     loop_clear_timer(server->options.loop, &answer->timer);
     zone_files_free_reading(&answer->settings);
@@ -360,24 +363,41 @@ static void fetch_ahead(struct range_answer *answer)
         relay_reader_prefetch(&answer->reader, (uint32_t)i);
 }
 
-/* The next bytes of a whole file are hashed, once. False: these are the last ones, and the file is
- * not what its address says. */
-static bool judge_bytes(struct range_answer *answer, struct str bytes)
+/* All bytes of a whole file are hashed. Leaves those that are not sent yet if they may be; none
+ * while the hash is waited for. False: they must not be sent. */
+static bool take_verdict(struct range_answer *answer, struct str *bytes)
 {
-    char digits[SHA1_HEX + 1];
-    const int64_t behind = answer->position + (int64_t)bytes.len;
+    enum range_verdict verdict = range_judge_decide(&answer->judge, answer->sha1);
 
-    if (behind <= answer->hashed)
+    if (verdict == RANGE_JUDGE_WAIT) {
+        *bytes = STR("");
         return true;
-    bytes = str_slice(bytes, (size_t)(answer->hashed - answer->position), bytes.len);
-    sha1_update(&answer->hash, bytes.p, bytes.len);
-    answer->hashed = behind;
-    if (behind < answer->end)
-        return true;
-    sha1_final_hex(&answer->hash, digits);
-    bool is_right = strcmp(digits, answer->sha1) == 0;
-    relay_reader_judge(&answer->reader, is_right);
-    return is_right;
+    }
+    if (verdict == RANGE_JUDGE_LOST) {
+        log_line(LOG_WARN, "sha1://%s is not sent to its end: the process that hashed it was lost",
+                 answer->sha1);
+        return false;
+    }
+    answer->is_judged = false;
+    relay_reader_judge(&answer->reader, verdict == RANGE_JUDGE_RIGHT);
+    return verdict == RANGE_JUDGE_RIGHT;
+}
+
+/* The next bytes of a whole file are hashed, once. Leaves those that may be sent now. False: these
+ * are the last ones, and the file is not what its address says. */
+static bool judge_bytes(struct range_answer *answer, struct str *bytes)
+{
+    const int64_t behind = answer->position + (int64_t)bytes->len;
+    const size_t room = range_judge_room(&answer->judge);
+    size_t more = behind > answer->hashed ? (size_t)(behind - answer->hashed) : 0;
+
+    if (more > room) {
+        bytes->len -= more - room;
+        more = room;
+    }
+    range_judge_add(&answer->judge, str_slice(*bytes, bytes->len - more, bytes->len));
+    answer->hashed += (int64_t)more;
+    return answer->hashed < answer->end || take_verdict(answer, bytes);
 }
 
 /* The next bytes of the body, at most `room`, as far as they are in one block; none while they are
@@ -405,7 +425,12 @@ static bool look_at_body(struct range_answer *answer, size_t room, struct str *b
     if ((int64_t)bytes->len > answer->end - answer->position)
         bytes->len = (size_t)(answer->end - answer->position);
     *bytes = str_slice(*bytes, 0, room);
-    return !answer->is_judged || judge_bytes(answer, *bytes);
+    if (answer->is_judged && !judge_bytes(answer, bytes))
+        return false;
+    answer->is_waiting = bytes->len == 0;
+    if (answer->is_waiting)
+        wait_for_host(answer);
+    return true;
 }
 
 /* These next bytes of the body are sent. */
@@ -415,6 +440,8 @@ static void pass_bytes(struct range_answer *answer, struct str bytes)
         return;
     range_keep_add(answer->keep, bytes);
     answer->position += (int64_t)bytes.len;
+    if (answer->position % BLOCK_BYTES == 0)
+        relay_reader_pass(&answer->reader, (uint32_t)(answer->position / BLOCK_BYTES - 1));
     if (answer->position < answer->end)
         fetch_ahead(answer);
 }
@@ -542,8 +569,8 @@ static struct http_answer fill_answer_head(struct range_answer *answer, struct h
         .header_count = h->count};
 }
 
-/* It takes bytes again. */
-static void on_keep_ready(void *owner)
+/* The bucket, or the judge, takes bytes again. */
+static void on_sink_ready(void *owner)
 {
     struct range_answer *answer = owner;
 
@@ -564,7 +591,7 @@ static void keep_whole_file(struct range_answer *answer)
         !answer->is_head && !answer->is_object && !answer->is_manifest && answer->start == 0 &&
         answer->end == answer->size && answer->size > 0)
         answer->keep = range_keep_begin(&server->keeps, zone_of_answer(answer),
-                                        str_of(answer->sha1), answer->size, on_keep_ready, answer);
+                                        str_of(answer->sha1), answer->size, on_sink_ready, answer);
 }
 
 /* The status and the bytes to send are decided; the first block is here, or none is needed. */
@@ -582,7 +609,9 @@ static void send_range_answer(struct range_answer *answer, struct headers *h, in
     loop_clear_timer(answer->server->options.loop, &answer->timer);
     answer->is_judged = answer->start == 0 && answer->end == answer->size &&
                         answer->info.has_root && !answer->info.is_proven;
-    sha1_init(&answer->hash);
+    if (answer->is_judged && !answer->is_head && a.content_type != NULL)
+        range_judge_begin(&answer->judge, &answer->server->judges, answer->size, on_sink_ready,
+                          answer);
     if (a.content_type != NULL) {
         keep_whole_file(answer);
         http_conn_answer_made(conn, &a, answer->end - answer->start, &source);
@@ -1268,6 +1297,7 @@ struct range_server *range_server_new(const struct range_server_options *options
         return NULL;
     }
     server->keeps.bucket = options->bucket;
+    server->judges.loop = options->loop;
     server->ahead_timer = (struct loop_timer){.call = on_ahead_time, .owner = server};
     return server;
 }
@@ -1281,6 +1311,7 @@ void range_server_free(struct range_server *server)
     loop_clear_timer(server->options.loop, &server->ahead_timer);
     folder_cache_free(server->folders);
     range_keeps_free(&server->keeps);
+    range_judges_deinit(&server->judges);
     authorization_forget(&server->settings);
     free(server);
 }

@@ -186,7 +186,7 @@ void relay_free(struct relay *relay)
         free(zone);
     }
     for (size_t n = 0; n < RELAY_UNCHECKED; n++)
-        free(relay->unchecked[n].bytes);
+        block_cache_free_memory(relay->unchecked[n].bytes);
     loop_clear_timer(relay->loop, &relay->unchecked_timer);
     block_cache_free(relay->cache);
     if (relay->openings_fd >= 0)

@@ -400,7 +400,7 @@ static bool put_aside(struct relay_line *line, const struct line_message *m)
     struct relay *relay = line->relay;
     struct relay_unchecked *u = &relay->unchecked[relay->unchecked_count];
 
-    if (u->bytes == NULL && (u->bytes = malloc(LINE_LEAF_BYTES)) == NULL)
+    if (u->bytes == NULL && (u->bytes = block_cache_new_memory()) == NULL)
         return false;
     memcpy(u->bytes, m->bytes.p, m->bytes.len);
     u->line = line;

@@ -95,6 +95,10 @@ int64_t relay_reader_unreadable_ms(const struct relay_reader *reader);
  * wanted from now on, and comes together with what the file is if that is not known yet. */
 enum relay_answer relay_reader_block(struct relay_reader *reader, uint32_t i, struct str *bytes);
 
+/* Notes that the reader has taken all of block i: memory that it is in is the next to be used for
+ * another, unless another one reads in one go, too. */
+void relay_reader_pass(struct relay_reader *reader, uint32_t i);
+
 /* Takes note whether all blocks of the reader's file, which were hashed in order, have its SHA-1.
  * If so, no other root is believed; if not, this one is not, and reading it is RELAY_ABSENT. */
 void relay_reader_judge(struct relay_reader *reader, bool is_right);

@@ -125,6 +125,25 @@ def test_what_does_not_come_in_time_is_closed_without_an_answer(start):
         answer.read()
 
 
+def test_a_process_that_hashes_a_large_file_is_killed(start):
+    """Its reader's connection is cut before the end: nobody knows whether the file is right. The next one gets it."""
+    sharing = start()
+    data = noise(130 * LEAF + 9)
+    path = sharing.put("big", data)
+    connection, answer, first = opened(sharing, path, 1000)
+    assert first == data[:1000]
+    beside = [pid for relay in relays(sharing) for pid in harness.descendants(relay)]
+    if not beside and os.cpu_count() < 2:
+        pytest.skip("one processor: nothing hashes beside the relay")
+    os.kill(beside[0], signal.SIGKILL)
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        answer.read()
+    sharing.lab.hub.wait_line("the process that hashed it was lost")
+    connection.close()
+    assert sharing.ask(path)[1] == data
+    until(lambda: not [pid for relay in relays(sharing) for pid in harness.descendants(relay)], "none is left")
+
+
 def test_a_worker_is_killed(start):
     sharing = start()
     data = noise(60 * LEAF)
@@ -654,9 +673,10 @@ def part_of(sharing, path):
     return body if answer.status == 206 else None
 
 
-def test_a_false_root_never_makes_a_whole_file(start, tmp_path):
+@pytest.mark.parametrize("leaves", [20, 130], ids=["hashed by the relay", "hashed beside it"])
+def test_a_false_root_never_makes_a_whole_file(start, tmp_path, leaves):
     sharing = start(FAST.replace("range_wait_ms=20000", "range_wait_ms=3000"))
-    data, wrong = noise(20 * LEAF + 5), noise(20 * LEAF + 5, 7)
+    data, wrong = noise(leaves * LEAF + 5), noise(leaves * LEAF + 5, 7)
     digest = hashlib.sha1(data).hexdigest()
     path = f"/f/{digest}"
     liar = share_false_root(sharing, tmp_path / "false", digest, wrong)

@@ -261,7 +261,7 @@ static void test_exchange(void **state)
 {
     struct block_cache *cache = start(1 << 30);
     struct block_file *file = open_file(cache, A, (int64_t)1 << 40);
-    unsigned char *bytes = malloc(BLOCK_BYTES);
+    unsigned char *bytes = block_cache_new_memory();
 
     (void)state;
     for (uint32_t i = 0; i < BLOCK_CACHE_MEMORY_BLOCKS + 3; i++) {
@@ -277,7 +277,7 @@ static void test_exchange(void **state)
     assert_true(bytes == mine);
     for (uint32_t i = 0; i < BLOCK_CACHE_MEMORY_BLOCKS + 3; i++)
         assert_true(has(cache, file, i));
-    free(bytes);
+    block_cache_free_memory(bytes);
     block_cache_close(cache, file);
     block_cache_free(cache);
 }

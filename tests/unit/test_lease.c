@@ -151,6 +151,9 @@ static ino_t inode_of(const char *path)
     return st.st_ino;
 }
 
+/* An emulator invents when its own process was started. */
+#define START_TIMES "start times of processes"
+
 static void test_take_and_release(void **state)
 {
     struct bench *b = *state;
@@ -158,6 +161,7 @@ static void test_take_and_release(void **state)
     struct err e = {0};
     char want[512], host[256];
 
+    unit_needs_a_kernel(START_TIMES);
     assert_int_equal(take(b, &first, &e), 0);
     assert_int_equal(take(b, &second, &e), -1);
     assert_int_equal(e.code, ERR_TAKEN);
@@ -258,6 +262,7 @@ static void test_process_of_a_record(void **state)
     };
     (void)state;
 
+    unit_needs_a_kernel(START_TIMES);
     for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
         struct lease_record r;
         lease_process_describe(&r);
@@ -283,6 +288,7 @@ static void test_stopped_holder_of_this_host(void **state)
     int status, told[2];
     char byte;
 
+    unit_needs_a_kernel(START_TIMES);
     assert_int_equal(pipe(told), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -536,6 +542,7 @@ static void test_deleted_by_hand(void **state)
     bool is_anew;
     struct err e = {0};
 
+    unit_needs_a_kernel(START_TIMES);
     assert_int_equal(take(b, &l, &e), 0);
     assert_int_equal(unlink(b->owner), 0);
     assert_int_equal(rmdir(b->folder), 0);
@@ -636,6 +643,7 @@ static void test_race(void **state)
 {
     struct bench *b = *state;
 
+    unit_needs_a_kernel(START_TIMES);
     for (int round = 0; round < 20; round++) {
         int start[2], taken[2], won = 0, status;
         pid_t pids[8];

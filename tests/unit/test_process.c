@@ -271,6 +271,7 @@ static void children_die_with_their_parent(void **state)
     struct err e = {0};
 
     (void)state;
+    unit_needs_a_kernel("PR_SET_CHILD_SUBREAPER");
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     assert_int_equal(process_start(&p, &options, &e), 0);
     receive_text(p.fd, &got);

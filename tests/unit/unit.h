@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -68,6 +69,15 @@ static inline pid_t unit_child(void)
 }
 
 enum { UNIT_CHILDREN_MS = 10000 };
+
+/* Skips a test where an emulator runs it, which lacks what the words name. */
+static inline void unit_needs_a_kernel(const char *words)
+{
+    if (getenv("UNIT_EMULATOR") == NULL)
+        return;
+    print_message("an emulator lacks: %s\n", words);
+    skip();
+}
 
 /* Waits until no child is left, living or not yet waited for: the next test would find it among its
  * own. A test that failed leaves those that wait for it: one that does not end in time is killed,

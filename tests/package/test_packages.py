@@ -123,13 +123,16 @@ module use {unpacked}/modulefiles
 module load kachery-resource
 command -v kachery-resource
 echo $MANPATH
+man -w kachery-resource ls 2>&1
 module list 2>&1
 module help kachery-resource 2>&1
 module unload kachery-resource
 command -v kachery-resource || echo gone"""
     said = run("bash", "-c", script, env={"PATH": "/usr/bin:/bin", "HOME": str(unpacked)}).stdout
     assert f"{unpacked}/kachery-resource" in said and f"{unpacked}/man" in said
-    assert f"kachery-resource/{version}" in said and "help quickstart" in said and said.rstrip().endswith("gone")
+    if shutil.which("man") and os.path.exists("/usr/share/man/man1/ls.1.gz"):
+        assert f"{unpacked}/man/man1/kachery-resource.1\n/usr/share/man/man1/ls.1.gz\n" in said
+    assert f"{unpacked}/man:" in said and f"kachery-resource/{version}" in said and "help quickstart" in said and said.rstrip().endswith("gone")
 
 
 @native

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/child_log.h"
+#include "daemon/right_of_way.h"
 #include "proc/child.h"
 
 enum { CLASSES = 2, KILL_MS = 10000 };
@@ -24,6 +25,7 @@ struct line_worker {
 struct lines {
     struct lines_options options;
     struct line_worker workers[CLASSES];
+    struct right_of_way *way;
     struct buf text;
 };
 
@@ -37,6 +39,7 @@ struct lines *lines_new(const struct lines_options *options, struct err *e)
         return NULL;
     }
     lines->options = *options;
+    lines->way = right_of_way_new();
     for (int n = 0; n < CLASSES; n++) {
         int64_t files = n == RANGE_BULK ? for_bulk : options->max_files - for_bulk;
         lines->workers[n] = (struct line_worker){
@@ -50,7 +53,9 @@ struct lines *lines_new(const struct lines_options *options, struct err *e)
                         .idle_ms = options->idle_ms,
                         .max_cpu_ms = options->max_cpu_ms,
                         .reports_opened = options->on_opened != NULL,
-                        .is_metered = options->credits != NULL}};
+                        .is_metered = options->credits != NULL,
+                        .is_bulk = n == RANGE_BULK,
+                        .way = lines->way}};
     }
     return lines;
 }
@@ -73,6 +78,7 @@ void lines_free(struct lines *lines)
     if (lines == NULL)
         return;
     lines_drop(lines);
+    right_of_way_free(lines->way);
     buf_wipe(&lines->text);
     free(lines);
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "daemon/bulk_flight.h"
 #include "daemon/range_file.h"
 #include "http/ws_conn.h"
 #include "http/ws_dial.h"
@@ -75,6 +76,12 @@ enum { SPENT_MS = 10000 }; /* a line that always has wants is ended so long afte
 enum { AHEAD_LEAVES = 16 };
 enum { LEAF_SLOT_BYTES = LINE_MAX_HEAD_BYTES + LINE_LEAF_BYTES };
 enum { KEEP_BYTES = 1 << 20 }; /* of a line, while leaves follow each other */
+enum {
+    PASS_MS = 5,              /* a look that often, while small reads are being sent */
+    FAR_US = 2000,            /* bytes that take less have no queue in front of them */
+    CONTESTED_BYTES = 65536   /* of a line that others shall pass: unsent in the kernel, and queued
+                                 before the next block */
+};
 
 /* A file that is open, for all lines. */
 struct open_file {
@@ -114,6 +121,8 @@ struct range_line {
     struct range_line *next;
     struct ws_dial *dial;
     struct ws_conn *ws;
+    struct stream *stream; /* the one of `ws` */
+    int unsent_bytes;      /* the kernel takes so many; 0: as many as it likes */
     char ticket[RANGE_TICKET_DIGITS + 1];
     struct served *served;
     struct want *first, *last;
@@ -152,6 +161,9 @@ struct range_worker {
     struct buf in, text;
     unsigned char leaf[LINE_LEAF_BYTES];
     struct read_ahead ahead;
+    struct bulk_flight flight;
+    int64_t handed, sent_ms; /* of bulk: bytes that lines took, since any time; the last block */
+    struct loop_timer pass; /* small: more is to be sent; bulk: it may go on */
 };
 
 /* ---- to the supervisor ---- */
@@ -359,6 +371,7 @@ static void free_line(struct range_line *line)
     }
     ws_dial_free(line->dial);
     ws_conn_free(line->ws);
+    bulk_flight_skip(&w->flight);
     loop_undefer(w->loop, &line->pump);
     loop_undefer(w->loop, &line->end);
     loop_clear_timer(w->loop, &line->timer);
@@ -497,8 +510,97 @@ static void send_leaf(struct range_line *line, const struct want *want)
     buf_clear(&w->text);
     line_put_data_head(&w->text, want->request, want->leaf);
     send_line_parts(line, (struct str){(const char *)leaf, len});
+    w->handed += (int64_t)(w->text.len + len);
     w->bytes += (int64_t)len;
     note_counts(w);
+}
+
+/* ---- the right of way ---- */
+
+static void look_again_in(struct range_worker *w, int64_t ms)
+{
+    loop_set_timer(w->loop, &w->pass,
+                   clock_earlier(loop_timer_at_ms(&w->pass), loop_now_ms(w->loop) + ms));
+}
+
+static void limit_line(struct range_line *line, int unsent_bytes)
+{
+    if (line->unsent_bytes != unsent_bytes)
+        stream_limit_unsent(line->stream, unsent_bytes);
+    line->unsent_bytes = unsent_bytes;
+}
+
+/* Small reads have the right of way from now on until their bytes have left. */
+static void take_way(struct range_line *line)
+{
+    struct range_worker *w = line->worker;
+
+    if (w->options->is_bulk)
+        return;
+    limit_line(line, CONTESTED_BYTES);
+    right_of_way_take(w->options->way, loop_now_ms(w->loop));
+    look_again_in(w, PASS_MS);
+}
+
+/* The bytes of all lines that the other side has not acknowledged. */
+static int64_t bytes_on_way(const struct range_worker *w)
+{
+    size_t bytes = 0;
+
+    for (const struct range_line *line = w->lines; line != NULL; line = line->next)
+        if (line->ws != NULL)
+            bytes += ws_conn_queued(line->ws) + stream_unacknowledged(line->stream);
+    return (int64_t)bytes;
+}
+
+/* For how many ms the next block of bulk is to wait: for small reads, or since the link is full. */
+static int64_t wait_of_bulk(struct range_worker *w, int64_t least_us, bool is_contested)
+{
+    const int64_t now = loop_now_ms(w->loop), on_way = bytes_on_way(w);
+    const int64_t wait_ms = right_of_way_wait_ms(w->options->way, w->sent_ms, now);
+
+    bulk_flight_note(&w->flight, w->handed - on_way, least_us, now);
+    if (wait_ms > 0)
+        return wait_ms;
+    return on_way > 0 && on_way + LINE_LEAF_BYTES / 2 >
+                             bulk_flight_bytes(&w->flight, least_us, is_contested)
+               ? PASS_MS
+               : 0;
+}
+
+/* Whether the next block of this line is to wait. */
+static bool gives_way(struct range_line *line)
+{
+    struct range_worker *w = line->worker;
+    const int64_t now = loop_now_ms(w->loop);
+    bool is_contested = right_of_way_is_contested(w->options->way, now);
+    struct stream_trip trip = {0, 0};
+    int64_t wait_ms;
+
+    if (!w->options->is_bulk || !stream_trip(line->stream, &trip) || trip.least_us < FAR_US)
+        return false;
+    limit_line(line, is_contested ? CONTESTED_BYTES : RANGE_WORKER_UNSENT_BYTES);
+    wait_ms = is_contested && ws_conn_queued(line->ws) >= CONTESTED_BYTES
+                  ? PASS_MS
+                  : wait_of_bulk(w, trip.least_us, is_contested);
+    if (wait_ms > 0)
+        look_again_in(w, wait_ms);
+    else
+        w->sent_ms = now;
+    return wait_ms > 0;
+}
+
+static void on_pass_time(void *owner)
+{
+    struct range_worker *w = owner;
+
+    for (struct range_line *line = w->lines; line != NULL; line = line->next)
+        if (line->ws == NULL)
+            continue;
+        else if (w->options->is_bulk && line->first != NULL)
+            loop_defer(w->loop, &line->pump);
+        else if (line->first != NULL || ws_conn_queued(line->ws) > 0)
+            take_way(line);
 }
 
 /* One block a turn, so that every line has its own. */
@@ -507,9 +609,10 @@ static void send_next_block(void *owner)
     struct range_line *line = owner;
 
     if (line->first == NULL || line->ws == NULL || line->why[0] != '\0' ||
-        ws_conn_queued(line->ws) >= RANGE_WORKER_UNSENT_BYTES)
+        ws_conn_queued(line->ws) >= RANGE_WORKER_UNSENT_BYTES || gives_way(line))
         return;
     const struct want want = *line->first;
+    take_way(line);
     note_line_used(line);
     send_leaf(line, &want);
     drop_wanted_block(line, &line->first); /* behind it: a file that is read is not idle */
@@ -541,6 +644,7 @@ static void add_want(struct range_line *line, uint32_t request, uint32_t file, u
     line->want_count++;
     if (served != NULL)
         served->open->wanted++;
+    take_way(line);
     loop_defer(line->worker->loop, &line->pump);
 }
 
@@ -886,6 +990,7 @@ static void start_line(struct range_line *line, struct stream *stream, struct st
         end_line_soon(line, e.msg);
         return;
     }
+    line->stream = stream;
     ws_conn_set_keep(line->ws, KEEP_BYTES);
     m.ticket = str_of(line->ticket);
     if (!is_ticket_taken)
@@ -1034,6 +1139,7 @@ int range_worker_run(int fd, void *ctx)
     w->counts = (struct loop_timer){.call = on_counts_time, .owner = w};
     w->turn = (struct loop_timer){.call = on_file_room, .owner = w};
     w->room = (struct loop_call){.call = on_file_room, .owner = w};
+    w->pass = (struct loop_timer){.call = on_pass_time, .owner = w};
     if (open_range_worker(w, ctx, &e) == 0 && loop_run(w->loop, &e) == 0)
         status = 0;
     if (status != 0)

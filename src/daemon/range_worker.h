@@ -10,6 +10,8 @@
  *     missing {hash, size}              worker: the file's manifest has to be made
  *     note {hash, text}                 worker: for the log of this host
  *     opened {hash, path, size, asker, ms}    worker: a file was opened for the hub, in so many ms
+ * The worker for bulk gives way to the one for small reads (right_of_way.h), and bounds what is on
+ * its way on all lines together (bulk_flight.h).
  */
 #ifndef DAEMON_RANGE_WORKER_H
 #define DAEMON_RANGE_WORKER_H
@@ -20,6 +22,7 @@
 #include "base/fields.h"
 #include "base/str.h"
 #include "daemon/config.h"
+#include "daemon/right_of_way.h"
 
 enum {
     RANGE_WORKER_MAX_LINES = 8,
@@ -52,6 +55,8 @@ struct range_worker_options {
     int64_t max_cpu_ms; /* after so much processor time it leaves between two blocks */
     bool reports_opened; /* it sends opened */
     bool is_metered;    /* it sends no byte that it was not given (meter.h) */
+    bool is_bulk;       /* it gives way to the worker for small reads ... */
+    struct right_of_way *way; /* ... here; borrowed; NULL: it does not */
 };
 
 /* Runs a worker: a process_options.run whose `ctx` is a struct range_worker_options. */

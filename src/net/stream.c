@@ -16,6 +16,9 @@
 
 enum { MAX_DROPPED_BYTES = 1 << 20, COPY_BYTES = 65536 };
 
+/* Of Linux's struct tcp_info; glibc's is shorter. */
+enum { TCP_MIN_RTT_AT = 148, TCP_INFO_BYTES = TCP_MIN_RTT_AT + 4 };
+
 /* ---- what all transports share ---- */
 
 void stream_init(struct stream *s, const struct stream_transport *transport,
@@ -428,6 +431,30 @@ struct stream *stream_new_accepted(int fd, int unsent_bytes, const struct loop_w
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
     return stream_new(fd, wake);
+}
+
+void stream_limit_unsent(struct stream *s, int unsent_bytes)
+{
+    if (s->source.fd >= 0 && meter_of_process() == NULL)
+        setsockopt(s->source.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes,
+                   sizeof unsent_bytes);
+}
+
+bool stream_trip(const struct stream *s, struct stream_trip *out)
+{
+    unsigned char info[TCP_INFO_BYTES] = {0};
+    socklen_t len = sizeof info;
+    uint32_t now_us, least_us;
+
+    if (s->source.fd < 0 ||
+        getsockopt(s->source.fd, IPPROTO_TCP, TCP_INFO, info, &len) != 0 || len < sizeof info)
+        return false;
+    memcpy(&now_us, info + offsetof(struct tcp_info, tcpi_rtt), sizeof now_us);
+    memcpy(&least_us, info + TCP_MIN_RTT_AT, sizeof least_us);
+    if (least_us == 0 || least_us > now_us)
+        return false;
+    *out = (struct stream_trip){.now_us = now_us, .least_us = least_us};
+    return true;
 }
 
 bool stream_has_fd(const struct stream *s)

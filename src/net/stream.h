@@ -105,4 +105,16 @@ bool stream_peer(const struct stream *s, struct addr *out);
  * does not know. */
 size_t stream_unacknowledged(const struct stream *s);
 
+/* Lets the kernel take so many bytes at most beyond what is on its way, 0: as many as it likes.
+ * Nothing happens where a meter of the process limits that (meter.h), and without a socket. */
+void stream_limit_unsent(struct stream *s, int unsent_bytes);
+
+/* How long bytes take to the peer and their acknowledgement back: of late, and at the least. */
+struct stream_trip {
+    int64_t now_us, least_us;
+};
+
+/* Returns false, and nothing in *out, where the kernel does not know. */
+bool stream_trip(const struct stream *s, struct stream_trip *out);
+
 #endif

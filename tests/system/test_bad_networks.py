@@ -3,6 +3,7 @@ elsewhere. The intervals are shortened in proportion where the real ones would m
 real ones are gone through in tests/bench/link_cut.py."""
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -47,6 +48,21 @@ def test_a_slow_link(far_lab):
     assert asked.wait() == 3 and '"found":false' in asked.text()
     loading.wait_ok(60)
     assert (far_lab.folder / "out").read_bytes() == data
+
+
+def test_small_parts_beside_a_whole_file(far_lab):
+    """20 ms away, 4 MB/s: parts are read while a whole file is, which gives them way and ends all the same."""
+    whole, parts = far_lab.add_file("whole.dat", 5_000_000), far_lab.add_file("parts.dat", 8 << 18)
+    far_lab.share_near()
+    far_lab.link_between.set(delay_ms=20, rate_kbit=32000)
+    loading = fetch(far_lab, whole, "out")
+    for start in (5 << 18, 3 << 18, 7 << 18):
+        words = ["cat", f"sha1://{sha1(parts)}", "--start", str(start), "--end", str(start + 8)]
+        part = subprocess.run([*far_lab.link_between.program(far_lab.link_between.b), *words], env=far_lab.remote,
+                              capture_output=True, timeout=60)
+        assert part.returncode == 0 and part.stdout == parts[start:start + 8], part.stderr
+    loading.wait_ok(60)
+    assert (far_lab.folder / "out").read_bytes() == whole
 
 
 def test_a_link_that_is_cut_while_nothing_happens(far_lab):

@@ -5,7 +5,6 @@ import os
 import pathlib
 import signal
 
-import harness
 import pytest
 from harness import until
 from zone_double import ABSENT, DATA, flip
@@ -59,15 +58,14 @@ def test_what_the_operator_asks_is_in_it(desk):
     assert sum(status["workersLost"]["week"]["counts"]) == 1
 
 
-def test_its_own_questions_do_not_count(lab):
+def test_its_own_questions_do_not_count(desk):
     """Every now and then a daemon asks the proxy for itself, as a client would."""
-    lab.write_config()
-    daemon = lab.share(env={**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": FAST + ",presence_first_ms=1,presence_ms=1"})
-    daemon.wait_line("answered sha1=", count=5)
-    harness.run("request", f"sha1://{ABSENT}", env=lab.remote, check=3)
+    daemon = desk.share(intervals=FAST + ",presence_first_ms=1,presence_ms=1")
+    until(lambda: len(desk.proxy.posted) > 6, "its questions")
+    assert desk.proxy.status(f"sha1://{ABSENT}")["status"] == "not-found"
     daemon.signal(signal.SIGTERM)
     assert daemon.wait() == 0
-    status = json.loads((lab.folder / "kachery-resource.status.json").read_text())
+    status = json.loads(desk.status_file.read_text())
     assert status["totals"]["requests"] == status["totals"]["notHere"] == 1
     assert [seen["sha1"] for seen in status["notHere"]] == [ABSENT]
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/crew_frame.h"
+#include "http/crew_waiting.h"
 #include "proc/child.h"
 #include "proc/frame.h"
 
@@ -20,7 +21,8 @@ struct crew_slot {
     struct crew *crew;
     uint64_t serial; /* differs for every process that ever had this place */
     struct child *child; /* NULL: the place is free */
-    size_t connections;
+    size_t connections; /* also those that wait */
+    struct crew_waiting waiting; /* of a keyed crew */
     int64_t idle_since_ms;
     bool is_leaving;
 };
@@ -71,8 +73,10 @@ void crew_free(struct crew *crew)
     if (crew == NULL)
         return;
     loop_clear_timer(crew->options.loop, &crew->timer);
-    for (size_t i = 0; i < CREW_MAX_WORKERS; i++)
+    for (size_t i = 0; i < CREW_MAX_WORKERS; i++) {
         child_free(crew->workers[i].child);
+        crew_waiting_clear(&crew->workers[i].waiting);
+    }
     buf_free(&crew->frame);
     buf_free(&crew->ping);
     free(crew->handed);
@@ -251,6 +255,7 @@ static void on_crew_worker_ended(struct crew_slot *worker, const char *words)
     for (size_t id = 1; id <= crew->handed_count && worker->connections > 0; id++)
         if (give_handed_id(worker, id, &tag))
             report_closed(crew, tag);
+    crew_waiting_clear(&worker->waiting);
     *worker = (struct crew_slot){0};
 }
 
@@ -367,6 +372,46 @@ void crew_note_all(struct crew *crew, struct str bytes)
 
 /* ---- handing over ---- */
 
+/* A connection that waited goes. */
+static void turn_away(struct crew_slot *worker, struct crew_waiting_item *item)
+{
+    uint64_t tag;
+
+    if (give_handed_id(worker, item->id, &tag))
+        report_closed(worker->crew, tag);
+    crew_waiting_free(item);
+}
+
+static void on_crew_worker_drained(void *owner)
+{
+    struct crew_slot *worker = owner;
+    struct crew_waiting_item *item;
+
+    while (child_takes_at_once(worker->child) &&
+           (item = crew_waiting_take_newest(&worker->waiting)) != NULL) {
+        struct str frame = {item->frame, item->len};
+        if (child_send(worker->child, frame, item->fd, ERR_IGNORED) == 0)
+            crew_waiting_free(item);
+        else
+            turn_away(worker, item);
+    }
+}
+
+/* Lets a connection wait for a worker that takes no frame now; the oldest makes room. */
+static int add_waiting(struct crew_slot *worker, uint64_t id, int fd, struct err *e)
+{
+    const struct crew *crew = worker->crew;
+
+    if (crew_waiting_add(&worker->waiting, id, fd, buf_str(&crew->frame), e) != 0)
+        return -1;
+    while (crew_waiting_is_over(&worker->waiting)) {
+        log_line(LOG_WARN, "%s: a connection is closed, as %zu newer ones wait for the process",
+                 crew->options.name, worker->waiting.count - 1);
+        turn_away(worker, crew_waiting_take_oldest(&worker->waiting));
+    }
+    return 0;
+}
+
 /* Starts a worker at a free place. */
 static struct crew_slot *start_worker_at(struct crew *crew, struct crew_slot *worker)
 {
@@ -384,6 +429,7 @@ static struct crew_slot *start_worker_at(struct crew *crew, struct crew_slot *wo
                                   .ping = buf_str(&crew->ping),
                                   .on_frame = on_crew_frame,
                                   .on_event = on_crew_worker_event,
+                                  .on_drained = on_crew_worker_drained,
                                   .owner = worker};
     *worker = (struct crew_slot){.crew = crew,
                                  .serial = ++crew->last_serial,
@@ -469,13 +515,15 @@ static int send_connection(struct crew_slot *worker, int fd, const struct buf *a
 {
     struct crew *crew = worker->crew;
     size_t id = take_handed_id(crew, worker, tag);
+    const bool waits = crew->options.is_keyed && !child_takes_at_once(worker->child);
 
     buf_clear(&crew->frame);
     crew_frame_put(&crew->frame, CREW_FRAME_CONNECTION, id, STR(""));
     buf_put_buf(&crew->frame, asker);
     buf_put_buf(&crew->frame, bytes);
     if (buf_check(&crew->frame, e) == 0 &&
-        child_send(worker->child, buf_str(&crew->frame), fd, e) == 0)
+        (waits ? add_waiting(worker, id, fd, e)
+               : child_send(worker->child, buf_str(&crew->frame), fd, e)) == 0)
         return 0;
     give_handed_id(worker, id, &tag);
     return -1;
@@ -606,6 +654,8 @@ void crew_drain(struct crew *crew)
         struct crew_slot *worker = &crew->workers[i];
         if (worker->child == NULL || worker->is_leaving)
             continue;
+        while (worker->waiting.count > 0)
+            turn_away(worker, crew_waiting_take_newest(&worker->waiting));
         worker->is_leaving = true;
         child_leave(worker->child, CLOCK_NEVER_MS);
     }

@@ -5,11 +5,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/ready.h"
 #include "http/crew.h"
 #include "http/crew_frame.h"
 #include "proc/frame.h"
 
-enum { FIRST_ASKERS = 64 };
+enum { FIRST_ASKERS = 64, FRAMES_A_ROUND = 32 };
 
 struct crew_worker {
     struct loop *loop;
@@ -190,21 +191,34 @@ static void take_frame(struct crew_worker *worker, struct str frame, int fd)
     }
 }
 
-static void on_hub_ready(void *owner)
+/* Takes the next frame of the hub; false: there is none now, or never. */
+static bool take_next_frame(struct crew_worker *worker)
 {
-    struct crew_worker *worker = owner;
     struct buf frame = worker->frame; /* giving a connection back uses the other one */
     struct err e = {0};
     int fd = -1;
 
     worker->frame = (struct buf){0};
-    switch (frame_receive(worker->hub.fd, &frame, &fd, &e)) {
-    case IO_DONE: take_frame(worker, buf_str(&frame), fd); break;
-    case IO_WANT_READ: break;
-    default: drain_connections(worker);
-    }
+    enum io io = frame_receive(worker->hub.fd, &frame, &fd, &e);
+    if (io == IO_DONE)
+        take_frame(worker, buf_str(&frame), fd);
+    else if (io != IO_WANT_READ)
+        drain_connections(worker);
     buf_free(&worker->frame);
     worker->frame = frame;
+    return io == IO_DONE;
+}
+
+/* Several in a round: between two rounds, all connections have their turn. */
+static void on_hub_ready(void *owner)
+{
+    struct crew_worker *worker = owner;
+    int n = 0;
+
+    do
+        n++;
+    while (take_next_frame(worker) && n < FRAMES_A_ROUND &&
+           ready_look(worker->hub.fd, READY_READ) != 0); /* the socket blocks */
 }
 
 /* The worker's routes and, for everything else, the way back. */

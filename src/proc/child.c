@@ -410,6 +410,8 @@ static void flush_frames(struct child *child)
     }
     finish_sending(child);
     change_wanted(child);
+    if (child->options.on_drained != NULL && child_takes_at_once(child))
+        child->options.on_drained(child->options.owner);
 }
 
 static void on_socket_ready(void *owner)

@@ -59,6 +59,7 @@ struct child_options {
      * "killed by SIGKILL: …", "ended with exit status 1"; borrowed until the return. After
      * CHILD_ENDED the child is freed. */
     void (*on_event)(void *owner, enum child_event event, const char *words);
+    void (*on_drained)(void *owner); /* no frame waits any more; may be NULL */
     void *owner;
 };
 

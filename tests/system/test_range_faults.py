@@ -735,10 +735,46 @@ def test_thousands_of_open_ranges_that_read_nothing(start):
         begun = time.monotonic()
         assert harness.http("GET", f"{sharing.lab.url}/probe")[0] == 200
         assert time.monotonic() - begun < 2
+        assert sharing.part(path, 5, 99) == data[5:99]
+        if not harness.is_sanitized():
+            assert max(map(most_resident_kib, relays(sharing))) <= 48 << 10
     finally:
         for sock in sockets:
             sock.close()
     assert until(lambda: tries(sharing, path), "a reader that reads") == data
+
+
+def most_resident_kib(pid):
+    return int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+def test_a_burst_of_readers_has_its_turn(start):
+    """Six hundred come while the process that is to serve them is busy: none is turned away."""
+    sharing = start()
+    data = noise(2 * LEAF)
+    path = sharing.put("big", data)
+    assert sharing.part(path, 0, 8) == data[:8]
+    pids = relays(sharing)
+    sockets = []
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for n in range(600):
+            sockets.append(socket.create_connection(("127.0.0.1", sharing.lab.hub.port), timeout=harness.DEADLINE_S))
+            sockets[-1].sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes={n}-{n + 8}\r\n\r\n".encode())
+        assert harness.http("GET", f"{sharing.lab.url}/probe")[0] == 200
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for n, sock in enumerate(sockets):
+            answer = b""
+            while more := sock.recv(65536):
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 206 ") and answer.endswith(b"\r\n\r\n" + data[n:n + 9]), (n, answer)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for sock in sockets:
+            sock.close()
 
 
 # ---- a hub that lies ----

@@ -97,21 +97,51 @@ own_flags_of() {
     esac
 }
 
-# What processes run lies side by side, in the order of ci/order.txt (made by ci/order.py), and so
-# do the texts that it uses: a process has only those pages of the program in its memory that it
-# touches, and their neighbours.
+# Variables that few processes use, which would lie between the pages of the small ones.
+large_variables() {
+    ${cross}nm -S "$dir/libkachery.a" "$dir/libthird.a" 2>/dev/null |
+        awk '$3 == "b" && length($2) == 16 && $2 >= "0000000000001000" {
+                sub(/\..*/, "", $4)
+                print $4
+            }' | LC_ALL=C sort -u
+}
+
+# A process has those pages of the program in its memory that it touches, and their neighbours: 64
+# KiB, or as much as the kernel read at once, but never more than a segment. So what processes run
+# that last lies in segments of its own, in the order of the first part of ci/order.txt (made by
+# ci/order.py); the second part is what the usual commands and workers run besides. The texts and
+# tables that functions use are in the same order.
 write_order() {
-    awk '{
-            code = code "*(.text." $1 " .text." $1 ".* .text.startup." $1 ")\n"
-            code = code "*libc.a:" $1 ".lo(.text .text.*)\n"
-            texts = texts "*(.rodata." $1 " .rodata." $1 ".*)\n"
+    awk '
+        BEGIN { part = 0 }
+        NF == 0 { part = 1; next }
+        {
+            code[part] = code[part] "*(.text." $1 " .text." $1 ".* .text.startup." $1 ")\n"
+            code[part] = code[part] "*libc.a:" $1 ".lo(.text .text.*)\n"
+            texts[part] = texts[part] "*(.rodata." $1 " .rodata." $1 ".*)\n"
+            if (sub(/\.str1$/, "", $1)) texts[part] = texts[part] "*(.rodata." $1 ".*.str1.*)\n"
+            texts[part] = texts[part] "*libc.a:" $1 ".lo(.rodata .rodata.*)\n"
         }
         END {
-            print "SECTIONS { .text.daily : {\n" code "*libc.a:*(.text .text.*)"
-            print "} } INSERT BEFORE .text;"
-            print "SECTIONS { .rodata.daily : { *libc.a:*(.rodata .rodata.*)"
-            print "*libkachery.a:*(.rodata.*.[0-9])\n" texts "} } INSERT AFTER .rodata;"
+            next_page = ". = ALIGN(CONSTANT(MAXPAGESIZE));\n"
+            print "SECTIONS { .rodata.lasting : {\n" texts[0] "*libc.a:*(.rodata .rodata.*)"
+            print "*(EXCLUDE_FILE(*:help.c.o) .rodata .rodata.str1.* .rodata.cst*)"
+            print "} } INSERT AFTER .rela.dyn;"
+            print "SECTIONS { .text.lasting : {\n*crt*.o(.text .text.*)\n" code[0] "}\n" next_page
+            print ".rodata.daily : {\n" texts[1] "}"
+            print ".rodata.rest : { *(.rodata .rodata.*) }\n" next_page
+            print ".text.daily : {\n" code[1] "*libc.a:*(.text .text.*)\n} } INSERT BEFORE .text;"
         }' ci/order.txt
+    large_variables | awk '
+        { names = names "*(.bss." $1 " .bss." $1 ".*)\n" }
+        END { print "SECTIONS { .bss.large (NOLOAD) : {\n" names "} } INSERT AFTER .bss;" }'
+}
+
+# Of equal texts the linker keeps that of the first function, which may lie far from the others. So
+# none are merged: NAME.a becomes NAME.unmerged.a.
+unmerge() {
+    ${cross}objcopy -w --set-section-flags '.rodata.*.str1.*=contents,alloc,load,readonly,data' \
+        "$dir/$1.a" "$dir/$1.unmerged.a"
 }
 
 # musl-gcc -static-pie links dynamically without saying so: name every file of the link ourselves.
@@ -120,11 +150,13 @@ link_musl() {
     shift
     gcc_file() { ${cross}gcc -print-file-name="$1"; }
     write_order > "$dir/order.ld"
+    unmerge libkachery
+    unmerge libthird
     ${cross}gcc -nostdlib -static-pie -o "$linked" -Wl,-z,relro,-z,now,-z,noexecstack,-z,text \
         -Wl,--gc-sections,--build-id=none,--no-dynamic-linker,--fatal-warnings \
         -Wl,-T,"$dir/order.ld" \
         "$musl/rcrt1.o" "$musl/crti.o" "$(gcc_file crtbeginS.o)" \
-        "$@" $dir/libkachery.a $dir/libthird.a \
+        "$@" "$dir/libkachery.unmerged.a" "$dir/libthird.unmerged.a" \
         -Wl,--start-group "$musl/libc.a" "$(gcc_file libgcc.a)" "$(gcc_file libgcc_eh.a)" \
         -Wl,--end-group "$(gcc_file crtendS.o)" "$musl/crtn.o"
 }

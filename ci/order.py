@@ -1,11 +1,13 @@
 """Makes ci/order.txt anew: the functions that a daemon, a hub and the usual commands run, those of idle processes
-first. The linker puts them side by side in this order (ci/flags.sh), so that a process has few pages of the program in
-its memory. Run it after large changes, with valgrind and a built program:
+first, and the constant tables that each group of them uses. The linker puts them side by side in this order
+(ci/flags.sh), so that a process has few pages of the program in its memory: the kernel maps 64 KiB around each that it
+touches. Run it after large changes, with valgrind and a built program:
 
     ./build.sh && /usr/bin/python3 ci/order.py
 
-A function that is new or has a new name lies far behind the others until the next run, in pages of its own: with
---check it fails when more than a few names are of the past."""
+The list has two parts: what runs in processes that last, from their start on, and what commands and workers run besides.
+A function that is new or has a new name lies far behind the others until the next run, in pages of its own. With --check
+it fails when more than a few names are of the past, or when what each process has in its memory grew too much."""
 import collections
 import os
 import pathlib
@@ -23,11 +25,22 @@ sys.path.insert(0, str(ROOT / "tests" / "bench" / "lib"))
 import bench  # noqa: E402
 import harness  # noqa: E402
 
-# Of these, written in assembler, valgrind knows no name.
-ALWAYS = ["memcpy", "memmove", "memset"]
-# Intervals a fiftieth of the product's.
+# Of these, written in assembler or run before main, valgrind knows no name.
+ALWAYS = ["memcpy", "memmove", "memset", "__libc_start_main", "__set_thread_area"]
+TEXTS = ".str1"  # behind the name of a function: its texts alone, of which functions of its file use some
 MOST_STALE = 0.05  # of all names
-IDLE_S, IDLE = 6, "ping_ms=400,dead_ms=6000,lease_refresh_ms=1200,presence_first_ms=100,presence_ms=6000"
+# The most KiB of sections that every process has in its memory, with some room, and what makes them grow.
+MOST_KIB = {
+    ".data.rel.ro": (24, "constant tables with addresses, which each start of the program writes and no other process shares: "
+                         "keep short texts in the rows themselves, as base/fields.h does"),
+    ".data": (4, "variables with a value"),
+    ".bss": (12, "variables below 4 KiB: let rare ones be allocated when they are needed"),
+    ".rodata.lasting": (144, "texts and tables of what runs at the start or in idle processes; make ci/order.txt anew"),
+    ".text.lasting": (400, "functions that run at the start or in idle processes; make ci/order.txt anew"),
+}
+# All that an idle daemon does by a timer comes within these seconds: the lease, the status file, questions to the proxy.
+IDLE_S, IDLE = 6, ("ping_ms=400,dead_ms=6000,lease_refresh_ms=800,presence_first_ms=100,presence_ms=2000,"
+                   "status_idle_ms=1500")
 
 
 def functions(path):
@@ -77,43 +90,96 @@ def run_lab(folder, options):
     return phases
 
 
-def names_of_functions():
-    """Each function's names: the C library's have several, of which one is that of its object file."""
+def names_of_program(kinds):
+    """Each function's or table's names, by the letters of nm: the C library's functions have several, of which one is
+    that of its object file."""
     at = collections.defaultdict(set)
     listed = subprocess.run(["nm", "--defined-only", PROGRAM], stdout=subprocess.PIPE, check=True).stdout.decode()
     for address, kind, name in map(str.split, listed.splitlines()):
-        if kind in "tTW":
+        if kind in kinds:
             at[address].add(name.split(".")[0])
     return {name: sorted(names) for names in at.values() for name in names}
 
 
+def uses_of_sections():
+    """By the name of a function or table: the names of what the relocations of its section lead to."""
+    uses, user, sections = collections.defaultdict(set), None, {}
+    command = ["objdump", "-tr", *(str(ROOT / "build" / "musl" / name) for name in ("libkachery.a", "libthird.a"))]
+    for line in subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode().splitlines():
+        symbol = re.match(r"[0-9a-f]{16} .{7} (\S+)\t[0-9a-f]{16} +(?:\.hidden )?(\S+)$", line)
+        section = re.match(r"RELOCATION RECORDS FOR \[(.+)\]", line)
+        target = re.match(r"[0-9a-f]{16} R_\S+ +([^-+]+)", line)
+        if re.search(r"\.o: +file format", line):
+            sections = {}
+        elif symbol:
+            sections[symbol.group(2)] = symbol.group(1)
+        elif section:
+            user = name_of_section(section.group(1))
+        elif target and user:
+            name = target.group(1)
+            uses[user].add(name_of_section(sections.get(name, name)) or name)
+    return uses
+
+
+def name_of_section(section):
+    """The function or table that a section holds, or whose texts it holds."""
+    found = re.match(r"\.(?:text(?:\.startup|\.unlikely)?|rodata|data\.rel\.ro(?:\.local)?)\.([A-Za-z_]\w*)", section)
+    return found and found.group(1) + (TEXTS if TEXTS in section else "")
+
+
+def tables_of(functions, uses, tables):
+    """The tables that these functions use, and those that are named in them; texts in sections of other functions."""
+    found, left = {}, list(functions)
+    while left:
+        for name in sorted(filter(None, uses[left.pop(0)])):
+            if name not in found and (name in tables or name.endswith(TEXTS) and name.removesuffix(TEXTS) not in functions):
+                found[name] = None
+                left.append(name)
+    return found
+
+
 def check(known):
     names = LIST.read_text().split()
-    stale = [name for name in names if name not in known]
+    stale = [name for name in names if name.removesuffix(TEXTS) not in known]
     if len(stale) > MOST_STALE * len(names):
         sys.exit(f"{LIST.relative_to(ROOT)}: {len(stale)} of {len(names)} functions are no longer there, as {' '.join(stale[:5])}: "
                  "run ./build.sh && /usr/bin/python3 ci/order.py")
 
 
+def check_sections():
+    listed = subprocess.run(["readelf", "-SW", PROGRAM], stdout=subprocess.PIPE, check=True).stdout.decode()
+    sizes = {name: int(size, 16) for name, size in re.findall(r"\] (\.\S+) +\S+ +[0-9a-f]+ [0-9a-f]+ ([0-9a-f]+) ", listed)}
+    for name, (most, cause) in MOST_KIB.items():
+        if sizes.get(name, 0) > most * 1024:
+            sys.exit(f"{PROGRAM.relative_to(ROOT)}: section {name} has {sizes[name]:,} bytes, more than {most} KiB: {cause}")
+
+
 def main():
-    known = names_of_functions()
+    known, tables = names_of_program("tTW"), names_of_program("rRdD")
     if sys.argv[1:] == ["--check"]:
-        check(known)
+        check({**known, **tables})
+        check_sections()
         return
     with bench.scratch() as folder:
         # What children run after the fork, and then all that is run.
         children = run_lab(folder, "--toggle-collect=process_start")
     with bench.scratch() as folder:
         whole = run_lab(folder, "")
-    groups = [[*children["start"].values(), *children["work"].values(), *whole["idle"].values()], whole["start"].values(),
-              whole["work"].values(), whole["commands"].values()]
-    order = dict.fromkeys(ALWAYS)
-    for group in groups:
-        count = collections.Counter(name for used in group for name in used if name in known)
-        for name in sorted(count, key=lambda name: (-count[name], name)):
-            order.update(dict.fromkeys(known[name]))
-    LIST.write_text("".join(f"{name}\n" for name in order))
-    print(f"{LIST.relative_to(ROOT)}: {len(order)} functions")
+    # A process that lasts has run the start, too, and keeps the pages of that.
+    lasting = [whole["idle"].values(), [*children["start"].values(), *children["idle"].values()], whole["start"].values()]
+    others = [children["work"].values(), whole["work"].values(), whole["commands"].values()]
+    uses, order = uses_of_sections(), dict.fromkeys(ALWAYS)
+    parts = []
+    for groups in (lasting, others):
+        before = set(order) if parts else set()
+        for group in groups:
+            count = collections.Counter(name for used in group for name in used if name in known)
+            of_group = [each for name in sorted(count, key=lambda name: (-count[name], name)) for each in known[name]]
+            order.update(dict.fromkeys(of_group))
+        order.update(tables_of(list(order), uses, set(tables) - set(known)))
+        parts.append([name for name in order if name not in before])
+    LIST.write_text("\n".join("".join(f"{name}\n" for name in part) for part in parts))
+    print(f"{LIST.relative_to(ROOT)}: {' and '.join(str(len(part)) for part in parts)} names")
 
 
 if __name__ == "__main__":

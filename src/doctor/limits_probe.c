@@ -9,7 +9,7 @@
 
 /* The least that a daemon does well with, and those below which it does not run. */
 enum { FEW_FILES = 256, TOO_FEW_FILES = 64, LITTLE_SECONDS = 60, MEASURED_BYTES = 8 << 20,
-       PIECE_BYTES = 65536 };
+       PIECE_BYTES = 4096 };
 
 #define LITTLE_SPACE    ((rlim_t)256 << 20)
 #define TOO_LITTLE_SPACE ((rlim_t)64 << 20)

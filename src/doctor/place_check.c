@@ -11,14 +11,14 @@
 #include "base/fs.h"
 #include "base/newfile.h"
 
-enum { TRIED_BYTES = 65536, CLOCK_TOLERANCE_MS = 10000, LEAST_FILES = 100 };
+enum { TRIED_BYTES = 65536, PIECE_BYTES = 4096, CLOCK_TOLERANCE_MS = 10000, LEAST_FILES = 100 };
 
 #define LEAST_BYTES ((uint64_t)16 << 20)
 
 /* Writes a file and removes it; *now_ms is the clock of the file system. */
 static int try_to_write(const char *folder, int64_t *now_ms, struct err *e)
 {
-    static const char zeros[TRIED_BYTES];
+    static const char zeros[PIECE_BYTES];
     struct newfile file = NEWFILE_NONE;
     struct buf path = {0};
     struct stat st;
@@ -28,8 +28,9 @@ static int try_to_write(const char *folder, int64_t *now_ms, struct err *e)
     const char *name = buf_path(&path, e);
     if (name == NULL || newfile_open(&file, name, 0600, e) != 0)
         goto out;
-    if (newfile_write(&file, (struct str){zeros, sizeof zeros}, name, e) != 0)
-        goto out;
+    for (int done = 0; done < TRIED_BYTES; done += PIECE_BYTES)
+        if (newfile_write(&file, (struct str){zeros, sizeof zeros}, name, e) != 0)
+            goto out;
     if (fsync(file.fd) != 0 || fstat(file.fd, &st) != 0) {
         err_errno(e, ERR_FAILED, errno, "cannot write in %s", folder);
         goto out;

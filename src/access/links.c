@@ -36,7 +36,7 @@ static const struct field link_fields[] = {
      .max = SIGNATURE_CLIENT_ID_DIGITS},
     {.name = "timestampCreated", .kind = FIELD_INT, .at = AT(created_ms)},
     {.name = "expires", .kind = FIELD_INT, .at = AT(expires_ms)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 static void free_link(struct share_link *link)

@@ -151,15 +151,15 @@ static int check_zone(const char *own, struct zone *zone, struct err *e)
 {
     static const struct field owner_fields[] = {
         {.name = "ownerId", .kind = FIELD_STRING, .min = 1},
-        {.name = NULL, .kind = FIELD_OTHERS},
+        {.kind = FIELD_OTHERS},
     };
     static const struct field bucket_fields[] = {
         {.name = "bucketName", .kind = FIELD_STRING, .min = 1},
-        {.name = NULL, .kind = FIELD_OTHERS},
+        {.kind = FIELD_OTHERS},
     };
     static const struct field directory_fields[] = {
         {.name = "directory", .kind = FIELD_STRING, .is_optional = true, .may_be_null = true},
-        {.name = NULL, .kind = FIELD_OTHERS},
+        {.kind = FIELD_OTHERS},
     };
     struct str owner, bucket;
 
@@ -217,12 +217,10 @@ void zone_files_put_object_key(const struct zone *zone, struct str hash, struct 
         {.name = name_key, .kind = FIELD_STRING, .at = AT(name)},                                  \
             {.name = "ownerId", .kind = FIELD_STRING, .at = AT(owner)},                            \
             {.name = "timestampCreated",                                                           \
-             .kind = FIELD_INT,                                                                    \
-             .at = AT(created_ms),                                                                 \
-             .min = -JSON_MAX_SAFE_INTEGER,                                                        \
-             .max = JSON_MAX_SAFE_INTEGER},                                                        \
+             .kind = FIELD_SIGNED,                                                                 \
+             .at = AT(created_ms)},                                                                \
             {.name = text_key, .kind = FIELD_STRING, .at = AT(text)},                              \
-            {.name = NULL, .kind = FIELD_OTHERS},                                                  \
+            {.kind = FIELD_OTHERS},                                                  \
     }
 
 static const struct field client_fields[] = RECORD("clientId", "label");

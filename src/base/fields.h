@@ -1,6 +1,8 @@
 /*
  * The members of a JSON object, by a table: one reader and one writer for messages, requests and
  * records. A table is an array of at most FIELDS_MAX_ROWS rows; its end is a row without a name.
+ * A row holds its texts itself: a table without addresses is part of the program's file, which all
+ * processes share, while the start of each writes the addresses into the others.
  *
  *     struct done { int64_t id, size; struct str hash; bool existed; };
  *     #define AT(member) offsetof(struct done, member)
@@ -9,7 +11,7 @@
  *         {.name = "id", .kind = FIELD_INT, .at = AT(id)},
  *         {.name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX},
  *         {.name = "existed", .kind = FIELD_BOOL, .at = AT(existed), .is_optional = true},
- *         {.name = NULL},
+ *         {.kind = FIELD_END},
  *     };
  */
 #ifndef BASE_FIELDS_H
@@ -23,7 +25,9 @@
 #include "base/err.h"
 #include "base/json.h"
 
-enum { FIELDS_MAX_ROWS = 32 };
+/* The bytes of a name and of a word; a longer text is an error of the compiler's, as is a number
+ * that does not fit `at`, `min` or `max`. */
+enum { FIELDS_MAX_ROWS = 32, FIELDS_NAME_BYTES = 18, FIELDS_WORD_BYTES = 24 };
 
 enum field_kind {
     FIELD_END = 0, /* of the last row: a member that has no row is refused */
@@ -34,8 +38,9 @@ enum field_kind {
                       document with JSON_SURROGATE_ESCAPE */
     FIELD_HEX,     /* struct str of lower-case hex digits: `max` of them, or min to max (min > 0) */
     FIELD_CHARS,   /* char[max + 1], a copy that ends with NUL: min to max bytes */
-    FIELD_INT,     /* int64_t from min to max; both 0: from 0 to JSON_MAX_SAFE_INTEGER */
-    FIELD_WHOLE,   /* the same, and a fraction is dropped when it is read */
+    FIELD_INT,     /* int64_t from min to max (max 0: to JSON_MAX_SAFE_INTEGER) */
+    FIELD_SIGNED,  /* int64_t of any size: from -JSON_MAX_SAFE_INTEGER to JSON_MAX_SAFE_INTEGER */
+    FIELD_WHOLE,   /* as FIELD_INT, and a fraction is dropped when it is read */
     FIELD_CLAMPED, /* the same, and a number outside of the limits becomes the nearer limit */
     FIELD_UINT64,  /* uint64_t, in JSON a string of digits: a number there is exact up to 2^53 */
     FIELD_DOUBLE,  /* double */
@@ -45,14 +50,14 @@ enum field_kind {
 };
 
 struct field {
-    const char *name;
-    enum field_kind kind;
-    size_t at; /* offsetof of the member of the struct */
-    int64_t min, max;
-    const char *word;
-    bool (*is_good)(const void *member); /* asked behind the limits; NULL: they are all */
+    char name[FIELDS_NAME_BYTES], word[FIELDS_WORD_BYTES]; /* without a NUL if they fill it */
+    uint16_t at;      /* offsetof of the member of the struct */
+    uint8_t kind;     /* enum field_kind */
     bool is_optional; /* an absent one leaves the member as it is: the caller's default */
     bool may_be_null; /* null is as good as absent */
+    int32_t min;
+    uint32_t max;
+    bool (*is_good)(const void *member); /* asked behind the limits; NULL: they are all */
 };
 
 /* A field.is_good for a FIELD_PATH or FIELD_STRING: returns true when it begins with "/". */

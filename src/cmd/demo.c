@@ -370,9 +370,9 @@ static int read_middle(struct demo *d, struct err *e)
 static void take_left_bytes(const struct json *status, int64_t *bytes)
 {
     static const struct field status_fields[] = {{.name = "totals", .kind = FIELD_OBJECT},
-                                                 {.name = NULL, .kind = FIELD_OTHERS}};
+                                                 {.kind = FIELD_OTHERS}};
     static const struct field totals_fields[] = {{.name = "rangeBytes", .kind = FIELD_INT},
-                                                 {.name = NULL, .kind = FIELD_OTHERS}};
+                                                 {.kind = FIELD_OTHERS}};
     const struct json *totals;
 
     if (fields_read(status_fields, status, &totals, NULL, ERR_IGNORED) == 0)

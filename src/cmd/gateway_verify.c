@@ -85,7 +85,7 @@ static const struct field state_fields[] = {
     {.name = "damaged", .kind = FIELD_INT, .at = AT(damaged)},
     {.name = "failed", .kind = FIELD_INT, .at = AT(failed)},
     {.name = "wallMs", .kind = FIELD_INT, .at = AT(wall_ms), .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 

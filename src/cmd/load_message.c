@@ -11,14 +11,14 @@
     }
 #define ENTRY   {.name = "entry", .kind = FIELD_INT, .at = AT(entry)}
 #define TEXT    {.name = "text", .kind = FIELD_PATH, .at = AT(text)}
-#define NO_MORE {.name = NULL}
+#define NO_MORE {.kind = FIELD_END}
 
 static const struct field get_fields[] = {MESSAGE("get"), NO_MORE};
 static const struct field progress_fields[] = {
     MESSAGE("progress"),
     {.name = "phase", .kind = FIELD_INT, .at = AT(phase), .min = 0, .max = TRANSFER_DOWNLOADING},
     {.name = "bytes", .kind = FIELD_INT, .at = AT(bytes)},
-    {.name = "size", .kind = FIELD_INT, .at = AT(size), .min = -1, .max = JSON_MAX_SAFE_INTEGER},
+    {.name = "size", .kind = FIELD_INT, .at = AT(size), .min = -1},
     NO_MORE,
 };
 static const struct field note_fields[] = {MESSAGE("note"), TEXT, NO_MORE};

@@ -316,42 +316,62 @@ static int run_share(struct share_command *share, struct err *e)
     return share->is_cron && result != 0 && e->code == ERR_TAKEN ? 0 : result;
 }
 
+static int run_parsed_share(struct share_command *share)
+{
+    struct err e = {0};
+
+    log_set_level(share->log_level);
+    if (run_share(share, &e) == 0)
+        return CMD_OK;
+    cmd_warn("share", &e);
+    return CMD_FAILED;
+}
+
+static void free_share(struct share_command *share)
+{
+    secret_remove(share->config.values[CONFIG_SECRET]);
+    config_deinit(&share->config);
+    lease_deinit(&share->lease);
+    buf_free(&share->log_path);
+    buf_free(&share->audit_file);
+    buf_free(&share->config_file);
+    buf_free(&share->status_path);
+    buf_free(&share->lease_path);
+    buf_free(&share->ca_file);
+    free(share);
+}
+
+/* The state is large, hardly used, and lasts: on the stack of this process, and of each child,
+ * it would take pages that nothing is in. */
 int cmd_share(int argc, char **argv)
 {
-    struct share_command share = {.config_path = CONFIG_DEFAULT_PATH,
-                                  .log = {.max_bytes = LOG_BYTES}};
+    struct share_command *share = calloc(1, sizeof *share);
     int64_t logs_kept = LOGS_KEPT;
+    struct err e;
+
+    if (share == NULL) {
+        err_set(&e, ERR_FAILED, "out of memory");
+        return cmd_fail("share", &e);
+    }
+    share->config_path = CONFIG_DEFAULT_PATH;
+    share->log.max_bytes = LOG_BYTES;
     const struct cmd_option options[] = {
-        {.name = "config", .value = &share.config_path, .is_path = true},
-        {.name = "log", .value = &share.log.path, .is_path = true},
-        {.name = "log-size", .bytes = &share.log.max_bytes, .max = INT64_MAX},
+        {.name = "config", .value = &share->config_path, .is_path = true},
+        {.name = "log", .value = &share->log.path, .is_path = true},
+        {.name = "log-size", .bytes = &share->log.max_bytes, .max = INT64_MAX},
         {.name = "log-keep", .number = &logs_kept, .max = LOG_FILE_MAX_KEPT},
-        {.name = "audit", .value = &share.audit_path, .is_path = true},
-        {.name = "cron", .flag = &share.is_cron},
+        {.name = "audit", .value = &share->audit_path, .is_path = true},
+        {.name = "cron", .flag = &share->is_cron},
         {0},
     };
     struct cmd_args args = {.options = options};
     int status = cmd_parse("share", argc, argv, &args);
-    struct err e = {0};
 
-    if (status >= 0)
-        return status;
-    share.log.kept = (unsigned)logs_kept;
-    share.log_level = args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_WARN : LOG_INFO;
-    log_set_level(share.log_level);
-    status = CMD_OK;
-    if (run_share(&share, &e) != 0) {
-        cmd_warn("share", &e);
-        status = CMD_FAILED;
+    if (status < 0) {
+        share->log.kept = (unsigned)logs_kept;
+        share->log_level = args.is_verbose ? LOG_DEBUG : args.is_quiet ? LOG_WARN : LOG_INFO;
+        status = cmd_finish("share", run_parsed_share(share));
     }
-    secret_remove(share.config.values[CONFIG_SECRET]);
-    config_deinit(&share.config);
-    lease_deinit(&share.lease);
-    buf_free(&share.log_path);
-    buf_free(&share.audit_file);
-    buf_free(&share.config_file);
-    buf_free(&share.status_path);
-    buf_free(&share.lease_path);
-    buf_free(&share.ca_file);
-    return cmd_finish("share", status);
+    free_share(share);
+    return status;
 }

@@ -25,17 +25,17 @@ struct builder_message {
     struct str text;
 };
 
-#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = (type)}
+#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = type}
 
 static const struct field progress_fields[] = {
     WORD("progress"),
     {.name = "bytes", .kind = FIELD_INT, .at = offsetof(struct builder_message, bytes)},
-    {.name = NULL}};
-static const struct field built_fields[] = {WORD("built"), {.name = NULL}};
+    {.kind = FIELD_END}};
+static const struct field built_fields[] = {WORD("built"), {.kind = FIELD_END}};
 static const struct field failed_fields[] = {
     WORD("failed"),
     {.name = "text", .kind = FIELD_STRING, .at = offsetof(struct builder_message, text)},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 enum { PROGRESS, BUILT, FAILED };
 static const struct field *const messages[] = {progress_fields, built_fields, failed_fields, NULL};

@@ -17,7 +17,7 @@ static const struct field cron_fields[] = {
     {.name = "host", .kind = FIELD_CHARS, .at = AT(host), .max = CRON_RECORD_TEXT - 1},
     {.name = "ms", .kind = FIELD_INT, .at = AT(at_ms)},
     {.name = "outcome", .kind = FIELD_CHARS, .at = AT(outcome), .max = ERR_MESSAGE_SIZE - 1},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 

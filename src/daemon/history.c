@@ -116,7 +116,7 @@ static const struct field totals_fields[] = {
     COUNT("changed", changed),
     COUNT("bytesUploaded", bytes_uploaded),
     COUNT("rangeBytes", range_bytes),
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef COUNT
 #undef AT
@@ -133,7 +133,7 @@ static const struct field absent_fields[] = {
     {.name = "lastMs", .kind = FIELD_INT, .at = offsetof(struct history_absent, last_ms)},
     {.name = "lastAsker", .kind = FIELD_CHARS, .at = offsetof(struct history_absent, asker),
      .max = HISTORY_ASKER_BYTES - 1, .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 struct causes_fields {
@@ -144,7 +144,7 @@ static const struct field causes_fields[] = {
     {.name = "week", .kind = FIELD_OBJECT, .at = offsetof(struct causes_fields, week),
      .is_optional = true},
     {.name = "causes", .kind = FIELD_ARRAY, .at = offsetof(struct causes_fields, causes)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 struct cause_fields {
@@ -158,13 +158,13 @@ static const struct field cause_fields[] = {
      .max = HISTORY_CAUSE_BYTES - 1},
     {.name = "lastMs", .kind = FIELD_INT, .at = offsetof(struct cause_fields, last_ms)},
     {.name = "week", .kind = FIELD_OBJECT, .at = offsetof(struct cause_fields, week)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 static const struct field date_fields[] = {
     {.name = "date", .kind = FIELD_INT, .at = offsetof(struct history, date)},
     {.name = "todayMs", .kind = FIELD_INT, .at = offsetof(struct history, date_cpu_ms)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 static void put_causes(struct buf *out, const char *key, const struct history_causes *c)
@@ -225,7 +225,6 @@ void history_read(struct history *h, const struct json *status)
     struct history_totals totals = {0};
     struct status_parts parts;
 
-    *h = (struct history){.date = 0};
     status_parts_read(&parts, status);
     if (fields_read(totals_fields, parts.totals, &totals, NULL, ERR_IGNORED) == 0)
         h->totals = totals;

@@ -75,8 +75,8 @@ const struct history_cause *history_last_cause(const struct history_causes *c);
 void history_put_members(struct buf *out, const struct history *h);
 void history_put_totals(struct buf *out, const struct history_totals *totals);
 
-/* Reads what `status`, the object of a status file, has of all that. Members that are absent or
- * bad leave their part empty. */
+/* Reads what `status`, the object of a status file, has of all that into an empty history. Members
+ * that are absent or bad leave their part empty. */
 void history_read(struct history *h, const struct json *status);
 
 #endif

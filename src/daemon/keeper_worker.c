@@ -27,54 +27,54 @@ enum { TIDY_MS = 24 * 3600 * 1000 };
 static const struct field log_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "log"},
     {.name = "line", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field status_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "status"},
     {.name = "text", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field reopen_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "reopen"},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 #define LOST {.name = "lost", .kind = FIELD_INT, .at = offsetof(struct keeper_message, lost)}
 
 static const struct field audit_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "audit"}, LOST, {.name = "lines", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field audited_fields[] = {
-    {.name = "type", .kind = FIELD_WORD, .word = "audited"}, LOST, {.name = NULL}};
+    {.name = "type", .kind = FIELD_WORD, .word = "audited"}, LOST, {.kind = FIELD_END}};
 
 static const struct field leave_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "leave"},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field renewed_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "renewed"},
     {.name = "startedMs", .kind = FIELD_INT, .at = offsetof(struct keeper_message, started_ms)},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field doubt_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "doubt"},
     {.name = "reason", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field lost_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "lost"},
     {.name = "reason", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field stop_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "stop"},
     {.name = "host", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 static const struct field trouble_fields[] = {
     {.name = "type", .kind = FIELD_WORD, .word = "trouble"},
     {.name = "what", TEXT},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 const struct field *const keeper_orders[] = {[KEEPER_LOG] = log_fields,
                                              [KEEPER_STATUS] = status_fields,

@@ -44,13 +44,13 @@ static const struct field record_fields[] = {
     {NUMBER("renewedMs", renewed_ms), .is_optional = true},
     {NUMBER("renewedBootMs", renewed_boot_ms), .is_optional = true},
     {.name = "released", .kind = FIELD_BOOL, .at = AT(is_released), .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 /* The members that count in a record that is not whole. */
 static const struct field name_fields[] = {
     {TEXT("resource", resource), .is_optional = true},
     {TEXT("host", host), .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef NUMBER
 #undef TEXT

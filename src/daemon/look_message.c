@@ -12,7 +12,7 @@ static const struct field question_fields[] = {
     {.name = "pauseMs", .kind = FIELD_INT, .at = AT(pause_ms)},
     {.name = "watchMs", .kind = FIELD_INT, .at = AT(watch_ms)},
     {.name = "isStop", .kind = FIELD_BOOL, .at = AT(is_stop)},
-    {.name = NULL},
+    {.kind = FIELD_END},
 };
 #undef AT
 
@@ -50,7 +50,7 @@ struct look_answer {
 #define TEXT(name_, member) {.name = name_, .kind = FIELD_STRING, .at = AT(member)}
 #define FLAG(name_, member) {.name = name_, .kind = FIELD_BOOL, .at = AT(member)}
 #define NUMBER(name_, member)                                                                      \
-    {.name = name_, .kind = FIELD_INT, .at = AT(member), .min = -1, .max = JSON_MAX_SAFE_INTEGER}
+    {.name = name_, .kind = FIELD_INT, .at = AT(member), .min = -1}
 static const struct field answer_fields[] = {
     TEXT("failed", failed),
     FLAG("isNowhere", is_nowhere),
@@ -70,7 +70,7 @@ static const struct field answer_fields[] = {
     TEXT("cronOutcome", cron_outcome),
     NUMBER("cronMs", cron_ms),
     {.name = "status", .kind = FIELD_OBJECT, .at = AT(status), .is_optional = true},
-    {.name = NULL},
+    {.kind = FIELD_END},
 };
 #undef NUMBER
 #undef FLAG

@@ -24,14 +24,14 @@ enum { FULL_BYTES = 32768 };
 const struct field lookup_question_fields[] = {
     {.name = "first", .kind = FIELD_INT, .at = AT(first)},
     {.name = "hashes", .kind = FIELD_ARRAY, .at = AT(values)},
-    {.name = NULL},
+    {.kind = FIELD_END},
 };
 
 const struct field lookup_answer_fields[] = {
     {.name = "first", .kind = FIELD_INT, .at = AT(first)},
     {.name = "isSpent", .kind = FIELD_BOOL, .at = AT(is_spent), .is_optional = true},
     {.name = "found", .kind = FIELD_ARRAY, .at = AT(values)},
-    {.name = NULL},
+    {.kind = FIELD_END},
 };
 
 struct lookup_file_answer {
@@ -58,7 +58,7 @@ static const struct field file_fields[] = {
      .at = offsetof(struct lookup_file_answer, text),
      .max = ERR_MESSAGE_SIZE - 1,
      .is_optional = true},
-    {.name = NULL},
+    {.kind = FIELD_END},
 };
 
 static bool read_file_answer(struct lookup_result *result, const struct json *value)

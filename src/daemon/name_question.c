@@ -126,7 +126,7 @@ static bool is_response_of_daemon(const struct json *doc)
 {
     static const struct field response_fields[] = {
         {.name = "type", .kind = FIELD_WORD, .word = "responseToClient"},
-        {.name = NULL, .kind = FIELD_OTHERS},
+        {.kind = FIELD_OTHERS},
     };
     char unused;
 

@@ -25,9 +25,9 @@
 #include "zone/identity.h"
 
 #define AT(member) offsetof(struct range_worker_message, member)
-#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = (type)}
+#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = type}
 #define HASH {.name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX}
-#define END {.name = NULL}
+#define END {.kind = FIELD_END}
 
 static const struct field line_fields[] = {
     WORD("line"),

@@ -35,11 +35,10 @@ static const struct field check_fields[] = {
     {.name = "refused", .kind = FIELD_STRING, .at = AT(refused)},
     {.name = "hasAnswered", .kind = FIELD_BOOL, .at = AT(has_answered)},
     {.name = "hasClock", .kind = FIELD_BOOL, .at = AT(has_clock)},
-    {.name = "aheadMs", .kind = FIELD_INT, .at = AT(ahead_ms), .min = -JSON_MAX_SAFE_INTEGER,
-     .max = JSON_MAX_SAFE_INTEGER},
+    {.name = "aheadMs", .kind = FIELD_SIGNED, .at = AT(ahead_ms)},
     {.name = "found", .kind = FIELD_BOOL, .at = AT(is_found)},
     {.name = "mayUpload", .kind = FIELD_BOOL, .at = AT(may_upload)},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 /* Begins an upload of the empty file, which leaves nothing behind: the gateway checks the rights
  * first. */

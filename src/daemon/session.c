@@ -410,7 +410,7 @@ static void answer_malformed(struct session *s, struct str text, const struct er
     static const struct field request_fields[] = {
         {.name = "type", .kind = FIELD_WORD, .word = "requestFromClient"},
         {.name = "requestId", .kind = FIELD_STRING, .max = MESSAGE_MAX_ID_BYTES},
-        {.name = NULL, .kind = FIELD_OTHERS},
+        {.kind = FIELD_OTHERS},
     };
     struct str request_id;
 

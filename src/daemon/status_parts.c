@@ -10,7 +10,7 @@ enum { PARTS = 9 };
     {                                                                                              \
         {.name = name_, .kind = kind_, .at = offsetof(struct status_parts, member)},               \
         {                                                                                          \
-            .name = NULL, .kind = FIELD_OTHERS                                                     \
+            .kind = FIELD_OTHERS                                                                   \
         }                                                                                          \
     }
 static const struct field part_fields[PARTS][2] = {

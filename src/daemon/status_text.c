@@ -39,7 +39,7 @@ static const struct field top_fields[] = {
     NUMBER("startedMs", started_ms),
     NUMBER("writtenMs", written_ms),
     {.name = "isStopping", .kind = FIELD_BOOL, .at = AT(is_stopping), .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 
@@ -58,7 +58,7 @@ static const struct field proxy_fields[] = {
     NUMBER("outSinceMs", out_since_ms),
     NUMBER("nextTryMs", next_try_ms),
     NUMBER("retryAfterMs", retry_after_ms),
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 
@@ -75,11 +75,10 @@ static const struct field gateway_fields[] = {
     NUMBER("answeredMs", answered_ms),
     NUMBER("failedSinceMs", failed_ms),
     NUMBER("nextTryMs", next_try_ms),
-    {.name = "clockAheadMs", .kind = FIELD_INT, .at = AT(ahead_ms), .is_optional = true,
-     .min = -JSON_MAX_SAFE_INTEGER, .max = JSON_MAX_SAFE_INTEGER},
+    {.name = "clockAheadMs", .kind = FIELD_SIGNED, .at = AT(ahead_ms), .is_optional = true},
     {.name = "mayUpload", .kind = FIELD_BOOL, .at = AT(may_upload), .is_optional = true,
      .may_be_null = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 
@@ -94,7 +93,7 @@ static const struct field upload_fields[] = {
     NUMBER("size", size),
     NUMBER("bytesUploaded", bytes),
     NUMBER("bytesPerSecond", bytes_per_s),
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 
@@ -107,7 +106,7 @@ static const struct field now_fields[] = {
     NUMBER("waiting", waiting),
     NUMBER("queued", queued),
     NUMBER("openFiles", open_files),
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 
@@ -120,7 +119,7 @@ static const struct field processor_fields[] = {
     NUMBER("supervisorMs", supervisor_ms),
     NUMBER("date", date),
     NUMBER("todayMs", today_ms),
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 
@@ -135,7 +134,7 @@ static const struct field refusal_fields[] = {
     TEXT("reason", reason),
     NUMBER("code", code),
     NUMBER("atMs", at_ms),
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 #undef NUMBER

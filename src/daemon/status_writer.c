@@ -15,7 +15,7 @@ struct origin_fields {
 static const struct field origin_fields[] = {
     {.name = "resourceName", .kind = FIELD_STRING, .at = offsetof(struct origin_fields, resource)},
     {.name = "startedMs", .kind = FIELD_INT, .at = offsetof(struct origin_fields, started_ms)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 void status_writer_read(struct history *out, const char *path, const char *resource)
@@ -24,7 +24,6 @@ void status_writer_read(struct history *out, const char *path, const char *resou
     struct buf text = {0};
     struct json *status = NULL;
 
-    *out = (struct history){.date = 0};
     if (fs_read_file(path, STATUS_MAX_BYTES, &text, ERR_IGNORED) == 0)
         status = json_parse(buf_str(&text), JSON_STRICT, ERR_IGNORED);
     if (fields_read(origin_fields, status, &origin, NULL, ERR_IGNORED) == 0 &&
@@ -38,11 +37,11 @@ void status_writer_read(struct history *out, const char *path, const char *resou
 }
 
 void status_writer_init(struct status_writer *w, const struct intervals *intervals,
-                        const struct history *history)
+                        struct history *history)
 {
-    *w = (struct status_writer){.history = *history, .intervals = intervals};
-    if (w->history.totals.since_ms == 0)
-        w->history.totals.since_ms = clock_wall_ms();
+    *w = (struct status_writer){.history = history, .intervals = intervals};
+    if (history->totals.since_ms == 0)
+        history->totals.since_ms = clock_wall_ms();
     processor_init(&w->processor, history->date, history->date_cpu_ms);
     (void)time_text_date(clock_wall_ms()); /* reads the time zone's file: in the loop it is known */
 }
@@ -60,7 +59,7 @@ bool status_writer_is_due(const struct status_writer *w, int64_t now_ms)
 
 static void put_without_times(struct status_writer *w, struct status_view *view)
 {
-    view->history = &w->history;
+    view->history = w->history;
     view->processor = (struct processor_view){.date = 0};
     view->now_ms = 0;
     buf_clear(&w->text);
@@ -69,7 +68,7 @@ static void put_without_times(struct status_writer *w, struct status_view *view)
 
 static void put_with_times(struct status_writer *w, struct status_view *view)
 {
-    view->history = &w->history;
+    view->history = w->history;
     view->now_ms = clock_wall_ms();
     view->processor = processor_look(&w->processor, view->now_ms);
     buf_clear(&w->text);

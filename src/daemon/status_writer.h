@@ -17,7 +17,7 @@
 #include "daemon/status.h"
 
 struct status_writer {
-    struct history history;
+    struct history *history;
     /* private */
     const struct intervals *intervals;
     struct processor processor;
@@ -25,13 +25,13 @@ struct status_writer {
     int64_t next_ms, idle_ms; /* not before, and at the latest */
 };
 
-/* Reads what a status file at `path` has of the resource's history. A file that is absent, damaged
- * or of another resource has none. File I/O, which may hang. */
+/* Reads what a status file at `path` has of the resource's history into *out, which is empty. A
+ * file that is absent, damaged or of another resource has none. File I/O, which may hang. */
 void status_writer_read(struct history *out, const char *path, const char *resource);
 
-/* Begins; both are borrowed, `history` is copied. */
+/* Begins; both are borrowed, and `history` is what is counted on. */
 void status_writer_init(struct status_writer *w, const struct intervals *intervals,
-                        const struct history *history);
+                        struct history *history);
 void status_writer_deinit(struct status_writer *w);
 
 /* Returns whether a change would be written now. */

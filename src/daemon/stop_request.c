@@ -24,7 +24,7 @@ static const struct field stop_fields[] = {
     {.name = "token", .kind = FIELD_STRING, .at = offsetof(struct stop_fields, token), .min = 1},
     {.name = "host", .kind = FIELD_CHARS, .at = offsetof(struct stop_fields, host),
      .max = STOP_REQUEST_HOST - 1},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 static void put_stop_path(struct buf *out, const char *folder)

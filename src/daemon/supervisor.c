@@ -106,14 +106,14 @@ static void answer_request_error(struct supervisor *s, const struct message *m, 
     struct upload_status status = message_status(UPLOAD_ERROR);
 
     status.error = str_of(reason);
-    s->status.history.totals.failed++;
+    s->status.history->totals.failed++;
     session_respond(s->session, m->request_id, &status, STR(""));
     deeds_refused(&s->deeds, hash, m->asker, reason);
 }
 
 static void refuse_request(struct supervisor *s, const struct message *m, const struct err *why)
 {
-    s->status.history.totals.failed++;
+    s->status.history->totals.failed++;
     session_respond(s->session, m->request_id, NULL, str_of(why->msg));
     deeds_refused(&s->deeds, NULL, m->asker, why->msg);
 }
@@ -127,7 +127,7 @@ static void on_session_request(void *owner, const struct message *m)
     touch_jobs(s);
     int result = check_request(s, m, &uri, &e);
     if (result != 0 || !message_is_question(uri.hash))
-        s->status.history.totals.requests++;
+        s->status.history->totals.requests++;
     if (result != 0)
         refuse_request(s, m, &e);
     else if (s->is_stopping)
@@ -164,7 +164,7 @@ static void on_session_lost(void *owner, const char *cause)
     struct supervisor *s = owner;
 
     touch_jobs(s);
-    history_add_cause(&s->status.history.ends, reason_names_path(cause) ? "see the log" : cause,
+    history_add_cause(&s->status.history->ends, reason_names_path(cause) ? "see the log" : cause,
                       clock_wall_ms());
     jobs_forget_waiters(s->jobs);
 }
@@ -176,7 +176,7 @@ static void on_answer(void *owner, const struct jobs_answer *answer)
     session_respond(s->session, answer->request_id, answer->status, STR(""));
     deeds_answered(&s->deeds, answer);
     if (answer->status->state == UPLOAD_NOT_FOUND && !message_is_question(answer->hash))
-        history_add_absent(&s->status.history, answer->hash, answer->asker, clock_wall_ms());
+        history_add_absent(s->status.history, answer->hash, answer->asker, clock_wall_ms());
 }
 
 static void note_upload_end(void *owner, const struct audit_event *event)
@@ -212,9 +212,9 @@ static void on_lookup_failed(void *owner, uint64_t id, const char *hash, const c
     log_line(LOG_WARN, "cannot share sha1=%s: %s", hash, reason);
     touch_jobs(s);
     if (reason_is_change(str_of(reason)))
-        s->status.history.totals.changed++;
+        s->status.history->totals.changed++;
     else
-        s->status.history.totals.failed++;
+        s->status.history->totals.failed++;
     jobs_failed(s->jobs, id, reason);
 }
 
@@ -227,7 +227,7 @@ static void on_child_lost(void *owner, const char *name, const char *words)
     if (s->is_closing)
         return;
     snprintf(cause, sizeof cause, "%s: %s", name, words);
-    history_add_cause(&s->status.history.lost, cause, clock_wall_ms());
+    history_add_cause(&s->status.history->lost, cause, clock_wall_ms());
     touch_jobs(s);
 }
 

@@ -21,7 +21,7 @@ struct supervisor_options {
     const struct intervals *intervals;
     struct lease *lease; /* taken */
     const char *status_path;
-    const struct history *history; /* of the daemons before this one */
+    struct history *history; /* of the daemons before this one; goes on with this one */
     const struct log_file_options *log; /* path NULL: standard error */
     const char *audit_path;             /* NULL: no audit */
     enum supervisor_hangup on_hangup;

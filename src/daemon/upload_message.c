@@ -12,7 +12,7 @@
 #define HASH     {.name = "hash", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX}
 #define TEXT     {.name = "text", .kind = FIELD_STRING, .at = AT(text)}
 #define IS_SPENT {.name = "isSpent", .kind = FIELD_BOOL, .at = AT(is_spent)}
-#define NO_MORE  {.name = NULL}
+#define NO_MORE  {.kind = FIELD_END}
 
 static const struct field upload_fields[] = {MESSAGE("upload"), HASH, NO_MORE};
 static const struct field go_fields[] = {MESSAGE("go"), NO_MORE};

@@ -50,7 +50,7 @@ struct week_fields {
 static const struct field week_fields[] = {
     {.name = "day", .kind = FIELD_INT, .at = offsetof(struct week_fields, day)},
     {.name = "counts", .kind = FIELD_ARRAY, .at = offsetof(struct week_fields, counts)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 void week_put(struct buf *out, const char *key, const struct week *w)

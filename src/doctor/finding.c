@@ -58,7 +58,7 @@ static const struct field finding_fields[] = {
      .is_optional = true},
     {.name = "cure", .kind = FIELD_PATH, .at = AT(cure), .max = FINDING_MAX_BYTES,
      .is_optional = true},
-    {.name = NULL}};
+    {.kind = FIELD_END}};
 
 void finding_put(struct buf *out, const struct doctor_finding *f)
 {

@@ -19,13 +19,13 @@ struct proxy_status {
 
 static const struct field status_fields[] = {
     {.name = "proxy", .kind = FIELD_OBJECT, .at = 0},
-    {.name = NULL, .kind = FIELD_OTHERS}};
+    {.kind = FIELD_OTHERS}};
 
 static const struct field proxy_fields[] = {
     {.name = "state", .kind = FIELD_STRING, .at = offsetof(struct proxy_status, state)},
     {.name = "failure", .kind = FIELD_STRING, .at = offsetof(struct proxy_status, failure),
      .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS}};
+    {.kind = FIELD_OTHERS}};
 
 /* Reads what the daemon says of its line to the proxy; nothing of a file that is none. */
 static void read_proxy_status(const char *path, struct holder *out)

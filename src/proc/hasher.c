@@ -34,7 +34,7 @@ struct hasher {
 
 static const struct field piece_fields[] = {
     {.name = "bytes", .kind = FIELD_INT, .min = 1, .max = PIECE_BYTES},
-    {.name = NULL},
+    {.kind = FIELD_END},
 };
 
 /* Returns the bytes of a message, or 0. */

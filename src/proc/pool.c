@@ -412,7 +412,7 @@ static bool on_worker_frame(void *owner, struct str frame, int fd)
 {
     struct pool_worker *w = owner;
     static const struct field id_fields[] = {{.name = "id", .kind = FIELD_INT},
-                                             {.name = NULL, .kind = FIELD_OTHERS}};
+                                             {.kind = FIELD_OTHERS}};
     struct json *message;
     int64_t id;
     bool is_good;

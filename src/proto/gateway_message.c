@@ -49,18 +49,20 @@ void gateway_message_put_request(struct buf *out, struct str canonical, const ch
     json_close(out, '}');
 }
 
+static const struct field type_fields[] = {{.name = "type", .kind = FIELD_STRING},
+                                           {.kind = FIELD_OTHERS}};
+
 struct json *gateway_message_parse(struct str text, const char *type, struct err *e)
 {
     struct json *answer = json_parse(text, JSON_STRICT, e);
-    const struct field type_fields[] = {{.name = "type", .kind = FIELD_WORD, .word = type},
-                                        {.name = NULL, .kind = FIELD_OTHERS}};
-    struct str nothing;
+    struct str found;
 
     if (answer == NULL) {
         err_wrap(e, "not a gateway's answer");
         return NULL;
     }
-    if (fields_read(type_fields, answer, &nothing, NULL, ERR_IGNORED) == 0)
+    if (fields_read(type_fields, answer, &found, NULL, ERR_IGNORED) == 0 &&
+        str_equal(found, str_of(type)))
         return answer;
     json_free(answer);
     err_set(e, ERR_PROTOCOL, "not a gateway's answer: want the type \"%s\"", type);
@@ -122,7 +124,7 @@ static int copy_text(struct str text, char **out, struct err *e)
 
 #define OTHERS                                                                                     \
     {                                                                                              \
-        .name = NULL, .kind = FIELD_OTHERS                                                         \
+        .kind = FIELD_OTHERS                                                         \
     }
 #define MAY(text, kind_, type, member)                                                             \
     {                                                                                              \

@@ -36,7 +36,7 @@ enum { MAX_SHOWN_BYTES = 8192, LINK_ID_DIGITS = 72, LINK_NAME_BYTES = 1024 };
     }
 #define NO_MORE                                                                                    \
     {                                                                                              \
-        .name = NULL                                                                               \
+        .kind = FIELD_END                                                                          \
     }
 
 static const struct field find_file[] = {WORD("findFile"), TIMESTAMP, ALGORITHM,

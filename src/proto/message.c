@@ -18,23 +18,23 @@ struct message_parse {
 #define AT(member) offsetof(struct message_parse, member)
 #define WORD(text)                                                                                 \
     {                                                                                              \
-        .name = "type", .kind = FIELD_WORD, .word = (text)                                         \
+        .name = "type", .kind = FIELD_WORD, .word = text                                           \
     }
 #define STRING(key, member)                                                                        \
     {                                                                                              \
-        .name = (key), .kind = FIELD_STRING, .at = AT(member)                                      \
+        .name = key, .kind = FIELD_STRING, .at = AT(member)                                      \
     }
 #define OBJECT(key, member)                                                                        \
     {                                                                                              \
-        .name = (key), .kind = FIELD_OBJECT, .at = AT(member)                                      \
+        .name = key, .kind = FIELD_OBJECT, .at = AT(member)                                      \
     }
 #define MAYBE_STRING(key, member)                                                                  \
     {                                                                                              \
-        .name = (key), .kind = FIELD_STRING, .at = AT(member), .is_optional = true                 \
+        .name = key, .kind = FIELD_STRING, .at = AT(member), .is_optional = true                 \
     }
 #define MAYBE_COUNT(key, member)                                                                   \
     {                                                                                              \
-        .name = (key), .kind = FIELD_WHOLE, .at = AT(member), .is_optional = true                  \
+        .name = key, .kind = FIELD_WHOLE, .at = AT(member), .is_optional = true                  \
     }
 #define TIMEOUT(member, optional)                                                                  \
     {                                                                                              \
@@ -43,7 +43,7 @@ struct message_parse {
     }
 #define END                                                                                        \
     {                                                                                              \
-        .name = NULL                                                                               \
+        .kind = FIELD_END                                                                          \
     }
 
 static const struct field acknowledge_fields[] = {WORD("acknowledge"), END};
@@ -294,7 +294,7 @@ int message_parse_answer(struct message *m, struct str text, struct err *e)
 bool message_read_refusal(const struct json *doc, struct str *text)
 {
     static const struct field refusal_fields[] = {{.name = "message", .kind = FIELD_STRING},
-                                                  {.name = NULL, .kind = FIELD_OTHERS}};
+                                                  {.kind = FIELD_OTHERS}};
 
     return fields_read(refusal_fields, doc, text, NULL, ERR_IGNORED) == 0;
 }

@@ -35,8 +35,8 @@ struct range_parse {
      .at = AT(m.text),                                                                             \
      .max = RANGE_MAX_TEXT_BYTES,                                                                  \
      .is_optional = true}
-#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = (type)}
-#define CHOICE(key) {.name = (key), .kind = FIELD_STRING, .at = AT(word), .min = 1, .max = 16}
+#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = type}
+#define CHOICE(key) {.name = key, .kind = FIELD_STRING, .at = AT(word), .min = 1, .max = 16}
 
 static const struct field extensions_fields[] = {
     WORD("extensions"), {.name = "names", .kind = FIELD_ARRAY, .at = AT(list)}, OTHERS};

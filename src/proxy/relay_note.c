@@ -10,10 +10,10 @@ struct numbers {
     int64_t line_class, state;
 };
 
-#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = (type)}
+#define WORD(type) {.name = "type", .kind = FIELD_WORD, .word = type}
 #define DAEMON {.name = "daemon", .kind = FIELD_INT, .at = AT(daemon)}
 #define SHA1_FIELD {.name = "sha1", .kind = FIELD_HEX, .at = AT(sha1), .max = 40}
-#define END {.name = NULL}
+#define END {.kind = FIELD_END}
 #define AT(member) offsetof(struct numbers, note.member)
 #define CLASS                                                                                      \
     {.name = "class",                                                                              \
@@ -49,7 +49,6 @@ static const struct field asked_fields[] = {
      .kind = FIELD_INT,
      .at = AT(daemon),
      .min = 1,
-     .max = JSON_MAX_SAFE_INTEGER,
      .is_optional = true},
     END};
 

@@ -10,7 +10,7 @@
     {                                                                                              \
         .name = "id", .kind = FIELD_INT, .at = AT(id)                                              \
     }
-#define NO_MORE {.name = NULL}
+#define NO_MORE {.kind = FIELD_END}
 
 static const struct field work_fields[] = {
     MESSAGE("work"),

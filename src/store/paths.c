@@ -59,7 +59,7 @@ static const struct field paths_fields[] = {
     {.name = "sha1", .kind = FIELD_STRING, .at = offsetof(struct paths_text, hash)},
     {.name = "size", .kind = FIELD_INT, .at = offsetof(struct paths_text, size)},
     {.name = "paths", .kind = FIELD_ARRAY, .at = offsetof(struct paths_text, paths)},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 static const struct field entry_fields[] = {
     {.name = "path", .kind = FIELD_PATH, .at = offsetof(struct entry_text, path),
@@ -69,14 +69,14 @@ static const struct field entry_fields[] = {
      .is_optional = true},
     {.name = "writer", .kind = FIELD_INT, .at = offsetof(struct entry_text, writer),
      .max = UINT32_MAX, .is_optional = true},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 /* Beside "resolved". */
 static const struct field file_fields[] = {
     {.name = "inode", .kind = FIELD_UINT64, .at = offsetof(struct file_text, inode)},
     {.name = "owner", .kind = FIELD_INT, .at = offsetof(struct file_text, owner),
      .max = UINT32_MAX},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 
 static int take_identity(struct paths_entry *entry, const struct json *object, struct str resolved,

@@ -27,7 +27,7 @@ static const struct field record_fields[] = {
     {.name = "size", .kind = FIELD_INT, .at = AT(size)},
     {.name = "mtime", .kind = FIELD_DOUBLE, .at = AT(mtime)},
     {.name = "sha1", .kind = FIELD_HEX, .at = AT(hash), .max = SHA1_HEX},
-    {.name = NULL, .kind = FIELD_OTHERS},
+    {.kind = FIELD_OTHERS},
 };
 #undef AT
 

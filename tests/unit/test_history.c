@@ -106,6 +106,7 @@ static void read_file(struct history *h, const char *text)
 {
     struct json *root = json_parse(str_of(text), JSON_STRICT, ERR_IGNORED);
 
+    *h = (struct history){.date = 0};
     history_read(h, root);
     json_free(root);
 }

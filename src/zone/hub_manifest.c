@@ -177,6 +177,13 @@ int hub_manifest_seek(struct hub_manifest *m, uint64_t i, struct err *e)
                    (unsigned long long)page);
 }
 
+/* Whether block i has this hash, as far as its page is in memory. */
+static bool is_leaf(const struct hub_manifest *m, uint64_t i, const unsigned char *hash)
+{
+    return m->page == i / MANIFEST_PAGE_LEAVES &&
+           memcmp(hash, m->leaves.data + i % MANIFEST_PAGE_LEAVES * SHA256_SIZE, SHA256_SIZE) == 0;
+}
+
 bool hub_manifest_proves(const struct hub_manifest *m, uint64_t i, struct str block)
 {
     unsigned char hash[SHA256_SIZE];
@@ -191,8 +198,23 @@ bool hub_manifest_proves(const struct hub_manifest *m, uint64_t i, struct str bl
         sha1_final_hex(&sha1, digits);
         return strcmp(digits, m->hash) == 0;
     }
-    if (m->page != i / MANIFEST_PAGE_LEAVES)
-        return false;
     sha256_of(block, hash);
-    return memcmp(hash, m->leaves.data + i % MANIFEST_PAGE_LEAVES * SHA256_SIZE, sizeof hash) == 0;
+    return is_leaf(m, i, hash);
+}
+
+size_t hub_manifest_count_right(const struct hub_manifest *m, uint64_t i, struct str bytes,
+                                size_t count)
+{
+    unsigned char hashes[SHA256_LANES][SHA256_SIZE];
+    struct str blocks[SHA256_LANES] = {{NULL, 0}};
+    size_t right = 0;
+
+    if (count == 0 || !manifest_is_for(m->size))
+        return count > 0 && hub_manifest_proves(m, i, bytes);
+    for (size_t n = 0; n < count; n++)
+        blocks[n] = str_slice(bytes, n * MANIFEST_LEAF_BYTES, (n + 1) * MANIFEST_LEAF_BYTES);
+    sha256_of_many(blocks, count, hashes);
+    while (right < count && is_leaf(m, i + right, hashes[right]))
+        right++;
+    return right;
 }

@@ -38,4 +38,9 @@ int hub_manifest_seek(struct hub_manifest *m, uint64_t i, struct err *e) ERR_CHE
 /* Returns whether those are the bytes of block i, whose page must be in memory. */
 bool hub_manifest_proves(const struct hub_manifest *m, uint64_t i, struct str block);
 
+/* Returns how many of the `count` (at most SHA256_LANES) blocks from i on are right, before the
+ * first that is not. `bytes` has them one behind the other; their page must be in memory. */
+size_t hub_manifest_count_right(const struct hub_manifest *m, uint64_t i, struct str bytes,
+                                size_t count);
+
 #endif

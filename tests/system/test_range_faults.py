@@ -2,6 +2,7 @@
 of its connection, never a wrong byte, and an absent file's 404 only when the daemons have said no."""
 import asyncio
 import concurrent.futures
+import contextlib
 import hashlib
 import http.client
 import json
@@ -589,16 +590,20 @@ class Liar:
                     self.tasks.append(asyncio.ensure_future(self.line(message["ticket"])))
 
     async def line(self, ticket):
-        async with websockets.connect(self.url(), max_size=None) as line:
-            await line.send(json.dumps({"type": "line", "ticket": ticket}))
-            async for message in line:
-                if isinstance(message, bytes):
-                    self.wants += 1
-                    continue
-                message = json.loads(message)
-                if message["type"] == "open":
-                    self.opens += 1
-                    await self.answer(line, message)
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async with websockets.connect(self.url(), max_size=None) as line:
+                await line.send(json.dumps({"type": "line", "ticket": ticket}))
+                async for message in line:
+                    await self.take(line, message)
+
+    async def take(self, line, message):
+        if isinstance(message, bytes):
+            self.wants += 1
+            return
+        message = json.loads(message)
+        if message["type"] == "open":
+            self.opens += 1
+            await self.answer(line, message)
 
     async def answer(self, line, message):
         file = message["fileId"]

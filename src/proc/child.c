@@ -48,6 +48,7 @@ struct child {
     int64_t heard_ms;
     int64_t asked_ms; /* of the first ping that was not answered; CLOCK_NEVER_MS: none */
     int64_t ping_at_ms, look_at_ms, leave_at_ms, end_at_ms;
+    int64_t starved_ms; /* since then a frame waits for memory; CLOCK_NEVER_MS: none does */
     unsigned stopped_looks;
     char why[MAX_WHY]; /* we killed it */
 };
@@ -272,7 +273,7 @@ static void note_sign_of_life(struct child *child)
     child->look_at_ms =
         child->heard_ms + child->options.policy.stopped_ms * (STOPPED_LOOKS - 1) / STOPPED_LOOKS;
     child->stopped_looks = 0;
-    child->asked_ms = CLOCK_NEVER_MS;
+    child->asked_ms = child->starved_ms = CLOCK_NEVER_MS;
     child->has_ping_waiting = false;
     if (!child->is_stuck || child->was_killed)
         return;
@@ -288,6 +289,17 @@ static void kill_for_reason(struct child *child, const char *why)
     kill_now(child);
 }
 
+/* A frame that finds no memory for long is lost with its child: no job is waited for for ever. */
+static void await_memory(struct child *child, const char *why)
+{
+    int64_t now = loop_now_ms(child->options.loop);
+
+    if (child->starved_ms == CLOCK_NEVER_MS)
+        child->starved_ms = now;
+    else if (now - child->starved_ms >= CHILD_MEMORY_MS)
+        kill_for_reason(child, why);
+}
+
 /* One frame; false when there is none. */
 static bool receive_one(struct child *child)
 {
@@ -297,7 +309,10 @@ static bool receive_one(struct child *child)
 
     switch (io) {
     case IO_DONE: break;
-    case IO_WANT_READ: return false;
+    case IO_WANT_READ:
+        if (e.code != ERR_NONE)
+            await_memory(child, e.msg);
+        return false;
     case IO_EOF:
         child->has_hung_up = true;
         expect_child_end(child);
@@ -569,7 +584,7 @@ struct child *child_start(const struct child_options *options, struct err *e)
     }
     child->options = *options;
     child->heard_ms = loop_now_ms(options->loop);
-    child->asked_ms = child->leave_at_ms = child->end_at_ms = CLOCK_NEVER_MS;
+    child->asked_ms = child->leave_at_ms = child->end_at_ms = child->starved_ms = CLOCK_NEVER_MS;
     child->timer = (struct loop_timer){.call = on_child_time, .owner = child};
     buf_reserve(&child->in, FRAME_MAX_BYTES);
     if (buf_check(&child->in, e) != 0 || process_start(&child->process, &options->process, e) != 0)

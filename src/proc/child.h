@@ -25,6 +25,7 @@
 
 enum {
     CHILD_END_MS = 1000,
+    CHILD_MEMORY_MS = 1000,    /* a frame waits so long for memory: then the child is killed */
     CHILD_MAX_UNSENT = 64,     /* frames that wait for a socket that takes no more */
     CHILD_MAX_WORDS_BYTES = 160 /* of an event's words, with the NUL */
 };

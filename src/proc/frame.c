@@ -101,11 +101,12 @@ static ssize_t receive_message(int fd, struct msghdr *m)
 static enum io judge_received(struct msghdr *m, ssize_t n, int taken, struct buf *out,
                               struct err *e)
 {
-    if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
-        return IO_WANT_READ; /* the frame waits until there is memory for it */
+    if (n < 0 && errno == EAGAIN)
+        return IO_WANT_READ;
     if (n < 0) {
+        bool is_waiting = errno == ENOMEM || errno == ENOBUFS;
         err_errno(e, ERR_FAILED, errno, "cannot receive from another process");
-        return IO_ERR;
+        return is_waiting ? IO_WANT_READ : IO_ERR;
     }
     if ((m->msg_flags & MSG_TRUNC) != 0) {
         err_set(e, ERR_TOO_LARGE, "message from another process is above %d bytes",

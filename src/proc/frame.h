@@ -18,7 +18,8 @@ enum io frame_send(int fd, struct str message, int pass_fd, struct err *e);
 
 /* Receives one frame into *out (replaced). *passed_fd gets a descriptor (close-on-exec) or -1, also
  * when there was one and this process has no room for more; may be NULL: one that comes is closed.
- * IO_DONE, IO_WANT_READ, IO_EOF, IO_ERR. */
+ * IO_DONE, IO_WANT_READ, IO_EOF, IO_ERR. Sets *e also with IO_WANT_READ if a frame is there that
+ * waits until the kernel has memory for it. */
 enum io frame_receive(int fd, struct buf *out, int *passed_fd, struct err *e);
 
 #endif

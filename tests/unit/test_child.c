@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -27,6 +28,17 @@ struct world {
     unsigned stuck, answers, killed, ended;
     bool frees_in_frame, frees_in_event, kills_in_frame, is_late;
 };
+
+static bool has_no_memory;
+
+/* In the place of the library's: in this process there may be no memory for what comes. */
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+    if (!has_no_memory)
+        return syscall(SYS_recvmsg, fd, m, flags);
+    errno = ENOMEM;
+    return -1;
+}
 
 static void on_signal(void *owner)
 {
@@ -399,6 +411,32 @@ static int run_hang(int fd, void *ctx)
     return 0;
 }
 
+/* A frame waits for memory, but not for ever. */
+static void no_memory_for_a_frame(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w);
+    start(&w, run_hang, (struct child_policy){0});
+    has_no_memory = true;
+    run_for(&w, 100, is_later);
+    has_no_memory = false;
+    run_until(&w, has_frame);
+    assert_int_equal(w.killed, 0);
+    close_world(&w);
+
+    open_world(&w);
+    start(&w, run_hang, (struct child_policy){0});
+    has_no_memory = true;
+    run_until(&w, is_ended);
+    has_no_memory = false;
+    unit_equal("events", buf_cstr(&w.events),
+               "killed: cannot receive from another process: Cannot allocate memory|"
+               "killed: cannot receive from another process: Cannot allocate memory|");
+    close_world(&w);
+}
+
 static const struct child_policy pinged = {
     .ping_ms = 1, .stuck_ms = SOON_MS, .kill_ms = CLOCK_NEVER_MS};
 
@@ -702,6 +740,7 @@ int main(void)
         CASE(every_end_has_its_words),
         CASE(an_end_without_sigchld),
         CASE(an_end_that_others_waited_for),
+        CASE(no_memory_for_a_frame),
         CASE(a_child_that_answers_is_not_stuck),
         CASE(an_unwatched_child_is_left_alone),
         CASE(a_stuck_child_is_told_and_killed),

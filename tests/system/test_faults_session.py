@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.skipif(not PROGRAM.exists(), reason="ci/faults.sh was 
 
 DATA = random.Random(1).randbytes(300_000)
 REQUEST_S = 90
+AGAIN = "retry_min_ms=20,retry_short_ms=100,retry_max_ms=200"  # a daemon that was lost is back soon
 
 
 def objects(lab):
@@ -132,7 +133,8 @@ class Session:
     def start_daemon(self):
         self.victim = self.lab.keep(harness.Process("share", "--config", str(self.lab.config),
                                                     program=self.board.program,
-                                                    env={**self.lab.host, **self.board.env}))
+                                                    env={**self.lab.host, **self.board.env,
+                                                         "KACHERY_RESOURCE_TEST_INTERVALS": AGAIN}))
         return self.victim
 
     def start_hub(self):
@@ -242,7 +244,7 @@ def test_the_hub_runs_on_with_every_failure(fault_board, lab, request):
     def start_both():
         start()
         if not lab_share:
-            lab_share.append(lab.share())
+            lab_share.append(lab.share(env={**lab.host, "KACHERY_RESOURCE_TEST_INTERVALS": AGAIN}))
     share = session.run_on(request, start_both)
     tell(session.wrong)
     assert share > SOME

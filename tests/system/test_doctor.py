@@ -647,7 +647,8 @@ def test_daemon_that_lacks_a_variable(host, processes):
     daemon = share(host, host.folder, host.config, processes, SSL_CERT_FILE="")
     host.by_tls("good")
     host.config["proxyUrl"] = host.ward.hub.url
-    expect(host.examine(), "cron", "warn", rf"process {daemon.pid}\) has not.* KACHERY_GATEWAY_URL, SSL_CERT_FILE", "crontab")
+    host.env["NO_PROXY"] = "elsewhere.example"
+    expect(host.examine(), "cron", "warn", rf"process {daemon.pid}\) has not.* KACHERY_GATEWAY_URL, NO_PROXY, SSL_CERT_FILE", "crontab")
 
 
 def test_daemon_with_variables_that_this_shell_lacks(host, processes):

@@ -76,6 +76,10 @@ static int read_file_head(const struct gateway *g, const struct http_call *call,
         out->state = HUB_FILE_BUILDING;
         return 0;
     }
+    if (head->status == 503 && http_head_get(head, "Retry-After") != NULL)
+        return err_set(e, ERR_NETWORK,
+                       "%s: the file's host cannot read it now, or this server is busy (503)",
+                       g->shown);
     if (head->status != 200)
         return bucket_answer_refusal(call, e);
     out->state = HUB_FILE_READABLE;

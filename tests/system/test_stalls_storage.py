@@ -128,6 +128,8 @@ def test_a_file_that_its_host_cannot_read_is_no_404(nfs, lab, trouble):
         nfs.fail(0, trouble, "lookup,getattr,open", path="big")
     status, headers, body = harness.http("GET", f"{lab.hub.url}/f/{sha1(data)}")
     assert (status, headers["Retry-After"]) == (503, "10") and "cannot read it now" in body.decode()
+    url = run("url", f"sha1://{sha1(data)}", env=lab.remote, check=0)
+    assert f"{lab.hub.url}: the file's host cannot read it now" in url.stderr.decode()
     if trouble == "unmounted":
         nfs.mount(0)
     else:

@@ -216,3 +216,39 @@ def test_an_index_with_a_wrong_size_is_only_a_guess(lab):
     text = json.dumps({"kachery-folder": 1, "files": {"a": {"sha1": hashlib.sha1(DATA).hexdigest(), "size": 5}}}).encode()
     answer, body = folder.ask(share_index(folder, text) + "/a")
     assert (answer.headers["Content-Length"], body) == (str(len(DATA)), DATA)
+
+
+# ---- readers who may not read ----
+
+def seen(answer):
+    return answer[0].status, sorted((n, v) for n, v in answer[0].headers.items() if n.lower() != "date"), answer[1]
+
+
+def test_readers_who_may_not_read_learn_nothing(lab):
+    """By no method, header or path: what is said of a file that is there is what is said of one that is not."""
+    folder = Folder(lab, {"a": b"x", "big": DATA}).link()
+    stored = lab.folder / "stored"
+    stored.write_bytes(DATA + b"stored")
+    harness.run("store", stored, env=lab.remote, check=0)
+    there = {"host": f"/f/{sha1(DATA)}", "bucket": f"/f/{sha1(DATA + b'stored')}", "index": f"/f/{folder.hash}"}
+    for path in there.values():
+        assert folder.ask(path)[0].status == 200  # it is in memory, and in every cache
+    assert folder.ask(folder.path + "/a")[1] == b"x"
+    tag = folder.ask(there["host"], "HEAD")[0].headers["ETag"]
+    (lab.data / "settings/authorizationSettings.yaml").write_text(
+        "allowPublicUpload: true\nallowPublicDownload: false\nauthorizedUsers: []\n")
+    until(lambda: folder.ask(there["host"])[0].status == 404, "the zone is private")
+    no = "7" * 40
+    members = [{}, {"Range": "bytes=0-0"}, {"Range": "bytes=999999999-"}, {"Range": "bytes=-0"}, {"If-None-Match": "*"},
+               {"If-None-Match": tag}, {"If-Match": '"x"'}, {"If-Match": tag}, {"If-Range": tag, "Range": "bytes=0-0"},
+               {"Prefer": "wait=0"}, {"Accept": "application/json"}, {"Authorization": "Bearer x"}, {"Origin": "https://x.example"}]
+    for headers in members:
+        for method in ("GET", "HEAD"):
+            absent = seen(folder.ask(f"/f/{no}", method, **headers))
+            assert absent[0] == 404
+            for path in (*there.values(), *(f"{p}?manifest" for p in there.values()), f"{there['host']}.{sha1(b'big')[:8]}/big",
+                         f"{there['host']}.00000000/big", folder.path + "/a", folder.path + "/none", folder.path + "/", folder.path,
+                         f"/d/{no}/a", f"/d/{no}"):
+                assert seen(folder.ask(path, method, **headers)) == absent, (method, path, headers)
+    assert seen(folder.ask(there["host"], "OPTIONS", Origin="https://x.example")) == \
+        seen(folder.ask(f"/f/{no}", "OPTIONS", Origin="https://x.example"))

@@ -35,6 +35,7 @@ struct handed {
     size_t older, newer; /* ids, in the order of since_ms */
     int64_t since_ms;
     bool is_asked; /* for its end */
+    bool waits;    /* the worker has not got it yet */
 };
 
 struct crew {
@@ -166,22 +167,30 @@ static size_t take_handed_id(struct crew *crew, struct crew_slot *worker, uint64
     *handed = (struct handed){.worker = worker, .tag = tag};
     put_newest(crew, id);
     worker->connections++;
-    child_watch(worker->child, true);
+    child_watch(worker->child, !worker->is_leaving);
     return id;
+}
+
+/* The id is free again. */
+static uint64_t free_handed_id(struct crew *crew, uint64_t id)
+{
+    struct handed *handed = &crew->handed[id - 1];
+    const uint64_t tag = handed->tag;
+
+    take_out_handed(crew, (size_t)id);
+    *handed = (struct handed){.next_free = crew->first_free};
+    crew->first_free = (size_t)id;
+    return tag;
 }
 
 /* False when this worker has no such connection. */
 static bool give_handed_id(struct crew_slot *worker, uint64_t id, uint64_t *tag)
 {
     struct crew *crew = worker->crew;
-    struct handed *handed = id - 1 < crew->handed_count ? &crew->handed[id - 1] : NULL;
 
-    if (handed == NULL || handed->worker != worker)
+    if (id - 1 >= crew->handed_count || crew->handed[id - 1].worker != worker)
         return false;
-    *tag = handed->tag;
-    take_out_handed(crew, (size_t)id);
-    *handed = (struct handed){.next_free = crew->first_free};
-    crew->first_free = (size_t)id;
+    *tag = free_handed_id(crew, id);
     worker->connections--;
     child_watch(worker->child, worker->connections > 0 && !worker->is_leaving);
     worker->idle_since_ms = loop_now_ms(crew->options.loop);
@@ -246,18 +255,7 @@ static void report_worker_end(const struct crew_slot *worker, const char *words)
                  worker->connections);
 }
 
-static void on_crew_worker_ended(struct crew_slot *worker, const char *words)
-{
-    struct crew *crew = worker->crew;
-    uint64_t tag;
-
-    report_worker_end(worker, words);
-    for (size_t id = 1; id <= crew->handed_count && worker->connections > 0; id++)
-        if (give_handed_id(worker, id, &tag))
-            report_closed(crew, tag);
-    crew_waiting_clear(&worker->waiting);
-    *worker = (struct crew_slot){0};
-}
+static void on_crew_worker_ended(struct crew_slot *worker, const char *words);
 
 static void on_crew_worker_event(void *owner, enum child_event event, const char *words)
 {
@@ -390,6 +388,7 @@ static void on_crew_worker_drained(void *owner)
     while (child_takes_at_once(worker->child) &&
            (item = crew_waiting_take_newest(&worker->waiting)) != NULL) {
         struct str frame = {item->frame, item->len};
+        worker->crew->handed[item->id - 1].waits = false;
         if (child_send(worker->child, frame, item->fd, ERR_IGNORED) == 0)
             crew_waiting_free(item);
         else
@@ -404,6 +403,7 @@ static int add_waiting(struct crew_slot *worker, uint64_t id, int fd, struct err
 
     if (crew_waiting_add(&worker->waiting, id, fd, buf_str(&crew->frame), e) != 0)
         return -1;
+    crew->handed[id - 1].waits = true;
     while (crew_waiting_is_over(&worker->waiting)) {
         log_line(LOG_WARN, "%s: a connection is closed, as %zu newer ones wait for the process",
                  crew->options.name, worker->waiting.count - 1);
@@ -446,6 +446,41 @@ static struct crew_slot *start_worker_at(struct crew *crew, struct crew_slot *wo
     crew->timer.owner = crew;
     set_idle_timer(crew);
     return worker;
+}
+
+/* Connections that wait have a new worker at the place of the one that ended. */
+static void start_successor(struct crew_slot *worker, struct crew *crew,
+                            struct crew_waiting *waiting)
+{
+    const size_t count = waiting->count;
+
+    if (!crew->is_draining && start_worker_at(crew, worker) != NULL) {
+        worker->waiting = *waiting;
+        worker->connections = count;
+        child_watch(worker->child, true);
+        on_crew_worker_drained(worker);
+        return;
+    }
+    while (waiting->count > 0) {
+        struct crew_waiting_item *item = crew_waiting_take_newest(waiting);
+        report_closed(crew, free_handed_id(crew, item->id));
+        crew_waiting_free(item);
+    }
+}
+
+static void on_crew_worker_ended(struct crew_slot *worker, const char *words)
+{
+    struct crew *crew = worker->crew;
+    struct crew_waiting waiting = worker->waiting;
+    uint64_t tag;
+
+    report_worker_end(worker, words);
+    for (size_t id = 1; id <= crew->handed_count && worker->connections > waiting.count; id++)
+        if (!crew->handed[id - 1].waits && give_handed_id(worker, id, &tag))
+            report_closed(crew, tag);
+    *worker = (struct crew_slot){0};
+    if (waiting.count > 0)
+        start_successor(worker, crew, &waiting);
 }
 
 static struct crew_slot *start_free_worker(struct crew *crew)
@@ -573,6 +608,17 @@ void crew_give(struct http_conn *conn, const struct http_request *request, void 
         hand_over(worker, conn);
 }
 
+/* Without an answer: some clients take the text of an error for content. */
+static void close_unserved(struct crew *crew, struct http_conn *conn)
+{
+    uint64_t tag = http_conn_tag(conn);
+    struct buf bytes = {0};
+
+    close(http_conn_detach_fd(conn, &bytes));
+    buf_free(&bytes);
+    report_closed(crew, tag);
+}
+
 void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key)
 {
     struct crew_slot *worker = &crew->workers[key % crew->options.max_workers];
@@ -581,12 +627,12 @@ void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key)
         worker = NULL;
     else if (worker->child == NULL)
         worker = start_worker_at(crew, worker);
-    else if (!child_takes_messages(worker->child) || child_is_stuck(worker->child))
+    else if (child_is_stuck(worker->child))
         worker = NULL;
     if (worker == NULL || (crew->first_free == 0 && !grow_handed(crew)))
-        http_conn_answer_message(conn, 503, "busy, try again later");
+        close_unserved(crew, conn);
     else
-        hand_over(worker, conn);
+        hand_over(worker, conn); /* or lets it wait for the successor of one that leaves */
 }
 
 /* The one that is asked for next: 0 when there is none. */

@@ -72,7 +72,8 @@ void crew_free(struct crew *crew);
 void crew_give(struct http_conn *conn, const struct http_request *request, void *owner);
 
 /* Gives the connection to worker number key % max_workers of a keyed crew, which is started if it
- * does not run; 503 if it is stuck. For an on_head handler of a route with takes_connection. */
+ * does not run; it waits for the successor of one that ends, and is closed without an answer if
+ * that one is stuck. For an on_head handler of a route with takes_connection. */
 void crew_give_keyed(struct crew *crew, struct http_conn *conn, uint32_t key);
 
 /* Sends a note to a worker, with a copy of `fd` (-1: none). -1 as child_send; ERR_NOT_FOUND when

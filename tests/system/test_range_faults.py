@@ -753,33 +753,59 @@ def most_resident_kib(pid):
     return int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])
 
 
-def test_a_burst_of_readers_has_its_turn(start):
-    """Six hundred come while the process that is to serve them is busy: none is turned away."""
-    sharing = start()
-    data = noise(2 * LEAF)
-    path = sharing.put("big", data)
-    assert sharing.part(path, 0, 8) == data[:8]
+def answers_of_burst(sharing, path, ends):
+    """What 1,200 readers got who came while the processes that serve them stood still; `ends(pid)` follows."""
     pids = relays(sharing)
     sockets = []
+
+    def rest(sock):
+        answer = b""
+        try:
+            while more := sock.recv(65536):
+                answer += more
+        except ConnectionResetError:
+            pass
+        return answer
     try:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        for n in range(600):
+        for n in range(1200):
             sockets.append(socket.create_connection(("127.0.0.1", sharing.lab.hub.port), timeout=harness.DEADLINE_S))
             sockets[-1].sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes={n}-{n + 8}\r\n\r\n".encode())
         assert harness.http("GET", f"{sharing.lab.url}/probe")[0] == 200
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        for n, sock in enumerate(sockets):
-            answer = b""
-            while more := sock.recv(65536):
-                answer += more
-            assert answer.startswith(b"HTTP/1.1 206 ") and answer.endswith(b"\r\n\r\n" + data[n:n + 9]), (n, answer)
+            ends(pid)
+        return [rest(sock) for sock in sockets]
     finally:
-        for pid in pids:
+        for pid in relays(sharing):
             os.kill(pid, signal.SIGCONT)
         for sock in sockets:
             sock.close()
+
+
+def is_part(answer, want):
+    return answer.startswith(b"HTTP/1.1 206 ") and answer.endswith(b"\r\n\r\n" + want)
+
+
+def test_a_burst_of_readers_has_its_turn(start):
+    sharing = start()
+    data = noise(2 * LEAF)
+    path = sharing.put("big", data)
+    assert sharing.part(path, 0, 8) == data[:8]
+    for n, answer in enumerate(answers_of_burst(sharing, path, lambda pid: os.kill(pid, signal.SIGCONT))):
+        assert is_part(answer, data[n:n + 9]), (n, answer)
+
+
+def test_readers_who_wait_have_the_successor_of_a_process_that_ends(start):
+    """Those whom it had are closed without an answer."""
+    sharing = start()
+    data = noise(2 * LEAF)
+    path = sharing.put("big", data)
+    assert sharing.part(path, 0, 8) == data[:8]
+    answers = answers_of_burst(sharing, path, lambda pid: os.kill(pid, signal.SIGKILL))
+    right = [is_part(answer, data[n:n + 9]) for n, answer in enumerate(answers)]
+    assert all(is_right or answer == b"" for is_right, answer in zip(right, answers))
+    assert sum(right) > 50 and all(right[-50:]), right
 
 
 # ---- a hub that lies ----

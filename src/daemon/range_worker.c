@@ -97,7 +97,10 @@ struct open_file {
 struct served {
     struct served *next;
     uint32_t number; /* the hub's fileId */
-    struct open_file *open;
+    struct open_file *open; /* NULL: it yielded to another file */
+    char hash[SHA1_HEX + 1];
+    unsigned char root[SHA256_SIZE]; /* zeros for one block */
+    int64_t size;
 };
 
 /* An `open` that waits until another file yields. */
@@ -237,18 +240,13 @@ static void forget_served(struct range_line *line, struct served **link)
     free(served);
 }
 
-/* The wants that are left of a file that is closed are answered LINE_CLOSED in their turn: the hub
- * opens it again. */
+/* A file that is wanted again is opened again (serve_again). */
 static void take_from_lines(struct range_worker *w, struct open_file *open)
 {
-    for (struct range_line *line = w->lines; line != NULL; line = line->next) {
-        struct served **link = &line->served;
-        while (*link != NULL)
-            if ((*link)->open == open)
-                forget_served(line, link);
-            else
-                link = &(*link)->next;
-    }
+    for (struct range_line *line = w->lines; line != NULL; line = line->next)
+        for (struct served *served = line->served; served != NULL; served = served->next)
+            if (served->open == open)
+                served->open = NULL;
     close_file(w, open);
 }
 
@@ -313,13 +311,83 @@ static struct open_file *get_open_file(struct range_worker *w, struct str hash,
 
 /* ---- lines ---- */
 
+/* NULL also for a file that yielded. */
 static struct served *find_served_file(const struct range_line *line, uint32_t number)
 {
     struct served *served = line->served;
 
     while (served != NULL && served->number != number)
         served = served->next;
-    return served;
+    return served != NULL && served->open != NULL ? served : NULL;
+}
+
+static bool has_number(const struct range_line *line, uint32_t number)
+{
+    const struct served *served = line->served;
+
+    while (served != NULL && served->number != number)
+        served = served->next;
+    return served != NULL;
+}
+
+/* Makes room in the table of a line: of a file that yielded, and was opened first. */
+static bool forget_yielded(struct range_line *line)
+{
+    struct served **oldest = NULL;
+
+    for (struct served **link = &line->served; *link != NULL; link = &(*link)->next)
+        if ((*link)->open == NULL)
+            oldest = link;
+    if (oldest != NULL)
+        forget_served(line, oldest);
+    return oldest != NULL;
+}
+
+static void serve_open_file(struct range_line *line, struct served *served, struct open_file *open)
+{
+    const struct want *want = line->first;
+
+    served->open = open;
+    open->served++;
+    for (; want != NULL; want = want->next)
+        open->wanted += want->file == served->number;
+}
+
+static bool is_file_as_served(const struct served *served, const struct open_file *open)
+{
+    static const unsigned char none[SHA256_SIZE];
+
+    return open->file.opened.st_size == served->size &&
+           memcmp(open->file.has_manifest ? open->file.manifest.head.root : none, served->root,
+                  SHA256_SIZE) == 0;
+}
+
+/* As find_served_file, but a file that yielded is opened again if nobody waits for the room, and it
+ * is the same still. If not, the hub is to open it again. */
+static struct served *serve_again(struct range_line *line, uint32_t number)
+{
+    struct range_worker *w = line->worker;
+    struct served **link = &line->served;
+    enum range_state state;
+    int64_t size;
+
+    while (*link != NULL && (*link)->number != number)
+        link = &(*link)->next;
+    if (*link == NULL || (*link)->open != NULL)
+        return *link;
+    const struct str hash = str_of((*link)->hash);
+    bool has_room = find_open_file(w, hash) != NULL ||
+                    (w->waiting == NULL && make_room_for_file(w));
+    struct open_file *open =
+        has_room ? get_open_file(w, hash, &state, &size, ERR_IGNORED) : NULL;
+    if (open != NULL && is_file_as_served(*link, open)) {
+        serve_open_file(line, *link, open);
+        return *link;
+    }
+    if (open != NULL && open->served == 0)
+        close_file(w, open);
+    forget_served(line, link);
+    return NULL;
 }
 
 static void drop_wanted_block(struct range_line *line, struct want **link)
@@ -367,7 +435,8 @@ static void free_line(struct range_line *line)
     while (line->served != NULL) {
         struct open_file *open = line->served->open;
         forget_served(line, &line->served);
-        release_file(w, open);
+        if (open != NULL)
+            release_file(w, open);
     }
     ws_dial_free(line->dial);
     ws_conn_free(line->ws);
@@ -487,15 +556,20 @@ static const unsigned char *read_leaf(struct range_line *line, struct open_file 
     return range_file_read(&open->file, want->leaf, w->leaf, len, e) == 0 ? w->leaf : NULL;
 }
 
+static bool has_block(const struct served *served, uint64_t i)
+{
+    return manifest_block_bytes((int64_t)served->open->file.opened.st_size, i) > 0;
+}
+
 static void send_leaf(struct range_line *line, const struct want *want)
 {
     struct range_worker *w = line->worker;
-    struct served *served = find_served_file(line, want->file);
+    struct served *served = serve_again(line, want->file);
     struct err e = {0};
     size_t len;
 
-    if (served == NULL) {
-        send_fail(line, want->request, LINE_CLOSED);
+    if (served == NULL || !has_block(served, want->leaf)) {
+        send_fail(line, want->request, served == NULL ? LINE_CLOSED : LINE_ERROR);
         return;
     }
     served->open->used = ++w->uses;
@@ -656,11 +730,6 @@ static void cancel_want(struct range_line *line, uint32_t request)
         link = &(*link)->next;
     if (*link != NULL)
         drop_wanted_block(line, link);
-}
-
-static bool has_block(const struct served *served, uint64_t i)
-{
-    return manifest_block_bytes((int64_t)served->open->file.opened.st_size, i) > 0;
 }
 
 static void on_line_binary(struct range_line *line, struct str bytes)
@@ -857,11 +926,11 @@ static void on_open_request(struct range_line *line, const struct range_message 
     enum range_state state;
     int64_t size = -1, started_ms = clock_now_ms();
 
-    if (find_served_file(line, (uint32_t)m->file_id) != NULL) {
+    if (has_number(line, (uint32_t)m->file_id)) {
         end_line_soon(line, "the hub opened a file twice under one number");
         return;
     }
-    if (line->served_count >= MAX_SERVED) {
+    if (line->served_count >= MAX_SERVED && !forget_yielded(line)) {
         end_line_soon(line, "the hub opened too many files");
         return;
     }
@@ -885,11 +954,15 @@ static void on_open_request(struct range_line *line, const struct range_message 
             close_file(w, open);
         return;
     }
-    *served =
-        (struct served){.next = line->served, .number = (uint32_t)m->file_id, .open = open};
+    *served = (struct served){.next = line->served,
+                              .number = (uint32_t)m->file_id,
+                              .size = open->file.opened.st_size};
+    memcpy(served->hash, open->file.hash, sizeof served->hash);
+    if (open->file.has_manifest)
+        memcpy(served->root, open->file.manifest.head.root, sizeof served->root);
     line->served = served;
     line->served_count++;
-    open->served++;
+    serve_open_file(line, served, open);
     open->used = ++w->uses;
     send_opened(line, served);
     report_opened(w, open, m->asker, clock_now_ms() - started_ms);
@@ -915,7 +988,8 @@ static void on_close_request(struct range_line *line, uint32_t number)
         return;
     struct open_file *open = (*link)->open;
     forget_served(line, link);
-    release_file(line->worker, open);
+    if (open != NULL)
+        release_file(line->worker, open);
 }
 
 static void on_line_text(struct range_line *line, struct str text)
@@ -928,7 +1002,9 @@ static void on_line_text(struct range_line *line, struct str text)
         end_line_soon(line, e.msg);
         return;
     }
-    served = find_served_file(line, (uint32_t)m.file_id);
+    served = m.type == RANGE_PAGES || m.type == RANGE_PAGE
+                 ? serve_again(line, (uint32_t)m.file_id)
+                 : NULL;
     switch (m.type) {
     case RANGE_OPEN: on_open_request(line, &m); break;
     case RANGE_CLOSE: on_close_request(line, (uint32_t)m.file_id); break;

@@ -8,7 +8,7 @@ import threading
 import harness
 import pytest
 from cutting_proxy import CuttingProxy
-from harness import run
+from harness import run, sha1
 from range_sharing import LEAF, noise
 
 
@@ -139,6 +139,39 @@ def test_a_first_read_takes_three_flights_of_its_line(lab):
     finally:
         daemon.stop()
         between.stop()
+
+
+def test_a_file_that_yielded_to_another_is_read_on_without_a_question(lab):
+    """One small file is open at a time: the first one's next block comes for one flight, as if it were open."""
+    first, second = two_files_of_one_relay(lab)
+    between = CuttingProxy(int(lab.url.rsplit(":", 1)[1]))
+    lab.write_config(proxy_url=f"http://127.0.0.1:{between.port}")
+    lab.config.write_text(lab.config.read_text() + "maxConcurrentStreams: 2\n")
+    daemon = lab.share()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", int(lab.url.rsplit(":", 1)[1]), timeout=harness.DEADLINE_S)
+        for data, leaf in ((first, 1), (second, 2), (first, 2)):
+            part = {"Range": f"bytes={leaf * LEAF}-{leaf * LEAF + 7}"}
+            connection.request("GET", f"/f/{sha1(data)}", headers=part)
+            assert connection.getresponse().read() == data[leaf * LEAF:leaf * LEAF + 8]
+        line, = [flights for flights in between.flights if sum(count for _, count in flights) > LEAF]
+        assert [way for way, _ in line] == ["up", "down"] * 3 + ["up"]
+    finally:
+        daemon.stop()
+        between.stop()
+
+
+def two_files_of_one_relay(lab):
+    """Linked: their hashes begin alike."""
+    seen = {}
+    while True:
+        data = os.urandom(3 * LEAF)
+        other = seen.setdefault(sha1(data)[:2], data)
+        if other is not data:
+            for n, each in enumerate((other, data)):
+                (lab.folder / f"alike{n}").write_bytes(each)
+                lab.link(lab.folder / f"alike{n}")
+            return other, data
 
 
 def test_one_connection_serves_many_requests(sharing):

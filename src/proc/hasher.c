@@ -13,14 +13,14 @@
 #include "proc/frame.h"
 #include "proc/process.h"
 
-/* A piece takes the child less than a millisecond; one that needs LATE_MS is stopped or hangs. */
-enum { PIECE_BYTES = 256 << 10, PIECES = 8, LATE_MS = 60000 };
+/* A child that needs so long for a piece is stopped or hangs. */
+enum { LATE_MS = 60000 };
 
 enum { ENDING_MS = 500, LOOK_MS = 10 };
 
 struct ring {
     struct sha1 sha1; /* the child's, until it has answered for every piece */
-    unsigned char pieces[PIECES][PIECE_BYTES];
+    unsigned char pieces[HASHER_PIECES][HASHER_PIECE_BYTES];
 };
 
 struct hasher {
@@ -33,7 +33,7 @@ struct hasher {
 };
 
 static const struct field piece_fields[] = {
-    {.name = "bytes", .kind = FIELD_INT, .min = 1, .max = PIECE_BYTES},
+    {.name = "bytes", .kind = FIELD_INT, .min = 1, .max = HASHER_PIECE_BYTES},
     {.kind = FIELD_END},
 };
 
@@ -60,7 +60,7 @@ static int run_hasher(int fd, void *ctx)
         bytes = read_piece(buf_str(&message));
         if (bytes == 0)
             break;
-        sha1_update(&ring->sha1, ring->pieces[i % PIECES], bytes);
+        sha1_update(&ring->sha1, ring->pieces[i % HASHER_PIECES], bytes);
         if (frame_send(fd, buf_str(&message), -1, ERR_IGNORED) != IO_DONE)
             break;
     }
@@ -124,18 +124,33 @@ static void give_piece(struct hasher *h)
     h->filled = 0;
 }
 
+char *hasher_piece(struct hasher *h)
+{
+    while (h->given - h->hashed == HASHER_PIECES && !h->is_lost)
+        await_answer(h);
+    return h->is_lost ? NULL : (char *)h->ring->pieces[h->given % HASHER_PIECES];
+}
+
+bool hasher_give(struct hasher *h, size_t bytes)
+{
+    h->filled = bytes;
+    if (!h->is_lost)
+        give_piece(h);
+    return !h->is_lost;
+}
+
 bool hasher_add(struct hasher *h, struct str data)
 {
     while (data.len > 0 && !h->is_lost) {
-        const size_t room = PIECE_BYTES - h->filled, len = data.len < room ? data.len : room;
-        if (h->filled == 0 && h->given - h->hashed == PIECES) {
+        const size_t room = HASHER_PIECE_BYTES - h->filled, len = data.len < room ? data.len : room;
+        if (h->filled == 0 && h->given - h->hashed == HASHER_PIECES) {
             await_answer(h);
             continue;
         }
-        memcpy(h->ring->pieces[h->given % PIECES] + h->filled, data.p, len);
+        memcpy(h->ring->pieces[h->given % HASHER_PIECES] + h->filled, data.p, len);
         h->filled += len;
         data = str_slice(data, len, data.len);
-        if (h->filled == PIECE_BYTES)
+        if (h->filled == HASHER_PIECE_BYTES)
             give_piece(h);
     }
     return !h->is_lost;
@@ -145,7 +160,7 @@ size_t hasher_room(const struct hasher *h)
 {
     if (h->is_lost)
         return SIZE_MAX;
-    return (size_t)(PIECES - (h->given - h->hashed)) * PIECE_BYTES - h->filled;
+    return (size_t)(HASHER_PIECES - (h->given - h->hashed)) * HASHER_PIECE_BYTES - h->filled;
 }
 
 int hasher_fd(const struct hasher *h)

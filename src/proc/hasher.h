@@ -1,6 +1,6 @@
 /*
  * SHA-1 of bytes that the caller receives or sends, in a child beside it: on a second processor the
- * hashing costs no time. The bytes are copied into a ring that both have mapped, and hashed there.
+ * hashing costs no time. The bytes are copied to, or read into, a ring that both have mapped.
  *
  * The child reads and writes no file, connects to nothing, forks nothing. Its messages: {"bytes":N}
  * for each piece in the ring, in order; it sends the message back when the piece is hashed.
@@ -14,7 +14,9 @@
 #include "base/sha1.h"
 #include "base/str.h"
 
-enum { HASHER_MIN_BYTES = 8 << 20 }; /* for less, a process is not worth its while */
+/* For less than the first, a process is not worth its while. A piece takes the child less than a
+ * millisecond. */
+enum { HASHER_MIN_BYTES = 8 << 20, HASHER_PIECE_BYTES = 256 << 10, HASHER_PIECES = 8 };
 
 struct hasher;
 
@@ -25,6 +27,12 @@ struct hasher *hasher_new(const struct sha1 *begun, int64_t bytes);
 /* Takes the next bytes; waits while the ring is full. False when the child is lost: the hash cannot
  * be had any more. */
 bool hasher_add(struct hasher *h, struct str data);
+
+/* Returns room for HASHER_PIECE_BYTES in the ring, of which the child then hashes what hasher_give
+ * says, at least one; waits while the ring is full. They stay there until HASHER_PIECES - 1 more
+ * pieces are given. NULL and false as hasher_add, which goes with none of them. */
+char *hasher_piece(struct hasher *h);
+bool hasher_give(struct hasher *h, size_t bytes);
 
 /* For callers that must not wait: returns how many bytes hasher_add takes without waiting; SIZE_MAX
  * when the child is lost. */

@@ -37,35 +37,27 @@ static int lose_hash(const struct upload_source *source, struct err *e)
     return err_set(e, ERR_FAILED, "the process that hashes the file was lost: %s", words);
 }
 
-static int hash_read(struct upload_source *source, struct str data, struct err *e)
+/* Reads `size` bytes, or what the file still has. A short file is an error: fewer came than the
+ * size. */
+static int read_source(struct upload_source *source, char *to, size_t size, struct err *e)
 {
-    if (source->hasher == NULL)
-        sha1_update(&source->sha1, data.p, data.len);
-    else if (!hasher_add(source->hasher, data))
-        return lose_hash(source, e);
+    const int64_t left = source->size - source->bytes_read;
+    size_t have = 0;
+
+    if ((int64_t)size > left)
+        size = (size_t)left;
+    while (have < size) {
+        ssize_t n = read(source->fd, to + have, size - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return refuse_unreadable(errno, e);
+        if (n == 0)
+            return err_set(e, ERR_CHANGED, "the file became shorter while it was read");
+        have += (size_t)n;
+        source->bytes_read += n;
+    }
     return 0;
-}
-
-/* Reads some bytes behind data[len]. A short file is an error: fewer came than the size. */
-static int read_source(struct upload_source *source, struct err *e)
-{
-    size_t room = BUFFER_BYTES - source->len;
-    int64_t left = source->size - source->bytes_read;
-    ssize_t n;
-
-    if ((int64_t)room > left)
-        room = (size_t)left;
-    do
-        n = read(source->fd, source->data + source->len, room);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return refuse_unreadable(errno, e);
-    if (n == 0)
-        return err_set(e, ERR_CHANGED, "the file became shorter while it was read");
-    const struct str data = {source->data + source->len, (size_t)n};
-    source->len += (size_t)n;
-    source->bytes_read += n;
-    return hash_read(source, data, e);
 }
 
 /* Checks, when all bytes were read, that it is still the file that was linked. */
@@ -96,11 +88,13 @@ static int check_hash(struct upload_source *source, struct err *e)
 static int fill_source(struct upload_source *source, struct err *e)
 {
     int64_t held_from = source->size - UPLOAD_HOLD_BACK_BYTES;
-    int64_t data_from;
+    int64_t data_from = source->bytes_read;
+    char *const to = source->data + source->len;
 
-    while (source->bytes_read < source->size && source->len < BUFFER_BYTES)
-        if (read_source(source, e) != 0)
-            return -1;
+    if (read_source(source, to, BUFFER_BYTES - source->len, e) != 0)
+        return -1;
+    sha1_update(&source->sha1, to, (size_t)(source->bytes_read - data_from));
+    source->len += (size_t)(source->bytes_read - data_from);
     if (source->bytes_read == source->size && !source->is_right && check_hash(source, e) != 0)
         return -1;
     data_from = source->bytes_read - (int64_t)source->len; /* the offset of data[0] in the file */
@@ -173,14 +167,69 @@ static void begin_hasher(struct upload_source *source)
     source->has_begun = true;
 }
 
-enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e)
+static enum io give_out(struct upload_source *source, struct str bytes, struct str *chunk)
+{
+    *chunk = bytes;
+    source->bytes_given += (int64_t)bytes.len;
+    return IO_DONE;
+}
+
+/* Returns how many bytes of the piece may be given out. */
+static size_t ready_of_piece(const struct upload_source *source)
+{
+    const int64_t held_from = source->size - UPLOAD_HOLD_BACK_BYTES;
+    const int64_t piece_from = source->bytes_read - (int64_t)source->piece.len;
+
+    if (source->is_right || source->bytes_read <= held_from)
+        return source->piece.len;
+    return held_from > piece_from ? (size_t)(held_from - piece_from) : 0;
+}
+
+/* Reads a piece to where the hasher has it, too. The end of the one before, if it is held back,
+ * stays there: it is shorter than a piece, so that only one more can come. */
+static int read_piece_of_source(struct upload_source *source, struct err *e)
+{
+    const int64_t from = source->bytes_read;
+    char *const to = hasher_piece(source->hasher);
+
+    if (to == NULL)
+        return lose_hash(source, e);
+    if (read_source(source, to, HASHER_PIECE_BYTES, e) != 0)
+        return -1;
+    source->held = source->piece;
+    source->piece = (struct str){to, (size_t)(source->bytes_read - from)};
+    return hasher_give(source->hasher, source->piece.len) ? 0 : lose_hash(source, e);
+}
+
+/* upload_source_next with a hasher: nothing is left in `data`. */
+static enum io next_of_ring(struct upload_source *source, struct str *chunk, struct err *e)
 {
     for (;;) {
+        const struct str held = source->held, piece = source->piece;
+        const size_t ready = ready_of_piece(source);
+        if (source->is_right && held.len > 0) {
+            source->held = STR("");
+            return give_out(source, held, chunk);
+        }
+        if (ready > 0) {
+            source->piece = str_slice(piece, ready, piece.len);
+            return give_out(source, str_slice(piece, 0, ready), chunk);
+        }
+        if (upload_source_is_at_end(source))
+            return IO_EOF;
+        if ((source->bytes_read == source->size ? check_hash(source, e)
+                                                : read_piece_of_source(source, e)) != 0)
+            return IO_ERR;
+    }
+}
+
+enum io upload_source_next(struct upload_source *source, struct str *chunk, struct err *e)
+{
+    while (source->hasher == NULL) {
         if (source->ready > source->out) {
-            *chunk = (struct str){source->data + source->out, source->ready - source->out};
-            source->bytes_given += (int64_t)chunk->len;
+            const struct str ready = {source->data + source->out, source->ready - source->out};
             source->out = source->ready;
-            return IO_DONE;
+            return give_out(source, ready, chunk);
         }
         if (upload_source_is_at_end(source))
             return IO_EOF;
@@ -188,9 +237,10 @@ enum io upload_source_next(struct upload_source *source, struct str *chunk, stru
         source->len -= source->out;
         source->out = source->ready = 0;
         begin_hasher(source);
-        if (fill_source(source, e) != 0)
+        if (source->hasher == NULL && fill_source(source, e) != 0)
             return IO_ERR;
     }
+    return next_of_ring(source, chunk, e);
 }
 
 bool upload_source_is_at_end(const struct upload_source *source)

@@ -32,6 +32,8 @@ struct upload_source {
     int64_t bytes_read, bytes_given; /* with the chunk that was given last */
     char *data;
     size_t out, ready, len;
+    struct str piece; /* with a hasher: what is not given out of the one read last, in its ring */
+    struct str held;  /* ... and of the one before: held back */
     bool has_begun; /* more than the first bytes were asked for */
     bool is_right;  /* all was read, and the hash is right */
 };

@@ -74,6 +74,30 @@ static void hashes_what_comes(void **state)
     hasher_free(h);
 }
 
+/* Pieces of any size that are put into the ring itself, more than it has. */
+static void hashes_its_own_memory(void **state)
+{
+    static const size_t steps[] = {HASHER_PIECE_BYTES, 1, 65536, HASHER_PIECE_BYTES - 1};
+    struct sha1 want, got;
+    size_t at = 0;
+
+    (void)state;
+    sha1_init(&want);
+    struct hasher *h = start(&want);
+    for (size_t i = 0; i < 5 * HASHER_PIECES; i++) {
+        const size_t len = steps[i % UNIT_COUNT(steps)];
+        char *const piece = hasher_piece(h);
+        assert_non_null(piece);
+        memcpy(piece, data + at, len);
+        assert_true(hasher_give(h, len));
+        sha1_update(&want, data + at, len);
+        at += len;
+    }
+    assert_true(hasher_state(h, &got));
+    expect_state("in the end", &got, want);
+    hasher_free(h);
+}
+
 static void not_for_little(void **state)
 {
     struct sha1 begun;
@@ -148,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(hashes_what_comes, setup, teardown),
+        cmocka_unit_test_setup_teardown(hashes_its_own_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_child_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(the_cause_of_its_end_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(its_time_is_of_its_parents_budget, setup, teardown),

@@ -13,7 +13,8 @@ enum {
     HOLD = UPLOAD_HOLD_BACK_BYTES,
     CHUNK = UPLOAD_CHUNK_BYTES,
     FIRST = HOLD + CHUNK,
-    LARGE = 9 << 20 /* a child hashes it */
+    LARGE = 9 << 20, /* a child hashes it */
+    PIECES = FIRST + 33 * CHUNK /* the same, the last piece of its ring is whole */
 };
 
 static char path[64];
@@ -45,7 +46,8 @@ static void flip_byte(off_t at)
 
 static const size_t sizes[] = {0,         1,         HOLD - 1,  HOLD,          HOLD + 1,
                                FIRST - 1, FIRST,     FIRST + 1, FIRST + HOLD,  CHUNK + 2 * HOLD + 1,
-                               2 * FIRST, 1 << 20,   (1 << 20) + 12345, LARGE};
+                               2 * FIRST, 1 << 20,   (1 << 20) + 12345, LARGE,
+                               PIECES,    PIECES + 1, PIECES + HOLD, PIECES + HOLD + 1};
 
 static void test_sizes(void **state)
 {

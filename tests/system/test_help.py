@@ -192,15 +192,25 @@ def test_python(somebody):
 INLINE = re.compile(rf"`({PROGRAM} [a-z][^`]*|(?:{'|'.join(name for name in COMMANDS if 'kachery' not in name)}) [^`]*)`")
 
 
-@pytest.mark.parametrize("topic", [*TOPICS, "README"])
+def all_helps():
+    """What `--help` of all commands says, and the program's own words (messages)."""
+    sources = "".join(path.read_text() for path in (harness.ROOT / "src").rglob("*.c"))
+    helps = [harness.run(*c.split(), "--help", check=0).stdout.decode() for c in COMMANDS if not c.startswith("kachery-")]
+    return "\n".join([*helps, re.sub(r'"\s*(?:[A-Z_]+\s*)?"', "", sources).replace("\\n", " ")])
+
+
+@pytest.mark.parametrize("topic", [*TOPICS, "README", "--help"])
 def test_commands_within_sentences_take_these_options(topic):
     """`link -r --index DIR`, say: what is between back quotes and begins with a command."""
-    text = (harness.ROOT / "README.md").read_text() if topic == "README" else text_of(topic)
+    text = {"README": (harness.ROOT / "README.md").read_text, "--help": all_helps}.get(topic, lambda: text_of(topic))()
     for words in INLINE.findall(" ".join(text.split())):
         words = words.removeprefix(f"{PROGRAM} ").split()
-        if words[0] == "help":
-            assert words[1] in (*TOPICS, *COMMANDS, "TOPIC", "--man"), words
+        if words[:2] == ["ls", "-ld"]:  # not ours
             continue
+        if words[0] == "help":
+            assert {*words[1:]} <= {*TOPICS, *COMMANDS, "TOPIC", "NAME", "--man"}, words
+            continue
+        assert words[0] in (*[name.split()[0] for name in COMMANDS], "COMMAND"), words
         command = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
         help_text = harness.run(*command.split(), "--help", check=0).stdout.decode() if command != "COMMAND" else words[-1]
         for word in words[1:]:

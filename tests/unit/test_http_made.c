@@ -68,7 +68,7 @@ static void on_end(void *ctx, bool is_whole)
 
 static void on_made(struct http_conn *conn, const struct http_request *request, void *owner)
 {
-    const struct http_source source = {make, on_end, NULL};
+    const struct http_source source = {.make = make, .on_end = on_end};
 
     (void)request;
     (void)owner;

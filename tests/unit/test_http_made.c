@@ -22,6 +22,8 @@ static struct body {
     size_t most_held;
     unsigned calls, ends, dry;
     bool is_whole, was_dry;
+    bool is_lent; /* behind its first part */
+    size_t lent;
     struct http_conn *conn;
     struct loop *loop;
     struct loop_timer again;
@@ -59,6 +61,37 @@ static bool make(void *ctx, struct http_conn *conn, struct buf *out, size_t room
     return true;
 }
 
+/* Pieces as long as the pattern has them. */
+static bool lend(void *ctx, struct http_conn *conn, struct str *bytes)
+{
+    int64_t left = body.length - body.made;
+
+    (void)ctx;
+    body.calls++;
+    note_held(conn);
+    *bytes = STR("");
+    body.lent = 0;
+    if (body.fails_at > 0 && body.made >= body.fails_at)
+        return false;
+    if (body.dries_every > 0 && body.made / body.dries_every > body.dry && !body.was_dry) {
+        loop_set_timer(body.loop, &body.again, loop_now_ms(body.loop) + 1);
+        return true;
+    }
+    body.dry += body.was_dry;
+    body.was_dry = false;
+    body.lent = left < 2 * 65536 ? (size_t)left : 2 * 65536;
+    *bytes = (struct str){pattern + body.made % PERIOD, body.lent};
+    return true;
+}
+
+static void took(void *ctx, size_t count)
+{
+    (void)ctx;
+    assert_true(count > 0 && count <= body.lent);
+    body.made += (int64_t)count;
+    body.lent = 0;
+}
+
 static void on_end(void *ctx, bool is_whole)
 {
     (void)ctx;
@@ -68,7 +101,10 @@ static void on_end(void *ctx, bool is_whole)
 
 static void on_made(struct http_conn *conn, const struct http_request *request, void *owner)
 {
-    const struct http_source source = {.make = make, .on_end = on_end};
+    const struct http_source source = {.make = make,
+                                       .on_end = on_end,
+                                       .lend = body.is_lent ? lend : NULL,
+                                       .took = body.is_lent ? took : NULL};
 
     (void)request;
     (void)owner;
@@ -245,13 +281,12 @@ static void on_turn(void *owner)
         loop_stop(reader.w->loop);
 }
 
-static void a_gigabyte_for_a_slow_reader(void **state)
+static void read_a_gigabyte_slowly(bool is_lent)
 {
     struct http_world w;
     const char request[] = "GET /made" H "\r\n";
 
-    (void)state;
-    open_with(&w, (struct body){.length = GIB});
+    open_with(&w, (struct body){.length = GIB, .is_lent = is_lent});
     loop_remove(w.loop, &w.client);
     reader = (struct reader){.w = &w, .turn = {.call = on_turn}};
     assert_int_equal(send(w.client.fd, request, sizeof request - 1, 0), sizeof request - 1);
@@ -263,7 +298,50 @@ static void a_gigabyte_for_a_slow_reader(void **state)
     world_close(&w);
 }
 
+static void a_gigabyte_for_a_slow_reader(void **state)
+{
+    (void)state;
+    read_a_gigabyte_slowly(false);
+}
+
+static void a_gigabyte_that_is_lent_to_a_slow_reader(void **state)
+{
+    (void)state;
+    read_a_gigabyte_slowly(true);
+}
+
 /* ---- its other ends ---- */
+
+static void lent_bodies(void **state)
+{
+    static const struct body cases[] = {
+        {.length = 10},
+        {.length = HTTP_SERVER_MADE_BYTES},
+        {.length = HTTP_SERVER_MADE_BYTES + 1},
+        {.length = 3000001},
+        {.length = 400000, .dries_every = 50000},
+        {.length = 1000000, .fails_at = 100000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < UNIT_COUNT(cases) * LINES; i++) {
+        struct http_world w;
+        char name[32];
+        struct body wanted = cases[i / LINES];
+        int line = (int)(i % LINES);
+        if (line == SINGLE_BYTES && wanted.length > SHORT)
+            continue;
+        snprintf(name, sizeof name, "case %zu, line %d", i / LINES, line);
+        wanted.is_lent = true;
+        open_over(&w, line, wanted);
+        world_talk(&w, name, STR("GET /made" H "Connection: close\r\n\r\n"), 0, 1000);
+        unit_true(name, body.ends == 1 && body.most_held <= BOUND);
+        unit_true(name, body.is_whole == (wanted.fails_at == 0));
+        unit_true(name, body.is_whole == (body.made == wanted.length));
+        check_body(name, &w, (size_t)body.made);
+        world_close(&w);
+    }
+}
 
 static void made_bodies(void **state)
 {
@@ -446,6 +524,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gigabyte_for_a_slow_reader),
+        cmocka_unit_test(a_gigabyte_that_is_lent_to_a_slow_reader),
+        cmocka_unit_test(lent_bodies),
         cmocka_unit_test(made_bodies),
         cmocka_unit_test(a_request_behind_it),
         cmocka_unit_test(a_client_that_leaves),

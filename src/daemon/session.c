@@ -666,6 +666,8 @@ void session_respond(struct session *s, struct str request_id, const struct uplo
         s->out.failed || ws_conn_send(s->line, WS_TEXT, buf_str(&s->out), ERR_IGNORED) != 0;
     if (s->is_choked)
         set_session_alarm(s); /* the line is dropped then */
+    else
+        ws_conn_write_above(s->line, WS_CONN_BATCH_BYTES);
 }
 
 void session_pause(struct session *s, const char *why)

@@ -387,6 +387,13 @@ static void write_queued(struct ws_conn *c)
     clear_sent(c);
 }
 
+/* A failure is noted, and ends the connection in its turn. */
+void ws_conn_write_above(struct ws_conn *c, size_t bytes)
+{
+    if (!c->is_freed && !c->is_lost && !c->is_write_blocked && ws_conn_queued(c) >= bytes)
+        write_queued(c);
+}
+
 static bool has_staged(const struct ws_conn *c)
 {
     const struct tls *tls = stream_tls(c->stream);

@@ -71,6 +71,11 @@ struct ws_conn *ws_conn_new(const struct ws_conn_options *options, struct stream
 int ws_conn_send(struct ws_conn *c, enum ws_opcode kind, struct str message,
                  struct err *e) ERR_CHECKED;
 
+/* Writes at once what is queued, if it is at least so much: of many short messages in a round, the
+ * other side, on another processor, begins with the first while the later ones are made. */
+enum { WS_CONN_BATCH_BYTES = 4096 };
+void ws_conn_write_above(struct ws_conn *c, size_t bytes);
+
 /* Queues a message like ws_conn_send, which is `first` and then `second`. */
 int ws_conn_send2(struct ws_conn *c, enum ws_opcode kind, struct str first, struct str second,
                   struct err *e) ERR_CHECKED;

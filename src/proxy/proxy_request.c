@@ -155,7 +155,10 @@ static int send_request_to_daemon(struct proxy_request *request, struct str uri,
     message_put_request(&proxy->text, &m);
     if (buf_check(&proxy->text, e) != 0)
         return -1;
-    return ws_conn_send(request->resource->daemon->line, WS_TEXT, buf_str(&proxy->text), e);
+    if (ws_conn_send(request->resource->daemon->line, WS_TEXT, buf_str(&proxy->text), e) != 0)
+        return -1;
+    ws_conn_write_above(request->resource->daemon->line, WS_CONN_BATCH_BYTES);
+    return 0;
 }
 
 /* ---- one address does not have all places ---- */

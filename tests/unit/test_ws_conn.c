@@ -607,6 +607,37 @@ static void a_reset_ends_both(void **state)
 
 /* ---- masks ---- */
 
+/* Many short messages of one round: the other side has the first ones before it ends. One that is
+ * gone, or takes no more, changes nothing until the connection has its turn. */
+static void batches_are_written_at_once(void **state)
+{
+    struct err e = {0};
+    char data[100];
+
+    (void)state;
+    for (size_t r = 0; r < UNIT_COUNT(roles); r++) {
+        struct world w = {0};
+        size_t size = roles[r] == WS_CLIENT ? 8 : 4;
+        open_world(&w, (struct ws_conn_options){.role = roles[r]}, STR(""));
+        assert_int_equal(ws_conn_send(w.end.conn, WS_TEXT, STR("ab"), &e), 0);
+        ws_conn_write_above(w.end.conn, 2 * size);
+        unit_true("it is too little", ws_conn_queued(w.end.conn) == size);
+        assert_int_equal(ws_conn_send(w.end.conn, WS_TEXT, STR("ab"), &e), 0);
+        ws_conn_write_above(w.end.conn, 2 * size);
+        unit_true("it is enough", ws_conn_queued(w.end.conn) == 0);
+        assert_int_equal(recv(w.wire.fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT), 2 * size);
+        assert_int_equal(ws_conn_send(w.end.conn, WS_TEXT, STR("cd"), &e), 0);
+        pass(&w, 1);
+        unit_equal("all came, in order", buf_cstr(&w.heard), "text:ab text:ab text:cd ");
+        shutdown(w.wire.fd, SHUT_RDWR);
+        assert_int_equal(ws_conn_send(w.end.conn, WS_TEXT, STR("ef"), &e), 0);
+        ws_conn_write_above(w.end.conn, 1);
+        assert_false(w.end.is_closed);
+        run(&w, "its end comes in its turn", is_closed);
+        close_world(&w);
+    }
+}
+
 static void clients_mask_and_servers_do_not(void **state)
 {
     struct err e = {0};
@@ -1115,6 +1146,7 @@ int main(void)
         cmocka_unit_test(violations_end_it_at_once),
         cmocka_unit_test(both_roles_talk),
         cmocka_unit_test(a_reset_ends_both),
+        cmocka_unit_test(batches_are_written_at_once),
         cmocka_unit_test(clients_mask_and_servers_do_not),
         cmocka_unit_test(pings_and_pongs),
         cmocka_unit_test(a_silent_line_is_dead),

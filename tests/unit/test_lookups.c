@@ -361,7 +361,7 @@ static void test_at_most_four_are_left(void **state)
     hear(b, 0, LOST_MS - 1);
     expect(b, "nobody told", "");
     hear(b, 1, LOST_MS);
-    expect(b, "the first", "1:" REASON_SILENT " ");
+    assert_ptr_equal(strstr(buf_cstr(&b->heard), "1:" REASON_SILENT " "), buf_cstr(&b->heard));
     /* The first one's worker was killed: its place serves the file that is there. */
     hear(b, 5, now_ms + LOST_MS);
     assert_non_null(strstr(buf_cstr(&b->heard), "5:" REASON_SILENT));

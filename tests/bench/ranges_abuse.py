@@ -1,5 +1,6 @@
-"""What readers and disks that misbehave cost the others: 10,000 open ranges that read nothing (RANGES_OPEN), and a cache whose
-disk is full, is removed, or becomes read-only while a second reader goes on. Needs root for the disk."""
+"""What readers and disks cost the others: /probe while 32 clients read at full speed; 10,000 open ranges that read nothing
+(RANGES_OPEN); and a cache whose disk is full, is removed, or becomes read-only while a second reader goes on, which needs
+root."""
 import contextlib
 import os
 import pathlib
@@ -9,15 +10,15 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 
 import bench  # noqa: E402
-import harness  # noqa: E402
 import ranges  # noqa: E402
 
 OPEN, MIB = int(os.environ.get("RANGES_OPEN", "10000")), 1 << 20
-WAIT_MS, MEMORY_MIB = 100, 48
+WAIT_MS, MEMORY_MIB, READERS, PROBE_MS = 100, 48, 32, 50
 
 
 def resident_mib(pid):
@@ -91,6 +92,34 @@ def many_ranges(host, folder):
         sock.close()
 
 
+def probes_while(host, url):
+    """Milliseconds of probes that are due every 5 ms, from when they are, while READERS clients read all of `url`."""
+    kept = ranges.Kept(host.url)
+    request, took = kept.request("/probe"), []
+    readers = [subprocess.Popen(["curl", "-sf", "-o", "/dev/null", url]) for _ in range(READERS)]
+    due = time.perf_counter()
+    while any(reader.poll() is None for reader in readers):
+        time.sleep(max(0, due - time.perf_counter()))
+        kept.exchange(request)
+        took.append(1000 * (time.perf_counter() - due))
+        due = max(due + 0.005, time.perf_counter())
+    if any(reader.returncode for reader in readers):
+        sys.exit("a reader failed")
+    return took
+
+
+def probe_while_reading(host, folder):
+    """Beside it the same of the hub while nginx is read: what 32 clients cost a prober on this machine."""
+    content = bench.random_file(folder / "read.bin", 256 * MIB)
+    path = host.link(content)
+    ranges.Kept(host.url).size_of(path)
+    with ranges.nginx(folder) as plain:
+        theirs = probes_while(host, f"{plain}/{content.name}")
+    ours = probes_while(host, host.url + path)
+    bench.report(f"/probe while {READERS} clients read, percentile 99.9", ranges.percentile(ours, 99.9),
+                 ranges.percentile(theirs, 99.9), "ms", "while they read nginx", False, PROBE_MS)
+
+
 def fill(folder, size):
     with contextlib.suppress(OSError), open(folder / "filler", "wb") as file:
         file.write(bytes(size))
@@ -122,6 +151,7 @@ def cache_faults(host, folder):
 
 
 with bench.scratch() as scratch, ranges.Host(scratch / "lab") as made:
+    probe_while_reading(made, scratch)
     many_ranges(made, scratch)
     if os.getuid() == 0:
         cache_faults(made, scratch)

@@ -627,7 +627,17 @@ static int64_t bytes_on_way(const struct range_worker *w)
     return (int64_t)bytes;
 }
 
-/* For how many ms the next block of bulk is to wait: for small reads, or since the link is full. */
+static bool is_one_line_busy(const struct range_worker *w)
+{
+    size_t count = 0;
+
+    for (const struct range_line *line = w->lines; line != NULL; line = line->next)
+        count += line->ws != NULL && (line->first != NULL || ws_conn_queued(line->ws) > 0);
+    return count < 2;
+}
+
+/* For how many ms the next block of bulk is to wait: for small reads, or since the link is full.
+ * One line alone is paced by the hub (proxy/pace.h): it would take a wait here for a full link. */
 static int64_t wait_of_bulk(struct range_worker *w, int64_t least_us, bool is_contested)
 {
     const int64_t now = loop_now_ms(w->loop), on_way = bytes_on_way(w);
@@ -636,6 +646,8 @@ static int64_t wait_of_bulk(struct range_worker *w, int64_t least_us, bool is_co
     bulk_flight_note(&w->flight, w->handed - on_way, least_us, now);
     if (wait_ms > 0)
         return wait_ms;
+    if (!is_contested && is_one_line_busy(w))
+        return 0;
     return on_way > 0 && on_way + LINE_LEAF_BYTES / 2 >
                              bulk_flight_bytes(&w->flight, least_us, is_contested)
                ? PASS_MS
@@ -653,7 +665,7 @@ static bool gives_way(struct range_line *line)
 
     if (!w->options->is_bulk || !stream_trip(line->stream, &trip) || trip.least_us < FAR_US)
         return false;
-    limit_line(line, is_contested ? CONTESTED_BYTES : RANGE_WORKER_UNSENT_BYTES);
+    limit_line(line, is_contested ? CONTESTED_BYTES : 0);
     wait_ms = is_contested && ws_conn_queued(line->ws) >= CONTESTED_BYTES
                   ? PASS_MS
                   : wait_of_bulk(w, trip.least_us, is_contested);

@@ -2,14 +2,13 @@
 refusal or the end of its connection, and the next reader is served."""
 import hashlib
 import json
-import os
 import re
 import socket
 import unicodedata
 
 import harness
 import pytest
-from folder_sharing import Folder, index_text
+from folder_sharing import Folder
 from harness import sha1, until
 from range_sharing import LEAF, noise
 

@@ -202,23 +202,12 @@ int part_announce(struct part *p, int64_t bytes, struct err *e)
                    (long long)size, (long long)max);
 }
 
-/* Returns whether the bytes must be on the disk before the file has its name: in the store, where
- * they are believed unseen, and where a file is replaced, which would be lost. A new file of the
- * user's is as safe as a copy by cp(1), and is there as soon. */
-static bool must_be_on_disk(const struct part *p)
-{
-    struct stat st;
-
-    return p->target.root != NULL || lstat(p->target.final, &st) == 0 || errno != ENOENT;
-}
-
 int part_open(struct part *p, const struct transfer *transfer, const struct part_target *target,
               struct err *e)
 {
     struct stat st;
 
     *p = (struct part){.transfer = transfer, .target = *target, .fd = -1};
-    p->is_synced = must_be_on_disk(p);
     if (part_announce(p, -1, e) != 0)
         return -1;
     if (open_new_part(p, false, e) != 0)
@@ -294,7 +283,7 @@ static void write_part_out(struct part *p)
 {
     int64_t ready = p->bytes - p->written_out;
 
-    if (ready < WRITE_OUT_BYTES || !p->is_synced)
+    if (ready < WRITE_OUT_BYTES)
         return;
     sync_file_range(p->fd, p->written_out, ready, SYNC_FILE_RANGE_WRITE);
     p->written_out = p->bytes;
@@ -373,31 +362,16 @@ bool part_is_right(struct part *p, char found[SHA1_HEX + 1])
     return strcmp(found, p->transfer->uri.hash) == 0;
 }
 
-/* Closing a descriptor makes network file systems write all bytes to their server, and reports what
- * went wrong there. -1 with errno. */
-static int flush_part(const struct part *p)
-{
-    int copy = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
-    int status = copy < 0 ? -1 : close(copy);
-
-    return copy < 0 || (status != 0 && errno == EINTR) ? fsync(p->fd) : status;
-}
-
-static int sync_part(const struct part *p)
-{
-    return p->is_synced ? fsync(p->fd) : flush_part(p);
-}
-
 static int run_sync(int fd, void *ctx)
 {
     const struct part *p = ctx;
 
     (void)fd;
-    return sync_part(p) == 0 ? 0 : errno;
+    return fsync(p->fd) == 0 ? 0 : errno;
 }
 
-/* sync_part, which can take minutes on a disk that is busy and cannot be waited for with a
- * limit: in a child, so that the user sees meanwhile that something is done. -1 with errno. */
+/* fsync, which can take minutes on a disk that is busy and cannot be waited for with a limit: in a
+ * child, so that the user sees meanwhile that something is done. -1 with errno. */
 static int sync_and_report(struct part *p)
 {
     const struct process_options options = {
@@ -408,7 +382,7 @@ static int sync_and_report(struct part *p)
 
     if (p->target.on_bytes == NULL || p->bytes <= SMALL_BYTES ||
         process_start(&child, &options, ERR_IGNORED) != 0)
-        return sync_part(p);
+        return fsync(p->fd);
     while (!has_ended) {
         bool is_ready = ready_wait(child.fd, READY_READ, SYNC_TOLD_MS) != 0;
         /* (Behind the hang-up the status is there a moment later.) */
@@ -419,20 +393,19 @@ static int sync_and_report(struct part *p)
     }
     process_close(&child);
     if (!WIFEXITED(status))
-        return sync_part(p);
+        return fsync(p->fd);
     errno = WEXITSTATUS(status);
     return errno == 0 ? 0 : -1;
 }
 
 int part_publish(struct part *p, struct err *e)
 {
-    p->is_synced = must_be_on_disk(p);
     if (sync_and_report(p) != 0 || rename(p->path.data, p->target.final) != 0) {
         p->is_spoilt = true;
         return err_errno(e, ERR_FAILED, errno, "%s", p->target.shown);
     }
     buf_free(&p->path);
-    return p->is_synced ? fs_sync_parent(p->target.final, e) : 0;
+    return fs_sync_parent(p->target.final, e);
 }
 
 void part_close(struct part *p)

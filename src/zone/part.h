@@ -45,7 +45,6 @@ struct part {
     int fd;
     bool is_kept;   /* has the stable name, and our lock */
     bool is_spoilt; /* not to be kept after all */
-    bool is_synced; /* written to the disk before it has its final name */
     struct sha1 sha1;      /* of all bytes, unless the hasher has it */
     struct hasher *hasher; /* hashes what is added; NULL: there is none (any more) */
     bool is_tried;         /* whether there may be a hasher */
@@ -81,8 +80,7 @@ int part_add(struct part *p, struct str chunk, struct err *e) ERR_CHECKED;
 /* Returns true when the bytes have the hash; `found` is the hash that they have. */
 bool part_is_right(struct part *p, char found[SHA1_HEX + 1]);
 
-/* Gives it its final name. In a store, and in the place of another file, it is synced before, and
- * its folder behind; else it is only made sure that the file system has taken all bytes. */
+/* Syncs it and gives it its final name, with the folder synced. */
 int part_publish(struct part *p, struct err *e) ERR_CHECKED;
 
 /* Removes a part that was not published, unless a later run can go on with it. Safe on a part that

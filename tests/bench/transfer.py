@@ -53,9 +53,15 @@ def main(folder):
             out.unlink(missing_ok=True)
             return mib / bench.timed(["sh", "-c", f"curl -sf -o '{out}' '{client.find(digest)}' && openssl sha1 '{out}'"])
 
-        ours, both, bare = bench.interleaved(load, curl_down_and_hash, curl_down)
+        def curl_down_and_sync():
+            out = folder / "out2.dat"
+            out.unlink(missing_ok=True)
+            return mib / bench.timed(["sh", "-c", f"curl -sf -o '{out}' '{client.find(digest)}' && sync '{out}'"])
+
+        ours, both, bare, synced = bench.interleaved(load, curl_down_and_hash, curl_down, curl_down_and_sync)
         bench.report("download with `load` (verified)", ours, both, "MiB/s", "curl -o && openssl sha1")
         bench.report("download with `load` (verified)", ours, bare, "MiB/s", "curl -o alone")
+        bench.report("download with `load` (verified)", ours, synced, "MiB/s", "curl -o && sync: on the disk, as ours")
 
 
 with bench.scratch() as scratch:

@@ -178,11 +178,8 @@ def test_something_moves_while_a_touched_link_is_read(user, tmp_path, monkeypatc
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
 @pytest.mark.parametrize("command", [["load", URI], ["load", URI, "-o", "copy"], ["load", URI, URI, "-d", "out"]])
 def test_something_moves_while_the_disk_syncs(zone, user, bucket, tmp_path, monkeypatch, command):
-    """The last fsync can take long where much is written: to the store, or in the place of another file."""
+    """The last fsync can take long where much is written."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "out").mkdir()
-    for name in ("copy", f"out/{URI[-40:]}"):
-        (tmp_path / name).write_text("older")
     slow = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=1500000"]
     terminal = Terminal(*command, env={**user, "KACHERY_RESOURCE_TEST_PROGRESS": "redraw_ms=20"}, under=slow)
     assert terminal.status == 0
@@ -192,36 +189,6 @@ def test_something_moves_while_the_disk_syncs(zone, user, bucket, tmp_path, monk
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
 def test_a_sync_that_fails_in_its_child_is_told(zone, user, bucket, tmp_path):
-    (tmp_path / "copy").write_text("older")
     done = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO", harness.BINARY,
                            "load", URI, "-o", str(tmp_path / "copy")], env=user, capture_output=True, timeout=harness.DEADLINE_S)
-    assert done.returncode == 1 and "I/O error" in text(done.stderr) and (tmp_path / "copy").read_text() == "older"
-
-
-def synced_before_its_name(trace):
-    """Whether a download's part was synced before it was renamed, by strace's lines."""
-    calls = [line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "fsync(" in line or "rename(" in line]
-    return "fsync" in calls[:calls.index("rename")]
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
-@pytest.mark.parametrize("place", ["the store", "a new file", "another file's place"])
-def test_a_new_file_of_the_users_is_not_waited_for_on_the_disk(zone, user, bucket, tmp_path, place):
-    """In the store it would be believed unseen after a power failure, and a file that is replaced would be lost."""
-    copy, trace = tmp_path / "copy", tmp_path / "trace"
-    if place == "another file's place":
-        copy.write_text("older")
-    where = [] if place == "the store" else ["-o", str(copy)]
-    subprocess.run(["strace", "-f", "-o", str(trace), "-e", "trace=fsync,rename", harness.BINARY, "load", URI, *where], env=user,
-                   check=True, capture_output=True, timeout=harness.DEADLINE_S)
-    assert synced_before_its_name(trace) == (place != "a new file")
-    assert not where or sha1(copy.read_bytes()) == URI[-40:]
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
-def test_a_server_that_refuses_the_last_bytes_is_told(zone, user, bucket, tmp_path):
-    """Network file systems may report with the close that bytes were not taken."""
-    part, copy = tmp_path / f"{URI[-40:]}.part", tmp_path / "copy"
-    done = subprocess.run(["strace", "-f", "-o", "/dev/null", "-P", str(part), "-e", "trace=close", "-e", "inject=close:error=EDQUOT",
-                           harness.BINARY, "load", URI, "-o", str(copy)], env=user, capture_output=True, timeout=harness.DEADLINE_S)
-    assert done.returncode == 1 and "uota exceeded" in text(done.stderr) and not copy.exists()
+    assert done.returncode == 1 and "I/O error" in text(done.stderr) and not (tmp_path / "copy").exists()

@@ -76,12 +76,14 @@ static int replace_dir(struct place_walk *w, int fd, struct err *e)
 static int push_link_text(struct place_walk *w, const char *name, bool is_last, struct err *e)
 {
     int fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), status = -1;
-    char text[PATH_MAX];
+    struct buf rest = {0};
     struct stat st;
     ssize_t n = -1;
 
-    if (fd >= 0 && fstat(fd, &st) == 0)
-        n = readlinkat(fd, "", text, sizeof text - 1);
+    if (fd >= 0 && fstat(fd, &st) == 0 && !buf_reserve(&rest, PATH_MAX))
+        errno = ENOMEM;
+    else if (fd >= 0 && rest.data != NULL)
+        n = readlinkat(fd, "", rest.data, PATH_MAX - 1);
     if (n > 0 && ++w->links > MAX_LINKS) {
         n = -1;
         errno = ELOOP;
@@ -89,9 +91,7 @@ static int push_link_text(struct place_walk *w, const char *name, bool is_last, 
     if (n <= 0) {
         err_errno(e, ERR_FAILED, errno, "%s", w->path);
     } else if (judge_walked_link(w, &st, is_last, e) == 0) {
-        struct buf rest = {0};
-        text[n] = '\0';
-        buf_puts(&rest, text);
+        rest.len = (size_t)n;
         buf_putc(&rest, '/');
         buf_put_buf(&rest, &w->rest);
         if (is_last)
@@ -99,12 +99,14 @@ static int push_link_text(struct place_walk *w, const char *name, bool is_last, 
         buf_free(&w->rest);
         buf_cstr(&rest);
         w->rest = rest;
-        status = buf_check(&rest, e);
-        if (status == 0 && text[0] == '/')
+        rest = (struct buf){0};
+        status = buf_check(&w->rest, e);
+        if (status == 0 && w->rest.data[0] == '/')
             status = replace_dir(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), e);
     }
     if (fd >= 0)
         close(fd);
+    buf_free(&rest);
     return status;
 }
 
@@ -181,29 +183,43 @@ static int settle_doubt(const struct place_walk *w, const struct place *place, s
     return st.st_uid == w->link_owner ? 0 : refuse_foreign_link(w, w->link_owner, e);
 }
 
-static void put_held_path(struct place *place, const char *given)
+/* True when the directory that is held can be named. */
+static bool put_held_directory(int dir, struct buf *out)
 {
     struct stat named, held;
 
-    snprintf(place->path, sizeof place->path, "/proc/self/fd/%d/%s", place->dir, place->name);
-    char *slash = strrchr(place->path, '/');
-    *slash = '\0';
-    bool is_named = stat(place->path, &named) == 0 && fstat(place->dir, &held) == 0 &&
-                    named.st_dev == held.st_dev && named.st_ino == held.st_ino;
-    *slash = '/';
-    if (place->is_magic && realpath(given, place->path) != NULL)
-        return;
-    if (!is_named || place->is_magic)
-        snprintf(place->path, sizeof place->path, "%s", given);
+    buf_printf(out, "/proc/self/fd/%d", dir);
+    const char *name = buf_path(out, ERR_IGNORED);
+    return name != NULL && stat(name, &named) == 0 && fstat(dir, &held) == 0 &&
+           named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+}
+
+/* Opens the place in `dir`, which it then owns. */
+static int settle_place(struct place *place, int dir, const char *given, struct err *e)
+{
+    char *real = place->is_magic ? realpath(given, NULL) : NULL;
+    bool is_held = !place->is_magic && put_held_directory(dir, &place->path);
+
+    if (is_held) {
+        buf_printf(&place->path, "/%s", place->name);
+    } else if (!place->path.failed) {
+        buf_clear(&place->path);
+        buf_puts(&place->path, real != NULL ? real : given);
+    }
+    free(real);
+    place->dir = dir;
+    if (buf_path(&place->path, e) != NULL)
+        return 0;
+    place_close(place);
+    return -1;
 }
 
 int place_find(const char *path, bool follows_last, struct place *out, struct err *e)
 {
     struct place_walk w = {.path = path, .dir = -1};
-    struct place found = {.dir = -1};
     int status = 1;
 
-    *out = found;
+    *out = (struct place){.dir = -1};
     if (path == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     if (strlen(path) >= PATH_MAX)
@@ -214,16 +230,13 @@ int place_find(const char *path, bool follows_last, struct place *out, struct er
         replace_dir(&w, open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC), e) != 0)
         status = -1;
     while (status == 1)
-        status = walk_step(&w, follows_last, &found, e);
+        status = walk_step(&w, follows_last, out, e);
     if (status == 0)
-        status = settle_doubt(&w, &found, e);
-    if (status == 0) {
-        found.dir = w.dir;
-        put_held_path(&found, path);
-        *out = found;
-    } else if (w.dir >= 0) {
+        status = settle_doubt(&w, out, e);
+    if (status == 0)
+        status = settle_place(out, w.dir, path, e);
+    else if (w.dir >= 0)
         close(w.dir);
-    }
     buf_free(&w.rest);
     return status;
 }
@@ -287,12 +300,11 @@ static int walk_below(const char *root, struct str path, struct place *place, st
 
 int place_make_below(const char *root, struct str path, struct place *out, struct err *e)
 {
-    struct place found = {.dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
     struct buf given = {0};
     int status = -1;
 
-    *out = (struct place){.dir = -1};
-    if (found.dir < 0)
+    *out = (struct place){.dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (out->dir < 0)
         return err_errno(e, ERR_FAILED, errno, "%s", root);
     buf_printf(&given, "%s%s%.*s", root, str_ends_with(str_of(root), STR("/")) ? "" : "/",
                STR_ARG(path));
@@ -300,13 +312,12 @@ int place_make_below(const char *root, struct str path, struct place *out, struc
     if (name != NULL && strlen(name) >= PATH_MAX)
         cause_path(e, ERR_FAILED, ENAMETOOLONG, "cannot write below", root);
     else if (name != NULL)
-        status = walk_below(root, path, &found, e);
+        status = walk_below(root, path, out, e);
     if (status == 0) {
-        found.is_there = fstatat(found.dir, found.name, &found.st, AT_SYMLINK_NOFOLLOW) == 0;
-        put_held_path(&found, name);
-        *out = found;
+        out->is_there = fstatat(out->dir, out->name, &out->st, AT_SYMLINK_NOFOLLOW) == 0;
+        status = settle_place(out, out->dir, name, e);
     } else {
-        close(found.dir);
+        place_close(out);
     }
     buf_free(&given);
     return status;
@@ -317,18 +328,20 @@ void place_close(struct place *place)
     if (place->dir >= 0)
         close(place->dir);
     place->dir = -1;
+    buf_free(&place->path);
 }
 
 int place_name_given(const struct place *place, const char *path, int status, struct err *e)
 {
-    char *at = status == 0 ? NULL : strstr(e->msg, place->path);
+    const char *held = place->path.data;
+    char *at = status == 0 || held == NULL ? NULL : strstr(e->msg, held);
     struct err told;
 
-    if (at == NULL || strcmp(place->path, path) == 0)
+    if (at == NULL || strcmp(held, path) == 0)
         return status;
     told = *e;
     told.msg[at - e->msg] = '\0';
-    err_set(e, told.code, "%s%s%s", told.msg, path, told.msg + (at - e->msg) + strlen(place->path));
+    err_set(e, told.code, "%s%s%s", told.msg, path, told.msg + (at - e->msg) + strlen(held));
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -19,7 +20,7 @@ struct place {
     char name[NAME_MAX + 1];
     /* Names the file in that very directory, whatever the path leads to meanwhile; without /proc,
      * the path as it was given. As long as the place is open, and in this process. */
-    char path[PATH_MAX];
+    struct buf path; /* ends with a NUL behind it */
     bool is_there, was_link; /* something has the name; the path's last name is a symbolic link */
     bool is_magic;           /* one of /proc's, which only the kernel can follow */
     struct stat st;          /* of what is there; no link, unless links are not followed */
@@ -40,7 +41,7 @@ int place_find(const char *path, bool follows_last, struct place *out, struct er
 int place_make_below(const char *root, struct str path, struct place *out, struct err *e)
     ERR_CHECKED;
 
-/* Closes the directory. Safe on a place that was not found, whose dir is -1. */
+/* Closes the directory and frees the path. Safe on a place that was not found, whose dir is -1. */
 void place_close(struct place *place);
 
 /* Returns `status`; in the error of a call with place->path, replaces that by the path as it was

@@ -95,7 +95,7 @@ static int fetch_below(struct load_worker *w, const struct load_entry *entry, co
 
     if (place_make_below(w->job->folder, below, &place, e) == 0)
         result = place_name_given(&place, entry->to_file,
-                            fetch_entry(w, entry, place.path, known_at, &written, e), e);
+                            fetch_entry(w, entry, place.path.data, known_at, &written, e), e);
     place_close(&place);
     free(written);
     if (result != 0)

@@ -257,7 +257,7 @@ int config_save(const struct config *c, const char *path, struct err *e)
 
     if (place_find(path, true, &place, e) != 0)
         return -1;
-    const char *where = place.path;
+    const char *where = place.path.data;
     if (fs_read_file(where, YAML_MAX_BYTES, &old, &missing) != 0 &&
         missing.code != ERR_NOT_FOUND) {
         err_copy(e, &missing);

@@ -84,7 +84,7 @@ static int find_final(const char *path, bool replaces_links, struct place *out, 
 {
     struct err why = {0};
 
-    out->dir = -1;
+    *out = (struct place){.dir = -1};
     if (path == NULL)
         return err_set(e, ERR_FAILED, "out of memory");
     if (*path == '\0')
@@ -115,10 +115,10 @@ int download_check_file(const char *path, bool replaces_links, struct err *e)
 
     if (find_final(path, replaces_links, &place, e) != 0)
         return -1;
-    char *slash = strrchr(place.path, '/');
+    char *slash = strrchr(place.path.data, '/');
     if (slash != NULL)
         slash[1] = '\0';
-    if (access(slash == NULL ? "." : place.path, W_OK | X_OK) == 0) {
+    if (access(slash == NULL ? "." : place.path.data, W_OK | X_OK) == 0) {
         result = 0;
     } else {
         int number = errno;
@@ -143,9 +143,10 @@ int download_to_file(struct gateway *g, const struct zone_call *how,
     struct place place;
     int result = -1;
 
-    if (find_final(path, source->transfer->is_in_folder, &place, e) == 0)
-        result = place_name_given(
-            &place, path, fetch_object(g, how, source, target_of(source, place.path, path), e), e);
+    if (find_final(path, source->transfer->is_in_folder, &place, e) == 0) {
+        const struct part_target target = target_of(source, place.path.data, path);
+        result = place_name_given(&place, path, fetch_object(g, how, source, target, e), e);
+    }
     place_close(&place);
     return result;
 }
@@ -218,11 +219,11 @@ int download_copy(const struct download_source *source, const char *from, struct
 
     if (find_final(path, transfer->is_in_folder, &place, e) != 0)
         return -1;
-    const struct part_target target = target_of(source, place.path, path);
+    const struct part_target target = target_of(source, place.path.data, path);
     fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         err_errno(e, ERR_FAILED, errno, "%s", from);
-    else if (is_own_copy(fd, place.path))
+    else if (is_own_copy(fd, place.path.data))
         err_set(e, ERR_FAILED, "%s: this is the file itself", path);
     else
         result = place_name_given(&place, path, copy_open_file(transfer, &target, fd, from, e), e);

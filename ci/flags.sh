@@ -109,32 +109,36 @@ large_variables() {
 # A process has those pages of the program in its memory that it touches, and their neighbours: 64
 # KiB, or as much as the kernel read at once, but never more than a segment. So what processes run
 # that last lies in segments of its own, in the order of the first part of ci/order.txt (made by
-# ci/order.py); the second part is what the usual commands and workers run besides. The texts and
-# tables that functions use are in the same order.
+# ci/order.py); the second part is what the usual commands and workers run besides, the third all
+# the rest. The texts and tables that functions use are in the same order. A name that is not in the
+# list is new, and lies behind the first part: code in .text, without which valgrind and others find
+# no symbols. The linker takes the first pattern that fits.
 write_order() {
-    awk '
-        BEGIN { part = 0 }
-        NF == 0 { part = 1; next }
-        {
-            code[part] = code[part] "*(.text." $1 " .text." $1 ".* .text.startup." $1 ")\n"
-            code[part] = code[part] "*libc.a:" $1 ".lo(.text .text.*)\n"
-            texts[part] = texts[part] "*(.rodata." $1 " .rodata." $1 ".*)\n"
-            if (sub(/\.str1$/, "", $1)) texts[part] = texts[part] "*(.rodata." $1 ".*.str1.*)\n"
-            texts[part] = texts[part] "*libc.a:" $1 ".lo(.rodata .rodata.*)\n"
-        }
-        END {
-            next_page = ". = ALIGN(CONSTANT(MAXPAGESIZE));\n"
-            print "SECTIONS { .rodata.lasting : {\n" texts[0] "*libc.a:*(.rodata .rodata.*)"
-            print "*(EXCLUDE_FILE(*:help.c.o) .rodata .rodata.str1.* .rodata.cst*)"
-            print "} } INSERT AFTER .rela.dyn;"
-            print "SECTIONS { .text.lasting : {\n*crt*.o(.text .text.*)\n" code[0] "}\n" next_page
-            print ".rodata.daily : {\n" texts[1] "}"
-            print ".rodata.rest : { *(.rodata .rodata.*) }\n" next_page
-            print ".text.daily : {\n" code[1] "*libc.a:*(.text .text.*)\n} } INSERT BEFORE .text;"
-        }' ci/order.txt
     large_variables | awk '
         { names = names "*(.bss." $1 " .bss." $1 ".*)\n" }
         END { print "SECTIONS { .bss.large (NOLOAD) : {\n" names "} } INSERT AFTER .bss;" }'
+    awk '
+        BEGIN { part = 0 }
+        NF == 0 { part++; next }
+        {
+            code[part] = code[part] "*(.text." $1 " .text." $1 ".* .text.startup." $1 ")\n"
+            if (part == 0) code[0] = code[0] "*libc.a:" $1 ".lo(.text .text.*)\n"
+            texts[part] = texts[part] "*(.rodata." $1 " .rodata." $1 ".*)\n"
+            if (sub(/\.str1$/, "", $1)) texts[part] = texts[part] "*(.rodata." $1 ".*.str1.*)\n"
+            if (part == 0) texts[0] = texts[0] "*libc.a:" $1 ".lo(.rodata .rodata.*)\n"
+        }
+        END {
+            next_page = ". = ALIGN(CONSTANT(MAXPAGESIZE));\n"
+            print "SECTIONS { .rodata.lasting : {\n" texts[0] "} }\nINSERT AFTER .rela.dyn;"
+            print "SECTIONS { .text.lasting : {\n*crt*.o(.text .text.*)\n" code[0]
+            print "} } INSERT BEFORE .text;"
+            print "SECTIONS { " next_page ".rodata.daily : {\n" texts[1] "}"
+            print ".rodata.rest : {\n*:help.c.o(.rodata)\n" texts[2] "}\n" next_page
+            print ".text.daily : {\n" code[1] "}\n.text.rest : {\n" code[2] "} }"
+            print "INSERT AFTER .text;"
+            print "SECTIONS { .rodata.new : { *(.rodata .rodata.*) } }"
+            print "INSERT AFTER .rodata.lasting;"
+        }' ci/order.txt
 }
 
 # Of equal texts the linker keeps that of the first function, which may lie far from the others. So

@@ -5,9 +5,10 @@ touches. Run it after large changes, with valgrind and a built program:
 
     ./build.sh && /usr/bin/python3 ci/order.py
 
-The list has two parts: what runs in processes that last, from their start on, and what commands and workers run besides.
-A function that is new or has a new name lies far behind the others until the next run, in pages of its own. With --check
-it fails when more than a few names are of the past, or when what each process has in its memory grew too much."""
+The list has three parts: what runs in processes that last, from their start on; what commands and workers run besides;
+the rest. A name that is new is linked behind the first part, until the next run says where it belongs. With --check it
+fails when more than a few names of the first two are of the past, or when what each process has in its memory grew too
+much."""
 import collections
 import os
 import pathlib
@@ -18,6 +19,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "build" / "kachery-resource.debug"
+ARCHIVES = [str(ROOT / "build" / "musl" / name) for name in ("libkachery.a", "libthird.a")]
 LIST = ROOT / "ci" / "order.txt"
 os.environ.setdefault("KACHERY_TEST_DEADLINE", "120")  # the program under valgrind is slow
 sys.path.insert(0, str(ROOT / "tests" / "bench" / "lib"))
@@ -28,6 +30,7 @@ import harness  # noqa: E402
 # Of these, written in assembler or run before main, valgrind knows no name.
 ALWAYS = ["memcpy", "memmove", "memset", "__libc_start_main", "__set_thread_area"]
 TEXTS = ".str1"  # behind the name of a function: its texts alone, of which functions of its file use some
+FEWEST = 1000  # of processes that last
 MOST_STALE = 0.05  # of all names
 # The most KiB of sections that every process has in its memory, with some room, and what makes them grow.
 MOST_KIB = {
@@ -35,8 +38,10 @@ MOST_KIB = {
                          "keep short texts in the rows themselves, as base/fields.h does"),
     ".data": (4, "variables with a value"),
     ".bss": (12, "variables below 4 KiB: let rare ones be allocated when they are needed"),
-    ".rodata.lasting": (144, "texts and tables of what runs at the start or in idle processes; make ci/order.txt anew"),
-    ".text.lasting": (400, "functions that run at the start or in idle processes; make ci/order.txt anew"),
+    ".rodata.lasting": (144, "texts and tables of what runs at the start or in idle processes"),
+    ".text.lasting": (400, "functions that run at the start or in idle processes"),
+    ".rodata.new": (48, "texts and tables that ci/order.txt does not know: run ci/order.py"),
+    ".text": (64, "functions that ci/order.txt does not know: run ci/order.py"),
 }
 # All that an idle daemon does by a timer comes within these seconds: the lease, the status file, questions to the proxy.
 IDLE_S, IDLE = 6, ("ping_ms=400,dead_ms=6000,lease_refresh_ms=800,presence_first_ms=100,presence_ms=2000,"
@@ -90,22 +95,26 @@ def run_lab(folder, options):
     return phases
 
 
+def names_of(kinds, *files):
+    """The names of functions or tables, by the letters of nm, with their addresses."""
+    listed = subprocess.run(["nm", "--defined-only", *files], stdout=subprocess.PIPE, check=True).stdout.decode()
+    for fields in map(str.split, listed.splitlines()):
+        if len(fields) == 3 and fields[1] in kinds and fields[2][0] != ".":
+            yield fields[2].split(".")[0], fields[0]
+
+
 def names_of_program(kinds):
-    """Each function's or table's names, by the letters of nm: the C library's functions have several, of which one is
-    that of its object file."""
+    """Each function's or table's names: the C library's functions have several, of which one is that of its object file."""
     at = collections.defaultdict(set)
-    listed = subprocess.run(["nm", "--defined-only", PROGRAM], stdout=subprocess.PIPE, check=True).stdout.decode()
-    for address, kind, name in map(str.split, listed.splitlines()):
-        if kind in kinds:
-            at[address].add(name.split(".")[0])
+    for name, address in names_of(kinds, PROGRAM):
+        at[address].add(name)
     return {name: sorted(names) for names in at.values() for name in names}
 
 
 def uses_of_sections():
     """By the name of a function or table: the names of what the relocations of its section lead to."""
     uses, user, sections = collections.defaultdict(set), None, {}
-    command = ["objdump", "-tr", *(str(ROOT / "build" / "musl" / name) for name in ("libkachery.a", "libthird.a"))]
-    for line in subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode().splitlines():
+    for line in subprocess.run(["objdump", "-tr", *ARCHIVES], stdout=subprocess.PIPE, check=True).stdout.decode().splitlines():
         symbol = re.match(r"[0-9a-f]{16} .{7} (\S+)\t[0-9a-f]{16} +(?:\.hidden )?(\S+)$", line)
         section = re.match(r"RELOCATION RECORDS FOR \[(.+)\]", line)
         target = re.match(r"[0-9a-f]{16} R_\S+ +([^-+]+)", line)
@@ -139,7 +148,7 @@ def tables_of(functions, uses, tables):
 
 
 def check(known):
-    names = LIST.read_text().split()
+    names = " ".join(LIST.read_text().split("\n\n")[:2]).split()
     stale = [name for name in names if name.removesuffix(TEXTS) not in known]
     if len(stale) > MOST_STALE * len(names):
         sys.exit(f"{LIST.relative_to(ROOT)}: {len(stale)} of {len(names)} functions are no longer there, as {' '.join(stale[:5])}: "
@@ -178,6 +187,9 @@ def main():
             order.update(dict.fromkeys(of_group))
         order.update(tables_of(list(order), uses, set(tables) - set(known)))
         parts.append([name for name in order if name not in before])
+    if len(parts[0]) < FEWEST:
+        sys.exit(f"valgrind found the names of {len(parts[0])} functions only, instead of more than {FEWEST}")
+    parts.append(sorted({*known, *(name for name, _ in names_of("rR", *ARCHIVES))} - set(order)))
     LIST.write_text("\n".join("".join(f"{name}\n" for name in part) for part in parts))
     print(f"{LIST.relative_to(ROOT)}: {' and '.join(str(len(part)) for part in parts)} names")
 

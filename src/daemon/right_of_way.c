@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 
 struct right_of_way {
-    int64_t taken_ms; /* 0: never */
+    int64_t taken_ms, since_ms; /* last, and the first of a row without a long pause; 0: never */
 };
 
 struct right_of_way *right_of_way_new(void)
@@ -21,22 +21,26 @@ void right_of_way_free(struct right_of_way *way)
         munmap(way, sizeof *way);
 }
 
-void right_of_way_take(struct right_of_way *way, int64_t now_ms)
-{
-    if (way != NULL)
-        __atomic_store_n(&way->taken_ms, now_ms, __ATOMIC_RELAXED);
-}
-
 static int64_t taken_ms(const struct right_of_way *way)
 {
     return way == NULL ? 0 : __atomic_load_n(&way->taken_ms, __ATOMIC_RELAXED);
+}
+
+void right_of_way_take(struct right_of_way *way, int64_t now_ms)
+{
+    if (way == NULL)
+        return;
+    if (now_ms - taken_ms(way) >= RIGHT_OF_WAY_CONTESTED_MS)
+        __atomic_store_n(&way->since_ms, now_ms, __ATOMIC_RELAXED);
+    __atomic_store_n(&way->taken_ms, now_ms, __ATOMIC_RELAXED);
 }
 
 bool right_of_way_is_contested(const struct right_of_way *way, int64_t now_ms)
 {
     int64_t taken = taken_ms(way);
 
-    return taken != 0 && now_ms - taken < RIGHT_OF_WAY_CONTESTED_MS;
+    return taken != 0 && now_ms - taken < RIGHT_OF_WAY_CONTESTED_MS &&
+           taken - __atomic_load_n(&way->since_ms, __ATOMIC_RELAXED) >= RIGHT_OF_WAY_ROW_MS;
 }
 
 int64_t right_of_way_wait_ms(const struct right_of_way *way, int64_t sent_ms, int64_t now_ms)

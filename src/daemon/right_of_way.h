@@ -12,6 +12,7 @@
 enum {
     RIGHT_OF_WAY_MS = 15,             /* since a small read was sent last, bulk waits */
     RIGHT_OF_WAY_CONTESTED_MS = 10000,
+    RIGHT_OF_WAY_ROW_MS = 500,        /* one small read alone, such as an opening, is no contest */
     RIGHT_OF_WAY_MOST_MS = 200        /* bulk does not wait longer, whatever passes */
 };
 
@@ -25,7 +26,7 @@ void right_of_way_free(struct right_of_way *way);
 /* Takes note that a small read is being sent, or is to be sent at once. */
 void right_of_way_take(struct right_of_way *way, int64_t now_ms);
 
-/* Returns whether small reads are sent these seconds. */
+/* Returns whether small reads are sent these seconds, one after the other. */
 bool right_of_way_is_contested(const struct right_of_way *way, int64_t now_ms);
 
 /* Returns for how many ms the next block of bulk is to let small reads pass; `sent_ms`: when the

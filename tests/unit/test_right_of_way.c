@@ -32,8 +32,13 @@ static void test_a_small_read_passes(void **state)
     assert_int_equal(right_of_way_wait_ms(way, NOW_MS, NOW_MS), RIGHT_OF_WAY_MS);
     assert_int_equal(right_of_way_wait_ms(way, NOW_MS, NOW_MS + 5), RIGHT_OF_WAY_MS - 5);
     assert_int_equal(right_of_way_wait_ms(way, NOW_MS, NOW_MS + RIGHT_OF_WAY_MS), 0);
-    assert_true(right_of_way_is_contested(way, NOW_MS + 1));
-    assert_false(right_of_way_is_contested(way, NOW_MS + RIGHT_OF_WAY_CONTESTED_MS));
+    assert_false(right_of_way_is_contested(way, NOW_MS + 1)); /* it may be an opening */
+    right_of_way_take(way, NOW_MS + RIGHT_OF_WAY_ROW_MS);
+    assert_true(right_of_way_is_contested(way, NOW_MS + RIGHT_OF_WAY_ROW_MS));
+    assert_false(right_of_way_is_contested(way, NOW_MS + RIGHT_OF_WAY_ROW_MS +
+                                                    RIGHT_OF_WAY_CONTESTED_MS));
+    right_of_way_take(way, NOW_MS + 2 * RIGHT_OF_WAY_CONTESTED_MS);
+    assert_false(right_of_way_is_contested(way, NOW_MS + 2 * RIGHT_OF_WAY_CONTESTED_MS));
     right_of_way_free(way);
 }
 
@@ -68,7 +73,7 @@ static void test_another_process_takes_it(void **state)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_true(right_of_way_is_contested(way, NOW_MS));
+    assert_int_equal(right_of_way_wait_ms(way, NOW_MS, NOW_MS), RIGHT_OF_WAY_MS);
     right_of_way_free(way);
 }
 

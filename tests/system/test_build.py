@@ -274,7 +274,9 @@ def test_children_have_little_of_the_program_in_memory(lab):
 
 def code_kib(pid):
     """Of the code of a process in KiB: all of it, and what is in its memory."""
-    lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
-    at = next(i for i, line in enumerate(lines) if " r-xp " in line and "kachery" in line)
-    sizes = dict(line.split(":", 1) for line in lines[at + 1:at + 6])
-    return [int(sizes[key].split()[0]) for key in ("Size", "Rss")]
+    lines, totals = Path(f"/proc/{pid}/smaps").read_text().splitlines(), [0, 0]
+    for at, line in enumerate(lines):
+        if " r-xp " in line and "kachery" in line:
+            sizes = dict(line.split(":", 1) for line in lines[at + 1:at + 6])
+            totals = [total + int(sizes[key].split()[0]) for total, key in zip(totals, ("Size", "Rss"))]
+    return totals

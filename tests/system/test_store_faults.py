@@ -57,7 +57,7 @@ def test_a_slow_file_before_thousands_of_others(store, tmp_path, processes):
     child = processes(harness.Process("link", "-r", "--jobs", "2", str(tmp_path / "t"), env=env))
     harness.until(lambda: len(left_overs(folder)) == window - 1, "all that may be in hand")
     os.truncate(slow, 0)
-    assert child.wait(2 * harness.DEADLINE_S) == 0
+    assert child.wait(2 * harness.DEADLINE_S) == 0, child.text()[-2000:]
     assert [line.rsplit("/", 1)[1] for line in child.lines["out"]] == ["!slow", *names]
 
 

@@ -13,7 +13,6 @@ static const struct {
 } names[] = {
     {"generic", 0}, {"sse2", CPU_SSE2}, {"avx2", CPU_AVX2}, {"avx512", CPU_AVX512},
     {"sha", CPU_SHA},         {"arm-sha", CPU_ARM_SHA}, {"arm-aes", CPU_ARM_AES},
-    {"aes", CPU_AES},
 };
 
 static bool is_asked;
@@ -38,8 +37,6 @@ static bool system_saves(unsigned components)
 static unsigned query_cpu(void)
 {
     const unsigned ssse3 = 1U << 9, sse41 = 1U << 19, osxsave = 1U << 27; /* leaf 1, ecx */
-    const unsigned pclmul = 1U << 1, aes = 1U << 25;
-    const unsigned vectors = ssse3 | sse41;
     const unsigned avx2 = 1U << 3 | 1U << 5 | 1U << 8; /* leaf 7, ebx; with BMI 1 and 2 */
     const unsigned avx512f = 1U << 16, sha = 1U << 29, avx512bw = 1U << 30;
     unsigned features = CPU_SSE2, a, b, c, d;
@@ -47,11 +44,9 @@ static unsigned query_cpu(void)
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return features;
     const unsigned basic = c;
-    if ((basic & (pclmul | aes | vectors)) == (pclmul | aes | vectors))
-        features |= CPU_AES;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return features;
-    if ((b & sha) != 0 && (basic & vectors) == vectors)
+    if ((b & sha) != 0 && (basic & ssse3) != 0 && (basic & sse41) != 0)
         features |= CPU_SHA;
     if ((basic & osxsave) == 0)
         return features;
@@ -110,7 +105,7 @@ static int refuse_cpu_word(struct str word, const char *why, struct err *e)
 
     return err_set(e, ERR_USAGE,
                    CPU_TEST_VARIABLE " \"%s\": %s, want generic, or a list of sse2, avx2, "
-                   "avx512, sha, aes, arm-sha and arm-aes",
+                   "avx512, sha, arm-sha and arm-aes",
                    quote_str(quoted, word), why);
 }
 

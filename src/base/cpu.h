@@ -18,8 +18,7 @@ enum cpu_feature {
     CPU_AVX512 = 4, /* F and BW */
     CPU_SHA = 8,    /* the SHA extensions, with SSSE3 and SSE4.1 */
     CPU_ARM_SHA = 16, /* SHA-1 and SHA-256 of ARMv8 */
-    CPU_ARM_AES = 32, /* AES and PMULL of ARMv8 */
-    CPU_AES = 64      /* AES and PCLMULQDQ, with SSSE3 and SSE4.1 */
+    CPU_ARM_AES = 32  /* AES and PMULL of ARMv8 */
 };
 
 /* Returns the features that may be used, as a sum of enum cpu_feature. */

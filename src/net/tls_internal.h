@@ -1,4 +1,4 @@
-/* The shared part of tls.c, tls_peer.c, tls_setup.c, tls_arm.c and tls_x86.c, which alone know
+/* The shared part of tls.c, tls_peer.c, tls_setup.c and tls_arm.c, the only files that know
  * BearSSL's engine. */
 #ifndef NET_TLS_INTERNAL_H
 #define NET_TLS_INTERNAL_H
@@ -50,15 +50,6 @@ bool tls_arm_is_usable(void);
 
 /* Makes the engine use these two where they are usable. */
 void tls_arm_use(br_ssl_engine_context *engine);
-
-/* GCM records by x86's instructions (tls_x86.c), with BearSSL's AES-NI keys: only where
- * tls_x86_is_usable. */
-extern const br_sslrec_in_gcm_class tls_x86_gcm_in;
-extern const br_sslrec_out_gcm_class tls_x86_gcm_out;
-bool tls_x86_is_usable(void);
-
-/* Makes the engine, which has BearSSL's choice of AES, use them where they are usable. */
-void tls_x86_use(br_ssl_engine_context *engine);
 
 /* Returns whether it is one of the suites of last resort. */
 bool tls_suite_is_older(unsigned suite);

@@ -88,7 +88,6 @@ void tls_setup_client(br_ssl_client_context *client, bool offers_sha1_cbc)
     br_ssl_engine_set_prf_sha384(engine, &br_tls12_sha384_prf);
     br_ssl_engine_set_default_aes_gcm(engine);
     tls_arm_use(engine);
-    tls_x86_use(engine);
     br_ssl_engine_set_default_aes_ccm(engine);
     br_ssl_engine_set_default_aes_cbc(engine);
     br_ssl_engine_set_default_chapol(engine);

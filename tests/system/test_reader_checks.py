@@ -223,17 +223,17 @@ def test_a_part_is_proven_before_it_is_gone_on_with(sharing, stranger, tmp_path,
 
 
 def test_killed_the_next_run_goes_on_at_the_first_missing_block(sharing, tmp_path):
-    data = noise(30 * LEAF)
+    data = noise(60 * LEAF)  # sockets hold some of it, and up to 16 blocks are checked together
     uri = f"sha1://{sharing.put('big', data)[3:]}"
     proxy = CuttingProxy(int(sharing.lab.url.rsplit(":", 1)[1]))
     env = {**sharing.lab.environment(sharing.lab.remote_store), "KACHERY_GATEWAY_URL": f"http://127.0.0.1:{proxy.port}"}
     loaders = []
-    proxy.cuts = [Cut(down=20 * LEAF, then=lambda: loaders[0].process.kill())]
+    proxy.cuts = [Cut(down=55 * LEAF, then=lambda: loaders[0].process.kill())]
     loaders.append(Process("load", uri, "-o", str(tmp_path / "out"), env=env))
     assert loaders[0].wait() == -signal.SIGKILL
     part = tmp_path / f"{uri[7:]}.part"
     there = part.stat().st_size
-    assert there % LEAF == 0 and there >= 10 * LEAF and part.read_bytes() == data[:there]
+    assert there % LEAF == 0 and there >= LEAF and part.read_bytes() == data[:there]
     before = sum(passed["down"] for passed in proxy.passed)
     run("load", uri, "-o", str(tmp_path / "out"), env=env, check=0)
     proxy.stop()
